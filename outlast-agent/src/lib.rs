@@ -1,0 +1,1 @@
+//! The agent: scan, verify, ship, release.

@@ -1,0 +1,1 @@
+//! What the vault knows, in SQLite: a cache that can be rebuilt.

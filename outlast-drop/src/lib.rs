@@ -1,0 +1,1 @@
+//! The share: writing, sealing, scanning and reading drops; receipts.

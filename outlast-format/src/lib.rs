@@ -1,0 +1,1 @@
+//! The restic repository format, pure: bytes in, values out.

@@ -1,0 +1,212 @@
+//! What a file tree is made of: the vocabulary between walkers, tar, the engine and restore.
+
+use std::fmt;
+use std::io;
+
+/// A path inside a tree: relative, made of one or more names; never empty, never with `.`, `..`,
+/// `/` or NUL, so that joining it to a directory cannot leave that directory by its text.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EntryPath(Vec<Vec<u8>>);
+
+/// Why bytes are not a path inside a tree.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{shown} is not a path inside a tree: {reason}")]
+pub struct InvalidPath {
+    shown: String,
+    reason: &'static str,
+}
+
+/// Depth and length beyond which a path is refused; Linux refuses longer ones (`PATH_MAX`).
+const PATH_LENGTH_MAX: usize = 4096;
+const NAME_LENGTH_MAX: usize = 255;
+
+impl EntryPath {
+    /// Takes a path from outside, such as a tar member's name. Empty components and single dots
+    /// are dropped as the kernel would; a leading `/` and any `..` are refused.
+    pub fn parse(path: &[u8]) -> Result<Self, InvalidPath> {
+        let refuse = |reason| InvalidPath { shown: show(&path[..path.len().min(200)]), reason };
+        if path.first() == Some(&b'/') {
+            return Err(refuse("it is absolute"));
+        }
+        Self::from_names(
+            path.split(|&byte| byte == b'/')
+                .filter(|name| !name.is_empty() && *name != b".")
+                .map(<[u8]>::to_vec)
+                .collect(),
+        )
+        .map_err(|error| refuse(error.reason))
+    }
+
+    /// Takes names as they are; every one must be a plain file name.
+    pub fn from_names(names: Vec<Vec<u8>>) -> Result<Self, InvalidPath> {
+        let reason = if names.is_empty() {
+            Some("it is empty")
+        } else if names.iter().map(|name| name.len() + 1).sum::<usize>() > PATH_LENGTH_MAX {
+            Some("it is too long")
+        } else {
+            names.iter().find_map(|name| name_violation(name))
+        };
+        match reason {
+            None => Ok(Self(names)),
+            Some(reason) => {
+                let mut shown = show(&names.join(&b'/'));
+                shown.truncate(shown.floor_char_boundary(200));
+                Err(InvalidPath { shown, reason })
+            }
+        }
+    }
+
+    /// The names from the top down; at least one.
+    pub fn names(&self) -> &[Vec<u8>] {
+        &self.0
+    }
+
+    /// The last name.
+    pub fn name(&self) -> &[u8] {
+        self.0.last().map_or(&[], Vec::as_slice)
+    }
+
+    /// The path of the directory that holds it; `None` at the top.
+    pub fn parent(&self) -> Option<Self> {
+        (self.0.len() > 1).then(|| Self(self.0[..self.0.len() - 1].to_vec()))
+    }
+
+    /// The path of `name` inside this directory.
+    pub fn join(&self, name: &[u8]) -> Result<Self, InvalidPath> {
+        let mut names = self.0.clone();
+        names.push(name.to_vec());
+        Self::from_names(names)
+    }
+
+    /// The names joined by `/`, without a leading one.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        self.0.join(&b'/')
+    }
+}
+
+/// Why `name` cannot be one component of a path.
+fn name_violation(name: &[u8]) -> Option<&'static str> {
+    match name {
+        b"" => Some("a name in it is empty"),
+        b"." | b".." => Some("it has a component '.' or '..'"),
+        _ if name.contains(&b'/') => Some("a name in it has a '/'"),
+        _ if name.contains(&0) => Some("a name in it has a NUL byte"),
+        _ if name.len() > NAME_LENGTH_MAX => Some("a name in it is longer than 255 bytes"),
+        _ => None,
+    }
+}
+
+/// Bytes as text for messages: printable, one line, what is not UTF-8 escaped.
+pub fn show(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            if c.is_control() { text.extend(c.escape_default()) } else { text.push(c) }
+        }
+        for byte in chunk.invalid() {
+            text.push_str(&format!("\\x{byte:02x}"));
+        }
+    }
+    text
+}
+
+impl fmt::Display for EntryPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&show(&self.to_bytes()))
+    }
+}
+
+impl fmt::Debug for EntryPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+/// A moment as file systems keep it: any year, nanoseconds 0 to 999,999,999.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct FileTime {
+    pub seconds: i64,
+    pub nanos: u32,
+}
+
+/// What an entry is, with what only that kind has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    /// A regular file of `size` bytes; its content comes from the [`EntrySource`].
+    File {
+        size: u64,
+    },
+    /// Another name of a file that came earlier in the same tree.
+    HardLink {
+        target: EntryPath,
+    },
+    Directory,
+    Symlink {
+        target: Vec<u8>,
+    },
+    CharDevice {
+        major: u32,
+        minor: u32,
+    },
+    BlockDevice {
+        major: u32,
+        minor: u32,
+    },
+    Fifo,
+    Socket,
+}
+
+/// Everything about an entry but its name, kind and content.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Metadata {
+    /// Permission bits with setuid, setgid and sticky: 0 to 0o7777.
+    pub mode: u32,
+    pub uid: u32,
+    pub gid: u32,
+    /// Names of owner and group on the host that wrote it; empty when not known.
+    pub user: String,
+    pub group: String,
+    pub modified: FileTime,
+    /// `None` where the source has no such time (tar without extended headers).
+    pub accessed: Option<FileTime>,
+    pub changed: Option<FileTime>,
+    /// Device, inode number and link count, which together tell hard links; 0 when not known.
+    pub device: u64,
+    pub inode: u64,
+    pub links: u64,
+    /// Extended attributes with their full names (`user.x`, `system.posix_acl_access`, …).
+    pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+/// One member of a tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    pub path: EntryPath,
+    pub kind: Kind,
+    pub metadata: Metadata,
+}
+
+/// A tree as a stream of entries: a walk over local paths, or a tar file.
+///
+/// A directory comes before what is in it; the target of a hard link before the link. Otherwise
+/// the order is free, and directories that are never named may be implied by the paths.
+pub trait EntrySource: Send {
+    /// The next entry, or `None` at the end. What was not read of the last entry's content is
+    /// skipped.
+    fn next_entry(&mut self) -> Result<Option<Entry>, SourceError>;
+
+    /// Reads content of the entry that [`next_entry`](Self::next_entry) gave last, if that is a
+    /// [`Kind::File`]; 0 at its end. The file may turn out longer or shorter than its `size`.
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
+}
+
+/// Why a source could not give its next entry.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// One entry cannot be had; the source goes on with the next one.
+    #[error("cannot read {path}: {source}")]
+    Entry { path: String, source: io::Error },
+    /// The source cannot go on.
+    #[error("cannot read {origin}: {source}")]
+    Ended { origin: String, source: io::Error },
+}

@@ -1,0 +1,12 @@
+//! The local file system.
+//!
+//! Beside the plain words for file trees ([`entry`]) it holds the three crafts that every other
+//! crate must not repeat: writing durably ([`durable`]), reading a tree with everything that
+//! belongs to it ([`walk`]), and placing entries inside a target directory that hostile names and
+//! links can never leave ([`place`]).
+
+pub mod entry;
+
+pub use entry::{
+    Entry, EntryPath, EntrySource, FileTime, InvalidPath, Kind, Metadata, SourceError,
+};

@@ -1,0 +1,1 @@
+//! Workloads, promises and incidents as pure state machines.

@@ -1,0 +1,1 @@
+//! The engine: backup, restore, check on a repository.

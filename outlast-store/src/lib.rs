@@ -1,0 +1,73 @@
+//! Where a repository's objects live.
+//!
+//! One trait, [`Store`], is the only door to storage. What a store must guarantee is written on
+//! the trait and checked by one conformance suite that every implementation runs
+//! . Retrying, injected faults and recording are wrappers around any store.
+
+mod object;
+
+pub use object::{InvalidObjectName, Kind, Object, ObjectName};
+
+use bytes::Bytes;
+
+/// An object store with the few verbs that a repository needs.
+///
+/// Contract, for every implementation:
+/// - `create` is atomic and exclusive: a reader sees the whole object or none, and of two creators
+///   of one object at most one succeeds; the other gets [`StoreError::AlreadyExists`] and the
+///   stored bytes are untouched. When it returns `Ok`, the object is durable.
+/// - A `create` that failed, timed out or was killed may be repeated; it leaves nothing that
+///   `list` shows unless the object is complete.
+/// - `read_range` returns exactly the asked bytes, or an error: never fewer.
+/// - `list` may miss objects created while it runs, never those created before.
+/// - All methods may be called from many threads at once.
+pub trait Store: Send + Sync {
+    /// Where this is, for messages: a path or URL without secrets.
+    fn location(&self) -> String;
+
+    /// Stores a new object.
+    fn create(&self, object: &Object, content: Bytes) -> Result<(), StoreError>;
+
+    /// The whole object.
+    fn read(&self, object: &Object) -> Result<Bytes, StoreError>;
+
+    /// `length` bytes from `offset`.
+    fn read_range(&self, object: &Object, offset: u64, length: usize) -> Result<Bytes, StoreError>;
+
+    /// The object's size in bytes.
+    fn size(&self, object: &Object) -> Result<u64, StoreError>;
+
+    /// All objects of a kind with their sizes in bytes, in no order.
+    fn list(&self, kind: Kind) -> Result<Vec<(Object, u64)>, StoreError>;
+
+    /// Removes an object for good; [`StoreError::NotFound`] if it is not there.
+    fn remove(&self, object: &Object) -> Result<(), StoreError>;
+}
+
+/// Why a store could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("{object} is not in {location}")]
+    NotFound { object: Object, location: String },
+    #[error("{object} is already in {location}")]
+    AlreadyExists { object: Object, location: String },
+    /// The store refuses this verb to this identity; trying again cannot help.
+    #[error("{location} refuses to {verb} {object}: {reason}")]
+    Refused { verb: &'static str, object: Object, location: String, reason: String },
+    /// No room; `location` names what is full.
+    #[error("cannot {verb} {object}: {location} is full; free space there, then run it again")]
+    Full { verb: &'static str, object: Object, location: String },
+    /// A passing fault of disk or network; trying again may help.
+    #[error("cannot {verb} {object} in {location}: {source}")]
+    Io { verb: &'static str, object: Object, location: String, source: std::io::Error },
+    /// A listing failed.
+    #[error("cannot list {kind} in {location}: {source}")]
+    List { kind: Kind, location: String, source: std::io::Error },
+}
+
+impl StoreError {
+    /// Whether the same call may succeed later without anybody doing anything.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Io { .. } | Self::List { .. })
+    }
+}

@@ -1,0 +1,1 @@
+//! The vault: repositories, publishing, promises kept.

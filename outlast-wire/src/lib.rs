@@ -1,0 +1,1 @@
+//! Identities, mutual TLS, the REST protocol as server and as Store, API types.
