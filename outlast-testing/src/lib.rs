@@ -1,0 +1,14 @@
+//! Development only: trees that break backup tools, and a judge that compares trees.
+//!
+//! [`torture_tree`] builds one of everything that a file system can hold and that tools are known
+//! to lose; [`compare_trees`] names every difference between two trees that a restore should have
+//! made equal. Only tests depend on this crate.
+
+mod compare;
+mod torture;
+
+pub use compare::{allocated_bytes, compare_trees, read_through};
+pub use torture::{Skipped, add_raw_link_targets, pseudo_random, torture_tree};
+
+#[cfg(test)]
+mod tests;
