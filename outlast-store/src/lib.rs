@@ -1,12 +1,29 @@
 //! Where a repository's objects live.
 //!
 //! One trait, [`Store`], is the only door to storage. What a store must guarantee is written on
-//! the trait and checked by one conformance suite that every implementation runs
-//! . Retrying, injected faults and recording are wrappers around any store.
+//! the trait and checked by one suite that every implementation runs ([`conformance`]). Retrying,
+//! injected faults and recording are wrappers around any store.
 
+mod durable;
 mod object;
+mod verb;
 
+pub mod conformance;
+pub mod directory;
+pub mod faulty;
+pub mod memory;
+pub mod record;
+pub mod retry;
+
+pub use directory::DirectoryStore;
+pub use faulty::Faulty;
+pub use memory::MemoryStore;
 pub use object::{InvalidObjectName, Kind, Object, ObjectName};
+pub use record::Recording;
+pub use retry::Retrying;
+pub use verb::Verb;
+
+use std::io;
 
 use bytes::Bytes;
 
@@ -59,15 +76,30 @@ pub enum StoreError {
     Full { verb: &'static str, object: Object, location: String },
     /// A passing fault of disk or network; trying again may help.
     #[error("cannot {verb} {object} in {location}: {source}")]
-    Io { verb: &'static str, object: Object, location: String, source: std::io::Error },
+    Io { verb: &'static str, object: Object, location: String, source: io::Error },
     /// A listing failed.
     #[error("cannot list {kind} in {location}: {source}")]
-    List { kind: Kind, location: String, source: std::io::Error },
+    List { kind: Kind, location: String, source: io::Error },
+    /// The store as a whole cannot be used.
+    #[error("cannot use {location} as a store: {source}")]
+    Open { location: String, source: io::Error },
 }
 
 impl StoreError {
     /// Whether the same call may succeed later without anybody doing anything.
     pub fn is_passing(&self) -> bool {
-        matches!(self, Self::Io { .. } | Self::List { .. })
+        let (Self::Io { source, .. } | Self::List { source, .. }) = self else { return false };
+        !matches!(
+            source.kind(),
+            // What is stored is not what was expected; asking again gives the same answer.
+            io::ErrorKind::UnexpectedEof
+                | io::ErrorKind::InvalidData
+                | io::ErrorKind::InvalidInput
+                | io::ErrorKind::Unsupported
+                | io::ErrorKind::PermissionDenied
+                | io::ErrorKind::ReadOnlyFilesystem
+                | io::ErrorKind::NotADirectory
+                | io::ErrorKind::IsADirectory
+        )
     }
 }

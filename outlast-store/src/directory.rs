@@ -1,0 +1,285 @@
+//! A store in a directory, in restic's layout.
+//!
+//! `config`, `keys/`, `locks/`, `snapshots/`, `index/` and `data/xx/`, where `xx` are the first two
+//! digits of a pack's name. Stock restic reads and writes the same directory. New objects appear
+//! under their name only when whole and durable; the work in progress has a name that is no object
+//! name, so that neither we nor restic ever list it.
+
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::durable;
+use bytes::Bytes;
+use outlast_types::{Clock, SystemClock, Timestamp};
+
+use crate::memory::beyond_end;
+use crate::{Kind, Object, ObjectName, Store, StoreError, Verb};
+
+/// The modes that restic gives, too: a repository is nobody else's business.
+const FILE_MODE: u32 = 0o600;
+const DIRECTORY_MODE: u32 = 0o700;
+
+/// The largest object that is read as a whole. Packs are far smaller; only a file that somebody
+/// else put there could be larger, and must not fill our memory.
+const OBJECT_BYTES_MAX: u64 = 2 << 30;
+
+/// Unfinished files are of use to nobody after this time: the longest upload that may still be
+/// going on is far shorter.
+const LEFTOVER_AGE: Duration = Duration::from_secs(24 * 3600);
+
+/// A repository's objects as files below one directory.
+#[derive(Debug)]
+pub struct DirectoryStore {
+    root: PathBuf,
+}
+
+impl DirectoryStore {
+    /// Makes the directories of a repository in `path`, as far as they are missing, and opens it.
+    /// What is there stays; whether there *is* a repository is decided by its config object.
+    pub fn create_layout(path: &Path) -> Result<Self, StoreError> {
+        let create = |path: &Path| {
+            durable::create_directories(path, DIRECTORY_MODE)
+                .map_err(|source| cannot_open(path, source))
+        };
+        create(path)?;
+        for kind in Kind::LISTED {
+            create(&path.join(kind.directory()))?;
+        }
+        Self::open(path)
+    }
+
+    /// Opens what is in `path`, which must be a directory, and removes what interrupted writers
+    /// left there more than a day ago.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        match fs::metadata(path) {
+            Ok(metadata) if metadata.is_dir() => {}
+            Ok(_) => {
+                let source = io::Error::new(io::ErrorKind::NotADirectory, "it is not a directory");
+                return Err(cannot_open(path, source));
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let text = "it does not exist; is its disk mounted, and is the path right?";
+                return Err(cannot_open(path, io::Error::new(io::ErrorKind::NotFound, text)));
+            }
+            Err(source) => return Err(cannot_open(path, source)),
+        }
+        let store = Self { root: path.to_owned() };
+        store.sweep(SystemClock.now());
+        Ok(store)
+    }
+
+    /// The directory.
+    pub fn path(&self) -> &Path {
+        &self.root
+    }
+
+    /// The file that holds, or would hold, `object`.
+    pub fn file_of(&self, object: &Object) -> PathBuf {
+        let directory = self.root.join(object.kind().directory());
+        match object.name().map(|name| name.to_string()) {
+            None => directory,
+            Some(name) if object.kind() == Kind::Data => directory.join(&name[..2]).join(name),
+            Some(name) => directory.join(name),
+        }
+    }
+
+    /// The directories that hold objects of `kind`; those that are missing are left out, but the
+    /// store's own root must be there, so that an unmounted disk does not look like an empty one.
+    fn directories_of(&self, kind: Kind) -> io::Result<Vec<PathBuf>> {
+        let directory = self.root.join(kind.directory());
+        if kind != Kind::Data {
+            return Ok(vec![directory]);
+        }
+        let mut directories = Vec::new();
+        for entry in fs::read_dir(&directory)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let shard =
+                name.len() == 2 && name.as_encoded_bytes().iter().all(u8::is_ascii_hexdigit);
+            if shard && entry.file_type()?.is_dir() {
+                directories.push(entry.path());
+            }
+        }
+        Ok(directories)
+    }
+
+    fn list_files(&self, kind: Kind) -> io::Result<Vec<(Object, u64)>> {
+        let mut objects = Vec::new();
+        for directory in self.directories_of(kind)? {
+            for entry in fs::read_dir(&directory)? {
+                let entry = entry?;
+                let name = entry.file_name();
+                let Some(name) = name.to_str().and_then(|name| name.parse::<ObjectName>().ok())
+                else {
+                    continue;
+                };
+                match entry.metadata() {
+                    Ok(metadata) if metadata.is_file() => {
+                        objects.push((Object::new(kind, name), metadata.len()));
+                    }
+                    Ok(_) => {}
+                    // Removed since the directory was read, as locks often are.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(objects)
+    }
+
+    fn publish(&self, object: &Object, content: &[u8]) -> io::Result<()> {
+        let file = self.file_of(object);
+        match durable::publish_new(&file, content, FILE_MODE) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                // The shard is missing. Exactly this one level is made: making all of them would
+                // quietly found a second repository on a mount point whose disk is gone.
+                if object.kind() == Kind::Data
+                    && let Some(shard) = file.parent()
+                {
+                    self.create_shard(shard)?;
+                    return durable::publish_new(&file, content, FILE_MODE);
+                }
+                Err(error)
+            }
+            result => result,
+        }
+    }
+
+    fn create_shard(&self, shard: &Path) -> io::Result<()> {
+        match DirBuilder::new().mode(DIRECTORY_MODE).create(shard) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+        durable::sync_directory(&self.root.join(Kind::Data.directory()))
+    }
+
+    /// Removes unfinished files that are old by the time `now`. What cannot be read or removed
+    /// stays: leftovers cost room, nothing else, and the next open tries again.
+    fn sweep(&self, now: Timestamp) {
+        let directories =
+            Kind::LISTED.into_iter().filter_map(|kind| self.directories_of(kind).ok());
+        for directory in directories.flatten().chain([self.root.clone()]) {
+            let Ok(entries) = fs::read_dir(&directory) else { continue };
+            for entry in entries.flatten() {
+                if is_leftover(&entry, now) {
+                    let path = entry.path();
+                    let removed = fs::remove_file(&path);
+                    tracing::info!(path = %path.display(), ?removed, "leftover of a killed writer");
+                }
+            }
+        }
+    }
+
+    fn failed(&self, verb: Verb, object: &Object, source: io::Error) -> StoreError {
+        let (verb, object) = (verb.as_str(), *object);
+        match source.kind() {
+            io::ErrorKind::NotFound if self.root.is_dir() => {
+                StoreError::NotFound { object, location: self.location() }
+            }
+            io::ErrorKind::AlreadyExists => {
+                StoreError::AlreadyExists { object, location: self.location() }
+            }
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                StoreError::Full { verb, object, location: self.location() }
+            }
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                let reason = source.to_string();
+                StoreError::Refused { verb, object, location: self.location(), reason }
+            }
+            _ => StoreError::Io { verb, object, location: self.location(), source },
+        }
+    }
+}
+
+fn cannot_open(path: &Path, source: io::Error) -> StoreError {
+    StoreError::Open { location: path.display().to_string(), source }
+}
+
+/// Whether `entry` is an unfinished file of a writer that is surely gone: ours, or stock restic's
+/// (`<name>-tmp-<digits>`).
+fn is_leftover(entry: &fs::DirEntry, now: Timestamp) -> bool {
+    let name = entry.file_name();
+    let restic = name.to_str().is_some_and(|name| {
+        name.split_once("-tmp-").is_some_and(|(stem, _)| stem.parse::<ObjectName>().is_ok())
+    });
+    if !restic && !durable::is_temporary(&name) {
+        return false;
+    }
+    let Ok(metadata) = entry.metadata() else { return false };
+    let modified = Timestamp::from_unix(metadata.mtime(), 0);
+    metadata.is_file() && modified.is_some_and(|modified| now.since(modified) > LEFTOVER_AGE)
+}
+
+impl Store for DirectoryStore {
+    fn location(&self) -> String {
+        self.root.display().to_string()
+    }
+
+    fn create(&self, object: &Object, content: Bytes) -> Result<(), StoreError> {
+        self.publish(object, &content).map_err(|error| match error.kind() {
+            // Nothing was to be found, so a missing directory is no missing object.
+            io::ErrorKind::NotFound => StoreError::Io {
+                verb: Verb::Create.as_str(),
+                object: *object,
+                location: self.location(),
+                source: error,
+            },
+            _ => self.failed(Verb::Create, object, error),
+        })
+    }
+
+    fn read(&self, object: &Object) -> Result<Bytes, StoreError> {
+        durable::read_bounded(&self.file_of(object), OBJECT_BYTES_MAX)
+            .map(Bytes::from)
+            .map_err(|error| self.failed(Verb::Read, object, error))
+    }
+
+    fn read_range(&self, object: &Object, offset: u64, length: usize) -> Result<Bytes, StoreError> {
+        let read = || {
+            let file = File::open(self.file_of(object))?;
+            let size = file.metadata()?.len();
+            // Looked at first, so that a wild range costs no memory.
+            match offset.checked_add(length as u64) {
+                Some(end) if end <= size => {}
+                _ => return Err(beyond_end(offset, length, size)),
+            }
+            let mut content = vec![0; length];
+            file.read_exact_at(&mut content, offset)?;
+            Ok(Bytes::from(content))
+        };
+        read().map_err(|error| self.failed(Verb::Read, object, error))
+    }
+
+    fn size(&self, object: &Object) -> Result<u64, StoreError> {
+        fs::metadata(self.file_of(object))
+            .map(|metadata| metadata.len())
+            .map_err(|error| self.failed(Verb::Size, object, error))
+    }
+
+    fn list(&self, kind: Kind) -> Result<Vec<(Object, u64)>, StoreError> {
+        if kind == Kind::Config {
+            return match self.size(&Object::Config) {
+                Ok(size) => Ok(vec![(Object::Config, size)]),
+                Err(StoreError::NotFound { .. }) => Ok(Vec::new()),
+                Err(error) => Err(error),
+            };
+        }
+        self.list_files(kind).map_err(|source| StoreError::List {
+            kind,
+            location: self.location(),
+            source,
+        })
+    }
+
+    fn remove(&self, object: &Object) -> Result<(), StoreError> {
+        durable::remove_file(&self.file_of(object))
+            .map_err(|error| self.failed(Verb::Remove, object, error))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,244 @@
+//! Tries again after passing faults, within bounds.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use outlast_types::Random;
+
+use crate::{Kind, Object, Store, StoreError};
+
+/// How often and how long to try.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Policy {
+    /// Calls in all, the first included; at least one is made.
+    pub attempts: u32,
+    /// The pause after the first failure; it doubles each time.
+    pub first_pause: Duration,
+    /// No pause is longer.
+    pub longest_pause: Duration,
+    /// All pauses of one call together are not longer.
+    pub total_pause: Duration,
+}
+
+impl Default for Policy {
+    /// Rides out a restart of the other side: 8 calls within two minutes.
+    fn default() -> Self {
+        Self {
+            attempts: 8,
+            first_pause: Duration::from_millis(250),
+            longest_pause: Duration::from_secs(30),
+            total_pause: Duration::from_secs(120),
+        }
+    }
+}
+
+/// Waits, and says whether to go on: `false` ends the retries, for example on shutdown.
+pub type Sleep = Box<dyn Fn(Duration) -> bool + Send + Sync>;
+
+/// A store that repeats calls that failed for passing reasons ([`StoreError::is_passing`]).
+///
+/// A create whose answer was lost may have been done. When the repeated call finds the object
+/// with the size that was sent, it counts as done; when a repeated remove finds nothing, too.
+pub struct Retrying {
+    store: Arc<dyn Store>,
+    policy: Policy,
+    random: Arc<dyn Random>,
+    sleep: Sleep,
+}
+
+impl Retrying {
+    pub fn new(
+        store: Arc<dyn Store>,
+        policy: Policy,
+        random: Arc<dyn Random>,
+        sleep: Sleep,
+    ) -> Self {
+        Self { store, policy, random, sleep }
+    }
+
+    /// Calls until success, a lasting error or the end of the policy; `call` hears whether it is
+    /// a repetition.
+    fn repeat<T>(&self, call: impl Fn(bool) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let mut pause_max = self.policy.first_pause;
+        let mut budget = self.policy.total_pause;
+        let mut attempt = 1;
+        loop {
+            let error = match call(attempt > 1) {
+                Err(error) if error.is_passing() => error,
+                result => return result,
+            };
+            let pause = self.jittered(pause_max.min(self.policy.longest_pause)).min(budget);
+            if attempt >= self.policy.attempts || budget.is_zero() {
+                return Err(error);
+            }
+            tracing::warn!(%error, attempt, ?pause, "trying again");
+            if !(self.sleep)(pause) {
+                return Err(error);
+            }
+            budget -= pause;
+            pause_max = pause_max.saturating_mul(2);
+            attempt += 1;
+        }
+    }
+
+    /// Between half of `pause` and all of it, so that many clients do not come back at once.
+    fn jittered(&self, pause: Duration) -> Duration {
+        let mut byte = [0];
+        self.random.fill(&mut byte);
+        pause / 2 + pause / 2 * u32::from(byte[0]) / 255
+    }
+}
+
+impl Store for Retrying {
+    fn location(&self) -> String {
+        self.store.location()
+    }
+
+    fn create(&self, object: &Object, content: Bytes) -> Result<(), StoreError> {
+        let size = content.len() as u64;
+        self.repeat(|again| match self.store.create(object, content.clone()) {
+            Err(StoreError::AlreadyExists { .. })
+                if again && self.holds(object, &content, size) =>
+            {
+                Ok(())
+            }
+            result => result,
+        })
+    }
+
+    fn read(&self, object: &Object) -> Result<Bytes, StoreError> {
+        self.repeat(|_| self.store.read(object))
+    }
+
+    fn read_range(&self, object: &Object, offset: u64, length: usize) -> Result<Bytes, StoreError> {
+        self.repeat(|_| self.store.read_range(object, offset, length))
+    }
+
+    fn size(&self, object: &Object) -> Result<u64, StoreError> {
+        self.repeat(|_| self.store.size(object))
+    }
+
+    fn list(&self, kind: Kind) -> Result<Vec<(Object, u64)>, StoreError> {
+        self.repeat(|_| self.store.list(kind))
+    }
+
+    fn remove(&self, object: &Object) -> Result<(), StoreError> {
+        self.repeat(|again| match self.store.remove(object) {
+            Err(StoreError::NotFound { .. }) if again => Ok(()),
+            result => result,
+        })
+    }
+}
+
+impl Retrying {
+    /// Whether the object that is there is the one we sent. A name is the hash of the content, so
+    /// the size settles it; the config has no such name and is compared.
+    fn holds(&self, object: &Object, content: &Bytes, size: u64) -> bool {
+        match object {
+            Object::Config => self.store.read(object).is_ok_and(|stored| stored == *content),
+            _ => self.store.size(object).is_ok_and(|stored| stored == size),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::Mutex;
+
+    use outlast_types::SystemRandom;
+
+    use super::*;
+    use crate::faulty::{Fault, Faulty};
+    use crate::{MemoryStore, ObjectName, Recording, Verb};
+
+    const LOCK: Object = Object::Lock(ObjectName([7; 32]));
+
+    fn retrying(
+        faulty: Faulty,
+        go_on: bool,
+    ) -> (Retrying, Arc<Recording>, Arc<Mutex<Vec<Duration>>>) {
+        let recording = Arc::new(Recording::new(Arc::new(faulty)));
+        let pauses = Arc::new(Mutex::new(Vec::new()));
+        let heard = Arc::clone(&pauses);
+        let sleep: Sleep = Box::new(move |pause| {
+            heard.lock().unwrap().push(pause);
+            go_on
+        });
+        let store: Arc<dyn Store> = recording.clone();
+        let retrying = Retrying::new(store, Policy::default(), Arc::new(SystemRandom), sleep);
+        (retrying, recording, pauses)
+    }
+
+    fn faulty() -> Faulty {
+        Faulty::new(Arc::new(MemoryStore::new()))
+    }
+
+    #[test]
+    fn a_create_whose_answer_was_lost_counts_as_done() {
+        let faulty = faulty();
+        faulty.script(Verb::Create, 1, Fault::After(io::ErrorKind::TimedOut));
+        let (store, recording, _) = retrying(faulty, true);
+        store.create(&LOCK, Bytes::from_static(b"content")).unwrap();
+        assert_eq!(recording.count(Verb::Create), 2);
+        let again = store.create(&LOCK, Bytes::from_static(b"content"));
+        assert!(matches!(again, Err(StoreError::AlreadyExists { .. })), "{again:?}");
+    }
+
+    #[test]
+    fn another_creator_of_the_config_is_not_taken_for_ourselves() {
+        let memory = MemoryStore::new();
+        memory.overwrite(&Object::Config, Bytes::from_static(b"as long"));
+        let faulty = Faulty::new(Arc::new(memory));
+        faulty.script(Verb::Create, 1, Fault::Before(io::ErrorKind::TimedOut));
+        let (store, recording, _) = retrying(faulty, true);
+        let refused = store.create(&Object::Config, Bytes::from_static(b"is ours"));
+        assert!(matches!(refused, Err(StoreError::AlreadyExists { .. })), "{refused:?}");
+        assert_eq!(recording.count(Verb::Create), 2);
+    }
+
+    #[test]
+    fn a_remove_whose_answer_was_lost_counts_as_done() {
+        let faulty = faulty();
+        faulty.script(Verb::Remove, 1, Fault::After(io::ErrorKind::ConnectionReset));
+        let (store, ..) = retrying(faulty, true);
+        store.create(&LOCK, Bytes::new()).unwrap();
+        store.remove(&LOCK).unwrap();
+        assert!(matches!(store.remove(&LOCK), Err(StoreError::NotFound { .. })));
+    }
+
+    #[test]
+    fn attempts_and_pauses_are_bounded() {
+        let faulty = faulty();
+        for nth in 1..100 {
+            faulty.script(Verb::List, nth, Fault::Before(io::ErrorKind::TimedOut));
+        }
+        let (store, recording, pauses) = retrying(faulty, true);
+        assert!(store.list(Kind::Data).is_err());
+        let policy = Policy::default();
+        assert_eq!(recording.count(Verb::List), policy.attempts as usize);
+        let pauses = pauses.lock().unwrap();
+        assert!(pauses.iter().sum::<Duration>() <= policy.total_pause);
+        assert!(pauses.iter().all(|pause| *pause <= policy.longest_pause));
+    }
+
+    #[test]
+    fn what_cannot_help_is_not_tried_again() {
+        let (store, recording, pauses) = retrying(faulty(), true);
+        assert!(matches!(store.read(&LOCK), Err(StoreError::NotFound { .. })));
+        store.create(&LOCK, Bytes::from_static(b"short")).unwrap();
+        assert!(store.read_range(&LOCK, 3, 10).is_err());
+        assert_eq!(recording.count(Verb::Read), 2);
+        assert!(pauses.lock().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_shutdown_ends_the_retries() {
+        let faulty = faulty();
+        faulty.script(Verb::Size, 1, Fault::Before(io::ErrorKind::TimedOut));
+        let (store, recording, _) = retrying(faulty, false);
+        assert!(store.size(&LOCK).is_err());
+        assert_eq!(recording.count(Verb::Size), 1);
+    }
+}
