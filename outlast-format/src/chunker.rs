@@ -1,0 +1,44 @@
+//! Content-defined chunking in two phases, so that one file can be cut by many threads.
+//!
+//! **Scan** ([`Gear::scan`]): a rolling hash runs over the content; a position where it is small
+//! enough is a [`Candidate`]. The hash at a position depends on the [`WINDOW`] bytes before it and
+//! on nothing else, so blocks can be scanned in any order by any thread, given the bytes before
+//! them. **Select** ([`Selector`]): candidates in order become cuts that obey the [`Params`]. This
+//! looks at candidates only, about one in 16 KiB, and costs nothing.
+//!
+//! The hash is a gear hash: `h = 2h + table[byte]` (mod 2^64), which forgets a byte after 64 more.
+//! A candidate is a position with `h < 2^64 / distance`: the upper bits, which depend on the whole
+//! window. Chunking is normalized (as in FastCDC): before the average length a cut needs the rarer
+//! *strict* candidates, after it a *loose* one will do, which draws lengths to the average.
+//!
+//! The table is derived from the repository key, so that lengths of chunks do not tell an
+//! onlooker which well-known content a repository holds, and different repositories cut
+//! differently. How content is cut is a matter of the writer alone; any restic reads it.
+
+mod scan;
+mod select;
+
+pub use scan::{Candidate, Gear, WINDOW};
+pub use select::Selector;
+
+/// How long chunks may be, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Params {
+    /// No chunk is shorter, but the last of a stream. At least [`WINDOW`].
+    pub min: u32,
+    /// Most chunks are about this long; a power of two.
+    pub average: u32,
+    /// No chunk is longer.
+    pub max: u32,
+}
+
+impl Default for Params {
+    /// 16 KiB, 64 KiB, 256 KiB.
+    fn default() -> Self {
+        DEFAULT
+    }
+}
+
+/// 16 KiB, 64 KiB, 256 KiB: small enough to find what is the same in a dump that shifted, large
+/// enough that the index stays small.
+pub const DEFAULT: Params = Params { min: 16 << 10, average: 64 << 10, max: 256 << 10 };

@@ -1,0 +1,158 @@
+//! Sealing: AES-256 in counter mode, then Poly1305-AES over the ciphertext (encrypt-then-MAC).
+//!
+//! A sealed object is `nonce (16 bytes) ‖ ciphertext ‖ authentication code (16 bytes)`. The one-time
+//! Poly1305 key is `r ‖ AES-128_k(nonce)`; the bits of `r` that Poly1305 wants zero are masked when
+//! it is used. See the "Keys, Encryption and MAC" chapter of restic's design document.
+
+use std::fmt;
+
+use aes::cipher::{BlockCipherEncrypt, KeyInit, KeyIvInit, StreamCipher};
+use outlast_types::Random;
+use poly1305::Poly1305;
+use subtle::ConstantTimeEq;
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use crate::FormatError;
+
+/// Bytes of random nonce before the ciphertext.
+pub const NONCE_LENGTH: usize = 16;
+/// Bytes of authentication code after the ciphertext.
+pub const MAC_LENGTH: usize = 16;
+/// By how many bytes sealing makes an object longer.
+pub const OVERHEAD: usize = NONCE_LENGTH + MAC_LENGTH;
+
+/// A repository's key (or the key that a password makes). Wiped from memory when dropped.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct Key {
+    encrypt: [u8; 32],
+    mac_k: [u8; 16],
+    mac_r: [u8; 16],
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Key(secret)")
+    }
+}
+
+impl Key {
+    /// A new random key.
+    pub fn generate(random: &dyn Random) -> Self {
+        let mut bytes = zeroize::Zeroizing::new([0; 64]);
+        random.fill(&mut *bytes);
+        Self::from_bytes(&bytes)
+    }
+
+    /// The key of its parts: the AES-256 key, and `k` and `r` of Poly1305-AES.
+    pub fn from_parts(encrypt: [u8; 32], mac_k: [u8; 16], mac_r: [u8; 16]) -> Self {
+        Self { encrypt, mac_k, mac_r }
+    }
+
+    /// The key of 64 bytes as [`to_bytes`](Self::to_bytes) gives them.
+    pub fn from_bytes(bytes: &[u8; 64]) -> Self {
+        let part = |from: usize| std::array::from_fn(|i| bytes[from + i]);
+        Self { encrypt: std::array::from_fn(|i| bytes[i]), mac_k: part(32), mac_r: part(48) }
+    }
+
+    /// AES key, `k` and `r` in a row, for example to seal the key to an agent. The caller wipes them.
+    pub fn to_bytes(&self) -> [u8; 64] {
+        let mut bytes = [0; 64];
+        bytes[..32].copy_from_slice(&self.encrypt);
+        bytes[32..48].copy_from_slice(&self.mac_k);
+        bytes[48..].copy_from_slice(&self.mac_r);
+        bytes
+    }
+
+    /// Whether neither part is all zeros, as stock restic demands.
+    pub(crate) fn is_valid(&self) -> bool {
+        let set = |bytes: &[u8]| bytes.iter().fold(0, |all, byte| all | byte) != 0;
+        set(&self.encrypt) && set(&self.mac_k) && set(&self.mac_r)
+    }
+
+    /// Seals `plaintext` into a new vector of [`OVERHEAD`] more bytes.
+    pub fn seal(&self, plaintext: &[u8], random: &dyn Random) -> Vec<u8> {
+        let mut sealed = Vec::with_capacity(plaintext.len() + OVERHEAD);
+        self.seal_onto(plaintext, random, &mut sealed);
+        sealed
+    }
+
+    /// Appends the sealed `plaintext` to `out`, for example to a pack being built.
+    pub fn seal_onto(&self, plaintext: &[u8], random: &dyn Random, out: &mut Vec<u8>) {
+        let start = out.len();
+        out.reserve(plaintext.len() + OVERHEAD);
+        out.extend_from_slice(&[0; NONCE_LENGTH]);
+        out.extend_from_slice(plaintext);
+        self.seal_tail(out, start, random);
+    }
+
+    /// Seals in place what stands in `buffer` from `start` on: [`NONCE_LENGTH`] bytes of room, then
+    /// the plaintext. The authentication code is appended. Saves the copy of
+    /// [`seal_onto`](Self::seal_onto) when a compressor wrote straight into the buffer.
+    ///
+    /// # Panics
+    /// If `buffer` ends before `start + NONCE_LENGTH`.
+    pub fn seal_tail(&self, buffer: &mut Vec<u8>, start: usize, random: &dyn Random) {
+        let (nonce_room, text) = buffer[start..].split_at_mut(NONCE_LENGTH);
+        let mut nonce = [0; NONCE_LENGTH];
+        random.fill(&mut nonce);
+        nonce_room.copy_from_slice(&nonce);
+        self.keystream(&nonce, text);
+        let mac = self.mac(&nonce, text);
+        buffer.extend_from_slice(&mac);
+    }
+
+    /// Opens a sealed object: checks it, then decrypts it into a new vector.
+    pub fn open(&self, sealed: &[u8]) -> Result<Vec<u8>, FormatError> {
+        let (nonce, text) = self.authentic(sealed)?;
+        let mut text = text.to_vec();
+        self.keystream(&nonce, &mut text);
+        Ok(text)
+    }
+
+    /// Opens a sealed object inside its own buffer and returns the plaintext's part of it.
+    /// The buffer is unchanged on an error.
+    pub fn open_in_place<'a>(&self, sealed: &'a mut [u8]) -> Result<&'a mut [u8], FormatError> {
+        let (nonce, text) = self.authentic(sealed)?;
+        let end = NONCE_LENGTH + text.len();
+        let text = &mut sealed[NONCE_LENGTH..end];
+        self.keystream(&nonce, text);
+        Ok(text)
+    }
+
+    /// The nonce and the ciphertext, if the authentication code fits them.
+    fn authentic<'a>(
+        &self,
+        sealed: &'a [u8],
+    ) -> Result<([u8; NONCE_LENGTH], &'a [u8]), FormatError> {
+        let short = FormatError::TooShort {
+            object: "sealed object",
+            length: sealed.len(),
+            minimum: OVERHEAD,
+        };
+        let Some((nonce, rest)) = sealed.split_first_chunk::<NONCE_LENGTH>() else {
+            return Err(short);
+        };
+        let Some((text, mac)) = rest.split_last_chunk::<MAC_LENGTH>() else {
+            return Err(short);
+        };
+        if bool::from(self.mac(nonce, text).ct_eq(mac)) {
+            Ok((*nonce, text))
+        } else {
+            Err(FormatError::Unauthentic)
+        }
+    }
+
+    fn keystream(&self, nonce: &[u8; NONCE_LENGTH], text: &mut [u8]) {
+        ctr::Ctr128BE::<aes::Aes256>::new(&self.encrypt.into(), &(*nonce).into())
+            .apply_keystream(text);
+    }
+
+    fn mac(&self, nonce: &[u8; NONCE_LENGTH], text: &[u8]) -> [u8; MAC_LENGTH] {
+        let mut pad = (*nonce).into();
+        aes::Aes128::new(&self.mac_k.into()).encrypt_block(&mut pad);
+        let mut one_time = zeroize::Zeroizing::new([0; 32]);
+        one_time[..16].copy_from_slice(&self.mac_r);
+        one_time[16..].copy_from_slice(&pad);
+        Poly1305::new(&(*one_time).into()).compute_unpadded(text).into()
+    }
+}

@@ -1,0 +1,154 @@
+//! Packs: sealed blobs in a row, then the sealed header that lists them, then its length.
+
+use outlast_types::Random;
+
+use crate::crypto::{self, Key};
+use crate::{BlobId, FormatError};
+
+/// Bytes of the header's length at the very end of a pack (little-endian).
+pub const TRAILER_LENGTH: usize = 4;
+/// The longest sealed header that is accepted, as in stock restic.
+pub const HEADER_MAX: u32 = 16 << 20;
+/// How long a pack can get: offsets and lengths have 32 bits.
+pub const PACK_MAX: u64 = u32::MAX as u64;
+/// The largest plaintext of one blob that is accepted, in bytes. Stock restic cuts data at 8 MiB;
+/// a tree of a directory with a million files is a few hundred MiB.
+pub const BLOB_MAX: u32 = 1 << 30;
+
+const ENTRY_PLAIN: usize = 1 + 4 + 32;
+const ENTRY_COMPRESSED: usize = ENTRY_PLAIN + 4;
+
+/// What a blob holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum BlobType {
+    /// A piece of files' content.
+    Data,
+    /// The JSON of one directory.
+    Tree,
+}
+
+/// Where one blob lies in its pack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PackEntry {
+    pub kind: BlobType,
+    pub id: BlobId,
+    /// Where the sealed blob begins, in bytes from the start of the pack.
+    pub offset: u32,
+    /// The sealed blob's length in bytes, nonce and authentication code included.
+    pub length: u32,
+    /// The plaintext's length in bytes if it was compressed before sealing.
+    pub uncompressed_length: Option<u32>,
+}
+
+impl PackEntry {
+    /// The length of the blob's plaintext in bytes.
+    pub fn plaintext_length(&self) -> u32 {
+        self.uncompressed_length
+            .unwrap_or_else(|| self.length.saturating_sub(crypto::OVERHEAD as u32))
+    }
+
+    /// The bytes that the header spends on this entry.
+    pub fn header_length(&self) -> usize {
+        if self.uncompressed_length.is_some() { ENTRY_COMPRESSED } else { ENTRY_PLAIN }
+    }
+}
+
+/// The plaintext of the header for blobs that lie in this order, without gaps, from offset 0 on.
+pub fn encode_header(entries: &[PackEntry]) -> Vec<u8> {
+    let mut header = Vec::with_capacity(entries.len() * ENTRY_COMPRESSED);
+    for entry in entries {
+        let kind = match entry.kind {
+            BlobType::Data => 0,
+            BlobType::Tree => 1,
+        };
+        // Zero means "not compressed" in the index of stock restic; an empty plaintext therefore
+        // is never compressed.
+        let uncompressed = entry.uncompressed_length.filter(|&length| length > 0);
+        header.push(kind | if uncompressed.is_some() { 2 } else { 0 });
+        header.extend_from_slice(&entry.length.to_le_bytes());
+        if let Some(length) = uncompressed {
+            header.extend_from_slice(&length.to_le_bytes());
+        }
+        header.extend_from_slice(&entry.id.0);
+    }
+    header
+}
+
+/// Ends a pack: appends the sealed header and its length to `pack`, which holds the blobs.
+pub fn finish(pack: &mut Vec<u8>, entries: &[PackEntry], key: &Key, random: &dyn Random) {
+    let start = pack.len();
+    key.seal_onto(&encode_header(entries), random, pack);
+    let length = u32::try_from(pack.len() - start).unwrap_or(u32::MAX);
+    pack.extend_from_slice(&length.to_le_bytes());
+}
+
+/// The length of the sealed header, from the last four bytes of a pack of `pack_size` bytes.
+pub fn header_length(trailer: [u8; TRAILER_LENGTH], pack_size: u64) -> Result<u32, FormatError> {
+    let invalid = |reason| FormatError::Invalid { object: "pack header", reason };
+    let length = u32::from_le_bytes(trailer);
+    if (length as usize) < crypto::OVERHEAD + ENTRY_PLAIN {
+        return Err(invalid("its length is too short for any header"));
+    }
+    if length > HEADER_MAX {
+        return Err(FormatError::TooLarge { object: "pack header", limit: HEADER_MAX.into() });
+    }
+    if u64::from(length) + TRAILER_LENGTH as u64 > pack_size {
+        return Err(invalid("it is longer than its pack"));
+    }
+    Ok(length)
+}
+
+/// The entries in the `plaintext` of a header, with their offsets.
+///
+/// `data_length` is the length of the pack without header and trailer: the blobs must fill it.
+pub fn decode_header(plaintext: &[u8], data_length: u64) -> Result<Vec<PackEntry>, FormatError> {
+    let invalid = |reason| FormatError::Invalid { object: "pack header", reason };
+    let mut entries = Vec::with_capacity(plaintext.len() / ENTRY_PLAIN);
+    let mut rest = plaintext;
+    let mut offset: u32 = 0;
+    while let Some((&kind, after)) = rest.split_first() {
+        let (length, after) = take_u32(after).ok_or(invalid("it ends inside an entry"))?;
+        let (uncompressed_length, after) = if kind & 2 == 0 {
+            (None, after)
+        } else {
+            let (n, after) = take_u32(after).ok_or(invalid("it ends inside an entry"))?;
+            (Some(n), after)
+        };
+        let (id, after) =
+            after.split_first_chunk::<32>().ok_or(invalid("it ends inside an entry"))?;
+        let kind = match kind {
+            0 | 2 => BlobType::Data,
+            1 | 3 => BlobType::Tree,
+            _ => return Err(invalid("a blob's type is not known")),
+        };
+        if (length as usize) < crypto::OVERHEAD {
+            return Err(invalid("a blob is shorter than any sealed blob"));
+        }
+        entries.push(PackEntry { kind, id: BlobId(*id), offset, length, uncompressed_length });
+        offset = offset.checked_add(length).ok_or(invalid("its blobs exceed 4 GiB"))?;
+        rest = after;
+    }
+    if u64::from(offset) != data_length {
+        return Err(invalid("its blobs do not fill the pack"));
+    }
+    Ok(entries)
+}
+
+/// Reads the header of a whole `pack` in memory.
+pub fn read_header(pack: &[u8], key: &Key) -> Result<Vec<PackEntry>, FormatError> {
+    let Some((rest, trailer)) = pack.split_last_chunk::<TRAILER_LENGTH>() else {
+        return Err(FormatError::TooShort {
+            object: "pack",
+            length: pack.len(),
+            minimum: TRAILER_LENGTH,
+        });
+    };
+    let length = header_length(*trailer, pack.len() as u64)? as usize;
+    let (data, sealed) = rest.split_at(rest.len() - length);
+    decode_header(&key.open(sealed)?, data.len() as u64)
+}
+
+fn take_u32(bytes: &[u8]) -> Option<(u32, &[u8])> {
+    let (value, rest) = bytes.split_first_chunk::<4>()?;
+    Some((u32::from_le_bytes(*value), rest))
+}

@@ -1,0 +1,268 @@
+//! The JSON document of a tree.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::{Deserialize, Deserializer, de};
+use serde_json::value::RawValue;
+
+use super::{Node, NodeKind, Tree};
+use crate::go::{self, FileMode, GoTime};
+use crate::id::hex;
+use crate::{BlobId, FormatError};
+
+const OBJECT: &str = "tree";
+
+#[derive(Deserialize)]
+struct TreeJson<'a> {
+    #[serde(borrow)]
+    nodes: Vec<NodeJson<'a>>,
+}
+
+#[derive(Deserialize)]
+struct NodeJson<'a> {
+    #[serde(borrow)]
+    name: Cow<'a, str>,
+    #[serde(borrow, rename = "type", default)]
+    kind: Cow<'a, str>,
+    #[serde(default)]
+    mode: u32,
+    #[serde(rename = "mtime", default = "zero_time", deserialize_with = "time")]
+    modified: GoTime,
+    #[serde(rename = "atime", default = "zero_time", deserialize_with = "time")]
+    accessed: GoTime,
+    #[serde(rename = "ctime", default = "zero_time", deserialize_with = "time")]
+    changed: GoTime,
+    #[serde(default)]
+    uid: u32,
+    #[serde(default)]
+    gid: u32,
+    #[serde(default)]
+    user: String,
+    #[serde(default)]
+    group: String,
+    #[serde(default)]
+    inode: u64,
+    #[serde(default)]
+    device_id: u64,
+    #[serde(default)]
+    size: u64,
+    #[serde(default)]
+    links: u64,
+    #[serde(default)]
+    linktarget: String,
+    #[serde(borrow, default)]
+    linktarget_raw: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    extended_attributes: Option<Vec<XattrJson<'a>>>,
+    #[serde(default)]
+    generic_attributes: Option<BTreeMap<String, Box<RawValue>>>,
+    #[serde(default)]
+    device: u64,
+    #[serde(default)]
+    content: Option<Vec<BlobId>>,
+    #[serde(default)]
+    subtree: Option<BlobId>,
+    #[serde(default)]
+    error: String,
+}
+
+#[derive(Deserialize)]
+struct XattrJson<'a> {
+    #[serde(borrow)]
+    name: Cow<'a, str>,
+    #[serde(borrow)]
+    value: Option<Cow<'a, str>>,
+}
+
+fn zero_time() -> GoTime {
+    GoTime::ZERO
+}
+
+fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<GoTime, D::Error> {
+    struct Visitor;
+    impl de::Visitor<'_> for Visitor {
+        type Value = GoTime;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("a time such as 2026-01-31T04:00:00.5Z")
+        }
+
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<GoTime, E> {
+            GoTime::parse(text).ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
+        }
+    }
+    deserializer.deserialize_str(Visitor)
+}
+
+pub(super) fn parse(document: &[u8]) -> Result<Tree, FormatError> {
+    let tree: TreeJson<'_> =
+        serde_json::from_slice(document).map_err(|e| FormatError::json(OBJECT, &e))?;
+    let nodes = tree.nodes.into_iter().map(node).collect::<Result<_, _>>()?;
+    Ok(Tree { nodes })
+}
+
+fn node(json: NodeJson<'_>) -> Result<Node, FormatError> {
+    let invalid = |reason| FormatError::Invalid { object: OBJECT, reason };
+    let base64 = |text: &str| BASE64.decode(text).map_err(|_| invalid("a field is not base64"));
+    Ok(Node {
+        name: go::unquote(&json.name).ok_or(invalid("a name is not quoted as it should be"))?,
+        kind: NodeKind::from_word(&json.kind),
+        mode: FileMode(json.mode),
+        modified: json.modified,
+        accessed: json.accessed,
+        changed: json.changed,
+        uid: json.uid,
+        gid: json.gid,
+        user: json.user,
+        group: json.group,
+        inode: json.inode,
+        device_id: json.device_id,
+        size: json.size,
+        links: json.links,
+        link_target: match json.linktarget_raw {
+            Some(raw) => base64(&raw)?,
+            None => json.linktarget.into_bytes(),
+        },
+        xattrs: json
+            .extended_attributes
+            .unwrap_or_default()
+            .into_iter()
+            .map(|x| {
+                let value = x.value.map_or(Ok(Vec::new()), |value| base64(&value))?;
+                Ok((x.name.into_owned().into_bytes(), value))
+            })
+            .collect::<Result<_, FormatError>>()?,
+        generic_attributes: json.generic_attributes.unwrap_or_default().into_iter().collect(),
+        device: json.device,
+        content: json.content,
+        subtree: json.subtree,
+        error: json.error,
+    })
+}
+
+pub(super) fn serialize(tree: &Tree) -> Vec<u8> {
+    // A plain file takes about 400 bytes.
+    let mut out = Vec::with_capacity(16 + tree.nodes.len() * 420);
+    out.extend_from_slice(b"{\"nodes\":[");
+    for (i, node) in tree.nodes.iter().enumerate() {
+        if i > 0 {
+            out.push(b',');
+        }
+        Writer(&mut out).node(node);
+    }
+    out.extend_from_slice(b"]}\n");
+    out
+}
+
+/// Appends members of a JSON object in the order of the calls.
+struct Writer<'a>(&'a mut Vec<u8>);
+
+impl Writer<'_> {
+    fn node(&mut self, node: &Node) {
+        self.0.extend_from_slice(b"{\"name\":");
+        go::write_json_string(self.0, go::quote(&node.name).as_bytes());
+        self.text("type", node.kind.as_str().as_bytes());
+        self.number_unless_zero("mode", node.mode.0.into());
+        for (name, time) in
+            [("mtime", node.modified), ("atime", node.accessed), ("ctime", node.changed)]
+        {
+            self.text(name, time.to_string().as_bytes());
+        }
+        self.number("uid", node.uid.into());
+        self.number("gid", node.gid.into());
+        self.text_unless_empty("user", node.user.as_bytes());
+        self.text_unless_empty("group", node.group.as_bytes());
+        self.number_unless_zero("inode", node.inode);
+        self.number_unless_zero("device_id", node.device_id);
+        self.number_unless_zero("size", node.size);
+        self.number_unless_zero("links", node.links);
+        self.text_unless_empty("linktarget", &node.link_target);
+        if std::str::from_utf8(&node.link_target).is_err() {
+            self.text("linktarget_raw", BASE64.encode(&node.link_target).as_bytes());
+        }
+        self.xattrs(&node.xattrs);
+        self.generic_attributes(node);
+        self.number_unless_zero("device", node.device);
+        self.content(node.content.as_deref());
+        if let Some(subtree) = &node.subtree {
+            self.text("subtree", &hex(&subtree.0));
+        }
+        self.text_unless_empty("error", node.error.as_bytes());
+        self.0.push(b'}');
+    }
+
+    fn key(&mut self, name: &str) {
+        self.0.extend_from_slice(b",\"");
+        self.0.extend_from_slice(name.as_bytes());
+        self.0.extend_from_slice(b"\":");
+    }
+
+    fn text(&mut self, name: &str, value: &[u8]) {
+        self.key(name);
+        go::write_json_string(self.0, value);
+    }
+
+    fn text_unless_empty(&mut self, name: &str, value: &[u8]) {
+        if !value.is_empty() {
+            self.text(name, value);
+        }
+    }
+
+    fn number(&mut self, name: &str, value: u64) {
+        self.key(name);
+        self.0.extend_from_slice(value.to_string().as_bytes());
+    }
+
+    fn number_unless_zero(&mut self, name: &str, value: u64) {
+        if value != 0 {
+            self.number(name, value);
+        }
+    }
+
+    fn xattrs(&mut self, xattrs: &[(Vec<u8>, Vec<u8>)]) {
+        if xattrs.is_empty() {
+            return;
+        }
+        self.key("extended_attributes");
+        self.0.push(b'[');
+        for (i, (name, value)) in xattrs.iter().enumerate() {
+            self.0.extend_from_slice(if i > 0 { b",{\"name\":" } else { b"{\"name\":" });
+            go::write_json_string(self.0, name);
+            self.text("value", BASE64.encode(value).as_bytes());
+            self.0.push(b'}');
+        }
+        self.0.push(b']');
+    }
+
+    fn generic_attributes(&mut self, node: &Node) {
+        if node.generic_attributes.is_empty() {
+            return;
+        }
+        self.key("generic_attributes");
+        for (i, (name, value)) in node.generic_attributes.iter().enumerate() {
+            self.0.push(if i > 0 { b',' } else { b'{' });
+            go::write_json_string(self.0, name.as_bytes());
+            self.0.push(b':');
+            self.0.extend_from_slice(value.get().as_bytes());
+        }
+        self.0.push(b'}');
+    }
+
+    fn content(&mut self, content: Option<&[BlobId]>) {
+        self.key("content");
+        let Some(content) = content else {
+            return self.0.extend_from_slice(b"null");
+        };
+        self.0.reserve(2 + content.len() * 67);
+        self.0.push(b'[');
+        for (i, id) in content.iter().enumerate() {
+            self.0.extend_from_slice(if i > 0 { b",\"" } else { b"\"" });
+            self.0.extend_from_slice(&hex(&id.0));
+            self.0.push(b'"');
+        }
+        self.0.push(b']');
+    }
+}

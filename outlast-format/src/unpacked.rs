@@ -1,0 +1,37 @@
+//! Unpacked objects: the plaintext of indexes, snapshots and locks, before sealing.
+//!
+//! Version 1 of the format has the bare JSON document. Version 2 has the byte 2 and the document
+//! compressed with zstd; a bare document (beginning with `{` or `[`) stays readable. The config is
+//! always bare.
+
+use crate::FormatError;
+use crate::compress::{self, Compressor};
+use crate::config::Version;
+
+const ENCODING_ZSTD: u8 = 2;
+
+/// The largest document that is read, in bytes. Stock restic writes indexes of about 10 MB.
+pub const DOCUMENT_MAX: u64 = 512 << 20;
+
+/// What is to be sealed for a JSON `document` in a repository of this `version`.
+pub fn encode(document: &[u8], version: Version) -> Result<Vec<u8>, FormatError> {
+    match version {
+        Version::V1 => Ok(document.to_vec()),
+        Version::V2 => {
+            let mut out = vec![ENCODING_ZSTD];
+            Compressor::new(compress::LEVEL_DEFAULT)?.compress_onto(document, &mut out)?;
+            Ok(out)
+        }
+    }
+}
+
+/// The JSON document in the opened `bytes` of an unpacked object, of either version.
+pub fn decode(bytes: Vec<u8>) -> Result<Vec<u8>, FormatError> {
+    match bytes.first() {
+        None | Some(b'[' | b'{') => Ok(bytes),
+        Some(&ENCODING_ZSTD) => {
+            compress::decompress_bounded("unpacked object", &bytes[1..], DOCUMENT_MAX)
+        }
+        Some(&encoding) => Err(FormatError::UnsupportedEncoding { encoding }),
+    }
+}
