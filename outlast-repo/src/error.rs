@@ -1,0 +1,62 @@
+//! Why the engine could not do what it was asked.
+
+use std::io;
+use std::path::PathBuf;
+
+use outlast_format::FormatError;
+use outlast_fs::SourceError;
+use outlast_store::{Object, StoreError};
+
+/// A failure of the engine. What fails for one file or one damaged object only is a *problem* of
+/// the outcome instead, and the work goes on.
+#[derive(Debug, thiserror::Error)]
+pub enum RepoError {
+    /// There is no config object: never initialised, or the wrong place.
+    #[error(
+        "{location} holds no repository; check the address, or make one there with `repo init`"
+    )]
+    NotARepository { location: String },
+    /// A config object is there already.
+    #[error("{location} already holds a repository, which was left as it is")]
+    AlreadyInitialised { location: String },
+    /// No key file opens with this password.
+    #[error("wrong password for the repository in {location}: none of its {keys} keys opens")]
+    WrongPassword { location: String, keys: usize },
+    /// The key that was handed in does not open the config.
+    #[error("the key does not belong to the repository in {location}")]
+    WrongKey { location: String },
+    /// The store failed; its message names the object and the place.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The bytes of an object are not what its kind demands.
+    #[error("{object} in {location} is damaged: {source}")]
+    Damaged { object: Object, location: String, source: FormatError },
+    /// The bytes of an object do not hash to its name.
+    #[error("{object} in {location} is damaged: its content does not match its name")]
+    HashMismatch { object: Object, location: String },
+    /// Something new could not be brought into the format.
+    #[error("cannot make the {what}: {source}")]
+    Encode { what: &'static str, source: FormatError },
+    /// The stream to back up ended with an error; nothing was published.
+    #[error("cannot read {name}, so nothing was published: {source}")]
+    Input { name: String, source: io::Error },
+    /// The name for a stream is no file name.
+    #[error("{name:?} cannot be the name of a stream: it must be one plain file name")]
+    InputName { name: String },
+    /// The tree to back up could not be read to its end; nothing was published.
+    #[error("{0}; nothing was published")]
+    Source(SourceError),
+    /// The local journal cannot be used.
+    #[error("cannot use the journal {}: {source}", path.display())]
+    Journal { path: PathBuf, source: io::Error },
+}
+
+impl RepoError {
+    /// Whether the same call may succeed later without anybody doing anything.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Store(error) => error.is_passing(),
+            _ => false,
+        }
+    }
+}

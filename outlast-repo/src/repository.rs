@@ -1,0 +1,215 @@
+//! An open repository: its store, key, config and index.
+
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use bytes::Bytes;
+use outlast_format::config::{Config, Version};
+use outlast_format::crypto::Key;
+use outlast_format::key_file::{KdfParams, KeyFile};
+use outlast_format::{FormatError, KeyId, sha256, unpacked};
+use outlast_store::{Kind, Object, ObjectName, Store, StoreError};
+use outlast_types::Random;
+
+pub use outlast_format::key_file::Maker;
+
+use crate::{Index, RepoError};
+
+/// What opens a repository.
+#[derive(Debug)]
+pub enum Credential<'a> {
+    /// The password of any of its key files.
+    Password(&'a str),
+    /// The repository key itself, as the vault hands it to an agent.
+    Key(Key),
+}
+
+/// An open repository. Cheap to share by reference between threads.
+pub struct Repository {
+    store: Arc<dyn Store>,
+    key: Key,
+    config: Config,
+    index: OnceLock<Index>,
+    /// Held while the index is being loaded, so that it is loaded once.
+    loading: Mutex<()>,
+}
+
+impl std::fmt::Debug for Repository {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Repository")
+            .field("location", &self.store.location())
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Repository {
+    /// Makes a repository in `store`: a random key, sealed under `password` in a key file, and the
+    /// config. The config comes last, because it is what makes a store a repository.
+    pub fn init(
+        store: Arc<dyn Store>,
+        password: &str,
+        version: Version,
+        maker: &Maker,
+        random: &dyn Random,
+    ) -> Result<Self, RepoError> {
+        let location = store.location();
+        match store.size(&Object::Config) {
+            Ok(_) => return Err(RepoError::AlreadyInitialised { location }),
+            Err(StoreError::NotFound { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let key = Key::generate(random);
+        let config = Config::generate(version, random);
+        let document = config
+            .serialize()
+            .map_err(|source| RepoError::Encode { what: "config", source })?;
+        let repository = Self::assemble(store, key, config);
+        repository.add_key(password, maker, random)?;
+        let sealed = repository.key.seal(&document, random);
+        match repository.store.create(&Object::Config, sealed.into()) {
+            Ok(()) => Ok(repository),
+            // Somebody was faster. Our key file stays behind and opens nothing of theirs.
+            Err(StoreError::AlreadyExists { .. }) => {
+                Err(RepoError::AlreadyInitialised { location })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Opens the repository in `store`. The index is loaded when it is first asked for.
+    pub fn open(store: Arc<dyn Store>, credential: Credential<'_>) -> Result<Self, RepoError> {
+        let location = store.location();
+        let sealed = match store.read(&Object::Config) {
+            Ok(sealed) => sealed,
+            Err(StoreError::NotFound { .. }) => {
+                return Err(RepoError::NotARepository { location });
+            }
+            Err(error) => return Err(error.into()),
+        };
+        match credential {
+            Credential::Key(key) => match open_config(&key, &sealed) {
+                Ok(config) => Ok(Self::assemble(store, key, config)),
+                Err(FormatError::Unauthentic) => Err(RepoError::WrongKey { location }),
+                Err(source) => {
+                    Err(RepoError::Damaged { object: Object::Config, location, source })
+                }
+            },
+            Credential::Password(password) => Self::open_with_password(store, password, &sealed),
+        }
+    }
+
+    fn open_with_password(
+        store: Arc<dyn Store>,
+        password: &str,
+        sealed: &[u8],
+    ) -> Result<Self, RepoError> {
+        let location = store.location();
+        let keys = store.list(Kind::Key)?;
+        let mut config_failure = None;
+        let mut file_failure = None;
+        for (object, _) in &keys {
+            let bytes = store.read(object)?;
+            match KeyFile::open(&bytes, password) {
+                Ok(key) => match open_config(&key, sealed) {
+                    Ok(config) => return Ok(Self::assemble(store, key, config)),
+                    // A key file of a lost race of two `init`s opens, but fits no config.
+                    Err(source) => config_failure = Some(source),
+                },
+                Err(FormatError::WrongPassword) => {}
+                Err(source) => file_failure = Some((*object, source)),
+            }
+        }
+        Err(match (config_failure, file_failure) {
+            (Some(source), _) => RepoError::Damaged { object: Object::Config, location, source },
+            (None, Some((object, source))) => RepoError::Damaged { object, location, source },
+            (None, None) => RepoError::WrongPassword { location, keys: keys.len() },
+        })
+    }
+
+    fn assemble(store: Arc<dyn Store>, key: Key, config: Config) -> Self {
+        Self { store, key, config, index: OnceLock::new(), loading: Mutex::new(()) }
+    }
+
+    /// Adds a key file, so that `password` opens the repository, too.
+    pub fn add_key(
+        &self,
+        password: &str,
+        maker: &Maker,
+        random: &dyn Random,
+    ) -> Result<KeyId, RepoError> {
+        let bytes = KeyFile::create(password, &self.key, maker, KdfParams::default(), random)
+            .map_err(|source| RepoError::Encode { what: "key file", source })?;
+        let id = KeyId::of(&bytes);
+        self.store.create(&Object::Key(ObjectName(id.0)), bytes.into())?;
+        Ok(id)
+    }
+
+    /// The store that holds it.
+    pub fn store(&self) -> &dyn Store {
+        &*self.store
+    }
+
+    /// Where it is, for messages.
+    pub fn location(&self) -> String {
+        self.store.location()
+    }
+
+    /// The repository key. Whoever has it can read everything.
+    pub fn key(&self) -> &Key {
+        &self.key
+    }
+
+    /// Version, id and polynomial.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Where every blob lies; loaded at the first call. Index files that are damaged are skipped
+    /// and named by [`Index::problems`]; a store that does not answer is an error.
+    pub fn index(&self) -> Result<&Index, RepoError> {
+        if let Some(index) = self.index.get() {
+            return Ok(index);
+        }
+        let _one_loader = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(index) = self.index.get() {
+            return Ok(index);
+        }
+        let index = Index::load(self)?;
+        Ok(self.index.get_or_init(|| index))
+    }
+
+    /// The JSON document in an index, snapshot or lock: its hash is checked, then it is opened and
+    /// decompressed.
+    pub fn read_unpacked(&self, object: &Object) -> Result<Vec<u8>, RepoError> {
+        let mut sealed = self.store.read(object)?.to_vec();
+        if object.name().is_some_and(|name| name.0 != sha256(&sealed)) {
+            return Err(RepoError::HashMismatch { object: *object, location: self.location() });
+        }
+        let opened = self.key.open_in_place(&mut sealed).map(|plaintext| plaintext.to_vec());
+        opened.and_then(unpacked::decode).map_err(|source| RepoError::Damaged {
+            object: *object,
+            location: self.location(),
+            source,
+        })
+    }
+
+    /// The stored form of a JSON `document` for an index, snapshot or lock, and its name.
+    pub fn seal_unpacked(
+        &self,
+        what: &'static str,
+        document: &[u8],
+        random: &dyn Random,
+    ) -> Result<(ObjectName, Bytes), RepoError> {
+        let encoded = unpacked::encode(document, self.config.version)
+            .map_err(|source| RepoError::Encode { what, source })?;
+        let sealed = self.key.seal(&encoded, random);
+        Ok((ObjectName(sha256(&sealed)), sealed.into()))
+    }
+}
+
+fn open_config(key: &Key, sealed: &[u8]) -> Result<Config, FormatError> {
+    Config::parse(&key.open(sealed)?)
+}
+
+#[cfg(test)]
+mod tests;
