@@ -7,6 +7,8 @@ use outlast_format::FormatError;
 use outlast_fs::SourceError;
 use outlast_store::{Object, StoreError};
 
+use crate::read_error::ReadError;
+
 /// A failure of the engine. What fails for one file or one damaged object only is a *problem* of
 /// the outcome instead, and the work goes on.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +48,9 @@ pub enum RepoError {
     /// The tree to back up could not be read to its end; nothing was published.
     #[error("{0}; nothing was published")]
     Source(SourceError),
+    /// What was asked for cannot be found or read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
     /// The local journal cannot be used.
     #[error("cannot use the journal {}: {source}", path.display())]
     Journal { path: PathBuf, source: io::Error },

@@ -12,6 +12,8 @@
 
 mod error;
 pub mod index;
+pub mod read;
+mod read_error;
 mod repository;
 
 pub use error::RepoError;

@@ -1,0 +1,93 @@
+//! One blob: where it lies, and the proof that what comes back is it.
+
+use outlast_format::compress::Decompressor;
+use outlast_format::pack::{BLOB_MAX, BlobType, PackEntry};
+use outlast_format::{BlobId, PackId, sha256};
+use outlast_store::{Object, ObjectName};
+
+use crate::read_error::{BlobError, ReadError};
+use crate::{Index, Repository};
+
+/// The largest piece of content that is accepted, in bytes of plaintext and of stored form. Stock
+/// restic cuts at 8 MiB; the bound keeps a hostile index from choosing our memory.
+pub(crate) const DATA_BLOB_MAX: u32 = 64 << 20;
+
+/// Where a blob lies.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Located {
+    pub(crate) pack: PackId,
+    pub(crate) entry: PackEntry,
+}
+
+impl Located {
+    pub(crate) fn start(&self) -> u64 {
+        self.entry.offset.into()
+    }
+
+    pub(crate) fn end(&self) -> u64 {
+        self.start() + u64::from(self.entry.length)
+    }
+}
+
+/// The object of the store that holds a pack.
+pub(crate) fn pack_object(pack: PackId) -> Object {
+    Object::Data(ObjectName(pack.0))
+}
+
+/// The place of a blob of type `kind`, if the index knows one that is sane.
+pub(crate) fn locate(index: &Index, blob: BlobId, kind: BlobType) -> Result<Located, BlobError> {
+    let location = index.locate(kind, &blob).ok_or(BlobError::NotIndexed { blob })?;
+    let located = Located { pack: location.pack, entry: location.entry(blob) };
+    accept(&located)?;
+    Ok(located)
+}
+
+/// Refuses sizes that no sane writer makes, before any memory is spent on them.
+pub(crate) fn accept(located: &Located) -> Result<(), BlobError> {
+    let Located { pack, entry } = *located;
+    let limit = match entry.kind {
+        BlobType::Data => DATA_BLOB_MAX,
+        BlobType::Tree => BLOB_MAX,
+    };
+    let length = entry.length.max(entry.plaintext_length());
+    if length > limit {
+        return Err(BlobError::TooLarge { blob: entry.id, pack, length, limit });
+    }
+    Ok(())
+}
+
+/// Turns stored bytes into blobs; kept by a worker, because its decompressor is dear to make.
+pub(crate) struct Opener<'r> {
+    repository: &'r Repository,
+    decompressor: Decompressor,
+}
+
+impl<'r> Opener<'r> {
+    pub(crate) fn new(repository: &'r Repository) -> Result<Self, ReadError> {
+        let decompressor =
+            Decompressor::new().map_err(|source| ReadError::Decompressor { source })?;
+        Ok(Self { repository, decompressor })
+    }
+
+    /// Decrypts, decompresses and verifies the blob that lies at `located`. `sealed` is what the
+    /// store has there. The caller has checked the entry with [`accept`].
+    pub(crate) fn open(&mut self, located: &Located, sealed: &[u8]) -> Result<Vec<u8>, BlobError> {
+        let Located { pack, entry } = *located;
+        let damaged = |source| BlobError::Damaged { blob: entry.id, pack, source };
+        let opened = self.repository.key().open(sealed).map_err(damaged)?;
+        let plaintext = match entry.uncompressed_length {
+            None => opened,
+            Some(length) => {
+                let mut plaintext = Vec::new();
+                self.decompressor
+                    .decompress_onto(&opened, length as usize, &mut plaintext)
+                    .map_err(damaged)?;
+                plaintext
+            }
+        };
+        if sha256(&plaintext) != entry.id.0 {
+            return Err(BlobError::OtherContent { blob: entry.id, pack });
+        }
+        Ok(plaintext)
+    }
+}

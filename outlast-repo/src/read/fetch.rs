@@ -1,0 +1,173 @@
+//! Many blobs with few requests: neighbours in a pack come in one range.
+
+use std::sync::Arc;
+
+use outlast_format::PackId;
+use outlast_store::StoreError;
+
+use super::blob::{Located, Opener, pack_object};
+use crate::Repository;
+use crate::read_error::{BlobError, ReadError};
+
+/// The most that one request asks for, unless one blob alone is larger.
+pub(crate) const BATCH_BYTES_MAX: u64 = 4 << 20;
+
+/// Bytes between two wanted blobs that are read and dropped rather than asking once more: what a
+/// line of 100 Mbit/s carries in a round trip of 10 ms.
+const GAP_BYTES_MAX: u64 = 128 << 10;
+
+/// A blob that is wanted, and what for.
+#[derive(Debug)]
+pub(crate) struct Wanted<T> {
+    pub(crate) located: Located,
+    pub(crate) purpose: T,
+}
+
+/// One range of one pack and the blobs wanted from it, by their offset.
+#[derive(Debug)]
+pub(crate) struct Batch<T> {
+    pack: PackId,
+    start: u64,
+    end: u64,
+    wanted: Vec<Wanted<T>>,
+}
+
+/// Groups what is `wanted` into as few ranges as the limits allow, by pack and offset.
+pub(crate) fn plan<T>(mut wanted: Vec<Wanted<T>>) -> Vec<Batch<T>> {
+    wanted.sort_by_key(|wanted| (wanted.located.pack, wanted.located.start()));
+    let mut batches: Vec<Batch<T>> = Vec::new();
+    for blob in wanted {
+        let (pack, start, end) = (blob.located.pack, blob.located.start(), blob.located.end());
+        match batches.last_mut() {
+            Some(batch)
+                if batch.pack == pack
+                    && start <= batch.end + GAP_BYTES_MAX
+                    && end.max(batch.end) - batch.start <= BATCH_BYTES_MAX =>
+            {
+                batch.end = batch.end.max(end);
+                batch.wanted.push(blob);
+            }
+            _ => batches.push(Batch { pack, start, end, wanted: vec![blob] }),
+        }
+    }
+    batches
+}
+
+/// Fetches batches; one for each worker thread.
+pub(crate) struct Fetcher<'r> {
+    repository: &'r Repository,
+    opener: Opener<'r>,
+}
+
+impl<'r> Fetcher<'r> {
+    pub(crate) fn new(repository: &'r Repository) -> Result<Self, ReadError> {
+        Ok(Self { repository, opener: Opener::new(repository)? })
+    }
+
+    /// Delivers every blob of `batch`, or why it cannot be had. Blobs come one after the other, so
+    /// that memory holds the batch's stored bytes and one plaintext.
+    pub(crate) fn fetch<T>(
+        &mut self,
+        batch: Batch<T>,
+        mut deliver: impl FnMut(Wanted<T>, Result<Vec<u8>, BlobError>),
+    ) {
+        match self.range(batch.pack, batch.start, batch.end) {
+            Ok(bytes) => {
+                for wanted in batch.wanted {
+                    let from = usize::try_from(wanted.located.start() - batch.start).unwrap_or(0);
+                    let sealed = bytes.get(from..from + wanted.located.entry.length as usize);
+                    let opened = self.opener.open(&wanted.located, sealed.unwrap_or_default());
+                    deliver(wanted, opened);
+                }
+            }
+            // A pack that is cut off still has its first blobs: ask for each by itself.
+            Err(error) if batch.wanted.len() > 1 && may_be_partial(&error) => {
+                for wanted in batch.wanted {
+                    let opened = self.single(&wanted.located);
+                    deliver(wanted, opened);
+                }
+            }
+            Err(error) => {
+                let error = Arc::new(error);
+                for wanted in batch.wanted {
+                    let failure = unreadable(&wanted.located, Arc::clone(&error));
+                    deliver(wanted, Err(failure));
+                }
+            }
+        }
+    }
+
+    /// One blob by itself.
+    pub(crate) fn single(&mut self, located: &Located) -> Result<Vec<u8>, BlobError> {
+        let sealed = self
+            .range(located.pack, located.start(), located.end())
+            .map_err(|error| unreadable(located, Arc::new(error)))?;
+        self.opener.open(located, &sealed)
+    }
+
+    fn range(&self, pack: PackId, start: u64, end: u64) -> Result<bytes::Bytes, StoreError> {
+        // Blobs are far below 4 GiB and batches are bounded, so the length fits.
+        let length = usize::try_from(end - start).unwrap_or(usize::MAX);
+        self.repository.store().read_range(&pack_object(pack), start, length)
+    }
+}
+
+fn unreadable(located: &Located, source: Arc<StoreError>) -> BlobError {
+    BlobError::Unreadable { blob: located.entry.id, pack: located.pack, source }
+}
+
+/// Whether other parts of the object may still be readable: an end that is missing, a bad sector.
+fn may_be_partial(error: &StoreError) -> bool {
+    matches!(error, StoreError::Io { .. })
+}
+
+#[cfg(test)]
+mod tests {
+    use outlast_format::BlobId;
+    use outlast_format::pack::{BlobType, PackEntry};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn wanted(pack: u8, offset: u32, length: u32, purpose: usize) -> Wanted<usize> {
+        let entry = PackEntry {
+            kind: BlobType::Data,
+            id: BlobId::of(&offset.to_le_bytes()),
+            offset,
+            length,
+            uncompressed_length: None,
+        };
+        Wanted { located: Located { pack: PackId([pack; 32]), entry }, purpose }
+    }
+
+    proptest! {
+        #[test]
+        fn every_blob_is_in_one_bounded_range_that_covers_it(
+            blobs in prop::collection::vec((0..3_u8, 0..40_000_000_u32, 1..9_000_000_u32), 0..80)
+        ) {
+            let batches = plan(
+                blobs.iter().enumerate().map(|(n, &(p, o, l))| wanted(p, o, l, n)).collect(),
+            );
+            let mut seen = vec![0; blobs.len()];
+            for batch in &batches {
+                prop_assert!(batch.end - batch.start <= BATCH_BYTES_MAX || batch.wanted.len() == 1);
+                for blob in &batch.wanted {
+                    seen[blob.purpose] += 1;
+                    prop_assert_eq!(blob.located.pack, batch.pack);
+                    prop_assert!(blob.located.start() >= batch.start);
+                    prop_assert!(blob.located.end() <= batch.end);
+                }
+            }
+            prop_assert!(seen.iter().all(|&times| times == 1));
+        }
+    }
+
+    #[test]
+    fn neighbours_come_in_one_request_and_distant_blobs_do_not() {
+        let near = plan(vec![wanted(1, 1000, 500, 0), wanted(1, 0, 1000, 1)]);
+        assert_eq!(near.len(), 1);
+        assert_eq!((near[0].start, near[0].end), (0, 1500));
+        assert_eq!(plan(vec![wanted(1, 0, 100, 0), wanted(1, 1_000_000, 100, 1)]).len(), 2);
+        assert_eq!(plan(vec![wanted(1, 0, 100, 0), wanted(2, 100, 100, 1)]).len(), 2);
+    }
+}

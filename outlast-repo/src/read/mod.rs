@@ -1,0 +1,18 @@
+//! Reading: snapshots, trees, files.
+//!
+//! Everything here takes a repository for possibly damaged and possibly hostile. Each object is
+//! believed only after its authentication code and its hash fit its name; sizes, depths and counts
+//! are bounded; what cannot be had is an error that names it, and listings go on with the rest.
+
+pub(crate) mod blob;
+mod cat;
+pub(crate) mod fetch;
+pub(crate) mod pool;
+mod snapshots;
+pub(crate) mod tree;
+
+pub use cat::cat;
+pub use snapshots::{Resolved, Snapshots, resolve, resolve_at, snapshots};
+pub use tree::{Found, TreeWalk, WalkError, find, load_tree, ls};
+
+pub use crate::read_error::{BlobError, ReadError, TreeError};

@@ -1,0 +1,119 @@
+//! Snapshots: listing them, and finding the one that somebody means.
+
+use outlast_format::SnapshotId;
+use outlast_format::snapshot::Snapshot;
+use outlast_store::{Kind, Object, ObjectName};
+use outlast_types::Timestamp;
+
+use super::pool;
+use crate::read_error::ReadError;
+use crate::{RepoError, Repository};
+
+/// What a repository holds.
+#[derive(Debug)]
+pub struct Snapshots {
+    /// Oldest first; of one moment, by id.
+    pub list: Vec<(SnapshotId, Snapshot)>,
+    /// Those that are there and cannot be read, each with its name in the error.
+    pub unreadable: Vec<RepoError>,
+}
+
+/// The snapshot that was meant.
+#[derive(Debug)]
+pub struct Resolved {
+    pub id: SnapshotId,
+    pub snapshot: Snapshot,
+    /// Snapshots that could not be read while looking for the newest: one of them might be newer
+    /// than this, so whoever restores must be told.
+    pub unreadable: Vec<RepoError>,
+}
+
+/// All snapshots.
+pub fn snapshots(repository: &Repository) -> Result<Snapshots, RepoError> {
+    let names = repository.store().list(Kind::Snapshot)?;
+    let names = names.into_iter().filter_map(|(object, _)| object.name()).collect();
+    let mut list = Vec::new();
+    let mut unreadable = Vec::new();
+    for result in pool::map(names, |name| load(repository, name)) {
+        match result {
+            Ok(found) => list.push(found),
+            Err(error) => unreadable.push(error),
+        }
+    }
+    list.sort_by_key(|(id, snapshot)| (snapshot.time, *id));
+    Ok(Snapshots { list, unreadable })
+}
+
+fn load(repository: &Repository, name: ObjectName) -> Result<(SnapshotId, Snapshot), RepoError> {
+    let object = Object::Snapshot(name);
+    let document = repository.read_unpacked(&object)?;
+    let snapshot = Snapshot::parse(&document).map_err(|source| RepoError::Damaged {
+        object,
+        location: repository.location(),
+        source,
+    })?;
+    Ok((SnapshotId(name.0), snapshot))
+}
+
+/// The snapshot called `text`: `latest` is the one with the newest time, anything else an id or
+/// the beginning of one.
+pub fn resolve(repository: &Repository, text: &str) -> Result<Resolved, RepoError> {
+    if text == "latest" {
+        return newest(repository, |_| true, |location, _| ReadError::NoSnapshots { location });
+    }
+    let digits = text.to_ascii_lowercase();
+    if digits.is_empty() || digits.len() > 64 || !digits.bytes().all(|c| c.is_ascii_hexdigit()) {
+        return Err(ReadError::NotASnapshotName { text: text.chars().take(80).collect() }.into());
+    }
+    let listed = repository.store().list(Kind::Snapshot)?;
+    let mut fitting: Vec<ObjectName> = listed
+        .into_iter()
+        .filter_map(|(object, _)| object.name())
+        .filter(|name| name.to_string().starts_with(&digits))
+        .collect();
+    fitting.sort();
+    match fitting[..] {
+        [] => {
+            let location = repository.location();
+            Err(ReadError::NoSuchSnapshot { location, text: digits }.into())
+        }
+        [name] => {
+            let (id, snapshot) = load(repository, name)?;
+            Ok(Resolved { id, snapshot, unreadable: Vec::new() })
+        }
+        _ => {
+            let ids = fitting.iter().map(|name| SnapshotId(name.0)).collect();
+            Err(ReadError::Ambiguous { text: digits, ids }.into())
+        }
+    }
+}
+
+/// The newest snapshot that is not younger than `at`.
+pub fn resolve_at(repository: &Repository, at: Timestamp) -> Result<Resolved, RepoError> {
+    newest(
+        repository,
+        |time| time <= at,
+        |location, first| match first {
+            None => ReadError::NoSnapshots { location },
+            Some(first) => ReadError::NothingSoEarly { location, at, first },
+        },
+    )
+}
+
+fn newest(
+    repository: &Repository,
+    fits: impl Fn(Timestamp) -> bool,
+    none: impl FnOnce(String, Option<Timestamp>) -> ReadError,
+) -> Result<Resolved, RepoError> {
+    let Snapshots { mut list, mut unreadable } = snapshots(repository)?;
+    let first = list.first().map(|(_, snapshot)| snapshot.time);
+    match list.iter().rposition(|(_, snapshot)| fits(snapshot.time)) {
+        Some(position) => {
+            let (id, snapshot) = list.swap_remove(position);
+            Ok(Resolved { id, snapshot, unreadable })
+        }
+        // Better to say that the only snapshot is damaged than that there is none.
+        None if first.is_none() && !unreadable.is_empty() => Err(unreadable.swap_remove(0)),
+        None => Err(none(repository.location(), first).into()),
+    }
+}

@@ -1,0 +1,266 @@
+//! Trees: loading them, walking below them, finding a path in them.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::vec;
+
+use bytes::Bytes;
+use outlast_format::pack::BlobType;
+use outlast_format::tree::{Node, NodeKind, Tree};
+use outlast_format::{BlobId, PackId};
+use outlast_fs::entry::show;
+use outlast_fs::{EntryPath, InvalidPath};
+
+use super::blob::{self, Located, Opener, pack_object};
+use crate::read_error::{BlobError, ReadError, TreeError};
+use crate::{Index, RepoError, Repository};
+
+/// The most entries that one directory may have. A tree's JSON is small beside what it takes in
+/// memory, so its count is bounded before it is parsed.
+const NODES_MAX: usize = 4 << 20;
+
+/// Trees lie side by side in packs; one read brings this much of a neighbourhood.
+const SEGMENT_BYTES: u64 = 1 << 20;
+/// How many such neighbourhoods are kept.
+const SEGMENTS_MAX: usize = 24;
+
+/// Loads trees, with the neighbours of each at hand for the next.
+pub(crate) struct TreeReader<'r> {
+    repository: &'r Repository,
+    index: &'r Index,
+    opener: Opener<'r>,
+    segments: VecDeque<(PackId, u64, Bytes)>,
+    pack_sizes: HashMap<PackId, u64>,
+}
+
+impl<'r> TreeReader<'r> {
+    pub(crate) fn new(repository: &'r Repository) -> Result<Self, RepoError> {
+        Ok(Self {
+            repository,
+            index: repository.index()?,
+            opener: Opener::new(repository)?,
+            segments: VecDeque::new(),
+            pack_sizes: HashMap::new(),
+        })
+    }
+
+    /// The directory that `tree` is.
+    pub(crate) fn load(&mut self, tree: BlobId) -> Result<Tree, TreeError> {
+        let located = blob::locate(self.index, tree, BlobType::Tree)?;
+        let sealed = self.sealed(&located)?;
+        let document = self.opener.open(&located, &sealed)?;
+        if document.iter().filter(|&&byte| byte == b'{').count() > NODES_MAX {
+            return Err(TreeError::TooManyNodes { tree, limit: NODES_MAX });
+        }
+        Tree::parse(&document).map_err(|source| TreeError::Format { tree, source })
+    }
+
+    fn sealed(&mut self, located: &Located) -> Result<Bytes, BlobError> {
+        let within = |start: u64, bytes: &Bytes| {
+            let from = usize::try_from(located.start().checked_sub(start)?).ok()?;
+            let to = from.checked_add(located.entry.length as usize)?;
+            (to <= bytes.len()).then(|| bytes.slice(from..to))
+        };
+        let kept = self.segments.iter().find_map(|(pack, start, bytes)| {
+            if *pack == located.pack { within(*start, bytes) } else { None }
+        });
+        if let Some(sealed) = kept {
+            return Ok(sealed);
+        }
+        if let Some((start, bytes)) = self.neighbourhood(located)
+            && let Some(sealed) = within(start, &bytes)
+        {
+            if self.segments.len() == SEGMENTS_MAX {
+                self.segments.pop_front();
+            }
+            self.segments.push_back((located.pack, start, bytes));
+            return Ok(sealed);
+        }
+        self.repository
+            .store()
+            .read_range(&pack_object(located.pack), located.start(), located.entry.length as usize)
+            .map_err(|source| BlobError::Unreadable {
+                blob: located.entry.id,
+                pack: located.pack,
+                source: Arc::new(source),
+            })
+    }
+
+    /// The part of the pack around a blob; `None` when that cannot be had, in which case the blob
+    /// by itself may still be.
+    fn neighbourhood(&mut self, located: &Located) -> Option<(u64, Bytes)> {
+        let object = pack_object(located.pack);
+        let store = self.repository.store();
+        let size = match self.pack_sizes.get(&located.pack) {
+            Some(&size) => size,
+            None => {
+                let size = store.size(&object).ok()?;
+                self.pack_sizes.insert(located.pack, size);
+                size
+            }
+        };
+        let start = located.start() / SEGMENT_BYTES * SEGMENT_BYTES;
+        let end = located.end().max(start + SEGMENT_BYTES).min(size);
+        let length = usize::try_from(end.checked_sub(start)?).ok()?;
+        if located.end() > end {
+            return None;
+        }
+        Some((start, store.read_range(&object, start, length).ok()?))
+    }
+}
+
+/// An entry that a walk came to.
+#[derive(Debug)]
+pub struct Found {
+    /// From the top of the walk; every name in it is safe to join to a directory.
+    pub path: EntryPath,
+    pub node: Node,
+}
+
+/// Why a walk could not come to some entries; it goes on with the others.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum WalkError {
+    #[error("/{directory} and everything in it cannot be read: {source}")]
+    Directory { directory: String, tree: Option<BlobId>, source: TreeError },
+    #[error("an entry of /{directory} is refused: {source}")]
+    Name { directory: String, source: InvalidPath },
+    #[error("/{path} is there twice; the second is refused")]
+    Twice { path: EntryPath },
+    #[error("/{path} is a directory without content: its tree is not named")]
+    NoTree { path: EntryPath },
+}
+
+/// Everything below a tree, depth first: a directory comes before what is in it, names in the
+/// order of the tree. Memory is bounded by the trees on the way down, of which a path's length
+/// allows about 2000.
+///
+/// The trees come from a repository, which may be hostile: names that could leave a directory and
+/// names that come twice are refused, each with an error that names them, and the walk goes on.
+pub struct TreeWalk<'r> {
+    reader: TreeReader<'r>,
+    levels: Vec<Level>,
+    /// The directory that comes next, unless the caller skips it.
+    ahead: Option<(Option<EntryPath>, BlobId)>,
+}
+
+struct Level {
+    path: Option<EntryPath>,
+    nodes: vec::IntoIter<Node>,
+    /// Names so far, if the tree is not sorted as it should be: those may come twice.
+    seen: Option<HashSet<Vec<u8>>>,
+}
+
+impl<'r> TreeWalk<'r> {
+    /// A walk over everything below `tree`, which itself is not an entry.
+    pub fn new(repository: &'r Repository, tree: BlobId) -> Result<Self, RepoError> {
+        let reader = TreeReader::new(repository)?;
+        Ok(Self { reader, levels: Vec::new(), ahead: Some((None, tree)) })
+    }
+
+    /// Does not go into the directory that came last. Returns the tree that is skipped, if the
+    /// last entry was a directory.
+    pub fn skip_directory(&mut self) -> Option<BlobId> {
+        self.ahead.take().map(|(_, tree)| tree)
+    }
+
+    fn enter(&mut self, path: Option<EntryPath>, tree: BlobId) -> Result<(), WalkError> {
+        let loaded = self.reader.load(tree).map_err(|source| WalkError::Directory {
+            directory: shown(path.as_ref()),
+            tree: Some(tree),
+            source,
+        })?;
+        let sorted = loaded.nodes.is_sorted_by(|one, next| one.name < next.name);
+        let seen = (!sorted).then(HashSet::new);
+        self.levels.push(Level { path, nodes: loaded.nodes.into_iter(), seen });
+        Ok(())
+    }
+}
+
+impl Level {
+    fn take(&mut self, node: Node) -> Result<Found, WalkError> {
+        let path = match &self.path {
+            None => EntryPath::from_names(vec![node.name.clone()]),
+            Some(directory) => directory.join(&node.name),
+        }
+        .map_err(|source| WalkError::Name { directory: shown(self.path.as_ref()), source })?;
+        if self.seen.as_mut().is_some_and(|seen| !seen.insert(node.name.clone())) {
+            return Err(WalkError::Twice { path });
+        }
+        Ok(Found { path, node })
+    }
+}
+
+impl Iterator for TreeWalk<'_> {
+    type Item = Result<Found, WalkError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if let Some((path, tree)) = self.ahead.take()
+            && let Err(error) = self.enter(path, tree)
+        {
+            return Some(Err(error));
+        }
+        loop {
+            let level = self.levels.last_mut()?;
+            let Some(node) = level.nodes.next() else {
+                self.levels.pop();
+                continue;
+            };
+            let found = match level.take(node) {
+                Ok(found) => found,
+                Err(error) => return Some(Err(error)),
+            };
+            if found.node.kind == NodeKind::Directory {
+                match found.node.subtree {
+                    Some(tree) => self.ahead = Some((Some(found.path.clone()), tree)),
+                    None => return Some(Err(WalkError::NoTree { path: found.path })),
+                }
+            }
+            return Some(Ok(found));
+        }
+    }
+}
+
+fn shown(path: Option<&EntryPath>) -> String {
+    path.map_or_else(String::new, ToString::to_string)
+}
+
+/// Shows every entry below `tree` to `visit`, in the order of [`TreeWalk`]; what cannot be read
+/// comes as an error between the others.
+pub fn ls(
+    repository: &Repository,
+    tree: BlobId,
+    mut visit: impl FnMut(Result<Found, WalkError>),
+) -> Result<(), RepoError> {
+    TreeWalk::new(repository, tree)?.for_each(&mut visit);
+    Ok(())
+}
+
+/// One directory, loaded and verified.
+pub fn load_tree(repository: &Repository, tree: BlobId) -> Result<Tree, RepoError> {
+    TreeReader::new(repository)?.load(tree).map_err(|source| ReadError::Tree { source }.into())
+}
+
+/// The entry at `path` below `tree`.
+pub fn find(repository: &Repository, tree: BlobId, path: &EntryPath) -> Result<Node, RepoError> {
+    let mut reader = TreeReader::new(repository)?;
+    let mut tree = tree;
+    let mut names = path.names().iter().peekable();
+    while let Some(name) = names.next() {
+        let nodes = reader.load(tree).map_err(|source| ReadError::Tree { source })?.nodes;
+        let Some(node) = nodes.into_iter().find(|node| node.name == *name) else {
+            return Err(ReadError::NoSuchPath { path: path.clone(), missing: show(name) }.into());
+        };
+        if names.peek().is_none() {
+            return Ok(node);
+        }
+        tree = match (node.kind, node.subtree) {
+            (NodeKind::Directory, Some(subtree)) => subtree,
+            _ => {
+                let name = show(name);
+                return Err(ReadError::NotADirectory { path: path.clone(), name }.into());
+            }
+        };
+    }
+    // A path has at least one name, so the loop has answered.
+    Err(ReadError::NoSuchPath { path: path.clone(), missing: String::new() }.into())
+}
