@@ -42,3 +42,6 @@ impl Default for Params {
 /// 16 KiB, 64 KiB, 256 KiB: small enough to find what is the same in a dump that shifted, large
 /// enough that the index stays small.
 pub const DEFAULT: Params = Params { min: 16 << 10, average: 64 << 10, max: 256 << 10 };
+
+#[cfg(test)]
+mod tests;

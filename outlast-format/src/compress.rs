@@ -3,6 +3,7 @@
 use std::io::{Cursor, Read};
 
 use crate::FormatError;
+use crate::pack::BLOB_MAX;
 
 /// The level that stock restic uses by default and that outlast uses unless told otherwise.
 pub const LEVEL_DEFAULT: i32 = 3;
@@ -24,9 +25,7 @@ impl Compressor {
     ) -> Result<usize, FormatError> {
         let start = out.len();
         out.reserve(zstd::zstd_safe::compress_bound(plaintext.len()));
-        self.0
-            .compress_to_buffer(plaintext, &mut cursor(out, start))
-            .map_err(|e| error("content", &e))
+        self.0.compress_to_buffer(plaintext, &mut cursor(out, start)).map_err(|e| error("blob", &e))
     }
 }
 
@@ -39,30 +38,39 @@ impl Decompressor {
         zstd::bulk::Decompressor::new().map(Self).map_err(|e| error("decompressor", &e))
     }
 
-    /// Appends what `compressed` holds to `out`. It must be exactly `length` bytes, which the
-    /// caller bounds: that much memory is reserved before anything is decompressed.
+    /// Appends what `compressed` holds to `out`: exactly `length` bytes, at most [`BLOB_MAX`].
+    /// On an error `out` is as it was.
     pub fn decompress_onto(
         &mut self,
         compressed: &[u8],
         length: usize,
         out: &mut Vec<u8>,
     ) -> Result<(), FormatError> {
-        let start = out.len();
-        // One byte more than announced would not fit here and fail: no bomb goes off.
-        let mut room = vec![0; length];
-        let written = self
-            .0
-            .decompress_to_buffer(compressed, room.as_mut_slice())
-            .map_err(|e| error("content", &e))?;
-        if written != length {
-            return Err(FormatError::Compression {
-                object: "content",
-                reason: format!("it holds {written} bytes instead of {length}"),
-            });
+        if length as u64 > u64::from(BLOB_MAX) {
+            return Err(FormatError::TooLarge { object: "blob", limit: BLOB_MAX.into() });
         }
-        out.append(&mut room);
-        debug_assert_eq!(out.len(), start + length);
-        Ok(())
+        let wrong_length = |announced: u64| FormatError::Compression {
+            object: "blob",
+            reason: format!("it holds {announced} bytes instead of {length}"),
+        };
+        // Most frames announce their content, and a lie is found before memory is spent on it.
+        if let Ok(Some(announced)) = zstd::zstd_safe::get_frame_content_size(compressed)
+            && announced > length as u64
+        {
+            return Err(wrong_length(announced));
+        }
+        let start = out.len();
+        out.resize(start + length, 0);
+        // More than announced does not fit and fails: no bomb goes off.
+        let result = match self.0.decompress_to_buffer(compressed, &mut out[start..]) {
+            Ok(written) if written == length => Ok(()),
+            Ok(written) => Err(wrong_length(written as u64)),
+            Err(e) => Err(error("blob", &e)),
+        };
+        if result.is_err() {
+            out.truncate(start);
+        }
+        result
     }
 }
 
@@ -90,4 +98,42 @@ fn cursor(out: &mut Vec<u8>, start: usize) -> Cursor<&mut Vec<u8>> {
 
 fn error(object: &'static str, error: &std::io::Error) -> FormatError {
     FormatError::Compression { object, reason: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_survives_and_is_appended() {
+        let content = b"the same words again and again ".repeat(100);
+        let mut compressed = b"before".to_vec();
+        let length = Compressor::new(LEVEL_DEFAULT)
+            .unwrap()
+            .compress_onto(&content, &mut compressed)
+            .unwrap();
+        assert_eq!(compressed.len(), 6 + length);
+        assert!(length < 200);
+        let mut out = b"head".to_vec();
+        let mut decompressor = Decompressor::new().unwrap();
+        decompressor.decompress_onto(&compressed[6..], content.len(), &mut out).unwrap();
+        assert_eq!(out, [b"head".as_slice(), &content].concat());
+    }
+
+    #[test]
+    fn a_bomb_does_not_go_off() {
+        let mut bomb = Vec::new();
+        Compressor::new(19).unwrap().compress_onto(&vec![0; 64 << 20], &mut bomb).unwrap();
+        assert!(bomb.len() < 10_000);
+        let mut out = b"kept".to_vec();
+        let mut decompressor = Decompressor::new().unwrap();
+        for length in [0, 1, 4096, (64 << 20) - 1, (64 << 20) + 1, usize::MAX] {
+            assert!(decompressor.decompress_onto(&bomb, length, &mut out).is_err(), "{length}");
+            assert_eq!(out, b"kept");
+        }
+        assert_eq!(
+            decompress_bounded("index", &bomb, 1 << 20),
+            Err(FormatError::TooLarge { object: "index", limit: 1 << 20 })
+        );
+    }
 }

@@ -147,3 +147,58 @@ mod polynomial {
         a
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use outlast_types::SystemRandom;
+
+    use super::*;
+
+    #[test]
+    fn a_config_survives_its_document() {
+        for version in [Version::V1, Version::V2] {
+            let config = Config::generate(version, &SystemRandom);
+            assert_eq!(config.chunker_polynomial.ilog2(), 53);
+            assert_eq!(Config::parse(&config.serialize().unwrap()), Ok(config));
+        }
+    }
+
+    #[test]
+    fn irreducible_polynomials_are_told_from_others() {
+        // x, x+1, x²+x+1, x³+x+1, AES's x⁸+x⁴+x³+x+1, and one that stock restic made.
+        for f in [2, 3, 7, 0xb, 0x11b, 0x003d_a335_8b4d_c173] {
+            assert!(polynomial::is_irreducible(f), "{f:#x}");
+        }
+        // 0, 1, x², x²+1 = (x+1)², x⁴+x²+1 = (x²+x+1)².
+        for f in [0, 1, 4, 5, 0x15] {
+            assert!(!polynomial::is_irreducible(f), "{f:#x}");
+        }
+    }
+
+    /// As many as there must be: (1/n) Σ μ(n/d) 2^d over the divisors d of the degree n.
+    #[test]
+    fn the_number_of_irreducible_polynomials_is_right() {
+        let count = |degree: u32| {
+            (1u64 << degree..2 << degree).filter(|f| polynomial::is_irreducible(*f)).count()
+        };
+        assert_eq!([1, 2, 3, 4, 5, 6, 7, 8, 9, 10].map(count), [2, 1, 2, 3, 6, 9, 18, 30, 56, 99]);
+    }
+
+    #[test]
+    fn a_config_that_cannot_be_is_refused() {
+        let id = "00".repeat(32);
+        let document = |version: u64, id: &str, polynomial: &str| {
+            format!(r#"{{"version":{version},"id":"{id}","chunker_polynomial":"{polynomial}"}}"#)
+        };
+        let parse = |text: String| Config::parse(text.as_bytes());
+        assert!(parse(document(2, &id, "3da3358b4dc173")).is_ok());
+        assert_eq!(
+            parse(document(3, &id, "3da3358b4dc173")),
+            Err(FormatError::UnsupportedVersion { version: 3 })
+        );
+        assert!(parse(document(2, "xyz", "3da3358b4dc173")).is_err());
+        assert!(parse(document(2, &id, "3da3358b4dc172")).is_err(), "divisible by x");
+        assert!(parse(document(2, &id, "")).is_err());
+        assert!(parse("{}".into()).is_err());
+    }
+}

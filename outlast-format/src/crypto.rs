@@ -156,3 +156,101 @@ impl Key {
         Poly1305::new(&(*one_time).into()).compute_unpadded(text).into()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use outlast_types::SystemRandom;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Gives the same byte over and over.
+    struct Fixed(u8);
+
+    impl Random for Fixed {
+        fn fill(&self, buffer: &mut [u8]) {
+            buffer.fill(self.0);
+        }
+    }
+
+    #[test]
+    fn every_way_to_seal_gives_the_same_object() {
+        let key = Key::generate(&SystemRandom);
+        let sealed = key.seal(b"plaintext", &Fixed(9));
+        let mut onto = b"head".to_vec();
+        key.seal_onto(b"plaintext", &Fixed(9), &mut onto);
+        assert_eq!(&onto[4..], sealed);
+        let mut tail = [b"head".as_slice(), &[0; NONCE_LENGTH], b"plaintext"].concat();
+        key.seal_tail(&mut tail, 4, &Fixed(9));
+        assert_eq!(tail, onto);
+        assert_eq!(key.open(&sealed).unwrap(), b"plaintext");
+    }
+
+    #[test]
+    fn two_objects_never_share_a_nonce() {
+        let key = Key::generate(&SystemRandom);
+        assert_ne!(key.seal(b"same", &SystemRandom), key.seal(b"same", &SystemRandom));
+    }
+
+    #[test]
+    fn a_key_survives_its_bytes_and_hides_from_logs() {
+        let bytes = std::array::from_fn(|i| u8::try_from(i).unwrap());
+        let key = Key::from_bytes(&bytes);
+        assert_eq!(key.to_bytes(), bytes);
+        assert_eq!(format!("{key:?}"), "Key(secret)");
+    }
+
+    /// AES-256 in counter mode: NIST SP 800-38A, F.5.5, first block.
+    #[test]
+    fn the_keystream_is_the_standard_one() {
+        let hex = |text: &str| {
+            let value = |i: usize| u8::from_str_radix(&text[2 * i..2 * i + 2], 16).unwrap();
+            (0..text.len() / 2).map(value).collect::<Vec<_>>()
+        };
+        let key = hex("603deb1015ca71be2b73aef0857d77811f352c073b6108d72d9810a30914dff4");
+        let nonce = hex("f0f1f2f3f4f5f6f7f8f9fafbfcfdfeff");
+        let mut text = hex("6bc1bee22e409f96e93d7e117393172a");
+        Key::from_parts(key.try_into().unwrap(), [0; 16], [0; 16])
+            .keystream(&nonce.try_into().unwrap(), &mut text);
+        assert_eq!(text, hex("601ec313775789a5b7a7f504bbf3d228"));
+    }
+
+    /// D. J. Bernstein's "The Poly1305-AES message-authentication code", appendix B.
+    #[test]
+    fn the_authentication_code_is_the_published_one() {
+        let r = [
+            0x85, 0x1f, 0xc4, 0x0c, 0x34, 0x67, 0xac, 0x0b, 0xe0, 0x5c, 0xc2, 0x04, 0x04, 0xf3,
+            0xf7, 0x00,
+        ];
+        let k = [
+            0xec, 0x07, 0x4c, 0x83, 0x55, 0x80, 0x74, 0x17, 0x01, 0x42, 0x5b, 0x62, 0x32, 0x35,
+            0xad, 0xd6,
+        ];
+        let nonce = [
+            0xfb, 0x44, 0x73, 0x50, 0xc4, 0xe8, 0x68, 0xc5, 0x2a, 0xc3, 0x27, 0x5c, 0xf9, 0xd4,
+            0x32, 0x7e,
+        ];
+        let mac = [
+            0xf4, 0xc6, 0x33, 0xc3, 0x04, 0x4f, 0xc1, 0x45, 0xf8, 0x4f, 0x33, 0x5c, 0xb8, 0x19,
+            0x53, 0xde,
+        ];
+        let key = Key::from_parts([0; 32], k, r);
+        assert_eq!(key.mac(&nonce, &[0xf3, 0xf6]), mac);
+    }
+
+    proptest! {
+        #[test]
+        fn content_of_any_length_survives(content in prop::collection::vec(any::<u8>(), 0..300)) {
+            let key = Key::from_bytes(&[7; 64]);
+            let mut sealed = key.seal(&content, &SystemRandom);
+            prop_assert_eq!(sealed.len(), content.len() + OVERHEAD);
+            prop_assert_eq!(key.open(&sealed).unwrap(), content.clone());
+            prop_assert_eq!(key.open_in_place(&mut sealed).unwrap(), content);
+        }
+
+        #[test]
+        fn any_bytes_are_refused(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
+            prop_assert!(Key::from_bytes(&[7; 64]).open(&bytes).is_err());
+        }
+    }
+}

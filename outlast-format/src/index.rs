@@ -1,6 +1,6 @@
 //! Index files: which blobs lie where in which pack.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::pack::{BlobType, PackEntry};
 use crate::{BlobId, FormatError, IndexId, PackId};
@@ -51,7 +51,10 @@ impl IndexFile {
                 })
                 .collect(),
         };
-        serde_json::to_vec(&file).map_err(|e| FormatError::json(OBJECT, &e))
+        let mut document = serde_json::to_vec(&file).map_err(|e| FormatError::json(OBJECT, &e))?;
+        // Go's encoder ends every document with a line feed.
+        document.push(b'\n');
+        Ok(document)
     }
 }
 
@@ -63,13 +66,22 @@ fn from_json<'a, T: Deserialize<'a>>(document: &'a [u8]) -> Result<T, FormatErro
 struct FileJson {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     supersedes: Option<Vec<IndexId>>,
+    #[serde(deserialize_with = "null_as_empty")]
     packs: Vec<PackJson>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct PackJson {
     id: PackId,
+    #[serde(deserialize_with = "null_as_empty")]
     blobs: Vec<BlobJson>,
+}
+
+/// Go writes an empty list as `null` when it was never made.
+fn null_as_empty<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
 #[derive(Serialize, Deserialize)]
@@ -121,5 +133,55 @@ fn blob_json(entry: &PackEntry) -> BlobJson {
         offset: entry.offset,
         length: entry.length,
         uncompressed_length: entry.uncompressed_length.unwrap_or(0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_index_survives_its_document() {
+        let entry = |kind, offset, uncompressed_length| PackEntry {
+            kind,
+            id: BlobId([7; 32]),
+            offset,
+            length: 40,
+            uncompressed_length,
+        };
+        let packs = vec![
+            (
+                PackId([1; 32]),
+                vec![entry(BlobType::Data, 0, None), entry(BlobType::Data, 40, Some(9))],
+            ),
+            (PackId([2; 32]), vec![entry(BlobType::Tree, u32::MAX - 40, None)]),
+        ];
+        for supersedes in [Vec::new(), vec![IndexId([3; 32])]] {
+            let index = IndexFile { supersedes, packs: packs.clone() };
+            assert_eq!(IndexFile::parse(&index.serialize().unwrap()), Ok(index));
+        }
+    }
+
+    #[test]
+    fn old_and_empty_forms_are_read() {
+        let empty = Ok(IndexFile::default());
+        assert_eq!(IndexFile::parse(br#"{"supersedes":null,"packs":null}"#), empty);
+        assert_eq!(IndexFile::parse(b"[]"), empty);
+        assert!(IndexFile::parse(b"{}").is_err());
+    }
+
+    #[test]
+    fn a_blob_beyond_any_pack_is_refused() {
+        let id = "00".repeat(32);
+        let blob = |field: &str| {
+            let text = format!(
+                r#"{{"packs":[{{"id":"{id}","blobs":[{{"id":"{id}","type":"data",{field}}}]}}]}}"#
+            );
+            IndexFile::parse(text.as_bytes())
+        };
+        assert!(blob(r#""offset":0,"length":40"#).is_ok());
+        assert!(blob(r#""offset":4294967295,"length":40"#).is_err());
+        assert!(blob(r#""offset":-1,"length":40"#).is_err());
+        assert!(blob(r#""offset":0,"length":4294967296"#).is_err());
     }
 }

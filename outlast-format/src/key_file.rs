@@ -170,3 +170,70 @@ fn part<const N: usize>(text: &str) -> Result<[u8; N], FormatError> {
         reason: "a part of its key has the wrong length",
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use outlast_types::SystemRandom;
+
+    use super::*;
+
+    const QUICK: KdfParams = KdfParams { log_n: 4, r: 1, p: 1 };
+
+    fn file(key: &Key) -> Vec<u8> {
+        let maker = Maker {
+            hostname: "vault".into(),
+            username: "outlast".into(),
+            created: Timestamp::EPOCH,
+        };
+        KeyFile::create("correct horse", key, &maker, QUICK, &SystemRandom).unwrap()
+    }
+
+    #[test]
+    fn a_key_comes_back_with_its_password_only() {
+        let key = Key::generate(&SystemRandom);
+        let file = file(&key);
+        assert_eq!(KeyFile::open(&file, "correct horse").unwrap().to_bytes(), key.to_bytes());
+        for wrong in ["", "correct", "Correct horse", "correct horse "] {
+            assert_eq!(KeyFile::open(&file, wrong).unwrap_err(), FormatError::WrongPassword);
+        }
+        let parsed = KeyFile::parse(&file).unwrap();
+        assert_eq!((parsed.hostname.as_str(), parsed.username.as_str()), ("vault", "outlast"));
+    }
+
+    #[test]
+    fn costs_that_would_stop_the_host_are_refused() {
+        let text = String::from_utf8(file(&Key::generate(&SystemRandom))).unwrap();
+        let with = |n: &str, r: &str, p: &str| {
+            let text = text
+                .replace("\"N\":16", &format!("\"N\":{n}"))
+                .replace("\"r\":1,", &format!("\"r\":{r},"))
+                .replace("\"p\":1,", &format!("\"p\":{p},"));
+            KeyFile::open(text.as_bytes(), "correct horse")
+        };
+        assert!(with("16", "1", "1").is_ok());
+        for (n, r, p) in [
+            ("0", "1", "1"),
+            ("1", "1", "1"),
+            ("17", "1", "1"),
+            ("16", "0", "1"),
+            ("16", "1", "0"),
+            ("1073741824", "8", "1"),
+            ("9223372036854775808", "4294967295", "4294967295"),
+            ("32768", "8", "4294967295"),
+        ] {
+            let error = with(n, r, p).unwrap_err();
+            assert!(matches!(error, FormatError::KeyDerivation { .. }), "{n} {r} {p}: {error}");
+        }
+        let other = text.replace("scrypt", "argon2");
+        assert!(matches!(
+            KeyFile::open(other.as_bytes(), "correct horse"),
+            Err(FormatError::KeyDerivation { .. })
+        ));
+    }
+
+    #[test]
+    fn a_key_of_zeros_is_refused() {
+        let zero = Key::from_bytes(&[0; 64]);
+        assert!(KeyFile::open(&file(&zero), "correct horse").is_err());
+    }
+}

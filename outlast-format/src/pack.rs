@@ -152,3 +152,96 @@ fn take_u32(bytes: &[u8]) -> Option<(u32, &[u8])> {
     let (value, rest) = bytes.split_first_chunk::<4>()?;
     Some((u32::from_le_bytes(*value), rest))
 }
+
+#[cfg(test)]
+mod tests {
+    use outlast_types::SystemRandom;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn entry() -> impl Strategy<Value = PackEntry> {
+        let kind = prop_oneof![Just(BlobType::Data), Just(BlobType::Tree)];
+        let uncompressed = prop::option::of(1..=u32::MAX);
+        (kind, any::<[u8; 32]>(), 32..10_000u32, uncompressed).prop_map(
+            |(kind, id, length, uncompressed_length)| PackEntry {
+                kind,
+                id: BlobId(id),
+                offset: 0,
+                length,
+                uncompressed_length,
+            },
+        )
+    }
+
+    /// Entries one after another, with the length of the data that they cover.
+    fn entries() -> impl Strategy<Value = (Vec<PackEntry>, u32)> {
+        prop::collection::vec(entry(), 0..20).prop_map(|mut entries| {
+            let mut offset = 0;
+            for entry in &mut entries {
+                entry.offset = offset;
+                offset += entry.length;
+            }
+            (entries, offset)
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_header_survives((entries, length) in entries()) {
+            let header = encode_header(&entries);
+            let sum = entries.iter().map(PackEntry::header_length).sum::<usize>();
+            prop_assert_eq!(header.len(), sum);
+            prop_assert_eq!(decode_header(&header, length.into()).unwrap(), entries);
+            prop_assert!(decode_header(&header, u64::from(length) + 1).is_err());
+        }
+
+        #[test]
+        fn a_header_that_is_cut_off_is_refused((entries, length) in entries(), cut in 1..30usize) {
+            let header = encode_header(&entries);
+            prop_assume!(cut <= header.len());
+            prop_assert!(decode_header(&header[..header.len() - cut], length.into()).is_err());
+        }
+
+        #[test]
+        fn any_bytes_are_read_or_refused(
+            bytes in prop::collection::vec(any::<u8>(), 0..200),
+            length in any::<u64>(),
+        ) {
+            drop(decode_header(&bytes, length));
+            let key = Key::from_bytes(&[1; 64]);
+            prop_assert!(read_header(&bytes, &key).is_err());
+            if let Some(trailer) = bytes.last_chunk() {
+                drop(header_length(*trailer, length));
+            }
+        }
+    }
+
+    #[test]
+    fn a_pack_lists_its_blobs() {
+        let key = Key::from_bytes(&[1; 64]);
+        let mut pack = key.seal(b"one blob", &SystemRandom);
+        let entries = [PackEntry {
+            kind: BlobType::Data,
+            id: BlobId::of(b"one blob"),
+            offset: 0,
+            length: u32::try_from(pack.len()).unwrap(),
+            uncompressed_length: None,
+        }];
+        assert_eq!(entries[0].plaintext_length(), 8);
+        finish(&mut pack, &entries, &key, &SystemRandom);
+        assert_eq!(read_header(&pack, &key).unwrap(), entries);
+    }
+
+    #[test]
+    fn blobs_that_exceed_a_pack_are_refused() {
+        let huge = |offset| PackEntry {
+            kind: BlobType::Data,
+            id: BlobId([0; 32]),
+            offset,
+            length: u32::MAX,
+            uncompressed_length: None,
+        };
+        assert!(decode_header(&encode_header(&[huge(0), huge(0)]), u64::MAX).is_err());
+    }
+}

@@ -43,28 +43,54 @@ pub struct Snapshot {
 pub struct Summary {
     pub backup_start: Timestamp,
     pub backup_end: Timestamp,
-    #[serde(flatten)]
-    pub counts: Counts,
-}
-
-/// The numbers of a [`Summary`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Counts {
+    #[serde(default)]
     pub files_new: u64,
+    #[serde(default)]
     pub files_changed: u64,
+    #[serde(default)]
     pub files_unmodified: u64,
+    #[serde(default)]
     pub dirs_new: u64,
+    #[serde(default)]
     pub dirs_changed: u64,
+    #[serde(default)]
     pub dirs_unmodified: u64,
+    #[serde(default)]
     pub data_blobs: u64,
+    #[serde(default)]
     pub tree_blobs: u64,
     /// Bytes of new blobs before compression and sealing.
+    #[serde(default)]
     pub data_added: u64,
     /// Bytes of new blobs as they lie in the packs.
+    #[serde(default)]
     pub data_added_packed: u64,
+    #[serde(default)]
     pub total_files_processed: u64,
+    #[serde(default)]
     pub total_bytes_processed: u64,
+}
+
+impl Summary {
+    /// A summary that counts nothing yet.
+    pub fn new(backup_start: Timestamp, backup_end: Timestamp) -> Self {
+        Self {
+            backup_start,
+            backup_end,
+            files_new: 0,
+            files_changed: 0,
+            files_unmodified: 0,
+            dirs_new: 0,
+            dirs_changed: 0,
+            dirs_unmodified: 0,
+            data_blobs: 0,
+            tree_blobs: 0,
+            data_added: 0,
+            data_added_packed: 0,
+            total_files_processed: 0,
+            total_bytes_processed: 0,
+        }
+    }
 }
 
 impl Snapshot {
@@ -108,4 +134,40 @@ fn null_as_empty<'de, D: serde::Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Vec<String>, D::Error> {
     Option::deserialize(deserializer).map(Option::unwrap_or_default)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_snapshot_survives_its_document() {
+        let at = Timestamp::from_unix(1_790_000_000, 5).unwrap();
+        let mut snapshot = Snapshot::new(at, BlobId::of(b"tree"));
+        let parse = |s: &Snapshot| Snapshot::parse(&s.serialize().unwrap()).unwrap();
+        assert_eq!(parse(&snapshot), snapshot);
+        snapshot.parent = Some(SnapshotId([1; 32]));
+        snapshot.original = Some(SnapshotId([2; 32]));
+        snapshot.paths = vec!["/srv/<shop>".into()];
+        snapshot.hostname = "agent".into();
+        snapshot.username = "outlast".into();
+        (snapshot.uid, snapshot.gid) = (7, 8);
+        snapshot.excludes = vec!["*.tmp".into()];
+        snapshot.tags = vec!["drop".into(), "blue".into()];
+        snapshot.program_version = "outlast 0.1.0".into();
+        snapshot.summary = Some(Summary { files_new: 3, ..Summary::new(at, at) });
+        assert_eq!(parse(&snapshot), snapshot);
+    }
+
+    #[test]
+    fn what_is_not_known_or_missing_is_tolerated() {
+        let tree = BlobId::of(b"tree");
+        let text = format!(
+            r#"{{"time":"2026-01-31T04:00:00.5+05:45","tree":"{tree}","paths":null,"future":{{"a":[1]}},
+                "summary":{{"backup_start":"2026-01-31T04:00:00Z","backup_end":"2026-01-31T04:00:01Z"}}}}"#
+        );
+        let snapshot = Snapshot::parse(text.as_bytes()).unwrap();
+        assert_eq!((snapshot.tree, snapshot.paths.len()), (tree, 0));
+        assert!(Snapshot::parse(br#"{"time":"2026-01-31T04:00:00Z"}"#).is_err(), "no tree");
+    }
 }

@@ -35,3 +35,26 @@ pub fn decode(bytes: Vec<u8>) -> Result<Vec<u8>, FormatError> {
         Some(&encoding) => Err(FormatError::UnsupportedEncoding { encoding }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_survives_in_either_version() {
+        let document = br#"{"packs":[]}"#;
+        for version in [Version::V1, Version::V2] {
+            assert_eq!(decode(encode(document, version).unwrap()).unwrap(), document);
+        }
+        assert_eq!(encode(document, Version::V1).unwrap(), document);
+        assert_eq!(encode(document, Version::V2).unwrap()[0], 2);
+    }
+
+    #[test]
+    fn an_encoding_of_the_future_is_named() {
+        let error = decode(vec![3, 1, 2]).unwrap_err();
+        assert_eq!(error, FormatError::UnsupportedEncoding { encoding: 3 });
+        assert!(decode(vec![2, 1, 2]).is_err());
+        assert!(decode(vec![2]).is_err());
+    }
+}

@@ -8,6 +8,9 @@ use crate::crypto::Key;
 /// How many bytes a hash depends on.
 pub const WINDOW: usize = 64;
 
+/// How many parts of a block are scanned at once.
+const LANES: usize = 2;
+
 /// The context string of BLAKE3's key derivation: changing it changes where everything is cut.
 const DERIVE_CONTEXT: &str = "outlast 2026-11-23 chunker gear table v1";
 
@@ -23,9 +26,9 @@ pub struct Candidate {
 /// The keyed table of the rolling hash, and how rare candidates are.
 #[derive(Clone)]
 pub struct Gear {
-    table: Zeroizing<[u64; 256]>,
-    loose: u64,
-    strict: u64,
+    pub(super) table: Zeroizing<[u64; 256]>,
+    pub(super) loose: u64,
+    pub(super) strict: u64,
 }
 
 impl Gear {
@@ -52,15 +55,65 @@ impl Gear {
     /// before it: at least the last [`WINDOW`] − 1 of them, or all if there are fewer. The
     /// candidates do not depend on how the stream is cut into blocks.
     pub fn scan(&self, before: &[u8], block: &[u8], position: u64, out: &mut Vec<Candidate>) {
-        let context = &before[before.len().saturating_sub(WINDOW - 1)..];
-        let mut hash = context.iter().fold(0, |hash, byte| self.roll(hash, *byte));
+        let lane = block.len() / LANES;
+        let (lanes, rest) = block.split_at(lane * LANES);
+        if lane >= WINDOW {
+            self.scan_lanes(before, lanes, position, out);
+            self.scan_serial(
+                &lanes[lanes.len() - WINDOW..],
+                rest,
+                position + lanes.len() as u64,
+                out,
+            );
+        } else {
+            self.scan_serial(before, block, position, out);
+        }
+    }
+
+    fn scan_serial(&self, before: &[u8], block: &[u8], position: u64, out: &mut Vec<Candidate>) {
+        let mut hash = self.warm(before);
         for (i, byte) in block.iter().enumerate() {
             hash = self.roll(hash, *byte);
             if hash < self.loose {
-                let end = position + i as u64 + 1;
-                out.push(Candidate { end, strict: hash < self.strict });
+                out.push(self.candidate(hash, position + i as u64 + 1));
             }
         }
+    }
+
+    /// The same over [`LANES`] equal parts of `block` at once: each hash waits for its last value,
+    /// and the processor can work on the others meanwhile.
+    fn scan_lanes(&self, before: &[u8], block: &[u8], position: u64, out: &mut Vec<Candidate>) {
+        let length = block.len() / LANES;
+        let lanes: [&[u8]; LANES] = std::array::from_fn(|lane| &block[lane * length..][..length]);
+        let mut hashes: [u64; LANES] = std::array::from_fn(|lane| match lane {
+            0 => self.warm(before),
+            _ => self.warm(lanes[lane - 1]),
+        });
+        let mut found: [Vec<Candidate>; LANES] = Default::default();
+        for i in 0..length {
+            for lane in 0..LANES {
+                hashes[lane] = self.roll(hashes[lane], lanes[lane][i]);
+            }
+            if hashes.iter().fold(false, |any, hash| any | (*hash < self.loose)) {
+                for lane in 0..LANES {
+                    if hashes[lane] < self.loose {
+                        let end = position + (lane * length + i) as u64 + 1;
+                        found[lane].push(self.candidate(hashes[lane], end));
+                    }
+                }
+            }
+        }
+        out.extend(found.iter().flatten());
+    }
+
+    /// The hash after the bytes `before`.
+    fn warm(&self, before: &[u8]) -> u64 {
+        let context = &before[before.len().saturating_sub(WINDOW - 1)..];
+        context.iter().fold(0, |hash, byte| self.roll(hash, *byte))
+    }
+
+    fn candidate(&self, hash: u64, end: u64) -> Candidate {
+        Candidate { end, strict: hash < self.strict }
     }
 
     #[inline(always)]

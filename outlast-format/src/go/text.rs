@@ -145,3 +145,70 @@ fn write_escape(out: &mut Vec<u8>, c: char) {
         _ => out.extend_from_slice(format!("\\u{:04x}", u32::from(c)).as_bytes()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn names_are_quoted_as_go_does() {
+        for (bytes, quoted) in [
+            (b"plain name.txt".as_slice(), "plain name.txt"),
+            (b"a\"b\\c", r#"a\"b\\c"#),
+            (b"\x07\x08\x0c\n\r\t\x0b\0\x1b\x7f", r"\a\b\f\n\r\t\v\x00\x1b\x7f"),
+            (b"\xff\xc3(", r"\xff\xc3("),
+            ("é e\u{301} 日本 😀".as_bytes(), "é e\u{301} 日本 😀"),
+            ("\u{a0}\u{ad}\u{2028}\u{feff}\u{e000}".as_bytes(), r"\u00a0\u00ad\u2028\ufeff\ue000"),
+            ("\u{e0001}\u{10ffff}".as_bytes(), r"\U000e0001\U0010ffff"),
+            ("\u{fffd}".as_bytes(), "\u{fffd}"),
+            ("\u{301}".as_bytes(), "\u{301}"),
+        ] {
+            assert_eq!(quote(bytes), quoted);
+            assert_eq!(unquote(quoted).as_deref(), Some(bytes));
+        }
+        assert_eq!(unquote(r"\101\377"), Some(b"A\xff".to_vec()));
+    }
+
+    #[test]
+    fn what_go_cannot_have_quoted_is_refused() {
+        for bad in
+            ["\"", "\n", "\\", r"\q", r"\x1", r"\x+1", r"\ud800", r"\U00110000", r"\400", r"\'"]
+        {
+            assert_eq!(unquote(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn json_strings_are_escaped_as_go_does() {
+        let mut out = Vec::new();
+        write_json_string(&mut out, "<a>&\"\\\u{2028}\u{8}\n\u{7f}é".as_bytes());
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "\"\\u003ca\\u003e\\u0026\\\"\\\\\\u2028\\u0008\\n\u{7f}é\""
+        );
+        let mut out = Vec::new();
+        write_json_string(&mut out, b"\xe2\x82x");
+        assert_eq!(out, b"\"\\ufffd\\ufffdx\"");
+    }
+
+    proptest! {
+        #[test]
+        fn every_name_survives_quoting(name in prop::collection::vec(any::<u8>(), 0..40)) {
+            prop_assert_eq!(unquote(&quote(&name)), Some(name));
+        }
+
+        #[test]
+        fn every_text_survives_json(text in "\\PC*|[\\x00-\\x7f\u{2028}\u{2029}]*") {
+            let mut out = Vec::new();
+            write_json_string(&mut out, text.as_bytes());
+            prop_assert_eq!(serde_json::from_slice::<String>(&out).unwrap(), text);
+        }
+
+        #[test]
+        fn any_text_is_unquoted_or_refused(text in r#"([\\"xuU0-9a-f]|\PC)*"#) {
+            drop(unquote(&text));
+        }
+    }
+}

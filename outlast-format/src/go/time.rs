@@ -164,3 +164,74 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
     let year = era * 400 + year_of_era + i64::from(month <= 2);
     (year, month, day)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn times_read_and_print_as_go_does() {
+        for text in [
+            "0001-01-01T00:00:00Z",
+            "0000-01-01T00:00:00Z",
+            "1969-12-31T23:59:59.999999999Z",
+            "2022-08-25T19:12:13.5+05:45",
+            "2022-08-25T19:12:13.000000001-09:30",
+            "2024-02-29T00:00:00Z",
+            "9999-12-31T23:59:59.1Z",
+        ] {
+            assert_eq!(GoTime::parse(text).unwrap().to_string(), text);
+        }
+        assert_eq!(GoTime::parse("0001-01-01T00:00:00Z"), Some(GoTime::ZERO));
+        let shifted = GoTime::parse("1970-01-01T01:00:00+01:00").unwrap();
+        assert_eq!((shifted.seconds, shifted.nanos), (0, 0));
+    }
+
+    #[test]
+    fn years_that_json_cannot_have_are_clamped() {
+        let year = |year| GoTime::utc(days_from_civil(year, 2, 29) * DAY, 0).to_string();
+        assert_eq!(year(-4), "0000-02-29T00:00:00Z");
+        assert_eq!(year(12_000), "9999-03-01T00:00:00Z");
+        for seconds in [i64::MIN, i64::MAX] {
+            assert!(GoTime::parse(&GoTime::utc(seconds, u32::MAX).to_string()).is_some());
+        }
+    }
+
+    #[test]
+    fn what_is_no_time_is_refused() {
+        for bad in [
+            "",
+            "2022-08-25",
+            "2022-08-25T19:12:13",
+            "2022-13-25T19:12:13Z",
+            "2023-02-29T19:12:13Z",
+            "2022-08-25T24:12:13Z",
+            "2022-08-25T19:12:13.Z",
+            "2022-08-25T19:12:13+0200",
+            "2022-08-25T19:12:13+24:00",
+            "2022-08-25T19:12:13Zz",
+            "+022-08-25T19:12:13Z",
+        ] {
+            assert_eq!(GoTime::parse(bad), None, "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_moment_survives_its_text(
+            seconds in -62_167_000_000i64..253_402_000_000,
+            nanos in 0u32..1_000_000_000,
+            offset_minutes in -900i16..900,
+        ) {
+            let time = GoTime { seconds, nanos, offset_minutes };
+            prop_assert_eq!(GoTime::parse(&time.to_string()), Some(time));
+        }
+
+        #[test]
+        fn any_text_is_read_or_refused(text in ".*") {
+            let _ = GoTime::parse(&text);
+        }
+    }
+}
