@@ -5,6 +5,7 @@
 //! belongs to it ([`walk`]), and placing entries inside a target directory that hostile names and
 //! links can never leave ([`place`]).
 
+pub mod durable;
 pub mod entry;
 
 pub use entry::{
