@@ -10,6 +10,7 @@
 //! [`outlast_types::Clock`], [`outlast_types::Random`], [`outlast_types::Monitor`] and a
 //! [`outlast_store::Store`].
 
+pub mod check;
 mod error;
 pub mod index;
 pub mod read;

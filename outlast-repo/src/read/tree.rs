@@ -121,7 +121,7 @@ pub struct Found {
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum WalkError {
     #[error("/{directory} and everything in it cannot be read: {source}")]
-    Directory { directory: String, tree: Option<BlobId>, source: TreeError },
+    Directory { directory: String, tree: BlobId, source: TreeError },
     #[error("an entry of /{directory} is refused: {source}")]
     Name { directory: String, source: InvalidPath },
     #[error("/{path} is there twice; the second is refused")]
@@ -166,7 +166,7 @@ impl<'r> TreeWalk<'r> {
     fn enter(&mut self, path: Option<EntryPath>, tree: BlobId) -> Result<(), WalkError> {
         let loaded = self.reader.load(tree).map_err(|source| WalkError::Directory {
             directory: shown(path.as_ref()),
-            tree: Some(tree),
+            tree,
             source,
         })?;
         let sorted = loaded.nodes.is_sorted_by(|one, next| one.name < next.name);

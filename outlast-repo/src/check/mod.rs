@@ -1,0 +1,83 @@
+//! Checking: is everything there that snapshots need, and is it what its name says?
+//!
+//! The structure is checked from the listings, indexes, snapshots and trees; with
+//! [`Options::read_data`] every pack is read from end to end as well. A problem is named by the
+//! object that has it and by the entries of snapshots that it hits, and the check goes on: one
+//! run finds all there is to find. Memory is bounded by the index, whatever the packs' sizes.
+
+mod data;
+mod packs;
+mod report;
+mod trees;
+
+pub use report::{Affected, Counts, Defect, Problem, Report};
+
+use outlast_format::key_file::KeyFile;
+use outlast_format::{config::Config, sha256};
+use outlast_store::{Kind, Object};
+use outlast_types::Monitor;
+
+use crate::{RepoError, Repository, read};
+
+/// How thorough to be.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    /// Read every pack and verify every blob in it, not only that it is there with its size.
+    pub read_data: bool,
+}
+
+/// Checks a repository. An error means that the check could not be made, for example because the
+/// store does not answer; whatever is wrong with the repository itself is in the report.
+///
+/// A backup may go on at the same time, if `repository` was opened for this check: an index that
+/// was loaded earlier does not know the blobs of younger snapshots.
+pub fn check(
+    repository: &Repository,
+    options: Options,
+    monitor: &dyn Monitor,
+) -> Result<Report, RepoError> {
+    let mut report = report::Builder::new(monitor);
+    config(repository, &mut report)?;
+    keys(repository, &mut report)?;
+    // In the order opposite to that of a backup, which may go on at the same time: what a listed
+    // snapshot or index refers to is then listed, too.
+    let snapshots = read::snapshots(repository)?;
+    let indexes = repository.store().list(Kind::Index)?;
+    packs::check(repository, options, indexes, &mut report, monitor)?;
+    trees::check(repository, snapshots, &mut report, monitor)?;
+    Ok(report.finish())
+}
+
+/// The config was good when the repository was opened, which may be long ago.
+fn config(repository: &Repository, report: &mut report::Builder<'_>) -> Result<(), RepoError> {
+    let sealed = repository.store().read(&Object::Config)?;
+    let parsed = repository.key().open(&sealed).and_then(|document| Config::parse(&document));
+    if let Err(source) = parsed {
+        let location = repository.location();
+        let error = RepoError::Damaged { object: Object::Config, location, source };
+        report.add(Defect::Object(error));
+    }
+    Ok(())
+}
+
+/// Every key file, also those that other passwords open.
+fn keys(repository: &Repository, report: &mut report::Builder<'_>) -> Result<(), RepoError> {
+    let keys = repository.store().list(Kind::Key)?;
+    report.counts().keys = keys.len() as u64;
+    for (object, _) in keys {
+        let location = repository.location();
+        let bytes = match repository.store().read(&object) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                report.add(Defect::Object(error.into()));
+                continue;
+            }
+        };
+        if object.name().is_some_and(|name| name.0 != sha256(&bytes)) {
+            report.add(Defect::Object(RepoError::HashMismatch { object, location }));
+        } else if let Err(source) = KeyFile::parse(&bytes) {
+            report.add(Defect::Object(RepoError::Damaged { object, location, source }));
+        }
+    }
+    Ok(())
+}
