@@ -15,6 +15,9 @@ pub const PACK_MAX: u64 = u32::MAX as u64;
 /// a tree of a directory with a million files is a few hundred MiB.
 pub const BLOB_MAX: u32 = 1 << 30;
 
+/// What sealing adds to a blob.
+const OVERHEAD: u32 = 32;
+const _: () = assert!(OVERHEAD as usize == crypto::OVERHEAD);
 const ENTRY_PLAIN: usize = 1 + 4 + 32;
 const ENTRY_COMPRESSED: usize = ENTRY_PLAIN + 4;
 
@@ -43,8 +46,7 @@ pub struct PackEntry {
 impl PackEntry {
     /// The length of the blob's plaintext in bytes.
     pub fn plaintext_length(&self) -> u32 {
-        self.uncompressed_length
-            .unwrap_or_else(|| self.length.saturating_sub(crypto::OVERHEAD as u32))
+        self.uncompressed_length.unwrap_or_else(|| self.length.saturating_sub(OVERHEAD))
     }
 
     /// The bytes that the header spends on this entry.
@@ -121,7 +123,7 @@ pub fn decode_header(plaintext: &[u8], data_length: u64) -> Result<Vec<PackEntry
             1 | 3 => BlobType::Tree,
             _ => return Err(invalid("a blob's type is not known")),
         };
-        if (length as usize) < crypto::OVERHEAD {
+        if length < OVERHEAD {
             return Err(invalid("a blob is shorter than any sealed blob"));
         }
         entries.push(PackEntry { kind, id: BlobId(*id), offset, length, uncompressed_length });

@@ -266,3 +266,68 @@ impl Writer<'_> {
         self.0.push(b']');
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What restic 0.14 cannot write yet, as later ones do.
+    #[test]
+    fn a_tree_of_a_newer_restic_survives_byte_for_byte() {
+        let text = concat!(
+            r#"{"nodes":[{"name":"l","type":"symlink","mode":134218239,"#,
+            r#""mtime":"2026-01-31T04:00:00Z","atime":"2026-01-31T04:00:00Z","#,
+            r#""ctime":"2026-01-31T04:00:00Z","uid":0,"gid":0,"linktarget":"a\ufffdb","#,
+            r#""linktarget_raw":"Yf9i","generic_attributes":{"windows.creation_time":"#,
+            r#""AJUbCP3U2gE=","windows.file_attributes":32},"content":null}]}"#,
+            "\n"
+        );
+        let tree = Tree::parse(text.as_bytes()).unwrap();
+        assert_eq!(tree.nodes[0].link_target, b"a\xffb");
+        assert_eq!(tree.nodes[0].generic_attributes.len(), 2);
+        assert_eq!(String::from_utf8(tree.serialize()).unwrap(), text);
+    }
+
+    #[test]
+    fn an_empty_tree_is_written_as_restic_does() {
+        assert_eq!(Tree::default().serialize(), b"{\"nodes\":[]}\n");
+        assert!(Tree::parse(b"{\"nodes\":[]}\n").unwrap().nodes.is_empty());
+    }
+
+    #[test]
+    fn a_name_that_go_cannot_have_quoted_is_refused() {
+        let error = Tree::parse(br#"{"nodes":[{"name":"a\"b"}]}"#).unwrap_err();
+        assert!(matches!(error, FormatError::Invalid { .. }), "{error}");
+    }
+
+    fn bytes() -> impl Strategy<Value = Vec<u8>> {
+        prop::collection::vec(any::<u8>(), 0..12)
+    }
+
+    proptest! {
+        #[test]
+        fn every_node_survives(
+            (name, link_target) in (bytes(), bytes()),
+            (user, error, xattr) in ("\\PC{0,8}", "\\PC{0,8}", "\\PC{0,8}"),
+            (mode, seconds, nanos) in (any::<u32>(), -9_000_000_000i64..9_000_000_000, 0..999_999_999u32),
+            (uid, size, device) in any::<(u32, u64, u64)>(),
+            value in bytes(),
+            content in prop::option::of(prop::collection::vec(any::<[u8; 32]>(), 0..3)),
+        ) {
+            let mut node = Node::new(name, NodeKind::Other("new".into()));
+            node.link_target = link_target;
+            (node.user, node.error) = (user, error);
+            node.xattrs = vec![(xattr.into_bytes(), value)];
+            node.mode = FileMode(mode);
+            node.modified = GoTime::utc(seconds, nanos);
+            (node.uid, node.size, node.device) = (uid, size, device);
+            node.content = content.map(|ids| ids.into_iter().map(BlobId).collect());
+            let text = Tree { nodes: vec![node.clone()] }.serialize();
+            let tree = Tree::parse(&text).unwrap();
+            prop_assert_eq!(format!("{:?}", tree.nodes), format!("{:?}", vec![node]));
+            prop_assert_eq!(tree.serialize(), text);
+        }
+    }
+}
