@@ -11,8 +11,8 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::durable;
 use bytes::Bytes;
+use outlast_fs::durable;
 use outlast_types::{Clock, SystemClock, Timestamp};
 
 use crate::memory::beyond_end;

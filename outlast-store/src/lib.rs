@@ -4,7 +4,6 @@
 //! the trait and checked by one suite that every implementation runs ([`conformance`]). Retrying,
 //! injected faults and recording are wrappers around any store.
 
-mod durable;
 mod object;
 mod verb;
 

@@ -81,15 +81,18 @@ fn leftovers_of_killed_writers_are_invisible_and_removed_when_old() {
     let (_directory, store) = new_store();
     let locks = store.path().join("locks");
     let restic = locks.join(format!("{}-tmp-1234", "ab".repeat(32)));
+    let ours = locks.join(".outlast-tmp-1");
     let young = locks.join(format!("{}-tmp-5678", "ab".repeat(32)));
-    for path in [&restic, &young] {
+    for path in [&restic, &ours, &young] {
         File::create(path).unwrap().write_all(b"half").unwrap();
     }
     let old = SystemTime::now() - LEFTOVER_AGE - Duration::from_secs(60);
-    File::open(&restic).unwrap().set_modified(old).unwrap();
+    for path in [&restic, &ours] {
+        File::open(path).unwrap().set_modified(old).unwrap();
+    }
     assert_eq!(store.list(Kind::Lock).unwrap(), []);
     DirectoryStore::open(store.path()).unwrap();
-    assert!(!restic.exists());
+    assert!(!restic.exists() && !ours.exists());
     assert!(young.exists());
 }
 
