@@ -1,0 +1,295 @@
+//! The calls of `/api/v1` as types, for server and client.
+//!
+//! Bodies are JSON. Unknown members are ignored, so that newer and older programs understand each
+//! other. Times are RFC 3339, sizes bytes, ids lower-case hex.
+
+pub mod client;
+
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use outlast_store::{Object, ObjectName};
+use outlast_types::{DropId, ShareId, Timestamp, WorkloadName};
+use serde::{Deserialize, Serialize};
+
+use crate::sealed_key::BoxPublicKey;
+
+/// The longest body of a call, in bytes: a bill of lading with a few ten thousand objects.
+pub const BODY_BYTES_MAX: usize = 16 << 20;
+
+/// Bytes that travel as base64 in JSON.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Base64(pub Vec<u8>);
+
+impl std::fmt::Debug for Base64 {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Base64({} bytes)", self.0.len())
+    }
+}
+
+impl TryFrom<String> for Base64 {
+    type Error = base64::DecodeError;
+
+    fn try_from(text: String) -> Result<Self, base64::DecodeError> {
+        STANDARD.decode(text).map(Self)
+    }
+}
+
+impl From<Base64> for String {
+    fn from(bytes: Base64) -> Self {
+        STANDARD.encode(bytes.0)
+    }
+}
+
+/// `POST /api/v1/workloads/{workload}/open`: asks for the workload's repository.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct OpenRepository {
+    /// To which the repository's key is to be sealed.
+    pub box_public_key: BoxPublicKey,
+}
+
+/// The answer: where the repository is and how to open it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct OpenedRepository {
+    /// The path below the vault's address, with a slash at both ends: `/repo/shop-db/`.
+    pub repository_path: String,
+    /// The repository's key, sealed with
+    /// [`repository_key_info`](crate::sealed_key::repository_key_info).
+    pub sealed_key: Base64,
+    /// The version of the repository format, 1 or 2.
+    pub version: u32,
+}
+
+/// `POST /api/v1/shipments`: the bill of lading of one drop. Sending it again is harmless.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Shipment {
+    pub workload: WorkloadName,
+    pub drop: DropId,
+    pub share: ShareId,
+    /// The name under which the vault publishes `snapshot`: its SHA-256.
+    #[serde(with = "object_name")]
+    pub snapshot_id: ObjectName,
+    /// The snapshot object as it will be stored, already encrypted.
+    pub snapshot: Base64,
+    /// What the snapshot needs and this shipment brought; all must be there before it is
+    /// published.
+    pub objects: Vec<BilledObject>,
+    /// The size of the drop's content, before anything was saved.
+    pub content_bytes: u64,
+    /// What the writer of the drop says of itself and its time: recorded, decides nothing (I4).
+    pub claims: serde_json::Value,
+}
+
+/// One line of a bill of lading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BilledObject {
+    pub kind: BilledKind,
+    #[serde(with = "object_name")]
+    pub name: ObjectName,
+    pub size: u64,
+}
+
+/// The kinds that a shipment may bring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BilledKind {
+    Data,
+    Index,
+}
+
+impl BilledObject {
+    /// As the store knows it.
+    pub fn object(&self) -> Object {
+        match self.kind {
+            BilledKind::Data => Object::Data(self.name),
+            BilledKind::Index => Object::Index(self.name),
+        }
+    }
+}
+
+/// The answer to a shipment: the vault's signed word that it holds the drop.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Vaulted {
+    /// The text of the `vaulted` receipt, to be written to the share as it is.
+    pub receipt: String,
+}
+
+/// `POST /api/v1/agent/report`: what a pass over the share saw.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AgentReport {
+    pub share: ShareId,
+    pub pass: Pass,
+    pub workloads: Vec<WorkloadReport>,
+    /// What kept the agent from doing its work, in whole sentences; empty when all is well.
+    pub problems: Vec<String>,
+}
+
+/// One pass over the share, by the agent's clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pass {
+    pub started: Timestamp,
+    pub finished: Timestamp,
+}
+
+/// What a pass saw of one workload.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkloadReport {
+    pub name: WorkloadName,
+    /// What `workload.toml` on the share declares.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub declared: Option<Declared>,
+    /// Sealed drops that are not vaulted yet.
+    #[serde(default)]
+    pub waiting: u64,
+    /// Drops found bad in this pass.
+    #[serde(default)]
+    pub rejected: Vec<RejectedDrop>,
+}
+
+/// What a team declares of its workload.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Declared {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rpo_seconds: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+}
+
+/// A drop that was refused, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RejectedDrop {
+    pub drop: DropId,
+    pub reason: String,
+}
+
+/// An answer that has nothing to say but that all is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Done {}
+
+/// `GET /api/v1/workloads` gives a list of these, `/api/v1/workloads/{workload}` one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkloadView {
+    pub name: WorkloadName,
+    /// `never-seen`, `fresh`, `late` or `broken`.
+    pub state: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rpo_seconds: Option<u64>,
+    /// When the newest drop was vaulted, by the vault's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_vaulted: Option<Timestamp>,
+    pub snapshots: u64,
+    pub open_incidents: u64,
+}
+
+/// `GET /api/v1/snapshots?workload=` gives a list of these, newest first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotView {
+    pub workload: WorkloadName,
+    #[serde(with = "object_name")]
+    pub snapshot: ObjectName,
+    /// `None` for a snapshot that stock restic made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drop: Option<DropId>,
+    /// By the vault's clock.
+    pub received: Timestamp,
+    pub content_bytes: u64,
+    #[serde(default)]
+    pub claims: serde_json::Value,
+}
+
+/// `GET /api/v1/incidents` gives a list of these, newest first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IncidentView {
+    pub key: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workload: Option<WorkloadName>,
+    /// `app` or `platform`: whose it is.
+    pub owner: String,
+    /// A whole sentence.
+    pub cause: String,
+    pub opened: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolved: Option<Timestamp>,
+}
+
+/// The body of every answer that is no success.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorBody {
+    /// For programs: `not_found`, `refused`, `missing_objects`, …
+    pub code: String,
+    /// For people: what happened, to what.
+    pub message: String,
+    /// What to do next; may be empty.
+    #[serde(default)]
+    pub hint: String,
+    /// As the server's log names the request.
+    #[serde(default)]
+    pub request_id: String,
+    /// The objects that a shipment lacks, as `data/<name>`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<String>,
+}
+
+/// An answer that is no success, as a handler returns it. [`server`](crate::server) adds the
+/// request's id.
+#[derive(Debug, Clone)]
+pub struct ApiError {
+    pub status: StatusCode,
+    pub body: ErrorBody,
+}
+
+impl ApiError {
+    pub fn new(status: StatusCode, code: &str, message: impl Into<String>) -> Self {
+        let body = ErrorBody {
+            code: code.to_owned(),
+            message: message.into(),
+            hint: String::new(),
+            request_id: String::new(),
+            missing: Vec::new(),
+        };
+        Self { status, body }
+    }
+
+    /// Adds what to do next.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.body.hint = hint.into();
+        self
+    }
+
+    /// Adds the objects that are missing.
+    #[must_use]
+    pub fn missing(mut self, objects: &[Object]) -> Self {
+        self.body.missing = objects.iter().map(Object::to_string).collect();
+        self
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, axum::Json(&self.body)).into_response();
+        // For the server loop, which writes the body again with the request's id in it.
+        response.extensions_mut().insert(self.body);
+        response
+    }
+}
+
+/// Object names as hex in JSON.
+mod object_name {
+    use outlast_store::ObjectName;
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+    pub(super) fn serialize<S: Serializer>(name: &ObjectName, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(name)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<ObjectName, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(from)?;
+        text.parse().map_err(de::Error::custom)
+    }
+}

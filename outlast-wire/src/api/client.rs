@@ -1,0 +1,164 @@
+//! The calls of `/api/v1` from the other side.
+
+use outlast_types::WorkloadName;
+use reqwest::Method;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::{
+    AgentReport, Done, ErrorBody, IncidentView, OpenRepository, OpenedRepository, Shipment,
+    SnapshotView, Vaulted, WorkloadView,
+};
+use crate::Identity;
+use crate::http::{AddressError, Credentials, Http, Trouble, io_error};
+
+/// The longest answer that is read, in bytes: some hundred thousand snapshots.
+const ANSWER_BYTES_MAX: u64 = 256 << 20;
+
+/// Why a call failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// The vault understood and says no; trying again unchanged cannot help.
+    #[error("{location} refuses: {}{}", body.message, hint(body))]
+    Refused { location: String, status: u16, body: Box<ErrorBody> },
+    /// The vault cannot now; trying again may help.
+    #[error("{location} cannot now: {}{}", body.message, hint(body))]
+    Unable { location: String, status: u16, body: Box<ErrorBody> },
+    #[error("cannot reach {location}: {source}")]
+    Unreachable { location: String, source: std::io::Error },
+    #[error("{location} gave an answer that cannot be understood: {reason}")]
+    Unintelligible { location: String, reason: String },
+}
+
+impl CallError {
+    /// Whether the same call may succeed later without anybody doing anything.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Unable { .. } => true,
+            Self::Unreachable { source, .. } => source.kind() != std::io::ErrorKind::InvalidData,
+            Self::Refused { .. } | Self::Unintelligible { .. } => false,
+        }
+    }
+
+    /// The code of the refusal, such as `missing_objects`.
+    pub fn code(&self) -> Option<&str> {
+        match self {
+            Self::Refused { body, .. } | Self::Unable { body, .. } => Some(&body.code),
+            Self::Unreachable { .. } | Self::Unintelligible { .. } => None,
+        }
+    }
+}
+
+fn hint(body: &ErrorBody) -> String {
+    let id = |id: &str| if id.is_empty() { String::new() } else { format!(" (request {id})") };
+    let hint = if body.hint.is_empty() { String::new() } else { format!("; {}", body.hint) };
+    hint + &id(&body.request_id)
+}
+
+/// A blocking client of a vault. Never call it from asynchronous code.
+pub struct ApiClient {
+    http: Http,
+}
+
+impl ApiClient {
+    /// The vault at `address`, such as `https://vault:8443/`.
+    pub fn new(address: &str, identity: &Identity) -> Result<Self, AddressError> {
+        Ok(Self { http: Http::new(address, Credentials::Identity(identity))? })
+    }
+
+    /// The vault's address, with a slash at its end.
+    pub fn location(&self) -> &str {
+        self.http.location()
+    }
+
+    /// The address of a repository whose path the vault told, for
+    /// [`RestStore::open`](crate::RestStore::open).
+    pub fn repository_address(&self, opened: &OpenedRepository) -> String {
+        let path = opened.repository_path.trim_start_matches('/');
+        format!("{}{path}", self.http.location())
+    }
+
+    /// Opens the workload's repository; for an agent, the vault makes it if it is missing.
+    pub fn open_repository(
+        &self,
+        workload: &WorkloadName,
+        request: &OpenRepository,
+    ) -> Result<OpenedRepository, CallError> {
+        self.post(&format!("api/v1/workloads/{workload}/open"), request)
+    }
+
+    /// Hands in a bill of lading; the vault publishes the snapshot.
+    pub fn ship(&self, shipment: &Shipment) -> Result<Vaulted, CallError> {
+        self.post("api/v1/shipments", shipment)
+    }
+
+    /// Tells the vault what a pass over the share saw.
+    pub fn report(&self, report: &AgentReport) -> Result<(), CallError> {
+        self.post("api/v1/agent/report", report).map(|Done {}| ())
+    }
+
+    pub fn workloads(&self) -> Result<Vec<WorkloadView>, CallError> {
+        self.call(Method::GET, "api/v1/workloads", None)
+    }
+
+    pub fn workload(&self, workload: &WorkloadName) -> Result<WorkloadView, CallError> {
+        self.call(Method::GET, &format!("api/v1/workloads/{workload}"), None)
+    }
+
+    /// The snapshots of one workload, or of all, newest first.
+    pub fn snapshots(
+        &self,
+        workload: Option<&WorkloadName>,
+    ) -> Result<Vec<SnapshotView>, CallError> {
+        let query = workload.map(|workload| format!("?workload={workload}")).unwrap_or_default();
+        self.call(Method::GET, &format!("api/v1/snapshots{query}"), None)
+    }
+
+    pub fn incidents(&self) -> Result<Vec<IncidentView>, CallError> {
+        self.call(Method::GET, "api/v1/incidents", None)
+    }
+
+    fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, CallError> {
+        let body = serde_json::to_vec(body).map_err(|error| self.unintelligible(&error))?;
+        self.call(Method::POST, path, Some(body))
+    }
+
+    fn call<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Vec<u8>>,
+    ) -> Result<T, CallError> {
+        let location = || self.http.location().to_owned();
+        let unreachable = |source| CallError::Unreachable { location: location(), source };
+        let length = body.as_ref().map_or(0, Vec::len) as u64;
+        let mut request = self.http.request(method, path, length);
+        if let Some(body) = body {
+            request = request.header(reqwest::header::CONTENT_TYPE, "application/json").body(body);
+        }
+        let response = request.send().map_err(|error| unreachable(io_error(error)))?;
+        if response.status().is_success() {
+            let reader = std::io::Read::take(response, ANSWER_BYTES_MAX);
+            return serde_json::from_reader(std::io::BufReader::new(reader)).map_err(|error| {
+                match error.io_error_kind() {
+                    Some(_) => unreachable(error.into()),
+                    None => self.unintelligible(&error),
+                }
+            });
+        }
+        let Trouble { status, body } = Trouble::read(response);
+        let (location, body) = (location(), Box::new(body));
+        let passing = status.is_server_error() || matches!(status.as_u16(), 408 | 429);
+        let status = status.as_u16();
+        Err(if passing {
+            CallError::Unable { location, status, body }
+        } else {
+            CallError::Refused { location, status, body }
+        })
+    }
+
+    fn unintelligible(&self, error: &serde_json::Error) -> CallError {
+        let location = self.http.location().to_owned();
+        CallError::Unintelligible { location, reason: error.to_string() }
+    }
+}

@@ -1,0 +1,289 @@
+//! The certificate authority of an installation: one P-256 key that says who is who.
+
+use std::io;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use outlast_fs::durable;
+use outlast_types::{Clock, Random, Timestamp};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, SanType, SerialNumber,
+};
+use time::OffsetDateTime;
+use zeroize::Zeroizing;
+
+use crate::Identity;
+use crate::certificate::{self, InvalidCertificate};
+use crate::identity::{InvalidIdentity, Peer, Role};
+use crate::sealed_key::BoxKey;
+
+const CERTIFICATE_FILE: &str = "ca.pem";
+const KEY_FILE: &str = "ca.key";
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// How long an authority lasts: replacing one touches every host, so seldom.
+const AUTHORITY_LIFETIME: Duration = Duration::from_secs(20 * 365 * 24 * 3600);
+
+/// Certificates are valid from a little before they are made, for hosts whose clock is late.
+const BACKDATED: Duration = Duration::from_secs(5 * 60);
+
+/// Why an authority cannot be made, opened or asked.
+#[derive(Debug, thiserror::Error)]
+pub enum CaError {
+    #[error("there is already a certificate authority in {}", directory.display())]
+    AlreadyExists { directory: PathBuf },
+    #[error("there is no certificate authority in {}", directory.display())]
+    Missing { directory: PathBuf },
+    #[error("cannot use {}: {source}", path.display())]
+    File { path: PathBuf, source: io::Error },
+    #[error("{}: {source}", path.display())]
+    Certificate { path: PathBuf, source: InvalidCertificate },
+    #[error("{} holds no usable private key: {source}", path.display())]
+    Key { path: PathBuf, source: rcgen::Error },
+    #[error("{host:?} is neither a host name nor an IP address")]
+    Host { host: String },
+    #[error("cannot make a certificate for {peer}: {source}")]
+    Issue { peer: Peer, source: rcgen::Error },
+    #[error("the certificate just made for {peer} is not usable: {source}")]
+    Unusable { peer: Peer, source: InvalidIdentity },
+}
+
+/// What to certify.
+#[derive(Debug, Clone)]
+pub struct Request {
+    pub peer: Peer,
+    /// How long the certificate is valid from now.
+    pub lifetime: Duration,
+    /// Host names and IP addresses under which a vault or media server is reached. Empty for
+    /// those that nothing connects to.
+    pub hosts: Vec<String>,
+}
+
+/// The authority, opened for issuing.
+pub struct CertificateAuthority {
+    issuer: Issuer<'static, KeyPair>,
+    certificate_pem: String,
+}
+
+impl CertificateAuthority {
+    /// Makes a new authority in `directory`, which is made if it is missing. The certificate is
+    /// written last: a key without it is a leftover and is replaced.
+    pub fn create(
+        directory: &Path,
+        clock: &dyn Clock,
+        random: &dyn Random,
+    ) -> Result<Self, CaError> {
+        let file = |path: PathBuf| |source| CaError::File { path, source };
+        durable::create_directories(directory, 0o700).map_err(file(directory.to_owned()))?;
+        let certificate_path = directory.join(CERTIFICATE_FILE);
+        if certificate_path.exists() {
+            return Err(CaError::AlreadyExists { directory: directory.to_owned() });
+        }
+        let key_path = directory.join(KEY_FILE);
+        let failed = |source| CaError::Key { path: key_path.clone(), source };
+        let key = KeyPair::generate().map_err(failed)?;
+        let mut params = parameters(AUTHORITY_LIFETIME, clock.now(), random);
+        params.distinguished_name.push(DnType::CommonName, authority_name(random));
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let certificate = params.self_signed(&key).map_err(failed)?;
+        let key_pem = Zeroizing::new(key.serialize_pem());
+        durable::replace(&key_path, key_pem.as_bytes(), 0o600).map_err(file(key_path.clone()))?;
+        durable::publish_new(&certificate_path, certificate.pem().as_bytes(), 0o644)
+            .map_err(file(certificate_path))?;
+        Self::open(directory)
+    }
+
+    /// Opens the authority that [`create`](Self::create) made in `directory`.
+    pub fn open(directory: &Path) -> Result<Self, CaError> {
+        let read = |name: &str| {
+            let path = directory.join(name);
+            match durable::read_bounded(&path, FILE_BYTES_MAX).map(String::from_utf8) {
+                Ok(Ok(text)) => Ok(Zeroizing::new(text)),
+                Ok(Err(error)) => {
+                    let source = io::Error::new(io::ErrorKind::InvalidData, error.utf8_error());
+                    Err(CaError::File { path, source })
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    Err(CaError::Missing { directory: directory.to_owned() })
+                }
+                Err(source) => Err(CaError::File { path, source }),
+            }
+        };
+        let certificate_pem = read(CERTIFICATE_FILE)?.to_string();
+        let certificate_path = directory.join(CERTIFICATE_FILE);
+        certificate::check_authority(&certificate_pem)
+            .map_err(|source| CaError::Certificate { path: certificate_path, source })?;
+        let failed = |source| CaError::Key { path: directory.join(KEY_FILE), source };
+        let key = KeyPair::from_pem(&read(KEY_FILE)?).map_err(failed)?;
+        let issuer = Issuer::from_ca_cert_pem(&certificate_pem, key).map_err(failed)?;
+        Ok(Self { issuer, certificate_pem })
+    }
+
+    /// Opens the authority in `directory`, or makes it if there is none.
+    pub fn open_or_create(
+        directory: &Path,
+        clock: &dyn Clock,
+        random: &dyn Random,
+    ) -> Result<Self, CaError> {
+        if directory.join(CERTIFICATE_FILE).exists() {
+            Self::open(directory)
+        } else {
+            Self::create(directory, clock, random)
+        }
+    }
+
+    /// The authority's own certificate, which every identity trusts.
+    pub fn certificate_pem(&self) -> &str {
+        &self.certificate_pem
+    }
+
+    /// A new identity with new keys.
+    pub fn issue(
+        &self,
+        request: &Request,
+        clock: &dyn Clock,
+        random: &dyn Random,
+    ) -> Result<Identity, CaError> {
+        let Request { peer, lifetime, hosts } = request;
+        let failed = |source| CaError::Issue { peer: peer.clone(), source };
+        let mut params = parameters(*lifetime, clock.now(), random);
+        params.distinguished_name.push(DnType::CommonName, peer.to_string());
+        let uri = peer.uri().try_into().map_err(failed)?;
+        params.subject_alt_names.push(SanType::URI(uri));
+        for host in hosts {
+            params.subject_alt_names.push(host_name(host)?);
+        }
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        if matches!(peer.role(), Role::Vault | Role::Media) {
+            params.extended_key_usages.push(ExtendedKeyUsagePurpose::ServerAuth);
+        }
+        let key = KeyPair::generate().map_err(failed)?;
+        let certificate = params.signed_by(&key, &self.issuer).map_err(failed)?;
+        Identity::from_parts(
+            certificate.pem(),
+            Zeroizing::new(key.serialize_pem()),
+            self.certificate_pem.clone(),
+            BoxKey::generate(random),
+        )
+        .map_err(|source| CaError::Unusable { peer: peer.clone(), source })
+    }
+}
+
+fn parameters(lifetime: Duration, now: Timestamp, random: &dyn Random) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.not_before = moment(now.saturating_sub(BACKDATED));
+    params.not_after = moment(now.saturating_add(lifetime));
+    let mut serial = [0; 16];
+    random.fill(&mut serial);
+    // Positive and of one length, as RFC 5280 §4.1.2.2 wants it.
+    serial[0] = serial[0] & 0x7f | 0x40;
+    params.serial_number = Some(SerialNumber::from_slice(&serial));
+    params.use_authority_key_identifier_extension = true;
+    params
+}
+
+fn moment(at: Timestamp) -> OffsetDateTime {
+    OffsetDateTime::from_unix_timestamp(at.unix_seconds()).unwrap_or(OffsetDateTime::UNIX_EPOCH)
+}
+
+/// Two installations' authorities differ in name too, which makes mistakes readable.
+fn authority_name(random: &dyn Random) -> String {
+    let mut tag = [0; 4];
+    random.fill(&mut tag);
+    format!("Outlast authority {:08x}", u32::from_be_bytes(tag))
+}
+
+fn host_name(host: &str) -> Result<SanType, CaError> {
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return Ok(SanType::IpAddress(address));
+    }
+    let refused = || CaError::Host { host: host.chars().take(80).collect() };
+    rustls::pki_types::DnsName::try_from(host).map_err(|_| refused())?;
+    Ok(SanType::DnsName(host.try_into().map_err(|_| refused())?))
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use outlast_types::{SystemClock, SystemRandom};
+
+    use super::*;
+
+    pub(crate) fn authority() -> (tempfile::TempDir, CertificateAuthority) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("ca");
+        let authority = CertificateAuthority::create(&path, &SystemClock, &SystemRandom).unwrap();
+        (directory, authority)
+    }
+
+    pub(crate) fn issue(authority: &CertificateAuthority, role: Role, name: &str) -> Identity {
+        let request = Request {
+            peer: Peer::new(role, name).unwrap(),
+            lifetime: Duration::from_secs(3600),
+            hosts: vec!["localhost".to_owned(), "127.0.0.1".to_owned()],
+        };
+        authority.issue(&request, &SystemClock, &SystemRandom).unwrap()
+    }
+
+    #[test]
+    fn an_identity_survives_its_directory() {
+        let (directory, authority) = authority();
+        let vault = issue(&authority, Role::Vault, "hq");
+        let path = directory.path().join("id");
+        vault.save(&path).unwrap();
+        let again = Identity::load(&path).unwrap();
+        assert_eq!(again.peer(), vault.peer());
+        assert_eq!(again.certificate_pem(), vault.certificate_pem());
+        assert_eq!(again.box_key().public(), vault.box_key().public());
+        vault.save(&path).unwrap();
+    }
+
+    #[test]
+    fn a_key_of_another_certificate_is_refused() {
+        let (directory, authority) = authority();
+        let [one, two] = ["one", "two"].map(|name| {
+            let path = directory.path().join(name);
+            issue(&authority, Role::Agent, name).save(&path).unwrap();
+            std::fs::read_to_string(path.join("identity.pem")).unwrap()
+        });
+        let (certificate, _) = certificate::split(&one);
+        let (_, key) = certificate::split(&two);
+        let path = directory.path().join("one");
+        let mixed = certificate + &key;
+        durable::replace(&path.join("identity.pem"), mixed.as_bytes(), 0o600).unwrap();
+        let message = Identity::load(&path).unwrap_err().to_string();
+        assert!(message.contains("another certificate"), "{message}");
+        assert!(message.contains("identity.pem"), "{message}");
+    }
+
+    #[test]
+    fn an_authority_is_never_overwritten() {
+        let (directory, authority) = authority();
+        let path = directory.path().join("ca");
+        let again = CertificateAuthority::create(&path, &SystemClock, &SystemRandom);
+        assert!(matches!(again, Err(CaError::AlreadyExists { .. })));
+        let opened =
+            CertificateAuthority::open_or_create(&path, &SystemClock, &SystemRandom).unwrap();
+        assert_eq!(opened.certificate_pem(), authority.certificate_pem());
+        assert!(matches!(
+            CertificateAuthority::open(directory.path()),
+            Err(CaError::Missing { .. })
+        ));
+    }
+
+    #[test]
+    fn a_wrong_host_is_named() {
+        let (_directory, authority) = authority();
+        let request = Request {
+            peer: Peer::new(Role::Vault, "hq").unwrap(),
+            lifetime: Duration::from_secs(60),
+            hosts: vec!["not a host".to_owned()],
+        };
+        let error = authority.issue(&request, &SystemClock, &SystemRandom).unwrap_err();
+        assert!(error.to_string().contains("\"not a host\""), "{error}");
+    }
+}

@@ -1,0 +1,157 @@
+//! Reading certificates and PEM, for the modules that decide.
+
+use outlast_types::Timestamp;
+use ring::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::{FromDer, X509Certificate};
+use zeroize::Zeroizing;
+
+use crate::identity::{InvalidIdentity, InvalidPeer, Peer};
+
+/// Why a certificate is of no use to us.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidCertificate {
+    #[error("no certificate in PEM form")]
+    NoPem,
+    #[error("the certificate cannot be read: {0}")]
+    Unreadable(String),
+    #[error("the certificate names no Outlast identity: {0}")]
+    NoPeer(#[from] InvalidPeer),
+    #[error("the certificate names no Outlast identity, or several")]
+    NotOnePeer,
+    #[error("the certificate's key is not of the P-256 kind")]
+    Algorithm,
+    #[error("the certificate is not that of an authority")]
+    NoAuthority,
+    #[error("the certificate is not signed by our authority")]
+    Stranger,
+}
+
+/// What we need to know of a certificate.
+pub(crate) struct Facts {
+    pub(crate) peer: Peer,
+    pub(crate) expires: Timestamp,
+    /// The uncompressed point.
+    pub(crate) public_key: Vec<u8>,
+}
+
+pub(crate) fn facts_of_pem(pem: &str) -> Result<Facts, InvalidCertificate> {
+    facts(&first(pem)?)
+}
+
+pub(crate) fn facts(der: &CertificateDer<'_>) -> Result<Facts, InvalidCertificate> {
+    let certificate = parse(der)?;
+    let expires = certificate.validity().not_after.timestamp();
+    Ok(Facts {
+        peer: peer_of(&certificate)?,
+        expires: Timestamp::from_unix(expires, 0).unwrap_or(Timestamp::EPOCH),
+        public_key: p256_key(&certificate)?.to_vec(),
+    })
+}
+
+/// The identity in the one URI of ours among the subject's alternative names.
+fn peer_of(certificate: &X509Certificate<'_>) -> Result<Peer, InvalidCertificate> {
+    let names = certificate.subject_alternative_name().map_err(unreadable)?;
+    let names = names.map(|extension| extension.value.general_names.as_slice()).unwrap_or_default();
+    let mut uris = names.iter().filter_map(|name| match name {
+        GeneralName::URI(uri) => Some(*uri),
+        _ => None,
+    });
+    match (uris.next(), uris.next()) {
+        (Some(uri), None) => Ok(Peer::from_uri(uri)?),
+        _ => Err(InvalidCertificate::NotOnePeer),
+    }
+}
+
+/// Checks that `pem` holds an authority's certificate.
+pub(crate) fn check_authority(pem: &str) -> Result<(), InvalidCertificate> {
+    let der = first(pem)?;
+    if parse(&der)?.is_ca() { Ok(()) } else { Err(InvalidCertificate::NoAuthority) }
+}
+
+/// Checks that the authority signed the certificate. Validity times are left to the caller.
+pub(crate) fn check_issued(
+    der: &CertificateDer<'_>,
+    authority: &CertificateDer<'_>,
+) -> Result<(), InvalidCertificate> {
+    let certificate = parse(der)?;
+    let authority = parse(authority)?;
+    if !authority.is_ca() {
+        return Err(InvalidCertificate::NoAuthority);
+    }
+    if certificate.issuer().as_raw() != authority.subject().as_raw() {
+        return Err(InvalidCertificate::Stranger);
+    }
+    UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, p256_key(&authority)?)
+        .verify(certificate.tbs_certificate.as_ref(), &certificate.signature_value.data)
+        .map_err(|_| InvalidCertificate::Stranger)
+}
+
+/// The public key's point, if it is on P-256: 65 bytes that begin with 4.
+fn p256_key<'a>(certificate: &'a X509Certificate<'_>) -> Result<&'a [u8], InvalidCertificate> {
+    const EC_PUBLIC_KEY: &str = "1.2.840.10045.2.1";
+    let key = certificate.public_key();
+    let point: &[u8] = &key.subject_public_key.data;
+    let fits = key.algorithm.algorithm.to_id_string() == EC_PUBLIC_KEY
+        && point.len() == 65
+        && point[0] == 4;
+    if fits { Ok(point) } else { Err(InvalidCertificate::Algorithm) }
+}
+
+fn parse<'a>(der: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, InvalidCertificate> {
+    match X509Certificate::from_der(der) {
+        Ok((rest, certificate)) if rest.is_empty() => Ok(certificate),
+        Ok(_) => Err(InvalidCertificate::Unreadable("bytes follow its end".to_owned())),
+        Err(error) => Err(unreadable(error)),
+    }
+}
+
+fn unreadable(error: impl std::fmt::Display) -> InvalidCertificate {
+    InvalidCertificate::Unreadable(error.to_string())
+}
+
+/// The first certificate in `pem`.
+pub(crate) fn first(pem: &str) -> Result<CertificateDer<'static>, InvalidCertificate> {
+    chain(pem)?.into_iter().next().ok_or(InvalidCertificate::NoPem)
+}
+
+/// All certificates in `pem`, at least one.
+pub(crate) fn chain(pem: &str) -> Result<Vec<CertificateDer<'static>>, InvalidCertificate> {
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
+    match chain {
+        Ok(chain) if chain.is_empty() => Err(InvalidCertificate::NoPem),
+        Ok(chain) => Ok(chain),
+        Err(error) => Err(unreadable(error)),
+    }
+}
+
+/// The PKCS #8 private key in `pem`.
+pub(crate) fn key_der(pem: &str) -> Result<Zeroizing<Vec<u8>>, InvalidIdentity> {
+    let key = PrivatePkcs8KeyDer::from_pem_slice(pem.as_bytes())
+        .map_err(|error| InvalidIdentity::Key(error.to_string()))?;
+    Ok(Zeroizing::new(key.secret_pkcs8_der().to_vec()))
+}
+
+/// The same, as rustls takes it.
+pub(crate) fn tls_key(pem: &str) -> Result<PrivateKeyDer<'static>, InvalidIdentity> {
+    PrivateKeyDer::from_pem_slice(pem.as_bytes())
+        .map_err(|error| InvalidIdentity::Key(error.to_string()))
+}
+
+/// Splits a file that holds certificates and a private key, in any order.
+pub(crate) fn split(both: &str) -> (String, Zeroizing<String>) {
+    let mut certificates = String::new();
+    let mut key = Zeroizing::new(String::new());
+    let mut in_key = false;
+    for line in both.lines() {
+        if line.starts_with("-----BEGIN ") {
+            in_key = line.contains("PRIVATE KEY");
+        }
+        let part: &mut String = if in_key { &mut key } else { &mut certificates };
+        part.push_str(line);
+        part.push('\n');
+    }
+    (certificates, key)
+}

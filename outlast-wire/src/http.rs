@@ -1,0 +1,295 @@
+//! What both clients share: a blocking HTTP client with deadlines, and errors in plain words.
+
+use std::io;
+use std::time::Duration;
+
+use reqwest::blocking::{Client, RequestBuilder, Response};
+use reqwest::{Method, StatusCode, Url, redirect};
+
+use crate::Identity;
+use crate::api::ErrorBody;
+use crate::tls::{self, TlsError};
+
+/// How long a call may take beyond the time that its bytes need, for example to become durable.
+const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A slower road than this, in bytes per second, counts as broken.
+const RATE_MIN: u64 = 64 << 10;
+
+/// Shorter than the server's patience, so that a reused connection is never just being closed.
+const POOL_IDLE: Duration = Duration::from_secs(20);
+
+/// The kernel gives up on a peer that acknowledges nothing for this long.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
+
+/// As much of an error's body as a message can use.
+const ERROR_BYTES_MAX: u64 = 64 << 10;
+
+/// Why a client cannot be made for an address.
+#[derive(Debug, thiserror::Error)]
+pub enum AddressError {
+    #[error("{address:?} is not an address such as rest:https://host:8443/repo/shop-db/: {reason}")]
+    Invalid { address: String, reason: String },
+    #[error("{address} is not encrypted, so our certificate cannot be used there; use https")]
+    NotEncrypted { address: String },
+    #[error("{address} needs the certificate of an authority to trust; give an identity")]
+    NoTrust { address: String },
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error("cannot set up a client for {address}: {reason}")]
+    Client { address: String, reason: String },
+}
+
+/// Whom to trust and who to be.
+#[derive(Debug, Clone, Copy)]
+pub enum Credentials<'a> {
+    /// Show a certificate, and trust its authority.
+    Identity(&'a Identity),
+    /// Show none, and trust the authority in this PEM.
+    Authority(&'a str),
+    /// Plain http, with what the address itself carries (`http://user:password@host/`).
+    None,
+}
+
+/// A blocking client for what lies below one address. Connections are reused; proxies from the
+/// environment are not, since this road is private.
+pub(crate) struct Http {
+    client: Client,
+    base: Url,
+    location: String,
+}
+
+impl Http {
+    pub(crate) fn new(address: &str, credentials: Credentials<'_>) -> Result<Self, AddressError> {
+        let base = parse(address)?;
+        let location = redacted(&base);
+        let tls = match (base.scheme(), credentials) {
+            ("https", Credentials::Identity(identity)) => tls::client_config(identity)?,
+            ("https", Credentials::Authority(ca_pem)) => tls::anonymous_client_config(ca_pem)?,
+            ("https", Credentials::None) => {
+                return Err(AddressError::NoTrust { address: location });
+            }
+            (_, Credentials::Identity(_)) => {
+                return Err(AddressError::NotEncrypted { address: location });
+            }
+            _ => tls::no_trust_config()?,
+        };
+        let client = Client::builder()
+            .tls_backend_preconfigured(tls)
+            .user_agent(concat!("outlast/", env!("CARGO_PKG_VERSION")))
+            .redirect(redirect::Policy::none())
+            .no_proxy()
+            .http1_only()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .pool_idle_timeout(POOL_IDLE)
+            .tcp_user_timeout(SILENCE_MAX)
+            .tcp_keepalive(SILENCE_MAX / 2)
+            .build()
+            .map_err(|error| AddressError::Client {
+                address: location.clone(),
+                reason: chain(&error),
+            })?;
+        Ok(Self { client, base, location })
+    }
+
+    /// The address without its password.
+    pub(crate) fn location(&self) -> &str {
+        &self.location
+    }
+
+    /// A request for `path` below the address, whose deadline leaves time for `bytes` to pass.
+    pub(crate) fn request(&self, method: Method, path: &str, bytes: u64) -> RequestBuilder {
+        let mut url = self.base.clone();
+        let (path, query) = path.split_once('?').map_or((path, None), |(p, q)| (p, Some(q)));
+        url.set_path(&format!("{}{path}", self.base.path()));
+        url.set_query(query);
+        let deadline = CALL_TIMEOUT + Duration::from_secs(bytes / RATE_MIN);
+        self.client.request(method, url).timeout(deadline)
+    }
+}
+
+fn parse(address: &str) -> Result<Url, AddressError> {
+    let text = address.strip_prefix("rest:").unwrap_or(address);
+    // An address may hold a password: one that cannot be parsed cannot be redacted either.
+    let shown = text.rsplit('@').next().unwrap_or(text).chars().take(200).collect();
+    let invalid = |reason: String| AddressError::Invalid { address: shown, reason };
+    let mut url = match Url::parse(text) {
+        Ok(url) => url,
+        Err(error) => return Err(invalid(error.to_string())),
+    };
+    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+        return Err(invalid("it begins with neither http:// nor https://".to_owned()));
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(invalid("it has a query or a fragment".to_owned()));
+    }
+    if !url.path().ends_with('/') {
+        let path = format!("{}/", url.path());
+        url.set_path(&path);
+    }
+    Ok(url)
+}
+
+fn redacted(url: &Url) -> String {
+    let mut url = url.clone();
+    if url.password().is_some() && url.set_password(Some("***")).is_err() {
+        return "an address with a password".to_owned();
+    }
+    url.to_string()
+}
+
+/// A failed exchange as an I/O error whose kind says whether it may pass by itself.
+pub(crate) fn io_error(error: reqwest::Error) -> io::Error {
+    let error = error.without_url();
+    if let Some(tls) = tls_error(&error) {
+        let (kind, text) = tls_trouble(tls);
+        return io::Error::new(kind, text);
+    }
+    let kind = if error.is_timeout() {
+        io::ErrorKind::TimedOut
+    } else if error.is_builder() {
+        io::ErrorKind::InvalidInput
+    } else if error.is_connect() {
+        io::ErrorKind::ConnectionRefused
+    } else {
+        io::ErrorKind::ConnectionAborted
+    };
+    io::Error::new(kind, chain(&error))
+}
+
+/// The TLS error somewhere below, if there is one.
+fn tls_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(tls) = error.downcast_ref() {
+            return Some(tls);
+        }
+        // An I/O error does not count what it wraps among its sources.
+        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        if let Some(wrapped) = wrapped
+            && let Some(tls) = tls_error(wrapped)
+        {
+            return Some(tls);
+        }
+        next = error.source();
+    }
+    None
+}
+
+/// What a TLS error means here. What lies in certificates does not pass by itself.
+fn tls_trouble(error: &rustls::Error) -> (io::ErrorKind, String) {
+    use rustls::{AlertDescription as Alert, CertificateError as Certificate, Error};
+    let lasting = io::ErrorKind::InvalidData;
+    match error {
+        Error::InvalidCertificate(Certificate::UnknownIssuer | Certificate::BadSignature) => (
+            lasting,
+            "the server's certificate is not from the authority that we trust; \
+             is it the right server, and the right identity?"
+                .to_owned(),
+        ),
+        Error::InvalidCertificate(
+            Certificate::NotValidForName | Certificate::NotValidForNameContext { .. },
+        ) => (lasting, format!("the server's certificate is for another host: {error}")),
+        Error::InvalidCertificate(_) => {
+            (lasting, format!("the server's certificate is not valid: {error}"))
+        }
+        Error::AlertReceived(Alert::CertificateRequired) => (
+            lasting,
+            "the server wants a client certificate of its authority; give an identity".to_owned(),
+        ),
+        Error::AlertReceived(
+            Alert::UnknownCA
+            | Alert::BadCertificate
+            | Alert::CertificateExpired
+            | Alert::CertificateRevoked
+            | Alert::CertificateUnknown
+            | Alert::DecryptError,
+        ) => (lasting, format!("the server refuses our certificate: {error}")),
+        _ => (io::ErrorKind::ConnectionAborted, format!("TLS failed: {error}")),
+    }
+}
+
+/// The error and its causes, each once.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        next = cause.source();
+    }
+    text
+}
+
+/// What an answer that is no success says.
+pub(crate) struct Trouble {
+    pub(crate) status: StatusCode,
+    pub(crate) body: ErrorBody,
+}
+
+impl Trouble {
+    /// Reads the body of `response`, ours or anybody's.
+    pub(crate) fn read(response: Response) -> Self {
+        let status = response.status();
+        let mut text = Vec::new();
+        // What cannot be read is only a worse message.
+        let _ = io::Read::read_to_end(&mut io::Read::take(response, ERROR_BYTES_MAX), &mut text);
+        let body = serde_json::from_slice(&text).unwrap_or_else(|_| ErrorBody {
+            code: String::new(),
+            message: first_line(&text).unwrap_or_else(|| format!("the server answered {status}")),
+            hint: String::new(),
+            request_id: String::new(),
+            missing: Vec::new(),
+        });
+        Self { status, body }
+    }
+
+    /// Message and next step in one text.
+    pub(crate) fn text(&self) -> String {
+        if self.body.hint.is_empty() {
+            self.body.message.clone()
+        } else {
+            format!("{}; {}", self.body.message, self.body.hint)
+        }
+    }
+}
+
+/// What a foreign server said, short and without control characters: it goes to terminals.
+fn first_line(text: &[u8]) -> Option<String> {
+    let line = String::from_utf8_lossy(text);
+    let line = line.lines().next()?.trim();
+    let clean: String = line.chars().filter(|c| !c.is_control()).take(200).collect();
+    (!clean.is_empty()).then(|| format!("the server says {clean:?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_read_as_restic_writes_it() {
+        for (address, location) in [
+            ("rest:https://host:8443/repo/shop-db/", "https://host:8443/repo/shop-db/"),
+            ("https://host/repo", "https://host/repo/"),
+            ("rest:http://me:secret@host:8000/", "http://me:***@host:8000/"),
+        ] {
+            assert_eq!(redacted(&parse(address).unwrap()), location);
+        }
+        for bad in ["", "rest:", "s3:bucket", "rest:/tmp", "ftp://host/", "http://h/?a=b"] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_never_shown() {
+        for address in ["rest:http://me:secret@host:port/", "ftp://me:secret@host/"] {
+            let message = parse(address).unwrap_err().to_string();
+            assert!(!message.contains("secret"), "{message}");
+        }
+        let http = Http::new("http://me:secret@127.0.0.1:1/", Credentials::None).unwrap();
+        assert!(!http.location().contains("secret"));
+    }
+}

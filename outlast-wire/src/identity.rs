@@ -1,0 +1,315 @@
+//! Who somebody is: a role and a name, proven by a certificate of our authority.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use outlast_fs::durable;
+use outlast_types::Timestamp;
+use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::certificate::{self, InvalidCertificate};
+use crate::sealed_key::{BoxKey, InvalidBoxKey};
+
+/// What somebody may do; [`access`](crate::access) says what exactly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Ships drops from a share: adds, never deletes, cannot read old data.
+    Agent,
+    /// Stores and forwards ciphertext.
+    Media,
+    /// Keeps the repositories.
+    Vault,
+    /// A person in charge.
+    Operator,
+    /// A person or program that reads and restores.
+    Reader,
+}
+
+impl Role {
+    pub const ALL: [Self; 5] =
+        [Self::Agent, Self::Media, Self::Vault, Self::Operator, Self::Reader];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Agent => "agent",
+            Self::Media => "media",
+            Self::Vault => "vault",
+            Self::Operator => "operator",
+            Self::Reader => "reader",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A text that is no role or no name of an identity.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is not {expected}")]
+pub struct InvalidPeer {
+    text: String,
+    expected: &'static str,
+}
+
+impl InvalidPeer {
+    fn new(text: &str, expected: &'static str) -> Self {
+        Self { text: text.chars().take(80).collect(), expected }
+    }
+}
+
+impl FromStr for Role {
+    type Err = InvalidPeer;
+
+    fn from_str(text: &str) -> Result<Self, InvalidPeer> {
+        let expected = "a role (agent, media, vault, operator or reader)";
+        let role = Self::ALL.into_iter().find(|role| role.as_str() == text);
+        role.ok_or_else(|| InvalidPeer::new(text, expected))
+    }
+}
+
+/// The other side of a connection, or the signer of a receipt, as its certificate says.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct Peer {
+    role: Role,
+    name: String,
+}
+
+const URI_SCHEME: &str = "outlast://";
+const NAME_BYTES_MAX: usize = 64;
+
+impl Peer {
+    /// `name` is 1 to 64 characters of `a-z`, `0-9`, `.`, `_` and `-`.
+    pub fn new(role: Role, name: &str) -> Result<Self, InvalidPeer> {
+        let allowed = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || b"._-".contains(&c);
+        if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.bytes().all(allowed) {
+            let expected =
+                "the name of an identity (1 to 64 characters of a-z, 0-9, '.', '_', '-')";
+            return Err(InvalidPeer::new(name, expected));
+        }
+        Ok(Self { role, name: name.to_owned() })
+    }
+
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How a certificate says it: `outlast://agent/eu-1`.
+    pub fn uri(&self) -> String {
+        format!("{URI_SCHEME}{}/{}", self.role, self.name)
+    }
+
+    /// The inverse of [`uri`](Self::uri).
+    pub fn from_uri(uri: &str) -> Result<Self, InvalidPeer> {
+        let parts = uri.strip_prefix(URI_SCHEME).and_then(|rest| rest.split_once('/'));
+        let expected = "an identity such as outlast://agent/eu-1";
+        let (role, name) = parts.ok_or_else(|| InvalidPeer::new(uri, expected))?;
+        Self::new(role.parse()?, name)
+    }
+}
+
+/// As messages name it: `agent eu-1`.
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.role, self.name)
+    }
+}
+
+/// Why an identity cannot be loaded or saved.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    #[error("cannot read {}: {source}; is this the directory of an identity?", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("cannot write {}: {source}", path.display())]
+    Write { path: PathBuf, source: io::Error },
+    #[error("{}: {source}; issue the identity again", path.display())]
+    Certificate { path: PathBuf, source: InvalidCertificate },
+    #[error("{} holds no P-256 private key that fits its certificate: {reason}", path.display())]
+    Key { path: PathBuf, reason: String },
+    #[error("{}: {source}", path.display())]
+    BoxKey { path: PathBuf, source: InvalidBoxKey },
+}
+
+/// Certificate chain and private key in one file, so that a renewal replaces both or neither;
+/// stock restic takes it as `--tls-client-cert`.
+pub const IDENTITY_FILE: &str = "identity.pem";
+/// The certificate of the authority that this identity trusts; restic's `--cacert`.
+pub const CA_FILE: &str = "ca.pem";
+/// The key to which repository keys are sealed.
+pub const BOX_KEY_FILE: &str = "box.key";
+
+/// Far more than any certificate or key needs.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// An identity of our own: certificate, private key, the authority we trust, and a box key.
+pub struct Identity {
+    peer: Peer,
+    expires: Timestamp,
+    certificate_pem: String,
+    key_pem: Zeroizing<String>,
+    ca_pem: String,
+    signing_key: EcdsaKeyPair,
+    box_key: BoxKey,
+}
+
+impl Identity {
+    /// Puts the parts together and checks that key and certificate belong together.
+    pub(crate) fn from_parts(
+        certificate_pem: String,
+        key_pem: Zeroizing<String>,
+        ca_pem: String,
+        box_key: BoxKey,
+    ) -> Result<Self, InvalidIdentity> {
+        let facts = certificate::facts_of_pem(&certificate_pem)?;
+        certificate::check_authority(&ca_pem)?;
+        let key = certificate::key_der(&key_pem)?;
+        let random = ring::rand::SystemRandom::new();
+        let signing_key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &key, &random)
+            .map_err(|error| InvalidIdentity::Key(error.to_string()))?;
+        if ring::signature::KeyPair::public_key(&signing_key).as_ref() != facts.public_key {
+            return Err(InvalidIdentity::Key("it belongs to another certificate".to_owned()));
+        }
+        let (peer, expires) = (facts.peer, facts.expires);
+        Ok(Self { peer, expires, certificate_pem, key_pem, ca_pem, signing_key, box_key })
+    }
+
+    /// Reads what [`save`](Self::save) wrote to `directory`.
+    pub fn load(directory: &Path) -> Result<Self, IdentityError> {
+        let read = |name: &str| {
+            let path = directory.join(name);
+            durable::read_bounded(&path, FILE_BYTES_MAX)
+                .map(Zeroizing::new)
+                .map_err(|source| IdentityError::Read { path, source })
+        };
+        let text = |name: &str| {
+            let content = read(name)?;
+            std::str::from_utf8(&content).map(str::to_owned).map_err(|error| IdentityError::Read {
+                path: directory.join(name),
+                source: io::Error::new(io::ErrorKind::InvalidData, error),
+            })
+        };
+        let both = Zeroizing::new(text(IDENTITY_FILE)?);
+        let path = directory.join(IDENTITY_FILE);
+        let (certificate_pem, key_pem) = certificate::split(&both);
+        let box_path = directory.join(BOX_KEY_FILE);
+        let box_key = BoxKey::from_text(&read(BOX_KEY_FILE)?)
+            .map_err(|source| IdentityError::BoxKey { path: box_path, source })?;
+        Self::from_parts(certificate_pem, key_pem, text(CA_FILE)?, box_key).map_err(|error| {
+            match error {
+                InvalidIdentity::Certificate(source) => IdentityError::Certificate { path, source },
+                InvalidIdentity::Key(reason) => IdentityError::Key { path, reason },
+            }
+        })
+    }
+
+    /// Writes the identity to `directory`, which is made if it is missing. Each file is replaced
+    /// as a whole and the certificate with its key comes last, so that a crash in between leaves
+    /// an identity that is either the old or the new one.
+    pub fn save(&self, directory: &Path) -> Result<(), IdentityError> {
+        durable::create_directories(directory, 0o700)
+            .map_err(|source| IdentityError::Write { path: directory.to_owned(), source })?;
+        let write = |name: &str, content: &[u8], mode: u32| {
+            let path = directory.join(name);
+            durable::replace(&path, content, mode)
+                .map_err(|source| IdentityError::Write { path, source })
+        };
+        write(CA_FILE, self.ca_pem.as_bytes(), 0o644)?;
+        write(BOX_KEY_FILE, self.box_key.to_text().as_bytes(), 0o600)?;
+        write(IDENTITY_FILE, self.certificate_and_key_pem().as_bytes(), 0o600)
+    }
+
+    /// Role and name.
+    pub fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    /// When the certificate ends.
+    pub fn expires(&self) -> Timestamp {
+        self.expires
+    }
+
+    /// The certificate chain, own certificate first, without the key.
+    pub fn certificate_pem(&self) -> &str {
+        &self.certificate_pem
+    }
+
+    /// The certificate of the authority.
+    pub fn ca_pem(&self) -> &str {
+        &self.ca_pem
+    }
+
+    /// The key to which others may seal for us.
+    pub fn box_key(&self) -> &BoxKey {
+        &self.box_key
+    }
+
+    /// Signs `message` with ECDSA over P-256 and SHA-256; the signature is ASN.1 DER.
+    /// [`signature::verify`](crate::signature::verify) checks it.
+    #[expect(clippy::expect_used, reason = "signing fails only if the host has no randomness")]
+    pub fn sign(&self, message: &[u8]) -> Vec<u8> {
+        let random = ring::rand::SystemRandom::new();
+        let signature = self.signing_key.sign(&random, message);
+        signature.expect("the operating system's random generator answers").as_ref().to_vec()
+    }
+
+    pub(crate) fn key_pem(&self) -> &str {
+        &self.key_pem
+    }
+
+    fn certificate_and_key_pem(&self) -> Zeroizing<String> {
+        Zeroizing::new(format!("{}{}", self.certificate_pem, *self.key_pem))
+    }
+}
+
+/// Names the identity, never its keys.
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Identity({}, until {})", self.peer, self.expires)
+    }
+}
+
+/// Parts that make no identity, before a path is known.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidIdentity {
+    #[error(transparent)]
+    Certificate(#[from] InvalidCertificate),
+    #[error("no P-256 private key that fits the certificate: {0}")]
+    Key(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_survives_its_uri() {
+        for role in Role::ALL {
+            let peer = Peer::new(role, "eu-1.a_b").unwrap();
+            assert_eq!(Peer::from_uri(&peer.uri()), Ok(peer));
+        }
+        for bad in [
+            "",
+            "outlast://",
+            "outlast://agent",
+            "outlast://agent/",
+            "outlast://root/x",
+            "outlast://agent/a/b",
+            "outlast://agent/A",
+            "https://agent/x",
+            "outlast://agent/a b",
+        ] {
+            assert!(Peer::from_uri(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Bodies of requests and answers, within bounds of memory and time.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::{Body, HttpBody};
+use axum::http::header::CONTENT_LENGTH;
+use axum::http::{HeaderMap, StatusCode};
+use bytes::{Bytes, BytesMut};
+use hyper::body::{Frame, SizeHint};
+use ring::digest;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, timeout_at};
+
+use crate::api::ApiError;
+
+/// How long the next bytes of a body may take.
+const PIECE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A client that sends more slowly than this for the whole body, in bytes per second, is cut off:
+/// it holds memory that others wait for.
+const RATE_MIN: u64 = 16 << 10;
+
+/// As much of an unwanted body as is taken, so that the client hears the answer.
+const DISCARD_BYTES_MAX: u64 = 1 << 20;
+
+/// The length that the head of the request announces, if it does.
+pub(super) fn announced(headers: &HeaderMap, bytes_max: u64) -> Result<Option<u64>, ApiError> {
+    let Some(length) = headers.get(CONTENT_LENGTH) else { return Ok(None) };
+    let length = length.to_str().ok().and_then(|length| length.parse().ok());
+    match length {
+        Some(length) if length <= bytes_max => Ok(Some(length)),
+        Some(_) => Err(too_large(bytes_max)),
+        None => {
+            let text = "the length of the content is no number";
+            Err(ApiError::new(StatusCode::BAD_REQUEST, "bad_request", text))
+        }
+    }
+}
+
+/// The whole body and its SHA-256.
+pub(super) async fn receive(
+    mut body: Body,
+    announced: Option<u64>,
+    bytes_max: u64,
+) -> Result<(Bytes, [u8; 32]), ApiError> {
+    let capacity = usize::try_from(announced.unwrap_or(0)).unwrap_or(0);
+    let mut content = BytesMut::with_capacity(capacity);
+    let mut hash = digest::Context::new(&digest::SHA256);
+    let bytes = announced.unwrap_or(bytes_max);
+    let end = Instant::now() + PIECE_TIMEOUT + Duration::from_secs(bytes / RATE_MIN);
+    while let Some(piece) = next(&mut body, end.min(Instant::now() + PIECE_TIMEOUT)).await? {
+        if (content.len() + piece.len()) as u64 > bytes_max {
+            return Err(too_large(bytes_max));
+        }
+        hash.update(&piece);
+        content.extend_from_slice(&piece);
+    }
+    let mut name = [0; 32];
+    name.copy_from_slice(hash.finish().as_ref());
+    Ok((content.freeze(), name))
+}
+
+/// Takes a small body that nobody wants.
+pub(super) async fn discard(mut body: Body) {
+    let end = Instant::now() + PIECE_TIMEOUT;
+    let mut bytes = 0;
+    while let Ok(Some(piece)) = next(&mut body, end).await {
+        bytes += piece.len() as u64;
+        if bytes > DISCARD_BYTES_MAX {
+            return;
+        }
+    }
+}
+
+/// The next bytes; `None` at the end.
+async fn next(body: &mut Body, until: Instant) -> Result<Option<Bytes>, ApiError> {
+    loop {
+        let frame = poll_fn(|context| Pin::new(&mut *body).poll_frame(context));
+        match timeout_at(until, frame).await {
+            Ok(None) => return Ok(None),
+            Ok(Some(Ok(frame))) => {
+                // Trailers mean nothing here.
+                if let Ok(data) = frame.into_data() {
+                    return Ok(Some(data));
+                }
+            }
+            Ok(Some(Err(error))) => {
+                let text = format!("the content broke off: {error}");
+                return Err(ApiError::new(StatusCode::BAD_REQUEST, "broken_off", text));
+            }
+            Err(_) => {
+                let text = "the content came too slowly";
+                return Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, "too_slow", text));
+            }
+        }
+    }
+}
+
+fn too_large(bytes_max: u64) -> ApiError {
+    let text = format!("an object of this kind has at most {bytes_max} bytes");
+    ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", text)
+}
+
+/// Content on its way out that gives its room back when it is sent, or when the client is gone.
+pub(super) struct Held {
+    content: Option<Bytes>,
+    _room: OwnedSemaphorePermit,
+}
+
+impl Held {
+    pub(super) fn new(content: Bytes, room: OwnedSemaphorePermit) -> Self {
+        let content = Some(content).filter(|content| !content.is_empty());
+        Self { content, _room: room }
+    }
+}
+
+impl HttpBody for Held {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(self.content.take().map(|content| Ok(Frame::data(content))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.content.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.content.as_ref().map_or(0, Bytes::len) as u64)
+    }
+}

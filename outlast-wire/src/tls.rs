@@ -1,0 +1,93 @@
+//! Mutual TLS: both sides show a certificate of one authority.
+//!
+//! The cryptography provider is passed to every configuration; none is installed for the process.
+
+use std::sync::Arc;
+
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::CertificateDer;
+use rustls::server::WebPkiClientVerifier;
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+
+use crate::Identity;
+use crate::certificate::{self, InvalidCertificate};
+use crate::identity::InvalidIdentity;
+
+/// Why TLS cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    #[error("the certificate of the authority is not usable: {0}")]
+    Authority(#[from] InvalidCertificate),
+    #[error("the identity is not usable for TLS: {0}")]
+    Identity(#[from] InvalidIdentity),
+    #[error("TLS cannot be set up: {0}")]
+    Setup(String),
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+/// For a server: shows `identity` and accepts only clients that its authority certified.
+pub fn server_config(identity: &Identity) -> Result<Arc<ServerConfig>, TlsError> {
+    let roots = Arc::new(roots(identity.ca_pem())?);
+    let clients = WebPkiClientVerifier::builder_with_provider(roots, provider())
+        .build()
+        .map_err(|error| TlsError::Setup(error.to_string()))?;
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(setup)?
+        .with_client_cert_verifier(clients)
+        .with_single_cert(
+            certificate::chain(identity.certificate_pem())?,
+            certificate::tls_key(identity.key_pem())?,
+        )
+        .map_err(setup)?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// For a client: shows `identity` and accepts only servers that its authority certified.
+pub fn client_config(identity: &Identity) -> Result<ClientConfig, TlsError> {
+    ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(setup)?
+        .with_root_certificates(roots(identity.ca_pem())?)
+        .with_client_auth_cert(
+            certificate::chain(identity.certificate_pem())?,
+            certificate::tls_key(identity.key_pem())?,
+        )
+        .map_err(setup)
+}
+
+/// For a client without an identity, such as of a plain rest-server: accepts servers certified by
+/// the authority in `ca_pem`.
+pub fn anonymous_client_config(ca_pem: &str) -> Result<ClientConfig, TlsError> {
+    Ok(ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(setup)?
+        .with_root_certificates(roots(ca_pem)?)
+        .with_no_client_auth())
+}
+
+/// For a client that uses plain http only: a configuration that trusts nobody.
+pub(crate) fn no_trust_config() -> Result<ClientConfig, TlsError> {
+    Ok(ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(setup)?
+        .with_root_certificates(RootCertStore::empty())
+        .with_no_client_auth())
+}
+
+fn roots(ca_pem: &str) -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificate::chain(ca_pem)? {
+        let certificate: CertificateDer<'static> = certificate;
+        roots.add(certificate).map_err(setup)?;
+    }
+    Ok(roots)
+}
+
+fn setup(error: rustls::Error) -> TlsError {
+    TlsError::Setup(error.to_string())
+}
