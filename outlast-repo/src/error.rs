@@ -51,6 +51,9 @@ pub enum RepoError {
     /// What was asked for cannot be found or read.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// A stage ended early without saying why.
+    #[error("the backup ended before its tree was whole, so nothing was published; run it again")]
+    Unfinished,
     /// The local journal cannot be used.
     #[error("cannot use the journal {}: {source}", path.display())]
     Journal { path: PathBuf, source: io::Error },

@@ -5,14 +5,18 @@
 //! move, so that growing costs no copy and no second room.
 
 use std::collections::HashMap;
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use outlast_format::index::IndexFile;
 use outlast_format::pack::{BlobType, PackEntry};
 use outlast_format::{BlobId, PackId};
 use outlast_store::Kind;
 
+pub(crate) use unsaved::UnsavedPack;
+
 use crate::{RepoError, Repository};
+
+mod unsaved;
 
 /// Where a blob lies and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,13 +48,14 @@ impl Location {
 #[derive(Debug)]
 pub struct Index {
     table: RwLock<Table>,
+    unsaved: Mutex<Vec<UnsavedPack>>,
     problems: Vec<RepoError>,
 }
 
 impl Index {
     /// An index that knows nothing.
     pub(crate) fn new() -> Self {
-        Self { table: RwLock::default(), problems: Vec::new() }
+        Self { table: RwLock::default(), unsaved: Mutex::default(), problems: Vec::new() }
     }
 
     /// Reads all index files of `repository`.
@@ -109,8 +114,8 @@ impl Index {
         self.read().count
     }
 
-    /// Adds the blobs of a pack that is durable. A pack that is known already changes nothing.
-    pub(crate) fn add(&self, pack: PackId, entries: &[PackEntry]) {
+    /// Adds the blobs of a pack that an index file lists.
+    fn add(&self, pack: PackId, entries: &[PackEntry]) {
         let mut table = self.write();
         let number = table.number_of(pack);
         for entry in entries {

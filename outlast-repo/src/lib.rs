@@ -3,7 +3,7 @@
 //! A [`Repository`] is an open store with its key. [`backup`] writes into it: content is read once
 //! and flows through bounded stages side by side; nothing is published before all it refers to is
 //! durable. [`read`], [`restore`] and [`check`] read it back, each naming what is damaged and going
-//! on with the rest. The [`Index`] knows where every blob lies, and the [`journal`] remembers packs
+//! on with the rest. The [`Index`] knows where every blob lies, and the journal remembers packs
 //! that a killed backup uploaded but did not index yet.
 //!
 //! The crate sees no terminal, environment, clock or randomness of its own: callers hand in
@@ -11,8 +11,11 @@
 //! [`outlast_store::Store`].
 
 pub mod check;
+pub mod backup;
 mod error;
 pub mod index;
+mod journal;
+mod packer;
 pub mod read;
 mod read_error;
 mod repository;

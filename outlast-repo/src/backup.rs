@@ -1,0 +1,392 @@
+//! Backup: content into a repository, read once, by stages side by side.
+//!
+//! ```text
+//!  reader ──blocks──► workers ──scanned──► selector ──batches──► workers ──blobs──► packer
+//!    │                (candidates)         (cuts, serial)        (SHA-256, dedup,      │ packs
+//!    │                                                            zstd, encrypt)       ▼
+//!    └──────────entries──────► assembler ◄────────ids──────────────┘               uploaders
+//!                              (trees, bottom-up) ────────tree blobs──► packer    (store, index)
+//! ```
+//!
+//! Every arrow is a bounded queue, and no stage waits for one that waits for it: blocks are
+//! limited by the buffers that go round, and the queues between reader, workers and selector have
+//! room for all of them; assembler, packer and uploaders only ever wait downstream.
+//!
+//! **Memory**, whatever the input: at most 20 blocks of 1 MiB with as many joined chunks of up to
+//! 256 KiB, 32 sealed blobs, five data packs (one filling, one waiting, three uploading) of 18 MiB
+//! at most and few tree packs of 4 MiB: about 110 MiB with the default [`Tuning`], and less in
+//! practice. On top come the index (60 bytes per blob of the repository), and of a tree its open
+//! directories and about 100 bytes per file of the closed ones.
+//!
+//! **Order** (I5): a blob is referred to when it is claimed, but nobody can see a reference before
+//! the snapshot; packs are durable before the index file that lists them, and all index files
+//! before [`backup`] returns; the snapshot comes last, by [`publish`] or by the vault.
+//!
+//! **After a crash** the packs that were durable are known from checkpointed index files and, since
+//! the last checkpoint, from the local journal; they are referred to and not uploaded again.
+//!
+//! The first failure of a stage stops all: everybody who waits, waits for that, too. Only a read
+//! of the input that blocks cannot be interrupted, so the end comes when it returns.
+
+mod block;
+mod counters;
+mod node;
+mod reader;
+mod select;
+mod stop;
+mod tree;
+mod upload;
+mod work;
+
+use std::io::Read;
+use std::num::NonZero;
+use std::path::PathBuf;
+use std::thread;
+use std::time::Duration;
+
+use bytes::Bytes;
+use crossbeam_channel::{Receiver, Sender, bounded};
+use outlast_format::chunker::{self, Gear, Params};
+use outlast_format::snapshot::{Snapshot, Summary};
+use outlast_format::{BlobId, IndexId, PackId, SnapshotId, compress};
+use outlast_fs::{EntryPath, EntrySource, FileTime};
+use outlast_store::{Object, ObjectName, StoreError};
+use outlast_types::{Clock, Monitor, Random, Timestamp};
+
+use self::block::{BufferPool, Event};
+use self::counters::Counters;
+pub use self::counters::Stats;
+use self::reader::Reader;
+use self::stop::Stop;
+use self::tree::{Assembled, Assembler};
+use self::upload::Ledger;
+use self::work::{Recognizer, Worker};
+use crate::journal::Journal;
+use crate::packer::SealedBlob;
+use crate::{Index, RepoError, Repository};
+
+/// What to back up.
+pub enum Input<'a> {
+    /// One stream, which becomes a single file at the root of the snapshot.
+    Stream(StreamInput<'a>),
+    /// A tree of entries.
+    Tree(Box<dyn EntrySource + 'a>),
+}
+
+/// A stream and what its file shall be.
+pub struct StreamInput<'a> {
+    /// One plain file name.
+    pub name: Vec<u8>,
+    /// Permission bits, for example 0o644.
+    pub mode: u32,
+    pub modified: FileTime,
+    pub reader: Box<dyn Read + Send + 'a>,
+}
+
+/// What is recorded with the snapshot, and how to work.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// When the backup was taken, as the snapshot says it.
+    pub time: Timestamp,
+    pub hostname: String,
+    pub username: String,
+    pub uid: u32,
+    pub gid: u32,
+    /// What was backed up, as absolute paths; a stream's path is taken from its name.
+    pub paths: Vec<String>,
+    pub tags: Vec<String>,
+    pub program_version: String,
+    /// The snapshot that this one follows; recorded, nothing else.
+    pub parent: Option<SnapshotId>,
+    /// Where to remember uploaded packs until they are indexed. One running backup at a time may
+    /// use a journal.
+    pub journal: Option<PathBuf>,
+    pub tuning: Tuning,
+}
+
+impl Options {
+    /// A snapshot of this time, everything else empty or at its default.
+    pub fn new(time: Timestamp) -> Self {
+        Self {
+            time,
+            hostname: String::new(),
+            username: String::new(),
+            uid: 0,
+            gid: 0,
+            paths: Vec::new(),
+            tags: Vec::new(),
+            program_version: String::new(),
+            parent: None,
+            journal: None,
+            tuning: Tuning::default(),
+        }
+    }
+}
+
+/// How much of everything. None of it changes what is stored, but compression and pack sizes.
+#[derive(Debug, Clone)]
+pub struct Tuning {
+    /// Threads that scan, hash, compress and encrypt.
+    pub workers: usize,
+    /// Threads that upload; each holds one pack.
+    pub uploads: usize,
+    /// Bytes read at once.
+    pub block_bytes: usize,
+    /// A data pack is full at this many bytes.
+    pub data_pack_bytes: usize,
+    /// A pack of trees is full at this many bytes.
+    pub tree_pack_bytes: usize,
+    /// The level of zstd, 1 (fast) to 19 (small).
+    pub compression_level: i32,
+    /// An index file is written after this many bytes of packs, …
+    pub checkpoint_bytes: u64,
+    /// … this many blobs, …
+    pub checkpoint_blobs: usize,
+    /// … or this long after the last one, when the next pack is durable.
+    pub checkpoint_interval: Duration,
+}
+
+impl Default for Tuning {
+    /// As many workers as the host has cores, and what the module's memory budget allows.
+    fn default() -> Self {
+        Self {
+            workers: thread::available_parallelism().map_or(2, NonZero::get),
+            uploads: 3,
+            block_bytes: 1 << 20,
+            data_pack_bytes: 16 << 20,
+            tree_pack_bytes: 4 << 20,
+            compression_level: compress::LEVEL_DEFAULT,
+            checkpoint_bytes: 256 << 20,
+            checkpoint_blobs: 100_000,
+            checkpoint_interval: Duration::from_secs(60),
+        }
+    }
+}
+
+/// A backup whose content is durable and whose snapshot nobody can see yet.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    pub snapshot: Snapshot,
+    pub snapshot_id: SnapshotId,
+    /// The snapshot's object as it must be stored.
+    pub sealed_snapshot: Bytes,
+    /// What was read and what was new.
+    pub stats: Stats,
+    /// Packs that index files of this backup list, with their sizes in bytes.
+    pub packs: Vec<(PackId, u64)>,
+    /// Index files of this backup, with their sizes in bytes.
+    pub indexes: Vec<(IndexId, u64)>,
+    /// What could not be read and is not in the snapshot: whole sentences, the first thousand. If
+    /// there is any, the backup is partial.
+    pub problems: Vec<String>,
+    /// How many problems there were.
+    pub problem_count: u64,
+}
+
+/// What all stages share.
+struct Context<'a> {
+    repository: &'a Repository,
+    index: &'a Index,
+    recognizer: Recognizer<'a>,
+    ledger: Ledger,
+    counters: Counters,
+    stop: Stop,
+    tuning: &'a Tuning,
+    chunking: Params,
+    /// User and group of directories that a source only implies.
+    owner: (u32, u32),
+    clock: &'a dyn Clock,
+    random: &'a dyn Random,
+    monitor: &'a dyn Monitor,
+}
+
+/// Stores `input`. When it returns, all packs and index files are durable and the snapshot is
+/// ready to be published, but not in the store.
+///
+/// Files that cannot be read are problems of the outcome. A stream that fails, a tree that cannot
+/// be read to its end or a store that fails are errors; the packs that were uploaded by then are
+/// used by the next backup.
+pub fn backup(
+    repository: &Repository,
+    input: Input<'_>,
+    options: &Options,
+    clock: &dyn Clock,
+    random: &dyn Random,
+    monitor: &dyn Monitor,
+) -> Result<Outcome, RepoError> {
+    let started = clock.now();
+    let mut paths = options.paths.clone();
+    let source = match input {
+        Input::Tree(source) => Source::Tree(source),
+        Input::Stream(stream) => {
+            let path = stream_path(&stream.name)?;
+            paths = vec![format!("/{path}")];
+            Source::Stream(path, stream)
+        }
+    };
+    let index = repository.index()?;
+    let context = Context {
+        repository,
+        index,
+        recognizer: Recognizer::new(index),
+        ledger: Ledger::new(resume(repository, index, options)?, started),
+        counters: Counters::default(),
+        stop: Stop::new(),
+        tuning: &options.tuning,
+        chunking: chunker::DEFAULT,
+        owner: (options.uid, options.gid),
+        clock,
+        random,
+        monitor,
+    };
+    monitor.begin("backup", None);
+    let assembled = run(&context, source);
+    let durable = match assembled {
+        Some(_) => context.ledger.close(&context),
+        None => Err(RepoError::Unfinished),
+    };
+    let context_stats = context.counters.read();
+    if let Some(cause) = context.stop.into_cause() {
+        return Err(cause);
+    }
+    let durable = durable?;
+    let (root, assembled) = assembled
+        .and_then(|assembled| Some((assembled.root?, assembled)))
+        .ok_or(RepoError::Unfinished)?;
+    let stats = Stats {
+        files: assembled.files,
+        directories: assembled.directories,
+        bytes: assembled.bytes,
+        ..context_stats
+    };
+    let summary = stats.summary(started, clock.now());
+    let snapshot = Snapshot { paths, ..snapshot_of(root, options, summary) };
+    let (name, sealed_snapshot) = seal(repository, &snapshot, random)?;
+    Ok(Outcome {
+        snapshot,
+        snapshot_id: SnapshotId(name.0),
+        sealed_snapshot,
+        stats,
+        packs: durable.packs,
+        indexes: durable.indexes,
+        problems: assembled.problems,
+        problem_count: assembled.problem_count,
+    })
+}
+
+/// Makes the snapshot of a backup visible. Doing it twice is doing it once.
+pub fn publish(repository: &Repository, outcome: &Outcome) -> Result<SnapshotId, RepoError> {
+    let object = Object::Snapshot(ObjectName(outcome.snapshot_id.0));
+    match repository.store().create(&object, outcome.sealed_snapshot.clone()) {
+        Ok(()) | Err(StoreError::AlreadyExists { .. }) => Ok(outcome.snapshot_id),
+        Err(error) => Err(error.into()),
+    }
+}
+
+enum Source<'a> {
+    Stream(EntryPath, StreamInput<'a>),
+    Tree(Box<dyn EntrySource + 'a>),
+}
+
+fn stream_path(name: &[u8]) -> Result<EntryPath, RepoError> {
+    EntryPath::from_names(vec![name.to_vec()])
+        .map_err(|_| RepoError::InputName { name: outlast_fs::entry::show(name) })
+}
+
+/// Opens the journal and takes over the packs in it that the store has and no index lists.
+fn resume(
+    repository: &Repository,
+    index: &Index,
+    options: &Options,
+) -> Result<Option<Journal>, RepoError> {
+    let Some(path) = &options.journal else { return Ok(None) };
+    let (journal, packs) = Journal::open(path, repository.config().id)?;
+    for pack in packs {
+        if index.has_pack(&pack.id) {
+            continue;
+        }
+        match repository.store().size(&Object::Data(ObjectName(pack.id.0))) {
+            Ok(size) if size == pack.size => index.add_unsaved(pack),
+            Ok(_) | Err(StoreError::NotFound { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(Some(journal))
+}
+
+/// Runs all stages until each has ended; `None` if the tree is not whole.
+fn run(context: &Context<'_>, source: Source<'_>) -> Option<Assembled> {
+    let tuning = context.tuning;
+    let workers = tuning.workers.clamp(1, 256);
+    // Two for each worker, one each with reader and selector; more would only cost memory.
+    let buffers = (2 * workers + 2).min(20);
+    let pool = BufferPool::new(buffers, tuning.block_bytes.max(1));
+    let gear = Gear::derive(context.repository.key(), context.chunking);
+    let stop = &context.stop;
+    let (block_sender, blocks) = bounded(buffers);
+    let (scanned_sender, scanned) = bounded(buffers);
+    let (batch_sender, batches) = bounded(buffers);
+    let (event_sender, events): (Sender<Event>, Receiver<Event>) = bounded(256);
+    let (blob_sender, blobs): (Sender<SealedBlob>, Receiver<SealedBlob>) = bounded(32);
+    let (pack_sender, packs) = bounded(0);
+    thread::scope(|scope| {
+        let reader = Reader::new(context, &pool, block_sender, event_sender.clone());
+        scope.spawn(move || {
+            stop.run(|| match source {
+                Source::Stream(path, input) => reader.stream(path, input),
+                Source::Tree(source) => reader.tree(source),
+            })
+        });
+        let worker = Worker {
+            context,
+            gear: &gear,
+            blocks,
+            scanned: scanned_sender,
+            batches,
+            events: event_sender,
+            blobs: blob_sender.clone(),
+        };
+        for _ in 0..workers {
+            let worker = worker.clone();
+            scope.spawn(move || stop.run(|| worker.run()));
+        }
+        drop(worker);
+        scope.spawn(move || stop.run(|| select::select(context, &scanned, &batch_sender)));
+        scope.spawn(move || stop.run(|| upload::pack(context, &blobs, &pack_sender)));
+        for _ in 0..tuning.uploads.clamp(1, 64) {
+            let packs = packs.clone();
+            scope.spawn(move || stop.run(|| upload::upload(context, &packs)));
+        }
+        // Or the packer would wait for uploaders that are gone.
+        drop(packs);
+        stop.run(|| Assembler::new(context, blob_sender)?.run(&events))
+    })
+}
+
+fn snapshot_of(root: BlobId, options: &Options, summary: Summary) -> Snapshot {
+    Snapshot {
+        parent: options.parent,
+        hostname: options.hostname.clone(),
+        username: options.username.clone(),
+        uid: options.uid,
+        gid: options.gid,
+        tags: options.tags.clone(),
+        program_version: options.program_version.clone(),
+        summary: Some(summary),
+        ..Snapshot::new(options.time, root)
+    }
+}
+
+fn seal(
+    repository: &Repository,
+    snapshot: &Snapshot,
+    random: &dyn Random,
+) -> Result<(ObjectName, Bytes), RepoError> {
+    let document = snapshot
+        .serialize()
+        .map_err(|source| RepoError::Encode { what: "snapshot", source })?;
+    repository.seal_unpacked("snapshot", &document, random)
+}
+
+#[cfg(test)]
+mod tests;

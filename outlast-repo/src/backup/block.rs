@@ -1,0 +1,133 @@
+//! What flows from stage to stage: blocks of content and what becomes of them.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crossbeam_channel::{Receiver, Sender};
+use outlast_format::BlobId;
+use outlast_format::chunker::Candidate;
+use outlast_fs::Entry;
+
+use super::stop::{Halt, Stop};
+
+/// Files in the order in which they were read.
+pub(super) type FileNumber = u64;
+
+/// A fixed number of buffers that go round. Who wants to read waits until one is free: that is
+/// what bounds the content in memory.
+pub(super) struct BufferPool {
+    free: Receiver<Vec<u8>>,
+    back: Sender<Vec<u8>>,
+    bytes: usize,
+}
+
+impl BufferPool {
+    /// `count` buffers of `bytes` each. Memory is taken when a buffer is first used.
+    pub(super) fn new(count: usize, bytes: usize) -> Self {
+        let (back, free) = crossbeam_channel::bounded(count);
+        for _ in 0..count {
+            // There is room for exactly that many.
+            let _sent = back.try_send(Vec::new());
+        }
+        Self { free, back, bytes }
+    }
+
+    pub(super) fn take(&self, stop: &Stop) -> Result<Buffer, Halt> {
+        let mut content = stop.receive(&self.free)?.ok_or(Halt::Stopped)?;
+        content.resize(self.bytes, 0);
+        Ok(Buffer { content, back: self.back.clone() })
+    }
+}
+
+/// A buffer of the pool; goes back when dropped.
+pub(super) struct Buffer {
+    pub(super) content: Vec<u8>,
+    back: Sender<Vec<u8>>,
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        let _sent = self.back.try_send(std::mem::take(&mut self.content));
+    }
+}
+
+/// A piece of one file inside a block.
+#[derive(Debug, Clone)]
+pub(super) struct Segment {
+    pub(super) file: FileNumber,
+    /// Where its bytes lie in the block.
+    pub(super) range: Range<usize>,
+    /// Where its first byte lies in the file.
+    pub(super) position: u64,
+    /// Whether the file ends here.
+    pub(super) last: bool,
+}
+
+/// Content of one large file, or of many small ones.
+pub(super) struct Block {
+    /// Blocks in the order in which they were read, from 0.
+    pub(super) number: u64,
+    pub(super) buffer: Buffer,
+    /// The bytes of the first segment's file before this block, as far as the scan needs them.
+    pub(super) before: Vec<u8>,
+    pub(super) segments: Vec<Segment>,
+    /// Whether no other block follows.
+    pub(super) end: bool,
+}
+
+impl Block {
+    pub(super) fn bytes(&self, range: &Range<usize>) -> &[u8] {
+        &self.buffer.content[range.clone()]
+    }
+}
+
+/// A block and where its content may be cut.
+pub(super) struct ScannedBlock {
+    pub(super) block: Block,
+    /// For each segment.
+    pub(super) candidates: Vec<Vec<Candidate>>,
+}
+
+/// Where the bytes of a chunk are.
+pub(super) enum ChunkBytes {
+    InBlock(Range<usize>),
+    /// It began in an earlier block and was put together.
+    Joined(Vec<u8>),
+}
+
+/// One chunk of a file.
+pub(super) struct Chunk {
+    pub(super) file: FileNumber,
+    /// Its number in the file, from 0.
+    pub(super) number: usize,
+    pub(super) bytes: ChunkBytes,
+}
+
+/// The chunks that end in one block.
+pub(super) struct ChunkBatch {
+    pub(super) block: Arc<Block>,
+    pub(super) chunks: Vec<Chunk>,
+}
+
+/// A chunk that has its id, and is on its way to the store if it was new.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct KnownChunk {
+    pub(super) file: FileNumber,
+    pub(super) number: usize,
+    pub(super) length: usize,
+    pub(super) id: BlobId,
+}
+
+/// What the assembler of trees hears, in this order for one file: entry, then chunks in any order
+/// and the end in between.
+#[derive(Debug)]
+pub(super) enum Event {
+    Entry { entry: Entry, file: Option<FileNumber> },
+    /// The file was read to its end.
+    FileEnd { file: FileNumber, size: u64 },
+    /// The file cannot be read; nothing of it is kept.
+    FileFailed { file: FileNumber, reason: String },
+    /// An entry could not be had at all.
+    Problem(String),
+    Chunks(Vec<KnownChunk>),
+}

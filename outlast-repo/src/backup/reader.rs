@@ -1,0 +1,203 @@
+//! The first stage: reads content, once, into blocks, and tells the assembler what it read.
+//!
+//! Large files fill blocks one after the other; small files share blocks, so that a tree of many
+//! small files costs one message per block and not one per file.
+
+use std::io;
+
+use crossbeam_channel::Sender;
+use outlast_format::chunker::WINDOW;
+use outlast_fs::{Entry, EntryPath, EntrySource, Kind, Metadata, SourceError};
+
+use super::block::{Block, Buffer, BufferPool, Event, FileNumber, Segment};
+use super::stop::Halt;
+use super::{Context, StreamInput};
+use crate::RepoError;
+
+/// The most pieces of files in one block.
+const SEGMENTS_MAX: usize = 4096;
+
+pub(super) struct Reader<'a> {
+    context: &'a Context<'a>,
+    pool: &'a BufferPool,
+    blocks: Sender<Block>,
+    events: Sender<Event>,
+    files: FileNumber,
+    number: u64,
+    block: Option<Filling>,
+    /// The end of the current file's content in blocks that are gone.
+    tail: Vec<u8>,
+}
+
+/// A block being filled.
+struct Filling {
+    buffer: Buffer,
+    filled: usize,
+    before: Vec<u8>,
+    segments: Vec<Segment>,
+}
+
+/// Why a file was not read to its end.
+enum FileFailure {
+    Read(io::Error),
+    Halt(Halt),
+}
+
+impl From<Halt> for FileFailure {
+    fn from(halt: Halt) -> Self {
+        Self::Halt(halt)
+    }
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(
+        context: &'a Context<'a>,
+        pool: &'a BufferPool,
+        blocks: Sender<Block>,
+        events: Sender<Event>,
+    ) -> Self {
+        let (block, tail) = (None, Vec::with_capacity(2 * WINDOW));
+        Self { context, pool, blocks, events, files: 0, number: 0, block, tail }
+    }
+
+    /// Reads one stream, which becomes the only file. Its failure is everybody's: half a dump is
+    /// no backup.
+    pub(super) fn stream(mut self, path: EntryPath, input: StreamInput<'_>) -> Result<(), Halt> {
+        let shown = path.to_string();
+        let metadata =
+            Metadata { mode: input.mode, modified: input.modified, ..Metadata::default() };
+        let entry = Entry { path, kind: Kind::File { size: 0 }, metadata };
+        let file = self.announce(entry)?;
+        let mut reader = input.reader;
+        match self.file(file, |buffer| reader.read(buffer)) {
+            Ok(()) => self.finish(),
+            Err(FileFailure::Halt(halt)) => Err(halt),
+            Err(FileFailure::Read(source)) => {
+                Err(Halt::Failed(RepoError::Input { name: shown, source }))
+            }
+        }
+    }
+
+    /// Reads a tree. Entries that cannot be read become problems.
+    pub(super) fn tree(mut self, mut source: Box<dyn EntrySource + '_>) -> Result<(), Halt> {
+        loop {
+            match source.next_entry() {
+                Ok(None) => return self.finish(),
+                Ok(Some(entry)) if matches!(entry.kind, Kind::File { .. }) => {
+                    let shown = entry.path.to_string();
+                    self.context.monitor.item(&shown);
+                    let file = self.announce(entry)?;
+                    match self.file(file, |buffer| source.read(buffer)) {
+                        Ok(()) => {}
+                        Err(FileFailure::Halt(halt)) => return Err(halt),
+                        Err(FileFailure::Read(error)) => {
+                            let reason = format!("cannot read {shown}: {error}");
+                            self.tell(Event::FileFailed { file, reason })?;
+                        }
+                    }
+                }
+                Ok(Some(entry)) => self.tell(Event::Entry { entry, file: None })?,
+                Err(error @ SourceError::Entry { .. }) => {
+                    self.tell(Event::Problem(error.to_string()))?;
+                }
+                Err(error @ SourceError::Ended { .. }) => {
+                    return Err(Halt::Failed(RepoError::Source(error)));
+                }
+            }
+        }
+    }
+
+    fn announce(&mut self, entry: Entry) -> Result<FileNumber, Halt> {
+        let file = self.files;
+        self.files += 1;
+        self.tell(Event::Entry { entry, file: Some(file) })?;
+        Ok(file)
+    }
+
+    fn tell(&self, event: Event) -> Result<(), Halt> {
+        self.context.stop.send(&self.events, event)
+    }
+
+    fn file(
+        &mut self,
+        file: FileNumber,
+        mut read: impl FnMut(&mut [u8]) -> io::Result<usize>,
+    ) -> Result<(), FileFailure> {
+        self.tail.clear();
+        let mut size: u64 = 0;
+        loop {
+            let position = size;
+            let block = self.block()?;
+            let start = block.filled;
+            let ended = loop {
+                match read(&mut block.buffer.content[block.filled..]) {
+                    Ok(0) => break true,
+                    Ok(n) => block.filled += n,
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => {
+                        block.filled = start;
+                        return Err(FileFailure::Read(error));
+                    }
+                }
+                if block.filled == block.buffer.content.len() {
+                    break false;
+                }
+            };
+            let range = start..block.filled;
+            size += range.len() as u64;
+            self.context.monitor.advance(range.len() as u64);
+            // Without content there is nothing to cut. A file that ends where its block ended
+            // still needs an empty last segment, because its last chunk is open.
+            let block = self.block()?;
+            if size > 0 {
+                block.segments.push(Segment { file, range, position, last: ended });
+            }
+            if ended {
+                let room = block.buffer.content.len() - block.filled;
+                let worn = room * 16 < block.buffer.content.len();
+                if worn || block.segments.len() >= SEGMENTS_MAX {
+                    self.flush(false)?;
+                }
+                self.tell(Event::FileEnd { file, size })?;
+                return Ok(());
+            }
+            self.flush(false)?;
+        }
+    }
+
+    /// The block that is being filled, with room for at least one byte.
+    fn block(&mut self) -> Result<&mut Filling, Halt> {
+        let filling = match self.block.take() {
+            Some(filling) => filling,
+            None => Filling {
+                buffer: self.pool.take(&self.context.stop)?,
+                filled: 0,
+                before: self.tail.clone(),
+                segments: Vec::new(),
+            },
+        };
+        Ok(self.block.insert(filling))
+    }
+
+    fn flush(&mut self, end: bool) -> Result<(), Halt> {
+        self.block()?;
+        let Some(filling) = self.block.take() else { return Ok(()) };
+        let Filling { buffer, before, segments, .. } = filling;
+        if let Some(segment) = segments.last() {
+            if segment.position == 0 {
+                self.tail.clear();
+            }
+            let bytes = &buffer.content[segment.range.clone()];
+            self.tail.extend_from_slice(&bytes[bytes.len().saturating_sub(WINDOW)..]);
+            self.tail.drain(..self.tail.len().saturating_sub(WINDOW));
+        }
+        let number = self.number;
+        self.number += 1;
+        let block = Block { number, buffer, before, segments, end };
+        self.context.stop.send(&self.blocks, block)
+    }
+
+    fn finish(mut self) -> Result<(), Halt> {
+        self.flush(true)
+    }
+}

@@ -1,0 +1,534 @@
+//! The assembler: builds trees bottom-up from entries in any order and chunks in any order.
+//!
+//! A directory is *open* while entries may come for it and its files are still being stored. When
+//! the source has gone elsewhere and everything in it is known, it is *closed*: its document is
+//! written and only its node is left. Sources that come back to a closed directory (tar files that
+//! were appended to, hard links) open it again, from a compressed copy of its document that is
+//! kept: about 100 bytes per file, as much as the index spends on its content.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crossbeam_channel::{Receiver, Sender};
+use outlast_format::BlobId;
+use outlast_format::compress::{Compressor, Decompressor};
+use outlast_format::pack::BlobType;
+use outlast_format::tree::{Node, NodeKind, Tree};
+use outlast_fs::{Entry, EntryPath, Kind};
+
+use super::Context;
+use super::block::{Event, FileNumber, KnownChunk};
+use super::node::{implied_directory, mark_linked, node_of};
+use super::stop::Halt;
+use super::work::Sealer;
+use crate::RepoError;
+use crate::packer::SealedBlob;
+
+/// The most problems that are kept as text; the rest is counted.
+const PROBLEMS_MAX: usize = 1000;
+
+/// What the assembler has in the end.
+#[derive(Debug, Default)]
+pub(super) struct Assembled {
+    pub(super) root: Option<BlobId>,
+    pub(super) files: u64,
+    pub(super) directories: u64,
+    /// Bytes of all files.
+    pub(super) bytes: u64,
+    pub(super) problems: Vec<String>,
+    /// All, also those that are not kept as text.
+    pub(super) problem_count: u64,
+}
+
+type DirectoryNumber = u64;
+const ROOT: DirectoryNumber = 0;
+
+/// A directory that is open.
+#[derive(Debug, Default)]
+struct Directory {
+    parent: DirectoryNumber,
+    name: Vec<u8>,
+    /// `None` if no entry described it (yet).
+    node: Option<Node>,
+    members: BTreeMap<Vec<u8>, Member>,
+    /// Members that are not ready.
+    waiting: usize,
+    /// Whether the source has gone elsewhere.
+    left: bool,
+}
+
+#[derive(Debug)]
+enum Member {
+    Ready(Box<Node>),
+    /// A file whose content is still being stored.
+    Pending(FileNumber),
+    Open(DirectoryNumber),
+}
+
+/// A file whose content is still being stored.
+#[derive(Debug)]
+struct PendingFile {
+    node: Node,
+    path: EntryPath,
+    /// Every place in a tree that waits for it: its own, and those of hard links.
+    places: Vec<(DirectoryNumber, Vec<u8>)>,
+    chunks: Vec<BlobId>,
+    stored: u64,
+    /// Known when it was read to its end.
+    size: Option<u64>,
+}
+
+/// What is kept of a closed directory.
+#[derive(Debug)]
+struct Closed {
+    implied: bool,
+    document: Vec<u8>,
+    document_length: usize,
+}
+
+pub(super) struct Assembler<'a> {
+    context: &'a Context<'a>,
+    blobs: Sender<SealedBlob>,
+    sealer: Sealer<'a>,
+    directories: HashMap<DirectoryNumber, Directory>,
+    next: DirectoryNumber,
+    /// The open directories that the source is in, from the root down.
+    stack: Vec<DirectoryNumber>,
+    files: HashMap<FileNumber, PendingFile>,
+    /// By path.
+    closed: HashMap<Vec<u8>, Closed>,
+    /// Files known to have several names, by the path that links name.
+    linked: HashMap<Vec<u8>, Node>,
+    assembled: Assembled,
+}
+
+impl<'a> Assembler<'a> {
+    pub(super) fn new(context: &'a Context<'a>, blobs: Sender<SealedBlob>) -> Result<Self, Halt> {
+        Ok(Self {
+            context,
+            blobs,
+            sealer: Sealer::new(context)?,
+            directories: HashMap::from([(ROOT, Directory::default())]),
+            next: ROOT + 1,
+            stack: vec![ROOT],
+            files: HashMap::new(),
+            closed: HashMap::new(),
+            linked: HashMap::new(),
+            assembled: Assembled::default(),
+        })
+    }
+
+    /// Takes events until all who send them are done, then closes the root.
+    pub(super) fn run(mut self, events: &Receiver<Event>) -> Result<Assembled, Halt> {
+        while let Some(event) = self.context.stop.receive(events)? {
+            match event {
+                Event::Entry { entry, file } => self.entry(entry, file)?,
+                Event::FileEnd { file, size } => {
+                    if let Some(pending) = self.files.get_mut(&file) {
+                        pending.size = Some(size);
+                    }
+                    self.complete(file)?;
+                }
+                Event::FileFailed { file, reason } => self.fail_file(file, reason)?,
+                Event::Problem(problem) => self.problem(problem),
+                Event::Chunks(chunks) => {
+                    for chunk in chunks {
+                        self.chunk(chunk)?;
+                    }
+                }
+            }
+        }
+        while let Some(directory) = self.stack.pop() {
+            self.leave(directory)?;
+        }
+        Ok(self.assembled)
+    }
+
+    fn problem(&mut self, problem: String) {
+        self.context.monitor.problem(&problem);
+        self.assembled.problem_count += 1;
+        if self.assembled.problems.len() < PROBLEMS_MAX {
+            self.assembled.problems.push(problem);
+        }
+    }
+
+    // ----- entries
+
+    fn entry(&mut self, entry: Entry, file: Option<FileNumber>) -> Result<(), Halt> {
+        let path = entry.path.clone();
+        match entry.kind.clone() {
+            Kind::Directory => {
+                let Some(directory) = self.enter(path.names(), &path)? else { return Ok(()) };
+                let node = node_of(entry);
+                if let Some(directory) = self.directories.get_mut(&directory) {
+                    directory.node = node;
+                }
+                Ok(())
+            }
+            Kind::HardLink { target } if target == path => {
+                self.problem(format!("{path} was left out: it is a hard link to itself"));
+                Ok(())
+            }
+            Kind::HardLink { target } => {
+                let Some(directory) = self.enter_parent(&path)? else { return Ok(()) };
+                self.hard_link(directory, &path, &target)
+            }
+            _ => {
+                let Some(directory) = self.enter_parent(&path)? else { return Ok(()) };
+                let Some(node) = node_of(entry) else { return Ok(()) };
+                let name = path.name().to_vec();
+                self.linked.remove(&path.to_bytes());
+                let Some(file) = file else {
+                    let member = Member::Ready(Box::new(node));
+                    return self.put(directory, name, member, &path);
+                };
+                let places = vec![(directory, name.clone())];
+                let (chunks, stored, size) = (Vec::new(), 0, None);
+                let pending = PendingFile { node, path: path.clone(), places, chunks, stored, size };
+                self.files.insert(file, pending);
+                self.assembled.files += 1;
+                self.put(directory, name, Member::Pending(file), &path)
+            }
+        }
+    }
+
+    fn enter_parent(&mut self, path: &EntryPath) -> Result<Option<DirectoryNumber>, Halt> {
+        let names = path.names();
+        self.enter(&names[..names.len() - 1], path)
+    }
+
+    /// Goes to the directory `names`, opening it and leaving others as needed. `None` if something
+    /// that is no directory is in the way, which is a problem of the entry at `path`.
+    fn enter(
+        &mut self,
+        names: &[Vec<u8>],
+        path: &EntryPath,
+    ) -> Result<Option<DirectoryNumber>, Halt> {
+        let on_stack = |assembler: &Self, depth: usize| {
+            let open = assembler.stack.get(depth + 1);
+            open.and_then(|number| assembler.directories.get(number))
+                .is_some_and(|directory| directory.name == names[depth])
+        };
+        let mut depth = 0;
+        while depth < names.len() && on_stack(self, depth) {
+            depth += 1;
+        }
+        while self.stack.len() > depth + 1 {
+            if let Some(directory) = self.stack.pop() {
+                self.leave(directory)?;
+            }
+        }
+        let mut current = self.stack.last().copied().unwrap_or(ROOT);
+        for name in &names[depth..] {
+            match self.open(current, name)? {
+                Some(number) => current = number,
+                None => {
+                    let name = outlast_fs::entry::show(name);
+                    self.problem(format!(
+                        "{path} was left out: {name}, in which it lies, is no directory"
+                    ));
+                    return Ok(None);
+                }
+            }
+            self.stack.push(current);
+        }
+        Ok(Some(current))
+    }
+
+    /// Opens the directory `name` in `parent`, which may be new, open or closed; `None` if that is
+    /// something else.
+    fn open(
+        &mut self,
+        parent: DirectoryNumber,
+        name: &[u8],
+    ) -> Result<Option<DirectoryNumber>, Halt> {
+        let mut directory = Directory { parent, name: name.to_vec(), ..Directory::default() };
+        let member = self.directories.get(&parent).and_then(|parent| parent.members.get(name));
+        match member {
+            Some(Member::Open(number)) => {
+                let number = *number;
+                if let Some(directory) = self.directories.get_mut(&number) {
+                    directory.left = false;
+                }
+                return Ok(Some(number));
+            }
+            Some(Member::Ready(node)) if node.kind == NodeKind::Directory => {
+                let node = (**node).clone();
+                let mut path = self.path_of(parent);
+                path.extend_from_slice(name);
+                path.push(b'/');
+                let (implied, members) = self.reopen(&path)?;
+                directory.node = (!implied).then_some(node);
+                directory.members = members;
+            }
+            Some(_) => return Ok(None),
+            None => self.assembled.directories += 1,
+        }
+        let number = self.next;
+        self.next += 1;
+        self.directories.insert(number, directory);
+        if let Some(parent) = self.directories.get_mut(&parent) {
+            parent.members.insert(name.to_vec(), Member::Open(number));
+            parent.waiting += 1;
+        }
+        Ok(Some(number))
+    }
+
+    /// The members of a closed directory.
+    fn reopen(&mut self, path: &[u8]) -> Result<(bool, BTreeMap<Vec<u8>, Member>), Halt> {
+        let Some(closed) = self.closed.remove(path) else {
+            return Ok((false, BTreeMap::new()));
+        };
+        let tree = unpack(&closed)?;
+        let members = tree.nodes.into_iter();
+        let members =
+            members.map(|node| (node.name.clone(), Member::Ready(Box::new(node)))).collect();
+        Ok((closed.implied, members))
+    }
+
+    /// Makes `member` the one called `name` in an open directory. As when a tar file is extracted,
+    /// the last of one name wins, but nothing takes the place of a directory.
+    fn put(
+        &mut self,
+        number: DirectoryNumber,
+        name: Vec<u8>,
+        member: Member,
+        path: &EntryPath,
+    ) -> Result<(), Halt> {
+        let Some(directory) = self.directories.get_mut(&number) else { return Ok(()) };
+        let taken = match directory.members.get(&name) {
+            Some(Member::Open(_)) => true,
+            Some(Member::Ready(node)) => node.kind == NodeKind::Directory,
+            Some(Member::Pending(earlier)) => {
+                let earlier = *earlier;
+                directory.waiting -= 1;
+                if let Some(pending) = self.files.get_mut(&earlier) {
+                    pending.places.retain(|place| *place != (number, name.clone()));
+                }
+                false
+            }
+            None => false,
+        };
+        let pending = match member {
+            Member::Pending(file) => Some(file),
+            _ => None,
+        };
+        if taken {
+            if let Some(pending) = pending.and_then(|file| self.files.get_mut(&file)) {
+                pending.places.retain(|place| *place != (number, name.clone()));
+            }
+            self.problem(format!("{path} was left out: a directory of that name came earlier"));
+            return Ok(());
+        }
+        directory.waiting += usize::from(pending.is_some());
+        directory.members.insert(name, member);
+        Ok(())
+    }
+
+    // ----- hard links
+
+    fn hard_link(
+        &mut self,
+        directory: DirectoryNumber,
+        path: &EntryPath,
+        target: &EntryPath,
+    ) -> Result<(), Halt> {
+        let name = path.name().to_vec();
+        if let Some(node) = self.linked.get(&target.to_bytes()) {
+            let node = Node { name: name.clone(), ..node.clone() };
+            return self.put(directory, name, Member::Ready(Box::new(node)), path);
+        }
+        // The way to the target; what was closed is opened for a moment.
+        let mut opened = Vec::new();
+        let mut current = Some(ROOT);
+        let names = target.names();
+        for name in &names[..names.len() - 1] {
+            let Some(number) = current else { break };
+            let known = self.directories.get(&number).and_then(|d| d.members.get(name));
+            current = match known {
+                Some(Member::Open(number)) => Some(*number),
+                Some(_) => {
+                    let number = self.open(number, name)?;
+                    opened.extend(number);
+                    number
+                }
+                None => None,
+            };
+        }
+        let member = current.and_then(|number| self.directories.get_mut(&number));
+        match member.and_then(|directory| directory.members.get_mut(target.name())) {
+            Some(Member::Ready(node)) if node.kind != NodeKind::Directory => {
+                mark_linked(node, target);
+                let node = (**node).clone();
+                self.linked.insert(target.to_bytes(), node.clone());
+                let node = Node { name: name.clone(), ..node };
+                self.put(directory, name, Member::Ready(Box::new(node)), path)?;
+            }
+            Some(Member::Pending(file)) => {
+                let file = *file;
+                if let Some(pending) = self.files.get_mut(&file) {
+                    mark_linked(&mut pending.node, target);
+                    pending.places.push((directory, name.clone()));
+                }
+                self.put(directory, name, Member::Pending(file), path)?;
+            }
+            _ => self.problem(format!(
+                "{path} was left out: it is a hard link to {target}, which is not in the backup"
+            )),
+        }
+        for directory in opened.into_iter().rev() {
+            self.leave(directory)?;
+        }
+        Ok(())
+    }
+
+    // ----- content
+
+    fn chunk(&mut self, chunk: KnownChunk) -> Result<(), Halt> {
+        // A file that failed or was replaced is not waited for any more.
+        let Some(file) = self.files.get_mut(&chunk.file) else { return Ok(()) };
+        if file.chunks.len() <= chunk.number {
+            file.chunks.resize(chunk.number + 1, BlobId([0; 32]));
+        }
+        file.chunks[chunk.number] = chunk.id;
+        file.stored += chunk.length as u64;
+        self.complete(chunk.file)
+    }
+
+    /// Puts the file's node in its places, if all of its content is known.
+    fn complete(&mut self, number: FileNumber) -> Result<(), Halt> {
+        let known = |file: &PendingFile| file.size == Some(file.stored);
+        if !self.files.get(&number).is_some_and(known) {
+            return Ok(());
+        }
+        let Some(file) = self.files.remove(&number) else { return Ok(()) };
+        self.assembled.bytes += file.stored;
+        let mut node = file.node;
+        node.size = file.stored;
+        node.content = Some(file.chunks);
+        let replaced = !file.places.iter().any(|(_, name)| name == file.path.name());
+        if node.links > 1 && !replaced {
+            self.linked.insert(file.path.to_bytes(), node.clone());
+        }
+        for (directory, name) in file.places {
+            let node = Node { name: name.clone(), ..node.clone() };
+            self.ready(directory, name, Some(node))?;
+        }
+        Ok(())
+    }
+
+    fn fail_file(&mut self, number: FileNumber, reason: String) -> Result<(), Halt> {
+        self.problem(reason);
+        let Some(file) = self.files.remove(&number) else { return Ok(()) };
+        self.assembled.files -= 1;
+        for (directory, name) in file.places {
+            self.ready(directory, name, None)?;
+        }
+        Ok(())
+    }
+
+    /// A member that was waited for has come, or will never come.
+    fn ready(
+        &mut self,
+        number: DirectoryNumber,
+        name: Vec<u8>,
+        node: Option<Node>,
+    ) -> Result<(), Halt> {
+        if let Some(directory) = self.directories.get_mut(&number) {
+            match node {
+                Some(node) => directory.members.insert(name, Member::Ready(Box::new(node))),
+                None => directory.members.remove(&name),
+            };
+            directory.waiting -= 1;
+        }
+        self.settle(number)
+    }
+
+    // ----- closing
+
+    fn leave(&mut self, number: DirectoryNumber) -> Result<(), Halt> {
+        if let Some(directory) = self.directories.get_mut(&number) {
+            directory.left = true;
+        }
+        self.settle(number)
+    }
+
+    /// Closes the directory, and those above it, if nothing is to come any more.
+    fn settle(&mut self, mut number: DirectoryNumber) -> Result<(), Halt> {
+        let done = |directory: &Directory| directory.left && directory.waiting == 0;
+        while self.directories.get(&number).is_some_and(done) {
+            let path = self.path_of(number);
+            let Some(directory) = self.directories.remove(&number) else { break };
+            let nodes: Vec<Node> = directory
+                .members
+                .into_values()
+                .filter_map(|member| match member {
+                    Member::Ready(node) => Some(*node),
+                    // Nothing waits, so there are none.
+                    Member::Pending(_) | Member::Open(_) => None,
+                })
+                .collect();
+            let implied = directory.node.is_none();
+            let identity = self.context.owner;
+            let mut node = directory.node.unwrap_or_else(|| {
+                implied_directory(directory.name.clone(), identity.0, identity.1, &nodes)
+            });
+            let document = Tree { nodes }.serialize();
+            let tree = self.store(&document)?;
+            if number == ROOT {
+                self.assembled.root = Some(tree);
+                return Ok(());
+            }
+            self.closed.insert(path, pack(&document, implied)?);
+            node.subtree = Some(tree);
+            let parent = directory.parent;
+            if let Some(parent) = self.directories.get_mut(&parent) {
+                parent.members.insert(directory.name, Member::Ready(Box::new(node)));
+                parent.waiting -= 1;
+            }
+            number = parent;
+        }
+        Ok(())
+    }
+
+    fn store(&mut self, document: &[u8]) -> Result<BlobId, Halt> {
+        let id = BlobId::of(document);
+        if self.context.recognizer.claim(BlobType::Tree, id) {
+            let blob = self.sealer.seal(BlobType::Tree, id, document)?;
+            self.context.stop.send(&self.blobs, blob)?;
+        }
+        Ok(id)
+    }
+
+    /// Names from the root down, each followed by `/`.
+    fn path_of(&self, mut number: DirectoryNumber) -> Vec<u8> {
+        let mut names = Vec::new();
+        while let Some(directory) = self.directories.get(&number).filter(|_| number != ROOT) {
+            names.push(&directory.name);
+            number = directory.parent;
+        }
+        names.iter().rev().flat_map(|name| name.iter().copied().chain([b'/'])).collect()
+    }
+}
+
+/// Levels beyond the first save little on text that is half hashes.
+const CLOSED_LEVEL: i32 = 1;
+
+fn pack(document: &[u8], implied: bool) -> Result<Closed, Halt> {
+    let failed = |source| RepoError::Encode { what: "copy of a tree", source };
+    let mut packed = Vec::new();
+    Compressor::new(CLOSED_LEVEL)
+        .and_then(|mut compressor| compressor.compress_onto(document, &mut packed))
+        .map_err(failed)?;
+    packed.shrink_to_fit();
+    Ok(Closed { implied, document: packed, document_length: document.len() })
+}
+
+fn unpack(closed: &Closed) -> Result<Tree, Halt> {
+    let mut document = Vec::new();
+    Decompressor::new()
+        .and_then(|mut decompressor| {
+            decompressor.decompress_onto(&closed.document, closed.document_length, &mut document)
+        })
+        .and_then(|()| Tree::parse(&document))
+        .map_err(|source| RepoError::Encode { what: "tree from its copy", source }.into())
+}

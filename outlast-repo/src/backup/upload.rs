@@ -1,0 +1,138 @@
+//! The last stages: blobs into packs, packs into the store, and the books about them.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crossbeam_channel::{Receiver, Sender};
+use outlast_format::pack::BlobType;
+use outlast_format::{IndexId, PackId};
+use outlast_store::{Object, ObjectName, StoreError};
+use outlast_types::Timestamp;
+
+use super::Context;
+use super::stop::Halt;
+use crate::RepoError;
+use crate::index::UnsavedPack;
+use crate::journal::Journal;
+use crate::packer::{OpenPack, SealedBlob};
+
+/// Fills packs, trees and data apart, and hands them on when they are full.
+pub(super) fn pack(
+    context: &Context<'_>,
+    blobs: &Receiver<SealedBlob>,
+    packs: &Sender<OpenPack>,
+) -> Result<(), Halt> {
+    let target = |kind| match kind {
+        BlobType::Data => context.tuning.data_pack_bytes,
+        BlobType::Tree => context.tuning.tree_pack_bytes,
+    };
+    let mut data = OpenPack::new(target(BlobType::Data));
+    let mut trees = OpenPack::new(target(BlobType::Tree));
+    while let Some(blob) = context.stop.receive(blobs)? {
+        let open = match blob.kind {
+            BlobType::Data => &mut data,
+            BlobType::Tree => &mut trees,
+        };
+        open.add(&blob);
+        if open.is_full() {
+            let full = std::mem::replace(open, OpenPack::new(target(blob.kind)));
+            context.stop.send(packs, full)?;
+        }
+    }
+    for rest in [data, trees] {
+        if !rest.is_empty() {
+            context.stop.send(packs, rest)?;
+        }
+    }
+    Ok(())
+}
+
+/// Names packs and stores them; runs on a few threads, because a store answers slowly.
+pub(super) fn upload(context: &Context<'_>, packs: &Receiver<OpenPack>) -> Result<(), Halt> {
+    while let Some(open) = context.stop.receive(packs)? {
+        let (pack, bytes) = open.finish(context.repository.key(), context.random);
+        match context.repository.store().create(&Object::Data(ObjectName(pack.id.0)), bytes) {
+            // Its name is the hash of its content. An answer that was lost and a call repeated
+            // end here.
+            Ok(()) | Err(StoreError::AlreadyExists { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        // Not through a queue: a pack that is durable is remembered even when all stages stop.
+        context.ledger.record(context, pack)?;
+    }
+    Ok(())
+}
+
+/// What became durable, and what is not in an index file yet.
+#[derive(Debug)]
+pub(super) struct Ledger(Mutex<Books>);
+
+#[derive(Debug)]
+struct Books {
+    journal: Option<Journal>,
+    packs: Vec<(PackId, u64)>,
+    indexes: Vec<(IndexId, u64)>,
+    /// Since the last index file.
+    bytes: u64,
+    blobs: usize,
+    since: Timestamp,
+}
+
+impl Ledger {
+    pub(super) fn new(journal: Option<Journal>, now: Timestamp) -> Self {
+        let (packs, indexes) = (Vec::new(), Vec::new());
+        Self(Mutex::new(Books { journal, packs, indexes, bytes: 0, blobs: 0, since: now }))
+    }
+
+    fn books(&self) -> MutexGuard<'_, Books> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes in a pack that is durable; writes an index file when it is time.
+    fn record(&self, context: &Context<'_>, pack: UnsavedPack) -> Result<(), RepoError> {
+        let mut books = self.books();
+        books.bytes += pack.size;
+        books.blobs += pack.entries.len();
+        let journaled = books.journal.as_mut().map_or(Ok(()), |journal| journal.append(&pack));
+        let entries = pack.entries.clone();
+        context.index.add_unsaved(pack);
+        context.recognizer.settle(&entries);
+        journaled?;
+        let tuning = context.tuning;
+        let due = books.bytes >= tuning.checkpoint_bytes
+            || books.blobs >= tuning.checkpoint_blobs
+            || context.clock.now().since(books.since) >= tuning.checkpoint_interval;
+        if due { books.save(context) } else { Ok(()) }
+    }
+
+    /// Writes what is in no index file yet; returns all packs and indexes of this backup.
+    pub(super) fn close(&self, context: &Context<'_>) -> Result<Durable, RepoError> {
+        let mut books = self.books();
+        books.save(context)?;
+        Ok(Durable {
+            packs: std::mem::take(&mut books.packs),
+            indexes: std::mem::take(&mut books.indexes),
+        })
+    }
+}
+
+/// The objects that a backup made durable, with their sizes in bytes.
+#[derive(Debug)]
+pub(super) struct Durable {
+    pub(super) packs: Vec<(PackId, u64)>,
+    pub(super) indexes: Vec<(IndexId, u64)>,
+}
+
+impl Books {
+    fn save(&mut self, context: &Context<'_>) -> Result<(), RepoError> {
+        if let Some(saved) = context.index.save(context.repository, context.random)? {
+            self.packs.extend(saved.packs);
+            self.indexes.push((saved.index, saved.size));
+            // Only now: until the index is durable, the journal is all that knows the packs.
+            if let Some(journal) = &mut self.journal {
+                journal.clear()?;
+            }
+        }
+        (self.bytes, self.blobs, self.since) = (0, 0, context.clock.now());
+        Ok(())
+    }
+}

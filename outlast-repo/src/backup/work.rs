@@ -1,0 +1,171 @@
+//! The stage with many threads: scans blocks for candidates, and turns chunks into sealed blobs.
+
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+
+use crossbeam_channel::{Receiver, Sender, never, select_biased};
+use outlast_format::BlobId;
+use outlast_format::chunker::Gear;
+use outlast_format::compress::Compressor;
+use outlast_format::config::Version;
+use outlast_format::crypto::{NONCE_LENGTH, OVERHEAD};
+use outlast_format::pack::{BlobType, PackEntry};
+
+use super::Context;
+use super::block::{Block, ChunkBatch, ChunkBytes, Event, KnownChunk, ScannedBlock};
+use super::stop::Halt;
+use crate::packer::SealedBlob;
+use crate::{Index, RepoError};
+
+/// Tells new blobs from known ones, those on their way to the store included.
+#[derive(Debug)]
+pub(super) struct Recognizer<'a> {
+    index: &'a Index,
+    /// Blobs that somebody seals now or that lie in a pack which is not durable yet.
+    under_way: Mutex<HashSet<(BlobType, BlobId)>>,
+}
+
+impl<'a> Recognizer<'a> {
+    pub(super) fn new(index: &'a Index) -> Self {
+        Self { index, under_way: Mutex::default() }
+    }
+
+    /// Whether the blob is new. It is the caller's to store, then, and nobody else's.
+    pub(super) fn claim(&self, kind: BlobType, id: BlobId) -> bool {
+        // The index is asked under the lock: a blob goes from here to there, and must not slip
+        // through between two looks.
+        let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        !self.index.has(kind, &id) && under_way.insert((kind, id))
+    }
+
+    /// The blobs of a pack are in the index now.
+    pub(super) fn settle(&self, entries: &[PackEntry]) {
+        let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        for entry in entries {
+            under_way.remove(&(entry.kind, entry.id));
+        }
+    }
+}
+
+/// Compresses and encrypts blobs; one per thread.
+pub(super) struct Sealer<'a> {
+    context: &'a Context<'a>,
+    /// None in version 1 of the format.
+    compressor: Option<Compressor>,
+}
+
+impl<'a> Sealer<'a> {
+    pub(super) fn new(context: &'a Context<'a>) -> Result<Self, Halt> {
+        let compressor = match context.repository.config().version {
+            Version::V1 => None,
+            Version::V2 => {
+                let level = context.tuning.compression_level;
+                let made = Compressor::new(level);
+                Some(made.map_err(|source| RepoError::Encode { what: "compressor", source })?)
+            }
+        };
+        Ok(Self { context, compressor })
+    }
+
+    pub(super) fn seal(
+        &mut self,
+        kind: BlobType,
+        id: BlobId,
+        plaintext: &[u8],
+    ) -> Result<SealedBlob, Halt> {
+        let mut bytes = Vec::with_capacity(plaintext.len() + plaintext.len() / 128 + OVERHEAD + 64);
+        bytes.resize(NONCE_LENGTH, 0);
+        let mut uncompressed_length = None;
+        if let Some(compressor) = &mut self.compressor {
+            let written = compressor
+                .compress_onto(plaintext, &mut bytes)
+                .map_err(|source| RepoError::Encode { what: "compressed blob", source })?;
+            // Content that does not get smaller is stored as it is, which spares readers the
+            // work. Trees are always compressed in version 2, as stock restic has it.
+            if written < plaintext.len() || kind == BlobType::Tree {
+                let length = u32::try_from(plaintext.len());
+                uncompressed_length = Some(length.unwrap_or(u32::MAX));
+            } else {
+                bytes.truncate(NONCE_LENGTH);
+            }
+        }
+        if uncompressed_length.is_none() {
+            bytes.extend_from_slice(plaintext);
+        }
+        self.context.repository.key().seal_tail(&mut bytes, 0, self.context.random);
+        self.context.counters.added(kind, plaintext.len(), bytes.len());
+        Ok(SealedBlob { kind, id, bytes, uncompressed_length })
+    }
+}
+
+/// Where a worker gets its work and where results go.
+#[derive(Clone)]
+pub(super) struct Worker<'a> {
+    pub(super) context: &'a Context<'a>,
+    pub(super) gear: &'a Gear,
+    pub(super) blocks: Receiver<Block>,
+    pub(super) scanned: Sender<ScannedBlock>,
+    pub(super) batches: Receiver<ChunkBatch>,
+    pub(super) events: Sender<Event>,
+    pub(super) blobs: Sender<SealedBlob>,
+}
+
+impl Worker<'_> {
+    /// Works until there are neither blocks nor batches. Batches go first: they free buffers.
+    pub(super) fn run(self) -> Result<(), Halt> {
+        let mut sealer = Sealer::new(self.context)?;
+        let (mut blocks, mut batches) = (Some(&self.blocks), Some(&self.batches));
+        let (no_blocks, no_batches) = (never(), never());
+        while blocks.is_some() || batches.is_some() {
+            select_biased! {
+                recv(self.context.stop.thrown()) -> _ => return Err(Halt::Stopped),
+                recv(batches.unwrap_or(&no_batches)) -> batch => match batch {
+                    Ok(batch) => self.store(&mut sealer, &batch)?,
+                    Err(_) => batches = None,
+                },
+                recv(blocks.unwrap_or(&no_blocks)) -> block => match block {
+                    Ok(block) => self.scan(block)?,
+                    Err(_) => blocks = None,
+                },
+            }
+        }
+        Ok(())
+    }
+
+    fn scan(&self, block: Block) -> Result<(), Halt> {
+        let candidates = block.segments.iter().map(|segment| {
+            let mut candidates = Vec::new();
+            let whole = segment.position == 0 && segment.last;
+            // A file that is no longer than the shortest chunk is one chunk.
+            if !(whole && segment.range.len() <= self.context.chunking.min as usize) {
+                let before = if segment.position == 0 { &[][..] } else { &block.before };
+                let bytes = block.bytes(&segment.range);
+                self.gear.scan(before, bytes, segment.position, &mut candidates);
+            }
+            candidates
+        });
+        let candidates = candidates.collect();
+        self.context.stop.send(&self.scanned, ScannedBlock { block, candidates })
+    }
+
+    fn store(&self, sealer: &mut Sealer<'_>, batch: &ChunkBatch) -> Result<(), Halt> {
+        let mut known = Vec::with_capacity(batch.chunks.len());
+        for chunk in &batch.chunks {
+            let bytes = match &chunk.bytes {
+                ChunkBytes::InBlock(range) => batch.block.bytes(range),
+                ChunkBytes::Joined(bytes) => bytes,
+            };
+            let id = BlobId::of(bytes);
+            if self.context.recognizer.claim(BlobType::Data, id) {
+                let blob = sealer.seal(BlobType::Data, id, bytes)?;
+                self.context.stop.send(&self.blobs, blob)?;
+            }
+            let (file, number, length) = (chunk.file, chunk.number, bytes.len());
+            known.push(KnownChunk { file, number, length, id });
+        }
+        if known.is_empty() {
+            return Ok(());
+        }
+        self.context.stop.send(&self.events, Event::Chunks(known))
+    }
+}
