@@ -84,24 +84,21 @@ impl Gear {
     /// the processor can work on the other one meanwhile. (Three or four are no faster.)
     fn scan_lanes(&self, before: &[u8], block: &[u8], position: u64, out: &mut Vec<Candidate>) {
         let (first, second) = block.split_at(block.len() / LANES);
-        let middle = position + first.len() as u64;
         let (mut hash, mut other) = (self.warm(before), self.warm(first));
+        // Almost no step finds anything: what is found is kept out of the loop's way.
         let mut found = Vec::new();
         for (i, (byte, other_byte)) in first.iter().zip(second).enumerate() {
             hash = self.roll(hash, *byte);
             other = self.roll(other, *other_byte);
-            // One branch for both, almost never taken.
             if (hash < self.loose) | (other < self.loose) {
-                let end = i as u64 + 1;
-                if hash < self.loose {
-                    out.push(self.candidate(hash, position + end));
-                }
-                if other < self.loose {
-                    found.push(self.candidate(other, middle + end));
-                }
+                found.push((i as u64 + 1, hash, other));
             }
         }
-        out.append(&mut found);
+        let of =
+            |position, end, hash| (hash < self.loose).then(|| self.candidate(hash, position + end));
+        out.extend(found.iter().filter_map(|(end, hash, _)| of(position, *end, *hash)));
+        let middle = position + first.len() as u64;
+        out.extend(found.iter().filter_map(|(end, _, other)| of(middle, *end, *other)));
     }
 
     /// The hash after the bytes `before`.
@@ -114,7 +111,7 @@ impl Gear {
         Candidate { end, strict: hash < self.strict }
     }
 
-    #[inline]
+    #[inline(always)]
     fn roll(&self, hash: u64, byte: u8) -> u64 {
         (hash << 1).wrapping_add(self.table[usize::from(byte)])
     }
