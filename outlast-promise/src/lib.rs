@@ -1,1 +1,30 @@
-//! Workloads, promises and incidents as pure state machines.
+//! Workloads, their promises, and the incidents that open when a promise breaks.
+//!
+//! Pure: no clock, no I/O. Time comes in with every call, so that a year of blue and green can be
+//! replayed in seconds. What decides, and what never does:
+//!
+//! - **Freshness comes from one fact only**: the vault published a snapshot, at the vault's time.
+//!   What a writer says of its own time is not even passed in.
+//! - **An instance that vanishes is not an observation.** There is no event for it: not for a drop
+//!   that was begun, nor for one that was abandoned. A workload, not a server, makes a promise.
+//! - **Every promise that breaks is covered by exactly one open incident**, its own or the one
+//!   whose cause explains it (a silent agent, a share that is not mounted, a rejected drop, a vault
+//!   that was down). An explanation holds its workloads back only while it is open and for one
+//!   [agent deadline](Settings::agent_deadline) after that, which is what the backlog gets to
+//!   arrive; then whatever is still broken pages by itself. Nothing is held back for ever.
+//! - **Incidents resolve by themselves**, when their cause is gone.
+//!
+//! [`Ledger`] is the state machine; [`evaluate`] is the arithmetic of one promise.
+
+mod incident;
+mod ledger;
+mod memory;
+mod promise;
+
+pub use incident::{Cause, Change, Incident, Key, Owner};
+pub use ledger::{AgentStatus, Event, Ledger, Settings, WorkloadStatus};
+pub use memory::MemoryError;
+pub use promise::{InvalidPromise, Promise, State, evaluate};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,469 @@
+//! The ledger: what was observed, what follows from it, and who has to be told.
+
+use std::time::Duration;
+
+use outlast_types::{DropId, Timestamp, WorkloadName};
+
+use crate::memory::{
+    Absence, Agent, Memory, MemoryError, OpenIncident, Recovering, Rejected, Workload,
+};
+use crate::{Cause, Change, Incident, Key, Owner, Promise, State, evaluate};
+
+/// A clock that jumps back by less than this was read a moment too early by another thread; by
+/// more, it was set.
+const CLOCK_JITTER: Duration = Duration::from_secs(1);
+/// How many rejected drops of one workload are remembered, so that an agent that reports its
+/// quarantine again and again opens one incident for each and no more.
+const REJECTED_REMEMBERED_MAX: usize = 1024;
+/// Longest text taken over from a report, in characters.
+const TEXT_LENGTH_MAX: usize = 500;
+
+/// What holds for all workloads.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The promise of a workload that nobody declared.
+    pub default_promise: Promise,
+    /// How long an agent may stay silent before that is an incident; also how long the backlog may
+    /// take to arrive once an agent, its share or the vault is back.
+    pub agent_deadline: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { default_promise: Promise::default(), agent_deadline: Duration::from_secs(300) }
+    }
+}
+
+/// Something that the vault saw happen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A workload is to be watched, by this promise from now on.
+    Declared { workload: WorkloadName, promise: Promise },
+    /// The vault published a snapshot of the workload at `at`, by the vault's clock.
+    Vaulted { workload: WorkloadName, at: Timestamp },
+    /// An agent saw a sealed drop of the workload that is not vaulted yet. No freshness follows
+    /// from it, only who is asked when the promise breaks all the same.
+    Waiting { workload: WorkloadName, agent: String },
+    /// An agent refused a sealed drop, which is in quarantine. May be repeated.
+    Rejected { workload: WorkloadName, agent: String, drop: DropId, reason: String },
+    /// An agent spoke, about anything.
+    AgentHeard { agent: String },
+    /// An agent finished a look at its share: it worked (`None`), or why not.
+    ShareSeen { agent: String, problem: Option<String> },
+}
+
+/// A workload as the ledger sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkloadStatus {
+    pub workload: WorkloadName,
+    pub promise: Promise,
+    /// Whether somebody declared it; else it was first known by a drop.
+    pub declared: bool,
+    pub state: State,
+    pub known_since: Timestamp,
+    pub last_vaulted: Option<Timestamp>,
+    /// The moment at which the promise breaks, or broke, unless a drop is vaulted before it.
+    pub due: Timestamp,
+    pub agent: Option<String>,
+}
+
+/// An agent as the ledger sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentStatus {
+    pub agent: String,
+    pub last_heard: Timestamp,
+    pub silent: bool,
+    pub share_problem: Option<String>,
+}
+
+/// Keeps account of all workloads, agents and incidents.
+///
+/// Every call takes the present moment. It may repeat or step back a little; when the clock was
+/// set back, all remembered moments move with it, so that what counts is the time that passed.
+#[derive(Debug, Clone)]
+pub struct Ledger {
+    settings: Settings,
+    memory: Memory,
+}
+
+impl Ledger {
+    /// An empty ledger.
+    pub fn new(settings: Settings, now: Timestamp) -> Self {
+        Self { settings, memory: Memory::new(now) }
+    }
+
+    /// Goes on from what [`encode`](Self::encode) gave. What is open stays open and is not told
+    /// again. The time since then, in which nobody listened, is not counted against any agent;
+    /// promises that broke in it are explained by one incident of the vault's own.
+    pub fn resume(settings: Settings, text: &str, now: Timestamp) -> Result<Self, MemoryError> {
+        let mut ledger = Self { settings, memory: Memory::decode(text)? };
+        let from = ledger.memory.now;
+        let absent = now.since(from);
+        if absent > ledger.settings.agent_deadline {
+            let recovered = now.saturating_add(ledger.settings.agent_deadline);
+            ledger.memory.absence = Some(Absence { from, until: now, recovered });
+        }
+        for agent in ledger.memory.agents.values_mut() {
+            agent.unheard = agent.unheard.saturating_add(absent);
+        }
+        ledger.pass_time(now);
+        Ok(ledger)
+    }
+
+    /// All that [`resume`](Self::resume) needs, as JSON with a version.
+    pub fn encode(&self) -> String {
+        self.memory.encode()
+    }
+
+    /// Takes note of `event` at `now` and says what follows.
+    pub fn apply(&mut self, event: Event, now: Timestamp) -> Vec<Change> {
+        // What broke before the event stays on record, even if the event mends it.
+        let mut changes = self.tick(now);
+        self.observe(event);
+        changes.extend(self.reconcile());
+        changes
+    }
+
+    /// Says what follows from it being `now`.
+    pub fn tick(&mut self, now: Timestamp) -> Vec<Change> {
+        self.pass_time(now);
+        self.reconcile()
+    }
+
+    /// The next moment at which [`tick`](Self::tick) may have something to say, if nothing else
+    /// happens before; `None` if nothing ever will.
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        let now = self.memory.now;
+        let workloads = self.memory.workloads.values().map(Workload::due);
+        let agents = self.memory.agents.values().flat_map(|agent| {
+            let silent_at = agent
+                .heard
+                .saturating_add(agent.unheard)
+                .saturating_add(self.settings.agent_deadline);
+            [Some(silent_at), agent.recovering.as_ref().map(|recovering| recovering.until)]
+        });
+        let absence = self.memory.absence.iter().map(|absence| absence.recovered);
+        workloads.chain(agents.flatten()).chain(absence).filter(|at| *at > now).min()
+    }
+
+    /// All workloads, by name, as they stood at the latest call.
+    pub fn workloads(&self) -> impl Iterator<Item = WorkloadStatus> {
+        self.memory.workloads.iter().map(|(name, workload)| WorkloadStatus {
+            workload: name.clone(),
+            promise: workload.promise.clone(),
+            declared: workload.declared,
+            state: workload.state(self.memory.now),
+            known_since: workload.known_since,
+            last_vaulted: workload.last_vaulted,
+            due: workload.due(),
+            agent: workload.agent.clone(),
+        })
+    }
+
+    /// All agents, by name.
+    pub fn agents(&self) -> impl Iterator<Item = AgentStatus> {
+        self.memory.agents.iter().map(|(name, agent)| AgentStatus {
+            agent: name.clone(),
+            last_heard: agent.heard,
+            silent: self.is_silent(agent),
+            share_problem: agent.share_problem.clone(),
+        })
+    }
+
+    /// All open incidents, those folded into others included, oldest first.
+    pub fn incidents(&self) -> impl Iterator<Item = Incident> {
+        self.memory.open.iter().map(|incident| incident.view(None))
+    }
+
+    fn pass_time(&mut self, now: Timestamp) {
+        let back = self.memory.now.since(now);
+        if back > CLOCK_JITTER {
+            self.memory.shift_back(back);
+        }
+        self.memory.now = self.memory.now.max(now);
+    }
+
+    fn observe(&mut self, event: Event) {
+        let now = self.memory.now;
+        match event {
+            Event::Declared { workload, promise } => {
+                let workload = self.workload(workload);
+                workload.promise = promise;
+                workload.declared = true;
+            }
+            Event::Vaulted { workload, at } => {
+                let at = at.min(now);
+                let workload = self.workload(workload);
+                // Told late, as after a rebuild: it was known when its first drop came.
+                workload.known_since = workload.known_since.min(at);
+                if workload.last_vaulted.is_none_or(|last| last <= at) {
+                    workload.last_vaulted = Some(at);
+                    workload.waiting_since = None;
+                    workload.rejected = None;
+                }
+            }
+            Event::Waiting { workload, agent } => {
+                let workload = self.workload(workload);
+                workload.waiting_since.get_or_insert(now);
+                workload.agent = Some(agent.clone());
+                self.hear(agent);
+            }
+            Event::Rejected { workload, agent, drop, reason } => {
+                self.workload(workload).reject(drop, &reason, &agent);
+                self.hear(agent);
+            }
+            Event::AgentHeard { agent } => {
+                self.hear(agent);
+            }
+            Event::ShareSeen { agent, problem } => {
+                self.hear(agent).share_problem = problem.as_deref().map(cut);
+            }
+        }
+    }
+
+    /// The workload's account; opened with the default promise if nobody declared it.
+    fn workload(&mut self, name: WorkloadName) -> &mut Workload {
+        self.memory.workloads.entry(name).or_insert_with(|| Workload {
+            promise: self.settings.default_promise.clone(),
+            declared: false,
+            known_since: self.memory.now,
+            last_vaulted: None,
+            waiting_since: None,
+            agent: None,
+            rejected: None,
+            rejected_before: Default::default(),
+        })
+    }
+
+    fn hear(&mut self, name: String) -> &mut Agent {
+        let heard = self.memory.now;
+        let agent = self.memory.agents.entry(name).or_insert_with(|| Agent {
+            heard,
+            unheard: Duration::ZERO,
+            share_problem: None,
+            recovering: None,
+        });
+        agent.heard = heard;
+        agent.unheard = Duration::ZERO;
+        agent
+    }
+
+    fn is_silent(&self, agent: &Agent) -> bool {
+        let silence = self.memory.now.since(agent.heard).saturating_sub(agent.unheard);
+        silence >= self.settings.agent_deadline
+    }
+
+    /// Makes the open incidents agree with the facts. Explanations first: what is explained by an
+    /// incident that opens in this very moment must not page beside it.
+    fn reconcile(&mut self) -> Vec<Change> {
+        let mut changes = Vec::new();
+        let names: Vec<String> = self.memory.agents.keys().cloned().collect();
+        for name in &names {
+            self.reconcile_agent(name, &mut changes);
+        }
+        self.reconcile_absence(&mut changes);
+        let names: Vec<WorkloadName> = self.memory.workloads.keys().cloned().collect();
+        for name in &names {
+            self.reconcile_workload(name, &mut changes);
+        }
+        changes
+    }
+
+    fn reconcile_agent(&mut self, name: &str, changes: &mut Vec<Change>) {
+        let now = self.memory.now;
+        let Some(agent) = self.memory.agents.get(name) else { return };
+        let silent = self.is_silent(agent).then(|| Cause::AgentSilent {
+            agent: name.to_owned(),
+            last_heard: agent.heard,
+            deadline: self.settings.agent_deadline,
+        });
+        let unusable = agent
+            .share_problem
+            .clone()
+            .map(|problem| Cause::ShareUnusable { agent: name.to_owned(), problem });
+        for (key, cause) in
+            [(Key::Agent(name.to_owned()), silent), (Key::Share(name.to_owned()), unusable)]
+        {
+            if let Some(incident) = self.settle(&key, cause, None, changes) {
+                let until = now.saturating_add(self.settings.agent_deadline);
+                if let Some(agent) = self.memory.agents.get_mut(name) {
+                    agent.recovering = Some(Recovering { incident, until });
+                }
+            }
+        }
+        if let Some(agent) = self.memory.agents.get_mut(name) {
+            agent.recovering.take_if(|recovering| recovering.until <= now);
+        }
+    }
+
+    /// An absence of the vault is told only if a promise broke in it.
+    fn reconcile_absence(&mut self, changes: &mut Vec<Change>) {
+        let now = self.memory.now;
+        self.memory.absence.take_if(|absence| absence.recovered <= now);
+        let broke = |absence: &Absence| {
+            self.memory
+                .workloads
+                .values()
+                .any(|workload| workload.due() <= now && absence.explains(workload.due()))
+        };
+        let cause = self
+            .memory
+            .absence
+            .as_ref()
+            .filter(|absence| broke(absence))
+            .map(|absence| Cause::VaultAbsent { from: absence.from, until: absence.until });
+        self.settle(&Key::Vault, cause, None, changes);
+    }
+
+    fn reconcile_workload(&mut self, name: &WorkloadName, changes: &mut Vec<Change>) {
+        let Some(workload) = self.memory.workloads.get(name) else { return };
+        let rejected = workload.rejected.as_ref().map(|rejected| Cause::DropRejected {
+            workload: name.clone(),
+            drop: rejected.drop,
+            reason: rejected.reason.clone(),
+        });
+        let broken = (workload.state(self.memory.now) == State::Broken).then(|| {
+            workload.waiting_since.map_or_else(
+                || Cause::NothingDropped {
+                    workload: name.clone(),
+                    rpo: workload.promise.rpo(),
+                    last_vaulted: workload.last_vaulted,
+                    known_since: workload.known_since,
+                },
+                |waiting_since| Cause::NotVaulted {
+                    workload: name.clone(),
+                    rpo: workload.promise.rpo(),
+                    waiting_since,
+                },
+            )
+        });
+        self.settle(&Key::RejectedDrop(name.clone()), rejected, None, changes);
+        let explanation = self.explanation(name);
+        self.settle(&Key::RecoveryPoint(name.clone()), broken, explanation, changes);
+    }
+
+    /// The incident that explains why `name` got no drop, if there is one: a drop of its own that
+    /// was rejected, or trouble on the way from its agent to here.
+    fn explanation(&self, name: &WorkloadName) -> Option<u64> {
+        let open = |key: &Key| {
+            self.memory.open.iter().find(|i| i.cause.key() == *key).map(|incident| incident.id)
+        };
+        if let Some(rejected) = open(&Key::RejectedDrop(name.clone())) {
+            return Some(rejected);
+        }
+        let workload = self.memory.workloads.get(name)?;
+        let trouble = |agent: &String| {
+            open(&Key::Agent(agent.clone()))
+                .or_else(|| open(&Key::Share(agent.clone())))
+                .or_else(|| Some(self.memory.agents.get(agent)?.recovering.as_ref()?.incident))
+        };
+        let agents = match &workload.agent {
+            Some(agent) => trouble(agent),
+            // Nobody spoke of it yet, so any agent could have: only trouble of all explains it.
+            None => {
+                let mut troubles = self.memory.agents.keys().map(trouble);
+                let first = troubles.next().flatten();
+                first.filter(|_| troubles.all(|trouble| trouble.is_some()))
+            }
+        };
+        let absence = || {
+            let absence = self.memory.absence.as_ref()?;
+            absence.explains(workload.due()).then(|| open(&Key::Vault)).flatten()
+        };
+        agents.or_else(absence)
+    }
+
+    /// Opens, folds, gives back or resolves the one incident of `key`, as `cause` (still there, or
+    /// gone) and `explanation` demand. Returns the id of an incident that resolved.
+    fn settle(
+        &mut self,
+        key: &Key,
+        cause: Option<Cause>,
+        explanation: Option<u64>,
+        changes: &mut Vec<Change>,
+    ) -> Option<u64> {
+        let position = self.memory.open.iter().position(|i| i.cause.key() == *key);
+        match (position, cause) {
+            (None, None) => None,
+            (Some(position), None) => {
+                let incident = self.memory.open.remove(position);
+                if incident.announced {
+                    changes.push(Change::Resolved(incident.view(Some(self.memory.now))));
+                }
+                Some(incident.id)
+            }
+            (None, Some(cause)) => {
+                let incident = self.open(cause, explanation);
+                if incident.announced {
+                    changes.push(Change::Opened(incident.view(None)));
+                }
+                self.memory.open.push(incident);
+                None
+            }
+            (Some(position), Some(_)) => {
+                let incident = &mut self.memory.open[position];
+                // What was told once stays on its own: taking it back would be one more page.
+                if !incident.announced {
+                    incident.folded_into = explanation;
+                }
+                if !incident.announced && explanation.is_none() {
+                    incident.announced = true;
+                    changes.push(Change::Opened(incident.view(None)));
+                }
+                None
+            }
+        }
+    }
+
+    fn open(&mut self, cause: Cause, explanation: Option<u64>) -> OpenIncident {
+        let team = match (cause.owner(), cause.workload()) {
+            (Owner::App, Some(workload)) => {
+                self.memory.workloads.get(workload).map(|w| w.promise.owner().to_owned())
+            }
+            _ => None,
+        };
+        self.memory.last_incident_id += 1;
+        OpenIncident {
+            id: self.memory.last_incident_id,
+            cause,
+            team: team.unwrap_or_else(|| "platform".to_owned()),
+            opened: self.memory.now,
+            folded_into: explanation,
+            announced: explanation.is_none(),
+        }
+    }
+}
+
+impl Workload {
+    fn due(&self) -> Timestamp {
+        self.last_vaulted.unwrap_or(self.known_since).saturating_add(self.promise.rpo())
+    }
+
+    fn state(&self, now: Timestamp) -> State {
+        evaluate(&self.promise, self.known_since, self.last_vaulted, now)
+    }
+
+    fn reject(&mut self, drop: DropId, reason: &str, agent: &str) {
+        self.agent = Some(agent.to_owned());
+        if self.rejected_before.contains(&drop) {
+            return;
+        }
+        if self.rejected_before.len() == REJECTED_REMEMBERED_MAX {
+            self.rejected_before.pop_front();
+        }
+        self.rejected_before.push_back(drop);
+        self.rejected = Some(Rejected { drop, reason: cut(reason) });
+    }
+}
+
+impl Absence {
+    /// Whether a promise that broke at `due` broke because the vault was not there.
+    fn explains(&self, due: Timestamp) -> bool {
+        self.from <= due && due < self.recovered
+    }
+}
+
+/// A text from outside, short and on one line, fit for a page.
+fn cut(text: &str) -> String {
+    text.chars().take(TEXT_LENGTH_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect()
+}

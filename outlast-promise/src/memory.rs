@@ -1,0 +1,177 @@
+//! What a ledger remembers, in the form in which it survives a restart.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use outlast_types::{DropId, Timestamp, WorkloadName};
+use serde::{Deserialize, Serialize};
+
+use crate::{Cause, Incident, Promise};
+
+const VERSION: u32 = 1;
+
+/// Everything that a ledger knows. Only facts, no conclusions: states are worked out from them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Memory {
+    version: u32,
+    /// The latest moment that the ledger was told of; time never runs backwards from here.
+    pub(crate) now: Timestamp,
+    pub(crate) last_incident_id: u64,
+    pub(crate) workloads: BTreeMap<WorkloadName, Workload>,
+    pub(crate) agents: BTreeMap<String, Agent>,
+    pub(crate) absence: Option<Absence>,
+    pub(crate) open: Vec<OpenIncident>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Workload {
+    pub(crate) promise: Promise,
+    pub(crate) declared: bool,
+    pub(crate) known_since: Timestamp,
+    pub(crate) last_vaulted: Option<Timestamp>,
+    /// Since when a sealed drop that is newer than the last vaulted one is known to wait.
+    pub(crate) waiting_since: Option<Timestamp>,
+    /// The agent that last spoke of it.
+    pub(crate) agent: Option<String>,
+    /// The rejected drop that nothing good has followed yet.
+    pub(crate) rejected: Option<Rejected>,
+    /// Rejected drops that were told already: agents repeat themselves, pages must not.
+    pub(crate) rejected_before: VecDeque<DropId>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Rejected {
+    pub(crate) drop: DropId,
+    pub(crate) reason: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Agent {
+    pub(crate) heard: Timestamp,
+    /// How long the vault itself did not listen since then; that silence is not the agent's.
+    pub(crate) unheard: Duration,
+    pub(crate) share_problem: Option<String>,
+    /// After an incident of this agent resolved: which one, and until when the backlog may arrive.
+    pub(crate) recovering: Option<Recovering>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Recovering {
+    pub(crate) incident: u64,
+    pub(crate) until: Timestamp,
+}
+
+/// A time in which the vault was down, and how long the backlog may take to arrive afterwards.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Absence {
+    pub(crate) from: Timestamp,
+    pub(crate) until: Timestamp,
+    pub(crate) recovered: Timestamp,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct OpenIncident {
+    pub(crate) id: u64,
+    pub(crate) cause: Cause,
+    pub(crate) team: String,
+    pub(crate) opened: Timestamp,
+    pub(crate) folded_into: Option<u64>,
+    /// Whether somebody was told; a folded incident that resolves untold is nobody's news.
+    pub(crate) announced: bool,
+}
+
+impl OpenIncident {
+    pub(crate) fn view(&self, resolved: Option<Timestamp>) -> Incident {
+        Incident {
+            id: self.id,
+            cause: self.cause.clone(),
+            team: self.team.clone(),
+            opened: self.opened,
+            resolved,
+            folded_into: self.folded_into,
+        }
+    }
+}
+
+/// Why stored memory cannot be used. The catalog can be rebuilt from the repositories then.
+#[derive(Debug, thiserror::Error)]
+pub enum MemoryError {
+    #[error(
+        "the promise ledger was written by a newer version ({found}; this one reads {VERSION}): use that version, or rebuild the catalog"
+    )]
+    Newer { found: u32 },
+    #[error("the promise ledger is damaged ({0}): rebuild the catalog")]
+    Damaged(#[from] serde_json::Error),
+}
+
+impl Memory {
+    pub(crate) fn new(now: Timestamp) -> Self {
+        Self {
+            version: VERSION,
+            now,
+            last_incident_id: 0,
+            workloads: BTreeMap::new(),
+            agents: BTreeMap::new(),
+            absence: None,
+            open: Vec::new(),
+        }
+    }
+
+    pub(crate) fn encode(&self) -> String {
+        // Maps keyed by text, numbers and text only: nothing here that JSON cannot say.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    pub(crate) fn decode(text: &str) -> Result<Self, MemoryError> {
+        #[derive(Deserialize)]
+        struct Version {
+            version: u32,
+        }
+        // The version first: a newer form need not parse as ours.
+        let Version { version } = serde_json::from_str(text)?;
+        if version > VERSION {
+            return Err(MemoryError::Newer { found: version });
+        }
+        Ok(serde_json::from_str(text)?)
+    }
+
+    /// Moves every moment `by` into the past: the host's clock was set back, and what has passed
+    /// since each of them has passed all the same.
+    pub(crate) fn shift_back(&mut self, by: Duration) {
+        let back = |at: &mut Timestamp| *at = earlier(*at, by);
+        back(&mut self.now);
+        for workload in self.workloads.values_mut() {
+            back(&mut workload.known_since);
+            workload.last_vaulted.iter_mut().for_each(back);
+            workload.waiting_since.iter_mut().for_each(back);
+        }
+        for agent in self.agents.values_mut() {
+            back(&mut agent.heard);
+            agent.recovering.iter_mut().for_each(|recovering| back(&mut recovering.until));
+        }
+        if let Some(absence) = &mut self.absence {
+            back(&mut absence.from);
+            back(&mut absence.until);
+            back(&mut absence.recovered);
+        }
+        for incident in &mut self.open {
+            back(&mut incident.opened);
+        }
+    }
+}
+
+/// `at` less `by`; before 1970 too, where a host whose clock battery is empty begins its day.
+fn earlier(at: Timestamp, by: Duration) -> Timestamp {
+    let borrow = at.nanos() < by.subsec_nanos();
+    let nanos = at.nanos() + if borrow { 1_000_000_000 } else { 0 } - by.subsec_nanos();
+    let seconds = i64::try_from(by.as_secs()).unwrap_or(i64::MAX);
+    let seconds = at.unix_seconds().saturating_sub(seconds).saturating_sub(i64::from(borrow));
+    Timestamp::from_unix(seconds, nanos).unwrap_or(Timestamp::EPOCH)
+}

@@ -1,0 +1,481 @@
+//! The promises of the promises: I2 (no false page) and I3 (no silence), on random schedules and
+//! on the stories that broke other people's sleep.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use outlast_types::{DropId, Timestamp, WorkloadName};
+use proptest::prelude::*;
+
+use super::*;
+
+const RPO: u64 = 100;
+const DEADLINE: u64 = 20;
+
+fn at(second: u64) -> Timestamp {
+    Timestamp::from_unix(1_790_000_000, 0).unwrap().saturating_add(Duration::from_secs(second))
+}
+
+fn name(number: usize) -> WorkloadName {
+    WorkloadName::new(&format!("w{number}")).unwrap()
+}
+
+fn shop() -> WorkloadName {
+    WorkloadName::new("shop-db").unwrap()
+}
+
+fn drop_id(number: u8) -> DropId {
+    format!("01890a5d-ac96-774b-bcce-b302099a80{number:02x}").parse().unwrap()
+}
+
+fn settings() -> Settings {
+    Settings {
+        default_promise: Promise::new(Duration::from_secs(RPO), "team-shop").unwrap(),
+        agent_deadline: Duration::from_secs(DEADLINE),
+    }
+}
+
+fn ledger() -> Ledger {
+    Ledger::new(settings(), at(0))
+}
+
+fn vaulted(workload: WorkloadName, second: u64) -> Event {
+    Event::Vaulted { workload, at: at(second) }
+}
+
+fn declared(workload: WorkloadName) -> Event {
+    Event::Declared { workload, promise: settings().default_promise }
+}
+
+fn waiting(workload: WorkloadName) -> Event {
+    Event::Waiting { workload, agent: "road-1".into() }
+}
+
+fn heard() -> Event {
+    Event::AgentHeard { agent: "road-1".into() }
+}
+
+fn rejected(number: u8) -> Event {
+    Event::Rejected {
+        workload: shop(),
+        agent: "road-1".into(),
+        drop: drop_id(number),
+        reason: "segment 0002.seg does not have its hash".into(),
+    }
+}
+
+/// The agent speaks every ten seconds from `from` until before `until`.
+fn alive(ledger: &mut Ledger, from: u64, until: u64) -> Vec<String> {
+    let told = (from..until).step_by(10).flat_map(|second| ledger.apply(heard(), at(second)));
+    keys(&told.collect::<Vec<_>>())
+}
+
+fn keys(changes: &[Change]) -> Vec<String> {
+    let sign = |change: &Change| if matches!(change, Change::Opened(_)) { '+' } else { '-' };
+    changes.iter().map(|c| format!("{}{}", sign(c), c.incident().key())).collect()
+}
+
+#[test]
+fn a_workload_goes_through_its_states() {
+    let mut ledger = ledger();
+    ledger.apply(declared(shop()), at(0));
+    let state = |ledger: &Ledger| ledger.workloads().next().unwrap().state;
+    assert_eq!(state(&ledger), State::NeverSeen);
+    ledger.apply(vaulted(shop(), 10), at(10));
+    assert_eq!(state(&ledger), State::Fresh);
+    assert_eq!(ledger.next_deadline(), Some(at(110)));
+    assert!(ledger.tick(at(104)).is_empty());
+    assert_eq!(state(&ledger), State::Late);
+    assert!(ledger.tick(at(109)).is_empty(), "late never pages");
+    assert_eq!(keys(&ledger.tick(at(110))), ["+recovery-point/shop-db"]);
+    assert_eq!(state(&ledger), State::Broken);
+    assert!(ledger.tick(at(500)).is_empty(), "one cause, one page");
+    assert_eq!(keys(&ledger.apply(vaulted(shop(), 501), at(501))), ["-recovery-point/shop-db"]);
+    assert_eq!(ledger.incidents().count(), 0);
+}
+
+#[test]
+fn a_declared_workload_that_never_drops_breaks_after_its_first_rpo() {
+    let mut ledger = ledger();
+    assert!(ledger.apply(declared(shop()), at(5)).is_empty());
+    assert!(ledger.apply(declared(shop()), at(60)).is_empty(), "saying it again buys no time");
+    assert!(ledger.tick(at(104)).is_empty());
+    assert_eq!(keys(&ledger.tick(at(105))), ["+recovery-point/shop-db"]);
+}
+
+#[test]
+fn a_silent_agent_is_one_page_and_what_outlasts_it_is_given_back() {
+    let mut ledger = ledger();
+    ledger.apply(vaulted(name(0), 0), at(0));
+    for workload in 1..=3 {
+        ledger.apply(vaulted(name(workload), 1), at(1));
+        ledger.apply(Event::Waiting { workload: name(workload), agent: "road-1".into() }, at(1));
+        ledger.apply(vaulted(name(workload), 1), at(1));
+    }
+    assert!(alive(&mut ledger, 10, 70).is_empty());
+    assert_eq!(keys(&ledger.tick(at(80))), ["+agent/road-1"]);
+    // Nobody ever spoke of w0, so the only agent's silence explains it too.
+    assert!(ledger.tick(at(150)).is_empty(), "four broken promises, one cause");
+    assert_eq!(ledger.incidents().filter(|i| i.folded_into == Some(1)).count(), 4);
+
+    assert_eq!(keys(&ledger.apply(heard(), at(160))), ["-agent/road-1"]);
+    // The backlog gets one deadline to arrive; w1 makes it, and nobody hears that it was broken.
+    assert!(ledger.apply(vaulted(name(1), 165), at(165)).is_empty());
+    assert!(alive(&mut ledger, 170, 180).is_empty());
+    assert_eq!(
+        keys(&ledger.tick(at(180))),
+        ["+recovery-point/w0", "+recovery-point/w2", "+recovery-point/w3"]
+    );
+}
+
+#[test]
+fn an_unusable_share_is_the_platforms_and_explains_its_workloads() {
+    let mut ledger = ledger();
+    ledger.apply(waiting(shop()), at(0));
+    ledger.apply(vaulted(shop(), 1), at(1));
+    assert!(alive(&mut ledger, 10, 90).is_empty());
+    let seen = |problem: Option<&str>| Event::ShareSeen {
+        agent: "road-1".into(),
+        problem: problem.map(str::to_owned),
+    };
+    let problem = "/mnt/share has no outlast-share.json: is it mounted?";
+    assert_eq!(keys(&ledger.apply(seen(Some(problem)), at(90))), ["+share/road-1"]);
+    for second in (100..200).step_by(10) {
+        assert!(ledger.apply(seen(Some(problem)), at(second)).is_empty());
+    }
+    assert_eq!(keys(&ledger.apply(seen(None), at(200))), ["-share/road-1"]);
+    assert!(ledger.apply(vaulted(shop(), 210), at(210)).is_empty());
+}
+
+#[test]
+fn a_rejected_drop_pages_once_and_explains_the_missing_recovery_point() {
+    let mut ledger = ledger();
+    ledger.apply(vaulted(shop(), 0), at(0));
+    assert_eq!(keys(&ledger.apply(rejected(1), at(50))), ["+rejected-drop/shop-db"]);
+    for second in (60..150).step_by(10) {
+        assert!(
+            ledger.apply(rejected(1), at(second)).is_empty(),
+            "told again is not happened again"
+        );
+    }
+    assert_eq!(keys(&ledger.apply(vaulted(shop(), 150), at(150))), ["-rejected-drop/shop-db"]);
+    assert!(
+        ledger.apply(rejected(1), at(151)).is_empty(),
+        "it is still in quarantine, and old news"
+    );
+    assert_eq!(keys(&ledger.apply(rejected(2), at(152))), ["+rejected-drop/shop-db"]);
+}
+
+#[test]
+fn a_drop_that_waits_on_the_share_makes_it_the_platforms_incident() {
+    let mut ledger = ledger();
+    ledger.apply(vaulted(shop(), 0), at(0));
+    ledger.apply(waiting(shop()), at(90));
+    let changes = ledger.apply(heard(), at(100));
+    assert_eq!(changes[0].incident().owner(), Owner::Platform);
+    assert_eq!(keys(&changes), ["+recovery-point/shop-db"]);
+}
+
+#[test]
+fn a_vault_that_was_down_blames_neither_agents_nor_teams() {
+    let mut ledger = ledger();
+    ledger.apply(waiting(shop()), at(0));
+    ledger.apply(vaulted(shop(), 1), at(1));
+    ledger.apply(heard(), at(15));
+    let mut ledger = Ledger::resume(settings(), &ledger.encode(), at(150)).unwrap();
+    assert_eq!(keys(&ledger.tick(at(150))), ["+vault"]);
+    assert!(ledger.tick(at(154)).is_empty(), "the agent has its deadline to speak");
+    ledger.apply(heard(), at(155));
+    assert_eq!(keys(&ledger.apply(vaulted(shop(), 160), at(160))), ["-vault"]);
+
+    let mut late = Ledger::resume(settings(), &ledger.encode(), at(300)).unwrap();
+    assert_eq!(keys(&late.tick(at(300))), ["+vault"]);
+    late.apply(heard(), at(310));
+    assert_eq!(keys(&late.tick(at(320))), ["-vault", "+recovery-point/shop-db"]);
+}
+
+#[test]
+fn a_vault_that_restarts_for_ever_still_notices_a_silent_agent() {
+    let mut ledger = ledger();
+    ledger.apply(heard(), at(0));
+    let mut told = Vec::new();
+    // Five seconds up, two down, again and again.
+    for round in 0..6 {
+        let now = round * 7;
+        ledger = Ledger::resume(settings(), &ledger.encode(), at(now)).unwrap();
+        told.extend(keys(&ledger.tick(at(now + 5))));
+    }
+    assert_eq!(told, ["+agent/road-1"]);
+}
+
+#[test]
+fn a_restart_tells_nobody_again() {
+    let mut ledger = ledger();
+    ledger.apply(vaulted(shop(), 0), at(0));
+    assert_eq!(ledger.tick(at(100)).len(), 1);
+    let mut again = Ledger::resume(settings(), &ledger.encode(), at(101)).unwrap();
+    assert!(again.tick(at(101)).is_empty());
+    assert_eq!(keys(&again.apply(vaulted(shop(), 102), at(102))), ["-recovery-point/shop-db"]);
+}
+
+#[test]
+fn a_clock_that_is_set_back_neither_opens_nor_resolves_nor_delays() {
+    let mut ledger = ledger();
+    ledger.apply(vaulted(shop(), 1000), at(1000));
+    assert!(ledger.tick(at(1060)).is_empty());
+    // An hour back: 60 s of the 100 s have passed all the same.
+    let hour = 3600;
+    let back = |second: u64| {
+        at(0).saturating_add(Duration::from_secs(second)).saturating_sub(Duration::from_secs(hour))
+    };
+    assert!(ledger.tick(back(1060)).is_empty());
+    assert!(ledger.tick(back(1099)).is_empty());
+    assert_eq!(keys(&ledger.tick(back(1100))), ["+recovery-point/shop-db"]);
+    assert!(ledger.tick(Timestamp::EPOCH).is_empty());
+    let now = Timestamp::EPOCH.saturating_add(Duration::from_secs(1));
+    let changes = ledger.apply(Event::Vaulted { workload: shop(), at: at(5000) }, now);
+    assert_eq!(keys(&changes), ["-recovery-point/shop-db"]);
+    assert_eq!(ledger.workloads().next().unwrap().last_vaulted, Some(now), "never in the future");
+}
+
+#[test]
+fn a_ledger_from_a_newer_version_is_refused_clearly() {
+    let error = Ledger::resume(settings(), r#"{"version":9,"more":1}"#, at(0)).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the promise ledger was written by a newer version (9; this one reads 1): use that \
+         version, or rebuild the catalog"
+    );
+    assert!(matches!(Ledger::resume(settings(), "{", at(0)).unwrap_err(), MemoryError::Damaged(_)));
+}
+
+#[test]
+fn pages_say_what_happened_and_what_to_do() {
+    let check = |cause: Cause, expected: &str| assert_eq!(cause.to_string(), expected);
+    let rpo = Duration::from_secs(26 * 3600);
+    check(
+        Cause::NothingDropped {
+            workload: shop(),
+            rpo,
+            last_vaulted: Some(at(0)),
+            known_since: at(0),
+        },
+        "shop-db missed its recovery point: nothing newer than 2026-09-21T14:13:20Z is vaulted, \
+         and 26 h are promised; check that its instances still write and seal drops",
+    );
+    check(
+        Cause::NothingDropped { workload: shop(), rpo, last_vaulted: None, known_since: at(0) },
+        "shop-db missed its recovery point: nothing was vaulted since it became known at \
+         2026-09-21T14:13:20Z, and 26 h are promised; check that its instances mount the share \
+         and drop",
+    );
+    check(
+        Cause::NotVaulted { workload: shop(), rpo, waiting_since: at(0) },
+        "shop-db missed its recovery point of 26 h: a sealed drop waits on the share since \
+         2026-09-21T14:13:20Z but is not vaulted; check the agent's log and its way to the vault",
+    );
+    check(
+        Cause::AgentSilent {
+            agent: "road-1".into(),
+            last_heard: at(0),
+            deadline: Duration::from_secs(300),
+        },
+        "agent road-1 is silent: nothing was heard of it since 2026-09-21T14:13:20Z, and it \
+         reports at least every 5 min; check its host and its way to the vault",
+    );
+    let mut ledger = ledger();
+    let opened = ledger.apply(rejected(1), at(0));
+    assert_eq!(
+        opened[0].to_string(),
+        "incident 1 for team-shop (app): drop 01890a5d-ac96-774b-bcce-b302099a8001 of shop-db was \
+         rejected: segment 0002.seg does not have its hash; it is kept in quarantine on the \
+         share, and the next good drop resolves this"
+    );
+    let resolved = ledger.apply(vaulted(shop(), 61), at(61));
+    assert_eq!(
+        resolved.iter().find(|change| change.incident().id == 1).unwrap().to_string(),
+        "incident 1 resolved after 1 min 1 s: rejected-drop/shop-db"
+    );
+}
+
+#[test]
+fn a_stored_ledger_of_version_1_is_still_read() {
+    let golden = concat!(
+        r#"{"version":1,"now":"2026-09-21T14:15:00Z","last_incident_id":1,"workloads":{"shop-db":"#,
+        r#"{"promise":{"rpo":{"secs":100,"nanos":0},"owner":"team-shop"},"declared":false,"#,
+        r#""known_since":"2026-09-21T14:13:20Z","last_vaulted":"2026-09-21T14:13:20Z","#,
+        r#""waiting_since":null,"agent":null,"rejected":null,"rejected_before":[]}},"agents":{},"#,
+        r#""absence":null,"open":[{"id":1,"cause":{"nothing-dropped":{"workload":"shop-db","#,
+        r#""rpo":{"secs":100,"nanos":0},"last_vaulted":"2026-09-21T14:13:20Z","#,
+        r#""known_since":"2026-09-21T14:13:20Z"}},"team":"team-shop","#,
+        r#""opened":"2026-09-21T14:15:00Z","folded_into":null,"announced":true}]}"#,
+    );
+    let mut ledger = ledger();
+    ledger.apply(vaulted(shop(), 0), at(0));
+    ledger.tick(at(100));
+    assert_eq!(ledger.encode(), golden);
+    let read = Ledger::resume(settings(), golden, at(100)).unwrap();
+    assert_eq!(read.encode(), golden);
+}
+
+/// One step of a random schedule: what happens, and how many seconds after the one before.
+#[derive(Debug, Clone)]
+enum Step {
+    /// An instance comes up, writes for a while and vanishes: nobody is told, time passes.
+    Vanish,
+    Drop(usize),
+    Report,
+    Restart,
+    ClockBack(u64),
+    Tick,
+}
+
+fn step() -> impl Strategy<Value = (Step, u64)> {
+    let what = prop_oneof![
+        Just(Step::Vanish),
+        (0..3_usize).prop_map(Step::Drop),
+        Just(Step::Report),
+        Just(Step::Restart),
+        (0..50_000_u64).prop_map(Step::ClockBack),
+        Just(Step::Tick),
+    ];
+    (what, 0..DEADLINE / 2)
+}
+
+proptest! {
+    /// I2: while drops arrive in time, nothing ever pages, whatever instances, clocks and
+    /// restarts do.
+    #[test]
+    fn i2_no_false_page_while_drops_arrive_in_time(steps in prop::collection::vec(step(), 1..200)) {
+        let mut real = 100_000_u64;
+        let mut offset = 0;
+        let mut ledger = Ledger::new(settings(), at(real));
+        let mut last = [real; 3];
+        for workload in 0..3 {
+            prop_assert!(ledger.apply(vaulted(name(workload), real), at(real)).is_empty());
+        }
+        for (step, pause) in steps {
+            real += pause;
+            let wall = |offset: u64| at(real.saturating_sub(offset));
+            // What must happen in time happens: the agent speaks, every workload drops.
+            prop_assert_eq!(ledger.apply(heard(), wall(offset)), vec![]);
+            for (workload, last) in last.iter_mut().enumerate() {
+                if real - *last + DEADLINE / 2 >= RPO {
+                    *last = real;
+                    let event = Event::Vaulted { workload: name(workload), at: wall(offset) };
+                    prop_assert_eq!(ledger.apply(event, wall(offset)), vec![]);
+                }
+            }
+            match step {
+                Step::Vanish => {}
+                Step::Drop(workload) => {
+                    last[workload] = real;
+                    let event = Event::Vaulted { workload: name(workload), at: wall(offset) };
+                    prop_assert_eq!(ledger.apply(event, wall(offset)), vec![]);
+                }
+                Step::Report => {
+                    let event = Event::ShareSeen { agent: "road-1".into(), problem: None };
+                    prop_assert_eq!(ledger.apply(event, wall(offset)), vec![]);
+                }
+                Step::Restart => {
+                    ledger = Ledger::resume(settings(), &ledger.encode(), wall(offset)).unwrap();
+                }
+                Step::ClockBack(by) => offset += by.min(real - offset - 1),
+                Step::Tick => prop_assert_eq!(ledger.tick(wall(offset)), vec![]),
+            }
+        }
+    }
+
+    /// I3: at every tick, every broken promise is covered by exactly one open incident that was
+    /// told, its own or the one that explains it; an explanation covers for its own life and one
+    /// deadline; whatever opened resolves when its cause is gone, and never twice.
+    #[test]
+    fn i3_no_silence_whatever_breaks(
+        drops in prop::collection::vec((0..3_usize, 1..700_u64), 0..30),
+        silences in prop::collection::vec((1..700_u64, 1..150_u64), 0..3),
+        restarts in prop::collection::btree_set(1..700_u64, 0..5),
+    ) {
+        let mut ledger = ledger();
+        for workload in 0..3 {
+            ledger.apply(declared(name(workload)), at(0));
+            ledger.apply(Event::Waiting { workload: name(workload), agent: "road-1".into() }, at(0));
+            ledger.apply(vaulted(name(workload), 0), at(0));
+        }
+        let mut last = [0_u64; 3];
+        let mut last_heard = 0;
+        let mut trouble_until = None;
+        let mut told: BTreeMap<Key, u64> = BTreeMap::new();
+        let mut ever = BTreeSet::new();
+        for second in 1..=700 {
+            let mut changes = Vec::new();
+            if restarts.contains(&second) {
+                ledger = Ledger::resume(settings(), &ledger.encode(), at(second)).unwrap();
+            }
+            // A silent agent carries nothing.
+            if !silences.iter().any(|(from, long)| (*from..from + long).contains(&second)) {
+                changes.extend(ledger.apply(heard(), at(second)));
+                if second - last_heard >= DEADLINE {
+                    trouble_until = Some(second + DEADLINE);
+                }
+                last_heard = second;
+                for (workload, _) in drops.iter().filter(|(_, when)| *when == second) {
+                    last[*workload] = second;
+                    changes.extend(ledger.apply(vaulted(name(*workload), second), at(second)));
+                }
+            }
+            changes.extend(ledger.tick(at(second)));
+            for change in changes {
+                let incident = change.incident();
+                match change {
+                    Change::Opened(_) => {
+                        prop_assert!(ever.insert(incident.id), "told twice: {incident:?}");
+                        prop_assert_eq!(told.insert(incident.key(), incident.id), None);
+                    }
+                    Change::Resolved(_) => {
+                        prop_assert_eq!(told.remove(&incident.key()), Some(incident.id));
+                    }
+                }
+            }
+            // A restart between two ticks counts its second as not listened to, hence the slack.
+            let agent_told = told.contains_key(&Key::Agent("road-1".into()));
+            if second - last_heard >= DEADLINE + 60 {
+                prop_assert!(agent_told, "silent since {last_heard} at {second}");
+            }
+            for (workload, last) in last.iter().enumerate() {
+                let broken = second - last >= RPO;
+                let own = told.contains_key(&Key::RecoveryPoint(name(workload)));
+                let explained = agent_told || trouble_until.is_some_and(|until| second < until);
+                prop_assert!(!broken || own || explained, "w{workload} is silent at {second}");
+                prop_assert!(broken || !own, "w{workload} pages at {second}");
+                prop_assert!(!own || ledger.incidents().any(|i| i.key() == Key::RecoveryPoint(name(workload))));
+            }
+        }
+        // Everything heals, everything resolves.
+        ledger.apply(heard(), at(701));
+        for workload in 0..3 {
+            ledger.apply(vaulted(name(workload), 702), at(702));
+        }
+        prop_assert_eq!(ledger.incidents().count(), 0);
+    }
+
+    /// Sleeping until the next deadline misses nothing that ticking every second would say.
+    #[test]
+    fn sleeping_until_the_next_deadline_misses_nothing(
+        drops in prop::collection::btree_map(1..700_u64, 0..3_usize, 0..30),
+    ) {
+        let run = |sleepy: bool| {
+            let mut ledger = ledger();
+            ledger.apply(heard(), at(0));
+            let mut told = Vec::new();
+            for second in 1..700 {
+                if let Some(workload) = drops.get(&second) {
+                    told.extend(ledger.apply(vaulted(name(*workload), second), at(second)));
+                } else if !sleepy || ledger.next_deadline().is_some_and(|next| next <= at(second)) {
+                    told.extend(ledger.tick(at(second)));
+                }
+            }
+            told
+        };
+        prop_assert_eq!(run(true), run(false));
+    }
+}
