@@ -198,6 +198,12 @@ pub trait EntrySource: Send {
     /// Reads content of the entry that [`next_entry`](Self::next_entry) gave last, if that is a
     /// [`Kind::File`]; 0 at its end. The file may turn out longer or shorter than its `size`.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
+
+    /// The parts of that content that are no holes, as (offset, length) in order, where the source
+    /// knows of holes; `None` if all of it is data. To be asked before the first `read`.
+    fn extents(&mut self) -> io::Result<Option<Vec<(u64, u64)>>> {
+        Ok(None)
+    }
 }
 
 /// Why a source could not give its next entry.

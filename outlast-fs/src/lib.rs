@@ -7,6 +7,11 @@
 
 pub mod durable;
 pub mod entry;
+pub mod place;
+pub mod walk;
+
+mod owners;
+mod xattr;
 
 pub use entry::{
     Entry, EntryPath, EntrySource, FileTime, InvalidPath, Kind, Metadata, SourceError,
