@@ -39,7 +39,8 @@ pub struct PackEntry {
     pub offset: u32,
     /// The sealed blob's length in bytes, nonce and authentication code included.
     pub length: u32,
-    /// The plaintext's length in bytes if it was compressed before sealing.
+    /// The plaintext's length in bytes if it was compressed before sealing. Never 0: the format
+    /// writes 0 for "not compressed", so an empty plaintext must not be compressed.
     pub uncompressed_length: Option<u32>,
 }
 
@@ -77,6 +78,8 @@ pub fn encode_header(entries: &[PackEntry]) -> Vec<u8> {
 }
 
 /// Ends a pack: appends the sealed header and its length to `pack`, which holds the blobs.
+///
+/// The caller ends a pack long before its header reaches [`HEADER_MAX`] (400,000 blobs).
 pub fn finish(pack: &mut Vec<u8>, entries: &[PackEntry], key: &Key, random: &dyn Random) {
     let start = pack.len();
     key.seal_onto(&encode_header(entries), random, pack);
