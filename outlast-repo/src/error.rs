@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use outlast_format::FormatError;
 use outlast_fs::SourceError;
+use outlast_fs::place::PlaceError;
 use outlast_store::{Object, StoreError};
 
 use crate::read_error::ReadError;
@@ -48,6 +49,9 @@ pub enum RepoError {
     /// The tree to back up could not be read to its end; nothing was published.
     #[error("{0}; nothing was published")]
     Source(SourceError),
+    /// The target of a restore cannot be used, or no more can be written to it.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
     /// What was asked for cannot be found or read.
     #[error(transparent)]
     Read(#[from] ReadError),

@@ -19,6 +19,7 @@ mod packer;
 pub mod read;
 mod read_error;
 mod repository;
+pub mod restore;
 
 pub use error::RepoError;
 pub use index::{Index, Location};

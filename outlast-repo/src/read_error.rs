@@ -69,6 +69,8 @@ pub enum ReadError {
     #[error("{text} could be any of {} snapshots ({} …); give more digits", ids.len(), ids.iter()
         .take(2).map(ToString::to_string).collect::<Vec<_>>().join(", "))]
     Ambiguous { text: String, ids: Vec<SnapshotId> },
+    #[error(transparent)]
+    Blob(#[from] BlobError),
     #[error("{source}")]
     Tree { source: TreeError },
     #[error("the snapshot has no /{path}: nothing there is called {missing}")]
@@ -81,6 +83,8 @@ pub enum ReadError {
     Content { path: EntryPath, offset: u64, source: BlobError },
     #[error("cannot begin to decompress: {source}")]
     Decompressor { source: FormatError },
+    #[error("the repository's storage does not answer any more: {source}")]
+    Unanswered { source: BlobError },
     /// Not the repository's fault: whoever receives the content does not take it.
     #[error("cannot write the content of /{path}: {source}")]
     Write { path: EntryPath, source: io::Error },

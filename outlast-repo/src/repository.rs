@@ -107,6 +107,7 @@ impl Repository {
         let keys = store.list(Kind::Key)?;
         let mut config_failure = None;
         let mut file_failure = None;
+        let mut changed = None;
         for (object, _) in &keys {
             let bytes = store.read(object)?;
             match KeyFile::open(&bytes, password) {
@@ -115,14 +116,21 @@ impl Repository {
                     // A key file of a lost race of two `init`s opens, but fits no config.
                     Err(source) => config_failure = Some(source),
                 },
+                // A file that is not what its name says may have lost the password's own key.
+                Err(FormatError::WrongPassword)
+                    if object.name().is_some_and(|name| name.0 != sha256(&bytes)) =>
+                {
+                    changed = Some(*object);
+                }
                 Err(FormatError::WrongPassword) => {}
                 Err(source) => file_failure = Some((*object, source)),
             }
         }
-        Err(match (config_failure, file_failure) {
-            (Some(source), _) => RepoError::Damaged { object: Object::Config, location, source },
-            (None, Some((object, source))) => RepoError::Damaged { object, location, source },
-            (None, None) => RepoError::WrongPassword { location, keys: keys.len() },
+        Err(match (config_failure, file_failure, changed) {
+            (Some(source), ..) => RepoError::Damaged { object: Object::Config, location, source },
+            (None, Some((object, source)), _) => RepoError::Damaged { object, location, source },
+            (None, None, Some(object)) => RepoError::HashMismatch { object, location },
+            (None, None, None) => RepoError::WrongPassword { location, keys: keys.len() },
         })
     }
 

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use outlast_format::PackId;
+use outlast_format::pack::BlobType;
+use outlast_format::{BlobId, PackId};
 use outlast_store::StoreError;
 
-use super::blob::{Located, Opener, pack_object};
-use crate::Repository;
+use super::blob::{self, Located, Opener, pack_object};
 use crate::read_error::{BlobError, ReadError};
+use crate::{RepoError, Repository};
 
 /// The most that one request asks for, unless one blob alone is larger.
 pub(crate) const BATCH_BYTES_MAX: u64 = 4 << 20;
@@ -121,10 +122,19 @@ fn may_be_partial(error: &StoreError) -> bool {
     matches!(error, StoreError::Io { .. })
 }
 
+/// One blob, verified.
+pub fn load_blob(
+    repository: &Repository,
+    kind: BlobType,
+    blob: BlobId,
+) -> Result<Vec<u8>, RepoError> {
+    let located = blob::locate(repository.index()?, blob, kind).map_err(ReadError::from)?;
+    Ok(Fetcher::new(repository)?.single(&located).map_err(ReadError::from)?)
+}
+
 #[cfg(test)]
 mod tests {
-    use outlast_format::BlobId;
-    use outlast_format::pack::{BlobType, PackEntry};
+    use outlast_format::pack::PackEntry;
     use proptest::prelude::*;
 
     use super::*;

@@ -12,6 +12,7 @@ mod snapshots;
 pub(crate) mod tree;
 
 pub use cat::cat;
+pub use fetch::load_blob;
 pub use snapshots::{Resolved, Snapshots, resolve, resolve_at, snapshots};
 pub use tree::{Found, TreeWalk, WalkError, find, load_tree, ls};
 

@@ -1,0 +1,163 @@
+//! One file while it is being restored, by several threads.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use outlast_format::BlobId;
+use outlast_fs::place::PlacedFile;
+use outlast_fs::{Entry, EntryPath};
+
+use super::outcome::Problem;
+use super::run::Run;
+
+pub(super) struct File {
+    entry: Entry,
+    /// The blobs that it consists of; kept only if they are to be verified.
+    content: Vec<BlobId>,
+    /// Bytes of its content.
+    size: u64,
+    /// Pieces that are still to come.
+    missing: AtomicUsize,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Created when its first piece comes, so that a file of which nothing can be had never is.
+    placed: Option<Arc<PlacedFile>>,
+    /// It could not be created, which has been reported.
+    refused: bool,
+    written: u64,
+    lost: Option<Lost>,
+    /// Where it lies in the end.
+    path: Option<EntryPath>,
+}
+
+/// What is lost of a file.
+struct Lost {
+    bytes: u64,
+    offset: u64,
+    cause: String,
+}
+
+impl File {
+    /// A file of `size` bytes that waits for `pieces` pieces, and for [`File::complete`] if that
+    /// is none.
+    pub(super) fn new(entry: Entry, content: Vec<BlobId>, size: u64, pieces: usize) -> Self {
+        let missing = AtomicUsize::new(pieces);
+        Self { entry, content, size, missing, state: Mutex::default() }
+    }
+
+    pub(super) fn path(&self) -> &EntryPath {
+        &self.entry.path
+    }
+
+    /// Where the file lies, when all its pieces have come: under its own name, under that of a
+    /// damaged one, or nowhere.
+    pub(super) fn final_path(&self) -> Option<EntryPath> {
+        self.state().path.clone()
+    }
+
+    /// Takes the piece at `offset`. The thread that brings the last one completes the file.
+    pub(super) fn take(&self, run: &Run<'_>, offset: u64, content: &[u8]) {
+        if let Some(placed) = self.placed(run) {
+            match placed.write_at(offset, content) {
+                Ok(()) => {
+                    self.state().written += content.len() as u64;
+                    run.wrote(content.len() as u64);
+                }
+                Err(error) => {
+                    self.lose(offset, content.len() as u64, &error.to_string());
+                    run.place_failed(error);
+                }
+            }
+        }
+        self.piece_done(run);
+    }
+
+    /// Hears that the piece at `offset` will not come.
+    pub(super) fn miss(&self, run: &Run<'_>, offset: u64, length: u64, cause: &str) {
+        self.lose(offset, length, cause);
+        self.piece_done(run);
+    }
+
+    /// Notes that `length` bytes at `offset` cannot be had.
+    pub(super) fn lose(&self, offset: u64, length: u64, cause: &str) {
+        let mut state = self.state();
+        match &mut state.lost {
+            None => state.lost = Some(Lost { bytes: length, offset, cause: cause.to_owned() }),
+            Some(lost) => {
+                lost.bytes += length;
+                if offset < lost.offset {
+                    lost.offset = offset;
+                    cause.clone_into(&mut lost.cause);
+                }
+            }
+        }
+    }
+
+    fn piece_done(&self, run: &Run<'_>) {
+        if self.missing.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.complete(run);
+        }
+    }
+
+    /// Gives the file its attributes and its final name. Called once, when no piece is to come.
+    pub(super) fn complete(&self, run: &Run<'_>) {
+        let lost = self.state().lost.take();
+        if let Some(Lost { cause, .. }) = &lost
+            && self.state().written == 0
+        {
+            let (path, cause) = (self.path().clone(), cause.clone());
+            return run.problem(Problem::Lost { path, cause });
+        }
+        // Nobody else holds it: every piece dropped its reference before it was counted.
+        let placed = self.placed(run);
+        self.state().placed = None;
+        let Some(placed) = placed.and_then(Arc::into_inner) else { return };
+        if let Err(error) = placed.finish() {
+            run.place_failed(error);
+        }
+        match lost {
+            None => {
+                self.state().path = Some(self.path().clone());
+                run.restored(self.path(), &self.content);
+            }
+            Some(lost) => self.put_aside(run, lost),
+        }
+    }
+
+    /// Takes its own name from a file that is not complete.
+    fn put_aside(&self, run: &Run<'_>, lost: Lost) {
+        let path = self.path().clone();
+        let kept = match run.put_aside(&path) {
+            Ok(kept) => kept,
+            Err(error) => {
+                run.place_failed(error);
+                path.clone()
+            }
+        };
+        self.state().path = Some(kept.clone());
+        let Lost { bytes, offset, cause } = lost;
+        run.problem(Problem::Damaged { path, size: self.size, lost: bytes, offset, cause, kept });
+    }
+
+    /// The created file; created now if it was not. `None` if that failed.
+    fn placed(&self, run: &Run<'_>) -> Option<Arc<PlacedFile>> {
+        let mut state = self.state();
+        if state.placed.is_none() && !state.refused {
+            match run.create(&self.entry, self.size) {
+                Ok(placed) => state.placed = placed.map(Arc::new),
+                Err(error) => {
+                    state.refused = true;
+                    run.place_failed(error);
+                }
+            }
+        }
+        state.placed.clone()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

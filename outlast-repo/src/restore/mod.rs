@@ -1,0 +1,362 @@
+//! Restoring: a snapshot, or a part of it, as files below a target directory.
+//!
+//! The tree is walked once. What files need is gathered in windows, fetched pack by pack in large
+//! ranges, and decoded and written by several threads to many files at once; memory holds the
+//! plan of a window and, for each thread, one range and one blob, whatever the snapshot's size.
+//!
+//! Everything is written through [`outlast_fs::place::Target`], so that nothing a repository says
+//! can lead outside the target. One damaged thing never costs another one: what cannot be had is a
+//! [`Problem`] that names the file and the cause, and the rest is restored.
+//!
+//! A file whose content is not complete never gets its own name, so that nobody takes it for
+//! whole. What could be had of it is written to `<name>.damaged`, with zeroes in the place of what
+//! is lost, because the rest of a database dump is worth much to its owner; if nothing of it could
+//! be had, there is no file. Hard links to such a file are made to the `.damaged` one, and are
+//! called so, too.
+
+mod entry;
+mod file;
+mod outcome;
+mod run;
+mod window;
+
+pub use outcome::{Options, Problem, Summary};
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry as Slot;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use outlast_format::BlobId;
+use outlast_format::pack::BlobType;
+use outlast_format::tree::{Node, NodeKind};
+use outlast_fs::place::Target;
+use outlast_fs::{Entry, EntryPath, Kind};
+use outlast_types::Monitor;
+
+use crate::read::blob::{self, Located};
+use crate::read::fetch::{Batch, Fetcher, Wanted};
+use crate::read::{BlobError, Found, TreeWalk, find, pool};
+use crate::{Index, RepoError, Repository};
+
+use entry::entry_of;
+use file::File;
+use run::{Run, damaged_name};
+use window::{Use, Window};
+
+/// Restores what is below `tree` into the directory `target`, which is made if it is missing.
+///
+/// An error means that the restore ended early: the target cannot be written to or is full, or
+/// the store does not answer any more. Everything less is in [`Summary::problems`].
+pub fn restore(
+    repository: &Repository,
+    tree: BlobId,
+    target: &Path,
+    options: &Options,
+    monitor: &dyn Monitor,
+) -> Result<Summary, RepoError> {
+    let start = Start::find(repository, tree, options)?;
+    let index = repository.index()?;
+    let target = Target::open(target, options.overwrite)?;
+    monitor.begin("restore", None);
+    let run = Run::new(index, &target, options, monitor);
+    let links = thread::scope(|scope| {
+        let (jobs, queue) = bounded(pool::workers());
+        for _ in 0..pool::workers() {
+            let mut fetcher = Fetcher::new(repository)?;
+            let (queue, run) = (queue.clone(), &run);
+            scope.spawn(move || work(&mut fetcher, queue, run));
+        }
+        drop(queue);
+        let mut planner = Planner::new(index, &run, options, jobs);
+        match start {
+            Start::Entry(found) => planner.entry(found),
+            Start::Tree(tree) => planner.tree(TreeWalk::new(repository, tree)?),
+        }
+        Ok::<_, RepoError>(planner.finish())
+    })?;
+    link(&run, links);
+    let mut summary = run.finish()?;
+    summary.problems.extend(target.finish()?.into_iter().map(|error| {
+        monitor.problem(&error.to_string());
+        Problem::Place(error)
+    }));
+    Ok(summary)
+}
+
+/// Where a restore begins.
+enum Start {
+    Tree(BlobId),
+    Entry(Found),
+}
+
+impl Start {
+    fn find(repository: &Repository, tree: BlobId, options: &Options) -> Result<Self, RepoError> {
+        let start = match &options.subpath {
+            None => Self::Tree(tree),
+            Some(path) => {
+                let node = find(repository, tree, path)?;
+                match (&node.kind, node.subtree) {
+                    (NodeKind::Directory, Some(subtree)) => Self::Tree(subtree),
+                    _ => Self::Entry(Found { path: alone(path), node }),
+                }
+            }
+        };
+        // A mistyped path must not end as a restore of nothing that calls itself a success.
+        if let Self::Tree(tree) = start {
+            for path in &options.include {
+                find(repository, tree, path)?;
+            }
+        }
+        Ok(start)
+    }
+}
+
+/// The last name of a path, by itself.
+fn alone(path: &EntryPath) -> EntryPath {
+    EntryPath::from_names(vec![path.name().to_vec()]).unwrap_or_else(|_| path.clone())
+}
+
+/// Fetches, decodes and writes until there is nothing more to do.
+fn work(fetcher: &mut Fetcher<'_>, queue: Receiver<Batch<Vec<Use>>>, run: &Run<'_>) {
+    for batch in queue {
+        if run.stopped() {
+            return;
+        }
+        let mut answered = false;
+        let mut failure = None;
+        fetcher.fetch(batch, |Wanted { located, purpose }, result| match result {
+            Ok(content) => {
+                answered = true;
+                for Use { file, offset } in purpose {
+                    file.take(run, offset, &content);
+                }
+            }
+            Err(error) => {
+                let length = located.entry.plaintext_length().into();
+                let cause = error.to_string();
+                for Use { file, offset } in purpose {
+                    file.miss(run, offset, length, &cause);
+                }
+                failure = Some(error);
+            }
+        });
+        run.answered(if answered { None } else { failure });
+    }
+}
+
+/// A further name of a file, to be made when the file is complete.
+struct Link {
+    entry: Entry,
+    file: Arc<File>,
+}
+
+/// Walks the tree: makes what has no content, and gathers what files need.
+struct Planner<'p, 'r> {
+    index: &'p Index,
+    run: &'p Run<'r>,
+    include: &'p [EntryPath],
+    jobs: Sender<Batch<Vec<Use>>>,
+    window: Window,
+    /// Files with several names, by device and inode on the host that was backed up.
+    linked: HashMap<(u64, u64), (Vec<BlobId>, Arc<File>)>,
+    links: Vec<Link>,
+}
+
+impl<'p, 'r> Planner<'p, 'r> {
+    fn new(
+        index: &'p Index,
+        run: &'p Run<'r>,
+        options: &'p Options,
+        jobs: Sender<Batch<Vec<Use>>>,
+    ) -> Self {
+        let (linked, links) = (HashMap::new(), Vec::new());
+        Self {
+            index,
+            run,
+            include: &options.include,
+            jobs,
+            window: Window::default(),
+            linked,
+            links,
+        }
+    }
+
+    fn tree(&mut self, mut walk: TreeWalk<'_>) {
+        while let Some(step) = walk.next() {
+            if self.run.stopped() {
+                return;
+            }
+            match step {
+                Err(error) => self.run.problem(Problem::Walk(error)),
+                Ok(found) if self.is_wanted(&found.path) => self.entry(found),
+                Ok(_) => drop(walk.skip_directory()),
+            }
+        }
+    }
+
+    /// Whether a path is included, or leads to one that is.
+    fn is_wanted(&self, path: &EntryPath) -> bool {
+        let names = path.names();
+        self.include.is_empty()
+            || self.include.iter().any(|wanted| {
+                names.starts_with(wanted.names()) || wanted.names().starts_with(names)
+            })
+    }
+
+    fn entry(&mut self, found: Found) {
+        let entry = match entry_of(found.path.clone(), &found.node) {
+            Ok(entry) => entry,
+            Err(reason) => {
+                return self.run.problem(Problem::Unsupported { path: found.path, reason });
+            }
+        };
+        if matches!(entry.kind, Kind::File { .. }) {
+            self.file(entry, found.node);
+        } else {
+            self.run.place(&entry);
+        }
+    }
+
+    fn file(&mut self, entry: Entry, node: Node) {
+        let content = node.content.unwrap_or_default();
+        let key = (node.device_id, node.inode);
+        if node.links < 2 || node.inode == 0 {
+            self.content(entry, &content, node.size);
+            return;
+        }
+        match self.linked.entry(key) {
+            // One inode has one content; if not, it was used again while the backup ran.
+            Slot::Occupied(slot) if slot.get().0 == content => {
+                let file = Arc::clone(&slot.get().1);
+                self.links.push(Link { entry, file });
+            }
+            Slot::Occupied(_) => drop(self.content(entry, &content, node.size)),
+            Slot::Vacant(_) => {
+                let file = self.content(entry, &content, node.size);
+                self.linked.insert(key, (content, file));
+            }
+        }
+    }
+
+    /// Gathers the pieces of a file.
+    fn content(&mut self, entry: Entry, content: &[BlobId], recorded: u64) -> Arc<File> {
+        let layout = Layout::of(self.index, content, recorded);
+        if layout.size != recorded {
+            let (path, restored) = (entry.path.clone(), layout.size);
+            self.run.problem(Problem::Size { path, recorded, restored });
+        }
+        let kept = if self.run.verifies() { content.to_vec() } else { Vec::new() };
+        let file = Arc::new(File::new(entry, kept, layout.size, layout.pieces.len()));
+        for Gap { offset, length, cause } in layout.gaps {
+            file.lose(offset, length, &cause.to_string());
+        }
+        if layout.pieces.is_empty() {
+            file.complete(self.run);
+        }
+        if layout.pieces.len() > 1 {
+            self.window.begin_file();
+        }
+        for (offset, located) in layout.pieces {
+            self.window.add(located, &file, offset);
+            if self.window.is_full() {
+                self.flush();
+            }
+        }
+        file
+    }
+
+    fn flush(&mut self) {
+        for batch in self.window.take() {
+            // The workers are gone only if the run was stopped.
+            if self.jobs.send(batch).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Sends off the rest; the links that are to be made when all files are there.
+    fn finish(mut self) -> Vec<Link> {
+        self.flush();
+        self.links
+    }
+}
+
+/// Where the pieces of a file belong.
+struct Layout {
+    size: u64,
+    pieces: Vec<(u64, Located)>,
+    gaps: Vec<Gap>,
+}
+
+/// A part of a file that is known to be lost.
+struct Gap {
+    offset: u64,
+    length: u64,
+    cause: BlobError,
+}
+
+impl Layout {
+    /// The length of a piece that no index knows follows from the others, if it is the only such.
+    /// Of several, what lies from the first to the last is one gap, because nothing in it has a
+    /// certain place.
+    fn of(index: &Index, content: &[BlobId], recorded: u64) -> Self {
+        let located: Vec<_> =
+            content.iter().map(|&blob| blob::locate(index, blob, BlobType::Data)).collect();
+        let length = |located: &Located| u64::from(located.entry.plaintext_length());
+        let mut pieces = Vec::new();
+        let mut offset = 0_u64;
+        let mut rest = located.into_iter();
+        let mut cause = None;
+        for result in rest.by_ref() {
+            match result {
+                Ok(piece) => {
+                    pieces.push((offset, piece));
+                    offset = offset.saturating_add(length(&piece));
+                }
+                Err(error) => {
+                    cause = Some(error);
+                    break;
+                }
+            }
+        }
+        let Some(cause) = cause else {
+            return Self { size: offset, pieces, gaps: Vec::new() };
+        };
+        let mut end = recorded.max(offset);
+        let mut tail = Vec::new();
+        for piece in rest.rev() {
+            let Ok(piece) = piece else { break };
+            let Some(start) = end.checked_sub(length(&piece)).filter(|&start| start >= offset)
+            else {
+                break;
+            };
+            tail.push((start, piece));
+            end = start;
+        }
+        pieces.extend(tail.into_iter().rev());
+        let gaps = vec![Gap { offset, length: end - offset, cause }];
+        Self { size: recorded.max(offset), pieces, gaps }
+    }
+}
+
+/// Makes the further names of files, which are complete now.
+fn link(run: &Run<'_>, links: Vec<Link>) {
+    for Link { mut entry, file } in links {
+        let Some(target) = file.final_path() else {
+            let cause = format!("it is the same file as /{}", file.path());
+            run.problem(Problem::Lost { path: entry.path, cause });
+            continue;
+        };
+        if target != *file.path() {
+            let path = damaged_name(&entry.path, 1);
+            let (first, kept) = (target.clone(), path.clone());
+            run.problem(Problem::DamagedLink { path: entry.path, first, kept });
+            entry.path = path;
+        }
+        entry.kind = Kind::HardLink { target };
+        run.place(&entry);
+    }
+}
