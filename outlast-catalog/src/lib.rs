@@ -1,1 +1,293 @@
-//! What the vault knows, in SQLite: a cache that can be rebuilt.
+//! What the vault knows, in SQLite: which snapshots came when, which incidents opened and
+//! resolved, what agents last said, and where the promise ledger stands.
+//!
+//! The catalog is a cache (I6): snapshots can be filled in again from the repositories. No SQL
+//! and no SQLite type leaves this crate. Every commit is on disk when it returns (write-ahead log,
+//! `synchronous = FULL`), and all that one event changes is one transaction: either the vault
+//! remembers all of it or none.
+
+mod record;
+mod schema;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use outlast_types::{DropId, WorkloadName};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+
+pub use record::{Entry, IncidentRecord, ReportRecord, SnapshotRecord, Totals};
+
+use record::{nanos, parsed, time};
+
+/// Incidents that are listed at most; the newest ones.
+const INCIDENTS_MAX: u32 = 10_000;
+
+/// The catalog of one vault. One connection, used by one thread at a time.
+pub struct Catalog {
+    path: PathBuf,
+    connection: Mutex<Connection>,
+}
+
+/// Why the catalog cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogError {
+    #[error("the catalog {} was written by a newer version (schema {found}; this one knows {known}): use that version", path.display())]
+    Newer { path: PathBuf, found: i64, known: i64 },
+    #[error("the catalog {} is damaged ({reason}): stop the vault, remove the file, and start it again; it is rebuilt from the repositories", path.display())]
+    Damaged { path: PathBuf, reason: String },
+    #[error("cannot {action} in the catalog {}: {source}", path.display())]
+    Failed { action: &'static str, path: PathBuf, source: rusqlite::Error },
+}
+
+impl CatalogError {
+    /// Whether the catalog's content is beyond use, and only rebuilding it helps.
+    pub fn is_damage(&self) -> bool {
+        matches!(self, Self::Damaged { .. })
+    }
+}
+
+impl Catalog {
+    /// Opens the catalog at `path`, makes it if there is none, and brings an older one up to date.
+    pub fn open(path: &Path) -> Result<Self, CatalogError> {
+        let mut connection =
+            Connection::open(path).map_err(|source| failed("open", path, source))?;
+        schema::prepare(&mut connection, path)?;
+        Ok(Self { path: path.to_owned(), connection: Mutex::new(connection) })
+    }
+
+    /// Commits all parts of `entry` together. A snapshot that is there already is left as it was;
+    /// an incident replaces its earlier self.
+    pub fn commit(&self, entry: &Entry<'_>) -> Result<(), CatalogError> {
+        self.transact("commit an entry", |transaction| {
+            if let Some(snapshot) = entry.snapshot {
+                insert_snapshot(transaction, snapshot)?;
+            }
+            if let Some(report) = entry.report {
+                transaction.execute(
+                    "INSERT OR REPLACE INTO reports (agent, received, body) VALUES (?1, ?2, ?3)",
+                    params![report.agent, nanos(report.received), report.body],
+                )?;
+            }
+            for incident in entry.incidents {
+                insert_incident(transaction, incident)?;
+            }
+            if let Some(ledger) = entry.ledger {
+                transaction.execute(
+                    "INSERT OR REPLACE INTO ledger (id, state) VALUES (1, ?1)",
+                    [ledger],
+                )?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Replaces what is known of all snapshots, as a rebuild found them in the repositories.
+    pub fn replace_snapshots(&self, snapshots: &[SnapshotRecord]) -> Result<(), CatalogError> {
+        self.transact("replace the snapshots", |transaction| {
+            transaction.execute("DELETE FROM snapshots", [])?;
+            snapshots.iter().try_for_each(|snapshot| insert_snapshot(transaction, snapshot))
+        })
+    }
+
+    /// The snapshot that holds `drop`, if it was vaulted.
+    pub fn snapshot_of_drop(
+        &self,
+        workload: &WorkloadName,
+        drop: DropId,
+    ) -> Result<Option<SnapshotRecord>, CatalogError> {
+        self.read("look up a drop", |connection| {
+            let sql = format!("{SELECT_SNAPSHOTS} WHERE workload = ?1 AND drop_id = ?2");
+            connection
+                .query_row(&sql, [workload.as_str(), &drop.to_string()], snapshot_of_row)
+                .optional()
+        })
+    }
+
+    /// All snapshots, or those of one workload; newest first by the vault's clock.
+    pub fn snapshots(
+        &self,
+        workload: Option<&WorkloadName>,
+    ) -> Result<Vec<SnapshotRecord>, CatalogError> {
+        self.read("list snapshots", |connection| {
+            let sql = format!(
+                "{SELECT_SNAPSHOTS} WHERE ?1 IS NULL OR workload = ?1 \
+                 ORDER BY received DESC, workload, snapshot"
+            );
+            let mut statement = connection.prepare_cached(&sql)?;
+            let rows =
+                statement.query_map([workload.map(WorkloadName::as_str)], snapshot_of_row)?;
+            rows.collect()
+        })
+    }
+
+    /// How many snapshots each workload has, and when its newest came.
+    pub fn totals(&self) -> Result<BTreeMap<WorkloadName, Totals>, CatalogError> {
+        self.read("count snapshots", |connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT workload, count(*), max(received) FROM snapshots GROUP BY workload",
+            )?;
+            let rows = statement.query_map([], |row| {
+                let snapshots = u64::try_from(row.get::<_, i64>(1)?).unwrap_or(0);
+                Ok((parsed(row, 0)?, Totals { snapshots, newest: time(row, 2)? }))
+            })?;
+            rows.collect()
+        })
+    }
+
+    /// The incidents that somebody was told of, newest first, at most the last ten thousand.
+    pub fn incidents(&self) -> Result<Vec<IncidentRecord>, CatalogError> {
+        self.read("list incidents", |connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT id, key, workload, owner, team, cause, opened, resolved FROM incidents \
+                 ORDER BY id DESC LIMIT ?1",
+            )?;
+            let rows = statement.query_map([INCIDENTS_MAX], incident_of_row)?;
+            rows.collect()
+        })
+    }
+
+    /// The state of the promise ledger as it was last committed.
+    pub fn ledger(&self) -> Result<Option<String>, CatalogError> {
+        self.read("read the ledger", |connection| {
+            connection
+                .query_row("SELECT state FROM ledger WHERE id = 1", [], |row| row.get(0))
+                .optional()
+        })
+    }
+
+    /// The last report of each agent, by name.
+    pub fn reports(&self) -> Result<Vec<ReportRecord>, CatalogError> {
+        self.read("list agent reports", |connection| {
+            let mut statement = connection
+                .prepare_cached("SELECT agent, received, body FROM reports ORDER BY agent")?;
+            let rows = statement.query_map([], |row| {
+                Ok(ReportRecord { agent: row.get(0)?, received: time(row, 1)?, body: row.get(2)? })
+            })?;
+            rows.collect()
+        })
+    }
+
+    fn read<T>(
+        &self,
+        action: &'static str,
+        query: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, CatalogError> {
+        query(&self.lock()).map_err(|source| failed(action, &self.path, source))
+    }
+
+    fn transact(
+        &self,
+        action: &'static str,
+        change: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<()>,
+    ) -> Result<(), CatalogError> {
+        let mut connection = self.lock();
+        let run = || {
+            let transaction = connection.transaction()?;
+            change(&transaction)?;
+            transaction.commit()
+        };
+        run().map_err(|source| failed(action, &self.path, source))
+    }
+
+    /// A panic of another thread leaves no half transaction: its guard rolled back.
+    fn lock(&self) -> MutexGuard<'_, Connection> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+const SELECT_SNAPSHOTS: &str = "SELECT workload, snapshot, drop_id, received, content_bytes, \
+                                stored_bytes, claims, receipt FROM snapshots";
+
+fn insert_snapshot(
+    transaction: &Transaction<'_>,
+    snapshot: &SnapshotRecord,
+) -> rusqlite::Result<()> {
+    let size = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+    transaction
+        .prepare_cached(
+            "INSERT INTO snapshots (workload, snapshot, drop_id, received, content_bytes, \
+             stored_bytes, claims, receipt) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) \
+             ON CONFLICT (workload, snapshot) DO NOTHING",
+        )?
+        .execute(params![
+            snapshot.workload.as_str(),
+            snapshot.snapshot.to_string(),
+            snapshot.drop.map(|drop| drop.to_string()),
+            nanos(snapshot.received),
+            size(snapshot.content_bytes),
+            size(snapshot.stored_bytes),
+            snapshot.claims.to_string(),
+            snapshot.receipt,
+        ])?;
+    Ok(())
+}
+
+fn insert_incident(
+    transaction: &Transaction<'_>,
+    incident: &IncidentRecord,
+) -> rusqlite::Result<()> {
+    transaction
+        .prepare_cached(
+            "INSERT OR REPLACE INTO incidents (id, key, workload, owner, team, cause, opened, \
+             resolved) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        )?
+        .execute(params![
+            i64::try_from(incident.id).unwrap_or(i64::MAX),
+            incident.key,
+            incident.workload.as_ref().map(WorkloadName::as_str),
+            incident.owner,
+            incident.team,
+            incident.cause,
+            nanos(incident.opened),
+            incident.resolved.map(nanos),
+        ])?;
+    Ok(())
+}
+
+fn snapshot_of_row(row: &Row<'_>) -> rusqlite::Result<SnapshotRecord> {
+    let size = |index| row.get::<_, i64>(index).map(|bytes| u64::try_from(bytes).unwrap_or(0));
+    Ok(SnapshotRecord {
+        workload: parsed(row, 0)?,
+        snapshot: parsed(row, 1)?,
+        drop: row.get::<_, Option<String>>(2)?.map(|_| parsed(row, 2)).transpose()?,
+        received: time(row, 3)?,
+        content_bytes: size(4)?,
+        stored_bytes: size(5)?,
+        claims: parsed(row, 6)?,
+        receipt: row.get(7)?,
+    })
+}
+
+fn incident_of_row(row: &Row<'_>) -> rusqlite::Result<IncidentRecord> {
+    Ok(IncidentRecord {
+        id: u64::try_from(row.get::<_, i64>(0)?).unwrap_or(0),
+        key: row.get(1)?,
+        workload: row.get::<_, Option<String>>(2)?.map(|_| parsed(row, 2)).transpose()?,
+        owner: row.get(3)?,
+        team: row.get(4)?,
+        cause: row.get(5)?,
+        opened: time(row, 6)?,
+        resolved: row.get::<_, Option<i64>>(7)?.map(|_| time(row, 7)).transpose()?,
+    })
+}
+
+/// Sorts the library's errors into damage and the rest.
+fn failed(action: &'static str, path: &Path, source: rusqlite::Error) -> CatalogError {
+    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+    let path = path.to_owned();
+    let conversion = matches!(
+        source,
+        rusqlite::Error::FromSqlConversionFailure(..) | rusqlite::Error::InvalidColumnType(..)
+    );
+    match source.sqlite_error_code() {
+        Some(DatabaseCorrupt | NotADatabase) => {
+            CatalogError::Damaged { path, reason: source.to_string() }
+        }
+        _ if conversion => CatalogError::Damaged { path, reason: source.to_string() },
+        _ => CatalogError::Failed { action, path, source },
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,93 @@
+//! What goes in and comes out, in the words of the house.
+
+use std::str::FromStr;
+
+use outlast_types::{ContentHash, DropId, Timestamp, WorkloadName};
+use rusqlite::Row;
+use rusqlite::types::Type;
+
+/// A snapshot in a repository.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SnapshotRecord {
+    pub workload: WorkloadName,
+    /// The snapshot's id: the SHA-256 of its object.
+    pub snapshot: ContentHash,
+    /// The drop it holds; `None` if stock restic made it.
+    pub drop: Option<DropId>,
+    /// When the vault published it, by the vault's clock.
+    pub received: Timestamp,
+    /// The size of what was backed up; 0 if unknown.
+    pub content_bytes: u64,
+    /// The size of the objects that came with it; 0 if unknown.
+    pub stored_bytes: u64,
+    /// What its writer says of itself: recorded, decides nothing (I4).
+    pub claims: serde_json::Value,
+    /// The signed `vaulted` receipt, as it was given out.
+    pub receipt: Option<String>,
+}
+
+/// An incident that somebody was told of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IncidentRecord {
+    pub id: u64,
+    pub key: String,
+    pub workload: Option<WorkloadName>,
+    /// `app` or `platform`.
+    pub owner: String,
+    /// The team that was told.
+    pub team: String,
+    /// A whole sentence.
+    pub cause: String,
+    pub opened: Timestamp,
+    pub resolved: Option<Timestamp>,
+}
+
+/// The last report of an agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReportRecord {
+    pub agent: String,
+    pub received: Timestamp,
+    /// As it came, in JSON.
+    pub body: String,
+}
+
+/// All that one event changes.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Entry<'a> {
+    pub snapshot: Option<&'a SnapshotRecord>,
+    pub report: Option<&'a ReportRecord>,
+    pub incidents: &'a [IncidentRecord],
+    /// The new state of the promise ledger.
+    pub ledger: Option<&'a str>,
+}
+
+/// A workload's snapshots, counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Totals {
+    pub snapshots: u64,
+    pub newest: Timestamp,
+}
+
+const NANOS: i64 = 1_000_000_000;
+
+/// A time as SQLite orders it: nanoseconds since 1970, good until the year 2262.
+pub(crate) fn nanos(at: Timestamp) -> i64 {
+    at.unix_seconds().saturating_mul(NANOS).saturating_add(i64::from(at.nanos()))
+}
+
+/// The time in column `index`.
+pub(crate) fn time(row: &Row<'_>, index: usize) -> rusqlite::Result<Timestamp> {
+    let nanos: i64 = row.get(index)?;
+    let fraction = u32::try_from(nanos.rem_euclid(NANOS)).unwrap_or(0);
+    Ok(Timestamp::from_unix(nanos.div_euclid(NANOS), fraction).unwrap_or(Timestamp::EPOCH))
+}
+
+/// The value in the text column `index`. Text that is none of ours is damage.
+pub(crate) fn parsed<T>(row: &Row<'_>, index: usize) -> rusqlite::Result<T>
+where
+    T: FromStr<Err: std::error::Error + Send + Sync + 'static>,
+{
+    row.get::<_, String>(index)?.parse().map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(index, Type::Text, Box::new(error))
+    })
+}

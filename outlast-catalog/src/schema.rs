@@ -1,0 +1,78 @@
+//! The tables, and how older ones become these.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+use crate::{CatalogError, failed};
+
+/// How long to wait for another process, such as an operator's `sqlite3`, to let go.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// One step per schema version: the first makes version 1 from nothing. Steps are never changed,
+/// only added.
+const MIGRATIONS: &[&str] = &["
+    CREATE TABLE snapshots (
+        workload TEXT NOT NULL,
+        snapshot TEXT NOT NULL,
+        drop_id TEXT,
+        received INTEGER NOT NULL,
+        content_bytes INTEGER NOT NULL,
+        stored_bytes INTEGER NOT NULL,
+        claims TEXT NOT NULL,
+        receipt TEXT,
+        PRIMARY KEY (workload, snapshot)
+    ) STRICT;
+    -- A drop is one snapshot, whatever is sent how often.
+    CREATE UNIQUE INDEX snapshots_by_drop ON snapshots (workload, drop_id)
+        WHERE drop_id IS NOT NULL;
+    CREATE INDEX snapshots_by_time ON snapshots (workload, received);
+    CREATE TABLE incidents (
+        id INTEGER PRIMARY KEY,
+        key TEXT NOT NULL,
+        workload TEXT,
+        owner TEXT NOT NULL,
+        team TEXT NOT NULL,
+        cause TEXT NOT NULL,
+        opened INTEGER NOT NULL,
+        resolved INTEGER
+    ) STRICT;
+    CREATE TABLE reports (
+        agent TEXT PRIMARY KEY,
+        received INTEGER NOT NULL,
+        body TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE ledger (id INTEGER PRIMARY KEY CHECK (id = 1), state TEXT NOT NULL) STRICT;
+"];
+
+/// Sets the connection up, checks the file, and migrates it to the newest schema.
+pub(crate) fn prepare(connection: &mut Connection, path: &Path) -> Result<(), CatalogError> {
+    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+    let run = || {
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))
+    };
+    let found = run().map_err(|source| failed("open", path, source))?;
+    if found > known {
+        return Err(CatalogError::Newer { path: path.to_owned(), found, known });
+    }
+    let verdict: String = connection
+        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+        .map_err(|source| failed("check", path, source))?;
+    if verdict != "ok" {
+        return Err(CatalogError::Damaged { path: path.to_owned(), reason: verdict });
+    }
+    for (version, step) in (1_i64..).zip(MIGRATIONS).filter(|(version, _)| *version > found) {
+        let mut migrate = || {
+            let transaction = connection.transaction()?;
+            transaction.execute_batch(step)?;
+            transaction.pragma_update(None, "user_version", version)?;
+            transaction.commit()
+        };
+        migrate().map_err(|source| failed("migrate the schema", path, source))?;
+    }
+    Ok(())
+}
