@@ -7,11 +7,9 @@
 
 pub mod durable;
 pub mod entry;
+mod metadata;
 pub mod place;
 pub mod walk;
-
-mod owners;
-mod xattr;
 
 pub use entry::{
     Entry, EntryPath, EntrySource, FileTime, InvalidPath, Kind, Metadata, SourceError,

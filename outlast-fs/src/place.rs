@@ -1,332 +1,329 @@
-//! Placing entries inside a target directory that nothing can lead out of.
-//!
-//! Every step from the target down is one `openat` that refuses symbolic links, so neither a
-//! hostile path (`EntryPath` cannot hold `..`) nor a link that an earlier entry made can lead
-//! outside. What an entry is made of (owner, attributes, mode, times) is set through the open file
-//! or relative to its open directory, in an order in which each step keeps the one before:
-//! owner, extended attributes, mode (a change of owner clears setuid), times.
+//! Placing entries into a directory that no entry can leave.
 
 mod attributes;
+mod error;
 mod file;
 
-use std::ffi::OsStr;
+pub use error::PlaceError;
+pub use file::PlacedFile;
+
+use std::collections::BTreeMap;
 use std::fs::File;
-use std::io;
-use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, makedev};
 use rustix::io::Errno;
 
-use crate::durable;
 use crate::entry::{Entry, EntryPath, Kind, Metadata};
+use crate::metadata::{by_descriptor, file_type, identity};
+use attributes::{Attributes, Problems};
 
-use attributes::Privilege;
-pub use file::PlacedFile;
+/// Permissions of what is being made, until it is complete.
+const DIRECTORY_MODE: Mode = Mode::RWXU;
+const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
 
-/// Permissions of a directory until its own entry's are set at the end: nobody else looks into a
-/// restore that is not finished.
-const UNFINISHED_DIRECTORY: Mode = Mode::RWXU;
+const OPEN_DIRECTORY: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
-/// A directory below which entries are placed, from several threads at once.
+/// A directory that entries are written into and that none of them can leave.
+///
+/// Every name on the way to an entry is opened by itself, as a directory and without following a
+/// symbolic link, starting from the target's own descriptor; an [`EntryPath`] has no `..`. So
+/// neither what an entry is called, nor a link that an earlier entry made or that was there
+/// before, leads out of the target. Nothing that exists is ever written to: an entry replaces what
+/// has its name, other than a directory that is not empty.
+///
+/// Directories stay accessible to their owner only until [`finish`](Self::finish) gives
+/// them their attributes, the deepest first. Entries may be placed from several threads.
 pub struct Target {
-    path: PathBuf,
     root: Arc<OwnedFd>,
-    overwrite: bool,
-    privilege: Privilege,
-    /// The directory used last: neighbours come one after the other.
-    last: Mutex<Option<LastUsed>>,
-    /// Directories that have been placed; their attributes are set by `finish`, because placing
-    /// what is in them changes their times, and their modes may forbid it.
-    directories: Mutex<Vec<(EntryPath, Metadata)>>,
-    problems: Mutex<Vec<PlaceError>>,
-}
-
-/// A directory by its names below the target, open.
-type LastUsed = (Vec<Vec<u8>>, Arc<OwnedFd>);
-
-/// Why an entry could not be placed as it was.
-#[derive(Debug, thiserror::Error)]
-pub enum PlaceError {
-    #[error(
-        "{path} is not empty: choose an empty or new directory, or allow overwriting what is there"
-    )]
-    NotEmpty { path: PathBuf },
-    #[error("cannot use {path} as the target: {source}")]
-    Target { path: PathBuf, source: io::Error },
-    /// Something on the way to the entry is no directory: a link, or an earlier entry's file.
-    #[error(
-        "{entry} is refused: {target}/{blocked} is not a directory, and links are not followed"
-    )]
-    Blocked { entry: EntryPath, blocked: EntryPath, target: PathBuf },
-    #[error("cannot {action} {target}/{entry}: {source}")]
-    Io { action: &'static str, entry: EntryPath, target: PathBuf, source: io::Error },
-}
-
-impl PlaceError {
-    /// The fault that the file system reported, if it was one.
-    pub fn io(&self) -> Option<&io::Error> {
-        match self {
-            Self::Io { source, .. } | Self::Target { source, .. } => Some(source),
-            Self::NotEmpty { .. } | Self::Blocked { .. } => None,
-        }
-    }
+    path: PathBuf,
+    /// What was placed, to be given its attributes at the end; `None` if only implied so far.
+    directories: Mutex<BTreeMap<EntryPath, Option<Metadata>>>,
+    /// The directory that was used last: entries mostly come directory by directory.
+    recent: Mutex<Option<(EntryPath, Arc<OwnedFd>)>>,
+    attributes: Attributes,
+    problems: Problems,
 }
 
 impl Target {
-    /// Opens the directory `path`, made if it is missing.
+    /// Opens the directory at `path`, which is made if it is missing.
     ///
     /// # Errors
-    /// [`PlaceError::NotEmpty`] if there is anything in it and `overwrite` is not set.
+    /// [`PlaceError::NotEmpty`] if there is something in it and not `overwrite`.
     pub fn open(path: &Path, overwrite: bool) -> Result<Self, PlaceError> {
-        let failed = |source| PlaceError::Target { path: path.to_owned(), source };
-        durable::create_directories(path, 0o700).map_err(failed)?;
-        if !overwrite && std::fs::read_dir(path).map_err(failed)?.next().is_some() {
+        let fail = |source| PlaceError::Target { path: path.to_owned(), source };
+        std::fs::create_dir_all(path).map_err(fail)?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root =
+            rustix::fs::open(path, flags, Mode::empty()).map_err(|errno| fail(errno.into()))?;
+        if !overwrite && !is_empty(&root).map_err(|errno| fail(errno.into()))? {
             return Err(PlaceError::NotEmpty { path: path.to_owned() });
         }
-        // The user names the target, so links on the way to it are the user's own.
-        let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
-        let root = rustix::fs::open(path, flags, Mode::empty())
-            .map_err(|errno| failed(io::Error::from(errno)))?;
         Ok(Self {
-            path: path.to_owned(),
             root: Arc::new(root),
-            overwrite,
-            privilege: Privilege::of_this_process(),
-            last: Mutex::default(),
+            path: path.to_owned(),
             directories: Mutex::default(),
-            problems: Mutex::default(),
+            recent: Mutex::default(),
+            attributes: Attributes::of_this_process(),
+            problems: Problems::default(),
         })
     }
 
-    /// Places an entry; the directories above it are made if they are missing. A file gives back
-    /// where its content goes; everything else is complete but for directories, whose modes and
-    /// times come with [`finish`](Self::finish).
+    /// The directory's path, as it was given.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Makes the entry, and the directories above it that are missing. A file is empty then, and
+    /// is filled through the returned writer; everything else is complete, or will be by
+    /// [`finish`](Self::finish).
+    ///
+    /// An attribute that cannot be set does not fail the entry; `finish` tells of it.
     pub fn place(&self, entry: &Entry) -> Result<Option<PlacedFile>, PlaceError> {
-        let parent = self.parent_of(&entry.path)?;
-        let name = OsStr::from_bytes(entry.path.name());
-        if let Kind::Directory = entry.kind {
-            self.place_directory(entry, &parent, name)?;
-            return Ok(None);
-        }
-        if self.overwrite {
-            self.clear(entry, &parent, name)?;
-        }
-        let make = |action, result: rustix::io::Result<()>| {
-            result.map_err(|errno| self.failed(action, &entry.path, errno.into()))
-        };
-        match &entry.kind {
-            Kind::File { .. } => return self.place_file(entry, parent, name).map(Some),
-            Kind::Directory => {}
+        let Entry { path, kind, metadata } = entry;
+        let parent = self.parent(path, true)?;
+        let failed = |action| move |errno: Errno| PlaceError::io(action, path, errno);
+        match kind {
+            Kind::Directory => {
+                self.directory(&parent, path)?;
+                lock(&self.directories).insert(path.clone(), Some(metadata.clone()));
+                return Ok(None);
+            }
             Kind::HardLink { target } => {
-                return self.link(entry, target, &parent, name).map(|()| None);
+                self.link(&parent, path, target)?;
+                return Ok(None);
             }
-            Kind::Symlink { target } => make(
-                "make the symbolic link",
-                rustix::fs::symlinkat(OsStr::from_bytes(target), &*parent, name),
-            )?,
-            Kind::CharDevice { major, minor } | Kind::BlockDevice { major, minor } => {
-                let kind = match entry.kind {
-                    Kind::CharDevice { .. } => FileType::CharacterDevice,
-                    _ => FileType::BlockDevice,
-                };
-                let device = rustix::fs::makedev(*major, *minor);
-                make(
-                    "make the device (that needs root)",
-                    rustix::fs::mknodat(&*parent, name, kind, file::UNFINISHED_FILE, device),
-                )?;
+            _ => self.clear(&parent, path)?,
+        }
+        let name = path.name();
+        match kind {
+            Kind::File { .. } => {
+                let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+                let file = rustix::fs::openat(&parent, name, flags | OFlags::NOFOLLOW, FILE_MODE)
+                    .map_err(failed("create"))?;
+                let (attributes, problems) = (self.attributes, self.problems.clone());
+                let (path, metadata) = (path.clone(), metadata.clone());
+                return Ok(Some(PlacedFile::new(
+                    File::from(file),
+                    path,
+                    metadata,
+                    attributes,
+                    problems,
+                )));
             }
-            Kind::Fifo | Kind::Socket => {
-                let kind = match entry.kind {
-                    Kind::Fifo => FileType::Fifo,
-                    _ => FileType::Socket,
-                };
-                make(
-                    "make the fifo or socket",
-                    rustix::fs::mknodat(&*parent, name, kind, file::UNFINISHED_FILE, 0),
-                )?;
+            Kind::Symlink { target } => {
+                rustix::fs::symlinkat(&target[..], &parent, name)
+                    .map_err(failed("create the symbolic link"))?;
+            }
+            _ => {
+                let (file_type, device) = node(kind);
+                rustix::fs::mknodat(&parent, name, file_type, FILE_MODE, device)
+                    .map_err(failed("create the device, pipe or socket"))?;
             }
         }
-        let link = matches!(entry.kind, Kind::Symlink { .. });
-        attributes::set_at(&parent, name, link, &entry.metadata, self.privilege)
-            .map_err(|source| self.failed("set the attributes of", &entry.path, source))?;
+        let is_link = matches!(kind, Kind::Symlink { .. });
+        self.attributes.set_by_name(&parent, path, metadata, is_link, &self.problems);
         Ok(None)
     }
 
-    /// Opens a file that was placed, to read it again.
+    /// Opens a placed file for reading.
     pub fn open_file(&self, path: &EntryPath) -> Result<File, PlaceError> {
-        let parent = self.parent_of(path)?;
+        let parent = self.parent(path, false)?;
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        rustix::fs::openat(&*parent, OsStr::from_bytes(path.name()), flags, Mode::empty())
-            .map(File::from)
-            .map_err(|errno| self.failed("open", path, errno.into()))
+        let file = rustix::fs::openat(&parent, path.name(), flags, Mode::empty())
+            .map_err(|errno| PlaceError::io("open", path, errno))?;
+        let stat =
+            rustix::fs::fstat(&file).map_err(|errno| PlaceError::io("examine", path, errno))?;
+        match file_type(&stat) {
+            FileType::RegularFile => Ok(File::from(file)),
+            _ => Err(PlaceError::io("read", path, Errno::INVAL)),
+        }
     }
 
-    /// Gives what was placed at `from` another name; fails if that is taken.
+    /// Gives a placed file another name.
+    ///
+    /// # Errors
+    /// With [`io::ErrorKind::AlreadyExists`] as its source if that name is taken.
     pub fn rename(&self, from: &EntryPath, to: &EntryPath) -> Result<(), PlaceError> {
-        let (old, new) = (self.parent_of(from)?, self.parent_of(to)?);
-        let name = |path: &EntryPath| OsStr::from_bytes(path.name()).to_owned();
-        let flags = rustix::fs::RenameFlags::NOREPLACE;
-        rustix::fs::renameat_with(&*old, name(from), &*new, name(to), flags)
-            .map_err(|errno| self.failed("rename", from, errno.into()))
+        let (old, new) = (self.parent(from, false)?, self.parent(to, true)?);
+        let (old_name, new_name) = (from.name(), to.name());
+        let renamed =
+            rustix::fs::renameat_with(&old, old_name, &new, new_name, RenameFlags::NOREPLACE);
+        match renamed {
+            // File systems without RENAME_NOREPLACE have links, as in `durable`.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
+                rustix::fs::linkat(&old, old_name, &new, new_name, AtFlags::empty())
+                    .and_then(|()| rustix::fs::unlinkat(&old, old_name, AtFlags::empty()))
+            }
+            result => result,
+        }
+        .map_err(|errno| PlaceError::io("rename", from, errno))
     }
 
-    /// Sets the attributes of all placed directories, deepest first, and makes everything durable.
-    /// Gives what could not be set, which did not stop the work.
+    /// Gives the directories their attributes, and waits until everything is on the disk.
+    ///
+    /// Returns what could not be done, but did not stop the work: attributes that the file system
+    /// or the lack of rights refused. Owners are not even tried by any other user than root, as
+    /// in tar.
     pub fn finish(self) -> Result<Vec<PlaceError>, PlaceError> {
-        let mut directories = std::mem::take(&mut *lock(&self.directories));
+        let mut directories: Vec<_> =
+            std::mem::take(&mut *lock(&self.directories)).into_iter().collect();
+        // Opening a directory takes the rights that its attributes may take away.
         directories.sort_by_key(|(path, _)| std::cmp::Reverse(path.names().len()));
-        for (path, metadata) in directories {
-            let set = self.directory(path.names(), &path).and_then(|directory| {
-                attributes::set_open(&directory, &metadata, self.privilege)
-                    .map_err(|source| self.failed("set the attributes of", &path, source))
-            });
-            if let Err(problem) = set {
-                lock(&self.problems).push(problem);
+        for (path, metadata) in &directories {
+            let Some(metadata) = metadata else { continue };
+            let parent = self.parent(path, false)?;
+            match rustix::fs::openat(&parent, path.name(), OPEN_DIRECTORY, Mode::empty()) {
+                Ok(directory) => {
+                    self.attributes.set(&directory, path, metadata, &self.problems);
+                }
+                Err(errno) => self.problems.push(PlaceError::io("open", path, errno)),
             }
         }
-        // One sync of the file system instead of one of every file and directory.
+        // One wait for all files costs less than one for each.
         rustix::fs::syncfs(&*self.root).map_err(|errno| PlaceError::Target {
             path: self.path.clone(),
             source: errno.into(),
         })?;
-        Ok(std::mem::take(&mut *lock(&self.problems)))
+        Ok(self.problems.take())
     }
 
-    fn place_directory(
-        &self,
-        entry: &Entry,
-        parent: &OwnedFd,
-        name: &OsStr,
-    ) -> Result<(), PlaceError> {
-        match rustix::fs::mkdirat(parent, name, UNFINISHED_DIRECTORY) {
-            Ok(()) => {}
-            Err(Errno::EXIST) => {
-                // An entry below it may have come first; anything but a directory is in the way.
-                if self.kind_at(parent, name) != Some(FileType::Directory) {
-                    if !self.overwrite {
-                        return Err(self.failed(
-                            "make the directory",
-                            &entry.path,
-                            Errno::EXIST.into(),
-                        ));
-                    }
-                    self.clear(entry, parent, name)?;
-                    rustix::fs::mkdirat(parent, name, UNFINISHED_DIRECTORY).map_err(|errno| {
-                        self.failed("make the directory", &entry.path, errno.into())
-                    })?;
-                }
-            }
-            Err(errno) => return Err(self.failed("make the directory", &entry.path, errno.into())),
+    /// Makes sure that there is a directory at `path`, and that we may write into it.
+    fn directory(&self, parent: &OwnedFd, path: &EntryPath) -> Result<(), PlaceError> {
+        let failed = |errno| PlaceError::io("create the directory", path, errno);
+        match rustix::fs::mkdirat(parent, path.name(), DIRECTORY_MODE) {
+            Ok(()) => return Ok(()),
+            Err(Errno::EXIST) => {}
+            Err(errno) => return Err(failed(errno)),
         }
-        lock(&self.directories).push((entry.path.clone(), entry.metadata.clone()));
+        let stat =
+            rustix::fs::statat(parent, path.name(), AtFlags::SYMLINK_NOFOLLOW).map_err(failed)?;
+        if file_type(&stat) != FileType::Directory {
+            self.clear(parent, path)?;
+            return rustix::fs::mkdirat(parent, path.name(), DIRECTORY_MODE).map_err(failed);
+        }
+        if stat.st_mode & DIRECTORY_MODE.bits() != DIRECTORY_MODE.bits() {
+            // An older restore may have left it read-only. By descriptor, because a change by name
+            // would follow a link; if it fails, so does what is placed in it, with a better message.
+            let opened = rustix::fs::openat(
+                parent,
+                path.name(),
+                OPEN_DIRECTORY | OFlags::PATH,
+                Mode::empty(),
+            );
+            if let Ok(opened) = opened {
+                let _ = rustix::fs::chmod(by_descriptor(&opened), DIRECTORY_MODE);
+            }
+        }
         Ok(())
     }
 
-    fn place_file(
-        &self,
-        entry: &Entry,
-        parent: Arc<OwnedFd>,
-        name: &OsStr,
-    ) -> Result<PlacedFile, PlaceError> {
-        let flags =
-            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = rustix::fs::openat(&*parent, name, flags, file::UNFINISHED_FILE)
-            .map_err(|errno| self.failed("create", &entry.path, errno.into()))?;
-        Ok(PlacedFile::new(File::from(file), entry, self.path.clone(), self.privilege))
+    /// Removes what has the name of an entry to come.
+    fn clear(&self, parent: &OwnedFd, path: &EntryPath) -> Result<(), PlaceError> {
+        match rustix::fs::unlinkat(parent, path.name(), AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => return Ok(()),
+            Err(Errno::ISDIR) => {}
+            Err(errno) => return Err(PlaceError::io("replace", path, errno)),
+        }
+        match rustix::fs::unlinkat(parent, path.name(), AtFlags::REMOVEDIR) {
+            Ok(()) => {
+                lock(&self.directories).remove(path);
+                *lock(&self.recent) = None;
+                Ok(())
+            }
+            Err(Errno::NOTEMPTY | Errno::EXIST) => {
+                Err(PlaceError::DirectoryInTheWay { path: path.clone() })
+            }
+            Err(errno) => Err(PlaceError::io("replace", path, errno)),
+        }
     }
 
-    /// Another name for a regular file that was placed before; never for anything else, since a
-    /// link to a link could be made to point outside.
     fn link(
         &self,
-        entry: &Entry,
-        target: &EntryPath,
         parent: &OwnedFd,
-        name: &OsStr,
+        path: &EntryPath,
+        target: &EntryPath,
     ) -> Result<(), PlaceError> {
-        let from = self.parent_of(target)?;
-        let old = OsStr::from_bytes(target.name());
-        if self.kind_at(&from, old) != Some(FileType::RegularFile) {
-            let source = io::Error::other(format!(
-                "{target}, which it is a link to, is not there as a file"
-            ));
-            return Err(self.failed("make the hard link", &entry.path, source));
-        }
-        rustix::fs::linkat(&*from, old, parent, name, AtFlags::empty())
-            .map_err(|errno| self.failed("make the hard link", &entry.path, errno.into()))
-    }
-
-    /// Removes what is in the way of an entry; a directory only if it is empty.
-    fn clear(&self, entry: &Entry, parent: &OwnedFd, name: &OsStr) -> Result<(), PlaceError> {
-        let flags = match self.kind_at(parent, name) {
-            None => return Ok(()),
-            Some(FileType::Directory) => AtFlags::REMOVEDIR,
-            Some(_) => AtFlags::empty(),
+        let failed = |errno: Errno| PlaceError::Link {
+            path: path.clone(),
+            target: target.clone(),
+            source: errno.into(),
         };
-        rustix::fs::unlinkat(parent, name, flags)
-            .map_err(|errno| self.failed("replace", &entry.path, errno.into()))
-    }
-
-    fn kind_at(&self, parent: &OwnedFd, name: &OsStr) -> Option<FileType> {
-        let found = rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
-        Some(FileType::from_raw_mode(found.st_mode))
-    }
-
-    fn parent_of(&self, path: &EntryPath) -> Result<Arc<OwnedFd>, PlaceError> {
-        self.directory(&path.names()[..path.names().len() - 1], path)
-    }
-
-    /// The directory at `names`, made where it is missing, without following any link.
-    fn directory(&self, names: &[Vec<u8>], entry: &EntryPath) -> Result<Arc<OwnedFd>, PlaceError> {
-        if names.is_empty() {
-            return Ok(Arc::clone(&self.root));
+        let target_parent = self.parent(target, false)?;
+        let stat = rustix::fs::statat(&target_parent, target.name(), AtFlags::SYMLINK_NOFOLLOW)
+            .map_err(failed)?;
+        match rustix::fs::statat(parent, path.name(), AtFlags::SYMLINK_NOFOLLOW) {
+            // Removing it first could remove the last name of the file.
+            Ok(there) if identity(&there) == identity(&stat) => return Ok(()),
+            _ => self.clear(parent, path)?,
         }
-        let (mut depth, mut directory) = match &*lock(&self.last) {
-            Some((last, directory)) if names.starts_with(last) => {
-                (last.len(), Arc::clone(directory))
-            }
-            _ => (0, Arc::clone(&self.root)),
-        };
-        let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::RDONLY | OFlags::CLOEXEC;
-        while depth < names.len() {
-            let name = OsStr::from_bytes(&names[depth]);
-            let opened = match rustix::fs::openat(&*directory, name, flags, Mode::empty()) {
-                Err(Errno::NOENT) => {
-                    match rustix::fs::mkdirat(&*directory, name, UNFINISHED_DIRECTORY) {
-                        Ok(()) | Err(Errno::EXIST) => {
-                            rustix::fs::openat(&*directory, name, flags, Mode::empty())
-                        }
-                        Err(errno) => Err(errno),
+        rustix::fs::linkat(&target_parent, target.name(), parent, path.name(), AtFlags::empty())
+            .map_err(failed)
+    }
+
+    /// Opens the directory that holds `path`; makes those that are missing if `create`.
+    fn parent(&self, path: &EntryPath, create: bool) -> Result<Arc<OwnedFd>, PlaceError> {
+        let Some(above) = path.parent() else { return Ok(Arc::clone(&self.root)) };
+        if let Some((recent, directory)) = &*lock(&self.recent)
+            && *recent == above
+        {
+            return Ok(Arc::clone(directory));
+        }
+        let mut directory = Arc::clone(&self.root);
+        for depth in 1..=above.names().len() {
+            let name = &above.names()[depth - 1];
+            let failed = |errno| match errno {
+                Errno::NOTDIR | Errno::LOOP => PlaceError::ThroughLink {
+                    path: path.clone(),
+                    link: crate::entry::show(&above.names()[..depth].join(&b'/')),
+                },
+                errno => PlaceError::io("reach", path, errno),
+            };
+            let next = match open_below(&directory, name) {
+                Err(Errno::NOENT) if create => {
+                    match rustix::fs::mkdirat(&directory, &name[..], DIRECTORY_MODE) {
+                        // Another thread was quicker.
+                        Ok(()) | Err(Errno::EXIST) => {}
+                        Err(errno) => return Err(failed(errno)),
                     }
+                    if let Ok(made) = EntryPath::from_names(above.names()[..depth].to_vec()) {
+                        lock(&self.directories).entry(made).or_insert(None);
+                    }
+                    open_below(&directory, name)
                 }
                 result => result,
             };
-            directory = match opened {
-                Ok(opened) => Arc::new(opened),
-                Err(Errno::NOTDIR | Errno::LOOP) => {
-                    return Err(self.blocked(entry, &names[..=depth]));
-                }
-                Err(errno) => {
-                    return Err(self.failed("make the directory above", entry, errno.into()));
-                }
-            };
-            depth += 1;
+            directory = Arc::new(next.map_err(failed)?);
         }
-        *lock(&self.last) = Some((names.to_vec(), Arc::clone(&directory)));
+        *lock(&self.recent) = Some((above, Arc::clone(&directory)));
         Ok(directory)
     }
+}
 
-    fn blocked(&self, entry: &EntryPath, names: &[Vec<u8>]) -> PlaceError {
-        let blocked = EntryPath::from_names(names.to_vec()).unwrap_or_else(|_| entry.clone());
-        PlaceError::Blocked { entry: entry.clone(), blocked, target: self.path.clone() }
-    }
+/// Opens one name as a directory, whatever its read permission, and never through a link.
+fn open_below(directory: &OwnedFd, name: &[u8]) -> Result<OwnedFd, Errno> {
+    rustix::fs::openat(directory, name, OPEN_DIRECTORY | OFlags::PATH, Mode::empty())
+}
 
-    fn failed(&self, action: &'static str, entry: &EntryPath, source: io::Error) -> PlaceError {
-        PlaceError::Io { action, entry: entry.clone(), target: self.path.clone(), source }
+fn node(kind: &Kind) -> (FileType, u64) {
+    match *kind {
+        Kind::CharDevice { major, minor } => (FileType::CharacterDevice, makedev(major, minor)),
+        Kind::BlockDevice { major, minor } => (FileType::BlockDevice, makedev(major, minor)),
+        Kind::Socket => (FileType::Socket, 0),
+        _ => (FileType::Fifo, 0),
     }
+}
+
+fn is_empty(directory: impl AsFd) -> Result<bool, Errno> {
+    for entry in Dir::read_from(directory)? {
+        let entry = entry?;
+        if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -1,354 +1,354 @@
-//! Walking local paths with everything that belongs to them.
+//! Reading trees from the local file system.
 
-use std::collections::{HashMap, HashSet};
-use std::ffi::{OsStr, OsString};
-use std::fs::{self, File, OpenOptions};
+mod asked;
+
+use std::collections::HashMap;
+use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
-use std::path::{Component, Path, PathBuf};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::vec;
 
-use rustix::fs::SeekFrom;
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
-use crate::entry::{Entry, EntryPath, EntrySource, FileTime, Kind, Metadata, SourceError};
-use crate::owners::Owners;
-use crate::xattr;
+use crate::entry::{Entry, EntryPath, EntrySource, Kind, SourceError, show};
+use crate::metadata::{Names, XattrOwner, XattrReader, file_type, identity, metadata_of};
+use asked::Asked;
 
-/// A walk over local paths as a tree, depth first, names in byte order.
+/// Walks paths of the local file system, depth first, names in the order of their bytes.
 ///
-/// Symbolic links are entries, never followed. An absolute path `/a/b` appears as `a/b` below its
-/// parents `a`, as restic does; a relative one under the names given. The second name of a file
-/// with several becomes a [`Kind::HardLink`] to the first.
+/// A path appears under its full name without the leading `/`, below entries for the directories
+/// that lead to it, as in stock restic: `/a/b` becomes `a`, `a/b` and what is in it. Relative paths
+/// keep their names; `.` and `/` give what is in them.
+///
+/// Symbolic links are entries and never followed, except in the directories that lead to a path
+/// that was asked for. The second and later names of one file become [`Kind::HardLink`].
+///
+/// Files are held by descriptor, not by name: what is renamed or replaced while it is read cannot
+/// mix two files, and a name that becomes a symbolic link leads nowhere.
 pub struct Walk {
-    /// Paths that are still to be begun, last one first.
-    roots: Vec<Root>,
-    /// Directories that are being walked, outermost first.
-    open: Vec<Listing>,
-    current: Option<Current>,
-    /// Directories above the roots that have been given already.
-    parents: HashSet<EntryPath>,
-    /// Entries found ahead of their turn: the directories above a root.
-    ready: Vec<Entry>,
-    /// First names of files that have several, by device and inode.
-    linked: HashMap<(u64, u64), EntryPath>,
-    excluded: HashSet<(u64, u64)>,
-    owners: Owners,
+    frames: Vec<Frame>,
+    /// Told with the next calls, because an entry went out with this one.
+    problems: Vec<SourceError>,
+    content: Option<File>,
+    /// Names of files with several, until all of their names were seen.
+    linked: HashMap<(u64, u64), Linked>,
+    excluded: Vec<(u64, u64)>,
+    one_file_system: bool,
+    names: Names,
+    xattrs: XattrReader,
 }
 
-struct Root {
-    path: PathBuf,
-    /// `None`: what is in the directory comes at the top of the tree (`/` and `.`).
-    at: Option<EntryPath>,
+/// A level of the walk.
+enum Frame {
+    /// On the way to paths that were asked for.
+    Leading { path: Vec<Vec<u8>>, rest: vec::IntoIter<(Vec<u8>, Asked)> },
+    /// Inside one of them.
+    Listed { directory: OwnedFd, path: Vec<Vec<u8>>, rest: vec::IntoIter<Vec<u8>>, device: u64 },
 }
 
-/// A directory whose names are read; the next name is the last one.
-struct Listing {
-    path: PathBuf,
-    at: Option<EntryPath>,
-    names: Vec<OsString>,
+struct Linked {
+    first: EntryPath,
+    /// Names that are still to come, if all are inside the tree.
+    missing: u64,
 }
 
-/// The file whose content may be read now.
-struct Current {
-    path: PathBuf,
-    identity: (u64, u64),
-    file: Option<File>,
+/// An entry that was opened, with the record that the kernel gave of exactly that.
+struct Opened {
+    stat: Stat,
+    file: Option<OwnedFd>,
+    /// Why the content cannot be had; for directories, which are entries all the same.
+    unreadable: Option<Errno>,
 }
 
 impl Walk {
-    /// Begins a walk over `paths`; their order does not matter.
+    /// A walk over `paths`, which must exist.
     ///
     /// # Errors
-    /// A path that leads through `..`, or that cannot be a path inside a tree.
+    /// If a path is missing, has a `..` in it, or two paths would get one name in the tree.
     pub fn new(paths: &[PathBuf]) -> Result<Self, SourceError> {
-        let mut roots = paths.iter().map(|path| Root::new(path)).collect::<Result<Vec<_>, _>>()?;
-        roots.sort_by(|a, b| a.at.cmp(&b.at));
-        // What lies below another root is met there.
-        roots.dedup_by(|inner, outer| inner.is_below(outer));
-        roots.reverse();
-        Ok(Self {
-            roots,
-            open: Vec::new(),
-            current: None,
-            parents: HashSet::new(),
-            ready: Vec::new(),
+        let asked = Asked::of(paths)?;
+        let mut walk = Self {
+            frames: Vec::new(),
+            problems: Vec::new(),
+            content: None,
             linked: HashMap::new(),
-            excluded: HashSet::new(),
-            owners: Owners::default(),
-        })
+            excluded: Vec::new(),
+            one_file_system: false,
+            names: Names::of_this_host(),
+            xattrs: XattrReader::new(),
+        };
+        if let Some(top) = asked.whole() {
+            walk.list_top(top).map_err(|source| SourceError::Ended {
+                origin: top.display().to_string(),
+                source,
+            })?;
+        } else {
+            walk.frames.push(Frame::Leading { path: Vec::new(), rest: asked.into_below() });
+        }
+        Ok(walk)
     }
 
-    /// Leaves out the file or directory at `path` under whatever name it is met, for example the
-    /// share that the walk is being written to.
+    /// Whether to stay on the file systems of the paths that were asked for. What is mounted
+    /// elsewhere appears as an empty directory then.
+    #[must_use]
+    pub fn one_file_system(mut self, only: bool) -> Self {
+        self.one_file_system = only;
+        self
+    }
+
+    /// Leaves out `path`, which must exist, and everything in it, under whatever name the walk
+    /// comes upon it. So a share inside a tree never becomes a part of its own drops.
     pub fn exclude(&mut self, path: &Path) -> io::Result<()> {
-        let metadata = fs::metadata(path)?;
-        self.excluded.insert((metadata.dev(), metadata.ino()));
+        let stat = rustix::fs::stat(path)?;
+        self.excluded.push(identity(&stat));
         Ok(())
     }
 
-    /// Begins the next root: the directories above it, then itself.
-    fn begin(&mut self, root: Root) -> Result<Option<Entry>, SourceError> {
-        let Some(at) = root.at else {
-            self.list(root.path, None)?;
-            return Ok(None);
-        };
-        let mut above = root.path.clone();
-        let mut parent = at.parent();
-        let mut chain = Vec::new();
-        while let Some(path) = parent {
-            above.pop();
-            parent = path.parent();
-            if self.parents.insert(path.clone()) {
-                chain.push((above.clone(), path));
-            }
-        }
-        for (path, at) in chain {
-            // Innermost first, so that `ready` gives the outermost first. A parent may itself be
-            // a symbolic link on this host; inside the tree it has to be a directory.
-            match fs::metadata(&path).and_then(|found| self.metadata(&path, &found)) {
-                Ok(metadata) => {
-                    self.ready.push(Entry { path: at, kind: Kind::Directory, metadata });
-                }
-                Err(error) => return Err(entry_error(&path, error)),
-            }
-        }
-        let entry = self.visit(root.path, at)?;
-        // The root's turn comes after the directories above it.
-        if !self.ready.is_empty()
-            && let Some(entry) = entry
-        {
-            self.ready.insert(0, entry);
-            return Ok(self.ready.pop());
-        }
-        Ok(entry)
+    fn list_top(&mut self, top: &Path) -> io::Result<()> {
+        let directory = open_directory(CWD, top.as_os_str(), OFlags::empty())?;
+        let device = identity(&rustix::fs::fstat(&directory)?).0;
+        let rest = sorted_names(&directory)?;
+        self.frames.push(Frame::Listed { directory, path: Vec::new(), rest, device });
+        Ok(())
     }
 
-    /// Looks at one path; `None` if it is to be left out.
-    fn visit(&mut self, path: PathBuf, at: EntryPath) -> Result<Option<Entry>, SourceError> {
-        let found = fs::symlink_metadata(&path).map_err(|error| entry_error(&path, error))?;
-        let identity = (found.dev(), found.ino());
-        if self.excluded.contains(&identity) {
+    /// The next step on the way to paths that were asked for.
+    fn lead(
+        &mut self,
+        mut path: Vec<Vec<u8>>,
+        name: Vec<u8>,
+        asked: Asked,
+    ) -> Result<Option<Entry>, SourceError> {
+        if asked.is_whole() {
+            let real = asked.real();
+            let parent = real.parent().filter(|parent| !parent.as_os_str().is_empty());
+            let parent =
+                open_directory(CWD, parent.unwrap_or(Path::new(".")).as_os_str(), OFlags::PATH)
+                    .map_err(|errno| entry_error(&real.display().to_string(), errno))?;
+            return self.visit(&parent, &path, name, None);
+        }
+        path.push(name);
+        let shown = asked.real().display().to_string();
+        // Links are followed here: the user named what lies behind them.
+        let stat = rustix::fs::stat(asked.real()).map_err(|errno| entry_error(&shown, errno))?;
+        let entry_path =
+            EntryPath::from_names(path.clone()).map_err(|error| invalid(&shown, error))?;
+        let mut metadata = metadata_of(&stat, &self.names);
+        if let Ok(directory) = open_directory(CWD, asked.real().as_os_str(), OFlags::NONBLOCK) {
+            match self.xattrs.read(XattrOwner::Open(directory.as_fd())) {
+                Ok(xattrs) => metadata.xattrs = xattrs,
+                Err(error) => self.problems.push(attribute_error(&shown, error)),
+            }
+        }
+        self.frames.push(Frame::Leading { path, rest: asked.into_below() });
+        Ok(Some(Entry { path: entry_path, kind: Kind::Directory, metadata }))
+    }
+
+    /// The entry `name` in a directory; `device` is that of the path that was asked for.
+    fn visit(
+        &mut self,
+        parent: &OwnedFd,
+        above: &[Vec<u8>],
+        name: Vec<u8>,
+        device: Option<u64>,
+    ) -> Result<Option<Entry>, SourceError> {
+        let names = [above, std::slice::from_ref(&name)].concat();
+        let path = EntryPath::from_names(names.clone())
+            .map_err(|error| invalid(&show(&names.join(&b'/')), error))?;
+        let shown = path.to_string();
+        let fail = |source| SourceError::Entry { path: shown.clone(), source };
+        let Opened { stat, file, unreadable } = match open_entry(parent, &name) {
+            Ok(opened) => opened,
+            // Deleted between the listing and now: as if it had been a moment earlier.
+            Err(Errno::NOENT) if device.is_some() => return Ok(None),
+            Err(errno) => return Err(fail(errno.into())),
+        };
+        if self.excluded.contains(&identity(&stat)) {
             return Ok(None);
         }
-        let kind = self.kind(&path, &found, &at).map_err(|error| entry_error(&path, error))?;
-        let metadata = self.metadata(&path, &found).map_err(|error| entry_error(&path, error))?;
-        match kind {
-            Kind::Directory => {
-                // Its own entry is given even if its names cannot be read; that error comes next.
-                self.open.push(Listing { path, at: Some(at.clone()), names: Vec::new() });
-                self.pending_listing();
+        let mut metadata = metadata_of(&stat, &self.names);
+        let owner = match &file {
+            Some(file) => XattrOwner::Open(file.as_fd()),
+            None => XattrOwner::Named(parent, &name),
+        };
+        match self.xattrs.read(owner) {
+            Ok(xattrs) => metadata.xattrs = xattrs,
+            // Without /proc there is no way to those of links and devices, which rarely have any.
+            Err(error) if file.is_none() && error.kind() == io::ErrorKind::NotFound => {}
+            // A file without its attributes is worth more than none.
+            Err(error) => self.problems.push(attribute_error(&shown, error)),
+        }
+        let kind = match self.linked(&path, &stat) {
+            Some(target) => Kind::HardLink { target },
+            None => self.kind(parent, &name, &stat).map_err(|errno| fail(errno.into()))?,
+        };
+        match (&kind, file) {
+            (Kind::File { .. }, Some(file)) => self.content = Some(File::from(file)),
+            (Kind::Directory, Some(directory)) => {
+                if let Err(errno) = self.enter(directory, names, device, &stat) {
+                    self.problems.push(entry_error(&shown, errno));
+                }
             }
-            Kind::File { .. } => self.current = Some(Current { path, identity, file: None }),
+            (Kind::Directory, None) => {
+                self.problems.extend(unreadable.map(|errno| entry_error(&shown, errno)));
+            }
             _ => {}
         }
-        Ok(Some(Entry { path: at, kind, metadata }))
+        Ok(Some(Entry { path, kind, metadata }))
     }
 
-    /// Marks the innermost listing as not read yet: a name that no file can have.
-    fn pending_listing(&mut self) {
-        if let Some(listing) = self.open.last_mut() {
-            listing.names.push(OsString::from_vec(b"/".to_vec()));
+    fn enter(
+        &mut self,
+        directory: OwnedFd,
+        path: Vec<Vec<u8>>,
+        device: Option<u64>,
+        stat: &Stat,
+    ) -> Result<(), Errno> {
+        let own = identity(stat).0;
+        let device = device.unwrap_or(own);
+        if self.one_file_system && own != device {
+            return Ok(());
         }
-    }
-
-    fn list(&mut self, path: PathBuf, at: Option<EntryPath>) -> Result<(), SourceError> {
-        let names = read_names(&path).map_err(|error| entry_error(&path, error))?;
-        self.open.push(Listing { path, at, names });
+        let rest = sorted_names(&directory)?;
+        self.frames.push(Frame::Listed { directory, path, rest, device });
         Ok(())
     }
 
-    fn kind(&mut self, path: &Path, found: &fs::Metadata, at: &EntryPath) -> io::Result<Kind> {
-        let kind = found.file_type();
-        let device = || (rustix::fs::major(found.rdev()), rustix::fs::minor(found.rdev()));
-        Ok(if kind.is_file() {
-            if found.nlink() > 1 {
-                let identity = (found.dev(), found.ino());
-                if let Some(target) = self.linked.get(&identity) {
-                    return Ok(Kind::HardLink { target: target.clone() });
-                }
-                self.linked.insert(identity, at.clone());
-            }
-            Kind::File { size: found.len() }
-        } else if kind.is_dir() {
-            Kind::Directory
-        } else if kind.is_symlink() {
-            Kind::Symlink { target: fs::read_link(path)?.into_os_string().into_vec() }
-        } else if kind.is_char_device() {
-            let (major, minor) = device();
-            Kind::CharDevice { major, minor }
-        } else if kind.is_block_device() {
-            let (major, minor) = device();
-            Kind::BlockDevice { major, minor }
-        } else if kind.is_fifo() {
-            Kind::Fifo
-        } else {
-            Kind::Socket
-        })
-    }
-
-    fn metadata(&self, path: &Path, found: &fs::Metadata) -> io::Result<Metadata> {
-        let time =
-            |seconds, nanos: i64| FileTime { seconds, nanos: u32::try_from(nanos).unwrap_or(0) };
-        Ok(Metadata {
-            mode: found.mode() & 0o7777,
-            uid: found.uid(),
-            gid: found.gid(),
-            user: self.owners.user(found.uid()),
-            group: self.owners.group(found.gid()),
-            modified: time(found.mtime(), found.mtime_nsec()),
-            accessed: Some(time(found.atime(), found.atime_nsec())),
-            changed: Some(time(found.ctime(), found.ctime_nsec())),
-            device: found.dev(),
-            inode: found.ino(),
-            links: found.nlink(),
-            xattrs: xattr::read(path)?,
-        })
-    }
-
-    /// The open file of the current entry; opened at its first use.
-    fn content(&mut self) -> io::Result<&mut File> {
-        let no_file = || io::Error::new(io::ErrorKind::InvalidInput, "no file is being read");
-        let current = self.current.as_mut().ok_or_else(no_file)?;
-        if current.file.is_none() {
-            // NONBLOCK: the file may have become a fifo since it was seen, which must not hang us.
-            let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
-            let flags = i32::try_from(flags.bits()).unwrap_or(0);
-            let file = OpenOptions::new().read(true).custom_flags(flags).open(&current.path)?;
-            let found = file.metadata()?;
-            if !found.is_file() || (found.dev(), found.ino()) != current.identity {
-                return Err(io::Error::other("it was replaced while it was being read"));
-            }
-            current.file = Some(file);
+    /// The first name of this file, if that was seen before; notes this one otherwise.
+    fn linked(&mut self, path: &EntryPath, stat: &Stat) -> Option<EntryPath> {
+        #[expect(clippy::unnecessary_cast, reason = "the kernel's types differ by processor")]
+        let links = stat.st_nlink as u64;
+        if links < 2 || file_type(stat) == FileType::Directory {
+            return None;
         }
-        current.file.as_mut().ok_or_else(no_file)
+        let key = identity(stat);
+        let Some(linked) = self.linked.get_mut(&key) else {
+            let first = Linked { first: path.clone(), missing: links - 1 };
+            self.linked.insert(key, first);
+            return None;
+        };
+        linked.missing = linked.missing.saturating_sub(1);
+        let target = linked.first.clone();
+        if linked.missing == 0 {
+            self.linked.remove(&key);
+        }
+        Some(target)
+    }
+
+    fn kind(&self, parent: &OwnedFd, name: &[u8], stat: &Stat) -> Result<Kind, Errno> {
+        let (major, minor) = (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev));
+        Ok(match file_type(stat) {
+            FileType::RegularFile => Kind::File { size: u64::try_from(stat.st_size).unwrap_or(0) },
+            FileType::Directory => Kind::Directory,
+            FileType::Symlink => {
+                let target = rustix::fs::readlinkat(parent, name, Vec::new())?;
+                Kind::Symlink { target: target.into_bytes() }
+            }
+            FileType::CharacterDevice => Kind::CharDevice { major, minor },
+            FileType::BlockDevice => Kind::BlockDevice { major, minor },
+            FileType::Fifo => Kind::Fifo,
+            FileType::Socket => Kind::Socket,
+            FileType::Unknown => return Err(Errno::NOTSUP),
+        })
     }
 }
 
 impl EntrySource for Walk {
     fn next_entry(&mut self) -> Result<Option<Entry>, SourceError> {
+        self.content = None;
         loop {
-            if let Some(entry) = self.ready.pop() {
-                return Ok(Some(entry));
+            if let Some(problem) = self.problems.pop() {
+                return Err(problem);
             }
-            self.current = None;
-            if let Some(listing) = self.open.last_mut() {
-                match listing.names.pop() {
-                    None => {
-                        self.open.pop();
-                    }
-                    Some(name) if name.as_bytes() == b"/" => {
-                        listing.names = read_names(&listing.path)
-                            .map_err(|error| entry_error(&listing.path, error))?;
-                    }
-                    Some(name) => {
-                        let path = listing.path.join(&name);
-                        let at = join(listing.at.as_ref(), &name, &path)?;
-                        if let Some(entry) = self.visit(path, at)? {
-                            return Ok(Some(entry));
-                        }
-                    }
-                }
-            } else if let Some(root) = self.roots.pop() {
-                if let Some(entry) = self.begin(root)? {
-                    return Ok(Some(entry));
-                }
-            } else {
-                return Ok(None);
+            let Some(mut frame) = self.frames.pop() else { return Ok(None) };
+            let depth = self.frames.len();
+            let found = match &mut frame {
+                Frame::Leading { path, rest } => match rest.next() {
+                    None => continue,
+                    Some((name, asked)) => self.lead(path.clone(), name, asked),
+                },
+                Frame::Listed { directory, path, rest, device } => match rest.next() {
+                    None => continue,
+                    Some(name) => self.visit(directory, path, name, Some(*device)),
+                },
+            };
+            // Below the directory that this entry may have opened.
+            self.frames.insert(depth, frame);
+            match found {
+                Ok(None) => {}
+                found => return found,
             }
         }
     }
 
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let file = self.content()?;
-        loop {
-            match file.read(buffer) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                result => return result,
-            }
+        match &mut self.content {
+            Some(file) => file.read(buffer),
+            None => Ok(0),
         }
     }
-
-    fn extents(&mut self) -> io::Result<Option<Vec<(u64, u64)>>> {
-        let file = self.content()?;
-        let result = data_extents(file);
-        rustix::fs::seek(&*file, SeekFrom::Start(0))?;
-        result
-    }
 }
 
-/// The parts of a file that are no holes; `None` if the file system cannot tell or there are none.
-fn data_extents(file: &File) -> io::Result<Option<Vec<(u64, u64)>>> {
-    let length = file.metadata()?.len();
-    let mut extents = Vec::new();
-    let mut at = 0;
-    while at < length {
-        let begin = match rustix::fs::seek(file, SeekFrom::Data(at)) {
-            Ok(begin) => begin,
-            // No data from here to the end.
-            Err(Errno::NXIO) => break,
-            Err(Errno::INVAL | Errno::OPNOTSUPP) => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
-        let end = rustix::fs::seek(file, SeekFrom::Hole(begin))?.min(length);
-        if end <= begin {
-            break;
+/// Opens an entry so that its record and its content are of the same file. Links, devices and
+/// pipes are not opened: that could wait for ever, or make a device do something.
+fn open_entry(parent: &OwnedFd, name: &[u8]) -> Result<Opened, Errno> {
+    let stat = rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    let kind = file_type(&stat);
+    let opened = match kind {
+        FileType::RegularFile => {
+            // NONBLOCK in case a pipe has taken the place of the file since.
+            let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+            Some(rustix::fs::openat(parent, name, flags | OFlags::NOCTTY, Mode::empty())?)
         }
-        extents.push((begin, end - begin));
-        at = end;
-    }
-    let whole = extents == [(0, length)] || length == 0;
-    Ok((!whole).then_some(extents))
-}
-
-impl Root {
-    fn new(path: &Path) -> Result<Self, SourceError> {
-        let mut names = Vec::new();
-        for component in path.components() {
-            match component {
-                Component::Normal(name) => names.push(name.as_bytes().to_vec()),
-                Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
-                Component::ParentDir => {
-                    let advice = "it leads through '..': name it by its absolute path";
-                    return Err(entry_error(path, io::Error::other(advice)));
-                }
-            }
-        }
-        let at = if names.is_empty() {
-            None
-        } else {
-            let at = EntryPath::from_names(names);
-            Some(at.map_err(|error| entry_error(path, io::Error::other(error)))?)
-        };
-        Ok(Self { path: path.to_owned(), at })
-    }
-
-    fn is_below(&self, outer: &Self) -> bool {
-        let names = |root: &Self| root.at.as_ref().map_or(Vec::new(), |at| at.names().to_vec());
-        names(self).starts_with(&names(outer))
-            && self.path.is_absolute() == outer.path.is_absolute()
-    }
-}
-
-/// The names in a directory, last one first.
-fn read_names(path: &Path) -> io::Result<Vec<OsString>> {
-    let mut names = fs::read_dir(path)?
-        .map(|entry| entry.map(|entry| entry.file_name()))
-        .collect::<io::Result<Vec<_>>>()?;
-    names.sort_unstable_by(|a, b| b.as_bytes().cmp(a.as_bytes()));
-    Ok(names)
-}
-
-fn join(at: Option<&EntryPath>, name: &OsStr, path: &Path) -> Result<EntryPath, SourceError> {
-    let joined = match at {
-        Some(at) => at.join(name.as_bytes()),
-        None => EntryPath::from_names(vec![name.as_bytes().to_vec()]),
+        FileType::Directory => match open_directory(parent, name, OFlags::NOFOLLOW) {
+            Ok(directory) => Some(directory),
+            Err(errno) => return Ok(Opened { stat, file: None, unreadable: Some(errno) }),
+        },
+        _ => None,
     };
-    joined.map_err(|error| entry_error(path, io::Error::other(error)))
+    let Some(file) = opened else { return Ok(Opened { stat, file: None, unreadable: None }) };
+    let stat = rustix::fs::fstat(&file)?;
+    if file_type(&stat) != kind {
+        // Replaced between the two calls: later is as good as now, but not in this walk.
+        return Err(Errno::STALE);
+    }
+    Ok(Opened { stat, file: Some(file), unreadable: None })
 }
 
-fn entry_error(path: &Path, source: io::Error) -> SourceError {
-    SourceError::Entry { path: crate::entry::show(path.as_os_str().as_bytes()), source }
+fn open_directory(
+    parent: impl AsFd,
+    name: impl rustix::path::Arg,
+    flags: OFlags,
+) -> Result<OwnedFd, Errno> {
+    let flags = flags | OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::openat(parent, name, flags, Mode::empty())
+}
+
+fn sorted_names(directory: &OwnedFd) -> Result<vec::IntoIter<Vec<u8>>, Errno> {
+    let mut names = Vec::new();
+    for entry in Dir::read_from(directory)? {
+        let name = entry?.file_name().to_bytes().to_vec();
+        if name != b"." && name != b".." {
+            names.push(name);
+        }
+    }
+    names.sort_unstable();
+    Ok(names.into_iter())
+}
+
+fn entry_error(path: &str, errno: Errno) -> SourceError {
+    SourceError::Entry { path: path.to_owned(), source: errno.into() }
+}
+
+fn attribute_error(path: &str, source: io::Error) -> SourceError {
+    SourceError::Entry { path: format!("the extended attributes of {path}"), source }
+}
+
+fn invalid(path: &str, error: crate::InvalidPath) -> SourceError {
+    let source = io::Error::new(io::ErrorKind::InvalidInput, error);
+    SourceError::Entry { path: path.to_owned(), source }
 }
 
 #[cfg(test)]

@@ -1,83 +1,83 @@
-//! A file while its content is being placed.
+//! A file while it is being filled.
 
 use std::fs::File;
-use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fs::Mode;
-
 use super::PlaceError;
-use super::attributes::{self, Privilege};
-use crate::entry::{Entry, EntryPath, Metadata};
+use super::attributes::{Attributes, Problems};
+use crate::entry::{EntryPath, Metadata};
 
-/// Permissions of a file until it is finished: nobody else reads half a file.
-pub(super) const UNFINISHED_FILE: Mode = Mode::RUSR.union(Mode::WUSR);
+/// What a file system stores or leaves out as a whole: the unit of holes.
+const PAGE: usize = 4096;
+const ZEROES: [u8; PAGE] = [0; PAGE];
 
-/// Runs of zeros at least this long, at these multiples, become holes: a block of most file systems.
-const HOLE_BYTES: usize = 4096;
-
-/// Where a file's content goes. May be written from several threads at once, in any order.
+/// A new file of a [`Target`](super::Target) while it is filled, possibly by several threads.
+///
+/// Dropping it without [`finish`](Self::finish) leaves the file as it is, without its attributes.
 pub struct PlacedFile {
     file: File,
     path: EntryPath,
-    target: PathBuf,
     metadata: Metadata,
-    privilege: Privilege,
-    /// Where the content ends, as far as it is known.
+    attributes: Attributes,
+    problems: Problems,
+    /// Where the furthest write ended, which may have been in a hole.
     end: AtomicU64,
 }
 
 impl PlacedFile {
-    pub(super) fn new(file: File, entry: &Entry, target: PathBuf, privilege: Privilege) -> Self {
-        let (path, metadata) = (entry.path.clone(), entry.metadata.clone());
-        Self { file, path, target, metadata, privilege, end: AtomicU64::new(0) }
+    pub(super) fn new(
+        file: File,
+        path: EntryPath,
+        metadata: Metadata,
+        attributes: Attributes,
+        problems: Problems,
+    ) -> Self {
+        Self { file, path, metadata, attributes, problems, end: AtomicU64::new(0) }
     }
 
-    /// Writes `content` at `offset` bytes. Long runs of zeros are left out, so they become holes.
+    /// Writes `content` at `offset` bytes from the start. Every byte may be written once: pages of
+    /// zeroes are left out, so that holes come back as holes.
     pub fn write_at(&self, offset: u64, content: &[u8]) -> Result<(), PlaceError> {
-        self.end.fetch_max(offset + content.len() as u64, Ordering::Relaxed);
+        let mut run = 0;
         let mut at = 0;
         while at < content.len() {
-            let (zeros, data) = next_run(&content[at..]);
-            at += zeros;
-            self.file
-                .write_all_at(&content[at..at + data], offset + at as u64)
-                .map_err(|source| self.failed("write", source))?;
-            at += data;
+            let into_page = usize::try_from((offset + at as u64) % PAGE as u64).unwrap_or(0);
+            let next = (at + PAGE - into_page).min(content.len());
+            let piece = &content[at..next];
+            if piece == &ZEROES[..piece.len()] {
+                self.write_run(offset + run as u64, &content[run..at])?;
+                run = next;
+            }
+            at = next;
         }
+        self.write_run(offset + run as u64, &content[run..])?;
+        self.end.fetch_max(offset + content.len() as u64, Ordering::Relaxed);
         Ok(())
     }
 
-    /// Makes the file `bytes` long: what was not written reads as zeros.
-    pub fn set_length(&self, bytes: u64) -> Result<(), PlaceError> {
-        self.end.store(bytes, Ordering::Relaxed);
-        self.file.set_len(bytes).map_err(|source| self.failed("set the length of", source))
+    fn write_run(&self, offset: u64, content: &[u8]) -> Result<(), PlaceError> {
+        self.file.write_all_at(content, offset).map_err(|source| self.failed("write", source))
     }
 
-    /// Gives the file its final length, owner, attributes, mode and times.
+    /// Makes the file `length` bytes long; what was not written is a hole.
+    pub fn set_length(&self, length: u64) -> Result<(), PlaceError> {
+        self.file.set_len(length).map_err(|source| self.failed("set the length of", source))
+    }
+
+    /// Completes the file: its length, then owner, attributes, permissions and times. Attributes
+    /// that cannot be set are told by [`Target::finish`](super::Target::finish).
     pub fn finish(self) -> Result<(), PlaceError> {
+        let length = self.file.metadata().map_err(|source| self.failed("examine", source))?.len();
         let end = self.end.load(Ordering::Relaxed);
-        let length = self.file.metadata().map_err(|source| self.failed("look at", source))?.len();
-        if length != end {
-            self.file.set_len(end).map_err(|source| self.failed("set the length of", source))?;
+        if length < end {
+            self.set_length(end)?;
         }
-        attributes::set_open(&self.file, &self.metadata, self.privilege)
-            .map_err(|source| self.failed("set the attributes of", source))
+        self.attributes.set(&self.file, &self.path, &self.metadata, &self.problems);
+        Ok(())
     }
 
-    fn failed(&self, action: &'static str, source: io::Error) -> PlaceError {
-        PlaceError::Io { action, entry: self.path.clone(), target: self.target.clone(), source }
+    fn failed(&self, action: &'static str, source: std::io::Error) -> PlaceError {
+        PlaceError::Io { action, path: self.path.clone(), source }
     }
-}
-
-/// How many zeros `content` begins with that can be a hole, and how much data follows them before
-/// the next such run.
-fn next_run(content: &[u8]) -> (usize, usize) {
-    let is_hole = |block: &&[u8]| block.len() == HOLE_BYTES && block.iter().all(|&byte| byte == 0);
-    let bytes = |blocks: &mut dyn Iterator<Item = &[u8]>| blocks.map(<[u8]>::len).sum::<usize>();
-    let zeros = bytes(&mut content.chunks(HOLE_BYTES).take_while(is_hole));
-    let data = bytes(&mut content[zeros..].chunks(HOLE_BYTES).take_while(|block| !is_hole(block)));
-    (zeros, data)
 }
