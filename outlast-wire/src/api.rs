@@ -239,7 +239,7 @@ pub struct ErrorBody {
 #[derive(Debug, Clone)]
 pub struct ApiError {
     pub status: StatusCode,
-    pub body: ErrorBody,
+    pub body: Box<ErrorBody>,
 }
 
 impl ApiError {
@@ -251,7 +251,7 @@ impl ApiError {
             request_id: String::new(),
             missing: Vec::new(),
         };
-        Self { status, body }
+        Self { status, body: Box::new(body) }
     }
 
     /// Adds what to do next.
@@ -273,7 +273,7 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = (self.status, axum::Json(&self.body)).into_response();
         // For the server loop, which writes the body again with the request's id in it.
-        response.extensions_mut().insert(self.body);
+        response.extensions_mut().insert(*self.body);
         response
     }
 }
@@ -283,7 +283,6 @@ mod object_name {
     use outlast_store::ObjectName;
     use serde::{Deserialize, Deserializer, Serializer, de};
 
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
     pub(super) fn serialize<S: Serializer>(name: &ObjectName, to: S) -> Result<S::Ok, S::Error> {
         to.collect_str(name)
     }

@@ -102,7 +102,7 @@ fn p256_key<'a>(certificate: &'a X509Certificate<'_>) -> Result<&'a [u8], Invali
 
 fn parse<'a>(der: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, InvalidCertificate> {
     match X509Certificate::from_der(der) {
-        Ok((rest, certificate)) if rest.is_empty() => Ok(certificate),
+        Ok(([], certificate)) => Ok(certificate),
         Ok(_) => Err(InvalidCertificate::Unreadable("bytes follow its end".to_owned())),
         Err(error) => Err(unreadable(error)),
     }

@@ -65,7 +65,10 @@ impl RestStore {
 
     /// What an answer that is no success means.
     fn failure(&self, verb: Verb, object: &Object, response: Response) -> StoreError {
-        let trouble = Trouble::read(response);
+        self.trouble(verb, object, Trouble::read(response))
+    }
+
+    fn trouble(&self, verb: Verb, object: &Object, trouble: Trouble) -> StoreError {
         let location = self.location();
         let (verb, object) = (verb.as_str(), *object);
         match trouble.status {
@@ -160,16 +163,15 @@ impl Store for RestStore {
             .map_err(|error| self.io(verb, object, error))?;
         match response.status() {
             StatusCode::OK | StatusCode::CREATED => Ok(()),
-            // A plain rest-server says the same to a forbidden verb and to an existing object.
             StatusCode::FORBIDDEN => {
-                let refused = self.failure(verb, object, response);
-                let exists = self.size(object).is_ok();
-                let location = self.location();
-                Err(if exists {
-                    StoreError::AlreadyExists { object: *object, location }
-                } else {
-                    refused
-                })
+                let trouble = Trouble::read(response);
+                // A plain rest-server says the same to a forbidden verb and to an existing object.
+                let ours = !trouble.body.code.is_empty();
+                if !ours && self.size(object).is_ok() {
+                    let location = self.location();
+                    return Err(StoreError::AlreadyExists { object: *object, location });
+                }
+                Err(self.trouble(verb, object, trouble))
             }
             _ => Err(self.failure(verb, object, response)),
         }

@@ -1,6 +1,6 @@
 //! What both clients share: a blocking HTTP client with deadlines, and errors in plain words.
 
-use std::io;
+use std::io::{self, Read as _};
 use std::time::Duration;
 
 use reqwest::blocking::{Client, RequestBuilder, Response};
@@ -236,7 +236,7 @@ impl Trouble {
         let status = response.status();
         let mut text = Vec::new();
         // What cannot be read is only a worse message.
-        let _ = io::Read::read_to_end(&mut io::Read::take(response, ERROR_BYTES_MAX), &mut text);
+        response.take(ERROR_BYTES_MAX).read_to_end(&mut text).ok();
         let body = serde_json::from_slice(&text).unwrap_or_else(|_| ErrorBody {
             code: String::new(),
             message: first_line(&text).unwrap_or_else(|| format!("the server answered {status}")),

@@ -24,7 +24,7 @@ pub mod server;
 pub mod signature;
 pub mod tls;
 
-pub use api::client::ApiClient;
+pub use api::client::{ApiClient, CallError};
 pub use ca::CertificateAuthority;
-pub use client::RestStore;
+pub use client::{AddressError, Credentials, RestStore};
 pub use identity::{Identity, Peer, Role};

@@ -88,3 +88,32 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Stalling<S> {
         self.bounded(context, progress)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_client_that_takes_nothing_is_given_up() {
+        let (near, _far) = duplex(8);
+        let mut near = Stalling::new(near, Duration::from_millis(20));
+        let error = near.write_all(&[0; 100]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn a_client_that_takes_its_time_is_served() {
+        let (near, mut far) = duplex(8);
+        let mut near = Stalling::new(near, Duration::from_secs(30));
+        let reader = tokio::spawn(async move {
+            let mut taken = Vec::new();
+            far.read_to_end(&mut taken).await.map(|_| taken)
+        });
+        near.write_all(&[7; 100]).await.unwrap();
+        near.shutdown().await.unwrap();
+        drop(near);
+        assert_eq!(reader.await.unwrap().unwrap(), [7; 100]);
+    }
+}

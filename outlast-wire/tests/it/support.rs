@@ -1,0 +1,169 @@
+//! A server over a directory or memory, and identities to talk to it.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use outlast_store::{DirectoryStore, Kind, Object, ObjectName, Store, Verb};
+use outlast_types::{SystemClock, SystemRandom, WorkloadName};
+use outlast_wire::rest::{HostError, RepositoryHost};
+use outlast_wire::server::{Limits, serve};
+use outlast_wire::{CertificateAuthority, Identity, Peer, RestStore, Role, ca, rest, tls};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+
+pub(crate) struct World {
+    directory: tempfile::TempDir,
+    authority: CertificateAuthority,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("ca");
+        let authority = CertificateAuthority::create(&path, &SystemClock, &SystemRandom).unwrap();
+        Self { directory, authority }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    pub(crate) fn identity(&self, role: Role) -> Identity {
+        let hosts = match role {
+            Role::Vault => vec!["localhost".to_owned(), "127.0.0.1".to_owned()],
+            _ => Vec::new(),
+        };
+        let peer = Peer::new(role, "test").unwrap();
+        let request = ca::Request { peer, lifetime: Duration::from_secs(3600), hosts };
+        self.authority.issue(&request, &SystemClock, &SystemRandom).unwrap()
+    }
+
+    /// An identity in a directory, as stock restic takes it.
+    pub(crate) fn saved_identity(&self, role: Role) -> PathBuf {
+        let path = self.path().join(role.as_str());
+        self.identity(role).save(&path).unwrap();
+        path
+    }
+
+    /// A server that keeps repositories in directories.
+    pub(crate) fn server(&self) -> Server {
+        let host = Host { root: self.path().join("repos"), stores: Mutex::default() };
+        self.serve(host, Limits::default())
+    }
+
+    /// A server with one repository, `shop-db`, in `store`.
+    pub(crate) fn server_of(&self, store: Arc<dyn Store>, limits: Limits) -> Server {
+        let stores = HashMap::from([(workload(), store)]);
+        self.serve(Host { root: self.path().join("repos"), stores: Mutex::new(stores) }, limits)
+    }
+
+    fn serve(&self, host: Host, limits: Limits) -> Server {
+        let tls = tls::server_config(&self.identity(Role::Vault)).unwrap();
+        let router = rest::router(Arc::new(host));
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let thread = std::thread::spawn(move || {
+            runtime.block_on(serve(listener, tls, router, limits, async {
+                stopped.await.ok();
+            }));
+        });
+        Server { address, stop: Some(stop), thread: Some(thread) }
+    }
+
+    pub(crate) fn store(&self, server: &Server, role: Role) -> RestStore {
+        RestStore::open(&server.repository(), Some(&self.identity(role))).unwrap()
+    }
+}
+
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    /// The address of the repository `shop-db`.
+    pub(crate) fn repository(&self) -> String {
+        format!("rest:https://localhost:{}/repo/shop-db/", self.address.port())
+    }
+
+    /// Tells the server to stop, without waiting.
+    pub(crate) fn begin_stop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            stop.send(()).ok();
+        }
+    }
+
+    pub(crate) fn is_running(&self) -> bool {
+        self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.begin_stop();
+        if let Some(thread) = self.thread.take() {
+            let ended = thread.join();
+            assert!(ended.is_ok() || std::thread::panicking(), "the server panicked");
+        }
+    }
+}
+
+struct Host {
+    root: PathBuf,
+    stores: Mutex<HashMap<WorkloadName, Arc<dyn Store>>>,
+}
+
+impl RepositoryHost for Host {
+    fn store(
+        &self,
+        _peer: &Peer,
+        workload: &WorkloadName,
+        _verb: Verb,
+    ) -> Result<Arc<dyn Store>, HostError> {
+        let stores = self.stores.lock().unwrap();
+        let store = stores.get(workload).cloned();
+        store.ok_or_else(|| HostError::Unknown { workload: workload.clone() })
+    }
+
+    fn create(&self, _peer: &Peer, workload: &WorkloadName) -> Result<(), HostError> {
+        let store = DirectoryStore::create_layout(&self.root.join(workload.as_str()));
+        let store = store.map_err(|error| HostError::Unable {
+            workload: workload.clone(),
+            reason: error.to_string(),
+        })?;
+        self.stores.lock().unwrap().insert(workload.clone(), Arc::new(store));
+        Ok(())
+    }
+}
+
+pub(crate) fn workload() -> WorkloadName {
+    WorkloadName::new("shop-db").unwrap()
+}
+
+pub(crate) fn name_of(content: &[u8]) -> ObjectName {
+    let digest = ring::digest::digest(&ring::digest::SHA256, content);
+    ObjectName(digest.as_ref().try_into().unwrap())
+}
+
+/// An object of `kind` with content that fits its name.
+pub(crate) fn sample(kind: Kind, text: &str) -> (Object, Bytes) {
+    let content = Bytes::from(text.to_owned());
+    (Object::new(kind, name_of(&content)), content)
+}
+
+/// Waits until `condition` holds, at most half a minute.
+pub(crate) fn wait_until(what: &str, condition: impl Fn() -> bool) {
+    let end = Instant::now() + Duration::from_secs(30);
+    while !condition() {
+        assert!(Instant::now() < end, "{what}: not within 30 s");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
