@@ -241,23 +241,17 @@ pub fn backup(
     };
     monitor.begin("backup", None);
     let assembled = run(&context, source);
-    let durable = match assembled {
-        Some(_) => context.ledger.close(&context),
-        None => Err(RepoError::Unfinished),
-    };
-    let context_stats = context.counters.read();
-    if let Some(cause) = context.stop.into_cause() {
+    if let Some(cause) = context.stop.take_cause() {
         return Err(cause);
     }
-    let durable = durable?;
-    let (root, assembled) = assembled
-        .and_then(|assembled| Some((assembled.root?, assembled)))
-        .ok_or(RepoError::Unfinished)?;
+    let assembled = assembled.ok_or(RepoError::Unfinished)?;
+    let root = assembled.root.ok_or(RepoError::Unfinished)?;
+    let durable = context.ledger.close(&context)?;
     let stats = Stats {
         files: assembled.files,
         directories: assembled.directories,
         bytes: assembled.bytes,
-        ..context_stats
+        ..context.counters.read()
     };
     let summary = stats.summary(started, clock.now());
     let snapshot = Snapshot { paths, ..snapshot_of(root, options, summary) };
@@ -382,9 +376,8 @@ fn seal(
     snapshot: &Snapshot,
     random: &dyn Random,
 ) -> Result<(ObjectName, Bytes), RepoError> {
-    let document = snapshot
-        .serialize()
-        .map_err(|source| RepoError::Encode { what: "snapshot", source })?;
+    let document =
+        snapshot.serialize().map_err(|source| RepoError::Encode { what: "snapshot", source })?;
     repository.seal_unpacked("snapshot", &document, random)
 }
 

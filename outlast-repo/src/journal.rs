@@ -70,15 +70,14 @@ impl Journal {
 
     /// Remembers a pack.
     pub(crate) fn append(&mut self, pack: &UnsavedPack) -> Result<(), RepoError> {
-        let file = IndexFile {
-            supersedes: Vec::new(),
-            packs: vec![(pack.id, pack.entries.clone())],
-        };
+        let file =
+            IndexFile { supersedes: Vec::new(), packs: vec![(pack.id, pack.entries.clone())] };
         let document = file
             .serialize()
             .map_err(|source| RepoError::Encode { what: "journal record", source })?;
         let mut rest = format!("{} ", pack.size).into_bytes();
-        rest.extend_from_slice(&document);
+        // One line, whatever ends the document.
+        rest.extend_from_slice(document.trim_ascii_end());
         let mut line = format!("{} ", blake3::hash(&rest).to_hex()).into_bytes();
         line.extend_from_slice(&rest);
         line.push(b'\n');

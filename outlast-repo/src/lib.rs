@@ -10,8 +10,8 @@
 //! [`outlast_types::Clock`], [`outlast_types::Random`], [`outlast_types::Monitor`] and a
 //! [`outlast_store::Store`].
 
-pub mod check;
 pub mod backup;
+pub mod check;
 mod error;
 pub mod index;
 mod journal;

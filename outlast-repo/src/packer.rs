@@ -84,7 +84,7 @@ mod tests {
     #[test]
     fn a_finished_pack_lists_its_blobs_where_they_lie() {
         let key = Key::generate(&SystemRandom);
-        let mut open = OpenPack::new(100);
+        let mut open = OpenPack::new(150);
         for n in 0..3_u8 {
             assert!(!open.is_full());
             let bytes = key.seal(&[n; 30], &SystemRandom);

@@ -60,9 +60,8 @@ impl Repository {
         }
         let key = Key::generate(random);
         let config = Config::generate(version, random);
-        let document = config
-            .serialize()
-            .map_err(|source| RepoError::Encode { what: "config", source })?;
+        let document =
+            config.serialize().map_err(|source| RepoError::Encode { what: "config", source })?;
         let repository = Self::assemble(store, key, config);
         repository.add_key(password, maker, random)?;
         let sealed = repository.key.seal(&document, random);
@@ -90,9 +89,7 @@ impl Repository {
             Credential::Key(key) => match open_config(&key, &sealed) {
                 Ok(config) => Ok(Self::assemble(store, key, config)),
                 Err(FormatError::Unauthentic) => Err(RepoError::WrongKey { location }),
-                Err(source) => {
-                    Err(RepoError::Damaged { object: Object::Config, location, source })
-                }
+                Err(source) => Err(RepoError::Damaged { object: Object::Config, location, source }),
             },
             Credential::Password(password) => Self::open_with_password(store, password, &sealed),
         }

@@ -122,11 +122,20 @@ pub(super) struct KnownChunk {
 /// and the end in between.
 #[derive(Debug)]
 pub(super) enum Event {
-    Entry { entry: Entry, file: Option<FileNumber> },
+    Entry {
+        entry: Entry,
+        file: Option<FileNumber>,
+    },
     /// The file was read to its end.
-    FileEnd { file: FileNumber, size: u64 },
+    FileEnd {
+        file: FileNumber,
+        size: u64,
+    },
     /// The file cannot be read; nothing of it is kept.
-    FileFailed { file: FileNumber, reason: String },
+    FileFailed {
+        file: FileNumber,
+        reason: String,
+    },
     /// An entry could not be had at all.
     Problem(String),
     Chunks(Vec<KnownChunk>),

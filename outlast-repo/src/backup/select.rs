@@ -79,8 +79,7 @@ impl Cutter {
             cuts.clear();
             file.selector.feed(candidates, end, &mut cuts);
             if segment.last {
-                let selector =
-                    std::mem::replace(&mut file.selector, Selector::new(self.params));
+                let selector = std::mem::replace(&mut file.selector, Selector::new(self.params));
                 selector.finish(&mut cuts);
             }
             let mut from = segment.range.start;

@@ -66,8 +66,8 @@ impl Stop {
     }
 
     /// The first failure, once all stages have ended.
-    pub(super) fn into_cause(self) -> Option<RepoError> {
-        self.cause.into_inner().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn take_cause(&self) -> Option<RepoError> {
+        self.cause.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Closed when everything is to stop; for a stage's own `select`.

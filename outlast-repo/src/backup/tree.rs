@@ -183,7 +183,8 @@ impl<'a> Assembler<'a> {
                 };
                 let places = vec![(directory, name.clone())];
                 let (chunks, stored, size) = (Vec::new(), 0, None);
-                let pending = PendingFile { node, path: path.clone(), places, chunks, stored, size };
+                let pending =
+                    PendingFile { node, path: path.clone(), places, chunks, stored, size };
                 self.files.insert(file, pending);
                 self.assembled.files += 1;
                 self.put(directory, name, Member::Pending(file), &path)
