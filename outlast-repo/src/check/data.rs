@@ -18,7 +18,7 @@ const SEGMENT_BYTES: u64 = 4 << 20;
 /// What the readers found.
 #[derive(Default)]
 pub(super) struct Findings {
-    lost: Vec<(Vec<(BlobType, BlobId)>, Defect)>,
+    lost: Vec<(PackId, Vec<(BlobType, BlobId)>, Defect)>,
     bytes: u64,
 }
 
@@ -30,8 +30,8 @@ impl Findings {
 
     pub(super) fn tell(self, report: &mut Builder<'_>) {
         report.counts().bytes_read += self.bytes;
-        for (blobs, defect) in self.lost {
-            report.lose_blobs(blobs, defect);
+        for (pack, blobs, defect) in self.lost {
+            report.lose_blobs(pack, blobs, defect);
         }
     }
 }
@@ -75,11 +75,11 @@ impl<'r> PackReader<'r> {
                 let from = stream.position;
                 let rest = listed.entries.iter().filter(|entry| u64::from(entry.offset) >= from);
                 let rest = rest.map(|entry| (entry.kind, entry.id)).collect();
-                findings.lost.push((rest, Defect::PackUnreadable { pack, source }));
+                findings.lost.push((pack, rest, Defect::PackUnreadable { pack, source }));
             }
-            Ok(Some(defect)) => findings.lost.push((Vec::new(), defect)),
+            Ok(Some(defect)) => findings.lost.push((pack, Vec::new(), defect)),
             Ok(None) if findings.lost.is_empty() && stream.hash.finalize()[..] != pack.0 => {
-                findings.lost.push((Vec::new(), Defect::PackName { pack }));
+                findings.lost.push((pack, Vec::new(), Defect::PackName { pack }));
             }
             Ok(None) => {}
         }
@@ -112,7 +112,7 @@ impl<'r> PackReader<'r> {
         }
         if let Some(first) = first {
             let (pack, damaged, total) = (listed.pack, lost.len(), listed.entries.len());
-            findings.lost.push((lost, Defect::PackBlobs { pack, damaged, total, first }));
+            findings.lost.push((pack, lost, Defect::PackBlobs { pack, damaged, total, first }));
         }
         Ok(())
     }

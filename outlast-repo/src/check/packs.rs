@@ -148,7 +148,7 @@ fn existing(
         let lost =
             entries.iter().filter(|entry| u64::from(entry.offset) + u64::from(entry.length) > size);
         let lost = lost.map(|entry| (entry.kind, entry.id)).collect();
-        report.lose_blobs(lost, Defect::PackSize { pack, size, expected });
+        report.lose_blobs(pack, lost, Defect::PackSize { pack, size, expected });
     }
     Some(Listed { pack, size, entries })
 }

@@ -1,6 +1,6 @@
 //! What a check found.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use outlast_format::pack::BlobType;
@@ -122,8 +122,10 @@ pub(super) struct Builder<'m> {
     counts: Counts,
     /// Packs none of whose blobs can be had, by the number of their problem.
     lost_packs: HashMap<PackId, usize>,
-    lost_blobs: HashMap<(BlobType, BlobId), usize>,
+    lost_blobs: HashMap<(PackId, BlobType, BlobId), usize>,
+    /// The problem of the blobs that no index knows, and which those are.
     unknown: Option<usize>,
+    unknown_blobs: HashSet<(BlobType, BlobId)>,
 }
 
 impl<'m> Builder<'m> {
@@ -136,6 +138,7 @@ impl<'m> Builder<'m> {
             lost_packs: HashMap::new(),
             lost_blobs: HashMap::new(),
             unknown: None,
+            unknown_blobs: HashSet::new(),
         }
     }
 
@@ -160,16 +163,21 @@ impl<'m> Builder<'m> {
     }
 
     /// Adds a problem that takes single blobs away.
-    pub(super) fn lose_blobs(&mut self, blobs: Vec<(BlobType, BlobId)>, defect: Defect) {
+    pub(super) fn lose_blobs(
+        &mut self,
+        pack: PackId,
+        blobs: Vec<(BlobType, BlobId)>,
+        defect: Defect,
+    ) {
         let number = self.add(defect);
-        for blob in blobs {
-            self.lost_blobs.entry(blob).or_insert(number);
+        for (kind, blob) in blobs {
+            self.lost_blobs.entry((pack, kind, blob)).or_insert(number);
         }
     }
 
     /// The problem that took away a blob that lies in `pack`.
     pub(super) fn loss_of(&self, pack: PackId, kind: BlobType, blob: BlobId) -> Option<usize> {
-        self.lost_packs.get(&pack).or_else(|| self.lost_blobs.get(&(kind, blob))).copied()
+        self.lost_packs.get(&pack).or_else(|| self.lost_blobs.get(&(pack, kind, blob))).copied()
     }
 
     /// The one problem for all blobs that no index knows.
@@ -182,7 +190,7 @@ impl<'m> Builder<'m> {
                 number
             }
         };
-        if self.lost_blobs.insert((kind, blob), number).is_none()
+        if self.unknown_blobs.insert((kind, blob))
             && let Defect::UnknownBlobs { count, .. } = &mut self.problems[number].defect
         {
             *count += 1;

@@ -1,13 +1,15 @@
 //! Snapshots and trees: everything that they refer to is there.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use outlast_format::pack::BlobType;
 use outlast_format::tree::NodeKind;
-use outlast_format::{BlobId, SnapshotId};
+use outlast_format::{BlobId, PackId, SnapshotId};
 use outlast_types::Monitor;
 
 use super::report::{Builder, Defect};
+use crate::read::copies::Copies;
 use crate::read::{Found, Snapshots, TreeError, TreeWalk, WalkError};
 use crate::{Index, RepoError, Repository};
 
@@ -22,7 +24,8 @@ pub(super) fn check(
     for error in snapshots.unreadable {
         report.add(Defect::Object(error));
     }
-    let mut visitor = Visitor { index: repository.index()?, report, seen: HashSet::new() };
+    let copies = Copies::new(repository)?;
+    let mut visitor = Visitor { index: copies.index(), copies, report, seen: HashSet::new() };
     for (id, snapshot) in snapshots.list {
         monitor.item(&format!("snapshot {id:.8}"));
         if !visitor.seen.insert(snapshot.tree) {
@@ -48,6 +51,7 @@ pub(super) fn check(
 
 struct Visitor<'v, 'm> {
     index: &'v Index,
+    copies: Arc<Copies<'v>>,
     report: &'v mut Builder<'m>,
     seen: HashSet<BlobId>,
 }
@@ -64,7 +68,7 @@ impl Visitor<'_, '_> {
                 Some(location) => {
                     let plaintext = u64::from(location.entry(blob).plaintext_length());
                     length = length.map(|length: u64| length.saturating_add(plaintext));
-                    hit.extend(self.report.loss_of(location.pack, BlobType::Data, blob));
+                    hit.extend(self.loss_of(location.pack, blob));
                 }
                 None => {
                     length = None;
@@ -81,6 +85,16 @@ impl Visitor<'_, '_> {
             let (path, recorded) = (found.path.clone(), found.node.size);
             self.report.add(Defect::FileSize { snapshot, path, recorded, content });
         }
+    }
+
+    /// The problem that takes a blob of content away, unless there is a copy that it leaves.
+    fn loss_of(&self, pack: PackId, blob: BlobId) -> Option<usize> {
+        let loss = self.report.loss_of(pack, BlobType::Data, blob)?;
+        let copies = self.copies.of(BlobType::Data, blob);
+        let survives = copies
+            .iter()
+            .any(|copy| self.report.loss_of(copy.pack, BlobType::Data, blob).is_none());
+        (!survives).then_some(loss)
     }
 
     /// A tree that cannot be read counts for the pack that is the cause, if that is known.

@@ -14,6 +14,7 @@ use outlast_fs::EntryPath;
 use outlast_types::Monitor;
 
 use super::blob;
+use super::copies::Copies;
 use super::fetch::{Batch, Fetcher, Wanted, plan};
 use super::pool;
 use super::tree::find;
@@ -43,12 +44,13 @@ pub fn cat(
     monitor.begin("cat", Some(node.size));
     let content = node.content.unwrap_or_default();
     let index = repository.index()?;
-    let alone = Fetcher::new(repository)?;
+    let copies = Copies::new(repository)?;
+    let alone = Fetcher::new(&copies)?;
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
         let (jobs, queue) = unbounded::<Batch<Purpose>>();
         for _ in 0..pool::workers() {
-            let mut fetcher = Fetcher::new(repository)?;
+            let mut fetcher = Fetcher::new(&copies)?;
             let queue = queue.clone();
             let stop = &stop;
             scope.spawn(move || work(&mut fetcher, &queue, stop));

@@ -7,6 +7,7 @@ use outlast_format::{BlobId, PackId};
 use outlast_store::StoreError;
 
 use super::blob::{self, Located, Opener, pack_object};
+use super::copies::Copies;
 use crate::read_error::{BlobError, ReadError};
 use crate::{RepoError, Repository};
 
@@ -56,13 +57,14 @@ pub(crate) fn plan<T>(mut wanted: Vec<Wanted<T>>) -> Vec<Batch<T>> {
 
 /// Fetches batches; one for each worker thread.
 pub(crate) struct Fetcher<'r> {
-    repository: &'r Repository,
+    copies: Arc<Copies<'r>>,
     opener: Opener<'r>,
 }
 
 impl<'r> Fetcher<'r> {
-    pub(crate) fn new(repository: &'r Repository) -> Result<Self, ReadError> {
-        Ok(Self { repository, opener: Opener::new(repository)? })
+    pub(crate) fn new(copies: &Arc<Copies<'r>>) -> Result<Self, ReadError> {
+        let opener = Opener::new(copies.repository())?;
+        Ok(Self { copies: Arc::clone(copies), opener })
     }
 
     /// Delivers every blob of `batch`, or why it cannot be had. Blobs come one after the other, so
@@ -77,7 +79,7 @@ impl<'r> Fetcher<'r> {
                 for wanted in batch.wanted {
                     let from = usize::try_from(wanted.located.start() - batch.start).unwrap_or(0);
                     let sealed = bytes.get(from..from + wanted.located.entry.length as usize);
-                    let opened = self.opener.open(&wanted.located, sealed.unwrap_or_default());
+                    let opened = self.open(&wanted.located, sealed.unwrap_or_default());
                     deliver(wanted, opened);
                 }
             }
@@ -92,7 +94,8 @@ impl<'r> Fetcher<'r> {
                 let error = Arc::new(error);
                 for wanted in batch.wanted {
                     let failure = unreadable(&wanted.located, Arc::clone(&error));
-                    deliver(wanted, Err(failure));
+                    let copied = self.from_copy(&wanted.located, failure);
+                    deliver(wanted, copied);
                 }
             }
         }
@@ -100,6 +103,26 @@ impl<'r> Fetcher<'r> {
 
     /// One blob by itself.
     pub(crate) fn single(&mut self, located: &Located) -> Result<Vec<u8>, BlobError> {
+        self.at(located).or_else(|error| self.from_copy(located, error))
+    }
+
+    /// The blob of which the store has `sealed`.
+    pub(crate) fn open(&mut self, located: &Located, sealed: &[u8]) -> Result<Vec<u8>, BlobError> {
+        self.opener.open(located, sealed).or_else(|error| self.from_copy(located, error))
+    }
+
+    /// Another copy of a blob that cannot be had because of `error`.
+    fn from_copy(&mut self, located: &Located, error: BlobError) -> Result<Vec<u8>, BlobError> {
+        let copies = Arc::clone(&self.copies);
+        copies
+            .of(located.entry.kind, located.entry.id)
+            .iter()
+            .filter(|copy| blob::accept(copy).is_ok())
+            .find_map(|copy| self.at(copy).ok())
+            .ok_or(error)
+    }
+
+    fn at(&mut self, located: &Located) -> Result<Vec<u8>, BlobError> {
         let sealed = self
             .range(located.pack, located.start(), located.end())
             .map_err(|error| unreadable(located, Arc::new(error)))?;
@@ -109,7 +132,7 @@ impl<'r> Fetcher<'r> {
     fn range(&self, pack: PackId, start: u64, end: u64) -> Result<bytes::Bytes, StoreError> {
         // Blobs are far below 4 GiB and batches are bounded, so the length fits.
         let length = usize::try_from(end - start).unwrap_or(usize::MAX);
-        self.repository.store().read_range(&pack_object(pack), start, length)
+        self.copies.repository().store().read_range(&pack_object(pack), start, length)
     }
 }
 
@@ -129,7 +152,8 @@ pub fn load_blob(
     blob: BlobId,
 ) -> Result<Vec<u8>, RepoError> {
     let located = blob::locate(repository.index()?, blob, kind).map_err(ReadError::from)?;
-    Ok(Fetcher::new(repository)?.single(&located).map_err(ReadError::from)?)
+    let copies = Copies::new(repository)?;
+    Ok(Fetcher::new(&copies)?.single(&located).map_err(ReadError::from)?)
 }
 
 #[cfg(test)]

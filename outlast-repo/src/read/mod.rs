@@ -6,6 +6,7 @@
 
 pub(crate) mod blob;
 mod cat;
+pub(crate) mod copies;
 pub(crate) mod fetch;
 pub(crate) mod pool;
 mod snapshots;

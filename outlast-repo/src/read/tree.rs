@@ -1,7 +1,6 @@
 //! Trees: loading them, walking below them, finding a path in them.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::Arc;
 use std::vec;
 
 use bytes::Bytes;
@@ -11,8 +10,10 @@ use outlast_format::{BlobId, PackId};
 use outlast_fs::entry::show;
 use outlast_fs::{EntryPath, InvalidPath};
 
-use super::blob::{self, Located, Opener, pack_object};
-use crate::read_error::{BlobError, ReadError, TreeError};
+use super::blob::{self, Located, pack_object};
+use super::copies::Copies;
+use super::fetch::Fetcher;
+use crate::read_error::{ReadError, TreeError};
 use crate::{Index, RepoError, Repository};
 
 /// The most entries that one directory may have. A tree's JSON is small beside what it takes in
@@ -28,17 +29,18 @@ const SEGMENTS_MAX: usize = 24;
 pub(crate) struct TreeReader<'r> {
     repository: &'r Repository,
     index: &'r Index,
-    opener: Opener<'r>,
+    fetcher: Fetcher<'r>,
     segments: VecDeque<(PackId, u64, Bytes)>,
     pack_sizes: HashMap<PackId, u64>,
 }
 
 impl<'r> TreeReader<'r> {
     pub(crate) fn new(repository: &'r Repository) -> Result<Self, RepoError> {
+        let copies = Copies::new(repository)?;
         Ok(Self {
             repository,
-            index: repository.index()?,
-            opener: Opener::new(repository)?,
+            index: copies.index(),
+            fetcher: Fetcher::new(&copies)?,
             segments: VecDeque::new(),
             pack_sizes: HashMap::new(),
         })
@@ -47,65 +49,51 @@ impl<'r> TreeReader<'r> {
     /// The directory that `tree` is.
     pub(crate) fn load(&mut self, tree: BlobId) -> Result<Tree, TreeError> {
         let located = blob::locate(self.index, tree, BlobType::Tree)?;
-        let sealed = self.sealed(&located)?;
-        let document = self.opener.open(&located, &sealed)?;
+        let document = match self.neighbourhood(&located) {
+            Some(sealed) => self.fetcher.open(&located, &sealed)?,
+            None => self.fetcher.single(&located)?,
+        };
         if document.iter().filter(|&&byte| byte == b'{').count() > NODES_MAX {
             return Err(TreeError::TooManyNodes { tree, limit: NODES_MAX });
         }
         Tree::parse(&document).map_err(|source| TreeError::Format { tree, source })
     }
 
-    fn sealed(&mut self, located: &Located) -> Result<Bytes, BlobError> {
+    /// What the store has at `located`, from a part of the pack that is kept or from one that is
+    /// read now; `None` when that cannot be had, in which case the blob by itself may still be.
+    fn neighbourhood(&mut self, located: &Located) -> Option<Bytes> {
         let within = |start: u64, bytes: &Bytes| {
             let from = usize::try_from(located.start().checked_sub(start)?).ok()?;
             let to = from.checked_add(located.entry.length as usize)?;
             (to <= bytes.len()).then(|| bytes.slice(from..to))
         };
-        let kept = self.segments.iter().find_map(|(pack, start, bytes)| {
-            if *pack == located.pack { within(*start, bytes) } else { None }
-        });
-        if let Some(sealed) = kept {
-            return Ok(sealed);
+        let kept = self.segments.iter().filter(|(pack, ..)| *pack == located.pack);
+        if let Some(sealed) = kept.filter_map(|(_, start, bytes)| within(*start, bytes)).next() {
+            return Some(sealed);
         }
-        if let Some((start, bytes)) = self.neighbourhood(located)
-            && let Some(sealed) = within(start, &bytes)
-        {
-            if self.segments.len() == SEGMENTS_MAX {
-                self.segments.pop_front();
-            }
-            self.segments.push_back((located.pack, start, bytes));
-            return Ok(sealed);
-        }
-        self.repository
-            .store()
-            .read_range(&pack_object(located.pack), located.start(), located.entry.length as usize)
-            .map_err(|source| BlobError::Unreadable {
-                blob: located.entry.id,
-                pack: located.pack,
-                source: Arc::new(source),
-            })
-    }
-
-    /// The part of the pack around a blob; `None` when that cannot be had, in which case the blob
-    /// by itself may still be.
-    fn neighbourhood(&mut self, located: &Located) -> Option<(u64, Bytes)> {
-        let object = pack_object(located.pack);
-        let store = self.repository.store();
-        let size = match self.pack_sizes.get(&located.pack) {
-            Some(&size) => size,
-            None => {
-                let size = store.size(&object).ok()?;
-                self.pack_sizes.insert(located.pack, size);
-                size
-            }
-        };
         let start = located.start() / SEGMENT_BYTES * SEGMENT_BYTES;
-        let end = located.end().max(start + SEGMENT_BYTES).min(size);
+        let end = located.end().max(start + SEGMENT_BYTES).min(self.pack_size(located.pack)?);
         let length = usize::try_from(end.checked_sub(start)?).ok()?;
         if located.end() > end {
             return None;
         }
-        Some((start, store.read_range(&object, start, length).ok()?))
+        let store = self.repository.store();
+        let bytes = store.read_range(&pack_object(located.pack), start, length).ok()?;
+        let sealed = within(start, &bytes);
+        if self.segments.len() == SEGMENTS_MAX {
+            self.segments.pop_front();
+        }
+        self.segments.push_back((located.pack, start, bytes));
+        sealed
+    }
+
+    fn pack_size(&mut self, pack: PackId) -> Option<u64> {
+        if let Some(&size) = self.pack_sizes.get(&pack) {
+            return Some(size);
+        }
+        let size = self.repository.store().size(&pack_object(pack)).ok()?;
+        self.pack_sizes.insert(pack, size);
+        Some(size)
     }
 }
 

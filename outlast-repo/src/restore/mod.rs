@@ -37,6 +37,7 @@ use outlast_fs::{Entry, EntryPath, Kind};
 use outlast_types::Monitor;
 
 use crate::read::blob::{self, Located};
+use crate::read::copies::Copies;
 use crate::read::fetch::{Batch, Fetcher, Wanted};
 use crate::read::{BlobError, Found, TreeWalk, find, pool};
 use crate::{Index, RepoError, Repository};
@@ -59,13 +60,14 @@ pub fn restore(
 ) -> Result<Summary, RepoError> {
     let start = Start::find(repository, tree, options)?;
     let index = repository.index()?;
+    let copies = Copies::new(repository)?;
     let target = Target::open(target, options.overwrite)?;
     monitor.begin("restore", None);
     let run = Run::new(index, &target, options, monitor);
     let links = thread::scope(|scope| {
         let (jobs, queue) = bounded(pool::workers());
         for _ in 0..pool::workers() {
-            let mut fetcher = Fetcher::new(repository)?;
+            let mut fetcher = Fetcher::new(&copies)?;
             let (queue, run) = (queue.clone(), &run);
             scope.spawn(move || work(&mut fetcher, queue, run));
         }

@@ -202,7 +202,7 @@ pub(super) fn damaged_name(path: &EntryPath, number: u32) -> EntryPath {
 }
 
 fn io_kind(error: &PlaceError) -> Option<io::ErrorKind> {
-    error.io().map(io::Error::kind)
+    std::error::Error::source(error)?.downcast_ref::<io::Error>().map(io::Error::kind)
 }
 
 fn already_exists(error: &PlaceError) -> bool {

@@ -178,6 +178,37 @@ fn a_file_of_which_a_part_is_lost_is_kept_under_another_name() {
 }
 
 #[test]
+fn a_second_copy_of_a_blob_saves_the_file() {
+    let mut forge = Forge::new();
+    forge.data(b"content");
+    let damaged = forge.end_pack();
+    let node = forge.file(b"file", &[b"content"]);
+    let inner = forge.tree(vec![node]);
+    forge.end_pack();
+    let again = forge.tree(vec![{
+        let mut node = file(b"file", vec![BlobId::of(b"content")]);
+        node.size = 7;
+        node
+    }]);
+    assert_eq!(inner, again);
+    let lost = forge.end_pack();
+    let root = forge.tree(vec![directory(b"inner", inner)]);
+    let (_, repository) = forge.finish(root);
+    lose(&repository, damaged);
+    lose(&repository, lost);
+    let site = Site::new();
+    let summary = site.restore(&repository, &Options::default()).unwrap();
+    assert!(summary.problems.is_empty(), "{:#?}", summary.problems);
+    assert_eq!(site.content("inner/file"), b"content");
+    let mut content = Vec::new();
+    read::cat(&repository, root, &path("inner/file"), &mut content, &Silent).unwrap();
+    assert_eq!(content, b"content");
+    let report = check::check(&repository, check::Options::default(), &Silent).unwrap();
+    assert_eq!(report.problems.len(), 2, "{:#?}", report.problems);
+    assert!(report.problems.iter().all(|problem| problem.affected.total == 0));
+}
+
+#[test]
 fn what_lies_around_pieces_that_no_index_knows_is_kept_in_its_place() {
     let unknown = BlobId::of(b"in no index");
     let mut forge = Forge::new();
