@@ -1,6 +1,9 @@
 use std::io::Write;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::SystemTime;
+
+use proptest::prelude::*;
 
 use super::*;
 use crate::faulty::Faulty;
@@ -129,4 +132,101 @@ fn a_full_disk_is_named_and_not_retried() {
     let message = error.to_string();
     let path = store.path().display().to_string();
     assert!(message.contains(&path) && message.contains("is full"), "{message}");
+}
+
+/// A small disk of its own; only root may mount one.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn mount() -> Option<Self> {
+        let directory = tempfile::tempdir().unwrap();
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", "size=256k", "outlast-test"]).arg(directory.path());
+        let mounted = mount.stderr(Stdio::null()).status().is_ok_and(|status| status.success());
+        mounted.then_some(Self(directory))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        Command::new("umount").arg(self.0.path()).status().ok();
+    }
+}
+
+#[test]
+fn a_disk_that_fills_up_keeps_what_it_has_and_nothing_by_halves() {
+    let Some(disk) = SmallDisk::mount() else {
+        eprintln!("not tried on a real full disk: mounting one needs root");
+        return;
+    };
+    let store = DirectoryStore::create_layout(disk.0.path()).unwrap();
+    store.create(&Object::Data(name(1)), Bytes::from(vec![1; 64 << 10])).unwrap();
+    let error = store.create(&Object::Data(name(2)), Bytes::from(vec![2; 1 << 20])).unwrap_err();
+    assert!(matches!(error, StoreError::Full { .. }), "{error}");
+    assert_eq!(store.list(Kind::Data).unwrap(), [(Object::Data(name(1)), 64 << 10)]);
+    // The room of the half-written file was given back.
+    store.create(&Object::Data(name(3)), Bytes::from(vec![3; 64 << 10])).unwrap();
+    assert_eq!(store.read(&Object::Data(name(3))).unwrap(), vec![3; 64 << 10]);
+}
+
+/// One call, small enough that sequences of them collide.
+#[derive(Debug, Clone)]
+enum Step {
+    Create(Object, Vec<u8>),
+    Read(Object),
+    ReadRange(Object, u64, usize),
+    Size(Object),
+    List(Kind),
+    Remove(Object),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let kind =
+        prop::sample::select([Kind::Config].into_iter().chain(Kind::LISTED).collect::<Vec<_>>());
+    let object = (kind.clone(), 0u8..3).prop_map(|(kind, byte)| Object::new(kind, name(byte)));
+    let content = prop::collection::vec(any::<u8>(), 0..20);
+    prop_oneof![
+        (object.clone(), content).prop_map(|(object, content)| Step::Create(object, content)),
+        object.clone().prop_map(Step::Read),
+        (object.clone(), 0u64..25, 0usize..25).prop_map(|(o, at, n)| Step::ReadRange(o, at, n)),
+        object.clone().prop_map(Step::Size),
+        kind.prop_map(Step::List),
+        object.prop_map(Step::Remove),
+    ]
+}
+
+/// What a call gives, without where: the same for every store.
+fn outcome(store: &dyn Store, step: &Step) -> String {
+    fn told<T: std::fmt::Debug>(result: Result<T, StoreError>) -> String {
+        match result {
+            Ok(value) => format!("{value:?}"),
+            Err(StoreError::NotFound { object, .. }) => format!("no {object}"),
+            Err(StoreError::AlreadyExists { object, .. }) => format!("already {object}"),
+            Err(error) => format!("passing: {}", error.is_passing()),
+        }
+    }
+    match step {
+        Step::Create(object, content) => told(store.create(object, content.clone().into())),
+        Step::Read(object) => told(store.read(object)),
+        Step::ReadRange(object, offset, length) => told(store.read_range(object, *offset, *length)),
+        Step::Size(object) => told(store.size(object)),
+        Step::List(kind) => told(store.list(*kind).map(|mut objects| {
+            objects.sort_unstable();
+            objects
+        })),
+        Step::Remove(object) => told(store.remove(object)),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn a_directory_does_what_memory_does(steps in prop::collection::vec(step(), 1..40)) {
+        let (_directory, directory) = new_store();
+        let memory = MemoryStore::new();
+        for step in &steps {
+            prop_assert_eq!(outcome(&directory, step), outcome(&memory, step), "{:?}", step);
+        }
+    }
 }
