@@ -29,7 +29,7 @@ use crate::certificate;
 
 mod stall;
 
-use stall::Stalling;
+use stall::{Stalling, StallingBody};
 
 /// What one client may cost at most.
 #[derive(Debug, Clone, Copy)]
@@ -40,7 +40,7 @@ pub struct Limits {
     pub handshake: Duration,
     /// For the head of a request, the wait for it on an idle connection included.
     pub idle: Duration,
-    /// For the client to take some more of an answer.
+    /// For the client to take some more of an answer, or to send some more of a request.
     pub stall: Duration,
     /// For requests under way when the server is told to stop; then they are cut off.
     pub drain: Duration,
@@ -174,9 +174,11 @@ impl Connection {
         };
         let requests = AtomicU64::new(0);
         let number = self.number;
-        let service = service_fn(|request| {
+        let service = service_fn(|request: Request<Incoming>| {
             let nth = requests.fetch_add(1, Ordering::Relaxed) + 1;
-            answer(request, router.clone(), peer.clone(), RequestId(format!("{number:x}-{nth:x}")))
+            let id = RequestId(format!("{number:x}-{nth:x}"));
+            let request = request.map(|body| Body::new(StallingBody::new(body, self.limits.stall)));
+            answer(request, router.clone(), peer.clone(), id)
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -203,12 +205,11 @@ async fn told_to_stop(stopped: &mut watch::Receiver<bool>) {
 }
 
 async fn answer(
-    request: Request<Incoming>,
+    mut request: Request<Body>,
     mut router: Router,
     peer: Result<Peer, String>,
     id: RequestId,
 ) -> Result<Response, std::convert::Infallible> {
-    let mut request = request.map(Body::new);
     let line = format!("{} {}", request.method(), request.uri().path());
     let response = match peer {
         Ok(peer) => {

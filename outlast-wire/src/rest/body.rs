@@ -17,11 +17,11 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::api::ApiError;
 
-/// How long the next bytes of a body may take.
-const PIECE_TIMEOUT: Duration = Duration::from_secs(30);
+/// The least time that a body may take, however short it is.
+const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A client that sends more slowly than this for the whole body, in bytes per second, is cut off:
-/// it holds memory that others wait for.
+/// A client that sends more slowly than this, in bytes per second, is cut off: it holds memory
+/// that others wait for. That it sends anything at all is the server loop's care.
 const RATE_MIN: u64 = 16 << 10;
 
 /// As much of an unwanted body as is taken, so that the client hears the answer.
@@ -51,8 +51,8 @@ pub(super) async fn receive(
     let mut content = BytesMut::with_capacity(capacity);
     let mut hash = digest::Context::new(&digest::SHA256);
     let bytes = announced.unwrap_or(bytes_max);
-    let end = Instant::now() + PIECE_TIMEOUT + Duration::from_secs(bytes / RATE_MIN);
-    while let Some(piece) = next(&mut body, end.min(Instant::now() + PIECE_TIMEOUT)).await? {
+    let end = Instant::now() + BODY_TIMEOUT + Duration::from_secs(bytes / RATE_MIN);
+    while let Some(piece) = next(&mut body, end).await? {
         if (content.len() + piece.len()) as u64 > bytes_max {
             return Err(too_large(bytes_max));
         }
@@ -66,7 +66,7 @@ pub(super) async fn receive(
 
 /// Takes a small body that nobody wants.
 pub(super) async fn discard(mut body: Body) {
-    let end = Instant::now() + PIECE_TIMEOUT;
+    let end = Instant::now() + BODY_TIMEOUT;
     let mut bytes = 0;
     while let Ok(Some(piece)) = next(&mut body, end).await {
         bytes += piece.len() as u64;

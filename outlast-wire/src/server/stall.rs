@@ -1,4 +1,4 @@
-//! A stream that breaks when the other side takes nothing for too long.
+//! Streams and bodies that break when the other side does nothing for too long.
 
 use std::future::Future;
 use std::io;
@@ -6,11 +6,14 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use axum::body::HttpBody;
+use bytes::Bytes;
+use hyper::body::{Frame, Incoming, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// Bounds the time of every write. Reads are bounded where their meaning is known: the head of a
-/// request by the HTTP layer, its body by the handler.
+/// request by the HTTP layer, its body by [`StallingBody`].
 pub(super) struct Stalling<S> {
     stream: S,
     patience: Duration,
@@ -86,6 +89,50 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Stalling<S> {
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let progress = Pin::new(&mut self.stream).poll_shutdown(context);
         self.bounded(context, progress)
+    }
+}
+
+/// The body of a request, whose next bytes may not take for ever.
+pub(super) struct StallingBody {
+    body: Incoming,
+    patience: Duration,
+    /// Runs while a handler waits for the client.
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl StallingBody {
+    pub(super) fn new(body: Incoming, patience: Duration) -> Self {
+        Self { body, patience, timer: None }
+    }
+}
+
+impl HttpBody for StallingBody {
+    type Data = Bytes;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) {
+            self.timer = None;
+            return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
+        }
+        let patience = self.patience;
+        let timer =
+            self.timer.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + patience)));
+        timer.as_mut().poll(context).map(|()| {
+            let text = "the other side sends nothing any more";
+            Some(Err(io::Error::new(io::ErrorKind::TimedOut, text).into()))
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

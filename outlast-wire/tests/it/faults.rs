@@ -195,6 +195,34 @@ fn silent_clients_are_cut_off() {
 }
 
 #[test]
+fn a_client_that_stops_in_the_middle_is_cut_off() {
+    let limits = Limits { stall: Duration::from_millis(100), ..Limits::default() };
+    let world = World::new();
+    let server = memory_server(&world, limits);
+    let name = "ab".repeat(32);
+    let head = "HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf";
+    let request = format!("POST /repo/shop-db/data/{name} {head}");
+    let answer = answer_to(&server, &world.identity(Role::Agent), &request);
+    assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("broke off"), "{answer}");
+}
+
+#[test]
+fn certificates_are_good_in_their_time_only() {
+    let world = World::new();
+    let server = memory_server(&world, Limits::default());
+    let expired =
+        world.identity_at(Role::Operator, |now| now.saturating_sub(Duration::from_secs(2 * 3600)));
+    let store = RestStore::open(&server.repository(), Some(&expired)).unwrap();
+    let error = store.size(&Object::Config).unwrap_err();
+    assert!(error.to_string().contains("refuses our certificate"), "{error}");
+    // The authority's clock may be a little ahead of the server's.
+    let ahead =
+        world.identity_at(Role::Operator, |now| now.saturating_add(Duration::from_secs(240)));
+    let store = RestStore::open(&server.repository(), Some(&ahead)).unwrap();
+    assert!(matches!(store.size(&Object::Config), Err(StoreError::NotFound { .. })));
+}
+
+#[test]
 fn a_stop_waits_for_requests_under_way() {
     let world = World::new();
     let mut server = memory_server(&world, Limits::default());

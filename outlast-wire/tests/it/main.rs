@@ -1,8 +1,10 @@
 //! The wire with both ends in one process, and stock restic as a client that we did not write.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "these are tests")]
 
+mod calls;
 mod conformance;
 mod faults;
+mod plain;
 mod restic;
 mod roles;
 mod support;

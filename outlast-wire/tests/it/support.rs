@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use outlast_store::{DirectoryStore, Kind, Object, ObjectName, Store, Verb};
-use outlast_types::{SystemClock, SystemRandom, WorkloadName};
+use outlast_types::{Clock, SystemClock, SystemRandom, Timestamp, WorkloadName};
 use outlast_wire::rest::{HostError, RepositoryHost};
 use outlast_wire::server::{Limits, serve};
 use outlast_wire::{CertificateAuthority, Identity, Peer, RestStore, Role, ca, rest, tls};
@@ -34,13 +34,18 @@ impl World {
     }
 
     pub(crate) fn identity(&self, role: Role) -> Identity {
+        self.identity_at(role, |now| now)
+    }
+
+    /// An identity, valid for an hour, by a clock that is wrong.
+    pub(crate) fn identity_at(&self, role: Role, when: fn(Timestamp) -> Timestamp) -> Identity {
         let hosts = match role {
             Role::Vault => vec!["localhost".to_owned(), "127.0.0.1".to_owned()],
             _ => Vec::new(),
         };
         let peer = Peer::new(role, "test").unwrap();
         let request = ca::Request { peer, lifetime: Duration::from_secs(3600), hosts };
-        self.authority.issue(&request, &SystemClock, &SystemRandom).unwrap()
+        self.authority.issue(&request, &Stopped(when(SystemClock.now())), &SystemRandom).unwrap()
     }
 
     /// An identity in a directory, as stock restic takes it.
@@ -63,8 +68,11 @@ impl World {
     }
 
     fn serve(&self, host: Host, limits: Limits) -> Server {
+        self.serve_router(rest::router(Arc::new(host)), limits)
+    }
+
+    pub(crate) fn serve_router(&self, router: axum::Router, limits: Limits) -> Server {
         let tls = tls::server_config(&self.identity(Role::Vault)).unwrap();
-        let router = rest::router(Arc::new(host));
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
@@ -79,6 +87,14 @@ impl World {
 
     pub(crate) fn store(&self, server: &Server, role: Role) -> RestStore {
         RestStore::open(&server.repository(), Some(&self.identity(role))).unwrap()
+    }
+}
+
+struct Stopped(Timestamp);
+
+impl Clock for Stopped {
+    fn now(&self) -> Timestamp {
+        self.0
     }
 }
 

@@ -1,0 +1,117 @@
+use axum::extract::Path;
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use axum::{Extension, Json, Router};
+use outlast_store::{Object, ObjectName};
+use outlast_types::{DropId, ShareId, SystemClock, SystemRandom};
+use outlast_wire::api::{
+    ApiError, Base64, BilledKind, BilledObject, Done, OpenRepository, OpenedRepository, Shipment,
+    Vaulted,
+};
+use outlast_wire::sealed_key::{repository_key_info, seal};
+use outlast_wire::server::Limits;
+use outlast_wire::{ApiClient, CallError, Peer, Role};
+
+use crate::support::{Server, World, workload};
+
+fn server(world: &World) -> Server {
+    let open = |Path(name): Path<String>, Json(request): Json<OpenRepository>| async move {
+        let info = repository_key_info(&name.parse().unwrap());
+        let sealed = seal(&request.box_public_key, &info, b"the key", &SystemRandom).unwrap();
+        let repository_path = format!("/repo/{name}/");
+        Json(OpenedRepository { repository_path, sealed_key: Base64(sealed), version: 2 })
+    };
+    let ship = |Extension(peer): Extension<Peer>, Json(shipment): Json<Shipment>| async move {
+        if shipment.objects.is_empty() {
+            return Ok(Json(Vaulted { receipt: format!("{} by {peer}", shipment.drop) }));
+        }
+        let missing: Vec<Object> = shipment.objects.iter().map(BilledObject::object).collect();
+        let text = "1 object of the shipment is not here";
+        Err(ApiError::new(StatusCode::CONFLICT, "missing_objects", text)
+            .hint("send it again")
+            .missing(&missing))
+    };
+    let broken = || async {
+        Err::<Json<Done>, _>(ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "storage", "broken"))
+    };
+    let router = Router::new()
+        .route("/api/v1/workloads/{workload}/open", post(open))
+        .route("/api/v1/shipments", post(ship))
+        .route("/api/v1/incidents", get(broken))
+        .route("/api/v1/workloads", get(async || "not what was asked for"));
+    world.serve_router(router, Limits::default())
+}
+
+fn client(world: &World, server: &Server) -> ApiClient {
+    let address = format!("https://localhost:{}", server.address.port());
+    ApiClient::new(&address, &world.identity(Role::Agent)).unwrap()
+}
+
+fn shipment(objects: Vec<BilledObject>) -> Shipment {
+    Shipment {
+        workload: workload(),
+        drop: DropId::new(&SystemClock, &SystemRandom),
+        share: ShareId::new(&SystemRandom),
+        snapshot_id: ObjectName([1; 32]),
+        snapshot: Base64(vec![1, 2, 3]),
+        objects,
+        content_bytes: 7,
+        claims: serde_json::json!({"instance": "blue-1"}),
+    }
+}
+
+#[test]
+fn an_agent_gets_the_repository_key_that_only_it_can_open() {
+    let world = World::new();
+    let server = server(&world);
+    let identity = world.identity(Role::Agent);
+    let client = client(&world, &server);
+    let request = OpenRepository { box_public_key: identity.box_key().public() };
+    let opened = client.open_repository(&workload(), &request).unwrap();
+    let info = repository_key_info(&workload());
+    assert_eq!(*identity.box_key().open(&info, &opened.sealed_key.0).unwrap(), b"the key");
+    let other = world.identity(Role::Agent);
+    assert!(other.box_key().open(&info, &opened.sealed_key.0).is_err());
+    assert!(client.repository_address(&opened).ends_with("/repo/shop-db/"));
+    assert!(!client.repository_address(&opened)[8..].contains("//"));
+}
+
+#[test]
+fn a_shipment_is_known_by_its_certificate() {
+    let world = World::new();
+    let server = server(&world);
+    let shipment = shipment(Vec::new());
+    let answer = client(&world, &server).ship(&shipment).unwrap();
+    assert_eq!(answer.receipt, format!("{} by agent test", shipment.drop));
+}
+
+#[test]
+fn a_refusal_says_what_is_missing_and_what_to_do() {
+    let world = World::new();
+    let server = server(&world);
+    let name = ObjectName([0xab; 32]);
+    let lacking = shipment(vec![BilledObject { kind: BilledKind::Data, name, size: 1 }]);
+    let error = client(&world, &server).ship(&lacking).unwrap_err();
+    assert!(!error.is_passing());
+    assert_eq!(error.code(), Some("missing_objects"));
+    let text = error.to_string();
+    assert!(text.contains("is not here; send it again (request "), "{text}");
+    let CallError::Refused { body, .. } = error else { panic!("{text}") };
+    assert_eq!(body.missing, [Object::Data(name).to_string()]);
+}
+
+#[test]
+fn a_vault_that_cannot_now_may_be_asked_again() {
+    let world = World::new();
+    let server = server(&world);
+    let client = client(&world, &server);
+    let error = client.incidents().unwrap_err();
+    assert!(matches!(error, CallError::Unable { .. }) && error.is_passing(), "{error}");
+    let error = client.workloads().unwrap_err();
+    assert!(matches!(error, CallError::Unintelligible { .. }), "{error}");
+    let error = client.snapshots(None).unwrap_err();
+    assert!(matches!(error, CallError::Refused { status: 404, .. }), "{error}");
+    drop(server);
+    let error = client.incidents().unwrap_err();
+    assert!(matches!(error, CallError::Unreachable { .. }) && error.is_passing(), "{error}");
+}
