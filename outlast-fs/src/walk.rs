@@ -9,12 +9,15 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::vec;
 
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, SeekFrom, Stat};
 use rustix::io::Errno;
 
 use crate::entry::{Entry, EntryPath, EntrySource, Kind, SourceError, show};
 use crate::metadata::{Names, XattrOwner, XattrReader, file_type, identity, metadata_of};
 use asked::Asked;
+
+/// Parts of a sparse file that are told one by one.
+const EXTENTS_MAX: usize = 1 << 16;
 
 /// Walks paths of the local file system, depth first, names in the order of their bytes.
 ///
@@ -289,6 +292,39 @@ impl EntrySource for Walk {
             None => Ok(0),
         }
     }
+
+    fn extents(&mut self) -> io::Result<Option<Vec<(u64, u64)>>> {
+        let Some(file) = &self.content else { return Ok(None) };
+        let extents = data_extents(file);
+        rustix::fs::seek(file, SeekFrom::Start(0))?;
+        Ok(extents?)
+    }
+}
+
+/// The parts of a file that are no holes; `None` if there are none, too many, or the file system
+/// cannot tell.
+fn data_extents(file: &File) -> Result<Option<Vec<(u64, u64)>>, Errno> {
+    let length = u64::try_from(rustix::fs::fstat(file)?.st_size).unwrap_or(0);
+    let mut extents = Vec::new();
+    let mut at = 0;
+    while at < length {
+        let begin = match rustix::fs::seek(file, SeekFrom::Data(at)) {
+            Ok(begin) => begin,
+            // Nothing but a hole from here to the end.
+            Err(Errno::NXIO) => break,
+            Err(Errno::INVAL | Errno::NOTSUP) => return Ok(None),
+            Err(errno) => return Err(errno),
+        };
+        let end = rustix::fs::seek(file, SeekFrom::Hole(begin))?.min(length);
+        if end <= begin || extents.len() == EXTENTS_MAX {
+            // Cut off meanwhile, or not worth the memory: zeroes are as right as a hole.
+            return Ok(None);
+        }
+        extents.push((begin, end - begin));
+        at = end;
+    }
+    let whole = length == 0 || extents == [(0, length)];
+    Ok((!whole).then_some(extents))
 }
 
 /// Opens an entry so that its record and its content are of the same file. Links, devices and
