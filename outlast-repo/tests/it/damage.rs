@@ -1,5 +1,5 @@
 //! The damage matrix: {delete, truncate, flip a bit, swap two} × {pack, index, snapshot, key,
-//! config} × {open, list, restore, check} on repositories that stock restic made.
+//! config} × {open, list, restore, check} on repositories of stock restic and of our own engine.
 //!
 //! Whatever was done to the repository: nothing panics; `check` names the object, or opening does;
 //! and a restore never passes off anything for what it is not.
@@ -7,12 +7,17 @@
 use std::fs;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
+use outlast_format::config::Version;
+use outlast_fs::EntryPath;
+use outlast_fs::walk::Walk;
+use outlast_repo::backup::{self, Input};
 use outlast_repo::restore::{Options, restore};
 use outlast_repo::{RepoError, Repository, check, read};
+use outlast_store::directory::DirectoryStore;
 use outlast_testing::{compare_trees, pseudo_random};
-use outlast_types::Silent;
+use outlast_types::{Clock, Silent, SystemClock, SystemRandom, Timestamp};
 
 use crate::restic::{self, PASSWORD, SECOND_PASSWORD};
 
@@ -106,18 +111,30 @@ impl Damage {
     }
 }
 
+/// Who made the repository.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Maker {
+    Restic,
+    Ours,
+}
+
+/// A repository with two of everything: snapshots, indexes, data packs, tree packs, keys.
 struct Template {
     root: tempfile::TempDir,
+    maker: Maker,
 }
 
 impl Template {
-    /// A repository with two of everything: snapshots, indexes, data packs, tree packs, keys.
-    fn get() -> &'static Self {
-        static TEMPLATE: OnceLock<Template> = OnceLock::new();
-        TEMPLATE.get_or_init(|| {
-            let root = tempfile::tempdir().unwrap();
-            let template = Self { root };
-            let (source, repository) = (template.source(), template.repository());
+    fn get(maker: Maker) -> &'static Self {
+        static RESTIC: OnceLock<Template> = OnceLock::new();
+        static OURS: OnceLock<Template> = OnceLock::new();
+        let template = match maker {
+            Maker::Restic => &RESTIC,
+            Maker::Ours => &OURS,
+        };
+        template.get_or_init(|| {
+            let template = Self { root: tempfile::tempdir().unwrap(), maker };
+            let source = template.source();
             fs::create_dir_all(source.join("sub/deep")).unwrap();
             let write = |name: &str, content: &[u8]| {
                 let file = fs::File::create_new(source.join(name)).unwrap();
@@ -126,18 +143,54 @@ impl Template {
             write("first", &pseudo_random(1, 3 << 20));
             write("sub/small", b"small");
             write("sub/deep/other", &pseudo_random(2, 700_000));
-            restic::back_up(&repository, &source, "2", "auto");
-            write("second", &pseudo_random(3, 2 << 20));
-            restic::run(&repository, &source, &["backup", "."]);
-            let password = template.root.path().join("password");
-            fs::File::create(&password)
-                .unwrap()
-                .write_all_at(SECOND_PASSWORD.as_bytes(), 0)
-                .unwrap();
-            let password = password.to_str().unwrap();
-            restic::run(&repository, &source, &["key", "add", "--new-password-file", password]);
+            let more = || write("second", &pseudo_random(3, 2 << 20));
+            match maker {
+                Maker::Restic => template.make_with_restic(more),
+                Maker::Ours => template.make(more),
+            }
             template
         })
+    }
+
+    fn make_with_restic(&self, more: impl FnOnce()) {
+        let (source, repository) = (self.source(), self.repository());
+        restic::back_up(&repository, &source, "2", "auto");
+        more();
+        restic::run(&repository, &source, &["backup", "."]);
+        let password = self.root.path().join("password");
+        let file = fs::File::create(&password).unwrap();
+        file.write_all_at(SECOND_PASSWORD.as_bytes(), 0).unwrap();
+        let password = password.to_str().unwrap();
+        restic::run(&repository, &source, &["key", "add", "--new-password-file", password]);
+    }
+
+    fn make(&self, more: impl FnOnce()) {
+        let store = Arc::new(DirectoryStore::create_layout(&self.repository()).unwrap());
+        let maker = outlast_repo::Maker {
+            hostname: "host".into(),
+            username: "user".into(),
+            created: Timestamp::EPOCH,
+        };
+        let (clock, random) = (SystemClock, SystemRandom);
+        let repository = Repository::init(store, PASSWORD, Version::V2, &maker, &random).unwrap();
+        let back_up = || {
+            let walk = Walk::new(&[self.source()]).unwrap();
+            let (input, options) = (Input::Tree(Box::new(walk)), backup::Options::new(clock.now()));
+            let outcome =
+                backup::backup(&repository, input, &options, &clock, &random, &Silent).unwrap();
+            backup::publish(&repository, &outcome).unwrap();
+        };
+        back_up();
+        more();
+        back_up();
+        repository.add_key(SECOND_PASSWORD, &maker, &random).unwrap();
+    }
+
+    /// Where the source lies in the snapshots.
+    fn subpath(&self) -> Option<EntryPath> {
+        let source = self.source();
+        let inside = source.strip_prefix("/").unwrap().to_str().unwrap();
+        (self.maker == Maker::Ours).then(|| EntryPath::parse(inside.as_bytes()).unwrap())
     }
 
     fn source(&self) -> PathBuf {
@@ -178,7 +231,7 @@ fn list(repository: &Repository) -> Vec<String> {
     errors
 }
 
-fn use_it(repository: &Repository, original: &Path, target: &Path) -> Outcome {
+fn use_it(repository: &Repository, template: &Template, target: &Path) -> Outcome {
     let (structure, _) = check(repository, false);
     let (data, affected) = check(repository, true);
     let mut messages = Vec::new();
@@ -188,10 +241,15 @@ fn use_it(repository: &Repository, original: &Path, target: &Path) -> Outcome {
         Ok(latest) => {
             messages.extend(latest.unreadable.iter().map(ToString::to_string));
             let newest = latest.snapshot.tree;
-            let options = Options { verify: true, ..Options::default() };
-            let summary = restore(repository, newest, target, &options, &Silent).unwrap();
-            messages.extend(summary.problems.iter().map(ToString::to_string));
-            differences = compare_trees(original, target);
+            let subpath = template.subpath();
+            let options = Options { verify: true, subpath, ..Options::default() };
+            match restore(repository, newest, target, &options, &Silent) {
+                Err(error) => messages.push(error.to_string()),
+                Ok(summary) => {
+                    messages.extend(summary.problems.iter().map(ToString::to_string));
+                    differences = compare_trees(&template.source(), target);
+                }
+            }
         }
     }
     Outcome { structure, data, affected, restore: messages, list: list(repository), differences }
@@ -203,12 +261,18 @@ fn named(messages: &[String], names: &[String]) -> bool {
 
 #[track_caller]
 fn case(kind: Kind, damage: Damage, noticed: Noticed) {
-    let template = Template::get();
+    case_of(Maker::Restic, kind, damage, noticed);
+    case_of(Maker::Ours, kind, damage, noticed);
+}
+
+#[track_caller]
+fn case_of(maker: Maker, kind: Kind, damage: Damage, noticed: Noticed) {
+    let template = Template::get(maker);
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("repository");
     restic::copy(&template.repository(), &path);
     let names = damage.inflict(&kind.objects(&path));
-    let case = format!("{damage:?} {kind:?}");
+    let case = format!("{damage:?} {kind:?} of {maker:?}");
     let opened = restic::try_open(&path, PASSWORD);
     if noticed == Noticed::ByOpen {
         let error = opened.unwrap_err();
@@ -220,7 +284,7 @@ fn case(kind: Kind, damage: Damage, noticed: Noticed) {
     }
     // One of the two keys may be the damaged one.
     let repository = opened.or_else(|_| restic::try_open(&path, SECOND_PASSWORD)).unwrap();
-    let outcome = use_it(&repository, &template.source(), &directory.path().join("target"));
+    let outcome = use_it(&repository, template, &directory.path().join("target"));
     let Outcome { structure, data, affected, restore, list, differences } = outcome;
     let all = format!("{case}: {structure:#?} {data:#?} {restore:#?} {list:#?} {differences:#?}");
     match noticed {
@@ -291,7 +355,7 @@ fn the_config() {
 
 #[test]
 fn the_only_key_is_named_when_it_is_damaged() {
-    let template = Template::get();
+    let template = Template::get(Maker::Restic);
     for damage in [Damage::Truncate, Damage::FlipBit] {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("repository");
@@ -307,7 +371,7 @@ fn the_only_key_is_named_when_it_is_damaged() {
 
 #[test]
 fn a_wrong_password_is_called_that() {
-    let path = Template::get().repository();
+    let path = Template::get(Maker::Ours).repository();
     let error = restic::try_open(&path, "not this").unwrap_err();
     assert!(matches!(error, RepoError::WrongPassword { keys: 2, .. }), "{error}");
 }
@@ -316,7 +380,7 @@ fn a_wrong_password_is_called_that() {
 fn packs_that_no_index_lists_are_harmless_leftovers() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("repository");
-    restic::copy(&Template::get().repository(), &path);
+    restic::copy(&Template::get(Maker::Restic).repository(), &path);
     let id = outlast_format::PackId::of(b"left over");
     let shard = path.join("data").join(&id.to_string()[..2]);
     fs::create_dir_all(&shard).unwrap();
