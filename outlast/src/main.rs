@@ -1,2 +1,23 @@
-//! x
-fn main() {}
+//! Outlast: backups that outlast the servers that made them.
+//!
+//! The binary is thin: it reads the command line and configuration, wires the crates together and
+//! turns what they answer into words, JSON and exit codes. It is the only place that looks at the
+//! environment, the terminal and the process's signals.
+
+mod cli;
+mod commands;
+mod exit;
+mod home;
+mod output;
+mod reading;
+mod settings;
+mod signals;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments = cli::parse();
+    let output = output::Output::new(arguments.json, arguments.quiet);
+    let outcome = commands::run(arguments.command, &output);
+    exit::report(outcome, &output)
+}

@@ -1,0 +1,99 @@
+//! `outlast demo`: the blue/green story on real processes, each promise checked as it goes.
+//!
+//! One `outlast up` plays agent and vault, short-lived `outlast drop` processes play instances.
+//! Every claim of the story is a check on what those processes left behind (receipts, incidents,
+//! restored bytes); the first that does not hold ends it with a non-zero exit.
+
+mod database;
+mod scenes;
+mod stage;
+mod story;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, Result};
+
+use crate::exit::Code;
+
+use scenes::Rehearsal;
+use story::Story;
+
+/// The hidden command that an instance with a SQLite database runs as its dump.
+pub(crate) const DUMP_COMMAND: &str = "demo-dump-sqlite";
+
+/// Rehearse a blue/green release on real processes and check every promise
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  outlast demo                    play in a temporary directory that is removed afterwards
+  outlast demo --dir /tmp/stage   keep everything there, to look at it with the other commands")]
+pub(crate) struct Args {
+    /// Play in this new directory and keep it
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+}
+
+/// Plays the rehearsal; failed if a promise broke, after telling which.
+pub(crate) fn run(arguments: &Args) -> Result<Code> {
+    let (directory, mut scratch) = match &arguments.dir {
+        Some(directory) => {
+            std::fs::create_dir(directory).with_context(|| {
+                format!("make the new directory {} to play in", directory.display())
+            })?;
+            let directory = directory.canonicalize().context("find the directory just made")?;
+            (directory, None)
+        }
+        None => {
+            let scratch = tempfile::Builder::new()
+                .prefix("outlast-demo-")
+                .tempdir()
+                .context("make a temporary directory to play in")?;
+            (scratch.path().to_owned(), Some(scratch))
+        }
+    };
+    let interrupted = Arc::new(AtomicBool::new(false));
+    heed_interrupts(Arc::clone(&interrupted))?;
+
+    let mut story = Story::begin("Outlast: a blue/green release, rehearsed on real processes");
+    let outcome = Rehearsal::open(directory.clone(), interrupted, &mut story)
+        .and_then(|rehearsal| rehearsal.play(&mut story));
+    match outcome {
+        Ok(()) => {
+            story.end();
+            if scratch.is_none() {
+                story.tell(&format!("Everything is still in {}.", directory.display()));
+            }
+            Ok(Code::Done)
+        }
+        Err(error) => {
+            story.broken(&format!("{error:#}"));
+            if let Some(scratch) = scratch.take() {
+                // What went wrong can only be found where it happened.
+                let kept = scratch.keep();
+                story.tell(&format!("Logs and data are kept in {}.", kept.display()));
+            }
+            Ok(Code::Failed)
+        }
+    }
+}
+
+/// Prints a consistent copy of a SQLite database, for [`DUMP_COMMAND`].
+pub(crate) fn dump_sqlite(path: &std::path::Path) -> Result<Code> {
+    database::dump_sqlite(path, &mut std::io::stdout().lock())?;
+    Ok(Code::Done)
+}
+
+/// Ctrl-C ends the waiting, and so the story, in order: the processes are stopped first.
+fn heed_interrupts(interrupted: Arc<AtomicBool>) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("listen for signals")?;
+    std::thread::spawn(move || {
+        if runtime.block_on(tokio::signal::ctrl_c()).is_ok() {
+            interrupted.store(true, Ordering::Relaxed);
+        }
+    });
+    Ok(())
+}

@@ -1,0 +1,228 @@
+//! `outlast drop`: what an instance runs to write its backup to the share.
+
+use std::ffi::OsString;
+use std::io::{self, Read, Write};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use outlast_drop::{Claims, Content, DropWriter, Share, WriterOptions, tar};
+use outlast_fs::walk::Walk;
+use outlast_types::{Clock, Monitor, SystemClock, SystemRandom, WorkloadName, human};
+use serde_json::json;
+
+use crate::exit::Code;
+use crate::output::{Output, Progress};
+
+/// How much is read from a pipe at once.
+const PIPE_BYTES: usize = 1 << 20;
+
+/// Write one backup to the share and seal it; prints the drop's id
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Nothing is a backup before it is sealed: a writer that is killed, a command that fails, or a
+share that is full leaves no seal, and the agent cleans up after it.
+
+Examples:
+  outlast drop --share /mnt/efs --workload shop-files /srv/uploads
+  outlast drop --share /mnt/efs --workload shop-db --exec shop.sql -- pg_dump shop
+  mysqldump shop | outlast drop --share /mnt/efs --workload shop-db --stdin shop.sql")]
+pub(crate) struct Args {
+    /// The share's directory
+    #[arg(long, value_name = "DIR", env = "OUTLAST_SHARE")]
+    share: PathBuf,
+    /// The workload that this is a backup of
+    #[arg(long, value_name = "NAME")]
+    workload: WorkloadName,
+    /// This instance's id [default: the host name]
+    #[arg(long, value_name = "ID")]
+    instance: Option<String>,
+    /// The release that this instance runs
+    #[arg(long)]
+    release: Option<String>,
+    /// The colour of this instance in a blue/green release
+    #[arg(long, value_name = "COLOR")]
+    color: Option<String>,
+    /// The last drop of this instance before it is terminated
+    #[arg(long = "final")]
+    is_final: bool,
+    /// Compression of what lies on the share: a zstd level from 1 to 19, or `off`
+    #[arg(long, value_name = "LEVEL", default_value = "1", value_parser = compression)]
+    compress: Compression,
+    /// Size of the segments in which the data is written
+    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = segment_bytes)]
+    segment_size: u64,
+    /// Back up standard input as a file of this name
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["exec", "paths"])]
+    stdin: Option<String>,
+    /// Back up what COMMAND prints as a file of this name; sealed only if it exits with 0
+    #[arg(long, value_name = "NAME", conflicts_with = "paths", requires = "command")]
+    exec: Option<String>,
+    /// Files and directories to back up, with everything that belongs to them
+    #[arg(value_name = "PATH", required_unless_present_any = ["stdin", "exec"])]
+    paths: Vec<PathBuf>,
+    /// The command for --exec and its arguments
+    #[arg(last = true, value_name = "COMMAND", requires = "exec")]
+    command: Vec<OsString>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Compression(Option<i32>);
+
+fn compression(text: &str) -> Result<Compression, String> {
+    match text {
+        "off" => Ok(Compression(None)),
+        _ => match text.parse() {
+            Ok(level @ 1..=19) => Ok(Compression(Some(level))),
+            _ => Err("a level from 1 to 19, or off".to_owned()),
+        },
+    }
+}
+
+fn segment_bytes(text: &str) -> Result<u64, String> {
+    const LEAST: u64 = 1 << 20;
+    match human::parse_bytes(text) {
+        Ok(bytes) if bytes >= LEAST => Ok(bytes),
+        Ok(_) => Err("segments have at least 1 MiB".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+pub(crate) fn run(arguments: &Args, output: &Output) -> Result<Code> {
+    let share = Share::open(&arguments.share)?;
+    let progress = output.progress();
+    progress.begin(&format!("drop {}", arguments.workload), None);
+    let writer = match (&arguments.stdin, &arguments.exec) {
+        (Some(name), _) => {
+            let writer = open(&share, arguments, Content::stream(name)?)?;
+            copy(&mut io::stdin().lock(), writer, &progress)?
+        }
+        (None, Some(name)) => {
+            let writer = open(&share, arguments, Content::stream(name)?)?;
+            run_command(&arguments.command, writer, &progress)?
+        }
+        (None, None) => write_tree(&share, arguments, &progress, output)?,
+    };
+    let drop = writer.drop_id();
+    let (raw, stored) = (writer.raw_bytes(), writer.stored_bytes());
+    let seal = writer.seal(&SystemClock)?;
+    progress.finish();
+    if output.is_json() {
+        output.json(&json!({
+            "drop": drop.to_string(),
+            "workload": arguments.workload.as_str(),
+            "bytes": raw,
+            "stored_bytes": seal.stored_bytes(),
+            "segments": seal.segments.len(),
+        }))?;
+    } else {
+        output.line(drop)?;
+        output.remark(format_args!(
+            "sealed drop {drop} of {}: {}, {} on the share",
+            arguments.workload,
+            human::bytes(raw),
+            human::bytes(stored.max(seal.stored_bytes()))
+        ));
+    }
+    Ok(Code::Done)
+}
+
+fn open(share: &Share, arguments: &Args, content: Content) -> Result<DropWriter> {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let claims = Claims {
+        instance: Some(arguments.instance.clone().unwrap_or_else(|| host.clone())),
+        release: arguments.release.clone(),
+        color: arguments.color.clone(),
+        host: Some(host),
+        is_final: arguments.is_final,
+        started: Some(SystemClock.now()),
+    };
+    let options = WriterOptions {
+        segment_bytes: arguments.segment_size,
+        compression: arguments.compress.0,
+        ..WriterOptions::default()
+    };
+    let workload = &arguments.workload;
+    Ok(DropWriter::create(share, workload, content, claims, options, &SystemClock, &SystemRandom)?)
+}
+
+/// Copies all of `source` into the drop.
+fn copy(source: &mut dyn Read, mut writer: DropWriter, progress: &Progress) -> Result<DropWriter> {
+    let mut buffer = vec![0; PIPE_BYTES];
+    loop {
+        let length = match source.read(&mut buffer) {
+            Ok(0) => return Ok(writer),
+            Ok(length) => length,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => {
+                let _ = writer.fail(None);
+                return Err(error).context("read the data to back up; nothing was sealed");
+            }
+        };
+        writer.write_all(&buffer[..length]).context("nothing was sealed")?;
+        progress.advance(length as u64);
+    }
+}
+
+/// Runs the dump command and takes what it prints; its failure is the drop's failure, because half
+/// a dump is no backup.
+fn run_command(
+    command: &[OsString],
+    writer: DropWriter,
+    progress: &Progress,
+) -> Result<DropWriter> {
+    let (program, arguments) = command.split_first().context("name the command to run")?;
+    let shown = program.to_string_lossy();
+    let started = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn();
+    let mut child = match started {
+        Ok(child) => child,
+        Err(error) => {
+            writer.fail(None)?;
+            return Err(error).with_context(|| format!("start {shown}; nothing was sealed"));
+        }
+    };
+    let copied = match child.stdout.take() {
+        Some(mut stdout) => copy(&mut stdout, writer, progress),
+        None => bail!("{shown} has no standard output to read"),
+    };
+    if copied.is_err() {
+        // Nobody takes what it prints any more; it may not notice by itself.
+        let _ = child.kill();
+    }
+    let status = child.wait().with_context(|| format!("wait for the end of {shown}"))?;
+    let writer = copied?;
+    if !status.success() {
+        writer.fail(status.code())?;
+        bail!("{shown} failed with {status}; nothing was sealed");
+    }
+    Ok(writer)
+}
+
+/// Writes paths as a tree. What cannot be read is named and left out, and the drop is sealed
+/// without it, unless nothing at all could be read.
+fn write_tree(
+    share: &Share,
+    arguments: &Args,
+    progress: &Progress,
+    output: &Output,
+) -> Result<DropWriter> {
+    let mut walk = Walk::new(&arguments.paths)?;
+    walk.exclude(share.path()).context("look at the share")?;
+    for path in &arguments.paths {
+        std::fs::symlink_metadata(path)
+            .with_context(|| format!("look at {}; nothing was sealed", path.display()))?;
+    }
+    let mut writer = open(share, arguments, Content::Tree)?;
+    let summary = tar::write_tree(&mut walk, &mut writer, progress)
+        .context("write the tree to the share; nothing was sealed")?;
+    if !summary.problems.is_empty() {
+        output.remark(format_args!(
+            "{} things could not be read and are not in the drop",
+            summary.problems.len()
+        ));
+    }
+    Ok(writer)
+}

@@ -1,0 +1,98 @@
+//! `outlast fetch`: what an instance runs to get a backup from the share.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use outlast_drop::fetch::{self, FetchError, Wanted};
+use outlast_drop::{SealedDrop, Share};
+use outlast_types::{DropId, Timestamp, WorkloadName, human};
+use serde_json::json;
+
+use crate::exit::Code;
+use crate::output::Output;
+
+/// How often the share is looked at while waiting; a network share shows new names only after
+/// seconds anyway.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Get a drop that is on the share, every hash verified
+#[derive(Debug, clap::Args)]
+#[command(after_help = "A stream becomes one file of its name in DIR; a tree is unpacked below DIR.
+
+Examples:
+  outlast fetch --share /mnt/efs --workload shop-db --into ./seed
+  outlast fetch --share /mnt/efs --workload shop-db --at 2026-01-31T04:00:00Z --into ./seed
+  outlast fetch --share /mnt/efs --workload shop-db --timeout 10m --into ./seed   # wait for one")]
+pub(crate) struct Args {
+    /// The share's directory
+    #[arg(long, value_name = "DIR", env = "OUTLAST_SHARE")]
+    share: PathBuf,
+    /// The workload whose backup is wanted
+    #[arg(long, value_name = "NAME")]
+    workload: WorkloadName,
+    /// This drop, instead of the newest
+    #[arg(long, value_name = "ID", conflicts_with = "at")]
+    drop: Option<DropId>,
+    /// The newest drop that was sealed at this time or before
+    #[arg(long, value_name = "TIME")]
+    at: Option<Timestamp>,
+    /// Where to; made if missing, refused if not empty
+    #[arg(long, value_name = "DIR")]
+    into: PathBuf,
+    /// Write into a directory that is not empty; entries of the same name are replaced
+    #[arg(long)]
+    overwrite: bool,
+    /// How long to wait for a drop that is not there yet (exit code 3 if it does not come)
+    #[arg(long, default_value = "0s", value_parser = human::parse_duration)]
+    timeout: Duration,
+}
+
+pub(crate) fn run(arguments: &Args, output: &Output) -> Result<Code> {
+    let share = Share::open(&arguments.share)?;
+    let wanted = match (arguments.drop, arguments.at) {
+        (Some(drop), _) => Wanted::Drop(drop),
+        (None, Some(at)) => Wanted::At(at),
+        (None, None) => Wanted::Newest,
+    };
+    let found = wait_for(&share, arguments, &wanted)?;
+    let progress = output.progress();
+    let summary = fetch::read_out(&found, &arguments.into, arguments.overwrite, &progress)?;
+    progress.finish();
+    let drop = found.address().drop;
+    if output.is_json() {
+        output.json(&json!({
+            "drop": drop.to_string(),
+            "workload": arguments.workload.as_str(),
+            "into": arguments.into,
+            "files": summary.files,
+            "bytes": summary.bytes,
+            "problems": summary.problems,
+        }))?;
+    } else {
+        output.line(format_args!(
+            "fetched drop {drop} of {} into {}: {} files, {}",
+            arguments.workload,
+            arguments.into.display(),
+            summary.files,
+            human::bytes(summary.bytes)
+        ))?;
+    }
+    Ok(if summary.problems.is_empty() { Code::Done } else { Code::Failed })
+}
+
+fn wait_for(share: &Share, arguments: &Args, wanted: &Wanted) -> Result<SealedDrop> {
+    let began = Instant::now();
+    loop {
+        match fetch::find(share, &arguments.workload, wanted) {
+            Err(error @ FetchError::NotYet { .. }) => {
+                let left = arguments.timeout.saturating_sub(began.elapsed());
+                if left.is_zero() {
+                    return Err(error.into());
+                }
+                std::thread::sleep(left.min(PAUSE));
+            }
+            result => return Ok(result?),
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! `outlast repo …`: the engine alone, on a path or a `rest:` address; restic's words.
+
+mod access;
+mod backup;
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::Subcommand;
+use outlast_format::config::Version;
+use outlast_repo::{Maker, Repository, check, restore};
+use outlast_types::{Clock, SystemClock, SystemRandom, human};
+use serde_json::json;
+
+use crate::exit::Code;
+use crate::output::Output;
+use crate::reading;
+use access::Access;
+pub(super) use access::retrying;
+
+/// The engine alone: restic repositories on a path or rest: address
+#[derive(Debug, Subcommand)]
+#[command(after_help = "The password comes from OUTLAST_PASSWORD or --password-file, never from the \
+command line.
+
+Examples:
+  export OUTLAST_PASSWORD=…
+  outlast repo init -r /srv/repo
+  outlast repo backup -r /srv/repo /etc /home
+  outlast repo restore -r /srv/repo latest --target ./restored
+  outlast repo check -r rest:https://vault.example:8443/repo/shop-db/ --identity ./id --read-data")]
+pub(crate) enum Command {
+    /// Make a new repository
+    Init {
+        #[command(flatten)]
+        access: Access,
+        /// Repository format version, 1 or 2
+        #[arg(long, default_value = "2", value_parser = ["1", "2"])]
+        repository_version: String,
+    },
+    Backup(backup::Args),
+    /// Restore a snapshot into a directory
+    Restore {
+        #[command(flatten)]
+        access: Access,
+        /// `latest`, a snapshot's id, or the beginning of one
+        snapshot: String,
+        /// Where to; made if missing, refused if not empty
+        #[arg(long, value_name = "DIR")]
+        target: PathBuf,
+        #[command(flatten)]
+        how: RestoreHow,
+    },
+    /// List snapshots
+    Snapshots {
+        #[command(flatten)]
+        access: Access,
+    },
+    /// List the entries of a snapshot
+    Ls {
+        #[command(flatten)]
+        access: Access,
+        /// `latest`, a snapshot's id, or the beginning of one
+        snapshot: String,
+        /// Only this path and what is below it
+        path: Option<String>,
+    },
+    /// Print a file of a snapshot
+    Cat {
+        #[command(flatten)]
+        access: Access,
+        /// `latest`, a snapshot's id, or the beginning of one
+        snapshot: String,
+        path: String,
+    },
+    /// Verify that everything is there that snapshots need, and undamaged
+    Check {
+        #[command(flatten)]
+        access: Access,
+        /// Also read every pack and verify every blob in it
+        #[arg(long)]
+        read_data: bool,
+    },
+    /// Count what the repository holds
+    Stats {
+        #[command(flatten)]
+        access: Access,
+    },
+}
+
+/// How a restore treats its target.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct RestoreHow {
+    /// Write into a directory that is not empty; entries of the same name are replaced
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+    /// Read every file again after it was written, and compare
+    #[arg(long)]
+    pub(crate) verify: bool,
+    /// Restore only this path and what is below it (may be repeated)
+    #[arg(long, value_name = "PATH")]
+    pub(crate) include: Vec<String>,
+}
+
+impl RestoreHow {
+    pub(crate) fn options(&self) -> Result<restore::Options> {
+        let include = self.include.iter().map(|path| reading::snapshot_path(path));
+        Ok(restore::Options {
+            overwrite: self.overwrite,
+            verify: self.verify,
+            subpath: None,
+            include: include.collect::<Result<_>>()?,
+        })
+    }
+}
+
+pub(crate) fn run(command: Command, output: &Output) -> Result<Code> {
+    match command {
+        Command::Init { access, repository_version } => init(&access, &repository_version, output),
+        Command::Backup(arguments) => backup::run(&arguments, output),
+        Command::Restore { access, snapshot, target, how } => {
+            let repository = access.open()?;
+            let resolved = reading::resolve(&repository, &snapshot)?;
+            reading::restore(&repository, &resolved, &target, &how.options()?, output)
+        }
+        Command::Snapshots { access } => reading::snapshots(&access.open()?, output),
+        Command::Ls { access, snapshot, path } => {
+            let repository = access.open()?;
+            let resolved = reading::resolve(&repository, &snapshot)?;
+            let below = path.as_deref().map(reading::snapshot_path).transpose()?;
+            reading::ls(&repository, &resolved, below.as_ref(), output)
+        }
+        Command::Cat { access, snapshot, path } => {
+            let repository = access.open()?;
+            let resolved = reading::resolve(&repository, &snapshot)?;
+            reading::cat(&repository, &resolved, &path, output)
+        }
+        Command::Check { access, read_data } => {
+            reading::check(&access.open()?, check::Options { read_data }, output)
+        }
+        Command::Stats { access } => stats(&access.open()?, output),
+    }
+}
+
+fn init(access: &Access, version: &str, output: &Output) -> Result<Code> {
+    let store = access.create_store()?;
+    let version = if version == "1" { Version::V1 } else { Version::V2 };
+    let maker = Maker {
+        hostname: access::host_name(),
+        username: access::user_name(),
+        created: SystemClock.now(),
+    };
+    let repository =
+        Repository::init(store, &access.password()?, version, &maker, &SystemRandom)?;
+    let id = repository.config().id.to_string();
+    if output.is_json() {
+        output.json(&json!({ "id": id, "repository": repository.location() }))?;
+    } else {
+        output.line(format_args!("made repository {} in {}", &id[..8], repository.location()))?;
+        output.remark("Keep its password: without it, nothing in the repository can be read.");
+    }
+    Ok(Code::Done)
+}
+
+fn stats(repository: &Repository, output: &Output) -> Result<Code> {
+    let index = repository.index()?;
+    let store = repository.store();
+    let packs = store.list(outlast_store::Kind::Data).context("list the packs")?;
+    let snapshots = store.list(outlast_store::Kind::Snapshot).context("list the snapshots")?;
+    let stored: u64 = packs.iter().map(|(_, bytes)| bytes).sum();
+    if output.is_json() {
+        output.json(&json!({
+            "snapshots": snapshots.len(),
+            "packs": packs.len(),
+            "blobs": index.blobs(),
+            "stored_bytes": stored,
+        }))?;
+    } else {
+        output.line(format_args!(
+            "{} snapshots, {} blobs in {} packs, {} stored",
+            snapshots.len(),
+            index.blobs(),
+            packs.len(),
+            human::bytes(stored)
+        ))?;
+    }
+    Ok(Code::Done)
+}

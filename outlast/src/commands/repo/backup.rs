@@ -1,0 +1,106 @@
+//! `outlast repo backup`: local paths, or standard input, into a repository.
+
+use std::io::Read;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use outlast_fs::FileTime;
+use outlast_fs::walk::Walk;
+use outlast_repo::backup::{self, Input, Options, Outcome, StreamInput};
+use outlast_types::{Clock, SystemClock, SystemRandom, human};
+use serde_json::json;
+
+use super::access::{Access, host_name, user_name};
+use crate::exit::Code;
+use crate::output::Output;
+
+/// Back up paths, or standard input, as a new snapshot
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    access: Access,
+    /// What to back up
+    #[arg(required_unless_present = "stdin", value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// Back up standard input
+    #[arg(long, conflicts_with = "paths")]
+    stdin: bool,
+    /// The name of standard input in the snapshot
+    #[arg(long, default_value = "stdin", requires = "stdin", value_name = "NAME")]
+    stdin_filename: String,
+    /// Add a tag to the snapshot (may be repeated)
+    #[arg(long)]
+    tag: Vec<String>,
+    /// The host name to record, instead of this host's
+    #[arg(long, value_name = "NAME")]
+    host: Option<String>,
+    /// A local file that remembers what was uploaded, so that an interrupted backup goes on
+    #[arg(long, value_name = "FILE")]
+    journal: Option<PathBuf>,
+}
+
+pub(super) fn run(arguments: &Args, output: &Output) -> Result<Code> {
+    let repository = arguments.access.open()?;
+    let paths: Vec<String> = arguments
+        .paths
+        .iter()
+        .map(|path| Ok(std::path::absolute(path)?.display().to_string()))
+        .collect::<std::io::Result<_>>()
+        .context("find the current directory")?;
+    let input = if arguments.stdin {
+        let now = SystemClock.now();
+        let reader: Box<dyn Read + Send> = Box::new(std::io::stdin());
+        Input::Stream(StreamInput {
+            name: arguments.stdin_filename.clone().into_bytes(),
+            mode: 0o600,
+            modified: FileTime { seconds: now.unix_seconds(), nanos: now.nanos() },
+            reader,
+        })
+    } else {
+        Input::Tree(Box::new(Walk::new(&arguments.paths)?))
+    };
+    let options = Options {
+        hostname: arguments.host.clone().unwrap_or_else(host_name),
+        username: user_name(),
+        uid: rustix::process::getuid().as_raw(),
+        gid: rustix::process::getgid().as_raw(),
+        paths,
+        tags: arguments.tag.clone(),
+        journal: arguments.journal.clone(),
+        ..Options::new(SystemClock.now())
+    };
+    let progress = output.progress();
+    let outcome =
+        backup::backup(&repository, input, &options, &SystemClock, &SystemRandom, &progress)?;
+    backup::publish(&repository, &outcome)?;
+    progress.finish();
+    tell(&outcome, output)
+}
+
+fn tell(outcome: &Outcome, output: &Output) -> Result<Code> {
+    let stats = &outcome.stats;
+    let stored: u64 = outcome.packs.iter().map(|(_, bytes)| bytes).sum();
+    if output.is_json() {
+        output.json(&json!({
+            "snapshot": outcome.snapshot_id.to_string(),
+            "files": stats.files,
+            "directories": stats.directories,
+            "bytes": stats.bytes,
+            "stored_bytes": stored,
+            "problems": outcome.problems,
+        }))?;
+    } else {
+        output.line(format_args!(
+            "snapshot {:.8} saved: {} files, {}, of which {} were new as stored",
+            outcome.snapshot_id,
+            stats.files,
+            human::bytes(stats.bytes),
+            human::bytes(stored)
+        ))?;
+    }
+    if outcome.problems.is_empty() {
+        return Ok(Code::Done);
+    }
+    output.remark(format_args!("{} things are not in the snapshot", outcome.problem_count));
+    Ok(Code::Failed)
+}

@@ -1,0 +1,108 @@
+//! `outlast share …`: making a share, looking at it, cleaning it up.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::Subcommand;
+use outlast_drop::{CleanOptions, Share, clean, status};
+use outlast_types::{Clock, SystemClock, SystemRandom, human};
+use serde_json::json;
+
+use crate::exit::Code;
+use crate::output::Output;
+
+/// Make a share, look at it, clean it up
+#[derive(Debug, Subcommand)]
+#[command(after_help = "Examples:
+  outlast share init /mnt/efs/outlast
+  outlast share status /mnt/efs/outlast
+  outlast share clean --dry-run /mnt/efs/outlast")]
+pub(crate) enum Command {
+    /// Make an empty directory a share
+    Init { dir: PathBuf },
+    /// Tell what is on the share, for each workload
+    Status { dir: PathBuf },
+    /// Remove what dead writers and finished drops left behind; never a drop that is not vaulted
+    Clean {
+        dir: PathBuf,
+        /// Only tell what would be removed
+        #[arg(long)]
+        dry_run: bool,
+        /// How long a drop must have been still before it counts as left behind
+        #[arg(long, default_value = "24h", value_parser = human::parse_duration)]
+        grace: Duration,
+    },
+}
+
+pub(crate) fn run(command: Command, output: &Output) -> Result<Code> {
+    match command {
+        Command::Init { dir } => {
+            outlast_fs::durable::create_directories(&dir, 0o755)
+                .map_err(|error| anyhow::anyhow!("cannot make {}: {error}", dir.display()))?;
+            let share = Share::init(&dir, &SystemClock, &SystemRandom)?;
+            if output.is_json() {
+                output.json(&json!({ "share": share.id().to_string(), "path": dir }))?;
+            } else {
+                output.line(format_args!("made share {} in {}", share.id(), dir.display()))?;
+            }
+            Ok(Code::Done)
+        }
+        Command::Status { dir } => show_status(&Share::open(&dir)?, output),
+        Command::Clean { dir, dry_run, grace } => {
+            let options = CleanOptions { grace, dry_run, ..CleanOptions::default() };
+            clean_up(&Share::open(&dir)?, &options, output)
+        }
+    }
+}
+
+fn show_status(share: &Share, output: &Output) -> Result<Code> {
+    let found = status(share)?;
+    if output.is_json() {
+        output.json(&found)?;
+    } else {
+        output.line(found)?;
+    }
+    Ok(Code::Done)
+}
+
+fn clean_up(share: &Share, options: &CleanOptions, output: &Output) -> Result<Code> {
+    let cleaned = clean(share, SystemClock.now(), options)?;
+    let bytes: u64 = cleaned.removed.iter().map(|removal| removal.bytes).sum();
+    if output.is_json() {
+        let removed: Vec<_> = cleaned
+            .removed
+            .iter()
+            .map(|removal| {
+                json!({
+                    "path": removal.path,
+                    "why": removal.why.to_string(),
+                    "bytes": removal.bytes,
+                })
+            })
+            .collect();
+        let problems: Vec<String> = cleaned.problems.iter().map(ToString::to_string).collect();
+        output.json(&json!({
+            "dry_run": options.dry_run, "removed": removed, "bytes": bytes, "problems": problems,
+        }))?;
+    } else {
+        let verb = if options.dry_run { "would remove" } else { "removed" };
+        for removal in &cleaned.removed {
+            output.line(format_args!(
+                "{verb} {} ({}, {})",
+                removal.path.display(),
+                removal.why,
+                human::bytes(removal.bytes)
+            ))?;
+        }
+        for problem in &cleaned.problems {
+            output.remark(format_args!("left for the next time: {problem}"));
+        }
+        output.line(format_args!(
+            "{verb} {} things, {}",
+            cleaned.removed.len(),
+            human::bytes(bytes)
+        ))?;
+    }
+    Ok(Code::Done)
+}

@@ -1,0 +1,211 @@
+//! `outlast up`: all roles in one process, with everything they need made on the way.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use outlast_drop::Share;
+use outlast_fs::durable;
+use outlast_types::{Clock, SystemClock, SystemRandom};
+use outlast_vault::{Doors, Vault, VaultConfig};
+use outlast_wire::ca::{CertificateAuthority, Request};
+use outlast_wire::identity::{Identity, Peer, Role};
+use toml::{Table, Value};
+
+use super::roles::{self, AgentThread};
+use crate::exit::Code;
+use crate::home::{Home, Serving};
+use crate::output::Output;
+use crate::settings;
+use crate::signals::Signals;
+
+/// Certificates of the roles in an `up`; made anew at a start that finds half of it gone.
+const CERTIFICATE_LIFETIME: Duration = Duration::from_secs(365 * 86400);
+
+/// Run agent, vault and share on this host, with defaults for everything
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  outlast up                                     everything in ./outlast
+  outlast up --dir /srv/outlast --share /mnt/efs --listen 0.0.0.0:8443
+
+Each key of DIR/agent.toml and DIR/vault.toml can be set there or by the environment, for example
+OUTLAST_AGENT_POLL=5s. `outlast agent --config DIR/agent.toml` and `outlast vault --config
+DIR/vault.toml` run the same roles as processes of their own.")]
+pub(crate) struct Args {
+    /// Where everything is kept; made if missing
+    #[arg(long, value_name = "DIR", default_value = "outlast")]
+    dir: PathBuf,
+    /// Use this share instead of DIR/share; made a share if it is an empty directory
+    #[arg(long, value_name = "DIR")]
+    share: Option<PathBuf>,
+    /// Where the vault listens
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8443")]
+    listen: SocketAddr,
+    /// Write the address and paths into this file as JSON when all roles serve
+    #[arg(long, value_name = "FILE")]
+    ready_file: Option<PathBuf>,
+}
+
+pub(crate) fn run(arguments: &Args, output: &Output) -> Result<Code> {
+    let signals = Signals::catch()?;
+    roles::log_to_standard_error();
+    durable::create_directories(&arguments.dir, 0o700)
+        .with_context(|| format!("make {}", arguments.dir.display()))?;
+    let dir = arguments.dir.canonicalize().context("find the directory")?;
+    let home = Home::new(&dir);
+    let share = prepare_share(&home, arguments.share.as_deref())?;
+    prepare_identities(&home, arguments.listen)?;
+
+    let vault = start_vault(&home, arguments.listen)?;
+    let agent = start_agent(&home, &share, &vault.url())?;
+    let serving =
+        Serving { url: vault.url(), share, dir: dir.clone(), process: std::process::id() };
+    let document = serde_json::to_vec_pretty(&serving).context("describe what serves")?;
+    let mut told = vec![home.serving()];
+    told.extend(arguments.ready_file.clone());
+    for path in told {
+        durable::replace(&path, &document, 0o644)
+            .with_context(|| format!("write {}", path.display()))?;
+    }
+    greet(&serving, output)?;
+
+    signals.wait();
+    output.remark("stopping …");
+    let stopped = agent.stop();
+    vault.shutdown();
+    stopped?;
+    output.remark("stopped; the same command goes on from here");
+    Ok(Code::Done)
+}
+
+/// Opens the share, made first where that is safe: in our own directory, or an empty one.
+fn prepare_share(home: &Home, given: Option<&Path>) -> Result<PathBuf> {
+    let path = match given {
+        Some(path) => path.canonicalize().with_context(|| {
+            format!("find the share {}; is it mounted?", path.display())
+        })?,
+        None => {
+            let path = home.share();
+            durable::create_directories(&path, 0o755)
+                .with_context(|| format!("make {}", path.display()))?;
+            path
+        }
+    };
+    let empty = fs::read_dir(&path)
+        .with_context(|| format!("list {}", path.display()))?
+        .next()
+        .is_none();
+    // An empty directory that this `up` has used before is a share that is not mounted.
+    let known = home.config("agent").exists();
+    if empty && !(given.is_some() && known) {
+        Share::init(&path, &SystemClock, &SystemRandom)?;
+    } else {
+        Share::open(&path)?;
+    }
+    Ok(path)
+}
+
+/// Gives each role an identity of our own authority, for as long as half a lifetime is left.
+fn prepare_identities(home: &Home, listen: SocketAddr) -> Result<()> {
+    let clock = SystemClock;
+    let authority =
+        CertificateAuthority::open_or_create(&home.authority(), &clock, &SystemRandom)?;
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned(), host];
+    if !listen.ip().is_unspecified() {
+        names.push(listen.ip().to_string());
+    }
+    names.sort();
+    names.dedup();
+    for (role, hosts) in
+        [(Role::Vault, names), (Role::Agent, Vec::new()), (Role::Operator, Vec::new())]
+    {
+        let directory = home.identity(role.as_str());
+        let renew_before = clock.now().saturating_add(CERTIFICATE_LIFETIME / 2);
+        // The vault's certificate names where it listens, which may have changed.
+        let reusable = role != Role::Vault
+            && Identity::load(&directory).is_ok_and(|found| found.expires() > renew_before);
+        if reusable {
+            continue;
+        }
+        let peer = Peer::new(role, "up")?;
+        let request = Request { peer, lifetime: CERTIFICATE_LIFETIME, hosts };
+        authority.issue(&request, &clock, &SystemRandom)?.save(&directory)?;
+    }
+    Ok(())
+}
+
+fn start_vault(home: &Home, listen: SocketAddr) -> Result<outlast_vault::VaultHandle> {
+    let places = [
+        ("dir", text(&home.vault())?),
+        ("listen", listen.to_string()),
+        ("identity", text(&home.identity("vault"))?),
+    ];
+    let table = configured(home, "vault", &places, &[])?;
+    let config = VaultConfig::parse(&settings::with_environment(table, "vault")?)?;
+    let vault = Vault::start(config, Doors::system())?;
+    // The port that it got, if any was good enough, so that the role can be run by itself.
+    configured(home, "vault", &[("listen", vault.address().to_string())], &[])?;
+    Ok(vault)
+}
+
+fn start_agent(home: &Home, share: &Path, upstream: &str) -> Result<AgentThread> {
+    let places = [
+        ("share", text(share)?),
+        ("state", text(&home.agent_state())?),
+        ("upstream", upstream.to_owned()),
+        ("identity", text(&home.identity("agent"))?),
+    ];
+    let table = configured(home, "agent", &places, &[("poll", "1s")])?;
+    AgentThread::start(&settings::with_environment(table, "agent")?)
+}
+
+/// The configuration file of `role` with these keys set, and those defaults where it says nothing;
+/// written back, so that the role can be run by itself. What else is in the file stays.
+fn configured(
+    home: &Home,
+    role: &str,
+    keys: &[(&str, String)],
+    defaults: &[(&str, &str)],
+) -> Result<Table> {
+    let path = home.config(role);
+    let mut table = if path.exists() { settings::read(&path)? } else { Table::new() };
+    let section = table
+        .entry(role)
+        .or_insert_with(|| Value::Table(Table::new()))
+        .as_table_mut()
+        .with_context(|| format!("understand [{role}] in {}", path.display()))?;
+    for (key, value) in keys {
+        section.insert((*key).to_owned(), Value::String(value.clone()));
+    }
+    for (key, value) in defaults {
+        section.entry(*key).or_insert_with(|| Value::String((*value).to_owned()));
+    }
+    let text = toml::to_string(&table).context("write the configuration as text")?;
+    durable::replace(&path, text.as_bytes(), 0o644)
+        .with_context(|| format!("write {}", path.display()))?;
+    Ok(table)
+}
+
+/// A path as configuration text.
+fn text(path: &Path) -> Result<String> {
+    let text = path.to_str();
+    Ok(text.with_context(|| format!("the path {} is not text", path.display()))?.to_owned())
+}
+
+fn greet(serving: &Serving, output: &Output) -> Result<()> {
+    if output.is_json() {
+        return output.json(serving);
+    }
+    let (share, dir) = (serving.share.display(), serving.dir.display());
+    output.line(format_args!("Outlast is up."))?;
+    output.line(format_args!("  share  {share}"))?;
+    output.line(format_args!("  vault  {}", serving.url))?;
+    output.line("\nIn another terminal, try:")?;
+    output.line(format_args!("  outlast drop --share {share} --workload notes README.md"))?;
+    output.line(format_args!("  outlast workload list --dir {dir}"))?;
+    output.line(format_args!("  outlast restore notes --dir {dir} --into ./restored"))?;
+    output.line("\nCtrl-C stops it; the same command starts it again where it was.")
+}

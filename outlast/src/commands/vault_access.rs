@@ -1,0 +1,74 @@
+//! The way to the vault: over mutual TLS, or on the disk of an `up` on this host.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use outlast_format::crypto::Key;
+use outlast_repo::{Credential, Repository};
+use outlast_types::WorkloadName;
+use outlast_wire::api::OpenRepository;
+use outlast_wire::api::client::ApiClient;
+use outlast_wire::client::RestStore;
+use outlast_wire::identity::Identity;
+use outlast_wire::sealed_key::repository_key_info;
+use zeroize::Zeroizing;
+
+use super::repo::retrying;
+use crate::home::Home;
+
+/// Which vault, and who asks.
+#[derive(Debug, Clone, clap::Args)]
+#[group(required = true, multiple = true)]
+pub(crate) struct VaultAccess {
+    /// The vault's address, such as https://vault.example:8443/
+    #[arg(long, value_name = "URL", requires = "identity", conflicts_with = "dir")]
+    vault: Option<String>,
+    /// The directory with the identity to use with --vault
+    #[arg(long, value_name = "DIR", requires = "vault")]
+    identity: Option<PathBuf>,
+    /// The directory of an `outlast up` on this host
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+}
+
+impl VaultAccess {
+    /// Opens a workload's repository, with its key sealed to the identity that asks for it.
+    pub(crate) fn open_repository(&self, workload: &WorkloadName) -> Result<Repository> {
+        let (address, identity) = self.address_and_identity()?;
+        let client = ApiClient::new(&address, &identity)?;
+        let request = OpenRepository { box_public_key: identity.box_key().public() };
+        let opened = client.open_repository(workload, &request)?;
+        let info = repository_key_info(workload);
+        let key = identity
+            .box_key()
+            .open(&info, &opened.sealed_key.0)
+            .with_context(|| format!("open the key of {workload}'s repository"))?;
+        let key: Zeroizing<[u8; 64]> = Zeroizing::new(
+            key.as_slice().try_into().context("the vault sent a key of another length")?,
+        );
+        let store = RestStore::open(&client.repository_address(&opened), Some(&identity))?;
+        let key = Key::from_bytes(&key);
+        Ok(Repository::open(retrying(Arc::new(store)), Credential::Key(key))?)
+    }
+
+    /// A client for the vault's own calls.
+    pub(crate) fn client(&self) -> Result<ApiClient> {
+        let (address, identity) = self.address_and_identity()?;
+        Ok(ApiClient::new(&address, &identity)?)
+    }
+
+    fn address_and_identity(&self) -> Result<(String, Identity)> {
+        match (&self.vault, &self.identity, &self.dir) {
+            (Some(address), Some(directory), _) => {
+                Ok((address.clone(), Identity::load(directory)?))
+            }
+            (_, _, Some(directory)) => {
+                let home = Home::new(directory);
+                let serving = home.read_serving()?;
+                Ok((serving.url, Identity::load(&home.identity("operator"))?))
+            }
+            _ => bail!("name the vault by --vault URL --identity DIR, or by --dir DIR"),
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Reading what the vault holds: `snapshots`, `ls`, `cat`, `restore`.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use outlast_repo::read::{self, Resolved};
+use outlast_repo::Repository;
+use outlast_types::{Timestamp, WorkloadName};
+
+use super::repo::RestoreHow;
+use super::vault_access::VaultAccess;
+use crate::exit::Code;
+use crate::output::Output;
+use crate::reading;
+
+/// List the snapshots of a workload
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  outlast snapshots shop-db --dir ./outlast
+  outlast snapshots shop-db --vault https://vault.example:8443/ --identity ./id --json")]
+pub(crate) struct SnapshotsArgs {
+    workload: WorkloadName,
+    #[command(flatten)]
+    vault: VaultAccess,
+}
+
+/// List what is in a snapshot of a workload
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  outlast ls shop-files --dir ./outlast
+  outlast ls shop-files --dir ./outlast --snapshot 4f0b12ac /srv/uploads")]
+pub(crate) struct LsArgs {
+    workload: WorkloadName,
+    /// Only this path and what is below it
+    path: Option<String>,
+    #[command(flatten)]
+    which: Which,
+    #[command(flatten)]
+    vault: VaultAccess,
+}
+
+/// Print a file of a snapshot of a workload
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:
+  outlast cat shop-db /shop.sql --dir ./outlast | psql shop")]
+pub(crate) struct CatArgs {
+    workload: WorkloadName,
+    path: String,
+    #[command(flatten)]
+    which: Which,
+    #[command(flatten)]
+    vault: VaultAccess,
+}
+
+/// Restore a snapshot of a workload into a directory
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  outlast restore shop-db --dir ./outlast --into ./restored
+  outlast restore shop-db --dir ./outlast --at 2026-01-31T04:00:00Z --into ./restored
+  outlast restore shop-files --vault https://vault.example:8443/ --identity ./id --into ./restored")]
+pub(crate) struct RestoreArgs {
+    workload: WorkloadName,
+    /// Where to; made if missing, refused if not empty
+    #[arg(long, value_name = "DIR")]
+    into: PathBuf,
+    #[command(flatten)]
+    which: Which,
+    #[command(flatten)]
+    how: RestoreHow,
+    #[command(flatten)]
+    vault: VaultAccess,
+}
+
+/// Which snapshot; the newest if nothing is said.
+#[derive(Debug, Clone, clap::Args)]
+struct Which {
+    /// A snapshot's id, or the beginning of one [default: the newest]
+    #[arg(long, value_name = "ID", conflicts_with = "at")]
+    snapshot: Option<String>,
+    /// The newest snapshot that was made at this time or before
+    #[arg(long, value_name = "TIME")]
+    at: Option<Timestamp>,
+}
+
+impl Which {
+    fn resolve(&self, repository: &Repository) -> Result<Resolved> {
+        match (&self.snapshot, self.at) {
+            (Some(id), _) => reading::resolve(repository, id),
+            (None, Some(at)) => Ok(read::resolve_at(repository, at)?),
+            (None, None) => reading::resolve(repository, "latest"),
+        }
+    }
+}
+
+pub(crate) fn snapshots(arguments: &SnapshotsArgs, output: &Output) -> Result<Code> {
+    reading::snapshots(&arguments.vault.open_repository(&arguments.workload)?, output)
+}
+
+pub(crate) fn ls(arguments: &LsArgs, output: &Output) -> Result<Code> {
+    let repository = arguments.vault.open_repository(&arguments.workload)?;
+    let resolved = arguments.which.resolve(&repository)?;
+    let below = arguments.path.as_deref().map(reading::snapshot_path).transpose()?;
+    reading::ls(&repository, &resolved, below.as_ref(), output)
+}
+
+pub(crate) fn cat(arguments: &CatArgs, output: &Output) -> Result<Code> {
+    let repository = arguments.vault.open_repository(&arguments.workload)?;
+    let resolved = arguments.which.resolve(&repository)?;
+    reading::cat(&repository, &resolved, &arguments.path, output)
+}
+
+pub(crate) fn restore(arguments: &RestoreArgs, output: &Output) -> Result<Code> {
+    let repository = arguments.vault.open_repository(&arguments.workload)?;
+    let resolved = arguments.which.resolve(&repository)?;
+    reading::restore(&repository, &resolved, &arguments.into, &arguments.how.options()?, output)
+}

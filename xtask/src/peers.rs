@@ -1,0 +1,61 @@
+//! The real programs that tests run against, from Debian's packages.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+/// A file that proves that a package is there, and the package.
+const PEERS: [(&str, &str); 6] = [
+    ("/usr/bin/restic", "restic"),
+    ("/usr/lib/postgresql", "postgresql"),
+    ("/usr/bin/setfattr", "attr"),
+    ("/usr/bin/setfacl", "acl"),
+    ("/usr/bin/bsdtar", "libarchive-tools"),
+    ("/usr/bin/busybox", "busybox"),
+];
+
+/// Installs what is missing, as root or with a sudo that asks no password; says what to do where
+/// that is not possible.
+pub fn install_missing() -> Result<()> {
+    let missing: Vec<&str> =
+        PEERS.iter().filter(|(proof, _)| !Path::new(proof).exists()).map(|&(_, p)| p).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let list = missing.join(" ");
+    println!("The tests need these Debian packages, which are missing: {list}");
+    let by_hand = format!("install them by hand: apt-get install --no-install-recommends {list}");
+    let Some(prefix) = privilege() else {
+        bail!("installing packages needs root, and sudo wants a password; {by_hand}");
+    };
+    let apt = |arguments: &[&str]| -> Result<bool> {
+        let mut words = prefix.to_vec();
+        words.extend(["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq"]);
+        words.extend(arguments);
+        let status = Command::new(words[0]).args(&words[1..]).stdin(Stdio::null()).status();
+        Ok(status.context("start apt-get")?.success())
+    };
+    // A list that cannot be refreshed may still be good enough to install from.
+    if !apt(&["update"])? {
+        println!("apt-get update failed; going on with the list of packages that is there");
+    }
+    let mut install = vec!["install", "-y", "--no-install-recommends"];
+    install.extend(&missing);
+    if !apt(&install)? {
+        bail!("apt-get could not install {list}; {by_hand}");
+    }
+    Ok(())
+}
+
+/// What to put before a command that needs root; `None` if there is no way without a password.
+fn privilege() -> Option<&'static [&'static str]> {
+    let says = |program: &str, arguments: &[&str]| {
+        Command::new(program).args(arguments).stderr(Stdio::null()).output().ok()
+    };
+    let uid = says("id", &["-u"])?;
+    if uid.stdout.trim_ascii() == b"0" {
+        return Some(&[]);
+    }
+    says("sudo", &["-n", "true"])?.status.success().then_some(&["sudo", "-n"])
+}
