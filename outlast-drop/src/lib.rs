@@ -1,1 +1,48 @@
-//! The share: writing, sealing, scanning and reading drops; receipts.
+//! The share: writing, sealing, scanning, reading and releasing drops; receipts.
+//!
+//! `docs/drop-protocol.md` is the specification; this crate is one implementation of it, and a
+//! shell script can be another. The way of a drop through the modules:
+//!
+//! - [`share`] knows whether a directory is a share, and refuses everything else.
+//! - [`writer`] makes a drop: `open.json`, segments, and last of all [`seal`].
+//! - [`scan`] finds what is new on the share, [`vigil`] tells the slow writer from the dead one,
+//!   [`reader`] reads a sealed drop and believes nothing that no hash proves.
+//! - [`receipt`] says what became of a drop, [`release`] lets its data go, and [`status`] tells
+//!   people and tidies up.
+//! - [`tar`] carries trees through a stream; [`fetch`] brings a drop back to an instance.
+//!
+//! Rules that hold everywhere: the content of a share is input from strangers, so every file is
+//! opened without following symbolic links, read with a bound, and refused with a typed
+//! [`Rejection`]; no rename, lock or hard link is needed; and what may be a hiccup of a network
+//! file system (`ESTALE`, `EIO`) is "again later", never a verdict about a drop.
+
+pub mod fetch;
+pub mod files;
+pub mod hash;
+pub mod layout;
+pub mod open;
+pub mod proof;
+pub mod reader;
+pub mod receipt;
+pub mod rejection;
+pub mod release;
+pub mod scan;
+pub mod seal;
+pub mod share;
+pub mod status;
+pub mod tar;
+pub mod vigil;
+pub mod writer;
+
+pub use layout::DropAddress;
+pub use open::{Claims, Content, InvalidStreamName, OpenRecord};
+pub use reader::{ContentReader, DropReadError, ReadOptions, ReadWatch, SealedDrop};
+pub use receipt::{Receipt, ReceiptError, ReceiptState, SignedReceipt, Signer};
+pub use rejection::Rejection;
+pub use release::{ReleaseError, abandon, quarantine, release};
+pub use scan::{ClosedDays, DropState, Scan, ScanProblem, Sighting, WorkloadScan, scan};
+pub use seal::{Compression, Seal, Segment};
+pub use share::{Share, ShareError};
+pub use status::{CleanOptions, Cleaned, ShareStatus, clean, status};
+pub use vigil::{Pulse, Vigil};
+pub use writer::{DropWriter, WriteError, WriterOptions};

@@ -1,0 +1,292 @@
+//! Bringing a drop that is still on the share back to an instance.
+
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use outlast_fs::place::{PlaceError, PlacedFile, Target};
+use outlast_fs::{Entry, EntryPath, EntrySource, FileTime, Kind, Metadata, SourceError};
+use outlast_types::{DropId, Monitor, Timestamp, WorkloadName};
+
+use crate::layout::SEAL_FILE;
+use crate::open::Content;
+use crate::reader::{DropReadError, ReadOptions, SealedDrop};
+use crate::receipt::{self, ReceiptState};
+use crate::scan::{ClosedDays, DropState, scan};
+use crate::share::{Share, ShareError};
+use crate::tar::{TarLimits, TarSource};
+
+const BUFFER_BYTES: usize = 1 << 20;
+/// The name of a stream's file until all of it is proven.
+const PARTIAL_NAME: &[u8] = b".outlast-partial";
+const STREAM_MODE: u32 = 0o644;
+
+/// Which drop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// The one that was sealed last, by the clock of the file server.
+    Newest,
+    /// This one.
+    Drop(DropId),
+    /// The one that was sealed last at that time.
+    At(Timestamp),
+}
+
+/// What was read out.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FetchSummary {
+    pub files: u64,
+    pub bytes: u64,
+    /// What could not be set without stopping the work, such as owners when not root.
+    pub problems: Vec<String>,
+}
+
+/// Why a drop could not be fetched.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    #[error("the share holds no sealed drop of {workload} that was asked for")]
+    NotYet { workload: WorkloadName },
+    #[error("drop {drop} cannot be used: {source}")]
+    Drop { drop: DropId, source: DropReadError },
+    #[error("cannot read the tree of drop {drop}: {source}")]
+    Tree { drop: DropId, source: SourceError },
+    #[error(transparent)]
+    Share(#[from] ShareError),
+    #[error(transparent)]
+    Place(#[from] PlaceError),
+    #[error("cannot write to {path}: {reason}", path = path.display())]
+    Target { path: PathBuf, reason: String },
+}
+
+/// Finds a sealed drop of `workload` that nobody has rejected.
+pub fn find(
+    share: &Share,
+    workload: &WorkloadName,
+    wanted: &Wanted,
+) -> Result<SealedDrop, FetchError> {
+    let seen = scan(share, &mut ClosedDays::default(), Timestamp::EPOCH)?;
+    let not_yet = || FetchError::NotYet { workload: workload.clone() };
+    let found = seen.workloads.into_iter().find(|seen| seen.workload == *workload);
+    let receipts = receipt::list(share, workload)?;
+    let refused = |drop: &DropId| {
+        receipts.get(drop).is_some_and(|states| {
+            states.contains(&ReceiptState::Rejected) || states.contains(&ReceiptState::Released)
+        })
+    };
+    let mut newest: Option<(Timestamp, SealedDrop)> = None;
+    let mut failure = None;
+    for sighting in found.ok_or_else(not_yet)?.sightings {
+        let drop = sighting.address.drop;
+        let asked = matches!(wanted, Wanted::Drop(id) if *id == drop);
+        let candidate = matches!(sighting.state, DropState::Sealed(_)) && !refused(&drop);
+        if !(asked || candidate && !matches!(wanted, Wanted::Drop(_))) {
+            continue;
+        }
+        if sighting.state.may_heal() {
+            return Err(not_yet());
+        }
+        let opened = match SealedDrop::open(share, &sighting.address) {
+            Ok(opened) => opened,
+            Err(source) if asked => return Err(FetchError::Drop { drop, source }),
+            Err(source) => {
+                failure = Some(FetchError::Drop { drop, source });
+                continue;
+            }
+        };
+        if asked {
+            return Ok(opened);
+        }
+        let facts = opened.directory().facts(SEAL_FILE.as_bytes());
+        let sealed = facts.ok().and_then(|facts| facts.modified_at()).unwrap_or(Timestamp::EPOCH);
+        let in_time = !matches!(wanted, Wanted::At(at) if sealed > *at);
+        let newer = newest
+            .as_ref()
+            .is_none_or(|(known, other)| (*known, other.address().drop) < (sealed, drop));
+        if in_time && newer {
+            newest = Some((sealed, opened));
+        }
+    }
+    newest.map(|(_, opened)| opened).ok_or_else(|| failure.unwrap_or_else(not_yet))
+}
+
+/// Reads a drop out into the directory `into`: a stream becomes one file with its name, a tree
+/// becomes the tree. A drop that is not as it was sealed leaves nothing behind: a tree is proven
+/// in a first reading and placed in a second one.
+pub fn read_out(
+    sealed: &SealedDrop,
+    into: &Path,
+    overwrite: bool,
+    monitor: &dyn Monitor,
+) -> Result<FetchSummary, FetchError> {
+    let total = sealed.seal().raw_bytes();
+    match &sealed.seal().content {
+        Content::Stream { name } => {
+            monitor.begin("fetch", Some(total));
+            read_stream(sealed, name, into, overwrite, monitor)
+        }
+        Content::Tree => {
+            monitor.begin("verify", Some(total));
+            each_entry(sealed, |_, source| drain(sealed, source, monitor).map(|_| ()))?;
+            monitor.begin("fetch", Some(total));
+            read_tree(sealed, into, overwrite, monitor)
+        }
+    }
+}
+
+fn read_stream(
+    sealed: &SealedDrop,
+    name: &str,
+    into: &Path,
+    overwrite: bool,
+    monitor: &dyn Monitor,
+) -> Result<FetchSummary, FetchError> {
+    let unusable = |reason: &dyn ToString| FetchError::Target {
+        path: into.to_owned(),
+        reason: reason.to_string(),
+    };
+    let path = |name: &[u8]| EntryPath::from_names(vec![name.to_vec()]).map_err(|e| unusable(&e));
+    let (partial, whole) = (path(PARTIAL_NAME)?, path(name.as_bytes())?);
+    let target = Target::open(into, overwrite)?;
+    // The time is the writer's claim, as it is with every file in an archive.
+    let sealed_at = sealed.seal().sealed.unwrap_or(Timestamp::EPOCH);
+    let metadata = Metadata {
+        mode: STREAM_MODE,
+        uid: rustix::process::getuid().as_raw(),
+        gid: rustix::process::getgid().as_raw(),
+        modified: FileTime { seconds: sealed_at.unix_seconds(), nanos: sealed_at.nanos() },
+        ..Metadata::default()
+    };
+    let entry = Entry {
+        path: partial.clone(),
+        kind: Kind::File { size: sealed.seal().raw_bytes() },
+        metadata,
+    };
+    let file = target.place(&entry)?.ok_or_else(|| unusable(&"no file was made"))?;
+    let mut content = sealed.content(ReadOptions::default());
+    let copied = copy(&mut |buffer| content.read(buffer), &file, monitor);
+    let bytes = match copied {
+        Ok(bytes) => bytes,
+        Err(CopyError::Place(error)) => return Err(error.into()),
+        Err(CopyError::Read(error)) => {
+            drop(file);
+            // What is not proven does not stay under any name; if this fails, under none that
+            // anybody takes for the stream.
+            let _ = std::fs::remove_file(into.join(".outlast-partial"));
+            return Err(read_error(sealed, &error));
+        }
+    };
+    file.finish()?;
+    target.rename(&partial, &whole)?;
+    let problems = target.finish()?.iter().map(ToString::to_string).collect();
+    Ok(FetchSummary { files: 1, bytes, problems })
+}
+
+fn read_tree(
+    sealed: &SealedDrop,
+    into: &Path,
+    overwrite: bool,
+    monitor: &dyn Monitor,
+) -> Result<FetchSummary, FetchError> {
+    let target = Target::open(into, overwrite)?;
+    let mut summary = FetchSummary::default();
+    each_entry(sealed, |entry, source| {
+        monitor.item(&entry.path.to_string());
+        let placed = match target.place(entry) {
+            Ok(placed) => placed,
+            Err(error) => {
+                monitor.problem(&error.to_string());
+                summary.problems.push(error.to_string());
+                return drain(sealed, source, monitor).map(|_| ());
+            }
+        };
+        let Some(file) = placed else { return Ok(()) };
+        let bytes = match copy(&mut |buffer| source.read(buffer), &file, monitor) {
+            Ok(bytes) => bytes,
+            Err(CopyError::Place(error)) => return Err(error.into()),
+            Err(CopyError::Read(error)) => return Err(read_error(sealed, &error)),
+        };
+        file.set_length(bytes)?;
+        file.finish()?;
+        summary.files += 1;
+        summary.bytes += bytes;
+        Ok(())
+    })?;
+    summary.problems.extend(target.finish()?.iter().map(ToString::to_string));
+    Ok(summary)
+}
+
+/// Hands every entry of a tree to `visit`, which may read its content.
+fn each_entry(
+    sealed: &SealedDrop,
+    mut visit: impl FnMut(&Entry, &mut dyn EntrySource) -> Result<(), FetchError>,
+) -> Result<(), FetchError> {
+    let content = sealed.content(ReadOptions::default());
+    let mut source = TarSource::new(content, TarLimits::default());
+    let tree_error = |source| match source {
+        SourceError::Ended { source, .. } if DropReadError::of(&source).is_some() => {
+            read_error(sealed, &source)
+        }
+        source => FetchError::Tree { drop: sealed.seal().drop, source },
+    };
+    while let Some(entry) = source.next_entry().map_err(tree_error)? {
+        visit(&entry, &mut source)?;
+    }
+    Ok(())
+}
+
+/// Reads the rest of an entry's content for its proof alone.
+fn drain(
+    sealed: &SealedDrop,
+    source: &mut dyn EntrySource,
+    monitor: &dyn Monitor,
+) -> Result<u64, FetchError> {
+    let mut buffer = vec![0; BUFFER_BYTES];
+    let mut bytes = 0;
+    loop {
+        match source.read(&mut buffer) {
+            Ok(0) => return Ok(bytes),
+            Ok(length) => {
+                bytes += length as u64;
+                monitor.advance(length as u64);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(read_error(sealed, &error)),
+        }
+    }
+}
+
+enum CopyError {
+    Read(io::Error),
+    Place(PlaceError),
+}
+
+fn copy(
+    read: &mut dyn FnMut(&mut [u8]) -> io::Result<usize>,
+    file: &PlacedFile,
+    monitor: &dyn Monitor,
+) -> Result<u64, CopyError> {
+    let mut buffer = vec![0; BUFFER_BYTES];
+    let mut at = 0;
+    loop {
+        let length = match read(&mut buffer) {
+            Ok(0) => return Ok(at),
+            Ok(length) => length,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(CopyError::Read(error)),
+        };
+        file.write_at(at, &buffer[..length]).map_err(CopyError::Place)?;
+        at += length as u64;
+        monitor.advance(length as u64);
+    }
+}
+
+fn read_error(sealed: &SealedDrop, error: &io::Error) -> FetchError {
+    let drop = sealed.seal().drop;
+    let source = DropReadError::of(error).cloned().unwrap_or_else(|| DropReadError::Later {
+        path: sealed.directory().path().to_owned(),
+        reason: error.to_string(),
+    });
+    FetchError::Drop { drop, source }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,199 @@
+//! Directories and files of a share, opened without ever following a symbolic link.
+//!
+//! Everybody who may write to a share could plant links in it. So each step from its root down is
+//! an `openat` with `O_NOFOLLOW`, and files are looked at through the descriptor that is read.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use outlast_types::Timestamp;
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, openat, statat, unlinkat};
+use rustix::io::Errno;
+
+/// A directory of a share, held open.
+#[derive(Debug)]
+pub struct Directory {
+    descriptor: OwnedFd,
+    path: PathBuf,
+}
+
+/// What there is to know about a file without reading it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileFacts {
+    pub size: u64,
+    /// By the clock of whoever keeps the file system; seconds and nanoseconds.
+    pub modified: (i64, u32),
+    pub is_file: bool,
+    pub is_directory: bool,
+}
+
+impl FileFacts {
+    fn of(stat: &Stat) -> Self {
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        Self {
+            size: u64::try_from(stat.st_size).unwrap_or(0),
+            modified: (stat.st_mtime, u32::try_from(stat.st_mtime_nsec).unwrap_or(0)),
+            is_file: kind == FileType::RegularFile,
+            is_directory: kind == FileType::Directory,
+        }
+    }
+
+    /// The modification time, if it is one that we can represent.
+    pub fn modified_at(&self) -> Option<Timestamp> {
+        Timestamp::from_unix(self.modified.0, self.modified.1)
+    }
+}
+
+impl Directory {
+    /// Opens `path`. Its own last component may be a link: whoever named it trusts it.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let descriptor = openat(CWD, path, flags, Mode::empty())?;
+        Ok(Self { descriptor, path: path.to_owned() })
+    }
+
+    /// Opens the directory `name` inside this one, if it is one and not a link.
+    pub fn directory(&self, name: &str) -> io::Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let descriptor = openat(&self.descriptor, name, flags, Mode::empty())?;
+        Ok(Self { descriptor, path: self.path.join(name) })
+    }
+
+    /// Opens the directory at the end of `names`, one step after the other.
+    pub fn descend(&self, names: &[String]) -> io::Result<Self> {
+        let (first, rest) = names.split_first().ok_or(io::ErrorKind::InvalidInput)?;
+        rest.iter().try_fold(self.directory(first)?, |directory, name| directory.directory(name))
+    }
+
+    /// Where it is, for messages.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The path of `name` in it, for messages.
+    pub fn path_of(&self, name: &[u8]) -> PathBuf {
+        self.path.join(OsStr::from_bytes(name))
+    }
+
+    /// All names in it but `.` and `..`, sorted bytewise.
+    pub fn names(&self) -> io::Result<Vec<Vec<u8>>> {
+        let mut names = Vec::new();
+        for entry in Dir::read_from(&self.descriptor)? {
+            let entry = entry?;
+            let name = entry.file_name().to_bytes();
+            if name != b"." && name != b".." {
+                names.push(name.to_vec());
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// What `name` is; a link is looked at itself.
+    pub fn facts(&self, name: &[u8]) -> io::Result<FileFacts> {
+        let stat = statat(&self.descriptor, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        Ok(FileFacts::of(&stat))
+    }
+
+    /// What the directory itself is.
+    pub fn own_facts(&self) -> io::Result<FileFacts> {
+        Ok(FileFacts::of(&rustix::fs::fstat(&self.descriptor)?))
+    }
+
+    /// Opens a plain file for reading; `InvalidInput` if it is something else.
+    pub fn file(&self, name: &[u8]) -> io::Result<(File, FileFacts)> {
+        // O_NONBLOCK, since opening a fifo would wait for a writer for ever.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let descriptor = openat(&self.descriptor, name, flags, Mode::empty()).map_err(not_plain)?;
+        let facts = FileFacts::of(&rustix::fs::fstat(&descriptor)?);
+        if !facts.is_file {
+            return Err(not_plain(Errno::LOOP));
+        }
+        Ok((File::from(descriptor), facts))
+    }
+
+    /// Reads a plain file of at most `max` bytes; `FileTooLarge` if it is longer.
+    pub fn read_bounded(&self, name: &str, max: u64) -> io::Result<Vec<u8>> {
+        let (file, facts) = self.file(name.as_bytes())?;
+        if facts.size > max {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        let mut content = Vec::new();
+        file.take(max.saturating_add(1)).read_to_end(&mut content)?;
+        if content.len() as u64 > max {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        Ok(content)
+    }
+
+    /// Removes the file `name`; fine if it is gone.
+    pub fn remove_file(&self, name: &[u8]) -> io::Result<()> {
+        gone_is_fine(unlinkat(&self.descriptor, name, AtFlags::empty()))
+    }
+
+    /// Removes the empty directory `name`; fine if it is gone.
+    pub fn remove_directory(&self, name: &str) -> io::Result<()> {
+        gone_is_fine(unlinkat(&self.descriptor, name, AtFlags::REMOVEDIR))
+    }
+
+    /// Makes the names in it durable.
+    pub fn sync(&self) -> io::Result<()> {
+        match rustix::fs::fsync(&self.descriptor) {
+            // Some network and FUSE file systems have no fsync for directories.
+            Err(Errno::INVAL) => Ok(()),
+            result => Ok(result?),
+        }
+    }
+}
+
+fn not_plain(error: Errno) -> io::Error {
+    match error {
+        // A link, a device without driver, a socket.
+        Errno::LOOP | Errno::NXIO | Errno::NODEV => {
+            io::Error::new(io::ErrorKind::InvalidInput, "not a plain file")
+        }
+        error => error.into(),
+    }
+}
+
+fn gone_is_fine(result: rustix::io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(Errno::NOENT) => Ok(()),
+        result => Ok(result?),
+    }
+}
+
+/// Whether an error says something about the network or the server rather than about the file:
+/// to be tried again in a while, and no verdict about a drop.
+pub fn is_later(error: &io::Error) -> bool {
+    let later = [
+        Errno::STALE,
+        Errno::IO,
+        Errno::TIMEDOUT,
+        Errno::AGAIN,
+        Errno::BUSY,
+        Errno::INTR,
+        Errno::NOTCONN,
+        Errno::HOSTDOWN,
+        Errno::HOSTUNREACH,
+        Errno::NETDOWN,
+        Errno::NETUNREACH,
+        Errno::CONNREFUSED,
+        Errno::CONNRESET,
+        Errno::REMOTEIO,
+        Errno::NFILE,
+        Errno::MFILE,
+        Errno::NOMEM,
+    ];
+    error.raw_os_error().is_some_and(|code| later.iter().any(|e| e.raw_os_error() == code))
+}
+
+/// Whether an error says that the name is not a directory, or a link.
+pub fn is_not_a_directory(error: &io::Error) -> bool {
+    let codes = [Errno::NOTDIR, Errno::LOOP].map(|e| Some(e.raw_os_error()));
+    codes.contains(&error.raw_os_error())
+}

@@ -1,0 +1,195 @@
+//! `open.json`: what a writer says when it begins.
+
+use std::io;
+
+use outlast_types::{DropId, ShareId, Timestamp, WorkloadName};
+use serde::{Deserialize, Serialize};
+
+use crate::files::Directory;
+use crate::layout::OPEN_FILE;
+
+/// The version of `open.json`, `sealed.json` and receipts that this crate writes.
+pub const FORMAT_VERSION: u64 = 1;
+
+/// `open.json` is small; more is not read.
+const OPEN_BYTES_MAX: u64 = 64 << 10;
+const STREAM_NAME_MAX: usize = 255;
+
+/// What a drop holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// One stream, such as a database dump, with the file name that it has when it is read back.
+    Stream { name: String },
+    /// A file tree, as tar.
+    Tree,
+}
+
+/// Why a text cannot name a stream.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{name:?} cannot name a stream: it must be one plain file name of 1 to 255 bytes without '/' or control characters"
+)]
+pub struct InvalidStreamName {
+    name: String,
+}
+
+impl Content {
+    /// A stream called `name`, if that is one plain file name.
+    pub fn stream(name: &str) -> Result<Self, InvalidStreamName> {
+        let plain = !name.is_empty()
+            && name.len() <= STREAM_NAME_MAX
+            && name != "."
+            && name != ".."
+            && !name.chars().any(|c| c == '/' || c.is_control());
+        if plain {
+            Ok(Self::Stream { name: name.to_owned() })
+        } else {
+            Err(InvalidStreamName { name: name.chars().take(80).collect() })
+        }
+    }
+
+    /// The words `kind` and `name` of the files on the share.
+    pub(crate) fn to_words(&self) -> (&'static str, Option<&str>) {
+        match self {
+            Self::Stream { name } => ("stream", Some(name)),
+            Self::Tree => ("tree", None),
+        }
+    }
+
+    pub(crate) fn from_words(kind: &str, name: Option<&str>) -> Result<Self, String> {
+        match (kind, name) {
+            ("stream", Some(name)) => Self::stream(name).map_err(|error| error.to_string()),
+            ("stream", None) => Err("a stream has no \"name\"".to_owned()),
+            ("tree", None) => Ok(Self::Tree),
+            ("tree", Some(_)) => Err("a tree has a \"name\"".to_owned()),
+            _ => Err("\"kind\" is neither \"stream\" nor \"tree\"".to_owned()),
+        }
+    }
+}
+
+/// What a writer says of itself. Recorded, shown, never believed (I4).
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Claims {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub color: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// The instance's last drop before it goes.
+    #[serde(default, rename = "final")]
+    pub is_final: bool,
+    /// When the writer began, by its own clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started: Option<Timestamp>,
+}
+
+/// The content of `open.json`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenRecord {
+    pub share: Option<ShareId>,
+    pub drop: DropId,
+    pub workload: WorkloadName,
+    pub content: Content,
+    pub claims: Claims,
+    /// Set when the writer gave up: with the exit status of its command, if that was the cause.
+    pub failed: Option<Option<i32>>,
+}
+
+/// The JSON form; members that we do not know are allowed, so that newer writers can add some.
+#[derive(Serialize, Deserialize)]
+struct Form {
+    version: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    share: Option<ShareId>,
+    drop: DropId,
+    workload: WorkloadName,
+    kind: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    #[serde(default)]
+    claims: Claims,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    state: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    exit_status: Option<i32>,
+}
+
+impl OpenRecord {
+    /// The bytes of the file.
+    pub fn to_bytes(&self) -> io::Result<Vec<u8>> {
+        let (kind, name) = self.content.to_words();
+        let form = Form {
+            version: FORMAT_VERSION,
+            share: self.share,
+            drop: self.drop,
+            workload: self.workload.clone(),
+            kind: kind.to_owned(),
+            name: name.map(str::to_owned),
+            claims: self.claims.clone(),
+            state: self.failed.map(|_| "failed".to_owned()),
+            exit_status: self.failed.flatten(),
+        };
+        let mut bytes = serde_json::to_vec(&form)?;
+        bytes.push(b'\n');
+        Ok(bytes)
+    }
+
+    /// Reads the bytes of the file; `None` if they are not (yet) a whole one that we understand.
+    /// Nothing depends on it, so there is no need to say why.
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
+        let form: Form = serde_json::from_slice(bytes).ok()?;
+        let content = Content::from_words(&form.kind, form.name.as_deref()).ok()?;
+        let failed = form.state.is_some_and(|state| state == "failed").then_some(form.exit_status);
+        (form.version == FORMAT_VERSION).then_some(Self {
+            share: form.share,
+            drop: form.drop,
+            workload: form.workload,
+            content,
+            claims: form.claims,
+            failed,
+        })
+    }
+
+    /// Reads `open.json` in a drop's directory. Errors of the file system are reported;
+    /// absence and nonsense are `None`.
+    pub fn read(directory: &Directory) -> io::Result<Option<Self>> {
+        match directory.read_bounded(OPEN_FILE, OPEN_BYTES_MAX) {
+            Ok(bytes) => Ok(Self::parse(&bytes)),
+            Err(error) if crate::files::is_later(&error) => Err(error),
+            Err(_) => Ok(None),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use outlast_types::{SystemClock, SystemRandom};
+
+    use super::*;
+
+    #[test]
+    fn open_json_survives_its_text() {
+        let record = OpenRecord {
+            share: None,
+            drop: DropId::new(&SystemClock, &SystemRandom),
+            workload: WorkloadName::new("shop-db").unwrap(),
+            content: Content::stream("shop.sql").unwrap(),
+            claims: Claims { color: Some("blue".to_owned()), is_final: true, ..Claims::default() },
+            failed: Some(Some(3)),
+        };
+        let bytes = record.to_bytes().unwrap();
+        assert_eq!(OpenRecord::parse(&bytes), Some(record));
+        assert_eq!(OpenRecord::parse(&bytes[..bytes.len() / 2]), None);
+    }
+
+    #[test]
+    fn a_stream_name_is_one_plain_file_name() {
+        assert!(Content::stream("Übersicht 1.sql").is_ok());
+        for bad in ["", ".", "..", "a/b", "/etc/passwd", "new\nline", "nul\0"] {
+            assert!(Content::stream(bad).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! Receipts: what became of a drop, signed by whoever says it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use outlast_fs::durable;
+use outlast_types::{DropId, ShareId, Timestamp, WorkloadName};
+use serde::{Deserialize, Serialize};
+
+use crate::layout::{DIRECTORY_MODE, FILE_MODE, RECEIPTS, WORKLOADS};
+use crate::open::FORMAT_VERSION;
+use crate::proof;
+use crate::share::{Share, ShareError};
+
+const RECEIPT_BYTES_MAX: u64 = 1 << 20;
+const REASON_CHARS_MAX: usize = 4000;
+
+/// A hop in the life of a drop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ReceiptState {
+    /// The agent verified every hash.
+    Accepted,
+    /// The upstream holds all its objects durably.
+    Shipped,
+    /// The vault published the snapshot.
+    Vaulted,
+    /// Its writer died; it was never sealed.
+    Abandoned,
+    /// It cannot be taken; the reason is in the receipt.
+    Rejected,
+    /// Its data has left the share.
+    Released,
+    /// An existing backup product has been given it.
+    HandedOver,
+    /// That product confirmed that it has it.
+    Confirmed,
+}
+
+const STATES: [(ReceiptState, &str); 8] = [
+    (ReceiptState::Accepted, "accepted"),
+    (ReceiptState::Shipped, "shipped"),
+    (ReceiptState::Vaulted, "vaulted"),
+    (ReceiptState::Abandoned, "abandoned"),
+    (ReceiptState::Rejected, "rejected"),
+    (ReceiptState::Released, "released"),
+    (ReceiptState::HandedOver, "handed-over"),
+    (ReceiptState::Confirmed, "confirmed"),
+];
+
+impl fmt::Display for ReceiptState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = STATES.iter().find(|(state, _)| state == self).map_or("", |(_, word)| word);
+        f.write_str(word)
+    }
+}
+
+/// Why a text is no state of a receipt.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a state of a receipt")]
+pub struct UnknownState(String);
+
+impl FromStr for ReceiptState {
+    type Err = UnknownState;
+
+    fn from_str(text: &str) -> Result<Self, UnknownState> {
+        let found = STATES.iter().find(|(_, word)| *word == text);
+        found.map(|(state, _)| *state).ok_or_else(|| UnknownState(text.chars().take(80).collect()))
+    }
+}
+
+/// What a receipt says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receipt {
+    pub share: Option<ShareId>,
+    pub drop: DropId,
+    pub workload: WorkloadName,
+    pub state: ReceiptState,
+    /// By the clock of whoever signs.
+    pub at: Timestamp,
+    /// The signer's name and role; [`Receipt::sign`] sets both.
+    pub by: String,
+    pub role: String,
+    /// Where the content is now.
+    pub snapshot: Option<String>,
+    pub repository: Option<String>,
+    /// Why, for `rejected` and `abandoned`.
+    pub reason: Option<String>,
+    /// Bytes of content.
+    pub size: Option<u64>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Form {
+    version: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    share: Option<ShareId>,
+    drop: DropId,
+    workload: WorkloadName,
+    state: String,
+    at: Timestamp,
+    by: String,
+    role: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    snapshot: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    repository: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    size: Option<u64>,
+    certificate: String,
+}
+
+/// Signs receipts: an identity with a certificate. Implemented where the keys are.
+pub trait Signer: Send + Sync {
+    /// The name in the certificate.
+    fn name(&self) -> String;
+    /// The role in the certificate.
+    fn role(&self) -> String;
+    /// The certificate that the signature can be verified with, as PEM.
+    fn certificate_pem(&self) -> String;
+    /// Signs `message`.
+    fn sign(&self, message: &[u8]) -> io::Result<Vec<u8>>;
+}
+
+/// Why a receipt cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ReceiptError {
+    #[error("the receipt is torn: it ends before its last member \"signature\"")]
+    Torn,
+    #[error("the receipt is not of the form that the drop protocol asks for: {reason}")]
+    Malformed { reason: String },
+    #[error(
+        "the receipt has format version {version}, and this program reads version {FORMAT_VERSION} only"
+    )]
+    UnknownVersion { version: u64 },
+    #[error("cannot read {path}: {source}", path = path.display())]
+    Io { path: PathBuf, source: io::Error },
+}
+
+/// A receipt with its signature, as it lies on the share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedReceipt {
+    receipt: Receipt,
+    certificate_pem: String,
+    bytes: Vec<u8>,
+}
+
+impl Receipt {
+    /// Signs the receipt as `signer`.
+    pub fn sign(mut self, signer: &dyn Signer) -> io::Result<SignedReceipt> {
+        (self.by, self.role) = (signer.name(), signer.role());
+        self.reason = self.reason.map(|reason| reason.chars().take(REASON_CHARS_MAX).collect());
+        let certificate_pem = signer.certificate_pem();
+        let receipt = self.clone();
+        let form = Form {
+            version: FORMAT_VERSION,
+            share: self.share,
+            drop: self.drop,
+            workload: self.workload,
+            state: self.state.to_string(),
+            at: self.at,
+            by: self.by,
+            role: self.role,
+            snapshot: self.snapshot,
+            repository: self.repository,
+            reason: self.reason,
+            size: self.size,
+            certificate: certificate_pem.clone(),
+        };
+        let mut body = serde_json::to_vec(&form)?;
+        // The brace comes back behind the signature.
+        body.pop();
+        let signature = proof::hex(&signer.sign(&body)?);
+        let bytes = proof::join(body, "signature", &signature);
+        Ok(SignedReceipt { receipt, certificate_pem, bytes })
+    }
+}
+
+impl SignedReceipt {
+    /// Reads a receipt; its signature is not verified yet.
+    pub fn parse(bytes: &[u8]) -> Result<Self, ReceiptError> {
+        let malformed = |reason: String| ReceiptError::Malformed { reason };
+        let proven = proof::split(bytes, "signature").ok_or(ReceiptError::Torn)?;
+        proof::unhex(proven.proof).ok_or_else(|| malformed("the signature is not hex".into()))?;
+        let form: Form =
+            serde_json::from_slice(bytes).map_err(|error| malformed(error.to_string()))?;
+        if form.version != FORMAT_VERSION {
+            return Err(ReceiptError::UnknownVersion { version: form.version });
+        }
+        let state =
+            form.state.parse().map_err(|error: UnknownState| malformed(error.to_string()))?;
+        let receipt = Receipt {
+            share: form.share,
+            drop: form.drop,
+            workload: form.workload,
+            state,
+            at: form.at,
+            by: form.by,
+            role: form.role,
+            snapshot: form.snapshot,
+            repository: form.repository,
+            reason: form.reason,
+            size: form.size,
+        };
+        Ok(Self { receipt, certificate_pem: form.certificate, bytes: bytes.to_vec() })
+    }
+
+    /// What it says.
+    pub fn receipt(&self) -> &Receipt {
+        &self.receipt
+    }
+
+    /// The certificate that came with it; whether to trust that is for the caller to decide.
+    pub fn certificate_pem(&self) -> &str {
+        &self.certificate_pem
+    }
+
+    /// The bytes of the file.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Hands `(certificate PEM, signed bytes, signature)` to `check` and returns its verdict.
+    pub fn verify<T>(&self, check: impl FnOnce(&str, &[u8], &[u8]) -> T) -> T {
+        let (signed, signature) = proof::split(&self.bytes, "signature")
+            .map_or((&[][..], Vec::new()), |proven| {
+                (proven.body, proof::unhex(proven.proof).unwrap_or_default())
+            });
+        check(&self.certificate_pem, signed, &signature)
+    }
+}
+
+fn file_name(drop: DropId, state: ReceiptState) -> String {
+    format!("{drop}.{state}.json")
+}
+
+/// Puts a receipt on the share. It is fine if the same state was written before; one that an
+/// earlier crash left torn is replaced.
+pub fn write(share: &Share, signed: &SignedReceipt) -> Result<(), ShareError> {
+    let receipt = signed.receipt();
+    let directory = share.workload_directory(&receipt.workload).join(RECEIPTS);
+    let io = |action| ShareError::io(action, &directory);
+    durable::create_directories(&directory, DIRECTORY_MODE).map_err(io("create"))?;
+    // A link in its place would lead the agent's pen elsewhere.
+    let names = [WORKLOADS, receipt.workload.as_str(), RECEIPTS].map(str::to_owned);
+    let open = share.directory().and_then(|root| root.descend(&names)).map_err(io("open"))?;
+    let name = file_name(receipt.drop, receipt.state);
+    let path = directory.join(&name);
+    match durable::create_new(&path, signed.bytes(), FILE_MODE) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        result => return result.map_err(ShareError::io("write", &path)),
+    }
+    let whole = open
+        .read_bounded(&name, RECEIPT_BYTES_MAX)
+        .is_ok_and(|bytes| SignedReceipt::parse(&bytes).is_ok());
+    if whole {
+        return Ok(());
+    }
+    open.remove_file(name.as_bytes()).map_err(ShareError::io("replace", &path))?;
+    durable::create_new(&path, signed.bytes(), FILE_MODE).map_err(ShareError::io("write", &path))
+}
+
+/// Takes a receipt back that turned out to be wrong in the moment it was written.
+pub(crate) fn withdraw(share: &Share, signed: &SignedReceipt) -> Result<(), ShareError> {
+    let receipt = signed.receipt();
+    let name = file_name(receipt.drop, receipt.state);
+    let names = [WORKLOADS, receipt.workload.as_str(), RECEIPTS].map(str::to_owned);
+    let path = share.workload_directory(&receipt.workload).join(RECEIPTS).join(&name);
+    let directory = share.directory().and_then(|root| root.descend(&names));
+    directory
+        .and_then(|directory| {
+            directory.remove_file(name.as_bytes())?;
+            directory.sync()
+        })
+        .map_err(ShareError::io("take back", &path))
+}
+
+/// Reads the receipt of one state; `None` if there is none.
+pub fn read(
+    share: &Share,
+    workload: &WorkloadName,
+    drop: DropId,
+    state: ReceiptState,
+) -> Result<Option<SignedReceipt>, ReceiptError> {
+    let name = file_name(drop, state);
+    let names = [WORKLOADS, workload.as_str(), RECEIPTS].map(str::to_owned);
+    let content = share
+        .directory()
+        .and_then(|root| root.descend(&names)?.read_bounded(&name, RECEIPT_BYTES_MAX));
+    match content {
+        Ok(bytes) => SignedReceipt::parse(&bytes).map(Some),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => {
+            let path = share.workload_directory(workload).join(RECEIPTS).join(name);
+            Err(ReceiptError::Io { path, source })
+        }
+    }
+}
+
+/// Which receipts a workload has, by their names only.
+pub fn list(
+    share: &Share,
+    workload: &WorkloadName,
+) -> Result<BTreeMap<DropId, BTreeSet<ReceiptState>>, ShareError> {
+    let path = share.workload_directory(workload).join(RECEIPTS);
+    let names = [WORKLOADS, workload.as_str(), RECEIPTS].map(str::to_owned);
+    let names = match share.directory().and_then(|root| root.descend(&names)?.names()) {
+        Ok(names) => names,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(ShareError::io("list", &path)(error)),
+    };
+    let mut receipts: BTreeMap<DropId, BTreeSet<ReceiptState>> = BTreeMap::new();
+    for (drop, state) in names.iter().filter_map(|name| parse_file_name(name)) {
+        receipts.entry(drop).or_default().insert(state);
+    }
+    Ok(receipts)
+}
+
+/// The drop and state that a receipt's file name tells.
+pub(crate) fn parse_file_name(name: &[u8]) -> Option<(DropId, ReceiptState)> {
+    let (drop, state) = std::str::from_utf8(name).ok()?.strip_suffix(".json")?.split_once('.')?;
+    Some((drop.parse().ok()?, state.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,68 @@
+//! Why a drop is refused: the text of a `rejected` receipt.
+
+use outlast_types::ContentHash;
+
+use crate::hash::Algorithm;
+
+/// Why a drop cannot be taken. Its text says what is wrong with what; it is written into the
+/// receipt, so it never depends on the host that found it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    #[error("the seal is torn: sealed.json ends before its last member \"self\"")]
+    TornSeal,
+    #[error("the seal is not of the form that the drop protocol asks for: {reason}")]
+    MalformedSeal { reason: String },
+    #[error(
+        "the seal does not prove itself: its content has the {algorithm} hash {found}, not the one in \"self\""
+    )]
+    WrongSelfHash { algorithm: Algorithm, found: ContentHash },
+    #[error(
+        "the seal has format version {version}, and this program reads version {supported} only"
+    )]
+    UnknownVersion { version: u64, supported: u64 },
+    #[error("the seal is longer than {max} bytes")]
+    SealTooLong { max: u64 },
+    #[error("the seal says {what} {claimed:?}, but the drop lies under {actual:?}")]
+    WrongPlace { what: &'static str, claimed: String, actual: String },
+    #[error("segment {name} is in the seal, but not in the directory")]
+    MissingSegment { name: String },
+    #[error("segment {name} is in the directory, but not in the seal")]
+    ExtraSegment { name: String },
+    #[error("segment {name} has {found} bytes, and the seal says {sealed}")]
+    WrongSize { name: String, sealed: u64, found: u64 },
+    #[error(
+        "segment {name} does not have the content that was sealed: its {algorithm} hash is {found}, and the seal says {sealed}"
+    )]
+    WrongHash { name: String, algorithm: Algorithm, sealed: ContentHash, found: ContentHash },
+    #[error("segment {name} changed while it was read, after the seal")]
+    ChangedSegment { name: String },
+    #[error("segment {name} cannot be decompressed: {reason}")]
+    BadCompression { name: String, reason: String },
+    #[error(
+        "segment {name} decompresses to {found} than the {declared} bytes that the seal declares"
+    )]
+    WrongRawSize { name: String, declared: u64, found: &'static str },
+    #[error("{name} is not a plain file, and only plain files belong into a drop")]
+    NotAPlainFile { name: String },
+    #[error("{name} does not belong into a drop")]
+    ForeignFile { name: String },
+    #[error("{name} is not a plain directory (symbolic links are not followed)")]
+    NotADirectory { name: String },
+    #[error("{name:?} is not the name of a workload: {reason}")]
+    WorkloadName { name: String, reason: String },
+    #[error("{name:?} is not a day such as 20260131")]
+    DayName { name: String },
+    #[error("{name:?} is not a drop id (a UUID of version 7 in lower case)")]
+    DropName { name: String },
+    #[error("the tree cannot be read: {reason}")]
+    BadTree { reason: String },
+}
+
+impl Rejection {
+    /// Whether the writer may have died, or may still be at work, in the middle of sealing. Such
+    /// a drop was never sealed: it is refused, but nobody has done anything wrong, and so it is
+    /// no incident (I2).
+    pub fn is_torn_seal(&self) -> bool {
+        matches!(self, Self::TornSeal)
+    }
+}

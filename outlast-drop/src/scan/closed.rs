@@ -1,0 +1,68 @@
+//! What a scan need not look at again.
+
+use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
+
+use outlast_types::{Day, DropId, Timestamp, WorkloadName};
+
+use crate::layout::DropAddress;
+
+/// A day is closed only when it ended this long ago. Writers' clocks may be off, and a drop may
+/// begin before midnight.
+const AGE_MIN: Duration = Duration::from_secs(2 * 24 * 3600);
+
+/// The modification time of a directory: seconds and nanoseconds.
+type Stamp = (i64, u32);
+
+/// Which drops are settled and which days are closed; kept by the agent between scans.
+///
+/// A closed day is not listed, only looked at once: a late drop in it (from a writer whose clock
+/// is far off) changes the time of its directory, and that opens it again.
+#[derive(Debug, Default)]
+pub struct ClosedDays {
+    workloads: BTreeMap<WorkloadName, Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    settled: HashSet<DropId>,
+    closed: BTreeMap<Day, Stamp>,
+}
+
+impl ClosedDays {
+    /// Notes that a drop needs no more looking at: it is vaulted, rejected, abandoned or released.
+    pub fn settle(&mut self, address: &DropAddress) {
+        self.workloads.entry(address.workload.clone()).or_default().settled.insert(address.drop);
+    }
+
+    /// Takes that back, for example when an upstream lost what it held.
+    pub fn unsettle(&mut self, address: &DropAddress) {
+        if let Some(known) = self.workloads.get_mut(&address.workload) {
+            known.settled.remove(&address.drop);
+            known.closed.remove(&address.day);
+        }
+    }
+
+    /// Whether [`settle`](Self::settle) was called for the drop.
+    pub fn is_settled(&self, workload: &WorkloadName, drop: DropId) -> bool {
+        self.workloads.get(workload).is_some_and(|known| known.settled.contains(&drop))
+    }
+
+    pub(super) fn is_closed(&self, workload: &WorkloadName, day: Day, stamp: Stamp) -> bool {
+        self.workloads.get(workload).is_some_and(|known| known.closed.get(&day) == Some(&stamp))
+    }
+
+    /// Closes a day of which all drops are settled, if it is old enough.
+    pub(super) fn close_if_old(
+        &mut self,
+        workload: &WorkloadName,
+        day: Day,
+        stamp: Stamp,
+        now: Timestamp,
+    ) {
+        let end = day.start().saturating_add(Duration::from_secs(24 * 3600));
+        if end.saturating_add(AGE_MIN) <= now {
+            self.workloads.entry(workload.clone()).or_default().closed.insert(day, stamp);
+        }
+    }
+}

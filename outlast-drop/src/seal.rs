@@ -1,0 +1,251 @@
+//! `sealed.json`: the commit of a drop.
+//!
+//! Pure: bytes in, values out. Whether the segments are as the seal says is for
+//! [`reader`](crate::reader) to find out.
+
+use outlast_types::{ContentHash, DropId, Timestamp, WorkloadName};
+use serde::{Deserialize, Serialize};
+
+use crate::hash::{Algorithm, Digest};
+use crate::layout::{DropAddress, segment_name};
+use crate::open::{Claims, Content, FORMAT_VERSION};
+use crate::proof;
+use crate::rejection::Rejection;
+
+/// A longer seal is refused unread.
+pub const SEAL_BYTES_MAX: u64 = 16 << 20;
+/// More segments are refused; with segments of 256 MiB that is 25 TB.
+pub const SEGMENTS_MAX: usize = 100_000;
+/// A segment that decompresses to more is refused: no segment of ours does, and a bomb would.
+pub const SEGMENT_RAW_MAX: u64 = 64 << 30;
+
+/// How segments are compressed, each for itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    /// One or more zstd frames.
+    Zstd,
+}
+
+/// One segment of a drop.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Segment {
+    /// The file name: `0001.seg` and so on, without gaps.
+    pub name: String,
+    /// Bytes on the share.
+    pub size: u64,
+    /// Bytes of content; the same as `size` without compression.
+    pub raw_size: u64,
+    /// The hash of the bytes on the share.
+    pub digest: Digest,
+}
+
+/// The content of `sealed.json`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seal {
+    pub drop: DropId,
+    pub workload: WorkloadName,
+    pub content: Content,
+    pub claims: Claims,
+    /// When the writer sealed, by its own clock: a claim.
+    pub sealed: Option<Timestamp>,
+    pub compression: Option<Compression>,
+    pub segments: Vec<Segment>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Form {
+    version: u64,
+    drop: DropId,
+    workload: WorkloadName,
+    kind: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    #[serde(default)]
+    claims: Claims,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sealed: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    compression: Option<String>,
+    size: u64,
+    segments: Vec<SegmentForm>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SegmentForm {
+    name: String,
+    size: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    raw_size: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    blake3: Option<ContentHash>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sha256: Option<ContentHash>,
+}
+
+/// Only the version is read first, so that a seal from the future is refused for that reason
+/// and not for some member that means something else there.
+#[derive(Deserialize)]
+struct VersionForm {
+    version: u64,
+}
+
+impl Seal {
+    /// Bytes of all segments on the share.
+    pub fn stored_bytes(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.size).sum()
+    }
+
+    /// Bytes of content.
+    pub fn raw_bytes(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.raw_size).sum()
+    }
+
+    /// Reads and verifies the bytes of a seal.
+    pub fn parse(bytes: &[u8]) -> Result<Self, Rejection> {
+        if bytes.len() as u64 > SEAL_BYTES_MAX {
+            return Err(Rejection::SealTooLong { max: SEAL_BYTES_MAX });
+        }
+        let proven = proof::split(bytes, "self").ok_or(Rejection::TornSeal)?;
+        let claimed: Digest =
+            proven.proof.parse().map_err(|error| malformed(&format_args!("\"self\": {error}")))?;
+        let found = Digest::of(claimed.algorithm(), proven.body);
+        if found != claimed {
+            let (algorithm, found) = (found.algorithm(), found.hash());
+            return Err(Rejection::WrongSelfHash { algorithm, found });
+        }
+        let VersionForm { version } =
+            serde_json::from_slice(bytes).map_err(|error| malformed(&error))?;
+        if version != FORMAT_VERSION {
+            return Err(Rejection::UnknownVersion { version, supported: FORMAT_VERSION });
+        }
+        let form: Form = serde_json::from_slice(bytes).map_err(|error| malformed(&error))?;
+        Self::from_form(form)
+    }
+
+    fn from_form(form: Form) -> Result<Self, Rejection> {
+        let content = Content::from_words(&form.kind, form.name.as_deref())
+            .map_err(|reason| malformed(&reason))?;
+        let compression = match form.compression.as_deref() {
+            None => None,
+            Some("zstd") => Some(Compression::Zstd),
+            Some(_) => return Err(malformed(&"\"compression\" is not \"zstd\"")),
+        };
+        if form.segments.len() > SEGMENTS_MAX {
+            return Err(malformed(&format_args!("it has more than {SEGMENTS_MAX} segments")));
+        }
+        let segments: Vec<Segment> = form
+            .segments
+            .into_iter()
+            .enumerate()
+            .map(|(index, segment)| segment.check(index, compression))
+            .collect::<Result<_, _>>()?;
+        let total = segments.iter().try_fold(0_u64, |sum, segment| sum.checked_add(segment.size));
+        if total != Some(form.size) {
+            return Err(malformed(&"\"size\" is not the sum of the segments"));
+        }
+        Ok(Self {
+            drop: form.drop,
+            workload: form.workload,
+            content,
+            claims: form.claims,
+            sealed: form.sealed,
+            compression,
+            segments,
+        })
+    }
+
+    /// The bytes of the file.
+    pub fn to_bytes(&self) -> serde_json::Result<Vec<u8>> {
+        let (kind, name) = self.content.to_words();
+        let form = Form {
+            version: FORMAT_VERSION,
+            drop: self.drop,
+            workload: self.workload.clone(),
+            kind: kind.to_owned(),
+            name: name.map(str::to_owned),
+            claims: self.claims.clone(),
+            sealed: self.sealed,
+            compression: self.compression.map(|Compression::Zstd| "zstd".to_owned()),
+            size: self.stored_bytes(),
+            segments: self.segments.iter().map(|s| s.to_form(self.compression)).collect(),
+        };
+        let mut body = serde_json::to_vec(&form)?;
+        // The brace comes back behind the proof.
+        body.pop();
+        let digest = Digest::of(Algorithm::Blake3, &body);
+        Ok(proof::join(body, "self", &digest.to_string()))
+    }
+
+    /// Whether the seal belongs to the directory that it was found in.
+    pub fn check_place(&self, address: &DropAddress) -> Result<(), Rejection> {
+        let wrong = |what, claimed: String, actual: String| {
+            Err(Rejection::WrongPlace { what, claimed, actual })
+        };
+        if self.drop != address.drop {
+            return wrong("drop", self.drop.to_string(), address.drop.to_string());
+        }
+        if self.workload != address.workload {
+            return wrong("workload", self.workload.to_string(), address.workload.to_string());
+        }
+        Ok(())
+    }
+}
+
+impl SegmentForm {
+    fn check(self, index: usize, compression: Option<Compression>) -> Result<Segment, Rejection> {
+        if self.name != segment_name(index) {
+            let shown: String = self.name.chars().take(80).collect();
+            let expected = segment_name(index);
+            return Err(malformed(&format_args!(
+                "segment {shown:?} comes where {expected} must be"
+            )));
+        }
+        let name = self.name;
+        let digest = match (self.blake3, self.sha256) {
+            (Some(hash), None) => Digest::Blake3(hash),
+            (None, Some(hash)) => Digest::Sha256(hash),
+            _ => {
+                let reason =
+                    format_args!("{name} has not exactly one of \"blake3\" and \"sha256\"");
+                return Err(malformed(&reason));
+            }
+        };
+        let raw_size = match (compression, self.raw_size) {
+            (Some(_), Some(raw_size)) if raw_size <= SEGMENT_RAW_MAX => raw_size,
+            (Some(_), Some(_)) => {
+                let reason = format_args!("{name} has a \"raw_size\" above {SEGMENT_RAW_MAX}");
+                return Err(malformed(&reason));
+            }
+            (Some(_), None) => {
+                return Err(malformed(&format_args!(
+                    "{name} is compressed, but has no \"raw_size\""
+                )));
+            }
+            (None, raw_size) if raw_size.is_none_or(|raw_size| raw_size == self.size) => self.size,
+            (None, _) => {
+                let reason = format_args!("{name} is not compressed, but \"raw_size\" differs");
+                return Err(malformed(&reason));
+            }
+        };
+        Ok(Segment { name, size: self.size, raw_size, digest })
+    }
+}
+
+impl Segment {
+    fn to_form(&self, compression: Option<Compression>) -> SegmentForm {
+        let (blake3, sha256) = match self.digest {
+            Digest::Blake3(hash) => (Some(hash), None),
+            Digest::Sha256(hash) => (None, Some(hash)),
+        };
+        let raw_size = compression.map(|_| self.raw_size);
+        SegmentForm { name: self.name.clone(), size: self.size, raw_size, blake3, sha256 }
+    }
+}
+
+fn malformed(reason: &dyn std::fmt::Display) -> Rejection {
+    // Parts of the seal may be echoed in it; receipts and logs need no more than the beginning.
+    Rejection::MalformedSeal { reason: reason.to_string().chars().take(300).collect() }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,266 @@
+//! The share itself: is this directory one, and is it still the same?
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use outlast_fs::durable;
+use outlast_types::{Clock, Random, ShareId, Timestamp, WorkloadName};
+use serde::{Deserialize, Serialize};
+
+use crate::files::{Directory, is_later};
+use crate::layout::{self, DIRECTORY_MODE, DropAddress, FILE_MODE, SHARE_FILE, WORKLOADS};
+
+const SHARE_VERSION: u64 = 1;
+const SHARE_BYTES_MAX: u64 = 64 << 10;
+
+/// A directory that is known to be a share.
+#[derive(Debug, Clone)]
+pub struct Share {
+    root: PathBuf,
+    id: ShareId,
+}
+
+/// Why a share cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ShareError {
+    #[error("{path} is not a share: it has no {SHARE_FILE}; is it mounted? (`outlast share init {path}` makes a new one)", path = path.display())]
+    NotAShare { path: PathBuf },
+    #[error("there is no directory {path}; is the share mounted?", path = path.display())]
+    NotADirectory { path: PathBuf },
+    #[error("{path} is a share already, with the id {id}", path = path.display())]
+    AlreadyAShare { path: PathBuf, id: ShareId },
+    #[error("{path} is not empty ({found:?} is in it), so it does not become a share; use an empty directory", path = path.display())]
+    NotEmpty { path: PathBuf, found: String },
+    #[error("{path} is damaged: {reason}; restore it from another host's mount or ask whoever runs the share", path = path.display())]
+    Damaged { path: PathBuf, reason: String },
+    #[error("{path} has format version {version}, and this program knows version {SHARE_VERSION} only; use a newer outlast", path = path.display())]
+    UnknownVersion { path: PathBuf, version: u64 },
+    #[error("{path} is another share than before: it was {expected} and is {found}; check the mount", path = path.display())]
+    Replaced { path: PathBuf, expected: ShareId, found: ShareId },
+    #[error("cannot {action} {path}: {source}{hint}", path = path.display(), hint = hint(source))]
+    Io { action: &'static str, path: PathBuf, source: io::Error },
+}
+
+impl ShareError {
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { action, path, source }
+    }
+
+    /// Whether to try again in a while: the network or the server had a hiccup, or the share is
+    /// not mounted at the moment.
+    pub fn is_later(&self) -> bool {
+        match self {
+            Self::Io { source, .. } => is_later(source),
+            Self::NotAShare { .. } | Self::NotADirectory { .. } => true,
+            _ => false,
+        }
+    }
+}
+
+/// What to do about an error of the file system, as the end of a message.
+pub(crate) fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "; free space on the share (`outlast share clean`) or make it larger, then try again"
+        }
+        io::ErrorKind::ReadOnlyFilesystem => "; mount the share writable",
+        io::ErrorKind::PermissionDenied => "; check the owner and permissions of the share",
+        _ if is_later(error) => "; the share answers badly: check its mount, then try again",
+        _ => "",
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Form {
+    version: u64,
+    share: ShareId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    created: Option<Timestamp>,
+}
+
+#[derive(Deserialize)]
+struct VersionForm {
+    version: u64,
+}
+
+impl Share {
+    /// Makes a share in `path`, which is created if need be and must be empty otherwise (a file
+    /// server's own `lost+found` and `.snapshot` aside). The mark of the share is written last.
+    pub fn init(path: &Path, clock: &dyn Clock, random: &dyn Random) -> Result<Self, ShareError> {
+        let io = |action| ShareError::io(action, path);
+        durable::create_directories(path, DIRECTORY_MODE).map_err(io("create"))?;
+        match Self::open(path) {
+            Ok(share) => {
+                return Err(ShareError::AlreadyAShare { path: path.to_owned(), id: share.id });
+            }
+            Err(ShareError::NotAShare { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        let directory = Directory::open(path).map_err(io("open"))?;
+        for name in directory.names().map_err(io("list"))? {
+            // An interrupted init leaves an empty `w`.
+            let unfinished = name == WORKLOADS.as_bytes()
+                && directory
+                    .directory(WORKLOADS)
+                    .and_then(|workloads| workloads.names())
+                    .is_ok_and(|names| names.is_empty());
+            if !unfinished && name != b"lost+found" && !layout::is_silly(&name) {
+                let found = outlast_fs::entry::show(&name);
+                return Err(ShareError::NotEmpty { path: path.to_owned(), found });
+            }
+        }
+        let workloads = path.join(WORKLOADS);
+        durable::create_directories(&workloads, DIRECTORY_MODE)
+            .map_err(ShareError::io("create", &workloads))?;
+        let id = ShareId::new(random);
+        let form = Form { version: SHARE_VERSION, share: id, created: Some(clock.now()) };
+        let file = path.join(SHARE_FILE);
+        let mut content = serde_json::to_vec(&form)
+            .map_err(|error| ShareError::io("write", &file)(error.into()))?;
+        content.push(b'\n');
+        durable::create_new(&file, &content, FILE_MODE).map_err(ShareError::io("write", &file))?;
+        Ok(Self { root: path.to_owned(), id })
+    }
+
+    /// Opens the share at `path`.
+    pub fn open(path: &Path) -> Result<Self, ShareError> {
+        let directory = Directory::open(path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+                ShareError::NotADirectory { path: path.to_owned() }
+            }
+            _ => ShareError::io("open", path)(error),
+        })?;
+        let file = path.join(SHARE_FILE);
+        let damaged = |reason: &dyn ToString| ShareError::Damaged {
+            path: file.clone(),
+            reason: reason.to_string(),
+        };
+        let content = match directory.read_bounded(SHARE_FILE, SHARE_BYTES_MAX) {
+            Ok(content) => content,
+            Err(error) => {
+                return Err(match error.kind() {
+                    io::ErrorKind::NotFound => ShareError::NotAShare { path: path.to_owned() },
+                    io::ErrorKind::FileTooLarge => damaged(&"it is far too long"),
+                    io::ErrorKind::InvalidInput => damaged(&"it is not a plain file"),
+                    _ => ShareError::io("read", &file)(error),
+                });
+            }
+        };
+        let VersionForm { version } =
+            serde_json::from_slice(&content).map_err(|error| damaged(&error))?;
+        if version != SHARE_VERSION {
+            return Err(ShareError::UnknownVersion { path: file, version });
+        }
+        let form: Form = serde_json::from_slice(&content).map_err(|error| damaged(&error))?;
+        Ok(Self { root: path.to_owned(), id: form.share })
+    }
+
+    /// The id that was made with the share.
+    pub fn id(&self) -> ShareId {
+        self.id
+    }
+
+    /// The root directory.
+    pub fn path(&self) -> &Path {
+        &self.root
+    }
+
+    /// Looks whether the share is still there and still the same one.
+    pub fn check(&self) -> Result<(), ShareError> {
+        let found = Self::open(&self.root)?.id;
+        if found == self.id {
+            Ok(())
+        } else {
+            Err(ShareError::Replaced { path: self.root.clone(), expected: self.id, found })
+        }
+    }
+
+    /// The directory of a drop.
+    pub fn drop_directory(&self, address: &DropAddress) -> PathBuf {
+        self.root.join(address.path())
+    }
+
+    /// The directory of a workload.
+    pub fn workload_directory(&self, workload: &WorkloadName) -> PathBuf {
+        self.root.join(WORKLOADS).join(workload.as_str())
+    }
+
+    /// The root, open.
+    pub(crate) fn directory(&self) -> io::Result<Directory> {
+        Directory::open(&self.root)
+    }
+
+    /// The names of all workloads that have a directory, in order.
+    pub fn workloads(&self) -> Result<Vec<WorkloadName>, ShareError> {
+        let path = self.root.join(WORKLOADS);
+        let names = self.directory().and_then(|root| root.directory(WORKLOADS)?.names());
+        let names = match names {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            names => names.map_err(ShareError::io("list", &path))?,
+        };
+        let name = |name: Vec<u8>| WorkloadName::new(std::str::from_utf8(&name).ok()?).ok();
+        Ok(names.into_iter().filter_map(name).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use outlast_types::{SystemClock, SystemRandom};
+
+    use super::*;
+
+    fn init(path: &Path) -> Result<Share, ShareError> {
+        Share::init(path, &SystemClock, &SystemRandom)
+    }
+
+    #[test]
+    fn a_share_is_made_once_and_opens_with_its_id() {
+        let directory = tempfile::tempdir().unwrap();
+        let share = init(&directory.path().join("new/share")).unwrap();
+        assert_eq!(Share::open(share.path()).unwrap().id(), share.id());
+        assert!(matches!(init(share.path()), Err(ShareError::AlreadyAShare { .. })));
+        share.check().unwrap();
+    }
+
+    #[test]
+    fn what_is_no_share_is_refused_with_the_question_whether_it_is_mounted() {
+        let directory = tempfile::tempdir().unwrap();
+        let message = Share::open(directory.path()).unwrap_err().to_string();
+        assert!(message.contains("is it mounted?"), "{message}");
+        assert!(message.contains(&directory.path().display().to_string()), "{message}");
+        let missing = Share::open(&directory.path().join("missing")).unwrap_err();
+        assert!(matches!(missing, ShareError::NotADirectory { .. }));
+    }
+
+    #[test]
+    fn a_directory_with_other_things_in_it_does_not_become_a_share() {
+        let directory = tempfile::tempdir().unwrap();
+        drop(File::create(directory.path().join("thesis.odt")).unwrap());
+        assert!(matches!(init(directory.path()), Err(ShareError::NotEmpty { .. })));
+        std::fs::remove_file(directory.path().join("thesis.odt")).unwrap();
+        std::fs::create_dir(directory.path().join("lost+found")).unwrap();
+        std::fs::create_dir(directory.path().join("w")).unwrap();
+        init(directory.path()).unwrap();
+    }
+
+    #[test]
+    fn another_share_under_the_same_path_is_noticed() {
+        let directory = tempfile::tempdir().unwrap();
+        let share = init(&directory.path().join("share")).unwrap();
+        std::fs::remove_dir_all(share.path()).unwrap();
+        assert!(share.check().unwrap_err().is_later(), "not mounted at the moment");
+        init(share.path()).unwrap();
+        assert!(matches!(share.check(), Err(ShareError::Replaced { .. })));
+    }
+
+    #[test]
+    fn a_share_of_the_future_is_refused_by_its_version() {
+        let directory = tempfile::tempdir().unwrap();
+        durable::create_new(&directory.path().join(SHARE_FILE), b"{\"version\":2}", 0o644).unwrap();
+        let error = Share::open(directory.path()).unwrap_err();
+        assert!(matches!(error, ShareError::UnknownVersion { version: 2, .. }), "{error}");
+    }
+}

@@ -1,0 +1,276 @@
+//! What lies on a share, for people; and tidying up what nobody needs any more.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use outlast_types::{DropId, ShareId, Timestamp, WorkloadName};
+use serde::Serialize;
+
+use crate::layout::{RECEIPTS, WORKLOADS};
+use crate::receipt::{self, ReceiptState};
+use crate::release::remove_data;
+use crate::scan::{ClosedDays, DropState, Sighting, WorkloadScan, scan};
+use crate::share::{Share, ShareError};
+
+/// What lies on a share.
+#[derive(Debug, Serialize)]
+pub struct ShareStatus {
+    pub share: ShareId,
+    pub path: PathBuf,
+    pub workloads: Vec<WorkloadStatus>,
+    pub problems: Vec<String>,
+}
+
+/// What a share holds of one workload.
+#[derive(Debug, Serialize)]
+pub struct WorkloadStatus {
+    pub workload: WorkloadName,
+    /// The newest sealed drop by the time of the file server, rejected ones aside.
+    pub newest: Option<DropStatus>,
+    /// Drops that are being written, or were left behind.
+    pub open: Vec<DropStatus>,
+    /// How many drops are in each state.
+    pub counts: BTreeMap<String, u64>,
+    /// Bytes of sealed drops on the share.
+    pub sealed_bytes: u64,
+    pub problems: Vec<String>,
+}
+
+/// One drop on the share.
+#[derive(Debug, Clone, Serialize)]
+pub struct DropStatus {
+    pub drop: DropId,
+    /// `open`, `failed`, `sealed`, `refused`, or the last receipt of its life.
+    pub state: String,
+    /// The newest change of a file in it, by the clock of the file server.
+    pub changed: Option<Timestamp>,
+    /// Bytes on the share, when it is sealed.
+    pub bytes: Option<u64>,
+    /// Who wrote it, as it says itself.
+    pub instance: Option<String>,
+}
+
+type States = BTreeSet<ReceiptState>;
+
+/// Looks through the whole share.
+pub fn status(share: &Share) -> Result<ShareStatus, ShareError> {
+    // A fresh memory and the beginning of time: nothing is left out.
+    let seen = scan(share, &mut ClosedDays::default(), Timestamp::EPOCH)?;
+    let mut workloads = Vec::with_capacity(seen.workloads.len());
+    for workload in &seen.workloads {
+        workloads.push(workload_status(share, workload));
+    }
+    Ok(ShareStatus {
+        share: share.id(),
+        path: share.path().to_owned(),
+        workloads,
+        problems: seen.problems.iter().map(ToString::to_string).collect(),
+    })
+}
+
+fn workload_status(share: &Share, seen: &WorkloadScan) -> WorkloadStatus {
+    let mut problems: Vec<String> = seen.problems.iter().map(ToString::to_string).collect();
+    let receipts = receipt::list(share, &seen.workload).unwrap_or_else(|error| {
+        problems.push(error.to_string());
+        BTreeMap::new()
+    });
+    let mut result = WorkloadStatus {
+        workload: seen.workload.clone(),
+        newest: None,
+        open: Vec::new(),
+        counts: BTreeMap::new(),
+        sealed_bytes: 0,
+        problems,
+    };
+    let none = States::new();
+    for sighting in &seen.sightings {
+        let states = receipts.get(&sighting.address.drop).unwrap_or(&none);
+        let drop = drop_status(sighting, states);
+        *result.counts.entry(drop.state.clone()).or_default() += 1;
+        result.sealed_bytes += drop.bytes.unwrap_or(0);
+        match &sighting.state {
+            DropState::Refused(rejection) if !sighting.state.may_heal() => {
+                result.problems.push(format!("{}: {rejection}", sighting.address));
+            }
+            DropState::Sealed(_) if !states.contains(&ReceiptState::Rejected) => {
+                let newer =
+                    |newest: &DropStatus| (newest.changed, newest.drop) < (drop.changed, drop.drop);
+                if result.newest.as_ref().is_none_or(newer) {
+                    result.newest = Some(drop);
+                }
+            }
+            DropState::Open(_) => result.open.push(drop),
+            _ => {}
+        }
+    }
+    result
+}
+
+fn drop_status(sighting: &Sighting, states: &States) -> DropStatus {
+    // The states are in the order of a drop's life as far as it went well.
+    let last = states.iter().next_back().map(ToString::to_string);
+    let (state, bytes, instance) = match &sighting.state {
+        DropState::Open(record) => {
+            let instance = record.as_ref().and_then(|record| record.claims.instance.clone());
+            ("open", None, instance)
+        }
+        DropState::Failed { .. } => ("failed", None, None),
+        DropState::Sealed(seal) => {
+            ("sealed", Some(seal.stored_bytes()), seal.claims.instance.clone())
+        }
+        DropState::Refused(_) => ("refused", None, None),
+    };
+    DropStatus {
+        drop: sighting.address.drop,
+        state: last.unwrap_or_else(|| state.to_owned()),
+        changed: sighting.changed,
+        bytes,
+        instance,
+    }
+}
+
+/// What [`clean`] may remove.
+#[derive(Debug, Clone)]
+pub struct CleanOptions {
+    /// How long a leftover must have been still, by the clock of the file server.
+    pub grace: Duration,
+    /// How long receipts are kept once the data of their drop has gone.
+    pub receipts_keep: Duration,
+    /// Only tell what would be removed.
+    pub dry_run: bool,
+}
+
+impl Default for CleanOptions {
+    fn default() -> Self {
+        Self {
+            grace: Duration::from_secs(24 * 3600),
+            receipts_keep: Duration::from_secs(90 * 24 * 3600),
+            dry_run: false,
+        }
+    }
+}
+
+/// What [`clean`] did, or would do.
+#[derive(Debug, Default, Serialize)]
+pub struct Cleaned {
+    pub removed: Vec<Removal>,
+    pub problems: Vec<String>,
+}
+
+/// One thing that was removed.
+#[derive(Debug, Serialize)]
+pub struct Removal {
+    pub path: PathBuf,
+    pub why: &'static str,
+    pub bytes: u64,
+}
+
+/// Removes leftovers: of abandoned, failed and rejected drops that have been still for the
+/// grace time, of released drops, and old receipts. A sealed drop that was neither released nor
+/// rejected is never touched.
+pub fn clean(share: &Share, now: Timestamp, options: &CleanOptions) -> Result<Cleaned, ShareError> {
+    let mut cleaned = Cleaned::default();
+    let seen = scan(share, &mut ClosedDays::default(), Timestamp::EPOCH)?;
+    for workload in &seen.workloads {
+        let receipts = match receipt::list(share, &workload.workload) {
+            Ok(receipts) => receipts,
+            Err(error) => {
+                // Without them nothing is known to be released or rejected.
+                cleaned.problems.push(error.to_string());
+                continue;
+            }
+        };
+        let none = States::new();
+        for sighting in &workload.sightings {
+            let states = receipts.get(&sighting.address.drop).unwrap_or(&none);
+            let still = sighting.changed.map_or(Duration::ZERO, |changed| now.since(changed));
+            if let Some(why) = leftover(sighting, states, still >= options.grace) {
+                remove_drop(share, sighting, why, options, &mut cleaned);
+            }
+        }
+        // What could not be looked at might still need its receipts.
+        if workload.problems.is_empty() {
+            let present = workload.sightings.iter().map(|sighting| sighting.address.drop).collect();
+            clean_receipts(share, workload, &present, now, options, &mut cleaned);
+        }
+    }
+    Ok(cleaned)
+}
+
+/// Why a drop's directory is only a leftover; `None` if it is not.
+fn leftover(sighting: &Sighting, states: &States, still: bool) -> Option<&'static str> {
+    if states.contains(&ReceiptState::Released) {
+        return Some("released");
+    }
+    let why = match &sighting.state {
+        DropState::Sealed(_) | DropState::Refused(_)
+            if states.contains(&ReceiptState::Rejected) =>
+        {
+            "rejected"
+        }
+        DropState::Sealed(_) => return None,
+        DropState::Open(_) => "abandoned by its writer",
+        DropState::Failed { .. } => "failed",
+        DropState::Refused(rejection) if rejection.is_torn_seal() => "abandoned by its writer",
+        // Not rejected by anybody yet: the agent must see it first.
+        DropState::Refused(_) => return None,
+    };
+    still.then_some(why)
+}
+
+fn remove_drop(
+    share: &Share,
+    sighting: &Sighting,
+    why: &'static str,
+    options: &CleanOptions,
+    cleaned: &mut Cleaned,
+) {
+    let path = share.drop_directory(&sighting.address);
+    let bytes = if options.dry_run {
+        Ok(match &sighting.state {
+            DropState::Sealed(seal) => seal.stored_bytes(),
+            _ => 0,
+        })
+    } else {
+        remove_data(share, &sighting.address)
+    };
+    match bytes {
+        Ok(bytes) => cleaned.removed.push(Removal { path, why, bytes }),
+        Err(error) => cleaned.problems.push(error.to_string()),
+    }
+}
+
+/// Removes receipts of drops whose data has gone, when they are old by the file server's clock.
+fn clean_receipts(
+    share: &Share,
+    workload: &WorkloadScan,
+    present: &BTreeSet<DropId>,
+    now: Timestamp,
+    options: &CleanOptions,
+    cleaned: &mut Cleaned,
+) {
+    let names = [WORKLOADS, workload.workload.as_str(), RECEIPTS].map(str::to_owned);
+    let Ok(directory) = share.directory().and_then(|root| root.descend(&names)) else { return };
+    for name in directory.names().unwrap_or_default() {
+        let Some((drop, _)) = receipt::parse_file_name(&name) else { continue };
+        let Ok(facts) = directory.facts(&name) else { continue };
+        let age = facts.modified_at().map_or(Duration::ZERO, |at| now.since(at));
+        if present.contains(&drop) || age < options.receipts_keep {
+            continue;
+        }
+        let path = directory.path_of(&name);
+        let removed = if options.dry_run { Ok(()) } else { directory.remove_file(&name) };
+        match removed {
+            Ok(()) => {
+                cleaned.removed.push(Removal { path, why: "old receipt", bytes: facts.size });
+            }
+            Err(error) => {
+                cleaned.problems.push(format!("cannot remove {}: {error}", path.display()))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

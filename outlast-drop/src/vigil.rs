@@ -1,0 +1,65 @@
+//! Tells a slow writer from a dead one, by the watcher's own clock.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use outlast_types::{DropId, Timestamp};
+
+/// A fingerprint of everything that a writer at work changes: another value means that it lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Pulse(pub u64);
+
+/// Remembers since when each drop has been still.
+///
+/// The times of a writer are claims, and those of a file server another machine's; so stillness
+/// is measured by looking again. After a restart of the watcher it begins anew, which errs on
+/// the side of waiting.
+#[derive(Debug, Default)]
+pub struct Vigil {
+    seen: HashMap<DropId, (Pulse, Timestamp)>,
+}
+
+impl Vigil {
+    /// Notes what was seen at `now`; returns how long the drop has not changed.
+    pub fn observe(&mut self, drop: DropId, pulse: Pulse, now: Timestamp) -> Duration {
+        let (known, since) = self.seen.entry(drop).or_insert((pulse, now));
+        if *known != pulse || *since > now {
+            (*known, *since) = (pulse, now);
+        }
+        now.since(*since)
+    }
+
+    /// Forgets a drop that needs no more watching.
+    pub fn forget(&mut self, drop: DropId) {
+        self.seen.remove(&drop);
+    }
+
+    /// Forgets all drops but those for which `keep` holds, so that the memory stays small.
+    pub fn retain(&mut self, mut keep: impl FnMut(DropId) -> bool) {
+        self.seen.retain(|drop, _| keep(*drop));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use outlast_types::{SystemClock, SystemRandom};
+
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_unix(seconds, 0).unwrap()
+    }
+
+    #[test]
+    fn only_a_drop_that_does_not_change_grows_still() {
+        let drop = DropId::new(&SystemClock, &SystemRandom);
+        let mut vigil = Vigil::default();
+        let mut still = |pulse, seconds| vigil.observe(drop, Pulse(pulse), at(seconds)).as_secs();
+        assert_eq!(still(1, 100), 0);
+        assert_eq!(still(1, 160), 60);
+        assert_eq!(still(2, 170), 0, "a sign of life");
+        assert_eq!(still(2, 180), 10);
+        assert_eq!(still(2, 50), 0, "a clock that went back starts anew");
+        assert_eq!(still(2, 60), 10);
+    }
+}
