@@ -16,7 +16,7 @@ fn path(text: &str) -> EntryPath {
 
 fn entry(text: &str, kind: Kind) -> Entry {
     let metadata = Metadata {
-        mode: 0o644,
+        mode: 0o755,
         uid: rustix::process::geteuid().as_raw(),
         gid: rustix::process::getegid().as_raw(),
         modified: FileTime { seconds: 1_000_000_000, nanos: 5 },
