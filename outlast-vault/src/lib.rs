@@ -1,1 +1,58 @@
-//! The vault: repositories, publishing, promises kept.
+//! The vault: the on-premises end, where drops are kept.
+//!
+//! - One repository per workload, made and opened here only ([`depot`]); its key leaves sealed to
+//!   who may have it.
+//! - What arrives is believed when it is proved, and published last ([`publish`]); what only the
+//!   receiver can know of it lies beside the repository ([`arrival`]).
+//! - Promises are watched once a second and at every event; ledger and catalog change together
+//!   ([`watch`]).
+//! - Two front doors on one port behind mutual TLS: restic's REST protocol ([`host`]) and
+//!   `/api/v1` ([`api`]).
+//!
+//! The catalog is a cache: it is filled from repositories and arrival records when it is missing
+//! or damaged, and by [`rebuild`]. All of this crate blocks; call it from threads.
+
+mod api;
+mod arrival;
+mod config;
+mod depot;
+mod error;
+mod host;
+mod publish;
+mod serve;
+mod vault;
+mod watch;
+
+use std::sync::Arc;
+
+use outlast_types::{Clock, Random, SystemClock, SystemRandom};
+
+pub use config::{ConfigError, VaultConfig};
+pub use error::VaultError;
+pub use serve::VaultHandle;
+pub use vault::Rebuilt;
+
+/// The doors to the outside world.
+#[derive(Clone)]
+pub struct Doors {
+    pub clock: Arc<dyn Clock>,
+    pub random: Arc<dyn Random>,
+}
+
+impl Doors {
+    /// Those of the host.
+    pub fn system() -> Self {
+        Self { clock: Arc::new(SystemClock), random: Arc::new(SystemRandom) }
+    }
+}
+
+/// Starts a vault and returns when it serves. Its work goes on in threads of its own until
+/// [`VaultHandle::shutdown`].
+pub fn start(config: VaultConfig, doors: Doors) -> Result<VaultHandle, VaultError> {
+    serve::start(config, doors)
+}
+
+/// Rebuilds the catalog of a vault that does not run from what its repositories hold (I6).
+pub fn rebuild(config: &VaultConfig, doors: &Doors) -> Result<Rebuilt, VaultError> {
+    vault::rebuild(config, doors)
+}

@@ -1,0 +1,356 @@
+//! `/api/v1`: thin handlers over blocking work.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use axum::{Extension, Json, Router};
+use outlast_catalog::ReportRecord;
+use outlast_promise::{Event, WorkloadStatus};
+use outlast_store::{ObjectName, StoreError};
+use outlast_types::WorkloadName;
+use outlast_wire::api::{
+    AgentReport, ApiError, BODY_BYTES_MAX, Base64, Done, IncidentView, OpenRepository,
+    OpenedRepository, Shipment, SnapshotView, Vaulted, WorkloadReport, WorkloadView,
+};
+use outlast_wire::server::RequestId;
+use outlast_wire::{Peer, Role, sealed_key};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::Semaphore;
+use zeroize::Zeroizing;
+
+use crate::VaultError;
+use crate::config::promise_over;
+use crate::publish::repository_path;
+use crate::vault::Vault;
+
+/// Calls that work at one time; each holds a thread and at most one body.
+const CALLS_MAX: usize = 16;
+
+/// What every handler needs.
+#[derive(Clone)]
+struct Api {
+    vault: Arc<Vault>,
+    calls: Arc<Semaphore>,
+}
+
+type Answer<T> = Result<Json<T>, ApiError>;
+
+pub(crate) fn router(vault: Arc<Vault>) -> Router {
+    let api = Api { vault, calls: Arc::new(Semaphore::new(CALLS_MAX)) };
+    Router::new()
+        .route("/api/v1/workloads/{workload}/open", post(open))
+        .route("/api/v1/shipments", post(ship))
+        .route("/api/v1/agent/report", post(report))
+        .route("/api/v1/workloads", get(workloads))
+        .route("/api/v1/workloads/{workload}", get(workload))
+        .route("/api/v1/snapshots", get(snapshots))
+        .route("/api/v1/incidents", get(incidents))
+        .fallback(nothing_here)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .with_state(api)
+}
+
+async fn nothing_here() -> ApiError {
+    ApiError::new(StatusCode::NOT_FOUND, "not_found", "there is nothing at this address")
+        .hint("a vault serves /repo/<workload>/ and /api/v1/")
+}
+
+async fn wrong_method() -> ApiError {
+    let text = "this address does not know this method";
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "bad_method", text)
+}
+
+async fn open(
+    State(api): State<Api>,
+    Extension(peer): Extension<Peer>,
+    Extension(id): Extension<RequestId>,
+    Path(workload): Path<String>,
+    body: Result<Bytes, BytesRejection>,
+) -> Answer<OpenedRepository> {
+    permit(&peer, &[Role::Agent, Role::Operator, Role::Reader], "open a repository")?;
+    let workload = workload_name(&workload)?;
+    let request: OpenRepository = parse(body)?;
+    api.run(peer, id, move |vault, peer| {
+        // Only who brings data makes room for it: a reader's slip of the pen must not.
+        let kept = match peer.role() {
+            Role::Agent => vault.depot.get_or_make(&workload)?,
+            _ => vault.depot.get(&workload)?,
+        };
+        let key = Zeroizing::new(kept.repository.key().to_bytes());
+        let info = sealed_key::repository_key_info(&workload);
+        let random = &*vault.doors.random;
+        let sealed = sealed_key::seal(&request.box_public_key, &info, &*key, random)
+            .map_err(|_| VaultError::BadBoxKey)?;
+        tracing::info!(%peer, %workload, "handed out a repository key, sealed");
+        let version = kept.repository.config().version.number();
+        Ok(OpenedRepository {
+            repository_path: repository_path(&workload),
+            sealed_key: Base64(sealed),
+            version: u32::try_from(version).unwrap_or(u32::MAX),
+        })
+    })
+    .await
+}
+
+async fn ship(
+    State(api): State<Api>,
+    Extension(peer): Extension<Peer>,
+    Extension(id): Extension<RequestId>,
+    body: Result<Bytes, BytesRejection>,
+) -> Answer<Vaulted> {
+    permit(&peer, &[Role::Agent], "ship drops")?;
+    let shipment: Shipment = parse(body)?;
+    api.run(peer, id, move |vault, _| Ok(Vaulted { receipt: vault.publish(&shipment)? })).await
+}
+
+async fn report(
+    State(api): State<Api>,
+    Extension(peer): Extension<Peer>,
+    Extension(id): Extension<RequestId>,
+    body: Result<Bytes, BytesRejection>,
+) -> Answer<Done> {
+    permit(&peer, &[Role::Agent], "report from a share")?;
+    let report: AgentReport = parse(body)?;
+    api.run(peer, id, move |vault, peer| {
+        let body = serde_json::to_string(&report).unwrap_or_default();
+        let received = vault.doors.clock.now();
+        let record = ReportRecord { agent: peer.name().to_owned(), received, body };
+        vault.watch.reported(events_of(vault, peer, &report), &record)?;
+        Ok(Done {})
+    })
+    .await
+}
+
+/// What a report means for promises. What the share's declarations say of a workload counts only
+/// where policy is silent.
+fn events_of(vault: &Vault, peer: &Peer, report: &AgentReport) -> Vec<Event> {
+    let agent = peer.name().to_owned();
+    let problem = (!report.problems.is_empty()).then(|| report.problems.join("; "));
+    let mut events = vec![Event::ShareSeen { agent: agent.clone(), problem }];
+    for seen in &report.workloads {
+        events.extend(declaration(vault, peer, seen));
+        if seen.waiting > 0 {
+            events.push(Event::Waiting { workload: seen.name.clone(), agent: agent.clone() });
+        }
+        events.extend(seen.rejected.iter().map(|rejected| Event::Rejected {
+            workload: seen.name.clone(),
+            agent: agent.clone(),
+            drop: rejected.drop,
+            reason: rejected.reason.clone(),
+        }));
+    }
+    events
+}
+
+fn declaration(vault: &Vault, peer: &Peer, seen: &WorkloadReport) -> Option<Event> {
+    let declared = seen.declared.as_ref()?;
+    let workload = seen.name.clone();
+    if vault.config.workloads.contains_key(&workload) {
+        return None;
+    }
+    let rpo = declared.rpo_seconds.map(Duration::from_secs);
+    let promise = promise_over(&vault.config.promise, rpo, declared.owner.as_deref());
+    // A declaration with a mistake in it declares the workload all the same.
+    let promise = promise.unwrap_or_else(|error| {
+        tracing::warn!(%peer, %workload, %error, "a workload's declaration cannot be used");
+        vault.config.promise.clone()
+    });
+    Some(Event::Declared { workload, promise })
+}
+
+async fn workloads(
+    State(api): State<Api>,
+    Extension(peer): Extension<Peer>,
+    Extension(id): Extension<RequestId>,
+) -> Answer<Vec<WorkloadView>> {
+    permit(&peer, READERS, "list workloads")?;
+    api.run(peer, id, |vault, _| views(vault)).await
+}
+
+async fn workload(
+    State(api): State<Api>,
+    Extension(peer): Extension<Peer>,
+    Extension(id): Extension<RequestId>,
+    Path(workload): Path<String>,
+) -> Answer<WorkloadView> {
+    permit(&peer, READERS, "look at a workload")?;
+    let workload = workload_name(&workload)?;
+    api.run(peer, id, move |vault, _| {
+        let view = views(vault)?.into_iter().find(|view| view.name == workload);
+        view.ok_or(VaultError::UnknownWorkload { workload })
+    })
+    .await
+}
+
+fn views(vault: &Vault) -> Result<Vec<WorkloadView>, VaultError> {
+    let totals = vault.watch.catalog().totals()?;
+    let incidents = vault.watch.open_incidents();
+    let view = |status: WorkloadStatus| WorkloadView {
+        state: status.state.as_str().to_owned(),
+        owner: Some(status.promise.owner().to_owned()),
+        rpo_seconds: Some(status.promise.rpo().as_secs()),
+        last_vaulted: status.last_vaulted,
+        snapshots: totals.get(&status.workload).map_or(0, |totals| totals.snapshots),
+        open_incidents: incidents.get(&status.workload).copied().unwrap_or(0),
+        name: status.workload,
+    };
+    Ok(vault.watch.workloads().into_iter().map(view).collect())
+}
+
+#[derive(Deserialize)]
+struct SnapshotQuery {
+    workload: Option<String>,
+}
+
+async fn snapshots(
+    State(api): State<Api>,
+    Extension(peer): Extension<Peer>,
+    Extension(id): Extension<RequestId>,
+    Query(query): Query<SnapshotQuery>,
+) -> Answer<Vec<SnapshotView>> {
+    permit(&peer, READERS, "list snapshots")?;
+    let workload = query.workload.as_deref().map(workload_name).transpose()?;
+    api.run(peer, id, move |vault, _| {
+        let records = vault.watch.catalog().snapshots(workload.as_ref())?.into_iter();
+        let view = |record: outlast_catalog::SnapshotRecord| SnapshotView {
+            workload: record.workload,
+            snapshot: ObjectName(record.snapshot.0),
+            drop: record.drop,
+            received: record.received,
+            content_bytes: record.content_bytes,
+            claims: record.claims,
+        };
+        Ok(records.map(view).collect())
+    })
+    .await
+}
+
+async fn incidents(
+    State(api): State<Api>,
+    Extension(peer): Extension<Peer>,
+    Extension(id): Extension<RequestId>,
+) -> Answer<Vec<IncidentView>> {
+    permit(&peer, READERS, "list incidents")?;
+    api.run(peer, id, |vault, _| {
+        // Asked now, answered as of now: not up to a second behind.
+        vault.watch.tick()?;
+        let records = vault.watch.catalog().incidents()?.into_iter();
+        let view = |record: outlast_catalog::IncidentRecord| IncidentView {
+            key: record.key,
+            workload: record.workload,
+            owner: record.owner,
+            cause: record.cause,
+            opened: record.opened,
+            resolved: record.resolved,
+        };
+        Ok(records.map(view).collect())
+    })
+    .await
+}
+
+const READERS: &[Role] = &[Role::Operator, Role::Reader];
+
+impl Api {
+    /// Runs `call` on a thread that may block, and turns its errors into answers. Agents count as
+    /// heard whatever comes of it.
+    async fn run<T: Send + 'static>(
+        &self,
+        peer: Peer,
+        id: RequestId,
+        call: impl FnOnce(&Vault, &Peer) -> Result<T, VaultError> + Send + 'static,
+    ) -> Answer<T> {
+        let stopped = || internal("the vault is stopping");
+        let slot = Arc::clone(&self.calls).acquire_owned().await.map_err(|_| stopped())?;
+        let vault = Arc::clone(&self.vault);
+        let work = tokio::task::spawn_blocking(move || {
+            let _slot = slot;
+            if peer.role() == Role::Agent {
+                vault.watch.heard(peer.name())?;
+            }
+            call(&vault, &peer)
+        });
+        match work.await {
+            Ok(Ok(answer)) => Ok(Json(answer)),
+            Ok(Err(error)) => Err(answer_of(error, &id)),
+            Err(error) => {
+                tracing::error!(id = id.0, %error, "a call failed badly");
+                Err(internal("the vault failed at this request"))
+            }
+        }
+    }
+}
+
+fn permit(peer: &Peer, roles: &[Role], what: &str) -> Result<(), ApiError> {
+    if roles.contains(&peer.role()) {
+        return Ok(());
+    }
+    let allowed: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
+    let text = format!("{peer} may not {what}: its role does not allow it");
+    Err(ApiError::new(StatusCode::FORBIDDEN, "refused", text)
+        .hint(format!("use an identity with the role {}", allowed.join(" or "))))
+}
+
+fn workload_name(text: &str) -> Result<WorkloadName, ApiError> {
+    let bad = |error| ApiError::new(StatusCode::BAD_REQUEST, "bad_name", format!("{error}"));
+    WorkloadName::new(text).map_err(bad)
+}
+
+fn parse<T: DeserializeOwned>(body: Result<Bytes, BytesRejection>) -> Result<T, ApiError> {
+    let body = body.map_err(|error| {
+        let text = format!("the body cannot be taken: {error}");
+        ApiError::new(error.status(), "bad_body", text)
+            .hint(format!("a body has at most {BODY_BYTES_MAX} bytes"))
+    })?;
+    serde_json::from_slice(&body).map_err(|error| {
+        let text = format!("the body is not the JSON that this call takes: {error}");
+        ApiError::new(StatusCode::BAD_REQUEST, "bad_request", text)
+    })
+}
+
+fn internal(text: &str) -> ApiError {
+    ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", text)
+        .hint("the vault's log tells more under this request's id")
+}
+
+/// What of an error is for the other side. What is the caller's to mend is told in full; what is
+/// ours goes to the log, with the request's id.
+fn answer_of(error: VaultError, id: &RequestId) -> ApiError {
+    let text = error.to_string();
+    match error {
+        VaultError::UnknownWorkload { .. } => {
+            ApiError::new(StatusCode::NOT_FOUND, "unknown_workload", text)
+                .hint("an agent makes it by opening it")
+        }
+        VaultError::MissingObjects { missing, .. } => {
+            ApiError::new(StatusCode::CONFLICT, "missing_objects", text)
+                .hint("send them, then the bill again")
+                .missing(&missing)
+        }
+        VaultError::BadBill { .. } => {
+            ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "bad_bill", text)
+                .hint("back the drop up again with the repository's present key")
+        }
+        VaultError::AlreadyPublished { .. } => {
+            ApiError::new(StatusCode::CONFLICT, "already_published", text)
+        }
+        VaultError::BadBoxKey => ApiError::new(StatusCode::BAD_REQUEST, "bad_request", text),
+        VaultError::Store(StoreError::Full { .. }) => {
+            tracing::error!(id = id.0, error = text, "no room");
+            ApiError::new(StatusCode::INSUFFICIENT_STORAGE, "full", "the vault's disk is full")
+                .hint("free space on the vault; nothing is lost meanwhile")
+        }
+        _ => {
+            tracing::error!(id = id.0, error = text, "a call failed");
+            let text = "the vault cannot do this now";
+            ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "unable", text)
+                .hint("the vault's log tells more under this request's id")
+        }
+    }
+}

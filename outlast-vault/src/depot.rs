@@ -1,0 +1,171 @@
+//! The repositories and their passwords: one of each per workload.
+//!
+//! `repos/<workload>/` is a restic repository, `keys/<workload>.password` what opens it. The
+//! password is durable before anything of the repository exists, and the config, which makes a
+//! directory a repository, comes last: killed anywhere in between, the next attempt goes on with
+//! the same password.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use outlast_format::config::Version;
+use outlast_fs::durable;
+use outlast_repo::{Credential, Maker, Repository};
+use outlast_store::{DirectoryStore, Object, Store, StoreError};
+use outlast_types::WorkloadName;
+use zeroize::Zeroizing;
+
+use crate::{Doors, VaultError};
+
+const PASSWORD_RANDOM_BYTES: usize = 32;
+const PASSWORD_FILE_BYTES_MAX: u64 = 4096;
+
+/// One workload's repository, open.
+pub(crate) struct Kept {
+    pub(crate) store: Arc<DirectoryStore>,
+    pub(crate) repository: Repository,
+    /// Held while something is published, so that one drop becomes one snapshot.
+    publishing: Mutex<()>,
+}
+
+impl Kept {
+    pub(crate) fn publishing(&self) -> MutexGuard<'_, ()> {
+        self.publishing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// All repositories of a vault.
+pub(crate) struct Depot {
+    repositories: PathBuf,
+    keys: PathBuf,
+    doors: Doors,
+    open: Mutex<BTreeMap<WorkloadName, Arc<Kept>>>,
+}
+
+impl Depot {
+    pub(crate) fn open(dir: &Path, doors: &Doors) -> Result<Self, VaultError> {
+        let depot = Self {
+            repositories: dir.join("repos"),
+            keys: dir.join("keys"),
+            doors: doors.clone(),
+            open: Mutex::default(),
+        };
+        for directory in [&depot.repositories, &depot.keys] {
+            durable::create_directories(directory, 0o700)
+                .map_err(VaultError::io("create", directory))?;
+        }
+        Ok(depot)
+    }
+
+    /// The names of all workloads that have a repository directory, in order.
+    pub(crate) fn workloads(&self) -> Result<Vec<WorkloadName>, VaultError> {
+        let list = || -> std::io::Result<Vec<WorkloadName>> {
+            let mut names = Vec::new();
+            for entry in std::fs::read_dir(&self.repositories)? {
+                // What is not named like a workload was not put there by us.
+                names.extend(entry?.file_name().to_str().and_then(|name| name.parse().ok()));
+            }
+            names.sort();
+            Ok(names)
+        };
+        list().map_err(VaultError::io("list", &self.repositories))
+    }
+
+    /// The workload's repository; an error if there is none.
+    pub(crate) fn get(&self, workload: &WorkloadName) -> Result<Arc<Kept>, VaultError> {
+        let mut open = self.lock();
+        if let Some(kept) = open.get(workload) {
+            return Ok(Arc::clone(kept));
+        }
+        let unknown = || VaultError::UnknownWorkload { workload: workload.clone() };
+        let path = self.repositories.join(workload.as_str());
+        if !path.is_dir() {
+            return Err(unknown());
+        }
+        let store = Arc::new(DirectoryStore::open(&path)?);
+        match store.size(&Object::Config) {
+            Ok(_) => {}
+            Err(StoreError::NotFound { .. }) => return Err(unknown()),
+            Err(error) => return Err(error.into()),
+        }
+        let password = self.password(workload)?.ok_or_else(|| VaultError::NoPassword {
+            workload: workload.clone(),
+            path: self.password_path(workload),
+        })?;
+        let credential = Credential::Password(&password);
+        let repository = Repository::open(Arc::clone(&store) as Arc<dyn Store>, credential)?;
+        let kept = Arc::new(Kept { store, repository, publishing: Mutex::default() });
+        open.insert(workload.clone(), Arc::clone(&kept));
+        Ok(kept)
+    }
+
+    /// The workload's repository, made if there is none.
+    pub(crate) fn get_or_make(&self, workload: &WorkloadName) -> Result<Arc<Kept>, VaultError> {
+        match self.get(workload) {
+            Err(VaultError::UnknownWorkload { .. }) => {}
+            result => return result,
+        }
+        self.make(workload)?;
+        self.get(workload)
+    }
+
+    fn make(&self, workload: &WorkloadName) -> Result<(), VaultError> {
+        // One maker at a time; nobody opens while one makes.
+        let _makers = self.lock();
+        let password = match self.password(workload)? {
+            Some(password) => password,
+            None => self.new_password(workload)?,
+        };
+        let path = self.repositories.join(workload.as_str());
+        let store: Arc<dyn Store> = Arc::new(DirectoryStore::create_layout(&path)?);
+        let maker = Maker {
+            hostname: "outlast-vault".to_owned(),
+            username: "vault".to_owned(),
+            created: self.doors.clock.now(),
+        };
+        match Repository::init(store, &password, Version::V2, &maker, &*self.doors.random) {
+            Ok(_) => {
+                tracing::info!(%workload, "made the repository of a new workload");
+                Ok(())
+            }
+            Err(outlast_repo::RepoError::AlreadyInitialised { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The stored password; `None` if there is none, or only an empty file.
+    fn password(&self, workload: &WorkloadName) -> Result<Option<Zeroizing<String>>, VaultError> {
+        let path = self.password_path(workload);
+        let content = match durable::read_bounded(&path, PASSWORD_FILE_BYTES_MAX) {
+            Ok(content) => Zeroizing::new(content),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(VaultError::io("read", path)(error)),
+        };
+        let invalid = |error| {
+            let source = std::io::Error::new(std::io::ErrorKind::InvalidData, error);
+            VaultError::io("read", &path)(source)
+        };
+        let text = std::str::from_utf8(&content).map_err(invalid)?.trim_end();
+        Ok((!text.is_empty()).then(|| Zeroizing::new(text.to_owned())))
+    }
+
+    fn new_password(&self, workload: &WorkloadName) -> Result<Zeroizing<String>, VaultError> {
+        let mut bytes = Zeroizing::new([0; PASSWORD_RANDOM_BYTES]);
+        self.doors.random.fill(&mut *bytes);
+        let password = Zeroizing::new(outlast_types::ContentHash(*bytes).to_string());
+        let path = self.password_path(workload);
+        let line = Zeroizing::new(format!("{}\n", *password));
+        // Replaces at most an empty file: `password` found nothing.
+        durable::replace(&path, line.as_bytes(), 0o600).map_err(VaultError::io("write", path))?;
+        Ok(password)
+    }
+
+    fn password_path(&self, workload: &WorkloadName) -> PathBuf {
+        self.keys.join(format!("{workload}.password"))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<WorkloadName, Arc<Kept>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,63 @@
+//! Why the vault could not do what it was asked.
+
+use std::io;
+use std::path::PathBuf;
+
+use outlast_catalog::CatalogError;
+use outlast_promise::MemoryError;
+use outlast_repo::RepoError;
+use outlast_store::{Object, StoreError};
+use outlast_types::{DropId, WorkloadName};
+use outlast_wire::identity::IdentityError;
+use outlast_wire::tls::TlsError;
+
+/// A failure of the vault, as its log and its callers see it.
+#[derive(Debug, thiserror::Error)]
+pub enum VaultError {
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io { action: &'static str, path: PathBuf, source: io::Error },
+    #[error("another vault uses {}: stop it first, or give this one a directory of its own", dir.display())]
+    InUse { dir: PathBuf },
+    #[error("cannot listen on {address}: {source}; is another program using the port?")]
+    Listen { address: std::net::SocketAddr, source: io::Error },
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    #[error("the vault cannot serve with the identity in {}: {source}", directory.display())]
+    Tls { directory: PathBuf, source: TlsError },
+    #[error("{} is the identity of {peer}; a vault needs one with the role vault", directory.display())]
+    WrongRole { directory: PathBuf, peer: String },
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    #[error(transparent)]
+    Ledger(#[from] MemoryError),
+    #[error("{} is no arrival record ({reason}): restore the file from a backup, or remove it and rebuild the catalog", path.display())]
+    BadArrival { path: PathBuf, reason: String },
+    #[error("the password of the repository of {workload} is missing or empty ({}): put it back from the recovery kit; without it the repository cannot be opened", path.display())]
+    NoPassword { workload: WorkloadName, path: PathBuf },
+    #[error(transparent)]
+    Repository(#[from] RepoError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("there is no repository of workload {workload}")]
+    UnknownWorkload { workload: WorkloadName },
+    #[error("{} of the objects that drop {drop} of {workload} needs are not here, or not with the size that the bill says", missing.len())]
+    MissingObjects { workload: WorkloadName, drop: DropId, missing: Vec<Object> },
+    #[error("the bill of lading of drop {drop} of {workload} cannot be accepted: {reason}")]
+    BadBill { workload: WorkloadName, drop: DropId, reason: String },
+    #[error("snapshot {snapshot} is published already, and not for drop {drop} of {workload}")]
+    AlreadyPublished { workload: WorkloadName, drop: DropId, snapshot: String },
+    #[error("cannot sign the receipt of drop {drop}: {source}")]
+    Sign { drop: DropId, source: io::Error },
+    #[error("a key cannot be sealed to the box key that came with the request")]
+    BadBoxKey,
+}
+
+impl VaultError {
+    pub(crate) fn io(
+        action: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { action, path, source }
+    }
+}

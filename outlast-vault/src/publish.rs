@@ -1,0 +1,315 @@
+//! Publishing last (I5): from a bill of lading to a snapshot and its receipt.
+//!
+//! The order, and why a crash between any two steps is harmless when the agent sends the bill
+//! again (it does until it has the receipt):
+//!
+//! 1. verify: every object of the bill is here with its size, the sealed snapshot is what its name
+//!    says and opens with the workload's key, its tree is in an index, and every pack that the
+//!    brought indexes name is here. Nothing was changed yet.
+//! 2. the arrival record, with the receipt: says nothing without its snapshot. A later attempt
+//!    replaces it.
+//! 3. the snapshot object: from here on the drop is vaulted, and every later attempt finds record
+//!    and snapshot and gives out the same receipt.
+//! 4. the catalog and the promise ledger: a cache. A start fills in what is missing.
+//!
+//! One publisher per repository at a time, so that one drop is never two snapshots.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use outlast_catalog::SnapshotRecord;
+use outlast_drop::{Receipt, ReceiptState, Signer};
+use outlast_format::index::IndexFile;
+use outlast_format::pack::BlobType;
+use outlast_format::snapshot::Snapshot;
+use outlast_format::{BlobId, sha256, unpacked};
+use outlast_repo::{Credential, Repository};
+use outlast_store::{Kind, Object, ObjectName, Store, StoreError};
+use outlast_types::{ContentHash, Timestamp, WorkloadName};
+use outlast_wire::Identity;
+use outlast_wire::api::{BilledKind, Shipment};
+
+use crate::VaultError;
+use crate::depot::Kept;
+use crate::vault::Vault;
+
+/// The largest sealed snapshot that is published, in bytes.
+const SNAPSHOT_BYTES_MAX: usize = 4 << 20;
+/// The largest claims that are recorded, in bytes of JSON.
+const CLAIMS_BYTES_MAX: usize = 64 << 10;
+/// How many missing objects an answer names.
+const MISSING_NAMED_MAX: usize = 1000;
+
+impl Vault {
+    /// Publishes the snapshot of a bill of lading and returns the text of the receipt. Doing it
+    /// again returns the same text.
+    pub(crate) fn publish(&self, shipment: &Shipment) -> Result<String, VaultError> {
+        let kept = self.depot.get(&shipment.workload)?;
+        let _one_publisher = kept.publishing();
+        let known = self.watch.catalog().snapshot_of_drop(&shipment.workload, shipment.drop)?;
+        if let Some(receipt) = known.and_then(|known| known.receipt) {
+            return Ok(receipt);
+        }
+        if let Some(arrived) = self.arrivals.of_drop(&shipment.workload, shipment.drop)?
+            && is_published(&*kept.store, arrived.snapshot)?
+            && let Some(receipt) = arrived.receipt.clone()
+        {
+            // A crash came between the snapshot and the catalog.
+            self.watch.vaulted(&arrived)?;
+            return Ok(receipt);
+        }
+        verify(&kept, shipment)?;
+        if is_published(&*kept.store, ContentHash(shipment.snapshot_id.0))? {
+            return Err(VaultError::AlreadyPublished {
+                workload: shipment.workload.clone(),
+                drop: shipment.drop,
+                snapshot: shipment.snapshot_id.to_string(),
+            });
+        }
+        let (record, receipt) = self.record_of(shipment)?;
+        self.arrivals.put(&record)?;
+        let object = Object::Snapshot(shipment.snapshot_id);
+        match kept.store.create(&object, Bytes::from(shipment.snapshot.0.clone())) {
+            Ok(()) | Err(StoreError::AlreadyExists { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        self.watch.vaulted(&record)?;
+        tracing::info!(
+            workload = %record.workload,
+            drop = %shipment.drop,
+            snapshot = %record.snapshot,
+            content_bytes = record.content_bytes,
+            "vaulted a drop"
+        );
+        Ok(receipt)
+    }
+
+    fn record_of(&self, shipment: &Shipment) -> Result<(SnapshotRecord, String), VaultError> {
+        let received = self.doors.clock.now();
+        let receipt = Receipt {
+            share: Some(shipment.share),
+            drop: shipment.drop,
+            workload: shipment.workload.clone(),
+            state: ReceiptState::Vaulted,
+            at: received,
+            by: String::new(),
+            role: String::new(),
+            snapshot: Some(shipment.snapshot_id.to_string()),
+            repository: Some(repository_path(&shipment.workload)),
+            reason: None,
+            size: Some(shipment.content_bytes),
+        };
+        let sign = |source| VaultError::Sign { drop: shipment.drop, source };
+        let signed = receipt.sign(&VaultSigner(&self.identity)).map_err(sign)?;
+        let receipt = String::from_utf8_lossy(signed.bytes()).into_owned();
+        let record = SnapshotRecord {
+            workload: shipment.workload.clone(),
+            snapshot: ContentHash(shipment.snapshot_id.0),
+            drop: Some(shipment.drop),
+            received,
+            content_bytes: shipment.content_bytes,
+            stored_bytes: shipment.objects.iter().map(|object| object.size).sum(),
+            claims: shipment.claims.clone(),
+            receipt: Some(receipt.clone()),
+        };
+        Ok((record, receipt))
+    }
+
+    /// Takes a snapshot that is in a repository but was not announced by a bill, such as one of
+    /// stock restic, into records, catalog and promises. `received` is the vault's time.
+    pub(crate) fn adopt(
+        &self,
+        kept: &Kept,
+        workload: &WorkloadName,
+        snapshot: ObjectName,
+        received: Timestamp,
+    ) -> Result<(), VaultError> {
+        let record = foreign_record(kept, workload, snapshot, received);
+        self.arrivals.put(&record)?;
+        self.watch.vaulted(&record)
+    }
+}
+
+/// The path of a workload's repository below the vault's address.
+pub(crate) fn repository_path(workload: &WorkloadName) -> String {
+    format!("/repo/{workload}/")
+}
+
+/// What can be known of a snapshot that came without a bill.
+pub(crate) fn foreign_record(
+    kept: &Kept,
+    workload: &WorkloadName,
+    snapshot: ObjectName,
+    received: Timestamp,
+) -> SnapshotRecord {
+    let read = kept.repository.read_unpacked(&Object::Snapshot(snapshot)).ok();
+    let parsed = read.and_then(|document| Snapshot::parse(&document).ok());
+    let content_bytes = parsed
+        .as_ref()
+        .and_then(|snapshot| snapshot.summary)
+        .map_or(0, |summary| summary.total_bytes_processed);
+    let claims = parsed.map_or(serde_json::Value::Null, |snapshot| {
+        serde_json::json!({
+            "host": snapshot.hostname,
+            "user": snapshot.username,
+            "paths": snapshot.paths,
+            "tags": snapshot.tags,
+            "time": snapshot.time,
+            "program": snapshot.program_version,
+        })
+    });
+    SnapshotRecord {
+        workload: workload.clone(),
+        snapshot: ContentHash(snapshot.0),
+        drop: None,
+        received,
+        content_bytes,
+        stored_bytes: 0,
+        claims,
+        receipt: None,
+    }
+}
+
+pub(crate) fn is_published(store: &dyn Store, snapshot: ContentHash) -> Result<bool, VaultError> {
+    match store.size(&Object::Snapshot(ObjectName(snapshot.0))) {
+        Ok(_) => Ok(true),
+        Err(StoreError::NotFound { .. }) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Step 1: believes nothing of the bill that can be checked.
+fn verify(kept: &Kept, shipment: &Shipment) -> Result<(), VaultError> {
+    let bad = |reason: String| VaultError::BadBill {
+        workload: shipment.workload.clone(),
+        drop: shipment.drop,
+        reason,
+    };
+    if shipment.claims.to_string().len() > CLAIMS_BYTES_MAX {
+        return Err(bad(format!("its claims are longer than {CLAIMS_BYTES_MAX} bytes")));
+    }
+    let sealed = &shipment.snapshot.0;
+    if sealed.len() > SNAPSHOT_BYTES_MAX {
+        return Err(bad(format!("its snapshot is longer than {SNAPSHOT_BYTES_MAX} bytes")));
+    }
+    if sha256(sealed) != shipment.snapshot_id.0 {
+        return Err(bad("the SHA-256 of its snapshot is not the snapshot's id".to_owned()));
+    }
+    let snapshot = kept
+        .repository
+        .key()
+        .open(sealed)
+        .and_then(unpacked::decode)
+        .and_then(|document| Snapshot::parse(&document))
+        .map_err(|error| bad(format!("its snapshot does not open: {error}")))?;
+    let sizes = sizes_of(kept, shipment)?;
+    require(shipment, &sizes)?;
+    let trees = brought_trees(kept, shipment, &sizes, &bad)?;
+    if trees.iter().any(|tree| *tree == snapshot.tree) || is_indexed(kept, snapshot.tree)? {
+        return Ok(());
+    }
+    Err(bad("no index knows the tree of its snapshot".to_owned()))
+}
+
+/// The sizes of all data and indexes that the bill names, as far as they are here.
+fn sizes_of(kept: &Kept, shipment: &Shipment) -> Result<BTreeMap<Object, u64>, VaultError> {
+    let mut sizes = BTreeMap::new();
+    for billed in &shipment.objects {
+        let object = billed.object();
+        match kept.store.size(&object) {
+            Ok(size) => drop(sizes.insert(object, size)),
+            Err(StoreError::NotFound { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(sizes)
+}
+
+fn require(shipment: &Shipment, sizes: &BTreeMap<Object, u64>) -> Result<(), VaultError> {
+    let missing: Vec<Object> = shipment
+        .objects
+        .iter()
+        .filter(|billed| sizes.get(&billed.object()) != Some(&billed.size))
+        .map(|billed| billed.object())
+        .take(MISSING_NAMED_MAX)
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(missing_objects(shipment, missing))
+}
+
+fn missing_objects(shipment: &Shipment, missing: Vec<Object>) -> VaultError {
+    VaultError::MissingObjects { workload: shipment.workload.clone(), drop: shipment.drop, missing }
+}
+
+/// The trees that the brought indexes know. Every pack that they name must be here, too, billed or
+/// not: an index that points into the void would spoil later backups, which rely on it.
+fn brought_trees(
+    kept: &Kept,
+    shipment: &Shipment,
+    sizes: &BTreeMap<Object, u64>,
+    bad: &dyn Fn(String) -> VaultError,
+) -> Result<Vec<BlobId>, VaultError> {
+    let mut trees = Vec::new();
+    let mut missing = Vec::new();
+    for billed in shipment.objects.iter().filter(|billed| billed.kind == BilledKind::Index) {
+        let object = billed.object();
+        let document = kept.repository.read_unpacked(&object);
+        let document = document.map_err(|error| bad(error.to_string()))?;
+        let index = IndexFile::parse(&document)
+            .map_err(|error| bad(format!("{object} cannot be read: {error}")))?;
+        for (pack, entries) in &index.packs {
+            let pack = Object::Data(ObjectName(pack.0));
+            if !sizes.contains_key(&pack) {
+                match kept.store.size(&pack) {
+                    Ok(_) => {}
+                    Err(StoreError::NotFound { .. }) => missing.push(pack),
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            let blobs = entries.iter().filter(|entry| entry.kind == BlobType::Tree);
+            trees.extend(blobs.map(|entry| entry.id));
+        }
+    }
+    if missing.is_empty() {
+        return Ok(trees);
+    }
+    missing.truncate(MISSING_NAMED_MAX);
+    Err(missing_objects(shipment, missing))
+}
+
+/// Whether any index of the repository knows the tree: for a drop that brought nothing new.
+fn is_indexed(kept: &Kept, tree: BlobId) -> Result<bool, VaultError> {
+    // Opened afresh: an open repository keeps the index that it loaded first.
+    let key = outlast_format::crypto::Key::from_bytes(&kept.repository.key().to_bytes());
+    let store = std::sync::Arc::clone(&kept.store) as std::sync::Arc<dyn Store>;
+    let repository = Repository::open(store, Credential::Key(key))?;
+    Ok(repository.index()?.has(BlobType::Tree, &tree))
+}
+
+/// All snapshot objects in a repository.
+pub(crate) fn published(kept: &Kept) -> Result<Vec<ObjectName>, VaultError> {
+    let objects = kept.store.list(Kind::Snapshot)?;
+    Ok(objects.into_iter().filter_map(|(object, _)| object.name()).collect())
+}
+
+struct VaultSigner<'a>(&'a Identity);
+
+impl Signer for VaultSigner<'_> {
+    fn name(&self) -> String {
+        self.0.peer().name().to_owned()
+    }
+
+    fn role(&self) -> String {
+        self.0.peer().role().to_string()
+    }
+
+    fn certificate_pem(&self) -> String {
+        self.0.certificate_pem().to_owned()
+    }
+
+    fn sign(&self, message: &[u8]) -> std::io::Result<Vec<u8>> {
+        Ok(self.0.sign(message))
+    }
+}

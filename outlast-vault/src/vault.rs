@@ -1,0 +1,178 @@
+//! The vault without its front doors: what all of them use.
+
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use outlast_catalog::{Catalog, CatalogError, SnapshotRecord};
+use outlast_fs::durable;
+use outlast_promise::Event;
+use outlast_store::{Object, ObjectName};
+use outlast_types::{Timestamp, WorkloadName};
+use outlast_wire::{Identity, Role};
+
+use crate::arrival::Arrivals;
+use crate::depot::{Depot, Kept};
+use crate::publish::{foreign_record, published};
+use crate::watch::Watch;
+use crate::{Doors, VaultConfig, VaultError};
+
+/// One vault directory, open and locked.
+pub(crate) struct Vault {
+    pub(crate) depot: Depot,
+    pub(crate) arrivals: Arrivals,
+    pub(crate) watch: Watch,
+    pub(crate) identity: Identity,
+    pub(crate) doors: Doors,
+    pub(crate) config: VaultConfig,
+    /// Held until the end: two vaults on one directory would publish one drop twice.
+    _lock: File,
+}
+
+impl Vault {
+    /// Opens the vault's directory and brings the catalog up to what the repositories hold.
+    pub(crate) fn open(config: VaultConfig, doors: Doors) -> Result<Self, VaultError> {
+        let identity = Identity::load(&config.identity)?;
+        if identity.peer().role() != Role::Vault {
+            let peer = identity.peer().to_string();
+            return Err(VaultError::WrongRole { directory: config.identity.clone(), peer });
+        }
+        let lock = lock_directory(&config.dir)?;
+        let depot = Depot::open(&config.dir, &doors)?;
+        let arrivals = Arrivals::open(&config.dir);
+        let catalog = open_catalog(&config.dir)?;
+        if catalog.ledger()?.is_none() {
+            // New, or lost: promises must not be judged by an empty catalog.
+            catalog.replace_snapshots(&gather(&depot, &arrivals)?)?;
+        }
+        let watch = Watch::open(catalog, config.settings(), std::sync::Arc::clone(&doors.clock))?;
+        let vault = Self { depot, arrivals, watch, identity, doors, config, _lock: lock };
+        let policy = vault.config.workloads.clone().into_iter();
+        let declare = |(workload, promise)| Event::Declared { workload, promise };
+        vault.watch.declared(policy.map(declare).collect())?;
+        vault.fill_in()?;
+        Ok(vault)
+    }
+
+    /// Takes in what a crash left between a repository and the catalog.
+    fn fill_in(&self) -> Result<(), VaultError> {
+        let known: std::collections::BTreeSet<_> = self
+            .watch
+            .catalog()
+            .snapshots(None)?
+            .into_iter()
+            .map(|record| (record.workload, record.snapshot))
+            .collect();
+        for record in gather(&self.depot, &self.arrivals)? {
+            if !known.contains(&(record.workload.clone(), record.snapshot)) {
+                tracing::info!(
+                    workload = %record.workload, snapshot = %record.snapshot,
+                    "the catalog did not know this snapshot yet"
+                );
+                self.watch.vaulted(&record)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Rebuilds the catalog's snapshots from repositories and arrival records. Incidents and the
+/// promise ledger are kept if the catalog can still be read; else the ledger begins anew from what
+/// the repositories hold.
+pub(crate) fn rebuild(config: &VaultConfig, doors: &Doors) -> Result<Rebuilt, VaultError> {
+    let _lock = lock_directory(&config.dir)?;
+    let depot = Depot::open(&config.dir, doors)?;
+    let records = gather(&depot, &Arrivals::open(&config.dir))?;
+    open_catalog(&config.dir)?.replace_snapshots(&records)?;
+    Ok(Rebuilt { workloads: depot.workloads()?.len(), snapshots: records.len() })
+}
+
+/// What a rebuild found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rebuilt {
+    pub workloads: usize,
+    pub snapshots: usize,
+}
+
+/// The records of all published snapshots. A workload whose repository cannot be opened is named
+/// in the log and left out: it must not keep the others from being served.
+fn gather(depot: &Depot, arrivals: &Arrivals) -> Result<Vec<SnapshotRecord>, VaultError> {
+    let mut records = Vec::new();
+    for workload in depot.workloads()? {
+        match depot.get(&workload) {
+            Ok(kept) => records.extend(records_of(&kept, arrivals, &workload)?),
+            // Killed while it was made; the next agent that asks for it finishes it.
+            Err(VaultError::UnknownWorkload { .. }) => {}
+            Err(error) => {
+                tracing::error!(%workload, %error, "this repository cannot be used");
+            }
+        }
+    }
+    Ok(records)
+}
+
+fn records_of(
+    kept: &Kept,
+    arrivals: &Arrivals,
+    workload: &WorkloadName,
+) -> Result<Vec<SnapshotRecord>, VaultError> {
+    let known = arrivals.all(workload)?.into_iter();
+    let mut known: std::collections::BTreeMap<_, _> =
+        known.map(|record| (record.snapshot.0, record)).collect();
+    let mut records = Vec::new();
+    for snapshot in published(kept)? {
+        if let Some(record) = known.remove(&snapshot.0) {
+            records.push(record);
+            continue;
+        }
+        // It came past our doors, or a crash came before its record. The file system's word for
+        // when is the nearest to the receiver's time, and it is written down to stay.
+        let record = foreign_record(kept, workload, snapshot, written_at(kept, snapshot)?);
+        arrivals.put(&record)?;
+        records.push(record);
+    }
+    Ok(records)
+}
+
+fn written_at(kept: &Kept, snapshot: ObjectName) -> Result<Timestamp, VaultError> {
+    let path = kept.store.file_of(&Object::Snapshot(snapshot));
+    let modified = |path: &Path| -> std::io::Result<SystemTime> { path.metadata()?.modified() };
+    modified(&path).map(Timestamp::from_system_time).map_err(VaultError::io("look at", path))
+}
+
+fn lock_directory(dir: &Path) -> Result<File, VaultError> {
+    durable::create_directories(dir, 0o700).map_err(VaultError::io("create", dir))?;
+    let path = dir.join("vault.lock");
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(VaultError::io("open", &path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(VaultError::InUse { dir: dir.to_owned() }),
+        Err(TryLockError::Error(source)) => Err(VaultError::io("lock", path)(source)),
+    }
+}
+
+/// Opens the catalog; one that is damaged is removed, to be filled again.
+fn open_catalog(dir: &Path) -> Result<Catalog, VaultError> {
+    let path = dir.join("catalog.sqlite");
+    match Catalog::open(&path) {
+        Err(error @ CatalogError::Damaged { .. }) => {
+            tracing::error!(%error, "rebuilding the catalog; past incidents are in the log only");
+            for suffix in ["", "-wal", "-shm"] {
+                let file = PathBuf::from(format!("{}{suffix}", path.display()));
+                match durable::remove_file(&file) {
+                    Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                        return Err(VaultError::io("remove", file)(error));
+                    }
+                    _ => {}
+                }
+            }
+            Ok(Catalog::open(&path)?)
+        }
+        result => Ok(result?),
+    }
+}

@@ -1,0 +1,188 @@
+//! The promise loop's memory: the ledger and the catalog, changed together.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use outlast_catalog::{Catalog, Entry, IncidentRecord, ReportRecord, SnapshotRecord, Totals};
+use outlast_promise::{Change, Event, Incident, Ledger, MemoryError, Settings, WorkloadStatus};
+use outlast_types::{Clock, Timestamp, WorkloadName};
+
+use crate::VaultError;
+
+/// How often the ledger is committed although nothing changed that anybody must be told: it
+/// bounds what a crash forgets of who was heard when.
+const COMMIT_INTERVAL: Duration = Duration::from_secs(10);
+/// Hearing an agent more often than this changes nothing.
+const HEARD_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Watches over promises: hears events, ticks, tells what follows.
+pub(crate) struct Watch {
+    catalog: Catalog,
+    clock: Arc<dyn Clock>,
+    state: Mutex<State>,
+}
+
+struct State {
+    ledger: Ledger,
+    committed: Timestamp,
+    heard: BTreeMap<String, Timestamp>,
+}
+
+impl Watch {
+    /// Goes on from what the catalog holds.
+    pub(crate) fn open(
+        catalog: Catalog,
+        settings: Settings,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, VaultError> {
+        let now = clock.now();
+        let remembered =
+            match catalog.ledger()?.map(|text| Ledger::resume(settings.clone(), &text, now)) {
+                Some(Err(error @ MemoryError::Damaged(_))) => {
+                    tracing::error!(%error, "the promise ledger begins anew from the snapshots");
+                    None
+                }
+                other => other.transpose()?,
+            };
+        // The catalog is new, or was lost: what the repositories hold is what we know.
+        let mut events = Vec::new();
+        if remembered.is_none() {
+            let vaulted =
+                |(workload, totals): (_, Totals)| Event::Vaulted { workload, at: totals.newest };
+            events.extend(catalog.totals()?.into_iter().map(vaulted));
+        }
+        let ledger = remembered.unwrap_or_else(|| Ledger::new(settings, now));
+        for incident in ledger.incidents().filter(|incident| incident.folded_into.is_none()) {
+            tracing::warn!(incident.id, key = %incident.key(), "still open: {}", incident.cause);
+        }
+        let state = State { ledger, committed: Timestamp::EPOCH, heard: BTreeMap::new() };
+        let watch = Self { catalog, clock, state: Mutex::new(state) };
+        watch.change(events, Entry::default(), true)?;
+        Ok(watch)
+    }
+
+    pub(crate) fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    /// A snapshot was published: it is in the catalog, and its promise renewed, when this returns.
+    pub(crate) fn vaulted(&self, snapshot: &SnapshotRecord) -> Result<(), VaultError> {
+        let event = Event::Vaulted { workload: snapshot.workload.clone(), at: snapshot.received };
+        self.change(vec![event], Entry { snapshot: Some(snapshot), ..Entry::default() }, true)
+    }
+
+    /// An agent reported what it saw.
+    pub(crate) fn reported(
+        &self,
+        events: Vec<Event>,
+        report: &ReportRecord,
+    ) -> Result<(), VaultError> {
+        self.change(events, Entry { report: Some(report), ..Entry::default() }, false)
+    }
+
+    /// Something is declared by policy.
+    pub(crate) fn declared(&self, events: Vec<Event>) -> Result<(), VaultError> {
+        self.change(events, Entry::default(), true)
+    }
+
+    /// An agent made a request.
+    pub(crate) fn heard(&self, agent: &str) -> Result<(), VaultError> {
+        let now = self.clock.now();
+        {
+            let mut state = self.lock();
+            let recent = |at: &Timestamp| *at <= now && now.since(*at) < HEARD_INTERVAL;
+            if state.heard.get(agent).is_some_and(recent) {
+                return Ok(());
+            }
+            state.heard.insert(agent.to_owned(), now);
+        }
+        self.change(vec![Event::AgentHeard { agent: agent.to_owned() }], Entry::default(), false)
+    }
+
+    /// Time passes.
+    pub(crate) fn tick(&self) -> Result<(), VaultError> {
+        self.change(Vec::new(), Entry::default(), false)
+    }
+
+    /// Commits the ledger whatever happened, for the end.
+    pub(crate) fn close(&self) -> Result<(), VaultError> {
+        self.change(Vec::new(), Entry::default(), true)
+    }
+
+    pub(crate) fn workloads(&self) -> Vec<WorkloadStatus> {
+        self.lock().ledger.workloads().collect()
+    }
+
+    /// How many incidents are open for each workload, those that others explain included.
+    pub(crate) fn open_incidents(&self) -> BTreeMap<WorkloadName, u64> {
+        let mut counts = BTreeMap::new();
+        for incident in self.lock().ledger.incidents() {
+            if let Some(workload) = incident.cause.workload() {
+                *counts.entry(workload.clone()).or_default() += 1;
+            }
+        }
+        counts
+    }
+
+    /// Lets the ledger hear `events`, commits what follows with `entry`, and tells it. If the
+    /// commit fails, nothing happened: the ledger stays as it was, and the next tick finds again
+    /// what time has brought.
+    fn change(
+        &self,
+        events: Vec<Event>,
+        entry: Entry<'_>,
+        must_commit: bool,
+    ) -> Result<(), VaultError> {
+        let mut state = self.lock();
+        // Under the lock, so that the ledger hears times in their order.
+        let now = self.clock.now();
+        let before = state.ledger.clone();
+        let mut changes = state.ledger.tick(now);
+        for event in events {
+            changes.extend(state.ledger.apply(event, now));
+        }
+        let due = state.committed > now || now.since(state.committed) >= COMMIT_INTERVAL;
+        if !(must_commit || due || !changes.is_empty() || entry.snapshot.is_some()) {
+            return Ok(());
+        }
+        let incidents: Vec<IncidentRecord> =
+            changes.iter().map(|change| incident_record(change.incident())).collect();
+        let ledger = state.ledger.encode();
+        let entry = Entry { incidents: &incidents, ledger: Some(&ledger), ..entry };
+        if let Err(error) = self.catalog.commit(&entry) {
+            state.ledger = before;
+            return Err(error.into());
+        }
+        state.committed = now;
+        drop(state);
+        changes.iter().for_each(tell);
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn tell(change: &Change) {
+    let incident = change.incident();
+    let key = incident.key();
+    match change {
+        Change::Opened(_) => tracing::warn!(incident.id, %key, "{change}"),
+        Change::Resolved(_) => tracing::info!(incident.id, %key, "{change}"),
+    }
+}
+
+fn incident_record(incident: &Incident) -> IncidentRecord {
+    IncidentRecord {
+        id: incident.id,
+        key: incident.key().to_string(),
+        workload: incident.cause.workload().cloned(),
+        owner: incident.owner().as_str().to_owned(),
+        team: incident.team.clone(),
+        cause: incident.cause.to_string(),
+        opened: incident.opened,
+        resolved: incident.resolved,
+    }
+}
