@@ -1,17 +1,24 @@
-//! Developer chores: `cargo xtask test`.
+//! Developer chores: `cargo xtask test`, `cargo xtask tidy`.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool for terminals")]
 
 mod peers;
+mod tidy;
 
+use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
 
-const USAGE: &str = "Usage: cargo xtask test [ARGUMENTS FOR THE TEST RUNNER…]";
+const USAGE: &str = "Usage:
+  cargo xtask test [ARGUMENTS…]   install the peers that are missing, and run all tests
+  cargo xtask tidy                check the rules of the house";
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     let result = match arguments.next().as_deref() {
         Some("test") => test(&arguments.collect::<Vec<_>>()),
+        Some("tidy") => tidy(),
         _ => Err(anyhow::anyhow!("{USAGE}")),
     };
     match result {
@@ -40,4 +47,13 @@ fn test(arguments: &[String]) -> Result<()> {
         bail!("some tests failed");
     }
     Ok(())
+}
+
+fn tidy() -> Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("find the checkout")?;
+    let found = tidy::violations(root)?;
+    if found.is_empty() {
+        return Ok(());
+    }
+    bail!("{} things are not tidy:\n{}", found.len(), found.join("\n"));
 }

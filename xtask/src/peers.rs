@@ -17,7 +17,7 @@ const PEERS: [(&str, &str); 6] = [
 
 /// Installs what is missing, as root or with a sudo that asks no password; says what to do where
 /// that is not possible.
-pub fn install_missing() -> Result<()> {
+pub(crate) fn install_missing() -> Result<()> {
     let missing: Vec<&str> =
         PEERS.iter().filter(|(proof, _)| !Path::new(proof).exists()).map(|&(_, p)| p).collect();
     if missing.is_empty() {
