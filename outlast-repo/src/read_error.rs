@@ -80,7 +80,7 @@ pub enum ReadError {
     #[error("/{path} is a {kind}, which has no content to show; only files have")]
     NotAFile { path: EntryPath, kind: String },
     #[error("/{path} cannot be read beyond byte {offset}: {source}")]
-    Content { path: EntryPath, offset: u64, source: BlobError },
+    Content { path: EntryPath, offset: u64, source: Box<BlobError> },
     #[error("cannot begin to decompress: {source}")]
     Decompressor { source: FormatError },
     #[error("the repository's storage does not answer any more: {source}")]

@@ -18,7 +18,7 @@ const SEGMENT_BYTES: u64 = 4 << 20;
 /// What the readers found.
 #[derive(Default)]
 pub(super) struct Findings {
-    lost: Vec<(PackId, Vec<(BlobType, BlobId)>, Defect)>,
+    lost: Vec<Loss>,
     bytes: u64,
 }
 
@@ -30,10 +30,17 @@ impl Findings {
 
     pub(super) fn tell(self, report: &mut Builder<'_>) {
         report.counts().bytes_read += self.bytes;
-        for (pack, blobs, defect) in self.lost {
+        for Loss { pack, blobs, defect } in self.lost {
             report.lose_blobs(pack, blobs, defect);
         }
     }
+}
+
+/// A defect of a pack and the blobs that it takes away.
+struct Loss {
+    pack: PackId,
+    blobs: Vec<(BlobType, BlobId)>,
+    defect: Defect,
 }
 
 /// Reads packs; one for each worker.
@@ -70,16 +77,18 @@ impl<'r> PackReader<'r> {
             Ok(header)
         });
         findings.bytes = stream.position;
+        let clean = findings.lost.is_empty();
+        let mut lose = |blobs, defect| findings.lost.push(Loss { pack, blobs, defect });
         match result {
             Err(source) => {
                 let from = stream.position;
                 let rest = listed.entries.iter().filter(|entry| u64::from(entry.offset) >= from);
                 let rest = rest.map(|entry| (entry.kind, entry.id)).collect();
-                findings.lost.push((pack, rest, Defect::PackUnreadable { pack, source }));
+                lose(rest, Defect::PackUnreadable { pack, source });
             }
-            Ok(Some(defect)) => findings.lost.push((pack, Vec::new(), defect)),
-            Ok(None) if findings.lost.is_empty() && stream.hash.finalize()[..] != pack.0 => {
-                findings.lost.push((pack, Vec::new(), Defect::PackName { pack }));
+            Ok(Some(defect)) => lose(Vec::new(), defect),
+            Ok(None) if clean && stream.hash.finalize()[..] != pack.0 => {
+                lose(Vec::new(), Defect::PackName { pack });
             }
             Ok(None) => {}
         }
@@ -112,7 +121,8 @@ impl<'r> PackReader<'r> {
         }
         if let Some(first) = first {
             let (pack, damaged, total) = (listed.pack, lost.len(), listed.entries.len());
-            findings.lost.push((pack, lost, Defect::PackBlobs { pack, damaged, total, first }));
+            let defect = Defect::PackBlobs { pack, damaged, total, first };
+            findings.lost.push(Loss { pack, blobs: lost, defect });
         }
         Ok(())
     }

@@ -99,8 +99,11 @@ impl Visitor<'_, '_> {
 
     /// A tree that cannot be read counts for the pack that is the cause, if that is known.
     fn failure(&mut self, snapshot: SnapshotId, error: WalkError) {
-        let WalkError::Directory { directory, tree, source: TreeError::Blob(source) } = &error
-        else {
+        let WalkError::Directory { directory, tree, source } = &error else {
+            self.report.add(Defect::Tree { snapshot, source: error });
+            return;
+        };
+        let TreeError::Blob(source) = &**source else {
             self.report.add(Defect::Tree { snapshot, source: error });
             return;
         };

@@ -186,6 +186,6 @@ impl Stream<'_> {
     }
 
     fn lost(&self, offset: u64, source: BlobError) -> ReadError {
-        ReadError::Content { path: self.path.clone(), offset, source }
+        ReadError::Content { path: self.path.clone(), offset, source: Box::new(source) }
     }
 }

@@ -94,7 +94,7 @@ impl<'r> Fetcher<'r> {
                 let error = Arc::new(error);
                 for wanted in batch.wanted {
                     let failure = unreadable(&wanted.located, Arc::clone(&error));
-                    let copied = self.from_copy(&wanted.located, failure);
+                    let copied = self.another_copy(&wanted.located, failure);
                     deliver(wanted, copied);
                 }
             }
@@ -103,16 +103,16 @@ impl<'r> Fetcher<'r> {
 
     /// One blob by itself.
     pub(crate) fn single(&mut self, located: &Located) -> Result<Vec<u8>, BlobError> {
-        self.at(located).or_else(|error| self.from_copy(located, error))
+        self.at(located).or_else(|error| self.another_copy(located, error))
     }
 
     /// The blob of which the store has `sealed`.
     pub(crate) fn open(&mut self, located: &Located, sealed: &[u8]) -> Result<Vec<u8>, BlobError> {
-        self.opener.open(located, sealed).or_else(|error| self.from_copy(located, error))
+        self.opener.open(located, sealed).or_else(|error| self.another_copy(located, error))
     }
 
     /// Another copy of a blob that cannot be had because of `error`.
-    fn from_copy(&mut self, located: &Located, error: BlobError) -> Result<Vec<u8>, BlobError> {
+    fn another_copy(&mut self, located: &Located, error: BlobError) -> Result<Vec<u8>, BlobError> {
         let copies = Arc::clone(&self.copies);
         copies
             .of(located.entry.kind, located.entry.id)

@@ -109,7 +109,7 @@ pub struct Found {
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum WalkError {
     #[error("/{directory} and everything in it cannot be read: {source}")]
-    Directory { directory: String, tree: BlobId, source: TreeError },
+    Directory { directory: String, tree: BlobId, source: Box<TreeError> },
     #[error("an entry of /{directory} is refused: {source}")]
     Name { directory: String, source: InvalidPath },
     #[error("/{path} is there twice; the second is refused")]
@@ -155,7 +155,7 @@ impl<'r> TreeWalk<'r> {
         let loaded = self.reader.load(tree).map_err(|source| WalkError::Directory {
             directory: shown(path.as_ref()),
             tree,
-            source,
+            source: Box::new(source),
         })?;
         let sorted = loaded.nodes.is_sorted_by(|one, next| one.name < next.name);
         let seen = (!sorted).then(HashSet::new);

@@ -74,7 +74,7 @@ pub fn restore(
         drop(queue);
         let mut planner = Planner::new(index, &run, options, jobs);
         match start {
-            Start::Entry(found) => planner.entry(found),
+            Start::Entry(found) => planner.entry(*found),
             Start::Tree(tree) => planner.tree(TreeWalk::new(repository, tree)?),
         }
         Ok::<_, RepoError>(planner.finish())
@@ -91,7 +91,7 @@ pub fn restore(
 /// Where a restore begins.
 enum Start {
     Tree(BlobId),
-    Entry(Found),
+    Entry(Box<Found>),
 }
 
 impl Start {
@@ -102,7 +102,7 @@ impl Start {
                 let node = find(repository, tree, path)?;
                 match (&node.kind, node.subtree) {
                     (NodeKind::Directory, Some(subtree)) => Self::Tree(subtree),
-                    _ => Self::Entry(Found { path: alone(path), node }),
+                    _ => Self::Entry(Box::new(Found { path: alone(path), node })),
                 }
             }
         };

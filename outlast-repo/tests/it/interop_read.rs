@@ -1,6 +1,8 @@
 //! Repositories that stock restic made are read by our engine, whatever is in them.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use outlast_fs::EntryPath;
@@ -36,11 +38,7 @@ fn assert_reads(repository: &Repository, original: &Path) {
     let mut listed = 0;
     read::ls(repository, latest.snapshot.tree, |found| {
         let found = found.unwrap();
-        let there = original.join(std::ffi::OsString::from(
-            <std::ffi::OsString as std::os::unix::ffi::OsStringExt>::from_vec(
-                found.path.to_bytes(),
-            ),
-        ));
+        let there = original.join(OsStr::from_bytes(&found.path.to_bytes()));
         assert!(there.symlink_metadata().is_ok(), "{} is not in the original", found.path);
         listed += 1;
     })

@@ -1,4 +1,5 @@
 //! The engine against stock restic, damage and hostile repositories. One binary, one link.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
 
 mod backup;
 mod damage;

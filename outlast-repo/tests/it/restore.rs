@@ -2,17 +2,20 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, symlink as make_symlink};
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
 
 use outlast_format::BlobId;
 use outlast_format::pack::BlobType;
 use outlast_format::tree::NodeKind;
 use outlast_fs::EntryPath;
 use outlast_repo::restore::{Options, Problem, Summary, restore};
-use outlast_repo::{RepoError, Repository, check, read};
-use outlast_store::{Object, ObjectName};
+use outlast_repo::{Credential, RepoError, Repository, check, read};
+use outlast_store::faulty::{Fault, Faulty};
+use outlast_store::{Object, ObjectName, Verb};
 use outlast_testing::pseudo_random;
 use outlast_types::Silent;
 
@@ -322,7 +325,7 @@ fn a_part_of_a_snapshot_can_be_restored_alone() {
         assert!(summary.problems.is_empty(), "{:#?}", summary.problems);
         assert_eq!(summary.files, expected.len() as u64);
         for name in expected {
-            assert_eq!(site.content(name), name[name.len() - 1..].as_bytes());
+            assert_eq!(site.content(name), &name.as_bytes()[name.len() - 1..]);
         }
     };
     let subpath = |text| Options { subpath: Some(path(text)), ..Options::default() };
@@ -372,4 +375,50 @@ fn kinds_that_cannot_be_made_are_named() {
     assert_eq!(messages.len(), 2, "{messages:#?}");
     assert!(messages[0].contains("/link to nothing is not restored: it is a symbolic link"));
     assert!(messages[1].contains("a kind that this program does not know"));
+}
+
+#[test]
+fn a_store_that_stops_answering_ends_the_restore_instead_of_losing_every_file() {
+    let mut forge = Forge::new();
+    let mut nodes = Vec::new();
+    for number in 0..200_u32 {
+        nodes.push(forge.file(format!("file {number:03}").as_bytes(), &[&number.to_le_bytes()]));
+        // One pack for each, so that each takes a request.
+        forge.end_pack();
+    }
+    let root = forge.tree(nodes);
+    let (store, repository) = forge.finish(root);
+    let faulty = Faulty::new(store);
+    // The first read of data gives the tree.
+    for nth in 6..1000 {
+        faulty.script(Verb::Read, nth, Fault::Before(io::ErrorKind::TimedOut));
+    }
+    let credential = Credential::Key(repository.key().clone());
+    let repository = Repository::open(Arc::new(faulty), credential).unwrap();
+    let site = Site::new();
+    let error = site.restore(&repository, &Options::default()).unwrap_err().to_string();
+    assert!(error.contains("does not answer any more"), "{error}");
+}
+
+#[test]
+fn a_full_target_ends_the_restore_with_its_path() {
+    let mut forge = Forge::new();
+    let content = pseudo_random(9, 3 << 20);
+    let node = forge.file(b"large", &[&content[..1 << 20], &content[1 << 20..]]);
+    let root = forge.tree(vec![node]);
+    let (_, repository) = forge.finish(root);
+    let directory = tempfile::tempdir().unwrap();
+    let mounted = Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"])
+        .arg(directory.path())
+        .status();
+    if !mounted.is_ok_and(|status| status.success()) {
+        println!("not tried: only root may mount a small file system");
+        return;
+    }
+    let result = restore(&repository, root, directory.path(), &Options::default(), &Silent);
+    let unmounted = Command::new("umount").arg("-l").arg(directory.path()).status().unwrap();
+    assert!(unmounted.success());
+    let error = result.unwrap_err().to_string();
+    assert!(error.contains("large") && error.contains("No space left"), "{error}");
 }
