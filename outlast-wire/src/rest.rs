@@ -2,7 +2,7 @@
 //!
 //! <https://restic.readthedocs.io/en/stable/REST_backend.html>. Beyond the protocol: what a name
 //! does not fit is not stored (the name is the SHA-256 of the content), nothing is ever replaced
-//! (409), and the table in [`access`](crate::access) decides before anything else (403).
+//! (409), and the table in [`access`] decides before anything else (403).
 
 mod body;
 mod range;
@@ -51,7 +51,7 @@ const QUEUE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Who keeps the repositories. Calls block; they run on threads for that.
 pub trait RepositoryHost: Send + Sync + 'static {
     /// The store of a workload's repository for `peer`, who is about to do `verb`. The table in
-    /// [`access`](crate::access) has allowed it already; the host may know more reasons against it.
+    /// [`access`] has allowed it already; the host may know more reasons against it.
     fn store(
         &self,
         peer: &Peer,

@@ -16,6 +16,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ServerConfig;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -60,6 +61,9 @@ impl Default for Limits {
 
 /// The longest head of a request, in bytes.
 const HEAD_BYTES_MAX: usize = 32 << 10;
+
+/// How long a client that failed the handshake may take to hear of it.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// After an accept that failed because the host is out of something, such as file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -155,10 +159,12 @@ impl Connection {
             tracing::debug!(%address, %error, "the connection ended at once");
             return;
         }
-        let stream = match timeout(self.limits.handshake, acceptor.accept(stream)).await {
+        let handshake = acceptor.accept(stream).into_fallible();
+        let stream = match timeout(self.limits.handshake, handshake).await {
             Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => {
+            Ok(Err((error, stream))) => {
                 tracing::info!(%address, %error, "a TLS handshake failed");
+                timeout(FAREWELL, farewell(stream)).await.ok();
                 return;
             }
             Err(_) => {
@@ -195,6 +201,20 @@ impl Connection {
         };
         if let Err(error) = ended {
             tracing::debug!(%address, %error, "the connection broke");
+        }
+    }
+}
+
+/// Takes what a refused client has sent already: closing with bytes unread would reset the
+/// connection, and the client might never see the alert that tells it why.
+async fn farewell(mut stream: TcpStream) {
+    stream.shutdown().await.ok();
+    let mut taken = [0; 4096];
+    let mut bytes = 0;
+    while let Ok(read @ 1..) = stream.read(&mut taken).await {
+        bytes += read;
+        if bytes > HEAD_BYTES_MAX {
+            return;
         }
     }
 }

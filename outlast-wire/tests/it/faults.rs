@@ -233,13 +233,15 @@ fn a_stop_waits_for_requests_under_way() {
     let length = content.len();
     write!(
         stream,
-        "POST /repo/shop-db/data/{name} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n"
+        "POST /repo/shop-db/data/{name} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n\
+         Content-Length: {length}\r\n\r\n"
     )
     .unwrap();
+    // The server says so when it begins to read the content.
+    let mut go_on = [0; 25];
+    stream.read_exact(&mut go_on).unwrap();
+    assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
     stream.write_all(first).unwrap();
-    // A second client's answer shows that the server runs; then it no longer accepts.
-    let store = world.store(&server, Role::Agent);
-    assert!(matches!(store.size(&Object::Config), Err(StoreError::NotFound { .. })));
     server.begin_stop();
     wait_until("the server stops listening", || TcpStream::connect(server.address).is_err());
     assert!(server.is_running());
