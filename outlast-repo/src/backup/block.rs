@@ -123,7 +123,7 @@ pub(super) struct KnownChunk {
 #[derive(Debug)]
 pub(super) enum Event {
     Entry {
-        entry: Entry,
+        entry: Box<Entry>,
         file: Option<FileNumber>,
     },
     /// The file was read to its end.

@@ -72,9 +72,7 @@ impl<'a> Reader<'a> {
         match self.file(file, |buffer| reader.read(buffer)) {
             Ok(()) => self.finish(),
             Err(FileFailure::Halt(halt)) => Err(halt),
-            Err(FileFailure::Read(source)) => {
-                Err(Halt::Failed(RepoError::Input { name: shown, source }))
-            }
+            Err(FileFailure::Read(source)) => Err(RepoError::Input { name: shown, source }.into()),
         }
     }
 
@@ -96,12 +94,14 @@ impl<'a> Reader<'a> {
                         }
                     }
                 }
-                Ok(Some(entry)) => self.tell(Event::Entry { entry, file: None })?,
+                Ok(Some(entry)) => {
+                    self.tell(Event::Entry { entry: Box::new(entry), file: None })?
+                }
                 Err(error @ SourceError::Entry { .. }) => {
                     self.tell(Event::Problem(error.to_string()))?;
                 }
                 Err(error @ SourceError::Ended { .. }) => {
-                    return Err(Halt::Failed(RepoError::Source(error)));
+                    return Err(RepoError::Source(error).into());
                 }
             }
         }
@@ -110,7 +110,7 @@ impl<'a> Reader<'a> {
     fn announce(&mut self, entry: Entry) -> Result<FileNumber, Halt> {
         let file = self.files;
         self.files += 1;
-        self.tell(Event::Entry { entry, file: Some(file) })?;
+        self.tell(Event::Entry { entry: Box::new(entry), file: Some(file) })?;
         Ok(file)
     }
 

@@ -14,18 +14,18 @@ pub(super) enum Halt {
     /// Another stage failed, or is gone.
     Stopped,
     /// This stage failed.
-    Failed(RepoError),
+    Failed(Box<RepoError>),
 }
 
 impl From<RepoError> for Halt {
     fn from(error: RepoError) -> Self {
-        Self::Failed(error)
+        Self::Failed(Box::new(error))
     }
 }
 
 impl From<StoreError> for Halt {
     fn from(error: StoreError) -> Self {
-        Self::Failed(error.into())
+        RepoError::from(error).into()
     }
 }
 
@@ -54,7 +54,7 @@ impl Stop {
             Err(Halt::Stopped) => {}
             Err(Halt::Failed(error)) => {
                 let mut cause = self.cause.lock().unwrap_or_else(PoisonError::into_inner);
-                cause.get_or_insert(error);
+                cause.get_or_insert(*error);
             }
         }
         self.throw();

@@ -6,21 +6,23 @@
 //! were appended to, hard links) open it again, from a compressed copy of its document that is
 //! kept: about 100 bytes per file, as much as the index spends on its content.
 
+mod closed;
+mod links;
+
 use std::collections::{BTreeMap, HashMap};
 
 use crossbeam_channel::{Receiver, Sender};
 use outlast_format::BlobId;
-use outlast_format::compress::{Compressor, Decompressor};
 use outlast_format::pack::BlobType;
 use outlast_format::tree::{Node, NodeKind, Tree};
 use outlast_fs::{Entry, EntryPath, Kind};
 
+use self::closed::Closed;
 use super::Context;
 use super::block::{Event, FileNumber, KnownChunk};
-use super::node::{implied_directory, mark_linked, node_of};
+use super::node::{implied_directory, node_of};
 use super::stop::Halt;
 use super::work::Sealer;
-use crate::RepoError;
 use crate::packer::SealedBlob;
 
 /// The most problems that are kept as text; the rest is counted.
@@ -77,14 +79,6 @@ struct PendingFile {
     size: Option<u64>,
 }
 
-/// What is kept of a closed directory.
-#[derive(Debug)]
-struct Closed {
-    implied: bool,
-    document: Vec<u8>,
-    document_length: usize,
-}
-
 pub(super) struct Assembler<'a> {
     context: &'a Context<'a>,
     blobs: Sender<SealedBlob>,
@@ -121,7 +115,7 @@ impl<'a> Assembler<'a> {
     pub(super) fn run(mut self, events: &Receiver<Event>) -> Result<Assembled, Halt> {
         while let Some(event) = self.context.stop.receive(events)? {
             match event {
-                Event::Entry { entry, file } => self.entry(entry, file)?,
+                Event::Entry { entry, file } => self.entry(*entry, file)?,
                 Event::FileEnd { file, size } => {
                     if let Some(pending) = self.files.get_mut(&file) {
                         pending.size = Some(size);
@@ -279,7 +273,7 @@ impl<'a> Assembler<'a> {
         let Some(closed) = self.closed.remove(path) else {
             return Ok((false, BTreeMap::new()));
         };
-        let tree = unpack(&closed)?;
+        let tree = closed.unpack()?;
         let members = tree.nodes.into_iter();
         let members =
             members.map(|node| (node.name.clone(), Member::Ready(Box::new(node)))).collect();
@@ -322,63 +316,6 @@ impl<'a> Assembler<'a> {
         }
         directory.waiting += usize::from(pending.is_some());
         directory.members.insert(name, member);
-        Ok(())
-    }
-
-    // ----- hard links
-
-    fn hard_link(
-        &mut self,
-        directory: DirectoryNumber,
-        path: &EntryPath,
-        target: &EntryPath,
-    ) -> Result<(), Halt> {
-        let name = path.name().to_vec();
-        if let Some(node) = self.linked.get(&target.to_bytes()) {
-            let node = Node { name: name.clone(), ..node.clone() };
-            return self.put(directory, name, Member::Ready(Box::new(node)), path);
-        }
-        // The way to the target; what was closed is opened for a moment.
-        let mut opened = Vec::new();
-        let mut current = Some(ROOT);
-        let names = target.names();
-        for name in &names[..names.len() - 1] {
-            let Some(number) = current else { break };
-            let known = self.directories.get(&number).and_then(|d| d.members.get(name));
-            current = match known {
-                Some(Member::Open(number)) => Some(*number),
-                Some(_) => {
-                    let number = self.open(number, name)?;
-                    opened.extend(number);
-                    number
-                }
-                None => None,
-            };
-        }
-        let member = current.and_then(|number| self.directories.get_mut(&number));
-        match member.and_then(|directory| directory.members.get_mut(target.name())) {
-            Some(Member::Ready(node)) if node.kind != NodeKind::Directory => {
-                mark_linked(node, target);
-                let node = (**node).clone();
-                self.linked.insert(target.to_bytes(), node.clone());
-                let node = Node { name: name.clone(), ..node };
-                self.put(directory, name, Member::Ready(Box::new(node)), path)?;
-            }
-            Some(Member::Pending(file)) => {
-                let file = *file;
-                if let Some(pending) = self.files.get_mut(&file) {
-                    mark_linked(&mut pending.node, target);
-                    pending.places.push((directory, name.clone()));
-                }
-                self.put(directory, name, Member::Pending(file), path)?;
-            }
-            _ => self.problem(format!(
-                "{path} was left out: it is a hard link to {target}, which is not in the backup"
-            )),
-        }
-        for directory in opened.into_iter().rev() {
-            self.leave(directory)?;
-        }
         Ok(())
     }
 
@@ -479,7 +416,7 @@ impl<'a> Assembler<'a> {
                 self.assembled.root = Some(tree);
                 return Ok(());
             }
-            self.closed.insert(path, pack(&document, implied)?);
+            self.closed.insert(path, Closed::pack(&document, implied)?);
             node.subtree = Some(tree);
             let parent = directory.parent;
             if let Some(parent) = self.directories.get_mut(&parent) {
@@ -509,27 +446,4 @@ impl<'a> Assembler<'a> {
         }
         names.iter().rev().flat_map(|name| name.iter().copied().chain([b'/'])).collect()
     }
-}
-
-/// Levels beyond the first save little on text that is half hashes.
-const CLOSED_LEVEL: i32 = 1;
-
-fn pack(document: &[u8], implied: bool) -> Result<Closed, Halt> {
-    let failed = |source| RepoError::Encode { what: "copy of a tree", source };
-    let mut packed = Vec::new();
-    Compressor::new(CLOSED_LEVEL)
-        .and_then(|mut compressor| compressor.compress_onto(document, &mut packed))
-        .map_err(failed)?;
-    packed.shrink_to_fit();
-    Ok(Closed { implied, document: packed, document_length: document.len() })
-}
-
-fn unpack(closed: &Closed) -> Result<Tree, Halt> {
-    let mut document = Vec::new();
-    Decompressor::new()
-        .and_then(|mut decompressor| {
-            decompressor.decompress_onto(&closed.document, closed.document_length, &mut document)
-        })
-        .and_then(|()| Tree::parse(&document))
-        .map_err(|source| RepoError::Encode { what: "tree from its copy", source }.into())
 }

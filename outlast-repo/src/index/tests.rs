@@ -11,7 +11,7 @@ fn entry(kind: BlobType, id: u16, offset: u32) -> PackEntry {
         id: BlobId::of(&id.to_le_bytes()),
         offset,
         length: 100,
-        uncompressed_length: (id % 2 == 0).then_some(200),
+        uncompressed_length: id.is_multiple_of(2).then_some(200),
     }
 }
 
