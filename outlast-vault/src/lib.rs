@@ -1,16 +1,16 @@
 //! The vault: the on-premises end, where drops are kept.
 //!
-//! - One repository per workload, made and opened here only ([`depot`]); its key leaves sealed to
+//! - One repository per workload, made and opened here only (`depot`); its key leaves sealed to
 //!   who may have it.
-//! - What arrives is believed when it is proved, and published last ([`publish`]); what only the
-//!   receiver can know of it lies beside the repository ([`arrival`]).
+//! - What arrives is believed when it is proved, and published last (`publish`); what only the
+//!   receiver can know of it lies beside the repository (`arrival`).
 //! - Promises are watched once a second and at every event; ledger and catalog change together
-//!   ([`watch`]).
-//! - Two front doors on one port behind mutual TLS: restic's REST protocol ([`host`]) and
-//!   `/api/v1` ([`api`]).
+//!   (`watch`).
+//! - Two front doors on one port behind mutual TLS: restic's REST protocol (`host`) and
+//!   `/api/v1` (`api`).
 //!
 //! The catalog is a cache: it is filled from repositories and arrival records when it is missing
-//! or damaged, and by [`rebuild`]. All of this crate blocks; call it from threads.
+//! or damaged, and by [`Vault::rebuild`]. All of this crate blocks; call it from threads.
 
 mod api;
 mod arrival;
@@ -30,7 +30,7 @@ use outlast_types::{Clock, Random, SystemClock, SystemRandom};
 pub use config::{ConfigError, VaultConfig};
 pub use error::VaultError;
 pub use serve::VaultHandle;
-pub use vault::Rebuilt;
+pub use vault::{Rebuilt, Vault};
 
 /// The doors to the outside world.
 #[derive(Clone)]
@@ -44,15 +44,4 @@ impl Doors {
     pub fn system() -> Self {
         Self { clock: Arc::new(SystemClock), random: Arc::new(SystemRandom) }
     }
-}
-
-/// Starts a vault and returns when it serves. Its work goes on in threads of its own until
-/// [`VaultHandle::shutdown`].
-pub fn start(config: VaultConfig, doors: Doors) -> Result<VaultHandle, VaultError> {
-    serve::start(config, doors)
-}
-
-/// Rebuilds the catalog of a vault that does not run from what its repositories hold (I6).
-pub fn rebuild(config: &VaultConfig, doors: &Doors) -> Result<Rebuilt, VaultError> {
-    vault::rebuild(config, doors)
 }

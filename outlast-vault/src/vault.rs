@@ -15,10 +15,10 @@ use crate::arrival::Arrivals;
 use crate::depot::{Depot, Kept};
 use crate::publish::{foreign_record, published};
 use crate::watch::Watch;
-use crate::{Doors, VaultConfig, VaultError};
+use crate::{Doors, VaultConfig, VaultError, VaultHandle, serve};
 
-/// One vault directory, open and locked.
-pub(crate) struct Vault {
+/// A vault: one directory, open and locked.
+pub struct Vault {
     pub(crate) depot: Depot,
     pub(crate) arrivals: Arrivals,
     pub(crate) watch: Watch,
@@ -30,6 +30,23 @@ pub(crate) struct Vault {
 }
 
 impl Vault {
+    /// Starts a vault and returns when it serves. Its work goes on in threads of its own until
+    /// [`VaultHandle::shutdown`].
+    pub fn start(config: VaultConfig, doors: Doors) -> Result<VaultHandle, VaultError> {
+        serve::start(config, doors)
+    }
+
+    /// Rebuilds the catalog's snapshots, of a vault that does not run, from repositories and
+    /// arrival records (I6). Incidents and the promise ledger are kept if the catalog can still be
+    /// read; else the ledger begins anew from what the repositories hold.
+    pub fn rebuild(config: &VaultConfig, doors: &Doors) -> Result<Rebuilt, VaultError> {
+        let _lock = lock_directory(&config.dir)?;
+        let depot = Depot::open(&config.dir, doors)?;
+        let records = gather(&depot, &Arrivals::open(&config.dir))?;
+        open_catalog(&config.dir)?.replace_snapshots(&records)?;
+        Ok(Rebuilt { workloads: depot.workloads()?.len(), snapshots: records.len() })
+    }
+
     /// Opens the vault's directory and brings the catalog up to what the repositories hold.
     pub(crate) fn open(config: VaultConfig, doors: Doors) -> Result<Self, VaultError> {
         let identity = Identity::load(&config.identity)?;
@@ -74,17 +91,6 @@ impl Vault {
         }
         Ok(())
     }
-}
-
-/// Rebuilds the catalog's snapshots from repositories and arrival records. Incidents and the
-/// promise ledger are kept if the catalog can still be read; else the ledger begins anew from what
-/// the repositories hold.
-pub(crate) fn rebuild(config: &VaultConfig, doors: &Doors) -> Result<Rebuilt, VaultError> {
-    let _lock = lock_directory(&config.dir)?;
-    let depot = Depot::open(&config.dir, doors)?;
-    let records = gather(&depot, &Arrivals::open(&config.dir))?;
-    open_catalog(&config.dir)?.replace_snapshots(&records)?;
-    Ok(Rebuilt { workloads: depot.workloads()?.len(), snapshots: records.len() })
 }
 
 /// What a rebuild found.

@@ -1,0 +1,117 @@
+//! kill -9 between any two steps, a lost catalog, a second vault.
+
+use std::fs::{read_to_string, remove_file};
+
+use outlast_vault::{Doors, Vault, VaultError};
+use outlast_wire::Role;
+
+use crate::support::{World, shop};
+
+/// As if the process had been killed: what is only in memory is gone, and so is the catalog's
+/// last word.
+fn lose_catalog(world: &World) {
+    for suffix in ["", "-wal", "-shm"] {
+        remove_file(world.config.dir.join(format!("catalog.sqlite{suffix}"))).ok();
+    }
+}
+
+#[test]
+fn killed_between_snapshot_and_catalog_the_bill_gets_its_one_receipt() {
+    let world = World::new();
+    let vault = world.start();
+    let agent = world.agent(&vault);
+    let bill = agent.bill(&shop(), &agent.upload(&shop(), b"content"));
+    let receipt = agent.client.ship(&bill).unwrap().receipt;
+    vault.shutdown();
+    lose_catalog(&world);
+    let vault = world.start();
+    let agent = world.agent(&vault);
+    assert_eq!(agent.client.ship(&bill).unwrap().receipt, receipt);
+    assert_eq!(world.snapshot_files(&shop()).len(), 1);
+    let listed = world.client(&vault, Role::Reader).snapshots(None).unwrap();
+    assert_eq!(listed.len(), 1);
+}
+
+#[test]
+fn killed_between_record_and_snapshot_the_bill_is_published_when_it_comes_again() {
+    let world = World::new();
+    let vault = world.start();
+    let agent = world.agent(&vault);
+    let bill = agent.bill(&shop(), &agent.upload(&shop(), b"content"));
+    agent.client.ship(&bill).unwrap();
+    vault.shutdown();
+    lose_catalog(&world);
+    for snapshot in world.snapshot_files(&shop()) {
+        remove_file(snapshot).unwrap();
+    }
+    let vault = world.start();
+    let agent = world.agent(&vault);
+    let reader = world.client(&vault, Role::Reader);
+    assert!(reader.snapshots(None).unwrap().is_empty(), "a record alone is no snapshot");
+    // The agent was killed as well and seals the snapshot anew.
+    let mut again = agent.bill(&shop(), &agent.upload(&shop(), b"content"));
+    again.drop = bill.drop;
+    agent.client.ship(&again).unwrap();
+    let listed = reader.snapshots(None).unwrap();
+    assert_eq!(listed.len(), 1);
+    assert_eq!(listed[0].snapshot, again.snapshot_id);
+}
+
+#[test]
+fn killed_while_a_repository_is_made_the_next_attempt_finishes_it() {
+    let world = World::new();
+    let vault = world.start();
+    let agent = world.agent(&vault);
+    agent.open(&shop());
+    let password_path = world.config.dir.join("keys/shop-db.password");
+    let password = read_to_string(&password_path).unwrap();
+    vault.shutdown();
+    // Before the config: key files and directories are there, and it is no repository yet.
+    remove_file(world.repository_directory(&shop()).join("config")).unwrap();
+    let vault = world.start();
+    let agent = world.agent(&vault);
+    agent.ship(&shop(), b"content");
+    assert_eq!(read_to_string(&password_path).unwrap(), password, "never a second password");
+    vault.shutdown();
+    drop(world.start());
+}
+
+#[test]
+fn a_rebuilt_catalog_equals_the_lost_one() {
+    let world = World::new();
+    let vault = world.start();
+    let agent = world.agent(&vault);
+    for content in [b"one", b"two"] {
+        agent.ship(&shop(), content);
+        agent.ship(&outlast_types::WorkloadName::new("web").unwrap(), content);
+    }
+    let before = world.client(&vault, Role::Operator).snapshots(None).unwrap();
+    let workloads = world.client(&vault, Role::Operator).workloads().unwrap();
+    let error = Vault::rebuild(&world.config, &Doors::system()).unwrap_err();
+    assert!(matches!(error, VaultError::InUse { .. }), "{error}");
+    vault.shutdown();
+
+    lose_catalog(&world);
+    let rebuilt = Vault::rebuild(&world.config, &Doors::system()).unwrap();
+    assert_eq!((rebuilt.workloads, rebuilt.snapshots), (2, 4));
+    let vault = world.start();
+    let operator = world.client(&vault, Role::Operator);
+    assert_eq!(operator.snapshots(None).unwrap(), before);
+    assert_eq!(operator.workloads().unwrap(), workloads);
+    vault.shutdown();
+
+    // Damaged instead of lost, and nobody calls for a rebuild.
+    lose_catalog(&world);
+    let file = std::fs::File::create(world.config.dir.join("catalog.sqlite")).unwrap();
+    std::io::Write::write_all(&mut &file, &[b'x'; 10_000]).unwrap();
+    let vault = world.start();
+    assert_eq!(world.client(&vault, Role::Operator).snapshots(None).unwrap(), before);
+}
+
+#[test]
+fn two_vaults_never_share_a_directory() {
+    let world = World::new();
+    let _first = world.start();
+    let error = Vault::start(world.config.clone(), Doors::system()).err().unwrap();
+    assert!(error.to_string().contains("another vault uses"), "{error}");
+}

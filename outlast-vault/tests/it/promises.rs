@@ -1,0 +1,106 @@
+//! Incidents, from real requests and real time.
+
+use std::time::Duration;
+
+use outlast_types::{DropId, SystemClock, SystemRandom};
+use outlast_wire::Role;
+use outlast_wire::api::{Declared, IncidentView, RejectedDrop, WorkloadReport};
+
+use crate::support::{World, eventually, shop};
+
+const LONG: Duration = Duration::from_secs(3600);
+
+fn seen(rejected: Vec<RejectedDrop>, declared: Option<Declared>) -> WorkloadReport {
+    WorkloadReport { name: shop(), declared, waiting: 0, rejected }
+}
+
+fn told(incidents: &[IncidentView]) -> Vec<(&str, bool)> {
+    incidents.iter().map(|i| (i.key.as_str(), i.resolved.is_some())).collect()
+}
+
+#[test]
+fn a_missed_recovery_point_is_one_incident_that_the_next_drop_resolves() {
+    let world = World::hurried(Duration::from_secs(2), LONG);
+    let vault = world.start();
+    let agent = world.agent(&vault);
+    let operator = world.client(&vault, Role::Operator);
+    agent.ship(&shop(), b"one");
+    assert!(operator.incidents().unwrap().is_empty());
+    let incident = eventually("the incident", || operator.incidents().unwrap().pop());
+    assert_eq!((incident.key.as_str(), incident.owner.as_str()), ("recovery-point/shop-db", "app"));
+    assert!(incident.cause.contains("missed its recovery point"), "{}", incident.cause);
+    assert_eq!(operator.workload(&shop()).unwrap().state, "broken");
+
+    vault.shutdown();
+    let vault = world.start();
+    let operator = world.client(&vault, Role::Operator);
+    assert_eq!(operator.incidents().unwrap(), [incident], "a restart does not page again");
+    world.agent(&vault).ship(&shop(), b"two");
+    // It may break again at once, by its two seconds; the first incident is resolved for good.
+    let incidents = operator.incidents().unwrap();
+    assert!(incidents.last().unwrap().resolved.is_some());
+}
+
+#[test]
+fn a_rejected_drop_is_the_app_teams_incident_until_the_next_good_one() {
+    let world = World::hurried(LONG, LONG);
+    let vault = world.start();
+    let agent = world.agent(&vault);
+    let operator = world.client(&vault, Role::Operator);
+    let rejected = RejectedDrop {
+        drop: DropId::new(&SystemClock, &SystemRandom),
+        reason: "0001.seg does not have its hash".into(),
+    };
+    for _ in 0..3 {
+        agent.report(vec![seen(vec![rejected.clone()], None)], Vec::new());
+    }
+    let incidents = operator.incidents().unwrap();
+    assert_eq!(told(&incidents), [("rejected-drop/shop-db", false)]);
+    assert_eq!(incidents[0].owner, "app");
+    agent.ship(&shop(), b"good");
+    agent.report(vec![seen(vec![rejected], None)], Vec::new());
+    assert_eq!(told(&operator.incidents().unwrap()), [("rejected-drop/shop-db", true)]);
+}
+
+#[test]
+fn a_silent_agent_is_one_platform_incident_that_its_next_word_resolves() {
+    let world = World::hurried(LONG, Duration::from_secs(2));
+    let vault = world.start();
+    let operator = world.client(&vault, Role::Operator);
+    let agent = world.agent(&vault);
+    agent.ship(&shop(), b"one");
+    let incident = eventually("the incident", || operator.incidents().unwrap().pop());
+    assert_eq!((incident.key.as_str(), incident.owner.as_str()), ("agent/road-1", "platform"));
+    agent.open(&shop());
+    assert_eq!(told(&operator.incidents().unwrap()), [("agent/road-1", true)]);
+}
+
+#[test]
+fn what_the_share_declares_holds_unless_policy_says_otherwise() {
+    let mut world = World::hurried(LONG, LONG);
+    let web = outlast_types::WorkloadName::new("web").unwrap();
+    let policy = outlast_promise::Promise::new(Duration::from_secs(60), "ops").unwrap();
+    world.config.workloads.insert(web.clone(), policy);
+    let vault = world.start();
+    let agent = world.agent(&vault);
+    let declared = Declared { rpo_seconds: Some(7200), owner: Some("team-x".into()) };
+    let report = |name| WorkloadReport { name, ..seen(Vec::new(), Some(declared.clone())) };
+    agent.report(vec![report(shop()), report(web.clone())], Vec::new());
+    let operator = world.client(&vault, Role::Operator);
+    let view = operator.workload(&shop()).unwrap();
+    assert_eq!((view.rpo_seconds, view.owner.as_deref()), (Some(7200), Some("team-x")));
+    assert_eq!(view.state, "never-seen");
+    assert_eq!(operator.workload(&web).unwrap().rpo_seconds, Some(60));
+}
+
+#[test]
+fn a_share_that_cannot_be_used_is_the_platforms_incident() {
+    let world = World::hurried(LONG, LONG);
+    let vault = world.start();
+    let agent = world.agent(&vault);
+    let operator = world.client(&vault, Role::Operator);
+    agent.report(Vec::new(), vec!["/mnt/share is not mounted".into()]);
+    assert_eq!(told(&operator.incidents().unwrap()), [("share/road-1", false)]);
+    agent.report(Vec::new(), Vec::new());
+    assert_eq!(told(&operator.incidents().unwrap()), [("share/road-1", true)]);
+}

@@ -1,0 +1,59 @@
+//! Who may do what, and what a refusal says.
+
+use outlast_store::{Kind, Object, ObjectName, Store, StoreError};
+use outlast_wire::api::OpenRepository;
+use outlast_wire::api::client::CallError;
+use outlast_wire::{RestStore, Role};
+
+use crate::support::{World, shop};
+
+fn refused<T: std::fmt::Debug>(result: Result<T, CallError>) {
+    let error = result.unwrap_err();
+    assert_eq!(error.code(), Some("refused"), "{error}");
+    assert!(error.to_string().contains("use an identity with the role"), "{error}");
+}
+
+#[test]
+fn every_role_has_its_own_calls_and_no_other() {
+    let world = World::new();
+    let vault = world.start();
+    let agent = world.agent(&vault);
+    let bill = agent.bill(&shop(), &agent.upload(&shop(), b"content"));
+    refused(agent.client.workloads());
+    refused(agent.client.snapshots(None));
+    refused(agent.client.incidents());
+    for role in [Role::Operator, Role::Reader, Role::Media] {
+        let client = world.client(&vault, role);
+        refused(client.ship(&bill));
+    }
+    refused(world.client(&vault, Role::Media).workloads());
+    let open = OpenRepository { box_public_key: agent.identity.box_key().public() };
+    refused(world.client(&vault, Role::Media).open_repository(&shop(), &open));
+    // A reader opens what is there, and makes nothing.
+    let reader = world.client(&vault, Role::Reader);
+    reader.open_repository(&shop(), &open).unwrap();
+    let other = outlast_types::WorkloadName::new("typo").unwrap();
+    let error = reader.open_repository(&other, &open).unwrap_err();
+    assert_eq!(error.code(), Some("unknown_workload"), "{error}");
+    assert!(!world.repository_directory(&other).exists());
+}
+
+#[test]
+fn an_agent_adds_and_never_takes_away_or_publishes() {
+    let world = World::new();
+    let vault = world.start();
+    let agent = world.agent(&vault);
+    let bill = agent.ship(&shop(), b"content");
+    let address = format!("rest:{}repo/shop-db/", vault.url());
+    let store = RestStore::open(&address, Some(&agent.identity)).unwrap();
+    for (object, _) in store.list(Kind::Data).unwrap() {
+        assert!(matches!(store.remove(&object), Err(StoreError::Refused { .. })));
+        assert!(matches!(store.read(&object), Err(StoreError::Refused { .. })));
+    }
+    let snapshot = Object::Snapshot(bill.snapshot_id);
+    assert!(matches!(store.remove(&snapshot), Err(StoreError::Refused { .. })));
+    let content = bytes::Bytes::from_static(b"forged");
+    let name = ObjectName(outlast_format::sha256(&content));
+    let forged = store.create(&Object::Snapshot(name), content);
+    assert!(matches!(forged, Err(StoreError::Refused { .. })), "{forged:?}");
+}

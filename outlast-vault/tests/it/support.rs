@@ -1,0 +1,167 @@
+//! A vault in a directory of its own, with identities for everybody.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use outlast_format::crypto::Key;
+use outlast_fs::FileTime;
+use outlast_promise::Promise;
+use outlast_repo::backup::{self, Input, Options, Outcome, StreamInput};
+use outlast_repo::{Credential, Repository};
+use outlast_store::{ObjectName, Store};
+use outlast_types::{DropId, ShareId, Silent, SystemClock, SystemRandom, WorkloadName};
+use outlast_vault::{Doors, Vault, VaultConfig, VaultHandle};
+use outlast_wire::api::{
+    AgentReport, Base64, BilledKind, BilledObject, OpenRepository, Pass, Shipment, WorkloadReport,
+};
+use outlast_wire::identity::Peer;
+use outlast_wire::{ApiClient, CertificateAuthority, Identity, RestStore, Role, ca, sealed_key};
+
+pub(crate) struct World {
+    directory: tempfile::TempDir,
+    authority: CertificateAuthority,
+    pub(crate) config: VaultConfig,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("ca");
+        let authority = CertificateAuthority::create(&path, &SystemClock, &SystemRandom).unwrap();
+        let identity = directory.path().join("vault-identity");
+        let listen = "127.0.0.1:0".parse().unwrap();
+        let config = VaultConfig::new(&directory.path().join("vault"), listen, &identity);
+        let world = Self { directory, authority, config };
+        world.identity(Role::Vault, "main").save(&identity).unwrap();
+        world
+    }
+
+    /// Promises of `rpo`, and agents that may be silent for `deadline`.
+    pub(crate) fn hurried(rpo: Duration, deadline: Duration) -> Self {
+        let mut world = Self::new();
+        world.config.promise = Promise::new(rpo, "team-shop").unwrap();
+        world.config.agent_deadline = deadline;
+        world
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    pub(crate) fn identity(&self, role: Role, name: &str) -> Identity {
+        let hosts = match role {
+            Role::Vault => vec!["localhost".to_owned(), "127.0.0.1".to_owned()],
+            _ => Vec::new(),
+        };
+        let peer = Peer::new(role, name).unwrap();
+        let request = ca::Request { peer, lifetime: Duration::from_secs(3600), hosts };
+        self.authority.issue(&request, &SystemClock, &SystemRandom).unwrap()
+    }
+
+    pub(crate) fn start(&self) -> VaultHandle {
+        Vault::start(self.config.clone(), Doors::system()).unwrap()
+    }
+
+    pub(crate) fn client(&self, vault: &VaultHandle, role: Role) -> ApiClient {
+        ApiClient::new(&vault.url(), &self.identity(role, "road-1")).unwrap()
+    }
+
+    pub(crate) fn agent(&self, vault: &VaultHandle) -> Agent {
+        let identity = self.identity(Role::Agent, "road-1");
+        let client = ApiClient::new(&vault.url(), &identity).unwrap();
+        Agent { identity, client, share: ShareId::new(&SystemRandom) }
+    }
+
+    pub(crate) fn repository_directory(&self, workload: &WorkloadName) -> PathBuf {
+        self.config.dir.join("repos").join(workload.as_str())
+    }
+
+    pub(crate) fn snapshot_files(&self, workload: &WorkloadName) -> Vec<PathBuf> {
+        let directory = self.repository_directory(workload).join("snapshots");
+        std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect()
+    }
+}
+
+pub(crate) fn shop() -> WorkloadName {
+    WorkloadName::new("shop-db").unwrap()
+}
+
+/// What an agent does, without a share.
+pub(crate) struct Agent {
+    pub(crate) identity: Identity,
+    pub(crate) client: ApiClient,
+    share: ShareId,
+}
+
+impl Agent {
+    /// Asks for the repository and opens it over the wire.
+    pub(crate) fn open(&self, workload: &WorkloadName) -> Repository {
+        let request = OpenRepository { box_public_key: self.identity.box_key().public() };
+        let opened = self.client.open_repository(workload, &request).unwrap();
+        let info = sealed_key::repository_key_info(workload);
+        let key = self.identity.box_key().open(&info, &opened.sealed_key.0).unwrap();
+        let key = Key::from_bytes(key.as_slice().try_into().unwrap());
+        let address = self.client.repository_address(&opened);
+        let store: Arc<dyn Store> =
+            Arc::new(RestStore::open(&address, Some(&self.identity)).unwrap());
+        Repository::open(store, Credential::Key(key)).unwrap()
+    }
+
+    /// Brings `content` into the repository; nothing is published.
+    pub(crate) fn upload(&self, workload: &WorkloadName, content: &[u8]) -> Outcome {
+        let repository = self.open(workload);
+        let input = Input::Stream(StreamInput {
+            name: b"shop.sql".to_vec(),
+            mode: 0o644,
+            modified: FileTime { seconds: 1_790_000_000, nanos: 0 },
+            reader: Box::new(content),
+        });
+        let options = Options::new(outlast_types::Clock::now(&SystemClock));
+        backup::backup(&repository, input, &options, &SystemClock, &SystemRandom, &Silent).unwrap()
+    }
+
+    /// The bill of lading of what was uploaded, for a new drop.
+    pub(crate) fn bill(&self, workload: &WorkloadName, outcome: &Outcome) -> Shipment {
+        let object = |kind, name, size| BilledObject { kind, name: ObjectName(name), size };
+        let packs = outcome.packs.iter().map(|(id, size)| object(BilledKind::Data, id.0, *size));
+        let indexes =
+            outcome.indexes.iter().map(|(id, size)| object(BilledKind::Index, id.0, *size));
+        Shipment {
+            workload: workload.clone(),
+            drop: DropId::new(&SystemClock, &SystemRandom),
+            share: self.share,
+            snapshot_id: ObjectName(outcome.snapshot_id.0),
+            snapshot: Base64(outcome.sealed_snapshot.to_vec()),
+            objects: packs.chain(indexes).collect(),
+            content_bytes: 7,
+            claims: serde_json::json!({"instance": "blue-1", "time": "1999-01-01T00:00:00Z"}),
+        }
+    }
+
+    /// One whole drop, vaulted.
+    pub(crate) fn ship(&self, workload: &WorkloadName, content: &[u8]) -> Shipment {
+        let bill = self.bill(workload, &self.upload(workload, content));
+        self.client.ship(&bill).unwrap();
+        bill
+    }
+
+    pub(crate) fn report(&self, workloads: Vec<WorkloadReport>, problems: Vec<String>) {
+        let now = outlast_types::Clock::now(&SystemClock);
+        let pass = Pass { started: now, finished: now };
+        let report = AgentReport { share: self.share, pass, workloads, problems };
+        self.client.report(&report).unwrap();
+    }
+}
+
+/// Waits until `ready` gives something, at most 30 seconds.
+pub(crate) fn eventually<T>(what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        if let Some(value) = ready() {
+            return value;
+        }
+        assert!(Instant::now() < deadline, "{what} did not happen in time");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
