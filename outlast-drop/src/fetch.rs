@@ -287,6 +287,3 @@ fn read_error(sealed: &SealedDrop, error: &io::Error) -> FetchError {
     });
     FetchError::Drop { drop, source }
 }
-
-#[cfg(test)]
-mod tests;

@@ -202,6 +202,3 @@ fn segment_error(directory: &Directory, name: &str, error: &io::Error) -> DropRe
         _ => DropReadError::later(directory.path_of(name.as_bytes()), error),
     }
 }
-
-#[cfg(test)]
-mod tests;

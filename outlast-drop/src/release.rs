@@ -138,6 +138,3 @@ pub(crate) fn remove_data(share: &Share, address: &DropAddress) -> Result<u64, R
     day.sync().map_err(failed("sync the day of"))?;
     Ok(freed)
 }
-
-#[cfg(test)]
-mod tests;

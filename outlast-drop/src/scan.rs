@@ -281,6 +281,3 @@ pub(crate) fn workload_name(name: &[u8]) -> Result<WorkloadName, Rejection> {
     WorkloadName::new(text)
         .map_err(|error| Rejection::WorkloadName { name: shown(), reason: error.to_string() })
 }
-
-#[cfg(test)]
-mod tests;

@@ -271,6 +271,3 @@ fn clean_receipts(
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

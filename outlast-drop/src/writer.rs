@@ -291,6 +291,3 @@ fn overwrite(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)?;
     file.sync_all()
 }
-
-#[cfg(test)]
-mod tests;

@@ -22,9 +22,14 @@ pub(super) fn fit(extents: Vec<(u64, u64)>, size: u64) -> Map {
 }
 
 /// The form 1.0: the map in decimal lines before the data, filled up to whole blocks.
-pub(super) fn describe(map: &Map) -> Vec<u8> {
-    let mut text = format!("{}\n", map.len());
-    for (offset, length) in map {
+///
+/// A hole at the end is told by an empty piece behind it: GNU tar gives the file its length from
+/// the last piece, and not from the real size in the extended header.
+pub(super) fn describe(map: &Map, size: u64) -> Vec<u8> {
+    let end = map.last().map_or(0, |(offset, length)| offset + length);
+    let last = (end < size).then_some((size, 0));
+    let mut text = format!("{}\n", map.len() + usize::from(last.is_some()));
+    for (offset, length) in map.iter().chain(&last) {
         text.push_str(&format!("{offset}\n{length}\n"));
     }
     let mut bytes = text.into_bytes();

@@ -143,7 +143,7 @@ impl TreeWriter<'_> {
                 self.pad(size)?;
             }
             Some(map) => {
-                let description = sparse::describe(map);
+                let description = sparse::describe(map, size);
                 let data: u64 = map.iter().map(|(_, length)| length).sum();
                 records.push("GNU.sparse.major", "1");
                 records.push("GNU.sparse.minor", "0");
