@@ -1,1 +1,37 @@
-//! The agent: scan, verify, ship, release.
+//! The agent: the one long-lived process that reads the share and ships drops.
+//!
+//! It is a loop with a single owner ([`Agent::run`]). A pass looks at the share ([`outlast_drop::scan`]),
+//! decides what each drop needs ([`decide`](decision), a pure function), and does it: ship a sealed
+//! drop, refuse a bad one, abandon one whose writer died, release one that is vaulted.
+//!
+//! **Architecture invariants**
+//! - What became of a drop is written on the share, as receipts; the agent's own directory holds
+//!   nothing that cannot be lost. So it may be killed between any two steps, or replaced by
+//!   another host, and goes on.
+//! - A receipt counts only if somebody whom our authority certified for that role signed it. In
+//!   particular, nothing is released but on the word of a vault.
+//! - A drop is read once: the same pass over its bytes proves every hash and feeds the engine.
+//! - One workload's failure is that workload's: it waits, the others go on. Only a vault that
+//!   cannot be reached makes all wait.
+//! - Time is the agent's own clock. A writer's time is passed on as a claim and decides nothing.
+
+mod agent;
+mod backoff;
+mod config;
+mod custody;
+mod decision;
+mod declaration;
+mod pass;
+mod report;
+mod repositories;
+mod ship;
+mod shutdown;
+mod signer;
+mod troubles;
+mod upstream;
+
+pub use agent::{Agent, AgentError, Doors};
+pub use config::{AgentConfig, ConfigError};
+pub use report::{PassReport, ShippedDrop};
+pub use shutdown::Shutdown;
+pub use upstream::{Upstream, UpstreamError, Vault};

@@ -1,0 +1,204 @@
+//! The agent and its loop.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::{File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use outlast_drop::{ClosedDays, DropAddress, SignedReceipt, Vigil};
+use outlast_fs::durable;
+use outlast_types::{
+    Clock, DropId, Random, ShareId, SystemClock, SystemRandom, Timestamp, WorkloadName,
+};
+use outlast_wire::identity::IdentityError;
+use outlast_wire::{AddressError, Identity, Role};
+
+use crate::backoff::Backoff;
+use crate::custody::Standing;
+use crate::repositories::Repositories;
+use crate::troubles::Troubles;
+use crate::upstream::{Upstream, Vault};
+use crate::{AgentConfig, Shutdown};
+
+const LOCK_FILE: &str = "agent.lock";
+const SHARE_ID_FILE: &str = "share-id";
+const JOURNALS: &str = "journals";
+const DIRECTORY_MODE: u32 = 0o700;
+const FILE_MODE: u32 = 0o600;
+const SHARE_ID_BYTES_MAX: u64 = 100;
+
+/// The doors through which the agent sees time and randomness.
+#[derive(Clone)]
+pub struct Doors {
+    pub clock: Arc<dyn Clock>,
+    pub random: Arc<dyn Random>,
+}
+
+impl Doors {
+    /// Those of the operating system.
+    pub fn system() -> Self {
+        Self { clock: Arc::new(SystemClock), random: Arc::new(SystemRandom) }
+    }
+}
+
+/// Why an agent cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    #[error("{identity} is no agent: give it a certificate of the role agent")]
+    WrongRole { identity: String },
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    #[error("cannot {action} {}: {source}", path.display())]
+    State { action: &'static str, path: PathBuf, source: io::Error },
+    #[error("another agent is running with the state directory {}", path.display())]
+    Running { path: PathBuf },
+}
+
+/// The agent. Everything that it remembers beyond the share may be lost at any moment.
+pub struct Agent {
+    pub(crate) config: AgentConfig,
+    pub(crate) doors: Doors,
+    pub(crate) identity: Arc<Identity>,
+    pub(crate) upstream: Box<dyn Upstream>,
+    /// The share that this agent serves, once it has seen it.
+    pub(crate) share: Option<ShareId>,
+    pub(crate) closed: ClosedDays,
+    pub(crate) vigil: Vigil,
+    pub(crate) desks: BTreeMap<WorkloadName, Desk>,
+    pub(crate) repositories: Repositories,
+    /// The workload that was served last.
+    pub(crate) turn: Option<WorkloadName>,
+    /// How the upstream as a whole has been doing.
+    pub(crate) road: Backoff,
+    /// Receipts that the share would not take, to be written later.
+    pub(crate) unwritten: Vec<SignedReceipt>,
+    /// Rejected drops that the vault has not heard of.
+    pub(crate) unreported: BTreeMap<WorkloadName, BTreeMap<DropId, String>>,
+    pub(crate) troubles: Troubles,
+    /// When the vault last took a report, and what was in it.
+    pub(crate) reported: Option<(Timestamp, String)>,
+    /// Held as long as the agent lives.
+    _lock: File,
+}
+
+/// What is known of one workload.
+#[derive(Default)]
+pub(crate) struct Desk {
+    /// What receipts prove of drops that are still on the share.
+    pub(crate) standings: HashMap<DropId, Standing>,
+    /// Vaulted drops whose data is on the share, with the vault's time.
+    pub(crate) held: BTreeMap<DropAddress, Timestamp>,
+    pub(crate) backoff: Backoff,
+    /// Why its drops are not shipped, while that is so.
+    pub(crate) trouble: Option<String>,
+}
+
+impl Agent {
+    /// Starts an agent of the vault that the configuration names. Neither the share nor the vault
+    /// need be there.
+    pub fn start(config: AgentConfig, doors: Doors) -> Result<Self, AgentError> {
+        let identity = Arc::new(Identity::load(&config.identity)?);
+        let random = Arc::clone(&doors.random);
+        let vault = Vault::new(&config.upstream, Arc::clone(&identity), random)?;
+        Self::with_upstream(config, doors, identity, Box::new(vault))
+    }
+
+    /// Starts an agent of any upstream.
+    pub fn with_upstream(
+        config: AgentConfig,
+        doors: Doors,
+        identity: Arc<Identity>,
+        upstream: Box<dyn Upstream>,
+    ) -> Result<Self, AgentError> {
+        if identity.peer().role() != Role::Agent {
+            return Err(AgentError::WrongRole { identity: identity.peer().to_string() });
+        }
+        let journals = config.state.join(JOURNALS);
+        durable::create_directories(&journals, DIRECTORY_MODE)
+            .map_err(state_error("create", &journals))?;
+        let lock = lock(&config.state)?;
+        let share = remembered_share(&config.state)?;
+        Ok(Self {
+            config,
+            doors,
+            identity,
+            upstream,
+            share,
+            closed: ClosedDays::default(),
+            vigil: Vigil::default(),
+            desks: BTreeMap::new(),
+            repositories: Repositories::default(),
+            turn: None,
+            road: Backoff::default(),
+            unwritten: Vec::new(),
+            unreported: BTreeMap::new(),
+            troubles: Troubles::default(),
+            reported: None,
+            _lock: lock,
+        })
+    }
+
+    /// Passes over the share until `shutdown` is requested.
+    pub fn run(&mut self, shutdown: &Shutdown) {
+        tracing::info!(
+            share = %self.config.share.display(),
+            upstream = %self.config.upstream,
+            agent = %self.identity.peer(),
+            "the agent watches the share"
+        );
+        while !shutdown.is_requested() {
+            let report = self.pass(shutdown);
+            if !report.more && shutdown.wait(self.config.poll) {
+                break;
+            }
+        }
+        tracing::info!("the agent has stopped");
+    }
+
+    /// Remembers which share this agent serves, so that another one in its place is noticed.
+    pub(crate) fn remember_share(&mut self, share: ShareId) -> Result<(), AgentError> {
+        let path = self.config.state.join(SHARE_ID_FILE);
+        durable::replace(&path, format!("{share}\n").as_bytes(), FILE_MODE)
+            .map_err(state_error("write", &path))?;
+        self.share = Some(share);
+        Ok(())
+    }
+
+    pub(crate) fn share_id_file(&self) -> PathBuf {
+        self.config.state.join(SHARE_ID_FILE)
+    }
+
+    /// Where the engine remembers what it has uploaded of an unfinished backup.
+    pub(crate) fn journal(&self, workload: &WorkloadName) -> PathBuf {
+        self.config.state.join(JOURNALS).join(workload.as_str())
+    }
+}
+
+fn lock(state: &Path) -> Result<File, AgentError> {
+    let path = state.join(LOCK_FILE);
+    let file = File::options().create(true).append(true).open(&path);
+    let file = file.map_err(state_error("open", &path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(AgentError::Running { path: state.to_owned() }),
+        Err(TryLockError::Error(source)) => Err(AgentError::State { action: "lock", path, source }),
+    }
+}
+
+/// The share that an earlier run served. What cannot be understood is as good as lost.
+fn remembered_share(state: &Path) -> Result<Option<ShareId>, AgentError> {
+    let path = state.join(SHARE_ID_FILE);
+    match durable::read_bounded(&path, SHARE_ID_BYTES_MAX) {
+        Ok(content) => Ok(std::str::from_utf8(&content).ok().and_then(|t| t.trim().parse().ok())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(AgentError::State { action: "read", path, source }),
+    }
+}
+
+fn state_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> AgentError {
+    let path = path.to_owned();
+    move |source| AgentError::State { action, path, source }
+}

@@ -1,0 +1,82 @@
+//! Telling the vault, and the log, what a pass saw.
+
+use std::collections::BTreeMap;
+
+use outlast_types::WorkloadName;
+use outlast_wire::api::{AgentReport, Declared, Pass, RejectedDrop, WorkloadReport};
+
+use super::{PAUSE_MIN, ROAD_PAUSE_MAX};
+use crate::agent::Agent;
+use crate::report::PassReport;
+
+/// What a pass saw of one workload.
+pub(super) struct Seen {
+    pub(super) declared: Option<Declared>,
+    /// Sealed drops that are not vaulted.
+    pub(super) waiting: u64,
+}
+
+impl Agent {
+    /// Logs what is new, and reports to the vault if there is something to say or it is time.
+    pub(super) fn tell(&mut self, report: &PassReport, seen: BTreeMap<WorkloadName, Seen>) {
+        let now = report.finished;
+        let told = self.troubles.observe(&report.problems, now, self.config.patience);
+        for problem in &told.fresh {
+            tracing::warn!("{problem}");
+        }
+        // Until the share was seen once, there is nothing to report about; that the agent is
+        // silent is what the vault then knows.
+        let Some(share) = self.share else { return };
+        if self.road.is_waiting(now) {
+            return;
+        }
+        let workloads = self.workload_reports(seen);
+        let content = serde_json::to_string(&(&workloads, &told.lasting)).unwrap_or_default();
+        let is_due = self.reported.as_ref().is_none_or(|(at, last)| {
+            *last != content || now < *at || now.since(*at) >= self.config.report
+        });
+        if !is_due {
+            return;
+        }
+        let pass = Pass { started: report.started, finished: now };
+        let document = AgentReport { share, pass, workloads, problems: told.lasting };
+        match self.upstream.report(&document) {
+            Ok(()) => {
+                self.road.succeeded();
+                self.reported = Some((now, content));
+                for workload in document.workloads {
+                    if let Some(unreported) = self.unreported.get_mut(&workload.name) {
+                        workload
+                            .rejected
+                            .iter()
+                            .for_each(|told| drop(unreported.remove(&told.drop)));
+                    }
+                }
+            }
+            Err(error) => {
+                tracing::warn!("the vault was not told of this pass: {error}");
+                let first = self.config.poll.max(PAUSE_MIN);
+                self.road.failed(now, first, ROAD_PAUSE_MAX, &*self.doors.random);
+            }
+        }
+    }
+
+    fn workload_reports(&self, mut seen: BTreeMap<WorkloadName, Seen>) -> Vec<WorkloadReport> {
+        // A rejected drop is told even if its workload cannot be seen right now.
+        for (workload, rejected) in &self.unreported {
+            if !rejected.is_empty() {
+                let unseen = || Seen { declared: None, waiting: 0 };
+                seen.entry(workload.clone()).or_insert_with(unseen);
+            }
+        }
+        seen.into_iter()
+            .map(|(name, Seen { declared, waiting })| {
+                let unreported = self.unreported.get(&name).into_iter().flatten();
+                let rejected = unreported
+                    .map(|(drop, reason)| RejectedDrop { drop: *drop, reason: reason.clone() })
+                    .collect();
+                WorkloadReport { name, declared, waiting, rejected }
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,99 @@
+//! Where drops go: the vault, or whatever stands for it on the way.
+
+use std::sync::Arc;
+
+use outlast_format::crypto::Key;
+use outlast_repo::{Credential, RepoError, Repository};
+use outlast_store::retry::{Policy, Retrying};
+use outlast_types::{Random, WorkloadName};
+use outlast_wire::api::{AgentReport, OpenRepository, Shipment, Vaulted};
+use outlast_wire::sealed_key::{CannotOpen, repository_key_info};
+use outlast_wire::{AddressError, ApiClient, CallError, Identity, RestStore};
+
+use crate::Shutdown;
+
+/// What the agent asks of its upstream.
+pub trait Upstream: Send + Sync {
+    /// Opens the workload's repository, which is made if it is missing. The store may wait and
+    /// try again until `shutdown`.
+    fn open(
+        &self,
+        workload: &WorkloadName,
+        shutdown: &Shutdown,
+    ) -> Result<Repository, UpstreamError>;
+
+    /// Hands in a bill of lading. Handing it in twice gives the same answer twice.
+    fn ship(&self, shipment: &Shipment) -> Result<Vaulted, CallError>;
+
+    /// Tells what a pass saw.
+    fn report(&self, report: &AgentReport) -> Result<(), CallError>;
+}
+
+/// Why a repository cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum UpstreamError {
+    #[error(transparent)]
+    Call(#[from] CallError),
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    #[error("the vault's key for workload {workload} cannot be opened: {source}")]
+    SealedKey { workload: WorkloadName, source: CannotOpen },
+    #[error("the vault's key for workload {workload} is not of 64 bytes")]
+    KeyLength { workload: WorkloadName },
+    #[error(transparent)]
+    Repository(#[from] RepoError),
+}
+
+/// A vault over mutual TLS.
+pub struct Vault {
+    client: ApiClient,
+    identity: Arc<Identity>,
+    random: Arc<dyn Random>,
+}
+
+impl Vault {
+    /// The vault at `address`, such as `https://vault:8443/`. It need not be there yet.
+    pub fn new(
+        address: &str,
+        identity: Arc<Identity>,
+        random: Arc<dyn Random>,
+    ) -> Result<Self, AddressError> {
+        Ok(Self { client: ApiClient::new(address, &identity)?, identity, random })
+    }
+}
+
+impl Upstream for Vault {
+    fn open(
+        &self,
+        workload: &WorkloadName,
+        shutdown: &Shutdown,
+    ) -> Result<Repository, UpstreamError> {
+        let box_key = self.identity.box_key();
+        let request = OpenRepository { box_public_key: box_key.public() };
+        let opened = self.client.open_repository(workload, &request)?;
+        let key = box_key
+            .open(&repository_key_info(workload), &opened.sealed_key.0)
+            .map_err(|source| UpstreamError::SealedKey { workload: workload.clone(), source })?;
+        let key = <&[u8; 64]>::try_from(key.as_slice())
+            .map_err(|_| UpstreamError::KeyLength { workload: workload.clone() })?;
+        let key = Key::from_bytes(key);
+        let address = self.client.repository_address(&opened);
+        let store = RestStore::open(&address, Some(&self.identity))?;
+        let shutdown = shutdown.clone();
+        let store = Retrying::new(
+            Arc::new(store),
+            Policy::default(),
+            Arc::clone(&self.random),
+            Box::new(move |pause| !shutdown.wait(pause)),
+        );
+        Ok(Repository::open(Arc::new(store), Credential::Key(key))?)
+    }
+
+    fn ship(&self, shipment: &Shipment) -> Result<Vaulted, CallError> {
+        self.client.ship(shipment)
+    }
+
+    fn report(&self, report: &AgentReport) -> Result<(), CallError> {
+        self.client.report(report)
+    }
+}
