@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use outlast_format::tree::NodeKind;
 use outlast_fs::EntryPath;
 use outlast_fs::entry::show;
-use outlast_format::tree::NodeKind;
 use outlast_repo::read::{self, Resolved};
 use outlast_repo::{Repository, check, restore};
 use outlast_types::{Timestamp, human};
@@ -76,42 +76,40 @@ pub(crate) fn ls(
     let mut documents = Vec::new();
     let progress = output.progress();
     let mut failure = Ok(());
-    read::ls(repository, resolved.snapshot.tree, |found| {
-        match found {
-            Err(error) => {
-                damaged = true;
-                outlast_types::Monitor::problem(&progress, &error.to_string());
+    read::ls(repository, resolved.snapshot.tree, |found| match found {
+        Err(error) => {
+            damaged = true;
+            outlast_types::Monitor::problem(&progress, &error.to_string());
+        }
+        Ok(found) => {
+            if below.is_some_and(|below| !found.path.names().starts_with(below.names())) {
+                return;
             }
-            Ok(found) => {
-                if below.is_some_and(|below| !found.path.names().starts_with(below.names())) {
-                    return;
-                }
-                let node = &found.node;
-                if output.is_json() {
-                    documents.push(json!({
-                        "path": format!("/{}", found.path),
-                        "type": node.kind.as_str(),
-                        "size": node.size,
-                        "mode": format!("{:04o}", node.mode.permissions()),
-                        "uid": node.uid,
-                        "gid": node.gid,
-                    }));
-                } else if failure.is_ok() {
-                    failure = output.line(format_args!(
-                        "{} {:04o} {:>5}:{:<5} {:>12}  /{}{}",
-                        letter(&node.kind),
-                        node.mode.permissions(),
-                        node.uid,
-                        node.gid,
-                        node.size,
-                        found.path,
-                        if node.kind == NodeKind::Symlink {
-                            format!(" -> {}", show(&node.link_target))
-                        } else {
-                            String::new()
-                        }
-                    ));
-                }
+            let node = &found.node;
+            if output.is_json() {
+                documents.push(json!({
+                    "path": format!("/{}", found.path),
+                    "type": node.kind.as_str(),
+                    "size": node.size,
+                    "mode": format!("{:04o}", node.mode.permissions()),
+                    "uid": node.uid,
+                    "gid": node.gid,
+                }));
+            } else if failure.is_ok() {
+                failure = output.line(format_args!(
+                    "{} {:04o} {:>5}:{:<5} {:>12}  /{}{}",
+                    letter(&node.kind),
+                    node.mode.permissions(),
+                    node.uid,
+                    node.gid,
+                    node.size,
+                    found.path,
+                    if node.kind == NodeKind::Symlink {
+                        format!(" -> {}", show(&node.link_target))
+                    } else {
+                        String::new()
+                    }
+                ));
             }
         }
     })?;
@@ -165,8 +163,7 @@ pub(crate) fn restore(
     output: &Output,
 ) -> Result<Code> {
     let progress = output.progress();
-    let summary =
-        restore::restore(repository, resolved.snapshot.tree, target, options, &progress)?;
+    let summary = restore::restore(repository, resolved.snapshot.tree, target, options, &progress)?;
     progress.finish();
     let problems: Vec<String> = summary.problems.iter().map(ToString::to_string).collect();
     if output.is_json() {

@@ -19,13 +19,15 @@ const PIPE_BYTES: usize = 1 << 20;
 
 /// Write one backup to the share and seal it; prints the drop's id
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Nothing is a backup before it is sealed: a writer that is killed, a command that fails, or a
+#[command(
+    after_help = "Nothing is a backup before it is sealed: a writer that is killed, a command that fails, or a
 share that is full leaves no seal, and the agent cleans up after it.
 
 Examples:
   outlast drop --share /mnt/efs --workload shop-files /srv/uploads
   outlast drop --share /mnt/efs --workload shop-db --exec shop.sql -- pg_dump shop
-  mysqldump shop | outlast drop --share /mnt/efs --workload shop-db --stdin shop.sql")]
+  mysqldump shop | outlast drop --share /mnt/efs --workload shop-db --stdin shop.sql"
+)]
 pub(crate) struct Args {
     /// The share's directory
     #[arg(long, value_name = "DIR", env = "OUTLAST_SHARE")]
@@ -172,11 +174,8 @@ fn run_command(
 ) -> Result<DropWriter> {
     let (program, arguments) = command.split_first().context("name the command to run")?;
     let shown = program.to_string_lossy();
-    let started = Command::new(program)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn();
+    let started =
+        Command::new(program).args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
     let mut child = match started {
         Ok(child) => child,
         Err(error) => {

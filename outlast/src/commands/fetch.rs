@@ -18,12 +18,14 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// Get a drop that is on the share, every hash verified
 #[derive(Debug, clap::Args)]
-#[command(after_help = "A stream becomes one file of its name in DIR; a tree is unpacked below DIR.
+#[command(
+    after_help = "A stream becomes one file of its name in DIR; a tree is unpacked below DIR.
 
 Examples:
   outlast fetch --share /mnt/efs --workload shop-db --into ./seed
   outlast fetch --share /mnt/efs --workload shop-db --at 2026-01-31T04:00:00Z --into ./seed
-  outlast fetch --share /mnt/efs --workload shop-db --timeout 10m --into ./seed   # wait for one")]
+  outlast fetch --share /mnt/efs --workload shop-db --timeout 10m --into ./seed   # wait for one"
+)]
 pub(crate) struct Args {
     /// The share's directory
     #[arg(long, value_name = "DIR", env = "OUTLAST_SHARE")]

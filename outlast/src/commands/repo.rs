@@ -20,7 +20,8 @@ pub(super) use access::retrying;
 
 /// The engine alone: restic repositories on a path or rest: address
 #[derive(Debug, Subcommand)]
-#[command(after_help = "The password comes from OUTLAST_PASSWORD or --password-file, never from the \
+#[command(
+    after_help = "The password comes from OUTLAST_PASSWORD or --password-file, never from the \
 command line.
 
 Examples:
@@ -28,7 +29,8 @@ Examples:
   outlast repo init -r /srv/repo
   outlast repo backup -r /srv/repo /etc /home
   outlast repo restore -r /srv/repo latest --target ./restored
-  outlast repo check -r rest:https://vault.example:8443/repo/shop-db/ --identity ./id --read-data")]
+  outlast repo check -r rest:https://vault.example:8443/repo/shop-db/ --identity ./id --read-data"
+)]
 pub(crate) enum Command {
     /// Make a new repository
     Init {
@@ -150,8 +152,7 @@ fn init(access: &Access, version: &str, output: &Output) -> Result<Code> {
         username: access::user_name(),
         created: SystemClock.now(),
     };
-    let repository =
-        Repository::init(store, &access.password()?, version, &maker, &SystemRandom)?;
+    let repository = Repository::init(store, &access.password()?, version, &maker, &SystemRandom)?;
     let id = repository.config().id.to_string();
     if output.is_json() {
         output.json(&json!({ "id": id, "repository": repository.location() }))?;

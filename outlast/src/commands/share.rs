@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::Subcommand;
+use outlast_drop::status::WorkloadStatus;
 use outlast_drop::{CleanOptions, Share, clean, status};
 use outlast_types::{Clock, SystemClock, SystemRandom, human};
 use serde_json::json;
 
 use crate::exit::Code;
-use crate::output::Output;
+use crate::output::{Output, table};
+use crate::reading::whole_seconds;
 
 /// Make a share, look at it, clean it up
 #[derive(Debug, Subcommand)]
@@ -60,10 +62,31 @@ fn show_status(share: &Share, output: &Output) -> Result<Code> {
     let found = status(share)?;
     if output.is_json() {
         output.json(&found)?;
-    } else {
-        output.line(found)?;
+        return Ok(Code::Done);
+    }
+    output.line(format_args!("share {} in {}", found.share, found.path.display()))?;
+    let rows: Vec<Vec<String>> = found.workloads.iter().map(row).collect();
+    table(output, &["WORKLOAD", "NEWEST SEALED", "STATE", "SEALED", "DROPS"], &rows)?;
+    for problem in
+        found.problems.iter().chain(found.workloads.iter().flat_map(|workload| &workload.problems))
+    {
+        output.line(format_args!("problem: {problem}"))?;
     }
     Ok(Code::Done)
+}
+
+fn row(workload: &WorkloadStatus) -> Vec<String> {
+    let newest = workload.newest.as_ref();
+    let changed = newest.and_then(|newest| newest.changed);
+    let counts: Vec<String> =
+        workload.counts.iter().map(|(state, count)| format!("{count} {state}")).collect();
+    vec![
+        workload.workload.to_string(),
+        changed.map_or_else(|| "-".to_owned(), whole_seconds),
+        newest.map_or_else(|| "-".to_owned(), |newest| newest.state.clone()),
+        human::bytes(workload.sealed_bytes),
+        counts.join(", "),
+    ]
 }
 
 fn clean_up(share: &Share, options: &CleanOptions, output: &Output) -> Result<Code> {

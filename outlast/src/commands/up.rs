@@ -83,9 +83,9 @@ pub(crate) fn run(arguments: &Args, output: &Output) -> Result<Code> {
 /// Opens the share, made first where that is safe: in our own directory, or an empty one.
 fn prepare_share(home: &Home, given: Option<&Path>) -> Result<PathBuf> {
     let path = match given {
-        Some(path) => path.canonicalize().with_context(|| {
-            format!("find the share {}; is it mounted?", path.display())
-        })?,
+        Some(path) => path
+            .canonicalize()
+            .with_context(|| format!("find the share {}; is it mounted?", path.display()))?,
         None => {
             let path = home.share();
             durable::create_directories(&path, 0o755)
@@ -93,10 +93,8 @@ fn prepare_share(home: &Home, given: Option<&Path>) -> Result<PathBuf> {
             path
         }
     };
-    let empty = fs::read_dir(&path)
-        .with_context(|| format!("list {}", path.display()))?
-        .next()
-        .is_none();
+    let empty =
+        fs::read_dir(&path).with_context(|| format!("list {}", path.display()))?.next().is_none();
     // An empty directory that this `up` has used before is a share that is not mounted.
     let known = home.config("agent").exists();
     if empty && !(given.is_some() && known) {
@@ -110,8 +108,7 @@ fn prepare_share(home: &Home, given: Option<&Path>) -> Result<PathBuf> {
 /// Gives each role an identity of our own authority, for as long as half a lifetime is left.
 fn prepare_identities(home: &Home, listen: SocketAddr) -> Result<()> {
     let clock = SystemClock;
-    let authority =
-        CertificateAuthority::open_or_create(&home.authority(), &clock, &SystemRandom)?;
+    let authority = CertificateAuthority::open_or_create(&home.authority(), &clock, &SystemRandom)?;
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned(), host];
     if !listen.ip().is_unspecified() {

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use outlast_repo::read::{self, Resolved};
 use outlast_repo::Repository;
+use outlast_repo::read::{self, Resolved};
 use outlast_types::{Timestamp, WorkloadName};
 
 use super::repo::RestoreHow;

@@ -40,7 +40,9 @@ impl Monitor for Progress {
                 self.bar.set_length(total);
                 "{prefix} {bar:24} {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec}, {eta} left  {wide_msg}"
             }
-            None => "{prefix} {spinner} {binary_bytes} {binary_bytes_per_sec} in {elapsed}  {wide_msg}",
+            None => {
+                "{prefix} {spinner} {binary_bytes} {binary_bytes_per_sec} in {elapsed}  {wide_msg}"
+            }
         };
         if let Ok(style) = ProgressStyle::with_template(template) {
             self.bar.set_style(style);

@@ -42,7 +42,12 @@ fn a_postgresql_database_of_a_gigabyte_comes_back_row_for_row() {
     assert!(fs::metadata(&sql).unwrap().len() > 1_000_000_000, "the dump must be a real load");
     server.sql("postgres", "CREATE DATABASE restored");
     let client = server.client("psql", "restored");
-    succeed(Command::new(&client[0]).args(&client[1..]).args(["-v", "ON_ERROR_STOP=1", "-qf"]).arg(&sql));
+    succeed(
+        Command::new(&client[0])
+            .args(&client[1..])
+            .args(["-v", "ON_ERROR_STOP=1", "-qf"])
+            .arg(&sql),
+    );
     let fingerprint = "SELECT count(*), sum(hashtextextended(t::text, 0)) FROM orders t";
     assert_eq!(server.sql("restored", fingerprint), server.sql("shop", fingerprint));
 
@@ -161,7 +166,8 @@ fn up_goes_on_where_it_was_after_a_restart() {
 /// Files as source trees have them: many, small, alike but not equal.
 fn make_many_files(root: &Path, count: u32) {
     for index in 0..count {
-        let directory = root.join(format!("crate-{:03}", index / 200)).join(format!("m{}", index / 20 % 10));
+        let directory =
+            root.join(format!("crate-{:03}", index / 200)).join(format!("m{}", index / 20 % 10));
         if index % 20 == 0 {
             fs::create_dir_all(&directory).unwrap();
         }
@@ -197,13 +203,26 @@ impl Postgres {
             succeed(Command::new("chown").arg("postgres").arg(server.directory.path()));
         }
         let data = server.directory.path().join("data");
-        succeed(server.as_server("initdb").args(["-A", "trust", "-U", "postgres", "--no-sync", "-D"]).arg(&data));
+        succeed(
+            server
+                .as_server("initdb")
+                .args(["-A", "trust", "-U", "postgres", "--no-sync", "-D"])
+                .arg(&data),
+        );
         let options = format!(
             "-c listen_addresses='' -c fsync=off -c max_wal_size=4GB -k '{}'",
             server.directory.path().display()
         );
         let log = server.directory.path().join("log");
-        succeed(server.as_server("pg_ctl").args(["-w", "start", "-D"]).arg(&data).arg("-l").arg(&log).args(["-o", &options]));
+        succeed(
+            server
+                .as_server("pg_ctl")
+                .args(["-w", "start", "-D"])
+                .arg(&data)
+                .arg("-l")
+                .arg(&log)
+                .args(["-o", &options]),
+        );
         server
     }
 
@@ -238,6 +257,10 @@ impl Postgres {
 impl Drop for Postgres {
     fn drop(&mut self) {
         let data = self.directory.path().join("data");
-        let _ = self.as_server("pg_ctl").args(["-m", "immediate", "-w", "stop", "-D"]).arg(data).output();
+        let _ = self
+            .as_server("pg_ctl")
+            .args(["-m", "immediate", "-w", "stop", "-D"])
+            .arg(data)
+            .output();
     }
 }

@@ -95,9 +95,8 @@ fn agent_and_vault_die_and_return_each_on_its_own() {
         Role::start(&mut command, &directory.path().join(format!("{role}.log")))
     };
     let (mut vault, mut agent) = (start("vault"), start("agent"));
-    let drop = succeed(
-        outlast().args(["drop", "--workload", "shop", "--share"]).arg(&share).arg(&file),
-    );
+    let drop =
+        succeed(outlast().args(["drop", "--workload", "shop", "--share"]).arg(&share).arg(&file));
     let receipt = share.join("w/shop/receipts").join(format!("{}.vaulted.json", drop.trim()));
     for strike in 0..6_u64 {
         std::thread::sleep(Duration::from_millis(30 + strike * 60));
@@ -124,10 +123,14 @@ fn a_command_that_fails_seals_nothing_and_its_status_is_reported() {
     let directory = scratch();
     let share = init_share(directory.path());
     let words = fail(
-        outlast()
-            .args(["drop", "--workload", "shop", "--share"])
-            .arg(&share)
-            .args(["--exec", "shop.sql", "--", "sh", "-c", "echo half a dump; exit 3"]),
+        outlast().args(["drop", "--workload", "shop", "--share"]).arg(&share).args([
+            "--exec",
+            "shop.sql",
+            "--",
+            "sh",
+            "-c",
+            "echo half a dump; exit 3",
+        ]),
         1,
     );
     assert!(words.contains("exit") && words.contains('3'), "{words}");
@@ -176,7 +179,11 @@ fn an_agent_whose_share_vanishes_says_so_and_goes_on_when_it_is_back() {
     let incident = up.incidents().remove(0);
     assert_eq!(incident["owner"], "platform", "{incident}");
     assert!(incident["cause"].as_str().unwrap().contains("share"), "{incident}");
-    assert_eq!(fs::read_dir(&share).unwrap().count(), 0, "nothing is written below the mount point");
+    assert_eq!(
+        fs::read_dir(&share).unwrap().count(),
+        0,
+        "nothing is written below the mount point"
+    );
     fs::remove_dir(&share).unwrap();
     rename(&away, &share);
     let second = up.drop("shop", &[&file]);
@@ -204,7 +211,8 @@ fn a_full_share_fails_the_drop_in_clear_words_and_harms_nothing_else() {
     let words = fail(&mut drop(&large), 1);
     assert!(words.contains("full") || words.contains("space"), "{words}");
     assert!(words.contains(mount.path.to_str().unwrap()), "it names the path: {words}");
-    let sealed = drops(&mount.path, "shop").iter().filter(|d| d.join("sealed.json").exists()).count();
+    let sealed =
+        drops(&mount.path, "shop").iter().filter(|d| d.join("sealed.json").exists()).count();
     assert_eq!(sealed, 1, "only the drop that was complete is sealed");
     let target = directory.path().join("fetched");
     succeed(
@@ -389,7 +397,8 @@ impl Tmpfs {
     /// `None`, with a note, where this user may not mount.
     fn mount(path: &Path, options: &str) -> Option<Self> {
         fs::create_dir(path).unwrap();
-        let output = run(Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(path));
+        let output =
+            run(Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(path));
         if output.status.success() {
             return Some(Self { path: path.to_owned() });
         }

@@ -60,9 +60,7 @@ impl Database {
     /// Customers buy: `count` more orders.
     pub(super) fn add_orders(&self, count: u32) -> Result<()> {
         match self {
-            Self::Postgres(postgres) => {
-                postgres.sql("shop", &insert_postgres(count)).map(|_| ())
-            }
+            Self::Postgres(postgres) => postgres.sql("shop", &insert_postgres(count)).map(|_| ()),
             Self::Sqlite(sqlite) => add_sqlite_orders(&open_sqlite(&sqlite.path)?, count),
         }
     }
@@ -114,11 +112,27 @@ impl Postgres {
         let data = server.directory.path().join("data");
         let log = server.directory.path().join("log");
         let socket = server.directory.path().display().to_string();
-        stage::run(server.as_server("initdb").args(["-A", "trust", "-U", "postgres", "--no-sync", "-D"]).arg(&data))?;
+        stage::run(
+            server
+                .as_server("initdb")
+                .args(["-A", "trust", "-U", "postgres", "--no-sync", "-D"])
+                .arg(&data),
+        )?;
         let options = format!("-c listen_addresses='' -c fsync=off -k '{socket}'");
-        stage::run(server.as_server("pg_ctl").args(["-w", "start", "-D"]).arg(&data).arg("-l").arg(&log).args(["-o", &options]))?;
+        stage::run(
+            server
+                .as_server("pg_ctl")
+                .args(["-w", "start", "-D"])
+                .arg(&data)
+                .arg("-l")
+                .arg(&log)
+                .args(["-o", &options]),
+        )?;
         server.sql("postgres", "CREATE DATABASE shop")?;
-        server.sql("shop", "CREATE TABLE orders (id bigserial PRIMARY KEY, customer text, cents bigint)")?;
+        server.sql(
+            "shop",
+            "CREATE TABLE orders (id bigserial PRIMARY KEY, customer text, cents bigint)",
+        )?;
         server.sql("shop", &insert_postgres(ORDERS_AT_FIRST))?;
         Ok(Some(server))
     }
@@ -151,12 +165,22 @@ impl Postgres {
 
     fn sql(&self, database: &str, statement: &str) -> Result<String> {
         let words = self.client("psql", database);
-        stage::run(Command::new(&words[0]).args(&words[1..]).args(["-v", "ON_ERROR_STOP=1", "-qAtc", statement]))
+        stage::run(Command::new(&words[0]).args(&words[1..]).args([
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-qAtc",
+            statement,
+        ]))
     }
 
     fn load(&self, database: &str, dump: &Path) -> Result<()> {
         let words = self.client("psql", database);
-        stage::run(Command::new(&words[0]).args(&words[1..]).args(["-v", "ON_ERROR_STOP=1", "-qAtf"]).arg(dump))?;
+        stage::run(
+            Command::new(&words[0])
+                .args(&words[1..])
+                .args(["-v", "ON_ERROR_STOP=1", "-qAtf"])
+                .arg(dump),
+        )?;
         Ok(())
     }
 
@@ -171,15 +195,15 @@ impl Drop for Postgres {
     fn drop(&mut self) {
         let data = self.directory.path().join("data");
         // The directory goes next; a server that will not stop loses its files and ends by itself.
-        let _ = stage::run(self.as_server("pg_ctl").args(["-m", "immediate", "-w", "stop", "-D"]).arg(data));
+        let _ = stage::run(
+            self.as_server("pg_ctl").args(["-m", "immediate", "-w", "stop", "-D"]).arg(data),
+        );
     }
 }
 
 /// The newest installed server's programs; Debian keeps them apart by version.
 fn find_programs() -> Option<PathBuf> {
-    let version_of = |path: &Path| {
-        path.parent()?.file_name()?.to_str()?.parse::<u32>().ok()
-    };
+    let version_of = |path: &Path| path.parent()?.file_name()?.to_str()?.parse::<u32>().ok();
     let debian = std::fs::read_dir("/usr/lib/postgresql").ok().into_iter().flatten();
     let mut found: Vec<PathBuf> = debian
         .filter_map(|entry| Some(entry.ok()?.path().join("bin")))
@@ -210,7 +234,9 @@ impl Sqlite {
     fn create(path: PathBuf, program: PathBuf) -> Result<Self> {
         let connection = open_sqlite(&path)?;
         connection
-            .execute_batch("CREATE TABLE orders (id INTEGER PRIMARY KEY, customer TEXT, cents INTEGER)")
+            .execute_batch(
+                "CREATE TABLE orders (id INTEGER PRIMARY KEY, customer TEXT, cents INTEGER)",
+            )
             .context("make the table of orders")?;
         add_sqlite_orders(&connection, ORDERS_AT_FIRST)?;
         Ok(Self { path, program })

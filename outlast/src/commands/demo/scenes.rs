@@ -133,7 +133,10 @@ impl Rehearsal {
         story.tell(&format!("blue-1 is writing drop {} …", short(&victim.id)));
         writer.kill()?;
         story.tell("… and is killed (SIGKILL): no seal, no farewell");
-        ensure!(!self.drop_directory(&victim)?.join("sealed.json").exists(), "a killed writer sealed");
+        ensure!(
+            !self.drop_directory(&victim)?.join("sealed.json").exists(),
+            "a killed writer sealed"
+        );
         story.kept("what blue left unfinished has no seal, so it is not a backup");
         self.wait_for_receipt(&victim, "abandoned")?;
         self.stage.wait_until("the abandoned drop is cleaned up", || {
@@ -168,8 +171,7 @@ impl Rehearsal {
         story.act("Something really breaks: a workload stops producing backups");
         let declared = self.share.join("w").join(LATE_WORKLOAD);
         fs::create_dir_all(&declared).context("declare the workload")?;
-        let declaration =
-            format!("owner = \"team-billing\"\nrpo = \"{}s\"\n", LATE_RPO.as_secs());
+        let declaration = format!("owner = \"team-billing\"\nrpo = \"{}s\"\n", LATE_RPO.as_secs());
         create(&declared.join("workload.toml"), declaration.as_bytes())?;
         let ledger = self.stage.path("ledger.csv");
         create(&ledger, b"2026,42\n")?;
@@ -240,7 +242,7 @@ impl Rehearsal {
     fn drop_database(&self, instance: Instance) -> Result<Dropped> {
         let command = self.database.dump_command();
         let mut tail = words(&["--exec", self.database.dump_name(), "--"]);
-        tail.extend(command.iter().map(AsRef::as_ref));
+        tail.extend(command.iter().map(|word| word.as_os_str()));
         self.drop(DATABASE_WORKLOAD, instance, &tail)
     }
 
@@ -278,7 +280,8 @@ impl Rehearsal {
         let mut found = None;
         self.stage.wait_until("blue writes to the share", || {
             writer.must_live()?;
-            found = self.drops_of(DATABASE_WORKLOAD)?.into_iter().find(|path| !before.contains(path));
+            found =
+                self.drops_of(DATABASE_WORKLOAD)?.into_iter().find(|path| !before.contains(path));
             let Some(path) = &found else { return Ok(false) };
             Ok(fs::metadata(path.join("0001.seg")).is_ok_and(|segment| segment.len() > 0))
         })?;
@@ -315,9 +318,9 @@ impl Rehearsal {
         let receipts = self.share.join("w").join(&drop.workload).join("receipts");
         let receipt = receipts.join(format!("{}.{state}.json", drop.id));
         let what = format!("drop {} of {} is {state}", drop.id, drop.workload);
-        self.stage.wait_until(&what, || Ok(receipt.exists())).with_context(|| {
-            format!("the roles last said:\n{}", self.roles.last_words())
-        })
+        self.stage
+            .wait_until(&what, || Ok(receipt.exists()))
+            .with_context(|| format!("the roles last said:\n{}", self.roles.last_words()))
     }
 
     fn overview(&self) -> Result<Overview> {

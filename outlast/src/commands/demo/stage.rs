@@ -77,10 +77,7 @@ impl Stage {
 /// Runs a command to its end; its standard output, or an error with its last words.
 pub(super) fn run(command: &mut Command) -> Result<String> {
     let shown = shown(command);
-    let output = command
-        .stdin(Stdio::null())
-        .output()
-        .with_context(|| format!("start {shown}"))?;
+    let output = command.stdin(Stdio::null()).output().with_context(|| format!("start {shown}"))?;
     if !output.status.success() {
         let words = String::from_utf8_lossy(&output.stderr);
         bail!("{shown} ended with {}:\n{}", output.status, words.trim_end());
@@ -169,11 +166,7 @@ struct Patience {
 
 impl Patience {
     /// Looks again and again until `holds`, or says after [`PATIENCE`] what never happened.
-    fn wait_until(
-        &self,
-        what: &str,
-        mut holds: impl FnMut() -> Result<bool>,
-    ) -> Result<Duration> {
+    fn wait_until(&self, what: &str, mut holds: impl FnMut() -> Result<bool>) -> Result<Duration> {
         const PAUSE: Duration = Duration::from_millis(50);
         let began = Instant::now();
         while !holds()? {
@@ -191,7 +184,7 @@ impl Patience {
 
 /// Words of a command line.
 pub(super) fn words<'a>(plain: &[&'a str]) -> Vec<&'a OsStr> {
-    plain.iter().map(OsStr::new).collect()
+    plain.iter().map(|&word| OsStr::new(word)).collect()
 }
 
 /// A command line as owned words, for a child that needs them longer.

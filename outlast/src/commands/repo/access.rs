@@ -21,7 +21,7 @@ const SECRET_BYTES_MAX: u64 = 64 << 10;
 
 /// Which repository, and how to get in.
 #[derive(Debug, Clone, clap::Args)]
-pub(super) struct Access {
+pub(crate) struct Access {
     /// The repository: a directory, or rest:http(s)://host:port/path/
     #[arg(short, long = "repo", value_name = "REPO", env = "OUTLAST_REPOSITORY")]
     repository: String,
