@@ -1,5 +1,6 @@
 //! The ledger: what was observed, what follows from it, and who has to be told.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use outlast_types::{DropId, Timestamp, WorkloadName};
@@ -84,19 +85,22 @@ pub struct AgentStatus {
 pub struct Ledger {
     settings: Settings,
     memory: Memory,
+    /// Until when time alone changes nothing, as far as is known; `None` if that must be found
+    /// out. It makes a tick cheap, whatever the number of workloads.
+    quiet_until: Option<Timestamp>,
 }
 
 impl Ledger {
     /// An empty ledger.
     pub fn new(settings: Settings, now: Timestamp) -> Self {
-        Self { settings, memory: Memory::new(now) }
+        Self { settings, memory: Memory::new(now), quiet_until: None }
     }
 
     /// Goes on from what [`encode`](Self::encode) gave. What is open stays open and is not told
     /// again. The time since then, in which nobody listened, is not counted against any agent;
     /// promises that broke in it are explained by one incident of the vault's own.
     pub fn resume(settings: Settings, text: &str, now: Timestamp) -> Result<Self, MemoryError> {
-        let mut ledger = Self { settings, memory: Memory::decode(text)? };
+        let mut ledger = Self { settings, memory: Memory::decode(text)?, quiet_until: None };
         let from = ledger.memory.now;
         let absent = now.since(from);
         if absent > ledger.settings.agent_deadline {
@@ -117,16 +121,47 @@ impl Ledger {
 
     /// Takes note of `event` at `now` and says what follows.
     pub fn apply(&mut self, event: Event, now: Timestamp) -> Vec<Change> {
-        // What broke before the event stays on record, even if the event mends it.
+        self.apply_all([event], now)
+    }
+
+    /// Takes note of `events` that all became known at `now`, and says what follows from them
+    /// together.
+    pub fn apply_all(
+        &mut self,
+        events: impl IntoIterator<Item = Event>,
+        now: Timestamp,
+    ) -> Vec<Change> {
+        // What broke before the events stays on record, even if they mend it.
         let mut changes = self.tick(now);
-        self.observe(event);
-        changes.extend(self.reconcile());
+        let agents = self.memory.agents.len();
+        let touched: BTreeSet<WorkloadName> =
+            events.into_iter().filter_map(|event| self.observe(event)).collect();
+        let mut troubles = Vec::new();
+        self.reconcile_agents(&mut troubles);
+        // Whatever may explain one workload may explain them all.
+        let explanations_changed = !troubles.is_empty()
+            || self.memory.agents.len() != agents
+            || self.memory.absence.is_some();
+        changes.append(&mut troubles);
+        if explanations_changed {
+            changes.extend(self.reconcile());
+            return changes;
+        }
+        for name in &touched {
+            self.reconcile_workload(name, &mut changes);
+        }
+        let due = touched.iter().filter_map(|name| self.memory.workloads.get(name));
+        let due = due.map(Workload::due).chain(self.agent_deadlines());
+        self.quiet_until = due.chain(self.quiet_until).min();
         changes
     }
 
     /// Says what follows from it being `now`.
     pub fn tick(&mut self, now: Timestamp) -> Vec<Change> {
         self.pass_time(now);
+        if self.quiet_until.is_some_and(|until| self.memory.now < until) {
+            return Vec::new();
+        }
         self.reconcile()
     }
 
@@ -135,15 +170,21 @@ impl Ledger {
     pub fn next_deadline(&self) -> Option<Timestamp> {
         let now = self.memory.now;
         let workloads = self.memory.workloads.values().map(Workload::due);
-        let agents = self.memory.agents.values().flat_map(|agent| {
+        let absence = self.memory.absence.iter().map(|absence| absence.recovered);
+        workloads.chain(self.agent_deadlines()).chain(absence).filter(|at| *at > now).min()
+    }
+
+    /// When each agent counts as silent, and when its backlog has had its time.
+    fn agent_deadlines(&self) -> impl Iterator<Item = Timestamp> {
+        let now = self.memory.now;
+        let deadlines = self.memory.agents.values().flat_map(|agent| {
             let silent_at = agent
                 .heard
                 .saturating_add(agent.unheard)
                 .saturating_add(self.settings.agent_deadline);
             [Some(silent_at), agent.recovering.as_ref().map(|recovering| recovering.until)]
         });
-        let absence = self.memory.absence.iter().map(|absence| absence.recovered);
-        workloads.chain(agents.flatten()).chain(absence).filter(|at| *at > now).min()
+        deadlines.flatten().filter(move |at| *at > now)
     }
 
     /// All workloads, by name, as they stood at the latest call.
@@ -172,28 +213,33 @@ impl Ledger {
 
     /// All open incidents, those folded into others included, oldest first.
     pub fn incidents(&self) -> impl Iterator<Item = Incident> {
-        self.memory.open.iter().map(|incident| incident.view(None))
+        let mut open: Vec<_> = self.memory.open.values().collect();
+        open.sort_by_key(|incident| incident.id);
+        open.into_iter().map(|incident| incident.view(None))
     }
 
     fn pass_time(&mut self, now: Timestamp) {
         let back = self.memory.now.since(now);
         if back > CLOCK_JITTER {
             self.memory.shift_back(back);
+            self.quiet_until = None;
         }
         self.memory.now = self.memory.now.max(now);
     }
 
-    fn observe(&mut self, event: Event) {
+    /// Notes the facts of `event`. Returns the workload that it is about.
+    fn observe(&mut self, event: Event) -> Option<WorkloadName> {
         let now = self.memory.now;
         match event {
-            Event::Declared { workload, promise } => {
-                let workload = self.workload(workload);
+            Event::Declared { workload: name, promise } => {
+                let workload = self.workload(&name);
                 workload.promise = promise;
                 workload.declared = true;
+                Some(name)
             }
-            Event::Vaulted { workload, at } => {
+            Event::Vaulted { workload: name, at } => {
                 let at = at.min(now);
-                let workload = self.workload(workload);
+                let workload = self.workload(&name);
                 // Told late, as after a rebuild: it was known when its first drop came.
                 workload.known_since = workload.known_since.min(at);
                 if workload.last_vaulted.is_none_or(|last| last <= at) {
@@ -201,29 +247,34 @@ impl Ledger {
                     workload.waiting_since = None;
                     workload.rejected = None;
                 }
+                Some(name)
             }
-            Event::Waiting { workload, agent } => {
-                let workload = self.workload(workload);
+            Event::Waiting { workload: name, agent } => {
+                let workload = self.workload(&name);
                 workload.waiting_since.get_or_insert(now);
                 workload.agent = Some(agent.clone());
                 self.hear(agent);
+                Some(name)
             }
-            Event::Rejected { workload, agent, drop, reason } => {
-                self.workload(workload).reject(drop, &reason, &agent);
+            Event::Rejected { workload: name, agent, drop, reason } => {
+                self.workload(&name).reject(drop, &reason, &agent);
                 self.hear(agent);
+                Some(name)
             }
             Event::AgentHeard { agent } => {
                 self.hear(agent);
+                None
             }
             Event::ShareSeen { agent, problem } => {
                 self.hear(agent).share_problem = problem.as_deref().map(cut);
+                None
             }
         }
     }
 
     /// The workload's account; opened with the default promise if nobody declared it.
-    fn workload(&mut self, name: WorkloadName) -> &mut Workload {
-        self.memory.workloads.entry(name).or_insert_with(|| Workload {
+    fn workload(&mut self, name: &WorkloadName) -> &mut Workload {
+        self.memory.workloads.entry(name.clone()).or_insert_with(|| Workload {
             promise: self.settings.default_promise.clone(),
             declared: false,
             known_since: self.memory.now,
@@ -255,18 +306,23 @@ impl Ledger {
 
     /// Makes the open incidents agree with the facts. Explanations first: what is explained by an
     /// incident that opens in this very moment must not page beside it.
-    fn reconcile(&mut self) -> Vec<Change> {
+    pub(crate) fn reconcile(&mut self) -> Vec<Change> {
         let mut changes = Vec::new();
-        let names: Vec<String> = self.memory.agents.keys().cloned().collect();
-        for name in &names {
-            self.reconcile_agent(name, &mut changes);
-        }
+        self.reconcile_agents(&mut changes);
         self.reconcile_absence(&mut changes);
         let names: Vec<WorkloadName> = self.memory.workloads.keys().cloned().collect();
         for name in &names {
             self.reconcile_workload(name, &mut changes);
         }
+        self.quiet_until = self.next_deadline();
         changes
+    }
+
+    fn reconcile_agents(&mut self, changes: &mut Vec<Change>) {
+        let names: Vec<String> = self.memory.agents.keys().cloned().collect();
+        for name in &names {
+            self.reconcile_agent(name, changes);
+        }
     }
 
     fn reconcile_agent(&mut self, name: &str, changes: &mut Vec<Change>) {
@@ -345,9 +401,7 @@ impl Ledger {
     /// The incident that explains why `name` got no drop, if there is one: a drop of its own that
     /// was rejected, or trouble on the way from its agent to here.
     fn explanation(&self, name: &WorkloadName) -> Option<u64> {
-        let open = |key: &Key| {
-            self.memory.open.iter().find(|i| i.cause.key() == *key).map(|incident| incident.id)
-        };
+        let open = |key: &Key| self.memory.open.get(key).map(|incident| incident.id);
         if let Some(rejected) = open(&Key::RejectedDrop(name.clone())) {
             return Some(rejected);
         }
@@ -382,37 +436,30 @@ impl Ledger {
         explanation: Option<u64>,
         changes: &mut Vec<Change>,
     ) -> Option<u64> {
-        let position = self.memory.open.iter().position(|i| i.cause.key() == *key);
-        match (position, cause) {
-            (None, None) => None,
-            (Some(position), None) => {
-                let incident = self.memory.open.remove(position);
-                if incident.announced {
-                    changes.push(Change::Resolved(incident.view(Some(self.memory.now))));
-                }
-                Some(incident.id)
+        let Some(cause) = cause else {
+            let incident = self.memory.open.remove(key)?;
+            if incident.announced {
+                changes.push(Change::Resolved(incident.view(Some(self.memory.now))));
             }
-            (None, Some(cause)) => {
-                let incident = self.open(cause, explanation);
+            return Some(incident.id);
+        };
+        if let Some(incident) = self.memory.open.get_mut(key) {
+            // What was told once stays on its own: taking it back would be one more page.
+            if !incident.announced {
+                incident.folded_into = explanation;
+                incident.announced = explanation.is_none();
                 if incident.announced {
                     changes.push(Change::Opened(incident.view(None)));
                 }
-                self.memory.open.push(incident);
-                None
             }
-            (Some(position), Some(_)) => {
-                let incident = &mut self.memory.open[position];
-                // What was told once stays on its own: taking it back would be one more page.
-                if !incident.announced {
-                    incident.folded_into = explanation;
-                }
-                if !incident.announced && explanation.is_none() {
-                    incident.announced = true;
-                    changes.push(Change::Opened(incident.view(None)));
-                }
-                None
-            }
+            return None;
         }
+        let incident = self.open(cause, explanation);
+        if incident.announced {
+            changes.push(Change::Opened(incident.view(None)));
+        }
+        self.memory.open.insert(key.clone(), incident);
+        None
     }
 
     fn open(&mut self, cause: Cause, explanation: Option<u64>) -> OpenIncident {

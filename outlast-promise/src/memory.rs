@@ -6,7 +6,7 @@ use std::time::Duration;
 use outlast_types::{DropId, Timestamp, WorkloadName};
 use serde::{Deserialize, Serialize};
 
-use crate::{Cause, Incident, Promise};
+use crate::{Cause, Incident, Key, Promise};
 
 const VERSION: u32 = 1;
 
@@ -21,7 +21,8 @@ pub(crate) struct Memory {
     pub(crate) workloads: BTreeMap<WorkloadName, Workload>,
     pub(crate) agents: BTreeMap<String, Agent>,
     pub(crate) absence: Option<Absence>,
-    pub(crate) open: Vec<OpenIncident>,
+    #[serde(with = "as_list")]
+    pub(crate) open: BTreeMap<Key, OpenIncident>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,7 +121,7 @@ impl Memory {
             workloads: BTreeMap::new(),
             agents: BTreeMap::new(),
             absence: None,
-            open: Vec::new(),
+            open: BTreeMap::new(),
         }
     }
 
@@ -161,9 +162,33 @@ impl Memory {
             back(&mut absence.until);
             back(&mut absence.recovered);
         }
-        for incident in &mut self.open {
+        for incident in self.open.values_mut() {
             back(&mut incident.opened);
         }
+    }
+}
+
+/// Open incidents as a list: each knows its key.
+mod as_list {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use super::OpenIncident;
+    use crate::Key;
+
+    pub(super) fn serialize<S: Serializer>(
+        open: &BTreeMap<Key, OpenIncident>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        to.collect_seq(open.values())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<BTreeMap<Key, OpenIncident>, D::Error> {
+        let list = Vec::<OpenIncident>::deserialize(from)?;
+        Ok(list.into_iter().map(|incident| (incident.cause.key(), incident)).collect())
     }
 }
 

@@ -83,13 +83,14 @@ async fn open(
             Role::Agent => vault.depot.get_or_make(&workload)?,
             _ => vault.depot.get(&workload)?,
         };
-        let key = Zeroizing::new(kept.repository.key().to_bytes());
+        let repository = kept.repository()?;
+        let key = Zeroizing::new(repository.key().to_bytes());
         let info = sealed_key::repository_key_info(&workload);
         let random = &*vault.doors.random;
         let sealed = sealed_key::seal(&request.box_public_key, &info, &*key, random)
             .map_err(|_| VaultError::BadBoxKey)?;
         tracing::info!(%peer, %workload, "handed out a repository key, sealed");
-        let version = kept.repository.config().version.number();
+        let version = repository.config().version.number();
         Ok(OpenedRepository {
             repository_path: repository_path(&workload),
             sealed_key: Base64(sealed),

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use outlast_format::config::Version;
 use outlast_fs::durable;
@@ -21,15 +21,38 @@ use crate::{Doors, VaultError};
 const PASSWORD_RANDOM_BYTES: usize = 32;
 const PASSWORD_FILE_BYTES_MAX: u64 = 4096;
 
-/// One workload's repository, open.
+/// One workload's repository.
 pub(crate) struct Kept {
     pub(crate) store: Arc<DirectoryStore>,
-    pub(crate) repository: Repository,
+    workload: WorkloadName,
+    password: PathBuf,
+    /// Opened when it is first needed: deriving a key takes a tenth of a second, a vault may keep
+    /// hundreds of workloads, and moving ciphertext needs no key.
+    repository: OnceLock<Repository>,
+    opening: Mutex<()>,
     /// Held while something is published, so that one drop becomes one snapshot.
     publishing: Mutex<()>,
 }
 
 impl Kept {
+    /// The repository, open.
+    pub(crate) fn repository(&self) -> Result<&Repository, VaultError> {
+        if let Some(repository) = self.repository.get() {
+            return Ok(repository);
+        }
+        let _one_opener = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(repository) = self.repository.get() {
+            return Ok(repository);
+        }
+        let password = read_password(&self.password)?.ok_or_else(|| VaultError::NoPassword {
+            workload: self.workload.clone(),
+            path: self.password.clone(),
+        })?;
+        let store = Arc::clone(&self.store) as Arc<dyn Store>;
+        let repository = Repository::open(store, Credential::Password(&password))?;
+        Ok(self.repository.get_or_init(|| repository))
+    }
+
     pub(crate) fn publishing(&self) -> MutexGuard<'_, ()> {
         self.publishing.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -89,13 +112,14 @@ impl Depot {
             Err(StoreError::NotFound { .. }) => return Err(unknown()),
             Err(error) => return Err(error.into()),
         }
-        let password = self.password(workload)?.ok_or_else(|| VaultError::NoPassword {
+        let kept = Arc::new(Kept {
+            store,
             workload: workload.clone(),
-            path: self.password_path(workload),
-        })?;
-        let credential = Credential::Password(&password);
-        let repository = Repository::open(Arc::clone(&store) as Arc<dyn Store>, credential)?;
-        let kept = Arc::new(Kept { store, repository, publishing: Mutex::default() });
+            password: self.password_path(workload),
+            repository: OnceLock::new(),
+            opening: Mutex::default(),
+            publishing: Mutex::default(),
+        });
         open.insert(workload.clone(), Arc::clone(&kept));
         Ok(kept)
     }
@@ -113,7 +137,7 @@ impl Depot {
     fn make(&self, workload: &WorkloadName) -> Result<(), VaultError> {
         // One maker at a time; nobody opens while one makes.
         let _makers = self.lock();
-        let password = match self.password(workload)? {
+        let password = match read_password(&self.password_path(workload))? {
             Some(password) => password,
             None => self.new_password(workload)?,
         };
@@ -134,29 +158,13 @@ impl Depot {
         }
     }
 
-    /// The stored password; `None` if there is none, or only an empty file.
-    fn password(&self, workload: &WorkloadName) -> Result<Option<Zeroizing<String>>, VaultError> {
-        let path = self.password_path(workload);
-        let content = match durable::read_bounded(&path, PASSWORD_FILE_BYTES_MAX) {
-            Ok(content) => Zeroizing::new(content),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(VaultError::io("read", path)(error)),
-        };
-        let invalid = |error| {
-            let source = std::io::Error::new(std::io::ErrorKind::InvalidData, error);
-            VaultError::io("read", &path)(source)
-        };
-        let text = std::str::from_utf8(&content).map_err(invalid)?.trim_end();
-        Ok((!text.is_empty()).then(|| Zeroizing::new(text.to_owned())))
-    }
-
     fn new_password(&self, workload: &WorkloadName) -> Result<Zeroizing<String>, VaultError> {
         let mut bytes = Zeroizing::new([0; PASSWORD_RANDOM_BYTES]);
         self.doors.random.fill(&mut *bytes);
         let password = Zeroizing::new(outlast_types::ContentHash(*bytes).to_string());
         let path = self.password_path(workload);
         let line = Zeroizing::new(format!("{}\n", *password));
-        // Replaces at most an empty file: `password` found nothing.
+        // Replaces at most an empty file: none was found in it.
         durable::replace(&path, line.as_bytes(), 0o600).map_err(VaultError::io("write", path))?;
         Ok(password)
     }
@@ -168,4 +176,19 @@ impl Depot {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<WorkloadName, Arc<Kept>>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The stored password; `None` if there is none, or only an empty file.
+fn read_password(path: &Path) -> Result<Option<Zeroizing<String>>, VaultError> {
+    let content = match durable::read_bounded(path, PASSWORD_FILE_BYTES_MAX) {
+        Ok(content) => Zeroizing::new(content),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(VaultError::io("read", path)(error)),
+    };
+    let invalid = |error| {
+        let source = std::io::Error::new(std::io::ErrorKind::InvalidData, error);
+        VaultError::io("read", path)(source)
+    };
+    let text = std::str::from_utf8(&content).map_err(invalid)?.trim_end();
+    Ok((!text.is_empty()).then(|| Zeroizing::new(text.to_owned())))
 }

@@ -45,3 +45,6 @@ impl Doors {
         Self { clock: Arc::new(SystemClock), random: Arc::new(SystemRandom) }
     }
 }
+
+#[cfg(test)]
+mod tests;

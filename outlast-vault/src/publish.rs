@@ -142,7 +142,9 @@ pub(crate) fn foreign_record(
     snapshot: ObjectName,
     received: Timestamp,
 ) -> SnapshotRecord {
-    let read = kept.repository.read_unpacked(&Object::Snapshot(snapshot)).ok();
+    // One that cannot be read is in the repository all the same; `check` tells what is wrong.
+    let object = Object::Snapshot(snapshot);
+    let read = kept.repository().and_then(|opened| Ok(opened.read_unpacked(&object)?)).ok();
     let parsed = read.and_then(|document| Snapshot::parse(&document).ok());
     let content_bytes = parsed
         .as_ref()
@@ -196,7 +198,7 @@ fn verify(kept: &Kept, shipment: &Shipment) -> Result<(), VaultError> {
         return Err(bad("the SHA-256 of its snapshot is not the snapshot's id".to_owned()));
     }
     let snapshot = kept
-        .repository
+        .repository()?
         .key()
         .open(sealed)
         .and_then(unpacked::decode)
@@ -205,7 +207,7 @@ fn verify(kept: &Kept, shipment: &Shipment) -> Result<(), VaultError> {
     let sizes = sizes_of(kept, shipment)?;
     require(shipment, &sizes)?;
     let trees = brought_trees(kept, shipment, &sizes, &bad)?;
-    if trees.iter().any(|tree| *tree == snapshot.tree) || is_indexed(kept, snapshot.tree)? {
+    if trees.contains(&snapshot.tree) || is_indexed(kept, snapshot.tree)? {
         return Ok(());
     }
     Err(bad("no index knows the tree of its snapshot".to_owned()))
@@ -255,8 +257,11 @@ fn brought_trees(
     let mut missing = Vec::new();
     for billed in shipment.objects.iter().filter(|billed| billed.kind == BilledKind::Index) {
         let object = billed.object();
-        let document = kept.repository.read_unpacked(&object);
-        let document = document.map_err(|error| bad(error.to_string()))?;
+        let document = match kept.repository()?.read_unpacked(&object) {
+            Ok(document) => document,
+            Err(error) if error.is_passing() => return Err(error.into()),
+            Err(error) => return Err(bad(error.to_string())),
+        };
         let index = IndexFile::parse(&document)
             .map_err(|error| bad(format!("{object} cannot be read: {error}")))?;
         for (pack, entries) in &index.packs {
@@ -282,7 +287,7 @@ fn brought_trees(
 /// Whether any index of the repository knows the tree: for a drop that brought nothing new.
 fn is_indexed(kept: &Kept, tree: BlobId) -> Result<bool, VaultError> {
     // Opened afresh: an open repository keeps the index that it loaded first.
-    let key = outlast_format::crypto::Key::from_bytes(&kept.repository.key().to_bytes());
+    let key = outlast_format::crypto::Key::from_bytes(&kept.repository()?.key().to_bytes());
     let store = std::sync::Arc::clone(&kept.store) as std::sync::Arc<dyn Store>;
     let repository = Repository::open(store, Credential::Key(key))?;
     Ok(repository.index()?.has(BlobType::Tree, &tree))

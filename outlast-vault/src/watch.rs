@@ -138,10 +138,7 @@ impl Watch {
         // Under the lock, so that the ledger hears times in their order.
         let now = self.clock.now();
         let before = state.ledger.clone();
-        let mut changes = state.ledger.tick(now);
-        for event in events {
-            changes.extend(state.ledger.apply(event, now));
-        }
+        let changes = state.ledger.apply_all(events, now);
         let due = state.committed > now || now.since(state.committed) >= COMMIT_INTERVAL;
         if !(must_commit || due || !changes.is_empty() || entry.snapshot.is_some()) {
             return Ok(());

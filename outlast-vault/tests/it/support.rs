@@ -68,8 +68,12 @@ impl World {
     }
 
     pub(crate) fn agent(&self, vault: &VaultHandle) -> Agent {
+        self.agent_at(&vault.url())
+    }
+
+    pub(crate) fn agent_at(&self, url: &str) -> Agent {
         let identity = self.identity(Role::Agent, "road-1");
-        let client = ApiClient::new(&vault.url(), &identity).unwrap();
+        let client = ApiClient::new(url, &identity).unwrap();
         Agent { identity, client, share: ShareId::new(&SystemRandom) }
     }
 
