@@ -24,7 +24,8 @@ fn component() -> impl Strategy<Value = String> {
         Just("open.json".to_owned()),
         Just("0001.seg".to_owned()),
         Just(".nfs0001".to_owned()),
-        "[a-zA-Z0-9._ -]{1,12}".prop_filter("no dots alone", |name| name.trim_matches('.') != ""),
+        "[a-zA-Z0-9._ -]{1,12}"
+            .prop_filter("no dots alone", |name| !name.trim_matches('.').is_empty()),
     ]
 }
 

@@ -73,7 +73,7 @@ fn a_failed_command_seals_nothing_and_says_so() {
 }
 
 #[test]
-fn a_share_that_is_full_gives_a_clear_error_and_no_seal() {
+fn a_failed_write_names_its_file_and_leaves_no_seal() {
     let (_directory, share) = new_share();
     let mut full = writer(&share, Content::Tree, options(10, None));
     // Whoever takes the name of the next segment makes the writer fail as any other error does.

@@ -1,9 +1,20 @@
 //! The promises of the share, against real files, real processes and other tar programs.
+//!
+//! `cfg(test)` tells clippy that the helpers here are tests too.
 
+#[cfg(test)]
 mod damage;
+#[cfg(test)]
+mod full;
+#[cfg(test)]
 mod garbage;
+#[cfg(test)]
 mod killed;
+#[cfg(test)]
 mod life;
+#[cfg(test)]
 mod shell;
+#[cfg(test)]
 mod support;
+#[cfg(test)]
 mod tar_judges;
