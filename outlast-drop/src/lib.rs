@@ -5,9 +5,9 @@
 //!
 //! - [`share`] knows whether a directory is a share, and refuses everything else.
 //! - [`writer`] makes a drop: `open.json`, segments, and last of all [`seal`].
-//! - [`scan`] finds what is new on the share, [`vigil`] tells the slow writer from the dead one,
+//! - [`mod@scan`] finds what is new on the share, [`vigil`] tells the slow writer from the dead one,
 //!   [`reader`] reads a sealed drop and believes nothing that no hash proves.
-//! - [`receipt`] says what became of a drop, [`release`] lets its data go, and [`status`] tells
+//! - [`receipt`] says what became of a drop, [`mod@release`] lets its data go, and [`mod@status`] tells
 //!   people and tidies up.
 //! - [`tar`] carries trees through a stream; [`fetch`] brings a drop back to an instance.
 //!
