@@ -1,0 +1,251 @@
+//! Agents that die between any two steps, and vaults that do not answer.
+
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use outlast_agent::{Agent, AgentError, Shutdown, Upstream, UpstreamError, Vault};
+use outlast_drop::{Content, DropAddress, Receipt, ReceiptState, Signer, receipt};
+use outlast_repo::Repository;
+use outlast_testing::pseudo_random;
+use outlast_types::{Clock, WorkloadName};
+use outlast_wire::api::{AgentReport, Shipment, Vaulted};
+use outlast_wire::{CallError, Identity, Role};
+
+use crate::support::{World, good_pass, pass};
+
+/// A road that breaks around the shipment.
+#[derive(Clone, Copy, PartialEq)]
+enum Break {
+    BeforeTheBill,
+    BeforeTheAnswer,
+    WrongAnswer,
+}
+
+struct Broken {
+    vault: Vault,
+    at: Break,
+    /// Shipments that still break.
+    times: AtomicUsize,
+}
+
+impl Upstream for Broken {
+    fn open(&self, name: &WorkloadName, shutdown: &Shutdown) -> Result<Repository, UpstreamError> {
+        self.vault.open(name, shutdown)
+    }
+
+    fn ship(&self, shipment: &Shipment) -> Result<Vaulted, CallError> {
+        let left = self.times.load(Ordering::SeqCst);
+        if left == 0 {
+            return self.vault.ship(shipment);
+        }
+        self.times.store(left - 1, Ordering::SeqCst);
+        let gone = || CallError::Unreachable {
+            location: "the vault".to_owned(),
+            source: std::io::ErrorKind::ConnectionReset.into(),
+        };
+        if self.at == Break::BeforeTheBill {
+            return Err(gone());
+        }
+        let answer = self.vault.ship(shipment)?;
+        if self.at == Break::BeforeTheAnswer {
+            return Err(gone());
+        }
+        Ok(Vaulted { receipt: answer.receipt.replace("vaulted", "shipped") })
+    }
+
+    fn report(&self, report: &AgentReport) -> Result<(), CallError> {
+        self.vault.report(report)
+    }
+}
+
+fn broken(world: &World, at: Break, times: usize) -> Agent {
+    world.agent_over(|vault| Box::new(Broken { vault, at, times: AtomicUsize::new(times) }))
+}
+
+#[test]
+fn an_agent_that_dies_around_the_bill_of_lading_leaves_one_snapshot_and_no_doubt() {
+    for at in [Break::BeforeTheBill, Break::BeforeTheAnswer] {
+        let mut world = World::new();
+        world.keep = 0;
+        let content = pseudo_random(3, 500_000);
+        let drop = world.dump("shop-db", &content);
+        let mut agent = broken(&world, at, 1);
+        let report = pass(&mut agent);
+        assert!(report.vaulted.is_empty() && report.released.is_empty());
+        assert_eq!(report.waiting, 1);
+        assert!(
+            world.has(&drop, ReceiptState::Shipped) && !world.has(&drop, ReceiptState::Vaulted)
+        );
+        assert!(world.data_is_on_the_share(&drop), "not released without the vault's word");
+        std::mem::drop(agent);
+        let report = good_pass(&mut world.agent());
+        assert_eq!((report.vaulted.len(), report.released.len()), (1, 1));
+        assert_eq!(world.snapshots("shop-db"), 1);
+        assert_eq!(fs::read(world.restore("shop-db").join("dump.sql")).unwrap(), content);
+    }
+}
+
+#[test]
+fn a_vault_that_cannot_be_reached_is_tried_again_later_and_less_and_less_often() {
+    let world = World::new();
+    let drop = world.dump("shop-db", b"content");
+    let mut agent = broken(&world, Break::BeforeTheBill, 2);
+    assert!(!pass(&mut agent).problems.is_empty());
+    assert!(good_pass(&mut agent).vaulted.is_empty(), "too early to try again");
+    world.clock.advance(Duration::from_secs(30));
+    assert!(!pass(&mut agent).problems.is_empty());
+    world.clock.advance(Duration::from_secs(60));
+    assert_eq!(good_pass(&mut agent).vaulted.len(), 1);
+    assert!(world.has(&drop, ReceiptState::Vaulted));
+}
+
+#[test]
+fn a_receipt_that_the_vault_did_not_sign_is_not_believed() {
+    let mut world = World::new();
+    world.keep = 0;
+    let drop = world.dump("shop-db", b"content");
+    let mut agent = broken(&world, Break::WrongAnswer, 1);
+    let report = pass(&mut agent);
+    assert!(report.problems[0].contains("the vault's receipt"), "{report:?}");
+    assert!(world.data_is_on_the_share(&drop) && !world.has(&drop, ReceiptState::Vaulted));
+    world.clock.advance(Duration::from_secs(60));
+    assert_eq!(good_pass(&mut agent).released.len(), 1);
+}
+
+/// A receipt that an agent wrote just before it died.
+fn write_receipt(world: &World, address: &DropAddress, state: ReceiptState) {
+    struct AgentSigner(Identity);
+    impl Signer for AgentSigner {
+        fn name(&self) -> String {
+            self.0.peer().name().to_owned()
+        }
+        fn role(&self) -> String {
+            self.0.peer().role().to_string()
+        }
+        fn certificate_pem(&self) -> String {
+            self.0.certificate_pem().to_owned()
+        }
+        fn sign(&self, message: &[u8]) -> std::io::Result<Vec<u8>> {
+            Ok(self.0.sign(message))
+        }
+    }
+    let document = Receipt {
+        share: Some(world.share.id()),
+        drop: address.drop,
+        workload: address.workload.clone(),
+        state,
+        at: world.clock.now(),
+        by: String::new(),
+        role: String::new(),
+        snapshot: None,
+        repository: None,
+        reason: None,
+        size: None,
+    };
+    let signed = document.sign(&AgentSigner(world.identity(Role::Agent))).unwrap();
+    receipt::write(&world.share, &signed).unwrap();
+}
+
+#[test]
+fn a_release_that_was_broken_off_is_finished() {
+    let world = World::new();
+    let drop = world.dump("shop-db", &[1; 250_000]);
+    let mut agent = world.agent();
+    good_pass(&mut agent);
+    std::mem::drop(agent);
+    write_receipt(&world, &drop, ReceiptState::Released);
+    fs::remove_file(world.share.drop_directory(&drop).join("sealed.json")).unwrap();
+    let report = good_pass(&mut world.agent());
+    assert_eq!(report.released, std::slice::from_ref(&drop));
+    assert!(!world.share.drop_directory(&drop).exists());
+}
+
+#[test]
+fn an_abandonment_that_was_broken_off_is_finished_but_a_sealed_drop_is_shipped() {
+    let world = World::new();
+    let dead = world.writer("shop-db", Content::stream("dump.sql").unwrap());
+    let address = dead.address().clone();
+    drop(dead);
+    let sealed = world.dump("other", b"sealed at the last moment");
+    write_receipt(&world, &address, ReceiptState::Abandoned);
+    write_receipt(&world, &sealed, ReceiptState::Abandoned);
+    let report = good_pass(&mut world.agent());
+    assert_eq!(report.abandoned, std::slice::from_ref(&address));
+    assert!(!world.share.drop_directory(&address).exists());
+    assert_eq!(report.vaulted.len(), 1);
+    assert!(world.has(&sealed, ReceiptState::Vaulted));
+}
+
+#[test]
+fn an_agent_that_is_asked_to_stop_breaks_off_and_the_next_one_goes_on() {
+    let world = World::new();
+    let content = pseudo_random(11, 2_000_000);
+    let drop = world.dump("shop-db", &content);
+    let shutdown = Shutdown::default();
+    shutdown.request();
+    let mut agent = world.agent();
+    let report = agent.pass(&shutdown);
+    assert!(report.vaulted.is_empty() && report.rejected.is_empty());
+    agent.run(&shutdown);
+    std::mem::drop(agent);
+    assert!(!world.has(&drop, ReceiptState::Rejected));
+    assert_eq!(good_pass(&mut world.agent()).vaulted.len(), 1);
+}
+
+/// Asks for the end as soon as the repository is open, so that the read is broken off.
+struct Stopping {
+    vault: Vault,
+    shutdown: Shutdown,
+}
+
+impl Upstream for Stopping {
+    fn open(&self, name: &WorkloadName, shutdown: &Shutdown) -> Result<Repository, UpstreamError> {
+        let opened = self.vault.open(name, shutdown);
+        self.shutdown.request();
+        opened
+    }
+
+    fn ship(&self, shipment: &Shipment) -> Result<Vaulted, CallError> {
+        self.vault.ship(shipment)
+    }
+
+    fn report(&self, report: &AgentReport) -> Result<(), CallError> {
+        self.vault.report(report)
+    }
+}
+
+#[test]
+fn a_stop_in_the_middle_of_a_drop_is_no_verdict_about_it() {
+    let world = World::new();
+    let drop = world.dump("shop-db", &pseudo_random(12, 2_000_000));
+    let shutdown = Shutdown::default();
+    let asking = shutdown.clone();
+    let mut agent = world.agent_over(move |vault| Box::new(Stopping { vault, shutdown: asking }));
+    let report = agent.pass(&shutdown);
+    assert!(report.vaulted.is_empty() && report.rejected.is_empty(), "{report:?}");
+    assert_eq!((report.waiting, report.problems.len()), (1, 0), "{report:?}");
+    std::mem::drop(agent);
+    assert_eq!(good_pass(&mut world.agent()).vaulted.len(), 1);
+    assert!(world.has(&drop, ReceiptState::Vaulted));
+}
+
+#[test]
+fn two_agents_never_share_a_state_directory_and_only_agents_are_agents() {
+    let world = World::new();
+    let agent = world.agent();
+    let doors = outlast_agent::Doors::system;
+    let error = Agent::start(world.config(), doors()).err().unwrap();
+    assert!(matches!(error, AgentError::Running { .. }), "{error}");
+    drop(agent);
+    let vault = Vault::new(
+        &world.vault.url(),
+        Arc::new(world.identity(Role::Agent)),
+        Arc::new(outlast_types::SystemRandom),
+    );
+    let operator = Arc::new(world.identity(Role::Operator));
+    let error =
+        Agent::with_upstream(world.config(), doors(), operator, Box::new(vault.unwrap())).err();
+    assert!(matches!(error, Some(AgentError::WrongRole { .. })));
+}

@@ -1,0 +1,9 @@
+//! The agent between a real share and a real vault, over mutual TLS.
+#![expect(clippy::unwrap_used, reason = "these are tests")]
+
+mod bad;
+mod crash;
+mod death;
+mod road;
+mod share;
+mod support;

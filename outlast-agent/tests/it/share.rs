@@ -1,0 +1,133 @@
+//! A share that misbehaves: said clearly, nothing lost, the others go on.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::time::Duration;
+
+use outlast_drop::{ReceiptState, Share};
+use outlast_types::{SystemClock, SystemRandom};
+
+use crate::support::{World, good_pass, pass};
+
+#[expect(clippy::disallowed_methods, reason = "a test that moves directories about")]
+fn rename(from: &std::path::Path, to: &std::path::Path) {
+    fs::rename(from, to).unwrap();
+}
+
+#[test]
+fn a_share_that_is_not_mounted_is_said_and_the_work_goes_on_when_it_is_back() {
+    let world = World::new();
+    let drop = world.dump("shop-db", b"content");
+    let (share, aside) = (world.share.path(), world.path("aside"));
+    rename(share, &aside);
+    let mut agent = world.agent();
+    let report = pass(&mut agent);
+    assert!(report.problems[0].contains("is the share mounted?"), "{report:?}");
+    fs::create_dir(share).unwrap();
+    let report = pass(&mut agent);
+    assert!(report.problems[0].contains("is not a share"), "{report:?}");
+    assert_eq!(fs::read_dir(share).unwrap().count(), 0, "nothing was written into it");
+    fs::remove_dir(share).unwrap();
+    rename(&aside, share);
+    assert_eq!(good_pass(&mut agent).vaulted.len(), 1);
+    // Gone again, now that the agent knows the share: the vault hears of it when it lasts.
+    rename(share, &aside);
+    pass(&mut agent);
+    assert!(world.incidents().is_empty(), "a hiccup wakes nobody");
+    world.clock.advance(Duration::from_secs(20));
+    pass(&mut agent);
+    let incidents = world.incidents();
+    assert_eq!(incidents.len(), 1, "{incidents:?}");
+    assert_eq!(incidents[0].owner, "platform");
+    assert!(incidents[0].cause.contains("mounted"), "{incidents:?}");
+    rename(&aside, share);
+    good_pass(&mut agent);
+    assert!(world.incidents().is_empty(), "it resolves by itself");
+    assert!(world.has(&drop, ReceiptState::Vaulted));
+}
+
+#[test]
+fn another_share_in_its_place_is_not_touched() {
+    let mut world = World::new();
+    let mut agent = world.agent();
+    good_pass(&mut agent);
+    let (share, aside) = (world.share.path().to_owned(), world.path("aside"));
+    rename(&share, &aside);
+    world.share = Share::init(&share, &SystemClock, &SystemRandom).unwrap();
+    world.dump("shop-db", b"content of another share");
+    for _ in 0..2 {
+        let report = pass(&mut agent);
+        assert!(report.problems[0].contains("is another share than before"), "{report:?}");
+        assert!(report.problems[0].contains("share-id"), "what to do: {report:?}");
+        assert!(report.vaulted.is_empty());
+        drop(agent);
+        agent = world.agent();
+    }
+    fs::remove_dir_all(&share).unwrap();
+    rename(&aside, &share);
+    good_pass(&mut agent);
+}
+
+#[test]
+fn one_workload_that_cannot_be_read_does_not_stop_the_others() {
+    let world = World::new();
+    let good = world.dump("good", b"good");
+    let bad = world.dump("bad", b"bad");
+    let drops = world.share.workload_directory(&bad.workload).join("drops");
+    let aside = world.path("aside");
+    rename(&drops, &aside);
+    symlink(&aside, &drops).unwrap();
+    let mut agent = world.agent();
+    let report = pass(&mut agent);
+    assert!(world.has(&good, ReceiptState::Vaulted));
+    assert!(!report.problems.is_empty() && !world.has(&bad, ReceiptState::Vaulted));
+    fs::remove_file(&drops).unwrap();
+    rename(&aside, &drops);
+    good_pass(&mut agent);
+    assert!(world.has(&bad, ReceiptState::Vaulted));
+}
+
+#[test]
+fn receipts_that_cannot_be_written_are_written_later() {
+    let world = World::new();
+    let drop = world.dump("shop-db", b"content");
+    let receipts = world.share.workload_directory(&drop.workload).join("receipts");
+    let mut agent = world.agent();
+    // A file in the place of the directory refuses root as well, as a read-only share would.
+    fs::File::create(&receipts).unwrap();
+    let report = pass(&mut agent);
+    assert!(!report.problems.is_empty() && report.released.is_empty());
+    fs::remove_file(&receipts).unwrap();
+    world.clock.advance(Duration::from_secs(3600));
+    pass(&mut agent);
+    good_pass(&mut agent);
+    for state in [ReceiptState::Accepted, ReceiptState::Shipped, ReceiptState::Vaulted] {
+        assert!(world.has(&drop, state), "{state}");
+    }
+    assert_eq!(world.snapshots("shop-db"), 1);
+}
+
+#[test]
+fn a_receipt_that_nobody_we_trust_signed_changes_nothing() {
+    let mut world = World::new();
+    world.keep = 0;
+    let stranger = World::new();
+    let drop = world.dump("shop-db", b"content");
+    let theirs = stranger.dump("shop-db", b"content");
+    good_pass(&mut stranger.agent());
+    // A receipt of another authority, one of another drop, one that is signed by an agent.
+    let forged = stranger.receipt(&theirs, ReceiptState::Vaulted).unwrap();
+    let receipts = world.share.workload_directory(&drop.workload).join("receipts");
+    fs::create_dir_all(&receipts).unwrap();
+    let place = |state: &str, bytes: &[u8]| {
+        let path = receipts.join(format!("{}.{state}.json", drop.drop));
+        std::io::Write::write_all(&mut fs::File::create(path).unwrap(), bytes).unwrap();
+    };
+    place("vaulted", forged.bytes());
+    place("released", b"{\"version\":1}");
+    place("rejected", forged.bytes());
+    let report = pass(&mut world.agent());
+    assert_eq!(report.vaulted.len(), 1, "it is shipped as if they were not there: {report:?}");
+    assert_eq!(report.problems.iter().filter(|text| text.contains("is ignored")).count(), 2);
+    assert_eq!(world.snapshots("shop-db"), 1);
+}

@@ -1,0 +1,224 @@
+//! A share, an authority, a vault and agents, in one temporary directory.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use outlast_agent::{Agent, AgentConfig, Doors, PassReport, Shutdown, Upstream};
+use outlast_drop::{
+    Claims, Content, DropAddress, DropWriter, ReceiptState, Share, SignedReceipt, WriterOptions,
+    receipt,
+};
+use outlast_repo::{Repository, read, restore};
+use outlast_types::{Clock, Silent, SystemClock, SystemRandom, Timestamp, WorkloadName};
+use outlast_vault::{Vault, VaultConfig, VaultHandle};
+use outlast_wire::api::IncidentView;
+use outlast_wire::identity::Peer;
+use outlast_wire::{ApiClient, CertificateAuthority, Identity, Role, ca, signature};
+
+/// A clock that goes only when told to.
+pub(crate) struct ManualClock(Mutex<Timestamp>);
+
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        *self.0.lock().unwrap()
+    }
+}
+
+impl ManualClock {
+    pub(crate) fn advance(&self, by: Duration) {
+        let mut now = self.0.lock().unwrap();
+        *now = now.saturating_add(by);
+    }
+}
+
+pub(crate) struct World {
+    directory: tempfile::TempDir,
+    authority: CertificateAuthority,
+    pub(crate) share: Share,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) vault: VaultHandle,
+    pub(crate) keep: usize,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        let authority =
+            CertificateAuthority::create(&path("ca"), &SystemClock, &SystemRandom).unwrap();
+        issue(&authority, Role::Vault, "main").save(&path("vault-identity")).unwrap();
+        issue(&authority, Role::Agent, "eu-1").save(&path("agent-identity")).unwrap();
+        let listen = "127.0.0.1:0".parse().unwrap();
+        let config = VaultConfig::new(&path("vault"), listen, &path("vault-identity"));
+        let vault = Vault::start(config, outlast_vault::Doors::system()).unwrap();
+        let share = Share::init(&path("share"), &SystemClock, &SystemRandom).unwrap();
+        let clock = Arc::new(ManualClock(Mutex::new(SystemClock.now())));
+        Self { directory, authority, share, clock, vault, keep: 2 }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    pub(crate) fn identity(&self, role: Role) -> Identity {
+        issue(&self.authority, role, "other")
+    }
+
+    pub(crate) fn config(&self) -> AgentConfig {
+        AgentConfig {
+            grace: Duration::from_secs(60),
+            keep: self.keep,
+            ..AgentConfig::new(
+                self.share.path(),
+                &self.path("state"),
+                &self.vault.url(),
+                &self.path("agent-identity"),
+            )
+        }
+    }
+
+    fn doors(&self) -> Doors {
+        Doors { clock: Arc::clone(&self.clock) as Arc<dyn Clock>, random: Arc::new(SystemRandom) }
+    }
+
+    /// An agent, new or started again.
+    pub(crate) fn agent(&self) -> Agent {
+        Agent::start(self.config(), self.doors()).unwrap()
+    }
+
+    /// An agent whose way to the vault is `wrapped`.
+    pub(crate) fn agent_over(
+        &self,
+        wrap: impl FnOnce(outlast_agent::Vault) -> Box<dyn Upstream>,
+    ) -> Agent {
+        let identity = Arc::new(Identity::load(&self.path("agent-identity")).unwrap());
+        let url = self.vault.url();
+        let vault =
+            outlast_agent::Vault::new(&url, Arc::clone(&identity), Arc::new(SystemRandom)).unwrap();
+        Agent::with_upstream(self.config(), self.doors(), identity, wrap(vault)).unwrap()
+    }
+
+    /// A writer at work, with small segments.
+    pub(crate) fn writer(&self, workload: &str, content: Content) -> DropWriter {
+        let claims = Claims { instance: Some("blue-1".to_owned()), ..Claims::default() };
+        let options = WriterOptions { segment_bytes: 100_000, ..WriterOptions::default() };
+        let workload = name(workload);
+        let share = &self.share;
+        DropWriter::create(share, &workload, content, claims, options, &SystemClock, &SystemRandom)
+            .unwrap()
+    }
+
+    /// A sealed drop of one stream.
+    pub(crate) fn dump(&self, workload: &str, content: &[u8]) -> DropAddress {
+        let mut writer = self.writer(workload, Content::stream("dump.sql").unwrap());
+        writer.write_all(content).unwrap();
+        let address = writer.address().clone();
+        writer.seal(&SystemClock).unwrap();
+        address
+    }
+
+    pub(crate) fn has(&self, address: &DropAddress, state: ReceiptState) -> bool {
+        self.receipt(address, state).is_some()
+    }
+
+    pub(crate) fn receipt(
+        &self,
+        address: &DropAddress,
+        state: ReceiptState,
+    ) -> Option<SignedReceipt> {
+        receipt::read(&self.share, &address.workload, address.drop, state).unwrap()
+    }
+
+    /// Who signed a receipt, by our authority's word.
+    pub(crate) fn signer(&self, signed: &SignedReceipt) -> Peer {
+        let ca_pem = self.authority.certificate_pem();
+        signed.verify(|pem, bytes, proof| signature::verify(pem, ca_pem, bytes, proof)).unwrap()
+    }
+
+    pub(crate) fn data_is_on_the_share(&self, address: &DropAddress) -> bool {
+        self.share.drop_directory(address).join("0001.seg").exists()
+    }
+
+    /// Overwrites or makes a file in a drop, as somebody with access to the share can.
+    pub(crate) fn tamper(&self, address: &DropAddress, file: &str, content: &[u8]) {
+        let path = self.share.drop_directory(address).join(file);
+        File::create(path).unwrap().write_all(content).unwrap();
+    }
+
+    fn operator(&self) -> Identity {
+        issue(&self.authority, Role::Operator, "ops")
+    }
+
+    pub(crate) fn api(&self) -> ApiClient {
+        ApiClient::new(&self.vault.url(), &self.operator()).unwrap()
+    }
+
+    /// Incidents that are open at the vault.
+    pub(crate) fn incidents(&self) -> Vec<IncidentView> {
+        let mut incidents = self.api().incidents().unwrap();
+        incidents.retain(|incident| incident.resolved.is_none());
+        incidents
+    }
+
+    /// The workload's repository as an operator opens it.
+    pub(crate) fn repository(&self, workload: &str) -> Repository {
+        let operator = Arc::new(self.operator());
+        let url = self.vault.url();
+        let vault = outlast_agent::Vault::new(&url, operator, Arc::new(SystemRandom)).unwrap();
+        vault.open(&name(workload), &Shutdown::default()).unwrap()
+    }
+
+    pub(crate) fn snapshots(&self, workload: &str) -> usize {
+        read::snapshots(&self.repository(workload)).unwrap().list.len()
+    }
+
+    /// Restores the newest snapshot of a workload.
+    pub(crate) fn restore(&self, workload: &str) -> PathBuf {
+        let repository = self.repository(workload);
+        let newest = read::resolve(&repository, "latest").unwrap();
+        let target = self.path("restored").join(newest.id.to_string());
+        let options = restore::Options { verify: true, ..restore::Options::default() };
+        let summary =
+            restore::restore(&repository, newest.snapshot.tree, &target, &options, &Silent)
+                .unwrap();
+        assert!(summary.problems.is_empty(), "{:?}", summary.problems);
+        target
+    }
+}
+
+pub(crate) fn name(workload: &str) -> WorkloadName {
+    WorkloadName::new(workload).unwrap()
+}
+
+fn issue(authority: &CertificateAuthority, role: Role, name: &str) -> Identity {
+    let hosts = match role {
+        Role::Vault => vec!["127.0.0.1".to_owned(), "localhost".to_owned()],
+        _ => Vec::new(),
+    };
+    let peer = Peer::new(role, name).unwrap();
+    let request = ca::Request { peer, lifetime: Duration::from_secs(3600), hosts };
+    authority.issue(&request, &SystemClock, &SystemRandom).unwrap()
+}
+
+pub(crate) fn pass(agent: &mut Agent) -> PassReport {
+    agent.pass(&Shutdown::default())
+}
+
+/// A pass that must have nothing to complain of.
+pub(crate) fn good_pass(agent: &mut Agent) -> PassReport {
+    let report = pass(agent);
+    assert_eq!(report.problems, Vec::<String>::new());
+    report
+}
+
+pub(crate) fn files_in(directory: &Path) -> Vec<String> {
+    let mut names: Vec<_> = fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
