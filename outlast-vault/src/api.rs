@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
+use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
@@ -31,6 +31,9 @@ use crate::vault::Vault;
 
 /// Calls that work at one time; each holds a thread and at most one body.
 const CALLS_MAX: usize = 16;
+
+/// Workloads in one report: a share with more is not a share but an attack on our memory.
+const REPORTED_WORKLOADS_MAX: usize = 10_000;
 
 /// What every handler needs.
 #[derive(Clone)]
@@ -71,11 +74,11 @@ async fn open(
     State(api): State<Api>,
     Extension(peer): Extension<Peer>,
     Extension(id): Extension<RequestId>,
-    Path(workload): Path<String>,
+    workload: Result<Path<String>, PathRejection>,
     body: Result<Bytes, BytesRejection>,
 ) -> Answer<OpenedRepository> {
     permit(&peer, &[Role::Agent, Role::Operator, Role::Reader], "open a repository")?;
-    let workload = workload_name(&workload)?;
+    let workload = workload_in_path(workload)?;
     let request: OpenRepository = parse(body)?;
     api.run(peer, id, move |vault, peer| {
         // Only who brings data makes room for it: a reader's slip of the pen must not.
@@ -119,6 +122,10 @@ async fn report(
 ) -> Answer<Done> {
     permit(&peer, &[Role::Agent], "report from a share")?;
     let report: AgentReport = parse(body)?;
+    if report.workloads.len() > REPORTED_WORKLOADS_MAX {
+        let text = format!("a report names at most {REPORTED_WORKLOADS_MAX} workloads");
+        return Err(ApiError::new(StatusCode::BAD_REQUEST, "bad_request", text));
+    }
     api.run(peer, id, move |vault, peer| {
         let body = serde_json::to_string(&report).unwrap_or_default();
         let received = vault.doors.clock.now();
@@ -179,10 +186,10 @@ async fn workload(
     State(api): State<Api>,
     Extension(peer): Extension<Peer>,
     Extension(id): Extension<RequestId>,
-    Path(workload): Path<String>,
+    workload: Result<Path<String>, PathRejection>,
 ) -> Answer<WorkloadView> {
     permit(&peer, READERS, "look at a workload")?;
-    let workload = workload_name(&workload)?;
+    let workload = workload_in_path(workload)?;
     api.run(peer, id, move |vault, _| {
         let view = views(vault)?.into_iter().find(|view| view.name == workload);
         view.ok_or(VaultError::UnknownWorkload { workload })
@@ -214,9 +221,12 @@ async fn snapshots(
     State(api): State<Api>,
     Extension(peer): Extension<Peer>,
     Extension(id): Extension<RequestId>,
-    Query(query): Query<SnapshotQuery>,
+    query: Result<Query<SnapshotQuery>, QueryRejection>,
 ) -> Answer<Vec<SnapshotView>> {
     permit(&peer, READERS, "list snapshots")?;
+    let Query(query) = query.map_err(|error| {
+        ApiError::new(StatusCode::BAD_REQUEST, "bad_request", error.body_text())
+    })?;
     let workload = query.workload.as_deref().map(workload_name).transpose()?;
     api.run(peer, id, move |vault, _| {
         let records = vault.watch.catalog().snapshots(workload.as_ref())?.into_iter();
@@ -296,6 +306,13 @@ fn permit(peer: &Peer, roles: &[Role], what: &str) -> Result<(), ApiError> {
     let text = format!("{peer} may not {what}: its role does not allow it");
     Err(ApiError::new(StatusCode::FORBIDDEN, "refused", text)
         .hint(format!("use an identity with the role {}", allowed.join(" or "))))
+}
+
+fn workload_in_path(path: Result<Path<String>, PathRejection>) -> Result<WorkloadName, ApiError> {
+    let bad = |error: PathRejection| {
+        ApiError::new(StatusCode::BAD_REQUEST, "bad_name", error.body_text())
+    };
+    workload_name(&path.map_err(bad)?)
 }
 
 fn workload_name(text: &str) -> Result<WorkloadName, ApiError> {

@@ -8,18 +8,23 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use outlast_format::config::Version;
 use outlast_fs::durable;
 use outlast_repo::{Credential, Maker, Repository};
 use outlast_store::{DirectoryStore, Object, Store, StoreError};
-use outlast_types::WorkloadName;
+use outlast_types::{Timestamp, WorkloadName};
 use zeroize::Zeroizing;
 
 use crate::{Doors, VaultError};
 
 const PASSWORD_RANDOM_BYTES: usize = 32;
 const PASSWORD_FILE_BYTES_MAX: u64 = 4096;
+
+/// A temporary file that is older was left by a writer that was killed. Writers finish one within
+/// minutes; other programs may write to the repository's directory beside us.
+const LEFTOVER_AGE: Duration = Duration::from_secs(3600);
 
 /// One workload's repository.
 pub(crate) struct Kept {
@@ -112,6 +117,7 @@ impl Depot {
             Err(StoreError::NotFound { .. }) => return Err(unknown()),
             Err(error) => return Err(error.into()),
         }
+        self.sweep(&path);
         let kept = Arc::new(Kept {
             store,
             workload: workload.clone(),
@@ -158,6 +164,27 @@ impl Depot {
         }
     }
 
+    /// Removes what killed writers left half-done in a repository. What cannot be removed now is
+    /// removed at another start: nobody reads it.
+    fn sweep(&self, repository: &Path) {
+        let old = self.doors.clock.now().saturating_sub(LEFTOVER_AGE);
+        let mut directories = vec![repository.to_owned()];
+        while let Some(directory) = directories.pop() {
+            let Ok(entries) = std::fs::read_dir(&directory) else { continue };
+            for entry in entries.flatten() {
+                let Ok(kind) = entry.file_type() else { continue };
+                if kind.is_dir() {
+                    directories.push(entry.path());
+                } else if durable::is_temporary(&entry.file_name()) && written_before(&entry, old) {
+                    tracing::info!(path = %entry.path().display(), "removing a leftover");
+                    if let Err(error) = durable::remove_file(&entry.path()) {
+                        tracing::warn!(%error, "cannot remove a leftover");
+                    }
+                }
+            }
+        }
+    }
+
     fn new_password(&self, workload: &WorkloadName) -> Result<Zeroizing<String>, VaultError> {
         let mut bytes = Zeroizing::new([0; PASSWORD_RANDOM_BYTES]);
         self.doors.random.fill(&mut *bytes);
@@ -176,6 +203,11 @@ impl Depot {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<WorkloadName, Arc<Kept>>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn written_before(entry: &std::fs::DirEntry, moment: Timestamp) -> bool {
+    let modified = entry.metadata().and_then(|metadata| metadata.modified());
+    modified.is_ok_and(|modified| Timestamp::from_system_time(modified) < moment)
 }
 
 /// The stored password; `None` if there is none, or only an empty file.

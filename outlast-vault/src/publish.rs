@@ -102,13 +102,16 @@ impl Vault {
         let sign = |source| VaultError::Sign { drop: shipment.drop, source };
         let signed = receipt.sign(&VaultSigner(&self.identity)).map_err(sign)?;
         let receipt = String::from_utf8_lossy(signed.bytes()).into_owned();
+        // Each object once, however often the bill names it.
+        let sizes: BTreeMap<Object, u64> =
+            shipment.objects.iter().map(|billed| (billed.object(), billed.size)).collect();
         let record = SnapshotRecord {
             workload: shipment.workload.clone(),
             snapshot: ContentHash(shipment.snapshot_id.0),
             drop: Some(shipment.drop),
             received,
             content_bytes: shipment.content_bytes,
-            stored_bytes: shipment.objects.iter().map(|object| object.size).sum(),
+            stored_bytes: sizes.values().sum(),
             claims: shipment.claims.clone(),
             receipt: Some(receipt.clone()),
         };

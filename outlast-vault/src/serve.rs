@@ -1,6 +1,7 @@
 //! A running vault: its threads, and how they end.
 
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
@@ -74,11 +75,14 @@ pub(crate) fn start(config: VaultConfig, doors: Doors) -> Result<VaultHandle, Va
 }
 
 /// The promise loop. A catalog that cannot be written is an error every time: nobody must believe
-/// that promises are watched when they are not.
+/// that promises are watched when they are not. For the same reason nothing ends the loop early.
 fn keep_watch(vault: &Vault, stopped: &mpsc::Receiver<()>) {
     while stopped.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
-        if let Err(error) = vault.watch.tick() {
-            tracing::error!(%error, "cannot keep account of promises");
+        // A panic rolls the catalog back and leaves the ledger at facts that are true.
+        match catch_unwind(AssertUnwindSafe(|| vault.watch.tick())) {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "cannot keep account of promises"),
+            Err(_) => tracing::error!("looking at promises failed badly; trying on"),
         }
     }
 }

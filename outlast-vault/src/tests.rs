@@ -62,12 +62,18 @@ fn a_strangers_request_is_answered_in_the_words_of_the_api() {
         assert_eq!((found.as_u16(), error.code.as_str()), (status, code), "{path}: {error:?}");
         assert!(!error.message.is_empty());
     };
-    for name in ["..%2F..%2Fetc", "%2e%2e", "UPPER", "a%00b", "con", "a%2Fb"] {
+    for name in ["..%2F..%2Fetc", "%2e%2e", "UPPER", "a%00b", "con", "a%2Fb", "%FF"] {
         let path = format!("/api/v1/workloads/{name}/open");
         check("POST", &path, Body::from("{}"), 400, "bad_name");
     }
     check("POST", "/api/v1/workloads/shop-db/open", Body::from("{}"), 400, "bad_request");
     check("POST", "/api/v1/shipments", Body::from("[1,2"), 400, "bad_request");
+    let crowd = format!(
+        r#"{{"share":"7c6f0b6e-3c39-4f0e-9d53-1b1f6f3f0d11","problems":[],"workloads":[{}],
+            "pass":{{"started":"2026-01-01T00:00:00Z","finished":"2026-01-01T00:00:00Z"}}}}"#,
+        vec![r#"{"name":"a"}"#; 10_001].join(",")
+    );
+    check("POST", "/api/v1/agent/report", Body::from(crowd), 400, "bad_request");
     let deep = "[".repeat(1 << 20);
     check("POST", "/api/v1/shipments", Body::from(deep), 400, "bad_request");
     let long = vec![b' '; BODY_BYTES_MAX + 1];

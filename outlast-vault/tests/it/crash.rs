@@ -115,3 +115,27 @@ fn two_vaults_never_share_a_directory() {
     let error = Vault::start(world.config.clone(), Doors::system()).err().unwrap();
     assert!(error.to_string().contains("another vault uses"), "{error}");
 }
+
+#[test]
+fn what_a_killed_writer_left_is_swept_when_it_is_old() {
+    let world = World::new();
+    let vault = world.start();
+    let agent = world.agent(&vault);
+    agent.ship(&shop(), b"content");
+    vault.shutdown();
+    let data = world.repository_directory(&shop()).join("data/00");
+    std::fs::create_dir_all(&data).unwrap();
+    let leftover = |name: &str, age: u64| {
+        let path = data.join(name);
+        let file = std::fs::File::create(&path).unwrap();
+        let then = std::time::SystemTime::now() - std::time::Duration::from_secs(age);
+        file.set_times(std::fs::FileTimes::new().set_modified(then)).unwrap();
+        path
+    };
+    let old = leftover(".outlast-tmp-1-1", 7200);
+    let young = leftover(".outlast-tmp-1-2", 60);
+    let strange = leftover("somebody-elses", 7200);
+    drop(world.start());
+    assert!(!old.exists());
+    assert!(young.exists() && strange.exists());
+}

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use outlast_format::crypto::Key;
-use outlast_fs::FileTime;
+use outlast_fs::{FileTime, durable};
 use outlast_promise::Promise;
 use outlast_repo::backup::{self, Input, Options, Outcome, StreamInput};
 use outlast_repo::{Credential, Repository};
@@ -83,7 +83,10 @@ impl World {
 
     pub(crate) fn snapshot_files(&self, workload: &WorkloadName) -> Vec<PathBuf> {
         let directory = self.repository_directory(workload).join("snapshots");
-        std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect()
+        let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap());
+        // What a killed writer left half-done is no snapshot.
+        let whole = entries.filter(|entry| !durable::is_temporary(&entry.file_name()));
+        whole.map(|entry| entry.path()).collect()
     }
 }
 
