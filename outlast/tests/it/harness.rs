@@ -197,8 +197,10 @@ impl Up {
 
     /// `outlast WORDS… --dir DIR`, for the commands that ask the vault.
     pub fn ask(&self, words: &[&str]) -> Command {
+        // After the command's own words, so that a caller can end with an option without value.
+        let plain = words.iter().take_while(|word| !word.starts_with("--")).count();
         let mut command = outlast();
-        command.args(words).arg("--dir").arg(&self.dir);
+        command.args(&words[..plain]).arg("--dir").arg(&self.dir).args(&words[plain..]);
         command
     }
 

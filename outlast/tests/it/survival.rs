@@ -169,7 +169,8 @@ fn an_agent_whose_share_vanishes_says_so_and_goes_on_when_it_is_back() {
     let share = init_share(directory.path());
     let file = directory.path().join("data");
     fill(&file, 1, 1000);
-    let mut up = Up::start_on(&directory.path().join("up"), &share, &[]);
+    let settings = [("OUTLAST_AGENT_PATIENCE", "1s")];
+    let mut up = Up::start_on(&directory.path().join("up"), &share, &settings);
     let first = up.drop("shop", &[&file]);
     up.wait_for_receipt("shop", &first, "vaulted");
     let away = directory.path().join("away");
@@ -302,7 +303,8 @@ fn hostile_and_torn_drops_are_rejected_and_the_others_go_on() {
     fs::create_dir_all(up.share.join("w/torn/drops/20260101/not-an-id")).unwrap();
     let good = up.drop("good", &[&file]);
 
-    let mut up = Up::start(&dir);
+    // A torn seal may still be in the writing, so it gets the grace time of a living writer.
+    let mut up = Up::start_with(&dir, &[("OUTLAST_AGENT_GRACE", "1s")]);
     up.wait_for_receipt("good", &good, "vaulted");
     for (workload, drop) in &expected {
         let receipt = up.wait_for_receipt(workload, drop, "rejected");
