@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use outlast_drop::{Receipt, ReceiptError, ReceiptState, Share, SignedReceipt, receipt};
+use outlast_drop::{
+    DropAddress, Receipt, ReceiptError, ReceiptState, Rejection, Share, SignedReceipt, receipt,
+};
 use outlast_types::{DropId, Timestamp, WorkloadName};
 use outlast_wire::{Role, signature};
 
@@ -15,10 +17,7 @@ pub(crate) enum Standing {
     Vaulted {
         at: Timestamp,
     },
-    /// It was refused at `at`, by the clock of the agent that did it.
-    Rejected {
-        at: Timestamp,
-    },
+    Rejected,
     Abandoned,
     Released,
 }
@@ -60,7 +59,7 @@ pub(crate) fn standing(
                 return Ok(match state {
                     ReceiptState::Released => Standing::Released,
                     ReceiptState::Vaulted => Standing::Vaulted { at },
-                    ReceiptState::Rejected => Standing::Rejected { at },
+                    ReceiptState::Rejected => Standing::Rejected,
                     _ => Standing::Abandoned,
                 });
             }
@@ -70,6 +69,14 @@ pub(crate) fn standing(
         }
     }
     Ok(Standing::New)
+}
+
+/// Why a drop was rejected, if that is an incident: a seal that its writer tore by dying is none.
+pub(crate) fn incident(share: &Share, address: &DropAddress) -> Option<String> {
+    let state = ReceiptState::Rejected;
+    let signed = receipt::read(share, &address.workload, address.drop, state).ok().flatten()?;
+    let reason = signed.receipt().reason.clone().unwrap_or_default();
+    (reason != Rejection::TornSeal.to_string()).then_some(reason)
 }
 
 /// Checks that a receipt says `state` of this drop and that a holder of `role` signed it; returns

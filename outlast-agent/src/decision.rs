@@ -42,7 +42,7 @@ pub(crate) fn decide(
     match standing {
         Standing::Released => return Step::FinishRelease,
         Standing::Vaulted { at } => return Step::Hold { at },
-        Standing::Rejected { .. } => return Step::Settle,
+        Standing::Rejected => return Step::Settle,
         // An agent died between its receipt and the end of the work. Should the drop have been
         // sealed in that moment after all, it is a good drop.
         Standing::Abandoned => {
@@ -120,7 +120,7 @@ mod tests {
         let open = DropState::Open(None);
         assert_eq!(step(&open, Standing::Released, 0), Step::FinishRelease);
         assert_eq!(step(&open, Standing::Vaulted { at }, 0), Step::Hold { at });
-        assert_eq!(step(&open, Standing::Rejected { at }, 0), Step::Settle);
+        assert_eq!(step(&open, Standing::Rejected, 0), Step::Settle);
         assert!(matches!(step(&open, Standing::Abandoned, 0), Step::Abandon { .. }));
     }
 

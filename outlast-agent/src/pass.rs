@@ -12,7 +12,7 @@ use outlast_drop::{
     WorkloadScan, abandon, quarantine, receipt, release, scan,
 };
 use outlast_fs::durable;
-use outlast_types::WorkloadName;
+use outlast_types::{Timestamp, WorkloadName};
 
 use crate::agent::Agent;
 use crate::custody::{self, Standing};
@@ -47,7 +47,10 @@ impl Agent {
             Err(problem) => report.problems.push(problem),
         }
         report.finished = self.doors.clock.now();
-        self.tell(&report, seen);
+        // The last pass must end soon; the next agent tells the rest.
+        if !shutdown.is_requested() {
+            self.tell(&report, seen);
+        }
         report
     }
 
@@ -138,12 +141,12 @@ impl Agent {
             let Sighting { address, state, .. } = sighting;
             match decide(&state, standing, still, self.config.grace) {
                 Step::Wait => {}
-                Step::Settle => self.closed.settle(&address),
-                Step::Ship => queue.push_back(address),
-                Step::Hold { at } => {
+                Step::Settle => {
                     self.closed.settle(&address);
-                    desk.held.insert(address, at);
+                    desk.standings.remove(&address.drop);
                 }
+                Step::Ship => queue.push_back(address),
+                Step::Hold { at } => self.hold(&address, at),
                 Step::FinishRelease => self.release(share, &address, report),
                 Step::Refuse { rejection, is_incident } => {
                     self.refuse(share, &address, rejection.to_string(), is_incident, report);
@@ -170,8 +173,6 @@ impl Agent {
             return Ok(());
         }
         let receipts = receipt::list(share, &found.workload).map_err(|error| error.to_string())?;
-        let mut newest_vaulted = None;
-        let mut rejected = Vec::new();
         for Sighting { address, .. } in fresh {
             let none = Default::default();
             let states = receipts.get(&address.drop).unwrap_or(&none);
@@ -181,29 +182,21 @@ impl Agent {
             {
                 Ok(standing) => {
                     desk.standings.insert(address.drop, standing);
-                    match standing {
-                        Standing::Vaulted { at } => newest_vaulted = newest_vaulted.max(Some(at)),
-                        Standing::Rejected { at } => rejected.push((at, address)),
-                        _ => {}
+                    // An agent may have died before the vault heard of it. After a later good
+                    // drop that is moot.
+                    let is_moot = receipts.iter().any(|(drop, states)| {
+                        *drop > address.drop && states.contains(&ReceiptState::Vaulted)
+                    });
+                    if standing == Standing::Rejected
+                        && !is_moot
+                        && let Some(reason) = custody::incident(share, address)
+                    {
+                        let told = self.unreported.entry(address.workload.clone()).or_default();
+                        told.insert(address.drop, reason);
                     }
                 }
                 // Not known, so nothing is done with it until it can be read.
                 Err(error) => report.problems.push(error.to_string()),
-            }
-        }
-        // An agent may have died before the vault heard of it. After a newer good drop it is moot.
-        for (at, address) in rejected {
-            if newest_vaulted.is_some_and(|vaulted| vaulted >= at) {
-                continue;
-            }
-            let state = ReceiptState::Rejected;
-            let read = receipt::read(share, &address.workload, address.drop, state).ok().flatten();
-            let reason = read.and_then(|signed| signed.receipt().reason.clone());
-            let reason = reason.unwrap_or_default();
-            // As in `refuse`: a torn seal is nobody's fault.
-            if reason != outlast_drop::Rejection::TornSeal.to_string() {
-                let unreported = self.unreported.entry(address.workload.clone()).or_default();
-                unreported.insert(address.drop, reason);
             }
         }
         Ok(())
@@ -349,14 +342,18 @@ impl Agent {
         let vaulted = shipping.deliver(&loaded)?;
         let (at, snapshot) = (vaulted.receipt().at, vaulted.receipt().snapshot.clone());
         put_all(share, &mut self.unwritten, vec![vaulted], report);
-        let desk = self.desks.entry(address.workload.clone()).or_default();
-        desk.standings.insert(address.drop, Standing::Vaulted { at });
-        desk.held.insert(address.clone(), at);
-        self.closed.settle(address);
+        self.hold(address, at);
         let snapshot = snapshot.unwrap_or_default();
         tracing::info!(drop = %address, %snapshot, bytes, "vaulted");
         report.vaulted.push(ShippedDrop { address: address.clone(), snapshot, bytes });
         Ok(())
+    }
+
+    /// Keeps a drop that the vault has held since `at`, until the keep rule lets it go.
+    fn hold(&mut self, address: &DropAddress, at: Timestamp) {
+        self.forget(address);
+        let desk = self.desks.entry(address.workload.clone()).or_default();
+        desk.held.insert(address.clone(), at);
     }
 
     /// Releases what the keep rule allows.
@@ -432,7 +429,7 @@ impl Agent {
         }
     }
 
-    /// A drop that needs nothing more.
+    /// Stops looking at a drop.
     fn forget(&mut self, address: &DropAddress) {
         self.closed.settle(address);
         self.vigil.forget(address.drop);

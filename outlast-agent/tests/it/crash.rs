@@ -10,7 +10,7 @@ use outlast_drop::{Content, DropAddress, Receipt, ReceiptState, Signer, receipt}
 use outlast_repo::Repository;
 use outlast_testing::pseudo_random;
 use outlast_types::{Clock, WorkloadName};
-use outlast_wire::api::{AgentReport, Shipment, Vaulted};
+use outlast_wire::api::{AgentReport, ErrorBody, Shipment, Vaulted};
 use outlast_wire::{CallError, Identity, Role};
 
 use crate::support::{World, good_pass, pass};
@@ -21,6 +21,7 @@ enum Break {
     BeforeTheBill,
     BeforeTheAnswer,
     WrongAnswer,
+    ObjectsLost,
 }
 
 struct Broken {
@@ -47,6 +48,17 @@ impl Upstream for Broken {
         };
         if self.at == Break::BeforeTheBill {
             return Err(gone());
+        }
+        if self.at == Break::ObjectsLost {
+            let body = ErrorBody {
+                code: "missing_objects".to_owned(),
+                message: "one object is missing".to_owned(),
+                hint: String::new(),
+                request_id: left.to_string(),
+                missing: vec!["data/00".to_owned()],
+            };
+            let (location, status) = ("the vault".to_owned(), 409);
+            return Err(CallError::Refused { location, status, body: Box::new(body) });
         }
         let answer = self.vault.ship(shipment)?;
         if self.at == Break::BeforeTheAnswer {
@@ -112,6 +124,37 @@ fn a_receipt_that_the_vault_did_not_sign_is_not_believed() {
     assert!(world.data_is_on_the_share(&drop) && !world.has(&drop, ReceiptState::Vaulted));
     world.clock.advance(Duration::from_secs(60));
     assert_eq!(good_pass(&mut agent).released.len(), 1);
+}
+
+#[test]
+fn a_drop_whose_objects_got_lost_on_the_way_is_shipped_again_and_the_trouble_is_told_once() {
+    let world = World::new();
+    let drop = world.dump("shop-db", b"content");
+    let mut agent = broken(&world, Break::ObjectsLost, 2);
+    let first = pass(&mut agent).problems;
+    assert!(first[0].contains("one object is missing"), "{first:?}");
+    assert_eq!(pass(&mut agent).problems, first, "it waits, and says why");
+    world.clock.advance(Duration::from_secs(31));
+    assert_eq!(pass(&mut agent).problems, first, "the same trouble, whatever its request id");
+    world.clock.advance(Duration::from_secs(61));
+    assert_eq!(good_pass(&mut agent).vaulted.len(), 1);
+    assert!(world.has(&drop, ReceiptState::Vaulted));
+}
+
+#[test]
+fn a_vault_that_is_down_for_a_while_costs_nothing_but_time() {
+    let mut world = World::new();
+    world.keep = 0;
+    let drop = world.dump("shop-db", b"content");
+    let mut agent = world.agent();
+    let world = world.without_vault(|share| {
+        let report = pass(&mut agent);
+        assert!(report.problems[0].contains("cannot reach https://127.0.0.1"), "{report:?}");
+        assert!(report.released.is_empty() && share.drop_directory(&drop).exists());
+    });
+    world.clock.advance(Duration::from_secs(60));
+    let report = good_pass(&mut agent);
+    assert_eq!((report.vaulted.len(), report.released.len()), (1, 1));
 }
 
 /// A receipt that an agent wrote just before it died.

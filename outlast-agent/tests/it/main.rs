@@ -4,6 +4,7 @@
 mod bad;
 mod crash;
 mod death;
+mod killed;
 mod road;
 mod share;
 mod support;

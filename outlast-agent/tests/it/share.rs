@@ -93,13 +93,13 @@ fn receipts_that_cannot_be_written_are_written_later() {
     let drop = world.dump("shop-db", b"content");
     let receipts = world.share.workload_directory(&drop.workload).join("receipts");
     let mut agent = world.agent();
-    // A file in the place of the directory refuses root as well, as a read-only share would.
-    fs::File::create(&receipts).unwrap();
+    // A directory of its name refuses root as well, as a share that is full would.
+    let obstacle = receipts.join(format!("{}.accepted.json", drop.drop));
+    fs::create_dir_all(&obstacle).unwrap();
     let report = pass(&mut agent);
-    assert!(!report.problems.is_empty() && report.released.is_empty());
-    fs::remove_file(&receipts).unwrap();
-    world.clock.advance(Duration::from_secs(3600));
-    pass(&mut agent);
+    assert_eq!((report.vaulted.len(), report.problems.len()), (1, 1), "{report:?}");
+    assert_eq!(pass(&mut agent).problems.len(), 1);
+    fs::remove_dir(&obstacle).unwrap();
     good_pass(&mut agent);
     for state in [ReceiptState::Accepted, ReceiptState::Shipped, ReceiptState::Vaulted] {
         assert!(world.has(&drop, state), "{state}");

@@ -40,6 +40,7 @@ pub(crate) struct World {
     pub(crate) share: Share,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) vault: VaultHandle,
+    vault_config: VaultConfig,
     pub(crate) keep: usize,
 }
 
@@ -53,10 +54,21 @@ impl World {
         issue(&authority, Role::Agent, "eu-1").save(&path("agent-identity")).unwrap();
         let listen = "127.0.0.1:0".parse().unwrap();
         let config = VaultConfig::new(&path("vault"), listen, &path("vault-identity"));
-        let vault = Vault::start(config, outlast_vault::Doors::system()).unwrap();
+        let vault = Vault::start(config.clone(), outlast_vault::Doors::system()).unwrap();
+        // A vault that is started again is found at the same address.
+        let vault_config = VaultConfig { listen: vault.address(), ..config };
         let share = Share::init(&path("share"), &SystemClock, &SystemRandom).unwrap();
         let clock = Arc::new(ManualClock(Mutex::new(SystemClock.now())));
-        Self { directory, authority, share, clock, vault, keep: 2 }
+        Self { directory, authority, share, clock, vault, vault_config, keep: 2 }
+    }
+
+    /// Stops the vault, does `meanwhile`, and starts it again.
+    pub(crate) fn without_vault(mut self, meanwhile: impl FnOnce(&Share)) -> Self {
+        self.vault.shutdown();
+        meanwhile(&self.share);
+        self.vault =
+            Vault::start(self.vault_config.clone(), outlast_vault::Doors::system()).unwrap();
+        self
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
