@@ -32,9 +32,17 @@ pub struct Catalog {
 /// Why the catalog cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogError {
-    #[error("the catalog {} was written by a newer version (schema {found}; this one knows {known}): use that version", path.display())]
+    #[error(
+        "the catalog {} was written by a newer version (schema {found}; this one knows {known}): \
+         use that version",
+        path.display()
+    )]
     Newer { path: PathBuf, found: i64, known: i64 },
-    #[error("the catalog {} is damaged ({reason}): stop the vault, remove the file, and start it again; it is rebuilt from the repositories", path.display())]
+    #[error(
+        "the catalog {} is damaged ({reason}): stop the vault, remove the file, and start it \
+         again; it is rebuilt from the repositories",
+        path.display()
+    )]
     Damaged { path: PathBuf, reason: String },
     #[error("cannot {action} in the catalog {}: {source}", path.display())]
     Failed { action: &'static str, path: PathBuf, source: rusqlite::Error },

@@ -105,7 +105,8 @@ impl OpenIncident {
 #[derive(Debug, thiserror::Error)]
 pub enum MemoryError {
     #[error(
-        "the promise ledger was written by a newer version ({found}; this one reads {VERSION}): use that version, or rebuild the catalog"
+        "the promise ledger was written by a newer version ({found}; this one reads {VERSION}): use \
+         that version, or rebuild the catalog"
     )]
     Newer { found: u32 },
     #[error("the promise ledger is damaged ({0}): rebuild the catalog")]

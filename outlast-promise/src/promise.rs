@@ -16,7 +16,10 @@ pub struct Promise {
 /// Why something cannot be promised.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidPromise {
-    #[error("a recovery point objective of {} is not possible: use 1 s to 366 d", human::duration(*rpo))]
+    #[error(
+        "a recovery point objective of {} is not possible: use 1 s to 366 d",
+        human::duration(*rpo)
+    )]
     Rpo { rpo: Duration },
     #[error(
         "an owner is 1 to {} printable characters, for example \"team-shop\"",

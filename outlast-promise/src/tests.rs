@@ -398,7 +398,7 @@ proptest! {
         let mut ledger = ledger();
         for workload in 0..3 {
             ledger.apply(declared(name(workload)), at(0));
-            ledger.apply(Event::Waiting { workload: name(workload), agent: "road-1".into() }, at(0));
+            ledger.apply(waiting(name(workload)), at(0));
             ledger.apply(vaulted(name(workload), 0), at(0));
         }
         let mut last = [0_u64; 3];
@@ -451,7 +451,8 @@ proptest! {
                 let explained = agent_told || trouble_until.is_some_and(|until| second < until);
                 prop_assert!(!broken || own || explained, "w{workload} is silent at {second}");
                 prop_assert!(broken || !own, "w{workload} pages at {second}");
-                prop_assert!(!own || ledger.incidents().any(|i| i.key() == Key::RecoveryPoint(name(workload))));
+                let key = Key::RecoveryPoint(name(workload));
+                prop_assert!(!own || ledger.incidents().any(|incident| incident.key() == key));
             }
         }
         // Everything heals, everything resolves.

@@ -16,7 +16,10 @@ use outlast_wire::tls::TlsError;
 pub enum VaultError {
     #[error("cannot {action} {}: {source}", path.display())]
     Io { action: &'static str, path: PathBuf, source: io::Error },
-    #[error("another vault uses {}: stop it first, or give this one a directory of its own", dir.display())]
+    #[error(
+        "another vault uses {}: stop it first, or give this one a directory of its own",
+        dir.display()
+    )]
     InUse { dir: PathBuf },
     #[error("cannot listen on {address}: {source}; is another program using the port?")]
     Listen { address: std::net::SocketAddr, source: io::Error },
@@ -24,15 +27,26 @@ pub enum VaultError {
     Identity(#[from] IdentityError),
     #[error("the vault cannot serve with the identity in {}: {source}", directory.display())]
     Tls { directory: PathBuf, source: TlsError },
-    #[error("{} is the identity of {peer}; a vault needs one with the role vault", directory.display())]
+    #[error(
+        "{} is the identity of {peer}; a vault needs one with the role vault",
+        directory.display()
+    )]
     WrongRole { directory: PathBuf, peer: String },
     #[error(transparent)]
     Catalog(#[from] CatalogError),
     #[error(transparent)]
     Ledger(#[from] MemoryError),
-    #[error("{} is no arrival record ({reason}): restore the file from a backup, or remove it and rebuild the catalog", path.display())]
+    #[error(
+        "{} is no arrival record ({reason}): restore the file from a backup, or remove it and \
+         rebuild the catalog",
+        path.display()
+    )]
     BadArrival { path: PathBuf, reason: String },
-    #[error("the password of the repository of {workload} is missing or empty ({}): put it back from the recovery kit; without it the repository cannot be opened", path.display())]
+    #[error(
+        "the password of the repository of {workload} is missing or empty ({}): put it back from \
+         the recovery kit; without it the repository cannot be opened",
+        path.display()
+    )]
     NoPassword { workload: WorkloadName, path: PathBuf },
     #[error(transparent)]
     Repository(#[from] RepoError),
@@ -40,7 +54,11 @@ pub enum VaultError {
     Store(#[from] StoreError),
     #[error("there is no repository of workload {workload}")]
     UnknownWorkload { workload: WorkloadName },
-    #[error("{} of the objects that drop {drop} of {workload} needs are not here, or not with the size that the bill says", missing.len())]
+    #[error(
+        "{} of the objects that drop {drop} of {workload} needs are not here, or not with the \
+         size that the bill says",
+        missing.len()
+    )]
     MissingObjects { workload: WorkloadName, drop: DropId, missing: Vec<Object> },
     #[error("the bill of lading of drop {drop} of {workload} cannot be accepted: {reason}")]
     BadBill { workload: WorkloadName, drop: DropId, reason: String },

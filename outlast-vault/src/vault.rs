@@ -42,7 +42,11 @@ impl Vault {
     pub fn rebuild(config: &VaultConfig, doors: &Doors) -> Result<Rebuilt, VaultError> {
         let _lock = lock_directory(&config.dir)?;
         let depot = Depot::open(&config.dir, doors)?;
-        let records = gather(&depot, &Arrivals::open(&config.dir))?;
+        let (records, problems) = gather(&depot, &Arrivals::open(&config.dir))?;
+        if let Some((_, problem)) = problems.into_iter().next() {
+            // Half a truth must not replace a catalog that may know more.
+            return Err(problem);
+        }
         open_catalog(&config.dir)?.replace_snapshots(&records)?;
         Ok(Rebuilt { workloads: depot.workloads()?.len(), snapshots: records.len() })
     }
@@ -60,7 +64,7 @@ impl Vault {
         let catalog = open_catalog(&config.dir)?;
         if catalog.ledger()?.is_none() {
             // New, or lost: promises must not be judged by an empty catalog.
-            catalog.replace_snapshots(&gather(&depot, &arrivals)?)?;
+            catalog.replace_snapshots(&gather(&depot, &arrivals)?.0)?;
         }
         let watch = Watch::open(catalog, config.settings(), std::sync::Arc::clone(&doors.clock))?;
         let vault = Self { depot, arrivals, watch, identity, doors, config, _lock: lock };
@@ -80,7 +84,11 @@ impl Vault {
             .into_iter()
             .map(|record| (record.workload, record.snapshot))
             .collect();
-        for record in gather(&self.depot, &self.arrivals)? {
+        let (records, problems) = gather(&self.depot, &self.arrivals)?;
+        for (workload, error) in problems {
+            tracing::error!(%workload, %error, "this workload's snapshots are not all known");
+        }
+        for record in records {
             if !known.contains(&(record.workload.clone(), record.snapshot)) {
                 tracing::info!(
                     workload = %record.workload, snapshot = %record.snapshot,
@@ -100,22 +108,27 @@ pub struct Rebuilt {
     pub snapshots: usize,
 }
 
-/// The records of all published snapshots. A workload whose repository cannot be opened is named
-/// in the log and left out: it must not keep the others from being served.
-fn gather(depot: &Depot, arrivals: &Arrivals) -> Result<Vec<SnapshotRecord>, VaultError> {
+/// The records of all published snapshots, and the workloads for which they cannot be told: one
+/// that is damaged must not keep the others from being served.
+fn gather(
+    depot: &Depot,
+    arrivals: &Arrivals,
+) -> Result<(Vec<SnapshotRecord>, Problems), VaultError> {
     let mut records = Vec::new();
+    let mut problems = Vec::new();
     for workload in depot.workloads()? {
-        match depot.get(&workload) {
-            Ok(kept) => records.extend(records_of(&kept, arrivals, &workload)?),
+        let found = depot.get(&workload).and_then(|kept| records_of(&kept, arrivals, &workload));
+        match found {
+            Ok(found) => records.extend(found),
             // Killed while it was made; the next agent that asks for it finishes it.
             Err(VaultError::UnknownWorkload { .. }) => {}
-            Err(error) => {
-                tracing::error!(%workload, %error, "this repository cannot be used");
-            }
+            Err(error) => problems.push((workload, error)),
         }
     }
-    Ok(records)
+    Ok((records, problems))
 }
+
+type Problems = Vec<(WorkloadName, VaultError)>;
 
 fn records_of(
     kept: &Kept,

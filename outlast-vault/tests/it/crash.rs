@@ -139,3 +139,27 @@ fn what_a_killed_writer_left_is_swept_when_it_is_old() {
     assert!(!old.exists());
     assert!(young.exists() && strange.exists());
 }
+
+#[test]
+fn one_damaged_workload_does_not_keep_the_others_from_being_served() {
+    let world = World::new();
+    let vault = world.start();
+    let agent = world.agent(&vault);
+    let web = outlast_types::WorkloadName::new("web").unwrap();
+    agent.ship(&shop(), b"content");
+    agent.ship(&web, b"content");
+    vault.shutdown();
+    let arrivals = world.config.dir.join("arrivals/shop-db");
+    let record = arrivals.read_dir().unwrap().next().unwrap().unwrap().path();
+    let file = std::fs::File::create(&record).unwrap();
+    std::io::Write::write_all(&mut &file, b"{\"version\":1").unwrap();
+    let error = Vault::rebuild(&world.config, &Doors::system()).unwrap_err();
+    assert!(error.to_string().contains(record.to_str().unwrap()), "{error}");
+
+    let vault = world.start();
+    let agent = world.agent(&vault);
+    agent.ship(&web, b"more");
+    let reader = world.client(&vault, Role::Reader);
+    assert_eq!(reader.snapshots(Some(&web)).unwrap().len(), 2);
+    assert_eq!(reader.snapshots(Some(&shop())).unwrap().len(), 1, "what was known stays known");
+}
