@@ -180,8 +180,15 @@ fn check_listing(directory: &Directory, seal: &Seal) -> Result<(), DropReadError
             return Err(Rejection::NotAPlainFile { name }.into());
         }
         if facts.size != segment.size {
-            let (sealed, found) = (segment.size, facts.size);
-            return Err(Rejection::WrongSize { name, sealed, found }.into());
+            // A network file system may answer from what it remembers of the time when the segment
+            // was being written; it asks the server when a file is opened.
+            let (_, facts) = directory
+                .file(name.as_bytes())
+                .map_err(|error| segment_error(directory, &name, &error))?;
+            if facts.size != segment.size {
+                let (sealed, found) = (segment.size, facts.size);
+                return Err(Rejection::WrongSize { name, sealed, found }.into());
+            }
         }
     }
     Ok(())
