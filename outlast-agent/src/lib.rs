@@ -1,8 +1,8 @@
 //! The agent: the one long-lived process that reads the share and ships drops.
 //!
-//! It is a loop with a single owner ([`Agent::run`]). A pass looks at the share ([`outlast_drop::scan`]),
-//! decides what each drop needs ([`decide`](decision), a pure function), and does it: ship a sealed
-//! drop, refuse a bad one, abandon one whose writer died, release one that is vaulted.
+//! It is a loop with a single owner ([`Agent::run`]). A pass looks at the share, decides what each
+//! drop needs (a pure function, in `decision`), and does it: ship a sealed drop, refuse a bad one,
+//! abandon one whose writer died, release one that is vaulted.
 //!
 //! **Architecture invariants**
 //! - What became of a drop is written on the share, as receipts; the agent's own directory holds

@@ -145,7 +145,7 @@ impl Target {
     /// Gives a placed file another name.
     ///
     /// # Errors
-    /// With [`io::ErrorKind::AlreadyExists`] as its source if that name is taken.
+    /// With [`std::io::ErrorKind::AlreadyExists`] as its source if that name is taken.
     pub fn rename(&self, from: &EntryPath, to: &EntryPath) -> Result<(), PlaceError> {
         let (old, new) = (self.parent(from, false)?, self.parent(to, true)?);
         let (old_name, new_name) = (from.name(), to.name());
