@@ -16,10 +16,10 @@ use crate::commands;
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not yet, 4 refused by policy or role.")]
 pub(crate) struct Arguments {
     /// Print results as JSON on standard output, and errors as JSON on standard error
-    #[arg(long, global = true)]
+    #[arg(long, global = true, display_order = 900)]
     pub(crate) json: bool,
     /// Print no progress and no remarks
-    #[arg(long, short, global = true)]
+    #[arg(long, short, global = true, display_order = 901)]
     pub(crate) quiet: bool,
     #[command(subcommand)]
     pub(crate) command: Command,

@@ -34,7 +34,7 @@ pub(crate) fn run(command: Command, output: &Output) -> Result<Code> {
         Command::Repo(command) => repo::run(command, output),
         Command::Agent(arguments) => roles::agent(&arguments, output),
         Command::Vault(arguments) => roles::vault(&arguments, output),
-        Command::Completions(arguments) => Ok(manual::completions(&arguments)),
+        Command::Completions(arguments) => manual::completions(&arguments),
         Command::Man(arguments) => manual::man(&arguments),
         Command::DemoDumpSqlite { path } => demo::dump_sqlite(&path),
     }

@@ -4,12 +4,13 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use outlast_drop::fetch::FetchError;
+use outlast_fs::place::PlaceError;
 use outlast_repo::RepoError;
 use outlast_store::StoreError;
 use outlast_wire::api::client::CallError;
 use serde_json::json;
 
-use crate::output::Output;
+use crate::output::{Closed, Output};
 
 /// How a command ended; the numbers are a contract with scripts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,36 +36,85 @@ pub(crate) struct Advised {
 pub(crate) fn report(outcome: anyhow::Result<Code>, output: &Output) -> ExitCode {
     match outcome {
         Ok(code) => ExitCode::from(code as u8),
-        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) if error.is::<Closed>() => ExitCode::SUCCESS,
         Err(error) => {
             let code = code_of(&error);
-            let hint = error.chain().find_map(|cause| Some(&cause.downcast_ref::<Advised>()?.hint));
+            let (message, hint) = (message(&error), hint(&error));
             let mut standard_error = anstream::stderr();
             // Nobody is left to hear of a failure to tell of a failure.
             let _ = if output.is_json() {
                 let document = json!({
-                    "error": { "message": format!("{error:#}"), "hint": hint, "code": code as u8 }
+                    "error": { "message": message, "hint": hint, "code": code as u8 }
                 });
                 writeln!(standard_error, "{document}")
             } else {
                 let hint = hint.map(|hint| format!("\n{hint}")).unwrap_or_default();
-                writeln!(standard_error, "outlast: {error:#}{hint}")
+                writeln!(standard_error, "outlast: {message}{hint}")
             };
             ExitCode::from(code as u8)
         }
     }
 }
 
-/// The code for an error, by the typed cause in its chain.
-fn code_of(error: &anyhow::Error) -> Code {
-    for cause in error.chain() {
-        let store = cause.downcast_ref::<StoreError>().or_else(|| {
-            match cause.downcast_ref::<RepoError>() {
-                Some(RepoError::Store(store)) => Some(store),
+/// The error and its causes as one sentence. A cause whose words an error above it has already
+/// used is not told twice.
+fn message(error: &anyhow::Error) -> String {
+    let mut message = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if message.is_empty() {
+            message = cause;
+        } else if !message.contains(&cause) {
+            message.push_str(": ");
+            message.push_str(&cause);
+        }
+    }
+    message
+}
+
+/// What to do next, where the user can do something that the message does not say.
+fn hint(error: &anyhow::Error) -> Option<String> {
+    error.chain().find_map(|cause| {
+        if let Some(advised) = cause.downcast_ref::<Advised>() {
+            return Some(advised.hint.clone());
+        }
+        let place = cause.downcast_ref::<PlaceError>().or_else(|| {
+            match (cause.downcast_ref::<RepoError>(), cause.downcast_ref::<FetchError>()) {
+                (Some(RepoError::Place(place)), _) | (_, Some(FetchError::Place(place))) => {
+                    Some(place)
+                }
                 _ => None,
             }
         });
-        if let Some(StoreError::Refused { .. }) = store {
+        let hint = if let Some(PlaceError::NotEmpty { .. }) = place {
+            "To write into it all the same, replacing entries of the same name, add --overwrite."
+        } else if let Some(FetchError::NotYet { .. }) = cause.downcast_ref() {
+            "`outlast share status` tells what is there; --timeout waits for a drop to come."
+        } else if let Some(RepoError::WrongPassword { .. }) = cause.downcast_ref() {
+            "The password comes from OUTLAST_PASSWORD, or from the file after --password-file."
+        } else if is_refused(cause) {
+            "Give an identity whose role may do this, such as operator."
+        } else if let Some(CallError::Refused { status: 404, .. }) = cause.downcast_ref() {
+            "`outlast workload list` names the workloads that the vault knows."
+        } else {
+            return None;
+        };
+        Some(hint.to_owned())
+    })
+}
+
+/// Whether a store refused the verb to this identity.
+fn is_refused(cause: &(dyn std::error::Error + 'static)) -> bool {
+    matches!(
+        (cause.downcast_ref::<StoreError>(), cause.downcast_ref::<RepoError>()),
+        (Some(StoreError::Refused { .. }), _)
+            | (_, Some(RepoError::Store(StoreError::Refused { .. })))
+    )
+}
+
+/// The code for an error, by the typed cause in its chain.
+fn code_of(error: &anyhow::Error) -> Code {
+    for cause in error.chain() {
+        if is_refused(cause) {
             return Code::Refused;
         }
         if let Some(CallError::Refused { status: 401 | 403, .. }) = cause.downcast_ref() {
@@ -75,13 +125,4 @@ fn code_of(error: &anyhow::Error) -> Code {
         }
     }
     Code::Failed
-}
-
-/// Whether the reader of our output went away (`outlast ls … | head`), which is its right.
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        cause
-            .downcast_ref::<std::io::Error>()
-            .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
-    })
 }

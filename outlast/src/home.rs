@@ -30,10 +30,6 @@ impl Home {
         Self(directory.to_owned())
     }
 
-    pub(crate) fn path(&self) -> &Path {
-        &self.0
-    }
-
     /// The share, unless `up` was given one.
     pub(crate) fn share(&self) -> PathBuf {
         self.0.join("share")
@@ -76,8 +72,9 @@ impl Home {
                 "no `outlast up` has served in {}: start one with `outlast up --dir {0}`",
                 self.0.display()
             ),
-            content => content.with_context(|| format!("read {}", path.display()))?,
+            content => content.with_context(|| format!("cannot read {}", path.display()))?,
         };
-        serde_json::from_slice(&content).with_context(|| format!("understand {}", path.display()))
+        serde_json::from_slice(&content)
+            .with_context(|| format!("cannot understand {}", path.display()))
     }
 }

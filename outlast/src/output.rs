@@ -27,12 +27,13 @@ impl Output {
 
     /// One line of a result.
     pub(crate) fn line(&self, text: impl std::fmt::Display) -> Result<()> {
-        writeln!(anstream::stdout(), "{text}").context("write to standard output")
+        writeln!(anstream::stdout(), "{text}").map_err(|error| not_written(&error))
     }
 
     /// A result as one JSON document.
     pub(crate) fn json(&self, document: &impl Serialize) -> Result<()> {
-        let text = serde_json::to_string_pretty(document).context("put the result into JSON")?;
+        let text =
+            serde_json::to_string_pretty(document).context("cannot put the result into JSON")?;
         self.line(text)
     }
 
@@ -44,10 +45,45 @@ impl Output {
         }
     }
 
+    /// Something that is wrong and did not stop the work, on standard error, whatever was asked
+    /// for: as a line, or as a JSON document with `--json`.
+    pub(crate) fn warn(&self, message: &str) {
+        let mut standard_error = anstream::stderr();
+        // What cannot be told is still in the exit code.
+        let _ = if self.json {
+            let document = serde_json::json!({ "warning": { "message": message } });
+            writeln!(standard_error, "{document}")
+        } else {
+            writeln!(standard_error, "outlast: {message}")
+        };
+    }
+
     /// Progress of long work; a bar on a terminal, else problems only.
     pub(crate) fn progress(&self) -> Progress {
         let bar = !self.quiet && !self.json && std::io::stderr().is_terminal();
         Progress::new(bar, !self.json)
+    }
+}
+
+/// A number of things in words: `1 file`, `2 files`.
+pub(crate) fn counted(count: impl Into<u64>, thing: &str) -> String {
+    match count.into() {
+        1 => format!("1 {thing}"),
+        count => format!("{count} {thing}s"),
+    }
+}
+
+/// The reader of our standard output went away (`outlast ls … | head`), which is its right. A type
+/// of its own, because a connection to a vault can break in the same way, and that is a failure.
+#[derive(Debug, thiserror::Error)]
+#[error("standard output was closed")]
+pub(crate) struct Closed;
+
+/// Why a result could not be written to standard output.
+pub(crate) fn not_written(error: &std::io::Error) -> anyhow::Error {
+    match error.kind() {
+        std::io::ErrorKind::BrokenPipe => Closed.into(),
+        _ => anyhow::anyhow!("cannot write to standard output: {error}"),
     }
 }
 

@@ -2,24 +2,32 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use outlast_format::tree::NodeKind;
 use outlast_fs::EntryPath;
 use outlast_fs::entry::show;
-use outlast_repo::read::{self, Resolved};
-use outlast_repo::{Repository, check, restore};
+use outlast_repo::read::{self, ReadError, Resolved};
+use outlast_repo::{RepoError, Repository, check, restore};
+use outlast_store::StoreError;
 use outlast_types::{Timestamp, human};
 use serde_json::{Value, json};
 
 use crate::exit::Code;
-use crate::output::{Output, table};
+use crate::output::{Output, counted, not_written, table};
 
 /// Lists snapshots, oldest first. Damaged ones are named, and make the exit code 1.
 pub(crate) fn snapshots(repository: &Repository, output: &Output) -> Result<Code> {
-    let found = read::snapshots(repository)?;
-    let progress = output.progress();
+    let mut found = read::snapshots(repository)?;
+    // Who may read none of them is refused; that is no damage.
+    let refused = found
+        .unreadable
+        .iter()
+        .position(|error| matches!(error, RepoError::Store(StoreError::Refused { .. })));
+    if let (true, Some(refused)) = (found.list.is_empty(), refused) {
+        return Err(found.unreadable.swap_remove(refused).into());
+    }
     for damaged in &found.unreadable {
-        outlast_types::Monitor::problem(&progress, &damaged.to_string());
+        output.warn(&damaged.to_string());
     }
     if output.is_json() {
         let list: Vec<Value> = found
@@ -56,6 +64,9 @@ pub(crate) fn snapshots(repository: &Repository, output: &Output) -> Result<Code
             })
             .collect();
         table(output, &["ID", "TIME", "HOST", "SIZE", "PATHS"], &rows)?;
+        if rows.is_empty() {
+            output.remark("there are no snapshots yet");
+        }
     }
     Ok(if found.unreadable.is_empty() { Code::Done } else { Code::Failed })
 }
@@ -65,6 +76,23 @@ pub(crate) fn resolve(repository: &Repository, wanted: &str) -> Result<Resolved>
     Ok(read::resolve(repository, wanted)?)
 }
 
+/// Tells of snapshots that could not be read while the newest was looked for. The one that was
+/// found is good, but may not be the newest, so the code is 1; naming a snapshot by its whole id
+/// reads no other.
+fn warn_of_damaged(resolved: &Resolved, output: &Output) -> Code {
+    if resolved.unreadable.is_empty() {
+        return Code::Done;
+    }
+    for damaged in &resolved.unreadable {
+        output.warn(&damaged.to_string());
+    }
+    output.warn(&format!(
+        "snapshot {:.8} is the newest that can be read; a damaged one may be newer",
+        resolved.id
+    ));
+    Code::Failed
+}
+
 /// Lists what is in a snapshot, or below `path` in it.
 pub(crate) fn ls(
     repository: &Repository,
@@ -72,19 +100,20 @@ pub(crate) fn ls(
     below: Option<&EntryPath>,
     output: &Output,
 ) -> Result<Code> {
-    let mut damaged = false;
+    let mut code = warn_of_damaged(resolved, output);
     let mut documents = Vec::new();
-    let progress = output.progress();
+    let mut found_any = false;
     let mut failure = Ok(());
     read::ls(repository, resolved.snapshot.tree, |found| match found {
         Err(error) => {
-            damaged = true;
-            outlast_types::Monitor::problem(&progress, &error.to_string());
+            code = Code::Failed;
+            output.warn(&error.to_string());
         }
         Ok(found) => {
             if below.is_some_and(|below| !found.path.names().starts_with(below.names())) {
                 return;
             }
+            found_any = true;
             let node = &found.node;
             if output.is_json() {
                 documents.push(json!({
@@ -114,10 +143,13 @@ pub(crate) fn ls(
         }
     })?;
     failure?;
+    if let (Some(below), false, Code::Done) = (below, found_any, code) {
+        bail!("snapshot {:.8} has nothing called /{below}", resolved.id);
+    }
     if output.is_json() {
         output.json(&documents)?;
     }
-    Ok(if damaged { Code::Failed } else { Code::Done })
+    Ok(code)
 }
 
 fn letter(kind: &NodeKind) -> char {
@@ -133,10 +165,15 @@ fn letter(kind: &NodeKind) -> char {
     }
 }
 
-/// A path inside a snapshot, as people write it: with or without a leading slash.
-pub(crate) fn snapshot_path(text: &str) -> Result<EntryPath> {
-    EntryPath::parse(text.trim_start_matches('/').as_bytes())
-        .with_context(|| format!("understand the path {text:?}"))
+/// A path inside a snapshot, as people write it: with or without a leading slash. `/` is the whole
+/// snapshot, and `None`.
+pub(crate) fn snapshot_path(text: &str) -> Result<Option<EntryPath>> {
+    let relative = text.trim_start_matches('/');
+    if relative.is_empty() && !text.is_empty() {
+        return Ok(None);
+    }
+    let path = EntryPath::parse(relative.as_bytes());
+    Ok(Some(path.with_context(|| format!("cannot look for {text:?}"))?))
 }
 
 /// Writes a file of a snapshot to standard output.
@@ -146,12 +183,18 @@ pub(crate) fn cat(
     path: &str,
     output: &Output,
 ) -> Result<Code> {
-    let path = snapshot_path(path)?;
+    let Some(path) = snapshot_path(path)? else {
+        bail!("/ is a directory, and only files can be printed");
+    };
+    let code = warn_of_damaged(resolved, output);
     let progress = output.progress();
     let mut out = std::io::stdout().lock();
-    read::cat(repository, resolved.snapshot.tree, &path, &mut out, &progress)?;
-    std::io::Write::flush(&mut out).context("write to standard output")?;
-    Ok(Code::Done)
+    match read::cat(repository, resolved.snapshot.tree, &path, &mut out, &progress) {
+        Err(RepoError::Read(ReadError::Write { source, .. })) => return Err(not_written(&source)),
+        result => result?,
+    };
+    std::io::Write::flush(&mut out).map_err(|error| not_written(&error))?;
+    Ok(code)
 }
 
 /// Restores a snapshot; everything that could not be restored is named, and makes the code 1.
@@ -162,6 +205,7 @@ pub(crate) fn restore(
     options: &restore::Options,
     output: &Output,
 ) -> Result<Code> {
+    let mut code = warn_of_damaged(resolved, output);
     let progress = output.progress();
     let summary = restore::restore(repository, resolved.snapshot.tree, target, options, &progress)?;
     progress.finish();
@@ -169,7 +213,8 @@ pub(crate) fn restore(
     if output.is_json() {
         output.json(&json!({
             "snapshot": resolved.id.to_string(),
-            "target": target,
+            // Text at all events: a path need not be UTF-8, and JSON must be.
+            "target": target.display().to_string(),
             "files": summary.files,
             "directories": summary.directories,
             "others": summary.others,
@@ -178,19 +223,20 @@ pub(crate) fn restore(
         }))?;
     } else {
         output.line(format_args!(
-            "restored snapshot {:.8} of {} into {}: {} files, {}",
+            "restored snapshot {:.8} of {} into {}: {}, {}",
             resolved.id,
             whole_seconds(resolved.snapshot.time),
             target.display(),
-            summary.files,
+            counted(summary.files, "file"),
             human::bytes(summary.bytes)
         ))?;
     }
-    if problems.is_empty() {
-        return Ok(Code::Done);
+    if !problems.is_empty() {
+        let count = counted(problems.len() as u64, "thing");
+        output.remark(format_args!("{count} could not be restored as before"));
+        code = Code::Failed;
     }
-    output.remark(format_args!("{} things could not be restored as they were", problems.len()));
-    Ok(Code::Failed)
+    Ok(code)
 }
 
 /// Checks a repository and tells what is wrong with it.
@@ -218,10 +264,10 @@ pub(crate) fn check(
         }))?;
     } else {
         output.line(format_args!(
-            "checked {} snapshots, {} packs, {} blobs{}",
-            counts.snapshots,
-            counts.packs,
-            counts.blobs,
+            "checked {}, {}, {}{}",
+            counted(counts.snapshots, "snapshot"),
+            counted(counts.packs, "pack"),
+            counted(counts.blobs, "blob"),
             if options.read_data {
                 format!(", and read {}", human::bytes(counts.bytes_read))
             } else {
@@ -230,14 +276,14 @@ pub(crate) fn check(
         ))?;
         if !report.leftovers.is_empty() {
             output.remark(format_args!(
-                "{} packs are in no index: left by an interrupted backup, and harmless",
-                report.leftovers.len()
+                "{} in no index: left by an interrupted backup, and harmless",
+                counted(report.leftovers.len() as u64, "pack")
             ));
         }
         output.line(if report.is_clean() {
             "no problems were found".to_owned()
         } else {
-            format!("{} problems were found", report.problems.len())
+            format!("found {}", counted(report.problems.len() as u64, "problem"))
         })?;
     }
     Ok(if report.is_clean() { Code::Done } else { Code::Failed })

@@ -16,9 +16,9 @@ const CONFIG_BYTES_MAX: u64 = 1 << 20;
 pub(crate) fn read(path: &Path) -> Result<Table> {
     let shown = path.display();
     let content = durable::read_bounded(path, CONFIG_BYTES_MAX)
-        .with_context(|| format!("read the configuration {shown}"))?;
-    let text = std::str::from_utf8(&content).with_context(|| format!("read {shown} as text"))?;
-    text.parse().with_context(|| format!("understand the configuration {shown}"))
+        .with_context(|| format!("cannot read the configuration {shown}"))?;
+    let text = std::str::from_utf8(&content).with_context(|| format!("{shown} is not text"))?;
+    text.parse().with_context(|| format!("cannot understand the configuration {shown}"))
 }
 
 /// Applies the variables that begin with `OUTLAST_<SECTION>_` to `[section]`.
@@ -29,9 +29,9 @@ pub(crate) fn apply_overrides(
 ) -> Result<()> {
     let prefix = format!("OUTLAST_{}_", section.to_uppercase());
     let entry = table.entry(section).or_insert_with(|| Value::Table(Table::new()));
-    let keys = entry
-        .as_table_mut()
-        .with_context(|| format!("understand the configuration: [{section}] is no section"))?;
+    let keys = entry.as_table_mut().with_context(|| {
+        format!("cannot understand the configuration: [{section}] is no section")
+    })?;
     for (name, text) in variables {
         if let Some(key) = name.strip_prefix(&prefix) {
             keys.insert(key.to_lowercase(), value(&text));
@@ -46,7 +46,7 @@ pub(crate) fn with_environment(mut table: Table, section: &str) -> Result<String
     let variables = std::env::vars_os()
         .filter_map(|(name, text)| Some((name.into_string().ok()?, text.into_string().ok()?)));
     apply_overrides(&mut table, section, variables)?;
-    toml::to_string(&table).context("write the configuration as text")
+    toml::to_string(&table).context("cannot write the configuration as text")
 }
 
 /// A variable's text as the TOML value that it looks like; text if like nothing else.

@@ -16,10 +16,10 @@ impl Signals {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
-            .context("prepare to hear signals")?;
+            .context("cannot prepare to hear signals")?;
         let context = runtime.enter();
-        let terminate = signal(SignalKind::terminate()).context("hear SIGTERM")?;
-        let interrupt = signal(SignalKind::interrupt()).context("hear SIGINT")?;
+        let terminate = signal(SignalKind::terminate()).context("cannot hear SIGTERM")?;
+        let interrupt = signal(SignalKind::interrupt()).context("cannot hear SIGINT")?;
         drop(context);
         Ok(Self { runtime, terminate, interrupt })
     }

@@ -11,8 +11,8 @@ use outlast_fs::walk::Walk;
 use outlast_types::{Clock, Monitor, SystemClock, SystemRandom, WorkloadName, human};
 use serde_json::json;
 
-use crate::exit::Code;
-use crate::output::{Output, Progress};
+use crate::exit::{Advised, Code};
+use crate::output::{Output, Progress, counted};
 
 /// How much is read from a pipe at once.
 const PIPE_BYTES: usize = 1 << 20;
@@ -22,6 +22,9 @@ const PIPE_BYTES: usize = 1 << 20;
 #[command(
     after_help = "Nothing is a backup before it is sealed: a writer that is killed, a command that fails, or a
 share that is full leaves no seal, and the agent cleans up after it.
+
+A tree of which something could not be read is sealed all the same, because the rest is worth
+having; each thing that is missing is named, and the exit code is 1.
 
 Examples:
   outlast drop --share /mnt/efs --workload shop-files /srv/uploads
@@ -93,6 +96,7 @@ pub(crate) fn run(arguments: &Args, output: &Output) -> Result<Code> {
     let share = Share::open(&arguments.share)?;
     let progress = output.progress();
     progress.begin(&format!("drop {}", arguments.workload), None);
+    let mut problems = Vec::new();
     let writer = match (&arguments.stdin, &arguments.exec) {
         (Some(name), _) => {
             let writer = open(&share, arguments, Content::stream(name)?)?;
@@ -102,7 +106,11 @@ pub(crate) fn run(arguments: &Args, output: &Output) -> Result<Code> {
             let writer = open(&share, arguments, Content::stream(name)?)?;
             run_command(&arguments.command, writer, &progress)?
         }
-        (None, None) => write_tree(&share, arguments, &progress, output)?,
+        (None, None) => {
+            let (writer, unread) = write_tree(&share, arguments, &progress)?;
+            problems = unread;
+            writer
+        }
     };
     let drop = writer.drop_id();
     let (raw, stored) = (writer.raw_bytes(), writer.stored_bytes());
@@ -115,6 +123,7 @@ pub(crate) fn run(arguments: &Args, output: &Output) -> Result<Code> {
             "bytes": raw,
             "stored_bytes": seal.stored_bytes(),
             "segments": seal.segments.len(),
+            "problems": problems,
         }))?;
     } else {
         output.line(drop)?;
@@ -125,7 +134,16 @@ pub(crate) fn run(arguments: &Args, output: &Output) -> Result<Code> {
             human::bytes(stored.max(seal.stored_bytes()))
         ));
     }
-    Ok(Code::Done)
+    if problems.is_empty() {
+        return Ok(Code::Done);
+    }
+    if !output.is_json() {
+        let count = counted(problems.len() as u64, "thing");
+        output.warn(&format!(
+            "{count} could not be read as it should: drop {drop} is sealed, but incomplete"
+        ));
+    }
+    Ok(Code::Failed)
 }
 
 fn open(share: &Share, arguments: &Args, content: Content) -> Result<DropWriter> {
@@ -157,7 +175,7 @@ fn copy(source: &mut dyn Read, mut writer: DropWriter, progress: &Progress) -> R
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => {
                 let _ = writer.fail(None);
-                return Err(error).context("read the data to back up; nothing was sealed");
+                return Err(error).context("cannot read the data to back up; nothing was sealed");
             }
         };
         writer.write_all(&buffer[..length]).context("nothing was sealed")?;
@@ -180,7 +198,7 @@ fn run_command(
         Ok(child) => child,
         Err(error) => {
             writer.fail(None)?;
-            return Err(error).with_context(|| format!("start {shown}; nothing was sealed"));
+            return Err(error).with_context(|| format!("cannot start {shown}; nothing was sealed"));
         }
     };
     let copied = match child.stdout.take() {
@@ -191,7 +209,7 @@ fn run_command(
         // Nobody takes what it prints any more; it may not notice by itself.
         let _ = child.kill();
     }
-    let status = child.wait().with_context(|| format!("wait for the end of {shown}"))?;
+    let status = child.wait().with_context(|| format!("cannot wait for the end of {shown}"))?;
     let writer = copied?;
     if !status.success() {
         writer.fail(status.code())?;
@@ -200,28 +218,34 @@ fn run_command(
     Ok(writer)
 }
 
-/// Writes paths as a tree. What cannot be read is named and left out, and the drop is sealed
-/// without it, unless nothing at all could be read.
+/// Writes paths as a tree; what could not be read, in words, is left out of it.
 fn write_tree(
     share: &Share,
     arguments: &Args,
     progress: &Progress,
-    output: &Output,
-) -> Result<DropWriter> {
+) -> Result<(DropWriter, Vec<String>)> {
+    refuse_the_share_itself(share, &arguments.paths)?;
     let mut walk = Walk::new(&arguments.paths)?;
-    walk.exclude(share.path()).context("look at the share")?;
-    for path in &arguments.paths {
-        std::fs::symlink_metadata(path)
-            .with_context(|| format!("look at {}; nothing was sealed", path.display()))?;
-    }
+    walk.exclude(share.path()).context("cannot look at the share")?;
     let mut writer = open(share, arguments, Content::Tree)?;
     let summary = tar::write_tree(&mut walk, &mut writer, progress)
-        .context("write the tree to the share; nothing was sealed")?;
-    if !summary.problems.is_empty() {
-        output.remark(format_args!(
-            "{} things could not be read and are not in the drop",
-            summary.problems.len()
-        ));
+        .context("cannot write the tree to the share; nothing was sealed")?;
+    Ok((writer, summary.problems))
+}
+
+/// The share is left out of every drop, so that drops do not contain drops. Whoever names it, or
+/// what lies on it, would get an empty backup and never know.
+fn refuse_the_share_itself(share: &Share, paths: &[PathBuf]) -> Result<()> {
+    let root = share.path().canonicalize().context("cannot look at the share")?;
+    for path in paths {
+        // A path that does not exist is named by the walk.
+        if path.canonicalize().is_ok_and(|path| path.starts_with(&root)) {
+            return Err(Advised {
+                message: format!("{} is on the share itself; nothing was sealed", path.display()),
+                hint: "Back up where the data comes from; drops do not contain drops.".to_owned(),
+            }
+            .into());
+        }
     }
-    Ok(writer)
+    Ok(())
 }

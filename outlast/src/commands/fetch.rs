@@ -10,7 +10,7 @@ use outlast_types::{DropId, Timestamp, WorkloadName, human};
 use serde_json::json;
 
 use crate::exit::Code;
-use crate::output::Output;
+use crate::output::{Output, counted};
 
 /// How often the share is looked at while waiting; a network share shows new names only after
 /// seconds anyway.
@@ -46,7 +46,7 @@ pub(crate) struct Args {
     #[arg(long)]
     overwrite: bool,
     /// How long to wait for a drop that is not there yet (exit code 3 if it does not come)
-    #[arg(long, default_value = "0s", value_parser = human::parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = human::parse_duration)]
     timeout: Duration,
 }
 
@@ -66,17 +66,17 @@ pub(crate) fn run(arguments: &Args, output: &Output) -> Result<Code> {
         output.json(&json!({
             "drop": drop.to_string(),
             "workload": arguments.workload.as_str(),
-            "into": arguments.into,
+            "into": arguments.into.display().to_string(),
             "files": summary.files,
             "bytes": summary.bytes,
             "problems": summary.problems,
         }))?;
     } else {
         output.line(format_args!(
-            "fetched drop {drop} of {} into {}: {} files, {}",
+            "fetched drop {drop} of {} into {}: {}, {}",
             arguments.workload,
             arguments.into.display(),
-            summary.files,
+            counted(summary.files, "file"),
             human::bytes(summary.bytes)
         ))?;
     }

@@ -1,5 +1,6 @@
 //! Completions for shells and manual pages, made from the same definitions as `--help`.
 
+use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
@@ -7,12 +8,16 @@ use clap::CommandFactory;
 
 use crate::cli::Arguments;
 use crate::exit::Code;
+use crate::output::not_written;
 
 /// Print the completion script for a shell
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:
-  outlast completions bash > /etc/bash_completion.d/outlast")]
+#[command(after_help = "Examples:
+  outlast completions bash > /etc/bash_completion.d/outlast
+  outlast completions zsh > /usr/local/share/zsh/site-functions/_outlast
+  outlast completions fish > ~/.config/fish/completions/outlast.fish")]
 pub(crate) struct CompletionsArgs {
+    /// The shell that completes
     shell: clap_complete::Shell,
 }
 
@@ -21,19 +26,22 @@ pub(crate) struct CompletionsArgs {
 #[command(after_help = "Example:
   outlast man /usr/local/share/man/man1")]
 pub(crate) struct ManArgs {
+    /// Where to; made if missing
     dir: PathBuf,
 }
 
-pub(crate) fn completions(arguments: &CompletionsArgs) -> Code {
-    let mut out = std::io::stdout().lock();
-    clap_complete::generate(arguments.shell, &mut Arguments::command(), "outlast", &mut out);
-    Code::Done
+pub(crate) fn completions(arguments: &CompletionsArgs) -> Result<Code> {
+    // Made in memory first: the generator panics when it cannot write.
+    let mut script = Vec::new();
+    clap_complete::generate(arguments.shell, &mut Arguments::command(), "outlast", &mut script);
+    std::io::stdout().lock().write_all(&script).map_err(|error| not_written(&error))?;
+    Ok(Code::Done)
 }
 
 pub(crate) fn man(arguments: &ManArgs) -> Result<Code> {
     let dir = &arguments.dir;
-    std::fs::create_dir_all(dir).with_context(|| format!("make {}", dir.display()))?;
+    std::fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
     clap_mangen::generate_to(Arguments::command(), dir)
-        .with_context(|| format!("write manual pages into {}", dir.display()))?;
+        .with_context(|| format!("cannot write manual pages into {}", dir.display()))?;
     Ok(Code::Done)
 }

@@ -13,7 +13,7 @@ use outlast_types::{Clock, SystemClock, SystemRandom, human};
 use serde_json::json;
 
 use crate::exit::Code;
-use crate::output::Output;
+use crate::output::{Output, counted};
 use crate::reading;
 use access::Access;
 pub(super) use access::retrying;
@@ -33,15 +33,25 @@ Examples:
 )]
 pub(crate) enum Command {
     /// Make a new repository
+    #[command(after_help = "Examples:
+  outlast repo init -r /srv/repo --password-file ~/.repo-password
+  OUTLAST_PASSWORD=… outlast repo init -r rest:http://backup.example:8000/shop-db/")]
     Init {
         #[command(flatten)]
         access: Access,
         /// Repository format version, 1 or 2
-        #[arg(long, default_value = "2", value_parser = ["1", "2"])]
+        #[arg(long, value_name = "VERSION", default_value = "2", value_parser = ["1", "2"])]
         repository_version: String,
     },
     Backup(backup::Args),
     /// Restore a snapshot into a directory
+    #[command(
+        after_help = "What cannot be restored is named, the rest is restored, and the exit code is 1.
+
+Examples:
+  outlast repo restore -r /srv/repo latest --target ./restored
+  outlast repo restore -r /srv/repo 4f0b12ac --target ./restored --include /etc/hosts --verify"
+    )]
     Restore {
         #[command(flatten)]
         access: Access,
@@ -54,11 +64,17 @@ pub(crate) enum Command {
         how: RestoreHow,
     },
     /// List snapshots
+    #[command(after_help = "Examples:
+  outlast repo snapshots -r /srv/repo
+  outlast repo snapshots -r /srv/repo --json")]
     Snapshots {
         #[command(flatten)]
         access: Access,
     },
     /// List the entries of a snapshot
+    #[command(after_help = "Examples:
+  outlast repo ls -r /srv/repo latest
+  outlast repo ls -r /srv/repo 4f0b12ac /etc --json")]
     Ls {
         #[command(flatten)]
         access: Access,
@@ -68,14 +84,22 @@ pub(crate) enum Command {
         path: Option<String>,
     },
     /// Print a file of a snapshot
+    #[command(after_help = "Example:
+  outlast repo cat -r /srv/repo latest /etc/hosts")]
     Cat {
         #[command(flatten)]
         access: Access,
         /// `latest`, a snapshot's id, or the beginning of one
         snapshot: String,
+        /// The file's path in the snapshot, as `ls` shows it
         path: String,
     },
     /// Verify that everything is there that snapshots need, and undamaged
+    #[command(after_help = "Every problem is named, and the exit code is 1 if there are any.
+
+Examples:
+  outlast repo check -r /srv/repo
+  outlast repo check -r rest:https://vault.example:8443/repo/shop-db/ --identity ./id --read-data")]
     Check {
         #[command(flatten)]
         access: Access,
@@ -84,6 +108,8 @@ pub(crate) enum Command {
         read_data: bool,
     },
     /// Count what the repository holds
+    #[command(after_help = "Example:
+  outlast repo stats -r /srv/repo --json")]
     Stats {
         #[command(flatten)]
         access: Access,
@@ -106,12 +132,14 @@ pub(crate) struct RestoreHow {
 
 impl RestoreHow {
     pub(crate) fn options(&self) -> Result<restore::Options> {
+        // The whole snapshot is what an empty list stands for.
         let include = self.include.iter().map(|path| reading::snapshot_path(path));
+        let include: Option<Vec<_>> = include.collect::<Result<_>>()?;
         Ok(restore::Options {
             overwrite: self.overwrite,
             verify: self.verify,
             subpath: None,
-            include: include.collect::<Result<_>>()?,
+            include: include.unwrap_or_default(),
         })
     }
 }
@@ -129,7 +157,7 @@ pub(crate) fn run(command: Command, output: &Output) -> Result<Code> {
         Command::Ls { access, snapshot, path } => {
             let repository = access.open()?;
             let resolved = reading::resolve(&repository, &snapshot)?;
-            let below = path.as_deref().map(reading::snapshot_path).transpose()?;
+            let below = path.as_deref().map(reading::snapshot_path).transpose()?.flatten();
             reading::ls(&repository, &resolved, below.as_ref(), output)
         }
         Command::Cat { access, snapshot, path } => {
@@ -145,6 +173,8 @@ pub(crate) fn run(command: Command, output: &Output) -> Result<Code> {
 }
 
 fn init(access: &Access, version: &str, output: &Output) -> Result<Code> {
+    // Before anything is made: without a password there will be no repository.
+    let password = access.password()?;
     let store = access.create_store()?;
     let version = if version == "1" { Version::V1 } else { Version::V2 };
     let maker = Maker {
@@ -152,7 +182,7 @@ fn init(access: &Access, version: &str, output: &Output) -> Result<Code> {
         username: access::user_name(),
         created: SystemClock.now(),
     };
-    let repository = Repository::init(store, &access.password()?, version, &maker, &SystemRandom)?;
+    let repository = Repository::init(store, &password, version, &maker, &SystemRandom)?;
     let id = repository.config().id.to_string();
     if output.is_json() {
         output.json(&json!({ "id": id, "repository": repository.location() }))?;
@@ -166,8 +196,9 @@ fn init(access: &Access, version: &str, output: &Output) -> Result<Code> {
 fn stats(repository: &Repository, output: &Output) -> Result<Code> {
     let index = repository.index()?;
     let store = repository.store();
-    let packs = store.list(outlast_store::Kind::Data).context("list the packs")?;
-    let snapshots = store.list(outlast_store::Kind::Snapshot).context("list the snapshots")?;
+    let packs = store.list(outlast_store::Kind::Data).context("cannot list the packs")?;
+    let snapshots =
+        store.list(outlast_store::Kind::Snapshot).context("cannot list the snapshots")?;
     let stored: u64 = packs.iter().map(|(_, bytes)| bytes).sum();
     if output.is_json() {
         output.json(&json!({
@@ -178,10 +209,10 @@ fn stats(repository: &Repository, output: &Output) -> Result<Code> {
         }))?;
     } else {
         output.line(format_args!(
-            "{} snapshots, {} blobs in {} packs, {} stored",
-            snapshots.len(),
-            index.blobs(),
-            packs.len(),
+            "{}, {} in {}, {} stored",
+            counted(snapshots.len() as u64, "snapshot"),
+            counted(index.blobs() as u64, "blob"),
+            counted(packs.len() as u64, "pack"),
             human::bytes(stored)
         ))?;
     }

@@ -21,6 +21,7 @@ use crate::signals::Signals;
 Example:
   outlast agent --config /etc/outlast/agent.toml")]
 pub(crate) struct AgentArgs {
+    /// The role's configuration, in TOML; `outlast up` writes one to start from
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
 }
@@ -34,6 +35,7 @@ Example:
   outlast vault --config /etc/outlast/vault.toml"
 )]
 pub(crate) struct VaultArgs {
+    /// The role's configuration, in TOML; `outlast up` writes one to start from
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
 }
@@ -77,7 +79,7 @@ impl AgentThread {
         let thread = std::thread::Builder::new()
             .name("agent".to_owned())
             .spawn(move || agent.run(&heard))
-            .context("start the agent's thread")?;
+            .context("cannot start the agent's thread")?;
         Ok(Self { shutdown, thread })
     }
 

@@ -11,7 +11,7 @@ use outlast_types::{Clock, SystemClock, SystemRandom, human};
 use serde_json::json;
 
 use crate::exit::Code;
-use crate::output::{Output, table};
+use crate::output::{Output, counted, table};
 use crate::reading::whole_seconds;
 
 /// Make a share, look at it, clean it up
@@ -22,17 +22,32 @@ use crate::reading::whole_seconds;
   outlast share clean --dry-run /mnt/efs/outlast")]
 pub(crate) enum Command {
     /// Make an empty directory a share
-    Init { dir: PathBuf },
+    #[command(after_help = "Example:
+  outlast share init /mnt/efs/outlast")]
+    Init {
+        /// An empty directory, made if missing; on the shared drive, below its mount point
+        dir: PathBuf,
+    },
     /// Tell what is on the share, for each workload
-    Status { dir: PathBuf },
+    #[command(after_help = "Examples:
+  outlast share status /mnt/efs/outlast
+  outlast share status /mnt/efs/outlast --json")]
+    Status {
+        /// The share's directory
+        dir: PathBuf,
+    },
     /// Remove what dead writers and finished drops left behind; never a drop that is not vaulted
+    #[command(after_help = "Examples:
+  outlast share clean --dry-run /mnt/efs/outlast
+  outlast share clean --grace 6h /mnt/efs/outlast")]
     Clean {
+        /// The share's directory
         dir: PathBuf,
         /// Only tell what would be removed
         #[arg(long)]
         dry_run: bool,
         /// How long a drop must have been still before it counts as left behind
-        #[arg(long, default_value = "24h", value_parser = human::parse_duration)]
+        #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = human::parse_duration)]
         grace: Duration,
     },
 }
@@ -44,7 +59,9 @@ pub(crate) fn run(command: Command, output: &Output) -> Result<Code> {
                 .map_err(|error| anyhow::anyhow!("cannot make {}: {error}", dir.display()))?;
             let share = Share::init(&dir, &SystemClock, &SystemRandom)?;
             if output.is_json() {
-                output.json(&json!({ "share": share.id().to_string(), "path": dir }))?;
+                output.json(
+                    &json!({ "share": share.id().to_string(), "path": dir.display().to_string() }),
+                )?;
             } else {
                 output.line(format_args!("made share {} in {}", share.id(), dir.display()))?;
             }
@@ -67,6 +84,9 @@ fn show_status(share: &Share, output: &Output) -> Result<Code> {
     output.line(format_args!("share {} in {}", found.share, found.path.display()))?;
     let rows: Vec<Vec<String>> = found.workloads.iter().map(row).collect();
     table(output, &["WORKLOAD", "NEWEST SEALED", "STATE", "SEALED", "DROPS"], &rows)?;
+    if rows.is_empty() {
+        output.remark("there are no drops yet");
+    }
     for problem in
         found.problems.iter().chain(found.workloads.iter().flat_map(|workload| &workload.problems))
     {
@@ -98,7 +118,7 @@ fn clean_up(share: &Share, options: &CleanOptions, output: &Output) -> Result<Co
             .iter()
             .map(|removal| {
                 json!({
-                    "path": removal.path,
+                    "path": removal.path.display().to_string(),
                     "why": removal.why.to_string(),
                     "bytes": removal.bytes,
                 })
@@ -119,13 +139,13 @@ fn clean_up(share: &Share, options: &CleanOptions, output: &Output) -> Result<Co
             ))?;
         }
         for problem in &cleaned.problems {
-            output.remark(format_args!("left for the next time: {problem}"));
+            output.warn(&format!("left for the next time: {problem}"));
         }
         output.line(format_args!(
-            "{verb} {} things, {}",
-            cleaned.removed.len(),
+            "{verb} {}, {}",
+            counted(cleaned.removed.len() as u64, "thing"),
             human::bytes(bytes)
         ))?;
     }
-    Ok(Code::Done)
+    Ok(if cleaned.problems.is_empty() { Code::Done } else { Code::Failed })
 }

@@ -52,8 +52,8 @@ pub(crate) fn run(arguments: &Args, output: &Output) -> Result<Code> {
     let signals = Signals::catch()?;
     roles::log_to_standard_error();
     durable::create_directories(&arguments.dir, 0o700)
-        .with_context(|| format!("make {}", arguments.dir.display()))?;
-    let dir = arguments.dir.canonicalize().context("find the directory")?;
+        .with_context(|| format!("cannot make {}", arguments.dir.display()))?;
+    let dir = arguments.dir.canonicalize().context("cannot find the directory")?;
     let home = Home::new(&dir);
     let share = prepare_share(&home, arguments.share.as_deref())?;
     prepare_identities(&home, arguments.listen)?;
@@ -62,12 +62,12 @@ pub(crate) fn run(arguments: &Args, output: &Output) -> Result<Code> {
     let agent = start_agent(&home, &share, &vault.url())?;
     let serving =
         Serving { url: vault.url(), share, dir: dir.clone(), process: std::process::id() };
-    let document = serde_json::to_vec_pretty(&serving).context("describe what serves")?;
+    let document = serde_json::to_vec_pretty(&serving).context("cannot describe what serves")?;
     let mut told = vec![home.serving()];
     told.extend(arguments.ready_file.clone());
     for path in told {
         durable::replace(&path, &document, 0o644)
-            .with_context(|| format!("write {}", path.display()))?;
+            .with_context(|| format!("cannot write {}", path.display()))?;
     }
     greet(&serving, output)?;
 
@@ -85,16 +85,18 @@ fn prepare_share(home: &Home, given: Option<&Path>) -> Result<PathBuf> {
     let path = match given {
         Some(path) => path
             .canonicalize()
-            .with_context(|| format!("find the share {}; is it mounted?", path.display()))?,
+            .with_context(|| format!("cannot find the share {}; is it mounted?", path.display()))?,
         None => {
             let path = home.share();
             durable::create_directories(&path, 0o755)
-                .with_context(|| format!("make {}", path.display()))?;
+                .with_context(|| format!("cannot make {}", path.display()))?;
             path
         }
     };
-    let empty =
-        fs::read_dir(&path).with_context(|| format!("list {}", path.display()))?.next().is_none();
+    let empty = fs::read_dir(&path)
+        .with_context(|| format!("cannot list {}", path.display()))?
+        .next()
+        .is_none();
     // An empty directory that this `up` has used before is a share that is not mounted.
     let known = home.config("agent").exists();
     if empty && !(given.is_some() && known) {
@@ -173,16 +175,16 @@ fn configured(
         .entry(role)
         .or_insert_with(|| Value::Table(Table::new()))
         .as_table_mut()
-        .with_context(|| format!("understand [{role}] in {}", path.display()))?;
+        .with_context(|| format!("cannot understand [{role}] in {}", path.display()))?;
     for (key, value) in keys {
         section.insert((*key).to_owned(), Value::String(value.clone()));
     }
     for (key, value) in defaults {
         section.entry(*key).or_insert_with(|| Value::String((*value).to_owned()));
     }
-    let text = toml::to_string(&table).context("write the configuration as text")?;
+    let text = toml::to_string(&table).context("cannot write the configuration as text")?;
     durable::replace(&path, text.as_bytes(), 0o644)
-        .with_context(|| format!("write {}", path.display()))?;
+        .with_context(|| format!("cannot write {}", path.display()))?;
     Ok(table)
 }
 

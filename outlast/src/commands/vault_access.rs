@@ -19,7 +19,6 @@ use crate::home::Home;
 
 /// Which vault, and who asks.
 #[derive(Debug, Clone, clap::Args)]
-#[group(required = true, multiple = true)]
 pub(crate) struct VaultAccess {
     /// The vault's address, such as https://vault.example:8443/
     #[arg(long, value_name = "URL", requires = "identity", conflicts_with = "dir")]
@@ -28,7 +27,7 @@ pub(crate) struct VaultAccess {
     #[arg(long, value_name = "DIR", requires = "vault")]
     identity: Option<PathBuf>,
     /// The directory of an `outlast up` on this host
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", required_unless_present = "vault")]
     dir: Option<PathBuf>,
 }
 
@@ -43,7 +42,7 @@ impl VaultAccess {
         let key = identity
             .box_key()
             .open(&info, &opened.sealed_key.0)
-            .with_context(|| format!("open the key of {workload}'s repository"))?;
+            .with_context(|| format!("cannot open the key of {workload}'s repository"))?;
         let key: Zeroizing<[u8; 64]> = Zeroizing::new(
             key.as_slice().try_into().context("the vault sent a key of another length")?,
         );

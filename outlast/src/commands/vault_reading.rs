@@ -19,6 +19,7 @@ use crate::reading;
   outlast snapshots shop-db --dir ./outlast
   outlast snapshots shop-db --vault https://vault.example:8443/ --identity ./id --json")]
 pub(crate) struct SnapshotsArgs {
+    /// The workload's name, as `outlast workload list` shows it
     workload: WorkloadName,
     #[command(flatten)]
     vault: VaultAccess,
@@ -30,6 +31,7 @@ pub(crate) struct SnapshotsArgs {
   outlast ls shop-files --dir ./outlast
   outlast ls shop-files --dir ./outlast --snapshot 4f0b12ac /srv/uploads")]
 pub(crate) struct LsArgs {
+    /// The workload's name, as `outlast workload list` shows it
     workload: WorkloadName,
     /// Only this path and what is below it
     path: Option<String>,
@@ -44,7 +46,9 @@ pub(crate) struct LsArgs {
 #[command(after_help = "Example:
   outlast cat shop-db /shop.sql --dir ./outlast | psql shop")]
 pub(crate) struct CatArgs {
+    /// The workload's name, as `outlast workload list` shows it
     workload: WorkloadName,
+    /// The file's path in the snapshot, as `outlast ls` shows it
     path: String,
     #[command(flatten)]
     which: Which,
@@ -59,6 +63,7 @@ pub(crate) struct CatArgs {
   outlast restore shop-db --dir ./outlast --at 2026-01-31T04:00:00Z --into ./restored
   outlast restore shop-files --vault https://vault.example:8443/ --identity ./id --into ./restored")]
 pub(crate) struct RestoreArgs {
+    /// The workload's name, as `outlast workload list` shows it
     workload: WorkloadName,
     /// Where to; made if missing, refused if not empty
     #[arg(long, value_name = "DIR")]
@@ -99,7 +104,7 @@ pub(crate) fn snapshots(arguments: &SnapshotsArgs, output: &Output) -> Result<Co
 pub(crate) fn ls(arguments: &LsArgs, output: &Output) -> Result<Code> {
     let repository = arguments.vault.open_repository(&arguments.workload)?;
     let resolved = arguments.which.resolve(&repository)?;
-    let below = arguments.path.as_deref().map(reading::snapshot_path).transpose()?;
+    let below = arguments.path.as_deref().map(reading::snapshot_path).transpose()?.flatten();
     reading::ls(&repository, &resolved, below.as_ref(), output)
 }
 

@@ -18,12 +18,18 @@ use crate::reading::whole_seconds;
   outlast workload show shop-db --dir ./outlast --json")]
 pub(crate) enum Command {
     /// All workloads, and all incidents
+    #[command(after_help = "Examples:
+  outlast workload list --dir ./outlast
+  outlast workload list --vault https://vault.example:8443/ --identity ./id --json")]
     List {
         #[command(flatten)]
         vault: VaultAccess,
     },
     /// One workload and its incidents
+    #[command(after_help = "Example:
+  outlast workload show shop-db --dir ./outlast --json")]
     Show {
+        /// The workload's name, as `outlast workload list` shows it
         workload: WorkloadName,
         #[command(flatten)]
         vault: VaultAccess,

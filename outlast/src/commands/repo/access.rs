@@ -1,6 +1,6 @@
 //! Where a repository is and what opens it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -18,6 +18,10 @@ use crate::exit::Advised;
 const PASSWORD_VARIABLE: &str = "OUTLAST_PASSWORD";
 /// A password or certificate file longer than this is not one.
 const SECRET_BYTES_MAX: u64 = 64 << 10;
+
+/// Storages that restic knows and we do not.
+const FOREIGN_SCHEMES: [&str; 9] =
+    ["s3", "sftp", "azure", "gs", "b2", "swift", "rclone", "http", "https"];
 
 /// Which repository, and how to get in.
 #[derive(Debug, Clone, clap::Args)]
@@ -41,7 +45,7 @@ impl Access {
     pub(super) fn open(&self) -> Result<Repository> {
         let store = match self.rest_store()? {
             Some(store) => retrying(Arc::new(store)),
-            None => Arc::new(DirectoryStore::open(self.repository.as_ref())?),
+            None => Arc::new(DirectoryStore::open(self.directory()?)?),
         };
         let password = self.password()?;
         Ok(Repository::open(store, Credential::Password(&password))?)
@@ -54,8 +58,24 @@ impl Access {
                 store.create_layout()?;
                 Ok(retrying(Arc::new(store)))
             }
-            None => Ok(Arc::new(DirectoryStore::create_layout(self.repository.as_ref())?)),
+            None => Ok(Arc::new(DirectoryStore::create_layout(self.directory()?)?)),
         }
+    }
+
+    /// The directory that is named. `s3:bucket` and its like, which restic understands, must not be
+    /// taken for one.
+    fn directory(&self) -> Result<&Path> {
+        let scheme = self.repository.split_once(':').map(|(scheme, _)| scheme);
+        let path = Path::new(&self.repository);
+        if scheme.is_some_and(|scheme| FOREIGN_SCHEMES.contains(&scheme)) && !path.exists() {
+            return Err(Advised {
+                message: format!("{} is on a storage that is not supported", self.repository),
+                hint: "Give a directory, or an address such as rest:https://host:8443/path/."
+                    .to_owned(),
+            }
+            .into());
+        }
+        Ok(path)
     }
 
     fn rest_store(&self) -> Result<Option<RestStore>> {
@@ -93,10 +113,10 @@ impl Access {
     }
 }
 
-fn read_text(file: &std::path::Path) -> Result<String> {
+fn read_text(file: &Path) -> Result<String> {
     let content = durable::read_bounded(file, SECRET_BYTES_MAX)
-        .with_context(|| format!("read {}", file.display()))?;
-    String::from_utf8(content).with_context(|| format!("read {} as text", file.display()))
+        .with_context(|| format!("cannot read {}", file.display()))?;
+    String::from_utf8(content).with_context(|| format!("{} is not text", file.display()))
 }
 
 /// A store that tries again when the network fails for a moment.

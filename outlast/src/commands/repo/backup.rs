@@ -12,10 +12,18 @@ use serde_json::json;
 
 use super::access::{Access, host_name, user_name};
 use crate::exit::Code;
-use crate::output::Output;
+use crate::output::{Output, counted};
 
 /// Back up paths, or standard input, as a new snapshot
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "What cannot be read is named and left out, and the exit code is 1; the snapshot has the rest.
+
+Examples:
+  outlast repo backup -r /srv/repo /etc /home
+  pg_dump shop | outlast repo backup -r /srv/repo --stdin --stdin-filename shop.sql
+  outlast repo backup -r /srv/repo --journal /var/lib/repo.journal /srv   # goes on if interrupted"
+)]
 pub(crate) struct Args {
     #[command(flatten)]
     access: Access,
@@ -26,7 +34,7 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with = "paths")]
     stdin: bool,
     /// The name of standard input in the snapshot
-    #[arg(long, default_value = "stdin", requires = "stdin", value_name = "NAME")]
+    #[arg(long, default_value = "stdin", conflicts_with = "paths", value_name = "NAME")]
     stdin_filename: String,
     /// Add a tag to the snapshot (may be repeated)
     #[arg(long)]
@@ -46,7 +54,7 @@ pub(super) fn run(arguments: &Args, output: &Output) -> Result<Code> {
         .iter()
         .map(|path| Ok(std::path::absolute(path)?.display().to_string()))
         .collect::<std::io::Result<_>>()
-        .context("find the current directory")?;
+        .context("cannot find the current directory")?;
     let input = if arguments.stdin {
         let now = SystemClock.now();
         let reader: Box<dyn Read + Send> = Box::new(std::io::stdin());
@@ -91,9 +99,9 @@ fn tell(outcome: &Outcome, output: &Output) -> Result<Code> {
         }))?;
     } else {
         output.line(format_args!(
-            "snapshot {:.8} saved: {} files, {}, of which {} were new as stored",
+            "snapshot {:.8} saved: {}, {}; {} newly stored",
             outcome.snapshot_id,
-            stats.files,
+            counted(stats.files, "file"),
             human::bytes(stats.bytes),
             human::bytes(stored)
         ))?;
@@ -101,6 +109,7 @@ fn tell(outcome: &Outcome, output: &Output) -> Result<Code> {
     if outcome.problems.is_empty() {
         return Ok(Code::Done);
     }
-    output.remark(format_args!("{} things are not in the snapshot", outcome.problem_count));
+    let count = counted(outcome.problem_count, "thing");
+    output.remark(format_args!("{count} could not be read and may be missing in the snapshot"));
     Ok(Code::Failed)
 }
