@@ -1,6 +1,7 @@
 //! The rules of the house that no compiler checks; see CONTRIBUTING.md for the reasons.
 
 mod layers;
+mod ratchet;
 mod source;
 
 use std::fs;
@@ -11,15 +12,17 @@ use anyhow::{Context, Result};
 /// Everything that is out of order below `root`, one line each.
 pub(crate) fn violations(root: &Path) -> Result<Vec<String>> {
     let mut found = layers::violations(root)?;
+    let mut ratchet = ratchet::Ratchet::load(&root.join("xtask/tidy.toml"))?;
     for path in files(root)? {
         let content =
             fs::read(root.join(&path)).with_context(|| format!("read {}", path.display()))?;
         let Ok(text) = String::from_utf8(content) else { continue };
         found.extend(source::everywhere(&path, &text));
         if path.extension().is_some_and(|extension| extension == "rs") {
-            found.extend(source::rust(&path, &text));
+            found.extend(source::rust(&path, &text, &mut ratchet));
         }
     }
+    found.extend(ratchet.stale());
     for licence in ["LICENSE-MIT", "LICENSE-APACHE"] {
         if !root.join(licence).exists() {
             found.push(format!("{licence} is missing"));
