@@ -19,15 +19,17 @@ use crate::home::Home;
 
 /// Which vault, and who asks.
 #[derive(Debug, Clone, clap::Args)]
+#[command(group = clap::ArgGroup::new("which vault").required(true))]
+#[group(skip)]
 pub(crate) struct VaultAccess {
     /// The vault's address, such as https://vault.example:8443/
-    #[arg(long, value_name = "URL", requires = "identity", conflicts_with = "dir")]
+    #[arg(long, value_name = "URL", requires = "identity", group = "which vault")]
     vault: Option<String>,
     /// The directory with the identity to use with --vault
     #[arg(long, value_name = "DIR", requires = "vault")]
     identity: Option<PathBuf>,
     /// The directory of an `outlast up` on this host
-    #[arg(long, value_name = "DIR", required_unless_present = "vault")]
+    #[arg(long, value_name = "DIR", group = "which vault")]
     dir: Option<PathBuf>,
 }
 

@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 /// How long a single thing may take. Generous: the machine may be busy, and a hang must still end.
-pub const PATIENCE: Duration = Duration::from_secs(240);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(240);
 
 /// The `outlast` of this build, with nothing of the caller's environment that could change it.
-pub fn outlast() -> Command {
+pub(crate) fn outlast() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_outlast"));
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy().into_owned();
@@ -25,15 +25,38 @@ pub fn outlast() -> Command {
     command
 }
 
+/// The password of repositories that tests make.
+pub(crate) const PASSWORD: &str = "correct horse";
+
+/// `outlast repo WORD -r REPOSITORY`, with the password of tests.
+pub(crate) fn repo(word: &str, repository: impl AsRef<OsStr>) -> Command {
+    let mut command = outlast();
+    command.args(["repo", word, "-r"]).arg(repository).env("OUTLAST_PASSWORD", PASSWORD);
+    command
+}
+
+/// Stock restic on a repository, with the password of tests.
+pub(crate) fn restic(repository: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new("restic");
+    command.args(["--no-cache", "-r"]).arg(repository).env("RESTIC_PASSWORD", PASSWORD);
+    command
+}
+
+/// Runs a command that must succeed and print one JSON document.
+#[track_caller]
+pub(crate) fn document(command: &mut Command) -> Value {
+    serde_json::from_str(&succeed(command)).unwrap()
+}
+
 /// Runs a command to its end, whatever that is.
 #[track_caller]
-pub fn run(command: &mut Command) -> Output {
+pub(crate) fn run(command: &mut Command) -> Output {
     command.output().unwrap_or_else(|error| panic!("start {command:?}: {error}"))
 }
 
 /// Runs a command that must succeed; its standard output.
 #[track_caller]
-pub fn succeed(command: &mut Command) -> String {
+pub(crate) fn succeed(command: &mut Command) -> String {
     let output = run(command);
     assert!(
         output.status.success(),
@@ -47,7 +70,7 @@ pub fn succeed(command: &mut Command) -> String {
 
 /// Runs a command that must fail with this exit code; what it said on standard error.
 #[track_caller]
-pub fn fail(command: &mut Command, code: i32) -> String {
+pub(crate) fn fail(command: &mut Command, code: i32) -> String {
     let output = run(command);
     let words = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(code), "{command:?} said:\n{words}");
@@ -56,7 +79,7 @@ pub fn fail(command: &mut Command, code: i32) -> String {
 
 /// Looks again and again until `holds`; panics with `what` after [`PATIENCE`].
 #[track_caller]
-pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     let began = Instant::now();
     while !holds() {
         assert!(began.elapsed() < PATIENCE, "waited {} s, but never: {what}", PATIENCE.as_secs());
@@ -65,19 +88,19 @@ pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 /// A test's own directory, removed at its end.
-pub fn scratch() -> tempfile::TempDir {
+pub(crate) fn scratch() -> tempfile::TempDir {
     tempfile::Builder::new().prefix("outlast-it-").tempdir().unwrap()
 }
 
 /// A running role, killed with its children when it goes out of scope.
-pub struct Role {
+pub(crate) struct Role {
     child: Child,
     log: PathBuf,
 }
 
 impl Role {
     /// Starts `command` in its own process group with its words going to `log`.
-    pub fn start(command: &mut Command, log: &Path) -> Self {
+    pub(crate) fn start(command: &mut Command, log: &Path) -> Self {
         let file = File::options().create(true).append(true).open(log).unwrap();
         let child = command
             .stdout(file.try_clone().unwrap())
@@ -89,7 +112,7 @@ impl Role {
     }
 
     /// kill -9, for the whole group.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         let group = rustix::process::Pid::from_child(&self.child);
         let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
         let _ = self.child.wait();
@@ -97,7 +120,7 @@ impl Role {
 
     /// SIGTERM, and the end that follows; panics unless it is a clean one.
     #[track_caller]
-    pub fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         let process = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(process, rustix::process::Signal::TERM).unwrap();
         let mut status = None;
@@ -109,12 +132,12 @@ impl Role {
     }
 
     /// Whether it has ended.
-    pub fn has_ended(&mut self) -> bool {
+    pub(crate) fn has_ended(&mut self) -> bool {
         self.child.try_wait().unwrap().is_some()
     }
 
     /// All that it said.
-    pub fn words(&self) -> String {
+    pub(crate) fn words(&self) -> String {
         String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
     }
 }
@@ -128,25 +151,25 @@ impl Drop for Role {
 }
 
 /// An `outlast up` on a directory of its own.
-pub struct Up {
-    pub dir: PathBuf,
-    pub share: PathBuf,
-    pub role: Role,
+pub(crate) struct Up {
+    pub(crate) dir: PathBuf,
+    pub(crate) share: PathBuf,
+    pub(crate) role: Role,
 }
 
 impl Up {
     /// Starts `up` on `dir` (again) and waits until all roles serve.
-    pub fn start(dir: &Path) -> Self {
+    pub(crate) fn start(dir: &Path) -> Self {
         Self::start_with(dir, &[])
     }
 
     /// The same, with settings from the environment.
-    pub fn start_with(dir: &Path, settings: &[(&str, &str)]) -> Self {
+    pub(crate) fn start_with(dir: &Path, settings: &[(&str, &str)]) -> Self {
         Self::start_on(dir, &dir.join("share"), settings)
     }
 
     /// The same, with a share of its own.
-    pub fn start_on(dir: &Path, share: &Path, settings: &[(&str, &str)]) -> Self {
+    pub(crate) fn start_on(dir: &Path, share: &Path, settings: &[(&str, &str)]) -> Self {
         let ready = dir.with_extension("ready");
         let _ = fs::remove_file(&ready);
         let mut command = outlast();
@@ -166,26 +189,26 @@ impl Up {
 
     /// Drops with `outlast drop --share … --workload W TAIL…`; the drop's id.
     #[track_caller]
-    pub fn drop<S: AsRef<OsStr>>(&self, workload: &str, tail: &[S]) -> String {
+    pub(crate) fn drop<S: AsRef<OsStr>>(&self, workload: &str, tail: &[S]) -> String {
         succeed(self.drop_command(workload).args(tail)).trim().to_owned()
     }
 
     /// The beginning of a drop's command line.
-    pub fn drop_command(&self, workload: &str) -> Command {
+    pub(crate) fn drop_command(&self, workload: &str) -> Command {
         let mut command = outlast();
         command.args(["drop", "--workload", workload, "--share"]).arg(&self.share);
         command
     }
 
     /// Where a receipt of this drop is, or will be.
-    pub fn receipt(&self, workload: &str, drop: &str, state: &str) -> PathBuf {
+    pub(crate) fn receipt(&self, workload: &str, drop: &str, state: &str) -> PathBuf {
         let receipts = self.share.join("w").join(workload).join("receipts");
         receipts.join(format!("{drop}.{state}.json"))
     }
 
     /// Waits for a receipt and gives its content.
     #[track_caller]
-    pub fn wait_for_receipt(&mut self, workload: &str, drop: &str, state: &str) -> Value {
+    pub(crate) fn wait_for_receipt(&mut self, workload: &str, drop: &str, state: &str) -> Value {
         let path = self.receipt(workload, drop, state);
         let role = &mut self.role;
         wait_until(&format!("drop {drop} of {workload} is {state}"), || {
@@ -196,7 +219,7 @@ impl Up {
     }
 
     /// `outlast WORDS… --dir DIR`, for the commands that ask the vault.
-    pub fn ask(&self, words: &[&str]) -> Command {
+    pub(crate) fn ask(&self, words: &[&str]) -> Command {
         // After the command's own words, so that a caller can end with an option without value.
         let plain = words.iter().take_while(|word| !word.starts_with("--")).count();
         let mut command = outlast();
@@ -206,19 +229,19 @@ impl Up {
 
     /// All incidents, open and resolved.
     #[track_caller]
-    pub fn incidents(&self) -> Vec<Value> {
+    pub(crate) fn incidents(&self) -> Vec<Value> {
         let listed = succeed(&mut self.ask(&["workload", "list", "--json"]));
         let listed: Value = serde_json::from_str(&listed).unwrap();
         listed["incidents"].as_array().unwrap().clone()
     }
 
     /// Where the drop's directory is, if it is still there.
-    pub fn drop_directory(&self, workload: &str, drop: &str) -> Option<PathBuf> {
+    pub(crate) fn drop_directory(&self, workload: &str, drop: &str) -> Option<PathBuf> {
         self.drop_directories(workload).into_iter().find(|path| path.ends_with(drop))
     }
 
     /// The directories of all drops of a workload, sealed or not.
-    pub fn drop_directories(&self, workload: &str) -> Vec<PathBuf> {
+    pub(crate) fn drop_directories(&self, workload: &str) -> Vec<PathBuf> {
         let days = self.share.join("w").join(workload).join("drops");
         let entries = |path: &Path| {
             let listed = fs::read_dir(path).into_iter().flatten();
@@ -228,7 +251,7 @@ impl Up {
     }
 
     /// Stock restic on the workload's repository in the vault, with the password kept there.
-    pub fn restic(&self, workload: &str) -> Command {
+    pub(crate) fn restic(&self, workload: &str) -> Command {
         let vault = self.dir.join("vault");
         let mut command = Command::new("restic");
         command
@@ -242,6 +265,6 @@ impl Up {
 }
 
 /// The place in a restored tree where the absolute path `original` was put.
-pub fn restored(target: &Path, original: &Path) -> PathBuf {
+pub(crate) fn restored(target: &Path, original: &Path) -> PathBuf {
     target.join(original.strip_prefix("/").unwrap())
 }

@@ -1,0 +1,279 @@
+//! `outlast repo …` with stock restic as the judge, in both directions.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use outlast_testing::{compare_trees, pseudo_random, torture_tree};
+use serde_json::Value;
+
+use crate::harness::{
+    document, fail, outlast, repo, restic, restored, run, scratch, succeed, wait_until,
+};
+
+#[test]
+fn stock_restic_checks_lists_dumps_and_restores_what_we_wrote() {
+    let directory = scratch();
+    let tree = torture(directory.path());
+    for version in ["1", "2"] {
+        let repository = directory.path().join(format!("v{version}"));
+        succeed(repo("init", &repository).args(["--repository-version", version]));
+        let saved = document(repo("backup", &repository).arg(&tree).arg("--json"));
+        assert_eq!(saved["problems"], Value::Array(Vec::new()));
+
+        succeed(restic(&repository).args(["check", "--read-data"]));
+        let theirs = succeed(restic(&repository).args(["ls", "--json", "latest"]));
+        // Their first line is the snapshot.
+        let theirs = theirs.lines().count() - 1;
+        let ours = document(repo("ls", &repository).args(["latest", "--json"]));
+        assert_eq!(ours.as_array().unwrap().len(), theirs, "version {version}");
+        let file = tree.join("contents/large");
+        let dumped = run(restic(&repository).args(["dump", "latest"]).arg(&file));
+        assert!(dumped.stdout == fs::read(&file).unwrap(), "version {version}");
+        let target = directory.path().join(format!("by restic {version}"));
+        succeed(restic(&repository).args(["restore", "latest", "--target"]).arg(&target));
+        let differences = compare_trees(&tree, &restored(&target, &tree));
+        assert_eq!(differences, Vec::<String>::new(), "version {version}, by restic");
+
+        let target = directory.path().join(format!("by us {version}"));
+        succeed(repo("restore", &repository).args(["latest", "--verify", "--target"]).arg(&target));
+        let differences = compare_trees(&tree, &restored(&target, &tree));
+        assert_eq!(differences, Vec::<String>::new(), "version {version}, by us");
+        // A second backup of the same stores nothing anew.
+        let again = document(repo("backup", &repository).arg(&tree).arg("--json"));
+        assert!(again["stored_bytes"].as_u64().unwrap() < 10_000, "{again}");
+    }
+}
+
+#[test]
+fn what_stock_restic_wrote_is_checked_listed_and_restored() {
+    let directory = scratch();
+    let tree = torture(directory.path());
+    for (version, compression) in [("1", "auto"), ("2", "off"), ("2", "auto"), ("2", "max")] {
+        let name = format!("{version} {compression}");
+        let repository = directory.path().join(&name);
+        succeed(restic(&repository).args(["init", "--repository-version", version]));
+        let mut backup = restic(&repository);
+        backup.args(["backup", "--compression", compression, "--tag", "theirs"]).arg(&tree);
+        succeed(&mut backup);
+
+        let checked = document(repo("check", &repository).args(["--read-data", "--json"]));
+        assert_eq!(checked["clean"], true, "{name}: {checked}");
+        let snapshots = document(repo("snapshots", &repository).arg("--json"));
+        assert_eq!(snapshots[0]["tags"][0], "theirs", "{name}");
+        assert_eq!(snapshots[0]["paths"][0], tree.to_str().unwrap(), "{name}");
+        let theirs = succeed(restic(&repository).args(["ls", "--json", "latest"]));
+        let ours = document(repo("ls", &repository).args(["latest", "--json"]));
+        assert_eq!(ours.as_array().unwrap().len(), theirs.lines().count() - 1, "{name}");
+        let file = tree.join("contents/large");
+        let printed = run(repo("cat", &repository).arg("latest").arg(&file));
+        assert!(printed.stdout == fs::read(&file).unwrap(), "{name}");
+        let target = directory.path().join(format!("{name} restored"));
+        succeed(repo("restore", &repository).args(["latest", "--target"]).arg(&target));
+        let differences = compare_trees(&tree, &restored(&target, &tree));
+        assert_eq!(differences, Vec::<String>::new(), "{name}");
+        // And both can write into one repository.
+        succeed(repo("backup", &repository).arg(&tree));
+        succeed(restic(&repository).args(["check", "--read-data"]));
+    }
+}
+
+#[test]
+fn standard_input_becomes_one_file_of_the_name_that_was_given() {
+    let directory = scratch();
+    let repository = directory.path().join("repo");
+    succeed(&mut repo("init", &repository));
+    let dump = pseudo_random(1, 5_000_000);
+    let mut command = repo("backup", &repository);
+    command.args(["--stdin", "--stdin-filename", "shop.sql", "--host", "blue-1", "--tag", "daily"]);
+    let mut backup = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    backup.stdin.take().unwrap().write_all(&dump).unwrap();
+    assert!(backup.wait().unwrap().success());
+
+    let ours = run(repo("cat", &repository).args(["latest", "/shop.sql"]));
+    assert!(ours.stdout == dump);
+    let theirs = run(restic(&repository).args(["dump", "latest", "/shop.sql"]));
+    assert!(theirs.stdout == dump);
+    let snapshot = &document(repo("snapshots", &repository).arg("--json"))[0];
+    assert_eq!(snapshot["hostname"], "blue-1");
+    assert_eq!(snapshot["tags"], serde_json::json!(["daily"]));
+    assert_eq!(snapshot["bytes"], dump.len());
+    let stats = document(repo("stats", &repository).arg("--json"));
+    assert_eq!(stats["snapshots"], 1);
+    assert!(stats["stored_bytes"].as_u64().unwrap() >= dump.len() as u64, "{stats}");
+    fail(repo("backup", &repository).args(["--stdin", "--stdin-filename", "../shop.sql"]), 1);
+}
+
+#[test]
+fn snapshots_and_paths_are_found_by_what_people_type() {
+    let directory = scratch();
+    let (repository, tree) = (directory.path().join("repo"), directory.path().join("tree"));
+    fs::create_dir_all(tree.join("sub")).unwrap();
+    fill(&tree.join("sub/file"), 1, 1000);
+    fill(&tree.join("other"), 2, 1000);
+    succeed(&mut repo("init", &repository));
+    fail(&mut repo("init", &repository), 1);
+    assert!(fail(repo("ls", &repository).arg("latest"), 1).contains("no snapshots"));
+    // A relative path keeps its name, as with restic.
+    let saved =
+        document(repo("backup", &repository).current_dir(&directory).args(["tree", "--json"]));
+    let id = saved["snapshot"].as_str().unwrap();
+
+    for wanted in ["latest", id, &id[..8]] {
+        let listed = succeed(repo("ls", &repository).args([wanted, "/tree/sub/"]));
+        let names: BTreeSet<&str> =
+            listed.lines().map(|line| &line[line.find('/').unwrap()..]).collect();
+        assert_eq!(names, BTreeSet::from(["/tree/sub", "/tree/sub/file"]), "{listed}");
+    }
+    let whole = succeed(repo("ls", &repository).arg("latest"));
+    assert_eq!(succeed(repo("ls", &repository).args(["latest", "/"])), whole);
+    for (wanted, path) in
+        [("latest", "/nope"), ("latest", "../tree"), ("zzz", "/"), ("00000000", "/")]
+    {
+        let words = fail(repo("ls", &repository).args([wanted, path]), 1);
+        assert!(
+            words.contains("nope") || words.contains("..") || words.contains(wanted),
+            "{words}"
+        );
+    }
+    for directory in ["/tree", "/", "/tree/nope"] {
+        fail(repo("cat", &repository).args(["latest", directory]), 1);
+    }
+    let target = directory.path().join("part");
+    let mut restore = repo("restore", &repository);
+    succeed(restore.args(["latest", "--include", "/tree/sub", "--target"]).arg(&target));
+    assert!(target.join("tree/sub/file").exists() && !target.join("tree/other").exists());
+}
+
+#[test]
+fn a_path_that_cannot_be_backed_up_is_named_and_the_code_is_1() {
+    let directory = scratch();
+    let (repository, file) = (directory.path().join("repo"), directory.path().join("file"));
+    fill(&file, 1, 1000);
+    succeed(&mut repo("init", &repository));
+    let missing = directory.path().join("missing");
+    let words = fail(repo("backup", &repository).arg(&file).arg(&missing), 1);
+    assert!(words.contains(missing.to_str().unwrap()), "{words}");
+}
+
+#[test]
+fn restore_refuses_a_target_in_use_and_never_writes_outside_of_it() {
+    let directory = scratch();
+    let (repository, tree) = (directory.path().join("repo"), directory.path().join("tree"));
+    fs::create_dir_all(tree.join("sub")).unwrap();
+    fill(&tree.join("sub/file"), 1, 1000);
+    fill(&tree.join("other"), 2, 1000);
+    succeed(&mut repo("init", &repository));
+    succeed(repo("backup", &repository).arg(&tree));
+
+    let (target, outside) = (directory.path().join("target"), directory.path().join("outside"));
+    fs::create_dir(&target).unwrap();
+    fs::create_dir(&outside).unwrap();
+    fill(&target.join("mine"), 3, 10);
+    let restore = || {
+        let mut command = repo("restore", &repository);
+        command.args(["latest", "--target"]).arg(&target);
+        command
+    };
+    let words = fail(&mut restore(), 1);
+    assert!(words.contains("--overwrite") && words.contains(target.to_str().unwrap()), "{words}");
+    assert_eq!(fs::read_dir(&target).unwrap().count(), 1, "nothing was written");
+
+    // Whoever owns the target may have laid links where the restore has to go.
+    let place = restored(&target, &tree);
+    fs::create_dir_all(&place).unwrap();
+    symlink(&outside, place.join("sub")).unwrap();
+    fill(&outside.join("victim"), 4, 10);
+    symlink(outside.join("victim"), place.join("other")).unwrap();
+    let victim = fs::read(outside.join("victim")).unwrap();
+    run(restore().arg("--overwrite"));
+    assert_eq!(fs::read_dir(&outside).unwrap().count(), 1, "nothing came into it");
+    assert!(fs::read(outside.join("victim")).unwrap() == victim, "nothing was written through");
+    assert!(fs::read(place.join("other")).unwrap() == fs::read(tree.join("other")).unwrap());
+    assert!(target.join("mine").exists());
+}
+
+#[test]
+fn a_killed_backup_goes_on_with_its_journal_and_stores_no_pack_twice() {
+    const BYTES: usize = 150_000_000;
+    let directory = scratch();
+    let (repository, file) = (directory.path().join("repo"), directory.path().join("file"));
+    fill(&file, 5, BYTES);
+    succeed(&mut repo("init", &repository));
+    let backup = || {
+        let mut command = repo("backup", &repository);
+        command.arg("--journal").arg(directory.path().join("journal")).arg(&file);
+        command
+    };
+    // Each strike comes once there is more than after the last one, so each has work to lose.
+    let mut strikes = 0;
+    for _ in 0..3 {
+        let before = stored(&repository).0;
+        let mut running = backup().stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let mut ended = false;
+        wait_until("packs are stored", || {
+            ended = running.try_wait().unwrap().is_some();
+            ended || stored(&repository).0 > before + 1
+        });
+        running.kill().unwrap();
+        running.wait().unwrap();
+        strikes += u32::from(!ended);
+    }
+    assert!(strikes > 0, "the backup was too fast to be killed");
+    assert_eq!(document(repo("snapshots", &repository).arg("--json")), Value::Array(Vec::new()));
+
+    succeed(&mut backup());
+    let checked = document(repo("check", &repository).args(["--read-data", "--json"]));
+    assert_eq!(checked["clean"], true, "{checked}");
+    succeed(restic(&repository).args(["check", "--read-data"]));
+    let (packs, bytes) = stored(&repository);
+    let leftover = checked["leftover_packs"].as_u64().unwrap();
+    println!("{strikes} strikes, {packs} packs, {leftover} left over, {bytes} bytes");
+    assert!(bytes < BYTES as u64 * 3 / 2, "{bytes} bytes are stored for {BYTES}");
+    let printed = run(repo("cat", &repository).arg("latest").arg(&file));
+    assert!(printed.stdout == fs::read(&file).unwrap());
+}
+
+#[test]
+fn check_says_what_is_not_protected_by_a_password_we_have() {
+    let directory = scratch();
+    let repository = directory.path().join("repo");
+    succeed(&mut repo("init", &repository));
+    let words = fail(repo("check", &repository).env("OUTLAST_PASSWORD", "wrong"), 1);
+    assert!(words.contains("wrong password") && words.contains("OUTLAST_PASSWORD"), "{words}");
+    // A second password that restic adds opens it, too.
+    let new = directory.path().join("new");
+    File::create(&new).unwrap().write_all(b"battery staple").unwrap();
+    succeed(restic(&repository).args(["key", "add", "--new-password-file"]).arg(&new));
+    succeed(repo("check", &repository).env("OUTLAST_PASSWORD", "battery staple"));
+    let mut elsewhere = outlast();
+    elsewhere.args(["repo", "check", "-r", "s3:bucket/path"]).env("OUTLAST_PASSWORD", "x");
+    assert!(fail(&mut elsewhere, 1).contains("not supported"));
+}
+
+/// Builds the torture tree, and says what this host left out of it.
+fn torture(directory: &Path) -> PathBuf {
+    let tree = directory.join("tree");
+    fs::create_dir(&tree).unwrap();
+    for skipped in torture_tree(&tree).unwrap() {
+        println!("not in the tree: {skipped}");
+    }
+    tree
+}
+
+/// How many packs are in a repository, and their bytes.
+fn stored(repository: &Path) -> (usize, u64) {
+    let folders = fs::read_dir(repository.join("data")).unwrap();
+    let packs = folders.flat_map(|folder| fs::read_dir(folder.unwrap().path()).unwrap());
+    packs.fold((0, 0), |(count, bytes), pack| {
+        // One may be renamed into its place at this moment.
+        (count + 1, bytes + pack.unwrap().metadata().map_or(0, |metadata| metadata.len()))
+    })
+}
+
+fn fill(path: &Path, seed: u64, length: usize) {
+    File::create(path).unwrap().write_all(&pseudo_random(seed, length)).unwrap();
+}
