@@ -61,11 +61,12 @@ pub(crate) fn report(outcome: anyhow::Result<Code>, output: &Output) -> ExitCode
 fn message(error: &anyhow::Error) -> String {
     let mut message = String::new();
     for cause in error.chain().map(ToString::to_string) {
+        let cause = cause.trim_end();
         if message.is_empty() {
-            message = cause;
-        } else if !message.contains(&cause) {
+            message.push_str(cause);
+        } else if !message.contains(cause) {
             message.push_str(": ");
-            message.push_str(&cause);
+            message.push_str(cause);
         }
     }
     message
@@ -95,6 +96,8 @@ fn hint(error: &anyhow::Error) -> Option<String> {
             "Give an identity whose role may do this, such as operator."
         } else if let Some(CallError::Refused { status: 404, .. }) = cause.downcast_ref() {
             "`outlast workload list` names the workloads that the vault knows."
+        } else if let Some(CallError::Unreachable { .. }) = cause.downcast_ref() {
+            "Is the vault running? On this host, `outlast up` with the same --dir starts it."
         } else {
             return None;
         };

@@ -61,6 +61,9 @@ impl VaultAccess {
 
     fn address_and_identity(&self) -> Result<(String, Identity)> {
         match (&self.vault, &self.identity, &self.dir) {
+            (Some(address), _, _) if !address.starts_with("https://") => {
+                bail!("{address:?} is not an address such as https://vault.example:8443/")
+            }
             (Some(address), Some(directory), _) => {
                 Ok((address.clone(), Identity::load(directory)?))
             }

@@ -93,6 +93,27 @@ fn a_failure_is_1_in_words_or_as_one_json_document_on_standard_error() {
 }
 
 #[test]
+fn whoever_gives_a_wrong_address_or_configuration_hears_which() {
+    let directory = scratch();
+    let place = |name: &str| directory.path().join(name);
+    let mut list = outlast();
+    list.args(["workload", "list", "--vault", "vault.example", "--identity", "id"]);
+    assert!(fail(&mut list, 1).contains("https://"));
+    File::create(place("agent.toml")).unwrap().write_all(b"[agent]\npol = '1s'\n").unwrap();
+    let words = fail(outlast().args(["agent", "--config"]).arg(place("agent.toml")), 1);
+    assert!(words.contains("pol") && words.contains("`poll`"), "{words}");
+    let mut up = outlast();
+    up.args(["up", "--listen", "127.0.0.1:0", "--dir"]).arg(place("up"));
+    let words = fail(up.arg("--share").arg(place("nowhere")), 1);
+    assert!(words.contains("nowhere") && words.contains("mounted"), "{words}");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let mut up = outlast();
+    let words = fail(up.args(["up", "--listen", &address, "--dir"]).arg(place("up")), 1);
+    assert!(words.contains(&address), "{words}");
+}
+
+#[test]
 fn what_has_not_come_yet_is_3_and_makes_nothing() {
     let directory = scratch();
     let (share, seed) = (directory.path().join("share"), directory.path().join("seed"));

@@ -1,4 +1,11 @@
 //! The real binary against real peers, on real input.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "these are tests"
+)]
 
 mod cli;
 mod harness;

@@ -232,7 +232,7 @@ fn a_killed_backup_goes_on_with_its_journal_and_stores_no_pack_twice() {
     let (packs, bytes) = stored(&repository);
     let leftover = checked["leftover_packs"].as_u64().unwrap();
     println!("{strikes} strikes, {packs} packs, {leftover} left over, {bytes} bytes");
-    assert!(bytes < BYTES as u64 * 3 / 2, "{bytes} bytes are stored for {BYTES}");
+    assert!(bytes < BYTES as u64 * 5 / 4, "{bytes} bytes are stored for {BYTES}");
     let printed = run(repo("cat", &repository).arg("latest").arg(&file));
     assert!(printed.stdout == fs::read(&file).unwrap());
 }
@@ -264,14 +264,13 @@ fn torture(directory: &Path) -> PathBuf {
     tree
 }
 
-/// How many packs are in a repository, and their bytes.
+/// How many packs are in a repository, and their bytes. A pack that is still being written has
+/// another name; what a killed writer left of one is swept a day later.
 fn stored(repository: &Path) -> (usize, u64) {
     let folders = fs::read_dir(repository.join("data")).unwrap();
-    let packs = folders.flat_map(|folder| fs::read_dir(folder.unwrap().path()).unwrap());
-    packs.fold((0, 0), |(count, bytes), pack| {
-        // One may be renamed into its place at this moment.
-        (count + 1, bytes + pack.unwrap().metadata().map_or(0, |metadata| metadata.len()))
-    })
+    let files = folders.flat_map(|folder| fs::read_dir(folder.unwrap().path()).unwrap());
+    let packs = files.map(Result::unwrap).filter(|file| file.file_name().len() == 64);
+    packs.fold((0, 0), |(count, bytes), pack| (count + 1, bytes + pack.metadata().unwrap().len()))
 }
 
 fn fill(path: &Path, seed: u64, length: usize) {

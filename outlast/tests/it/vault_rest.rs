@@ -119,6 +119,8 @@ fn stock_restic_can_delete_nothing() {
         running.kill().unwrap();
         running.wait().unwrap();
         assert!(refused, "{arguments:?} was not refused");
+        // What it leaves behind when it is killed is a lock, and that it may take away.
+        succeed(world.restic().arg("unlock"));
     }
     let after = document(&mut world.up.ask(&["snapshots", WORKLOAD, "--json"]));
     assert_eq!(after, before);
