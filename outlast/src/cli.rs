@@ -9,9 +9,9 @@ use crate::commands;
 #[command(name = "outlast", version, arg_required_else_help = true)]
 #[command(after_help = "Examples:
   outlast demo                                   see a blue/green release rehearsed
-  outlast up --dir ./outlast                     agent, vault and share on this host
+  outlast up                                     agent, vault and share on this host
   outlast drop --share S --workload shop-db --exec shop.sql -- pg_dump shop
-  outlast restore shop-db --dir ./outlast --into ./restored
+  outlast restore shop-db --dir ./outlast-data --into ./restored
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not yet, 4 refused by policy or role.")]
 pub(crate) struct Arguments {

@@ -178,7 +178,7 @@ fn copy(source: &mut dyn Read, mut writer: DropWriter, progress: &Progress) -> R
                 return Err(error).context("cannot read the data to back up; nothing was sealed");
             }
         };
-        writer.write_all(&buffer[..length]).context("nothing was sealed")?;
+        writer.write_all(&buffer[..length])?;
         progress.advance(length as u64);
     }
 }

@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use anyhow::{Context, Result};
 use outlast_agent::{Agent, AgentConfig, Shutdown};
 use outlast_vault::{Doors, Vault, VaultConfig};
+use serde_json::json;
 use tracing_subscriber::EnvFilter;
 
 use crate::exit::Code;
@@ -31,13 +32,17 @@ pub(crate) struct AgentArgs {
 #[command(
     after_help = "Each key of the file can be set by the environment: OUTLAST_VAULT_LISTEN=0.0.0.0:8443.
 
-Example:
-  outlast vault --config /etc/outlast/vault.toml"
+Examples:
+  outlast vault --config /etc/outlast/vault.toml
+  outlast vault --config /etc/outlast/vault.toml --rebuild-catalog   # of a vault that is stopped"
 )]
 pub(crate) struct VaultArgs {
     /// The role's configuration, in TOML; `outlast up` writes one to start from
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
+    /// Make the catalog anew from the repositories, and end; the vault must not be running
+    #[arg(long)]
+    rebuild_catalog: bool,
 }
 
 pub(crate) fn vault(arguments: &VaultArgs, output: &Output) -> Result<Code> {
@@ -45,10 +50,26 @@ pub(crate) fn vault(arguments: &VaultArgs, output: &Output) -> Result<Code> {
     log_to_standard_error();
     let table = settings::read(&arguments.config)?;
     let config = VaultConfig::parse(&settings::with_environment(table, "vault")?)?;
+    if arguments.rebuild_catalog {
+        return rebuild_catalog(&config, output);
+    }
     let vault = Vault::start(config, Doors::system())?;
     output.remark(format_args!("the vault serves at {}", vault.url()));
     signals.wait();
     vault.shutdown();
+    Ok(Code::Done)
+}
+
+fn rebuild_catalog(config: &VaultConfig, output: &Output) -> Result<Code> {
+    let rebuilt = Vault::rebuild(config, &Doors::system())?;
+    if output.is_json() {
+        output.json(&json!({ "workloads": rebuilt.workloads, "snapshots": rebuilt.snapshots }))?;
+    } else {
+        output.line(format_args!(
+            "rebuilt the catalog: {} snapshots of {} workloads",
+            rebuilt.snapshots, rebuilt.workloads
+        ))?;
+    }
     Ok(Code::Done)
 }
 

@@ -27,7 +27,7 @@ const CERTIFICATE_LIFETIME: Duration = Duration::from_secs(365 * 86400);
 /// Run agent, vault and share on this host, with defaults for everything
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  outlast up                                     everything in ./outlast
+  outlast up                                     everything in ./outlast-data
   outlast up --dir /srv/outlast --share /mnt/efs --listen 0.0.0.0:8443
 
 Each key of DIR/agent.toml and DIR/vault.toml can be set there or by the environment, for example
@@ -35,7 +35,7 @@ OUTLAST_AGENT_POLL=5s. `outlast agent --config DIR/agent.toml` and `outlast vaul
 DIR/vault.toml` run the same roles as processes of their own.")]
 pub(crate) struct Args {
     /// Where everything is kept; made if missing
-    #[arg(long, value_name = "DIR", default_value = "outlast")]
+    #[arg(long, value_name = "DIR", default_value = "outlast-data")]
     dir: PathBuf,
     /// Use this share instead of DIR/share; made a share if it is an empty directory
     #[arg(long, value_name = "DIR")]
@@ -83,9 +83,9 @@ pub(crate) fn run(arguments: &Args, output: &Output) -> Result<Code> {
 /// Opens the share, made first where that is safe: in our own directory, or an empty one.
 fn prepare_share(home: &Home, given: Option<&Path>) -> Result<PathBuf> {
     let path = match given {
-        Some(path) => path
-            .canonicalize()
-            .with_context(|| format!("cannot find the share {}; is it mounted?", path.display()))?,
+        Some(path) => path.canonicalize().with_context(|| {
+            format!("cannot find the share {} (is it mounted?)", path.display())
+        })?,
         None => {
             let path = home.share();
             durable::create_directories(&path, 0o755)

@@ -16,7 +16,7 @@ use crate::reading;
 /// List the snapshots of a workload
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  outlast snapshots shop-db --dir ./outlast
+  outlast snapshots shop-db --dir ./outlast-data
   outlast snapshots shop-db --vault https://vault.example:8443/ --identity ./id --json")]
 pub(crate) struct SnapshotsArgs {
     /// The workload's name, as `outlast workload list` shows it
@@ -28,8 +28,8 @@ pub(crate) struct SnapshotsArgs {
 /// List what is in a snapshot of a workload
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  outlast ls shop-files --dir ./outlast
-  outlast ls shop-files --dir ./outlast --snapshot 4f0b12ac /srv/uploads")]
+  outlast ls shop-files --dir ./outlast-data
+  outlast ls shop-files --dir ./outlast-data --snapshot 4f0b12ac /srv/uploads")]
 pub(crate) struct LsArgs {
     /// The workload's name, as `outlast workload list` shows it
     workload: WorkloadName,
@@ -44,7 +44,7 @@ pub(crate) struct LsArgs {
 /// Print a file of a snapshot of a workload
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:
-  outlast cat shop-db /shop.sql --dir ./outlast | psql shop")]
+  outlast cat shop-db /shop.sql --dir ./outlast-data | psql shop")]
 pub(crate) struct CatArgs {
     /// The workload's name, as `outlast workload list` shows it
     workload: WorkloadName,
@@ -59,8 +59,8 @@ pub(crate) struct CatArgs {
 /// Restore a snapshot of a workload into a directory
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  outlast restore shop-db --dir ./outlast --into ./restored
-  outlast restore shop-db --dir ./outlast --at 2026-01-31T04:00:00Z --into ./restored
+  outlast restore shop-db --dir ./outlast-data --into ./restored
+  outlast restore shop-db --dir ./outlast-data --at 2026-01-31T04:00:00Z --into ./restored
   outlast restore shop-files --vault https://vault.example:8443/ --identity ./id --into ./restored")]
 pub(crate) struct RestoreArgs {
     /// The workload's name, as `outlast workload list` shows it

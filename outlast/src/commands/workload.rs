@@ -14,12 +14,12 @@ use crate::reading::whole_seconds;
 /// Tell which workloads there are and whether their promises are kept
 #[derive(Debug, Subcommand)]
 #[command(after_help = "Examples:
-  outlast workload list --dir ./outlast
-  outlast workload show shop-db --dir ./outlast --json")]
+  outlast workload list --dir ./outlast-data
+  outlast workload show shop-db --dir ./outlast-data --json")]
 pub(crate) enum Command {
     /// All workloads, and all incidents
     #[command(after_help = "Examples:
-  outlast workload list --dir ./outlast
+  outlast workload list --dir ./outlast-data
   outlast workload list --vault https://vault.example:8443/ --identity ./id --json")]
     List {
         #[command(flatten)]
@@ -27,7 +27,7 @@ pub(crate) enum Command {
     },
     /// One workload and its incidents
     #[command(after_help = "Example:
-  outlast workload show shop-db --dir ./outlast --json")]
+  outlast workload show shop-db --dir ./outlast-data --json")]
     Show {
         /// The workload's name, as `outlast workload list` shows it
         workload: WorkloadName,

@@ -11,7 +11,7 @@ use outlast_testing::{add_raw_link_targets, compare_trees, pseudo_random, tortur
 use crate::harness::{Up, restored, scratch, succeed};
 
 /// Rows whose dump is a little over 1 GB.
-const POSTGRES_ROWS: u32 = 5_400_000;
+const POSTGRES_ROWS: u32 = 7_400_000;
 const FILES: u32 = 40_000;
 
 #[test]
@@ -163,6 +163,35 @@ fn up_goes_on_where_it_was_after_a_restart() {
     assert!(up.incidents().is_empty(), "a restart pages nobody");
 }
 
+#[test]
+fn the_catalog_is_a_cache_that_a_command_rebuilds() {
+    let directory = scratch();
+    let file = directory.path().join("note");
+    File::create(&file).unwrap().write_all(b"kept").unwrap();
+    let dir = directory.path().join("up");
+    let mut up = Up::start(&dir);
+    for _ in 0..3 {
+        let drop = up.drop("notes", &[&file]);
+        up.wait_for_receipt("notes", &drop, "vaulted");
+    }
+    let snapshots = |up: &Up| {
+        let listed = succeed(&mut up.ask(&["workload", "list", "--json"]));
+        let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
+        listed["workloads"].clone()
+    };
+    let before = snapshots(&up);
+    up.role.stop();
+    for leftover in ["catalog.sqlite", "catalog.sqlite-wal", "catalog.sqlite-shm"] {
+        let _ = fs::remove_file(dir.join("vault").join(leftover));
+    }
+    let mut rebuild = crate::harness::outlast();
+    let config = dir.join("vault.toml");
+    let said = succeed(rebuild.args(["vault", "--rebuild-catalog", "--config"]).arg(config));
+    assert_eq!(said, "rebuilt the catalog: 3 snapshots of 1 workloads\n");
+    let up = Up::start(&dir);
+    crate::harness::wait_until("all is as it was", || snapshots(&up) == before);
+}
+
 /// Files as source trees have them: many, small, alike but not equal.
 fn make_many_files(root: &Path, count: u32) {
     for index in 0..count {
@@ -183,13 +212,13 @@ fn make_many_files(root: &Path, count: u32) {
 }
 
 /// A PostgreSQL server of the test's own, reached by a socket only.
-pub struct Postgres {
+pub(crate) struct Postgres {
     directory: tempfile::TempDir,
     programs: PathBuf,
 }
 
 impl Postgres {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let mut found: Vec<PathBuf> = fs::read_dir("/usr/lib/postgresql")
             .expect("PostgreSQL is installed: `cargo xtask test` does it")
             .map(|entry| entry.unwrap().path().join("bin"))
@@ -240,14 +269,14 @@ impl Postgres {
     }
 
     /// A client program's command line for `database`.
-    pub fn client(&self, program: &str, database: &str) -> Vec<String> {
+    pub(crate) fn client(&self, program: &str, database: &str) -> Vec<String> {
         let socket = self.directory.path().display().to_string();
         let program = self.programs.join(program).display().to_string();
         [&*program, "-h", &*socket, "-U", "postgres", "-d", database].map(str::to_owned).to_vec()
     }
 
     #[track_caller]
-    pub fn sql(&self, database: &str, statement: &str) -> String {
+    pub(crate) fn sql(&self, database: &str, statement: &str) -> String {
         let client = self.client("psql", database);
         let command = &mut Command::new(&client[0]);
         succeed(command.args(&client[1..]).args(["-v", "ON_ERROR_STOP=1", "-qAtc", statement]))
