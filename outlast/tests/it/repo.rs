@@ -1,8 +1,10 @@
 //! `outlast repo …` with stock restic as the judge, in both directions.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -194,6 +196,20 @@ fn restore_refuses_a_target_in_use_and_never_writes_outside_of_it() {
     assert!(fs::read(outside.join("victim")).unwrap() == victim, "nothing was written through");
     assert!(fs::read(place.join("other")).unwrap() == fs::read(tree.join("other")).unwrap());
     assert!(target.join("mine").exists());
+}
+
+#[test]
+fn names_that_are_not_utf8_are_restored_into_and_told_as_json() {
+    let directory = scratch();
+    let (repository, file) = (directory.path().join("repo"), directory.path().join("file"));
+    fill(&file, 1, 1000);
+    succeed(&mut repo("init", &repository));
+    succeed(repo("backup", &repository).arg(&file));
+    let target = directory.path().join(OsStr::from_bytes(b"caf\xe9"));
+    let mut restore = repo("restore", &repository);
+    let told = document(restore.args(["latest", "--json", "--target"]).arg(&target));
+    assert!(told["target"].as_str().unwrap().ends_with("caf\u{fffd}"), "{told}");
+    assert!(fs::read(restored(&target, &file)).unwrap() == fs::read(&file).unwrap());
 }
 
 #[test]
