@@ -101,7 +101,11 @@ fn differences_of(
     if !matches!(expected.kind, Kind::Symlink { .. }) {
         check("mode", format!("{:04o}", wanted.mode), format!("{:04o}", found.mode));
     }
-    check("owner", format!("{}:{}", wanted.uid, wanted.gid), format!("{}:{}", found.uid, found.gid));
+    check(
+        "owner",
+        format!("{}:{}", wanted.uid, wanted.gid),
+        format!("{}:{}", found.uid, found.gid),
+    );
     check("time", format!("{:?}", wanted.modified), format!("{:?}", found.modified));
     let sorted = |xattrs: &[(Vec<u8>, Vec<u8>)]| {
         let mut sorted: Vec<_> = xattrs.iter().map(|(n, v)| (show(n), show(v))).collect();

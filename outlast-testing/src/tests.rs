@@ -62,9 +62,12 @@ fn every_kind_of_difference_is_named() {
         let modified = path.symlink_metadata().unwrap().modified().unwrap();
         fs::remove_file(path).unwrap();
         symlink("elsewhere", path).unwrap();
-        let since = modified.duration_since(SystemTime::UNIX_EPOCH).map_err(|error| error.duration());
-        let seconds = since.map_or_else(|d| format!("-{}", d.as_secs_f64()), |d| d.as_secs_f64().to_string());
-        let status = Command::new("touch").args(["-h", "-d", &format!("@{seconds}")]).arg(path).status();
+        let since =
+            modified.duration_since(SystemTime::UNIX_EPOCH).map_err(|error| error.duration());
+        let seconds =
+            since.map_or_else(|d| format!("-{}", d.as_secs_f64()), |d| d.as_secs_f64().to_string());
+        let status =
+            Command::new("touch").args(["-h", "-d", &format!("@{seconds}")]).arg(path).status();
         assert!(status.unwrap().success());
     });
     check("links/two", "kind", |path| {
