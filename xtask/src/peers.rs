@@ -6,13 +6,11 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 /// A file that proves that a package is there, and the package.
-const PEERS: [(&str, &str); 6] = [
+const PEERS: [(&str, &str); 4] = [
     ("/usr/bin/restic", "restic"),
     ("/usr/lib/postgresql", "postgresql"),
     ("/usr/bin/setfattr", "attr"),
     ("/usr/bin/setfacl", "acl"),
-    ("/usr/bin/bsdtar", "libarchive-tools"),
-    ("/usr/bin/busybox", "busybox"),
 ];
 
 /// Installs what is missing, as root or with a sudo that asks no password; says what to do where

@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 
 use anyhow::{Context, Result};
 use outlast_agent::{Agent, AgentConfig, Shutdown};
+use outlast_types::human;
 use outlast_vault::{Doors, Vault, VaultConfig};
 use serde_json::json;
 use tracing_subscriber::EnvFilter;
@@ -66,8 +67,9 @@ fn rebuild_catalog(config: &VaultConfig, output: &Output) -> Result<Code> {
         output.json(&json!({ "workloads": rebuilt.workloads, "snapshots": rebuilt.snapshots }))?;
     } else {
         output.line(format_args!(
-            "rebuilt the catalog: {} snapshots of {} workloads",
-            rebuilt.snapshots, rebuilt.workloads
+            "rebuilt the catalog: {} of {}",
+            human::count(rebuilt.snapshots as u64, "snapshot"),
+            human::count(rebuilt.workloads as u64, "workload")
         ))?;
     }
     Ok(Code::Done)

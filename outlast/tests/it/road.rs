@@ -187,7 +187,7 @@ fn the_catalog_is_a_cache_that_a_command_rebuilds() {
     let mut rebuild = crate::harness::outlast();
     let config = dir.join("vault.toml");
     let said = succeed(rebuild.args(["vault", "--rebuild-catalog", "--config"]).arg(config));
-    assert_eq!(said, "rebuilt the catalog: 3 snapshots of 1 workloads\n");
+    assert_eq!(said, "rebuilt the catalog: 3 snapshots of 1 workload\n");
     let up = Up::start(&dir);
     crate::harness::wait_until("all is as it was", || snapshots(&up) == before);
 }

@@ -194,7 +194,10 @@ impl Rehearsal {
             "the incident is about something else: {}",
             incident.cause
         );
-        story.kept(&format!("exactly one incident, for {}: {}", incident.owner, incident.cause));
+        story.kept(&format!(
+            "exactly one incident, for the {} team: {}",
+            incident.owner, incident.cause
+        ));
         let cure = self.drop_paths(LATE_WORKLOAD, GREEN, &[&ledger])?;
         self.wait_for_receipt(&cure, "vaulted")?;
         self.stage.wait_until("the incident resolves", || {
