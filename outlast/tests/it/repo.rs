@@ -254,7 +254,7 @@ fn a_killed_backup_goes_on_with_its_journal_and_stores_no_pack_twice() {
 }
 
 #[test]
-fn check_says_what_is_not_protected_by_a_password_we_have() {
+fn a_wrong_password_is_told_and_each_right_one_opens_the_repository() {
     let directory = scratch();
     let repository = directory.path().join("repo");
     succeed(&mut repo("init", &repository));
