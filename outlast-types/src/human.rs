@@ -41,11 +41,6 @@ pub fn duration(duration: Duration) -> String {
     }
 }
 
-/// `1 file`, `2 files`: a number of things with a regular plural.
-pub fn count(number: u64, noun: &str) -> String {
-    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
-}
-
 /// Why a text is no size or duration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is not {expected}")]
@@ -138,14 +133,6 @@ mod tests {
         ] {
             assert_eq!(bytes(size), text);
         }
-    }
-
-    #[test]
-    fn one_thing_is_not_many() {
-        assert_eq!(
-            [count(0, "file"), count(1, "file"), count(2, "file")].join(", "),
-            "0 files, 1 file, 2 files"
-        );
     }
 
     #[test]

@@ -6,13 +6,12 @@ use std::thread::JoinHandle;
 
 use anyhow::{Context, Result};
 use outlast_agent::{Agent, AgentConfig, Shutdown};
-use outlast_types::human;
 use outlast_vault::{Doors, Vault, VaultConfig};
 use serde_json::json;
 use tracing_subscriber::EnvFilter;
 
 use crate::exit::Code;
-use crate::output::Output;
+use crate::output::{Output, counted};
 use crate::settings;
 use crate::signals::Signals;
 
@@ -68,8 +67,8 @@ fn rebuild_catalog(config: &VaultConfig, output: &Output) -> Result<Code> {
     } else {
         output.line(format_args!(
             "rebuilt the catalog: {} of {}",
-            human::count(rebuilt.snapshots as u64, "snapshot"),
-            human::count(rebuilt.workloads as u64, "workload")
+            counted(rebuilt.snapshots as u64, "snapshot"),
+            counted(rebuilt.workloads as u64, "workload")
         ))?;
     }
     Ok(Code::Done)
