@@ -115,12 +115,16 @@ fn stock_restic_can_delete_nothing() {
         // It takes a refusal for a passing fault and would try again for a minute.
         let mut running = world.restic().args(arguments).stderr(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(running.stderr.take().unwrap()).lines();
-        let refused = lines.map_while(Result::ok).any(|line| line.contains("403"));
+        let mut told = Vec::new();
+        let refused = lines.map_while(Result::ok).any(|line| {
+            told.push(line);
+            told.last().is_some_and(|line| line.contains("403"))
+        });
         running.kill().unwrap();
         running.wait().unwrap();
-        assert!(refused, "{arguments:?} was not refused");
+        assert!(refused, "{arguments:?} was not refused: {told:?}");
         // What it leaves behind when it is killed is a lock, and that it may take away.
-        succeed(world.restic().arg("unlock"));
+        succeed(world.restic().args(["unlock", "--remove-all"]));
     }
     let after = document(&mut world.up.ask(&["snapshots", WORKLOAD, "--json"]));
     assert_eq!(after, before);
