@@ -22,7 +22,7 @@ use crate::home::Home;
 #[command(group = clap::ArgGroup::new("which vault").required(true))]
 #[group(skip)]
 pub(crate) struct VaultAccess {
-    /// The vault's address, such as https://vault.example:8443/
+    #[arg(help = "The vault's address, such as https://vault.example:8443/")]
     #[arg(long, value_name = "URL", requires = "identity", group = "which vault")]
     vault: Option<String>,
     /// The directory with the identity to use with --vault
