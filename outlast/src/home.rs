@@ -30,6 +30,10 @@ impl Home {
         Self(directory.to_owned())
     }
 
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
     /// The share, unless `up` was given one.
     pub(crate) fn share(&self) -> PathBuf {
         self.0.join("share")

@@ -1,11 +1,11 @@
 //! `outlast up`: all roles in one process, with everything they need made on the way.
 
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use outlast_drop::Share;
 use outlast_fs::durable;
 use outlast_types::{Clock, SystemClock, SystemRandom};
@@ -55,6 +55,7 @@ pub(crate) fn run(arguments: &Args, output: &Output) -> Result<Code> {
         .with_context(|| format!("cannot make {}", arguments.dir.display()))?;
     let dir = arguments.dir.canonicalize().context("cannot find the directory")?;
     let home = Home::new(&dir);
+    let _lock = lock(&home)?;
     let share = prepare_share(&home, arguments.share.as_deref())?;
     prepare_identities(&home, arguments.listen)?;
 
@@ -78,6 +79,23 @@ pub(crate) fn run(arguments: &Args, output: &Output) -> Result<Code> {
     stopped?;
     output.remark("stopped; the same command goes on from here");
     Ok(Code::Done)
+}
+
+/// Keeps a second `up` from this directory before it changes anything; held while we run.
+fn lock(home: &Home) -> Result<File> {
+    let path = home.path().join("up.lock");
+    let file = File::options().create(true).append(true).open(&path);
+    let file = file.with_context(|| format!("cannot open {}", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => bail!(
+            "another `outlast up` is running in {}: stop it first, or choose another --dir",
+            home.path().display()
+        ),
+        Err(TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("cannot lock {}", path.display()))
+        }
+    }
 }
 
 /// Opens the share, made first where that is safe: in our own directory, or an empty one.

@@ -119,6 +119,17 @@ fn agent_and_vault_die_and_return_each_on_its_own() {
 }
 
 #[test]
+fn a_second_up_in_one_directory_is_refused_and_changes_nothing() {
+    let directory = scratch();
+    let dir = directory.path().join("up");
+    let _up = Up::start(&dir);
+    let before = fs::read(dir.join("vault.toml")).unwrap();
+    let words = fail(outlast().args(["up", "--listen", "127.0.0.1:0", "--dir"]).arg(&dir), 1);
+    assert!(words.contains("another `outlast up` is running"), "{words}");
+    assert!(fs::read(dir.join("vault.toml")).unwrap() == before);
+}
+
+#[test]
 fn a_command_that_fails_seals_nothing_and_its_status_is_reported() {
     let directory = scratch();
     let share = init_share(directory.path());
