@@ -205,7 +205,8 @@ struct Context<'a> {
 ///
 /// Files that cannot be read are problems of the outcome. A stream that fails, a tree that cannot
 /// be read to its end or a store that fails are errors; the packs that were uploaded by then are
-/// used by the next backup.
+/// used by the next backup. A repository that lost what it had when it was opened is refused
+/// ([`RepoError::Outdated`]): open it anew.
 pub fn backup(
     repository: &Repository,
     input: Input<'_>,
@@ -225,6 +226,7 @@ pub fn backup(
         }
     };
     let index = repository.index()?;
+    index.check_current(repository)?;
     let context = Context {
         repository,
         index,

@@ -55,6 +55,12 @@ pub enum RepoError {
     /// What was asked for cannot be found or read.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// An index file that was there when the repository was opened is gone.
+    #[error(
+        "{object} is gone from {location}: an older state of it was put back, or something was \
+         removed; nothing was published; run the backup again, which looks at it afresh"
+    )]
+    Outdated { object: Object, location: String },
     /// A stage ended early without saying why.
     #[error("the backup ended before its tree was whole, so nothing was published; run it again")]
     Unfinished,

@@ -4,13 +4,13 @@
 //! of content that was never seen twice) take about 60 MB. Entries are kept in slabs, which never
 //! move, so that growing costs no copy and no second room.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use outlast_format::index::IndexFile;
 use outlast_format::pack::{BlobType, PackEntry};
 use outlast_format::{BlobId, PackId};
-use outlast_store::Kind;
+use outlast_store::{Kind, Object};
 
 pub(crate) use unsaved::UnsavedPack;
 
@@ -49,13 +49,20 @@ impl Location {
 pub struct Index {
     table: RwLock<Table>,
     unsaved: Mutex<Vec<UnsavedPack>>,
+    /// The index files that it was read from, or that were written from it.
+    files: Mutex<BTreeSet<Object>>,
     problems: Vec<RepoError>,
 }
 
 impl Index {
     /// An index that knows nothing.
     pub(crate) fn new() -> Self {
-        Self { table: RwLock::default(), unsaved: Mutex::default(), problems: Vec::new() }
+        Self {
+            table: RwLock::default(),
+            unsaved: Mutex::default(),
+            files: Mutex::default(),
+            problems: Vec::new(),
+        }
     }
 
     /// Reads all index files of `repository`.
@@ -74,6 +81,7 @@ impl Index {
                     for (pack, entries) in &file.packs {
                         index.add(*pack, entries);
                     }
+                    index.note_file(object);
                 }
                 Err(error @ (RepoError::Damaged { .. } | RepoError::HashMismatch { .. })) => {
                     index.problems.push(error);
@@ -82,6 +90,24 @@ impl Index {
             }
         }
         Ok(index)
+    }
+
+    /// Checks that `repository` still has every index file that this index rests on. A repository
+    /// stays open for days, and meanwhile its disk may have been put back to an older state, or
+    /// cleaned by a program that writes new index files for what it keeps. A backup that refers to
+    /// blobs which are gone would look whole and could not be restored.
+    pub(crate) fn check_current(&self, repository: &Repository) -> Result<(), RepoError> {
+        let present = repository.store().list(Kind::Index)?;
+        let present: BTreeSet<Object> = present.into_iter().map(|(object, _)| object).collect();
+        let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        match files.difference(&present).next() {
+            None => Ok(()),
+            Some(&object) => Err(RepoError::Outdated { object, location: repository.location() }),
+        }
+    }
+
+    fn note_file(&self, object: Object) {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner).insert(object);
     }
 
     /// The index files that could not be used, each by its name. What only they list is not known.

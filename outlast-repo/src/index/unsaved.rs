@@ -69,6 +69,7 @@ impl Index {
             Err(error) => return Err(error.into()),
         }
         unsaved.clear();
+        self.note_file(Object::Index(name));
         Ok(Some(Saved { index: IndexId(name.0), size, packs }))
     }
 }

@@ -138,6 +138,25 @@ fn a_journal_is_believed_only_of_packs_that_the_store_has() {
 }
 
 #[test]
+fn what_an_open_repository_remembers_is_not_believed_when_the_store_was_put_back() {
+    let memory = Arc::new(MemoryStore::new());
+    let made = repository(memory.clone(), Version::V2);
+    let open = reopen(&made, memory.clone());
+    ends(open.clone(), options(tight())).unwrap();
+    // As after a restore of the vault's disk from before that backup.
+    for kind in [ObjectKind::Data, ObjectKind::Index] {
+        for (object, _) in memory.list(kind).unwrap() {
+            memory.remove(&object).unwrap();
+        }
+    }
+    let error = ends(open, options(tight())).unwrap_err();
+    assert!(matches!(error, RepoError::Outdated { .. }), "{error}");
+    let afresh = reopen(&made, memory.clone());
+    let outcome = ends(afresh, options(tight())).unwrap();
+    assert_sound(&reopen(&made, memory), &outcome);
+}
+
+#[test]
 fn a_full_store_says_so() {
     let memory = Arc::new(MemoryStore::new());
     let made = repository(memory.clone(), Version::V2);
