@@ -39,7 +39,7 @@ pub use open::{Claims, Content, InvalidStreamName, OpenRecord};
 pub use reader::{ContentReader, DropReadError, ReadOptions, ReadWatch, SealedDrop};
 pub use receipt::{Receipt, ReceiptError, ReceiptState, SignedReceipt, Signer};
 pub use rejection::Rejection;
-pub use release::{ReleaseError, abandon, quarantine, release};
+pub use release::{Freed, ReleaseError, abandon, quarantine, release};
 pub use scan::{ClosedDays, DropState, Scan, ScanProblem, Sighting, WorkloadScan, scan};
 pub use seal::{Compression, Seal, Segment};
 pub use share::{Share, ShareError};

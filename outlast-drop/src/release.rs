@@ -7,6 +7,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use rustix::io::Errno;
+
 use crate::files::{Directory, is_not_a_directory};
 use crate::layout::{DropAddress, SEAL_FILE};
 use crate::reader::{DropReadError, read_seal};
@@ -27,12 +29,22 @@ pub enum ReleaseError {
     Io { action: &'static str, path: PathBuf, source: io::Error },
 }
 
-/// Writes the `released` receipt and removes the data of a drop. Returns the bytes freed.
+/// What removing a drop's data came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Freed {
+    /// Bytes of the files that were removed.
+    pub bytes: u64,
+    /// Whether the drop's directory has gone. If not, somebody still holds a file of it open, on
+    /// SMB as a file whose deletion is pending, on NFS as a `.nfs*` file: call again later.
+    pub is_gone: bool,
+}
+
+/// Writes the `released` receipt and removes the data of a drop.
 pub fn release(
     share: &Share,
     address: &DropAddress,
     signed: &SignedReceipt,
-) -> Result<u64, ReleaseError> {
+) -> Result<Freed, ReleaseError> {
     check_receipt(address, signed, ReceiptState::Released)?;
     receipt::write(share, signed)?;
     remove_data(share, address)
@@ -45,7 +57,7 @@ pub fn abandon(
     share: &Share,
     address: &DropAddress,
     signed: &SignedReceipt,
-) -> Result<u64, ReleaseError> {
+) -> Result<Freed, ReleaseError> {
     check_receipt(address, signed, ReceiptState::Abandoned)?;
     if is_sealed(share, address)? {
         return Err(ReleaseError::Sealed { address: address.clone() });
@@ -61,8 +73,18 @@ pub fn abandon(
 }
 
 /// Whether there is a seal; a torn one is none.
+///
+/// It is looked for in a listing, since a network file system may remember for a while that there
+/// was no file of its name, but asks the server when a directory is opened and listed.
 fn is_sealed(share: &Share, address: &DropAddress) -> Result<bool, ReleaseError> {
     let Some(directory) = open_drop(share, address)? else { return Ok(false) };
+    let names = directory.names().map_err(|source| {
+        let path = share.drop_directory(address);
+        ReleaseError::Io { action: "list", path, source }
+    })?;
+    if !names.iter().any(|name| name == SEAL_FILE.as_bytes()) {
+        return Ok(false);
+    }
     let seal = read_seal(&directory);
     Ok(!matches!(seal, Ok(None) | Err(DropReadError::Refused(Rejection::TornSeal))))
 }
@@ -106,23 +128,30 @@ fn open_drop(share: &Share, address: &DropAddress) -> Result<Option<Directory>, 
 }
 
 /// Removes a drop's directory with everything in it, the seal first; fine if it is gone.
-pub(crate) fn remove_data(share: &Share, address: &DropAddress) -> Result<u64, ReleaseError> {
-    let Some(directory) = open_drop(share, address)? else { return Ok(0) };
+pub(crate) fn remove_data(share: &Share, address: &DropAddress) -> Result<Freed, ReleaseError> {
+    let gone = |bytes| Freed { bytes, is_gone: true };
+    let Some(directory) = open_drop(share, address)? else { return Ok(gone(0)) };
     let failed = |action| {
         let path = share.drop_directory(address);
         move |source| ReleaseError::Io { action, path, source }
     };
-    directory.remove_file(SEAL_FILE.as_bytes()).map_err(failed("remove the seal in"))?;
+    match directory.remove_file(SEAL_FILE.as_bytes()) {
+        Err(error) if is_held(&error) => return Ok(Freed::default()),
+        result => result.map_err(failed("remove the seal in"))?,
+    }
     directory.sync().map_err(failed("sync"))?;
-    let mut freed = 0;
+    let mut bytes = 0;
     for name in directory.names().map_err(failed("list"))? {
         let facts = match directory.facts(&name) {
             Ok(facts) if !facts.is_directory => facts,
             // Gone already, or a directory, which is not ours to remove.
             _ => continue,
         };
-        directory.remove_file(&name).map_err(failed("empty"))?;
-        freed += facts.size;
+        match directory.remove_file(&name) {
+            Ok(()) => bytes += facts.size,
+            Err(error) if is_held(&error) => {}
+            Err(error) => return Err(failed("empty")(error)),
+        }
     }
     let components = address.components();
     let day = share
@@ -130,11 +159,20 @@ pub(crate) fn remove_data(share: &Share, address: &DropAddress) -> Result<u64, R
         .and_then(|root| root.descend(&components[..4]))
         .map_err(failed("open the day of"))?;
     match day.remove_directory(&components[4]) {
-        // Another file appeared, or NFS keeps a deleted one for a reader: `clean` comes back.
-        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}
+        // A file that is still open somewhere, or one that has just appeared.
+        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty || is_held(&error) => {
+            return Ok(Freed { bytes, is_gone: false });
+        }
         Err(error) if is_not_a_directory(&error) => {}
         result => result.map_err(failed("remove"))?,
     }
     day.sync().map_err(failed("sync the day of"))?;
-    Ok(freed)
+    Ok(gone(bytes))
+}
+
+/// Whether a file cannot be removed only because somebody has it open: a silly file of our own
+/// host on NFS, or one that is open without leave to delete it on SMB.
+fn is_held(error: &io::Error) -> bool {
+    let held = [Errno::BUSY, Errno::TXTBSY].map(|held| Some(held.raw_os_error()));
+    held.contains(&error.raw_os_error())
 }

@@ -233,7 +233,7 @@ fn remove_drop(
             _ => 0,
         })
     } else {
-        remove_data(share, &sighting.address)
+        remove_data(share, &sighting.address).map(|freed| freed.bytes)
     };
     match bytes {
         Ok(bytes) => cleaned.removed.push(Removal { path, why, bytes }),

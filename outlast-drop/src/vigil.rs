@@ -14,19 +14,39 @@ pub struct Pulse(pub u64);
 /// The times of a writer are claims, and those of a file server another machine's; so stillness
 /// is measured by looking again. After a restart of the watcher it begins anew, which errs on
 /// the side of waiting.
+///
+/// Time in which nobody looked counts only in part. When a file server is away for longer than
+/// the grace time, watcher and writers hang alike, and the writers need a moment to be seen alive.
 #[derive(Debug, Default)]
 pub struct Vigil {
-    seen: HashMap<DropId, (Pulse, Timestamp)>,
+    seen: HashMap<DropId, Watch>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Watch {
+    pulse: Pulse,
+    looked: Timestamp,
+    still: Duration,
 }
 
 impl Vigil {
-    /// Notes what was seen at `now`; returns how long the drop has not changed.
-    pub fn observe(&mut self, drop: DropId, pulse: Pulse, now: Timestamp) -> Duration {
-        let (known, since) = self.seen.entry(drop).or_insert((pulse, now));
-        if *known != pulse || *since > now {
-            (*known, *since) = (pulse, now);
+    /// Notes what was seen at `now`; returns how long the drop has not changed. Between two looks
+    /// at most `gap_max` counts.
+    pub fn observe(
+        &mut self,
+        drop: DropId,
+        pulse: Pulse,
+        now: Timestamp,
+        gap_max: Duration,
+    ) -> Duration {
+        let begin = Watch { pulse, looked: now, still: Duration::ZERO };
+        let watch = self.seen.entry(drop).or_insert(begin);
+        if watch.pulse != pulse || watch.looked > now {
+            *watch = begin;
         }
-        now.since(*since)
+        watch.still += now.since(watch.looked).min(gap_max);
+        watch.looked = now;
+        watch.still
     }
 
     /// Forgets a drop that needs no more watching.
@@ -54,12 +74,16 @@ mod tests {
     fn only_a_drop_that_does_not_change_grows_still() {
         let drop = DropId::new(&SystemClock, &SystemRandom);
         let mut vigil = Vigil::default();
-        let mut still = |pulse, seconds| vigil.observe(drop, Pulse(pulse), at(seconds)).as_secs();
+        let gap_max = Duration::from_secs(60);
+        let mut still =
+            |pulse, seconds| vigil.observe(drop, Pulse(pulse), at(seconds), gap_max).as_secs();
         assert_eq!(still(1, 100), 0);
         assert_eq!(still(1, 160), 60);
         assert_eq!(still(2, 170), 0, "a sign of life");
         assert_eq!(still(2, 180), 10);
         assert_eq!(still(2, 50), 0, "a clock that went back starts anew");
         assert_eq!(still(2, 60), 10);
+        assert_eq!(still(2, 9000), 70, "nobody could look in between");
+        assert_eq!(still(2, 9010), 80);
     }
 }

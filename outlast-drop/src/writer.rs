@@ -17,7 +17,7 @@ use outlast_types::{Clock, DropId, Random, WorkloadName};
 use crate::layout::{DIRECTORY_MODE, DropAddress, FILE_MODE, OPEN_FILE, SEAL_FILE};
 use crate::open::{Claims, Content, OpenRecord};
 use crate::receipt::{self, ReceiptState};
-use crate::seal::{Compression, SEAL_BYTES_MAX, SEGMENTS_MAX, Seal};
+use crate::seal::{Compression, SEAL_BYTES_MAX, SEGMENTS_MAX, Seal, Segment};
 use crate::share::{Share, ShareError, hint};
 use beat::Heart;
 use segment::{SegmentWriter, Syncer};
@@ -168,6 +168,9 @@ impl DropWriter {
         self.heart.stop();
         let segments = self.syncer.finish()?;
         assert_eq!(segments.len(), self.begun, "every segment that was begun is in the seal");
+        self.check_segments(&segments)?;
+        durable::sync_directory(&self.directory)
+            .map_err(WriteError::io("sync", &self.directory))?;
         let seal = Seal {
             drop: self.open.drop,
             workload: self.open.workload.clone(),
@@ -177,9 +180,6 @@ impl DropWriter {
             compression: self.options.compression.map(|_| Compression::Zstd),
             segments,
         };
-        self.check_segments(&seal)?;
-        durable::sync_directory(&self.directory)
-            .map_err(WriteError::io("sync", &self.directory))?;
         let path = self.directory.join(SEAL_FILE);
         let bytes =
             seal.to_bytes().map_err(|error| WriteError::io("write", &path)(error.into()))?;
@@ -187,21 +187,35 @@ impl DropWriter {
             return Err(WriteError::SealTooLong);
         }
         durable::create_new(&path, &bytes, FILE_MODE).map_err(WriteError::io("write", &path))?;
+        self.check_not_given_up().inspect_err(|error| {
+            if matches!(error, WriteError::GivenUp { .. }) {
+                // No seal may outlast the segments that the agent is removing; it may be quicker.
+                let _ = durable::remove_file(&path);
+            }
+        })?;
         Ok(seal)
+    }
+
+    /// Asks whether the agent has given this drop up. Asked after the seal, too: the agent writes
+    /// its receipt, then looks for a seal; we write the seal, then look for a receipt. So at least
+    /// one of the two sees the other, however long each is held up in between.
+    fn check_not_given_up(&self) -> Result<(), WriteError> {
+        let (workload, drop) = (&self.address.workload, self.address.drop);
+        let receipts = receipt::list(&self.share, workload)?;
+        match receipts.get(&drop) {
+            Some(states) if states.contains(&ReceiptState::Abandoned) => {
+                Err(WriteError::GivenUp { drop })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Looks at what was written once more, by name: a share that was mounted over, an agent that
     /// gave this drop up, or a file server that lost a file must not get a seal.
-    fn check_segments(&self, seal: &Seal) -> Result<(), WriteError> {
+    fn check_segments(&self, segments: &[Segment]) -> Result<(), WriteError> {
         self.share.check()?;
-        let (workload, drop) = (&self.address.workload, self.address.drop);
-        let abandoned = receipt::list(&self.share, workload)?
-            .get(&drop)
-            .is_some_and(|states| states.contains(&ReceiptState::Abandoned));
-        if abandoned {
-            return Err(WriteError::GivenUp { drop });
-        }
-        for segment in &seal.segments {
+        self.check_not_given_up()?;
+        for segment in segments {
             let path = self.directory.join(&segment.name);
             let found = path.symlink_metadata().map_err(WriteError::io("look at", &path))?.len();
             if found != segment.size {

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use outlast_drop::fetch::{self, FetchError, Wanted};
 use outlast_drop::{
-    CleanOptions, ClosedDays, Content, DropState, ReceiptState, ReleaseError, WriteError, abandon,
-    clean, quarantine, receipt as receipts, release, scan, status,
+    CleanOptions, ClosedDays, Content, DropState, Freed, ReceiptState, ReleaseError, WriteError,
+    abandon, clean, quarantine, receipt as receipts, release, scan, status,
 };
 use outlast_types::{Clock, Silent, SystemClock, Timestamp};
 
@@ -110,9 +110,10 @@ fn release_writes_the_receipt_first_and_may_be_repeated() {
     let wrong = receipt(&share, &address, ReceiptState::Vaulted);
     assert!(matches!(release(&share, &address, &wrong), Err(ReleaseError::WrongReceipt { .. })));
     let released = receipt(&share, &address, ReceiptState::Released);
-    assert!(release(&share, &address, &released).unwrap() >= 2500);
+    assert!(release(&share, &address, &released).unwrap().bytes >= 2500);
     assert!(!share.drop_directory(&address).exists());
-    assert_eq!(release(&share, &address, &released).unwrap(), 0);
+    let again = release(&share, &address, &released).unwrap();
+    assert_eq!(again, Freed { bytes: 0, is_gone: true });
     let states = receipts::list(&share, &address.workload).unwrap();
     assert!(states[&address.drop].contains(&ReceiptState::Released));
 }
@@ -148,6 +149,40 @@ fn a_sealed_drop_is_never_abandoned_and_an_abandoned_one_never_sealed() {
     abandon(&share, &address, &receipt(&share, &address, ReceiptState::Abandoned)).unwrap();
     slow.seal(&SystemClock).unwrap_err();
     assert!(!share.drop_directory(&address).join("sealed.json").exists());
+}
+
+#[test]
+fn a_writer_that_seals_while_it_is_given_up_hears_of_it_and_leaves_no_seal() {
+    let (_directory, share) = new_share();
+    let mut slow = writer(&share, Content::Tree, options(10, None));
+    slow.write_all(&[1; 25]).unwrap();
+    let address = slow.address().clone();
+    // The clock is read between the last look at the receipts and the seal.
+    struct GivesUp<'a>(&'a (dyn Fn() + Sync));
+    impl Clock for GivesUp<'_> {
+        fn now(&self) -> Timestamp {
+            (self.0)();
+            SystemClock.now()
+        }
+    }
+    let signed = receipt(&share, &address, ReceiptState::Abandoned);
+    let error = slow.seal(&GivesUp(&|| receipts::write(&share, &signed).unwrap())).unwrap_err();
+    assert!(matches!(error, WriteError::GivenUp { .. }), "{error}");
+    assert!(!share.drop_directory(&address).join("sealed.json").exists());
+}
+
+#[test]
+fn a_drop_whose_directory_cannot_go_yet_is_said_to_be_still_there() {
+    let (_directory, share) = new_share();
+    let address = sealed_stream(&share, b"x", None);
+    // As a file whose deletion is pending: it makes the directory not empty and does not go.
+    fs::create_dir(share.drop_directory(&address).join("held")).unwrap();
+    let released = receipt(&share, &address, ReceiptState::Released);
+    let freed = release(&share, &address, &released).unwrap();
+    assert!(!freed.is_gone && freed.bytes > 0, "{freed:?}");
+    fs::remove_dir(share.drop_directory(&address).join("held")).unwrap();
+    let freed = release(&share, &address, &released).unwrap();
+    assert_eq!(freed, Freed { bytes: 0, is_gone: true });
 }
 
 #[test]
