@@ -94,6 +94,16 @@ pub(crate) struct Desk {
     pub(crate) backoff: Backoff,
     /// Why its drops are not shipped, while that is so.
     pub(crate) trouble: Option<String>,
+    /// Drops that the share would not let us read.
+    pub(crate) snags: HashMap<DropId, Snag>,
+}
+
+/// A drop that could not be read, so far.
+#[derive(Default)]
+pub(crate) struct Snag {
+    pub(crate) backoff: Backoff,
+    /// Why, as it was told the first time.
+    pub(crate) trouble: Option<String>,
 }
 
 impl Agent {

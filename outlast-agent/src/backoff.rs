@@ -37,6 +37,11 @@ impl Backoff {
         self.waiting = Some((now, pause));
     }
 
+    /// How many failures there were in a row.
+    pub(crate) fn failures(&self) -> u32 {
+        self.failures
+    }
+
     /// Notes a success.
     pub(crate) fn succeeded(&mut self) {
         *self = Self::default();

@@ -22,14 +22,6 @@ pub(crate) enum Standing {
     Released,
 }
 
-/// The states that end something, the most final one first, with the role that may say so.
-const FINAL: [(ReceiptState, Role); 4] = [
-    (ReceiptState::Released, Role::Agent),
-    (ReceiptState::Vaulted, Role::Vault),
-    (ReceiptState::Rejected, Role::Agent),
-    (ReceiptState::Abandoned, Role::Agent),
-];
-
 /// Reads and verifies the receipts of a drop that are in `states`. Receipts that prove nothing
 /// are told to `problem` and count as absent: the worst that follows is that work is done again.
 ///
@@ -43,32 +35,68 @@ pub(crate) fn standing(
     states: &BTreeSet<ReceiptState>,
     mut problem: impl FnMut(String),
 ) -> Result<Standing, ReceiptError> {
-    for (state, role) in FINAL.into_iter().filter(|(state, _)| states.contains(state)) {
-        let signed = match receipt::read(share, workload, drop, state) {
-            Ok(Some(signed)) => signed,
-            // Torn: whoever wrote it died, and writes it again.
-            Ok(None) | Err(ReceiptError::Torn) => continue,
-            Err(error @ ReceiptError::Io { .. }) => return Err(error),
-            Err(error) => {
-                problem(format!("the {state} receipt of {workload}/{drop} is ignored: {error}"));
-                continue;
-            }
-        };
-        match verify(&signed, ca_pem, workload, drop, state, role) {
-            Ok(at) => {
-                return Ok(match state {
-                    ReceiptState::Released => Standing::Released,
-                    ReceiptState::Vaulted => Standing::Vaulted { at },
-                    ReceiptState::Rejected => Standing::Rejected,
-                    _ => Standing::Abandoned,
-                });
-            }
-            Err(reason) => {
-                problem(format!("the {state} receipt of {workload}/{drop} is ignored: {reason}"));
-            }
+    let mut proven = |state, role| match proof(share, ca_pem, workload, drop, state, role) {
+        _ if !states.contains(&state) => Ok(None),
+        Err(Unproven::Unreadable(error)) => Err(error),
+        Err(Unproven::Void(reason)) => {
+            problem(format!("the {state} receipt of {workload}/{drop} is ignored: {reason}"));
+            Ok(None)
         }
+        Ok(at) => Ok(at),
+    };
+    // An agent's word that it released a drop is worth nothing without the vault's (I1).
+    if let Some(at) = proven(ReceiptState::Vaulted, Role::Vault)? {
+        let released = proven(ReceiptState::Released, Role::Agent)?;
+        return Ok(if released.is_some() { Standing::Released } else { Standing::Vaulted { at } });
     }
-    Ok(Standing::New)
+    if proven(ReceiptState::Rejected, Role::Agent)?.is_some() {
+        return Ok(Standing::Rejected);
+    }
+    let abandoned = proven(ReceiptState::Abandoned, Role::Agent)?;
+    Ok(if abandoned.is_some() { Standing::Abandoned } else { Standing::New })
+}
+
+/// Checks that the vault's receipt for a drop is on the share, so that its data may go.
+pub(crate) fn check_vaulted(
+    share: &Share,
+    ca_pem: &str,
+    address: &DropAddress,
+) -> Result<(), String> {
+    let DropAddress { workload, drop, .. } = address;
+    match proof(share, ca_pem, workload, *drop, ReceiptState::Vaulted, Role::Vault) {
+        Ok(Some(_)) => Ok(()),
+        Ok(None) => Err("the vault's receipt is not on the share".to_owned()),
+        Err(Unproven::Void(reason)) => Err(format!("the vault's receipt is no good: {reason}")),
+        Err(Unproven::Unreadable(error)) => Err(error.to_string()),
+    }
+}
+
+/// Why a receipt that is there proves nothing.
+enum Unproven {
+    /// It cannot be read now.
+    Unreadable(ReceiptError),
+    /// It is no good.
+    Void(String),
+}
+
+/// The time in a drop's receipt of `state`, if it is there, whole, and signed by a `role`.
+fn proof(
+    share: &Share,
+    ca_pem: &str,
+    workload: &WorkloadName,
+    drop: DropId,
+    state: ReceiptState,
+    role: Role,
+) -> Result<Option<Timestamp>, Unproven> {
+    match receipt::read(share, workload, drop, state) {
+        Ok(Some(signed)) => {
+            verify(&signed, ca_pem, workload, drop, state, role).map(Some).map_err(Unproven::Void)
+        }
+        // Torn: whoever wrote it died, and writes it again.
+        Ok(None) | Err(ReceiptError::Torn) => Ok(None),
+        Err(error @ ReceiptError::Io { .. }) => Err(Unproven::Unreadable(error)),
+        Err(error) => Err(Unproven::Void(error.to_string())),
+    }
 }
 
 /// Why a drop was rejected, if that is an incident: a seal that its writer tore by dying is none.

@@ -84,7 +84,9 @@ pub(crate) fn releasable(held: &BTreeMap<DropAddress, Timestamp>, keep: usize) -
 
 #[cfg(test)]
 mod tests {
+    use outlast_drop::{Claims, Content, Seal};
     use outlast_types::{DropId, SystemClock, SystemRandom, WorkloadName};
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -139,5 +141,91 @@ mod tests {
         assert_eq!(releasable(&held, 1), [middle, old]);
         assert_eq!(releasable(&held, 3), []);
         assert_eq!(releasable(&held, 0).len(), 3);
+    }
+
+    fn address() -> DropAddress {
+        DropAddress {
+            workload: WorkloadName::new("w").unwrap(),
+            day: Timestamp::EPOCH.day(),
+            drop: DropId::new(&SystemClock, &SystemRandom),
+        }
+    }
+
+    fn sealed() -> DropState {
+        let DropAddress { workload, drop, .. } = address();
+        DropState::Sealed(Box::new(Seal {
+            drop,
+            workload,
+            content: Content::Tree,
+            claims: Claims::default(),
+            sealed: None,
+            compression: None,
+            segments: Vec::new(),
+        }))
+    }
+
+    fn any_state() -> impl Strategy<Value = DropState> {
+        prop_oneof![
+            Just(DropState::Open(None)),
+            any::<Option<i32>>().prop_map(|exit_status| DropState::Failed { exit_status }),
+            Just(DropState::Refused(Rejection::TornSeal)),
+            Just(DropState::Refused(Rejection::ForeignFile { name: "x".to_owned() })),
+            Just(()).prop_map(|()| sealed()),
+        ]
+    }
+
+    fn any_standing() -> impl Strategy<Value = Standing> {
+        prop_oneof![
+            Just(Standing::New),
+            Just(Standing::Vaulted { at: Timestamp::EPOCH }),
+            Just(Standing::Rejected),
+            Just(Standing::Abandoned),
+            Just(Standing::Released),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn no_sealed_drop_loses_its_data_unless_the_vault_holds_it(
+            state in any_state(),
+            standing in any_standing(),
+            still in 0_u64..200,
+        ) {
+            let is_vaulted = matches!(standing, Standing::Vaulted { .. } | Standing::Released);
+            match step(&state, standing, still) {
+                Step::Hold { .. } | Step::FinishRelease => prop_assert!(is_vaulted),
+                Step::Abandon { .. } => prop_assert!(!matches!(state, DropState::Sealed(_))),
+                Step::Ship => prop_assert!(matches!(state, DropState::Sealed(_)) && !is_vaulted),
+                Step::Refuse { rejection, is_incident } => {
+                    prop_assert_eq!(is_incident, !rejection.is_torn_seal());
+                }
+                Step::Settle => prop_assert_eq!(standing, Standing::Rejected),
+                Step::Wait => {
+                    prop_assert_eq!(standing, Standing::New);
+                    prop_assert!(still < GRACE.as_secs(), "nothing waits for ever");
+                }
+            }
+        }
+
+        #[test]
+        fn a_living_writer_is_never_judged(state in any_state(), still in 0_u64..60) {
+            let is_at_work = state.may_heal();
+            prop_assume!(is_at_work);
+            prop_assert_eq!(step(&state, Standing::New, still), Step::Wait);
+        }
+
+        #[test]
+        fn the_newest_of_a_workload_are_never_released(
+            times in prop::collection::vec(0_i64..20, 0..12),
+            keep in 0_usize..14,
+        ) {
+            let at = |seconds| Timestamp::from_unix(seconds, 0).unwrap();
+            let held: BTreeMap<_, _> = times.iter().map(|&time| (address(), at(time))).collect();
+            let released = releasable(&held, keep);
+            prop_assert_eq!(released.len(), held.len().saturating_sub(keep));
+            let newest_released = released.iter().map(|address| held[address]).max();
+            let mut kept = held.iter().filter(|(address, _)| !released.contains(address));
+            prop_assert!(kept.all(|(_, at)| Some(*at) >= newest_released));
+        }
     }
 }

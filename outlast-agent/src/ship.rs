@@ -3,6 +3,7 @@
 use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use outlast_drop::tar::{TarLimits, TarSource, TarWatch};
 use outlast_drop::{
@@ -12,8 +13,8 @@ use outlast_drop::{
 use outlast_fs::FileTime;
 use outlast_repo::backup::{self, Input, Options, Outcome, StreamInput};
 use outlast_repo::{RepoError, Repository};
-use outlast_store::ObjectName;
-use outlast_types::{Silent, Timestamp};
+use outlast_store::{Object, ObjectName};
+use outlast_types::{Clock, Silent, Timestamp};
 use outlast_wire::api::{Base64, BilledKind, BilledObject, Shipment};
 use outlast_wire::{CallError, Identity, Role};
 
@@ -33,6 +34,8 @@ pub(crate) struct Shipping<'a> {
     pub(crate) upstream: &'a dyn Upstream,
     pub(crate) doors: &'a Doors,
     pub(crate) shutdown: &'a Shutdown,
+    /// How often the vault must hear of us.
+    pub(crate) report_interval: Duration,
 }
 
 /// A drop whose content is durable upstream, and not published.
@@ -98,7 +101,15 @@ impl Shipping<'_> {
         let seal = sealed.seal().clone();
         let reader = sealed.content(ReadOptions::default());
         let watch = reader.watch();
-        let reader = Interruptible { inner: reader, shutdown: self.shutdown.clone() };
+        let reader = Attentive {
+            inner: reader,
+            shutdown: self.shutdown.clone(),
+            clock: &*self.doors.clock,
+            interval: self.report_interval,
+            shown: self.doors.clock.now(),
+            // Its answer does not matter: if the vault is gone, the engine notices.
+            show: || drop(repository.store().size(&Object::Config)),
+        };
         let now = self.doors.clock.now();
         let (input, tar) = match &seal.content {
             Content::Stream { name } => (stream(name, &seal, now, reader), None),
@@ -122,6 +133,14 @@ impl Shipping<'_> {
         let outcome = backup::backup(repository, input, &options, clock, random, &Silent)
             .map_err(|error| self.cause(&watch, tar.as_ref(), &error))?;
         if let Some(problem) = outcome.problems.first() {
+            // The engine goes on with the next entry when one breaks off, whatever the cause. A
+            // share that answered badly, or our own end, is none to condemn the drop for.
+            if self.shutdown.is_requested() {
+                return Err(Failure::Stopped);
+            }
+            if let Some(failure) = watch.failure() {
+                return Err(failure.into());
+            }
             // A snapshot that lacks something would pass for the drop.
             let reason = format!("{problem} ({} such problems)", outcome.problem_count);
             return Err(Failure::Refused(Rejection::BadTree { reason }));
@@ -176,28 +195,45 @@ impl Shipping<'_> {
         Ok(signed)
     }
 
-    /// A receipt of our own about this drop.
-    pub(crate) fn receipt(
-        &self,
-        state: ReceiptState,
-        reason: Option<String>,
-        size: Option<u64>,
-    ) -> io::Result<SignedReceipt> {
-        let receipt = Receipt {
-            share: Some(self.share.id()),
-            drop: self.address.drop,
-            workload: self.address.workload.clone(),
-            state,
-            at: self.doors.clock.now(),
-            by: String::new(),
-            role: String::new(),
-            snapshot: None,
-            repository: None,
-            reason,
-            size,
-        };
-        receipt.sign(&IdentitySigner(self.identity))
+    /// A receipt of our own about this drop, which has `bytes` bytes of content.
+    pub(crate) fn receipt(&self, state: ReceiptState, bytes: u64) -> Result<SignedReceipt, String> {
+        let word = Word { state, reason: None, size: Some(bytes) };
+        sign(self.share, self.address, self.identity, self.doors, word)
     }
+}
+
+/// What an agent says of a drop.
+pub(crate) struct Word {
+    pub(crate) state: ReceiptState,
+    pub(crate) reason: Option<String>,
+    pub(crate) size: Option<u64>,
+}
+
+/// Makes a receipt in which the agent says `word` of a drop.
+pub(crate) fn sign(
+    share: &Share,
+    address: &DropAddress,
+    identity: &Identity,
+    doors: &Doors,
+    word: Word,
+) -> Result<SignedReceipt, String> {
+    let Word { state, reason, size } = word;
+    let receipt = Receipt {
+        share: Some(share.id()),
+        drop: address.drop,
+        workload: address.workload.clone(),
+        state,
+        at: doors.clock.now(),
+        by: String::new(),
+        role: String::new(),
+        snapshot: None,
+        repository: None,
+        reason,
+        size,
+    };
+    receipt
+        .sign(&IdentitySigner(identity))
+        .map_err(|error| format!("cannot sign the {state} receipt of {address}: {error}"))
 }
 
 impl Loaded {
@@ -227,17 +263,68 @@ fn claims(seal: &Seal) -> serde_json::Value {
     claims
 }
 
-/// A reader that fails when the agent is asked to stop, because a large drop takes hours.
-struct Interruptible<R> {
+/// A reader that fails when the agent is asked to stop, because a large drop takes hours, and
+/// that shows the vault a sign of life while it goes on: a drop of which all is known already
+/// sends nothing for as long as it is read, and a silent agent is an incident. A share that hangs
+/// lets the agent fall silent, as it should.
+struct Attentive<'a, R, F> {
     inner: R,
     shutdown: Shutdown,
+    clock: &'a dyn Clock,
+    interval: Duration,
+    shown: Timestamp,
+    show: F,
 }
 
-impl<R: Read> Read for Interruptible<R> {
+impl<R: Read, F: FnMut()> Read for Attentive<'_, R, F> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.shutdown.is_requested() {
             return Err(io::Error::other("the agent is stopping"));
         }
+        let now = self.clock.now();
+        if now < self.shown || now.since(self.shown) >= self.interval {
+            self.shown = now;
+            (self.show)();
+        }
         self.inner.read(buffer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// A clock that goes ten seconds forward whenever somebody looks.
+    struct Hasty(Mutex<Timestamp>);
+
+    impl Clock for Hasty {
+        fn now(&self) -> Timestamp {
+            let mut now = self.0.lock().unwrap();
+            *now = now.saturating_add(Duration::from_secs(10));
+            *now
+        }
+    }
+
+    #[test]
+    fn whoever_reads_for_long_shows_signs_of_life_and_can_be_stopped() {
+        let shutdown = Shutdown::default();
+        let mut signs = 0;
+        let mut reader = Attentive {
+            inner: io::repeat(7),
+            shutdown: shutdown.clone(),
+            clock: &Hasty(Mutex::new(Timestamp::EPOCH)),
+            interval: Duration::from_secs(30),
+            shown: Timestamp::EPOCH,
+            show: || signs += 1,
+        };
+        let mut buffer = [0; 16];
+        for _ in 0..12 {
+            reader.read_exact(&mut buffer).unwrap();
+        }
+        shutdown.request();
+        assert!(reader.read(&mut buffer).is_err());
+        assert_eq!(signs, 4, "one every 30 seconds of 120");
     }
 }

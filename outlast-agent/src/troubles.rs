@@ -10,7 +10,11 @@ const TROUBLES_MAX: usize = 100;
 
 /// Since when each problem has been there.
 #[derive(Debug, Default)]
-pub(crate) struct Troubles(BTreeMap<String, Timestamp>);
+pub(crate) struct Troubles {
+    since: BTreeMap<String, Timestamp>,
+    /// Whether a problem that had lasted was told in the last pass.
+    is_told: bool,
+}
 
 impl Troubles {
     /// Notes all problems of a pass.
@@ -20,18 +24,25 @@ impl Troubles {
         now: Timestamp,
         patience: Duration,
     ) -> Told {
-        self.0.retain(|known, _| problems.contains(known));
+        self.since.retain(|known, _| problems.contains(known));
         let mut told = Told::default();
         for problem in problems.iter().take(TROUBLES_MAX) {
-            let since = self.0.entry(problem.clone()).or_insert_with(|| {
+            let since = self.since.entry(problem.clone()).or_insert_with(|| {
                 told.fresh.push(problem.clone());
                 now
             });
             // A clock that went back must not make it look new for ever.
             *since = (*since).min(now);
         }
-        let lasting = self.0.iter().filter(|(_, since)| now.since(**since) >= patience);
+        let lasts = |since: Timestamp| now.since(since) >= patience;
+        let lasting = self.since.iter().filter(|(_, since)| lasts(**since));
         told.lasting = lasting.map(|(problem, _)| problem.clone()).collect();
+        if told.lasting.is_empty() && self.is_told {
+            // The words have changed, as when a share that failed is unmounted; the trouble has
+            // not ended, and must not be told to have ended and begun again.
+            told.lasting = self.since.keys().cloned().collect();
+        }
+        self.is_told = !told.lasting.is_empty();
         told
     }
 }
@@ -63,7 +74,9 @@ mod tests {
         assert_eq!(observe(&one, 0), told("one", ""));
         assert_eq!(observe(&two, 10), told("two", ""));
         assert_eq!(observe(&two, 16), told("", "one"));
-        assert_eq!(observe(&[], 17), told("", ""));
+        let other = vec!["other".to_owned()];
+        assert_eq!(observe(&other, 17), told("other", "other"), "the same trouble in other words");
+        assert_eq!(observe(&[], 18), told("", ""));
         assert_eq!(observe(&one, 40), told("one", ""), "it begins anew");
     }
 }

@@ -11,7 +11,8 @@ use crate::layout::SEAL_FILE;
 use crate::open::Content;
 use crate::reader::{DropReadError, ReadOptions, SealedDrop};
 use crate::receipt::{self, ReceiptState};
-use crate::scan::{ClosedDays, DropState, scan};
+use crate::rejection::Rejection;
+use crate::scan::{ClosedDays, DropState, ScanProblem, scan};
 use crate::share::{Share, ShareError};
 use crate::tar::{TarLimits, TarSource};
 
@@ -45,8 +46,11 @@ pub struct FetchSummary {
 pub enum FetchError {
     #[error("the share holds no sealed drop of {workload} that was asked for")]
     NotYet { workload: WorkloadName },
+    /// Something that may be the drop that was asked for, or hide it.
+    #[error(transparent)]
+    Unreadable(DropReadError),
     #[error("drop {drop} cannot be used: {source}")]
-    Drop { drop: DropId, source: DropReadError },
+    Drop { drop: DropId, source: Rejection },
     #[error("cannot read the tree of drop {drop}: {source}")]
     Tree { drop: DropId, source: SourceError },
     #[error(transparent)]
@@ -72,9 +76,24 @@ pub fn find(
             states.contains(&ReceiptState::Rejected) || states.contains(&ReceiptState::Released)
         })
     };
+    let found = found.ok_or_else(not_yet)?;
+    // What cannot be read now may be the newest drop; an older one in its place would look right
+    // and be wrong. Whoever names a drop is not affected, as long as that one is seen.
+    let unread = found.problems.iter().find_map(|problem| match problem {
+        ScanProblem::Later { path, reason } => {
+            let (path, reason) = (path.clone(), reason.clone());
+            Some(FetchError::Unreadable(DropReadError::Later { path, reason }))
+        }
+        ScanProblem::Refused { .. } => None,
+    });
+    let is_seen = |id: &DropId| found.sightings.iter().any(|seen| seen.address.drop == *id);
+    match unread {
+        Some(error) if !matches!(wanted, Wanted::Drop(id) if is_seen(id)) => return Err(error),
+        _ => {}
+    }
     let mut newest: Option<(Timestamp, SealedDrop)> = None;
     let mut failure = None;
-    for sighting in found.ok_or_else(not_yet)?.sightings {
+    for sighting in found.sightings {
         let drop = sighting.address.drop;
         let asked = matches!(wanted, Wanted::Drop(id) if *id == drop);
         let candidate = matches!(sighting.state, DropState::Sealed(_)) && !refused(&drop);
@@ -86,11 +105,11 @@ pub fn find(
         }
         let opened = match SealedDrop::open(share, &sighting.address) {
             Ok(opened) => opened,
-            Err(source) if asked => return Err(FetchError::Drop { drop, source }),
-            Err(source) => {
+            Err(DropReadError::Refused(source)) if !asked => {
                 failure = Some(FetchError::Drop { drop, source });
                 continue;
             }
+            Err(error) => return Err(unusable(drop, error)),
         };
         if asked {
             return Ok(opened);
@@ -285,5 +304,13 @@ fn read_error(sealed: &SealedDrop, error: &io::Error) -> FetchError {
         path: sealed.directory().path().to_owned(),
         reason: error.to_string(),
     });
-    FetchError::Drop { drop, source }
+    unusable(drop, source)
+}
+
+/// Tells a bad drop from a share that answers badly.
+fn unusable(drop: DropId, error: DropReadError) -> FetchError {
+    match error {
+        DropReadError::Refused(source) => FetchError::Drop { drop, source },
+        later @ DropReadError::Later { .. } => FetchError::Unreadable(later),
+    }
 }

@@ -12,7 +12,7 @@ use crate::files::{Directory, is_later, is_not_a_directory};
 use crate::layout::{DropAddress, DropFile, SEAL_FILE};
 use crate::rejection::Rejection;
 use crate::seal::{SEAL_BYTES_MAX, Seal};
-use crate::share::Share;
+use crate::share::{Share, hint};
 
 pub use content::ContentReader;
 
@@ -23,7 +23,7 @@ pub enum DropReadError {
     #[error(transparent)]
     Refused(#[from] Rejection),
     /// The share could not be read; that says nothing about the drop.
-    #[error("cannot read {path} now: {reason}; it is tried again later", path = path.display())]
+    #[error("cannot read {path} now: {reason}", path = path.display())]
     Later { path: PathBuf, reason: String },
 }
 
@@ -45,7 +45,7 @@ impl DropReadError {
     }
 
     fn later(path: PathBuf, error: &io::Error) -> Self {
-        Self::Later { path, reason: error.to_string() }
+        Self::Later { path, reason: format!("{error}{}", hint(error)) }
     }
 }
 

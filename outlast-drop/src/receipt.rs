@@ -10,10 +10,11 @@ use outlast_fs::durable;
 use outlast_types::{DropId, ShareId, Timestamp, WorkloadName};
 use serde::{Deserialize, Serialize};
 
+use crate::files::is_later;
 use crate::layout::{DIRECTORY_MODE, FILE_MODE, RECEIPTS, WORKLOADS};
 use crate::open::FORMAT_VERSION;
 use crate::proof;
-use crate::share::{Share, ShareError};
+use crate::share::{Share, ShareError, hint};
 
 const RECEIPT_BYTES_MAX: u64 = 1 << 20;
 const REASON_CHARS_MAX: usize = 4000;
@@ -137,7 +138,7 @@ pub enum ReceiptError {
         "the receipt has format version {version}, and this program reads version {FORMAT_VERSION} only"
     )]
     UnknownVersion { version: u64 },
-    #[error("cannot read {path}: {source}", path = path.display())]
+    #[error("cannot read {path}: {source}{hint}", path = path.display(), hint = hint(source))]
     Io { path: PathBuf, source: io::Error },
 }
 
@@ -254,11 +255,11 @@ pub fn write(share: &Share, signed: &SignedReceipt) -> Result<(), ShareError> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         result => return result.map_err(ShareError::io("write", &path)),
     }
-    let whole = open
-        .read_bounded(&name, RECEIPT_BYTES_MAX)
-        .is_ok_and(|bytes| SignedReceipt::parse(&bytes).is_ok());
-    if whole {
-        return Ok(());
+    match open.read_bounded(&name, RECEIPT_BYTES_MAX) {
+        Ok(bytes) if SignedReceipt::parse(&bytes).is_ok() => return Ok(()),
+        // It may be whole, and must not be removed for a passing fault.
+        Err(error) if is_later(&error) => return Err(ShareError::io("read", &path)(error)),
+        _ => {}
     }
     open.remove_file(name.as_bytes()).map_err(ShareError::io("replace", &path))?;
     durable::create_new(&path, signed.bytes(), FILE_MODE).map_err(ShareError::io("write", &path))

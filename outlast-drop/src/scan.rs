@@ -19,7 +19,7 @@ use crate::open::OpenRecord;
 use crate::reader::{DropReadError, read_seal};
 use crate::rejection::Rejection;
 use crate::seal::Seal;
-use crate::share::{Share, ShareError};
+use crate::share::{Share, ShareError, hint};
 use crate::vigil::Pulse;
 
 pub use closed::ClosedDays;
@@ -81,7 +81,8 @@ impl DropState {
 /// What kept a scan from seeing something.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ScanProblem {
-    /// The share could not be read there; the next scan tries again.
+    /// The share could not be read there; the next scan may succeed. The reason ends with what
+    /// to do.
     Later { path: PathBuf, reason: String },
     /// Something that does not belong there.
     Refused { path: PathBuf, rejection: Rejection },
@@ -91,7 +92,7 @@ impl fmt::Display for ScanProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Later { path, reason } => {
-                write!(f, "cannot read {} now: {reason}; the next pass tries again", path.display())
+                write!(f, "cannot read {} now: {reason}", path.display())
             }
             Self::Refused { path, rejection } => write!(f, "{}: {rejection}", path.display()),
         }
@@ -103,8 +104,10 @@ impl ScanProblem {
         if is_not_a_directory(error) {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             Self::Refused { path, rejection: Rejection::NotADirectory { name } }
+        } else if let Some(DropReadError::Later { path, reason }) = DropReadError::of(error) {
+            Self::Later { path: path.clone(), reason: reason.clone() }
         } else {
-            Self::Later { path, reason: error.to_string() }
+            Self::Later { path, reason: format!("{error}{}", hint(error)) }
         }
     }
 }
@@ -244,8 +247,13 @@ pub(crate) fn sighting(directory: &Directory, address: DropAddress) -> io::Resul
     let mut newest = directory.own_facts()?.modified;
     let mut sealed = false;
     for name in directory.names()? {
-        // A beat may be removed by its writer right now.
-        let Ok(facts) = directory.facts(&name) else { continue };
+        let facts = match directory.facts(&name) {
+            Ok(facts) => facts,
+            // A beat may be removed by its writer right now.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            // It may be the seal, and a sealed drop must never pass for an open one.
+            Err(error) => return Err(error),
+        };
         (&name, facts.size, facts.modified).hash(&mut pulse);
         newest = newest.max(facts.modified);
         sealed |= name == SEAL_FILE.as_bytes();
@@ -259,7 +267,7 @@ pub(crate) fn sighting(directory: &Directory, address: DropAddress) -> io::Resul
             // Removed between two looks: on its way to release.
             Ok(None) => DropState::Open(None),
             Err(DropReadError::Refused(rejection)) => DropState::Refused(rejection),
-            Err(DropReadError::Later { reason, .. }) => return Err(io::Error::other(reason)),
+            Err(later @ DropReadError::Later { .. }) => return Err(io::Error::other(later)),
         }
     } else {
         match OpenRecord::read(directory)? {

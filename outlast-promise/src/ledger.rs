@@ -49,8 +49,10 @@ pub enum Event {
     Rejected { workload: WorkloadName, agent: String, drop: DropId, reason: String },
     /// An agent spoke, about anything.
     AgentHeard { agent: String },
-    /// An agent finished a look at its share: it worked (`None`), or why not.
-    ShareSeen { agent: String, problem: Option<String> },
+    /// An agent finished a look at its share: all is well (`None`), or what is not. `usable` says
+    /// whether it could be looked over all the same: then the problem is of something on it, and
+    /// explains nothing but drops that wait.
+    ShareSeen { agent: String, problem: Option<String>, usable: bool },
 }
 
 /// A workload as the ledger sees it.
@@ -265,8 +267,16 @@ impl Ledger {
                 self.hear(agent);
                 None
             }
-            Event::ShareSeen { agent, problem } => {
-                self.hear(agent).share_problem = problem.as_deref().map(cut);
+            Event::ShareSeen { agent, problem, usable } => {
+                let until = now.saturating_add(self.settings.agent_deadline);
+                let incident = self.memory.open.get(&Key::Share(agent.clone())).map(|open| open.id);
+                let agent = self.hear(agent);
+                if usable && !agent.share_usable {
+                    // It is back, if not in order: the backlog gets its time all the same.
+                    agent.recovering = incident.map(|incident| Recovering { incident, until });
+                }
+                agent.share_usable = usable;
+                agent.share_problem = problem.as_deref().map(cut);
                 None
             }
         }
@@ -292,6 +302,7 @@ impl Ledger {
             heard,
             unheard: Duration::ZERO,
             share_problem: None,
+            share_usable: true,
             recovering: None,
         });
         agent.heard = heard;
@@ -407,9 +418,14 @@ impl Ledger {
         }
         let workload = self.memory.workloads.get(name)?;
         let trouble = |agent: &String| {
+            let known = self.memory.agents.get(agent);
+            // A stray file on a share that works must not hide, for as long as it lies there,
+            // that a workload of which nothing waits produced nothing.
+            let by_share =
+                workload.waiting_since.is_some() || known.is_some_and(|agent| !agent.share_usable);
             open(&Key::Agent(agent.clone()))
-                .or_else(|| open(&Key::Share(agent.clone())))
-                .or_else(|| Some(self.memory.agents.get(agent)?.recovering.as_ref()?.incident))
+                .or_else(|| open(&Key::Share(agent.clone())).filter(|_| by_share))
+                .or_else(|| Some(known?.recovering.as_ref()?.incident))
         };
         let agents = match &workload.agent {
             Some(agent) => trouble(agent),

@@ -56,6 +56,9 @@ pub(crate) struct Agent {
     /// How long the vault itself did not listen since then; that silence is not the agent's.
     pub(crate) unheard: Duration,
     pub(crate) share_problem: Option<String>,
+    /// Whether the share could be looked over, with or without a problem.
+    #[serde(default)]
+    pub(crate) share_usable: bool,
     /// After an incident of this agent resolved: which one, and until when the backlog may arrive.
     pub(crate) recovering: Option<Recovering>,
 }

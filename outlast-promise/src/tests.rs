@@ -137,6 +137,7 @@ fn an_unusable_share_is_the_platforms_and_explains_its_workloads() {
     let seen = |problem: Option<&str>| Event::ShareSeen {
         agent: "road-1".into(),
         problem: problem.map(str::to_owned),
+        usable: problem.is_none(),
     };
     let problem = "/mnt/share has no outlast-share.json: is it mounted?";
     assert_eq!(keys(&ledger.apply(seen(Some(problem)), at(90))), ["+share/road-1"]);
@@ -145,6 +146,48 @@ fn an_unusable_share_is_the_platforms_and_explains_its_workloads() {
     }
     assert_eq!(keys(&ledger.apply(seen(None), at(200))), ["-share/road-1"]);
     assert!(ledger.apply(vaulted(shop(), 210), at(210)).is_empty());
+}
+
+#[test]
+fn trouble_with_one_thing_on_the_share_does_not_hide_that_a_workload_produced_nothing() {
+    let mut ledger = ledger();
+    for workload in [0, 1] {
+        ledger.apply(waiting(name(workload)), at(0));
+        ledger.apply(vaulted(name(workload), 1), at(1));
+    }
+    let mut told = Vec::new();
+    for second in (10..130).step_by(10) {
+        let stray = Event::ShareSeen {
+            agent: "road-1".into(),
+            problem: Some("w/other/drops/README: it is no directory".into()),
+            usable: true,
+        };
+        // A drop of w1 is there, and does not get through.
+        let events = [stray].into_iter().chain((second > 50).then(|| waiting(name(1))));
+        told.extend(keys(&ledger.apply_all(events, at(second))));
+    }
+    assert_eq!(told, ["+share/road-1", "+recovery-point/w0"]);
+}
+
+#[test]
+fn a_share_that_comes_back_with_a_stray_file_on_it_gives_the_backlog_its_time() {
+    let mut ledger = ledger();
+    ledger.apply(waiting(shop()), at(0));
+    ledger.apply(vaulted(shop(), 1), at(1));
+    let seen = |problem: &str, usable| Event::ShareSeen {
+        agent: "road-1".into(),
+        problem: Some(problem.to_owned()),
+        usable,
+    };
+    let mut told = Vec::new();
+    for second in (10..200).step_by(10) {
+        let gone = second < 150;
+        let event = seen(if gone { "not mounted" } else { "a stray file" }, !gone);
+        told.push((second, keys(&ledger.apply(event, at(second)))));
+    }
+    told.retain(|(_, keys)| !keys.is_empty());
+    let expected = [(10, "+share/road-1"), (170, "+recovery-point/shop-db")];
+    assert_eq!(told, expected.map(|(second, key)| (second, vec![key.to_owned()])));
 }
 
 #[test]
@@ -374,7 +417,11 @@ proptest! {
                     prop_assert_eq!(ledger.apply(event, wall(offset)), vec![]);
                 }
                 Step::Report => {
-                    let event = Event::ShareSeen { agent: "road-1".into(), problem: None };
+                    let event = Event::ShareSeen {
+                        agent: "road-1".into(),
+                        problem: None,
+                        usable: true,
+                    };
                     prop_assert_eq!(ledger.apply(event, wall(offset)), vec![]);
                 }
                 Step::Restart => {

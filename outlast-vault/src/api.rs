@@ -141,7 +141,9 @@ async fn report(
 fn events_of(vault: &Vault, peer: &Peer, report: &AgentReport) -> Vec<Event> {
     let agent = peer.name().to_owned();
     let problem = (!report.problems.is_empty()).then(|| report.problems.join("; "));
-    let mut events = vec![Event::ShareSeen { agent: agent.clone(), problem }];
+    // Whoever saw workloads could look the share over, whatever else was wrong there.
+    let usable = problem.is_none() || !report.workloads.is_empty();
+    let mut events = vec![Event::ShareSeen { agent: agent.clone(), problem, usable }];
     for seen in &report.workloads {
         events.extend(declaration(vault, peer, seen));
         if seen.waiting > 0 {

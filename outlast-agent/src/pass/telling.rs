@@ -9,6 +9,10 @@ use super::{PAUSE_MIN, ROAD_PAUSE_MAX};
 use crate::agent::Agent;
 use crate::report::PassReport;
 
+/// The most rejected drops in one report, so that it stays far below what the vault takes; the
+/// rest follows in the next one.
+const REJECTED_MAX: usize = 1000;
+
 /// What a pass saw of one workload.
 pub(super) struct Seen {
     pub(super) declared: Option<Declared>,
@@ -69,12 +73,15 @@ impl Agent {
                 seen.entry(workload.clone()).or_insert_with(unseen);
             }
         }
+        let mut room = REJECTED_MAX;
         seen.into_iter()
             .map(|(name, Seen { declared, waiting })| {
                 let unreported = self.unreported.get(&name).into_iter().flatten();
-                let rejected = unreported
+                let rejected: Vec<_> = unreported
+                    .take(room)
                     .map(|(drop, reason)| RejectedDrop { drop: *drop, reason: reason.clone() })
                     .collect();
+                room -= rejected.len();
                 WorkloadReport { name, declared, waiting, rejected }
             })
             .collect()

@@ -206,6 +206,16 @@ fn a_release_that_was_broken_off_is_finished() {
 }
 
 #[test]
+fn an_agents_word_without_the_vaults_releases_nothing() {
+    let world = World::new();
+    let drop = world.dump("shop-db", b"content");
+    write_receipt(&world, &drop, ReceiptState::Released);
+    let report = good_pass(&mut world.agent());
+    assert_eq!((report.vaulted.len(), report.released.len()), (1, 0));
+    assert!(world.data_is_on_the_share(&drop) && world.has(&drop, ReceiptState::Vaulted));
+}
+
+#[test]
 fn an_abandonment_that_was_broken_off_is_finished_but_a_sealed_drop_is_shipped() {
     let world = World::new();
     let dead = world.writer("shop-db", Content::stream("dump.sql").unwrap());

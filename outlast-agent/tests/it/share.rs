@@ -4,8 +4,12 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::time::Duration;
 
+use outlast_agent::{Shutdown, Upstream, UpstreamError};
 use outlast_drop::{ReceiptState, Share};
-use outlast_types::{SystemClock, SystemRandom};
+use outlast_repo::Repository;
+use outlast_types::{SystemClock, SystemRandom, WorkloadName};
+use outlast_wire::CallError;
+use outlast_wire::api::{AgentReport, Shipment, Vaulted};
 
 use crate::support::{World, good_pass, pass};
 
@@ -105,6 +109,80 @@ fn receipts_that_cannot_be_written_are_written_later() {
         assert!(world.has(&drop, state), "{state}");
     }
     assert_eq!(world.snapshots("shop-db"), 1);
+}
+
+/// A vault during whose calls something happens to the share.
+struct Meddling<O, S> {
+    vault: outlast_agent::Vault,
+    at_open: O,
+    at_ship: S,
+}
+
+impl<O: Fn() + Send + Sync, S: Fn() + Send + Sync> Upstream for Meddling<O, S> {
+    fn open(&self, name: &WorkloadName, shutdown: &Shutdown) -> Result<Repository, UpstreamError> {
+        (self.at_open)();
+        self.vault.open(name, shutdown)
+    }
+
+    fn ship(&self, shipment: &Shipment) -> Result<Vaulted, CallError> {
+        (self.at_ship)();
+        self.vault.ship(shipment)
+    }
+
+    fn report(&self, report: &AgentReport) -> Result<(), CallError> {
+        self.vault.report(report)
+    }
+}
+
+#[test]
+fn nothing_leaves_the_share_before_the_vaults_receipt_is_on_it() {
+    let mut world = World::new();
+    world.keep = 0;
+    let drop = world.dump("shop-db", b"content");
+    let receipts = world.share.workload_directory(&drop.workload).join("receipts");
+    let obstacle = receipts.join(format!("{}.vaulted.json", drop.drop));
+    let place = obstacle.clone();
+    let at_ship = move || fs::create_dir_all(&place).unwrap();
+    let mut agent =
+        world.agent_over(move |vault| Box::new(Meddling { vault, at_open: || (), at_ship }));
+    for _ in 0..2 {
+        let report = pass(&mut agent);
+        assert!(report.released.is_empty(), "{report:?}");
+        assert!(report.problems.iter().any(|text| text.contains("not released yet")), "{report:?}");
+        assert!(world.data_is_on_the_share(&drop) && !world.has(&drop, ReceiptState::Released));
+    }
+    fs::remove_dir(&obstacle).unwrap();
+    assert_eq!(good_pass(&mut agent).released, std::slice::from_ref(&drop));
+    assert!(world.has(&drop, ReceiptState::Vaulted) && world.has(&drop, ReceiptState::Released));
+}
+
+#[test]
+fn a_drop_that_cannot_be_read_holds_up_newer_ones_only_for_a_while() {
+    let world = World::new();
+    let (stuck, newer) = (world.dump("shop-db", b"stuck"), world.dump("shop-db", b"newer"));
+    let other = world.dump("other", b"other");
+    let (from, to) = (world.share.drop_directory(&stuck), world.path("hidden"));
+    let hidden = (from.clone(), to.clone());
+    let at_open = move || {
+        if hidden.0.exists() {
+            rename(&hidden.0, &hidden.1);
+        }
+    };
+    let mut agent =
+        world.agent_over(move |vault| Box::new(Meddling { vault, at_open, at_ship: || () }));
+    let mut problems = Vec::new();
+    for attempt in 1..=3 {
+        let report = pass(&mut agent);
+        rename(&to, &from);
+        assert!(!report.problems.is_empty() && report.rejected.is_empty(), "{report:?}");
+        assert_eq!(world.has(&newer, ReceiptState::Vaulted), attempt == 3, "{report:?}");
+        assert!(world.has(&other, ReceiptState::Vaulted));
+        problems.push(report.problems);
+        world.clock.advance(Duration::from_secs(300));
+    }
+    assert!(problems.iter().all(|told| *told == problems[0]), "one lasting trouble: {problems:?}");
+    assert_eq!(good_pass(&mut agent).vaulted.len(), 1);
+    assert!(world.has(&stuck, ReceiptState::Vaulted));
 }
 
 #[test]

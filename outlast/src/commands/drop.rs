@@ -228,8 +228,12 @@ fn write_tree(
     let mut walk = Walk::new(&arguments.paths)?;
     walk.exclude(share.path()).context("cannot look at the share")?;
     let mut writer = open(share, arguments, Content::Tree)?;
-    let summary = tar::write_tree(&mut walk, &mut writer, progress)
-        .context("cannot write the tree to the share; nothing was sealed")?;
+    let summary =
+        tar::write_tree(&mut walk, &mut writer, progress).map_err(|error| match error {
+            // The writer has said all: what failed, where, and what to do.
+            tar::TarError::Write(error) => error.into(),
+            error => anyhow::Error::new(error).context("nothing was sealed"),
+        })?;
     Ok((writer, summary.problems))
 }
 
