@@ -48,6 +48,20 @@ fn a_writer_that_vanishes_is_abandoned_after_the_grace_time_and_nobody_is_paged(
 }
 
 #[test]
+fn a_share_that_was_away_for_longer_than_the_grace_time_kills_no_writer() {
+    let world = World::new();
+    let writer = writer(&world);
+    let mut agent = world.agent();
+    good_pass(&mut agent);
+    // The pass hung, as the writer did, and looks before the writer could do anything.
+    world.clock.advance(Duration::from_secs(3600));
+    assert!(good_pass(&mut agent).abandoned.is_empty());
+    writer.seal(&outlast_types::SystemClock).unwrap();
+    assert_eq!(good_pass(&mut agent).vaulted.len(), 1);
+    assert!(world.incidents().is_empty());
+}
+
+#[test]
 fn a_slow_writer_that_shows_signs_of_life_is_left_alone() {
     let world = World::new();
     let mut writer = writer(&world);
