@@ -8,7 +8,8 @@ use outlast_types::{DropId, Timestamp, WorkloadName};
 use crate::memory::{
     Absence, Agent, Memory, MemoryError, OpenIncident, Recovering, Rejected, Workload,
 };
-use crate::{Cause, Change, Incident, Key, Owner, Promise, State, evaluate};
+use crate::view::{AgentStatus, Event, Settings, WorkloadStatus};
+use crate::{Cause, Change, Incident, Key, Owner, State, evaluate};
 
 /// A clock that jumps back by less than this was read a moment too early by another thread; by
 /// more, it was set.
@@ -18,66 +19,6 @@ const CLOCK_JITTER: Duration = Duration::from_secs(1);
 const REJECTED_REMEMBERED_MAX: usize = 1024;
 /// Longest text taken over from a report, in characters.
 const TEXT_LENGTH_MAX: usize = 500;
-
-/// What holds for all workloads.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// The promise of a workload that nobody declared.
-    pub default_promise: Promise,
-    /// How long an agent may stay silent before that is an incident; also how long the backlog may
-    /// take to arrive once an agent, its share or the vault is back.
-    pub agent_deadline: Duration,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self { default_promise: Promise::default(), agent_deadline: Duration::from_secs(300) }
-    }
-}
-
-/// Something that the vault saw happen.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
-    /// A workload is to be watched, by this promise from now on.
-    Declared { workload: WorkloadName, promise: Promise },
-    /// The vault published a snapshot of the workload at `at`, by the vault's clock.
-    Vaulted { workload: WorkloadName, at: Timestamp },
-    /// An agent saw a sealed drop of the workload that is not vaulted yet. No freshness follows
-    /// from it, only who is asked when the promise breaks all the same.
-    Waiting { workload: WorkloadName, agent: String },
-    /// An agent refused a sealed drop, which is in quarantine. May be repeated.
-    Rejected { workload: WorkloadName, agent: String, drop: DropId, reason: String },
-    /// An agent spoke, about anything.
-    AgentHeard { agent: String },
-    /// An agent finished a look at its share: all is well (`None`), or what is not. `usable` says
-    /// whether it could be looked over all the same: then the problem is of something on it, and
-    /// explains nothing but drops that wait.
-    ShareSeen { agent: String, problem: Option<String>, usable: bool },
-}
-
-/// A workload as the ledger sees it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WorkloadStatus {
-    pub workload: WorkloadName,
-    pub promise: Promise,
-    /// Whether somebody declared it; else it was first known by a drop.
-    pub declared: bool,
-    pub state: State,
-    pub known_since: Timestamp,
-    pub last_vaulted: Option<Timestamp>,
-    /// The moment at which the promise breaks, or broke, unless a drop is vaulted before it.
-    pub due: Timestamp,
-    pub agent: Option<String>,
-}
-
-/// An agent as the ledger sees it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AgentStatus {
-    pub agent: String,
-    pub last_heard: Timestamp,
-    pub silent: bool,
-    pub share_problem: Option<String>,
-}
 
 /// Keeps account of all workloads, agents and incidents.
 ///

@@ -20,11 +20,13 @@ mod incident;
 mod ledger;
 mod memory;
 mod promise;
+mod view;
 
 pub use incident::{Cause, Change, Incident, Key, Owner};
-pub use ledger::{AgentStatus, Event, Ledger, Settings, WorkloadStatus};
+pub use ledger::Ledger;
 pub use memory::MemoryError;
 pub use promise::{InvalidPromise, Promise, State, evaluate};
+pub use view::{AgentStatus, Event, Settings, WorkloadStatus};
 
 #[cfg(test)]
 mod tests;
