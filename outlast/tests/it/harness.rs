@@ -211,11 +211,14 @@ impl Up {
     pub(crate) fn wait_for_receipt(&mut self, workload: &str, drop: &str, state: &str) -> Value {
         let path = self.receipt(workload, drop, state);
         let role = &mut self.role;
+        let mut receipt = None;
         wait_until(&format!("drop {drop} of {workload} is {state}"), || {
             assert!(!role.has_ended(), "up ended early:\n{}", role.words());
-            path.exists()
+            // It has its name before it is whole.
+            receipt = fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+            receipt.is_some()
         });
-        serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+        receipt.unwrap()
     }
 
     /// `outlast WORDS… --dir DIR`, for the commands that ask the vault.
