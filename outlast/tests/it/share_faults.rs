@@ -416,7 +416,9 @@ impl Shim {
 
 /// An ext4 file system in a file, which can be made to answer EIO to everything.
 struct Disk {
-    image: PathBuf,
+    /// One block device from first to last: whatever the kernel still holds of the broken file
+    /// system is seen by its repair, and cannot be written over it afterwards.
+    device: String,
     path: PathBuf,
 }
 
@@ -427,13 +429,15 @@ impl Disk {
         fs::create_dir_all(&path).unwrap();
         File::create(&image).unwrap().set_len(64 * MIB as u64).unwrap();
         succeed(Command::new("mkfs.ext4").arg("-q").arg(&image));
-        let disk = Self { image, path };
-        disk.attach().then_some(disk)
+        let mut losetup = Command::new("losetup");
+        let attached = mounted(losetup.args(["--find", "--show"]).arg(&image))?;
+        let disk = Self { device: attached.trim().to_owned(), path };
+        disk.attach()?;
+        Some(disk)
     }
 
-    fn attach(&self) -> bool {
-        let mut mount = Command::new("mount");
-        mounted(mount.args(["-o", "loop"]).arg(&self.image).arg(&self.path))
+    fn attach(&self) -> Option<String> {
+        mounted(Command::new("mount").arg(&self.device).arg(&self.path))
     }
 
     /// From now on, every access is an EIO; what was not durable is lost, as in a power cut.
@@ -447,15 +451,17 @@ impl Disk {
             run(Command::new("umount").arg(&self.path)).status.success()
         });
         // 1: errors were there and are corrected.
-        let checked = run(Command::new("e2fsck").arg("-fy").arg(&self.image));
+        let checked = run(Command::new("e2fsck").arg("-fy").arg(&self.device));
         assert!(matches!(checked.status.code(), Some(0 | 1)), "{checked:?}");
-        assert!(self.attach(), "it mounts again");
+        assert!(self.attach().is_some(), "it mounts again");
     }
 }
 
 impl Drop for Disk {
     fn drop(&mut self) {
         let _ = Command::new("umount").arg("-l").arg(&self.path).output();
+        // Takes effect when the last user is gone.
+        let _ = Command::new("losetup").arg("--detach").arg(&self.device).output();
     }
 }
 
@@ -470,7 +476,7 @@ impl Tmpfs {
         fs::create_dir(path).unwrap();
         let tmpfs = Self { path: path.to_owned() };
         let mut mount = Command::new("mount");
-        mounted(mount.args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(path)).then_some(tmpfs)
+        mounted(mount.args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(path)).map(|_| tmpfs)
     }
 
     fn resize(&self, size: &str) {
@@ -485,11 +491,12 @@ impl Drop for Tmpfs {
     }
 }
 
-/// Whether a mount was allowed; says so if not.
-fn mounted(command: &mut Command) -> bool {
+/// What a command that mounts printed; `None`, with a note, where it is not allowed.
+fn mounted(command: &mut Command) -> Option<String> {
     let output = run(command);
-    if !output.status.success() {
-        println!("skipped: cannot mount: {}", String::from_utf8_lossy(&output.stderr).trim());
+    if output.status.success() {
+        return Some(String::from_utf8_lossy(&output.stdout).into_owned());
     }
-    output.status.success()
+    println!("skipped: cannot mount: {}", String::from_utf8_lossy(&output.stderr).trim());
+    None
 }
