@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
-use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::extract::{DefaultBodyLimit, FromRequest, Path, Query, Request, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
@@ -21,7 +21,7 @@ use outlast_wire::server::RequestId;
 use outlast_wire::{Peer, Role, sealed_key};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use zeroize::Zeroizing;
 
 use crate::VaultError;
@@ -29,8 +29,12 @@ use crate::config::promise_over;
 use crate::publish::repository_path;
 use crate::vault::Vault;
 
-/// Calls that work at one time; each holds a thread and at most one body.
+/// Calls that work at one time; each holds a thread.
 const CALLS_MAX: usize = 16;
+
+/// Bodies that are held at one time, from their first byte to the end of their call. Not the same
+/// bound as that of calls, so that slow senders cannot keep people from looking.
+const BODIES_MAX: usize = 16;
 
 /// Workloads in one report: a share with more is not a share but an attack on our memory.
 const REPORTED_WORKLOADS_MAX: usize = 10_000;
@@ -40,12 +44,15 @@ const REPORTED_WORKLOADS_MAX: usize = 10_000;
 struct Api {
     vault: Arc<Vault>,
     calls: Arc<Semaphore>,
+    bodies: Arc<Semaphore>,
 }
 
 type Answer<T> = Result<Json<T>, ApiError>;
 
 pub(crate) fn router(vault: Arc<Vault>) -> Router {
-    let api = Api { vault, calls: Arc::new(Semaphore::new(CALLS_MAX)) };
+    let calls = Arc::new(Semaphore::new(CALLS_MAX));
+    let bodies = Arc::new(Semaphore::new(BODIES_MAX));
+    let api = Api { vault, calls, bodies };
     Router::new()
         .route("/api/v1/workloads/{workload}/open", post(open))
         .route("/api/v1/shipments", post(ship))
@@ -75,11 +82,11 @@ async fn open(
     Extension(peer): Extension<Peer>,
     Extension(id): Extension<RequestId>,
     workload: Result<Path<String>, PathRejection>,
-    body: Result<Bytes, BytesRejection>,
+    request: Request,
 ) -> Answer<OpenedRepository> {
     permit(&peer, &[Role::Agent, Role::Operator, Role::Reader], "open a repository")?;
     let workload = workload_in_path(workload)?;
-    let request: OpenRepository = parse(body)?;
+    let (request, _held): (OpenRepository, _) = api.body(request).await?;
     api.run(peer, id, move |vault, peer| {
         // Only who brings data makes room for it: a reader's slip of the pen must not.
         let kept = match peer.role() {
@@ -107,10 +114,10 @@ async fn ship(
     State(api): State<Api>,
     Extension(peer): Extension<Peer>,
     Extension(id): Extension<RequestId>,
-    body: Result<Bytes, BytesRejection>,
+    request: Request,
 ) -> Answer<Vaulted> {
     permit(&peer, &[Role::Agent], "ship drops")?;
-    let shipment: Shipment = parse(body)?;
+    let (shipment, _held): (Shipment, _) = api.body(request).await?;
     api.run(peer, id, move |vault, _| Ok(Vaulted { receipt: vault.publish(&shipment)? })).await
 }
 
@@ -118,10 +125,10 @@ async fn report(
     State(api): State<Api>,
     Extension(peer): Extension<Peer>,
     Extension(id): Extension<RequestId>,
-    body: Result<Bytes, BytesRejection>,
+    request: Request,
 ) -> Answer<Done> {
     permit(&peer, &[Role::Agent], "report from a share")?;
-    let report: AgentReport = parse(body)?;
+    let (report, _held): (AgentReport, _) = api.body(request).await?;
     if report.workloads.len() > REPORTED_WORKLOADS_MAX {
         let text = format!("a report names at most {REPORTED_WORKLOADS_MAX} workloads");
         return Err(ApiError::new(StatusCode::BAD_REQUEST, "bad_request", text));
@@ -271,6 +278,17 @@ async fn incidents(
 const READERS: &[Role] = &[Role::Operator, Role::Reader];
 
 impl Api {
+    /// Reads the body of a call whose role was found right. Bodies wait here, unread, while too
+    /// many are held; what comes back beside the content is to be held until the call is done.
+    async fn body<T: DeserializeOwned>(
+        &self,
+        request: Request,
+    ) -> Result<(T, OwnedSemaphorePermit), ApiError> {
+        let stopped = |_| internal("the vault is stopping");
+        let held = Arc::clone(&self.bodies).acquire_owned().await.map_err(stopped)?;
+        Ok((parse(Bytes::from_request(request, &()).await)?, held))
+    }
+
     /// Runs `call` on a thread that may block, and turns its errors into answers. Agents count as
     /// heard whatever comes of it.
     async fn run<T: Send + 'static>(
