@@ -8,6 +8,7 @@
 )]
 
 mod cli;
+mod disks;
 mod harness;
 mod repo;
 mod repo_damage;

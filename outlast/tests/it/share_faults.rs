@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use outlast_testing::pseudo_random;
 use rustix::io::Errno;
 
+use crate::disks::{Disk, Tmpfs};
 use crate::harness::{Up, document, fail, outlast, restored, run, scratch, succeed, wait_until};
 
 /// So short that each fault of these tests outlasts it.
@@ -412,91 +413,4 @@ impl Shim {
     fn heal(&self) {
         fs::remove_file(&self.control).unwrap();
     }
-}
-
-/// An ext4 file system in a file, which can be made to answer EIO to everything.
-struct Disk {
-    /// One block device from first to last: whatever the kernel still holds of the broken file
-    /// system is seen by its repair, and cannot be written over it afterwards.
-    device: String,
-    path: PathBuf,
-}
-
-impl Disk {
-    /// `None`, with a note, where this user may not mount.
-    fn mount(directory: &Path, name: &str) -> Option<Self> {
-        let (image, path) = (directory.join("disk.img"), directory.join(name));
-        fs::create_dir_all(&path).unwrap();
-        File::create(&image).unwrap().set_len(64 * MIB as u64).unwrap();
-        succeed(Command::new("mkfs.ext4").arg("-q").arg(&image));
-        let mut losetup = Command::new("losetup");
-        let attached = mounted(losetup.args(["--find", "--show"]).arg(&image))?;
-        let disk = Self { device: attached.trim().to_owned(), path };
-        disk.attach()?;
-        Some(disk)
-    }
-
-    fn attach(&self) -> Option<String> {
-        mounted(Command::new("mount").arg(&self.device).arg(&self.path))
-    }
-
-    /// From now on, every access is an EIO; what was not durable is lost, as in a power cut.
-    fn fail(&self) {
-        succeed(Command::new("xfs_io").args(["-x", "-c", "shutdown"]).arg(&self.path));
-    }
-
-    /// What an administrator does then.
-    fn repair(&self) {
-        wait_until("nobody looks at the broken file system, and it can be unmounted", || {
-            run(Command::new("umount").arg(&self.path)).status.success()
-        });
-        // 1: errors were there and are corrected.
-        let checked = run(Command::new("e2fsck").arg("-fy").arg(&self.device));
-        assert!(matches!(checked.status.code(), Some(0 | 1)), "{checked:?}");
-        assert!(self.attach().is_some(), "it mounts again");
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.path).output();
-        // Takes effect when the last user is gone.
-        let _ = Command::new("losetup").arg("--detach").arg(&self.device).output();
-    }
-}
-
-/// A small file system in memory, unmounted at the end.
-struct Tmpfs {
-    path: PathBuf,
-}
-
-impl Tmpfs {
-    /// `None`, with a note, where this user may not mount.
-    fn mount(path: &Path, options: &str) -> Option<Self> {
-        fs::create_dir(path).unwrap();
-        let tmpfs = Self { path: path.to_owned() };
-        let mut mount = Command::new("mount");
-        mounted(mount.args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(path)).map(|_| tmpfs)
-    }
-
-    fn resize(&self, size: &str) {
-        let options = format!("remount,size={size}");
-        succeed(Command::new("mount").arg("-o").arg(options).arg(&self.path));
-    }
-}
-
-impl Drop for Tmpfs {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.path).output();
-    }
-}
-
-/// What a command that mounts printed; `None`, with a note, where it is not allowed.
-fn mounted(command: &mut Command) -> Option<String> {
-    let output = run(command);
-    if output.status.success() {
-        return Some(String::from_utf8_lossy(&output.stdout).into_owned());
-    }
-    println!("skipped: cannot mount: {}", String::from_utf8_lossy(&output.stderr).trim());
-    None
 }

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use outlast_testing::pseudo_random;
 
-use crate::harness::{Role, Up, fail, outlast, restored, run, scratch, succeed, wait_until};
+use crate::disks::Tmpfs;
+use crate::harness::{Role, Up, fail, outlast, restored, scratch, succeed, wait_until};
 
 /// How often each kill test strikes, at moments spread over the work.
 const KILLS: u32 = 12;
@@ -399,33 +400,4 @@ fn tree_size(path: &Path) -> u64 {
             metadata => metadata.len(),
         })
         .sum()
-}
-
-/// A small file system in memory, unmounted at the end.
-struct Tmpfs {
-    path: PathBuf,
-}
-
-impl Tmpfs {
-    /// `None`, with a note, where this user may not mount.
-    fn mount(path: &Path, options: &str) -> Option<Self> {
-        fs::create_dir(path).unwrap();
-        let output =
-            run(Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(path));
-        if output.status.success() {
-            return Some(Self { path: path.to_owned() });
-        }
-        println!("skipped: cannot mount: {}", String::from_utf8_lossy(&output.stderr).trim());
-        None
-    }
-
-    fn remount_read_only(&self) {
-        succeed(Command::new("mount").args(["-o", "remount,ro"]).arg(&self.path));
-    }
-}
-
-impl Drop for Tmpfs {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.path).output();
-    }
 }
