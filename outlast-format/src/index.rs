@@ -1,5 +1,6 @@
 //! Index files: which blobs lie where in which pack.
 
+use outlast_types::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::pack::{BlobType, PackEntry};
@@ -13,6 +14,34 @@ pub struct IndexFile {
     /// Indexes that this one replaces and that may be gone.
     pub supersedes: Vec<IndexId>,
     pub packs: Vec<(PackId, Vec<PackEntry>)>,
+    pub notes: Notes,
+}
+
+/// What Outlast writes into an index file besides the list of packs: an index is what everybody
+/// who writes to a repository reads first. It is the member `outlast` of the document. Stock restic
+/// ignores it, and drops it when it writes the indexes anew.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Notes {
+    /// The average length of chunks, in bytes, with which the writer cut content: the next one
+    /// must cut alike.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chunk_average: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub condemned: Option<Condemned>,
+}
+
+/// Packs that nobody needed when somebody looked, and that are to be removed when a time of grace
+/// is over and still nobody needs them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Condemned {
+    /// When they were looked at, by the clock of whoever did.
+    pub since: Timestamp,
+    /// Whether they are being removed right now.
+    pub sweeping: bool,
+    pub packs: Vec<PackId>,
+    /// The index files that were there at that time. One that is not among them is younger, and
+    /// what it lists is needed again.
+    pub indexes: Vec<IndexId>,
 }
 
 impl IndexFile {
@@ -21,12 +50,14 @@ impl IndexFile {
         // Very old repositories have the bare list of packs.
         let packs;
         let mut supersedes = Vec::new();
+        let mut notes = Notes::default();
         if document.first() == Some(&b'[') {
             packs = from_json(document)?;
         } else {
             let file: FileJson = from_json(document)?;
             packs = file.packs;
             supersedes = file.supersedes.unwrap_or_default();
+            notes = file.outlast.unwrap_or_default();
         }
         let packs = packs
             .into_iter()
@@ -35,7 +66,7 @@ impl IndexFile {
                 Ok((pack.id, entries))
             })
             .collect::<Result<_, FormatError>>()?;
-        Ok(Self { supersedes, packs })
+        Ok(Self { supersedes, packs, notes })
     }
 
     /// The JSON document, as stock restic writes it.
@@ -50,6 +81,7 @@ impl IndexFile {
                     blobs: entries.iter().map(blob_json).collect(),
                 })
                 .collect(),
+            outlast: (self.notes != Notes::default()).then(|| self.notes.clone()),
         };
         let mut document = serde_json::to_vec(&file).map_err(|e| FormatError::json(OBJECT, &e))?;
         // Go's encoder ends every document with a line feed.
@@ -68,6 +100,8 @@ struct FileJson {
     supersedes: Option<Vec<IndexId>>,
     #[serde(deserialize_with = "null_as_empty")]
     packs: Vec<PackJson>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    outlast: Option<Notes>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -156,9 +190,23 @@ mod tests {
             ),
             (PackId([2; 32]), vec![entry(BlobType::Tree, u32::MAX - 40, None)]),
         ];
+        let condemned = Condemned {
+            since: Timestamp::EPOCH,
+            sweeping: true,
+            packs: vec![PackId([4; 32])],
+            indexes: vec![IndexId([5; 32])],
+        };
+        let notes = [
+            Notes::default(),
+            Notes { chunk_average: Some(65536), condemned: None },
+            Notes { chunk_average: None, condemned: Some(condemned) },
+        ];
         for supersedes in [Vec::new(), vec![IndexId([3; 32])]] {
-            let index = IndexFile { supersedes, packs: packs.clone() };
-            assert_eq!(IndexFile::parse(&index.serialize().unwrap()), Ok(index));
+            for notes in notes.clone() {
+                let index =
+                    IndexFile { supersedes: supersedes.clone(), packs: packs.clone(), notes };
+                assert_eq!(IndexFile::parse(&index.serialize().unwrap()), Ok(index));
+            }
         }
     }
 

@@ -71,7 +71,7 @@ impl Journal {
     /// Remembers a pack.
     pub(crate) fn append(&mut self, pack: &UnsavedPack) -> Result<(), RepoError> {
         let file =
-            IndexFile { supersedes: Vec::new(), packs: vec![(pack.id, pack.entries.clone())] };
+            IndexFile { packs: vec![(pack.id, pack.entries.clone())], ..IndexFile::default() };
         let document = file
             .serialize()
             .map_err(|source| RepoError::Encode { what: "journal record", source })?;

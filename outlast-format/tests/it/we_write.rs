@@ -150,7 +150,7 @@ fn stock_restic_checks_and_reads_a_backup_that_we_made() {
         let tree = add(&mut pack, &mut entries, BlobType::Tree, &tree, &key, version);
         let trees = finish(&root, pack, entries, &key);
 
-        let index = IndexFile { supersedes: Vec::new(), packs: vec![data, trees] };
+        let index = IndexFile { packs: vec![data, trees], ..IndexFile::default() };
         save_document(&root, "index", &index.serialize().unwrap(), &key, version);
         let mut snapshot = Snapshot::new(Timestamp::from_unix(1_790_000_000, 7).unwrap(), tree);
         snapshot.paths = vec!["/".into()];

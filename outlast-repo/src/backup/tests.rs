@@ -3,21 +3,37 @@ mod script;
 mod tree;
 
 use std::io::{self, Read};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use outlast_format::config::Version;
 use outlast_store::{Kind as ObjectKind, MemoryStore, Recording, Verb};
-use outlast_types::{Silent, SystemClock, SystemRandom};
+use outlast_types::{Random, Silent, SystemClock, SystemRandom};
 use proptest::prelude::*;
 
 use self::script::{Script, contents, noise};
 use super::*;
 use crate::{Credential, Maker};
 
+/// Always the same bytes in the same order: a repository's key decides where content is cut, and
+/// with a new one at each run the numbers of packs would differ.
+struct Repeatable(Mutex<blake3::OutputReader>);
+
+impl Repeatable {
+    fn new() -> Self {
+        Self(Mutex::new(blake3::Hasher::new().finalize_xof()))
+    }
+}
+
+impl Random for Repeatable {
+    fn fill(&self, buffer: &mut [u8]) {
+        self.0.lock().unwrap().fill(buffer);
+    }
+}
+
 fn repository(store: Arc<dyn outlast_store::Store>, version: Version) -> Repository {
     let maker =
         Maker { hostname: String::new(), username: String::new(), created: Timestamp::EPOCH };
-    Repository::init(store, "secret", version, &maker, &SystemRandom).unwrap()
+    Repository::init(store, "secret", version, &maker, &Repeatable::new()).unwrap()
 }
 
 /// Many packs, indexes and blocks out of little content.

@@ -56,8 +56,8 @@ impl Index {
         }
         let packs = unsaved.iter().map(|pack| (pack.id, pack.size)).collect();
         let file = IndexFile {
-            supersedes: Vec::new(),
             packs: unsaved.iter().map(|pack| (pack.id, pack.entries.clone())).collect(),
+            ..IndexFile::default()
         };
         let encode = |source| RepoError::Encode { what: "index", source };
         let document = file.serialize().map_err(encode)?;

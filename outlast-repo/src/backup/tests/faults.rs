@@ -61,7 +61,7 @@ fn whichever_call_fails_the_backup_ends_with_that_cause_and_the_next_one_is_soun
     pristine.clear();
     run(&reference, Input::Tree(Box::new(script())), &options(tight())).unwrap();
     let calls = pristine.count(Verb::Create) as u64;
-    assert!(calls > 12, "{calls}");
+    assert!(calls > 8, "{calls}");
     for nth in 1..=calls {
         for fault in [Fault::Before(io::ErrorKind::TimedOut), Fault::After(io::ErrorKind::TimedOut)]
         {
@@ -76,7 +76,7 @@ fn whichever_call_fails_the_backup_ends_with_that_cause_and_the_next_one_is_soun
                 Err(error) => {
                     assert!(error.to_string().contains("injected fault"), "{nth}: {error}");
                 }
-                // Each key cuts differently, so that there may be fewer calls.
+                // Which blobs share a pack is a matter of threads: there may be a call less.
                 Ok(done) => assert!(((done.packs.len() + done.indexes.len()) as u64) < nth),
             }
             assert!(memory.list(ObjectKind::Snapshot).unwrap().is_empty());
@@ -98,10 +98,10 @@ fn packs_that_were_uploaded_before_a_crash_are_not_uploaded_again() {
     let mut options = journaled(&journal);
     options.tuning.checkpoint_bytes = u64::MAX;
     let faulty = Arc::new(Faulty::new(memory.clone()));
-    faulty.script(Verb::Create, 9, Fault::Full);
+    faulty.script(Verb::Create, 6, Fault::Full);
     ends(reopen(&made, faulty), options.clone()).unwrap_err();
     let uploaded: u64 = memory.list(ObjectKind::Data).unwrap().iter().map(|(_, size)| *size).sum();
-    assert!(uploaded > 1_000_000, "{uploaded}");
+    assert!(uploaded > 500_000, "{uploaded}");
     let recording = Arc::new(Recording::new(memory.clone()));
     let outcome = ends(reopen(&made, recording.clone()), options).unwrap();
     let again: u64 = recording
@@ -124,7 +124,7 @@ fn a_journal_is_believed_only_of_packs_that_the_store_has() {
     let mut options = journaled(&journal);
     options.tuning.checkpoint_bytes = u64::MAX;
     let faulty = Arc::new(Faulty::new(memory.clone()));
-    faulty.script(Verb::Create, 9, Fault::Full);
+    faulty.script(Verb::Create, 6, Fault::Full);
     ends(reopen(&made, faulty), options.clone()).unwrap_err();
     for (pack, size) in memory.list(ObjectKind::Data).unwrap() {
         if size % 2 == 0 {
