@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use outlast_types::ContentHash;
-use sha2::Digest as _;
+use ring::digest;
 
 /// Which hash. BLAKE3 is what our writer uses; SHA-256 is what a shell script has at hand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,7 +88,7 @@ impl FromStr for Digest {
 #[derive(Clone)]
 pub enum Hasher {
     Blake3(Box<blake3::Hasher>),
-    Sha256(sha2::Sha256),
+    Sha256(digest::Context),
 }
 
 impl Hasher {
@@ -96,7 +96,7 @@ impl Hasher {
     pub fn new(algorithm: Algorithm) -> Self {
         match algorithm {
             Algorithm::Blake3 => Self::Blake3(Box::default()),
-            Algorithm::Sha256 => Self::Sha256(sha2::Sha256::new()),
+            Algorithm::Sha256 => Self::Sha256(digest::Context::new(&digest::SHA256)),
         }
     }
 
@@ -114,7 +114,11 @@ impl Hasher {
     pub fn finish(self) -> Digest {
         match self {
             Self::Blake3(hasher) => Digest::Blake3(ContentHash(*hasher.finalize().as_bytes())),
-            Self::Sha256(hasher) => Digest::Sha256(ContentHash(hasher.finalize().into())),
+            Self::Sha256(hasher) => {
+                let mut octets = [0; 32];
+                octets.copy_from_slice(hasher.finish().as_ref());
+                Digest::Sha256(ContentHash(octets))
+            }
         }
     }
 }

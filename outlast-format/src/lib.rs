@@ -26,4 +26,4 @@ pub mod tree;
 pub mod unpacked;
 
 pub use error::FormatError;
-pub use id::{BlobId, Id, IndexId, KeyId, PackId, SnapshotId, sha256};
+pub use id::{BlobId, Id, IndexId, KeyId, PackId, Sha256, SnapshotId, sha256};

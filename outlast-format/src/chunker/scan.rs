@@ -9,7 +9,7 @@ use crate::crypto::Key;
 pub const WINDOW: usize = 64;
 
 /// How many parts of a block are scanned at once, for the speed of it.
-const LANES: usize = 2;
+const LANES: usize = 4;
 
 /// The context string of BLAKE3's key derivation: changing it changes where everything is cut.
 const DERIVE_CONTEXT: &str = "outlast 2026-11-23 chunker gear table v1";
@@ -56,23 +56,17 @@ impl Gear {
     /// candidates do not depend on how the stream is cut into blocks.
     pub fn scan(&self, before: &[u8], block: &[u8], position: u64, out: &mut Vec<Candidate>) {
         let lane = block.len() / LANES;
-        let (lanes, rest) = block.split_at(lane * LANES);
+        let mut rest = block;
+        let mut before = before;
+        let mut position = position;
         if lane >= WINDOW {
+            let (lanes, after) = block.split_at(lane * LANES);
             self.scan_lanes(before, lanes, position, out);
-            self.scan_serial(
-                &lanes[lanes.len() - WINDOW..],
-                rest,
-                position + lanes.len() as u64,
-                out,
-            );
-        } else {
-            self.scan_serial(before, block, position, out);
+            (before, rest) = (&lanes[lanes.len() - WINDOW..], after);
+            position += lanes.len() as u64;
         }
-    }
-
-    fn scan_serial(&self, before: &[u8], block: &[u8], position: u64, out: &mut Vec<Candidate>) {
         let mut hash = self.warm(before);
-        for (i, byte) in block.iter().enumerate() {
+        for (i, byte) in rest.iter().enumerate() {
             hash = self.roll(hash, *byte);
             if hash < self.loose {
                 out.push(self.candidate(hash, position + i as u64 + 1));
@@ -80,25 +74,49 @@ impl Gear {
         }
     }
 
-    /// The same over the two halves of `block` at once: each hash waits for its last value, and
-    /// the processor can work on the other one meanwhile. (Three or four are no faster.)
+    /// The same over the parts of `block` at once, all of one length: each hash waits for its last
+    /// value, and the processor can work on the other ones meanwhile.
     fn scan_lanes(&self, before: &[u8], block: &[u8], position: u64, out: &mut Vec<Candidate>) {
-        let (first, second) = block.split_at(block.len() / LANES);
-        let (mut hash, mut other) = (self.warm(before), self.warm(first));
-        // Almost no step finds anything: what is found is kept out of the loop's way.
-        let mut found = Vec::new();
-        for (i, (byte, other_byte)) in first.iter().zip(second).enumerate() {
-            hash = self.roll(hash, *byte);
-            other = self.roll(other, *other_byte);
-            if (hash < self.loose) | (other < self.loose) {
-                found.push((i as u64 + 1, hash, other));
+        let length = block.len() / LANES;
+        let lane = |n: usize| &block[n * length..(n + 1) * length];
+        let mut hashes = [0; LANES];
+        for (n, hash) in hashes.iter_mut().enumerate() {
+            *hash = self.warm(if n == 0 { before } else { lane(n - 1) });
+        }
+        let mut found: [Vec<Candidate>; LANES] = Default::default();
+        let mut done = 0;
+        while let Some(step) = self.next_hit(std::array::from_fn(|n| &lane(n)[done..]), &mut hashes)
+        {
+            done += step;
+            for (n, &hash) in hashes.iter().enumerate().filter(|(_, hash)| **hash < self.loose) {
+                let end = position + (n * length + done) as u64;
+                found[n].push(self.candidate(hash, end));
             }
         }
-        let of =
-            |position, end, hash| (hash < self.loose).then(|| self.candidate(hash, position + end));
-        out.extend(found.iter().filter_map(|(end, hash, _)| of(position, *end, *hash)));
-        let middle = position + first.len() as u64;
-        out.extend(found.iter().filter_map(|(end, _, other)| of(middle, *end, *other)));
+        found.iter().for_each(|candidates| out.extend(candidates));
+    }
+
+    /// Rolls all hashes on until one is a candidate; after how many bytes that is, or `None` at the
+    /// end. Nearly all of the time of a scan is spent here, so the loop has nothing else in it: with
+    /// a vector to push to, its registers no longer suffice.
+    #[inline(never)]
+    fn next_hit(&self, lanes: [&[u8]; LANES], hashes: &mut [u64; LANES]) -> Option<usize> {
+        let [a, b, c, d] = lanes;
+        let [mut first, mut second, mut third, mut fourth] = *hashes;
+        let mut hit = None;
+        for (i, (((a, b), c), d)) in a.iter().zip(b).zip(c).zip(d).enumerate() {
+            first = self.roll(first, *a);
+            second = self.roll(second, *b);
+            third = self.roll(third, *c);
+            fourth = self.roll(fourth, *d);
+            let loose = self.loose;
+            if (first < loose) | (second < loose) | (third < loose) | (fourth < loose) {
+                hit = Some(i + 1);
+                break;
+            }
+        }
+        *hashes = [first, second, third, fourth];
+        hit
     }
 
     /// The hash after the bytes `before`.

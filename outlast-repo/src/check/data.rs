@@ -2,10 +2,9 @@
 
 use bytes::Bytes;
 use outlast_format::pack::{self, BlobType, HEADER_MAX, PackEntry, TRAILER_LENGTH};
-use outlast_format::{BlobId, FormatError, PackId};
+use outlast_format::{BlobId, FormatError, PackId, Sha256};
 use outlast_store::StoreError;
 use outlast_types::Monitor;
-use sha2::{Digest, Sha256};
 
 use super::packs::Listed;
 use super::report::{Builder, Defect};
@@ -87,7 +86,7 @@ impl<'r> PackReader<'r> {
                 lose(rest, Defect::PackUnreadable { pack, source });
             }
             Ok(Some(defect)) => lose(Vec::new(), defect),
-            Ok(None) if clean && stream.hash.finalize()[..] != pack.0 => {
+            Ok(None) if clean && stream.hash.finish() != pack.0 => {
                 lose(Vec::new(), Defect::PackName { pack });
             }
             Ok(None) => {}

@@ -4,13 +4,12 @@ use std::io::{self, Read};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use outlast_format::BlobId;
 use outlast_format::pack::BlobType;
+use outlast_format::{BlobId, Sha256};
 use outlast_fs::place::{PlaceError, PlacedFile, Target};
 use outlast_fs::{Entry, EntryPath, Kind};
 use outlast_store::StoreError;
 use outlast_types::Monitor;
-use sha2::{Digest, Sha256};
 
 use super::outcome::{Options, Problem, Summary};
 use crate::read::{BlobError, ReadError};
@@ -163,7 +162,7 @@ impl<'r> Run<'r> {
                 hash.update(&buffer[..read]);
                 left -= read;
             }
-            if hash.finalize()[..] != blob.0 {
+            if hash.finish() != blob.0 {
                 return Ok(Some(offset));
             }
             offset += u64::from(length);
