@@ -88,7 +88,7 @@ impl FromStr for Digest {
 #[derive(Clone)]
 pub enum Hasher {
     Blake3(Box<blake3::Hasher>),
-    Sha256(digest::Context),
+    Sha256(Box<digest::Context>),
 }
 
 impl Hasher {
@@ -96,7 +96,7 @@ impl Hasher {
     pub fn new(algorithm: Algorithm) -> Self {
         match algorithm {
             Algorithm::Blake3 => Self::Blake3(Box::default()),
-            Algorithm::Sha256 => Self::Sha256(digest::Context::new(&digest::SHA256)),
+            Algorithm::Sha256 => Self::Sha256(Box::new(digest::Context::new(&digest::SHA256))),
         }
     }
 
