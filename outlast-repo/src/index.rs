@@ -7,14 +7,14 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use outlast_format::index::IndexFile;
+use outlast_format::index::{Condemned, IndexFile, Notes};
 use outlast_format::pack::{BlobType, PackEntry};
-use outlast_format::{BlobId, PackId};
+use outlast_format::{BlobId, IndexId, PackId};
 use outlast_store::{Kind, Object};
 
 pub(crate) use unsaved::UnsavedPack;
 
-use crate::{RepoError, Repository};
+use crate::{CacheError, RepoError, Repository};
 
 mod unsaved;
 
@@ -52,6 +52,10 @@ pub struct Index {
     /// The index files that it was read from, or that were written from it.
     files: Mutex<BTreeSet<Object>>,
     problems: Vec<RepoError>,
+    /// Blobs that were known when it was loaded.
+    loaded: u64,
+    chunk_average: Option<u32>,
+    condemned: Vec<(IndexId, Condemned)>,
 }
 
 impl Index {
@@ -62,6 +66,9 @@ impl Index {
             unsaved: Mutex::default(),
             files: Mutex::default(),
             problems: Vec::new(),
+            loaded: 0,
+            chunk_average: None,
+            condemned: Vec::new(),
         }
     }
 
@@ -81,6 +88,7 @@ impl Index {
                     for (pack, entries) in &file.packs {
                         index.add(*pack, entries);
                     }
+                    index.take_notes(object, file.notes);
                     index.note_file(object);
                 }
                 Err(error @ (RepoError::Damaged { .. } | RepoError::HashMismatch { .. })) => {
@@ -89,7 +97,15 @@ impl Index {
                 Err(error) => return Err(error),
             }
         }
+        index.loaded = index.blobs();
         Ok(index)
+    }
+
+    fn take_notes(&mut self, object: Object, notes: Notes) {
+        self.chunk_average = self.chunk_average.max(notes.chunk_average);
+        if let (Some(name), Some(condemned)) = (object.name(), notes.condemned) {
+            self.condemned.push((IndexId(name.0), condemned));
+        }
     }
 
     /// Checks that `repository` still has every index file that this index rests on. A repository
@@ -116,13 +132,13 @@ impl Index {
     }
 
     /// Where the blob lies. A tree and a piece of content may have the same id: they are two blobs.
-    pub fn locate(&self, kind: BlobType, id: &BlobId) -> Option<Location> {
-        self.read().find(kind, id)
+    pub fn locate(&self, kind: BlobType, id: &BlobId) -> Result<Option<Location>, CacheError> {
+        Ok(self.read().find(kind, id))
     }
 
     /// Whether the blob is known.
-    pub fn has(&self, kind: BlobType, id: &BlobId) -> bool {
-        self.locate(kind, id).is_some()
+    pub fn has(&self, kind: BlobType, id: &BlobId) -> Result<bool, CacheError> {
+        Ok(self.locate(kind, id)?.is_some())
     }
 
     /// Whether any blob of the pack is known.
@@ -136,8 +152,31 @@ impl Index {
     }
 
     /// How many blobs are known.
-    pub fn blobs(&self) -> usize {
-        self.read().count
+    pub fn blobs(&self) -> u64 {
+        self.read().count as u64
+    }
+
+    /// The number of a blob that was known when the index was loaded: less than
+    /// [`ordinals`](Self::ordinals), of no other blob, and the same as long as the index is open.
+    /// A set of blobs is a bitmap of so many bits.
+    pub fn ordinal(&self, kind: BlobType, id: &BlobId) -> Result<Option<u64>, CacheError> {
+        Ok(self.read().number(kind, id).map(u64::from).filter(|&number| number < self.loaded))
+    }
+
+    /// The numbers that [`ordinal`](Self::ordinal) gives are below this one.
+    pub fn ordinals(&self) -> u64 {
+        self.loaded
+    }
+
+    /// The largest average length of chunks, in bytes, that any index file notes.
+    pub fn chunk_average(&self) -> Option<u32> {
+        self.chunk_average
+    }
+
+    /// The marks that prune left, as they were when the index was loaded, with the index file of
+    /// each.
+    pub fn condemned(&self) -> Vec<(IndexId, Condemned)> {
+        self.condemned.clone()
     }
 
     /// Adds the blobs of a pack that an index file lists.
@@ -201,21 +240,24 @@ impl Table {
         })
     }
 
-    fn find(&self, kind: BlobType, id: &BlobId) -> Option<Location> {
+    /// The number of the blob's entry.
+    fn number(&self, kind: BlobType, id: &BlobId) -> Option<u32> {
         if self.slots.is_empty() {
             return None;
         }
         let slot = self.slots[self.slot_of(kind, id)];
-        (slot != FREE).then(|| {
-            let entry = self.entry(slot);
-            Location {
-                pack: self.packs[(entry.pack & !TREE_BIT) as usize],
-                kind,
-                offset: entry.offset,
-                length: entry.length,
-                uncompressed_length: (entry.uncompressed_length > 0)
-                    .then_some(entry.uncompressed_length),
-            }
+        (slot != FREE).then_some(slot)
+    }
+
+    fn find(&self, kind: BlobType, id: &BlobId) -> Option<Location> {
+        let entry = self.entry(self.number(kind, id)?);
+        Some(Location {
+            pack: self.packs[(entry.pack & !TREE_BIT) as usize],
+            kind,
+            offset: entry.offset,
+            length: entry.length,
+            uncompressed_length: (entry.uncompressed_length > 0)
+                .then_some(entry.uncompressed_length),
         })
     }
 

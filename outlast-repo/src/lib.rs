@@ -21,6 +21,6 @@ mod read_error;
 mod repository;
 pub mod restore;
 
-pub use error::RepoError;
+pub use error::{CacheError, RepoError};
 pub use index::{Index, Location};
 pub use repository::{Credential, Maker, Repository};

@@ -8,6 +8,8 @@ use outlast_fs::EntryPath;
 use outlast_store::StoreError;
 use outlast_types::Timestamp;
 
+use crate::CacheError;
+
 /// Why a blob cannot be had.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum BlobError {
@@ -26,13 +28,16 @@ pub enum BlobError {
     /// The index gives it a size that no sane writer makes.
     #[error("blob {blob} in data/{pack} would have {length} bytes, more than the limit of {limit}")]
     TooLarge { blob: BlobId, pack: PackId, length: u32, limit: u32 },
+    /// Where it lies cannot be looked up.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
 }
 
 impl BlobError {
     /// The pack that the failure is about, if any.
     pub fn pack(&self) -> Option<PackId> {
         match self {
-            Self::NotIndexed { .. } => None,
+            Self::NotIndexed { .. } | Self::Cache(_) => None,
             Self::Unreadable { pack, .. }
             | Self::Damaged { pack, .. }
             | Self::OtherContent { pack, .. }

@@ -1,5 +1,6 @@
 //! An open repository: its store, key, config and index.
 
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
@@ -28,6 +29,8 @@ pub struct Repository {
     store: Arc<dyn Store>,
     key: Key,
     config: Config,
+    /// Where this host keeps files about repositories.
+    cache: Option<PathBuf>,
     index: OnceLock<Index>,
     /// Held while the index is being loaded, so that it is loaded once.
     loading: Mutex<()>,
@@ -132,7 +135,21 @@ impl Repository {
     }
 
     fn assemble(store: Arc<dyn Store>, key: Key, config: Config) -> Self {
-        Self { store, key, config, index: OnceLock::new(), loading: Mutex::new(()) }
+        Self { store, key, config, cache: None, index: OnceLock::new(), loading: Mutex::new(()) }
+    }
+
+    /// Keeps the index in sorted files below `directory`, in one named by the repository's id,
+    /// instead of in memory. They are made when they are missing or do not fit, and may be removed
+    /// whenever nobody uses them.
+    #[must_use]
+    pub fn cached_in(self, directory: &Path) -> Self {
+        let cache = Some(directory.join(self.config.id.to_string()));
+        Self { cache, ..self }
+    }
+
+    /// The directory with the files about this repository, if it has one on this host.
+    pub fn cache(&self) -> Option<&Path> {
+        self.cache.as_deref()
     }
 
     /// Adds a key file, so that `password` opens the repository, too.

@@ -293,7 +293,7 @@ fn is_indexed(kept: &Kept, tree: BlobId) -> Result<bool, VaultError> {
     let key = outlast_format::crypto::Key::from_bytes(&kept.repository()?.key().to_bytes());
     let store = std::sync::Arc::clone(&kept.store) as std::sync::Arc<dyn Store>;
     let repository = Repository::open(store, Credential::Key(key))?;
-    Ok(repository.index()?.has(BlobType::Tree, &tree))
+    Ok(repository.index()?.has(BlobType::Tree, &tree).map_err(outlast_repo::RepoError::from)?)
 }
 
 /// All snapshot objects in a repository.

@@ -430,7 +430,7 @@ impl<'a> Assembler<'a> {
 
     fn store(&mut self, document: &[u8]) -> Result<BlobId, Halt> {
         let id = BlobId::of(document);
-        if self.context.recognizer.claim(BlobType::Tree, id) {
+        if self.context.recognizer.claim(BlobType::Tree, id)? {
             let blob = self.sealer.seal(BlobType::Tree, id, document)?;
             self.context.stop.send(&self.blobs, blob)?;
         }

@@ -31,11 +31,11 @@ impl<'a> Recognizer<'a> {
     }
 
     /// Whether the blob is new. It is the caller's to store, then, and nobody else's.
-    pub(super) fn claim(&self, kind: BlobType, id: BlobId) -> bool {
+    pub(super) fn claim(&self, kind: BlobType, id: BlobId) -> Result<bool, RepoError> {
         // The index is asked under the lock: a blob goes from here to there, and must not slip
         // through between two looks.
         let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
-        !self.index.has(kind, &id) && under_way.insert((kind, id))
+        Ok(!self.index.has(kind, &id)? && under_way.insert((kind, id)))
     }
 
     /// The blobs of a pack are in the index now.
@@ -156,7 +156,7 @@ impl Worker<'_> {
                 ChunkBytes::Joined(bytes) => bytes,
             };
             let id = BlobId::of(bytes);
-            if self.context.recognizer.claim(BlobType::Data, id) {
+            if self.context.recognizer.claim(BlobType::Data, id)? {
                 let blob = sealer.seal(BlobType::Data, id, bytes)?;
                 self.context.stop.send(&self.blobs, blob)?;
             }

@@ -35,13 +35,16 @@ pub(super) fn check(
         while let Some(step) = walk.next() {
             match step {
                 Ok(found) => {
-                    visitor.entry(id, &found);
+                    visitor.entry(id, &found)?;
                     // Snapshots share most of their trees; each is looked at once.
                     if found.node.subtree.is_some_and(|tree| !visitor.seen.insert(tree)) {
                         walk.skip_directory();
                     }
                 }
-                Err(error) => visitor.failure(id, error),
+                Err(error) => match error.cache_failure() {
+                    Some(failure) => return Err(failure.clone().into()),
+                    None => visitor.failure(id, error),
+                },
             }
         }
     }
@@ -57,14 +60,14 @@ struct Visitor<'v, 'm> {
 }
 
 impl Visitor<'_, '_> {
-    fn entry(&mut self, snapshot: SnapshotId, found: &Found) {
+    fn entry(&mut self, snapshot: SnapshotId, found: &Found) -> Result<(), RepoError> {
         if found.node.kind != NodeKind::File {
-            return;
+            return Ok(());
         }
         let mut length = Some(0);
         let mut hit = HashSet::new();
         for &blob in found.node.content.iter().flatten() {
-            match self.index.locate(BlobType::Data, &blob) {
+            match self.index.locate(BlobType::Data, &blob)? {
                 Some(location) => {
                     let plaintext = u64::from(location.entry(blob).plaintext_length());
                     length = length.map(|length: u64| length.saturating_add(plaintext));
@@ -85,6 +88,7 @@ impl Visitor<'_, '_> {
             let (path, recorded) = (found.path.clone(), found.node.size);
             self.report.add(Defect::FileSize { snapshot, path, recorded, content });
         }
+        Ok(())
     }
 
     /// The problem that takes a blob of content away, unless there is a copy that it leaves.

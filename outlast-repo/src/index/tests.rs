@@ -28,13 +28,13 @@ proptest! {
             index.add(PackId([pack; 32]), &[entry]);
             model.entry((kind, entry.id)).or_insert((PackId([pack; 32]), entry));
         }
-        prop_assert_eq!(index.blobs(), model.len());
+        prop_assert_eq!(index.blobs(), model.len() as u64);
         for ((kind, id), (pack, entry)) in &model {
-            let location = index.locate(*kind, id).unwrap();
+            let location = index.locate(*kind, id).unwrap().unwrap();
             prop_assert_eq!(location.pack, *pack);
             prop_assert_eq!(location.entry(*id), *entry);
         }
-        prop_assert!(!index.has(BlobType::Data, &BlobId([7; 32])));
+        prop_assert!(!index.has(BlobType::Data, &BlobId([7; 32])).unwrap());
     }
 }
 

@@ -36,7 +36,7 @@ pub(crate) fn pack_object(pack: PackId) -> Object {
 
 /// The place of a blob of type `kind`, if the index knows one that is sane.
 pub(crate) fn locate(index: &Index, blob: BlobId, kind: BlobType) -> Result<Located, BlobError> {
-    let location = index.locate(kind, &blob).ok_or(BlobError::NotIndexed { blob })?;
+    let location = index.locate(kind, &blob)?.ok_or(BlobError::NotIndexed { blob })?;
     let located = Located { pack: location.pack, entry: location.entry(blob) };
     accept(&located)?;
     Ok(located)

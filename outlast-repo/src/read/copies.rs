@@ -51,9 +51,10 @@ impl<'r> Copies<'r> {
             };
             for (pack, entries) in file.packs {
                 let known = |entry: &PackEntry| {
-                    self.index
-                        .locate(entry.kind, &entry.id)
-                        .is_some_and(|given| (given.pack, given.offset) == (pack, entry.offset))
+                    self.index.locate(entry.kind, &entry.id).is_ok_and(|given| {
+                        given
+                            .is_some_and(|given| (given.pack, given.offset) == (pack, entry.offset))
+                    })
                 };
                 for entry in entries.into_iter().filter(|entry| !known(entry)) {
                     further

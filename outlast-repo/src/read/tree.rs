@@ -13,8 +13,8 @@ use outlast_fs::{EntryPath, InvalidPath};
 use super::blob::{self, Located, pack_object};
 use super::copies::Copies;
 use super::fetch::Fetcher;
-use crate::read_error::{ReadError, TreeError};
-use crate::{Index, RepoError, Repository};
+use crate::read_error::{BlobError, ReadError, TreeError};
+use crate::{CacheError, Index, RepoError, Repository};
 
 /// The most entries that one directory may have. A tree's JSON is small beside what it takes in
 /// memory, so its count is bounded before it is parsed.
@@ -116,6 +116,20 @@ pub enum WalkError {
     Twice { path: EntryPath },
     #[error("/{path} is a directory without content: its tree is not named")]
     NoTree { path: EntryPath },
+}
+
+impl WalkError {
+    /// The failure to look anything up, if that is what it is: it says nothing about the snapshot,
+    /// and the walk is not worth going on.
+    pub(crate) fn cache_failure(&self) -> Option<&CacheError> {
+        match self {
+            Self::Directory { source, .. } => match &**source {
+                TreeError::Blob(BlobError::Cache(error)) => Some(error),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
 }
 
 /// Everything below a tree, depth first: a directory comes before what is in it, names in the

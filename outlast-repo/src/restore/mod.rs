@@ -192,7 +192,10 @@ impl<'p, 'r> Planner<'p, 'r> {
                 return;
             }
             match step {
-                Err(error) => self.run.problem(Problem::Walk(error)),
+                Err(error) => match error.cache_failure() {
+                    Some(failure) => return self.run.cache_failed(failure.clone()),
+                    None => self.run.problem(Problem::Walk(error)),
+                },
                 Ok(found) if self.is_wanted(&found.path) => self.entry(found),
                 Ok(_) => drop(walk.skip_directory()),
             }
@@ -253,6 +256,9 @@ impl<'p, 'r> Planner<'p, 'r> {
         let kept = if self.run.verifies() { content.to_vec() } else { Vec::new() };
         let file = Arc::new(File::new(entry, kept, layout.size, layout.pieces.len()));
         for Gap { offset, length, cause } in layout.gaps {
+            if let BlobError::Cache(failure) = &cause {
+                self.run.cache_failed(failure.clone());
+            }
             file.lose(offset, length, &cause.to_string());
         }
         if layout.pieces.is_empty() {

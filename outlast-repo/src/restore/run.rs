@@ -13,7 +13,7 @@ use outlast_types::Monitor;
 
 use super::outcome::{Options, Problem, Summary};
 use crate::read::{BlobError, ReadError};
-use crate::{Index, RepoError};
+use crate::{CacheError, Index, RepoError};
 
 /// Requests in a row that a store may leave without an answer before the restore gives up. A bad
 /// spot on a disk takes fewer; a line that is down takes them all.
@@ -86,6 +86,11 @@ impl<'r> Run<'r> {
         }
     }
 
+    /// Stops the run: what the index says cannot be had.
+    pub(super) fn cache_failed(&self, error: CacheError) {
+        lock(&self.stop).get_or_insert(RepoError::Cache(error));
+    }
+
     pub(super) fn stopped(&self) -> bool {
         lock(&self.stop).is_some()
     }
@@ -150,7 +155,7 @@ impl<'r> Run<'r> {
         let mut offset = 0;
         for blob in content {
             // The file is complete, so each of its blobs was located before.
-            let location = self.index.locate(BlobType::Data, blob);
+            let location = self.index.locate(BlobType::Data, blob).map_err(io::Error::other)?;
             let length = location.map_or(0, |location| location.entry(*blob).plaintext_length());
             let mut hash = Sha256::new();
             let mut left = length as usize;

@@ -211,7 +211,7 @@ fn stats(repository: &Repository, output: &Output) -> Result<Code> {
         output.line(format_args!(
             "{}, {} in {}, {} stored",
             counted(snapshots.len() as u64, "snapshot"),
-            counted(index.blobs() as u64, "blob"),
+            counted(index.blobs(), "blob"),
             counted(packs.len() as u64, "pack"),
             human::bytes(stored)
         ))?;
