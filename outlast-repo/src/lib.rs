@@ -18,9 +18,11 @@ mod journal;
 mod packer;
 pub mod read;
 mod read_error;
+mod recognition;
 mod repository;
 pub mod restore;
 
 pub use error::{CacheError, RepoError};
 pub use index::{Index, Location};
+pub use recognition::Recognition;
 pub use repository::{Credential, Maker, Repository};

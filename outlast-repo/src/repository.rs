@@ -234,4 +234,4 @@ fn open_config(key: &Key, sealed: &[u8]) -> Result<Config, FormatError> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

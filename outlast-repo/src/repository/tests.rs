@@ -7,7 +7,7 @@ fn maker() -> Maker {
     Maker { hostname: "host".into(), username: "user".into(), created: Timestamp::EPOCH }
 }
 
-fn init(store: &Arc<MemoryStore>) -> Result<Repository, RepoError> {
+pub(crate) fn init(store: &Arc<MemoryStore>) -> Result<Repository, RepoError> {
     Repository::init(store.clone(), "secret", Version::V2, &maker(), &SystemRandom)
 }
 
