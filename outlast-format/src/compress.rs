@@ -17,6 +17,11 @@ impl Compressor {
         zstd::bulk::Compressor::new(level).map(Self).map_err(|e| error("compressor", &e))
     }
 
+    /// Takes another level from now on; costs nothing if it is the same.
+    pub fn set_level(&mut self, level: i32) -> Result<(), FormatError> {
+        self.0.set_compression_level(level).map_err(|e| error("compressor", &e))
+    }
+
     /// Appends the compressed `plaintext` to `out`; returns how many bytes that are.
     pub fn compress_onto(
         &mut self,

@@ -30,6 +30,7 @@
 
 mod block;
 mod counters;
+mod effort;
 mod node;
 mod reader;
 mod select;
@@ -48,7 +49,7 @@ use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use outlast_format::chunker::{self, Gear, Params};
 use outlast_format::snapshot::{Snapshot, Summary};
-use outlast_format::{BlobId, IndexId, PackId, SnapshotId, compress};
+use outlast_format::{BlobId, IndexId, PackId, SnapshotId};
 use outlast_fs::{EntryPath, EntrySource, FileTime};
 use outlast_store::{Object, ObjectName, StoreError};
 use outlast_types::{Clock, Monitor, Random, Timestamp};
@@ -56,6 +57,7 @@ use outlast_types::{Clock, Monitor, Random, Timestamp};
 use self::block::{BufferPool, Event};
 use self::counters::Counters;
 pub use self::counters::Stats;
+use self::effort::Effort;
 use self::reader::Reader;
 use self::stop::Stop;
 use self::tree::{Assembled, Assembler};
@@ -136,14 +138,23 @@ pub struct Tuning {
     pub data_pack_bytes: usize,
     /// A pack of trees is full at this many bytes.
     pub tree_pack_bytes: usize,
-    /// The level of zstd, 1 (fast) to 19 (small).
-    pub compression_level: i32,
+    pub compression: Compression,
     /// An index file is written after this many bytes of packs, …
     pub checkpoint_bytes: u64,
     /// … this many blobs, …
     pub checkpoint_blobs: usize,
     /// … or this long after the last one, when the next pack is durable.
     pub checkpoint_interval: Duration,
+}
+
+/// How hard to compress.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    /// As hard as it pays: by what the content gains, and by whether processors or the store are
+    /// what the backup waits for.
+    Adaptive,
+    /// Always at this level of zstd, 1 (fast) to 19 (small).
+    Level(i32),
 }
 
 impl Default for Tuning {
@@ -155,7 +166,7 @@ impl Default for Tuning {
             block_bytes: 1 << 20,
             data_pack_bytes: 16 << 20,
             tree_pack_bytes: 4 << 20,
-            compression_level: compress::LEVEL_DEFAULT,
+            compression: Compression::Adaptive,
             checkpoint_bytes: 256 << 20,
             checkpoint_blobs: 100_000,
             checkpoint_interval: Duration::from_secs(60),
@@ -188,6 +199,7 @@ struct Context<'a> {
     repository: &'a Repository,
     index: &'a Index,
     recognizer: Recognizer<'a>,
+    effort: Effort,
     ledger: Ledger,
     counters: Counters,
     stop: Stop,
@@ -231,6 +243,7 @@ pub fn backup(
         repository,
         index,
         recognizer: Recognizer::new(index),
+        effort: Effort::new(options.tuning.compression),
         ledger: Ledger::new(resume(repository, index, options)?, started),
         counters: Counters::default(),
         stop: Stop::new(),

@@ -27,6 +27,7 @@ pub(super) fn pack(
     };
     let mut data = OpenPack::new(target(BlobType::Data));
     let mut trees = OpenPack::new(target(BlobType::Tree));
+    let mut before = context.clock.now();
     while let Some(blob) = context.stop.receive(blobs)? {
         let open = match blob.kind {
             BlobType::Data => &mut data,
@@ -35,7 +36,13 @@ pub(super) fn pack(
         open.add(&blob);
         if open.is_full() {
             let full = std::mem::replace(open, OpenPack::new(target(blob.kind)));
+            let ready = context.clock.now();
             context.stop.send(packs, full)?;
+            if blob.kind == BlobType::Data {
+                let now = context.clock.now();
+                context.effort.handed_over(now.since(ready), now.since(before));
+                before = now;
+            }
         }
     }
     for rest in [data, trees] {

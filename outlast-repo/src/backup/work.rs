@@ -13,6 +13,7 @@ use outlast_format::pack::{BlobType, PackEntry};
 
 use super::Context;
 use super::block::{Block, ChunkBatch, ChunkBytes, Event, KnownChunk, ScannedBlock};
+use super::effort::{NoiseFilter, Plan, Verdict};
 use super::stop::Halt;
 use crate::packer::SealedBlob;
 use crate::{Index, RepoError};
@@ -52,19 +53,22 @@ pub(super) struct Sealer<'a> {
     context: &'a Context<'a>,
     /// None in version 1 of the format.
     compressor: Option<Compressor>,
+    noise: NoiseFilter,
+    /// The compressed form of the blob at hand. Kept, because new memory for every blob costs more
+    /// than the copy to where it belongs, which is as long as the blob and no longer.
+    compressed: Vec<u8>,
 }
 
 impl<'a> Sealer<'a> {
     pub(super) fn new(context: &'a Context<'a>) -> Result<Self, Halt> {
         let compressor = match context.repository.config().version {
             Version::V1 => None,
-            Version::V2 => {
-                let level = context.tuning.compression_level;
-                let made = Compressor::new(level);
-                Some(made.map_err(|source| RepoError::Encode { what: "compressor", source })?)
-            }
+            Version::V2 => Some(
+                Compressor::new(context.effort.tree_level())
+                    .map_err(|source| RepoError::Encode { what: "compressor", source })?,
+            ),
         };
-        Ok(Self { context, compressor })
+        Ok(Self { context, compressor, noise: NoiseFilter::default(), compressed: Vec::new() })
     }
 
     pub(super) fn seal(
@@ -73,28 +77,60 @@ impl<'a> Sealer<'a> {
         id: BlobId,
         plaintext: &[u8],
     ) -> Result<SealedBlob, Halt> {
-        let mut bytes = Vec::with_capacity(plaintext.len() + plaintext.len() / 128 + OVERHEAD + 64);
-        bytes.resize(NONCE_LENGTH, 0);
-        let mut uncompressed_length = None;
-        if let Some(compressor) = &mut self.compressor {
-            let written = compressor
-                .compress_onto(plaintext, &mut bytes)
-                .map_err(|source| RepoError::Encode { what: "compressed blob", source })?;
-            // Content that does not get smaller is stored as it is, which spares readers the
-            // work. Trees are always compressed in version 2, as stock restic has it.
-            if written < plaintext.len() || kind == BlobType::Tree {
-                let length = u32::try_from(plaintext.len());
-                uncompressed_length = Some(length.unwrap_or(u32::MAX));
-            } else {
-                bytes.truncate(NONCE_LENGTH);
+        let is_compressed = match kind {
+            BlobType::Data => self.compress_data(plaintext)?,
+            // In version 2 always, as stock restic has it.
+            BlobType::Tree if self.compressor.is_some() => {
+                self.compress(self.context.effort.tree_level(), plaintext)?;
+                true
             }
-        }
-        if uncompressed_length.is_none() {
-            bytes.extend_from_slice(plaintext);
-        }
+            BlobType::Tree => false,
+        };
+        let content = if is_compressed { &self.compressed } else { plaintext };
+        let mut bytes = Vec::with_capacity(content.len() + OVERHEAD);
+        bytes.resize(NONCE_LENGTH, 0);
+        bytes.extend_from_slice(content);
         self.context.repository.key().seal_tail(&mut bytes, 0, self.context.random);
         self.context.counters.added(kind, plaintext.len(), bytes.len());
+        let uncompressed_length =
+            is_compressed.then(|| u32::try_from(plaintext.len()).unwrap_or(u32::MAX));
         Ok(SealedBlob { kind, id, bytes, uncompressed_length })
+    }
+
+    /// Whether `self.compressed` has the content in fewer bytes. Content that does not get smaller
+    /// is stored as it is, which spares readers the work.
+    fn compress_data(&mut self, plaintext: &[u8]) -> Result<bool, Halt> {
+        if self.compressor.is_none() {
+            return Ok(false);
+        }
+        let verdict = self.noise.judge(plaintext);
+        if verdict == Verdict::Noise {
+            return Ok(false);
+        }
+        match self.context.effort.plan() {
+            Plan::Compress(level) => self.compress(level, plaintext)?,
+            Plan::Compare(fast, usual) => {
+                self.compress(fast, plaintext)?;
+                let fast = self.compressed.len();
+                self.compress(usual, plaintext)?;
+                self.context.effort.compared(fast, self.compressed.len());
+            }
+        }
+        let length = self.compressed.len();
+        if verdict == Verdict::Doubtful {
+            self.noise.tried(length < plaintext.len() - plaintext.len() / 50);
+        }
+        Ok(length < plaintext.len())
+    }
+
+    fn compress(&mut self, level: i32, plaintext: &[u8]) -> Result<(), Halt> {
+        let Some(compressor) = &mut self.compressor else { return Ok(()) };
+        self.compressed.clear();
+        compressor
+            .set_level(level)
+            .and_then(|()| compressor.compress_onto(plaintext, &mut self.compressed))
+            .map_err(|source| RepoError::Encode { what: "compressed blob", source })?;
+        Ok(())
     }
 }
 

@@ -1,0 +1,310 @@
+//! How hard to compress: the level of zstd that spends least of what is scarce.
+//!
+//! Three questions are answered while a backup runs, because nobody knows them before:
+//!
+//! - *Is the content worth it?* Some pieces are compressed both fast and as usual. If the usual
+//!   level saves less than two percent, as in most database dumps, the fast one is taken: it needs
+//!   two thirds of the time.
+//! - *Is the link the bottleneck?* If the packer mostly waits for uploads, processors are idle, and
+//!   a higher level makes the upload shorter. If it does not wait, the level comes down again.
+//! - *Is it compressible at all?* What is compressed or encrypted already looks like noise, which a
+//!   sample of it tells for a hundredth of the price.
+//!
+//! None of it changes what a reader gets, or any id.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::Compression;
+
+/// zstd's fast strategy with its best table.
+const FAST: i32 = 1;
+/// What stock restic uses.
+const USUAL: i32 = 3;
+/// What is taken, one after the other, while uploads are what the backup waits for. On two cores
+/// the last one still compresses 15 MB of a dump in a second: more than 100 Mbit/s carry.
+const PATIENT: [i32; 4] = [USUAL, 6, 9, 12];
+
+/// The first pieces are all compared, …
+const COMPARED_FIRST: u64 = 8;
+/// … later every so many.
+const COMPARED_EVERY: u64 = 32;
+/// Sums of compared bytes are halved beyond this, so that content which changes is noticed.
+const COMPARED_BYTES_MAX: u64 = 8 << 20;
+/// How many packs make an observation of the link.
+const PACKS_OBSERVED: u32 = 4;
+
+/// What to do with the next piece of content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Plan {
+    Compress(i32),
+    /// Compress it with both levels, take the second and tell [`Effort::compared`].
+    Compare(i32, i32),
+}
+
+/// What all workers and the packer know together.
+#[derive(Debug)]
+pub(super) struct Effort {
+    compression: Compression,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    pieces: u64,
+    /// Bytes of the compared pieces by the fast and by the usual level.
+    fast_bytes: u64,
+    usual_bytes: u64,
+    /// How far up [`PATIENT`], plus one; 0 while the link keeps up.
+    patience: usize,
+    packs: u32,
+    waited: Duration,
+    elapsed: Duration,
+}
+
+impl Effort {
+    pub(super) fn new(compression: Compression) -> Self {
+        Self { compression, state: Mutex::default() }
+    }
+
+    /// How to compress the next piece of data.
+    pub(super) fn plan(&self) -> Plan {
+        if let Compression::Level(level) = self.compression {
+            return Plan::Compress(level);
+        }
+        let mut state = self.state();
+        let piece = state.pieces;
+        state.pieces += 1;
+        match state.patience.checked_sub(1) {
+            Some(step) => Plan::Compress(PATIENT[step]),
+            None if piece < COMPARED_FIRST || piece.is_multiple_of(COMPARED_EVERY) => {
+                Plan::Compare(FAST, USUAL)
+            }
+            None => Plan::Compress(state.usual()),
+        }
+    }
+
+    /// How to compress a tree: there are few, and they compress well.
+    pub(super) fn tree_level(&self) -> i32 {
+        match self.compression {
+            Compression::Level(level) => level,
+            Compression::Adaptive => USUAL,
+        }
+    }
+
+    /// Hears how many bytes a piece had by both levels of [`Plan::Compare`].
+    pub(super) fn compared(&self, fast: usize, usual: usize) {
+        let mut state = self.state();
+        state.fast_bytes += fast as u64;
+        state.usual_bytes += usual as u64;
+        if state.fast_bytes > COMPARED_BYTES_MAX {
+            state.fast_bytes /= 2;
+            state.usual_bytes /= 2;
+        }
+    }
+
+    /// Hears how long the packer waited until somebody took a pack, and how long ago it gave away
+    /// the one before.
+    pub(super) fn handed_over(&self, waited: Duration, elapsed: Duration) {
+        let mut state = self.state();
+        state.waited += waited;
+        state.elapsed += elapsed;
+        state.packs += 1;
+        if state.packs < PACKS_OBSERVED {
+            return;
+        }
+        if state.waited > state.elapsed / 2 {
+            state.patience = (state.patience + 1).min(PATIENT.len());
+        } else if state.waited < state.elapsed / 8 {
+            state.patience = state.patience.saturating_sub(1);
+        }
+        (state.packs, state.waited, state.elapsed) = (0, Duration::ZERO, Duration::ZERO);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// The level while processors are what the backup waits for.
+    fn usual(&self) -> i32 {
+        if self.usual_bytes * 100 < self.fast_bytes * 98 { USUAL } else { FAST }
+    }
+}
+
+/// How often each byte is to be expected in a sample of noise.
+const EXPECTED: u32 = 4;
+/// Bytes of a piece that are looked at.
+const SAMPLE: usize = 256 * EXPECTED as usize;
+/// In how many places.
+const SAMPLED_PLACES: usize = 16;
+/// Random bytes have 255 ± 23 here; text has tens of thousands.
+const NOISE_MAX: u32 = 400;
+/// After a piece that looks like noise did not shrink, so many others that look so are believed.
+const BELIEVED: u32 = 31;
+
+/// Recognises content that compression cannot make smaller; one per worker.
+#[derive(Debug, Default)]
+pub(super) struct NoiseFilter {
+    believed: u32,
+}
+
+/// What a [`NoiseFilter`] says of a piece.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Try to compress it.
+    Promising,
+    /// It looks like noise. Try nevertheless, and tell [`NoiseFilter::tried`].
+    Doubtful,
+    /// It is noise.
+    Noise,
+}
+
+impl NoiseFilter {
+    pub(super) fn judge(&mut self, content: &[u8]) -> Verdict {
+        if !looks_like_noise(content) {
+            return Verdict::Promising;
+        }
+        match self.believed.checked_sub(1) {
+            Some(left) => {
+                self.believed = left;
+                Verdict::Noise
+            }
+            None => Verdict::Doubtful,
+        }
+    }
+
+    /// Hears whether a doubtful piece became smaller after all.
+    pub(super) fn tried(&mut self, smaller: bool) {
+        self.believed = if smaller { 0 } else { BELIEVED };
+    }
+}
+
+/// Whether the bytes in a sample are spread evenly: Pearson's chi-squared test.
+fn looks_like_noise(content: &[u8]) -> bool {
+    if content.len() < 4 * SAMPLE {
+        return false;
+    }
+    let mut counts = [0_u32; 256];
+    let step = content.len() / SAMPLED_PLACES;
+    for place in content.chunks(step).take(SAMPLED_PLACES) {
+        for byte in &place[..SAMPLE / SAMPLED_PLACES] {
+            counts[usize::from(*byte)] += 1;
+        }
+    }
+    let squares: u32 = counts.iter().map(|count| count.abs_diff(EXPECTED).pow(2)).sum();
+    squares / EXPECTED < NOISE_MAX
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn noise(length: usize) -> Vec<u8> {
+        let mut bytes = vec![0; length];
+        blake3::Hasher::new().finalize_xof().fill(&mut bytes);
+        bytes
+    }
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn level(effort: &Effort) -> i32 {
+        match effort.plan() {
+            Plan::Compress(level) | Plan::Compare(_, level) => level,
+        }
+    }
+
+    /// The level after all first pieces were compared, with these sizes.
+    fn settled(fast: usize, usual: usize) -> Effort {
+        let effort = Effort::new(Compression::Adaptive);
+        for _ in 0..COMPARED_FIRST {
+            assert_eq!(effort.plan(), Plan::Compare(FAST, USUAL));
+            effort.compared(fast, usual);
+        }
+        effort
+    }
+
+    #[test]
+    fn the_usual_level_is_taken_only_where_it_saves_something() {
+        assert_eq!(settled(1000, 990).plan(), Plan::Compress(FAST));
+        assert_eq!(settled(1000, 950).plan(), Plan::Compress(USUAL));
+    }
+
+    #[test]
+    fn content_that_changes_is_noticed() {
+        let effort = settled(20_000, 20_000);
+        let mut compared = 0;
+        for _ in 0..COMPARED_EVERY * 2000 {
+            if effort.plan() == Plan::Compare(FAST, USUAL) {
+                effort.compared(20_000, 15_000);
+                compared += 1;
+            }
+        }
+        assert_eq!(effort.plan(), Plan::Compress(USUAL));
+        assert!(compared <= 2001, "{compared}");
+    }
+
+    #[test]
+    fn a_slow_link_raises_the_level_and_a_fast_one_lowers_it_again() {
+        let effort = settled(1000, 1000);
+        for expected in PATIENT.into_iter().chain([12]) {
+            for _ in 0..PACKS_OBSERVED {
+                effort.handed_over(SECOND, SECOND);
+            }
+            assert_eq!(level(&effort), expected);
+        }
+        for expected in [9, 6, USUAL, FAST, FAST] {
+            for _ in 0..PACKS_OBSERVED {
+                effort.handed_over(Duration::ZERO, SECOND);
+            }
+            assert_eq!(level(&effort), expected);
+        }
+    }
+
+    #[test]
+    fn a_level_that_was_asked_for_is_kept() {
+        let effort = Effort::new(Compression::Level(7));
+        effort.handed_over(SECOND, SECOND);
+        effort.handed_over(SECOND, SECOND);
+        assert_eq!(effort.plan(), Plan::Compress(7));
+        assert_eq!(effort.tree_level(), 7);
+    }
+
+    #[test]
+    fn noise_is_believed_only_after_one_piece_proved_it_and_not_for_ever() {
+        let (noise, text) = (noise(70_000), b"INSERT INTO orders VALUES ".repeat(3000));
+        let mut filter = NoiseFilter::default();
+        assert_eq!(filter.judge(&text), Verdict::Promising);
+        assert_eq!(filter.judge(&noise), Verdict::Doubtful);
+        filter.tried(false);
+        for _ in 0..BELIEVED {
+            assert_eq!(filter.judge(&noise), Verdict::Noise);
+            assert_eq!(filter.judge(&text), Verdict::Promising);
+        }
+        assert_eq!(filter.judge(&noise), Verdict::Doubtful);
+        // Noise that repeats itself looks the same and shrinks.
+        filter.tried(true);
+        assert_eq!(filter.judge(&noise), Verdict::Doubtful);
+    }
+
+    proptest! {
+        #[test]
+        fn any_content_is_judged(content in prop::collection::vec(any::<u8>(), 0..9000)) {
+            NoiseFilter::default().judge(&content);
+        }
+
+        #[test]
+        fn the_level_stays_on_the_ladder(
+            observed in prop::collection::vec((0..3000_u64, 0..3000_u64), 0..60)
+        ) {
+            let effort = settled(1000, 1000);
+            for (waited, elapsed) in observed {
+                effort.handed_over(Duration::from_millis(waited), Duration::from_millis(elapsed));
+                prop_assert!(level(&effort) == FAST || PATIENT.contains(&level(&effort)));
+            }
+        }
+    }
+}
