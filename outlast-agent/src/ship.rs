@@ -126,6 +126,7 @@ impl Shipping<'_> {
             paths: vec!["/".to_owned()],
             tags: vec![format!("drop:{}", self.address.drop)],
             program_version: concat!("outlast ", env!("CARGO_PKG_VERSION")).to_owned(),
+            expected_bytes: Some(seal.raw_bytes()),
             journal: Some(journal.to_owned()),
             ..Options::new(now)
         };

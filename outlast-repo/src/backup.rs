@@ -29,6 +29,7 @@
 //! of the input that blocks cannot be interrupted, so the end comes when it returns.
 
 mod block;
+mod chunking;
 mod counters;
 mod effort;
 mod node;
@@ -47,7 +48,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, bounded};
-use outlast_format::chunker::{self, Gear, Params};
+use outlast_format::chunker::{Gear, Params};
 use outlast_format::snapshot::{Snapshot, Summary};
 use outlast_format::{BlobId, IndexId, PackId, SnapshotId};
 use outlast_fs::{EntryPath, EntrySource, FileTime};
@@ -100,6 +101,9 @@ pub struct Options {
     pub program_version: String,
     /// The snapshot that this one follows; recorded, nothing else.
     pub parent: Option<SnapshotId>,
+    /// About how many bytes the input has, if that is known: very long inputs are cut into longer
+    /// chunks.
+    pub expected_bytes: Option<u64>,
     /// Where to remember uploaded packs until they are indexed. One running backup at a time may
     /// use a journal.
     pub journal: Option<PathBuf>,
@@ -119,6 +123,7 @@ impl Options {
             tags: Vec::new(),
             program_version: String::new(),
             parent: None,
+            expected_bytes: None,
             journal: None,
             tuning: Tuning::default(),
         }
@@ -194,6 +199,9 @@ pub struct Outcome {
     pub problem_count: u64,
 }
 
+/// Bytes of sealed blobs that wait for the packer, at most.
+const WAITING_BYTES: u32 = 8 << 20;
+
 /// What all stages share.
 struct Context<'a> {
     repository: &'a Repository,
@@ -248,7 +256,11 @@ pub fn backup(
         counters: Counters::default(),
         stop: Stop::new(),
         tuning: &options.tuning,
-        chunking: chunker::DEFAULT,
+        chunking: chunking::params(
+            options.expected_bytes.unwrap_or(0),
+            index.blobs(),
+            index.chunk_average(),
+        ),
         owner: (options.uid, options.gid),
         clock,
         random,
@@ -336,7 +348,9 @@ fn run(context: &Context<'_>, source: Source<'_>) -> Option<Assembled> {
     let (scanned_sender, scanned) = bounded(buffers);
     let (batch_sender, batches) = bounded(buffers);
     let (event_sender, events): (Sender<Event>, Receiver<Event>) = bounded(256);
-    let (blob_sender, blobs): (Sender<SealedBlob>, Receiver<SealedBlob>) = bounded(32);
+    // Long chunks wait in smaller numbers.
+    let waiting = (WAITING_BYTES / context.chunking.max).clamp(2, 32) as usize;
+    let (blob_sender, blobs): (Sender<SealedBlob>, Receiver<SealedBlob>) = bounded(waiting);
     let (pack_sender, packs) = bounded(0);
     thread::scope(|scope| {
         let reader = Reader::new(context, &pool, block_sender, event_sender.clone());

@@ -5,6 +5,7 @@
 //! move, so that growing costs no copy and no second room.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use outlast_format::index::{Condemned, IndexFile, Notes};
@@ -54,7 +55,8 @@ pub struct Index {
     problems: Vec<RepoError>,
     /// Blobs that were known when it was loaded.
     loaded: u64,
-    chunk_average: Option<u32>,
+    /// 0 if none is noted.
+    chunk_average: AtomicU32,
     condemned: Vec<(IndexId, Condemned)>,
 }
 
@@ -67,7 +69,7 @@ impl Index {
             files: Mutex::default(),
             problems: Vec::new(),
             loaded: 0,
-            chunk_average: None,
+            chunk_average: AtomicU32::new(0),
             condemned: Vec::new(),
         }
     }
@@ -102,7 +104,7 @@ impl Index {
     }
 
     fn take_notes(&mut self, object: Object, notes: Notes) {
-        self.chunk_average = self.chunk_average.max(notes.chunk_average);
+        self.chunk_average.fetch_max(notes.chunk_average.unwrap_or(0), Ordering::Relaxed);
         if let (Some(name), Some(condemned)) = (object.name(), notes.condemned) {
             self.condemned.push((IndexId(name.0), condemned));
         }
@@ -170,7 +172,7 @@ impl Index {
 
     /// The largest average length of chunks, in bytes, that any index file notes.
     pub fn chunk_average(&self) -> Option<u32> {
-        self.chunk_average
+        Some(self.chunk_average.load(Ordering::Relaxed)).filter(|&average| average > 0)
     }
 
     /// The marks that prune left, as they were when the index was loaded, with the index file of

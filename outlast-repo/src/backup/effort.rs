@@ -21,9 +21,10 @@ use super::Compression;
 const FAST: i32 = 1;
 /// What stock restic uses.
 const USUAL: i32 = 3;
-/// What is taken, one after the other, while uploads are what the backup waits for. On two cores
-/// the last one still compresses 15 MB of a dump in a second: more than 100 Mbit/s carry.
-const PATIENT: [i32; 4] = [USUAL, 6, 9, 12];
+/// What is taken, one after the other, while uploads are what the backup waits for. Two cores
+/// compress 130 MB of text in a second at the last one, which leaves more than 100 Mbit/s carry;
+/// higher ones take much more memory and time for little.
+const PATIENT: [i32; 3] = [USUAL, 6, 9];
 
 /// The first pieces are all compared, …
 const COMPARED_FIRST: u64 = 8;
@@ -250,13 +251,13 @@ mod tests {
     #[test]
     fn a_slow_link_raises_the_level_and_a_fast_one_lowers_it_again() {
         let effort = settled(1000, 1000);
-        for expected in PATIENT.into_iter().chain([12]) {
+        for expected in PATIENT.into_iter().chain([9]) {
             for _ in 0..PACKS_OBSERVED {
                 effort.handed_over(SECOND, SECOND);
             }
             assert_eq!(level(&effort), expected);
         }
-        for expected in [9, 6, USUAL, FAST, FAST] {
+        for expected in [6, USUAL, FAST, FAST] {
             for _ in 0..PACKS_OBSERVED {
                 effort.handed_over(Duration::ZERO, SECOND);
             }

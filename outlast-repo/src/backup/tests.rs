@@ -6,6 +6,7 @@ use std::io::{self, Read};
 use std::sync::{Arc, Mutex};
 
 use outlast_format::config::Version;
+use outlast_format::index::{IndexFile, Notes};
 use outlast_store::{Kind as ObjectKind, MemoryStore, Recording, Verb};
 use outlast_types::{Random, Silent, SystemClock, SystemRandom};
 use proptest::prelude::*;
@@ -99,6 +100,26 @@ fn the_same_content_again_adds_nothing() {
     publish(&repository, &second).unwrap();
     let snapshots = store.list(ObjectKind::Snapshot).unwrap();
     assert_eq!(snapshots.len(), 2);
+}
+
+#[test]
+fn every_agent_cuts_as_the_index_files_note() {
+    let store = Arc::new(MemoryStore::new());
+    let made = repository(store.clone(), Version::V2);
+    let reopen = || Repository::open(store.clone(), Credential::Key(made.key().clone())).unwrap();
+    let blobs = |seed| {
+        let content = noise(seed, 4_000_000);
+        run(&reopen(), stream(&content), &options(tight())).unwrap().stats.data_blobs
+    };
+    assert!(blobs(1) > 30);
+    assert_eq!(reopen().index().unwrap().chunk_average(), Some(64 << 10));
+    let notes = Notes { chunk_average: Some(1 << 20), condemned: None };
+    let file = IndexFile { notes, ..IndexFile::default() };
+    let document = file.serialize().unwrap();
+    let (name, sealed) = made.seal_unpacked("index", &document, &SystemRandom).unwrap();
+    store.create(&Object::Index(name), sealed).unwrap();
+    assert!(blobs(2) < 16);
+    assert_eq!(reopen().index().unwrap().chunk_average(), Some(1 << 20));
 }
 
 use outlast_store::Store as _;

@@ -131,7 +131,9 @@ pub(super) struct Durable {
 
 impl Books {
     fn save(&mut self, context: &Context<'_>) -> Result<(), RepoError> {
-        if let Some(saved) = context.index.save(context.repository, context.random)? {
+        if let Some(saved) =
+            context.index.save(context.repository, context.chunking.average, context.random)?
+        {
             self.packs.extend(saved.packs);
             self.indexes.push((saved.index, saved.size));
             // Only now: until the index is durable, the journal is all that knows the packs.

@@ -33,8 +33,12 @@ impl<'a> Recognizer<'a> {
 
     /// Whether the blob is new. It is the caller's to store, then, and nobody else's.
     pub(super) fn claim(&self, kind: BlobType, id: BlobId) -> Result<bool, RepoError> {
-        // The index is asked under the lock: a blob goes from here to there, and must not slip
-        // through between two looks.
+        // Most blobs are known, and need no lock.
+        if self.index.has(kind, &id)? {
+            return Ok(false);
+        }
+        // The index is asked again under the lock: a blob goes from here to there, and must not
+        // slip through between two looks.
         let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(!self.index.has(kind, &id)? && under_way.insert((kind, id)))
     }

@@ -5,8 +5,9 @@
 //! them failed: the next one on the same open repository writes it.
 
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 
-use outlast_format::index::IndexFile;
+use outlast_format::index::{IndexFile, Notes};
 use outlast_format::pack::PackEntry;
 use outlast_format::{IndexId, PackId};
 use outlast_store::{Object, StoreError};
@@ -41,13 +42,15 @@ impl Index {
         unsaved.push(pack);
     }
 
-    /// Writes an index file with all packs that are in none; `None` if there is no such pack.
+    /// Writes an index file with all packs that are in none, and notes that their content was cut
+    /// into chunks of `chunk_average` bytes; `None` if there is no such pack.
     ///
     /// The lock is held while it is written: whoever else saves at the same time may refer to the
     /// same packs and must not believe them saved before they are.
     pub(crate) fn save(
         &self,
         repository: &Repository,
+        chunk_average: u32,
         random: &dyn Random,
     ) -> Result<Option<Saved>, RepoError> {
         let mut unsaved = self.unsaved.lock().unwrap_or_else(PoisonError::into_inner);
@@ -56,8 +59,9 @@ impl Index {
         }
         let packs = unsaved.iter().map(|pack| (pack.id, pack.size)).collect();
         let file = IndexFile {
+            supersedes: Vec::new(),
             packs: unsaved.iter().map(|pack| (pack.id, pack.entries.clone())).collect(),
-            ..IndexFile::default()
+            notes: Notes { chunk_average: Some(chunk_average), condemned: None },
         };
         let encode = |source| RepoError::Encode { what: "index", source };
         let document = file.serialize().map_err(encode)?;
@@ -70,6 +74,7 @@ impl Index {
         }
         unsaved.clear();
         self.note_file(Object::Index(name));
+        self.chunk_average.fetch_max(chunk_average, Ordering::Relaxed);
         Ok(Some(Saved { index: IndexId(name.0), size, packs }))
     }
 }

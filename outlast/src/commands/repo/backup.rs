@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use outlast_fs::FileTime;
 use outlast_fs::walk::Walk;
-use outlast_repo::backup::{self, Input, Options, Outcome, StreamInput};
+use outlast_repo::backup::{self, Compression, Input, Options, Outcome, StreamInput, Tuning};
 use outlast_types::{Clock, SystemClock, SystemRandom, human};
 use serde_json::json;
 
@@ -42,9 +42,28 @@ pub(crate) struct Args {
     /// The host name to record, instead of this host's
     #[arg(long, value_name = "NAME")]
     host: Option<String>,
+    /// How hard to compress: `auto`, or a level of zstd from 1 (fast) to 19 (small)
+    #[arg(long, default_value = "auto", value_name = "LEVEL", value_parser = compression)]
+    compression: Compression,
     /// A local file that remembers what was uploaded, so that an interrupted backup goes on
     #[arg(long, value_name = "FILE")]
     journal: Option<PathBuf>,
+}
+
+fn compression(text: &str) -> Result<Compression, String> {
+    if text == "auto" {
+        return Ok(Compression::Adaptive);
+    }
+    let level = text.parse().ok().filter(|level| (1..=19).contains(level));
+    level
+        .map(Compression::Level)
+        .ok_or_else(|| "it is neither auto nor a level from 1 to 19".into())
+}
+
+/// Bytes of the files that are named; what directories hold is not known before they are read.
+fn named_bytes(paths: &[PathBuf]) -> Option<u64> {
+    let sizes = paths.iter().filter_map(|path| std::fs::metadata(path).ok());
+    Some(sizes.filter(std::fs::Metadata::is_file).map(|metadata| metadata.len()).sum())
 }
 
 pub(super) fn run(arguments: &Args, output: &Output) -> Result<Code> {
@@ -74,7 +93,9 @@ pub(super) fn run(arguments: &Args, output: &Output) -> Result<Code> {
         gid: rustix::process::getgid().as_raw(),
         paths,
         tags: arguments.tag.clone(),
+        expected_bytes: named_bytes(&arguments.paths),
         journal: arguments.journal.clone(),
+        tuning: Tuning { compression: arguments.compression, ..Tuning::default() },
         ..Options::new(SystemClock.now())
     };
     let progress = output.progress();
