@@ -204,6 +204,13 @@ pub trait EntrySource: Send {
     fn extents(&mut self) -> io::Result<Option<Vec<(u64, u64)>>> {
         Ok(None)
     }
+
+    /// Whether it may go back to a directory after it went elsewhere, or link to files whose
+    /// [`Metadata::links`] does not count every name that is in the tree. What a source that never
+    /// does so has left behind need not be remembered.
+    fn comes_back(&self) -> bool {
+        true
+    }
 }
 
 /// Why a source could not give its next entry.

@@ -293,6 +293,11 @@ impl EntrySource for Walk {
         }
     }
 
+    /// It goes depth first, and its links come from the kernel's count.
+    fn comes_back(&self) -> bool {
+        false
+    }
+
     fn extents(&mut self) -> io::Result<Option<Vec<(u64, u64)>>> {
         let Some(file) = &self.content else { return Ok(None) };
         let extents = data_extents(file);

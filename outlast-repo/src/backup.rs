@@ -16,7 +16,7 @@
 //! 256 KiB, 32 sealed blobs, five data packs (one filling, one waiting, three uploading) of 18 MiB
 //! at most and few tree packs of 4 MiB: about 110 MiB with the default [`Tuning`], and less in
 //! practice. On top come the index (60 bytes per blob of the repository), and of a tree its open
-//! directories and about 100 bytes per file of the closed ones.
+//! directories and a bounded number of things besides ([`tree`]).
 //!
 //! **Order** (I5): a blob is referred to when it is claimed, but nobody can see a reference before
 //! the snapshot; packs are durable before the index file that lists them, and all index files
@@ -344,10 +344,14 @@ fn run(context: &Context<'_>, source: Source<'_>) -> Option<Assembled> {
     let pool = BufferPool::new(buffers, tuning.block_bytes.max(1));
     let gear = Gear::derive(context.repository.key(), context.chunking);
     let stop = &context.stop;
+    let comes_back = match &source {
+        Source::Stream(..) => false,
+        Source::Tree(source) => source.comes_back(),
+    };
     let (block_sender, blocks) = bounded(buffers);
     let (scanned_sender, scanned) = bounded(buffers);
     let (batch_sender, batches) = bounded(buffers);
-    let (event_sender, events): (Sender<Event>, Receiver<Event>) = bounded(256);
+    let (event_sender, events): (Sender<Event>, Receiver<Event>) = bounded(32);
     // Long chunks wait in smaller numbers.
     let waiting = (WAITING_BYTES / context.chunking.max).clamp(2, 32) as usize;
     let (blob_sender, blobs): (Sender<SealedBlob>, Receiver<SealedBlob>) = bounded(waiting);
@@ -382,7 +386,7 @@ fn run(context: &Context<'_>, source: Source<'_>) -> Option<Assembled> {
         }
         // Or the packer would wait for uploaders that are gone.
         drop(packs);
-        stop.run(|| Assembler::new(context, blob_sender)?.run(&events))
+        stop.run(|| Assembler::new(context, blob_sender, comes_back)?.run(&events))
     })
 }
 

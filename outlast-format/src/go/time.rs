@@ -55,9 +55,45 @@ impl GoTime {
     }
 }
 
-impl fmt::Display for GoTime {
-    /// As Go's RFC3339Nano. Years before 0 and after 9999 become 0 and 9999, as restic writes them.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+/// The longest text of a time, in bytes.
+const TEXT_BYTES_MAX: usize = "2022-08-25T19:12:13.000000001-09:30".len();
+
+/// A time's text while it is written, without the formatting machinery: a tree has three times for
+/// each of its members.
+struct Text {
+    bytes: [u8; TEXT_BYTES_MAX],
+    length: usize,
+}
+
+impl Text {
+    fn byte(&mut self, byte: u8) {
+        self.bytes[self.length] = byte;
+        self.length += 1;
+    }
+
+    fn digits(&mut self, count: usize, mut value: i64) {
+        for digit in self.bytes[self.length..self.length + count].iter_mut().rev() {
+            // A remainder of ten fits.
+            *digit = b'0' + u8::try_from(value % 10).unwrap_or(0);
+            value /= 10;
+        }
+        self.length += count;
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+}
+
+impl GoTime {
+    /// Appends the time as Go's RFC3339Nano has it. Years before 0 and after 9999 become 0 and
+    /// 9999, as restic writes them.
+    pub(crate) fn write_to(self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.text().as_bytes());
+    }
+
+    fn text(self) -> Text {
+        let mut text = Text { bytes: [0; TEXT_BYTES_MAX], length: 0 };
         let local = self.seconds.saturating_add(i64::from(self.offset_minutes) * 60);
         let (year, month, day) = civil_from_days(local.div_euclid(DAY));
         let clamped = year.clamp(0, 9999);
@@ -66,19 +102,40 @@ impl fmt::Display for GoTime {
             if day > days_in_month(clamped, month) { (month + 1, 1) } else { (month, day) };
         let clock = local.rem_euclid(DAY);
         let (hour, minute, second) = (clock / 3600, clock / 60 % 60, clock % 60);
-        write!(f, "{clamped:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")?;
-        if self.nanos > 0 {
-            let digits = format!("{:09}", self.nanos);
-            write!(f, ".{}", digits.trim_end_matches('0'))?;
+        text.digits(4, clamped);
+        for (before, value) in
+            [(b'-', month), (b'-', day), (b'T', hour), (b':', minute), (b':', second)]
+        {
+            text.byte(before);
+            text.digits(2, value);
         }
-        match self.offset_minutes {
-            0 => f.write_str("Z"),
-            minutes => {
-                let sign = if minutes < 0 { '-' } else { '+' };
-                let minutes = minutes.unsigned_abs();
-                write!(f, "{sign}{:02}:{:02}", minutes / 60, minutes % 60)
+        if self.nanos > 0 {
+            text.byte(b'.');
+            // A field that somebody filled with more must not run into the offset.
+            text.digits(9, self.nanos.min(999_999_999).into());
+            while text.as_bytes().ends_with(b"0") {
+                text.length -= 1;
             }
         }
+        match self.offset_minutes {
+            0 => text.byte(b'Z'),
+            minutes => {
+                text.byte(if minutes < 0 { b'-' } else { b'+' });
+                // Beyond a day only by a hand-made value.
+                let minutes = i64::from(minutes.unsigned_abs());
+                text.digits(2, (minutes / 60).min(99));
+                text.byte(b':');
+                text.digits(2, minutes % 60);
+            }
+        }
+        text
+    }
+}
+
+impl fmt::Display for GoTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // All of it is ASCII.
+        f.write_str(std::str::from_utf8(self.text().as_bytes()).unwrap_or_default())
     }
 }
 

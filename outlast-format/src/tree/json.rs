@@ -157,19 +157,31 @@ pub(super) fn serialize(tree: &Tree) -> Vec<u8> {
     out
 }
 
+/// Whether a byte of a name or text is the same in Go's quotes and in a JSON string.
+fn is_plain(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\' | b'<' | b'>' | b'&')
+}
+
 /// Appends members of a JSON object in the order of the calls.
 struct Writer<'a>(&'a mut Vec<u8>);
 
 impl Writer<'_> {
     fn node(&mut self, node: &Node) {
         self.0.extend_from_slice(b"{\"name\":");
-        go::write_json_string(self.0, go::quote(&node.name).as_bytes());
+        if node.name.iter().all(|&byte| is_plain(byte)) {
+            self.plain(&node.name);
+        } else {
+            go::write_json_string(self.0, go::quote(&node.name).as_bytes());
+        }
         self.text("type", node.kind.as_str().as_bytes());
         self.number_unless_zero("mode", node.mode.0.into());
         for (name, time) in
             [("mtime", node.modified), ("atime", node.accessed), ("ctime", node.changed)]
         {
-            self.text(name, time.to_string().as_bytes());
+            self.key(name);
+            self.0.push(b'"');
+            time.write_to(self.0);
+            self.0.push(b'"');
         }
         self.number("uid", node.uid.into());
         self.number("gid", node.gid.into());
@@ -188,7 +200,8 @@ impl Writer<'_> {
         self.number_unless_zero("device", node.device);
         self.content(node.content.as_deref());
         if let Some(subtree) = &node.subtree {
-            self.text("subtree", &hex(&subtree.0));
+            self.key("subtree");
+            self.plain(&hex(&subtree.0));
         }
         self.text_unless_empty("error", node.error.as_bytes());
         self.0.push(b'}');
@@ -202,7 +215,18 @@ impl Writer<'_> {
 
     fn text(&mut self, name: &str, value: &[u8]) {
         self.key(name);
-        go::write_json_string(self.0, value);
+        if value.iter().all(|&byte| is_plain(byte)) {
+            self.plain(value);
+        } else {
+            go::write_json_string(self.0, value);
+        }
+    }
+
+    /// A string without anything that is written differently.
+    fn plain(&mut self, value: &[u8]) {
+        self.0.push(b'"');
+        self.0.extend_from_slice(value);
+        self.0.push(b'"');
     }
 
     fn text_unless_empty(&mut self, name: &str, value: &[u8]) {
@@ -213,7 +237,19 @@ impl Writer<'_> {
 
     fn number(&mut self, name: &str, value: u64) {
         self.key(name);
-        self.0.extend_from_slice(value.to_string().as_bytes());
+        let mut digits = [0; 20];
+        let mut at = digits.len();
+        let mut rest = value;
+        loop {
+            at -= 1;
+            // A remainder of ten fits.
+            digits[at] = b'0' + u8::try_from(rest % 10).unwrap_or(0);
+            rest /= 10;
+            if rest == 0 {
+                break;
+            }
+        }
+        self.0.extend_from_slice(&digits[at..]);
     }
 
     fn number_unless_zero(&mut self, name: &str, value: u64) {

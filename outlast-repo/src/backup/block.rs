@@ -122,6 +122,15 @@ pub(super) struct KnownChunk {
 /// and the end in between.
 #[derive(Debug)]
 pub(super) enum Event {
+    /// What the reader came upon, in order; many at once, because waking another thread costs as
+    /// much as reading a small file.
+    Read(Vec<ReadEvent>),
+    Chunks(Vec<KnownChunk>),
+}
+
+/// One thing that the reader came upon.
+#[derive(Debug)]
+pub(super) enum ReadEvent {
     Entry {
         entry: Box<Entry>,
         file: Option<FileNumber>,
@@ -138,5 +147,4 @@ pub(super) enum Event {
     },
     /// An entry could not be had at all.
     Problem(String),
-    Chunks(Vec<KnownChunk>),
 }

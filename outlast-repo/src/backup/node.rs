@@ -3,7 +3,7 @@
 use outlast_format::BlobId;
 use outlast_format::go::{FileMode, GoTime};
 use outlast_format::tree::{Node, NodeKind};
-use outlast_fs::{Entry, EntryPath, FileTime, Kind};
+use outlast_fs::{EntryPath, FileTime, Kind, Metadata};
 
 /// The device number of files whose source knows neither device nor inode, but knows that they
 /// are one file with several names.
@@ -12,9 +12,9 @@ const SYNTHETIC_DEVICE: u64 = 0x006f_7574_6c61_7374;
 /// The permissions of a directory that a source only implies.
 const IMPLIED_MODE: u32 = 0o755;
 
-/// The node of `entry`, its content or subtree still missing. Hard links have none of their own.
-pub(super) fn node_of(entry: Entry) -> Option<Node> {
-    let (kind, device, target) = match entry.kind {
+/// The node of an entry, its content or subtree still missing. Hard links have none of their own.
+pub(super) fn node_of(name: Vec<u8>, kind: Kind, metadata: Metadata) -> Option<Node> {
+    let (kind, device, target) = match kind {
         Kind::File { .. } => (NodeKind::File, 0, Vec::new()),
         Kind::Directory => (NodeKind::Directory, 0, Vec::new()),
         Kind::Symlink { target } => (NodeKind::Symlink, 0, target),
@@ -28,10 +28,9 @@ pub(super) fn node_of(entry: Entry) -> Option<Node> {
         Kind::Socket => (NodeKind::Socket, 0, Vec::new()),
         Kind::HardLink { .. } => return None,
     };
-    let metadata = entry.metadata;
     let time = |time: FileTime| GoTime::utc(time.seconds, time.nanos);
     let counts_links = !matches!(kind, NodeKind::Directory | NodeKind::Fifo | NodeKind::Socket);
-    let mut node = Node::new(entry.path.name().to_vec(), kind);
+    let mut node = Node::new(name, kind);
     node.mode = FileMode::from_unix(node.kind.mode_bits(), metadata.mode);
     node.modified = time(metadata.modified);
     // Reading changes the time of the last access: recorded, it would make every tree a new one.

@@ -1,7 +1,8 @@
 //! The first stage: reads content, once, into blocks, and tells the assembler what it read.
 //!
-//! Large files fill blocks one after the other; small files share blocks, so that a tree of many
-//! small files costs one message per block and not one per file.
+//! Large files fill blocks one after the other; small files share blocks, and what is said about
+//! them shares messages, so that a tree of many small files costs a few messages per block and not
+//! per file.
 
 use std::io;
 
@@ -9,7 +10,7 @@ use crossbeam_channel::Sender;
 use outlast_format::chunker::WINDOW;
 use outlast_fs::{Entry, EntryPath, EntrySource, Kind, Metadata, SourceError};
 
-use super::block::{Block, Buffer, BufferPool, Event, FileNumber, Segment};
+use super::block::{Block, Buffer, BufferPool, Event, FileNumber, ReadEvent, Segment};
 use super::stop::Halt;
 use super::{Context, StreamInput};
 use crate::RepoError;
@@ -17,11 +18,16 @@ use crate::RepoError;
 /// The most pieces of files in one block.
 const SEGMENTS_MAX: usize = 4096;
 
+/// The most things that the assembler is told at once: an entry may take some hundred bytes.
+const EVENTS_MAX: usize = 256;
+
 pub(super) struct Reader<'a> {
     context: &'a Context<'a>,
     pool: &'a BufferPool,
     blocks: Sender<Block>,
     events: Sender<Event>,
+    /// What the assembler was not told yet.
+    untold: Vec<ReadEvent>,
     files: FileNumber,
     number: u64,
     block: Option<Filling>,
@@ -57,7 +63,8 @@ impl<'a> Reader<'a> {
         events: Sender<Event>,
     ) -> Self {
         let (block, tail) = (None, Vec::with_capacity(2 * WINDOW));
-        Self { context, pool, blocks, events, files: 0, number: 0, block, tail }
+        let untold = Vec::new();
+        Self { context, pool, blocks, events, untold, files: 0, number: 0, block, tail }
     }
 
     /// Reads one stream, which becomes the only file. Its failure is everybody's: half a dump is
@@ -90,15 +97,15 @@ impl<'a> Reader<'a> {
                         Err(FileFailure::Halt(halt)) => return Err(halt),
                         Err(FileFailure::Read(error)) => {
                             let reason = format!("cannot read {shown}: {error}");
-                            self.tell(Event::FileFailed { file, reason })?;
+                            self.tell(ReadEvent::FileFailed { file, reason })?;
                         }
                     }
                 }
                 Ok(Some(entry)) => {
-                    self.tell(Event::Entry { entry: Box::new(entry), file: None })?
+                    self.tell(ReadEvent::Entry { entry: Box::new(entry), file: None })?
                 }
                 Err(error @ SourceError::Entry { .. }) => {
-                    self.tell(Event::Problem(error.to_string()))?;
+                    self.tell(ReadEvent::Problem(error.to_string()))?;
                 }
                 Err(error @ SourceError::Ended { .. }) => {
                     return Err(RepoError::Source(error).into());
@@ -110,12 +117,21 @@ impl<'a> Reader<'a> {
     fn announce(&mut self, entry: Entry) -> Result<FileNumber, Halt> {
         let file = self.files;
         self.files += 1;
-        self.tell(Event::Entry { entry: Box::new(entry), file: Some(file) })?;
+        self.tell(ReadEvent::Entry { entry: Box::new(entry), file: Some(file) })?;
         Ok(file)
     }
 
-    fn tell(&self, event: Event) -> Result<(), Halt> {
-        self.context.stop.send(&self.events, event)
+    fn tell(&mut self, event: ReadEvent) -> Result<(), Halt> {
+        self.untold.push(event);
+        if self.untold.len() >= EVENTS_MAX { self.tell_all() } else { Ok(()) }
+    }
+
+    fn tell_all(&mut self) -> Result<(), Halt> {
+        if self.untold.is_empty() {
+            return Ok(());
+        }
+        let events = std::mem::take(&mut self.untold);
+        self.context.stop.send(&self.events, Event::Read(events))
     }
 
     fn file(
@@ -158,7 +174,7 @@ impl<'a> Reader<'a> {
                 if worn || block.segments.len() >= SEGMENTS_MAX {
                     self.flush(false)?;
                 }
-                self.tell(Event::FileEnd { file, size })?;
+                self.tell(ReadEvent::FileEnd { file, size })?;
                 return Ok(());
             }
             self.flush(false)?;
@@ -194,6 +210,8 @@ impl<'a> Reader<'a> {
         let number = self.number;
         self.number += 1;
         let block = Block { number, buffer, before, segments, end };
+        // Before anybody can have chunks of it: a file's entry comes first.
+        self.tell_all()?;
         self.context.stop.send(&self.blocks, block)
     }
 

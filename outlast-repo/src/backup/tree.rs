@@ -3,8 +3,12 @@
 //! A directory is *open* while entries may come for it and its files are still being stored. When
 //! the source has gone elsewhere and everything in it is known, it is *closed*: its document is
 //! written and only its node is left. Sources that come back to a closed directory (tar files that
-//! were appended to, hard links) open it again, from a compressed copy of its document that is
-//! kept: about 100 bytes per file, as much as the index spends on its content.
+//! were appended to, hard links) open it again, from the tree that was stored ([`closed`]).
+//!
+//! **Memory**, whatever the number of files: the open directories with about 700 bytes for each of
+//! their members, up to [`closed::COPIES_BYTES_MAX`] and the trees under way of closed ones for
+//! sources that may come back, and the files whose further names are still to come, of which
+//! [`links`] keeps a bounded number.
 
 mod closed;
 mod links;
@@ -13,14 +17,14 @@ use std::collections::{BTreeMap, HashMap};
 
 use crossbeam_channel::{Receiver, Sender};
 use outlast_format::BlobId;
-use outlast_format::pack::BlobType;
-use outlast_format::tree::{Node, NodeKind, Tree};
+use outlast_format::tree::{Node, NodeKind};
 use outlast_fs::{Entry, EntryPath, Kind};
 
-use self::closed::Closed;
+use self::closed::ClosedTrees;
+use self::links::Linked;
 use super::Context;
-use super::block::{Event, FileNumber, KnownChunk};
-use super::node::{implied_directory, node_of};
+use super::block::{Event, FileNumber, KnownChunk, ReadEvent};
+use super::node::{mark_linked, node_of};
 use super::stop::Halt;
 use super::work::Sealer;
 use crate::packer::SealedBlob;
@@ -73,6 +77,8 @@ struct PendingFile {
     path: EntryPath,
     /// Every place in a tree that waits for it: its own, and those of hard links.
     places: Vec<(DirectoryNumber, Vec<u8>)>,
+    /// Names that are still to come, if the source counts them.
+    missing: u64,
     chunks: Vec<BlobId>,
     stored: u64,
     /// Known when it was read to its end.
@@ -88,15 +94,20 @@ pub(super) struct Assembler<'a> {
     /// The open directories that the source is in, from the root down.
     stack: Vec<DirectoryNumber>,
     files: HashMap<FileNumber, PendingFile>,
-    /// By path.
-    closed: HashMap<Vec<u8>, Closed>,
+    /// `None` if the source never comes back to a directory that it left.
+    closed: Option<ClosedTrees>,
     /// Files known to have several names, by the path that links name.
-    linked: HashMap<Vec<u8>, Node>,
+    linked: HashMap<Vec<u8>, Linked>,
     assembled: Assembled,
 }
 
 impl<'a> Assembler<'a> {
-    pub(super) fn new(context: &'a Context<'a>, blobs: Sender<SealedBlob>) -> Result<Self, Halt> {
+    /// An assembler for a source that `comes_back` to directories which it left, or does not.
+    pub(super) fn new(
+        context: &'a Context<'a>,
+        blobs: Sender<SealedBlob>,
+        comes_back: bool,
+    ) -> Result<Self, Halt> {
         Ok(Self {
             context,
             blobs,
@@ -105,7 +116,7 @@ impl<'a> Assembler<'a> {
             next: ROOT + 1,
             stack: vec![ROOT],
             files: HashMap::new(),
-            closed: HashMap::new(),
+            closed: comes_back.then(ClosedTrees::default),
             linked: HashMap::new(),
             assembled: Assembled::default(),
         })
@@ -115,15 +126,11 @@ impl<'a> Assembler<'a> {
     pub(super) fn run(mut self, events: &Receiver<Event>) -> Result<Assembled, Halt> {
         while let Some(event) = self.context.stop.receive(events)? {
             match event {
-                Event::Entry { entry, file } => self.entry(*entry, file)?,
-                Event::FileEnd { file, size } => {
-                    if let Some(pending) = self.files.get_mut(&file) {
-                        pending.size = Some(size);
+                Event::Read(events) => {
+                    for event in events {
+                        self.hear(event)?;
                     }
-                    self.complete(file)?;
                 }
-                Event::FileFailed { file, reason } => self.fail_file(file, reason)?,
-                Event::Problem(problem) => self.problem(problem),
                 Event::Chunks(chunks) => {
                     for chunk in chunks {
                         self.chunk(chunk)?;
@@ -137,6 +144,23 @@ impl<'a> Assembler<'a> {
         Ok(self.assembled)
     }
 
+    fn hear(&mut self, event: ReadEvent) -> Result<(), Halt> {
+        match event {
+            ReadEvent::Entry { entry, file } => self.entry(*entry, file),
+            ReadEvent::FileEnd { file, size } => {
+                if let Some(pending) = self.files.get_mut(&file) {
+                    pending.size = Some(size);
+                }
+                self.complete(file)
+            }
+            ReadEvent::FileFailed { file, reason } => self.fail_file(file, reason),
+            ReadEvent::Problem(problem) => {
+                self.problem(problem);
+                Ok(())
+            }
+        }
+    }
+
     fn problem(&mut self, problem: String) {
         self.context.monitor.problem(&problem);
         self.assembled.problem_count += 1;
@@ -148,11 +172,11 @@ impl<'a> Assembler<'a> {
     // ----- entries
 
     fn entry(&mut self, entry: Entry, file: Option<FileNumber>) -> Result<(), Halt> {
-        let path = entry.path.clone();
-        match entry.kind.clone() {
+        let Entry { path, kind, metadata } = entry;
+        match kind {
             Kind::Directory => {
                 let Some(directory) = self.enter(path.names(), &path)? else { return Ok(()) };
-                let node = node_of(entry);
+                let node = node_of(path.name().to_vec(), kind, metadata);
                 if let Some(directory) = self.directories.get_mut(&directory) {
                     directory.node = node;
                 }
@@ -168,19 +192,27 @@ impl<'a> Assembler<'a> {
             }
             _ => {
                 let Some(directory) = self.enter_parent(&path)? else { return Ok(()) };
-                let Some(node) = node_of(entry) else { return Ok(()) };
                 let name = path.name().to_vec();
-                self.linked.remove(&path.to_bytes());
+                let links = metadata.links;
+                let Some(mut node) = node_of(name.clone(), kind, metadata) else { return Ok(()) };
+                if !self.linked.is_empty() {
+                    self.linked.remove(&path.to_bytes());
+                }
                 let Some(file) = file else {
+                    if links > 1 && self.closed.is_none() {
+                        mark_linked(&mut node, &path);
+                        self.remember(path.to_bytes(), node.clone(), links - 1);
+                    }
                     let member = Member::Ready(Box::new(node));
                     return self.put(directory, name, member, &path);
                 };
                 let places = vec![(directory, name.clone())];
                 let (chunks, stored, size) = (Vec::new(), 0, None);
-                let pending =
-                    PendingFile { node, path: path.clone(), places, chunks, stored, size };
-                self.files.insert(file, pending);
+                let missing = node.links.saturating_sub(1);
                 self.assembled.files += 1;
+                let pending =
+                    PendingFile { node, path: path.clone(), places, missing, chunks, stored, size };
+                self.files.insert(file, pending);
                 self.put(directory, name, Member::Pending(file), &path)
             }
         }
@@ -251,7 +283,7 @@ impl<'a> Assembler<'a> {
                 let mut path = self.path_of(parent);
                 path.extend_from_slice(name);
                 path.push(b'/');
-                let (implied, members) = self.reopen(&path)?;
+                let (implied, members) = self.reopen(&path, node.subtree)?;
                 directory.node = (!implied).then_some(node);
                 directory.members = members;
             }
@@ -266,18 +298,6 @@ impl<'a> Assembler<'a> {
             parent.waiting += 1;
         }
         Ok(Some(number))
-    }
-
-    /// The members of a closed directory.
-    fn reopen(&mut self, path: &[u8]) -> Result<(bool, BTreeMap<Vec<u8>, Member>), Halt> {
-        let Some(closed) = self.closed.remove(path) else {
-            return Ok((false, BTreeMap::new()));
-        };
-        let tree = closed.unpack()?;
-        let members = tree.nodes.into_iter();
-        let members =
-            members.map(|node| (node.name.clone(), Member::Ready(Box::new(node)))).collect();
-        Ok((closed.implied, members))
     }
 
     /// Makes `member` the one called `name` in an open directory. As when a tar file is extracted,
@@ -345,13 +365,18 @@ impl<'a> Assembler<'a> {
         node.content = Some(file.chunks);
         let replaced = !file.places.iter().any(|(_, name)| name == file.path.name());
         if node.links > 1 && !replaced {
-            self.linked.insert(file.path.to_bytes(), node.clone());
+            self.remember(file.path.to_bytes(), node.clone(), file.missing);
         }
-        for (directory, name) in file.places {
+        let mut places = file.places;
+        let last = places.pop();
+        for (directory, name) in places {
             let node = Node { name: name.clone(), ..node.clone() };
             self.ready(directory, name, Some(node))?;
         }
-        Ok(())
+        // Mostly the only one, which takes the node without a copy.
+        let Some((directory, name)) = last else { return Ok(()) };
+        node.name.clone_from(&name);
+        self.ready(directory, name, Some(node))
     }
 
     fn fail_file(&mut self, number: FileNumber, reason: String) -> Result<(), Halt> {
@@ -379,62 +404,6 @@ impl<'a> Assembler<'a> {
             directory.waiting -= 1;
         }
         self.settle(number)
-    }
-
-    // ----- closing
-
-    fn leave(&mut self, number: DirectoryNumber) -> Result<(), Halt> {
-        if let Some(directory) = self.directories.get_mut(&number) {
-            directory.left = true;
-        }
-        self.settle(number)
-    }
-
-    /// Closes the directory, and those above it, if nothing is to come any more.
-    fn settle(&mut self, mut number: DirectoryNumber) -> Result<(), Halt> {
-        let done = |directory: &Directory| directory.left && directory.waiting == 0;
-        while self.directories.get(&number).is_some_and(done) {
-            let path = self.path_of(number);
-            let Some(directory) = self.directories.remove(&number) else { break };
-            let nodes: Vec<Node> = directory
-                .members
-                .into_values()
-                .filter_map(|member| match member {
-                    Member::Ready(node) => Some(*node),
-                    // Nothing waits, so there are none.
-                    Member::Pending(_) | Member::Open(_) => None,
-                })
-                .collect();
-            let implied = directory.node.is_none();
-            let identity = self.context.owner;
-            let mut node = directory.node.unwrap_or_else(|| {
-                implied_directory(directory.name.clone(), identity.0, identity.1, &nodes)
-            });
-            let document = Tree { nodes }.serialize();
-            let tree = self.store(&document)?;
-            if number == ROOT {
-                self.assembled.root = Some(tree);
-                return Ok(());
-            }
-            self.closed.insert(path, Closed::pack(&document, implied)?);
-            node.subtree = Some(tree);
-            let parent = directory.parent;
-            if let Some(parent) = self.directories.get_mut(&parent) {
-                parent.members.insert(directory.name, Member::Ready(Box::new(node)));
-                parent.waiting -= 1;
-            }
-            number = parent;
-        }
-        Ok(())
-    }
-
-    fn store(&mut self, document: &[u8]) -> Result<BlobId, Halt> {
-        let id = BlobId::of(document);
-        if self.context.recognizer.claim(BlobType::Tree, id)? {
-            let blob = self.sealer.seal(BlobType::Tree, id, document)?;
-            self.context.stop.send(&self.blobs, blob)?;
-        }
-        Ok(id)
     }
 
     /// Names from the root down, each followed by `/`.

@@ -7,7 +7,32 @@ use super::{Assembler, DirectoryNumber, Member, ROOT};
 use crate::backup::node::mark_linked;
 use crate::backup::stop::Halt;
 
+/// The most files that are remembered for their further names: 12 MiB, unless they are in very many
+/// pieces. A source that never comes back to a directory bounds them itself, see
+/// [`Walk`](outlast_fs::walk::Walk); for others this is a shortcut to what their directories tell.
+const LINKED_MAX: usize = 16 << 10;
+
+/// A file with several names.
+#[derive(Debug)]
+pub(super) struct Linked {
+    node: Node,
+    /// Names that are still to come, if the source counts them.
+    missing: u64,
+}
+
 impl Assembler<'_> {
+    /// Remembers the file at `path` for names that come later.
+    pub(super) fn remember(&mut self, path: Vec<u8>, node: Node, missing: u64) {
+        if self.closed.is_some() {
+            if self.linked.len() >= LINKED_MAX {
+                self.linked.clear();
+            }
+        } else if missing == 0 {
+            return;
+        }
+        self.linked.insert(path, Linked { node, missing });
+    }
+
     /// Gives the file at `target` the further name `path`, in an open directory.
     pub(super) fn hard_link(
         &mut self,
@@ -16,8 +41,14 @@ impl Assembler<'_> {
         target: &EntryPath,
     ) -> Result<(), Halt> {
         let name = path.name().to_vec();
-        if let Some(node) = self.linked.get(&target.to_bytes()) {
-            let node = Node { name: name.clone(), ..node.clone() };
+        let key = target.to_bytes();
+        if let Some(linked) = self.linked.get_mut(&key) {
+            linked.missing = linked.missing.saturating_sub(1);
+            let done = linked.missing == 0 && self.closed.is_none();
+            let node = Node { name: name.clone(), ..linked.node.clone() };
+            if done {
+                self.linked.remove(&key);
+            }
             return self.put(directory, name, Member::Ready(Box::new(node)), path);
         }
         // The way to the target; what was closed is opened for a moment.
@@ -42,7 +73,7 @@ impl Assembler<'_> {
             Some(Member::Ready(node)) if node.kind != NodeKind::Directory => {
                 mark_linked(node, target);
                 let node = (**node).clone();
-                self.linked.insert(target.to_bytes(), node.clone());
+                self.remember(key, node.clone(), node.links.saturating_sub(2));
                 let node = Node { name: name.clone(), ..node };
                 self.put(directory, name, Member::Ready(Box::new(node)), path)?;
             }
@@ -50,6 +81,7 @@ impl Assembler<'_> {
                 let file = *file;
                 if let Some(pending) = self.files.get_mut(&file) {
                     mark_linked(&mut pending.node, target);
+                    pending.missing = pending.missing.saturating_sub(1);
                     pending.places.push((directory, name.clone()));
                 }
                 self.put(directory, name, Member::Pending(file), path)?;
