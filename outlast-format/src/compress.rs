@@ -65,9 +65,9 @@ impl Decompressor {
             return Err(wrong_length(announced));
         }
         let start = out.len();
-        out.resize(start + length, 0);
-        // More than announced does not fit and fails: no bomb goes off.
-        let result = match self.0.decompress_to_buffer(compressed, &mut out[start..]) {
+        out.reserve(length);
+        // More than there is room for does not fit and fails: no bomb goes off.
+        let result = match self.0.decompress_to_buffer(compressed, &mut cursor(out, start)) {
             Ok(written) if written == length => Ok(()),
             Ok(written) => Err(wrong_length(written as u64)),
             Err(e) => Err(error("blob", &e)),

@@ -68,12 +68,35 @@ pub enum RepoError {
     /// A stage ended early without saying why.
     #[error("the backup ended before its tree was whole, so nothing was published; run it again")]
     Unfinished,
+    /// The file that lets a check go on cannot be used.
+    #[error(
+        "cannot use {} to remember what was checked: {source}; name another file with --state, \
+         or check without --resume", path.display()
+    )]
+    CheckState { path: PathBuf, source: io::Error },
     /// The local journal cannot be used.
     #[error("cannot use the journal {}: {source}", path.display())]
     Journal { path: PathBuf, source: io::Error },
 }
 
 impl RepoError {
+    /// The object that is damaged, missing or out of reach, if the failure is about one.
+    pub fn object(&self) -> Option<Object> {
+        match self {
+            Self::Damaged { object, .. }
+            | Self::HashMismatch { object, .. }
+            | Self::Outdated { object, .. }
+            | Self::Store(
+                StoreError::NotFound { object, .. }
+                | StoreError::AlreadyExists { object, .. }
+                | StoreError::Refused { object, .. }
+                | StoreError::Full { object, .. }
+                | StoreError::Io { object, .. },
+            ) => Some(*object),
+            _ => None,
+        }
+    }
+
     /// Whether the same call may succeed later without anybody doing anything.
     pub fn is_passing(&self) -> bool {
         match self {

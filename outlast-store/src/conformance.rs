@@ -88,10 +88,16 @@ fn ranges(subject: Subject<'_>) -> Result<(), Violation> {
         let read = store.read_range(&object, offset as u64, length);
         let expected = content.slice(offset..offset + length);
         ensure(is(&read, &expected), "a range reads exactly the bytes asked for", &read)?;
+        let mut buffer = vec![0; length];
+        let read = store.read_range_into(&object, offset as u64, &mut buffer);
+        let same = read.is_ok() && buffer == expected;
+        ensure(same, "a range fills a buffer with exactly the bytes asked for", &read)?;
     }
     for (offset, length) in [(9_999, 2), (10_000, 1), (1 << 40, 10), (u64::MAX, 2)] {
         let read = store.read_range(&object, offset, length);
         ensure(read.is_err(), "a range beyond the end is an error, never fewer bytes", &read)?;
+        let read = store.read_range_into(&object, offset, &mut vec![0; length]);
+        ensure(read.is_err(), "a buffer is filled or the range is an error", &read)?;
     }
     Ok(())
 }

@@ -130,6 +130,17 @@ impl DirectoryStore {
         Ok(objects)
     }
 
+    /// The file of an object that has this range. Looked at first, so that a wild range costs no
+    /// memory.
+    fn open_range(&self, object: &Object, offset: u64, length: usize) -> io::Result<File> {
+        let file = File::open(self.file_of(object))?;
+        let size = file.metadata()?.len();
+        match offset.checked_add(length as u64) {
+            Some(end) if end <= size => Ok(file),
+            _ => Err(beyond_end(offset, length, size)),
+        }
+    }
+
     fn publish(&self, object: &Object, content: &[u8]) -> io::Result<()> {
         let file = self.file_of(object);
         match durable::publish_new(&file, content, FILE_MODE) {
@@ -240,18 +251,23 @@ impl Store for DirectoryStore {
 
     fn read_range(&self, object: &Object, offset: u64, length: usize) -> Result<Bytes, StoreError> {
         let read = || {
-            let file = File::open(self.file_of(object))?;
-            let size = file.metadata()?.len();
-            // Looked at first, so that a wild range costs no memory.
-            match offset.checked_add(length as u64) {
-                Some(end) if end <= size => {}
-                _ => return Err(beyond_end(offset, length, size)),
-            }
+            let file = self.open_range(object, offset, length)?;
             let mut content = vec![0; length];
             file.read_exact_at(&mut content, offset)?;
             Ok(Bytes::from(content))
         };
         read().map_err(|error| self.failed(Verb::Read, object, error))
+    }
+
+    fn read_range_into(
+        &self,
+        object: &Object,
+        offset: u64,
+        buffer: &mut [u8],
+    ) -> Result<(), StoreError> {
+        self.open_range(object, offset, buffer.len())
+            .and_then(|file| file.read_exact_at(buffer, offset))
+            .map_err(|error| self.failed(Verb::Read, object, error))
     }
 
     fn size(&self, object: &Object) -> Result<u64, StoreError> {

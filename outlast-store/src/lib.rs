@@ -2,7 +2,7 @@
 //!
 //! One trait, [`Store`], is the only door to storage. What a store must guarantee is written on
 //! the trait and checked by one suite that every implementation runs ([`conformance`]). Retrying,
-//! injected faults and recording are wrappers around any store.
+//! a limit to the rate of reading, injected faults and recording are wrappers around any store.
 
 mod object;
 mod verb;
@@ -11,6 +11,7 @@ pub mod conformance;
 pub mod directory;
 pub mod faulty;
 pub mod memory;
+pub mod paced;
 pub mod record;
 pub mod retry;
 
@@ -18,6 +19,7 @@ pub use directory::DirectoryStore;
 pub use faulty::Faulty;
 pub use memory::MemoryStore;
 pub use object::{InvalidObjectName, Kind, Object, ObjectName};
+pub use paced::Paced;
 pub use record::Recording;
 pub use retry::Retrying;
 pub use verb::Verb;
@@ -49,6 +51,20 @@ pub trait Store: Send + Sync {
 
     /// `length` bytes from `offset`.
     fn read_range(&self, object: &Object, offset: u64, length: usize) -> Result<Bytes, StoreError>;
+
+    /// As many bytes from `offset` as `buffer` has room for, as [`read_range`](Self::read_range)
+    /// gives them. For a caller that keeps its buffer from one call to the next: a store that can
+    /// fill it without a vector of its own does so. On an error its content is any.
+    fn read_range_into(
+        &self,
+        object: &Object,
+        offset: u64,
+        buffer: &mut [u8],
+    ) -> Result<(), StoreError> {
+        let content = self.read_range(object, offset, buffer.len())?;
+        buffer.copy_from_slice(&content);
+        Ok(())
+    }
 
     /// The object's size in bytes.
     fn size(&self, object: &Object) -> Result<u64, StoreError>;

@@ -7,7 +7,7 @@ use outlast_format::tree::NodeKind;
 use outlast_fs::EntryPath;
 use outlast_fs::entry::show;
 use outlast_repo::read::{self, ReadError, Resolved};
-use outlast_repo::{RepoError, Repository, check, restore};
+use outlast_repo::{RepoError, Repository, restore};
 use outlast_store::StoreError;
 use outlast_types::{Timestamp, human};
 use serde_json::{Value, json};
@@ -237,56 +237,6 @@ pub(crate) fn restore(
         code = Code::Failed;
     }
     Ok(code)
-}
-
-/// Checks a repository and tells what is wrong with it.
-pub(crate) fn check(
-    repository: &Repository,
-    options: check::Options,
-    output: &Output,
-) -> Result<Code> {
-    let progress = output.progress();
-    let report = check::check(repository, options, &progress)?;
-    progress.finish();
-    let counts = report.counts;
-    if output.is_json() {
-        output.json(&json!({
-            "clean": report.is_clean(),
-            "problems": report.problems.iter().map(ToString::to_string).collect::<Vec<_>>(),
-            "leftover_packs": report.leftovers.len(),
-            "keys": counts.keys,
-            "indexes": counts.indexes,
-            "packs": counts.packs,
-            "blobs": counts.blobs,
-            "snapshots": counts.snapshots,
-            "trees": counts.trees,
-            "bytes_read": counts.bytes_read,
-        }))?;
-    } else {
-        output.line(format_args!(
-            "checked {}, {}, {}{}",
-            counted(counts.snapshots, "snapshot"),
-            counted(counts.packs, "pack"),
-            counted(counts.blobs, "blob"),
-            if options.read_data {
-                format!(", and read {}", human::bytes(counts.bytes_read))
-            } else {
-                String::new()
-            }
-        ))?;
-        if !report.leftovers.is_empty() {
-            output.remark(format_args!(
-                "{} in no index: left by an interrupted backup, and harmless",
-                counted(report.leftovers.len() as u64, "pack")
-            ));
-        }
-        output.line(if report.is_clean() {
-            "no problems were found".to_owned()
-        } else {
-            format!("found {}", counted(report.problems.len() as u64, "problem"))
-        })?;
-    }
-    Ok(if report.is_clean() { Code::Done } else { Code::Failed })
 }
 
 /// A time without its fraction, as lists show it.

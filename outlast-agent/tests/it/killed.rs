@@ -73,8 +73,8 @@ fn whenever_an_agent_is_killed_every_drop_is_vaulted_once_in_the_end() {
     }
     good_pass(&mut world.agent());
     let repository = world.repository("shop-db");
-    let options = check::Options { read_data: true };
-    let report = check::check(&repository, options, &Silent).unwrap();
+    let options = check::Options { read_data: true, ..check::Options::default() };
+    let report = check::check(&repository, &options, &Silent).unwrap();
     assert!(report.is_clean(), "{:?}", report.problems);
     assert_eq!(world.snapshots("shop-db"), drops.len());
     for drop in &drops {
@@ -98,7 +98,7 @@ fn what_was_uploaded_before_a_kill_is_not_uploaded_again() {
     kill(agent);
     good_pass(&mut world.agent());
     let repository = world.repository("shop-db");
-    let report = check::check(&repository, check::Options { read_data: false }, &Silent).unwrap();
+    let report = check::check(&repository, &check::Options::default(), &Silent).unwrap();
     assert!(report.is_clean(), "{:?}", report.problems);
     // Only what was in flight may be there twice.
     assert!(report.leftovers.len() <= UPLOADS, "{} packs in vain", report.leftovers.len());

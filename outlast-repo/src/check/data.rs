@@ -1,9 +1,11 @@
 //! Packs from end to end: name, header and every blob.
 
-use bytes::Bytes;
+use std::mem;
+use std::ops::Range;
+
 use outlast_format::pack::{self, BlobType, HEADER_MAX, PackEntry, TRAILER_LENGTH};
 use outlast_format::{BlobId, FormatError, PackId, Sha256};
-use outlast_store::StoreError;
+use outlast_store::{Object, StoreError};
 use outlast_types::Monitor;
 
 use super::packs::Listed;
@@ -12,23 +14,37 @@ use crate::read::blob::{self, Located, Opener, pack_object};
 use crate::{RepoError, Repository};
 
 /// Bytes that are asked for at once.
-const SEGMENT_BYTES: u64 = 4 << 20;
+const SEGMENT_BYTES: usize = 4 << 20;
+
+/// The longest buffer that is kept from one pack to the next, in bytes: a segment and a usual
+/// blob. Only the tree of a huge directory needs more.
+const KEPT_BYTES_MAX: usize = 16 << 20;
 
 /// What the readers found.
 #[derive(Default)]
 pub(super) struct Findings {
     lost: Vec<Loss>,
+    packs: u64,
     bytes: u64,
 }
 
 impl Findings {
+    /// Whether nothing was wrong.
+    pub(super) fn is_clean(&self) -> bool {
+        self.lost.is_empty()
+    }
+
     pub(super) fn merge(&mut self, other: Self) {
         self.lost.extend(other.lost);
+        self.packs += other.packs;
         self.bytes += other.bytes;
     }
 
-    pub(super) fn tell(self, report: &mut Builder<'_>) {
+    pub(super) fn tell(mut self, report: &mut Builder<'_>) {
+        report.counts().packs_read += self.packs;
         report.counts().bytes_read += self.bytes;
+        // Readers end in any order; a report does not depend on it.
+        self.lost.sort_by_key(|loss| loss.pack);
         for Loss { pack, blobs, defect } in self.lost {
             report.lose_blobs(pack, blobs, defect);
         }
@@ -42,11 +58,12 @@ struct Loss {
     defect: Defect,
 }
 
-/// Reads packs; one for each worker.
+/// Reads packs; one for each worker. It keeps its buffers from pack to pack.
 pub(super) struct PackReader<'r> {
     repository: &'r Repository,
     opener: Opener<'r>,
     monitor: &'r dyn Monitor,
+    buffer: Vec<u8>,
 }
 
 impl<'r> PackReader<'r> {
@@ -54,42 +71,52 @@ impl<'r> PackReader<'r> {
         repository: &'r Repository,
         monitor: &'r dyn Monitor,
     ) -> Result<Self, RepoError> {
-        Ok(Self { repository, opener: Opener::new(repository)?, monitor })
+        let opener = Opener::new(repository)?;
+        Ok(Self { repository, opener, monitor, buffer: Vec::new() })
     }
 
     /// Verifies one pack. Memory holds two segments, or one blob if that is larger.
+    ///
+    /// All three proofs are needed: the pack's hash for its name, which stock restic checks, too;
+    /// the authentication code of every blob, without which nobody can open it; and the hash of
+    /// its plaintext, because the other two hold also for what a faulty writer sealed.
     pub(super) fn read(&mut self, listed: &Listed) -> Findings {
         let pack = listed.pack;
-        let mut stream = Stream {
+        let mut buffer = mem::take(&mut self.buffer);
+        let mut window = Window {
             repository: self.repository,
             monitor: self.monitor,
-            pack,
+            object: pack_object(pack),
             size: listed.size,
             hash: Sha256::new(),
-            buffer: Bytes::new(),
+            buffer: &mut buffer,
+            unread: 0..0,
             position: 0,
         };
-        let mut findings = Findings::default();
-        let result = self.blobs(listed, &mut stream, &mut findings).and_then(|()| {
-            let header = self.header(listed, &mut stream)?;
-            stream.skip_to(listed.size)?;
+        let mut findings = Findings { packs: 1, ..Findings::default() };
+        let result = self.blobs(listed, &mut window, &mut findings).and_then(|()| {
+            let header = self.header(listed, &mut window)?;
+            window.skip_to(listed.size)?;
             Ok(header)
         });
-        findings.bytes = stream.position;
+        findings.bytes = window.position;
         let clean = findings.lost.is_empty();
         let mut lose = |blobs, defect| findings.lost.push(Loss { pack, blobs, defect });
         match result {
             Err(source) => {
-                let from = stream.position;
+                let from = window.position;
                 let rest = listed.entries.iter().filter(|entry| u64::from(entry.offset) >= from);
                 let rest = rest.map(|entry| (entry.kind, entry.id)).collect();
                 lose(rest, Defect::PackUnreadable { pack, source });
             }
             Ok(Some(defect)) => lose(Vec::new(), defect),
-            Ok(None) if clean && stream.hash.finish() != pack.0 => {
+            Ok(None) if clean && window.hash.finish() != pack.0 => {
                 lose(Vec::new(), Defect::PackName { pack });
             }
             Ok(None) => {}
+        }
+        if buffer.capacity() <= KEPT_BYTES_MAX {
+            self.buffer = buffer;
         }
         findings
     }
@@ -97,7 +124,7 @@ impl<'r> PackReader<'r> {
     fn blobs(
         &mut self,
         listed: &Listed,
-        stream: &mut Stream<'_>,
+        window: &mut Window<'_>,
         findings: &mut Findings,
     ) -> Result<(), StoreError> {
         let mut lost = Vec::new();
@@ -105,15 +132,18 @@ impl<'r> PackReader<'r> {
         for &entry in &listed.entries {
             let located = Located { pack: listed.pack, entry };
             // Beyond the end, or overlapping the one before: the size or layout is reported.
-            if located.start() < stream.position || located.end() > listed.size {
+            if located.start() < window.position || located.end() > listed.size {
                 continue;
             }
-            stream.skip_to(located.start())?;
-            let opened = match blob::accept(&located) {
-                Ok(()) => self.opener.open(&located, &stream.take(entry.length.into())?),
+            window.skip_to(located.start())?;
+            let verified = match blob::accept(&located) {
+                Ok(()) => {
+                    let sealed = window.take(entry.length as usize)?;
+                    self.opener.open_within(&located, sealed).map(drop)
+                }
                 Err(error) => Err(error),
             };
-            if let Err(error) = opened {
+            if let Err(error) = verified {
                 lost.push((entry.kind, entry.id));
                 first.get_or_insert(error);
             }
@@ -130,19 +160,20 @@ impl<'r> PackReader<'r> {
     fn header(
         &self,
         listed: &Listed,
-        stream: &mut Stream<'_>,
+        window: &mut Window<'_>,
     ) -> Result<Option<Defect>, StoreError> {
         let pack = listed.pack;
         let data_length =
             listed.entries.last().map_or(0, |entry| Located { pack, entry: *entry }.end());
         let length = listed.size.saturating_sub(data_length);
-        if stream.position != data_length || length > u64::from(HEADER_MAX) + TRAILER_LENGTH as u64
-        {
+        let longest = u64::from(HEADER_MAX) + TRAILER_LENGTH as u64;
+        let length = usize::try_from(length.min(longest + 1)).unwrap_or(usize::MAX);
+        if window.position != data_length || length as u64 > longest {
             // The size or the layout is wrong, which is reported already.
             return Ok(None);
         }
-        let bytes = stream.take(length)?;
-        Ok(match self.decode_header(&bytes, data_length, listed.size) {
+        let bytes = window.take(length)?;
+        Ok(match self.decode_header(bytes, data_length, listed.size) {
             Err(source) => Some(Defect::PackHeader { pack, source }),
             Ok(entries) if entries != listed.entries => Some(Defect::PackHeaderDiffers { pack }),
             Ok(_) => None,
@@ -169,52 +200,55 @@ impl<'r> PackReader<'r> {
 }
 
 /// A pack's bytes in order, hashed on the way.
-struct Stream<'a> {
+struct Window<'a> {
     repository: &'a Repository,
     monitor: &'a dyn Monitor,
-    pack: PackId,
+    object: Object,
     size: u64,
     hash: Sha256,
-    /// What was read and not yet taken.
-    buffer: Bytes,
-    /// Where `buffer` begins.
+    buffer: &'a mut Vec<u8>,
+    /// What was read and not yet taken, in `buffer`.
+    unread: Range<usize>,
+    /// Where that begins in the pack.
     position: u64,
 }
 
-impl Stream<'_> {
-    fn next_segment(&mut self, from: u64, at_least: u64) -> Result<Bytes, StoreError> {
-        let length = at_least.max(SEGMENT_BYTES).min(self.size - from);
-        // Bounded by the largest blob that is accepted, so it fits.
-        let length = usize::try_from(length).unwrap_or(usize::MAX);
-        let object = pack_object(self.pack);
-        let bytes = self.repository.store().read_range(&object, from, length)?;
-        self.hash.update(&bytes);
-        self.monitor.advance(bytes.len() as u64);
-        Ok(bytes)
+impl Window<'_> {
+    /// Reads on, until at least `length` bytes are there, which the caller knows the pack to have.
+    fn fill(&mut self, length: usize) -> Result<(), StoreError> {
+        self.buffer.copy_within(self.unread.clone(), 0);
+        self.unread = 0..self.unread.len();
+        let from = self.position + self.unread.len() as u64;
+        let rest = usize::try_from(self.size - from).unwrap_or(usize::MAX);
+        let end = self.unread.end + (length - self.unread.end).max(SEGMENT_BYTES).min(rest);
+        if self.buffer.len() < end {
+            self.buffer.resize(end, 0);
+        }
+        let segment = &mut self.buffer[self.unread.end..end];
+        self.repository.store().read_range_into(&self.object, from, segment)?;
+        self.hash.update(segment);
+        self.monitor.advance(segment.len() as u64);
+        self.unread.end = end;
+        Ok(())
     }
 
-    /// The next `length` bytes, which the caller knows to be there.
-    fn take(&mut self, length: u64) -> Result<Bytes, StoreError> {
-        let missing = length.saturating_sub(self.buffer.len() as u64);
-        if missing > 0 {
-            let from = self.position + self.buffer.len() as u64;
-            let segment = self.next_segment(from, missing)?;
-            self.buffer = if self.buffer.is_empty() {
-                segment
-            } else {
-                [&self.buffer[..], &segment[..]].concat().into()
-            };
+    /// The next `length` bytes, which the caller knows to be there and may change.
+    fn take(&mut self, length: usize) -> Result<&mut [u8], StoreError> {
+        if self.unread.len() < length {
+            self.fill(length)?;
         }
-        let length = usize::try_from(length).unwrap_or(usize::MAX).min(self.buffer.len());
-        self.position += length as u64;
-        Ok(self.buffer.split_to(length))
+        let end = self.unread.end.min(self.unread.start + length);
+        let taken = &mut self.buffer[self.unread.start..end];
+        self.unread.start = end;
+        self.position += taken.len() as u64;
+        Ok(taken)
     }
 
     /// Leaves out what lies before `offset`, but hashes it.
     fn skip_to(&mut self, offset: u64) -> Result<(), StoreError> {
         while self.position < offset.min(self.size) {
-            let step = (offset - self.position).min(SEGMENT_BYTES);
-            self.take(step)?;
+            let step = (offset.min(self.size) - self.position).min(SEGMENT_BYTES as u64);
+            self.take(usize::try_from(step).unwrap_or(SEGMENT_BYTES))?;
         }
         Ok(())
     }

@@ -3,14 +3,26 @@
 //! The structure is checked from the listings, indexes, snapshots and trees; with
 //! [`Options::read_data`] every pack is read from end to end as well. A problem is named by the
 //! object that has it and by the entries of snapshots that it hits, and the check goes on: one
-//! run finds all there is to find. Memory is bounded by the index, whatever the packs' sizes.
+//! run finds all there is to find. Packs and trees are verified by several threads.
+//!
+//! The data of a large repository need not be read at once: a [`Subset`] of the packs is read each
+//! time, or an interrupted check goes on where it was ([`Resume`]). How fast it may be read is
+//! for the store to say ([`outlast_store::Paced`]).
+//!
+//! Memory is bounded by the number of packs, whatever their sizes: 48 bytes for each, a segment
+//! of 4 MiB for each thread, 24 MiB of trees, and one bit for each blob.
 
 mod data;
 mod packs;
 mod report;
+mod seen;
+mod state;
+mod subset;
 mod trees;
 
 pub use report::{Affected, Counts, Defect, Problem, Report};
+pub use state::Resume;
+pub use subset::{InvalidSubset, Subset};
 
 use outlast_format::key_file::KeyFile;
 use outlast_format::{config::Config, sha256};
@@ -20,10 +32,14 @@ use outlast_types::Monitor;
 use crate::{RepoError, Repository, read};
 
 /// How thorough to be.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Options {
     /// Read every pack and verify every blob in it, not only that it is there with its size.
     pub read_data: bool,
+    /// Read the packs of this part only. The structure is checked as a whole at all events.
+    pub subset: Option<Subset>,
+    /// Leave out packs that an interrupted check has read.
+    pub resume: Option<Resume>,
 }
 
 /// Checks a repository. An error means that the check could not be made, for example because the
@@ -33,7 +49,7 @@ pub struct Options {
 /// was loaded earlier does not know the blobs of younger snapshots.
 pub fn check(
     repository: &Repository,
-    options: Options,
+    options: &Options,
     monitor: &dyn Monitor,
 ) -> Result<Report, RepoError> {
     let mut report = report::Builder::new(monitor);

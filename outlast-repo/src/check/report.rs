@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::mem;
 
 use outlast_format::pack::BlobType;
 use outlast_format::{BlobId, FormatError, PackId, SnapshotId};
@@ -42,8 +43,16 @@ pub struct Counts {
     pub snapshots: u64,
     /// Different trees.
     pub trees: u64,
-    /// Bytes of packs that were read and verified; 0 unless the data was to be read.
+    /// Bytes of the listed packs that are there, read or not.
+    pub bytes: u64,
+    /// Packs that were read from end to end; 0 unless the data was to be read.
+    pub packs_read: u64,
+    /// Bytes of packs that were read and verified.
     pub bytes_read: u64,
+    /// Packs that were left out because an earlier, interrupted run had found nothing wrong with
+    /// them.
+    pub packs_resumed: u64,
+    pub bytes_resumed: u64,
 }
 
 /// One thing that is wrong, and what it costs.
@@ -78,8 +87,11 @@ pub enum Defect {
     /// A blob that was damaged when it was needed; the error names its pack.
     #[error(transparent)]
     Blob(BlobError),
-    #[error("{count} blobs that snapshots need are in no index; the first: {first}")]
-    UnknownBlobs { count: usize, first: BlobId },
+    #[error(
+        "{}{count} blobs that snapshots need are in no index; the first: {first}",
+        if *.at_least { "at least " } else { "" }
+    )]
+    UnknownBlobs { count: usize, at_least: bool, first: BlobId },
     #[error("snapshot {snapshot:.8}: {source}")]
     Tree { snapshot: SnapshotId, source: WalkError },
     #[error(
@@ -92,7 +104,7 @@ pub enum Defect {
 /// Entries of snapshots that a problem hits.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Affected {
-    /// The first 20, each as `<snapshot>:/<path>`.
+    /// The first 20 by name, each as `<snapshot>:/<path>`.
     pub entries: Vec<String>,
     pub total: u64,
 }
@@ -114,15 +126,31 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Collects a report and knows which problem stands for which pack or blob.
+/// The blobs that no index knows and that are told apart; more of them are not counted.
+const UNKNOWN_BLOBS_MAX: usize = 1 << 20;
+
+/// Which problem stands for which pack or blob that cannot be had.
+#[derive(Default)]
+pub(super) struct Losses {
+    /// Packs none of whose blobs can be had, by the number of their problem.
+    packs: HashMap<PackId, usize>,
+    blobs: HashMap<(PackId, BlobType, BlobId), usize>,
+}
+
+impl Losses {
+    /// The problem that took away a blob that lies in `pack`.
+    pub(super) fn of(&self, pack: PackId, kind: BlobType, blob: BlobId) -> Option<usize> {
+        self.packs.get(&pack).or_else(|| self.blobs.get(&(pack, kind, blob))).copied()
+    }
+}
+
+/// Collects a report.
 pub(super) struct Builder<'m> {
     monitor: &'m dyn Monitor,
     problems: Vec<Problem>,
     leftovers: Vec<PackId>,
     counts: Counts,
-    /// Packs none of whose blobs can be had, by the number of their problem.
-    lost_packs: HashMap<PackId, usize>,
-    lost_blobs: HashMap<(PackId, BlobType, BlobId), usize>,
+    losses: Losses,
     /// The problem of the blobs that no index knows, and which those are.
     unknown: Option<usize>,
     unknown_blobs: HashSet<(BlobType, BlobId)>,
@@ -135,8 +163,7 @@ impl<'m> Builder<'m> {
             problems: Vec::new(),
             leftovers: Vec::new(),
             counts: Counts::default(),
-            lost_packs: HashMap::new(),
-            lost_blobs: HashMap::new(),
+            losses: Losses::default(),
             unknown: None,
             unknown_blobs: HashSet::new(),
         }
@@ -159,7 +186,7 @@ impl<'m> Builder<'m> {
     /// Adds a problem that takes a whole pack away.
     pub(super) fn lose_pack(&mut self, pack: PackId, defect: Defect) {
         let number = self.add(defect);
-        self.lost_packs.entry(pack).or_insert(number);
+        self.losses.packs.entry(pack).or_insert(number);
     }
 
     /// Adds a problem that takes single blobs away.
@@ -171,13 +198,13 @@ impl<'m> Builder<'m> {
     ) {
         let number = self.add(defect);
         for (kind, blob) in blobs {
-            self.lost_blobs.entry((pack, kind, blob)).or_insert(number);
+            self.losses.blobs.entry((pack, kind, blob)).or_insert(number);
         }
     }
 
-    /// The problem that took away a blob that lies in `pack`.
-    pub(super) fn loss_of(&self, pack: PackId, kind: BlobType, blob: BlobId) -> Option<usize> {
-        self.lost_packs.get(&pack).or_else(|| self.lost_blobs.get(&(pack, kind, blob))).copied()
+    /// What is lost, now that all packs have been looked at.
+    pub(super) fn take_losses(&mut self) -> Losses {
+        mem::take(&mut self.losses)
     }
 
     /// The one problem for all blobs that no index knows.
@@ -185,25 +212,35 @@ impl<'m> Builder<'m> {
         let number = match self.unknown {
             Some(number) => number,
             None => {
-                let number = self.add(Defect::UnknownBlobs { count: 0, first: blob });
+                let none = Defect::UnknownBlobs { count: 0, at_least: false, first: blob };
+                let number = self.add(none);
                 self.unknown = Some(number);
                 number
             }
         };
-        if self.unknown_blobs.insert((kind, blob))
-            && let Defect::UnknownBlobs { count, .. } = &mut self.problems[number].defect
-        {
-            *count += 1;
+        let full = self.unknown_blobs.len() >= UNKNOWN_BLOBS_MAX;
+        let new = !full && self.unknown_blobs.insert((kind, blob));
+        if let Defect::UnknownBlobs { count, at_least, first } = &mut self.problems[number].defect {
+            *count = self.unknown_blobs.len();
+            *at_least |= full && !self.unknown_blobs.contains(&(kind, blob));
+            // Trees are looked at in any order; the report does not depend on it.
+            if new {
+                *first = blob.min(*first);
+            }
         }
         number
     }
 
     /// Notes that a problem hits an entry.
     pub(super) fn hit(&mut self, number: usize, snapshot: SnapshotId, path: &str) {
-        let affected = &mut self.problems[number].affected;
-        affected.total += 1;
-        if affected.entries.len() < AFFECTED_LISTED {
-            affected.entries.push(format!("{snapshot:.8}:/{path}"));
+        let Affected { entries, total } = &mut self.problems[number].affected;
+        *total += 1;
+        // The first ones by name, in whatever order they come.
+        let entry = format!("{snapshot:.8}:/{path}");
+        let place = entries.partition_point(|listed| *listed < entry);
+        if place < AFFECTED_LISTED {
+            entries.truncate(AFFECTED_LISTED - 1);
+            entries.insert(place, entry);
         }
     }
 

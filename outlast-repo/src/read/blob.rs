@@ -60,32 +60,51 @@ pub(crate) fn accept(located: &Located) -> Result<(), BlobError> {
 pub(crate) struct Opener<'r> {
     repository: &'r Repository,
     decompressor: Decompressor,
+    /// What was decompressed last, by [`open_within`](Self::open_within).
+    plaintext: Vec<u8>,
 }
+
+/// The largest buffer that is kept for the next blob, in bytes; larger blobs are rare.
+const KEPT_BYTES_MAX: usize = 16 << 20;
 
 impl<'r> Opener<'r> {
     pub(crate) fn new(repository: &'r Repository) -> Result<Self, ReadError> {
         let decompressor =
             Decompressor::new().map_err(|source| ReadError::Decompressor { source })?;
-        Ok(Self { repository, decompressor })
+        Ok(Self { repository, decompressor, plaintext: Vec::new() })
     }
 
     /// Decrypts, decompresses and verifies the blob that lies at `located`. `sealed` is what the
     /// store has there. The caller has checked the entry with [`accept`].
     pub(crate) fn open(&mut self, located: &Located, sealed: &[u8]) -> Result<Vec<u8>, BlobError> {
+        let mut sealed = sealed.to_vec();
+        self.open_within(located, &mut sealed).map(<[u8]>::to_vec)
+    }
+
+    /// Like [`open`](Self::open), without memory of its own for each blob: `sealed` is decrypted
+    /// in its place, and the plaintext is valid until the next call.
+    pub(crate) fn open_within<'a>(
+        &'a mut self,
+        located: &Located,
+        sealed: &'a mut [u8],
+    ) -> Result<&'a [u8], BlobError> {
         let Located { pack, entry } = *located;
         let damaged = |source| BlobError::Damaged { blob: entry.id, pack, source };
-        let opened = self.repository.key().open(sealed).map_err(damaged)?;
-        let plaintext = match entry.uncompressed_length {
+        let opened = self.repository.key().open_in_place(sealed).map_err(damaged)?;
+        let plaintext: &[u8] = match entry.uncompressed_length {
             None => opened,
             Some(length) => {
-                let mut plaintext = Vec::new();
+                if self.plaintext.capacity() > KEPT_BYTES_MAX {
+                    self.plaintext = Vec::new();
+                }
+                self.plaintext.clear();
                 self.decompressor
-                    .decompress_onto(&opened, length as usize, &mut plaintext)
+                    .decompress_onto(opened, length as usize, &mut self.plaintext)
                     .map_err(damaged)?;
-                plaintext
+                &self.plaintext
             }
         };
-        if sha256(&plaintext) != entry.id.0 {
+        if sha256(plaintext) != entry.id.0 {
             return Err(BlobError::OtherContent { blob: entry.id, pack });
         }
         Ok(plaintext)

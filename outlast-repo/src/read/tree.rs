@@ -1,6 +1,7 @@
 //! Trees: loading them, walking below them, finding a path in them.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
 use std::vec;
 
 use bytes::Bytes;
@@ -22,8 +23,8 @@ const NODES_MAX: usize = 4 << 20;
 
 /// Trees lie side by side in packs; one read brings this much of a neighbourhood.
 const SEGMENT_BYTES: u64 = 1 << 20;
-/// How many such neighbourhoods are kept.
-const SEGMENTS_MAX: usize = 24;
+/// How many such neighbourhoods are kept by a reader that works alone.
+const SEGMENTS_ALONE: usize = 24;
 
 /// Loads trees, with the neighbours of each at hand for the next.
 pub(crate) struct TreeReader<'r> {
@@ -31,17 +32,27 @@ pub(crate) struct TreeReader<'r> {
     index: &'r Index,
     fetcher: Fetcher<'r>,
     segments: VecDeque<(PackId, u64, Bytes)>,
+    segments_max: usize,
     pack_sizes: HashMap<PackId, u64>,
 }
 
 impl<'r> TreeReader<'r> {
     pub(crate) fn new(repository: &'r Repository) -> Result<Self, RepoError> {
-        let copies = Copies::new(repository)?;
+        Ok(Self::sharing(&Copies::new(repository)?, SEGMENTS_ALONE)?)
+    }
+
+    /// A reader that knows of copies what others know, and keeps at most `segments_max` MiB of
+    /// neighbours: several of them work side by side.
+    pub(crate) fn sharing(
+        copies: &Arc<Copies<'r>>,
+        segments_max: usize,
+    ) -> Result<Self, ReadError> {
         Ok(Self {
-            repository,
+            repository: copies.repository(),
             index: copies.index(),
-            fetcher: Fetcher::new(&copies)?,
+            fetcher: Fetcher::new(copies)?,
             segments: VecDeque::new(),
+            segments_max,
             pack_sizes: HashMap::new(),
         })
     }
@@ -80,7 +91,7 @@ impl<'r> TreeReader<'r> {
         let store = self.repository.store();
         let bytes = store.read_range(&pack_object(located.pack), start, length).ok()?;
         let sealed = within(start, &bytes);
-        if self.segments.len() == SEGMENTS_MAX {
+        if self.segments.len() >= self.segments_max {
             self.segments.pop_front();
         }
         self.segments.push_back((located.pack, start, bytes));
@@ -145,13 +156,6 @@ pub struct TreeWalk<'r> {
     ahead: Option<(Option<EntryPath>, BlobId)>,
 }
 
-struct Level {
-    path: Option<EntryPath>,
-    nodes: vec::IntoIter<Node>,
-    /// Names so far, if the tree is not sorted as it should be: those may come twice.
-    seen: Option<HashSet<Vec<u8>>>,
-}
-
 impl<'r> TreeWalk<'r> {
     /// A walk over everything below `tree`, which itself is not an entry.
     pub fn new(repository: &'r Repository, tree: BlobId) -> Result<Self, RepoError> {
@@ -166,29 +170,8 @@ impl<'r> TreeWalk<'r> {
     }
 
     fn enter(&mut self, path: Option<EntryPath>, tree: BlobId) -> Result<(), WalkError> {
-        let loaded = self.reader.load(tree).map_err(|source| WalkError::Directory {
-            directory: shown(path.as_ref()),
-            tree,
-            source: Box::new(source),
-        })?;
-        let sorted = loaded.nodes.is_sorted_by(|one, next| one.name < next.name);
-        let seen = (!sorted).then(HashSet::new);
-        self.levels.push(Level { path, nodes: loaded.nodes.into_iter(), seen });
+        self.levels.push(Level::open(&mut self.reader, path, tree)?);
         Ok(())
-    }
-}
-
-impl Level {
-    fn take(&mut self, node: Node) -> Result<Found, WalkError> {
-        let path = match &self.path {
-            None => EntryPath::from_names(vec![node.name.clone()]),
-            Some(directory) => directory.join(&node.name),
-        }
-        .map_err(|source| WalkError::Name { directory: shown(self.path.as_ref()), source })?;
-        if self.seen.as_mut().is_some_and(|seen| !seen.insert(node.name.clone())) {
-            return Err(WalkError::Twice { path });
-        }
-        Ok(Found { path, node })
     }
 }
 
@@ -202,23 +185,67 @@ impl Iterator for TreeWalk<'_> {
             return Some(Err(error));
         }
         loop {
-            let level = self.levels.last_mut()?;
-            let Some(node) = level.nodes.next() else {
+            let Some(step) = self.levels.last_mut()?.next() else {
                 self.levels.pop();
                 continue;
             };
-            let found = match level.take(node) {
-                Ok(found) => found,
-                Err(error) => return Some(Err(error)),
-            };
-            if found.node.kind == NodeKind::Directory {
-                match found.node.subtree {
-                    Some(tree) => self.ahead = Some((Some(found.path.clone()), tree)),
-                    None => return Some(Err(WalkError::NoTree { path: found.path })),
-                }
+            if let Ok(found) = &step
+                && found.node.kind == NodeKind::Directory
+            {
+                self.ahead = found.node.subtree.map(|tree| (Some(found.path.clone()), tree));
             }
-            return Some(Ok(found));
+            return Some(step);
         }
+    }
+}
+
+/// The entries of one directory. A directory among them has a subtree.
+pub(crate) struct Level {
+    path: Option<EntryPath>,
+    nodes: vec::IntoIter<Node>,
+    /// Names so far, if the tree is not sorted as it should be: those may come twice.
+    seen: Option<HashSet<Vec<u8>>>,
+}
+
+impl Level {
+    /// The directory at `path`, which is `tree`.
+    pub(crate) fn open(
+        reader: &mut TreeReader<'_>,
+        path: Option<EntryPath>,
+        tree: BlobId,
+    ) -> Result<Self, WalkError> {
+        let loaded = reader.load(tree).map_err(|source| WalkError::Directory {
+            directory: shown(path.as_ref()),
+            tree,
+            source: Box::new(source),
+        })?;
+        let sorted = loaded.nodes.is_sorted_by(|one, next| one.name < next.name);
+        let seen = (!sorted).then(HashSet::new);
+        Ok(Self { path, nodes: loaded.nodes.into_iter(), seen })
+    }
+
+    fn take(&mut self, node: Node) -> Result<Found, WalkError> {
+        let path = match &self.path {
+            None => EntryPath::from_names(vec![node.name.clone()]),
+            Some(directory) => directory.join(&node.name),
+        }
+        .map_err(|source| WalkError::Name { directory: shown(self.path.as_ref()), source })?;
+        if self.seen.as_mut().is_some_and(|seen| !seen.insert(node.name.clone())) {
+            return Err(WalkError::Twice { path });
+        }
+        if node.kind == NodeKind::Directory && node.subtree.is_none() {
+            return Err(WalkError::NoTree { path });
+        }
+        Ok(Found { path, node })
+    }
+}
+
+impl Iterator for Level {
+    type Item = Result<Found, WalkError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let node = self.nodes.next()?;
+        Some(self.take(node))
     }
 }
 

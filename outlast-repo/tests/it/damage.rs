@@ -214,7 +214,12 @@ struct Outcome {
 }
 
 fn check(repository: &Repository, read_data: bool) -> (Vec<String>, u64) {
-    let report = check::check(repository, check::Options { read_data }, &Silent).unwrap();
+    let report = check::check(
+        repository,
+        &check::Options { read_data, ..check::Options::default() },
+        &Silent,
+    )
+    .unwrap();
     let affected = report.problems.iter().map(|problem| problem.affected.total).sum();
     (report.problems.iter().map(ToString::to_string).collect(), affected)
 }
@@ -386,7 +391,12 @@ fn packs_that_no_index_lists_are_harmless_leftovers() {
     fs::create_dir_all(&shard).unwrap();
     fs::File::create(shard.join(id.to_string())).unwrap().write_all_at(b"left over", 0).unwrap();
     let repository = restic::open(&path);
-    let report = check::check(&repository, check::Options { read_data: true }, &Silent).unwrap();
+    let report = check::check(
+        &repository,
+        &check::Options { read_data: true, ..check::Options::default() },
+        &Silent,
+    )
+    .unwrap();
     assert!(report.is_clean(), "{:#?}", report.problems);
     assert_eq!(report.leftovers, [id]);
 }

@@ -48,7 +48,12 @@ fn original() -> &'static Original {
 
 /// Does everything that reads; whether the check noticed a change.
 fn use_all(repository: &Repository) -> Result<bool, TestCaseError> {
-    let report = check::check(repository, check::Options { read_data: true }, &Silent).unwrap();
+    let report = check::check(
+        repository,
+        &check::Options { read_data: true, ..check::Options::default() },
+        &Silent,
+    )
+    .unwrap();
     let Ok(latest) = read::resolve(repository, "latest") else { return Ok(!report.is_clean()) };
     let tree = latest.snapshot.tree;
     let mut unlisted = 0;

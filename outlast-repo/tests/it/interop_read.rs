@@ -51,7 +51,12 @@ fn assert_reads(repository: &Repository, original: &Path) {
         assert_eq!(length, content.len() as u64);
         assert!(content == fs::read(original.join(name)).unwrap(), "{name}");
     }
-    let report = check::check(repository, check::Options { read_data: true }, &Silent).unwrap();
+    let report = check::check(
+        repository,
+        &check::Options { read_data: true, ..check::Options::default() },
+        &Silent,
+    )
+    .unwrap();
     assert!(report.is_clean() && report.leftovers.is_empty(), "{:#?}", report.problems);
     assert!(report.counts.bytes_read > 1 << 20 && report.counts.snapshots == 1);
 }
@@ -126,7 +131,12 @@ fn an_empty_repository_says_that_it_has_no_snapshots() {
     let repository = restic::open(&made);
     let error = read::resolve(&repository, "latest").unwrap_err().to_string();
     assert!(error.ends_with("holds no snapshots"), "{error}");
-    let report = check::check(&repository, check::Options { read_data: true }, &Silent).unwrap();
+    let report = check::check(
+        &repository,
+        &check::Options { read_data: true, ..check::Options::default() },
+        &Silent,
+    )
+    .unwrap();
     assert!(report.is_clean(), "{report:?}");
 }
 

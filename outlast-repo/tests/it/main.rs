@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
 
 mod backup;
+mod check;
 mod damage;
 mod flips;
 mod forge;

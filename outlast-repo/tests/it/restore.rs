@@ -206,7 +206,7 @@ fn a_second_copy_of_a_blob_saves_the_file() {
     let mut content = Vec::new();
     read::cat(&repository, root, &path("inner/file"), &mut content, &Silent).unwrap();
     assert_eq!(content, b"content");
-    let report = check::check(&repository, check::Options::default(), &Silent).unwrap();
+    let report = check::check(&repository, &check::Options::default(), &Silent).unwrap();
     assert_eq!(report.problems.len(), 2, "{:#?}", report.problems);
     assert!(report.problems.iter().all(|problem| problem.affected.total == 0));
 }
@@ -290,7 +290,12 @@ fn blobs_that_are_not_what_they_claim_are_never_given_out() {
         assert!(read::cat(&repository, tree, &name, &mut out, &Silent).is_err());
         assert!(out.is_empty());
     }
-    let report = check::check(&repository, check::Options { read_data: true }, &Silent).unwrap();
+    let report = check::check(
+        &repository,
+        &check::Options { read_data: true, ..check::Options::default() },
+        &Silent,
+    )
+    .unwrap();
     assert!(!report.is_clean());
 }
 
@@ -307,7 +312,7 @@ fn a_tree_deeper_than_any_path_ends_with_a_message() {
     read::ls(&repository, tree, |found| errors.extend(found.err())).unwrap();
     assert_eq!(errors.len(), 1);
     assert!(errors[0].to_string().contains("it is too long"), "{}", errors[0]);
-    let report = check::check(&repository, check::Options::default(), &Silent).unwrap();
+    let report = check::check(&repository, &check::Options::default(), &Silent).unwrap();
     assert_eq!(report.problems.len(), 1);
 }
 

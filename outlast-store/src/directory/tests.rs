@@ -1,4 +1,5 @@
 use std::io::Write;
+use std::num::NonZeroU64;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -8,7 +9,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::faulty::Faulty;
 use crate::retry::{Policy, Retrying};
-use crate::{MemoryStore, Recording, conformance};
+use crate::{MemoryStore, Paced, Recording, conformance};
 
 fn name(byte: u8) -> ObjectName {
     ObjectName([byte; 32])
@@ -47,6 +48,12 @@ fn every_store_keeps_the_contract() {
         Policy::default(),
         Arc::new(outlast_types::SystemRandom),
         Box::new(|_| true),
+    ));
+    conforms(&Paced::new(
+        Arc::new(MemoryStore::new()),
+        NonZeroU64::MAX,
+        Arc::new(SystemClock),
+        Box::new(|_| ()),
     ));
 }
 

@@ -125,6 +125,11 @@ fn is_clean(world: &World, workload: &WorkloadName) {
     let store = DirectoryStore::open(&world.repository_directory(workload)).unwrap();
     let credential = Credential::Password(password.trim_end());
     let repository = Repository::open(std::sync::Arc::new(store), credential).unwrap();
-    let report = check(&repository, check::Options { read_data: true }, &Silent).unwrap();
+    let report = check(
+        &repository,
+        &check::Options { read_data: true, ..check::Options::default() },
+        &Silent,
+    )
+    .unwrap();
     assert!(report.is_clean(), "{report:?}");
 }

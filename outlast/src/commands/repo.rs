@@ -2,13 +2,14 @@
 
 mod access;
 mod backup;
+mod check;
 
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::Subcommand;
 use outlast_format::config::Version;
-use outlast_repo::{Maker, Repository, check, restore};
+use outlast_repo::{Maker, Repository, restore};
 use outlast_types::{Clock, SystemClock, SystemRandom, human};
 use serde_json::json;
 
@@ -94,19 +95,7 @@ Examples:
         /// The file's path in the snapshot, as `ls` shows it
         path: String,
     },
-    /// Verify that everything is there that snapshots need, and undamaged
-    #[command(after_help = "Every problem is named, and the exit code is 1 if there are any.
-
-Examples:
-  outlast repo check -r /srv/repo
-  outlast repo check -r rest:https://vault.example:8443/repo/shop-db/ --identity ./id --read-data")]
-    Check {
-        #[command(flatten)]
-        access: Access,
-        /// Also read every pack and verify every blob in it
-        #[arg(long)]
-        read_data: bool,
-    },
+    Check(check::Args),
     /// Count what the repository holds
     #[command(after_help = "Example:
   outlast repo stats -r /srv/repo --json")]
@@ -165,9 +154,7 @@ pub(crate) fn run(command: Command, output: &Output) -> Result<Code> {
             let resolved = reading::resolve(&repository, &snapshot)?;
             reading::cat(&repository, &resolved, &path, output)
         }
-        Command::Check { access, read_data } => {
-            reading::check(&access.open()?, check::Options { read_data }, output)
-        }
+        Command::Check(arguments) => check::run(&arguments, output),
         Command::Stats { access } => stats(&access.open()?, output),
     }
 }

@@ -292,3 +292,30 @@ fn stored(repository: &Path) -> (usize, u64) {
 fn fill(path: &Path, seed: u64, length: usize) {
     File::create(path).unwrap().write_all(&pseudo_random(seed, length)).unwrap();
 }
+
+#[test]
+fn the_data_is_checked_in_parts_slowly_and_as_often_as_it_takes() {
+    let directory = scratch();
+    let repository = directory.path().join("repo");
+    succeed(&mut repo("init", &repository));
+    let file = directory.path().join("file");
+    File::create(&file).unwrap().write_all(&pseudo_random(5, 3 << 20)).unwrap();
+    succeed(repo("backup", &repository).arg(&file));
+    let check = |arguments: &[&str]| {
+        document(repo("check", &repository).args(arguments).args(["--limit-rate", "64M", "--json"]))
+    };
+    let number = |document: &Value, name: &str| document[name].as_u64().unwrap();
+    let whole = check(&["--read-data"]);
+    assert_eq!(number(&whole, "bytes_read"), number(&whole, "bytes"));
+    let parts = ["2/2", "1/2"].map(|part| check(&["--subset", part]));
+    let read: u64 = parts.iter().map(|part| number(part, "bytes_read")).sum();
+    assert_eq!(read, number(&whole, "bytes"));
+
+    let state = directory.path().join("state");
+    let resumed = check(&["--resume", "--state", state.to_str().unwrap()]);
+    assert_eq!(number(&resumed, "packs_read"), number(&whole, "packs"));
+    assert!(!state.exists(), "a check that ended is not gone on with");
+    let words = fail(repo("check", &repository).args(["--subset", "3/2"]), 2);
+    assert!(words.contains("n from 1 to m"), "{words}");
+    fail(repo("check", &repository).args(["--limit-rate", "0"]), 2);
+}

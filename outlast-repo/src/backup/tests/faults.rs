@@ -50,7 +50,9 @@ fn assert_sound(repository: &Repository, outcome: &Outcome) {
     crate::backup::publish(repository, outcome).unwrap();
     let found = contents(repository, outcome.snapshot.tree);
     assert_eq!(found["large"].1, noise(100, 1_500_000));
-    let report = check(repository, check::Options { read_data: true }, &Silent).unwrap();
+    let report =
+        check(repository, &check::Options { read_data: true, ..Default::default() }, &Silent)
+            .unwrap();
     assert!(report.is_clean(), "{:?}", report.problems);
 }
 

@@ -43,12 +43,20 @@ pub(crate) struct Access {
 impl Access {
     /// Opens the repository with the password.
     pub(super) fn open(&self) -> Result<Repository> {
-        let store = match self.rest_store()? {
+        self.open_through(|store| store)
+    }
+
+    /// Like [`open`](Self::open), with what `wrap` makes of the store.
+    pub(super) fn open_through(
+        &self,
+        wrap: impl FnOnce(Arc<dyn Store>) -> Arc<dyn Store>,
+    ) -> Result<Repository> {
+        let store: Arc<dyn Store> = match self.rest_store()? {
             Some(store) => retrying(Arc::new(store)),
             None => Arc::new(DirectoryStore::open(self.directory()?)?),
         };
         let password = self.password()?;
-        Ok(Repository::open(store, Credential::Password(&password))?)
+        Ok(Repository::open(wrap(store), Credential::Password(&password))?)
     }
 
     /// The store for a new repository, with the layout that it needs.

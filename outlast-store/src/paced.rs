@@ -1,0 +1,189 @@
+//! Reads no faster than agreed, so that a long check leaves the disk or the line to others.
+
+use std::num::NonZeroU64;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use outlast_types::{Clock, Timestamp};
+
+use crate::{Kind, Object, Store, StoreError};
+
+/// Pauses below this are saved up: sleeping that briefly takes longer than was asked for.
+const PAUSE_MIN: Duration = Duration::from_millis(10);
+
+/// Waits for a time.
+pub type Sleep = Box<dyn Fn(Duration) + Send + Sync>;
+
+/// A store whose content is read at no more than some bytes per second, by all threads together.
+///
+/// What was read is paid for afterwards in time: a call waits until those before it are paid, so
+/// that a range larger than a second's worth passes, too. Time that nobody used is not saved up.
+/// Writing, listing and looking at sizes cost nothing.
+pub struct Paced {
+    store: Arc<dyn Store>,
+    bytes_per_second: NonZeroU64,
+    clock: Arc<dyn Clock>,
+    sleep: Sleep,
+    debt: Mutex<Debt>,
+}
+
+/// Time that is to pass until everything that was read is paid for.
+struct Debt {
+    owed: Duration,
+    /// When `owed` was reckoned.
+    at: Timestamp,
+}
+
+impl Paced {
+    pub fn new(
+        store: Arc<dyn Store>,
+        bytes_per_second: NonZeroU64,
+        clock: Arc<dyn Clock>,
+        sleep: Sleep,
+    ) -> Self {
+        let debt = Mutex::new(Debt { owed: Duration::ZERO, at: clock.now() });
+        Self { store, bytes_per_second, clock, sleep, debt }
+    }
+
+    /// Waits until what was read before is paid for.
+    fn wait(&self) {
+        let owed = self.reckon(0);
+        if owed >= PAUSE_MIN {
+            (self.sleep)(owed);
+        }
+    }
+
+    fn charge<T>(&self, bytes: usize, result: T) -> T {
+        self.reckon(bytes as u64);
+        result
+    }
+
+    /// Adds what `bytes` cost; returns what is owed now.
+    fn reckon(&self, bytes: u64) -> Duration {
+        let cost = u128::from(bytes) * 1_000_000_000 / u128::from(self.bytes_per_second.get());
+        let cost = Duration::from_nanos(u64::try_from(cost).unwrap_or(u64::MAX));
+        let mut debt = self.debt.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.clock.now();
+        // A clock that was set back pays nothing for once; no pause gets longer by it.
+        debt.owed = debt.owed.saturating_sub(now.since(debt.at)).saturating_add(cost);
+        debt.at = now;
+        debt.owed
+    }
+}
+
+impl Store for Paced {
+    fn location(&self) -> String {
+        self.store.location()
+    }
+
+    fn create(&self, object: &Object, content: Bytes) -> Result<(), StoreError> {
+        self.store.create(object, content)
+    }
+
+    fn read(&self, object: &Object) -> Result<Bytes, StoreError> {
+        self.wait();
+        let content = self.store.read(object)?;
+        Ok(self.charge(content.len(), content))
+    }
+
+    fn read_range(&self, object: &Object, offset: u64, length: usize) -> Result<Bytes, StoreError> {
+        self.wait();
+        let content = self.store.read_range(object, offset, length)?;
+        Ok(self.charge(length, content))
+    }
+
+    fn read_range_into(
+        &self,
+        object: &Object,
+        offset: u64,
+        buffer: &mut [u8],
+    ) -> Result<(), StoreError> {
+        self.wait();
+        self.store.read_range_into(object, offset, buffer)?;
+        self.charge(buffer.len(), Ok(()))
+    }
+
+    fn size(&self, object: &Object) -> Result<u64, StoreError> {
+        self.store.size(object)
+    }
+
+    fn list(&self, kind: Kind) -> Result<Vec<(Object, u64)>, StoreError> {
+        self.store.list(kind)
+    }
+
+    fn remove(&self, object: &Object) -> Result<(), StoreError> {
+        self.store.remove(object)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{MemoryStore, ObjectName};
+
+    const PACK: Object = Object::Data(ObjectName([7; 32]));
+
+    /// A clock that passes only while somebody sleeps.
+    struct Hands(Mutex<Timestamp>);
+
+    impl Clock for Hands {
+        fn now(&self) -> Timestamp {
+            *self.0.lock().unwrap()
+        }
+    }
+
+    impl Hands {
+        fn passed(&self) -> Duration {
+            self.now().since(Timestamp::EPOCH)
+        }
+    }
+
+    fn paced(bytes_per_second: u64) -> (Paced, Arc<Hands>) {
+        let hands = Arc::new(Hands(Mutex::new(Timestamp::EPOCH)));
+        let clock = Arc::clone(&hands);
+        let sleep: Sleep = Box::new(move |pause| {
+            let mut now = clock.0.lock().unwrap();
+            *now = now.saturating_add(pause);
+        });
+        let memory = MemoryStore::new();
+        memory.overwrite(&PACK, vec![1; 1 << 20].into());
+        let rate = NonZeroU64::new(bytes_per_second).unwrap();
+        (Paced::new(Arc::new(memory), rate, hands.clone(), sleep), hands)
+    }
+
+    #[test]
+    fn many_reads_of_any_size_keep_the_rate() {
+        for length in [1000, 64 << 10, 1 << 20] {
+            let (store, hands) = paced(1 << 20);
+            let reads = (8 << 20) / length;
+            for _ in 0..reads {
+                store.read_range(&PACK, 0, length).unwrap();
+            }
+            let mut rest = vec![0; length];
+            store.read_range_into(&PACK, 0, &mut rest).unwrap();
+            let seconds = hands.passed().as_secs_f64();
+            assert!((7.9..8.1).contains(&seconds), "{reads} of {length} took {seconds} s");
+        }
+    }
+
+    #[test]
+    fn idle_time_is_not_saved_up_for_a_rush() {
+        let (store, hands) = paced(1 << 20);
+        *hands.0.lock().unwrap() = Timestamp::EPOCH.saturating_add(Duration::from_secs(3600));
+        for _ in 0..4 {
+            store.read(&PACK).unwrap();
+        }
+        assert_eq!(hands.passed(), Duration::from_secs(3603));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_makes_no_pause_longer() {
+        let (store, hands) = paced(1 << 20);
+        *hands.0.lock().unwrap() = Timestamp::EPOCH.saturating_add(Duration::from_secs(3600));
+        store.read(&PACK).unwrap();
+        *hands.0.lock().unwrap() = Timestamp::EPOCH;
+        store.read(&PACK).unwrap();
+        assert_eq!(hands.passed(), Duration::from_secs(1));
+    }
+}
