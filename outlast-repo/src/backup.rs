@@ -1,22 +1,23 @@
 //! Backup: content into a repository, read once, by stages side by side.
 //!
 //! ```text
-//!  reader ──blocks──► workers ──scanned──► selector ──batches──► workers ──blobs──► packer
-//!    │                (candidates)         (cuts, serial)        (SHA-256, dedup,      │ packs
-//!    │                                                            zstd, encrypt)       ▼
-//!    └──────────entries──────► assembler ◄────────ids──────────────┘               uploaders
-//!                              (trees, bottom-up) ────────tree blobs──► packer    (store, index)
+//!  reader ──blocks──► workers ──scanned──► selector ──batches──► workers ──blobs──► open packs
+//!    │                (candidates)         (cuts, serial)        (BLAKE3, known?        │ full
+//!    │                                                            SHA-256, zstd,        ▼
+//!    │                                                            encrypt)          uploaders
+//!    └──────────entries──────► assembler ◄────────ids──────────────┘               (store, index)
+//!                              (trees, bottom-up) ────────tree blobs──► open packs
 //! ```
 //!
 //! Every arrow is a bounded queue, and no stage waits for one that waits for it: blocks are
 //! limited by the buffers that go round, and the queues between reader, workers and selector have
-//! room for all of them; assembler, packer and uploaders only ever wait downstream.
+//! room for all of them; whoever fills a pack, worker or assembler, only ever waits for uploaders.
 //!
 //! **Memory**, whatever the input: at most 20 blocks of 1 MiB with as many joined chunks of up to
-//! 256 KiB, 32 sealed blobs, five data packs (one filling, one waiting, three uploading) of 18 MiB
-//! at most and few tree packs of 4 MiB: about 110 MiB with the default [`Tuning`], and less in
-//! practice. On top come the index (60 bytes per blob of the repository), and of a tree its open
-//! directories and a bounded number of things besides ([`tree`]).
+//! 256 KiB, one sealed blob for each worker, five data packs (one filling, one waiting, three
+//! uploading) of 18 MiB at most and as many tree packs of 4 MiB: about 110 MiB with the default
+//! [`Tuning`] on two cores, and less in practice. On top come what the index keeps in memory, and
+//! of a tree its open directories and a bounded number of things besides ([`tree`]).
 //!
 //! **Order** (I5): a blob is referred to when it is claimed, but nobody can see a reference before
 //! the snapshot; packs are durable before the index file that lists them, and all index files
@@ -33,6 +34,7 @@ mod chunking;
 mod counters;
 mod effort;
 mod node;
+mod packing;
 mod reader;
 mod select;
 mod stop;
@@ -59,13 +61,14 @@ use self::block::{BufferPool, Event};
 use self::counters::Counters;
 pub use self::counters::Stats;
 use self::effort::Effort;
+use self::packing::Packing;
 use self::reader::Reader;
 use self::stop::Stop;
 use self::tree::{Assembled, Assembler};
 use self::upload::Ledger;
 use self::work::{Recognizer, Worker};
 use crate::journal::Journal;
-use crate::packer::SealedBlob;
+use crate::recognition::Recognition;
 use crate::{Index, RepoError, Repository};
 
 /// What to back up.
@@ -199,13 +202,11 @@ pub struct Outcome {
     pub problem_count: u64,
 }
 
-/// Bytes of sealed blobs that wait for the packer, at most.
-const WAITING_BYTES: u32 = 8 << 20;
-
 /// What all stages share.
 struct Context<'a> {
     repository: &'a Repository,
     index: &'a Index,
+    recognition: Recognition,
     recognizer: Recognizer<'a>,
     effort: Effort,
     ledger: Ledger,
@@ -250,6 +251,7 @@ pub fn backup(
     let context = Context {
         repository,
         index,
+        recognition: Recognition::open(repository),
         recognizer: Recognizer::new(index),
         effort: Effort::new(options.tuning.compression),
         ledger: Ledger::new(resume(repository, index, options)?, started),
@@ -268,6 +270,8 @@ pub fn backup(
     };
     monitor.begin("backup", None);
     let assembled = run(&context, source);
+    // Also of a backup that failed: the next one reads the same again.
+    context.recognition.flush();
     if let Some(cause) = context.stop.take_cause() {
         return Err(cause);
     }
@@ -352,10 +356,7 @@ fn run(context: &Context<'_>, source: Source<'_>) -> Option<Assembled> {
     let (scanned_sender, scanned) = bounded(buffers);
     let (batch_sender, batches) = bounded(buffers);
     let (event_sender, events): (Sender<Event>, Receiver<Event>) = bounded(32);
-    // Long chunks wait in smaller numbers.
-    let waiting = (WAITING_BYTES / context.chunking.max).clamp(2, 32) as usize;
-    let (blob_sender, blobs): (Sender<SealedBlob>, Receiver<SealedBlob>) = bounded(waiting);
-    let (pack_sender, packs) = bounded(0);
+    let (packing, packs) = Packing::new(context);
     thread::scope(|scope| {
         let reader = Reader::new(context, &pool, block_sender, event_sender.clone());
         scope.spawn(move || {
@@ -371,7 +372,7 @@ fn run(context: &Context<'_>, source: Source<'_>) -> Option<Assembled> {
             scanned: scanned_sender,
             batches,
             events: event_sender,
-            blobs: blob_sender.clone(),
+            packing: &packing,
         };
         for _ in 0..workers {
             let worker = worker.clone();
@@ -379,14 +380,16 @@ fn run(context: &Context<'_>, source: Source<'_>) -> Option<Assembled> {
         }
         drop(worker);
         scope.spawn(move || stop.run(|| select::select(context, &scanned, &batch_sender)));
-        scope.spawn(move || stop.run(|| upload::pack(context, &blobs, &pack_sender)));
         for _ in 0..tuning.uploads.clamp(1, 64) {
             let packs = packs.clone();
             scope.spawn(move || stop.run(|| upload::upload(context, &packs)));
         }
-        // Or the packer would wait for uploaders that are gone.
+        // Or who has a full pack would wait for uploaders that are gone.
         drop(packs);
-        stop.run(|| Assembler::new(context, blob_sender, comes_back)?.run(&events))
+        let assembled = stop.run(|| Assembler::new(context, &packing, comes_back)?.run(&events));
+        // The assembler heard of every chunk, so the workers are done.
+        stop.run(|| packing.finish(context));
+        assembled
     })
 }
 

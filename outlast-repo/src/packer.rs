@@ -12,11 +12,11 @@ use crate::index::UnsavedPack;
 const BLOBS_MAX: usize = 32 << 10;
 
 /// A blob as it will lie in a pack.
-#[derive(Debug)]
-pub(crate) struct SealedBlob {
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SealedBlob<'b> {
     pub(crate) kind: BlobType,
     pub(crate) id: BlobId,
-    pub(crate) bytes: Vec<u8>,
+    pub(crate) bytes: &'b [u8],
     /// Bytes of the plaintext, if it was compressed.
     pub(crate) uncompressed_length: Option<u32>,
 }
@@ -45,7 +45,7 @@ impl OpenPack {
     }
 
     /// Appends a blob.
-    pub(crate) fn add(&mut self, blob: &SealedBlob) {
+    pub(crate) fn add(&mut self, blob: &SealedBlob<'_>) {
         if self.content.capacity() == 0 {
             // Once and for all: growing would copy, and hold both copies for a moment. The last
             // blob may go beyond the target; header and trailer need room, too.
@@ -60,7 +60,7 @@ impl OpenPack {
             length: length(blob.bytes.len()),
             uncompressed_length: blob.uncompressed_length,
         });
-        self.content.extend_from_slice(&blob.bytes);
+        self.content.extend_from_slice(blob.bytes);
     }
 
     /// Ends the pack with its header; returns what it will be called and its bytes.
@@ -87,7 +87,7 @@ mod tests {
         let mut open = OpenPack::new(150);
         for n in 0..3_u8 {
             assert!(!open.is_full());
-            let bytes = key.seal(&[n; 30], &SystemRandom);
+            let bytes = &key.seal(&[n; 30], &SystemRandom);
             let id = BlobId::of(&[n; 30]);
             open.add(&SealedBlob { kind: BlobType::Data, id, bytes, uncompressed_length: None });
         }

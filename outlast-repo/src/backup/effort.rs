@@ -29,7 +29,7 @@ const PATIENT: [i32; 3] = [USUAL, 6, 9];
 /// The first pieces are all compared, …
 const COMPARED_FIRST: u64 = 8;
 /// … later every so many.
-const COMPARED_EVERY: u64 = 32;
+const COMPARED_EVERY: u64 = 64;
 /// Sums of compared bytes are halved beyond this, so that content which changes is noticed.
 const COMPARED_BYTES_MAX: u64 = 8 << 20;
 /// How many packs make an observation of the link.

@@ -15,7 +15,7 @@ mod links;
 
 use std::collections::{BTreeMap, HashMap};
 
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::Receiver;
 use outlast_format::BlobId;
 use outlast_format::tree::{Node, NodeKind};
 use outlast_fs::{Entry, EntryPath, Kind};
@@ -25,9 +25,9 @@ use self::links::Linked;
 use super::Context;
 use super::block::{Event, FileNumber, KnownChunk, ReadEvent};
 use super::node::{mark_linked, node_of};
+use super::packing::Packing;
 use super::stop::Halt;
 use super::work::Sealer;
-use crate::packer::SealedBlob;
 
 /// The most problems that are kept as text; the rest is counted.
 const PROBLEMS_MAX: usize = 1000;
@@ -87,7 +87,7 @@ struct PendingFile {
 
 pub(super) struct Assembler<'a> {
     context: &'a Context<'a>,
-    blobs: Sender<SealedBlob>,
+    packing: &'a Packing,
     sealer: Sealer<'a>,
     directories: HashMap<DirectoryNumber, Directory>,
     next: DirectoryNumber,
@@ -105,12 +105,12 @@ impl<'a> Assembler<'a> {
     /// An assembler for a source that `comes_back` to directories which it left, or does not.
     pub(super) fn new(
         context: &'a Context<'a>,
-        blobs: Sender<SealedBlob>,
+        packing: &'a Packing,
         comes_back: bool,
     ) -> Result<Self, Halt> {
         Ok(Self {
             context,
-            blobs,
+            packing,
             sealer: Sealer::new(context)?,
             directories: HashMap::from([(ROOT, Directory::default())]),
             next: ROOT + 1,

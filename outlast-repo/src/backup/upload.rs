@@ -1,9 +1,8 @@
-//! The last stages: blobs into packs, packs into the store, and the books about them.
+//! The last stage: packs into the store, and the books about them.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crossbeam_channel::{Receiver, Sender};
-use outlast_format::pack::BlobType;
+use crossbeam_channel::Receiver;
 use outlast_format::{IndexId, PackId};
 use outlast_store::{Object, ObjectName, StoreError};
 use outlast_types::Timestamp;
@@ -13,45 +12,7 @@ use super::stop::Halt;
 use crate::RepoError;
 use crate::index::UnsavedPack;
 use crate::journal::Journal;
-use crate::packer::{OpenPack, SealedBlob};
-
-/// Fills packs, trees and data apart, and hands them on when they are full.
-pub(super) fn pack(
-    context: &Context<'_>,
-    blobs: &Receiver<SealedBlob>,
-    packs: &Sender<OpenPack>,
-) -> Result<(), Halt> {
-    let target = |kind| match kind {
-        BlobType::Data => context.tuning.data_pack_bytes,
-        BlobType::Tree => context.tuning.tree_pack_bytes,
-    };
-    let mut data = OpenPack::new(target(BlobType::Data));
-    let mut trees = OpenPack::new(target(BlobType::Tree));
-    let mut before = context.clock.now();
-    while let Some(blob) = context.stop.receive(blobs)? {
-        let open = match blob.kind {
-            BlobType::Data => &mut data,
-            BlobType::Tree => &mut trees,
-        };
-        open.add(&blob);
-        if open.is_full() {
-            let full = std::mem::replace(open, OpenPack::new(target(blob.kind)));
-            let ready = context.clock.now();
-            context.stop.send(packs, full)?;
-            if blob.kind == BlobType::Data {
-                let now = context.clock.now();
-                context.effort.handed_over(now.since(ready), now.since(before));
-                before = now;
-            }
-        }
-    }
-    for rest in [data, trees] {
-        if !rest.is_empty() {
-            context.stop.send(packs, rest)?;
-        }
-    }
-    Ok(())
-}
+use crate::packer::OpenPack;
 
 /// Names packs and stores them; runs on a few threads, because a store answers slowly.
 pub(super) fn upload(context: &Context<'_>, packs: &Receiver<OpenPack>) -> Result<(), Halt> {

@@ -44,7 +44,7 @@ impl ClosedTrees {
     fn keep(&mut self, blob: &SealedBlob, index: &Index) -> Result<(), RepoError> {
         self.bytes += blob.bytes.len();
         self.order.push_back(blob.id);
-        let (sealed, uncompressed_length) = (blob.bytes.clone(), blob.uncompressed_length);
+        let (sealed, uncompressed_length) = (blob.bytes.to_vec(), blob.uncompressed_length);
         self.copies.insert(blob.id, Copy { sealed, uncompressed_length });
         while self.bytes > COPIES_BYTES_MAX {
             let Some(oldest) = self.order.front() else { break };
@@ -156,7 +156,7 @@ impl Assembler<'_> {
             if let Some(closed) = &mut self.closed {
                 closed.keep(&blob, self.context.index)?;
             }
-            self.context.stop.send(&self.blobs, blob)?;
+            self.packing.add(self.context, &blob)?;
         }
         Ok(id)
     }

@@ -1,0 +1,88 @@
+//! Sealed blobs into packs, trees and data apart. Whoever has a blob puts it into the open pack,
+//! and whoever fills a pack hands it to the uploaders; if all of them are busy, it waits, and that
+//! is what slows a backup down to what its store takes.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use outlast_format::pack::BlobType;
+use outlast_types::Timestamp;
+
+use super::Context;
+use super::stop::Halt;
+use crate::packer::{OpenPack, SealedBlob};
+
+/// The packs that are being filled, one of each type.
+#[derive(Debug)]
+pub(super) struct Packing {
+    data: Mutex<OpenPack>,
+    trees: Mutex<OpenPack>,
+    /// None when no pack is to come any more.
+    full: Mutex<Option<Sender<OpenPack>>>,
+    /// When a data pack was handed over last.
+    handed_over: Mutex<Timestamp>,
+}
+
+impl Packing {
+    /// Empty packs, and where the full ones come out: one at a time.
+    pub(super) fn new(context: &Context<'_>) -> (Self, Receiver<OpenPack>) {
+        let (full, packs) = bounded(0);
+        let packing = Self {
+            data: Mutex::new(empty(context, BlobType::Data)),
+            trees: Mutex::new(empty(context, BlobType::Tree)),
+            full: Mutex::new(Some(full)),
+            handed_over: Mutex::new(context.clock.now()),
+        };
+        (packing, packs)
+    }
+
+    /// Adds a blob; waits for the uploaders if it fills a pack.
+    pub(super) fn add(&self, context: &Context<'_>, blob: &SealedBlob<'_>) -> Result<(), Halt> {
+        // Held also while a full pack waits: the others must not fill one each meanwhile.
+        let mut open = match blob.kind {
+            BlobType::Data => lock(&self.data),
+            BlobType::Tree => lock(&self.trees),
+        };
+        open.add(blob);
+        if !open.is_full() {
+            return Ok(());
+        }
+        let full = std::mem::replace(&mut *open, empty(context, blob.kind));
+        let ready = context.clock.now();
+        self.hand_over(context, full)?;
+        if blob.kind == BlobType::Data {
+            let now = context.clock.now();
+            let before = std::mem::replace(&mut *lock(&self.handed_over), now);
+            context.effort.handed_over(now.since(ready), now.since(before));
+        }
+        Ok(())
+    }
+
+    /// Hands over what is left, when no blob is to come any more, and lets the uploaders end.
+    pub(super) fn finish(&self, context: &Context<'_>) -> Result<(), Halt> {
+        for (open, kind) in [(&self.data, BlobType::Data), (&self.trees, BlobType::Tree)] {
+            let rest = std::mem::replace(&mut *lock(open), empty(context, kind));
+            if !rest.is_empty() {
+                self.hand_over(context, rest)?;
+            }
+        }
+        *lock(&self.full) = None;
+        Ok(())
+    }
+
+    fn hand_over(&self, context: &Context<'_>, pack: OpenPack) -> Result<(), Halt> {
+        let full = lock(&self.full).clone().ok_or(Halt::Stopped)?;
+        context.stop.send(&full, pack)
+    }
+}
+
+fn empty(context: &Context<'_>, kind: BlobType) -> OpenPack {
+    OpenPack::new(match kind {
+        BlobType::Data => context.tuning.data_pack_bytes,
+        BlobType::Tree => context.tuning.tree_pack_bytes,
+    })
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
