@@ -22,7 +22,7 @@ use outlast_types::{Clock, Silent, SystemClock, SystemRandom, Timestamp};
 use crate::restic::{self, PASSWORD, SECOND_PASSWORD};
 
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Damage {
+pub(crate) enum Damage {
     Delete,
     Truncate,
     FlipBit,
@@ -30,7 +30,7 @@ enum Damage {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Kind {
+pub(crate) enum Kind {
     Pack,
     Index,
     Snapshot,
@@ -55,7 +55,7 @@ enum Noticed {
 
 impl Kind {
     /// The objects of this kind, largest first, so that the first of the packs has content.
-    fn objects(self, repository: &Path) -> Vec<PathBuf> {
+    pub(crate) fn objects(self, repository: &Path) -> Vec<PathBuf> {
         let directory = match self {
             Self::Config => return vec![repository.join("config")],
             Self::Pack => "data",
@@ -76,13 +76,13 @@ impl Kind {
     }
 }
 
-fn name(path: &Path) -> String {
+pub(crate) fn name(path: &Path) -> String {
     path.file_name().unwrap().to_str().unwrap().to_owned()
 }
 
 impl Damage {
     /// Does it to `objects[0]` (and `objects[1]`); the names of those that are damaged now.
-    fn inflict(self, objects: &[PathBuf]) -> Vec<String> {
+    pub(crate) fn inflict(self, objects: &[PathBuf]) -> Vec<String> {
         let path = &objects[0];
         fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
         let length = path.metadata().unwrap().len();
@@ -113,19 +113,19 @@ impl Damage {
 
 /// Who made the repository.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Maker {
+pub(crate) enum Maker {
     Restic,
     Ours,
 }
 
 /// A repository with two of everything: snapshots, indexes, data packs, tree packs, keys.
-struct Template {
+pub(crate) struct Template {
     root: tempfile::TempDir,
     maker: Maker,
 }
 
 impl Template {
-    fn get(maker: Maker) -> &'static Self {
+    pub(crate) fn get(maker: Maker) -> &'static Self {
         static RESTIC: OnceLock<Template> = OnceLock::new();
         static OURS: OnceLock<Template> = OnceLock::new();
         let template = match maker {
@@ -197,7 +197,7 @@ impl Template {
         self.root.path().join("source")
     }
 
-    fn repository(&self) -> PathBuf {
+    pub(crate) fn repository(&self) -> PathBuf {
         self.root.path().join("repository")
     }
 }

@@ -7,5 +7,6 @@ mod damage;
 mod flips;
 mod forge;
 mod interop_read;
+mod repair;
 mod restic;
 mod restore;

@@ -3,6 +3,7 @@
 mod access;
 mod backup;
 mod check;
+mod repair;
 
 use std::path::PathBuf;
 
@@ -96,6 +97,7 @@ Examples:
         path: String,
     },
     Check(check::Args),
+    Repair(repair::Args),
     /// Count what the repository holds
     #[command(after_help = "Example:
   outlast repo stats -r /srv/repo --json")]
@@ -155,6 +157,7 @@ pub(crate) fn run(command: Command, output: &Output) -> Result<Code> {
             reading::cat(&repository, &resolved, &path, output)
         }
         Command::Check(arguments) => check::run(&arguments, output),
+        Command::Repair(arguments) => repair::run(&arguments, output),
         Command::Stats { access } => stats(&access.open()?, output),
     }
 }

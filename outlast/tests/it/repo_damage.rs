@@ -10,7 +10,7 @@ use std::process::Command;
 use outlast_testing::pseudo_random;
 use serde_json::Value;
 
-use crate::harness::{document, fail, repo, restored, run, scratch, succeed};
+use crate::harness::{PASSWORD, document, fail, outlast, repo, restored, run, scratch, succeed};
 
 /// Two snapshots, one of each file, in a repository of a few packs.
 struct World {
@@ -169,4 +169,32 @@ fn a_damaged_snapshot_is_named_and_the_older_one_restored_with_a_warning() {
         assert!(words.contains(&newer[..8]), "{damage}: {words}");
         fail(&mut repo("check", &world.repository), 1);
     }
+}
+
+fn repair_command(world: &World) -> Command {
+    let mut command = outlast();
+    command.args(["repo", "repair", "index", "-r"]).arg(&world.repository);
+    command.env("OUTLAST_PASSWORD", PASSWORD);
+    command
+}
+
+#[test]
+fn check_says_how_a_damaged_index_is_repaired_and_that_brings_everything_back() {
+    let world = World::new();
+    let indexes = world.objects("index");
+    flip_a_bit(&indexes[0]);
+    fs::remove_file(&indexes[1]).unwrap();
+    let words = fail(&mut repo("check", &world.repository), 1);
+    assert!(words.contains("outlast repo repair index"), "{words}");
+    let foretold = document(repair_command(&world).args(["--dry-run", "--json"]));
+    let done = document(repair_command(&world).arg("--json"));
+    assert_eq!(foretold["packs_listed"], done["packs_listed"]);
+    assert_eq!(done["indexes_removed"].as_array().unwrap().len(), 1, "{done}");
+    let clean = document(repo("check", &world.repository).args(["--read-data", "--json"]));
+    assert_eq!(clean["clean"], true, "{clean}");
+    let words = succeed(&mut repair_command(&world));
+    assert!(words.contains("nothing is to be done"), "{words}");
+    let (mut restore, target) = world.restore("latest");
+    succeed(&mut restore);
+    assert!(world.is_restored(&target, 0) && world.is_restored(&target, 1));
 }
