@@ -15,6 +15,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::fs::{CWD, RenameFlags};
 use rustix::io::Errno;
 
+pub use staged::{Staged, create_unnamed};
+
+mod staged;
+
 /// What every temporary name begins with; no object, drop or configuration is called so.
 const TEMPORARY_PREFIX: &[u8] = b".outlast-tmp-";
 

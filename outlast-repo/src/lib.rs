@@ -11,6 +11,7 @@
 //! [`outlast_store::Store`].
 
 pub mod backup;
+mod cache;
 pub mod check;
 mod error;
 pub mod index;
@@ -22,6 +23,7 @@ mod recognition;
 pub mod repair;
 mod repository;
 pub mod restore;
+mod sorted;
 
 pub use error::{CacheError, RepoError};
 pub use index::{Index, Location};

@@ -1,6 +1,6 @@
 //! An open repository: its store, key, config and index.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
@@ -13,6 +13,7 @@ use outlast_types::Random;
 
 pub use outlast_format::key_file::Maker;
 
+use crate::cache::Cache;
 use crate::{Index, RepoError};
 
 /// What opens a repository.
@@ -29,8 +30,8 @@ pub struct Repository {
     store: Arc<dyn Store>,
     key: Key,
     config: Config,
-    /// Where this host keeps files about repositories.
-    cache: Option<PathBuf>,
+    /// Where this host keeps tables about repositories.
+    cache: Cache,
     index: OnceLock<Index>,
     /// Held while the index is being loaded, so that it is loaded once.
     loading: Mutex<()>,
@@ -135,7 +136,14 @@ impl Repository {
     }
 
     fn assemble(store: Arc<dyn Store>, key: Key, config: Config) -> Self {
-        Self { store, key, config, cache: None, index: OnceLock::new(), loading: Mutex::new(()) }
+        Self {
+            store,
+            key,
+            config,
+            cache: Cache::default(),
+            index: OnceLock::new(),
+            loading: Mutex::new(()),
+        }
     }
 
     /// Keeps the index in sorted files below `directory`, in one named by the repository's id,
@@ -143,13 +151,18 @@ impl Repository {
     /// whenever nobody uses them.
     #[must_use]
     pub fn cached_in(self, directory: &Path) -> Self {
-        let cache = Some(directory.join(self.config.id.to_string()));
-        Self { cache, ..self }
+        Self { cache: Cache::Kept(directory.to_owned()), ..self }
     }
 
-    /// The directory with the files about this repository, if it has one on this host.
-    pub fn cache(&self) -> Option<&Path> {
-        self.cache.as_deref()
+    /// Keeps the index in files without names in `directory`, instead of in memory: nothing is left
+    /// of them when the repository is closed.
+    #[must_use]
+    pub fn scratch_in(self, directory: &Path) -> Self {
+        Self { cache: Cache::Scratch(directory.to_owned()), ..self }
+    }
+
+    pub(crate) fn cache(&self) -> &Cache {
+        &self.cache
     }
 
     /// Adds a key file, so that `password` opens the repository, too.

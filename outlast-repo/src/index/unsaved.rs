@@ -4,8 +4,8 @@
 //! snapshot. They stay in the list until that file is durable, also when the backup that uploaded
 //! them failed: the next one on the same open repository writes it.
 
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
+use std::sync::{MutexGuard, PoisonError};
 
 use outlast_format::index::{IndexFile, Notes};
 use outlast_format::pack::PackEntry;
@@ -14,7 +14,12 @@ use outlast_store::{Object, StoreError};
 use outlast_types::Random;
 
 use super::Index;
+use super::record::encode;
+use super::shelved::{File, Shelved};
 use crate::{RepoError, Repository};
+
+/// Runs that one session may add before they are merged.
+pub(super) const RUNS_MAX_ADDED: usize = 6;
 
 /// A durable pack that no index file lists.
 #[derive(Debug, Clone)]
@@ -34,12 +39,22 @@ pub(crate) struct Saved {
     pub(crate) packs: Vec<(PackId, u64)>,
 }
 
+/// What only one thread at a time may change: packs that are in no index file, and the runs on disk.
+#[derive(Debug)]
+pub(super) struct Writing {
+    pub(super) unsaved: Vec<UnsavedPack>,
+    pub(super) shelved: Shelved,
+}
+
 impl Index {
-    /// Adds a pack that is durable but not in any index file.
+    /// Adds a pack that is durable but not in any index file. Its blobs stay on the heap until then:
+    /// a run on disk with a blob that no index file lists would make the next backup refer to it.
     pub(crate) fn add_unsaved(&self, pack: UnsavedPack) {
-        let mut unsaved = self.unsaved.lock().unwrap_or_else(PoisonError::into_inner);
-        self.add(pack.id, &pack.entries);
-        unsaved.push(pack);
+        let mut writing = self.writing();
+        let mut state = self.write();
+        let number = state.packs.number_of(pack.id);
+        state.fresh.extend(pack.entries.iter().map(|entry| encode(number, entry)));
+        writing.unsaved.push(pack);
     }
 
     /// Writes an index file with all packs that are in none, and notes that their content was cut
@@ -53,15 +68,17 @@ impl Index {
         chunk_average: u32,
         random: &dyn Random,
     ) -> Result<Option<Saved>, RepoError> {
-        let mut unsaved = self.unsaved.lock().unwrap_or_else(PoisonError::into_inner);
-        if unsaved.is_empty() {
+        let mut writing = self.writing();
+        if writing.unsaved.is_empty() {
             return Ok(None);
         }
+        let unsaved = &writing.unsaved;
         let packs = unsaved.iter().map(|pack| (pack.id, pack.size)).collect();
+        let notes = Notes { chunk_average: Some(chunk_average), condemned: None };
         let file = IndexFile {
             supersedes: Vec::new(),
             packs: unsaved.iter().map(|pack| (pack.id, pack.entries.clone())).collect(),
-            notes: Notes { chunk_average: Some(chunk_average), condemned: None },
+            notes: notes.clone(),
         };
         let encode = |source| RepoError::Encode { what: "index", source };
         let document = file.serialize().map_err(encode)?;
@@ -72,9 +89,36 @@ impl Index {
             Ok(()) | Err(StoreError::AlreadyExists { .. }) => {}
             Err(error) => return Err(error.into()),
         }
-        unsaved.clear();
+        let index = IndexId(name.0);
+        writing.unsaved.clear();
+        self.shelve(&mut writing.shelved, (index, notes))?;
         self.note_file(Object::Index(name));
         self.chunk_average.fetch_max(chunk_average, Ordering::Relaxed);
-        Ok(Some(Saved { index: IndexId(name.0), size, packs }))
+        Ok(Some(Saved { index, size, packs }))
+    }
+
+    /// Moves the blobs of the packs that were just saved from the heap to a run. The index file is
+    /// durable, so a cache that takes nothing more must not end the backup: the rest of this session
+    /// is kept on the heap, and the next one fetches the file.
+    fn shelve(&self, shelved: &mut Shelved, file: File) -> Result<(), RepoError> {
+        let state = self.read();
+        let files = vec![file];
+        if let Err(error) = shelved.add(&state.fresh, files.clone(), &state.packs) {
+            tracing::warn!(%error, "keeping new entries of the index in memory");
+            shelved.stop_writing();
+            shelved.add(&state.fresh, files, &state.packs)?;
+        }
+        if let Err(error) = shelved.compact(self.base.len(), RUNS_MAX_ADDED, &state.packs) {
+            tracing::warn!(%error, "leaving the parts of the index as they are");
+        }
+        drop(state);
+        let mut state = self.write();
+        state.runs = shelved.runs().into();
+        state.fresh.clear();
+        Ok(())
+    }
+
+    fn writing(&self) -> MutexGuard<'_, Writing> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

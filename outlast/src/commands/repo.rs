@@ -184,7 +184,7 @@ fn init(access: &Access, version: &str, output: &Output) -> Result<Code> {
 }
 
 fn stats(repository: &Repository, output: &Output) -> Result<Code> {
-    let index = repository.index()?;
+    let blobs = repository.index()?.count_blobs()?;
     let store = repository.store();
     let packs = store.list(outlast_store::Kind::Data).context("cannot list the packs")?;
     let snapshots =
@@ -194,14 +194,14 @@ fn stats(repository: &Repository, output: &Output) -> Result<Code> {
         output.json(&json!({
             "snapshots": snapshots.len(),
             "packs": packs.len(),
-            "blobs": index.blobs(),
+            "blobs": blobs,
             "stored_bytes": stored,
         }))?;
     } else {
         output.line(format_args!(
             "{}, {} in {}, {} stored",
             counted(snapshots.len() as u64, "snapshot"),
-            counted(index.blobs(), "blob"),
+            counted(blobs, "blob"),
             counted(packs.len() as u64, "pack"),
             human::bytes(stored)
         ))?;

@@ -1,0 +1,95 @@
+//! Files that are too large to be written in one piece.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::CWD;
+
+/// A file that is written piece by piece under a temporary name and gets its own when it is whole.
+/// If it never is, it is removed.
+#[derive(Debug)]
+pub struct Staged {
+    file: File,
+    temporary: Temporary,
+    path: PathBuf,
+}
+
+impl Staged {
+    /// A file that shall be called `path`, with permission bits `mode`.
+    pub fn create(path: &Path, mode: u32) -> io::Result<Self> {
+        let temporary = Temporary(path.with_file_name(super::temporary_name()));
+        let file = open_new(&temporary.0, mode)?;
+        Ok(Self { file, temporary, path: path.to_owned() })
+    }
+
+    /// The file, for reading and writing.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Makes the content durable and gives it its name, in place of a file that may have it.
+    pub fn publish(self) -> io::Result<File> {
+        self.file.sync_all()?;
+        rustix::fs::renameat(CWD, &self.temporary.0, CWD, &self.path)?;
+        // There is nothing to remove under the temporary name any more.
+        std::mem::forget(self.temporary);
+        super::sync_directory(super::parent(&self.path))?;
+        Ok(self.file)
+    }
+}
+
+/// A file without a name, for reading and writing: it is gone when it is closed, whatever happens.
+pub fn create_unnamed(directory: &Path) -> io::Result<File> {
+    let temporary = Temporary(directory.join(super::temporary_name()));
+    open_new(&temporary.0, 0o600)
+}
+
+fn open_new(path: &Path, mode: u32) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).create_new(true).mode(mode).open(path)
+}
+
+/// A temporary name; what has it is removed in the end.
+#[derive(Debug)]
+struct Temporary(PathBuf);
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        // A leftover is recognised by its name.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Seek, Write};
+
+    use super::*;
+
+    #[test]
+    fn a_staged_file_appears_when_it_is_whole_and_leaves_nothing_when_it_never_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("run");
+        let names = || std::fs::read_dir(directory.path()).unwrap().count();
+        drop(Staged::create(&path, 0o600).unwrap());
+        assert_eq!(names(), 0);
+        let staged = Staged::create(&path, 0o600).unwrap();
+        staged.file().write_all(b"whole").unwrap();
+        assert!(!path.exists());
+        staged.publish().unwrap();
+        assert_eq!((std::fs::read(&path).unwrap().as_slice(), names()), (&b"whole"[..], 1));
+    }
+
+    #[test]
+    fn an_unnamed_file_can_be_used_and_is_nowhere() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut file = create_unnamed(directory.path()).unwrap();
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+        file.write_all(b"scratch").unwrap();
+        file.rewind().unwrap();
+        let mut content = String::new();
+        file.read_to_string(&mut content).unwrap();
+        assert_eq!(content, "scratch");
+    }
+}

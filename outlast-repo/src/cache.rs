@@ -1,0 +1,108 @@
+//! Where this host keeps what it knows about repositories: `DIRECTORY/<repository id>/<table>/`.
+//!
+//! Everything there can be made anew from the repository, so it may be removed whenever nobody uses
+//! it. What nobody opened for long is removed here.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use outlast_format::Id;
+
+use crate::Repository;
+use crate::sorted::{self, Place};
+
+/// What keeps it apart from all other uses of the repository's key.
+const DERIVE_CONTEXT: &str = "outlast 2026-11 sorted tables of the local cache";
+/// Tables that were not opened for so long are removed.
+const UNUSED_SECONDS_MAX: i64 = 60 * 24 * 60 * 60;
+
+/// Where a repository's tables are.
+#[derive(Debug, Clone, Default)]
+pub(crate) enum Cache {
+    /// On the heap.
+    #[default]
+    Heap,
+    /// In nameless files in this directory.
+    Scratch(PathBuf),
+    /// Below this directory, which is that of all repositories.
+    Kept(PathBuf),
+}
+
+/// The tables of a repository.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Table {
+    Index,
+    Recognition,
+}
+
+impl Table {
+    const ALL: [Self; 2] = [Self::Index, Self::Recognition];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Index => "index",
+            Self::Recognition => "chunks",
+        }
+    }
+}
+
+/// The place for a table of `repository`, and the key under which its pages are checked.
+pub(crate) fn table(repository: &Repository, table: Table) -> (Place, [u8; 32]) {
+    let id = repository.config().id;
+    let place = match repository.cache() {
+        Cache::Heap => Place::Memory,
+        Cache::Scratch(directory) => Place::Scratch(directory.clone()),
+        Cache::Kept(root) => Place::Kept(root.join(id.to_string()).join(table.name())),
+    };
+    let mut hasher = blake3::Hasher::new_derive_key(DERIVE_CONTEXT);
+    hasher.update(&repository.key().to_bytes()).update(&id.0).update(table.name().as_bytes());
+    (place, *hasher.finalize().as_bytes())
+}
+
+/// Removes the tables of repositories that nobody opened for long. Needs no clock: the table of
+/// `repository` was opened just now. A failure costs room and is tried again at the next opening.
+pub(crate) fn remove_unused(repository: &Repository) {
+    let Cache::Kept(root) = repository.cache() else { return };
+    let own = root.join(repository.config().id.to_string()).join(Table::Index.name());
+    let Ok(now) = fs::metadata(own.join(sorted::LOCK)).map(|metadata| metadata.mtime()) else {
+        return;
+    };
+    let Ok(entries) = fs::read_dir(root) else { return };
+    for entry in entries.flatten() {
+        if entry.file_name().to_str().is_none_or(|name| Id::from_str(name).is_err()) {
+            continue;
+        }
+        for table in Table::ALL {
+            let directory = entry.path().join(table.name());
+            if let Err(error) = empty_if_unused(&directory, now - UNUSED_SECONDS_MAX)
+                && error.kind() != io::ErrorKind::NotFound
+            {
+                tracing::debug!(%error, "cannot remove what is unused in {}", directory.display());
+            }
+        }
+    }
+}
+
+/// Removes the files of a table that was not opened since `limit`. Its lock stays, so that whoever
+/// opens it at the same time and this have one and the same lock.
+fn empty_if_unused(directory: &Path, limit: i64) -> io::Result<()> {
+    let path = directory.join(sorted::LOCK);
+    if fs::metadata(&path)?.mtime() >= limit {
+        return Ok(());
+    }
+    let lock = File::options().write(true).open(&path)?;
+    // Whoever opens a table changes its lock before taking it, so this look is the last word.
+    if lock.try_lock().is_err() || lock.metadata()?.mtime() >= limit {
+        return Ok(());
+    }
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        if path.file_name().is_some_and(|name| name != sorted::LOCK) {
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(())
+}
