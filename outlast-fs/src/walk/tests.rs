@@ -1,8 +1,12 @@
-use std::fs;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+
+use proptest::prelude::*;
+use rustix::fs::Mode;
 
 use super::*;
 
@@ -158,7 +162,7 @@ fn what_is_excluded_is_left_out_under_any_name() {
 fn a_file_that_changes_while_it_is_read_gives_what_is_there() {
     let tree = tree();
     let path = tree.path().join("a/one");
-    let mut walk = Walk::new(std::slice::from_ref(&path)).unwrap();
+    let mut walk = Walk::new(std::slice::from_ref(&path)).unwrap().ahead(0);
     while !matches!(walk.next_entry().unwrap().unwrap().kind, Kind::File { .. }) {}
     let mut buffer = [0; 3];
     assert_eq!(walk.read(&mut buffer).unwrap(), 3);
@@ -174,7 +178,7 @@ fn a_file_that_changes_while_it_is_read_gives_what_is_there() {
 fn a_file_that_is_renamed_away_is_read_to_its_end_and_one_that_is_deleted_is_no_problem() {
     let tree = tree();
     let paths = [tree.path().join("a")];
-    let mut walk = Walk::new(&paths).unwrap();
+    let mut walk = Walk::new(&paths).unwrap().ahead(0);
     while !matches!(walk.next_entry().unwrap().unwrap().kind, Kind::File { .. }) {}
     fs::hard_link(tree.path().join("a/one"), tree.path().join("moved")).unwrap();
     fs::remove_file(tree.path().join("a/one")).unwrap();
@@ -219,6 +223,87 @@ fn holes_are_known_and_read_as_zeroes() {
     assert!(content.starts_with(b"a/one\0") && content[1 << 20..][..4096] == [7; 4096]);
     walk.next_entry().unwrap().unwrap();
     assert_eq!(walk.extents().unwrap(), None, "a file without holes");
+}
+
+/// Every file below `root` with its content, as a walk tells it that looks ahead with `threads`.
+fn contents(root: &Path, threads: usize) -> Vec<(String, Vec<u8>)> {
+    let mut walk = Walk::new(&[root.join(".")]).unwrap().ahead(threads);
+    let mut files = Vec::new();
+    let mut buffer = vec![0; 70_000];
+    while let Some(entry) = walk.next_entry().unwrap() {
+        if !matches!(entry.kind, Kind::File { .. }) {
+            continue;
+        }
+        let mut content = Vec::new();
+        loop {
+            match walk.read(&mut buffer).unwrap() {
+                0 => break,
+                read => content.extend_from_slice(&buffer[..read]),
+            }
+        }
+        files.push((entry.path.to_string(), content));
+    }
+    files
+}
+
+/// A name of some length, a few directories deep, and how much is in the file.
+fn files() -> impl Strategy<Value = BTreeMap<Vec<u8>, usize>> {
+    let path = prop::collection::vec(0..12_u8, 1..5);
+    let size = prop_oneof![Just(0), 1..5000_usize, Just(128 << 10), 131_000..300_000_usize];
+    prop::collection::btree_map(path, size, 0..60)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
+
+    #[test]
+    fn looking_ahead_changes_neither_order_nor_content(files in files(), threads in 1..20_usize) {
+        let tree = tempfile::tempdir().unwrap();
+        let mut expected = Vec::new();
+        for (path, size) in &files {
+            let (name, above) = path.split_last().unwrap();
+            let above: String = above.iter().map(|name| format!("d{name:02}/")).collect();
+            let content = vec![*name; *size];
+            put(&tree.path().join(format!("{above}f{name:02}")), &content);
+            expected.push((format!("{above}f{name:02}"), content));
+        }
+        expected.sort_by(|(a, _), (b, _)| a.split('/').cmp(b.split('/')));
+        let prefix = format!("{}/", tree.path().strip_prefix("/").unwrap().display());
+        for threads in [0, threads] {
+            let found = contents(tree.path(), threads).into_iter();
+            let found = found.map(|(path, content)| (path.replacen(&prefix, "", 1), content));
+            prop_assert_eq!(found.collect::<Vec<_>>(), expected.clone());
+        }
+    }
+}
+
+#[test]
+fn a_directory_of_many_names_is_listed_in_its_turn_and_whole() {
+    let tree = tempfile::tempdir().unwrap();
+    for directory in ["a", "b/c"] {
+        for n in 0..5000 {
+            put(&tree.path().join(format!("{directory}/{n:04}")), b"");
+        }
+    }
+    let files = contents(tree.path(), 4);
+    assert_eq!(files.len(), 10_000);
+    assert!(files.is_sorted());
+}
+
+#[test]
+fn a_walk_that_is_given_up_ends_its_threads() {
+    let tree = tempfile::tempdir().unwrap();
+    for n in 0..400 {
+        put(&tree.path().join(format!("{}/{}/{n}", n % 20, n % 7)), &[7; 50_000]);
+    }
+    for entries in [0, 1, 50, 300] {
+        let mut walk = Walk::new(&[tree.path().join(".")]).unwrap();
+        for _ in 0..entries {
+            walk.next_entry().unwrap().unwrap();
+        }
+        // It waits for its threads; the test would not end.
+        drop(walk);
+    }
 }
 
 /// The variable that tells a second run of this program, as another user, what to walk.
