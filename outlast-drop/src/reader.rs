@@ -52,7 +52,7 @@ impl DropReadError {
 /// How a drop is read.
 #[derive(Debug, Clone, Copy)]
 pub struct ReadOptions {
-    /// Segments that are read ahead at the same time; at least 1. Each holds at most 8 MiB.
+    /// Reads that are under way at the same time; at least 1. Each takes 2 MiB of memory.
     pub parallel: usize,
 }
 

@@ -1,24 +1,40 @@
 //! The content of a drop as one stream, read ahead on several threads.
 //!
-//! Each of a few workers takes the next segment, reads it in blocks, hashes them, decompresses
-//! them, and passes them on through a queue of that segment alone; the reader empties the queues
-//! in order. So memory is bounded by `parallel` × [`QUEUE_BLOCKS`] blocks, however large the drop.
+//! ```text
+//!  readers ──pieces──► lanes ───────────────────────────────────blocks──► reader
+//!  (by position,       (hash, and pass on; or, compressed:)                (in order)
+//!   in order)              └──pieces──► decompressor ──blocks──┘
+//! ```
+//!
+//! A few threads read pieces of the segments by position ([`pieces`]), so that a share which takes
+//! milliseconds for every read has several on their way, also inside one segment. A lane takes over
+//! one segment after the other: it hashes the pieces in order and passes them on, or has them
+//! decompressed beside it. The reader empties the lanes' queues in order.
+//!
+//! **Memory**, however large the drop: `2 × parallel + 2` pieces of 1 MiB, and in each of
+//! [`LANES`] lanes three pieces and [`QUEUE_BLOCKS`] + 1 blocks; 31 MiB with the default. On top
+//! come the decompressors' windows: what the writer chose, usually 2 to 8 MiB.
 
-use std::fs::File;
+mod pieces;
+
+use std::fmt;
 use std::io::{self, Read};
 use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::thread::{self, JoinHandle};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
-use super::{DropReadError, ReadOptions, ReadWatch, segment_error};
+use self::pieces::{OpenSegment, Outlets, Piece, Schedule};
+use super::{DropReadError, ReadOptions, ReadWatch};
 use crate::files::Directory;
 use crate::hash::Hasher;
 use crate::rejection::Rejection;
 use crate::seal::{Compression, Seal, Segment};
 
 const BLOCK_BYTES: usize = 1 << 20;
-const QUEUE_BLOCKS: usize = 8;
+const QUEUE_BLOCKS: usize = 3;
+/// Segments that are hashed and decompressed at the same time.
+const LANES: usize = 3;
 /// Threads are cheap, but not free; more do not help any share that we know.
 const PARALLEL_MAX: usize = 64;
 /// The largest window of a zstd frame, 128 MiB, as the zstd program itself has it by default.
@@ -30,8 +46,8 @@ type Block = Result<Option<Vec<u8>>, DropReadError>;
 
 /// Reads the content of a drop from its first byte to its last. Fails, instead of ending, if
 /// anything is not as it was sealed; [`DropReadError::of`] tells why.
-#[derive(Debug)]
 pub struct ContentReader {
+    schedule: Arc<Schedule>,
     /// The queues of segments in order; `None` once all has been read or something failed.
     queues: Option<Receiver<Receiver<Block>>>,
     queue: Option<Receiver<Block>>,
@@ -42,41 +58,43 @@ pub struct ContentReader {
     workers: Vec<JoinHandle<()>>,
 }
 
+/// A segment that is being read, for a lane to take over.
 struct Task {
-    segment: Segment,
+    segment: Arc<OpenSegment>,
+    /// Its pieces in order; each comes when it was read.
+    pieces: Receiver<Receiver<Piece>>,
     queue: Sender<Block>,
 }
 
 impl ContentReader {
     pub(super) fn start(directory: &Arc<Directory>, seal: &Seal, options: ReadOptions) -> Self {
-        let parallel = options.parallel.clamp(1, PARALLEL_MAX).min(seal.segments.len().max(1));
-        // Not more queues are open than there are workers, so every open queue is being filled.
-        let (queues_sender, queues) = bounded(parallel);
-        let (tasks_sender, tasks) = bounded::<Task>(0);
+        Self::over(Arc::new(Arc::clone(directory)), seal, options)
+    }
+
+    fn over(store: Arc<dyn pieces::Store>, seal: &Seal, options: ReadOptions) -> Self {
+        let parallel = options.parallel.clamp(1, PARALLEL_MAX);
         let compression = seal.compression;
-        let mut workers = Vec::with_capacity(parallel + 1);
+        // Both are as long as segments are begun, which the pieces bound.
+        let ((tasks_sender, tasks), (queues_sender, queues)) = (unbounded::<Task>(), unbounded());
+        let outlets = Outlets { tasks: tasks_sender, queues: queues_sender };
+        let schedule = Arc::new(Schedule::new(store, seal, 2 * parallel + 2, outlets));
+        let mut workers = Vec::with_capacity(parallel + LANES);
         for _ in 0..parallel {
-            let (tasks, directory) = (tasks.clone(), Arc::clone(directory));
-            workers.push(std::thread::spawn(move || {
-                for Task { segment, queue } in tasks {
-                    let end = read_segment(&directory, &segment, compression, &queue);
+            let schedule = Arc::clone(&schedule);
+            workers.push(thread::spawn(move || schedule.read()));
+        }
+        for _ in 0..LANES.min(seal.segments.len()) {
+            let (tasks, schedule) = (tasks.clone(), Arc::clone(&schedule));
+            workers.push(thread::spawn(move || {
+                for task in tasks {
+                    let end = prove(&schedule, &task, compression);
                     // Nobody listens any more when the reader was dropped.
-                    let _ = queue.send(end.map(|()| None));
+                    let _ = task.queue.send(end.map(|()| None));
                 }
             }));
         }
-        let segments = seal.segments.clone();
-        workers.push(std::thread::spawn(move || {
-            for segment in segments {
-                let (queue, receiver) = bounded(QUEUE_BLOCKS);
-                let handed_out = tasks_sender.send(Task { segment, queue }).is_ok()
-                    && queues_sender.send(receiver).is_ok();
-                if !handed_out {
-                    return;
-                }
-            }
-        }));
         Self {
+            schedule,
             queues: Some(queues),
             queue: None,
             block: Vec::new(),
@@ -94,10 +112,6 @@ impl ContentReader {
 
     /// The next block that is not empty; `None` at the proven end of the content.
     fn next_block(&mut self) -> Result<Option<Vec<u8>>, DropReadError> {
-        let lost = || DropReadError::Later {
-            path: Default::default(),
-            reason: "a reading thread ended too early".to_owned(),
-        };
         loop {
             if let Some(queue) = &self.queue {
                 if let Some(block) = queue.recv().map_err(|_| lost())?? {
@@ -116,6 +130,7 @@ impl ContentReader {
 
     /// Lets go of all threads; they end at their next block.
     fn stop(&mut self) {
+        self.schedule.stop();
         self.queue = None;
         self.queues = None;
         for worker in self.workers.drain(..) {
@@ -157,72 +172,89 @@ impl Drop for ContentReader {
     }
 }
 
-/// A file that hashes what is read from it, and never gives more than the sealed size.
-struct HashingFile {
-    file: io::Take<File>,
-    hasher: Hasher,
-    error: Option<io::Error>,
+impl fmt::Debug for ContentReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let remaining = self.remaining_segments;
+        f.debug_struct("ContentReader").field("remaining_segments", &remaining).finish()
+    }
 }
 
-impl Read for HashingFile {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self.file.read(buffer) {
-            Ok(length) => {
-                self.hasher.update(&buffer[..length]);
-                Ok(length)
-            }
-            Err(error) => {
-                // Kept apart, since a decompressor wraps it beyond recognition.
-                let copy = error.raw_os_error().map_or_else(
-                    || io::Error::new(error.kind(), error.to_string()),
-                    io::Error::from_raw_os_error,
-                );
-                if error.kind() != io::ErrorKind::Interrupted {
-                    self.error = Some(copy);
+fn lost() -> DropReadError {
+    DropReadError::Later {
+        path: Default::default(),
+        reason: "a reading thread ended too early".to_owned(),
+    }
+}
+
+/// Passes on the content of one segment and proves it. Returns early without an error when nobody
+/// listens.
+fn prove(
+    schedule: &Schedule,
+    task: &Task,
+    compression: Option<Compression>,
+) -> Result<(), DropReadError> {
+    let segment = &task.segment.segment;
+    let outcome = match compression {
+        None => {
+            let mut passed = 0;
+            let mut outcome = Ok(());
+            let listening = hash(schedule, task, |piece| {
+                passed += piece.len() as u64;
+                if passed > segment.raw_size {
+                    outcome = Err(Mismatch::Longer);
                 }
-                Err(error)
+                // What is beyond is only hashed, so that a wrong hash is called by its name.
+                outcome.is_err() || task.queue.send(Ok(Some(piece))).is_ok()
+            })?;
+            if !listening {
+                return Ok(());
             }
+            if passed < segment.raw_size { Err(Mismatch::Shorter) } else { outcome }
+        }
+        Some(Compression::Zstd) => {
+            let (sender, pieces) = bounded(1);
+            thread::scope(|scope| {
+                let decompressor = scope.spawn(|| decompress(pieces, segment, &task.queue));
+                let mut sender = Some(sender);
+                let hashed = hash(schedule, task, |piece| {
+                    let wanted = sender.as_ref().is_some_and(|to| to.send(piece).is_ok());
+                    if !wanted {
+                        sender = None;
+                    }
+                    true
+                });
+                drop(sender);
+                let decompressed = decompressor.join().map_err(|_| lost())?;
+                hashed.map(|_| decompressed)
+            })?
+        }
+    };
+    outcome.map_err(|mismatch| mismatch.into_rejection(segment).into())
+}
+
+/// Hashes the pieces of a segment and gives them to `pass_on`; fails if they are not what was
+/// sealed. `Ok(false)` if `pass_on` said that nobody listens.
+fn hash(
+    schedule: &Schedule,
+    task: &Task,
+    mut pass_on: impl FnMut(Vec<u8>) -> bool,
+) -> Result<bool, DropReadError> {
+    let segment = &task.segment.segment;
+    let mut hasher = Hasher::new(segment.digest.algorithm());
+    let mut length = 0;
+    for piece in &task.pieces {
+        let piece = piece.recv().map_err(|_| lost());
+        schedule.free();
+        let piece = piece??;
+        hasher.update(&piece);
+        length += piece.len() as u64;
+        if !piece.is_empty() && !pass_on(piece) {
+            return Ok(false);
         }
     }
-}
-
-/// Reads one segment into its queue. Returns early without an error when nobody listens.
-fn read_segment(
-    directory: &Directory,
-    segment: &Segment,
-    compression: Option<Compression>,
-    queue: &Sender<Block>,
-) -> Result<(), DropReadError> {
     let name = || segment.name.clone();
-    let (file, before) = directory
-        .file(segment.name.as_bytes())
-        .map_err(|error| segment_error(directory, &segment.name, &error))?;
-    if before.size != segment.size {
-        let (sealed, found) = (segment.size, before.size);
-        return Err(Rejection::WrongSize { name: name(), sealed, found }.into());
-    }
-    let descriptor =
-        file.try_clone().map_err(|error| segment_error(directory, &segment.name, &error))?;
-    let hasher = Hasher::new(segment.digest.algorithm());
-    let mut source = HashingFile { file: file.take(segment.size), hasher, error: None };
-    let listening = match compression {
-        None => pass_on(&mut source, segment.raw_size, queue),
-        Some(Compression::Zstd) => decompress(&mut source, segment.raw_size, queue),
-    };
-    if let Some(error) = source.error {
-        return Err(segment_error(directory, &segment.name, &error));
-    }
-    let outcome = match listening {
-        Ok(false) => return Ok(()),
-        Ok(true) => Ok(()),
-        Err(mismatch) => Err(mismatch),
-    };
-    // The rest, if decompression stopped early, so that a wrong hash is called by its name.
-    io::copy(&mut source, &mut io::sink())
-        .map_err(|error| segment_error(directory, &segment.name, &error))?;
-    let unread = source.file.limit();
-    let found = source.hasher.finish();
-    if unread > 0 {
+    let found = hasher.finish();
+    if length < segment.size {
         return Err(Rejection::ChangedSegment { name: name() }.into());
     }
     if found != segment.digest {
@@ -234,14 +266,8 @@ fn read_segment(
         }
         .into());
     }
-    let length = descriptor
-        .metadata()
-        .map_err(|error| segment_error(directory, &segment.name, &error))?
-        .len();
-    if length != segment.size {
-        return Err(Rejection::ChangedSegment { name: name() }.into());
-    }
-    outcome.map_err(|mismatch| mismatch.into_rejection(segment).into())
+    task.segment.check_length()?;
+    Ok(true)
 }
 
 /// How a segment's content differs from what the seal declares.
@@ -263,43 +289,78 @@ impl Mismatch {
     }
 }
 
-fn decompress(
-    source: &mut HashingFile,
-    raw_size: u64,
-    queue: &Sender<Block>,
-) -> Result<bool, Mismatch> {
-    if raw_size == 0 && source.file.limit() == 0 {
-        return Ok(true);
-    }
-    let undecodable = |error: io::Error| Mismatch::Undecodable(error.to_string());
-    let mut decoder = zstd::stream::read::Decoder::new(source).map_err(undecodable)?;
-    decoder.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(undecodable)?;
-    pass_on(&mut decoder, raw_size, queue)
+/// The pieces of a segment as one stream.
+struct Joined {
+    pieces: Receiver<Vec<u8>>,
+    piece: Vec<u8>,
+    at: usize,
 }
 
-/// Passes content on in blocks, never more than `declared` bytes. `Ok(false)` if nobody listens.
-fn pass_on(source: &mut impl Read, declared: u64, queue: &Sender<Block>) -> Result<bool, Mismatch> {
+impl Read for Joined {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.at == self.piece.len() {
+            // Closed at the end, and when the reading failed, which the lane knows.
+            let Ok(piece) = self.pieces.recv() else { return Ok(0) };
+            (self.piece, self.at) = (piece, 0);
+        }
+        let length = buffer.len().min(self.piece.len() - self.at);
+        buffer[..length].copy_from_slice(&self.piece[self.at..self.at + length]);
+        self.at += length;
+        Ok(length)
+    }
+}
+
+/// Decompresses a segment into its queue, until its end or the first mismatch; also `Ok` if nobody
+/// listens.
+fn decompress(
+    pieces: Receiver<Vec<u8>>,
+    segment: &Segment,
+    queue: &Sender<Block>,
+) -> Result<(), Mismatch> {
+    if segment.raw_size == 0 && segment.size == 0 {
+        return Ok(());
+    }
+    let undecodable = |error: io::Error| Mismatch::Undecodable(error.to_string());
+    let joined = Joined { pieces, piece: Vec::new(), at: 0 };
+    let mut decoder = zstd::stream::read::Decoder::new(joined).map_err(undecodable)?;
+    decoder.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(undecodable)?;
     let mut passed = 0;
     loop {
-        let mut block = Vec::with_capacity(BLOCK_BYTES.min(
-            // One more than declared, so that a longer content shows.
-            usize::try_from(declared - passed).unwrap_or(usize::MAX).saturating_add(1),
-        ));
-        let wanted = block.capacity().min(BLOCK_BYTES) as u64;
-        source
-            .by_ref()
-            .take(wanted)
-            .read_to_end(&mut block)
-            .map_err(|error| Mismatch::Undecodable(error.to_string()))?;
-        if block.is_empty() {
-            return if passed == declared { Ok(true) } else { Err(Mismatch::Shorter) };
+        let mut block = vec![
+            0;
+            BLOCK_BYTES.min(
+                // One more than declared, so that a longer content shows.
+                usize::try_from(segment.raw_size - passed).unwrap_or(usize::MAX).saturating_add(1),
+            )
+        ];
+        let length = fill(&mut decoder, &mut block).map_err(undecodable)?;
+        if length == 0 {
+            return if passed == segment.raw_size { Ok(()) } else { Err(Mismatch::Shorter) };
         }
-        passed += block.len() as u64;
-        if passed > declared {
+        block.truncate(length);
+        passed += length as u64;
+        if passed > segment.raw_size {
             return Err(Mismatch::Longer);
         }
         if queue.send(Ok(Some(block))).is_err() {
-            return Ok(false);
+            return Ok(());
         }
     }
 }
+
+/// Reads until `buffer` is full or the source ends.
+fn fill(source: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut length = 0;
+    while length < buffer.len() {
+        match source.read(&mut buffer[length..]) {
+            Ok(0) => break,
+            Ok(read) => length += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(length)
+}
+
+#[cfg(test)]
+mod tests;
