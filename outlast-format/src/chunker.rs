@@ -19,7 +19,7 @@ mod scan;
 mod select;
 
 pub use scan::{Candidate, Gear, WINDOW};
-pub use select::Selector;
+pub use select::{Cut, Selector};
 
 /// How long chunks may be, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

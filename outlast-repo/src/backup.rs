@@ -38,6 +38,8 @@ mod packing;
 mod reader;
 mod select;
 mod stop;
+mod survey;
+mod trail;
 mod tree;
 mod upload;
 mod work;
@@ -64,6 +66,7 @@ use self::effort::Effort;
 use self::packing::Packing;
 use self::reader::Reader;
 use self::stop::Stop;
+use self::trail::Trail;
 use self::tree::{Assembled, Assembler};
 use self::upload::Ledger;
 use self::work::{Recognizer, Worker};
@@ -207,6 +210,7 @@ struct Context<'a> {
     repository: &'a Repository,
     index: &'a Index,
     recognition: Recognition,
+    trail: Trail,
     recognizer: Recognizer<'a>,
     effort: Effort,
     ledger: Ledger,
@@ -248,9 +252,12 @@ pub fn backup(
     };
     let index = repository.index()?;
     index.check_current(repository)?;
+    let chunking =
+        chunking::params(options.expected_bytes.unwrap_or(0), index.blobs(), index.chunk_average());
     let context = Context {
         repository,
         index,
+        trail: Trail::open(repository, chunking.average),
         recognition: Recognition::open(repository),
         recognizer: Recognizer::new(index),
         effort: Effort::new(options.tuning.compression),
@@ -258,11 +265,7 @@ pub fn backup(
         counters: Counters::default(),
         stop: Stop::new(),
         tuning: &options.tuning,
-        chunking: chunking::params(
-            options.expected_bytes.unwrap_or(0),
-            index.blobs(),
-            index.chunk_average(),
-        ),
+        chunking,
         owner: (options.uid, options.gid),
         clock,
         random,
@@ -278,6 +281,7 @@ pub fn backup(
     let assembled = assembled.ok_or(RepoError::Unfinished)?;
     let root = assembled.root.ok_or(RepoError::Unfinished)?;
     let durable = context.ledger.close(&context)?;
+    context.trail.finish();
     let stats = Stats {
         files: assembled.files,
         directories: assembled.directories,
@@ -357,6 +361,7 @@ fn run(context: &Context<'_>, source: Source<'_>) -> Option<Assembled> {
     let (batch_sender, batches) = bounded(buffers);
     let (event_sender, events): (Sender<Event>, Receiver<Event>) = bounded(32);
     let (packing, packs) = Packing::new(context);
+    let gear = &gear;
     thread::scope(|scope| {
         let reader = Reader::new(context, &pool, block_sender, event_sender.clone());
         scope.spawn(move || {
@@ -367,7 +372,7 @@ fn run(context: &Context<'_>, source: Source<'_>) -> Option<Assembled> {
         });
         let worker = Worker {
             context,
-            gear: &gear,
+            gear,
             blocks,
             scanned: scanned_sender,
             batches,
@@ -379,7 +384,7 @@ fn run(context: &Context<'_>, source: Source<'_>) -> Option<Assembled> {
             scope.spawn(move || stop.run(|| worker.run()));
         }
         drop(worker);
-        scope.spawn(move || stop.run(|| select::select(context, &scanned, &batch_sender)));
+        scope.spawn(move || stop.run(|| select::select(context, gear, &scanned, &batch_sender)));
         for _ in 0..tuning.uploads.clamp(1, 64) {
             let packs = packs.clone();
             scope.spawn(move || stop.run(|| upload::upload(context, &packs)));

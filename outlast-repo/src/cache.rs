@@ -36,15 +36,17 @@ pub(crate) enum Cache {
 pub(crate) enum Table {
     Index,
     Recognition,
+    Trail,
 }
 
 impl Table {
-    const ALL: [Self; 2] = [Self::Index, Self::Recognition];
+    const ALL: [Self; 3] = [Self::Index, Self::Recognition, Self::Trail];
 
     fn name(self) -> &'static str {
         match self {
             Self::Index => "index",
             Self::Recognition => "chunks",
+            Self::Trail => "trail",
         }
     }
 }

@@ -24,7 +24,26 @@ fn cuts(gear: &Gear, params: Params, content: &[u8], blocks: &[usize]) -> Vec<u6
         at = end;
     }
     selector.finish(&mut cuts);
-    cuts
+    cuts.into_iter().map(|cut| cut.end).collect()
+}
+
+/// The same, but what equals a chunk in `known` is not scanned.
+fn cuts_by_known(gear: &Gear, params: Params, content: &[u8], known: &[&[u8]]) -> Vec<u64> {
+    let mut selector = Selector::new(params);
+    let mut cuts = Vec::new();
+    let mut at = 0;
+    while at < content.len() {
+        let chunk = known.iter().find(|chunk| content[at..].starts_with(chunk));
+        let end = chunk.map_or(content.len().min(at + 100), |chunk| at + chunk.len());
+        if chunk.is_none() || !selector.feed_known(end as u64, 7, &mut cuts) {
+            let mut candidates = Vec::new();
+            gear.scan(&content[..at], &content[at..end], at as u64, &mut candidates);
+            selector.feed(&candidates, end as u64, &mut cuts);
+        }
+        at = end;
+    }
+    selector.finish(&mut cuts);
+    cuts.into_iter().map(|cut| cut.end).collect()
 }
 
 /// The rules word by word: no rolling, no phases.
@@ -78,6 +97,30 @@ proptest! {
         let expected = reference(&gear, SMALL, &content);
         prop_assert_eq!(&cuts(&gear, SMALL, &content, &blocks), &expected);
         prop_assert_eq!(&cuts(&gear, SMALL, &content, &[]), &expected);
+    }
+
+    #[test]
+    fn chunks_that_are_known_are_cut_alike_without_a_scan(
+        before in content(),
+        (at, removed) in (any::<prop::sample::Index>(), 0..3000usize),
+        inserted in content(),
+    ) {
+        let gear = gear();
+        let mut start = 0;
+        let mut known = Vec::new();
+        let natural = cuts(&gear, SMALL, &before, &[]);
+        for cut in &natural[..natural.len().saturating_sub(1)] {
+            let end = usize::try_from(*cut).unwrap();
+            known.push(&before[start..end]);
+            start = end;
+        }
+        let at = at.index(before.len() + 1);
+        let rest = &before[before.len().min(at + removed)..];
+        let after = [&before[..at], &inserted, rest].concat();
+        prop_assert_eq!(
+            cuts_by_known(&gear, SMALL, &after, &known),
+            cuts(&gear, SMALL, &after, &[])
+        );
     }
 
     #[test]

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender};
 use outlast_format::BlobId;
-use outlast_format::chunker::Candidate;
 use outlast_fs::Entry;
 
 use super::stop::{Halt, Stop};
+use super::survey::Survey;
+use super::trail::Step;
 
 /// Files in the order in which they were read.
 pub(super) type FileNumber = u64;
@@ -85,7 +86,7 @@ impl Block {
 pub(super) struct ScannedBlock {
     pub(super) block: Block,
     /// For each segment.
-    pub(super) candidates: Vec<Vec<Candidate>>,
+    pub(super) surveys: Vec<Survey>,
 }
 
 /// Where the bytes of a chunk are.
@@ -101,6 +102,10 @@ pub(super) struct Chunk {
     /// Its number in the file, from 0.
     pub(super) number: usize,
     pub(super) bytes: ChunkBytes,
+    /// The mark of the cut at its end; none if the file's end cut it.
+    pub(super) mark: Option<u64>,
+    /// The step of the last backup's trail that it was proven to be.
+    pub(super) step: Option<Step>,
 }
 
 /// The chunks that end in one block.

@@ -1,25 +1,31 @@
 //! The serial heart of chunking: puts scanned blocks in order and decides where content is cut.
 //!
-//! It looks at candidates only. Content is touched for the one chunk per block that begins in an
+//! It looks at surveys only. Content is touched for the one chunk per block that begins in an
 //! earlier block: its first part is carried over, so that no block has to wait for the next one.
+//! And for what was not scanned because it was known, where no chunk begins as it did last time:
+//! after an edit, until old and new cuts meet again.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender};
-use outlast_format::chunker::{Params, Selector};
+use outlast_format::chunker::{Cut, Gear, Selector, WINDOW};
 
 use super::Context;
-use super::block::{Chunk, ChunkBatch, ChunkBytes, FileNumber, ScannedBlock};
+use super::block::{Block, Chunk, ChunkBatch, ChunkBytes, FileNumber, ScannedBlock, Segment};
 use super::stop::Halt;
+use super::survey::{Proven, Survey};
+use super::trail::Step;
 
 /// Takes blocks in any order until the last one is through.
 pub(super) fn select(
     context: &Context<'_>,
+    gear: &Gear,
     scanned: &Receiver<ScannedBlock>,
     batches: &Sender<ChunkBatch>,
 ) -> Result<(), Halt> {
-    let mut cutter = Cutter::new(context.chunking);
+    let mut cutter = Cutter { context, gear, file: None };
     // As many as there are buffers, at most.
     let mut early = BTreeMap::new();
     let mut next = 0;
@@ -41,8 +47,9 @@ pub(super) fn select(
 }
 
 /// Cuts files that come block by block.
-struct Cutter {
-    params: Params,
+struct Cutter<'a> {
+    context: &'a Context<'a>,
+    gear: &'a Gear,
     file: Option<OpenFile>,
 }
 
@@ -54,54 +61,88 @@ struct OpenFile {
     carried: Vec<u8>,
 }
 
-impl Cutter {
-    fn new(params: Params) -> Self {
-        Self { params, file: None }
-    }
-
+impl Cutter<'_> {
     /// The chunks that end in this block.
     fn cut(&mut self, scanned: &ScannedBlock) -> Vec<Chunk> {
         let block = &scanned.block;
         let mut chunks = Vec::with_capacity(block.segments.len());
-        let mut cuts = Vec::new();
-        for (segment, candidates) in block.segments.iter().zip(&scanned.candidates) {
+        for (segment, survey) in block.segments.iter().zip(&scanned.surveys) {
             if segment.position == 0 {
                 // What is left of a file that failed in the middle is dropped here.
                 self.file = Some(OpenFile {
                     number: segment.file,
-                    selector: Selector::new(self.params),
+                    selector: Selector::new(self.context.chunking),
                     chunks: 0,
                     carried: Vec::new(),
                 });
             }
-            let Some(file) = &mut self.file else { continue };
-            let end = segment.position + segment.range.len() as u64;
-            cuts.clear();
-            file.selector.feed(candidates, end, &mut cuts);
-            if segment.last {
-                let selector = std::mem::replace(&mut file.selector, Selector::new(self.params));
-                selector.finish(&mut cuts);
-            }
+            let Some(mut file) = self.file.take() else { continue };
+            let cuts = self.feed(&mut file, survey, block.bytes(&segment.range), segment);
             let mut from = segment.range.start;
-            for cut in &cuts {
+            for (cut, step) in cuts {
                 // A cut never lies before the segment: it would have been made earlier.
-                let ahead = usize::try_from(cut - segment.position).unwrap_or(usize::MAX);
+                let ahead = usize::try_from(cut.end - segment.position).unwrap_or(usize::MAX);
                 let to = segment.range.start.saturating_add(ahead).min(segment.range.end);
-                chunks.push(file.chunk(from..to, block));
+                chunks.push(file.chunk(from..to, block, cut.mark, step));
                 from = to;
             }
-            if segment.last {
-                self.file = None;
-            } else {
+            if !segment.last {
                 file.carried.extend_from_slice(block.bytes(&(from..segment.range.end)));
+                self.file = Some(file);
             }
         }
         chunks
     }
+
+    /// The cuts that are certain with this piece of the file, each with the step that the chunk
+    /// before it is, if it is one.
+    fn feed(
+        &self,
+        file: &mut OpenFile,
+        survey: &Survey,
+        bytes: &[u8],
+        segment: &Segment,
+    ) -> Vec<(Cut, Option<Step>)> {
+        let selector = &mut file.selector;
+        let mut cuts = Vec::new();
+        let mut steps = Vec::new();
+        let mut candidates = &survey.candidates[..];
+        for Proven { range, step, number } in &survey.proven {
+            let (before, after) =
+                candidates.split_at(candidates.partition_point(|place| place.end <= range.start));
+            candidates = after;
+            selector.feed(before, range.start, &mut cuts);
+            steps.resize(cuts.len(), None);
+            if selector.feed_known(range.end, step.mark, &mut cuts) {
+                steps.push(Some(*step));
+                self.context.trail.reached(*number);
+            } else {
+                let offset = |at: u64| usize::try_from(at - segment.position).unwrap_or(usize::MAX);
+                let (start, end) = (offset(range.start), offset(range.end));
+                let mut found = Vec::new();
+                let context = &bytes[start.saturating_sub(WINDOW)..start];
+                self.gear.scan(context, &bytes[start..end], range.start, &mut found);
+                selector.feed(&found, range.end, &mut cuts);
+            }
+        }
+        selector.feed(candidates, segment.position + bytes.len() as u64, &mut cuts);
+        if segment.last {
+            let ended = std::mem::replace(selector, Selector::new(self.context.chunking));
+            ended.finish(&mut cuts);
+        }
+        steps.resize(cuts.len(), None);
+        cuts.into_iter().zip(steps).collect()
+    }
 }
 
 impl OpenFile {
-    fn chunk(&mut self, range: std::ops::Range<usize>, block: &super::block::Block) -> Chunk {
+    fn chunk(
+        &mut self,
+        range: Range<usize>,
+        block: &Block,
+        mark: Option<u64>,
+        step: Option<Step>,
+    ) -> Chunk {
         let bytes = if self.carried.is_empty() {
             ChunkBytes::InBlock(range)
         } else {
@@ -110,6 +151,6 @@ impl OpenFile {
         };
         let number = self.chunks;
         self.chunks += 1;
-        Chunk { file: self.number, number, bytes }
+        Chunk { file: self.number, number, bytes, mark, step }
     }
 }

@@ -122,6 +122,36 @@ fn every_agent_cuts_as_the_index_files_note() {
     assert_eq!(reopen().index().unwrap().chunk_average(), Some(1 << 20));
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    #[test]
+    fn who_follows_yesterdays_trail_cuts_as_who_does_not(
+        edits in prop::collection::vec((0..3_000_000usize, 0..90_000usize, 0..90_000usize), 0..6),
+        block_bytes in 70_000..900_000usize,
+    ) {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Arc::new(MemoryStore::new());
+        let repository = repository(store.clone(), Version::V2).cached_in(directory.path());
+        let mut content = noise(1, 3_000_000);
+        let tuning = Tuning { block_bytes, ..tight() };
+        run(&repository, stream(&content), &options(tuning.clone())).unwrap();
+        for (n, (at, removed, inserted)) in edits.into_iter().enumerate() {
+            let at = at.min(content.len());
+            let end = content.len().min(at + removed);
+            content.splice(at..end, noise(n as u64 + 2, inserted));
+        }
+        let followed = run(&repository, stream(&content), &options(tuning.clone())).unwrap();
+        let credential = Credential::Key(repository.key().clone());
+        let plain = Repository::open(store, credential).unwrap();
+        let plain = run(&plain, stream(&content), &options(tuning)).unwrap();
+        prop_assert_eq!(followed.snapshot.tree, plain.snapshot.tree);
+        prop_assert_eq!(plain.stats.data_blobs, 0);
+        let found = contents(&repository, followed.snapshot.tree);
+        prop_assert!(found["dump.sql"].1 == content);
+    }
+}
+
 use outlast_store::Store as _;
 
 #[test]

@@ -12,10 +12,12 @@ use outlast_format::crypto::NONCE_LENGTH;
 use outlast_format::pack::{BlobType, PackEntry};
 
 use super::Context;
-use super::block::{Block, ChunkBatch, ChunkBytes, Event, KnownChunk, ScannedBlock};
+use super::block::{Block, Chunk, ChunkBatch, ChunkBytes, Event, KnownChunk, ScannedBlock};
 use super::effort::{NoiseFilter, Plan, Verdict};
 use super::packing::Packing;
 use super::stop::Halt;
+use super::survey::{Survey, survey};
+use super::trail::Step;
 use crate::packer::SealedBlob;
 use crate::{Index, RepoError};
 
@@ -177,54 +179,74 @@ impl Worker<'_> {
     }
 
     fn scan(&self, block: Block) -> Result<(), Halt> {
-        let candidates = block.segments.iter().map(|segment| {
-            let mut candidates = Vec::new();
+        let surveys = block.segments.iter().map(|segment| {
             let whole = segment.position == 0 && segment.last;
             // A file that is no longer than the shortest chunk is one chunk.
-            if !(whole && segment.range.len() <= self.context.chunking.min as usize) {
-                let before = if segment.position == 0 { &[][..] } else { &block.before };
-                let bytes = block.bytes(&segment.range);
-                self.gear.scan(before, bytes, segment.position, &mut candidates);
+            if whole && segment.range.len() <= self.context.chunking.min as usize {
+                return Survey::default();
             }
-            candidates
+            let before = if segment.position == 0 { &[][..] } else { &block.before };
+            let bytes = block.bytes(&segment.range);
+            survey(self.gear, &self.context.trail, before, bytes, segment.position)
         });
-        let candidates = candidates.collect();
-        self.context.stop.send(&self.scanned, ScannedBlock { block, candidates })
+        let surveys = surveys.collect();
+        self.context.stop.send(&self.scanned, ScannedBlock { block, surveys })
     }
 
     fn store(&self, sealer: &mut Sealer<'_>, batch: &ChunkBatch) -> Result<(), Halt> {
         let mut known = Vec::with_capacity(batch.chunks.len());
+        let mut steps = Vec::with_capacity(batch.chunks.len());
         for chunk in &batch.chunks {
             let bytes = match &chunk.bytes {
                 ChunkBytes::InBlock(range) => batch.block.bytes(range),
                 ChunkBytes::Joined(bytes) => bytes,
             };
-            let (id, is_new) = self.identify(bytes)?;
+            let Identified { content, id, is_new } = self.identify(chunk, bytes)?;
             if is_new {
                 let blob = sealer.seal(BlobType::Data, id, bytes)?;
                 self.packing.add(self.context, &blob)?;
             }
+            // No chunk is longer than 4 MiB.
+            let (mark, length) = (chunk.mark, u32::try_from(bytes.len()).unwrap_or(u32::MAX));
+            steps.extend(mark.map(|mark| Step { mark, length, content, id }));
             let (file, number, length) = (chunk.file, chunk.number, bytes.len());
             known.push(KnownChunk { file, number, length, id });
         }
+        self.context.trail.record(batch.block.number, steps);
         if known.is_empty() {
             return Ok(());
         }
         self.context.stop.send(&self.events, Event::Chunks(known))
     }
 
-    /// The id of a chunk, and whether it is new and ours to store. Known content is recognised by
-    /// its BLAKE3, which costs less than half of a SHA-256 with the processor's instructions for
-    /// that, and a tenth without.
-    fn identify(&self, chunk: &[u8]) -> Result<(BlobId, bool), RepoError> {
-        let content = blake3::hash(chunk);
-        if let Some(id) = self.context.recognition.get(&content)
-            && self.context.index.has(BlobType::Data, &id)?
+    /// Which blob a chunk is, and whether it is new and ours to store. Known content is recognised
+    /// by its BLAKE3, which costs less than half of a SHA-256 with the processor's instructions
+    /// for that, and a tenth without; a step of the trail was proven by it already.
+    fn identify(&self, chunk: &Chunk, bytes: &[u8]) -> Result<Identified, RepoError> {
+        let has = |id: &BlobId| self.context.index.has(BlobType::Data, id);
+        if let Some(Step { content, id, .. }) = chunk.step
+            && has(&id)?
         {
-            return Ok((id, false));
+            return Ok(Identified { content, id, is_new: false });
         }
-        let id = BlobId::of(chunk);
-        self.context.recognition.note(&content, id);
-        Ok((id, self.context.recognizer.claim(BlobType::Data, id)?))
+        let hash = blake3::hash(bytes);
+        let content = *hash.as_bytes();
+        if let Some(id) = self.context.recognition.get(&hash)
+            && has(&id)?
+        {
+            return Ok(Identified { content, id, is_new: false });
+        }
+        let id = BlobId::of(bytes);
+        self.context.recognition.note(&hash, id);
+        let is_new = self.context.recognizer.claim(BlobType::Data, id)?;
+        Ok(Identified { content, id, is_new })
     }
+}
+
+/// What a chunk turned out to be.
+struct Identified {
+    /// The BLAKE3 of its bytes.
+    content: [u8; 32],
+    id: BlobId,
+    is_new: bool,
 }

@@ -28,4 +28,4 @@ mod write;
 
 pub(crate) use merge::Merge;
 pub(crate) use run::Run;
-pub(crate) use shelf::{LOCK, Place, Shelf, Trust, merge_from};
+pub(crate) use shelf::{LOCK, Place, Shelf, Trust, merge_from, take_lock};

@@ -38,6 +38,23 @@ pub(crate) enum Place {
     Kept(PathBuf),
 }
 
+/// Takes the lock of a table's directory, which is made if it is missing; none if somebody has it.
+pub(crate) fn take_lock(directory: &Path) -> io::Result<Option<File>> {
+    durable::create_directories(directory, 0o700)?;
+    let path = directory.join(LOCK);
+    let lock = File::options().write(true).create(true).truncate(false).open(path)?;
+    // Tells the time of this opening, by the clock of the file system.
+    lock.write_all_at(b"\n", 0)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(Some(lock)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => {
+            tracing::debug!(%error, "no locks in {}, so nothing is kept", directory.display());
+            Ok(None)
+        }
+    }
+}
+
 /// How much is read of runs that are found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Trust {
@@ -69,27 +86,13 @@ impl<const N: usize> Shelf<N> {
     ) -> Result<(Self, Vec<Vec<u8>>), CacheError> {
         let mut shelf = Self { place, key, lock: None, runs: Vec::new(), next: 0 };
         let Place::Kept(directory) = shelf.place.clone() else { return Ok((shelf, Vec::new())) };
-        let metas = shelf
-            .take_lock(&directory)
-            .and_then(|()| shelf.find_runs(&directory, trust))
+        let metas = take_lock(&directory)
+            .and_then(|lock| {
+                shelf.lock = lock;
+                shelf.find_runs(&directory, trust)
+            })
             .map_err(|source| failed(&directory, source))?;
         Ok((shelf, metas))
-    }
-
-    fn take_lock(&mut self, directory: &Path) -> io::Result<()> {
-        durable::create_directories(directory, 0o700)?;
-        let path = directory.join(LOCK);
-        let lock = File::options().write(true).create(true).truncate(false).open(path)?;
-        // Tells the time of this opening, by the clock of the file system.
-        lock.write_all_at(b"\n", 0)?;
-        match lock.try_lock() {
-            Ok(()) => self.lock = Some(lock),
-            Err(TryLockError::WouldBlock) => {}
-            Err(TryLockError::Error(error)) => {
-                tracing::debug!(%error, "no locks in {}, so nothing is kept", directory.display());
-            }
-        }
-        Ok(())
     }
 
     fn find_runs(&mut self, directory: &Path, trust: Trust) -> io::Result<Vec<Vec<u8>>> {
