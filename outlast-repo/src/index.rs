@@ -160,8 +160,9 @@ impl Index {
             }
             Arc::clone(&state.runs)
         };
-        // Files are read without the lock: they never change.
-        for run in runs.iter().rev() {
+        // Files are read without the lock: they never change. The oldest is the largest, and has
+        // most of what is asked for.
+        for run in runs.iter() {
             if let Some(spot) = run.find(&id.0, |_, record| pick(record))? {
                 return Ok(Some(spot));
             }

@@ -70,7 +70,7 @@ impl Recognition {
             }
             Arc::clone(&state.runs)
         };
-        for run in runs.iter().rev() {
+        for run in runs.iter() {
             match run.find(key, |_, record| record[32..].first_chunk().copied()) {
                 Ok(None) => {}
                 Ok(Some(id)) => return Some(BlobId(id)),

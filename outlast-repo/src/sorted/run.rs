@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::page::{self, PAGE_BYTES, Page, SUM_BYTES, Sum, capacity, fence_of};
 use crate::CacheError;
@@ -36,7 +36,23 @@ pub(super) enum Pages {
         /// Where the file is; the directory alone if the file has no name.
         path: PathBuf,
         named: bool,
+        kept: KeptPages,
     },
+}
+
+/// Runs of so many pages at most, 2 MiB, stay in memory page by page when they were read: a chunk
+/// that is recognised costs one lookup or two, and most repositories are small.
+const KEPT_PAGES_MAX: usize = 512;
+
+/// The pages of a small run that were read; no place for any if it is large.
+#[derive(Debug)]
+pub(super) struct KeptPages(Vec<OnceLock<Box<Page>>>);
+
+impl KeptPages {
+    pub(super) fn of(pages: usize) -> Self {
+        let count = if pages > KEPT_PAGES_MAX { 0 } else { pages };
+        Self((0..count).map(|_| OnceLock::new()).collect())
+    }
 }
 
 /// A run that was found, and whose tail is what was written.
@@ -103,7 +119,8 @@ impl<const N: usize> Run<N> {
         let fences: Vec<u64> = fences.collect();
         let meta = rest[..meta_length].to_vec();
         let digest = *trailer[TRAILER_BYTES - SUM_BYTES - 32..].first_chunk().unwrap_or(&[0; 32]);
-        let pages = Pages::File { file, key, path: path.to_owned(), named: true };
+        let kept = KeptPages::of(fences.len());
+        let pages = Pages::File { file, key, path: path.to_owned(), named: true, kept };
         Ok(Some(Opened { run: Self { pages, fences, records, numbers }, meta, digest }))
     }
 
@@ -175,10 +192,19 @@ impl<const N: usize> Run<N> {
     ) -> Result<T, CacheError> {
         match &self.pages {
             Pages::Memory(pages) => Ok(work(page::records(&pages[number]))),
-            Pages::File { .. } => {
-                let mut page = [0; PAGE_BYTES];
-                self.read_page(number, &mut page)?;
-                Ok(work(page::records(&page)))
+            Pages::File { kept, .. } => {
+                let Some(slot) = kept.0.get(number) else {
+                    let mut page = [0; PAGE_BYTES];
+                    self.read_page(number, &mut page)?;
+                    return Ok(work(page::records(&page)));
+                };
+                if slot.get().is_none() {
+                    let mut page = Box::new([0; PAGE_BYTES]);
+                    self.read_page(number, &mut page)?;
+                    // Somebody else may have been faster, with the same page.
+                    let _ = slot.set(page);
+                }
+                Ok(work(slot.get().map_or(&[], |page| page::records(page))))
             }
         }
     }
@@ -186,7 +212,7 @@ impl<const N: usize> Run<N> {
     fn read_page(&self, number: usize, page: &mut Page) -> Result<(), CacheError> {
         match &self.pages {
             Pages::Memory(pages) => page.copy_from_slice(&pages[number][..]),
-            Pages::File { file, key, path, named } => {
+            Pages::File { file, key, path, named, .. } => {
                 file.read_exact_at(page, (number * PAGE_BYTES) as u64)
                     .map_err(|source| failed(path, source))?;
                 if page::verify(key, number as u64, page).is_none() {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use outlast_fs::durable::{self, Staged};
 
 use super::page::{Draft, PAGE_BYTES, Page, capacity};
-use super::run::{Digest, Pages, Run, Tail, failed};
+use super::run::{Digest, KeptPages, Pages, Run, Tail, failed};
 use crate::CacheError;
 
 /// Bytes that are written at once.
@@ -113,7 +113,8 @@ impl<const N: usize> RunWriter<N> {
                 buffer.extend_from_slice(&tail);
                 let ended = output.write(&buffer).and_then(|()| output.end());
                 let (file, named) = ended.map_err(|source| failed(&path, source))?;
-                Pages::File { file, key: self.key, path, named }
+                let kept = KeptPages::of(self.fences.len());
+                Pages::File { file, key: self.key, path, named, kept }
             }
         };
         Ok(Run { pages, fences: self.fences, records: self.records, numbers: self.numbers })
