@@ -11,8 +11,8 @@
 //! one segment after the other: it hashes the pieces in order and passes them on, or has them
 //! decompressed beside it. The reader empties the lanes' queues in order.
 //!
-//! **Memory**, however large the drop: `2 × parallel + 2` pieces of 1 MiB, and in each of
-//! [`LANES`] lanes three pieces and [`QUEUE_BLOCKS`] + 1 blocks; 31 MiB with the default. On top
+//! **Memory**, however large the drop: `2 × parallel + 2` pieces of 1 MiB, in each of [`LANES`]
+//! lanes three pieces and [`QUEUE_BLOCKS`] + 1 blocks, and four spares; 32 MiB by default. On top
 //! come the decompressors' windows: what the writer chose, usually 2 to 8 MiB.
 
 mod pieces;
@@ -24,7 +24,7 @@ use std::thread::{self, JoinHandle};
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
-use self::pieces::{OpenSegment, Outlets, Piece, Schedule};
+use self::pieces::{OpenSegment, Outlets, Piece, Schedule, Spares};
 use super::{DropReadError, ReadOptions, ReadWatch};
 use crate::files::Directory;
 use crate::hash::Hasher;
@@ -32,7 +32,7 @@ use crate::rejection::Rejection;
 use crate::seal::{Compression, Seal, Segment};
 
 const BLOCK_BYTES: usize = 1 << 20;
-const QUEUE_BLOCKS: usize = 3;
+const QUEUE_BLOCKS: usize = 2;
 /// Segments that are hashed and decompressed at the same time.
 const LANES: usize = 3;
 /// Threads are cheap, but not free; more do not help any share that we know.
@@ -151,7 +151,10 @@ impl Read for ContentReader {
         while self.at == self.block.len() {
             match self.next_block() {
                 Ok(None) => return Ok(0),
-                Ok(Some(block)) => (self.block, self.at) = (block, 0),
+                Ok(Some(block)) => {
+                    self.schedule.spares.give(std::mem::replace(&mut self.block, block));
+                    self.at = 0;
+                }
                 Err(error) => {
                     self.watch.note(&error);
                     self.stop();
@@ -214,7 +217,11 @@ fn prove(
         Some(Compression::Zstd) => {
             let (sender, pieces) = bounded(1);
             thread::scope(|scope| {
-                let decompressor = scope.spawn(|| decompress(pieces, segment, &task.queue));
+                let decompressor = scope.spawn(|| {
+                    let spares = &schedule.spares;
+                    let joined = Joined { spares, pieces, piece: Vec::new(), at: 0 };
+                    decompress(joined, segment, &task.queue)
+                });
                 let mut sender = Some(sender);
                 let hashed = hash(schedule, task, |piece| {
                     let wanted = sender.as_ref().is_some_and(|to| to.send(piece).is_ok());
@@ -290,18 +297,20 @@ impl Mismatch {
 }
 
 /// The pieces of a segment as one stream.
-struct Joined {
+struct Joined<'a> {
+    spares: &'a Spares,
     pieces: Receiver<Vec<u8>>,
     piece: Vec<u8>,
     at: usize,
 }
 
-impl Read for Joined {
+impl Read for Joined<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.at == self.piece.len() {
             // Closed at the end, and when the reading failed, which the lane knows.
             let Ok(piece) = self.pieces.recv() else { return Ok(0) };
-            (self.piece, self.at) = (piece, 0);
+            self.spares.give(std::mem::replace(&mut self.piece, piece));
+            self.at = 0;
         }
         let length = buffer.len().min(self.piece.len() - self.at);
         buffer[..length].copy_from_slice(&self.piece[self.at..self.at + length]);
@@ -313,7 +322,7 @@ impl Read for Joined {
 /// Decompresses a segment into its queue, until its end or the first mismatch; also `Ok` if nobody
 /// listens.
 fn decompress(
-    pieces: Receiver<Vec<u8>>,
+    joined: Joined<'_>,
     segment: &Segment,
     queue: &Sender<Block>,
 ) -> Result<(), Mismatch> {
@@ -321,18 +330,16 @@ fn decompress(
         return Ok(());
     }
     let undecodable = |error: io::Error| Mismatch::Undecodable(error.to_string());
-    let joined = Joined { pieces, piece: Vec::new(), at: 0 };
+    let spares = joined.spares;
     let mut decoder = zstd::stream::read::Decoder::new(joined).map_err(undecodable)?;
     decoder.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(undecodable)?;
     let mut passed = 0;
     loop {
-        let mut block = vec![
-            0;
-            BLOCK_BYTES.min(
-                // One more than declared, so that a longer content shows.
-                usize::try_from(segment.raw_size - passed).unwrap_or(usize::MAX).saturating_add(1),
-            )
-        ];
+        // One more than declared, so that a longer content shows.
+        let wanted = usize::try_from(segment.raw_size - passed).unwrap_or(usize::MAX);
+        let wanted = wanted.saturating_add(1).min(BLOCK_BYTES);
+        let mut block = spares.take(wanted);
+        block.resize(wanted, 0);
         let length = fill(&mut decoder, &mut block).map_err(undecodable)?;
         if length == 0 {
             return if passed == segment.raw_size { Ok(()) } else { Err(Mismatch::Shorter) };

@@ -19,6 +19,8 @@ use crate::seal::{Seal, Segment};
 
 /// Bytes of one piece.
 pub(super) const PIECE_BYTES: usize = 1 << 20;
+/// Buffers that are kept for the next piece or block.
+const SPARES_MAX: usize = 4;
 
 /// Where segments lie.
 pub(super) trait Store: Send + Sync {
@@ -59,6 +61,36 @@ impl SegmentFile for File {
     }
 }
 
+/// Buffers of pieces and blocks that were used up, for the next ones: memory that is given back to
+/// the system and taken anew costs more than it does to hash what was read into it.
+#[derive(Clone)]
+pub(super) struct Spares {
+    back: Sender<Vec<u8>>,
+    free: Receiver<Vec<u8>>,
+}
+
+impl Spares {
+    pub(super) fn new() -> Self {
+        let (back, free) = bounded(SPARES_MAX);
+        Self { back, free }
+    }
+
+    /// An empty buffer with room for `bytes`.
+    pub(super) fn take(&self, bytes: usize) -> Vec<u8> {
+        let mut buffer = self.free.try_recv().unwrap_or_default();
+        buffer.clear();
+        buffer.reserve_exact(bytes);
+        buffer
+    }
+
+    pub(super) fn give(&self, buffer: Vec<u8>) {
+        if buffer.capacity() >= PIECE_BYTES {
+            // There are enough when there is no room.
+            let _ = self.back.try_send(buffer);
+        }
+    }
+}
+
 /// A segment that is being read: opened by the first who wants a piece of it.
 pub(super) struct OpenSegment {
     pub(super) segment: Segment,
@@ -85,9 +117,9 @@ impl OpenSegment {
     }
 
     /// Reads a piece; shorter than `length` if the file ends there.
-    fn read(&self, offset: u64, length: usize) -> Result<Vec<u8>, DropReadError> {
+    fn read(&self, spares: &Spares, offset: u64, length: usize) -> Result<Vec<u8>, DropReadError> {
         let file = self.file()?;
-        let mut piece = Vec::with_capacity(length);
+        let mut piece = spares.take(length);
         while piece.len() < length {
             let at = offset + piece.len() as u64;
             match file.read_at(&mut piece, at) {
@@ -97,7 +129,7 @@ impl OpenSegment {
                 Err(error) => return Err(self.explain(&error)),
             }
         }
-        // The allocator may have given more room than was asked for.
+        // A spare buffer may have more room than was asked for.
         piece.truncate(length);
         Ok(piece)
     }
@@ -119,6 +151,7 @@ pub(super) type Piece = Result<Vec<u8>, DropReadError>;
 pub(super) struct Schedule {
     state: Mutex<State>,
     room: Condvar,
+    pub(super) spares: Spares,
 }
 
 struct State {
@@ -151,7 +184,7 @@ impl Schedule {
         let segments = seal.segments.clone().into_iter();
         let outlets = Some(outlets);
         let state = State { store, segments, current: None, free: pieces, outlets };
-        Self { state: Mutex::new(state), room: Condvar::new() }
+        Self { state: Mutex::new(state), room: Condvar::new(), spares: Spares::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -161,7 +194,7 @@ impl Schedule {
     /// What each reading thread does.
     pub(super) fn read(&self) {
         while let Some(piece) = self.next() {
-            let read = piece.segment.read(piece.offset, piece.length);
+            let read = piece.segment.read(&self.spares, piece.offset, piece.length);
             // Nobody listens any more when the reader was dropped.
             let _ = piece.result.send(read);
         }
