@@ -117,7 +117,8 @@ pub fn decode_header(plaintext: &[u8], data_length: u64) -> Result<Vec<PackEntry
             (None, after)
         } else {
             let (n, after) = take_u32(after).ok_or(invalid("it ends inside an entry"))?;
-            (Some(n), after)
+            // Zero says "not compressed", as in the index.
+            (Some(n).filter(|&length| length > 0), after)
         };
         let (id, after) =
             after.split_first_chunk::<32>().ok_or(invalid("it ends inside an entry"))?;
@@ -236,6 +237,22 @@ mod tests {
         assert_eq!(entries[0].plaintext_length(), 8);
         finish(&mut pack, &entries, &key, &SystemRandom);
         assert_eq!(read_header(&pack, &key).unwrap(), entries);
+    }
+
+    /// Stock restic takes such a blob for one that is not compressed.
+    #[test]
+    fn a_compressed_blob_without_a_length_is_one_that_is_not_compressed() {
+        let entry = PackEntry {
+            kind: BlobType::Tree,
+            id: BlobId([5; 32]),
+            offset: 0,
+            length: 64,
+            uncompressed_length: Some(9),
+        };
+        let mut header = encode_header(&[entry]);
+        header[5..9].fill(0);
+        let plain = PackEntry { uncompressed_length: None, ..entry };
+        assert_eq!(decode_header(&header, 64), Ok(vec![plain]));
     }
 
     #[test]
