@@ -6,7 +6,7 @@
 //! [`FormatError`], within memory bounded by its input or by a limit named in its module.
 //!
 //! From the outside in: a sealed object ([`crypto`]) holds an [`unpacked`] JSON document
-//! ([`config`], [`index`], [`snapshot`]) or is one blob inside a [`pack`] ([`tree`] or data); the
+//! ([`config`], [`index`], [`snapshot`], [`lock`]) or is one blob inside a [`pack`] ([`tree`] or data); the
 //! repository [`crypto::Key`] lies in a [`key_file`] under a password. [`chunker`] cuts content
 //! into blobs, [`compress`] makes them smaller, and [`go`] knows how Go's standard library writes
 //! text, because trees that differ in one byte are different trees.
@@ -20,6 +20,7 @@ pub mod go;
 pub mod id;
 pub mod index;
 pub mod key_file;
+pub mod lock;
 pub mod pack;
 pub mod snapshot;
 pub mod tree;

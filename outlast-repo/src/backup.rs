@@ -33,6 +33,7 @@ mod block;
 mod chunking;
 mod counters;
 mod effort;
+mod marks;
 mod node;
 mod packing;
 mod reader;
@@ -63,6 +64,7 @@ use self::block::{BufferPool, Event};
 use self::counters::Counters;
 pub use self::counters::Stats;
 use self::effort::Effort;
+use self::marks::{Footing, Reliance};
 use self::packing::Packing;
 use self::reader::Reader;
 use self::stop::Stop;
@@ -203,6 +205,8 @@ pub struct Outcome {
     pub problems: Vec<String>,
     /// How many problems there were.
     pub problem_count: u64,
+    /// The packs that it refers to, for a look when it is published.
+    footing: Footing,
 }
 
 /// What all stages share.
@@ -254,14 +258,16 @@ pub fn backup(
     index.check_current(repository)?;
     let chunking =
         chunking::params(options.expected_bytes.unwrap_or(0), index.blobs(), index.chunk_average());
+    let reliance = Reliance::begin(repository, index)?;
+    let journal = resume(repository, index, &reliance, options)?;
     let context = Context {
         repository,
         index,
         trail: Trail::open(repository, chunking.average),
         recognition: Recognition::open(repository),
-        recognizer: Recognizer::new(index),
+        recognizer: Recognizer::new(index, reliance),
         effort: Effort::new(options.tuning.compression),
-        ledger: Ledger::new(resume(repository, index, options)?, started),
+        ledger: Ledger::new(journal, started),
         counters: Counters::default(),
         stop: Stop::new(),
         tuning: &options.tuning,
@@ -282,12 +288,7 @@ pub fn backup(
     let root = assembled.root.ok_or(RepoError::Unfinished)?;
     let durable = context.ledger.close(&context)?;
     context.trail.finish();
-    let stats = Stats {
-        files: assembled.files,
-        directories: assembled.directories,
-        bytes: assembled.bytes,
-        ..context.counters.read()
-    };
+    let stats = counted(&assembled, &context.counters);
     let summary = stats.summary(started, clock.now());
     let snapshot = Snapshot { paths, ..snapshot_of(root, options, summary) };
     let (name, sealed_snapshot) = seal(repository, &snapshot, random)?;
@@ -300,16 +301,30 @@ pub fn backup(
         indexes: durable.indexes,
         problems: assembled.problems,
         problem_count: assembled.problem_count,
+        footing: durable.footing,
     })
 }
 
-/// Makes the snapshot of a backup visible. Doing it twice is doing it once.
+fn counted(assembled: &Assembled, counters: &Counters) -> Stats {
+    let (files, directories) = (assembled.files, assembled.directories);
+    Stats { files, directories, bytes: assembled.bytes, ..counters.read() }
+}
+
+/// Makes the snapshot of a backup visible. Doing it twice is doing it once. If packs that it needs
+/// are being removed, because too much time has passed since the backup, the snapshot is taken back
+/// ([`RepoError::Outdated`]).
 pub fn publish(repository: &Repository, outcome: &Outcome) -> Result<SnapshotId, RepoError> {
     let object = Object::Snapshot(ObjectName(outcome.snapshot_id.0));
     match repository.store().create(&object, outcome.sealed_snapshot.clone()) {
-        Ok(()) | Err(StoreError::AlreadyExists { .. }) => Ok(outcome.snapshot_id),
-        Err(error) => Err(error.into()),
+        Ok(()) | Err(StoreError::AlreadyExists { .. }) => {}
+        Err(error) => return Err(error.into()),
     }
+    outcome.footing.confirm(repository).inspect_err(|error| {
+        if matches!(error, RepoError::Outdated { .. }) {
+            let _gone = repository.store().remove(&object);
+        }
+    })?;
+    Ok(outcome.snapshot_id)
 }
 
 enum Source<'a> {
@@ -326,6 +341,7 @@ fn stream_path(name: &[u8]) -> Result<EntryPath, RepoError> {
 fn resume(
     repository: &Repository,
     index: &Index,
+    reliance: &Reliance,
     options: &Options,
 ) -> Result<Option<Journal>, RepoError> {
     let Some(path) = &options.journal else { return Ok(None) };
@@ -335,7 +351,7 @@ fn resume(
             continue;
         }
         match repository.store().size(&Object::Data(ObjectName(pack.id.0))) {
-            Ok(size) if size == pack.size => index.add_unsaved(pack),
+            Ok(size) if size == pack.size && reliance.allows(pack.id) => index.add_unsaved(pack),
             Ok(_) | Err(StoreError::NotFound { .. }) => {}
             Err(error) => return Err(error.into()),
         }

@@ -4,12 +4,13 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use outlast_format::FormatError;
+use outlast_format::lock::Lock;
+use outlast_format::{FormatError, PackId, SnapshotId};
 use outlast_fs::SourceError;
 use outlast_fs::place::PlaceError;
 use outlast_store::{Object, StoreError};
 
-use crate::read_error::ReadError;
+use crate::read_error::{BlobError, ReadError, TreeError};
 
 /// A failure of the engine. What fails for one file or one damaged object only is a *problem* of
 /// the outcome instead, and the work goes on.
@@ -58,10 +59,33 @@ pub enum RepoError {
     Read(#[from] ReadError),
     /// An index file that was there when the repository was opened is gone.
     #[error(
-        "{object} is gone from {location}: an older state of it was put back, or something was \
-         removed; nothing was published; run the backup again, which looks at it afresh"
+        "{object} is gone from {location}, or about to go: an older state of it was put back, or \
+         something was removed; nothing was published; run the backup again, which looks at it \
+         afresh"
     )]
     Outdated { object: Object, location: String },
+    /// Something that snapshots need is missing or damaged.
+    #[error(
+        "nothing was removed, because {location} is not whole: {flaw}; `repo check` tells all that \
+         is wrong with it"
+    )]
+    NotWhole { location: String, flaw: Box<Flaw> },
+    /// Somebody holds a lock that does not go with what was to be done.
+    #[error(
+        "{location} is locked{} by process {} of {} on {} since {}; wait for its end, or, if \
+         it died, remove its lock with `restic unlock`", if lock.exclusive { " exclusively" } else { "" },
+        lock.holder.pid, lock.holder.username, lock.holder.hostname, lock.time
+    )]
+    Locked { location: String, lock: Box<Lock> },
+    /// The lock on a repository could not be kept.
+    #[error(
+        "this process slept for so long that others may have taken its lock on {location} for a \
+         dead one's; run it again, it goes on where it was"
+    )]
+    LockExpired { location: String },
+    /// The store refuses removal, to this identity or to everybody.
+    #[error("{location} does not let anything be removed, so nothing was: {reason}")]
+    NoRemoval { location: String, reason: String },
     /// The index on disk cannot be read.
     #[error(transparent)]
     Cache(#[from] CacheError),
@@ -77,6 +101,24 @@ pub enum RepoError {
     /// The local journal cannot be used.
     #[error("cannot use the journal {}: {source}", path.display())]
     Journal { path: PathBuf, source: io::Error },
+}
+
+/// What is wrong with a repository that is not whole.
+#[derive(Debug, thiserror::Error)]
+pub enum Flaw {
+    /// An index file or a snapshot cannot be read.
+    #[error("{0}")]
+    Object(RepoError),
+    #[error("snapshot {snapshot:.8} cannot be read: {source}")]
+    Tree { snapshot: SnapshotId, source: TreeError },
+    #[error("a directory of snapshot {snapshot:.8} does not say where its content is")]
+    NoTree { snapshot: SnapshotId },
+    #[error("data/{pack}, which an index file lists, is missing")]
+    MissingPack { pack: PackId },
+    #[error("data/{pack} has {size} bytes instead of the {expected} that its blobs need")]
+    PackSize { pack: PackId, size: u64, expected: u64 },
+    #[error(transparent)]
+    Blob(BlobError),
 }
 
 impl RepoError {

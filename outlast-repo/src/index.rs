@@ -98,6 +98,11 @@ impl Index {
         }
     }
 
+    /// The index files that it rests on.
+    pub(crate) fn files(&self) -> BTreeSet<Object> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     fn note_file(&self, object: Object) {
         self.files.lock().unwrap_or_else(PoisonError::into_inner).insert(object);
     }

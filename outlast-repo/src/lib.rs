@@ -3,8 +3,9 @@
 //! A [`Repository`] is an open store with its key. [`backup`] writes into it: content is read once
 //! and flows through bounded stages side by side; nothing is published before all it refers to is
 //! durable. [`read`], [`restore`] and [`check`] read it back, each naming what is damaged and going
-//! on with the rest; [`repair`] makes the index anew. The [`Index`] knows where every blob lies,
-//! and the journal remembers packs that a killed backup uploaded but did not index yet.
+//! on with the rest; [`repair`] makes the index anew; [`forget`] removes snapshots, and [`prune`]
+//! what nobody needs then. The [`Index`] knows where every blob lies, and the journal remembers
+//! packs that a killed backup uploaded but did not index yet.
 //!
 //! The crate sees no terminal, environment, clock or randomness of its own: callers hand in
 //! [`outlast_types::Clock`], [`outlast_types::Random`], [`outlast_types::Monitor`] and a
@@ -14,9 +15,13 @@ pub mod backup;
 mod cache;
 pub mod check;
 mod error;
+pub mod forget;
 pub mod index;
+mod index_file;
 mod journal;
+pub mod lock;
 mod packer;
+pub mod prune;
 pub mod read;
 mod read_error;
 mod recognition;

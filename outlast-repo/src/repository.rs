@@ -16,6 +16,9 @@ pub use outlast_format::key_file::Maker;
 use crate::cache::Cache;
 use crate::{Index, RepoError};
 
+/// How often the index is loaded when index files vanish meanwhile.
+const LOADS_MAX: u32 = 5;
+
 /// What opens a repository.
 #[derive(Debug)]
 pub enum Credential<'a> {
@@ -146,6 +149,12 @@ impl Repository {
         }
     }
 
+    /// The same repository, opened anew: it knows nothing of the index yet.
+    pub(crate) fn afresh(&self) -> Self {
+        let (store, key, config) = (Arc::clone(&self.store), self.key.clone(), self.config.clone());
+        Self { cache: self.cache.clone(), ..Self::assemble(store, key, config) }
+    }
+
     /// Keeps the index in sorted files below `directory`, in one named by the repository's id,
     /// instead of in memory. They are made when they are missing or do not fit, and may be removed
     /// whenever nobody uses them.
@@ -209,8 +218,25 @@ impl Repository {
         if let Some(index) = self.index.get() {
             return Ok(index);
         }
-        let index = Index::load(self)?;
+        let index = self.load_index()?;
         Ok(self.index.get_or_init(|| index))
+    }
+
+    /// Loads the index. A prune may take an index file away between the listing and the reading:
+    /// what takes its place is listed then.
+    fn load_index(&self) -> Result<Index, RepoError> {
+        let mut result = Index::load(self);
+        for _ in 1..LOADS_MAX {
+            match result {
+                Err(RepoError::Store(StoreError::NotFound {
+                    object: Object::Index(_), ..
+                })) => {
+                    result = Index::load(self);
+                }
+                _ => break,
+            }
+        }
+        result
     }
 
     /// The JSON document in an index, snapshot or lock: its hash is checked, then it is opened and

@@ -92,6 +92,9 @@ fn hint(error: &anyhow::Error) -> Option<String> {
             "`outlast share status` tells what is there; --timeout waits for a drop to come."
         } else if let Some(RepoError::WrongPassword { .. }) = cause.downcast_ref() {
             "The password comes from OUTLAST_PASSWORD, or from the file after --password-file."
+        } else if let Some(RepoError::NoRemoval { .. }) = cause.downcast_ref() {
+            "A vault removes by its own policy, and only that; where the repository is a directory, \
+             run this on its host."
         } else if is_refused(cause) {
             "Give an identity whose role may do this, such as operator."
         } else if let Some(CallError::Refused { status: 404, .. }) = cause.downcast_ref() {
@@ -111,6 +114,7 @@ fn is_refused(cause: &(dyn std::error::Error + 'static)) -> bool {
         (cause.downcast_ref::<StoreError>(), cause.downcast_ref::<RepoError>()),
         (Some(StoreError::Refused { .. }), _)
             | (_, Some(RepoError::Store(StoreError::Refused { .. })))
+            | (_, Some(RepoError::NoRemoval { .. }))
     )
 }
 

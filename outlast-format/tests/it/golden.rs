@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use outlast_format::crypto::Key;
 use outlast_format::index::IndexFile;
 use outlast_format::key_file::KeyFile;
+use outlast_format::lock::Lock;
 use outlast_format::pack::{self, BlobType};
 use outlast_format::tree::Tree;
 use outlast_format::{snapshot::Snapshot, unpacked};
@@ -26,6 +27,8 @@ const FILES: &[&str] = &[
     "v1/index/d18b41941408f0d8b2d3d99b33f081f539d9de766cd20344b7288afb669ea116.plain",
     "v1/keys/8755dbedcf65743cad277030e9cc07f1b4ef4648da1f4b03d026145eaf6f7c76",
     "v1/keys/8755dbedcf65743cad277030e9cc07f1b4ef4648da1f4b03d026145eaf6f7c76.plain",
+    "v1/locks/473f4fd88d2ccff64974de84cf79010e5b889f114cc1e868a663908cbce7f296",
+    "v1/locks/473f4fd88d2ccff64974de84cf79010e5b889f114cc1e868a663908cbce7f296.plain",
     "v1/snapshots/22b805d8ca383804bfbe0b119b0a187cb009f401bfc846f17c2b0712e20115e9",
     "v1/snapshots/22b805d8ca383804bfbe0b119b0a187cb009f401bfc846f17c2b0712e20115e9.plain",
     "v2/config",
@@ -38,6 +41,8 @@ const FILES: &[&str] = &[
     "v2/index/5345b7cd7557eff7c6dc18a28a9b6427dce2fe00a354b62888bca5a52443870b.plain",
     "v2/keys/eb0843bc6971c7ec7f15cd9522ce92d446534a841915f29399df68050e58d744",
     "v2/keys/eb0843bc6971c7ec7f15cd9522ce92d446534a841915f29399df68050e58d744.plain",
+    "v2/locks/eed581422ed1e8726e727ff7dbf55c09dc1aeeae587017d6811e39663beae8f2",
+    "v2/locks/eed581422ed1e8726e727ff7dbf55c09dc1aeeae587017d6811e39663beae8f2.plain",
     "v2/snapshots/d9f4aac4e243d18290cbe5b845da3b1af9182e8b7a04f67bf1fb49e78e3ecd80",
     "v2/snapshots/d9f4aac4e243d18290cbe5b845da3b1af9182e8b7a04f67bf1fb49e78e3ecd80.plain",
 ];
@@ -110,12 +115,19 @@ fn assert_key(key: &Key, plain: &[u8]) {
 fn assert_document(kind: &str, bytes: &[u8], key: &Key, plain: &[u8]) {
     let document = unpacked::decode(key.open(bytes).unwrap()).unwrap();
     assert_json(&document, plain);
-    if kind == "index" {
-        assert_eq!(IndexFile::parse(&document).unwrap().serialize().unwrap(), document);
-    } else {
-        // Times are written in UTC, so the text differs and the meaning does not.
-        let snapshot = Snapshot::parse(&document).unwrap();
-        assert_eq!(Snapshot::parse(&snapshot.serialize().unwrap()), Ok(snapshot));
+    // Times are written in UTC, so the text differs and the meaning does not.
+    match kind {
+        "index" => {
+            assert_eq!(IndexFile::parse(&document).unwrap().serialize().unwrap(), document);
+        }
+        "locks" => {
+            let lock = Lock::parse(&document).unwrap();
+            assert_eq!(Lock::parse(&lock.serialize().unwrap()), Ok(lock));
+        }
+        _ => {
+            let snapshot = Snapshot::parse(&document).unwrap();
+            assert_eq!(Snapshot::parse(&snapshot.serialize().unwrap()), Ok(snapshot));
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use outlast_store::{Object, ObjectName, StoreError};
 use outlast_types::Timestamp;
 
 use super::Context;
+use super::marks::Footing;
 use super::stop::Halt;
 use crate::RepoError;
 use crate::index::UnsavedPack;
@@ -72,14 +73,16 @@ impl Ledger {
         if due { books.save(context) } else { Ok(()) }
     }
 
-    /// Writes what is in no index file yet; returns all packs and indexes of this backup.
+    /// Writes what is in no index file yet, and makes sure of all that is relied on; returns all packs and indexes of this backup.
     pub(super) fn close(&self, context: &Context<'_>) -> Result<Durable, RepoError> {
         let mut books = self.books();
         books.save(context)?;
-        Ok(Durable {
-            packs: std::mem::take(&mut books.packs),
-            indexes: std::mem::take(&mut books.indexes),
-        })
+        let packs = std::mem::take(&mut books.packs);
+        let indexes = std::mem::take(&mut books.indexes);
+        let own = packs.iter().map(|(pack, _)| *pack);
+        let reliance = context.recognizer.reliance();
+        let footing = reliance.secure(context.repository, context.index, own, context.random)?;
+        Ok(Durable { packs, indexes, footing })
     }
 }
 
@@ -88,6 +91,7 @@ impl Ledger {
 pub(super) struct Durable {
     pub(super) packs: Vec<(PackId, u64)>,
     pub(super) indexes: Vec<(IndexId, u64)>,
+    pub(super) footing: Footing,
 }
 
 impl Books {

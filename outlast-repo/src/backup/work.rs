@@ -14,6 +14,7 @@ use outlast_format::pack::{BlobType, PackEntry};
 use super::Context;
 use super::block::{Block, Chunk, ChunkBatch, ChunkBytes, Event, KnownChunk, ScannedBlock};
 use super::effort::{NoiseFilter, Plan, Verdict};
+use super::marks::Reliance;
 use super::packing::Packing;
 use super::stop::Halt;
 use super::survey::{Survey, survey};
@@ -25,25 +26,37 @@ use crate::{Index, RepoError};
 #[derive(Debug)]
 pub(super) struct Recognizer<'a> {
     index: &'a Index,
+    reliance: Reliance,
     /// Blobs that somebody seals now or that lie in a pack which is not durable yet.
     under_way: Mutex<HashSet<(BlobType, BlobId)>>,
 }
 
 impl<'a> Recognizer<'a> {
-    pub(super) fn new(index: &'a Index) -> Self {
-        Self { index, under_way: Mutex::default() }
+    pub(super) fn new(index: &'a Index, reliance: Reliance) -> Self {
+        Self { index, reliance, under_way: Mutex::default() }
+    }
+
+    /// The packs that the backup relies on.
+    pub(super) fn reliance(&self) -> &Reliance {
+        &self.reliance
+    }
+
+    /// Whether the blob lies in a pack that stays.
+    fn knows(&self, kind: BlobType, id: &BlobId) -> Result<bool, RepoError> {
+        let found = self.index.locate(kind, id)?;
+        Ok(found.is_some_and(|found| self.reliance.allows(found.pack)))
     }
 
     /// Whether the blob is new. It is the caller's to store, then, and nobody else's.
     pub(super) fn claim(&self, kind: BlobType, id: BlobId) -> Result<bool, RepoError> {
         // Most blobs are known, and need no lock.
-        if self.index.has(kind, &id)? {
+        if self.knows(kind, &id)? {
             return Ok(false);
         }
         // The index is asked again under the lock: a blob goes from here to there, and must not
         // slip through between two looks.
         let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(!self.index.has(kind, &id)? && under_way.insert((kind, id)))
+        Ok(!self.knows(kind, &id)? && under_way.insert((kind, id)))
     }
 
     /// The blobs of a pack are in the index now.
@@ -223,7 +236,7 @@ impl Worker<'_> {
     /// by its BLAKE3, which costs less than half of a SHA-256 with the processor's instructions
     /// for that, and a tenth without; a step of the trail was proven by it already.
     fn identify(&self, chunk: &Chunk, bytes: &[u8]) -> Result<Identified, RepoError> {
-        let has = |id: &BlobId| self.context.index.has(BlobType::Data, id);
+        let has = |id: &BlobId| self.context.recognizer.knows(BlobType::Data, id);
         if let Some(Step { content, id, .. }) = chunk.step
             && has(&id)?
         {

@@ -8,7 +8,6 @@ use std::thread;
 use crossbeam_channel::bounded;
 use outlast_format::PackId;
 use outlast_format::crypto;
-use outlast_format::index::IndexFile;
 use outlast_format::pack::{PackEntry, TRAILER_LENGTH};
 use outlast_store::{Kind, Object};
 use outlast_types::Monitor;
@@ -18,7 +17,7 @@ use super::report::{Builder, Defect};
 use super::state::State;
 use super::{Options, Subset};
 use crate::read::pool;
-use crate::{RepoError, Repository};
+use crate::{RepoError, Repository, index_file};
 
 /// One pack as an index lists it, blobs by offset.
 pub(super) struct Listed {
@@ -146,7 +145,7 @@ fn lists<'m>(
     mut each: impl FnMut(Listed, &mut Builder<'m>),
 ) {
     for (object, _) in indexes {
-        let file = match index_file(repository, object) {
+        let file = match index_file::read(repository, object) {
             Ok(file) => file,
             Err(error) => {
                 report.add(Defect::Object(error));
@@ -166,15 +165,6 @@ fn lists<'m>(
             }
         }
     }
-}
-
-fn index_file(repository: &Repository, object: Object) -> Result<IndexFile, RepoError> {
-    let document = repository.read_unpacked(&object)?;
-    IndexFile::parse(&document).map_err(|source| RepoError::Damaged {
-        object,
-        location: repository.location(),
-        source,
-    })
 }
 
 fn existing(

@@ -57,6 +57,11 @@ impl Index {
         writing.unsaved.push(pack);
     }
 
+    /// The packs that are in no index file.
+    pub(crate) fn unsaved_packs(&self) -> Vec<PackId> {
+        self.writing().unsaved.iter().map(|pack| pack.id).collect()
+    }
+
     /// Writes an index file with all packs that are in none, and notes that their content was cut
     /// into chunks of `chunk_average` bytes; `None` if there is no such pack.
     ///

@@ -61,6 +61,13 @@ pub fn resolve(repository: &Repository, text: &str) -> Result<Resolved, RepoErro
     if text == "latest" {
         return newest(repository, |_| true, |location, _| ReadError::NoSnapshots { location });
     }
+    let name = named(repository, text)?;
+    let (id, snapshot) = load(repository, name)?;
+    Ok(Resolved { id, snapshot, unreadable: Vec::new() })
+}
+
+/// The one snapshot whose id begins with `text`, whatever it holds.
+pub(crate) fn named(repository: &Repository, text: &str) -> Result<ObjectName, RepoError> {
     let digits = text.to_ascii_lowercase();
     if digits.is_empty() || digits.len() > 64 || !digits.bytes().all(|c| c.is_ascii_hexdigit()) {
         return Err(ReadError::NotASnapshotName { text: text.chars().take(80).collect() }.into());
@@ -77,10 +84,7 @@ pub fn resolve(repository: &Repository, text: &str) -> Result<Resolved, RepoErro
             let location = repository.location();
             Err(ReadError::NoSuchSnapshot { location, text: digits }.into())
         }
-        [name] => {
-            let (id, snapshot) = load(repository, name)?;
-            Ok(Resolved { id, snapshot, unreadable: Vec::new() })
-        }
+        [name] => Ok(name),
         _ => {
             let ids = fitting.iter().map(|name| SnapshotId(name.0)).collect();
             Err(ReadError::Ambiguous { text: digits, ids }.into())

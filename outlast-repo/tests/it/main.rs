@@ -7,6 +7,7 @@ mod damage;
 mod flips;
 mod forge;
 mod interop_read;
+mod prune;
 mod repair;
 mod restic;
 mod restore;

@@ -3,6 +3,7 @@
 mod access;
 mod backup;
 mod check;
+mod prune;
 mod repair;
 
 use std::path::PathBuf;
@@ -97,6 +98,8 @@ Examples:
         path: String,
     },
     Check(check::Args),
+    Forget(prune::ForgetArgs),
+    Prune(prune::PruneArgs),
     Repair(repair::Args),
     /// Count what the repository holds
     #[command(after_help = "Example:
@@ -157,6 +160,8 @@ pub(crate) fn run(command: Command, output: &Output) -> Result<Code> {
             reading::cat(&repository, &resolved, &path, output)
         }
         Command::Check(arguments) => check::run(&arguments, output),
+        Command::Forget(arguments) => prune::run_forget(&arguments, output),
+        Command::Prune(arguments) => prune::run_prune(&arguments, output),
         Command::Repair(arguments) => repair::run(&arguments, output),
         Command::Stats { access } => stats(&access.open()?, output),
     }

@@ -1,0 +1,113 @@
+//! The first phase: condemning what nobody needs, after copying what is needed out of packs that
+//! are mostly not.
+
+use std::collections::{HashMap, HashSet};
+
+use outlast_format::index::{Condemned, Notes};
+use outlast_format::{IndexId, PackId};
+
+use super::Work;
+use super::plan::{Candidate, Limits, Plan, plan};
+use super::repack::Repacker;
+use super::survey::{Survey, Tally};
+use super::sweep::write_mark;
+use crate::RepoError;
+use crate::index_file::Writer;
+
+/// Copied before a mark is made: a prune that is killed has not worked in vain for longer.
+const ROUND_BYTES: u64 = 1 << 30;
+/// The same in blobs, whose entries are held in memory: 25 MB of them.
+const ROUND_BLOBS: u64 = 250_000;
+
+/// What was marked.
+pub(super) struct Marked {
+    pub(super) packs: u64,
+    pub(super) bytes: u64,
+    pub(super) repacked_packs: u64,
+    pub(super) repacked_bytes: u64,
+    pub(super) unused_left: u64,
+}
+
+/// Marks what nobody needs. `condemned` packs are left alone: they are in other marks.
+pub(super) fn mark(
+    work: &Work<'_>,
+    condemned: &HashSet<PackId>,
+    keep_going: &dyn Fn() -> Result<(), RepoError>,
+) -> Result<Marked, RepoError> {
+    let fresh = work.repository.afresh();
+    let survey = Survey::take(&fresh, keep_going, work.monitor)?;
+    let tallies = survey.tally(|pack| condemned.contains(pack))?;
+    let candidates: Vec<Candidate<PackId>> = tallies
+        .iter()
+        .filter(|(pack, _)| !condemned.contains(pack))
+        .map(|(&id, tally)| Candidate { id, size: tally.size, used: tally.used })
+        .collect();
+    let limits =
+        Limits { max_unused: work.options.max_unused, max_repack: work.options.max_repack };
+    let Plan { mut unused, repack, unused_left } = plan(&candidates, limits);
+    let in_no_index = survey.packs().iter().map(|(pack, _)| *pack);
+    unused.extend(
+        in_no_index.filter(|pack| !tallies.contains_key(pack) && !condemned.contains(pack)),
+    );
+    let size = |pack: &PackId| survey.size_of(pack).unwrap_or(0);
+    let marked = Marked {
+        packs: (unused.len() + repack.len()) as u64,
+        bytes: unused.iter().chain(&repack).map(size).sum(),
+        repacked_packs: repack.len() as u64,
+        repacked_bytes: repack.iter().filter_map(|pack| tallies.get(pack)).map(|t| t.used).sum(),
+        unused_left,
+    };
+    if work.options.dry_run {
+        return Ok(marked);
+    }
+    let indexes: Vec<IndexId> =
+        survey.files.iter().filter_map(|object| Some(IndexId(object.name()?.0))).collect();
+    condemn(work, unused, &indexes)?;
+    work.monitor.begin("repack", Some(marked.repacked_bytes));
+    let mut repacked_bytes = 0;
+    for round in rounds(&repack, &tallies) {
+        let packs = round.iter().copied().collect();
+        let repacker = Repacker::new(&fresh, work.random, work.monitor)?;
+        let new = repacker.copy(&survey, &packs, keep_going)?;
+        let notes = Notes { chunk_average: survey.chunk_average(), condemned: None };
+        let mut writer = Writer::new(work.repository, notes, work.random);
+        for pack in new {
+            repacked_bytes += pack.size;
+            writer.add(pack.id, pack.entries)?;
+        }
+        writer.finish()?;
+        // Only now: until the index file with the copies is durable, the old packs are needed.
+        condemn(work, round, &indexes)?;
+    }
+    Ok(Marked { repacked_bytes, ..marked })
+}
+
+fn condemn(work: &Work<'_>, packs: Vec<PackId>, indexes: &[IndexId]) -> Result<(), RepoError> {
+    if packs.is_empty() {
+        return Ok(());
+    }
+    // The time is that of the mark, not of the look: who comes before the mark is given all grace.
+    let since = work.clock.now();
+    let indexes = indexes.to_vec();
+    write_mark(work, Condemned { since, sweeping: false, packs, indexes }).map(drop)
+}
+
+/// Packs that are copied before the next mark.
+fn rounds(packs: &[PackId], tallies: &HashMap<PackId, Tally>) -> Vec<Vec<PackId>> {
+    let mut rounds = Vec::new();
+    let (mut round, mut bytes, mut blobs) = (Vec::new(), 0, 0);
+    for pack in packs {
+        let tally = tallies.get(pack).copied().unwrap_or_default();
+        round.push(*pack);
+        bytes += tally.used;
+        blobs += u64::from(tally.used_blobs);
+        if bytes >= ROUND_BYTES || blobs >= ROUND_BLOBS {
+            rounds.push(std::mem::take(&mut round));
+            (bytes, blobs) = (0, 0);
+        }
+    }
+    if !round.is_empty() {
+        rounds.push(round);
+    }
+    rounds
+}

@@ -1,0 +1,296 @@
+//! Prune: removing what no snapshot needs any more, while backups go on.
+//!
+//! A backup refers to blobs that lie in the repository already, and nobody can see that before its
+//! snapshot is there. So packs go in two phases. Nothing here waits for a backup, and no backup
+//! waits for us.
+//!
+//! **Mark.** All trees are walked. Packs that hold nothing needed, and packs that no index file
+//! lists, are *condemned*; of those with much that is not needed, the needed blobs are first copied
+//! into new packs, with an index file of their own, and then the old ones are condemned. The *mark*
+//! is an index file without packs ([`Condemned`]): who writes to a repository reads those first, and
+//! stock restic ignores what it does not know. Nothing else changes; every snapshot stays readable.
+//!
+//! **Grace.** A backup that begins now stores again what lies in condemned packs. One that began
+//! earlier may refer to them; before it ends it looks at the index files again, and lists in a new
+//! one the condemned packs that it relies on. That revives them.
+//!
+//! **Sweep**, when the grace time is over: a second mark announces it, then everything is looked at
+//! anew, then index files are written without the packs, the old index files go, then the packs.
+//! The announcement stays for a grace time more, for backups that slept.
+//!
+//! Why nothing is lost that a snapshot needs, now or later:
+//!
+//! 1. *Snapshots that the sweep sees.* It walks all of them. A pack goes only if every needed blob in
+//!    it lies in another pack, too, which is there and stays. If anything needed is nowhere, the
+//!    repository is damaged, and nothing is removed.
+//! 2. *Backups under way.* Each sees the marks after its last index file, and lists condemned packs
+//!    again, and looks once more. The sweep announces itself first, and lists the index files then. So
+//!    of a backup that lists a pack again and a sweep of it, one sees the other at least: the sweep
+//!    spares what an index file lists that is younger than the mark, and the backup fails with
+//!    [`RepoError::Outdated`] if it sees the announcement, or if packs that it relies on are in no
+//!    index file any more.
+//! 3. *Backups that looked before the mark was made, and publish after the sweep looked.* Their
+//!    snapshot would be later than their last look by the whole grace time. `backup::publish` looks
+//!    again after publishing, and takes back a snapshot whose packs are being removed; so for it the
+//!    grace time is no matter of safety, but of not working in vain. A vault publishes by itself: it
+//!    must do so within the grace time.
+//! 4. *Packs that a backup uploaded and that are in no index file yet* may be condemned as leftovers.
+//!    The index file that it writes then is younger than the mark, and 2. holds. If it slept over the
+//!    whole sweep, that file lists packs that are gone. The announcement is still there, so nobody
+//!    refers to them, and the next prune takes them out of the index.
+//! 5. *Two prunes* may mark the same; each sweep decides anew what is needed, whatever was believed
+//!    when it was marked, and holds an exclusive lock.
+//! 6. *Stock restic* knows no marks. A backup of it holds a lock as long as it works, and the sweep
+//!    waits for a time without such locks, and keeps new ones away. If stock restic writes the
+//!    indexes anew, marks are lost, and their packs are simply unused again. Packs in a mark that
+//!    are gone already are no error.
+//! 7. *Killed anywhere*: packs without an index file are leftovers; copies without a mark are further
+//!    copies; a sweep that was announced is done again from its start.
+//! 8. *Clocks* decide when a sweep is due, and nothing else. A mark from the future is dated anew.
+//! 9. *Readers* that opened the repository before a sweep look for a blob that is gone where current
+//!    index files say ([`copies`](crate::read::copies)).
+//!
+//! One mark waits at a time: what becomes unneeded meanwhile is marked after its sweep. Otherwise the
+//! index files that one sweep writes would seem younger than the next mark, and spare its packs.
+//!
+//! Memory: one bit for each blob (two while sweeping), about 100 bytes for each pack, one index file,
+//! a few packs in the making. Nothing else grows with the repository but the index itself.
+
+mod bits;
+mod mark;
+mod plan;
+mod repack;
+mod survey;
+mod sweep;
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use outlast_format::index::Condemned;
+use outlast_format::lock::Lock;
+use outlast_format::{IndexId, PackId, sha256};
+use outlast_store::{Object, ObjectName, StoreError};
+use outlast_types::{Clock, Monitor, Random, Timestamp};
+
+use self::mark::Marked;
+use self::sweep::{Swept, remove, sweep, write_mark};
+use crate::forget::no_removal;
+use crate::lock::{Held, Here};
+use crate::{RepoError, Repository};
+
+/// How to prune.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// How long condemned packs stay. Longer than any backup takes from its end to its snapshot's
+    /// being there; zero if nobody else works on the repository.
+    pub grace: Duration,
+    /// The part of what stays that may be unneeded, from 0 to 1: more is copied together.
+    pub max_unused: f64,
+    /// The most that is copied by one prune, in bytes.
+    pub max_repack: u64,
+    /// Look and tell, but change nothing.
+    pub dry_run: bool,
+}
+
+impl Default for Options {
+    /// A day; a twentieth; 10 GiB.
+    fn default() -> Self {
+        let grace = Duration::from_secs(24 * 60 * 60);
+        Self { grace, max_unused: 0.05, max_repack: 10 << 30, dry_run: false }
+    }
+}
+
+/// What a prune did, or would do.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// Packs that were removed, and their bytes.
+    pub freed_packs: u64,
+    pub freed_bytes: u64,
+    /// Packs that had been condemned and turned out to be needed.
+    pub spared_packs: u64,
+    /// Packs whose needed blobs were copied into new ones.
+    pub repacked_packs: u64,
+    /// Bytes of the new packs.
+    pub repacked_bytes: u64,
+    /// What waits to be removed.
+    pub waiting: Option<Waiting>,
+    /// Bytes that nobody needs in packs that stay; `None` if nothing was marked this time.
+    pub unused_bytes: Option<u64>,
+    /// Why nothing was removed although it was time.
+    pub postponed: Option<Box<Lock>>,
+}
+
+/// Condemned packs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Waiting {
+    pub packs: u64,
+    pub bytes: u64,
+    /// When a prune will remove them.
+    pub due: Timestamp,
+}
+
+/// Who prunes what and how.
+struct Work<'a> {
+    repository: &'a Repository,
+    options: &'a Options,
+    here: &'a Here<'a>,
+    clock: &'a dyn Clock,
+    random: &'a dyn Random,
+    monitor: &'a dyn Monitor,
+}
+
+type Marks = Vec<(IndexId, Condemned)>;
+
+/// Removes what is condemned since the grace time, then condemns what nobody needs now. With a grace
+/// time of zero that is removed, too.
+pub fn prune(
+    repository: &Repository,
+    options: &Options,
+    here: &Here<'_>,
+    clock: &dyn Clock,
+    random: &dyn Random,
+    monitor: &dyn Monitor,
+) -> Result<Outcome, RepoError> {
+    let work = Work { repository, options, here, clock, random, monitor };
+    let mut outcome = Outcome::default();
+    if !options.dry_run {
+        work.ask_for_removal()?;
+    }
+    let mut marks = work.marks()?;
+    if work.is_due(&marks) {
+        work.sweep_into(&mut outcome, &marks)?;
+        marks = work.marks()?;
+    }
+    let waits = marks.iter().any(|(_, mark)| !mark.sweeping);
+    if outcome.postponed.is_none() && (!waits || (options.dry_run && work.is_due(&marks))) {
+        work.mark_into(&mut outcome, &marks)?;
+        if options.grace.is_zero() && !options.dry_run {
+            marks = work.marks()?;
+            work.sweep_into(&mut outcome, &marks)?;
+        }
+    } else {
+        outcome.waiting = work.waiting(&marks)?;
+    }
+    Ok(outcome)
+}
+
+impl Work<'_> {
+    /// Whether the store removes anything for us: better to be refused before anything is written.
+    fn ask_for_removal(&self) -> Result<(), RepoError> {
+        let nothing = Object::Index(ObjectName(sha256(b"outlast asks whether it may remove")));
+        match self.repository.store().remove(&nothing) {
+            Ok(()) | Err(StoreError::NotFound { .. }) => Ok(()),
+            Err(error) => Err(no_removal(error)),
+        }
+    }
+
+    /// The marks in the repository, as they are now.
+    fn marks(&self) -> Result<Marks, RepoError> {
+        survey::marks(&self.repository.afresh())
+    }
+
+    fn age(&self, mark: &Condemned) -> Duration {
+        self.clock.now().since(mark.since)
+    }
+
+    /// Whether there is something to sweep: all marks that wait have waited for the grace time, or
+    /// a sweep was begun. A mark that is younger protects what the index files of a sweep list, so
+    /// the older ones wait for it.
+    fn is_due(&self, marks: &Marks) -> bool {
+        let mut waiting = marks.iter().filter(|(_, mark)| !mark.sweeping).peekable();
+        let begun = marks.iter().any(|(_, mark)| mark.sweeping);
+        (waiting.peek().is_some() || begun)
+            && waiting.all(|(_, mark)| self.age(mark) >= self.options.grace)
+    }
+
+    fn sweep_into(&self, outcome: &mut Outcome, marks: &Marks) -> Result<(), RepoError> {
+        let open = self.unfinished(marks)?;
+        if self.options.dry_run {
+            let waiting = self.bytes_of(open.iter().map(|(_, mark)| mark))?;
+            (outcome.freed_packs, outcome.freed_bytes) = waiting;
+            return Ok(());
+        }
+        if !open.is_empty() {
+            let lock = match Held::take(self.repository, true, self.here, self.clock, self.random) {
+                Ok(lock) => lock,
+                Err(RepoError::Locked { lock, .. }) => {
+                    outcome.postponed = Some(lock);
+                    outcome.waiting = self.waiting(marks)?;
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            };
+            let Swept { packs, bytes, spared } = sweep(self, &open, &|| lock.keep())?;
+            outcome.freed_packs += packs;
+            outcome.freed_bytes += bytes;
+            outcome.spared_packs += spared;
+        }
+        // What protected the sleepers of an earlier sweep.
+        let open: HashSet<IndexId> = open.into_iter().map(|(id, _)| id).collect();
+        for (id, mark) in marks.iter().filter(|(id, mark)| mark.sweeping && !open.contains(id)) {
+            if self.age(mark) >= self.options.grace {
+                remove(self.repository, &Object::Index(ObjectName(id.0)))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The marks of which packs are still there, or in an index file.
+    fn unfinished(&self, marks: &Marks) -> Result<Marks, RepoError> {
+        let fresh = self.repository.afresh();
+        let (index, stored) = (survey::whole_index(&fresh)?, survey::stored_packs(&fresh)?);
+        let is_there = |pack: &PackId| {
+            index.has_pack(pack) || stored.binary_search_by_key(pack, |(pack, _)| *pack).is_ok()
+        };
+        let is_open = |mark: &Condemned| !mark.sweeping || mark.packs.iter().any(is_there);
+        Ok(marks.iter().filter(|(_, mark)| is_open(mark)).cloned().collect())
+    }
+
+    fn mark_into(&self, outcome: &mut Outcome, marks: &Marks) -> Result<(), RepoError> {
+        let lock = if self.options.dry_run {
+            None
+        } else {
+            Some(Held::take(self.repository, false, self.here, self.clock, self.random)?)
+        };
+        let keep_going = || lock.as_ref().map_or(Ok(()), Held::keep);
+        let condemned: HashSet<PackId> =
+            marks.iter().flat_map(|(_, mark)| mark.packs.iter().copied()).collect();
+        let Marked { packs, bytes, repacked_packs, repacked_bytes, unused_left } =
+            mark::mark(self, &condemned, &keep_going)?;
+        outcome.repacked_packs = repacked_packs;
+        outcome.repacked_bytes = repacked_bytes;
+        outcome.unused_bytes = Some(unused_left);
+        if packs > 0 && (self.options.dry_run || !self.options.grace.is_zero()) {
+            let due = self.clock.now().saturating_add(self.options.grace);
+            outcome.waiting = Some(Waiting { packs, bytes, due });
+        }
+        Ok(())
+    }
+
+    /// What waits, after marks from the future were dated anew.
+    fn waiting(&self, marks: &Marks) -> Result<Option<Waiting>, RepoError> {
+        let now = self.clock.now();
+        let waiting = || marks.iter().filter(|(_, mark)| !mark.sweeping);
+        for (id, mark) in waiting().filter(|(_, mark)| mark.since > now && !self.options.dry_run) {
+            write_mark(self, Condemned { since: now, ..mark.clone() })?;
+            remove(self.repository, &Object::Index(ObjectName(id.0)))?;
+        }
+        let Some(since) = waiting().map(|(_, mark)| mark.since.min(now)).max() else {
+            return Ok(None);
+        };
+        let (packs, bytes) = self.bytes_of(waiting().map(|(_, mark)| mark))?;
+        Ok(Some(Waiting { packs, bytes, due: since.saturating_add(self.options.grace) }))
+    }
+
+    /// How many of the packs in these marks are there, and their bytes.
+    fn bytes_of<'m>(
+        &self,
+        marks: impl Iterator<Item = &'m Condemned>,
+    ) -> Result<(u64, u64), RepoError> {
+        let condemned: HashSet<PackId> =
+            marks.flat_map(|mark| mark.packs.iter().copied()).collect();
+        let stored = survey::stored_packs(self.repository)?;
+        let there = stored.iter().filter(|(pack, _)| condemned.contains(pack));
+        Ok(there.fold((0, 0), |(packs, bytes), (_, size)| (packs + 1, bytes + size)))
+    }
+}

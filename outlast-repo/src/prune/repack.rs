@@ -1,0 +1,170 @@
+//! Copying used blobs out of packs that are mostly unused, as they are stored: compressed and
+//! sealed. Each is opened and hashed on the way, so that damage is found and not carried on.
+
+use std::collections::HashSet;
+
+use outlast_format::pack::{BlobType, PackEntry};
+use outlast_format::{BlobId, PackId};
+use outlast_store::{Object, ObjectName, StoreError};
+use outlast_types::{Monitor, Random};
+
+use super::survey::{Survey, not_whole};
+use crate::error::Flaw;
+use crate::index::UnsavedPack;
+use crate::packer::{OpenPack, SealedBlob};
+use crate::read::BlobError;
+use crate::read::blob::{self, Located, Opener, pack_object};
+use crate::{RepoError, Repository};
+
+/// Packs are full at as many bytes as those of a backup.
+const DATA_PACK_BYTES: usize = 16 << 20;
+const TREE_PACK_BYTES: usize = 4 << 20;
+/// The most that one read asks for, unless one blob alone is larger, and the longest gap between
+/// two blobs that is read and dropped rather than asking once more.
+const READ_BYTES_MAX: u64 = 4 << 20;
+const GAP_BYTES_MAX: u64 = 128 << 10;
+
+/// Copies blobs into new packs. Memory holds one pack of each type, one range of an old pack and
+/// the entries of the packs that are copied.
+pub(super) struct Repacker<'a> {
+    repository: &'a Repository,
+    random: &'a dyn Random,
+    monitor: &'a dyn Monitor,
+    opener: Opener<'a>,
+    data: OpenPack,
+    trees: OpenPack,
+    /// What was copied: a pack may list a blob twice.
+    copied: HashSet<(BlobType, BlobId)>,
+    finished: Vec<UnsavedPack>,
+}
+
+impl<'a> Repacker<'a> {
+    pub(super) fn new(
+        repository: &'a Repository,
+        random: &'a dyn Random,
+        monitor: &'a dyn Monitor,
+    ) -> Result<Self, RepoError> {
+        Ok(Self {
+            repository,
+            random,
+            monitor,
+            opener: Opener::new(repository)?,
+            data: OpenPack::new(DATA_PACK_BYTES),
+            trees: OpenPack::new(TREE_PACK_BYTES),
+            copied: HashSet::new(),
+            finished: Vec::new(),
+        })
+    }
+
+    /// Copies what is needed of `packs`; the new packs are durable when it returns, but no index
+    /// file lists them.
+    pub(super) fn copy(
+        mut self,
+        survey: &Survey<'_>,
+        packs: &HashSet<PackId>,
+        keep_going: &dyn Fn() -> Result<(), RepoError>,
+    ) -> Result<Vec<UnsavedPack>, RepoError> {
+        let mut seen = HashSet::new();
+        let mut needed: Vec<Located> = Vec::new();
+        survey.each_file(|_, file| {
+            for (pack, entries) in file.packs {
+                if packs.contains(&pack) && seen.insert(pack) {
+                    for entry in entries {
+                        if survey.is_needed_here(pack, &entry)? {
+                            needed.push(Located { pack, entry });
+                        }
+                    }
+                }
+            }
+            keep_going()
+        })?;
+        needed.sort_by_key(|located| (located.pack, located.start()));
+        let mut rest = &needed[..];
+        while !rest.is_empty() {
+            let (range, after) = rest.split_at(reach(rest));
+            self.copy_range(range)?;
+            keep_going()?;
+            rest = after;
+        }
+        for open in [&mut self.data, &mut self.trees] {
+            let full = std::mem::replace(open, OpenPack::new(0));
+            if !full.is_empty() {
+                let pack = store(self.repository, full, self.random)?;
+                self.finished.push(pack);
+            }
+        }
+        Ok(self.finished)
+    }
+
+    /// Copies neighbours in one pack with one read.
+    fn copy_range(&mut self, range: &[Located]) -> Result<(), RepoError> {
+        let Some(Located { pack, .. }) = range.first().copied() else { return Ok(()) };
+        for located in range {
+            blob::accept(located).map_err(|error| self.damaged(error))?;
+        }
+        let start = range.iter().map(Located::start).min().unwrap_or(0);
+        let end = range.iter().map(Located::end).max().unwrap_or(0);
+        // One blob, or READ_BYTES_MAX.
+        let length = usize::try_from(end - start).unwrap_or(usize::MAX);
+        let bytes = self.repository.store().read_range(&pack_object(pack), start, length)?;
+        self.monitor.advance(length as u64);
+        for located in range {
+            let from = usize::try_from(located.start() - start).unwrap_or(usize::MAX);
+            let sealed = bytes.get(from..from.saturating_add(located.entry.length as usize));
+            self.copy_blob(located, sealed.unwrap_or_default())?;
+        }
+        Ok(())
+    }
+
+    fn copy_blob(&mut self, located: &Located, sealed: &[u8]) -> Result<(), RepoError> {
+        let PackEntry { kind, id, uncompressed_length, .. } = located.entry;
+        if !self.copied.insert((kind, id)) {
+            return Ok(());
+        }
+        if let Err(error) = self.opener.open_within(located, &mut sealed.to_vec()) {
+            return Err(self.damaged(error));
+        }
+        let (open, target) = match kind {
+            BlobType::Data => (&mut self.data, DATA_PACK_BYTES),
+            BlobType::Tree => (&mut self.trees, TREE_PACK_BYTES),
+        };
+        open.add(&SealedBlob { kind, id, bytes: sealed, uncompressed_length });
+        if open.is_full() {
+            let full = std::mem::replace(open, OpenPack::new(target));
+            let pack = store(self.repository, full, self.random)?;
+            self.finished.push(pack);
+        }
+        Ok(())
+    }
+
+    fn damaged(&self, error: BlobError) -> RepoError {
+        not_whole(self.repository, Flaw::Blob(error))
+    }
+}
+
+/// How many blobs from the beginning of `rest` come with one read.
+fn reach(rest: &[Located]) -> usize {
+    let Some(first) = rest.first() else { return 0 };
+    let mut end = first.end();
+    let together = rest.iter().take_while(|next| {
+        let fits = next.pack == first.pack
+            && next.start() <= end + GAP_BYTES_MAX
+            && next.end().max(end) - first.start() <= READ_BYTES_MAX;
+        end = end.max(next.end());
+        fits
+    });
+    // The first belongs to its own read, however long it is.
+    together.count().max(1)
+}
+
+fn store(
+    repository: &Repository,
+    open: OpenPack,
+    random: &dyn Random,
+) -> Result<UnsavedPack, RepoError> {
+    let (pack, bytes) = open.finish(repository.key(), random);
+    match repository.store().create(&Object::Data(ObjectName(pack.id.0)), bytes) {
+        Ok(()) | Err(StoreError::AlreadyExists { .. }) => Ok(pack),
+        Err(error) => Err(error.into()),
+    }
+}

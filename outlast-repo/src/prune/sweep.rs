@@ -1,0 +1,241 @@
+//! The second phase: removing what was condemned, after looking again whether nobody needs it.
+
+use std::collections::{HashMap, HashSet};
+
+use outlast_format::index::{Condemned, IndexFile, Notes};
+use outlast_format::pack::PackEntry;
+use outlast_format::{IndexId, PackId};
+use outlast_store::{Object, ObjectName, StoreError};
+
+use super::Work;
+use super::bits::Bits;
+use super::survey::{Survey, not_whole};
+use crate::error::Flaw;
+use crate::index_file::{self, Writer};
+use crate::{RepoError, Repository};
+
+/// What a sweep did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Swept {
+    pub(super) packs: u64,
+    pub(super) bytes: u64,
+    /// Packs that were condemned and are needed after all.
+    pub(super) spared: u64,
+}
+
+/// Marks under which packs are being removed, and those that they take the place of.
+struct Announced {
+    sweeping: Vec<(Object, Condemned)>,
+    /// Written by this run.
+    new: Vec<Object>,
+    obsolete: Vec<Object>,
+}
+
+/// Removes the packs in `marks` that nobody needs. The caller holds an exclusive lock, which
+/// `keep_going` keeps. Whatever step it is killed after, the next sweep of the same marks goes on.
+pub(super) fn sweep(
+    work: &Work<'_>,
+    marks: &[(IndexId, Condemned)],
+    keep_going: &dyn Fn() -> Result<(), RepoError>,
+) -> Result<Swept, RepoError> {
+    let mut announced = announce(work, marks)?;
+    // Looked at only now: whoever did not see the announcement is seen here.
+    let fresh = work.repository.afresh();
+    let survey = Survey::take(&fresh, keep_going, work.monitor);
+    let judged = survey.and_then(|survey| Ok((judge(&fresh, &survey, &announced)?, survey)));
+    let (doomed, survey) = match judged {
+        Ok(judged) => judged,
+        Err(error) => {
+            // Nothing is being removed after all; backups need not be afraid of it.
+            for object in &announced.new {
+                let _gone = work.repository.store().remove(object);
+            }
+            return Err(error);
+        }
+    };
+    let spared = announced.narrow(work, &doomed)?;
+    work.monitor.begin("remove", None);
+    rewrite_indexes(work, &survey, &doomed, keep_going)?;
+    let mut swept = Swept { spared, ..Swept::default() };
+    for &pack in &doomed {
+        keep_going()?;
+        let Some(size) = survey.size_of(&pack) else { continue };
+        remove(work.repository, &Object::Data(ObjectName(pack.0)))?;
+        work.monitor.advance(size);
+        swept.packs += 1;
+        swept.bytes += size;
+    }
+    for object in &announced.obsolete {
+        remove(work.repository, object)?;
+    }
+    Ok(swept)
+}
+
+/// Says in the repository that packs are being removed from now on.
+fn announce(work: &Work<'_>, marks: &[(IndexId, Condemned)]) -> Result<Announced, RepoError> {
+    let object = |id: &IndexId| Object::Index(ObjectName(id.0));
+    let mut announced = Announced { sweeping: Vec::new(), new: Vec::new(), obsolete: Vec::new() };
+    for (id, mark) in marks.iter().filter(|(_, mark)| mark.sweeping) {
+        announced.sweeping.push((object(id), mark.clone()));
+    }
+    for (id, mark) in marks.iter().filter(|(_, mark)| !mark.sweeping) {
+        announced.obsolete.push(object(id));
+        let is_same = |(_, other): &&(Object, Condemned)| {
+            (&other.packs, &other.indexes) == (&mark.packs, &mark.indexes)
+        };
+        if announced.sweeping.iter().find(is_same).is_none() {
+            let mark = Condemned { since: work.clock.now(), sweeping: true, ..mark.clone() };
+            let new = write_mark(work, mark.clone())?;
+            announced.new.push(new);
+            announced.sweeping.push((new, mark));
+        }
+    }
+    Ok(announced)
+}
+
+impl Announced {
+    /// Leaves only `doomed` packs in the marks; returns how many packs were spared.
+    fn narrow(&mut self, work: &Work<'_>, doomed: &HashSet<PackId>) -> Result<u64, RepoError> {
+        let mut spared = HashSet::new();
+        for (object, mark) in &mut self.sweeping {
+            let packs = mark.packs.iter().copied().filter(|pack| doomed.contains(pack));
+            let packs: Vec<PackId> = packs.collect();
+            if packs.len() < mark.packs.len() {
+                spared.extend(mark.packs.iter().copied().filter(|pack| !doomed.contains(pack)));
+                self.obsolete.push(*object);
+                if !packs.is_empty() {
+                    write_mark(work, Condemned { packs, ..mark.clone() })?;
+                }
+            }
+        }
+        Ok(spared.len() as u64)
+    }
+}
+
+/// The condemned packs that can go: all but those that a younger index file lists, and those with
+/// a used blob that is nowhere else.
+fn judge(
+    repository: &Repository,
+    survey: &Survey<'_>,
+    announced: &Announced,
+) -> Result<HashSet<PackId>, RepoError> {
+    let mut doomed: HashSet<PackId> =
+        announced.sweeping.iter().flat_map(|(_, mark)| mark.packs.iter().copied()).collect();
+    for pack in listed_again(repository, survey, announced)? {
+        // A pack that is gone cannot be listed back into being.
+        if survey.size_of(&pack).is_some() {
+            doomed.remove(&pack);
+        }
+    }
+    let mut safe = Bits::new(survey.ordinals());
+    survey.each_file(|_, file| {
+        for (pack, entries) in file.packs.iter().filter(|(pack, _)| !doomed.contains(pack)) {
+            if survey.size_of(pack).is_none() {
+                return Err(not_whole(repository, Flaw::MissingPack { pack: *pack }));
+            }
+            for number in used(survey, entries)? {
+                safe.insert(number);
+            }
+        }
+        Ok(())
+    })?;
+    let mut lost = HashMap::new();
+    survey.each_file(|_, file| {
+        for (pack, entries) in &file.packs {
+            if !doomed.contains(pack) {
+                continue;
+            }
+            let mut only_here = used(survey, entries)?;
+            only_here.retain(|&number| !safe.contains(number));
+            if only_here.is_empty() {
+                continue;
+            }
+            if survey.size_of(pack).is_none() {
+                lost.extend(only_here.into_iter().map(|number| (number, *pack)));
+                continue;
+            }
+            doomed.remove(pack);
+            for number in only_here {
+                safe.insert(number);
+            }
+        }
+        Ok(())
+    })?;
+    match lost.into_iter().find(|(number, _)| !safe.contains(*number)) {
+        Some((_, pack)) => Err(not_whole(repository, Flaw::MissingPack { pack })),
+        None => Ok(doomed),
+    }
+}
+
+/// The numbers of the blobs that snapshots need.
+fn used(survey: &Survey<'_>, entries: &[PackEntry]) -> Result<Vec<u64>, RepoError> {
+    entries.iter().filter_map(|entry| survey.used(entry).transpose()).collect()
+}
+
+/// Condemned packs that an index file lists which is younger than the mark: a backup relies on them.
+fn listed_again(
+    repository: &Repository,
+    survey: &Survey<'_>,
+    announced: &Announced,
+) -> Result<HashSet<PackId>, RepoError> {
+    let mut listed = HashSet::new();
+    for (_, mark) in &announced.sweeping {
+        let known: HashSet<&IndexId> = mark.indexes.iter().collect();
+        let condemned: HashSet<&PackId> = mark.packs.iter().collect();
+        for object in &survey.files {
+            if object.name().is_none_or(|name| known.contains(&IndexId(name.0))) {
+                continue;
+            }
+            let packs = index_file::read(repository, *object)?.packs.into_iter();
+            listed.extend(packs.map(|(pack, _)| pack).filter(|pack| condemned.contains(pack)));
+        }
+    }
+    Ok(listed)
+}
+
+/// Writes the index files that list `doomed` packs anew, without them, and removes the old ones
+/// when the new ones are durable.
+fn rewrite_indexes(
+    work: &Work<'_>,
+    survey: &Survey<'_>,
+    doomed: &HashSet<PackId>,
+    keep_going: &dyn Fn() -> Result<(), RepoError>,
+) -> Result<(), RepoError> {
+    let chunk_average = survey.chunk_average();
+    let notes = Notes { chunk_average, condemned: None };
+    let mut writer = Writer::new(work.repository, notes.clone(), work.random);
+    let mut old = Vec::new();
+    let mut average_kept = None;
+    survey.each_file(|object, file| {
+        keep_going()?;
+        if !file.packs.iter().any(|(pack, _)| doomed.contains(pack)) {
+            average_kept = average_kept.max(file.notes.chunk_average);
+            return Ok(());
+        }
+        old.push(object);
+        let stay = file.packs.into_iter().filter(|(pack, _)| !doomed.contains(pack));
+        stay.into_iter().try_for_each(|(pack, entries)| writer.add(pack, entries))
+    })?;
+    let new = writer.finish()?;
+    if new.is_empty() && average_kept < chunk_average {
+        // How content was cut is remembered, also when no pack is left.
+        let file = IndexFile { notes, ..IndexFile::default() };
+        index_file::write(work.repository, &file, work.random)?;
+    }
+    old.iter().try_for_each(|object| remove(work.repository, object))
+}
+
+/// Writes a mark; when it returns, the mark is durable.
+pub(super) fn write_mark(work: &Work<'_>, mark: Condemned) -> Result<Object, RepoError> {
+    let notes = Notes { chunk_average: None, condemned: Some(mark) };
+    let file = IndexFile { notes, ..IndexFile::default() };
+    index_file::write(work.repository, &file, work.random)
+}
+
+/// Removes an object; one that is gone is removed.
+pub(super) fn remove(repository: &Repository, object: &Object) -> Result<(), RepoError> {
+    match repository.store().remove(object) {
+        Ok(()) | Err(StoreError::NotFound { .. }) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,4 @@
+//! Prune beside backups, in every order and killed anywhere; stock restic as a judge.
+
+mod explore;
+mod world;
