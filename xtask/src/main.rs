@@ -1,7 +1,8 @@
-//! Developer chores: `cargo xtask test`, `cargo xtask tidy`.
+//! Developer chores: `cargo xtask test`, `cargo xtask tidy`, `cargo xtask bench`.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool for terminals")]
 
+mod bench;
 mod peers;
 mod tidy;
 
@@ -19,7 +20,8 @@ fn main() -> ExitCode {
     let result = match arguments.next().as_deref() {
         Some("test") => test(&arguments.collect::<Vec<_>>()),
         Some("tidy") => tidy(),
-        _ => Err(anyhow::anyhow!("{USAGE}")),
+        Some("bench") => root().and_then(|root| bench::run(root, &arguments.collect::<Vec<_>>())),
+        _ => Err(anyhow::anyhow!("{USAGE}\n{}", bench::USAGE)),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -49,9 +51,13 @@ fn test(arguments: &[String]) -> Result<()> {
     Ok(())
 }
 
+/// The checkout.
+fn root() -> Result<&'static Path> {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("find the checkout")
+}
+
 fn tidy() -> Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("find the checkout")?;
-    let found = tidy::violations(root)?;
+    let found = tidy::violations(root()?)?;
     if found.is_empty() {
         return Ok(());
     }
