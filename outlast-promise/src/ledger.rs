@@ -44,17 +44,29 @@ impl Ledger {
     /// promises that broke in it are explained by one incident of the vault's own.
     pub fn resume(settings: Settings, text: &str, now: Timestamp) -> Result<Self, MemoryError> {
         let mut ledger = Self { settings, memory: Memory::decode(text)?, quiet_until: None };
-        let from = ledger.memory.now;
+        ledger.slept_until(now);
+        Ok(ledger)
+    }
+
+    /// Hears that nobody listened from the latest call until `now`: the host slept, or its clock was
+    /// set forward. It is as if the vault had been down, see [`resume`](Self::resume).
+    pub fn slept_until(&mut self, now: Timestamp) {
+        let from = self.memory.now;
         let absent = now.since(from);
-        if absent > ledger.settings.agent_deadline {
-            let recovered = now.saturating_add(ledger.settings.agent_deadline);
-            ledger.memory.absence = Some(Absence { from, until: now, recovered });
+        if absent > self.settings.agent_deadline {
+            let recovered = now.saturating_add(self.settings.agent_deadline);
+            self.memory.absence = Some(Absence { from, until: now, recovered });
         }
-        for agent in ledger.memory.agents.values_mut() {
+        for agent in self.memory.agents.values_mut() {
             agent.unheard = agent.unheard.saturating_add(absent);
         }
-        ledger.pass_time(now);
-        Ok(ledger)
+        self.quiet_until = None;
+        self.pass_time(now);
+    }
+
+    /// The time of the latest call.
+    pub fn now(&self) -> Timestamp {
+        self.memory.now
     }
 
     /// All that [`resume`](Self::resume) needs, as JSON with a version.

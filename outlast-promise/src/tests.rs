@@ -239,6 +239,18 @@ fn a_vault_that_was_down_blames_neither_agents_nor_teams() {
 }
 
 #[test]
+fn a_vault_whose_host_slept_blames_neither_agents_nor_teams() {
+    let mut ledger = ledger();
+    ledger.apply(heard(), at(0));
+    ledger.apply(vaulted(shop(), 1), at(1));
+    ledger.slept_until(at(150));
+    assert_eq!(keys(&ledger.tick(at(150))), ["+vault"]);
+    assert!(ledger.tick(at(154)).is_empty(), "the agent has its deadline to speak");
+    // Awake and still nothing: now it is silent.
+    assert!(keys(&ledger.tick(at(170))).contains(&"+agent/road-1".to_owned()));
+}
+
+#[test]
 fn a_vault_that_restarts_for_ever_still_notices_a_silent_agent() {
     let mut ledger = ledger();
     ledger.apply(heard(), at(0));

@@ -13,6 +13,9 @@ use crate::VaultError;
 /// How often the ledger is committed although nothing changed that anybody must be told: it
 /// bounds what a crash forgets of who was heard when.
 const COMMIT_INTERVAL: Duration = Duration::from_secs(10);
+/// The vault ticks every second. Who was not called for so long did not run: its host slept, or its
+/// clock was set forward. What nobody could hear is not held against an agent.
+const ASLEEP: Duration = Duration::from_secs(60);
 /// Hearing an agent more often than this changes nothing.
 const HEARD_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -138,6 +141,10 @@ impl Watch {
         // Under the lock, so that the ledger hears times in their order.
         let now = self.clock.now();
         let before = state.ledger.clone();
+        if now.since(state.ledger.now()) >= ASLEEP {
+            tracing::warn!("nothing was heard since {}; did this host sleep?", state.ledger.now());
+            state.ledger.slept_until(now);
+        }
         let changes = state.ledger.apply_all(events, now);
         let due = state.committed > now || now.since(state.committed) >= COMMIT_INTERVAL;
         if !(must_commit || due || !changes.is_empty() || entry.snapshot.is_some()) {
