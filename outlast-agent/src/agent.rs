@@ -24,6 +24,8 @@ use crate::{AgentConfig, Shutdown};
 const LOCK_FILE: &str = "agent.lock";
 const SHARE_ID_FILE: &str = "share-id";
 const JOURNALS: &str = "journals";
+/// Where the engine keeps the indexes of repositories.
+const CACHE: &str = "cache";
 const DIRECTORY_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
 const SHARE_ID_BYTES_MAX: u64 = 100;
@@ -179,6 +181,11 @@ impl Agent {
 
     pub(crate) fn share_id_file(&self) -> PathBuf {
         self.config.state.join(SHARE_ID_FILE)
+    }
+
+    /// Where the engine keeps what it can make anew from the repositories.
+    pub(crate) fn cache(&self) -> PathBuf {
+        self.config.state.join(CACHE)
     }
 
     /// Where the engine remembers what it has uploaded of an unfinished backup.

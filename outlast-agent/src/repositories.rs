@@ -5,8 +5,8 @@ use std::sync::Arc;
 use outlast_repo::Repository;
 use outlast_types::WorkloadName;
 
-/// How many stay open. Each holds its index in memory (about 60 bytes per blob), and opening one
-/// anew costs reading that index.
+/// How many stay open. Each holds a few MiB for its index, and opening one anew costs looking
+/// through what the cache has of that.
 const OPEN_MAX: usize = 8;
 
 /// The repositories used last, the most recent one at the end.

@@ -10,12 +10,17 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use outlast_format::Id;
+use outlast_fs::durable;
 
 use crate::Repository;
 use crate::sorted::{self, Place};
 
 /// What keeps it apart from all other uses of the repository's key.
 const DERIVE_CONTEXT: &str = "outlast 2026-11 sorted tables of the local cache";
+/// The file that was last changed when somebody last looked for tables to remove.
+const LOOKED: &str = "looked";
+/// How often that is done.
+const LOOK_SECONDS: i64 = 24 * 60 * 60;
 /// Tables that were not opened for so long are removed.
 const UNUSED_SECONDS_MAX: i64 = 60 * 24 * 60 * 60;
 
@@ -64,14 +69,19 @@ pub(crate) fn table(repository: &Repository, table: Table) -> (Place, [u8; 32]) 
     (place, *hasher.finalize().as_bytes())
 }
 
-/// Removes the tables of repositories that nobody opened for long. Needs no clock: the table of
-/// `repository` was opened just now. A failure costs room and is tried again at the next opening.
+/// Removes the tables of repositories that nobody opened for long, at most once in a day. Needs no
+/// clock: the table of `repository` was opened just now. A failure costs room and is tried again.
 pub(crate) fn remove_unused(repository: &Repository) {
     let Cache::Kept(root) = repository.cache() else { return };
     let own = root.join(repository.config().id.to_string()).join(Table::Index.name());
-    let Ok(now) = fs::metadata(own.join(sorted::LOCK)).map(|metadata| metadata.mtime()) else {
+    let changed = |path: &Path| fs::metadata(path).map(|metadata| metadata.mtime());
+    let Ok(now) = changed(&own.join(sorted::LOCK)) else { return };
+    let looked = root.join(LOOKED);
+    if changed(&looked).is_ok_and(|last| now - last < LOOK_SECONDS)
+        || durable::replace(&looked, b"", 0o600).is_err()
+    {
         return;
-    };
+    }
     let Ok(entries) = fs::read_dir(root) else { return };
     for entry in entries.flatten() {
         if entry.file_name().to_str().is_none_or(|name| Id::from_str(name).is_err()) {

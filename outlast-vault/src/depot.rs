@@ -31,6 +31,8 @@ pub(crate) struct Kept {
     pub(crate) store: Arc<DirectoryStore>,
     workload: WorkloadName,
     password: PathBuf,
+    /// Where the engine keeps the indexes of repositories.
+    pub(crate) cache: PathBuf,
     /// Opened when it is first needed: deriving a key takes a tenth of a second, a vault may keep
     /// hundreds of workloads, and moving ciphertext needs no key.
     repository: OnceLock<Repository>,
@@ -55,7 +57,7 @@ impl Kept {
         })?;
         let store = Arc::clone(&self.store) as Arc<dyn Store>;
         let repository = Repository::open(store, Credential::Password(&password))?;
-        Ok(self.repository.get_or_init(|| repository))
+        Ok(self.repository.get_or_init(|| repository.cached_in(&self.cache)))
     }
 
     pub(crate) fn publishing(&self) -> MutexGuard<'_, ()> {
@@ -67,6 +69,7 @@ impl Kept {
 pub(crate) struct Depot {
     repositories: PathBuf,
     keys: PathBuf,
+    cache: PathBuf,
     doors: Doors,
     open: Mutex<BTreeMap<WorkloadName, Arc<Kept>>>,
 }
@@ -76,6 +79,7 @@ impl Depot {
         let depot = Self {
             repositories: dir.join("repos"),
             keys: dir.join("keys"),
+            cache: dir.join("cache"),
             doors: doors.clone(),
             open: Mutex::default(),
         };
@@ -122,6 +126,7 @@ impl Depot {
             store,
             workload: workload.clone(),
             password: self.password_path(workload),
+            cache: self.cache.clone(),
             repository: OnceLock::new(),
             opening: Mutex::default(),
             publishing: Mutex::default(),

@@ -292,7 +292,7 @@ fn is_indexed(kept: &Kept, tree: BlobId) -> Result<bool, VaultError> {
     // Opened afresh: an open repository keeps the index that it loaded first.
     let key = outlast_format::crypto::Key::from_bytes(&kept.repository()?.key().to_bytes());
     let store = std::sync::Arc::clone(&kept.store) as std::sync::Arc<dyn Store>;
-    let repository = Repository::open(store, Credential::Key(key))?;
+    let repository = Repository::open(store, Credential::Key(key))?.cached_in(&kept.cache);
     Ok(repository.index()?.has(BlobType::Tree, &tree).map_err(outlast_repo::RepoError::from)?)
 }
 

@@ -1,5 +1,6 @@
 //! One module for each command, named as users type it.
 
+mod cache;
 pub(crate) mod demo;
 pub(crate) mod drop;
 pub(crate) mod fetch;

@@ -166,7 +166,8 @@ impl Agent {
         let repository = match self.repositories.get(&address.workload) {
             Some(repository) => repository,
             None => {
-                let opened = Arc::new(self.upstream.open(&address.workload, shutdown)?);
+                let opened = self.upstream.open(&address.workload, shutdown)?;
+                let opened = Arc::new(opened.cached_in(&self.cache()));
                 self.repositories.keep(&address.workload, &opened);
                 opened
             }

@@ -14,6 +14,7 @@ use outlast_wire::identity::Identity;
 use outlast_wire::sealed_key::repository_key_info;
 use zeroize::Zeroizing;
 
+use super::cache::CacheArgs;
 use super::repo::retrying;
 use crate::home::Home;
 
@@ -31,6 +32,8 @@ pub(crate) struct VaultAccess {
     /// The directory of an `outlast up` on this host
     #[arg(long, value_name = "DIR", group = "which vault")]
     dir: Option<PathBuf>,
+    #[command(flatten)]
+    cache: CacheArgs,
 }
 
 impl VaultAccess {
@@ -50,7 +53,8 @@ impl VaultAccess {
         );
         let store = RestStore::open(&client.repository_address(&opened), Some(&identity))?;
         let key = Key::from_bytes(&key);
-        Ok(Repository::open(retrying(Arc::new(store)), Credential::Key(key))?)
+        let repository = Repository::open(retrying(Arc::new(store)), Credential::Key(key))?;
+        Ok(self.cache.apply(repository))
     }
 
     /// A client for the vault's own calls.

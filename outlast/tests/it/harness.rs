@@ -21,6 +21,8 @@ pub(crate) fn outlast() -> Command {
             command.env_remove(name);
         }
     }
+    // Not the user's own: all tests share one, as commands of one user do.
+    command.env("XDG_CACHE_HOME", concat!(env!("CARGO_TARGET_TMPDIR"), "/cache"));
     command.stdin(Stdio::null());
     command
 }

@@ -12,6 +12,7 @@ use outlast_types::SystemRandom;
 use outlast_wire::client::{Credentials, RestStore};
 use outlast_wire::identity::Identity;
 
+use crate::commands::cache::CacheArgs;
 use crate::exit::Advised;
 
 /// The environment variable that holds a repository's password.
@@ -38,6 +39,8 @@ pub(crate) struct Access {
     /// The certificate authority of a rest: server (PEM)
     #[arg(long, value_name = "FILE", conflicts_with = "identity")]
     cacert: Option<PathBuf>,
+    #[command(flatten)]
+    cache: CacheArgs,
 }
 
 impl Access {
@@ -56,7 +59,8 @@ impl Access {
             None => Arc::new(DirectoryStore::open(self.directory()?)?),
         };
         let password = self.password()?;
-        Ok(Repository::open(wrap(store), Credential::Password(&password))?)
+        let repository = Repository::open(wrap(store), Credential::Password(&password))?;
+        Ok(self.cache.apply(repository))
     }
 
     /// The store for a new repository, with the layout that it needs.
