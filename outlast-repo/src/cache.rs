@@ -87,21 +87,19 @@ pub(crate) fn remove_unused(repository: &Repository) {
         if entry.file_name().to_str().is_none_or(|name| Id::from_str(name).is_err()) {
             continue;
         }
-        for table in Table::ALL {
-            let directory = entry.path().join(table.name());
-            if let Err(error) = empty_if_unused(&directory, now - UNUSED_SECONDS_MAX)
-                && error.kind() != io::ErrorKind::NotFound
-            {
-                tracing::debug!(%error, "cannot remove what is unused in {}", directory.display());
-            }
+        if let Err(error) = empty_if_unused(&entry.path(), now - UNUSED_SECONDS_MAX)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::debug!(%error, "cannot remove what is unused in {}", entry.path().display());
         }
     }
 }
 
-/// Removes the files of a table that was not opened since `limit`. Its lock stays, so that whoever
-/// opens it at the same time and this have one and the same lock.
-fn empty_if_unused(directory: &Path, limit: i64) -> io::Result<()> {
-    let path = directory.join(sorted::LOCK);
+/// Removes the tables of a repository whose index was not opened since `limit`: whoever uses any of
+/// them opens that first. Locks stay, so that whoever opens it at the same time and this have one
+/// and the same lock.
+fn empty_if_unused(tables: &Path, limit: i64) -> io::Result<()> {
+    let path = tables.join(Table::Index.name()).join(sorted::LOCK);
     if fs::metadata(&path)?.mtime() >= limit {
         return Ok(());
     }
@@ -110,10 +108,16 @@ fn empty_if_unused(directory: &Path, limit: i64) -> io::Result<()> {
     if lock.try_lock().is_err() || lock.metadata()?.mtime() >= limit {
         return Ok(());
     }
-    for entry in fs::read_dir(directory)? {
-        let path = entry?.path();
-        if path.file_name().is_some_and(|name| name != sorted::LOCK) {
-            fs::remove_file(path)?;
+    for table in Table::ALL {
+        let files = match fs::read_dir(tables.join(table.name())) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            files => files?,
+        };
+        for file in files {
+            let path = file?.path();
+            if path.file_name().is_some_and(|name| name != sorted::LOCK) {
+                fs::remove_file(path)?;
+            }
         }
     }
     Ok(())

@@ -7,7 +7,8 @@
 //! 10 million blobs take about 4 MiB.
 //!
 //! Loading fetches what the runs do not cover. If an index file that they cover is gone, because an
-//! older state of the repository was put back or it was cleaned, they are all made anew.
+//! older state of the repository was put back or it was cleaned, they are all made anew. One that was
+//! damaged since is not fetched, so it does no harm here: a check names it.
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::atomic::{AtomicU32, Ordering};

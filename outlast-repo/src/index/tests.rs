@@ -14,6 +14,8 @@ use proptest::test_runner::TestRunner;
 use super::*;
 use crate::Credential;
 
+mod faults;
+
 const AVERAGE: u32 = 64 << 10;
 /// Few, so that packs have blobs in common.
 const IDS: u16 = 160;

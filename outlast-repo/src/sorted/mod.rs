@@ -24,6 +24,8 @@ mod merge;
 mod page;
 mod run;
 mod shelf;
+#[cfg(test)]
+mod tests;
 mod write;
 
 pub(crate) use merge::Merge;

@@ -7,6 +7,7 @@
     reason = "these are tests"
 )]
 
+mod cache;
 mod cli;
 mod disks;
 mod harness;
