@@ -75,7 +75,7 @@ proptest! {
         if trailer {
             // A trailer that fits, but for its checksum.
             let meta = bytes.len() as u64 % 100;
-            bytes.resize((pages * 4104 + meta) as usize, 0);
+            bytes.resize(usize::try_from(pages * 4104 + meta).unwrap(), 0);
             bytes.extend_from_slice(b"outlrun1");
             bytes.extend_from_slice(&48_u32.to_le_bytes());
             bytes.extend_from_slice(&[0; 4]);
@@ -93,9 +93,9 @@ proptest! {
 }
 
 #[test]
-fn runs_stay_few_and_a_record_is_seldom_written_again() {
+fn in_a_year_of_days_runs_stay_few_and_a_record_is_seldom_written_again() {
     let (mut sizes, mut written) = (Vec::new(), 0_u64);
-    let added: u64 = 5000;
+    let added: u64 = 365;
     for _ in 0..added {
         sizes.push(1);
         written += 1;
@@ -107,5 +107,5 @@ fn runs_stay_few_and_a_record_is_seldom_written_again() {
         assert!(sizes.len() <= 4);
     }
     assert_eq!(sizes.iter().sum::<u64>(), added);
-    assert!(written / added < 60, "each record was written {} times", written / added);
+    assert!(written / added < 25, "each record was written {} times", written / added);
 }

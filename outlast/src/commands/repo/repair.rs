@@ -12,6 +12,8 @@ use crate::output::{Output, counted};
 
 /// Make anew what can be made from the rest
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example:
+  outlast repo repair index -r /srv/repo")]
 pub(crate) struct Args {
     #[command(subcommand)]
     what: What,
