@@ -157,6 +157,9 @@ pub fn prune(
         work.ask_for_removal()?;
     }
     let mut marks = work.marks()?;
+    if !options.dry_run && marks.iter().any(|(_, mark)| mark.sweeping) {
+        work.retire(&marks)?;
+    }
     if work.is_due(&marks) {
         work.sweep_into(&mut outcome, &marks)?;
         marks = work.marks()?;
@@ -225,9 +228,14 @@ impl Work<'_> {
             outcome.freed_bytes += bytes;
             outcome.spared_packs += spared;
         }
-        // What protected the sleepers of an earlier sweep.
-        let open: HashSet<IndexId> = open.into_iter().map(|(id, _)| id).collect();
-        for (id, mark) in marks.iter().filter(|(id, mark)| mark.sweeping && !open.contains(id)) {
+        Ok(())
+    }
+
+    /// Removes the marks of sweeps that were finished before the grace time, which protected backups
+    /// that slept over them.
+    fn retire(&self, marks: &Marks) -> Result<(), RepoError> {
+        let open = self.unfinished(marks)?;
+        for (id, mark) in marks.iter().filter(|(id, _)| open.iter().all(|(open, _)| open != id)) {
             if self.age(mark) >= self.options.grace {
                 remove(self.repository, &Object::Index(ObjectName(id.0)))?;
             }

@@ -13,6 +13,7 @@ mod disks;
 mod harness;
 mod repo;
 mod repo_damage;
+mod repo_prune;
 mod road;
 mod share;
 mod share_faults;
