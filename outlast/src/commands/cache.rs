@@ -22,6 +22,11 @@ pub(crate) struct CacheArgs {
 }
 
 impl CacheArgs {
+    /// The directory that was asked for, or else the user's, if there is one.
+    pub(crate) fn directory(&self) -> Option<PathBuf> {
+        self.cache_dir.clone().or_else(default_directory)
+    }
+
     /// The repository, with its index in the place that was asked for. Without a wish, one where
     /// nothing can be written is no reason to fail: then nothing is kept.
     pub(crate) fn apply(&self, repository: Repository) -> Repository {

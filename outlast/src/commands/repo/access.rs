@@ -63,6 +63,11 @@ impl Access {
         Ok(self.cache.apply(repository))
     }
 
+    /// Where this host keeps what commands remember of repositories.
+    pub(super) fn cache_directory(&self) -> Option<PathBuf> {
+        self.cache.directory()
+    }
+
     /// The store for a new repository, with the layout that it needs.
     pub(super) fn create_store(&self) -> Result<Arc<dyn Store>> {
         match self.rest_store()? {

@@ -40,7 +40,7 @@ pub(crate) struct Args {
     /// Go on where an interrupted check of the data was, and let this one be gone on with
     #[arg(long)]
     resume: bool,
-    /// The file that remembers what was read, instead of one in ~/.cache/outlast; with --resume
+    /// The file that remembers what was read, instead of one beside the index; with --resume
     #[arg(long, value_name = "FILE", requires = "resume")]
     state: Option<PathBuf>,
 }
@@ -60,7 +60,7 @@ pub(super) fn run(arguments: &Args, output: &Output) -> Result<Code> {
     })?;
     // A part of the data, or going on with it, makes sense of the data only.
     let read_data = arguments.read_data || arguments.subset.is_some() || arguments.resume;
-    let resume = arguments.resume.then(|| resume(arguments.state.clone(), &repository));
+    let resume = arguments.resume.then(|| resume(arguments, &repository));
     let options = Options { read_data, subset: arguments.subset, resume: resume.transpose()? };
     let progress = output.progress();
     let report = check::check(&repository, &options, &progress)?;
@@ -73,20 +73,17 @@ pub(super) fn run(arguments: &Args, output: &Output) -> Result<Code> {
     Ok(if report.is_clean() { Code::Done } else { Code::Failed })
 }
 
-/// Where the state is kept: in the file that was named, or in the user's cache.
-fn resume(state: Option<PathBuf>, repository: &Repository) -> Result<Resume> {
+/// Where the state is kept: in the file that was named, or beside the index.
+fn resume(arguments: &Args, repository: &Repository) -> Result<Resume> {
     let now = SystemClock.now();
-    if let Some(state) = state {
+    if let Some(state) = arguments.state.clone() {
         return Ok(Resume { state, now });
     }
-    let variable = |name| std::env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute());
-    let caches =
-        variable("XDG_CACHE_HOME").or_else(|| variable("HOME").map(|home| home.join(".cache")));
-    let caches = caches.ok_or_else(|| Advised {
+    let caches = arguments.access.cache_directory().ok_or_else(|| Advised {
         message: "there is no home directory to remember in what was checked".to_owned(),
         hint: "Name a file with --state.".to_owned(),
     })?;
-    let directory = caches.join("outlast").join(repository.config().id.to_string());
+    let directory = caches.join(repository.config().id.to_string());
     durable::create_directories(&directory, 0o700)
         .with_context(|| format!("cannot make {}", directory.display()))?;
     Ok(Resume { state: directory.join("check"), now })
