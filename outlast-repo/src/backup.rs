@@ -377,7 +377,7 @@ fn run(context: &Context<'_>, source: Source<'_>) -> Option<Assembled> {
     let (batch_sender, batches) = bounded(buffers);
     let (event_sender, events): (Sender<Event>, Receiver<Event>) = bounded(32);
     let (packing, packs) = Packing::new(context);
-    let gear = &gear;
+    let (gear, packing) = (&gear, &packing);
     thread::scope(|scope| {
         let reader = Reader::new(context, &pool, block_sender, event_sender.clone());
         scope.spawn(move || {
@@ -393,7 +393,7 @@ fn run(context: &Context<'_>, source: Source<'_>) -> Option<Assembled> {
             scanned: scanned_sender,
             batches,
             events: event_sender,
-            packing: &packing,
+            packing,
         };
         for _ in 0..workers {
             let worker = worker.clone();
@@ -403,11 +403,11 @@ fn run(context: &Context<'_>, source: Source<'_>) -> Option<Assembled> {
         scope.spawn(move || stop.run(|| select::select(context, gear, &scanned, &batch_sender)));
         for _ in 0..tuning.uploads.clamp(1, 64) {
             let packs = packs.clone();
-            scope.spawn(move || stop.run(|| upload::upload(context, &packs)));
+            scope.spawn(move || stop.run(|| upload::upload(context, packing, &packs)));
         }
         // Or who has a full pack would wait for uploaders that are gone.
         drop(packs);
-        let assembled = stop.run(|| Assembler::new(context, &packing, comes_back)?.run(&events));
+        let assembled = stop.run(|| Assembler::new(context, packing, comes_back)?.run(&events));
         // The assembler heard of every chunk, so the workers are done.
         stop.run(|| packing.finish(context));
         assembled

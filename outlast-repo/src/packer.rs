@@ -35,6 +35,12 @@ impl OpenPack {
         Self { target, content: Vec::new(), entries: Vec::new() }
     }
 
+    /// The same, filled into memory that an earlier pack had.
+    pub(crate) fn reusing(target: usize, mut content: Vec<u8>) -> Self {
+        content.clear();
+        Self { target, content, entries: Vec::new() }
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }

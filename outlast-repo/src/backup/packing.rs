@@ -4,6 +4,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use outlast_format::pack::BlobType;
 use outlast_types::Timestamp;
@@ -21,6 +22,9 @@ pub(super) struct Packing {
     full: Mutex<Option<Sender<OpenPack>>>,
     /// When a data pack was handed over last.
     handed_over: Mutex<Timestamp>,
+    /// Memory of data packs that are stored. Given back to the allocator, such large pieces stay
+    /// with the process for long, and new ones are taken besides.
+    spare: Mutex<Vec<Vec<u8>>>,
 }
 
 impl Packing {
@@ -28,10 +32,11 @@ impl Packing {
     pub(super) fn new(context: &Context<'_>) -> (Self, Receiver<OpenPack>) {
         let (full, packs) = bounded(0);
         let packing = Self {
-            data: Mutex::new(empty(context, BlobType::Data)),
-            trees: Mutex::new(empty(context, BlobType::Tree)),
+            data: Mutex::new(OpenPack::new(context.tuning.data_pack_bytes)),
+            trees: Mutex::new(OpenPack::new(context.tuning.tree_pack_bytes)),
             full: Mutex::new(Some(full)),
             handed_over: Mutex::new(context.clock.now()),
+            spare: Mutex::default(),
         };
         (packing, packs)
     }
@@ -47,7 +52,7 @@ impl Packing {
         if !open.is_full() {
             return Ok(());
         }
-        let full = std::mem::replace(&mut *open, empty(context, blob.kind));
+        let full = std::mem::replace(&mut *open, self.empty(context, blob.kind));
         let ready = context.clock.now();
         self.hand_over(context, full)?;
         if blob.kind == BlobType::Data {
@@ -61,7 +66,7 @@ impl Packing {
     /// Hands over what is left, when no blob is to come any more, and lets the uploaders end.
     pub(super) fn finish(&self, context: &Context<'_>) -> Result<(), Halt> {
         for (open, kind) in [(&self.data, BlobType::Data), (&self.trees, BlobType::Tree)] {
-            let rest = std::mem::replace(&mut *lock(open), empty(context, kind));
+            let rest = std::mem::replace(&mut *lock(open), self.empty(context, kind));
             if !rest.is_empty() {
                 self.hand_over(context, rest)?;
             }
@@ -70,17 +75,32 @@ impl Packing {
         Ok(())
     }
 
+    /// Takes back the bytes of a pack that is stored, if nobody else holds on to them.
+    pub(super) fn take_back(&self, context: &Context<'_>, pack: Bytes) {
+        let Ok(buffer) = pack.try_into_mut() else { return };
+        let mut spare = lock(&self.spare);
+        // Never more than there were at once.
+        if buffer.capacity() >= context.tuning.data_pack_bytes
+            && spare.len() <= context.tuning.uploads
+        {
+            spare.push(buffer.into());
+        }
+    }
+
+    fn empty(&self, context: &Context<'_>, kind: BlobType) -> OpenPack {
+        match kind {
+            BlobType::Tree => OpenPack::new(context.tuning.tree_pack_bytes),
+            BlobType::Data => {
+                let spare = lock(&self.spare).pop().unwrap_or_default();
+                OpenPack::reusing(context.tuning.data_pack_bytes, spare)
+            }
+        }
+    }
+
     fn hand_over(&self, context: &Context<'_>, pack: OpenPack) -> Result<(), Halt> {
         let full = lock(&self.full).clone().ok_or(Halt::Stopped)?;
         context.stop.send(&full, pack)
     }
-}
-
-fn empty(context: &Context<'_>, kind: BlobType) -> OpenPack {
-    OpenPack::new(match kind {
-        BlobType::Data => context.tuning.data_pack_bytes,
-        BlobType::Tree => context.tuning.tree_pack_bytes,
-    })
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -9,6 +9,7 @@ use outlast_types::Timestamp;
 
 use super::Context;
 use super::marks::Footing;
+use super::packing::Packing;
 use super::stop::Halt;
 use crate::RepoError;
 use crate::index::UnsavedPack;
@@ -16,15 +17,21 @@ use crate::journal::Journal;
 use crate::packer::OpenPack;
 
 /// Names packs and stores them; runs on a few threads, because a store answers slowly.
-pub(super) fn upload(context: &Context<'_>, packs: &Receiver<OpenPack>) -> Result<(), Halt> {
+pub(super) fn upload(
+    context: &Context<'_>,
+    packing: &Packing,
+    packs: &Receiver<OpenPack>,
+) -> Result<(), Halt> {
     while let Some(open) = context.stop.receive(packs)? {
         let (pack, bytes) = open.finish(context.repository.key(), context.random);
-        match context.repository.store().create(&Object::Data(ObjectName(pack.id.0)), bytes) {
+        match context.repository.store().create(&Object::Data(ObjectName(pack.id.0)), bytes.clone())
+        {
             // Its name is the hash of its content. An answer that was lost and a call repeated
             // end here.
             Ok(()) | Err(StoreError::AlreadyExists { .. }) => {}
             Err(error) => return Err(error.into()),
         }
+        packing.take_back(context, bytes);
         // Not through a queue: a pack that is durable is remembered even when all stages stop.
         context.ledger.record(context, pack)?;
     }
