@@ -3,6 +3,7 @@
 mod attributes;
 mod error;
 mod file;
+mod parents;
 
 pub use error::PlaceError;
 pub use file::PlacedFile;
@@ -19,6 +20,7 @@ use rustix::io::Errno;
 use crate::entry::{Entry, EntryPath, Kind, Metadata};
 use crate::metadata::{by_descriptor, file_type, identity};
 use attributes::{Attributes, Problems};
+use parents::Parents;
 
 /// Permissions of what is being made, until it is complete.
 const DIRECTORY_MODE: Mode = Mode::RWXU;
@@ -37,12 +39,10 @@ const OPEN_DIRECTORY: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(O
 /// Directories stay accessible to their owner only until [`finish`](Self::finish) gives
 /// them their attributes, the deepest first. Entries may be placed from several threads.
 pub struct Target {
-    root: Arc<OwnedFd>,
+    parents: Parents,
     path: PathBuf,
     /// What was placed, to be given its attributes at the end; `None` if only implied so far.
     directories: Mutex<BTreeMap<EntryPath, Option<Metadata>>>,
-    /// The directory that was used last: entries mostly come directory by directory.
-    recent: Mutex<Option<(EntryPath, Arc<OwnedFd>)>>,
     attributes: Attributes,
     problems: Problems,
 }
@@ -62,10 +62,9 @@ impl Target {
             return Err(PlaceError::NotEmpty { path: path.to_owned() });
         }
         Ok(Self {
-            root: Arc::new(root),
+            parents: Parents::new(root),
             path: path.to_owned(),
             directories: Mutex::default(),
-            recent: Mutex::default(),
             attributes: Attributes::of_this_process(),
             problems: Problems::default(),
         })
@@ -84,7 +83,6 @@ impl Target {
     pub fn place(&self, entry: &Entry) -> Result<Option<PlacedFile>, PlaceError> {
         let Entry { path, kind, metadata } = entry;
         let parent = self.parent(path, true)?;
-        let failed = |action| move |errno: Errno| PlaceError::io(action, path, errno);
         match kind {
             Kind::Directory => {
                 self.directory(&parent, path)?;
@@ -95,37 +93,72 @@ impl Target {
                 self.link(&parent, path, target)?;
                 return Ok(None);
             }
-            _ => self.clear(&parent, path)?,
+            _ => {}
         }
         let name = path.name();
         match kind {
             Kind::File { .. } => {
                 let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-                let file = rustix::fs::openat(&parent, name, flags | OFlags::NOFOLLOW, FILE_MODE)
-                    .map_err(failed("create"))?;
-                let (attributes, problems) = (self.attributes, self.problems.clone());
-                let (path, metadata) = (path.clone(), metadata.clone());
-                return Ok(Some(PlacedFile::new(
-                    File::from(file),
-                    path,
-                    metadata,
-                    attributes,
-                    problems,
-                )));
+                let flags = flags | OFlags::NOFOLLOW;
+                let create = || rustix::fs::openat(&parent, name, flags, FILE_MODE);
+                let file = self.replacing(&parent, path, "create", create)?;
+                return Ok(Some(self.placed(file, entry)));
             }
             Kind::Symlink { target } => {
-                rustix::fs::symlinkat(&target[..], &parent, name)
-                    .map_err(failed("create the symbolic link"))?;
+                let create = || rustix::fs::symlinkat(&target[..], &parent, name);
+                self.replacing(&parent, path, "create the symbolic link", create)?;
             }
             _ => {
                 let (file_type, device) = node(kind);
-                rustix::fs::mknodat(&parent, name, file_type, FILE_MODE, device)
-                    .map_err(failed("create the device, pipe or socket"))?;
+                let create = || rustix::fs::mknodat(&parent, name, file_type, FILE_MODE, device);
+                self.replacing(&parent, path, "create the device, pipe or socket", create)?;
             }
         }
         let is_link = matches!(kind, Kind::Symlink { .. });
         self.attributes.set_by_name(&parent, path, metadata, is_link, &self.problems);
         Ok(None)
+    }
+
+    /// The file that an earlier run left at the place of `entry`, to be completed. `None` if there
+    /// is none or it must not be touched: something else than a file, a file of another owner or
+    /// with several names, of which one may lie outside.
+    pub fn resume(&self, entry: &Entry) -> Option<PlacedFile> {
+        let Entry { path, metadata, .. } = entry;
+        let parent = self.parent(path, false).ok()?;
+        let open = |access: OFlags| {
+            let flags = access | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+            rustix::fs::openat(&parent, path.name(), flags, Mode::empty())
+        };
+        // Opening a device can do things, so it is not even opened.
+        let flags = AtFlags::SYMLINK_NOFOLLOW;
+        let there = rustix::fs::statat(&parent, path.name(), flags).ok()?;
+        if file_type(&there) != FileType::RegularFile {
+            return None;
+        }
+        // A complete file may be read-only, and needs no writing.
+        let (file, writable) = match open(OFlags::RDWR) {
+            Ok(file) => (file, true),
+            Err(Errno::ACCESS | Errno::TXTBSY) => (open(OFlags::RDONLY).ok()?, false),
+            Err(_) => return None,
+        };
+        let stat = rustix::fs::fstat(&file).ok()?;
+        let ours = stat.st_uid == metadata.uid || self.attributes.is_of_this_process(stat.st_uid);
+        if file_type(&stat) != FileType::RegularFile || stat.st_nlink != 1 || !ours {
+            return None;
+        }
+        let length = u64::try_from(stat.st_size).ok()?;
+        let new = self.placed(file, entry);
+        Some(new.resumed(length, writable))
+    }
+
+    fn placed(&self, file: OwnedFd, entry: &Entry) -> PlacedFile {
+        PlacedFile::new(
+            File::from(file),
+            entry.path.clone(),
+            entry.metadata.clone(),
+            self.attributes,
+            self.problems.clone(),
+        )
     }
 
     /// Opens a placed file for reading.
@@ -183,7 +216,7 @@ impl Target {
             }
         }
         // One wait for all files costs less than one for each.
-        rustix::fs::syncfs(&*self.root).map_err(|errno| PlaceError::Target {
+        rustix::fs::syncfs(self.parents.root()).map_err(|errno| PlaceError::Target {
             path: self.path.clone(),
             source: errno.into(),
         })?;
@@ -220,6 +253,25 @@ impl Target {
         Ok(())
     }
 
+    /// Makes something new; what has its name is removed only if there is such a thing, which
+    /// saves most entries a system call.
+    fn replacing<T>(
+        &self,
+        parent: &OwnedFd,
+        path: &EntryPath,
+        action: &'static str,
+        create: impl Fn() -> Result<T, Errno>,
+    ) -> Result<T, PlaceError> {
+        match create() {
+            Err(Errno::EXIST) => {
+                self.clear(parent, path)?;
+                create()
+            }
+            result => result,
+        }
+        .map_err(|errno| PlaceError::io(action, path, errno))
+    }
+
     /// Removes what has the name of an entry to come.
     fn clear(&self, parent: &OwnedFd, path: &EntryPath) -> Result<(), PlaceError> {
         match rustix::fs::unlinkat(parent, path.name(), AtFlags::empty()) {
@@ -230,7 +282,7 @@ impl Target {
         match rustix::fs::unlinkat(parent, path.name(), AtFlags::REMOVEDIR) {
             Ok(()) => {
                 lock(&self.directories).remove(path);
-                *lock(&self.recent) = None;
+                self.parents.forget(path.names());
                 Ok(())
             }
             Err(Errno::NOTEMPTY | Errno::EXIST) => {
@@ -265,46 +317,30 @@ impl Target {
 
     /// Opens the directory that holds `path`; makes those that are missing if `create`.
     fn parent(&self, path: &EntryPath, create: bool) -> Result<Arc<OwnedFd>, PlaceError> {
-        let Some(above) = path.parent() else { return Ok(Arc::clone(&self.root)) };
-        if let Some((recent, directory)) = &*lock(&self.recent)
-            && *recent == above
-        {
-            return Ok(Arc::clone(directory));
-        }
-        let mut directory = Arc::clone(&self.root);
-        for depth in 1..=above.names().len() {
-            let name = &above.names()[depth - 1];
-            let failed = |errno| match errno {
-                Errno::NOTDIR | Errno::LOOP => PlaceError::ThroughLink {
-                    path: path.clone(),
-                    link: crate::entry::show(&above.names()[..depth].join(&b'/')),
-                },
-                errno => PlaceError::io("reach", path, errno),
-            };
-            let next = match open_below(&directory, name) {
-                Err(Errno::NOENT) if create => {
-                    match rustix::fs::mkdirat(&directory, &name[..], DIRECTORY_MODE) {
-                        // Another thread was quicker.
-                        Ok(()) | Err(Errno::EXIST) => {}
-                        Err(errno) => return Err(failed(errno)),
-                    }
-                    if let Ok(made) = EntryPath::from_names(above.names()[..depth].to_vec()) {
-                        lock(&self.directories).entry(made).or_insert(None);
-                    }
-                    open_below(&directory, name)
-                }
-                result => result,
-            };
-            directory = Arc::new(next.map_err(failed)?);
-        }
-        *lock(&self.recent) = Some((above, Arc::clone(&directory)));
-        Ok(directory)
+        let names = path.names();
+        let above = &names[..names.len().saturating_sub(1)];
+        let make = |directory: &OwnedFd, depth: usize| {
+            if !create {
+                return Err(Errno::NOENT);
+            }
+            match rustix::fs::mkdirat(directory, &above[depth - 1][..], DIRECTORY_MODE) {
+                // Another thread was quicker.
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(errno) => return Err(errno),
+            }
+            if let Ok(made) = EntryPath::from_names(above[..depth].to_vec()) {
+                lock(&self.directories).entry(made).or_insert(None);
+            }
+            Ok(())
+        };
+        self.parents.open(above, make).map_err(|(depth, errno)| match errno {
+            Errno::NOTDIR | Errno::LOOP => PlaceError::ThroughLink {
+                path: path.clone(),
+                link: crate::entry::show(&above[..depth].join(&b'/')),
+            },
+            errno => PlaceError::io("reach", path, errno),
+        })
     }
-}
-
-/// Opens one name as a directory, whatever its read permission, and never through a link.
-fn open_below(directory: &OwnedFd, name: &[u8]) -> Result<OwnedFd, Errno> {
-    rustix::fs::openat(directory, name, OPEN_DIRECTORY | OFlags::PATH, Mode::empty())
 }
 
 fn node(kind: &Kind) -> (FileType, u64) {

@@ -86,7 +86,11 @@ fn hint(error: &anyhow::Error) -> Option<String> {
                 _ => None,
             }
         });
-        let hint = if let Some(PlaceError::NotEmpty { .. }) = place {
+        let restores = matches!(cause.downcast_ref(), Some(RepoError::Place(_)));
+        let hint = if let (Some(PlaceError::NotEmpty { .. }), true) = (place, restores) {
+            "To write into it all the same, replacing entries of the same name, add --overwrite; \
+             --resume goes on with a restore that was interrupted."
+        } else if let Some(PlaceError::NotEmpty { .. }) = place {
             "To write into it all the same, replacing entries of the same name, add --overwrite."
         } else if let Some(FetchError::NotYet { .. }) = cause.downcast_ref() {
             "`outlast share status` tells what is there; --timeout waits for a drop to come."

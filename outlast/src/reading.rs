@@ -207,7 +207,8 @@ pub(crate) fn restore(
 ) -> Result<Code> {
     let mut code = warn_of_damaged(resolved, output);
     let progress = output.progress();
-    let summary = restore::restore(repository, resolved.snapshot.tree, target, options, &progress)?;
+    let tree = resolved.snapshot.tree;
+    let summary = restore::restore(repository, tree, target, options, &progress)?;
     progress.finish();
     let problems: Vec<String> = summary.problems.iter().map(ToString::to_string).collect();
     if output.is_json() {
@@ -219,11 +220,16 @@ pub(crate) fn restore(
             "directories": summary.directories,
             "others": summary.others,
             "bytes": summary.bytes,
+            "kept_bytes": summary.kept,
             "problems": problems,
         }))?;
     } else {
+        let kept = match summary.kept {
+            0 => String::new(),
+            kept => format!(" written, {} were there already", human::bytes(kept)),
+        };
         output.line(format_args!(
-            "restored snapshot {:.8} of {} into {}: {}, {}",
+            "restored snapshot {:.8} of {} into {}: {}, {}{kept}",
             resolved.id,
             whole_seconds(resolved.snapshot.time),
             target.display(),

@@ -51,6 +51,11 @@ impl Attributes {
         Self { uid: rustix::process::geteuid().as_raw(), gid: rustix::process::getegid().as_raw() }
     }
 
+    /// Whether `uid` is the user that this process writes as.
+    pub(super) fn is_of_this_process(self, uid: u32) -> bool {
+        self.uid == uid
+    }
+
     /// Sets everything on an open file or directory.
     pub(super) fn set(
         self,

@@ -352,3 +352,67 @@ fn a_source_error_names_its_path() {
     let error = SourceError::Entry { path: "a/b".to_owned(), source };
     assert_eq!(error.to_string(), "cannot read a/b: permission denied");
 }
+
+#[test]
+fn a_file_that_an_earlier_run_left_is_completed_in_its_place() {
+    let ground = Ground::new();
+    let target = ground.target();
+    let placed = target.place(&file("dir/half")).unwrap().unwrap();
+    placed.write_at(0, &[7; 3 * 4096]).unwrap();
+    drop(placed);
+    let placed = target.resume(&file("dir/half")).unwrap();
+    assert_eq!(placed.left(), 3 * 4096);
+    // Zeroes replace what is there, too.
+    placed.write_at(4096, &[0; 4096]).unwrap();
+    placed.write_at(3 * 4096, b"end").unwrap();
+    placed.erase(0, 100).unwrap();
+    placed.finish().unwrap();
+    let expected = [&[0; 100][..], &[7; 3996], &[0; 4096], &[7; 4096], b"end"].concat();
+    assert!(fs::read(ground.path("target/dir/half")).unwrap() == expected);
+    let modified = ground.path("target/dir/half").metadata().unwrap().mtime();
+    assert_eq!(modified, 1_000_000_000);
+}
+
+#[test]
+fn what_may_lie_outside_as_well_is_never_completed() {
+    let ground = Ground::new();
+    let target = ground.target();
+    fs::create_dir_all(ground.path("target")).unwrap();
+    fs::hard_link(ground.path("outside/precious"), ground.path("target/hard")).unwrap();
+    symlink(ground.path("outside/precious"), ground.path("target/soft")).unwrap();
+    symlink(ground.path("outside"), ground.path("target/way")).unwrap();
+    fs::create_dir(ground.path("target/directory")).unwrap();
+    target.place(&entry("pipe", Kind::Fifo)).unwrap();
+    for name in ["hard", "soft", "way/precious", "directory", "pipe", "nothing", "no/thing"] {
+        assert!(target.resume(&file(name)).is_none(), "{name}");
+    }
+    assert!(!ground.path("target/no").exists(), "looking makes no directories");
+    fill(&target, &file("hard"), b"new").unwrap();
+    assert_eq!(fs::read(ground.path("outside/precious")).unwrap(), b"precious");
+}
+
+#[test]
+fn more_directories_than_are_kept_open_can_be_filled_in_any_order() {
+    let ground = Ground::new();
+    let target = ground.target();
+    for round in 0..2 {
+        for number in 0..150 {
+            let name = format!("{number}/{}/{round}", number % 7);
+            fill(&target, &file(&name), name.as_bytes()).unwrap();
+        }
+    }
+    // A directory that is replaced is not written to any more.
+    target.place(&entry("gone", Kind::Directory)).unwrap();
+    fill(&target, &file("gone/deep/file"), b"x").unwrap();
+    fs::remove_dir_all(ground.path("target/gone/deep")).unwrap();
+    target.place(&link("gone", "../outside")).unwrap();
+    assert!(fill(&target, &file("gone/deep/file"), b"x").is_err());
+    target.finish().unwrap();
+    for number in 0..150 {
+        for round in 0..2 {
+            let name = format!("{number}/{}/{round}", number % 7);
+            let path = ground.path("target").join(&name);
+            assert_eq!(fs::read(path).unwrap(), name.as_bytes());
+        }
+    }
+}

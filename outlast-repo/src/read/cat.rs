@@ -74,7 +74,7 @@ fn work(fetcher: &mut Fetcher<'_>, queue: &Receiver<Batch<Purpose>>, stop: &Atom
         }
         fetcher.fetch(batch, |Wanted { purpose, .. }, result| {
             // Nobody waits any more after an earlier error.
-            drop(purpose.done.send((purpose.slots, result.map(Bytes::from))));
+            drop(purpose.done.send((purpose.slots, result.map(Bytes::copy_from_slice))));
         });
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::{Bytes, BytesMut};
 use outlast_format::pack::BlobType;
 use outlast_format::{BlobId, PackId};
 use outlast_store::StoreError;
@@ -68,26 +69,20 @@ impl<'r> Fetcher<'r> {
     }
 
     /// Delivers every blob of `batch`, or why it cannot be had. Blobs come one after the other, so
-    /// that memory holds the batch's stored bytes and one plaintext.
+    /// that memory holds the batch's stored bytes and one plaintext, which is valid during the
+    /// call.
     pub(crate) fn fetch<T>(
         &mut self,
         batch: Batch<T>,
-        mut deliver: impl FnMut(Wanted<T>, Result<Vec<u8>, BlobError>),
+        mut deliver: impl FnMut(Wanted<T>, Result<&[u8], BlobError>),
     ) {
         match self.range(batch.pack, batch.start, batch.end) {
-            Ok(bytes) => {
-                for wanted in batch.wanted {
-                    let from = usize::try_from(wanted.located.start() - batch.start).unwrap_or(0);
-                    let sealed = bytes.get(from..from + wanted.located.entry.length as usize);
-                    let opened = self.open(&wanted.located, sealed.unwrap_or_default());
-                    deliver(wanted, opened);
-                }
-            }
+            Ok(bytes) => self.open_all(batch, bytes, deliver),
             // A pack that is cut off still has its first blobs: ask for each by itself.
             Err(error) if batch.wanted.len() > 1 && may_be_partial(&error) => {
                 for wanted in batch.wanted {
                     let opened = self.single(&wanted.located);
-                    deliver(wanted, opened);
+                    deliver(wanted, opened.as_deref().map_err(Clone::clone));
                 }
             }
             Err(error) => {
@@ -95,9 +90,39 @@ impl<'r> Fetcher<'r> {
                 for wanted in batch.wanted {
                     let failure = unreadable(&wanted.located, Arc::clone(&error));
                     let copied = self.another_copy(&wanted.located, failure);
-                    deliver(wanted, copied);
+                    deliver(wanted, copied.as_deref().map_err(Clone::clone));
                 }
             }
+        }
+    }
+
+    /// Delivers the blobs of a range that was read, each decrypted where it lies.
+    fn open_all<T>(
+        &mut self,
+        batch: Batch<T>,
+        bytes: Bytes,
+        mut deliver: impl FnMut(Wanted<T>, Result<&[u8], BlobError>),
+    ) {
+        // Only stores that keep their objects in memory hold on to what they gave.
+        let mut bytes = bytes.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
+        let mut opened_until = batch.start;
+        for wanted in batch.wanted {
+            let located = wanted.located;
+            let from = usize::try_from(located.start() - batch.start).unwrap_or(0);
+            let overlaps = located.start() < opened_until;
+            opened_until = opened_until.max(located.end());
+            let sealed = bytes.get_mut(from..from + located.entry.length as usize);
+            let failure = match self.opener.open_within(&located, sealed.unwrap_or_default()) {
+                Ok(plaintext) => {
+                    deliver(wanted, Ok(plaintext));
+                    continue;
+                }
+                Err(error) => error,
+            };
+            // An index that lies may name a place twice; the first look at it has decrypted it.
+            let copied =
+                if overlaps { self.single(&located) } else { self.another_copy(&located, failure) };
+            deliver(wanted, copied.as_deref().map_err(Clone::clone));
         }
     }
 
@@ -129,7 +154,7 @@ impl<'r> Fetcher<'r> {
         self.opener.open(located, &sealed)
     }
 
-    fn range(&self, pack: PackId, start: u64, end: u64) -> Result<bytes::Bytes, StoreError> {
+    fn range(&self, pack: PackId, start: u64, end: u64) -> Result<Bytes, StoreError> {
         // Blobs are far below 4 GiB and batches are bounded, so the length fits.
         let length = usize::try_from(end - start).unwrap_or(usize::MAX);
         self.copies.repository().store().read_range(&pack_object(pack), start, length)

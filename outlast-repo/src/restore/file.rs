@@ -3,22 +3,33 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use outlast_format::BlobId;
 use outlast_fs::place::PlacedFile;
 use outlast_fs::{Entry, EntryPath};
 
+use super::compare::Piece;
 use super::outcome::Problem;
 use super::run::Run;
 
 pub(super) struct File {
     entry: Entry,
-    /// The blobs that it consists of; kept only if they are to be verified.
-    content: Vec<BlobId>,
+    /// What it consists of; kept only if it is to be verified.
+    pieces: Vec<Piece>,
     /// Bytes of its content.
     size: u64,
+    /// Whether it gets its length before its content, because that comes in no order.
+    is_laid_out: bool,
+    /// Whether it holds what an earlier run left.
+    is_resumed: bool,
     /// Pieces that are still to come.
     missing: AtomicUsize,
     state: Mutex<State>,
+}
+
+/// What an earlier run left of a file.
+pub(super) struct Left {
+    pub(super) placed: PlacedFile,
+    /// Bytes of it that are right.
+    pub(super) kept: u64,
 }
 
 #[derive(Default)]
@@ -42,10 +53,31 @@ struct Lost {
 
 impl File {
     /// A file of `size` bytes that waits for `pieces` pieces, and for [`File::complete`] if that
-    /// is none.
-    pub(super) fn new(entry: Entry, content: Vec<BlobId>, size: u64, pieces: usize) -> Self {
+    /// is none. `is_laid_out` if they are not all of it, or several.
+    pub(super) fn new(entry: Entry, size: u64, pieces: usize, is_laid_out: bool) -> Self {
         let missing = AtomicUsize::new(pieces);
-        Self { entry, content, size, missing, state: Mutex::default() }
+        let (state, is_resumed) = (Mutex::default(), false);
+        Self { entry, pieces: Vec::new(), size, is_laid_out, is_resumed, missing, state }
+    }
+
+    /// Asks for the file to be compared with `pieces`, all that it consists of, when it is complete.
+    pub(super) fn verify(&mut self, pieces: Vec<Piece>) {
+        self.pieces = pieces;
+    }
+
+    /// Goes on with what an earlier run left.
+    pub(super) fn resume(&mut self, run: &Run<'_>, left: Left) {
+        let Left { placed, kept } = left;
+        run.kept(kept);
+        self.is_resumed = true;
+        let mut state = self.state();
+        if placed.left() != self.size
+            && let Err(error) = placed.set_length(self.size)
+        {
+            run.place_failed(error);
+        }
+        state.written = kept;
+        state.placed = Some(Arc::new(placed));
     }
 
     pub(super) fn path(&self) -> &EntryPath {
@@ -78,6 +110,12 @@ impl File {
     /// Hears that the piece at `offset` will not come.
     pub(super) fn miss(&self, run: &Run<'_>, offset: u64, length: u64, cause: &str) {
         self.lose(offset, length, cause);
+        if self.is_resumed
+            && let Some(placed) = self.placed(run)
+            && let Err(error) = placed.erase(offset, length)
+        {
+            run.place_failed(error);
+        }
         self.piece_done(run);
     }
 
@@ -121,7 +159,7 @@ impl File {
         match lost {
             None => {
                 self.state().path = Some(self.path().clone());
-                run.restored(self.path(), &self.content);
+                run.restored(self.path(), self.size, &self.pieces);
             }
             Some(lost) => self.put_aside(run, lost),
         }
@@ -146,7 +184,7 @@ impl File {
     fn placed(&self, run: &Run<'_>) -> Option<Arc<PlacedFile>> {
         let mut state = self.state();
         if state.placed.is_none() && !state.refused {
-            match run.create(&self.entry, self.size) {
+            match run.create(&self.entry, self.is_laid_out.then_some(self.size)) {
                 Ok(placed) => state.placed = placed.map(Arc::new),
                 Err(error) => {
                     state.refused = true;

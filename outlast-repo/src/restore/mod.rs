@@ -13,9 +13,16 @@
 //! is lost, because the rest of a database dump is worth much to its owner; if nothing of it could
 //! be had, there is no file. Hard links to such a file are made to the `.damaged` one, and are
 //! called so, too.
+//!
+//! A restore that was killed is resumed from what lies in the target, and from nothing else: the
+//! pieces of each file are compared with their hashes, which costs less than to fetch them again,
+//! and only those that are not there are fetched and written. There is no record that could be
+//! out of step with the files after a crash, and what somebody changed in between is found.
 
+mod compare;
 mod entry;
 mod file;
+mod layout;
 mod outcome;
 mod run;
 mod window;
@@ -30,20 +37,19 @@ use std::thread;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use outlast_format::BlobId;
-use outlast_format::pack::BlobType;
 use outlast_format::tree::{Node, NodeKind};
 use outlast_fs::place::Target;
 use outlast_fs::{Entry, EntryPath, Kind};
 use outlast_types::Monitor;
 
-use crate::read::blob::{self, Located};
 use crate::read::copies::Copies;
 use crate::read::fetch::{Batch, Fetcher, Wanted};
 use crate::read::{BlobError, Found, TreeWalk, find, pool};
 use crate::{Index, RepoError, Repository};
 
 use entry::entry_of;
-use file::File;
+use file::{File, Left};
+use layout::{Gap, Layout};
 use run::{Run, damaged_name};
 use window::{Use, Window};
 
@@ -61,9 +67,9 @@ pub fn restore(
     let start = Start::find(repository, tree, options)?;
     let index = repository.index()?;
     let copies = Copies::new(repository)?;
-    let target = Target::open(target, options.overwrite)?;
+    let target = Target::open(target, options.overwrite || options.resume)?;
     monitor.begin("restore", None);
-    let run = Run::new(index, &target, options, monitor);
+    let run = Run::new(&target, options, monitor);
     let links = thread::scope(|scope| {
         let (jobs, queue) = bounded(pool::workers());
         for _ in 0..pool::workers() {
@@ -133,7 +139,7 @@ fn work(fetcher: &mut Fetcher<'_>, queue: Receiver<Batch<Vec<Use>>>, run: &Run<'
             Ok(content) => {
                 answered = true;
                 for Use { file, offset } in purpose {
-                    file.take(run, offset, &content);
+                    file.take(run, offset, content);
                 }
             }
             Err(error) => {
@@ -248,13 +254,23 @@ impl<'p, 'r> Planner<'p, 'r> {
 
     /// Gathers the pieces of a file.
     fn content(&mut self, entry: Entry, content: &[BlobId], recorded: u64) -> Arc<File> {
-        let layout = Layout::of(self.index, content, recorded);
+        let mut layout = Layout::of(self.index, content, recorded);
         if layout.size != recorded {
             let (path, restored) = (entry.path.clone(), layout.size);
             self.run.problem(Problem::Size { path, recorded, restored });
         }
-        let kept = if self.run.verifies() { content.to_vec() } else { Vec::new() };
-        let file = Arc::new(File::new(entry, kept, layout.size, layout.pieces.len()));
+        let pieces = if self.run.verifies() { layout.compared() } else { Vec::new() };
+        let left = if layout.gaps.is_empty() { self.left(&entry, &mut layout) } else { None };
+        let parts = layout.pieces.len() + layout.gaps.len();
+        let mut file = File::new(entry, layout.size, layout.pieces.len(), parts > 1);
+        if self.run.verifies() {
+            file.verify(pieces);
+        }
+        let stays_open = parts > 1 || left.is_some();
+        if let Some(left) = left {
+            file.resume(self.run, left);
+        }
+        let file = Arc::new(file);
         for Gap { offset, length, cause } in layout.gaps {
             if let BlobError::Cache(failure) = &cause {
                 self.run.cache_failed(failure.clone());
@@ -263,8 +279,7 @@ impl<'p, 'r> Planner<'p, 'r> {
         }
         if layout.pieces.is_empty() {
             file.complete(self.run);
-        }
-        if layout.pieces.len() > 1 {
+        } else if stays_open {
             self.window.begin_file();
         }
         for (offset, located) in layout.pieces {
@@ -274,6 +289,28 @@ impl<'p, 'r> Planner<'p, 'r> {
             }
         }
         file
+    }
+
+    /// What an earlier run left of a file. Its pieces that are there are taken out of `layout`.
+    fn left(&self, entry: &Entry, layout: &mut Layout) -> Option<Left> {
+        if !self.run.resumes() || layout.pieces.is_empty() {
+            return None;
+        }
+        let placed = self.run.left(entry)?;
+        // What cannot be read is written anew.
+        let there = compare::matching(placed.content(), &layout.compared()).ok()?;
+        if !there.contains(&true) {
+            return None;
+        }
+        let is_whole = placed.left() == layout.size && !there.contains(&false);
+        if !is_whole && !placed.is_writable() {
+            return None;
+        }
+        let mut there = there.into_iter();
+        layout.pieces.retain(|_| !there.next().unwrap_or(false));
+        let missing: u64 =
+            layout.pieces.iter().map(|(_, at)| u64::from(at.entry.plaintext_length())).sum();
+        Some(Left { placed, kept: layout.size - missing })
     }
 
     fn flush(&mut self) {
@@ -289,64 +326,6 @@ impl<'p, 'r> Planner<'p, 'r> {
     fn finish(mut self) -> Vec<Link> {
         self.flush();
         self.links
-    }
-}
-
-/// Where the pieces of a file belong.
-struct Layout {
-    size: u64,
-    pieces: Vec<(u64, Located)>,
-    gaps: Vec<Gap>,
-}
-
-/// A part of a file that is known to be lost.
-struct Gap {
-    offset: u64,
-    length: u64,
-    cause: BlobError,
-}
-
-impl Layout {
-    /// The length of a piece that no index knows follows from the others, if it is the only such.
-    /// Of several, what lies from the first to the last is one gap, because nothing in it has a
-    /// certain place.
-    fn of(index: &Index, content: &[BlobId], recorded: u64) -> Self {
-        let located: Vec<_> =
-            content.iter().map(|&blob| blob::locate(index, blob, BlobType::Data)).collect();
-        let length = |located: &Located| u64::from(located.entry.plaintext_length());
-        let mut pieces = Vec::new();
-        let mut offset = 0_u64;
-        let mut rest = located.into_iter();
-        let mut cause = None;
-        for result in rest.by_ref() {
-            match result {
-                Ok(piece) => {
-                    pieces.push((offset, piece));
-                    offset = offset.saturating_add(length(&piece));
-                }
-                Err(error) => {
-                    cause = Some(error);
-                    break;
-                }
-            }
-        }
-        let Some(cause) = cause else {
-            return Self { size: offset, pieces, gaps: Vec::new() };
-        };
-        let mut end = recorded.max(offset);
-        let mut tail = Vec::new();
-        for piece in rest.rev() {
-            let Ok(piece) = piece else { break };
-            let Some(start) = end.checked_sub(length(&piece)).filter(|&start| start >= offset)
-            else {
-                break;
-            };
-            tail.push((start, piece));
-            end = start;
-        }
-        pieces.extend(tail.into_iter().rev());
-        let gaps = vec![Gap { offset, length: end - offset, cause }];
-        Self { size: recorded.max(offset), pieces, gaps }
     }
 }
 

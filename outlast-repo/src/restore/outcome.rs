@@ -12,6 +12,9 @@ use crate::read::WalkError;
 pub struct Options {
     /// Write into a directory that is not empty; entries of the same name are replaced.
     pub overwrite: bool,
+    /// Go on with a restore of the same that was interrupted: as `overwrite`, but what is right of
+    /// a file that is there stays, and only the rest of it is fetched and written.
+    pub resume: bool,
     /// Read every file again after it was written, and compare it with the snapshot.
     pub verify: bool,
     /// Restore what is in this directory of the snapshot, or this one file, without the
@@ -30,6 +33,8 @@ pub struct Summary {
     pub others: u64,
     /// Bytes of content written, holes included.
     pub bytes: u64,
+    /// Bytes of content that an earlier run had written, and that stayed.
+    pub kept: u64,
     /// What could not be restored as it was; empty if all is well.
     pub problems: Vec<Problem>,
 }

@@ -1,19 +1,18 @@
 //! What the threads of a restore share.
 
-use std::io::{self, Read};
+use std::io;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use outlast_format::pack::BlobType;
-use outlast_format::{BlobId, Sha256};
 use outlast_fs::place::{PlaceError, PlacedFile, Target};
 use outlast_fs::{Entry, EntryPath, Kind};
 use outlast_store::StoreError;
 use outlast_types::Monitor;
 
+use super::compare::{self, Piece};
 use super::outcome::{Options, Problem, Summary};
 use crate::read::{BlobError, ReadError};
-use crate::{CacheError, Index, RepoError};
+use crate::{CacheError, RepoError};
 
 /// Requests in a row that a store may leave without an answer before the restore gives up. A bad
 /// spot on a disk takes fewer; a line that is down takes them all.
@@ -24,35 +23,29 @@ const NAME_LENGTH_MAX: usize = 255;
 /// How many files of one name may be kept as damaged, over repeated restores.
 const PUT_ASIDE_MAX: u32 = 100;
 
-/// How much is read at once to verify.
-const VERIFY_BYTES: usize = 256 << 10;
-
 pub(super) struct Run<'r> {
-    index: &'r Index,
     target: &'r Target,
     verify: bool,
+    resume: bool,
     monitor: &'r dyn Monitor,
     summary: Mutex<Summary>,
     bytes: AtomicU64,
+    kept: AtomicU64,
     unanswered: AtomicU32,
     /// Why the run cannot go on.
     stop: Mutex<Option<RepoError>>,
 }
 
 impl<'r> Run<'r> {
-    pub(super) fn new(
-        index: &'r Index,
-        target: &'r Target,
-        options: &Options,
-        monitor: &'r dyn Monitor,
-    ) -> Self {
+    pub(super) fn new(target: &'r Target, options: &Options, monitor: &'r dyn Monitor) -> Self {
         Self {
-            index,
             target,
             verify: options.verify,
+            resume: options.resume,
             monitor,
             summary: Mutex::default(),
             bytes: AtomicU64::new(0),
+            kept: AtomicU64::new(0),
             unanswered: AtomicU32::new(0),
             stop: Mutex::new(None),
         }
@@ -62,6 +55,21 @@ impl<'r> Run<'r> {
         self.verify
     }
 
+    pub(super) fn resumes(&self) -> bool {
+        self.resume
+    }
+
+    /// What an earlier run left at the place of `entry`, if it may be touched.
+    pub(super) fn left(&self, entry: &Entry) -> Option<PlacedFile> {
+        self.target.resume(entry)
+    }
+
+    /// Hears how much of a file need not be written again.
+    pub(super) fn kept(&self, bytes: u64) {
+        self.kept.fetch_add(bytes, Ordering::Relaxed);
+        self.monitor.advance(bytes);
+    }
+
     /// What was done; the error that stopped it, if any did.
     pub(super) fn finish(self) -> Result<Summary, RepoError> {
         if let Some(error) = lock(&self.stop).take() {
@@ -69,6 +77,7 @@ impl<'r> Run<'r> {
         }
         let mut summary = self.summary.into_inner().unwrap_or_else(PoisonError::into_inner);
         summary.bytes = self.bytes.into_inner();
+        summary.kept = self.kept.into_inner();
         Ok(summary)
     }
 
@@ -120,59 +129,48 @@ impl<'r> Run<'r> {
         }
     }
 
-    /// Makes the file that `entry` describes, as one hole of `size` bytes.
+    /// Makes the file that `entry` describes, as one hole if its `size` is given.
     pub(super) fn create(
         &self,
         entry: &Entry,
-        size: u64,
+        size: Option<u64>,
     ) -> Result<Option<PlacedFile>, PlaceError> {
         self.monitor.item(&entry.path.to_string());
         let placed = self.target.place(entry)?;
-        if let Some(placed) = &placed {
+        if let (Some(placed), Some(size)) = (&placed, size) {
             placed.set_length(size)?;
         }
         Ok(placed)
     }
 
     /// Hears that the file at `path` is complete, and reads it again if that was asked for.
-    pub(super) fn restored(&self, path: &EntryPath, content: &[BlobId]) {
+    pub(super) fn restored(&self, path: &EntryPath, size: u64, pieces: &[Piece]) {
         lock(&self.summary).files += 1;
         if !self.verify {
             return;
         }
         let path = path.clone();
-        match self.first_difference(&path, content) {
+        match self.first_difference(&path, size, pieces) {
             Ok(None) => {}
             Ok(Some(offset)) => self.problem(Problem::Verify { path, offset }),
             Err(source) => self.problem(Problem::VerifyRead { path, source }),
         }
     }
 
-    /// Where the file at `path` begins to differ from the blobs that it should consist of.
-    fn first_difference(&self, path: &EntryPath, content: &[BlobId]) -> io::Result<Option<u64>> {
-        let mut file = self.target.open_file(path).map_err(io::Error::other)?;
-        let mut buffer = vec![0; VERIFY_BYTES];
-        let mut offset = 0;
-        for blob in content {
-            // The file is complete, so each of its blobs was located before.
-            let location = self.index.locate(BlobType::Data, blob).map_err(io::Error::other)?;
-            let length = location.map_or(0, |location| location.entry(*blob).plaintext_length());
-            let mut hash = Sha256::new();
-            let mut left = length as usize;
-            while left > 0 {
-                let read = file.read(&mut buffer[..left.min(VERIFY_BYTES)])?;
-                if read == 0 {
-                    return Ok(Some(offset));
-                }
-                hash.update(&buffer[..read]);
-                left -= read;
-            }
-            if hash.finish() != blob.0 {
-                return Ok(Some(offset));
-            }
-            offset += u64::from(length);
+    /// Where the file at `path` begins to differ from the pieces that it should consist of.
+    fn first_difference(
+        &self,
+        path: &EntryPath,
+        size: u64,
+        pieces: &[Piece],
+    ) -> io::Result<Option<u64>> {
+        let file = self.target.open_file(path).map_err(io::Error::other)?;
+        let matching = compare::matching(&file, pieces)?;
+        if let Some(first) = matching.iter().position(|&matches| !matches) {
+            return Ok(pieces.get(first).map(|piece| piece.offset));
         }
-        Ok((file.read(&mut buffer[..1])? > 0).then_some(offset))
+        let length = file.metadata()?.len();
+        Ok((length != size).then(|| length.min(size)))
     }
 
     /// Renames a file that is not complete; its new path.

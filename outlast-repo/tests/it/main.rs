@@ -11,3 +11,4 @@ mod prune;
 mod repair;
 mod restic;
 mod restore;
+mod resume;

@@ -53,14 +53,15 @@ pub(crate) enum Command {
 
 Examples:
   outlast repo restore -r /srv/repo latest --target ./restored
-  outlast repo restore -r /srv/repo 4f0b12ac --target ./restored --include /etc/hosts --verify"
+  outlast repo restore -r /srv/repo 4f0b12ac --target ./restored --include /etc/hosts --verify
+  outlast repo restore -r /srv/repo latest --target ./restored --resume"
     )]
     Restore {
         #[command(flatten)]
         access: Access,
         /// `latest`, a snapshot's id, or the beginning of one
         snapshot: String,
-        /// Where to; made if missing, refused if not empty
+        /// Where to; made if missing, refused if not empty without --overwrite or --resume
         #[arg(long, value_name = "DIR")]
         target: PathBuf,
         #[command(flatten)]
@@ -116,6 +117,10 @@ pub(crate) struct RestoreHow {
     /// Write into a directory that is not empty; entries of the same name are replaced
     #[arg(long)]
     pub(crate) overwrite: bool,
+    /// Go on with a restore that was interrupted: what the directory has already is compared, and
+    /// only what differs or is missing is fetched; it replaces what has its name
+    #[arg(long)]
+    pub(crate) resume: bool,
     /// Read every file again after it was written, and compare
     #[arg(long)]
     pub(crate) verify: bool,
@@ -131,6 +136,7 @@ impl RestoreHow {
         let include: Option<Vec<_>> = include.collect::<Result<_>>()?;
         Ok(restore::Options {
             overwrite: self.overwrite,
+            resume: self.resume,
             verify: self.verify,
             subpath: None,
             include: include.unwrap_or_default(),

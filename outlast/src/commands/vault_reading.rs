@@ -65,7 +65,7 @@ pub(crate) struct CatArgs {
 pub(crate) struct RestoreArgs {
     /// The workload's name, as `outlast workload list` shows it
     workload: WorkloadName,
-    /// Where to; made if missing, refused if not empty
+    /// Where to; made if missing, refused if not empty without --overwrite or --resume
     #[arg(long, value_name = "DIR")]
     into: PathBuf,
     #[command(flatten)]

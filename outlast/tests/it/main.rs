@@ -14,6 +14,7 @@ mod harness;
 mod repo;
 mod repo_damage;
 mod repo_prune;
+mod repo_resume;
 mod road;
 mod share;
 mod share_faults;
