@@ -181,7 +181,7 @@ impl Default for Tuning {
             tree_pack_bytes: 4 << 20,
             compression: Compression::Adaptive,
             checkpoint_bytes: 256 << 20,
-            checkpoint_blobs: 100_000,
+            checkpoint_blobs: 25_000,
             checkpoint_interval: Duration::from_secs(60),
         }
     }
