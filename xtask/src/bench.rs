@@ -8,6 +8,7 @@
 
 mod cases;
 mod data;
+mod goals;
 mod measure;
 mod plot;
 mod report;
@@ -25,6 +26,8 @@ pub(crate) const USAGE: &str = "\
   cargo xtask bench [OPTIONS]     compare backup programs that are installed
       --size MIB        size of the dump that is made (1024); the tree has 40 files for each MiB
       --rounds N        how often everything is done (3)
+      --quick           as --size 64 --rounds 1, to see that everything works; so little data costs
+                        hardly more than opening a repository, which hides most of the difference
       --only CASE,…     some cases only; each needs those before it on the same data
       --dump FILE --next FILE --tree DIR
                         your own input: a dump, the next day's dump of the same database, a tree
@@ -56,6 +59,7 @@ impl Options {
         while let Some(name) = arguments.next() {
             let mut value = || arguments.next().with_context(|| format!("{name} needs a value"));
             match name.as_str() {
+                "--quick" => (options.size_mib, options.rounds) = (64, 1),
                 "--size" => options.size_mib = value()?.parse().context("--size is in MiB")?,
                 "--rounds" => options.rounds = value()?.parse().context("--rounds is a number")?,
                 "--only" => options.only = value()?.split(',').map(str::to_owned).collect(),
@@ -102,10 +106,11 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
     }
     let home = target.join("bench");
     let input = data::Input::prepare(&home, &options)?;
+    let patch = if options.wants(Case::NextDay) { goals::patch_bytes(&input)? } else { None };
     let tools: Vec<Tool> = Tool::installed(&target.join("release/outlast"))?;
     println!("{}", tools.iter().map(Tool::version).collect::<Vec<_>>().join(", "));
     let work = home.join("work");
-    let mut results = report::Results::default();
+    let mut results = report::Results::new(patch);
     for round in 0..options.rounds {
         remove(&work)?;
         for (at, case) in Case::ALL.into_iter().filter(|case| options.wants(*case)).enumerate() {
@@ -151,6 +156,8 @@ mod tests {
         let options = read("--size 64 --rounds 1 --only first,restore").unwrap();
         assert_eq!((options.size_mib, options.rounds), (64, 1));
         assert!(options.wants(Case::First) && !options.wants(Case::Check));
+        let quick = read("--quick").unwrap();
+        assert_eq!((quick.size_mib, quick.rounds), (64, 1));
         for wrong in ["--size", "--size x", "--rounds 0", "--only none", "--dump a", "fast"] {
             assert!(read(wrong).is_err(), "{wrong}");
         }

@@ -10,12 +10,18 @@ use anyhow::{Context, Result};
 
 use super::cases::{Case, Figures, mib};
 use super::data::Input;
+use super::goals;
 use super::plot;
 use super::tools::Tool;
 
-/// What was measured, in the order of cases and programs.
-#[derive(Debug, Default)]
-pub(super) struct Results(BTreeMap<(Case, &'static str), Vec<Figures>>);
+/// What was measured.
+#[derive(Debug)]
+pub(super) struct Results {
+    /// In the order of cases and programs.
+    rounds: BTreeMap<(Case, &'static str), Vec<Figures>>,
+    /// What `zstd --patch-from` makes of the next day's dump, where that was asked.
+    patch_bytes: Option<u64>,
+}
 
 /// The middle one of many rounds, and how far they lie apart.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -29,15 +35,19 @@ pub(super) struct Summary {
 }
 
 impl Results {
+    pub(super) fn new(patch_bytes: Option<u64>) -> Self {
+        Self { rounds: BTreeMap::new(), patch_bytes }
+    }
+
     pub(super) fn add(&mut self, case: Case, tool: &Tool, figures: Figures) {
-        self.0.entry((case, tool.name())).or_default().push(figures);
+        self.rounds.entry((case, tool.name())).or_default().push(figures);
     }
 
     pub(super) fn summary(&self, case: Case, tool: &'static str) -> Option<Summary> {
-        summarize(self.0.get(&(case, tool))?)
+        summarize(self.rounds.get(&(case, tool))?)
     }
 
-    /// The tables: what everything cost, then how that compares.
+    /// The tables: what everything cost, how that compares, and which goals that meets.
     pub(super) fn markdown(&self, tools: &[Tool], input: &Input) -> String {
         let mut text = format!(
             "Input: {}. Median of the rounds; CPU is user and system time, with the least and the \
@@ -85,12 +95,14 @@ impl Results {
                 );
             }
         }
+        let next_bytes = std::fs::metadata(&input.next).map_or(0, |metadata| metadata.len());
+        text.push_str(&goals::markdown(self, next_bytes, self.patch_bytes));
         text
     }
 
     /// Every figure of every round.
     fn json(&self, tools: &[Tool], input: &Input) -> String {
-        let entries = self.0.iter().flat_map(|((case, tool), rounds)| {
+        let entries = self.rounds.iter().flat_map(|((case, tool), rounds)| {
             rounds.iter().enumerate().map(move |(round, figures)| {
                 format!(
                     "{{\"case\":\"{}\",\"program\":\"{tool}\",\"round\":{round},\
@@ -109,8 +121,9 @@ impl Results {
             .map(|tool| format!("\"{}\":\"{}\"", tool.name(), tool.version()))
             .collect();
         format!(
-            "{{\"input\":\"{}\",\"programs\":{{{}}},\n\"runs\":[\n{}\n]}}\n",
+            "{{\"input\":\"{}\",\"patch_bytes\":{},\"programs\":{{{}}},\n\"runs\":[\n{}\n]}}\n",
             input.description,
+            self.patch_bytes.map_or("null".to_owned(), |bytes| bytes.to_string()),
             versions.join(","),
             entries.collect::<Vec<_>>().join(",\n")
         )
