@@ -13,8 +13,8 @@ pub(in super::super) enum Day {
     Next,
 }
 
-/// About how many bytes a row has.
-const ROW_BYTES: u64 = 330;
+/// For so many rows there is a new one.
+const ROWS_FOR_NEW: u64 = 50;
 /// Rows that were changed together.
 const CLUSTER: u64 = 400;
 /// One cluster of so many was changed.
@@ -66,7 +66,7 @@ pub(super) fn dump(out: &mut dyn Write, bytes: u64, day: Day) -> io::Result<()> 
             make_row(&mut row, number, Day::Next);
             out.write_all(row.as_bytes())?;
         }
-        for number in rows..rows + (bytes / ROW_BYTES).div_ceil(50) {
+        for number in rows..rows + rows.div_ceil(ROWS_FOR_NEW) {
             make_row(&mut row, number, Day::Next);
             out.write_all(row.as_bytes())?;
         }
