@@ -7,7 +7,7 @@ use super::cases::Case;
 use super::report::Results;
 use super::tools::Tool;
 
-const WIDTH: f64 = 860.0;
+const WIDTH: f64 = 910.0;
 const LEFT: f64 = 330.0;
 /// Where the bar of restic ends.
 const FULL: f64 = 340.0;
