@@ -138,13 +138,21 @@ impl<'r> Fetcher<'r> {
 
     /// Another copy of a blob that cannot be had because of `error`.
     fn another_copy(&mut self, located: &Located, error: BlobError) -> Result<Vec<u8>, BlobError> {
-        let copies = Arc::clone(&self.copies);
-        copies
-            .of(located.entry.kind, located.entry.id)
-            .iter()
-            .filter(|copy| blob::accept(copy).is_ok())
-            .find_map(|copy| self.at(copy).ok())
-            .ok_or(error)
+        let (kind, id) = (located.entry.kind, located.entry.id);
+        let further = self.copies.of(kind, id);
+        if let Some(content) = self.first_sound(&further) {
+            return Ok(content);
+        }
+        if !is_gone(&error) {
+            return Err(error);
+        }
+        let moved = self.copies.moved(kind, id);
+        self.first_sound(&moved).ok_or(error)
+    }
+
+    fn first_sound(&mut self, places: &[Located]) -> Option<Vec<u8>> {
+        let mut sane = places.iter().filter(|place| blob::accept(place).is_ok());
+        sane.find_map(|place| self.at(place).ok())
     }
 
     fn at(&mut self, located: &Located) -> Result<Vec<u8>, BlobError> {
@@ -159,6 +167,12 @@ impl<'r> Fetcher<'r> {
         let length = usize::try_from(end - start).unwrap_or(usize::MAX);
         self.copies.repository().store().read_range(&pack_object(pack), start, length)
     }
+}
+
+/// Whether the failure is that the pack is not there.
+fn is_gone(error: &BlobError) -> bool {
+    let BlobError::Unreadable { source, .. } = error else { return false };
+    matches!(**source, StoreError::NotFound { .. })
 }
 
 fn unreadable(located: &Located, source: Arc<StoreError>) -> BlobError {

@@ -110,6 +110,25 @@ fn a_backup_may_be_interrupted_anywhere_by_a_prune_without_grace() {
     explore(|_| {}, |world| drop(world.prune(Duration::ZERO)));
 }
 
+#[test]
+fn what_is_marked_while_a_backup_works_is_spared_though_a_vault_publishes_after_the_sweep() {
+    let template = template(Version::V2);
+    for nth in 1.. {
+        let world = template.copy();
+        let inside = world.clone();
+        let between = Stop::Do(Box::new(move || drop(mark(&inside))));
+        let gate = Gate::new(world.store.clone(), nth, between);
+        let outcome = world.store_with(&world.open_on(gate.clone()), &NEXT).unwrap();
+        if !gate.was_reached() {
+            break;
+        }
+        wait_and_sweep(&world);
+        world.publish_as_a_vault(&outcome, &NEXT);
+        world.assert_clean();
+        assert_ends_well(&world);
+    }
+}
+
 /// The other way round: a whole backup, and one that was opened long before, inside a prune.
 #[track_caller]
 fn prune_interrupted(prepare: impl Fn(&World), grace: Duration) {

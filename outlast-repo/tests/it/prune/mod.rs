@@ -1,4 +1,5 @@
 //! Prune beside backups, in every order and killed anywhere; stock restic as a judge.
 
+mod beside;
 mod explore;
 mod world;

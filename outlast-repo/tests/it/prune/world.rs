@@ -14,7 +14,7 @@ use outlast_repo::backup::{self, Input, Options, Tuning};
 use outlast_repo::lock::{Here, Holder};
 use outlast_repo::prune::{self, Outcome};
 use outlast_repo::{Credential, Maker, RepoError, Repository, check, forget, read};
-use outlast_store::{Kind, MemoryStore, Object, Store, StoreError};
+use outlast_store::{Kind, MemoryStore, Object, ObjectName, Store, StoreError};
 use outlast_testing::pseudo_random;
 use outlast_types::{Clock, Silent, SystemRandom, Timestamp};
 
@@ -146,6 +146,11 @@ impl World {
 
     /// The same store once more, to begin from what it holds now.
     pub(crate) fn copy(&self) -> Self {
+        self.copy_at(self.clock.now())
+    }
+
+    /// The same at another time.
+    pub(crate) fn copy_at(&self, now: Timestamp) -> Self {
         let store = Arc::new(MemoryStore::new());
         for kind in Kind::LISTED {
             for (object, _) in self.store.list(kind).unwrap() {
@@ -153,7 +158,6 @@ impl World {
             }
         }
         store.create(&Object::Config, self.store.read(&Object::Config).unwrap()).unwrap();
-        let now = self.clock.now();
         let expected = Arc::new(Mutex::new(self.expected.lock().unwrap().clone()));
         Self { store, key: self.key.clone(), clock: Hands(Arc::new(Mutex::new(now))), expected }
     }
@@ -176,6 +180,18 @@ impl World {
         repository: &Repository,
         seeds: &[u64],
     ) -> Result<SnapshotId, RepoError> {
+        let outcome = self.store_with(repository, seeds)?;
+        let id = backup::publish(repository, &outcome)?;
+        self.expected.lock().unwrap().insert(id, seeds.to_vec());
+        Ok(id)
+    }
+
+    /// A backup that nobody has published yet.
+    pub(crate) fn store_with(
+        &self,
+        repository: &Repository,
+        seeds: &[u64],
+    ) -> Result<backup::Outcome, RepoError> {
         let tuning = Tuning {
             workers: 2,
             uploads: 2,
@@ -186,11 +202,14 @@ impl World {
         };
         let options = Options { tuning, ..Options::new(self.clock.now()) };
         let input = Input::Tree(Box::new(Files::new(seeds)));
-        let outcome =
-            backup::backup(repository, input, &options, &self.clock, &SystemRandom, &Silent)?;
-        let id = backup::publish(repository, &outcome)?;
-        self.expected.lock().unwrap().insert(id, seeds.to_vec());
-        Ok(id)
+        backup::backup(repository, input, &options, &self.clock, &SystemRandom, &Silent)
+    }
+
+    /// Publishes as a vault does, which gets the snapshot from somebody else and cannot look again.
+    pub(crate) fn publish_as_a_vault(&self, outcome: &backup::Outcome, seeds: &[u64]) {
+        let object = Object::Snapshot(ObjectName(outcome.snapshot_id.0));
+        self.store.create(&object, outcome.sealed_snapshot.clone()).unwrap();
+        self.expected.lock().unwrap().insert(outcome.snapshot_id, seeds.to_vec());
     }
 
     pub(crate) fn forget(&self, snapshot: SnapshotId) {
