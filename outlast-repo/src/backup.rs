@@ -17,7 +17,7 @@
 //! 256 KiB, one sealed blob for each worker, five data packs (one filling, one waiting, three
 //! uploading) of 18 MiB at most and as many tree packs of 4 MiB: about 110 MiB with the default
 //! [`Tuning`] on two cores, and less in practice. On top come what the index keeps in memory, and
-//! of a tree its open directories and a bounded number of things besides ([`tree`]).
+//! of a tree its open directories and a bounded number of things besides.
 //!
 //! **Order** (I5): a blob is referred to when it is claimed, but nobody can see a reference before
 //! the snapshot; packs are durable before the index file that lists them, and all index files

@@ -1,7 +1,7 @@
 //! Where every blob lies.
 //!
 //! The index of a repository is the sum of its index files. It is kept in sorted runs, see
-//! [`sorted`](crate::sorted), in the directory that [`Repository::cached_in`] names, and otherwise on
+//! `sorted`, in the directory that [`Repository::cached_in`] names, and otherwise on
 //! the heap. A lookup reads one page of each run, of which there are few. On the heap are 8 bytes
 //! for 84 blobs, about 100 bytes for each pack, and the blobs of packs that no index file lists yet:
 //! 10 million blobs take about 4 MiB.

@@ -48,7 +48,7 @@
 //!    copies; a sweep that was announced is done again from its start.
 //! 8. *Clocks* decide when a sweep is due, and nothing else. A mark from the future is dated anew.
 //! 9. *Readers* that opened the repository before a sweep look for a blob that is gone where current
-//!    index files say ([`copies`](crate::read::copies)).
+//!    index files say (`read/copies.rs`).
 //!
 //! One mark waits at a time: what becomes unneeded meanwhile is marked after its sweep. Otherwise the
 //! index files that one sweep writes would seem younger than the next mark, and spare its packs.
