@@ -92,12 +92,16 @@ OPEN(open64)
 OPENAT(openat)
 OPENAT(openat64)
 
-/* How much of `length` bytes at the descriptor's offset still succeeds. */
-static size_t room(int fd, size_t length) {
+/* How much of `length` bytes at an offset still succeeds. */
+static size_t room_at(off_t at, size_t length) {
     const char *text = getenv("SHIM_FROM");
-    off_t from = text == NULL ? 0 : (off_t)atoll(text), at = lseek(fd, 0, SEEK_CUR);
+    off_t from = text == NULL ? 0 : (off_t)atoll(text);
     if (at < 0 || at >= from) return 0;
     return (off_t)length < from - at ? length : (size_t)(from - at);
+}
+
+static size_t room(int fd, size_t length) {
+    return room_at(lseek(fd, 0, SEEK_CUR), length);
 }
 
 ssize_t read(int fd, void *buffer, size_t length) {
@@ -110,15 +114,18 @@ ssize_t read(int fd, void *buffer, size_t length) {
     return -1;
 }
 
-ssize_t pread(int fd, void *buffer, size_t length, off_t offset) {
-    REAL(pread);
-    return fault_of("read", fd) ? -1 : real(fd, buffer, length, offset);
-}
-
-ssize_t pread64(int fd, void *buffer, size_t length, off64_t offset) {
-    REAL(pread64);
-    return fault_of("read", fd) ? -1 : real(fd, buffer, length, offset);
-}
+#define PREAD(name, type)                                              \
+    ssize_t name(int fd, void *buffer, size_t length, type offset) {   \
+        REAL(name);                                                    \
+        if (!fault_of("read", fd)) return real(fd, buffer, length, offset); \
+        int fault = errno;                                             \
+        size_t left = room_at((off_t)offset, length);                  \
+        if (left > 0) return real(fd, buffer, left, offset);           \
+        errno = fault;                                                 \
+        return -1;                                                     \
+    }
+PREAD(pread, off_t)
+PREAD(pread64, off64_t)
 
 ssize_t write(int fd, const void *buffer, size_t length) {
     REAL(write);

@@ -6,10 +6,10 @@
 
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
-use rustix::buffer::spare_capacity;
 
 use super::{Block, QUEUE_BLOCKS, Task};
 use crate::files::Directory;
@@ -53,7 +53,11 @@ impl Store for Arc<Directory> {
 
 impl SegmentFile for File {
     fn read_at(&self, buffer: &mut Vec<u8>, offset: u64) -> io::Result<usize> {
-        Ok(rustix::io::pread(self, spare_capacity(buffer), offset)?)
+        let start = buffer.len();
+        buffer.resize(buffer.capacity(), 0);
+        let read = FileExt::read_at(self, &mut buffer[start..], offset);
+        buffer.truncate(start + *read.as_ref().unwrap_or(&0));
+        read
     }
 
     fn length(&self) -> io::Result<u64> {
