@@ -4,11 +4,14 @@
 //! so that a machine which is busy for a while slows all of them. What is compared is the time that
 //! processors spent (user and system, of the process and its children), because it depends least on
 //! what else runs; wall time, memory and bytes are told, too. A restore is compared with what was
-//! backed up, and what Outlast wrote is checked by restic.
+//! backed up, and what Outlast wrote is checked by restic. How to read the results:
+//! docs/benchmarks.md.
 
 mod cases;
+mod commands;
 mod data;
 mod goals;
+mod machine;
 mod measure;
 mod plot;
 mod report;
@@ -23,7 +26,7 @@ use self::cases::Case;
 use self::tools::Tool;
 
 pub(crate) const USAGE: &str = "\
-  cargo xtask bench [OPTIONS]     compare backup programs that are installed
+  cargo xtask bench [OPTIONS]     compare with restic, rustic and borg, where they are installed
       --size MIB        size of the dump that is made (1024); the tree has 40 files for each MiB
       --rounds N        how often everything is done (3)
       --quick           as --size 64 --rounds 1, to see that everything works; so little data costs
@@ -93,6 +96,8 @@ impl Options {
 pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
     let options = Options::read(arguments)?;
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), PathBuf::from);
+    // Programs run in other directories.
+    let target = std::path::absolute(target).context("find the target directory")?;
     let built = Command::new("cargo")
         .args(["build", "--release", "-p", "outlast"])
         .current_dir(root)

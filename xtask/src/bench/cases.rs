@@ -6,9 +6,10 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use super::commands::Task;
 use super::data::Input;
-use super::measure::{self, Cost};
-use super::tools::{Task, Tool};
+use super::measure::{Cost, Files};
+use super::tools::Tool;
 
 /// One thing that is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,8 +17,10 @@ pub(super) enum Case {
     First,
     NextDay,
     Again,
+    Cat,
     Restore,
     Check,
+    Prune,
     Tree,
     TreeAgain,
     TreeRestore,
@@ -29,17 +32,22 @@ pub(super) enum Case {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Figures {
     pub(super) cost: Cost,
-    /// Bytes by which the repository grew, which are also those that would be shipped.
+    /// The size of the repository afterwards.
     pub(super) stored_bytes: u64,
+    /// What was written into the repository: files that are new, or were written again. Where it is
+    /// on another host, that crossed the line, even if the repository did not grow by as much.
+    pub(super) shipped_bytes: u64,
 }
 
 impl Case {
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 12] = [
         Self::First,
         Self::NextDay,
         Self::Again,
+        Self::Cat,
         Self::Restore,
         Self::Check,
+        Self::Prune,
         Self::Tree,
         Self::TreeAgain,
         Self::TreeRestore,
@@ -52,8 +60,10 @@ impl Case {
             Self::First => "first",
             Self::NextDay => "next-day",
             Self::Again => "again",
+            Self::Cat => "cat",
             Self::Restore => "restore",
             Self::Check => "check",
+            Self::Prune => "prune",
             Self::Tree => "tree",
             Self::TreeAgain => "tree-again",
             Self::TreeRestore => "tree-restore",
@@ -67,8 +77,10 @@ impl Case {
             Self::First => "first backup of a dump",
             Self::NextDay => "the next day's dump",
             Self::Again => "the same dump again, all of it read",
+            Self::Cat => "the dump printed, to nowhere",
             Self::Restore => "restore of the dump",
             Self::Check => "check of the dump's repository, all data read",
+            Self::Prune => "prune after the first dump is forgotten",
             Self::Tree => "first backup of a tree",
             Self::TreeAgain => "the same tree again, all of it read",
             Self::TreeRestore => "restore of the tree",
@@ -85,14 +97,20 @@ impl Case {
             Self::Restore => Some(0.25),
             Self::Tree | Self::TreeAgain => Some(0.5),
             Self::Check | Self::TreeCheck | Self::TreeRestore => Some(0.35),
-            Self::Again | Self::Noise => None,
+            Self::Again | Self::Cat | Self::Prune | Self::Noise => None,
         }
     }
 
     /// The repository that it works on: cases of one name share it.
     fn repository(self) -> &'static str {
         match self {
-            Self::First | Self::NextDay | Self::Again | Self::Restore | Self::Check => "dump",
+            Self::First
+            | Self::NextDay
+            | Self::Again
+            | Self::Cat
+            | Self::Restore
+            | Self::Check
+            | Self::Prune => "dump",
             Self::Tree | Self::TreeAgain | Self::TreeRestore | Self::TreeCheck => "tree",
             Self::Noise => "noise",
         }
@@ -107,10 +125,12 @@ pub(super) fn run(case: Case, tool: &Tool, input: &Input, work: &Path) -> Result
         std::fs::create_dir_all(&home).context("cannot make a directory to work in")?;
         tool.run(Task::Init, &home)?;
     }
-    let before = measure::stored(&repository)?;
+    let before = Files::below(&repository)?;
     let source = match case {
         Case::First => &input.dump,
-        Case::NextDay | Case::Again | Case::Restore | Case::Check => &input.next,
+        Case::NextDay | Case::Again | Case::Cat | Case::Restore | Case::Check | Case::Prune => {
+            &input.next
+        }
         Case::Tree | Case::TreeAgain | Case::TreeRestore | Case::TreeCheck => &input.tree,
         Case::Noise => &input.noise,
     };
@@ -119,7 +139,9 @@ pub(super) fn run(case: Case, tool: &Tool, input: &Input, work: &Path) -> Result
         Case::First | Case::NextDay | Case::Again | Case::Tree | Case::TreeAgain | Case::Noise => {
             tool.run(Task::Backup(source), &home)?
         }
+        Case::Cat => tool.run(Task::Cat(source), &home)?,
         Case::Check | Case::TreeCheck => tool.run(Task::Check, &home)?,
+        Case::Prune => tool.run(Task::Prune, &home)?,
         Case::Restore | Case::TreeRestore => {
             let target = home.join("restored");
             std::fs::create_dir_all(&target).context("cannot make the target")?;
@@ -129,8 +151,9 @@ pub(super) fn run(case: Case, tool: &Tool, input: &Input, work: &Path) -> Result
             cost
         }
     };
-    let stored_bytes = measure::stored(&repository)?.saturating_sub(before);
-    Ok(Figures { cost, stored_bytes })
+    let after = Files::below(&repository)?;
+    let shipped_bytes = after.written_since(&before, |path| tool.ships(path));
+    Ok(Figures { cost, stored_bytes: after.bytes(), shipped_bytes })
 }
 
 /// Reads the input once, so that everybody finds it in memory.
@@ -202,11 +225,13 @@ impl Figures {
     pub(super) fn line(&self, case: Case, tool: &Tool) -> String {
         let Cost { wall_seconds, cpu_seconds, peak_rss_bytes } = self.cost;
         format!(
-            "{:<13} {:<8} {wall_seconds:>7.2} s wall {cpu_seconds:>7.2} s CPU {:>6.1} MiB RSS {:>8.1} MiB stored",
+            "{:<13} {:<8} {wall_seconds:>7.2} s wall {cpu_seconds:>7.2} s CPU {:>6.1} MiB RSS \
+             {:>8.1} MiB stored {:>8.1} MiB shipped",
             case.name(),
             tool.name(),
             mib(peak_rss_bytes),
             mib(self.stored_bytes),
+            mib(self.shipped_bytes),
         )
     }
 }

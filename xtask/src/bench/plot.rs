@@ -1,69 +1,53 @@
 //! The picture: for each case a bar for each program, its processor time as a part of restic's (of
-//! the slowest, where restic has none).
+//! the most, where restic has none); then the same for the bytes that backups ship.
 
 use std::fmt::Write as _;
 
-use super::cases::Case;
-use super::report::Results;
+use super::cases::{Case, mib};
+use super::report::{Results, Summary};
 use super::tools::Tool;
 
-const WIDTH: f64 = 910.0;
+const WIDTH: f64 = 940.0;
 const LEFT: f64 = 330.0;
 /// Where the bar of restic ends.
 const FULL: f64 = 340.0;
-const BAR: f64 = 15.0;
+const BAR: f64 = 14.0;
 const GAP: f64 = 14.0;
-const TOP: f64 = 56.0;
+const TOP: f64 = 68.0;
+/// The text above the bars of a part.
+const HEADING: f64 = 20.0;
 /// Longer bars are cut off; their number is told.
 const LONGEST: f64 = 1.35;
+/// A case in which nobody needs so many seconds or MiB is left out.
+const LEAST: f64 = 0.5;
 
-const COLORS: [(&str, &str); 3] =
-    [("outlast", "#0f766e"), ("restic", "#9ca3af"), ("borg", "#d6a55c")];
+const COLORS: [(&str, &str); 4] =
+    [("outlast", "#0f766e"), ("restic", "#9ca3af"), ("rustic", "#b7791f"), ("borg", "#7c8fd0")];
 
 /// The picture as SVG, readable on light and on dark ground.
 pub(super) fn svg(results: &Results, tools: &[Tool]) -> String {
-    let mut bars = String::new();
-    let mut y = TOP;
-    for case in Case::ALL {
-        let found: Vec<_> = tools
-            .iter()
-            .filter_map(|tool| Some((tool.name(), results.summary(case, tool.name())?.cpu)))
-            .collect();
-        let restic = found.iter().find(|(name, _)| *name == "restic").map(|(_, cpu)| *cpu);
-        let most = found.iter().map(|(_, cpu)| *cpu).fold(0.0, f64::max);
-        let whole = restic.unwrap_or(most).max(0.001);
-        if found.is_empty() {
-            continue;
-        }
+    let mut picture = Picture { text: String::new(), y: TOP };
+    picture.part("Processor time", "s", results, tools, |_, summary| summary.cpu);
+    picture.part("Bytes shipped", "MiB", results, tools, |case, summary| match case {
+        // A vault and a server of borg prune by themselves: nothing crosses a line.
+        Case::Prune => 0.0,
+        _ => mib(summary.shipped_bytes),
+    });
+    let height = picture.y;
+    let mut x = LEFT;
+    let mut legend = String::new();
+    for tool in tools {
         // Writing into a string does not fail.
         let _ = writeln!(
-            bars,
-            "<text class=\"case\" x=\"{}\" y=\"{:.0}\" text-anchor=\"end\">{}</text>",
-            LEFT - 12.0,
-            y + BAR * 0.8,
-            case.title()
+            legend,
+            "<rect x=\"{x}\" y=\"30\" width=\"12\" height=\"12\" fill=\"{}\"/>\
+             <text x=\"{}\" y=\"40\">{}</text>",
+            color(tool.name()),
+            x + 18.0,
+            tool.version()
         );
-        for (name, cpu) in found {
-            bar(&mut bars, y, name, cpu, cpu / whole);
-            y += BAR + 3.0;
-        }
-        y += GAP;
+        x += 145.0;
     }
-    let height = y + 10.0;
-    let legend: String = tools
-        .iter()
-        .zip([0.0, 150.0, 300.0])
-        .map(|(tool, x)| {
-            let x = LEFT + x;
-            format!(
-                "<rect x=\"{x}\" y=\"30\" width=\"12\" height=\"12\" fill=\"{}\"/>\
-                 <text x=\"{}\" y=\"40\">{}</text>\n",
-                color(tool.name()),
-                x + 18.0,
-                tool.version()
-            )
-        })
-        .collect();
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height:.0}\" \
          font-family=\"system-ui, sans-serif\" font-size=\"13\">\n\
@@ -71,21 +55,76 @@ pub(super) fn svg(results: &Results, tools: &[Tool]) -> String {
          @media (prefers-color-scheme: dark) {{ text {{ fill: #e5e7eb }} \
          .ground {{ fill: #111827 }} }}</style>\n\
          <rect class=\"ground\" width=\"100%\" height=\"100%\"/>\n\
-         <text x=\"{LEFT}\" y=\"18\" font-weight=\"bold\">Processor time, restic = 1 (less is better)</text>\n\
-         {legend}{bars}</svg>\n"
+         <text x=\"{LEFT}\" y=\"18\" font-weight=\"bold\">restic = 1, less is better</text>\n\
+         {legend}{}</svg>\n",
+        picture.text
     )
 }
 
-fn bar(out: &mut String, y: f64, name: &str, cpu: f64, part: f64) {
-    let width = (part.min(LONGEST) * FULL).max(1.0);
-    let _ = writeln!(
-        out,
-        "<rect x=\"{LEFT}\" y=\"{y:.0}\" width=\"{width:.1}\" height=\"{BAR}\" fill=\"{}\"/>\
-         <text x=\"{:.1}\" y=\"{:.0}\" font-size=\"11\">{part:.2} · {cpu:.1} s</text>",
-        color(name),
-        LEFT + width + 6.0,
-        y + BAR * 0.78
-    );
+struct Picture {
+    text: String,
+    /// How far down it is drawn.
+    y: f64,
+}
+
+impl Picture {
+    /// Bars of one figure for all cases in which it is told.
+    fn part(
+        &mut self,
+        heading: &str,
+        unit: &str,
+        results: &Results,
+        tools: &[Tool],
+        figure: impl Fn(Case, Summary) -> f64,
+    ) {
+        let _ = writeln!(
+            self.text,
+            "<text x=\"{LEFT}\" y=\"{:.0}\" font-weight=\"bold\">{heading}</text>",
+            self.y
+        );
+        self.y += HEADING;
+        for case in Case::ALL {
+            let found: Vec<_> = tools
+                .iter()
+                .filter_map(|tool| {
+                    let summary = results.summary(case, tool.name())?;
+                    Some((tool.name(), figure(case, summary)))
+                })
+                .collect();
+            let most = found.iter().map(|(_, value)| *value).fold(0.0, f64::max);
+            if most < LEAST {
+                continue;
+            }
+            let restic = found.iter().find(|(name, _)| *name == "restic").map(|(_, value)| *value);
+            let whole = restic.unwrap_or(most).max(0.001);
+            let _ = writeln!(
+                self.text,
+                "<text x=\"{}\" y=\"{:.0}\" text-anchor=\"end\">{}</text>",
+                LEFT - 12.0,
+                self.y + BAR * 0.8,
+                case.title()
+            );
+            for (name, value) in found {
+                self.bar(name, &format!("{:.2} · {value:.1} {unit}", value / whole), value / whole);
+            }
+            self.y += GAP;
+        }
+        self.y += GAP;
+    }
+
+    fn bar(&mut self, name: &str, label: &str, part: f64) {
+        let width = (part.min(LONGEST) * FULL).max(1.0);
+        let _ = writeln!(
+            self.text,
+            "<rect x=\"{LEFT}\" y=\"{:.0}\" width=\"{width:.1}\" height=\"{BAR}\" fill=\"{}\"/>\
+             <text x=\"{:.1}\" y=\"{:.0}\" font-size=\"11\">{label}</text>",
+            self.y,
+            color(name),
+            LEFT + width + 6.0,
+            self.y + BAR * 0.78
+        );
+        self.y += BAR + 2.0;
+    }
 }
 
 fn color(name: &str) -> &'static str {

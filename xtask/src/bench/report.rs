@@ -11,6 +11,7 @@ use anyhow::{Context, Result};
 use super::cases::{Case, Figures, mib};
 use super::data::Input;
 use super::goals;
+use super::machine;
 use super::plot;
 use super::tools::Tool;
 
@@ -32,6 +33,7 @@ pub(super) struct Summary {
     pub(super) cpu_most: f64,
     pub(super) rss_bytes: u64,
     pub(super) stored_bytes: u64,
+    pub(super) shipped_bytes: u64,
 }
 
 impl Results {
@@ -49,54 +51,73 @@ impl Results {
 
     /// The tables: what everything cost, how that compares, and which goals that meets.
     pub(super) fn markdown(&self, tools: &[Tool], input: &Input) -> String {
-        let mut text = format!(
-            "Input: {}. Median of the rounds; CPU is user and system time, with the least and the \
-             most.\n\n",
-            input.description
+        let rounds = self.rounds.values().map(Vec::len).max().unwrap_or(0);
+        let next_bytes = std::fs::metadata(&input.next).map_or(0, |metadata| metadata.len());
+        format!(
+            "Machine: {}.\\\nInput: {}.\\\nMedian of rounds ({rounds}), memory and bytes of the largest. \
+             CPU is user and system time, with the least and the most. *Stored* is the size of the \
+             repository afterwards, *shipped* what the case wrote into it.\n\n{}{}{}",
+            machine::describe(),
+            input.description,
+            self.costs(tools),
+            self.parts(tools),
+            goals::markdown(self, next_bytes, self.patch_bytes),
+        )
+    }
+
+    /// What each program needed for each case.
+    fn costs(&self, tools: &[Tool]) -> String {
+        let mut text = String::from(
+            "## Costs\n\n| case | program | wall s | CPU s | peak RSS MiB | stored MiB | shipped MiB |\n\
+             |---|---|---:|---:|---:|---:|---:|\n",
         );
-        text.push_str("| case | program | wall s | CPU s | peak RSS MiB | stored MiB |\n");
-        text.push_str("|---|---|---:|---:|---:|---:|\n");
         for case in Case::ALL {
+            let mut title = case.title();
             for tool in tools {
                 let Some(summary) = self.summary(case, tool.name()) else { continue };
-                let Summary { wall, cpu, cpu_least, cpu_most, rss_bytes, stored_bytes } = summary;
+                let Summary { wall, cpu, cpu_least, cpu_most, .. } = summary;
                 // Writing into a string does not fail.
                 let _ = writeln!(
                     text,
-                    "| {} | {} | {wall:.2} | {cpu:.2} ({cpu_least:.2}–{cpu_most:.2}) | {:.0} | {:.1} |",
-                    case.title(),
+                    "| {title} | {} | {wall:.2} | {cpu:.2} ({cpu_least:.2}–{cpu_most:.2}) | {:.0} | \
+                     {:.1} | {:.1} |",
                     tool.version(),
-                    mib(rss_bytes),
-                    mib(stored_bytes),
+                    mib(summary.rss_bytes),
+                    mib(summary.stored_bytes),
+                    mib(summary.shipped_bytes),
                 );
+                // Told once.
+                title = "";
             }
         }
-        text.push_str("\nOutlast as a part of the others:\n\n");
-        text.push_str("| case | against | CPU | goal | wall | RSS | stored |\n");
-        text.push_str("|---|---|---:|---:|---:|---:|---:|\n");
+        text
+    }
+
+    /// What Outlast needed as a part of what each peer needed.
+    fn parts(&self, tools: &[Tool]) -> String {
+        let mut text = String::from(
+            "\n## Outlast as a part of the others\n\n\
+             | case | against | CPU | wall | peak RSS | stored | shipped |\n\
+             |---|---|---:|---:|---:|---:|---:|\n",
+        );
         for case in Case::ALL {
+            let Some(ours) = self.summary(case, "outlast") else { continue };
+            let mut title = case.title();
             for peer in tools.iter().filter(|tool| !tool.is_ours()) {
-                let (Some(ours), Some(theirs)) =
-                    (self.summary(case, "outlast"), self.summary(case, peer.name()))
-                else {
-                    continue;
-                };
-                let goal = case.goal().filter(|_| peer.name() == "restic");
+                let Some(theirs) = self.summary(case, peer.name()) else { continue };
                 let _ = writeln!(
                     text,
-                    "| {} | {} | {:.2} | {} | {:.2} | {:.2} | {} |",
-                    case.title(),
+                    "| {title} | {} | {:.2} | {:.2} | {:.2} | {} | {} |",
                     peer.name(),
                     ours.cpu / theirs.cpu,
-                    goal.map_or("–".to_owned(), |goal| format!("{goal:.2}")),
                     ours.wall / theirs.wall,
                     mib(ours.rss_bytes) / mib(theirs.rss_bytes),
                     part(ours.stored_bytes, theirs.stored_bytes),
+                    part(ours.shipped_bytes, theirs.shipped_bytes),
                 );
+                title = "";
             }
         }
-        let next_bytes = std::fs::metadata(&input.next).map_or(0, |metadata| metadata.len());
-        text.push_str(&goals::markdown(self, next_bytes, self.patch_bytes));
         text
     }
 
@@ -107,12 +128,13 @@ impl Results {
                 format!(
                     "{{\"case\":\"{}\",\"program\":\"{tool}\",\"round\":{round},\
                      \"wall_seconds\":{:.3},\"cpu_seconds\":{:.3},\"peak_rss_bytes\":{},\
-                     \"stored_bytes\":{}}}",
+                     \"stored_bytes\":{},\"shipped_bytes\":{}}}",
                     case.name(),
                     figures.cost.wall_seconds,
                     figures.cost.cpu_seconds,
                     figures.cost.peak_rss_bytes,
-                    figures.stored_bytes
+                    figures.stored_bytes,
+                    figures.shipped_bytes
                 )
             })
         });
@@ -121,7 +143,8 @@ impl Results {
             .map(|tool| format!("\"{}\":\"{}\"", tool.name(), tool.version()))
             .collect();
         format!(
-            "{{\"input\":\"{}\",\"patch_bytes\":{},\"programs\":{{{}}},\n\"runs\":[\n{}\n]}}\n",
+            "{{\"machine\":\"{}\",\"input\":\"{}\",\"patch_bytes\":{},\"programs\":{{{}}},\n\"runs\":[\n{}\n]}}\n",
+            machine::describe(),
             input.description,
             self.patch_bytes.map_or("null".to_owned(), |bytes| bytes.to_string()),
             versions.join(","),
@@ -147,7 +170,7 @@ impl Results {
     }
 }
 
-/// How large a part one number is of another; a dash where both are next to nothing.
+/// How large a part one number of bytes is of another; a dash where that is next to nothing.
 fn part(ours: u64, theirs: u64) -> String {
     if theirs < 1 << 20 { "–".to_owned() } else { format!("{:.3}", mib(ours) / mib(theirs)) }
 }
@@ -167,6 +190,7 @@ fn summarize(rounds: &[Figures]) -> Option<Summary> {
         cpu_most,
         rss_bytes: rounds.iter().map(|figures| figures.cost.peak_rss_bytes).max()?,
         stored_bytes: rounds.iter().map(|figures| figures.stored_bytes).max()?,
+        shipped_bytes: rounds.iter().map(|figures| figures.shipped_bytes).max()?,
     })
 }
 
@@ -180,6 +204,7 @@ mod tests {
         let figures = |cpu_seconds, peak_rss_bytes| Figures {
             cost: Cost { wall_seconds: cpu_seconds * 2.0, cpu_seconds, peak_rss_bytes },
             stored_bytes: 7,
+            shipped_bytes: 5,
         };
         let summary = summarize(&[figures(3.0, 10), figures(1.0, 30), figures(2.0, 20)]).unwrap();
         assert_eq!((summary.cpu_least, summary.cpu, summary.cpu_most), (1.0, 2.0, 3.0));

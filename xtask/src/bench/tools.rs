@@ -1,21 +1,16 @@
-//! The programs that are compared, and how each says what is to be done.
+//! The programs that are compared: which of them are there, and how one does its work in a directory
+//! of its own.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
-use super::measure::{self, Cost};
+use super::commands::{self, Kind, Place, Task};
+use super::measure::{self, Cost, Files};
 
 pub(super) const PASSWORD: &str = "bench";
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Outlast,
-    Restic,
-    Borg,
-}
 
 /// A program that is installed.
 #[derive(Debug, Clone)]
@@ -25,17 +20,6 @@ pub(super) struct Tool {
     version: String,
 }
 
-/// What a program is asked to do with its repository.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Task<'a> {
-    Init,
-    /// Back this up, and read all of it, whatever was backed up before.
-    Backup(&'a Path),
-    /// Restore the newest snapshot into an empty directory.
-    Restore(&'a Path),
-    Check,
-}
-
 impl Tool {
     /// Ours, and the peers that are there.
     pub(super) fn installed(outlast: &Path) -> Result<Vec<Self>> {
@@ -43,6 +27,7 @@ impl Tool {
         for (kind, program, arguments) in [
             (Kind::Outlast, outlast, "--version"),
             (Kind::Restic, Path::new("restic"), "version"),
+            (Kind::Rustic, Path::new("rustic"), "--version"),
             (Kind::Borg, Path::new("borg"), "--version"),
         ] {
             let Ok(output) = Command::new(program).arg(arguments).output() else {
@@ -60,6 +45,7 @@ impl Tool {
         match self.kind {
             Kind::Outlast => "outlast",
             Kind::Restic => "restic",
+            Kind::Rustic => "rustic",
             Kind::Borg => "borg",
         }
     }
@@ -75,31 +61,24 @@ impl Tool {
     /// Does a task in `home`, where its repository, its cache and its keys are.
     pub(super) fn run(&self, task: Task<'_>, home: &Path) -> Result<Cost> {
         let repository = self.repository(home);
-        let cache = home.join("cache");
-        std::fs::create_dir_all(&cache).context("cannot make the directory for caches")?;
-        let arguments = match self.kind {
-            Kind::Outlast => words(&outlast(task), &repository, task),
-            Kind::Restic => words(&restic(task), &repository, task),
-            Kind::Borg => self.borg(task, &repository),
+        std::fs::create_dir_all(home.join("cache")).context("cannot make a place for caches")?;
+        let snapshots = match task {
+            Task::Init | Task::Backup(_) | Task::Check => Vec::new(),
+            Task::Restore(_) | Task::Cat(_) | Task::Prune => self.snapshots(home)?,
         };
-        let password = OsStr::new(PASSWORD);
-        let variables = [
-            ("OUTLAST_PASSWORD", password),
-            ("OUTLAST_CACHE_DIR", cache.as_os_str()),
-            ("RESTIC_PASSWORD", password),
-            ("RESTIC_CACHE_DIR", cache.as_os_str()),
-            ("BORG_PASSPHRASE", password),
-            ("BORG_BASE_DIR", cache.as_os_str()),
-        ];
-        // borg extracts to where it stands, whatever it is told.
-        let here = std::env::current_dir().context("find the current directory")?;
-        if let (Kind::Borg, Task::Restore(target)) = (self.kind, task) {
-            std::env::set_current_dir(target).context("go to the target")?;
+        let place = Place {
+            repository: &repository,
+            oldest: snapshots.first().map_or("", String::as_str),
+            newest: snapshots.last().map_or("", String::as_str),
+        };
+        let directory = if let Task::Restore(target) = task { target } else { home };
+        let mut cost = Cost::default();
+        for arguments in commands::commands(self.kind, task, place) {
+            let mut command = Command::new(&self.program);
+            command.args(arguments).current_dir(directory).envs(variables(home));
+            cost = cost.then(measure::run(&command, home)?);
         }
-        let arguments: Vec<_> = arguments.iter().map(OsString::as_os_str).collect();
-        let cost = measure::run(&self.program, &arguments, &variables, home);
-        std::env::set_current_dir(here).context("go back")?;
-        cost
+        Ok(cost)
     }
 
     /// Its repository below `home`.
@@ -107,60 +86,45 @@ impl Tool {
         home.join("repository")
     }
 
-    fn borg(&self, task: Task<'_>, repository: &Path) -> Vec<OsString> {
-        let repository = repository.to_string_lossy();
-        let archive = |name: &str| OsString::from(format!("{repository}::{name}"));
-        let text = |words: &[&str]| words.iter().map(OsString::from).collect::<Vec<_>>();
-        match task {
-            Task::Init => [text(&["init", "-e", "repokey-blake2"]), vec![(&*repository).into()]],
-            Task::Backup(path) => [
-                text(&["create", "-C", "zstd,3", "--files-cache", "disabled"]),
-                vec![archive("{now:%s.%f}"), path.into()],
-            ],
-            Task::Restore(_) => [text(&["extract"]), vec![archive(&self.newest(&repository))]],
-            Task::Check => [text(&["check", "--verify-data"]), vec![OsString::from(&*repository)]],
+    /// The files of its repository that a client sends, of a path below the repository. Beside its
+    /// data, borg keeps tables there that its server makes for itself.
+    pub(super) fn ships(&self, path: &Path) -> bool {
+        self.kind != Kind::Borg || path.starts_with("data")
+    }
+
+    /// The names of all snapshots, the oldest first.
+    fn snapshots(&self, home: &Path) -> Result<Vec<String>> {
+        let repository = self.repository(home);
+        let names: Vec<String> = if self.kind == Kind::Borg {
+            let output = Command::new(&self.program)
+                .args([OsStr::new("list"), OsStr::new("--short"), repository.as_os_str()])
+                .envs(variables(home))
+                .output()
+                .context("cannot start borg")?;
+            String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
+        } else {
+            // The others name the file of a snapshot by its id.
+            Files::below(&repository.join("snapshots"))?.oldest_first()
+        };
+        if names.is_empty() {
+            bail!("{} has no snapshot; was a case left out before?", repository.display());
         }
-        .concat()
-    }
-
-    /// The name of borg's newest archive; empty if there is none, which borg then says.
-    fn newest(&self, repository: &str) -> String {
-        let home = Path::new(repository).with_file_name("cache");
-        let output = Command::new(&self.program)
-            .args(["list", "--short", "--last", "1", repository])
-            .env("BORG_PASSPHRASE", PASSWORD)
-            .env("BORG_BASE_DIR", home)
-            .output();
-        output.map_or(String::new(), |output| {
-            String::from_utf8_lossy(&output.stdout).trim().to_owned()
-        })
+        Ok(names)
     }
 }
 
-fn outlast(task: Task<'_>) -> Vec<&'static str> {
-    match task {
-        Task::Init => vec!["repo", "init", "-q"],
-        Task::Backup(_) => vec!["repo", "backup", "-q"],
-        Task::Restore(_) => vec!["repo", "restore", "-q", "latest", "--target"],
-        Task::Check => vec!["repo", "check", "-q", "--read-data"],
-    }
-}
-
-fn restic(task: Task<'_>) -> Vec<&'static str> {
-    match task {
-        Task::Init => vec!["-q", "init"],
-        Task::Backup(_) => vec!["-q", "backup", "--force"],
-        Task::Restore(_) => vec!["-q", "restore", "latest", "--target"],
-        Task::Check => vec!["-q", "check", "--read-data"],
-    }
-}
-
-/// The words of a command, then the path of its task, then the repository.
-fn words(command: &[&str], repository: &Path, task: Task<'_>) -> Vec<OsString> {
-    let mut words: Vec<OsString> = command.iter().map(OsString::from).collect();
-    if let Task::Backup(path) | Task::Restore(path) = task {
-        words.push(path.into());
-    }
-    words.extend(["-r".into(), repository.into()]);
-    words
+/// Passwords and places, for whichever program looks for them; nothing of the user's own settings.
+fn variables(home: &Path) -> Vec<(&'static str, OsString)> {
+    let cache = home.join("cache");
+    let password = ["OUTLAST_PASSWORD", "RESTIC_PASSWORD", "RUSTIC_PASSWORD", "BORG_PASSPHRASE"];
+    let caches = [
+        "OUTLAST_CACHE_DIR",
+        "RESTIC_CACHE_DIR",
+        "RUSTIC_CACHE_DIR",
+        "BORG_BASE_DIR",
+        "XDG_CONFIG_HOME",
+    ];
+    let password = password.map(|name| (name, OsString::from(PASSWORD)));
+    let caches = caches.map(|name| (name, cache.clone().into_os_string()));
+    password.into_iter().chain(caches).collect()
 }
