@@ -1,15 +1,16 @@
-//! What each stage of the engine does in a second on one core: `cargo bench -p outlast-format`.
+//! What each stage of the engine does in a second on one core, and what that allows a whole backup,
+//! restore or check to cost: `cargo bench -p outlast-format`, with `-- FILE` for content of your own.
 //!
-//! Chunks of 64 KiB of text with the compressibility of a database dump. Every stage runs for at least
-//! half a second of processor time, three times; the best is told, because everything else is what
-//! disturbed it. What counts is the time that the thread ran, so that a busy machine shows the same
-//! rates; where the kernel does not tell it, the clock has to do.
+//! Chunks have 64 KiB, the average of the engine's. Without a file they are text with the
+//! compressibility of a database dump.
 
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark for terminals")]
 
+use std::fs::File;
 use std::hint::black_box;
-use std::time::{Duration, Instant};
+use std::io::Read;
 
+use aes::cipher::{KeyInit, KeyIvInit, StreamCipher};
 use outlast_format::chunker::{DEFAULT, Gear};
 use outlast_format::compress::{Compressor, Decompressor};
 use outlast_format::crypto::Key;
@@ -17,12 +18,12 @@ use outlast_format::index::IndexFile;
 use outlast_format::pack::{BlobType, PackEntry};
 use outlast_format::tree::{Node, NodeKind, Tree};
 use outlast_format::{BlobId, PackId, sha256};
+use outlast_testing::pace;
 use outlast_types::SystemRandom;
+use poly1305::Poly1305;
 
 const CHUNK: usize = 64 << 10;
 const CHUNKS: usize = 256;
-const ROUNDS: usize = 3;
-const ROUND: Duration = Duration::from_millis(500);
 
 /// Rows with numbers, words and hexadecimal noise.
 fn text(length: usize) -> Vec<u8> {
@@ -45,111 +46,167 @@ fn text(length: usize) -> Vec<u8> {
     text
 }
 
-/// How long this thread has been on a processor; since `origin` by the clock where Linux's schedstat
-/// is missing.
-fn time_run(origin: Instant) -> Duration {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
-    let nanos = text.and_then(|text| text.split(' ').next()?.parse().ok());
-    nanos.map_or_else(|| origin.elapsed(), Duration::from_nanos)
+/// The beginning of the file that the command line names.
+fn given() -> Option<Vec<u8>> {
+    // cargo adds options of its own.
+    let path = std::env::args().skip(1).find(|argument| !argument.starts_with("--"))?;
+    let mut content = Vec::new();
+    let file = File::open(&path).unwrap();
+    file.take((CHUNK * CHUNKS) as u64).read_to_end(&mut content).unwrap();
+    assert!(content.len() >= CHUNK, "{path} is too short");
+    println!("the first {} MiB of {path}", content.len() >> 20);
+    Some(content)
 }
 
-/// Tells how many of `bytes` bytes for each call the stage works through in a second.
-fn stage(name: &str, bytes: usize, mut work: impl FnMut()) {
-    let mut best = 0.0_f64;
-    let origin = Instant::now();
-    for _ in 0..ROUNDS {
-        let start = time_run(origin);
-        let mut calls = 0_u32;
-        let mut batch = 1_u32;
-        let spent = loop {
-            (0..batch).for_each(|_| work());
-            calls += batch;
-            let spent = time_run(origin).saturating_sub(start);
-            if spent >= ROUND {
-                break spent;
-            }
-            // Asking costs microseconds: short stages are asked seldom.
-            if spent < ROUND / 100 {
-                batch = batch.saturating_mul(2);
-            }
-        };
-        best = best.max(f64::from(calls) / spent.as_secs_f64());
-    }
+/// Tells how many of `bytes` bytes for each call the stage works through in a second. Returns the
+/// seconds that 1 GB takes.
+fn stage(name: &str, bytes: usize, work: impl FnMut()) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "for people")]
-    let rate = best * bytes as f64 / 1e6;
+    let rate = pace::calls_for_second(work) * bytes as f64 / 1e6;
     println!("{name:<34} {rate:>8.0} MB/s");
+    1000.0 / rate
 }
 
 fn main() {
-    let content = text(CHUNK * CHUNKS);
-    let bytes = content.len();
-    let chunks = || content.chunks(CHUNK);
+    let content = given().unwrap_or_else(|| text(CHUNK * CHUNKS));
     let key = Key::generate(&SystemRandom);
-    let gear = Gear::derive(&key, DEFAULT);
-    let mut candidates = Vec::new();
-    stage("scan for cuts", bytes, || {
-        candidates.clear();
-        gear.scan(&[], &content, 0, &mut candidates);
-        black_box(&candidates);
-    });
-    stage("BLAKE3", bytes, || {
-        for chunk in chunks() {
-            black_box(blake3::hash(chunk));
-        }
-    });
-    stage("SHA-256", bytes, || {
-        for chunk in chunks() {
-            black_box(sha256(chunk));
-        }
-    });
-    let mut compressed = Vec::new();
-    for level in [1, 3, 6] {
-        let mut compressor = Compressor::new(level).unwrap();
-        stage(&format!("zstd, level {level}"), bytes, || {
-            compressed.clear();
-            for chunk in chunks() {
-                black_box(compressor.compress_onto(chunk, &mut compressed).unwrap());
+    let hashing = Hashing::measure(&key, &content);
+    ciphers(&content);
+    let fast = Packing::measure(&key, &content, 1);
+    let usual = Packing::measure(&key, &content, 3);
+    let patient = Packing::measure(&key, &content, 6);
+    documents();
+    println!("\n1 GB of such content cannot cost less than this, in seconds on one core,");
+    println!("if nothing is read, copied or written:\n");
+    let allowed = |name: &str, figure: &dyn Fn(&Packing) -> f64| {
+        let [fast, usual, patient] = [&fast, &usual, &patient].map(figure);
+        println!("{name:<34} {fast:>8.2} {usual:>8.2} {patient:>8.2}");
+    };
+    println!("{:<34} {:>8} {:>8} {:>8}", "with zstd's level", 1, 3, 6);
+    allowed("the part that is stored", &|packing| packing.part);
+    allowed("first backup", &|packing| hashing.all() + packing.store(&hashing));
+    allowed("known again, cuts looked for", &|_| hashing.scan + hashing.blake3);
+    allowed("known again, cuts as last time", &|_| hashing.blake3);
+    allowed("restore, or print", &|packing| packing.load() + hashing.sha256);
+    allowed("check of all data", &|packing| packing.load() + hashing.sha256 * (1.0 + packing.part));
+}
+
+/// Seconds for 1 GB of plaintext.
+struct Hashing {
+    scan: f64,
+    blake3: f64,
+    sha256: f64,
+}
+
+impl Hashing {
+    fn measure(key: &Key, content: &[u8]) -> Self {
+        let bytes = content.len();
+        let gear = Gear::derive(key, DEFAULT);
+        let mut candidates = Vec::new();
+        let scan = stage("scan for cuts", bytes, || {
+            candidates.clear();
+            gear.scan(&[], content, 0, &mut candidates);
+            black_box(&candidates);
+        });
+        let blake3 = stage("BLAKE3", bytes, || {
+            for chunk in content.chunks(CHUNK) {
+                black_box(blake3::hash(chunk));
             }
         });
+        let sha256 = stage("SHA-256", bytes, || {
+            for chunk in content.chunks(CHUNK) {
+                black_box(sha256(chunk));
+            }
+        });
+        Self { scan, blake3, sha256 }
     }
-    decompress(&content);
-    crypto(&key, &content);
-    documents();
+
+    /// What content costs that is not known.
+    fn all(&self) -> f64 {
+        self.scan + self.blake3 + self.sha256
+    }
 }
 
-fn decompress(content: &[u8]) {
-    let mut compressor = Compressor::new(1).unwrap();
-    let mut frames = Vec::new();
-    for chunk in content.chunks(CHUNK) {
-        let mut frame = Vec::new();
-        compressor.compress_onto(chunk, &mut frame).unwrap();
-        frames.push(frame);
-    }
-    let mut decompressor = Decompressor::new().unwrap();
-    let mut plaintext = Vec::new();
-    stage("zstd, decompress", content.len(), || {
-        for frame in &frames {
-            plaintext.clear();
-            decompressor.decompress_onto(frame, CHUNK, &mut plaintext).unwrap();
+/// The two halves of sealing and opening, each alone.
+fn ciphers(content: &[u8]) {
+    let mut buffer = content.to_vec();
+    stage("AES-256 in counter mode", content.len(), || {
+        for chunk in buffer.chunks_mut(CHUNK) {
+            ctr::Ctr128BE::<aes::Aes256>::new(&[7; 32].into(), &[9; 16].into())
+                .apply_keystream(chunk);
         }
     });
-}
-
-fn crypto(key: &Key, content: &[u8]) {
-    let mut sealed = Vec::new();
-    stage("encrypt and authenticate", content.len(), || {
-        sealed.clear();
+    stage("Poly1305", content.len(), || {
         for chunk in content.chunks(CHUNK) {
-            key.seal_onto(chunk, &SystemRandom, &mut sealed);
+            black_box(Poly1305::new(&[7; 32].into()).compute_unpadded(chunk));
         }
     });
-    let one = key.seal(&content[..CHUNK], &SystemRandom);
-    let mut buffer = Vec::new();
-    stage("verify and decrypt", CHUNK, || {
-        buffer.clear();
-        buffer.extend_from_slice(&one);
-        black_box(key.open_in_place(&mut buffer).unwrap());
-    });
+}
+
+/// Seconds for 1 GB of plaintext with a level of zstd, on its way into packs and out of them.
+struct Packing {
+    compress: f64,
+    decompress: f64,
+    seal: f64,
+    open: f64,
+    /// What is stored, as a part of the plaintext.
+    part: f64,
+}
+
+impl Packing {
+    fn measure(key: &Key, content: &[u8], level: i32) -> Self {
+        let bytes = content.len();
+        let mut compressor = Compressor::new(level).unwrap();
+        let mut scratch = Vec::new();
+        let compress = stage(&format!("zstd, level {level}, compress"), bytes, || {
+            scratch.clear();
+            for chunk in content.chunks(CHUNK) {
+                black_box(compressor.compress_onto(chunk, &mut scratch).unwrap());
+            }
+        });
+        let mut frame = |chunk: &[u8]| {
+            let mut frame = Vec::new();
+            compressor.compress_onto(chunk, &mut frame).unwrap();
+            (frame, chunk.len())
+        };
+        let frames: Vec<_> = content.chunks(CHUNK).map(&mut frame).collect();
+        let mut decompressor = Decompressor::new().unwrap();
+        let decompress = stage(&format!("zstd, level {level}, decompress"), bytes, || {
+            for (frame, length) in &frames {
+                scratch.clear();
+                decompressor.decompress_onto(frame, *length, &mut scratch).unwrap();
+            }
+        });
+        let stored: usize = frames.iter().map(|(frame, _)| frame.len()).sum();
+        let seal = stage("    … encrypt and authenticate", stored, || {
+            scratch.clear();
+            for (frame, _) in &frames {
+                key.seal_onto(frame, &SystemRandom, &mut scratch);
+            }
+        });
+        let sealed: Vec<_> =
+            frames.iter().map(|(frame, _)| key.seal(frame, &SystemRandom)).collect();
+        let open = stage("    … verify and decrypt", stored, || {
+            for sealed in &sealed {
+                scratch.clear();
+                scratch.extend_from_slice(sealed);
+                black_box(key.open_in_place(&mut scratch).unwrap());
+            }
+        });
+        #[expect(clippy::cast_precision_loss, reason = "for people")]
+        let part = stored as f64 / bytes as f64;
+        Self { compress, decompress, seal: seal * part, open: open * part, part }
+    }
+
+    /// Into a pack, whose name is its SHA-256.
+    fn store(&self, hashing: &Hashing) -> f64 {
+        self.compress + self.seal + hashing.sha256 * self.part
+    }
+
+    /// Out of a pack.
+    fn load(&self) -> f64 {
+        self.open + self.decompress
+    }
 }
 
 fn documents() {

@@ -2,9 +2,10 @@
 //!
 //! [`torture_tree`] builds one of everything that a file system can hold and that tools are known
 //! to lose; [`compare_trees`] names every difference between two trees that a restore should have
-//! made equal. Only tests depend on this crate.
+//! made equal; [`pace`] tells how fast code is. Only tests and benchmarks depend on this crate.
 
 mod compare;
+pub mod pace;
 mod torture;
 
 pub use compare::{allocated_bytes, compare_trees, read_through};
