@@ -8,7 +8,7 @@
 
 use std::fs::File;
 use std::hint::black_box;
-use std::io::Read;
+use std::os::unix::fs::FileExt;
 
 use aes::cipher::{KeyInit, KeyIvInit, StreamCipher};
 use outlast_format::chunker::{DEFAULT, Gear};
@@ -23,7 +23,8 @@ use outlast_types::SystemRandom;
 use poly1305::Poly1305;
 
 const CHUNK: usize = 64 << 10;
-const CHUNKS: usize = 256;
+const PIECE: usize = 1 << 20;
+const PIECES: usize = 16;
 
 /// Rows with numbers, words and hexadecimal noise.
 fn text(length: usize) -> Vec<u8> {
@@ -46,15 +47,19 @@ fn text(length: usize) -> Vec<u8> {
     text
 }
 
-/// The beginning of the file that the command line names.
+/// Pieces of the file that the command line names, from all over it: a dump's tables differ.
 fn given() -> Option<Vec<u8>> {
     // cargo adds options of its own.
     let path = std::env::args().skip(1).find(|argument| !argument.starts_with("--"))?;
-    let mut content = Vec::new();
     let file = File::open(&path).unwrap();
-    file.take((CHUNK * CHUNKS) as u64).read_to_end(&mut content).unwrap();
-    assert!(content.len() >= CHUNK, "{path} is too short");
-    println!("the first {} MiB of {path}", content.len() >> 20);
+    let length = file.metadata().unwrap().len();
+    assert!(length >= (PIECE * PIECES) as u64, "{path} has less than {PIECES} MiB");
+    let mut content = vec![0; PIECE * PIECES];
+    for (number, piece) in content.chunks_mut(PIECE).enumerate() {
+        let start = (length - PIECE as u64) / (PIECES as u64 - 1) * number as u64;
+        file.read_exact_at(piece, start).unwrap();
+    }
+    println!("{PIECES} MiB from all over {path}");
     Some(content)
 }
 
@@ -68,7 +73,7 @@ fn stage(name: &str, bytes: usize, work: impl FnMut()) -> f64 {
 }
 
 fn main() {
-    let content = given().unwrap_or_else(|| text(CHUNK * CHUNKS));
+    let content = given().unwrap_or_else(|| text(PIECE * PIECES));
     let key = Key::generate(&SystemRandom);
     let hashing = Hashing::measure(&key, &content);
     ciphers(&content);

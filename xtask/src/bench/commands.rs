@@ -64,6 +64,8 @@ fn outlast(task: Task<'_>, place: Place<'_>) -> Vec<OsString> {
             &"--prune",
             &"--grace",
             &"0s",
+            &"--max-repack",
+            &"1000T",
             &"--max-unused",
             &"0%",
         ]),
@@ -94,12 +96,15 @@ fn rustic(task: Task<'_>, place: Place<'_>) -> Vec<OsString> {
             words(&[&"dump", &file])
         }
         Task::Check => words(&[&"check", &"--read-data"]),
-        // What it would otherwise mark first, it removes at once, as the others do.
+        // What it would otherwise mark first, or leave for another time, it removes at once, as the
+        // others do.
         Task::Prune => words(&[
             &"forget",
             &place.oldest,
             &"--prune",
             &"--instant-delete",
+            &"--max-repack",
+            &"unlimited",
             &"--max-unused",
             &"0%",
         ]),
@@ -177,11 +182,12 @@ mod tests {
 
     #[test]
     fn prune_takes_the_oldest_snapshot_and_all_that_only_it_needed() {
-        let outlast = "repo forget one --prune --grace 0s --max-unused 0% -q -r /r";
+        let outlast =
+            "repo forget one --prune --grace 0s --max-repack 1000T --max-unused 0% -q -r /r";
         assert_eq!(said(Kind::Outlast, Task::Prune), [outlast]);
         let restic = "-q -r /r forget one --prune --max-unused 0%";
         assert_eq!(said(Kind::Restic, Task::Prune), [restic]);
-        let rustic = "forget one --prune --instant-delete --max-unused 0%";
+        let rustic = "forget one --prune --instant-delete --max-repack unlimited --max-unused 0%";
         assert!(said(Kind::Rustic, Task::Prune)[0].ends_with(rustic));
         assert_eq!(said(Kind::Borg, Task::Prune), ["delete /r::one", "compact --threshold 0 /r"]);
     }
