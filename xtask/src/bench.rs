@@ -3,8 +3,8 @@
 //! Every case is run by all programs, one after the other, in an order that turns with each round,
 //! so that a machine which is busy for a while slows all of them. What is compared is the time that
 //! processors spent (user and system, of the process and its children), because it depends least on
-//! what else runs; wall time, memory and bytes are told, too. A restore is compared with what was
-//! backed up, and what Outlast wrote is checked by restic. How to read the results:
+//! what else runs; wall time, memory and bytes are told, too. What is restored or printed is compared
+//! with what was backed up, and what Outlast wrote is checked by restic. How to read the results:
 //! docs/benchmarks.md.
 
 mod cases;

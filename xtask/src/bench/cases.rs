@@ -139,7 +139,13 @@ pub(super) fn run(case: Case, tool: &Tool, input: &Input, work: &Path) -> Result
         Case::First | Case::NextDay | Case::Again | Case::Tree | Case::TreeAgain | Case::Noise => {
             tool.run(Task::Backup(source), &home)?
         }
-        Case::Cat => tool.run(Task::Cat(source), &home)?,
+        Case::Cat => {
+            let cost = tool.run(Task::Cat(source), &home)?;
+            if !tool.prints(source, &home)? {
+                bail!("{} does not print what was backed up", tool.name());
+            }
+            cost
+        }
         Case::Check | Case::TreeCheck => tool.run(Task::Check, &home)?,
         Case::Prune => tool.run(Task::Prune, &home)?,
         Case::Restore | Case::TreeRestore => {

@@ -3,7 +3,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
@@ -60,25 +60,48 @@ impl Tool {
 
     /// Does a task in `home`, where its repository, its cache and its keys are.
     pub(super) fn run(&self, task: Task<'_>, home: &Path) -> Result<Cost> {
-        let repository = self.repository(home);
         std::fs::create_dir_all(home.join("cache")).context("cannot make a place for caches")?;
+        let mut cost = Cost::default();
+        for command in self.commands(task, home)? {
+            cost = cost.then(measure::run(&command, home)?);
+        }
+        Ok(cost)
+    }
+
+    /// Whether it prints `path` of the newest snapshot as the file is. Not measured: whoever reads
+    /// along takes time from the one that prints.
+    pub(super) fn prints(&self, path: &Path, home: &Path) -> Result<bool> {
+        for mut command in self.commands(Task::Cat(path), home)? {
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+            let mut printing = command.spawn().context("cannot start a program")?;
+            let printed = printing.stdout.take().context("read what is printed")?;
+            let mut judge = Command::new("cmp");
+            judge.args(["--silent", "-"]).arg(path).stdin(printed);
+            let same = judge.status().context("cannot start cmp")?.success();
+            if !printing.wait().context("wait for a program")?.success() || !same {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn commands(&self, task: Task<'_>, home: &Path) -> Result<Vec<Command>> {
         let snapshots = match task {
             Task::Init | Task::Backup(_) | Task::Check => Vec::new(),
             Task::Restore(_) | Task::Cat(_) | Task::Prune => self.snapshots(home)?,
         };
         let place = Place {
-            repository: &repository,
+            repository: &self.repository(home),
             oldest: snapshots.first().map_or("", String::as_str),
             newest: snapshots.last().map_or("", String::as_str),
         };
         let directory = if let Task::Restore(target) = task { target } else { home };
-        let mut cost = Cost::default();
-        for arguments in commands::commands(self.kind, task, place) {
+        let command = |arguments: Vec<OsString>| {
             let mut command = Command::new(&self.program);
             command.args(arguments).current_dir(directory).envs(variables(home));
-            cost = cost.then(measure::run(&command, home)?);
-        }
-        Ok(cost)
+            command
+        };
+        Ok(commands::commands(self.kind, task, place).into_iter().map(command).collect())
     }
 
     /// Its repository below `home`.
