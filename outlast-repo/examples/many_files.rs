@@ -1,13 +1,16 @@
 //! Backs up a tree of very many small files that exist nowhere, to see what it takes:
 //!
 //! ```sh
-//! /usr/bin/time -v cargo run --release -p outlast-repo --example many_files -- REPOSITORY FILES
+//! cargo run --release -p outlast-repo --example many_files -- REPOSITORY FILES
 //! ```
+//!
+//! The last line says how much memory it had at its peak.
 //!
 //! `REPOSITORY` is a directory that is made. A third argument, `back`, makes the source one that
 //! comes back to every directory, as a tar archive that was appended to.
 
 use std::error::Error;
+use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -87,6 +90,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let input = Input::Tree(Box::new(source));
     let options = Options::new(now);
     let outcome = backup(&repository, input, &options, &SystemClock, &SystemRandom, &Silent)?;
-    writeln!(io::stdout(), "tree {}: {:?}", outcome.snapshot.tree, outcome.stats)?;
+    let mut output = io::stdout().lock();
+    writeln!(output, "tree {}: {:?}", outcome.snapshot.tree, outcome.stats)?;
+    let status = fs::read_to_string("/proc/self/status")?;
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    writeln!(output, "peak of resident memory: {}", peak.unwrap_or("not known").trim())?;
     Ok(())
 }

@@ -319,3 +319,30 @@ fn the_data_is_checked_in_parts_slowly_and_as_often_as_it_takes() {
     assert!(words.contains("n from 1 to m"), "{words}");
     fail(repo("check", &repository).args(["--limit-rate", "0"]), 2);
 }
+
+/// What is promised of a backup, in KiB, whatever it reads.
+const BACKUP_KIB_MAX: u64 = 128 << 10;
+
+#[test]
+fn a_backup_of_a_long_stream_stays_within_its_memory() {
+    let directory = scratch();
+    let repository = directory.path().join("repository");
+    succeed(&mut repo("init", &repository));
+    let mut command = repo("backup", &repository);
+    command.args(["--stdin", "--compression", "1"]).stdin(Stdio::piped()).stdout(Stdio::null());
+    let mut backup = command.spawn().unwrap();
+    let mut input = backup.stdin.take().unwrap();
+    // All of it new, and more than there is memory for.
+    let mut part = pseudo_random(7, 8 << 20);
+    for _ in 0..24 {
+        part.iter_mut().step_by(4096).for_each(|byte| *byte = byte.wrapping_add(1));
+        input.write_all(&part).unwrap();
+    }
+    // It has read all but what fits into the pipe, and waits for more.
+    let status = fs::read_to_string(format!("/proc/{}/status", backup.id())).unwrap();
+    drop(input);
+    assert!(backup.wait().unwrap().success());
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    assert!(peak <= BACKUP_KIB_MAX, "{peak} KiB");
+}
