@@ -125,7 +125,7 @@ fn is_refused(cause: &(dyn std::error::Error + 'static)) -> bool {
 /// The code for an error, by the typed cause in its chain.
 fn code_of(error: &anyhow::Error) -> Code {
     for cause in error.chain() {
-        if is_refused(cause) {
+        if is_refused(cause) || matches!(cause.downcast_ref(), Some(RepoError::Locked { .. })) {
             return Code::Refused;
         }
         if let Some(CallError::Refused { status: 401 | 403, .. }) = cause.downcast_ref() {

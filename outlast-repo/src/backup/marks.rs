@@ -17,6 +17,8 @@ use crate::{Index, RepoError, Repository};
 /// How often a backup lists packs again before it gives up. Once is enough unless somebody prunes
 /// without pause.
 const LOOKS_MAX: u32 = 8;
+/// So many packs are asked for one by one; for more, all are listed at once.
+const ASKED_MAX: usize = 16;
 
 /// The packs that a running backup relies on.
 #[derive(Debug)]
@@ -77,17 +79,24 @@ impl Reliance {
         packs.extend(own);
         let mut marks = self.marks.clone();
         marks.known.extend(index.files());
-        let mut footing = Footing { packs: Arc::new(packs), marks, relisted: Vec::new() };
+        let own = index.files().difference(&self.marks.known).copied().collect();
+        let mut footing = Footing { packs: Arc::new(packs), marks, own, relisted: Vec::new() };
         for _ in 0..LOOKS_MAX {
-            let condemned = footing.look(repository)?;
+            let mut condemned = footing.look(repository)?;
             if condemned.is_empty() {
-                return Ok(footing);
+                // After a look, because a sweep that it came too late for has removed its packs. And
+                // before another one, so that whoever publishes has all of the grace time.
+                footing.assert_stored(repository)?;
+                condemned = footing.look(repository)?;
+                if condemned.is_empty() {
+                    return Ok(footing);
+                }
             }
             footing.list_again(repository, index, &condemned, random)?;
         }
         let pack = footing.look(repository)?.into_iter().next();
         match pack {
-            None => Ok(footing),
+            None => footing.assert_stored(repository).map(|()| footing),
             Some(pack) => Err(outdated(repository, Object::Data(ObjectName(pack.0)))),
         }
     }
@@ -122,6 +131,8 @@ impl Marks {
 pub(super) struct Footing {
     packs: Arc<HashSet<PackId>>,
     marks: Marks,
+    /// The index files that list what this backup uploaded.
+    own: Vec<Object>,
     relisted: Vec<Relisted>,
 }
 
@@ -162,14 +173,47 @@ impl Footing {
         Ok(condemned)
     }
 
-    /// Checks that index files of others list every pack.
-    fn find_all(&self, repository: &Repository) -> Result<(), RepoError> {
+    /// Checks that every pack is there. Marks and announcements may have come and gone while this
+    /// backup slept, before its index file listed what it had uploaded.
+    fn assert_stored(&self, repository: &Repository) -> Result<(), RepoError> {
         let mut missing: HashSet<PackId> = self.packs.iter().copied().collect();
-        for object in self.files_of_others() {
-            for (pack, _) in read(repository, object)?.packs {
-                missing.remove(&pack);
+        if missing.len() > ASKED_MAX {
+            for (object, _) in repository.store().list(Kind::Data)? {
+                object.name().map(|name| missing.remove(&PackId(name.0)));
+            }
+        } else {
+            for pack in self.packs.iter() {
+                match repository.store().size(&Object::Data(ObjectName(pack.0))) {
+                    Ok(_) => _ = missing.remove(pack),
+                    Err(StoreError::NotFound { .. }) => {}
+                    Err(error) => return Err(error.into()),
+                }
             }
         }
+        if !missing.is_empty() {
+            self.unlist(repository, &missing);
+        }
+        self.assert_none(repository, missing)
+    }
+
+    /// Takes back the index files of this backup that list packs which are gone, where that is
+    /// allowed, so that nobody relies on them. What else they list is uploaded again, or known from
+    /// the journal. Where it is not allowed, the next prune takes those packs out of the index.
+    fn unlist(&self, repository: &Repository, missing: &HashSet<PackId>) {
+        for &object in &self.own {
+            let file = read(repository, object).unwrap_or_default();
+            if file.packs.iter().any(|(pack, _)| missing.contains(pack)) {
+                let _gone = repository.store().remove(&object);
+            }
+        }
+    }
+
+    /// Fails if a pack is missing.
+    fn assert_none(
+        &self,
+        repository: &Repository,
+        missing: impl IntoIterator<Item = PackId>,
+    ) -> Result<(), RepoError> {
         match missing.into_iter().next() {
             None => Ok(()),
             Some(pack) => {
@@ -177,6 +221,18 @@ impl Footing {
                 Err(outdated(repository, Object::Data(ObjectName(pack.0))))
             }
         }
+    }
+
+    /// Checks that every pack is there, and that index files of others list it.
+    fn find_all(&self, repository: &Repository) -> Result<(), RepoError> {
+        self.assert_stored(repository)?;
+        let mut missing: HashSet<PackId> = self.packs.iter().copied().collect();
+        for object in self.files_of_others() {
+            for (pack, _) in read(repository, object)?.packs {
+                missing.remove(&pack);
+            }
+        }
+        self.assert_none(repository, missing)
     }
 
     fn files_of_others(&self) -> Vec<Object> {
@@ -206,13 +262,7 @@ impl Footing {
         let files = writer.finish()?;
         self.marks.known.extend(files.iter().copied());
         self.relisted.push(Relisted { files, packs: condemned.clone() });
-        match missing.into_iter().next() {
-            None => Ok(()),
-            Some(pack) => {
-                self.withdraw(repository);
-                Err(outdated(repository, Object::Data(ObjectName(pack.0))))
-            }
-        }
+        self.assert_none(repository, missing)
     }
 
     /// Takes back index files that list packs which may be gone, where that is allowed. Where it is

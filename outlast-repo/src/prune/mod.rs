@@ -16,7 +16,7 @@
 //!
 //! **Sweep**, when the grace time is over: a second mark announces it, then everything is looked at
 //! anew, then index files are written without the packs, the old index files go, then the packs.
-//! The announcement stays for a grace time more, for backups that slept.
+//! The announcement stays for a week, for backups that slept.
 //!
 //! Why nothing is lost that a snapshot needs, now or later:
 //!
@@ -33,13 +33,19 @@
 //!    snapshot would be later than their last look by the whole grace time. `backup::publish` looks
 //!    again after publishing, and takes back a snapshot whose packs are being removed; so for it the
 //!    grace time is no matter of safety, but of not working in vain. A vault publishes by itself: it
-//!    must do so within the grace time.
+//!    must do so within the grace time. So must one that is killed between publishing and looking:
+//!    a snapshot for which nobody vouched may stay, and the next prune names it.
 //! 4. *Packs that a backup uploaded and that are in no index file yet* may be condemned as leftovers.
 //!    The index file that it writes then is younger than the mark, and 2. holds. If it slept over the
-//!    whole sweep, that file lists packs that are gone. The announcement is still there, so nobody
-//!    refers to them, and the next prune takes them out of the index.
+//!    whole sweep, that file lists packs that are gone. While the announcement is there, nobody
+//!    refers to them. At the end each backup asks whether all packs that it relies on are there; it
+//!    asks between two looks, so that a pack it finds is under no announcement or one that it sees.
+//!    If one is gone it takes its index files back and fails; and a prune takes out of the index
+//!    what is gone and nobody needs.
 //! 5. *Two prunes* may mark the same; each sweep decides anew what is needed, whatever was believed
-//!    when it was marked, and holds an exclusive lock.
+//!    when it was marked, and holds an exclusive lock. One that slept may have been taken for dead,
+//!    and remove one pack more than the other one would: so its announcement stays as it is for the
+//!    grace time, and no backup relies on any pack in it.
 //! 6. *Stock restic* knows no marks. A backup of it holds a lock as long as it works, and the sweep
 //!    waits for a time without such locks, and keeps new ones away. If stock restic writes the
 //!    indexes anew, marks are lost, and their packs are simply unused again. Packs in a mark that
@@ -139,6 +145,11 @@ struct Work<'a> {
     monitor: &'a dyn Monitor,
 }
 
+/// How long the announcement of a sweep stays after it, at least, unless nobody else works on the
+/// repository. Until then whoever slept sees it, and the next prune takes out of the index what they
+/// list that is gone.
+const ANNOUNCED_FOR: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
 type Marks = Vec<(IndexId, Condemned)>;
 
 /// Removes what is condemned since the grace time, then condemns what nobody needs now. With a grace
@@ -231,12 +242,14 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Removes the marks of sweeps that were finished before the grace time, which protected backups
-    /// that slept over them.
+    /// Removes the marks of sweeps that were finished long ago, which protected backups that slept
+    /// over them.
     fn retire(&self, marks: &Marks) -> Result<(), RepoError> {
         let open = self.unfinished(marks)?;
+        let grace = self.options.grace;
+        let stays = if grace.is_zero() { grace } else { grace.max(ANNOUNCED_FOR) };
         for (id, mark) in marks.iter().filter(|(id, _)| open.iter().all(|(open, _)| open != id)) {
-            if self.age(mark) >= self.options.grace {
+            if self.age(mark) >= stays {
                 remove(self.repository, &Object::Index(ObjectName(id.0)))?;
             }
         }

@@ -167,7 +167,8 @@ impl<'r> Survey<'r> {
     /// Counts for every pack that an index file lists what of it is used. A blob that lies in
     /// several packs counts as used in the one that the index gives, and nowhere else.
     ///
-    /// Packs of which `is_gone` holds may be missing; of all others it is an error.
+    /// Packs of which `is_gone` holds may be missing, and those that nobody needs, which a backup
+    /// listed after it had slept over their removal. Of all others it is an error.
     pub(super) fn tally(
         &self,
         is_gone: impl Fn(&PackId) -> bool,
@@ -178,7 +179,7 @@ impl<'r> Survey<'r> {
                 let tally = self.tally_of(pack, &entries)?;
                 match (self.size_of(&pack), expected_size(&entries)) {
                     (None, _) if is_gone(&pack) => continue,
-                    (None, _) => {
+                    (None, _) if tally.used_blobs > 0 => {
                         return Err(not_whole(self.repository, Flaw::MissingPack { pack }));
                     }
                     (Some(size), Some(expected)) if size != expected => {

@@ -24,6 +24,7 @@ pub(super) fn list(
     writer: &mut Writer<'_>,
     outcome: &mut Outcome,
     monitor: &dyn Monitor,
+    keep_going: &dyn Fn() -> Result<(), RepoError>,
 ) -> Result<(), RepoError> {
     let unlisted = survey.packs.iter().filter(|stored| !stored.listed);
     let unlisted: Vec<_> = unlisted.map(|stored| (stored.pack, stored.size)).collect();
@@ -52,6 +53,7 @@ pub(super) fn list(
             }
         });
         for (pack, header) in headers {
+            keep_going()?;
             monitor.item(&pack.to_string());
             outcome.headers_read += 1;
             match header {

@@ -11,7 +11,8 @@
 //! a store that refuses removal permits, too.
 //!
 //! Backups may go on at the same time; they look whether the index files that they rest on are
-//! still there, and begin again if not. Prune must not: it removes packs that are being listed.
+//! still there, and begin again if not. A prune would remove packs that are being listed: each holds
+//! an exclusive lock, and so keeps the other away, and stock restic as well.
 //!
 //! Memory: 48 bytes for each pack, one index file, and the headers that are under way.
 
@@ -21,8 +22,9 @@ mod writer;
 
 use outlast_format::{FormatError, IndexId, PackId};
 use outlast_store::{Object, StoreError};
-use outlast_types::{Monitor, Random};
+use outlast_types::{Clock, Monitor, Random};
 
+use crate::lock::{Held, Here};
 use crate::{RepoError, Repository};
 use survey::{Survey, Verdict};
 use writer::Writer;
@@ -83,32 +85,42 @@ pub enum PackTrouble {
     Unreadable { pack: PackId, source: Box<StoreError> },
 }
 
-/// Makes the index fit the packs.
+/// Makes the index fit the packs. [`RepoError::Locked`] while somebody holds a lock, such as a prune.
 pub fn index(
     repository: &Repository,
     options: Options,
+    here: &Here<'_>,
+    clock: &dyn Clock,
     random: &dyn Random,
     monitor: &dyn Monitor,
 ) -> Result<Outcome, RepoError> {
     let mut outcome = Outcome::default();
+    // Before the first look: what is looked at must not be removed meanwhile.
+    let lock = if options.dry_run {
+        None
+    } else {
+        Some(Held::take(repository, true, here, clock, random)?)
+    };
+    let keep_going = || lock.as_ref().map_or(Ok(()), Held::keep);
     monitor.begin("read index files", None);
-    let mut survey = Survey::make(repository, options.read_all_packs, &mut outcome)?;
+    let mut survey = Survey::make(repository, options.read_all_packs, &mut outcome, &keep_going)?;
     let mut writer = Writer::new(repository, random, options.dry_run, survey.chunk_average);
     // What a replaced file says of a pack is as good as the pack's header and is at hand, unless
     // the headers are what shall be believed.
     if !options.read_all_packs {
-        survey.salvage(repository, &mut writer)?;
+        survey.salvage(repository, &mut writer, &keep_going)?;
     }
     monitor.begin("read headers of packs", None);
-    headers::list(repository, &mut survey, &mut writer, &mut outcome, monitor)?;
+    headers::list(repository, &mut survey, &mut writer, &mut outcome, monitor, &keep_going)?;
     if options.read_all_packs {
-        survey.salvage(repository, &mut writer)?;
+        survey.salvage(repository, &mut writer, &keep_going)?;
         outcome.unlisted.retain(|trouble| !survey.is_listed(trouble.pack()));
     }
     writer.finish(survey.kept_average, &mut outcome)?;
     for (object, verdict) in survey.files {
         if verdict == Verdict::Replaced {
             if !options.dry_run {
+                keep_going()?;
                 remove(repository, &object)?;
             }
             outcome.removed.push(object);

@@ -46,6 +46,7 @@ impl Survey {
         repository: &Repository,
         all: bool,
         outcome: &mut Outcome,
+        keep_going: &dyn Fn() -> Result<(), RepoError>,
     ) -> Result<Self, RepoError> {
         // In this order: a pack is there before an index file lists it.
         let objects = repository.store().list(Kind::Index)?;
@@ -55,6 +56,7 @@ impl Survey {
         let mut survey = Self { files, packs, chunk_average, kept_average, readable };
         let mut missing = BTreeSet::new();
         for (object, _) in objects {
+            keep_going()?;
             let verdict = match read(repository, object) {
                 Ok(file) => survey.judge(object, &file, all, &mut missing),
                 Err(error @ (RepoError::Damaged { .. } | RepoError::HashMismatch { .. })) => {
@@ -95,8 +97,10 @@ impl Survey {
         &mut self,
         repository: &Repository,
         writer: &mut Writer<'_>,
+        keep_going: &dyn Fn() -> Result<(), RepoError>,
     ) -> Result<(), RepoError> {
         for object in std::mem::take(&mut self.readable) {
+            keep_going()?;
             let file = read(repository, object)?;
             for (pack, entries) in file.packs {
                 if self.fits(pack, &entries) && !self.is_listed(pack) {

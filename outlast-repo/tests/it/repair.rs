@@ -5,13 +5,16 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use outlast_format::crypto::Key;
 use outlast_format::index::{Condemned, IndexFile, Notes};
+use outlast_format::lock::{Lock, STALE_AFTER};
 use outlast_format::pack::BlobType;
 use outlast_format::{BlobId, PackId};
 use outlast_repo::check::{self, check};
+use outlast_repo::lock::{Here, Holder};
 use outlast_repo::repair::{self, Options, Outcome};
 use outlast_repo::{Credential, RepoError, Repository};
 use outlast_store::{
@@ -19,16 +22,40 @@ use outlast_store::{
     Verb,
 };
 use outlast_testing::pseudo_random;
-use outlast_types::{Silent, SystemRandom, Timestamp};
+use outlast_types::{Clock, Silent, SystemRandom, Timestamp};
 
 use crate::damage::{Damage, Kind, Maker, Template};
 use crate::forge::Forge;
 use crate::restic;
 
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const ALL: Options = Options { read_all_packs: true, dry_run: false };
 
 fn repaired(repository: &Repository, options: Options) -> Outcome {
-    repair::index(repository, options, &SystemRandom, &Silent).unwrap()
+    try_repair(repository, options, Timestamp::EPOCH).unwrap()
+}
+
+fn try_repair(
+    repository: &Repository,
+    options: Options,
+    now: Timestamp,
+) -> Result<Outcome, RepoError> {
+    let here = Here { holder: holder(1), lives: &|pid| pid != 1 };
+    repair::index(repository, options, &here, &At(now), &SystemRandom, &Silent)
+}
+
+fn holder(pid: u32) -> Holder {
+    let (hostname, username) = ("host".to_owned(), "user".to_owned());
+    Holder { hostname, username, pid, uid: 0, gid: 0 }
+}
+
+/// A clock that stands still.
+struct At(Timestamp);
+
+impl Clock for At {
+    fn now(&self) -> Timestamp {
+        self.0
+    }
 }
 
 fn problems(repository: &Repository) -> Vec<String> {
@@ -285,8 +312,39 @@ fn where_nothing_is_to_be_replaced_nothing_is_removed() {
     let calls = Arc::new(Recording::new(Arc::clone(&subject.store) as _));
     let outcome = repaired(&subject.through(Arc::clone(&calls) as _), Options::default());
     assert_eq!((outcome.packs, outcome.headers_read), (3, 3));
-    assert_eq!((calls.count(Verb::Remove), calls.count(Verb::Create)), (0, 1));
+    // The lock, and one index file.
+    assert_eq!((calls.count(Verb::Remove), calls.count(Verb::Create)), (1, 2));
     assert_eq!(problems(&subject.afresh()), Vec::<String>::new());
+}
+
+#[test]
+fn a_repair_waits_for_a_prune_that_lives_and_for_no_other() {
+    let subject = Subject::new();
+    let mut file = subject.index_files().remove(0).1;
+    file.packs.truncate(2);
+    subject.replace_index(&file);
+    let repository = subject.afresh();
+    let time = Timestamp::EPOCH.saturating_add(DAY);
+    for exclusive in [false, true] {
+        let lock = Lock { time, exclusive, holder: holder(2) };
+        let document = lock.serialize().unwrap();
+        let (name, sealed) = repository.seal_unpacked("lock", &document, &SystemRandom).unwrap();
+        subject.store.create(&Object::Lock(name), sealed).unwrap();
+        let before = subject.index_files().len();
+        let refused = try_repair(&repository, Options::default(), time).unwrap_err();
+        assert!(matches!(refused, RepoError::Locked { .. }), "{refused}");
+        assert_eq!(subject.index_files().len(), before);
+        // Looking disturbs nobody.
+        let dry = Options { dry_run: true, ..Options::default() };
+        assert_eq!(try_repair(&repository, dry, time).unwrap().packs, 3);
+        if !exclusive {
+            subject.store.remove(&Object::Lock(name)).unwrap();
+        }
+    }
+    let later = time.saturating_add(STALE_AFTER + Duration::from_secs(1));
+    assert_eq!(try_repair(&repository, Options::default(), later).unwrap().packs, 3);
+    let left = subject.store.list(Objects::Lock).unwrap().len();
+    assert_eq!(left, 1, "its own lock is gone, and the dead one's is no concern");
 }
 
 /// Ends with the `n`-th call that changes anything, before or after it was done.
@@ -365,7 +423,7 @@ fn killed_anywhere_it_leaves_nothing_unlisted_that_was_listed_and_the_next_run_e
             let changes_left = AtomicU64::new(changes);
             let dying = Dying { store: Arc::clone(&store), changes_left, after };
             let through = subject.through(Arc::new(dying));
-            let ended = repair::index(&through, Options::default(), &SystemRandom, &Silent);
+            let ended = try_repair(&through, Options::default(), Timestamp::EPOCH);
             let again = || subject.through(Arc::clone(&store) as _);
             assert_eq!(lost(&again()), Vec::<String>::new(), "after {changes} changes");
             match ended {
@@ -377,6 +435,6 @@ fn killed_anywhere_it_leaves_nothing_unlisted_that_was_listed_and_the_next_run_e
             assert_eq!(problems(&again()), Vec::<String>::new(), "after {changes} changes");
             assert!(repaired(&again(), Options::default()).is_unchanged());
         }
-        assert_eq!(kills, 4, "one file is written and three are removed");
+        assert_eq!(kills, 5, "a lock and a file are written, and three are removed");
     }
 }

@@ -2,4 +2,6 @@
 
 mod beside;
 mod explore;
+mod many;
+mod turnstile;
 mod world;

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use outlast_format::SnapshotId;
 use outlast_format::config::Version;
 use outlast_format::crypto::Key;
+use outlast_format::snapshot::Snapshot;
 use outlast_fs::{Entry, EntryPath, EntrySource, Kind as EntryKind, Metadata, SourceError};
 use outlast_repo::backup::{self, Input, Options, Tuning};
 use outlast_repo::lock::{Here, Holder};
@@ -16,7 +17,7 @@ use outlast_repo::prune::{self, Outcome};
 use outlast_repo::{Credential, Maker, RepoError, Repository, check, forget, read};
 use outlast_store::{Kind, MemoryStore, Object, ObjectName, Store, StoreError};
 use outlast_testing::pseudo_random;
-use outlast_types::{Clock, Silent, SystemRandom, Timestamp};
+use outlast_types::{Clock, Random, Silent, SystemRandom, Timestamp};
 
 pub(crate) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// A little longer than the grace time.
@@ -130,18 +131,24 @@ pub(crate) struct World {
     pub(crate) store: Arc<MemoryStore>,
     key: Key,
     pub(crate) clock: Hands,
+    random: Arc<dyn Random>,
     pub(crate) expected: Arc<Mutex<BTreeMap<SnapshotId, Vec<u64>>>>,
 }
 
 impl World {
     pub(crate) fn new(version: Version) -> Self {
+        Self::random(version, Arc::new(SystemRandom))
+    }
+
+    /// One whose keys and nonces come from `random`.
+    pub(crate) fn random(version: Version, random: Arc<dyn Random>) -> Self {
         let store = Arc::new(MemoryStore::new());
         let maker =
             Maker { hostname: String::new(), username: String::new(), created: Timestamp::EPOCH };
-        let made = Repository::init(store.clone(), "x", version, &maker, &SystemRandom).unwrap();
+        let made = Repository::init(store.clone(), "x", version, &maker, &*random).unwrap();
         let start = Timestamp::from_unix(1_700_000_000, 0).unwrap();
         let (key, clock) = (made.key().clone(), Hands(Arc::new(Mutex::new(start))));
-        Self { store, key, clock, expected: Arc::default() }
+        Self { store, key, clock, random, expected: Arc::default() }
     }
 
     /// The same store once more, to begin from what it holds now.
@@ -159,7 +166,13 @@ impl World {
         }
         store.create(&Object::Config, self.store.read(&Object::Config).unwrap()).unwrap();
         let expected = Arc::new(Mutex::new(self.expected.lock().unwrap().clone()));
-        Self { store, key: self.key.clone(), clock: Hands(Arc::new(Mutex::new(now))), expected }
+        let clock = Hands(Arc::new(Mutex::new(now)));
+        Self { store, key: self.key.clone(), clock, random: Arc::clone(&self.random), expected }
+    }
+
+    /// The same world, for somebody with nonces of his own.
+    pub(crate) fn with_random(&self, random: Arc<dyn Random>) -> Self {
+        Self { random, ..self.clone() }
     }
 
     pub(crate) fn open(&self) -> Repository {
@@ -167,7 +180,11 @@ impl World {
     }
 
     pub(crate) fn open_on(&self, store: Arc<dyn Store>) -> Repository {
-        Repository::open(store, Credential::Key(self.key.clone())).unwrap()
+        self.try_open_on(store).unwrap()
+    }
+
+    pub(crate) fn try_open_on(&self, store: Arc<dyn Store>) -> Result<Repository, RepoError> {
+        Repository::open(store, Credential::Key(self.key.clone()))
     }
 
     /// Backs up one file for each seed, and publishes.
@@ -202,7 +219,7 @@ impl World {
         };
         let options = Options { tuning, ..Options::new(self.clock.now()) };
         let input = Input::Tree(Box::new(Files::new(seeds)));
-        backup::backup(repository, input, &options, &self.clock, &SystemRandom, &Silent)
+        backup::backup(repository, input, &options, &self.clock, &*self.random, &Silent)
     }
 
     /// Publishes as a vault does, which gets the snapshot from somebody else and cannot look again.
@@ -237,10 +254,21 @@ impl World {
         options: &prune::Options,
         pid: u32,
     ) -> Result<Outcome, RepoError> {
+        self.prune_among(repository, options, pid, &|pid| pid != 0)
+    }
+
+    /// Beside processes of which only some live.
+    pub(crate) fn prune_among(
+        &self,
+        repository: &Repository,
+        options: &prune::Options,
+        pid: u32,
+        lives: &dyn Fn(u32) -> bool,
+    ) -> Result<Outcome, RepoError> {
         let (hostname, username) = ("host".to_owned(), "user".to_owned());
         let holder = Holder { hostname, username, pid, uid: 0, gid: 0 };
-        let here = Here { holder, lives: &|pid| pid != 0 };
-        prune::prune(repository, options, &here, &self.clock, &SystemRandom, &Silent)
+        let here = Here { holder, lives };
+        prune::prune(repository, options, &here, &self.clock, &*self.random, &Silent)
     }
 
     /// Every snapshot that should be there is, and holds what it should.
@@ -254,12 +282,7 @@ impl World {
         assert!(expected.keys().all(|id| ids.contains(id)), "a snapshot is gone");
         for (id, snapshot) in &found.list {
             // One whose backup was killed while it published it is whole as well.
-            for seed in expected.get(id).into_iter().flatten() {
-                let path = EntryPath::parse(path(*seed).as_bytes()).unwrap();
-                let mut content = Vec::new();
-                read::cat(&repository, snapshot.tree, &path, &mut content, &Silent).unwrap();
-                assert!(content == self::content(*seed), "{path} of {id}");
-            }
+            assert_holds(&repository, snapshot, expected.get(id).into_iter().flatten());
         }
     }
 
@@ -274,6 +297,21 @@ impl World {
 
     pub(crate) fn count(&self, kind: Kind) -> usize {
         self.store.list(kind).unwrap().len()
+    }
+}
+
+/// These files are in the snapshot, as they were.
+#[track_caller]
+pub(crate) fn assert_holds<'s>(
+    repository: &Repository,
+    snapshot: &Snapshot,
+    seeds: impl IntoIterator<Item = &'s u64>,
+) {
+    for seed in seeds {
+        let path = EntryPath::parse(path(*seed).as_bytes()).unwrap();
+        let mut content = Vec::new();
+        read::cat(repository, snapshot.tree, &path, &mut content, &Silent).unwrap();
+        assert!(content == self::content(*seed), "{path} differs");
     }
 }
 

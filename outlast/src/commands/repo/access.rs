@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use outlast_fs::durable;
+use outlast_repo::lock::Holder;
 use outlast_repo::{Credential, Repository};
 use outlast_store::retry::{Policy, Retrying};
 use outlast_store::{DirectoryStore, Store};
 use outlast_types::SystemRandom;
 use outlast_wire::client::{Credentials, RestStore};
 use outlast_wire::identity::Identity;
+use rustix::process::{Pid, getgid, getpid, getuid, test_kill_process};
 
 use crate::commands::cache::CacheArgs;
 use crate::exit::Advised;
@@ -153,4 +155,22 @@ pub(super) fn host_name() -> String {
 /// The user's name as the environment has it; empty when not known.
 pub(super) fn user_name() -> String {
     std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_default()
+}
+
+/// This process, as its locks name it.
+pub(super) fn holder() -> Holder {
+    Holder {
+        hostname: host_name(),
+        username: user_name(),
+        pid: getpid().as_raw_nonzero().get().unsigned_abs(),
+        uid: getuid().as_raw(),
+        gid: getgid().as_raw(),
+    }
+}
+
+/// Whether a process with this number lives on this host.
+pub(super) fn lives(pid: u32) -> bool {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    // Somebody else's process lives, too, though we may not signal it.
+    pid.is_none_or(|pid| test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
 }

@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use outlast_repo::lock::{Here, Holder};
+use outlast_repo::lock::Here;
 use outlast_repo::prune::{self, Options, Outcome};
 use outlast_repo::{Repository, forget};
 use outlast_types::{SystemClock, SystemRandom, human};
-use rustix::process::{Pid, getgid, getpid, getuid, test_kill_process};
 use serde_json::{Value, json};
 
-use super::access::{Access, host_name, user_name};
+use super::access::{Access, holder, lives};
 use crate::exit::Code;
 use crate::output::{Output, counted};
 
@@ -145,19 +144,7 @@ fn work(repository: &Repository, how: &How, output: &Output) -> Result<Outcome> 
         max_repack: how.max_repack,
         dry_run: how.dry_run,
     };
-    let lives = |pid| {
-        let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
-        // Somebody else's process lives, too, though we may not signal it.
-        pid.is_none_or(|pid| test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
-    };
-    let holder = Holder {
-        hostname: host_name(),
-        username: user_name(),
-        pid: getpid().as_raw_nonzero().get().unsigned_abs(),
-        uid: getuid().as_raw(),
-        gid: getgid().as_raw(),
-    };
-    let here = Here { holder, lives: &lives };
+    let here = Here { holder: holder(), lives: &lives };
     let progress = output.progress();
     let outcome =
         prune::prune(repository, &options, &here, &SystemClock, &SystemRandom, &progress)?;

@@ -2,11 +2,12 @@
 
 use anyhow::Result;
 use clap::Subcommand;
+use outlast_repo::lock::Here;
 use outlast_repo::repair::{self, Options, Outcome};
-use outlast_types::SystemRandom;
+use outlast_types::{SystemClock, SystemRandom};
 use serde_json::json;
 
-use super::access::Access;
+use super::access::{Access, holder, lives};
 use crate::exit::Code;
 use crate::output::{Output, counted};
 
@@ -25,7 +26,8 @@ enum What {
     #[command(
         after_help = "Index files that are damaged or wrong are replaced; packs that none lists are listed. \
 No pack is changed or removed, and the new files are durable before the old ones go. Packs that \
-nobody can list are named, and the exit code is 1.
+nobody can list are named, and the exit code is 1. While somebody holds a lock, such as a prune or \
+stock restic, nothing is done, and the exit code is 4.
 
 Examples:
   outlast repo repair index -r /srv/repo --dry-run
@@ -49,7 +51,9 @@ pub(super) fn run(arguments: &Args, output: &Output) -> Result<Code> {
     let repository = access.open()?;
     let progress = output.progress();
     let options = Options { read_all_packs, dry_run };
-    let outcome = repair::index(&repository, options, &SystemRandom, &progress)?;
+    let here = Here { holder: holder(), lives: &lives };
+    let outcome =
+        repair::index(&repository, options, &here, &SystemClock, &SystemRandom, &progress)?;
     progress.finish();
     if output.is_json() {
         output.json(&document(&outcome, dry_run))?;
