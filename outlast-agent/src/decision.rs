@@ -84,8 +84,8 @@ pub(crate) fn releasable(held: &BTreeMap<DropAddress, Timestamp>, keep: usize) -
 
 #[cfg(test)]
 mod tests {
-    use outlast_drop::{Claims, Content, Seal};
-    use outlast_types::{DropId, SystemClock, SystemRandom, WorkloadName};
+    use outlast_drop::SealSummary;
+    use outlast_types::{ContentHash, DropId, SystemClock, SystemRandom, WorkloadName};
     use proptest::prelude::*;
 
     use super::*;
@@ -152,16 +152,12 @@ mod tests {
     }
 
     fn sealed() -> DropState {
-        let DropAddress { workload, drop, .. } = address();
-        DropState::Sealed(Box::new(Seal {
-            drop,
-            workload,
-            content: Content::Tree,
-            claims: Claims::default(),
-            sealed: None,
-            compression: None,
-            segments: Vec::new(),
-        }))
+        DropState::Sealed(SealSummary {
+            digest: ContentHash([7; 32]),
+            instance: None,
+            stored_bytes: 0,
+            raw_bytes: 0,
+        })
     }
 
     fn any_state() -> impl Strategy<Value = DropState> {

@@ -41,7 +41,7 @@ pub use receipt::{Receipt, ReceiptError, ReceiptState, SignedReceipt, Signer};
 pub use rejection::Rejection;
 pub use release::{Freed, ReleaseError, abandon, quarantine, release};
 pub use scan::{ClosedDays, DropState, Scan, ScanProblem, Sighting, WorkloadScan, scan};
-pub use seal::{Compression, Seal, Segment};
+pub use seal::{Compression, Seal, SealSummary, Segment};
 pub use share::{Share, ShareError};
 pub use status::{CleanOptions, Cleaned, ShareStatus, clean, status};
 pub use vigil::{Pulse, Vigil};

@@ -8,6 +8,8 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use outlast_types::ContentHash;
+
 use crate::files::{Directory, is_later, is_not_a_directory};
 use crate::layout::{DropAddress, DropFile, SEAL_FILE};
 use crate::rejection::Rejection;
@@ -83,6 +85,7 @@ pub struct SealedDrop {
     address: DropAddress,
     directory: Arc<Directory>,
     seal: Seal,
+    digest: ContentHash,
 }
 
 impl SealedDrop {
@@ -99,18 +102,23 @@ impl SealedDrop {
                     DropReadError::later(path, &error)
                 }
             })?;
-        let seal = read_seal(&directory)?.ok_or_else(|| {
+        let (seal, digest) = read_seal(&directory)?.ok_or_else(|| {
             let error = io::Error::new(io::ErrorKind::NotFound, "the drop is not sealed");
             DropReadError::later(directory.path_of(SEAL_FILE.as_bytes()), &error)
         })?;
         seal.check_place(address)?;
         check_listing(&directory, &seal)?;
-        Ok(Self { address: address.clone(), directory: Arc::new(directory), seal })
+        Ok(Self { address: address.clone(), directory: Arc::new(directory), seal, digest })
     }
 
     /// The seal.
     pub fn seal(&self) -> &Seal {
         &self.seal
+    }
+
+    /// The BLAKE3 of the whole file of the seal.
+    pub fn seal_digest(&self) -> ContentHash {
+        self.digest
     }
 
     /// Where the drop lives.
@@ -129,8 +137,10 @@ impl SealedDrop {
     }
 }
 
-/// Reads the seal in `directory`; `None` if there is none.
-pub(crate) fn read_seal(directory: &Directory) -> Result<Option<Seal>, DropReadError> {
+/// Reads the seal in `directory`, and the digest of its file; `None` if there is none.
+pub(crate) fn read_seal(
+    directory: &Directory,
+) -> Result<Option<(Seal, ContentHash)>, DropReadError> {
     let bytes = match directory.read_bounded(SEAL_FILE, SEAL_BYTES_MAX) {
         Ok(bytes) => bytes,
         Err(error) => {
@@ -146,7 +156,7 @@ pub(crate) fn read_seal(directory: &Directory) -> Result<Option<Seal>, DropReadE
             };
         }
     };
-    Ok(Some(Seal::parse(&bytes)?))
+    Ok(Some((Seal::parse(&bytes)?, Seal::digest_of(&bytes))))
 }
 
 /// Checks that the directory holds the segments of the seal, in their sizes, and nothing foreign.

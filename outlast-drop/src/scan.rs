@@ -18,7 +18,7 @@ use crate::layout::{DROPS, DropAddress, SEAL_FILE, WORKLOADS, is_silly};
 use crate::open::OpenRecord;
 use crate::reader::{DropReadError, read_seal};
 use crate::rejection::Rejection;
-use crate::seal::Seal;
+use crate::seal::SealSummary;
 use crate::share::{Share, ShareError, hint};
 use crate::vigil::Pulse;
 
@@ -61,7 +61,7 @@ pub enum DropState {
     /// Its writer said that it gave up.
     Failed { exit_status: Option<i32> },
     /// Its seal is valid; whether the segments are as sealed shows when they are read.
-    Sealed(Box<Seal>),
+    Sealed(SealSummary),
     /// Its seal is no good.
     Refused(Rejection),
 }
@@ -260,8 +260,8 @@ pub(crate) fn sighting(directory: &Directory, address: DropAddress) -> io::Resul
     }
     let state = if sealed {
         match read_seal(directory) {
-            Ok(Some(seal)) => match seal.check_place(&address) {
-                Ok(()) => DropState::Sealed(Box::new(seal)),
+            Ok(Some((seal, digest))) => match seal.check_place(&address) {
+                Ok(()) => DropState::Sealed(seal.summary(digest)),
                 Err(rejection) => DropState::Refused(rejection),
             },
             // Removed between two looks: on its way to release.

@@ -52,6 +52,20 @@ pub struct Seal {
     pub segments: Vec<Segment>,
 }
 
+/// What is kept of a seal that was read: enough to decide what becomes of its drop, and small
+/// whatever the number of segments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SealSummary {
+    /// The BLAKE3 of the whole file: names this seal, and so its content, and no other.
+    pub digest: ContentHash,
+    /// Who wrote the drop, as it says itself.
+    pub instance: Option<String>,
+    /// Bytes of all segments on the share.
+    pub stored_bytes: u64,
+    /// Bytes of content.
+    pub raw_bytes: u64,
+}
+
 #[derive(Serialize, Deserialize)]
 struct Form {
     version: u64,
@@ -98,6 +112,21 @@ impl Seal {
     /// Bytes of content.
     pub fn raw_bytes(&self) -> u64 {
         self.segments.iter().map(|segment| segment.raw_size).sum()
+    }
+
+    /// The digest of a seal's file, which receipts and bills of lading name it by.
+    pub fn digest_of(bytes: &[u8]) -> ContentHash {
+        Digest::of(Algorithm::Blake3, bytes).hash()
+    }
+
+    /// What is kept of the seal once it is judged; `digest` is that of its file.
+    pub fn summary(&self, digest: ContentHash) -> SealSummary {
+        SealSummary {
+            digest,
+            instance: self.claims.instance.clone(),
+            stored_bytes: self.stored_bytes(),
+            raw_bytes: self.raw_bytes(),
+        }
     }
 
     /// Reads and verifies the bytes of a seal.

@@ -116,9 +116,7 @@ fn drop_status(sighting: &Sighting, states: &States) -> DropStatus {
             ("open", None, instance)
         }
         DropState::Failed { .. } => ("failed", None, None),
-        DropState::Sealed(seal) => {
-            ("sealed", Some(seal.stored_bytes()), seal.claims.instance.clone())
-        }
+        DropState::Sealed(seal) => ("sealed", Some(seal.stored_bytes), seal.instance.clone()),
         DropState::Refused(_) => ("refused", None, None),
     };
     DropStatus {
@@ -229,7 +227,7 @@ fn remove_drop(
     let path = share.drop_directory(&sighting.address);
     let bytes = if options.dry_run {
         Ok(match &sighting.state {
-            DropState::Sealed(seal) => seal.stored_bytes(),
+            DropState::Sealed(seal) => seal.stored_bytes,
             _ => 0,
         })
     } else {

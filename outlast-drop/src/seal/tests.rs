@@ -37,6 +37,16 @@ fn seals() -> impl Strategy<Value = Seal> {
 
 proptest! {
     #[test]
+    fn the_summary_of_a_seal_names_its_bytes_and_nothing_else(seal in seals()) {
+        let bytes = seal.to_bytes().unwrap();
+        let summary = seal.summary(Seal::digest_of(&bytes));
+        prop_assert_eq!(summary.digest.0, *blake3::hash(&bytes).as_bytes());
+        let mut other = bytes.clone();
+        other.insert(1, b' ');
+        prop_assert_ne!(Seal::digest_of(&other), summary.digest, "the self-hash is part of it");
+    }
+
+    #[test]
     fn a_seal_survives_its_bytes(seal in seals()) {
         prop_assert_eq!(Seal::parse(&seal.to_bytes().unwrap()), Ok(seal));
     }

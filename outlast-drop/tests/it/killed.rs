@@ -49,7 +49,7 @@ fn a_killed_writer_leaves_complete_drops_and_leftovers_and_nothing_between() {
     for sighting in &seen.workloads[0].sightings {
         match &sighting.state {
             DropState::Sealed(seal) => {
-                assert_eq!(seal.raw_bytes(), CONTENT_BYTES as u64);
+                assert_eq!(seal.raw_bytes, CONTENT_BYTES as u64);
                 let content = read_all(&share, &sighting.address).unwrap();
                 assert!(content == outlast_testing::pseudo_random(1, CONTENT_BYTES));
                 sealed += 1;
