@@ -7,6 +7,7 @@ use outlast_fs::place::{PlaceError, PlacedFile, Target};
 use outlast_fs::{Entry, EntryPath, EntrySource, FileTime, Kind, Metadata, SourceError};
 use outlast_types::{DropId, Monitor, Timestamp, WorkloadName};
 
+use crate::files::Directory;
 use crate::layout::SEAL_FILE;
 use crate::open::Content;
 use crate::reader::{DropReadError, ReadOptions, SealedDrop};
@@ -189,7 +190,7 @@ fn read_stream(
             drop(file);
             // What is not proven does not stay under any name; if this fails, under none that
             // anybody takes for the stream.
-            let _ = std::fs::remove_file(into.join(".outlast-partial"));
+            let _ = Directory::open(into).and_then(|into| into.remove_file(PARTIAL_NAME));
             return Err(read_error(sealed, &error));
         }
     };

@@ -2,17 +2,27 @@
 //!
 //! Everybody who may write to a share could plant links in it. So each step from its root down is
 //! an `openat` with `O_NOFOLLOW`, and files are looked at through the descriptor that is read.
+//! What we make, fill, sync and remove, we do through the open directory, too: a path would be
+//! looked up again each time, and may lead elsewhere by then. Nothing else in this crate touches
+//! a file system, which `cargo xtask tidy` checks.
+
+mod access;
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, Read};
-use std::os::fd::OwnedFd;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use outlast_types::Timestamp;
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, openat, statat, unlinkat};
+use rustix::fs::{
+    AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, fstat, mkdirat, openat, statat, unlinkat,
+};
 use rustix::io::Errno;
+
+pub use access::Access;
+use access::Denied;
 
 /// A directory of a share, held open.
 #[derive(Debug)]
@@ -56,11 +66,86 @@ impl Directory {
         Ok(Self { descriptor, path: path.to_owned() })
     }
 
+    /// Opens `path`, which is made if it is missing, with those above it that are, each durable in
+    /// its parent; with permission bits `mode`, as far as the umask allows.
+    pub fn open_or_make(path: &Path, mode: u32) -> io::Result<Self> {
+        let missing = match Self::open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => error,
+            result => return result,
+        };
+        let (Some(above), Some(name)) = (path.parent(), path.file_name()) else {
+            return Err(missing);
+        };
+        let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
+        let above = Self::open_or_make(above, mode)?;
+        match mkdirat(&above.descriptor, name, Mode::from_raw_mode(mode)) {
+            Err(error) if error != Errno::EXIST => return Err(above.explain(error)),
+            _ => above.sync()?,
+        }
+        Self::open(path)
+    }
+
     /// Opens the directory `name` inside this one, if it is one and not a link.
     pub fn directory(&self, name: &str) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let descriptor = openat(&self.descriptor, name, flags, Mode::empty())?;
+        let descriptor = openat(&self.descriptor, name, flags, Mode::empty()).map_err(|error| {
+            let denied = || statat(&self.descriptor, name, AtFlags::SYMLINK_NOFOLLOW).ok();
+            match error {
+                Errno::ACCESS => {
+                    denied().map_or(error.into(), |stat| Denied::error(self.path.join(name), &stat))
+                }
+                _ => error.into(),
+            }
+        })?;
         Ok(Self { descriptor, path: self.path.join(name) })
+    }
+
+    /// What is made in this directory is to be made with.
+    pub fn access(&self) -> io::Result<Access> {
+        Ok(Access::below(&fstat(&self.descriptor)?))
+    }
+
+    /// Opens the directory `name` inside this one. If it is missing, it is made with `access`, and
+    /// is durable when this returns.
+    pub fn make_directory(&self, name: &str, access: Access) -> io::Result<Self> {
+        match self.directory(name) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            result => return result,
+        }
+        let mode = access.of_directory();
+        match mkdirat(&self.descriptor, name, Mode::from_raw_mode(mode & 0o777)) {
+            // Somebody else was quicker; that serves as well.
+            Err(Errno::EXIST) => return self.directory(name),
+            result => result.map_err(|error| self.explain(error))?,
+        }
+        let made = self.directory(name)?;
+        access.give(&made.descriptor, mode, self.descriptor.as_fd())?;
+        self.sync()?;
+        Ok(made)
+    }
+
+    /// Creates the file `name` exclusively, for writing. It is durable once it is synced, and then
+    /// this directory.
+    pub fn create_file(&self, name: &str, access: Access) -> io::Result<File> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let mode = access.of_file();
+        let file = openat(&self.descriptor, name, flags, Mode::from_raw_mode(mode))
+            .map_err(|error| self.explain(error))?;
+        access.give(&file, mode, self.descriptor.as_fd())?;
+        Ok(file.into())
+    }
+
+    /// Creates the file `name` exclusively and fills it; durable when this returns. Not atomic:
+    /// what may be seen half-written must prove itself.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::AlreadyExists`] if the name is taken; then nothing was changed.
+    pub fn create_new(&self, name: &str, content: &[u8], access: Access) -> io::Result<()> {
+        let mut file = self.create_file(name, access)?;
+        file.write_all(content)?;
+        // After a good fsync nothing is left that the close could fail to write.
+        file.sync_all()?;
+        self.sync()
     }
 
     /// Opens the directory at the end of `names`, one step after the other.
@@ -101,7 +186,7 @@ impl Directory {
 
     /// What the directory itself is.
     pub fn own_facts(&self) -> io::Result<FileFacts> {
-        Ok(FileFacts::of(&rustix::fs::fstat(&self.descriptor)?))
+        Ok(FileFacts::of(&fstat(&self.descriptor)?))
     }
 
     /// Opens a plain file for reading; `InvalidInput` if it is something else.
@@ -109,7 +194,7 @@ impl Directory {
         // O_NONBLOCK, since opening a fifo would wait for a writer for ever.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let descriptor = openat(&self.descriptor, name, flags, Mode::empty()).map_err(not_plain)?;
-        let facts = FileFacts::of(&rustix::fs::fstat(&descriptor)?);
+        let facts = FileFacts::of(&fstat(&descriptor)?);
         if !facts.is_file {
             return Err(not_plain(Errno::LOOP));
         }
@@ -132,12 +217,28 @@ impl Directory {
 
     /// Removes the file `name`; fine if it is gone.
     pub fn remove_file(&self, name: &[u8]) -> io::Result<()> {
-        gone_is_fine(unlinkat(&self.descriptor, name, AtFlags::empty()))
+        self.gone_is_fine(unlinkat(&self.descriptor, name, AtFlags::empty()))
     }
 
     /// Removes the empty directory `name`; fine if it is gone.
     pub fn remove_directory(&self, name: &str) -> io::Result<()> {
-        gone_is_fine(unlinkat(&self.descriptor, name, AtFlags::REMOVEDIR))
+        self.gone_is_fine(unlinkat(&self.descriptor, name, AtFlags::REMOVEDIR))
+    }
+
+    fn gone_is_fine(&self, result: rustix::io::Result<()>) -> io::Result<()> {
+        match result {
+            Err(Errno::NOENT) => Ok(()),
+            result => result.map_err(|error| self.explain(error)),
+        }
+    }
+
+    /// An error of making or removing something in this directory: one about permissions says
+    /// whose they are.
+    fn explain(&self, error: Errno) -> io::Error {
+        match (error, fstat(&self.descriptor)) {
+            (Errno::ACCESS | Errno::PERM, Ok(stat)) => Denied::error(self.path.clone(), &stat),
+            _ => error.into(),
+        }
     }
 
     /// Makes the names in it durable.
@@ -157,13 +258,6 @@ fn not_plain(error: Errno) -> io::Error {
             io::Error::new(io::ErrorKind::InvalidInput, "not a plain file")
         }
         error => error.into(),
-    }
-}
-
-fn gone_is_fine(result: rustix::io::Result<()>) -> io::Result<()> {
-    match result {
-        Err(Errno::NOENT) => Ok(()),
-        result => Ok(result?),
     }
 }
 

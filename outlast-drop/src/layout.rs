@@ -19,12 +19,6 @@ pub const OPEN_FILE: &str = "open.json";
 pub const SEAL_FILE: &str = "sealed.json";
 /// Begins the name of every sign of life, `beat.<n>`.
 pub const BEAT_PREFIX: &str = "beat.";
-/// Permissions of directories and files on a share. Instances run under many users, and the
-/// umask narrows these further where a team wants that.
-pub const DIRECTORY_MODE: u32 = 0o775;
-/// See [`DIRECTORY_MODE`].
-pub const FILE_MODE: u32 = 0o664;
-
 /// Where one drop lives on its share.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DropAddress {

@@ -6,12 +6,11 @@ use std::io;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use outlast_fs::durable;
 use outlast_types::{DropId, ShareId, Timestamp, WorkloadName};
 use serde::{Deserialize, Serialize};
 
-use crate::files::is_later;
-use crate::layout::{DIRECTORY_MODE, FILE_MODE, RECEIPTS, WORKLOADS};
+use crate::files::{Directory, is_later};
+use crate::layout::{RECEIPTS, WORKLOADS};
 use crate::open::FORMAT_VERSION;
 use crate::proof;
 use crate::share::{Share, ShareError, hint};
@@ -244,25 +243,30 @@ fn file_name(drop: DropId, state: ReceiptState) -> String {
 pub fn write(share: &Share, signed: &SignedReceipt) -> Result<(), ShareError> {
     let receipt = signed.receipt();
     let directory = share.workload_directory(&receipt.workload).join(RECEIPTS);
-    let io = |action| ShareError::io(action, &directory);
-    durable::create_directories(&directory, DIRECTORY_MODE).map_err(io("create"))?;
-    // A link in its place would lead the agent's pen elsewhere.
-    let names = [WORKLOADS, receipt.workload.as_str(), RECEIPTS].map(str::to_owned);
-    let open = share.directory().and_then(|root| root.descend(&names)).map_err(io("open"))?;
+    let receipts = make_directory(share, &receipt.workload)
+        .map_err(ShareError::io("open or make", &directory))?;
+    let access = receipts.access().map_err(ShareError::io("look at", &directory))?;
     let name = file_name(receipt.drop, receipt.state);
     let path = directory.join(&name);
-    match durable::create_new(&path, signed.bytes(), FILE_MODE) {
+    match receipts.create_new(&name, signed.bytes(), access) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         result => return result.map_err(ShareError::io("write", &path)),
     }
-    match open.read_bounded(&name, RECEIPT_BYTES_MAX) {
+    match receipts.read_bounded(&name, RECEIPT_BYTES_MAX) {
         Ok(bytes) if SignedReceipt::parse(&bytes).is_ok() => return Ok(()),
         // It may be whole, and must not be removed for a passing fault.
         Err(error) if is_later(&error) => return Err(ShareError::io("read", &path)(error)),
         _ => {}
     }
-    open.remove_file(name.as_bytes()).map_err(ShareError::io("replace", &path))?;
-    durable::create_new(&path, signed.bytes(), FILE_MODE).map_err(ShareError::io("write", &path))
+    receipts.remove_file(name.as_bytes()).map_err(ShareError::io("replace", &path))?;
+    receipts.create_new(&name, signed.bytes(), access).map_err(ShareError::io("write", &path))
+}
+
+/// The receipts of a workload. They are no secret to whoever may see the workload: a writer must
+/// find out whether it was given up, under whatever user the agent runs.
+fn make_directory(share: &Share, workload: &WorkloadName) -> io::Result<Directory> {
+    let workload = share.make_workload(workload)?;
+    workload.make_directory(RECEIPTS, workload.access()?.readable())
 }
 
 /// Takes a receipt back that turned out to be wrong in the moment it was written.

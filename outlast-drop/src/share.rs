@@ -3,15 +3,16 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use outlast_fs::durable;
 use outlast_types::{Clock, Random, ShareId, Timestamp, WorkloadName};
 use serde::{Deserialize, Serialize};
 
 use crate::files::{Directory, is_later};
-use crate::layout::{self, DIRECTORY_MODE, DropAddress, FILE_MODE, SHARE_FILE, WORKLOADS};
+use crate::layout::{self, DropAddress, SHARE_FILE, WORKLOADS};
 
 const SHARE_VERSION: u64 = 1;
 const SHARE_BYTES_MAX: u64 = 64 << 10;
+/// Permissions of the root of a share that is made where no directory was, less the umask.
+const ROOT_MODE: u32 = 0o775;
 
 /// A directory that is known to be a share.
 #[derive(Debug, Clone)]
@@ -89,7 +90,7 @@ impl Share {
     /// server's own `lost+found` and `.snapshot` aside). The mark of the share is written last.
     pub fn init(path: &Path, clock: &dyn Clock, random: &dyn Random) -> Result<Self, ShareError> {
         let io = |action| ShareError::io(action, path);
-        durable::create_directories(path, DIRECTORY_MODE).map_err(io("create"))?;
+        let directory = Directory::open_or_make(path, ROOT_MODE).map_err(io("create"))?;
         match Self::open(path) {
             Ok(share) => {
                 return Err(ShareError::AlreadyAShare { path: path.to_owned(), id: share.id });
@@ -97,7 +98,6 @@ impl Share {
             Err(ShareError::NotAShare { .. }) => {}
             Err(error) => return Err(error),
         }
-        let directory = Directory::open(path).map_err(io("open"))?;
         for name in directory.names().map_err(io("list"))? {
             // An interrupted init leaves an empty `w`.
             let unfinished = name == WORKLOADS.as_bytes()
@@ -110,16 +110,19 @@ impl Share {
                 return Err(ShareError::NotEmpty { path: path.to_owned(), found });
             }
         }
-        let workloads = path.join(WORKLOADS);
-        durable::create_directories(&workloads, DIRECTORY_MODE)
-            .map_err(ShareError::io("create", &workloads))?;
+        let access = directory.access().map_err(io("look at"))?;
+        directory
+            .make_directory(WORKLOADS, access)
+            .map_err(ShareError::io("create", &path.join(WORKLOADS)))?;
         let id = ShareId::new(random);
         let form = Form { version: SHARE_VERSION, share: id, created: Some(clock.now()) };
         let file = path.join(SHARE_FILE);
         let mut content = serde_json::to_vec(&form)
             .map_err(|error| ShareError::io("write", &file)(error.into()))?;
         content.push(b'\n');
-        durable::create_new(&file, &content, FILE_MODE).map_err(ShareError::io("write", &file))?;
+        directory
+            .create_new(SHARE_FILE, &content, access)
+            .map_err(ShareError::io("write", &file))?;
         Ok(Self { root: path.to_owned(), id })
     }
 
@@ -191,6 +194,14 @@ impl Share {
         Directory::open(&self.root)
     }
 
+    /// The directory of a workload, open; made if it is missing, and so is the one above it, which
+    /// a copy of the share may have lost for being empty.
+    pub(crate) fn make_workload(&self, workload: &WorkloadName) -> io::Result<Directory> {
+        let root = self.directory()?;
+        let workloads = root.make_directory(WORKLOADS, root.access()?)?;
+        workloads.make_directory(workload.as_str(), workloads.access()?)
+    }
+
     /// The names of all workloads that have a directory, in order.
     pub fn workloads(&self) -> Result<Vec<WorkloadName>, ShareError> {
         let path = self.root.join(WORKLOADS);
@@ -207,6 +218,7 @@ impl Share {
 #[cfg(test)]
 mod tests {
     use std::fs::File;
+    use std::io::Write;
 
     use outlast_types::{SystemClock, SystemRandom};
 
@@ -259,7 +271,10 @@ mod tests {
     #[test]
     fn a_share_of_the_future_is_refused_by_its_version() {
         let directory = tempfile::tempdir().unwrap();
-        durable::create_new(&directory.path().join(SHARE_FILE), b"{\"version\":2}", 0o644).unwrap();
+        File::create(directory.path().join(SHARE_FILE))
+            .unwrap()
+            .write_all(b"{\"version\":2}")
+            .unwrap();
         let error = Share::open(directory.path()).unwrap_err();
         assert!(matches!(error, ShareError::UnknownVersion { version: 2, .. }), "{error}");
     }

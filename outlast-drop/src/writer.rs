@@ -9,12 +9,13 @@ mod segment;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use outlast_fs::durable;
 use outlast_types::{Clock, DropId, Random, WorkloadName};
 
-use crate::layout::{DIRECTORY_MODE, DropAddress, FILE_MODE, OPEN_FILE, SEAL_FILE};
+use crate::files::{Access, Directory};
+use crate::layout::{DropAddress, OPEN_FILE, SEAL_FILE};
 use crate::open::{Claims, Content, OpenRecord};
 use crate::receipt::{self, ReceiptState};
 use crate::seal::{Compression, SEAL_BYTES_MAX, SEGMENTS_MAX, Seal, Segment};
@@ -78,7 +79,8 @@ impl WriteError {
 pub struct DropWriter {
     share: Share,
     address: DropAddress,
-    directory: PathBuf,
+    directory: Arc<Directory>,
+    access: Access,
     open: OpenRecord,
     options: WriterOptions,
     current: Option<SegmentWriter>,
@@ -105,24 +107,26 @@ impl DropWriter {
         let now = clock.now();
         let drop = DropId::new(clock, random);
         let address = DropAddress { workload: workload.clone(), day: now.day(), drop };
-        let directory = share.drop_directory(&address);
-        durable::create_directories(&directory, DIRECTORY_MODE)
-            .map_err(WriteError::io("create", &directory))?;
+        let path = share.drop_directory(&address);
+        let (directory, access) = share
+            .make_workload(workload)
+            .and_then(|workload| make_directory(workload, &address))
+            .map_err(WriteError::io("create", &path))?;
         let claims = Claims { started: claims.started.or(Some(now)), ..claims };
         let workload = workload.clone();
         let open =
             OpenRecord { share: Some(share.id()), drop, workload, content, claims, failed: None };
-        let path = directory.join(OPEN_FILE);
-        let bytes = open.to_bytes().map_err(WriteError::io("write", &path))?;
-        durable::create_new(&path, &bytes, FILE_MODE).map_err(WriteError::io("write", &path))?;
-        let heart = Heart::start(directory.clone(), options.beat_interval)
-            .map_err(WriteError::io("start the signs of life in", &directory))?;
-        let syncer = Syncer::start().map_err(WriteError::io("start writing to", &directory))?;
+        write_open(&directory, access, &open)?;
+        let directory = Arc::new(directory);
+        let heart = Heart::start(Arc::clone(&directory), access, options.beat_interval)
+            .map_err(WriteError::io("start the signs of life in", &path))?;
+        let syncer = Syncer::start().map_err(WriteError::io("start writing to", &path))?;
         let options = WriterOptions { segment_bytes: options.segment_bytes.max(1), ..options };
         Ok(Self {
             share: share.clone(),
             address,
             directory,
+            access,
             open,
             options,
             current: None,
@@ -165,12 +169,13 @@ impl DropWriter {
             self.begin_segment()?;
         }
         self.finish_segment()?;
-        self.heart.stop();
         let segments = self.syncer.finish()?;
         assert_eq!(segments.len(), self.begun, "every segment that was begun is in the seal");
-        self.check_segments(&segments)?;
-        durable::sync_directory(&self.directory)
-            .map_err(WriteError::io("sync", &self.directory))?;
+        // Until here the share may have been slow, and nothing but the beats tells us from the
+        // dead; from here on nothing but the seal may appear.
+        self.heart.stop();
+        let directory = self.look_again(&segments)?;
+        directory.sync().map_err(WriteError::io("sync", directory.path()))?;
         let seal = Seal {
             drop: self.open.drop,
             workload: self.open.workload.clone(),
@@ -180,17 +185,20 @@ impl DropWriter {
             compression: self.options.compression.map(|_| Compression::Zstd),
             segments,
         };
-        let path = self.directory.join(SEAL_FILE);
+        let path = directory.path_of(SEAL_FILE.as_bytes());
         let bytes =
             seal.to_bytes().map_err(|error| WriteError::io("write", &path)(error.into()))?;
         if bytes.len() as u64 > SEAL_BYTES_MAX {
             return Err(WriteError::SealTooLong);
         }
-        durable::create_new(&path, &bytes, FILE_MODE).map_err(WriteError::io("write", &path))?;
+        directory
+            .create_new(SEAL_FILE, &bytes, self.access)
+            .map_err(WriteError::io("write", &path))?;
         self.check_not_given_up().inspect_err(|error| {
             if matches!(error, WriteError::GivenUp { .. }) {
                 // No seal may outlast the segments that the agent is removing; it may be quicker.
-                let _ = durable::remove_file(&path);
+                let _ = directory.remove_file(SEAL_FILE.as_bytes());
+                let _ = directory.sync();
             }
         })?;
         Ok(seal)
@@ -210,19 +218,27 @@ impl DropWriter {
         }
     }
 
-    /// Looks at what was written once more, by name: a share that was mounted over, an agent that
-    /// gave this drop up, or a file server that lost a file must not get a seal.
-    fn check_segments(&self, segments: &[Segment]) -> Result<(), WriteError> {
+    /// Looks at what was written once more, from the root of the share: one that was mounted over,
+    /// an agent that gave this drop up, or a file server that lost a file must not get a seal.
+    fn look_again(&self, segments: &[Segment]) -> Result<Directory, WriteError> {
         self.share.check()?;
         self.check_not_given_up()?;
+        let directory = self
+            .share
+            .directory()
+            .and_then(|root| root.descend(&self.address.components()))
+            .map_err(WriteError::io("open", self.directory.path()))?;
         for segment in segments {
-            let path = self.directory.join(&segment.name);
-            let found = path.symlink_metadata().map_err(WriteError::io("look at", &path))?.len();
-            if found != segment.size {
-                return Err(WriteError::Tampered { path, written: segment.size, found });
+            let path = directory.path_of(segment.name.as_bytes());
+            let facts = directory
+                .facts(segment.name.as_bytes())
+                .map_err(WriteError::io("look at", &path))?;
+            if facts.size != segment.size {
+                let (written, found) = (segment.size, facts.size);
+                return Err(WriteError::Tampered { path, written, found });
             }
         }
-        Ok(())
+        Ok(directory)
     }
 
     /// Gives the drop up: says so in `open.json`, with the exit status of the command that
@@ -233,21 +249,26 @@ impl DropWriter {
         // Its errors do not matter any more.
         let _ = self.syncer.finish();
         self.open.failed = Some(exit_status);
-        let path = self.directory.join(OPEN_FILE);
-        let bytes = self.open.to_bytes().map_err(WriteError::io("write", &path))?;
-        overwrite(&path, &bytes).map_err(WriteError::io("write", &path))?;
+        // Not written over, because a link could stand in its place. Nothing depends on it.
+        let path = |name: &str| self.directory.path_of(name.as_bytes());
+        let remove = |name: &str| {
+            let removed = self.directory.remove_file(name.as_bytes());
+            removed.map_err(WriteError::io("remove", &path(name)))
+        };
+        remove(OPEN_FILE)?;
+        write_open(&self.directory, self.access, &self.open)?;
         for index in 0..self.begun {
-            let path = self.directory.join(crate::layout::segment_name(index));
-            durable::remove_file(&path).map_err(WriteError::io("remove", &path))?;
+            remove(&crate::layout::segment_name(index))?;
         }
-        Ok(())
+        self.directory.sync().map_err(WriteError::io("sync", self.directory.path()))
     }
 
     fn begin_segment(&mut self) -> Result<&mut SegmentWriter, WriteError> {
         if self.begun >= SEGMENTS_MAX {
             return Err(WriteError::TooManySegments);
         }
-        let segment = SegmentWriter::create(&self.directory, self.begun, self.options.compression)?;
+        let (directory, compression) = (&self.directory, self.options.compression);
+        let segment = SegmentWriter::create(directory, self.access, self.begun, compression)?;
         self.begun += 1;
         Ok(self.current.insert(segment))
     }
@@ -299,9 +320,26 @@ impl Write for DropWriter {
     }
 }
 
-/// Writes over an existing file of ours; may leave it torn.
-fn overwrite(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = std::fs::OpenOptions::new().write(true).truncate(true).open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
+/// Makes the directory of a drop, and those between it and its workload that are missing. With
+/// what is to be made in it.
+fn make_directory(
+    mut directory: Directory,
+    address: &DropAddress,
+) -> io::Result<(Directory, Access)> {
+    let [_, _, below @ ..] = address.components();
+    for name in &below {
+        directory = directory.make_directory(name, directory.access()?)?;
+    }
+    let access = directory.access()?;
+    Ok((directory, access))
+}
+
+fn write_open(
+    directory: &Directory,
+    access: Access,
+    record: &OpenRecord,
+) -> Result<(), WriteError> {
+    let path = directory.path_of(OPEN_FILE.as_bytes());
+    let bytes = record.to_bytes().map_err(WriteError::io("write", &path))?;
+    directory.create_new(OPEN_FILE, &bytes, access).map_err(WriteError::io("write", &path))
 }

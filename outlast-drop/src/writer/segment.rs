@@ -1,17 +1,17 @@
 //! One segment: written, hashed on the way, synced beside the writing of the next one.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Sender, bounded};
 use zstd::stream::write::Encoder;
 
 use super::WriteError;
+use crate::files::{Access, Directory};
 use crate::hash::{Algorithm, Hasher};
-use crate::layout::{FILE_MODE, segment_name};
+use crate::layout::segment_name;
 use crate::seal::Segment;
 
 /// Content of a compressed segment after which a new one begins, whatever it compresses to; far
@@ -90,18 +90,14 @@ impl WrittenSegment {
 
 impl SegmentWriter {
     pub(super) fn create(
-        directory: &Path,
+        directory: &Directory,
+        access: Access,
         index: usize,
         compression: Option<i32>,
     ) -> Result<Self, WriteError> {
         let name = segment_name(index);
-        let path = directory.join(&name);
-        let file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(FILE_MODE)
-            .open(&path)
-            .map_err(WriteError::io("create", &path))?;
+        let path = directory.path_of(name.as_bytes());
+        let file = directory.create_file(&name, access).map_err(WriteError::io("create", &path))?;
         let hasher = DebugHasher(Hasher::new(Algorithm::Blake3));
         let file = HashingFile { file, hasher, bytes: 0 };
         let sink = match compression {

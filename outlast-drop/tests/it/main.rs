@@ -13,6 +13,8 @@ mod killed;
 #[cfg(test)]
 mod life;
 #[cfg(test)]
+mod races;
+#[cfg(test)]
 mod shell;
 #[cfg(test)]
 mod support;
