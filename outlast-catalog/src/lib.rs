@@ -68,6 +68,10 @@ impl Catalog {
     /// an incident replaces its earlier self.
     pub fn commit(&self, entry: &Entry<'_>) -> Result<(), CatalogError> {
         self.transact("commit an entry", |transaction| {
+            if let Some(workload) = entry.forgotten {
+                transaction
+                    .execute("DELETE FROM snapshots WHERE workload = ?1", [workload.as_str()])?;
+            }
             if let Some(snapshot) = entry.snapshot {
                 insert_snapshot(transaction, snapshot)?;
             }
@@ -140,6 +144,16 @@ impl Catalog {
                 Ok((parsed(row, 0)?, Totals { snapshots, newest: time(row, 2)? }))
             })?;
             rows.collect()
+        })
+    }
+
+    /// How many snapshots a workload has.
+    pub fn snapshot_count(&self, workload: &WorkloadName) -> Result<u64, CatalogError> {
+        self.read("count the snapshots of a workload", |connection| {
+            let sql = "SELECT count(*) FROM snapshots WHERE workload = ?1";
+            let mut statement = connection.prepare_cached(sql)?;
+            let count: i64 = statement.query_row([workload.as_str()], |row| row.get(0))?;
+            Ok(u64::try_from(count).unwrap_or(0))
         })
     }
 

@@ -54,6 +54,8 @@ pub struct ReportRecord {
 /// All that one event changes.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Entry<'a> {
+    /// A workload whose snapshots are lost for good, and forgotten.
+    pub forgotten: Option<&'a WorkloadName>,
     pub snapshot: Option<&'a SnapshotRecord>,
     pub report: Option<&'a ReportRecord>,
     pub incidents: &'a [IncidentRecord],

@@ -49,6 +49,7 @@ fn everything_survives_a_restart() {
     let (directory, catalog) = catalog();
     let report = ReportRecord { agent: "road-1".into(), received: at(3), body: "{}".into() };
     let entry = Entry {
+        forgotten: None,
         snapshot: Some(&snapshot(1)),
         report: Some(&report),
         incidents: &[incident(1)],

@@ -59,6 +59,24 @@ pub fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     })
 }
 
+/// Gives a file or directory another name beside its own, for good. Nothing is replaced.
+///
+/// # Errors
+/// [`io::ErrorKind::AlreadyExists`] if the name is taken; then nothing was changed.
+pub fn rename_beside(path: &Path, name: &OsStr) -> io::Result<()> {
+    let to = path.with_file_name(name);
+    match rustix::fs::renameat_with(CWD, path, CWD, &to, RenameFlags::NOREPLACE) {
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) if to.symlink_metadata().is_ok() => {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
+            rustix::fs::renameat(CWD, path, CWD, &to)?;
+        }
+        result => result?,
+    }
+    sync_directory(parent(path))
+}
+
 /// Makes the names in a directory durable.
 pub fn sync_directory(path: &Path) -> io::Result<()> {
     match File::open(path)?.sync_all() {

@@ -32,6 +32,7 @@ pub enum Key {
     Agent(String),
     Share(String),
     Vault,
+    Repository(WorkloadName),
     RejectedDrop(WorkloadName),
     RecoveryPoint(WorkloadName),
 }
@@ -43,6 +44,7 @@ impl fmt::Display for Key {
             Self::Agent(agent) => write!(f, "agent/{agent}"),
             Self::Share(agent) => write!(f, "share/{agent}"),
             Self::Vault => f.write_str("vault"),
+            Self::Repository(workload) => write!(f, "repository/{workload}"),
             Self::RejectedDrop(workload) => write!(f, "rejected-drop/{workload}"),
             Self::RecoveryPoint(workload) => write!(f, "recovery-point/{workload}"),
         }
@@ -68,6 +70,8 @@ pub enum Cause {
     AgentSilent { agent: String, last_heard: Timestamp, deadline: Duration },
     /// An agent is alive but cannot read its share.
     ShareUnusable { agent: String, problem: String },
+    /// The vault's repository of a workload is not there, or not all of it, though it is remembered.
+    RepositoryMissing { workload: WorkloadName, what: String },
     /// The vault itself was down while promises broke.
     VaultAbsent { from: Timestamp, until: Timestamp },
 }
@@ -80,6 +84,7 @@ impl Cause {
                 Key::RecoveryPoint(workload.clone())
             }
             Self::DropRejected { workload, .. } => Key::RejectedDrop(workload.clone()),
+            Self::RepositoryMissing { workload, .. } => Key::Repository(workload.clone()),
             Self::AgentSilent { agent, .. } => Key::Agent(agent.clone()),
             Self::ShareUnusable { agent, .. } => Key::Share(agent.clone()),
             Self::VaultAbsent { .. } => Key::Vault,
@@ -93,6 +98,7 @@ impl Cause {
             Self::NotVaulted { .. }
             | Self::AgentSilent { .. }
             | Self::ShareUnusable { .. }
+            | Self::RepositoryMissing { .. }
             | Self::VaultAbsent { .. } => Owner::Platform,
         }
     }
@@ -102,7 +108,8 @@ impl Cause {
         match self {
             Self::NothingDropped { workload, .. }
             | Self::NotVaulted { workload, .. }
-            | Self::DropRejected { workload, .. } => Some(workload),
+            | Self::DropRejected { workload, .. }
+            | Self::RepositoryMissing { workload, .. } => Some(workload),
             Self::AgentSilent { .. } | Self::ShareUnusable { .. } | Self::VaultAbsent { .. } => {
                 None
             }
@@ -148,6 +155,12 @@ impl fmt::Display for Cause {
             Self::ShareUnusable { agent, problem } => {
                 write!(f, "agent {agent} cannot use its share: {problem}")
             }
+            Self::RepositoryMissing { workload, what } => write!(
+                f,
+                "the vault's repository of {workload} is not whole: {what}; nothing is made in its \
+                 place, so put it back, and this resolves by itself; if it is lost for good, \
+                 `outlast workload recreate {workload}` begins anew"
+            ),
             Self::VaultAbsent { from, until } => write!(
                 f,
                 "the vault was down from {from} until {until}, and promises broke meanwhile; \

@@ -106,7 +106,7 @@ impl Ledger {
             self.reconcile_workload(name, &mut changes);
         }
         let due = touched.iter().filter_map(|name| self.memory.workloads.get(name));
-        let due = due.map(Workload::due).chain(self.agent_deadlines());
+        let due = due.flat_map(Workload::deadlines).chain(self.agent_deadlines());
         self.quiet_until = due.chain(self.quiet_until).min();
         changes
     }
@@ -124,7 +124,7 @@ impl Ledger {
     /// happens before; `None` if nothing ever will.
     pub fn next_deadline(&self) -> Option<Timestamp> {
         let now = self.memory.now;
-        let workloads = self.memory.workloads.values().map(Workload::due);
+        let workloads = self.memory.workloads.values().flat_map(Workload::deadlines);
         let absence = self.memory.absence.iter().map(|absence| absence.recovered);
         workloads.chain(self.agent_deadlines()).chain(absence).filter(|at| *at > now).min()
     }
@@ -204,6 +204,17 @@ impl Ledger {
                 }
                 Some(name)
             }
+            Event::Repository { workload: name, missing } => {
+                self.workload(&name).missing = missing.as_deref().map(cut);
+                Some(name)
+            }
+            Event::BegunAnew { workload: name } => {
+                let workload = self.workload(&name);
+                workload.missing = None;
+                workload.last_vaulted = None;
+                workload.known_since = now;
+                Some(name)
+            }
             Event::Waiting { workload: name, agent } => {
                 let workload = self.workload(&name);
                 workload.waiting_since.get_or_insert(now);
@@ -245,6 +256,8 @@ impl Ledger {
             waiting_since: None,
             agent: None,
             rejected: None,
+            missing: None,
+            recovering: None,
             rejected_before: Default::default(),
         })
     }
@@ -357,19 +370,36 @@ impl Ledger {
                 },
             )
         });
+        let missing = workload
+            .missing
+            .clone()
+            .map(|what| Cause::RepositoryMissing { workload: name.clone(), what });
         self.settle(&Key::RejectedDrop(name.clone()), rejected, None, changes);
+        let found = self.settle(&Key::Repository(name.clone()), missing, None, changes);
+        let now = self.memory.now;
+        let until = now.saturating_add(self.settings.agent_deadline);
+        if let Some(workload) = self.memory.workloads.get_mut(name) {
+            if let Some(incident) = found {
+                workload.recovering = Some(Recovering { incident, until });
+            }
+            workload.recovering.take_if(|recovering| recovering.until <= now);
+        }
         let explanation = self.explanation(name);
         self.settle(&Key::RecoveryPoint(name.clone()), broken, explanation, changes);
     }
 
-    /// The incident that explains why `name` got no drop, if there is one: a drop of its own that
-    /// was rejected, or trouble on the way from its agent to here.
+    /// The incident that explains why `name` got no drop, if there is one: a repository that is
+    /// missing, a drop of its own that was rejected, or trouble on the way from its agent to here.
     fn explanation(&self, name: &WorkloadName) -> Option<u64> {
         let open = |key: &Key| self.memory.open.get(key).map(|incident| incident.id);
-        if let Some(rejected) = open(&Key::RejectedDrop(name.clone())) {
-            return Some(rejected);
+        let own = [Key::Repository(name.clone()), Key::RejectedDrop(name.clone())];
+        if let Some(own) = own.iter().find_map(open) {
+            return Some(own);
         }
         let workload = self.memory.workloads.get(name)?;
+        if let Some(recovering) = &workload.recovering {
+            return Some(recovering.incident);
+        }
         let trouble = |agent: &String| {
             let known = self.memory.agents.get(agent);
             // A stray file on a share that works must not hide, for as long as it lies there,
@@ -451,11 +481,21 @@ impl Ledger {
 }
 
 impl Workload {
+    /// The moment at which it breaks, or broke.
     fn due(&self) -> Timestamp {
         self.last_vaulted.unwrap_or(self.known_since).saturating_add(self.promise.rpo())
     }
 
+    /// The moments at which time alone changes what follows.
+    fn deadlines(&self) -> impl Iterator<Item = Timestamp> {
+        let recovering = self.recovering.as_ref().map(|recovering| recovering.until);
+        [Some(self.due()), recovering].into_iter().flatten()
+    }
+
     fn state(&self, now: Timestamp) -> State {
+        if self.missing.is_some() {
+            return State::Broken;
+        }
         evaluate(&self.promise, self.known_since, self.last_vaulted, now)
     }
 

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Cause, Incident, Key, Promise};
 
-const VERSION: u32 = 1;
+/// Version 1 knew nothing of repositories that are missing.
+const VERSION: u32 = 2;
 
 /// Everything that a ledger knows. Only facts, no conclusions: states are worked out from them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +39,12 @@ pub(crate) struct Workload {
     pub(crate) agent: Option<String>,
     /// The rejected drop that nothing good has followed yet.
     pub(crate) rejected: Option<Rejected>,
+    /// What is missing of its repository; nothing can be restored meanwhile.
+    #[serde(default)]
+    pub(crate) missing: Option<String>,
+    /// After its repository was whole again: until when the backlog may arrive.
+    #[serde(default)]
+    pub(crate) recovering: Option<Recovering>,
     /// Rejected drops that were told already: agents repeat themselves, pages must not.
     pub(crate) rejected_before: VecDeque<DropId>,
 }
@@ -144,7 +151,9 @@ impl Memory {
         if version > VERSION {
             return Err(MemoryError::Newer { found: version });
         }
-        Ok(serde_json::from_str(text)?)
+        let mut memory: Self = serde_json::from_str(text)?;
+        memory.version = VERSION;
+        Ok(memory)
     }
 
     /// Moves every moment `by` into the past: the host's clock was set back, and what has passed
@@ -156,6 +165,7 @@ impl Memory {
             back(&mut workload.known_since);
             workload.last_vaulted.iter_mut().for_each(back);
             workload.waiting_since.iter_mut().for_each(back);
+            workload.recovering.iter_mut().for_each(|recovering| back(&mut recovering.until));
         }
         for agent in self.agents.values_mut() {
             back(&mut agent.heard);

@@ -211,6 +211,36 @@ fn a_rejected_drop_pages_once_and_explains_the_missing_recovery_point() {
 }
 
 #[test]
+fn a_missing_repository_pages_once_explains_what_it_breaks_and_resolves_when_it_is_back() {
+    let mut ledger = ledger();
+    ledger.apply(vaulted(shop(), 0), at(0));
+    let looked = |missing: Option<&str>| Event::Repository {
+        workload: shop(),
+        missing: missing.map(str::to_owned),
+    };
+    assert!(ledger.apply(looked(None), at(5)).is_empty());
+    let opened = ledger.apply(looked(Some("its config is gone")), at(10));
+    assert_eq!(keys(&opened), ["+repository/shop-db"]);
+    assert_eq!(opened[0].incident().owner(), Owner::Platform);
+    assert_eq!(ledger.workloads().next().unwrap().state, State::Broken, "nothing can be had");
+    // Its promise breaks meanwhile, and for the same cause.
+    for second in (20..200).step_by(10) {
+        assert!(ledger.apply(looked(Some("its config is gone")), at(second)).is_empty());
+    }
+    assert_eq!(keys(&ledger.apply(looked(None), at(200))), ["-repository/shop-db"]);
+    // What waits has one deadline to arrive.
+    assert!(ledger.tick(at(219)).is_empty());
+    assert_eq!(keys(&ledger.tick(at(220))), ["+recovery-point/shop-db"]);
+    ledger.apply(vaulted(shop(), 221), at(221));
+    ledger.apply(looked(Some("nothing of it is there")), at(230));
+    let changes = ledger.apply(Event::BegunAnew { workload: shop() }, at(240));
+    assert_eq!(keys(&changes), ["-repository/shop-db"]);
+    assert_eq!(ledger.workloads().next().unwrap().state, State::NeverSeen);
+    assert!(ledger.tick(at(339)).is_empty(), "it has an RPO to drop again");
+    assert_eq!(keys(&ledger.tick(at(340))), ["+recovery-point/shop-db"]);
+}
+
+#[test]
 fn a_drop_that_waits_on_the_share_makes_it_the_platforms_incident() {
     let mut ledger = ledger();
     ledger.apply(vaulted(shop(), 0), at(0));
@@ -299,7 +329,7 @@ fn a_ledger_from_a_newer_version_is_refused_clearly() {
     let error = Ledger::resume(settings(), r#"{"version":9,"more":1}"#, at(0)).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the promise ledger was written by a newer version (9; this one reads 1): use that \
+        "the promise ledger was written by a newer version (9; this one reads 2): use that \
          version, or rebuild the catalog"
     );
     assert!(matches!(Ledger::resume(settings(), "{", at(0)).unwrap_err(), MemoryError::Damaged(_)));
@@ -369,7 +399,10 @@ fn a_stored_ledger_of_version_1_is_still_read() {
     let mut ledger = ledger();
     ledger.apply(vaulted(shop(), 0), at(0));
     ledger.tick(at(100));
-    assert_eq!(ledger.encode(), golden);
+    let written = ledger.encode();
+    assert!(written.starts_with(r#"{"version":2,"#), "{written}");
+    let upgraded = Ledger::resume(settings(), golden, at(100)).unwrap();
+    assert_eq!(upgraded.encode(), written);
     let read = Ledger::resume(settings(), golden, at(100)).unwrap();
-    assert_eq!(read.encode(), golden);
+    assert_eq!(read.encode(), written);
 }

@@ -29,6 +29,11 @@ pub enum Event {
     Declared { workload: WorkloadName, promise: Promise },
     /// The vault published a snapshot of the workload at `at`, by the vault's clock.
     Vaulted { workload: WorkloadName, at: Timestamp },
+    /// The vault looked at the workload's repository: all of it is there (`None`), or what is not.
+    Repository { workload: WorkloadName, missing: Option<String> },
+    /// The workload's repository is lost for good; an operator had it begun anew. What was vaulted
+    /// before counts no more.
+    BegunAnew { workload: WorkloadName },
     /// An agent saw a sealed drop of the workload that is not vaulted yet. No freshness follows
     /// from it, only who is asked when the promise breaks all the same.
     Waiting { workload: WorkloadName, agent: String },

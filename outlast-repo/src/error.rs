@@ -24,6 +24,12 @@ pub enum RepoError {
     /// A config object is there already.
     #[error("{location} already holds a repository, which was left as it is")]
     AlreadyInitialised { location: String },
+    /// There is no config object, but other objects of a repository are there.
+    #[error(
+        "{location} holds {found}, but no config: a repository that lost its config, not an empty \
+         place. Put the config back from a copy, or choose another place; nothing was changed"
+    )]
+    NotEmpty { location: String, found: Object },
     /// No key file opens with this password.
     #[error("wrong password for the repository in {location}: none of its {keys} keys opens")]
     WrongPassword { location: String, keys: usize },

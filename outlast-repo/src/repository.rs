@@ -65,6 +65,12 @@ impl Repository {
             Err(StoreError::NotFound { .. }) => {}
             Err(error) => return Err(error.into()),
         }
+        // A new key over old data would make it unreadable for whoever puts the config back.
+        for kind in [Kind::Key, Kind::Snapshot, Kind::Index, Kind::Data] {
+            if let Some((found, _)) = store.list(kind)?.into_iter().next() {
+                return Err(RepoError::NotEmpty { location, found });
+            }
+        }
         let key = Key::generate(random);
         let config = Config::generate(version, random);
         let document =

@@ -1,5 +1,7 @@
 //! `/api/v1`: thin handlers over blocking work.
 
+mod orders;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -61,6 +63,7 @@ pub(crate) fn router(vault: Arc<Vault>) -> Router {
         .route("/api/v1/workloads/{workload}", get(workload))
         .route("/api/v1/snapshots", get(snapshots))
         .route("/api/v1/incidents", get(incidents))
+        .merge(orders::routes())
         .fallback(nothing_here)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
@@ -90,7 +93,7 @@ async fn open(
     api.run(peer, id, move |vault, peer| {
         // Only who brings data makes room for it: a reader's slip of the pen must not.
         let kept = match peer.role() {
-            Role::Agent => vault.depot.get_or_make(&workload)?,
+            Role::Agent => vault.open_or_make(&workload)?,
             _ => vault.depot.get(&workload)?,
         };
         let repository = kept.repository()?;
@@ -222,7 +225,7 @@ fn views(vault: &Vault) -> Result<Vec<WorkloadView>, VaultError> {
 }
 
 #[derive(Deserialize)]
-struct SnapshotQuery {
+struct WorkloadQuery {
     workload: Option<String>,
 }
 
@@ -230,7 +233,7 @@ async fn snapshots(
     State(api): State<Api>,
     Extension(peer): Extension<Peer>,
     Extension(id): Extension<RequestId>,
-    query: Result<Query<SnapshotQuery>, QueryRejection>,
+    query: Result<Query<WorkloadQuery>, QueryRejection>,
 ) -> Answer<Vec<SnapshotView>> {
     permit(&peer, READERS, "list snapshots")?;
     let Query(query) = query.map_err(|error| {
@@ -378,6 +381,19 @@ fn answer_of(error: VaultError, id: &RequestId) -> ApiError {
         VaultError::AlreadyPublished { .. } => {
             ApiError::new(StatusCode::CONFLICT, "already_published", text)
         }
+        VaultError::Missing { .. } => {
+            ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "repository_missing", text)
+        }
+        // Where its repositories lie is the vault's own business.
+        VaultError::RepositoriesAway { .. } => {
+            let text = "not one of the repositories that this vault remembers is there; is their \
+                        volume mounted? No new ones are made meanwhile";
+            ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "repositories_away", text)
+        }
+        VaultError::NothingMissing { .. } => {
+            ApiError::new(StatusCode::CONFLICT, "nothing_missing", text)
+        }
+        VaultError::BadOrder { .. } => ApiError::new(StatusCode::BAD_REQUEST, "bad_order", text),
         VaultError::BadBoxKey => ApiError::new(StatusCode::BAD_REQUEST, "bad_request", text),
         VaultError::Store(StoreError::Full { .. }) => {
             tracing::error!(id = id.0, error = text, "no room");

@@ -13,7 +13,7 @@ use outlast_fs::durable;
 use outlast_types::{ContentHash, DropId, Timestamp, WorkloadName};
 use serde::{Deserialize, Serialize};
 
-use crate::VaultError;
+use crate::{VaultError, presence};
 
 const VERSION: u32 = 1;
 const RECORD_BYTES_MAX: u64 = 4 << 20;
@@ -76,6 +76,42 @@ impl Arrivals {
             records.push(parse(&path, workload, &content)?);
         }
         Ok(records)
+    }
+
+    /// The workloads that have records, in no order.
+    pub(crate) fn workloads(&self) -> Result<Vec<WorkloadName>, VaultError> {
+        let entries = match std::fs::read_dir(&self.directory) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(VaultError::io("list", &self.directory)(error)),
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            let name = entry.map_err(VaultError::io("list", &self.directory))?.file_name();
+            let Some(name) = name.to_str().and_then(|name| name.parse().ok()) else { continue };
+            if self.is_any(&name)? {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
+
+    /// Whether the workload has any record.
+    pub(crate) fn is_any(&self, workload: &WorkloadName) -> Result<bool, VaultError> {
+        let directory = self.workload(workload);
+        match std::fs::read_dir(&directory) {
+            Ok(mut entries) => Ok(entries
+                .any(|entry| entry.is_ok_and(|entry| !durable::is_temporary(&entry.file_name())))),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(VaultError::io("list", directory)(error)),
+        }
+    }
+
+    /// Takes the workload's records out of the way: they are of a repository that is lost.
+    pub(crate) fn set_aside(&self, workload: &WorkloadName, stamp: &str) -> Result<(), VaultError> {
+        let path = self.workload(workload);
+        presence::set_aside(&path, stamp).map_err(VaultError::io("set aside", path))?;
+        Ok(())
     }
 
     /// Writes a record, in place of that of an earlier attempt whose snapshot was not published.

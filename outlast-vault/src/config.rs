@@ -15,6 +15,10 @@ const CONFIG_BYTES_MAX: u64 = 1 << 20;
 /// A shorter deadline would page for one lost request.
 const AGENT_DEADLINE_MIN: Duration = Duration::from_secs(2);
 
+/// Often enough to say within a minute that a volume is gone; a few calls of the file system for
+/// each workload.
+const LOOK_AFTER: Duration = Duration::from_secs(10);
+
 /// A vault's configuration.
 #[derive(Debug, Clone)]
 pub struct VaultConfig {
@@ -26,6 +30,8 @@ pub struct VaultConfig {
     pub identity: PathBuf,
     /// How long an agent may stay silent before that is an incident.
     pub agent_deadline: Duration,
+    /// How often it is looked whether all repositories are there.
+    pub look_after: Duration,
     /// The promise of a workload that nobody declared.
     pub promise: Promise,
     /// Policy: promises that hold whatever the share declares.
@@ -77,6 +83,7 @@ impl VaultConfig {
             listen,
             identity: identity.to_owned(),
             agent_deadline: Settings::default().agent_deadline,
+            look_after: LOOK_AFTER,
             promise: Promise::default(),
             workloads: BTreeMap::new(),
         }

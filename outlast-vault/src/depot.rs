@@ -1,9 +1,11 @@
 //! The repositories and their passwords: one of each per workload.
 //!
-//! `repos/<workload>/` is a restic repository, `keys/<workload>.password` what opens it. The
-//! password is durable before anything of the repository exists, and the config, which makes a
-//! directory a repository, comes last: killed anywhere in between, the next attempt goes on with
-//! the same password.
+//! `repos/<workload>/` is a restic repository, `keys/<workload>.password` what opens it. While one
+//! is made, `keys/<workload>.making` says so. That mark is durable before the password, the password
+//! before anything of the repository exists, and the config, which makes a directory a repository,
+//! comes last: killed anywhere in between, the next attempt goes on with the same password. Else a
+//! password without a repository means that the repository is *missing*, and nothing is made in
+//! its place (`presence`).
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,14 +15,17 @@ use std::time::Duration;
 use outlast_format::config::Version;
 use outlast_fs::durable;
 use outlast_repo::{Credential, Maker, Repository};
-use outlast_store::{DirectoryStore, Object, Store, StoreError};
+use outlast_store::{DirectoryStore, Kind, Store};
 use outlast_types::{Timestamp, WorkloadName};
 use zeroize::Zeroizing;
 
+use crate::presence::{self, Found, Memory, Missing};
 use crate::{Doors, VaultError};
 
 const PASSWORD_RANDOM_BYTES: usize = 32;
 const PASSWORD_FILE_BYTES_MAX: u64 = 4096;
+const PASSWORD_SUFFIX: &str = ".password";
+const MAKING_SUFFIX: &str = ".making";
 
 /// A temporary file that is older was left by a writer that was killed. Writers finish one within
 /// minutes; other programs may write to the repository's directory beside us.
@@ -71,7 +76,18 @@ pub(crate) struct Depot {
     keys: PathBuf,
     cache: PathBuf,
     doors: Doors,
-    open: Mutex<BTreeMap<WorkloadName, Arc<Kept>>>,
+    state: Mutex<State>,
+    /// Held by who makes a repository or sets one aside, and by who looks whether one is whole.
+    makers: Mutex<()>,
+}
+
+#[derive(Default)]
+struct State {
+    open: BTreeMap<WorkloadName, Arc<Kept>>,
+    /// What is not whole, as it was last looked at: nothing is done with it meanwhile.
+    missing: BTreeMap<WorkloadName, Missing>,
+    /// Whether nothing is here of all that is remembered: then this is not the place for more.
+    is_away: bool,
 }
 
 impl Depot {
@@ -81,7 +97,8 @@ impl Depot {
             keys: dir.join("keys"),
             cache: dir.join("cache"),
             doors: doors.clone(),
-            open: Mutex::default(),
+            state: Mutex::default(),
+            makers: Mutex::default(),
         };
         for directory in [&depot.repositories, &depot.keys] {
             durable::create_directories(directory, 0o700)
@@ -92,35 +109,33 @@ impl Depot {
 
     /// The names of all workloads that have a repository directory, in order.
     pub(crate) fn workloads(&self) -> Result<Vec<WorkloadName>, VaultError> {
-        let list = || -> std::io::Result<Vec<WorkloadName>> {
-            let mut names = Vec::new();
-            for entry in std::fs::read_dir(&self.repositories)? {
-                // What is not named like a workload was not put there by us.
-                names.extend(entry?.file_name().to_str().and_then(|name| name.parse().ok()));
-            }
-            names.sort();
-            Ok(names)
-        };
-        list().map_err(VaultError::io("list", &self.repositories))
+        names_in(&self.repositories, "")
     }
 
-    /// The workload's repository; an error if there is none.
+    /// The names of all workloads that have a password, in order.
+    pub(crate) fn with_password(&self) -> Result<Vec<WorkloadName>, VaultError> {
+        names_in(&self.keys, PASSWORD_SUFFIX)
+    }
+
+    /// The workload's repository; an error if there is none, or not all of it.
     pub(crate) fn get(&self, workload: &WorkloadName) -> Result<Arc<Kept>, VaultError> {
-        let mut open = self.lock();
-        if let Some(kept) = open.get(workload) {
+        let mut state = self.lock();
+        if let Some(missing) = state.missing.get(workload) {
+            return Err(VaultError::missing(workload, missing));
+        }
+        if let Some(kept) = state.open.get(workload) {
             return Ok(Arc::clone(kept));
         }
-        let unknown = || VaultError::UnknownWorkload { workload: workload.clone() };
-        let path = self.repositories.join(workload.as_str());
-        if !path.is_dir() {
-            return Err(unknown());
+        match self.look(workload, Memory::default())? {
+            Found::Whole => {}
+            Found::Nothing | Found::Begun => {
+                return Err(VaultError::UnknownWorkload { workload: workload.clone() });
+            }
+            Found::Missing(missing) => return Err(VaultError::missing(workload, &missing)),
         }
+        let path = self.repository_path(workload);
         let store = Arc::new(DirectoryStore::open(&path)?);
-        match store.size(&Object::Config) {
-            Ok(_) => {}
-            Err(StoreError::NotFound { .. }) => return Err(unknown()),
-            Err(error) => return Err(error.into()),
-        }
+        self.made(workload)?;
         self.sweep(&path);
         let kept = Arc::new(Kept {
             store,
@@ -131,41 +146,134 @@ impl Depot {
             opening: Mutex::default(),
             publishing: Mutex::default(),
         });
-        open.insert(workload.clone(), Arc::clone(&kept));
+        state.open.insert(workload.clone(), Arc::clone(&kept));
         Ok(kept)
     }
 
-    /// The workload's repository, made if there is none.
-    pub(crate) fn get_or_make(&self, workload: &WorkloadName) -> Result<Arc<Kept>, VaultError> {
+    /// The workload's repository, made if there is none and, by `memory`, never was one.
+    pub(crate) fn get_or_make(
+        &self,
+        workload: &WorkloadName,
+        memory: Memory,
+    ) -> Result<Arc<Kept>, VaultError> {
         match self.get(workload) {
             Err(VaultError::UnknownWorkload { .. }) => {}
             result => return result,
         }
-        self.make(workload)?;
+        let one_maker = self.makers();
+        match self.look(workload, memory)? {
+            // Another maker was faster.
+            Found::Whole => {}
+            Found::Nothing if self.lock().is_away => {
+                return Err(VaultError::RepositoriesAway { path: self.repositories.clone() });
+            }
+            Found::Nothing | Found::Begun => self.make(workload)?,
+            Found::Missing(missing) => return Err(VaultError::missing(workload, &missing)),
+        }
+        drop(one_maker);
         self.get(workload)
     }
 
+    /// Looks whether the workload's repository is all there, and goes by that until the next look.
+    /// What was found, and whether it is news that something is missing, or no longer.
+    pub(crate) fn inspect(
+        &self,
+        workload: &WorkloadName,
+        memory: Memory,
+    ) -> Result<(Found, bool), VaultError> {
+        let found = {
+            let _nobody_makes = self.makers();
+            self.look(workload, memory)?
+        };
+        let mut state = self.lock();
+        let (before, now) = match &found {
+            Found::Missing(missing) => {
+                (state.missing.insert(workload.clone(), missing.clone()), Some(missing))
+            }
+            Found::Whole | Found::Nothing | Found::Begun => (state.missing.remove(workload), None),
+        };
+        let is_news = before.as_ref() != now;
+        Ok((found, is_news))
+    }
+
+    /// Notes whether nothing at all is here of what is remembered.
+    pub(crate) fn note_away(&self, is_away: bool) {
+        self.lock().is_away = is_away;
+    }
+
+    /// An error unless something is missing of the workload's repository.
+    pub(crate) fn require_missing(
+        &self,
+        workload: &WorkloadName,
+        memory: Memory,
+    ) -> Result<(), VaultError> {
+        let workload = workload.clone();
+        match self.look(&workload, memory)? {
+            Found::Missing(_) => Ok(()),
+            Found::Whole => Err(VaultError::NothingMissing { workload }),
+            Found::Nothing | Found::Begun => Err(VaultError::UnknownWorkload { workload }),
+        }
+    }
+
+    /// Takes what is left of a repository that is not whole out of the way, so that a new one can
+    /// be made. It is kept beside, under names that end in `stamp`.
+    pub(crate) fn set_aside(
+        &self,
+        workload: &WorkloadName,
+        memory: Memory,
+        stamp: &str,
+    ) -> Result<(), VaultError> {
+        let _one_maker = self.makers();
+        self.require_missing(workload, memory)?;
+        let mut state = self.lock();
+        for path in [self.repository_path(workload), self.password_path(workload)] {
+            presence::set_aside(&path, stamp).map_err(VaultError::io("set aside", &path))?;
+        }
+        state.open.remove(workload);
+        state.missing.remove(workload);
+        Ok(())
+    }
+
+    /// What is there of a repository; `memory` without what is known here.
+    fn look(&self, workload: &WorkloadName, memory: Memory) -> Result<Found, VaultError> {
+        let password = read_password(&self.password_path(workload))?.is_some();
+        let is_begun = self.making_path(workload).exists();
+        let memory = Memory { password, ..memory };
+        Ok(presence::look(&self.repository_path(workload), memory, is_begun))
+    }
+
     fn make(&self, workload: &WorkloadName) -> Result<(), VaultError> {
-        // One maker at a time; nobody opens while one makes.
-        let _makers = self.lock();
+        let mark = self.making_path(workload);
+        durable::replace(&mark, b"", 0o600).map_err(VaultError::io("write", &mark))?;
         let password = match read_password(&self.password_path(workload))? {
             Some(password) => password,
             None => self.new_password(workload)?,
         };
-        let path = self.repositories.join(workload.as_str());
+        let path = self.repository_path(workload);
         let store: Arc<dyn Store> = Arc::new(DirectoryStore::create_layout(&path)?);
+        // The key file of a maker that was killed before the config: it opens nothing.
+        for (key, _) in store.list(Kind::Key)? {
+            store.remove(&key)?;
+        }
         let maker = Maker {
             hostname: "outlast-vault".to_owned(),
             username: "vault".to_owned(),
             created: self.doors.clock.now(),
         };
-        match Repository::init(store, &password, Version::V2, &maker, &*self.doors.random) {
-            Ok(_) => {
-                tracing::info!(%workload, "made the repository of a new workload");
-                Ok(())
+        Repository::init(store, &password, Version::V2, &maker, &*self.doors.random)?;
+        self.made(workload)?;
+        tracing::info!(%workload, "made the repository of a new workload");
+        Ok(())
+    }
+
+    /// The repository has its config: from here on it can only be missing.
+    fn made(&self, workload: &WorkloadName) -> Result<(), VaultError> {
+        let mark = self.making_path(workload);
+        match durable::remove_file(&mark) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(VaultError::io("remove", mark)(error))
             }
-            Err(outlast_repo::RepoError::AlreadyInitialised { .. }) => Ok(()),
-            Err(error) => Err(error.into()),
+            _ => Ok(()),
         }
     }
 
@@ -201,13 +309,41 @@ impl Depot {
         Ok(password)
     }
 
-    fn password_path(&self, workload: &WorkloadName) -> PathBuf {
-        self.keys.join(format!("{workload}.password"))
+    fn repository_path(&self, workload: &WorkloadName) -> PathBuf {
+        self.repositories.join(workload.as_str())
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<WorkloadName, Arc<Kept>>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    fn password_path(&self, workload: &WorkloadName) -> PathBuf {
+        self.keys.join(format!("{workload}{PASSWORD_SUFFIX}"))
     }
+
+    fn making_path(&self, workload: &WorkloadName) -> PathBuf {
+        self.keys.join(format!("{workload}{MAKING_SUFFIX}"))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn makers(&self) -> MutexGuard<'_, ()> {
+        self.makers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The workloads for which `directory` has an entry with this suffix, in order. What is not named
+/// like that was not put there by us.
+fn names_in(directory: &Path, suffix: &str) -> Result<Vec<WorkloadName>, VaultError> {
+    let list = || -> std::io::Result<Vec<WorkloadName>> {
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(directory)? {
+            let name = entry?.file_name();
+            let name = name.to_str().and_then(|name| name.strip_suffix(suffix));
+            names.extend(name.and_then(|name| name.parse().ok()));
+        }
+        names.sort();
+        Ok(names)
+    };
+    list().map_err(VaultError::io("list", directory))
 }
 
 fn written_before(entry: &std::fs::DirEntry, moment: Timestamp) -> bool {

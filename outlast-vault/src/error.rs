@@ -11,6 +11,8 @@ use outlast_types::{DropId, WorkloadName};
 use outlast_wire::identity::IdentityError;
 use outlast_wire::tls::TlsError;
 
+use crate::presence::Missing;
+
 /// A failure of the vault, as its log and its callers see it.
 #[derive(Debug, thiserror::Error)]
 pub enum VaultError {
@@ -52,6 +54,24 @@ pub enum VaultError {
     Repository(#[from] RepoError),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error(
+        "the repository of {workload} is not whole: {what}; nothing is made in its place, so put it \
+         back, or have it begun anew by an operator"
+    )]
+    Missing { workload: WorkloadName, what: String },
+    #[error(
+        "not one of the repositories that this vault remembers is in {}; is their volume \
+         mounted? No new ones are made there meanwhile",
+        path.display()
+    )]
+    RepositoriesAway { path: PathBuf },
+    #[error(
+        "nothing is missing of the repository of {workload}, so it is not begun anew: that would \
+         set good backups aside"
+    )]
+    NothingMissing { workload: WorkloadName },
+    #[error("{workload} cannot be {action} like this: {reason}")]
+    BadOrder { workload: WorkloadName, action: &'static str, reason: String },
     #[error("there is no repository of workload {workload}")]
     UnknownWorkload { workload: WorkloadName },
     #[error(
@@ -71,6 +91,10 @@ pub enum VaultError {
 }
 
 impl VaultError {
+    pub(crate) fn missing(workload: &WorkloadName, what: &Missing) -> Self {
+        Self::Missing { workload: workload.clone(), what: what.to_string() }
+    }
+
     pub(crate) fn io(
         action: &'static str,
         path: impl Into<PathBuf>,

@@ -30,7 +30,7 @@ impl RepositoryHost for Host {
 
     /// The whole repository is made, with a key of ours: the vault keeps the keys of all it holds.
     fn create(&self, _peer: &Peer, workload: &WorkloadName) -> Result<(), HostError> {
-        self.0.depot.get_or_make(workload).map_err(|error| unable(workload, &error))?;
+        self.0.open_or_make(workload).map_err(|error| unable(workload, &error))?;
         Ok(())
     }
 
@@ -55,6 +55,11 @@ impl RepositoryHost for Host {
 fn unable(workload: &WorkloadName, error: &VaultError) -> HostError {
     match error {
         VaultError::UnknownWorkload { .. } => HostError::Unknown { workload: workload.clone() },
+        VaultError::Missing { .. } | VaultError::RepositoriesAway { .. } => {
+            // The look after the repositories has told the log.
+            let reason = "it is not whole, which is an incident of the vault's".to_owned();
+            HostError::Unable { workload: workload.clone(), reason }
+        }
         error => {
             tracing::error!(%workload, %error, "a repository cannot be used");
             // Paths of this host are for its log only.

@@ -1,7 +1,8 @@
 //! The vault: the on-premises end, where drops are kept.
 //!
 //! - One repository per workload, made and opened here only (`depot`); its key leaves sealed to
-//!   who may have it.
+//!   who may have it. Nothing is made where anything remembers a repository that is missing
+//!   (`presence`, `caretaker`); what operators order is written down first (`orders`).
 //! - What arrives is believed when it is proved, and published last (`publish`); what only the
 //!   receiver can know of it lies beside the repository (`arrival`).
 //! - Promises are watched once a second and at every event; ledger and catalog change together
@@ -14,10 +15,13 @@
 
 mod api;
 mod arrival;
+mod caretaker;
 mod config;
 mod depot;
 mod error;
 mod host;
+mod orders;
+mod presence;
 mod publish;
 mod serve;
 mod vault;

@@ -34,8 +34,16 @@ struct Running {
     runtime: Runtime,
     stop_serving: oneshot::Sender<()>,
     serving: tokio::task::JoinHandle<()>,
-    stop_ticking: mpsc::Sender<()>,
-    ticking: JoinHandle<()>,
+    promises: Repeated,
+    repositories: Repeated,
+}
+
+/// Something that is done again and again on a thread of its own.
+struct Repeated {
+    stop: mpsc::Sender<()>,
+    /// Closed when the thread has let go of the vault.
+    ended: mpsc::Receiver<()>,
+    thread: JoinHandle<()>,
 }
 
 pub(crate) fn start(config: VaultConfig, doors: Doors) -> Result<VaultHandle, VaultError> {
@@ -63,26 +71,63 @@ pub(crate) fn start(config: VaultConfig, doors: Doors) -> Result<VaultHandle, Va
         // The sender is gone only with the handle: that means the same.
         async { drop(stopped.await) },
     ));
-    let (stop_ticking, ticks) = mpsc::channel();
-    let watched = Arc::clone(&vault);
-    let ticking = std::thread::Builder::new()
-        .name("vault-promises".to_owned())
-        .spawn(move || keep_watch(&watched, &ticks))
-        .map_err(VaultError::io("start a thread of", &vault.config.dir))?;
+    let promises = Repeated::start("vault-promises", TICK, &vault, |vault| vault.watch.tick())?;
+    // Not on the thread of the promises: a disk that hangs must not keep us from telling of it.
+    let look_after = Vault::look_after_repositories;
+    let pause = vault.config.look_after;
+    let repositories = Repeated::start("vault-repositories", pause, &vault, look_after)?;
     tracing::info!(%address, dir = %vault.config.dir.display(), "the vault serves");
-    let running = Running { runtime, stop_serving, serving, stop_ticking, ticking };
+    let running = Running { runtime, stop_serving, serving, promises, repositories };
     Ok(VaultHandle { address, vault, running: Some(running) })
 }
 
-/// The promise loop. A catalog that cannot be written is an error every time: nobody must believe
-/// that promises are watched when they are not. For the same reason nothing ends the loop early.
-fn keep_watch(vault: &Vault, stopped: &mpsc::Receiver<()>) {
-    while stopped.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+impl Repeated {
+    fn start(
+        name: &'static str,
+        pause: Duration,
+        vault: &Arc<Vault>,
+        work: impl Fn(&Vault) -> Result<(), VaultError> + Send + 'static,
+    ) -> Result<Self, VaultError> {
+        let (stop, stopped) = mpsc::channel();
+        let (ending, ended) = mpsc::channel();
+        let watched = Arc::clone(vault);
+        let thread = std::thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || {
+                repeat(name, pause, &watched, work, &stopped);
+                drop(watched);
+                drop::<mpsc::Sender<()>>(ending);
+            })
+            .map_err(VaultError::io("start a thread of", &vault.config.dir))?;
+        Ok(Self { stop, ended, thread })
+    }
+
+    fn end(self) {
+        // Whoever is gone already needs no telling.
+        let _ = self.stop.send(());
+        if self.ended.recv_timeout(RUNTIME_DRAIN) == Err(RecvTimeoutError::Timeout) {
+            tracing::error!("a disk of the vault does not answer; ending all the same");
+        } else if self.thread.join().is_err() {
+            tracing::error!("a thread of the vault ended badly");
+        }
+    }
+}
+
+/// What cannot be done is an error every time: nobody must believe that promises and repositories
+/// are watched when they are not. For the same reason nothing ends the loop early.
+fn repeat(
+    name: &str,
+    pause: Duration,
+    vault: &Vault,
+    work: impl Fn(&Vault) -> Result<(), VaultError>,
+    stopped: &mpsc::Receiver<()>,
+) {
+    while stopped.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
         // A panic rolls the catalog back and leaves the ledger at facts that are true.
-        match catch_unwind(AssertUnwindSafe(|| vault.watch.tick())) {
+        match catch_unwind(AssertUnwindSafe(|| work(vault))) {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::error!(%error, "cannot keep account of promises"),
-            Err(_) => tracing::error!("looking at promises failed badly; trying on"),
+            Ok(Err(error)) => tracing::error!(name, %error, "cannot keep watch"),
+            Err(_) => tracing::error!(name, "keeping watch failed badly; trying on"),
         }
     }
 }
@@ -111,14 +156,12 @@ impl VaultHandle {
         let Some(running) = self.running.take() else { return };
         // Whoever is gone already needs no telling.
         let _ = running.stop_serving.send(());
-        let _ = running.stop_ticking.send(());
         if let Err(error) = running.runtime.block_on(running.serving) {
             tracing::error!(%error, "the server ended badly");
         }
         running.runtime.shutdown_timeout(RUNTIME_DRAIN);
-        if running.ticking.join().is_err() {
-            tracing::error!("the promise loop ended badly");
-        }
+        running.repositories.end();
+        running.promises.end();
         if let Err(error) = self.vault.watch.close() {
             tracing::error!(%error, "cannot commit the promise ledger");
         }

@@ -1,5 +1,6 @@
 //! The vault without its front doors: what all of them use.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -12,7 +13,10 @@ use outlast_types::{Timestamp, WorkloadName};
 use outlast_wire::{Identity, Role};
 
 use crate::arrival::Arrivals;
+use crate::caretaker::memories;
 use crate::depot::{Depot, Kept};
+use crate::orders::Orders;
+use crate::presence::Found;
 use crate::publish::{foreign_record, published};
 use crate::watch::Watch;
 use crate::{Doors, VaultConfig, VaultError, VaultHandle, serve};
@@ -21,6 +25,7 @@ use crate::{Doors, VaultConfig, VaultError, VaultHandle, serve};
 pub struct Vault {
     pub(crate) depot: Depot,
     pub(crate) arrivals: Arrivals,
+    pub(crate) orders: Orders,
     pub(crate) watch: Watch,
     pub(crate) identity: Identity,
     pub(crate) doors: Doors,
@@ -42,12 +47,19 @@ impl Vault {
     pub fn rebuild(config: &VaultConfig, doors: &Doors) -> Result<Rebuilt, VaultError> {
         let _lock = lock_directory(&config.dir)?;
         let depot = Depot::open(&config.dir, doors)?;
-        let (records, problems) = gather(&depot, &Arrivals::open(&config.dir))?;
+        let arrivals = Arrivals::open(&config.dir);
+        let catalog = open_catalog(&config.dir)?;
+        // Half a truth must not replace a catalog that may know more.
+        for (workload, memory) in memories(&depot, &arrivals, &catalog, BTreeSet::new())? {
+            if let (Found::Missing(missing), _) = depot.inspect(&workload, memory)? {
+                return Err(VaultError::missing(&workload, &missing));
+            }
+        }
+        let (records, problems) = gather(&depot, &arrivals, &catalog, None)?;
         if let Some((_, problem)) = problems.into_iter().next() {
-            // Half a truth must not replace a catalog that may know more.
             return Err(problem);
         }
-        open_catalog(&config.dir)?.replace_snapshots(&records)?;
+        catalog.replace_snapshots(&records)?;
         Ok(Rebuilt { workloads: depot.workloads()?.len(), snapshots: records.len() })
     }
 
@@ -64,27 +76,30 @@ impl Vault {
         let catalog = open_catalog(&config.dir)?;
         if catalog.ledger()?.is_none() {
             // New, or lost: promises must not be judged by an empty catalog.
-            catalog.replace_snapshots(&gather(&depot, &arrivals)?.0)?;
+            catalog.replace_snapshots(&gather(&depot, &arrivals, &catalog, None)?.0)?;
         }
         let watch = Watch::open(catalog, config.settings(), std::sync::Arc::clone(&doors.clock))?;
-        let vault = Self { depot, arrivals, watch, identity, doors, config, _lock: lock };
+        let orders = Orders::open(&config.dir)?;
+        let vault = Self { depot, arrivals, orders, watch, identity, doors, config, _lock: lock };
         let policy = vault.config.workloads.clone().into_iter();
         let declare = |(workload, promise)| Event::Declared { workload, promise };
-        vault.watch.declared(policy.map(declare).collect())?;
-        vault.fill_in()?;
+        vault.watch.noted(policy.map(declare).collect())?;
+        vault.look_after_repositories()?;
+        vault.fill_in(None)?;
         Ok(vault)
     }
 
-    /// Takes in what a crash left between a repository and the catalog.
-    fn fill_in(&self) -> Result<(), VaultError> {
-        let known: std::collections::BTreeSet<_> = self
+    /// Takes in what a crash left between a repository and the catalog, of one workload or of all.
+    pub(crate) fn fill_in(&self, workload: Option<&WorkloadName>) -> Result<(), VaultError> {
+        let known: BTreeSet<_> = self
             .watch
             .catalog()
-            .snapshots(None)?
+            .snapshots(workload)?
             .into_iter()
             .map(|record| (record.workload, record.snapshot))
             .collect();
-        let (records, problems) = gather(&self.depot, &self.arrivals)?;
+        let catalog = self.watch.catalog();
+        let (records, problems) = gather(&self.depot, &self.arrivals, catalog, workload)?;
         for (workload, error) in problems {
             tracing::error!(%workload, %error, "this workload's snapshots are not all known");
         }
@@ -108,16 +123,20 @@ pub struct Rebuilt {
     pub snapshots: usize,
 }
 
-/// The records of all published snapshots, and the workloads for which they cannot be told: one
-/// that is damaged must not keep the others from being served.
+/// The records of all published snapshots, of one workload or of all, and the workloads for which
+/// they cannot be told: one that is damaged must not keep the others from being served.
 fn gather(
     depot: &Depot,
     arrivals: &Arrivals,
+    catalog: &Catalog,
+    workload: Option<&WorkloadName>,
 ) -> Result<(Vec<SnapshotRecord>, Problems), VaultError> {
+    let workloads = workload.map_or_else(|| depot.workloads(), |one| Ok(vec![one.clone()]))?;
     let mut records = Vec::new();
     let mut problems = Vec::new();
-    for workload in depot.workloads()? {
-        let found = depot.get(&workload).and_then(|kept| records_of(&kept, arrivals, &workload));
+    for workload in workloads {
+        let found =
+            depot.get(&workload).and_then(|kept| records_of(&kept, arrivals, catalog, &workload));
         match found {
             Ok(found) => records.extend(found),
             // Killed while it was made; the next agent that asks for it finishes it.
@@ -133,20 +152,31 @@ type Problems = Vec<(WorkloadName, VaultError)>;
 fn records_of(
     kept: &Kept,
     arrivals: &Arrivals,
+    catalog: &Catalog,
     workload: &WorkloadName,
 ) -> Result<Vec<SnapshotRecord>, VaultError> {
-    let known = arrivals.all(workload)?.into_iter();
-    let mut known: std::collections::BTreeMap<_, _> =
-        known.map(|record| (record.snapshot.0, record)).collect();
+    let by_name = |records: Vec<SnapshotRecord>| -> BTreeMap<_, _> {
+        records.into_iter().map(|record| (record.snapshot.0, record)).collect()
+    };
+    let mut known = by_name(arrivals.all(workload)?);
+    let published = published(kept)?;
+    // Lost arrival records are not new arrivals: the catalog may know them still.
+    let mut cataloged = BTreeMap::new();
+    if published.iter().any(|snapshot| !known.contains_key(&snapshot.0)) {
+        cataloged = by_name(catalog.snapshots(Some(workload))?);
+    }
     let mut records = Vec::new();
-    for snapshot in published(kept)? {
+    for snapshot in published {
         if let Some(record) = known.remove(&snapshot.0) {
             records.push(record);
             continue;
         }
-        // It came past our doors, or a crash came before its record. The file system's word for
-        // when is the nearest to the receiver's time, and it is written down to stay.
-        let record = foreign_record(kept, workload, snapshot, written_at(kept, snapshot)?);
+        let record = match cataloged.remove(&snapshot.0) {
+            Some(record) => record,
+            // It came past our doors, or a crash came before its record. The file system's word for
+            // when is the nearest to the receiver's time, and it is written down to stay.
+            None => foreign_record(kept, workload, snapshot, written_at(kept, snapshot)?),
+        };
         arrivals.put(&record)?;
         records.push(record);
     }

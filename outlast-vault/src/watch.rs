@@ -1,6 +1,6 @@
 //! The promise loop's memory: the ledger and the catalog, changed together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -84,9 +84,28 @@ impl Watch {
         self.change(events, Entry { report: Some(report), ..Entry::default() }, false)
     }
 
-    /// Something is declared by policy.
-    pub(crate) fn declared(&self, events: Vec<Event>) -> Result<(), VaultError> {
+    /// Something is to be noted that no snapshot and no report brought.
+    pub(crate) fn noted(&self, events: Vec<Event>) -> Result<(), VaultError> {
+        if events.is_empty() {
+            return Ok(());
+        }
         self.change(events, Entry::default(), true)
+    }
+
+    /// The workload's repository is lost for good; what was known of its snapshots is forgotten.
+    pub(crate) fn begun_anew(&self, workload: &WorkloadName) -> Result<(), VaultError> {
+        let event = Event::BegunAnew { workload: workload.clone() };
+        self.change(vec![event], Entry { forgotten: Some(workload), ..Entry::default() }, true)
+    }
+
+    /// The workloads of which a drop is known to have been vaulted, among those that `asked` picks.
+    pub(crate) fn vaulted_workloads(
+        &self,
+        asked: impl Fn(&WorkloadName) -> bool,
+    ) -> BTreeSet<WorkloadName> {
+        let state = self.lock();
+        let vaulted = state.ledger.workloads().filter(|status| status.last_vaulted.is_some());
+        vaulted.map(|status| status.workload).filter(asked).collect()
     }
 
     /// An agent made a request.

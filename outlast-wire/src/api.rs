@@ -216,6 +216,36 @@ pub struct IncidentView {
     pub resolved: Option<Timestamp>,
 }
 
+/// `POST /api/v1/workloads/{workload}/recreate`: begins a repository anew that is missing for good.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecreateOrder {
+    /// For those who read later what was done.
+    pub reason: String,
+}
+
+/// The answer to an order of an operator. `GET /api/v1/orders?workload=` gives a list of these, in
+/// the order in which they were given.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrderView {
+    /// Counts up from 1.
+    pub number: u64,
+    /// By the vault's clock.
+    pub at: Timestamp,
+    /// Who ordered it: `operator eu-1`.
+    pub by: String,
+    /// `recreate`, `pause`, `retire` or `resume`.
+    pub action: String,
+    pub workload: WorkloadName,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// When a pause ends by itself, or until when drops of a retired workload are no surprise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+    /// How many snapshots went with a repository that was begun anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshots_forgotten: Option<u64>,
+}
+
 /// The body of every answer that is no success.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorBody {

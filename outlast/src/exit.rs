@@ -103,6 +103,9 @@ fn hint(error: &anyhow::Error) -> Option<String> {
             "Give an identity whose role may do this, such as operator."
         } else if let Some(CallError::Refused { status: 404, .. }) = cause.downcast_ref() {
             "`outlast workload list` names the workloads that the vault knows."
+        } else if let Some("repository_missing") = code_of_call(cause) {
+            "`outlast workload list` shows the incident; if the repository is lost for good, \
+             `outlast workload recreate` begins a new one."
         } else if let Some(CallError::Unreachable { .. }) = cause.downcast_ref() {
             "Is the vault running? On this host, `outlast up` with the same --dir starts it."
         } else {
@@ -110,6 +113,11 @@ fn hint(error: &anyhow::Error) -> Option<String> {
         };
         Some(hint.to_owned())
     })
+}
+
+/// The code with which a vault says why it does not do what it was asked.
+fn code_of_call<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a str> {
+    cause.downcast_ref::<CallError>()?.code()
 }
 
 /// Whether a store refused the verb to this identity.

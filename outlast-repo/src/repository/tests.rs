@@ -1,3 +1,4 @@
+use bytes::Bytes;
 use outlast_store::memory::MemoryStore;
 use outlast_types::{SystemRandom, Timestamp};
 
@@ -50,6 +51,23 @@ fn a_second_init_changes_nothing() {
     let error = init(&store).unwrap_err();
     assert!(matches!(error, RepoError::AlreadyInitialised { .. }), "{error}");
     assert_eq!(store.list(Kind::Key).unwrap().len(), before);
+}
+
+#[test]
+fn a_repository_that_lost_its_config_is_not_taken_for_an_empty_place() {
+    for kind in [Kind::Key, Kind::Snapshot, Kind::Index, Kind::Data] {
+        let store = Arc::new(MemoryStore::new());
+        let object = Object::new(kind, ObjectName([7; 32]));
+        store.create(&object, Bytes::from_static(b"of an older time")).unwrap();
+        let error = init(&store).err().unwrap();
+        assert!(matches!(error, RepoError::NotEmpty { found, .. } if found == object), "{error}");
+        assert_eq!(store.list(Kind::Key).unwrap().len(), usize::from(kind == Kind::Key));
+        assert_eq!(store.list(Kind::Config).unwrap(), []);
+    }
+    // What nobody needs to read old data is in nobody's way.
+    let store = Arc::new(MemoryStore::new());
+    store.create(&Object::Lock(ObjectName([7; 32])), Bytes::from_static(b"lock")).unwrap();
+    init(&store).unwrap();
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! A vault as its clients see it: over mutual TLS, with real repositories on a disk.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
 
+mod absence;
 mod crash;
 mod killed;
 mod promises;

@@ -6,8 +6,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{
-    AgentReport, Done, ErrorBody, IncidentView, OpenRepository, OpenedRepository, Shipment,
-    SnapshotView, Vaulted, WorkloadView,
+    AgentReport, Done, ErrorBody, IncidentView, OpenRepository, OpenedRepository, OrderView,
+    RecreateOrder, Shipment, SnapshotView, Vaulted, WorkloadView,
 };
 use crate::Identity;
 use crate::http::{AddressError, Credentials, Http, Trouble, io_error};
@@ -116,6 +116,21 @@ impl ApiClient {
 
     pub fn incidents(&self) -> Result<Vec<IncidentView>, CallError> {
         self.call(Method::GET, "api/v1/incidents", None)
+    }
+
+    /// Begins a workload's repository anew that is missing for good.
+    pub fn recreate(
+        &self,
+        workload: &WorkloadName,
+        order: &RecreateOrder,
+    ) -> Result<OrderView, CallError> {
+        self.post(&format!("api/v1/workloads/{workload}/recreate"), order)
+    }
+
+    /// What operators ordered about one workload, or about all, oldest first.
+    pub fn orders(&self, workload: Option<&WorkloadName>) -> Result<Vec<OrderView>, CallError> {
+        let query = workload.map(|workload| format!("?workload={workload}")).unwrap_or_default();
+        self.call(Method::GET, &format!("api/v1/orders{query}"), None)
     }
 
     fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, CallError> {

@@ -115,9 +115,9 @@ fn prepare_share(home: &Home, given: Option<&Path>) -> Result<PathBuf> {
         .with_context(|| format!("cannot list {}", path.display()))?
         .next()
         .is_none();
-    // An empty directory that this `up` has used before is a share that is not mounted.
+    // An empty directory that this `up` has used before is a share that is not mounted, or lost.
     let known = home.config("agent").exists();
-    if empty && !(given.is_some() && known) {
+    if empty && !known {
         Share::init(&path, &SystemClock, &SystemRandom)?;
     } else {
         Share::open(&path)?;

@@ -1,17 +1,18 @@
-//! `outlast workload …`: what is protected, and whether its promises are kept.
+//! `outlast workload …`: what is protected, whether its promises are kept, and what operators order.
 
 use anyhow::Result;
 use clap::Subcommand;
 use outlast_types::{WorkloadName, human};
-use outlast_wire::api::{IncidentView, WorkloadView};
+use outlast_wire::api::client::ApiClient;
+use outlast_wire::api::{IncidentView, OrderView, RecreateOrder, WorkloadView};
 use serde_json::json;
 
 use super::vault_access::VaultAccess;
 use crate::exit::Code;
-use crate::output::{Output, table};
+use crate::output::{Output, counted, table};
 use crate::reading::whole_seconds;
 
-/// Tell which workloads there are and whether their promises are kept
+/// Tell which workloads there are and whether their promises are kept, and order what is to be done
 #[derive(Debug, Subcommand)]
 #[command(after_help = "Examples:
   outlast workload list --dir ./outlast-data
@@ -34,27 +35,81 @@ pub(crate) enum Command {
         #[command(flatten)]
         vault: VaultAccess,
     },
+    /// Begin a workload's repository anew that is missing for good
+    ///
+    /// A vault makes nothing in the place of a repository that it remembers and does not find, because
+    /// its disk may only not be mounted. If it is lost for good, this sets aside what is left of it,
+    /// forgets its snapshots, and lets the next drop begin a new one. It is refused while nothing is
+    /// missing, and is kept in the list of orders that `outlast workload show` prints.
+    #[command(after_help = "Example:
+  outlast workload recreate shop-db --reason \"disk 3 burned\" --dir ./outlast-data")]
+    Recreate {
+        /// The workload's name, as `outlast workload list` shows it
+        workload: WorkloadName,
+        /// Why, for those who read it later
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        #[command(flatten)]
+        vault: VaultAccess,
+    },
 }
 
 pub(crate) fn run(command: &Command, output: &Output) -> Result<Code> {
-    let (workloads, incidents) = match command {
+    match command {
         Command::List { vault } => {
             let client = vault.client()?;
-            (client.workloads()?, client.incidents()?)
+            let (workloads, incidents) = (client.workloads()?, client.incidents()?);
+            if output.is_json() {
+                output.json(&json!({ "workloads": workloads, "incidents": incidents }))?;
+            } else {
+                tell(&workloads, &incidents, output)?;
+            }
         }
-        Command::Show { workload, vault } => {
-            let client = vault.client()?;
-            let mut incidents = client.incidents()?;
-            incidents.retain(|incident| incident.workload.as_ref() == Some(workload));
-            (vec![client.workload(workload)?], incidents)
+        Command::Show { workload, vault } => show(&vault.client()?, workload, output)?,
+        Command::Recreate { workload, reason, vault } => {
+            let order = RecreateOrder { reason: reason.clone() };
+            let order = vault.client()?.recreate(workload, &order)?;
+            tell_order(&order, output)?;
         }
-    };
-    if output.is_json() {
-        output.json(&json!({ "workloads": workloads, "incidents": incidents }))?;
-    } else {
-        tell(&workloads, &incidents, output)?;
     }
     Ok(Code::Done)
+}
+
+fn show(client: &ApiClient, name: &WorkloadName, output: &Output) -> Result<()> {
+    let mut incidents = client.incidents()?;
+    incidents.retain(|incident| incident.workload.as_ref() == Some(name));
+    let workloads = [client.workload(name)?];
+    let orders = client.orders(Some(name))?;
+    if output.is_json() {
+        let document = json!({ "workloads": workloads, "incidents": incidents, "orders": orders });
+        return output.json(&document);
+    }
+    tell(&workloads, &incidents, output)?;
+    if !orders.is_empty() {
+        output.line("\nordered:")?;
+    }
+    orders.iter().try_for_each(|order| output.line(format_args!("  {}", in_words(order))))
+}
+
+/// What was ordered just now.
+fn tell_order(order: &OrderView, output: &Output) -> Result<()> {
+    if output.is_json() { output.json(order) } else { output.line(in_words(order)) }
+}
+
+/// An order as one line: `2026-11-25T18:00:00Z operator up: recreate shop-db, 3 snapshots …`.
+fn in_words(order: &OrderView) -> String {
+    let OrderView { by, action, workload, .. } = order;
+    let mut line = format!("{} {by}: {action} {workload}", whole_seconds(order.at));
+    if let Some(until) = order.until {
+        line.push_str(&format!(" until {}", whole_seconds(until)));
+    }
+    if let Some(count) = order.snapshots_forgotten {
+        line.push_str(&format!(", {} forgotten", counted(count, "snapshot")));
+    }
+    if let Some(reason) = &order.reason {
+        line.push_str(&format!("; {reason}"));
+    }
+    line
 }
 
 fn tell(workloads: &[WorkloadView], incidents: &[IncidentView], output: &Output) -> Result<()> {

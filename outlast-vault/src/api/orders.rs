@@ -1,0 +1,96 @@
+//! The calls by which operators order something, and the list of what was ordered.
+
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query, Request, State};
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use axum::{Extension, Router};
+use outlast_types::WorkloadName;
+use outlast_wire::api::{ApiError, OrderView, RecreateOrder};
+use outlast_wire::server::RequestId;
+use outlast_wire::{Peer, Role};
+
+use super::{Answer, Api, READERS, WorkloadQuery, permit, workload_in_path, workload_name};
+use crate::VaultError;
+use crate::orders::{Action, Order};
+
+/// The longest reason, in characters.
+const REASON_LENGTH_MAX: usize = 500;
+
+const OPERATORS: &[Role] = &[Role::Operator];
+
+pub(super) fn routes() -> Router<Api> {
+    Router::new()
+        .route("/api/v1/workloads/{workload}/recreate", post(recreate))
+        .route("/api/v1/orders", get(orders))
+}
+
+async fn recreate(
+    State(api): State<Api>,
+    Extension(peer): Extension<Peer>,
+    Extension(id): Extension<RequestId>,
+    workload: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Answer<OrderView> {
+    permit(&peer, OPERATORS, "begin a repository anew")?;
+    let workload = workload_in_path(workload)?;
+    let (order, _held): (RecreateOrder, _) = api.body(request).await?;
+    api.run(peer, id, move |vault, peer| {
+        let reason = reason(&workload, "begun anew", &order.reason)?;
+        Ok(view(vault.recreate(&workload, &peer.to_string(), reason)?))
+    })
+    .await
+}
+
+async fn orders(
+    State(api): State<Api>,
+    Extension(peer): Extension<Peer>,
+    Extension(id): Extension<RequestId>,
+    query: Result<Query<WorkloadQuery>, QueryRejection>,
+) -> Answer<Vec<OrderView>> {
+    permit(&peer, READERS, "list what operators ordered")?;
+    let Query(query) = query.map_err(|error| {
+        ApiError::new(StatusCode::BAD_REQUEST, "bad_request", error.body_text())
+    })?;
+    let workload = query.workload.as_deref().map(workload_name).transpose()?;
+    api.run(peer, id, move |vault, _| {
+        Ok(vault.orders.list(workload.as_ref()).into_iter().map(view).collect())
+    })
+    .await
+}
+
+/// The reason, if it is one that people will understand when they read it later.
+fn reason<'a>(
+    workload: &WorkloadName,
+    action: &'static str,
+    text: &'a str,
+) -> Result<&'a str, VaultError> {
+    let text = text.trim();
+    let length = text.chars().count();
+    if length == 0 || length > REASON_LENGTH_MAX || text.chars().any(char::is_control) {
+        return Err(VaultError::BadOrder {
+            workload: workload.clone(),
+            action,
+            reason: format!("a reason is 1 to {REASON_LENGTH_MAX} printable characters"),
+        });
+    }
+    Ok(text)
+}
+
+fn view(order: Order) -> OrderView {
+    let (until, snapshots_forgotten) = match order.action {
+        Action::Recreate { snapshots_forgotten } => (None, Some(snapshots_forgotten)),
+        Action::Pause { until } | Action::Retire { until } => (Some(until), None),
+        Action::Resume => (None, None),
+    };
+    OrderView {
+        number: order.number,
+        at: order.at,
+        by: order.by,
+        action: order.action.as_str().to_owned(),
+        workload: order.workload,
+        reason: order.reason,
+        until,
+        snapshots_forgotten,
+    }
+}

@@ -1,0 +1,126 @@
+//! Looking after the repositories: whether all that is remembered is there, and beginning anew
+//! what is lost for good.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use outlast_catalog::Catalog;
+use outlast_promise::Event;
+use outlast_types::WorkloadName;
+
+use crate::VaultError;
+use crate::arrival::Arrivals;
+use crate::depot::{Depot, Kept};
+use crate::orders::{Action, NewOrder, Order};
+use crate::presence::{Found, Memory, Missing};
+use crate::vault::Vault;
+
+impl Vault {
+    /// The workload's repository, made if there is none and nothing remembers one.
+    pub(crate) fn open_or_make(&self, workload: &WorkloadName) -> Result<Arc<Kept>, VaultError> {
+        match self.depot.get(workload) {
+            Err(VaultError::UnknownWorkload { .. }) => {}
+            result => return result,
+        }
+        self.depot.get_or_make(workload, self.memory_of(workload)?)
+    }
+
+    /// Looks whether every repository that anything remembers is all there. What is missing is
+    /// refused from then on and is an incident, until a later look finds it again.
+    pub(crate) fn look_after_repositories(&self) -> Result<(), VaultError> {
+        let mut events = Vec::new();
+        let mut found_again = Vec::new();
+        let (mut gone, mut here) = (0, 0);
+        for (workload, memory) in self.memories()? {
+            let (found, is_news) = self.depot.inspect(&workload, memory)?;
+            match &found {
+                Found::Nothing | Found::Begun => {}
+                Found::Missing(Missing::Repository) => gone += 1,
+                Found::Whole | Found::Missing(_) => here += 1,
+            }
+            if !is_news {
+                continue;
+            }
+            let missing = match found {
+                Found::Missing(what) => {
+                    tracing::error!(%workload, "its repository is not whole: {what}");
+                    Some(what.to_string())
+                }
+                Found::Whole | Found::Nothing | Found::Begun => {
+                    tracing::info!(%workload, "its repository is whole again");
+                    found_again.push(workload.clone());
+                    None
+                }
+            };
+            events.push(Event::Repository { workload, missing });
+        }
+        self.depot.note_away(gone > 0 && here == 0);
+        self.watch.noted(events)?;
+        found_again.iter().try_for_each(|workload| self.fill_in(Some(workload)))
+    }
+
+    /// Begins a repository anew that is missing for good: what is left of it is set aside, and what
+    /// was known of it is forgotten. The next agent that asks gets a new one.
+    pub(crate) fn recreate(
+        &self,
+        workload: &WorkloadName,
+        by: &str,
+        reason: &str,
+    ) -> Result<Order, VaultError> {
+        let memory = self.memory_of(workload)?;
+        self.depot.require_missing(workload, memory)?;
+        let order = self.orders.append(NewOrder {
+            at: self.doors.clock.now(),
+            by,
+            workload,
+            reason: Some(reason),
+            action: Action::Recreate { snapshots_forgotten: memory.snapshots },
+        })?;
+        // The catalog last: killed before, the workload is still remembered, and the order is
+        // given again.
+        let stamp = order.number.to_string();
+        self.depot.set_aside(workload, memory, &stamp)?;
+        self.arrivals.set_aside(workload, &stamp)?;
+        self.watch.begun_anew(workload)?;
+        Ok(order)
+    }
+
+    fn memory_of(&self, workload: &WorkloadName) -> Result<Memory, VaultError> {
+        Ok(Memory {
+            snapshots: self.watch.catalog().snapshot_count(workload)?,
+            vaulted: !self.watch.vaulted_workloads(|name| name == workload).is_empty(),
+            arrivals: self.arrivals.is_any(workload)?,
+            // The depot's own to know.
+            password: false,
+        })
+    }
+
+    /// All workloads that anything remembers to have a repository.
+    fn memories(&self) -> Result<BTreeMap<WorkloadName, Memory>, VaultError> {
+        let vaulted = self.watch.vaulted_workloads(|_| true);
+        memories(&self.depot, &self.arrivals, self.watch.catalog(), vaulted)
+    }
+}
+
+/// What remembers which workload; `vaulted` are those of which a drop is known to have come.
+pub(crate) fn memories(
+    depot: &Depot,
+    arrivals: &Arrivals,
+    catalog: &Catalog,
+    vaulted: BTreeSet<WorkloadName>,
+) -> Result<BTreeMap<WorkloadName, Memory>, VaultError> {
+    let mut memories: BTreeMap<WorkloadName, Memory> = BTreeMap::new();
+    for workload in depot.workloads()?.into_iter().chain(depot.with_password()?) {
+        memories.entry(workload).or_default();
+    }
+    for workload in vaulted {
+        memories.entry(workload).or_default().vaulted = true;
+    }
+    for workload in arrivals.workloads()? {
+        memories.entry(workload).or_default().arrivals = true;
+    }
+    for (workload, totals) in catalog.totals()? {
+        memories.entry(workload).or_default().snapshots = totals.snapshots;
+    }
+    Ok(memories)
+}
