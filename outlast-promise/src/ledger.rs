@@ -3,20 +3,15 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use outlast_types::{DropId, Timestamp, WorkloadName};
+use outlast_types::{Timestamp, WorkloadName};
 
-use crate::memory::{
-    Absence, Agent, Memory, MemoryError, OpenIncident, Recovering, Rejected, Workload,
-};
+use crate::memory::{Absence, Agent, Memory, MemoryError, OpenIncident, Recovering, Workload};
 use crate::view::{AgentStatus, Event, Settings, WorkloadStatus};
-use crate::{Cause, Change, Incident, Key, Owner, State, evaluate};
+use crate::{Cause, Change, Incident, Key, Owner, State};
 
 /// A clock that jumps back by less than this was read a moment too early by another thread; by
 /// more, it was set.
 const CLOCK_JITTER: Duration = Duration::from_secs(1);
-/// How many rejected drops of one workload are remembered, so that an agent that reports its
-/// quarantine again and again opens one incident for each and no more.
-const REJECTED_REMEMBERED_MAX: usize = 1024;
 /// Longest text taken over from a report, in characters.
 const TEXT_LENGTH_MAX: usize = 500;
 
@@ -480,38 +475,6 @@ impl Ledger {
     }
 }
 
-impl Workload {
-    /// The moment at which it breaks, or broke.
-    fn due(&self) -> Timestamp {
-        self.last_vaulted.unwrap_or(self.known_since).saturating_add(self.promise.rpo())
-    }
-
-    /// The moments at which time alone changes what follows.
-    fn deadlines(&self) -> impl Iterator<Item = Timestamp> {
-        let recovering = self.recovering.as_ref().map(|recovering| recovering.until);
-        [Some(self.due()), recovering].into_iter().flatten()
-    }
-
-    fn state(&self, now: Timestamp) -> State {
-        if self.missing.is_some() {
-            return State::Broken;
-        }
-        evaluate(&self.promise, self.known_since, self.last_vaulted, now)
-    }
-
-    fn reject(&mut self, drop: DropId, reason: &str, agent: &str) {
-        self.agent = Some(agent.to_owned());
-        if self.rejected_before.contains(&drop) {
-            return;
-        }
-        if self.rejected_before.len() == REJECTED_REMEMBERED_MAX {
-            self.rejected_before.pop_front();
-        }
-        self.rejected_before.push_back(drop);
-        self.rejected = Some(Rejected { drop, reason: cut(reason) });
-    }
-}
-
 impl Absence {
     /// Whether a promise that broke at `due` broke because the vault was not there.
     fn explains(&self, due: Timestamp) -> bool {
@@ -520,6 +483,6 @@ impl Absence {
 }
 
 /// A text from outside, short and on one line, fit for a page.
-fn cut(text: &str) -> String {
+pub(crate) fn cut(text: &str) -> String {
     text.chars().take(TEXT_LENGTH_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

@@ -21,6 +21,7 @@ mod ledger;
 mod memory;
 mod promise;
 mod view;
+mod workload;
 
 pub use incident::{Cause, Change, Incident, Key, Owner};
 pub use ledger::Ledger;
