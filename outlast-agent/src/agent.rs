@@ -1,6 +1,6 @@
 //! The agent and its loop.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,13 +9,13 @@ use std::sync::Arc;
 use outlast_drop::{ClosedDays, DropAddress, SignedReceipt, Vigil};
 use outlast_fs::durable;
 use outlast_types::{
-    Clock, DropId, Random, ShareId, SystemClock, SystemRandom, Timestamp, WorkloadName,
+    Clock, Day, DropId, Random, ShareId, SystemClock, SystemRandom, Timestamp, WorkloadName,
 };
 use outlast_wire::identity::IdentityError;
 use outlast_wire::{AddressError, Identity, Role};
 
 use crate::backoff::Backoff;
-use crate::custody::Standing;
+use crate::custody::{Standing, Vaulted};
 use crate::repositories::Repositories;
 use crate::troubles::Troubles;
 use crate::upstream::{Upstream, Vault};
@@ -80,6 +80,9 @@ pub struct Agent {
     /// Rejected drops that the vault has not heard of.
     pub(crate) unreported: BTreeMap<WorkloadName, BTreeMap<DropId, String>>,
     pub(crate) troubles: Troubles,
+    /// The run of the vault that was last heard, and the one that was asked what it holds.
+    pub(crate) vault_run: Option<String>,
+    pub(crate) asked_run: Option<String>,
     /// When the vault last took a report, and what was in it.
     pub(crate) reported: Option<(Timestamp, String)>,
     /// Held as long as the agent lives.
@@ -90,15 +93,20 @@ pub struct Agent {
 #[derive(Default)]
 pub(crate) struct Desk {
     /// What receipts prove of drops that are still on the share.
-    pub(crate) standings: HashMap<DropId, Standing>,
-    /// Vaulted drops whose data is on the share, with the vault's time.
-    pub(crate) held: BTreeMap<DropAddress, Timestamp>,
+    pub(crate) standings: HashMap<Place, Standing>,
+    /// Vaulted drops whose data is on the share.
+    pub(crate) held: BTreeMap<DropAddress, Vaulted>,
+    /// Drops with a `vaulted` receipt that the vault says it does not hold: they are shipped again.
+    pub(crate) lost: HashSet<Place>,
     pub(crate) backoff: Backoff,
     /// Why its drops are not shipped, while that is so.
     pub(crate) trouble: Option<String>,
     /// Drops that the share would not let us read.
-    pub(crate) snags: HashMap<DropId, Snag>,
+    pub(crate) snags: HashMap<Place, Snag>,
 }
+
+/// Where a drop of a workload lies. An id alone names no drop: it may lie under two days.
+pub(crate) type Place = (Day, DropId);
 
 /// A drop that could not be read, so far.
 #[derive(Default)]
@@ -148,6 +156,8 @@ impl Agent {
             unwritten: Vec::new(),
             unreported: BTreeMap::new(),
             troubles: Troubles::default(),
+            vault_run: None,
+            asked_run: None,
             reported: None,
             _lock: lock,
         })

@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use outlast_drop::{DropAddress, DropState, Rejection};
-use outlast_types::Timestamp;
 
-use crate::custody::Standing;
+use crate::custody::{Standing, Vaulted};
 
 /// What to do with a drop.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,12 +14,11 @@ pub(crate) enum Step {
     Wait,
     /// Never look again.
     Settle,
-    /// The vault holds it; the keep rule says when its data may go.
-    Hold {
-        at: Timestamp,
-    },
-    /// It was being released when an agent died.
-    FinishRelease,
+    /// The vault said that it holds it; the keep rule and the vault's answer of then say when its
+    /// data may go.
+    Hold(Vaulted),
+    /// Its release was broken off after its seal had gone, so that there is no drop any more.
+    FinishRelease(Vaulted),
     Ship,
     /// Put it into quarantine. An incident, unless its writer merely died.
     Refuse {
@@ -39,28 +37,40 @@ pub(crate) fn decide(
     still: Duration,
     grace: Duration,
 ) -> Step {
-    match standing {
-        Standing::Released => return Step::FinishRelease,
-        Standing::Vaulted { at } => return Step::Hold { at },
-        Standing::Rejected => return Step::Settle,
+    match (standing, state) {
+        (Standing::Vaulted(vaulted) | Standing::Released(vaulted), DropState::Sealed(seal)) => {
+            if vaulted.seal() == seal.digest {
+                return Step::Hold(vaulted);
+            }
+            return refuse(Rejection::AnotherSeal { held: vaulted.seal() });
+        }
+        (Standing::IdTaken { day }, DropState::Sealed(_)) => {
+            return refuse(Rejection::IdTaken { day });
+        }
+        (Standing::Released(vaulted), DropState::Open(_) | DropState::Failed { .. }) => {
+            return Step::FinishRelease(vaulted);
+        }
+        (Standing::Rejected, _) => return Step::Settle,
         // An agent died between its receipt and the end of the work. Should the drop have been
         // sealed in that moment after all, it is a good drop.
-        Standing::Abandoned => {
-            return match state {
-                DropState::Sealed(_) => Step::Ship,
-                _ => Step::Abandon { reason: "its writer died".to_owned() },
-            };
+        (Standing::Abandoned, DropState::Sealed(_)) => return Step::Ship,
+        (Standing::Abandoned, _) => {
+            return Step::Abandon { reason: "its writer died".to_owned() };
         }
-        Standing::New => {}
+        // Whatever was vaulted from this place or under this id, what is here now is not sealed.
+        (
+            Standing::New | Standing::Vaulted(_) | Standing::Released(_) | Standing::IdTaken { .. },
+            _,
+        ) => {}
     }
     match state {
         DropState::Sealed(_) => Step::Ship,
         _ if state.may_heal() && still < grace => Step::Wait,
-        DropState::Refused(rejection) => Step::Refuse {
-            rejection: rejection.clone(),
-            // Whoever tore it off died while sealing, and that is never an incident (I2).
-            is_incident: !rejection.is_torn_seal(),
-        },
+        // Whoever tore it off died while sealing, and that is never an incident (I2).
+        DropState::Refused(rejection) if rejection.is_torn_seal() => {
+            Step::Refuse { rejection: rejection.clone(), is_incident: false }
+        }
+        DropState::Refused(rejection) => refuse(rejection.clone()),
         DropState::Failed { exit_status } if still >= grace => Step::Abandon {
             reason: match exit_status {
                 Some(status) => format!("its writer gave up: the command ended with {status}"),
@@ -74,10 +84,15 @@ pub(crate) fn decide(
     }
 }
 
-/// The drops that may leave the share: vaulted, and beyond the newest `keep` of their workload, by
-/// the vault's time.
-pub(crate) fn releasable(held: &BTreeMap<DropAddress, Timestamp>, keep: usize) -> Vec<DropAddress> {
-    let mut newest_first: Vec<_> = held.iter().map(|(address, at)| (*at, address)).collect();
+fn refuse(rejection: Rejection) -> Step {
+    Step::Refuse { rejection, is_incident: true }
+}
+
+/// The drops that may leave the share if the vault says that it holds them: vaulted, and beyond the
+/// newest `keep` of their workload, by the vault's time.
+pub(crate) fn releasable(held: &BTreeMap<DropAddress, Vaulted>, keep: usize) -> Vec<DropAddress> {
+    let mut newest_first: Vec<_> =
+        held.iter().map(|(address, vaulted)| (vaulted.at, address)).collect();
     newest_first.sort_by(|left, right| right.cmp(left));
     newest_first.into_iter().skip(keep).map(|(_, address)| address.clone()).collect()
 }
@@ -85,7 +100,10 @@ pub(crate) fn releasable(held: &BTreeMap<DropAddress, Timestamp>, keep: usize) -
 #[cfg(test)]
 mod tests {
     use outlast_drop::SealSummary;
-    use outlast_types::{ContentHash, DropId, SystemClock, SystemRandom, WorkloadName};
+    use outlast_types::{
+        ContentHash, DropId, DropIdentity, SystemClock, SystemRandom, Timestamp, WorkloadName,
+    };
+    use outlast_wire::holdings::HeldDrop;
     use proptest::prelude::*;
 
     use super::*;
@@ -118,23 +136,38 @@ mod tests {
 
     #[test]
     fn what_was_begun_is_finished_and_what_is_done_is_left_alone() {
-        let at = Timestamp::EPOCH;
         let open = DropState::Open(None);
-        assert_eq!(step(&open, Standing::Released, 0), Step::FinishRelease);
-        assert_eq!(step(&open, Standing::Vaulted { at }, 0), Step::Hold { at });
+        let held = vaulted(7);
+        assert_eq!(step(&open, Standing::Released(held.clone()), 0), Step::FinishRelease(held));
         assert_eq!(step(&open, Standing::Rejected, 0), Step::Settle);
         assert!(matches!(step(&open, Standing::Abandoned, 0), Step::Abandon { .. }));
     }
 
     #[test]
+    fn a_receipt_counts_for_the_seal_that_it_names_and_for_no_other() {
+        for standing in [Standing::Vaulted, Standing::Released] {
+            assert_eq!(step(&sealed(7), standing(vaulted(7)), 0), Step::Hold(vaulted(7)));
+            let rejection = Rejection::AnotherSeal { held: ContentHash([7; 32]) };
+            let expected = Step::Refuse { rejection, is_incident: true };
+            assert_eq!(step(&sealed(8), standing(vaulted(7)), 0), expected);
+        }
+    }
+
+    #[test]
+    fn an_id_that_is_vaulted_under_another_day_makes_nothing_safe_here() {
+        let day = Timestamp::EPOCH.day();
+        let taken = Standing::IdTaken { day };
+        let expected = Step::Refuse { rejection: Rejection::IdTaken { day }, is_incident: true };
+        assert_eq!(step(&sealed(7), taken.clone(), 0), expected);
+        assert_eq!(step(&DropState::Open(None), taken, 0), Step::Wait, "its writer is at work");
+    }
+
+    #[test]
     fn the_newest_by_the_vaults_clock_stay() {
-        let workload = WorkloadName::new("w").unwrap();
-        let address = || DropAddress {
-            workload: workload.clone(),
-            day: Timestamp::EPOCH.day(),
-            drop: DropId::new(&SystemClock, &SystemRandom),
+        let at = |seconds| {
+            let at = Timestamp::from_unix(seconds, 0).unwrap();
+            Vaulted { at, ..vaulted(7) }
         };
-        let at = |seconds| Timestamp::from_unix(seconds, 0).unwrap();
         let (old, new, middle) = (address(), address(), address());
         let held = BTreeMap::from([(old.clone(), at(1)), (new, at(3)), (middle.clone(), at(2))]);
         assert_eq!(releasable(&held, 2), std::slice::from_ref(&old));
@@ -151,13 +184,28 @@ mod tests {
         }
     }
 
-    fn sealed() -> DropState {
+    fn sealed(digest: u8) -> DropState {
         DropState::Sealed(SealSummary {
-            digest: ContentHash([7; 32]),
+            digest: ContentHash([digest; 32]),
             instance: None,
             stored_bytes: 0,
             raw_bytes: 0,
         })
+    }
+
+    /// What the vault says of a drop whose seal has this digest.
+    fn vaulted(digest: u8) -> Vaulted {
+        let DropAddress { workload, day, drop } = address_of(digest);
+        let share = "6f1c1d6e-8f0a-4c6b-9d53-0d6f1a0f7b11".parse().unwrap();
+        let seal = ContentHash([digest; 32]);
+        let drop = DropIdentity { share, workload, day, drop, seal };
+        let (tree, snapshot) = (ContentHash([1; 32]), ContentHash([2; 32]));
+        Vaulted { at: Timestamp::EPOCH, held: HeldDrop { drop, size: 1, tree, snapshot } }
+    }
+
+    fn address_of(digest: u8) -> DropAddress {
+        let drop = format!("01a2066b-8649-78cb-a8bc-a5af0e9525{digest:02x}").parse().unwrap();
+        DropAddress { drop, ..address() }
     }
 
     fn any_state() -> impl Strategy<Value = DropState> {
@@ -166,17 +214,18 @@ mod tests {
             any::<Option<i32>>().prop_map(|exit_status| DropState::Failed { exit_status }),
             Just(DropState::Refused(Rejection::TornSeal)),
             Just(DropState::Refused(Rejection::ForeignFile { name: "x".to_owned() })),
-            Just(()).prop_map(|()| sealed()),
+            (6_u8..9).prop_map(sealed),
         ]
     }
 
     fn any_standing() -> impl Strategy<Value = Standing> {
         prop_oneof![
             Just(Standing::New),
-            Just(Standing::Vaulted { at: Timestamp::EPOCH }),
+            Just(Standing::Vaulted(vaulted(7))),
+            Just(Standing::IdTaken { day: Timestamp::EPOCH.day() }),
             Just(Standing::Rejected),
             Just(Standing::Abandoned),
-            Just(Standing::Released),
+            Just(Standing::Released(vaulted(7))),
         ]
     }
 
@@ -187,19 +236,24 @@ mod tests {
             standing in any_standing(),
             still in 0_u64..200,
         ) {
-            let is_vaulted = matches!(standing, Standing::Vaulted { .. } | Standing::Released);
-            match step(&state, standing, still) {
-                Step::Hold { .. } | Step::FinishRelease => prop_assert!(is_vaulted),
+            // Vaulted is what has the very seal that the vault's receipt names.
+            let held = matches!(&standing, Standing::Vaulted(_) | Standing::Released(_));
+            let is_vaulted = held && matches!(&state, DropState::Sealed(seal)
+                if seal.digest == vaulted(7).seal());
+            match step(&state, standing.clone(), still) {
+                Step::Hold(_) => prop_assert!(is_vaulted),
+                Step::FinishRelease(_) => {
+                    prop_assert!(matches!(standing, Standing::Released(_)));
+                    prop_assert!(!matches!(state, DropState::Sealed(_)));
+                }
                 Step::Abandon { .. } => prop_assert!(!matches!(state, DropState::Sealed(_))),
                 Step::Ship => prop_assert!(matches!(state, DropState::Sealed(_)) && !is_vaulted),
                 Step::Refuse { rejection, is_incident } => {
+                    prop_assert!(!is_vaulted);
                     prop_assert_eq!(is_incident, !rejection.is_torn_seal());
                 }
                 Step::Settle => prop_assert_eq!(standing, Standing::Rejected),
-                Step::Wait => {
-                    prop_assert_eq!(standing, Standing::New);
-                    prop_assert!(still < GRACE.as_secs(), "nothing waits for ever");
-                }
+                Step::Wait => prop_assert!(still < GRACE.as_secs(), "nothing waits for ever"),
             }
         }
 
@@ -216,12 +270,14 @@ mod tests {
             keep in 0_usize..14,
         ) {
             let at = |seconds| Timestamp::from_unix(seconds, 0).unwrap();
-            let held: BTreeMap<_, _> = times.iter().map(|&time| (address(), at(time))).collect();
+            let vaulted = |seconds| Vaulted { at: at(seconds), ..vaulted(7) };
+            let held: BTreeMap<_, _> =
+                times.iter().map(|&time| (address(), vaulted(time))).collect();
             let released = releasable(&held, keep);
             prop_assert_eq!(released.len(), held.len().saturating_sub(keep));
-            let newest_released = released.iter().map(|address| held[address]).max();
+            let newest_released = released.iter().map(|address| held[address].at).max();
             let mut kept = held.iter().filter(|(address, _)| !released.contains(address));
-            prop_assert!(kept.all(|(_, at)| Some(*at) >= newest_released));
+            prop_assert!(kept.all(|(_, vaulted)| Some(vaulted.at) >= newest_released));
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod carrying;
 mod ending;
+mod holdings;
 mod telling;
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
@@ -18,6 +19,7 @@ use crate::decision::{Step, decide};
 use crate::report::PassReport;
 use crate::{Shutdown, declaration};
 use carrying::Queues;
+use ending::place;
 use telling::Seen;
 
 /// The longest pause after failures of the road to the vault.
@@ -82,12 +84,9 @@ impl Agent {
             Err(error) => return report.problems.push(error.to_string()),
         };
         report.problems.extend(found.problems.iter().map(ToString::to_string));
-        let sighted: HashSet<_> = found
-            .workloads
-            .iter()
-            .flat_map(|workload| workload.sightings.iter().map(|sighting| sighting.address.drop))
-            .collect();
-        self.vigil.retain(|drop| sighted.contains(&drop));
+        let sightings = found.workloads.iter().flat_map(|workload| &workload.sightings);
+        let sighted: HashSet<_> = sightings.map(|sighting| &sighting.address).collect();
+        self.vigil.retain(|address| sighted.contains(address));
         let mut queues = Queues::new();
         for workload in found.workloads {
             if shutdown.is_requested() {
@@ -101,8 +100,14 @@ impl Agent {
             seen.insert(workload.workload.clone(), Seen { declared, waiting: 0 });
             let name = workload.workload.clone();
             let queue = self.sort_out(share, workload, report);
-            self.let_go(share, &name, report);
             queues.insert(name, queue);
+        }
+        self.ask_what_is_held(share, report);
+        for name in queues.keys() {
+            if shutdown.is_requested() {
+                return;
+            }
+            self.let_go(share, name, report);
         }
         self.ship_all(share, &mut queues, report, shutdown);
         for (workload, queue) in queues {
@@ -129,21 +134,20 @@ impl Agent {
         for sighting in found.sightings {
             let now = self.doors.clock.now();
             let gap_max = self.config.grace / LOOKS_MIN;
-            let drop = sighting.address.drop;
-            let still = self.vigil.observe(drop, sighting.pulse, now, gap_max);
+            let still = self.vigil.observe(&sighting.address, sighting.pulse, now, gap_max);
             let desk = self.desks.entry(found.workload.clone()).or_default();
-            let known = desk.standings.get(&sighting.address.drop);
-            let Some(standing) = known.copied() else { continue };
+            let known = desk.standings.get(&place(&sighting.address));
+            let Some(standing) = known.cloned() else { continue };
             let Sighting { address, state, .. } = sighting;
             match decide(&state, standing, still, self.config.grace) {
                 Step::Wait => {}
                 Step::Settle => {
                     self.closed.settle(&address);
-                    desk.standings.remove(&address.drop);
+                    desk.standings.remove(&place(&address));
                 }
                 Step::Ship => queue.push_back(address),
-                Step::Hold { at } => self.hold(&address, at),
-                Step::FinishRelease => self.release(share, &address, report),
+                Step::Hold(vaulted) => self.hold(&address, vaulted),
+                Step::FinishRelease(vaulted) => self.release(share, &address, &vaulted, report),
                 Step::Refuse { rejection, is_incident } => {
                     self.refuse(share, &address, rejection.to_string(), is_incident, report);
                 }
@@ -163,10 +167,10 @@ impl Agent {
         report: &mut PassReport,
     ) -> Result<(), String> {
         let desk = self.desks.entry(found.workload.clone()).or_default();
-        let sighted: HashSet<_> = found.sightings.iter().map(|seen| seen.address.drop).collect();
-        desk.standings.retain(|drop, _| sighted.contains(drop));
-        desk.snags.retain(|drop, _| sighted.contains(drop));
-        let is_new = |sighting: &&Sighting| !desk.standings.contains_key(&sighting.address.drop);
+        let sighted: HashSet<_> = found.sightings.iter().map(|seen| place(&seen.address)).collect();
+        desk.standings.retain(|place, _| sighted.contains(place));
+        desk.snags.retain(|place, _| sighted.contains(place));
+        let is_new = |sighting: &&Sighting| !desk.standings.contains_key(&place(&sighting.address));
         let fresh: Vec<_> = found.sightings.iter().filter(is_new).collect();
         if fresh.is_empty() {
             return Ok(());
@@ -177,10 +181,14 @@ impl Agent {
             let states = receipts.get(&address.drop).unwrap_or(&none);
             let problem = |problem| report.problems.push(problem);
             let ca_pem = self.identity.ca_pem();
-            match custody::standing(share, ca_pem, &address.workload, address.drop, states, problem)
-            {
+            match custody::standing(share, ca_pem, address, states, problem) {
+                // The receipt is of a time that the vault does not remember.
+                Ok(Standing::Vaulted(_) | Standing::Released(_))
+                    if desk.lost.contains(&place(address)) =>
+                {
+                    desk.standings.insert(place(address), Standing::New);
+                }
                 Ok(standing) => {
-                    desk.standings.insert(address.drop, standing);
                     // An agent may have died before the vault heard of it. After a later good
                     // drop that is moot.
                     let is_moot = receipts.iter().any(|(drop, states)| {
@@ -193,6 +201,7 @@ impl Agent {
                         let told = self.unreported.entry(address.workload.clone()).or_default();
                         told.insert(address.drop, reason);
                     }
+                    desk.standings.insert(place(address), standing);
                 }
                 // Not known, so nothing is done with it until it can be read.
                 Err(error) => report.problems.push(error.to_string()),

@@ -1,5 +1,6 @@
 //! Carrying one drop to the vault.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
@@ -14,11 +15,12 @@ use outlast_fs::FileTime;
 use outlast_repo::backup::{self, Input, Options, Outcome, StreamInput};
 use outlast_repo::{RepoError, Repository};
 use outlast_store::{Object, ObjectName};
-use outlast_types::{Clock, Silent, Timestamp};
-use outlast_wire::api::{Base64, BilledKind, BilledObject, Shipment};
+use outlast_types::{Clock, ContentHash, Silent, Timestamp};
+use outlast_wire::api::{BILL_VERSION, Base64, BilledKind, BilledObject, Shipment};
 use outlast_wire::{CallError, Identity, Role};
 
 use crate::agent::Doors;
+use crate::custody::Vaulted;
 use crate::signer::IdentitySigner;
 use crate::upstream::{Upstream, UpstreamError};
 use crate::{Shutdown, custody};
@@ -41,6 +43,7 @@ pub(crate) struct Shipping<'a> {
 /// A drop whose content is durable upstream, and not published.
 pub(crate) struct Loaded {
     seal: Seal,
+    seal_digest: ContentHash,
     outcome: Outcome,
 }
 
@@ -76,6 +79,9 @@ impl From<CallError> for Failure {
         match (&error, error.code()) {
             (CallError::Unreachable { .. }, _) => Self::Unreachable(text),
             (_, Some("missing_objects" | "unknown_workload")) => Self::Lost(text),
+            (_, Some("contested")) => {
+                Self::Refused(Rejection::Contested { difference: text.chars().take(300).collect() })
+            }
             _ => Self::Workload(text),
         }
     }
@@ -98,7 +104,7 @@ impl Shipping<'_> {
         journal: &Path,
     ) -> Result<Loaded, Failure> {
         let sealed = SealedDrop::open(self.share, self.address)?;
-        let seal = sealed.seal().clone();
+        let (seal, seal_digest) = (sealed.seal().clone(), sealed.seal_digest());
         let reader = sealed.content(ReadOptions::default());
         let watch = reader.watch();
         let reader = Attentive {
@@ -112,7 +118,7 @@ impl Shipping<'_> {
         };
         let now = self.doors.clock.now();
         let (input, tar) = match &seal.content {
-            Content::Stream { name } => (stream(name, &seal, now, reader), None),
+            Content::Stream { name } => (stream(name, &seal, reader), None),
             Content::Tree => {
                 let source = TarSource::new(reader, TarLimits::default());
                 let tar = source.watch();
@@ -146,7 +152,7 @@ impl Shipping<'_> {
             let reason = format!("{problem} ({} such problems)", outcome.problem_count);
             return Err(Failure::Refused(Rejection::BadTree { reason }));
         }
-        Ok(Loaded { seal, outcome })
+        Ok(Loaded { seal, seal_digest, outcome })
     }
 
     /// Why the engine failed: it sees only that its input or its store broke.
@@ -162,26 +168,30 @@ impl Shipping<'_> {
         }
     }
 
-    /// Hands in the bill of lading; the vault's receipt, verified.
-    pub(crate) fn deliver(&self, loaded: &Loaded) -> Result<SignedReceipt, Failure> {
-        let Loaded { seal, outcome } = loaded;
+    /// Hands in the bill of lading; the vault's receipt, verified, and what it says.
+    pub(crate) fn deliver(&self, loaded: &Loaded) -> Result<(SignedReceipt, Vaulted), Failure> {
+        let Loaded { seal, seal_digest, outcome } = loaded;
         let packs = outcome.packs.iter().map(|(id, size)| (BilledKind::Data, id.0, *size));
         let indexes = outcome.indexes.iter().map(|(id, size)| (BilledKind::Index, id.0, *size));
         let shipment = Shipment {
-            workload: self.address.workload.clone(),
-            drop: self.address.drop,
+            version: BILL_VERSION,
             share: self.share.id(),
+            workload: self.address.workload.clone(),
+            day: self.address.day,
+            drop: self.address.drop,
+            seal: *seal_digest,
+            size: seal.raw_bytes(),
+            tree: ContentHash(outcome.snapshot.tree.0),
             snapshot_id: ObjectName(outcome.snapshot_id.0),
             snapshot: Base64(outcome.sealed_snapshot.to_vec()),
             objects: packs
                 .chain(indexes)
                 .map(|(kind, name, size)| BilledObject { kind, name: ObjectName(name), size })
                 .collect(),
-            content_bytes: seal.raw_bytes(),
             claims: claims(seal),
+            other: BTreeMap::new(),
         };
         let answer = self.upstream.ship(&shipment)?;
-        let (workload, drop) = (&self.address.workload, self.address.drop);
         let refuse = |reason: String| {
             Failure::Workload(format!(
                 "the vault's receipt for {} is no good: {reason}",
@@ -190,15 +200,30 @@ impl Shipping<'_> {
         };
         let signed = SignedReceipt::parse(answer.receipt.as_bytes())
             .map_err(|error| refuse(error.to_string()))?;
-        let ca_pem = self.identity.ca_pem();
-        custody::verify(&signed, ca_pem, workload, drop, ReceiptState::Vaulted, Role::Vault)
-            .map_err(refuse)?;
-        Ok(signed)
+        custody::verify(&signed, self.identity.ca_pem(), Role::Vault).map_err(refuse)?;
+        let vaulted = Vaulted::of(signed.receipt())
+            .filter(|_| signed.receipt().state == ReceiptState::Vaulted)
+            .ok_or_else(|| refuse("it does not say which drop is vaulted".to_owned()))?;
+        // The snapshot may be another: a drop that was read again makes one, and the first stays.
+        let held = &vaulted.held;
+        let found = (&held.drop, held.size, held.tree);
+        if found != (&shipment.identity(), shipment.size, shipment.tree) {
+            return Err(refuse(format!(
+                "it is of {} with the seal {}, {} bytes and the tree {}",
+                held.drop, held.drop.seal, held.size, held.tree
+            )));
+        }
+        Ok((signed, vaulted))
     }
 
-    /// A receipt of our own about this drop, which has `bytes` bytes of content.
-    pub(crate) fn receipt(&self, state: ReceiptState, bytes: u64) -> Result<SignedReceipt, String> {
-        let word = Word { state, reason: None, size: Some(bytes) };
+    /// A receipt of our own about this drop.
+    pub(crate) fn receipt(
+        &self,
+        state: ReceiptState,
+        loaded: &Loaded,
+    ) -> Result<SignedReceipt, String> {
+        let word =
+            Word { seal: Some(loaded.seal_digest), size: Some(loaded.bytes()), ..state.into() };
         sign(self.share, self.address, self.identity, self.doors, word)
     }
 }
@@ -208,6 +233,14 @@ pub(crate) struct Word {
     pub(crate) state: ReceiptState,
     pub(crate) reason: Option<String>,
     pub(crate) size: Option<u64>,
+    /// The digest of its seal, if it has a good one.
+    pub(crate) seal: Option<ContentHash>,
+}
+
+impl From<ReceiptState> for Word {
+    fn from(state: ReceiptState) -> Self {
+        Self { state, reason: None, size: None, seal: None }
+    }
 }
 
 /// Makes a receipt in which the agent says `word` of a drop.
@@ -218,20 +251,9 @@ pub(crate) fn sign(
     doors: &Doors,
     word: Word,
 ) -> Result<SignedReceipt, String> {
-    let Word { state, reason, size } = word;
-    let receipt = Receipt {
-        share: Some(share.id()),
-        drop: address.drop,
-        workload: address.workload.clone(),
-        state,
-        at: doors.clock.now(),
-        by: String::new(),
-        role: String::new(),
-        snapshot: None,
-        repository: None,
-        reason,
-        size,
-    };
+    let Word { state, reason, size, seal } = word;
+    let at = doors.clock.now();
+    let receipt = Receipt { reason, size, seal, ..Receipt::about(share.id(), address, state, at) };
     receipt
         .sign(&IdentitySigner(identity))
         .map_err(|error| format!("cannot sign the {state} receipt of {address}: {error}"))
@@ -244,9 +266,10 @@ impl Loaded {
     }
 }
 
-fn stream<'a>(name: &str, seal: &Seal, now: Timestamp, reader: impl Read + Send + 'a) -> Input<'a> {
-    // The time of the file in the snapshot is content, as a file's time in a tar is: a claim.
-    let modified = seal.sealed.unwrap_or(now);
+fn stream<'a>(name: &str, seal: &Seal, reader: impl Read + Send + 'a) -> Input<'a> {
+    // The time of the file in the snapshot is content, as a file's time in a tar is: a claim. Never
+    // our own clock: a drop that is read again must give the same tree, which its receipt names.
+    let modified = seal.sealed.unwrap_or_else(|| seal.drop.claimed_time());
     Input::Stream(StreamInput {
         name: name.as_bytes().to_vec(),
         mode: STREAM_MODE,

@@ -6,7 +6,8 @@ use outlast_format::crypto::Key;
 use outlast_repo::{Credential, RepoError, Repository};
 use outlast_store::retry::{Policy, Retrying};
 use outlast_types::{Random, WorkloadName};
-use outlast_wire::api::{AgentReport, OpenRepository, Shipment, Vaulted};
+use outlast_wire::api::{AgentReport, OpenRepository, Reported, Shipment, Vaulted};
+use outlast_wire::holdings::{Question, SignedAnswer};
 use outlast_wire::sealed_key::{CannotOpen, repository_key_info};
 use outlast_wire::{AddressError, ApiClient, CallError, Identity, RestStore};
 
@@ -25,8 +26,11 @@ pub trait Upstream: Send + Sync {
     /// Hands in a bill of lading. Handing it in twice gives the same answer twice.
     fn ship(&self, shipment: &Shipment) -> Result<Vaulted, CallError>;
 
+    /// Asks which drops the vault holds now. The answer is to be verified.
+    fn holdings(&self, question: &Question) -> Result<SignedAnswer, CallError>;
+
     /// Tells what a pass saw.
-    fn report(&self, report: &AgentReport) -> Result<(), CallError>;
+    fn report(&self, report: &AgentReport) -> Result<Reported, CallError>;
 }
 
 /// Why a repository cannot be opened.
@@ -93,7 +97,11 @@ impl Upstream for Vault {
         self.client.ship(shipment)
     }
 
-    fn report(&self, report: &AgentReport) -> Result<(), CallError> {
+    fn holdings(&self, question: &Question) -> Result<SignedAnswer, CallError> {
+        self.client.holdings(question)
+    }
+
+    fn report(&self, report: &AgentReport) -> Result<Reported, CallError> {
         self.client.report(report)
     }
 }

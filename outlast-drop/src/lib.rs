@@ -22,6 +22,7 @@ pub mod hash;
 pub mod layout;
 pub mod open;
 pub mod proof;
+mod proven;
 pub mod reader;
 pub mod receipt;
 pub mod rejection;
@@ -36,6 +37,7 @@ pub mod writer;
 
 pub use layout::DropAddress;
 pub use open::{Claims, Content, InvalidStreamName, OpenRecord};
+pub use proven::Verifier;
 pub use reader::{ContentReader, DropReadError, ReadOptions, ReadWatch, SealedDrop};
 pub use receipt::{Receipt, ReceiptError, ReceiptState, SignedReceipt, Signer};
 pub use rejection::Rejection;

@@ -6,12 +6,11 @@ use std::io;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use outlast_types::{DropId, ShareId, Timestamp, WorkloadName};
+use outlast_types::{ContentHash, Day, DropId, DropIdentity, ShareId, Timestamp, WorkloadName};
 use serde::{Deserialize, Serialize};
 
 use crate::files::{Directory, is_later};
-use crate::layout::{RECEIPTS, WORKLOADS};
-use crate::open::FORMAT_VERSION;
+use crate::layout::{DropAddress, RECEIPTS, WORKLOADS};
 use crate::proof;
 use crate::share::{Share, ShareError, hint};
 
@@ -71,25 +70,81 @@ impl FromStr for ReceiptState {
     }
 }
 
-/// What a receipt says.
+/// The version of receipts that this program writes. It reads version 1, too, in which a receipt
+/// named the drop's id alone; such a one tells people something and proves nothing.
+pub const RECEIPT_VERSION: u64 = 2;
+
+/// What a receipt says, and of what.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
+    /// `None` only in some receipts of version 1.
     pub share: Option<ShareId>,
-    pub drop: DropId,
     pub workload: WorkloadName,
+    /// The day under which the drop lies; `None` only in receipts of version 1.
+    pub day: Option<Day>,
+    pub drop: DropId,
+    /// The digest of the drop's seal; `None` in version 1, and of a drop without a valid seal.
+    pub seal: Option<ContentHash>,
     pub state: ReceiptState,
     /// By the clock of whoever signs.
     pub at: Timestamp,
     /// The signer's name and role; [`Receipt::sign`] sets both.
     pub by: String,
     pub role: String,
-    /// Where the content is now.
-    pub snapshot: Option<String>,
-    pub repository: Option<String>,
-    /// Why, for `rejected` and `abandoned`.
-    pub reason: Option<String>,
     /// Bytes of content.
     pub size: Option<u64>,
+    /// The root tree of the snapshot: what the content is, in the repository's words.
+    pub tree: Option<ContentHash>,
+    /// Where the content is.
+    pub snapshot: Option<String>,
+    pub repository: Option<String>,
+    /// Counts what this vault has signed, from 1. A vault that is shown a higher number than it
+    /// remembers was put back from an older copy.
+    pub sequence: Option<u64>,
+    /// Why, for `rejected` and `abandoned`.
+    pub reason: Option<String>,
+}
+
+impl Receipt {
+    /// A receipt about the drop at `address` that says no more than its state.
+    pub fn about(
+        share: ShareId,
+        address: &DropAddress,
+        state: ReceiptState,
+        at: Timestamp,
+    ) -> Self {
+        Self {
+            share: Some(share),
+            workload: address.workload.clone(),
+            day: Some(address.day),
+            drop: address.drop,
+            seal: None,
+            state,
+            at,
+            by: String::new(),
+            role: String::new(),
+            size: None,
+            tree: None,
+            snapshot: None,
+            repository: None,
+            sequence: None,
+            reason: None,
+        }
+    }
+
+    /// The one drop that the receipt is about; `None` if it does not say enough to tell.
+    pub fn identity(&self) -> Option<DropIdentity> {
+        let (share, day, seal) = (self.share?, self.day?, self.seal?);
+        Some(DropIdentity { share, workload: self.workload.clone(), day, drop: self.drop, seal })
+    }
+
+    /// Whether the receipt is about a drop in this place.
+    pub fn is_about(&self, share: ShareId, address: &DropAddress) -> bool {
+        self.share == Some(share)
+            && self.workload == address.workload
+            && self.day == Some(address.day)
+            && self.drop == address.drop
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -97,20 +152,28 @@ struct Form {
     version: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     share: Option<ShareId>,
-    drop: DropId,
     workload: WorkloadName,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    day: Option<Day>,
+    drop: DropId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    seal: Option<ContentHash>,
     state: String,
     at: Timestamp,
     by: String,
     role: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    size: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tree: Option<ContentHash>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     snapshot: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     repository: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
+    sequence: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    size: Option<u64>,
+    reason: Option<String>,
     certificate: String,
 }
 
@@ -134,7 +197,7 @@ pub enum ReceiptError {
     #[error("the receipt is not of the form that the drop protocol asks for: {reason}")]
     Malformed { reason: String },
     #[error(
-        "the receipt has format version {version}, and this program reads version {FORMAT_VERSION} only"
+        "the receipt has format version {version}, and this program reads none above {RECEIPT_VERSION}"
     )]
     UnknownVersion { version: u64 },
     #[error("cannot read {path}: {source}{hint}", path = path.display(), hint = hint(source))]
@@ -157,18 +220,22 @@ impl Receipt {
         let certificate_pem = signer.certificate_pem();
         let receipt = self.clone();
         let form = Form {
-            version: FORMAT_VERSION,
+            version: RECEIPT_VERSION,
             share: self.share,
-            drop: self.drop,
             workload: self.workload,
+            day: self.day,
+            drop: self.drop,
+            seal: self.seal,
             state: self.state.to_string(),
             at: self.at,
             by: self.by,
             role: self.role,
+            size: self.size,
+            tree: self.tree,
             snapshot: self.snapshot,
             repository: self.repository,
+            sequence: self.sequence,
             reason: self.reason,
-            size: self.size,
             certificate: certificate_pem.clone(),
         };
         let mut body = serde_json::to_vec(&form)?;
@@ -188,23 +255,30 @@ impl SignedReceipt {
         proof::unhex(proven.proof).ok_or_else(|| malformed("the signature is not hex".into()))?;
         let form: Form =
             serde_json::from_slice(bytes).map_err(|error| malformed(error.to_string()))?;
-        if form.version != FORMAT_VERSION {
+        if !(1..=RECEIPT_VERSION).contains(&form.version) {
             return Err(ReceiptError::UnknownVersion { version: form.version });
+        }
+        if form.version >= 2 && (form.share.is_none() || form.day.is_none()) {
+            return Err(malformed("it does not say of which share and day".to_owned()));
         }
         let state =
             form.state.parse().map_err(|error: UnknownState| malformed(error.to_string()))?;
         let receipt = Receipt {
             share: form.share,
-            drop: form.drop,
             workload: form.workload,
+            day: form.day,
+            drop: form.drop,
+            seal: form.seal,
             state,
             at: form.at,
             by: form.by,
             role: form.role,
+            size: form.size,
+            tree: form.tree,
             snapshot: form.snapshot,
             repository: form.repository,
+            sequence: form.sequence,
             reason: form.reason,
-            size: form.size,
         };
         Ok(Self { receipt, certificate_pem: form.certificate, bytes: bytes.to_vec() })
     }
@@ -238,8 +312,9 @@ fn file_name(drop: DropId, state: ReceiptState) -> String {
     format!("{drop}.{state}.json")
 }
 
-/// Puts a receipt on the share. It is fine if the same state was written before; one that an
-/// earlier crash left torn is replaced.
+/// Puts a receipt on the share. What lies there under its name is replaced, unless it is this very
+/// receipt: whatever it says, whoever writes to the share may have put it there, and must not keep
+/// the real one from landing. A crash in between leaves none, and the work that it proves is done again.
 pub fn write(share: &Share, signed: &SignedReceipt) -> Result<(), ShareError> {
     let receipt = signed.receipt();
     let directory = share.workload_directory(&receipt.workload).join(RECEIPTS);
@@ -253,7 +328,7 @@ pub fn write(share: &Share, signed: &SignedReceipt) -> Result<(), ShareError> {
         result => return result.map_err(ShareError::io("write", &path)),
     }
     match receipts.read_bounded(&name, RECEIPT_BYTES_MAX) {
-        Ok(bytes) if SignedReceipt::parse(&bytes).is_ok() => return Ok(()),
+        Ok(bytes) if bytes == signed.bytes() => return Ok(()),
         // It may be whole, and must not be removed for a passing fault.
         Err(error) if is_later(&error) => return Err(ShareError::io("read", &path)(error)),
         _ => {}

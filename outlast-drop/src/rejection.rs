@@ -1,6 +1,6 @@
 //! Why a drop is refused: the text of a `rejected` receipt.
 
-use outlast_types::ContentHash;
+use outlast_types::{ContentHash, Day};
 
 use crate::hash::Algorithm;
 
@@ -54,6 +54,16 @@ pub enum Rejection {
     DayName { name: String },
     #[error("{name:?} is not a drop id (a UUID of version 7 in lower case)")]
     DropName { name: String },
+    #[error(
+        "a drop of {day} has this id, too, and the vault holds that one: an id names one drop for ever"
+    )]
+    IdTaken { day: Day },
+    #[error(
+        "its seal is not the one of the drop that the vault holds ({held}): it was sealed again, or replaced"
+    )]
+    AnotherSeal { held: ContentHash },
+    #[error("the vault holds another drop under this id: {difference}")]
+    Contested { difference: String },
     #[error("the tree cannot be read: {reason}")]
     BadTree { reason: String },
 }

@@ -23,6 +23,10 @@ pub enum ReleaseError {
     Share(#[from] ShareError),
     #[error("drop {address} was sealed meanwhile, so it is not abandoned")]
     Sealed { address: DropAddress },
+    #[error(
+        "the seal of drop {address} is not the one that its receipt names, so nothing is removed"
+    )]
+    AnotherSeal { address: DropAddress },
     #[error("the receipt is not one that says {expected} of drop {address}")]
     WrongReceipt { address: DropAddress, expected: ReceiptState },
     #[error("cannot {action} {path}: {source}{hint}", path = path.display(), hint = hint(source))]
@@ -39,13 +43,30 @@ pub struct Freed {
     pub is_gone: bool,
 }
 
-/// Writes the `released` receipt and removes the data of a drop.
+/// Writes the `released` receipt, which names the drop's seal, and removes the data of the drop,
+/// whose seal must be that one or have gone already.
 pub fn release(
     share: &Share,
     address: &DropAddress,
     signed: &SignedReceipt,
 ) -> Result<Freed, ReleaseError> {
-    check_receipt(address, signed, ReceiptState::Released)?;
+    check_receipt(share, address, signed, ReceiptState::Released)?;
+    if let Some(directory) = open_drop(share, address)? {
+        let found = match read_seal(&directory) {
+            Ok(found) => found.map(|(_, digest)| digest),
+            Err(DropReadError::Refused(_)) => {
+                return Err(ReleaseError::AnotherSeal { address: address.clone() });
+            }
+            Err(error @ DropReadError::Later { .. }) => {
+                let path = share.drop_directory(address);
+                let source = io::Error::other(error);
+                return Err(ReleaseError::Io { action: "read the seal of", path, source });
+            }
+        };
+        if found.is_some() && found != signed.receipt().seal {
+            return Err(ReleaseError::AnotherSeal { address: address.clone() });
+        }
+    }
     receipt::write(share, signed)?;
     remove_data(share, address)
 }
@@ -58,7 +79,7 @@ pub fn abandon(
     address: &DropAddress,
     signed: &SignedReceipt,
 ) -> Result<Freed, ReleaseError> {
-    check_receipt(address, signed, ReceiptState::Abandoned)?;
+    check_receipt(share, address, signed, ReceiptState::Abandoned)?;
     if is_sealed(share, address)? {
         return Err(ReleaseError::Sealed { address: address.clone() });
     }
@@ -96,20 +117,18 @@ pub fn quarantine(
     address: &DropAddress,
     signed: &SignedReceipt,
 ) -> Result<(), ReleaseError> {
-    check_receipt(address, signed, ReceiptState::Rejected)?;
+    check_receipt(share, address, signed, ReceiptState::Rejected)?;
     Ok(receipt::write(share, signed)?)
 }
 
 fn check_receipt(
+    share: &Share,
     address: &DropAddress,
     signed: &SignedReceipt,
     expected: ReceiptState,
 ) -> Result<(), ReleaseError> {
     let receipt = signed.receipt();
-    let fits = receipt.state == expected
-        && receipt.drop == address.drop
-        && receipt.workload == address.workload;
-    if fits {
+    if receipt.state == expected && receipt.is_about(share.id(), address) {
         Ok(())
     } else {
         Err(ReleaseError::WrongReceipt { address: address.clone(), expected })

@@ -207,7 +207,7 @@ fn scan_day(
             result.problems.push(ScanProblem::Refused { path, rejection });
             continue;
         };
-        if closed.is_settled(&result.workload, drop) {
+        if closed.is_settled(&result.workload, day, drop) {
             continue;
         }
         all_settled = false;

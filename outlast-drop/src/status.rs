@@ -8,6 +8,7 @@ use outlast_types::{DropId, ShareId, Timestamp, WorkloadName};
 use serde::Serialize;
 
 use crate::layout::{RECEIPTS, WORKLOADS};
+use crate::proven::{Verifier, last_state};
 use crate::receipt::{self, ReceiptState};
 use crate::release::remove_data;
 use crate::scan::{ClosedDays, DropState, Sighting, WorkloadScan, scan};
@@ -18,6 +19,8 @@ use crate::share::{Share, ShareError};
 pub struct ShareStatus {
     pub share: ShareId,
     pub path: PathBuf,
+    /// Whether the states that receipts say were verified; else they are what somebody claims.
+    pub verified: bool,
     pub workloads: Vec<WorkloadStatus>,
     pub problems: Vec<String>,
 }
@@ -53,23 +56,28 @@ pub struct DropStatus {
 
 type States = BTreeSet<ReceiptState>;
 
-/// Looks through the whole share.
-pub fn status(share: &Share) -> Result<ShareStatus, ShareError> {
+/// Looks through the whole share. Without a verifier, what receipts say is what somebody claims.
+pub fn status(share: &Share, verifier: Option<&dyn Verifier>) -> Result<ShareStatus, ShareError> {
     // A fresh memory and the beginning of time: nothing is left out.
     let seen = scan(share, &mut ClosedDays::default(), Timestamp::EPOCH)?;
     let mut workloads = Vec::with_capacity(seen.workloads.len());
     for workload in &seen.workloads {
-        workloads.push(workload_status(share, workload));
+        workloads.push(workload_status(share, workload, verifier));
     }
     Ok(ShareStatus {
         share: share.id(),
         path: share.path().to_owned(),
+        verified: verifier.is_some(),
         workloads,
         problems: seen.problems.iter().map(ToString::to_string).collect(),
     })
 }
 
-fn workload_status(share: &Share, seen: &WorkloadScan) -> WorkloadStatus {
+fn workload_status(
+    share: &Share,
+    seen: &WorkloadScan,
+    verifier: Option<&dyn Verifier>,
+) -> WorkloadStatus {
     let mut problems: Vec<String> = seen.problems.iter().map(ToString::to_string).collect();
     let receipts = receipt::list(share, &seen.workload).unwrap_or_else(|error| {
         problems.push(error.to_string());
@@ -86,14 +94,17 @@ fn workload_status(share: &Share, seen: &WorkloadScan) -> WorkloadStatus {
     let none = States::new();
     for sighting in &seen.sightings {
         let states = receipts.get(&sighting.address.drop).unwrap_or(&none);
-        let drop = drop_status(sighting, states);
+        let last = last_state(share, sighting, states, verifier, |problem| {
+            result.problems.push(problem);
+        });
+        let drop = drop_status(sighting, last);
         *result.counts.entry(drop.state.clone()).or_default() += 1;
         result.sealed_bytes += drop.bytes.unwrap_or(0);
         match &sighting.state {
             DropState::Refused(rejection) if !sighting.state.may_heal() => {
                 result.problems.push(format!("{}: {rejection}", sighting.address));
             }
-            DropState::Sealed(_) if !states.contains(&ReceiptState::Rejected) => {
+            DropState::Sealed(_) if last != Some(ReceiptState::Rejected) => {
                 let newer =
                     |newest: &DropStatus| (newest.changed, newest.drop) < (drop.changed, drop.drop);
                 if result.newest.as_ref().is_none_or(newer) {
@@ -107,9 +118,7 @@ fn workload_status(share: &Share, seen: &WorkloadScan) -> WorkloadStatus {
     result
 }
 
-fn drop_status(sighting: &Sighting, states: &States) -> DropStatus {
-    // The states are in the order of a drop's life as far as it went well.
-    let last = states.iter().next_back().map(ToString::to_string);
+fn drop_status(sighting: &Sighting, last: Option<ReceiptState>) -> DropStatus {
     let (state, bytes, instance) = match &sighting.state {
         DropState::Open(record) => {
             let instance = record.as_ref().and_then(|record| record.claims.instance.clone());
@@ -121,7 +130,7 @@ fn drop_status(sighting: &Sighting, states: &States) -> DropStatus {
     };
     DropStatus {
         drop: sighting.address.drop,
-        state: last.unwrap_or_else(|| state.to_owned()),
+        state: last.map_or_else(|| state.to_owned(), |last| last.to_string()),
         changed: sighting.changed,
         bytes,
         instance,
@@ -153,6 +162,8 @@ impl Default for CleanOptions {
 #[derive(Debug, Default, Serialize)]
 pub struct Cleaned {
     pub removed: Vec<Removal>,
+    /// Drops that stayed because nobody could verify that they were rejected.
+    pub unproven: u64,
     pub problems: Vec<String>,
 }
 
@@ -165,9 +176,14 @@ pub struct Removal {
 }
 
 /// Removes leftovers: of abandoned, failed and rejected drops that have been still for the
-/// grace time, of released drops, and old receipts. A sealed drop that was neither released nor
-/// rejected is never touched.
-pub fn clean(share: &Share, now: Timestamp, options: &CleanOptions) -> Result<Cleaned, ShareError> {
+/// grace time, what is left of released drops, and old receipts. A drop that is sealed is touched
+/// only if an agent rejected it, which a receipt must prove: without a verifier, never.
+pub fn clean(
+    share: &Share,
+    now: Timestamp,
+    options: &CleanOptions,
+    verifier: Option<&dyn Verifier>,
+) -> Result<Cleaned, ShareError> {
     let mut cleaned = Cleaned::default();
     let seen = scan(share, &mut ClosedDays::default(), Timestamp::EPOCH)?;
     for workload in &seen.workloads {
@@ -182,8 +198,16 @@ pub fn clean(share: &Share, now: Timestamp, options: &CleanOptions) -> Result<Cl
         let none = States::new();
         for sighting in &workload.sightings {
             let states = receipts.get(&sighting.address.drop).unwrap_or(&none);
+            let last = last_state(share, sighting, states, verifier, |problem| {
+                cleaned.problems.push(problem);
+            });
             let still = sighting.changed.map_or(Duration::ZERO, |changed| now.since(changed));
-            if let Some(why) = leftover(sighting, states, still >= options.grace) {
+            let is_proven = verifier.is_some();
+            if last == Some(ReceiptState::Rejected) && !is_proven {
+                cleaned.unproven += 1;
+            }
+            let last = last.filter(|_| is_proven);
+            if let Some(why) = leftover(sighting, last, still >= options.grace) {
                 remove_drop(share, sighting, why, options, &mut cleaned);
             }
         }
@@ -196,18 +220,18 @@ pub fn clean(share: &Share, now: Timestamp, options: &CleanOptions) -> Result<Cl
     Ok(cleaned)
 }
 
-/// Why a drop's directory is only a leftover; `None` if it is not.
-fn leftover(sighting: &Sighting, states: &States, still: bool) -> Option<&'static str> {
-    if states.contains(&ReceiptState::Released) {
-        return Some("released");
-    }
+/// Why a drop's directory is only a leftover; `None` if it is not. `last` is the last state that
+/// a receipt proves.
+fn leftover(sighting: &Sighting, last: Option<ReceiptState>, still: bool) -> Option<&'static str> {
+    let is_rejected = last == Some(ReceiptState::Rejected);
     let why = match &sighting.state {
-        DropState::Sealed(_) | DropState::Refused(_)
-            if states.contains(&ReceiptState::Rejected) =>
-        {
-            "rejected"
-        }
+        DropState::Sealed(_) | DropState::Refused(_) if is_rejected => "rejected",
+        // Released or not: while it has its seal it is a drop, which the agent alone lets go, when
+        // the vault says that it holds it.
         DropState::Sealed(_) => return None,
+        DropState::Open(_) | DropState::Failed { .. } if last == Some(ReceiptState::Released) => {
+            return Some("released");
+        }
         DropState::Open(_) => "abandoned by its writer",
         DropState::Failed { .. } => "failed",
         DropState::Refused(rejection) if rejection.is_torn_seal() => "abandoned by its writer",

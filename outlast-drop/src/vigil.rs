@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use outlast_types::{DropId, Timestamp};
+use outlast_types::Timestamp;
+
+use crate::layout::DropAddress;
 
 /// A fingerprint of everything that a writer at work changes: another value means that it lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -19,7 +21,7 @@ pub struct Pulse(pub u64);
 /// the grace time, watcher and writers hang alike, and the writers need a moment to be seen alive.
 #[derive(Debug, Default)]
 pub struct Vigil {
-    seen: HashMap<DropId, Watch>,
+    seen: HashMap<DropAddress, Watch>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -34,13 +36,16 @@ impl Vigil {
     /// at most `gap_max` counts.
     pub fn observe(
         &mut self,
-        drop: DropId,
+        address: &DropAddress,
         pulse: Pulse,
         now: Timestamp,
         gap_max: Duration,
     ) -> Duration {
         let begin = Watch { pulse, looked: now, still: Duration::ZERO };
-        let watch = self.seen.entry(drop).or_insert(begin);
+        let watch = match self.seen.get_mut(address) {
+            Some(watch) => watch,
+            None => self.seen.entry(address.clone()).or_insert(begin),
+        };
         if watch.pulse != pulse || watch.looked > now {
             *watch = begin;
         }
@@ -50,19 +55,19 @@ impl Vigil {
     }
 
     /// Forgets a drop that needs no more watching.
-    pub fn forget(&mut self, drop: DropId) {
-        self.seen.remove(&drop);
+    pub fn forget(&mut self, address: &DropAddress) {
+        self.seen.remove(address);
     }
 
     /// Forgets all drops but those for which `keep` holds, so that the memory stays small.
-    pub fn retain(&mut self, mut keep: impl FnMut(DropId) -> bool) {
-        self.seen.retain(|drop, _| keep(*drop));
+    pub fn retain(&mut self, mut keep: impl FnMut(&DropAddress) -> bool) {
+        self.seen.retain(|address, _| keep(address));
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use outlast_types::{SystemClock, SystemRandom};
+    use outlast_types::{DropId, SystemClock, SystemRandom, WorkloadName};
 
     use super::*;
 
@@ -72,11 +77,15 @@ mod tests {
 
     #[test]
     fn only_a_drop_that_does_not_change_grows_still() {
-        let drop = DropId::new(&SystemClock, &SystemRandom);
+        let address = DropAddress {
+            workload: WorkloadName::new("w").unwrap(),
+            day: at(0).day(),
+            drop: DropId::new(&SystemClock, &SystemRandom),
+        };
         let mut vigil = Vigil::default();
         let gap_max = Duration::from_secs(60);
         let mut still =
-            |pulse, seconds| vigil.observe(drop, Pulse(pulse), at(seconds), gap_max).as_secs();
+            |pulse, seconds| vigil.observe(&address, Pulse(pulse), at(seconds), gap_max).as_secs();
         assert_eq!(still(1, 100), 0);
         assert_eq!(still(1, 160), 60);
         assert_eq!(still(2, 170), 0, "a sign of life");

@@ -6,6 +6,9 @@ use std::time::Duration;
 use outlast_types::{DropId, Timestamp, WorkloadName, human};
 use serde::{Deserialize, Serialize};
 
+/// Longest text taken over from a report, in characters.
+const TEXT_LENGTH_MAX: usize = 500;
+
 /// Who has to act. Every incident has one owner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -33,6 +36,8 @@ pub enum Key {
     Share(String),
     Vault,
     Repository(WorkloadName),
+    VaultWentBack,
+    ContestedDrop(WorkloadName),
     RejectedDrop(WorkloadName),
     RecoveryPoint(WorkloadName),
 }
@@ -45,6 +50,8 @@ impl fmt::Display for Key {
             Self::Share(agent) => write!(f, "share/{agent}"),
             Self::Vault => f.write_str("vault"),
             Self::Repository(workload) => write!(f, "repository/{workload}"),
+            Self::VaultWentBack => f.write_str("vault-went-back"),
+            Self::ContestedDrop(workload) => write!(f, "contested-drop/{workload}"),
             Self::RejectedDrop(workload) => write!(f, "rejected-drop/{workload}"),
             Self::RecoveryPoint(workload) => write!(f, "recovery-point/{workload}"),
         }
@@ -74,6 +81,20 @@ pub enum Cause {
     RepositoryMissing { workload: WorkloadName, what: String },
     /// The vault itself was down while promises broke.
     VaultAbsent { from: Timestamp, until: Timestamp },
+    /// The vault does not know drops that it signed for.
+    VaultWentBack { lost: Vec<LostDrop>, count: usize },
+    /// Two different drops were handed in under one id.
+    DropContested { workload: WorkloadName, agent: String, drop: DropId, difference: String },
+}
+
+/// A drop that a vault signed for and does not hold any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LostDrop {
+    pub workload: WorkloadName,
+    pub drop: DropId,
+    /// When the vault received it, by its clock of then.
+    pub received: Timestamp,
 }
 
 impl Cause {
@@ -88,6 +109,8 @@ impl Cause {
             Self::AgentSilent { agent, .. } => Key::Agent(agent.clone()),
             Self::ShareUnusable { agent, .. } => Key::Share(agent.clone()),
             Self::VaultAbsent { .. } => Key::Vault,
+            Self::VaultWentBack { .. } => Key::VaultWentBack,
+            Self::DropContested { workload, .. } => Key::ContestedDrop(workload.clone()),
         }
     }
 
@@ -99,7 +122,9 @@ impl Cause {
             | Self::AgentSilent { .. }
             | Self::ShareUnusable { .. }
             | Self::RepositoryMissing { .. }
-            | Self::VaultAbsent { .. } => Owner::Platform,
+            | Self::VaultAbsent { .. }
+            | Self::VaultWentBack { .. }
+            | Self::DropContested { .. } => Owner::Platform,
         }
     }
 
@@ -109,10 +134,12 @@ impl Cause {
             Self::NothingDropped { workload, .. }
             | Self::NotVaulted { workload, .. }
             | Self::DropRejected { workload, .. }
-            | Self::RepositoryMissing { workload, .. } => Some(workload),
-            Self::AgentSilent { .. } | Self::ShareUnusable { .. } | Self::VaultAbsent { .. } => {
-                None
-            }
+            | Self::RepositoryMissing { workload, .. }
+            | Self::DropContested { workload, .. } => Some(workload),
+            Self::AgentSilent { .. }
+            | Self::ShareUnusable { .. }
+            | Self::VaultAbsent { .. }
+            | Self::VaultWentBack { .. } => None,
         }
     }
 }
@@ -166,8 +193,30 @@ impl fmt::Display for Cause {
                 "the vault was down from {from} until {until}, and promises broke meanwhile; \
                  those that the waiting drops do not mend will open by themselves"
             ),
+            Self::VaultWentBack { lost, count } => went_back(f, lost, *count),
+            Self::DropContested { workload, agent, drop, difference } => write!(
+                f,
+                "agent {agent} handed in a bill for drop {drop} of {workload} that is not the \
+                 drop the vault holds under this id ({difference}); the vault keeps what it holds \
+                 and took nothing; find out who used the id twice, and whether that agent's \
+                 certificate is in the right hands"
+            ),
         }
     }
+}
+
+fn went_back(f: &mut fmt::Formatter<'_>, lost: &[LostDrop], count: usize) -> fmt::Result {
+    write!(
+        f,
+        "the vault does not hold {count} drops that it signed for: its directory was put back from \
+         an older copy, or data was lost. Those that still lie on a share are shipped again by \
+         themselves; keep every share as it is, and look for a newer copy of the vault. Missing:"
+    )?;
+    for (index, LostDrop { workload, drop, received }) in lost.iter().enumerate() {
+        let comma = if index == 0 { "" } else { "," };
+        write!(f, "{comma} {workload} {drop} received {received}")?;
+    }
+    if count > lost.len() { write!(f, " and {} more", count - lost.len()) } else { Ok(()) }
 }
 
 /// A broken promise, or one that cannot be evaluated.
@@ -231,4 +280,9 @@ impl fmt::Display for Change {
             ),
         }
     }
+}
+
+/// A text from outside, short and on one line, fit for a page.
+pub(crate) fn cut(text: &str) -> String {
+    text.chars().take(TEXT_LENGTH_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use outlast_types::{Timestamp, WorkloadName};
 
+use crate::incident::cut;
 use crate::memory::{Absence, Agent, Memory, MemoryError, OpenIncident, Recovering, Workload};
 use crate::view::{AgentStatus, Event, Settings, WorkloadStatus};
 use crate::{Cause, Change, Incident, Key, Owner, State};
@@ -12,8 +13,6 @@ use crate::{Cause, Change, Incident, Key, Owner, State};
 /// A clock that jumps back by less than this was read a moment too early by another thread; by
 /// more, it was set.
 const CLOCK_JITTER: Duration = Duration::from_secs(1);
-/// Longest text taken over from a report, in characters.
-const TEXT_LENGTH_MAX: usize = 500;
 
 /// Keeps account of all workloads, agents and incidents.
 ///
@@ -86,6 +85,7 @@ impl Ledger {
         let agents = self.memory.agents.len();
         let touched: BTreeSet<WorkloadName> =
             events.into_iter().filter_map(|event| self.observe(event)).collect();
+        self.reconcile_evidence(&mut changes);
         let mut troubles = Vec::new();
         self.reconcile_agents(&mut troubles);
         // Whatever may explain one workload may explain them all.
@@ -102,6 +102,7 @@ impl Ledger {
         }
         let due = touched.iter().filter_map(|name| self.memory.workloads.get(name));
         let due = due.flat_map(Workload::deadlines).chain(self.agent_deadlines());
+        let due = due.chain(self.memory.evidence.deadlines());
         self.quiet_until = due.chain(self.quiet_until).min();
         changes
     }
@@ -121,7 +122,9 @@ impl Ledger {
         let now = self.memory.now;
         let workloads = self.memory.workloads.values().flat_map(Workload::deadlines);
         let absence = self.memory.absence.iter().map(|absence| absence.recovered);
-        workloads.chain(self.agent_deadlines()).chain(absence).filter(|at| *at > now).min()
+        let evidence = self.memory.evidence.deadlines();
+        let all = workloads.chain(self.agent_deadlines()).chain(absence).chain(evidence);
+        all.filter(|at| *at > now).min()
     }
 
     /// When each agent counts as silent, and when its backlog has had its time.
@@ -210,6 +213,10 @@ impl Ledger {
                 workload.known_since = now;
                 Some(name)
             }
+            Event::Custody(finding) => {
+                self.memory.evidence.note(finding, now);
+                None
+            }
             Event::Waiting { workload: name, agent } => {
                 let workload = self.workload(&name);
                 workload.waiting_since.get_or_insert(now);
@@ -282,6 +289,7 @@ impl Ledger {
         let mut changes = Vec::new();
         self.reconcile_agents(&mut changes);
         self.reconcile_absence(&mut changes);
+        self.reconcile_evidence(&mut changes);
         let names: Vec<WorkloadName> = self.memory.workloads.keys().cloned().collect();
         for name in &names {
             self.reconcile_workload(name, &mut changes);
@@ -341,6 +349,12 @@ impl Ledger {
             .filter(|absence| broke(absence))
             .map(|absence| Cause::VaultAbsent { from: absence.from, until: absence.until });
         self.settle(&Key::Vault, cause, None, changes);
+    }
+
+    fn reconcile_evidence(&mut self, changes: &mut Vec<Change>) {
+        for (key, cause) in self.memory.evidence.causes(self.memory.now) {
+            self.settle(&key, cause, None, changes);
+        }
     }
 
     fn reconcile_workload(&mut self, name: &WorkloadName, changes: &mut Vec<Change>) {
@@ -480,9 +494,4 @@ impl Absence {
     fn explains(&self, due: Timestamp) -> bool {
         self.from <= due && due < self.recovered
     }
-}
-
-/// A text from outside, short and on one line, fit for a page.
-pub(crate) fn cut(text: &str) -> String {
-    text.chars().take(TEXT_LENGTH_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

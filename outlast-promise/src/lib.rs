@@ -16,6 +16,7 @@
 //!
 //! [`Ledger`] is the state machine; [`evaluate`] is the arithmetic of one promise.
 
+mod evidence;
 mod incident;
 mod ledger;
 mod memory;
@@ -23,11 +24,11 @@ mod promise;
 mod view;
 mod workload;
 
-pub use incident::{Cause, Change, Incident, Key, Owner};
+pub use incident::{Cause, Change, Incident, Key, LostDrop, Owner};
 pub use ledger::Ledger;
 pub use memory::MemoryError;
 pub use promise::{InvalidPromise, Promise, State, evaluate};
-pub use view::{AgentStatus, Event, Settings, WorkloadStatus};
+pub use view::{AgentStatus, Event, Finding, Settings, WorkloadStatus};
 
 #[cfg(test)]
 mod tests;

@@ -6,9 +6,10 @@ use std::time::Duration;
 use outlast_types::{DropId, Timestamp, WorkloadName};
 use serde::{Deserialize, Serialize};
 
+use crate::evidence::Evidence;
 use crate::{Cause, Incident, Key, Promise};
 
-/// Version 1 knew nothing of repositories that are missing.
+/// Version 1 knew nothing of repositories that are missing, and of what speaks against custody.
 const VERSION: u32 = 2;
 
 /// Everything that a ledger knows. Only facts, no conclusions: states are worked out from them.
@@ -22,6 +23,9 @@ pub(crate) struct Memory {
     pub(crate) workloads: BTreeMap<WorkloadName, Workload>,
     pub(crate) agents: BTreeMap<String, Agent>,
     pub(crate) absence: Option<Absence>,
+    /// What speaks against the vault's custody, until it is settled or old.
+    #[serde(default)]
+    pub(crate) evidence: Evidence,
     #[serde(with = "as_list")]
     pub(crate) open: BTreeMap<Key, OpenIncident>,
 }
@@ -132,6 +136,7 @@ impl Memory {
             workloads: BTreeMap::new(),
             agents: BTreeMap::new(),
             absence: None,
+            evidence: Evidence::default(),
             open: BTreeMap::new(),
         }
     }
@@ -176,6 +181,7 @@ impl Memory {
             back(&mut absence.until);
             back(&mut absence.recovered);
         }
+        self.evidence.moments().for_each(back);
         for incident in self.open.values_mut() {
             back(&mut incident.opened);
         }

@@ -34,6 +34,8 @@ pub enum Event {
     /// The workload's repository is lost for good; an operator had it begun anew. What was vaulted
     /// before counts no more.
     BegunAnew { workload: WorkloadName },
+    /// The vault found something about its own custody of drops.
+    Custody(Finding),
     /// An agent saw a sealed drop of the workload that is not vaulted yet. No freshness follows
     /// from it, only who is asked when the promise breaks all the same.
     Waiting { workload: WorkloadName, agent: String },
@@ -45,6 +47,19 @@ pub enum Event {
     /// whether it could be looked over all the same: then the problem is of something on it, and
     /// explains nothing but drops that wait.
     ShareSeen { agent: String, problem: Option<String>, usable: bool },
+}
+
+/// What speaks for or against the vault's custody of one drop.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Finding {
+    /// The vault holds the drop, for the first time or again.
+    Held { workload: WorkloadName, drop: DropId },
+    /// The vault was shown a receipt that it signed, for a drop that it does not hold any more,
+    /// received at `received` by its clock: its disk was put back from an older copy, or lost it.
+    Lost { workload: WorkloadName, drop: DropId, received: Timestamp },
+    /// An agent handed in a bill for a drop that the vault holds, but with other content or of
+    /// another place: somebody used an id twice, or forged a bill. May be repeated.
+    Contested { workload: WorkloadName, agent: String, drop: DropId, difference: String },
 }
 
 /// A workload as the ledger sees it.

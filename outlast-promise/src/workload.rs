@@ -2,7 +2,7 @@
 
 use outlast_types::{DropId, Timestamp};
 
-use crate::ledger::cut;
+use crate::incident::cut;
 use crate::memory::{Rejected, Workload};
 use crate::{State, evaluate};
 

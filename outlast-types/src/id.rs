@@ -2,11 +2,12 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{Clock, Random};
+use crate::{Clock, Random, Timestamp};
 
 /// Why a text is not an id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -33,6 +34,12 @@ impl DropId {
         random.fill(&mut random_bytes);
         let millis = u64::try_from(clock.now().unix_millis()).unwrap_or(0);
         Self(uuid::Builder::from_unix_timestamp_millis(millis, &random_bytes).into_uuid())
+    }
+
+    /// When the drop was begun, as its writer claims (RFC 9562: the first 48 bits).
+    pub fn claimed_time(self) -> Timestamp {
+        let millis = u64::try_from(self.0.as_u128() >> 80).unwrap_or(0);
+        Timestamp::EPOCH.saturating_add(Duration::from_millis(millis))
     }
 }
 

@@ -7,6 +7,7 @@
 //! in the two system implementations of those doors.
 
 pub mod clock;
+pub mod drop_identity;
 pub mod human;
 pub mod id;
 pub mod monitor;
@@ -15,6 +16,7 @@ pub mod random;
 pub mod time;
 
 pub use clock::{Clock, SystemClock};
+pub use drop_identity::DropIdentity;
 pub use id::{ContentHash, DropId, ShareId};
 pub use monitor::{Monitor, Silent};
 pub use name::{InvalidName, WorkloadName};

@@ -16,9 +16,10 @@ use outlast_promise::{Event, WorkloadStatus};
 use outlast_store::{ObjectName, StoreError};
 use outlast_types::WorkloadName;
 use outlast_wire::api::{
-    AgentReport, ApiError, BODY_BYTES_MAX, Base64, Done, IncidentView, OpenRepository,
-    OpenedRepository, Shipment, SnapshotView, Vaulted, WorkloadReport, WorkloadView,
+    AgentReport, ApiError, BODY_BYTES_MAX, Base64, IncidentView, OpenRepository, OpenedRepository,
+    Reported, Shipment, SnapshotView, Vaulted, WorkloadReport, WorkloadView,
 };
+use outlast_wire::holdings::{QUESTION_DROPS_MAX, Question, SignedAnswer};
 use outlast_wire::server::RequestId;
 use outlast_wire::{Peer, Role, sealed_key};
 use serde::Deserialize;
@@ -58,6 +59,7 @@ pub(crate) fn router(vault: Arc<Vault>) -> Router {
     Router::new()
         .route("/api/v1/workloads/{workload}/open", post(open))
         .route("/api/v1/shipments", post(ship))
+        .route("/api/v1/holdings", post(holdings))
         .route("/api/v1/agent/report", post(report))
         .route("/api/v1/workloads", get(workloads))
         .route("/api/v1/workloads/{workload}", get(workload))
@@ -121,7 +123,25 @@ async fn ship(
 ) -> Answer<Vaulted> {
     permit(&peer, &[Role::Agent], "ship drops")?;
     let (shipment, _held): (Shipment, _) = api.body(request).await?;
-    api.run(peer, id, move |vault, _| Ok(Vaulted { receipt: vault.publish(&shipment)? })).await
+    api.run(peer, id, move |vault, peer| {
+        Ok(Vaulted { receipt: vault.publish(&shipment, peer.name())? })
+    })
+    .await
+}
+
+async fn holdings(
+    State(api): State<Api>,
+    Extension(peer): Extension<Peer>,
+    Extension(id): Extension<RequestId>,
+    request: Request,
+) -> Answer<SignedAnswer> {
+    permit(&peer, &[Role::Agent, Role::Operator], "ask what is held")?;
+    let (question, _held): (Question, _) = api.body(request).await?;
+    if question.drops.len().max(question.receipts.len()) > QUESTION_DROPS_MAX {
+        let text = format!("a question names at most {QUESTION_DROPS_MAX} drops");
+        return Err(ApiError::new(StatusCode::BAD_REQUEST, "bad_request", text));
+    }
+    api.run(peer, id, move |vault, _| vault.holdings(question)).await
 }
 
 async fn report(
@@ -129,7 +149,7 @@ async fn report(
     Extension(peer): Extension<Peer>,
     Extension(id): Extension<RequestId>,
     request: Request,
-) -> Answer<Done> {
+) -> Answer<Reported> {
     permit(&peer, &[Role::Agent], "report from a share")?;
     let (report, _held): (AgentReport, _) = api.body(request).await?;
     if report.workloads.len() > REPORTED_WORKLOADS_MAX {
@@ -141,7 +161,7 @@ async fn report(
         let received = vault.doors.clock.now();
         let record = ReportRecord { agent: peer.name().to_owned(), received, body };
         vault.watch.reported(events_of(vault, peer, &report), &record)?;
-        Ok(Done {})
+        Ok(Reported { run: vault.run.clone() })
     })
     .await
 }
@@ -394,6 +414,11 @@ fn answer_of(error: VaultError, id: &RequestId) -> ApiError {
             ApiError::new(StatusCode::CONFLICT, "nothing_missing", text)
         }
         VaultError::BadOrder { .. } => ApiError::new(StatusCode::BAD_REQUEST, "bad_order", text),
+        VaultError::Contested { .. } => ApiError::new(StatusCode::CONFLICT, "contested", text)
+            .hint("an id names one drop for ever; the vault keeps the one that it holds"),
+        VaultError::BillVersion { .. } => {
+            ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "bill_version", text)
+        }
         VaultError::BadBoxKey => ApiError::new(StatusCode::BAD_REQUEST, "bad_request", text),
         VaultError::Store(StoreError::Full { .. }) => {
             tracing::error!(id = id.0, error = text, "no room");

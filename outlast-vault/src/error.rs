@@ -8,6 +8,7 @@ use outlast_promise::MemoryError;
 use outlast_repo::RepoError;
 use outlast_store::{Object, StoreError};
 use outlast_types::{DropId, WorkloadName};
+use outlast_wire::api::BILL_VERSION;
 use outlast_wire::identity::IdentityError;
 use outlast_wire::tls::TlsError;
 
@@ -82,10 +83,23 @@ pub enum VaultError {
     MissingObjects { workload: WorkloadName, drop: DropId, missing: Vec<Object> },
     #[error("the bill of lading of drop {drop} of {workload} cannot be accepted: {reason}")]
     BadBill { workload: WorkloadName, drop: DropId, reason: String },
+    #[error(
+        "the bill of lading has version {version}, and this vault takes version {BILL_VERSION} \
+         only: bring agent and vault to the same release"
+    )]
+    BillVersion { version: u32 },
+    #[error(
+        "drop {drop} of {workload} is not the drop that the vault holds under this id: {difference}"
+    )]
+    Contested { workload: WorkloadName, drop: DropId, difference: String },
+    #[error("snapshot {snapshot} cannot be read: {reason}")]
+    BadSnapshot { snapshot: String, reason: String },
     #[error("snapshot {snapshot} is published already, and not for drop {drop} of {workload}")]
     AlreadyPublished { workload: WorkloadName, drop: DropId, snapshot: String },
     #[error("cannot sign the receipt of drop {drop}: {source}")]
     Sign { drop: DropId, source: io::Error },
+    #[error("cannot sign the answer to what is held: {source}")]
+    SignAnswer { source: io::Error },
     #[error("a key cannot be sealed to the box key that came with the request")]
     BadBoxKey,
 }

@@ -4,7 +4,8 @@
 //!   who may have it. Nothing is made where anything remembers a repository that is missing
 //!   (`presence`, `caretaker`); what operators order is written down first (`orders`).
 //! - What arrives is believed when it is proved, and published last (`publish`); what only the
-//!   receiver can know of it lies beside the repository (`arrival`).
+//!   receiver can know of it lies beside the repository (`arrival`). What is held now, and whether
+//!   a bill is of the drop that is held, is said by `custody`.
 //! - Promises are watched once a second and at every event; ledger and catalog change together
 //!   (`watch`).
 //! - Two front doors on one port behind mutual TLS: restic's REST protocol (`host`) and
@@ -17,6 +18,7 @@ mod api;
 mod arrival;
 mod caretaker;
 mod config;
+mod custody;
 mod depot;
 mod error;
 mod host;

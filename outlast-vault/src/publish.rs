@@ -3,6 +3,8 @@
 //! The order, and why a crash between any two steps is harmless when the agent sends the bill
 //! again (it does until it has the receipt):
 //!
+//! 0. compare: what is recorded under the drop's id must be this very drop. If it is and its
+//!    snapshot is there, the answer is the receipt of then.
 //! 1. verify: every object of the bill is here with its size, the sealed snapshot is what its name
 //!    says and opens with the workload's key, its tree is in an index, and every pack that the
 //!    brought indexes name is here. Nothing was changed yet.
@@ -18,18 +20,20 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use outlast_catalog::SnapshotRecord;
-use outlast_drop::{Receipt, ReceiptState, Signer};
+use outlast_drop::{DropAddress, Receipt, ReceiptState, Signer};
 use outlast_format::index::IndexFile;
 use outlast_format::pack::BlobType;
 use outlast_format::snapshot::Snapshot;
 use outlast_format::{BlobId, sha256, unpacked};
+use outlast_promise::{Event, Finding};
 use outlast_repo::{Credential, Repository};
 use outlast_store::{Kind, Object, ObjectName, Store, StoreError};
-use outlast_types::{ContentHash, Timestamp, WorkloadName};
+use outlast_types::{ContentHash, DropId, Timestamp, WorkloadName};
 use outlast_wire::Identity;
-use outlast_wire::api::{BilledKind, Shipment};
+use outlast_wire::api::{BILL_VERSION, BilledKind, Shipment};
 
 use crate::VaultError;
+use crate::custody::{self, Comparison};
 use crate::depot::Kept;
 use crate::vault::Vault;
 
@@ -41,22 +45,19 @@ const CLAIMS_BYTES_MAX: usize = 64 << 10;
 const MISSING_NAMED_MAX: usize = 1000;
 
 impl Vault {
-    /// Publishes the snapshot of a bill of lading and returns the text of the receipt. Doing it
-    /// again returns the same text.
-    pub(crate) fn publish(&self, shipment: &Shipment) -> Result<String, VaultError> {
+    /// Publishes the snapshot of the bill of lading that `agent` handed in, and returns the text of
+    /// the receipt. Doing it again returns the same text; a bill that names another drop under
+    /// the same id is refused, and told to people.
+    pub(crate) fn publish(&self, shipment: &Shipment, agent: &str) -> Result<String, VaultError> {
+        if shipment.version != BILL_VERSION {
+            return Err(VaultError::BillVersion { version: shipment.version });
+        }
         let kept = self.depot.get(&shipment.workload)?;
         let _one_publisher = kept.publishing();
-        let known = self.watch.catalog().snapshot_of_drop(&shipment.workload, shipment.drop)?;
-        if let Some(receipt) = known.and_then(|known| known.receipt) {
-            return Ok(receipt);
-        }
-        if let Some(arrived) = self.arrivals.of_drop(&shipment.workload, shipment.drop)?
+        if let Some(arrived) = self.arrived(&shipment.workload, shipment.drop)?
             && is_published(&*kept.store, arrived.snapshot)?
-            && let Some(receipt) = arrived.receipt.clone()
         {
-            // A crash came between the snapshot and the catalog.
-            self.watch.vaulted(&arrived)?;
-            return Ok(receipt);
+            return self.publish_again(&kept, arrived, shipment, agent);
         }
         verify(&kept, shipment)?;
         if is_published(&*kept.store, ContentHash(shipment.snapshot_id.0))? {
@@ -84,24 +85,65 @@ impl Vault {
         Ok(receipt)
     }
 
+    /// What is recorded of a drop: the arrival record, or, if that was lost, what the catalog has.
+    /// Whether its snapshot is there is another question.
+    pub(crate) fn arrived(
+        &self,
+        workload: &WorkloadName,
+        drop: DropId,
+    ) -> Result<Option<SnapshotRecord>, VaultError> {
+        match self.arrivals.of_drop(workload, drop)? {
+            Some(record) => Ok(Some(record)),
+            None => Ok(self.watch.catalog().snapshot_of_drop(workload, drop)?),
+        }
+    }
+
+    /// Answers a bill for a drop whose snapshot is here already.
+    fn publish_again(
+        &self,
+        kept: &Kept,
+        arrived: SnapshotRecord,
+        shipment: &Shipment,
+        agent: &str,
+    ) -> Result<String, VaultError> {
+        match custody::compare(kept, &arrived, shipment)? {
+            Comparison::Same(receipt) => {
+                // A crash may have come between the snapshot and the catalog.
+                let catalog = self.watch.catalog();
+                if catalog.snapshot_of_drop(&shipment.workload, shipment.drop)?.is_none() {
+                    self.watch.vaulted(&arrived)?;
+                }
+                Ok(receipt)
+            }
+            Comparison::SameWithoutSeal => {
+                let (record, receipt) = self.adopt_seal(arrived, shipment)?;
+                self.arrivals.put(&record)?;
+                self.watch.vaulted(&record)?;
+                Ok(receipt)
+            }
+            Comparison::Different(difference) => {
+                tracing::error!(
+                    agent, workload = %shipment.workload, drop = %shipment.drop, difference,
+                    "refused a bill for another drop than the one that is held under its id"
+                );
+                self.watch.noted(vec![Event::Custody(Finding::Contested {
+                    workload: shipment.workload.clone(),
+                    agent: agent.to_owned(),
+                    drop: shipment.drop,
+                    difference: difference.clone(),
+                })])?;
+                Err(VaultError::Contested {
+                    workload: shipment.workload.clone(),
+                    drop: shipment.drop,
+                    difference,
+                })
+            }
+        }
+    }
+
     fn record_of(&self, shipment: &Shipment) -> Result<(SnapshotRecord, String), VaultError> {
         let received = self.doors.clock.now();
-        let receipt = Receipt {
-            share: Some(shipment.share),
-            drop: shipment.drop,
-            workload: shipment.workload.clone(),
-            state: ReceiptState::Vaulted,
-            at: received,
-            by: String::new(),
-            role: String::new(),
-            snapshot: Some(shipment.snapshot_id.to_string()),
-            repository: Some(repository_path(&shipment.workload)),
-            reason: None,
-            size: Some(shipment.content_bytes),
-        };
-        let sign = |source| VaultError::Sign { drop: shipment.drop, source };
-        let signed = receipt.sign(&VaultSigner(&self.identity)).map_err(sign)?;
-        let receipt = String::from_utf8_lossy(signed.bytes()).into_owned();
+        let receipt = self.receipt_of(shipment, received, shipment.snapshot_id)?;
         // Each object once, however often the bill names it.
         let sizes: BTreeMap<Object, u64> =
             shipment.objects.iter().map(|billed| (billed.object(), billed.size)).collect();
@@ -110,12 +152,50 @@ impl Vault {
             snapshot: ContentHash(shipment.snapshot_id.0),
             drop: Some(shipment.drop),
             received,
-            content_bytes: shipment.content_bytes,
+            content_bytes: shipment.size,
             stored_bytes: sizes.values().sum(),
             claims: shipment.claims.clone(),
             receipt: Some(receipt.clone()),
         };
         Ok((record, receipt))
+    }
+
+    /// The record of a drop that came before receipts named seals, now with the seal, day and tree
+    /// of the first bill that agrees with it in all that was known. It stays as old as it is.
+    fn adopt_seal(
+        &self,
+        arrived: SnapshotRecord,
+        shipment: &Shipment,
+    ) -> Result<(SnapshotRecord, String), VaultError> {
+        let snapshot = ObjectName(arrived.snapshot.0);
+        let receipt = self.receipt_of(shipment, arrived.received, snapshot)?;
+        Ok((SnapshotRecord { receipt: Some(receipt.clone()), ..arrived }, receipt))
+    }
+
+    /// Signs that this vault holds the drop of `shipment` as `snapshot` since `received`.
+    fn receipt_of(
+        &self,
+        shipment: &Shipment,
+        received: Timestamp,
+        snapshot: ObjectName,
+    ) -> Result<String, VaultError> {
+        let address = DropAddress {
+            workload: shipment.workload.clone(),
+            day: shipment.day,
+            drop: shipment.drop,
+        };
+        let receipt = Receipt {
+            seal: Some(shipment.seal),
+            size: Some(shipment.size),
+            tree: Some(shipment.tree),
+            snapshot: Some(snapshot.to_string()),
+            repository: Some(repository_path(&shipment.workload)),
+            sequence: Some(self.sequence.next()),
+            ..Receipt::about(shipment.share, &address, ReceiptState::Vaulted, received)
+        };
+        let sign = |source| VaultError::Sign { drop: shipment.drop, source };
+        let signed = receipt.sign(&VaultSigner(&self.identity)).map_err(sign)?;
+        Ok(String::from_utf8_lossy(signed.bytes()).into_owned())
     }
 
     /// Takes a snapshot that is in a repository but was not announced by a bill, such as one of
@@ -207,6 +287,12 @@ fn verify(kept: &Kept, shipment: &Shipment) -> Result<(), VaultError> {
         .and_then(unpacked::decode)
         .and_then(|document| Snapshot::parse(&document))
         .map_err(|error| bad(format!("its snapshot does not open: {error}")))?;
+    if snapshot.tree.0 != shipment.tree.0 {
+        return Err(bad(format!(
+            "its snapshot has the tree {}, and not the billed one",
+            snapshot.tree
+        )));
+    }
     let sizes = sizes_of(kept, shipment)?;
     require(shipment, &sizes)?;
     let trees = brought_trees(kept, shipment, &sizes, &bad)?;
@@ -288,7 +374,7 @@ fn brought_trees(
 }
 
 /// Whether any index of the repository knows the tree: for a drop that brought nothing new.
-fn is_indexed(kept: &Kept, tree: BlobId) -> Result<bool, VaultError> {
+pub(crate) fn is_indexed(kept: &Kept, tree: BlobId) -> Result<bool, VaultError> {
     // Opened afresh: an open repository keeps the index that it loaded first.
     let key = outlast_format::crypto::Key::from_bytes(&kept.repository()?.key().to_bytes());
     let store = std::sync::Arc::clone(&kept.store) as std::sync::Arc<dyn Store>;

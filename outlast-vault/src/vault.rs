@@ -14,12 +14,16 @@ use outlast_wire::{Identity, Role};
 
 use crate::arrival::Arrivals;
 use crate::caretaker::memories;
+use crate::custody::Sequence;
 use crate::depot::{Depot, Kept};
 use crate::orders::Orders;
 use crate::presence::Found;
 use crate::publish::{foreign_record, published};
 use crate::watch::Watch;
 use crate::{Doors, VaultConfig, VaultError, VaultHandle, serve};
+
+/// Random bytes in the name of a run.
+const RUN_BYTES: usize = 8;
 
 /// A vault: one directory, open and locked.
 pub struct Vault {
@@ -30,6 +34,10 @@ pub struct Vault {
     pub(crate) identity: Identity,
     pub(crate) doors: Doors,
     pub(crate) config: VaultConfig,
+    /// Numbers the receipts.
+    pub(crate) sequence: Sequence,
+    /// Names this run of the vault, so that agents notice that another one began.
+    pub(crate) run: String,
     /// Held until the end: two vaults on one directory would publish one drop twice.
     _lock: File,
 }
@@ -80,7 +88,22 @@ impl Vault {
         }
         let watch = Watch::open(catalog, config.settings(), std::sync::Arc::clone(&doors.clock))?;
         let orders = Orders::open(&config.dir)?;
-        let vault = Self { depot, arrivals, orders, watch, identity, doors, config, _lock: lock };
+        let mut run = [0; RUN_BYTES];
+        doors.random.fill(&mut run);
+        let run = outlast_drop::proof::hex(&run);
+        let sequence = Sequence::default();
+        let vault = Self {
+            depot,
+            arrivals,
+            orders,
+            watch,
+            identity,
+            doors,
+            config,
+            sequence,
+            run,
+            _lock: lock,
+        };
         let policy = vault.config.workloads.clone().into_iter();
         let declare = |(workload, promise)| Event::Declared { workload, promise };
         vault.watch.noted(policy.map(declare).collect())?;
@@ -104,6 +127,7 @@ impl Vault {
             tracing::error!(%workload, %error, "this workload's snapshots are not all known");
         }
         for record in records {
+            self.sequence.saw_record(&record);
             if !known.contains(&(record.workload.clone(), record.snapshot)) {
                 tracing::info!(
                     workload = %record.workload, snapshot = %record.snapshot,

@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use outlast_catalog::{Catalog, Entry, IncidentRecord, ReportRecord, SnapshotRecord, Totals};
-use outlast_promise::{Change, Event, Incident, Ledger, MemoryError, Settings, WorkloadStatus};
+use outlast_promise::{
+    Change, Event, Finding, Incident, Ledger, MemoryError, Settings, WorkloadStatus,
+};
 use outlast_types::{Clock, Timestamp, WorkloadName};
 
 use crate::VaultError;
@@ -71,8 +73,11 @@ impl Watch {
 
     /// A snapshot was published: it is in the catalog, and its promise renewed, when this returns.
     pub(crate) fn vaulted(&self, snapshot: &SnapshotRecord) -> Result<(), VaultError> {
-        let event = Event::Vaulted { workload: snapshot.workload.clone(), at: snapshot.received };
-        self.change(vec![event], Entry { snapshot: Some(snapshot), ..Entry::default() }, true)
+        let workload = &snapshot.workload;
+        let mut events = vec![Event::Vaulted { workload: workload.clone(), at: snapshot.received }];
+        let held = |drop| Event::Custody(Finding::Held { workload: workload.clone(), drop });
+        events.extend(snapshot.drop.map(held));
+        self.change(events, Entry { snapshot: Some(snapshot), ..Entry::default() }, true)
     }
 
     /// An agent reported what it saw.

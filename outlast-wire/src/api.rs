@@ -5,12 +5,14 @@
 
 pub mod client;
 
+use std::collections::BTreeMap;
+
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use outlast_store::{Object, ObjectName};
-use outlast_types::{DropId, ShareId, Timestamp, WorkloadName};
+use outlast_types::{ContentHash, Day, DropId, DropIdentity, ShareId, Timestamp, WorkloadName};
 use serde::{Deserialize, Serialize};
 
 use crate::sealed_key::BoxPublicKey;
@@ -62,12 +64,30 @@ pub struct OpenedRepository {
     pub version: u32,
 }
 
+/// The version of bills of lading that this program makes and takes. Those of version 1 did not
+/// bind the drop's seal, so nothing could be believed of them, and none is taken.
+pub const BILL_VERSION: u32 = 2;
+
 /// `POST /api/v1/shipments`: the bill of lading of one drop. Sending it again is harmless.
+///
+/// The first five members after the version say which drop, the next two what its content is:
+/// the vault compares all of them with what it knows under the drop's id, and puts them into the
+/// receipt. Reserved for what comes: `agent` (the agent's signature), `challenge`, `shipment`,
+/// `spool`. Members that this program does not know are kept with the arrival.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Shipment {
-    pub workload: WorkloadName,
-    pub drop: DropId,
+    pub version: u32,
     pub share: ShareId,
+    pub workload: WorkloadName,
+    /// The day under which the drop lies on the share.
+    pub day: Day,
+    pub drop: DropId,
+    /// The BLAKE3 of the drop's whole `sealed.json`.
+    pub seal: ContentHash,
+    /// The size of the drop's content in bytes, before anything was saved.
+    pub size: u64,
+    /// The root tree of the snapshot.
+    pub tree: ContentHash,
     /// The name under which the vault publishes `snapshot`: its SHA-256.
     #[serde(with = "object_name")]
     pub snapshot_id: ObjectName,
@@ -76,10 +96,25 @@ pub struct Shipment {
     /// What the snapshot needs and this shipment brought; all must be there before it is
     /// published.
     pub objects: Vec<BilledObject>,
-    /// The size of the drop's content, before anything was saved.
-    pub content_bytes: u64,
     /// What the writer of the drop says of itself and its time: recorded, decides nothing (I4).
     pub claims: serde_json::Value,
+    /// Members that this program does not know.
+    // Flattened, so that a bill survives programs that are older than its members.
+    #[serde(flatten)]
+    pub other: BTreeMap<String, serde_json::Value>,
+}
+
+impl Shipment {
+    /// Which drop it is about.
+    pub fn identity(&self) -> DropIdentity {
+        DropIdentity {
+            share: self.share,
+            workload: self.workload.clone(),
+            day: self.day,
+            drop: self.drop,
+            seal: self.seal,
+        }
+    }
 }
 
 /// One line of a bill of lading.
@@ -164,9 +199,14 @@ pub struct RejectedDrop {
     pub reason: String,
 }
 
-/// An answer that has nothing to say but that all is done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Done {}
+/// The answer to a report.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reported {
+    /// Names the vault's process: another one than before means that it was started anew, perhaps
+    /// with an older disk, and must be asked what it holds. Empty if the vault does not say.
+    #[serde(default)]
+    pub run: String,
+}
 
 /// `GET /api/v1/workloads` gives a list of these, `/api/v1/workloads/{workload}` one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

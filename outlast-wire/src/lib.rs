@@ -5,7 +5,7 @@
 //! - The road: mutual TLS ([`tls`]), a server loop with limits ([`server`]).
 //! - The words: the restic REST protocol as a server ([`rest`], guarded by the table in
 //!   [`access`]) and as a [`Store`](outlast_store::Store) ([`RestStore`]); our own calls as types
-//!   ([`api`]) and as a client ([`ApiClient`]).
+//!   ([`api`]) and as a client ([`ApiClient`]); what a vault holds now ([`holdings`]).
 //!
 //! The clients block. They must not be called from asynchronous code: use
 //! `tokio::task::spawn_blocking` or a thread of their own.
@@ -17,6 +17,7 @@ pub mod access;
 pub mod api;
 pub mod ca;
 pub mod client;
+pub mod holdings;
 pub mod identity;
 pub mod rest;
 pub mod sealed_key;

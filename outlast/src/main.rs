@@ -12,6 +12,7 @@ mod output;
 mod reading;
 mod settings;
 mod signals;
+mod verifier;
 
 use std::process::ExitCode;
 

@@ -9,6 +9,7 @@ use outlast_drop::{DropAddress, ReceiptState, Share, SignedReceipt, receipt};
 use outlast_fs::durable;
 use outlast_types::{Timestamp, WorkloadName};
 
+use super::ending::place;
 use super::{PAUSE_MIN, ROAD_PAUSE_MAX};
 use crate::Shutdown;
 use crate::agent::{Agent, Desk};
@@ -117,13 +118,14 @@ impl Agent {
         let text = match failure {
             Failure::Stopped | Failure::Refused(_) => return Turn::Stop,
             Failure::Unreachable(text) => {
+                self.asked_run = None;
                 self.road.failed(now, first, ROAD_PAUSE_MAX, random);
                 report.problems.push(text);
                 return Turn::Stop;
             }
             Failure::Share(text) => {
                 let desk = self.desks.entry(address.workload.clone()).or_default();
-                let snag = desk.snags.entry(address.drop).or_default();
+                let snag = desk.snags.entry(place(address)).or_default();
                 snag.backoff.failed(now, first, WORKLOAD_PAUSE_MAX, random);
                 snag.trouble.get_or_insert_with(|| told(text));
                 report.problems.extend(snag.trouble.clone());
@@ -188,14 +190,13 @@ impl Agent {
         let bytes = loaded.bytes();
         let mut receipts = Vec::new();
         for state in [ReceiptState::Accepted, ReceiptState::Shipped] {
-            receipts.push(shipping.receipt(state, bytes).map_err(Failure::Workload)?);
+            receipts.push(shipping.receipt(state, &loaded).map_err(Failure::Workload)?);
         }
         put_all(share, &mut self.unwritten, receipts, report);
-        let vaulted = shipping.deliver(&loaded)?;
-        let (at, snapshot) = (vaulted.receipt().at, vaulted.receipt().snapshot.clone());
-        put_all(share, &mut self.unwritten, vec![vaulted], report);
-        self.hold(address, at);
-        let snapshot = snapshot.unwrap_or_default();
+        let (signed, vaulted) = shipping.deliver(&loaded)?;
+        put_all(share, &mut self.unwritten, vec![signed], report);
+        let snapshot = vaulted.held.snapshot.to_string();
+        self.hold(address, vaulted);
         tracing::info!(drop = %address, %snapshot, bytes, "vaulted");
         report.vaulted.push(ShippedDrop { address: address.clone(), snapshot, bytes });
         Ok(())
@@ -213,7 +214,7 @@ fn held_up(desk: &Desk, address: &DropAddress, now: Timestamp) -> Option<(Turn, 
     if desk.backoff.is_waiting(now) {
         return Some((Turn::Stop, desk.trouble.clone()?));
     }
-    let snag = desk.snags.get(&address.drop)?;
+    let snag = desk.snags.get(&place(address))?;
     if snag.backoff.is_waiting(now) { Some((snag.turn(), snag.trouble.clone()?)) } else { None }
 }
 

@@ -1,25 +1,27 @@
 //! How a drop's life on the share ends: held, released, refused or abandoned.
 
+use std::collections::BTreeMap;
+
 use outlast_drop::{
     DropAddress, ReceiptState, ReleaseError, Share, SignedReceipt, abandon, quarantine, release,
 };
-use outlast_types::{Timestamp, WorkloadName};
+use outlast_types::WorkloadName;
 
-use crate::agent::Agent;
-use crate::custody::{self, Standing};
+use crate::agent::{Agent, Place};
+use crate::custody::{self, Standing, Vaulted};
 use crate::decision::releasable;
 use crate::report::PassReport;
 use crate::ship;
 
 impl Agent {
-    /// Keeps a drop that the vault has held since `at`, until the keep rule lets it go.
-    pub(super) fn hold(&mut self, address: &DropAddress, at: Timestamp) {
+    /// Keeps a drop that the vault said it holds, until the keep rule lets it go.
+    pub(super) fn hold(&mut self, address: &DropAddress, vaulted: Vaulted) {
         self.forget(address);
         let desk = self.desks.entry(address.workload.clone()).or_default();
-        desk.held.insert(address.clone(), at);
+        desk.held.insert(address.clone(), vaulted);
     }
 
-    /// Releases what the keep rule allows.
+    /// Releases what the keep rule allows, of that what the vault holds at this moment.
     pub(super) fn let_go(
         &mut self,
         share: &Share,
@@ -27,23 +29,46 @@ impl Agent {
         report: &mut PassReport,
     ) {
         let Some(desk) = self.desks.get(workload) else { return };
-        for address in releasable(&desk.held, self.config.keep) {
-            self.release(share, &address, report);
+        let candidates: BTreeMap<_, _> = releasable(&desk.held, self.config.keep)
+            .into_iter()
+            .filter_map(|address| Some((address.clone(), desk.held.get(&address)?.clone())))
+            .collect();
+        if candidates.is_empty() || self.road.is_waiting(self.doors.clock.now()) {
+            return;
+        }
+        // A receipt is of the past. Nothing is freed but on the vault's signed word of now (I1).
+        match self.confirm(candidates, report) {
+            Ok(confirmed) => {
+                for (address, vaulted) in confirmed {
+                    self.release(share, &address, &vaulted, report);
+                }
+            }
+            Err(problem) => report.problems.push(problem),
         }
     }
 
+    /// Releases a drop that the vault has just said it holds, or goes on with a release after the
+    /// drop's seal has gone.
     pub(super) fn release(
         &mut self,
         share: &Share,
         address: &DropAddress,
+        vaulted: &Vaulted,
         report: &mut PassReport,
     ) {
         // Whoever looks at the share later must find the proof, and not only the vault's word to
         // us (I1).
-        let result = custody::check_vaulted(share, self.identity.ca_pem(), address)
-            .and_then(|()| self.sign(share, address, ReceiptState::Released, None))
-            .and_then(|signed| release(share, address, &signed).map_err(|error| error.to_string()));
-        match result {
+        let signed = custody::check_vaulted(share, self.identity.ca_pem(), address, &vaulted.held)
+            .and_then(|()| {
+                let seal = Some(vaulted.seal());
+                self.sign(share, address, ship::Word { seal, ..ReceiptState::Released.into() })
+            });
+        let untouched = |reason| format!("{address} is not released yet: {reason}");
+        let signed = match signed {
+            Ok(signed) => signed,
+            Err(reason) => return report.problems.push(untouched(reason)),
+        };
+        match release(share, address, &signed) {
             // Somebody still holds a file open: what is held or half released is tried again.
             Ok(freed) if !freed.is_gone => {
                 tracing::debug!(drop = %address, bytes = freed.bytes, "released but for open files");
@@ -53,7 +78,13 @@ impl Agent {
                 self.forget(address);
                 report.released.push(address.clone());
             }
-            Err(error) => report.problems.push(format!("{address} is not released yet: {error}")),
+            Err(error) => {
+                if matches!(error, ReleaseError::AnotherSeal { .. }) {
+                    // It is not what was vaulted, and is judged anew.
+                    self.look_again(address);
+                }
+                report.problems.push(untouched(error.to_string()));
+            }
         }
     }
 
@@ -65,8 +96,8 @@ impl Agent {
         is_incident: bool,
         report: &mut PassReport,
     ) {
-        let state = ReceiptState::Rejected;
-        let result = self.sign(share, address, state, Some(reason.clone())).and_then(|signed| {
+        let word = ship::Word { reason: Some(reason.clone()), ..ReceiptState::Rejected.into() };
+        let result = self.sign(share, address, word).and_then(|signed| {
             quarantine(share, address, &signed).map_err(|error| error.to_string())
         });
         if let Err(error) = result {
@@ -89,8 +120,8 @@ impl Agent {
         reason: String,
         report: &mut PassReport,
     ) {
-        let state = ReceiptState::Abandoned;
-        let signed = match self.sign(share, address, state, Some(reason.clone())) {
+        let word = ship::Word { reason: Some(reason.clone()), ..ReceiptState::Abandoned.into() };
+        let signed = match self.sign(share, address, word) {
             Ok(signed) => signed,
             Err(problem) => return report.problems.push(problem),
         };
@@ -98,7 +129,7 @@ impl Agent {
             // Somebody still holds a file open: the next pass goes on where this one ends.
             Ok(freed) if !freed.is_gone => {
                 let desk = self.desks.entry(address.workload.clone()).or_default();
-                desk.standings.insert(address.drop, Standing::Abandoned);
+                desk.standings.insert(place(address), Standing::Abandoned);
             }
             Ok(freed) => {
                 tracing::info!(drop = %address, reason, bytes = freed.bytes, "abandoned");
@@ -116,10 +147,20 @@ impl Agent {
     /// Stops looking at a drop.
     fn forget(&mut self, address: &DropAddress) {
         self.closed.settle(address);
-        self.vigil.forget(address.drop);
+        self.vigil.forget(address);
         if let Some(desk) = self.desks.get_mut(&address.workload) {
-            desk.standings.remove(&address.drop);
-            desk.snags.remove(&address.drop);
+            desk.standings.remove(&place(address));
+            desk.snags.remove(&place(address));
+            desk.held.remove(address);
+            desk.lost.remove(&place(address));
+        }
+    }
+
+    /// Reads the receipts of a drop, and the drop, again in the next pass.
+    pub(super) fn look_again(&mut self, address: &DropAddress) {
+        self.closed.unsettle(address);
+        if let Some(desk) = self.desks.get_mut(&address.workload) {
+            desk.standings.remove(&place(address));
             desk.held.remove(address);
         }
     }
@@ -128,15 +169,13 @@ impl Agent {
         &self,
         share: &Share,
         address: &DropAddress,
-        state: ReceiptState,
-        reason: Option<String>,
+        word: ship::Word,
     ) -> Result<SignedReceipt, String> {
-        ship::sign(
-            share,
-            address,
-            &self.identity,
-            &self.doors,
-            ship::Word { state, reason, size: None },
-        )
+        ship::sign(share, address, &self.identity, &self.doors, word)
     }
+}
+
+/// Where in its workload a drop lies.
+pub(super) fn place(address: &DropAddress) -> Place {
+    (address.day, address.drop)
 }

@@ -45,8 +45,9 @@ impl Agent {
         let pass = Pass { started: report.started, finished: now };
         let document = AgentReport { share, pass, workloads, problems: told.lasting };
         match self.upstream.report(&document) {
-            Ok(()) => {
+            Ok(reported) => {
                 self.road.succeeded();
+                self.vault_run = Some(reported.run);
                 self.reported = Some((now, content));
                 for workload in document.workloads {
                     if let Some(unreported) = self.unreported.get_mut(&workload.name) {
@@ -59,6 +60,8 @@ impl Agent {
             }
             Err(error) => {
                 tracing::warn!("the vault was not told of this pass: {error}");
+                // Whoever answers next may be another, or the same with an older disk.
+                self.asked_run = None;
                 let first = self.config.poll.max(PAUSE_MIN);
                 self.road.failed(now, first, ROAD_PAUSE_MAX, &*self.doors.random);
             }

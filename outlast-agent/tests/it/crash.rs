@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use outlast_agent::{Agent, AgentError, Shutdown, Upstream, UpstreamError, Vault};
-use outlast_drop::{Content, DropAddress, Receipt, ReceiptState, Signer, receipt};
+use outlast_drop::{Content, DropAddress, Receipt, ReceiptState, Seal, Signer, receipt};
 use outlast_repo::Repository;
 use outlast_testing::pseudo_random;
 use outlast_types::{Clock, WorkloadName};
-use outlast_wire::api::{AgentReport, ErrorBody, Shipment, Vaulted};
+use outlast_wire::api::{AgentReport, ErrorBody, Reported, Shipment, Vaulted};
+use outlast_wire::holdings::{Question, SignedAnswer};
 use outlast_wire::{CallError, Identity, Role};
 
 use crate::support::{World, good_pass, pass};
@@ -67,7 +68,11 @@ impl Upstream for Broken {
         Ok(Vaulted { receipt: answer.receipt.replace("vaulted", "shipped") })
     }
 
-    fn report(&self, report: &AgentReport) -> Result<(), CallError> {
+    fn holdings(&self, question: &Question) -> Result<SignedAnswer, CallError> {
+        self.vault.holdings(question)
+    }
+
+    fn report(&self, report: &AgentReport) -> Result<Reported, CallError> {
         self.vault.report(report)
     }
 }
@@ -174,18 +179,10 @@ fn write_receipt(world: &World, address: &DropAddress, state: ReceiptState) {
             Ok(self.0.sign(message))
         }
     }
+    let seal = fs::read(world.share.drop_directory(address).join("sealed.json")).ok();
     let document = Receipt {
-        share: Some(world.share.id()),
-        drop: address.drop,
-        workload: address.workload.clone(),
-        state,
-        at: world.clock.now(),
-        by: String::new(),
-        role: String::new(),
-        snapshot: None,
-        repository: None,
-        reason: None,
-        size: None,
+        seal: seal.map(|bytes| Seal::digest_of(&bytes)),
+        ..Receipt::about(world.share.id(), address, state, world.clock.now())
     };
     let signed = document.sign(&AgentSigner(world.identity(Role::Agent))).unwrap();
     receipt::write(&world.share, &signed).unwrap();
@@ -264,7 +261,11 @@ impl Upstream for Stopping {
         self.vault.ship(shipment)
     }
 
-    fn report(&self, report: &AgentReport) -> Result<(), CallError> {
+    fn holdings(&self, question: &Question) -> Result<SignedAnswer, CallError> {
+        self.vault.holdings(question)
+    }
+
+    fn report(&self, report: &AgentReport) -> Result<Reported, CallError> {
         self.vault.report(report)
     }
 }

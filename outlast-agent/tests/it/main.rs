@@ -3,6 +3,7 @@
 
 mod bad;
 mod crash;
+mod custody;
 mod death;
 mod killed;
 mod road;

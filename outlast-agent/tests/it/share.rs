@@ -9,7 +9,8 @@ use outlast_drop::{ReceiptState, Share};
 use outlast_repo::Repository;
 use outlast_types::{SystemClock, SystemRandom, WorkloadName};
 use outlast_wire::CallError;
-use outlast_wire::api::{AgentReport, Shipment, Vaulted};
+use outlast_wire::api::{AgentReport, Reported, Shipment, Vaulted};
+use outlast_wire::holdings::{Question, SignedAnswer};
 
 use crate::support::{World, good_pass, pass};
 
@@ -129,7 +130,11 @@ impl<O: Fn() + Send + Sync, S: Fn() + Send + Sync> Upstream for Meddling<O, S> {
         self.vault.ship(shipment)
     }
 
-    fn report(&self, report: &AgentReport) -> Result<(), CallError> {
+    fn holdings(&self, question: &Question) -> Result<SignedAnswer, CallError> {
+        self.vault.holdings(question)
+    }
+
+    fn report(&self, report: &AgentReport) -> Result<Reported, CallError> {
         self.vault.report(report)
     }
 }

@@ -23,18 +23,19 @@ impl Signer for Initials {
 }
 
 fn signed() -> SignedReceipt {
-    Receipt {
-        share: None,
-        drop: DropId::new(&SystemClock, &SystemRandom),
+    let address = DropAddress {
         workload: WorkloadName::new("shop-db").unwrap(),
-        state: ReceiptState::Vaulted,
-        at: SystemClock.now(),
-        by: String::new(),
-        role: String::new(),
-        snapshot: Some("5".repeat(64)),
-        repository: None,
-        reason: None,
+        day: SystemClock.now().day(),
+        drop: DropId::new(&SystemClock, &SystemRandom),
+    };
+    let share = ShareId::new(&SystemRandom);
+    Receipt {
+        seal: Some(ContentHash([1; 32])),
         size: Some(7),
+        tree: Some(ContentHash([2; 32])),
+        snapshot: Some("5".repeat(64)),
+        sequence: Some(3),
+        ..Receipt::about(share, &address, ReceiptState::Vaulted, SystemClock.now())
     }
     .sign(&Initials)
     .unwrap()
@@ -52,6 +53,34 @@ fn a_receipt_survives_its_bytes_and_its_signature_covers_all_of_them() {
         Initials.sign(message).unwrap() == signature
     });
     assert!(good);
+}
+
+#[test]
+fn a_receipt_binds_one_drop_and_one_of_version_1_binds_none() {
+    let signed = signed();
+    let receipt = signed.receipt();
+    let identity = receipt.identity().unwrap();
+    let address =
+        DropAddress { workload: receipt.workload.clone(), day: identity.day, drop: receipt.drop };
+    assert!(receipt.is_about(identity.share, &address));
+    let yesterday = DropAddress { day: Timestamp::EPOCH.day(), ..address };
+    assert!(!receipt.is_about(identity.share, &yesterday), "the same id under another day");
+    let old = include_bytes!("testdata/version-1.json");
+    let old = SignedReceipt::parse(old).unwrap();
+    assert_eq!((old.receipt().state, old.receipt().identity()), (ReceiptState::Vaulted, None));
+    assert!(!old.receipt().is_about(identity.share, &yesterday));
+}
+
+#[test]
+fn members_that_a_later_release_adds_survive_and_are_signed() {
+    let text = String::from_utf8(signed().bytes().to_vec()).unwrap();
+    let body = text.rsplit_once(",\"signature\"").unwrap().0;
+    let body = format!("{body},\"challenge\":\"7\"").into_bytes();
+    let signature = proof::hex(&Initials.sign(&body).unwrap());
+    let document = proof::join(body.clone(), "signature", &signature);
+    let read = SignedReceipt::parse(&document).unwrap();
+    assert_eq!(read.bytes(), document);
+    read.verify(|_, message, _| assert_eq!(message, body));
 }
 
 #[test]

@@ -25,27 +25,32 @@ pub struct ClosedDays {
 
 #[derive(Debug, Default)]
 struct Known {
-    settled: HashSet<DropId>,
+    /// By day, too: an id that lies under two days names two drops.
+    settled: HashSet<(Day, DropId)>,
     closed: BTreeMap<Day, Stamp>,
 }
 
 impl ClosedDays {
     /// Notes that a drop needs no more looking at: it is vaulted, rejected, abandoned or released.
     pub fn settle(&mut self, address: &DropAddress) {
-        self.workloads.entry(address.workload.clone()).or_default().settled.insert(address.drop);
+        self.workloads
+            .entry(address.workload.clone())
+            .or_default()
+            .settled
+            .insert((address.day, address.drop));
     }
 
     /// Takes that back, for example when an upstream lost what it held.
     pub fn unsettle(&mut self, address: &DropAddress) {
         if let Some(known) = self.workloads.get_mut(&address.workload) {
-            known.settled.remove(&address.drop);
+            known.settled.remove(&(address.day, address.drop));
             known.closed.remove(&address.day);
         }
     }
 
     /// Whether [`settle`](Self::settle) was called for the drop.
-    pub fn is_settled(&self, workload: &WorkloadName, drop: DropId) -> bool {
-        self.workloads.get(workload).is_some_and(|known| known.settled.contains(&drop))
+    pub fn is_settled(&self, workload: &WorkloadName, day: Day, drop: DropId) -> bool {
+        self.workloads.get(workload).is_some_and(|known| known.settled.contains(&(day, drop)))
     }
 
     pub(super) fn is_closed(&self, workload: &WorkloadName, day: Day, stamp: Stamp) -> bool {

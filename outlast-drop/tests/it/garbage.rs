@@ -60,7 +60,7 @@ proptest! {
         for sighting in seen.workloads.iter().flat_map(|workload| &workload.sightings) {
             prop_assert!(!matches!(sighting.state, DropState::Sealed(_)));
         }
-        status(&share).unwrap();
-        clean(&share, now, &CleanOptions::default()).unwrap();
+        status(&share, None).unwrap();
+        clean(&share, now, &CleanOptions::default(), None).unwrap();
     }
 }

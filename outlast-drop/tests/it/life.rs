@@ -6,12 +6,14 @@ use std::time::{Duration, Instant};
 
 use outlast_drop::fetch::{self, FetchError, Wanted};
 use outlast_drop::{
-    CleanOptions, ClosedDays, Content, DropState, Freed, ReceiptState, ReleaseError, WriteError,
-    abandon, clean, quarantine, receipt as receipts, release, scan, status,
+    CleanOptions, ClosedDays, Content, DropAddress, DropState, Freed, ReceiptState, ReleaseError,
+    Verifier, WriteError, abandon, clean, quarantine, receipt as receipts, release, scan, status,
 };
 use outlast_types::{Clock, Silent, SystemClock, Timestamp};
 
-use crate::support::{new_share, options, read_all, receipt, sealed_stream, workload, writer};
+use crate::support::{
+    TestSigner, new_share, options, read_all, receipt, sealed_stream, workload, writer,
+};
 
 fn later(days: u64) -> Timestamp {
     SystemClock.now().saturating_add(Duration::from_secs(days * 24 * 3600))
@@ -195,14 +197,49 @@ fn clean_removes_leftovers_and_never_an_unreleased_drop() {
     let abandoned = dead.address().clone();
     drop(dead);
     let options = CleanOptions::default();
-    assert!(clean(&share, later(0), &options).unwrap().removed.is_empty(), "all is too young");
+    let known = Some(&TestSigner as &dyn Verifier);
+    let tidy = |days, options: &CleanOptions, verifier| {
+        clean(&share, later(days), options, verifier).unwrap()
+    };
+    assert!(tidy(0, &options, known).removed.is_empty(), "all is too young");
     let dry = CleanOptions { dry_run: true, ..options.clone() };
-    assert_eq!(clean(&share, later(3), &dry).unwrap().removed.len(), 2);
+    assert_eq!(tidy(3, &dry, known).removed.len(), 2);
     assert!(share.drop_directory(&abandoned).exists(), "a dry run removes nothing");
-    assert_eq!(clean(&share, later(3), &options).unwrap().removed.len(), 2);
+    let unverified = tidy(3, &dry, None);
+    assert_eq!((unverified.removed.len(), unverified.unproven), (1, 1), "{unverified:?}");
+    assert_eq!(tidy(3, &options, known).removed.len(), 2);
     assert!(!share.drop_directory(&abandoned).exists() && !share.drop_directory(&bad).exists());
-    let all = clean(&share, later(300), &options).unwrap();
+    let all = tidy(300, &options, known);
     assert_eq!(all.removed.len(), 1, "the old receipt: {all:?}");
+    assert_eq!(read_all(&share, &kept).unwrap(), b"kept");
+}
+
+#[test]
+fn no_receipt_that_anybody_can_write_removes_a_sealed_drop_or_is_shown_as_true() {
+    let (_directory, share) = new_share();
+    let kept = sealed_stream(&share, b"kept", None);
+    let receipts = share.workload_directory(&kept.workload).join("receipts");
+    fs::create_dir_all(&receipts).unwrap();
+    // By name alone; whole, but of a stranger; and good, but of another drop under the same id.
+    let name = |state: &str| receipts.join(format!("{}.{state}.json", kept.drop));
+    fs::File::create(name("released")).unwrap();
+    let forged = receipt(&share, &kept, ReceiptState::Rejected);
+    let text = String::from_utf8(forged.bytes().to_vec()).unwrap();
+    let (body, _) = text.rsplit_once(",\"signature\"").unwrap();
+    let text = format!("{body},\"signature\":\"0badbadbad\"}}\n");
+    fs::File::create(name("rejected")).unwrap().write_all(text.as_bytes()).unwrap();
+    let yesterday = DropAddress { day: Timestamp::EPOCH.day(), ..kept.clone() };
+    let other = receipt(&share, &yesterday, ReceiptState::Vaulted);
+    fs::File::create(name("vaulted")).unwrap().write_all(other.bytes()).unwrap();
+    let options = CleanOptions { grace: Duration::ZERO, ..CleanOptions::default() };
+    for verifier in [Some(&TestSigner as &dyn Verifier), None] {
+        let cleaned = clean(&share, later(1), &options, verifier).unwrap();
+        assert!(cleaned.removed.is_empty(), "{cleaned:?}");
+    }
+    let told = status(&share, Some(&TestSigner)).unwrap();
+    assert!(told.verified);
+    assert_eq!(told.workloads[0].newest.as_ref().unwrap().state, "sealed");
+    assert!(told.workloads[0].problems.iter().any(|text| text.contains("rejected receipt")));
     assert_eq!(read_all(&share, &kept).unwrap(), b"kept");
 }
 
@@ -213,7 +250,7 @@ fn status_tells_the_newest_drop_and_who_is_writing() {
     let newest = sealed_stream(&share, b"two", None);
     let open = writer(&share, Content::Tree, options(10, None));
     fs::create_dir_all(share.path().join("w/Not A Name")).unwrap();
-    let status = status(&share).unwrap();
+    let status = status(&share, None).unwrap();
     let shop = &status.workloads[0];
     assert_eq!(shop.newest.as_ref().unwrap().drop, newest.drop);
     assert_eq!((shop.open.len(), shop.open[0].drop), (1, open.drop_id()));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use outlast_drop::receipt::Signer;
 use outlast_drop::{
     Claims, Content, DropAddress, DropReadError, DropWriter, ReadOptions, Receipt, ReceiptState,
-    SealedDrop, Share, SignedReceipt, WriterOptions,
+    Seal, SealedDrop, Share, SignedReceipt, Verifier, WriterOptions,
 };
 use outlast_types::{Clock, SystemClock, SystemRandom, WorkloadName};
 use tempfile::TempDir;
@@ -82,19 +82,22 @@ impl Signer for TestSigner {
     }
 }
 
+impl Verifier for TestSigner {
+    fn role_of_signer(&self, signed: &SignedReceipt) -> Result<String, String> {
+        signed.verify(|_, message, proof| match self.sign(message) {
+            Ok(signature) if signature == proof => Ok(self.role()),
+            _ => Err("a stranger signed it".to_owned()),
+        })
+    }
+}
+
 pub(crate) fn receipt(share: &Share, address: &DropAddress, state: ReceiptState) -> SignedReceipt {
+    let seal = std::fs::read(share.drop_directory(address).join("sealed.json")).ok();
     Receipt {
-        share: Some(share.id()),
-        drop: address.drop,
-        workload: address.workload.clone(),
-        state,
-        at: SystemClock.now(),
-        by: String::new(),
-        role: String::new(),
-        snapshot: None,
-        repository: None,
+        seal: seal.map(|bytes| Seal::digest_of(&bytes)),
         reason: Some("a \"quoted\" reason,\"signature\":\"00\"}\n".to_owned()),
         size: Some(1),
+        ..Receipt::about(share.id(), address, state, SystemClock.now())
     }
     .sign(&TestSigner)
     .unwrap()

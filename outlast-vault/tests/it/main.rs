@@ -3,6 +3,7 @@
 
 mod absence;
 mod crash;
+mod custody;
 mod killed;
 mod promises;
 mod restic;

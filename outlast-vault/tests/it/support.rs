@@ -10,10 +10,13 @@ use outlast_promise::Promise;
 use outlast_repo::backup::{self, Input, Options, Outcome, StreamInput};
 use outlast_repo::{Credential, Repository};
 use outlast_store::{ObjectName, Store};
-use outlast_types::{DropId, ShareId, Silent, SystemClock, SystemRandom, WorkloadName};
+use outlast_types::{
+    ContentHash, DropId, ShareId, Silent, SystemClock, SystemRandom, WorkloadName,
+};
 use outlast_vault::{Doors, Vault, VaultConfig, VaultHandle};
 use outlast_wire::api::{
-    AgentReport, Base64, BilledKind, BilledObject, OpenRepository, Pass, Shipment, WorkloadReport,
+    AgentReport, BILL_VERSION, Base64, BilledKind, BilledObject, OpenRepository, Pass, Shipment,
+    WorkloadReport,
 };
 use outlast_wire::identity::Peer;
 use outlast_wire::{ApiClient, CertificateAuthority, Identity, RestStore, Role, ca, sealed_key};
@@ -134,15 +137,21 @@ impl Agent {
         let packs = outcome.packs.iter().map(|(id, size)| object(BilledKind::Data, id.0, *size));
         let indexes =
             outcome.indexes.iter().map(|(id, size)| object(BilledKind::Index, id.0, *size));
+        let drop = DropId::new(&SystemClock, &SystemRandom);
         Shipment {
-            workload: workload.clone(),
-            drop: DropId::new(&SystemClock, &SystemRandom),
+            version: BILL_VERSION,
             share: self.share,
+            workload: workload.clone(),
+            day: drop.claimed_time().day(),
+            drop,
+            seal: ContentHash([9; 32]),
+            size: 7,
+            tree: ContentHash(outcome.snapshot.tree.0),
             snapshot_id: ObjectName(outcome.snapshot_id.0),
             snapshot: Base64(outcome.sealed_snapshot.to_vec()),
             objects: packs.chain(indexes).collect(),
-            content_bytes: 7,
             claims: serde_json::json!({"instance": "blue-1", "time": "1999-01-01T00:00:00Z"}),
+            other: Default::default(),
         }
     }
 

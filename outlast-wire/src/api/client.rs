@@ -6,10 +6,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{
-    AgentReport, Done, ErrorBody, IncidentView, OpenRepository, OpenedRepository, OrderView,
-    RecreateOrder, Shipment, SnapshotView, Vaulted, WorkloadView,
+    AgentReport, ErrorBody, IncidentView, OpenRepository, OpenedRepository, OrderView,
+    RecreateOrder, Reported, Shipment, SnapshotView, Vaulted, WorkloadView,
 };
 use crate::Identity;
+use crate::holdings::{Question, SignedAnswer};
 use crate::http::{AddressError, Credentials, Http, Trouble, io_error};
 
 /// The longest answer that is read, in bytes: some hundred thousand snapshots.
@@ -93,8 +94,13 @@ impl ApiClient {
     }
 
     /// Tells the vault what a pass over the share saw.
-    pub fn report(&self, report: &AgentReport) -> Result<(), CallError> {
-        self.post("api/v1/agent/report", report).map(|Done {}| ())
+    pub fn report(&self, report: &AgentReport) -> Result<Reported, CallError> {
+        self.post("api/v1/agent/report", report)
+    }
+
+    /// Asks which drops the vault holds now. The answer is to be verified.
+    pub fn holdings(&self, question: &Question) -> Result<SignedAnswer, CallError> {
+        self.post("api/v1/holdings", question)
     }
 
     pub fn workloads(&self) -> Result<Vec<WorkloadView>, CallError> {

@@ -3,10 +3,10 @@ use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use outlast_store::{Object, ObjectName};
-use outlast_types::{DropId, ShareId, SystemClock, SystemRandom};
+use outlast_types::{ContentHash, DropId, ShareId, SystemClock, SystemRandom};
 use outlast_wire::api::{
-    ApiError, Base64, BilledKind, BilledObject, Done, OpenRepository, OpenedRepository, Shipment,
-    Vaulted,
+    ApiError, BILL_VERSION, Base64, BilledKind, BilledObject, OpenRepository, OpenedRepository,
+    Reported, Shipment, Vaulted,
 };
 use outlast_wire::sealed_key::{repository_key_info, seal};
 use outlast_wire::server::Limits;
@@ -32,7 +32,11 @@ fn server(world: &World) -> Server {
             .missing(&missing))
     };
     let broken = || async {
-        Err::<Json<Done>, _>(ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "storage", "broken"))
+        Err::<Json<Reported>, _>(ApiError::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "storage",
+            "broken",
+        ))
     };
     let router = Router::new()
         .route("/api/v1/workloads/{workload}/open", post(open))
@@ -48,15 +52,21 @@ fn client(world: &World, server: &Server) -> ApiClient {
 }
 
 fn shipment(objects: Vec<BilledObject>) -> Shipment {
+    let drop = DropId::new(&SystemClock, &SystemRandom);
     Shipment {
-        workload: workload(),
-        drop: DropId::new(&SystemClock, &SystemRandom),
+        version: BILL_VERSION,
         share: ShareId::new(&SystemRandom),
+        workload: workload(),
+        day: drop.claimed_time().day(),
+        drop,
+        seal: ContentHash([9; 32]),
+        size: 7,
+        tree: ContentHash([2; 32]),
         snapshot_id: ObjectName([1; 32]),
         snapshot: Base64(vec![1, 2, 3]),
         objects,
-        content_bytes: 7,
         claims: serde_json::json!({"instance": "blue-1"}),
+        other: Default::default(),
     }
 }
 

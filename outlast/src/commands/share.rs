@@ -4,15 +4,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Result;
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use outlast_drop::status::WorkloadStatus;
-use outlast_drop::{CleanOptions, Share, clean, status};
+use outlast_drop::{CleanOptions, ReceiptState, Share, Verifier, clean, status};
 use outlast_types::{Clock, SystemClock, SystemRandom, human};
 use serde_json::json;
 
 use crate::exit::Code;
 use crate::output::{Output, counted, table};
 use crate::reading::whole_seconds;
+use crate::verifier::Authority;
 
 /// Make a share, look at it, clean it up
 #[derive(Debug, Subcommand)]
@@ -31,18 +32,28 @@ pub(crate) enum Command {
     /// Tell what is on the share, for each workload
     #[command(after_help = "Examples:
   outlast share status /mnt/efs/outlast
-  outlast share status /mnt/efs/outlast --json")]
+  outlast share status /mnt/efs/outlast --ca /etc/outlast/identity/ca.pem
+  outlast share status up/share --ca up/identity/agent/ca.pem --json
+
+Whoever can write to the share can write receipts. With the authority's certificate they are
+verified; without it, the states that they say are claims, and shown with a question mark.")]
     Status {
         /// The share's directory
         dir: PathBuf,
+        #[command(flatten)]
+        ca: Ca,
     },
     /// Remove what dead writers and finished drops left behind; never a drop that is not vaulted
     #[command(after_help = "Examples:
   outlast share clean --dry-run /mnt/efs/outlast
-  outlast share clean --grace 6h /mnt/efs/outlast")]
+  outlast share clean --grace 6h --ca /etc/outlast/identity/ca.pem /mnt/efs/outlast
+
+A drop that was rejected is removed only where its receipt can be verified, which needs --ca.")]
     Clean {
         /// The share's directory
         dir: PathBuf,
+        #[command(flatten)]
+        ca: Ca,
         /// Only tell what would be removed
         #[arg(long)]
         dry_run: bool,
@@ -50,6 +61,20 @@ pub(crate) enum Command {
         #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = human::parse_duration)]
         grace: Duration,
     },
+}
+
+/// Whose receipts count.
+#[derive(Debug, Args)]
+pub(crate) struct Ca {
+    /// The certificate of the authority whose agents and vaults sign receipts, to verify them
+    #[arg(long, value_name = "FILE", env = "OUTLAST_CA")]
+    ca: Option<PathBuf>,
+}
+
+impl Ca {
+    fn load(&self) -> Result<Option<Authority>> {
+        self.ca.as_deref().map(Authority::load).transpose()
+    }
 }
 
 pub(crate) fn run(command: Command, output: &Output) -> Result<Code> {
@@ -67,25 +92,32 @@ pub(crate) fn run(command: Command, output: &Output) -> Result<Code> {
             }
             Ok(Code::Done)
         }
-        Command::Status { dir } => show_status(&Share::open(&dir)?, output),
-        Command::Clean { dir, dry_run, grace } => {
+        Command::Status { dir, ca } => {
+            show_status(&Share::open(&dir)?, ca.load()?.as_ref(), output)
+        }
+        Command::Clean { dir, ca, dry_run, grace } => {
             let options = CleanOptions { grace, dry_run, ..CleanOptions::default() };
-            clean_up(&Share::open(&dir)?, &options, output)
+            clean_up(&Share::open(&dir)?, &options, ca.load()?.as_ref(), output)
         }
     }
 }
 
-fn show_status(share: &Share, output: &Output) -> Result<Code> {
-    let found = status(share)?;
+fn show_status(share: &Share, ca: Option<&Authority>, output: &Output) -> Result<Code> {
+    let found = status(share, ca.map(|ca| ca as &dyn Verifier))?;
     if output.is_json() {
         output.json(&found)?;
         return Ok(Code::Done);
     }
     output.line(format_args!("share {} in {}", found.share, found.path.display()))?;
-    let rows: Vec<Vec<String>> = found.workloads.iter().map(row).collect();
+    let rows: Vec<Vec<String>> =
+        found.workloads.iter().map(|workload| row(workload, found.verified)).collect();
     table(output, &["WORKLOAD", "NEWEST SEALED", "STATE", "SEALED", "DROPS"], &rows)?;
     if rows.is_empty() {
         output.remark("there are no drops yet");
+    } else if !found.verified {
+        output.remark(
+            "a question mark: what receipts say was not verified; name the authority by --ca",
+        );
     }
     for problem in
         found.problems.iter().chain(found.workloads.iter().flat_map(|workload| &workload.problems))
@@ -95,22 +127,32 @@ fn show_status(share: &Share, output: &Output) -> Result<Code> {
     Ok(Code::Done)
 }
 
-fn row(workload: &WorkloadStatus) -> Vec<String> {
+fn row(workload: &WorkloadStatus, verified: bool) -> Vec<String> {
+    // What the files of a drop say themselves needs no signature.
+    let shown = |state: &str| match state.parse::<ReceiptState>() {
+        Ok(_) if !verified => format!("{state}?"),
+        _ => state.to_owned(),
+    };
     let newest = workload.newest.as_ref();
     let changed = newest.and_then(|newest| newest.changed);
     let counts: Vec<String> =
-        workload.counts.iter().map(|(state, count)| format!("{count} {state}")).collect();
+        workload.counts.iter().map(|(state, count)| format!("{count} {}", shown(state))).collect();
     vec![
         workload.workload.to_string(),
         changed.map_or_else(|| "-".to_owned(), whole_seconds),
-        newest.map_or_else(|| "-".to_owned(), |newest| newest.state.clone()),
+        newest.map_or_else(|| "-".to_owned(), |newest| shown(&newest.state)),
         human::bytes(workload.sealed_bytes),
         counts.join(", "),
     ]
 }
 
-fn clean_up(share: &Share, options: &CleanOptions, output: &Output) -> Result<Code> {
-    let cleaned = clean(share, SystemClock.now(), options)?;
+fn clean_up(
+    share: &Share,
+    options: &CleanOptions,
+    ca: Option<&Authority>,
+    output: &Output,
+) -> Result<Code> {
+    let cleaned = clean(share, SystemClock.now(), options, ca.map(|ca| ca as &dyn Verifier))?;
     let bytes: u64 = cleaned.removed.iter().map(|removal| removal.bytes).sum();
     if output.is_json() {
         let removed: Vec<_> = cleaned
@@ -127,6 +169,7 @@ fn clean_up(share: &Share, options: &CleanOptions, output: &Output) -> Result<Co
         let problems: Vec<String> = cleaned.problems.iter().map(ToString::to_string).collect();
         output.json(&json!({
             "dry_run": options.dry_run, "removed": removed, "bytes": bytes, "problems": problems,
+            "unproven": cleaned.unproven,
         }))?;
     } else {
         let verb = if options.dry_run { "would remove" } else { "removed" };
@@ -140,6 +183,12 @@ fn clean_up(share: &Share, options: &CleanOptions, output: &Output) -> Result<Co
         }
         for problem in &cleaned.problems {
             output.warn(&format!("left for the next time: {problem}"));
+        }
+        if cleaned.unproven > 0 {
+            output.remark(format!(
+                "{} may have been rejected; to remove them, let their receipts be verified by --ca",
+                counted(cleaned.unproven, "drop")
+            ));
         }
         output.line(format_args!(
             "{verb} {}, {}",

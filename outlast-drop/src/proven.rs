@@ -1,0 +1,67 @@
+//! What the receipts of a drop say for people and for tidying up.
+//!
+//! Names of files prove nothing: whoever can write to the share can write `<id>.released.json`. A
+//! receipt counts if it says of this very drop what its name says, and, where somebody knows the
+//! authority, if a holder of the right role signed it.
+
+use std::collections::BTreeSet;
+
+use crate::receipt::{self, ReceiptState, SignedReceipt};
+use crate::scan::{DropState, Sighting};
+use crate::share::Share;
+
+/// Knows an authority, and so who may have signed what. Implemented where certificates are.
+pub trait Verifier {
+    /// The role of whoever signed the receipt; why the signature proves nothing, if it does not.
+    fn role_of_signer(&self, signed: &SignedReceipt) -> Result<String, String>;
+}
+
+/// The last state in the life of the drop in `sighting` that a receipt says, of those that are
+/// there by name; `None` if none does. Without a verifier, that is what somebody claims. What
+/// does not count is told to `problem`.
+pub(crate) fn last_state(
+    share: &Share,
+    sighting: &Sighting,
+    named: &BTreeSet<ReceiptState>,
+    verifier: Option<&dyn Verifier>,
+    mut problem: impl FnMut(String),
+) -> Option<ReceiptState> {
+    // The states are in the order of a drop's life as far as it went well.
+    named.iter().rev().copied().find(|&state| match says(share, sighting, state, verifier) {
+        Ok(says) => says,
+        Err(reason) => {
+            problem(format!("the {state} receipt of {} is ignored: {reason}", sighting.address));
+            false
+        }
+    })
+}
+
+/// Whether the receipt of `state` is of this drop; an error if it is no good.
+fn says(
+    share: &Share,
+    sighting: &Sighting,
+    state: ReceiptState,
+    verifier: Option<&dyn Verifier>,
+) -> Result<bool, String> {
+    let address = &sighting.address;
+    let read = receipt::read(share, &address.workload, address.drop, state);
+    let Some(signed) = read.map_err(|error| error.to_string())? else { return Ok(false) };
+    let receipt = signed.receipt();
+    // One of another day or seal, or of version 1, may be good; it is not about this drop.
+    if receipt.state != state || !receipt.is_about(share.id(), address) {
+        return Ok(false);
+    }
+    if let (DropState::Sealed(seal), Some(named)) = (&sighting.state, receipt.seal)
+        && seal.digest != named
+    {
+        return Ok(false);
+    }
+    let Some(verifier) = verifier else { return Ok(true) };
+    let role = verifier.role_of_signer(&signed)?;
+    let needed = if state == ReceiptState::Vaulted { "vault" } else { "agent" };
+    if role == needed {
+        Ok(true)
+    } else {
+        Err(format!("a holder of the role {role} signed it, which only one of {needed} may do"))
+    }
+}

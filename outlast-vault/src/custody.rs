@@ -1,0 +1,243 @@
+//! What this vault can say of drops: whether a bill is of the drop that it holds, and which drops
+//! it holds now.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use outlast_catalog::SnapshotRecord;
+use outlast_drop::{Receipt, ReceiptState, SignedReceipt};
+use outlast_format::BlobId;
+use outlast_format::snapshot::Snapshot;
+use outlast_promise::{Event, Finding};
+use outlast_store::{Object, ObjectName};
+use outlast_types::{ContentHash, DropIdentity, WorkloadName};
+use outlast_wire::api::Shipment;
+use outlast_wire::holdings::{Answer, HeldDrop, Question, SignedAnswer};
+use outlast_wire::{Role, signature};
+use serde::Deserialize;
+
+use crate::VaultError;
+use crate::depot::Kept;
+use crate::publish::{is_indexed, is_published};
+use crate::vault::Vault;
+
+/// Numbers the receipts of a vault, from 1. It is not kept in a file of its own: the arrival records
+/// have all that were given out.
+#[derive(Debug, Default)]
+pub(crate) struct Sequence(AtomicU64);
+
+impl Sequence {
+    /// A number that no receipt has.
+    pub(crate) fn next(&self) -> u64 {
+        self.0.fetch_add(1, Ordering::Relaxed).saturating_add(1)
+    }
+
+    /// How far it has counted.
+    pub(crate) fn now(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// A receipt has this number.
+    pub(crate) fn saw(&self, number: u64) {
+        self.0.fetch_max(number, Ordering::Relaxed);
+    }
+
+    /// Takes note of the number in the receipt of `record`, if it has one.
+    pub(crate) fn saw_record(&self, record: &SnapshotRecord) {
+        /// The one member that matters: there may be a million records at a start.
+        #[derive(Deserialize)]
+        struct Numbered {
+            sequence: Option<u64>,
+        }
+        let text = record.receipt.as_deref().unwrap_or_default();
+        let numbered = serde_json::from_str(text).ok();
+        if let Some(number) = numbered.and_then(|Numbered { sequence }| sequence) {
+            self.saw(number);
+        }
+    }
+}
+
+/// How a bill relates to the drop that is held under its id.
+pub(crate) enum Comparison {
+    /// It is of this drop, whose receipt this is.
+    Same(String),
+    /// It agrees in all that is known, but the drop came before receipts named seals.
+    SameWithoutSeal,
+    /// It is of another drop; in which respect, for people.
+    Different(String),
+}
+
+/// Compares a bill with what `arrived` under its drop's id.
+pub(crate) fn compare(
+    kept: &Kept,
+    arrived: &SnapshotRecord,
+    shipment: &Shipment,
+) -> Result<Comparison, VaultError> {
+    let text = arrived.receipt.clone().unwrap_or_default();
+    let known = SignedReceipt::parse(text.as_bytes()).ok().map(|signed| signed.receipt().clone());
+    // Receipts of version 1 did not name the tree; the snapshot does.
+    let tree = match known.as_ref().and_then(|receipt| receipt.tree) {
+        Some(tree) => Some(tree),
+        None => Some(tree_of(kept, arrived.snapshot)?),
+    };
+    let known_of = |part: fn(&Receipt) -> Option<String>| known.as_ref().and_then(part);
+    let size = known.as_ref().and_then(|receipt| receipt.size).unwrap_or(arrived.content_bytes);
+    let parts = [
+        ("share", known_of(|r| r.share.map(|share| share.to_string())), shipment.share.to_string()),
+        ("day", known_of(|r| r.day.map(|day| day.to_string())), shipment.day.to_string()),
+        ("seal", known_of(|r| r.seal.map(|seal| seal.to_string())), shipment.seal.to_string()),
+        ("size", Some(size.to_string()), shipment.size.to_string()),
+        ("tree", tree.map(|tree| tree.to_string()), shipment.tree.to_string()),
+    ];
+    let differences: Vec<String> = parts
+        .iter()
+        .filter_map(|(part, held, billed)| {
+            let held = held.as_ref().filter(|held| *held != billed)?;
+            Some(format!("its {part} is {held}, and the bill says {billed}"))
+        })
+        .collect();
+    if !differences.is_empty() {
+        return Ok(Comparison::Different(differences.join("; ")));
+    }
+    let is_bound = known.is_some_and(|receipt| receipt.identity().is_some());
+    Ok(if is_bound { Comparison::Same(text) } else { Comparison::SameWithoutSeal })
+}
+
+/// The root tree of a snapshot that is in the repository.
+fn tree_of(kept: &Kept, snapshot: ContentHash) -> Result<ContentHash, VaultError> {
+    let document = kept.repository()?.read_unpacked(&Object::Snapshot(ObjectName(snapshot.0)))?;
+    let parsed = Snapshot::parse(&document).map_err(|error| VaultError::BadSnapshot {
+        snapshot: snapshot.to_string(),
+        reason: error.to_string(),
+    })?;
+    Ok(ContentHash(parsed.tree.0))
+}
+
+impl Vault {
+    /// Which of the drops in `question` are held now; and if it shows receipts that this vault
+    /// signed and does not know, that is told to people.
+    pub(crate) fn holdings(&self, question: Question) -> Result<SignedAnswer, VaultError> {
+        self.hear_of_lost(&question.receipts)?;
+        let mut by_workload: BTreeMap<WorkloadName, Vec<HeldDrop>> = BTreeMap::new();
+        for asked in question.drops {
+            by_workload.entry(asked.drop.workload.clone()).or_default().push(asked);
+        }
+        let mut held = Vec::new();
+        for (workload, asked) in by_workload {
+            let kept = match self.depot.get(&workload) {
+                Ok(kept) => kept,
+                // Nothing of it is here now. That it is missing, if it is, is told elsewhere.
+                Err(error) if is_absence(&error) => continue,
+                Err(error) => return Err(error),
+            };
+            for drop in asked {
+                if self.holds(&kept, &drop)? {
+                    held.push(drop);
+                }
+            }
+        }
+        let answer = Answer {
+            nonce: question.nonce,
+            at: self.doors.clock.now(),
+            run: self.run.clone(),
+            sequence: self.sequence.now(),
+            held,
+        };
+        SignedAnswer::sign(&answer, &self.identity)
+            .map_err(|error| VaultError::SignAnswer { source: error.into() })
+    }
+
+    /// Whether this very drop is here: recorded, published, and with an index that knows its tree.
+    fn holds(&self, kept: &Kept, asked: &HeldDrop) -> Result<bool, VaultError> {
+        let DropIdentity { workload, drop, .. } = &asked.drop;
+        let Some(arrived) = self.arrived(workload, *drop)? else { return Ok(false) };
+        let text = arrived.receipt.as_deref().unwrap_or_default();
+        let Ok(signed) = SignedReceipt::parse(text.as_bytes()) else { return Ok(false) };
+        if held_drop(signed.receipt()).as_ref() != Some(asked)
+            || !is_published(&*kept.store, arrived.snapshot)?
+        {
+            return Ok(false);
+        }
+        // A snapshot that cannot be read holds nothing, whatever its name.
+        let tree = match tree_of(kept, arrived.snapshot) {
+            Ok(tree) => tree,
+            Err(VaultError::Repository(error)) if error.is_passing() => {
+                return Err(VaultError::Repository(error));
+            }
+            Err(VaultError::Repository(_) | VaultError::BadSnapshot { .. }) => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        Ok(tree == asked.tree && is_indexed(kept, BlobId(tree.0))?)
+    }
+
+    /// Looks at receipts that somebody shows: what this authority's vault signed and this vault does
+    /// not hold was lost with an older state of it.
+    fn hear_of_lost(&self, receipts: &[String]) -> Result<(), VaultError> {
+        let mut events = Vec::new();
+        for text in receipts {
+            // What no vault signed proves nothing.
+            let Some(receipt) = self.signed_by_vault(text) else { continue };
+            if let Some(number) = receipt.sequence {
+                self.sequence.saw(number);
+            }
+            if !self.knows(&receipt)? {
+                events.push(Event::Custody(Finding::Lost {
+                    workload: receipt.workload,
+                    drop: receipt.drop,
+                    received: receipt.at,
+                }));
+            }
+        }
+        if events.is_empty() {
+            return Ok(());
+        }
+        tracing::error!(
+            drops = events.len(),
+            "this vault does not hold drops that it signed for: was it put back from an older copy?"
+        );
+        self.watch.noted(events)
+    }
+
+    fn signed_by_vault(&self, text: &str) -> Option<Receipt> {
+        let signed = SignedReceipt::parse(text.as_bytes()).ok()?;
+        let ca_pem = self.identity.ca_pem();
+        let signer = signed
+            .verify(|certificate, message, proof| {
+                signature::verify(certificate, ca_pem, message, proof)
+            })
+            .ok()?;
+        let is_word =
+            signer.role() == Role::Vault && signed.receipt().state == ReceiptState::Vaulted;
+        is_word.then(|| signed.receipt().clone())
+    }
+
+    /// Whether what a receipt says is recorded here, and its snapshot is there.
+    fn knows(&self, receipt: &Receipt) -> Result<bool, VaultError> {
+        let Some(arrived) = self.arrived(&receipt.workload, receipt.drop)? else {
+            return Ok(false);
+        };
+        match self.depot.get(&receipt.workload) {
+            Ok(kept) => is_published(&*kept.store, arrived.snapshot),
+            Err(VaultError::UnknownWorkload { .. }) => Ok(false),
+            // One cause, one incident: that of the repository.
+            Err(error) if is_absence(&error) => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Whether a workload's repository is not there, known to be missing or not.
+fn is_absence(error: &VaultError) -> bool {
+    use VaultError::{Missing, RepositoriesAway, UnknownWorkload};
+    matches!(error, UnknownWorkload { .. } | Missing { .. } | RepositoriesAway { .. })
+}
+
+/// What a receipt says is held; `None` if it does not say enough.
+fn held_drop(receipt: &Receipt) -> Option<HeldDrop> {
+    Some(HeldDrop {
+        drop: receipt.identity()?,
+        size: receipt.size?,
+        tree: receipt.tree?,
+        snapshot: receipt.snapshot.as_deref()?.parse().ok()?,
+    })
+}
