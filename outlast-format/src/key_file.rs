@@ -28,6 +28,17 @@ pub struct KdfParams {
     pub p: u32,
 }
 
+impl KdfParams {
+    /// The least that scrypt knows. It guards nothing, which is right where there is nothing to
+    /// guard: a password of 256 random bits is not found by guessing, however fast guessing is.
+    pub const NONE: Self = Self { log_n: 1, r: 1, p: 1 };
+
+    /// The work, in steps of scrypt's inner function.
+    fn work(self) -> u64 {
+        (1_u64 << self.log_n) * u64::from(self.r) * u64::from(self.p)
+    }
+}
+
 impl Default for KdfParams {
     /// N = 32768, r = 8, p = 1 (32 MiB and about 0.1 s), as stock restic takes unless it calibrates
     /// itself to the host.
@@ -110,6 +121,17 @@ impl KeyFile {
     /// Reads a key file without opening it.
     pub fn parse(bytes: &[u8]) -> Result<Self, FormatError> {
         serde_json::from_slice(bytes).map_err(|e| FormatError::json(OBJECT, &e))
+    }
+
+    /// The work that trying a password takes, to compare key files by. What a hostile file asks for
+    /// is as much as a number can say.
+    pub fn work(&self) -> u64 {
+        self.n.saturating_mul(self.r.into()).saturating_mul(self.p.into())
+    }
+
+    /// Whether trying a password takes more work than with `params`.
+    pub fn is_dearer_than(&self, params: KdfParams) -> bool {
+        self.work() > params.work()
     }
 
     /// The repository key in the key file `bytes`; [`FormatError::WrongPassword`] if the password

@@ -33,4 +33,4 @@ mod sorted;
 pub use error::{CacheError, RepoError};
 pub use index::{Index, Location};
 pub use recognition::Recognition;
-pub use repository::{Credential, Maker, Repository};
+pub use repository::{Credential, KeyFile, Maker, NewPassword, Repository};

@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use bytes::Bytes;
 use outlast_format::config::{Config, Version};
 use outlast_format::crypto::Key;
-use outlast_format::key_file::{KdfParams, KeyFile};
+use outlast_format::key_file::KdfParams;
 use outlast_format::{FormatError, KeyId, sha256, unpacked};
 use outlast_store::{Kind, Object, ObjectName, Store, StoreError};
 use outlast_types::Random;
 
-pub use outlast_format::key_file::Maker;
+pub use outlast_format::key_file::{KeyFile, Maker};
 
 use crate::cache::Cache;
 use crate::{Index, RepoError};
@@ -28,10 +28,44 @@ pub enum Credential<'a> {
     Key(Key),
 }
 
+/// A password that a new key file shall open with.
+#[derive(Clone, Copy)]
+pub enum NewPassword<'a> {
+    /// Somebody thought of it: guessing is made slow.
+    Chosen(&'a str),
+    /// At least 256 bits of it are random. Nobody guesses it, so there is nothing to make slow, and
+    /// opening the repository costs nothing.
+    Random(&'a str),
+}
+
+impl NewPassword<'_> {
+    /// What a key file for it shall cost whoever tries.
+    pub fn cost(self) -> KdfParams {
+        match self {
+            Self::Chosen(_) => KdfParams::default(),
+            Self::Random(_) => KdfParams::NONE,
+        }
+    }
+}
+
+impl<'a> From<&'a str> for NewPassword<'a> {
+    fn from(password: &'a str) -> Self {
+        Self::Chosen(password)
+    }
+}
+
+impl<'a> From<&'a String> for NewPassword<'a> {
+    fn from(password: &'a String) -> Self {
+        Self::Chosen(password)
+    }
+}
+
 /// An open repository. Cheap to share by reference between threads.
 pub struct Repository {
     store: Arc<dyn Store>,
     key: Key,
+    /// The key file that the password opened.
+    key_file: Option<KeyFile>,
     config: Config,
     /// Where this host keeps tables about repositories.
     cache: Cache,
@@ -52,9 +86,9 @@ impl std::fmt::Debug for Repository {
 impl Repository {
     /// Makes a repository in `store`: a random key, sealed under `password` in a key file, and the
     /// config. The config comes last, because it is what makes a store a repository.
-    pub fn init(
+    pub fn init<'p>(
         store: Arc<dyn Store>,
-        password: &str,
+        password: impl Into<NewPassword<'p>>,
         version: Version,
         maker: &Maker,
         random: &dyn Random,
@@ -115,14 +149,27 @@ impl Repository {
     ) -> Result<Self, RepoError> {
         let location = store.location();
         let keys = store.list(Kind::Key)?;
-        let mut config_failure = None;
-        let mut file_failure = None;
-        let mut changed = None;
+        let mut files = Vec::with_capacity(keys.len());
+        let (mut read_failure, mut file_failure) = (None, None);
         for (object, _) in &keys {
-            let bytes = store.read(object)?;
+            match store.read(object) {
+                Ok(bytes) => match KeyFile::parse(&bytes) {
+                    Ok(file) => files.push((file, *object, bytes)),
+                    Err(source) => file_failure = Some((*object, source)),
+                },
+                Err(error) => read_failure = Some(error),
+            }
+        }
+        // The cheapest first: one password may have several, and a stranger's may cost a minute.
+        files.sort_by_key(|(file, ..)| file.work());
+        let (mut config_failure, mut changed) = (None, None);
+        for (file, object, bytes) in files {
             match KeyFile::open(&bytes, password) {
                 Ok(key) => match open_config(&key, sealed) {
-                    Ok(config) => return Ok(Self::assemble(store, key, config)),
+                    Ok(config) => {
+                        let opened = Self::assemble(store, key, config);
+                        return Ok(Self { key_file: Some(file), ..opened });
+                    }
                     // A key file of a lost race of two `init`s opens, but fits no config.
                     Err(source) => config_failure = Some(source),
                 },
@@ -130,11 +177,14 @@ impl Repository {
                 Err(FormatError::WrongPassword)
                     if object.name().is_some_and(|name| name.0 != sha256(&bytes)) =>
                 {
-                    changed = Some(*object);
+                    changed = Some(object);
                 }
                 Err(FormatError::WrongPassword) => {}
-                Err(source) => file_failure = Some((*object, source)),
+                Err(source) => file_failure = Some((object, source)),
             }
+        }
+        if let (None, Some(error)) = (&config_failure, read_failure) {
+            return Err(error.into());
         }
         Err(match (config_failure, file_failure, changed) {
             (Some(source), ..) => RepoError::Damaged { object: Object::Config, location, source },
@@ -148,6 +198,7 @@ impl Repository {
         Self {
             store,
             key,
+            key_file: None,
             config,
             cache: Cache::default(),
             index: OnceLock::new(),
@@ -181,13 +232,15 @@ impl Repository {
     }
 
     /// Adds a key file, so that `password` opens the repository, too.
-    pub fn add_key(
+    pub fn add_key<'p>(
         &self,
-        password: &str,
+        password: impl Into<NewPassword<'p>>,
         maker: &Maker,
         random: &dyn Random,
     ) -> Result<KeyId, RepoError> {
-        let bytes = KeyFile::create(password, &self.key, maker, KdfParams::default(), random)
+        let password = password.into();
+        let (NewPassword::Chosen(text) | NewPassword::Random(text)) = password;
+        let bytes = KeyFile::create(text, &self.key, maker, password.cost(), random)
             .map_err(|source| RepoError::Encode { what: "key file", source })?;
         let id = KeyId::of(&bytes);
         self.store.create(&Object::Key(ObjectName(id.0)), bytes.into())?;
@@ -207,6 +260,11 @@ impl Repository {
     /// The repository key. Whoever has it can read everything.
     pub fn key(&self) -> &Key {
         &self.key
+    }
+
+    /// The key file that opened it; `None` if the key was handed in, or made just now.
+    pub fn key_file(&self) -> Option<&KeyFile> {
+        self.key_file.as_ref()
     }
 
     /// Version, id and polynomial.

@@ -8,15 +8,16 @@
 //! its place (`presence`).
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use outlast_format::config::Version;
 use outlast_fs::durable;
-use outlast_repo::{Credential, Maker, Repository};
+use outlast_repo::{Credential, KeyFile, Maker, NewPassword, Repository};
 use outlast_store::{DirectoryStore, Kind, Store};
-use outlast_types::{Timestamp, WorkloadName};
+use outlast_types::{ContentHash, Timestamp, WorkloadName};
 use zeroize::Zeroizing;
 
 use crate::presence::{self, Found, Memory, Missing};
@@ -26,6 +27,13 @@ const PASSWORD_RANDOM_BYTES: usize = 32;
 const PASSWORD_FILE_BYTES_MAX: u64 = 4096;
 const PASSWORD_SUFFIX: &str = ".password";
 const MAKING_SUFFIX: &str = ".making";
+
+/// Who made a key file, as `restic key list` shows it.
+const HOSTNAME: &str = "outlast-vault";
+const USERNAME: &str = "vault";
+
+/// So many workloads are made or looked at, at one time.
+const TURNS: usize = 32;
 
 /// A temporary file that is older was left by a writer that was killed. Writers finish one within
 /// minutes; other programs may write to the repository's directory beside us.
@@ -38,8 +46,8 @@ pub(crate) struct Kept {
     password: PathBuf,
     /// Where the engine keeps the indexes of repositories.
     pub(crate) cache: PathBuf,
-    /// Opened when it is first needed: deriving a key takes a tenth of a second, a vault may keep
-    /// hundreds of workloads, and moving ciphertext needs no key.
+    doors: Doors,
+    /// Opened when it is first needed: moving ciphertext needs no key.
     repository: OnceLock<Repository>,
     opening: Mutex<()>,
     /// Held while something is published, so that one drop becomes one snapshot.
@@ -62,7 +70,31 @@ impl Kept {
         })?;
         let store = Arc::clone(&self.store) as Arc<dyn Store>;
         let repository = Repository::open(store, Credential::Password(&password))?;
+        self.ease(&repository, &password);
         Ok(self.repository.get_or_init(|| repository.cached_in(&self.cache)))
+    }
+
+    /// Adds a key file that costs nothing to one that an older release made, with scrypt at its
+    /// full price, for a password that is random: opening thousands of repositories after a start
+    /// would take minutes. Where nothing can be written it stays as it is, and works.
+    fn ease(&self, repository: &Repository, password: &str) {
+        let is_ours = |file: &KeyFile| (&*file.hostname, &*file.username) == (HOSTNAME, USERNAME);
+        let dear = repository.key_file().is_some_and(|file| {
+            is_ours(file) && file.is_dearer_than(NewPassword::Random(password).cost())
+        });
+        // As long as ours are, and as random: it is the text of 32 bytes.
+        if !dear || password.parse::<ContentHash>().is_err() {
+            return;
+        }
+        let added = repository.add_key(
+            NewPassword::Random(password),
+            &maker(&self.doors),
+            &*self.doors.random,
+        );
+        match added {
+            Ok(key) => tracing::info!(workload = %self.workload, %key, "opening is cheap now"),
+            Err(error) => tracing::warn!(workload = %self.workload, %error, "opening stays dear"),
+        }
     }
 
     pub(crate) fn publishing(&self) -> MutexGuard<'_, ()> {
@@ -77,8 +109,9 @@ pub(crate) struct Depot {
     cache: PathBuf,
     doors: Doors,
     state: Mutex<State>,
-    /// Held by who makes a repository or sets one aside, and by who looks whether one is whole.
-    makers: Mutex<()>,
+    /// Held by who makes a repository or sets one aside, and by who looks whether one is whole: one
+    /// for each workload, which it shares with few others. Nobody takes one who has the state.
+    turns: [Mutex<()>; TURNS],
 }
 
 #[derive(Default)]
@@ -98,7 +131,7 @@ impl Depot {
             cache: dir.join("cache"),
             doors: doors.clone(),
             state: Mutex::default(),
-            makers: Mutex::default(),
+            turns: Default::default(),
         };
         for directory in [&depot.repositories, &depot.keys] {
             durable::create_directories(directory, 0o700)
@@ -119,12 +152,12 @@ impl Depot {
 
     /// The workload's repository; an error if there is none, or not all of it.
     pub(crate) fn get(&self, workload: &WorkloadName) -> Result<Arc<Kept>, VaultError> {
-        let mut state = self.lock();
-        if let Some(missing) = state.missing.get(workload) {
-            return Err(VaultError::missing(workload, missing));
+        if let Some(known) = self.known(workload)? {
+            return Ok(known);
         }
-        if let Some(kept) = state.open.get(workload) {
-            return Ok(Arc::clone(kept));
+        let _turn = self.turn(workload);
+        if let Some(known) = self.known(workload)? {
+            return Ok(known);
         }
         match self.look(workload, Memory::default())? {
             Found::Whole => {}
@@ -142,12 +175,22 @@ impl Depot {
             workload: workload.clone(),
             password: self.password_path(workload),
             cache: self.cache.clone(),
+            doors: self.doors.clone(),
             repository: OnceLock::new(),
             opening: Mutex::default(),
             publishing: Mutex::default(),
         });
-        state.open.insert(workload.clone(), Arc::clone(&kept));
+        self.lock().open.insert(workload.clone(), Arc::clone(&kept));
         Ok(kept)
+    }
+
+    /// The workload's repository if it is open; an error if something of it is missing.
+    fn known(&self, workload: &WorkloadName) -> Result<Option<Arc<Kept>>, VaultError> {
+        let state = self.lock();
+        match state.missing.get(workload) {
+            Some(missing) => Err(VaultError::missing(workload, missing)),
+            None => Ok(state.open.get(workload).cloned()),
+        }
     }
 
     /// The workload's repository, made if there is none and, by `memory`, never was one.
@@ -160,7 +203,7 @@ impl Depot {
             Err(VaultError::UnknownWorkload { .. }) => {}
             result => return result,
         }
-        let one_maker = self.makers();
+        let one_maker = self.turn(workload);
         match self.look(workload, memory)? {
             // Another maker was faster.
             Found::Whole => {}
@@ -182,7 +225,7 @@ impl Depot {
         memory: Memory,
     ) -> Result<(Found, bool), VaultError> {
         let found = {
-            let _nobody_makes = self.makers();
+            let _nobody_makes = self.turn(workload);
             self.look(workload, memory)?
         };
         let mut state = self.lock();
@@ -223,7 +266,7 @@ impl Depot {
         memory: Memory,
         stamp: &str,
     ) -> Result<(), VaultError> {
-        let _one_maker = self.makers();
+        let _one_maker = self.turn(workload);
         self.require_missing(workload, memory)?;
         let mut state = self.lock();
         for path in [self.repository_path(workload), self.password_path(workload)] {
@@ -255,12 +298,13 @@ impl Depot {
         for (key, _) in store.list(Kind::Key)? {
             store.remove(&key)?;
         }
-        let maker = Maker {
-            hostname: "outlast-vault".to_owned(),
-            username: "vault".to_owned(),
-            created: self.doors.clock.now(),
+        let password = match password.parse::<ContentHash>() {
+            Ok(_) => NewPassword::Random(&password),
+            // Somebody wrote it there.
+            Err(_) => NewPassword::Chosen(&password),
         };
-        Repository::init(store, &password, Version::V2, &maker, &*self.doors.random)?;
+        let (maker, random) = (maker(&self.doors), &*self.doors.random);
+        Repository::init(store, password, Version::V2, &maker, random)?;
         self.made(workload)?;
         tracing::info!(%workload, "made the repository of a new workload");
         Ok(())
@@ -301,7 +345,7 @@ impl Depot {
     fn new_password(&self, workload: &WorkloadName) -> Result<Zeroizing<String>, VaultError> {
         let mut bytes = Zeroizing::new([0; PASSWORD_RANDOM_BYTES]);
         self.doors.random.fill(&mut *bytes);
-        let password = Zeroizing::new(outlast_types::ContentHash(*bytes).to_string());
+        let password = Zeroizing::new(ContentHash(*bytes).to_string());
         let path = self.password_path(workload);
         let line = Zeroizing::new(format!("{}\n", *password));
         // Replaces at most an empty file: none was found in it.
@@ -325,9 +369,19 @@ impl Depot {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn makers(&self) -> MutexGuard<'_, ()> {
-        self.makers.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The workload's turn to be made, looked at or set aside. Others go on with their workloads.
+    fn turn(&self, workload: &WorkloadName) -> MutexGuard<'_, ()> {
+        let mut hasher = DefaultHasher::new();
+        workload.hash(&mut hasher);
+        let place = usize::try_from(hasher.finish() % TURNS as u64).unwrap_or(0);
+        self.turns[place].lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// As whom the vault makes key files.
+fn maker(doors: &Doors) -> Maker {
+    let (hostname, username) = (HOSTNAME.to_owned(), USERNAME.to_owned());
+    Maker { hostname, username, created: doors.clock.now() }
 }
 
 /// The workloads for which `directory` has an entry with this suffix, in order. What is not named
@@ -365,3 +419,6 @@ fn read_password(path: &Path) -> Result<Option<Zeroizing<String>>, VaultError> {
     let text = std::str::from_utf8(&content).map_err(invalid)?.trim_end();
     Ok((!text.is_empty()).then(|| Zeroizing::new(text.to_owned())))
 }
+
+#[cfg(test)]
+mod tests;

@@ -88,3 +88,23 @@ fn an_unpacked_object_that_was_changed_is_named() {
     assert_eq!(index.problems().len(), 1);
     assert!(index.packs().is_empty());
 }
+
+#[test]
+fn of_two_key_files_for_one_password_the_cheap_one_is_tried_first() {
+    let store = Arc::new(MemoryStore::new());
+    let made = init(&store).unwrap();
+    for _ in 0..2 {
+        made.add_key(NewPassword::Random("secret"), &maker(), &SystemRandom).unwrap();
+    }
+    let opened = Repository::open(store.clone(), Credential::Password("secret")).unwrap();
+    assert!(!opened.key_file().unwrap().is_dearer_than(KdfParams::NONE));
+    // Without them, and with something that is none, it opens as before.
+    for (object, _) in store.list(Kind::Key).unwrap() {
+        let bytes = store.read(&object).unwrap();
+        if !KeyFile::parse(&bytes).unwrap().is_dearer_than(KdfParams::NONE) {
+            store.overwrite(&object, Bytes::new());
+        }
+    }
+    let opened = Repository::open(store, Credential::Password("secret")).unwrap();
+    assert!(opened.key_file().unwrap().is_dearer_than(KdfParams::NONE));
+}

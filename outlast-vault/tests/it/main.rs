@@ -4,6 +4,7 @@
 mod absence;
 mod crash;
 mod custody;
+mod keys;
 mod killed;
 mod promises;
 mod restic;
