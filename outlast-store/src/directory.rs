@@ -16,7 +16,7 @@ use outlast_fs::durable;
 use outlast_types::{Clock, SystemClock, Timestamp};
 
 use crate::memory::beyond_end;
-use crate::{Kind, Object, ObjectName, Store, StoreError, Verb};
+use crate::{Kind, Object, ObjectName, Store, StoreError, Verb, Written};
 
 /// The modes that restic gives, too: a repository is nobody else's business.
 const FILE_MODE: u32 = 0o600;
@@ -86,15 +86,31 @@ impl DirectoryStore {
         }
     }
 
-    /// The directories that hold objects of `kind`; those that are missing are left out, but the
-    /// store's own root must be there, so that an unmounted disk does not look like an empty one.
+    /// Whether there is a repository, and not the mount point of one whose disk is gone.
+    fn is_repository(&self) -> bool {
+        self.root.join(Kind::Config.directory()).is_file()
+    }
+
+    /// What is in one of the directories. One that is missing in a repository is empty: copies by way
+    /// of object storage lose empty directories. Where there is no repository it is an error, so that
+    /// an unmounted disk does not look like an empty one.
+    fn entries_of(&self, directory: &Path) -> io::Result<Option<fs::ReadDir>> {
+        match fs::read_dir(directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.is_repository() => {
+                Ok(None)
+            }
+            entries => entries.map(Some),
+        }
+    }
+
+    /// The directories that hold objects of `kind`.
     fn directories_of(&self, kind: Kind) -> io::Result<Vec<PathBuf>> {
         let directory = self.root.join(kind.directory());
         if kind != Kind::Data {
             return Ok(vec![directory]);
         }
         let mut directories = Vec::new();
-        for entry in fs::read_dir(&directory)? {
+        for entry in self.entries_of(&directory)?.into_iter().flatten() {
             let entry = entry?;
             let name = entry.file_name();
             let shard =
@@ -109,7 +125,7 @@ impl DirectoryStore {
     fn list_files(&self, kind: Kind) -> io::Result<Vec<(Object, u64)>> {
         let mut objects = Vec::new();
         for directory in self.directories_of(kind)? {
-            for entry in fs::read_dir(&directory)? {
+            for entry in self.entries_of(&directory)?.into_iter().flatten() {
                 let entry = entry?;
                 let name = entry.file_name();
                 let Some(name) = name.to_str().and_then(|name| name.parse::<ObjectName>().ok())
@@ -145,27 +161,40 @@ impl DirectoryStore {
         let file = self.file_of(object);
         match durable::publish_new(&file, content, FILE_MODE) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                // The shard is missing. Exactly this one level is made: making all of them would
-                // quietly found a second repository on a mount point whose disk is gone.
-                if object.kind() == Kind::Data
-                    && let Some(shard) = file.parent()
-                {
-                    self.create_shard(shard)?;
-                    return durable::publish_new(&file, content, FILE_MODE);
-                }
-                Err(error)
+                self.make_directory_of(object)?;
+                durable::publish_new(&file, content, FILE_MODE)
             }
             result => result,
         }
     }
 
-    fn create_shard(&self, shard: &Path) -> io::Result<()> {
-        match DirBuilder::new().mode(DIRECTORY_MODE).create(shard) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error),
+    /// Makes the directory that an object of this kind lies in. In a repository all that is missing
+    /// is made, elsewhere exactly the shard of a pack: more would quietly found a second repository
+    /// on a mount point whose disk is gone.
+    fn make_directory_of(&self, object: &Object) -> io::Result<()> {
+        let file = self.file_of(object);
+        let Some(directory) = file.parent() else { return Ok(()) };
+        if self.is_repository() {
+            return durable::create_directories(directory, DIRECTORY_MODE);
+        }
+        if object.kind() != Kind::Data {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        match DirBuilder::new().mode(DIRECTORY_MODE).create(directory) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
         }
         durable::sync_directory(&self.root.join(Kind::Data.directory()))
+    }
+
+    /// What time it is where the files are: on a share that is the server's, which dates them.
+    fn now(&self) -> Timestamp {
+        let probe = durable::create_unnamed(&self.root).and_then(|file| file.metadata());
+        match probe {
+            Ok(metadata) => earliest(&metadata),
+            // Nothing can be written. The time of this host is the best there is.
+            Err(_) => SystemClock.now(),
+        }
     }
 
     /// Removes unfinished files that are old by the time `now`. What cannot be read or removed
@@ -204,6 +233,18 @@ impl DirectoryStore {
             _ => StoreError::Io { verb, object, location: self.location(), source },
         }
     }
+}
+
+/// When a file was written. Whoever owns it can date it as he likes, but not the last change of its
+/// inode into the past: so one that is dated into the future is as old as that change.
+fn earliest(metadata: &fs::Metadata) -> Timestamp {
+    let modified = time_of(metadata.mtime(), metadata.mtime_nsec());
+    modified.min(time_of(metadata.ctime(), metadata.ctime_nsec()))
+}
+
+fn time_of(seconds: i64, nanos: i64) -> Timestamp {
+    let time = Timestamp::from_unix(seconds, u32::try_from(nanos).unwrap_or(0));
+    time.unwrap_or(Timestamp::EPOCH)
 }
 
 fn cannot_open(path: &Path, source: io::Error) -> StoreError {
@@ -274,6 +315,14 @@ impl Store for DirectoryStore {
         fs::metadata(self.file_of(object))
             .map(|metadata| metadata.len())
             .map_err(|error| self.failed(Verb::Size, object, error))
+    }
+
+    fn written(&self, object: &Object) -> Result<Option<Written>, StoreError> {
+        let metadata = fs::metadata(self.file_of(object))
+            .map_err(|error| self.failed(Verb::Size, object, error))?;
+        // Dated first: no object is from the future because time went on meanwhile.
+        let at = earliest(&metadata);
+        Ok(Some(Written { at, now: self.now() }))
     }
 
     fn list(&self, kind: Kind) -> Result<Vec<(Object, u64)>, StoreError> {

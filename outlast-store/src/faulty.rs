@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
-use crate::{Kind, Object, Store, StoreError, Verb};
+use crate::{Kind, Object, Store, StoreError, Verb, Written};
 
 /// What goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,6 +117,10 @@ impl Store for Faulty {
 
     fn size(&self, object: &Object) -> Result<u64, StoreError> {
         self.with_fault(Verb::Size, self.io(Verb::Size, object), |_| self.store.size(object))
+    }
+
+    fn written(&self, object: &Object) -> Result<Option<Written>, StoreError> {
+        self.store.written(object)
     }
 
     fn list(&self, kind: Kind) -> Result<Vec<(Object, u64)>, StoreError> {

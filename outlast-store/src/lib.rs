@@ -25,8 +25,10 @@ pub use retry::Retrying;
 pub use verb::Verb;
 
 use std::io;
+use std::time::Duration;
 
 use bytes::Bytes;
+use outlast_types::Timestamp;
 
 /// An object store with the few verbs that a repository needs.
 ///
@@ -72,8 +74,46 @@ pub trait Store: Send + Sync {
     /// All objects of a kind with their sizes in bytes, in no order.
     fn list(&self, kind: Kind) -> Result<Vec<(Object, u64)>, StoreError>;
 
+    /// When an object was written, by the store's own time; `None` if this store does not tell.
+    fn written(&self, object: &Object) -> Result<Option<Written>, StoreError> {
+        let _ = object;
+        Ok(None)
+    }
+
     /// Removes an object for good; [`StoreError::NotFound`] if it is not there.
     fn remove(&self, object: &Object) -> Result<(), StoreError>;
+}
+
+/// A time and the present, both by the clock of a store. What somebody wrote into an object says
+/// when *he* thinks it was; this is what the receiver says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Written {
+    pub at: Timestamp,
+    pub now: Timestamp,
+}
+
+impl Written {
+    /// How long ago; nothing for what is from the future.
+    pub fn age(&self) -> Duration {
+        self.now.since(self.at)
+    }
+}
+
+/// Stores an object whose name is the hash of its content. One that is there already serves as well,
+/// if it is as long: a name alone says nothing of an object that was cut off.
+pub fn create_or_find(
+    store: &dyn Store,
+    object: &Object,
+    content: Bytes,
+) -> Result<(), StoreError> {
+    let expected = content.len() as u64;
+    match store.create(object, content) {
+        Err(StoreError::AlreadyExists { location, .. }) => match store.size(object)? {
+            size if size == expected => Ok(()),
+            size => Err(StoreError::OtherSize { object: *object, location, size, expected }),
+        },
+        result => result,
+    }
 }
 
 /// Why a store could not do what it was asked.
@@ -83,6 +123,12 @@ pub enum StoreError {
     NotFound { object: Object, location: String },
     #[error("{object} is already in {location}")]
     AlreadyExists { object: Object, location: String },
+    /// What has the name of the object that was to be stored is not that object.
+    #[error(
+        "{object} is in {location} already, but with {size} bytes instead of {expected}: writing it \
+         was interrupted, or it was cut off since"
+    )]
+    OtherSize { object: Object, location: String, size: u64, expected: u64 },
     /// The store refuses this verb to this identity; trying again cannot help.
     #[error("{location} refuses to {verb} {object}: {reason}")]
     Refused { verb: &'static str, object: Object, location: String, reason: String },

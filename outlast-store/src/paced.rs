@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use outlast_types::{Clock, Timestamp};
 
-use crate::{Kind, Object, Store, StoreError};
+use crate::{Kind, Object, Store, StoreError, Written};
 
 /// Pauses below this are saved up: sleeping that briefly takes longer than was asked for.
 const PAUSE_MIN: Duration = Duration::from_millis(10);
@@ -106,6 +106,10 @@ impl Store for Paced {
 
     fn size(&self, object: &Object) -> Result<u64, StoreError> {
         self.store.size(object)
+    }
+
+    fn written(&self, object: &Object) -> Result<Option<Written>, StoreError> {
+        self.store.written(object)
     }
 
     fn list(&self, kind: Kind) -> Result<Vec<(Object, u64)>, StoreError> {

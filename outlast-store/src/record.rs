@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
-use crate::{Kind, Object, Store, StoreError, Verb};
+use crate::{Kind, Object, Store, StoreError, Verb, Written};
 
 /// One call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +83,10 @@ impl Store for Recording {
 
     fn size(&self, object: &Object) -> Result<u64, StoreError> {
         self.noted(Verb::Size, object, |_| 0, self.store.size(object))
+    }
+
+    fn written(&self, object: &Object) -> Result<Option<Written>, StoreError> {
+        self.store.written(object)
     }
 
     fn list(&self, kind: Kind) -> Result<Vec<(Object, u64)>, StoreError> {

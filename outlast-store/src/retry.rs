@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use outlast_types::Random;
 
-use crate::{Kind, Object, Store, StoreError};
+use crate::{Kind, Object, Store, StoreError, Written};
 
 /// How often and how long to try.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,6 +117,10 @@ impl Store for Retrying {
 
     fn size(&self, object: &Object) -> Result<u64, StoreError> {
         self.repeat(|_| self.store.size(object))
+    }
+
+    fn written(&self, object: &Object) -> Result<Option<Written>, StoreError> {
+        self.repeat(|_| self.store.written(object))
     }
 
     fn list(&self, kind: Kind) -> Result<Vec<(Object, u64)>, StoreError> {

@@ -375,7 +375,9 @@ fn host_error(error: HostError) -> ApiError {
 fn store_error(error: StoreError) -> ApiError {
     let (status, code) = match error {
         StoreError::NotFound { .. } => (StatusCode::NOT_FOUND, "not_found"),
-        StoreError::AlreadyExists { .. } => (StatusCode::CONFLICT, "already_exists"),
+        StoreError::AlreadyExists { .. } | StoreError::OtherSize { .. } => {
+            (StatusCode::CONFLICT, "already_exists")
+        }
         StoreError::Full { .. } => (StatusCode::INSUFFICIENT_STORAGE, "full"),
         StoreError::Refused { .. }
         | StoreError::Io { .. }

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::faulty::Faulty;
 use crate::retry::{Policy, Retrying};
-use crate::{MemoryStore, Paced, Recording, conformance};
+use crate::{MemoryStore, Paced, Recording, conformance, create_or_find};
 
 fn name(byte: u8) -> ObjectName {
     ObjectName([byte; 32])
@@ -128,6 +128,61 @@ fn an_unmounted_disk_is_neither_empty_nor_written_to() {
     let read = store.read(&Object::Config);
     assert!(matches!(read, Err(StoreError::Io { .. })), "{read:?}");
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn empty_directories_that_a_copy_lost_are_made_when_they_are_needed() {
+    let (_directory, store) = new_store();
+    store.create(&Object::Config, Bytes::from_static(b"config")).unwrap();
+    for kind in Kind::LISTED {
+        fs::remove_dir(store.path().join(kind.directory())).unwrap();
+    }
+    let store = DirectoryStore::open(store.path()).unwrap();
+    for kind in Kind::LISTED {
+        assert_eq!(store.list(kind).unwrap(), [], "{kind}");
+        let object = Object::new(kind, name(7));
+        assert!(matches!(store.size(&object), Err(StoreError::NotFound { .. })), "{kind}");
+        store.create(&object, Bytes::from_static(b"x")).unwrap();
+        assert_eq!(store.list(kind).unwrap(), [(object, 1)]);
+        let mode = fs::metadata(store.path().join(kind.directory())).unwrap().mode();
+        assert_eq!(mode & 0o777, 0o700, "{kind}");
+    }
+}
+
+#[test]
+fn when_an_object_was_written_is_told_by_the_store_and_not_by_whoever_dated_it() {
+    let (_directory, store) = new_store();
+    let object = Object::Lock(name(1));
+    assert!(matches!(store.written(&object), Err(StoreError::NotFound { .. })));
+    store.create(&object, Bytes::new()).unwrap();
+    let minute = Duration::from_secs(60);
+    let age = || store.written(&object).unwrap().unwrap().age();
+    assert!(age() < minute);
+    let file = File::open(store.file_of(&object)).unwrap();
+    file.set_modified(SystemTime::now() + 1000 * LEFTOVER_AGE).unwrap();
+    let written = store.written(&object).unwrap().unwrap();
+    assert!(written.age() < minute && written.at <= written.now, "{written:?}");
+    file.set_modified(SystemTime::now() - LEFTOVER_AGE).unwrap();
+    assert!(age() >= LEFTOVER_AGE);
+    let left = fs::read_dir(store.path()).unwrap().count();
+    assert_eq!(left, Kind::LISTED.len(), "asking leaves nothing behind");
+}
+
+#[test]
+fn an_object_that_was_cut_off_is_not_taken_for_the_one_that_is_to_be_stored() {
+    let (_directory, store) = new_store();
+    let object = Object::Data(name(1));
+    let content = Bytes::from_static(b"whole");
+    for _ in 0..2 {
+        create_or_find(&store, &object, content.clone()).unwrap();
+    }
+    for stump in ["", "who"] {
+        let mut file = File::create(store.file_of(&object)).unwrap();
+        file.write_all(stump.as_bytes()).unwrap();
+        let error = create_or_find(&store, &object, content.clone()).unwrap_err();
+        assert!(matches!(error, StoreError::OtherSize { expected: 5, .. }), "{error}");
+        assert_eq!(fs::read(store.file_of(&object)).unwrap(), stump.as_bytes());
+    }
 }
 
 #[test]
