@@ -52,12 +52,6 @@ impl Lock {
     pub fn serialize(&self) -> Result<Vec<u8>, FormatError> {
         serde_json::to_vec(self).map_err(|e| FormatError::json("lock", &e))
     }
-
-    /// Whether it is too old to be believed. One from the future is young: some clock is wrong, and
-    /// to wait is the safer error.
-    pub fn is_stale(&self, now: Timestamp) -> bool {
-        now.since(self.time) > STALE_AFTER
-    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
@@ -94,14 +88,5 @@ mod tests {
             assert_eq!(Lock::parse(&lock(uid).serialize().unwrap()), Ok(lock(uid)));
         }
         assert!(Lock::parse(br#"{"time":"2026-11-23T11:42:55Z"}"#).is_err(), "exclusive or not?");
-    }
-
-    #[test]
-    fn a_lock_is_believed_for_half_an_hour_and_from_the_future_for_longer() {
-        let lock = lock(0);
-        assert!(!lock.is_stale(lock.time));
-        assert!(!lock.is_stale(lock.time.saturating_add(STALE_AFTER)));
-        assert!(lock.is_stale(lock.time.saturating_add(STALE_AFTER * 2)));
-        assert!(!lock.is_stale(Timestamp::EPOCH));
     }
 }

@@ -31,7 +31,7 @@ pub enum BlobType {
 }
 
 /// Where one blob lies in its pack.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PackEntry {
     pub kind: BlobType,
     pub id: BlobId,

@@ -57,7 +57,7 @@ use outlast_format::chunker::{Gear, Params};
 use outlast_format::snapshot::{Snapshot, Summary};
 use outlast_format::{BlobId, IndexId, PackId, SnapshotId};
 use outlast_fs::{EntryPath, EntrySource, FileTime};
-use outlast_store::{Object, ObjectName, StoreError};
+use outlast_store::{Object, ObjectName, StoreError, create_or_find};
 use outlast_types::{Clock, Monitor, Random, Timestamp};
 
 use self::block::{BufferPool, Event};
@@ -279,6 +279,7 @@ pub fn backup(
     };
     monitor.begin("backup", None);
     let assembled = run(&context, source);
+    tell_unsound(&context);
     // Also of a backup that failed: the next one reads the same again.
     context.recognition.flush();
     if let Some(cause) = context.stop.take_cause() {
@@ -305,6 +306,18 @@ pub fn backup(
     })
 }
 
+/// Names the packs of which the store has less than the index says.
+fn tell_unsound(context: &Context<'_>) {
+    for pack in context.recognizer.reliance().unsound() {
+        let location = context.repository.location();
+        tracing::warn!(%pack, location, "a pack is missing or cut off");
+        context.monitor.problem(&format!(
+            "data/{pack} is missing or cut off; what this backup needs of it is stored anew, and \
+             `repo check` tells what else that costs"
+        ));
+    }
+}
+
 fn counted(assembled: &Assembled, counters: &Counters) -> Stats {
     let (files, directories) = (assembled.files, assembled.directories);
     Stats { files, directories, bytes: assembled.bytes, ..counters.read() }
@@ -315,10 +328,7 @@ fn counted(assembled: &Assembled, counters: &Counters) -> Stats {
 /// ([`RepoError::Outdated`]).
 pub fn publish(repository: &Repository, outcome: &Outcome) -> Result<SnapshotId, RepoError> {
     let object = Object::Snapshot(ObjectName(outcome.snapshot_id.0));
-    match repository.store().create(&object, outcome.sealed_snapshot.clone()) {
-        Ok(()) | Err(StoreError::AlreadyExists { .. }) => {}
-        Err(error) => return Err(error.into()),
-    }
+    create_or_find(repository.store(), &object, outcome.sealed_snapshot.clone())?;
     outcome.footing.confirm(repository).inspect_err(|error| {
         if matches!(error, RepoError::Outdated { .. }) {
             let _gone = repository.store().remove(&object);
@@ -341,7 +351,7 @@ fn stream_path(name: &[u8]) -> Result<EntryPath, RepoError> {
 fn resume(
     repository: &Repository,
     index: &Index,
-    reliance: &Reliance,
+    reliance: &Reliance<'_>,
     options: &Options,
 ) -> Result<Option<Journal>, RepoError> {
     let Some(path) = &options.journal else { return Ok(None) };
@@ -351,7 +361,9 @@ fn resume(
             continue;
         }
         match repository.store().size(&Object::Data(ObjectName(pack.id.0))) {
-            Ok(size) if size == pack.size && reliance.allows(pack.id) => index.add_unsaved(pack),
+            Ok(size) if size == pack.size && reliance.rely(pack.id, size) => {
+                index.add_unsaved(pack);
+            }
             Ok(_) | Err(StoreError::NotFound { .. }) => {}
             Err(error) => return Err(error.into()),
         }

@@ -4,12 +4,12 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use outlast_format::lock::Lock;
 use outlast_format::{FormatError, PackId, SnapshotId};
 use outlast_fs::SourceError;
 use outlast_fs::place::PlaceError;
 use outlast_store::{Object, StoreError};
 
+use crate::found_lock::FoundLock;
 use crate::read_error::{BlobError, ReadError, TreeError};
 
 /// A failure of the engine. What fails for one file or one damaged object only is a *problem* of
@@ -63,11 +63,11 @@ pub enum RepoError {
     /// What was asked for cannot be found or read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// An index file that was there when the repository was opened is gone.
+    /// What was there when the repository was opened is gone, or not what it was.
     #[error(
-        "{object} is gone from {location}, or about to go: an older state of it was put back, or \
-         something was removed; nothing was published; run the backup again, which looks at it \
-         afresh"
+        "{object} is gone from {location}, about to go, or cut off: an older state of it was put \
+         back, or something was removed; nothing was published; run the backup again, which looks \
+         at it afresh"
     )]
     Outdated { object: Object, location: String },
     /// Something that snapshots need is missing or damaged.
@@ -78,11 +78,10 @@ pub enum RepoError {
     NotWhole { location: String, flaw: Box<Flaw> },
     /// Somebody holds a lock that does not go with what was to be done.
     #[error(
-        "{location} is locked{} by process {} of {} on {} since {}; wait for its end, or, if \
-         it died, remove its lock with `restic unlock`", if lock.exclusive { " exclusively" } else { "" },
-        lock.holder.pid, lock.holder.username, lock.holder.hostname, lock.time
+        "{location} is locked {lock}; wait for its end, or, if whoever wrote it died, until it is \
+         half an hour old, or remove it with `repo unlock`"
     )]
-    Locked { location: String, lock: Box<Lock> },
+    Locked { location: String, lock: Box<FoundLock> },
     /// The lock on a repository could not be kept.
     #[error(
         "this process slept for so long that others may have taken its lock on {location} for a \

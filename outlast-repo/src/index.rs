@@ -45,6 +45,11 @@ pub struct Location {
 }
 
 impl Location {
+    /// Where it ends in the pack.
+    pub(crate) fn end(&self) -> u64 {
+        u64::from(self.offset) + u64::from(self.length)
+    }
+
     /// The location as its pack's header lists it.
     pub fn entry(&self, id: BlobId) -> PackEntry {
         PackEntry {
@@ -65,8 +70,8 @@ pub struct Index {
     writing: Mutex<Writing>,
     /// The runs that were there when it was loaded. They never change, and number the blobs.
     base: Vec<Arc<Run<RECORD_BYTES>>>,
-    /// The index files that it was read from, or that were written from it.
-    files: Mutex<BTreeSet<Object>>,
+    /// The index files that it was read from, or that were written from it, with their bytes.
+    files: Mutex<BTreeSet<(Object, u64)>>,
     problems: Vec<RepoError>,
     /// 0 if none is noted.
     chunk_average: AtomicU32,
@@ -85,27 +90,29 @@ struct State {
 }
 
 impl Index {
-    /// Checks that `repository` still has every index file that this index rests on. A repository
+    /// Checks that `repository` still has every index file that this index rests on, whole. A repository
     /// stays open for days, and meanwhile its disk may have been put back to an older state, or
     /// cleaned by a program that writes new index files for what it keeps. A backup that refers to
     /// blobs which are gone would look whole and could not be restored.
     pub(crate) fn check_current(&self, repository: &Repository) -> Result<(), RepoError> {
         let present = repository.store().list(Kind::Index)?;
-        let present: BTreeSet<Object> = present.into_iter().map(|(object, _)| object).collect();
+        let present: BTreeSet<(Object, u64)> = present.into_iter().collect();
         let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         match files.difference(&present).next() {
             None => Ok(()),
-            Some(&object) => Err(RepoError::Outdated { object, location: repository.location() }),
+            Some(&(object, _)) => {
+                Err(RepoError::Outdated { object, location: repository.location() })
+            }
         }
     }
 
-    /// The index files that it rests on.
-    pub(crate) fn files(&self) -> BTreeSet<Object> {
+    /// The index files that it rests on, with their bytes.
+    pub(crate) fn files(&self) -> BTreeSet<(Object, u64)> {
         self.files.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn note_file(&self, object: Object) {
-        self.files.lock().unwrap_or_else(PoisonError::into_inner).insert(object);
+    fn note_file(&self, object: Object, bytes: u64) {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner).insert((object, bytes));
     }
 
     /// The index files that could not be used, each by its name. What only they list is not known.

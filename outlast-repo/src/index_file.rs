@@ -3,7 +3,7 @@
 use outlast_format::PackId;
 use outlast_format::index::{IndexFile, Notes};
 use outlast_format::pack::PackEntry;
-use outlast_store::{Object, StoreError};
+use outlast_store::{Object, create_or_find};
 use outlast_types::Random;
 
 use crate::{RepoError, Repository};
@@ -21,21 +21,18 @@ pub(crate) fn read(repository: &Repository, object: Object) -> Result<IndexFile,
     })
 }
 
-/// Stores an index file; when it returns, the file is durable.
+/// Stores an index file; when it returns its name and its bytes, the file is durable.
 pub(crate) fn write(
     repository: &Repository,
     file: &IndexFile,
     random: &dyn Random,
-) -> Result<Object, RepoError> {
+) -> Result<(Object, u64), RepoError> {
     let encode = |source| RepoError::Encode { what: "index", source };
     let document = file.serialize().map_err(encode)?;
     let (name, sealed) = repository.seal_unpacked("index", &document, random)?;
-    let object = Object::Index(name);
-    match repository.store().create(&object, sealed) {
-        // The name is the hash of the content: what is there is what we have.
-        Ok(()) | Err(StoreError::AlreadyExists { .. }) => Ok(object),
-        Err(error) => Err(error.into()),
-    }
+    let (object, bytes) = (Object::Index(name), sealed.len() as u64);
+    create_or_find(repository.store(), &object, sealed)?;
+    Ok((object, bytes))
 }
 
 /// Packs on their way into new index files.
@@ -45,7 +42,7 @@ pub(crate) struct Writer<'a> {
     notes: Notes,
     packs: Vec<(PackId, Vec<PackEntry>)>,
     blobs: usize,
-    written: Vec<Object>,
+    written: Vec<(Object, u64)>,
 }
 
 impl<'a> Writer<'a> {
@@ -61,7 +58,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Writes what is left; returns the files that were written, all of them durable.
-    pub(crate) fn finish(mut self) -> Result<Vec<Object>, RepoError> {
+    pub(crate) fn finish(mut self) -> Result<Vec<(Object, u64)>, RepoError> {
         if !self.packs.is_empty() {
             self.write()?;
         }

@@ -3,6 +3,10 @@
 //!
 //! Two who want locks that do not go together each write theirs first and look then, so at least
 //! one of them sees the other and gives way.
+//!
+//! How old a lock is, is a matter of the store's time where it tells: not of the clock of whoever
+//! wrote it, and not of whether it can be read. So no lock stands in the way for ever, and each can
+//! be removed ([`unlock`]).
 
 use std::cell::Cell;
 
@@ -12,13 +16,23 @@ use outlast_types::{Clock, Random, Timestamp};
 
 pub use outlast_format::lock::Holder;
 
-use crate::{RepoError, Repository};
+pub use crate::found_lock::FoundLock;
+use crate::{RepoError, Repository, forget};
 
 /// The process that takes a lock, and what it knows of its neighbours.
 pub struct Here<'a> {
     pub holder: Holder,
     /// Whether a process with this number lives on this host.
     pub lives: &'a dyn Fn(u32) -> bool,
+}
+
+impl Here<'_> {
+    /// Whether the lock is that of a process of this host that is dead.
+    fn outlived(&self, found: &FoundLock) -> bool {
+        found.lock.as_ref().is_some_and(|Lock { holder, .. }| {
+            holder.hostname == self.holder.hostname && !(self.lives)(holder.pid)
+        })
+    }
 }
 
 /// A lock that is held. Dropping it removes it.
@@ -44,27 +58,8 @@ impl<'a> Held<'a> {
         let object = write(repository, exclusive, here, now, random)?;
         let written = Cell::new((object, now));
         let held = Self { repository, here, clock, random, exclusive, written };
-        held.look_for_others(object)?;
+        look_for_others(repository, Some(object), exclusive, here, clock)?;
         Ok(held)
-    }
-
-    fn look_for_others(&self, own: Object) -> Result<(), RepoError> {
-        for (object, _) in self.repository.store().list(Kind::Lock)? {
-            if object == own {
-                continue;
-            }
-            let Some(other) = read(self.repository, object)? else { continue };
-            let is_neighbour = other.holder.hostname == self.here.holder.hostname;
-            if is_neighbour && !(self.here.lives)(other.holder.pid) {
-                // What a process left that was killed. Stock restic waits for half an hour unless
-                // somebody unlocks.
-                let _gone = self.repository.store().remove(&object);
-            } else if !other.is_stale(self.clock.now()) && (self.exclusive || other.exclusive) {
-                let location = self.repository.location();
-                return Err(RepoError::Locked { location, lock: Box::new(other) });
-            }
-        }
-        Ok(())
     }
 
     /// Keeps the lock fresh; to be called every few minutes. Fails if this process slept for so long
@@ -89,6 +84,31 @@ impl<'a> Held<'a> {
     }
 }
 
+/// [`RepoError::Locked`] if somebody holds a lock that does not go with one of ours.
+pub(crate) fn look_for_others(
+    repository: &Repository,
+    own: Option<Object>,
+    exclusive: bool,
+    here: &Here<'_>,
+    clock: &dyn Clock,
+) -> Result<(), RepoError> {
+    for (object, _) in repository.store().list(Kind::Lock)? {
+        if Some(object) == own {
+            continue;
+        }
+        let Some(other) = find(repository, object, clock)? else { continue };
+        if here.outlived(&other) {
+            // What a process left that was killed. Stock restic waits for half an hour unless
+            // somebody unlocks.
+            let _gone = repository.store().remove(&object);
+        } else if !other.is_stale() && other.forbids(exclusive) {
+            let location = repository.location();
+            return Err(RepoError::Locked { location, lock: Box::new(other) });
+        }
+    }
+    Ok(())
+}
+
 impl Drop for Held<'_> {
     fn drop(&mut self) {
         // What is left grows stale, or is recognised as a dead process's.
@@ -111,15 +131,60 @@ fn write(
     Ok(object)
 }
 
+/// The locks of others, before and after [`unlock`].
+#[derive(Debug, Default)]
+pub struct Unlocked {
+    pub removed: Vec<FoundLock>,
+    pub kept: Vec<FoundLock>,
+}
+
+/// Removes the locks that are stale: too old to be believed, whether they can be read or not, or of
+/// processes of this host that are dead; or `all` of them. Needs no lock and no room.
+pub fn unlock(
+    repository: &Repository,
+    all: bool,
+    here: &Here<'_>,
+    clock: &dyn Clock,
+) -> Result<Unlocked, RepoError> {
+    let mut unlocked = Unlocked::default();
+    for (object, _) in repository.store().list(Kind::Lock)? {
+        let found = match find(repository, object, clock) {
+            Ok(Some(found)) => found,
+            Ok(None) => continue,
+            // What the store does not even give can go where everything is to go.
+            Err(_) if all => FoundLock { object, lock: None, age: None },
+            Err(error) => return Err(error),
+        };
+        if !all && !found.is_stale() && !here.outlived(&found) {
+            unlocked.kept.push(found);
+            continue;
+        }
+        match repository.store().remove(&object) {
+            Ok(()) => unlocked.removed.push(found),
+            Err(StoreError::NotFound { .. }) => {}
+            Err(error) => return Err(forget::no_removal(error)),
+        }
+    }
+    Ok(unlocked)
+}
+
 /// A lock of somebody; `None` if it is gone meanwhile.
-fn read(repository: &Repository, object: Object) -> Result<Option<Lock>, RepoError> {
-    let document = match repository.read_unpacked(&object) {
+fn find(
+    repository: &Repository,
+    object: Object,
+    clock: &dyn Clock,
+) -> Result<Option<FoundLock>, RepoError> {
+    let lock = match repository.read_unpacked(&object) {
+        Ok(document) => Lock::parse(&document).ok(),
+        Err(RepoError::Damaged { .. } | RepoError::HashMismatch { .. }) => None,
         Err(RepoError::Store(StoreError::NotFound { .. })) => return Ok(None),
-        other => other?,
+        Err(error) => return Err(error),
     };
-    Lock::parse(&document).map(Some).map_err(|source| RepoError::Damaged {
-        object,
-        location: repository.location(),
-        source,
-    })
+    let age = match repository.store().written(&object) {
+        Ok(Some(written)) => Some(written.age()),
+        Ok(None) => lock.as_ref().map(|lock| clock.now().since(lock.time)),
+        Err(StoreError::NotFound { .. }) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    Ok(Some(FoundLock { object, lock, age }))
 }

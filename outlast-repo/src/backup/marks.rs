@@ -3,8 +3,8 @@
 //!
 //! [`prune`](crate::prune) says why that is enough.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use outlast_format::index::{Condemned, IndexFile, Notes};
 use outlast_format::{IndexId, PackId};
@@ -20,20 +20,29 @@ const LOOKS_MAX: u32 = 8;
 /// So many packs are asked for one by one; for more, all are listed at once.
 const ASKED_MAX: usize = 16;
 
-/// The packs that a running backup relies on.
+/// The packs that a running backup relies on. A pack is not there because an index names it: the
+/// store says which there are and how long each is.
 #[derive(Debug)]
-pub(super) struct Reliance {
+pub(super) struct Reliance<'r> {
+    repository: &'r Repository,
     /// Those that were condemned when it began.
     condemned: HashSet<PackId>,
-    /// Those in which it found blobs.
-    packs: RwLock<HashSet<PackId>>,
+    /// Those in which it found blobs, with their bytes.
+    packs: RwLock<HashMap<PackId, u64>>,
+    /// What the store had when that was first asked: the first backup of all never asks.
+    stored: OnceLock<Vec<(PackId, u64)>>,
+    listing: Mutex<()>,
+    /// Those that were not there then, with what came out when they were asked for by name.
+    asked: Mutex<HashMap<PackId, Option<u64>>>,
+    /// Those that did not reach as far as the index says.
+    unsound: Mutex<BTreeSet<PackId>>,
     marks: Marks,
 }
 
-impl Reliance {
+impl<'r> Reliance<'r> {
     /// Reads the marks that are there. Fails if packs are gone that an earlier backup on this open
     /// repository uploaded and could not list.
-    pub(super) fn begin(repository: &Repository, index: &Index) -> Result<Self, RepoError> {
+    pub(super) fn begin(repository: &'r Repository, index: &Index) -> Result<Self, RepoError> {
         let mut marks = Marks { known: index.files(), marks: BTreeMap::new() };
         for (id, mark) in index.condemned() {
             marks.marks.insert(Object::Index(ObjectName(id.0)), mark);
@@ -41,45 +50,104 @@ impl Reliance {
         marks.look(repository)?;
         let condemned: HashSet<PackId> =
             marks.marks.values().flat_map(|mark| mark.packs.iter().copied()).collect();
-        for pack in index.unsaved_packs() {
-            let object = Object::Data(ObjectName(pack.0));
-            match repository.store().size(&object) {
-                Ok(_) if !condemned.contains(&pack) => {}
-                Ok(_) | Err(StoreError::NotFound { .. }) => {
-                    return Err(outdated(repository, object));
-                }
-                Err(error) => return Err(error.into()),
+        for (pack, expected) in index.unsaved_packs() {
+            if size_of(repository, pack)? != Some(expected) || condemned.contains(&pack) {
+                return Err(outdated(repository, Object::Data(ObjectName(pack.0))));
             }
         }
-        Ok(Self { condemned, packs: RwLock::default(), marks })
+        Ok(Self {
+            repository,
+            condemned,
+            packs: RwLock::default(),
+            stored: OnceLock::new(),
+            listing: Mutex::default(),
+            asked: Mutex::default(),
+            unsound: Mutex::default(),
+            marks,
+        })
     }
 
-    /// Whether a blob that lies in `pack` may be referred to. If so, the pack is relied on.
-    pub(super) fn allows(&self, pack: PackId) -> bool {
+    /// Relies on a pack of so many bytes that is surely there; whether that is allowed.
+    pub(super) fn rely(&self, pack: PackId, size: u64) -> bool {
+        let allowed = !self.condemned.contains(&pack);
+        if allowed {
+            self.packs.write().unwrap_or_else(PoisonError::into_inner).insert(pack, size);
+        }
+        allowed
+    }
+
+    /// Whether a blob that ends at byte `end` of `pack` may be referred to. If so, the pack is relied
+    /// on.
+    pub(super) fn allows(&self, pack: PackId, end: u64) -> Result<bool, RepoError> {
         if self.condemned.contains(&pack) {
-            return false;
+            return Ok(false);
         }
         // Mostly it is known, and readers do not wait for each other.
-        if !self.packs.read().unwrap_or_else(PoisonError::into_inner).contains(&pack) {
-            self.packs.write().unwrap_or_else(PoisonError::into_inner).insert(pack);
+        let known = self.packs.read().unwrap_or_else(PoisonError::into_inner).get(&pack).copied();
+        if let Some(size) = known {
+            return Ok(self.reaches(pack, size, end));
         }
-        true
+        let size = self.stored_size(pack)?.unwrap_or(0);
+        Ok(self.reaches(pack, size, end) && self.rely(pack, size))
+    }
+
+    fn reaches(&self, pack: PackId, size: u64, end: u64) -> bool {
+        if end > size {
+            lock(&self.unsound).insert(pack);
+        }
+        end <= size
+    }
+
+    /// The packs of which the store has less than the index says, as far as that was noticed.
+    pub(super) fn unsound(&self) -> BTreeSet<PackId> {
+        lock(&self.unsound).clone()
+    }
+
+    fn stored_size(&self, pack: PackId) -> Result<Option<u64>, RepoError> {
+        let stored = self.stored()?;
+        if let Ok(place) = stored.binary_search_by_key(&pack, |(pack, _)| *pack) {
+            return Ok(Some(stored[place].1));
+        }
+        // Gone, or younger than the list: another backup on this open repository stored it.
+        let mut asked = lock(&self.asked);
+        if let Some(size) = asked.get(&pack) {
+            return Ok(*size);
+        }
+        let size = size_of(self.repository, pack)?;
+        asked.insert(pack, size);
+        Ok(size)
+    }
+
+    fn stored(&self) -> Result<&[(PackId, u64)], RepoError> {
+        if let Some(stored) = self.stored.get() {
+            return Ok(stored);
+        }
+        let _one_lister = lock(&self.listing);
+        if let Some(stored) = self.stored.get() {
+            return Ok(stored);
+        }
+        let listed = self.repository.store().list(Kind::Data)?.into_iter();
+        let mut stored: Vec<_> =
+            listed.filter_map(|(object, size)| Some((PackId(object.name()?.0), size))).collect();
+        stored.sort_unstable();
+        Ok(self.stored.get_or_init(|| stored))
     }
 
     /// Makes sure that all that is relied on stays, `own` packs included; called when they are in an
     /// index file.
     pub(super) fn secure(
         &self,
-        repository: &Repository,
         index: &Index,
-        own: impl Iterator<Item = PackId>,
+        own: impl Iterator<Item = (PackId, u64)>,
         random: &dyn Random,
     ) -> Result<Footing, RepoError> {
+        let repository = self.repository;
         let mut packs = self.packs.read().unwrap_or_else(PoisonError::into_inner).clone();
         packs.extend(own);
         let mut marks = self.marks.clone();
         marks.known.extend(index.files());
-        let own = index.files().difference(&self.marks.known).copied().collect();
+        let own = index.files();
+        let own = own.difference(&self.marks.known).map(|(object, _)| *object).collect();
         let mut footing = Footing { packs: Arc::new(packs), marks, own, relisted: Vec::new() };
         for _ in 0..LOOKS_MAX {
             let mut condemned = footing.look(repository)?;
@@ -105,7 +173,8 @@ impl Reliance {
 /// The index files that were looked at, and the marks among them.
 #[derive(Debug, Clone)]
 struct Marks {
-    known: BTreeSet<Object>,
+    /// With their bytes: one that was cut off is another one.
+    known: BTreeSet<(Object, u64)>,
     marks: BTreeMap<Object, Condemned>,
 }
 
@@ -113,14 +182,15 @@ impl Marks {
     /// Looks at what is new; the index files that are gone.
     fn look(&mut self, repository: &Repository) -> Result<BTreeSet<Object>, RepoError> {
         let listed = repository.store().list(Kind::Index)?;
-        let listed: BTreeSet<Object> = listed.into_iter().map(|(object, _)| object).collect();
-        for &object in listed.difference(&self.known) {
+        let listed: BTreeSet<(Object, u64)> = listed.into_iter().collect();
+        for &(object, _) in listed.difference(&self.known) {
             if let Some(mark) = read(repository, object)?.notes.condemned {
                 self.marks.insert(object, mark);
             }
         }
-        let gone = self.known.difference(&listed).copied().collect();
-        self.marks.retain(|object, _| listed.contains(object));
+        let gone = self.known.difference(&listed).map(|(object, _)| *object).collect();
+        let is_listed = |object: &Object| listed.range((*object, 0)..=(*object, u64::MAX)).next();
+        self.marks.retain(|object, _| is_listed(object).is_some());
         self.known = listed;
         Ok(gone)
     }
@@ -129,7 +199,8 @@ impl Marks {
 /// What a finished backup stands on, until its snapshot is there.
 #[derive(Debug, Clone)]
 pub(super) struct Footing {
-    packs: Arc<HashSet<PackId>>,
+    /// With their bytes.
+    packs: Arc<HashMap<PackId, u64>>,
     marks: Marks,
     /// The index files that list what this backup uploaded.
     own: Vec<Object>,
@@ -159,7 +230,8 @@ impl Footing {
         let gone = self.marks.look(repository)?;
         let mut condemned = BTreeSet::new();
         for mark in self.marks.marks.values() {
-            let mut packs = mark.packs.iter().filter(|pack| self.packs.contains(pack)).peekable();
+            let mut packs =
+                mark.packs.iter().filter(|pack| self.packs.contains_key(pack)).peekable();
             if let (true, Some(pack)) = (mark.sweeping, packs.peek()) {
                 self.withdraw(repository);
                 return Err(outdated(repository, Object::Data(ObjectName(pack.0))));
@@ -173,20 +245,21 @@ impl Footing {
         Ok(condemned)
     }
 
-    /// Checks that every pack is there. Marks and announcements may have come and gone while this
-    /// backup slept, before its index file listed what it had uploaded.
+    /// Checks that every pack is there, and as long as it was. Marks and announcements may have come
+    /// and gone while this backup slept, before its index file listed what it had uploaded.
     fn assert_stored(&self, repository: &Repository) -> Result<(), RepoError> {
-        let mut missing: HashSet<PackId> = self.packs.iter().copied().collect();
+        let mut missing: HashSet<PackId> = self.packs.keys().copied().collect();
         if missing.len() > ASKED_MAX {
-            for (object, _) in repository.store().list(Kind::Data)? {
-                object.name().map(|name| missing.remove(&PackId(name.0)));
+            for (object, size) in repository.store().list(Kind::Data)? {
+                let Some(pack) = object.name().map(|name| PackId(name.0)) else { continue };
+                if self.packs.get(&pack) == Some(&size) {
+                    missing.remove(&pack);
+                }
             }
         } else {
-            for pack in self.packs.iter() {
-                match repository.store().size(&Object::Data(ObjectName(pack.0))) {
-                    Ok(_) => _ = missing.remove(pack),
-                    Err(StoreError::NotFound { .. }) => {}
-                    Err(error) => return Err(error.into()),
+            for (pack, size) in self.packs.iter() {
+                if size_of(repository, *pack)? == Some(*size) {
+                    missing.remove(pack);
                 }
             }
         }
@@ -226,7 +299,7 @@ impl Footing {
     /// Checks that every pack is there, and that index files of others list it.
     fn find_all(&self, repository: &Repository) -> Result<(), RepoError> {
         self.assert_stored(repository)?;
-        let mut missing: HashSet<PackId> = self.packs.iter().copied().collect();
+        let mut missing: HashSet<PackId> = self.packs.keys().copied().collect();
         for object in self.files_of_others() {
             for (pack, _) in read(repository, object)?.packs {
                 missing.remove(&pack);
@@ -237,7 +310,8 @@ impl Footing {
 
     fn files_of_others(&self) -> Vec<Object> {
         let own: HashSet<&Object> = self.relisted.iter().flat_map(|r| &r.files).collect();
-        self.marks.known.iter().filter(|object| !own.contains(object)).copied().collect()
+        let known = self.marks.known.iter().map(|(object, _)| *object);
+        known.filter(|object| !own.contains(object)).collect()
     }
 
     /// Writes index files that list `condemned` packs, so that they are spared.
@@ -261,6 +335,7 @@ impl Footing {
         // Also if something is missing: what was written must be known to be withdrawn.
         let files = writer.finish()?;
         self.marks.known.extend(files.iter().copied());
+        let files = files.into_iter().map(|(object, _)| object).collect();
         self.relisted.push(Relisted { files, packs: condemned.clone() });
         self.assert_none(repository, missing)
     }
@@ -291,6 +366,19 @@ fn read(repository: &Repository, object: Object) -> Result<IndexFile, RepoError>
         ) => Ok(IndexFile::default()),
         other => other,
     }
+}
+
+/// The bytes of a pack in the store; `None` if it is not there.
+fn size_of(repository: &Repository, pack: PackId) -> Result<Option<u64>, RepoError> {
+    match repository.store().size(&Object::Data(ObjectName(pack.0))) {
+        Ok(size) => Ok(Some(size)),
+        Err(StoreError::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn outdated(repository: &Repository, object: Object) -> RepoError {

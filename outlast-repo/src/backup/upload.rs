@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crossbeam_channel::Receiver;
 use outlast_format::{IndexId, PackId};
-use outlast_store::{Object, ObjectName, StoreError};
+use outlast_store::{Object, ObjectName, create_or_find};
 use outlast_types::Timestamp;
 
 use super::Context;
@@ -24,13 +24,8 @@ pub(super) fn upload(
 ) -> Result<(), Halt> {
     while let Some(open) = context.stop.receive(packs)? {
         let (pack, bytes) = open.finish(context.repository.key(), context.random);
-        match context.repository.store().create(&Object::Data(ObjectName(pack.id.0)), bytes.clone())
-        {
-            // Its name is the hash of its content. An answer that was lost and a call repeated
-            // end here.
-            Ok(()) | Err(StoreError::AlreadyExists { .. }) => {}
-            Err(error) => return Err(error.into()),
-        }
+        let object = Object::Data(ObjectName(pack.id.0));
+        create_or_find(context.repository.store(), &object, bytes.clone())?;
         packing.take_back(context, bytes);
         // Not through a queue: a pack that is durable is remembered even when all stages stop.
         context.ledger.record(context, pack)?;
@@ -70,6 +65,8 @@ impl Ledger {
         books.blobs += pack.entries.len();
         let journaled = books.journal.as_mut().map_or(Ok(()), |journal| journal.append(&pack));
         let entries = pack.entries.clone();
+        // Before anybody can find a blob in it.
+        context.recognizer.reliance().rely(pack.id, pack.size);
         context.index.add_unsaved(pack);
         context.recognizer.settle(&entries);
         journaled?;
@@ -86,9 +83,8 @@ impl Ledger {
         books.save(context)?;
         let packs = std::mem::take(&mut books.packs);
         let indexes = std::mem::take(&mut books.indexes);
-        let own = packs.iter().map(|(pack, _)| *pack);
         let reliance = context.recognizer.reliance();
-        let footing = reliance.secure(context.repository, context.index, own, context.random)?;
+        let footing = reliance.secure(context.index, packs.iter().copied(), context.random)?;
         Ok(Durable { packs, indexes, footing })
     }
 }

@@ -26,25 +26,34 @@ use crate::{Index, RepoError};
 #[derive(Debug)]
 pub(super) struct Recognizer<'a> {
     index: &'a Index,
-    reliance: Reliance,
+    reliance: Reliance<'a>,
     /// Blobs that somebody seals now or that lie in a pack which is not durable yet.
     under_way: Mutex<HashSet<(BlobType, BlobId)>>,
 }
 
 impl<'a> Recognizer<'a> {
-    pub(super) fn new(index: &'a Index, reliance: Reliance) -> Self {
+    pub(super) fn new(index: &'a Index, reliance: Reliance<'a>) -> Self {
         Self { index, reliance, under_way: Mutex::default() }
     }
 
     /// The packs that the backup relies on.
-    pub(super) fn reliance(&self) -> &Reliance {
+    pub(super) fn reliance(&self) -> &Reliance<'a> {
         &self.reliance
     }
 
-    /// Whether the blob lies in a pack that stays.
+    /// Whether the blob lies in a pack that stays and that reaches so far.
     fn knows(&self, kind: BlobType, id: &BlobId) -> Result<bool, RepoError> {
-        let found = self.index.locate(kind, id)?;
-        Ok(found.is_some_and(|found| self.reliance.allows(found.pack)))
+        let Some(found) = self.index.locate(kind, id)? else { return Ok(false) };
+        if self.reliance.allows(found.pack, found.end())? {
+            return Ok(true);
+        }
+        // There may be another copy: one that was stored anew because this one cannot be had.
+        for other in self.index.locations(kind, id)? {
+            if other.pack != found.pack && self.reliance.allows(other.pack, other.end())? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Whether the blob is new. It is the caller's to store, then, and nobody else's.

@@ -26,12 +26,12 @@ impl Index {
     /// Reads all index files of `repository` that its cache does not cover.
     pub(crate) fn load(repository: &Repository) -> Result<Self, RepoError> {
         let listed = repository.store().list(Kind::Index)?;
-        let listed: BTreeSet<Object> = listed.into_iter().map(|(object, _)| object).collect();
+        let listed: BTreeSet<(Object, u64)> = listed.into_iter().collect();
         let mut loader = Loader::open(repository, &listed)?;
-        let covered: BTreeSet<Object> = loader.shelved.files().map(object_of).collect();
+        let covered: BTreeSet<(Object, u64)> = loader.shelved.files().map(object_of).collect();
         let mut files = covered.clone();
         let mut problems = Vec::new();
-        for &object in listed.difference(&covered) {
+        for &(object, bytes) in listed.difference(&covered) {
             let file = repository.read_unpacked(&object).and_then(|document| {
                 IndexFile::parse(&document).map_err(|source| RepoError::Damaged {
                     object,
@@ -41,8 +41,8 @@ impl Index {
             });
             match file {
                 Ok(file) => {
-                    loader.take(object, file)?;
-                    files.insert(object);
+                    loader.take(object, bytes, file)?;
+                    files.insert((object, bytes));
                 }
                 Err(error @ (RepoError::Damaged { .. } | RepoError::HashMismatch { .. })) => {
                     problems.push(error);
@@ -56,8 +56,8 @@ impl Index {
     }
 }
 
-fn object_of((id, _): &File) -> Object {
-    Object::Index(ObjectName(id.0))
+fn object_of(file: &File) -> (Object, u64) {
+    (Object::Index(ObjectName(file.id.0)), file.bytes)
 }
 
 struct Loader {
@@ -70,15 +70,15 @@ struct Loader {
 }
 
 impl Loader {
-    fn open(repository: &Repository, listed: &BTreeSet<Object>) -> Result<Self, RepoError> {
+    fn open(repository: &Repository, listed: &BTreeSet<(Object, u64)>) -> Result<Self, RepoError> {
         let mut packs = Packs::default();
-        let is_listed = |id: &IndexId| listed.contains(&Object::Index(ObjectName(id.0)));
+        let is_listed = |file: &File| listed.contains(&object_of(file));
         let place = cache::table(repository, Table::Index);
         let shelved = Shelved::open(place, &mut packs, is_listed)?;
         Ok(Self { packs, shelved, buffer: Vec::new(), pending: Vec::new() })
     }
 
-    fn take(&mut self, object: Object, file: IndexFile) -> Result<(), RepoError> {
+    fn take(&mut self, object: Object, bytes: u64, file: IndexFile) -> Result<(), RepoError> {
         for (pack, entries) in file.packs {
             let number = self.packs.number_of(pack);
             for entry in &entries {
@@ -89,7 +89,7 @@ impl Loader {
             }
         }
         if let Some(name) = object.name() {
-            self.pending.push((IndexId(name.0), file.notes));
+            self.pending.push(File { id: IndexId(name.0), bytes, notes: file.notes });
         }
         Ok(())
     }
@@ -105,19 +105,19 @@ impl Loader {
 
     fn finish(
         mut self,
-        files: BTreeSet<Object>,
+        files: BTreeSet<(Object, u64)>,
         problems: Vec<RepoError>,
     ) -> Result<Index, RepoError> {
         if !self.pending.is_empty() {
             self.spill()?;
         }
         self.shelved.compact(0, RUNS_MAX, &self.packs)?;
-        let notes = || self.shelved.files().map(|(_, notes)| notes);
+        let notes = || self.shelved.files().map(|file| &file.notes);
         let average = notes().filter_map(|notes| notes.chunk_average).max().unwrap_or(0);
         let condemned: Vec<(IndexId, Condemned)> = self
             .shelved
             .files()
-            .filter_map(|(id, notes)| Some((*id, notes.condemned.clone()?)))
+            .filter_map(|file| Some((file.id, file.notes.condemned.clone()?)))
             .collect();
         let condemned_packs: HashSet<u32> = condemned
             .iter()

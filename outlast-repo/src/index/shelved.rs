@@ -15,8 +15,13 @@ use super::record::{Packs, RECORD_BYTES, Record};
 use crate::CacheError;
 use crate::sorted::{Place, Run, Shelf, Trust, merge_from};
 
-/// An index file, and what its writer noted in it.
-pub(super) type File = (IndexId, Notes);
+/// An index file, how many bytes it has in the store, and what its writer noted in it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct File {
+    pub(super) id: IndexId,
+    pub(super) bytes: u64,
+    pub(super) notes: Notes,
+}
 
 #[derive(Debug)]
 pub(super) struct Shelved {
@@ -36,18 +41,16 @@ struct Head {
 
 impl Shelved {
     /// Opens the shelf; what is in it is there if it fits together and `is_listed` knows all index
-    /// files that it covers. The packs that the runs name go to `packs`, which is empty.
+    /// files that it covers, as long as they were: one that was cut off since is none. The packs that the runs name go to `packs`, which is empty.
     pub(super) fn open(
         (place, key): (Place, [u8; 32]),
         packs: &mut Packs,
-        is_listed: impl Fn(&IndexId) -> bool,
+        is_listed: impl Fn(&File) -> bool,
     ) -> Result<Self, CacheError> {
         let (shelf, metas) = Shelf::open(place, key, Trust::Nothing)?;
         let mut shelved = Self { shelf, heads: Vec::new() };
         match read_heads(&metas, packs) {
-            Some(heads)
-                if heads.iter().flat_map(|head| &head.files).all(|(id, _)| is_listed(id)) =>
-            {
+            Some(heads) if heads.iter().flat_map(|head| &head.files).all(is_listed) => {
                 shelved.heads = heads;
             }
             // An older state of the repository, or one that was cleaned; or a run is missing. What

@@ -10,7 +10,7 @@ use std::sync::{MutexGuard, PoisonError};
 use outlast_format::index::{IndexFile, Notes};
 use outlast_format::pack::PackEntry;
 use outlast_format::{IndexId, PackId};
-use outlast_store::{Object, StoreError};
+use outlast_store::{Object, create_or_find};
 use outlast_types::Random;
 
 use super::Index;
@@ -57,9 +57,9 @@ impl Index {
         writing.unsaved.push(pack);
     }
 
-    /// The packs that are in no index file.
-    pub(crate) fn unsaved_packs(&self) -> Vec<PackId> {
-        self.writing().unsaved.iter().map(|pack| pack.id).collect()
+    /// The packs that are in no index file, with their bytes.
+    pub(crate) fn unsaved_packs(&self) -> Vec<(PackId, u64)> {
+        self.writing().unsaved.iter().map(|pack| (pack.id, pack.size)).collect()
     }
 
     /// Writes an index file with all packs that are in none, and notes that their content was cut
@@ -89,15 +89,11 @@ impl Index {
         let document = file.serialize().map_err(encode)?;
         let (name, sealed) = repository.seal_unpacked("index", &document, random)?;
         let size = sealed.len() as u64;
-        match repository.store().create(&Object::Index(name), sealed) {
-            // The name is the hash of the content: what is there is what we have.
-            Ok(()) | Err(StoreError::AlreadyExists { .. }) => {}
-            Err(error) => return Err(error.into()),
-        }
+        create_or_find(repository.store(), &Object::Index(name), sealed)?;
         let index = IndexId(name.0);
         writing.unsaved.clear();
-        self.shelve(&mut writing.shelved, (index, notes))?;
-        self.note_file(Object::Index(name));
+        self.shelve(&mut writing.shelved, File { id: index, bytes: size, notes })?;
+        self.note_file(Object::Index(name), size);
         self.chunk_average.fetch_max(chunk_average, Ordering::Relaxed);
         Ok(Some(Saved { index, size, packs }))
     }

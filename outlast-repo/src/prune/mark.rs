@@ -40,7 +40,12 @@ pub(super) fn mark(
     let candidates: Vec<Candidate<PackId>> = tallies
         .iter()
         .filter(|(pack, _)| !condemned.contains(pack))
-        .map(|(&id, tally)| Candidate { id, size: tally.size, used: tally.used })
+        .map(|(&id, tally)| Candidate {
+            id,
+            size: tally.size,
+            used: tally.used,
+            is_odd: tally.is_odd,
+        })
         .collect();
     let limits =
         Limits { max_unused: work.options.max_unused, max_repack: work.options.max_repack };

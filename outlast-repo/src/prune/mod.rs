@@ -21,8 +21,9 @@
 //! Why nothing is lost that a snapshot needs, now or later:
 //!
 //! 1. *Snapshots that the sweep sees.* It walks all of them. A pack goes only if every needed blob in
-//!    it lies in another pack, too, which is there and stays. If anything needed is nowhere, the
-//!    repository is damaged, and nothing is removed.
+//!    it, by any index file and by its own header, was read in another pack that stays, and was
+//!    authentic there (`judge`). If anything needed is nowhere, the repository is damaged, and nothing
+//!    is removed.
 //! 2. *Backups under way.* Each sees the marks after its last index file, and lists condemned packs
 //!    again, and looks once more. The sweep announces itself first, and lists the index files then. So
 //!    of a backup that lists a pack again and a sweep of it, one sees the other at least: the sweep
@@ -52,20 +53,26 @@
 //!    are gone already are no error.
 //! 7. *Killed anywhere*: packs without an index file are leftovers; copies without a mark are further
 //!    copies; a sweep that was announced is done again from its start.
-//! 8. *Clocks* decide when a sweep is due, and nothing else. A mark from the future is dated anew.
+//! 8. *Clocks* decide when a sweep is due, and nothing else; and it is the store's clock where it
+//!    tells, not what a mark says of itself. A mark from the future is dated anew.
 //! 9. *Readers* that opened the repository before a sweep look for a blob that is gone where current
 //!    index files say (`read/copies.rs`).
+//!
+//! A full disk has no room for any of this. There `room` takes out what may go first, holds it in memory
+//! meanwhile, and puts it back if it turns out to be needed.
 //!
 //! One mark waits at a time: what becomes unneeded meanwhile is marked after its sweep. Otherwise the
 //! index files that one sweep writes would seem younger than the next mark, and spare its packs.
 //!
-//! Memory: one bit for each blob (two while sweeping), about 100 bytes for each pack, one index file,
+//! Memory: one bit for each blob (three while sweeping), about 100 bytes for each pack, one index file,
 //! a few packs in the making. Nothing else grows with the repository but the index itself.
 
 mod bits;
+mod judge;
 mod mark;
 mod plan;
 mod repack;
+mod room;
 mod survey;
 mod sweep;
 
@@ -73,7 +80,6 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use outlast_format::index::Condemned;
-use outlast_format::lock::Lock;
 use outlast_format::{IndexId, PackId, sha256};
 use outlast_store::{Object, ObjectName, StoreError};
 use outlast_types::{Clock, Monitor, Random, Timestamp};
@@ -81,7 +87,7 @@ use outlast_types::{Clock, Monitor, Random, Timestamp};
 use self::mark::Marked;
 use self::sweep::{Swept, remove, sweep, write_mark};
 use crate::forget::no_removal;
-use crate::lock::{Held, Here};
+use crate::lock::{FoundLock, Held, Here};
 use crate::{RepoError, Repository};
 
 /// How to prune.
@@ -112,8 +118,13 @@ pub struct Outcome {
     /// Packs that were removed, and their bytes.
     pub freed_packs: u64,
     pub freed_bytes: u64,
+    /// Packs that had to be removed before anything could be written, because the store was full.
+    pub room_packs: u64,
     /// Packs that had been condemned and turned out to be needed.
     pub spared_packs: u64,
+    /// Packs that stay, though an index says that what is needed of them lies elsewhere, too: it could
+    /// not be read there.
+    pub unproven_packs: u64,
     /// Packs whose needed blobs were copied into new ones.
     pub repacked_packs: u64,
     /// Bytes of the new packs.
@@ -123,7 +134,25 @@ pub struct Outcome {
     /// Bytes that nobody needs in packs that stay; `None` if nothing was marked this time.
     pub unused_bytes: Option<u64>,
     /// Why nothing was removed although it was time.
-    pub postponed: Option<Box<Lock>>,
+    pub postponed: Option<Box<FoundLock>>,
+}
+
+impl Outcome {
+    /// This and what was done after it.
+    fn then(self, later: Self) -> Self {
+        Self {
+            freed_packs: self.freed_packs + later.freed_packs,
+            freed_bytes: self.freed_bytes + later.freed_bytes,
+            room_packs: self.room_packs + later.room_packs,
+            spared_packs: self.spared_packs + later.spared_packs,
+            unproven_packs: self.unproven_packs.max(later.unproven_packs),
+            repacked_packs: self.repacked_packs + later.repacked_packs,
+            repacked_bytes: self.repacked_bytes + later.repacked_bytes,
+            waiting: later.waiting,
+            unused_bytes: later.unused_bytes.or(self.unused_bytes),
+            postponed: later.postponed.or(self.postponed),
+        }
+    }
 }
 
 /// Condemned packs.
@@ -136,6 +165,7 @@ pub struct Waiting {
 }
 
 /// Who prunes what and how.
+#[derive(Clone, Copy)]
 struct Work<'a> {
     repository: &'a Repository,
     options: &'a Options,
@@ -163,32 +193,44 @@ pub fn prune(
     monitor: &dyn Monitor,
 ) -> Result<Outcome, RepoError> {
     let work = Work { repository, options, here, clock, random, monitor };
-    let mut outcome = Outcome::default();
-    if !options.dry_run {
-        work.ask_for_removal()?;
+    match work.prune() {
+        Err(error) if room::is_full(&error) && !options.dry_run => room::prune(&work),
+        result => result,
     }
-    let mut marks = work.marks()?;
-    if !options.dry_run && marks.iter().any(|(_, mark)| mark.sweeping) {
-        work.retire(&marks)?;
-    }
-    if work.is_due(&marks) {
-        work.sweep_into(&mut outcome, &marks)?;
-        marks = work.marks()?;
-    }
-    let waits = marks.iter().any(|(_, mark)| !mark.sweeping);
-    if outcome.postponed.is_none() && (!waits || (options.dry_run && work.is_due(&marks))) {
-        work.mark_into(&mut outcome, &marks)?;
-        if options.grace.is_zero() && !options.dry_run {
-            marks = work.marks()?;
-            work.sweep_into(&mut outcome, &marks)?;
-        }
-    } else {
-        outcome.waiting = work.waiting(&marks)?;
-    }
-    Ok(outcome)
+}
+
+fn object_of(mark: &IndexId) -> Object {
+    Object::Index(ObjectName(mark.0))
 }
 
 impl Work<'_> {
+    fn prune(&self) -> Result<Outcome, RepoError> {
+        let options = self.options;
+        let mut outcome = Outcome::default();
+        if !options.dry_run {
+            self.ask_for_removal()?;
+        }
+        let mut marks = self.marks()?;
+        if !options.dry_run && marks.iter().any(|(_, mark)| mark.sweeping) {
+            self.retire(&marks)?;
+        }
+        if self.is_due(&marks)? {
+            self.sweep_into(&mut outcome, &marks)?;
+            marks = self.marks()?;
+        }
+        let waits = marks.iter().any(|(_, mark)| !mark.sweeping);
+        if outcome.postponed.is_none() && (!waits || (options.dry_run && self.is_due(&marks)?)) {
+            self.mark_into(&mut outcome, &marks)?;
+            if options.grace.is_zero() && !options.dry_run {
+                marks = self.marks()?;
+                self.sweep_into(&mut outcome, &marks)?;
+            }
+        } else {
+            outcome.waiting = self.waiting(&marks)?;
+        }
+        Ok(outcome)
+    }
+
     /// Whether the store removes anything for us: better to be refused before anything is written.
     fn ask_for_removal(&self) -> Result<(), RepoError> {
         let nothing = Object::Index(ObjectName(sha256(b"outlast asks whether it may remove")));
@@ -203,18 +245,38 @@ impl Work<'_> {
         survey::marks(&self.repository.afresh())
     }
 
-    fn age(&self, mark: &Condemned) -> Duration {
-        self.clock.now().since(mark.since)
+    /// How long ago a mark was made, by the store's time: whoever wrote it may have dated it as he
+    /// liked. Where the store does not tell, what it says itself is all there is.
+    fn age_of(&self, object: &Object, mark: &Condemned) -> Result<Duration, RepoError> {
+        match self.repository.store().written(object) {
+            Ok(Some(written)) => Ok(written.age()),
+            Ok(None) => Ok(self.clock.now().since(mark.since)),
+            // Somebody else swept it meanwhile.
+            Err(StoreError::NotFound { .. }) => Ok(Duration::ZERO),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Whether a mark is from the future, by the same time.
+    fn is_future(&self, object: &Object, mark: &Condemned) -> Result<bool, RepoError> {
+        match self.repository.store().written(object) {
+            Ok(Some(written)) => Ok(written.at > written.now),
+            Ok(None) => Ok(mark.since > self.clock.now()),
+            Err(StoreError::NotFound { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Whether there is something to sweep: all marks that wait have waited for the grace time, or
     /// a sweep was begun. A mark that is younger protects what the index files of a sweep list, so
     /// the older ones wait for it.
-    fn is_due(&self, marks: &Marks) -> bool {
-        let mut waiting = marks.iter().filter(|(_, mark)| !mark.sweeping).peekable();
-        let begun = marks.iter().any(|(_, mark)| mark.sweeping);
-        (waiting.peek().is_some() || begun)
-            && waiting.all(|(_, mark)| self.age(mark) >= self.options.grace)
+    fn is_due(&self, marks: &Marks) -> Result<bool, RepoError> {
+        for (id, mark) in marks.iter().filter(|(_, mark)| !mark.sweeping) {
+            if self.age_of(&object_of(id), mark)? < self.options.grace {
+                return Ok(false);
+            }
+        }
+        Ok(!marks.is_empty())
     }
 
     fn sweep_into(&self, outcome: &mut Outcome, marks: &Marks) -> Result<(), RepoError> {
@@ -234,10 +296,11 @@ impl Work<'_> {
                 }
                 Err(error) => return Err(error),
             };
-            let Swept { packs, bytes, spared } = sweep(self, &open, &|| lock.keep())?;
+            let Swept { packs, bytes, spared, unproven } = sweep(self, &open, &|| lock.keep())?;
             outcome.freed_packs += packs;
             outcome.freed_bytes += bytes;
             outcome.spared_packs += spared;
+            outcome.unproven_packs += unproven;
         }
         Ok(())
     }
@@ -249,8 +312,9 @@ impl Work<'_> {
         let grace = self.options.grace;
         let stays = if grace.is_zero() { grace } else { grace.max(ANNOUNCED_FOR) };
         for (id, mark) in marks.iter().filter(|(id, _)| open.iter().all(|(open, _)| open != id)) {
-            if self.age(mark) >= stays {
-                remove(self.repository, &Object::Index(ObjectName(id.0)))?;
+            let object = object_of(id);
+            if self.age_of(&object, mark)? >= stays {
+                remove(self.repository, &object)?;
             }
         }
         Ok(())
@@ -292,13 +356,18 @@ impl Work<'_> {
     fn waiting(&self, marks: &Marks) -> Result<Option<Waiting>, RepoError> {
         let now = self.clock.now();
         let waiting = || marks.iter().filter(|(_, mark)| !mark.sweeping);
-        for (id, mark) in waiting().filter(|(_, mark)| mark.since > now && !self.options.dry_run) {
-            write_mark(self, Condemned { since: now, ..mark.clone() })?;
-            remove(self.repository, &Object::Index(ObjectName(id.0)))?;
+        let mut youngest: Option<Duration> = None;
+        for (id, mark) in waiting() {
+            let object = object_of(id);
+            let age = self.age_of(&object, mark)?;
+            youngest = Some(youngest.map_or(age, |youngest| youngest.min(age)));
+            if !self.options.dry_run && self.is_future(&object, mark)? {
+                write_mark(self, Condemned { since: now, ..mark.clone() })?;
+                remove(self.repository, &object)?;
+            }
         }
-        let Some(since) = waiting().map(|(_, mark)| mark.since.min(now)).max() else {
-            return Ok(None);
-        };
+        let Some(youngest) = youngest else { return Ok(None) };
+        let since = now.saturating_sub(youngest);
         let (packs, bytes) = self.bytes_of(waiting().map(|(_, mark)| mark))?;
         Ok(Some(Waiting { packs, bytes, due: since.saturating_add(self.options.grace) }))
     }

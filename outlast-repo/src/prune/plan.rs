@@ -7,6 +7,8 @@ pub(super) struct Candidate<I> {
     pub(super) size: u64,
     /// Bytes that snapshots need.
     pub(super) used: u64,
+    /// Whether it is not what a pack should be, so that what is needed of it is to be copied.
+    pub(super) is_odd: bool,
 }
 
 impl<I> Candidate<I> {
@@ -46,20 +48,20 @@ pub(super) fn plan<I: Copy + Ord>(packs: &[Candidate<I>], limits: Limits) -> Pla
         }
         used_total += pack.used;
         plan.unused_left += pack.unused();
-        if pack.unused() > 0 {
+        if pack.unused() > 0 || pack.is_odd {
             partly.push(pack);
         }
     }
-    // Most is gained for each byte copied where the share of unused bytes is the largest. Compared
+    // What is no good pack goes first. Most is gained for each byte copied where the share of unused bytes is the largest. Compared
     // as products, which are exact.
     partly.sort_by(|one, other| {
         let product = |a: u64, b: u64| u128::from(a) * u128::from(b);
         let (mine, theirs) = (product(one.unused(), other.size), product(other.unused(), one.size));
-        theirs.cmp(&mine).then(one.id.cmp(&other.id))
+        (other.is_odd, theirs).cmp(&(one.is_odd, mine)).then(one.id.cmp(&other.id))
     });
     let mut copied: u64 = 0;
     for pack in partly {
-        if is_little(plan.unused_left, used_total, limits.max_unused) {
+        if !pack.is_odd && is_little(plan.unused_left, used_total, limits.max_unused) {
             break;
         }
         if copied.saturating_add(pack.used) > limits.max_repack {
@@ -95,6 +97,7 @@ mod tests {
                     id,
                     size,
                     used: (size as f64 * share) as u64,
+                    is_odd: false,
                 })
                 .collect()
         })
@@ -141,7 +144,7 @@ mod tests {
 
     #[test]
     fn the_emptiest_pack_is_copied_first_and_no_more_than_needed() {
-        let pack = |id, used| Candidate { id, size: 100, used };
+        let pack = |id, used| Candidate { id, size: 100, used, is_odd: false };
         let packs = [pack(1, 90), pack(2, 10), pack(3, 50), pack(4, 0)];
         let plan = |max_unused, max_repack| plan(&packs, Limits { max_unused, max_repack });
         assert_eq!(plan(0.0, 1000).repack, [2, 3, 1]);
@@ -151,5 +154,14 @@ mod tests {
         assert_eq!(plan(0.0, 59).repack, [2]);
         assert_eq!(plan(1.0, 1000).repack, [0; 0]);
         assert_eq!(plan(1.0, 1000).unused, [4]);
+    }
+
+    #[test]
+    fn a_pack_that_is_none_is_copied_though_all_of_it_is_needed() {
+        let pack = |id, used, is_odd| Candidate { id, size: 100, used, is_odd };
+        let packs = [pack(1, 10, false), pack(2, 100, true), pack(3, 0, true)];
+        let plan = |max_repack| plan(&packs, Limits { max_unused: 1.0, max_repack });
+        assert_eq!((plan(1000).repack, plan(1000).unused), (vec![2], vec![3]));
+        assert_eq!(plan(99).repack, [0; 0]);
     }
 }

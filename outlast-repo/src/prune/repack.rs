@@ -3,15 +3,17 @@
 
 use std::collections::HashSet;
 
+use bytes::Bytes;
 use outlast_format::pack::{BlobType, PackEntry};
 use outlast_format::{BlobId, PackId};
-use outlast_store::{Object, ObjectName, StoreError};
+use outlast_store::{Object, ObjectName, create_or_find};
 use outlast_types::{Monitor, Random};
 
 use super::survey::{Survey, not_whole};
 use crate::error::Flaw;
 use crate::index::UnsavedPack;
 use crate::packer::{OpenPack, SealedBlob};
+use crate::proof::neighbours;
 use crate::read::BlobError;
 use crate::read::blob::{self, Located, Opener, pack_object};
 use crate::{RepoError, Repository};
@@ -19,10 +21,6 @@ use crate::{RepoError, Repository};
 /// Packs are full at as many bytes as those of a backup.
 const DATA_PACK_BYTES: usize = 16 << 20;
 const TREE_PACK_BYTES: usize = 4 << 20;
-/// The most that one read asks for, unless one blob alone is larger, and the longest gap between
-/// two blobs that is read and dropped rather than asking once more.
-const READ_BYTES_MAX: u64 = 4 << 20;
-const GAP_BYTES_MAX: u64 = 128 << 10;
 
 /// Copies blobs into new packs. Memory holds one pack of each type, one range of an old pack and
 /// the entries of the packs that are copied.
@@ -64,11 +62,11 @@ impl<'a> Repacker<'a> {
         packs: &HashSet<PackId>,
         keep_going: &dyn Fn() -> Result<(), RepoError>,
     ) -> Result<Vec<UnsavedPack>, RepoError> {
-        let mut seen = HashSet::new();
         let mut needed: Vec<Located> = Vec::new();
+        // Several files may list one pack, and not agree. A blob is copied once all the same.
         survey.each_file(|_, file| {
             for (pack, entries) in file.packs {
-                if packs.contains(&pack) && seen.insert(pack) {
+                if packs.contains(&pack) {
                     for entry in entries {
                         if survey.is_needed_here(pack, &entry)? {
                             needed.push(Located { pack, entry });
@@ -81,8 +79,8 @@ impl<'a> Repacker<'a> {
         needed.sort_by_key(|located| (located.pack, located.start()));
         let mut rest = &needed[..];
         while !rest.is_empty() {
-            let (range, after) = rest.split_at(reach(rest));
-            self.copy_range(range)?;
+            let (range, after) = rest.split_at(neighbours(rest));
+            self.copy_range(survey, range)?;
             keep_going()?;
             rest = after;
         }
@@ -97,7 +95,7 @@ impl<'a> Repacker<'a> {
     }
 
     /// Copies neighbours in one pack with one read.
-    fn copy_range(&mut self, range: &[Located]) -> Result<(), RepoError> {
+    fn copy_range(&mut self, survey: &Survey<'_>, range: &[Located]) -> Result<(), RepoError> {
         let Some(Located { pack, .. }) = range.first().copied() else { return Ok(()) };
         for located in range {
             blob::accept(located).map_err(|error| self.damaged(error))?;
@@ -111,19 +109,57 @@ impl<'a> Repacker<'a> {
         for located in range {
             let from = usize::try_from(located.start() - start).unwrap_or(usize::MAX);
             let sealed = bytes.get(from..from.saturating_add(located.entry.length as usize));
-            self.copy_blob(located, sealed.unwrap_or_default())?;
+            self.copy_blob(survey, located, sealed.unwrap_or_default())?;
         }
         Ok(())
     }
 
-    fn copy_blob(&mut self, located: &Located, sealed: &[u8]) -> Result<(), RepoError> {
-        let PackEntry { kind, id, uncompressed_length, .. } = located.entry;
-        if !self.copied.insert((kind, id)) {
+    fn copy_blob(
+        &mut self,
+        survey: &Survey<'_>,
+        located: &Located,
+        sealed: &[u8],
+    ) -> Result<(), RepoError> {
+        let PackEntry { kind, id, .. } = located.entry;
+        if self.copied.contains(&(kind, id)) {
             return Ok(());
         }
-        if let Err(error) = self.opener.open_within(located, &mut sealed.to_vec()) {
-            return Err(self.damaged(error));
+        let opened = self.opener.open_within(located, &mut sealed.to_vec()).map(drop);
+        match opened {
+            Ok(()) => self.add(located.entry, sealed),
+            // The index gives a copy that is damaged. Another one may be sound.
+            Err(error) => match self.another_copy(survey, located)? {
+                Some((entry, sealed)) => self.add(entry, &sealed),
+                None => Err(self.damaged(error)),
+            },
         }
+    }
+
+    /// A sound copy of a blob in another pack, as it is stored there.
+    fn another_copy(
+        &mut self,
+        survey: &Survey<'_>,
+        located: &Located,
+    ) -> Result<Option<(PackEntry, Bytes)>, RepoError> {
+        for place in survey.places(&located.entry)? {
+            let other = Located { pack: place.pack, entry: place.entry(located.entry.id) };
+            if other.pack == located.pack || blob::accept(&other).is_err() {
+                continue;
+            }
+            let (start, length) = (other.start(), other.entry.length as usize);
+            let read = self.repository.store().read_range(&pack_object(other.pack), start, length);
+            let Ok(sealed) = read else { continue };
+            if self.opener.open_within(&other, &mut sealed.to_vec()).is_ok() {
+                return Ok(Some((other.entry, sealed)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Adds a blob that was opened to the pack that is being filled.
+    fn add(&mut self, entry: PackEntry, sealed: &[u8]) -> Result<(), RepoError> {
+        let PackEntry { kind, id, uncompressed_length, .. } = entry;
+        self.copied.insert((kind, id));
         let (open, target) = match kind {
             BlobType::Data => (&mut self.data, DATA_PACK_BYTES),
             BlobType::Tree => (&mut self.trees, TREE_PACK_BYTES),
@@ -142,29 +178,12 @@ impl<'a> Repacker<'a> {
     }
 }
 
-/// How many blobs from the beginning of `rest` come with one read.
-fn reach(rest: &[Located]) -> usize {
-    let Some(first) = rest.first() else { return 0 };
-    let mut end = first.end();
-    let together = rest.iter().take_while(|next| {
-        let fits = next.pack == first.pack
-            && next.start() <= end + GAP_BYTES_MAX
-            && next.end().max(end) - first.start() <= READ_BYTES_MAX;
-        end = end.max(next.end());
-        fits
-    });
-    // The first belongs to its own read, however long it is.
-    together.count().max(1)
-}
-
 fn store(
     repository: &Repository,
     open: OpenPack,
     random: &dyn Random,
 ) -> Result<UnsavedPack, RepoError> {
     let (pack, bytes) = open.finish(repository.key(), random);
-    match repository.store().create(&Object::Data(ObjectName(pack.id.0)), bytes) {
-        Ok(()) | Err(StoreError::AlreadyExists { .. }) => Ok(pack),
-        Err(error) => Err(error.into()),
-    }
+    create_or_find(repository.store(), &Object::Data(ObjectName(pack.id.0)), bytes)?;
+    Ok(pack)
 }

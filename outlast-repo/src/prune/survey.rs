@@ -18,7 +18,7 @@ use super::bits::Bits;
 use crate::error::Flaw;
 use crate::read::tree::TreeReader;
 use crate::read::{self, BlobError, TreeError};
-use crate::{Index, RepoError, Repository, index_file};
+use crate::{Index, Location, RepoError, Repository, index_file};
 
 /// What is in a repository, as listed at one time.
 pub(super) struct Survey<'r> {
@@ -177,13 +177,13 @@ impl<'r> Survey<'r> {
         self.each_file(|_, file| {
             for (pack, entries) in file.packs {
                 let tally = self.tally_of(pack, &entries)?;
-                match (self.size_of(&pack), expected_size(&entries)) {
-                    (None, _) if is_gone(&pack) => continue,
-                    (None, _) if tally.used_blobs > 0 => {
+                match self.size_of(&pack) {
+                    None if is_gone(&pack) => continue,
+                    None if tally.used_blobs > 0 => {
                         return Err(not_whole(self.repository, Flaw::MissingPack { pack }));
                     }
-                    (Some(size), Some(expected)) if size != expected => {
-                        let flaw = Flaw::PackSize { pack, size, expected };
+                    Some(size) if size < tally.needs => {
+                        let flaw = Flaw::PackSize { pack, size, expected: tally.needs };
                         return Err(not_whole(self.repository, flaw));
                     }
                     _ => {}
@@ -201,11 +201,14 @@ impl<'r> Survey<'r> {
     }
 
     fn tally_of(&self, pack: PackId, entries: &[PackEntry]) -> Result<Tally, RepoError> {
-        let mut tally = Tally { size: self.size_of(&pack).unwrap_or(0), ..Tally::default() };
+        let size = self.size_of(&pack);
+        let is_odd = size.is_some() && expected_size(entries) != size;
+        let mut tally = Tally { size: size.unwrap_or(0), is_odd, ..Tally::default() };
         for entry in entries {
             if self.is_needed_here(pack, entry)? {
                 tally.used += u64::from(entry.length) + entry.header_length() as u64;
                 tally.used_blobs += 1;
+                tally.needs = tally.needs.max(u64::from(entry.offset) + u64::from(entry.length));
             }
         }
         if tally.used_blobs as usize == entries.len() {
@@ -215,7 +218,8 @@ impl<'r> Survey<'r> {
         Ok(tally)
     }
 
-    /// Whether a snapshot needs the blob, and this is the copy that the index gives.
+    /// Whether a snapshot needs the blob, and this is the copy that counts: the one that the index
+    /// gives, unless that cannot be there.
     pub(super) fn is_needed_here(
         &self,
         pack: PackId,
@@ -225,7 +229,22 @@ impl<'r> Survey<'r> {
             return Ok(false);
         }
         let given = self.index.locate(entry.kind, &entry.id)?;
-        Ok(given.is_some_and(|given| (given.pack, given.offset) == (pack, entry.offset)))
+        let Some(mut given) = given else { return Ok(false) };
+        if !self.reaches(&given) {
+            let places = self.index.locations(entry.kind, &entry.id)?;
+            given = places.into_iter().find(|place| self.reaches(place)).unwrap_or(given);
+        }
+        Ok((given.pack, given.offset) == (pack, entry.offset))
+    }
+
+    /// All places where a blob lies by the index.
+    pub(super) fn places(&self, entry: &PackEntry) -> Result<Vec<Location>, RepoError> {
+        Ok(self.index.locations(entry.kind, &entry.id)?)
+    }
+
+    /// Whether the pack is there and as long as the blob's place needs.
+    fn reaches(&self, place: &Location) -> bool {
+        self.size_of(&place.pack).is_some_and(|size| place.end() <= size)
     }
 
     /// Packs that are there, with their sizes in bytes.
@@ -240,6 +259,11 @@ pub(super) struct Tally {
     pub(super) size: u64,
     pub(super) used: u64,
     pub(super) used_blobs: u32,
+    /// Where the last blob that is needed ends.
+    needs: u64,
+    /// Whether the pack is not as long as its blobs and its header are together: something was added
+    /// to it, or its end is lost.
+    pub(super) is_odd: bool,
 }
 
 /// The index, of which no file is damaged.

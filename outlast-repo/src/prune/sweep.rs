@@ -1,16 +1,14 @@
 //! The second phase: removing what was condemned, after looking again whether nobody needs it.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 
 use outlast_format::index::{Condemned, IndexFile, Notes};
-use outlast_format::pack::PackEntry;
 use outlast_format::{IndexId, PackId};
 use outlast_store::{Object, ObjectName, StoreError};
 
 use super::Work;
-use super::bits::Bits;
-use super::survey::{Survey, not_whole};
-use crate::error::Flaw;
+use super::judge::{Judgement, judge};
+use super::survey::Survey;
 use crate::index_file::{self, Writer};
 use crate::{RepoError, Repository};
 
@@ -21,6 +19,8 @@ pub(super) struct Swept {
     pub(super) bytes: u64,
     /// Packs that were condemned and are needed after all.
     pub(super) spared: u64,
+    /// Packs that stay because no other copy of what is needed in them could be read.
+    pub(super) unproven: u64,
 }
 
 /// Marks under which packs are being removed, and those that they take the place of.
@@ -42,8 +42,11 @@ pub(super) fn sweep(
     // Looked at only now: whoever did not see the announcement is seen here.
     let fresh = work.repository.afresh();
     let survey = Survey::take(&fresh, keep_going, work.monitor);
-    let judged = survey.and_then(|survey| Ok((judge(&fresh, &survey, &announced)?, survey)));
-    let (doomed, survey) = match judged {
+    let judged = survey.and_then(|survey| {
+        let condemned = condemned(&fresh, &survey, &announced)?;
+        Ok((judge(work, &fresh, &survey, condemned, keep_going)?, survey))
+    });
+    let (Judgement { doomed, unproven }, survey) = match judged {
         Ok(judged) => judged,
         Err(error) => {
             // Nothing is being removed after all; backups need not be afraid of it.
@@ -53,10 +56,11 @@ pub(super) fn sweep(
             return Err(error);
         }
     };
-    let spared = announced.narrow(work, &doomed)?;
+    let spared = announced.narrow(work, &doomed)?.saturating_sub(unproven.len() as u64);
     work.monitor.begin("remove", None);
     rewrite_indexes(work, &survey, &doomed, keep_going)?;
-    let mut swept = Swept { spared, ..Swept::default() };
+    let unproven = unproven.len() as u64;
+    let mut swept = Swept { spared, unproven, ..Swept::default() };
     // In the same order always, so that a run can be repeated in a test.
     let doomed: BTreeSet<PackId> = doomed.into_iter().collect();
     for pack in doomed {
@@ -105,7 +109,7 @@ impl Announced {
             if packs.len() < mark.packs.len() {
                 spared.extend(mark.packs.iter().copied().filter(|pack| !doomed.contains(pack)));
                 let is_ours = self.new.contains(object);
-                if !is_ours && work.clock.now().since(mark.since) < work.options.grace {
+                if !is_ours && work.age_of(object, mark)? < work.options.grace {
                     // Whoever announced it may have been taken for dead, and wake up, and remove one
                     // pack more. Until the grace time is over nobody shall rely on any of them.
                     continue;
@@ -120,69 +124,21 @@ impl Announced {
     }
 }
 
-/// The condemned packs that can go: all but those that a younger index file lists, and those with
-/// a used blob that is nowhere else.
-fn judge(
+/// The packs in the marks, but those that a younger index file lists.
+fn condemned(
     repository: &Repository,
     survey: &Survey<'_>,
     announced: &Announced,
 ) -> Result<HashSet<PackId>, RepoError> {
-    let mut doomed: HashSet<PackId> =
+    let mut condemned: HashSet<PackId> =
         announced.sweeping.iter().flat_map(|(_, mark)| mark.packs.iter().copied()).collect();
     for pack in listed_again(repository, survey, announced)? {
         // A pack that is gone cannot be listed back into being.
         if survey.size_of(&pack).is_some() {
-            doomed.remove(&pack);
+            condemned.remove(&pack);
         }
     }
-    let mut safe = Bits::new(survey.ordinals());
-    survey.each_file(|_, file| {
-        for (pack, entries) in &file.packs {
-            if survey.size_of(pack).is_none() {
-                // Listed by a backup that slept over its removal, or lost: below it shows whether
-                // anything in it is needed.
-                doomed.insert(*pack);
-            }
-            if doomed.contains(pack) {
-                continue;
-            }
-            for number in used(survey, entries)? {
-                safe.insert(number);
-            }
-        }
-        Ok(())
-    })?;
-    let mut lost = HashMap::new();
-    survey.each_file(|_, file| {
-        for (pack, entries) in &file.packs {
-            if !doomed.contains(pack) {
-                continue;
-            }
-            let mut only_here = used(survey, entries)?;
-            only_here.retain(|&number| !safe.contains(number));
-            if only_here.is_empty() {
-                continue;
-            }
-            if survey.size_of(pack).is_none() {
-                lost.extend(only_here.into_iter().map(|number| (number, *pack)));
-                continue;
-            }
-            doomed.remove(pack);
-            for number in only_here {
-                safe.insert(number);
-            }
-        }
-        Ok(())
-    })?;
-    match lost.into_iter().find(|(number, _)| !safe.contains(*number)) {
-        Some((_, pack)) => Err(not_whole(repository, Flaw::MissingPack { pack })),
-        None => Ok(doomed),
-    }
-}
-
-/// The numbers of the blobs that snapshots need.
-fn used(survey: &Survey<'_>, entries: &[PackEntry]) -> Result<Vec<u64>, RepoError> {
-    entries.iter().filter_map(|entry| survey.used(entry).transpose()).collect()
+    Ok(condemned)
 }
 
 /// Condemned packs that an index file lists which is younger than the mark: a backup relies on them.
@@ -235,6 +191,7 @@ fn rewrite_indexes(
         let file = IndexFile { notes, ..IndexFile::default() };
         index_file::write(work.repository, &file, work.random)?;
     }
+    // Only now, when the new ones are durable.
     old.iter().try_for_each(|object| remove(work.repository, object))
 }
 
@@ -242,7 +199,7 @@ fn rewrite_indexes(
 pub(super) fn write_mark(work: &Work<'_>, mark: Condemned) -> Result<Object, RepoError> {
     let notes = Notes { chunk_average: None, condemned: Some(mark) };
     let file = IndexFile { notes, ..IndexFile::default() };
-    index_file::write(work.repository, &file, work.random)
+    Ok(index_file::write(work.repository, &file, work.random)?.0)
 }
 
 /// Removes an object; one that is gone is removed.

@@ -3,19 +3,16 @@
 use std::thread;
 
 use crossbeam_channel::bounded;
-use outlast_format::pack::{self, PackEntry, TRAILER_LENGTH};
-use outlast_format::{FormatError, PackId};
+use outlast_format::PackId;
+use outlast_format::pack::PackEntry;
 use outlast_types::Monitor;
 
 use super::survey::Survey;
 use super::writer::Writer;
 use super::{Outcome, PackTrouble};
-use crate::read::blob::pack_object;
+use crate::pack_header::{self, HeaderError};
 use crate::read::pool;
 use crate::{RepoError, Repository};
-
-/// The end of a pack that is read first: the header of 1500 blobs, which most packs do not have.
-const TAIL_BYTES: u64 = 64 << 10;
 
 /// Reads the headers of all packs that are not listed, and lists them.
 pub(super) fn list(
@@ -69,29 +66,11 @@ pub(super) fn list(
     })
 }
 
-/// The header of one pack, verified by its authentication code and its size.
 fn read(repository: &Repository, pack: PackId, size: u64) -> Result<Vec<PackEntry>, PackTrouble> {
-    let damaged = |source| PackTrouble::Header { pack, source };
-    let tail = |length: u64| {
-        // Headers are limited to 16 MiB.
-        let length = usize::try_from(length).unwrap_or(usize::MAX);
-        repository
-            .store()
-            .read_range(&pack_object(pack), size - length as u64, length)
-            .map_err(|source| PackTrouble::Unreadable { pack, source: Box::new(source) })
-    };
-    let mut bytes = tail(size.min(TAIL_BYTES))?;
-    let trailer = bytes.last_chunk::<TRAILER_LENGTH>().ok_or_else(|| {
-        let (length, minimum) = (bytes.len(), TRAILER_LENGTH);
-        damaged(FormatError::TooShort { object: "pack", length, minimum })
-    })?;
-    let length = u64::from(pack::header_length(*trailer, size).map_err(damaged)?);
-    let end = length + TRAILER_LENGTH as u64;
-    if end > bytes.len() as u64 {
-        bytes = tail(end)?;
-    }
-    let begin = bytes.len() - usize::try_from(end).unwrap_or(bytes.len());
-    let sealed = &bytes[begin..bytes.len() - TRAILER_LENGTH];
-    let plaintext = repository.key().open(sealed).map_err(damaged)?;
-    pack::decode_header(&plaintext, size - end).map_err(damaged)
+    pack_header::read(repository, pack, size).map_err(|error| match error {
+        HeaderError::Damaged(source) => PackTrouble::Header { pack, source },
+        HeaderError::Unreadable(source) => {
+            PackTrouble::Unreadable { pack, source: Box::new(source) }
+        }
+    })
 }

@@ -3,7 +3,8 @@
 //! Every pack ends with a list of its blobs, so index files can be lost without losing data.
 //! [`index`] lists the packs that no index file lists, and replaces index files that are damaged,
 //! that list packs which are not there, or that give a pack other blobs than fit into it. It never
-//! touches a pack.
+//! touches a pack. Of a pack that is not what it was, every blob stays listed that lies in it and is
+//! authentic: what could be restored before a repair can be restored after it.
 //!
 //! Index files are only added until everything that the repository holds is listed; then those
 //! that were replaced are removed. Whatever stops it, and wherever: all that was listed before is
@@ -19,6 +20,8 @@
 mod headers;
 mod survey;
 mod writer;
+
+use std::fmt;
 
 use outlast_format::{FormatError, IndexId, PackId};
 use outlast_store::{Object, StoreError};
@@ -56,12 +59,43 @@ pub struct Outcome {
     pub blobs: u64,
     /// Packs that cannot be listed, because nothing says what is in them.
     pub unlisted: Vec<PackTrouble>,
+    /// Packs that are not what they were, and what of them stays listed.
+    pub remains: Vec<Remains>,
+}
+
+/// A pack with a damaged end, and what index files say of it that is true.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Remains {
+    pub pack: PackId,
+    /// Blobs that stay listed.
+    pub kept: usize,
+    /// Blobs that are not there any more.
+    pub lost: usize,
+}
+
+impl fmt::Display for Remains {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { pack, kept, lost } = self;
+        write!(f, "data/{pack} is not what it was: ")?;
+        match lost {
+            0 => write!(
+                f,
+                "all {kept} blobs in it are sound and stay listed, but it does not end as a pack \
+                 should; a prune copies them into one that does"
+            ),
+            _ => write!(
+                f,
+                "{kept} blobs in it are sound and stay listed, {lost} are lost; leave it where it \
+                 is, and put back a whole copy of it or back up again what a check then names"
+            ),
+        }
+    }
 }
 
 impl Outcome {
-    /// Whether everything that is there is listed now, and nothing else.
+    /// Whether everything that is there is listed now, and nothing else, and nothing was lost.
     pub fn is_whole(&self) -> bool {
-        self.unlisted.is_empty()
+        self.unlisted.is_empty() && self.remains.iter().all(|remains| remains.lost == 0)
     }
 
     /// Whether there was nothing to do.
@@ -74,13 +108,14 @@ impl Outcome {
 #[derive(Debug, thiserror::Error)]
 pub enum PackTrouble {
     #[error(
-        "the header of data/{pack} is damaged ({source}), so nobody can say what is in it; move \
-         the file out of the repository, and back up again what a check then names"
+        "the header of data/{pack} is damaged ({source}) and no index file lists it, so nobody can \
+         say what is in it; leave it where it is, and put back a whole copy of it or back up again \
+         what a check then names"
     )]
     Header { pack: PackId, source: FormatError },
     #[error(
-        "data/{pack} cannot be read: {source}; repair the disk, or move the file out of the \
-         repository, and run this again"
+        "data/{pack} cannot be read: {source}; leave it where it is, repair the disk, and run this \
+         again"
     )]
     Unreadable { pack: PackId, source: Box<StoreError> },
 }
@@ -108,14 +143,14 @@ pub fn index(
     // What a replaced file says of a pack is as good as the pack's header and is at hand, unless
     // the headers are what shall be believed.
     if !options.read_all_packs {
-        survey.salvage(repository, &mut writer, &keep_going)?;
+        survey.list_fitting(&mut writer, &keep_going)?;
     }
     monitor.begin("read headers of packs", None);
     headers::list(repository, &mut survey, &mut writer, &mut outcome, monitor, &keep_going)?;
-    if options.read_all_packs {
-        survey.salvage(repository, &mut writer, &keep_going)?;
-        outcome.unlisted.retain(|trouble| !survey.is_listed(trouble.pack()));
-    }
+    survey.list_authentic(&mut writer, &mut outcome, &keep_going)?;
+    outcome.unlisted.retain(|trouble| !survey.is_listed(trouble.pack()));
+    outcome.remains.retain(|remains| remains.kept > 0);
+    survey.keep_marks(&mut writer, &keep_going)?;
     writer.finish(survey.kept_average, &mut outcome)?;
     for (object, verdict) in survey.files {
         if verdict == Verdict::Replaced {
@@ -128,6 +163,9 @@ pub fn index(
     }
     for trouble in &outcome.unlisted {
         monitor.problem(&trouble.to_string());
+    }
+    for remains in &outcome.remains {
+        monitor.problem(&remains.to_string());
     }
     Ok(outcome)
 }

@@ -3,11 +3,10 @@
 use outlast_format::index::{Condemned, IndexFile, Notes};
 use outlast_format::pack::PackEntry;
 use outlast_format::{IndexId, PackId};
-use outlast_store::{Object, StoreError};
 use outlast_types::Random;
 
 use super::Outcome;
-use crate::{RepoError, Repository};
+use crate::{RepoError, Repository, index_file};
 
 /// Blobs that one index file lists, as in stock restic.
 const BLOBS_MAX: usize = 50_000;
@@ -85,16 +84,9 @@ impl<'w> Writer<'w> {
     }
 
     fn write(&mut self, file: &IndexFile) -> Result<(), RepoError> {
-        let encode = |source| RepoError::Encode { what: "index", source };
-        let document = file.serialize().map_err(encode)?;
-        let (name, sealed) = self.repository.seal_unpacked("index", &document, self.random)?;
         if !self.dry_run {
-            match self.repository.store().create(&Object::Index(name), sealed) {
-                // The name is the hash of the content: what is there is what we have.
-                Ok(()) | Err(StoreError::AlreadyExists { .. }) => {}
-                Err(error) => return Err(error.into()),
-            }
-            self.written.push(IndexId(name.0));
+            let (object, _) = index_file::write(self.repository, file, self.random)?;
+            self.written.extend(object.name().map(|name| IndexId(name.0)));
         }
         Ok(())
     }

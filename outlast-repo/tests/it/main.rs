@@ -4,9 +4,11 @@
 mod backup;
 mod check;
 mod damage;
+mod existence;
 mod flips;
 mod forge;
 mod interop_read;
+mod locks;
 mod prune;
 mod repair;
 mod restic;

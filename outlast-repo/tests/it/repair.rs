@@ -16,7 +16,7 @@ use outlast_format::{BlobId, PackId};
 use outlast_repo::check::{self, check};
 use outlast_repo::lock::{Here, Holder};
 use outlast_repo::repair::{self, Options, Outcome};
-use outlast_repo::{Credential, RepoError, Repository};
+use outlast_repo::{Credential, RepoError, Repository, read, restore};
 use outlast_store::{
     DirectoryStore, Kind as Objects, MemoryStore, Object, ObjectName, Recording, Store, StoreError,
     Verb,
@@ -281,8 +281,68 @@ fn a_pack_whose_header_is_damaged_is_named_with_what_to_do_and_kept() {
     let outcome = repaired(&subject.afresh(), Options::default());
     assert_eq!((outcome.packs, outcome.unlisted.len()), (4, 5));
     let words = outcome.unlisted.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
-    assert!(words.contains(&subject.packs[0].to_string()) && words.contains("move the file out"));
+    assert!(
+        words.contains(&subject.packs[0].to_string()) && words.contains("leave it where it is")
+    );
     assert!(subject.store.size(&object).is_ok(), "packs are never removed");
+}
+
+/// Restores the newest snapshot, and says whether every file is whole.
+fn restores(repository: &Repository) -> bool {
+    let target = tempfile::tempdir().unwrap();
+    let tree = read::resolve(repository, "latest").unwrap().snapshot.tree;
+    let options = restore::Options { verify: true, overwrite: true, ..Default::default() };
+    let summary = restore::restore(repository, tree, target.path(), &options, &Silent).unwrap();
+    summary.problems.is_empty()
+}
+
+#[test]
+fn what_could_be_restored_before_a_repair_can_be_restored_after_it() {
+    for options in [Options::default(), ALL] {
+        for change in 0..3 {
+            let subject = Subject::new();
+            for pack in &subject.packs {
+                let object = pack_object(*pack);
+                let bytes = subject.store.read(&object).unwrap();
+                // A byte too many, one too few, and without the header.
+                let longer = [&bytes[..], b"x"].concat();
+                let changed = longer[..longer.len() - [0, 2, 61][change]].to_vec();
+                subject.store.overwrite(&object, changed.into());
+            }
+            assert!(restores(&subject.afresh()));
+            for _ in 0..2 {
+                let outcome = repaired(&subject.afresh(), options);
+                assert!(outcome.is_whole(), "{change}: {outcome:?}");
+                assert_eq!(outcome.remains.len(), subject.packs.len());
+                let words = outcome.remains[0].to_string();
+                assert!(words.contains("sound") && !words.contains("move"), "{words}");
+                assert!(restores(&subject.afresh()), "{change}");
+            }
+            if !options.read_all_packs {
+                assert!(repaired(&subject.afresh(), options).is_unchanged());
+            }
+        }
+    }
+}
+
+#[test]
+fn of_a_pack_that_was_cut_off_what_is_left_stays_listed_and_the_rest_is_named() {
+    let mut forge = Forge::new();
+    let pieces: Vec<Vec<u8>> = (0..4).map(|seed| pseudo_random(seed, 3000)).collect();
+    let node = forge.file(b"file", &pieces.iter().map(Vec::as_slice).collect::<Vec<_>>());
+    let pack = forge.end_pack();
+    let tree = forge.tree(vec![node]);
+    let (store, repository) = forge.finish(tree);
+    let bytes = store.read(&pack_object(pack)).unwrap();
+    store.overwrite(&pack_object(pack), bytes.slice(..2 * 3032 + 10));
+    let outcome = repaired(&repository, Options::default());
+    assert_eq!(outcome.remains, [repair::Remains { pack, kept: 2, lost: 2 }]);
+    assert!(!outcome.is_whole() && outcome.unlisted.is_empty());
+    let again = Repository::open(store, Credential::Key(repository.key().clone())).unwrap();
+    for (number, piece) in pieces.iter().enumerate() {
+        let id = BlobId::of(piece);
+        assert_eq!(again.index().unwrap().has(BlobType::Data, &id).unwrap(), number < 2);
+    }
 }
 
 #[test]

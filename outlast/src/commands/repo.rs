@@ -5,6 +5,7 @@ mod backup;
 mod check;
 mod prune;
 mod repair;
+mod unlock;
 
 use std::path::PathBuf;
 
@@ -102,6 +103,7 @@ Examples:
     Forget(prune::ForgetArgs),
     Prune(prune::PruneArgs),
     Repair(repair::Args),
+    Unlock(unlock::Args),
     /// Count what the repository holds
     #[command(after_help = "Example:
   outlast repo stats -r /srv/repo --json")]
@@ -169,6 +171,7 @@ pub(crate) fn run(command: Command, output: &Output) -> Result<Code> {
         Command::Forget(arguments) => prune::run_forget(&arguments, output),
         Command::Prune(arguments) => prune::run_prune(&arguments, output),
         Command::Repair(arguments) => repair::run(&arguments, output),
+        Command::Unlock(arguments) => unlock::run(&arguments, output),
         Command::Stats { access } => stats(&access.open()?, output),
     }
 }

@@ -2,6 +2,8 @@
 
 mod beside;
 mod explore;
+mod full;
 mod many;
+mod trust;
 mod turnstile;
-mod world;
+pub(crate) mod world;

@@ -5,12 +5,13 @@ use std::time::Duration;
 use anyhow::Result;
 use outlast_repo::lock::Here;
 use outlast_repo::prune::{self, Options, Outcome};
-use outlast_repo::{Repository, forget};
+use outlast_repo::{RepoError, Repository, forget};
+use outlast_store::StoreError;
 use outlast_types::{SystemClock, SystemRandom, human};
 use serde_json::{Value, json};
 
 use super::access::{Access, holder, lives};
-use crate::exit::Code;
+use crate::exit::{Advised, Code};
 use crate::output::{Output, counted};
 
 /// Remove snapshots; their data stays until a prune
@@ -41,7 +42,9 @@ pub(crate) struct ForgetArgs {
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "What nobody needs is marked first, and removed by the first prune after the \
-grace time, if still nobody needs it. Run it daily, and each run frees what the day before marked.
+grace time, if still nobody needs it. Run it daily, and each run frees what the day before marked. \
+A pack goes when everything that is needed of it was read where it stays. On a full disk, packs that may \
+go are removed before anything is written.
 
 Examples:
   outlast repo prune -r /srv/repo
@@ -146,10 +149,25 @@ fn work(repository: &Repository, how: &How, output: &Output) -> Result<Outcome> 
     };
     let here = Here { holder: holder(), lives: &lives };
     let progress = output.progress();
-    let outcome =
-        prune::prune(repository, &options, &here, &SystemClock, &SystemRandom, &progress)?;
+    let outcome = prune::prune(repository, &options, &here, &SystemClock, &SystemRandom, &progress)
+        .map_err(advised)?;
     progress.finish();
     Ok(outcome)
+}
+
+/// What to do where the disk is full and nothing may go yet.
+fn advised(error: RepoError) -> anyhow::Error {
+    match error {
+        RepoError::Store(StoreError::Full { .. }) => Advised {
+            message: format!("{error}; nothing was removed, because nothing may go now"),
+            hint:
+                "If nobody else works on the repository, --grace 0 waits for nobody and needs no \
+                   room. `outlast repo forget` gives up snapshots, which needs none either."
+                    .to_owned(),
+        }
+        .into(),
+        error => error.into(),
+    }
 }
 
 fn document(outcome: &Outcome, dry_run: bool) -> Value {
@@ -157,7 +175,9 @@ fn document(outcome: &Outcome, dry_run: bool) -> Value {
         "dry_run": dry_run,
         "freed_packs": outcome.freed_packs,
         "freed_bytes": outcome.freed_bytes,
+        "room_packs": outcome.room_packs,
         "spared_packs": outcome.spared_packs,
+        "unproven_packs": outcome.unproven_packs,
         "repacked_packs": outcome.repacked_packs,
         "repacked_bytes": outcome.repacked_bytes,
         "unused_bytes": outcome.unused_bytes,
@@ -167,9 +187,10 @@ fn document(outcome: &Outcome, dry_run: bool) -> Value {
             "due": waiting.due,
         })),
         "postponed": outcome.postponed.as_ref().map(|lock| json!({
-            "hostname": lock.holder.hostname,
-            "pid": lock.holder.pid,
-            "since": lock.time,
+            "lock": lock.object.to_string(),
+            "hostname": lock.lock.as_ref().map(|lock| &lock.holder.hostname),
+            "pid": lock.lock.as_ref().map(|lock| lock.holder.pid),
+            "since": lock.lock.as_ref().map(|lock| lock.time),
         })),
     })
 }
@@ -181,9 +202,22 @@ fn tell(outcome: &Outcome, dry_run: bool, output: &Output) -> Result<()> {
         human::bytes(outcome.freed_bytes),
         counted(outcome.freed_packs, "pack"),
     ))?;
+    if outcome.room_packs > 0 {
+        output.remark(format_args!(
+            "The disk was full: {} went before anything was written.",
+            counted(outcome.room_packs, "pack")
+        ));
+    }
     if outcome.spared_packs > 0 {
         let packs = counted(outcome.spared_packs, "pack");
         output.line(format_args!("{packs} spared, because somebody needs them again"))?;
+    }
+    if outcome.unproven_packs > 0 {
+        let packs = counted(outcome.unproven_packs, "pack");
+        output.remark(format_args!(
+            "{packs} stay, because what is needed of them could not be read anywhere else, though an \
+             index says so; `outlast repo check --read-data` tells what is damaged"
+        ));
     }
     if outcome.repacked_packs > 0 {
         output.line(format_args!(
@@ -205,9 +239,8 @@ fn tell(outcome: &Outcome, dry_run: bool, output: &Output) -> Result<()> {
     }
     if let Some(lock) = &outcome.postponed {
         output.remark(format_args!(
-            "Nothing could be removed now: process {} on {} works with restic since {}; prune again \
-             when it has ended.",
-            lock.holder.pid, lock.holder.hostname, lock.time,
+            "Nothing could be removed now, because the repository is locked {lock}; prune again when \
+             that has ended. `outlast repo unlock` removes the locks of those that died."
         ));
     }
     Ok(())

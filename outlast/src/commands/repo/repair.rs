@@ -25,8 +25,9 @@ enum What {
     /// Make index files anew from the packs
     #[command(
         after_help = "Index files that are damaged or wrong are replaced; packs that none lists are listed. \
-No pack is changed or removed, and the new files are durable before the old ones go. Packs that \
-nobody can list are named, and the exit code is 1. While somebody holds a lock, such as a prune or \
+No pack is changed or removed, and the new files are durable before the old ones go. Of a pack that \
+is damaged, all blobs stay listed that are sound. Packs that nobody can list and blobs that are lost are \
+named, and the exit code is 1. While somebody holds a lock, such as a prune or \
 stock restic, nothing is done, and the exit code is 4.
 
 Examples:
@@ -73,6 +74,11 @@ fn document(outcome: &Outcome, dry_run: bool) -> serde_json::Value {
         "indexes_removed": outcome.removed.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "indexes_damaged": outcome.damaged.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "packs_missing": outcome.missing.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "packs_damaged": outcome.remains.iter().map(|remains| json!({
+            "pack": remains.pack.to_string(),
+            "blobs_kept": remains.kept,
+            "blobs_lost": remains.lost,
+        })).collect::<Vec<_>>(),
         "packs_unlisted": outcome.unlisted.iter().map(ToString::to_string).collect::<Vec<_>>(),
     })
 }
