@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn a_bad_drop_is_refused_at_once_and_is_an_incident() {
-        let rejection = Rejection::ForeignFile { name: "x".to_owned() };
+        let rejection = Rejection::ExtraSegment { name: "x".to_owned() };
         let refused = DropState::Refused(rejection.clone());
         assert_eq!(step(&refused, Standing::New, 0), Step::Refuse { rejection, is_incident: true });
     }
@@ -213,7 +213,7 @@ mod tests {
             Just(DropState::Open(None)),
             any::<Option<i32>>().prop_map(|exit_status| DropState::Failed { exit_status }),
             Just(DropState::Refused(Rejection::TornSeal)),
-            Just(DropState::Refused(Rejection::ForeignFile { name: "x".to_owned() })),
+            Just(DropState::Refused(Rejection::ExtraSegment { name: "x".to_owned() })),
             (6_u8..9).prop_map(sealed),
         ]
     }

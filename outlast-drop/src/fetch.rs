@@ -1,5 +1,7 @@
 //! Bringing a drop that is still on the share back to an instance.
 
+mod choice;
+
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -8,30 +10,19 @@ use outlast_fs::{Entry, EntryPath, EntrySource, FileTime, Kind, Metadata, Source
 use outlast_types::{DropId, Monitor, Timestamp, WorkloadName};
 
 use crate::files::Directory;
-use crate::layout::SEAL_FILE;
+use crate::layout::DropAddress;
 use crate::open::Content;
 use crate::reader::{DropReadError, ReadOptions, SealedDrop};
-use crate::receipt::{self, ReceiptState};
 use crate::rejection::Rejection;
-use crate::scan::{ClosedDays, DropState, ScanProblem, scan};
-use crate::share::{Share, ShareError};
+use crate::share::ShareError;
 use crate::tar::{TarLimits, TarSource};
+
+pub use choice::{Found, Wanted, find};
 
 const BUFFER_BYTES: usize = 1 << 20;
 /// The name of a stream's file until all of it is proven.
 const PARTIAL_NAME: &[u8] = b".outlast-partial";
 const STREAM_MODE: u32 = 0o644;
-
-/// Which drop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wanted {
-    /// The one that was sealed last, by the clock of the file server.
-    Newest,
-    /// This one.
-    Drop(DropId),
-    /// The one that was sealed last at that time.
-    At(Timestamp),
-}
 
 /// What was read out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -52,6 +43,12 @@ pub enum FetchError {
     Unreadable(DropReadError),
     #[error("drop {drop} cannot be used: {source}")]
     Drop { drop: DropId, source: Rejection },
+    /// One id, two drops: one of them is not what its writer wrote.
+    #[error(
+        "there are two drops with this id, {} and {}, and no receipt tells which one is meant; ask \
+         whoever runs the share", of[0], of[1]
+    )]
+    Ambiguous { of: Box<[DropAddress; 2]> },
     #[error("cannot read the tree of drop {drop}: {source}")]
     Tree { drop: DropId, source: SourceError },
     #[error(transparent)]
@@ -60,72 +57,6 @@ pub enum FetchError {
     Place(#[from] PlaceError),
     #[error("cannot write to {path}: {reason}", path = path.display())]
     Target { path: PathBuf, reason: String },
-}
-
-/// Finds a sealed drop of `workload` that nobody has rejected.
-pub fn find(
-    share: &Share,
-    workload: &WorkloadName,
-    wanted: &Wanted,
-) -> Result<SealedDrop, FetchError> {
-    let seen = scan(share, &mut ClosedDays::default(), Timestamp::EPOCH)?;
-    let not_yet = || FetchError::NotYet { workload: workload.clone() };
-    let found = seen.workloads.into_iter().find(|seen| seen.workload == *workload);
-    let receipts = receipt::list(share, workload)?;
-    let refused = |drop: &DropId| {
-        receipts.get(drop).is_some_and(|states| {
-            states.contains(&ReceiptState::Rejected) || states.contains(&ReceiptState::Released)
-        })
-    };
-    let found = found.ok_or_else(not_yet)?;
-    // What cannot be read now may be the newest drop; an older one in its place would look right
-    // and be wrong. Whoever names a drop is not affected, as long as that one is seen.
-    let unread = found.problems.iter().find_map(|problem| match problem {
-        ScanProblem::Later { path, reason } => {
-            let (path, reason) = (path.clone(), reason.clone());
-            Some(FetchError::Unreadable(DropReadError::Later { path, reason }))
-        }
-        ScanProblem::Refused { .. } => None,
-    });
-    let is_seen = |id: &DropId| found.sightings.iter().any(|seen| seen.address.drop == *id);
-    match unread {
-        Some(error) if !matches!(wanted, Wanted::Drop(id) if is_seen(id)) => return Err(error),
-        _ => {}
-    }
-    let mut newest: Option<(Timestamp, SealedDrop)> = None;
-    let mut failure = None;
-    for sighting in found.sightings {
-        let drop = sighting.address.drop;
-        let asked = matches!(wanted, Wanted::Drop(id) if *id == drop);
-        let candidate = matches!(sighting.state, DropState::Sealed(_)) && !refused(&drop);
-        if !(asked || candidate && !matches!(wanted, Wanted::Drop(_))) {
-            continue;
-        }
-        if sighting.state.may_heal() {
-            return Err(not_yet());
-        }
-        let opened = match SealedDrop::open(share, &sighting.address) {
-            Ok(opened) => opened,
-            Err(DropReadError::Refused(source)) if !asked => {
-                failure = Some(FetchError::Drop { drop, source });
-                continue;
-            }
-            Err(error) => return Err(unusable(drop, error)),
-        };
-        if asked {
-            return Ok(opened);
-        }
-        let facts = opened.directory().facts(SEAL_FILE.as_bytes());
-        let sealed = facts.ok().and_then(|facts| facts.modified_at()).unwrap_or(Timestamp::EPOCH);
-        let in_time = !matches!(wanted, Wanted::At(at) if sealed > *at);
-        let newer = newest
-            .as_ref()
-            .is_none_or(|(known, other)| (*known, other.address().drop) < (sealed, drop));
-        if in_time && newer {
-            newest = Some((sealed, opened));
-        }
-    }
-    newest.map(|(_, opened)| opened).ok_or_else(|| failure.unwrap_or_else(not_yet))
 }
 
 /// Reads a drop out into the directory `into`: a stream becomes one file with its name, a tree

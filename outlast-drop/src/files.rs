@@ -17,7 +17,8 @@ use std::path::{Path, PathBuf};
 
 use outlast_types::Timestamp;
 use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, fstat, mkdirat, openat, statat, unlinkat,
+    AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, Stat, fchmod, fchown, fstat, mkdirat, openat,
+    statat, unlinkat,
 };
 use rustix::io::Errno;
 
@@ -103,6 +104,20 @@ impl Directory {
     /// What is made in this directory is to be made with.
     pub fn access(&self) -> io::Result<Access> {
         Ok(Access::below(&fstat(&self.descriptor)?))
+    }
+
+    /// Opens this directory to others: what is made in it from now on is open to the same.
+    pub fn open_to(&self, mode: Option<u32>, group: Option<u32>) -> io::Result<()> {
+        if let Some(group) = group {
+            fchown(&self.descriptor, None, Some(Gid::from_raw(group)))
+                .map_err(|error| self.explain(error))?;
+        }
+        // Afterwards, because a change of the group may take away bits of the mode.
+        if let Some(mode) = mode {
+            fchmod(&self.descriptor, Mode::from_raw_mode(mode))
+                .map_err(|error| self.explain(error))?;
+        }
+        Ok(())
     }
 
     /// Opens the directory `name` inside this one. If it is missing, it is made with `access`, and

@@ -64,8 +64,7 @@ pub enum DropFile {
     Seal,
     Beat,
     Segment,
-    /// Left by the network file system or the kernel while a deleted file is still open.
-    Silly,
+    /// Nothing of ours: what operating systems, file servers and tools leave wherever they look.
     Foreign,
 }
 
@@ -80,16 +79,30 @@ impl DropFile {
             _ if name.strip_suffix(b".seg").is_some_and(|n| n.len() >= 4 && digits(n)) => {
                 Self::Segment
             }
-            _ if is_silly(name) => Self::Silly,
             _ => Self::Foreign,
         }
     }
 }
 
-/// Whether `name` is a leftover that NFS or FUSE shows while a deleted file is still open, or a
-/// file server's own snapshot directory: nobody's, and gone by itself.
-pub fn is_silly(name: &[u8]) -> bool {
-    name.starts_with(b".nfs") || name.starts_with(b".fuse_hidden") || name == b".snapshot"
+/// What leaves these in any directory that it sees: file systems, Windows, Macs.
+const FOREIGN: [&[u8]; 8] = [
+    b"lost+found",
+    b"Thumbs.db",
+    b"ehthumbs.db",
+    b"desktop.ini",
+    b"System Volume Information",
+    b"RECYCLER",
+    b"Network Trash Folder",
+    b"TheVolumeSettingsFolder",
+];
+
+/// Whether `name` is certainly nobody's drop, day or workload, but what operating systems, file
+/// servers and tools leave wherever they look: `.DS_Store`, `@eaDir`, `.nfs*`, `#recycle`,
+/// `~snapshot`, `$RECYCLE.BIN`, a temporary file of rsync. Names of ours begin with a letter or a
+/// digit; theirs mostly with something else. Nobody is told of them.
+pub fn is_foreign(name: &[u8]) -> bool {
+    let is_ours = name.first().is_some_and(u8::is_ascii_alphanumeric);
+    !is_ours || FOREIGN.iter().any(|known| known.eq_ignore_ascii_case(name))
 }
 
 #[cfg(test)]
@@ -106,12 +119,39 @@ mod tests {
             ("0001.seg", DropFile::Segment),
             ("12345.seg", DropFile::Segment),
             ("1.seg", DropFile::Foreign),
-            (".nfs0000000012", DropFile::Silly),
+            (".nfs0000000012", DropFile::Foreign),
             ("notes.txt", DropFile::Foreign),
         ] {
             assert_eq!(DropFile::of(name.as_bytes()), file, "{name}");
         }
         assert_eq!(segment_name(0), "0001.seg");
         assert_eq!(segment_name(9999), "10000.seg");
+    }
+
+    #[test]
+    fn what_systems_leave_everywhere_is_foreign_and_a_name_that_may_be_meant_is_not() {
+        for name in [
+            "@eaDir",
+            ".DS_Store",
+            "._shop",
+            "Thumbs.db",
+            "DESKTOP.INI",
+            ".nfs0012",
+            "#recycle",
+            ".fuse_hidden0001",
+            ".snapshot",
+            "~snapshot",
+            ".~lock.shop#",
+            ".shop.Xy12Ab",
+            "$RECYCLE.BIN",
+            "lost+found",
+            "System Volume Information",
+            "caf\u{e9}".trim_start_matches("caf"),
+        ] {
+            assert!(is_foreign(name.as_bytes()), "{name}");
+        }
+        for name in ["shop", "Shop DB", "not-a-day", "2026-01-31", "0"] {
+            assert!(!is_foreign(name.as_bytes()), "{name}");
+        }
     }
 }

@@ -42,9 +42,9 @@ pub use reader::{ContentReader, DropReadError, ReadOptions, ReadWatch, SealedDro
 pub use receipt::{Receipt, ReceiptError, ReceiptState, SignedReceipt, Signer};
 pub use rejection::Rejection;
 pub use release::{Freed, ReleaseError, abandon, quarantine, release};
-pub use scan::{ClosedDays, DropState, Scan, ScanProblem, Sighting, WorkloadScan, scan};
+pub use scan::{ClosedDays, DropState, Scan, ScanProblem, Sighting, WorkloadScan, scan, scan_one};
 pub use seal::{Compression, Seal, SealSummary, Segment};
-pub use share::{Share, ShareError};
+pub use share::{Opening, Share, ShareError};
 pub use status::{CleanOptions, Cleaned, ShareStatus, clean, status};
 pub use vigil::{Pulse, Vigil};
 pub use writer::{DropWriter, WriteError, WriterOptions};

@@ -14,6 +14,9 @@ pub const FORMAT_VERSION: u64 = 1;
 /// `open.json` is small; more is not read.
 const OPEN_BYTES_MAX: u64 = 64 << 10;
 const STREAM_NAME_MAX: usize = 255;
+/// What is kept of each claim. A host's name has at most 255 characters, and so has all else that
+/// one program or person calls another.
+const CLAIM_CHARS_MAX: usize = 255;
 
 /// What a drop holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,6 +89,27 @@ pub struct Claims {
     pub started: Option<Timestamp>,
 }
 
+impl Claims {
+    /// The claims as they are kept: a writer may say what it likes, but not fill our memory with it.
+    #[must_use]
+    pub fn bounded(self) -> Self {
+        let bound = |text: Option<String>| match text {
+            Some(text) if text.chars().count() > CLAIM_CHARS_MAX => {
+                Some(text.chars().take(CLAIM_CHARS_MAX).collect())
+            }
+            text => text,
+        };
+        Self {
+            instance: bound(self.instance),
+            release: bound(self.release),
+            color: bound(self.color),
+            host: bound(self.host),
+            is_final: self.is_final,
+            started: self.started,
+        }
+    }
+}
+
 /// The content of `open.json`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenRecord {
@@ -148,7 +172,7 @@ impl OpenRecord {
             drop: form.drop,
             workload: form.workload,
             content,
-            claims: form.claims,
+            claims: form.claims.bounded(),
             failed,
         })
     }
@@ -183,6 +207,14 @@ mod tests {
         let bytes = record.to_bytes().unwrap();
         assert_eq!(OpenRecord::parse(&bytes), Some(record));
         assert_eq!(OpenRecord::parse(&bytes[..bytes.len() / 2]), None);
+    }
+
+    #[test]
+    fn a_claim_of_any_length_is_kept_short() {
+        let long = Some("\u{e9}".repeat(1 << 20));
+        let claims = Claims { instance: long.clone(), host: long, ..Claims::default() }.bounded();
+        let kept = [claims.instance, claims.host].map(|text| text.unwrap());
+        assert!(kept.iter().all(|text| text.chars().count() == 255 && text.capacity() < 1024));
     }
 
     #[test]

@@ -46,9 +46,20 @@ fn says(
     let address = &sighting.address;
     let read = receipt::read(share, &address.workload, address.drop, state);
     let Some(signed) = read.map_err(|error| error.to_string())? else { return Ok(false) };
+    counts(&signed, share, sighting, state, verifier)
+}
+
+/// Whether a receipt that was read says `state` of this drop; an error if it is no good.
+pub(crate) fn counts(
+    signed: &SignedReceipt,
+    share: &Share,
+    sighting: &Sighting,
+    state: ReceiptState,
+    verifier: Option<&dyn Verifier>,
+) -> Result<bool, String> {
     let receipt = signed.receipt();
     // One of another day or seal, or of version 1, may be good; it is not about this drop.
-    if receipt.state != state || !receipt.is_about(share.id(), address) {
+    if receipt.state != state || !receipt.is_about(share.id(), &sighting.address) {
         return Ok(false);
     }
     if let (DropState::Sealed(seal), Some(named)) = (&sighting.state, receipt.seal)
@@ -57,7 +68,7 @@ fn says(
         return Ok(false);
     }
     let Some(verifier) = verifier else { return Ok(true) };
-    let role = verifier.role_of_signer(&signed)?;
+    let role = verifier.role_of_signer(signed)?;
     let needed = if state == ReceiptState::Vaulted { "vault" } else { "agent" };
     if role == needed {
         Ok(true)

@@ -159,22 +159,20 @@ pub(crate) fn read_seal(
     Ok(Some((Seal::parse(&bytes)?, Seal::digest_of(&bytes))))
 }
 
-/// Checks that the directory holds the segments of the seal, in their sizes, and nothing foreign.
+/// Checks that the directory holds the segments of the seal, in their sizes, and no others. What
+/// is not ours is left alone: a file server that keeps its notes in every directory must not
+/// condemn a backup.
 fn check_listing(directory: &Directory, seal: &Seal) -> Result<(), DropReadError> {
     let later = |error: &io::Error| DropReadError::later(directory.path().to_owned(), error);
     let names = directory.names().map_err(|error| later(&error))?;
     for name in &names {
-        let shown = || outlast_fs::entry::show(name);
-        match DropFile::of(name) {
-            DropFile::Segment => {
-                let listed = std::str::from_utf8(name)
-                    .is_ok_and(|name| position(name).is_some_and(|at| at < seal.segments.len()));
-                if !listed {
-                    return Err(Rejection::ExtraSegment { name: shown() }.into());
-                }
-            }
-            DropFile::Foreign => return Err(Rejection::ForeignFile { name: shown() }.into()),
-            DropFile::Open | DropFile::Seal | DropFile::Beat | DropFile::Silly => {}
+        if DropFile::of(name) != DropFile::Segment {
+            continue;
+        }
+        let listed = std::str::from_utf8(name)
+            .is_ok_and(|name| position(name).is_some_and(|at| at < seal.segments.len()));
+        if !listed {
+            return Err(Rejection::ExtraSegment { name: outlast_fs::entry::show(name) }.into());
         }
     }
     for segment in &seal.segments {

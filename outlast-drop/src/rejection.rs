@@ -44,8 +44,6 @@ pub enum Rejection {
     WrongRawSize { name: String, declared: u64, found: &'static str },
     #[error("{name} is not a plain file, and only plain files belong into a drop")]
     NotAPlainFile { name: String },
-    #[error("{name} does not belong into a drop")]
-    ForeignFile { name: String },
     #[error("{name} is not a plain directory (symbolic links are not followed)")]
     NotADirectory { name: String },
     #[error("{name:?} is not the name of a workload: {reason}")]

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use outlast_types::{Day, DropId, Timestamp, WorkloadName};
 
 use crate::files::{Directory, is_not_a_directory};
-use crate::layout::{DROPS, DropAddress, SEAL_FILE, WORKLOADS, is_silly};
+use crate::layout::{DROPS, DropAddress, DropFile, WORKLOADS, is_foreign};
 use crate::open::OpenRecord;
 use crate::reader::{DropReadError, read_seal};
 use crate::rejection::Rejection;
@@ -30,6 +30,8 @@ pub struct Scan {
     pub workloads: Vec<WorkloadScan>,
     /// Problems that belong to no workload.
     pub problems: Vec<ScanProblem>,
+    /// What lies beside the workloads and is not ours.
+    pub foreign: u64,
 }
 
 /// What a scan saw of one workload.
@@ -39,6 +41,8 @@ pub struct WorkloadScan {
     /// Drops that are not settled, in the order of their days and ids.
     pub sightings: Vec<Sighting>,
     pub problems: Vec<ScanProblem>,
+    /// What lies among its days and drops, as far as they were listed, and is not ours.
+    pub foreign: u64,
 }
 
 /// One drop, as it looked.
@@ -50,6 +54,8 @@ pub struct Sighting {
     pub pulse: Pulse,
     /// The newest change of a file in it, by the clock of the file server.
     pub changed: Option<Timestamp>,
+    /// What lies in it and is not ours.
+    pub foreign: u64,
 }
 
 /// What a drop is.
@@ -123,49 +129,93 @@ pub fn scan(share: &Share, closed: &mut ClosedDays, now: Timestamp) -> Result<Sc
         Err(error) => return Err(ShareError::io("open", &path)(error)),
     };
     for name in workloads.names().map_err(ShareError::io("list", &path))? {
-        if is_silly(&name) {
-            continue;
-        }
-        match workload_name(&name) {
-            Ok(workload) => {
-                result.workloads.push(scan_workload(&workloads, workload, closed, now));
+        let workload = match workload_name(&name) {
+            Ok(workload) => workload,
+            Err(_) if is_stray(&workloads, &name) || !holds_drops(&workloads, &name) => {
+                result.foreign += 1;
+                continue;
             }
             Err(rejection) => {
                 let path = workloads.path_of(&name);
                 result.problems.push(ScanProblem::Refused { path, rejection });
+                continue;
             }
+        };
+        match scan_workload(&workloads, workload, closed, now) {
+            Some(found) => result.workloads.push(found),
+            None => result.foreign += 1,
         }
     }
     Ok(result)
 }
 
+/// Looks through one workload and opens nothing of any other, however many there are; `None` if
+/// it has no directory.
+pub fn scan_one(
+    share: &Share,
+    workload: &WorkloadName,
+) -> Result<Option<WorkloadScan>, ShareError> {
+    share.check()?;
+    let workloads = match share.directory().and_then(|root| root.directory(WORKLOADS)) {
+        Ok(workloads) => workloads,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(ShareError::io("open", &share.path().join(WORKLOADS))(error)),
+    };
+    // A fresh memory and the beginning of time: nothing is left out.
+    let (mut closed, now) = (ClosedDays::default(), Timestamp::EPOCH);
+    Ok(scan_workload(&workloads, workload.clone(), &mut closed, now))
+}
+
+/// Whether somebody drops in what has no workload's name, and thinks that it is backed up.
+fn holds_drops(workloads: &Directory, name: &[u8]) -> bool {
+    // What cannot be looked at may hold some.
+    std::str::from_utf8(name).is_ok_and(|name| match workloads.directory(name) {
+        Ok(directory) => directory.facts(DROPS.as_bytes()).is_ok_and(|facts| facts.is_directory),
+        Err(error) => !is_not_a_directory(&error),
+    })
+}
+
+/// Whether what has a name that none of ours can have is nothing to tell anybody of: it is known
+/// to be foreign, or a file where only directories count. A directory or a link may be meant: who
+/// drops there must hear that nobody sees it.
+fn is_stray(directory: &Directory, name: &[u8]) -> bool {
+    is_foreign(name) || directory.facts(name).is_ok_and(|facts| facts.is_file)
+}
+
+/// What there is of a workload; `None` if its name is that of a file, and so no workload's.
 fn scan_workload(
     workloads: &Directory,
     workload: WorkloadName,
     closed: &mut ClosedDays,
     now: Timestamp,
-) -> WorkloadScan {
-    let mut result = WorkloadScan { workload, sightings: Vec::new(), problems: Vec::new() };
-    let path = workloads.path().join(result.workload.as_str()).join(DROPS);
+) -> Option<WorkloadScan> {
+    let mut result =
+        WorkloadScan { workload, sightings: Vec::new(), problems: Vec::new(), foreign: 0 };
+    let name = result.workload.as_str();
+    let path = workloads.path().join(name).join(DROPS);
     let drops = workloads
-        .directory(result.workload.as_str())
+        .directory(name)
         .and_then(|workload| workload.directory(DROPS))
         .and_then(|drops| Ok((drops.names()?, drops)));
     let (days, drops) = match drops {
         Ok(found) => found,
         // A workload that has only been declared.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return result,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Some(result),
+        Err(error) if is_not_a_directory(&error) && is_stray(workloads, name.as_bytes()) => {
+            return None;
+        }
         Err(error) => {
             result.problems.push(ScanProblem::of(path, &error));
-            return result;
+            return Some(result);
         }
     };
     for name in days {
-        if is_silly(&name) {
-            continue;
-        }
         let day = std::str::from_utf8(&name).ok().and_then(|name| name.parse::<Day>().ok());
         let Some(day) = day else {
+            if is_stray(&drops, &name) {
+                result.foreign += 1;
+                continue;
+            }
             let shown = outlast_fs::entry::show(&name);
             let rejection = Rejection::DayName { name: shown };
             result.problems.push(ScanProblem::Refused { path: drops.path_of(&name), rejection });
@@ -178,7 +228,7 @@ fn scan_workload(
             }
         }
     }
-    result
+    Some(result)
 }
 
 fn scan_day(
@@ -196,11 +246,12 @@ fn scan_day(
     let directory = drops.directory(&name)?;
     let mut all_settled = true;
     for name in directory.names()? {
-        if is_silly(&name) {
-            continue;
-        }
         let drop = std::str::from_utf8(&name).ok().and_then(|name| name.parse::<DropId>().ok());
         let Some(drop) = drop else {
+            if is_stray(&directory, &name) {
+                result.foreign += 1;
+                continue;
+            }
             all_settled = false;
             let rejection = Rejection::DropName { name: outlast_fs::entry::show(&name) };
             let path = directory.path_of(&name);
@@ -213,7 +264,10 @@ fn scan_day(
         all_settled = false;
         let address = DropAddress { workload: result.workload.clone(), day, drop };
         match look_at(&directory, address) {
-            Ok(Some(sighting)) => result.sightings.push(sighting),
+            Ok(Some(sighting)) => {
+                result.foreign += sighting.foreign;
+                result.sightings.push(sighting);
+            }
             Ok(None) => {}
             Err(problem) => result.problems.push(problem),
         }
@@ -246,6 +300,7 @@ pub(crate) fn sighting(directory: &Directory, address: DropAddress) -> io::Resul
     let mut pulse = DefaultHasher::new();
     let mut newest = directory.own_facts()?.modified;
     let mut sealed = false;
+    let mut foreign = 0;
     for name in directory.names()? {
         let facts = match directory.facts(&name) {
             Ok(facts) => facts,
@@ -256,7 +311,11 @@ pub(crate) fn sighting(directory: &Directory, address: DropAddress) -> io::Resul
         };
         (&name, facts.size, facts.modified).hash(&mut pulse);
         newest = newest.max(facts.modified);
-        sealed |= name == SEAL_FILE.as_bytes();
+        match DropFile::of(&name) {
+            DropFile::Seal => sealed = true,
+            DropFile::Foreign => foreign += 1,
+            DropFile::Open | DropFile::Beat | DropFile::Segment => {}
+        }
     }
     let state = if sealed {
         match read_seal(directory) {
@@ -276,7 +335,7 @@ pub(crate) fn sighting(directory: &Directory, address: DropAddress) -> io::Resul
         }
     };
     let changed = Timestamp::from_unix(newest.0, newest.1);
-    Ok(Sighting { address, state, pulse: Pulse(pulse.finish()), changed })
+    Ok(Sighting { address, state, pulse: Pulse(pulse.finish()), changed, foreign })
 }
 
 /// Takes the name of a workload's directory.

@@ -176,7 +176,7 @@ impl Seal {
             drop: form.drop,
             workload: form.workload,
             content,
-            claims: form.claims,
+            claims: form.claims.bounded(),
             sealed: form.sealed,
             compression,
             segments,

@@ -21,6 +21,28 @@ pub struct Share {
     id: ShareId,
 }
 
+/// To whom a new share is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Opening {
+    /// The permissions of its directories; those of its root if there is none.
+    pub mode: Option<u32>,
+    /// The group of everything on it.
+    pub group: Option<u32>,
+}
+
+impl Opening {
+    /// The mode of a directory that has the mode `now`. One whose group may write hands its group
+    /// down (the setgid bit), since programs that know nothing of this write to a share, too.
+    fn mode(self, now: u32) -> Option<u32> {
+        let mode = match (self.mode, self.group) {
+            (Some(mode), _) => mode,
+            (None, Some(_)) => now | 0o070,
+            (None, None) => return None,
+        };
+        Some(if mode & 0o020 != 0 { mode | 0o2000 } else { mode })
+    }
+}
+
 /// Why a share cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ShareError {
@@ -66,6 +88,8 @@ pub(crate) fn hint(error: &io::Error) -> &'static str {
             "; free space on the share (`outlast share clean`) or make it larger, then try again"
         }
         io::ErrorKind::ReadOnlyFilesystem => "; mount the share writable",
+        // Ours say whose the permissions are.
+        io::ErrorKind::PermissionDenied if error.get_ref().is_some() => "",
         io::ErrorKind::PermissionDenied => "; check the owner and permissions of the share",
         _ if is_later(error) => "; the share answers badly: check its mount, then try again",
         _ => "",
@@ -86,9 +110,19 @@ struct VersionForm {
 }
 
 impl Share {
-    /// Makes a share in `path`, which is created if need be and must be empty otherwise (a file
-    /// server's own `lost+found` and `.snapshot` aside). The mark of the share is written last.
+    /// Makes a share in `path`, which is created if need be and must be empty otherwise (what
+    /// file servers leave everywhere aside). The mark of the share is written last.
     pub fn init(path: &Path, clock: &dyn Clock, random: &dyn Random) -> Result<Self, ShareError> {
+        Self::init_for(path, Opening::default(), clock, random)
+    }
+
+    /// The same, open to whom `opening` says.
+    pub fn init_for(
+        path: &Path,
+        opening: Opening,
+        clock: &dyn Clock,
+        random: &dyn Random,
+    ) -> Result<Self, ShareError> {
         let io = |action| ShareError::io(action, path);
         let directory = Directory::open_or_make(path, ROOT_MODE).map_err(io("create"))?;
         match Self::open(path) {
@@ -105,14 +139,20 @@ impl Share {
                     .directory(WORKLOADS)
                     .and_then(|workloads| workloads.names())
                     .is_ok_and(|names| names.is_empty());
-            if !unfinished && name != b"lost+found" && !layout::is_silly(&name) {
+            if !unfinished && !layout::is_foreign(&name) {
                 let found = outlast_fs::entry::show(&name);
                 return Err(ShareError::NotEmpty { path: path.to_owned(), found });
             }
         }
+        let open = |directory: &Directory| {
+            let mode = opening.mode(directory.access()?.mode());
+            directory.open_to(mode, opening.group)
+        };
+        open(&directory).map_err(io("set the permissions of"))?;
         let access = directory.access().map_err(io("look at"))?;
         directory
             .make_directory(WORKLOADS, access)
+            .and_then(|workloads| open(&workloads))
             .map_err(ShareError::io("create", &path.join(WORKLOADS)))?;
         let id = ShareId::new(random);
         let form = Form { version: SHARE_VERSION, share: id, created: Some(clock.now()) };
@@ -254,6 +294,7 @@ mod tests {
         assert!(matches!(init(directory.path()), Err(ShareError::NotEmpty { .. })));
         std::fs::remove_file(directory.path().join("thesis.odt")).unwrap();
         std::fs::create_dir(directory.path().join("lost+found")).unwrap();
+        drop(File::create(directory.path().join(".DS_Store")).unwrap());
         std::fs::create_dir(directory.path().join("w")).unwrap();
         init(directory.path()).unwrap();
     }

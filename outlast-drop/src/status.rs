@@ -7,7 +7,7 @@ use std::time::Duration;
 use outlast_types::{DropId, ShareId, Timestamp, WorkloadName};
 use serde::Serialize;
 
-use crate::layout::{RECEIPTS, WORKLOADS};
+use crate::layout::{RECEIPTS, WORKLOADS, is_foreign};
 use crate::proven::{Verifier, last_state};
 use crate::receipt::{self, ReceiptState};
 use crate::release::remove_data;
@@ -23,6 +23,8 @@ pub struct ShareStatus {
     pub verified: bool,
     pub workloads: Vec<WorkloadStatus>,
     pub problems: Vec<String>,
+    /// Files and directories that are not ours, anywhere on the share; they are ignored.
+    pub foreign: u64,
 }
 
 /// What a share holds of one workload.
@@ -38,6 +40,8 @@ pub struct WorkloadStatus {
     /// Bytes of sealed drops on the share.
     pub sealed_bytes: u64,
     pub problems: Vec<String>,
+    /// Files and directories among its drops that are not ours; they are ignored.
+    pub foreign: u64,
 }
 
 /// One drop on the share.
@@ -64,12 +68,15 @@ pub fn status(share: &Share, verifier: Option<&dyn Verifier>) -> Result<ShareSta
     for workload in &seen.workloads {
         workloads.push(workload_status(share, workload, verifier));
     }
+    let among: u64 = workloads.iter().map(|workload| workload.foreign).sum();
+    let foreign = seen.foreign + foreign_in(share, &[]) + among;
     Ok(ShareStatus {
         share: share.id(),
         path: share.path().to_owned(),
         verified: verifier.is_some(),
         workloads,
         problems: seen.problems.iter().map(ToString::to_string).collect(),
+        foreign,
     })
 }
 
@@ -83,6 +90,8 @@ fn workload_status(
         problems.push(error.to_string());
         BTreeMap::new()
     });
+    let home = [WORKLOADS, seen.workload.as_str()].map(str::to_owned);
+    let receipts_of = [WORKLOADS, seen.workload.as_str(), RECEIPTS].map(str::to_owned);
     let mut result = WorkloadStatus {
         workload: seen.workload.clone(),
         newest: None,
@@ -90,6 +99,7 @@ fn workload_status(
         counts: BTreeMap::new(),
         sealed_bytes: 0,
         problems,
+        foreign: seen.foreign + foreign_in(share, &home) + foreign_in(share, &receipts_of),
     };
     let none = States::new();
     for sighting in &seen.sightings {
@@ -116,6 +126,16 @@ fn workload_status(
         }
     }
     result
+}
+
+/// How many names that are not ours a directory holds, as far as it can be listed.
+fn foreign_in(share: &Share, names: &[String]) -> u64 {
+    let directory = share.directory().and_then(|root| match names {
+        [] => Ok(root),
+        names => root.descend(names),
+    });
+    let names = directory.and_then(|directory| directory.names()).unwrap_or_default();
+    names.iter().filter(|name| is_foreign(name)).count() as u64
 }
 
 fn drop_status(sighting: &Sighting, last: Option<ReceiptState>) -> DropStatus {

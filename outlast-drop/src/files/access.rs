@@ -29,6 +29,11 @@ impl Access {
         Self { mode: (directory.st_mode & 0o3777) as u32, group: directory.st_gid }
     }
 
+    /// The permissions.
+    pub fn mode(self) -> u32 {
+        self.mode
+    }
+
     /// The same, and open for reading to whoever comes as far as the directory above.
     #[must_use]
     pub fn readable(self) -> Self {

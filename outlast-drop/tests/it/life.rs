@@ -249,7 +249,7 @@ fn status_tells_the_newest_drop_and_who_is_writing() {
     sealed_stream(&share, b"one", None);
     let newest = sealed_stream(&share, b"two", None);
     let open = writer(&share, Content::Tree, options(10, None));
-    fs::create_dir_all(share.path().join("w/Not A Name")).unwrap();
+    fs::create_dir_all(share.path().join("w/Not A Name/drops")).unwrap();
     let status = status(&share, None).unwrap();
     let shop = &status.workloads[0];
     assert_eq!(shop.newest.as_ref().unwrap().drop, newest.drop);
@@ -264,7 +264,7 @@ fn fetch_brings_back_the_newest_drop_or_the_one_that_is_named() {
     let first = sealed_stream(&share, b"first", None);
     sealed_stream(&share, b"second", Some(3));
     let fetched = |wanted: Wanted, into: &str| {
-        let sealed = fetch::find(&share, &workload("shop-db"), &wanted).unwrap();
+        let sealed = fetch::find(&share, &workload("shop-db"), &wanted, None).unwrap().sealed;
         let into = directory.path().join(into);
         let summary = fetch::read_out(&sealed, &into, false, &Silent).unwrap();
         assert_eq!((summary.files, summary.problems), (1, vec![]));
@@ -273,11 +273,11 @@ fn fetch_brings_back_the_newest_drop_or_the_one_that_is_named() {
     };
     assert_eq!(fetched(Wanted::Newest, "a"), b"second");
     assert_eq!(fetched(Wanted::Drop(first.drop), "b"), b"first");
-    let none = fetch::find(&share, &workload("other"), &Wanted::Newest);
+    let none = fetch::find(&share, &workload("other"), &Wanted::Newest, None);
     assert!(matches!(none, Err(FetchError::NotYet { .. })));
-    let early = fetch::find(&share, &workload("shop-db"), &Wanted::At(Timestamp::EPOCH));
+    let early = fetch::find(&share, &workload("shop-db"), &Wanted::At(Timestamp::EPOCH), None);
     assert!(matches!(early, Err(FetchError::NotYet { .. })));
-    let sealed = fetch::find(&share, &workload("shop-db"), &Wanted::Newest).unwrap();
+    let sealed = fetch::find(&share, &workload("shop-db"), &Wanted::Newest, None).unwrap().sealed;
     let full = fetch::read_out(&sealed, &directory.path().join("a"), false, &Silent);
     assert!(matches!(full, Err(FetchError::Place(_))), "a target that is not empty is refused");
 }

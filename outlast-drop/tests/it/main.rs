@@ -5,6 +5,10 @@
 #[cfg(test)]
 mod damage;
 #[cfg(test)]
+mod fetch;
+#[cfg(test)]
+mod foreign;
+#[cfg(test)]
 mod full;
 #[cfg(test)]
 mod garbage;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::symlink;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use outlast_drop::{Content, DropAddress, ReceiptState, receipt as receipts};
@@ -23,13 +23,17 @@ fn receipts_never_land_outside_the_share_whoever_swaps_their_directory_for_a_lin
     fs::create_dir(&real).unwrap();
     symlink(&outside, &link).unwrap();
     let done = AtomicBool::new(false);
+    let swaps = AtomicU32::new(0);
     std::thread::scope(|scope| {
         scope.spawn(|| {
             while !done.load(Ordering::Relaxed) {
                 renameat_with(CWD, &real, CWD, &link, RenameFlags::EXCHANGE).unwrap();
+                swaps.fetch_add(1, Ordering::Relaxed);
             }
         });
-        for _ in 0..300 {
+        let mut writes = 0;
+        while writes < 300 || swaps.load(Ordering::Relaxed) < 2000 {
+            writes += 1;
             let drop = DropId::new(&SystemClock, &SystemRandom);
             let address = DropAddress { drop, ..address.clone() };
             // Refused whenever the link is in its place.

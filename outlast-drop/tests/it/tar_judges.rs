@@ -154,7 +154,7 @@ fn a_tree_goes_through_a_drop_and_comes_back_equal() {
         let mut walk = Walk::new(std::slice::from_ref(&tree)).unwrap();
         write_tree(&mut walk, &mut writer, &Silent).unwrap();
         writer.seal(&SystemClock).unwrap();
-        let sealed = find(&share, &workload("shop-db"), &Wanted::Newest).unwrap();
+        let sealed = find(&share, &workload("shop-db"), &Wanted::Newest, None).unwrap().sealed;
         assert_eq!(sealed.seal().compression.is_some(), compression.is_some());
         let into = directory.path().join(format!("back {compression:?}"));
         let summary = read_out(&sealed, &into, false, &Silent).unwrap();
@@ -174,7 +174,7 @@ fn a_tree_that_was_changed_after_the_seal_leaves_nothing_behind() {
     writer.seal(&SystemClock).unwrap();
     let mut file = File::options().write(true).open(last).unwrap();
     file.write_all(b"changed").unwrap();
-    let sealed = find(&share, &workload("shop-db"), &Wanted::Newest).unwrap();
+    let sealed = find(&share, &workload("shop-db"), &Wanted::Newest, None).unwrap().sealed;
     let into = directory.path().join("back");
     let error = read_out(&sealed, &into, false, &Silent).unwrap_err();
     assert!(matches!(error, FetchError::Drop { .. }), "{error}");

@@ -4,13 +4,15 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use outlast_drop::fetch::{self, FetchError, Wanted};
-use outlast_drop::{SealedDrop, Share};
+use outlast_drop::fetch::{self, FetchError, Found, Wanted};
+use outlast_drop::{Share, Verifier};
 use outlast_types::{DropId, Timestamp, WorkloadName, human};
 use serde_json::json;
 
+use super::share::Ca;
 use crate::exit::Code;
 use crate::output::{Output, counted};
+use crate::verifier::Authority;
 
 /// How often the share is looked at while waiting; a network share shows new names only after
 /// seconds anyway.
@@ -20,6 +22,10 @@ const PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "A stream becomes one file of its name in DIR; a tree is unpacked below DIR.
+
+The newest drop is the one that the vault took last, by its receipt on the share; a drop that the vault
+does not hold yet comes after all those that it does, and is taken with --drop. With --ca, only receipts
+count that the vault signed; without it, whoever may write to the share may have made them up.
 
 Examples:
   outlast fetch --share /mnt/efs --workload shop-db --into ./seed
@@ -36,9 +42,11 @@ pub(crate) struct Args {
     /// This drop, instead of the newest
     #[arg(long, value_name = "ID", conflicts_with = "at")]
     drop: Option<DropId>,
-    /// The newest drop that was sealed at this time or before
+    /// The newest drop that the vault had taken by this time
     #[arg(long, value_name = "TIME")]
     at: Option<Timestamp>,
+    #[command(flatten)]
+    ca: Ca,
     /// Where to; made if missing, refused if not empty
     #[arg(long, value_name = "DIR")]
     into: PathBuf,
@@ -57,11 +65,12 @@ pub(crate) fn run(arguments: &Args, output: &Output) -> Result<Code> {
         (None, Some(at)) => Wanted::At(at),
         (None, None) => Wanted::Newest,
     };
-    let found = wait_for(&share, arguments, &wanted)?;
+    let authority = arguments.ca.load()?;
+    let found = wait_for(&share, arguments, &wanted, authority.as_ref())?;
     let progress = output.progress();
-    let summary = fetch::read_out(&found, &arguments.into, arguments.overwrite, &progress)?;
+    let summary = fetch::read_out(&found.sealed, &arguments.into, arguments.overwrite, &progress)?;
     progress.finish();
-    let drop = found.address().drop;
+    let drop = found.sealed.address().drop;
     if output.is_json() {
         output.json(&json!({
             "drop": drop.to_string(),
@@ -69,6 +78,9 @@ pub(crate) fn run(arguments: &Args, output: &Output) -> Result<Code> {
             "into": arguments.into.display().to_string(),
             "files": summary.files,
             "bytes": summary.bytes,
+            "vaulted": found.vaulted.map(|at| at.to_string()),
+            "receipt_verified": found.vaulted.is_some() && authority.is_some(),
+            "newer": found.newer.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "problems": summary.problems,
         }))?;
     } else {
@@ -79,14 +91,36 @@ pub(crate) fn run(arguments: &Args, output: &Output) -> Result<Code> {
             counted(summary.files, "file"),
             human::bytes(summary.bytes)
         ))?;
+        tell_choice(&found, authority.is_some(), output);
     }
     Ok(if summary.problems.is_empty() { Code::Done } else { Code::Failed })
 }
 
-fn wait_for(share: &Share, arguments: &Args, wanted: &Wanted) -> Result<SealedDrop> {
+/// Says why it is this drop, and of which others one may have thought.
+fn tell_choice(found: &Found, is_verified: bool, output: &Output) {
+    let proof = if is_verified { "verified" } else { "not verified: --ca does that" };
+    match found.vaulted {
+        Some(at) => output.remark(format_args!("the vault has held it since {at} ({proof})")),
+        None => output.remark("the vault does not hold it yet: it was chosen by its id"),
+    }
+    if let Some(newest) = found.newer.first() {
+        let count = counted(found.newer.len() as u64, "newer drop");
+        output.warn(&format!(
+            "the share has {count} that the vault does not hold yet; --drop {newest} takes the last"
+        ));
+    }
+}
+
+fn wait_for(
+    share: &Share,
+    arguments: &Args,
+    wanted: &Wanted,
+    authority: Option<&Authority>,
+) -> Result<Found> {
     let began = Instant::now();
+    let verifier = authority.map(|authority| authority as &dyn Verifier);
     loop {
-        match fetch::find(share, &arguments.workload, wanted) {
+        match fetch::find(share, &arguments.workload, wanted, verifier) {
             Err(error @ FetchError::NotYet { .. }) => {
                 let left = arguments.timeout.saturating_sub(began.elapsed());
                 if left.is_zero() {

@@ -1,12 +1,13 @@
 //! `outlast share …`: making a share, looking at it, cleaning it up.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
+use outlast_agent::declaration;
 use outlast_drop::status::WorkloadStatus;
-use outlast_drop::{CleanOptions, ReceiptState, Share, Verifier, clean, status};
+use outlast_drop::{CleanOptions, Opening, ReceiptState, Share, Verifier, clean, status};
 use outlast_types::{Clock, SystemClock, SystemRandom, human};
 use serde_json::json;
 
@@ -23,11 +24,25 @@ use crate::verifier::Authority;
   outlast share clean --dry-run /mnt/efs/outlast")]
 pub(crate) enum Command {
     /// Make an empty directory a share
-    #[command(after_help = "Example:
-  outlast share init /mnt/efs/outlast")]
+    #[command(
+        after_help = "What anybody makes on the share gets the permissions and the group of the directory above it,
+whatever its umask, in the end those of the share: so whoever comes first does not shut the others out.
+docs/share-permissions.md tells which to choose for which file server.
+
+Examples:
+  outlast share init /mnt/efs/outlast
+  outlast share init --group backup /mnt/efs/outlast              # instances and agent are in that group
+  outlast share init --mode 0777 /mnt/efs/outlast                 # any user of any host that mounts it"
+    )]
     Init {
         /// An empty directory, made if missing; on the shared drive, below its mount point
         dir: PathBuf,
+        /// Permissions of the share and all directories on it, in octal [default: those of DIR]
+        #[arg(long, value_name = "MODE", value_parser = parse_mode)]
+        mode: Option<u32>,
+        /// The group of everything on it, by name or number; without --mode, it may write
+        #[arg(long, value_name = "GROUP")]
+        group: Option<String>,
     },
     /// Tell what is on the share, for each workload
     #[command(after_help = "Examples:
@@ -72,17 +87,17 @@ pub(crate) struct Ca {
 }
 
 impl Ca {
-    fn load(&self) -> Result<Option<Authority>> {
+    pub(crate) fn load(&self) -> Result<Option<Authority>> {
         self.ca.as_deref().map(Authority::load).transpose()
     }
 }
 
 pub(crate) fn run(command: Command, output: &Output) -> Result<Code> {
     match command {
-        Command::Init { dir } => {
-            outlast_fs::durable::create_directories(&dir, 0o755)
-                .map_err(|error| anyhow::anyhow!("cannot make {}: {error}", dir.display()))?;
-            let share = Share::init(&dir, &SystemClock, &SystemRandom)?;
+        Command::Init { dir, mode, group } => {
+            let group = group.as_deref().map(group_id).transpose()?;
+            let opening = Opening { mode, group };
+            let share = Share::init_for(&dir, opening, &SystemClock, &SystemRandom)?;
             if output.is_json() {
                 output.json(
                     &json!({ "share": share.id().to_string(), "path": dir.display().to_string() }),
@@ -102,8 +117,42 @@ pub(crate) fn run(command: Command, output: &Output) -> Result<Code> {
     }
 }
 
+fn parse_mode(text: &str) -> Result<u32, String> {
+    match u32::from_str_radix(text, 8) {
+        Ok(mode) if mode <= 0o3777 && mode & 0o700 == 0o700 => Ok(mode),
+        _ => Err("permissions in octal that let the owner do everything, such as 2770".to_owned()),
+    }
+}
+
+/// The longest group database that is read.
+const GROUPS_BYTES_MAX: u64 = 16 << 20;
+
+/// The number of a group that is given by name or number.
+fn group_id(group: &str) -> Result<u32> {
+    if let Ok(number) = group.parse() {
+        return Ok(number);
+    }
+    let path = Path::new("/etc/group");
+    let content = outlast_fs::durable::read_bounded(path, GROUPS_BYTES_MAX).unwrap_or_default();
+    let content = String::from_utf8_lossy(&content);
+    let number = content.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        (fields.next() == Some(group)).then(|| fields.nth(1)?.parse().ok()).flatten()
+    });
+    number.with_context(|| {
+        format!(
+            "this host's /etc/group has no group {group}; give its number, as `getent group` does"
+        )
+    })
+}
+
 fn show_status(share: &Share, ca: Option<&Authority>, output: &Output) -> Result<Code> {
-    let found = status(share, ca.map(|ca| ca as &dyn Verifier))?;
+    let mut found = status(share, ca.map(|ca| ca as &dyn Verifier))?;
+    for workload in &mut found.workloads {
+        if let Err(error) = declaration::read(share, &workload.workload) {
+            workload.problems.push(error.to_string());
+        }
+    }
     if output.is_json() {
         output.json(&found)?;
         return Ok(Code::Done);
@@ -118,6 +167,11 @@ fn show_status(share: &Share, ca: Option<&Authority>, output: &Output) -> Result
         output.remark(
             "a question mark: what receipts say was not verified; name the authority by --ca",
         );
+    }
+    if found.foreign > 0 {
+        let things = counted(found.foreign, "thing");
+        output
+            .line(format_args!("ignored: {things} that file servers or tools left among ours"))?;
     }
     for problem in
         found.problems.iter().chain(found.workloads.iter().flat_map(|workload| &workload.problems))

@@ -1,7 +1,9 @@
 //! `outlast up`: all roles in one process, with everything they need made on the way.
 
+use std::ffi::OsString;
 use std::fs::{self, File, TryLockError};
 use std::net::SocketAddr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -111,10 +113,11 @@ fn prepare_share(home: &Home, given: Option<&Path>) -> Result<PathBuf> {
             path
         }
     };
-    let empty = fs::read_dir(&path)
-        .with_context(|| format!("cannot list {}", path.display()))?
-        .next()
-        .is_none();
+    let is_foreign = |name: &OsString| outlast_drop::layout::is_foreign(name.as_bytes());
+    let names: Vec<OsString> = fs::read_dir(&path)
+        .and_then(|entries| entries.map(|entry| Ok(entry?.file_name())).collect())
+        .with_context(|| format!("cannot list {}", path.display()))?;
+    let empty = names.iter().all(is_foreign);
     // An empty directory that this `up` has used before is a share that is not mounted, or lost.
     let known = home.config("agent").exists();
     if empty && !known {

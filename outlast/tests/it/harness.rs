@@ -172,16 +172,25 @@ impl Up {
 
     /// The same, with a share of its own.
     pub(crate) fn start_on(dir: &Path, share: &Path, settings: &[(&str, &str)]) -> Self {
+        Self::start_as(&mut outlast(), dir, share, settings)
+    }
+
+    /// The same, by `command`, to which the arguments have to be added.
+    pub(crate) fn start_as(
+        command: &mut Command,
+        dir: &Path,
+        share: &Path,
+        settings: &[(&str, &str)],
+    ) -> Self {
         let ready = dir.with_extension("ready");
         let _ = fs::remove_file(&ready);
-        let mut command = outlast();
         command.args(["up", "--listen", "127.0.0.1:0", "--dir"]).arg(dir);
         if share != dir.join("share") {
             command.arg("--share").arg(share);
         }
         command.arg("--ready-file").arg(&ready).env("OUTLAST_AGENT_POLL", "200ms");
         command.envs(settings.iter().copied());
-        let mut role = Role::start(&mut command, &dir.with_extension("log"));
+        let mut role = Role::start(command, &dir.with_extension("log"));
         wait_until("all roles serve", || {
             assert!(!role.has_ended(), "up ended early:\n{}", role.words());
             ready.exists()

@@ -18,5 +18,6 @@ mod repo_resume;
 mod road;
 mod share;
 mod share_faults;
+mod share_users;
 mod survival;
 mod vault_rest;
