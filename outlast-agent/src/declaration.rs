@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use outlast_drop::Share;
-use outlast_drop::files::Directory;
+use outlast_drop::files::{Directory, is_later};
 use outlast_drop::layout::WORKLOADS;
 use outlast_types::{WorkloadName, human};
 use outlast_wire::api::Declared;
@@ -18,25 +18,68 @@ const FILE_BYTES_MAX: u64 = 64 << 10;
 struct Form {
     owner: Option<String>,
     rpo: Option<String>,
+    #[serde(flatten)]
+    more: toml::Table,
 }
 
-/// What the workload declares, if it does. `Err` says what is wrong with it; the text of the file
-/// stays out of that, for it is a stranger's.
-pub(crate) fn read(share: &Share, workload: &WorkloadName) -> Result<Option<Declared>, String> {
+/// The key that one letter makes of `key`: with a letter too much, too few or another, or two that
+/// changed places. A promise that nobody hears of must not come of a slip.
+fn misspelt(key: &str) -> Option<&'static str> {
+    const KEYS: [&str; 2] = ["owner", "rpo"];
+    let key = key.to_lowercase();
+    KEYS.into_iter().find(|meant| is_almost(key.as_bytes(), meant.as_bytes()))
+}
+
+fn is_almost(key: &[u8], meant: &[u8]) -> bool {
+    let same = key.iter().zip(meant).take_while(|(one, other)| one == other).count();
+    let (key, meant) = (&key[same..], &meant[same..]);
+    match (key, meant) {
+        (key, [_, rest @ ..]) if key == rest => true,
+        ([_, rest @ ..], meant) if rest == meant => true,
+        ([_, key @ ..], [_, meant @ ..]) if key == meant => true,
+        ([a, b, key @ ..], [c, d, meant @ ..]) => (a, b, key) == (d, c, meant),
+        _ => key == meant,
+    }
+}
+
+/// What is wrong with a declaration. The text of the file stays out of that, for it is a
+/// stranger's.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DeclarationError {
+    /// The share does not let us read it now.
+    #[error("{0}")]
+    Unreadable(String),
+    /// Its team has to mend it.
+    #[error("{0}")]
+    Wrong(String),
+}
+
+/// What the workload declares, if it does.
+pub fn read(share: &Share, workload: &WorkloadName) -> Result<Option<Declared>, DeclarationError> {
     let path = share.workload_directory(workload);
     // Name by name, because a link in place of one of them is not followed.
     let names = [WORKLOADS.to_owned(), workload.to_string()];
     let content = Directory::open(share.path())
         .and_then(|root| root.descend(&names)?.read_bounded(FILE, FILE_BYTES_MAX));
-    let wrong = |reason: String| format!("{}: {reason}", path.join(FILE).display());
+    let told = |reason: String| format!("{}: {reason}", path.join(FILE).display());
+    let wrong = |reason: String| DeclarationError::Wrong(told(reason));
     let content = match content {
         Ok(content) => content,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(wrong(format!("cannot be read: {error}"))),
+        Err(error) if is_later(&error) => {
+            return Err(DeclarationError::Unreadable(told(format!("cannot be read now: {error}"))));
+        }
+        Err(error) => return Err(wrong(format!("it cannot be read: {error}"))),
     };
-    let text = String::from_utf8(content).map_err(|_| wrong("it is not UTF-8".to_owned()))?;
-    let form: Form = toml::from_str(&text)
+    let text = String::from_utf8(content)
+        .map_err(|_| wrong("it is not UTF-8: save it in that encoding".to_owned()))?;
+    // What editors on Windows begin a file with.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    let form: Form = toml::from_str(text)
         .map_err(|error| wrong(format!("it is not understood: {}", error.message())))?;
+    if let Some(meant) = form.more.keys().find_map(|key| misspelt(key)) {
+        return Err(wrong(format!("it has a key that is almost {meant:?}, and means nothing")));
+    }
     let rpo = form.rpo.map(|text| human::parse_duration(&text)).transpose();
     let rpo = rpo.map_err(|error| wrong(format!("rpo: {error}")))?;
     Ok(Some(Declared { rpo_seconds: rpo.as_ref().map(Duration::as_secs), owner: form.owner }))
@@ -68,8 +111,19 @@ mod tests {
         let declared = Declared { rpo_seconds: Some(93_600), owner: Some("team-shop".to_owned()) };
         let text = "owner = \"team-shop\"\nrpo = \"26h\"\nlater = 1\n";
         assert_eq!(declare(text), Ok(Some(declared)));
-        assert!(declare("rpo = \"soon\"").unwrap_err().contains("workload.toml: rpo:"));
-        assert!(declare("secret").unwrap_err().contains("is not understood"));
+        let wrong = |text: &str| match declare(text) {
+            Err(DeclarationError::Wrong(reason)) => reason,
+            other => panic!("{text}: {other:?}"),
+        };
+        assert!(wrong("rpo = \"soon\"").contains("workload.toml: rpo:"));
+        assert!(wrong("secret").contains("is not understood"));
+        for slip in ["rpoo", "rp", "pro", "RPO", "rpq", "ownr", "owners", "onwer"] {
+            assert!(wrong(&format!("{slip} = \"26h\"")).contains("is almost"), "{slip}");
+        }
+        for later in ["class", "sanity", "port", "group"] {
+            assert!(declare(&format!("{later} = \"26h\"")).is_ok(), "{later}");
+        }
+        assert!(declare("\u{feff}rpo = \"2d\"\r\nowner = \"win\"\r\n").unwrap().is_some());
         fs::remove_file(home.join(FILE)).unwrap();
         symlink("/etc/hostname", home.join(FILE)).unwrap();
         assert!(read(&share, &workload).is_err(), "a link is not followed");

@@ -20,7 +20,7 @@ mod backoff;
 mod config;
 mod custody;
 mod decision;
-mod declaration;
+pub mod declaration;
 mod pass;
 mod report;
 mod repositories;

@@ -9,18 +9,29 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use outlast_drop::{
-    DropAddress, ReceiptState, Share, ShareError, Sighting, WorkloadScan, receipt, scan,
+    DropAddress, ReceiptState, ScanProblem, Share, ShareError, Sighting, WorkloadScan, receipt,
+    scan,
 };
 use outlast_types::WorkloadName;
+use outlast_wire::api::TroubleKind;
 
+use crate::Shutdown;
 use crate::agent::Agent;
 use crate::custody::{self, Standing};
 use crate::decision::{Step, decide};
+use crate::declaration::{self, DeclarationError};
 use crate::report::PassReport;
-use crate::{Shutdown, declaration};
 use carrying::Queues;
 use ending::place;
 use telling::Seen;
+
+/// What a problem of a scan is about, if it is not the share: something refused is of `refused`.
+fn kind_of(problem: &ScanProblem, refused: TroubleKind) -> TroubleKind {
+    match problem {
+        ScanProblem::Later { .. } => TroubleKind::Share,
+        ScanProblem::Refused { .. } => refused,
+    }
+}
 
 /// The longest pause after failures of the road to the vault.
 const ROAD_PAUSE_MAX: Duration = Duration::from_secs(60);
@@ -40,7 +51,7 @@ impl Agent {
                 report.share = Some(share.id());
                 self.look_over(&share, &mut seen, &mut report, shutdown);
             }
-            Err(problem) => report.problems.push(problem),
+            Err((kind, problem)) => report.note(kind, None, problem),
         }
         report.finished = self.doors.clock.now();
         // The last pass must end soon; the next agent tells the rest.
@@ -51,21 +62,23 @@ impl Agent {
     }
 
     /// Opens the share afresh: it may be unmounted, or another one may be mounted in its place.
-    fn open_share(&mut self) -> Result<Share, String> {
-        let share = Share::open(&self.config.share).map_err(|error| error.to_string())?;
+    fn open_share(&mut self) -> Result<Share, (TroubleKind, String)> {
+        let of_share = |text: String| (TroubleKind::Share, text);
+        let share = Share::open(&self.config.share).map_err(|error| of_share(error.to_string()))?;
         match self.share {
             Some(expected) if expected != share.id() => {
                 let (path, found) = (share.path().to_owned(), share.id());
                 let error = ShareError::Replaced { path, expected, found };
                 let file = self.share_id_file();
-                Err(format!(
+                Err(of_share(format!(
                     "{error} (if that is meant, stop the agent and remove {})",
                     file.display()
-                ))
+                )))
             }
             Some(_) => Ok(share),
             None => {
-                self.remember_share(share.id()).map_err(|error| error.to_string())?;
+                self.remember_share(share.id())
+                    .map_err(|error| (TroubleKind::Work, error.to_string()))?;
                 Ok(share)
             }
         }
@@ -83,7 +96,9 @@ impl Agent {
             Ok(found) => found,
             Err(error) => return report.problems.push(error.to_string()),
         };
-        report.problems.extend(found.problems.iter().map(ToString::to_string));
+        for problem in &found.problems {
+            report.note(kind_of(problem, TroubleKind::Stray), None, problem.to_string());
+        }
         let sightings = found.workloads.iter().flat_map(|workload| &workload.sightings);
         let sighted: HashSet<_> = sightings.map(|sighting| &sighting.address).collect();
         self.vigil.retain(|address| sighted.contains(address));
@@ -92,9 +107,17 @@ impl Agent {
             if shutdown.is_requested() {
                 return;
             }
-            report.problems.extend(workload.problems.iter().map(ToString::to_string));
-            let declared = declaration::read(share, &workload.workload).unwrap_or_else(|reason| {
-                report.problems.push(reason);
+            let name = &workload.workload;
+            for problem in &workload.problems {
+                let kind = kind_of(problem, TroubleKind::Content);
+                report.note(kind, Some(name), problem.to_string());
+            }
+            let declared = declaration::read(share, name).unwrap_or_else(|error| {
+                let kind = match error {
+                    DeclarationError::Unreadable(_) => TroubleKind::Share,
+                    DeclarationError::Wrong(_) => TroubleKind::Content,
+                };
+                report.note(kind, Some(name), error.to_string());
                 None
             });
             seen.insert(workload.workload.clone(), Seen { declared, waiting: 0 });

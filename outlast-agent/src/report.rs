@@ -1,7 +1,10 @@
 //! What a pass did.
 
+use std::collections::HashMap;
+
 use outlast_drop::DropAddress;
-use outlast_types::{ShareId, Timestamp};
+use outlast_types::{ShareId, Timestamp, WorkloadName};
+use outlast_wire::api::{Trouble, TroubleKind};
 
 /// What a pass over the share did, by the agent's clock.
 #[derive(Debug, Clone)]
@@ -24,6 +27,8 @@ pub struct PassReport {
     pub problems: Vec<String>,
     /// Whether the pass ended with work left that could be done at once.
     pub more: bool,
+    /// What the problems are about, by their texts; those that are not here are of the share.
+    about: HashMap<String, (TroubleKind, Option<WorkloadName>)>,
 }
 
 impl PassReport {
@@ -39,7 +44,26 @@ impl PassReport {
             waiting: 0,
             problems: Vec::new(),
             more: false,
+            about: HashMap::new(),
         }
+    }
+
+    /// Notes a problem that is of a `kind`, and maybe of one workload's team.
+    pub(crate) fn note(
+        &mut self,
+        kind: TroubleKind,
+        workload: Option<&WorkloadName>,
+        problem: String,
+    ) {
+        self.about.insert(problem.clone(), (kind, workload.cloned()));
+        self.problems.push(problem);
+    }
+
+    /// A problem with what it is about.
+    pub(crate) fn trouble(&self, problem: &str) -> Trouble {
+        let about = self.about.get(problem).cloned();
+        let (kind, workload) = about.unwrap_or((TroubleKind::Share, None));
+        Trouble { kind, workload, text: problem.to_owned() }
     }
 }
 

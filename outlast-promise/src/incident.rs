@@ -34,10 +34,13 @@ impl Owner {
 pub enum Key {
     Agent(String),
     Share(String),
+    Work(String),
+    Stray(String),
     Vault,
     Repository(WorkloadName),
     VaultWentBack,
     ContestedDrop(WorkloadName),
+    Content(WorkloadName),
     RejectedDrop(WorkloadName),
     RecoveryPoint(WorkloadName),
 }
@@ -48,10 +51,13 @@ impl fmt::Display for Key {
         match self {
             Self::Agent(agent) => write!(f, "agent/{agent}"),
             Self::Share(agent) => write!(f, "share/{agent}"),
+            Self::Work(agent) => write!(f, "work/{agent}"),
+            Self::Stray(agent) => write!(f, "stray/{agent}"),
             Self::Vault => f.write_str("vault"),
             Self::Repository(workload) => write!(f, "repository/{workload}"),
             Self::VaultWentBack => f.write_str("vault-went-back"),
             Self::ContestedDrop(workload) => write!(f, "contested-drop/{workload}"),
+            Self::Content(workload) => write!(f, "content/{workload}"),
             Self::RejectedDrop(workload) => write!(f, "rejected-drop/{workload}"),
             Self::RecoveryPoint(workload) => write!(f, "recovery-point/{workload}"),
         }
@@ -79,6 +85,12 @@ pub enum Cause {
     ShareUnusable { agent: String, problem: String },
     /// The vault's repository of a workload is not there, or not all of it, though it is remembered.
     RepositoryMissing { workload: WorkloadName, what: String },
+    /// An agent can read its share, and cannot get drops into the vault.
+    AgentHindered { agent: String, problem: String },
+    /// Something on an agent's share belongs to no workload, though somebody may have meant it.
+    StrayOnShare { agent: String, problem: String },
+    /// What a workload's team has put on the share cannot be used.
+    ContentUnusable { workload: WorkloadName, problem: String },
     /// The vault itself was down while promises broke.
     VaultAbsent { from: Timestamp, until: Timestamp },
     /// The vault does not know drops that it signed for.
@@ -108,6 +120,9 @@ impl Cause {
             Self::RepositoryMissing { workload, .. } => Key::Repository(workload.clone()),
             Self::AgentSilent { agent, .. } => Key::Agent(agent.clone()),
             Self::ShareUnusable { agent, .. } => Key::Share(agent.clone()),
+            Self::AgentHindered { agent, .. } => Key::Work(agent.clone()),
+            Self::StrayOnShare { agent, .. } => Key::Stray(agent.clone()),
+            Self::ContentUnusable { workload, .. } => Key::Content(workload.clone()),
             Self::VaultAbsent { .. } => Key::Vault,
             Self::VaultWentBack { .. } => Key::VaultWentBack,
             Self::DropContested { workload, .. } => Key::ContestedDrop(workload.clone()),
@@ -117,11 +132,15 @@ impl Cause {
     /// The one who has to act.
     pub fn owner(&self) -> Owner {
         match self {
-            Self::NothingDropped { .. } | Self::DropRejected { .. } => Owner::App,
+            Self::NothingDropped { .. }
+            | Self::DropRejected { .. }
+            | Self::ContentUnusable { .. } => Owner::App,
             Self::NotVaulted { .. }
             | Self::AgentSilent { .. }
             | Self::ShareUnusable { .. }
             | Self::RepositoryMissing { .. }
+            | Self::AgentHindered { .. }
+            | Self::StrayOnShare { .. }
             | Self::VaultAbsent { .. }
             | Self::VaultWentBack { .. }
             | Self::DropContested { .. } => Owner::Platform,
@@ -135,9 +154,12 @@ impl Cause {
             | Self::NotVaulted { workload, .. }
             | Self::DropRejected { workload, .. }
             | Self::RepositoryMissing { workload, .. }
-            | Self::DropContested { workload, .. } => Some(workload),
+            | Self::DropContested { workload, .. }
+            | Self::ContentUnusable { workload, .. } => Some(workload),
             Self::AgentSilent { .. }
             | Self::ShareUnusable { .. }
+            | Self::AgentHindered { .. }
+            | Self::StrayOnShare { .. }
             | Self::VaultAbsent { .. }
             | Self::VaultWentBack { .. } => None,
         }
@@ -187,6 +209,19 @@ impl fmt::Display for Cause {
                 "the vault's repository of {workload} is not whole: {what}; nothing is made in its \
                  place, so put it back, and this resolves by itself; if it is lost for good, \
                  `outlast workload recreate {workload}` begins anew"
+            ),
+            Self::AgentHindered { agent, problem } => {
+                write!(f, "agent {agent} does not get drops into the vault: {problem}")
+            }
+            Self::StrayOnShare { agent, problem } => write!(
+                f,
+                "on the share of agent {agent} lies what nobody backs up: {problem}; give it a \
+                 proper name, or remove it"
+            ),
+            Self::ContentUnusable { workload, problem } => write!(
+                f,
+                "what {workload} has on the share cannot be used: {problem}; until it is mended, \
+                 what was known before counts"
             ),
             Self::VaultAbsent { from, until } => write!(
                 f,

@@ -151,6 +151,7 @@ impl Ledger {
             last_vaulted: workload.last_vaulted,
             due: workload.due(),
             agent: workload.agent.clone(),
+            content_problem: workload.content_problem.clone(),
         })
     }
 
@@ -236,14 +237,17 @@ impl Ledger {
             Event::ShareSeen { agent, problem, usable } => {
                 let until = now.saturating_add(self.settings.agent_deadline);
                 let incident = self.memory.open.get(&Key::Share(agent.clone())).map(|open| open.id);
-                let agent = self.hear(agent);
-                if usable && !agent.share_usable {
-                    // It is back, if not in order: the backlog gets its time all the same.
-                    agent.recovering = incident.map(|incident| Recovering { incident, until });
-                }
-                agent.share_usable = usable;
-                agent.share_problem = problem.as_deref().map(cut);
+                let back = incident.map(|incident| Recovering { incident, until });
+                self.hear(agent).saw_share(problem.as_deref(), usable, back);
                 None
+            }
+            Event::Hindered { agent, work, stray } => {
+                self.hear(agent).hindered(work.as_deref(), stray.as_deref());
+                None
+            }
+            Event::Content { workload: name, problem } => {
+                self.workload(&name).content_problem = problem.as_deref().map(cut);
+                Some(name)
             }
         }
     }
@@ -260,6 +264,7 @@ impl Ledger {
             rejected: None,
             missing: None,
             recovering: None,
+            content_problem: None,
             rejected_before: Default::default(),
         })
     }
@@ -271,6 +276,8 @@ impl Ledger {
             unheard: Duration::ZERO,
             share_problem: None,
             share_usable: true,
+            hindrance: None,
+            stray: None,
             recovering: None,
         });
         agent.heard = heard;
@@ -313,14 +320,10 @@ impl Ledger {
             last_heard: agent.heard,
             deadline: self.settings.agent_deadline,
         });
-        let unusable = agent
-            .share_problem
-            .clone()
-            .map(|problem| Cause::ShareUnusable { agent: name.to_owned(), problem });
-        for (key, cause) in
-            [(Key::Agent(name.to_owned()), silent), (Key::Share(name.to_owned()), unusable)]
-        {
-            if let Some(incident) = self.settle(&key, cause, None, changes) {
+        let troubles = agent.troubles(name);
+        for (key, cause) in [(Key::Agent(name.to_owned()), silent)].into_iter().chain(troubles) {
+            let explains = !matches!(key, Key::Stray(_));
+            if let Some(incident) = self.settle(&key, cause, None, changes).filter(|_| explains) {
                 let until = now.saturating_add(self.settings.agent_deadline);
                 if let Some(agent) = self.memory.agents.get_mut(name) {
                     agent.recovering = Some(Recovering { incident, until });
@@ -383,7 +386,12 @@ impl Ledger {
             .missing
             .clone()
             .map(|what| Cause::RepositoryMissing { workload: name.clone(), what });
+        let content = workload
+            .content_problem
+            .clone()
+            .map(|problem| Cause::ContentUnusable { workload: name.clone(), problem });
         self.settle(&Key::RejectedDrop(name.clone()), rejected, None, changes);
+        self.settle(&Key::Content(name.clone()), content, None, changes);
         let found = self.settle(&Key::Repository(name.clone()), missing, None, changes);
         let now = self.memory.now;
         let until = now.saturating_add(self.settings.agent_deadline);
@@ -413,10 +421,11 @@ impl Ledger {
             let known = self.memory.agents.get(agent);
             // A stray file on a share that works must not hide, for as long as it lies there,
             // that a workload of which nothing waits produced nothing.
-            let by_share =
-                workload.waiting_since.is_some() || known.is_some_and(|agent| !agent.share_usable);
+            let waits = workload.waiting_since.is_some();
+            let by_share = waits || known.is_some_and(|agent| !agent.share_usable);
             open(&Key::Agent(agent.clone()))
                 .or_else(|| open(&Key::Share(agent.clone())).filter(|_| by_share))
+                .or_else(|| open(&Key::Work(agent.clone())).filter(|_| waits))
                 .or_else(|| Some(known?.recovering.as_ref()?.incident))
         };
         let agents = match &workload.agent {
@@ -486,12 +495,5 @@ impl Ledger {
             folded_into: explanation,
             announced: explanation.is_none(),
         }
-    }
-}
-
-impl Absence {
-    /// Whether a promise that broke at `due` broke because the vault was not there.
-    fn explains(&self, due: Timestamp) -> bool {
-        self.from <= due && due < self.recovered
     }
 }

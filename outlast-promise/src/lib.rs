@@ -16,6 +16,7 @@
 //!
 //! [`Ledger`] is the state machine; [`evaluate`] is the arithmetic of one promise.
 
+mod agent;
 mod evidence;
 mod incident;
 mod ledger;

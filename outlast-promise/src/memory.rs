@@ -49,6 +49,9 @@ pub(crate) struct Workload {
     /// After its repository was whole again: until when the backlog may arrive.
     #[serde(default)]
     pub(crate) recovering: Option<Recovering>,
+    /// What its team has put on the share and cannot be used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) content_problem: Option<String>,
     /// Rejected drops that were told already: agents repeat themselves, pages must not.
     pub(crate) rejected_before: VecDeque<DropId>,
 }
@@ -70,6 +73,12 @@ pub(crate) struct Agent {
     /// Whether the share could be looked over, with or without a problem.
     #[serde(default)]
     pub(crate) share_usable: bool,
+    /// What keeps it from getting drops into the vault although its share is well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) hindrance: Option<String>,
+    /// What lies on its share and can be nobody's drop.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) stray: Option<String>,
     /// After an incident of this agent resolved: which one, and until when the backlog may arrive.
     pub(crate) recovering: Option<Recovering>,
 }
@@ -100,6 +109,13 @@ pub(crate) struct OpenIncident {
     pub(crate) folded_into: Option<u64>,
     /// Whether somebody was told; a folded incident that resolves untold is nobody's news.
     pub(crate) announced: bool,
+}
+
+impl Absence {
+    /// Whether a promise that broke at `due` broke because the vault was not there.
+    pub(crate) fn explains(&self, due: Timestamp) -> bool {
+        self.from <= due && due < self.recovered
+    }
 }
 
 impl OpenIncident {

@@ -241,6 +241,35 @@ fn a_missing_repository_pages_once_explains_what_it_breaks_and_resolves_when_it_
 }
 
 #[test]
+fn each_trouble_that_an_agent_tells_has_the_owner_who_can_end_it() {
+    let mut ledger = ledger();
+    let hindered = |work: Option<&str>, stray: Option<&str>| Event::Hindered {
+        agent: "road-1".into(),
+        work: work.map(str::to_owned),
+        stray: stray.map(str::to_owned),
+    };
+    let content = |problem: Option<&str>| Event::Content {
+        workload: shop(),
+        problem: problem.map(str::to_owned),
+    };
+    let owner = |changes: &[Change]| changes[0].incident().owner();
+    let changes = ledger.apply(content(Some("workload.toml: rpo: ...")), at(1));
+    assert_eq!((keys(&changes), owner(&changes)), (vec!["+content/shop-db".into()], Owner::App));
+    let changes = ledger.apply(hindered(None, Some("w/Shop")), at(2));
+    assert_eq!((keys(&changes), owner(&changes)), (vec!["+stray/road-1".into()], Owner::Platform));
+    // What keeps drops from the vault explains a promise that breaks while one waits, and gives it
+    // one deadline afterwards; a stray directory explains nothing.
+    ledger.apply(waiting(shop()), at(3));
+    let changes = ledger.apply(hindered(Some("the vault's disk is full"), None), at(4));
+    assert_eq!(keys(&changes), ["+work/road-1", "-stray/road-1"]);
+    assert!(alive(&mut ledger, 5, 200).is_empty());
+    assert_eq!(keys(&ledger.apply(hindered(None, None), at(200))), ["-work/road-1"]);
+    assert!(ledger.apply(vaulted(shop(), 210), at(210)).is_empty());
+    assert_eq!(keys(&ledger.apply(content(None), at(211))), ["-content/shop-db"]);
+    assert_eq!(ledger.incidents().count(), 0);
+}
+
+#[test]
 fn a_drop_that_waits_on_the_share_makes_it_the_platforms_incident() {
     let mut ledger = ledger();
     ledger.apply(vaulted(shop(), 0), at(0));

@@ -47,6 +47,12 @@ pub enum Event {
     /// whether it could be looked over all the same: then the problem is of something on it, and
     /// explains nothing but drops that wait.
     ShareSeen { agent: String, problem: Option<String>, usable: bool },
+    /// The same look: what keeps the agent from getting drops into the vault although its share is
+    /// well, and what lies on the share and can be nobody's drop.
+    Hindered { agent: String, work: Option<String>, stray: Option<String> },
+    /// An agent looked at what a workload's team has put on the share: all can be used (`None`), or
+    /// what cannot.
+    Content { workload: WorkloadName, problem: Option<String> },
 }
 
 /// What speaks for or against the vault's custody of one drop.
@@ -75,6 +81,8 @@ pub struct WorkloadStatus {
     /// The moment at which the promise breaks, or broke, unless a drop is vaulted before it.
     pub due: Timestamp,
     pub agent: Option<String>,
+    /// What its team has put on the share and cannot be used.
+    pub content_problem: Option<String>,
 }
 
 /// An agent as the ledger sees it.

@@ -2,6 +2,7 @@
 
 mod orders;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use outlast_store::{ObjectName, StoreError};
 use outlast_types::WorkloadName;
 use outlast_wire::api::{
     AgentReport, ApiError, BODY_BYTES_MAX, Base64, IncidentView, OpenRepository, OpenedRepository,
-    Reported, Shipment, SnapshotView, Vaulted, WorkloadReport, WorkloadView,
+    Reported, Shipment, SnapshotView, Trouble, TroubleKind, Vaulted, WorkloadReport, WorkloadView,
 };
 use outlast_wire::holdings::{QUESTION_DROPS_MAX, Question, SignedAnswer};
 use outlast_wire::server::RequestId;
@@ -170,10 +171,22 @@ async fn report(
 /// where policy is silent.
 fn events_of(vault: &Vault, peer: &Peer, report: &AgentReport) -> Vec<Event> {
     let agent = peer.name().to_owned();
-    let problem = (!report.problems.is_empty()).then(|| report.problems.join("; "));
+    let told = |kind| problem_of(report, |trouble| trouble.kind == kind);
+    // Agents that do not say what is the matter are taken to speak of their share.
+    let problem = match report.troubles.is_empty() {
+        true => (!report.problems.is_empty()).then(|| report.problems.join("; ")),
+        false => told(TroubleKind::Share),
+    };
     // Whoever saw workloads could look the share over, whatever else was wrong there.
     let usable = problem.is_none() || !report.workloads.is_empty();
-    let mut events = vec![Event::ShareSeen { agent: agent.clone(), problem, usable }];
+    let (work, stray) = (told(TroubleKind::Work), told(TroubleKind::Stray));
+    let mut events = vec![
+        Event::ShareSeen { agent: agent.clone(), problem, usable },
+        Event::Hindered { agent: agent.clone(), work, stray },
+    ];
+    if usable {
+        events.extend(content_of(vault, &agent, report));
+    }
     for seen in &report.workloads {
         events.extend(declaration(vault, peer, seen));
         if seen.waiting > 0 {
@@ -187,6 +200,33 @@ fn events_of(vault: &Vault, peer: &Peer, report: &AgentReport) -> Vec<Event> {
         }));
     }
     events
+}
+
+/// The troubles that `is_meant` picks, as one text.
+fn problem_of(report: &AgentReport, is_meant: impl Fn(&Trouble) -> bool) -> Option<String> {
+    let meant = report.troubles.iter().filter(|trouble| is_meant(trouble));
+    let texts: Vec<&str> = meant.map(|trouble| trouble.text.as_str()).collect();
+    (!texts.is_empty()).then(|| texts.join("; "))
+}
+
+/// What is to be said of the content of workloads: of those with a trouble, and of those of this
+/// agent that had one.
+fn content_of(vault: &Vault, agent: &str, report: &AgentReport) -> Vec<Event> {
+    let is_content = |trouble: &&Trouble| trouble.kind == TroubleKind::Content;
+    let told = report.troubles.iter().filter(is_content).filter_map(|t| t.workload.clone());
+    let seen: BTreeSet<&WorkloadName> = report.workloads.iter().map(|seen| &seen.name).collect();
+    let mut concerned: BTreeSet<WorkloadName> = told.collect();
+    concerned.extend(vault.watch.workloads().into_iter().filter_map(|status| {
+        let is_his = seen.contains(&status.workload) || status.agent.as_deref() == Some(agent);
+        (status.content_problem.is_some() && is_his).then_some(status.workload)
+    }));
+    let event = |workload: WorkloadName| {
+        let of_it = |trouble: &Trouble| {
+            is_content(&trouble) && trouble.workload.as_ref() == Some(&workload)
+        };
+        Event::Content { problem: problem_of(report, of_it), workload: workload.clone() }
+    };
+    concerned.into_iter().map(event).collect()
 }
 
 fn declaration(vault: &Vault, peer: &Peer, seen: &WorkloadReport) -> Option<Event> {

@@ -159,6 +159,36 @@ pub struct AgentReport {
     pub workloads: Vec<WorkloadReport>,
     /// What kept the agent from doing its work, in whole sentences; empty when all is well.
     pub problems: Vec<String>,
+    /// The same, each with what it is about. Older agents do not say that.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub troubles: Vec<Trouble>,
+}
+
+/// Something that an agent met, and what it is about: whoever has to act follows from that.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trouble {
+    pub kind: TroubleKind,
+    /// Whose it is, for `content`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workload: Option<WorkloadName>,
+    /// A whole sentence.
+    pub text: String,
+}
+
+/// What a trouble is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TroubleKind {
+    /// The share cannot be read or written.
+    Share,
+    /// What a workload's team has put there cannot be used, such as its `workload.toml`.
+    Content,
+    /// Something lies on the share that belongs to no workload, and somebody may have meant it.
+    Stray,
+    /// The share is well; the way to the vault, the vault, or the agent's own disk is not. Also
+    /// what a newer agent says and we do not know.
+    #[serde(other)]
+    Work,
 }
 
 /// One pass over the share, by the agent's clock.

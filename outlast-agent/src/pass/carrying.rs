@@ -8,6 +8,7 @@ use std::time::Duration;
 use outlast_drop::{DropAddress, ReceiptState, Share, SignedReceipt, receipt};
 use outlast_fs::durable;
 use outlast_types::{Timestamp, WorkloadName};
+use outlast_wire::api::TroubleKind;
 
 use super::ending::place;
 use super::{PAUSE_MIN, ROAD_PAUSE_MAX};
@@ -64,8 +65,8 @@ impl Agent {
             }
             let turn = match self.desks.get(&workload).and_then(|desk| held_up(desk, &address, now))
             {
-                Some((turn, trouble)) => {
-                    report.problems.push(trouble);
+                Some((turn, kind, trouble)) => {
+                    report.note(kind, None, trouble);
                     turn
                 }
                 None => self.ship_one(share, &address, report, shutdown),
@@ -120,7 +121,7 @@ impl Agent {
             Failure::Unreachable(text) => {
                 self.asked_run = None;
                 self.road.failed(now, first, ROAD_PAUSE_MAX, random);
-                report.problems.push(text);
+                report.note(TroubleKind::Work, None, text);
                 return Turn::Stop;
             }
             Failure::Share(text) => {
@@ -134,7 +135,7 @@ impl Agent {
             Failure::Lost(text) => {
                 // Or the engine would trust the journal again.
                 if let Err(problem) = self.remove_journal(&address.workload) {
-                    report.problems.push(problem);
+                    report.note(TroubleKind::Work, None, problem);
                 }
                 text
             }
@@ -143,7 +144,8 @@ impl Agent {
         let desk = self.desks.entry(address.workload.clone()).or_default();
         desk.backoff.failed(now, first, WORKLOAD_PAUSE_MAX, random);
         // The first text stays, so that a trouble that lasts is seen to be one.
-        report.problems.push(desk.trouble.get_or_insert_with(|| told(text)).clone());
+        let trouble = desk.trouble.get_or_insert_with(|| told(text)).clone();
+        report.note(TroubleKind::Work, None, trouble);
         Turn::Stop
     }
 
@@ -210,12 +212,16 @@ impl Agent {
 }
 
 /// Whether a drop has to wait because of what failed before, and why.
-fn held_up(desk: &Desk, address: &DropAddress, now: Timestamp) -> Option<(Turn, String)> {
+fn held_up(
+    desk: &Desk,
+    address: &DropAddress,
+    now: Timestamp,
+) -> Option<(Turn, TroubleKind, String)> {
     if desk.backoff.is_waiting(now) {
-        return Some((Turn::Stop, desk.trouble.clone()?));
+        return Some((Turn::Stop, TroubleKind::Work, desk.trouble.clone()?));
     }
-    let snag = desk.snags.get(&place(address))?;
-    if snag.backoff.is_waiting(now) { Some((snag.turn(), snag.trouble.clone()?)) } else { None }
+    let snag = desk.snags.get(&place(address)).filter(|snag| snag.backoff.is_waiting(now))?;
+    Some((snag.turn(), TroubleKind::Share, snag.trouble.clone()?))
 }
 
 impl crate::agent::Snag {

@@ -6,6 +6,7 @@ use outlast_drop::{
     DropAddress, ReceiptState, ReleaseError, Share, SignedReceipt, abandon, quarantine, release,
 };
 use outlast_types::WorkloadName;
+use outlast_wire::api::TroubleKind;
 
 use crate::agent::{Agent, Place};
 use crate::custody::{self, Standing, Vaulted};
@@ -43,7 +44,7 @@ impl Agent {
                     self.release(share, &address, &vaulted, report);
                 }
             }
-            Err(problem) => report.problems.push(problem),
+            Err(problem) => report.note(TroubleKind::Work, None, problem),
         }
     }
 

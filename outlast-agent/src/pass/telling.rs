@@ -35,7 +35,8 @@ impl Agent {
             return;
         }
         let workloads = self.workload_reports(seen);
-        let content = serde_json::to_string(&(&workloads, &told.lasting)).unwrap_or_default();
+        let troubles: Vec<_> = told.lasting.iter().map(|problem| report.trouble(problem)).collect();
+        let content = serde_json::to_string(&(&workloads, &troubles)).unwrap_or_default();
         let is_due = self.reported.as_ref().is_none_or(|(at, last)| {
             *last != content || now < *at || now.since(*at) >= self.config.report
         });
@@ -43,7 +44,7 @@ impl Agent {
             return;
         }
         let pass = Pass { started: report.started, finished: now };
-        let document = AgentReport { share, pass, workloads, problems: told.lasting };
+        let document = AgentReport { share, pass, workloads, problems: told.lasting, troubles };
         match self.upstream.report(&document) {
             Ok(reported) => {
                 self.road.succeeded();

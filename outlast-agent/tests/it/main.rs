@@ -1,6 +1,7 @@
 //! The agent between a real share and a real vault, over mutual TLS.
 #![expect(clippy::unwrap_used, reason = "these are tests")]
 
+mod addressee;
 mod bad;
 mod crash;
 mod custody;

@@ -49,7 +49,7 @@ fn what_is_not_ours_condemns_no_drop_is_no_problem_and_is_counted() {
     let [only] = &seen.workloads[..] else { panic!("{:?}", seen.workloads) };
     assert!(only.problems.is_empty(), "{:?}", only.problems);
     assert!(matches!(only.sightings[0].state, DropState::Sealed(_)));
-    let status = status(&share).unwrap();
+    let status = status(&share, None).unwrap();
     assert_eq!(status.foreign, 7 * each + 4);
     assert_eq!(status.workloads[0].counts["sealed"], 1);
 }

@@ -165,7 +165,8 @@ impl Agent {
     pub(crate) fn report(&self, workloads: Vec<WorkloadReport>, problems: Vec<String>) {
         let now = outlast_types::Clock::now(&SystemClock);
         let pass = Pass { started: now, finished: now };
-        let report = AgentReport { share: self.share, pass, workloads, problems };
+        let report =
+            AgentReport { share: self.share, pass, workloads, problems, troubles: Vec::new() };
         self.client.report(&report).unwrap();
     }
 }
