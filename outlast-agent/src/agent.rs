@@ -165,6 +165,7 @@ impl Agent {
 
     /// Passes over the share until `shutdown` is requested.
     pub fn run(&mut self, shutdown: &Shutdown) {
+        self.upstream.heed(shutdown);
         tracing::info!(
             share = %self.config.share.display(),
             upstream = %self.config.upstream,

@@ -107,7 +107,12 @@ impl AgentConfig {
     /// patience = "15s"
     /// ```
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
-        let Document { agent: section } = toml::from_str(text).map_err(Box::new)?;
+        Self::from_toml(toml::Deserializer::parse(text).map_err(Box::new)?)
+    }
+
+    /// Reads a TOML document, wherever its parts are from.
+    pub fn from_toml(document: toml::Deserializer<'_>) -> Result<Self, ConfigError> {
+        let Document { agent: section } = Document::deserialize(document).map_err(Box::new)?;
         let mut config =
             Self::new(&section.share, &section.state, &section.upstream, &section.identity);
         set(&mut config.poll, "poll", section.poll)?;

@@ -15,6 +15,9 @@ use crate::Shutdown;
 
 /// What the agent asks of its upstream.
 pub trait Upstream: Send + Sync {
+    /// Lets `shutdown` break off calls that take long.
+    fn heed(&mut self, _shutdown: &Shutdown) {}
+
     /// Opens the workload's repository, which is made if it is missing. The store may wait and
     /// try again until `shutdown`.
     fn open(
@@ -67,6 +70,10 @@ impl Vault {
 }
 
 impl Upstream for Vault {
+    fn heed(&mut self, shutdown: &Shutdown) {
+        self.client.heed(shutdown);
+    }
+
     fn open(
         &self,
         workload: &WorkloadName,
@@ -82,13 +89,13 @@ impl Upstream for Vault {
             .map_err(|_| UpstreamError::KeyLength { workload: workload.clone() })?;
         let key = Key::from_bytes(key);
         let address = self.client.repository_address(&opened);
-        let store = RestStore::open(&address, Some(&self.identity))?;
+        let store = RestStore::open(&address, Some(&self.identity))?.heeding(shutdown);
         let shutdown = shutdown.clone();
         let store = Retrying::new(
             Arc::new(store),
             Policy::default(),
             Arc::clone(&self.random),
-            Box::new(move |pause| !shutdown.wait(pause)),
+            Box::new(move |retry| !shutdown.wait(retry.pause)),
         );
         Ok(Repository::open(Arc::new(store), Credential::Key(key))?)
     }

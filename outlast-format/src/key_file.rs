@@ -89,7 +89,7 @@ impl KeyFile {
     /// The bytes of a new key file that gives `key` to whoever knows `password`. Its id is the
     /// [`KeyId`](crate::KeyId) of those bytes.
     pub fn create(
-        password: &str,
+        password: impl AsRef<[u8]>,
         key: &Key,
         maker: &Maker,
         params: KdfParams,
@@ -97,7 +97,7 @@ impl KeyFile {
     ) -> Result<Vec<u8>, FormatError> {
         let mut salt = [0; SALT_LENGTH];
         random.fill(&mut salt);
-        let user_key = derive(password, &salt, 1 << params.log_n, params.r, params.p)?;
+        let user_key = derive(password.as_ref(), &salt, 1 << params.log_n, params.r, params.p)?;
         let bytes = Zeroizing::new(key.to_bytes());
         let text = |range: std::ops::Range<usize>| BASE64.encode(&bytes[range]);
         let master =
@@ -136,12 +136,12 @@ impl KeyFile {
 
     /// The repository key in the key file `bytes`; [`FormatError::WrongPassword`] if the password
     /// is not this file's.
-    pub fn open(bytes: &[u8], password: &str) -> Result<Key, FormatError> {
+    pub fn open(bytes: &[u8], password: impl AsRef<[u8]>) -> Result<Key, FormatError> {
         let file = Self::parse(bytes)?;
         if file.kdf != "scrypt" {
             return Err(FormatError::KeyDerivation { reason: "it is not scrypt" });
         }
-        let user_key = derive(password, &base64(&file.salt)?, file.n, file.r, file.p)?;
+        let user_key = derive(password.as_ref(), &base64(&file.salt)?, file.n, file.r, file.p)?;
         let master = match user_key.open(&base64(&file.data)?) {
             Err(FormatError::Unauthentic) => return Err(FormatError::WrongPassword),
             result => Zeroizing::new(result?),
@@ -159,7 +159,7 @@ impl KeyFile {
 }
 
 /// The key that a password makes.
-fn derive(password: &str, salt: &[u8], n: u64, r: u32, p: u32) -> Result<Key, FormatError> {
+fn derive(password: &[u8], salt: &[u8], n: u64, r: u32, p: u32) -> Result<Key, FormatError> {
     let refuse = |reason| FormatError::KeyDerivation { reason };
     if !n.is_power_of_two() || n < 2 || r == 0 || p == 0 {
         return Err(refuse("its costs are not scrypt's (N a power of two, r and p positive)"));
@@ -174,7 +174,7 @@ fn derive(password: &str, salt: &[u8], n: u64, r: u32, p: u32) -> Result<Key, Fo
     let log_n = u8::try_from(n.ilog2()).map_err(|_| refuse("N is too large"))?;
     let params = scrypt::Params::new(log_n, r, p).map_err(|_| refuse("its costs are invalid"))?;
     let mut bytes = Zeroizing::new([0; 64]);
-    scrypt::scrypt(password.as_bytes(), salt, &params, &mut *bytes)
+    scrypt::scrypt(password, salt, &params, &mut *bytes)
         .map_err(|_| refuse("its costs are invalid"))?;
     Ok(Key::from_bytes(&bytes))
 }

@@ -16,7 +16,8 @@ use crate::mutate::INPUT_BYTES_MAX;
 /// in the corpus with `prefix` before their names; returns how many.
 pub fn repository(path: &Path, password: &str, prefix: &str) -> Result<u32> {
     let store = Arc::new(DirectoryStore::open(path)?);
-    let repository = Repository::open(Arc::clone(&store) as _, Credential::Password(password))?;
+    let repository =
+        Repository::open(Arc::clone(&store) as _, Credential::Password(password.as_bytes()))?;
     let mut harvest = Harvest { prefix, kept: 0 };
     harvest.keep("config", &repository.key().open(&store.read(&Object::Config)?)?)?;
     for (kind, target) in [(Kind::Index, "index"), (Kind::Snapshot, "snapshot")] {

@@ -29,7 +29,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let directory = Path::new(directory);
     let store = Arc::new(DirectoryStore::open(directory)?);
-    let repository = Repository::open(store, Credential::Password(password))?;
+    let repository = Repository::open(store, Credential::Password(password.as_bytes()))?;
     let mut left: u64 = blobs.parse()?;
     while left > 0 {
         let mut in_index = left.min(BLOBS_IN_INDEX);

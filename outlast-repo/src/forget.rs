@@ -7,13 +7,24 @@ use std::collections::BTreeSet;
 use outlast_format::SnapshotId;
 use outlast_store::{Object, ObjectName, StoreError};
 
-use crate::read::named;
+use crate::read::{named, resolve};
 use crate::{RepoError, Repository};
 
-/// The snapshots that `texts` mean, each an id or the beginning of one. One that is damaged can be
-/// named, too: it is not read.
+/// The snapshots that `texts` mean, each an id, the beginning of one, or `latest`. One that is
+/// damaged can be named by its id: it is not read. Which one is the newest is only known where all
+/// can be read.
 pub fn choose(repository: &Repository, texts: &[String]) -> Result<Vec<SnapshotId>, RepoError> {
-    let ids = texts.iter().map(|text| Ok(SnapshotId(named(repository, text)?.0)));
+    let ids = texts.iter().map(|text| {
+        if text != "latest" {
+            return Ok(SnapshotId(named(repository, text)?.0));
+        }
+        let mut newest = resolve(repository, text)?;
+        if newest.unreadable.is_empty() {
+            Ok(newest.id)
+        } else {
+            Err(newest.unreadable.swap_remove(0))
+        }
+    });
     let ids: BTreeSet<SnapshotId> = ids.collect::<Result<_, RepoError>>()?;
     Ok(ids.into_iter().collect())
 }

@@ -22,20 +22,20 @@ const LOADS_MAX: u32 = 5;
 /// What opens a repository.
 #[derive(Debug)]
 pub enum Credential<'a> {
-    /// The password of any of its key files.
-    Password(&'a str),
+    /// The password of any of its key files: bytes, which need not be text.
+    Password(&'a [u8]),
     /// The repository key itself, as the vault hands it to an agent.
     Key(Key),
 }
 
-/// A password that a new key file shall open with.
+/// A password that a new key file shall open with: bytes, which need not be text.
 #[derive(Clone, Copy)]
 pub enum NewPassword<'a> {
     /// Somebody thought of it: guessing is made slow.
-    Chosen(&'a str),
+    Chosen(&'a [u8]),
     /// At least 256 bits of it are random. Nobody guesses it, so there is nothing to make slow, and
     /// opening the repository costs nothing.
-    Random(&'a str),
+    Random(&'a [u8]),
 }
 
 impl NewPassword<'_> {
@@ -50,12 +50,18 @@ impl NewPassword<'_> {
 
 impl<'a> From<&'a str> for NewPassword<'a> {
     fn from(password: &'a str) -> Self {
-        Self::Chosen(password)
+        Self::Chosen(password.as_bytes())
     }
 }
 
 impl<'a> From<&'a String> for NewPassword<'a> {
     fn from(password: &'a String) -> Self {
+        Self::Chosen(password.as_bytes())
+    }
+}
+
+impl<'a> From<&'a [u8]> for NewPassword<'a> {
+    fn from(password: &'a [u8]) -> Self {
         Self::Chosen(password)
     }
 }
@@ -144,7 +150,7 @@ impl Repository {
 
     fn open_with_password(
         store: Arc<dyn Store>,
-        password: &str,
+        password: &[u8],
         sealed: &[u8],
     ) -> Result<Self, RepoError> {
         let location = store.location();
@@ -239,8 +245,8 @@ impl Repository {
         random: &dyn Random,
     ) -> Result<KeyId, RepoError> {
         let password = password.into();
-        let (NewPassword::Chosen(text) | NewPassword::Random(text)) = password;
-        let bytes = KeyFile::create(text, &self.key, maker, password.cost(), random)
+        let (NewPassword::Chosen(bytes) | NewPassword::Random(bytes)) = password;
+        let bytes = KeyFile::create(bytes, &self.key, maker, password.cost(), random)
             .map_err(|source| RepoError::Encode { what: "key file", source })?;
         let id = KeyId::of(&bytes);
         self.store.create(&Object::Key(ObjectName(id.0)), bytes.into())?;

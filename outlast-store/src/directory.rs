@@ -226,10 +226,6 @@ impl DirectoryStore {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
                 StoreError::Full { verb, object, location: self.location() }
             }
-            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-                let reason = source.to_string();
-                StoreError::Refused { verb, object, location: self.location(), reason }
-            }
             _ => StoreError::Io { verb, object, location: self.location(), source },
         }
     }

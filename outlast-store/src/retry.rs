@@ -1,6 +1,7 @@
 //! Tries again after passing faults, within bounds.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -33,8 +34,20 @@ impl Default for Policy {
     }
 }
 
+/// A call that failed and may be made again.
+#[derive(Debug)]
+pub struct Retry<'a> {
+    pub error: &'a StoreError,
+    /// How long to wait before.
+    pub pause: Duration,
+    /// How long was waited already, for this call.
+    pub waited: Duration,
+    /// Whether the store has answered any call before.
+    pub answered: bool,
+}
+
 /// Waits, and says whether to go on: `false` ends the retries, for example on shutdown.
-pub type Sleep = Box<dyn Fn(Duration) -> bool + Send + Sync>;
+pub type Sleep = Box<dyn Fn(&Retry<'_>) -> bool + Send + Sync>;
 
 /// A store that repeats calls that failed for passing reasons ([`StoreError::is_passing`]).
 ///
@@ -45,6 +58,7 @@ pub struct Retrying {
     policy: Policy,
     random: Arc<dyn Random>,
     sleep: Sleep,
+    answered: AtomicBool,
 }
 
 impl Retrying {
@@ -54,7 +68,7 @@ impl Retrying {
         random: Arc<dyn Random>,
         sleep: Sleep,
     ) -> Self {
-        Self { store, policy, random, sleep }
+        Self { store, policy, random, sleep, answered: AtomicBool::new(false) }
     }
 
     /// Calls until success, a lasting error or the end of the policy; `call` hears whether it is
@@ -66,14 +80,19 @@ impl Retrying {
         loop {
             let error = match call(attempt > 1) {
                 Err(error) if error.is_passing() => error,
-                result => return result,
+                result => {
+                    self.answered.store(true, Ordering::Relaxed);
+                    return result;
+                }
             };
             let pause = self.jittered(pause_max.min(self.policy.longest_pause)).min(budget);
             if attempt >= self.policy.attempts || budget.is_zero() {
                 return Err(error);
             }
             tracing::warn!(%error, attempt, ?pause, "trying again");
-            if !(self.sleep)(pause) {
+            let answered = self.answered.load(Ordering::Relaxed);
+            let waited = self.policy.total_pause - budget;
+            if !(self.sleep)(&Retry { error: &error, pause, waited, answered }) {
                 return Err(error);
             }
             budget -= pause;
@@ -166,8 +185,8 @@ mod tests {
         let recording = Arc::new(Recording::new(Arc::new(faulty)));
         let pauses = Arc::new(Mutex::new(Vec::new()));
         let heard = Arc::clone(&pauses);
-        let sleep: Sleep = Box::new(move |pause| {
-            heard.lock().unwrap().push(pause);
+        let sleep: Sleep = Box::new(move |retry| {
+            heard.lock().unwrap().push(retry.pause);
             go_on
         });
         let store: Arc<dyn Store> = recording.clone();

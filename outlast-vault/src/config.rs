@@ -1,7 +1,7 @@
 //! How a vault is configured.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -63,7 +63,7 @@ struct Document {
 #[serde(deny_unknown_fields)]
 struct Section {
     dir: PathBuf,
-    listen: SocketAddr,
+    listen: String,
     identity: PathBuf,
     agent_deadline: Option<String>,
 }
@@ -102,7 +102,7 @@ impl VaultConfig {
     /// ```toml
     /// [vault]
     /// dir = "/var/lib/outlast/vault"
-    /// listen = "0.0.0.0:8443"
+    /// listen = "0.0.0.0:8443"  # or localhost:8443, or :8443, which is the same as 0.0.0.0:8443
     /// identity = "/etc/outlast/identity"
     /// agent_deadline = "5m"
     ///
@@ -115,9 +115,16 @@ impl VaultConfig {
     /// owner = "team-shop"
     /// ```
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
-        let document: Document = toml::from_str(text).map_err(Box::new)?;
+        Self::from_toml(toml::Deserializer::parse(text).map_err(Box::new)?)
+    }
+
+    /// Reads a TOML document, wherever its parts are from.
+    pub fn from_toml(document: toml::Deserializer<'_>) -> Result<Self, ConfigError> {
+        let document = Document::deserialize(document).map_err(Box::new)?;
         let section = document.vault;
-        let mut config = Self::new(&section.dir, section.listen, &section.identity);
+        let listen =
+            listen_address(&section.listen).map_err(|error| value("vault.listen", error))?;
+        let mut config = Self::new(&section.dir, listen, &section.identity);
         if let Some(text) = section.agent_deadline {
             config.agent_deadline = duration("vault.agent_deadline", &text)?;
         }
@@ -145,6 +152,27 @@ impl PromiseSection {
         let rpo = self.rpo.map(|text| duration(&format!("{key}.rpo"), &text)).transpose()?;
         let owner = self.owner.as_deref();
         promise_over(default, rpo, owner).map_err(|error| value(key, error))
+    }
+}
+
+/// The address to listen at that `text` means: `127.0.0.1:8443`, `[::]:8443`, `localhost:8443`, or
+/// `:8443` for all addresses of this host (of version 4 of the protocol).
+pub fn listen_address(text: &str) -> Result<SocketAddr, String> {
+    if let Ok(address) = text.parse() {
+        return Ok(address);
+    }
+    let explained = |why: &str| format!("{text:?} {why}; give one such as localhost:8443 or :8443");
+    let (host, port) =
+        text.rsplit_once(':').ok_or_else(|| explained("is no address with a port"))?;
+    let port: u16 = port.parse().map_err(|_| explained("does not end with a port"))?;
+    match host {
+        "" => Ok((Ipv4Addr::UNSPECIFIED, port).into()),
+        host => (host, port)
+            .to_socket_addrs()
+            .map_err(|error| explained(&format!("names no host that is known ({error})")))?
+            // Names of this host stand for both versions; the clients of most speak the older.
+            .min_by_key(SocketAddr::is_ipv6)
+            .ok_or_else(|| explained("names a host without an address")),
     }
 }
 
@@ -189,6 +217,22 @@ mod tests {
         assert_eq!((shop.rpo(), shop.owner()), (Duration::from_secs(12 * 3600), "ops"));
         let web = &config.workloads[&WorkloadName::new("web").unwrap()];
         assert_eq!((web.rpo(), web.owner()), (Promise::RPO_DEFAULT, "team-web"));
+    }
+
+    #[test]
+    fn an_address_to_listen_at_may_be_a_name_or_only_a_port() {
+        for (text, wanted) in [
+            ("127.0.0.1:8443", "127.0.0.1:8443"),
+            ("[::1]:0", "[::1]:0"),
+            (":8443", "0.0.0.0:8443"),
+            ("localhost:8443", "127.0.0.1:8443"),
+        ] {
+            assert_eq!(listen_address(text).unwrap().to_string(), wanted);
+        }
+        for bad in ["8443", "localhost", ":", "localhost:https", "host.invalid:1", "::1:x"] {
+            let words = listen_address(bad).unwrap_err();
+            assert!(words.contains(bad) && words.contains(":8443"), "{words}");
+        }
     }
 
     #[test]

@@ -69,7 +69,7 @@ impl Kept {
             path: self.password.clone(),
         })?;
         let store = Arc::clone(&self.store) as Arc<dyn Store>;
-        let repository = Repository::open(store, Credential::Password(&password))?;
+        let repository = Repository::open(store, Credential::Password(password.as_bytes()))?;
         self.ease(&repository, &password);
         Ok(self.repository.get_or_init(|| repository.cached_in(&self.cache)))
     }
@@ -80,14 +80,14 @@ impl Kept {
     fn ease(&self, repository: &Repository, password: &str) {
         let is_ours = |file: &KeyFile| (&*file.hostname, &*file.username) == (HOSTNAME, USERNAME);
         let dear = repository.key_file().is_some_and(|file| {
-            is_ours(file) && file.is_dearer_than(NewPassword::Random(password).cost())
+            is_ours(file) && file.is_dearer_than(NewPassword::Random(password.as_bytes()).cost())
         });
         // As long as ours are, and as random: it is the text of 32 bytes.
         if !dear || password.parse::<ContentHash>().is_err() {
             return;
         }
         let added = repository.add_key(
-            NewPassword::Random(password),
+            NewPassword::Random(password.as_bytes()),
             &maker(&self.doors),
             &*self.doors.random,
         );
@@ -299,9 +299,9 @@ impl Depot {
             store.remove(&key)?;
         }
         let password = match password.parse::<ContentHash>() {
-            Ok(_) => NewPassword::Random(&password),
+            Ok(_) => NewPassword::Random(password.as_bytes()),
             // Somebody wrote it there.
-            Err(_) => NewPassword::Chosen(&password),
+            Err(_) => NewPassword::Chosen(password.as_bytes()),
         };
         let (maker, random) = (maker(&self.doors), &*self.doors.random);
         Repository::init(store, password, Version::V2, &maker, random)?;

@@ -33,7 +33,7 @@ use std::sync::Arc;
 
 use outlast_types::{Clock, Random, SystemClock, SystemRandom};
 
-pub use config::{ConfigError, VaultConfig};
+pub use config::{ConfigError, VaultConfig, listen_address};
 pub use error::VaultError;
 pub use serve::VaultHandle;
 pub use vault::{Rebuilt, Vault};

@@ -147,6 +147,20 @@ impl VaultHandle {
         format!("https://{address}/")
     }
 
+    /// What is wrong, if a part of it has ended by itself.
+    pub fn fault(&self) -> Option<&'static str> {
+        let running = self.running.as_ref()?;
+        if running.serving.is_finished() {
+            Some("the vault's server has ended")
+        } else if running.promises.thread.is_finished() {
+            Some("the vault's watch over promises has ended")
+        } else if running.repositories.thread.is_finished() {
+            Some("the vault's watch over repositories has ended")
+        } else {
+            None
+        }
+    }
+
     /// Ends: takes no more connections, lets requests under way end, commits.
     pub fn shutdown(mut self) {
         self.stop();

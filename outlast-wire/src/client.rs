@@ -1,19 +1,18 @@
 //! A repository behind the restic REST protocol, as a [`Store`].
 
-use std::io::{self, Read};
+use std::io;
 
 use bytes::Bytes;
 use outlast_store::{Kind, Object, ObjectName, Store, StoreError, Verb};
-use reqwest::blocking::Response;
 use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, RANGE};
 use reqwest::{Method, StatusCode};
 use serde::Deserialize;
 
 pub use crate::http::{AddressError, Credentials};
 
-use crate::Identity;
-use crate::http::{Http, Trouble, io_error};
+use crate::http::{Answer, Http, Trouble};
 use crate::rest::{LIST_V2, OBJECT_BYTES_MAX};
+use crate::{Identity, Interrupt};
 
 /// The longest object that is read as a whole, in bytes. Ours are far smaller; stock restic may
 /// have made a large index.
@@ -40,14 +39,21 @@ impl RestStore {
         Ok(Self { http: Http::new(address, credentials)? })
     }
 
+    /// The same store, whose calls end soon when `interrupt` asks for the end.
+    #[must_use]
+    pub fn heeding(mut self, interrupt: &Interrupt) -> Self {
+        self.http.heed(interrupt);
+        self
+    }
+
     /// Asks the server to make room for a new repository at this address, before its first
     /// objects are created. Harmless if there is one already.
     pub fn create_layout(&self) -> Result<(), StoreError> {
-        let sent = self.http.request(Method::POST, "?create=true", 0).send();
-        let response = sent.map_err(|error| self.io(Verb::Create, &Object::Config, error))?;
-        match response.status() {
+        let sent = self.http.request(Method::POST, "?create=true", 0).send(no_body, 0);
+        let answer = sent.map_err(|error| self.broken(Verb::Create, &Object::Config, error))?;
+        match answer.status {
             StatusCode::OK | StatusCode::CREATED => Ok(()),
-            _ => Err(self.failure(Verb::Create, &Object::Config, response)),
+            _ => Err(self.failure(Verb::Create, &Object::Config, answer)),
         }
     }
 
@@ -55,17 +61,13 @@ impl RestStore {
         object.to_string()
     }
 
-    fn io(&self, verb: Verb, object: &Object, error: reqwest::Error) -> StoreError {
-        self.broken(verb, object, io_error(error))
-    }
-
     fn broken(&self, verb: Verb, object: &Object, source: io::Error) -> StoreError {
         StoreError::Io { verb: verb.as_str(), object: *object, location: self.location(), source }
     }
 
     /// What an answer that is no success means.
-    fn failure(&self, verb: Verb, object: &Object, response: Response) -> StoreError {
-        self.trouble(verb, object, Trouble::read(response))
+    fn failure(&self, verb: Verb, object: &Object, answer: Answer) -> StoreError {
+        self.trouble(verb, object, Trouble::of(answer))
     }
 
     fn trouble(&self, verb: Verb, object: &Object, trouble: Trouble) -> StoreError {
@@ -99,14 +101,14 @@ impl RestStore {
         let failed = |source| StoreError::List { kind, location: self.location(), source };
         // As many as a million names take a few seconds on a slow road.
         let expected_bytes = 128 << 20;
-        let response = self
+        let answer = self
             .http
             .request(Method::GET, &format!("{kind}/"), expected_bytes)
             .header(ACCEPT, LIST_V2)
-            .send()
-            .map_err(|error| failed(io_error(error)))?;
-        if response.status() != StatusCode::OK {
-            let trouble = Trouble::read(response);
+            .send(|status| status == StatusCode::OK, READ_BYTES_MAX)
+            .map_err(failed)?;
+        if answer.status != StatusCode::OK {
+            let trouble = Trouble::of(answer);
             let kind = match trouble.status {
                 StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => io::ErrorKind::PermissionDenied,
                 StatusCode::NOT_FOUND => io::ErrorKind::NotFound,
@@ -114,8 +116,8 @@ impl RestStore {
             };
             return Err(failed(io::Error::new(kind, trouble.text())));
         }
-        let version_2 = response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == LIST_V2);
-        let body = read_body(response, READ_BYTES_MAX).map_err(failed)?;
+        let version_2 = answer.headers.get(CONTENT_TYPE).is_some_and(|kind| kind == LIST_V2);
+        let body = answer.body;
         let unreadable =
             |error| failed(io::Error::new(io::ErrorKind::InvalidData, format!("{error}")));
         if version_2 {
@@ -142,6 +144,11 @@ impl RestStore {
     }
 }
 
+/// Of an answer whose status says all.
+fn no_body(_: StatusCode) -> bool {
+    false
+}
+
 #[derive(Deserialize)]
 struct ListedObject {
     name: String,
@@ -155,16 +162,16 @@ impl Store for RestStore {
 
     fn create(&self, object: &Object, content: Bytes) -> Result<(), StoreError> {
         let verb = Verb::Create;
-        let response = self
+        let answer = self
             .http
             .request(Method::POST, &Self::path(object), content.len() as u64)
             .body(content)
-            .send()
-            .map_err(|error| self.io(verb, object, error))?;
-        match response.status() {
+            .send(no_body, 0)
+            .map_err(|error| self.broken(verb, object, error))?;
+        match answer.status {
             StatusCode::OK | StatusCode::CREATED => Ok(()),
             StatusCode::FORBIDDEN => {
-                let trouble = Trouble::read(response);
+                let trouble = Trouble::of(answer);
                 // A plain rest-server says the same to a forbidden verb and to an existing object.
                 let ours = !trouble.body.code.is_empty();
                 if !ours && self.size(object).is_ok() {
@@ -173,22 +180,20 @@ impl Store for RestStore {
                 }
                 Err(self.trouble(verb, object, trouble))
             }
-            _ => Err(self.failure(verb, object, response)),
+            _ => Err(self.failure(verb, object, answer)),
         }
     }
 
     fn read(&self, object: &Object) -> Result<Bytes, StoreError> {
         let verb = Verb::Read;
-        let response = self
+        let answer = self
             .http
             .request(Method::GET, &Self::path(object), OBJECT_BYTES_MAX)
-            .send()
-            .map_err(|error| self.io(verb, object, error))?;
-        match response.status() {
-            StatusCode::OK => read_body(response, READ_BYTES_MAX)
-                .map(Bytes::from)
-                .map_err(|error| self.broken(verb, object, error)),
-            _ => Err(self.failure(verb, object, response)),
+            .send(|status| status == StatusCode::OK, READ_BYTES_MAX)
+            .map_err(|error| self.broken(verb, object, error))?;
+        match answer.status {
+            StatusCode::OK => Ok(answer.body.into()),
+            _ => Err(self.failure(verb, object, answer)),
         }
     }
 
@@ -206,16 +211,15 @@ impl Store for RestStore {
             };
         }
         let last = offset.checked_add(length as u64 - 1).ok_or_else(beyond_end)?;
-        let response = self
+        let answer = self
             .http
             .request(Method::GET, &Self::path(object), length as u64)
             .header(RANGE, format!("bytes={offset}-{last}"))
-            .send()
-            .map_err(|error| self.io(verb, object, error))?;
-        match response.status() {
+            .send(|status| status == StatusCode::PARTIAL_CONTENT, length as u64)
+            .map_err(|error| self.broken(verb, object, error))?;
+        match answer.status {
             StatusCode::PARTIAL_CONTENT => {
-                let content = read_body(response, length as u64)
-                    .map_err(|error| self.broken(verb, object, error))?;
+                let content = answer.body;
                 if content.len() == length { Ok(content.into()) } else { Err(beyond_end()) }
             }
             StatusCode::OK => {
@@ -223,21 +227,21 @@ impl Store for RestStore {
                 let source = io::Error::new(io::ErrorKind::Unsupported, text);
                 Err(self.broken(verb, object, source))
             }
-            _ => Err(self.failure(verb, object, response)),
+            _ => Err(self.failure(verb, object, answer)),
         }
     }
 
     fn size(&self, object: &Object) -> Result<u64, StoreError> {
         let verb = Verb::Size;
-        let response = self
+        let answer = self
             .http
             .request(Method::HEAD, &Self::path(object), 0)
-            .send()
-            .map_err(|error| self.io(verb, object, error))?;
-        if response.status() != StatusCode::OK {
-            return Err(self.failure(verb, object, response));
+            .send(no_body, 0)
+            .map_err(|error| self.broken(verb, object, error))?;
+        if answer.status != StatusCode::OK {
+            return Err(self.failure(verb, object, answer));
         }
-        let length = response.headers().get(CONTENT_LENGTH);
+        let length = answer.headers.get(CONTENT_LENGTH);
         let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
         length.ok_or_else(|| {
             let text = "the server does not tell the size";
@@ -258,28 +262,14 @@ impl Store for RestStore {
 
     fn remove(&self, object: &Object) -> Result<(), StoreError> {
         let verb = Verb::Remove;
-        let response = self
+        let answer = self
             .http
             .request(Method::DELETE, &Self::path(object), 0)
-            .send()
-            .map_err(|error| self.io(verb, object, error))?;
-        match response.status() {
+            .send(no_body, 0)
+            .map_err(|error| self.broken(verb, object, error))?;
+        match answer.status {
             StatusCode::OK | StatusCode::NO_CONTENT => Ok(()),
-            _ => Err(self.failure(verb, object, response)),
+            _ => Err(self.failure(verb, object, answer)),
         }
     }
-}
-
-/// The whole body, if it has at most `max` bytes.
-fn read_body(response: Response, max: u64) -> io::Result<Vec<u8>> {
-    let announced = response.content_length().unwrap_or(0).min(max);
-    let mut content = Vec::with_capacity(usize::try_from(announced).unwrap_or(0));
-    // A body that breaks off is a passing fault, whatever the layers below call it.
-    let broken_off = |error: io::Error| io::Error::new(io::ErrorKind::ConnectionAborted, error);
-    response.take(max.saturating_add(1)).read_to_end(&mut content).map_err(broken_off)?;
-    if content.len() as u64 > max {
-        let text = format!("the answer is longer than {max} bytes");
-        return Err(io::Error::new(io::ErrorKind::InvalidData, text));
-    }
-    Ok(content)
 }

@@ -1,14 +1,17 @@
-//! What both clients share: a blocking HTTP client with deadlines, and errors in plain words.
+//! What both clients share: a blocking HTTP client with deadlines, whose calls can be broken off,
+//! and errors in plain words.
 
-use std::io::{self, Read as _};
+use std::io;
 use std::time::Duration;
 
-use reqwest::blocking::{Client, RequestBuilder, Response};
-use reqwest::{Method, StatusCode, Url, redirect};
+use bytes::Bytes;
+use reqwest::header::{HeaderMap, HeaderName};
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url, redirect};
+use tokio::runtime::Runtime;
 
-use crate::Identity;
 use crate::api::ErrorBody;
 use crate::tls::{self, TlsError};
+use crate::{Identity, Interrupt};
 
 /// How long a call may take beyond the time that its bytes need, for example to become durable.
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
@@ -23,8 +26,12 @@ const POOL_IDLE: Duration = Duration::from_secs(20);
 /// The kernel gives up on a peer that acknowledges nothing for this long.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
 
+/// How long a call may go on after it was asked to end: enough for a peer that is well to answer,
+/// and for a lock to be given back.
+const LAST_WORD: Duration = Duration::from_secs(2);
+
 /// As much of an error's body as a message can use.
-const ERROR_BYTES_MAX: u64 = 64 << 10;
+const ERROR_BYTES_MAX: usize = 64 << 10;
 
 /// Why a client cannot be made for an address.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +65,9 @@ pub(crate) struct Http {
     client: Client,
     base: Url,
     location: String,
+    interrupt: Interrupt,
+    /// Where connections live; taken when this goes.
+    runtime: Option<Runtime>,
 }
 
 impl Http {
@@ -90,7 +100,22 @@ impl Http {
                 address: location.clone(),
                 reason: chain(&error),
             })?;
-        Ok(Self { client, base, location })
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("http")
+            .enable_all()
+            .build()
+            .map_err(|error| AddressError::Client {
+                address: location.clone(),
+                reason: error.to_string(),
+            })?;
+        let interrupt = Interrupt::default();
+        Ok(Self { client, base, location, interrupt, runtime: Some(runtime) })
+    }
+
+    /// Lets `interrupt` break off calls, under way and later ones.
+    pub(crate) fn heed(&mut self, interrupt: &Interrupt) {
+        self.interrupt = interrupt.clone();
     }
 
     /// The address without its password.
@@ -99,14 +124,107 @@ impl Http {
     }
 
     /// A request for `path` below the address, whose deadline leaves time for `bytes` to pass.
-    pub(crate) fn request(&self, method: Method, path: &str, bytes: u64) -> RequestBuilder {
+    pub(crate) fn request(&self, method: Method, path: &str, bytes: u64) -> Call<'_> {
         let mut url = self.base.clone();
         let (path, query) = path.split_once('?').map_or((path, None), |(p, q)| (p, Some(q)));
         url.set_path(&format!("{}{path}", self.base.path()));
         url.set_query(query);
         let deadline = CALL_TIMEOUT + Duration::from_secs(bytes / RATE_MIN);
-        self.client.request(method, url).timeout(deadline)
+        Call { http: self, request: self.client.request(method, url).timeout(deadline) }
     }
+}
+
+impl Drop for Http {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            // Nobody waits for its connections any more.
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// A call that is being put together.
+pub(crate) struct Call<'a> {
+    http: &'a Http,
+    request: RequestBuilder,
+}
+
+/// What came back.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    /// Whole for a status that was wanted; else as much as an error's message can use.
+    pub(crate) body: Vec<u8>,
+}
+
+impl Call<'_> {
+    pub(crate) fn header(self, name: HeaderName, value: impl AsRef<str>) -> Self {
+        Self { request: self.request.header(name, value.as_ref()), ..self }
+    }
+
+    pub(crate) fn body(self, body: impl Into<Bytes>) -> Self {
+        Self { request: self.request.body(body.into()), ..self }
+    }
+
+    /// Makes the call. A body of at most `max` bytes is read if the status is `wanted`.
+    pub(crate) fn send(self, wanted: impl Fn(StatusCode) -> bool, max: u64) -> io::Result<Answer> {
+        let Self { http, request } = self;
+        let runtime = http.runtime.as_ref();
+        let runtime = runtime.ok_or_else(|| io::Error::other("this client has ended"))?;
+        let exchange = async {
+            let response = request.send().await.map_err(io_error)?;
+            let (status, headers) = (response.status(), response.headers().clone());
+            let body = if wanted(status) {
+                whole_body(response, max).await?
+            } else {
+                beginning_of_body(response).await
+            };
+            Ok(Answer { status, headers, body })
+        };
+        let broken_off = async {
+            http.interrupt.requested().await;
+            tokio::time::sleep(LAST_WORD).await;
+        };
+        runtime.block_on(async {
+            tokio::select! {
+                answer = exchange => answer,
+                () = broken_off => {
+                    let words = "it was broken off, because this program was asked to end";
+                    Err(io::Error::new(io::ErrorKind::TimedOut, words))
+                }
+            }
+        })
+    }
+}
+
+/// The whole body, if it has at most `max` bytes.
+async fn whole_body(mut response: Response, max: u64) -> io::Result<Vec<u8>> {
+    let announced = response.content_length().unwrap_or(0).min(max);
+    let mut body = Vec::with_capacity(usize::try_from(announced).unwrap_or(0));
+    // A body that breaks off is a passing fault, whatever the layers below call it.
+    let broken_off =
+        |error: reqwest::Error| io::Error::new(io::ErrorKind::ConnectionAborted, io_error(error));
+    while let Some(bytes) = response.chunk().await.map_err(broken_off)? {
+        if (body.len() + bytes.len()) as u64 > max {
+            let text = format!("the answer is longer than {max} bytes");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+        }
+        body.extend_from_slice(&bytes);
+    }
+    Ok(body)
+}
+
+/// What can be had of a body that is only worth a message.
+async fn beginning_of_body(mut response: Response) -> Vec<u8> {
+    let mut body = Vec::new();
+    while let Ok(Some(bytes)) = response.chunk().await {
+        let room = ERROR_BYTES_MAX - body.len();
+        body.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        if bytes.len() >= room {
+            break;
+        }
+    }
+    body
 }
 
 fn parse(address: &str) -> Result<Url, AddressError> {
@@ -231,12 +349,9 @@ pub(crate) struct Trouble {
 }
 
 impl Trouble {
-    /// Reads the body of `response`, ours or anybody's.
-    pub(crate) fn read(response: Response) -> Self {
-        let status = response.status();
-        let mut text = Vec::new();
-        // What cannot be read is only a worse message.
-        response.take(ERROR_BYTES_MAX).read_to_end(&mut text).ok();
+    /// Reads the body of an answer, ours or anybody's.
+    pub(crate) fn of(answer: Answer) -> Self {
+        let Answer { status, body: text, .. } = answer;
         let body = serde_json::from_slice(&text).unwrap_or_else(|_| ErrorBody {
             code: String::new(),
             message: first_line(&text).unwrap_or_else(|| format!("the server answered {status}")),

@@ -12,6 +12,7 @@
 
 mod certificate;
 mod http;
+mod interrupt;
 
 pub mod access;
 pub mod api;
@@ -29,3 +30,4 @@ pub use api::client::{ApiClient, CallError};
 pub use ca::CertificateAuthority;
 pub use client::{AddressError, Credentials, RestStore};
 pub use identity::{Identity, Peer, Role};
+pub use interrupt::Interrupt;

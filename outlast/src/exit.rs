@@ -1,6 +1,6 @@
 //! The end of every command: an exit code, and an error in words or as JSON.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use outlast_drop::fetch::FetchError;
@@ -10,7 +10,8 @@ use outlast_store::StoreError;
 use outlast_wire::api::client::CallError;
 use serde_json::json;
 
-use crate::output::{Closed, Output};
+use crate::output::{Closed, Output, plain, plain_json};
+use crate::signals::Ended;
 
 /// How a command ended; the numbers are a contract with scripts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +19,8 @@ use crate::output::{Closed, Output};
 pub(crate) enum Code {
     Done = 0,
     Failed = 1,
+    /// The command line is not right.
+    WrongUsage = 2,
     /// What was waited for has not come (yet).
     NotYet = 3,
     /// Policy or the role forbids it.
@@ -32,26 +35,35 @@ pub(crate) struct Advised {
     pub(crate) hint: String,
 }
 
+/// A command line that does not say what is needed, where the parser cannot know.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Usage(pub(crate) String);
+
 /// Tells how it ended and turns that into the exit code.
 pub(crate) fn report(outcome: anyhow::Result<Code>, output: &Output) -> ExitCode {
     match outcome {
         Ok(code) => ExitCode::from(code as u8),
         Err(error) if error.is::<Closed>() => ExitCode::SUCCESS,
         Err(error) => {
-            let code = code_of(&error);
+            let code = match error.downcast_ref::<Ended>() {
+                Some(ended) => ended.caught.exit_code(),
+                None => code_of(&error) as u8,
+            };
             let (message, hint) = (message(&error), hint(&error));
             let mut standard_error = anstream::stderr();
             // Nobody is left to hear of a failure to tell of a failure.
             let _ = if output.is_json() {
                 let document = json!({
-                    "error": { "message": message, "hint": hint, "code": code as u8 }
+                    "error": { "message": message, "hint": hint, "code": code }
                 });
-                writeln!(standard_error, "{document}")
+                writeln!(standard_error, "{}", plain_json(&document.to_string()))
             } else {
-                let hint = hint.map(|hint| format!("\n{hint}")).unwrap_or_default();
-                writeln!(standard_error, "outlast: {message}{hint}")
+                let lines = hint.iter().flat_map(|hint| hint.lines());
+                let hint: String = lines.map(|line| format!("\n{}", plain(line))).collect();
+                writeln!(standard_error, "outlast: {}{hint}", plain(&message))
             };
-            ExitCode::from(code as u8)
+            ExitCode::from(code)
         }
     }
 }
@@ -95,7 +107,14 @@ fn hint(error: &anyhow::Error) -> Option<String> {
         } else if let Some(FetchError::NotYet { .. }) = cause.downcast_ref() {
             "`outlast share status` tells what is there; --timeout waits for a drop to come."
         } else if let Some(RepoError::WrongPassword { .. }) = cause.downcast_ref() {
-            "The password comes from OUTLAST_PASSWORD, or from the file after --password-file."
+            "The password comes from --password-file or --password-command, else from the variables \
+             of OUTLAST_PASSWORD, else from those of RESTIC_PASSWORD."
+        } else if cause.is::<Usage>() {
+            "For more information, try '--help'."
+        } else if let Some(io::ErrorKind::ReadOnlyFilesystem) = store_trouble(cause) {
+            "The file system is mounted read-only: mount it writable, or look why it became so."
+        } else if let Some(io::ErrorKind::PermissionDenied) = store_trouble(cause) {
+            "This user may not do that there: look at the owner and mode of the repository's files."
         } else if let Some(RepoError::NoRemoval { .. }) = cause.downcast_ref() {
             "A vault removes by its own policy, and only that; where the repository is a directory, \
              run this on its host."
@@ -120,6 +139,15 @@ fn code_of_call<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a 
     cause.downcast_ref::<CallError>()?.code()
 }
 
+/// What a store's disk has against it.
+fn store_trouble(cause: &(dyn std::error::Error + 'static)) -> Option<io::ErrorKind> {
+    match (cause.downcast_ref::<StoreError>(), cause.downcast_ref::<RepoError>()) {
+        (Some(StoreError::Io { source, .. }), _)
+        | (_, Some(RepoError::Store(StoreError::Io { source, .. }))) => Some(source.kind()),
+        _ => None,
+    }
+}
+
 /// Whether a store refused the verb to this identity.
 fn is_refused(cause: &(dyn std::error::Error + 'static)) -> bool {
     matches!(
@@ -141,6 +169,9 @@ fn code_of(error: &anyhow::Error) -> Code {
         }
         if let Some(FetchError::NotYet { .. }) = cause.downcast_ref() {
             return Code::NotYet;
+        }
+        if cause.is::<Usage>() {
+            return Code::WrongUsage;
         }
     }
     Code::Failed

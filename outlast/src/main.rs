@@ -6,9 +6,12 @@
 
 mod cli;
 mod commands;
+mod dump;
 mod exit;
 mod home;
+mod log;
 mod output;
+mod processes;
 mod reading;
 mod settings;
 mod signals;
@@ -17,7 +20,10 @@ mod verifier;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let arguments = cli::parse();
+    let arguments = match cli::parse() {
+        Ok(arguments) => arguments,
+        Err(ended) => return ended,
+    };
     let output = output::Output::new(arguments.json, arguments.quiet);
     let outcome = commands::run(arguments.command, &output);
     exit::report(outcome, &output)

@@ -64,7 +64,7 @@ pub(crate) fn snapshots(repository: &Repository, output: &Output) -> Result<Code
             })
             .collect();
         table(output, &["ID", "TIME", "HOST", "SIZE", "PATHS"], &rows)?;
-        if rows.is_empty() {
+        if rows.is_empty() && found.unreadable.is_empty() {
             output.remark("there are no snapshots yet");
         }
     }

@@ -16,7 +16,7 @@ pub(crate) fn init(store: &Arc<MemoryStore>) -> Result<Repository, RepoError> {
 fn a_new_repository_opens_with_its_password_and_with_its_key() {
     let store = Arc::new(MemoryStore::new());
     let made = init(&store).unwrap();
-    let by_password = Repository::open(store.clone(), Credential::Password("secret")).unwrap();
+    let by_password = Repository::open(store.clone(), Credential::Password(b"secret")).unwrap();
     assert_eq!(by_password.config(), made.config());
     assert_eq!(by_password.key().to_bytes(), made.key().to_bytes());
     Repository::open(store, Credential::Key(made.key().clone())).unwrap();
@@ -27,7 +27,7 @@ fn every_added_password_opens_it() {
     let store = Arc::new(MemoryStore::new());
     init(&store).unwrap().add_key("second", &maker(), &SystemRandom).unwrap();
     for password in ["secret", "second"] {
-        Repository::open(store.clone(), Credential::Password(password)).unwrap();
+        Repository::open(store.clone(), Credential::Password(password.as_bytes())).unwrap();
     }
 }
 
@@ -35,9 +35,9 @@ fn every_added_password_opens_it() {
 fn what_does_not_open_says_why() {
     let store = Arc::new(MemoryStore::new());
     let open = |credential| Repository::open(store.clone(), credential).unwrap_err();
-    assert!(matches!(open(Credential::Password("x")), RepoError::NotARepository { .. }));
+    assert!(matches!(open(Credential::Password(b"x")), RepoError::NotARepository { .. }));
     init(&store).unwrap();
-    let error = open(Credential::Password("wrong"));
+    let error = open(Credential::Password(b"wrong"));
     assert!(matches!(error, RepoError::WrongPassword { keys: 1, .. }), "{error}");
     let error = open(Credential::Key(Key::generate(&SystemRandom)));
     assert!(matches!(error, RepoError::WrongKey { .. }), "{error}");
@@ -94,9 +94,9 @@ fn of_two_key_files_for_one_password_the_cheap_one_is_tried_first() {
     let store = Arc::new(MemoryStore::new());
     let made = init(&store).unwrap();
     for _ in 0..2 {
-        made.add_key(NewPassword::Random("secret"), &maker(), &SystemRandom).unwrap();
+        made.add_key(NewPassword::Random(b"secret"), &maker(), &SystemRandom).unwrap();
     }
-    let opened = Repository::open(store.clone(), Credential::Password("secret")).unwrap();
+    let opened = Repository::open(store.clone(), Credential::Password(b"secret")).unwrap();
     assert!(!opened.key_file().unwrap().is_dearer_than(KdfParams::NONE));
     // Without them, and with something that is none, it opens as before.
     for (object, _) in store.list(Kind::Key).unwrap() {
@@ -105,6 +105,6 @@ fn of_two_key_files_for_one_password_the_cheap_one_is_tried_first() {
             store.overwrite(&object, Bytes::new());
         }
     }
-    let opened = Repository::open(store, Credential::Password("secret")).unwrap();
+    let opened = Repository::open(store, Credential::Password(b"secret")).unwrap();
     assert!(opened.key_file().unwrap().is_dearer_than(KdfParams::NONE));
 }

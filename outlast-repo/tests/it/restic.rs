@@ -48,7 +48,7 @@ pub(crate) fn back_up(repository: &Path, source: &Path, version: &str, compressi
 
 pub(crate) fn try_open(repository: &Path, password: &str) -> Result<Repository, RepoError> {
     let store = DirectoryStore::open(repository).unwrap();
-    Repository::open(Arc::new(store), Credential::Password(password))
+    Repository::open(Arc::new(store), Credential::Password(password.as_bytes()))
 }
 
 #[track_caller]

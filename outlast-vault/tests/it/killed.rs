@@ -123,7 +123,7 @@ fn is_clean(world: &World, workload: &WorkloadName) {
     let password = world.config.dir.join(format!("keys/{workload}.password"));
     let password = read_to_string(password).unwrap();
     let store = DirectoryStore::open(&world.repository_directory(workload)).unwrap();
-    let credential = Credential::Password(password.trim_end());
+    let credential = Credential::Password(password.trim_end().as_bytes());
     let repository = Repository::open(std::sync::Arc::new(store), credential).unwrap();
     let report = check(
         &repository,

@@ -154,7 +154,9 @@ fn the_password_on_the_vaults_disk_opens_what_the_sealed_key_opens() {
     assert_eq!(mode & 0o777, 0o600);
     let password = std::fs::read_to_string(path).unwrap();
     let store = DirectoryStore::open(&world.repository_directory(&shop())).unwrap();
-    let opened =
-        Repository::open(std::sync::Arc::new(store), Credential::Password(password.trim_end()));
+    let opened = Repository::open(
+        std::sync::Arc::new(store),
+        Credential::Password(password.trim_end().as_bytes()),
+    );
     assert_eq!(opened.unwrap().key().to_bytes(), key);
 }

@@ -9,9 +9,9 @@ use super::{
     AgentReport, ErrorBody, IncidentView, OpenRepository, OpenedRepository, OrderView,
     RecreateOrder, Reported, Shipment, SnapshotView, Vaulted, WorkloadView,
 };
-use crate::Identity;
 use crate::holdings::{Question, SignedAnswer};
-use crate::http::{AddressError, Credentials, Http, Trouble, io_error};
+use crate::http::{AddressError, Credentials, Http, Trouble};
+use crate::{Identity, Interrupt};
 
 /// The longest answer that is read, in bytes: some hundred thousand snapshots.
 const ANSWER_BYTES_MAX: u64 = 256 << 20;
@@ -65,6 +65,11 @@ impl ApiClient {
     /// The vault at `address`, such as `https://vault:8443/`.
     pub fn new(address: &str, identity: &Identity) -> Result<Self, AddressError> {
         Ok(Self { http: Http::new(address, Credentials::Identity(identity))? })
+    }
+
+    /// Lets `interrupt` break off this client's calls.
+    pub fn heed(&mut self, interrupt: &Interrupt) {
+        self.http.heed(interrupt);
     }
 
     /// The vault's address, with a slash at its end.
@@ -157,17 +162,13 @@ impl ApiClient {
         if let Some(body) = body {
             request = request.header(reqwest::header::CONTENT_TYPE, "application/json").body(body);
         }
-        let response = request.send().map_err(|error| unreachable(io_error(error)))?;
-        if response.status().is_success() {
-            let reader = std::io::Read::take(response, ANSWER_BYTES_MAX);
-            return serde_json::from_reader(std::io::BufReader::new(reader)).map_err(|error| {
-                match error.io_error_kind() {
-                    Some(_) => unreachable(error.into()),
-                    None => self.unintelligible(&error),
-                }
-            });
+        let answer =
+            request.send(|status| status.is_success(), ANSWER_BYTES_MAX).map_err(unreachable)?;
+        if answer.status.is_success() {
+            return serde_json::from_slice(&answer.body)
+                .map_err(|error| self.unintelligible(&error));
         }
-        let Trouble { status, body } = Trouble::read(response);
+        let Trouble { status, body } = Trouble::of(answer);
         let (location, body) = (location(), Box::new(body));
         let passing = status.is_server_error() || matches!(status.as_u16(), 408 | 429);
         let status = status.as_u16();

@@ -12,7 +12,7 @@ use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use outlast_store::{Kind, Object, Store, StoreError};
-use outlast_wire::RestStore;
+use outlast_wire::{Interrupt, RestStore};
 
 use crate::support::sample;
 
@@ -84,4 +84,18 @@ fn a_wrong_password_is_a_refusal_that_does_not_show_it() {
     let error = store.read(&Object::Config).unwrap_err();
     assert!(matches!(error, StoreError::Refused { .. }), "{error}");
     assert!(!error.to_string().contains("wrong@"), "{error}");
+}
+
+#[test]
+fn a_call_to_a_server_that_hangs_ends_when_it_is_asked_to() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}/", listener.local_addr().unwrap());
+    let interrupt = Interrupt::default();
+    let store = RestStore::open(&address, None).unwrap().heeding(&interrupt);
+    let calling = std::thread::spawn(move || store.read(&sample(Kind::Data, "x").0));
+    // It is taken, and never answered.
+    let (_silent, _) = listener.accept().unwrap();
+    interrupt.request();
+    let error = calling.join().unwrap().unwrap_err();
+    assert!(error.to_string().contains("asked to end"), "{error}");
 }

@@ -1,16 +1,17 @@
 //! `outlast drop`: what an instance runs to write its backup to the share.
 
 use std::ffi::OsString;
-use std::io::{self, Read, Write};
+use std::io::{Read, Write};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use outlast_drop::{Claims, Content, DropWriter, Share, WriterOptions, tar};
 use outlast_fs::walk::Walk;
 use outlast_types::{Clock, Monitor, SystemClock, SystemRandom, WorkloadName, human};
 use serde_json::json;
 
+use super::inputs::{self, InputArgs};
+use crate::dump::Dump;
 use crate::exit::{Advised, Code};
 use crate::output::{Output, Progress, counted};
 
@@ -26,10 +27,17 @@ share that is full leaves no seal, and the agent cleans up after it.
 A tree of which something could not be read is sealed all the same, because the rest is worth
 having; each thing that is missing is named, and the exit code is 1.
 
+A pipe hides whether the program on its left failed: `pg_dump | outlast drop --stdin` seals what
+came before the failure. With --exec the command's exit status counts; where it is a pipeline
+itself, let the shell tell of any part that failed: bash -o pipefail. A stream without a single
+byte is refused, and so are directories without anything in them (is it mounted?), unless
+--allow-empty says that nothing is what there is.
+
 Examples:
   outlast drop --share /mnt/efs --workload shop-files /srv/uploads
   outlast drop --share /mnt/efs --workload shop-db --exec shop.sql -- pg_dump shop
-  mysqldump shop | outlast drop --share /mnt/efs --workload shop-db --stdin shop.sql"
+  outlast drop --share /mnt/efs --workload shop-db --exec shop.sql.age -- \\
+    bash -o pipefail -c 'pg_dump shop | age -R /etc/backup.pub'"
 )]
 pub(crate) struct Args {
     /// The share's directory
@@ -62,12 +70,21 @@ pub(crate) struct Args {
     /// Back up what COMMAND prints as a file of this name; sealed only if it exits with 0
     #[arg(long, value_name = "NAME", conflicts_with = "paths", requires = "command")]
     exec: Option<String>,
+    #[command(flatten)]
+    input: InputArgs,
     /// Files and directories to back up, with everything that belongs to them
     #[arg(value_name = "PATH", required_unless_present_any = ["stdin", "exec"])]
     paths: Vec<PathBuf>,
     /// The command for --exec and its arguments
     #[arg(last = true, value_name = "COMMAND", requires = "exec")]
     command: Vec<OsString>,
+}
+
+impl Args {
+    /// Whether the data comes from a command that we run.
+    pub(super) fn runs_a_command(&self) -> bool {
+        self.exec.is_some()
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -97,16 +114,21 @@ pub(crate) fn run(arguments: &Args, output: &Output) -> Result<Code> {
     let progress = output.progress();
     progress.begin(&format!("drop {}", arguments.workload), None);
     let mut problems = Vec::new();
-    let writer = match (&arguments.stdin, &arguments.exec) {
-        (Some(name), _) => {
-            let writer = open(&share, arguments, Content::stream(name)?)?;
-            copy(&mut io::stdin().lock(), writer, &progress)?
+    let writer = match arguments.stdin.as_ref().or(arguments.exec.as_ref()) {
+        Some(name) => {
+            // What cannot be named or read is refused before there is a drop.
+            let content = Content::stream(name)?;
+            let from_command = arguments.exec.as_ref().map(|_| arguments.command.as_slice());
+            let mut dump = arguments.input.start(from_command, output)?;
+            match open(&share, arguments, content) {
+                Ok(writer) => write_stream(writer, &mut dump, &progress)?,
+                Err(error) => {
+                    dump.stop();
+                    return Err(error);
+                }
+            }
         }
-        (None, Some(name)) => {
-            let writer = open(&share, arguments, Content::stream(name)?)?;
-            run_command(&arguments.command, writer, &progress)?
-        }
-        (None, None) => {
+        None => {
             let (writer, unread) = write_tree(&share, arguments, &progress)?;
             problems = unread;
             writer
@@ -165,57 +187,46 @@ fn open(share: &Share, arguments: &Args, content: Content) -> Result<DropWriter>
     Ok(DropWriter::create(share, workload, content, claims, options, &SystemClock, &SystemRandom)?)
 }
 
-/// Copies all of `source` into the drop.
-fn copy(source: &mut dyn Read, mut writer: DropWriter, progress: &Progress) -> Result<DropWriter> {
-    let mut buffer = vec![0; PIPE_BYTES];
-    loop {
-        let length = match source.read(&mut buffer) {
-            Ok(0) => return Ok(writer),
-            Ok(length) => length,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => {
-                let _ = writer.fail(None);
-                return Err(error).context("cannot read the data to back up; nothing was sealed");
-            }
-        };
-        writer.write_all(&buffer[..length])?;
-        progress.advance(length as u64);
+/// Writes what `dump` gives as a stream. Its failure is the drop's failure, because half a dump is
+/// no backup.
+fn write_stream(
+    mut writer: DropWriter,
+    dump: &mut Dump,
+    progress: &Progress,
+) -> Result<DropWriter> {
+    match copy(dump, &mut writer, progress) {
+        Ok(()) => Ok(writer),
+        Err(Copy::Write(error)) => {
+            // Nobody takes what the command prints any more; it may not notice by itself.
+            dump.stop();
+            Err(error)
+        }
+        Err(Copy::Read(error)) => {
+            // A courtesy: a drop without a seal is none in any case.
+            let _ = writer.fail(dump.exit_code());
+            Err(inputs::failed(dump, error, "nothing was sealed"))
+        }
     }
 }
 
-/// Runs the dump command and takes what it prints; its failure is the drop's failure, because half
-/// a dump is no backup.
-fn run_command(
-    command: &[OsString],
-    writer: DropWriter,
-    progress: &Progress,
-) -> Result<DropWriter> {
-    let (program, arguments) = command.split_first().context("name the command to run")?;
-    let shown = program.to_string_lossy();
-    let started =
-        Command::new(program).args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
-    let mut child = match started {
-        Ok(child) => child,
-        Err(error) => {
-            writer.fail(None)?;
-            return Err(error).with_context(|| format!("cannot start {shown}; nothing was sealed"));
-        }
-    };
-    let copied = match child.stdout.take() {
-        Some(mut stdout) => copy(&mut stdout, writer, progress),
-        None => bail!("{shown} has no standard output to read"),
-    };
-    if copied.is_err() {
-        // Nobody takes what it prints any more; it may not notice by itself.
-        let _ = child.kill();
+/// Which side of a copy failed.
+enum Copy {
+    Read(anyhow::Error),
+    Write(anyhow::Error),
+}
+
+/// Copies all of `dump` into the drop.
+fn copy(dump: &mut Dump, writer: &mut DropWriter, progress: &Progress) -> Result<(), Copy> {
+    let mut buffer = vec![0; PIPE_BYTES];
+    loop {
+        let length = match dump.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(length) => length,
+            Err(error) => return Err(Copy::Read(error.into())),
+        };
+        writer.write_all(&buffer[..length]).map_err(|error| Copy::Write(error.into()))?;
+        progress.advance(length as u64);
     }
-    let status = child.wait().with_context(|| format!("cannot wait for the end of {shown}"))?;
-    let writer = copied?;
-    if !status.success() {
-        writer.fail(status.code())?;
-        bail!("{shown} failed with {status}; nothing was sealed");
-    }
-    Ok(writer)
 }
 
 /// Writes paths as a tree; what could not be read, in words, is left out of it.
@@ -225,6 +236,17 @@ fn write_tree(
     progress: &Progress,
 ) -> Result<(DropWriter, Vec<String>)> {
     refuse_the_share_itself(share, &arguments.paths)?;
+    if let (Some(path), false) = (inputs::nothing_in(&arguments.paths), arguments.input.allow_empty)
+    {
+        return Err(Advised {
+            message: format!(
+                "{} has nothing in it (is it mounted?); nothing was sealed",
+                path.display()
+            ),
+            hint: "If nothing is what there is to back up, add --allow-empty.".to_owned(),
+        }
+        .into());
+    }
     let mut walk = Walk::new(&arguments.paths)?;
     walk.exclude(share.path()).context("cannot look at the share")?;
     let mut writer = open(share, arguments, Content::Tree)?;

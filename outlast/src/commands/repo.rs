@@ -3,6 +3,7 @@
 mod access;
 mod backup;
 mod check;
+mod password;
 mod prune;
 mod repair;
 mod unlock;
@@ -25,8 +26,11 @@ pub(super) use access::retrying;
 /// The engine alone: restic repositories on a path or rest: address
 #[derive(Debug, Subcommand)]
 #[command(
-    after_help = "The password comes from OUTLAST_PASSWORD or --password-file, never from the \
-command line.
+    after_help = "The password never comes from the command line, which every user of the host can
+read, but from --password-file or --password-command; else from OUTLAST_PASSWORD_FILE,
+OUTLAST_PASSWORD_COMMAND or OUTLAST_PASSWORD; else from RESTIC_PASSWORD_FILE,
+RESTIC_PASSWORD_COMMAND or RESTIC_PASSWORD. What a file or a command gives is read as stock restic
+reads it: without a byte order mark and white space around it.
 
 Examples:
   export OUTLAST_PASSWORD=…
@@ -151,19 +155,19 @@ pub(crate) fn run(command: Command, output: &Output) -> Result<Code> {
         Command::Init { access, repository_version } => init(&access, &repository_version, output),
         Command::Backup(arguments) => backup::run(&arguments, output),
         Command::Restore { access, snapshot, target, how } => {
-            let repository = access.open()?;
+            let repository = access.open(output)?;
             let resolved = reading::resolve(&repository, &snapshot)?;
             reading::restore(&repository, &resolved, &target, &how.options()?, output)
         }
-        Command::Snapshots { access } => reading::snapshots(&access.open()?, output),
+        Command::Snapshots { access } => reading::snapshots(&access.open(output)?, output),
         Command::Ls { access, snapshot, path } => {
-            let repository = access.open()?;
+            let repository = access.open(output)?;
             let resolved = reading::resolve(&repository, &snapshot)?;
             let below = path.as_deref().map(reading::snapshot_path).transpose()?.flatten();
             reading::ls(&repository, &resolved, below.as_ref(), output)
         }
         Command::Cat { access, snapshot, path } => {
-            let repository = access.open()?;
+            let repository = access.open(output)?;
             let resolved = reading::resolve(&repository, &snapshot)?;
             reading::cat(&repository, &resolved, &path, output)
         }
@@ -172,21 +176,22 @@ pub(crate) fn run(command: Command, output: &Output) -> Result<Code> {
         Command::Prune(arguments) => prune::run_prune(&arguments, output),
         Command::Repair(arguments) => repair::run(&arguments, output),
         Command::Unlock(arguments) => unlock::run(&arguments, output),
-        Command::Stats { access } => stats(&access.open()?, output),
+        Command::Stats { access } => stats(&access.open(output)?, output),
     }
 }
 
 fn init(access: &Access, version: &str, output: &Output) -> Result<Code> {
-    // Before anything is made: without a password there will be no repository.
+    // Before anything is made: without address and password there will be no repository.
+    access.address()?;
     let password = access.password()?;
-    let store = access.create_store()?;
+    let store = access.create_store(output)?;
     let version = if version == "1" { Version::V1 } else { Version::V2 };
     let maker = Maker {
         hostname: access::host_name(),
         username: access::user_name(),
         created: SystemClock.now(),
     };
-    let repository = Repository::init(store, &password, version, &maker, &SystemRandom)?;
+    let repository = Repository::init(store, password.as_slice(), version, &maker, &SystemRandom)?;
     let id = repository.config().id.to_string();
     if output.is_json() {
         output.json(&json!({ "id": id, "repository": repository.location() }))?;

@@ -1,36 +1,56 @@
 //! `outlast agent` and `outlast vault`: one long-running role, configured by a file.
 
-use std::io::IsTerminal;
-use std::path::PathBuf;
-use std::thread::JoinHandle;
+use std::path::{Path, PathBuf};
+use std::process;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use outlast_agent::{Agent, AgentConfig, Shutdown};
+use outlast_fs::durable;
 use outlast_vault::{Doors, Vault, VaultConfig};
-use serde_json::json;
-use tracing_subscriber::EnvFilter;
+use serde_json::{Value, json};
 
 use crate::exit::Code;
+use crate::log::Log;
 use crate::output::{Output, counted};
-use crate::settings;
+use crate::settings::Document;
 use crate::signals::Signals;
+
+/// How long the roles may take to end; then what is under way is cut off, which harms nothing.
+/// Less than the thirty seconds that service managers and clusters give before they kill.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(25);
+
+/// How often it is looked whether the roles live.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// Run the agent: verify what instances drop, ship it, let it go when it is vaulted
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Each key of the file can be set by the environment: OUTLAST_AGENT_POLL=5s.
 
-Example:
-  outlast agent --config /etc/outlast/agent.toml")]
+SIGTERM, SIGINT and SIGHUP end it in order, within 25 seconds in any case, and a second one at once:
+what is under way goes on at the next start. In a container, the file after --ready-file is what a
+readiness probe looks for.
+
+Examples:
+  outlast agent --config /etc/outlast/agent.toml
+  outlast agent --config /etc/outlast/agent.toml --ready-file /run/outlast-agent.ready")]
 pub(crate) struct AgentArgs {
     /// The role's configuration, in TOML; `outlast up` writes one to start from
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
+    /// Write this file, as JSON, when the role is at work; it is gone when it is not any more
+    #[arg(long, value_name = "FILE")]
+    ready_file: Option<PathBuf>,
 }
 
 /// Run the vault: keep repositories, publish snapshots, watch over promises
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Each key of the file can be set by the environment: OUTLAST_VAULT_LISTEN=0.0.0.0:8443.
+    after_help = "Each key of the file can be set by the environment: OUTLAST_VAULT_LISTEN=:8443.
+
+SIGTERM, SIGINT and SIGHUP end it in order, within 25 seconds in any case, and a second one at once.
+In a container, the file after --ready-file is what a readiness probe looks for.
 
 Examples:
   outlast vault --config /etc/outlast/vault.toml
@@ -40,22 +60,29 @@ pub(crate) struct VaultArgs {
     /// The role's configuration, in TOML; `outlast up` writes one to start from
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
+    /// Write this file, as JSON, when the vault serves; it is gone when it does not
+    #[arg(long, value_name = "FILE")]
+    ready_file: Option<PathBuf>,
     /// Make the catalog anew from the repositories, and end; the vault must not be running
     #[arg(long)]
     rebuild_catalog: bool,
 }
 
 pub(crate) fn vault(arguments: &VaultArgs, output: &Output) -> Result<Code> {
-    let signals = Signals::catch()?;
-    log_to_standard_error();
-    let table = settings::read(&arguments.config)?;
-    let config = VaultConfig::parse(&settings::with_environment(table, "vault")?)?;
+    let _log = Log::start();
     if arguments.rebuild_catalog {
+        // Begun anew whenever it is broken off, so a signal ends it as it ends other commands.
+        Signals::end_first_process()?;
+        let config = Document::read(&arguments.config)?.with_environment()?;
         return rebuild_catalog(&config, output);
     }
+    let signals = Signals::catch(PATIENCE)?;
+    let mut ready = ReadyFile::new(arguments.ready_file.as_deref())?;
+    let config: VaultConfig = Document::read(&arguments.config)?.with_environment()?;
     let vault = Vault::start(config, Doors::system())?;
-    output.remark(format_args!("the vault serves at {}", vault.url()));
-    signals.wait();
+    ready.write(&json!({ "url": vault.url(), "process": process::id() }))?;
+    attend(&signals, || vault.fault())?;
+    drop(ready);
     vault.shutdown();
     Ok(Code::Done)
 }
@@ -74,15 +101,80 @@ fn rebuild_catalog(config: &VaultConfig, output: &Output) -> Result<Code> {
     Ok(Code::Done)
 }
 
-pub(crate) fn agent(arguments: &AgentArgs, output: &Output) -> Result<Code> {
-    let signals = Signals::catch()?;
-    log_to_standard_error();
-    let table = settings::read(&arguments.config)?;
-    let agent = AgentThread::start(&settings::with_environment(table, "agent")?)?;
-    output.remark("the agent is at work");
-    signals.wait();
+pub(crate) fn agent(arguments: &AgentArgs) -> Result<Code> {
+    let signals = Signals::catch(PATIENCE)?;
+    let _log = Log::start();
+    let mut ready = ReadyFile::new(arguments.ready_file.as_deref())?;
+    let agent = AgentThread::start(Document::read(&arguments.config)?.with_environment()?)?;
+    ready.write(&json!({ "process": process::id() }))?;
+    attend(&signals, || agent.fault())?;
+    drop(ready);
     agent.stop()?;
     Ok(Code::Done)
+}
+
+/// Waits for a signal, and watches over the roles meanwhile: one that has ended although nobody
+/// asked for it is an error, and the end of the process, so that whoever started it starts it again.
+pub(crate) fn attend(signals: &Signals, fault: impl Fn() -> Option<&'static str>) -> Result<()> {
+    watch(|| signals.wait(LOOK).is_some(), fault).inspect_err(|_| {
+        // Whatever is broken must not keep the rest from ending.
+        end_within(PATIENCE);
+    })?;
+    tracing::info!("stopping");
+    Ok(())
+}
+
+/// Looks at `fault` until `told_to_stop`, which waits a while each time.
+fn watch(told_to_stop: impl Fn() -> bool, fault: impl Fn() -> Option<&'static str>) -> Result<()> {
+    while !told_to_stop() {
+        if let Some(fault) = fault() {
+            bail!("{fault}, although nobody asked for it; what happened is in the log");
+        }
+    }
+    Ok(())
+}
+
+/// Lets the process fail if it has not ended by then.
+fn end_within(patience: Duration) {
+    // If there is no thread to be had, it is only later.
+    let _ = thread::Builder::new().name("end".to_owned()).spawn(move || {
+        thread::sleep(patience);
+        process::exit(i32::from(Code::Failed as u8));
+    });
+}
+
+/// The file that tells others, such as a container's probe, that the roles serve. It is there while
+/// they do: one that an earlier process left behind is removed first.
+pub(crate) struct ReadyFile(Option<PathBuf>);
+
+impl ReadyFile {
+    pub(crate) fn new(path: Option<&Path>) -> Result<Self> {
+        if let Some(path) = path {
+            match durable::remove_file(path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(error).with_context(|| format!("cannot remove {}", path.display()));
+                }
+                _ => {}
+            }
+        }
+        Ok(Self(path.map(Path::to_owned)))
+    }
+
+    pub(crate) fn write(&mut self, document: &Value) -> Result<()> {
+        let Some(path) = &self.0 else { return Ok(()) };
+        let document = serde_json::to_vec_pretty(document).context("cannot say what serves")?;
+        durable::replace(path, &document, 0o644)
+            .with_context(|| format!("cannot write {}", path.display()))
+    }
+}
+
+impl Drop for ReadyFile {
+    fn drop(&mut self) {
+        if let Some(path) = self.0.take() {
+            // The next start removes what cannot be removed now.
+            let _ = durable::remove_file(&path);
+        }
+    }
 }
 
 /// The agent at work on a thread of its own.
@@ -92,17 +184,21 @@ pub(crate) struct AgentThread {
 }
 
 impl AgentThread {
-    /// Starts an agent with the configuration in the TOML text `config`.
-    pub(crate) fn start(config: &str) -> Result<Self> {
-        let config = AgentConfig::parse(config)?;
+    /// Starts an agent.
+    pub(crate) fn start(config: AgentConfig) -> Result<Self> {
         let mut agent = Agent::start(config, outlast_agent::Doors::system())?;
         let shutdown = Shutdown::default();
         let heard = shutdown.clone();
-        let thread = std::thread::Builder::new()
+        let thread = thread::Builder::new()
             .name("agent".to_owned())
             .spawn(move || agent.run(&heard))
             .context("cannot start the agent's thread")?;
         Ok(Self { shutdown, thread })
+    }
+
+    /// What is wrong with it, if it has ended.
+    pub(crate) fn fault(&self) -> Option<&'static str> {
+        self.thread.is_finished().then_some("the agent has ended")
     }
 
     /// Asks it to stop, and waits for that.
@@ -112,17 +208,21 @@ impl AgentThread {
     }
 }
 
-/// Sends what the roles have to say to standard error: `RUST_LOG` chooses what, and
-/// `OUTLAST_LOG_FORMAT=json` makes every line a JSON document.
-pub(crate) fn log_to_standard_error() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let json = std::env::var("OUTLAST_LOG_FORMAT").is_ok_and(|format| format == "json");
-    // Fails only if a log was set up already, which then goes on.
-    let _ = if json {
-        builder.json().try_init()
-    } else {
-        let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        builder.with_ansi(colour).with_target(false).try_init()
-    };
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_role_that_ends_by_itself_is_the_end_of_the_process() {
+        let (shutdown, heard) = (Shutdown::default(), Shutdown::default());
+        // The panic of a role, without its words among those of the tests.
+        let thread = thread::spawn(move || {
+            heard.wait(Duration::from_millis(1));
+            std::panic::resume_unwind(Box::new("broken"));
+        });
+        let agent = AgentThread { shutdown, thread };
+        let ended = watch(|| agent.shutdown.wait(Duration::from_millis(1)), || agent.fault());
+        assert!(ended.unwrap_err().to_string().contains("the agent has ended"));
+        assert!(agent.stop().unwrap_err().to_string().contains("panic"));
+    }
 }

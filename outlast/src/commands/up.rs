@@ -11,16 +11,16 @@ use anyhow::{Context, Result, bail};
 use outlast_drop::Share;
 use outlast_fs::durable;
 use outlast_types::{Clock, SystemClock, SystemRandom};
-use outlast_vault::{Doors, Vault, VaultConfig};
+use outlast_vault::{Doors, Vault, VaultConfig, listen_address};
 use outlast_wire::ca::{CertificateAuthority, Request};
 use outlast_wire::identity::{Identity, Peer, Role};
-use toml::{Table, Value};
 
-use super::roles::{self, AgentThread};
+use super::roles::{self, AgentThread, ReadyFile};
 use crate::exit::Code;
 use crate::home::{Home, Serving};
+use crate::log::Log;
 use crate::output::Output;
-use crate::settings;
+use crate::settings::Document;
 use crate::signals::Signals;
 
 /// Certificates of the roles in an `up`; made anew at a start that finds half of it gone.
@@ -42,44 +42,61 @@ pub(crate) struct Args {
     /// Use this share instead of DIR/share; made a share if it is an empty directory
     #[arg(long, value_name = "DIR")]
     share: Option<PathBuf>,
-    /// Where the vault listens
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8443")]
-    listen: SocketAddr,
-    /// Write the address and paths into this file as JSON when all roles serve
+    /// Where the vault listens: 127.0.0.1:8443, localhost:8443, or :8443 for all addresses
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8443", value_parser = listen)]
+    listen: Listen,
+    /// Write the address and paths into this file as JSON when all roles serve; gone when not
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
 }
 
+/// Where to listen, and the name by which it was said.
+#[derive(Debug, Clone)]
+struct Listen {
+    address: SocketAddr,
+    name: Option<String>,
+}
+
+fn listen(text: &str) -> Result<Listen, String> {
+    let address = listen_address(text)?;
+    let host = text.rsplit_once(':').map_or("", |(host, _)| host);
+    let is_name = !host.is_empty() && text.parse::<SocketAddr>().is_err();
+    Ok(Listen { address, name: is_name.then(|| host.to_owned()) })
+}
+
 pub(crate) fn run(arguments: &Args, output: &Output) -> Result<Code> {
-    let signals = Signals::catch()?;
-    roles::log_to_standard_error();
+    let signals = Signals::catch(roles::PATIENCE)?;
+    let _log = Log::start();
+    let mut ready = ReadyFile::new(arguments.ready_file.as_deref())?;
     durable::create_directories(&arguments.dir, 0o700)
         .with_context(|| format!("cannot make {}", arguments.dir.display()))?;
     let dir = arguments.dir.canonicalize().context("cannot find the directory")?;
     let home = Home::new(&dir);
     let _lock = lock(&home)?;
     let share = prepare_share(&home, arguments.share.as_deref())?;
-    prepare_identities(&home, arguments.listen)?;
+    prepare_identities(&home, &arguments.listen)?;
 
-    let vault = start_vault(&home, arguments.listen)?;
+    let vault = start_vault(&home, arguments.listen.address)?;
     let agent = start_agent(&home, &share, &vault.url())?;
     let serving =
         Serving { url: vault.url(), share, dir: dir.clone(), process: std::process::id() };
-    let document = serde_json::to_vec_pretty(&serving).context("cannot describe what serves")?;
-    let mut told = vec![home.serving()];
-    told.extend(arguments.ready_file.clone());
-    for path in told {
-        durable::replace(&path, &document, 0o644)
-            .with_context(|| format!("cannot write {}", path.display()))?;
+    let document = serde_json::to_value(&serving).context("cannot describe what serves")?;
+    let path = home.serving();
+    let bytes = serde_json::to_vec_pretty(&document).context("cannot describe what serves")?;
+    durable::replace(&path, &bytes, 0o644)
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    ready.write(&document)?;
+    if let Err(error) = greet(&serving, output) {
+        // Whoever read the greeting may go; the backups go on.
+        tracing::warn!("nobody took the greeting: {error:#}");
     }
-    greet(&serving, output)?;
 
-    signals.wait();
-    output.remark("stopping …");
+    roles::attend(&signals, || agent.fault().or_else(|| vault.fault()))?;
+    drop(ready);
     let stopped = agent.stop();
     vault.shutdown();
     stopped?;
-    output.remark("stopped; the same command goes on from here");
+    tracing::info!("stopped; the same command goes on from here");
     Ok(Code::Done)
 }
 
@@ -129,14 +146,15 @@ fn prepare_share(home: &Home, given: Option<&Path>) -> Result<PathBuf> {
 }
 
 /// Gives each role an identity of our own authority, for as long as half a lifetime is left.
-fn prepare_identities(home: &Home, listen: SocketAddr) -> Result<()> {
+fn prepare_identities(home: &Home, listen: &Listen) -> Result<()> {
     let clock = SystemClock;
     let authority = CertificateAuthority::open_or_create(&home.authority(), &clock, &SystemRandom)?;
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned(), host];
-    if !listen.ip().is_unspecified() {
-        names.push(listen.ip().to_string());
+    if !listen.address.ip().is_unspecified() {
+        names.push(listen.address.ip().to_string());
     }
+    names.extend(listen.name.clone());
     names.sort();
     names.dedup();
     for (role, hosts) in
@@ -163,8 +181,7 @@ fn start_vault(home: &Home, listen: SocketAddr) -> Result<outlast_vault::VaultHa
         ("listen", listen.to_string()),
         ("identity", text(&home.identity("vault"))?),
     ];
-    let table = configured(home, "vault", &places, &[])?;
-    let config = VaultConfig::parse(&settings::with_environment(table, "vault")?)?;
+    let config: VaultConfig = configured(home, "vault", &places, &[])?.with_environment()?;
     let vault = Vault::start(config, Doors::system())?;
     // The port that it got, if any was good enough, so that the role can be run by itself.
     configured(home, "vault", &[("listen", vault.address().to_string())], &[])?;
@@ -178,8 +195,8 @@ fn start_agent(home: &Home, share: &Path, upstream: &str) -> Result<AgentThread>
         ("upstream", upstream.to_owned()),
         ("identity", text(&home.identity("agent"))?),
     ];
-    let table = configured(home, "agent", &places, &[("poll", "1s")])?;
-    AgentThread::start(&settings::with_environment(table, "agent")?)
+    let document = configured(home, "agent", &places, &[("poll", "1s")])?;
+    AgentThread::start(document.with_environment()?)
 }
 
 /// The configuration file of `role` with these keys set, and those defaults where it says nothing;
@@ -189,24 +206,23 @@ fn configured(
     role: &str,
     keys: &[(&str, String)],
     defaults: &[(&str, &str)],
-) -> Result<Table> {
+) -> Result<Document> {
     let path = home.config(role);
-    let mut table = if path.exists() { settings::read(&path)? } else { Table::new() };
-    let section = table
-        .entry(role)
-        .or_insert_with(|| Value::Table(Table::new()))
-        .as_table_mut()
-        .with_context(|| format!("cannot understand [{role}] in {}", path.display()))?;
+    let exists = path.exists();
+    let mut document =
+        if exists { Document::read(&path)? } else { Document::new(&path, String::new())? };
+    let before = document.text().to_owned();
     for (key, value) in keys {
-        section.insert((*key).to_owned(), Value::String(value.clone()));
+        document.set(role, key, value)?;
     }
     for (key, value) in defaults {
-        section.entry(*key).or_insert_with(|| Value::String((*value).to_owned()));
+        document.set_default(role, key, value)?;
     }
-    let text = toml::to_string(&table).context("cannot write the configuration as text")?;
-    durable::replace(&path, text.as_bytes(), 0o644)
-        .with_context(|| format!("cannot write {}", path.display()))?;
-    Ok(table)
+    if !exists || document.text() != before {
+        durable::replace(&path, document.text().as_bytes(), 0o644)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(document)
 }
 
 /// A path as configuration text.
@@ -223,9 +239,11 @@ fn greet(serving: &Serving, output: &Output) -> Result<()> {
     output.line(format_args!("Outlast is up."))?;
     output.line(format_args!("  share  {share}"))?;
     output.line(format_args!("  vault  {}", serving.url))?;
-    output.line("\nIn another terminal, try:")?;
+    output.gap()?;
+    output.line("In another terminal, try:")?;
     output.line(format_args!("  outlast drop --share {share} --workload notes README.md"))?;
     output.line(format_args!("  outlast workload list --dir {dir}"))?;
     output.line(format_args!("  outlast restore notes --dir {dir} --into ./restored"))?;
-    output.line("\nCtrl-C stops it; the same command starts it again where it was.")
+    output.gap()?;
+    output.line("Ctrl-C stops it; the same command starts it again where it was.")
 }

@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 use super::cache::CacheArgs;
 use super::repo::retrying;
 use crate::home::Home;
+use crate::output::Output;
 
 /// Which vault, and who asks.
 #[derive(Debug, Clone, clap::Args)]
@@ -38,11 +39,16 @@ pub(crate) struct VaultAccess {
 
 impl VaultAccess {
     /// Opens a workload's repository, with its key sealed to the identity that asks for it.
-    pub(crate) fn open_repository(&self, workload: &WorkloadName) -> Result<Repository> {
+    pub(crate) fn open_repository(
+        &self,
+        workload: &WorkloadName,
+        output: &Output,
+    ) -> Result<Repository> {
         let (address, identity) = self.address_and_identity()?;
         let client = ApiClient::new(&address, &identity)?;
         let request = OpenRepository { box_public_key: identity.box_key().public() };
-        let opened = client.open_repository(workload, &request)?;
+        let opened =
+            output.patiently(client.location(), || client.open_repository(workload, &request))?;
         let info = repository_key_info(workload);
         let key = identity
             .box_key()
@@ -53,7 +59,9 @@ impl VaultAccess {
         );
         let store = RestStore::open(&client.repository_address(&opened), Some(&identity))?;
         let key = Key::from_bytes(&key);
-        let repository = Repository::open(retrying(Arc::new(store)), Credential::Key(key))?;
+        let store = retrying(Arc::new(store), output);
+        let repository = output
+            .patiently(client.location(), || Repository::open(store, Credential::Key(key)))?;
         Ok(self.cache.apply(repository))
     }
 

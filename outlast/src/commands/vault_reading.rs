@@ -98,24 +98,24 @@ impl Which {
 }
 
 pub(crate) fn snapshots(arguments: &SnapshotsArgs, output: &Output) -> Result<Code> {
-    reading::snapshots(&arguments.vault.open_repository(&arguments.workload)?, output)
+    reading::snapshots(&arguments.vault.open_repository(&arguments.workload, output)?, output)
 }
 
 pub(crate) fn ls(arguments: &LsArgs, output: &Output) -> Result<Code> {
-    let repository = arguments.vault.open_repository(&arguments.workload)?;
+    let repository = arguments.vault.open_repository(&arguments.workload, output)?;
     let resolved = arguments.which.resolve(&repository)?;
     let below = arguments.path.as_deref().map(reading::snapshot_path).transpose()?.flatten();
     reading::ls(&repository, &resolved, below.as_ref(), output)
 }
 
 pub(crate) fn cat(arguments: &CatArgs, output: &Output) -> Result<Code> {
-    let repository = arguments.vault.open_repository(&arguments.workload)?;
+    let repository = arguments.vault.open_repository(&arguments.workload, output)?;
     let resolved = arguments.which.resolve(&repository)?;
     reading::cat(&repository, &resolved, &arguments.path, output)
 }
 
 pub(crate) fn restore(arguments: &RestoreArgs, output: &Output) -> Result<Code> {
-    let repository = arguments.vault.open_repository(&arguments.workload)?;
+    let repository = arguments.vault.open_repository(&arguments.workload, output)?;
     let resolved = arguments.which.resolve(&repository)?;
     reading::restore(&repository, &resolved, &arguments.into, &arguments.how.options()?, output)
 }

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Subcommand;
 use outlast_types::{WorkloadName, human};
-use outlast_wire::api::client::ApiClient;
+use outlast_wire::api::client::{ApiClient, CallError};
 use outlast_wire::api::{IncidentView, OrderView, RecreateOrder, WorkloadView};
 use serde_json::json;
 
@@ -12,7 +12,7 @@ use crate::exit::Code;
 use crate::output::{Output, counted, table};
 use crate::reading::whole_seconds;
 
-/// Tell which workloads there are and whether their promises are kept, and order what is to be done
+/// Tell which workloads there are and whether their promises are kept; give orders
 #[derive(Debug, Subcommand)]
 #[command(after_help = "Examples:
   outlast workload list --dir ./outlast-data
@@ -58,7 +58,8 @@ pub(crate) fn run(command: &Command, output: &Output) -> Result<Code> {
     match command {
         Command::List { vault } => {
             let client = vault.client()?;
-            let (workloads, incidents) = (client.workloads()?, client.incidents()?);
+            let ask = || Ok::<_, CallError>((client.workloads()?, client.incidents()?));
+            let (workloads, incidents) = output.patiently(client.location(), ask)?;
             if output.is_json() {
                 output.json(&json!({ "workloads": workloads, "incidents": incidents }))?;
             } else {
@@ -90,7 +91,8 @@ fn show(client: &ApiClient, name: &WorkloadName, output: &Output) -> Result<()> 
     }
     tell(&workloads, &incidents, output)?;
     if !orders.is_empty() {
-        output.line("\nordered:")?;
+        output.gap()?;
+        output.line("ordered:")?;
     }
     orders.iter().try_for_each(|order| output.line(format_args!("  {}", in_words(order))))
 }
@@ -121,10 +123,11 @@ fn tell(workloads: &[WorkloadView], incidents: &[IncidentView], output: &Output)
     table(output, &["WORKLOAD", "STATE", "LAST VAULTED", "RPO", "SNAPSHOTS", "OWNER"], &rows)?;
     let (open, resolved): (Vec<_>, Vec<_>) =
         incidents.iter().partition(|incident| incident.resolved.is_none());
+    output.gap()?;
     output.line(match open.len() {
-        0 => "\nno open incident".to_owned(),
-        1 => "\n1 open incident:".to_owned(),
-        count => format!("\n{count} open incidents:"),
+        0 => "no open incident".to_owned(),
+        1 => "1 open incident:".to_owned(),
+        count => format!("{count} open incidents:"),
     })?;
     for incident in open {
         output.line(format_args!(

@@ -6,6 +6,8 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use outlast_types::Monitor;
 
+use super::plain;
+
 /// A monitor with a bar, or, where nobody watches, one that tells of problems only.
 pub(crate) struct Progress {
     bar: ProgressBar,
@@ -49,7 +51,7 @@ impl Monitor for Progress {
         }
         self.bar.set_position(0);
         self.bar.reset_elapsed();
-        self.bar.set_prefix(phase.to_owned());
+        self.bar.set_prefix(plain(phase).into_owned());
         self.bar.enable_steady_tick(Duration::from_millis(200));
     }
 
@@ -59,7 +61,7 @@ impl Monitor for Progress {
 
     fn item(&self, name: &str) {
         if !self.bar.is_hidden() {
-            self.bar.set_message(name.to_owned());
+            self.bar.set_message(plain(name).into_owned());
         }
     }
 
@@ -69,7 +71,7 @@ impl Monitor for Progress {
         }
         self.bar.suspend(|| {
             // A problem is also in the command's result; a closed stderr loses nothing else.
-            let _ = writeln!(anstream::stderr(), "outlast: {message}");
+            let _ = writeln!(anstream::stderr(), "outlast: {}", plain(message));
         });
     }
 }

@@ -207,7 +207,7 @@ fn completions_and_manual_pages_are_written() {
 fn passwords_never_come_from_the_command_line() {
     let directory = scratch();
     let repository = directory.path().join("repo");
-    for option in ["--password", "-p", "--password-command"] {
+    for option in ["--password", "-p"] {
         fail(repo("init", &repository).args([option, "secret"]), 2);
     }
     let words = fail(repo("init", &repository).env_remove("OUTLAST_PASSWORD"), 1);

@@ -15,7 +15,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
 
-use crate::exit::Code;
+use crate::exit::{Advised, Code};
+use crate::output::plain;
+use crate::signals::Signals;
 
 use scenes::Rehearsal;
 use story::Story;
@@ -67,7 +69,11 @@ pub(crate) fn run(arguments: &Args) -> Result<Code> {
             Ok(Code::Done)
         }
         Err(error) => {
-            story.broken(&format!("{error:#}"));
+            story.broken(&plain(&format!("{error:#}")));
+            let words = error.chain().find_map(|cause| cause.downcast_ref::<Advised>());
+            for line in words.iter().flat_map(|words| words.hint.lines()) {
+                story.tell(&plain(line));
+            }
             if let Some(scratch) = scratch.take() {
                 // What went wrong can only be found where it happened.
                 let kept = scratch.keep();
@@ -84,16 +90,12 @@ pub(crate) fn dump_sqlite(path: &std::path::Path) -> Result<Code> {
     Ok(Code::Done)
 }
 
-/// Ctrl-C ends the waiting, and so the story, in order: the processes are stopped first.
+/// A signal ends the waiting, and so the story, in order: the processes are stopped first.
 fn heed_interrupts(interrupted: Arc<AtomicBool>) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("listen for signals")?;
+    let signals = Signals::catch(stage::PATIENCE)?;
     std::thread::spawn(move || {
-        if runtime.block_on(tokio::signal::ctrl_c()).is_ok() {
-            interrupted.store(true, Ordering::Relaxed);
-        }
+        while signals.wait(stage::PATIENCE).is_none() {}
+        interrupted.store(true, Ordering::Relaxed);
     });
     Ok(())
 }

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 
 use super::database::Database;
-use super::stage::{Actor, Stage, words};
+use super::stage::{self, Actor, Stage, words};
 use super::story::Story;
 
 const DATABASE_WORKLOAD: &str = "shop-db";
@@ -160,7 +160,7 @@ impl Rehearsal {
         ensure!(
             listed.lines().filter(|line| line.contains("shop.")).count() == 2,
             "the vault should hold two snapshots of {DATABASE_WORKLOAD}, one by blue and one by \
-             green, but lists:\n{listed}"
+             green, but lists: {listed}"
         );
         story.kept("the vault holds what blue and what green completed, and nothing else");
         self.no_incident(story, "the whole release paged nobody")?;
@@ -323,7 +323,7 @@ impl Rehearsal {
         let what = format!("drop {} of {} is {state}", drop.id, drop.workload);
         self.stage
             .wait_until(&what, || Ok(receipt.exists()))
-            .with_context(|| format!("the roles last said:\n{}", self.roles.last_words()))
+            .map_err(|error| stage::with_words(format!("{error:#}"), self.roles.last_words()))
     }
 
     fn overview(&self) -> Result<Overview> {

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
+
+use crate::exit::Advised;
 
 /// How long any single thing may take before the rehearsal is called broken.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
@@ -80,9 +82,17 @@ pub(super) fn run(command: &mut Command) -> Result<String> {
     let output = command.stdin(Stdio::null()).output().with_context(|| format!("start {shown}"))?;
     if !output.status.success() {
         let words = String::from_utf8_lossy(&output.stderr);
-        bail!("{shown} ended with {}:\n{}", output.status, words.trim_end());
+        return Err(with_words(
+            format!("{shown} ended with {}", output.status),
+            words.into_owned(),
+        ));
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// An error with what was said before it, line by line.
+pub(super) fn with_words(message: String, words: String) -> anyhow::Error {
+    Advised { message, hint: words }.into()
 }
 
 fn shown(command: &Command) -> String {
@@ -123,14 +133,17 @@ impl Actor {
             Ok(status.is_some())
         })?;
         let ended_well = status.is_some_and(|status| status.success());
-        ensure!(ended_well, "{} did not stop cleanly:\n{}", self.name, self.last_words());
-        Ok(())
+        if ended_well {
+            return Ok(());
+        }
+        Err(with_words(format!("{} did not stop cleanly", self.name), self.last_words()))
     }
 
     /// An error with its last words if it has ended already.
     pub(super) fn must_live(&mut self) -> Result<()> {
         if let Some(status) = self.child.try_wait().context("ask whether it ended")? {
-            bail!("{} ended early with {status}:\n{}", self.name, self.last_words());
+            let message = format!("{} ended early with {status}", self.name);
+            return Err(with_words(message, self.last_words()));
         }
         Ok(())
     }

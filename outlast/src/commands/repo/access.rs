@@ -1,26 +1,32 @@
 //! Where a repository is and what opens it.
 
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use outlast_fs::durable;
 use outlast_repo::lock::Holder;
 use outlast_repo::{Credential, Repository};
-use outlast_store::retry::{Policy, Retrying};
-use outlast_store::{DirectoryStore, Store};
+use outlast_store::retry::{Policy, Retry, Retrying};
+use outlast_store::{DirectoryStore, Store, StoreError};
 use outlast_types::SystemRandom;
 use outlast_wire::client::{Credentials, RestStore};
 use outlast_wire::identity::Identity;
 use rustix::process::{Pid, getgid, getpid, getuid, test_kill_process};
 
+use super::password::{self, Password, PasswordArgs};
 use crate::commands::cache::CacheArgs;
-use crate::exit::Advised;
+use crate::exit::{Advised, Usage};
+use crate::output::Output;
 
-/// The environment variable that holds a repository's password.
-const PASSWORD_VARIABLE: &str = "OUTLAST_PASSWORD";
-/// A password or certificate file longer than this is not one.
-const SECRET_BYTES_MAX: u64 = 64 << 10;
+/// A certificate file longer than this is not one.
+const CERTIFICATE_BYTES_MAX: u64 = 64 << 10;
+/// How long a server that has never answered may refuse connections.
+const REFUSED_MAX: Duration = Duration::from_secs(3);
+/// That something is tried again is not told more often.
+const TELL_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Storages that restic knows and we do not.
 const FOREIGN_SCHEMES: [&str; 9] =
@@ -30,15 +36,18 @@ const FOREIGN_SCHEMES: [&str; 9] =
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Access {
     /// The repository: a directory, or rest:http(s)://host:port/path/
-    #[arg(short, long = "repo", value_name = "REPO", env = "OUTLAST_REPOSITORY")]
-    repository: String,
-    /// Read the password from this file instead of OUTLAST_PASSWORD
-    #[arg(long, value_name = "FILE")]
-    password_file: Option<PathBuf>,
+    /// [env: OUTLAST_REPOSITORY, RESTIC_REPOSITORY]
+    #[arg(short, long = "repo", value_name = "REPO")]
+    repository: Option<String>,
+    /// Read the repository's address from this file
+    #[arg(long, value_name = "FILE", conflicts_with = "repository")]
+    repository_file: Option<PathBuf>,
+    #[command(flatten)]
+    password: PasswordArgs,
     /// The directory with this host's identity, for a vault's rest: address
     #[arg(long, value_name = "DIR")]
     identity: Option<PathBuf>,
-    /// The certificate authority of a rest: server (PEM)
+    /// The certificate authority of a rest: server (PEM) [env: RESTIC_CACERT]
     #[arg(long, value_name = "FILE", conflicts_with = "identity")]
     cacert: Option<PathBuf>,
     #[command(flatten)]
@@ -47,21 +56,25 @@ pub(crate) struct Access {
 
 impl Access {
     /// Opens the repository with the password.
-    pub(super) fn open(&self) -> Result<Repository> {
-        self.open_through(|store| store)
+    pub(super) fn open(&self, output: &Output) -> Result<Repository> {
+        self.open_through(output, |store| store)
     }
 
     /// Like [`open`](Self::open), with what `wrap` makes of the store.
     pub(super) fn open_through(
         &self,
+        output: &Output,
         wrap: impl FnOnce(Arc<dyn Store>) -> Arc<dyn Store>,
     ) -> Result<Repository> {
-        let store: Arc<dyn Store> = match self.rest_store()? {
-            Some(store) => retrying(Arc::new(store)),
-            None => Arc::new(DirectoryStore::open(self.directory()?)?),
+        let address = self.address()?;
+        let store: Arc<dyn Store> = match self.rest_store(&address)? {
+            Some(store) => retrying(Arc::new(store), output),
+            None => Arc::new(DirectoryStore::open(directory(&address)?)?),
         };
         let password = self.password()?;
-        let repository = Repository::open(wrap(store), Credential::Password(&password))?;
+        let repository = output.patiently(&store.location(), || {
+            Repository::open(wrap(Arc::clone(&store)), Credential::Password(&password))
+        })?;
         Ok(self.cache.apply(repository))
     }
 
@@ -71,77 +84,107 @@ impl Access {
     }
 
     /// The store for a new repository, with the layout that it needs.
-    pub(super) fn create_store(&self) -> Result<Arc<dyn Store>> {
-        match self.rest_store()? {
+    pub(super) fn create_store(&self, output: &Output) -> Result<Arc<dyn Store>> {
+        let address = self.address()?;
+        match self.rest_store(&address)? {
             Some(store) => {
                 store.create_layout()?;
-                Ok(retrying(Arc::new(store)))
+                Ok(retrying(Arc::new(store), output))
             }
-            None => Ok(Arc::new(DirectoryStore::create_layout(self.directory()?)?)),
+            None => Ok(Arc::new(DirectoryStore::create_layout(directory(&address)?)?)),
         }
     }
 
-    /// The directory that is named. `s3:bucket` and its like, which restic understands, must not be
-    /// taken for one.
-    fn directory(&self) -> Result<&Path> {
-        let scheme = self.repository.split_once(':').map(|(scheme, _)| scheme);
-        let path = Path::new(&self.repository);
-        if scheme.is_some_and(|scheme| FOREIGN_SCHEMES.contains(&scheme)) && !path.exists() {
-            return Err(Advised {
-                message: format!("{} is on a storage that is not supported", self.repository),
-                hint: "Give a directory, or an address such as rest:https://host:8443/path/."
-                    .to_owned(),
-            }
-            .into());
+    /// The repository's address: as the command line says, else as the environment does.
+    pub(super) fn address(&self) -> Result<String> {
+        if let Some(address) = &self.repository {
+            return Ok(address.clone());
         }
-        Ok(path)
+        if let Some(file) = &self.repository_file {
+            return password::repository_in_file(file);
+        }
+        password::repository_from_environment()?.ok_or_else(|| {
+            let message = "no repository was named: give --repo, or set OUTLAST_REPOSITORY or \
+                           RESTIC_REPOSITORY";
+            Usage(message.to_owned()).into()
+        })
     }
 
-    fn rest_store(&self) -> Result<Option<RestStore>> {
-        if !self.repository.starts_with("rest:") {
+    fn rest_store(&self, address: &str) -> Result<Option<RestStore>> {
+        if !address.starts_with("rest:") {
             return Ok(None);
         }
         let (identity, authority);
+        let is_secure = address.starts_with("rest:https:");
+        let stock = std::env::var_os("RESTIC_CACERT").filter(|file| is_secure && !file.is_empty());
+        let authority_file = self.cacert.clone().or_else(|| stock.map(PathBuf::from));
         let credentials = if let Some(directory) = &self.identity {
             identity = Identity::load(directory)?;
             Credentials::Identity(&identity)
-        } else if let Some(file) = &self.cacert {
-            authority = read_text(file)?;
+        } else if let Some(file) = authority_file {
+            authority = read_text(&file)?;
             Credentials::Authority(&authority)
         } else {
             Credentials::None
         };
-        Ok(Some(RestStore::with(&self.repository, credentials)?))
+        Ok(Some(RestStore::with(address, credentials)?))
     }
 
-    /// The password from the file or the environment; never from the command line, which every
-    /// user of the host can read.
-    pub(super) fn password(&self) -> Result<String> {
-        let password = match &self.password_file {
-            Some(file) => read_text(file)?.trim_end_matches(['\r', '\n']).to_owned(),
-            None => std::env::var(PASSWORD_VARIABLE).unwrap_or_default(),
-        };
-        if password.is_empty() {
-            return Err(Advised {
-                message: format!("no password for the repository {}", self.repository),
-                hint: format!("Set {PASSWORD_VARIABLE}, or name a file with --password-file."),
+    /// The password; never from the command line, which every user of the host can read.
+    pub(super) fn password(&self) -> Result<Password> {
+        self.password.find()?.ok_or_else(|| {
+            Advised {
+                message: "no password for the repository".to_owned(),
+                hint:
+                    "Set OUTLAST_PASSWORD, or name a file with --password-file, or a program that \
+                       prints it with --password-command; restic's variables are read, too."
+                        .to_owned(),
             }
-            .into());
-        }
-        Ok(password)
+            .into()
+        })
     }
 }
 
+/// The directory at an address. `s3:bucket` and its like, which restic understands, must not be
+/// taken for one.
+fn directory(address: &str) -> Result<&Path> {
+    let scheme = address.split_once(':').map(|(scheme, _)| scheme);
+    let path = Path::new(address);
+    if scheme.is_some_and(|scheme| FOREIGN_SCHEMES.contains(&scheme)) && !path.exists() {
+        return Err(Advised {
+            message: format!("{address} is on a storage that is not supported"),
+            hint: "Give a directory, or an address such as rest:https://host:8443/path/."
+                .to_owned(),
+        }
+        .into());
+    }
+    Ok(path)
+}
+
 fn read_text(file: &Path) -> Result<String> {
-    let content = durable::read_bounded(file, SECRET_BYTES_MAX)
+    let content = durable::read_bounded(file, CERTIFICATE_BYTES_MAX)
         .with_context(|| format!("cannot read {}", file.display()))?;
     String::from_utf8(content).with_context(|| format!("{} is not text", file.display()))
 }
 
-/// A store that tries again when the network fails for a moment.
-pub(in crate::commands) fn retrying(store: Arc<dyn Store>) -> Arc<dyn Store> {
-    let sleep = Box::new(|pause| {
-        std::thread::sleep(pause);
+/// A store that tries again when the network fails for a moment, and says so. A server that refuses
+/// to be reached at all is not waited for: somebody is watching, and may have mistyped its address.
+pub(in crate::commands) fn retrying(store: Arc<dyn Store>, output: &Output) -> Arc<dyn Store> {
+    let output = *output;
+    let told: Mutex<Option<Instant>> = Mutex::new(None);
+    let sleep = Box::new(move |retry: &Retry<'_>| {
+        let is_refused = matches!(retry.error, StoreError::Io { source, .. } | StoreError::List { source, .. }
+            if source.kind() == io::ErrorKind::ConnectionRefused);
+        if is_refused && !retry.answered && retry.waited >= REFUSED_MAX {
+            return false;
+        }
+        let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.is_none_or(|told| told.elapsed() >= TELL_INTERVAL) {
+            output.warn(&format!("{}; trying again", retry.error));
+            *told = Some(Instant::now());
+        }
+        drop(told);
+        std::thread::sleep(retry.pause);
         true
     });
     Arc::new(Retrying::new(store, Policy::default(), Arc::new(SystemRandom), sleep))

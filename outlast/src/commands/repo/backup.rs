@@ -1,41 +1,60 @@
 //! `outlast repo backup`: local paths, or standard input, into a repository.
 
-use std::io::Read;
+use std::ffi::OsString;
+use std::io::{Cursor, Read};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use outlast_fs::FileTime;
 use outlast_fs::walk::Walk;
+use outlast_repo::Repository;
 use outlast_repo::backup::{self, Compression, Input, Options, Outcome, StreamInput, Tuning};
 use outlast_types::{Clock, SystemClock, SystemRandom, human};
 use serde_json::json;
 
 use super::access::{Access, host_name, user_name};
+use crate::commands::inputs::{self, InputArgs};
+use crate::dump::Dump;
 use crate::exit::Code;
 use crate::output::{Output, counted};
+
+/// What a stream is called in its snapshot, unless it is given a name; as stock restic does.
+const STREAM_NAME: &str = "stdin";
+/// How much of a stream must have come before the backup begins, at most.
+const FIRST_BYTES: usize = 64 << 10;
 
 /// Back up paths, or standard input, as a new snapshot
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "What cannot be read is named and left out, and the exit code is 1; the snapshot has the rest.
 
+A pipe into --stdin hides whether the program on its left failed, and what came before the failure
+becomes a snapshot. With --stdin-from-command there is one only if the command exits with 0; where
+it is a pipeline itself, use bash -o pipefail. A stream without a single byte is refused, unless
+--allow-empty says that nothing is what there is.
+
 Examples:
   outlast repo backup -r /srv/repo /etc /home
-  pg_dump shop | outlast repo backup -r /srv/repo --stdin --stdin-filename shop.sql
+  outlast repo backup -r /srv/repo --stdin-from-command --stdin-filename shop.sql -- pg_dump shop
   outlast repo backup -r /srv/repo --journal /var/lib/repo.journal /srv   # goes on if interrupted"
 )]
 pub(crate) struct Args {
     #[command(flatten)]
     access: Access,
-    /// What to back up
+    /// What to back up; with --stdin-from-command the command and its arguments
     #[arg(required_unless_present = "stdin", value_name = "PATH")]
     paths: Vec<PathBuf>,
     /// Back up standard input
-    #[arg(long, conflicts_with = "paths")]
+    #[arg(long, conflicts_with = "paths", group = "streamed")]
     stdin: bool,
-    /// The name of standard input in the snapshot
-    #[arg(long, default_value = "stdin", conflicts_with = "paths", value_name = "NAME")]
-    stdin_filename: String,
+    /// Back up what a command prints, if it exits with 0
+    #[arg(long, group = "streamed")]
+    stdin_from_command: bool,
+    /// The name of standard input, or of what the command prints, in the snapshot [default: stdin]
+    #[arg(long, value_name = "NAME", requires = "streamed")]
+    stdin_filename: Option<String>,
+    #[command(flatten)]
+    input: InputArgs,
     /// Add a tag to the snapshot (may be repeated)
     #[arg(long)]
     tag: Vec<String>,
@@ -48,6 +67,13 @@ pub(crate) struct Args {
     /// A local file that remembers what was uploaded, so that an interrupted backup goes on
     #[arg(long, value_name = "FILE")]
     journal: Option<PathBuf>,
+}
+
+impl Args {
+    /// Whether the data comes from a command that we run.
+    pub(in crate::commands) fn runs_a_command(&self) -> bool {
+        self.stdin_from_command
+    }
 }
 
 fn compression(text: &str) -> Result<Compression, String> {
@@ -67,25 +93,64 @@ fn named_bytes(paths: &[PathBuf]) -> Option<u64> {
 }
 
 pub(super) fn run(arguments: &Args, output: &Output) -> Result<Code> {
-    let repository = arguments.access.open()?;
+    let from_command = arguments.stdin_from_command;
+    let repository = arguments.access.open(output)?;
+    if arguments.stdin || from_command {
+        let command: Vec<OsString> = arguments.paths.iter().map(Into::into).collect();
+        let mut dump = arguments.input.start(from_command.then_some(&command), output)?;
+        let failed = |dump: &mut Dump, error| {
+            dump.stop();
+            inputs::failed(dump, error, "no snapshot was made")
+        };
+        // Nothing is begun before there is something.
+        let first = match first_bytes(&mut dump) {
+            Ok(first) => first,
+            Err(error) => return Err(failed(&mut dump, error.into())),
+        };
+        let input = stream(arguments, Cursor::new(first).chain(&mut dump));
+        return save(arguments, &repository, input, Vec::new(), output)
+            .map_err(|error| failed(&mut dump, error));
+    }
     let paths: Vec<String> = arguments
         .paths
         .iter()
         .map(|path| Ok(std::path::absolute(path)?.display().to_string()))
         .collect::<std::io::Result<_>>()
         .context("cannot find the current directory")?;
-    let input = if arguments.stdin {
-        let now = SystemClock.now();
-        let reader: Box<dyn Read + Send> = Box::new(std::io::stdin());
-        Input::Stream(StreamInput {
-            name: arguments.stdin_filename.clone().into_bytes(),
-            mode: 0o600,
-            modified: FileTime { seconds: now.unix_seconds(), nanos: now.nanos() },
-            reader,
-        })
-    } else {
-        Input::Tree(Box::new(Walk::new(&arguments.paths)?))
-    };
+    if let (Some(path), false) = (inputs::nothing_in(&arguments.paths), arguments.input.allow_empty)
+    {
+        output.warn(&format!("{} has nothing in it (is it mounted?)", path.display()));
+    }
+    let input = Input::Tree(Box::new(Walk::new(&arguments.paths)?));
+    save(arguments, &repository, input, paths, output)
+}
+
+/// What a stream begins with; empty at its end.
+fn first_bytes(dump: &mut Dump) -> std::io::Result<Vec<u8>> {
+    let mut first = vec![0; FIRST_BYTES];
+    let length = dump.read(&mut first)?;
+    first.truncate(length);
+    Ok(first)
+}
+
+fn stream<'a>(arguments: &Args, reader: impl Read + Send + 'a) -> Input<'a> {
+    let now = SystemClock.now();
+    Input::Stream(StreamInput {
+        name: arguments.stdin_filename.as_deref().unwrap_or(STREAM_NAME).as_bytes().to_vec(),
+        mode: 0o600,
+        modified: FileTime { seconds: now.unix_seconds(), nanos: now.nanos() },
+        reader: Box::new(reader),
+    })
+}
+
+fn save(
+    arguments: &Args,
+    repository: &Repository,
+    input: Input<'_>,
+    paths: Vec<String>,
+    output: &Output,
+) -> Result<Code> {
+    let expected_bytes = if paths.is_empty() { None } else { named_bytes(&arguments.paths) };
     let options = Options {
         hostname: arguments.host.clone().unwrap_or_else(host_name),
         username: user_name(),
@@ -93,15 +158,15 @@ pub(super) fn run(arguments: &Args, output: &Output) -> Result<Code> {
         gid: rustix::process::getgid().as_raw(),
         paths,
         tags: arguments.tag.clone(),
-        expected_bytes: named_bytes(&arguments.paths),
+        expected_bytes,
         journal: arguments.journal.clone(),
         tuning: Tuning { compression: arguments.compression, ..Tuning::default() },
         ..Options::new(SystemClock.now())
     };
     let progress = output.progress();
     let outcome =
-        backup::backup(&repository, input, &options, &SystemClock, &SystemRandom, &progress)?;
-    backup::publish(&repository, &outcome)?;
+        backup::backup(repository, input, &options, &SystemClock, &SystemRandom, &progress)?;
+    backup::publish(repository, &outcome)?;
     progress.finish();
     tell(&outcome, output)
 }

@@ -51,7 +51,7 @@ fn rate(text: &str) -> Result<NonZeroU64, String> {
 }
 
 pub(super) fn run(arguments: &Args, output: &Output) -> Result<Code> {
-    let repository = arguments.access.open_through(|store| match arguments.limit_rate {
+    let repository = arguments.access.open_through(output, |store| match arguments.limit_rate {
         None => store,
         Some(rate) => {
             let sleep = Box::new(std::thread::sleep);

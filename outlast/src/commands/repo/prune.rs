@@ -28,7 +28,7 @@ Examples:
 pub(crate) struct ForgetArgs {
     #[command(flatten)]
     access: Access,
-    /// Ids of snapshots, or beginnings of ids
+    /// Ids of snapshots, beginnings of ids, or `latest`
     #[arg(required = true, value_name = "ID")]
     ids: Vec<String>,
     /// Prune afterwards
@@ -92,7 +92,7 @@ fn share(text: &str) -> Result<f64, String> {
 }
 
 pub(super) fn run_forget(arguments: &ForgetArgs, output: &Output) -> Result<Code> {
-    let repository = arguments.access.open()?;
+    let repository = arguments.access.open(output)?;
     let chosen = forget::choose(&repository, &arguments.ids)?;
     let dry_run = arguments.how.dry_run;
     if !dry_run {
@@ -129,7 +129,7 @@ pub(super) fn run_forget(arguments: &ForgetArgs, output: &Output) -> Result<Code
 }
 
 pub(super) fn run_prune(arguments: &PruneArgs, output: &Output) -> Result<Code> {
-    let repository = arguments.access.open()?;
+    let repository = arguments.access.open(output)?;
     let outcome = work(&repository, &arguments.how, output)?;
     let dry_run = arguments.how.dry_run;
     if output.is_json() {

@@ -49,7 +49,7 @@ Examples:
 pub(super) fn run(arguments: &Args, output: &Output) -> Result<Code> {
     let What::Index { access, dry_run, read_all_packs } = &arguments.what;
     let (dry_run, read_all_packs) = (*dry_run, *read_all_packs);
-    let repository = access.open()?;
+    let repository = access.open(output)?;
     let progress = output.progress();
     let options = Options { read_all_packs, dry_run };
     let here = Here { holder: holder(), lives: &lives };

@@ -29,7 +29,7 @@ pub(crate) struct Args {
 }
 
 pub(super) fn run(arguments: &Args, output: &Output) -> Result<Code> {
-    let repository = arguments.access.open()?;
+    let repository = arguments.access.open(output)?;
     let here = Here { holder: holder(), lives: &lives };
     let unlocked = lock::unlock(&repository, arguments.remove_all, &here, &SystemClock)?;
     let Unlocked { removed, kept } = &unlocked;
