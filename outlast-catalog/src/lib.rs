@@ -94,7 +94,8 @@ impl Catalog {
         })
     }
 
-    /// Replaces what is known of all snapshots, as a rebuild found them in the repositories.
+    /// Replaces what is known of all snapshots, as a rebuild found them in the repositories, in the
+    /// order in which they came.
     pub fn replace_snapshots(&self, snapshots: &[SnapshotRecord]) -> Result<(), CatalogError> {
         self.transact("replace the snapshots", |transaction| {
             transaction.execute("DELETE FROM snapshots", [])?;
@@ -116,7 +117,8 @@ impl Catalog {
         })
     }
 
-    /// All snapshots, or those of one workload; newest first by the vault's clock.
+    /// All snapshots, or those of one workload; the one that came last first. That is an order of
+    /// its own: a clock that was wrong for a day must not put them into another one.
     pub fn snapshots(
         &self,
         workload: Option<&WorkloadName>,
@@ -124,7 +126,7 @@ impl Catalog {
         self.read("list snapshots", |connection| {
             let sql = format!(
                 "{SELECT_SNAPSHOTS} WHERE ?1 IS NULL OR workload = ?1 \
-                 ORDER BY received DESC, workload, snapshot"
+                 ORDER BY rowid DESC"
             );
             let mut statement = connection.prepare_cached(&sql)?;
             let rows =

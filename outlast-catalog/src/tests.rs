@@ -83,11 +83,11 @@ fn a_snapshot_that_is_sent_again_keeps_its_time_and_receipt() {
 }
 
 #[test]
-fn snapshots_are_listed_newest_first_and_counted() {
+fn snapshots_are_listed_as_they_came_whatever_the_clock_said_and_counted() {
     let (_directory, catalog) = catalog();
     catalog.replace_snapshots(&[snapshot(1), snapshot(3), snapshot(2)]).unwrap();
     let listed = catalog.snapshots(Some(&shop())).unwrap();
-    assert_eq!(listed, [snapshot(3), snapshot(2), snapshot(1)]);
+    assert_eq!(listed, [snapshot(2), snapshot(3), snapshot(1)], "the last one first");
     let other = WorkloadName::new("other").unwrap();
     assert_eq!(catalog.snapshots(Some(&other)).unwrap(), []);
     let totals = catalog.totals().unwrap();

@@ -2,6 +2,8 @@
 
 use std::io::{Cursor, Read};
 
+use zstd::stream::raw::{DParameter, Decoder, InBuffer, Operation, OutBuffer};
+
 use crate::FormatError;
 use crate::pack::BLOB_MAX;
 
@@ -79,6 +81,67 @@ impl Decompressor {
     }
 }
 
+/// How far back a piece of what [`Inflater`] decompresses may refer, as a power of two: 16 MiB. It
+/// is memory that the sender chooses. Stock restic takes half a MiB, zstd up to level 19 takes 8 MiB.
+const WINDOW_LOG_MAX: u32 = 24;
+/// Bytes that are decompressed at once. What is no longer than this needs no window beside it.
+const INFLATED_BYTES: usize = 1 << 20;
+
+/// Decompresses what comes piece by piece and is longer than memory should be; to be kept by a
+/// worker.
+pub struct Inflater {
+    decoder: Decoder<'static>,
+    out: Vec<u8>,
+    /// How much more may come.
+    left: u64,
+    is_whole: bool,
+}
+
+impl Inflater {
+    /// An inflater.
+    pub fn new() -> Result<Self, FormatError> {
+        let failed = |e: std::io::Error| error("decompressor", &e);
+        let mut decoder = Decoder::new().map_err(failed)?;
+        decoder.set_parameter(DParameter::WindowLogMax(WINDOW_LOG_MAX)).map_err(failed)?;
+        Ok(Self { decoder, out: vec![0; INFLATED_BYTES], left: 0, is_whole: false })
+    }
+
+    /// Begins with content that has `length` bytes, whatever happened before.
+    pub fn begin(&mut self, length: u64) -> Result<(), FormatError> {
+        (self.left, self.is_whole) = (length, false);
+        self.decoder.reinit().map_err(|e| error("decompressor", &e))
+    }
+
+    /// Decompresses the next `piece` and shows what comes of it to `each`.
+    pub fn take(&mut self, piece: &[u8], mut each: impl FnMut(&[u8])) -> Result<(), FormatError> {
+        let mut input = InBuffer::around(piece);
+        loop {
+            let mut output = OutBuffer::around(&mut self.out[..]);
+            let hint = self.decoder.run(&mut input, &mut output).map_err(|e| error("blob", &e))?;
+            let written = output.pos();
+            self.left = self.left.checked_sub(written as u64).ok_or_else(|| {
+                let reason = "it holds more than its length says".to_owned();
+                FormatError::Compression { object: "blob", reason }
+            })?;
+            each(&self.out[..written]);
+            self.is_whole = hint == 0;
+            // A buffer that was filled may not have been all.
+            if input.pos() == piece.len() && (self.is_whole || written < self.out.len()) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Checks that all of it came.
+    pub fn finish(&self) -> Result<(), FormatError> {
+        if self.is_whole && self.left == 0 {
+            return Ok(());
+        }
+        let reason = "it ends before its length".to_owned();
+        Err(FormatError::Compression { object: "blob", reason })
+    }
+}
+
 /// Decompresses `compressed`, of which only the `limit` for its content is known.
 pub(crate) fn decompress_bounded(
     object: &'static str,
@@ -123,6 +186,58 @@ mod tests {
         let mut decompressor = Decompressor::new().unwrap();
         decompressor.decompress_onto(&compressed[6..], content.len(), &mut out).unwrap();
         assert_eq!(out, [b"head".as_slice(), &content].concat());
+    }
+
+    fn inflate(pieces: &[&[u8]], length: u64) -> Result<Vec<u8>, FormatError> {
+        let mut out = Vec::new();
+        let mut inflater = Inflater::new()?;
+        for _ in 0..2 {
+            // What was cut off before does no harm to the next.
+            inflater.begin(7)?;
+            drop(inflater.take(&pieces[0][..pieces[0].len() / 2], |_| ()));
+            out.clear();
+            inflater.begin(length)?;
+            for piece in pieces {
+                inflater.take(piece, |plain| out.extend_from_slice(plain))?;
+            }
+            inflater.finish()?;
+        }
+        Ok(out)
+    }
+
+    #[test]
+    fn content_longer_than_the_buffer_comes_out_whole_in_any_pieces() {
+        let mut content = b"0123456789abcdef".repeat(200_000);
+        for (i, chunk) in content.chunks_mut(1000).enumerate() {
+            chunk[0] = u8::try_from(i % 251).unwrap();
+        }
+        for length in [1, 1000, INFLATED_BYTES, INFLATED_BYTES + 1, content.len()] {
+            let content = &content[..length];
+            let mut compressed = Vec::new();
+            Compressor::new(3).unwrap().compress_onto(content, &mut compressed).unwrap();
+            let (one, two) = compressed.split_at(compressed.len() / 3);
+            for pieces in [&[&compressed[..]][..], &[one, two]] {
+                assert!(inflate(pieces, length as u64).unwrap() == content, "{length}");
+                assert!(inflate(pieces, length as u64 - 1).is_err(), "{length}");
+                assert!(inflate(pieces, length as u64 + 1).is_err(), "{length}");
+            }
+            assert!(inflate(&[one], length as u64).is_err(), "{length}");
+        }
+    }
+
+    #[test]
+    fn a_window_that_the_sender_chose_too_large_is_refused() {
+        let content: Vec<u8> =
+            (0..40u32 << 20).map(|i| i.wrapping_mul(i).to_be_bytes()[2]).collect();
+        let mut encoder = zstd::stream::raw::Encoder::new(1).unwrap();
+        encoder.set_parameter(zstd::stream::raw::CParameter::WindowLog(26)).unwrap();
+        let mut compressed = vec![0; 64 << 20];
+        let mut output = OutBuffer::around(&mut compressed[..]);
+        encoder.run(&mut InBuffer::around(&content[..]), &mut output).unwrap();
+        encoder.finish(&mut output, true).unwrap();
+        let length = output.pos();
+        let error = inflate(&[&compressed[..length]], content.len() as u64).unwrap_err();
+        assert!(matches!(error, FormatError::Compression { .. }), "{error}");
     }
 
     #[test]

@@ -8,7 +8,8 @@ use std::fmt;
 
 use aes::cipher::{BlockCipherEncrypt, KeyInit, KeyIvInit, StreamCipher};
 use outlast_types::Random;
-use poly1305::Poly1305;
+use poly1305::universal_hash::UniversalHash;
+use poly1305::{Block, Poly1305};
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
@@ -142,18 +143,65 @@ impl Key {
         }
     }
 
+    /// Begins to open a sealed object of any length, of which only `nonce` was read yet.
+    pub fn opening(&self, nonce: &[u8; NONCE_LENGTH]) -> Opening {
+        Opening { cipher: self.cipher(nonce), authenticator: self.authenticator(nonce) }
+    }
+
     fn keystream(&self, nonce: &[u8; NONCE_LENGTH], text: &mut [u8]) {
-        ctr::Ctr128BE::<aes::Aes256>::new(&self.encrypt.into(), &(*nonce).into())
-            .apply_keystream(text);
+        self.cipher(nonce).apply_keystream(text);
+    }
+
+    fn cipher(&self, nonce: &[u8; NONCE_LENGTH]) -> Cipher {
+        Cipher::new(&self.encrypt.into(), &(*nonce).into())
     }
 
     fn mac(&self, nonce: &[u8; NONCE_LENGTH], text: &[u8]) -> [u8; MAC_LENGTH] {
+        self.authenticator(nonce).compute_unpadded(text).into()
+    }
+
+    fn authenticator(&self, nonce: &[u8; NONCE_LENGTH]) -> Poly1305 {
         let mut pad = (*nonce).into();
         aes::Aes128::new(&self.mac_k.into()).encrypt_block(&mut pad);
         let mut one_time = zeroize::Zeroizing::new([0; 32]);
         one_time[..16].copy_from_slice(&self.mac_r);
         one_time[16..].copy_from_slice(&pad);
-        Poly1305::new(&(*one_time).into()).compute_unpadded(text).into()
+        Poly1305::new(&(*one_time).into())
+    }
+}
+
+type Cipher = ctr::Ctr128BE<aes::Aes256>;
+
+/// A sealed object that is opened piece by piece, so that memory does not depend on its length.
+///
+/// Whether it is authentic shows at the end only. So this is for whoever proves an object and
+/// throws the plaintext away; nothing else may happen with it before [`finish`](Self::finish).
+pub struct Opening {
+    cipher: Cipher,
+    authenticator: Poly1305,
+}
+
+impl Opening {
+    /// The bytes of a block: every piece but the last is a multiple of it long.
+    pub const BLOCK: usize = poly1305::BLOCK_SIZE;
+
+    /// Decrypts the next `piece` of ciphertext in its place.
+    ///
+    /// # Panics
+    /// If its length is no multiple of [`BLOCK`](Self::BLOCK).
+    pub fn decrypt(&mut self, piece: &mut [u8]) {
+        let (blocks, rest) = Block::slice_as_chunks(piece);
+        assert!(rest.is_empty(), "only the last piece may end inside a block");
+        self.authenticator.update(blocks);
+        self.cipher.apply_keystream(piece);
+    }
+
+    /// Decrypts the `last` piece, of any length, and compares the authentication code that stands
+    /// at the end of the object.
+    pub fn finish(mut self, last: &mut [u8], code: &[u8; MAC_LENGTH]) -> Result<(), FormatError> {
+        let found: [u8; MAC_LENGTH] = self.authenticator.compute_unpadded(last).into();
+        self.cipher.apply_keystream(last);
+        if bool::from(found.ct_eq(code)) { Ok(()) } else { Err(FormatError::Unauthentic) }
     }
 }
 
@@ -184,6 +232,39 @@ mod tests {
         key.seal_tail(&mut tail, 4, &Fixed(9));
         assert_eq!(tail, onto);
         assert_eq!(key.open(&sealed).unwrap(), b"plaintext");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_opened_in_pieces_is_what_is_opened_at_once(
+            text in prop::collection::vec(any::<u8>(), 0..300),
+            pieces in prop::collection::vec(0..5usize, 0..9),
+            flip in prop::option::of(any::<prop::sample::Index>()),
+        ) {
+            let key = Key::from_bytes(&[3; 64]);
+            let mut sealed = key.seal(&text, &SystemRandom);
+            if let Some(flip) = flip {
+                let place = flip.index(sealed.len());
+                sealed[place] ^= 1;
+            }
+            let whole = key.open(&sealed);
+            let (nonce, rest) = sealed.split_first_chunk_mut().unwrap();
+            let (mut rest, code) = rest.split_last_chunk_mut().unwrap();
+            let mut opening = key.opening(nonce);
+            let mut opened = Vec::new();
+            for blocks in pieces {
+                if blocks * Opening::BLOCK > rest.len() {
+                    break;
+                }
+                let piece;
+                (piece, rest) = rest.split_at_mut(blocks * Opening::BLOCK);
+                opening.decrypt(piece);
+                opened.extend_from_slice(piece);
+            }
+            let end = opening.finish(rest, code);
+            opened.extend_from_slice(rest);
+            prop_assert_eq!(end.map(|()| opened), whole);
+        }
     }
 
     #[test]

@@ -27,11 +27,19 @@ pub fn encode(document: &[u8], version: Version) -> Result<Vec<u8>, FormatError>
 
 /// The JSON document in the opened `bytes` of an unpacked object, of either version.
 pub fn decode(bytes: Vec<u8>) -> Result<Vec<u8>, FormatError> {
+    decode_within(bytes, DOCUMENT_MAX)
+}
+
+/// The same for a document of at most `bytes_max` bytes: for kinds that are never longer, and for
+/// whoever reads what strangers sent.
+pub fn decode_within(bytes: Vec<u8>, bytes_max: u64) -> Result<Vec<u8>, FormatError> {
+    let object = "unpacked object";
     match bytes.first() {
-        None | Some(b'[' | b'{') => Ok(bytes),
-        Some(&ENCODING_ZSTD) => {
-            compress::decompress_bounded("unpacked object", &bytes[1..], DOCUMENT_MAX)
+        None | Some(b'[' | b'{') if bytes.len() as u64 > bytes_max => {
+            Err(FormatError::TooLarge { object, limit: bytes_max })
         }
+        None | Some(b'[' | b'{') => Ok(bytes),
+        Some(&ENCODING_ZSTD) => compress::decompress_bounded(object, &bytes[1..], bytes_max),
         Some(&encoding) => Err(FormatError::UnsupportedEncoding { encoding }),
     }
 }
@@ -48,6 +56,18 @@ mod tests {
         }
         assert_eq!(encode(document, Version::V1).unwrap(), document);
         assert_eq!(encode(document, Version::V2).unwrap()[0], 2);
+    }
+
+    #[test]
+    fn a_document_beyond_the_limit_is_refused_in_either_version() {
+        let document = format!("[{}]", "1,".repeat(1000)).into_bytes();
+        for version in [Version::V1, Version::V2] {
+            let encoded = || encode(&document, version).unwrap();
+            assert!(decode_within(encoded(), document.len() as u64).is_ok());
+            let limit = document.len() as u64 - 1;
+            let error = decode_within(encoded(), limit).unwrap_err();
+            assert_eq!(error, FormatError::TooLarge { object: "unpacked object", limit });
+        }
     }
 
     #[test]

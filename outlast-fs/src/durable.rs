@@ -40,16 +40,19 @@ pub fn create_new(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
 /// # Errors
 /// [`io::ErrorKind::AlreadyExists`] if the name is taken; then the file there is untouched.
 pub fn publish_new(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
-    with_temporary(path, content, mode, |temporary| {
-        match rustix::fs::renameat_with(CWD, temporary, CWD, path, RenameFlags::NOREPLACE) {
-            // File systems without RENAME_NOREPLACE (some FUSE and network ones) have links.
-            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
-                std::fs::hard_link(temporary, path)?;
-                std::fs::remove_file(temporary)
-            }
-            result => Ok(result?),
+    with_temporary(path, content, mode, |temporary| rename_new(temporary, path))
+}
+
+/// Gives a file another name, which must be free.
+fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        // File systems without RENAME_NOREPLACE (some FUSE and network ones) have links.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
+            std::fs::hard_link(from, to)?;
+            std::fs::remove_file(from)
         }
-    })
+        result => Ok(result?),
+    }
 }
 
 /// Writes a file atomically under `path`, in place of one that may be there.

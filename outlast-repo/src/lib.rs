@@ -5,7 +5,8 @@
 //! durable. [`read`], [`restore`] and [`check`] read it back, each naming what is damaged and going
 //! on with the rest; [`repair`] makes the index anew; [`forget`] removes snapshots, and [`prune`]
 //! what nobody needs then. The [`Index`] knows where every blob lies, and the journal remembers
-//! packs that a killed backup uploaded but did not index yet.
+//! packs that a killed backup uploaded but did not index yet. [`proving`] is for whoever takes in packs that
+//! others made.
 //!
 //! The crate sees no terminal, environment, clock or randomness of its own: callers hand in
 //! [`outlast_types::Clock`], [`outlast_types::Random`], [`outlast_types::Monitor`] and a
@@ -24,6 +25,7 @@ pub mod lock;
 mod pack_header;
 mod packer;
 mod proof;
+pub mod proving;
 pub mod prune;
 pub mod read;
 mod read_error;

@@ -19,6 +19,11 @@ use crate::{Index, RepoError};
 /// How often the index is loaded when index files vanish meanwhile.
 const LOADS_MAX: u32 = 5;
 
+/// The longest lock that is read, in bytes of JSON: they have some 200.
+const LOCK_DOCUMENT_MAX: u64 = 64 << 10;
+/// The longest snapshot that is read, in bytes of JSON. Some name thousands of paths.
+const SNAPSHOT_DOCUMENT_MAX: u64 = 64 << 20;
+
 /// What opens a repository.
 #[derive(Debug)]
 pub enum Credential<'a> {
@@ -312,12 +317,27 @@ impl Repository {
     /// The JSON document in an index, snapshot or lock: its hash is checked, then it is opened and
     /// decompressed.
     pub fn read_unpacked(&self, object: &Object) -> Result<Vec<u8>, RepoError> {
+        let bytes_max = match object.kind() {
+            Kind::Lock => LOCK_DOCUMENT_MAX,
+            Kind::Snapshot => SNAPSHOT_DOCUMENT_MAX,
+            _ => unpacked::DOCUMENT_MAX,
+        };
+        self.read_unpacked_within(object, bytes_max)
+    }
+
+    /// The same for a document of at most `bytes_max` bytes.
+    pub fn read_unpacked_within(
+        &self,
+        object: &Object,
+        bytes_max: u64,
+    ) -> Result<Vec<u8>, RepoError> {
         let mut sealed = self.store.read(object)?.to_vec();
         if object.name().is_some_and(|name| name.0 != sha256(&sealed)) {
             return Err(RepoError::HashMismatch { object: *object, location: self.location() });
         }
         let opened = self.key.open_in_place(&mut sealed).map(|plaintext| plaintext.to_vec());
-        opened.and_then(unpacked::decode).map_err(|source| RepoError::Damaged {
+        let decode = |bytes| unpacked::decode_within(bytes, bytes_max);
+        opened.and_then(decode).map_err(|source| RepoError::Damaged {
             object: *object,
             location: self.location(),
             source,

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
-use outlast_fs::durable;
+use outlast_fs::durable::{self, Staged};
 use outlast_types::{Clock, SystemClock, Timestamp};
 
 use crate::memory::beyond_end;
@@ -157,12 +157,30 @@ impl DirectoryStore {
         }
     }
 
+    /// Begins a new object that comes piece by piece.
+    pub fn stage(&self, object: &Object) -> Result<StagedObject, StoreError> {
+        let staged = self
+            .in_directory(object, |file| Staged::create(file, FILE_MODE))
+            .map_err(|error| self.cannot_create(object, error))?;
+        let store = Self { root: self.root.clone() };
+        Ok(StagedObject { store, staged, object: *object, size: 0 })
+    }
+
     fn publish(&self, object: &Object, content: &[u8]) -> io::Result<()> {
+        self.in_directory(object, |file| durable::publish_new(file, content, FILE_MODE))
+    }
+
+    /// Makes the file of `object`, and the directory that it belongs into if that is missing.
+    fn in_directory<T>(
+        &self,
+        object: &Object,
+        make: impl Fn(&Path) -> io::Result<T>,
+    ) -> io::Result<T> {
         let file = self.file_of(object);
-        match durable::publish_new(&file, content, FILE_MODE) {
+        match make(&file) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 self.make_directory_of(object)?;
-                durable::publish_new(&file, content, FILE_MODE)
+                make(&file)
             }
             result => result,
         }
@@ -214,6 +232,19 @@ impl DirectoryStore {
         }
     }
 
+    fn cannot_create(&self, object: &Object, error: io::Error) -> StoreError {
+        match error.kind() {
+            // Nothing was to be found, so a missing directory is no missing object.
+            io::ErrorKind::NotFound => StoreError::Io {
+                verb: Verb::Create.as_str(),
+                object: *object,
+                location: self.location(),
+                source: error,
+            },
+            _ => self.failed(Verb::Create, object, error),
+        }
+    }
+
     fn failed(&self, verb: Verb, object: &Object, source: io::Error) -> StoreError {
         let (verb, object) = (verb.as_str(), *object);
         match source.kind() {
@@ -243,6 +274,53 @@ fn time_of(seconds: i64, nanos: i64) -> Timestamp {
     time.unwrap_or(Timestamp::EPOCH)
 }
 
+/// An object that is being written: nobody sees it before it is published. If it never is, nothing
+/// is left of it.
+#[derive(Debug)]
+pub struct StagedObject {
+    store: DirectoryStore,
+    staged: Staged,
+    object: Object,
+    size: u64,
+}
+
+impl StagedObject {
+    /// How many bytes were written.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Writes the next piece.
+    pub fn write(&mut self, piece: &[u8]) -> Result<(), StoreError> {
+        let failed = |error| self.store.cannot_create(&self.object, error);
+        self.staged.file().write_all_at(piece, self.size).map_err(failed)?;
+        self.size += piece.len() as u64;
+        Ok(())
+    }
+
+    /// Reads back what was written, as many bytes from `offset` as `buffer` has room for.
+    pub fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), StoreError> {
+        let failed = |error| self.store.failed(Verb::Read, &self.object, error);
+        self.staged.file().read_exact_at(buffer, offset).map_err(failed)
+    }
+
+    /// Makes it durable under its name; [`StoreError::AlreadyExists`] if that is taken.
+    pub fn publish(self) -> Result<(), StoreError> {
+        self.publish_by(Staged::publish_new)
+    }
+
+    /// The same in place of what has the name: for content that was proved to be what the name
+    /// says, where what is there is not.
+    pub fn publish_over(self) -> Result<(), StoreError> {
+        self.publish_by(Staged::publish)
+    }
+
+    fn publish_by(self, publish: fn(Staged) -> io::Result<File>) -> Result<(), StoreError> {
+        let Self { store, staged, object, .. } = self;
+        publish(staged).map(drop).map_err(|error| store.cannot_create(&object, error))
+    }
+}
+
 fn cannot_open(path: &Path, source: io::Error) -> StoreError {
     StoreError::Open { location: path.display().to_string(), source }
 }
@@ -268,16 +346,7 @@ impl Store for DirectoryStore {
     }
 
     fn create(&self, object: &Object, content: Bytes) -> Result<(), StoreError> {
-        self.publish(object, &content).map_err(|error| match error.kind() {
-            // Nothing was to be found, so a missing directory is no missing object.
-            io::ErrorKind::NotFound => StoreError::Io {
-                verb: Verb::Create.as_str(),
-                object: *object,
-                location: self.location(),
-                source: error,
-            },
-            _ => self.failed(Verb::Create, object, error),
-        })
+        self.publish(object, &content).map_err(|error| self.cannot_create(object, error))
     }
 
     fn read(&self, object: &Object) -> Result<Bytes, StoreError> {

@@ -15,7 +15,7 @@ pub mod paced;
 pub mod record;
 pub mod retry;
 
-pub use directory::DirectoryStore;
+pub use directory::{DirectoryStore, StagedObject};
 pub use faulty::Faulty;
 pub use memory::MemoryStore;
 pub use object::{InvalidObjectName, Kind, Object, ObjectName};

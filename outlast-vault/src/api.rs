@@ -6,9 +6,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
-use axum::extract::{DefaultBodyLimit, FromRequest, Path, Query, Request, State};
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
@@ -25,20 +24,17 @@ use outlast_wire::server::RequestId;
 use outlast_wire::{Peer, Role, sealed_key};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 use crate::VaultError;
+use crate::bodies::{self, Bodies};
 use crate::config::promise_over;
 use crate::publish::repository_path;
 use crate::vault::Vault;
 
 /// Calls that work at one time; each holds a thread.
 const CALLS_MAX: usize = 16;
-
-/// Bodies that are held at one time, from their first byte to the end of their call. Not the same
-/// bound as that of calls, so that slow senders cannot keep people from looking.
-const BODIES_MAX: usize = 16;
 
 /// Workloads in one report: a share with more is not a share but an attack on our memory.
 const REPORTED_WORKLOADS_MAX: usize = 10_000;
@@ -48,15 +44,15 @@ const REPORTED_WORKLOADS_MAX: usize = 10_000;
 struct Api {
     vault: Arc<Vault>,
     calls: Arc<Semaphore>,
-    bodies: Arc<Semaphore>,
+    /// Not the same bound as that of calls, so that slow senders cannot keep people from looking.
+    bodies: Bodies,
 }
 
 type Answer<T> = Result<Json<T>, ApiError>;
 
 pub(crate) fn router(vault: Arc<Vault>) -> Router {
     let calls = Arc::new(Semaphore::new(CALLS_MAX));
-    let bodies = Arc::new(Semaphore::new(BODIES_MAX));
-    let api = Api { vault, calls, bodies };
+    let api = Api { vault, calls, bodies: Bodies::new() };
     Router::new()
         .route("/api/v1/workloads/{workload}/open", post(open))
         .route("/api/v1/shipments", post(ship))
@@ -341,15 +337,13 @@ async fn incidents(
 const READERS: &[Role] = &[Role::Operator, Role::Reader];
 
 impl Api {
-    /// Reads the body of a call whose role was found right. Bodies wait here, unread, while too
-    /// many are held; what comes back beside the content is to be held until the call is done.
+    /// Reads the body of a call whose role was found right; what comes back beside the content is
+    /// to be held until the call is done.
     async fn body<T: DeserializeOwned>(
         &self,
         request: Request,
-    ) -> Result<(T, OwnedSemaphorePermit), ApiError> {
-        let stopped = |_| internal("the vault is stopping");
-        let held = Arc::clone(&self.bodies).acquire_owned().await.map_err(stopped)?;
-        Ok((parse(Bytes::from_request(request, &()).await)?, held))
+    ) -> Result<(T, bodies::Held), ApiError> {
+        self.bodies.read(request).await
     }
 
     /// Runs `call` on a thread that may block, and turns its errors into answers. Agents count as
@@ -403,18 +397,6 @@ fn workload_name(text: &str) -> Result<WorkloadName, ApiError> {
     WorkloadName::new(text).map_err(bad)
 }
 
-fn parse<T: DeserializeOwned>(body: Result<Bytes, BytesRejection>) -> Result<T, ApiError> {
-    let body = body.map_err(|error| {
-        let text = format!("the body cannot be taken: {error}");
-        ApiError::new(error.status(), "bad_body", text)
-            .hint(format!("a body has at most {BODY_BYTES_MAX} bytes"))
-    })?;
-    serde_json::from_slice(&body).map_err(|error| {
-        let text = format!("the body is not the JSON that this call takes: {error}");
-        ApiError::new(StatusCode::BAD_REQUEST, "bad_request", text)
-    })
-}
-
 fn internal(text: &str) -> ApiError {
     ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", text)
         .hint("the vault's log tells more under this request's id")
@@ -436,7 +418,7 @@ fn answer_of(error: VaultError, id: &RequestId) -> ApiError {
         }
         VaultError::BadBill { .. } => {
             ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "bad_bill", text)
-                .hint("back the drop up again with the repository's present key")
+                .hint("back the drop up again, with the repository's present key")
         }
         VaultError::AlreadyPublished { .. } => {
             ApiError::new(StatusCode::CONFLICT, "already_published", text)
@@ -458,6 +440,12 @@ fn answer_of(error: VaultError, id: &RequestId) -> ApiError {
             .hint("an id names one drop for ever; the vault keeps the one that it holds"),
         VaultError::BillVersion { .. } => {
             ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "bill_version", text)
+        }
+        VaultError::Unacceptable { hint, .. } => {
+            ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "unacceptable", text).hint(hint)
+        }
+        VaultError::Busy { .. } => {
+            ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "busy", text).hint("try again later")
         }
         VaultError::BadBoxKey => ApiError::new(StatusCode::BAD_REQUEST, "bad_request", text),
         VaultError::Store(StoreError::Full { .. }) => {

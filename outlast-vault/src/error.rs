@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use outlast_catalog::CatalogError;
+use outlast_format::FormatError;
 use outlast_promise::MemoryError;
 use outlast_repo::RepoError;
 use outlast_store::{Object, StoreError};
@@ -100,6 +101,13 @@ pub enum VaultError {
     Sign { drop: DropId, source: io::Error },
     #[error("cannot sign the answer to what is held: {source}")]
     SignAnswer { source: io::Error },
+    /// What somebody sent is not believed.
+    #[error("{reason}")]
+    Unacceptable { reason: String, hint: &'static str },
+    #[error("{reason}")]
+    Busy { reason: String },
+    #[error("cannot set up what looks at packs: {0}")]
+    Prover(FormatError),
     #[error("a key cannot be sealed to the box key that came with the request")]
     BadBoxKey,
 }

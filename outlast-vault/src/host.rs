@@ -4,13 +4,23 @@ use std::sync::Arc;
 
 use outlast_store::{Object, Store, Verb};
 use outlast_types::WorkloadName;
-use outlast_wire::rest::{HostError, RepositoryHost};
+use outlast_wire::rest::{HostError, Incoming, RepositoryHost};
 use outlast_wire::{Peer, Role};
 
-use crate::VaultError;
 use crate::vault::Vault;
+use crate::{VaultError, admission};
 
 pub(crate) struct Host(pub(crate) Arc<Vault>);
+
+impl Host {
+    fn hear(&self, peer: &Peer) {
+        if peer.role() == Role::Agent
+            && let Err(error) = self.0.watch.heard(peer.name())
+        {
+            tracing::error!(%peer, %error, "cannot note that an agent was heard");
+        }
+    }
+}
 
 impl RepositoryHost for Host {
     fn store(
@@ -19,11 +29,7 @@ impl RepositoryHost for Host {
         workload: &WorkloadName,
         _verb: Verb,
     ) -> Result<Arc<dyn Store>, HostError> {
-        if peer.role() == Role::Agent
-            && let Err(error) = self.0.watch.heard(peer.name())
-        {
-            tracing::error!(%peer, %error, "cannot note that an agent was heard");
-        }
+        self.hear(peer);
         let kept = self.0.depot.get(workload).map_err(|error| unable(workload, &error))?;
         Ok(Arc::clone(&kept.store) as Arc<dyn Store>)
     }
@@ -34,25 +40,28 @@ impl RepositoryHost for Host {
         Ok(())
     }
 
-    /// A snapshot of stock restic becomes known at the vault's time.
-    fn created(&self, peer: &Peer, workload: &WorkloadName, object: &Object) {
-        let Object::Snapshot(snapshot) = *object else { return };
-        let received = self.0.doors.clock.now();
-        let adopted = self.0.depot.get(workload).and_then(|kept| {
-            let _one_publisher = kept.publishing();
-            self.0.adopt(&kept, workload, snapshot, received)
-        });
-        match adopted {
-            Ok(()) => tracing::info!(%peer, %workload, %snapshot, "vaulted a snapshot"),
-            // The snapshot is safe; the next start of the vault takes it in.
-            Err(error) => {
-                tracing::error!(%peer, %workload, %snapshot, %error, "cannot catalog a snapshot");
-            }
-        }
+    fn receive(
+        &self,
+        peer: &Peer,
+        workload: &WorkloadName,
+        object: &Object,
+    ) -> Result<Box<dyn Incoming>, HostError> {
+        self.hear(peer);
+        admission::arriving(Arc::clone(&self.0), peer, workload, object)
+    }
+
+    fn remove(
+        &self,
+        peer: &Peer,
+        workload: &WorkloadName,
+        object: &Object,
+    ) -> Result<(), HostError> {
+        self.hear(peer);
+        admission::remove(&self.0, peer, workload, object)
     }
 }
 
-fn unable(workload: &WorkloadName, error: &VaultError) -> HostError {
+pub(crate) fn unable(workload: &WorkloadName, error: &VaultError) -> HostError {
     match error {
         VaultError::UnknownWorkload { .. } => HostError::Unknown { workload: workload.clone() },
         VaultError::Missing { .. } | VaultError::RepositoriesAway { .. } => {

@@ -3,8 +3,8 @@
 //! - One repository per workload, made and opened here only (`depot`); its key leaves sealed to
 //!   who may have it. Nothing is made where anything remembers a repository that is missing
 //!   (`presence`, `caretaker`); what operators order is written down first (`orders`).
-//! - What arrives is believed when it is proved, and published last (`publish`); what only the
-//!   receiver can know of it lies beside the repository (`arrival`). What is held now, and whether
+//! - What arrives is believed when it is proved (`admission`), and published last (`publish`); what
+//!   only the receiver can know of it lies beside the repository (`arrival`). What is held now, and whether
 //!   a bill is of the drop that is held, is said by `custody`.
 //! - Promises are watched once a second and at every event; ledger and catalog change together
 //!   (`watch`).
@@ -14,8 +14,10 @@
 //! The catalog is a cache: it is filled from repositories and arrival records when it is missing
 //! or damaged, and by [`Vault::rebuild`]. All of this crate blocks; call it from threads.
 
+mod admission;
 mod api;
 mod arrival;
+mod bodies;
 mod caretaker;
 mod config;
 mod custody;

@@ -6,8 +6,9 @@
 //! 0. compare: what is recorded under the drop's id must be this very drop. If it is and its
 //!    snapshot is there, the answer is the receipt of then.
 //! 1. verify: every object of the bill is here with its size, the sealed snapshot is what its name
-//!    says and opens with the workload's key, its tree is in an index, and every pack that the
-//!    brought indexes name is here. Nothing was changed yet.
+//!    says, opens with the workload's key and says of itself what is expected, its tree is in an
+//!    index and in a proved pack, and every pack that the brought indexes name is here. Nothing was
+//!    changed yet.
 //! 2. the arrival record, with the receipt: says nothing without its snapshot. A later attempt
 //!    replaces it.
 //! 3. the snapshot object: from here on the drop is vaulted, and every later attempt finds record
@@ -16,7 +17,7 @@
 //!
 //! One publisher per repository at a time, so that one drop is never two snapshots.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use outlast_catalog::SnapshotRecord;
@@ -24,15 +25,16 @@ use outlast_drop::{DropAddress, Receipt, ReceiptState, Signer};
 use outlast_format::index::IndexFile;
 use outlast_format::pack::BlobType;
 use outlast_format::snapshot::Snapshot;
-use outlast_format::{BlobId, sha256, unpacked};
+use outlast_format::{BlobId, sha256};
 use outlast_promise::{Event, Finding};
 use outlast_repo::{Credential, Repository};
 use outlast_store::{Kind, Object, ObjectName, Store, StoreError};
 use outlast_types::{ContentHash, DropId, Timestamp, WorkloadName};
 use outlast_wire::Identity;
-use outlast_wire::api::{BILL_VERSION, BilledKind, Shipment};
+use outlast_wire::api::{BILL_VERSION, BilledKind, BilledObject, Shipment};
 
 use crate::VaultError;
+use crate::admission::{INDEX_DOCUMENT_MAX, Refusal, expected};
 use crate::custody::{self, Comparison};
 use crate::depot::Kept;
 use crate::vault::Vault;
@@ -59,7 +61,7 @@ impl Vault {
         {
             return self.publish_again(&kept, arrived, shipment, agent);
         }
-        verify(&kept, shipment)?;
+        verify(self, &kept, shipment, agent)?;
         if is_published(&*kept.store, ContentHash(shipment.snapshot_id.0))? {
             return Err(VaultError::AlreadyPublished {
                 workload: shipment.workload.clone(),
@@ -264,7 +266,7 @@ pub(crate) fn is_published(store: &dyn Store, snapshot: ContentHash) -> Result<b
 }
 
 /// Step 1: believes nothing of the bill that can be checked.
-fn verify(kept: &Kept, shipment: &Shipment) -> Result<(), VaultError> {
+fn verify(vault: &Vault, kept: &Kept, shipment: &Shipment, agent: &str) -> Result<(), VaultError> {
     let bad = |reason: String| VaultError::BadBill {
         workload: shipment.workload.clone(),
         drop: shipment.drop,
@@ -280,13 +282,14 @@ fn verify(kept: &Kept, shipment: &Shipment) -> Result<(), VaultError> {
     if sha256(sealed) != shipment.snapshot_id.0 {
         return Err(bad("the SHA-256 of its snapshot is not the snapshot's id".to_owned()));
     }
-    let snapshot = kept
-        .repository()?
-        .key()
-        .open(sealed)
-        .and_then(unpacked::decode)
-        .and_then(|document| Snapshot::parse(&document))
-        .map_err(|error| bad(format!("its snapshot does not open: {error}")))?;
+    let (admission, workload) = (&vault.admission, &shipment.workload);
+    let snapshot = match admission.open_snapshot(kept, workload, sealed) {
+        Err(Refusal::Unacceptable { reason, .. }) => {
+            return Err(bad(format!("its snapshot does not open: {reason}")));
+        }
+        other => other?,
+    };
+    expected(&snapshot, workload, shipment.drop, agent, vault.doors.clock.now()).map_err(&bad)?;
     if snapshot.tree.0 != shipment.tree.0 {
         return Err(bad(format!(
             "its snapshot has the tree {}, and not the billed one",
@@ -295,11 +298,15 @@ fn verify(kept: &Kept, shipment: &Shipment) -> Result<(), VaultError> {
     }
     let sizes = sizes_of(kept, shipment)?;
     require(shipment, &sizes)?;
-    let trees = brought_trees(kept, shipment, &sizes, &bad)?;
-    if trees.contains(&snapshot.tree) || is_indexed(kept, snapshot.tree)? {
-        return Ok(());
+    require_listed_packs(vault, kept, shipment, &sizes, &bad)?;
+    match admission.vouches_for(kept, workload, snapshot.tree) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(bad("no index knows the tree of its snapshot".to_owned())),
+        Err(Refusal::Unacceptable { reason, .. }) => {
+            Err(bad(format!("the tree of its snapshot is not to be had: {reason}")))
+        }
+        Err(other) => Err(other.into()),
     }
-    Err(bad("no index knows the tree of its snapshot".to_owned()))
 }
 
 /// The sizes of all data and indexes that the bill names, as far as they are here.
@@ -334,26 +341,30 @@ fn missing_objects(shipment: &Shipment, missing: Vec<Object>) -> VaultError {
     VaultError::MissingObjects { workload: shipment.workload.clone(), drop: shipment.drop, missing }
 }
 
-/// The trees that the brought indexes know. Every pack that they name must be here, too, billed or
-/// not: an index that points into the void would spoil later backups, which rely on it.
-fn brought_trees(
+/// Every pack that the brought indexes name must be here, billed or not: an index that points into
+/// the void would spoil later backups, which rely on it. They were there when the index was
+/// admitted.
+fn require_listed_packs(
+    vault: &Vault,
     kept: &Kept,
     shipment: &Shipment,
     sizes: &BTreeMap<Object, u64>,
     bad: &dyn Fn(String) -> VaultError,
-) -> Result<Vec<BlobId>, VaultError> {
-    let mut trees = Vec::new();
+) -> Result<(), VaultError> {
     let mut missing = Vec::new();
-    for billed in shipment.objects.iter().filter(|billed| billed.kind == BilledKind::Index) {
-        let object = billed.object();
-        let document = match kept.repository()?.read_unpacked(&object) {
+    let billed = shipment.objects.iter().filter(|billed| billed.kind == BilledKind::Index);
+    // Each once, however often the bill names it.
+    let indexes: BTreeSet<Object> = billed.map(BilledObject::object).collect();
+    for object in indexes {
+        let _permit = vault.admission.document()?;
+        let document = match kept.repository()?.read_unpacked_within(&object, INDEX_DOCUMENT_MAX) {
             Ok(document) => document,
             Err(error) if error.is_passing() => return Err(error.into()),
             Err(error) => return Err(bad(error.to_string())),
         };
         let index = IndexFile::parse(&document)
             .map_err(|error| bad(format!("{object} cannot be read: {error}")))?;
-        for (pack, entries) in &index.packs {
+        for (pack, _) in &index.packs {
             let pack = Object::Data(ObjectName(pack.0));
             if !sizes.contains_key(&pack) {
                 match kept.store.size(&pack) {
@@ -362,12 +373,10 @@ fn brought_trees(
                     Err(error) => return Err(error.into()),
                 }
             }
-            let blobs = entries.iter().filter(|entry| entry.kind == BlobType::Tree);
-            trees.extend(blobs.map(|entry| entry.id));
         }
     }
     if missing.is_empty() {
-        return Ok(trees);
+        return Ok(());
     }
     missing.truncate(MISSING_NAMED_MAX);
     Err(missing_objects(shipment, missing))

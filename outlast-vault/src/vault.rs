@@ -12,6 +12,7 @@ use outlast_store::{Object, ObjectName};
 use outlast_types::{Timestamp, WorkloadName};
 use outlast_wire::{Identity, Role};
 
+use crate::admission::Admission;
 use crate::arrival::Arrivals;
 use crate::caretaker::memories;
 use crate::custody::Sequence;
@@ -28,6 +29,7 @@ const RUN_BYTES: usize = 8;
 /// A vault: one directory, open and locked.
 pub struct Vault {
     pub(crate) depot: Depot,
+    pub(crate) admission: Admission,
     pub(crate) arrivals: Arrivals,
     pub(crate) orders: Orders,
     pub(crate) watch: Watch,
@@ -92,8 +94,10 @@ impl Vault {
         doors.random.fill(&mut run);
         let run = outlast_drop::proof::hex(&run);
         let sequence = Sequence::default();
+        let admission = Admission::open(&config.dir)?;
         let vault = Self {
             depot,
+            admission,
             arrivals,
             orders,
             watch,
@@ -147,8 +151,9 @@ pub struct Rebuilt {
     pub snapshots: usize,
 }
 
-/// The records of all published snapshots, of one workload or of all, and the workloads for which
-/// they cannot be told: one that is damaged must not keep the others from being served.
+/// The records of all published snapshots, of one workload or of all, in the order in which they
+/// came, and the workloads for which they cannot be told: one that is damaged must not keep the
+/// others from being served.
 fn gather(
     depot: &Depot,
     arrivals: &Arrivals,
@@ -168,6 +173,8 @@ fn gather(
             Err(error) => problems.push((workload, error)),
         }
     }
+    // In the order in which they came, as far as it is known.
+    records.sort_by_key(|record| record.received);
     Ok((records, problems))
 }
 

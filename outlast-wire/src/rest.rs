@@ -2,11 +2,18 @@
 //!
 //! <https://restic.readthedocs.io/en/stable/REST_backend.html>. Beyond the protocol: what a name
 //! does not fit is not stored (the name is the SHA-256 of the content), nothing is ever replaced
-//! (409), and the table in [`access`] decides before anything else (403).
+//! (409), and the table in [`access`] decides before anything else (403). What an object holds is
+//! judged by the host before it is stored (422): a name proves that it came as it was sent, and
+//! nothing else.
+//!
+//! Memory is charged before it is taken. Packs pass through in pieces, so that many slow senders
+//! hold little; documents are small and held whole; listings are made one after another.
 
 mod body;
+mod incoming;
 mod range;
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +35,8 @@ use crate::access;
 use crate::api::ApiError;
 use range::{Range, parse_range};
 
+pub use incoming::{Incoming, Whole};
+
 /// The media types of the two forms of a listing.
 pub const LIST_V1: &str = "application/vnd.x.restic.rest.v1";
 pub const LIST_V2: &str = "application/vnd.x.restic.rest.v2";
@@ -36,11 +45,24 @@ pub const LIST_V2: &str = "application/vnd.x.restic.rest.v2";
 /// overshoot by a blob.
 pub const OBJECT_BYTES_MAX: u64 = 160 << 20;
 
-/// The largest object of the kinds that are small by nature, in bytes.
+/// The largest index, in bytes: four times as much as stock restic writes without compression.
+const INDEX_BYTES_MAX: u64 = 32 << 20;
+
+/// The largest object of the kinds that are small by nature, in bytes. Some snapshots name thousands
+/// of paths.
 const SMALL_BYTES_MAX: u64 = 4 << 20;
 
-/// All objects that are on their way in or out at one time together, in MiB.
+/// A pack is handed on in pieces of about so many bytes, and a second one may be waiting.
+const PIECE_BYTES: usize = 1 << 20;
+
+/// What all objects that are on their way in or out at one time together may hold, in MiB.
 const TRANSIT_MIB_MAX: u32 = 512;
+
+/// Listings that are made at one time. A store may hold a million objects.
+const LISTINGS_MAX: usize = 2;
+
+/// What an object takes in a listing at most, in bytes.
+const LISTED_BYTES: usize = 112;
 
 /// Calls of stores at one time; each holds a thread.
 const STORE_CALLS_MAX: usize = 32;
@@ -62,16 +84,36 @@ pub trait RepositoryHost: Send + Sync + 'static {
     /// Makes room for a new repository; harmless if there is one.
     fn create(&self, peer: &Peer, workload: &WorkloadName) -> Result<(), HostError>;
 
-    /// Hears of each object that was created, after it is durable: for example a snapshot that
-    /// stock restic made.
-    fn created(&self, peer: &Peer, workload: &WorkloadName, object: &Object) {
-        let _ = (peer, workload, object);
-    }
+    /// Begins to take in `object` from `peer`, whom the table allows to create its kind. The host
+    /// looks at what comes, and refuses what it does not believe.
+    fn receive(
+        &self,
+        peer: &Peer,
+        workload: &WorkloadName,
+        object: &Object,
+    ) -> Result<Box<dyn Incoming>, HostError>;
+
+    /// Removes `object` for `peer`, whom the table allows to remove its kind. The host may know
+    /// that this one is somebody else's.
+    fn remove(
+        &self,
+        peer: &Peer,
+        workload: &WorkloadName,
+        object: &Object,
+    ) -> Result<(), HostError>;
 }
 
-/// Why a host gives no store.
+/// Why a host does not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum HostError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The content of an object is not what it must be. Sending it again does not help.
+    #[error("{object} is not taken: {reason}")]
+    Unacceptable { object: Object, reason: String, hint: String },
+    /// The same request may succeed later.
+    #[error("{reason}")]
+    Busy { reason: String },
     #[error("there is no repository of workload {workload}")]
     Unknown { workload: WorkloadName },
     #[error("{reason}")]
@@ -86,6 +128,7 @@ pub fn router(host: Arc<dyn RepositoryHost>) -> Router {
         host,
         calls: Arc::new(Semaphore::new(STORE_CALLS_MAX)),
         transit: Arc::new(Semaphore::new(TRANSIT_MIB_MAX as usize)),
+        listings: Arc::new(Semaphore::new(LISTINGS_MAX)),
     };
     Router::new()
         .route("/repo/{workload}/", post(create_repository))
@@ -100,6 +143,7 @@ struct Rest {
     host: Arc<dyn RepositoryHost>,
     calls: Arc<Semaphore>,
     transit: Arc<Semaphore>,
+    listings: Arc<Semaphore>,
 }
 
 async fn create_repository(
@@ -153,25 +197,45 @@ async fn list(
     permit(&peer, Verb::List, kind)?;
     let store = rest.store(&peer, &workload, Verb::List).await?;
     let version_2 = headers.get_all(ACCEPT).iter().any(|accept| accept == LIST_V2);
-    let body = rest
-        .blocking(move || store.list(kind).map(|objects| listing(objects, version_2)))
-        .await?
-        .map_err(store_error)?;
+    let _one_of_few = waited(Arc::clone(&rest.listings).acquire_owned()).await?;
+    let objects = rest.blocking(move || store.list(kind)).await?.map_err(store_error)?;
+    let room = rest.room((objects.len() * LISTED_BYTES) as u64).await?;
+    let text = rest.blocking(move || listing(&objects, version_2)).await?;
+    let body = Body::new(body::Held::new(text.into(), room));
     Ok(([(CONTENT_TYPE, if version_2 { LIST_V2 } else { LIST_V1 })], body).into_response())
 }
 
 /// Objects as the protocol lists them: names with sizes in version 2, names alone in version 1.
-fn listing(objects: Vec<(Object, u64)>, version_2: bool) -> String {
-    let entries = objects.into_iter().filter_map(|(object, size)| {
-        let name = object.name()?;
-        Some(if version_2 {
-            format!("{{\"name\":\"{name}\",\"size\":{size}}}")
-        } else {
-            format!("\"{name}\"")
-        })
-    });
+fn listing(objects: &[(Object, u64)], version_2: bool) -> String {
     // Hex and numbers need no escaping, and a million of them no tree of values.
-    format!("[{}]", entries.collect::<Vec<_>>().join(","))
+    let mut text = String::with_capacity(objects.len() * LISTED_BYTES + 2);
+    text.push('[');
+    for (object, size) in objects {
+        let Some(name) = object.name() else { continue };
+        if text.len() > 1 {
+            text.push(',');
+        }
+        // Writing to a text cannot fail.
+        let _ = if version_2 {
+            write!(text, "{{\"name\":\"{name}\",\"size\":{size}}}")
+        } else {
+            write!(text, "\"{name}\"")
+        };
+    }
+    text.push(']');
+    text
+}
+
+/// Waits for its turn, but not for ever.
+async fn waited<T, E>(turn: impl Future<Output = Result<T, E>>) -> Result<T, ApiError> {
+    match tokio::time::timeout(QUEUE_TIMEOUT, turn).await {
+        Ok(Ok(turn)) => Ok(turn),
+        _ => Err(busy("the server is busy".to_owned())),
+    }
+}
+
+fn busy(text: String) -> ApiError {
+    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "busy", text).hint("try again later")
 }
 
 impl Rest {
@@ -193,26 +257,25 @@ impl Rest {
                 return Err(ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "bad_method", text));
             }
         };
-        let store = match permit(&peer, verb, object.kind()) {
-            Ok(()) => self.store(&peer, &workload, verb).await,
-            Err(refused) => Err(refused),
-        };
-        let store = match store {
-            Ok(store) => store,
-            Err(refused) => {
-                // A client that is still sending does not hear an answer.
-                body::discard(request.into_body()).await;
-                return Err(refused);
-            }
-        };
+        if let Err(refused) = permit(&peer, verb, object.kind()) {
+            // A client that is still sending does not hear an answer.
+            body::discard(request.into_body()).await;
+            return Err(refused);
+        }
         match verb {
-            Verb::Create => self.create(store, peer, workload, object, request).await,
-            Verb::Read => self.read(store, object, request.headers()).await,
+            Verb::Create => self.create(peer, workload, object, request).await,
+            Verb::Read => {
+                let store = self.store(&peer, &workload, verb).await?;
+                self.read(store, object, request.headers()).await
+            }
             Verb::Remove => {
-                self.blocking(move || store.remove(&object)).await?.map_err(store_error)?;
+                let host = Arc::clone(&self.host);
+                let removed = self.blocking(move || host.remove(&peer, &workload, &object)).await?;
+                removed.map_err(host_error)?;
                 Ok(StatusCode::OK.into_response())
             }
             Verb::Size | Verb::List => {
+                let store = self.store(&peer, &workload, verb).await?;
                 let size =
                     self.blocking(move || store.size(&object)).await?.map_err(store_error)?;
                 Ok([(CONTENT_LENGTH, size.to_string())].into_response())
@@ -222,32 +285,46 @@ impl Rest {
 
     async fn create(
         &self,
-        store: Arc<dyn Store>,
         peer: Peer,
         workload: WorkloadName,
         object: Object,
         request: Request,
     ) -> Result<Response, ApiError> {
         let bytes_max = match object.kind() {
-            Kind::Data | Kind::Index => OBJECT_BYTES_MAX,
+            Kind::Data => OBJECT_BYTES_MAX,
+            Kind::Index => INDEX_BYTES_MAX,
             Kind::Config | Kind::Key | Kind::Lock | Kind::Snapshot => SMALL_BYTES_MAX,
         };
         let announced = body::announced(request.headers(), bytes_max)?;
-        let _room = self.room(announced.unwrap_or(bytes_max)).await?;
-        let (content, hash) = body::receive(request.into_body(), announced, bytes_max).await?;
-        if object.name().is_some_and(|name| name.0 != hash) {
+        let bytes = match object.kind() {
+            Kind::Data => 2 * PIECE_BYTES as u64,
+            // Held as a whole, in a buffer that grew by doubling.
+            _ => 2 * announced.unwrap_or(bytes_max),
+        };
+        let _room = self.room(bytes).await?;
+        let host = Arc::clone(&self.host);
+        let incoming = self.blocking(move || host.receive(&peer, &workload, &object)).await?;
+        let incoming = match incoming.map_err(host_error) {
+            Ok(incoming) => incoming,
+            Err(refused) => {
+                body::discard(request.into_body()).await;
+                return Err(refused);
+            }
+        };
+        let mut incoming = Ok(incoming);
+        let mut body = body::Arriving::new(request.into_body(), announced, bytes_max);
+        while let Some(piece) = body.piece(PIECE_BYTES).await? {
+            // After a failure the rest is taken all the same: who still sends does not hear.
+            let Ok(mut into) = incoming else { continue };
+            incoming = self.blocking(move || into.take(&piece).map(|()| into)).await?;
+        }
+        let incoming = incoming.map_err(host_error)?;
+        if object.name().is_some_and(|name| name.0 != body.hash()) {
             let text = format!("the content sent for {object} has another SHA-256");
             return Err(ApiError::new(StatusCode::BAD_REQUEST, "wrong_hash", text)
                 .hint("it was damaged on the way or before; send it again"));
         }
-        let host = Arc::clone(&self.host);
-        self.blocking(move || {
-            store.create(&object, content)?;
-            host.created(&peer, &workload, &object);
-            Ok(())
-        })
-        .await?
-        .map_err(store_error)?;
+        self.blocking(move || incoming.store()).await?.map_err(host_error)?;
         Ok(StatusCode::OK.into_response())
     }
 
@@ -329,12 +406,7 @@ impl Rest {
     async fn room(&self, bytes: u64) -> Result<OwnedSemaphorePermit, ApiError> {
         let mib = u32::try_from(bytes.div_ceil(1 << 20)).unwrap_or(u32::MAX);
         let mib = mib.clamp(1, TRANSIT_MIB_MAX);
-        let room = Arc::clone(&self.transit).acquire_many_owned(mib);
-        match tokio::time::timeout(QUEUE_TIMEOUT, room).await {
-            Ok(Ok(room)) => Ok(room),
-            _ => Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "the server is busy")
-                .hint("try again later")),
-        }
+        waited(Arc::clone(&self.transit).acquire_many_owned(mib)).await
     }
 }
 
@@ -364,12 +436,19 @@ fn kind_of(segment: &str) -> Result<Kind, ApiError> {
 }
 
 fn host_error(error: HostError) -> ApiError {
+    let text = error.to_string();
     let (status, code) = match error {
+        HostError::Store(error) => return store_error(error),
+        HostError::Busy { .. } => return busy(text),
+        HostError::Unacceptable { hint, .. } => {
+            return ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "unacceptable", text)
+                .hint(hint);
+        }
         HostError::Unknown { .. } => (StatusCode::NOT_FOUND, "unknown_workload"),
         HostError::Denied { .. } => (StatusCode::FORBIDDEN, "refused"),
         HostError::Unable { .. } => (StatusCode::SERVICE_UNAVAILABLE, "unable"),
     };
-    ApiError::new(status, code, error.to_string())
+    ApiError::new(status, code, text)
 }
 
 fn store_error(error: StoreError) -> ApiError {

@@ -1,8 +1,10 @@
 //! Showing and restoring what a repository holds: the same for `repo …` and for the vault.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use outlast_format::SnapshotId;
 use outlast_format::tree::NodeKind;
 use outlast_fs::EntryPath;
 use outlast_fs::entry::show;
@@ -15,9 +17,23 @@ use serde_json::{Value, json};
 use crate::exit::Code;
 use crate::output::{Output, counted, not_written, table};
 
-/// Lists snapshots, oldest first. Damaged ones are named, and make the exit code 1.
-pub(crate) fn snapshots(repository: &Repository, output: &Output) -> Result<Code> {
+/// Lists snapshots, oldest first: by their own times, or, if it is known when which one `arrived`, in
+/// that order. Damaged ones are named, and make the exit code 1.
+pub(crate) fn snapshots(
+    repository: &Repository,
+    arrived: Option<&[(SnapshotId, Timestamp)]>,
+    output: &Output,
+) -> Result<Code> {
     let mut found = read::snapshots(repository)?;
+    let places: HashMap<SnapshotId, (usize, Timestamp)> = arrived
+        .unwrap_or_default()
+        .iter()
+        .enumerate()
+        .map(|(place, &(id, received))| (id, (place, received)))
+        .collect();
+    // Those of which nobody knows come first: what says itself that it is the newest need not be.
+    found.list.sort_by_key(|(id, _)| places.get(id).map(|(place, _)| *place));
+    let received = |id: &SnapshotId| places.get(id).map(|(_, received)| *received);
     // Who may read none of them is refused; that is no damage.
     let refused = found
         .unreadable
@@ -37,6 +53,7 @@ pub(crate) fn snapshots(repository: &Repository, output: &Output) -> Result<Code
                 json!({
                     "id": id.to_string(),
                     "short_id": format!("{id:.8}"),
+                    "received": received(id),
                     "time": snapshot.time,
                     "tree": snapshot.tree.to_string(),
                     "hostname": snapshot.hostname,
@@ -54,16 +71,18 @@ pub(crate) fn snapshots(repository: &Repository, output: &Output) -> Result<Code
             .iter()
             .map(|(id, snapshot)| {
                 let size = snapshot.summary.map(|s| human::bytes(s.total_bytes_processed));
+                let time = if arrived.is_some() { received(id) } else { Some(snapshot.time) };
                 vec![
                     format!("{id:.8}"),
-                    whole_seconds(snapshot.time),
+                    time.map_or_else(|| "-".to_owned(), whole_seconds),
                     snapshot.hostname.clone(),
                     size.unwrap_or_else(|| "-".to_owned()),
                     snapshot.paths.join(" "),
                 ]
             })
             .collect();
-        table(output, &["ID", "TIME", "HOST", "SIZE", "PATHS"], &rows)?;
+        let time = if arrived.is_some() { "RECEIVED" } else { "TIME" };
+        table(output, &["ID", time, "HOST", "SIZE", "PATHS"], &rows)?;
         if rows.is_empty() && found.unreadable.is_empty() {
             output.remark("there are no snapshots yet");
         }

@@ -31,8 +31,20 @@ impl Staged {
 
     /// Makes the content durable and gives it its name, in place of a file that may have it.
     pub fn publish(self) -> io::Result<File> {
+        self.publish_by(|temporary, path| Ok(rustix::fs::renameat(CWD, temporary, CWD, path)?))
+    }
+
+    /// Makes the content durable and gives it its name, which must be free.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::AlreadyExists`] if the name is taken; then the file there is untouched.
+    pub fn publish_new(self) -> io::Result<File> {
+        self.publish_by(super::rename_new)
+    }
+
+    fn publish_by(self, rename: impl Fn(&Path, &Path) -> io::Result<()>) -> io::Result<File> {
         self.file.sync_all()?;
-        rustix::fs::renameat(CWD, &self.temporary.0, CWD, &self.path)?;
+        rename(&self.temporary.0, &self.path)?;
         // There is nothing to remove under the temporary name any more.
         std::mem::forget(self.temporary);
         super::sync_directory(super::parent(&self.path))?;
@@ -79,6 +91,21 @@ mod tests {
         assert!(!path.exists());
         staged.publish().unwrap();
         assert_eq!((std::fs::read(&path).unwrap().as_slice(), names()), (&b"whole"[..], 1));
+    }
+
+    #[test]
+    fn a_staged_file_that_must_be_new_replaces_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("object");
+        let stage = |content: &[u8]| {
+            let staged = Staged::create(&path, 0o600).unwrap();
+            staged.file().write_all(content).unwrap();
+            staged.publish_new()
+        };
+        stage(b"first").unwrap();
+        assert_eq!(stage(b"second").unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(std::fs::read(&path).unwrap(), b"first");
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1, "no leftover");
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub(crate) mod tree;
 pub use cat::cat;
 pub use fetch::load_blob;
 pub(crate) use snapshots::named;
-pub use snapshots::{Resolved, Snapshots, resolve, resolve_at, snapshots};
+pub use snapshots::{Resolved, Snapshots, resolve, resolve_at, resolve_first, snapshots};
 pub use tree::{Found, TreeWalk, WalkError, find, load_tree, ls};
 
 pub use crate::read_error::{BlobError, ReadError, TreeError};

@@ -2,7 +2,7 @@
 
 use outlast_format::SnapshotId;
 use outlast_format::snapshot::Snapshot;
-use outlast_store::{Kind, Object, ObjectName};
+use outlast_store::{Kind, Object, ObjectName, StoreError};
 use outlast_types::Timestamp;
 
 use super::pool;
@@ -64,6 +64,32 @@ pub fn resolve(repository: &Repository, text: &str) -> Result<Resolved, RepoErro
     let name = named(repository, text)?;
     let (id, snapshot) = load(repository, name)?;
     Ok(Resolved { id, snapshot, unreadable: Vec::new() })
+}
+
+/// The first of these snapshots that is there and can be read. For whoever knows better than the
+/// snapshots themselves which one is the newest: their times are what their writers say.
+pub fn resolve_first(
+    repository: &Repository,
+    ids: impl IntoIterator<Item = SnapshotId>,
+) -> Result<Resolved, RepoError> {
+    let mut unreadable = Vec::new();
+    for id in ids {
+        match load(repository, ObjectName(id.0)) {
+            Ok((id, snapshot)) => return Ok(Resolved { id, snapshot, unreadable }),
+            // Forgotten meanwhile.
+            Err(RepoError::Store(StoreError::NotFound { .. })) => {}
+            Err(error @ (RepoError::Damaged { .. } | RepoError::HashMismatch { .. })) => {
+                unreadable.push(error);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    // Better to say that the only snapshot is damaged than that there is none.
+    Err(if unreadable.is_empty() {
+        ReadError::NoSnapshots { location: repository.location() }.into()
+    } else {
+        unreadable.swap_remove(0)
+    })
 }
 
 /// The one snapshot whose id begins with `text`, whatever it holds.

@@ -49,8 +49,7 @@ fn killed_between_record_and_snapshot_the_bill_is_published_when_it_comes_again(
     let reader = world.client(&vault, Role::Reader);
     assert!(reader.snapshots(None).unwrap().is_empty(), "a record alone is no snapshot");
     // The agent was killed as well and seals the snapshot anew.
-    let mut again = agent.bill(&shop(), &agent.upload(&shop(), b"content"));
-    again.drop = bill.drop;
+    let again = agent.bill_of(&shop(), &agent.upload(&shop(), b"content"), bill.drop);
     agent.client.ship(&again).unwrap();
     let listed = reader.snapshots(None).unwrap();
     assert_eq!(listed.len(), 1);

@@ -148,8 +148,7 @@ fn a_receipt_that_the_vault_signed_and_does_not_know_is_told_until_it_holds_the_
     let told = open();
     assert_eq!((told.len(), told[0].key.as_str()), (1, "vault-went-back"));
     assert!(told[0].cause.contains(&bill.drop.to_string()), "{}", told[0].cause);
-    let mut again = agent.bill(&shop(), &agent.upload(&shop(), b"one"));
-    again.drop = bill.drop;
+    let again = agent.bill_of(&shop(), &agent.upload(&shop(), b"one"), bill.drop);
     agent.client.ship(&again).unwrap();
     assert!(open().is_empty(), "it resolves by itself");
 }

@@ -2,10 +2,12 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
 
 mod absence;
+mod admission;
 mod crash;
 mod custody;
 mod keys;
 mod killed;
+mod locks;
 mod promises;
 mod restic;
 mod road;

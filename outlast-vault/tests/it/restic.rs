@@ -46,6 +46,7 @@ fn stock_restic_backs_up_beside_the_agent_checks_all_and_deletes_nothing() {
     fs::File::create(tree.join("file")).unwrap().write_all(b"by restic").unwrap();
 
     succeed(restic(&world, &vault, &["backup", tree.to_str().unwrap()]));
+    succeed(restic(&world, &vault, &["forget", "--dry-run", "--keep-last", "1"]));
     let checked = succeed(restic(&world, &vault, &["check", "--read-data"]));
     assert!(checked.contains("no errors were found"), "{checked}");
     let snapshots = world.client(&vault, Role::Reader).snapshots(Some(&shop())).unwrap();

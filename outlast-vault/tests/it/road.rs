@@ -48,8 +48,7 @@ fn a_repeated_bill_gets_the_same_receipt_and_no_second_snapshot() {
     assert_eq!(agent.client.ship(&bill).unwrap().receipt, receipt);
 
     // An agent that lost its memory backs the drop up again: another snapshot, the same drop.
-    let mut again = agent.bill(&shop(), &agent.upload(&shop(), b"one"));
-    again.drop = bill.drop;
+    let again = agent.bill_of(&shop(), &agent.upload(&shop(), b"one"), bill.drop);
     assert_ne!(again.snapshot_id, bill.snapshot_id);
     assert_eq!(agent.client.ship(&again).unwrap().receipt, receipt);
     assert_eq!(world.snapshot_files(&shop()).len(), 1);
@@ -105,9 +104,10 @@ fn a_bill_that_does_not_fit_publishes_nothing() {
         assert!(world.snapshot_files(workload).is_empty(), "{workload}");
     }
     agent.client.ship(&good).unwrap();
+    // The snapshot of another drop.
     let mut twin = good.clone();
     twin.drop = agent.bill(&shop(), &outcome).drop;
-    refused(&twin, "already_published");
+    refused(&twin, "bad_bill");
 }
 
 #[test]

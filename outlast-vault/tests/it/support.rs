@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use outlast_format::crypto::Key;
+use outlast_format::snapshot::Snapshot;
 use outlast_fs::{FileTime, durable};
 use outlast_promise::Promise;
 use outlast_repo::backup::{self, Input, Options, Outcome, StreamInput};
@@ -133,11 +134,42 @@ impl Agent {
 
     /// The bill of lading of what was uploaded, for a new drop.
     pub(crate) fn bill(&self, workload: &WorkloadName, outcome: &Outcome) -> Shipment {
+        self.bill_of(workload, outcome, DropId::new(&SystemClock, &SystemRandom))
+    }
+
+    /// The bill of lading of what was uploaded for `drop`. Its snapshot says of itself what the
+    /// vault expects.
+    pub(crate) fn bill_of(
+        &self,
+        workload: &WorkloadName,
+        outcome: &Outcome,
+        drop: DropId,
+    ) -> Shipment {
+        let honest = Snapshot {
+            hostname: workload.to_string(),
+            username: "road-1".to_owned(),
+            tags: vec![format!("drop:{drop}")],
+            ..outcome.snapshot.clone()
+        };
+        self.bill_with(workload, outcome, drop, &honest)
+    }
+
+    /// The same with any `snapshot`.
+    pub(crate) fn bill_with(
+        &self,
+        workload: &WorkloadName,
+        outcome: &Outcome,
+        drop: DropId,
+        snapshot: &Snapshot,
+    ) -> Shipment {
+        let document = snapshot.serialize().unwrap();
+        let repository = self.open(workload);
+        let (snapshot_id, sealed) =
+            repository.seal_unpacked("snapshot", &document, &SystemRandom).unwrap();
         let object = |kind, name, size| BilledObject { kind, name: ObjectName(name), size };
         let packs = outcome.packs.iter().map(|(id, size)| object(BilledKind::Data, id.0, *size));
         let indexes =
             outcome.indexes.iter().map(|(id, size)| object(BilledKind::Index, id.0, *size));
-        let drop = DropId::new(&SystemClock, &SystemRandom);
         Shipment {
             version: BILL_VERSION,
             share: self.share,
@@ -146,9 +178,9 @@ impl Agent {
             drop,
             seal: ContentHash([9; 32]),
             size: 7,
-            tree: ContentHash(outcome.snapshot.tree.0),
-            snapshot_id: ObjectName(outcome.snapshot_id.0),
-            snapshot: Base64(outcome.sealed_snapshot.to_vec()),
+            tree: ContentHash(snapshot.tree.0),
+            snapshot_id,
+            snapshot: Base64(sealed.to_vec()),
             objects: packs.chain(indexes).collect(),
             claims: serde_json::json!({"instance": "blue-1", "time": "1999-01-01T00:00:00Z"}),
             other: Default::default(),

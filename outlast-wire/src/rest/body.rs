@@ -41,27 +41,44 @@ pub(super) fn announced(headers: &HeaderMap, bytes_max: u64) -> Result<Option<u6
     }
 }
 
-/// The whole body and its SHA-256.
-pub(super) async fn receive(
-    mut body: Body,
-    announced: Option<u64>,
+/// A body on its way in, which is hashed as it comes.
+pub(super) struct Arriving {
+    body: Body,
+    hash: digest::Context,
+    bytes: u64,
     bytes_max: u64,
-) -> Result<(Bytes, [u8; 32]), ApiError> {
-    let capacity = usize::try_from(announced.unwrap_or(0)).unwrap_or(0);
-    let mut content = BytesMut::with_capacity(capacity);
-    let mut hash = digest::Context::new(&digest::SHA256);
-    let bytes = announced.unwrap_or(bytes_max);
-    let end = Instant::now() + BODY_TIMEOUT + Duration::from_secs(bytes / RATE_MIN);
-    while let Some(piece) = next(&mut body, end).await? {
-        if (content.len() + piece.len()) as u64 > bytes_max {
-            return Err(too_large(bytes_max));
-        }
-        hash.update(&piece);
-        content.extend_from_slice(&piece);
+    end: Instant,
+}
+
+impl Arriving {
+    pub(super) fn new(body: Body, announced: Option<u64>, bytes_max: u64) -> Self {
+        let patience = Duration::from_secs(announced.unwrap_or(bytes_max) / RATE_MIN);
+        let end = Instant::now() + BODY_TIMEOUT + patience;
+        Self { body, hash: digest::Context::new(&digest::SHA256), bytes: 0, bytes_max, end }
     }
-    let mut name = [0; 32];
-    name.copy_from_slice(hash.finish().as_ref());
-    Ok((content.freeze(), name))
+
+    /// The next piece, of about `length` bytes or what is left; `None` at the end.
+    pub(super) async fn piece(&mut self, length: usize) -> Result<Option<Bytes>, ApiError> {
+        let mut piece = BytesMut::new();
+        while piece.len() < length
+            && let Some(part) = next(&mut self.body, self.end).await?
+        {
+            self.bytes += part.len() as u64;
+            if self.bytes > self.bytes_max {
+                return Err(too_large(self.bytes_max));
+            }
+            self.hash.update(&part);
+            piece.extend_from_slice(&part);
+        }
+        Ok(Some(piece.freeze()).filter(|piece| !piece.is_empty()))
+    }
+
+    /// The SHA-256 of what came.
+    pub(super) fn hash(self) -> [u8; 32] {
+        let mut hash = [0; 32];
+        hash.copy_from_slice(self.hash.finish().as_ref());
+        hash
+    }
 }
 
 /// Takes a small body that nobody wants.

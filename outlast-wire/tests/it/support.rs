@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use outlast_store::{DirectoryStore, Kind, Object, ObjectName, Store, Verb};
 use outlast_types::{Clock, SystemClock, SystemRandom, Timestamp, WorkloadName};
-use outlast_wire::rest::{HostError, RepositoryHost};
+use outlast_wire::rest::{HostError, Incoming, RepositoryHost, Whole};
 use outlast_wire::server::{Limits, serve};
 use outlast_wire::{CertificateAuthority, Identity, Peer, RestStore, Role, ca, rest, tls};
 use tokio::net::TcpListener;
@@ -157,6 +157,26 @@ impl RepositoryHost for Host {
         })?;
         self.stores.lock().unwrap().insert(workload.clone(), Arc::new(store));
         Ok(())
+    }
+
+    /// Takes whatever fits its name.
+    fn receive(
+        &self,
+        peer: &Peer,
+        workload: &WorkloadName,
+        object: &Object,
+    ) -> Result<Box<dyn Incoming>, HostError> {
+        let (store, object) = (self.store(peer, workload, Verb::Create)?, *object);
+        Ok(Box::new(Whole::new(move |content: Bytes| Ok(store.create(&object, content)?))))
+    }
+
+    fn remove(
+        &self,
+        peer: &Peer,
+        workload: &WorkloadName,
+        object: &Object,
+    ) -> Result<(), HostError> {
+        Ok(self.store(peer, workload, Verb::Remove)?.remove(object)?)
     }
 }
 

@@ -159,7 +159,7 @@ pub(crate) fn run(command: Command, output: &Output) -> Result<Code> {
             let resolved = reading::resolve(&repository, &snapshot)?;
             reading::restore(&repository, &resolved, &target, &how.options()?, output)
         }
-        Command::Snapshots { access } => reading::snapshots(&access.open(output)?, output),
+        Command::Snapshots { access } => reading::snapshots(&access.open(output)?, None, output),
         Command::Ls { access, snapshot, path } => {
             let repository = access.open(output)?;
             let resolved = reading::resolve(&repository, &snapshot)?;

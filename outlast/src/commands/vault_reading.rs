@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
+use outlast_format::SnapshotId;
 use outlast_repo::Repository;
-use outlast_repo::read::{self, Resolved};
+use outlast_repo::read::{self, ReadError, Resolved};
 use outlast_types::{Timestamp, WorkloadName};
+use outlast_wire::api::SnapshotView;
 
 use super::repo::RestoreHow;
 use super::vault_access::VaultAccess;
@@ -76,46 +78,66 @@ pub(crate) struct RestoreArgs {
     vault: VaultAccess,
 }
 
-/// Which snapshot; the newest if nothing is said.
+/// Which snapshot; the one that came last if nothing is said.
 #[derive(Debug, Clone, clap::Args)]
 struct Which {
-    /// A snapshot's id, or the beginning of one [default: the newest]
+    /// A snapshot's id, or the beginning of one [default: the one that the vault received last]
     #[arg(long, value_name = "ID", conflicts_with = "at")]
     snapshot: Option<String>,
-    /// The newest snapshot that was made at this time or before
+    /// The last snapshot that the vault received at this time or before, by the vault's clock
     #[arg(long, value_name = "TIME")]
     at: Option<Timestamp>,
 }
 
 impl Which {
-    fn resolve(&self, repository: &Repository) -> Result<Resolved> {
-        match (&self.snapshot, self.at) {
-            (Some(id), _) => reading::resolve(repository, id),
-            (None, Some(at)) => Ok(read::resolve_at(repository, at)?),
-            (None, None) => reading::resolve(repository, "latest"),
+    /// Which one came last, the vault knows: a snapshot's own time is what its writer says.
+    fn resolve(
+        &self,
+        repository: &Repository,
+        vault: &VaultAccess,
+        workload: &WorkloadName,
+    ) -> Result<Resolved> {
+        let wanted = self.snapshot.as_deref().filter(|wanted| *wanted != "latest");
+        if let Some(id) = wanted {
+            return reading::resolve(repository, id);
+        }
+        let arrived = vault.client()?.snapshots(Some(workload))?;
+        let in_time = |view: &&SnapshotView| self.at.is_none_or(|at| view.received <= at);
+        let fitting = arrived.iter().filter(in_time).map(|view| SnapshotId(view.snapshot.0));
+        match (self.at, arrived.last()) {
+            (Some(at), Some(first)) if fitting.clone().next().is_none() => {
+                let (location, first) = (repository.location(), first.received);
+                Err(ReadError::NothingSoEarly { location, at, first })?
+            }
+            _ => Ok(read::resolve_first(repository, fitting)?),
         }
     }
 }
 
 pub(crate) fn snapshots(arguments: &SnapshotsArgs, output: &Output) -> Result<Code> {
-    reading::snapshots(&arguments.vault.open_repository(&arguments.workload, output)?, output)
+    let repository = arguments.vault.open_repository(&arguments.workload, output)?;
+    let mut arrived = arguments.vault.client()?.snapshots(Some(&arguments.workload))?;
+    arrived.reverse();
+    let received = |view: &SnapshotView| (SnapshotId(view.snapshot.0), view.received);
+    let arrived: Vec<_> = arrived.iter().map(received).collect();
+    reading::snapshots(&repository, Some(&arrived), output)
 }
 
 pub(crate) fn ls(arguments: &LsArgs, output: &Output) -> Result<Code> {
     let repository = arguments.vault.open_repository(&arguments.workload, output)?;
-    let resolved = arguments.which.resolve(&repository)?;
+    let resolved = arguments.which.resolve(&repository, &arguments.vault, &arguments.workload)?;
     let below = arguments.path.as_deref().map(reading::snapshot_path).transpose()?.flatten();
     reading::ls(&repository, &resolved, below.as_ref(), output)
 }
 
 pub(crate) fn cat(arguments: &CatArgs, output: &Output) -> Result<Code> {
     let repository = arguments.vault.open_repository(&arguments.workload, output)?;
-    let resolved = arguments.which.resolve(&repository)?;
+    let resolved = arguments.which.resolve(&repository, &arguments.vault, &arguments.workload)?;
     reading::cat(&repository, &resolved, &arguments.path, output)
 }
 
 pub(crate) fn restore(arguments: &RestoreArgs, output: &Output) -> Result<Code> {
     let repository = arguments.vault.open_repository(&arguments.workload, output)?;
-    let resolved = arguments.which.resolve(&repository)?;
+    let resolved = arguments.which.resolve(&repository, &arguments.vault, &arguments.workload)?;
     reading::restore(&repository, &resolved, &arguments.into, &arguments.how.options()?, output)
 }

@@ -1,0 +1,153 @@
+//! Nothing that a peer uploads is believed before it was looked at (I7), whatever the peer's role.
+//!
+//! - **Packs** (`packs`) get their name when every blob in them was decrypted, decompressed within
+//!   limits and hashed. Neither the pack's name nor an authentication code proves anything against
+//!   who holds the repository's key. What was proved is noted (`proofs`), and a pack that is in no
+//!   note, because an older vault took it or somebody put it into the directory, is proved when an
+//!   index or a snapshot first relies on it.
+//! - **Indexes** (`indexes`) get their name when they list proved packs, each exactly as the pack's
+//!   own header does, and nothing else. What commands removal comes over no wire: no mark that
+//!   condemns packs, and no list of indexes that are superseded.
+//! - **Snapshots** (`snapshots`) must open, and their tree must lie in a proved pack. Those of drops
+//!   say of themselves what the vault expects, or stock restic would be misled by them.
+//! - **Locks** (`locks`) must be locks, and belong to who made them.
+//!
+//! All of it happens in bounded memory: packs go through one of a few provers piece by piece, one
+//! document for each of a few permits is held whole.
+
+mod arriving;
+mod indexes;
+mod locks;
+mod packs;
+mod pool;
+mod proofs;
+mod snapshots;
+
+use std::path::Path;
+use std::time::Duration;
+
+use outlast_format::crypto::Key;
+use outlast_format::{FormatError, unpacked};
+use outlast_repo::proving::{ProofError, Prover};
+use outlast_store::{DirectoryStore, StoreError};
+use outlast_types::WorkloadName;
+
+use self::locks::Holders;
+use self::pool::Pool;
+use self::proofs::Proofs;
+use crate::VaultError;
+use crate::depot::Kept;
+
+pub(crate) use self::arriving::arriving;
+pub(crate) use self::locks::remove;
+pub(crate) use self::snapshots::expected;
+
+/// Provers: more would only share the processors.
+const PROVERS_MAX: usize = 4;
+/// Documents that are looked at at one time. The largest takes about 100 MiB.
+const DOCUMENTS_MAX: usize = 2;
+/// How long an upload waits for its turn before its sender is told to come back.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// The longest index that is taken, in bytes of JSON: four times as much as stock restic writes.
+pub(crate) const INDEX_DOCUMENT_MAX: u64 = 32 << 20;
+
+/// What was admitted, and the means to judge what comes.
+pub(crate) struct Admission {
+    provers: Pool<Prover>,
+    documents: Pool<()>,
+    proofs: Proofs,
+    holders: Holders,
+}
+
+/// Why something is not admitted.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refusal {
+    /// It is not what it must be.
+    #[error("{reason}")]
+    Unacceptable { reason: String, hint: &'static str },
+    /// Not now.
+    #[error("{reason}")]
+    Busy { reason: String },
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        Self::Vault(error.into())
+    }
+}
+
+impl From<Refusal> for VaultError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Unacceptable { reason, hint } => Self::Unacceptable { reason, hint },
+            Refusal::Busy { reason } => Self::Busy { reason },
+            Refusal::Vault(error) => error,
+        }
+    }
+}
+
+impl Admission {
+    /// Goes on with what is noted in a vault's directory.
+    pub(crate) fn open(dir: &Path) -> Result<Self, VaultError> {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let provers: Result<Vec<_>, FormatError> =
+            (0..threads.min(PROVERS_MAX)).map(|_| Prover::new()).collect();
+        Ok(Self {
+            provers: Pool::new(provers.map_err(VaultError::Prover)?),
+            documents: Pool::new(vec![(); DOCUMENTS_MAX]),
+            proofs: Proofs::open(&dir.join("proofs"))?,
+            holders: Holders::open(&dir.join("lock-holders"))?,
+        })
+    }
+
+    /// Waits for permission to hold a document.
+    pub(crate) fn document(&self) -> Result<pool::Lent<'_, ()>, Refusal> {
+        self.documents.take(PATIENCE).ok_or_else(|| busy("documents"))
+    }
+
+    fn prover(&self) -> Result<pool::Lent<'_, Prover>, Refusal> {
+        self.provers.take(PATIENCE).ok_or_else(|| busy("packs"))
+    }
+}
+
+/// A repository, as those who judge see it.
+struct Place<'a> {
+    workload: &'a WorkloadName,
+    store: &'a DirectoryStore,
+    key: &'a Key,
+}
+
+impl<'a> Place<'a> {
+    fn of(kept: &'a Kept, workload: &'a WorkloadName) -> Result<Self, VaultError> {
+        Ok(Self { workload, store: &kept.store, key: kept.repository()?.key() })
+    }
+
+    /// The JSON document in an index, snapshot or lock as it was sent.
+    fn open(&self, sealed: &[u8], bytes_max: u64) -> Result<Vec<u8>, Refusal> {
+        let opened = self.key.open(sealed);
+        opened.and_then(|bytes| unpacked::decode_within(bytes, bytes_max)).map_err(damaged)
+    }
+}
+
+fn busy(what: &str) -> Refusal {
+    Refusal::Busy { reason: format!("the vault looks at too many {what} at once; try again later") }
+}
+
+fn damaged(error: FormatError) -> Refusal {
+    Refusal::Unacceptable {
+        reason: error.to_string(),
+        hint: "it was damaged before it was sent, or made with another key or by a faulty program",
+    }
+}
+
+fn disproved(error: ProofError) -> Refusal {
+    match error {
+        ProofError::Store(error) => error.into(),
+        error => Refusal::Unacceptable {
+            reason: error.to_string(),
+            hint: "its sender made it wrong: test that host's memory, and ask who has its identity",
+        },
+    }
+}

@@ -1,0 +1,133 @@
+//! Packs: proved before they have a name, or, if they have one already, before anything is said
+//! about them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use outlast_format::PackId;
+use outlast_format::pack::PackEntry;
+use outlast_repo::proving::{self, PackBytes, Stored};
+use outlast_store::{Object, ObjectName, StagedObject, Store, StoreError};
+
+use super::{Admission, Place, Refusal, disproved};
+
+/// How many bytes of packs that no note speaks of are proved for one request. What was proved is
+/// noted, so that the next one goes on.
+const UNPROVED_BYTES_MAX: u64 = 2 << 30;
+
+/// Packs that were looked up together.
+pub(super) struct Proved {
+    noted: BTreeSet<PackId>,
+    left: u64,
+}
+
+impl Admission {
+    /// Proves a pack that came, and gives it its name. The wire has compared its hash with that.
+    pub(super) fn admit_pack(
+        &self,
+        place: &Place<'_>,
+        pack: PackId,
+        staged: StagedObject,
+    ) -> Result<(), Refusal> {
+        let (object, size) = (object_of(pack), staged.size());
+        let there = match place.store.size(&object) {
+            Ok(there) if there == size => {
+                let location = place.store.location();
+                return Err(StoreError::AlreadyExists { object, location }.into());
+            }
+            Ok(there) => Some(there),
+            Err(StoreError::NotFound { .. }) => None,
+            Err(error) => return Err(error.into()),
+        };
+        self.prover()?.prove(&Arrived(&staged), None, place.key).map_err(disproved)?;
+        if let Some(there) = there {
+            let workload = place.workload;
+            tracing::warn!(%workload, %object, there, size, "a damaged pack is made whole again");
+            staged.publish_over()?;
+        } else {
+            staged.publish()?;
+        }
+        self.noted(place, pack, size);
+        Ok(())
+    }
+
+    /// Looks up which of these packs were proved; they must all be there.
+    pub(super) fn look_up(
+        &self,
+        place: &Place<'_>,
+        packs: impl IntoIterator<Item = PackId>,
+    ) -> Result<Proved, Refusal> {
+        let mut sizes = BTreeMap::new();
+        for pack in packs {
+            match place.store.size(&object_of(pack)) {
+                Ok(size) => drop(sizes.insert(pack, size)),
+                Err(StoreError::NotFound { object, .. }) => {
+                    return Err(Refusal::Unacceptable {
+                        reason: format!("{object}, which it needs, is not here"),
+                        hint: "packs come first; if it was lost, back up again",
+                    });
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(Proved { noted: self.proofs.find(place.workload, &sizes)?, left: UNPROVED_BYTES_MAX })
+    }
+
+    /// What the header of a pack lists, when it is proved that it is the truth.
+    pub(super) fn entries(
+        &self,
+        place: &Place<'_>,
+        pack: PackId,
+        proved: &mut Proved,
+    ) -> Result<Vec<PackEntry>, Refusal> {
+        let stored = Stored::open(place.store, pack)?;
+        if proved.noted.contains(&pack) {
+            return proving::header(&stored, place.key).map_err(|error| spoilt(pack, error));
+        }
+        // One is proved in any case, or there would be no going on.
+        if proved.left < stored.size() && proved.left < UNPROVED_BYTES_MAX {
+            let reason = "it speaks of many packs that were never looked at; that goes on when it \
+                          is sent again"
+                .to_owned();
+            return Err(Refusal::Busy { reason });
+        }
+        proved.left = proved.left.saturating_sub(stored.size());
+        let proof = self.prover()?.prove(&stored, Some(pack), place.key);
+        let entries = proof.map_err(|error| spoilt(pack, error))?;
+        self.noted(place, pack, stored.size());
+        proved.noted.insert(pack);
+        Ok(entries)
+    }
+
+    /// A note that cannot be written costs another proof, nothing else.
+    fn noted(&self, place: &Place<'_>, pack: PackId, size: u64) {
+        if let Err(error) = self.proofs.note(place.workload, pack, size) {
+            tracing::warn!(workload = %place.workload, %error, "cannot note that a pack is proved");
+        }
+    }
+}
+
+fn spoilt(pack: PackId, error: proving::ProofError) -> Refusal {
+    match disproved(error) {
+        Refusal::Unacceptable { reason, .. } => Refusal::Unacceptable {
+            reason: format!("data/{pack}, which it needs, is not whole: {reason}"),
+            hint: "check the repository on the vault (`outlast repo check --read-data`)",
+        },
+        other => other,
+    }
+}
+
+pub(super) fn object_of(pack: PackId) -> Object {
+    Object::Data(ObjectName(pack.0))
+}
+
+struct Arrived<'a>(&'a StagedObject);
+
+impl PackBytes for Arrived<'_> {
+    fn size(&self) -> u64 {
+        self.0.size()
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), StoreError> {
+        self.0.read_at(offset, buffer)
+    }
+}
