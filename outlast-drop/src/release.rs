@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use rustix::io::Errno;
 
 use crate::files::{Directory, is_not_a_directory};
-use crate::layout::{DropAddress, SEAL_FILE};
+use crate::layout::{DropAddress, SEAL_FILE, is_foreign};
 use crate::reader::{DropReadError, read_seal};
 use crate::receipt::{self, ReceiptState, SignedReceipt};
 use crate::rejection::Rejection;
@@ -38,7 +38,7 @@ pub enum ReleaseError {
 pub struct Freed {
     /// Bytes of the files that were removed.
     pub bytes: u64,
-    /// Whether the drop's directory has gone. If not, somebody still holds a file of it open, on
+    /// Whether the drop's directory has gone, or holds nothing but what is not ours. If not, somebody still holds a file of it open, on
     /// SMB as a file whose deletion is pending, on NFS as a `.nfs*` file: call again later.
     pub is_gone: bool,
 }
@@ -180,13 +180,22 @@ pub(crate) fn remove_data(share: &Share, address: &DropAddress) -> Result<Freed,
     match day.remove_directory(&components[4]) {
         // A file that is still open somewhere, or one that has just appeared.
         Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty || is_held(&error) => {
-            return Ok(Freed { bytes, is_gone: false });
+            return Ok(Freed { bytes, is_gone: holds_nothing_of_ours(&directory) });
         }
         Err(error) if is_not_a_directory(&error) => {}
         result => result.map_err(failed("remove"))?,
     }
     day.sync().map_err(failed("sync the day of"))?;
     Ok(gone(bytes))
+}
+
+/// Whether all that is left are directories in which a file server keeps its notes. They are not
+/// ours to remove, and nothing is to be waited for.
+fn holds_nothing_of_ours(directory: &Directory) -> bool {
+    let is_theirs = |name: &Vec<u8>| {
+        is_foreign(name) && directory.facts(name).is_ok_and(|facts| facts.is_directory)
+    };
+    directory.names().is_ok_and(|names| names.iter().all(is_theirs))
 }
 
 /// Whether a file cannot be removed only because somebody has it open: a silly file of our own

@@ -188,6 +188,20 @@ fn a_drop_whose_directory_cannot_go_yet_is_said_to_be_still_there() {
 }
 
 #[test]
+fn a_drop_in_which_a_file_server_keeps_its_notes_is_let_go_all_the_same() {
+    let (_directory, share) = new_share();
+    let address = sealed_stream(&share, b"x", None);
+    let place = share.drop_directory(&address);
+    fs::create_dir(place.join("@eaDir")).unwrap();
+    fs::File::create(place.join(".DS_Store")).unwrap();
+    let freed = release(&share, &address, &receipt(&share, &address, ReceiptState::Released));
+    assert!(freed.unwrap().is_gone, "nothing is waited for");
+    let left: Vec<_> =
+        fs::read_dir(&place).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["@eaDir"]);
+}
+
+#[test]
 fn clean_removes_leftovers_and_never_an_unreleased_drop() {
     let (_directory, share) = new_share();
     let kept = sealed_stream(&share, b"kept", None);
