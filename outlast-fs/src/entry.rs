@@ -170,7 +170,8 @@ pub struct Metadata {
     /// `None` where the source has no such time (tar without extended headers).
     pub accessed: Option<FileTime>,
     pub changed: Option<FileTime>,
-    /// Device, inode number and link count, which together tell hard links; 0 when not known.
+    /// Device, inode number and link count, which together tell hard links; 0 when not known, and
+    /// where the numbers are those of another file that came earlier.
     pub device: u64,
     pub inode: u64,
     pub links: u64,
@@ -205,6 +206,33 @@ pub trait EntrySource: Send {
         Ok(None)
     }
 
+    /// Passes over `length` bytes of that content, as if they had been read; a hole costs nothing
+    /// that way.
+    fn skip(&mut self, length: u64) -> io::Result<()> {
+        let mut left = length;
+        let mut buffer = [0; 8 << 10];
+        while left > 0 {
+            let wanted = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            match self.read(&mut buffer[..wanted]) {
+                Ok(0) => break,
+                Ok(read) => left -= read as u64,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// How long that content is by now, where the source can tell.
+    fn length(&mut self) -> Option<u64> {
+        None
+    }
+
+    /// What ends a wait inside a call of this source, now and from then on, from another thread.
+    fn interrupter(&self) -> Interrupter {
+        Box::new(|| {})
+    }
+
     /// Whether it may go back to a directory after it went elsewhere, or link to files whose
     /// [`Metadata::links`] does not count every name that is in the tree. What a source that never
     /// does so has left behind need not be remembered.
@@ -212,6 +240,9 @@ pub trait EntrySource: Send {
         true
     }
 }
+
+/// Ends the waits of an [`EntrySource`].
+pub type Interrupter = Box<dyn Fn() + Send + Sync>;
 
 /// Why a source could not give its next entry.
 #[derive(Debug, thiserror::Error)]

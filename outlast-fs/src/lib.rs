@@ -12,5 +12,5 @@ pub mod place;
 pub mod walk;
 
 pub use entry::{
-    Entry, EntryPath, EntrySource, FileTime, InvalidPath, Kind, Metadata, SourceError,
+    Entry, EntryPath, EntrySource, FileTime, Interrupter, InvalidPath, Kind, Metadata, SourceError,
 };

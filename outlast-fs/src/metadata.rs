@@ -1,7 +1,6 @@
 //! What the kernel knows of an entry beside its content.
 
 use std::collections::HashMap;
-use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
@@ -92,6 +91,20 @@ pub(crate) struct XattrReader {
     value: Vec<u8>,
 }
 
+/// The extended attributes of an entry, as far as they can be had.
+#[derive(Debug, Default)]
+pub(crate) struct Xattrs {
+    pub(crate) read: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(crate) failed: Vec<XattrFailure>,
+}
+
+/// An extended attribute that cannot be read, or all of an entry if there is no name.
+#[derive(Debug)]
+pub(crate) struct XattrFailure {
+    pub(crate) name: Option<Vec<u8>>,
+    pub(crate) errno: Errno,
+}
+
 /// Where extended attributes are read from.
 #[derive(Clone, Copy)]
 pub(crate) enum XattrOwner<'a> {
@@ -105,8 +118,9 @@ impl XattrReader {
         Self { list: vec![0; XATTR_BYTES_MAX], value: vec![0; XATTR_BYTES_MAX] }
     }
 
-    /// All attributes, ordered by name; none where the file system has no such thing.
-    pub(crate) fn read(&mut self, owner: XattrOwner<'_>) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    /// All attributes, ordered by name; none where the file system has no such thing. What cannot be
+    /// read is named, and the others are there all the same.
+    pub(crate) fn read(&mut self, owner: XattrOwner<'_>) -> Xattrs {
         let path = match owner {
             XattrOwner::Open(_) => Vec::new(),
             XattrOwner::Named(directory, name) => {
@@ -117,11 +131,15 @@ impl XattrReader {
             XattrOwner::Open(file) => rustix::fs::flistxattr(file, &mut self.list[..]),
             XattrOwner::Named(..) => rustix::fs::llistxattr(&path[..], &mut self.list[..]),
         };
+        let mut xattrs = Xattrs::default();
         let length = match listed {
-            Err(Errno::NOTSUP | Errno::NOSYS) => return Ok(Vec::new()),
-            result => result?,
+            Ok(length) => length,
+            Err(Errno::NOTSUP | Errno::NOSYS) => return xattrs,
+            Err(errno) => {
+                xattrs.failed.push(XattrFailure { name: None, errno });
+                return xattrs;
+            }
         };
-        let mut xattrs = Vec::new();
         for name in self.list[..length].split(|&byte| byte == 0).filter(|name| !name.is_empty()) {
             let value = match owner {
                 XattrOwner::Open(file) => rustix::fs::fgetxattr(file, name, &mut self.value[..]),
@@ -129,14 +147,21 @@ impl XattrReader {
                     rustix::fs::lgetxattr(&path[..], name, &mut self.value[..])
                 }
             };
+            let value = match value {
+                // A repository has such names as text.
+                Ok(_) if std::str::from_utf8(name).is_err() => Err(Errno::ILSEQ),
+                value => value,
+            };
             match value {
-                Ok(length) => xattrs.push((name.to_vec(), self.value[..length].to_vec())),
+                Ok(length) => xattrs.read.push((name.to_vec(), self.value[..length].to_vec())),
                 // Removed meanwhile, or listed but with no value to read (some network systems).
                 Err(Errno::NODATA | Errno::NOTSUP) => {}
-                Err(error) => return Err(error.into()),
+                Err(errno) => {
+                    xattrs.failed.push(XattrFailure { name: Some(name.to_vec()), errno });
+                }
             }
         }
-        xattrs.sort();
-        Ok(xattrs)
+        xattrs.read.sort();
+        xattrs
     }
 }

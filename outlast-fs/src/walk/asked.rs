@@ -18,13 +18,25 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    pub(super) fn of(paths: &[PathBuf]) -> Result<Self, SourceError> {
+    /// The paths that are there, and a problem for each that cannot be had.
+    ///
+    /// # Errors
+    /// If there is none, or a path cannot be in a tree by its text.
+    pub(super) fn of(paths: &[PathBuf]) -> Result<(Self, Vec<SourceError>), SourceError> {
         let mut top = Self { real: PathBuf::new(), whole: false, below: BTreeMap::new() };
+        let mut missing = Vec::new();
         for path in paths {
-            top.add(path).map_err(|source| SourceError::Ended {
-                origin: path.display().to_string(),
-                source,
-            })?;
+            let origin = || path.display().to_string();
+            let refused = |source| SourceError::Ended { origin: origin(), source };
+            match path.symlink_metadata() {
+                // What can never be is said first, whether or not it is there.
+                _ if path.components().any(|part| part == Component::ParentDir) => {
+                    return Err(refused(uncertain_name()));
+                }
+                Ok(_) => top.add(path).map_err(refused)?,
+                Err(source) if missing.len() + 1 == paths.len() => return Err(refused(source)),
+                Err(source) => missing.push(SourceError::Entry { path: origin(), source }),
+            }
         }
         if let Some(whole) = top.whole()
             && let Some(other) =
@@ -33,11 +45,10 @@ impl Asked {
             let (origin, source) = (other.real.display().to_string(), same_name());
             return Err(SourceError::Ended { origin, source });
         }
-        Ok(top)
+        Ok((top, missing))
     }
 
     fn add(&mut self, path: &Path) -> io::Result<()> {
-        path.symlink_metadata()?;
         let mut at = self;
         let mut real = PathBuf::new();
         for component in path.components() {
@@ -53,10 +64,7 @@ impl Asked {
                     }
                 }
                 Component::ParentDir | Component::Prefix(_) => {
-                    return Err(io::Error::new(
-                        io::ErrorKind::InvalidInput,
-                        "a path with '..' has no certain name in a backup: give it without",
-                    ));
+                    return Err(uncertain_name());
                 }
             }
         }
@@ -87,6 +95,13 @@ impl Asked {
     pub(super) fn into_below(self) -> vec::IntoIter<(Vec<u8>, Self)> {
         self.below.into_iter().collect::<Vec<_>>().into_iter()
     }
+}
+
+fn uncertain_name() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidInput,
+        "a path with '..' has no certain name in a backup: give it without",
+    )
 }
 
 fn same_name() -> io::Error {

@@ -16,8 +16,14 @@ const SMALL_BYTES_MAX: u64 = 128 << 10;
 /// on their way from a share at the same time, where its own reading ahead has a tenth of it.
 const ANNOUNCED_BYTES: u64 = 8 << 20;
 
-/// Parts of a sparse file that are told one by one.
+/// A file of this many bytes is worth the question for holes, even if it takes as much room as it
+/// has bytes: room that was only reserved is a hole, too.
+const QUESTIONED_BYTES: u64 = 16 << 20;
+
+/// Parts of a sparse file that are told one by one. Where there are more, short holes are data.
 const EXTENTS_MAX: usize = 1 << 16;
+/// The holes that are data first, in bytes.
+const SHORT_HOLE_BYTES: u64 = 64 << 10;
 
 /// Parts that are no holes, as (offset, length) in order; `None` if all is data.
 type Extents = Option<Vec<(u64, u64)>>;
@@ -32,6 +38,8 @@ pub(super) struct Content {
     /// Bytes that were given out.
     position: u64,
     announced: u64,
+    /// Whether it may have holes.
+    sparse: bool,
     /// Of a file that was read ahead.
     extents: Extents,
 }
@@ -53,6 +61,7 @@ impl Content {
             size,
             position: 0,
             announced: 0,
+            sparse: sparse || size >= QUESTIONED_BYTES,
             extents: None,
         };
         let file = File::from(file);
@@ -81,6 +90,14 @@ impl Content {
     /// Bytes that it takes in memory.
     pub(super) fn held_bytes(&self) -> usize {
         self.begun.capacity()
+    }
+
+    /// The file, if it is open.
+    pub(super) fn file(&self) -> Option<&File> {
+        match &self.rest {
+            Rest::Open(file) => Some(file),
+            Rest::End | Rest::Failed(_) => None,
+        }
     }
 
     /// Reads what the file is said to have, and one byte more, which tells whether it grew.
@@ -139,9 +156,27 @@ impl Content {
     /// The parts that are no holes; to be asked before the first read.
     pub(super) fn extents(&mut self) -> io::Result<Extents> {
         match &self.rest {
-            Rest::Open(file) if self.begun.is_empty() => Ok(extents_of(file)?),
+            Rest::Open(file) if self.begun.is_empty() && self.sparse => Ok(extents_of(file)?),
             _ => Ok(self.extents.take()),
         }
+    }
+
+    /// Passes over `length` bytes.
+    pub(super) fn skip(&mut self, length: u64) -> io::Result<()> {
+        let begun = (self.begun.len() - self.at) as u64;
+        let beyond = length.saturating_sub(begun);
+        self.at += usize::try_from(length.min(begun)).unwrap_or(0);
+        self.position += length;
+        match &self.rest {
+            Rest::End => {}
+            Rest::Failed(errno) if beyond > 0 => return Err((*errno).into()),
+            Rest::Failed(_) => {}
+            Rest::Open(file) => {
+                let beyond = i64::try_from(beyond).map_err(|_| Errno::OVERFLOW)?;
+                rustix::fs::seek(file, SeekFrom::Current(beyond))?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -156,8 +191,8 @@ fn extents_of(file: &File) -> Result<Extents, Errno> {
 /// cannot tell.
 fn data_extents(file: &File) -> Result<Option<Vec<(u64, u64)>>, Errno> {
     let length = u64::try_from(rustix::fs::fstat(file)?.st_size).unwrap_or(0);
-    let mut extents = Vec::new();
-    let mut at = 0;
+    let mut extents: Vec<(u64, u64)> = Vec::new();
+    let (mut at, mut short) = (0, 0);
     while at < length {
         let begin = match rustix::fs::seek(file, SeekFrom::Data(at)) {
             Ok(begin) => begin,
@@ -167,13 +202,27 @@ fn data_extents(file: &File) -> Result<Option<Vec<(u64, u64)>>, Errno> {
             Err(errno) => return Err(errno),
         };
         let end = rustix::fs::seek(file, SeekFrom::Hole(begin))?.min(length);
-        if end <= begin || extents.len() == EXTENTS_MAX {
-            // Cut off meanwhile, or not worth the memory: zeroes are as right as a hole.
+        if end <= begin {
+            // Cut off meanwhile: zeroes are as right as a hole.
             return Ok(None);
         }
-        extents.push((begin, end - begin));
         at = end;
+        append(&mut extents, (begin, end - begin), short);
+        while extents.len() >= EXTENTS_MAX {
+            short = (2 * short).max(SHORT_HOLE_BYTES);
+            for extent in std::mem::take(&mut extents) {
+                append(&mut extents, extent, short);
+            }
+        }
     }
     let whole = length == 0 || extents == [(0, length)];
     Ok((!whole).then_some(extents))
+}
+
+/// Appends a part, to the one before if the hole between them is shorter than `short`.
+fn append(extents: &mut Vec<(u64, u64)>, (begin, length): (u64, u64), short: u64) {
+    match extents.last_mut() {
+        Some((last, size)) if begin - (*last + *size) < short => *size = begin + length - *last,
+        _ => extents.push((begin, length)),
+    }
 }

@@ -7,12 +7,16 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, SeekFrom, Stat};
+use rustix::fs::{AtFlags, FileType, OFlags, RawDir, SeekFrom, Stat};
 use rustix::io::Errno;
 
 use super::content::Content;
+use super::directory::{Above, Directory, Pool};
+use super::open::{self, Patience};
 use crate::entry::{Kind, Metadata};
-use crate::metadata::{Names, XattrOwner, XattrReader, file_type, identity, metadata_of};
+use crate::metadata::{
+    Names, XattrFailure, XattrOwner, XattrReader, file_type, identity, metadata_of,
+};
 
 /// Bytes of a directory that the kernel gives at once.
 const LISTING_BUFFER_BYTES: usize = 32 << 10;
@@ -23,19 +27,13 @@ pub(super) struct Name {
     pub(super) kind: FileType,
 }
 
-/// A directory, open, and the device of the path that was asked for above it.
-pub(super) struct Directory {
-    pub(super) descriptor: OwnedFd,
-    pub(super) device: u64,
-}
-
 /// An entry as it was found.
 pub(super) struct Visited {
-    pub(super) stat: Stat,
     /// Whatever other names it has.
     pub(super) kind: Kind,
     pub(super) metadata: Metadata,
-    pub(super) attributes: Result<(), std::io::Error>,
+    /// Extended attributes that cannot be had.
+    pub(super) attributes: Vec<XattrFailure>,
     /// Of files only.
     pub(super) content: Option<Content>,
     pub(super) inside: Inside,
@@ -46,6 +44,8 @@ pub(super) enum Inside {
     /// It is no directory, or nothing in it is wanted.
     Nothing,
     Listed(Arc<Directory>, Vec<Name>),
+    /// They wait in runs already.
+    Queued(Arc<Directory>),
     /// It has too many to remember them before its turn.
     Unlisted(Arc<Directory>),
     Failed(Errno),
@@ -53,8 +53,8 @@ pub(super) enum Inside {
 
 /// What a visit needs beside the entry; one per thread.
 pub(super) struct Tools {
-    xattrs: XattrReader,
-    listing: Vec<MaybeUninit<u8>>,
+    pub(super) xattrs: XattrReader,
+    pub(super) listing: Vec<MaybeUninit<u8>>,
 }
 
 impl Tools {
@@ -77,8 +77,11 @@ pub(super) struct Reach {
 #[derive(Clone)]
 pub(super) struct Visitor {
     pub(super) names: Arc<Names>,
-    pub(super) excluded: Vec<(u64, u64)>,
+    /// Device and inode number, and what kind of thing it is: where one number stands for several
+    /// things, those of another kind stay.
+    pub(super) excluded: Vec<((u64, u64), FileType)>,
     pub(super) one_file_system: bool,
+    pub(super) pool: Arc<Pool>,
 }
 
 /// An entry that was opened, with the record that the kernel gave of exactly that.
@@ -90,18 +93,17 @@ struct Opened {
 }
 
 impl Visitor {
-    /// The entry `name` in a directory, `None` if it is left out; `device` is that of the path
-    /// that was asked for.
+    /// The entry `name` in the open directory `parent`, which is `above`; `None` if it is left out.
     pub(super) fn visit(
         &self,
         tools: &mut Tools,
         parent: &OwnedFd,
+        above: Above<'_>,
         name: &Name,
-        device: Option<u64>,
         reach: Reach,
     ) -> Result<Option<Visited>, Errno> {
-        let Opened { stat, file, unreadable } = open_entry(parent, name)?;
-        if self.excluded.contains(&identity(&stat)) {
+        let Opened { stat, file, unreadable } = open_entry(parent, name, &self.pool.patience)?;
+        if self.excluded.contains(&(identity(&stat), file_type(&stat))) {
             return Ok(None);
         }
         let mut metadata = metadata_of(&stat, &self.names);
@@ -109,15 +111,13 @@ impl Visitor {
             Some(file) => XattrOwner::Open(file.as_fd()),
             None => XattrOwner::Named(parent, &name.bytes),
         };
-        let attributes = match tools.xattrs.read(owner) {
-            Ok(xattrs) => {
-                metadata.xattrs = xattrs;
-                Ok(())
-            }
+        let xattrs = tools.xattrs.read(owner);
+        let (mut attributes, xattrs) = (xattrs.failed, xattrs.read);
+        metadata.xattrs = xattrs;
+        if file.is_none() {
             // Without /proc there is no way to those of links and devices, which rarely have any.
-            Err(error) if file.is_none() && error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(error),
-        };
+            attributes.retain(|failure| failure.errno != Errno::NOENT);
+        }
         let kind = kind(parent, &name.bytes, &stat)?;
         let (mut content, mut inside) = (None, Inside::Nothing);
         match (&kind, file) {
@@ -127,29 +127,33 @@ impl Visitor {
                 content = Some(Content::of(file, *size, is_sparse(&stat), ahead));
             }
             (Kind::Directory, Some(file)) => {
-                inside = self.inside(tools, file, &stat, device, reach)
+                inside = self.inside(tools, file, above, name, &stat, reach);
             }
             (Kind::Directory, None) => inside = unreadable.map_or(Inside::Nothing, Inside::Failed),
             _ => {}
         }
-        Ok(Some(Visited { stat, kind, metadata, attributes, content, inside }))
+        Ok(Some(Visited { kind, metadata, attributes, content, inside }))
     }
 
     fn inside(
         &self,
         tools: &mut Tools,
         descriptor: OwnedFd,
+        above: Above<'_>,
+        name: &Name,
         stat: &Stat,
-        device: Option<u64>,
         reach: Reach,
     ) -> Inside {
-        let own = identity(stat).0;
-        let device = device.unwrap_or(own);
-        if self.one_file_system && own != device {
+        let leaves = |above: &Directory| above.device != identity(stat).0;
+        if let Above::Directory(above) = above
+            && self.one_file_system
+            && leaves(above)
+        {
             return Inside::Nothing;
         }
-        let directory = Arc::new(Directory { descriptor, device });
-        match sorted_names(tools, &directory.descriptor, reach.names_max) {
+        let names = sorted_names(tools, &descriptor, reach.names_max);
+        let directory = Directory::new(above, &name.bytes, descriptor, stat, &self.pool);
+        match names {
             Ok(Some(names)) => Inside::Listed(directory, names),
             Ok(None) => Inside::Unlisted(directory),
             Err(errno) => Inside::Failed(errno),
@@ -159,7 +163,7 @@ impl Visitor {
 
 /// Opens an entry so that its record and its content are of the same file. Links, devices and
 /// pipes are not opened: that could wait for ever, or make a device do something.
-fn open_entry(parent: &OwnedFd, name: &Name) -> Result<Opened, Errno> {
+fn open_entry(parent: &OwnedFd, name: &Name, patience: &Patience) -> Result<Opened, Errno> {
     let (kind, looked) = match name.kind {
         kind @ (FileType::RegularFile | FileType::Directory) => (kind, None),
         _ => {
@@ -170,18 +174,22 @@ fn open_entry(parent: &OwnedFd, name: &Name) -> Result<Opened, Errno> {
     let opened = match (kind, looked) {
         (FileType::RegularFile, _) => {
             // NONBLOCK in case a pipe has taken the place of the file since.
-            let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-            rustix::fs::openat(parent, &*name.bytes, flags | OFlags::NOCTTY, Mode::empty())
+            let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+            open::open(parent, &*name.bytes, flags, patience)
         }
-        (FileType::Directory, _) => open_directory(parent, &*name.bytes, OFlags::NOFOLLOW),
+        (FileType::Directory, _) => {
+            open_directory(parent, &*name.bytes, OFlags::NOFOLLOW, patience)
+        }
         (_, Some(stat)) => return Ok(Opened { stat, file: None, unreadable: None }),
         (_, None) => return Err(Errno::NOTSUP),
     };
     let look_first = || Name { bytes: name.bytes.clone(), kind: FileType::Unknown };
     let file = match (opened, looked) {
         (Ok(file), _) => file,
+        // It was waited for long enough.
+        (Err(errno @ (Errno::AGAIN | Errno::MFILE | Errno::NFILE)), None) => return Err(errno),
         // The listing may be older than what is there now.
-        (Err(_), None) => return open_entry(parent, &look_first()),
+        (Err(_), None) => return open_entry(parent, &look_first(), patience),
         (Err(errno), Some(stat)) if kind == FileType::Directory => {
             return Ok(Opened { stat, file: None, unreadable: Some(errno) });
         }
@@ -190,7 +198,7 @@ fn open_entry(parent: &OwnedFd, name: &Name) -> Result<Opened, Errno> {
     let stat = rustix::fs::fstat(&file)?;
     match (file_type(&stat) == kind, looked) {
         (true, _) => Ok(Opened { stat, file: Some(file), unreadable: None }),
-        (false, None) => open_entry(parent, &look_first()),
+        (false, None) => open_entry(parent, &look_first(), patience),
         // Replaced between two calls: later is as good as now, but not in this walk.
         (false, Some(_)) => Err(Errno::STALE),
     }
@@ -198,11 +206,11 @@ fn open_entry(parent: &OwnedFd, name: &Name) -> Result<Opened, Errno> {
 
 pub(super) fn open_directory(
     parent: impl AsFd,
-    name: impl rustix::path::Arg,
+    name: impl rustix::path::Arg + Copy,
     flags: OFlags,
+    patience: &Patience,
 ) -> Result<OwnedFd, Errno> {
-    let flags = flags | OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    rustix::fs::openat(parent, name, flags, Mode::empty())
+    open::open(parent, name, flags | OFlags::DIRECTORY, patience)
 }
 
 /// The names in a directory in the order of their bytes; `None` if they are more than `max`.
