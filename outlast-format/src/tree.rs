@@ -4,8 +4,11 @@
 //! name is there once.
 
 mod json;
+mod write;
 
 use serde_json::value::RawValue;
+
+pub use self::write::{TreeWriter, WrittenTree};
 
 use crate::go::{FileMode, GoTime};
 use crate::{BlobId, FormatError};

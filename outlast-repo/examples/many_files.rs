@@ -7,7 +7,8 @@
 //! The last line says how much memory it had at its peak.
 //!
 //! `REPOSITORY` is a directory that is made. A third argument, `back`, makes the source one that
-//! comes back to every directory, as a tar archive that was appended to.
+//! comes back to every directory, as a tar archive that was appended to; `one` puts all files into
+//! one directory.
 
 use std::error::Error;
 use std::fs;
@@ -30,6 +31,8 @@ struct Many {
     next: u64,
     files: u64,
     comes_back: bool,
+    /// Files of one directory.
+    members: u64,
     content: Vec<u8>,
 }
 
@@ -41,9 +44,9 @@ impl EntrySource for Many {
         let number = self.next;
         self.next += 1;
         // In the order of the directories, or once around all of them for each of their files.
-        let directories = self.files.div_ceil(MEMBERS);
+        let directories = self.files.div_ceil(self.members);
         let (directory, member) = match self.comes_back {
-            false => (number / MEMBERS, number % MEMBERS),
+            false => (number / self.members, number % self.members),
             true => (number % directories, number / directories),
         };
         let names = [directory / 1000, directory % 1000, member];
@@ -75,18 +78,25 @@ impl EntrySource for Many {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let (path, files, comes_back) = match &arguments[..] {
-        [path, files] => (Path::new(path), files.parse()?, false),
-        [path, files, back] if back == "back" => (Path::new(path), files.parse()?, true),
-        _ => return Err("give a directory to make, a number of files, and perhaps: back".into()),
+    let (path, files, shape) = match &arguments[..] {
+        [path, files] => (Path::new(path), files.parse()?, ""),
+        [path, files, shape] if shape == "back" || shape == "one" => {
+            (Path::new(path), files.parse()?, &shape[..])
+        }
+        _ => {
+            return Err(
+                "give a directory to make, a number of files, and perhaps: back, one".into()
+            );
+        }
     };
+    let (comes_back, members) = (shape == "back", if shape == "one" { u64::MAX } else { MEMBERS });
     let store = DirectoryStore::create_layout(path)?;
     let now = SystemClock.now();
     let maker = Maker { hostname: String::new(), username: String::new(), created: now };
     let repository =
         Repository::init(Arc::new(store), "many files", Version::V2, &maker, &SystemRandom)?
             .cached_in(&path.join("cache"));
-    let source = Many { next: 0, files, comes_back, content: Vec::new() };
+    let source = Many { next: 0, files, comes_back, members, content: Vec::new() };
     let input = Input::Tree(Box::new(source));
     let options = Options::new(now);
     let outcome = backup(&repository, input, &options, &SystemClock, &SystemRandom, &Silent)?;

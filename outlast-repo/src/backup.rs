@@ -26,13 +26,15 @@
 //! **After a crash** the packs that were durable are known from checkpointed index files and, since
 //! the last checkpoint, from the local journal; they are referred to and not uploaded again.
 //!
-//! The first failure of a stage stops all: everybody who waits, waits for that, too. Only a read
-//! of the input that blocks cannot be interrupted, so the end comes when it returns.
+//! The first failure of a stage stops all: everybody who waits, waits for that, too, the input's own
+//! waits included. Only a read that blocks in the kernel cannot be interrupted, so the end comes when
+//! it returns.
 
 mod block;
 mod chunking;
 mod counters;
 mod effort;
+mod feed;
 mod marks;
 mod node;
 mod packing;
@@ -382,7 +384,10 @@ fn run(context: &Context<'_>, source: Source<'_>) -> Option<Assembled> {
     let stop = &context.stop;
     let comes_back = match &source {
         Source::Stream(..) => false,
-        Source::Tree(source) => source.comes_back(),
+        Source::Tree(source) => {
+            stop.wakes(source.interrupter());
+            source.comes_back()
+        }
     };
     let (block_sender, blocks) = bounded(buffers);
     let (scanned_sender, scanned) = bounded(buffers);
@@ -391,7 +396,7 @@ fn run(context: &Context<'_>, source: Source<'_>) -> Option<Assembled> {
     let (packing, packs) = Packing::new(context);
     let (gear, packing) = (&gear, &packing);
     thread::scope(|scope| {
-        let reader = Reader::new(context, &pool, block_sender, event_sender.clone());
+        let reader = Reader::new(context, gear, &pool, block_sender, event_sender.clone());
         scope.spawn(move || {
             stop.run(|| match source {
                 Source::Stream(path, input) => reader.stream(path, input),

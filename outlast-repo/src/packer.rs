@@ -41,6 +41,18 @@ impl OpenPack {
         Self { target, content, entries: Vec::new() }
     }
 
+    /// A pack of one blob, whose bytes become the pack's without a copy.
+    pub(crate) fn of_one(
+        kind: BlobType,
+        id: BlobId,
+        content: Vec<u8>,
+        uncompressed_length: Option<u32>,
+    ) -> Self {
+        let length = u32::try_from(content.len()).unwrap_or(u32::MAX);
+        let entry = PackEntry { kind, id, offset: 0, length, uncompressed_length };
+        Self { target: 0, content, entries: vec![entry] }
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }

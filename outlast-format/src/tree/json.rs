@@ -143,18 +143,25 @@ fn node(json: NodeJson<'_>) -> Result<Node, FormatError> {
     })
 }
 
+pub(super) const BEGIN: &[u8] = b"{\"nodes\":[";
+pub(super) const END: &[u8] = b"]}\n";
+
 pub(super) fn serialize(tree: &Tree) -> Vec<u8> {
     // A plain file takes about 400 bytes.
     let mut out = Vec::with_capacity(16 + tree.nodes.len() * 420);
-    out.extend_from_slice(b"{\"nodes\":[");
+    out.extend_from_slice(BEGIN);
     for (i, node) in tree.nodes.iter().enumerate() {
         if i > 0 {
             out.push(b',');
         }
-        Writer(&mut out).node(node);
+        write_node(&mut out, node);
     }
-    out.extend_from_slice(b"]}\n");
+    out.extend_from_slice(END);
     out
+}
+
+pub(super) fn write_node(out: &mut Vec<u8>, node: &Node) {
+    Writer(out).node(node);
 }
 
 /// Whether a byte of a name or text is the same in Go's quotes and in a JSON string.

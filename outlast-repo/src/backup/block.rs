@@ -58,10 +58,13 @@ pub(super) struct Segment {
     pub(super) file: FileNumber,
     /// Where its bytes lie in the block.
     pub(super) range: Range<usize>,
-    /// Where its first byte lies in the file.
+    /// Where its first byte lies in the file, but for what was omitted.
     pub(super) position: u64,
     /// Whether the file ends here.
     pub(super) last: bool,
+    /// So many chunks of zeroes, of the greatest length, follow and are not in any block, nor are
+    /// they counted in the position of what comes after them.
+    pub(super) omitted: usize,
 }
 
 /// Content of one large file, or of many small ones.
@@ -99,8 +102,9 @@ pub(super) enum ChunkBytes {
 /// One chunk of a file.
 pub(super) struct Chunk {
     pub(super) file: FileNumber,
-    /// Its number in the file, from 0.
+    /// Its number in the file, from 0, and how often it is there from then on.
     pub(super) number: usize,
+    pub(super) times: usize,
     pub(super) bytes: ChunkBytes,
     /// The mark of the cut at its end; none if the file's end cut it.
     pub(super) mark: Option<u64>,
@@ -119,6 +123,7 @@ pub(super) struct ChunkBatch {
 pub(super) struct KnownChunk {
     pub(super) file: FileNumber,
     pub(super) number: usize,
+    pub(super) times: usize,
     pub(super) length: usize,
     pub(super) id: BlobId,
 }

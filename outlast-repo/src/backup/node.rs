@@ -48,18 +48,19 @@ pub(super) fn node_of(name: Vec<u8>, kind: Kind, metadata: Metadata) -> Option<N
 }
 
 /// The node of a directory that no entry describes: owned by whoever makes the backup, as old as
-/// the newest of its members, so that the same input gives the same tree.
-pub(super) fn implied_directory(name: Vec<u8>, uid: u32, gid: u32, members: &[Node]) -> Node {
-    let newest = members
-        .iter()
-        .map(|member| member.modified)
-        .max_by_key(|time| (time.seconds, time.nanos))
-        .unwrap_or(GoTime::utc(0, 0));
+/// the `newest` of its members, so that the same input gives the same tree.
+pub(super) fn implied_directory(name: Vec<u8>, uid: u32, gid: u32, newest: Option<GoTime>) -> Node {
+    let newest = newest.unwrap_or(GoTime::utc(0, 0));
     let mut node = Node::new(name, NodeKind::Directory);
     node.mode = FileMode::from_unix(FileMode::DIRECTORY, IMPLIED_MODE);
     (node.uid, node.gid) = (uid, gid);
     (node.modified, node.accessed, node.changed) = (newest, newest, newest);
     node
+}
+
+/// The latest time at which one of `members` was modified.
+pub(super) fn newest<'n>(members: impl Iterator<Item = &'n Node>) -> Option<GoTime> {
+    members.map(|member| member.modified).max_by_key(|time| (time.seconds, time.nanos))
 }
 
 /// Makes sure that readers see that `node`, which lies at `path`, has other names: they look for

@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, bounded};
+use outlast_format::BlobId;
 use outlast_format::pack::BlobType;
 use outlast_types::Timestamp;
 
@@ -63,6 +64,22 @@ impl Packing {
         Ok(())
     }
 
+    /// Adds a blob that may be large; then it becomes a pack of its own, without a copy.
+    pub(super) fn add_owned(
+        &self,
+        context: &Context<'_>,
+        kind: BlobType,
+        id: BlobId,
+        bytes: Vec<u8>,
+        uncompressed_length: Option<u32>,
+    ) -> Result<(), Halt> {
+        if bytes.len() < context.tuning.tree_pack_bytes / 2 {
+            let blob = SealedBlob { kind, id, bytes: &bytes, uncompressed_length };
+            return self.add(context, &blob);
+        }
+        self.hand_over(context, OpenPack::of_one(kind, id, bytes, uncompressed_length))
+    }
+
     /// Hands over what is left, when no blob is to come any more, and lets the uploaders end.
     pub(super) fn finish(&self, context: &Context<'_>) -> Result<(), Halt> {
         for (open, kind) in [(&self.data, BlobType::Data), (&self.trees, BlobType::Tree)] {
@@ -79,9 +96,9 @@ impl Packing {
     pub(super) fn take_back(&self, context: &Context<'_>, pack: Bytes) {
         let Ok(buffer) = pack.try_into_mut() else { return };
         let mut spare = lock(&self.spare);
-        // Never more than there were at once.
-        if buffer.capacity() >= context.tuning.data_pack_bytes
-            && spare.len() <= context.tuning.uploads
+        // Never more than there were at once, and none that only a huge tree needed.
+        let usual = context.tuning.data_pack_bytes;
+        if (usual..2 * usual).contains(&buffer.capacity()) && spare.len() <= context.tuning.uploads
         {
             spare.push(buffer.into());
         }

@@ -7,10 +7,11 @@
 use std::io;
 
 use crossbeam_channel::Sender;
-use outlast_format::chunker::WINDOW;
+use outlast_format::chunker::{Gear, WINDOW};
 use outlast_fs::{Entry, EntryPath, EntrySource, Kind, Metadata, SourceError};
 
 use super::block::{Block, Buffer, BufferPool, Event, FileNumber, ReadEvent, Segment};
+use super::feed::{Fed, Feed};
 use super::stop::Halt;
 use super::{Context, StreamInput};
 use crate::RepoError;
@@ -26,6 +27,8 @@ pub(super) struct Reader<'a> {
     pool: &'a BufferPool,
     blocks: Sender<Block>,
     events: Sender<Event>,
+    /// The length of chunks that a hole may be told in, see [`Feed`].
+    unit: Option<u64>,
     /// What the assembler was not told yet.
     untold: Vec<ReadEvent>,
     files: FileNumber,
@@ -58,13 +61,17 @@ impl From<Halt> for FileFailure {
 impl<'a> Reader<'a> {
     pub(super) fn new(
         context: &'a Context<'a>,
+        gear: &Gear,
         pool: &'a BufferPool,
         blocks: Sender<Block>,
         events: Sender<Event>,
     ) -> Self {
         let (block, tail) = (None, Vec::with_capacity(2 * WINDOW));
         let untold = Vec::new();
-        Self { context, pool, blocks, events, untold, files: 0, number: 0, block, tail }
+        let mut cuts = Vec::new();
+        gear.scan(&[0; WINDOW], &[0; WINDOW], WINDOW as u64, &mut cuts);
+        let unit = cuts.is_empty().then_some(context.chunking.max.into());
+        Self { context, pool, blocks, events, unit, untold, files: 0, number: 0, block, tail }
     }
 
     /// Reads one stream, which becomes the only file. Its failure is everybody's: half a dump is
@@ -76,7 +83,7 @@ impl<'a> Reader<'a> {
         let entry = Entry { path, kind: Kind::File { size: 0 }, metadata };
         let file = self.announce(entry)?;
         let mut reader = input.reader;
-        match self.file(file, |buffer| reader.read(buffer)) {
+        match self.file(file, |buffer| reader.read(buffer).map(Fed::Bytes)) {
             Ok(()) => self.finish(),
             Err(FileFailure::Halt(halt)) => Err(halt),
             Err(FileFailure::Read(source)) => Err(RepoError::Input { name: shown, source }.into()),
@@ -88,28 +95,36 @@ impl<'a> Reader<'a> {
         loop {
             match source.next_entry() {
                 Ok(None) => return self.finish(),
-                Ok(Some(entry)) if matches!(entry.kind, Kind::File { .. }) => {
-                    let shown = entry.path.to_string();
-                    self.context.monitor.item(&shown);
-                    let file = self.announce(entry)?;
-                    match self.file(file, |buffer| source.read(buffer)) {
-                        Ok(()) => {}
-                        Err(FileFailure::Halt(halt)) => return Err(halt),
-                        Err(FileFailure::Read(error)) => {
-                            let reason = format!("cannot read {shown}: {error}");
-                            self.tell(ReadEvent::FileFailed { file, reason })?;
-                        }
-                    }
-                }
-                Ok(Some(entry)) => {
-                    self.tell(ReadEvent::Entry { entry: Box::new(entry), file: None })?
-                }
+                Ok(Some(entry)) => match entry.kind {
+                    Kind::File { size } => self.content(entry, size, &mut *source)?,
+                    _ => self.tell(ReadEvent::Entry { entry: Box::new(entry), file: None })?,
+                },
                 Err(error @ SourceError::Entry { .. }) => {
                     self.tell(ReadEvent::Problem(error.to_string()))?;
                 }
                 Err(error @ SourceError::Ended { .. }) => {
                     return Err(RepoError::Source(error).into());
                 }
+            }
+        }
+    }
+
+    fn content(
+        &mut self,
+        entry: Entry,
+        size: u64,
+        source: &mut dyn EntrySource,
+    ) -> Result<(), Halt> {
+        let shown = entry.path.to_string();
+        self.context.monitor.item(&shown);
+        let file = self.announce(entry)?;
+        let mut feed = Feed::new(source, size, self.unit);
+        match self.file(file, |buffer| feed.read(buffer)) {
+            Ok(()) => Ok(()),
+            Err(FileFailure::Halt(halt)) => Err(halt),
+            Err(FileFailure::Read(error)) => {
+                let reason = format!("cannot read {shown}: {error}");
+                self.tell(ReadEvent::FileFailed { file, reason })
             }
         }
     }
@@ -137,18 +152,24 @@ impl<'a> Reader<'a> {
     fn file(
         &mut self,
         file: FileNumber,
-        mut read: impl FnMut(&mut [u8]) -> io::Result<usize>,
+        mut read: impl FnMut(&mut [u8]) -> io::Result<Fed>,
     ) -> Result<(), FileFailure> {
         self.tail.clear();
-        let mut size: u64 = 0;
+        let unit = self.unit.unwrap_or(0);
+        // Bytes that went into blocks, and of all others.
+        let (mut position, mut left_out) = (0, 0);
         loop {
-            let position = size;
             let block = self.block()?;
             let start = block.filled;
+            let mut omitted = 0;
             let ended = loop {
                 match read(&mut block.buffer.content[block.filled..]) {
-                    Ok(0) => break true,
-                    Ok(n) => block.filled += n,
+                    Ok(Fed::Bytes(0)) => break true,
+                    Ok(Fed::Bytes(n)) => block.filled += n,
+                    Ok(Fed::Omitted(chunks)) => {
+                        omitted = chunks;
+                        break false;
+                    }
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                     Err(error) => {
                         block.filled = start;
@@ -160,21 +181,22 @@ impl<'a> Reader<'a> {
                 }
             };
             let range = start..block.filled;
-            size += range.len() as u64;
-            self.context.monitor.advance(range.len() as u64);
+            let (length, zeroes) = (range.len() as u64, omitted as u64 * unit);
+            self.context.monitor.advance(length + zeroes);
             // Without content there is nothing to cut. A file that ends where its block ended
             // still needs an empty last segment, because its last chunk is open.
             let block = self.block()?;
-            if size > 0 {
-                block.segments.push(Segment { file, range, position, last: ended });
+            if position + length > 0 {
+                block.segments.push(Segment { file, range, position, last: ended, omitted });
             }
+            (position, left_out) = (position + length, left_out + zeroes);
             if ended {
                 let room = block.buffer.content.len() - block.filled;
                 let worn = room * 16 < block.buffer.content.len();
                 if worn || block.segments.len() >= SEGMENTS_MAX {
                     self.flush(false)?;
                 }
-                self.tell(ReadEvent::FileEnd { file, size })?;
+                self.tell(ReadEvent::FileEnd { file, size: position + left_out })?;
                 return Ok(());
             }
             self.flush(false)?;

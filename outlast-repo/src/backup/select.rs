@@ -86,6 +86,9 @@ impl Cutter<'_> {
                 chunks.push(file.chunk(from..to, block, cut.mark, step));
                 from = to;
             }
+            if segment.omitted > 0 {
+                chunks.push(file.zeroes(segment.omitted, self.context.chunking.max as usize));
+            }
             if !segment.last {
                 file.carried.extend_from_slice(block.bytes(&(from..segment.range.end)));
                 self.file = Some(file);
@@ -151,6 +154,16 @@ impl OpenFile {
         };
         let number = self.chunks;
         self.chunks += 1;
-        Chunk { file: self.number, number, bytes, mark, step }
+        Chunk { file: self.number, number, times: 1, bytes, mark, step }
+    }
+
+    /// Chunks inside a hole. What follows is cut as if they were not there: the chunk that is open
+    /// now has begun inside the hole, at a distance from them that is a multiple of their length.
+    /// They are no steps of the trail, which knows nothing of what is omitted.
+    fn zeroes(&mut self, times: usize, length: usize) -> Chunk {
+        let number = self.chunks;
+        self.chunks += times;
+        let bytes = ChunkBytes::Joined(vec![0; length]);
+        Chunk { file: self.number, number, times, bytes, mark: None, step: None }
     }
 }

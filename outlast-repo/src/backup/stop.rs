@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::sync::{Mutex, PoisonError};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, select_biased};
+use outlast_fs::Interrupter;
 use outlast_store::StoreError;
 
 use crate::RepoError;
@@ -30,18 +31,25 @@ impl From<StoreError> for Halt {
 }
 
 /// The switch that ends all stages, and the first failure that threw it.
-#[derive(Debug)]
 pub(super) struct Stop {
     cause: Mutex<Option<RepoError>>,
     /// Dropped to wake everybody who waits on `thrown`.
     held: Mutex<Option<Sender<Infallible>>>,
     thrown: Receiver<Infallible>,
+    /// Ends the waits of the input.
+    wakes: Mutex<Option<Interrupter>>,
 }
 
 impl Stop {
     pub(super) fn new() -> Self {
         let (held, thrown) = crossbeam_channel::bounded(0);
-        Self { cause: Mutex::new(None), held: Mutex::new(Some(held)), thrown }
+        let (cause, wakes) = (Mutex::default(), Mutex::default());
+        Self { cause, held: Mutex::new(Some(held)), thrown, wakes }
+    }
+
+    /// Whom else to wake when the switch is thrown.
+    pub(super) fn wakes(&self, interrupter: Interrupter) {
+        *self.wakes.lock().unwrap_or_else(PoisonError::into_inner) = Some(interrupter);
     }
 
     /// Runs a stage; its failure (or panic) stops all others. `None` if it did not reach its end.
@@ -63,6 +71,9 @@ impl Stop {
 
     fn throw(&self) {
         *self.held.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        if let Some(wake) = &*self.wakes.lock().unwrap_or_else(PoisonError::into_inner) {
+            wake();
+        }
     }
 
     /// The first failure, once all stages have ended.

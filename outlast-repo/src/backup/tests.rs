@@ -1,4 +1,5 @@
 mod faults;
+mod holes;
 mod interleaving;
 mod script;
 mod tree;

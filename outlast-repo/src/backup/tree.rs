@@ -6,12 +6,14 @@
 //! were appended to, hard links) open it again, from the tree that was stored ([`closed`]).
 //!
 //! **Memory**, whatever the number of files: the open directories with about 700 bytes for each of
-//! their members, up to [`closed::COPIES_BYTES_MAX`] and the trees under way of closed ones for
+//! their members, up to a few thousand of them, and the compressed form of what was [`written`] before
+//! that (all of them, if a source comes back to a long directory in another order); up to [`closed::COPIES_BYTES_MAX`] and the trees under way of closed ones for
 //! sources that may come back, and the files whose further names are still to come, of which
 //! [`links`] keeps a bounded number.
 
 mod closed;
 mod links;
+mod written;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -22,6 +24,7 @@ use outlast_fs::{Entry, EntryPath, Kind};
 
 use self::closed::ClosedTrees;
 use self::links::Linked;
+use self::written::Written;
 use super::Context;
 use super::block::{Event, FileNumber, KnownChunk, ReadEvent};
 use super::node::{mark_linked, node_of};
@@ -56,6 +59,10 @@ struct Directory {
     /// `None` if no entry described it (yet).
     node: Option<Node>,
     members: BTreeMap<Vec<u8>, Member>,
+    /// Members that come before all of those.
+    written: Option<Box<Written>>,
+    /// Whether the source came back to what was written.
+    comes_back: bool,
     /// Members that are not ready.
     waiting: usize,
     /// Whether the source has gone elsewhere.
@@ -195,6 +202,9 @@ impl<'a> Assembler<'a> {
                 let name = path.name().to_vec();
                 let links = metadata.links;
                 let Some(mut node) = node_of(name.clone(), kind, metadata) else { return Ok(()) };
+                if links > 1 && node.inode == 0 && self.closed.is_none() {
+                    mark_linked(&mut node, &path);
+                }
                 if !self.linked.is_empty() {
                     self.linked.remove(&path.to_bytes());
                 }
@@ -268,6 +278,7 @@ impl<'a> Assembler<'a> {
         parent: DirectoryNumber,
         name: &[u8],
     ) -> Result<Option<DirectoryNumber>, Halt> {
+        self.at_hand(parent, name)?;
         let mut directory = Directory { parent, name: name.to_vec(), ..Directory::default() };
         let member = self.directories.get(&parent).and_then(|parent| parent.members.get(name));
         match member {
@@ -309,6 +320,7 @@ impl<'a> Assembler<'a> {
         member: Member,
         path: &EntryPath,
     ) -> Result<(), Halt> {
+        self.at_hand(number, &name)?;
         let Some(directory) = self.directories.get_mut(&number) else { return Ok(()) };
         let taken = match directory.members.get(&name) {
             Some(Member::Open(_)) => true,
@@ -336,7 +348,7 @@ impl<'a> Assembler<'a> {
         }
         directory.waiting += usize::from(pending.is_some());
         directory.members.insert(name, member);
-        Ok(())
+        self.write_early(number)
     }
 
     // ----- content
@@ -344,11 +356,12 @@ impl<'a> Assembler<'a> {
     fn chunk(&mut self, chunk: KnownChunk) -> Result<(), Halt> {
         // A file that failed or was replaced is not waited for any more.
         let Some(file) = self.files.get_mut(&chunk.file) else { return Ok(()) };
-        if file.chunks.len() <= chunk.number {
-            file.chunks.resize(chunk.number + 1, BlobId([0; 32]));
+        let end = chunk.number + chunk.times;
+        if file.chunks.len() < end {
+            file.chunks.resize(end, BlobId([0; 32]));
         }
-        file.chunks[chunk.number] = chunk.id;
-        file.stored += chunk.length as u64;
+        file.chunks[chunk.number..end].fill(chunk.id);
+        file.stored += chunk.length as u64 * chunk.times as u64;
         self.complete(chunk.file)
     }
 

@@ -100,6 +100,11 @@ impl<'a> Sealer<'a> {
         Ok(Self { context, compressor, noise: NoiseFilter::default(), sealed: Vec::new() })
     }
 
+    /// How hard trees are compressed, if they are at all.
+    pub(super) fn tree_level(&self) -> Option<i32> {
+        self.compressor.as_ref().map(|_| self.context.effort.tree_level())
+    }
+
     /// The blob as it belongs in a pack, until the next one is sealed.
     pub(super) fn seal(
         &mut self,
@@ -231,8 +236,9 @@ impl Worker<'_> {
             // No chunk is longer than 4 MiB.
             let (mark, length) = (chunk.mark, u32::try_from(bytes.len()).unwrap_or(u32::MAX));
             steps.extend(mark.map(|mark| Step { mark, length, content, id }));
-            let (file, number, length) = (chunk.file, chunk.number, bytes.len());
-            known.push(KnownChunk { file, number, length, id });
+            let (file, number, times, length) =
+                (chunk.file, chunk.number, chunk.times, bytes.len());
+            known.push(KnownChunk { file, number, times, length, id });
         }
         self.context.trail.record(batch.block.number, steps);
         if known.is_empty() {

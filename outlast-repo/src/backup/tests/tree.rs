@@ -167,3 +167,35 @@ fn thousands_of_small_files_share_blocks_and_packs() {
     assert_eq!(found.len(), 9090);
     assert_eq!(found["d07/777"].1, noise(777, 777 % 300));
 }
+
+#[test]
+fn a_long_directory_is_the_same_tree_in_whatever_order_it_comes() {
+    let name = |n: u64| format!("long/{n:05}");
+    let late = |script: &mut Script| {
+        script.file("other/x", b"x").link("other/link", "long/00007").file("long/00001", b"again");
+        script.file("long/d/inside", b"y").file("long/01000.d/inside", b"z");
+    };
+    let count = 2600;
+    let mut sorted = Script::new();
+    for n in 0..count {
+        sorted.file(&name(n), &noise(n, (n % 40) as usize));
+    }
+    late(&mut sorted);
+    let (repository, expected) = back_up(&sorted);
+    assert!(expected.problems.is_empty(), "{:?}", expected.problems);
+    let found = contents(&repository, expected.snapshot.tree);
+    assert_eq!(found.len() as u64, count + 8);
+    assert_eq!(found["long/00001"].1, b"again");
+    assert_eq!(found["long/00007"].0.inode, found["other/link"].0.inode);
+    assert_eq!(found["long/02222"].1, noise(2222, 2222 % 40));
+    // 7 and 2600 have no common factor, so every file comes once.
+    for step in [count - 1, 7] {
+        let mut mixed = Script::new();
+        for n in (0..count).map(|n| n * step % count) {
+            mixed.file(&name(n), &noise(n, (n % 40) as usize));
+        }
+        late(&mut mixed);
+        let outcome = run(&repository, Input::Tree(Box::new(mixed)), &options(tight())).unwrap();
+        assert_eq!(outcome.snapshot.tree, expected.snapshot.tree, "step {step}");
+    }
+}

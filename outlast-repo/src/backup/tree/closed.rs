@@ -13,7 +13,7 @@ use outlast_format::{BlobId, FormatError};
 
 use super::{Assembler, Directory, DirectoryNumber, Member, ROOT};
 use crate::backup::Context;
-use crate::backup::node::implied_directory;
+use crate::backup::node::{implied_directory, newest};
 use crate::backup::stop::Halt;
 use crate::packer::SealedBlob;
 use crate::{Index, RepoError, read};
@@ -41,7 +41,7 @@ struct Copy {
 }
 
 impl ClosedTrees {
-    fn keep(&mut self, blob: &SealedBlob, index: &Index) -> Result<(), RepoError> {
+    pub(super) fn keep(&mut self, blob: &SealedBlob, index: &Index) -> Result<(), RepoError> {
         self.bytes += blob.bytes.len();
         self.order.push_back(blob.id);
         let (sealed, uncompressed_length) = (blob.bytes.to_vec(), blob.uncompressed_length);
@@ -126,11 +126,17 @@ impl Assembler<'_> {
                 .collect();
             let implied = directory.node.is_none();
             let identity = self.context.owner;
+            let written = directory.written;
             let mut node = directory.node.unwrap_or_else(|| {
-                implied_directory(directory.name.clone(), identity.0, identity.1, &nodes)
+                let times = newest(nodes.iter()).into_iter();
+                let times = times.chain(written.as_ref().and_then(|written| written.newest));
+                let newest = times.max_by_key(|time| (time.seconds, time.nanos));
+                implied_directory(directory.name.clone(), identity.0, identity.1, newest)
             });
-            let document = Tree { nodes }.serialize();
-            let tree = self.store(&document)?;
+            let tree = match written {
+                None => self.store(&Tree { nodes }.serialize())?,
+                Some(written) => self.store_written(written, &nodes)?,
+            };
             if number == ROOT {
                 self.assembled.root = Some(tree);
                 return Ok(());
@@ -144,6 +150,7 @@ impl Assembler<'_> {
                 parent.members.insert(directory.name, Member::Ready(Box::new(node)));
                 parent.waiting -= 1;
             }
+            self.write_early(parent)?;
             number = parent;
         }
         Ok(())

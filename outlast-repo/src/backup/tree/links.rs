@@ -57,6 +57,7 @@ impl Assembler<'_> {
         let names = target.names();
         for name in &names[..names.len() - 1] {
             let Some(number) = current else { break };
+            self.at_hand(number, name)?;
             let known = self.directories.get(&number).and_then(|d| d.members.get(name));
             current = match known {
                 Some(Member::Open(number)) => Some(*number),
@@ -67,6 +68,9 @@ impl Assembler<'_> {
                 }
                 None => None,
             };
+        }
+        if let Some(number) = current {
+            self.at_hand(number, target.name())?;
         }
         let member = current.and_then(|number| self.directories.get_mut(&number));
         match member.and_then(|directory| directory.members.get_mut(target.name())) {
