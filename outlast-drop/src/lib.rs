@@ -36,7 +36,7 @@ pub mod vigil;
 pub mod writer;
 
 pub use layout::DropAddress;
-pub use open::{Claims, Content, InvalidStreamName, OpenRecord};
+pub use open::{Claims, Content, Gaps, InvalidStreamName, OpenRecord};
 pub use proven::Verifier;
 pub use reader::{ContentReader, DropReadError, ReadOptions, ReadWatch, SealedDrop};
 pub use receipt::{Receipt, ReceiptError, ReceiptState, SignedReceipt, Signer};

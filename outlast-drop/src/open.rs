@@ -87,6 +87,31 @@ pub struct Claims {
     /// When the writer began, by its own clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started: Option<Timestamp>,
+    /// What the writer could not read, in a seal. Without it, the drop is whole as far as its
+    /// writer knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gaps: Option<Gaps>,
+}
+
+/// What is missing in a drop that was sealed all the same, because the rest is worth having.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Gaps {
+    pub count: u64,
+    /// The first of them, in words.
+    #[serde(default)]
+    pub first: Vec<String>,
+}
+
+/// Gaps that a seal names.
+const GAPS_NAMED_MAX: usize = 10;
+
+impl Gaps {
+    /// `count` gaps, of which `problems` tell the first ones; `None` if there are none.
+    pub fn of(count: u64, problems: &[String]) -> Option<Self> {
+        let short = |problem: &String| problem.chars().take(CLAIM_CHARS_MAX).collect();
+        let first = problems.iter().take(GAPS_NAMED_MAX).map(short).collect();
+        (count > 0).then_some(Self { count, first })
+    }
 }
 
 impl Claims {
@@ -106,6 +131,7 @@ impl Claims {
             host: bound(self.host),
             is_final: self.is_final,
             started: self.started,
+            gaps: self.gaps.and_then(|gaps| Gaps::of(gaps.count, &gaps.first)),
         }
     }
 }

@@ -16,7 +16,7 @@ use outlast_types::{Clock, DropId, Random, WorkloadName};
 
 use crate::files::{Access, Directory};
 use crate::layout::{DropAddress, OPEN_FILE, SEAL_FILE};
-use crate::open::{Claims, Content, OpenRecord};
+use crate::open::{Claims, Content, Gaps, OpenRecord};
 use crate::receipt::{self, ReceiptState};
 use crate::seal::{Compression, SEAL_BYTES_MAX, SEGMENTS_MAX, Seal, Segment};
 use crate::share::{Share, ShareError, hint};
@@ -157,6 +157,11 @@ impl DropWriter {
     /// Bytes written to the share so far, as far as they are counted.
     pub fn stored_bytes(&self) -> u64 {
         self.stored_bytes + self.current.as_ref().map_or(0, SegmentWriter::stored_bytes)
+    }
+
+    /// Records in the seal what the drop lacks.
+    pub fn note_gaps(&mut self, gaps: Option<Gaps>) {
+        self.open.claims.gaps = gaps;
     }
 
     /// Makes the drop complete. When this returns, the drop is durable and every reader that

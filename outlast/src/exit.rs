@@ -21,8 +21,8 @@ pub(crate) enum Code {
     Failed = 1,
     /// The command line is not right.
     WrongUsage = 2,
-    /// What was waited for has not come (yet).
-    NotYet = 3,
+    /// What was waited for has not come (yet), or what was saved has gaps that are named.
+    Incomplete = 3,
     /// Policy or the role forbids it.
     Refused = 4,
 }
@@ -168,7 +168,7 @@ fn code_of(error: &anyhow::Error) -> Code {
             return Code::Refused;
         }
         if let Some(FetchError::NotYet { .. }) = cause.downcast_ref() {
-            return Code::NotYet;
+            return Code::Incomplete;
         }
         if cause.is::<Usage>() {
             return Code::WrongUsage;

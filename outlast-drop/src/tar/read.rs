@@ -302,15 +302,7 @@ impl<R: Read + Send> TarSource<R> {
 
     fn read_content(&mut self, buffer: &mut [u8]) -> Result<usize, TarError> {
         let content = &mut self.content;
-        // Pieces that are done.
-        while content.map.get(content.piece).is_some_and(|(o, l)| o + l <= content.at) {
-            content.piece += 1;
-        }
-        let (limit, in_hole) = match content.map.get(content.piece) {
-            Some(&(offset, _)) if content.at < offset => (offset, true),
-            Some(&(offset, length)) => (offset + length, false),
-            None => (content.size, true),
-        };
+        let (limit, in_hole) = content.ahead();
         let room = usize::try_from(limit - content.at).unwrap_or(usize::MAX);
         let buffer_length = buffer.len().min(room);
         if buffer_length == 0 {
@@ -383,6 +375,44 @@ impl<R: Read + Send> EntrySource for TarSource<R> {
 
     fn extents(&mut self) -> io::Result<Option<Vec<(u64, u64)>>> {
         Ok(self.content.is_sparse.then(|| self.content.map.clone()))
+    }
+
+    fn skip(&mut self, length: u64) -> io::Result<()> {
+        let mut left = length;
+        let mut buffer = [0; 8 << 10];
+        while left > 0 {
+            if let (limit, true) = self.content.ahead() {
+                let passed = left.min(limit - self.content.at);
+                self.content.at += passed;
+                left -= passed;
+                if passed > 0 {
+                    continue;
+                }
+            }
+            let wanted = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            match self.read(&mut buffer[..wanted]) {
+                Ok(0) => break,
+                Ok(read) => left -= read as u64,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Content {
+    /// Where the part ends in which the reader is, and whether that is a hole.
+    fn ahead(&mut self) -> (u64, bool) {
+        // Pieces that are done.
+        while self.map.get(self.piece).is_some_and(|(o, l)| o + l <= self.at) {
+            self.piece += 1;
+        }
+        match self.map.get(self.piece) {
+            Some(&(offset, _)) if self.at < offset => (offset, true),
+            Some(&(offset, length)) => (offset + length, false),
+            None => (self.size, true),
+        }
     }
 }
 

@@ -1,6 +1,8 @@
+use std::collections::VecDeque;
 use std::io::Read;
 
-use outlast_fs::{EntrySource, SourceError};
+use outlast_fs::{Entry, EntryPath, EntrySource, Kind, Metadata, SourceError};
+use outlast_types::Silent;
 use proptest::prelude::*;
 use tar::{EntryType, Header};
 
@@ -171,5 +173,116 @@ proptest! {
         }
         let limits = TarLimits { hole_bytes_max: 1 << 20, ..TarLimits::default() };
         let _ = read(&bytes, limits);
+    }
+}
+
+/// A source that says one thing of its files and gives another.
+#[derive(Default)]
+struct Odd {
+    entries: VecDeque<(Entry, Vec<u8>)>,
+    content: Vec<u8>,
+    at: usize,
+    /// How long files are by now, and where they cannot be read on.
+    length: Option<u64>,
+    fails_at: Option<usize>,
+}
+
+impl Odd {
+    fn file(mut self, name: &str, said: u64, content: &[u8]) -> Self {
+        let metadata = Metadata { links: 2, ..Metadata::default() };
+        let path = EntryPath::parse(name.as_bytes()).unwrap();
+        let entry = Entry { path, kind: Kind::File { size: said }, metadata };
+        self.entries.push_back((entry, content.to_vec()));
+        self
+    }
+
+    fn other(mut self, name: &str, kind: Kind) -> Self {
+        let path = EntryPath::parse(name.as_bytes()).unwrap();
+        self.entries.push_back((Entry { path, kind, metadata: Metadata::default() }, Vec::new()));
+        self
+    }
+
+    /// What was said of it, and what a reader finds, as name and length.
+    fn written(mut self) -> (TreeSummary, Vec<(String, usize)>) {
+        let mut bytes = Vec::new();
+        let summary = write_tree(&mut self, &mut bytes, &Silent).unwrap();
+        let mut source = TarSource::new(&bytes[..], TarLimits::default());
+        let mut found = Vec::new();
+        while let Some(entry) = source.next_entry().unwrap() {
+            let mut buffer = vec![0; 1 << 20];
+            let mut length = 0;
+            loop {
+                match source.read(&mut buffer[length..]).unwrap() {
+                    0 => break,
+                    read => length += read,
+                }
+            }
+            found.push((entry.path.to_string(), length));
+        }
+        (summary, found)
+    }
+}
+
+impl EntrySource for Odd {
+    fn next_entry(&mut self) -> Result<Option<Entry>, SourceError> {
+        let Some((entry, content)) = self.entries.pop_front() else { return Ok(None) };
+        (self.content, self.at) = (content, 0);
+        Ok(Some(entry))
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let end = self.content.len().min(self.fails_at.unwrap_or(usize::MAX));
+        if self.at == end && end < self.content.len() {
+            return Err(io::Error::other("a bad sector"));
+        }
+        let length = buffer.len().min(end - self.at);
+        buffer[..length].copy_from_slice(&self.content[self.at..self.at + length]);
+        self.at += length;
+        Ok(length)
+    }
+
+    fn length(&mut self) -> Option<u64> {
+        self.length
+    }
+}
+
+#[test]
+fn what_is_read_counts_and_not_the_size_that_was_said() {
+    let source = Odd::default().file("more", 0, &[1; 900]).file("less", 9000, &[1; 5]);
+    let (summary, found) = source.written();
+    assert_eq!(summary.problems, Vec::<String>::new());
+    assert_eq!(found, [("more".to_owned(), 900), ("less".to_owned(), 5)]);
+}
+
+#[test]
+fn a_file_that_grew_is_a_remark_and_one_that_hides_something_is_a_gap() {
+    let long = vec![1; 400_000];
+    let grew = Odd { length: Some(400_000), ..Odd::default() }.file("log", 300_000, &long);
+    let (summary, found) = grew.written();
+    assert_eq!((summary.problem_count, found), (0, vec![("log".to_owned(), 300_000)]));
+    assert!(summary.remarks[0].contains("log grew"), "{summary:?}");
+    let hides = Odd { length: Some(300_000), ..Odd::default() }.file("odd", 300_000, &long);
+    let (summary, _) = hides.written();
+    assert_eq!((summary.problem_count, summary.remarks.len()), (1, 0), "{summary:?}");
+}
+
+#[test]
+fn what_cannot_be_read_is_left_out_with_all_its_names_and_nothing_points_to_it() {
+    let target = EntryPath::parse(b"bad").unwrap();
+    let source = Odd { fails_at: Some(0), ..Odd::default() }
+        .file("bad", 9, &[1; 9])
+        .other("link", Kind::HardLink { target })
+        .other("socket", Kind::Socket)
+        .file("empty", 0, b"");
+    let (summary, found) = source.written();
+    assert_eq!(found, [("empty".to_owned(), 0)]);
+    assert_eq!((summary.problem_count, summary.remarks.len()), (2, 1), "{summary:?}");
+    assert!(summary.problems[1].contains("link was left out"), "{summary:?}");
+    // What is known to be bad only when its header was written is filled up.
+    for fails_at in [1000, 300_000] {
+        let source = Odd { fails_at: Some(fails_at), ..Odd::default() };
+        let (summary, found) = source.file("bad", 400_000, &vec![1; 400_000]).written();
+        assert_eq!((summary.problem_count, found), (1, vec![("bad".to_owned(), 400_000)]));
+        assert!(summary.problems[0].contains(&format!("byte {fails_at}")), "{summary:?}");
     }
 }

@@ -1,5 +1,6 @@
 //! Writing a tree as a POSIX pax archive.
 
+use std::collections::HashSet;
 use std::io::{self, Write};
 
 use outlast_fs::{Entry, EntrySource, Kind, Metadata, SourceError};
@@ -27,9 +28,16 @@ pub struct TreeSummary {
     pub files: u64,
     /// Bytes of files, holes included.
     pub bytes: u64,
-    /// What could not be written, or changed while it was read; one sentence each.
+    /// What is missing in the archive or not as it should be: whole sentences, the first thousand.
     pub problems: Vec<String>,
+    /// How many there were.
+    pub problem_count: u64,
+    /// What is worth a word and no gap, the first thousand.
+    pub remarks: Vec<String>,
 }
+
+/// The most sentences that are kept of each kind.
+const SENTENCES_MAX: usize = 1000;
 
 /// Writes all entries of `source` as one archive. An entry that cannot be read is told to
 /// `monitor` and in the summary, and the work goes on.
@@ -38,8 +46,9 @@ pub fn write_tree(
     out: &mut dyn Write,
     monitor: &dyn Monitor,
 ) -> Result<TreeSummary, TarError> {
-    let mut writer =
-        TreeWriter { out, monitor, summary: TreeSummary::default(), buffer: vec![0; BUFFER_BYTES] };
+    let (summary, left_out, buffer) = Default::default();
+    let mut writer = TreeWriter { out, monitor, summary, left_out, buffer };
+    writer.buffer.resize(BUFFER_BYTES, 0);
     loop {
         match source.next_entry() {
             Ok(Some(entry)) => {
@@ -60,13 +69,41 @@ struct TreeWriter<'a> {
     out: &'a mut dyn Write,
     monitor: &'a dyn Monitor,
     summary: TreeSummary,
+    /// Files with several names that could not be read: a link to them would be a link to nothing.
+    left_out: HashSet<Vec<u8>>,
     buffer: Vec<u8>,
+}
+
+/// The beginning of a file's content, in the buffer.
+#[derive(Default)]
+struct Begun {
+    length: usize,
+    /// Whether that is all.
+    ended: bool,
+    failed: Option<io::Error>,
 }
 
 impl TreeWriter<'_> {
     fn problem(&mut self, message: String) {
         self.monitor.problem(&message);
-        self.summary.problems.push(message);
+        self.summary.problem_count += 1;
+        if self.summary.problems.len() < SENTENCES_MAX {
+            self.summary.problems.push(message);
+        }
+    }
+
+    fn remark(&mut self, message: String) {
+        if self.summary.remarks.len() < SENTENCES_MAX {
+            self.summary.remarks.push(message);
+        }
+    }
+
+    /// Leaves out a file that cannot be read.
+    fn leave_out(&mut self, entry: &Entry, error: &io::Error) {
+        self.problem(format!("cannot read {}: {error}", entry.path));
+        if entry.metadata.links > 1 {
+            self.left_out.insert(entry.path.to_bytes());
+        }
     }
 
     fn put(&mut self, bytes: &[u8]) -> Result<(), TarError> {
@@ -85,6 +122,11 @@ impl TreeWriter<'_> {
             Kind::File { size } => return self.file(entry, *size, source),
             Kind::HardLink { target: path } => {
                 target = path.to_bytes();
+                if self.left_out.contains(&target) {
+                    let what = &entry.path;
+                    self.problem(format!("{what} was left out: it is {path}, which was, too"));
+                    return Ok(());
+                }
                 link = &target;
                 EntryType::Link
             }
@@ -100,7 +142,7 @@ impl TreeWriter<'_> {
             Kind::BlockDevice { .. } => EntryType::Block,
             Kind::Fifo => EntryType::Fifo,
             Kind::Socket => {
-                self.problem(format!("{}: a socket cannot be kept in a tar archive", entry.path));
+                self.remark(format!("{} was skipped: a socket holds no data", entry.path));
                 return Ok(());
             }
         };
@@ -123,7 +165,7 @@ impl TreeWriter<'_> {
         let extents = match source.extents() {
             Ok(extents) => extents,
             Err(error) => {
-                self.problem(format!("cannot read {}: {error}", entry.path));
+                self.leave_out(entry, &error);
                 return Ok(());
             }
         };
@@ -131,15 +173,21 @@ impl TreeWriter<'_> {
             let data: u64 = map.iter().map(|(_, length)| length).sum();
             size - data >= HOLES_MIN
         });
+        let begun = if map.is_some() { Begun::default() } else { self.begin(source) };
+        if let Begun { length: 0, failed: Some(error), .. } = &begun {
+            self.leave_out(entry, error);
+            return Ok(());
+        }
+        // What is there counts, and not what was said of it: the sizes of some file systems lie.
+        let size = if begun.ended { begun.length as u64 } else { size };
         let mut header = Header::new_ustar();
         header.set_entry_type(EntryType::Regular);
         let name = entry.path.to_bytes();
         let mut records = Records::default();
-        let whole = [(0, size)];
         match &map {
             None => {
                 self.headers(header, &name, &[], &entry.metadata, records, size)?;
-                self.content(entry, size, &whole, source)?;
+                self.content(entry, size, &[(0, size)], begun, source)?;
                 self.pad(size)?;
             }
             Some(map) => {
@@ -153,7 +201,7 @@ impl TreeWriter<'_> {
                 let plain = sparse::plain_name(&name);
                 self.headers(header, &plain, &[], &entry.metadata, records, stored)?;
                 self.put(&description)?;
-                self.content(entry, size, map, source)?;
+                self.content(entry, size, map, begun, source)?;
                 self.pad(stored)?;
             }
         }
@@ -163,64 +211,119 @@ impl TreeWriter<'_> {
         Ok(())
     }
 
-    /// Writes the pieces of the content that `map` names. The header has promised their length,
-    /// so a file that has shrunk is filled up with zeroes, and what has grown is left out.
+    /// Reads the beginning of a file, as far as there is room.
+    fn begin(&mut self, source: &mut dyn EntrySource) -> Begun {
+        let mut begun = Begun::default();
+        while begun.length < self.buffer.len() {
+            match source.read(&mut self.buffer[begun.length..]) {
+                Ok(0) => {
+                    begun.ended = true;
+                    break;
+                }
+                Ok(length) => begun.length += length,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    begun.failed = Some(error);
+                    break;
+                }
+            }
+        }
+        begun
+    }
+
+    /// Writes the pieces of the content that `map` names, of which the first bytes were `begun`.
+    /// The header has promised their length, so a file that has shrunk is filled up with zeroes,
+    /// and what has grown is left out.
     fn content(
         &mut self,
         entry: &Entry,
         size: u64,
         map: &[(u64, u64)],
+        mut begun: Begun,
         source: &mut dyn EntrySource,
     ) -> Result<(), TarError> {
         let mut buffer = std::mem::take(&mut self.buffer);
-        let mut at = 0;
-        let mut pieces = map.iter().copied().peekable();
-        let mut ended = false;
-        while at < size {
-            let wanted = buffer.len().min(usize::try_from(size - at).unwrap_or(usize::MAX));
-            let length = if ended {
-                buffer[..wanted].fill(0);
-                wanted
-            } else {
-                match source.read(&mut buffer[..wanted]) {
+        // Where the source stands, and whether it has more.
+        let (mut at, mut ended) = (0, false);
+        let longer = !begun.ended && begun.length as u64 > size;
+        for &(start, piece) in map {
+            if start > at && !ended {
+                ended = self.skip(entry, at, start, source);
+            }
+            at = start;
+            while at < start + piece {
+                let left = usize::try_from(start + piece - at).unwrap_or(usize::MAX);
+                let wanted = buffer.len().min(left);
+                let failed = match begun.length {
+                    0 => begun.failed.take(),
+                    _ => None,
+                };
+                let read = if ended {
+                    buffer[..wanted].fill(0);
+                    Ok(wanted)
+                } else if let Some(error) = failed {
+                    Err(error)
+                } else if begun.length > 0 {
+                    Ok(std::mem::take(&mut begun.length).min(wanted))
+                } else {
+                    source.read(&mut buffer[..wanted])
+                };
+                match read {
                     Ok(0) => {
                         self.problem(format!("{}: the file shrank while it was read", entry.path));
                         ended = true;
-                        continue;
                     }
-                    Ok(length) => length,
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                    Ok(length) => {
+                        self.put(&buffer[..length])?;
+                        at += length as u64;
+                        self.monitor.advance(length as u64);
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                     Err(error) => {
-                        self.problem(format!(
-                            "cannot read {} beyond byte {at}: {error}; zeroes stand for the rest",
-                            entry.path
-                        ));
+                        self.zeroes(entry, at, &error);
                         ended = true;
-                        continue;
                     }
                 }
-            };
-            let block = at..at + length as u64;
-            while let Some(&(start, piece)) = pieces.peek() {
-                let (from, to) = (start.max(block.start), (start + piece).min(block.end));
-                if from < to {
-                    #[expect(clippy::cast_possible_truncation, reason = "within the buffer")]
-                    let range = (from - block.start) as usize..(to - block.start) as usize;
-                    self.out.write_all(&buffer[range]).map_err(TarError::Write)?;
-                }
-                if start + piece > block.end {
-                    break;
-                }
-                pieces.next();
             }
-            at = block.end;
-            self.monitor.advance(length as u64);
         }
-        if !ended && matches!(source.read(&mut buffer[..1]), Ok(1)) {
-            self.problem(format!("{}: the file grew while it was read", entry.path));
+        if at < size && !ended {
+            ended = self.skip(entry, at, size, source);
+        }
+        let is_more = |source: &mut dyn EntrySource, buffer: &mut [u8]| {
+            longer || matches!(source.read(&mut buffer[..1]), Ok(1))
+        };
+        if !ended && !begun.ended && is_more(source, &mut buffer) {
+            self.longer(entry, size, source);
         }
         self.buffer = buffer;
         Ok(())
+    }
+
+    /// Passes over a hole; whether the file cannot be read beyond it.
+    fn skip(&mut self, entry: &Entry, from: u64, to: u64, source: &mut dyn EntrySource) -> bool {
+        self.monitor.advance(to - from);
+        let failed = source.skip(to - from).err();
+        if let Some(error) = &failed {
+            self.zeroes(entry, from, error);
+        }
+        failed.is_some()
+    }
+
+    fn zeroes(&mut self, entry: &Entry, at: u64, error: &io::Error) {
+        let what = &entry.path;
+        self.problem(format!(
+            "cannot read {what} beyond byte {at}: {error}; zeroes stand for the rest"
+        ));
+    }
+
+    /// A file has more than its header says. What was appended since is for the next backup.
+    fn longer(&mut self, entry: &Entry, size: u64, source: &mut dyn EntrySource) {
+        let what = &entry.path;
+        if source.length().is_some_and(|length| length > size) {
+            self.remark(format!("{what} grew while it was read; it is kept as it was at first"));
+        } else {
+            self.problem(format!("{what} has more than the {size} bytes that are said of it"));
+        }
     }
 
     /// Writes the extended header, if one is needed, and the classic one.

@@ -4,8 +4,9 @@ use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
-use outlast_drop::{Claims, Content, DropWriter, Share, WriterOptions, tar};
+use anyhow::{Context, Result, bail};
+use outlast_drop::tar::{self, TreeSummary};
+use outlast_drop::{Claims, Content, DropWriter, Gaps, Share, WriterOptions};
 use outlast_fs::walk::Walk;
 use outlast_types::{Clock, Monitor, SystemClock, SystemRandom, WorkloadName, human};
 use serde_json::json;
@@ -25,7 +26,8 @@ const PIPE_BYTES: usize = 1 << 20;
 share that is full leaves no seal, and the agent cleans up after it.
 
 A tree of which something could not be read is sealed all the same, because the rest is worth
-having; each thing that is missing is named, and the exit code is 1.
+having; each thing that is missing is named, the seal says so, and the exit code is 3. If nothing at
+all could be read, nothing is sealed, and the exit code is 1. Sockets are skipped: they hold no data.
 
 A pipe hides whether the program on its left failed: `pg_dump | outlast drop --stdin` seals what
 came before the failure. With --exec the command's exit status counts; where it is a pipeline
@@ -113,7 +115,7 @@ pub(crate) fn run(arguments: &Args, output: &Output) -> Result<Code> {
     let share = Share::open(&arguments.share)?;
     let progress = output.progress();
     progress.begin(&format!("drop {}", arguments.workload), None);
-    let mut problems = Vec::new();
+    let mut tree = TreeSummary::default();
     let writer = match arguments.stdin.as_ref().or(arguments.exec.as_ref()) {
         Some(name) => {
             // What cannot be named or read is refused before there is a drop.
@@ -129,8 +131,8 @@ pub(crate) fn run(arguments: &Args, output: &Output) -> Result<Code> {
             }
         }
         None => {
-            let (writer, unread) = write_tree(&share, arguments, &progress)?;
-            problems = unread;
+            let (writer, summary) = write_tree(&share, arguments, &progress)?;
+            tree = summary;
             writer
         }
     };
@@ -145,10 +147,14 @@ pub(crate) fn run(arguments: &Args, output: &Output) -> Result<Code> {
             "bytes": raw,
             "stored_bytes": seal.stored_bytes(),
             "segments": seal.segments.len(),
-            "problems": problems,
+            "complete": tree.problem_count == 0,
+            "problems": tree.problems,
+            "problem_count": tree.problem_count,
+            "remarks": tree.remarks,
         }))?;
     } else {
         output.line(drop)?;
+        tree.remarks.iter().for_each(|remark| output.remark(remark));
         output.remark(format_args!(
             "sealed drop {drop} of {}: {}, {} on the share",
             arguments.workload,
@@ -156,16 +162,16 @@ pub(crate) fn run(arguments: &Args, output: &Output) -> Result<Code> {
             human::bytes(stored.max(seal.stored_bytes()))
         ));
     }
-    if problems.is_empty() {
+    if tree.problem_count == 0 {
         return Ok(Code::Done);
     }
     if !output.is_json() {
-        let count = counted(problems.len() as u64, "thing");
+        let count = counted(tree.problem_count, "thing");
         output.warn(&format!(
             "{count} could not be read as it should: drop {drop} is sealed, but incomplete"
         ));
     }
-    Ok(Code::Failed)
+    Ok(Code::Incomplete)
 }
 
 fn open(share: &Share, arguments: &Args, content: Content) -> Result<DropWriter> {
@@ -177,6 +183,7 @@ fn open(share: &Share, arguments: &Args, content: Content) -> Result<DropWriter>
         host: Some(host),
         is_final: arguments.is_final,
         started: Some(SystemClock.now()),
+        gaps: None,
     };
     let options = WriterOptions {
         segment_bytes: arguments.segment_size,
@@ -229,12 +236,12 @@ fn copy(dump: &mut Dump, writer: &mut DropWriter, progress: &Progress) -> Result
     }
 }
 
-/// Writes paths as a tree; what could not be read, in words, is left out of it.
+/// Writes paths as a tree; what could not be read is left out of it.
 fn write_tree(
     share: &Share,
     arguments: &Args,
     progress: &Progress,
-) -> Result<(DropWriter, Vec<String>)> {
+) -> Result<(DropWriter, TreeSummary)> {
     refuse_the_share_itself(share, &arguments.paths)?;
     if let (Some(path), false) = (inputs::nothing_in(&arguments.paths), arguments.input.allow_empty)
     {
@@ -248,6 +255,7 @@ fn write_tree(
         .into());
     }
     let mut walk = Walk::new(&arguments.paths)?;
+    let watch = walk.watch();
     walk.exclude(share.path()).context("cannot look at the share")?;
     let mut writer = open(share, arguments, Content::Tree)?;
     let summary =
@@ -256,7 +264,13 @@ fn write_tree(
             tar::TarError::Write(error) => error.into(),
             error => anyhow::Error::new(error).context("nothing was sealed"),
         })?;
-    Ok((writer, summary.problems))
+    if summary.problem_count > 0 && summary.files + watch.others() == 0 {
+        let problem = summary.problems.first().cloned().unwrap_or_default();
+        writer.fail(None)?;
+        bail!("nothing of what was asked for could be read, so nothing was sealed: {problem}");
+    }
+    writer.note_gaps(Gaps::of(summary.problem_count, &summary.problems));
+    Ok((writer, summary))
 }
 
 /// The share is left out of every drop, so that drops do not contain drops. Whoever names it, or

@@ -21,6 +21,7 @@ mod secrets;
 mod share;
 mod share_faults;
 mod share_users;
+mod source;
 mod streams;
 mod survival;
 mod terminal;

@@ -151,17 +151,6 @@ fn snapshots_and_paths_are_found_by_what_people_type() {
 }
 
 #[test]
-fn a_path_that_cannot_be_backed_up_is_named_and_the_code_is_1() {
-    let directory = scratch();
-    let (repository, file) = (directory.path().join("repo"), directory.path().join("file"));
-    fill(&file, 1, 1000);
-    succeed(&mut repo("init", &repository));
-    let missing = directory.path().join("missing");
-    let words = fail(repo("backup", &repository).arg(&file).arg(&missing), 1);
-    assert!(words.contains(missing.to_str().unwrap()), "{words}");
-}
-
-#[test]
 fn restore_refuses_a_target_in_use_and_never_writes_outside_of_it() {
     let directory = scratch();
     let (repository, tree) = (directory.path().join("repo"), directory.path().join("tree"));

@@ -99,11 +99,11 @@ fn a_tree_with_something_unreadable_is_sealed_named_and_no_success() {
 
     let output = run(&mut command);
     let words = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(1), "{words}");
+    assert_eq!(output.status.code(), Some(3), "{words}");
     assert!(words.contains("tree/secret") && words.contains("incomplete"), "{words}");
     let drop = String::from_utf8(output.stdout).unwrap();
     let output = run(command.arg("--json"));
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(3));
     let told: Value = serde_json::from_slice(&output.stdout).unwrap();
     let problems = told["problems"].as_array().unwrap();
     assert_eq!(problems.len(), 1, "{told}");

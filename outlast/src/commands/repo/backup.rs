@@ -4,9 +4,9 @@ use std::ffi::OsString;
 use std::io::{Cursor, Read};
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use outlast_fs::FileTime;
-use outlast_fs::walk::Walk;
+use outlast_fs::walk::{Walk, WalkWatch};
 use outlast_repo::Repository;
 use outlast_repo::backup::{self, Compression, Input, Options, Outcome, StreamInput, Tuning};
 use outlast_types::{Clock, SystemClock, SystemRandom, human};
@@ -26,7 +26,8 @@ const FIRST_BYTES: usize = 64 << 10;
 /// Back up paths, or standard input, as a new snapshot
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "What cannot be read is named and left out, and the exit code is 1; the snapshot has the rest.
+    after_help = "What cannot be read is named and left out, and the exit code is 3; the snapshot has the rest. If
+nothing at all could be read, there is no snapshot, and the exit code is 1.
 
 A pipe into --stdin hides whether the program on its left failed, and what came before the failure
 becomes a snapshot. With --stdin-from-command there is one only if the command exits with 0; where
@@ -108,7 +109,7 @@ pub(super) fn run(arguments: &Args, output: &Output) -> Result<Code> {
             Err(error) => return Err(failed(&mut dump, error.into())),
         };
         let input = stream(arguments, Cursor::new(first).chain(&mut dump));
-        return save(arguments, &repository, input, Vec::new(), output)
+        return save(arguments, &repository, (input, None), Vec::new(), output)
             .map_err(|error| failed(&mut dump, error));
     }
     let paths: Vec<String> = arguments
@@ -121,8 +122,9 @@ pub(super) fn run(arguments: &Args, output: &Output) -> Result<Code> {
     {
         output.warn(&format!("{} has nothing in it (is it mounted?)", path.display()));
     }
-    let input = Input::Tree(Box::new(Walk::new(&arguments.paths)?));
-    save(arguments, &repository, input, paths, output)
+    let walk = Walk::new(&arguments.paths)?;
+    let watch = Some(walk.watch());
+    save(arguments, &repository, (Input::Tree(Box::new(walk)), watch), paths, output)
 }
 
 /// What a stream begins with; empty at its end.
@@ -146,7 +148,7 @@ fn stream<'a>(arguments: &Args, reader: impl Read + Send + 'a) -> Input<'a> {
 fn save(
     arguments: &Args,
     repository: &Repository,
-    input: Input<'_>,
+    (input, watch): (Input<'_>, Option<WalkWatch>),
     paths: Vec<String>,
     output: &Output,
 ) -> Result<Code> {
@@ -166,8 +168,13 @@ fn save(
     let progress = output.progress();
     let outcome =
         backup::backup(repository, input, &options, &SystemClock, &SystemRandom, &progress)?;
-    backup::publish(repository, &outcome)?;
     progress.finish();
+    let others = watch.map_or(0, |watch| watch.others());
+    if outcome.problem_count > 0 && outcome.stats.files + others == 0 {
+        let problem = outcome.problems.first().cloned().unwrap_or_default();
+        bail!("nothing of what was asked for could be read, so there is no snapshot: {problem}");
+    }
+    backup::publish(repository, &outcome)?;
     tell(&outcome, output)
 }
 
@@ -181,7 +188,9 @@ fn tell(outcome: &Outcome, output: &Output) -> Result<Code> {
             "directories": stats.directories,
             "bytes": stats.bytes,
             "stored_bytes": stored,
+            "complete": outcome.problem_count == 0,
             "problems": outcome.problems,
+            "problem_count": outcome.problem_count,
         }))?;
     } else {
         output.line(format_args!(
@@ -192,10 +201,10 @@ fn tell(outcome: &Outcome, output: &Output) -> Result<Code> {
             human::bytes(stored)
         ))?;
     }
-    if outcome.problems.is_empty() {
+    if outcome.problem_count == 0 {
         return Ok(Code::Done);
     }
     let count = counted(outcome.problem_count, "thing");
     output.remark(format_args!("{count} could not be read and may be missing in the snapshot"));
-    Ok(Code::Failed)
+    Ok(Code::Incomplete)
 }
