@@ -13,6 +13,7 @@ mod disks;
 mod harness;
 mod repo;
 mod repo_damage;
+mod repo_faults;
 mod repo_prune;
 mod repo_resume;
 mod road;
