@@ -256,8 +256,9 @@ pub fn backup(
             Source::Stream(path, stream)
         }
     };
+    let relying = (!repository.index()?.check_current(repository)?).then(|| repository.relying());
+    let repository = relying.as_ref().unwrap_or(repository);
     let index = repository.index()?;
-    index.check_current(repository)?;
     let chunking =
         chunking::params(options.expected_bytes.unwrap_or(0), index.blobs(), index.chunk_average());
     let reliance = Reliance::begin(repository, index)?;

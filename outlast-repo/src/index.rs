@@ -10,7 +10,7 @@
 //! older state of the repository was put back or it was cleaned, they are all made anew. One that was
 //! damaged since is not fetched, so it does no harm here: a check names it.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -90,20 +90,28 @@ struct State {
 }
 
 impl Index {
-    /// Checks that `repository` still has every index file that this index rests on, whole. A repository
+    /// Checks that `repository` still has every index file that this index rests on. A repository
     /// stays open for days, and meanwhile its disk may have been put back to an older state, or
     /// cleaned by a program that writes new index files for what it keeps. A backup that refers to
     /// blobs which are gone would look whole and could not be restored.
-    pub(crate) fn check_current(&self, repository: &Repository) -> Result<(), RepoError> {
-        let present = repository.store().list(Kind::Index)?;
-        let present: BTreeSet<(Object, u64)> = present.into_iter().collect();
+    ///
+    /// Whether all of them are as long as they were. What was in one that was cut off since can be
+    /// read by whoever knows it, but must not be relied on: nobody else will find it.
+    pub(crate) fn check_current(&self, repository: &Repository) -> Result<bool, RepoError> {
+        let present: HashMap<Object, u64> =
+            repository.store().list(Kind::Index)?.into_iter().collect();
         let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-        match files.difference(&present).next() {
-            None => Ok(()),
-            Some(&(object, _)) => {
-                Err(RepoError::Outdated { object, location: repository.location() })
+        let mut all_whole = true;
+        for (object, bytes) in files.iter() {
+            match present.get(object) {
+                Some(size) => all_whole &= size == bytes,
+                None => {
+                    let (object, location) = (*object, repository.location());
+                    return Err(RepoError::Outdated { object, location });
+                }
             }
         }
+        Ok(all_whole)
     }
 
     /// The index files that it rests on, with their bytes.

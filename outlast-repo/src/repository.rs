@@ -80,6 +80,8 @@ pub struct Repository {
     config: Config,
     /// Where this host keeps tables about repositories.
     cache: Cache,
+    /// Whether the cache is believed only of index files that are as long as they were.
+    distrusts_cache: bool,
     index: OnceLock<Index>,
     /// Held while the index is being loaded, so that it is loaded once.
     loading: Mutex<()>,
@@ -212,6 +214,7 @@ impl Repository {
             key_file: None,
             config,
             cache: Cache::default(),
+            distrusts_cache: false,
             index: OnceLock::new(),
             loading: Mutex::new(()),
         }
@@ -221,6 +224,16 @@ impl Repository {
     pub(crate) fn afresh(&self) -> Self {
         let (store, key, config) = (Arc::clone(&self.store), self.key.clone(), self.config.clone());
         Self { cache: self.cache.clone(), ..Self::assemble(store, key, config) }
+    }
+
+    /// The same repository, opened anew to rely on what its index says: what only the cache knows any
+    /// more does not count.
+    pub(crate) fn relying(&self) -> Self {
+        Self { distrusts_cache: true, ..self.afresh() }
+    }
+
+    pub(crate) fn distrusts_cache(&self) -> bool {
+        self.distrusts_cache
     }
 
     /// Keeps the index in sorted files below `directory`, in one named by the repository's id,

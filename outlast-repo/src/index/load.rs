@@ -31,7 +31,8 @@ impl Index {
         let covered: BTreeSet<(Object, u64)> = loader.shelved.files().map(object_of).collect();
         let mut files = covered.clone();
         let mut problems = Vec::new();
-        for &(object, bytes) in listed.difference(&covered) {
+        let covered: BTreeSet<Object> = covered.into_iter().map(|(object, _)| object).collect();
+        for &(object, bytes) in listed.iter().filter(|(object, _)| !covered.contains(object)) {
             let file = repository.read_unpacked(&object).and_then(|document| {
                 IndexFile::parse(&document).map_err(|source| RepoError::Damaged {
                     object,
@@ -72,7 +73,16 @@ struct Loader {
 impl Loader {
     fn open(repository: &Repository, listed: &BTreeSet<(Object, u64)>) -> Result<Self, RepoError> {
         let mut packs = Packs::default();
-        let is_listed = |file: &File| listed.contains(&object_of(file));
+        // Whoever only reads may know what was in a file before it was cut off.
+        let names: BTreeSet<Object> = listed.iter().map(|(object, _)| *object).collect();
+        let is_listed = |file: &File| {
+            let (object, bytes) = object_of(file);
+            if repository.distrusts_cache() {
+                listed.contains(&(object, bytes))
+            } else {
+                names.contains(&object)
+            }
+        };
         let place = cache::table(repository, Table::Index);
         let shelved = Shelved::open(place, &mut packs, is_listed)?;
         Ok(Self { packs, shelved, buffer: Vec::new(), pending: Vec::new() })

@@ -41,7 +41,7 @@ struct Head {
 
 impl Shelved {
     /// Opens the shelf; what is in it is there if it fits together and `is_listed` knows all index
-    /// files that it covers, as long as they were: one that was cut off since is none. The packs that the runs name go to `packs`, which is empty.
+    /// files that it covers. The packs that the runs name go to `packs`, which is empty.
     pub(super) fn open(
         (place, key): (Place, [u8; 32]),
         packs: &mut Packs,

@@ -4,12 +4,15 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use outlast_testing::pseudo_random;
 
 use crate::disks::Tmpfs;
-use crate::harness::{document, fail, repo, restic, restored, run, scratch, succeed};
+use crate::harness::{
+    PASSWORD, document, fail, outlast, repo, restic, restored, run, scratch, succeed,
+};
 
 /// A repository with a snapshot of one file.
 struct World {
@@ -45,6 +48,13 @@ impl World {
     fn back_up(&self) -> String {
         let saved = document(repo("backup", &self.repository).arg(self.tree()).arg("--json"));
         saved["snapshot"].as_str().unwrap().to_owned()
+    }
+
+    fn repair(&self) -> Command {
+        let mut command = outlast();
+        command.args(["repo", "repair", "index", "-r"]).arg(&self.repository);
+        command.env("OUTLAST_PASSWORD", PASSWORD);
+        command
     }
 
     #[track_caller]
@@ -96,7 +106,7 @@ fn a_byte_too_many_costs_nothing_and_is_gone_after_a_prune() {
     let world = World::new();
     File::options().append(true).open(world.pack()).unwrap().write_all(b"x").unwrap();
     world.assert_restores();
-    let told = run(repo("repair", &world.repository).arg("index"));
+    let told = run(&mut world.repair());
     let words = String::from_utf8_lossy(&told.stderr);
     assert!(told.status.success() && words.contains("stay listed"), "{words}");
     world.assert_restores();
@@ -118,7 +128,7 @@ fn a_torn_lock_of_last_week_stops_nobody_and_unlock_takes_it_away() {
     let week = Duration::from_secs(7 * 24 * 3600);
     File::open(&lock).unwrap().set_modified(SystemTime::now() - week).unwrap();
     succeed(repo("prune", &world.repository).args(["--grace", "0"]));
-    succeed(repo("repair", &world.repository).arg("index"));
+    succeed(&mut world.repair());
     assert!(lock.exists(), "who did not make it leaves it");
     assert!(succeed(&mut repo("unlock", &world.repository)).contains("1 lock removed"));
     assert!(!lock.exists());
@@ -160,7 +170,7 @@ fn empty_directories(root: &Path) -> Vec<PathBuf> {
 fn a_disk_without_a_free_byte_can_be_pruned() {
     let directory = scratch();
     let mount = directory.path().join("disk");
-    let Some(_disk) = Tmpfs::mount(&mount, "size=12m") else { return };
+    let Some(disk) = Tmpfs::mount(&mount, "size=12m") else { return };
     let world = World::in_repository(directory, mount.join("repo"));
     let first = document(repo("snapshots", &world.repository).arg("--json"));
     let first = first[0]["id"].as_str().unwrap().to_owned();
@@ -174,4 +184,6 @@ fn a_disk_without_a_free_byte_can_be_pruned() {
     assert!(pruned["freed_bytes"].as_u64().unwrap() > 2_900_000, "{pruned}");
     world.assert_restores();
     world.assert_restic_agrees();
+    // Before the directory that it is mounted in.
+    drop(disk);
 }
