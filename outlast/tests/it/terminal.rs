@@ -4,12 +4,11 @@
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
 
-use crate::harness::{Up, document, fail, outlast, repo, run, scratch, succeed, wait_until};
+use crate::harness::{Up, document, fail, outlast, repo, run, scratch, succeed};
 
 /// Escape codes (7 and 8 bit), bidirectional overrides, invisible characters and line breaks.
 const HOSTILE: &str =
@@ -122,8 +121,8 @@ fn a_log_in_json_keeps_one_document_to_a_line() {
     let directory = scratch();
     let mut up = Up::start_with(&directory.path().join("up"), &[("OUTLAST_LOG_FORMAT", "json")]);
     fs::create_dir_all(up.share.join("w").join(HOSTILE)).unwrap();
-    let path = Path::new("/proc").join(up.role.pid().to_string());
-    wait_until("it was seen", || up.role.words().contains("web1") || !path.exists());
+    let drop = up.drop("shop", &["--release", HOSTILE, "--exec", "x", "--", "echo", "x"]);
+    up.wait_for_receipt("shop", &drop, "vaulted");
     up.role.stop();
     let log = up.role.words();
     let lines: Vec<&str> = log.lines().filter(|line| line.starts_with('{')).collect();
