@@ -5,7 +5,7 @@ mod choice;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use outlast_fs::place::{PlaceError, PlacedFile, Target};
+use outlast_fs::place::{Deviation, PlaceError, PlacedFile, Target};
 use outlast_fs::{Entry, EntryPath, EntrySource, FileTime, Kind, Metadata, SourceError};
 use outlast_types::{DropId, Monitor, Timestamp, WorkloadName};
 
@@ -24,11 +24,25 @@ const BUFFER_BYTES: usize = 1 << 20;
 const PARTIAL_NAME: &[u8] = b".outlast-partial";
 const STREAM_MODE: u32 = 0o644;
 
+/// How a drop is read out.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct FetchOptions {
+    /// Write into a directory that is not empty; entries of the same name are replaced.
+    pub overwrite: bool,
+    /// Make also what would give rights on this host, such as setuid permissions and devices; see
+    /// [`Target`].
+    pub privileged: bool,
+}
+
 /// What was read out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FetchSummary {
     pub files: u64,
     pub bytes: u64,
+    /// What would give rights on this host, and was not made.
+    pub withheld: Vec<Deviation>,
+    /// Further names of files that are copies, because the file system takes no more links.
+    pub copied: Vec<Deviation>,
     /// What could not be set without stopping the work, such as owners when not root.
     pub problems: Vec<String>,
 }
@@ -65,20 +79,20 @@ pub enum FetchError {
 pub fn read_out(
     sealed: &SealedDrop,
     into: &Path,
-    overwrite: bool,
+    options: FetchOptions,
     monitor: &dyn Monitor,
 ) -> Result<FetchSummary, FetchError> {
     let total = sealed.seal().raw_bytes();
     match &sealed.seal().content {
         Content::Stream { name } => {
             monitor.begin("fetch", Some(total));
-            read_stream(sealed, name, into, overwrite, monitor)
+            read_stream(sealed, name, into, options, monitor)
         }
         Content::Tree => {
             monitor.begin("verify", Some(total));
             each_entry(sealed, |_, source| drain(sealed, source, monitor).map(|_| ()))?;
             monitor.begin("fetch", Some(total));
-            read_tree(sealed, into, overwrite, monitor)
+            read_tree(sealed, into, options, monitor)
         }
     }
 }
@@ -87,7 +101,7 @@ fn read_stream(
     sealed: &SealedDrop,
     name: &str,
     into: &Path,
-    overwrite: bool,
+    options: FetchOptions,
     monitor: &dyn Monitor,
 ) -> Result<FetchSummary, FetchError> {
     let unusable = |reason: &dyn ToString| FetchError::Target {
@@ -96,7 +110,7 @@ fn read_stream(
     };
     let path = |name: &[u8]| EntryPath::from_names(vec![name.to_vec()]).map_err(|e| unusable(&e));
     let (partial, whole) = (path(PARTIAL_NAME)?, path(name.as_bytes())?);
-    let target = Target::open(into, overwrite)?;
+    let target = Target::open(into, options.overwrite)?;
     // The time is the writer's claim, as it is with every file in an archive.
     let sealed_at = sealed.seal().sealed.unwrap_or(Timestamp::EPOCH);
     let metadata = Metadata {
@@ -127,17 +141,17 @@ fn read_stream(
     };
     file.finish()?;
     target.rename(&partial, &whole)?;
-    let problems = target.finish()?.iter().map(ToString::to_string).collect();
-    Ok(FetchSummary { files: 1, bytes, problems })
+    let problems = target.finish()?.problems.iter().map(ToString::to_string).collect();
+    Ok(FetchSummary { files: 1, bytes, problems, ..FetchSummary::default() })
 }
 
 fn read_tree(
     sealed: &SealedDrop,
     into: &Path,
-    overwrite: bool,
+    options: FetchOptions,
     monitor: &dyn Monitor,
 ) -> Result<FetchSummary, FetchError> {
-    let target = Target::open(into, overwrite)?;
+    let target = Target::open(into, options.overwrite)?.privileged(options.privileged);
     let mut summary = FetchSummary::default();
     each_entry(sealed, |entry, source| {
         monitor.item(&entry.path.to_string());
@@ -161,7 +175,9 @@ fn read_tree(
         summary.bytes += bytes;
         Ok(())
     })?;
-    summary.problems.extend(target.finish()?.iter().map(ToString::to_string));
+    let report = target.finish()?;
+    summary.problems.extend(report.problems.iter().map(ToString::to_string));
+    (summary.withheld, summary.copied) = (report.withheld, report.copied);
     Ok(summary)
 }
 

@@ -96,18 +96,46 @@ fn name_violation(name: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// Bytes as text for messages: printable, one line, what is not UTF-8 escaped.
+/// Bytes as one line of printable text: as they are if they are that, and else in the quotes in
+/// which a shell takes them, as in `$'caf\xe9'`. Different bytes never look the same, and what is
+/// shown can be pasted into a command line; nothing of ours reads it back.
 pub fn show(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len());
+    match std::str::from_utf8(bytes) {
+        Ok(text) if !text.contains("$'") && text.chars().all(is_printable) => text.to_owned(),
+        _ => quote(bytes),
+    }
+}
+
+/// Whether a terminal shows a character where it stands, rather than obeys it.
+fn is_printable(c: char) -> bool {
+    let turns_text = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2066}'..='\u{2069}');
+    !(c.is_control() || turns_text || matches!(c, '\u{2028}'..='\u{202e}'))
+}
+
+fn quote(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len() + 8);
+    text.push_str("$'");
     for chunk in bytes.utf8_chunks() {
         for c in chunk.valid().chars() {
-            if c.is_control() { text.extend(c.escape_default()) } else { text.push(c) }
+            match c {
+                '\n' => text.push_str("\\n"),
+                '\t' => text.push_str("\\t"),
+                '\r' => text.push_str("\\r"),
+                '\\' | '\'' => text.extend(['\\', c]),
+                _ if is_printable(c) => text.push(c),
+                _ => quote_bytes(c.encode_utf8(&mut [0; 4]).as_bytes(), &mut text),
+            }
         }
-        for byte in chunk.invalid() {
-            text.push_str(&format!("\\x{byte:02x}"));
-        }
+        quote_bytes(chunk.invalid(), &mut text);
     }
+    text.push('\'');
     text
+}
+
+fn quote_bytes(bytes: &[u8], text: &mut String) {
+    for byte in bytes {
+        text.push_str(&format!("\\x{byte:02x}"));
+    }
 }
 
 impl fmt::Display for EntryPath {
@@ -253,4 +281,38 @@ pub enum SourceError {
     /// The source cannot go on.
     #[error("cannot read {origin}: {source}")]
     Ended { origin: String, source: io::Error },
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_is_no_printable_text_is_shown_as_a_shell_takes_it() {
+        for (bytes, shown) in [
+            (b"plain name.txt".as_slice(), "plain name.txt"),
+            (b"caf\xe9", r"$'caf\xe9'"),
+            (br"caf\xe9", r"caf\xe9"),
+            (b"a\tb", r"$'a\tb'"),
+            (br"a\tb", r"a\tb"),
+            (b"it's \x1b[31m\\", r"$'it\'s \x1b[31m\\'"),
+            (br"$'caf\xe9'", r"$'$\'caf\\xe9\''"),
+            ("caf\u{e9} \u{1f980} e\u{301}".as_bytes(), "caf\u{e9} \u{1f980} e\u{301}"),
+            ("turned \u{202e}".as_bytes(), r"$'turned \xe2\x80\xae'"),
+        ] {
+            assert_eq!(show(bytes), shown);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn different_names_never_look_the_same(
+            one in "[$'\\\\xe9nt\n\t\u{e9}]{0,6}",
+            bytes in prop::collection::vec(prop::sample::select(&b"$'\\xe9nt\n\xe9\xc3\xa9"[..]), 0..6),
+        ) {
+            prop_assert_eq!(show(one.as_bytes()) == show(&bytes), one.as_bytes() == bytes);
+        }
+    }
 }

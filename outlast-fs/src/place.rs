@@ -3,12 +3,16 @@
 mod attributes;
 mod error;
 mod file;
+mod handle;
+mod link;
 mod parents;
+mod report;
 
 pub use error::PlaceError;
 pub use file::PlacedFile;
+pub use report::{Deviation, Report};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -18,9 +22,10 @@ use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, makedev};
 use rustix::io::Errno;
 
 use crate::entry::{Entry, EntryPath, Kind, Metadata};
-use crate::metadata::{by_descriptor, file_type, identity};
-use attributes::{Attributes, Problems};
-use parents::Parents;
+use crate::metadata::file_type;
+use attributes::{Attributes, Shape, Wanted};
+use parents::{Above, Parents};
+use report::Remarks;
 
 /// Permissions of what is being made, until it is complete.
 const DIRECTORY_MODE: Mode = Mode::RWXU;
@@ -36,15 +41,30 @@ const OPEN_DIRECTORY: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(O
 /// before, leads out of the target. Nothing that exists is ever written to: an entry replaces what
 /// has its name, other than a directory that is not empty.
 ///
-/// Directories stay accessible to their owner only until [`finish`](Self::finish) gives
-/// them their attributes, the deepest first. Entries may be placed from several threads.
+/// What is placed is made equal to its entry: it has no extended attributes or access lists beside
+/// those, wherever they would come from. Directories stay accessible to their owner only until
+/// [`close`](Self::close) or [`finish`](Self::finish) gives them their attributes, the deepest
+/// first. Entries may be placed from several threads.
+///
+/// Unless [`privileged`](Self::privileged), what would give rights on this host is withheld:
+/// setuid and setgid of files, devices, and the attributes `security.*`, `trusted.*` and
+/// `system.*` other than access lists.
 pub struct Target {
     parents: Parents,
     path: PathBuf,
     /// What was placed, to be given its attributes at the end; `None` if only implied so far.
-    directories: Mutex<BTreeMap<EntryPath, Option<Metadata>>>,
+    directories: Mutex<BTreeMap<EntryPath, Option<PlacedDirectory>>>,
+    /// Copies of files that had as many names as a file can have, by the path of the first.
+    copies: Mutex<HashMap<EntryPath, EntryPath>>,
+    /// Names that one file may have, where the file system does not say so earlier.
+    links_max: u64,
     attributes: Attributes,
-    problems: Problems,
+    remarks: Remarks,
+}
+
+struct PlacedDirectory {
+    metadata: Metadata,
+    is_bare: bool,
 }
 
 impl Target {
@@ -58,16 +78,26 @@ impl Target {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root =
             rustix::fs::open(path, flags, Mode::empty()).map_err(|errno| fail(errno.into()))?;
-        if !overwrite && !is_empty(&root).map_err(|errno| fail(errno.into()))? {
+        let is_empty = is_empty(&root).map_err(|errno| fail(errno.into()))?;
+        if !overwrite && !is_empty {
             return Err(PlaceError::NotEmpty { path: path.to_owned() });
         }
         Ok(Self {
-            parents: Parents::new(root),
+            parents: Parents::new(root, is_empty),
             path: path.to_owned(),
             directories: Mutex::default(),
+            copies: Mutex::default(),
+            links_max: u64::MAX,
             attributes: Attributes::of_this_process(),
-            problems: Problems::default(),
+            remarks: Remarks::default(),
         })
+    }
+
+    /// The same, but if `privileged`, nothing is withheld. For what comes from somebody who is
+    /// trusted with the rights of whoever restores.
+    #[must_use]
+    pub fn privileged(self, privileged: bool) -> Self {
+        Self { attributes: self.attributes.privileged(privileged), ..self }
     }
 
     /// The directory's path, as it was given.
@@ -79,14 +109,21 @@ impl Target {
     /// is filled through the returned writer; everything else is complete, or will be by
     /// [`finish`](Self::finish).
     ///
-    /// An attribute that cannot be set does not fail the entry; `finish` tells of it.
+    /// An attribute that cannot be set does not fail the entry; `finish` tells of it, and of an
+    /// entry that is withheld.
     pub fn place(&self, entry: &Entry) -> Result<Option<PlacedFile>, PlaceError> {
         let Entry { path, kind, metadata } = entry;
+        if self.withholds(kind) {
+            self.remarks.withheld("device node", path);
+            return Ok(None);
+        }
         let parent = self.parent(path, true)?;
         match kind {
             Kind::Directory => {
-                self.directory(&parent, path)?;
-                lock(&self.directories).insert(path.clone(), Some(metadata.clone()));
+                let is_new = self.directory(&parent, path, metadata)?;
+                let is_bare = is_new && !parent.passes_on;
+                let placed = PlacedDirectory { metadata: metadata.clone(), is_bare };
+                lock(&self.directories).insert(path.clone(), Some(placed));
                 return Ok(None);
             }
             Kind::HardLink { target } => {
@@ -97,26 +134,44 @@ impl Target {
         }
         let name = path.name();
         match kind {
-            Kind::File { .. } => {
-                let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-                let flags = flags | OFlags::NOFOLLOW;
-                let create = || rustix::fs::openat(&parent, name, flags, FILE_MODE);
-                let file = self.replacing(&parent, path, "create", create)?;
-                return Ok(Some(self.placed(file, entry)));
-            }
+            Kind::File { .. } => return self.create(&parent, entry, self.attributes).map(Some),
             Kind::Symlink { target } => {
-                let create = || rustix::fs::symlinkat(&target[..], &parent, name);
+                let create = || rustix::fs::symlinkat(&target[..], &*parent, name);
                 self.replacing(&parent, path, "create the symbolic link", create)?;
             }
             _ => {
                 let (file_type, device) = node(kind);
-                let create = || rustix::fs::mknodat(&parent, name, file_type, FILE_MODE, device);
+                let create = || rustix::fs::mknodat(&*parent, name, file_type, FILE_MODE, device);
                 self.replacing(&parent, path, "create the device, pipe or socket", create)?;
             }
         }
-        let is_link = matches!(kind, Kind::Symlink { .. });
-        self.attributes.set_by_name(&parent, path, metadata, is_link, &self.problems);
+        let shape = match kind {
+            Kind::Symlink { .. } => Shape::Symlink,
+            _ => Shape::Node,
+        };
+        let wanted = Wanted { path, metadata, shape, is_bare: !parent.passes_on };
+        self.attributes.set_by_name(&parent, wanted, &self.remarks);
         Ok(None)
+    }
+
+    /// Whether entries of this kind are withheld.
+    pub fn withholds(&self, kind: &Kind) -> bool {
+        let is_device = matches!(kind, Kind::CharDevice { .. } | Kind::BlockDevice { .. });
+        is_device && !self.attributes.is_privileged()
+    }
+
+    /// Makes an empty file.
+    fn create(
+        &self,
+        parent: &Above,
+        entry: &Entry,
+        attributes: Attributes,
+    ) -> Result<PlacedFile, PlaceError> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let flags = flags | OFlags::NOFOLLOW;
+        let create = || rustix::fs::openat(parent, entry.path.name(), flags, FILE_MODE);
+        let file = self.replacing(parent, &entry.path, "create", create)?;
+        Ok(self.placed(file, entry, attributes, !parent.passes_on))
     }
 
     /// The file that an earlier run left at the place of `entry`, to be completed. `None` if there
@@ -127,11 +182,11 @@ impl Target {
         let parent = self.parent(path, false).ok()?;
         let open = |access: OFlags| {
             let flags = access | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-            rustix::fs::openat(&parent, path.name(), flags, Mode::empty())
+            rustix::fs::openat(&*parent, path.name(), flags, Mode::empty())
         };
         // Opening a device can do things, so it is not even opened.
         let flags = AtFlags::SYMLINK_NOFOLLOW;
-        let there = rustix::fs::statat(&parent, path.name(), flags).ok()?;
+        let there = rustix::fs::statat(&*parent, path.name(), flags).ok()?;
         if file_type(&there) != FileType::RegularFile {
             return None;
         }
@@ -147,17 +202,27 @@ impl Target {
             return None;
         }
         let length = u64::try_from(stat.st_size).ok()?;
-        let new = self.placed(file, entry);
-        Some(new.resumed(length, writable))
+        if !self.attributes.tighten_file(&file, &stat, metadata) {
+            return None;
+        }
+        let placed = self.placed(file, entry, self.attributes, false);
+        Some(placed.resumed(length, writable))
     }
 
-    fn placed(&self, file: OwnedFd, entry: &Entry) -> PlacedFile {
+    fn placed(
+        &self,
+        file: OwnedFd,
+        entry: &Entry,
+        attributes: Attributes,
+        is_bare: bool,
+    ) -> PlacedFile {
         PlacedFile::new(
             File::from(file),
             entry.path.clone(),
             entry.metadata.clone(),
-            self.attributes,
-            self.problems.clone(),
+            attributes,
+            self.remarks.clone(),
+            is_bare,
         )
     }
 
@@ -165,7 +230,7 @@ impl Target {
     pub fn open_file(&self, path: &EntryPath) -> Result<File, PlaceError> {
         let parent = self.parent(path, false)?;
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = rustix::fs::openat(&parent, path.name(), flags, Mode::empty())
+        let file = rustix::fs::openat(&*parent, path.name(), flags, Mode::empty())
             .map_err(|errno| PlaceError::io("open", path, errno))?;
         let stat =
             rustix::fs::fstat(&file).map_err(|errno| PlaceError::io("examine", path, errno))?;
@@ -183,36 +248,36 @@ impl Target {
         let (old, new) = (self.parent(from, false)?, self.parent(to, true)?);
         let (old_name, new_name) = (from.name(), to.name());
         let renamed =
-            rustix::fs::renameat_with(&old, old_name, &new, new_name, RenameFlags::NOREPLACE);
+            rustix::fs::renameat_with(&*old, old_name, &*new, new_name, RenameFlags::NOREPLACE);
         match renamed {
             // File systems without RENAME_NOREPLACE have links, as in `durable`.
             Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
-                rustix::fs::linkat(&old, old_name, &new, new_name, AtFlags::empty())
-                    .and_then(|()| rustix::fs::unlinkat(&old, old_name, AtFlags::empty()))
+                rustix::fs::linkat(&*old, old_name, &*new, new_name, AtFlags::empty())
+                    .and_then(|()| rustix::fs::unlinkat(&*old, old_name, AtFlags::empty()))
             }
             result => result,
         }
         .map_err(|errno| PlaceError::io("rename", from, errno))
     }
 
-    /// Gives the directories their attributes, and waits until everything is on the disk.
-    ///
-    /// Returns what could not be done, but did not stop the work: attributes that the file system
-    /// or the lack of rights refused. Owners are not even tried by any other user than root, as
-    /// in tar.
-    pub fn finish(self) -> Result<Vec<PlaceError>, PlaceError> {
+    /// Gives the directory at `path` its attributes, because nothing will be placed in it any more.
+    /// What is below it was closed before. One that no entry described stays as it was made.
+    pub fn close(&self, path: &EntryPath) -> Result<(), PlaceError> {
+        let placed = lock(&self.directories).remove(path).flatten();
+        placed.map_or(Ok(()), |placed| self.settle(path, &placed))
+    }
+
+    /// Gives the directories that are not closed their attributes, and waits until everything is
+    /// on the disk. Returns what did not stop the work. Owners are not even tried by any other
+    /// user than root, as in tar.
+    pub fn finish(self) -> Result<Report, PlaceError> {
         let mut directories: Vec<_> =
             std::mem::take(&mut *lock(&self.directories)).into_iter().collect();
         // Opening a directory takes the rights that its attributes may take away.
         directories.sort_by_key(|(path, _)| std::cmp::Reverse(path.names().len()));
-        for (path, metadata) in &directories {
-            let Some(metadata) = metadata else { continue };
-            let parent = self.parent(path, false)?;
-            match rustix::fs::openat(&parent, path.name(), OPEN_DIRECTORY, Mode::empty()) {
-                Ok(directory) => {
-                    self.attributes.set(&directory, path, metadata, &self.problems);
-                }
-                Err(errno) => self.problems.push(PlaceError::io("open", path, errno)),
+        for (path, placed) in &directories {
+            if let Some(placed) = placed {
+                self.settle(path, placed)?;
             }
         }
         // One wait for all files costs less than one for each.
@@ -220,14 +285,34 @@ impl Target {
             path: self.path.clone(),
             source: errno.into(),
         })?;
-        Ok(self.problems.take())
+        Ok(self.remarks.take())
     }
 
-    /// Makes sure that there is a directory at `path`, and that we may write into it.
-    fn directory(&self, parent: &OwnedFd, path: &EntryPath) -> Result<(), PlaceError> {
+    fn settle(&self, path: &EntryPath, placed: &PlacedDirectory) -> Result<(), PlaceError> {
+        let parent = self.parent(path, false)?;
+        match rustix::fs::openat(&*parent, path.name(), OPEN_DIRECTORY, Mode::empty()) {
+            Ok(directory) => {
+                let PlacedDirectory { metadata, is_bare } = placed;
+                let shape = Shape::Directory;
+                let wanted = Wanted { path, metadata, shape, is_bare: *is_bare };
+                self.attributes.set(&directory, wanted, &self.remarks);
+            }
+            Err(errno) => self.remarks.problem(PlaceError::io("open", path, errno)),
+        }
+        Ok(())
+    }
+
+    /// Makes sure that there is a directory at `path` that we may write into, and that lets nobody
+    /// in whom `metadata` keeps out. Whether it is new.
+    fn directory(
+        &self,
+        parent: &Above,
+        path: &EntryPath,
+        metadata: &Metadata,
+    ) -> Result<bool, PlaceError> {
         let failed = |errno| PlaceError::io("create the directory", path, errno);
         match rustix::fs::mkdirat(parent, path.name(), DIRECTORY_MODE) {
-            Ok(()) => return Ok(()),
+            Ok(()) => return Ok(true),
             Err(Errno::EXIST) => {}
             Err(errno) => return Err(failed(errno)),
         }
@@ -235,29 +320,23 @@ impl Target {
             rustix::fs::statat(parent, path.name(), AtFlags::SYMLINK_NOFOLLOW).map_err(failed)?;
         if file_type(&stat) != FileType::Directory {
             self.clear(parent, path)?;
-            return rustix::fs::mkdirat(parent, path.name(), DIRECTORY_MODE).map_err(failed);
+            rustix::fs::mkdirat(parent, path.name(), DIRECTORY_MODE).map_err(failed)?;
+            return Ok(true);
         }
-        if stat.st_mode & DIRECTORY_MODE.bits() != DIRECTORY_MODE.bits() {
-            // An older restore may have left it read-only. By descriptor, because a change by name
-            // would follow a link; if it fails, so does what is placed in it, with a better message.
-            let opened = rustix::fs::openat(
-                parent,
-                path.name(),
-                OPEN_DIRECTORY | OFlags::PATH,
-                Mode::empty(),
-            );
-            if let Ok(opened) = opened {
-                let _ = rustix::fs::chmod(by_descriptor(&opened), DIRECTORY_MODE);
-            }
+        // By descriptor, because a change by name would follow a link; if it fails, so does what is
+        // placed in it, with a better message.
+        let flags = OPEN_DIRECTORY | OFlags::PATH;
+        if let Ok(opened) = rustix::fs::openat(parent, path.name(), flags, Mode::empty()) {
+            self.attributes.tighten(&opened, &stat, metadata);
         }
-        Ok(())
+        Ok(false)
     }
 
     /// Makes something new; what has its name is removed only if there is such a thing, which
     /// saves most entries a system call.
     fn replacing<T>(
         &self,
-        parent: &OwnedFd,
+        parent: &Above,
         path: &EntryPath,
         action: &'static str,
         create: impl Fn() -> Result<T, Errno>,
@@ -273,7 +352,7 @@ impl Target {
     }
 
     /// Removes what has the name of an entry to come.
-    fn clear(&self, parent: &OwnedFd, path: &EntryPath) -> Result<(), PlaceError> {
+    fn clear(&self, parent: &Above, path: &EntryPath) -> Result<(), PlaceError> {
         match rustix::fs::unlinkat(parent, path.name(), AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => return Ok(()),
             Err(Errno::ISDIR) => {}
@@ -292,31 +371,8 @@ impl Target {
         }
     }
 
-    fn link(
-        &self,
-        parent: &OwnedFd,
-        path: &EntryPath,
-        target: &EntryPath,
-    ) -> Result<(), PlaceError> {
-        let failed = |errno: Errno| PlaceError::Link {
-            path: path.clone(),
-            target: target.clone(),
-            source: errno.into(),
-        };
-        let target_parent = self.parent(target, false)?;
-        let stat = rustix::fs::statat(&target_parent, target.name(), AtFlags::SYMLINK_NOFOLLOW)
-            .map_err(failed)?;
-        match rustix::fs::statat(parent, path.name(), AtFlags::SYMLINK_NOFOLLOW) {
-            // Removing it first could remove the last name of the file.
-            Ok(there) if identity(&there) == identity(&stat) => return Ok(()),
-            _ => self.clear(parent, path)?,
-        }
-        rustix::fs::linkat(&target_parent, target.name(), parent, path.name(), AtFlags::empty())
-            .map_err(failed)
-    }
-
     /// Opens the directory that holds `path`; makes those that are missing if `create`.
-    fn parent(&self, path: &EntryPath, create: bool) -> Result<Arc<OwnedFd>, PlaceError> {
+    fn parent(&self, path: &EntryPath, create: bool) -> Result<Arc<Above>, PlaceError> {
         let names = path.names();
         let above = &names[..names.len().saturating_sub(1)];
         let make = |directory: &OwnedFd, depth: usize| {

@@ -11,6 +11,7 @@ mod exit;
 mod home;
 mod log;
 mod output;
+mod paths;
 mod processes;
 mod reading;
 mod settings;

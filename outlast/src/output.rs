@@ -2,6 +2,7 @@
 //!
 //! Words for people leave through here, and only here, as harmless lines ([`plain`]).
 
+mod listing;
 mod plain;
 mod progress;
 
@@ -12,6 +13,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde::Serialize;
 
+pub(crate) use listing::Listing;
 pub(crate) use plain::{plain, plain_json};
 pub(crate) use progress::Progress;
 
@@ -51,6 +53,11 @@ impl Output {
         let text =
             serde_json::to_string_pretty(document).context("cannot put the result into JSON")?;
         writeln!(anstream::stdout(), "{}", plain_json(&text)).map_err(|error| not_written(&error))
+    }
+
+    /// A result of any length, member by member. It has standard output for itself while it lasts.
+    pub(crate) fn listing(&self) -> Listing {
+        Listing::new()
     }
 
     /// A remark beside the result, on standard error; silent with `--quiet` and `--json`.

@@ -1,6 +1,8 @@
 //! Showing and restoring what a repository holds: the same for `repo …` and for the vault.
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -8,14 +10,16 @@ use outlast_format::SnapshotId;
 use outlast_format::tree::NodeKind;
 use outlast_fs::EntryPath;
 use outlast_fs::entry::show;
-use outlast_repo::read::{self, ReadError, Resolved};
+use outlast_fs::place::Deviation;
+use outlast_repo::read::{self, Found, ReadError, Resolved};
 use outlast_repo::{RepoError, Repository, restore};
 use outlast_store::StoreError;
 use outlast_types::{Timestamp, human};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::exit::Code;
 use crate::output::{Output, counted, not_written, table};
+use crate::paths;
 
 /// Lists snapshots, oldest first: by their own times, or, if it is known when which one `arrived`, in
 /// that order. Damaged ones are named, and make the exit code 1.
@@ -120,55 +124,68 @@ pub(crate) fn ls(
     output: &Output,
 ) -> Result<Code> {
     let mut code = warn_of_damaged(resolved, output);
-    let mut documents = Vec::new();
+    let mut listing = output.listing();
     let mut found_any = false;
-    let mut failure = Ok(());
+    let mut written = Ok(());
     read::ls(repository, resolved.snapshot.tree, |found| match found {
         Err(error) => {
             code = Code::Failed;
             output.warn(&error.to_string());
         }
         Ok(found) => {
-            if below.is_some_and(|below| !found.path.names().starts_with(below.names())) {
+            let is_below = below.is_none_or(|below| found.path.names().starts_with(below.names()));
+            if !is_below || written.is_err() {
                 return;
             }
             found_any = true;
-            let node = &found.node;
-            if output.is_json() {
-                documents.push(json!({
-                    "path": format!("/{}", found.path),
-                    "type": node.kind.as_str(),
-                    "size": node.size,
-                    "mode": format!("{:04o}", node.mode.permissions()),
-                    "uid": node.uid,
-                    "gid": node.gid,
-                }));
-            } else if failure.is_ok() {
-                failure = output.line(format_args!(
-                    "{} {:04o} {:>5}:{:<5} {:>12}  /{}{}",
-                    letter(&node.kind),
-                    node.mode.permissions(),
-                    node.uid,
-                    node.gid,
-                    node.size,
-                    found.path,
-                    if node.kind == NodeKind::Symlink {
-                        format!(" -> {}", show(&node.link_target))
-                    } else {
-                        String::new()
-                    }
-                ));
-            }
+            written = if output.is_json() {
+                listing.item(&entry_document(&found))
+            } else {
+                listing.line(entry_line(&found))
+            };
         }
     })?;
-    failure?;
+    written?;
     if let (Some(below), false, Code::Done) = (below, found_any, code) {
         bail!("snapshot {:.8} has nothing called /{below}", resolved.id);
     }
     if output.is_json() {
-        output.json(&documents)?;
+        listing.end_array()?;
     }
+    listing.finish()?;
     Ok(code)
+}
+
+fn entry_document(Found { path, node }: &Found) -> Map<String, Value> {
+    let mut document = Map::new();
+    paths::insert(&mut document, "path", &absolute(path));
+    for (key, value) in [
+        ("type", node.kind.as_str().into()),
+        ("size", node.size.into()),
+        ("mode", format!("{:04o}", node.mode.permissions()).into()),
+        ("uid", node.uid.into()),
+        ("gid", node.gid.into()),
+    ] {
+        document.insert(key.to_owned(), value);
+    }
+    document
+}
+
+fn entry_line(Found { path, node }: &Found) -> String {
+    format!(
+        "{} {:04o} {:>5}:{:<5} {:>12}  {}{}",
+        letter(&node.kind),
+        node.mode.permissions(),
+        node.uid,
+        node.gid,
+        node.size,
+        show(&absolute(path)),
+        if node.kind == NodeKind::Symlink {
+            format!(" -> {}", show(&node.link_target))
+        } else {
+            String::new()
+        }
+    )
 }
 
 fn letter(kind: &NodeKind) -> char {
@@ -184,22 +201,29 @@ fn letter(kind: &NodeKind) -> char {
     }
 }
 
-/// A path inside a snapshot, as people write it: with or without a leading slash. `/` is the whole
-/// snapshot, and `None`.
-pub(crate) fn snapshot_path(text: &str) -> Result<Option<EntryPath>> {
-    let relative = text.trim_start_matches('/');
-    if relative.is_empty() && !text.is_empty() {
+/// A path inside a snapshot, as people write it: any bytes, with or without a leading slash. `/` is
+/// the whole snapshot, and `None`.
+pub(crate) fn snapshot_path(path: impl AsRef<OsStr>) -> Result<Option<EntryPath>> {
+    let bytes = path.as_ref().as_bytes();
+    let slashes = bytes.iter().take_while(|&&byte| byte == b'/').count();
+    let relative = &bytes[slashes..];
+    if relative.is_empty() && slashes > 0 {
         return Ok(None);
     }
-    let path = EntryPath::parse(relative.as_bytes());
-    Ok(Some(path.with_context(|| format!("cannot look for {text:?}"))?))
+    let path = EntryPath::parse(relative);
+    Ok(Some(path.with_context(|| format!("cannot look for {}", show(bytes)))?))
+}
+
+/// A path in a snapshot with the slash that it begins with for people.
+fn absolute(path: &EntryPath) -> Vec<u8> {
+    [b"/", &path.to_bytes()[..]].concat()
 }
 
 /// Writes a file of a snapshot to standard output.
 pub(crate) fn cat(
     repository: &Repository,
     resolved: &Resolved,
-    path: &str,
+    path: &OsStr,
     output: &Output,
 ) -> Result<Code> {
     let Some(path) = snapshot_path(path)? else {
@@ -231,17 +255,21 @@ pub(crate) fn restore(
     progress.finish();
     let problems: Vec<String> = summary.problems.iter().map(ToString::to_string).collect();
     if output.is_json() {
-        output.json(&json!({
+        let mut document = json!({
             "snapshot": resolved.id.to_string(),
-            // Text at all events: a path need not be UTF-8, and JSON must be.
-            "target": target.display().to_string(),
             "files": summary.files,
             "directories": summary.directories,
             "others": summary.others,
             "bytes": summary.bytes,
             "kept_bytes": summary.kept,
+            "withheld": deviations(&summary.withheld),
+            "copied": deviations(&summary.copied),
             "problems": problems,
-        }))?;
+        });
+        if let Some(document) = document.as_object_mut() {
+            paths::insert(document, "target", target.as_os_str().as_bytes());
+        }
+        output.json(&document)?;
     } else {
         let kept = match summary.kept {
             0 => String::new(),
@@ -255,6 +283,7 @@ pub(crate) fn restore(
             counted(summary.files, "file"),
             human::bytes(summary.bytes)
         ))?;
+        tell_deviations(&summary.withheld, &summary.copied, output);
     }
     if !problems.is_empty() {
         let count = counted(problems.len() as u64, "thing");
@@ -262,6 +291,35 @@ pub(crate) fn restore(
         code = Code::Failed;
     }
     Ok(code)
+}
+
+/// What was restored otherwise than it was on purpose, as a document.
+pub(crate) fn deviations(list: &[Deviation]) -> Vec<Value> {
+    let paths = |first: &[EntryPath]| -> Vec<String> {
+        first.iter().map(|path| paths::text(&absolute(path))).collect()
+    };
+    list.iter()
+        .map(|one| json!({ "what": one.what, "count": one.count, "paths": paths(&one.first) }))
+        .collect()
+}
+
+/// The same in words.
+pub(crate) fn tell_deviations(withheld: &[Deviation], copied: &[Deviation], output: &Output) {
+    let count = |list: &[Deviation]| list.iter().map(|one| one.count).sum::<u64>();
+    let list =
+        |list: &[Deviation]| list.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    if !withheld.is_empty() {
+        output.warn(&format!(
+            "withheld {} that would give rights on this host: {}; if whoever wrote this is trusted \
+             with them, give --privileged",
+            counted(count(withheld), "thing"),
+            list(withheld)
+        ));
+    }
+    for one in copied {
+        let names = counted(one.count, "further name");
+        output.warn(&format!("made {names} as a copy, not as a link, because {one}"));
+    }
 }
 
 /// A time without its fraction, as lists show it.

@@ -192,7 +192,7 @@ impl World {
         let repository = self.repository(workload);
         let newest = read::resolve(&repository, "latest").unwrap();
         let target = self.path("restored").join(newest.id.to_string());
-        let options = restore::Options { verify: true, ..restore::Options::default() };
+        let options = restore::Options { verify: true, privileged: true, ..Default::default() };
         let summary =
             restore::restore(&repository, newest.snapshot.tree, &target, &options, &Silent)
                 .unwrap();

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use outlast_drop::fetch::{self, FetchError, Wanted};
+use outlast_drop::fetch::{self, FetchError, FetchOptions, Wanted};
 use outlast_drop::{
     CleanOptions, ClosedDays, Content, DropAddress, DropState, Freed, ReceiptState, ReleaseError,
     Verifier, WriteError, abandon, clean, quarantine, receipt as receipts, release, scan, status,
@@ -280,7 +280,7 @@ fn fetch_brings_back_the_newest_drop_or_the_one_that_is_named() {
     let fetched = |wanted: Wanted, into: &str| {
         let sealed = fetch::find(&share, &workload("shop-db"), &wanted, None).unwrap().sealed;
         let into = directory.path().join(into);
-        let summary = fetch::read_out(&sealed, &into, false, &Silent).unwrap();
+        let summary = fetch::read_out(&sealed, &into, FetchOptions::default(), &Silent).unwrap();
         assert_eq!((summary.files, summary.problems), (1, vec![]));
         assert_eq!(fs::read_dir(&into).unwrap().count(), 1);
         fs::read(into.join("shop.sql")).unwrap()
@@ -292,6 +292,7 @@ fn fetch_brings_back_the_newest_drop_or_the_one_that_is_named() {
     let early = fetch::find(&share, &workload("shop-db"), &Wanted::At(Timestamp::EPOCH), None);
     assert!(matches!(early, Err(FetchError::NotYet { .. })));
     let sealed = fetch::find(&share, &workload("shop-db"), &Wanted::Newest, None).unwrap().sealed;
-    let full = fetch::read_out(&sealed, &directory.path().join("a"), false, &Silent);
+    let full =
+        fetch::read_out(&sealed, &directory.path().join("a"), FetchOptions::default(), &Silent);
     assert!(matches!(full, Err(FetchError::Place(_))), "a target that is not empty is refused");
 }

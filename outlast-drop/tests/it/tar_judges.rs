@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use outlast_drop::Content;
-use outlast_drop::fetch::{FetchError, Wanted, find, read_out};
+use outlast_drop::fetch::{FetchError, FetchOptions, Wanted, find, read_out};
 use outlast_drop::tar::{TarLimits, TarSource, write_tree};
 use outlast_fs::place::Target;
 use outlast_fs::walk::Walk;
@@ -17,6 +17,8 @@ use outlast_types::{Silent, SystemClock};
 use rustix::process::getuid;
 
 use crate::support::{new_share, options, workload, writer};
+
+const TRUSTED: FetchOptions = FetchOptions { overwrite: false, privileged: true };
 
 fn torture(directory: &Path) -> PathBuf {
     let tree = directory.join("tree");
@@ -44,7 +46,7 @@ fn tar<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) {
 
 /// Places the entries of an archive; `strip` is what GNU tar has been told to leave out.
 fn extract(archive: &Path, into: &Path) {
-    let target = Target::open(into, false).unwrap();
+    let target = Target::open(into, false).unwrap().privileged(true);
     let mut source = TarSource::new(File::open(archive).unwrap(), TarLimits::default());
     let mut buffer = vec![0; 1 << 18];
     while let Some(entry) = source.next_entry().unwrap() {
@@ -63,7 +65,8 @@ fn extract(archive: &Path, into: &Path) {
         file.set_length(at).unwrap();
         file.finish().unwrap();
     }
-    let problems: Vec<String> = target.finish().unwrap().iter().map(ToString::to_string).collect();
+    let problems: Vec<String> =
+        target.finish().unwrap().problems.iter().map(ToString::to_string).collect();
     assert_eq!(problems, Vec::<String>::new());
 }
 
@@ -157,7 +160,7 @@ fn a_tree_goes_through_a_drop_and_comes_back_equal() {
         let sealed = find(&share, &workload("shop-db"), &Wanted::Newest, None).unwrap().sealed;
         assert_eq!(sealed.seal().compression.is_some(), compression.is_some());
         let into = directory.path().join(format!("back {compression:?}"));
-        let summary = read_out(&sealed, &into, false, &Silent).unwrap();
+        let summary = read_out(&sealed, &into, TRUSTED, &Silent).unwrap();
         assert_eq!(summary.problems, Vec::<String>::new());
         assert_eq!(compare_trees(&tree, &below(&into, &tree)), Vec::<String>::new());
     }
@@ -176,7 +179,7 @@ fn a_tree_that_was_changed_after_the_seal_leaves_nothing_behind() {
     file.write_all(b"changed").unwrap();
     let sealed = find(&share, &workload("shop-db"), &Wanted::Newest, None).unwrap().sealed;
     let into = directory.path().join("back");
-    let error = read_out(&sealed, &into, false, &Silent).unwrap_err();
+    let error = read_out(&sealed, &into, TRUSTED, &Silent).unwrap_err();
     assert!(matches!(error, FetchError::Drop { .. }), "{error}");
     assert!(!into.exists());
 }

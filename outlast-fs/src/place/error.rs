@@ -36,6 +36,11 @@ pub enum PlaceError {
     /// The entry is there, but not all that belongs to it.
     #[error("{path} was written without its {attribute}: {source}")]
     Attribute { attribute: String, path: EntryPath, source: io::Error },
+    /// The entry is there, with something that it should not have.
+    #[error(
+        "{path} was written, but has an extended attribute {attribute} that cannot be removed: {source}"
+    )]
+    Extra { attribute: String, path: EntryPath, source: io::Error },
     /// There were more problems than are worth keeping.
     #[error("{count} more problems of the same kinds")]
     More { count: u64 },

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::fs::FallocateFlags;
 
 use super::PlaceError;
-use super::attributes::{Attributes, Problems};
+use super::attributes::{Attributes, Shape, Wanted};
+use super::report::Remarks;
 use crate::entry::{EntryPath, Metadata};
 
 /// What a file system stores or leaves out as a whole: the unit of holes.
@@ -22,7 +23,9 @@ pub struct PlacedFile {
     path: EntryPath,
     metadata: Metadata,
     attributes: Attributes,
-    problems: Problems,
+    remarks: Remarks,
+    /// Whether it is new, and inherited nothing from its directory.
+    is_bare: bool,
     /// Where the furthest write ended, which may have been in a hole.
     end: AtomicU64,
     /// Bytes that the file has, as far as we made it.
@@ -43,10 +46,11 @@ impl PlacedFile {
         path: EntryPath,
         metadata: Metadata,
         attributes: Attributes,
-        problems: Problems,
+        remarks: Remarks,
+        is_bare: bool,
     ) -> Self {
         let (end, length) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { file, path, metadata, attributes, problems, end, length, left: None }
+        Self { file, path, metadata, attributes, remarks, is_bare, end, length, left: None }
     }
 
     /// The same as what an earlier run left, `length` bytes long.
@@ -139,7 +143,9 @@ impl PlacedFile {
         if self.length.load(Ordering::Relaxed) < end {
             self.set_length(end)?;
         }
-        self.attributes.set(&self.file, &self.path, &self.metadata, &self.problems);
+        let (path, metadata, is_bare) = (&self.path, &self.metadata, self.is_bare);
+        let wanted = Wanted { path, metadata, shape: Shape::File, is_bare };
+        self.attributes.set(&self.file, wanted, &self.remarks);
         Ok(())
     }
 

@@ -1,22 +1,49 @@
 //! The directories on the way to entries, held open.
 
 use std::collections::HashMap;
-use std::os::fd::OwnedFd;
+use std::ops::Deref;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use super::OPEN_DIRECTORY;
+use super::attributes::DEFAULT_LIST;
+use super::handle::Handle;
 
 /// How many directories are kept open. Entries come directory by directory, and of the directories
 /// on the way most are the same; a process may commonly have 1024 files open.
 const OPEN_MAX: usize = 64;
 
+/// A directory that entries are placed in.
+pub(super) struct Above {
+    directory: OwnedFd,
+    /// Whether what is made in it gets an access list from it.
+    pub(super) passes_on: bool,
+}
+
+impl Deref for Above {
+    type Target = OwnedFd;
+
+    fn deref(&self) -> &OwnedFd {
+        &self.directory
+    }
+}
+
+impl AsFd for Above {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.directory.as_fd()
+    }
+}
+
 /// Opens directories below a root name by name, and remembers those that were used lately, so that
 /// an entry costs one lookup instead of one for every name of its path.
 pub(super) struct Parents {
-    root: Arc<OwnedFd>,
+    root: Arc<Above>,
+    /// Whether a directory may pass on access lists: one that was there before, or inherited them.
+    /// If none can, none is asked.
+    may_pass_on: bool,
     open: Mutex<Open>,
 }
 
@@ -28,13 +55,16 @@ struct Open {
 }
 
 struct Kept {
-    directory: Arc<OwnedFd>,
+    directory: Arc<Above>,
     used: u64,
 }
 
 impl Parents {
-    pub(super) fn new(root: OwnedFd) -> Self {
-        Self { root: Arc::new(root), open: Mutex::default() }
+    /// `is_empty` says that there is nothing below `root` yet.
+    pub(super) fn new(root: OwnedFd, is_empty: bool) -> Self {
+        let passes_on = passes_on(&Handle::Open(root.as_fd()));
+        let root = Arc::new(Above { directory: root, passes_on });
+        Self { root, may_pass_on: passes_on || !is_empty, open: Mutex::default() }
     }
 
     pub(super) fn root(&self) -> &OwnedFd {
@@ -48,7 +78,7 @@ impl Parents {
         &self,
         names: &[Vec<u8>],
         missing: impl Fn(&OwnedFd, usize) -> Result<(), Errno>,
-    ) -> Result<Arc<OwnedFd>, (usize, Errno)> {
+    ) -> Result<Arc<Above>, (usize, Errno)> {
         let (mut directory, known) = self.nearest(names);
         for depth in known + 1..=names.len() {
             let name = &names[depth - 1];
@@ -58,8 +88,13 @@ impl Parents {
                 }
                 result => result,
             };
-            directory = Arc::new(next.map_err(|errno| (depth, errno))?);
-            self.keep(&names[..depth], &directory);
+            let next = next.map_err(|errno| (depth, errno))?;
+            let passes_on = self.may_pass_on && passes_on(&Handle::path(next.as_fd()));
+            directory = Arc::new(Above { directory: next, passes_on });
+            // Those further up would have made room again before the last one is reached.
+            if depth + OPEN_MAX > names.len() {
+                self.keep(&names[..depth], &directory);
+            }
         }
         Ok(directory)
     }
@@ -70,7 +105,7 @@ impl Parents {
     }
 
     /// The lowest directory on the way to `names` that is open, and how many names lead to it.
-    fn nearest(&self, names: &[Vec<u8>]) -> (Arc<OwnedFd>, usize) {
+    fn nearest(&self, names: &[Vec<u8>]) -> (Arc<Above>, usize) {
         let mut open = self.lock();
         open.uses += 1;
         let used = open.uses;
@@ -83,7 +118,7 @@ impl Parents {
         (Arc::clone(&self.root), 0)
     }
 
-    fn keep(&self, names: &[Vec<u8>], directory: &Arc<OwnedFd>) {
+    fn keep(&self, names: &[Vec<u8>], directory: &Arc<Above>) {
         let mut open = self.lock();
         if open.directories.len() >= OPEN_MAX {
             let oldest = open.directories.iter().min_by_key(|(_, kept)| kept.used);
@@ -103,4 +138,9 @@ impl Parents {
 /// Opens one name as a directory, whatever its read permission, and never through a link.
 fn open_below(directory: &OwnedFd, name: &[u8]) -> Result<OwnedFd, Errno> {
     rustix::fs::openat(directory, name, OPEN_DIRECTORY | OFlags::PATH, Mode::empty())
+}
+
+/// Whether what is made in a directory inherits an access list. If that cannot be told, it may.
+fn passes_on(directory: &Handle<'_>) -> bool {
+    directory.has_xattr(DEFAULT_LIST).unwrap_or(true)
 }

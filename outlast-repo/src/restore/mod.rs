@@ -68,6 +68,7 @@ pub fn restore(
     let index = repository.index()?;
     let copies = Copies::new(repository)?;
     let target = Target::open(target, options.overwrite || options.resume)?;
+    let target = target.privileged(options.privileged);
     monitor.begin("restore", None);
     let run = Run::new(&target, options, monitor);
     let links = thread::scope(|scope| {
@@ -87,10 +88,12 @@ pub fn restore(
     })?;
     link(&run, links);
     let mut summary = run.finish()?;
-    summary.problems.extend(target.finish()?.into_iter().map(|error| {
+    let report = target.finish()?;
+    summary.problems.extend(report.problems.into_iter().map(|error| {
         monitor.problem(&error.to_string());
         Problem::Place(error)
     }));
+    (summary.withheld, summary.copied) = (report.withheld, report.copied);
     Ok(summary)
 }
 

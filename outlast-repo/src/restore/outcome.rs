@@ -3,7 +3,7 @@
 use std::io;
 
 use outlast_fs::EntryPath;
-use outlast_fs::place::PlaceError;
+use outlast_fs::place::{Deviation, PlaceError};
 
 use crate::read::WalkError;
 
@@ -17,6 +17,9 @@ pub struct Options {
     pub resume: bool,
     /// Read every file again after it was written, and compare it with the snapshot.
     pub verify: bool,
+    /// Restore also what would give rights on this host, such as setuid permissions and devices; see
+    /// [`Target`](outlast_fs::place::Target).
+    pub privileged: bool,
     /// Restore what is in this directory of the snapshot, or this one file, without the
     /// directories above it.
     pub subpath: Option<EntryPath>,
@@ -35,6 +38,10 @@ pub struct Summary {
     pub bytes: u64,
     /// Bytes of content that an earlier run had written, and that stayed.
     pub kept: u64,
+    /// What would give rights on this host, and was not restored.
+    pub withheld: Vec<Deviation>,
+    /// Further names of files that are copies, because the file system takes no more links.
+    pub copied: Vec<Deviation>,
     /// What could not be restored as it was; empty if all is well.
     pub problems: Vec<Problem>,
 }

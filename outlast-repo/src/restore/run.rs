@@ -123,6 +123,7 @@ impl<'r> Run<'r> {
     /// Makes an entry that has no content.
     pub(super) fn place(&self, entry: &Entry) {
         match self.target.place(entry) {
+            Ok(_) if self.target.withholds(&entry.kind) => {}
             Ok(_) if entry.kind == Kind::Directory => lock(&self.summary).directories += 1,
             Ok(_) => lock(&self.summary).others += 1,
             Err(error) => self.place_failed(error),

@@ -16,8 +16,14 @@ use outlast_types::Silent;
 
 use crate::forge::{Forge, directory};
 
-const RESUME: Options =
-    Options { overwrite: false, resume: true, verify: true, subpath: None, include: Vec::new() };
+const RESUME: Options = Options {
+    overwrite: false,
+    resume: true,
+    verify: true,
+    privileged: false,
+    subpath: None,
+    include: Vec::new(),
+};
 
 const PIECE: usize = 64 << 10;
 

@@ -4,14 +4,16 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use outlast_drop::fetch::{self, FetchError, Found, Wanted};
+use outlast_drop::fetch::{self, FetchError, FetchOptions, Found, Wanted};
 use outlast_drop::{Share, Verifier};
 use outlast_types::{DropId, Timestamp, WorkloadName, human};
 use serde_json::json;
 
+use super::repo::Rights;
 use super::share::Ca;
 use crate::exit::Code;
 use crate::output::{Output, counted};
+use crate::reading::{deviations, tell_deviations};
 use crate::verifier::Authority;
 
 /// How often the share is looked at while waiting; a network share shows new names only after
@@ -21,7 +23,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Get a drop that is on the share, every hash verified
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "A stream becomes one file of its name in DIR; a tree is unpacked below DIR.
+    after_help = "A stream becomes one file of its name in DIR; a tree is unpacked below DIR. What would \
+give rights on this host is withheld, counted and named; see --privileged.
 
 The newest drop is the one that the vault took last, by its receipt on the share; a drop that the vault
 does not hold yet comes after all those that it does, and is taken with --drop. With --ca, only receipts
@@ -53,6 +56,8 @@ pub(crate) struct Args {
     /// Write into a directory that is not empty; entries of the same name are replaced
     #[arg(long)]
     overwrite: bool,
+    #[command(flatten)]
+    rights: Rights,
     /// How long to wait for a drop that is not there yet (exit code 3 if it does not come)
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = human::parse_duration)]
     timeout: Duration,
@@ -68,7 +73,9 @@ pub(crate) fn run(arguments: &Args, output: &Output) -> Result<Code> {
     let authority = arguments.ca.load()?;
     let found = wait_for(&share, arguments, &wanted, authority.as_ref())?;
     let progress = output.progress();
-    let summary = fetch::read_out(&found.sealed, &arguments.into, arguments.overwrite, &progress)?;
+    let options =
+        FetchOptions { overwrite: arguments.overwrite, privileged: arguments.rights.privileged };
+    let summary = fetch::read_out(&found.sealed, &arguments.into, options, &progress)?;
     progress.finish();
     let drop = found.sealed.address().drop;
     if output.is_json() {
@@ -81,6 +88,8 @@ pub(crate) fn run(arguments: &Args, output: &Output) -> Result<Code> {
             "vaulted": found.vaulted.map(|at| at.to_string()),
             "receipt_verified": found.vaulted.is_some() && authority.is_some(),
             "newer": found.newer.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "withheld": deviations(&summary.withheld),
+            "copied": deviations(&summary.copied),
             "problems": summary.problems,
         }))?;
     } else {
@@ -92,6 +101,7 @@ pub(crate) fn run(arguments: &Args, output: &Output) -> Result<Code> {
             human::bytes(summary.bytes)
         ))?;
         tell_choice(&found, authority.is_some(), output);
+        tell_deviations(&summary.withheld, &summary.copied, output);
     }
     Ok(if summary.problems.is_empty() { Code::Done } else { Code::Failed })
 }

@@ -8,6 +8,7 @@ mod prune;
 mod repair;
 mod unlock;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
@@ -54,7 +55,8 @@ pub(crate) enum Command {
     Backup(backup::Args),
     /// Restore a snapshot into a directory
     #[command(
-        after_help = "What cannot be restored is named, the rest is restored, and the exit code is 1.
+        after_help = "What cannot be restored is named, the rest is restored, and the exit code is 1. What would \
+give rights on this host is withheld, counted and named; see --privileged.
 
 Examples:
   outlast repo restore -r /srv/repo latest --target ./restored
@@ -81,16 +83,22 @@ Examples:
         access: Access,
     },
     /// List the entries of a snapshot
-    #[command(after_help = "Examples:
+    #[command(
+        after_help = "A name that is no printable text is shown in the quotes in which a shell takes it, as in \
+$'/srv/caf\\xe9'. With --json, `path` is the path as it is; one that is not UTF-8 is quoted so, and has its bytes in \
+`path_base64`.
+
+Examples:
   outlast repo ls -r /srv/repo latest
-  outlast repo ls -r /srv/repo 4f0b12ac /etc --json")]
+  outlast repo ls -r /srv/repo 4f0b12ac /etc --json"
+    )]
     Ls {
         #[command(flatten)]
         access: Access,
         /// `latest`, a snapshot's id, or the beginning of one
         snapshot: String,
         /// Only this path and what is below it
-        path: Option<String>,
+        path: Option<OsString>,
     },
     /// Print a file of a snapshot
     #[command(after_help = "Example:
@@ -101,7 +109,7 @@ Examples:
         /// `latest`, a snapshot's id, or the beginning of one
         snapshot: String,
         /// The file's path in the snapshot, as `ls` shows it
-        path: String,
+        path: OsString,
     },
     Check(check::Args),
     Forget(prune::ForgetArgs),
@@ -117,6 +125,16 @@ Examples:
     },
 }
 
+/// Whether what gives rights is made.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(crate) struct Rights {
+    /// Make also what gives rights on this host: setuid and setgid files, devices, capabilities, and
+    /// other attributes that only root can set (security.*, trusted.*, system.*). For backups whose
+    /// writers are trusted as much as whoever runs this; without it, that is left out and named
+    #[arg(long)]
+    pub(crate) privileged: bool,
+}
+
 /// How a restore treats its target.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct RestoreHow {
@@ -130,20 +148,23 @@ pub(crate) struct RestoreHow {
     /// Read every file again after it was written, and compare
     #[arg(long)]
     pub(crate) verify: bool,
+    #[command(flatten)]
+    pub(crate) rights: Rights,
     /// Restore only this path and what is below it (may be repeated)
     #[arg(long, value_name = "PATH")]
-    pub(crate) include: Vec<String>,
+    pub(crate) include: Vec<OsString>,
 }
 
 impl RestoreHow {
     pub(crate) fn options(&self) -> Result<restore::Options> {
         // The whole snapshot is what an empty list stands for.
-        let include = self.include.iter().map(|path| reading::snapshot_path(path));
+        let include = self.include.iter().map(reading::snapshot_path);
         let include: Option<Vec<_>> = include.collect::<Result<_>>()?;
         Ok(restore::Options {
             overwrite: self.overwrite,
             resume: self.resume,
             verify: self.verify,
+            privileged: self.rights.privileged,
             subpath: None,
             include: include.unwrap_or_default(),
         })

@@ -1,5 +1,6 @@
 //! Reading what the vault holds: `snapshots`, `ls`, `cat`, `restore`.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -29,14 +30,20 @@ pub(crate) struct SnapshotsArgs {
 
 /// List what is in a snapshot of a workload
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:
+#[command(
+    after_help = "A name that is no printable text is shown in the quotes in which a shell takes it, as in \
+$'/srv/caf\\xe9'. With --json, `path` is the path as it is; one that is not UTF-8 is quoted so, and has its bytes in \
+`path_base64`.
+
+Examples:
   outlast ls shop-files --dir ./outlast-data
-  outlast ls shop-files --dir ./outlast-data --snapshot 4f0b12ac /srv/uploads")]
+  outlast ls shop-files --dir ./outlast-data --snapshot 4f0b12ac /srv/uploads"
+)]
 pub(crate) struct LsArgs {
     /// The workload's name, as `outlast workload list` shows it
     workload: WorkloadName,
     /// Only this path and what is below it
-    path: Option<String>,
+    path: Option<OsString>,
     #[command(flatten)]
     which: Which,
     #[command(flatten)]
@@ -51,7 +58,7 @@ pub(crate) struct CatArgs {
     /// The workload's name, as `outlast workload list` shows it
     workload: WorkloadName,
     /// The file's path in the snapshot, as `outlast ls` shows it
-    path: String,
+    path: OsString,
     #[command(flatten)]
     which: Which,
     #[command(flatten)]
@@ -60,10 +67,15 @@ pub(crate) struct CatArgs {
 
 /// Restore a snapshot of a workload into a directory
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:
+#[command(
+    after_help = "What cannot be restored is named, the rest is restored, and the exit code is 1. What would \
+give rights on this host is withheld, counted and named; see --privileged.
+
+Examples:
   outlast restore shop-db --dir ./outlast-data --into ./restored
   outlast restore shop-db --dir ./outlast-data --at 2026-01-31T04:00:00Z --into ./restored
-  outlast restore shop-files --vault https://vault.example:8443/ --identity ./id --into ./restored")]
+  outlast restore shop-files --vault https://vault.example:8443/ --identity ./id --into ./restored"
+)]
 pub(crate) struct RestoreArgs {
     /// The workload's name, as `outlast workload list` shows it
     workload: WorkloadName,

@@ -52,7 +52,7 @@ fn a_restore_of_a_tree_that_is_killed_again_and_again_ends_as_if_it_never_was() 
     let target = directory.path().join("target");
     let restore = || {
         let mut command = repo("restore", &repository);
-        command.args(["latest", "--resume", "--target"]).arg(&target);
+        command.args(["latest", "--resume", "--privileged", "--target"]).arg(&target);
         command
     };
     let mut strikes = 0;

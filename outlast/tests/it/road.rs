@@ -82,7 +82,7 @@ fn a_tree_of_forty_thousand_files_and_a_torture_tree_come_back_equal() {
     let fetched = directory.path().join("fetched");
     succeed(
         crate::harness::outlast()
-            .args(["fetch", "--workload", "files", "--share"])
+            .args(["fetch", "--privileged", "--workload", "files", "--share"])
             .arg(&up.share)
             .arg("--into")
             .arg(&fetched),
@@ -91,7 +91,7 @@ fn a_tree_of_forty_thousand_files_and_a_torture_tree_come_back_equal() {
 
     up.wait_for_receipt("files", &drop, "vaulted");
     let ours = directory.path().join("ours");
-    succeed(up.ask(&["restore", "files", "--into"]).arg(&ours));
+    succeed(up.ask(&["restore", "files", "--privileged", "--into"]).arg(&ours));
     assert_eq!(compare_trees(&tree, &restored(&ours, &tree)), Vec::<String>::new(), "restored");
 
     succeed(up.restic("files").args(["check", "--read-data"]));

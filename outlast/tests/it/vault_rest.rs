@@ -92,10 +92,15 @@ fn stock_restic_backs_up_into_a_workloads_repository_beside_the_agent() {
     let checked = document(world.repo("check", "operator").args(["--read-data", "--json"]));
     assert_eq!(checked["clean"], true, "{checked}");
     let by_repo = world.directory.path().join("by repo");
-    succeed(world.repo("restore", "operator").args(["latest", "--target"]).arg(&by_repo));
+    succeed(
+        world
+            .repo("restore", "operator")
+            .args(["latest", "--privileged", "--target"])
+            .arg(&by_repo),
+    );
     world.assert_restored(&by_repo);
     let by_vault = world.directory.path().join("by vault");
-    succeed(world.up.ask(&["restore", WORKLOAD, "--into"]).arg(&by_vault));
+    succeed(world.up.ask(&["restore", WORKLOAD, "--privileged", "--into"]).arg(&by_vault));
     world.assert_restored(&by_vault);
 
     // The agent goes on beside it, and what it ships is restic's to read.
@@ -149,7 +154,12 @@ fn a_repository_that_stock_restic_made_is_read_through_the_vault() {
         let listed = succeed(world.repo("ls", "operator").arg("latest"));
         assert!(listed.lines().count() > 500, "version {version}");
         let target = world.directory.path().join("target");
-        succeed(world.repo("restore", "operator").args(["latest", "--target"]).arg(&target));
+        succeed(
+            world
+                .repo("restore", "operator")
+                .args(["latest", "--privileged", "--target"])
+                .arg(&target),
+        );
         world.assert_restored(&target);
     }
 }
