@@ -28,7 +28,9 @@ impl CacheArgs {
     }
 
     /// The repository, with its index in the place that was asked for. Without a wish, one where
-    /// nothing can be written is no reason to fail: then nothing is kept.
+    /// nothing can be written is no reason to fail: then nothing is kept, and where there is no
+    /// place for files without names either, such as in a container that is read-only, the index
+    /// is in memory, with about 46 bytes for each blob of the repository.
     pub(crate) fn apply(&self, repository: Repository) -> Repository {
         let kept = match &self.cache_dir {
             _ if self.no_cache => None,
@@ -44,9 +46,24 @@ impl CacheArgs {
         };
         match kept {
             Some(directory) => repository.cached_in(&directory),
-            None => repository.scratch_in(&env::temp_dir()),
+            None => match scratch() {
+                Some(directory) => repository.scratch_in(&directory),
+                None => repository,
+            },
         }
     }
+}
+
+/// A directory that takes files without names, of which nothing is left.
+fn scratch() -> Option<PathBuf> {
+    let places = [Some(env::temp_dir()), default_directory()];
+    places.into_iter().flatten().find(|directory| {
+        durable::create_unnamed(directory)
+            .inspect_err(|error| {
+                tracing::debug!(%error, "{} takes no files", directory.display());
+            })
+            .is_ok()
+    })
 }
 
 /// `$XDG_CACHE_HOME/outlast` or `~/.cache/outlast`, if the environment tells of one of them.

@@ -79,3 +79,29 @@ fn a_full_cache_disk_ends_a_command_with_a_way_out_and_never_a_running_backup() 
     assert!(stats["blobs"].as_u64().unwrap() > 1500);
     succeed(repo("check", &repository).arg("--cache-dir").arg(&disk.path));
 }
+
+#[test]
+fn what_is_read_without_a_cache_needs_no_disk() {
+    let directory = scratch();
+    let (repository, tree) = repository(directory.path(), 10);
+    succeed(repo("backup", &repository).arg(&tree));
+    let before = files_below(directory.path());
+    // Nothing can be made below /proc, whoever asks.
+    let without_disk = |word: &str| {
+        let mut command = repo(word, &repository);
+        command.env("TMPDIR", "/proc/nowhere").env("XDG_CACHE_HOME", "/proc/nowhere");
+        command.env("HOME", "/proc/nowhere");
+        command
+    };
+    for how in [&["--no-cache"][..], &[]] {
+        let listed = succeed(without_disk("ls").arg("latest").args(how));
+        assert!(listed.contains("/tree/7"), "{listed}");
+        let printed = succeed(without_disk("cat").arg("latest").arg(tree.join("7")).args(how));
+        assert_eq!(printed, "7");
+        succeed(without_disk("check").arg("--read-data").args(how));
+        succeed(without_disk("stats").args(how));
+    }
+    assert_eq!(files_below(directory.path()), before);
+    let target = directory.path().join("target");
+    succeed(without_disk("restore").args(["latest", "--no-cache", "--target"]).arg(&target));
+}
