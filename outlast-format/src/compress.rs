@@ -1,11 +1,14 @@
 //! zstd with contexts that are kept from blob to blob, and never more output than was agreed.
 
-use std::io::{Cursor, Read};
+use std::io::{BufRead, Cursor, Read};
 
 use zstd::stream::raw::{DParameter, Decoder, InBuffer, Operation, OutBuffer};
 
-use crate::FormatError;
 use crate::pack::BLOB_MAX;
+use crate::{FormatError, Sha256};
+
+/// How much is hashed at once of what is not kept.
+const HASHED_BYTES: usize = 128 << 10;
 
 /// The level that stock restic uses by default and that outlast uses unless told otherwise.
 pub const LEVEL_DEFAULT: i32 = 3;
@@ -142,6 +145,35 @@ impl Inflater {
     }
 }
 
+/// What `compressed` holds, as a stream. Whoever reads it bounds how much that may be.
+pub fn reader(compressed: impl BufRead + Send) -> Result<impl Read + Send, FormatError> {
+    zstd::stream::read::Decoder::with_buffer(compressed).map_err(|e| error("decompressor", &e))
+}
+
+/// The SHA-256 of what `compressed` holds, which is exactly `length` bytes, in little memory.
+pub fn hash_packed(compressed: &[u8], length: u64) -> Result<[u8; 32], FormatError> {
+    let mut content = reader(compressed)?.take(length.saturating_add(1));
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; HASHED_BYTES];
+    let mut hashed = 0_u64;
+    loop {
+        match content.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(read) => {
+                hash.update(&buffer[..read]);
+                hashed += read as u64;
+            }
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(error("blob", &e)),
+        }
+    }
+    if hashed != length {
+        let reason = format!("it does not hold {length} bytes");
+        return Err(FormatError::Compression { object: "blob", reason });
+    }
+    Ok(hash.finish())
+}
+
 /// Decompresses `compressed`, of which only the `limit` for its content is known.
 pub(crate) fn decompress_bounded(
     object: &'static str,
@@ -238,6 +270,19 @@ mod tests {
         let length = output.pos();
         let error = inflate(&[&compressed[..length]], content.len() as u64).unwrap_err();
         assert!(matches!(error, FormatError::Compression { .. }), "{error}");
+    }
+
+    #[test]
+    fn the_hash_of_what_is_packed_needs_its_exact_length() {
+        let content = b"some words ".repeat(100_000);
+        let mut packed = Vec::new();
+        Compressor::new(LEVEL_DEFAULT).unwrap().compress_onto(&content, &mut packed).unwrap();
+        let length = content.len() as u64;
+        assert_eq!(hash_packed(&packed, length), Ok(crate::sha256(&content)));
+        for other in [0, length - 1, length + 1, u64::MAX] {
+            assert!(hash_packed(&packed, other).is_err(), "{other}");
+        }
+        assert!(hash_packed(&packed[..packed.len() / 2], length).is_err());
     }
 
     #[test]

@@ -4,10 +4,12 @@
 //! name is there once.
 
 mod json;
+mod read;
 mod write;
 
 use serde_json::value::RawValue;
 
+pub use self::read::NodeReader;
 pub use self::write::{TreeWriter, WrittenTree};
 
 use crate::go::{FileMode, GoTime};

@@ -13,7 +13,7 @@ use crate::go::{self, FileMode, GoTime};
 use crate::id::hex;
 use crate::{BlobId, FormatError};
 
-const OBJECT: &str = "tree";
+pub(super) const OBJECT: &str = "tree";
 
 #[derive(Deserialize)]
 struct TreeJson<'a> {
@@ -22,7 +22,7 @@ struct TreeJson<'a> {
 }
 
 #[derive(Deserialize)]
-struct NodeJson<'a> {
+pub(super) struct NodeJson<'a> {
     #[serde(borrow)]
     name: Cow<'a, str>,
     #[serde(borrow, rename = "type", default)]
@@ -104,7 +104,7 @@ pub(super) fn parse(document: &[u8]) -> Result<Tree, FormatError> {
     Ok(Tree { nodes })
 }
 
-fn node(json: NodeJson<'_>) -> Result<Node, FormatError> {
+pub(super) fn node(json: NodeJson<'_>) -> Result<Node, FormatError> {
     let invalid = |reason| FormatError::Invalid { object: OBJECT, reason };
     let base64 = |text: &str| BASE64.decode(text).map_err(|_| invalid("a field is not base64"));
     Ok(Node {

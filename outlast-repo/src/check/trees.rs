@@ -59,8 +59,8 @@ pub(super) fn check(
 fn worker(work: &Work, visitor: &Visitor<'_, '_>, monitor: &dyn Monitor) -> Result<(), RepoError> {
     let mut reader = TreeReader::sharing(visitor.copies, SEGMENTS_MAX.div_ceil(pool::workers()))?;
     while let Some(directory) = work.next(visitor.copies.index(), monitor)? {
-        let subdirectories = visitor.directory(&mut reader, directory)?;
-        work.done(subdirectories);
+        let inside = visitor.directory(&mut reader, directory)?;
+        work.done(inside);
     }
     Ok(())
 }
@@ -70,8 +70,33 @@ struct Directory {
     snapshot: SnapshotId,
     path: Option<EntryPath>,
     tree: BlobId,
+}
+
+/// Directories in one directory that are to be looked at, the last one first. There may be as many
+/// as a directory can have, so each is small.
+struct Inside {
+    snapshot: SnapshotId,
+    path: Option<EntryPath>,
+    members: Vec<Member>,
+}
+
+struct Member {
+    name: Box<[u8]>,
+    tree: BlobId,
     /// Its number in the index; `None` if no index file lists it.
     place: Option<u64>,
+}
+
+impl Inside {
+    fn next(&mut self) -> Option<Directory> {
+        let Member { name, tree, .. } = self.members.pop()?;
+        // The names were found good together.
+        let path = match &self.path {
+            None => EntryPath::from_names(vec![name.into_vec()]),
+            Some(above) => above.join(&name),
+        };
+        Some(Directory { snapshot: self.snapshot, path: path.ok(), tree })
+    }
 }
 
 /// Directories that are to be looked at, and the snapshots behind them.
@@ -84,7 +109,7 @@ struct Queue {
     snapshots: vec::IntoIter<(SnapshotId, Snapshot)>,
     /// The newest first: what is being looked at is finished before more is begun, so that no more
     /// wait than a path's directories have entries.
-    waiting: Vec<Directory>,
+    waiting: Vec<Inside>,
     seen: Seen,
     /// Workers that may still find directories.
     busy: usize,
@@ -115,7 +140,7 @@ impl Work {
             if queue.failed.is_some() {
                 return Ok(None);
             }
-            if let Some(directory) = queue.waiting.pop() {
+            if let Some(directory) = queue.pop() {
                 queue.busy += 1;
                 return Ok(Some(directory));
             }
@@ -128,15 +153,18 @@ impl Work {
             };
             monitor.item(&format!("snapshot {snapshot:.8}"));
             let place = index.ordinal(BlobType::Tree, &tree)?;
-            queue.add([Directory { snapshot, path: None, tree, place }]);
+            if queue.seen.insert(place) {
+                queue.busy += 1;
+                return Ok(Some(Directory { snapshot, path: None, tree }));
+            }
         }
     }
 
     /// One directory was looked at, and these are in it.
-    fn done(&self, subdirectories: Vec<Directory>) {
+    fn done(&self, inside: Inside) {
         let mut queue = self.lock();
         queue.busy -= 1;
-        queue.add(subdirectories);
+        queue.add(inside);
         drop(queue);
         self.changed.notify_all();
     }
@@ -150,12 +178,21 @@ impl Work {
 impl Queue {
     /// Lets directories wait unless they were seen: snapshots share most of their trees. The first
     /// of these is to be next, because its tree lies beside its parent's.
-    fn add(&mut self, directories: impl IntoIterator<Item = Directory>) {
-        let before = self.waiting.len();
-        let seen = &mut self.seen;
-        let new = directories.into_iter().filter(|directory| seen.insert(directory.place));
-        self.waiting.extend(new);
-        self.waiting[before..].reverse();
+    fn add(&mut self, mut inside: Inside) {
+        inside.members.retain(|member| self.seen.insert(member.place));
+        inside.members.reverse();
+        if !inside.members.is_empty() {
+            self.waiting.push(inside);
+        }
+    }
+
+    fn pop(&mut self) -> Option<Directory> {
+        loop {
+            match self.waiting.last_mut()?.next() {
+                Some(directory) => return Some(directory),
+                None => drop(self.waiting.pop()),
+            }
+        }
     }
 }
 
@@ -176,26 +213,27 @@ impl<'v, 'm> Visitor<'v, 'm> {
         &self,
         reader: &mut TreeReader<'_>,
         directory: Directory,
-    ) -> Result<Vec<Directory>, RepoError> {
-        let Directory { snapshot, path, tree, .. } = directory;
+    ) -> Result<Inside, RepoError> {
+        let Directory { snapshot, path, tree } = directory;
+        let mut inside = Inside { snapshot, path: path.clone(), members: Vec::new() };
         let level = match Level::open(reader, path, tree) {
             Ok(level) => level,
             Err(error) => match error.cache_failure() {
                 Some(failure) => return Err(failure.clone().into()),
                 None => {
                     self.failure(snapshot, error);
-                    return Ok(Vec::new());
+                    return Ok(inside);
                 }
             },
         };
-        let mut inside = Vec::new();
         for step in level {
             match step {
                 Err(error) => self.failure(snapshot, error),
-                Ok(Found { path, node }) if node.kind == NodeKind::Directory => {
+                Ok(Found { node, .. }) if node.kind == NodeKind::Directory => {
                     if let Some(tree) = node.subtree {
                         let place = self.copies.index().ordinal(BlobType::Tree, &tree)?;
-                        inside.push(Directory { snapshot, path: Some(path), tree, place });
+                        let name = node.name.into_boxed_slice();
+                        inside.members.push(Member { name, tree, place });
                     }
                 }
                 Ok(found) => self.entry(snapshot, &found)?,

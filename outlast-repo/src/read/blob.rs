@@ -1,16 +1,22 @@
 //! One blob: where it lies, and the proof that what comes back is it.
 
-use outlast_format::compress::Decompressor;
+use bytes::{Bytes, BytesMut};
+use outlast_format::compress::{self, Decompressor};
+use outlast_format::crypto::NONCE_LENGTH;
 use outlast_format::pack::{BLOB_MAX, BlobType, PackEntry};
 use outlast_format::{BlobId, PackId, sha256};
 use outlast_store::{Object, ObjectName};
 
+use super::nodes::Document;
 use crate::read_error::{BlobError, ReadError};
 use crate::{Index, Repository};
 
 /// The largest piece of content that is accepted, in bytes of plaintext and of stored form. Stock
 /// restic cuts at 8 MiB; the bound keeps a hostile index from choosing our memory.
 pub(crate) const DATA_BLOB_MAX: u32 = 64 << 20;
+
+/// Trees of more plaintext than this are not unpacked as a whole.
+const STREAMED_BYTES_MIN: u32 = 1 << 20;
 
 /// Where a blob lies.
 #[derive(Debug, Clone, Copy)]
@@ -79,6 +85,35 @@ impl<'r> Opener<'r> {
     pub(crate) fn open(&mut self, located: &Located, sealed: &[u8]) -> Result<Vec<u8>, BlobError> {
         let mut sealed = sealed.to_vec();
         self.open_within(located, &mut sealed).map(<[u8]>::to_vec)
+    }
+
+    /// The same for a tree. A large one is verified while it streams by, and stays as it is stored.
+    pub(crate) fn document(
+        &mut self,
+        located: &Located,
+        sealed: Bytes,
+    ) -> Result<Document, BlobError> {
+        let Located { pack, entry } = *located;
+        // Only stores and readers that keep what they gave hold on to it.
+        let mut sealed = sealed.try_into_mut().unwrap_or_else(|kept| BytesMut::from(&kept[..]));
+        if entry.plaintext_length() <= STREAMED_BYTES_MIN {
+            let plaintext = self.open_within(located, &mut sealed)?;
+            return Ok(Document::Plain(Bytes::copy_from_slice(plaintext)));
+        }
+        let damaged = |source| BlobError::Damaged { blob: entry.id, pack, source };
+        let length = self.repository.key().open_in_place(&mut sealed).map_err(damaged)?.len();
+        let opened = sealed.freeze().slice(NONCE_LENGTH..NONCE_LENGTH + length);
+        let (hash, document) = match entry.uncompressed_length {
+            None => (sha256(&opened), Document::Plain(opened)),
+            Some(length) => {
+                let hash = compress::hash_packed(&opened, length.into()).map_err(damaged)?;
+                (hash, Document::Packed(opened))
+            }
+        };
+        if hash != entry.id.0 {
+            return Err(BlobError::OtherContent { blob: entry.id, pack });
+        }
+        Ok(document)
     }
 
     /// Like [`open`](Self::open), without memory of its own for each blob: `sealed` is decrypted

@@ -9,6 +9,7 @@ use outlast_store::StoreError;
 
 use super::blob::{self, Located, Opener, pack_object};
 use super::copies::Copies;
+use super::nodes::Document;
 use crate::read_error::{BlobError, ReadError};
 use crate::{RepoError, Repository};
 
@@ -131,9 +132,15 @@ impl<'r> Fetcher<'r> {
         self.at(located).or_else(|error| self.another_copy(located, error))
     }
 
-    /// The blob of which the store has `sealed`.
-    pub(crate) fn open(&mut self, located: &Located, sealed: &[u8]) -> Result<Vec<u8>, BlobError> {
-        self.opener.open(located, sealed).or_else(|error| self.another_copy(located, error))
+    /// The tree at `located`; `sealed` is what the store has there, if that is known.
+    pub(crate) fn document(
+        &mut self,
+        located: &Located,
+        sealed: Option<Bytes>,
+    ) -> Result<Document, BlobError> {
+        let sealed = sealed.map_or_else(|| self.sealed(located), Ok);
+        let opened = sealed.and_then(|sealed| self.opener.document(located, sealed));
+        opened.or_else(|error| Ok(Document::Plain(self.another_copy(located, error)?.into())))
     }
 
     /// Another copy of a blob that cannot be had because of `error`.
@@ -156,10 +163,13 @@ impl<'r> Fetcher<'r> {
     }
 
     fn at(&mut self, located: &Located) -> Result<Vec<u8>, BlobError> {
-        let sealed = self
-            .range(located.pack, located.start(), located.end())
-            .map_err(|error| unreadable(located, Arc::new(error)))?;
+        let sealed = self.sealed(located)?;
         self.opener.open(located, &sealed)
+    }
+
+    fn sealed(&self, located: &Located) -> Result<Bytes, BlobError> {
+        self.range(located.pack, located.start(), located.end())
+            .map_err(|error| unreadable(located, Arc::new(error)))
     }
 
     fn range(&self, pack: PackId, start: u64, end: u64) -> Result<Bytes, StoreError> {

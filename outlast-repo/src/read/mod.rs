@@ -8,6 +8,7 @@ pub(crate) mod blob;
 mod cat;
 pub(crate) mod copies;
 pub(crate) mod fetch;
+pub(crate) mod nodes;
 pub(crate) mod pool;
 mod snapshots;
 pub(crate) mod tree;

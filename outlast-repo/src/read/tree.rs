@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
-use std::vec;
 
 use bytes::Bytes;
 use outlast_format::pack::BlobType;
@@ -14,12 +13,9 @@ use outlast_fs::{EntryPath, InvalidPath};
 use super::blob::{self, Located, pack_object};
 use super::copies::Copies;
 use super::fetch::Fetcher;
+use super::nodes::Nodes;
 use crate::read_error::{BlobError, ReadError, TreeError};
 use crate::{CacheError, Index, RepoError, Repository};
-
-/// The most entries that one directory may have. A tree's JSON is small beside what it takes in
-/// memory, so its count is bounded before it is parsed.
-const NODES_MAX: usize = 4 << 20;
 
 /// Trees lie side by side in packs; one read brings this much of a neighbourhood.
 const SEGMENT_BYTES: u64 = 1 << 20;
@@ -57,17 +53,16 @@ impl<'r> TreeReader<'r> {
         })
     }
 
-    /// The directory that `tree` is.
-    pub(crate) fn load(&mut self, tree: BlobId) -> Result<Tree, TreeError> {
+    /// What is in the directory that `tree` is, entry by entry.
+    pub(crate) fn open(&mut self, tree: BlobId) -> Result<Nodes, TreeError> {
         let located = blob::locate(self.index, tree, BlobType::Tree)?;
-        let document = match self.neighbourhood(&located) {
-            Some(sealed) => self.fetcher.open(&located, &sealed)?,
-            None => self.fetcher.single(&located)?,
-        };
-        if document.iter().filter(|&&byte| byte == b'{').count() > NODES_MAX {
-            return Err(TreeError::TooManyNodes { tree, limit: NODES_MAX });
-        }
-        Tree::parse(&document).map_err(|source| TreeError::Format { tree, source })
+        let sealed = self.neighbourhood(&located);
+        Nodes::new(tree, self.fetcher.document(&located, sealed)?)
+    }
+
+    /// The whole directory that `tree` is.
+    pub(crate) fn load(&mut self, tree: BlobId) -> Result<Tree, TreeError> {
+        Ok(Tree { nodes: self.open(tree)?.collect::<Result<_, _>>()? })
     }
 
     /// What the store has at `located`, from a part of the pack that is kept or from one that is
@@ -81,6 +76,10 @@ impl<'r> TreeReader<'r> {
         let kept = self.segments.iter().filter(|(pack, ..)| *pack == located.pack);
         if let Some(sealed) = kept.filter_map(|(_, start, bytes)| within(*start, bytes)).next() {
             return Some(sealed);
+        }
+        // A large one has no room for neighbours, and is not kept beside those of others.
+        if u64::from(located.entry.length) > SEGMENT_BYTES {
+            return None;
         }
         let start = located.start() / SEGMENT_BYTES * SEGMENT_BYTES;
         let end = located.end().max(start + SEGMENT_BYTES).min(self.pack_size(located.pack)?);
@@ -121,6 +120,8 @@ pub struct Found {
 pub enum WalkError {
     #[error("/{directory} and everything in it cannot be read: {source}")]
     Directory { directory: String, tree: BlobId, source: Box<TreeError> },
+    #[error("entries of /{directory} cannot be read: {source}")]
+    Entries { directory: String, source: Box<TreeError> },
     #[error("an entry of /{directory} is refused: {source}")]
     Name { directory: String, source: InvalidPath },
     #[error("/{path} is there twice; the second is refused")]
@@ -144,8 +145,8 @@ impl WalkError {
 }
 
 /// Everything below a tree, depth first: a directory comes before what is in it, names in the
-/// order of the tree. Memory is bounded by the trees on the way down, of which a path's length
-/// allows about 2000.
+/// order of the tree. Memory is bounded by the trees on the way down, each packed if it is large,
+/// of which a path's length allows about 2000.
 ///
 /// The trees come from a repository, which may be hostile: names that could leave a directory and
 /// names that come twice are refused, each with an error that names them, and the walk goes on.
@@ -202,7 +203,8 @@ impl Iterator for TreeWalk<'_> {
 /// The entries of one directory. A directory among them has a subtree.
 pub(crate) struct Level {
     path: Option<EntryPath>,
-    nodes: vec::IntoIter<Node>,
+    nodes: Nodes,
+    last: Vec<u8>,
     /// Names so far, if the tree is not sorted as it should be: those may come twice.
     seen: Option<HashSet<Vec<u8>>>,
 }
@@ -214,14 +216,27 @@ impl Level {
         path: Option<EntryPath>,
         tree: BlobId,
     ) -> Result<Self, WalkError> {
-        let loaded = reader.load(tree).map_err(|source| WalkError::Directory {
+        let nodes = reader.open(tree).map_err(|source| WalkError::Directory {
             directory: shown(path.as_ref()),
             tree,
             source: Box::new(source),
         })?;
-        let sorted = loaded.nodes.is_sorted_by(|one, next| one.name < next.name);
-        let seen = (!sorted).then(HashSet::new);
-        Ok(Self { path, nodes: loaded.nodes.into_iter(), seen })
+        Ok(Self { path, nodes, last: Vec::new(), seen: None })
+    }
+
+    /// Whether an entry of that name came before. In a tree that is sorted none can have.
+    fn is_twice(&mut self, name: &[u8]) -> bool {
+        if self.seen.is_none() && self.last[..] < *name {
+            self.last.clear();
+            self.last.extend_from_slice(name);
+            return false;
+        }
+        if self.seen.is_none() {
+            let before = self.nodes.taken() - 1;
+            let earlier = self.nodes.afresh().into_iter().flatten().take(before);
+            self.seen = Some(earlier.filter_map(|node| Some(node.ok()?.name)).collect());
+        }
+        self.seen.as_mut().is_some_and(|seen| !seen.insert(name.to_vec()))
     }
 
     fn take(&mut self, node: Node) -> Result<Found, WalkError> {
@@ -230,7 +245,7 @@ impl Level {
             Some(directory) => directory.join(&node.name),
         }
         .map_err(|source| WalkError::Name { directory: shown(self.path.as_ref()), source })?;
-        if self.seen.as_mut().is_some_and(|seen| !seen.insert(node.name.clone())) {
+        if self.is_twice(&node.name) {
             return Err(WalkError::Twice { path });
         }
         if node.kind == NodeKind::Directory && node.subtree.is_none() {
@@ -244,8 +259,13 @@ impl Iterator for Level {
     type Item = Result<Found, WalkError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let node = self.nodes.next()?;
-        Some(self.take(node))
+        Some(match self.nodes.next()? {
+            Ok(node) => self.take(node),
+            Err(source) => {
+                let (directory, source) = (shown(self.path.as_ref()), Box::new(source));
+                Err(WalkError::Entries { directory, source })
+            }
+        })
     }
 }
 
@@ -275,8 +295,16 @@ pub fn find(repository: &Repository, tree: BlobId, path: &EntryPath) -> Result<N
     let mut tree = tree;
     let mut names = path.names().iter().peekable();
     while let Some(name) = names.next() {
-        let nodes = reader.load(tree).map_err(|source| ReadError::Tree { source })?.nodes;
-        let Some(node) = nodes.into_iter().find(|node| node.name == *name) else {
+        let failed = |source| ReadError::Tree { source };
+        let mut found = None;
+        for node in reader.open(tree).map_err(failed)? {
+            let node = node.map_err(failed)?;
+            if node.name == *name {
+                found = Some(node);
+                break;
+            }
+        }
+        let Some(node) = found else {
             return Err(ReadError::NoSuchPath { path: path.clone(), missing: show(name) }.into());
         };
         if names.peek().is_none() {

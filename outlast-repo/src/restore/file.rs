@@ -7,11 +7,14 @@ use outlast_fs::place::PlacedFile;
 use outlast_fs::{Entry, EntryPath};
 
 use super::compare::Piece;
+use super::filling::Filling;
+use super::links::{End, Landing};
 use super::outcome::Problem;
 use super::run::Run;
 
 pub(super) struct File {
     entry: Entry,
+    ties: Ties,
     /// What it consists of; kept only if it is to be verified.
     pieces: Vec<Piece>,
     /// Bytes of its content.
@@ -23,6 +26,15 @@ pub(super) struct File {
     /// Pieces that are still to come.
     missing: AtomicUsize,
     state: Mutex<State>,
+}
+
+/// What else waits for a file.
+#[derive(Default)]
+pub(super) struct Ties {
+    /// The directory that it is in, which is not complete as long as anybody holds it.
+    pub(super) _directory: Option<Arc<Filling>>,
+    /// The file's further names.
+    pub(super) landing: Option<Arc<Landing>>,
 }
 
 /// What an earlier run left of a file.
@@ -40,8 +52,6 @@ struct State {
     refused: bool,
     written: u64,
     lost: Option<Lost>,
-    /// Where it lies in the end.
-    path: Option<EntryPath>,
 }
 
 /// What is lost of a file.
@@ -54,10 +64,16 @@ struct Lost {
 impl File {
     /// A file of `size` bytes that waits for `pieces` pieces, and for [`File::complete`] if that
     /// is none. `is_laid_out` if they are not all of it, or several.
-    pub(super) fn new(entry: Entry, size: u64, pieces: usize, is_laid_out: bool) -> Self {
+    pub(super) fn new(
+        entry: Entry,
+        ties: Ties,
+        size: u64,
+        pieces: usize,
+        is_laid_out: bool,
+    ) -> Self {
         let missing = AtomicUsize::new(pieces);
         let (state, is_resumed) = (Mutex::default(), false);
-        Self { entry, pieces: Vec::new(), size, is_laid_out, is_resumed, missing, state }
+        Self { entry, ties, pieces: Vec::new(), size, is_laid_out, is_resumed, missing, state }
     }
 
     /// Asks for the file to be compared with `pieces`, all that it consists of, when it is complete.
@@ -82,12 +98,6 @@ impl File {
 
     pub(super) fn path(&self) -> &EntryPath {
         &self.entry.path
-    }
-
-    /// Where the file lies, when all its pieces have come: under its own name, under that of a
-    /// damaged one, or nowhere.
-    pub(super) fn final_path(&self) -> Option<EntryPath> {
-        self.state().path.clone()
     }
 
     /// Takes the piece at `offset`. The thread that brings the last one completes the file.
@@ -142,42 +152,52 @@ impl File {
 
     /// Gives the file its attributes and its final name. Called once, when no piece is to come.
     pub(super) fn complete(&self, run: &Run<'_>) {
+        let end = self.place_whole(run);
+        if let Some(landing) = &self.ties.landing {
+            landing.end(end);
+        }
+    }
+
+    fn place_whole(&self, run: &Run<'_>) -> End {
         let lost = self.state().lost.take();
         if let Some(Lost { cause, .. }) = &lost
             && self.state().written == 0
         {
             let (path, cause) = (self.path().clone(), cause.clone());
-            return run.problem(Problem::Lost { path, cause });
+            run.problem(Problem::Lost { path, cause });
+            return End::Nowhere;
         }
         // Nobody else holds it: every piece dropped its reference before it was counted.
         let placed = self.placed(run);
         self.state().placed = None;
-        let Some(placed) = placed.and_then(Arc::into_inner) else { return };
+        let Some(placed) = placed.and_then(Arc::into_inner) else { return End::Nowhere };
         if let Err(error) = placed.finish() {
             run.place_failed(error);
         }
         match lost {
             None => {
-                self.state().path = Some(self.path().clone());
                 run.restored(self.path(), self.size, &self.pieces);
+                End::Here
             }
             Some(lost) => self.put_aside(run, lost),
         }
     }
 
     /// Takes its own name from a file that is not complete.
-    fn put_aside(&self, run: &Run<'_>, lost: Lost) {
+    fn put_aside(&self, run: &Run<'_>, lost: Lost) -> End {
         let path = self.path().clone();
-        let kept = match run.put_aside(&path) {
-            Ok(kept) => kept,
-            Err(error) => {
-                run.place_failed(error);
-                path.clone()
-            }
+        let kept = run.put_aside(&path);
+        let end = match &kept {
+            Ok(kept) => End::Aside(Box::new(kept.clone())),
+            Err(_) => End::Here,
         };
-        self.state().path = Some(kept.clone());
+        let kept = kept.unwrap_or_else(|error| {
+            run.place_failed(error);
+            path.clone()
+        });
         let Lost { bytes, offset, cause } = lost;
         run.problem(Problem::Damaged { path, size: self.size, lost: bytes, offset, cause, kept });
+        end
     }
 
     /// The created file; created now if it was not. `None` if that failed.

@@ -22,15 +22,15 @@
 mod compare;
 mod entry;
 mod file;
+mod filling;
 mod layout;
+mod links;
 mod outcome;
 mod run;
 mod window;
 
 pub use outcome::{Options, Problem, Summary};
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry as Slot;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
@@ -48,9 +48,11 @@ use crate::read::{BlobError, Found, TreeWalk, find, pool};
 use crate::{Index, RepoError, Repository};
 
 use entry::entry_of;
-use file::{File, Left};
+use file::{File, Left, Ties};
+use filling::Way;
 use layout::{Gap, Layout};
-use run::{Run, damaged_name};
+use links::{Links, Name};
+use run::Run;
 use window::{Use, Window};
 
 /// Restores what is below `tree` into the directory `target`, which is made if it is missing.
@@ -71,7 +73,7 @@ pub fn restore(
     let target = target.privileged(options.privileged);
     monitor.begin("restore", None);
     let run = Run::new(&target, options, monitor);
-    let links = thread::scope(|scope| {
+    let (mut links, mut way) = thread::scope(|scope| {
         let (jobs, queue) = bounded(pool::workers());
         for _ in 0..pool::workers() {
             let mut fetcher = Fetcher::new(&copies)?;
@@ -86,7 +88,10 @@ pub fn restore(
         }
         Ok::<_, RepoError>(planner.finish())
     })?;
-    link(&run, links);
+    // All files are complete now, and with the links, so are all directories.
+    links.settle(&run);
+    way.leave_all();
+    run.close(&way.filled());
     let mut summary = run.finish()?;
     let report = target.finish()?;
     summary.problems.extend(report.problems.into_iter().map(|error| {
@@ -158,12 +163,6 @@ fn work(fetcher: &mut Fetcher<'_>, queue: Receiver<Batch<Vec<Use>>>, run: &Run<'
     }
 }
 
-/// A further name of a file, to be made when the file is complete.
-struct Link {
-    entry: Entry,
-    file: Arc<File>,
-}
-
 /// Walks the tree: makes what has no content, and gathers what files need.
 struct Planner<'p, 'r> {
     index: &'p Index,
@@ -171,9 +170,8 @@ struct Planner<'p, 'r> {
     include: &'p [EntryPath],
     jobs: Sender<Batch<Vec<Use>>>,
     window: Window,
-    /// Files with several names, by device and inode on the host that was backed up.
-    linked: HashMap<(u64, u64), (Vec<BlobId>, Arc<File>)>,
-    links: Vec<Link>,
+    links: Links,
+    way: Way,
 }
 
 impl<'p, 'r> Planner<'p, 'r> {
@@ -183,16 +181,8 @@ impl<'p, 'r> Planner<'p, 'r> {
         options: &'p Options,
         jobs: Sender<Batch<Vec<Use>>>,
     ) -> Self {
-        let (linked, links) = (HashMap::new(), Vec::new());
-        Self {
-            index,
-            run,
-            include: &options.include,
-            jobs,
-            window: Window::default(),
-            linked,
-            links,
-        }
+        let (window, links, way) = (Window::default(), Links::default(), Way::default());
+        Self { index, run, include: &options.include, jobs, window, links, way }
     }
 
     fn tree(&mut self, mut walk: TreeWalk<'_>) {
@@ -227,36 +217,34 @@ impl<'p, 'r> Planner<'p, 'r> {
                 return self.run.problem(Problem::Unsupported { path: found.path, reason });
             }
         };
-        if matches!(entry.kind, Kind::File { .. }) {
-            self.file(entry, found.node);
-        } else {
-            self.run.place(&entry);
+        match entry.kind {
+            Kind::File { .. } => self.file(entry, found.node),
+            Kind::Directory => {
+                self.run.place(&entry);
+                self.way.enter(&entry.path);
+                self.run.close(&self.way.filled());
+            }
+            _ => {
+                self.way.to(&entry.path);
+                self.run.place(&entry);
+            }
         }
     }
 
     fn file(&mut self, entry: Entry, node: Node) {
-        let content = node.content.unwrap_or_default();
-        let key = (node.device_id, node.inode);
-        if node.links < 2 || node.inode == 0 {
-            self.content(entry, &content, node.size);
-            return;
-        }
-        match self.linked.entry(key) {
-            // One inode has one content; if not, it was used again while the backup ran.
-            Slot::Occupied(slot) if slot.get().0 == content => {
-                let file = Arc::clone(&slot.get().1);
-                self.links.push(Link { entry, file });
+        let directory = self.way.to(&entry.path);
+        match self.links.name(&entry.path, &node, directory.as_ref()) {
+            Name::First(landing) => {
+                let content = node.content.unwrap_or_default();
+                self.content(entry, Ties { _directory: directory, landing }, &content, node.size);
             }
-            Slot::Occupied(_) => drop(self.content(entry, &content, node.size)),
-            Slot::Vacant(_) => {
-                let file = self.content(entry, &content, node.size);
-                self.linked.insert(key, (content, file));
-            }
+            Name::Further if self.links.are_many() => self.flush(),
+            Name::Further => {}
         }
     }
 
     /// Gathers the pieces of a file.
-    fn content(&mut self, entry: Entry, content: &[BlobId], recorded: u64) -> Arc<File> {
+    fn content(&mut self, entry: Entry, ties: Ties, content: &[BlobId], recorded: u64) {
         let mut layout = Layout::of(self.index, content, recorded);
         if layout.size != recorded {
             let (path, restored) = (entry.path.clone(), layout.size);
@@ -265,7 +253,7 @@ impl<'p, 'r> Planner<'p, 'r> {
         let pieces = if self.run.verifies() { layout.compared() } else { Vec::new() };
         let left = if layout.gaps.is_empty() { self.left(&entry, &mut layout) } else { None };
         let parts = layout.pieces.len() + layout.gaps.len();
-        let mut file = File::new(entry, layout.size, layout.pieces.len(), parts > 1);
+        let mut file = File::new(entry, ties, layout.size, layout.pieces.len(), parts > 1);
         if self.run.verifies() {
             file.verify(pieces);
         }
@@ -291,7 +279,6 @@ impl<'p, 'r> Planner<'p, 'r> {
                 self.flush();
             }
         }
-        file
     }
 
     /// What an earlier run left of a file. Its pieces that are there are taken out of `layout`.
@@ -323,30 +310,13 @@ impl<'p, 'r> Planner<'p, 'r> {
                 return;
             }
         }
+        self.links.settle(self.run);
+        self.run.close(&self.way.filled());
     }
 
-    /// Sends off the rest; the links that are to be made when all files are there.
-    fn finish(mut self) -> Vec<Link> {
+    /// Sends off the rest; the links and directories that wait for it.
+    fn finish(mut self) -> (Links, Way) {
         self.flush();
-        self.links
-    }
-}
-
-/// Makes the further names of files, which are complete now.
-fn link(run: &Run<'_>, links: Vec<Link>) {
-    for Link { mut entry, file } in links {
-        let Some(target) = file.final_path() else {
-            let cause = format!("it is the same file as /{}", file.path());
-            run.problem(Problem::Lost { path: entry.path, cause });
-            continue;
-        };
-        if target != *file.path() {
-            let path = damaged_name(&entry.path, 1);
-            let (first, kept) = (target.clone(), path.clone());
-            run.problem(Problem::DamagedLink { path: entry.path, first, kept });
-            entry.path = path;
-        }
-        entry.kind = Kind::HardLink { target };
-        run.place(&entry);
+        (self.links, self.way)
     }
 }

@@ -130,6 +130,15 @@ impl<'r> Run<'r> {
         }
     }
 
+    /// Gives directories their attributes, in this order.
+    pub(super) fn close(&self, directories: &[EntryPath]) {
+        for path in directories {
+            if let Err(error) = self.target.close(path) {
+                self.place_failed(error);
+            }
+        }
+    }
+
     /// Makes the file that `entry` describes, as one hole if its `size` is given.
     pub(super) fn create(
         &self,

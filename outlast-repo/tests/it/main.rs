@@ -8,6 +8,7 @@ mod existence;
 mod flips;
 mod forge;
 mod interop_read;
+mod large;
 mod locks;
 mod prune;
 mod repair;

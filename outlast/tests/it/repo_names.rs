@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -37,7 +38,7 @@ impl Fixture {
         let fixture = Self { directory: scratch() };
         fs::create_dir(fixture.source()).unwrap();
         for name in NAMES {
-            fs::write(fixture.file(name), name).unwrap();
+            File::create(fixture.file(name)).unwrap().write_all(name).unwrap();
         }
         succeed(&mut fixture.repo("init"));
         succeed(fixture.repo("backup").arg(fixture.source()));

@@ -1,6 +1,7 @@
 //! A restore gives nobody more than the snapshot says, and nothing to a stranger.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,6 +13,10 @@ use crate::harness::{document, outlast, repo, restored, run, scratch, succeed};
 
 const ACCESS: &str = "system.posix_acl_access";
 
+fn put(path: &Path, content: &str) {
+    File::create(path).unwrap().write_all(content.as_bytes()).unwrap();
+}
+
 fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
@@ -21,7 +26,7 @@ fn strange(source: &Path) {
     fs::create_dir(source).unwrap();
     for (name, mode) in [("rootsh", 0o6755), ("cap", 0o755), ("trusted", 0o644)] {
         let file = source.join(name);
-        fs::write(&file, name).unwrap();
+        put(&file, name);
         fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
     }
     let capability = [1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
@@ -136,7 +141,7 @@ fn access_lists_of_the_target_and_of_an_earlier_restore_open_nothing() {
     let (source, repository) = (directory.path().join("source"), directory.path().join("repo"));
     fs::create_dir(&source).unwrap();
     for name in ["file", "large"] {
-        fs::write(source.join(name), name.repeat(100_000)).unwrap();
+        put(&source.join(name), &name.repeat(100_000));
         let private = fs::Permissions::from_mode(0o640);
         fs::set_permissions(source.join(name), private).unwrap();
     }
