@@ -10,8 +10,10 @@ use rustix::io::Errno;
 use super::attributes::is_content;
 use super::parents::Above;
 use super::{PlaceError, Target, lock};
-use crate::entry::{Entry, EntryPath, Kind};
-use crate::metadata::{Names, XattrOwner, XattrReader, file_type, identity, metadata_of};
+use crate::entry::{Entry, EntryPath, Kind, show};
+use crate::metadata::{
+    Names, XattrFailure, XattrOwner, XattrReader, file_type, identity, metadata_of,
+};
 
 /// How much of a file is copied at once.
 const COPY_BYTES: usize = 256 << 10;
@@ -82,9 +84,15 @@ impl Target {
         let stat = rustix::fs::fstat(&source).map_err(failed)?;
         let source = File::from(source);
         let mut metadata = metadata_of(&stat, &Names::default());
-        metadata.xattrs = XattrReader::new()
-            .read(XattrOwner::Open(source.as_fd()))
-            .map_err(|source| PlaceError::Io { action: "copy", path: first.clone(), source })?;
+        let xattrs = XattrReader::new().read(XattrOwner::Open(source.as_fd()));
+        for XattrFailure { name, errno } in xattrs.failed {
+            self.remarks.problem(PlaceError::Attribute {
+                attribute: name.map_or_else(|| "attributes".to_owned(), |name| show(&name)),
+                path: path.clone(),
+                source: errno.into(),
+            });
+        }
+        metadata.xattrs = xattrs.read;
         metadata.xattrs.retain(|(name, _)| is_content(name));
         let size = u64::try_from(stat.st_size).unwrap_or(0);
         let entry = Entry { path: path.clone(), kind: Kind::File { size }, metadata };
