@@ -28,6 +28,8 @@ impl Vault {
     /// Looks whether every repository that anything remembers is all there. What is missing is
     /// refused from then on and is an incident, until a later look finds it again.
     pub(crate) fn look_after_repositories(&self) -> Result<(), VaultError> {
+        // What is begun anew meanwhile must not be judged by what was remembered before.
+        let _one_at_a_time = self.depot.caring();
         let mut events = Vec::new();
         let mut found_again = Vec::new();
         let (mut gone, mut here) = (0, 0);
@@ -67,6 +69,7 @@ impl Vault {
         by: &str,
         reason: &str,
     ) -> Result<Order, VaultError> {
+        let _one_at_a_time = self.depot.caring();
         let memory = self.memory_of(workload)?;
         self.depot.require_missing(workload, memory)?;
         let order = self.orders.append(NewOrder {

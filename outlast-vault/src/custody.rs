@@ -113,6 +113,23 @@ fn tree_of(kept: &Kept, snapshot: ContentHash) -> Result<ContentHash, VaultError
     Ok(ContentHash(parsed.tree.0))
 }
 
+/// The root tree of a snapshot; `None` if the snapshot is not there, or there in name only: what
+/// cannot be read holds nothing.
+pub(crate) fn readable_tree(
+    kept: &Kept,
+    snapshot: ContentHash,
+) -> Result<Option<ContentHash>, VaultError> {
+    if !is_published(&*kept.store, snapshot)? {
+        return Ok(None);
+    }
+    match tree_of(kept, snapshot) {
+        Ok(tree) => Ok(Some(tree)),
+        Err(VaultError::Repository(error)) if !error.is_passing() => Ok(None),
+        Err(VaultError::BadSnapshot { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 impl Vault {
     /// Which of the drops in `question` are held now; and if it shows receipts that this vault
     /// signed and does not know, that is told to people.
@@ -153,21 +170,11 @@ impl Vault {
         let Some(arrived) = self.arrived(workload, *drop)? else { return Ok(false) };
         let text = arrived.receipt.as_deref().unwrap_or_default();
         let Ok(signed) = SignedReceipt::parse(text.as_bytes()) else { return Ok(false) };
-        if held_drop(signed.receipt()).as_ref() != Some(asked)
-            || !is_published(&*kept.store, arrived.snapshot)?
-        {
+        if held_drop(signed.receipt()).as_ref() != Some(asked) {
             return Ok(false);
         }
-        // A snapshot that cannot be read holds nothing, whatever its name.
-        let tree = match tree_of(kept, arrived.snapshot) {
-            Ok(tree) => tree,
-            Err(VaultError::Repository(error)) if error.is_passing() => {
-                return Err(VaultError::Repository(error));
-            }
-            Err(VaultError::Repository(_) | VaultError::BadSnapshot { .. }) => return Ok(false),
-            Err(error) => return Err(error),
-        };
-        Ok(tree == asked.tree && is_indexed(kept, BlobId(tree.0))?)
+        let tree = readable_tree(kept, arrived.snapshot)?;
+        Ok(tree == Some(asked.tree) && is_indexed(kept, BlobId(asked.tree.0))?)
     }
 
     /// Looks at receipts that somebody shows: what this authority's vault signed and this vault does
@@ -217,7 +224,7 @@ impl Vault {
             return Ok(false);
         };
         match self.depot.get(&receipt.workload) {
-            Ok(kept) => is_published(&*kept.store, arrived.snapshot),
+            Ok(kept) => Ok(readable_tree(&kept, arrived.snapshot)?.is_some()),
             Err(VaultError::UnknownWorkload { .. }) => Ok(false),
             // One cause, one incident: that of the repository.
             Err(error) if is_absence(&error) => Ok(true),

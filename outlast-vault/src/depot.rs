@@ -112,6 +112,8 @@ pub(crate) struct Depot {
     /// Held by who makes a repository or sets one aside, and by who looks whether one is whole: one
     /// for each workload, which it shares with few others. Nobody takes one who has the state.
     turns: [Mutex<()>; TURNS],
+    /// Held by who looks at all repositories, and by who begins one anew.
+    care: Mutex<()>,
 }
 
 #[derive(Default)]
@@ -131,6 +133,7 @@ impl Depot {
             cache: dir.join("cache"),
             doors: doors.clone(),
             state: Mutex::default(),
+            care: Mutex::default(),
             turns: Default::default(),
         };
         for directory in [&depot.repositories, &depot.keys] {
@@ -363,6 +366,12 @@ impl Depot {
 
     fn making_path(&self, workload: &WorkloadName) -> PathBuf {
         self.keys.join(format!("{workload}{MAKING_SUFFIX}"))
+    }
+
+    /// Keeps looking at all repositories and beginning one anew apart: what was remembered before
+    /// must not judge what came after.
+    pub(crate) fn caring(&self) -> MutexGuard<'_, ()> {
+        self.care.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -28,7 +28,7 @@ use outlast_format::snapshot::Snapshot;
 use outlast_format::{BlobId, sha256};
 use outlast_promise::{Event, Finding};
 use outlast_repo::{Credential, Repository};
-use outlast_store::{Kind, Object, ObjectName, Store, StoreError};
+use outlast_store::{Kind, Object, ObjectName, Store, StoreError, create_or_find};
 use outlast_types::{ContentHash, DropId, Timestamp, WorkloadName};
 use outlast_wire::Identity;
 use outlast_wire::api::{BILL_VERSION, BilledKind, BilledObject, Shipment};
@@ -57,7 +57,7 @@ impl Vault {
         let kept = self.depot.get(&shipment.workload)?;
         let _one_publisher = kept.publishing();
         if let Some(arrived) = self.arrived(&shipment.workload, shipment.drop)?
-            && is_published(&*kept.store, arrived.snapshot)?
+            && custody::readable_tree(&kept, arrived.snapshot)?.is_some()
         {
             return self.publish_again(&kept, arrived, shipment, agent);
         }
@@ -72,10 +72,7 @@ impl Vault {
         let (record, receipt) = self.record_of(shipment)?;
         self.arrivals.put(&record)?;
         let object = Object::Snapshot(shipment.snapshot_id);
-        match kept.store.create(&object, Bytes::from(shipment.snapshot.0.clone())) {
-            Ok(()) | Err(StoreError::AlreadyExists { .. }) => {}
-            Err(error) => return Err(error.into()),
-        }
+        create_or_find(&*kept.store, &object, Bytes::from(shipment.snapshot.0.clone()))?;
         self.watch.vaulted(&record)?;
         tracing::info!(
             workload = %record.workload,

@@ -121,6 +121,11 @@ fn long_functions(text: &str) -> Vec<Function> {
             continue;
         }
         let indentation = line.len() - trimmed.len();
+        // A declaration in a trait has no body, on however many lines it stands.
+        let opens = lines[index..].iter().find(|line| line.ends_with(['{', ';', '}']));
+        if opens.is_some_and(|line| line.ends_with(';')) {
+            continue;
+        }
         let end = format!("{}}}", " ".repeat(indentation));
         let lines_of_it = lines[index..].iter().position(|line| *line == end).unwrap_or(0) + 1;
         if lines_of_it > FUNCTION_LINES_MAX {
@@ -145,6 +150,9 @@ mod tests {
         let long = format!("//! x\nfn long() {{\n{}}}\n", "    let x = 1;\n".repeat(100));
         assert_eq!(judge(&long, ""), ["a.rs:2: long has 102 lines"]);
         assert!(judge(&long, "\"a.rs::long\" = 102").is_empty());
+        let declared = "trait T {\n    fn f(\n        x: u8,\n    ) -> u8;\n";
+        let declared = format!("//! x\n{declared}{}    }}\n}}\n", "    // y\n".repeat(100));
+        assert!(judge(&declared, "").is_empty(), "a declaration has no length");
     }
 
     #[test]
