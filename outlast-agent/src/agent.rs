@@ -140,6 +140,10 @@ impl Agent {
         durable::create_directories(&journals, DIRECTORY_MODE)
             .map_err(state_error("create", &journals))?;
         let lock = lock(&config.state)?;
+        if let Some(trouble) = identity.validity().trouble(doors.clock.now()) {
+            // It may be the clock that is wrong, and soon be right.
+            tracing::error!("the certificate in {} {trouble}", config.identity.display());
+        }
         let share = remembered_share(&config.state)?;
         Ok(Self {
             config,
@@ -216,11 +220,21 @@ fn lock(state: &Path) -> Result<File, AgentError> {
     }
 }
 
-/// The share that an earlier run served. What cannot be understood is as good as lost.
+/// The share that an earlier run served. What cannot be understood is not taken for none: any other
+/// share would be served in its place.
 fn remembered_share(state: &Path) -> Result<Option<ShareId>, AgentError> {
     let path = state.join(SHARE_ID_FILE);
     match durable::read_bounded(&path, SHARE_ID_BYTES_MAX) {
-        Ok(content) => Ok(std::str::from_utf8(&content).ok().and_then(|t| t.trim().parse().ok())),
+        Ok(content) => {
+            let id = std::str::from_utf8(&content).ok().and_then(|text| text.trim().parse().ok());
+            let unknown = || {
+                let text = "it holds no share's id; if the share that is mounted is the right one, \
+                            remove this file";
+                let source = io::Error::new(io::ErrorKind::InvalidData, text);
+                AgentError::State { action: "understand", path, source }
+            };
+            id.ok_or_else(unknown).map(Some)
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(AgentError::State { action: "read", path, source }),
     }

@@ -75,10 +75,14 @@ impl Agent {
                     file.display()
                 )))
             }
-            Some(_) => Ok(share),
+            Some(_) => {
+                self.upstream.speak_of(share.id());
+                Ok(share)
+            }
             None => {
                 self.remember_share(share.id())
                     .map_err(|error| (TroubleKind::Work, error.to_string()))?;
+                self.upstream.speak_of(share.id());
                 Ok(share)
             }
         }

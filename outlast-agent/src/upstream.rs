@@ -1,11 +1,11 @@
 //! Where drops go: the vault, or whatever stands for it on the way.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use outlast_format::crypto::Key;
 use outlast_repo::{Credential, RepoError, Repository};
 use outlast_store::retry::{Policy, Retrying};
-use outlast_types::{Random, WorkloadName};
+use outlast_types::{Random, ShareId, WorkloadName};
 use outlast_wire::api::{AgentReport, OpenRepository, Reported, Shipment, Vaulted};
 use outlast_wire::holdings::{Question, SignedAnswer};
 use outlast_wire::sealed_key::{CannotOpen, repository_key_info};
@@ -17,6 +17,12 @@ use crate::Shutdown;
 pub trait Upstream: Send + Sync {
     /// Lets `shutdown` break off calls that take long.
     fn heed(&mut self, _shutdown: &Shutdown) {}
+
+    /// Hears which share this agent serves, before anything else is asked: several agents of one
+    /// name may be at work.
+    fn speak_of(&self, share: ShareId) {
+        let _ = share;
+    }
 
     /// Opens the workload's repository, which is made if it is missing. The store may wait and
     /// try again until `shutdown`.
@@ -56,6 +62,7 @@ pub struct Vault {
     client: ApiClient,
     identity: Arc<Identity>,
     random: Arc<dyn Random>,
+    share: OnceLock<ShareId>,
 }
 
 impl Vault {
@@ -65,13 +72,18 @@ impl Vault {
         identity: Arc<Identity>,
         random: Arc<dyn Random>,
     ) -> Result<Self, AddressError> {
-        Ok(Self { client: ApiClient::new(address, &identity)?, identity, random })
+        let client = ApiClient::new(address, &identity)?;
+        Ok(Self { client, identity, random, share: OnceLock::new() })
     }
 }
 
 impl Upstream for Vault {
     fn heed(&mut self, shutdown: &Shutdown) {
         self.client.heed(shutdown);
+    }
+
+    fn speak_of(&self, share: ShareId) {
+        self.client.speak_of(*self.share.get_or_init(|| share));
     }
 
     fn open(
@@ -90,6 +102,9 @@ impl Upstream for Vault {
         let key = Key::from_bytes(key);
         let address = self.client.repository_address(&opened);
         let store = RestStore::open(&address, Some(&self.identity))?.heeding(shutdown);
+        if let Some(share) = self.share.get() {
+            store.speak_of(*share);
+        }
         let shutdown = shutdown.clone();
         let store = Retrying::new(
             Arc::new(store),

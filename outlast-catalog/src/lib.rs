@@ -77,8 +77,14 @@ impl Catalog {
             }
             if let Some(report) = entry.report {
                 transaction.execute(
-                    "INSERT OR REPLACE INTO reports (agent, received, body) VALUES (?1, ?2, ?3)",
-                    params![report.agent, nanos(report.received), report.body],
+                    "INSERT OR REPLACE INTO reports (agent, share, received, body) \
+                     VALUES (?1, ?2, ?3, ?4)",
+                    params![
+                        report.agent,
+                        report.share.map(|share| share.to_string()).unwrap_or_default(),
+                        nanos(report.received),
+                        report.body
+                    ],
                 )?;
             }
             for incident in entry.incidents {
@@ -171,6 +177,15 @@ impl Catalog {
         })
     }
 
+    /// The highest number of an incident that somebody was told of; 0 if there was none.
+    pub fn last_incident_id(&self) -> Result<u64, CatalogError> {
+        self.read("find the last incident", |connection| {
+            let sql = "SELECT coalesce(max(id), 0) FROM incidents";
+            let id: i64 = connection.query_row(sql, [], |row| row.get(0))?;
+            Ok(u64::try_from(id).unwrap_or(0))
+        })
+    }
+
     /// The state of the promise ledger as it was last committed.
     pub fn ledger(&self) -> Result<Option<String>, CatalogError> {
         self.read("read the ledger", |connection| {
@@ -180,13 +195,17 @@ impl Catalog {
         })
     }
 
-    /// The last report of each agent, by name.
+    /// The last report of each agent about each share, by name.
     pub fn reports(&self) -> Result<Vec<ReportRecord>, CatalogError> {
         self.read("list agent reports", |connection| {
             let mut statement = connection
-                .prepare_cached("SELECT agent, received, body FROM reports ORDER BY agent")?;
+                .prepare_cached("SELECT agent, share, received, body FROM reports ORDER BY 1, 2")?;
             let rows = statement.query_map([], |row| {
-                Ok(ReportRecord { agent: row.get(0)?, received: time(row, 1)?, body: row.get(2)? })
+                // Reports of version 1 did not say.
+                let said = row.get::<_, String>(1)?;
+                let share = (!said.is_empty()).then(|| parsed(row, 1)).transpose()?;
+                let (received, body) = (time(row, 2)?, row.get(3)?);
+                Ok(ReportRecord { agent: row.get(0)?, share, received, body })
             })?;
             rows.collect()
         })

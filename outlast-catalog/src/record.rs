@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use outlast_types::{ContentHash, DropId, Timestamp, WorkloadName};
+use outlast_types::{ContentHash, DropId, ShareId, Timestamp, WorkloadName};
 use rusqlite::Row;
 use rusqlite::types::Type;
 
@@ -42,10 +42,11 @@ pub struct IncidentRecord {
     pub resolved: Option<Timestamp>,
 }
 
-/// The last report of an agent.
+/// The last report of an agent about a share.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReportRecord {
     pub agent: String,
+    pub share: Option<ShareId>,
     pub received: Timestamp,
     /// As it came, in JSON.
     pub body: String,

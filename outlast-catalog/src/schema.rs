@@ -12,7 +12,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// One step per schema version: the first makes version 1 from nothing. Steps are never changed,
 /// only added.
-const MIGRATIONS: &[&str] = &["
+pub(crate) const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE snapshots (
         workload TEXT NOT NULL,
         snapshot TEXT NOT NULL,
@@ -44,7 +45,23 @@ const MIGRATIONS: &[&str] = &["
         body TEXT NOT NULL
     ) STRICT;
     CREATE TABLE ledger (id INTEGER PRIMARY KEY CHECK (id = 1), state TEXT NOT NULL) STRICT;
-"];
+",
+    "
+    -- Two agents of one name each have their say.
+    ALTER TABLE reports RENAME TO reports_1;
+    CREATE TABLE reports (
+        agent TEXT NOT NULL,
+        share TEXT NOT NULL,
+        received INTEGER NOT NULL,
+        body TEXT NOT NULL,
+        PRIMARY KEY (agent, share)
+    ) STRICT;
+    INSERT INTO reports
+        SELECT agent, coalesce(json_extract(body, '$.share'), ''), received, body FROM reports_1
+        WHERE json_valid(body);
+    DROP TABLE reports_1;
+",
+];
 
 /// Sets the connection up, checks the file, and migrates it to the newest schema.
 pub(crate) fn prepare(connection: &mut Connection, path: &Path) -> Result<(), CatalogError> {

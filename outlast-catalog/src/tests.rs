@@ -38,6 +38,11 @@ fn incident(id: u64) -> IncidentRecord {
     }
 }
 
+fn report(agent: &str, share: Option<u8>) -> ReportRecord {
+    let id = |number| format!("7c6f0b6e-3c39-4f0e-9d53-1b1f6f3f0d{number:02x}").parse().unwrap();
+    ReportRecord { agent: agent.into(), share: share.map(id), received: at(3), body: "{}".into() }
+}
+
 fn catalog() -> (tempfile::TempDir, Catalog) {
     let directory = tempfile::tempdir().unwrap();
     let catalog = Catalog::open(&directory.path().join("catalog.sqlite")).unwrap();
@@ -47,7 +52,7 @@ fn catalog() -> (tempfile::TempDir, Catalog) {
 #[test]
 fn everything_survives_a_restart() {
     let (directory, catalog) = catalog();
-    let report = ReportRecord { agent: "road-1".into(), received: at(3), body: "{}".into() };
+    let report = report("road-1", Some(1));
     let entry = Entry {
         forgotten: None,
         snapshot: Some(&snapshot(1)),
@@ -104,6 +109,42 @@ fn an_incident_is_opened_and_resolved_once() {
     let resolved = IncidentRecord { resolved: Some(at(50)), ..incident(1) };
     commit(std::slice::from_ref(&resolved));
     assert_eq!(catalog.incidents().unwrap(), [incident(2), resolved]);
+}
+
+#[test]
+fn two_shares_under_one_name_each_have_their_last_report() {
+    let (_directory, catalog) = catalog();
+    let commit = |report: &ReportRecord| {
+        catalog.commit(&Entry { report: Some(report), ..Entry::default() }).unwrap();
+    };
+    let (one, two) = (report("road-1", Some(1)), report("road-1", Some(2)));
+    commit(&one);
+    commit(&two);
+    commit(&one);
+    assert_eq!(catalog.reports().unwrap(), [one, two]);
+}
+
+#[test]
+fn a_catalog_of_version_1_is_brought_up_to_date() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("catalog.sqlite");
+    let connection = Connection::open(&path).unwrap();
+    connection.execute_batch(schema::MIGRATIONS[0]).unwrap();
+    let body = r#"{"share":"7c6f0b6e-3c39-4f0e-9d53-1b1f6f3f0d01","more":1}"#;
+    for (agent, body) in [("road-1", body), ("road-2", "{}"), ("road-3", "not JSON")] {
+        connection
+            .execute("INSERT INTO reports VALUES (?1, ?2, ?3)", params![agent, nanos(at(3)), body])
+            .unwrap();
+    }
+    connection.pragma_update(None, "user_version", 1).unwrap();
+    drop(connection);
+    let catalog = Catalog::open(&path).unwrap();
+    let known = ReportRecord { body: body.into(), ..report("road-1", Some(1)) };
+    assert_eq!(catalog.reports().unwrap(), [known, report("road-2", None)]);
+    assert_eq!(catalog.last_incident_id().unwrap(), 0);
+    catalog.commit(&Entry { incidents: &[incident(9)], ..Entry::default() }).unwrap();
+    assert_eq!(catalog.last_incident_id().unwrap(), 9);
+    assert_eq!(catalog.snapshot_count(&shop()).unwrap(), 0);
 }
 
 #[test]

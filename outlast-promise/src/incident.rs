@@ -3,8 +3,10 @@
 use std::fmt;
 use std::time::Duration;
 
-use outlast_types::{DropId, Timestamp, WorkloadName, human};
+use outlast_types::{DropId, ShareId, Timestamp, WorkloadName, human};
 use serde::{Deserialize, Serialize};
+
+use crate::Source;
 
 /// Longest text taken over from a report, in characters.
 const TEXT_LENGTH_MAX: usize = 500;
@@ -32,16 +34,18 @@ impl Owner {
 /// What an incident is about. At most one incident per key is open at a time.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Key {
+    Certificate(String),
     Agent(String),
-    Share(String),
-    Work(String),
-    Stray(String),
+    Share(Source),
+    Work(Source),
+    Stray(Source),
+    Content(WorkloadName),
     Vault,
     Repository(WorkloadName),
     VaultWentBack,
     ContestedDrop(WorkloadName),
-    Content(WorkloadName),
     RejectedDrop(WorkloadName),
+    Retired(WorkloadName),
     RecoveryPoint(WorkloadName),
 }
 
@@ -49,16 +53,20 @@ pub enum Key {
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Certificate(holder) => {
+                write!(f, "certificate/{}", holder.replacen(' ', "/", 1))
+            }
             Self::Agent(agent) => write!(f, "agent/{agent}"),
-            Self::Share(agent) => write!(f, "share/{agent}"),
-            Self::Work(agent) => write!(f, "work/{agent}"),
-            Self::Stray(agent) => write!(f, "stray/{agent}"),
+            Self::Share(source) => write!(f, "share/{source}"),
+            Self::Work(source) => write!(f, "work/{source}"),
+            Self::Stray(source) => write!(f, "stray/{source}"),
+            Self::Content(workload) => write!(f, "content/{workload}"),
             Self::Vault => f.write_str("vault"),
             Self::Repository(workload) => write!(f, "repository/{workload}"),
             Self::VaultWentBack => f.write_str("vault-went-back"),
             Self::ContestedDrop(workload) => write!(f, "contested-drop/{workload}"),
-            Self::Content(workload) => write!(f, "content/{workload}"),
             Self::RejectedDrop(workload) => write!(f, "rejected-drop/{workload}"),
+            Self::Retired(workload) => write!(f, "retired/{workload}"),
             Self::RecoveryPoint(workload) => write!(f, "recovery-point/{workload}"),
         }
     }
@@ -79,18 +87,41 @@ pub enum Cause {
     NotVaulted { workload: WorkloadName, rpo: Duration, waiting_since: Timestamp },
     /// A sealed drop failed verification and is in quarantine.
     DropRejected { workload: WorkloadName, drop: DropId, reason: String },
+    /// A workload was retired, and drops all the same.
+    RetiredDropped { workload: WorkloadName, retired: Timestamp, dropped: Timestamp },
     /// Nothing was heard of an agent for its whole deadline.
     AgentSilent { agent: String, last_heard: Timestamp, deadline: Duration },
+    /// An agent is alive, but nothing was heard of one of its shares for its whole deadline.
+    ShareSilent { source: Source, last_heard: Timestamp, deadline: Duration },
     /// An agent is alive but cannot read its share.
-    ShareUnusable { agent: String, problem: String },
+    ShareUnusable {
+        agent: String,
+        #[serde(default)]
+        share: Option<ShareId>,
+        problem: String,
+    },
+    /// An agent reads its share, but does not get drops into the vault.
+    AgentHindered {
+        agent: String,
+        #[serde(default)]
+        share: Option<ShareId>,
+        problem: String,
+    },
+    /// Something lies on a share that can be nobody's drop.
+    StrayOnShare {
+        agent: String,
+        #[serde(default)]
+        share: Option<ShareId>,
+        problem: String,
+    },
+    /// What a team has put on the share for its workload cannot be used.
+    ContentUnusable { workload: WorkloadName, problem: String },
+    /// A certificate ends soon, or has ended.
+    CertificateEnds { holder: String, until: Timestamp },
+    /// A certificate is not valid yet, so it was made under another clock.
+    CertificateEarly { holder: String, from: Timestamp },
     /// The vault's repository of a workload is not there, or not all of it, though it is remembered.
     RepositoryMissing { workload: WorkloadName, what: String },
-    /// An agent can read its share, and cannot get drops into the vault.
-    AgentHindered { agent: String, problem: String },
-    /// Something on an agent's share belongs to no workload, though somebody may have meant it.
-    StrayOnShare { agent: String, problem: String },
-    /// What a workload's team has put on the share cannot be used.
-    ContentUnusable { workload: WorkloadName, problem: String },
     /// The vault itself was down while promises broke.
     VaultAbsent { from: Timestamp, until: Timestamp },
     /// The vault does not know drops that it signed for.
@@ -118,11 +149,22 @@ impl Cause {
             }
             Self::DropRejected { workload, .. } => Key::RejectedDrop(workload.clone()),
             Self::RepositoryMissing { workload, .. } => Key::Repository(workload.clone()),
+            Self::RetiredDropped { workload, .. } => Key::Retired(workload.clone()),
             Self::AgentSilent { agent, .. } => Key::Agent(agent.clone()),
-            Self::ShareUnusable { agent, .. } => Key::Share(agent.clone()),
-            Self::AgentHindered { agent, .. } => Key::Work(agent.clone()),
-            Self::StrayOnShare { agent, .. } => Key::Stray(agent.clone()),
+            Self::AgentHindered { agent, share, .. } => {
+                Key::Work(Source { agent: agent.clone(), share: *share })
+            }
+            Self::StrayOnShare { agent, share, .. } => {
+                Key::Stray(Source { agent: agent.clone(), share: *share })
+            }
             Self::ContentUnusable { workload, .. } => Key::Content(workload.clone()),
+            Self::ShareSilent { source, .. } => Key::Share(source.clone()),
+            Self::ShareUnusable { agent, share, .. } => {
+                Key::Share(Source { agent: agent.clone(), share: *share })
+            }
+            Self::CertificateEnds { holder, .. } | Self::CertificateEarly { holder, .. } => {
+                Key::Certificate(holder.clone())
+            }
             Self::VaultAbsent { .. } => Key::Vault,
             Self::VaultWentBack { .. } => Key::VaultWentBack,
             Self::DropContested { workload, .. } => Key::ContestedDrop(workload.clone()),
@@ -134,13 +176,17 @@ impl Cause {
         match self {
             Self::NothingDropped { .. }
             | Self::DropRejected { .. }
-            | Self::ContentUnusable { .. } => Owner::App,
+            | Self::ContentUnusable { .. }
+            | Self::RetiredDropped { .. } => Owner::App,
             Self::NotVaulted { .. }
             | Self::AgentSilent { .. }
+            | Self::ShareSilent { .. }
             | Self::ShareUnusable { .. }
-            | Self::RepositoryMissing { .. }
             | Self::AgentHindered { .. }
             | Self::StrayOnShare { .. }
+            | Self::CertificateEnds { .. }
+            | Self::CertificateEarly { .. }
+            | Self::RepositoryMissing { .. }
             | Self::VaultAbsent { .. }
             | Self::VaultWentBack { .. }
             | Self::DropContested { .. } => Owner::Platform,
@@ -153,13 +199,17 @@ impl Cause {
             Self::NothingDropped { workload, .. }
             | Self::NotVaulted { workload, .. }
             | Self::DropRejected { workload, .. }
+            | Self::RetiredDropped { workload, .. }
             | Self::RepositoryMissing { workload, .. }
             | Self::DropContested { workload, .. }
             | Self::ContentUnusable { workload, .. } => Some(workload),
             Self::AgentSilent { .. }
+            | Self::ShareSilent { .. }
             | Self::ShareUnusable { .. }
             | Self::AgentHindered { .. }
             | Self::StrayOnShare { .. }
+            | Self::CertificateEnds { .. }
+            | Self::CertificateEarly { .. }
             | Self::VaultAbsent { .. }
             | Self::VaultWentBack { .. } => None,
         }
@@ -201,27 +251,30 @@ impl fmt::Display for Cause {
                  reports at least every {}; check its host and its way to the vault",
                 human::duration(*deadline)
             ),
-            Self::ShareUnusable { agent, problem } => {
+            Self::RetiredDropped { workload, retired, dropped } => write!(
+                f,
+                "{workload} was retired at {retired}, and a drop of it was vaulted at {dropped}: \
+                 its promise counts again; retire it again when nothing drops it any more, or \
+                 resume it if it lives"
+            ),
+            Self::ShareSilent { source, last_heard, deadline } => {
+                share_silent(f, source, *last_heard, *deadline)
+            }
+            Self::ShareUnusable { agent, problem, .. } => {
                 write!(f, "agent {agent} cannot use its share: {problem}")
             }
+            Self::AgentHindered { agent, problem, .. } => {
+                write!(f, "agent {agent} does not get drops into the vault: {problem}")
+            }
+            Self::StrayOnShare { agent, problem, .. } => stray(f, agent, problem),
+            Self::ContentUnusable { workload, problem } => unusable(f, workload, problem),
+            Self::CertificateEnds { holder, until } => certificate_ends(f, holder, *until),
+            Self::CertificateEarly { holder, from } => certificate_early(f, holder, *from),
             Self::RepositoryMissing { workload, what } => write!(
                 f,
                 "the vault's repository of {workload} is not whole: {what}; nothing is made in its \
                  place, so put it back, and this resolves by itself; if it is lost for good, \
                  `outlast workload recreate {workload}` begins anew"
-            ),
-            Self::AgentHindered { agent, problem } => {
-                write!(f, "agent {agent} does not get drops into the vault: {problem}")
-            }
-            Self::StrayOnShare { agent, problem } => write!(
-                f,
-                "on the share of agent {agent} lies what nobody backs up: {problem}; give it a \
-                 proper name, or remove it"
-            ),
-            Self::ContentUnusable { workload, problem } => write!(
-                f,
-                "what {workload} has on the share cannot be used: {problem}; until it is mended, \
-                 what was known before counts"
             ),
             Self::VaultAbsent { from, until } => write!(
                 f,
@@ -229,13 +282,9 @@ impl fmt::Display for Cause {
                  those that the waiting drops do not mend will open by themselves"
             ),
             Self::VaultWentBack { lost, count } => went_back(f, lost, *count),
-            Self::DropContested { workload, agent, drop, difference } => write!(
-                f,
-                "agent {agent} handed in a bill for drop {drop} of {workload} that is not the \
-                 drop the vault holds under this id ({difference}); the vault keeps what it holds \
-                 and took nothing; find out who used the id twice, and whether that agent's \
-                 certificate is in the right hands"
-            ),
+            Self::DropContested { workload, agent, drop, difference } => {
+                contested(f, workload, agent, *drop, difference)
+            }
         }
     }
 }
@@ -252,6 +301,70 @@ fn went_back(f: &mut fmt::Formatter<'_>, lost: &[LostDrop], count: usize) -> fmt
         write!(f, "{comma} {workload} {drop} received {received}")?;
     }
     if count > lost.len() { write!(f, " and {} more", count - lost.len()) } else { Ok(()) }
+}
+
+fn contested(
+    f: &mut fmt::Formatter<'_>,
+    workload: &WorkloadName,
+    agent: &str,
+    drop: DropId,
+    difference: &str,
+) -> fmt::Result {
+    write!(
+        f,
+        "agent {agent} handed in a bill for drop {drop} of {workload} that is not the drop the \
+         vault holds under this id ({difference}); the vault keeps what it holds and took nothing; \
+         find out who used the id twice, and whether that agent's certificate is in the right hands"
+    )
+}
+
+fn share_silent(
+    f: &mut fmt::Formatter<'_>,
+    Source { agent, share }: &Source,
+    last_heard: Timestamp,
+    deadline: Duration,
+) -> fmt::Result {
+    write!(
+        f,
+        "agent {agent} says nothing of share {} since {last_heard}, though it reports at least every \
+         {} of another one: if two agents bear one name, look after the other one, and give it a \
+         name of its own",
+        share.map_or_else(|| "(unknown)".to_owned(), |share| share.to_string()),
+        human::duration(deadline)
+    )
+}
+
+fn stray(f: &mut fmt::Formatter<'_>, agent: &str, problem: &str) -> fmt::Result {
+    write!(
+        f,
+        "on the share of agent {agent} lies what nobody backs up: {problem}; give it a proper \
+         name, or remove it"
+    )
+}
+
+fn unusable(f: &mut fmt::Formatter<'_>, workload: &WorkloadName, problem: &str) -> fmt::Result {
+    write!(
+        f,
+        "what {workload} has on the share cannot be used: {problem}; until it is mended, what was \
+         known before counts"
+    )
+}
+
+fn certificate_ends(f: &mut fmt::Formatter<'_>, holder: &str, until: Timestamp) -> fmt::Result {
+    write!(
+        f,
+        "the certificate of {holder} is valid until {until} only, by the vault's clock; renew it \
+         before, or {holder} is refused from then on (`outlast up` renews its own when it starts)"
+    )
+}
+
+fn certificate_early(f: &mut fmt::Formatter<'_>, holder: &str, from: Timestamp) -> fmt::Result {
+    write!(
+        f,
+        "the certificate of {holder} is valid from {from} only, and nobody believes it before: \
+         this clock is wrong, or the one was under which it was made; set the clock right, and \
+         issue the certificate again"
+    )
 }
 
 /// A broken promise, or one that cannot be evaluated.

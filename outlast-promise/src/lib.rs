@@ -11,12 +11,12 @@
 //!   whose cause explains it (a silent agent, a share that is not mounted, a rejected drop, a vault
 //!   that was down). An explanation holds its workloads back only while it is open and for one
 //!   [agent deadline](Settings::agent_deadline) after that, which is what the backlog gets to
-//!   arrive; then whatever is still broken pages by itself. Nothing is held back for ever.
+//!   arrive; then whatever is still broken pages by itself. Nothing is held back for ever: a pause
+//!   ends by itself, and what is retired and drops all the same is told.
 //! - **Incidents resolve by themselves**, when their cause is gone.
 //!
 //! [`Ledger`] is the state machine; [`evaluate`] is the arithmetic of one promise.
 
-mod agent;
 mod evidence;
 mod incident;
 mod ledger;
@@ -28,8 +28,8 @@ mod workload;
 pub use incident::{Cause, Change, Incident, Key, LostDrop, Owner};
 pub use ledger::Ledger;
 pub use memory::MemoryError;
-pub use promise::{InvalidPromise, Promise, State, evaluate};
-pub use view::{AgentStatus, Event, Finding, Settings, WorkloadStatus};
+pub use promise::{Declaration, InvalidPromise, Promise, State, evaluate};
+pub use view::{Event, Finding, Order, Settings, Source, SourceStatus, Validity, WorkloadStatus};
 
 #[cfg(test)]
 mod tests;

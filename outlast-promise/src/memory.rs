@@ -1,15 +1,21 @@
 //! What a ledger remembers, in the form in which it survives a restart.
 
-use std::collections::{BTreeMap, VecDeque};
+mod v1;
+
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use outlast_types::{DropId, Timestamp, WorkloadName};
-use serde::{Deserialize, Serialize};
+use outlast_types::Timestamp;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::evidence::Evidence;
-use crate::{Cause, Incident, Key, Promise};
+use crate::workload::Workload;
+use crate::{Cause, Incident, Key, Source, Validity};
+use outlast_types::WorkloadName;
 
-/// Version 1 knew nothing of repositories that are missing, and of what speaks against custody.
+/// Version 1 had one promise for each workload, copied from whoever said it last, knew agents by
+/// their names only, and nothing of repositories, orders, certificates, and what speaks against
+/// custody.
 const VERSION: u32 = 2;
 
 /// Everything that a ledger knows. Only facts, no conclusions: states are worked out from them.
@@ -20,67 +26,55 @@ pub(crate) struct Memory {
     /// The latest moment that the ledger was told of; time never runs backwards from here.
     pub(crate) now: Timestamp,
     pub(crate) last_incident_id: u64,
+    /// The number of the last order that was heard.
+    pub(crate) last_order: u64,
     pub(crate) workloads: BTreeMap<WorkloadName, Workload>,
-    pub(crate) agents: BTreeMap<String, Agent>,
+    #[serde(with = "sources")]
+    pub(crate) sources: BTreeMap<Source, Standing>,
+    /// Certificates that no source shows, such as the vault's own, by who holds them.
+    pub(crate) certificates: BTreeMap<String, Validity>,
     pub(crate) absence: Option<Absence>,
     /// What speaks against the vault's custody, until it is settled or old.
-    #[serde(default)]
     pub(crate) evidence: Evidence,
     #[serde(with = "as_list")]
     pub(crate) open: BTreeMap<Key, OpenIncident>,
 }
 
+/// How it stands with one source: an agent and the share that it speaks of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Workload {
-    pub(crate) promise: Promise,
-    pub(crate) declared: bool,
-    pub(crate) known_since: Timestamp,
-    pub(crate) last_vaulted: Option<Timestamp>,
-    /// Since when a sealed drop that is newer than the last vaulted one is known to wait.
-    pub(crate) waiting_since: Option<Timestamp>,
-    /// The agent that last spoke of it.
-    pub(crate) agent: Option<String>,
-    /// The rejected drop that nothing good has followed yet.
-    pub(crate) rejected: Option<Rejected>,
-    /// What is missing of its repository; nothing can be restored meanwhile.
-    #[serde(default)]
-    pub(crate) missing: Option<String>,
-    /// After its repository was whole again: until when the backlog may arrive.
-    #[serde(default)]
-    pub(crate) recovering: Option<Recovering>,
-    /// What its team has put on the share and cannot be used.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) content_problem: Option<String>,
-    /// Rejected drops that were told already: agents repeat themselves, pages must not.
-    pub(crate) rejected_before: VecDeque<DropId>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Rejected {
-    pub(crate) drop: DropId,
-    pub(crate) reason: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Agent {
+pub(crate) struct Standing {
     pub(crate) heard: Timestamp,
     /// How long the vault itself did not listen since then; that silence is not the agent's.
     pub(crate) unheard: Duration,
-    pub(crate) share_problem: Option<String>,
+    pub(crate) problem: Option<String>,
     /// Whether the share could be looked over, with or without a problem.
+    pub(crate) usable: bool,
+    /// What keeps the agent from getting drops into the vault although its share is well.
     #[serde(default)]
-    pub(crate) share_usable: bool,
-    /// What keeps it from getting drops into the vault although its share is well.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) hindrance: Option<String>,
     /// What lies on its share and can be nobody's drop.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub(crate) stray: Option<String>,
-    /// After an incident of this agent resolved: which one, and until when the backlog may arrive.
+    /// After an incident of this source resolved: which one, and until when the backlog may arrive.
     pub(crate) recovering: Option<Recovering>,
+    /// How long the certificate is valid that was shown last.
+    pub(crate) certificate: Option<Validity>,
+}
+
+impl Standing {
+    pub(crate) fn new(heard: Timestamp) -> Self {
+        Self {
+            heard,
+            unheard: Duration::ZERO,
+            problem: None,
+            usable: true,
+            hindrance: None,
+            stray: None,
+            recovering: None,
+            certificate: None,
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,13 +103,6 @@ pub(crate) struct OpenIncident {
     pub(crate) folded_into: Option<u64>,
     /// Whether somebody was told; a folded incident that resolves untold is nobody's news.
     pub(crate) announced: bool,
-}
-
-impl Absence {
-    /// Whether a promise that broke at `due` broke because the vault was not there.
-    pub(crate) fn explains(&self, due: Timestamp) -> bool {
-        self.from <= due && due < self.recovered
-    }
 }
 
 impl OpenIncident {
@@ -149,8 +136,10 @@ impl Memory {
             version: VERSION,
             now,
             last_incident_id: 0,
+            last_order: 0,
             workloads: BTreeMap::new(),
-            agents: BTreeMap::new(),
+            sources: BTreeMap::new(),
+            certificates: BTreeMap::new(),
             absence: None,
             evidence: Evidence::default(),
             open: BTreeMap::new(),
@@ -167,30 +156,26 @@ impl Memory {
         struct Version {
             version: u32,
         }
-        // The version first: a newer form need not parse as ours.
+        // The version first: another form need not parse as ours.
         let Version { version } = serde_json::from_str(text)?;
-        if version > VERSION {
-            return Err(MemoryError::Newer { found: version });
-        }
-        let mut memory: Self = serde_json::from_str(text)?;
-        memory.version = VERSION;
-        Ok(memory)
+        Ok(match version {
+            0 | 1 => serde_json::from_str::<v1::Memory>(text)?.into(),
+            VERSION => serde_json::from_str(text)?,
+            found => return Err(MemoryError::Newer { found }),
+        })
     }
 
     /// Moves every moment `by` into the past: the host's clock was set back, and what has passed
-    /// since each of them has passed all the same.
+    /// since each of them has passed all the same. When certificates end is not ours to move.
     pub(crate) fn shift_back(&mut self, by: Duration) {
         let back = |at: &mut Timestamp| *at = earlier(*at, by);
         back(&mut self.now);
         for workload in self.workloads.values_mut() {
-            back(&mut workload.known_since);
-            workload.last_vaulted.iter_mut().for_each(back);
-            workload.waiting_since.iter_mut().for_each(back);
-            workload.recovering.iter_mut().for_each(|recovering| back(&mut recovering.until));
+            workload.moments().into_iter().for_each(back);
         }
-        for agent in self.agents.values_mut() {
-            back(&mut agent.heard);
-            agent.recovering.iter_mut().for_each(|recovering| back(&mut recovering.until));
+        for standing in self.sources.values_mut() {
+            back(&mut standing.heard);
+            standing.recovering.iter_mut().for_each(|recovering| back(&mut recovering.until));
         }
         if let Some(absence) = &mut self.absence {
             back(&mut absence.from);
@@ -204,14 +189,27 @@ impl Memory {
     }
 }
 
+/// Standings as a list: their keys are no text.
+mod sources {
+    use super::{BTreeMap, Deserialize, Deserializer, Serializer, Source, Standing};
+
+    pub(super) fn serialize<S: Serializer>(
+        sources: &BTreeMap<Source, Standing>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        to.collect_seq(sources)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<BTreeMap<Source, Standing>, D::Error> {
+        Ok(Vec::<(Source, Standing)>::deserialize(from)?.into_iter().collect())
+    }
+}
+
 /// Open incidents as a list: each knows its key.
 mod as_list {
-    use std::collections::BTreeMap;
-
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    use super::OpenIncident;
-    use crate::Key;
+    use super::{BTreeMap, Deserialize, Deserializer, Key, OpenIncident, Serializer, de};
 
     pub(super) fn serialize<S: Serializer>(
         open: &BTreeMap<Key, OpenIncident>,
@@ -224,7 +222,13 @@ mod as_list {
         from: D,
     ) -> Result<BTreeMap<Key, OpenIncident>, D::Error> {
         let list = Vec::<OpenIncident>::deserialize(from)?;
-        Ok(list.into_iter().map(|incident| (incident.cause.key(), incident)).collect())
+        let count = list.len();
+        let open: BTreeMap<_, _> =
+            list.into_iter().map(|incident| (incident.cause.key(), incident)).collect();
+        if open.len() < count {
+            return Err(de::Error::custom("two open incidents are about one thing"));
+        }
+        Ok(open)
     }
 }
 

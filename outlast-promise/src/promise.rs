@@ -74,6 +74,31 @@ impl Default for Promise {
     }
 }
 
+/// What a team declares of its workload on a share; what it leaves out is as by default.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Declaration {
+    rpo: Option<Duration>,
+    owner: Option<String>,
+}
+
+impl Declaration {
+    /// Takes what is declared, each part by the rules of a promise.
+    pub fn new(rpo: Option<Duration>, owner: Option<&str>) -> Result<Self, InvalidPromise> {
+        let default = Promise::default();
+        Promise::new(rpo.unwrap_or(default.rpo), owner.unwrap_or(&default.owner))?;
+        Ok(Self { rpo, owner: owner.map(str::to_owned) })
+    }
+
+    /// `default` with what is declared put in its place.
+    pub fn over(&self, default: &Promise) -> Promise {
+        Promise {
+            rpo: self.rpo.unwrap_or(default.rpo),
+            owner: self.owner.clone().unwrap_or_else(|| default.owner.clone()),
+        }
+    }
+}
+
 /// How a workload stands with its promise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
@@ -83,8 +108,14 @@ pub enum State {
     Fresh,
     /// Still kept, but the last sixteenth of the RPO is running. Shown, never paged.
     Late,
-    /// No drop was vaulted for a whole RPO. An incident covers it.
+    /// No drop was vaulted for a whole RPO, or what was vaulted is missing. An incident covers it.
     Broken,
+    /// An operator paused it for a time; then its promise counts again.
+    Paused,
+    /// An operator retired it, and drops that were under way may still come.
+    Retiring,
+    /// It drops no more. If it does all the same, that is told, and its promise counts again.
+    Retired,
 }
 
 impl State {
@@ -95,6 +126,9 @@ impl State {
             Self::Fresh => "fresh",
             Self::Late => "late",
             Self::Broken => "broken",
+            Self::Paused => "paused",
+            Self::Retiring => "retiring",
+            Self::Retired => "retired",
         }
     }
 }

@@ -4,14 +4,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use outlast_types::{DropId, Timestamp, WorkloadName};
+use outlast_types::{DropId, ShareId, Timestamp, WorkloadName};
 
 use super::*;
 
+mod certificates;
+mod evidence;
+mod orders;
 mod properties;
+mod sources;
 
 const RPO: u64 = 100;
 const DEADLINE: u64 = 20;
+const SHARE_OPENED: &str = "+share/road-1/7c6f0b6e-3c39-4f0e-9d53-1b1f6f3f0d01";
+const SHARE_RESOLVED: &str = "-share/road-1/7c6f0b6e-3c39-4f0e-9d53-1b1f6f3f0d01";
 
 fn at(second: u64) -> Timestamp {
     Timestamp::from_unix(1_790_000_000, 0).unwrap().saturating_add(Duration::from_secs(second))
@@ -32,34 +38,55 @@ fn drop_id(number: u8) -> DropId {
 fn settings() -> Settings {
     Settings {
         default_promise: Promise::new(Duration::from_secs(RPO), "team-shop").unwrap(),
+        policy: BTreeMap::new(),
         agent_deadline: Duration::from_secs(DEADLINE),
     }
 }
 
 fn ledger() -> Ledger {
-    Ledger::new(settings(), at(0))
+    Ledger::new(settings(), 0, at(0))
 }
 
 fn vaulted(workload: WorkloadName, second: u64) -> Event {
     Event::Vaulted { workload, at: at(second) }
 }
 
+/// What `road-1` says of its share.
+fn source() -> Source {
+    source_on(1)
+}
+
+fn share(number: u8) -> ShareId {
+    format!("7c6f0b6e-3c39-4f0e-9d53-1b1f6f3f0d{number:02x}").parse().unwrap()
+}
+
+fn source_on(number: u8) -> Source {
+    Source { agent: "road-1".into(), share: Some(share(number)) }
+}
+
 fn declared(workload: WorkloadName) -> Event {
-    Event::Declared { workload, promise: settings().default_promise }
+    let promise = settings().default_promise;
+    let declaration = Declaration::new(Some(promise.rpo()), Some(promise.owner())).unwrap();
+    Event::Declared { workload, source: source(), declaration: Some(declaration) }
 }
 
 fn waiting(workload: WorkloadName) -> Event {
-    Event::Waiting { workload, agent: "road-1".into() }
+    Event::Waiting { workload, source: source() }
 }
 
 fn heard() -> Event {
-    Event::AgentHeard { agent: "road-1".into() }
+    let source = Source { agent: "road-1".into(), share: None };
+    Event::AgentHeard { source, certificate: None }
+}
+
+fn ordered(number: u64, order: Order) -> Event {
+    Event::Ordered { number, workload: shop(), order }
 }
 
 fn rejected(number: u8) -> Event {
     Event::Rejected {
         workload: shop(),
-        agent: "road-1".into(),
+        source: source(),
         drop: drop_id(number),
         reason: "segment 0002.seg does not have its hash".into(),
     }
@@ -110,7 +137,7 @@ fn a_silent_agent_is_one_page_and_what_outlasts_it_is_given_back() {
     ledger.apply(vaulted(name(0), 0), at(0));
     for workload in 1..=3 {
         ledger.apply(vaulted(name(workload), 1), at(1));
-        ledger.apply(Event::Waiting { workload: name(workload), agent: "road-1".into() }, at(1));
+        ledger.apply(waiting(name(workload)), at(1));
         ledger.apply(vaulted(name(workload), 1), at(1));
     }
     assert!(alive(&mut ledger, 10, 70).is_empty());
@@ -136,16 +163,16 @@ fn an_unusable_share_is_the_platforms_and_explains_its_workloads() {
     ledger.apply(vaulted(shop(), 1), at(1));
     assert!(alive(&mut ledger, 10, 90).is_empty());
     let seen = |problem: Option<&str>| Event::ShareSeen {
-        agent: "road-1".into(),
+        source: source(),
         problem: problem.map(str::to_owned),
         usable: problem.is_none(),
     };
     let problem = "/mnt/share has no outlast-share.json: is it mounted?";
-    assert_eq!(keys(&ledger.apply(seen(Some(problem)), at(90))), ["+share/road-1"]);
+    assert_eq!(keys(&ledger.apply(seen(Some(problem)), at(90))), [SHARE_OPENED]);
     for second in (100..200).step_by(10) {
         assert!(ledger.apply(seen(Some(problem)), at(second)).is_empty());
     }
-    assert_eq!(keys(&ledger.apply(seen(None), at(200))), ["-share/road-1"]);
+    assert_eq!(keys(&ledger.apply(seen(None), at(200))), [SHARE_RESOLVED]);
     assert!(ledger.apply(vaulted(shop(), 210), at(210)).is_empty());
 }
 
@@ -159,7 +186,7 @@ fn trouble_with_one_thing_on_the_share_does_not_hide_that_a_workload_produced_no
     let mut told = Vec::new();
     for second in (10..130).step_by(10) {
         let stray = Event::ShareSeen {
-            agent: "road-1".into(),
+            source: source(),
             problem: Some("w/other/drops/README: it is no directory".into()),
             usable: true,
         };
@@ -167,7 +194,7 @@ fn trouble_with_one_thing_on_the_share_does_not_hide_that_a_workload_produced_no
         let events = [stray].into_iter().chain((second > 50).then(|| waiting(name(1))));
         told.extend(keys(&ledger.apply_all(events, at(second))));
     }
-    assert_eq!(told, ["+share/road-1", "+recovery-point/w0"]);
+    assert_eq!(told, [SHARE_OPENED, "+recovery-point/w0"]);
 }
 
 #[test]
@@ -176,7 +203,7 @@ fn a_share_that_comes_back_with_a_stray_file_on_it_gives_the_backlog_its_time() 
     ledger.apply(waiting(shop()), at(0));
     ledger.apply(vaulted(shop(), 1), at(1));
     let seen = |problem: &str, usable| Event::ShareSeen {
-        agent: "road-1".into(),
+        source: source(),
         problem: Some(problem.to_owned()),
         usable,
     };
@@ -187,7 +214,7 @@ fn a_share_that_comes_back_with_a_stray_file_on_it_gives_the_backlog_its_time() 
         told.push((second, keys(&ledger.apply(event, at(second)))));
     }
     told.retain(|(_, keys)| !keys.is_empty());
-    let expected = [(10, "+share/road-1"), (170, "+recovery-point/shop-db")];
+    let expected = [(10, SHARE_OPENED), (170, "+recovery-point/shop-db")];
     assert_eq!(told, expected.map(|(second, key)| (second, vec![key.to_owned()])));
 }
 
@@ -233,7 +260,8 @@ fn a_missing_repository_pages_once_explains_what_it_breaks_and_resolves_when_it_
     assert_eq!(keys(&ledger.tick(at(220))), ["+recovery-point/shop-db"]);
     ledger.apply(vaulted(shop(), 221), at(221));
     ledger.apply(looked(Some("nothing of it is there")), at(230));
-    let changes = ledger.apply(Event::BegunAnew { workload: shop() }, at(240));
+    let order = Order::Recreate { at: at(240) };
+    let changes = ledger.apply(ordered(1, order), at(240));
     assert_eq!(keys(&changes), ["-repository/shop-db"]);
     assert_eq!(ledger.workloads().next().unwrap().state, State::NeverSeen);
     assert!(ledger.tick(at(339)).is_empty(), "it has an RPO to drop again");
@@ -241,32 +269,29 @@ fn a_missing_repository_pages_once_explains_what_it_breaks_and_resolves_when_it_
 }
 
 #[test]
-fn each_trouble_that_an_agent_tells_has_the_owner_who_can_end_it() {
+fn what_an_agent_says_of_a_missing_repository_is_no_second_page() {
     let mut ledger = ledger();
-    let hindered = |work: Option<&str>, stray: Option<&str>| Event::Hindered {
-        agent: "road-1".into(),
-        work: work.map(str::to_owned),
-        stray: stray.map(str::to_owned),
-    };
-    let content = |problem: Option<&str>| Event::Content {
+    ledger.apply(waiting(shop()), at(0));
+    ledger.apply(vaulted(shop(), 1), at(1));
+    let looked = |missing: Option<&str>| Event::Repository {
         workload: shop(),
-        problem: problem.map(str::to_owned),
+        missing: missing.map(str::to_owned),
     };
-    let owner = |changes: &[Change]| changes[0].incident().owner();
-    let changes = ledger.apply(content(Some("workload.toml: rpo: ...")), at(1));
-    assert_eq!((keys(&changes), owner(&changes)), (vec!["+content/shop-db".into()], Owner::App));
-    let changes = ledger.apply(hindered(None, Some("w/Shop")), at(2));
-    assert_eq!((keys(&changes), owner(&changes)), (vec!["+stray/road-1".into()], Owner::Platform));
-    // What keeps drops from the vault explains a promise that breaks while one waits, and gives it
-    // one deadline afterwards; a stray directory explains nothing.
-    ledger.apply(waiting(shop()), at(3));
-    let changes = ledger.apply(hindered(Some("the vault's disk is full"), None), at(4));
-    assert_eq!(keys(&changes), ["+work/road-1", "-stray/road-1"]);
-    assert!(alive(&mut ledger, 5, 200).is_empty());
-    assert_eq!(keys(&ledger.apply(hindered(None, None), at(200))), ["-work/road-1"]);
-    assert!(ledger.apply(vaulted(shop(), 210), at(210)).is_empty());
-    assert_eq!(keys(&ledger.apply(content(None), at(211))), ["-content/shop-db"]);
-    assert_eq!(ledger.incidents().count(), 0);
+    let seen = |problem: Option<&str>| Event::ShareSeen {
+        source: source(),
+        problem: problem.map(str::to_owned),
+        usable: true,
+    };
+    assert_eq!(keys(&ledger.apply(looked(Some("gone")), at(10))), ["+repository/shop-db"]);
+    for second in (15..60).step_by(5) {
+        assert!(ledger.apply(seen(Some("the vault cannot now")), at(second)).is_empty());
+    }
+    assert_eq!(keys(&ledger.apply(looked(None), at(60))), ["-repository/shop-db"]);
+    assert!(ledger.apply(seen(None), at(61)).is_empty(), "nobody was told, nobody need be");
+    for second in (65..90).step_by(5) {
+        assert!(ledger.apply(seen(None), at(second)).is_empty());
+    }
+    assert_eq!(keys(&ledger.apply(seen(Some("a stray file")), at(90))), [SHARE_OPENED]);
 }
 
 #[test]
@@ -432,62 +457,5 @@ fn a_stored_ledger_of_version_1_is_still_read() {
     assert!(written.starts_with(r#"{"version":2,"#), "{written}");
     let upgraded = Ledger::resume(settings(), golden, at(100)).unwrap();
     assert_eq!(upgraded.encode(), written);
-    let read = Ledger::resume(settings(), golden, at(100)).unwrap();
-    assert_eq!(read.encode(), written);
-}
-
-fn open_keys(ledger: &Ledger) -> Vec<String> {
-    ledger.incidents().map(|incident| incident.key().to_string()).collect()
-}
-
-#[test]
-fn a_lost_drop_is_told_until_it_is_held_again_or_for_a_week() {
-    let mut ledger = ledger();
-    ledger.apply(declared(shop()), at(0));
-    let lost = |number| {
-        Event::Custody(Finding::Lost { workload: shop(), drop: drop_id(number), received: at(0) })
-    };
-    let changes = ledger.apply_all([lost(1), lost(2)], at(1));
-    assert_eq!(changes.len(), 1, "one cause, one page: {changes:?}");
-    assert_eq!(changes[0].incident().owner(), Owner::Platform);
-    let text = changes[0].incident().cause.to_string();
-    assert!(text.contains("2 drops") && text.contains(&drop_id(2).to_string()), "{text}");
-    assert!(ledger.apply(lost(1), at(2)).is_empty(), "repeated, it rings no second time");
-    let held = |number| Event::Custody(Finding::Held { workload: shop(), drop: drop_id(number) });
-    assert!(ledger.apply(held(1), at(3)).is_empty());
-    let resumed = Ledger::resume(settings(), &ledger.encode(), at(4)).unwrap();
-    assert_eq!(open_keys(&resumed), ["vault-went-back"], "a restart forgets nothing");
-    let changes = ledger.apply(held(2), at(5));
-    assert!(matches!(&changes[..], [Change::Resolved(_)]), "{changes:?}");
-
-    ledger.apply(lost(3), at(10));
-    let week = 7 * 24 * 3600;
-    ledger.tick(at(9 + week));
-    assert!(open_keys(&ledger).contains(&"vault-went-back".to_owned()));
-    assert!(ledger.next_deadline() <= Some(at(10 + week)), "nobody need poke it");
-    ledger.tick(at(10 + week));
-    assert!(!open_keys(&ledger).contains(&"vault-went-back".to_owned()));
-}
-
-#[test]
-fn a_contested_drop_is_told_for_a_day_after_the_last_attempt() {
-    let mut ledger = ledger();
-    let contested = |number| {
-        Event::Custody(Finding::Contested {
-            workload: shop(),
-            agent: "road-1".into(),
-            drop: drop_id(number),
-            difference: "its size\nis 1".into(),
-        })
-    };
-    let opened = ledger.apply(contested(1), at(1));
-    assert_eq!(opened.len(), 1);
-    assert!(!opened[0].to_string().contains('\n'), "one line, whatever was sent");
-    let again = ledger.apply(contested(1), at(50_000));
-    let is_same = |change: &Change| change.incident().key() == opened[0].incident().key();
-    assert!(!again.iter().any(is_same), "no second page: {again:?}");
-    ledger.tick(at(50_000 + 86_399));
-    assert!(open_keys(&ledger).contains(&"contested-drop/shop-db".to_owned()));
-    ledger.tick(at(50_000 + 86_400));
-    assert!(!open_keys(&ledger).contains(&"contested-drop/shop-db".to_owned()));
+    assert_eq!(Ledger::resume(settings(), &written, at(100)).unwrap().encode(), written);
 }

@@ -1,16 +1,23 @@
 //! What the ledger is told, and what it shows.
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
-use outlast_types::{DropId, Timestamp, WorkloadName};
+use outlast_types::{DropId, ShareId, Timestamp, WorkloadName};
+use serde::{Deserialize, Serialize};
 
-use crate::{Promise, State};
+use crate::{Declaration, Promise, State};
 
 /// What holds for all workloads.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The promise of a workload that nobody declared.
     pub default_promise: Promise,
+    /// What policy promises of single workloads, whatever a share declares. A workload that it names
+    /// no more falls back to what its share declares, or the default; one of which nothing else
+    /// ever spoke is forgotten.
+    pub policy: BTreeMap<WorkloadName, Promise>,
     /// How long an agent may stay silent before that is an incident; also how long the backlog may
     /// take to arrive once an agent, its share or the vault is back.
     pub agent_deadline: Duration,
@@ -18,41 +25,95 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { default_promise: Promise::default(), agent_deadline: Duration::from_secs(300) }
+        Self {
+            default_promise: Promise::default(),
+            policy: BTreeMap::new(),
+            agent_deadline: Duration::from_secs(300),
+        }
     }
+}
+
+/// An agent, and the share of which it speaks. Two processes may bear one name, by mistake or
+/// not: what one of them says about its share is nothing about the other's.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Source {
+    pub agent: String,
+    /// `None` if it did not say.
+    pub share: Option<ShareId>,
+}
+
+/// `road-1`, or `road-1/<share>`.
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.agent)?;
+        self.share.iter().try_for_each(|share| write!(f, "/{share}"))
+    }
+}
+
+/// How long a certificate is valid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Validity {
+    pub from: Timestamp,
+    pub until: Timestamp,
+}
+
+impl Validity {
+    /// Whether it is valid at `now`, or was.
+    pub fn has_begun(&self, now: Timestamp) -> bool {
+        self.from <= now
+    }
+
+    /// When its end is announced: with a third of its life left, there is time to renew it.
+    pub fn announced(&self) -> Timestamp {
+        self.until.saturating_sub(self.until.since(self.from) / 3)
+    }
+}
+
+/// What an operator orders of a workload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// Nobody is paged for its recovery point before `until`.
+    Pause { until: Timestamp },
+    /// It drops no more. Drops until `until` are no surprise; a later one means that it lives.
+    Retire { at: Timestamp, until: Timestamp },
+    /// Its promise counts, whatever was ordered before.
+    Resume,
+    /// Its repository is lost for good and is begun anew; what was vaulted before counts no more.
+    Recreate { at: Timestamp },
 }
 
 /// Something that the vault saw happen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// A workload is to be watched, by this promise from now on.
-    Declared { workload: WorkloadName, promise: Promise },
+    /// What a share declares of a workload on it; `None` if nothing (any more).
+    Declared { workload: WorkloadName, source: Source, declaration: Option<Declaration> },
     /// The vault published a snapshot of the workload at `at`, by the vault's clock.
     Vaulted { workload: WorkloadName, at: Timestamp },
     /// The vault looked at the workload's repository: all of it is there (`None`), or what is not.
     Repository { workload: WorkloadName, missing: Option<String> },
-    /// The workload's repository is lost for good; an operator had it begun anew. What was vaulted
-    /// before counts no more.
-    BegunAnew { workload: WorkloadName },
     /// The vault found something about its own custody of drops.
     Custody(Finding),
+    /// An operator gave an order, the `number`th. One that was heard before changes nothing.
+    Ordered { number: u64, workload: WorkloadName, order: Order },
     /// An agent saw a sealed drop of the workload that is not vaulted yet. No freshness follows
     /// from it, only who is asked when the promise breaks all the same.
-    Waiting { workload: WorkloadName, agent: String },
+    Waiting { workload: WorkloadName, source: Source },
     /// An agent refused a sealed drop, which is in quarantine. May be repeated.
-    Rejected { workload: WorkloadName, agent: String, drop: DropId, reason: String },
-    /// An agent spoke, about anything.
-    AgentHeard { agent: String },
+    Rejected { workload: WorkloadName, source: Source, drop: DropId, reason: String },
+    /// An agent spoke, about anything, and showed this certificate.
+    AgentHeard { source: Source, certificate: Option<Validity> },
     /// An agent finished a look at its share: all is well (`None`), or what is not. `usable` says
     /// whether it could be looked over all the same: then the problem is of something on it, and
     /// explains nothing but drops that wait.
-    ShareSeen { agent: String, problem: Option<String>, usable: bool },
+    ShareSeen { source: Source, problem: Option<String>, usable: bool },
     /// The same look: what keeps the agent from getting drops into the vault although its share is
     /// well, and what lies on the share and can be nobody's drop.
-    Hindered { agent: String, work: Option<String>, stray: Option<String> },
+    Hindered { source: Source, work: Option<String>, stray: Option<String> },
     /// An agent looked at what a workload's team has put on the share: all can be used (`None`), or
     /// what cannot.
     Content { workload: WorkloadName, problem: Option<String> },
+    /// The vault itself, `vault hq`, shows this certificate and no other.
+    OwnCertificate { holder: String, certificate: Validity },
 }
 
 /// What speaks for or against the vault's custody of one drop.
@@ -80,15 +141,19 @@ pub struct WorkloadStatus {
     pub last_vaulted: Option<Timestamp>,
     /// The moment at which the promise breaks, or broke, unless a drop is vaulted before it.
     pub due: Timestamp,
-    pub agent: Option<String>,
+    /// When the pause ends, or the time in which drops of a retired workload are no surprise.
+    pub until: Option<Timestamp>,
+    /// Since when it is retired.
+    pub retired: Option<Timestamp>,
+    pub source: Option<Source>,
     /// What its team has put on the share and cannot be used.
     pub content_problem: Option<String>,
 }
 
-/// An agent as the ledger sees it.
+/// An agent and its share as the ledger sees them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AgentStatus {
-    pub agent: String,
+pub struct SourceStatus {
+    pub source: Source,
     pub last_heard: Timestamp,
     pub silent: bool,
     pub share_problem: Option<String>,

@@ -1,18 +1,195 @@
-//! What follows from what is known of one workload alone.
+//! What is known of one workload, and what follows from that alone.
 
-use outlast_types::{DropId, Timestamp};
+use std::collections::{BTreeMap, VecDeque};
 
-use crate::incident::cut;
-use crate::memory::{Rejected, Workload};
-use crate::{State, evaluate};
+use outlast_types::{DropId, ShareId, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::memory::Recovering;
+use crate::{Declaration, Promise, Source, State, evaluate};
 
 /// How many rejected drops of one workload are remembered, so that an agent that reports its
 /// quarantine again and again opens one incident for each and no more.
 const REJECTED_REMEMBERED_MAX: usize = 1024;
+/// Shares on which one workload is remembered to be declared; more are a mistake.
+const DECLARATIONS_MAX: usize = 16;
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Workload {
+    /// What holds, worked out from the layers below.
+    #[serde(skip)]
+    promise: Promise,
+    /// What policy says: it rules.
+    pub(crate) policy: Option<Promise>,
+    /// What each share declares.
+    declared: BTreeMap<ShareId, Declaration>,
+    /// What an older ledger held, until a share or policy speaks.
+    pub(crate) inherited: Option<Promise>,
+    pub(crate) known_since: Timestamp,
+    pub(crate) last_vaulted: Option<Timestamp>,
+    /// Since when a sealed drop that is newer than the last vaulted one is known to wait.
+    pub(crate) waiting_since: Option<Timestamp>,
+    /// The source that last spoke of a drop of it.
+    pub(crate) source: Option<Source>,
+    /// The rejected drop that nothing good has followed yet.
+    pub(crate) rejected: Option<Rejected>,
+    /// Rejected drops that were told already: agents repeat themselves, pages must not.
+    pub(crate) rejected_before: VecDeque<DropId>,
+    /// What is missing of its repository; nothing can be restored meanwhile.
+    pub(crate) missing: Option<String>,
+    /// After its repository was whole again: until when the backlog may arrive.
+    pub(crate) recovering: Option<Recovering>,
+    /// What its team has put on the share and cannot be used.
+    #[serde(default)]
+    pub(crate) content_problem: Option<String>,
+    /// Until when nobody is paged for its recovery point.
+    pub(crate) paused_until: Option<Timestamp>,
+    pub(crate) retirement: Option<Retirement>,
+    pub(crate) revival: Option<Revival>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Rejected {
+    pub(crate) drop: DropId,
+    pub(crate) reason: String,
+}
+
+/// It drops no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Retirement {
+    pub(crate) at: Timestamp,
+    /// Until then, drops that were under way are no surprise.
+    pub(crate) until: Timestamp,
+}
+
+/// It was retired, and drops all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Revival {
+    pub(crate) retired: Timestamp,
+    pub(crate) dropped: Timestamp,
+}
+
 impl Workload {
-    /// The moment at which it breaks, or broke.
+    pub(crate) fn new(known_since: Timestamp) -> Self {
+        Self {
+            promise: Promise::default(),
+            policy: None,
+            declared: BTreeMap::new(),
+            inherited: None,
+            known_since,
+            last_vaulted: None,
+            waiting_since: None,
+            source: None,
+            rejected: None,
+            rejected_before: VecDeque::new(),
+            missing: None,
+            recovering: None,
+            content_problem: None,
+            paused_until: None,
+            retirement: None,
+            revival: None,
+        }
+    }
+
+    /// The promise that holds.
+    pub(crate) fn promise(&self) -> &Promise {
+        &self.promise
+    }
+
+    /// Whether somebody declared it, in policy or on a share.
+    pub(crate) fn is_declared(&self) -> bool {
+        self.policy.is_some() || self.inherited.is_some() || !self.declared.is_empty()
+    }
+
+    /// Works out which promise holds: policy's; else the strictest that a share declares, over
+    /// the default.
+    pub(crate) fn promise_anew(&mut self, default: &Promise) {
+        let declared = || {
+            let promises = self.declared.values().map(|declared| declared.over(default));
+            promises.min_by_key(Promise::rpo)
+        };
+        let promise = self.policy.clone().or_else(declared).or_else(|| self.inherited.clone());
+        self.promise = promise.unwrap_or_else(|| default.clone());
+    }
+
+    /// What a share declares now, or declares no more.
+    pub(crate) fn declare(&mut self, share: ShareId, declaration: Option<Declaration>) {
+        self.inherited = None;
+        match declaration {
+            Some(declaration)
+                if self.declared.len() < DECLARATIONS_MAX || self.declared.contains_key(&share) =>
+            {
+                self.declared.insert(share, declaration);
+            }
+            Some(_) => {}
+            None => drop(self.declared.remove(&share)),
+        }
+    }
+
+    /// Whether nothing but policy ever spoke of it.
+    pub(crate) fn is_of_policy_only(&self) -> bool {
+        let Self { last_vaulted, waiting_since, source, rejected, missing, retirement, .. } = self;
+        self.declared.is_empty()
+            && last_vaulted.is_none()
+            && waiting_since.is_none()
+            && source.is_none()
+            && rejected.is_none()
+            && missing.is_none()
+            && retirement.is_none()
+            && self.paused_until.is_none()
+    }
+
+    /// A drop was vaulted at `at`, by the vault's clock.
+    pub(crate) fn vaulted(&mut self, at: Timestamp) {
+        // Told late, as after a rebuild: it was known when its first drop came.
+        self.known_since = self.known_since.min(at);
+        if self.last_vaulted.is_some_and(|last| at < last) {
+            return;
+        }
+        self.last_vaulted = Some(at);
+        self.waiting_since = None;
+        self.rejected = None;
+        // A pause that has ended is over when its promise was renewed; until then it tells when
+        // the promise broke.
+        self.paused_until.take_if(|until| *until <= at);
+        // Two drops at once are one sign of life; one that comes much later is another.
+        let again = self.promise.rpo() / 2;
+        self.revival.take_if(|revival| at.since(revival.dropped) >= again);
+        self.revive();
+    }
+
+    /// It was retired at `at`.
+    pub(crate) fn retire(&mut self, retirement: Retirement) {
+        self.paused_until = None;
+        self.revival = None;
+        self.retirement = Some(retirement);
+        // Told late, as after a rebuild.
+        self.revive();
+    }
+
+    /// A drop that came after its retirement means that it lives.
+    fn revive(&mut self) {
+        let Some(dropped) = self.last_vaulted else { return };
+        if let Some(over) = self.retirement.take_if(|retirement| retirement.until <= dropped) {
+            self.revival = Some(Revival { retired: over.at, dropped });
+        }
+    }
+
+    /// Its promise counts, whatever was ordered before.
+    pub(crate) fn resume(&mut self) {
+        self.paused_until = None;
+        self.retirement = None;
+        self.revival = None;
+    }
+
+    /// The moment at which its promise breaks, or broke.
     pub(crate) fn due(&self) -> Timestamp {
-        self.last_vaulted.unwrap_or(self.known_since).saturating_add(self.promise.rpo())
+        let due = self.last_vaulted.unwrap_or(self.known_since).saturating_add(self.promise.rpo());
+        self.paused_until.map_or(due, |until| due.max(until))
     }
 
     /// The moments at which time alone changes what follows.
@@ -22,14 +199,18 @@ impl Workload {
     }
 
     pub(crate) fn state(&self, now: Timestamp) -> State {
-        if self.missing.is_some() {
-            return State::Broken;
+        match (self.retirement, self.paused_until) {
+            (Some(retirement), _) if now < retirement.until => State::Retiring,
+            (Some(_), _) => State::Retired,
+            (None, Some(until)) if now < until => State::Paused,
+            _ if self.missing.is_some() => State::Broken,
+            _ => evaluate(&self.promise, self.known_since, self.last_vaulted, now),
         }
-        evaluate(&self.promise, self.known_since, self.last_vaulted, now)
     }
 
-    pub(crate) fn reject(&mut self, drop: DropId, reason: &str, agent: &str) {
-        self.agent = Some(agent.to_owned());
+    /// Notes a rejected drop, unless it was told before.
+    pub(crate) fn reject(&mut self, drop: DropId, reason: String, source: Source) {
+        self.source = Some(source);
         if self.rejected_before.contains(&drop) {
             return;
         }
@@ -37,6 +218,22 @@ impl Workload {
             self.rejected_before.pop_front();
         }
         self.rejected_before.push_back(drop);
-        self.rejected = Some(Rejected { drop, reason: cut(reason) });
+        self.rejected = Some(Rejected { drop, reason });
+    }
+
+    /// All moments that move when the clock is set back.
+    pub(crate) fn moments(&mut self) -> Vec<&mut Timestamp> {
+        let mut moments = vec![&mut self.known_since];
+        moments.extend(&mut self.last_vaulted);
+        moments.extend(&mut self.waiting_since);
+        moments.extend(&mut self.paused_until);
+        moments.extend(self.recovering.iter_mut().map(|recovering| &mut recovering.until));
+        if let Some(Retirement { at, until }) = &mut self.retirement {
+            moments.extend([at, until]);
+        }
+        if let Some(Revival { retired, dropped }) = &mut self.revival {
+            moments.extend([retired, dropped]);
+        }
+        moments
     }
 }

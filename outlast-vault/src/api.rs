@@ -12,7 +12,7 @@ use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use outlast_catalog::ReportRecord;
-use outlast_promise::{Event, WorkloadStatus};
+use outlast_promise::{Declaration, Event, Source, State as PromiseState, WorkloadStatus};
 use outlast_store::{ObjectName, StoreError};
 use outlast_types::WorkloadName;
 use outlast_wire::api::{
@@ -29,7 +29,6 @@ use zeroize::Zeroizing;
 
 use crate::VaultError;
 use crate::bodies::{self, Bodies};
-use crate::config::promise_over;
 use crate::publish::repository_path;
 use crate::vault::Vault;
 
@@ -156,7 +155,8 @@ async fn report(
     api.run(peer, id, move |vault, peer| {
         let body = serde_json::to_string(&report).unwrap_or_default();
         let received = vault.doors.clock.now();
-        let record = ReportRecord { agent: peer.name().to_owned(), received, body };
+        let (agent, share) = (peer.name().to_owned(), Some(report.share));
+        let record = ReportRecord { agent, share, received, body };
         vault.watch.reported(events_of(vault, peer, &report), &record)?;
         Ok(Reported { run: vault.run.clone() })
     })
@@ -166,7 +166,7 @@ async fn report(
 /// What a report means for promises. What the share's declarations say of a workload counts only
 /// where policy is silent.
 fn events_of(vault: &Vault, peer: &Peer, report: &AgentReport) -> Vec<Event> {
-    let agent = peer.name().to_owned();
+    let source = Source { agent: peer.name().to_owned(), share: Some(report.share) };
     let told = |kind| problem_of(report, |trouble| trouble.kind == kind);
     // Agents that do not say what is the matter are taken to speak of their share.
     let problem = match report.troubles.is_empty() {
@@ -177,20 +177,24 @@ fn events_of(vault: &Vault, peer: &Peer, report: &AgentReport) -> Vec<Event> {
     let usable = problem.is_none() || !report.workloads.is_empty();
     let (work, stray) = (told(TroubleKind::Work), told(TroubleKind::Stray));
     let mut events = vec![
-        Event::ShareSeen { agent: agent.clone(), problem, usable },
-        Event::Hindered { agent: agent.clone(), work, stray },
+        Event::ShareSeen { source: source.clone(), problem, usable },
+        Event::Hindered { source: source.clone(), work, stray },
     ];
     if usable {
-        events.extend(content_of(vault, &agent, report));
+        events.extend(content_of(vault, &source, report));
     }
     for seen in &report.workloads {
-        events.extend(declaration(vault, peer, seen));
+        events.push(Event::Declared {
+            workload: seen.name.clone(),
+            source: source.clone(),
+            declaration: declaration(vault, peer, seen),
+        });
         if seen.waiting > 0 {
-            events.push(Event::Waiting { workload: seen.name.clone(), agent: agent.clone() });
+            events.push(Event::Waiting { workload: seen.name.clone(), source: source.clone() });
         }
         events.extend(seen.rejected.iter().map(|rejected| Event::Rejected {
             workload: seen.name.clone(),
-            agent: agent.clone(),
+            source: source.clone(),
             drop: rejected.drop,
             reason: rejected.reason.clone(),
         }));
@@ -207,13 +211,13 @@ fn problem_of(report: &AgentReport, is_meant: impl Fn(&Trouble) -> bool) -> Opti
 
 /// What is to be said of the content of workloads: of those with a trouble, and of those of this
 /// agent that had one.
-fn content_of(vault: &Vault, agent: &str, report: &AgentReport) -> Vec<Event> {
+fn content_of(vault: &Vault, source: &Source, report: &AgentReport) -> Vec<Event> {
     let is_content = |trouble: &&Trouble| trouble.kind == TroubleKind::Content;
     let told = report.troubles.iter().filter(is_content).filter_map(|t| t.workload.clone());
     let seen: BTreeSet<&WorkloadName> = report.workloads.iter().map(|seen| &seen.name).collect();
     let mut concerned: BTreeSet<WorkloadName> = told.collect();
     concerned.extend(vault.watch.workloads().into_iter().filter_map(|status| {
-        let is_his = seen.contains(&status.workload) || status.agent.as_deref() == Some(agent);
+        let is_his = seen.contains(&status.workload) || status.source.as_ref() == Some(source);
         (status.content_problem.is_some() && is_his).then_some(status.workload)
     }));
     let event = |workload: WorkloadName| {
@@ -225,20 +229,20 @@ fn content_of(vault: &Vault, agent: &str, report: &AgentReport) -> Vec<Event> {
     concerned.into_iter().map(event).collect()
 }
 
-fn declaration(vault: &Vault, peer: &Peer, seen: &WorkloadReport) -> Option<Event> {
+/// What the share declares of a workload, if anything.
+fn declaration(vault: &Vault, peer: &Peer, seen: &WorkloadReport) -> Option<Declaration> {
     let declared = seen.declared.as_ref()?;
-    let workload = seen.name.clone();
-    if vault.config.workloads.contains_key(&workload) {
-        return None;
-    }
     let rpo = declared.rpo_seconds.map(Duration::from_secs);
-    let promise = promise_over(&vault.config.promise, rpo, declared.owner.as_deref());
+    let declaration = Declaration::new(rpo, declared.owner.as_deref());
     // A declaration with a mistake in it declares the workload all the same.
-    let promise = promise.unwrap_or_else(|error| {
-        tracing::warn!(%peer, %workload, %error, "a workload's declaration cannot be used");
-        vault.config.promise.clone()
-    });
-    Some(Event::Declared { workload, promise })
+    Some(declaration.unwrap_or_else(|error| {
+        // Policy rules whatever the share says.
+        if !vault.config.workloads.contains_key(&seen.name) {
+            let workload = &seen.name;
+            tracing::warn!(%peer, %workload, %error, "a workload's declaration cannot be used");
+        }
+        Declaration::default()
+    }))
 }
 
 async fn workloads(
@@ -268,7 +272,16 @@ async fn workload(
 fn views(vault: &Vault) -> Result<Vec<WorkloadView>, VaultError> {
     let totals = vault.watch.catalog().totals()?;
     let incidents = vault.watch.open_incidents();
+    let orders = vault.orders.newest();
     let view = |status: WorkloadStatus| WorkloadView {
+        until: status.until,
+        retired: status.retired,
+        reason: match status.state {
+            PromiseState::Paused | PromiseState::Retiring | PromiseState::Retired => {
+                orders.get(&status.workload).and_then(|order| order.reason.clone())
+            }
+            _ => None,
+        },
         state: status.state.as_str().to_owned(),
         owner: Some(status.promise.owner().to_owned()),
         rpo_seconds: Some(status.promise.rpo().as_secs()),
@@ -346,8 +359,7 @@ impl Api {
         self.bodies.read(request).await
     }
 
-    /// Runs `call` on a thread that may block, and turns its errors into answers. Agents count as
-    /// heard whatever comes of it.
+    /// Runs `call` on a thread that may block, and turns its errors into answers.
     async fn run<T: Send + 'static>(
         &self,
         peer: Peer,
@@ -359,9 +371,6 @@ impl Api {
         let vault = Arc::clone(&self.vault);
         let work = tokio::task::spawn_blocking(move || {
             let _slot = slot;
-            if peer.role() == Role::Agent {
-                vault.watch.heard(peer.name())?;
-            }
             call(&vault, &peer)
         });
         match work.await {

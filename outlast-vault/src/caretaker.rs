@@ -34,7 +34,7 @@ impl Vault {
         let mut found_again = Vec::new();
         let (mut gone, mut here) = (0, 0);
         for (workload, memory) in self.memories()? {
-            let (found, is_news) = self.depot.inspect(&workload, memory)?;
+            let (found, is_news) = self.depot.inspect(&workload, memory);
             match &found {
                 Found::Nothing | Found::Begun => {}
                 Found::Missing(Missing::Repository) => gone += 1,
@@ -84,7 +84,24 @@ impl Vault {
         let stamp = order.number.to_string();
         self.depot.set_aside(workload, memory, &stamp)?;
         self.arrivals.set_aside(workload, &stamp)?;
-        self.watch.begun_anew(workload)?;
+        self.watch.ordered(&order, Some(workload))?;
+        Ok(order)
+    }
+
+    /// Pauses, retires or resumes a workload.
+    pub(crate) fn order(
+        &self,
+        workload: &WorkloadName,
+        by: &str,
+        reason: Option<&str>,
+        action: Action,
+    ) -> Result<Order, VaultError> {
+        if self.watch.status(workload).is_none() {
+            return Err(VaultError::UnknownWorkload { workload: workload.clone() });
+        }
+        let at = self.doors.clock.now();
+        let order = self.orders.append(NewOrder { at, by, workload, reason, action })?;
+        self.watch.ordered(&order, None)?;
         Ok(order)
     }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use outlast_fs::durable;
-use outlast_promise::{InvalidPromise, Promise, Settings};
+use outlast_promise::{Declaration, Promise, Settings};
 use outlast_types::{WorkloadName, human};
 use serde::Deserialize;
 
@@ -142,6 +142,7 @@ impl VaultConfig {
     pub(crate) fn settings(&self) -> Settings {
         Settings {
             default_promise: self.promise.clone(),
+            policy: self.workloads.clone(),
             agent_deadline: self.agent_deadline.max(AGENT_DEADLINE_MIN),
         }
     }
@@ -151,7 +152,8 @@ impl PromiseSection {
     fn over(self, default: &Promise, key: &str) -> Result<Promise, ConfigError> {
         let rpo = self.rpo.map(|text| duration(&format!("{key}.rpo"), &text)).transpose()?;
         let owner = self.owner.as_deref();
-        promise_over(default, rpo, owner).map_err(|error| value(key, error))
+        let declared = Declaration::new(rpo, owner).map_err(|error| value(key, error))?;
+        Ok(declared.over(default))
     }
 }
 
@@ -174,15 +176,6 @@ pub fn listen_address(text: &str) -> Result<SocketAddr, String> {
             .min_by_key(SocketAddr::is_ipv6)
             .ok_or_else(|| explained("names a host without an address")),
     }
-}
-
-/// `default` with what is declared put in its place.
-pub(crate) fn promise_over(
-    default: &Promise,
-    rpo: Option<Duration>,
-    owner: Option<&str>,
-) -> Result<Promise, InvalidPromise> {
-    Promise::new(rpo.unwrap_or(default.rpo()), owner.unwrap_or(default.owner()))
 }
 
 fn duration(key: &str, text: &str) -> Result<Duration, ConfigError> {

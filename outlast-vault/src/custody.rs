@@ -221,7 +221,8 @@ impl Vault {
     /// Whether what a receipt says is recorded here, and its snapshot is there.
     fn knows(&self, receipt: &Receipt) -> Result<bool, VaultError> {
         let Some(arrived) = self.arrived(&receipt.workload, receipt.drop)? else {
-            return Ok(false);
+            // What an operator gave up with its repository is no news.
+            return Ok(self.orders.gave_up(&receipt.workload, receipt.at));
         };
         match self.depot.get(&receipt.workload) {
             Ok(kept) => Ok(readable_tree(&kept, arrived.snapshot)?.is_some()),

@@ -162,7 +162,7 @@ impl Depot {
         if let Some(known) = self.known(workload)? {
             return Ok(known);
         }
-        match self.look(workload, Memory::default())? {
+        match self.look(workload, Memory::default()) {
             Found::Whole => {}
             Found::Nothing | Found::Begun => {
                 return Err(VaultError::UnknownWorkload { workload: workload.clone() });
@@ -207,7 +207,7 @@ impl Depot {
             result => return result,
         }
         let one_maker = self.turn(workload);
-        match self.look(workload, memory)? {
+        match self.look(workload, memory) {
             // Another maker was faster.
             Found::Whole => {}
             Found::Nothing if self.lock().is_away => {
@@ -222,14 +222,10 @@ impl Depot {
 
     /// Looks whether the workload's repository is all there, and goes by that until the next look.
     /// What was found, and whether it is news that something is missing, or no longer.
-    pub(crate) fn inspect(
-        &self,
-        workload: &WorkloadName,
-        memory: Memory,
-    ) -> Result<(Found, bool), VaultError> {
+    pub(crate) fn inspect(&self, workload: &WorkloadName, memory: Memory) -> (Found, bool) {
         let found = {
             let _nobody_makes = self.turn(workload);
-            self.look(workload, memory)?
+            self.look(workload, memory)
         };
         let mut state = self.lock();
         let (before, now) = match &found {
@@ -239,7 +235,7 @@ impl Depot {
             Found::Whole | Found::Nothing | Found::Begun => (state.missing.remove(workload), None),
         };
         let is_news = before.as_ref() != now;
-        Ok((found, is_news))
+        (found, is_news)
     }
 
     /// Notes whether nothing at all is here of what is remembered.
@@ -254,7 +250,7 @@ impl Depot {
         memory: Memory,
     ) -> Result<(), VaultError> {
         let workload = workload.clone();
-        match self.look(&workload, memory)? {
+        match self.look(&workload, memory) {
             Found::Missing(_) => Ok(()),
             Found::Whole => Err(VaultError::NothingMissing { workload }),
             Found::Nothing | Found::Begun => Err(VaultError::UnknownWorkload { workload }),
@@ -280,12 +276,21 @@ impl Depot {
         Ok(())
     }
 
-    /// What is there of a repository; `memory` without what is known here.
-    fn look(&self, workload: &WorkloadName, memory: Memory) -> Result<Found, VaultError> {
-        let password = read_password(&self.password_path(workload))?.is_some();
-        let is_begun = self.making_path(workload).exists();
-        let memory = Memory { password, ..memory };
-        Ok(presence::look(&self.repository_path(workload), memory, is_begun))
+    /// What is there of a repository; `memory` without what is known here. What cannot be looked at
+    /// is missing, and keeps nobody from looking at others.
+    fn look(&self, workload: &WorkloadName, memory: Memory) -> Found {
+        match read_password(&self.password_path(workload)) {
+            Ok(password) => {
+                let is_begun = self.making_path(workload).exists();
+                let memory = Memory { password: password.is_some(), ..memory };
+                presence::look(&self.repository_path(workload), memory, is_begun)
+            }
+            Err(error) => {
+                tracing::error!(%workload, %error, "a password cannot be read");
+                let reason = "its password cannot be read".to_owned();
+                Found::Missing(Missing::Unreadable { reason })
+            }
+        }
     }
 
     fn make(&self, workload: &WorkloadName) -> Result<(), VaultError> {

@@ -4,32 +4,21 @@ use std::sync::Arc;
 
 use outlast_store::{Object, Store, Verb};
 use outlast_types::WorkloadName;
+use outlast_wire::Peer;
 use outlast_wire::rest::{HostError, Incoming, RepositoryHost};
-use outlast_wire::{Peer, Role};
 
 use crate::vault::Vault;
 use crate::{VaultError, admission};
 
 pub(crate) struct Host(pub(crate) Arc<Vault>);
 
-impl Host {
-    fn hear(&self, peer: &Peer) {
-        if peer.role() == Role::Agent
-            && let Err(error) = self.0.watch.heard(peer.name())
-        {
-            tracing::error!(%peer, %error, "cannot note that an agent was heard");
-        }
-    }
-}
-
 impl RepositoryHost for Host {
     fn store(
         &self,
-        peer: &Peer,
+        _peer: &Peer,
         workload: &WorkloadName,
         _verb: Verb,
     ) -> Result<Arc<dyn Store>, HostError> {
-        self.hear(peer);
         let kept = self.0.depot.get(workload).map_err(|error| unable(workload, &error))?;
         Ok(Arc::clone(&kept.store) as Arc<dyn Store>)
     }
@@ -46,7 +35,6 @@ impl RepositoryHost for Host {
         workload: &WorkloadName,
         object: &Object,
     ) -> Result<Box<dyn Incoming>, HostError> {
-        self.hear(peer);
         admission::arriving(Arc::clone(&self.0), peer, workload, object)
     }
 
@@ -56,7 +44,6 @@ impl RepositoryHost for Host {
         workload: &WorkloadName,
         object: &Object,
     ) -> Result<(), HostError> {
-        self.hear(peer);
         admission::remove(&self.0, peer, workload, object)
     }
 }

@@ -23,6 +23,7 @@ mod config;
 mod custody;
 mod depot;
 mod error;
+mod hearing;
 mod host;
 mod orders;
 mod presence;

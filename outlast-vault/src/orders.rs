@@ -3,6 +3,7 @@
 //! An order that silences a promise or begins a repository anew must outlive the catalog, which may be
 //! lost and rebuilt (I6), and must be there to be shown. So it is on disk before it is carried out.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -10,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use outlast_fs::durable;
+use outlast_promise::Event;
 use outlast_types::{Timestamp, WorkloadName};
 use serde::{Deserialize, Serialize};
 
@@ -60,6 +62,19 @@ pub(crate) struct Order {
     pub(crate) reason: Option<String>,
     #[serde(flatten)]
     pub(crate) action: Action,
+}
+
+impl Order {
+    /// As the promise ledger hears it.
+    pub(crate) fn event(&self) -> Event {
+        let order = match self.action {
+            Action::Recreate { .. } => outlast_promise::Order::Recreate { at: self.at },
+            Action::Pause { until } => outlast_promise::Order::Pause { until },
+            Action::Retire { until } => outlast_promise::Order::Retire { at: self.at, until },
+            Action::Resume => outlast_promise::Order::Resume,
+        };
+        Event::Ordered { number: self.number, workload: self.workload.clone(), order }
+    }
 }
 
 /// An order before it is written down.
@@ -146,6 +161,22 @@ impl Orders {
         );
         state.known.push(order.clone());
         Ok(order)
+    }
+
+    /// The newest order about each workload.
+    pub(crate) fn newest(&self) -> BTreeMap<WorkloadName, Order> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.known.iter().map(|order| (order.workload.clone(), order.clone())).collect()
+    }
+
+    /// Whether what was vaulted of the workload at `at` went with a repository that was begun anew.
+    pub(crate) fn gave_up(&self, workload: &WorkloadName, at: Timestamp) -> bool {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.known.iter().any(|order| {
+            matches!(order.action, Action::Recreate { .. })
+                && order.workload == *workload
+                && at <= order.at
+        })
     }
 
     /// All orders, or those about one workload, in the order in which they were given.

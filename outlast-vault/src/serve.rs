@@ -7,6 +7,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use axum::middleware::from_fn_with_state;
 use outlast_wire::{rest, server, tls};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -14,7 +15,7 @@ use tokio::sync::oneshot;
 
 use crate::host::Host;
 use crate::vault::Vault;
-use crate::{Doors, VaultConfig, VaultError, api};
+use crate::{Doors, VaultConfig, VaultError, api, hearing};
 
 /// How often promises are looked at when nothing happens.
 const TICK: Duration = Duration::from_secs(1);
@@ -60,8 +61,9 @@ pub(crate) fn start(config: VaultConfig, doors: Doors) -> Result<VaultHandle, Va
     let cannot = |source| VaultError::Listen { address: listen, source };
     let listener = runtime.block_on(TcpListener::bind(listen)).map_err(cannot)?;
     let address = listener.local_addr().map_err(cannot)?;
-    let router =
-        rest::router(Arc::new(Host(Arc::clone(&vault)))).merge(api::router(Arc::clone(&vault)));
+    let router = rest::router(Arc::new(Host(Arc::clone(&vault))))
+        .merge(api::router(Arc::clone(&vault)))
+        .layer(from_fn_with_state(Arc::clone(&vault), hearing::note));
     let (stop_serving, stopped) = oneshot::channel();
     let serving = runtime.spawn(server::serve(
         listener,

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use outlast_catalog::{Catalog, CatalogError, SnapshotRecord};
 use outlast_fs::durable;
-use outlast_promise::Event;
+use outlast_promise::{Event, Validity};
 use outlast_store::{Object, ObjectName};
 use outlast_types::{Timestamp, WorkloadName};
 use outlast_wire::{Identity, Role};
@@ -20,7 +20,7 @@ use crate::depot::{Depot, Kept};
 use crate::orders::Orders;
 use crate::presence::Found;
 use crate::publish::{foreign_record, published};
-use crate::watch::Watch;
+use crate::watch::{Opening, Watch};
 use crate::{Doors, VaultConfig, VaultError, VaultHandle, serve};
 
 /// Random bytes in the name of a run.
@@ -61,7 +61,7 @@ impl Vault {
         let catalog = open_catalog(&config.dir)?;
         // Half a truth must not replace a catalog that may know more.
         for (workload, memory) in memories(&depot, &arrivals, &catalog, BTreeSet::new())? {
-            if let (Found::Missing(missing), _) = depot.inspect(&workload, memory)? {
+            if let (Found::Missing(missing), _) = depot.inspect(&workload, memory) {
                 return Err(VaultError::missing(&workload, &missing));
             }
         }
@@ -88,8 +88,17 @@ impl Vault {
             // New, or lost: promises must not be judged by an empty catalog.
             catalog.replace_snapshots(&gather(&depot, &arrivals, &catalog, None)?.0)?;
         }
-        let watch = Watch::open(catalog, config.settings(), std::sync::Arc::clone(&doors.clock))?;
         let orders = Orders::open(&config.dir)?;
+        let given = orders.list(None);
+        let opening = Opening {
+            settings: config.settings(),
+            orders: &given,
+            certificate: Event::OwnCertificate {
+                holder: identity.peer().to_string(),
+                certificate: validity(identity.validity()),
+            },
+        };
+        let watch = Watch::open(catalog, opening, std::sync::Arc::clone(&doors.clock))?;
         let mut run = [0; RUN_BYTES];
         doors.random.fill(&mut run);
         let run = outlast_drop::proof::hex(&run);
@@ -108,9 +117,6 @@ impl Vault {
             run,
             _lock: lock,
         };
-        let policy = vault.config.workloads.clone().into_iter();
-        let declare = |(workload, promise)| Event::Declared { workload, promise };
-        vault.watch.noted(policy.map(declare).collect())?;
         vault.look_after_repositories()?;
         vault.fill_in(None)?;
         Ok(vault)
@@ -142,6 +148,11 @@ impl Vault {
         }
         Ok(())
     }
+}
+
+/// How long a certificate is valid, in the words of promises.
+pub(crate) fn validity(of: outlast_wire::Validity) -> Validity {
+    Validity { from: of.from, until: of.until }
 }
 
 /// What a rebuild found.

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use outlast_catalog::{Catalog, Entry, IncidentRecord, ReportRecord, SnapshotRecord, Totals};
 use outlast_promise::{
-    Change, Event, Finding, Incident, Ledger, MemoryError, Settings, WorkloadStatus,
+    Change, Event, Finding, Incident, Ledger, MemoryError, Settings, Source, Validity,
+    WorkloadStatus,
 };
 use outlast_types::{Clock, Timestamp, WorkloadName};
 
 use crate::VaultError;
+use crate::orders::Order;
 
 /// How often the ledger is committed although nothing changed that anybody must be told: it
 /// bounds what a crash forgets of who was heard when.
@@ -18,30 +20,50 @@ const COMMIT_INTERVAL: Duration = Duration::from_secs(10);
 /// The vault ticks every second. Who was not called for so long did not run: its host slept, or its
 /// clock was set forward. What nobody could hear is not held against an agent.
 const ASLEEP: Duration = Duration::from_secs(60);
-/// Hearing an agent more often than this changes nothing.
+/// Hearing a source more often than this changes nothing.
 const HEARD_INTERVAL: Duration = Duration::from_secs(1);
+/// Sources whose last word is remembered here; they are forgotten together, which costs nothing.
+const HEARD_MAX: usize = 4096;
 
 /// Watches over promises: hears events, ticks, tells what follows.
 pub(crate) struct Watch {
     catalog: Catalog,
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
+    /// Beside the state, so that requests do not wait for a commit to learn that it is too early
+    /// for another one.
+    heard: Mutex<BTreeMap<Source, Heard>>,
 }
 
 struct State {
     ledger: Ledger,
     committed: Timestamp,
-    heard: BTreeMap<String, Timestamp>,
+}
+
+/// The last word of a source.
+#[derive(Clone, Copy)]
+struct Heard {
+    at: Timestamp,
+    certificate: Option<Validity>,
+}
+
+/// What a start knows beside what the catalog holds.
+pub(crate) struct Opening<'a> {
+    pub(crate) settings: Settings,
+    /// All that operators ever ordered.
+    pub(crate) orders: &'a [Order],
+    pub(crate) certificate: Event,
 }
 
 impl Watch {
     /// Goes on from what the catalog holds.
     pub(crate) fn open(
         catalog: Catalog,
-        settings: Settings,
+        opening: Opening<'_>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, VaultError> {
         let now = clock.now();
+        let Opening { settings, orders, certificate } = opening;
         let remembered =
             match catalog.ledger()?.map(|text| Ledger::resume(settings.clone(), &text, now)) {
                 Some(Err(error @ MemoryError::Damaged(_))) => {
@@ -51,18 +73,29 @@ impl Watch {
                 other => other.transpose()?,
             };
         // The catalog is new, or was lost: what the repositories hold is what we know.
-        let mut events = Vec::new();
+        let mut events = vec![certificate];
+        let mut orphans = Vec::new();
         if remembered.is_none() {
             let vaulted =
                 |(workload, totals): (_, Totals)| Event::Vaulted { workload, at: totals.newest };
             events.extend(catalog.totals()?.into_iter().map(vaulted));
+            // Nobody would ever resolve what the lost ledger had opened. What is still so opens again.
+            orphans = catalog.incidents()?;
+            orphans.retain(|incident| incident.resolved.is_none());
+            orphans.iter_mut().for_each(|incident| incident.resolved = Some(now));
         }
-        let ledger = remembered.unwrap_or_else(|| Ledger::new(settings, now));
+        let last_incident_id = catalog.last_incident_id()?;
+        let ledger = remembered.unwrap_or_else(|| Ledger::new(settings, last_incident_id, now));
         for incident in ledger.incidents().filter(|incident| incident.folded_into.is_none()) {
             tracing::warn!(incident.id, key = %incident.key(), "still open: {}", incident.cause);
         }
-        let state = State { ledger, committed: Timestamp::EPOCH, heard: BTreeMap::new() };
-        let watch = Self { catalog, clock, state: Mutex::new(state) };
+        // A crash may have come between an order and the ledger.
+        let unheard = orders.iter().filter(|order| order.number > ledger.last_order());
+        events.extend(unheard.map(Order::event));
+        let state = State { ledger, committed: Timestamp::EPOCH };
+        let (state, heard) = (Mutex::new(state), Mutex::default());
+        let watch = Self { catalog, clock, state, heard };
+        watch.catalog.commit(&Entry { incidents: &orphans, ..Entry::default() })?;
         watch.change(events, Entry::default(), true)?;
         Ok(watch)
     }
@@ -97,10 +130,13 @@ impl Watch {
         self.change(events, Entry::default(), true)
     }
 
-    /// The workload's repository is lost for good; what was known of its snapshots is forgotten.
-    pub(crate) fn begun_anew(&self, workload: &WorkloadName) -> Result<(), VaultError> {
-        let event = Event::BegunAnew { workload: workload.clone() };
-        self.change(vec![event], Entry { forgotten: Some(workload), ..Entry::default() }, true)
+    /// An operator ordered something. With `forgotten`, the snapshots of that workload go with it.
+    pub(crate) fn ordered(
+        &self,
+        order: &Order,
+        forgotten: Option<&WorkloadName>,
+    ) -> Result<(), VaultError> {
+        self.change(vec![order.event()], Entry { forgotten, ..Entry::default() }, true)
     }
 
     /// The workloads of which a drop is known to have been vaulted, among those that `asked` picks.
@@ -113,18 +149,29 @@ impl Watch {
         vaulted.map(|status| status.workload).filter(asked).collect()
     }
 
-    /// An agent made a request.
-    pub(crate) fn heard(&self, agent: &str) -> Result<(), VaultError> {
+    /// Whether a word of this source would be news.
+    pub(crate) fn is_news(&self, source: &Source, certificate: Option<Validity>) -> bool {
         let now = self.clock.now();
+        let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.get(source).is_none_or(|last| {
+            last.certificate != certificate || last.at > now || now.since(last.at) >= HEARD_INTERVAL
+        })
+    }
+
+    /// A source made a request.
+    pub(crate) fn heard(
+        &self,
+        source: Source,
+        certificate: Option<Validity>,
+    ) -> Result<(), VaultError> {
         {
-            let mut state = self.lock();
-            let recent = |at: &Timestamp| *at <= now && now.since(*at) < HEARD_INTERVAL;
-            if state.heard.get(agent).is_some_and(recent) {
-                return Ok(());
+            let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+            if heard.len() >= HEARD_MAX {
+                heard.clear();
             }
-            state.heard.insert(agent.to_owned(), now);
+            heard.insert(source.clone(), Heard { at: self.clock.now(), certificate });
         }
-        self.change(vec![Event::AgentHeard { agent: agent.to_owned() }], Entry::default(), false)
+        self.change(vec![Event::AgentHeard { source, certificate }], Entry::default(), false)
     }
 
     /// Time passes.
@@ -135,6 +182,10 @@ impl Watch {
     /// Commits the ledger whatever happened, for the end.
     pub(crate) fn close(&self) -> Result<(), VaultError> {
         self.change(Vec::new(), Entry::default(), true)
+    }
+
+    pub(crate) fn status(&self, workload: &WorkloadName) -> Option<WorkloadStatus> {
+        self.lock().ledger.workloads().find(|status| status.workload == *workload)
     }
 
     pub(crate) fn workloads(&self) -> Vec<WorkloadStatus> {

@@ -242,8 +242,17 @@ pub struct Reported {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkloadView {
     pub name: WorkloadName,
-    /// `never-seen`, `fresh`, `late` or `broken`.
+    /// `never-seen`, `fresh`, `late`, `broken`, `paused`, `retiring` or `retired`.
     pub state: String,
+    /// When the pause ends, or the time in which drops of a retired workload are no surprise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+    /// Since when it is retired.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retired: Option<Timestamp>,
+    /// Why it is paused or retired.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -291,6 +300,25 @@ pub struct IncidentView {
 pub struct RecreateOrder {
     /// For those who read later what was done.
     pub reason: String,
+}
+
+/// `POST /api/v1/workloads/{workload}/pause`: nobody is paged for it until then. One of the two ends
+/// is given.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PauseOrder {
+    /// From now on, by the vault's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub for_seconds: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+    pub reason: String,
+}
+
+/// `POST /api/v1/workloads/{workload}/retire`: it drops no more. `…/resume`: its promise counts again.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReasonedOrder {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// The answer to an order of an operator. `GET /api/v1/orders?workload=` gives a list of these, in

@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 
 use crate::Identity;
 use crate::certificate::{self, InvalidCertificate};
-use crate::identity::{InvalidIdentity, Peer, Role};
+use crate::identity::{InvalidIdentity, Peer, Role, Validity};
 use crate::sealed_key::BoxKey;
 
 const CERTIFICATE_FILE: &str = "ca.pem";
@@ -64,7 +64,9 @@ pub struct Request {
 /// The authority, opened for issuing.
 pub struct CertificateAuthority {
     issuer: Issuer<'static, KeyPair>,
+    /// Its certificate, and those of authorities before it whose signatures still count.
     certificate_pem: String,
+    validity: Validity,
 }
 
 impl CertificateAuthority {
@@ -84,11 +86,8 @@ impl CertificateAuthority {
         let key_path = directory.join(KEY_FILE);
         let failed = |source| CaError::Key { path: key_path.clone(), source };
         let key = KeyPair::generate().map_err(failed)?;
-        let mut params = parameters(AUTHORITY_LIFETIME, clock.now(), random);
-        params.distinguished_name.push(DnType::CommonName, authority_name(random));
-        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        let certificate = params.self_signed(&key).map_err(failed)?;
+        let certificate = certify(&key, &authority_name(random), clock.now(), random);
+        let certificate = certificate.map_err(failed)?;
         let key_pem = Zeroizing::new(key.serialize_pem());
         durable::replace(&key_path, key_pem.as_bytes(), 0o600).map_err(file(key_path.clone()))?;
         durable::publish_new(&certificate_path, certificate.pem().as_bytes(), 0o644)
@@ -114,12 +113,59 @@ impl CertificateAuthority {
         };
         let certificate_pem = read(CERTIFICATE_FILE)?.to_string();
         let certificate_path = directory.join(CERTIFICATE_FILE);
-        certificate::check_authority(&certificate_pem)
-            .map_err(|source| CaError::Certificate { path: certificate_path, source })?;
+        let invalid = |source| CaError::Certificate { path: certificate_path.clone(), source };
+        certificate::check_authority(&certificate_pem).map_err(invalid)?;
         let failed = |source| CaError::Key { path: directory.join(KEY_FILE), source };
         let key = KeyPair::from_pem(&read(KEY_FILE)?).map_err(failed)?;
         let issuer = Issuer::from_ca_cert_pem(&certificate_pem, key).map_err(failed)?;
-        Ok(Self { issuer, certificate_pem })
+        let validity = certificate::validity_of_pem(&certificate_pem).map_err(invalid)?;
+        Ok(Self { issuer, certificate_pem, validity })
+    }
+
+    /// Makes a new certificate for the authority, with the same key and the same name: whatever it
+    /// signed, and whoever trusts its old certificate, goes on as before.
+    pub fn renew(
+        directory: &Path,
+        clock: &dyn Clock,
+        random: &dyn Random,
+    ) -> Result<Self, CaError> {
+        let old = Self::open(directory)?;
+        let path = directory.join(CERTIFICATE_FILE);
+        let failed = |source| CaError::Key { path: directory.join(KEY_FILE), source };
+        let invalid = |source| CaError::Certificate { path: path.clone(), source };
+        let name = certificate::authority_name_of_pem(&old.certificate_pem).map_err(invalid)?;
+        let certificate = certify(old.issuer.key(), &name, clock.now(), random).map_err(failed)?;
+        // Those of authorities before it stay.
+        let others = certificate::without_first(&old.certificate_pem);
+        let content = certificate.pem() + &others;
+        durable::replace(&path, content.as_bytes(), 0o644)
+            .map_err(|source| CaError::File { path: path.clone(), source })?;
+        Self::open(directory)
+    }
+
+    /// Lets what an earlier authority signed count on, beside what this one signs: `certificate_pem`
+    /// is added to the certificates that new identities trust.
+    pub fn trust_also(directory: &Path, certificate_pem: &str) -> Result<Self, CaError> {
+        let path = directory.join(CERTIFICATE_FILE);
+        let own = Self::open(directory)?.certificate_pem;
+        certificate::check_authority(certificate_pem)
+            .map_err(|source| CaError::Certificate { path: path.clone(), source })?;
+        if !own.contains(certificate_pem.trim()) {
+            let content = format!("{}\n{}\n", own.trim_end(), certificate_pem.trim());
+            durable::replace(&path, content.as_bytes(), 0o644)
+                .map_err(|source| CaError::File { path: path.clone(), source })?;
+        }
+        Self::open(directory)
+    }
+
+    /// Whether there is an authority in `directory`.
+    pub fn exists(directory: &Path) -> bool {
+        directory.join(CERTIFICATE_FILE).exists()
+    }
+
+    /// How long its certificate is valid.
+    pub fn validity(&self) -> Validity {
+        self.validity
     }
 
     /// Opens the authority in `directory`, or makes it if there is none.
@@ -135,7 +181,8 @@ impl CertificateAuthority {
         }
     }
 
-    /// The authority's own certificate, which every identity trusts.
+    /// The authority's own certificate, which every identity trusts, and those of authorities
+    /// before it.
     pub fn certificate_pem(&self) -> &str {
         &self.certificate_pem
     }
@@ -171,6 +218,20 @@ impl CertificateAuthority {
         )
         .map_err(|source| CaError::Unusable { peer: peer.clone(), source })
     }
+}
+
+/// The authority's certificate of itself.
+fn certify(
+    key: &KeyPair,
+    name: &str,
+    now: Timestamp,
+    random: &dyn Random,
+) -> Result<rcgen::Certificate, rcgen::Error> {
+    let mut params = parameters(AUTHORITY_LIFETIME, now, random);
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params.self_signed(key)
 }
 
 fn parameters(lifetime: Duration, now: Timestamp, random: &dyn Random) -> CertificateParams {
@@ -273,6 +334,56 @@ pub(crate) mod tests {
             CertificateAuthority::open(directory.path()),
             Err(CaError::Missing { .. })
         ));
+    }
+
+    /// A clock that stands still.
+    struct Stopped(Timestamp);
+
+    impl Clock for Stopped {
+        fn now(&self) -> Timestamp {
+            self.0
+        }
+    }
+
+    #[test]
+    fn a_renewed_authority_goes_on_with_whatever_it_signed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("ca");
+        let now = SystemClock.now();
+        let ahead = Stopped(now.saturating_add(Duration::from_secs(400 * 86400)));
+        let early = CertificateAuthority::create(&path, &ahead, &SystemRandom).unwrap();
+        assert!(early.validity().trouble(now).unwrap().contains("valid from"));
+        let agent = issue(&early, Role::Agent, "eu-1");
+        let renewed = CertificateAuthority::renew(&path, &SystemClock, &SystemRandom).unwrap();
+        assert_eq!(renewed.validity().trouble(now), None);
+        assert_ne!(renewed.certificate_pem(), early.certificate_pem());
+        let verify = |signer: &Identity, ca: &str| {
+            crate::signature::verify(signer.certificate_pem(), ca, b"m", &signer.sign(b"m"))
+        };
+        // Old signatures by the new certificate, and new ones by the old certificate.
+        assert_eq!(verify(&agent, renewed.certificate_pem()).unwrap(), *agent.peer());
+        let vault = issue(&renewed, Role::Vault, "hq");
+        assert_eq!(verify(&vault, early.certificate_pem()).unwrap(), *vault.peer());
+    }
+
+    #[test]
+    fn what_an_earlier_authority_signed_counts_on_where_its_certificate_is_kept() {
+        let (_earlier, earlier) = authority();
+        let (directory, _) = authority();
+        let path = directory.path().join("ca");
+        let vault = issue(&earlier, Role::Vault, "hq");
+        for _ in 0..2 {
+            CertificateAuthority::trust_also(&path, earlier.certificate_pem()).unwrap();
+        }
+        let both = CertificateAuthority::renew(&path, &SystemClock, &SystemRandom).unwrap();
+        assert_eq!(both.certificate_pem().matches("BEGIN CERTIFICATE").count(), 2);
+        let signed = vault.sign(b"receipt");
+        let verify =
+            |ca: &str| crate::signature::verify(vault.certificate_pem(), ca, b"receipt", &signed);
+        assert!(verify(both.certificate_pem()).is_ok());
+        let agent = issue(&both, Role::Agent, "eu-1");
+        assert!(verify(agent.ca_pem()).is_ok(), "whoever is issued now believes it, too");
+        assert!(CertificateAuthority::trust_also(&path, agent.certificate_pem()).is_err());
     }
 
     #[test]

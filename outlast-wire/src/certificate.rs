@@ -8,7 +8,7 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 use zeroize::Zeroizing;
 
-use crate::identity::{InvalidIdentity, InvalidPeer, Peer};
+use crate::identity::{InvalidIdentity, InvalidPeer, Peer, Validity};
 
 /// Why a certificate is of no use to us.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -32,7 +32,7 @@ pub enum InvalidCertificate {
 /// What we need to know of a certificate.
 pub(crate) struct Facts {
     pub(crate) peer: Peer,
-    pub(crate) expires: Timestamp,
+    pub(crate) validity: Validity,
     /// The uncompressed point.
     pub(crate) public_key: Vec<u8>,
 }
@@ -43,12 +43,24 @@ pub(crate) fn facts_of_pem(pem: &str) -> Result<Facts, InvalidCertificate> {
 
 pub(crate) fn facts(der: &CertificateDer<'_>) -> Result<Facts, InvalidCertificate> {
     let certificate = parse(der)?;
-    let expires = certificate.validity().not_after.timestamp();
     Ok(Facts {
         peer: peer_of(&certificate)?,
-        expires: Timestamp::from_unix(expires, 0).unwrap_or(Timestamp::EPOCH),
+        validity: validity_of(&certificate),
         public_key: p256_key(&certificate)?.to_vec(),
     })
+}
+
+/// How long the first certificate in `pem` is valid.
+pub(crate) fn validity_of_pem(pem: &str) -> Result<Validity, InvalidCertificate> {
+    Ok(validity_of(&parse(&first(pem)?)?))
+}
+
+fn validity_of(certificate: &X509Certificate<'_>) -> Validity {
+    let moment = |time: x509_parser::time::ASN1Time| {
+        Timestamp::from_unix(time.timestamp(), 0).unwrap_or(Timestamp::EPOCH)
+    };
+    let validity = certificate.validity();
+    Validity { from: moment(validity.not_before), until: moment(validity.not_after) }
 }
 
 /// The identity in the one URI of ours among the subject's alternative names.
@@ -65,10 +77,44 @@ fn peer_of(certificate: &X509Certificate<'_>) -> Result<Peer, InvalidCertificate
     }
 }
 
-/// Checks that `pem` holds an authority's certificate.
-pub(crate) fn check_authority(pem: &str) -> Result<(), InvalidCertificate> {
+/// The common name of the first certificate in `pem`.
+pub(crate) fn authority_name_of_pem(pem: &str) -> Result<String, InvalidCertificate> {
     let der = first(pem)?;
-    if parse(&der)?.is_ca() { Ok(()) } else { Err(InvalidCertificate::NoAuthority) }
+    let certificate = parse(&der)?;
+    let name = certificate.subject().iter_common_name().next();
+    let name = name.and_then(|name| name.as_str().ok()).map(str::to_owned);
+    name.ok_or_else(|| InvalidCertificate::Unreadable("it has no common name".to_owned()))
+}
+
+/// What follows the first certificate in `pem`.
+pub(crate) fn without_first(pem: &str) -> String {
+    const END: &str = "-----END CERTIFICATE-----";
+    pem.split_once(END).map_or_else(String::new, |(_, others)| others.trim_start().to_owned())
+}
+
+/// Checks that `pem` holds certificates of authorities, and nothing else.
+pub(crate) fn check_authority(pem: &str) -> Result<(), InvalidCertificate> {
+    for der in chain(pem)? {
+        if !parse(&der)?.is_ca() {
+            return Err(InvalidCertificate::NoAuthority);
+        }
+    }
+    Ok(())
+}
+
+/// Checks that one of the authorities in `pem` signed the certificate.
+pub(crate) fn check_issued_by_any(
+    der: &CertificateDer<'_>,
+    pem: &str,
+) -> Result<(), InvalidCertificate> {
+    let mut outcome = Err(InvalidCertificate::NoPem);
+    for authority in chain(pem)? {
+        outcome = check_issued(der, &authority);
+        if outcome.is_ok() {
+            break;
+        }
+    }
+    outcome
 }
 
 /// Checks that the authority signed the certificate. Validity times are left to the caller.

@@ -4,6 +4,7 @@ use std::io;
 
 use bytes::Bytes;
 use outlast_store::{Kind, Object, ObjectName, Store, StoreError, Verb};
+use outlast_types::ShareId;
 use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, RANGE};
 use reqwest::{Method, StatusCode};
 use serde::Deserialize;
@@ -44,6 +45,11 @@ impl RestStore {
     pub fn heeding(mut self, interrupt: &Interrupt) -> Self {
         self.http.heed(interrupt);
         self
+    }
+
+    /// Says in each request from now on of which share this client speaks.
+    pub fn speak_of(&self, share: ShareId) {
+        self.http.speak_of(share);
     }
 
     /// Asks the server to make room for a new repository at this address, before its first

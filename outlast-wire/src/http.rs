@@ -2,16 +2,20 @@
 //! and errors in plain words.
 
 use std::io;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use bytes::Bytes;
+use outlast_types::{Clock, ShareId, SystemClock, Timestamp};
 use reqwest::header::{HeaderMap, HeaderName};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url, redirect};
+use rustls::pki_types::UnixTime;
 use tokio::runtime::Runtime;
 
 use crate::api::ErrorBody;
+use crate::server::SHARE_HEADER;
 use crate::tls::{self, TlsError};
-use crate::{Identity, Interrupt};
+use crate::{Identity, Interrupt, Validity};
 
 /// How long a call may take beyond the time that its bytes need, for example to become durable.
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
@@ -68,6 +72,10 @@ pub(crate) struct Http {
     interrupt: Interrupt,
     /// Where connections live; taken when this goes.
     runtime: Option<Runtime>,
+    /// How long our own certificate is valid; `None` if we show none.
+    certificate: Option<Validity>,
+    /// Of which share we speak, once it is known.
+    share: OnceLock<ShareId>,
 }
 
 impl Http {
@@ -109,13 +117,23 @@ impl Http {
                 address: location.clone(),
                 reason: error.to_string(),
             })?;
-        let interrupt = Interrupt::default();
-        Ok(Self { client, base, location, interrupt, runtime: Some(runtime) })
+        let certificate = match credentials {
+            Credentials::Identity(identity) => Some(identity.validity()),
+            Credentials::Authority(_) | Credentials::None => None,
+        };
+        let (interrupt, share) = (Interrupt::default(), OnceLock::new());
+        let runtime = Some(runtime);
+        Ok(Self { client, base, location, interrupt, runtime, certificate, share })
     }
 
     /// Lets `interrupt` break off calls, under way and later ones.
     pub(crate) fn heed(&mut self, interrupt: &Interrupt) {
         self.interrupt = interrupt.clone();
+    }
+
+    /// Says in each request from now on of which share we speak. The first word counts.
+    pub(crate) fn speak_of(&self, share: ShareId) {
+        self.share.get_or_init(|| share);
     }
 
     /// The address without its password.
@@ -130,7 +148,11 @@ impl Http {
         url.set_path(&format!("{}{path}", self.base.path()));
         url.set_query(query);
         let deadline = CALL_TIMEOUT + Duration::from_secs(bytes / RATE_MIN);
-        Call { http: self, request: self.client.request(method, url).timeout(deadline) }
+        let mut request = self.client.request(method, url).timeout(deadline);
+        if let Some(share) = self.share.get() {
+            request = request.header(SHARE_HEADER, share.to_string());
+        }
+        Call { http: self, request }
     }
 }
 
@@ -171,8 +193,10 @@ impl Call<'_> {
         let Self { http, request } = self;
         let runtime = http.runtime.as_ref();
         let runtime = runtime.ok_or_else(|| io::Error::other("this client has ended"))?;
+        let certificate = http.certificate;
         let exchange = async {
-            let response = request.send().await.map_err(io_error)?;
+            let sent = request.send().await;
+            let response = sent.map_err(|error| io_error(error, certificate))?;
             let (status, headers) = (response.status(), response.headers().clone());
             let body = if wanted(status) {
                 whole_body(response, max).await?
@@ -202,8 +226,9 @@ async fn whole_body(mut response: Response, max: u64) -> io::Result<Vec<u8>> {
     let announced = response.content_length().unwrap_or(0).min(max);
     let mut body = Vec::with_capacity(usize::try_from(announced).unwrap_or(0));
     // A body that breaks off is a passing fault, whatever the layers below call it.
-    let broken_off =
-        |error: reqwest::Error| io::Error::new(io::ErrorKind::ConnectionAborted, io_error(error));
+    let broken_off = |error: reqwest::Error| {
+        io::Error::new(io::ErrorKind::ConnectionAborted, io_error(error, None))
+    };
     while let Some(bytes) = response.chunk().await.map_err(broken_off)? {
         if (body.len() + bytes.len()) as u64 > max {
             let text = format!("the answer is longer than {max} bytes");
@@ -257,12 +282,12 @@ fn redacted(url: &Url) -> String {
     url.to_string()
 }
 
-/// A failed exchange as an I/O error whose kind says whether it may pass by itself.
-pub(crate) fn io_error(error: reqwest::Error) -> io::Error {
+/// A failed exchange as an I/O error whose kind says whether it may pass by itself. `certificate`
+/// is our own.
+fn io_error(error: reqwest::Error, certificate: Option<Validity>) -> io::Error {
     let error = error.without_url();
     if let Some(tls) = tls_error(&error) {
-        let (kind, text) = tls_trouble(tls);
-        return io::Error::new(kind, text);
+        return tls_trouble(tls, certificate, SystemClock.now());
     }
     let kind = if error.is_timeout() {
         io::ErrorKind::TimedOut
@@ -295,37 +320,72 @@ fn tls_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rus
     None
 }
 
-/// What a TLS error means here. What lies in certificates does not pass by itself.
-fn tls_trouble(error: &rustls::Error) -> (io::ErrorKind, String) {
+/// What is wrong with a certificate, as the cause of an I/O error: it does not pass by itself.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct CertificateTrouble(String);
+
+/// What a TLS error means here, at `now`, if our own certificate is valid for `own`.
+fn tls_trouble(error: &rustls::Error, own: Option<Validity>, now: Timestamp) -> io::Error {
     use rustls::{AlertDescription as Alert, CertificateError as Certificate, Error};
-    let lasting = io::ErrorKind::InvalidData;
-    match error {
-        Error::InvalidCertificate(Certificate::UnknownIssuer | Certificate::BadSignature) => (
-            lasting,
+    let clock = "is this clock right? If it is, the certificate must be issued again";
+    let text = match error {
+        Error::InvalidCertificate(Certificate::UnknownIssuer | Certificate::BadSignature) => {
             "the server's certificate is not from the authority that we trust; \
              is it the right server, and the right identity?"
-                .to_owned(),
-        ),
+                .to_owned()
+        }
         Error::InvalidCertificate(
             Certificate::NotValidForName | Certificate::NotValidForNameContext { .. },
-        ) => (lasting, format!("the server's certificate is for another host: {error}")),
-        Error::InvalidCertificate(_) => {
-            (lasting, format!("the server's certificate is not valid: {error}"))
-        }
-        Error::AlertReceived(Alert::CertificateRequired) => (
-            lasting,
-            "the server wants a client certificate of its authority; give an identity".to_owned(),
+        ) => format!("the server's certificate is for another host: {error}"),
+        Error::InvalidCertificate(Certificate::ExpiredContext { not_after, .. }) => format!(
+            "the server's certificate was valid until {}, and by this host's clock it is {now}; \
+             {clock}",
+            moment(*not_after)
         ),
+        Error::InvalidCertificate(Certificate::NotValidYetContext { not_before, .. }) => format!(
+            "the server's certificate is valid from {} only, and by this host's clock it is \
+             {now}; {clock}",
+            moment(*not_before)
+        ),
+        Error::InvalidCertificate(_) => {
+            format!("the server's certificate is not valid: {error}")
+        }
+        Error::AlertReceived(Alert::CertificateRequired) => {
+            "the server wants a client certificate of its authority; give an identity".to_owned()
+        }
+        // Said of both ends of its life.
+        Error::AlertReceived(Alert::CertificateExpired) => {
+            match own.map(|own| (own, own.trouble(now))) {
+                Some((_, Some(trouble))) => {
+                    format!("the server refuses our certificate, which {trouble}; {clock}")
+                }
+                Some((Validity { from, until }, None)) => format!(
+                    "the server says that our certificate is not valid now, but it is, from {from} \
+                     until {until}, if this host's clock is right: it is {now} here; compare the \
+                     clocks of both hosts"
+                ),
+                None => format!("the server refuses our certificate: {error}"),
+            }
+        }
         Error::AlertReceived(
             Alert::UnknownCA
             | Alert::BadCertificate
-            | Alert::CertificateExpired
             | Alert::CertificateRevoked
             | Alert::CertificateUnknown
             | Alert::DecryptError,
-        ) => (lasting, format!("the server refuses our certificate: {error}")),
-        _ => (io::ErrorKind::ConnectionAborted, format!("TLS failed: {error}")),
-    }
+        ) => format!("the server refuses our certificate: {error}"),
+        _ => {
+            let text = format!("TLS failed: {error}");
+            return io::Error::new(io::ErrorKind::ConnectionAborted, text);
+        }
+    };
+    io::Error::new(io::ErrorKind::InvalidData, CertificateTrouble(text))
+}
+
+fn moment(time: UnixTime) -> Timestamp {
+    let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+    Timestamp::from_unix(seconds, 0).unwrap_or(Timestamp::EPOCH)
 }
 
 /// The error and its causes, each once.
@@ -396,6 +456,36 @@ mod tests {
         for bad in ["", "rest:", "s3:bucket", "rest:/tmp", "ftp://host/", "http://h/?a=b"] {
             assert!(parse(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_certificate_that_is_not_valid_now_is_told_with_both_ends_and_whose_clock() {
+        use rustls::{AlertDescription, CertificateError, Error};
+        let at = |seconds: u64| moment(UnixTime::since_unix_epoch(Duration::from_secs(seconds)));
+        let own = Some(Validity { from: at(1000), until: at(2000) });
+        let told = |error: &Error, now| {
+            let trouble = tls_trouble(error, own, at(now));
+            assert_eq!(trouble.kind(), io::ErrorKind::InvalidData, "it does not pass by itself");
+            let inner = trouble.get_ref().unwrap();
+            inner.downcast_ref::<CertificateTrouble>().unwrap().to_string()
+        };
+        let refused = Error::AlertReceived(AlertDescription::CertificateExpired);
+        let check = |text: String, words: &[&str]| {
+            for word in words {
+                assert!(text.contains(word), "{word:?} in {text:?}");
+            }
+        };
+        let early = ["our certificate", "valid from 1970-01-01T00:16:40Z only", "00:08:20Z"];
+        check(told(&refused, 500), &early);
+        check(told(&refused, 2500), &["our certificate", "was valid until 1970-01-01T00:33:20Z"]);
+        check(told(&refused, 1500), &["compare the clocks", "1970-01-01T00:25:00Z"]);
+        let time = |seconds| UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+        let expired = CertificateError::ExpiredContext { time: time(9), not_after: time(60) };
+        let words = ["the server's certificate was valid until 1970-01-01T00:01:00Z"];
+        check(told(&Error::InvalidCertificate(expired), 120), &words);
+        let early = CertificateError::NotValidYetContext { time: time(9), not_before: time(60) };
+        let words = ["the server's certificate is valid from 1970-01-01T00:01:00Z only", "clock"];
+        check(told(&Error::InvalidCertificate(early), 30), &words);
     }
 
     #[test]

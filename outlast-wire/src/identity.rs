@@ -126,6 +126,28 @@ impl fmt::Display for Peer {
     }
 }
 
+/// From when until when a certificate is valid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Validity {
+    pub from: Timestamp,
+    pub until: Timestamp,
+}
+
+impl Validity {
+    /// Why it is not valid at `now`, if it is not; a clause that follows its name.
+    pub fn trouble(&self, now: Timestamp) -> Option<String> {
+        if now < self.from {
+            let from = self.from;
+            Some(format!("is valid from {from} only, and by this host's clock it is {now}"))
+        } else if now > self.until {
+            let until = self.until;
+            Some(format!("was valid until {until}, and by this host's clock it is {now}"))
+        } else {
+            None
+        }
+    }
+}
+
 /// Why an identity cannot be loaded or saved.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
@@ -155,7 +177,7 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 /// An identity of our own: certificate, private key, the authority we trust, and a box key.
 pub struct Identity {
     peer: Peer,
-    expires: Timestamp,
+    validity: Validity,
     certificate_pem: String,
     key_pem: Zeroizing<String>,
     ca_pem: String,
@@ -180,8 +202,8 @@ impl Identity {
         if ring::signature::KeyPair::public_key(&signing_key).as_ref() != facts.public_key {
             return Err(InvalidIdentity::Key("it belongs to another certificate".to_owned()));
         }
-        let (peer, expires) = (facts.peer, facts.expires);
-        Ok(Self { peer, expires, certificate_pem, key_pem, ca_pem, signing_key, box_key })
+        let (peer, validity) = (facts.peer, facts.validity);
+        Ok(Self { peer, validity, certificate_pem, key_pem, ca_pem, signing_key, box_key })
     }
 
     /// Reads what [`save`](Self::save) wrote to `directory`.
@@ -234,9 +256,9 @@ impl Identity {
         &self.peer
     }
 
-    /// When the certificate ends.
-    pub fn expires(&self) -> Timestamp {
-        self.expires
+    /// How long the certificate is valid.
+    pub fn validity(&self) -> Validity {
+        self.validity
     }
 
     /// The certificate chain, own certificate first, without the key.
@@ -275,7 +297,7 @@ impl Identity {
 /// Names the identity, never its keys.
 impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Identity({}, until {})", self.peer, self.expires)
+        write!(f, "Identity({}, until {})", self.peer, self.validity.until)
     }
 }
 

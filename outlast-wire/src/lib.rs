@@ -26,8 +26,9 @@ pub mod server;
 pub mod signature;
 pub mod tls;
 
+pub use crate::http::CertificateTrouble;
 pub use api::client::{ApiClient, CallError};
 pub use ca::CertificateAuthority;
 pub use client::{AddressError, Credentials, RestStore};
-pub use identity::{Identity, Peer, Role};
+pub use identity::{Identity, Peer, Role, Validity};
 pub use interrupt::Interrupt;

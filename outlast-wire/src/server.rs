@@ -15,6 +15,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use outlast_types::ShareId;
 use rustls::ServerConfig;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -24,9 +25,9 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tower_service::Service as _;
 
-use crate::Peer;
 use crate::api::{ApiError, ErrorBody};
 use crate::certificate;
+use crate::{Peer, Validity};
 
 mod stall;
 
@@ -72,9 +73,21 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestId(pub String);
 
+/// What a request shows beside who it is from, as an extension of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shown {
+    /// How long the client's certificate is valid.
+    pub certificate: Validity,
+    /// Of which share an agent speaks, if it says so.
+    pub share: Option<ShareId>,
+}
+
+/// The header in which an agent says of which share it speaks: several of one name may be at work.
+pub(crate) const SHARE_HEADER: &str = "x-outlast-share";
+
 /// Serves `router` on `listener` until `shutdown` completes and requests under way have ended.
 ///
-/// Every request carries its [`Peer`] and [`RequestId`] as extensions; a client whose certificate
+/// Every request carries its [`Peer`], [`Shown`] and [`RequestId`] as extensions; a client whose certificate
 /// is from our authority but names no identity is answered 403.
 pub async fn serve(
     listener: TcpListener,
@@ -174,7 +187,7 @@ impl Connection {
         };
         let client = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
         let peer = match client.map(certificate::facts) {
-            Some(Ok(facts)) => Ok(facts.peer),
+            Some(Ok(facts)) => Ok((facts.peer, facts.validity)),
             Some(Err(error)) => Err(error.to_string()),
             None => Err("the client showed no certificate".to_owned()),
         };
@@ -227,14 +240,17 @@ async fn told_to_stop(stopped: &mut watch::Receiver<bool>) {
 async fn answer(
     mut request: Request<Body>,
     mut router: Router,
-    peer: Result<Peer, String>,
+    peer: Result<(Peer, Validity), String>,
     id: RequestId,
 ) -> Result<Response, std::convert::Infallible> {
     let line = format!("{} {}", request.method(), request.uri().path());
     let response = match peer {
-        Ok(peer) => {
+        Ok((peer, certificate)) => {
             tracing::debug!(id = id.0, %peer, line, "request");
+            let share = request.headers().get(SHARE_HEADER);
+            let share = share.and_then(|share| share.to_str().ok()?.parse().ok());
             request.extensions_mut().insert(peer);
+            request.extensions_mut().insert(Shown { certificate, share });
             request.extensions_mut().insert(id.clone());
             router.call(request).await?
         }

@@ -14,7 +14,8 @@ pub enum SignatureError {
     Mismatch,
 }
 
-/// Who signed `message`, if the certificate is from our authority and the signature fits.
+/// Who signed `message`, if the certificate is from our authority, or one of those in `ca_pem`, and
+/// the signature fits.
 ///
 /// Whether the certificate is still valid *now* does not matter: a receipt is read years after
 /// the certificate of its signer has ended, and the authority issued it all the same.
@@ -25,7 +26,7 @@ pub fn verify(
     signature: &[u8],
 ) -> Result<Peer, SignatureError> {
     let certificate = certificate::first(certificate_pem)?;
-    certificate::check_issued(&certificate, &certificate::first(ca_pem)?)?;
+    certificate::check_issued_by_any(&certificate, ca_pem)?;
     let facts = certificate::facts(&certificate)?;
     UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, facts.public_key)
         .verify(message, signature)

@@ -125,6 +125,10 @@ fn hint(error: &anyhow::Error) -> Option<String> {
         } else if let Some("repository_missing") = code_of_call(cause) {
             "`outlast workload list` shows the incident; if the repository is lost for good, \
              `outlast workload recreate` begins a new one."
+        } else if let Some(CallError::Unreachable { .. }) = cause.downcast_ref()
+            && is_certificate_trouble(cause)
+        {
+            "On this host, `outlast up` renews its own certificates when it starts."
         } else if let Some(CallError::Unreachable { .. }) = cause.downcast_ref() {
             "Is the vault running? On this host, `outlast up` with the same --dir starts it."
         } else {
@@ -132,6 +136,11 @@ fn hint(error: &anyhow::Error) -> Option<String> {
         };
         Some(hint.to_owned())
     })
+}
+
+/// Whether a vault was not reached because of a certificate: then it may well be running.
+fn is_certificate_trouble(cause: &(dyn std::error::Error + 'static)) -> bool {
+    cause.downcast_ref::<CallError>().is_some_and(|call| call.certificate_trouble().is_some())
 }
 
 /// The code with which a vault says why it does not do what it was asked.

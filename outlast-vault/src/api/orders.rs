@@ -1,12 +1,14 @@
 //! The calls by which operators order something, and the list of what was ordered.
 
+use std::time::Duration;
+
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, Request, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Extension, Router};
-use outlast_types::WorkloadName;
-use outlast_wire::api::{ApiError, OrderView, RecreateOrder};
+use outlast_types::{WorkloadName, human};
+use outlast_wire::api::{ApiError, OrderView, PauseOrder, ReasonedOrder, RecreateOrder};
 use outlast_wire::server::RequestId;
 use outlast_wire::{Peer, Role};
 
@@ -17,11 +19,17 @@ use crate::orders::{Action, Order};
 /// The longest reason, in characters.
 const REASON_LENGTH_MAX: usize = 500;
 
+/// The longest pause: beyond a year, a slip of the pen would silence a workload for good.
+const PAUSE_MAX: Duration = Duration::from_secs(366 * 86400);
+
 const OPERATORS: &[Role] = &[Role::Operator];
 
 pub(super) fn routes() -> Router<Api> {
     Router::new()
         .route("/api/v1/workloads/{workload}/recreate", post(recreate))
+        .route("/api/v1/workloads/{workload}/pause", post(pause))
+        .route("/api/v1/workloads/{workload}/retire", post(retire))
+        .route("/api/v1/workloads/{workload}/resume", post(resume))
         .route("/api/v1/orders", get(orders))
 }
 
@@ -38,6 +46,80 @@ async fn recreate(
     api.run(peer, id, move |vault, peer| {
         let reason = reason(&workload, "begun anew", &order.reason)?;
         Ok(view(vault.recreate(&workload, &peer.to_string(), reason)?))
+    })
+    .await
+}
+
+async fn pause(
+    State(api): State<Api>,
+    Extension(peer): Extension<Peer>,
+    Extension(id): Extension<RequestId>,
+    workload: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Answer<OrderView> {
+    permit(&peer, OPERATORS, "pause a workload")?;
+    let workload = workload_in_path(workload)?;
+    let (order, _held): (PauseOrder, _) = api.body(request).await?;
+    api.run(peer, id, move |vault, peer| {
+        let reason = reason(&workload, "paused", &order.reason)?;
+        let now = vault.doors.clock.now();
+        let end = order.for_seconds.map(|seconds| now.checked_add(Duration::from_secs(seconds)));
+        let until = match (end, order.until) {
+            (Some(end), None) => end,
+            (None, until) => until,
+            (Some(_), Some(_)) => None,
+        };
+        let until = until.filter(|until| *until > now && until.since(now) <= PAUSE_MAX);
+        let until = until.ok_or_else(|| VaultError::BadOrder {
+            workload: workload.clone(),
+            action: "paused",
+            reason: format!(
+                "a pause has an end, given once, that comes within {}",
+                human::duration(PAUSE_MAX)
+            ),
+        })?;
+        let action = Action::Pause { until };
+        Ok(view(vault.order(&workload, &peer.to_string(), Some(reason), action)?))
+    })
+    .await
+}
+
+async fn retire(
+    State(api): State<Api>,
+    Extension(peer): Extension<Peer>,
+    Extension(id): Extension<RequestId>,
+    workload: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Answer<OrderView> {
+    permit(&peer, OPERATORS, "retire a workload")?;
+    let workload = workload_in_path(workload)?;
+    let (order, _held): (ReasonedOrder, _) = api.body(request).await?;
+    api.run(peer, id, move |vault, peer| {
+        let reason = order.reason.as_deref().map(|text| reason(&workload, "retired", text));
+        let unknown = || VaultError::UnknownWorkload { workload: workload.clone() };
+        let promise = vault.watch.status(&workload).ok_or_else(unknown)?.promise;
+        // Whatever is at work now has its time to end.
+        let until = vault.doors.clock.now().saturating_add(promise.rpo());
+        let action = Action::Retire { until };
+        Ok(view(vault.order(&workload, &peer.to_string(), reason.transpose()?, action)?))
+    })
+    .await
+}
+
+async fn resume(
+    State(api): State<Api>,
+    Extension(peer): Extension<Peer>,
+    Extension(id): Extension<RequestId>,
+    workload: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Answer<OrderView> {
+    permit(&peer, OPERATORS, "resume a workload")?;
+    let workload = workload_in_path(workload)?;
+    let (order, _held): (ReasonedOrder, _) = api.body(request).await?;
+    api.run(peer, id, move |vault, peer| {
+        let reason = order.reason.as_deref().map(|text| reason(&workload, "resumed", text));
+        let reason = reason.transpose()?;
+        Ok(view(vault.order(&workload, &peer.to_string(), reason, Action::Resume)?))
     })
     .await
 }

@@ -8,6 +8,7 @@ mod custody;
 mod keys;
 mod killed;
 mod locks;
+mod orders;
 mod promises;
 mod restic;
 mod road;

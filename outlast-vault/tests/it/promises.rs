@@ -94,13 +94,53 @@ fn what_the_share_declares_holds_unless_policy_says_otherwise() {
 }
 
 #[test]
+fn what_one_of_two_agents_of_one_name_says_is_not_said_of_the_others_share() {
+    let world = World::hurried(LONG, LONG);
+    let vault = world.start();
+    let (one, two) = (world.agent(&vault), world.agent(&vault));
+    let operator = world.client(&vault, Role::Operator);
+    assert_ne!(one.share, two.share);
+    one.report(Vec::new(), vec!["/mnt/one is not mounted".into()]);
+    two.report(Vec::new(), Vec::new());
+    let key = format!("share/road-1/{}", one.share);
+    assert_eq!(told(&operator.incidents().unwrap()), [(key.as_str(), false)]);
+    one.report(Vec::new(), Vec::new());
+    assert_eq!(told(&operator.incidents().unwrap()), [(key.as_str(), true)]);
+}
+
+#[test]
+fn the_end_of_an_agents_certificate_is_told_in_time_and_resolved_by_renewal() {
+    let world = World::hurried(LONG, LONG);
+    let vault = world.start();
+    let operator = world.client(&vault, Role::Operator);
+    // It is valid from five minutes ago: less than a third of its life is to come.
+    let short = world.identity_for(Role::Agent, "road-1", Duration::from_secs(100));
+    let client = outlast_wire::ApiClient::new(&vault.url(), &short).unwrap();
+    let share = world.agent(&vault).share;
+    client.speak_of(share);
+    let request = |identity: &outlast_wire::Identity| outlast_wire::api::OpenRepository {
+        box_public_key: identity.box_key().public(),
+    };
+    client.open_repository(&shop(), &request(&short)).unwrap();
+    let incidents = operator.incidents().unwrap();
+    assert_eq!(told(&incidents), [("certificate/agent/road-1", false)]);
+    assert_eq!(incidents[0].owner, "platform");
+    let renewed = world.identity(Role::Agent, "road-1");
+    let client = outlast_wire::ApiClient::new(&vault.url(), &renewed).unwrap();
+    client.speak_of(share);
+    client.open_repository(&shop(), &request(&renewed)).unwrap();
+    assert_eq!(told(&operator.incidents().unwrap()), [("certificate/agent/road-1", true)]);
+}
+
+#[test]
 fn a_share_that_cannot_be_used_is_the_platforms_incident() {
     let world = World::hurried(LONG, LONG);
     let vault = world.start();
     let agent = world.agent(&vault);
     let operator = world.client(&vault, Role::Operator);
     agent.report(Vec::new(), vec!["/mnt/share is not mounted".into()]);
-    assert_eq!(told(&operator.incidents().unwrap()), [("share/road-1", false)]);
+    let key = format!("share/road-1/{}", agent.share);
+    assert_eq!(told(&operator.incidents().unwrap()), [(key.as_str(), false)]);
     agent.report(Vec::new(), Vec::new());
-    assert_eq!(told(&operator.incidents().unwrap()), [("share/road-1", true)]);
+    assert_eq!(told(&operator.incidents().unwrap()), [(key.as_str(), true)]);
 }

@@ -54,12 +54,17 @@ impl World {
     }
 
     pub(crate) fn identity(&self, role: Role, name: &str) -> Identity {
+        self.identity_for(role, name, Duration::from_secs(3600))
+    }
+
+    /// An identity that is valid for `lifetime` from now.
+    pub(crate) fn identity_for(&self, role: Role, name: &str, lifetime: Duration) -> Identity {
         let hosts = match role {
             Role::Vault => vec!["localhost".to_owned(), "127.0.0.1".to_owned()],
             _ => Vec::new(),
         };
         let peer = Peer::new(role, name).unwrap();
-        let request = ca::Request { peer, lifetime: Duration::from_secs(3600), hosts };
+        let request = ca::Request { peer, lifetime, hosts };
         self.authority.issue(&request, &SystemClock, &SystemRandom).unwrap()
     }
 
@@ -102,7 +107,7 @@ pub(crate) fn shop() -> WorkloadName {
 pub(crate) struct Agent {
     pub(crate) identity: Identity,
     pub(crate) client: ApiClient,
-    share: ShareId,
+    pub(crate) share: ShareId,
 }
 
 impl Agent {

@@ -1,16 +1,16 @@
 //! The calls of `/api/v1` from the other side.
 
-use outlast_types::WorkloadName;
+use outlast_types::{ShareId, WorkloadName};
 use reqwest::Method;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{
-    AgentReport, ErrorBody, IncidentView, OpenRepository, OpenedRepository, OrderView,
-    RecreateOrder, Reported, Shipment, SnapshotView, Vaulted, WorkloadView,
+    AgentReport, ErrorBody, IncidentView, OpenRepository, OpenedRepository, OrderView, PauseOrder,
+    ReasonedOrder, RecreateOrder, Reported, Shipment, SnapshotView, Vaulted, WorkloadView,
 };
 use crate::holdings::{Question, SignedAnswer};
-use crate::http::{AddressError, Credentials, Http, Trouble};
+use crate::http::{AddressError, CertificateTrouble, Credentials, Http, Trouble};
 use crate::{Identity, Interrupt};
 
 /// The longest answer that is read, in bytes: some hundred thousand snapshots.
@@ -38,6 +38,14 @@ impl CallError {
             Self::Unable { .. } => true,
             Self::Unreachable { source, .. } => source.kind() != std::io::ErrorKind::InvalidData,
             Self::Refused { .. } | Self::Unintelligible { .. } => false,
+        }
+    }
+
+    /// What is wrong with the certificate of one side, if that is what it is.
+    pub fn certificate_trouble(&self) -> Option<&CertificateTrouble> {
+        match self {
+            Self::Unreachable { source, .. } => source.get_ref()?.downcast_ref(),
+            _ => None,
         }
     }
 
@@ -70,6 +78,11 @@ impl ApiClient {
     /// Lets `interrupt` break off this client's calls.
     pub fn heed(&mut self, interrupt: &Interrupt) {
         self.http.heed(interrupt);
+    }
+
+    /// Says in each request from now on of which share this client speaks.
+    pub fn speak_of(&self, share: ShareId) {
+        self.http.speak_of(share);
     }
 
     /// The vault's address, with a slash at its end.
@@ -136,6 +149,33 @@ impl ApiClient {
         order: &RecreateOrder,
     ) -> Result<OrderView, CallError> {
         self.post(&format!("api/v1/workloads/{workload}/recreate"), order)
+    }
+
+    /// Pauses a workload's promise for a time.
+    pub fn pause(
+        &self,
+        workload: &WorkloadName,
+        order: &PauseOrder,
+    ) -> Result<OrderView, CallError> {
+        self.post(&format!("api/v1/workloads/{workload}/pause"), order)
+    }
+
+    /// Retires a workload: it drops no more.
+    pub fn retire(
+        &self,
+        workload: &WorkloadName,
+        order: &ReasonedOrder,
+    ) -> Result<OrderView, CallError> {
+        self.post(&format!("api/v1/workloads/{workload}/retire"), order)
+    }
+
+    /// Lets a paused or retired workload's promise count again.
+    pub fn resume(
+        &self,
+        workload: &WorkloadName,
+        order: &ReasonedOrder,
+    ) -> Result<OrderView, CallError> {
+        self.post(&format!("api/v1/workloads/{workload}/resume"), order)
     }
 
     /// What operators ordered about one workload, or about all, oldest first.

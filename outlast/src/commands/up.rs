@@ -1,19 +1,18 @@
 //! `outlast up`: all roles in one process, with everything they need made on the way.
 
+mod identities;
+
 use std::ffi::OsString;
 use std::fs::{self, File, TryLockError};
 use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use outlast_drop::Share;
 use outlast_fs::durable;
-use outlast_types::{Clock, SystemClock, SystemRandom};
+use outlast_types::{SystemClock, SystemRandom};
 use outlast_vault::{Doors, Vault, VaultConfig, listen_address};
-use outlast_wire::ca::{CertificateAuthority, Request};
-use outlast_wire::identity::{Identity, Peer, Role};
 
 use super::roles::{self, AgentThread, ReadyFile};
 use crate::exit::Code;
@@ -22,9 +21,6 @@ use crate::log::Log;
 use crate::output::Output;
 use crate::settings::Document;
 use crate::signals::Signals;
-
-/// Certificates of the roles in an `up`; made anew at a start that finds half of it gone.
-const CERTIFICATE_LIFETIME: Duration = Duration::from_secs(365 * 86400);
 
 /// Run agent, vault and share on this host, with defaults for everything
 #[derive(Debug, clap::Args)]
@@ -45,6 +41,9 @@ pub(crate) struct Args {
     /// Where the vault listens: 127.0.0.1:8443, localhost:8443, or :8443 for all addresses
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8443", value_parser = listen)]
     listen: Listen,
+    /// Make a new certificate authority in place of one that is lost for good
+    #[arg(long)]
+    new_authority: bool,
     /// Write the address and paths into this file as JSON when all roles serve; gone when not
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
@@ -74,7 +73,8 @@ pub(crate) fn run(arguments: &Args, output: &Output) -> Result<Code> {
     let home = Home::new(&dir);
     let _lock = lock(&home)?;
     let share = prepare_share(&home, arguments.share.as_deref())?;
-    prepare_identities(&home, &arguments.listen)?;
+    let (address, name) = (arguments.listen.address, arguments.listen.name.as_deref());
+    identities::prepare(&home, address, name, arguments.new_authority, &SystemClock)?;
 
     let vault = start_vault(&home, arguments.listen.address)?;
     let agent = start_agent(&home, &share, &vault.url())?;
@@ -143,36 +143,6 @@ fn prepare_share(home: &Home, given: Option<&Path>) -> Result<PathBuf> {
         Share::open(&path)?;
     }
     Ok(path)
-}
-
-/// Gives each role an identity of our own authority, for as long as half a lifetime is left.
-fn prepare_identities(home: &Home, listen: &Listen) -> Result<()> {
-    let clock = SystemClock;
-    let authority = CertificateAuthority::open_or_create(&home.authority(), &clock, &SystemRandom)?;
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned(), host];
-    if !listen.address.ip().is_unspecified() {
-        names.push(listen.address.ip().to_string());
-    }
-    names.extend(listen.name.clone());
-    names.sort();
-    names.dedup();
-    for (role, hosts) in
-        [(Role::Vault, names), (Role::Agent, Vec::new()), (Role::Operator, Vec::new())]
-    {
-        let directory = home.identity(role.as_str());
-        let renew_before = clock.now().saturating_add(CERTIFICATE_LIFETIME / 2);
-        // The vault's certificate names where it listens, which may have changed.
-        let reusable = role != Role::Vault
-            && Identity::load(&directory).is_ok_and(|found| found.expires() > renew_before);
-        if reusable {
-            continue;
-        }
-        let peer = Peer::new(role, "up")?;
-        let request = Request { peer, lifetime: CERTIFICATE_LIFETIME, hosts };
-        authority.issue(&request, &clock, &SystemRandom)?.save(&directory)?;
-    }
-    Ok(())
 }
 
 fn start_vault(home: &Home, listen: SocketAddr) -> Result<outlast_vault::VaultHandle> {

@@ -1,10 +1,14 @@
 //! `outlast workload …`: what is protected, whether its promises are kept, and what operators order.
 
+use std::time::Duration;
+
 use anyhow::Result;
 use clap::Subcommand;
-use outlast_types::{WorkloadName, human};
+use outlast_types::{Timestamp, WorkloadName, human};
 use outlast_wire::api::client::{ApiClient, CallError};
-use outlast_wire::api::{IncidentView, OrderView, RecreateOrder, WorkloadView};
+use outlast_wire::api::{
+    IncidentView, OrderView, PauseOrder, ReasonedOrder, RecreateOrder, WorkloadView,
+};
 use serde_json::json;
 
 use super::vault_access::VaultAccess;
@@ -12,11 +16,13 @@ use crate::exit::Code;
 use crate::output::{Output, counted, table};
 use crate::reading::whole_seconds;
 
-/// Tell which workloads there are and whether their promises are kept; give orders
+/// Show workloads and their promises; pause, retire and resume them
 #[derive(Debug, Subcommand)]
 #[command(after_help = "Examples:
   outlast workload list --dir ./outlast-data
-  outlast workload show shop-db --dir ./outlast-data --json")]
+  outlast workload show shop-db --dir ./outlast-data --json
+  outlast workload pause shop-db --for 3d --reason \"data centre moves\" --dir ./outlast-data
+  outlast workload retire old-name --reason \"renamed to shop-db\" --dir ./outlast-data")]
 pub(crate) enum Command {
     /// All workloads, and all incidents
     #[command(after_help = "Examples:
@@ -32,6 +38,55 @@ pub(crate) enum Command {
     Show {
         /// The workload's name, as `outlast workload list` shows it
         workload: WorkloadName,
+        #[command(flatten)]
+        vault: VaultAccess,
+    },
+    /// Page nobody for a workload's recovery point for a time
+    #[command(after_help = "When the pause ends, the promise counts as if there had been none.
+
+Examples:
+  outlast workload pause shop-db --for 3d --reason \"data centre moves\" --dir ./outlast-data
+  outlast workload pause shop-db --until 2026-02-01T06:00:00Z --reason migration --dir ./outlast-data")]
+    #[command(group = clap::ArgGroup::new("end").required(true).args(["duration", "until"]))]
+    Pause {
+        /// The workload's name, as `outlast workload list` shows it
+        workload: WorkloadName,
+        /// For how long, such as 12h or 3d; at most 366d
+        #[arg(long = "for", value_name = "DURATION", value_parser = human::parse_duration)]
+        duration: Option<Duration>,
+        /// Until when, such as 2026-02-01T06:00:00Z
+        #[arg(long, value_name = "TIME")]
+        until: Option<Timestamp>,
+        /// Why, for those who read it later
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        #[command(flatten)]
+        vault: VaultAccess,
+    },
+    /// Expect no more drops of a workload; what is vaulted stays
+    ///
+    /// For as long as its promise allows between two drops, a drop that was under way is no surprise.
+    /// A later one is told, and the promise counts again.
+    #[command(after_help = "Example:
+  outlast workload retire old-name --reason \"renamed to shop-db\" --dir ./outlast-data")]
+    Retire {
+        /// The workload's name, as `outlast workload list` shows it
+        workload: WorkloadName,
+        /// Why, for those who read it later
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+        #[command(flatten)]
+        vault: VaultAccess,
+    },
+    /// Let the promise of a paused or retired workload count again
+    #[command(after_help = "Example:
+  outlast workload resume shop-db --dir ./outlast-data")]
+    Resume {
+        /// The workload's name, as `outlast workload list` shows it
+        workload: WorkloadName,
+        /// Why, for those who read it later
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
         #[command(flatten)]
         vault: VaultAccess,
     },
@@ -67,6 +122,22 @@ pub(crate) fn run(command: &Command, output: &Output) -> Result<Code> {
             }
         }
         Command::Show { workload, vault } => show(&vault.client()?, workload, output)?,
+        Command::Pause { workload, duration, until, reason, vault } => {
+            let order = PauseOrder {
+                for_seconds: duration.map(|duration| duration.as_secs()),
+                until: *until,
+                reason: reason.clone(),
+            };
+            tell_order(&vault.client()?.pause(workload, &order)?, output)?;
+        }
+        Command::Retire { workload, reason, vault } => {
+            let order = ReasonedOrder { reason: reason.clone() };
+            tell_order(&vault.client()?.retire(workload, &order)?, output)?;
+        }
+        Command::Resume { workload, reason, vault } => {
+            let order = ReasonedOrder { reason: reason.clone() };
+            tell_order(&vault.client()?.resume(workload, &order)?, output)?;
+        }
         Command::Recreate { workload, reason, vault } => {
             let order = RecreateOrder { reason: reason.clone() };
             let order = vault.client()?.recreate(workload, &order)?;
@@ -145,10 +216,13 @@ fn tell(workloads: &[WorkloadView], incidents: &[IncidentView], output: &Output)
 
 fn row(workload: &WorkloadView) -> Vec<String> {
     let dash = || "-".to_owned();
-    let rpo = workload.rpo_seconds.map(std::time::Duration::from_secs);
+    let rpo = workload.rpo_seconds.map(Duration::from_secs);
     vec![
         workload.name.to_string(),
-        workload.state.clone(),
+        match workload.until {
+            Some(until) => format!("{} until {}", workload.state, whole_seconds(until)),
+            None => workload.state.clone(),
+        },
         workload.last_vaulted.map_or_else(dash, whole_seconds),
         rpo.map_or_else(dash, human::duration),
         workload.snapshots.to_string(),

@@ -11,6 +11,7 @@ mod cache;
 mod cli;
 mod disks;
 mod harness;
+mod policy;
 mod repo;
 mod repo_damage;
 mod repo_faults;
