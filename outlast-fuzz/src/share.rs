@@ -77,6 +77,10 @@ pub fn receipt(input: &[u8]) -> Outcome {
             assert_eq!(signed.bytes(), input);
             signed.verify(|_, body, _| assert!(input.starts_with(body)));
             let receipt = signed.receipt().clone();
+            if receipt.share.is_none() || receipt.day.is_none() {
+                // Of version 1, which is read and not written any more.
+                return Outcome::accepted(receipt.state.to_string());
+            }
             let (by, role) = (receipt.by.clone(), receipt.role.clone());
             let signer = Echo(by, role, signed.certificate_pem().to_owned());
             let ours = receipt.sign(&signer).expect("what was read can be signed");

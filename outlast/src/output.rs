@@ -1,6 +1,6 @@
 //! What a person or script sees: results on standard output, everything else on standard error.
 //!
-//! Words for people leave through here, and only here, as harmless lines ([`plain`]).
+//! Words for people leave through here, and only here, as harmless lines ([`mod@plain`]).
 
 mod listing;
 mod plain;

@@ -34,11 +34,31 @@ impl ManualClock {
     }
 }
 
+/// The vault's clock: it goes on by itself, and as far ahead as the agent's was set. A vault takes no
+/// drop from an agent whose clock is far from its own.
+struct VaultClock {
+    agent: Arc<ManualClock>,
+    began: Timestamp,
+}
+
+impl Clock for VaultClock {
+    fn now(&self) -> Timestamp {
+        SystemClock.now().saturating_add(self.agent.now().since(self.began))
+    }
+}
+
+fn vault_doors(agent: &Arc<ManualClock>, began: Timestamp) -> outlast_vault::Doors {
+    let clock = Arc::new(VaultClock { agent: Arc::clone(agent), began });
+    outlast_vault::Doors { clock, ..outlast_vault::Doors::system() }
+}
+
 pub(crate) struct World {
     directory: tempfile::TempDir,
     authority: CertificateAuthority,
     pub(crate) share: Share,
     pub(crate) clock: Arc<ManualClock>,
+    /// What the agent's clock showed at first.
+    began: Timestamp,
     pub(crate) vault: VaultHandle,
     vault_config: VaultConfig,
     pub(crate) keep: usize,
@@ -54,12 +74,13 @@ impl World {
         issue(&authority, Role::Agent, "eu-1").save(&path("agent-identity")).unwrap();
         let listen = "127.0.0.1:0".parse().unwrap();
         let config = VaultConfig::new(&path("vault"), listen, &path("vault-identity"));
-        let vault = Vault::start(config.clone(), outlast_vault::Doors::system()).unwrap();
+        let began = SystemClock.now();
+        let clock = Arc::new(ManualClock(Mutex::new(began)));
+        let vault = Vault::start(config.clone(), vault_doors(&clock, began)).unwrap();
         // A vault that is started again is found at the same address.
         let vault_config = VaultConfig { listen: vault.address(), ..config };
         let share = Share::init(&path("share"), &SystemClock, &SystemRandom).unwrap();
-        let clock = Arc::new(ManualClock(Mutex::new(SystemClock.now())));
-        Self { directory, authority, share, clock, vault, vault_config, keep: 2 }
+        Self { directory, authority, share, clock, began, vault, vault_config, keep: 2 }
     }
 
     /// Stops the vault, does `meanwhile`, and starts it again.
@@ -67,7 +88,7 @@ impl World {
         self.vault.shutdown();
         meanwhile(&self.share);
         self.vault =
-            Vault::start(self.vault_config.clone(), outlast_vault::Doors::system()).unwrap();
+            Vault::start(self.vault_config.clone(), vault_doors(&self.clock, self.began)).unwrap();
         self
     }
 
@@ -211,7 +232,8 @@ fn issue(authority: &CertificateAuthority, role: Role, name: &str) -> Identity {
         _ => Vec::new(),
     };
     let peer = Peer::new(role, name).unwrap();
-    let request = ca::Request { peer, lifetime: Duration::from_secs(3600), hosts };
+    // Long enough for tests that move the clocks by hours: its end is told when a third is left.
+    let request = ca::Request { peer, lifetime: Duration::from_secs(30 * 24 * 3600), hosts };
     authority.issue(&request, &SystemClock, &SystemRandom).unwrap()
 }
 

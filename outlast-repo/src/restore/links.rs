@@ -38,13 +38,12 @@ impl Landing {
 /// What tells files with several names apart: device and inode on the host that was backed up.
 type Identity = (u64, u64);
 
-/// A file of which more names are to come.
+/// A file of which more names may come. How many is not to be known: a snapshot of an archive says
+/// two of every such file, since an archive does not count names.
 struct Known {
     /// One inode has one content; if not, it was used again while the backup ran.
     content: [u8; 32],
     landing: Arc<Landing>,
-    /// Names that are still to come.
-    names: u64,
 }
 
 /// A further name, to be made when the file is complete.
@@ -85,12 +84,8 @@ impl Links {
         }
         let content = digest(node.content.as_deref().unwrap_or_default());
         match self.known.entry((node.device_id, node.inode)) {
-            Slot::Occupied(mut slot) if slot.get().content == content => {
+            Slot::Occupied(slot) if slot.get().content == content => {
                 let landing = Arc::clone(&slot.get().landing);
-                slot.get_mut().names -= 1;
-                if slot.get().names == 0 {
-                    slot.remove();
-                }
                 let (path, directory) = (path.clone(), directory.cloned());
                 self.waiting.push_back(Link { path, landing, _directory: directory });
                 Name::Further
@@ -99,8 +94,7 @@ impl Links {
             Slot::Vacant(slot) => {
                 let path = path.to_bytes().into_boxed_slice();
                 let landing = Arc::new(Landing { path, end: OnceLock::new() });
-                let names = node.links - 1;
-                slot.insert(Known { content, landing: Arc::clone(&landing), names });
+                slot.insert(Known { content, landing: Arc::clone(&landing) });
                 Name::First(Some(landing))
             }
         }
