@@ -13,7 +13,7 @@ use outlast_wire::api::BILL_VERSION;
 use outlast_wire::identity::IdentityError;
 use outlast_wire::tls::TlsError;
 
-use crate::presence::Missing;
+use crate::core::presence::Missing;
 
 /// A failure of the vault, as its log and its callers see it.
 #[derive(Debug, thiserror::Error)]

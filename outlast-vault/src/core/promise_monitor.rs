@@ -12,7 +12,7 @@ use outlast_promise::{
 use outlast_types::{Clock, Timestamp, WorkloadName};
 
 use crate::VaultError;
-use crate::orders::Order;
+use crate::core::orders::Order;
 
 /// How often the ledger is committed although nothing changed that anybody must be told: it
 /// bounds what a crash forgets of who was heard when.
@@ -26,7 +26,7 @@ const HEARD_INTERVAL: Duration = Duration::from_secs(1);
 const HEARD_MAX: usize = 4096;
 
 /// Watches over promises: hears events, ticks, tells what follows.
-pub(crate) struct Watch {
+pub(crate) struct PromiseMonitor {
     catalog: Catalog,
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
@@ -55,7 +55,7 @@ pub(crate) struct Opening<'a> {
     pub(crate) certificate: Event,
 }
 
-impl Watch {
+impl PromiseMonitor {
     /// Goes on from what the catalog holds.
     pub(crate) fn open(
         catalog: Catalog,

@@ -7,8 +7,9 @@ use outlast_types::WorkloadName;
 use outlast_wire::Peer;
 use outlast_wire::rest::{HostError, Incoming, RepositoryHost};
 
-use crate::vault::Vault;
-use crate::{VaultError, admission};
+use crate::VaultError;
+use crate::core::admission;
+use crate::core::vault::Vault;
 
 pub(crate) struct Host(pub(crate) Arc<Vault>);
 
@@ -19,7 +20,7 @@ impl RepositoryHost for Host {
         workload: &WorkloadName,
         _verb: Verb,
     ) -> Result<Arc<dyn Store>, HostError> {
-        let kept = self.0.depot.get(workload).map_err(|error| unable(workload, &error))?;
+        let kept = self.0.repositories.get(workload).map_err(|error| unable(workload, &error))?;
         Ok(Arc::clone(&kept.store) as Arc<dyn Store>)
     }
 

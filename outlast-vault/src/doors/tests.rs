@@ -13,7 +13,9 @@ use outlast_wire::server::RequestId;
 use outlast_wire::{CertificateAuthority, Role, ca};
 use tower_service::Service;
 
-use crate::{Doors, Vault, VaultConfig, VaultError, api};
+use crate::core::vault::Vault;
+use crate::doors::api;
+use crate::{Doors, VaultConfig, VaultError};
 
 struct World {
     directory: tempfile::TempDir,

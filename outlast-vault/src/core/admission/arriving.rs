@@ -12,9 +12,9 @@ use outlast_wire::rest::{HostError, Incoming, Whole};
 
 use super::{Place, Refusal, damaged};
 use crate::VaultError;
-use crate::depot::Kept;
-use crate::host::unable;
-use crate::vault::Vault;
+use crate::core::repositories::WorkloadRepository;
+use crate::core::vault::Vault;
+use crate::doors::rest::unable;
 
 /// Begins to take in `object`.
 pub(crate) fn arriving(
@@ -23,7 +23,7 @@ pub(crate) fn arriving(
     workload: &WorkloadName,
     object: &Object,
 ) -> Result<Box<dyn Incoming>, HostError> {
-    let kept = vault.depot.get(workload).map_err(|error| unable(workload, &error))?;
+    let kept = vault.repositories.get(workload).map_err(|error| unable(workload, &error))?;
     let (peer, workload, object) = (peer.clone(), workload.clone(), *object);
     if let Object::Data(name) = object {
         let staged = kept.store.stage(&object)?;
@@ -36,7 +36,7 @@ pub(crate) fn arriving(
 /// A pack, in the file in which it stays if it is proved.
 struct ArrivingPack {
     vault: Arc<Vault>,
-    kept: Arc<Kept>,
+    kept: Arc<WorkloadRepository>,
     peer: Peer,
     workload: WorkloadName,
     name: ObjectName,
@@ -60,7 +60,7 @@ impl Incoming for ArrivingPack {
 /// A document, and where it goes.
 struct From {
     vault: Arc<Vault>,
-    kept: Arc<Kept>,
+    kept: Arc<WorkloadRepository>,
     peer: Peer,
     workload: WorkloadName,
     object: Object,

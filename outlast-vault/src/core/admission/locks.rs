@@ -20,9 +20,9 @@ use outlast_wire::rest::HostError;
 
 use super::{Admission, Place, Refusal, damaged};
 use crate::VaultError;
-use crate::depot::Kept;
-use crate::host::unable;
-use crate::vault::Vault;
+use crate::core::repositories::WorkloadRepository;
+use crate::core::vault::Vault;
+use crate::doors::rest::unable;
 
 /// The longest lock that is taken, in bytes of JSON: they have some 200.
 const LOCK_DOCUMENT_MAX: u64 = 64 << 10;
@@ -104,7 +104,7 @@ impl Admission {
     /// Notes who made a lock that is stored.
     pub(super) fn locked(
         &self,
-        kept: &Kept,
+        kept: &WorkloadRepository,
         workload: &WorkloadName,
         lock: ObjectName,
         peer: &Peer,
@@ -126,7 +126,7 @@ pub(crate) fn remove(
     workload: &WorkloadName,
     object: &Object,
 ) -> Result<(), HostError> {
-    let kept = vault.depot.get(workload).map_err(|error| unable(workload, &error))?;
+    let kept = vault.repositories.get(workload).map_err(|error| unable(workload, &error))?;
     let Object::Lock(lock) = *object else { return Ok(kept.store.remove(object)?) };
     if !vault.admission.holders.is(workload, lock, peer) {
         let written = match kept.store.written(object) {

@@ -17,9 +17,9 @@ use outlast_wire::{Role, signature};
 use serde::Deserialize;
 
 use crate::VaultError;
-use crate::depot::Kept;
-use crate::publish::{is_indexed, is_published};
-use crate::vault::Vault;
+use crate::core::publish::{is_indexed, is_published};
+use crate::core::repositories::WorkloadRepository;
+use crate::core::vault::Vault;
 
 /// Numbers the receipts of a vault, from 1. It is not kept in a file of its own: the arrival records
 /// have all that were given out.
@@ -69,7 +69,7 @@ pub(crate) enum Comparison {
 
 /// Compares a bill with what `arrived` under its drop's id.
 pub(crate) fn compare(
-    kept: &Kept,
+    kept: &WorkloadRepository,
     arrived: &SnapshotRecord,
     shipment: &Shipment,
 ) -> Result<Comparison, VaultError> {
@@ -104,7 +104,7 @@ pub(crate) fn compare(
 }
 
 /// The root tree of a snapshot that is in the repository.
-fn tree_of(kept: &Kept, snapshot: ContentHash) -> Result<ContentHash, VaultError> {
+fn tree_of(kept: &WorkloadRepository, snapshot: ContentHash) -> Result<ContentHash, VaultError> {
     let document = kept.repository()?.read_unpacked(&Object::Snapshot(ObjectName(snapshot.0)))?;
     let parsed = Snapshot::parse(&document).map_err(|error| VaultError::BadSnapshot {
         snapshot: snapshot.to_string(),
@@ -116,7 +116,7 @@ fn tree_of(kept: &Kept, snapshot: ContentHash) -> Result<ContentHash, VaultError
 /// The root tree of a snapshot; `None` if the snapshot is not there, or there in name only: what
 /// cannot be read holds nothing.
 pub(crate) fn readable_tree(
-    kept: &Kept,
+    kept: &WorkloadRepository,
     snapshot: ContentHash,
 ) -> Result<Option<ContentHash>, VaultError> {
     if !is_published(&*kept.store, snapshot)? {
@@ -141,7 +141,7 @@ impl Vault {
         }
         let mut held = Vec::new();
         for (workload, asked) in by_workload {
-            let kept = match self.depot.get(&workload) {
+            let kept = match self.repositories.get(&workload) {
                 Ok(kept) => kept,
                 // Nothing of it is here now. That it is missing, if it is, is told elsewhere.
                 Err(error) if is_absence(&error) => continue,
@@ -165,7 +165,7 @@ impl Vault {
     }
 
     /// Whether this very drop is here: recorded, published, and with an index that knows its tree.
-    fn holds(&self, kept: &Kept, asked: &HeldDrop) -> Result<bool, VaultError> {
+    fn holds(&self, kept: &WorkloadRepository, asked: &HeldDrop) -> Result<bool, VaultError> {
         let DropIdentity { workload, drop, .. } = &asked.drop;
         let Some(arrived) = self.arrived(workload, *drop)? else { return Ok(false) };
         let text = arrived.receipt.as_deref().unwrap_or_default();
@@ -202,7 +202,7 @@ impl Vault {
             drops = events.len(),
             "this vault does not hold drops that it signed for: was it put back from an older copy?"
         );
-        self.watch.noted(events)
+        self.promises.noted(events)
     }
 
     fn signed_by_vault(&self, text: &str) -> Option<Receipt> {
@@ -224,7 +224,7 @@ impl Vault {
             // What an operator gave up with its repository is no news.
             return Ok(self.orders.gave_up(&receipt.workload, receipt.at));
         };
-        match self.depot.get(&receipt.workload) {
+        match self.repositories.get(&receipt.workload) {
             Ok(kept) => Ok(readable_tree(&kept, arrived.snapshot)?.is_some()),
             Err(VaultError::UnknownWorkload { .. }) => Ok(false),
             // One cause, one incident: that of the repository.

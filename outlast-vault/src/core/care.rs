@@ -9,32 +9,35 @@ use outlast_promise::Event;
 use outlast_types::WorkloadName;
 
 use crate::VaultError;
-use crate::arrival::Arrivals;
-use crate::depot::{Depot, Kept};
-use crate::orders::{Action, NewOrder, Order};
-use crate::presence::{Found, Memory, Missing};
-use crate::vault::Vault;
+use crate::core::arrivals::Arrivals;
+use crate::core::orders::{Action, NewOrder, Order};
+use crate::core::presence::{Found, Memory, Missing};
+use crate::core::repositories::{Repositories, WorkloadRepository};
+use crate::core::vault::Vault;
 
 impl Vault {
     /// The workload's repository, made if there is none and nothing remembers one.
-    pub(crate) fn open_or_make(&self, workload: &WorkloadName) -> Result<Arc<Kept>, VaultError> {
-        match self.depot.get(workload) {
+    pub(crate) fn open_or_make(
+        &self,
+        workload: &WorkloadName,
+    ) -> Result<Arc<WorkloadRepository>, VaultError> {
+        match self.repositories.get(workload) {
             Err(VaultError::UnknownWorkload { .. }) => {}
             result => return result,
         }
-        self.depot.get_or_make(workload, self.memory_of(workload)?)
+        self.repositories.get_or_make(workload, self.memory_of(workload)?)
     }
 
     /// Looks whether every repository that anything remembers is all there. What is missing is
     /// refused from then on and is an incident, until a later look finds it again.
     pub(crate) fn look_after_repositories(&self) -> Result<(), VaultError> {
         // What is begun anew meanwhile must not be judged by what was remembered before.
-        let _one_at_a_time = self.depot.caring();
+        let _one_at_a_time = self.repositories.caring();
         let mut events = Vec::new();
         let mut found_again = Vec::new();
         let (mut gone, mut here) = (0, 0);
         for (workload, memory) in self.memories()? {
-            let (found, is_news) = self.depot.inspect(&workload, memory);
+            let (found, is_news) = self.repositories.inspect(&workload, memory);
             match &found {
                 Found::Nothing | Found::Begun => {}
                 Found::Missing(Missing::Repository) => gone += 1,
@@ -56,8 +59,8 @@ impl Vault {
             };
             events.push(Event::Repository { workload, missing });
         }
-        self.depot.note_away(gone > 0 && here == 0);
-        self.watch.noted(events)?;
+        self.repositories.note_away(gone > 0 && here == 0);
+        self.promises.noted(events)?;
         found_again.iter().try_for_each(|workload| self.fill_in(Some(workload)))
     }
 
@@ -69,9 +72,9 @@ impl Vault {
         by: &str,
         reason: &str,
     ) -> Result<Order, VaultError> {
-        let _one_at_a_time = self.depot.caring();
+        let _one_at_a_time = self.repositories.caring();
         let memory = self.memory_of(workload)?;
-        self.depot.require_missing(workload, memory)?;
+        self.repositories.require_missing(workload, memory)?;
         let order = self.orders.append(NewOrder {
             at: self.doors.clock.now(),
             by,
@@ -82,9 +85,9 @@ impl Vault {
         // The catalog last: killed before, the workload is still remembered, and the order is
         // given again.
         let stamp = order.number.to_string();
-        self.depot.set_aside(workload, memory, &stamp)?;
+        self.repositories.set_aside(workload, memory, &stamp)?;
         self.arrivals.set_aside(workload, &stamp)?;
-        self.watch.ordered(&order, Some(workload))?;
+        self.promises.ordered(&order, Some(workload))?;
         Ok(order)
     }
 
@@ -96,41 +99,41 @@ impl Vault {
         reason: Option<&str>,
         action: Action,
     ) -> Result<Order, VaultError> {
-        if self.watch.status(workload).is_none() {
+        if self.promises.status(workload).is_none() {
             return Err(VaultError::UnknownWorkload { workload: workload.clone() });
         }
         let at = self.doors.clock.now();
         let order = self.orders.append(NewOrder { at, by, workload, reason, action })?;
-        self.watch.ordered(&order, None)?;
+        self.promises.ordered(&order, None)?;
         Ok(order)
     }
 
     fn memory_of(&self, workload: &WorkloadName) -> Result<Memory, VaultError> {
         Ok(Memory {
-            snapshots: self.watch.catalog().snapshot_count(workload)?,
-            vaulted: !self.watch.vaulted_workloads(|name| name == workload).is_empty(),
+            snapshots: self.promises.catalog().snapshot_count(workload)?,
+            vaulted: !self.promises.vaulted_workloads(|name| name == workload).is_empty(),
             arrivals: self.arrivals.is_any(workload)?,
-            // The depot's own to know.
+            // The repositories' own to know.
             password: false,
         })
     }
 
     /// All workloads that anything remembers to have a repository.
     fn memories(&self) -> Result<BTreeMap<WorkloadName, Memory>, VaultError> {
-        let vaulted = self.watch.vaulted_workloads(|_| true);
-        memories(&self.depot, &self.arrivals, self.watch.catalog(), vaulted)
+        let vaulted = self.promises.vaulted_workloads(|_| true);
+        memories(&self.repositories, &self.arrivals, self.promises.catalog(), vaulted)
     }
 }
 
 /// What remembers which workload; `vaulted` are those of which a drop is known to have come.
 pub(crate) fn memories(
-    depot: &Depot,
+    repositories: &Repositories,
     arrivals: &Arrivals,
     catalog: &Catalog,
     vaulted: BTreeSet<WorkloadName>,
 ) -> Result<BTreeMap<WorkloadName, Memory>, VaultError> {
     let mut memories: BTreeMap<WorkloadName, Memory> = BTreeMap::new();
-    for workload in depot.workloads()?.into_iter().chain(depot.with_password()?) {
+    for workload in repositories.workloads()?.into_iter().chain(repositories.with_password()?) {
         memories.entry(workload).or_default();
     }
     for workload in vaulted {

@@ -14,7 +14,7 @@ use outlast_wire::{Peer, Role};
 
 use super::{Answer, Api, READERS, WorkloadQuery, permit, workload_in_path, workload_name};
 use crate::VaultError;
-use crate::orders::{Action, Order};
+use crate::core::orders::{Action, Order};
 
 /// The longest reason, in characters.
 const REASON_LENGTH_MAX: usize = 500;
@@ -97,7 +97,7 @@ async fn retire(
     api.run(peer, id, move |vault, peer| {
         let reason = order.reason.as_deref().map(|text| reason(&workload, "retired", text));
         let unknown = || VaultError::UnknownWorkload { workload: workload.clone() };
-        let promise = vault.watch.status(&workload).ok_or_else(unknown)?.promise;
+        let promise = vault.promises.status(&workload).ok_or_else(unknown)?.promise;
         // Whatever is at work now has its time to end.
         let until = vault.doors.clock.now().saturating_add(promise.rpo());
         let action = Action::Retire { until };

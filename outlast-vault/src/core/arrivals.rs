@@ -13,7 +13,8 @@ use outlast_fs::durable;
 use outlast_types::{ContentHash, DropId, Timestamp, WorkloadName};
 use serde::{Deserialize, Serialize};
 
-use crate::{VaultError, presence};
+use crate::VaultError;
+use crate::core::presence;
 
 const VERSION: u32 = 1;
 const RECORD_BYTES_MAX: u64 = 4 << 20;

@@ -9,7 +9,7 @@ use outlast_promise::Source;
 use outlast_wire::server::Shown;
 use outlast_wire::{Peer, Role};
 
-use crate::vault::{Vault, validity};
+use crate::core::vault::{Vault, validity};
 
 /// Notes that an agent was heard, then lets the request go on.
 pub(crate) async fn note(
@@ -22,8 +22,9 @@ pub(crate) async fn note(
     if let (Some(peer), Some(shown)) = (peer, shown) {
         let source = Source { agent: peer.name().to_owned(), share: shown.share };
         let certificate = Some(validity(shown.certificate));
-        if vault.watch.is_news(&source, certificate) {
-            let noted = tokio::task::spawn_blocking(move || vault.watch.heard(source, certificate));
+        if vault.promises.is_news(&source, certificate) {
+            let noted =
+                tokio::task::spawn_blocking(move || vault.promises.heard(source, certificate));
             match noted.await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::error!(%error, "cannot note that an agent was heard"),

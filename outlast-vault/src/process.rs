@@ -13,9 +13,10 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
-use crate::host::Host;
-use crate::vault::Vault;
-use crate::{Doors, VaultConfig, VaultError, api, hearing};
+use crate::core::vault::Vault;
+use crate::doors::rest::Host;
+use crate::doors::{api, hearing};
+use crate::{Doors, VaultConfig, VaultError};
 
 /// How often promises are looked at when nothing happens.
 const TICK: Duration = Duration::from_secs(1);
@@ -73,7 +74,7 @@ pub(crate) fn start(config: VaultConfig, doors: Doors) -> Result<VaultHandle, Va
         // The sender is gone only with the handle: that means the same.
         async { drop(stopped.await) },
     ));
-    let promises = Repeated::start("vault-promises", TICK, &vault, |vault| vault.watch.tick())?;
+    let promises = Repeated::start("vault-promises", TICK, &vault, |vault| vault.promises.tick())?;
     // Not on the thread of the promises: a disk that hangs must not keep us from telling of it.
     let look_after = Vault::look_after_repositories;
     let pause = vault.config.look_after;
@@ -178,7 +179,7 @@ impl VaultHandle {
         running.runtime.shutdown_timeout(RUNTIME_DRAIN);
         running.repositories.end();
         running.promises.end();
-        if let Err(error) = self.vault.watch.close() {
+        if let Err(error) = self.vault.promises.close() {
             tracing::error!(%error, "cannot commit the promise ledger");
         }
         tracing::info!(address = %self.address, "the vault ended");

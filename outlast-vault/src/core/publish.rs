@@ -34,10 +34,10 @@ use outlast_wire::Identity;
 use outlast_wire::api::{BILL_VERSION, BilledKind, BilledObject, Shipment};
 
 use crate::VaultError;
-use crate::admission::{INDEX_DOCUMENT_MAX, Refusal, expected};
-use crate::custody::{self, Comparison};
-use crate::depot::Kept;
-use crate::vault::Vault;
+use crate::core::admission::{INDEX_DOCUMENT_MAX, Refusal, expected};
+use crate::core::custody::{self, Comparison};
+use crate::core::repositories::WorkloadRepository;
+use crate::core::vault::Vault;
 
 /// The largest sealed snapshot that is published, in bytes.
 const SNAPSHOT_BYTES_MAX: usize = 4 << 20;
@@ -54,7 +54,7 @@ impl Vault {
         if shipment.version != BILL_VERSION {
             return Err(VaultError::BillVersion { version: shipment.version });
         }
-        let kept = self.depot.get(&shipment.workload)?;
+        let kept = self.repositories.get(&shipment.workload)?;
         let _one_publisher = kept.publishing();
         if let Some(arrived) = self.arrived(&shipment.workload, shipment.drop)?
             && custody::readable_tree(&kept, arrived.snapshot)?.is_some()
@@ -73,7 +73,7 @@ impl Vault {
         self.arrivals.put(&record)?;
         let object = Object::Snapshot(shipment.snapshot_id);
         create_or_find(&*kept.store, &object, Bytes::from(shipment.snapshot.0.clone()))?;
-        self.watch.vaulted(&record)?;
+        self.promises.vaulted(&record)?;
         tracing::info!(
             workload = %record.workload,
             drop = %shipment.drop,
@@ -93,14 +93,14 @@ impl Vault {
     ) -> Result<Option<SnapshotRecord>, VaultError> {
         match self.arrivals.of_drop(workload, drop)? {
             Some(record) => Ok(Some(record)),
-            None => Ok(self.watch.catalog().snapshot_of_drop(workload, drop)?),
+            None => Ok(self.promises.catalog().snapshot_of_drop(workload, drop)?),
         }
     }
 
     /// Answers a bill for a drop whose snapshot is here already.
     fn publish_again(
         &self,
-        kept: &Kept,
+        kept: &WorkloadRepository,
         arrived: SnapshotRecord,
         shipment: &Shipment,
         agent: &str,
@@ -108,16 +108,16 @@ impl Vault {
         match custody::compare(kept, &arrived, shipment)? {
             Comparison::Same(receipt) => {
                 // A crash may have come between the snapshot and the catalog.
-                let catalog = self.watch.catalog();
+                let catalog = self.promises.catalog();
                 if catalog.snapshot_of_drop(&shipment.workload, shipment.drop)?.is_none() {
-                    self.watch.vaulted(&arrived)?;
+                    self.promises.vaulted(&arrived)?;
                 }
                 Ok(receipt)
             }
             Comparison::SameWithoutSeal => {
                 let (record, receipt) = self.adopt_seal(arrived, shipment)?;
                 self.arrivals.put(&record)?;
-                self.watch.vaulted(&record)?;
+                self.promises.vaulted(&record)?;
                 Ok(receipt)
             }
             Comparison::Different(difference) => {
@@ -125,7 +125,7 @@ impl Vault {
                     agent, workload = %shipment.workload, drop = %shipment.drop, difference,
                     "refused a bill for another drop than the one that is held under its id"
                 );
-                self.watch.noted(vec![Event::Custody(Finding::Contested {
+                self.promises.noted(vec![Event::Custody(Finding::Contested {
                     workload: shipment.workload.clone(),
                     agent: agent.to_owned(),
                     drop: shipment.drop,
@@ -201,14 +201,14 @@ impl Vault {
     /// stock restic, into records, catalog and promises. `received` is the vault's time.
     pub(crate) fn adopt(
         &self,
-        kept: &Kept,
+        kept: &WorkloadRepository,
         workload: &WorkloadName,
         snapshot: ObjectName,
         received: Timestamp,
     ) -> Result<(), VaultError> {
         let record = foreign_record(kept, workload, snapshot, received);
         self.arrivals.put(&record)?;
-        self.watch.vaulted(&record)
+        self.promises.vaulted(&record)
     }
 }
 
@@ -219,7 +219,7 @@ pub(crate) fn repository_path(workload: &WorkloadName) -> String {
 
 /// What can be known of a snapshot that came without a bill.
 pub(crate) fn foreign_record(
-    kept: &Kept,
+    kept: &WorkloadRepository,
     workload: &WorkloadName,
     snapshot: ObjectName,
     received: Timestamp,
@@ -263,7 +263,12 @@ pub(crate) fn is_published(store: &dyn Store, snapshot: ContentHash) -> Result<b
 }
 
 /// Step 1: believes nothing of the bill that can be checked.
-fn verify(vault: &Vault, kept: &Kept, shipment: &Shipment, agent: &str) -> Result<(), VaultError> {
+fn verify(
+    vault: &Vault,
+    kept: &WorkloadRepository,
+    shipment: &Shipment,
+    agent: &str,
+) -> Result<(), VaultError> {
     let bad = |reason: String| VaultError::BadBill {
         workload: shipment.workload.clone(),
         drop: shipment.drop,
@@ -307,7 +312,10 @@ fn verify(vault: &Vault, kept: &Kept, shipment: &Shipment, agent: &str) -> Resul
 }
 
 /// The sizes of all data and indexes that the bill names, as far as they are here.
-fn sizes_of(kept: &Kept, shipment: &Shipment) -> Result<BTreeMap<Object, u64>, VaultError> {
+fn sizes_of(
+    kept: &WorkloadRepository,
+    shipment: &Shipment,
+) -> Result<BTreeMap<Object, u64>, VaultError> {
     let mut sizes = BTreeMap::new();
     for billed in &shipment.objects {
         let object = billed.object();
@@ -343,7 +351,7 @@ fn missing_objects(shipment: &Shipment, missing: Vec<Object>) -> VaultError {
 /// admitted.
 fn require_listed_packs(
     vault: &Vault,
-    kept: &Kept,
+    kept: &WorkloadRepository,
     shipment: &Shipment,
     sizes: &BTreeMap<Object, u64>,
     bad: &dyn Fn(String) -> VaultError,
@@ -380,7 +388,7 @@ fn require_listed_packs(
 }
 
 /// Whether any index of the repository knows the tree: for a drop that brought nothing new.
-pub(crate) fn is_indexed(kept: &Kept, tree: BlobId) -> Result<bool, VaultError> {
+pub(crate) fn is_indexed(kept: &WorkloadRepository, tree: BlobId) -> Result<bool, VaultError> {
     // Opened afresh: an open repository keeps the index that it loaded first.
     let key = outlast_format::crypto::Key::from_bytes(&kept.repository()?.key().to_bytes());
     let store = std::sync::Arc::clone(&kept.store) as std::sync::Arc<dyn Store>;
@@ -389,7 +397,7 @@ pub(crate) fn is_indexed(kept: &Kept, tree: BlobId) -> Result<bool, VaultError> 
 }
 
 /// All snapshot objects in a repository.
-pub(crate) fn published(kept: &Kept) -> Result<Vec<ObjectName>, VaultError> {
+pub(crate) fn published(kept: &WorkloadRepository) -> Result<Vec<ObjectName>, VaultError> {
     let objects = kept.store.list(Kind::Snapshot)?;
     Ok(objects.into_iter().filter_map(|(object, _)| object.name()).collect())
 }

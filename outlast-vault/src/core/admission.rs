@@ -36,7 +36,7 @@ use self::locks::Holders;
 use self::pool::Pool;
 use self::proofs::Proofs;
 use crate::VaultError;
-use crate::depot::Kept;
+use crate::core::repositories::WorkloadRepository;
 
 pub(crate) use self::arriving::arriving;
 pub(crate) use self::locks::remove;
@@ -120,7 +120,7 @@ struct Place<'a> {
 }
 
 impl<'a> Place<'a> {
-    fn of(kept: &'a Kept, workload: &'a WorkloadName) -> Result<Self, VaultError> {
+    fn of(kept: &'a WorkloadRepository, workload: &'a WorkloadName) -> Result<Self, VaultError> {
         Ok(Self { workload, store: &kept.store, key: kept.repository()?.key() })
     }
 

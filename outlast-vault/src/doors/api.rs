@@ -28,9 +28,9 @@ use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 use crate::VaultError;
-use crate::bodies::{self, Bodies};
-use crate::publish::repository_path;
-use crate::vault::Vault;
+use crate::core::publish::repository_path;
+use crate::core::vault::Vault;
+use crate::doors::bodies::{self, Bodies};
 
 /// Calls that work at one time; each holds a thread.
 const CALLS_MAX: usize = 16;
@@ -92,7 +92,7 @@ async fn open(
         // Only who brings data makes room for it: a reader's slip of the pen must not.
         let kept = match peer.role() {
             Role::Agent => vault.open_or_make(&workload)?,
-            _ => vault.depot.get(&workload)?,
+            _ => vault.repositories.get(&workload)?,
         };
         let repository = kept.repository()?;
         let key = Zeroizing::new(repository.key().to_bytes());
@@ -157,7 +157,7 @@ async fn report(
         let received = vault.doors.clock.now();
         let (agent, share) = (peer.name().to_owned(), Some(report.share));
         let record = ReportRecord { agent, share, received, body };
-        vault.watch.reported(events_of(vault, peer, &report), &record)?;
+        vault.promises.reported(events_of(vault, peer, &report), &record)?;
         Ok(Reported { run: vault.run.clone() })
     })
     .await
@@ -216,7 +216,7 @@ fn content_of(vault: &Vault, source: &Source, report: &AgentReport) -> Vec<Event
     let told = report.troubles.iter().filter(is_content).filter_map(|t| t.workload.clone());
     let seen: BTreeSet<&WorkloadName> = report.workloads.iter().map(|seen| &seen.name).collect();
     let mut concerned: BTreeSet<WorkloadName> = told.collect();
-    concerned.extend(vault.watch.workloads().into_iter().filter_map(|status| {
+    concerned.extend(vault.promises.workloads().into_iter().filter_map(|status| {
         let is_his = seen.contains(&status.workload) || status.source.as_ref() == Some(source);
         (status.content_problem.is_some() && is_his).then_some(status.workload)
     }));
@@ -270,8 +270,8 @@ async fn workload(
 }
 
 fn views(vault: &Vault) -> Result<Vec<WorkloadView>, VaultError> {
-    let totals = vault.watch.catalog().totals()?;
-    let incidents = vault.watch.open_incidents();
+    let totals = vault.promises.catalog().totals()?;
+    let incidents = vault.promises.open_incidents();
     let orders = vault.orders.newest();
     let view = |status: WorkloadStatus| WorkloadView {
         until: status.until,
@@ -290,7 +290,7 @@ fn views(vault: &Vault) -> Result<Vec<WorkloadView>, VaultError> {
         open_incidents: incidents.get(&status.workload).copied().unwrap_or(0),
         name: status.workload,
     };
-    Ok(vault.watch.workloads().into_iter().map(view).collect())
+    Ok(vault.promises.workloads().into_iter().map(view).collect())
 }
 
 #[derive(Deserialize)]
@@ -310,7 +310,7 @@ async fn snapshots(
     })?;
     let workload = query.workload.as_deref().map(workload_name).transpose()?;
     api.run(peer, id, move |vault, _| {
-        let records = vault.watch.catalog().snapshots(workload.as_ref())?.into_iter();
+        let records = vault.promises.catalog().snapshots(workload.as_ref())?.into_iter();
         let view = |record: outlast_catalog::SnapshotRecord| SnapshotView {
             workload: record.workload,
             snapshot: ObjectName(record.snapshot.0),
@@ -332,8 +332,8 @@ async fn incidents(
     permit(&peer, READERS, "list incidents")?;
     api.run(peer, id, |vault, _| {
         // Asked now, answered as of now: not up to a second behind.
-        vault.watch.tick()?;
-        let records = vault.watch.catalog().incidents()?.into_iter();
+        vault.promises.tick()?;
+        let records = vault.promises.catalog().incidents()?.into_iter();
         let view = |record: outlast_catalog::IncidentRecord| IncidentView {
             key: record.key,
             workload: record.workload,

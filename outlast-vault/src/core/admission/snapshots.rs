@@ -12,7 +12,7 @@ use outlast_types::{DropId, Timestamp, WorkloadName, human};
 
 use super::{Admission, Place, Refusal, damaged};
 use crate::VaultError;
-use crate::depot::Kept;
+use crate::core::repositories::WorkloadRepository;
 
 /// The longest snapshot that is taken, in bytes of JSON.
 const SNAPSHOT_DOCUMENT_MAX: u64 = 16 << 20;
@@ -27,7 +27,7 @@ impl Admission {
     /// Reads a snapshot as it was sent, and nothing of what it says is believed.
     pub(crate) fn open_snapshot(
         &self,
-        kept: &Kept,
+        kept: &WorkloadRepository,
         workload: &WorkloadName,
         sealed: &[u8],
     ) -> Result<Snapshot, Refusal> {
@@ -39,7 +39,7 @@ impl Admission {
     /// Whether a tree is indexed and lies in a pack that is proved.
     pub(crate) fn vouches_for(
         &self,
-        kept: &Kept,
+        kept: &WorkloadRepository,
         workload: &WorkloadName,
         tree: BlobId,
     ) -> Result<bool, Refusal> {
@@ -73,7 +73,7 @@ impl Admission {
     /// of it must be here.
     pub(super) fn judge_snapshot(
         &self,
-        kept: &Kept,
+        kept: &WorkloadRepository,
         workload: &WorkloadName,
         sealed: &[u8],
     ) -> Result<(), Refusal> {

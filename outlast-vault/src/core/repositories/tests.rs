@@ -28,18 +28,18 @@ fn no_workload_waits_for_another_that_is_being_made() {
     let (go_on, word) = mpsc::channel();
     let random = Arc::new(Late(Mutex::new(Some((asked, word)))));
     let doors = Doors { random, ..Doors::system() };
-    let depot = &Depot::open(directory.path(), &doors).unwrap();
+    let repositories = &Repositories::open(directory.path(), &doors).unwrap();
     let name = |text: &str| WorkloadName::new(text).unwrap();
     thread::scope(|scope| {
-        let first =
-            scope.spawn(move || depot.get_or_make(&name("first"), Memory::default()).map(drop));
+        let first = scope
+            .spawn(move || repositories.get_or_make(&name("first"), Memory::default()).map(drop));
         is_asked.recv().unwrap();
         let (made, others) = mpsc::channel();
         for number in 0..8 {
             let made = made.clone();
             scope.spawn(move || {
                 let name = name(&format!("other-{number}"));
-                depot.get_or_make(&name, Memory::default()).unwrap();
+                repositories.get_or_make(&name, Memory::default()).unwrap();
                 // Nobody listens to those that share their turn with the first.
                 let _ = made.send(());
             });

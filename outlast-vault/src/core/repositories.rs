@@ -20,7 +20,7 @@ use outlast_store::{DirectoryStore, Kind, Store};
 use outlast_types::{ContentHash, Timestamp, WorkloadName};
 use zeroize::Zeroizing;
 
-use crate::presence::{self, Found, Memory, Missing};
+use crate::core::presence::{self, Found, Memory, Missing};
 use crate::{Doors, VaultError};
 
 const PASSWORD_RANDOM_BYTES: usize = 32;
@@ -40,7 +40,7 @@ const TURNS: usize = 32;
 const LEFTOVER_AGE: Duration = Duration::from_secs(3600);
 
 /// One workload's repository.
-pub(crate) struct Kept {
+pub(crate) struct WorkloadRepository {
     pub(crate) store: Arc<DirectoryStore>,
     workload: WorkloadName,
     password: PathBuf,
@@ -54,7 +54,7 @@ pub(crate) struct Kept {
     publishing: Mutex<()>,
 }
 
-impl Kept {
+impl WorkloadRepository {
     /// The repository, open.
     pub(crate) fn repository(&self) -> Result<&Repository, VaultError> {
         if let Some(repository) = self.repository.get() {
@@ -103,7 +103,7 @@ impl Kept {
 }
 
 /// All repositories of a vault.
-pub(crate) struct Depot {
+pub(crate) struct Repositories {
     repositories: PathBuf,
     keys: PathBuf,
     cache: PathBuf,
@@ -118,16 +118,16 @@ pub(crate) struct Depot {
 
 #[derive(Default)]
 struct State {
-    open: BTreeMap<WorkloadName, Arc<Kept>>,
+    open: BTreeMap<WorkloadName, Arc<WorkloadRepository>>,
     /// What is not whole, as it was last looked at: nothing is done with it meanwhile.
     missing: BTreeMap<WorkloadName, Missing>,
     /// Whether nothing is here of all that is remembered: then this is not the place for more.
     is_away: bool,
 }
 
-impl Depot {
+impl Repositories {
     pub(crate) fn open(dir: &Path, doors: &Doors) -> Result<Self, VaultError> {
-        let depot = Self {
+        let repositories = Self {
             repositories: dir.join("repos"),
             keys: dir.join("keys"),
             cache: dir.join("cache"),
@@ -136,11 +136,11 @@ impl Depot {
             care: Mutex::default(),
             turns: Default::default(),
         };
-        for directory in [&depot.repositories, &depot.keys] {
+        for directory in [&repositories.repositories, &repositories.keys] {
             durable::create_directories(directory, 0o700)
                 .map_err(VaultError::io("create", directory))?;
         }
-        Ok(depot)
+        Ok(repositories)
     }
 
     /// The names of all workloads that have a repository directory, in order.
@@ -154,7 +154,10 @@ impl Depot {
     }
 
     /// The workload's repository; an error if there is none, or not all of it.
-    pub(crate) fn get(&self, workload: &WorkloadName) -> Result<Arc<Kept>, VaultError> {
+    pub(crate) fn get(
+        &self,
+        workload: &WorkloadName,
+    ) -> Result<Arc<WorkloadRepository>, VaultError> {
         if let Some(known) = self.known(workload)? {
             return Ok(known);
         }
@@ -173,7 +176,7 @@ impl Depot {
         let store = Arc::new(DirectoryStore::open(&path)?);
         self.made(workload)?;
         self.sweep(&path);
-        let kept = Arc::new(Kept {
+        let kept = Arc::new(WorkloadRepository {
             store,
             workload: workload.clone(),
             password: self.password_path(workload),
@@ -188,7 +191,10 @@ impl Depot {
     }
 
     /// The workload's repository if it is open; an error if something of it is missing.
-    fn known(&self, workload: &WorkloadName) -> Result<Option<Arc<Kept>>, VaultError> {
+    fn known(
+        &self,
+        workload: &WorkloadName,
+    ) -> Result<Option<Arc<WorkloadRepository>>, VaultError> {
         let state = self.lock();
         match state.missing.get(workload) {
             Some(missing) => Err(VaultError::missing(workload, missing)),
@@ -201,7 +207,7 @@ impl Depot {
         &self,
         workload: &WorkloadName,
         memory: Memory,
-    ) -> Result<Arc<Kept>, VaultError> {
+    ) -> Result<Arc<WorkloadRepository>, VaultError> {
         match self.get(workload) {
             Err(VaultError::UnknownWorkload { .. }) => {}
             result => return result,

@@ -12,27 +12,27 @@ use outlast_store::{Object, ObjectName};
 use outlast_types::{Timestamp, WorkloadName};
 use outlast_wire::{Identity, Role};
 
-use crate::admission::Admission;
-use crate::arrival::Arrivals;
-use crate::caretaker::memories;
-use crate::custody::Sequence;
-use crate::depot::{Depot, Kept};
-use crate::orders::Orders;
-use crate::presence::Found;
-use crate::publish::{foreign_record, published};
-use crate::watch::{Opening, Watch};
-use crate::{Doors, VaultConfig, VaultError, VaultHandle, serve};
+use crate::core::admission::Admission;
+use crate::core::arrivals::Arrivals;
+use crate::core::care::memories;
+use crate::core::custody::Sequence;
+use crate::core::orders::Orders;
+use crate::core::presence::Found;
+use crate::core::promise_monitor::{Opening, PromiseMonitor};
+use crate::core::publish::{foreign_record, published};
+use crate::core::repositories::{Repositories, WorkloadRepository};
+use crate::{Doors, VaultConfig, VaultError, VaultHandle, process};
 
 /// Random bytes in the name of a run.
 const RUN_BYTES: usize = 8;
 
 /// A vault: one directory, open and locked.
 pub struct Vault {
-    pub(crate) depot: Depot,
+    pub(crate) repositories: Repositories,
     pub(crate) admission: Admission,
     pub(crate) arrivals: Arrivals,
     pub(crate) orders: Orders,
-    pub(crate) watch: Watch,
+    pub(crate) promises: PromiseMonitor,
     pub(crate) identity: Identity,
     pub(crate) doors: Doors,
     pub(crate) config: VaultConfig,
@@ -48,7 +48,7 @@ impl Vault {
     /// Starts a vault and returns when it serves. Its work goes on in threads of its own until
     /// [`VaultHandle::shutdown`].
     pub fn start(config: VaultConfig, doors: Doors) -> Result<VaultHandle, VaultError> {
-        serve::start(config, doors)
+        process::start(config, doors)
     }
 
     /// Rebuilds the catalog's snapshots, of a vault that does not run, from repositories and
@@ -56,21 +56,21 @@ impl Vault {
     /// read; else the ledger begins anew from what the repositories hold.
     pub fn rebuild(config: &VaultConfig, doors: &Doors) -> Result<Rebuilt, VaultError> {
         let _lock = lock_directory(&config.dir)?;
-        let depot = Depot::open(&config.dir, doors)?;
+        let repositories = Repositories::open(&config.dir, doors)?;
         let arrivals = Arrivals::open(&config.dir);
         let catalog = open_catalog(&config.dir)?;
         // Half a truth must not replace a catalog that may know more.
-        for (workload, memory) in memories(&depot, &arrivals, &catalog, BTreeSet::new())? {
-            if let (Found::Missing(missing), _) = depot.inspect(&workload, memory) {
+        for (workload, memory) in memories(&repositories, &arrivals, &catalog, BTreeSet::new())? {
+            if let (Found::Missing(missing), _) = repositories.inspect(&workload, memory) {
                 return Err(VaultError::missing(&workload, &missing));
             }
         }
-        let (records, problems) = gather(&depot, &arrivals, &catalog, None)?;
+        let (records, problems) = gather(&repositories, &arrivals, &catalog, None)?;
         if let Some((_, problem)) = problems.into_iter().next() {
             return Err(problem);
         }
         catalog.replace_snapshots(&records)?;
-        Ok(Rebuilt { workloads: depot.workloads()?.len(), snapshots: records.len() })
+        Ok(Rebuilt { workloads: repositories.workloads()?.len(), snapshots: records.len() })
     }
 
     /// Opens the vault's directory and brings the catalog up to what the repositories hold.
@@ -81,12 +81,12 @@ impl Vault {
             return Err(VaultError::WrongRole { directory: config.identity.clone(), peer });
         }
         let lock = lock_directory(&config.dir)?;
-        let depot = Depot::open(&config.dir, &doors)?;
+        let repositories = Repositories::open(&config.dir, &doors)?;
         let arrivals = Arrivals::open(&config.dir);
         let catalog = open_catalog(&config.dir)?;
         if catalog.ledger()?.is_none() {
             // New, or lost: promises must not be judged by an empty catalog.
-            catalog.replace_snapshots(&gather(&depot, &arrivals, &catalog, None)?.0)?;
+            catalog.replace_snapshots(&gather(&repositories, &arrivals, &catalog, None)?.0)?;
         }
         let orders = Orders::open(&config.dir)?;
         let given = orders.list(None);
@@ -98,18 +98,18 @@ impl Vault {
                 certificate: validity(identity.validity()),
             },
         };
-        let watch = Watch::open(catalog, opening, std::sync::Arc::clone(&doors.clock))?;
+        let promises = PromiseMonitor::open(catalog, opening, std::sync::Arc::clone(&doors.clock))?;
         let mut run = [0; RUN_BYTES];
         doors.random.fill(&mut run);
         let run = outlast_drop::proof::hex(&run);
         let sequence = Sequence::default();
         let admission = Admission::open(&config.dir)?;
         let vault = Self {
-            depot,
+            repositories,
             admission,
             arrivals,
             orders,
-            watch,
+            promises,
             identity,
             doors,
             config,
@@ -125,14 +125,14 @@ impl Vault {
     /// Takes in what a crash left between a repository and the catalog, of one workload or of all.
     pub(crate) fn fill_in(&self, workload: Option<&WorkloadName>) -> Result<(), VaultError> {
         let known: BTreeSet<_> = self
-            .watch
+            .promises
             .catalog()
             .snapshots(workload)?
             .into_iter()
             .map(|record| (record.workload, record.snapshot))
             .collect();
-        let catalog = self.watch.catalog();
-        let (records, problems) = gather(&self.depot, &self.arrivals, catalog, workload)?;
+        let catalog = self.promises.catalog();
+        let (records, problems) = gather(&self.repositories, &self.arrivals, catalog, workload)?;
         for (workload, error) in problems {
             tracing::error!(%workload, %error, "this workload's snapshots are not all known");
         }
@@ -143,7 +143,7 @@ impl Vault {
                     workload = %record.workload, snapshot = %record.snapshot,
                     "the catalog did not know this snapshot yet"
                 );
-                self.watch.vaulted(&record)?;
+                self.promises.vaulted(&record)?;
             }
         }
         Ok(())
@@ -166,17 +166,19 @@ pub struct Rebuilt {
 /// came, and the workloads for which they cannot be told: one that is damaged must not keep the
 /// others from being served.
 fn gather(
-    depot: &Depot,
+    repositories: &Repositories,
     arrivals: &Arrivals,
     catalog: &Catalog,
     workload: Option<&WorkloadName>,
 ) -> Result<(Vec<SnapshotRecord>, Problems), VaultError> {
-    let workloads = workload.map_or_else(|| depot.workloads(), |one| Ok(vec![one.clone()]))?;
+    let workloads =
+        workload.map_or_else(|| repositories.workloads(), |one| Ok(vec![one.clone()]))?;
     let mut records = Vec::new();
     let mut problems = Vec::new();
     for workload in workloads {
-        let found =
-            depot.get(&workload).and_then(|kept| records_of(&kept, arrivals, catalog, &workload));
+        let found = repositories
+            .get(&workload)
+            .and_then(|kept| records_of(&kept, arrivals, catalog, &workload));
         match found {
             Ok(found) => records.extend(found),
             // Killed while it was made; the next agent that asks for it finishes it.
@@ -192,7 +194,7 @@ fn gather(
 type Problems = Vec<(WorkloadName, VaultError)>;
 
 fn records_of(
-    kept: &Kept,
+    kept: &WorkloadRepository,
     arrivals: &Arrivals,
     catalog: &Catalog,
     workload: &WorkloadName,
@@ -225,7 +227,7 @@ fn records_of(
     Ok(records)
 }
 
-fn written_at(kept: &Kept, snapshot: ObjectName) -> Result<Timestamp, VaultError> {
+fn written_at(kept: &WorkloadRepository, snapshot: ObjectName) -> Result<Timestamp, VaultError> {
     let path = kept.store.file_of(&Object::Snapshot(snapshot));
     let modified = |path: &Path| -> std::io::Result<SystemTime> { path.metadata()?.modified() };
     modified(&path).map(Timestamp::from_system_time).map_err(VaultError::io("look at", path))
