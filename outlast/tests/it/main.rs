@@ -29,4 +29,5 @@ mod source;
 mod streams;
 mod survival;
 mod terminal;
+mod upgrade;
 mod vault_rest;
