@@ -34,6 +34,7 @@ pub(crate) const USAGE: &str = "\
       --only CASE,…     some cases only; each needs those before it on the same data
       --dump FILE --next FILE --tree DIR
                         your own input: a dump, the next day's dump of the same database, a tree
+      --before PROGRAM  an older `outlast`, compared with this one in the same run
       --out DIR         where bench.md, bench.json and bench.svg go (target/bench/results)";
 
 /// What to do.
@@ -44,6 +45,7 @@ struct Options {
     dump: Option<PathBuf>,
     next: Option<PathBuf>,
     tree: Option<PathBuf>,
+    before: Option<PathBuf>,
     out: Option<PathBuf>,
 }
 
@@ -56,6 +58,7 @@ impl Options {
             dump: None,
             next: None,
             tree: None,
+            before: None,
             out: None,
         };
         let mut arguments = arguments.iter();
@@ -69,6 +72,7 @@ impl Options {
                 "--dump" => options.dump = Some(value()?.into()),
                 "--next" => options.next = Some(value()?.into()),
                 "--tree" => options.tree = Some(value()?.into()),
+                "--before" => options.before = Some(value()?.into()),
                 "--out" => options.out = Some(value()?.into()),
                 _ => bail!("{name} is not known\n{USAGE}"),
             }
@@ -112,7 +116,8 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
     let home = target.join("bench");
     let input = data::Input::prepare(&home, &options)?;
     let patch = if options.wants(Case::NextDay) { goals::patch_bytes(&input)? } else { None };
-    let tools: Vec<Tool> = Tool::installed(&target.join("release/outlast"))?;
+    let tools: Vec<Tool> =
+        Tool::installed(&target.join("release/outlast"), options.before.as_deref())?;
     println!("{}", tools.iter().map(Tool::version).collect::<Vec<_>>().join(", "));
     let work = home.join("work");
     let mut results = report::Results::new(patch);

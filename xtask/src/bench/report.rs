@@ -103,7 +103,7 @@ impl Results {
         for case in Case::ALL {
             let Some(ours) = self.summary(case, "outlast") else { continue };
             let mut title = case.title();
-            for peer in tools.iter().filter(|tool| !tool.is_ours()) {
+            for peer in tools.iter().filter(|tool| !tool.is_measured()) {
                 let Some(theirs) = self.summary(case, peer.name()) else { continue };
                 let _ = writeln!(
                     text,

@@ -12,49 +12,62 @@ use super::measure::{self, Cost, Files};
 
 pub(super) const PASSWORD: &str = "bench";
 
+/// The program of this checkout, and the older one it may be compared with.
+const OURS: &str = "outlast";
+const BEFORE: &str = "before";
+
 /// A program that is installed.
 #[derive(Debug, Clone)]
 pub(super) struct Tool {
+    name: &'static str,
     kind: Kind,
     program: PathBuf,
     version: String,
 }
 
 impl Tool {
-    /// Ours, and the peers that are there.
-    pub(super) fn installed(outlast: &Path) -> Result<Vec<Self>> {
+    /// Ours, an older one of ours if `before` names it, and the peers that are there.
+    pub(super) fn installed(outlast: &Path, before: Option<&Path>) -> Result<Vec<Self>> {
         let mut tools = Vec::new();
-        for (kind, program, arguments) in [
-            (Kind::Outlast, outlast, "--version"),
-            (Kind::Restic, Path::new("restic"), "version"),
-            (Kind::Rustic, Path::new("rustic"), "--version"),
-            (Kind::Borg, Path::new("borg"), "--version"),
-        ] {
+        let older = before.map(|program| (BEFORE, Kind::Outlast, program, "--version"));
+        for (name, kind, program, arguments) in [
+            (OURS, Kind::Outlast, outlast, "--version"),
+            ("restic", Kind::Restic, Path::new("restic"), "version"),
+            ("rustic", Kind::Rustic, Path::new("rustic"), "--version"),
+            ("borg", Kind::Borg, Path::new("borg"), "--version"),
+        ]
+        .into_iter()
+        .chain(older)
+        {
             let Ok(output) = Command::new(program).arg(arguments).output() else {
+                if name == BEFORE {
+                    bail!("{} cannot be started", program.display());
+                }
                 println!("{} is not installed and left out", program.display());
                 continue;
             };
             let text = String::from_utf8(output.stdout).context("a version that is no text")?;
             let version = text.split_whitespace().take(2).collect::<Vec<_>>().join(" ");
-            tools.push(Self { kind, program: program.to_owned(), version });
+            tools.push(Self { name, kind, program: program.to_owned(), version });
         }
         Ok(tools)
     }
 
     pub(super) fn name(&self) -> &'static str {
-        match self.kind {
-            Kind::Outlast => "outlast",
-            Kind::Restic => "restic",
-            Kind::Rustic => "rustic",
-            Kind::Borg => "borg",
-        }
+        self.name
     }
 
     pub(super) fn version(&self) -> &str {
         &self.version
     }
 
-    pub(super) fn is_ours(&self) -> bool {
+    /// Whether it is the program that all others are compared with.
+    pub(super) fn is_measured(&self) -> bool {
+        self.name == OURS
+    }
+
+    /// Whether restic has to judge what it wrote.
+    pub(super) fn is_judged(&self) -> bool {
         self.kind == Kind::Outlast
     }
 
