@@ -13,13 +13,18 @@ use anyhow::{Context, Result, bail};
 
 const USAGE: &str = "Usage:
   cargo xtask test [ARGUMENTS…]   install the peers that are missing, and run all tests
-  cargo xtask tidy                check the rules of the house";
+  cargo xtask tidy                check the rules of the house
+  cargo xtask tidy --circles      show the modules that import from each other in a circle";
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     let result = match arguments.next().as_deref() {
         Some("test") => test(&arguments.collect::<Vec<_>>()),
-        Some("tidy") => tidy(),
+        Some("tidy") => match arguments.next().as_deref() {
+            None => tidy(),
+            Some("--circles") => circles(),
+            Some(_) => Err(anyhow::anyhow!("{USAGE}")),
+        },
         Some("bench") => root().and_then(|root| bench::run(root, &arguments.collect::<Vec<_>>())),
         _ => Err(anyhow::anyhow!("{USAGE}\n{}", bench::USAGE)),
     };
@@ -62,4 +67,13 @@ fn tidy() -> Result<()> {
         return Ok(());
     }
     bail!("{} things are not tidy:\n{}", found.len(), found.join("\n"));
+}
+
+fn circles() -> Result<()> {
+    let found = tidy::circles(root()?)?;
+    for circle in &found {
+        println!("{circle}\n");
+    }
+    println!("{} circles", found.len());
+    Ok(())
 }

@@ -1,9 +1,6 @@
 //! Which crate may know which: arrows point down, and crates of one level do not know each other.
 
-use std::fs;
-use std::path::Path;
-
-use anyhow::{Context, Result};
+use super::workspace::Package;
 
 /// Crates from the ground up. The two of the ground floor are the vocabulary of all others.
 const LEVELS: [&[&str]; 5] = [
@@ -14,56 +11,67 @@ const LEVELS: [&[&str]; 5] = [
     &["outlast"],
 ];
 
-/// For development: `outlast-testing` is depended on by tests only, `outlast-fuzz` by nobody, and
-/// knows everybody.
-const DEVELOPMENT: [&str; 2] = ["outlast-testing", "outlast-fuzz"];
+/// For development: `outlast-testing` is depended on by tests only, the others by nobody, and they
+/// know everybody.
+const DEVELOPMENT: [&str; 3] = ["outlast-testing", "outlast-fuzz", "xtask"];
 
-/// Libraries behind a wall, each with the only crates that may name it.
-const WALLS: [(&str, &[&str]); 4] = [
+/// Libraries behind a wall, each with the only crates that may name it; their tests and those of
+/// others may use what they like.
+const WALLS: [(&str, &[&str]); 15] = [
+    // The binary is where an error becomes words and an exit code; libraries have typed ones.
+    ("anyhow", &["outlast", "xtask", "outlast-fuzz"]),
+    ("clap", &["outlast", "outlast-fuzz"]),
     // The demo keeps a small SQLite shop where PostgreSQL is not installed.
     ("rusqlite", &["outlast-catalog", "outlast"]),
-    ("rustls", &["outlast-wire"]),
+    // What goes over the wire, and who is at the other end.
+    ("hpke", &["outlast-wire"]),
+    ("hyper", &["outlast-wire"]),
+    ("hyper-util", &["outlast-wire"]),
+    ("rcgen", &["outlast-wire"]),
     ("reqwest", &["outlast-wire"]),
-    ("anyhow", &["outlast", "xtask", "outlast-fuzz"]),
+    ("rustls", &["outlast-wire"]),
+    ("rustls-webpki", &["outlast-wire"]),
+    ("tokio-rustls", &["outlast-wire"]),
+    ("x509-parser", &["outlast-wire"]),
+    // Signatures of receipts and certificates, and the hashes of the repository's format.
+    ("ring", &["outlast-drop", "outlast-format", "outlast-wire"]),
+    // Whoever answers requests; everything else is plain threads.
+    ("axum", &["outlast-wire", "outlast-vault"]),
+    ("tokio", &["outlast-wire", "outlast-vault", "outlast"]),
 ];
 
-pub(super) fn violations(root: &Path) -> Result<Vec<String>> {
-    let mut found = Vec::new();
-    for (level, crates) in LEVELS.iter().enumerate() {
-        for name in *crates {
-            let path = root.join(name).join("Cargo.toml");
-            let manifest =
-                fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
-            found.extend(judge(name, level, &manifest));
-        }
-    }
-    Ok(found)
+/// What is wrong with what the packages know of each other and of libraries.
+pub(super) fn violations(packages: &[Package]) -> Vec<String> {
+    let mut found: Vec<String> = packages.iter().flat_map(judge).collect();
+    let listed = LEVELS.iter().copied().flatten().chain(&DEVELOPMENT);
+    let gone = listed.filter(|name| packages.iter().all(|package| package.name != **name));
+    found.extend(gone.map(|name| format!("{name} has a level, but is no package")));
+    found
 }
 
-/// What is wrong with the dependencies in one manifest.
-fn judge(name: &str, level: usize, manifest: &str) -> Vec<String> {
+/// What is wrong with the dependencies of one package.
+fn judge(package: &Package) -> Vec<String> {
+    let name = package.name.as_str();
+    let level = LEVELS.iter().position(|crates| crates.contains(&name));
+    if level.is_none() && !DEVELOPMENT.contains(&name) {
+        return vec![format!("{name} is in no level: say in xtask/src/tidy/layers.rs where it is")];
+    }
+    let below = |wanted: &str| match level {
+        Some(level) => LEVELS[..level].iter().any(|crates| crates.contains(&wanted)),
+        None => true,
+    };
+    let is_ours = |wanted: &str| wanted.starts_with("outlast");
     let mut found = Vec::new();
-    let mut section = "";
-    for line in manifest.lines() {
-        if let Some(header) = line.strip_prefix('[') {
-            section = header.trim_end_matches(']');
-            continue;
-        }
-        let Some(dependency) = line.split(['.', ' ', '=']).next().filter(|word| !word.is_empty())
-        else {
-            continue;
-        };
-        if section != "dependencies" {
-            continue;
-        }
-        let below = |wanted: &str| LEVELS[..level].iter().any(|crates| crates.contains(&wanted));
-        if DEVELOPMENT.contains(&dependency) {
-            found.push(format!("{name} depends on {dependency}, which is for development only"));
-        } else if dependency.starts_with("outlast-") && !below(dependency) {
-            found.push(format!("{name} must not know {dependency}: it is not below"));
+    // Of every platform, and of build scripts too: whatever ends in what users run.
+    for dependency in package.dependencies.iter().filter(|dependency| !dependency.for_development) {
+        let wanted = dependency.name.as_str();
+        if DEVELOPMENT.contains(&wanted) {
+            found.push(format!("{name} depends on {wanted}, which is for development only"));
+        } else if is_ours(wanted) && !below(wanted) {
+            found.push(format!("{name} must not know {wanted}: it is not below"));
         }
         for (library, allowed) in WALLS {
-            if dependency == library && !allowed.contains(&name) {
+            if wanted == library && !allowed.contains(&name) {
                 found.push(format!("{name} must not use {library}; only {allowed:?} may"));
             }
         }
@@ -73,16 +81,46 @@ fn judge(name: &str, level: usize, manifest: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::workspace::Dependency;
     use super::*;
+
+    fn package(name: &str, dependencies: &[&str], for_development: bool) -> Package {
+        let dependency = |name: &&str| Dependency { name: (*name).to_owned(), for_development };
+        let dependencies = dependencies.iter().map(dependency).collect();
+        Package { name: name.to_owned(), targets: Vec::new(), dependencies }
+    }
 
     #[test]
     fn an_arrow_that_points_up_or_sideways_is_found() {
-        let manifest =
-            "[dependencies]\noutlast-types.workspace = true\noutlast-drop.workspace = true";
-        assert_eq!(judge("outlast-store", 1, manifest).len(), 1);
-        assert_eq!(judge("outlast-agent", 3, manifest).len(), 0);
-        let manifest =
-            "[dependencies]\nrusqlite = \"1\"\n[dev-dependencies]\noutlast-testing = \"1\"";
-        assert_eq!(judge("outlast-vault", 3, manifest).len(), 1);
+        let wanted = ["outlast-types", "outlast-drop"];
+        let judge = |name| judge(&package(name, &wanted, false));
+        assert_eq!(
+            judge("outlast-store"),
+            ["outlast-store must not know outlast-drop: it is not below"]
+        );
+        assert!(judge("outlast-agent").is_empty());
+    }
+
+    #[test]
+    fn a_library_stays_behind_its_wall_except_in_tests() {
+        for library in ["rusqlite", "axum", "tokio-rustls", "rcgen", "x509-parser", "ring"] {
+            assert_eq!(judge(&package("outlast-repo", &[library], false)).len(), 1, "{library}");
+            assert!(judge(&package("outlast-repo", &[library], true)).is_empty(), "{library}");
+        }
+        assert!(judge(&package("outlast-wire", &["ring"], false)).is_empty());
+    }
+
+    #[test]
+    fn what_is_for_development_is_for_tests_only() {
+        assert_eq!(judge(&package("outlast", &["outlast-testing"], false)).len(), 1);
+        assert!(judge(&package("outlast", &["outlast-testing"], true)).is_empty());
+        assert!(judge(&package("outlast-fuzz", &["outlast-repo"], false)).is_empty());
+    }
+
+    #[test]
+    fn a_package_has_a_level_and_a_level_has_packages() {
+        assert_eq!(judge(&package("outlast-media", &[], false)).len(), 1);
+        let found = violations(&[package("outlast-types", &[], false)]);
+        assert!(found.iter().any(|line| line.contains("outlast-vault has a level")), "{found:?}");
     }
 }
