@@ -4,23 +4,22 @@
 //! directory. When a function returns `Ok`, what it did survives a power cut; when
 //! it is killed half-way, at most a temporary file is left, which [`is_temporary`] recognises.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{CWD, RenameFlags};
 use rustix::io::Errno;
 
-pub use staged::{Staged, create_unnamed};
-
+mod name;
 mod staged;
 
-/// What every temporary name begins with; no object, drop or configuration is called so.
-const TEMPORARY_PREFIX: &[u8] = b".outlast-tmp-";
+pub use name::{is_temporary, sync_directory};
+pub use staged::{Staged, create_unnamed};
+
+use name::parent;
 
 /// Creates `path` exclusively and fills it, with permission bits `mode`.
 ///
@@ -30,7 +29,11 @@ const TEMPORARY_PREFIX: &[u8] = b".outlast-tmp-";
 /// # Errors
 /// [`io::ErrorKind::AlreadyExists`] if the name is taken; then nothing was changed.
 pub fn create_new(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
-    write_new_file(path, content, mode)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+    file.write_all(content)?;
+    // NFS reports lost writes at close(2), whose result std drops; after a successful fsync nothing
+    // is left that close could lose.
+    file.sync_all()?;
     sync_directory(parent(path))
 }
 
@@ -40,26 +43,18 @@ pub fn create_new(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
 /// # Errors
 /// [`io::ErrorKind::AlreadyExists`] if the name is taken; then the file there is untouched.
 pub fn publish_new(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
-    with_temporary(path, content, mode, |temporary| rename_new(temporary, path))
-}
-
-/// Gives a file another name, which must be free.
-fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
-    match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        // File systems without RENAME_NOREPLACE (some FUSE and network ones) have links.
-        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
-            std::fs::hard_link(from, to)?;
-            std::fs::remove_file(from)
-        }
-        result => Ok(result?),
-    }
+    staged(path, content, mode)?.publish_new().map(drop)
 }
 
 /// Writes a file atomically under `path`, in place of one that may be there.
 pub fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
-    with_temporary(path, content, mode, |temporary| {
-        Ok(rustix::fs::renameat(CWD, temporary, CWD, path)?)
-    })
+    staged(path, content, mode)?.publish().map(drop)
+}
+
+fn staged(path: &Path, content: &[u8], mode: u32) -> io::Result<Staged> {
+    let staged = Staged::create(path, mode)?;
+    staged.file().write_all(content)?;
+    Ok(staged)
 }
 
 /// Gives a file or directory another name beside its own, for good. Nothing is replaced.
@@ -78,16 +73,6 @@ pub fn rename_beside(path: &Path, name: &OsStr) -> io::Result<()> {
         result => result?,
     }
     sync_directory(parent(path))
-}
-
-/// Makes the names in a directory durable.
-pub fn sync_directory(path: &Path) -> io::Result<()> {
-    match File::open(path)?.sync_all() {
-        // Some network and FUSE file systems have no fsync for directories; there, creation is
-        // durable at the server when the call returns (NFS) or there is nothing more to ask for.
-        Err(error) if error.raw_os_error() == Some(Errno::INVAL.raw_os_error()) => Ok(()),
-        result => result,
-    }
 }
 
 /// Creates the directory and those above it that are missing, each durable in its parent. One
@@ -136,56 +121,6 @@ pub fn read_bounded(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
     Ok(content)
 }
 
-/// Whether a name is that of a temporary file, left behind if its writer was killed.
-pub fn is_temporary(name: &OsStr) -> bool {
-    name.as_bytes().starts_with(TEMPORARY_PREFIX)
-}
-
-fn with_temporary(
-    path: &Path,
-    content: &[u8],
-    mode: u32,
-    publish: impl FnOnce(&Path) -> io::Result<()>,
-) -> io::Result<()> {
-    let temporary = path.with_file_name(temporary_name());
-    let result = write_new_file(&temporary, content, mode).and_then(|()| publish(&temporary));
-    if let Err(error) = result {
-        // The first error is the one to tell; a leftover is recognised by its name.
-        let _ = std::fs::remove_file(&temporary);
-        return Err(error);
-    }
-    sync_directory(parent(path))
-}
-
-/// A name that no other process or thread on this disk uses: time and process make it unique
-/// between processes, the counter within one; a collision would fail on O_EXCL, not overwrite.
-fn temporary_name() -> OsString {
-    static COUNTER: AtomicU64 = AtomicU64::new(0);
-    let count = COUNTER.fetch_add(1, Ordering::Relaxed);
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    let nanos = now.unwrap_or_default().as_nanos();
-    let mut name = OsString::from(OsStr::from_bytes(TEMPORARY_PREFIX));
-    name.push(format!("{}-{nanos:x}-{count}", std::process::id()));
-    name
-}
-
-fn write_new_file(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
-    file.write_all(content)?;
-    // NFS reports lost writes at close(2), whose result std drops; after a successful fsync nothing
-    // is left that close could lose.
-    file.sync_all()
-}
-
-/// The directory that holds `path`; the current one for a bare name.
-fn parent(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
-        Some(parent) => parent,
-        None => path,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -228,11 +163,5 @@ mod tests {
         create_directories(&path, 0o755).unwrap();
         use std::os::unix::fs::PermissionsExt;
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o700);
-    }
-
-    #[test]
-    fn a_leftover_is_known_by_its_name() {
-        assert!(is_temporary(&temporary_name()));
-        assert!(!is_temporary(OsStr::new("config")));
     }
 }

@@ -24,14 +24,13 @@ use rustix::io::Errno;
 use crate::entry::{Entry, EntryPath, Kind, Metadata};
 use crate::metadata::file_type;
 use attributes::{Attributes, Shape, Wanted};
+use handle::OPEN_DIRECTORY;
 use parents::{Above, Parents};
 use report::Remarks;
 
 /// Permissions of what is being made, until it is complete.
 const DIRECTORY_MODE: Mode = Mode::RWXU;
 const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
-
-const OPEN_DIRECTORY: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// A directory that entries are written into and that none of them can leave.
 ///

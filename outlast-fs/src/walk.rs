@@ -27,7 +27,8 @@ use content::Content;
 use directory::{Above, Allowance, Directory, Pool};
 use links::{Links, Sameness, Sighted};
 use listing::Listing;
-use visit::{Inside, Name, Reach, Visitor, open_directory};
+use open::open_directory;
+use visit::{Inside, Name, Reach, Visitor};
 
 /// Threads that look ahead, at most: with them, a share that takes 2 ms for every call gives
 /// thousands of small files a second.

@@ -2,7 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use super::Params;
+use super::params::Params;
 use crate::crypto::Key;
 
 /// How many bytes a hash depends on.

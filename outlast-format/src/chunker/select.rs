@@ -2,7 +2,8 @@
 
 use std::collections::VecDeque;
 
-use super::{Candidate, Params};
+use super::params::Params;
+use super::scan::Candidate;
 
 /// The end of a chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Deserializer, de};
 use serde_json::value::RawValue;
 
-use super::{Node, NodeKind, Tree};
+use super::node::{Node, NodeKind};
 use crate::go::{self, FileMode, GoTime};
 use crate::id::hex;
 use crate::{BlobId, FormatError};
@@ -97,11 +97,10 @@ fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<GoTime, D::Error> 
     deserializer.deserialize_str(Visitor)
 }
 
-pub(super) fn parse(document: &[u8]) -> Result<Tree, FormatError> {
+pub(super) fn parse(document: &[u8]) -> Result<Vec<Node>, FormatError> {
     let tree: TreeJson<'_> =
         serde_json::from_slice(document).map_err(|e| FormatError::json(OBJECT, &e))?;
-    let nodes = tree.nodes.into_iter().map(node).collect::<Result<_, _>>()?;
-    Ok(Tree { nodes })
+    tree.nodes.into_iter().map(node).collect()
 }
 
 pub(super) fn node(json: NodeJson<'_>) -> Result<Node, FormatError> {
@@ -146,11 +145,11 @@ pub(super) fn node(json: NodeJson<'_>) -> Result<Node, FormatError> {
 pub(super) const BEGIN: &[u8] = b"{\"nodes\":[";
 pub(super) const END: &[u8] = b"]}\n";
 
-pub(super) fn serialize(tree: &Tree) -> Vec<u8> {
+pub(super) fn serialize(nodes: &[Node]) -> Vec<u8> {
     // A plain file takes about 400 bytes.
-    let mut out = Vec::with_capacity(16 + tree.nodes.len() * 420);
+    let mut out = Vec::with_capacity(16 + nodes.len() * 420);
     out.extend_from_slice(BEGIN);
-    for (i, node) in tree.nodes.iter().enumerate() {
+    for (i, node) in nodes.iter().enumerate() {
         if i > 0 {
             out.push(b',');
         }
@@ -315,6 +314,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::tree::Tree;
 
     /// What restic 0.14 cannot write yet, as later ones do.
     #[test]

@@ -6,8 +6,8 @@ use std::mem;
 use serde::de::IgnoredAny;
 use serde_json::Deserializer;
 
-use super::Node;
 use super::json::{self, OBJECT};
+use super::node::Node;
 use crate::{FormatError, compress};
 
 /// How much of a document is in memory at once, unless one node alone is longer.

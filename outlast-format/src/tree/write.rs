@@ -1,13 +1,14 @@
 //! A tree that is written node by node, for directories whose document is too long for memory.
 //!
-//! The bytes are those of [`Tree::serialize`]; what is kept of them is their hash and, in version 2 of
+//! The bytes are those of [`Tree::serialize`](super::Tree::serialize); what is kept of them is their hash and, in version 2 of
 //! the format, their compressed form: a tenth to a fifth.
 
 use std::io::Write;
 
 use zstd::stream::write::Encoder;
 
-use super::{Node, Tree, json};
+use super::json;
+use super::node::Node;
 use crate::compress::decompress_bounded;
 use crate::id::Sha256;
 use crate::pack::BLOB_MAX;
@@ -99,9 +100,9 @@ impl TreeWriter {
         let (bytes, is_compressed) = self.sink.finish()?;
         let content = bytes.get(self.room..).unwrap_or_default();
         if !is_compressed {
-            return Ok(Tree::parse(content)?.nodes);
+            return json::parse(content);
         }
-        Ok(Tree::parse(&decompress_bounded(OBJECT, content, self.length)?)?.nodes)
+        json::parse(&decompress_bounded(OBJECT, content, self.length)?)
     }
 }
 
@@ -128,6 +129,7 @@ impl std::fmt::Debug for TreeWriter {
 mod tests {
     use super::super::NodeKind;
     use super::*;
+    use crate::tree::Tree;
 
     #[test]
     fn a_tree_written_node_by_node_is_the_one_that_is_written_at_once() {

@@ -1,11 +1,12 @@
 //! Files that are too large to be written in one piece.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::CWD;
+
+use super::name;
 
 /// A file that is written piece by piece under a temporary name and gets its own when it is whole.
 /// If it never is, it is removed.
@@ -19,9 +20,8 @@ pub struct Staged {
 impl Staged {
     /// A file that shall be called `path`, with permission bits `mode`.
     pub fn create(path: &Path, mode: u32) -> io::Result<Self> {
-        let temporary = Temporary(path.with_file_name(super::temporary_name()));
-        let file = open_new(&temporary.0, mode)?;
-        Ok(Self { file, temporary, path: path.to_owned() })
+        let (temporary, file) = name::create_temporary(name::parent(path), mode)?;
+        Ok(Self { file, temporary: Temporary(temporary), path: path.to_owned() })
     }
 
     /// The file, for reading and writing.
@@ -39,7 +39,7 @@ impl Staged {
     /// # Errors
     /// [`io::ErrorKind::AlreadyExists`] if the name is taken; then the file there is untouched.
     pub fn publish_new(self) -> io::Result<File> {
-        self.publish_by(super::rename_new)
+        self.publish_by(name::rename_new)
     }
 
     fn publish_by(self, rename: impl Fn(&Path, &Path) -> io::Result<()>) -> io::Result<File> {
@@ -47,19 +47,16 @@ impl Staged {
         rename(&self.temporary.0, &self.path)?;
         // There is nothing to remove under the temporary name any more.
         std::mem::forget(self.temporary);
-        super::sync_directory(super::parent(&self.path))?;
+        name::sync_directory(name::parent(&self.path))?;
         Ok(self.file)
     }
 }
 
 /// A file without a name, for reading and writing: it is gone when it is closed, whatever happens.
 pub fn create_unnamed(directory: &Path) -> io::Result<File> {
-    let temporary = Temporary(directory.join(super::temporary_name()));
-    open_new(&temporary.0, 0o600)
-}
-
-fn open_new(path: &Path, mode: u32) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).create_new(true).mode(mode).open(path)
+    let (temporary, file) = name::create_temporary(directory, 0o600)?;
+    drop(Temporary(temporary));
+    Ok(file)
 }
 
 /// A temporary name; what has it is removed in the end.

@@ -1,14 +1,19 @@
-//! One way to the attributes of what is open, and of what can only be named by a descriptor.
+//! Descriptors of entries: how they are opened, and one way to the attributes of what is open and of
+//! what can only be named by a descriptor.
 
 use std::os::fd::BorrowedFd;
 
-use rustix::fs::{AtFlags, Gid, Mode, Uid, XattrFlags};
+use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid, XattrFlags};
 use rustix::io::Errno;
 
 use crate::metadata::by_descriptor;
 
 /// The most that the kernel gives as a list of names or as one value (`XATTR_LIST_MAX`).
 const XATTR_BYTES_MAX: usize = 64 << 10;
+
+/// Flags for a directory that is opened by its own name and may not be a link.
+pub(super) const OPEN_DIRECTORY: OFlags =
+    OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 pub(super) enum Handle<'a> {
     /// An open file or directory.

@@ -8,9 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
-use super::OPEN_DIRECTORY;
 use super::attributes::DEFAULT_LIST;
-use super::handle::Handle;
+use super::handle::{Handle, OPEN_DIRECTORY};
 
 /// How many directories are kept open. Entries come directory by directory, and of the directories
 /// on the way most are the same; a process may commonly have 1024 files open.

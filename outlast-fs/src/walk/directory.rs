@@ -9,8 +9,7 @@ use rustix::fs::{CWD, OFlags, Stat};
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 
-use super::open::Patience;
-use super::visit::open_directory;
+use super::open::{Patience, open_directory};
 use crate::metadata::identity;
 
 /// What a process may have open where the kernel sets no limit.

@@ -67,6 +67,16 @@ pub(super) fn open(
     }
 }
 
+/// Opens a directory for reading, with the same patience.
+pub(super) fn open_directory(
+    parent: impl AsFd,
+    name: impl Arg + Copy,
+    flags: OFlags,
+    patience: &Patience,
+) -> Result<OwnedFd, Errno> {
+    open(parent, name, flags | OFlags::DIRECTORY, patience)
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;

@@ -12,7 +12,7 @@ use rustix::io::Errno;
 
 use super::content::Content;
 use super::directory::{Above, Directory, Pool};
-use super::open::{self, Patience};
+use super::open::{self, Patience, open_directory};
 use crate::entry::{Kind, Metadata};
 use crate::metadata::{
     Names, XattrFailure, XattrOwner, XattrReader, file_type, identity, metadata_of,
@@ -202,15 +202,6 @@ fn open_entry(parent: &OwnedFd, name: &Name, patience: &Patience) -> Result<Open
         // Replaced between two calls: later is as good as now, but not in this walk.
         (false, Some(_)) => Err(Errno::STALE),
     }
-}
-
-pub(super) fn open_directory(
-    parent: impl AsFd,
-    name: impl rustix::path::Arg + Copy,
-    flags: OFlags,
-    patience: &Patience,
-) -> Result<OwnedFd, Errno> {
-    open::open(parent, name, flags | OFlags::DIRECTORY, patience)
 }
 
 /// The names in a directory in the order of their bytes; `None` if they are more than `max`.
