@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use outlast_drop::{ClosedDays, DropAddress, SignedReceipt, Vigil};
+use outlast_drop::{ClosedDays, DropAddress, SignedReceipt, StillnessTracker};
 use outlast_fs::durable;
 use outlast_types::{
     Clock, Day, DropId, Random, ShareId, SystemClock, SystemRandom, Timestamp, WorkloadName,
@@ -68,7 +68,7 @@ pub struct Agent {
     /// The share that this agent serves, once it has seen it.
     pub(crate) share: Option<ShareId>,
     pub(crate) closed: ClosedDays,
-    pub(crate) vigil: Vigil,
+    pub(crate) stillness: StillnessTracker,
     pub(crate) desks: BTreeMap<WorkloadName, Desk>,
     pub(crate) repositories: Repositories,
     /// The workload that was served last.
@@ -152,7 +152,7 @@ impl Agent {
             upstream,
             share,
             closed: ClosedDays::default(),
-            vigil: Vigil::default(),
+            stillness: StillnessTracker::default(),
             desks: BTreeMap::new(),
             repositories: Repositories::default(),
             turn: None,

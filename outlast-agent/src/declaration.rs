@@ -15,7 +15,7 @@ const FILE_BYTES_MAX: u64 = 64 << 10;
 
 /// Members that we do not know are allowed: later versions declare more.
 #[derive(Deserialize)]
-struct Form {
+struct DeclarationJson {
     owner: Option<String>,
     rpo: Option<String>,
     #[serde(flatten)]
@@ -75,7 +75,7 @@ pub fn read(share: &Share, workload: &WorkloadName) -> Result<Option<Declared>, 
         .map_err(|_| wrong("it is not UTF-8: save it in that encoding".to_owned()))?;
     // What editors on Windows begin a file with.
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-    let form: Form = toml::from_str(text)
+    let form: DeclarationJson = toml::from_str(text)
         .map_err(|error| wrong(format!("it is not understood: {}", error.message())))?;
     if let Some(meant) = form.more.keys().find_map(|key| misspelt(key)) {
         return Err(wrong(format!("it has a key that is almost {meant:?}, and means nothing")));

@@ -105,7 +105,7 @@ impl Agent {
         }
         let sightings = found.workloads.iter().flat_map(|workload| &workload.sightings);
         let sighted: HashSet<_> = sightings.map(|sighting| &sighting.address).collect();
-        self.vigil.retain(|address| sighted.contains(address));
+        self.stillness.retain(|address| sighted.contains(address));
         let mut queues = Queues::new();
         for workload in found.workloads {
             if shutdown.is_requested() {
@@ -161,7 +161,8 @@ impl Agent {
         for sighting in found.sightings {
             let now = self.doors.clock.now();
             let gap_max = self.config.grace / LOOKS_MIN;
-            let still = self.vigil.observe(&sighting.address, sighting.pulse, now, gap_max);
+            let still =
+                self.stillness.observe(&sighting.address, sighting.fingerprint, now, gap_max);
             let desk = self.desks.entry(found.workload.clone()).or_default();
             let known = desk.standings.get(&place(&sighting.address));
             let Some(standing) = known.cloned() else { continue };

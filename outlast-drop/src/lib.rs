@@ -5,7 +5,7 @@
 //!
 //! - [`share`] knows whether a directory is a share, and refuses everything else.
 //! - [`writer`] makes a drop: `open.json`, segments, and last of all [`seal`].
-//! - [`mod@scan`] finds what is new on the share, [`vigil`] tells the slow writer from the dead one,
+//! - [`mod@scan`] finds what is new on the share, [`stillness`] tells the slow writer from the dead one,
 //!   [`reader`] reads a sealed drop and believes nothing that no hash proves.
 //! - [`receipt`] says what became of a drop, [`mod@release`] lets its data go, and [`mod@status`] tells
 //!   people and tidies up.
@@ -31,8 +31,8 @@ pub mod scan;
 pub mod seal;
 pub mod share;
 pub mod status;
+pub mod stillness;
 pub mod tar;
-pub mod vigil;
 pub mod writer;
 
 pub use layout::DropAddress;
@@ -46,5 +46,5 @@ pub use scan::{ClosedDays, DropState, Scan, ScanProblem, Sighting, WorkloadScan,
 pub use seal::{Compression, Seal, SealSummary, Segment};
 pub use share::{Opening, Share, ShareError};
 pub use status::{CleanOptions, Cleaned, ShareStatus, clean, status};
-pub use vigil::{Pulse, Vigil};
+pub use stillness::{Fingerprint, StillnessTracker};
 pub use writer::{DropWriter, WriteError, WriterOptions};

@@ -150,7 +150,7 @@ pub struct OpenRecord {
 
 /// The JSON form; members that we do not know are allowed, so that newer writers can add some.
 #[derive(Serialize, Deserialize)]
-struct Form {
+struct OpenJson {
     version: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     share: Option<ShareId>,
@@ -171,7 +171,7 @@ impl OpenRecord {
     /// The bytes of the file.
     pub fn to_bytes(&self) -> io::Result<Vec<u8>> {
         let (kind, name) = self.content.to_words();
-        let form = Form {
+        let json = OpenJson {
             version: FORMAT_VERSION,
             share: self.share,
             drop: self.drop,
@@ -182,7 +182,7 @@ impl OpenRecord {
             state: self.failed.map(|_| "failed".to_owned()),
             exit_status: self.failed.flatten(),
         };
-        let mut bytes = serde_json::to_vec(&form)?;
+        let mut bytes = serde_json::to_vec(&json)?;
         bytes.push(b'\n');
         Ok(bytes)
     }
@@ -190,15 +190,15 @@ impl OpenRecord {
     /// Reads the bytes of the file; `None` if they are not (yet) a whole one that we understand.
     /// Nothing depends on it, so there is no need to say why.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
-        let form: Form = serde_json::from_slice(bytes).ok()?;
-        let content = Content::from_words(&form.kind, form.name.as_deref()).ok()?;
-        let failed = form.state.is_some_and(|state| state == "failed").then_some(form.exit_status);
-        (form.version == FORMAT_VERSION).then_some(Self {
-            share: form.share,
-            drop: form.drop,
-            workload: form.workload,
+        let json: OpenJson = serde_json::from_slice(bytes).ok()?;
+        let content = Content::from_words(&json.kind, json.name.as_deref()).ok()?;
+        let failed = json.state.is_some_and(|state| state == "failed").then_some(json.exit_status);
+        (json.version == FORMAT_VERSION).then_some(Self {
+            share: json.share,
+            drop: json.drop,
+            workload: json.workload,
             content,
-            claims: form.claims.bounded(),
+            claims: json.claims.bounded(),
             failed,
         })
     }

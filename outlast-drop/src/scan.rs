@@ -20,7 +20,7 @@ use crate::reader::{DropReadError, read_seal};
 use crate::rejection::Rejection;
 use crate::seal::SealSummary;
 use crate::share::{Share, ShareError, hint};
-use crate::vigil::Pulse;
+use crate::stillness::Fingerprint;
 
 pub use closed::ClosedDays;
 
@@ -50,8 +50,8 @@ pub struct WorkloadScan {
 pub struct Sighting {
     pub address: DropAddress,
     pub state: DropState,
-    /// Changes whenever the writer does something; for [`Vigil`](crate::Vigil).
-    pub pulse: Pulse,
+    /// Changes whenever the writer does something; for [`StillnessTracker`](crate::StillnessTracker).
+    pub fingerprint: Fingerprint,
     /// The newest change of a file in it, by the clock of the file server.
     pub changed: Option<Timestamp>,
     /// What lies in it and is not ours.
@@ -297,7 +297,7 @@ fn look_at(day: &Directory, address: DropAddress) -> Result<Option<Sighting>, Sc
 
 /// What the drop in `directory` is.
 pub(crate) fn sighting(directory: &Directory, address: DropAddress) -> io::Result<Sighting> {
-    let mut pulse = DefaultHasher::new();
+    let mut fingerprint = DefaultHasher::new();
     let mut newest = directory.own_facts()?.modified;
     let mut sealed = false;
     let mut foreign = 0;
@@ -309,7 +309,7 @@ pub(crate) fn sighting(directory: &Directory, address: DropAddress) -> io::Resul
             // It may be the seal, and a sealed drop must never pass for an open one.
             Err(error) => return Err(error),
         };
-        (&name, facts.size, facts.modified).hash(&mut pulse);
+        (&name, facts.size, facts.modified).hash(&mut fingerprint);
         newest = newest.max(facts.modified);
         match DropFile::of(&name) {
             DropFile::Seal => sealed = true,
@@ -335,7 +335,13 @@ pub(crate) fn sighting(directory: &Directory, address: DropAddress) -> io::Resul
         }
     };
     let changed = Timestamp::from_unix(newest.0, newest.1);
-    Ok(Sighting { address, state, pulse: Pulse(pulse.finish()), changed, foreign })
+    Ok(Sighting {
+        address,
+        state,
+        fingerprint: Fingerprint(fingerprint.finish()),
+        changed,
+        foreign,
+    })
 }
 
 /// Takes the name of a workload's directory.

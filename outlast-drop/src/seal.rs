@@ -67,7 +67,7 @@ pub struct SealSummary {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Form {
+struct SealJson {
     version: u64,
     drop: DropId,
     workload: WorkloadName,
@@ -81,11 +81,11 @@ struct Form {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     compression: Option<String>,
     size: u64,
-    segments: Vec<SegmentForm>,
+    segments: Vec<SegmentJson>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct SegmentForm {
+struct SegmentJson {
     name: String,
     size: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -99,7 +99,7 @@ struct SegmentForm {
 /// Only the version is read first, so that a seal from the future is refused for that reason
 /// and not for some member that means something else there.
 #[derive(Deserialize)]
-struct VersionForm {
+struct VersionJson {
     version: u64,
 }
 
@@ -142,42 +142,42 @@ impl Seal {
             let (algorithm, found) = (found.algorithm(), found.hash());
             return Err(Rejection::WrongSelfHash { algorithm, found });
         }
-        let VersionForm { version } =
+        let VersionJson { version } =
             serde_json::from_slice(bytes).map_err(|error| malformed(&error))?;
         if version != FORMAT_VERSION {
             return Err(Rejection::UnknownVersion { version, supported: FORMAT_VERSION });
         }
-        let form: Form = serde_json::from_slice(bytes).map_err(|error| malformed(&error))?;
-        Self::from_form(form)
+        let json: SealJson = serde_json::from_slice(bytes).map_err(|error| malformed(&error))?;
+        Self::from_json(json)
     }
 
-    fn from_form(form: Form) -> Result<Self, Rejection> {
-        let content = Content::from_words(&form.kind, form.name.as_deref())
+    fn from_json(json: SealJson) -> Result<Self, Rejection> {
+        let content = Content::from_words(&json.kind, json.name.as_deref())
             .map_err(|reason| malformed(&reason))?;
-        let compression = match form.compression.as_deref() {
+        let compression = match json.compression.as_deref() {
             None => None,
             Some("zstd") => Some(Compression::Zstd),
             Some(_) => return Err(malformed(&"\"compression\" is not \"zstd\"")),
         };
-        if form.segments.len() > SEGMENTS_MAX {
+        if json.segments.len() > SEGMENTS_MAX {
             return Err(malformed(&format_args!("it has more than {SEGMENTS_MAX} segments")));
         }
-        let segments: Vec<Segment> = form
+        let segments: Vec<Segment> = json
             .segments
             .into_iter()
             .enumerate()
             .map(|(index, segment)| segment.check(index, compression))
             .collect::<Result<_, _>>()?;
         let total = segments.iter().try_fold(0_u64, |sum, segment| sum.checked_add(segment.size));
-        if total != Some(form.size) {
+        if total != Some(json.size) {
             return Err(malformed(&"\"size\" is not the sum of the segments"));
         }
         Ok(Self {
-            drop: form.drop,
-            workload: form.workload,
+            drop: json.drop,
+            workload: json.workload,
             content,
-            claims: form.claims.bounded(),
-            sealed: form.sealed,
+            claims: json.claims.bounded(),
+            sealed: json.sealed,
             compression,
             segments,
         })
@@ -186,7 +186,7 @@ impl Seal {
     /// The bytes of the file.
     pub fn to_bytes(&self) -> serde_json::Result<Vec<u8>> {
         let (kind, name) = self.content.to_words();
-        let form = Form {
+        let json = SealJson {
             version: FORMAT_VERSION,
             drop: self.drop,
             workload: self.workload.clone(),
@@ -196,9 +196,9 @@ impl Seal {
             sealed: self.sealed,
             compression: self.compression.map(|Compression::Zstd| "zstd".to_owned()),
             size: self.stored_bytes(),
-            segments: self.segments.iter().map(|s| s.to_form(self.compression)).collect(),
+            segments: self.segments.iter().map(|s| s.to_json(self.compression)).collect(),
         };
-        let mut body = serde_json::to_vec(&form)?;
+        let mut body = serde_json::to_vec(&json)?;
         // The brace comes back behind the proof.
         body.pop();
         let digest = Digest::of(Algorithm::Blake3, &body);
@@ -220,7 +220,7 @@ impl Seal {
     }
 }
 
-impl SegmentForm {
+impl SegmentJson {
     fn check(self, index: usize, compression: Option<Compression>) -> Result<Segment, Rejection> {
         if self.name != segment_name(index) {
             let shown: String = self.name.chars().take(80).collect();
@@ -261,13 +261,13 @@ impl SegmentForm {
 }
 
 impl Segment {
-    fn to_form(&self, compression: Option<Compression>) -> SegmentForm {
+    fn to_json(&self, compression: Option<Compression>) -> SegmentJson {
         let (blake3, sha256) = match self.digest {
             Digest::Blake3(hash) => (Some(hash), None),
             Digest::Sha256(hash) => (None, Some(hash)),
         };
         let raw_size = compression.map(|_| self.raw_size);
-        SegmentForm { name: self.name.clone(), size: self.size, raw_size, blake3, sha256 }
+        SegmentJson { name: self.name.clone(), size: self.size, raw_size, blake3, sha256 }
     }
 }
 

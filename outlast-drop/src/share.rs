@@ -46,7 +46,7 @@ impl Opening {
 /// Why a share cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ShareError {
-    #[error("{path} is not a share: it has no {SHARE_FILE}; is it mounted? (`outlast share init {path}` makes a new one)", path = path.display())]
+    #[error("{path} is not a share: it has no {SHARE_FILE}; is it mounted?", path = path.display())]
     NotAShare { path: PathBuf },
     #[error("there is no directory {path}; is the share mounted?", path = path.display())]
     NotADirectory { path: PathBuf },
@@ -79,14 +79,23 @@ impl ShareError {
             _ => false,
         }
     }
+
+    /// Whether the share is full, so that tidying up helps.
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if is_full(source))
+    }
 }
 
-/// What to do about an error of the file system, as the end of a message.
+/// Whether a file system has no room left, for anybody or for this user.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// Advice about an error of the file system, as the end of a message. It knows no program: how to
+/// follow it is for whoever shows the message to say.
 pub(crate) fn hint(error: &io::Error) -> &'static str {
     match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            "; free space on the share (`outlast share clean`) or make it larger, then try again"
-        }
+        _ if is_full(error) => "; free space on the share or make it larger, then try again",
         io::ErrorKind::ReadOnlyFilesystem => "; mount the share writable",
         // Ours say whose the permissions are.
         io::ErrorKind::PermissionDenied if error.get_ref().is_some() => "",
@@ -97,7 +106,7 @@ pub(crate) fn hint(error: &io::Error) -> &'static str {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Form {
+struct ShareJson {
     version: u64,
     share: ShareId,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -105,7 +114,7 @@ struct Form {
 }
 
 #[derive(Deserialize)]
-struct VersionForm {
+struct VersionJson {
     version: u64,
 }
 
@@ -155,9 +164,9 @@ impl Share {
             .and_then(|workloads| open(&workloads))
             .map_err(ShareError::io("create", &path.join(WORKLOADS)))?;
         let id = ShareId::new(random);
-        let form = Form { version: SHARE_VERSION, share: id, created: Some(clock.now()) };
+        let json = ShareJson { version: SHARE_VERSION, share: id, created: Some(clock.now()) };
         let file = path.join(SHARE_FILE);
-        let mut content = serde_json::to_vec(&form)
+        let mut content = serde_json::to_vec(&json)
             .map_err(|error| ShareError::io("write", &file)(error.into()))?;
         content.push(b'\n');
         directory
@@ -190,13 +199,13 @@ impl Share {
                 });
             }
         };
-        let VersionForm { version } =
+        let VersionJson { version } =
             serde_json::from_slice(&content).map_err(|error| damaged(&error))?;
         if version != SHARE_VERSION {
             return Err(ShareError::UnknownVersion { path: file, version });
         }
-        let form: Form = serde_json::from_slice(&content).map_err(|error| damaged(&error))?;
-        Ok(Self { root: path.to_owned(), id: form.share })
+        let json: ShareJson = serde_json::from_slice(&content).map_err(|error| damaged(&error))?;
+        Ok(Self { root: path.to_owned(), id: json.share })
     }
 
     /// The id that was made with the share.

@@ -19,7 +19,7 @@ use crate::layout::{DropAddress, OPEN_FILE, SEAL_FILE};
 use crate::open::{Claims, Content, Gaps, OpenRecord};
 use crate::receipt::{self, ReceiptState};
 use crate::seal::{Compression, SEAL_BYTES_MAX, SEGMENTS_MAX, Seal, Segment};
-use crate::share::{Share, ShareError, hint};
+use crate::share::{Share, ShareError, hint, is_full};
 use beat::Heart;
 use segment::{SegmentWriter, Syncer};
 
@@ -69,6 +69,15 @@ impl WriteError {
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { action, path, source }
+    }
+
+    /// Whether the share is full, so that tidying up helps.
+    pub fn is_full(&self) -> bool {
+        match self {
+            Self::Share(error) => error.is_full(),
+            Self::Io { source, .. } => is_full(source),
+            _ => false,
+        }
     }
 }
 

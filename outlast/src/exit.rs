@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use outlast_drop::fetch::FetchError;
+use outlast_drop::{ShareError, WriteError};
 use outlast_fs::place::PlaceError;
 use outlast_repo::RepoError;
 use outlast_store::StoreError;
@@ -104,6 +105,10 @@ fn hint(error: &anyhow::Error) -> Option<String> {
              --resume goes on with a restore that was interrupted."
         } else if let Some(PlaceError::NotEmpty { .. }) = place {
             "To write into it all the same, replacing entries of the same name, add --overwrite."
+        } else if let Some(ShareError::NotAShare { .. }) = share_error(cause) {
+            "`outlast share init` makes a share of an empty directory, if there is none yet."
+        } else if is_full_share(cause) {
+            "`outlast share clean` removes what dead writers and finished drops left behind."
         } else if let Some(FetchError::NotYet { .. }) = cause.downcast_ref() {
             "`outlast share status` tells what is there; --timeout waits for a drop to come."
         } else if let Some(RepoError::WrongPassword { .. }) = cause.downcast_ref() {
@@ -148,6 +153,25 @@ fn code_of_call<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a 
     cause.downcast_ref::<CallError>()?.code()
 }
 
+/// What is wrong with a share.
+fn share_error<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a ShareError> {
+    let of_write = || match cause.downcast_ref()? {
+        WriteError::Share(error) => Some(error),
+        _ => None,
+    };
+    let of_fetch = || match cause.downcast_ref()? {
+        FetchError::Share(error) => Some(error),
+        _ => None,
+    };
+    cause.downcast_ref().or_else(of_write).or_else(of_fetch)
+}
+
+/// Whether a share has no room left.
+fn is_full_share(cause: &(dyn std::error::Error + 'static)) -> bool {
+    share_error(cause).is_some_and(ShareError::is_full)
+        || cause.downcast_ref().is_some_and(WriteError::is_full)
+}
+
 /// What a store's disk has against it.
 fn store_trouble(cause: &(dyn std::error::Error + 'static)) -> Option<io::ErrorKind> {
     match (cause.downcast_ref::<StoreError>(), cause.downcast_ref::<RepoError>()) {
@@ -184,4 +208,28 @@ fn code_of(error: &anyhow::Error) -> Code {
         }
     }
     Code::Failed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_that_is_missing_or_full_comes_with_the_command_that_helps() {
+        let missing = || ShareError::NotAShare { path: "/mnt/share".into() };
+        let full = || io::Error::from(io::ErrorKind::StorageFull);
+        let full_share =
+            || ShareError::Io { action: "write", path: "/mnt/share".into(), source: full() };
+        let full_segment =
+            WriteError::Io { action: "write", path: "/mnt/share".into(), source: full() };
+        let told = |error: anyhow::Error| hint(&error).unwrap_or_default();
+        assert!(told(missing().into()).contains("outlast share init"));
+        assert!(told(WriteError::Share(missing()).into()).contains("outlast share init"));
+        assert!(told(FetchError::Share(missing()).into()).contains("outlast share init"));
+        assert!(told(full_share().into()).contains("outlast share clean"));
+        assert!(told(WriteError::Share(full_share()).into()).contains("outlast share clean"));
+        assert!(told(full_segment.into()).contains("outlast share clean"));
+        // The libraries do not know the command line.
+        assert!(![missing(), full_share()].iter().any(|error| error.to_string().contains('`')));
+    }
 }

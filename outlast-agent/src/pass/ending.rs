@@ -148,7 +148,7 @@ impl Agent {
     /// Stops looking at a drop.
     fn forget(&mut self, address: &DropAddress) {
         self.closed.settle(address);
-        self.vigil.forget(address);
+        self.stillness.forget(address);
         if let Some(desk) = self.desks.get_mut(&address.workload) {
             desk.standings.remove(&place(address));
             desk.snags.remove(&place(address));

@@ -48,7 +48,9 @@ fn a_full_share_is_named_with_the_next_step_and_nothing_is_sealed() {
     let error = writer.write_all(&[7; 2 << 20]).unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
     let message = error.to_string();
-    for expected in [small.share().to_str().unwrap(), "share clean", "nothing was sealed"] {
+    for expected in
+        [small.share().to_str().unwrap(), "free space on the share", "nothing was sealed"]
+    {
         assert!(message.contains(expected), "{message}");
     }
     writer.seal(&SystemClock).unwrap_err();

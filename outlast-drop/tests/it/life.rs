@@ -49,12 +49,13 @@ fn a_drop_does_not_exist_before_its_seal() {
 fn a_writer_at_work_gives_signs_of_life() {
     let (_directory, share) = new_share();
     let _writer = writer(&share, Content::Tree, options(10, None));
-    let pulse = || {
-        scan(&share, &mut ClosedDays::default(), later(0)).unwrap().workloads[0].sightings[0].pulse
+    let fingerprint = || {
+        scan(&share, &mut ClosedDays::default(), later(0)).unwrap().workloads[0].sightings[0]
+            .fingerprint
     };
-    let first = pulse();
+    let first = fingerprint();
     let deadline = Instant::now() + Duration::from_secs(30);
-    while pulse() == first {
+    while fingerprint() == first {
         assert!(Instant::now() < deadline, "no beat was seen");
         std::thread::sleep(Duration::from_millis(2));
     }

@@ -9,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use outlast_drop::fetch::{Wanted, find};
-use outlast_drop::{ClosedDays, DropState, Pulse, Share, scan};
+use outlast_drop::{ClosedDays, DropState, Fingerprint, Share, scan};
 use outlast_types::{Clock, SystemClock};
 
 use crate::support::{new_share, read_all, workload};
@@ -47,11 +47,11 @@ fn gated(directory: &Path, name: &str, gate: &Path) {
 }
 
 /// The newest sign of life in the only drop.
-fn pulse(share: &Share) -> Option<Pulse> {
+fn fingerprint(share: &Share) -> Option<Fingerprint> {
     let seen = scan(share, &mut ClosedDays::default(), SystemClock.now()).unwrap();
     let sighting = seen.workloads.first()?.sightings.first()?;
     assert!(matches!(sighting.state, DropState::Open(_)), "{sighting:?}");
-    Some(sighting.pulse)
+    Some(sighting.fingerprint)
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn the_documents_shell_writer_shows_that_it_lives_while_its_command_is_silent_an
         let mut pulses = BTreeSet::new();
         while pulses.len() < 4 {
             assert!(Instant::now() < deadline, "no sign of life before {}", gate.display());
-            pulses.extend(pulse(&share).map(|pulse| pulse.0));
+            pulses.extend(fingerprint(&share).map(|fingerprint| fingerprint.0));
             std::thread::sleep(Duration::from_millis(2));
         }
         drop(File::create(gate).unwrap());

@@ -9,7 +9,7 @@ use crate::layout::DropAddress;
 
 /// A fingerprint of everything that a writer at work changes: another value means that it lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct Pulse(pub u64);
+pub struct Fingerprint(pub u64);
 
 /// Remembers since when each drop has been still.
 ///
@@ -20,38 +20,38 @@ pub struct Pulse(pub u64);
 /// Time in which nobody looked counts only in part. When a file server is away for longer than
 /// the grace time, watcher and writers hang alike, and the writers need a moment to be seen alive.
 #[derive(Debug, Default)]
-pub struct Vigil {
-    seen: HashMap<DropAddress, Watch>,
+pub struct StillnessTracker {
+    seen: HashMap<DropAddress, Look>,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Watch {
-    pulse: Pulse,
+struct Look {
+    fingerprint: Fingerprint,
     looked: Timestamp,
     still: Duration,
 }
 
-impl Vigil {
+impl StillnessTracker {
     /// Notes what was seen at `now`; returns how long the drop has not changed. Between two looks
     /// at most `gap_max` counts.
     pub fn observe(
         &mut self,
         address: &DropAddress,
-        pulse: Pulse,
+        fingerprint: Fingerprint,
         now: Timestamp,
         gap_max: Duration,
     ) -> Duration {
-        let begin = Watch { pulse, looked: now, still: Duration::ZERO };
-        let watch = match self.seen.get_mut(address) {
-            Some(watch) => watch,
+        let begin = Look { fingerprint, looked: now, still: Duration::ZERO };
+        let look = match self.seen.get_mut(address) {
+            Some(look) => look,
             None => self.seen.entry(address.clone()).or_insert(begin),
         };
-        if watch.pulse != pulse || watch.looked > now {
-            *watch = begin;
+        if look.fingerprint != fingerprint || look.looked > now {
+            *look = begin;
         }
-        watch.still += now.since(watch.looked).min(gap_max);
-        watch.looked = now;
-        watch.still
+        look.still += now.since(look.looked).min(gap_max);
+        look.looked = now;
+        look.still
     }
 
     /// Forgets a drop that needs no more watching.
@@ -82,10 +82,11 @@ mod tests {
             day: at(0).day(),
             drop: DropId::new(&SystemClock, &SystemRandom),
         };
-        let mut vigil = Vigil::default();
+        let mut tracker = StillnessTracker::default();
         let gap_max = Duration::from_secs(60);
-        let mut still =
-            |pulse, seconds| vigil.observe(&address, Pulse(pulse), at(seconds), gap_max).as_secs();
+        let mut still = |fingerprint, seconds| {
+            tracker.observe(&address, Fingerprint(fingerprint), at(seconds), gap_max).as_secs()
+        };
         assert_eq!(still(1, 100), 0);
         assert_eq!(still(1, 160), 60);
         assert_eq!(still(2, 170), 0, "a sign of life");
