@@ -9,7 +9,8 @@ use std::sync::Arc;
 use outlast_drop::{ClosedDays, DropAddress, SignedReceipt, StillnessTracker};
 use outlast_fs::durable;
 use outlast_types::{
-    Clock, Day, DropId, Random, ShareId, SystemClock, SystemRandom, Timestamp, WorkloadName,
+    Clock, Day, DropId, Random, RejectionCode, ShareId, SystemClock, SystemRandom, Timestamp,
+    WorkloadName,
 };
 use outlast_wire::identity::IdentityError;
 use outlast_wire::{AddressError, Identity, Role};
@@ -78,7 +79,7 @@ pub struct Agent {
     /// Receipts that the share would not take, to be written later.
     pub(crate) unwritten: Vec<SignedReceipt>,
     /// Rejected drops that the vault has not heard of.
-    pub(crate) unreported: BTreeMap<WorkloadName, BTreeMap<DropId, String>>,
+    pub(crate) unreported: BTreeMap<WorkloadName, BTreeMap<DropId, (RejectionCode, String)>>,
     pub(crate) troubles: Troubles,
     /// The run of the vault that was last heard, and the one that was asked what it holds.
     pub(crate) vault_run: Option<String>,

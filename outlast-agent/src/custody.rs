@@ -7,9 +7,9 @@
 use std::collections::BTreeSet;
 
 use outlast_drop::{
-    DropAddress, Receipt, ReceiptError, ReceiptState, Rejection, Share, SignedReceipt, receipt,
+    DropAddress, Receipt, ReceiptError, ReceiptState, Share, SignedReceipt, receipt,
 };
-use outlast_types::{ContentHash, Day, Timestamp};
+use outlast_types::{ContentHash, Day, RejectionCode, Timestamp};
 use outlast_wire::holdings::HeldDrop;
 use outlast_wire::{Role, signature};
 
@@ -160,11 +160,12 @@ fn proof(
 }
 
 /// Why a drop was rejected, if that is an incident: a seal that its writer tore by dying is none.
-pub(crate) fn incident(share: &Share, address: &DropAddress) -> Option<String> {
+pub(crate) fn incident(share: &Share, address: &DropAddress) -> Option<(RejectionCode, String)> {
     let state = ReceiptState::Rejected;
     let signed = receipt::read(share, &address.workload, address.drop, state).ok().flatten()?;
-    let reason = signed.receipt().reason.clone().unwrap_or_default();
-    (reason != Rejection::TornSeal.to_string()).then_some(reason)
+    let Receipt { code, reason, .. } = signed.receipt().clone();
+    let code = code.unwrap_or_default();
+    code.is_incident().then(|| (code, reason.unwrap_or_default()))
 }
 
 /// Checks that a holder of `role` signed the receipt.

@@ -12,8 +12,7 @@ use outlast_drop::{
     DropAddress, ReceiptState, ScanProblem, Share, ShareError, Sighting, WorkloadScan, receipt,
     scan,
 };
-use outlast_types::WorkloadName;
-use outlast_wire::api::TroubleKind;
+use outlast_types::{ProblemKind, WorkloadName};
 
 use crate::Shutdown;
 use crate::agent::Agent;
@@ -26,9 +25,9 @@ use ending::place;
 use telling::Seen;
 
 /// What a problem of a scan is about, if it is not the share: something refused is of `refused`.
-fn kind_of(problem: &ScanProblem, refused: TroubleKind) -> TroubleKind {
+fn kind_of(problem: &ScanProblem, refused: ProblemKind) -> ProblemKind {
     match problem {
-        ScanProblem::Later { .. } => TroubleKind::Share,
+        ScanProblem::Later { .. } => ProblemKind::Share,
         ScanProblem::Refused { .. } => refused,
     }
 }
@@ -62,8 +61,8 @@ impl Agent {
     }
 
     /// Opens the share afresh: it may be unmounted, or another one may be mounted in its place.
-    fn open_share(&mut self) -> Result<Share, (TroubleKind, String)> {
-        let of_share = |text: String| (TroubleKind::Share, text);
+    fn open_share(&mut self) -> Result<Share, (ProblemKind, String)> {
+        let of_share = |text: String| (ProblemKind::Share, text);
         let share = Share::open(&self.config.share).map_err(|error| of_share(error.to_string()))?;
         match self.share {
             Some(expected) if expected != share.id() => {
@@ -81,7 +80,7 @@ impl Agent {
             }
             None => {
                 self.remember_share(share.id())
-                    .map_err(|error| (TroubleKind::Work, error.to_string()))?;
+                    .map_err(|error| (ProblemKind::Work, error.to_string()))?;
                 self.upstream.speak_of(share.id());
                 Ok(share)
             }
@@ -100,8 +99,9 @@ impl Agent {
             Ok(found) => found,
             Err(error) => return report.problems.push(error.to_string()),
         };
+        report.is_share_usable = true;
         for problem in &found.problems {
-            report.note(kind_of(problem, TroubleKind::Stray), None, problem.to_string());
+            report.note(kind_of(problem, ProblemKind::Stray), None, problem.to_string());
         }
         let sightings = found.workloads.iter().flat_map(|workload| &workload.sightings);
         let sighted: HashSet<_> = sightings.map(|sighting| &sighting.address).collect();
@@ -113,13 +113,13 @@ impl Agent {
             }
             let name = &workload.workload;
             for problem in &workload.problems {
-                let kind = kind_of(problem, TroubleKind::Content);
+                let kind = kind_of(problem, ProblemKind::Content);
                 report.note(kind, Some(name), problem.to_string());
             }
             let declared = declaration::read(share, name).unwrap_or_else(|error| {
                 let kind = match error {
-                    DeclarationError::Unreadable(_) => TroubleKind::Share,
-                    DeclarationError::Wrong(_) => TroubleKind::Content,
+                    DeclarationError::Unreadable(_) => ProblemKind::Share,
+                    DeclarationError::Wrong(_) => ProblemKind::Content,
                 };
                 report.note(kind, Some(name), error.to_string());
                 None
@@ -177,7 +177,7 @@ impl Agent {
                 Step::Hold(vaulted) => self.hold(&address, vaulted),
                 Step::FinishRelease(vaulted) => self.release(share, &address, &vaulted, report),
                 Step::Refuse { rejection, is_incident } => {
-                    self.refuse(share, &address, rejection.to_string(), is_incident, report);
+                    self.refuse(share, &address, &rejection, is_incident, report);
                 }
                 Step::Abandon { reason } => self.abandon(share, &address, reason, report),
             }
@@ -224,10 +224,10 @@ impl Agent {
                     });
                     if standing == Standing::Rejected
                         && !is_moot
-                        && let Some(reason) = custody::incident(share, address)
+                        && let Some(refusal) = custody::incident(share, address)
                     {
                         let told = self.unreported.entry(address.workload.clone()).or_default();
-                        told.insert(address.drop, reason);
+                        told.insert(address.drop, refusal);
                     }
                     desk.standings.insert(place(address), standing);
                 }

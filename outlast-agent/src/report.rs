@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use outlast_drop::DropAddress;
-use outlast_types::{ShareId, Timestamp, WorkloadName};
-use outlast_wire::api::{Trouble, TroubleKind};
+use outlast_types::{ProblemCode, ProblemKind, ShareId, Timestamp, WorkloadName};
+use outlast_wire::api::Problem;
 
 /// What a pass over the share did, by the agent's clock.
 #[derive(Debug, Clone)]
@@ -13,6 +13,8 @@ pub struct PassReport {
     pub finished: Timestamp,
     /// `None` if the share could not be opened.
     pub share: Option<ShareId>,
+    /// Whether the share could be looked over.
+    pub is_share_usable: bool,
     /// Drops that the vault has published in this pass.
     pub vaulted: Vec<ShippedDrop>,
     /// Drops that were refused, with the reason.
@@ -28,7 +30,7 @@ pub struct PassReport {
     /// Whether the pass ended with work left that could be done at once.
     pub more: bool,
     /// What the problems are about, by their texts; those that are not here are of the share.
-    about: HashMap<String, (TroubleKind, Option<WorkloadName>)>,
+    about: HashMap<String, (ProblemKind, Option<WorkloadName>)>,
 }
 
 impl PassReport {
@@ -37,6 +39,7 @@ impl PassReport {
             started,
             finished: started,
             share: None,
+            is_share_usable: false,
             vaulted: Vec::new(),
             rejected: Vec::new(),
             abandoned: Vec::new(),
@@ -51,7 +54,7 @@ impl PassReport {
     /// Notes a problem that is of a `kind`, and maybe of one workload's team.
     pub(crate) fn note(
         &mut self,
-        kind: TroubleKind,
+        kind: ProblemKind,
         workload: Option<&WorkloadName>,
         problem: String,
     ) {
@@ -60,10 +63,10 @@ impl PassReport {
     }
 
     /// A problem with what it is about.
-    pub(crate) fn trouble(&self, problem: &str) -> Trouble {
+    pub(crate) fn trouble(&self, problem: &str) -> Problem {
         let about = self.about.get(problem).cloned();
-        let (kind, workload) = about.unwrap_or((TroubleKind::Share, None));
-        Trouble { kind, workload, text: problem.to_owned() }
+        let (kind, workload) = about.unwrap_or((ProblemKind::Share, None));
+        Problem { kind, code: ProblemCode::default(), workload, text: problem.to_owned() }
     }
 }
 

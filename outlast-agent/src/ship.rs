@@ -15,8 +15,8 @@ use outlast_fs::FileTime;
 use outlast_repo::backup::{self, Input, Options, Outcome, StreamInput};
 use outlast_repo::{RepoError, Repository};
 use outlast_store::{Object, ObjectName};
-use outlast_types::{Clock, ContentHash, Silent, Timestamp};
-use outlast_wire::api::{BILL_VERSION, Base64, BilledKind, BilledObject, Shipment};
+use outlast_types::{Clock, ContentHash, RejectionCode, Silent, Timestamp};
+use outlast_wire::api::{BILL_VERSION, Base64, BilledKind, BilledObject, ErrorCode, Shipment};
 use outlast_wire::{CallError, Identity, Role};
 
 use crate::agent::Doors;
@@ -78,8 +78,8 @@ impl From<CallError> for Failure {
         let text = error.to_string();
         match (&error, error.code()) {
             (CallError::Unreachable { .. }, _) => Self::Unreachable(text),
-            (_, Some("missing_objects" | "unknown_workload")) => Self::Lost(text),
-            (_, Some("contested")) => {
+            (_, Some(ErrorCode::MissingObjects | ErrorCode::UnknownWorkload)) => Self::Lost(text),
+            (_, Some(ErrorCode::Contested)) => {
                 Self::Refused(Rejection::Contested { difference: text.chars().take(300).collect() })
             }
             _ => Self::Workload(text),
@@ -232,6 +232,8 @@ impl Shipping<'_> {
 pub(crate) struct Word {
     pub(crate) state: ReceiptState,
     pub(crate) reason: Option<String>,
+    /// Why it is refused, for programs.
+    pub(crate) code: Option<RejectionCode>,
     pub(crate) size: Option<u64>,
     /// The digest of its seal, if it has a good one.
     pub(crate) seal: Option<ContentHash>,
@@ -239,7 +241,7 @@ pub(crate) struct Word {
 
 impl From<ReceiptState> for Word {
     fn from(state: ReceiptState) -> Self {
-        Self { state, reason: None, size: None, seal: None }
+        Self { state, reason: None, code: None, size: None, seal: None }
     }
 }
 
@@ -251,9 +253,10 @@ pub(crate) fn sign(
     doors: &Doors,
     word: Word,
 ) -> Result<SignedReceipt, String> {
-    let Word { state, reason, size, seal } = word;
+    let Word { state, reason, code, size, seal } = word;
     let at = doors.clock.now();
-    let receipt = Receipt { reason, size, seal, ..Receipt::about(share.id(), address, state, at) };
+    let receipt =
+        Receipt { reason, code, size, seal, ..Receipt::about(share.id(), address, state, at) };
     receipt
         .sign(&IdentitySigner(identity))
         .map_err(|error| format!("cannot sign the {state} receipt of {address}: {error}"))

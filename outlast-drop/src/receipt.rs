@@ -6,7 +6,9 @@ use std::io;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use outlast_types::{ContentHash, Day, DropId, DropIdentity, ShareId, Timestamp, WorkloadName};
+use outlast_types::{
+    ContentHash, Day, DropId, DropIdentity, RejectionCode, ShareId, Timestamp, WorkloadName,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::files::{Directory, is_later};
@@ -103,6 +105,8 @@ pub struct Receipt {
     pub sequence: Option<u64>,
     /// Why, for `rejected` and `abandoned`.
     pub reason: Option<String>,
+    /// Why, for programs, in a `rejected` receipt. Older receipts have the reason only.
+    pub code: Option<RejectionCode>,
 }
 
 impl Receipt {
@@ -129,6 +133,7 @@ impl Receipt {
             repository: None,
             sequence: None,
             reason: None,
+            code: None,
         }
     }
 
@@ -174,6 +179,8 @@ struct Form {
     sequence: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    code: Option<RejectionCode>,
     certificate: String,
 }
 
@@ -236,6 +243,7 @@ impl Receipt {
             repository: self.repository,
             sequence: self.sequence,
             reason: self.reason,
+            code: self.code,
             certificate: certificate_pem.clone(),
         };
         let mut body = serde_json::to_vec(&form)?;
@@ -245,6 +253,14 @@ impl Receipt {
         let bytes = proof::join(body, "signature", &signature);
         Ok(SignedReceipt { receipt, certificate_pem, bytes })
     }
+}
+
+/// The code of a receipt that was written before there were codes. One reason only meant more than
+/// its words, and its words were always these.
+fn code_of_old(state: ReceiptState, reason: Option<&str>) -> Option<RejectionCode> {
+    const TORN_SEAL: &str = "the seal is torn: sealed.json ends before its last member \"self\"";
+    let is_torn = state == ReceiptState::Rejected && reason == Some(TORN_SEAL);
+    is_torn.then_some(RejectionCode::TornSeal)
 }
 
 impl SignedReceipt {
@@ -278,6 +294,7 @@ impl SignedReceipt {
             snapshot: form.snapshot,
             repository: form.repository,
             sequence: form.sequence,
+            code: form.code.or_else(|| code_of_old(state, form.reason.as_deref())),
             reason: form.reason,
         };
         Ok(Self { receipt, certificate_pem: form.certificate, bytes: bytes.to_vec() })

@@ -1,6 +1,6 @@
 //! Why a drop is refused: the text of a `rejected` receipt.
 
-use outlast_types::{ContentHash, Day};
+use outlast_types::{ContentHash, Day, RejectionCode};
 
 use crate::hash::Algorithm;
 
@@ -67,6 +67,34 @@ pub enum Rejection {
 }
 
 impl Rejection {
+    /// The same for programs: what is decided about a refused drop is decided by this.
+    pub fn code(&self) -> RejectionCode {
+        match self {
+            Self::TornSeal => RejectionCode::TornSeal,
+            Self::MalformedSeal { .. } => RejectionCode::MalformedSeal,
+            Self::WrongSelfHash { .. } => RejectionCode::WrongSelfHash,
+            Self::UnknownVersion { .. } => RejectionCode::UnknownVersion,
+            Self::SealTooLong { .. } => RejectionCode::SealTooLong,
+            Self::WrongPlace { .. } => RejectionCode::WrongPlace,
+            Self::MissingSegment { .. } => RejectionCode::MissingSegment,
+            Self::ExtraSegment { .. } => RejectionCode::ExtraSegment,
+            Self::WrongSize { .. } => RejectionCode::WrongSize,
+            Self::WrongHash { .. } => RejectionCode::WrongHash,
+            Self::ChangedSegment { .. } => RejectionCode::ChangedSegment,
+            Self::BadCompression { .. } => RejectionCode::BadCompression,
+            Self::WrongRawSize { .. } => RejectionCode::WrongRawSize,
+            Self::NotAPlainFile { .. } => RejectionCode::NotAPlainFile,
+            Self::NotADirectory { .. } => RejectionCode::NotADirectory,
+            Self::WorkloadName { .. } => RejectionCode::BadWorkloadName,
+            Self::DayName { .. } => RejectionCode::BadDayName,
+            Self::DropName { .. } => RejectionCode::BadDropName,
+            Self::IdTaken { .. } => RejectionCode::IdTaken,
+            Self::AnotherSeal { .. } => RejectionCode::AnotherSeal,
+            Self::Contested { .. } => RejectionCode::Contested,
+            Self::BadTree { .. } => RejectionCode::BadTree,
+        }
+    }
+
     /// Whether the writer may have died, or may still be at work, in the middle of sealing. Such
     /// a drop was never sealed: it is refused, but nobody has done anything wrong, and so it is
     /// no incident (I2).

@@ -7,6 +7,7 @@
 //! in the two system implementations of those doors.
 
 pub mod clock;
+pub mod code;
 pub mod drop_identity;
 pub mod human;
 pub mod id;
@@ -16,6 +17,7 @@ pub mod random;
 pub mod time;
 
 pub use clock::{Clock, SystemClock};
+pub use code::{ProblemCode, ProblemKind, RejectionCode};
 pub use drop_identity::DropIdentity;
 pub use id::{ContentHash, DropId, ShareId};
 pub use monitor::{Monitor, Silent};

@@ -1,22 +1,154 @@
-//! Which role may do what with which kind of object: one table, pure.
+//! Which role may do what: one table for objects and calls, pure.
+
+use std::fmt;
 
 use outlast_store::{Kind, Verb};
 
-use crate::Role;
+use crate::{Peer, Role};
 
-/// Whether `role` may do `verb` with objects of `kind` in a repository that it has access to.
+/// What somebody asks a vault to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Action {
+    /// To do `verb` with objects of `kind` in a repository.
+    Object { verb: Verb, kind: Kind },
+    /// A call of `/api/v1`.
+    Call(Call),
+}
+
+/// The calls of `/api/v1`, as far as roles differ in them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Call {
+    /// To get a workload's repository key, sealed to the caller.
+    OpenRepository,
+    /// To have a repository made by opening it, if the workload is new.
+    MakeRepository,
+    /// To hand in a bill of lading.
+    Ship,
+    /// To ask which drops the vault holds now.
+    AskHoldings,
+    /// To tell what a pass over a share saw.
+    Report,
+    ListWorkloads,
+    ViewWorkload,
+    ListSnapshots,
+    ListIncidents,
+    ListOrders,
+    /// To begin a repository anew that is missing for good.
+    RecreateRepository,
+    PauseWorkload,
+    RetireWorkload,
+    ResumeWorkload,
+}
+
+impl Call {
+    pub const ALL: [Self; 14] = [
+        Self::OpenRepository,
+        Self::MakeRepository,
+        Self::Ship,
+        Self::AskHoldings,
+        Self::Report,
+        Self::ListWorkloads,
+        Self::ViewWorkload,
+        Self::ListSnapshots,
+        Self::ListIncidents,
+        Self::ListOrders,
+        Self::RecreateRepository,
+        Self::PauseWorkload,
+        Self::RetireWorkload,
+        Self::ResumeWorkload,
+    ];
+
+    /// As sentences say it: "agent eu-1 may not *list workloads*".
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::OpenRepository => "open a repository",
+            Self::MakeRepository => "make a repository",
+            Self::Ship => "ship drops",
+            Self::AskHoldings => "ask what is held",
+            Self::Report => "report from a share",
+            Self::ListWorkloads => "list workloads",
+            Self::ViewWorkload => "look at a workload",
+            Self::ListSnapshots => "list snapshots",
+            Self::ListIncidents => "list incidents",
+            Self::ListOrders => "list what operators ordered",
+            Self::RecreateRepository => "begin a repository anew",
+            Self::PauseWorkload => "pause a workload",
+            Self::RetireWorkload => "retire a workload",
+            Self::ResumeWorkload => "resume a workload",
+        }
+    }
+}
+
+impl From<Call> for Action {
+    fn from(call: Call) -> Self {
+        Self::Call(call)
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Object { verb: Verb::Size, kind } => write!(f, "look at {kind}"),
+            Self::Object { verb, kind } => write!(f, "{verb} {kind}"),
+            Self::Call(call) => f.write_str(call.as_str()),
+        }
+    }
+}
+
+/// Somebody may not do what was asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{peer} may not {action}: its role does not allow it")]
+pub struct Refused {
+    pub peer: Peer,
+    pub action: Action,
+}
+
+impl Refused {
+    /// What to do next.
+    pub fn hint(&self) -> String {
+        let roles: Vec<&str> = allowed_roles(self.action).map(Role::as_str).collect();
+        match roles.is_empty() {
+            true => "no role may do that; the vault does it by its policy".to_owned(),
+            false => format!("use an identity with the role {}", roles.join(" or ")),
+        }
+    }
+}
+
+/// Lets `peer` do `action`, or says why not.
+pub fn check(peer: &Peer, action: impl Into<Action>) -> Result<(), Refused> {
+    let action = action.into();
+    if allowed(peer.role(), action) {
+        return Ok(());
+    }
+    Err(Refused { peer: peer.clone(), action })
+}
+
+/// The roles that may do `action`.
+pub fn allowed_roles(action: Action) -> impl Iterator<Item = Role> {
+    Role::ALL.into_iter().filter(move |role| allowed(*role, action))
+}
+
+/// Whether `role` may do `action`, with a workload that it has access to.
 ///
 /// - An agent adds data and indexes and keeps its locks. It opens the repository (config, keys)
 ///   and knows what is there (index, sizes, listings), but reads back neither data nor snapshots,
-///   and it makes no snapshot: the vault publishes.
+///   and it makes no snapshot: it ships, and the vault publishes. It has room made for what it
+///   brings, reports, and asks what is held.
 /// - A media server forwards ciphertext: it adds data and indexes and sees whether they arrived.
-/// - An operator reads all and adds all kinds, so that stock restic can back up.
+/// - An operator reads all and adds all kinds, so that stock restic can back up, and gives orders.
 /// - A reader reads all, and locks while it does.
 /// - A vault keeps repositories and asks no other for one.
 ///
 /// Nobody replaces or removes anything but locks; what is old enough is removed by the vault
 /// itself, according to policy.
-pub fn allowed(role: Role, verb: Verb, kind: Kind) -> bool {
+pub fn allowed(role: Role, action: Action) -> bool {
+    match action {
+        Action::Object { verb, kind } => allowed_object(role, verb, kind),
+        Action::Call(call) => allowed_call(role, call),
+    }
+}
+
+fn allowed_object(role: Role, verb: Verb, kind: Kind) -> bool {
     use Kind::{Config, Data, Index, Key, Lock};
     match (role, verb) {
         (Role::Vault, _) => false,
@@ -31,55 +163,24 @@ pub fn allowed(role: Role, verb: Verb, kind: Kind) -> bool {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The whole table, one line for each role and verb, one letter for each kind, in upper case
-    /// where it is allowed: config, key, lock, snapshot, index, data.
-    const TABLE: &str = "
-        agent    create  c k L s I D
-        agent    read    C K L s I d
-        agent    size    C K L S I D
-        agent    list    C K L S I D
-        agent    remove  c k L s i d
-        media    create  c k l s I D
-        media    read    c k l s i d
-        media    size    c k l s I D
-        media    list    c k l s I D
-        media    remove  c k l s i d
-        vault    create  c k l s i d
-        vault    read    c k l s i d
-        vault    size    c k l s i d
-        vault    list    c k l s i d
-        vault    remove  c k l s i d
-        operator create  C K L S I D
-        operator read    C K L S I D
-        operator size    C K L S I D
-        operator list    C K L S I D
-        operator remove  c k L s i d
-        reader   create  c k L s i d
-        reader   read    C K L S I D
-        reader   size    C K L S I D
-        reader   list    C K L S I D
-        reader   remove  c k L s i d
-    ";
-
-    #[test]
-    fn every_role_has_exactly_the_verbs_it_needs() {
-        let kinds = [Kind::Config, Kind::Key, Kind::Lock, Kind::Snapshot, Kind::Index, Kind::Data];
-        let mut lines = TABLE.lines().map(str::trim).filter(|line| !line.is_empty());
-        for role in Role::ALL {
-            for verb in Verb::ALL {
-                let mut cells = lines.next().unwrap().split_whitespace();
-                assert_eq!(cells.next(), Some(role.as_str()));
-                assert_eq!(cells.next(), Some(verb.as_str()));
-                for (kind, cell) in kinds.into_iter().zip(cells) {
-                    let expected = cell.chars().all(char::is_uppercase);
-                    assert_eq!(allowed(role, verb, kind), expected, "{role} {verb} {kind}");
-                }
-            }
-        }
-        assert_eq!(lines.next(), None);
+fn allowed_call(role: Role, call: Call) -> bool {
+    use Role::{Agent, Operator, Reader};
+    match call {
+        Call::OpenRepository => matches!(role, Agent | Operator | Reader),
+        // Only who brings data has room made for it: a reader's slip of the pen must not.
+        Call::MakeRepository | Call::Ship | Call::Report => role == Agent,
+        Call::AskHoldings => matches!(role, Agent | Operator),
+        Call::ListWorkloads
+        | Call::ViewWorkload
+        | Call::ListSnapshots
+        | Call::ListIncidents
+        | Call::ListOrders => matches!(role, Operator | Reader),
+        Call::RecreateRepository
+        | Call::PauseWorkload
+        | Call::RetireWorkload
+        | Call::ResumeWorkload => role == Operator,
     }
 }
+
+#[cfg(test)]
+mod tests;

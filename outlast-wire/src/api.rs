@@ -4,6 +4,7 @@
 //! other. Times are RFC 3339, sizes bytes, ids lower-case hex.
 
 pub mod client;
+mod code;
 
 use std::collections::BTreeMap;
 
@@ -12,10 +13,16 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use outlast_store::{Object, ObjectName};
-use outlast_types::{ContentHash, Day, DropId, DropIdentity, ShareId, Timestamp, WorkloadName};
+use outlast_types::{
+    ContentHash, Day, DropId, DropIdentity, ProblemCode, ProblemKind, RejectionCode, ShareId,
+    Timestamp, WorkloadName,
+};
 use serde::{Deserialize, Serialize};
 
+use crate::access::Refused;
 use crate::sealed_key::BoxPublicKey;
+
+pub use code::ErrorCode;
 
 /// The longest body of a call, in bytes: a bill of lading with a few ten thousand objects.
 pub const BODY_BYTES_MAX: usize = 16 << 20;
@@ -160,35 +167,26 @@ pub struct AgentReport {
     /// What kept the agent from doing its work, in whole sentences; empty when all is well.
     pub problems: Vec<String>,
     /// The same, each with what it is about. Older agents do not say that.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub troubles: Vec<Trouble>,
+    #[serde(default, rename = "troubles", skip_serializing_if = "Vec::is_empty")]
+    pub details: Vec<Problem>,
+    /// Whether the pass could look the share over, whatever else went wrong. Older agents do not
+    /// say that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share_usable: Option<bool>,
 }
 
-/// Something that an agent met, and what it is about: whoever has to act follows from that.
+/// Something that an agent met, and what it is about: whose it is follows from that.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Trouble {
-    pub kind: TroubleKind,
+pub struct Problem {
+    pub kind: ProblemKind,
+    /// What it is, for programs. Older agents do not say that.
+    #[serde(default, skip_serializing_if = "ProblemCode::is_none")]
+    pub code: ProblemCode,
     /// Whose it is, for `content`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workload: Option<WorkloadName>,
     /// A whole sentence.
     pub text: String,
-}
-
-/// What a trouble is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum TroubleKind {
-    /// The share cannot be read or written.
-    Share,
-    /// What a workload's team has put there cannot be used, such as its `workload.toml`.
-    Content,
-    /// Something lies on the share that belongs to no workload, and somebody may have meant it.
-    Stray,
-    /// The share is well; the way to the vault, the vault, or the agent's own disk is not. Also
-    /// what a newer agent says and we do not know.
-    #[serde(other)]
-    Work,
 }
 
 /// One pass over the share, by the agent's clock.
@@ -226,6 +224,9 @@ pub struct Declared {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RejectedDrop {
     pub drop: DropId,
+    /// Why, for programs. Older agents do not say that.
+    #[serde(default, skip_serializing_if = "RejectionCode::is_none")]
+    pub code: RejectionCode,
     pub reason: String,
 }
 
@@ -347,8 +348,8 @@ pub struct OrderView {
 /// The body of every answer that is no success.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorBody {
-    /// For programs: `not_found`, `refused`, `missing_objects`, …
-    pub code: String,
+    /// For programs.
+    pub code: ErrorCode,
     /// For people: what happened, to what.
     pub message: String,
     /// What to do next; may be empty.
@@ -371,9 +372,9 @@ pub struct ApiError {
 }
 
 impl ApiError {
-    pub fn new(status: StatusCode, code: &str, message: impl Into<String>) -> Self {
+    pub fn new(status: StatusCode, code: ErrorCode, message: impl Into<String>) -> Self {
         let body = ErrorBody {
-            code: code.to_owned(),
+            code,
             message: message.into(),
             hint: String::new(),
             request_id: String::new(),
@@ -394,6 +395,13 @@ impl ApiError {
     pub fn missing(mut self, objects: &[Object]) -> Self {
         self.body.missing = objects.iter().map(Object::to_string).collect();
         self
+    }
+}
+
+impl From<Refused> for ApiError {
+    fn from(refused: Refused) -> Self {
+        Self::new(StatusCode::FORBIDDEN, ErrorCode::Refused, refused.to_string())
+            .hint(refused.hint())
     }
 }
 
@@ -420,3 +428,6 @@ mod object_name {
         text.parse().map_err(de::Error::custom)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -179,7 +179,7 @@ impl Store for RestStore {
             StatusCode::FORBIDDEN => {
                 let trouble = Trouble::of(answer);
                 // A plain rest-server says the same to a forbidden verb and to an existing object.
-                let ours = !trouble.body.code.is_empty();
+                let ours = !trouble.body.code.is_none();
                 if !ours && self.size(object).is_ok() {
                     let location = self.location();
                     return Err(StoreError::AlreadyExists { object: *object, location });

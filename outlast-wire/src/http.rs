@@ -12,7 +12,7 @@ use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url, redirec
 use rustls::pki_types::UnixTime;
 use tokio::runtime::Runtime;
 
-use crate::api::ErrorBody;
+use crate::api::{ErrorBody, ErrorCode};
 use crate::server::SHARE_HEADER;
 use crate::tls::{self, TlsError};
 use crate::{Identity, Interrupt, Validity};
@@ -413,7 +413,7 @@ impl Trouble {
     pub(crate) fn of(answer: Answer) -> Self {
         let Answer { status, body: text, .. } = answer;
         let body = serde_json::from_slice(&text).unwrap_or_else(|_| ErrorBody {
-            code: String::new(),
+            code: ErrorCode::default(),
             message: first_line(&text).unwrap_or_else(|| format!("the server answered {status}")),
             hint: String::new(),
             request_id: String::new(),

@@ -31,8 +31,8 @@ use outlast_types::WorkloadName;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::Peer;
-use crate::access;
-use crate::api::ApiError;
+use crate::access::{self, Action};
+use crate::api::{ApiError, ErrorCode};
 use range::{Range, parse_range};
 
 pub use incoming::{Incoming, Whole};
@@ -155,7 +155,7 @@ async fn create_repository(
     let workload = workload_name(&workload)?;
     if query.as_deref() != Some("create=true") {
         let text = "only ?create=true is known here";
-        return Err(ApiError::new(StatusCode::BAD_REQUEST, "bad_request", text));
+        return Err(ApiError::new(StatusCode::BAD_REQUEST, ErrorCode::BadRequest, text));
     }
     permit(&peer, Verb::Create, Kind::Config)?;
     let host = Arc::clone(&rest.host);
@@ -180,9 +180,9 @@ async fn object(
 ) -> Result<Response, ApiError> {
     let workload = workload_name(&workload)?;
     let kind = kind_of(&kind)?;
-    let name = name
-        .parse()
-        .map_err(|error| ApiError::new(StatusCode::BAD_REQUEST, "bad_name", format!("{error}")))?;
+    let name = name.parse().map_err(|error| {
+        ApiError::new(StatusCode::BAD_REQUEST, ErrorCode::BadName, format!("{error}"))
+    })?;
     rest.act(peer, workload, Object::new(kind, name), request).await
 }
 
@@ -235,7 +235,7 @@ async fn waited<T, E>(turn: impl Future<Output = Result<T, E>>) -> Result<T, Api
 }
 
 fn busy(text: String) -> ApiError {
-    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "busy", text).hint("try again later")
+    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Busy, text).hint("try again later")
 }
 
 impl Rest {
@@ -254,7 +254,11 @@ impl Rest {
             Method::DELETE => Verb::Remove,
             _ => {
                 let text = "objects know GET, HEAD, POST and DELETE only";
-                return Err(ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "bad_method", text));
+                return Err(ApiError::new(
+                    StatusCode::METHOD_NOT_ALLOWED,
+                    ErrorCode::BadMethod,
+                    text,
+                ));
             }
         };
         if let Err(refused) = permit(&peer, verb, object.kind()) {
@@ -321,7 +325,7 @@ impl Rest {
         let incoming = incoming.map_err(host_error)?;
         if object.name().is_some_and(|name| name.0 != body.hash()) {
             let text = format!("the content sent for {object} has another SHA-256");
-            return Err(ApiError::new(StatusCode::BAD_REQUEST, "wrong_hash", text)
+            return Err(ApiError::new(StatusCode::BAD_REQUEST, ErrorCode::WrongHash, text)
                 .hint("it was damaged on the way or before; send it again"));
         }
         self.blocking(move || incoming.store()).await?.map_err(host_error)?;
@@ -340,7 +344,11 @@ impl Rest {
         let range = match wanted.as_deref().map_or(Range::Whole, |text| parse_range(text, size)) {
             Range::Unsatisfiable => {
                 let text = format!("{object} has {size} bytes");
-                return Err(ApiError::new(StatusCode::RANGE_NOT_SATISFIABLE, "bad_range", text));
+                return Err(ApiError::new(
+                    StatusCode::RANGE_NOT_SATISFIABLE,
+                    ErrorCode::BadRange,
+                    text,
+                ));
             }
             Range::Whole => None,
             Range::Part { offset, length } => Some((offset, length)),
@@ -386,7 +394,7 @@ impl Rest {
         call: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, ApiError> {
         let broken = |text: &str| {
-            ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", text)
+            ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Internal, text)
                 .hint("the server's log tells more under this request's id")
         };
         let slot = Arc::clone(&self.calls).acquire_owned().await;
@@ -411,19 +419,12 @@ impl Rest {
 }
 
 fn permit(peer: &Peer, verb: Verb, kind: Kind) -> Result<(), ApiError> {
-    if access::allowed(peer.role(), verb, kind) {
-        return Ok(());
-    }
-    let what = match verb {
-        Verb::Size => "look at",
-        other => other.as_str(),
-    };
-    let text = format!("{peer} may not {what} {kind}: its role does not allow it");
-    Err(ApiError::new(StatusCode::FORBIDDEN, "refused", text))
+    access::check(peer, Action::Object { verb, kind }).map_err(ApiError::from)
 }
 
 fn workload_name(text: &str) -> Result<WorkloadName, ApiError> {
-    let bad = |error| ApiError::new(StatusCode::BAD_REQUEST, "bad_name", format!("{error}"));
+    let bad =
+        |error| ApiError::new(StatusCode::BAD_REQUEST, ErrorCode::BadName, format!("{error}"));
     WorkloadName::new(text).map_err(bad)
 }
 
@@ -431,7 +432,7 @@ fn kind_of(segment: &str) -> Result<Kind, ApiError> {
     let kind = Kind::from_directory(segment).filter(|kind| *kind != Kind::Config);
     kind.ok_or_else(|| {
         let text = "there are keys, locks, snapshots, index and data, nothing else";
-        ApiError::new(StatusCode::NOT_FOUND, "not_found", text)
+        ApiError::new(StatusCode::NOT_FOUND, ErrorCode::NotFound, text)
     })
 }
 
@@ -441,27 +442,27 @@ fn host_error(error: HostError) -> ApiError {
         HostError::Store(error) => return store_error(error),
         HostError::Busy { .. } => return busy(text),
         HostError::Unacceptable { hint, .. } => {
-            return ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "unacceptable", text)
+            return ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, ErrorCode::Unacceptable, text)
                 .hint(hint);
         }
-        HostError::Unknown { .. } => (StatusCode::NOT_FOUND, "unknown_workload"),
-        HostError::Denied { .. } => (StatusCode::FORBIDDEN, "refused"),
-        HostError::Unable { .. } => (StatusCode::SERVICE_UNAVAILABLE, "unable"),
+        HostError::Unknown { .. } => (StatusCode::NOT_FOUND, ErrorCode::UnknownWorkload),
+        HostError::Denied { .. } => (StatusCode::FORBIDDEN, ErrorCode::Refused),
+        HostError::Unable { .. } => (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unable),
     };
     ApiError::new(status, code, text)
 }
 
 fn store_error(error: StoreError) -> ApiError {
     let (status, code) = match error {
-        StoreError::NotFound { .. } => (StatusCode::NOT_FOUND, "not_found"),
+        StoreError::NotFound { .. } => (StatusCode::NOT_FOUND, ErrorCode::NotFound),
         StoreError::AlreadyExists { .. } | StoreError::OtherSize { .. } => {
-            (StatusCode::CONFLICT, "already_exists")
+            (StatusCode::CONFLICT, ErrorCode::AlreadyExists)
         }
-        StoreError::Full { .. } => (StatusCode::INSUFFICIENT_STORAGE, "full"),
+        StoreError::Full { .. } => (StatusCode::INSUFFICIENT_STORAGE, ErrorCode::Full),
         StoreError::Refused { .. }
         | StoreError::Io { .. }
         | StoreError::List { .. }
-        | StoreError::Open { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "storage"),
+        | StoreError::Open { .. } => (StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Storage),
     };
     ApiError::new(status, code, error.to_string())
 }

@@ -25,7 +25,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tower_service::Service as _;
 
-use crate::api::{ApiError, ErrorBody};
+use crate::api::{ApiError, ErrorBody, ErrorCode};
 use crate::certificate;
 use crate::{Peer, Validity};
 
@@ -254,7 +254,7 @@ async fn answer(
             request.extensions_mut().insert(id.clone());
             router.call(request).await?
         }
-        Err(reason) => ApiError::new(StatusCode::FORBIDDEN, "no_identity", reason)
+        Err(reason) => ApiError::new(StatusCode::FORBIDDEN, ErrorCode::NoIdentity, reason)
             .hint("use a certificate that this vault's authority issued")
             .into_response(),
     };
@@ -265,7 +265,7 @@ async fn answer(
 fn identified(mut response: Response, id: RequestId, line: &str) -> Response {
     let status = response.status();
     if let Some(mut body) = response.extensions_mut().remove::<ErrorBody>() {
-        tracing::info!(id = id.0, line, %status, code = body.code, body.message, "no success");
+        tracing::info!(id = id.0, line, %status, code = %body.code, body.message, "no success");
         body.request_id.clone_from(&id.0);
         response = (status, axum::Json(body)).into_response();
     }

@@ -8,6 +8,7 @@ use outlast_drop::{ShareError, WriteError};
 use outlast_fs::place::PlaceError;
 use outlast_repo::RepoError;
 use outlast_store::StoreError;
+use outlast_wire::api::ErrorCode;
 use outlast_wire::api::client::CallError;
 use serde_json::json;
 
@@ -127,7 +128,7 @@ fn hint(error: &anyhow::Error) -> Option<String> {
             "Give an identity whose role may do this, such as operator."
         } else if let Some(CallError::Refused { status: 404, .. }) = cause.downcast_ref() {
             "`outlast workload list` names the workloads that the vault knows."
-        } else if let Some("repository_missing") = code_of_call(cause) {
+        } else if let Some(&ErrorCode::RepositoryMissing) = code_of_call(cause) {
             "`outlast workload list` shows the incident; if the repository is lost for good, \
              `outlast workload recreate` begins a new one."
         } else if let Some(CallError::Unreachable { .. }) = cause.downcast_ref()
@@ -149,7 +150,7 @@ fn is_certificate_trouble(cause: &(dyn std::error::Error + 'static)) -> bool {
 }
 
 /// The code with which a vault says why it does not do what it was asked.
-fn code_of_call<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a str> {
+fn code_of_call<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a ErrorCode> {
     cause.downcast_ref::<CallError>()?.code()
 }
 

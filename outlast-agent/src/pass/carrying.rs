@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use outlast_drop::{DropAddress, ReceiptState, Share, SignedReceipt, receipt};
 use outlast_fs::durable;
-use outlast_types::{Timestamp, WorkloadName};
-use outlast_wire::api::TroubleKind;
+use outlast_types::{ProblemKind, Timestamp, WorkloadName};
 
 use super::ending::place;
 use super::{PAUSE_MIN, ROAD_PAUSE_MAX};
@@ -107,7 +106,7 @@ impl Agent {
             Err(failure) => failure,
         };
         if let Failure::Refused(rejection) = &failure {
-            self.refuse(share, address, rejection.to_string(), true, report);
+            self.refuse(share, address, rejection, true, report);
             return Turn::Next;
         }
         // What is remembered of the repository may be the cause; it costs little to ask again.
@@ -121,7 +120,7 @@ impl Agent {
             Failure::Unreachable(text) => {
                 self.asked_run = None;
                 self.road.failed(now, first, ROAD_PAUSE_MAX, random);
-                report.note(TroubleKind::Work, None, text);
+                report.note(ProblemKind::Work, None, text);
                 return Turn::Stop;
             }
             Failure::Share(text) => {
@@ -135,7 +134,7 @@ impl Agent {
             Failure::Lost(text) => {
                 // Or the engine would trust the journal again.
                 if let Err(problem) = self.remove_journal(&address.workload) {
-                    report.note(TroubleKind::Work, None, problem);
+                    report.note(ProblemKind::Work, None, problem);
                 }
                 text
             }
@@ -145,7 +144,7 @@ impl Agent {
         desk.backoff.failed(now, first, WORKLOAD_PAUSE_MAX, random);
         // The first text stays, so that a trouble that lasts is seen to be one.
         let trouble = desk.trouble.get_or_insert_with(|| told(text)).clone();
-        report.note(TroubleKind::Work, None, trouble);
+        report.note(ProblemKind::Work, None, trouble);
         Turn::Stop
     }
 
@@ -216,12 +215,12 @@ fn held_up(
     desk: &Desk,
     address: &DropAddress,
     now: Timestamp,
-) -> Option<(Turn, TroubleKind, String)> {
+) -> Option<(Turn, ProblemKind, String)> {
     if desk.backoff.is_waiting(now) {
-        return Some((Turn::Stop, TroubleKind::Work, desk.trouble.clone()?));
+        return Some((Turn::Stop, ProblemKind::Work, desk.trouble.clone()?));
     }
     let snag = desk.snags.get(&place(address)).filter(|snag| snag.backoff.is_waiting(now))?;
-    Some((snag.turn(), TroubleKind::Share, snag.trouble.clone()?))
+    Some((snag.turn(), ProblemKind::Share, snag.trouble.clone()?))
 }
 
 impl crate::agent::Snag {

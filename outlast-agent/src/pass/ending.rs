@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use outlast_drop::{
-    DropAddress, ReceiptState, ReleaseError, Share, SignedReceipt, abandon, quarantine, release,
+    DropAddress, ReceiptState, Rejection, ReleaseError, Share, SignedReceipt, abandon, quarantine,
+    release,
 };
-use outlast_types::WorkloadName;
-use outlast_wire::api::TroubleKind;
+use outlast_types::{ProblemKind, WorkloadName};
 
 use crate::agent::{Agent, Place};
 use crate::custody::{self, Standing, Vaulted};
@@ -44,7 +44,7 @@ impl Agent {
                     self.release(share, &address, &vaulted, report);
                 }
             }
-            Err(problem) => report.note(TroubleKind::Work, None, problem),
+            Err(problem) => report.note(ProblemKind::Work, None, problem),
         }
     }
 
@@ -93,11 +93,16 @@ impl Agent {
         &mut self,
         share: &Share,
         address: &DropAddress,
-        reason: String,
+        rejection: &Rejection,
         is_incident: bool,
         report: &mut PassReport,
     ) {
-        let word = ship::Word { reason: Some(reason.clone()), ..ReceiptState::Rejected.into() };
+        let (code, reason) = (rejection.code(), rejection.to_string());
+        let word = ship::Word {
+            reason: Some(reason.clone()),
+            code: Some(code.clone()),
+            ..ReceiptState::Rejected.into()
+        };
         let result = self.sign(share, address, word).and_then(|signed| {
             quarantine(share, address, &signed).map_err(|error| error.to_string())
         });
@@ -108,7 +113,7 @@ impl Agent {
         tracing::warn!(drop = %address, reason, "rejected");
         if is_incident {
             let unreported = self.unreported.entry(address.workload.clone()).or_default();
-            unreported.insert(address.drop, reason.clone());
+            unreported.insert(address.drop, (code, reason.clone()));
         }
         self.forget(address);
         report.rejected.push((address.clone(), reason));

@@ -7,8 +7,7 @@
 use std::collections::BTreeMap;
 
 use outlast_drop::{DropAddress, ReceiptState, Share, receipt};
-use outlast_types::WorkloadName;
-use outlast_wire::api::TroubleKind;
+use outlast_types::{ProblemKind, WorkloadName};
 use outlast_wire::holdings::{Answer, Nonce, QUESTION_DROPS_MAX, Question};
 
 use super::ending::place;
@@ -39,7 +38,7 @@ impl Agent {
             && let Err(problem) = self.show_receipts(share)
         {
             self.asked_run = None;
-            report.note(TroubleKind::Work, None, problem);
+            report.note(ProblemKind::Work, None, problem);
         }
     }
 

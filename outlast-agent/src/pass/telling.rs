@@ -35,8 +35,8 @@ impl Agent {
             return;
         }
         let workloads = self.workload_reports(seen);
-        let troubles: Vec<_> = told.lasting.iter().map(|problem| report.trouble(problem)).collect();
-        let content = serde_json::to_string(&(&workloads, &troubles)).unwrap_or_default();
+        let details: Vec<_> = told.lasting.iter().map(|problem| report.trouble(problem)).collect();
+        let content = serde_json::to_string(&(&workloads, &details)).unwrap_or_default();
         let is_due = self.reported.as_ref().is_none_or(|(at, last)| {
             *last != content || now < *at || now.since(*at) >= self.config.report
         });
@@ -44,7 +44,14 @@ impl Agent {
             return;
         }
         let pass = Pass { started: report.started, finished: now };
-        let document = AgentReport { share, pass, workloads, problems: told.lasting, troubles };
+        let document = AgentReport {
+            share,
+            pass,
+            workloads,
+            problems: told.lasting,
+            details,
+            share_usable: Some(report.is_share_usable),
+        };
         match self.upstream.report(&document) {
             Ok(reported) => {
                 self.road.succeeded();
@@ -83,7 +90,11 @@ impl Agent {
                 let unreported = self.unreported.get(&name).into_iter().flatten();
                 let rejected: Vec<_> = unreported
                     .take(room)
-                    .map(|(drop, reason)| RejectedDrop { drop: *drop, reason: reason.clone() })
+                    .map(|(drop, (code, reason))| RejectedDrop {
+                        drop: *drop,
+                        code: code.clone(),
+                        reason: reason.clone(),
+                    })
                     .collect();
                 room -= rejected.len();
                 WorkloadReport { name, declared, waiting, rejected }

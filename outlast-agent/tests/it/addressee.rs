@@ -8,7 +8,9 @@ use outlast_agent::{Agent, Shutdown, Upstream, UpstreamError, Vault};
 use outlast_repo::Repository;
 use outlast_types::WorkloadName;
 use outlast_wire::CallError;
-use outlast_wire::api::{AgentReport, ErrorBody, IncidentView, Reported, Shipment, Vaulted};
+use outlast_wire::api::{
+    AgentReport, ErrorBody, ErrorCode, IncidentView, Reported, Shipment, Vaulted,
+};
 use outlast_wire::holdings::{Question, SignedAnswer};
 
 use crate::support::{World, good_pass, pass};
@@ -91,7 +93,7 @@ impl Upstream for Full {
 
     fn ship(&self, _: &Shipment) -> Result<Vaulted, CallError> {
         let body = ErrorBody {
-            code: "full".to_owned(),
+            code: ErrorCode::Full,
             message: "the vault's disk is full".to_owned(),
             hint: "free space on the vault; nothing is lost meanwhile".to_owned(),
             request_id: String::new(),

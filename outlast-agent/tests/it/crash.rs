@@ -10,7 +10,7 @@ use outlast_drop::{Content, DropAddress, Receipt, ReceiptState, Seal, Signer, re
 use outlast_repo::Repository;
 use outlast_testing::pseudo_random;
 use outlast_types::{Clock, WorkloadName};
-use outlast_wire::api::{AgentReport, ErrorBody, Reported, Shipment, Vaulted};
+use outlast_wire::api::{AgentReport, ErrorBody, ErrorCode, Reported, Shipment, Vaulted};
 use outlast_wire::holdings::{Question, SignedAnswer};
 use outlast_wire::{CallError, Identity, Role};
 
@@ -52,7 +52,7 @@ impl Upstream for Broken {
         }
         if self.at == Break::ObjectsLost {
             let body = ErrorBody {
-                code: "missing_objects".to_owned(),
+                code: ErrorCode::MissingObjects,
                 message: "one object is missing".to_owned(),
                 hint: String::new(),
                 request_id: left.to_string(),

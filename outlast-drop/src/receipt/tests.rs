@@ -101,3 +101,19 @@ fn file_names_of_receipts_are_read_or_passed_over() {
     }
     assert_eq!(parse_file_name(b"notes.json"), None);
 }
+
+#[test]
+fn a_rejection_is_known_by_its_code_and_one_of_before_there_were_codes_by_its_words() {
+    let torn = crate::Rejection::TornSeal;
+    let rejected = |reason: Option<String>, code: Option<RejectionCode>| {
+        let state = ReceiptState::Rejected;
+        let receipt = Receipt { state, reason, code, ..signed().receipt().clone() };
+        let signed = receipt.sign(&Initials).unwrap();
+        SignedReceipt::parse(signed.bytes()).unwrap().receipt().code.clone()
+    };
+    assert_eq!(rejected(None, Some(torn.code())), Some(RejectionCode::TornSeal));
+    assert_eq!(rejected(Some(torn.to_string()), None), Some(RejectionCode::TornSeal));
+    assert_eq!(rejected(Some("a segment is missing".to_owned()), None), None);
+    let newer = RejectionCode::from("of_later".to_owned());
+    assert_eq!(rejected(Some(torn.to_string()), Some(newer.clone())), Some(newer));
+}

@@ -14,14 +14,16 @@ use axum::{Extension, Json, Router};
 use outlast_catalog::ReportRecord;
 use outlast_promise::{Declaration, Event, Source, State as PromiseState, WorkloadStatus};
 use outlast_store::{ObjectName, StoreError};
-use outlast_types::WorkloadName;
+use outlast_types::{ProblemKind, WorkloadName};
+use outlast_wire::access::{self, Call};
 use outlast_wire::api::{
-    AgentReport, ApiError, BODY_BYTES_MAX, Base64, IncidentView, OpenRepository, OpenedRepository,
-    Reported, Shipment, SnapshotView, Trouble, TroubleKind, Vaulted, WorkloadReport, WorkloadView,
+    AgentReport, ApiError, BODY_BYTES_MAX, Base64, ErrorCode, IncidentView, OpenRepository,
+    OpenedRepository, Problem, Reported, Shipment, SnapshotView, Vaulted, WorkloadReport,
+    WorkloadView,
 };
 use outlast_wire::holdings::{QUESTION_DROPS_MAX, Question, SignedAnswer};
 use outlast_wire::server::RequestId;
-use outlast_wire::{Peer, Role, sealed_key};
+use outlast_wire::{Peer, sealed_key};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
@@ -69,13 +71,13 @@ pub(crate) fn router(vault: Arc<Vault>) -> Router {
 }
 
 async fn nothing_here() -> ApiError {
-    ApiError::new(StatusCode::NOT_FOUND, "not_found", "there is nothing at this address")
+    ApiError::new(StatusCode::NOT_FOUND, ErrorCode::NotFound, "there is nothing at this address")
         .hint("a vault serves /repo/<workload>/ and /api/v1/")
 }
 
 async fn wrong_method() -> ApiError {
     let text = "this address does not know this method";
-    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "bad_method", text)
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, ErrorCode::BadMethod, text)
 }
 
 async fn open(
@@ -85,14 +87,13 @@ async fn open(
     workload: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Answer<OpenedRepository> {
-    permit(&peer, &[Role::Agent, Role::Operator, Role::Reader], "open a repository")?;
+    access::check(&peer, Call::OpenRepository)?;
     let workload = workload_in_path(workload)?;
     let (request, _held): (OpenRepository, _) = api.body(request).await?;
     api.run(peer, id, move |vault, peer| {
-        // Only who brings data makes room for it: a reader's slip of the pen must not.
-        let kept = match peer.role() {
-            Role::Agent => vault.open_or_make(&workload)?,
-            _ => vault.repositories.get(&workload)?,
+        let kept = match access::check(peer, Call::MakeRepository) {
+            Ok(()) => vault.open_or_make(&workload)?,
+            Err(_) => vault.repositories.get(&workload)?,
         };
         let repository = kept.repository()?;
         let key = Zeroizing::new(repository.key().to_bytes());
@@ -117,7 +118,7 @@ async fn ship(
     Extension(id): Extension<RequestId>,
     request: Request,
 ) -> Answer<Vaulted> {
-    permit(&peer, &[Role::Agent], "ship drops")?;
+    access::check(&peer, Call::Ship)?;
     let (shipment, _held): (Shipment, _) = api.body(request).await?;
     api.run(peer, id, move |vault, peer| {
         Ok(Vaulted { receipt: vault.publish(&shipment, peer.name())? })
@@ -131,11 +132,11 @@ async fn holdings(
     Extension(id): Extension<RequestId>,
     request: Request,
 ) -> Answer<SignedAnswer> {
-    permit(&peer, &[Role::Agent, Role::Operator], "ask what is held")?;
+    access::check(&peer, Call::AskHoldings)?;
     let (question, _held): (Question, _) = api.body(request).await?;
     if question.drops.len().max(question.receipts.len()) > QUESTION_DROPS_MAX {
         let text = format!("a question names at most {QUESTION_DROPS_MAX} drops");
-        return Err(ApiError::new(StatusCode::BAD_REQUEST, "bad_request", text));
+        return Err(ApiError::new(StatusCode::BAD_REQUEST, ErrorCode::BadRequest, text));
     }
     api.run(peer, id, move |vault, _| vault.holdings(question)).await
 }
@@ -146,11 +147,11 @@ async fn report(
     Extension(id): Extension<RequestId>,
     request: Request,
 ) -> Answer<Reported> {
-    permit(&peer, &[Role::Agent], "report from a share")?;
+    access::check(&peer, Call::Report)?;
     let (report, _held): (AgentReport, _) = api.body(request).await?;
     if report.workloads.len() > REPORTED_WORKLOADS_MAX {
         let text = format!("a report names at most {REPORTED_WORKLOADS_MAX} workloads");
-        return Err(ApiError::new(StatusCode::BAD_REQUEST, "bad_request", text));
+        return Err(ApiError::new(StatusCode::BAD_REQUEST, ErrorCode::BadRequest, text));
     }
     api.run(peer, id, move |vault, peer| {
         let body = serde_json::to_string(&report).unwrap_or_default();
@@ -167,20 +168,23 @@ async fn report(
 /// where policy is silent.
 fn events_of(vault: &Vault, peer: &Peer, report: &AgentReport) -> Vec<Event> {
     let source = Source { agent: peer.name().to_owned(), share: Some(report.share) };
-    let told = |kind| problem_of(report, |trouble| trouble.kind == kind);
+    let told = |kind| problem_of(report, |problem| problem.kind == kind);
     // Agents that do not say what is the matter are taken to speak of their share.
-    let problem = match report.troubles.is_empty() {
+    let problem = match report.details.is_empty() {
         true => (!report.problems.is_empty()).then(|| report.problems.join("; ")),
-        false => told(TroubleKind::Share),
+        false => told(ProblemKind::Share),
     };
-    // Whoever saw workloads could look the share over, whatever else was wrong there.
-    let usable = problem.is_none() || !report.workloads.is_empty();
-    let (work, stray) = (told(TroubleKind::Work), told(TroubleKind::Stray));
+    // Older agents do not say whether they could look the share over; one that saw workloads could.
+    let looked =
+        report.share_usable.unwrap_or_else(|| problem.is_none() || !report.workloads.is_empty());
+    // A hiccup that has not lasted is no word against the share.
+    let usable = looked || problem.is_none();
+    let (work, stray) = (told(ProblemKind::Work), told(ProblemKind::Stray));
     let mut events = vec![
         Event::ShareSeen { source: source.clone(), problem, usable },
         Event::Hindered { source: source.clone(), work, stray },
     ];
-    if usable {
+    if looked {
         events.extend(content_of(vault, &source, report));
     }
     for seen in &report.workloads {
@@ -202,18 +206,18 @@ fn events_of(vault: &Vault, peer: &Peer, report: &AgentReport) -> Vec<Event> {
     events
 }
 
-/// The troubles that `is_meant` picks, as one text.
-fn problem_of(report: &AgentReport, is_meant: impl Fn(&Trouble) -> bool) -> Option<String> {
-    let meant = report.troubles.iter().filter(|trouble| is_meant(trouble));
-    let texts: Vec<&str> = meant.map(|trouble| trouble.text.as_str()).collect();
+/// The problems that `is_meant` picks, as one text.
+fn problem_of(report: &AgentReport, is_meant: impl Fn(&Problem) -> bool) -> Option<String> {
+    let meant = report.details.iter().filter(|problem| is_meant(problem));
+    let texts: Vec<&str> = meant.map(|problem| problem.text.as_str()).collect();
     (!texts.is_empty()).then(|| texts.join("; "))
 }
 
-/// What is to be said of the content of workloads: of those with a trouble, and of those of this
+/// What is to be said of the content of workloads: of those with a problem, and of those of this
 /// agent that had one.
 fn content_of(vault: &Vault, source: &Source, report: &AgentReport) -> Vec<Event> {
-    let is_content = |trouble: &&Trouble| trouble.kind == TroubleKind::Content;
-    let told = report.troubles.iter().filter(is_content).filter_map(|t| t.workload.clone());
+    let is_content = |problem: &&Problem| problem.kind == ProblemKind::Content;
+    let told = report.details.iter().filter(is_content).filter_map(|t| t.workload.clone());
     let seen: BTreeSet<&WorkloadName> = report.workloads.iter().map(|seen| &seen.name).collect();
     let mut concerned: BTreeSet<WorkloadName> = told.collect();
     concerned.extend(vault.promises.workloads().into_iter().filter_map(|status| {
@@ -221,8 +225,8 @@ fn content_of(vault: &Vault, source: &Source, report: &AgentReport) -> Vec<Event
         (status.content_problem.is_some() && is_his).then_some(status.workload)
     }));
     let event = |workload: WorkloadName| {
-        let of_it = |trouble: &Trouble| {
-            is_content(&trouble) && trouble.workload.as_ref() == Some(&workload)
+        let of_it = |problem: &Problem| {
+            is_content(&problem) && problem.workload.as_ref() == Some(&workload)
         };
         Event::Content { problem: problem_of(report, of_it), workload: workload.clone() }
     };
@@ -250,7 +254,7 @@ async fn workloads(
     Extension(peer): Extension<Peer>,
     Extension(id): Extension<RequestId>,
 ) -> Answer<Vec<WorkloadView>> {
-    permit(&peer, READERS, "list workloads")?;
+    access::check(&peer, Call::ListWorkloads)?;
     api.run(peer, id, |vault, _| views(vault)).await
 }
 
@@ -260,7 +264,7 @@ async fn workload(
     Extension(id): Extension<RequestId>,
     workload: Result<Path<String>, PathRejection>,
 ) -> Answer<WorkloadView> {
-    permit(&peer, READERS, "look at a workload")?;
+    access::check(&peer, Call::ViewWorkload)?;
     let workload = workload_in_path(workload)?;
     api.run(peer, id, move |vault, _| {
         let view = views(vault)?.into_iter().find(|view| view.name == workload);
@@ -304,9 +308,9 @@ async fn snapshots(
     Extension(id): Extension<RequestId>,
     query: Result<Query<WorkloadQuery>, QueryRejection>,
 ) -> Answer<Vec<SnapshotView>> {
-    permit(&peer, READERS, "list snapshots")?;
+    access::check(&peer, Call::ListSnapshots)?;
     let Query(query) = query.map_err(|error| {
-        ApiError::new(StatusCode::BAD_REQUEST, "bad_request", error.body_text())
+        ApiError::new(StatusCode::BAD_REQUEST, ErrorCode::BadRequest, error.body_text())
     })?;
     let workload = query.workload.as_deref().map(workload_name).transpose()?;
     api.run(peer, id, move |vault, _| {
@@ -329,7 +333,7 @@ async fn incidents(
     Extension(peer): Extension<Peer>,
     Extension(id): Extension<RequestId>,
 ) -> Answer<Vec<IncidentView>> {
-    permit(&peer, READERS, "list incidents")?;
+    access::check(&peer, Call::ListIncidents)?;
     api.run(peer, id, |vault, _| {
         // Asked now, answered as of now: not up to a second behind.
         vault.promises.tick()?;
@@ -346,8 +350,6 @@ async fn incidents(
     })
     .await
 }
-
-const READERS: &[Role] = &[Role::Operator, Role::Reader];
 
 impl Api {
     /// Reads the body of a call whose role was found right; what comes back beside the content is
@@ -384,30 +386,21 @@ impl Api {
     }
 }
 
-fn permit(peer: &Peer, roles: &[Role], what: &str) -> Result<(), ApiError> {
-    if roles.contains(&peer.role()) {
-        return Ok(());
-    }
-    let allowed: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
-    let text = format!("{peer} may not {what}: its role does not allow it");
-    Err(ApiError::new(StatusCode::FORBIDDEN, "refused", text)
-        .hint(format!("use an identity with the role {}", allowed.join(" or "))))
-}
-
 fn workload_in_path(path: Result<Path<String>, PathRejection>) -> Result<WorkloadName, ApiError> {
     let bad = |error: PathRejection| {
-        ApiError::new(StatusCode::BAD_REQUEST, "bad_name", error.body_text())
+        ApiError::new(StatusCode::BAD_REQUEST, ErrorCode::BadName, error.body_text())
     };
     workload_name(&path.map_err(bad)?)
 }
 
 fn workload_name(text: &str) -> Result<WorkloadName, ApiError> {
-    let bad = |error| ApiError::new(StatusCode::BAD_REQUEST, "bad_name", format!("{error}"));
+    let bad =
+        |error| ApiError::new(StatusCode::BAD_REQUEST, ErrorCode::BadName, format!("{error}"));
     WorkloadName::new(text).map_err(bad)
 }
 
 fn internal(text: &str) -> ApiError {
-    ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", text)
+    ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Internal, text)
         .hint("the vault's log tells more under this request's id")
 }
 
@@ -417,55 +410,67 @@ fn answer_of(error: VaultError, id: &RequestId) -> ApiError {
     let text = error.to_string();
     match error {
         VaultError::UnknownWorkload { .. } => {
-            ApiError::new(StatusCode::NOT_FOUND, "unknown_workload", text)
+            ApiError::new(StatusCode::NOT_FOUND, ErrorCode::UnknownWorkload, text)
                 .hint("an agent makes it by opening it")
         }
         VaultError::MissingObjects { missing, .. } => {
-            ApiError::new(StatusCode::CONFLICT, "missing_objects", text)
+            ApiError::new(StatusCode::CONFLICT, ErrorCode::MissingObjects, text)
                 .hint("send them, then the bill again")
                 .missing(&missing)
         }
         VaultError::BadBill { .. } => {
-            ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "bad_bill", text)
+            ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, ErrorCode::BadBill, text)
                 .hint("back the drop up again, with the repository's present key")
         }
         VaultError::AlreadyPublished { .. } => {
-            ApiError::new(StatusCode::CONFLICT, "already_published", text)
+            ApiError::new(StatusCode::CONFLICT, ErrorCode::AlreadyPublished, text)
         }
         VaultError::Missing { .. } => {
-            ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "repository_missing", text)
+            ApiError::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::RepositoryMissing, text)
         }
         // Where its repositories lie is the vault's own business.
         VaultError::RepositoriesAway { .. } => {
             let text = "not one of the repositories that this vault remembers is there; is their \
                         volume mounted? No new ones are made meanwhile";
-            ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "repositories_away", text)
+            ApiError::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::RepositoriesAway, text)
         }
         VaultError::NothingMissing { .. } => {
-            ApiError::new(StatusCode::CONFLICT, "nothing_missing", text)
+            ApiError::new(StatusCode::CONFLICT, ErrorCode::NothingMissing, text)
         }
-        VaultError::BadOrder { .. } => ApiError::new(StatusCode::BAD_REQUEST, "bad_order", text),
-        VaultError::Contested { .. } => ApiError::new(StatusCode::CONFLICT, "contested", text)
-            .hint("an id names one drop for ever; the vault keeps the one that it holds"),
+        VaultError::BadOrder { .. } => {
+            ApiError::new(StatusCode::BAD_REQUEST, ErrorCode::BadOrder, text)
+        }
+        VaultError::Contested { .. } => {
+            ApiError::new(StatusCode::CONFLICT, ErrorCode::Contested, text)
+                .hint("an id names one drop for ever; the vault keeps the one that it holds")
+        }
         VaultError::BillVersion { .. } => {
-            ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "bill_version", text)
+            ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, ErrorCode::BillVersion, text)
         }
         VaultError::Unacceptable { hint, .. } => {
-            ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "unacceptable", text).hint(hint)
+            ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, ErrorCode::Unacceptable, text)
+                .hint(hint)
         }
         VaultError::Busy { .. } => {
-            ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "busy", text).hint("try again later")
+            ApiError::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Busy, text)
+                .hint("try again later")
         }
-        VaultError::BadBoxKey => ApiError::new(StatusCode::BAD_REQUEST, "bad_request", text),
+        VaultError::BadBoxKey => {
+            ApiError::new(StatusCode::BAD_REQUEST, ErrorCode::BadRequest, text)
+        }
         VaultError::Store(StoreError::Full { .. }) => {
             tracing::error!(id = id.0, error = text, "no room");
-            ApiError::new(StatusCode::INSUFFICIENT_STORAGE, "full", "the vault's disk is full")
-                .hint("free space on the vault; nothing is lost meanwhile")
+            ApiError::new(
+                StatusCode::INSUFFICIENT_STORAGE,
+                ErrorCode::Full,
+                "the vault's disk is full",
+            )
+            .hint("free space on the vault; nothing is lost meanwhile")
         }
         _ => {
             tracing::error!(id = id.0, error = text, "a call failed");
             let text = "the vault cannot do this now";
-            ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "unable", text)
+            ApiError::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unable, text)
                 .hint("the vault's log tells more under this request's id")
         }
     }

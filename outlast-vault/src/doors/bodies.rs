@@ -13,7 +13,7 @@ use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, Request};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_LENGTH;
-use outlast_wire::api::{ApiError, BODY_BYTES_MAX};
+use outlast_wire::api::{ApiError, BODY_BYTES_MAX, ErrorCode};
 use serde::de::DeserializeOwned;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -64,12 +64,12 @@ impl Bodies {
         let unfolded = unfolded_bytes(&body);
         if unfolded > u64::from(UNFOLDED_MIB_MAX) << 20 {
             let text = "the body has more members than any that this call takes";
-            return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "bad_body", text));
+            return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::BadBody, text));
         }
         let unfolded = room(&self.unfolded, unfolded, UNFOLDED_MIB_MAX).await?;
         let parsed = serde_json::from_slice(&body).map_err(|error| {
             let text = format!("the body is not the JSON that this call takes: {error}");
-            ApiError::new(StatusCode::BAD_REQUEST, "bad_request", text)
+            ApiError::new(StatusCode::BAD_REQUEST, ErrorCode::BadRequest, text)
         })?;
         Ok((parsed, Held { _raw: raw, _unfolded: unfolded }))
     }
@@ -85,7 +85,7 @@ async fn room(
         Ok(Ok(room)) => Ok(room),
         _ => {
             let text = "the vault has no room for this body now";
-            Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "busy", text)
+            Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Busy, text)
                 .hint("try again later"))
         }
     }
@@ -94,7 +94,7 @@ async fn room(
 fn content(body: Result<Bytes, BytesRejection>) -> Result<Bytes, ApiError> {
     body.map_err(|error| {
         let text = format!("the body cannot be taken: {error}");
-        ApiError::new(error.status(), "bad_body", text)
+        ApiError::new(error.status(), ErrorCode::BadBody, text)
             .hint(format!("a body has at most {BODY_BYTES_MAX} bytes"))
     })
 }

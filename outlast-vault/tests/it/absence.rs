@@ -19,7 +19,7 @@ fn web() -> WorkloadName {
 fn refused(agent: &Agent, workload: &WorkloadName) -> Option<String> {
     let request = OpenRepository { box_public_key: agent.identity.box_key().public() };
     let result = agent.client.open_repository(workload, &request);
-    result.err().map(|error| error.code().unwrap().to_owned())
+    result.err().map(|error| error.code().unwrap().to_string())
 }
 
 fn open_incidents(world: &World, vault: &VaultHandle) -> Vec<IncidentView> {
@@ -209,7 +209,7 @@ fn only_an_operator_begins_a_lost_repository_anew_and_it_is_kept_on_record() {
     let operator = world.client(&vault, Role::Operator);
     let order = |reason: &str| RecreateOrder { reason: reason.to_owned() };
     agent.ship(&shop(), b"one");
-    let code = |error: outlast_wire::CallError| error.code().unwrap().to_owned();
+    let code = |error: outlast_wire::CallError| error.code().unwrap().to_string();
     let whole = operator.recreate(&shop(), &order("I can")).unwrap_err();
     assert_eq!(code(whole), "nothing_missing", "good backups are not set aside");
     assert_eq!(code(operator.recreate(&web(), &order("?")).unwrap_err()), "unknown_workload");

@@ -1,5 +1,6 @@
 //! What the vault takes from whom, and that it looks at all of it first.
 
+use outlast_wire::api::ErrorCode;
 use std::fs;
 use std::path::PathBuf;
 
@@ -227,7 +228,7 @@ fn a_snapshot_over_an_index_that_lied_to_an_older_vault_is_not_vaulted() {
     let mut bill = scene.agent.bill(&shop(), &outcome);
     bill.objects.clear();
     let error = scene.agent.client.ship(&bill).unwrap_err();
-    assert_eq!(error.code(), Some("bad_bill"), "{error}");
+    assert_eq!(error.code(), Some(&ErrorCode::BadBill), "{error}");
     assert!(error.to_string().contains("is not whole"), "{error}");
     assert_eq!(scene.world.snapshot_files(&shop()).len(), 1);
 }
@@ -265,7 +266,7 @@ fn a_drop_whose_snapshot_claims_another_host_user_tag_or_time_is_not_vaulted() {
     };
     let refused = |snapshot: Snapshot, reason: &str| {
         let error = ship(&snapshot).unwrap_err();
-        assert_eq!(error.code(), Some("bad_bill"), "{error}");
+        assert_eq!(error.code(), Some(&ErrorCode::BadBill), "{error}");
         assert!(error.to_string().contains(reason), "{error}");
     };
     refused(Snapshot { hostname: "strange".to_owned(), ..honest.clone() }, "host");

@@ -3,7 +3,7 @@
 use outlast_drop::SignedReceipt;
 use outlast_types::{ContentHash, ShareId, SystemRandom, Timestamp};
 use outlast_wire::Role;
-use outlast_wire::api::Shipment;
+use outlast_wire::api::{ErrorCode, Shipment};
 use outlast_wire::holdings::{HeldDrop, Nonce, Question};
 
 use crate::support::{Agent, World, shop};
@@ -24,7 +24,7 @@ fn a_bill_that_differs_in_anything_from_what_is_held_is_refused_and_told() {
         ("tree", Shipment { tree: ContentHash([5; 32]), ..good() }),
     ] {
         let error = agent.client.ship(&forged).unwrap_err();
-        assert_eq!(error.code(), Some("contested"), "{error}");
+        assert_eq!(error.code(), Some(&ErrorCode::Contested), "{error}");
         assert!(!error.is_passing() && error.to_string().contains(what), "{error}");
     }
     assert_eq!(world.snapshot_files(&shop()).len(), 1);
@@ -41,7 +41,7 @@ fn a_bill_of_an_older_form_binds_no_seal_and_is_not_taken() {
     let agent = world.agent(&vault);
     let bill = agent.bill(&shop(), &agent.upload(&shop(), b"one"));
     let error = agent.client.ship(&Shipment { version: 1, ..bill.clone() }).unwrap_err();
-    assert_eq!(error.code(), Some("bill_version"), "{error}");
+    assert_eq!(error.code(), Some(&ErrorCode::BillVersion), "{error}");
     agent.client.ship(&bill).unwrap();
 }
 
@@ -68,13 +68,17 @@ fn an_arrival_without_a_seal_takes_that_of_the_first_bill_that_agrees_with_it() 
     outlast_fs::durable::replace(&path, record.to_string().as_bytes(), 0o600).unwrap();
 
     let other = Shipment { size: 8, ..bill.clone() };
-    assert_eq!(agent.client.ship(&other).unwrap_err().code(), Some("contested"));
+    assert_eq!(agent.client.ship(&other).unwrap_err().code(), Some(&ErrorCode::Contested));
     let adopted = agent.client.ship(&bill).unwrap().receipt;
     let adopted = SignedReceipt::parse(adopted.as_bytes()).unwrap();
     assert_eq!(adopted.receipt().identity(), Some(bill.identity()));
     assert_eq!(adopted.receipt().at, first.receipt().at, "it stays as old as it is");
     let again = Shipment { seal: ContentHash([5; 32]), ..bill.clone() };
-    assert_eq!(agent.client.ship(&again).unwrap_err().code(), Some("contested"), "the first");
+    assert_eq!(
+        agent.client.ship(&again).unwrap_err().code(),
+        Some(&ErrorCode::Contested),
+        "the first"
+    );
     assert_eq!(world.snapshot_files(&shop()).len(), 1);
 }
 

@@ -36,7 +36,7 @@ fn only_operators_silence_a_promise_and_every_silence_has_an_end_and_a_reason() 
     let vault = world.start();
     world.agent(&vault).ship(&shop(), b"one");
     let code = |result: Result<_, CallError>| {
-        result.err().map(|error| error.code().unwrap().to_owned()).unwrap_or_default()
+        result.err().map(|error| error.code().unwrap().to_string()).unwrap_or_default()
     };
     for role in [Role::Agent, Role::Reader] {
         let client = world.client(&vault, role);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use outlast_types::{DropId, SystemClock, SystemRandom};
+use outlast_types::{DropId, RejectionCode, SystemClock, SystemRandom};
 use outlast_wire::Role;
 use outlast_wire::api::{Declared, IncidentView, RejectedDrop, WorkloadReport};
 
@@ -48,6 +48,7 @@ fn a_rejected_drop_is_the_app_teams_incident_until_the_next_good_one() {
     let agent = world.agent(&vault);
     let operator = world.client(&vault, Role::Operator);
     let rejected = RejectedDrop {
+        code: RejectionCode::WrongHash,
         drop: DropId::new(&SystemClock, &SystemRandom),
         reason: "0001.seg does not have its hash".into(),
     };

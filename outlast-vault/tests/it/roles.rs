@@ -1,15 +1,15 @@
 //! Who may do what, and what a refusal says.
 
 use outlast_store::{Kind, Object, ObjectName, Store, StoreError};
-use outlast_wire::api::OpenRepository;
 use outlast_wire::api::client::CallError;
+use outlast_wire::api::{ErrorCode, OpenRepository};
 use outlast_wire::{RestStore, Role};
 
 use crate::support::{World, shop};
 
 fn refused<T: std::fmt::Debug>(result: Result<T, CallError>) {
     let error = result.unwrap_err();
-    assert_eq!(error.code(), Some("refused"), "{error}");
+    assert_eq!(error.code(), Some(&ErrorCode::Refused), "{error}");
     assert!(error.to_string().contains("use an identity with the role"), "{error}");
 }
 
@@ -34,7 +34,7 @@ fn every_role_has_its_own_calls_and_no_other() {
     reader.open_repository(&shop(), &open).unwrap();
     let other = outlast_types::WorkloadName::new("typo").unwrap();
     let error = reader.open_repository(&other, &open).unwrap_err();
-    assert_eq!(error.code(), Some("unknown_workload"), "{error}");
+    assert_eq!(error.code(), Some(&ErrorCode::UnknownWorkload), "{error}");
     assert!(!world.repository_directory(&other).exists());
 }
 

@@ -202,8 +202,14 @@ impl Agent {
     pub(crate) fn report(&self, workloads: Vec<WorkloadReport>, problems: Vec<String>) {
         let now = outlast_types::Clock::now(&SystemClock);
         let pass = Pass { started: now, finished: now };
-        let report =
-            AgentReport { share: self.share, pass, workloads, problems, troubles: Vec::new() };
+        let report = AgentReport {
+            share: self.share,
+            pass,
+            workloads,
+            problems,
+            details: Vec::new(),
+            share_usable: None,
+        };
         self.client.report(&report).unwrap();
     }
 }

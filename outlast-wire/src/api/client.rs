@@ -6,8 +6,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{
-    AgentReport, ErrorBody, IncidentView, OpenRepository, OpenedRepository, OrderView, PauseOrder,
-    ReasonedOrder, RecreateOrder, Reported, Shipment, SnapshotView, Vaulted, WorkloadView,
+    AgentReport, ErrorBody, ErrorCode, IncidentView, OpenRepository, OpenedRepository, OrderView,
+    PauseOrder, ReasonedOrder, RecreateOrder, Reported, Shipment, SnapshotView, Vaulted,
+    WorkloadView,
 };
 use crate::holdings::{Question, SignedAnswer};
 use crate::http::{AddressError, CertificateTrouble, Credentials, Http, Trouble};
@@ -49,8 +50,8 @@ impl CallError {
         }
     }
 
-    /// The code of the refusal, such as `missing_objects`.
-    pub fn code(&self) -> Option<&str> {
+    /// The code of the refusal.
+    pub fn code(&self) -> Option<&ErrorCode> {
         match self {
             Self::Refused { body, .. } | Self::Unable { body, .. } => Some(&body.code),
             Self::Unreachable { .. } | Self::Unintelligible { .. } => None,

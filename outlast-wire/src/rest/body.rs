@@ -15,7 +15,7 @@ use ring::digest;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
-use crate::api::ApiError;
+use crate::api::{ApiError, ErrorCode};
 
 /// The least time that a body may take, however short it is.
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
@@ -36,7 +36,7 @@ pub(super) fn announced(headers: &HeaderMap, bytes_max: u64) -> Result<Option<u6
         Some(_) => Err(too_large(bytes_max)),
         None => {
             let text = "the length of the content is no number";
-            Err(ApiError::new(StatusCode::BAD_REQUEST, "bad_request", text))
+            Err(ApiError::new(StatusCode::BAD_REQUEST, ErrorCode::BadRequest, text))
         }
     }
 }
@@ -107,11 +107,11 @@ async fn next(body: &mut Body, until: Instant) -> Result<Option<Bytes>, ApiError
             }
             Ok(Some(Err(error))) => {
                 let text = format!("the content broke off: {error}");
-                return Err(ApiError::new(StatusCode::BAD_REQUEST, "broken_off", text));
+                return Err(ApiError::new(StatusCode::BAD_REQUEST, ErrorCode::BrokenOff, text));
             }
             Err(_) => {
                 let text = "the content came too slowly";
-                return Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, "too_slow", text));
+                return Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, ErrorCode::TooSlow, text));
             }
         }
     }
@@ -119,7 +119,7 @@ async fn next(body: &mut Body, until: Instant) -> Result<Option<Bytes>, ApiError
 
 fn too_large(bytes_max: u64) -> ApiError {
     let text = format!("an object of this kind has at most {bytes_max} bytes");
-    ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", text)
+    ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::TooLarge, text)
 }
 
 /// Content on its way out that gives its room back when it is sent, or when the client is gone.

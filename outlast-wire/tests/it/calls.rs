@@ -5,8 +5,8 @@ use axum::{Extension, Json, Router};
 use outlast_store::{Object, ObjectName};
 use outlast_types::{ContentHash, DropId, ShareId, SystemClock, SystemRandom};
 use outlast_wire::api::{
-    ApiError, BILL_VERSION, Base64, BilledKind, BilledObject, OpenRepository, OpenedRepository,
-    Reported, Shipment, Vaulted,
+    ApiError, BILL_VERSION, Base64, BilledKind, BilledObject, ErrorCode, OpenRepository,
+    OpenedRepository, Reported, Shipment, Vaulted,
 };
 use outlast_wire::sealed_key::{repository_key_info, seal};
 use outlast_wire::server::Limits;
@@ -27,14 +27,14 @@ fn server(world: &World) -> Server {
         }
         let missing: Vec<Object> = shipment.objects.iter().map(BilledObject::object).collect();
         let text = "1 object of the shipment is not here";
-        Err(ApiError::new(StatusCode::CONFLICT, "missing_objects", text)
+        Err(ApiError::new(StatusCode::CONFLICT, ErrorCode::MissingObjects, text)
             .hint("send it again")
             .missing(&missing))
     };
     let broken = || async {
         Err::<Json<Reported>, _>(ApiError::new(
             StatusCode::INTERNAL_SERVER_ERROR,
-            "storage",
+            ErrorCode::Storage,
             "broken",
         ))
     };
@@ -103,7 +103,7 @@ fn a_refusal_says_what_is_missing_and_what_to_do() {
     let lacking = shipment(vec![BilledObject { kind: BilledKind::Data, name, size: 1 }]);
     let error = client(&world, &server).ship(&lacking).unwrap_err();
     assert!(!error.is_passing());
-    assert_eq!(error.code(), Some("missing_objects"));
+    assert_eq!(error.code(), Some(&ErrorCode::MissingObjects));
     let text = error.to_string();
     assert!(text.contains("is not here; send it again (request "), "{text}");
     let CallError::Refused { body, .. } = error else { panic!("{text}") };

@@ -1,8 +1,9 @@
 use std::sync::Arc;
 
 use outlast_store::{Kind, MemoryStore, Object, Store, StoreError, Verb};
+use outlast_wire::Role;
+use outlast_wire::access::{self, Action};
 use outlast_wire::server::Limits;
-use outlast_wire::{Role, access};
 
 use crate::support::{World, sample};
 
@@ -38,7 +39,7 @@ fn over_the_wire_each_role_can_do_what_the_table_says_and_nothing_else() {
         let store = world.store(&server, role);
         for kind in Kind::LISTED.into_iter().chain([Kind::Config]) {
             for verb in Verb::ALL {
-                let expected = !access::allowed(role, verb, kind);
+                let expected = !access::allowed(role, Action::Object { verb, kind });
                 let tag = format!("{role}{kind}");
                 assert_eq!(refused(&store, verb, kind, &tag), expected, "{role} {verb} {kind}");
             }

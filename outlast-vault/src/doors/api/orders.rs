@@ -8,11 +8,12 @@ use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Extension, Router};
 use outlast_types::{WorkloadName, human};
-use outlast_wire::api::{ApiError, OrderView, PauseOrder, ReasonedOrder, RecreateOrder};
+use outlast_wire::Peer;
+use outlast_wire::access::{self, Call};
+use outlast_wire::api::{ApiError, ErrorCode, OrderView, PauseOrder, ReasonedOrder, RecreateOrder};
 use outlast_wire::server::RequestId;
-use outlast_wire::{Peer, Role};
 
-use super::{Answer, Api, READERS, WorkloadQuery, permit, workload_in_path, workload_name};
+use super::{Answer, Api, WorkloadQuery, workload_in_path, workload_name};
 use crate::VaultError;
 use crate::core::orders::{Action, Order};
 
@@ -21,8 +22,6 @@ const REASON_LENGTH_MAX: usize = 500;
 
 /// The longest pause: beyond a year, a slip of the pen would silence a workload for good.
 const PAUSE_MAX: Duration = Duration::from_secs(366 * 86400);
-
-const OPERATORS: &[Role] = &[Role::Operator];
 
 pub(super) fn routes() -> Router<Api> {
     Router::new()
@@ -40,7 +39,7 @@ async fn recreate(
     workload: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Answer<OrderView> {
-    permit(&peer, OPERATORS, "begin a repository anew")?;
+    access::check(&peer, Call::RecreateRepository)?;
     let workload = workload_in_path(workload)?;
     let (order, _held): (RecreateOrder, _) = api.body(request).await?;
     api.run(peer, id, move |vault, peer| {
@@ -57,7 +56,7 @@ async fn pause(
     workload: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Answer<OrderView> {
-    permit(&peer, OPERATORS, "pause a workload")?;
+    access::check(&peer, Call::PauseWorkload)?;
     let workload = workload_in_path(workload)?;
     let (order, _held): (PauseOrder, _) = api.body(request).await?;
     api.run(peer, id, move |vault, peer| {
@@ -91,7 +90,7 @@ async fn retire(
     workload: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Answer<OrderView> {
-    permit(&peer, OPERATORS, "retire a workload")?;
+    access::check(&peer, Call::RetireWorkload)?;
     let workload = workload_in_path(workload)?;
     let (order, _held): (ReasonedOrder, _) = api.body(request).await?;
     api.run(peer, id, move |vault, peer| {
@@ -113,7 +112,7 @@ async fn resume(
     workload: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Answer<OrderView> {
-    permit(&peer, OPERATORS, "resume a workload")?;
+    access::check(&peer, Call::ResumeWorkload)?;
     let workload = workload_in_path(workload)?;
     let (order, _held): (ReasonedOrder, _) = api.body(request).await?;
     api.run(peer, id, move |vault, peer| {
@@ -130,9 +129,9 @@ async fn orders(
     Extension(id): Extension<RequestId>,
     query: Result<Query<WorkloadQuery>, QueryRejection>,
 ) -> Answer<Vec<OrderView>> {
-    permit(&peer, READERS, "list what operators ordered")?;
+    access::check(&peer, Call::ListOrders)?;
     let Query(query) = query.map_err(|error| {
-        ApiError::new(StatusCode::BAD_REQUEST, "bad_request", error.body_text())
+        ApiError::new(StatusCode::BAD_REQUEST, ErrorCode::BadRequest, error.body_text())
     })?;
     let workload = query.workload.as_deref().map(workload_name).transpose()?;
     api.run(peer, id, move |vault, _| {

@@ -1,0 +1,63 @@
+//! Why a request had no success, for programs.
+
+use outlast_types::codes;
+
+codes! {
+    /// The code of an answer that is no success. One without a code is not ours: a foreign server,
+    /// or something on the way, gave it.
+    pub enum ErrorCode {
+        /// The request cannot be understood.
+        BadRequest => "bad_request",
+        /// Its address does not know its method.
+        BadMethod => "bad_method",
+        /// A name in its address is none that can be.
+        BadName => "bad_name",
+        /// Its body cannot be taken.
+        BadBody => "bad_body",
+        /// The client sent less than it announced.
+        BrokenOff => "broken_off",
+        TooSlow => "too_slow",
+        TooLarge => "too_large",
+        /// There is nothing at the address.
+        NotFound => "not_found",
+        AlreadyExists => "already_exists",
+        /// The object does not have the bytes that were asked for.
+        BadRange => "bad_range",
+        /// The content is not what its name says.
+        WrongHash => "wrong_hash",
+        /// The content is what its name says, and the vault does not believe it.
+        Unacceptable => "unacceptable",
+        /// The certificate names nobody.
+        NoIdentity => "no_identity",
+        /// The role may not do that.
+        Refused => "refused",
+        /// The same request may succeed later.
+        Busy => "busy",
+        /// The disk is full.
+        Full => "full",
+        /// The store failed.
+        Storage => "storage",
+        /// The vault cannot do that now; its log says why.
+        Unable => "unable",
+        /// The server failed at this request; its log says how.
+        Internal => "internal",
+        UnknownWorkload => "unknown_workload",
+        /// The workload's repository is not there, and something remembers it.
+        RepositoryMissing => "repository_missing",
+        /// Not one of the repositories that the vault remembers is there.
+        RepositoriesAway => "repositories_away",
+        /// The bill is of a version that proves nothing.
+        BillVersion => "bill_version",
+        /// The bill's snapshot cannot be published.
+        BadBill => "bad_bill",
+        /// What a shipment needs is not all there.
+        MissingObjects => "missing_objects",
+        /// The vault holds another drop under this id.
+        Contested => "contested",
+        AlreadyPublished => "already_published",
+        /// An order that makes no sense.
+        BadOrder => "bad_order",
+        /// A repository that is there is not begun anew.
+        NothingMissing => "nothing_missing",
+    }
+}

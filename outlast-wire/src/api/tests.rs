@@ -1,0 +1,65 @@
+//! Old peers, and newer ones.
+
+use outlast_types::{ProblemCode, ProblemKind, RejectionCode};
+use serde_json::json;
+
+use super::*;
+
+const DROP: &str = "01a2066b-8649-78cb-a8bc-a5af0e952507";
+const SHARE: &str = "6f1c1d6e-8f0a-4c6b-9d53-0d6f1a0f7b11";
+
+#[test]
+fn a_report_of_before_there_were_codes_is_understood() {
+    let old = json!({
+        "share": SHARE,
+        "pass": { "started": "2026-01-31T00:00:00Z", "finished": "2026-01-31T00:00:01Z" },
+        "workloads": [{
+            "name": "shop-db",
+            "waiting": 1,
+            "rejected": [{ "drop": DROP, "reason": "torn" }],
+        }],
+        "problems": ["no space"],
+        "troubles": [{ "kind": "work", "text": "no space" }],
+    });
+    let report: AgentReport = serde_json::from_value(old.clone()).unwrap();
+    assert!(report.workloads[0].rejected[0].code.is_none() && report.details[0].code.is_none());
+    assert_eq!(report.share_usable, None);
+    assert_eq!(serde_json::to_value(&report).unwrap(), old, "and it is written as it was");
+}
+
+#[test]
+fn what_a_newer_peer_says_is_kept() {
+    let newer = json!({ "kind": "weather", "code": "hail", "text": "it hails" });
+    let problem: Problem = serde_json::from_value(newer).unwrap();
+    assert_eq!((problem.kind, problem.code.as_str()), (ProblemKind::Work, "hail"));
+    assert_eq!(problem.code.kind(), ProblemKind::Work);
+    let body = json!({ "code": "on_strike", "message": "not today" });
+    let body: ErrorBody = serde_json::from_value(body).unwrap();
+    assert_eq!(body.code.as_str(), "on_strike");
+    assert_eq!(serde_json::to_value(&body).unwrap()["code"], "on_strike");
+}
+
+/// As [`RejectedDrop`] and [`Problem`] were before there were codes.
+#[test]
+fn a_peer_of_before_there_were_codes_understands_us() {
+    #[derive(Debug, Deserialize)]
+    struct Rejected {
+        drop: DropId,
+        reason: String,
+    }
+    let (drop, reason) = (DROP.parse().unwrap(), "torn".to_owned());
+    let ours = RejectedDrop { drop, code: RejectionCode::TornSeal, reason };
+    let text = serde_json::to_string(&ours).unwrap();
+    assert_eq!(text, format!(r#"{{"drop":"{DROP}","code":"torn_seal","reason":"torn"}}"#));
+    let theirs: Rejected = serde_json::from_str(&text).unwrap();
+    assert_eq!((theirs.drop, theirs.reason), (ours.drop, ours.reason));
+    let problem = Problem {
+        kind: ProblemCode::ShareUnusable.kind(),
+        code: ProblemCode::ShareUnusable,
+        workload: None,
+        text: "it is not mounted".to_owned(),
+    };
+    let expected =
+        json!({ "kind": "share", "code": "share_unusable", "text": "it is not mounted" });
+    assert_eq!(serde_json::to_value(&problem).unwrap(), expected);
+}
