@@ -12,7 +12,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use self::random::Random;
-use super::Options;
+use super::measure::mib;
+use super::options::Options;
+use super::scratch;
 
 /// Counts up whenever other bytes are made, so that nobody measures what an older checkout left.
 const GENERATION: u32 = 2;
@@ -53,12 +55,12 @@ impl Input {
         let own = |given: bool| if given { "given" } else { "made" };
         let description = format!(
             "dump of {:.0} MiB ({}), next day's of {:.0} MiB, tree {} ({}), noise of {:.0} MiB",
-            super::cases::mib(size(&dump)),
+            mib(size(&dump)),
             own(options.dump.is_some()),
-            super::cases::mib(size(&next)),
+            mib(size(&next)),
             tree::describe(&tree)?,
             own(options.tree.is_some()),
-            super::cases::mib(size(&noise)),
+            mib(size(&noise)),
         );
         Ok(Self { dump, next, tree, noise, description })
     }
@@ -72,14 +74,9 @@ fn made(path: &Path, write: impl Fn(&mut dyn Write) -> std::io::Result<()>) -> R
         let file = File::create(&partial).context("cannot make a file of data")?;
         let mut file = BufWriter::with_capacity(1 << 20, file);
         write(&mut file).and_then(|()| file.flush()).context("cannot write data")?;
-        rename(&partial, path)?;
+        scratch::rename(&partial, path)?;
     }
     Ok(path.to_owned())
-}
-
-#[expect(clippy::disallowed_methods, reason = "made data need not survive a crash")]
-fn rename(from: &Path, to: &Path) -> Result<()> {
-    std::fs::rename(from, to).with_context(|| format!("cannot make {}", to.display()))
 }
 
 fn noise(out: &mut dyn Write, bytes: u64) -> std::io::Result<()> {

@@ -7,9 +7,10 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
 
-use super::cases::{Case, mib};
+use super::case::Case;
 use super::data::Input;
-use super::report::{Results, Summary};
+use super::measure::mib;
+use super::results::{Results, Summary};
 
 /// The next day's dump may take so many times what a patch of it takes.
 const PATCHES: f64 = 4.0;

@@ -121,6 +121,12 @@ impl Files {
     }
 }
 
+/// In MiB, for people.
+#[expect(clippy::cast_precision_loss, reason = "for people")]
+pub(super) fn mib(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;

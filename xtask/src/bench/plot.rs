@@ -3,8 +3,9 @@
 
 use std::fmt::Write as _;
 
-use super::cases::{Case, mib};
-use super::report::{Results, Summary};
+use super::case::Case;
+use super::measure::mib;
+use super::results::{Results, Summary};
 use super::tools::Tool;
 
 const WIDTH: f64 = 940.0;

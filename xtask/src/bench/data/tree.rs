@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use super::super::measure::mib;
+use super::super::scratch;
 use super::random::Random;
 
 const FILES_PER_DIRECTORY: u64 = 25;
@@ -22,7 +24,7 @@ pub(super) fn made(path: &Path, files: u64) -> Result<PathBuf> {
     if !path.exists() {
         println!("making {}", path.display());
         let partial = path.with_extension("partial");
-        super::super::remove(&partial)?;
+        scratch::remove(&partial)?;
         let mut content = Vec::new();
         for number in 0..files {
             let group = number / FILES_PER_DIRECTORY;
@@ -35,7 +37,7 @@ pub(super) fn made(path: &Path, files: u64) -> Result<PathBuf> {
                 .and_then(|mut file| file.write_all(&content))
                 .context("cannot write data")?;
         }
-        super::rename(&partial, path)?;
+        scratch::rename(&partial, path)?;
     }
     Ok(path.to_owned())
 }
@@ -85,5 +87,5 @@ pub(super) fn describe(tree: &Path) -> Result<String> {
             }
         }
     }
-    Ok(format!("of {files} files and {:.0} MiB", super::super::cases::mib(bytes)))
+    Ok(format!("of {files} files and {:.0} MiB", mib(bytes)))
 }

@@ -1,4 +1,4 @@
-//! What is measured, and in which order.
+//! One case, run with one program, and judged by what it left behind.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -6,116 +6,13 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use super::case::Case;
 use super::commands::Task;
 use super::data::Input;
-use super::measure::{Cost, Files};
+use super::measure::Files;
+use super::results::Figures;
+use super::scratch;
 use super::tools::Tool;
-
-/// One thing that is compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Case {
-    First,
-    NextDay,
-    Again,
-    Cat,
-    Restore,
-    Check,
-    Prune,
-    Tree,
-    TreeAgain,
-    TreeRestore,
-    TreeCheck,
-    Noise,
-}
-
-/// What a case showed.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Figures {
-    pub(super) cost: Cost,
-    /// The size of the repository afterwards.
-    pub(super) stored_bytes: u64,
-    /// What was written into the repository: files that are new, or were written again. Where it is
-    /// on another host, that crossed the line, even if the repository did not grow by as much.
-    pub(super) shipped_bytes: u64,
-}
-
-impl Case {
-    pub(super) const ALL: [Self; 12] = [
-        Self::First,
-        Self::NextDay,
-        Self::Again,
-        Self::Cat,
-        Self::Restore,
-        Self::Check,
-        Self::Prune,
-        Self::Tree,
-        Self::TreeAgain,
-        Self::TreeRestore,
-        Self::TreeCheck,
-        Self::Noise,
-    ];
-
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::First => "first",
-            Self::NextDay => "next-day",
-            Self::Again => "again",
-            Self::Cat => "cat",
-            Self::Restore => "restore",
-            Self::Check => "check",
-            Self::Prune => "prune",
-            Self::Tree => "tree",
-            Self::TreeAgain => "tree-again",
-            Self::TreeRestore => "tree-restore",
-            Self::TreeCheck => "tree-check",
-            Self::Noise => "noise",
-        }
-    }
-
-    pub(super) fn title(self) -> &'static str {
-        match self {
-            Self::First => "first backup of a dump",
-            Self::NextDay => "the next day's dump",
-            Self::Again => "the same dump again, all of it read",
-            Self::Cat => "the dump printed, to nowhere",
-            Self::Restore => "restore of the dump",
-            Self::Check => "check of the dump's repository, all data read",
-            Self::Prune => "prune after the first dump is forgotten",
-            Self::Tree => "first backup of a tree",
-            Self::TreeAgain => "the same tree again, all of it read",
-            Self::TreeRestore => "restore of the tree",
-            Self::TreeCheck => "check of the tree's repository, all data read",
-            Self::Noise => "first backup of incompressible data",
-        }
-    }
-
-    /// The most processor time, as a part of restic's, that we want to need.
-    pub(super) fn goal(self) -> Option<f64> {
-        match self {
-            Self::First => Some(0.33),
-            Self::NextDay => Some(0.12),
-            Self::Restore => Some(0.25),
-            Self::Tree | Self::TreeAgain => Some(0.5),
-            Self::Check | Self::TreeCheck | Self::TreeRestore => Some(0.35),
-            Self::Again | Self::Cat | Self::Prune | Self::Noise => None,
-        }
-    }
-
-    /// The repository that it works on: cases of one name share it.
-    fn repository(self) -> &'static str {
-        match self {
-            Self::First
-            | Self::NextDay
-            | Self::Again
-            | Self::Cat
-            | Self::Restore
-            | Self::Check
-            | Self::Prune => "dump",
-            Self::Tree | Self::TreeAgain | Self::TreeRestore | Self::TreeCheck => "tree",
-            Self::Noise => "noise",
-        }
-    }
-}
 
 /// Runs a case with a tool below `work`.
 pub(super) fn run(case: Case, tool: &Tool, input: &Input, work: &Path) -> Result<Figures> {
@@ -153,7 +50,7 @@ pub(super) fn run(case: Case, tool: &Tool, input: &Input, work: &Path) -> Result
             std::fs::create_dir_all(&target).context("cannot make the target")?;
             let cost = tool.run(Task::Restore(&target), &home)?;
             compare(source, &target)?;
-            super::remove(&target)?;
+            scratch::remove(&target)?;
             cost
         }
     };
@@ -225,24 +122,4 @@ pub(super) fn judge(tool: &Tool, work: &Path) -> Result<()> {
         }
     }
     Ok(())
-}
-
-impl Figures {
-    pub(super) fn line(&self, case: Case, tool: &Tool) -> String {
-        let Cost { wall_seconds, cpu_seconds, peak_rss_bytes } = self.cost;
-        format!(
-            "{:<13} {:<8} {wall_seconds:>7.2} s wall {cpu_seconds:>7.2} s CPU {:>6.1} MiB RSS \
-             {:>8.1} MiB stored {:>8.1} MiB shipped",
-            case.name(),
-            tool.name(),
-            mib(peak_rss_bytes),
-            mib(self.stored_bytes),
-            mib(self.shipped_bytes),
-        )
-    }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "for people")]
-pub(super) fn mib(bytes: u64) -> f64 {
-    bytes as f64 / f64::from(1 << 20)
 }
