@@ -19,7 +19,7 @@ use outlast_store::{Kind, MemoryStore, Object, Store};
 use outlast_types::{Silent, SystemClock, SystemRandom, Timestamp};
 
 use crate::mutate::Seeded;
-use crate::{Outcome, scale};
+use crate::outcome::{Outcome, scale};
 
 /// A small repository, the same for all inputs of a process.
 struct Original {

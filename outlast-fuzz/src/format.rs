@@ -12,7 +12,7 @@ use outlast_format::tree::Tree;
 use outlast_format::{FormatError, unpacked as documents};
 use outlast_types::Random;
 
-use crate::{Outcome, scale};
+use crate::outcome::{Outcome, scale};
 
 /// Always the same nonce: what is sealed here hides nothing.
 struct Fixed;

@@ -6,7 +6,7 @@ use outlast_drop::hash::{Algorithm, Digest};
 use outlast_drop::receipt::Signer;
 use outlast_drop::{OpenRecord, Rejection, Seal, SignedReceipt, proof};
 
-use crate::{Outcome, scale};
+use crate::outcome::{Outcome, scale};
 
 /// `open.json`.
 pub fn open(input: &[u8]) -> Outcome {

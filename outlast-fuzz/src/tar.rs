@@ -6,7 +6,7 @@ use outlast_drop::tar::{TarLimits, TarSource, write_tree};
 use outlast_fs::{Entry, EntrySource, Kind};
 use outlast_types::Silent;
 
-use crate::{Outcome, scale};
+use crate::outcome::{Outcome, scale};
 
 /// Holes cost an archive nothing, so they bound what one input can make of itself here.
 const HOLE_BYTES_MAX: u64 = 1 << 20;
