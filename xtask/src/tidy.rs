@@ -1,6 +1,8 @@
 //! The rules of the house that no compiler checks; see CONTRIBUTING.md for the reasons.
 
+mod budget;
 mod circles;
+mod doors;
 mod layers;
 mod modules;
 mod ratchet;
@@ -8,7 +10,10 @@ mod source;
 mod workspace;
 
 use std::fs;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use anyhow::{Context, Result};
 
@@ -20,6 +25,9 @@ pub(crate) fn violations(root: &Path) -> Result<Vec<String>> {
     let packages = workspace::packages(root)?;
     let mut found = layers::violations(&packages);
     found.extend(within_crates(root, &packages)?);
+    let read =
+        |path: &str| fs::read_to_string(root.join(path)).with_context(|| format!("read {path}"));
+    found.extend(budget::violations(&read(budget::LIST)?, &read("Cargo.lock")?)?);
     let mut ratchet = ratchet::Ratchet::load(&root.join("xtask/tidy.toml"))?;
     for path in files(root)? {
         let content =
@@ -41,27 +49,54 @@ pub(crate) fn violations(root: &Path) -> Result<Vec<String>> {
 
 /// The circles of imports in each crate, with all that is to be untied.
 pub(crate) fn circles(root: &Path) -> Result<Vec<String>> {
-    let mut found = Vec::new();
-    for tree in trees(root, &workspace::packages(root)?)? {
-        let circles = circles::circles(&tree, &tree.edges());
-        found.extend(circles.iter().map(|circle| circle.shown(&tree.name, true)));
-    }
-    Ok(found)
+    in_each_crate(root, &workspace::packages(root)?, &|tree| {
+        let circles = circles::circles(tree, &tree.edges());
+        circles.iter().map(|circle| circle.shown(&tree.name, true)).collect()
+    })
 }
 
-/// What is wrong with the imports within each crate.
+/// What is wrong within each crate.
 fn within_crates(root: &Path, packages: &[Package]) -> Result<Vec<String>> {
-    let mut found = Vec::new();
     let known = circles::Known::load(&root.join("xtask/circles.toml"))?;
-    for tree in trees(root, packages)? {
-        found.extend(known.judge(&tree.name, &circles::circles(&tree, &tree.edges())));
-    }
-    Ok(found)
+    in_each_crate(root, packages, &|tree| {
+        let mut found = known.judge(&tree.name, &circles::circles(tree, &tree.edges()));
+        found.extend(doors::violations(tree));
+        found
+    })
 }
 
-/// The modules of everything that is built from the workspace, tests and the like aside.
-fn trees(root: &Path, packages: &[Package]) -> Result<Vec<Tree>> {
-    let mut trees = Vec::new();
+/// What `judge` finds in the modules of each library and program, in the order of packages. They are
+/// parsed by as many threads as there are processors: nobody waits long for tidy.
+fn in_each_crate(
+    root: &Path,
+    packages: &[Package],
+    judge: &(dyn Fn(&Tree) -> Vec<String> + Sync),
+) -> Result<Vec<String>> {
+    let crates = built(packages);
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut found = Vec::new();
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some((name, file)) = crates.get(at) else { return Ok(found) };
+            found.push((at, judge(&Tree::read(name, root, file)?)));
+        }
+    };
+    let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let results: Vec<Result<Vec<_>>> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        let panicked = |_| anyhow::anyhow!("a thread that parses panicked");
+        threads.into_iter().map(|thread| thread.join().map_err(panicked).flatten()).collect()
+    });
+    let mut found = results.into_iter().collect::<Result<Vec<_>>>()?.concat();
+    found.sort_by_key(|(at, _)| *at);
+    Ok(found.into_iter().flat_map(|(_, found)| found).collect())
+}
+
+/// The libraries and programs of the workspace, each with its root file. A program beside a library
+/// is called `PACKAGE/PROGRAM`.
+fn built(packages: &[Package]) -> Vec<(String, PathBuf)> {
+    let mut built = Vec::new();
     for package in packages {
         let is_library = |target: &Target| matches!(target.kind.as_str(), "lib" | "proc-macro");
         let has_library = package.targets.iter().any(is_library);
@@ -72,10 +107,10 @@ fn trees(root: &Path, packages: &[Package]) -> Result<Vec<Tree>> {
                 (false, "bin") => format!("{}/{}", package.name, target.name),
                 _ => continue,
             };
-            trees.push(Tree::read(&name, root, &target.root)?);
+            built.push((name, target.root.clone()));
         }
     }
-    Ok(trees)
+    built
 }
 
 /// The files that git tracks or would track, so that what a build leaves behind is not judged.

@@ -54,6 +54,9 @@ pub(super) fn rust(path: &Path, text: &str, ratchet: &mut Ratchet) -> Vec<String
     if !is_test && !text.starts_with("//!") {
         found.push(format!("{shown}: say in a module comment (//!) what the file is for"));
     }
+    if path.file_name().is_some_and(|name| name == "mod.rs") {
+        found.push(format!("{shown}: call it like its module, beside the folder of its children"));
+    }
     if !is_test && path.starts_with(SHARE.0) && !shown.to_string().starts_with(SHARE.1) {
         found.extend(by_path(path, text));
     }
@@ -174,6 +177,13 @@ mod tests {
         assert_eq!(judge("outlast-drop/src/receipt.rs", "directory.create_new(name);"), 0);
         assert_eq!(judge("outlast-drop/src/files.rs", "std::fs::remove_file(&path);"), 0);
         assert_eq!(judge("outlast-agent/src/agent.rs", "durable::replace(&path);"), 0);
+    }
+
+    #[test]
+    fn a_module_file_has_the_name_of_its_module() {
+        let judge = |file| rust(Path::new(file), "//! x\n", &mut Ratchet::parse("").unwrap()).len();
+        assert_eq!(judge("outlast-drop/src/reader/mod.rs"), 1);
+        assert_eq!(judge("outlast-drop/src/reader.rs"), 0);
     }
 
     #[test]

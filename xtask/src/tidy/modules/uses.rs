@@ -1,6 +1,6 @@
 //! Which module uses what another one defines.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::names::Found;
 use super::tree::Tree;
@@ -13,6 +13,15 @@ pub(crate) struct Edge {
     pub(crate) line: usize,
     /// The path as written.
     pub(crate) path: String,
+}
+
+/// One module's use of another crate.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Outside {
+    pub(crate) from: usize,
+    pub(crate) line: usize,
+    /// From the name of the crate on.
+    pub(crate) path: Vec<String>,
 }
 
 impl Tree {
@@ -39,6 +48,27 @@ impl Tree {
         }
         let edge = |((from, to, path), line)| Edge { from, to, line, path };
         edges.into_iter().map(edge).collect()
+    }
+
+    /// What the modules use of other crates: each path, followed to its crate, with its lines.
+    pub(crate) fn outside(&self) -> Vec<Outside> {
+        let mut found = BTreeSet::new();
+        for (from, module) in self.modules.iter().enumerate() {
+            let imports = module.source.imports.iter().map(|import| &import.from);
+            for mention in imports.chain(&module.source.mentions) {
+                if let Found::Outside(path) = self.resolve(from, &mention.path) {
+                    found.insert(Outside { from, line: mention.line, path });
+                }
+            }
+        }
+        // A name that is imported is told where it is imported, not again where it is used.
+        let imported = |used: &Outside| {
+            let imports = &self.modules[used.from].source.imports;
+            imports
+                .iter()
+                .any(|import| import.from.line != used.line && import.from.path == used.path)
+        };
+        found.into_iter().filter(|used| !imported(used)).collect()
     }
 
     /// One import, with its place.
