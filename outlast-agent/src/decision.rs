@@ -101,7 +101,8 @@ pub(crate) fn releasable(held: &BTreeMap<DropAddress, Vaulted>, keep: usize) -> 
 mod tests {
     use outlast_drop::SealSummary;
     use outlast_types::{
-        ContentHash, DropId, DropIdentity, SystemClock, SystemRandom, Timestamp, WorkloadName,
+        BlobId, ContentHash, DropId, DropIdentity, SnapshotId, SystemClock, SystemRandom,
+        Timestamp, WorkloadName,
     };
     use outlast_wire::holdings::HeldDrop;
     use proptest::prelude::*;
@@ -199,7 +200,7 @@ mod tests {
         let share = "6f1c1d6e-8f0a-4c6b-9d53-0d6f1a0f7b11".parse().unwrap();
         let seal = ContentHash([digest; 32]);
         let drop = DropIdentity { share, workload, day, drop, seal };
-        let (tree, snapshot) = (ContentHash([1; 32]), ContentHash([2; 32]));
+        let (tree, snapshot) = (BlobId([1; 32]), SnapshotId([2; 32]));
         Vaulted { at: Timestamp::EPOCH, held: HeldDrop { drop, size: 1, tree, snapshot } }
     }
 

@@ -14,9 +14,9 @@ use outlast_drop::{
 use outlast_fs::FileTime;
 use outlast_repo::backup::{self, Input, Options, Outcome, StreamInput};
 use outlast_repo::{RepoError, Repository};
-use outlast_store::{Object, ObjectName};
+use outlast_store::Object;
 use outlast_types::{Clock, ContentHash, RejectionCode, Silent, Timestamp};
-use outlast_wire::api::{BILL_VERSION, Base64, BilledKind, BilledObject, ErrorCode, Shipment};
+use outlast_wire::api::{BILL_VERSION, Base64, BilledName, BilledObject, ErrorCode, Shipment};
 use outlast_wire::{CallError, Identity, Role};
 
 use crate::agent::Doors;
@@ -171,8 +171,8 @@ impl Shipping<'_> {
     /// Hands in the bill of lading; the vault's receipt, verified, and what it says.
     pub(crate) fn deliver(&self, loaded: &Loaded) -> Result<(SignedReceipt, Vaulted), Failure> {
         let Loaded { seal, seal_digest, outcome } = loaded;
-        let packs = outcome.packs.iter().map(|(id, size)| (BilledKind::Data, id.0, *size));
-        let indexes = outcome.indexes.iter().map(|(id, size)| (BilledKind::Index, id.0, *size));
+        let packs = outcome.packs.iter().map(|(id, size)| (BilledName::Data(*id), *size));
+        let indexes = outcome.indexes.iter().map(|(id, size)| (BilledName::Index(*id), *size));
         let shipment = Shipment {
             version: BILL_VERSION,
             share: self.share.id(),
@@ -181,13 +181,10 @@ impl Shipping<'_> {
             drop: self.address.drop,
             seal: *seal_digest,
             size: seal.raw_bytes(),
-            tree: ContentHash(outcome.snapshot.tree.0),
-            snapshot_id: ObjectName(outcome.snapshot_id.0),
+            tree: outcome.snapshot.tree,
+            snapshot_id: outcome.snapshot_id,
             snapshot: Base64(outcome.sealed_snapshot.to_vec()),
-            objects: packs
-                .chain(indexes)
-                .map(|(kind, name, size)| BilledObject { kind, name: ObjectName(name), size })
-                .collect(),
+            objects: packs.chain(indexes).map(|(name, size)| BilledObject { name, size }).collect(),
             claims: claims(seal),
             other: BTreeMap::new(),
         };

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use outlast_types::{ContentHash, DropId, ShareId, Timestamp, WorkloadName};
+use outlast_types::{DropId, ShareId, SnapshotId, Timestamp, WorkloadName};
 use rusqlite::Row;
 use rusqlite::types::Type;
 
@@ -10,8 +10,7 @@ use rusqlite::types::Type;
 #[derive(Debug, Clone, PartialEq)]
 pub struct SnapshotRecord {
     pub workload: WorkloadName,
-    /// The snapshot's id: the SHA-256 of its object.
-    pub snapshot: ContentHash,
+    pub snapshot: SnapshotId,
     /// The drop it holds; `None` if stock restic made it.
     pub drop: Option<DropId>,
     /// When the vault published it, by the vault's clock.

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use outlast_types::{ContentHash, Timestamp};
+use outlast_types::{SnapshotId, Timestamp};
 
 use super::*;
 
@@ -15,7 +15,7 @@ fn shop() -> WorkloadName {
 fn snapshot(number: u8) -> SnapshotRecord {
     SnapshotRecord {
         workload: shop(),
-        snapshot: ContentHash([number; 32]),
+        snapshot: SnapshotId([number; 32]),
         drop: Some(format!("01890a5d-ac96-774b-bcce-b302099a80{number:02x}").parse().unwrap()),
         received: at(u64::from(number)),
         content_bytes: 1 << 30,

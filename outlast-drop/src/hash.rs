@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use outlast_types::ContentHash;
+use outlast_types::{ContentHash, Sha256Hash, hex};
 use ring::digest;
 
 /// Which hash. BLAKE3 is what our writer uses; SHA-256 is what a shell script has at hand.
@@ -26,7 +26,7 @@ impl fmt::Display for Algorithm {
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Digest {
     Blake3(ContentHash),
-    Sha256(ContentHash),
+    Sha256(Sha256Hash),
 }
 
 impl Digest {
@@ -45,17 +45,18 @@ impl Digest {
         }
     }
 
-    /// The bytes of the hash.
-    pub fn hash(self) -> ContentHash {
+    /// The digits of the hash, without its algorithm.
+    pub fn digits(self) -> hex::Digits {
         match self {
-            Self::Blake3(hash) | Self::Sha256(hash) => hash,
+            Self::Blake3(hash) => hex::encode_32(&hash.0),
+            Self::Sha256(hash) => hex::encode_32(&hash.0),
         }
     }
 }
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.algorithm(), self.hash())
+        write!(f, "{}:{}", self.algorithm(), self.digits())
     }
 }
 
@@ -75,10 +76,10 @@ impl FromStr for Digest {
 
     fn from_str(text: &str) -> Result<Self, InvalidDigest> {
         let (algorithm, hash) = text.split_once(':').ok_or(InvalidDigest)?;
-        let hash = hash.parse().map_err(|_| InvalidDigest)?;
+        let hash = hex::decode_32(hash).ok_or(InvalidDigest)?;
         match algorithm {
-            "blake3" => Ok(Self::Blake3(hash)),
-            "sha256" => Ok(Self::Sha256(hash)),
+            "blake3" => Ok(Self::Blake3(ContentHash(hash))),
+            "sha256" => Ok(Self::Sha256(Sha256Hash(hash))),
             _ => Err(InvalidDigest),
         }
     }
@@ -117,7 +118,7 @@ impl Hasher {
             Self::Sha256(hasher) => {
                 let mut octets = [0; 32];
                 octets.copy_from_slice(hasher.finish().as_ref());
-                Digest::Sha256(ContentHash(octets))
+                Digest::Sha256(Sha256Hash(octets))
             }
         }
     }

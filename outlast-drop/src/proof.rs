@@ -32,30 +32,6 @@ pub fn join(mut body: Vec<u8>, name: &str, proof: &str) -> Vec<u8> {
     body
 }
 
-/// Lower-case hex digits of `bytes`.
-pub fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
-/// The bytes that lower-case hex digits stand for.
-pub fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digit = |c: u8| match c {
-        b'0'..=b'9' => Some(c - b'0'),
-        b'a'..=b'f' => Some(c - b'a' + 10),
-        _ => None,
-    };
-    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-    if !rest.is_empty() {
-        return None;
-    }
-    pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect()
-}
-
 fn rfind(bytes: &[u8], needle: &[u8]) -> Option<usize> {
     // The proof is short, so the search never has far to go in a valid document.
     (0..=bytes.len().checked_sub(needle.len())?).rev().find(|&at| bytes[at..].starts_with(needle))
@@ -74,11 +50,5 @@ mod tests {
         assert_eq!(split(&document[..document.len() - 1], "self"), None);
         assert_eq!(split(b"{\"a\":1,\"self\":\"x\",\"b\":\"y\"}\n", "self"), None);
         assert_eq!(split(b"", "self"), None);
-    }
-
-    #[test]
-    fn hex_survives_its_text() {
-        assert_eq!(unhex(&hex(&[0, 15, 255])), Some(vec![0, 15, 255]));
-        assert_eq!((unhex("0"), unhex("zz"), unhex("FF")), (None, None, None));
     }
 }

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use outlast_types::{
-    ContentHash, Day, DropId, DropIdentity, RejectionCode, ShareId, Timestamp, WorkloadName,
+    BlobId, ContentHash, Day, DropId, DropIdentity, RejectionCode, ShareId, Timestamp,
+    WorkloadName, hex,
 };
 use serde::{Deserialize, Serialize};
 
@@ -96,7 +97,7 @@ pub struct Receipt {
     /// Bytes of content.
     pub size: Option<u64>,
     /// The root tree of the snapshot: what the content is, in the repository's words.
-    pub tree: Option<ContentHash>,
+    pub tree: Option<BlobId>,
     /// Where the content is.
     pub snapshot: Option<String>,
     pub repository: Option<String>,
@@ -170,7 +171,7 @@ struct Form {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     size: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    tree: Option<ContentHash>,
+    tree: Option<BlobId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     snapshot: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -249,7 +250,7 @@ impl Receipt {
         let mut body = serde_json::to_vec(&form)?;
         // The brace comes back behind the signature.
         body.pop();
-        let signature = proof::hex(&signer.sign(&body)?);
+        let signature = hex::encode(&signer.sign(&body)?);
         let bytes = proof::join(body, "signature", &signature);
         Ok(SignedReceipt { receipt, certificate_pem, bytes })
     }
@@ -268,7 +269,7 @@ impl SignedReceipt {
     pub fn parse(bytes: &[u8]) -> Result<Self, ReceiptError> {
         let malformed = |reason: String| ReceiptError::Malformed { reason };
         let proven = proof::split(bytes, "signature").ok_or(ReceiptError::Torn)?;
-        proof::unhex(proven.proof).ok_or_else(|| malformed("the signature is not hex".into()))?;
+        hex::decode(proven.proof).ok_or_else(|| malformed("the signature is not hex".into()))?;
         let form: Form =
             serde_json::from_slice(bytes).map_err(|error| malformed(error.to_string()))?;
         if !(1..=RECEIPT_VERSION).contains(&form.version) {
@@ -319,7 +320,7 @@ impl SignedReceipt {
     pub fn verify<T>(&self, check: impl FnOnce(&str, &[u8], &[u8]) -> T) -> T {
         let (signed, signature) = proof::split(&self.bytes, "signature")
             .map_or((&[][..], Vec::new()), |proven| {
-                (proven.body, proof::unhex(proven.proof).unwrap_or_default())
+                (proven.body, hex::decode(proven.proof).unwrap_or_default())
             });
         check(&self.certificate_pem, signed, &signature)
     }

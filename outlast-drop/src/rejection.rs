@@ -2,7 +2,7 @@
 
 use outlast_types::{ContentHash, Day, RejectionCode};
 
-use crate::hash::Algorithm;
+use crate::hash::Digest;
 
 /// Why a drop cannot be taken. Its text says what is wrong with what; it is written into the
 /// receipt, so it never depends on the host that found it.
@@ -13,9 +13,10 @@ pub enum Rejection {
     #[error("the seal is not of the form that the drop protocol asks for: {reason}")]
     MalformedSeal { reason: String },
     #[error(
-        "the seal does not prove itself: its content has the {algorithm} hash {found}, not the one in \"self\""
+        "the seal does not prove itself: its content has the {algorithm} hash {found}, not the one in \"self\"",
+        algorithm = found.algorithm(), found = found.digits()
     )]
-    WrongSelfHash { algorithm: Algorithm, found: ContentHash },
+    WrongSelfHash { found: Digest },
     #[error(
         "the seal has format version {version}, and this program reads version {supported} only"
     )]
@@ -31,9 +32,10 @@ pub enum Rejection {
     #[error("segment {name} has {found} bytes, and the seal says {sealed}")]
     WrongSize { name: String, sealed: u64, found: u64 },
     #[error(
-        "segment {name} does not have the content that was sealed: its {algorithm} hash is {found}, and the seal says {sealed}"
+        "segment {name} does not have the content that was sealed: its {algorithm} hash is {found}, and the seal says {sealed}",
+        algorithm = found.algorithm(), found = found.digits(), sealed = sealed.digits()
     )]
-    WrongHash { name: String, algorithm: Algorithm, sealed: ContentHash, found: ContentHash },
+    WrongHash { name: String, sealed: Digest, found: Digest },
     #[error("segment {name} changed while it was read, after the seal")]
     ChangedSegment { name: String },
     #[error("segment {name} cannot be decompressed: {reason}")]

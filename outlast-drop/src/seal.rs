@@ -3,7 +3,7 @@
 //! Pure: bytes in, values out. Whether the segments are as the seal says is for
 //! [`reader`](crate::reader) to find out.
 
-use outlast_types::{ContentHash, DropId, Timestamp, WorkloadName};
+use outlast_types::{ContentHash, DropId, Sha256Hash, Timestamp, WorkloadName};
 use serde::{Deserialize, Serialize};
 
 use crate::hash::{Algorithm, Digest};
@@ -93,7 +93,7 @@ struct SegmentJson {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     blake3: Option<ContentHash>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    sha256: Option<ContentHash>,
+    sha256: Option<Sha256Hash>,
 }
 
 /// Only the version is read first, so that a seal from the future is refused for that reason
@@ -116,7 +116,7 @@ impl Seal {
 
     /// The digest of a seal's file, which receipts and bills of lading name it by.
     pub fn digest_of(bytes: &[u8]) -> ContentHash {
-        Digest::of(Algorithm::Blake3, bytes).hash()
+        ContentHash(*blake3::hash(bytes).as_bytes())
     }
 
     /// What is kept of the seal once it is judged; `digest` is that of its file.
@@ -139,8 +139,7 @@ impl Seal {
             proven.proof.parse().map_err(|error| malformed(&format_args!("\"self\": {error}")))?;
         let found = Digest::of(claimed.algorithm(), proven.body);
         if found != claimed {
-            let (algorithm, found) = (found.algorithm(), found.hash());
-            return Err(Rejection::WrongSelfHash { algorithm, found });
+            return Err(Rejection::WrongSelfHash { found });
         }
         let VersionJson { version } =
             serde_json::from_slice(bytes).map_err(|error| malformed(&error))?;

@@ -17,7 +17,7 @@ use outlast_format::crypto::Key;
 use outlast_format::index::IndexFile;
 use outlast_format::pack::{BlobType, PackEntry};
 use outlast_format::tree::{Node, NodeKind, Tree};
-use outlast_format::{BlobId, PackId, sha256};
+use outlast_format::{BlobId, PackId, Sha256Id, sha256};
 use outlast_testing::pace;
 use outlast_types::SystemRandom;
 use poly1305::Poly1305;

@@ -1,10 +1,9 @@
 //! The config of a repository: its version, its id, and the polynomial for stock restic's chunker.
 
-use outlast_types::Random;
+use outlast_types::{Random, RepositoryId, hex};
 use serde::{Deserialize, Serialize};
 
 use crate::FormatError;
-use crate::id::Id;
 
 const OBJECT: &str = "config";
 
@@ -41,7 +40,7 @@ impl Version {
 pub struct Config {
     pub version: Version,
     /// Random; caches of stock restic are named by it.
-    pub id: Id,
+    pub id: RepositoryId,
     /// An irreducible polynomial of degree 53 over GF(2), one bit per coefficient.
     pub chunker_polynomial: u64,
 }
@@ -58,7 +57,11 @@ impl Config {
     pub fn generate(version: Version, random: &dyn Random) -> Self {
         let mut id = [0; 32];
         random.fill(&mut id);
-        Self { version, id: Id(id), chunker_polynomial: polynomial::random_irreducible(random) }
+        Self {
+            version,
+            id: RepositoryId(id),
+            chunker_polynomial: polynomial::random_irreducible(random),
+        }
     }
 
     /// Reads the JSON document of a config.
@@ -67,7 +70,9 @@ impl Config {
             serde_json::from_slice(document).map_err(|e| FormatError::json(OBJECT, &e))?;
         let invalid = |reason| FormatError::Invalid { object: OBJECT, reason };
         let version = Version::from_number(json.version)?;
-        let id = json.id.parse()?;
+        let id = hex::decode_32_any_case(&json.id)
+            .map(RepositoryId)
+            .ok_or_else(|| invalid("its id is not 64 hexadecimal digits"))?;
         let chunker_polynomial = u64::from_str_radix(&json.chunker_polynomial, 16)
             .map_err(|_| invalid("its chunker polynomial is no hexadecimal number"))?;
         if !polynomial::is_irreducible(chunker_polynomial) {

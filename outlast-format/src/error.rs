@@ -35,9 +35,6 @@ pub enum FormatError {
     /// A key file asks for another key derivation than scrypt with sane costs.
     #[error("the key derivation of this key file is not acceptable: {reason}")]
     KeyDerivation { reason: &'static str },
-    /// A text is not an id.
-    #[error("{text:?} is not an id (64 hexadecimal digits)")]
-    InvalidId { text: String },
 }
 
 impl FormatError {

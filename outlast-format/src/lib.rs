@@ -27,4 +27,5 @@ pub mod tree;
 pub mod unpacked;
 
 pub use error::FormatError;
-pub use id::{BlobId, Id, IndexId, KeyId, PackId, Sha256, SnapshotId, sha256};
+pub use id::{Sha256, Sha256Id, sha256};
+pub use outlast_types::{BlobId, IndexId, KeyId, LockId, PackId, RepositoryId, SnapshotId};

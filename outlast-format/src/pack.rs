@@ -165,6 +165,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::Sha256Id;
 
     fn entry() -> impl Strategy<Value = PackEntry> {
         let kind = prop_oneof![Just(BlobType::Data), Just(BlobType::Tree)];

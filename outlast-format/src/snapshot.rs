@@ -139,6 +139,7 @@ fn null_as_empty<'de, D: serde::Deserializer<'de>>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Sha256Id;
 
     #[test]
     fn a_snapshot_survives_its_document() {

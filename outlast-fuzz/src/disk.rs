@@ -157,7 +157,7 @@ pub fn check_state(input: &[u8]) -> Outcome {
     let mut bytes = content.to_vec();
     bytes[input.len() % 1000] ^= 1;
     *content = bytes.into();
-    let damaged = damaged.name().expect("packs have names").to_string();
+    let damaged = damaged.pack().expect("it is a pack").to_string();
     let repository = through(&objects, &original.repository);
     let scratch = tempfile::tempdir().expect("there is room for a directory");
     let state = scratch.path().join("state");

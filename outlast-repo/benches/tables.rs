@@ -13,7 +13,7 @@ use std::sync::Arc;
 use outlast_format::config::Version;
 use outlast_format::index::IndexFile;
 use outlast_format::pack::{BlobType, PackEntry};
-use outlast_format::{BlobId, PackId};
+use outlast_format::{BlobId, PackId, Sha256Id};
 use outlast_repo::{Credential, Index, Maker, Recognition, Repository};
 use outlast_store::Object;
 use outlast_store::memory::MemoryStore;

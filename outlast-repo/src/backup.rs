@@ -59,7 +59,7 @@ use outlast_format::chunker::{Gear, Params};
 use outlast_format::snapshot::{Snapshot, Summary};
 use outlast_format::{BlobId, IndexId, PackId, SnapshotId};
 use outlast_fs::{EntryPath, EntrySource, FileTime};
-use outlast_store::{Object, ObjectName, StoreError, create_or_find};
+use outlast_store::{Object, StoreError, create_or_find};
 use outlast_types::{Clock, Monitor, Random, Timestamp};
 
 use self::block::{BufferPool, Event};
@@ -295,10 +295,10 @@ pub fn backup(
     let stats = counted(&assembled, &context.counters);
     let summary = stats.summary(started, clock.now());
     let snapshot = Snapshot { paths, ..snapshot_of(root, options, summary) };
-    let (name, sealed_snapshot) = seal(repository, &snapshot, random)?;
+    let (snapshot_id, sealed_snapshot) = seal(repository, &snapshot, random)?;
     Ok(Outcome {
         snapshot,
-        snapshot_id: SnapshotId(name.0),
+        snapshot_id,
         sealed_snapshot,
         stats,
         packs: durable.packs,
@@ -330,7 +330,7 @@ fn counted(assembled: &Assembled, counters: &Counters) -> Stats {
 /// are being removed, because too much time has passed since the backup, the snapshot is taken back
 /// ([`RepoError::Outdated`]).
 pub fn publish(repository: &Repository, outcome: &Outcome) -> Result<SnapshotId, RepoError> {
-    let object = Object::Snapshot(ObjectName(outcome.snapshot_id.0));
+    let object = Object::Snapshot(outcome.snapshot_id);
     create_or_find(repository.store(), &object, outcome.sealed_snapshot.clone())?;
     outcome.footing.confirm(repository).inspect_err(|error| {
         if matches!(error, RepoError::Outdated { .. }) {
@@ -363,7 +363,7 @@ fn resume(
         if index.has_pack(&pack.id) {
             continue;
         }
-        match repository.store().size(&Object::Data(ObjectName(pack.id.0))) {
+        match repository.store().size(&Object::Data(pack.id)) {
             Ok(size) if size == pack.size && reliance.rely(pack.id, size) => {
                 index.add_unsaved(pack);
             }
@@ -450,7 +450,7 @@ fn seal(
     repository: &Repository,
     snapshot: &Snapshot,
     random: &dyn Random,
-) -> Result<(ObjectName, Bytes), RepoError> {
+) -> Result<(SnapshotId, Bytes), RepoError> {
     let document =
         snapshot.serialize().map_err(|source| RepoError::Encode { what: "snapshot", source })?;
     repository.seal_unpacked("snapshot", &document, random)

@@ -7,9 +7,8 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
-use outlast_format::Id;
+use outlast_format::RepositoryId;
 use outlast_fs::durable;
 
 use crate::Repository;
@@ -84,7 +83,7 @@ pub(crate) fn remove_unused(repository: &Repository) {
     }
     let Ok(entries) = fs::read_dir(root) else { return };
     for entry in entries.flatten() {
-        if entry.file_name().to_str().is_none_or(|name| Id::from_str(name).is_err()) {
+        if entry.file_name().to_str().is_none_or(|name| name.parse::<RepositoryId>().is_err()) {
             continue;
         }
         if let Err(error) = empty_if_unused(&entry.path(), now - UNUSED_SECONDS_MAX)

@@ -89,7 +89,7 @@ fn keys(repository: &Repository, report: &mut report::Builder<'_>) -> Result<(),
                 continue;
             }
         };
-        if object.name().is_some_and(|name| name.0 != sha256(&bytes)) {
+        if object.name().is_some_and(|name| name != sha256(&bytes)) {
             report.add(Defect::Object(RepoError::HashMismatch { object, location }));
         } else if let Err(source) = KeyFile::parse(&bytes) {
             report.add(Defect::Object(RepoError::Damaged { object, location, source }));

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use outlast_format::SnapshotId;
-use outlast_store::{Object, ObjectName, StoreError};
+use outlast_store::{Object, StoreError};
 
 use crate::read::{named, resolve};
 use crate::{RepoError, Repository};
@@ -16,7 +16,7 @@ use crate::{RepoError, Repository};
 pub fn choose(repository: &Repository, texts: &[String]) -> Result<Vec<SnapshotId>, RepoError> {
     let ids = texts.iter().map(|text| {
         if text != "latest" {
-            return Ok(SnapshotId(named(repository, text)?.0));
+            return named(repository, text);
         }
         let mut newest = resolve(repository, text)?;
         if newest.unreadable.is_empty() {
@@ -32,7 +32,7 @@ pub fn choose(repository: &Repository, texts: &[String]) -> Result<Vec<SnapshotI
 /// Removes snapshots. Those that are gone already count as removed.
 pub fn forget(repository: &Repository, snapshots: &[SnapshotId]) -> Result<(), RepoError> {
     for snapshot in snapshots {
-        match repository.store().remove(&Object::Snapshot(ObjectName(snapshot.0))) {
+        match repository.store().remove(&Object::Snapshot(*snapshot)) {
             Ok(()) | Err(StoreError::NotFound { .. }) => {}
             Err(error) => return Err(no_removal(error)),
         }

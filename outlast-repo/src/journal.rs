@@ -14,7 +14,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use outlast_format::Id;
+use outlast_format::RepositoryId;
 use outlast_format::index::IndexFile;
 
 use crate::RepoError;
@@ -34,7 +34,10 @@ pub(crate) struct Journal {
 impl Journal {
     /// Opens the journal in `path` for the repository with this id, or makes it; returns the packs
     /// in it. A journal of another repository, or one that cannot be understood, is started anew.
-    pub(crate) fn open(path: &Path, repository: Id) -> Result<(Self, Vec<UnsavedPack>), RepoError> {
+    pub(crate) fn open(
+        path: &Path,
+        repository: RepositoryId,
+    ) -> Result<(Self, Vec<UnsavedPack>), RepoError> {
         let failed = |source| RepoError::Journal { path: path.to_owned(), source };
         let file = File::options()
             .read(true)
@@ -121,7 +124,7 @@ mod tests {
 
     use super::*;
 
-    const REPOSITORY: Id = Id([7; 32]);
+    const REPOSITORY: RepositoryId = RepositoryId([7; 32]);
 
     fn pack(n: u8) -> UnsavedPack {
         let entry = PackEntry {
@@ -181,7 +184,7 @@ mod tests {
         let path = directory.path().join("journal");
         let (mut journal, _) = Journal::open(&path, REPOSITORY).unwrap();
         journal.append(&pack(1)).unwrap();
-        assert!(Journal::open(&path, Id([8; 32])).unwrap().1.is_empty());
+        assert!(Journal::open(&path, RepositoryId([8; 32])).unwrap().1.is_empty());
         assert!(Journal::open(&path, REPOSITORY).unwrap().1.is_empty());
     }
 }

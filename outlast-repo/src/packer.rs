@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use outlast_format::crypto::Key;
 use outlast_format::pack::{self, BlobType, PackEntry};
-use outlast_format::{BlobId, PackId};
+use outlast_format::{BlobId, PackId, Sha256Id};
 use outlast_types::Random;
 
 use crate::index::UnsavedPack;

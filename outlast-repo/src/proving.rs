@@ -9,7 +9,7 @@ use outlast_format::compress::Inflater;
 use outlast_format::crypto::{Key, MAC_LENGTH, NONCE_LENGTH, OVERHEAD, Opening};
 use outlast_format::pack::{self, BLOB_MAX, BlobType, PackEntry, TRAILER_LENGTH};
 use outlast_format::{BlobId, FormatError, PackId, Sha256};
-use outlast_store::{Object, ObjectName, Store, StoreError};
+use outlast_store::{Object, Store, StoreError};
 
 use crate::read::blob::DATA_BLOB_MAX;
 
@@ -58,7 +58,7 @@ pub struct Stored<'a> {
 impl<'a> Stored<'a> {
     /// The pack with this id, which must be there.
     pub fn open(store: &'a dyn Store, pack: PackId) -> Result<Self, StoreError> {
-        let object = Object::Data(ObjectName(pack.0));
+        let object = Object::Data(pack);
         let size = store.size(&object)?;
         Ok(Self { store, object, size })
     }

@@ -80,8 +80,8 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use outlast_format::index::Condemned;
-use outlast_format::{IndexId, PackId, sha256};
-use outlast_store::{Object, ObjectName, StoreError};
+use outlast_format::{IndexId, PackId, Sha256Id};
+use outlast_store::{Object, StoreError};
 use outlast_types::{Clock, Monitor, Random, Timestamp};
 
 use self::mark::Marked;
@@ -200,7 +200,7 @@ pub fn prune(
 }
 
 fn object_of(mark: &IndexId) -> Object {
-    Object::Index(ObjectName(mark.0))
+    Object::Index(*mark)
 }
 
 impl Work<'_> {
@@ -233,7 +233,7 @@ impl Work<'_> {
 
     /// Whether the store removes anything for us: better to be refused before anything is written.
     fn ask_for_removal(&self) -> Result<(), RepoError> {
-        let nothing = Object::Index(ObjectName(sha256(b"outlast asks whether it may remove")));
+        let nothing = Object::Index(IndexId::of(b"outlast asks whether it may remove"));
         match self.repository.store().remove(&nothing) {
             Ok(()) | Err(StoreError::NotFound { .. }) => Ok(()),
             Err(error) => Err(no_removal(error)),

@@ -169,6 +169,7 @@ mod tests {
     use outlast_store::memory::MemoryStore;
 
     use super::*;
+    use outlast_format::Sha256Id;
 
     fn repository(cache: &Path) -> Repository {
         crate::repository::tests::init(&Arc::new(MemoryStore::new())).unwrap().cached_in(cache)

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use outlast_format::config::{Config, Version};
 use outlast_format::crypto::Key;
 use outlast_format::key_file::KdfParams;
-use outlast_format::{FormatError, KeyId, sha256, unpacked};
-use outlast_store::{Kind, Object, ObjectName, Store, StoreError};
+use outlast_format::{FormatError, KeyId, Sha256Id, sha256, unpacked};
+use outlast_store::{Kind, Object, Store, StoreError};
 use outlast_types::Random;
 
 pub use outlast_format::key_file::{KeyFile, Maker};
@@ -188,7 +188,7 @@ impl Repository {
                 },
                 // A file that is not what its name says may have lost the password's own key.
                 Err(FormatError::WrongPassword)
-                    if object.name().is_some_and(|name| name.0 != sha256(&bytes)) =>
+                    if object.name().is_some_and(|name| name != sha256(&bytes)) =>
                 {
                     changed = Some(object);
                 }
@@ -267,7 +267,7 @@ impl Repository {
         let bytes = KeyFile::create(bytes, &self.key, maker, password.cost(), random)
             .map_err(|source| RepoError::Encode { what: "key file", source })?;
         let id = KeyId::of(&bytes);
-        self.store.create(&Object::Key(ObjectName(id.0)), bytes.into())?;
+        self.store.create(&Object::Key(id), bytes.into())?;
         Ok(id)
     }
 
@@ -345,7 +345,7 @@ impl Repository {
         bytes_max: u64,
     ) -> Result<Vec<u8>, RepoError> {
         let mut sealed = self.store.read(object)?.to_vec();
-        if object.name().is_some_and(|name| name.0 != sha256(&sealed)) {
+        if object.name().is_some_and(|name| name != sha256(&sealed)) {
             return Err(RepoError::HashMismatch { object: *object, location: self.location() });
         }
         let opened = self.key.open_in_place(&mut sealed).map(|plaintext| plaintext.to_vec());
@@ -358,16 +358,16 @@ impl Repository {
     }
 
     /// The stored form of a JSON `document` for an index, snapshot or lock, and its name.
-    pub fn seal_unpacked(
+    pub fn seal_unpacked<I: Sha256Id>(
         &self,
         what: &'static str,
         document: &[u8],
         random: &dyn Random,
-    ) -> Result<(ObjectName, Bytes), RepoError> {
+    ) -> Result<(I, Bytes), RepoError> {
         let encoded = unpacked::encode(document, self.config.version)
             .map_err(|source| RepoError::Encode { what, source })?;
         let sealed = self.key.seal(&encoded, random);
-        Ok((ObjectName(sha256(&sealed)), sealed.into()))
+        Ok((I::of(&sealed), sealed.into()))
     }
 }
 

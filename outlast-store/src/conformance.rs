@@ -4,7 +4,7 @@ use std::sync::Barrier;
 
 use bytes::Bytes;
 
-use crate::{Kind, Object, ObjectName, Store, StoreError};
+use crate::{Kind, Object, Store, StoreError};
 
 /// A promise of the contract that a store did not keep.
 #[derive(Debug, thiserror::Error)]
@@ -20,7 +20,7 @@ pub struct Subject<'a> {
     /// An empty store; the suite leaves objects in it.
     pub store: &'a dyn Store,
     /// Names content. Stores that verify names need the real SHA-256.
-    pub name_of: &'a dyn Fn(&[u8]) -> ObjectName,
+    pub name_of: &'a dyn Fn(&[u8]) -> [u8; 32],
     /// The kinds that this store, for this identity, lets be removed.
     pub removable: &'a [Kind],
 }
@@ -44,7 +44,7 @@ fn emptiness(Subject { store, .. }: Subject<'_>) -> Result<(), Violation> {
         let listed = store.list(kind);
         let empty = matches!(&listed, Ok(objects) if objects.is_empty());
         ensure(empty, "an empty store lists nothing", &listed)?;
-        let object = Object::new(kind, ObjectName([0xab; 32]));
+        let object = Object::new(kind, [0xab; 32]);
         let read = store.read(&object);
         ensure(is_not_found(&read), "reading what is not there says NotFound", &read)?;
         let read = store.read_range(&object, 0, 1);
@@ -82,7 +82,7 @@ fn content(subject: Subject<'_>) -> Result<(), Violation> {
 fn ranges(subject: Subject<'_>) -> Result<(), Violation> {
     let Subject { store, name_of, .. } = subject;
     let content = sample(100, 10_000);
-    let object = Object::Data(name_of(&content));
+    let object = Object::new(Kind::Data, name_of(&content));
     done(store.create(&object, content.clone()), "a new object is taken")?;
     for (offset, length) in [(0, 1), (0, 10_000), (9_999, 1), (5, 0), (1234, 5678)] {
         let read = store.read_range(&object, offset as u64, length);
@@ -105,7 +105,7 @@ fn ranges(subject: Subject<'_>) -> Result<(), Violation> {
 fn exclusion(subject: Subject<'_>) -> Result<(), Violation> {
     let Subject { store, name_of, .. } = subject;
     let content = sample(101, 5000);
-    let object = Object::Index(name_of(&content));
+    let object = Object::new(Kind::Index, name_of(&content));
     done(store.create(&object, content.clone()), "a new object is taken")?;
     let again = store.create(&object, content.clone());
     ensure(is_taken(&again), "a second create says AlreadyExists", &again)?;
@@ -129,7 +129,7 @@ fn race_for_config(store: &dyn Store) -> Result<(), Violation> {
 fn race_for_data(subject: Subject<'_>) -> Result<(), Violation> {
     let Subject { store, name_of, .. } = subject;
     let content = sample(103, 1 << 20);
-    let object = Object::Data(name_of(&content));
+    let object = Object::new(Kind::Data, name_of(&content));
     let results = race(store, &vec![content.clone(); CREATORS], object);
     let winners = results.iter().filter(|result| result.is_ok()).count();
     let one = winners == 1 && results.iter().all(|result| result.is_ok() || is_taken(result));

@@ -13,10 +13,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use outlast_fs::durable::{self, Staged};
-use outlast_types::{Clock, SystemClock, Timestamp};
+use outlast_types::{Clock, SystemClock, Timestamp, hex};
 
 use crate::memory::beyond_end;
-use crate::{Kind, Object, ObjectName, Store, StoreError, Verb, Written};
+use crate::{Kind, Object, Store, StoreError, Verb, Written};
 
 /// The modes that restic gives, too: a repository is nobody else's business.
 const FILE_MODE: u32 = 0o600;
@@ -79,7 +79,7 @@ impl DirectoryStore {
     /// The file that holds, or would hold, `object`.
     pub fn file_of(&self, object: &Object) -> PathBuf {
         let directory = self.root.join(object.kind().directory());
-        match object.name().map(|name| name.to_string()) {
+        match object.name().map(|name| hex::encode(&name)) {
             None => directory,
             Some(name) if object.kind() == Kind::Data => directory.join(&name[..2]).join(name),
             Some(name) => directory.join(name),
@@ -128,13 +128,11 @@ impl DirectoryStore {
             for entry in self.entries_of(&directory)?.into_iter().flatten() {
                 let entry = entry?;
                 let name = entry.file_name();
-                let Some(name) = name.to_str().and_then(|name| name.parse::<ObjectName>().ok())
-                else {
-                    continue;
-                };
+                let object = name.to_str().and_then(|name| Object::parse(kind, name).ok());
+                let Some(object) = object else { continue };
                 match entry.metadata() {
                     Ok(metadata) if metadata.is_file() => {
-                        objects.push((Object::new(kind, name), metadata.len()));
+                        objects.push((object, metadata.len()));
                     }
                     Ok(_) => {}
                     // Removed since the directory was read, as locks often are.
@@ -330,7 +328,7 @@ fn cannot_open(path: &Path, source: io::Error) -> StoreError {
 fn is_leftover(entry: &fs::DirEntry, now: Timestamp) -> bool {
     let name = entry.file_name();
     let restic = name.to_str().is_some_and(|name| {
-        name.split_once("-tmp-").is_some_and(|(stem, _)| stem.parse::<ObjectName>().is_ok())
+        name.split_once("-tmp-").is_some_and(|(stem, _)| hex::decode_32(stem).is_some())
     });
     if !restic && !durable::is_temporary(&name) {
         return false;

@@ -18,7 +18,7 @@ pub mod retry;
 pub use directory::{DirectoryStore, StagedObject};
 pub use faulty::Faulty;
 pub use memory::MemoryStore;
-pub use object::{InvalidObjectName, Kind, Object, ObjectName};
+pub use object::{InvalidObjectName, Kind, Object};
 pub use paced::Paced;
 pub use record::Recording;
 pub use retry::Retrying;

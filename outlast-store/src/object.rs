@@ -1,7 +1,8 @@
 //! Names of objects, as the restic REST protocol and directory layout know them.
 
 use std::fmt;
-use std::str::FromStr;
+
+use outlast_types::{IndexId, KeyId, LockId, PackId, SnapshotId, hex};
 
 /// The kinds of objects in a repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,59 +45,38 @@ impl fmt::Display for Kind {
     }
 }
 
-/// The name of an object: the SHA-256 of its content, 32 bytes; 64 lower-case hex digits as text.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ObjectName(pub [u8; 32]);
-
 /// A text that is no object name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("an object's name is 64 lower-case hex digits")]
 pub struct InvalidObjectName;
 
-impl FromStr for ObjectName {
-    type Err = InvalidObjectName;
-
-    fn from_str(text: &str) -> Result<Self, InvalidObjectName> {
-        // The ground floor knows the one spelling of 32 bytes.
-        let hash: outlast_types::ContentHash = text.parse().map_err(|_| InvalidObjectName)?;
-        Ok(Self(hash.0))
-    }
-}
-
-impl fmt::Display for ObjectName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        outlast_types::ContentHash(self.0).fmt(f)
-    }
-}
-
-impl fmt::Debug for ObjectName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
 /// Which object: a kind and, for all but the config, a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Object {
     Config,
-    Key(ObjectName),
-    Lock(ObjectName),
-    Snapshot(ObjectName),
-    Index(ObjectName),
-    Data(ObjectName),
+    Key(KeyId),
+    Lock(LockId),
+    Snapshot(SnapshotId),
+    Index(IndexId),
+    Data(PackId),
 }
 
 impl Object {
     /// The object of `kind` called `name`; the config has no name and ignores it.
-    pub fn new(kind: Kind, name: ObjectName) -> Self {
+    pub fn new(kind: Kind, name: [u8; 32]) -> Self {
         match kind {
             Kind::Config => Self::Config,
-            Kind::Key => Self::Key(name),
-            Kind::Lock => Self::Lock(name),
-            Kind::Snapshot => Self::Snapshot(name),
-            Kind::Index => Self::Index(name),
-            Kind::Data => Self::Data(name),
+            Kind::Key => Self::Key(KeyId(name)),
+            Kind::Lock => Self::Lock(LockId(name)),
+            Kind::Snapshot => Self::Snapshot(SnapshotId(name)),
+            Kind::Index => Self::Index(IndexId(name)),
+            Kind::Data => Self::Data(PackId(name)),
         }
+    }
+
+    /// The object of `kind` whose name has these digits.
+    pub fn parse(kind: Kind, name: &str) -> Result<Self, InvalidObjectName> {
+        hex::decode_32(name).map(|name| Self::new(kind, name)).ok_or(InvalidObjectName)
     }
 
     pub fn kind(&self) -> Kind {
@@ -110,16 +90,31 @@ impl Object {
         }
     }
 
-    /// Its name; `None` for the config.
-    pub fn name(&self) -> Option<ObjectName> {
+    /// Its name, the SHA-256 of its content; `None` for the config.
+    pub fn name(&self) -> Option<[u8; 32]> {
         match *self {
             Self::Config => None,
-            Self::Key(name)
-            | Self::Lock(name)
-            | Self::Snapshot(name)
-            | Self::Index(name)
-            | Self::Data(name) => Some(name),
+            Self::Key(id) => Some(id.0),
+            Self::Lock(id) => Some(id.0),
+            Self::Snapshot(id) => Some(id.0),
+            Self::Index(id) => Some(id.0),
+            Self::Data(id) => Some(id.0),
         }
+    }
+
+    /// Its id if it is a pack.
+    pub fn pack(&self) -> Option<PackId> {
+        if let Self::Data(id) = *self { Some(id) } else { None }
+    }
+
+    /// Its id if it is an index.
+    pub fn index(&self) -> Option<IndexId> {
+        if let Self::Index(id) = *self { Some(id) } else { None }
+    }
+
+    /// Its id if it is a snapshot.
+    pub fn snapshot(&self) -> Option<SnapshotId> {
+        if let Self::Snapshot(id) = *self { Some(id) } else { None }
     }
 }
 
@@ -128,7 +123,7 @@ impl fmt::Display for Object {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.name() {
             None => f.write_str("config"),
-            Some(name) => write!(f, "{}/{name}", self.kind()),
+            Some(name) => write!(f, "{}/{}", self.kind(), hex::encode_32(&name)),
         }
     }
 }

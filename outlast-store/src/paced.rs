@@ -123,10 +123,12 @@ impl Store for Paced {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::{MemoryStore, ObjectName};
+    use outlast_types::PackId;
 
-    const PACK: Object = Object::Data(ObjectName([7; 32]));
+    use super::*;
+    use crate::MemoryStore;
+
+    const PACK: Object = Object::Data(PackId([7; 32]));
 
     /// A clock that passes only while somebody sleeps.
     struct Hands(Mutex<Timestamp>);

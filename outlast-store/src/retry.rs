@@ -170,13 +170,13 @@ mod tests {
     use std::io;
     use std::sync::Mutex;
 
-    use outlast_types::SystemRandom;
+    use outlast_types::{LockId, SystemRandom};
 
     use super::*;
     use crate::faulty::{Fault, Faulty};
-    use crate::{MemoryStore, ObjectName, Recording, Verb};
+    use crate::{MemoryStore, Recording, Verb};
 
-    const LOCK: Object = Object::Lock(ObjectName([7; 32]));
+    const LOCK: Object = Object::Lock(LockId([7; 32]));
 
     fn retrying(
         faulty: Faulty,

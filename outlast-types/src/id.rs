@@ -1,13 +1,13 @@
-//! Ids: of drops, of shares, of content.
+//! Ids: of drops, of shares, of content, and of what the repository format names.
 
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use uuid::Uuid;
 
-use crate::{Clock, Random, Timestamp};
+use crate::{Clock, Random, Timestamp, hex};
 
 /// Why a text is not an id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -115,59 +115,93 @@ macro_rules! uuid_text {
 uuid_text!(DropId);
 uuid_text!(ShareId);
 
-/// A BLAKE3 hash of content, 32 bytes; 64 lower-case hex digits as text.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct ContentHash(pub [u8; 32]);
+macro_rules! hash_ids {
+    ($decode:path, $expected:literal: $($(#[$doc:meta])* $name:ident;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub [u8; 32]);
 
-impl FromStr for ContentHash {
-    type Err = InvalidId;
-
-    fn from_str(text: &str) -> Result<Self, InvalidId> {
-        let expected = "a hash (64 lower-case hex digits)";
-        let digit = |c: u8| match c {
-            b'0'..=b'9' => Some(c - b'0'),
-            b'a'..=b'f' => Some(c - b'a' + 10),
-            _ => None,
-        };
-        if text.len() != 64 {
-            return Err(invalid(text, expected));
-        }
-        let mut bytes = [0; 32];
-        for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
-            match (digit(pair[0]), digit(pair[1])) {
-                (Some(high), Some(low)) => *byte = high << 4 | low,
-                _ => return Err(invalid(text, expected)),
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                hex::encode_32(&self.0).fmt(f)
             }
         }
-        Ok(Self(bytes))
-    }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}({self})", stringify!($name))
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidId;
+
+            fn from_str(text: &str) -> Result<Self, InvalidId> {
+                hex::decode_32(text).map(Self).ok_or_else(|| invalid(text, $expected))
+            }
+        }
+
+        impl From<[u8; 32]> for $name {
+            fn from(bytes: [u8; 32]) -> Self {
+                Self(bytes)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(hex::encode_32(&self.0).as_str())
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                struct Hex;
+
+                impl de::Visitor<'_> for Hex {
+                    type Value = $name;
+
+                    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                        f.write_str($expected)
+                    }
+
+                    fn visit_str<E: de::Error>(self, text: &str) -> Result<$name, E> {
+                        $decode(text)
+                            .map($name)
+                            .ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
+                    }
+                }
+
+                deserializer.deserialize_str(Hex)
+            }
+        }
+    )*};
 }
 
-impl fmt::Display for ContentHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
+hash_ids! {
+    hex::decode_32, "a hash (64 lower-case hex digits)":
+    /// The BLAKE3 hash of content on a share: of segments and of seals.
+    ContentHash;
+    /// The SHA-256 hash of content on a share, where a script that wrote a drop has no BLAKE3.
+    Sha256Hash;
 }
 
-impl fmt::Debug for ContentHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ContentHash({self})")
-    }
-}
-
-impl TryFrom<String> for ContentHash {
-    type Error = InvalidId;
-
-    fn try_from(text: String) -> Result<Self, InvalidId> {
-        text.parse()
-    }
-}
-
-impl From<ContentHash> for String {
-    fn from(hash: ContentHash) -> Self {
-        hash.to_string()
-    }
+// Documents of the repository format may have been written by Go, which reads either case.
+hash_ids! {
+    hex::decode_32_any_case, "an id (64 hexadecimal digits)":
+    /// The id of a repository: random.
+    RepositoryId;
+    /// The id of a blob: the SHA-256 of its plaintext. A tree is a blob.
+    BlobId;
+    /// The id of a pack: the SHA-256 of the whole file.
+    PackId;
+    /// The id of an index: the SHA-256 of the sealed file.
+    IndexId;
+    /// The id of a snapshot: the SHA-256 of the sealed file.
+    SnapshotId;
+    /// The id of a key file: the SHA-256 of the file.
+    KeyId;
+    /// The id of a lock: the SHA-256 of the sealed file.
+    LockId;
 }
 
 #[cfg(test)]
@@ -187,9 +221,13 @@ mod tests {
     }
 
     #[test]
-    fn a_hash_survives_its_text() {
+    fn a_hash_has_one_spelling_only() {
         let hash = ContentHash(std::array::from_fn(|i| u8::try_from(i * 7).unwrap()));
         assert_eq!(hash.to_string().parse(), Ok(hash));
-        assert!("zz".repeat(32).parse::<ContentHash>().is_err());
+        assert_eq!(format!("{hash:.8}"), "00070e15");
+        for bad in ["zz".repeat(32), "AB".repeat(32), "ab".repeat(31)] {
+            assert!(bad.parse::<ContentHash>().is_err(), "{bad}");
+            assert!(bad.parse::<PackId>().is_err(), "{bad}");
+        }
     }
 }

@@ -9,6 +9,7 @@
 pub mod clock;
 pub mod code;
 pub mod drop_identity;
+pub mod hex;
 pub mod human;
 pub mod id;
 pub mod monitor;
@@ -19,7 +20,10 @@ pub mod time;
 pub use clock::{Clock, SystemClock};
 pub use code::{ProblemCode, ProblemKind, RejectionCode};
 pub use drop_identity::DropIdentity;
-pub use id::{ContentHash, DropId, ShareId};
+pub use id::{
+    BlobId, ContentHash, DropId, IndexId, KeyId, LockId, PackId, RepositoryId, Sha256Hash, ShareId,
+    SnapshotId,
+};
 pub use monitor::{Monitor, Silent};
 pub use name::{InvalidName, WorkloadName};
 pub use random::{Random, SystemRandom};

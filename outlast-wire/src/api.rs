@@ -12,10 +12,10 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use outlast_store::{Object, ObjectName};
+use outlast_store::Object;
 use outlast_types::{
-    ContentHash, Day, DropId, DropIdentity, ProblemCode, ProblemKind, RejectionCode, ShareId,
-    Timestamp, WorkloadName,
+    BlobId, ContentHash, Day, DropId, DropIdentity, IndexId, PackId, ProblemCode, ProblemKind,
+    RejectionCode, ShareId, SnapshotId, Timestamp, WorkloadName,
 };
 use serde::{Deserialize, Serialize};
 
@@ -94,10 +94,9 @@ pub struct Shipment {
     /// The size of the drop's content in bytes, before anything was saved.
     pub size: u64,
     /// The root tree of the snapshot.
-    pub tree: ContentHash,
+    pub tree: BlobId,
     /// The name under which the vault publishes `snapshot`: its SHA-256.
-    #[serde(with = "object_name")]
-    pub snapshot_id: ObjectName,
+    pub snapshot_id: SnapshotId,
     /// The snapshot object as it will be stored, already encrypted.
     pub snapshot: Base64,
     /// What the snapshot needs and this shipment brought; all must be there before it is
@@ -127,26 +126,25 @@ impl Shipment {
 /// One line of a bill of lading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BilledObject {
-    pub kind: BilledKind,
-    #[serde(with = "object_name")]
-    pub name: ObjectName,
+    #[serde(flatten)]
+    pub name: BilledName,
     pub size: u64,
 }
 
-/// The kinds that a shipment may bring.
+/// What a shipment may bring: `"kind":"data","name":"<id>"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum BilledKind {
-    Data,
-    Index,
+#[serde(tag = "kind", content = "name", rename_all = "lowercase")]
+pub enum BilledName {
+    Data(PackId),
+    Index(IndexId),
 }
 
 impl BilledObject {
     /// As the store knows it.
     pub fn object(&self) -> Object {
-        match self.kind {
-            BilledKind::Data => Object::Data(self.name),
-            BilledKind::Index => Object::Index(self.name),
+        match self.name {
+            BilledName::Data(pack) => Object::Data(pack),
+            BilledName::Index(index) => Object::Index(index),
         }
     }
 }
@@ -269,8 +267,7 @@ pub struct WorkloadView {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SnapshotView {
     pub workload: WorkloadName,
-    #[serde(with = "object_name")]
-    pub snapshot: ObjectName,
+    pub snapshot: SnapshotId,
     /// `None` for a snapshot that stock restic made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drop: Option<DropId>,
@@ -411,21 +408,6 @@ impl IntoResponse for ApiError {
         // For the server loop, which writes the body again with the request's id in it.
         response.extensions_mut().insert(*self.body);
         response
-    }
-}
-
-/// Object names as hex in JSON.
-mod object_name {
-    use outlast_store::ObjectName;
-    use serde::{Deserialize, Deserializer, Serializer, de};
-
-    pub(super) fn serialize<S: Serializer>(name: &ObjectName, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(name)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<ObjectName, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(from)?;
-        text.parse().map_err(de::Error::custom)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io;
 
 use bytes::Bytes;
-use outlast_store::{Kind, Object, ObjectName, Store, StoreError, Verb};
+use outlast_store::{Kind, Object, Store, StoreError, Verb};
 use outlast_types::ShareId;
 use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, RANGE};
 use reqwest::{Method, StatusCode};
@@ -130,15 +130,13 @@ impl RestStore {
             let entries: Vec<ListedObject> = serde_json::from_slice(&body).map_err(unreadable)?;
             let named = entries.into_iter().filter_map(|entry| {
                 // Strange files in a foreign server's directory are no objects.
-                let name: ObjectName = entry.name.parse().ok()?;
-                Some((Object::new(kind, name), entry.size))
+                Some((Object::parse(kind, &entry.name).ok()?, entry.size))
             });
             return Ok(named.collect());
         }
         let names: Vec<String> = serde_json::from_slice(&body).map_err(unreadable)?;
         let mut objects = Vec::new();
-        for name in names.iter().filter_map(|name| name.parse().ok()) {
-            let object = Object::new(kind, name);
+        for object in names.iter().filter_map(|name| Object::parse(kind, name).ok()) {
             match self.size(&object) {
                 Ok(size) => objects.push((object, size)),
                 // Removed since it was listed.

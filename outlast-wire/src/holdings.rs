@@ -7,7 +7,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use outlast_types::{ContentHash, DropIdentity, Random, Timestamp};
+use outlast_types::{BlobId, DropIdentity, Random, SnapshotId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::signature::{self, SignatureError};
@@ -40,8 +40,8 @@ pub struct HeldDrop {
     /// Bytes of content.
     pub size: u64,
     /// The root tree of its snapshot.
-    pub tree: ContentHash,
-    pub snapshot: ContentHash,
+    pub tree: BlobId,
+    pub snapshot: SnapshotId,
 }
 
 /// `POST /api/v1/holdings`: which of these does the vault hold now?

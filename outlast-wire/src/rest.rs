@@ -27,7 +27,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use axum::{Extension, Router};
 use outlast_store::{Kind, Object, Store, StoreError, Verb};
-use outlast_types::WorkloadName;
+use outlast_types::{WorkloadName, hex};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::Peer;
@@ -180,10 +180,10 @@ async fn object(
 ) -> Result<Response, ApiError> {
     let workload = workload_name(&workload)?;
     let kind = kind_of(&kind)?;
-    let name = name.parse().map_err(|error| {
-        ApiError::new(StatusCode::BAD_REQUEST, ErrorCode::BadName, format!("{error}"))
+    let object = Object::parse(kind, &name).map_err(|error| {
+        ApiError::new(StatusCode::BAD_REQUEST, ErrorCode::BadName, error.to_string())
     })?;
-    rest.act(peer, workload, Object::new(kind, name), request).await
+    rest.act(peer, workload, object, request).await
 }
 
 async fn list(
@@ -212,6 +212,7 @@ fn listing(objects: &[(Object, u64)], version_2: bool) -> String {
     text.push('[');
     for (object, size) in objects {
         let Some(name) = object.name() else { continue };
+        let name = hex::encode_32(&name);
         if text.len() > 1 {
             text.push(',');
         }
@@ -323,7 +324,7 @@ impl Rest {
             incoming = self.blocking(move || into.take(&piece).map(|()| into)).await?;
         }
         let incoming = incoming.map_err(host_error)?;
-        if object.name().is_some_and(|name| name.0 != body.hash()) {
+        if object.name().is_some_and(|name| name != body.hash()) {
             let text = format!("the content sent for {object} has another SHA-256");
             return Err(ApiError::new(StatusCode::BAD_REQUEST, ErrorCode::WrongHash, text)
                 .hint("it was damaged on the way or before; send it again"));

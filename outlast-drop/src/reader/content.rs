@@ -265,13 +265,7 @@ fn hash(
         return Err(Rejection::ChangedSegment { name: name() }.into());
     }
     if found != segment.digest {
-        return Err(Rejection::WrongHash {
-            name: name(),
-            algorithm: found.algorithm(),
-            sealed: segment.digest.hash(),
-            found: found.hash(),
-        }
-        .into());
+        return Err(Rejection::WrongHash { name: name(), sealed: segment.digest, found }.into());
     }
     task.segment.check_length()?;
     Ok(true)

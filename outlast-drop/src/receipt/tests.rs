@@ -32,7 +32,7 @@ fn signed() -> SignedReceipt {
     Receipt {
         seal: Some(ContentHash([1; 32])),
         size: Some(7),
-        tree: Some(ContentHash([2; 32])),
+        tree: Some(BlobId([2; 32])),
         snapshot: Some("5".repeat(64)),
         sequence: Some(3),
         ..Receipt::about(share, &address, ReceiptState::Vaulted, SystemClock.now())
@@ -76,7 +76,7 @@ fn members_that_a_later_release_adds_survive_and_are_signed() {
     let text = String::from_utf8(signed().bytes().to_vec()).unwrap();
     let body = text.rsplit_once(",\"signature\"").unwrap().0;
     let body = format!("{body},\"challenge\":\"7\"").into_bytes();
-    let signature = proof::hex(&Initials.sign(&body).unwrap());
+    let signature = hex::encode(&Initials.sign(&body).unwrap());
     let document = proof::join(body.clone(), "signature", &signature);
     let read = SignedReceipt::parse(&document).unwrap();
     assert_eq!(read.bytes(), document);

@@ -26,7 +26,7 @@ fn seals() -> impl Strategy<Value = Seal> {
                     size,
                     raw_size: if compressed { raw_size } else { size },
                     digest: match sha256 {
-                        true => Digest::Sha256(ContentHash(hash)),
+                        true => Digest::Sha256(Sha256Hash(hash)),
                         false => Digest::Blake3(ContentHash(hash)),
                     },
                 })

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use outlast_types::hex;
 use serde::{Deserialize, Deserializer, de};
 use serde_json::value::RawValue;
 
 use super::node::{Node, NodeKind};
 use crate::go::{self, FileMode, GoTime};
-use crate::id::hex;
 use crate::{BlobId, FormatError};
 
 pub(super) const OBJECT: &str = "tree";
@@ -207,7 +207,7 @@ impl Writer<'_> {
         self.content(node.content.as_deref());
         if let Some(subtree) = &node.subtree {
             self.key("subtree");
-            self.plain(&hex(&subtree.0));
+            self.plain(hex::encode_32(&subtree.0).as_bytes());
         }
         self.text_unless_empty("error", node.error.as_bytes());
         self.0.push(b'}');
@@ -302,7 +302,7 @@ impl Writer<'_> {
         self.0.push(b'[');
         for (i, id) in content.iter().enumerate() {
             self.0.extend_from_slice(if i > 0 { b",\"" } else { b"\"" });
-            self.0.extend_from_slice(&hex(&id.0));
+            self.0.extend_from_slice(hex::encode_32(&id.0).as_bytes());
             self.0.push(b'"');
         }
         self.0.push(b']');

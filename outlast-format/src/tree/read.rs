@@ -258,9 +258,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::BlobId;
     use crate::compress::{Compressor, LEVEL_DEFAULT};
     use crate::tree::{NodeKind, Tree};
+    use crate::{BlobId, Sha256Id};
 
     /// Gives a few bytes at a time.
     struct Dripping(Cursor<Vec<u8>>, usize);

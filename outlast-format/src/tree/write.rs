@@ -129,6 +129,7 @@ impl std::fmt::Debug for TreeWriter {
 mod tests {
     use super::super::NodeKind;
     use super::*;
+    use crate::Sha256Id;
     use crate::tree::Tree;
 
     #[test]

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use outlast_format::crypto::Key;
 use outlast_format::key_file::{KdfParams, KeyFile, Maker};
-use outlast_format::{FormatError, KeyId, pack};
+use outlast_format::{FormatError, KeyId, Sha256Id, pack};
 use outlast_types::{SystemRandom, Timestamp};
 
 use crate::repository::{Repository, files, read_blob};

@@ -10,7 +10,7 @@ use outlast_format::index::IndexFile;
 use outlast_format::key_file::KeyFile;
 use outlast_format::pack::{self, BlobType, PackEntry};
 use outlast_format::snapshot::Snapshot;
-use outlast_format::{BlobId, FormatError, PackId, unpacked};
+use outlast_format::{BlobId, FormatError, PackId, Sha256Id, unpacked};
 
 pub(crate) struct Repository {
     pub(crate) root: PathBuf,

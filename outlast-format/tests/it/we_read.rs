@@ -2,10 +2,10 @@
 
 use std::fs;
 
-use outlast_format::BlobId;
 use outlast_format::config::Version;
 use outlast_format::index::IndexFile;
 use outlast_format::tree::{NodeKind, Tree};
+use outlast_format::{BlobId, Sha256Id};
 
 use crate::repository::Repository;
 use crate::restic::{PASSWORD, Restic};

@@ -13,7 +13,7 @@ use outlast_format::key_file::{KdfParams, KeyFile, Maker};
 use outlast_format::pack::{self, BlobType, PackEntry};
 use outlast_format::snapshot::Snapshot;
 use outlast_format::tree::{Node, NodeKind, Tree};
-use outlast_format::{BlobId, KeyId, PackId, SnapshotId, unpacked};
+use outlast_format::{BlobId, KeyId, PackId, Sha256Id, SnapshotId, unpacked};
 use outlast_types::{Clock as _, SystemClock, SystemRandom, Timestamp};
 
 use crate::restic::{PASSWORD, Restic};

@@ -6,9 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
+use outlast_format::PackId;
 use outlast_format::index::{Condemned, IndexFile, Notes};
-use outlast_format::{IndexId, PackId};
-use outlast_store::{Kind, Object, ObjectName, StoreError};
+use outlast_store::{Kind, Object, StoreError};
 use outlast_types::Random;
 
 use crate::index_file::{self, Writer};
@@ -45,14 +45,14 @@ impl<'r> Reliance<'r> {
     pub(super) fn begin(repository: &'r Repository, index: &Index) -> Result<Self, RepoError> {
         let mut marks = Marks { known: index.files(), marks: BTreeMap::new() };
         for (id, mark) in index.condemned() {
-            marks.marks.insert(Object::Index(ObjectName(id.0)), mark);
+            marks.marks.insert(Object::Index(id), mark);
         }
         marks.look(repository)?;
         let condemned: HashSet<PackId> =
             marks.marks.values().flat_map(|mark| mark.packs.iter().copied()).collect();
         for (pack, expected) in index.unsaved_packs() {
             if size_of(repository, pack)? != Some(expected) || condemned.contains(&pack) {
-                return Err(outdated(repository, Object::Data(ObjectName(pack.0))));
+                return Err(outdated(repository, Object::Data(pack)));
             }
         }
         Ok(Self {
@@ -128,7 +128,7 @@ impl<'r> Reliance<'r> {
         }
         let listed = self.repository.store().list(Kind::Data)?.into_iter();
         let mut stored: Vec<_> =
-            listed.filter_map(|(object, size)| Some((PackId(object.name()?.0), size))).collect();
+            listed.filter_map(|(object, size)| Some((object.pack()?, size))).collect();
         stored.sort_unstable();
         Ok(self.stored.get_or_init(|| stored))
     }
@@ -165,7 +165,7 @@ impl<'r> Reliance<'r> {
         let pack = footing.look(repository)?.into_iter().next();
         match pack {
             None => footing.assert_stored(repository).map(|()| footing),
-            Some(pack) => Err(outdated(repository, Object::Data(ObjectName(pack.0)))),
+            Some(pack) => Err(outdated(repository, Object::Data(pack))),
         }
     }
 }
@@ -217,8 +217,7 @@ struct Relisted {
 impl Relisted {
     /// Whether the pack is revived: the files are younger than the mark.
     fn revives(&self, pack: &PackId, mark: &Condemned) -> bool {
-        let is_younger =
-            |file: &Object| file.name().is_some_and(|f| !mark.indexes.contains(&IndexId(f.0)));
+        let is_younger = |file: &Object| file.index().is_some_and(|id| !mark.indexes.contains(&id));
         self.packs.contains(pack) && self.files.iter().all(is_younger)
     }
 }
@@ -234,7 +233,7 @@ impl Footing {
                 mark.packs.iter().filter(|pack| self.packs.contains_key(pack)).peekable();
             if let (true, Some(pack)) = (mark.sweeping, packs.peek()) {
                 self.withdraw(repository);
-                return Err(outdated(repository, Object::Data(ObjectName(pack.0))));
+                return Err(outdated(repository, Object::Data(**pack)));
             }
             let is_revived = |pack: &&PackId| self.relisted.iter().any(|r| r.revives(pack, mark));
             condemned.extend(packs.filter(|pack| !is_revived(pack)));
@@ -251,7 +250,7 @@ impl Footing {
         let mut missing: HashSet<PackId> = self.packs.keys().copied().collect();
         if missing.len() > ASKED_MAX {
             for (object, size) in repository.store().list(Kind::Data)? {
-                let Some(pack) = object.name().map(|name| PackId(name.0)) else { continue };
+                let Some(pack) = object.pack() else { continue };
                 if self.packs.get(&pack) == Some(&size) {
                     missing.remove(&pack);
                 }
@@ -291,7 +290,7 @@ impl Footing {
             None => Ok(()),
             Some(pack) => {
                 self.withdraw(repository);
-                Err(outdated(repository, Object::Data(ObjectName(pack.0))))
+                Err(outdated(repository, Object::Data(pack)))
             }
         }
     }
@@ -370,7 +369,7 @@ fn read(repository: &Repository, object: Object) -> Result<IndexFile, RepoError>
 
 /// The bytes of a pack in the store; `None` if it is not there.
 fn size_of(repository: &Repository, pack: PackId) -> Result<Option<u64>, RepoError> {
-    match repository.store().size(&Object::Data(ObjectName(pack.0))) {
+    match repository.store().size(&Object::Data(pack)) {
         Ok(size) => Ok(Some(size)),
         Err(StoreError::NotFound { .. }) => Ok(None),
         Err(error) => Err(error.into()),

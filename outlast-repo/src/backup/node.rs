@@ -1,8 +1,8 @@
 //! Entries as nodes, with the fields that stock restic gives each kind.
 
-use outlast_format::BlobId;
 use outlast_format::go::{FileMode, GoTime};
 use outlast_format::tree::{Node, NodeKind};
+use outlast_format::{BlobId, Sha256Id};
 use outlast_fs::{EntryPath, FileTime, Kind, Metadata};
 
 /// The device number of files whose source knows neither device nor inode, but knows that they

@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crossbeam_channel::Receiver;
 use outlast_format::{IndexId, PackId};
-use outlast_store::{Object, ObjectName, create_or_find};
+use outlast_store::{Object, create_or_find};
 use outlast_types::Timestamp;
 
 use super::Context;
@@ -24,7 +24,7 @@ pub(super) fn upload(
 ) -> Result<(), Halt> {
     while let Some(open) = context.stop.receive(packs)? {
         let (pack, bytes) = open.finish(context.repository.key(), context.random);
-        let object = Object::Data(ObjectName(pack.id.0));
+        let object = Object::Data(pack.id);
         create_or_find(context.repository.store(), &object, bytes.clone())?;
         packing.take_back(context, bytes);
         // Not through a queue: a pack that is durable is remembered even when all stages stop.

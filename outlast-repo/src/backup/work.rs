@@ -4,12 +4,12 @@ use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
 use crossbeam_channel::{Receiver, Sender, never, select_biased};
-use outlast_format::BlobId;
 use outlast_format::chunker::Gear;
 use outlast_format::compress::Compressor;
 use outlast_format::config::Version;
 use outlast_format::crypto::NONCE_LENGTH;
 use outlast_format::pack::{BlobType, PackEntry};
+use outlast_format::{BlobId, Sha256Id};
 
 use super::Context;
 use super::block::{Block, Chunk, ChunkBatch, ChunkBytes, Event, KnownChunk, ScannedBlock};

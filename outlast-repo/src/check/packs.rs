@@ -56,9 +56,8 @@ struct Stored {
 impl Stored {
     fn list(repository: &Repository) -> Result<Self, RepoError> {
         let objects = repository.store().list(Kind::Data)?.into_iter();
-        let mut packs: Vec<_> = objects
-            .filter_map(|(object, size)| Some((PackId(object.name()?.0), size, false)))
-            .collect();
+        let mut packs: Vec<_> =
+            objects.filter_map(|(object, size)| Some((object.pack()?, size, false))).collect();
         packs.sort_unstable();
         Ok(Self { packs, missing: HashSet::new() })
     }

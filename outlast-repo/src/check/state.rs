@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use outlast_format::Id;
+use outlast_format::RepositoryId;
 use outlast_format::pack::BlobType;
 use outlast_fs::durable;
 use outlast_types::Timestamp;
@@ -43,7 +43,7 @@ type Mark = [u8; 16];
 /// An open state file.
 pub(super) struct State {
     path: PathBuf,
-    repository: Id,
+    repository: RepositoryId,
     known: HashSet<Mark>,
     /// `None` once it could not be written: half a record would spoil those after it.
     file: Mutex<Option<File>>,
@@ -52,7 +52,7 @@ pub(super) struct State {
 impl State {
     /// Opens the file, or makes it; that of another repository, and one that is too old or cannot
     /// be understood, is begun anew.
-    pub(super) fn open(resume: &Resume, repository: Id) -> Result<Self, RepoError> {
+    pub(super) fn open(resume: &Resume, repository: RepositoryId) -> Result<Self, RepoError> {
         let path = resume.state.clone();
         let open = || {
             let mut file =
@@ -112,7 +112,7 @@ impl State {
 }
 
 /// Reads what is whole and cuts off the rest; a file that is not of use is emptied.
-fn recover(file: &mut File, repository: Id, now: Timestamp) -> io::Result<HashSet<Mark>> {
+fn recover(file: &mut File, repository: RepositoryId, now: Timestamp) -> io::Result<HashSet<Mark>> {
     if let Some((known, length)) = read(file, repository, now)? {
         file.set_len(length)?;
         return Ok(known);
@@ -124,7 +124,11 @@ fn recover(file: &mut File, repository: Id, now: Timestamp) -> io::Result<HashSe
 }
 
 /// The marks in the file, and where the last one ends; `None` if they are not to be used.
-fn read(file: &File, repository: Id, now: Timestamp) -> io::Result<Option<(HashSet<Mark>, u64)>> {
+fn read(
+    file: &File,
+    repository: RepositoryId,
+    now: Timestamp,
+) -> io::Result<Option<(HashSet<Mark>, u64)>> {
     let mut reader = BufReader::new(file);
     let mut header = Vec::new();
     let mut byte = [0];
@@ -151,7 +155,7 @@ fn read(file: &File, repository: Id, now: Timestamp) -> io::Result<Option<(HashS
     Ok(Some((known, header.len() as u64 + length - torn)))
 }
 
-fn is_current(header: &[u8], repository: Id, now: Timestamp) -> bool {
+fn is_current(header: &[u8], repository: RepositoryId, now: Timestamp) -> bool {
     let begun = std::str::from_utf8(header)
         .ok()
         .and_then(|header| header.strip_suffix('\n'))
@@ -169,7 +173,7 @@ mod tests {
 
     use super::*;
 
-    const REPOSITORY: Id = Id([7; 32]);
+    const REPOSITORY: RepositoryId = RepositoryId([7; 32]);
 
     fn listed(n: u8) -> Listed {
         let entry = PackEntry {
@@ -197,7 +201,7 @@ mod tests {
             self.0.path().join("state")
         }
 
-        fn open(&self, repository: Id, now: Timestamp) -> State {
+        fn open(&self, repository: RepositoryId, now: Timestamp) -> State {
             State::open(&Resume { state: self.file(), now }, repository).unwrap()
         }
     }
@@ -250,7 +254,7 @@ mod tests {
             (REPOSITORY, 131, false),
             (REPOSITORY, 130, false),
             (REPOSITORY, 130, true),
-            (Id([8; 32]), 130, false),
+            (RepositoryId([8; 32]), 130, false),
             (REPOSITORY, 130, false),
         ] {
             let state = place.open(repository, at(day));

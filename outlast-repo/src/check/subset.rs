@@ -55,6 +55,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use outlast_format::Sha256Id;
 
     proptest! {
         #[test]

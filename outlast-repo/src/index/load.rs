@@ -6,7 +6,7 @@ use std::sync::{Mutex, RwLock};
 
 use outlast_format::IndexId;
 use outlast_format::index::{Condemned, IndexFile};
-use outlast_store::{Kind, Object, ObjectName};
+use outlast_store::{Kind, Object};
 
 use super::record::{Packs, Record, encode};
 use super::shelved::{File, Shelved};
@@ -58,7 +58,7 @@ impl Index {
 }
 
 fn object_of(file: &File) -> (Object, u64) {
-    (Object::Index(ObjectName(file.id.0)), file.bytes)
+    (Object::Index(file.id), file.bytes)
 }
 
 struct Loader {
@@ -98,8 +98,8 @@ impl Loader {
                 }
             }
         }
-        if let Some(name) = object.name() {
-            self.pending.push(File { id: IndexId(name.0), bytes, notes: file.notes });
+        if let Some(id) = object.index() {
+            self.pending.push(File { id, bytes, notes: file.notes });
         }
         Ok(())
     }

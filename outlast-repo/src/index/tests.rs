@@ -1,3 +1,4 @@
+use outlast_format::Sha256Id;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -214,7 +215,7 @@ fn run_steps(world: &World, steps: Vec<Step>) {
                 let packs = std::mem::take(&mut model.unsaved);
                 assert_eq!(saved.is_some(), !packs.is_empty());
                 if let Some(saved) = saved {
-                    let object = Object::Index(outlast_store::ObjectName(saved.index.0));
+                    let object = Object::Index(saved.index);
                     model.files.insert(object, packs);
                 }
             }

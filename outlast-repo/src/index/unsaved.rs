@@ -87,13 +87,12 @@ impl Index {
         };
         let encode = |source| RepoError::Encode { what: "index", source };
         let document = file.serialize().map_err(encode)?;
-        let (name, sealed) = repository.seal_unpacked("index", &document, random)?;
+        let (index, sealed) = repository.seal_unpacked("index", &document, random)?;
         let size = sealed.len() as u64;
-        create_or_find(repository.store(), &Object::Index(name), sealed)?;
-        let index = IndexId(name.0);
+        create_or_find(repository.store(), &Object::Index(index), sealed)?;
         writing.unsaved.clear();
         self.shelve(&mut writing.shelved, File { id: index, bytes: size, notes })?;
-        self.note_file(Object::Index(name), size);
+        self.note_file(Object::Index(index), size);
         self.chunk_average.fetch_max(chunk_average, Ordering::Relaxed);
         Ok(Some(Saved { index, size, packs }))
     }

@@ -1,5 +1,6 @@
 //! Packs as honest and as hostile makers make them.
 
+use outlast_format::Sha256Id;
 use outlast_format::compress::Compressor;
 use outlast_types::SystemRandom;
 

@@ -1,6 +1,7 @@
 //! The first phase: condemning what nobody needs, after copying what is needed out of packs that
 //! are mostly not.
 
+use outlast_store::Object;
 use std::collections::{HashMap, HashSet};
 
 use outlast_format::index::{Condemned, Notes};
@@ -65,8 +66,7 @@ pub(super) fn mark(
     if work.options.dry_run {
         return Ok(marked);
     }
-    let indexes: Vec<IndexId> =
-        survey.files.iter().filter_map(|object| Some(IndexId(object.name()?.0))).collect();
+    let indexes: Vec<IndexId> = survey.files.iter().filter_map(Object::index).collect();
     condemn(work, unused, &indexes)?;
     work.monitor.begin("repack", Some(marked.repacked_bytes));
     let mut repacked_bytes = 0;

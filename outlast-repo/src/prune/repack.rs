@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use bytes::Bytes;
 use outlast_format::pack::{BlobType, PackEntry};
 use outlast_format::{BlobId, PackId};
-use outlast_store::{Object, ObjectName, create_or_find};
+use outlast_store::{Object, create_or_find};
 use outlast_types::{Monitor, Random};
 
 use super::survey::{Survey, not_whole};
@@ -184,6 +184,6 @@ fn store(
     random: &dyn Random,
 ) -> Result<UnsavedPack, RepoError> {
     let (pack, bytes) = open.finish(repository.key(), random);
-    create_or_find(repository.store(), &Object::Data(ObjectName(pack.id.0)), bytes)?;
+    create_or_find(repository.store(), &Object::Data(pack.id), bytes)?;
     Ok(pack)
 }

@@ -19,7 +19,7 @@ use std::collections::HashSet;
 use bytes::Bytes;
 use outlast_format::index::Condemned;
 use outlast_format::{IndexId, PackId};
-use outlast_store::{Object, ObjectName, StoreError, create_or_find};
+use outlast_store::{Object, StoreError, create_or_find};
 
 use super::judge::judge;
 use super::survey::Survey;
@@ -144,8 +144,7 @@ fn removable(
     let mut packs: Vec<_> =
         judgement.doomed.into_iter().filter_map(|pack| Some((pack, size(&pack)?))).collect();
     packs.sort_unstable_by_key(|(pack, size)| (tallies.contains_key(pack), *size, *pack));
-    let names = survey.files.iter().filter_map(Object::name);
-    Ok((names.map(|name| IndexId(name.0)).collect(), packs))
+    Ok((survey.files.iter().filter_map(Object::index).collect(), packs))
 }
 
 /// Locks, announces what was taken, looks at everything once more, and takes it out of the index.
@@ -158,7 +157,7 @@ fn announce(work: &Work<'_>, taken: &Taken<'_>, indexes: &[IndexId]) -> Result<S
         indexes: indexes.to_vec(),
     };
     let object = write_mark(work, mark.clone())?;
-    let id = object.name().map(|name| IndexId(name.0));
+    let id = object.index();
     let marks: Vec<_> = id.map(|id| (id, mark)).into_iter().collect();
     sweep(work, &marks, &|| lock.keep()).inspect_err(|_| {
         // Nothing was removed after all, or more will be, with a mark of its own.
@@ -175,7 +174,7 @@ struct Taken<'r> {
 
 impl Taken<'_> {
     fn take(&mut self, pack: PackId) -> Result<(), RepoError> {
-        let object = Object::Data(ObjectName(pack.0));
+        let object = Object::Data(pack);
         let taken = self.repository.store().read(&object).and_then(|content| {
             self.repository.store().remove(&object)?;
             Ok(content)
@@ -196,7 +195,7 @@ impl Taken<'_> {
     /// Stores them again: their room is free, or somebody was very quick.
     fn put_back(&self) -> Result<(), RepoError> {
         for (pack, content) in &self.packs {
-            let object = Object::Data(ObjectName(pack.0));
+            let object = Object::Data(*pack);
             create_or_find(self.repository.store(), &object, content.clone())?;
         }
         Ok(())

@@ -282,7 +282,7 @@ pub(super) fn whole_index(repository: &Repository) -> Result<&Index, RepoError> 
 pub(super) fn stored_packs(repository: &Repository) -> Result<Vec<(PackId, u64)>, RepoError> {
     let listed = repository.store().list(Kind::Data)?.into_iter();
     let mut packs: Vec<_> =
-        listed.filter_map(|(object, size)| Some((PackId(object.name()?.0), size))).collect();
+        listed.filter_map(|(object, size)| Some((object.pack()?, size))).collect();
     packs.sort_unstable();
     Ok(packs)
 }

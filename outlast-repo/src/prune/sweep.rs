@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use outlast_format::index::{Condemned, IndexFile, Notes};
 use outlast_format::{IndexId, PackId};
-use outlast_store::{Object, ObjectName, StoreError};
+use outlast_store::{Object, StoreError};
 
 use super::Work;
 use super::judge::{Judgement, judge};
@@ -66,7 +66,7 @@ pub(super) fn sweep(
     for pack in doomed {
         keep_going()?;
         let Some(size) = survey.size_of(&pack) else { continue };
-        remove(work.repository, &Object::Data(ObjectName(pack.0)))?;
+        remove(work.repository, &Object::Data(pack))?;
         work.monitor.advance(size);
         swept.packs += 1;
         swept.bytes += size;
@@ -79,7 +79,7 @@ pub(super) fn sweep(
 
 /// Says in the repository that packs are being removed from now on.
 fn announce(work: &Work<'_>, marks: &[(IndexId, Condemned)]) -> Result<Announced, RepoError> {
-    let object = |id: &IndexId| Object::Index(ObjectName(id.0));
+    let object = |id: &IndexId| Object::Index(*id);
     let mut announced = Announced { sweeping: Vec::new(), new: Vec::new(), obsolete: Vec::new() };
     for (id, mark) in marks.iter().filter(|(_, mark)| mark.sweeping) {
         announced.sweeping.push((object(id), mark.clone()));
@@ -152,7 +152,7 @@ fn listed_again(
         let known: HashSet<&IndexId> = mark.indexes.iter().collect();
         let condemned: HashSet<&PackId> = mark.packs.iter().collect();
         for object in &survey.files {
-            if object.name().is_none_or(|name| known.contains(&IndexId(name.0))) {
+            if object.index().is_none_or(|id| known.contains(&id)) {
                 continue;
             }
             let packs = index_file::read(repository, *object)?.packs.into_iter();

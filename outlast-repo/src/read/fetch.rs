@@ -211,6 +211,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use outlast_format::Sha256Id;
 
     fn wanted(pack: u8, offset: u32, length: u32, purpose: usize) -> Wanted<usize> {
         let entry = PackEntry {

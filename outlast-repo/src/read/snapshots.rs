@@ -2,7 +2,7 @@
 
 use outlast_format::SnapshotId;
 use outlast_format::snapshot::Snapshot;
-use outlast_store::{Kind, Object, ObjectName, StoreError};
+use outlast_store::{Kind, Object, StoreError};
 use outlast_types::Timestamp;
 
 use super::pool;
@@ -30,11 +30,11 @@ pub struct Resolved {
 
 /// All snapshots.
 pub fn snapshots(repository: &Repository) -> Result<Snapshots, RepoError> {
-    let names = repository.store().list(Kind::Snapshot)?;
-    let names = names.into_iter().filter_map(|(object, _)| object.name()).collect();
+    let listed = repository.store().list(Kind::Snapshot)?;
+    let ids = listed.into_iter().filter_map(|(object, _)| object.snapshot()).collect();
     let mut list = Vec::new();
     let mut unreadable = Vec::new();
-    for result in pool::map(names, |name| load(repository, name)) {
+    for result in pool::map(ids, |id| load(repository, id)) {
         match result {
             Ok(found) => list.push(found),
             Err(error) => unreadable.push(error),
@@ -44,15 +44,15 @@ pub fn snapshots(repository: &Repository) -> Result<Snapshots, RepoError> {
     Ok(Snapshots { list, unreadable })
 }
 
-fn load(repository: &Repository, name: ObjectName) -> Result<(SnapshotId, Snapshot), RepoError> {
-    let object = Object::Snapshot(name);
+fn load(repository: &Repository, id: SnapshotId) -> Result<(SnapshotId, Snapshot), RepoError> {
+    let object = Object::Snapshot(id);
     let document = repository.read_unpacked(&object)?;
     let snapshot = Snapshot::parse(&document).map_err(|source| RepoError::Damaged {
         object,
         location: repository.location(),
         source,
     })?;
-    Ok((SnapshotId(name.0), snapshot))
+    Ok((id, snapshot))
 }
 
 /// The snapshot called `text`: `latest` is the one with the newest time, anything else an id or
@@ -74,7 +74,7 @@ pub fn resolve_first(
 ) -> Result<Resolved, RepoError> {
     let mut unreadable = Vec::new();
     for id in ids {
-        match load(repository, ObjectName(id.0)) {
+        match load(repository, id) {
             Ok((id, snapshot)) => return Ok(Resolved { id, snapshot, unreadable }),
             // Forgotten meanwhile.
             Err(RepoError::Store(StoreError::NotFound { .. })) => {}
@@ -93,16 +93,16 @@ pub fn resolve_first(
 }
 
 /// The one snapshot whose id begins with `text`, whatever it holds.
-pub(crate) fn named(repository: &Repository, text: &str) -> Result<ObjectName, RepoError> {
+pub(crate) fn named(repository: &Repository, text: &str) -> Result<SnapshotId, RepoError> {
     let digits = text.to_ascii_lowercase();
     if digits.is_empty() || digits.len() > 64 || !digits.bytes().all(|c| c.is_ascii_hexdigit()) {
         return Err(ReadError::NotASnapshotName { text: text.chars().take(80).collect() }.into());
     }
     let listed = repository.store().list(Kind::Snapshot)?;
-    let mut fitting: Vec<ObjectName> = listed
+    let mut fitting: Vec<SnapshotId> = listed
         .into_iter()
-        .filter_map(|(object, _)| object.name())
-        .filter(|name| name.to_string().starts_with(&digits))
+        .filter_map(|(object, _)| object.snapshot())
+        .filter(|id| id.to_string().starts_with(&digits))
         .collect();
     fitting.sort();
     match fitting[..] {
@@ -110,11 +110,8 @@ pub(crate) fn named(repository: &Repository, text: &str) -> Result<ObjectName, R
             let location = repository.location();
             Err(ReadError::NoSuchSnapshot { location, text: digits }.into())
         }
-        [name] => Ok(name),
-        _ => {
-            let ids = fitting.iter().map(|name| SnapshotId(name.0)).collect();
-            Err(ReadError::Ambiguous { text: digits, ids }.into())
-        }
+        [id] => Ok(id),
+        _ => Err(ReadError::Ambiguous { text: digits, ids: fitting }.into()),
     }
 }
 

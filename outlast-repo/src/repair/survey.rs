@@ -246,9 +246,7 @@ impl<'r> Survey<'r> {
 fn stored_packs(repository: &Repository) -> Result<Vec<Stored>, RepoError> {
     let objects = repository.store().list(Kind::Data)?.into_iter();
     let mut packs: Vec<_> = objects
-        .filter_map(|(object, size)| {
-            Some(Stored { pack: PackId(object.name()?.0), size, listed: false })
-        })
+        .filter_map(|(object, size)| Some(Stored { pack: object.pack()?, size, listed: false }))
         .collect();
     packs.sort_unstable_by_key(|stored| stored.pack);
     Ok(packs)

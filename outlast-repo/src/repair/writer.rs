@@ -86,7 +86,7 @@ impl<'w> Writer<'w> {
     fn write(&mut self, file: &IndexFile) -> Result<(), RepoError> {
         if !self.dry_run {
             let (object, _) = index_file::write(self.repository, file, self.random)?;
-            self.written.extend(object.name().map(|name| IndexId(name.0)));
+            self.written.extend(object.index());
         }
         Ok(())
     }

@@ -1,4 +1,5 @@
 use bytes::Bytes;
+use outlast_format::LockId;
 use outlast_store::memory::MemoryStore;
 use outlast_types::{SystemRandom, Timestamp};
 
@@ -57,7 +58,7 @@ fn a_second_init_changes_nothing() {
 fn a_repository_that_lost_its_config_is_not_taken_for_an_empty_place() {
     for kind in [Kind::Key, Kind::Snapshot, Kind::Index, Kind::Data] {
         let store = Arc::new(MemoryStore::new());
-        let object = Object::new(kind, ObjectName([7; 32]));
+        let object = Object::new(kind, [7; 32]);
         store.create(&object, Bytes::from_static(b"of an older time")).unwrap();
         let error = init(&store).err().unwrap();
         assert!(matches!(error, RepoError::NotEmpty { found, .. } if found == object), "{error}");
@@ -66,7 +67,7 @@ fn a_repository_that_lost_its_config_is_not_taken_for_an_empty_place() {
     }
     // What nobody needs to read old data is in nobody's way.
     let store = Arc::new(MemoryStore::new());
-    store.create(&Object::Lock(ObjectName([7; 32])), Bytes::from_static(b"lock")).unwrap();
+    store.create(&Object::Lock(LockId([7; 32])), Bytes::from_static(b"lock")).unwrap();
     init(&store).unwrap();
 }
 

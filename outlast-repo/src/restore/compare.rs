@@ -83,6 +83,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use outlast_format::Sha256Id;
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(16))]

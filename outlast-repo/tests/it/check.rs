@@ -12,7 +12,7 @@ use outlast_repo::check::{Counts, Options, Report, Resume, check};
 use outlast_repo::{Credential, Maker, Repository};
 use outlast_store::{Kind, MemoryStore, Object, Recording, Store, Verb};
 use outlast_testing::pseudo_random;
-use outlast_types::{Monitor, Silent, SystemRandom, Timestamp};
+use outlast_types::{Monitor, Silent, SystemRandom, Timestamp, hex};
 
 use crate::forge::{Forge, directory};
 
@@ -106,7 +106,10 @@ fn damage_is_found_in_its_part_only() {
     let found = (1..=4).filter(|part| {
         let subset = Some(format!("{part}/4").parse().unwrap());
         let (report, _) = subject.check(&Options { read_data: true, subset, ..Options::default() });
-        report.problems.iter().any(|p| p.to_string().contains(&victim.name().unwrap().to_string()))
+        report
+            .problems
+            .iter()
+            .any(|p| p.to_string().contains(&hex::encode(&victim.name().unwrap())))
     });
     assert_eq!(found.count(), 1);
 }

@@ -4,6 +4,7 @@
 //! Whatever was done to the repository: nothing panics; `check` names the object, or opening does;
 //! and a restore never passes off anything for what it is not.
 
+use outlast_format::Sha256Id;
 use std::fs;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};

@@ -104,7 +104,7 @@ fn a_torn_object_under_the_name_of_a_snapshot_is_not_taken_for_it() {
     let world = World::new(Version::V2);
     let repository = world.open();
     let outcome = world.store_with(&repository, &SEEDS).unwrap();
-    let object = Object::Snapshot(outlast_store::ObjectName(outcome.snapshot_id.0));
+    let object = Object::Snapshot(outcome.snapshot_id);
     let store: Arc<dyn Store> = world.store.clone();
     store.create(&object, Bytes::from_static(b"torn")).unwrap();
     outlast_repo::backup::publish(&repository, &outcome).unwrap_err();

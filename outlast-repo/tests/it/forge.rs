@@ -8,10 +8,10 @@ use outlast_format::index::IndexFile;
 use outlast_format::pack::{self, BlobType, PackEntry};
 use outlast_format::snapshot::Snapshot;
 use outlast_format::tree::{Node, NodeKind, Tree};
-use outlast_format::{BlobId, PackId, SnapshotId};
+use outlast_format::{BlobId, PackId, Sha256Id, SnapshotId};
 use outlast_repo::{Maker, Repository};
 use outlast_store::memory::MemoryStore;
-use outlast_store::{Object, ObjectName, Store};
+use outlast_store::{Object, Store};
 use outlast_types::{SystemRandom, Timestamp};
 
 /// A repository in memory and the pack that is being filled.
@@ -80,7 +80,7 @@ impl Forge {
             (std::mem::take(&mut self.pack), std::mem::take(&mut self.entries));
         pack::finish(&mut pack, &entries, self.repository.key(), &SystemRandom);
         let id = PackId::of(&pack);
-        self.store.create(&Object::Data(ObjectName(id.0)), Bytes::from(pack)).unwrap();
+        self.store.create(&Object::Data(id), Bytes::from(pack)).unwrap();
         self.index.packs.push((id, entries));
         id
     }
@@ -97,15 +97,15 @@ impl Forge {
 
     pub(crate) fn snapshot(&self, tree: BlobId) -> SnapshotId {
         let document = Snapshot::new(Timestamp::EPOCH, tree).serialize().unwrap();
-        SnapshotId(self.write("snapshot", Object::Snapshot, &document).0)
+        self.write("snapshot", Object::Snapshot, &document)
     }
 
-    fn write(
+    fn write<I: Sha256Id + Copy>(
         &self,
         what: &'static str,
-        object: impl FnOnce(ObjectName) -> Object,
+        object: impl FnOnce(I) -> Object,
         document: &[u8],
-    ) -> ObjectName {
+    ) -> I {
         let (name, sealed) = self.repository.seal_unpacked(what, document, &SystemRandom).unwrap();
         self.store.create(&object(name), sealed).unwrap();
         name

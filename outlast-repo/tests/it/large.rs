@@ -7,7 +7,7 @@ use outlast_format::compress::{Compressor, LEVEL_DEFAULT};
 use outlast_format::go::FileMode;
 use outlast_format::pack::BlobType;
 use outlast_format::tree::{NodeKind, Tree};
-use outlast_format::{BlobId, SnapshotId};
+use outlast_format::{BlobId, Sha256Id, SnapshotId};
 use outlast_fs::EntryPath;
 use outlast_repo::restore::{Options, restore};
 use outlast_repo::{Repository, check, read};

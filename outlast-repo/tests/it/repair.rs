@@ -12,14 +12,13 @@ use outlast_format::crypto::Key;
 use outlast_format::index::{Condemned, IndexFile, Notes};
 use outlast_format::lock::{Lock, STALE_AFTER};
 use outlast_format::pack::BlobType;
-use outlast_format::{BlobId, PackId};
+use outlast_format::{BlobId, IndexId, PackId, Sha256Id};
 use outlast_repo::check::{self, check};
 use outlast_repo::lock::{Here, Holder};
 use outlast_repo::repair::{self, Options, Outcome};
 use outlast_repo::{Credential, RepoError, Repository, read, restore};
 use outlast_store::{
-    DirectoryStore, Kind as Objects, MemoryStore, Object, ObjectName, Recording, Store, StoreError,
-    Verb,
+    DirectoryStore, Kind as Objects, MemoryStore, Object, Recording, Store, StoreError, Verb,
 };
 use outlast_testing::pseudo_random;
 use outlast_types::{Clock, Silent, SystemRandom, Timestamp};
@@ -205,7 +204,7 @@ impl Subject {
 }
 
 fn pack_object(pack: PackId) -> Object {
-    Object::Data(ObjectName(pack.0))
+    Object::Data(pack)
 }
 
 #[test]
@@ -470,7 +469,7 @@ fn killed_anywhere_it_leaves_nothing_unlisted_that_was_listed_and_the_next_run_e
     second.packs[0].1[0].offset += 1;
     subject.replace_index(&file);
     subject.add_index(&second);
-    subject.store.overwrite(&Object::Index(ObjectName([1; 32])), Bytes::from_static(b"torn"));
+    subject.store.overwrite(&Object::Index(IndexId([1; 32])), Bytes::from_static(b"torn"));
     let lost = |repository: &Repository| {
         let mut lost = problems(repository);
         lost.retain(|problem| problem.contains("in no index"));

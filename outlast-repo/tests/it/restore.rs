@@ -8,14 +8,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-use outlast_format::BlobId;
 use outlast_format::pack::BlobType;
 use outlast_format::tree::NodeKind;
+use outlast_format::{BlobId, Sha256Id};
 use outlast_fs::EntryPath;
 use outlast_repo::restore::{Options, Problem, Summary, restore};
 use outlast_repo::{Credential, RepoError, Repository, check, read};
 use outlast_store::faulty::{Fault, Faulty};
-use outlast_store::{Object, ObjectName, Verb};
+use outlast_store::{Object, Verb};
 use outlast_testing::pseudo_random;
 use outlast_types::Silent;
 
@@ -66,7 +66,7 @@ fn path(text: &str) -> EntryPath {
 }
 
 fn lose(repository: &Repository, pack: outlast_format::PackId) {
-    repository.store().remove(&Object::Data(ObjectName(pack.0))).unwrap();
+    repository.store().remove(&Object::Data(pack)).unwrap();
 }
 
 #[test]

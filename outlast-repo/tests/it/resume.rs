@@ -6,11 +6,11 @@ use std::os::unix::fs::{FileExt, MetadataExt, symlink};
 use std::path::Path;
 use std::sync::Arc;
 
-use outlast_format::BlobId;
+use outlast_format::{BlobId, Sha256Id};
 use outlast_repo::restore::{Options, Problem, Summary, restore};
 use outlast_repo::{Credential, Repository};
 use outlast_store::memory::MemoryStore;
-use outlast_store::{Kind, Object, ObjectName, Recording, Store, Verb};
+use outlast_store::{Kind, Object, Recording, Store, Verb};
 use outlast_testing::pseudo_random;
 use outlast_types::Silent;
 
@@ -154,7 +154,7 @@ fn what_is_lost_of_a_file_that_goes_on_becomes_zeroes_as_in_a_new_one() {
     node.size = 3 * PIECE as u64;
     let root = forge.tree(vec![node]);
     let (store, repository) = forge.finish(root);
-    store.remove(&Object::Data(ObjectName(pack.0))).unwrap();
+    store.remove(&Object::Data(pack)).unwrap();
     let directory = tempfile::tempdir().unwrap();
     let target = directory.path().join("target");
     fs::create_dir(&target).unwrap();

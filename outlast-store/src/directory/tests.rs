@@ -11,18 +11,18 @@ use crate::faulty::Faulty;
 use crate::retry::{Policy, Retrying};
 use crate::{MemoryStore, Paced, Recording, conformance, create_or_find};
 
-fn name(byte: u8) -> ObjectName {
-    ObjectName([byte; 32])
+fn name(byte: u8) -> [u8; 32] {
+    [byte; 32]
 }
 
 /// Not a hash, but as good as one for stores that do not verify.
-fn fake_name(content: &[u8]) -> ObjectName {
+fn fake_name(content: &[u8]) -> [u8; 32] {
     let mut name = [0u8; 32];
     for (index, byte) in content.iter().enumerate() {
         name[index % 32] = name[index % 32].wrapping_mul(31) ^ byte;
     }
     name[31] ^= u8::try_from(content.len() % 251).unwrap();
-    ObjectName(name)
+    name
 }
 
 fn conforms(store: &dyn Store) {
@@ -60,7 +60,7 @@ fn every_store_keeps_the_contract() {
 #[test]
 fn the_layout_is_restics() {
     let (_directory, store) = new_store();
-    store.create(&Object::Data(name(0xab)), Bytes::from_static(b"x")).unwrap();
+    store.create(&Object::new(Kind::Data, name(0xab)), Bytes::from_static(b"x")).unwrap();
     store.create(&Object::Config, Bytes::from_static(b"y")).unwrap();
     let file = store.path().join("data/ab").join("ab".repeat(32));
     assert_eq!(fs::read(&file).unwrap(), b"x");
@@ -123,7 +123,7 @@ fn an_unmounted_disk_is_neither_empty_nor_written_to() {
     let (directory, store) = new_store();
     fs::remove_dir_all(store.path()).unwrap();
     assert!(matches!(store.list(Kind::Data), Err(StoreError::List { .. })));
-    let created = store.create(&Object::Data(name(1)), Bytes::from_static(b"x"));
+    let created = store.create(&Object::new(Kind::Data, name(1)), Bytes::from_static(b"x"));
     assert!(matches!(created, Err(StoreError::Io { .. })), "{created:?}");
     let read = store.read(&Object::Config);
     assert!(matches!(read, Err(StoreError::Io { .. })), "{read:?}");
@@ -152,7 +152,7 @@ fn empty_directories_that_a_copy_lost_are_made_when_they_are_needed() {
 #[test]
 fn when_an_object_was_written_is_told_by_the_store_and_not_by_whoever_dated_it() {
     let (_directory, store) = new_store();
-    let object = Object::Lock(name(1));
+    let object = Object::new(Kind::Lock, name(1));
     assert!(matches!(store.written(&object), Err(StoreError::NotFound { .. })));
     store.create(&object, Bytes::new()).unwrap();
     let minute = Duration::from_secs(60);
@@ -171,7 +171,7 @@ fn when_an_object_was_written_is_told_by_the_store_and_not_by_whoever_dated_it()
 #[test]
 fn an_object_that_was_cut_off_is_not_taken_for_the_one_that_is_to_be_stored() {
     let (_directory, store) = new_store();
-    let object = Object::Data(name(1));
+    let object = Object::new(Kind::Data, name(1));
     let content = Bytes::from_static(b"whole");
     for _ in 0..2 {
         create_or_find(&store, &object, content.clone()).unwrap();
@@ -189,7 +189,7 @@ fn an_object_that_was_cut_off_is_not_taken_for_the_one_that_is_to_be_stored() {
 fn a_full_disk_is_named_and_not_retried() {
     let (_directory, store) = new_store();
     let full = io::Error::from(io::ErrorKind::StorageFull);
-    let error = store.failed(Verb::Create, &Object::Data(name(1)), full);
+    let error = store.failed(Verb::Create, &Object::new(Kind::Data, name(1)), full);
     assert!(!error.is_passing());
     let message = error.to_string();
     let path = store.path().display().to_string();
@@ -222,13 +222,14 @@ fn a_disk_that_fills_up_keeps_what_it_has_and_nothing_by_halves() {
         return;
     };
     let store = DirectoryStore::create_layout(disk.0.path()).unwrap();
-    store.create(&Object::Data(name(1)), Bytes::from(vec![1; 64 << 10])).unwrap();
-    let error = store.create(&Object::Data(name(2)), Bytes::from(vec![2; 1 << 20])).unwrap_err();
+    store.create(&Object::new(Kind::Data, name(1)), Bytes::from(vec![1; 64 << 10])).unwrap();
+    let error =
+        store.create(&Object::new(Kind::Data, name(2)), Bytes::from(vec![2; 1 << 20])).unwrap_err();
     assert!(matches!(error, StoreError::Full { .. }), "{error}");
-    assert_eq!(store.list(Kind::Data).unwrap(), [(Object::Data(name(1)), 64 << 10)]);
+    assert_eq!(store.list(Kind::Data).unwrap(), [(Object::new(Kind::Data, name(1)), 64 << 10)]);
     // The room of the half-written file was given back.
-    store.create(&Object::Data(name(3)), Bytes::from(vec![3; 64 << 10])).unwrap();
-    assert_eq!(store.read(&Object::Data(name(3))).unwrap(), vec![3; 64 << 10]);
+    store.create(&Object::new(Kind::Data, name(3)), Bytes::from(vec![3; 64 << 10])).unwrap();
+    assert_eq!(store.read(&Object::new(Kind::Data, name(3))).unwrap(), vec![3; 64 << 10]);
 }
 
 /// One call, small enough that sequences of them collide.

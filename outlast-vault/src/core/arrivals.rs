@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use outlast_catalog::SnapshotRecord;
 use outlast_fs::durable;
-use outlast_types::{ContentHash, DropId, Timestamp, WorkloadName};
+use outlast_types::{DropId, SnapshotId, Timestamp, WorkloadName};
 use serde::{Deserialize, Serialize};
 
 use crate::VaultError;
@@ -23,7 +23,7 @@ const RECORD_BYTES_MAX: u64 = 4 << 20;
 struct Form {
     version: u32,
     workload: WorkloadName,
-    snapshot: ContentHash,
+    snapshot: SnapshotId,
     drop: Option<DropId>,
     received: Timestamp,
     content_bytes: u64,

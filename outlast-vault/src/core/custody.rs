@@ -9,8 +9,8 @@ use outlast_drop::{Receipt, ReceiptState, SignedReceipt};
 use outlast_format::BlobId;
 use outlast_format::snapshot::Snapshot;
 use outlast_promise::{Event, Finding};
-use outlast_store::{Object, ObjectName};
-use outlast_types::{ContentHash, DropIdentity, WorkloadName};
+use outlast_store::Object;
+use outlast_types::{DropIdentity, SnapshotId, WorkloadName};
 use outlast_wire::api::Shipment;
 use outlast_wire::holdings::{Answer, HeldDrop, Question, SignedAnswer};
 use outlast_wire::{Role, signature};
@@ -104,21 +104,21 @@ pub(crate) fn compare(
 }
 
 /// The root tree of a snapshot that is in the repository.
-fn tree_of(kept: &WorkloadRepository, snapshot: ContentHash) -> Result<ContentHash, VaultError> {
-    let document = kept.repository()?.read_unpacked(&Object::Snapshot(ObjectName(snapshot.0)))?;
+fn tree_of(kept: &WorkloadRepository, snapshot: SnapshotId) -> Result<BlobId, VaultError> {
+    let document = kept.repository()?.read_unpacked(&Object::Snapshot(snapshot))?;
     let parsed = Snapshot::parse(&document).map_err(|error| VaultError::BadSnapshot {
         snapshot: snapshot.to_string(),
         reason: error.to_string(),
     })?;
-    Ok(ContentHash(parsed.tree.0))
+    Ok(parsed.tree)
 }
 
 /// The root tree of a snapshot; `None` if the snapshot is not there, or there in name only: what
 /// cannot be read holds nothing.
 pub(crate) fn readable_tree(
     kept: &WorkloadRepository,
-    snapshot: ContentHash,
-) -> Result<Option<ContentHash>, VaultError> {
+    snapshot: SnapshotId,
+) -> Result<Option<BlobId>, VaultError> {
     if !is_published(&*kept.store, snapshot)? {
         return Ok(None);
     }

@@ -4,12 +4,13 @@
 //! only a part of it came back from a copy. So nothing is made where anything remembers the workload
 //! (I6), and what is missing is said for as long as it is missing.
 
+use outlast_types::hex;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use outlast_fs::durable;
-use outlast_store::{Kind, ObjectName};
+use outlast_store::Kind;
 
 /// What remembers a workload beside its repository.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -124,7 +125,7 @@ fn has_named_file(path: &Path) -> io::Result<bool> {
 }
 
 fn is_object(entry: &fs::DirEntry) -> bool {
-    entry.file_name().to_str().is_some_and(|name| name.parse::<ObjectName>().is_ok())
+    entry.file_name().to_str().is_some_and(|name| hex::decode_32(name).is_some())
 }
 
 fn entries(path: &Path) -> io::Result<impl Iterator<Item = io::Result<fs::DirEntry>>> {

@@ -28,10 +28,10 @@ use outlast_format::snapshot::Snapshot;
 use outlast_format::{BlobId, sha256};
 use outlast_promise::{Event, Finding};
 use outlast_repo::{Credential, Repository};
-use outlast_store::{Kind, Object, ObjectName, Store, StoreError, create_or_find};
-use outlast_types::{ContentHash, DropId, Timestamp, WorkloadName};
+use outlast_store::{Kind, Object, Store, StoreError, create_or_find};
+use outlast_types::{DropId, SnapshotId, Timestamp, WorkloadName};
 use outlast_wire::Identity;
-use outlast_wire::api::{BILL_VERSION, BilledKind, BilledObject, Shipment};
+use outlast_wire::api::{BILL_VERSION, BilledObject, Shipment};
 
 use crate::VaultError;
 use crate::core::admission::{INDEX_DOCUMENT_MAX, Refusal, expected};
@@ -62,7 +62,7 @@ impl Vault {
             return self.publish_again(&kept, arrived, shipment, agent);
         }
         verify(self, &kept, shipment, agent)?;
-        if is_published(&*kept.store, ContentHash(shipment.snapshot_id.0))? {
+        if is_published(&*kept.store, shipment.snapshot_id)? {
             return Err(VaultError::AlreadyPublished {
                 workload: shipment.workload.clone(),
                 drop: shipment.drop,
@@ -148,7 +148,7 @@ impl Vault {
             shipment.objects.iter().map(|billed| (billed.object(), billed.size)).collect();
         let record = SnapshotRecord {
             workload: shipment.workload.clone(),
-            snapshot: ContentHash(shipment.snapshot_id.0),
+            snapshot: shipment.snapshot_id,
             drop: Some(shipment.drop),
             received,
             content_bytes: shipment.size,
@@ -166,8 +166,7 @@ impl Vault {
         arrived: SnapshotRecord,
         shipment: &Shipment,
     ) -> Result<(SnapshotRecord, String), VaultError> {
-        let snapshot = ObjectName(arrived.snapshot.0);
-        let receipt = self.receipt_of(shipment, arrived.received, snapshot)?;
+        let receipt = self.receipt_of(shipment, arrived.received, arrived.snapshot)?;
         Ok((SnapshotRecord { receipt: Some(receipt.clone()), ..arrived }, receipt))
     }
 
@@ -176,7 +175,7 @@ impl Vault {
         &self,
         shipment: &Shipment,
         received: Timestamp,
-        snapshot: ObjectName,
+        snapshot: SnapshotId,
     ) -> Result<String, VaultError> {
         let address = DropAddress {
             workload: shipment.workload.clone(),
@@ -203,7 +202,7 @@ impl Vault {
         &self,
         kept: &WorkloadRepository,
         workload: &WorkloadName,
-        snapshot: ObjectName,
+        snapshot: SnapshotId,
         received: Timestamp,
     ) -> Result<(), VaultError> {
         let record = foreign_record(kept, workload, snapshot, received);
@@ -221,7 +220,7 @@ pub(crate) fn repository_path(workload: &WorkloadName) -> String {
 pub(crate) fn foreign_record(
     kept: &WorkloadRepository,
     workload: &WorkloadName,
-    snapshot: ObjectName,
+    snapshot: SnapshotId,
     received: Timestamp,
 ) -> SnapshotRecord {
     // One that cannot be read is in the repository all the same; `check` tells what is wrong.
@@ -244,7 +243,7 @@ pub(crate) fn foreign_record(
     });
     SnapshotRecord {
         workload: workload.clone(),
-        snapshot: ContentHash(snapshot.0),
+        snapshot: snapshot,
         drop: None,
         received,
         content_bytes,
@@ -254,8 +253,8 @@ pub(crate) fn foreign_record(
     }
 }
 
-pub(crate) fn is_published(store: &dyn Store, snapshot: ContentHash) -> Result<bool, VaultError> {
-    match store.size(&Object::Snapshot(ObjectName(snapshot.0))) {
+pub(crate) fn is_published(store: &dyn Store, snapshot: SnapshotId) -> Result<bool, VaultError> {
+    match store.size(&Object::Snapshot(snapshot)) {
         Ok(_) => Ok(true),
         Err(StoreError::NotFound { .. }) => Ok(false),
         Err(error) => Err(error.into()),
@@ -292,7 +291,7 @@ fn verify(
         other => other?,
     };
     expected(&snapshot, workload, shipment.drop, agent, vault.doors.clock.now()).map_err(&bad)?;
-    if snapshot.tree.0 != shipment.tree.0 {
+    if snapshot.tree != shipment.tree {
         return Err(bad(format!(
             "its snapshot has the tree {}, and not the billed one",
             snapshot.tree
@@ -357,9 +356,9 @@ fn require_listed_packs(
     bad: &dyn Fn(String) -> VaultError,
 ) -> Result<(), VaultError> {
     let mut missing = Vec::new();
-    let billed = shipment.objects.iter().filter(|billed| billed.kind == BilledKind::Index);
+    let billed = shipment.objects.iter().map(BilledObject::object);
     // Each once, however often the bill names it.
-    let indexes: BTreeSet<Object> = billed.map(BilledObject::object).collect();
+    let indexes: BTreeSet<Object> = billed.filter(|object| object.kind() == Kind::Index).collect();
     for object in indexes {
         let _permit = vault.admission.document()?;
         let document = match kept.repository()?.read_unpacked_within(&object, INDEX_DOCUMENT_MAX) {
@@ -370,7 +369,7 @@ fn require_listed_packs(
         let index = IndexFile::parse(&document)
             .map_err(|error| bad(format!("{object} cannot be read: {error}")))?;
         for (pack, _) in &index.packs {
-            let pack = Object::Data(ObjectName(pack.0));
+            let pack = Object::Data(*pack);
             if !sizes.contains_key(&pack) {
                 match kept.store.size(&pack) {
                     Ok(_) => {}
@@ -397,9 +396,9 @@ pub(crate) fn is_indexed(kept: &WorkloadRepository, tree: BlobId) -> Result<bool
 }
 
 /// All snapshot objects in a repository.
-pub(crate) fn published(kept: &WorkloadRepository) -> Result<Vec<ObjectName>, VaultError> {
+pub(crate) fn published(kept: &WorkloadRepository) -> Result<Vec<SnapshotId>, VaultError> {
     let objects = kept.store.list(Kind::Snapshot)?;
-    Ok(objects.into_iter().filter_map(|(object, _)| object.name()).collect())
+    Ok(objects.into_iter().filter_map(|(object, _)| object.snapshot()).collect())
 }
 
 struct VaultSigner<'a>(&'a Identity);

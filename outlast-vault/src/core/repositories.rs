@@ -17,7 +17,7 @@ use outlast_format::config::Version;
 use outlast_fs::durable;
 use outlast_repo::{Credential, KeyFile, Maker, NewPassword, Repository};
 use outlast_store::{DirectoryStore, Kind, Store};
-use outlast_types::{ContentHash, Timestamp, WorkloadName};
+use outlast_types::{Timestamp, WorkloadName, hex};
 use zeroize::Zeroizing;
 
 use crate::core::presence::{self, Found, Memory, Missing};
@@ -83,7 +83,7 @@ impl WorkloadRepository {
             is_ours(file) && file.is_dearer_than(NewPassword::Random(password.as_bytes()).cost())
         });
         // As long as ours are, and as random: it is the text of 32 bytes.
-        if !dear || password.parse::<ContentHash>().is_err() {
+        if !dear || hex::decode_32(password).is_none() {
             return;
         }
         let added = repository.add_key(
@@ -312,10 +312,10 @@ impl Repositories {
         for (key, _) in store.list(Kind::Key)? {
             store.remove(&key)?;
         }
-        let password = match password.parse::<ContentHash>() {
-            Ok(_) => NewPassword::Random(password.as_bytes()),
+        let password = match hex::decode_32(&password) {
+            Some(_) => NewPassword::Random(password.as_bytes()),
             // Somebody wrote it there.
-            Err(_) => NewPassword::Chosen(password.as_bytes()),
+            None => NewPassword::Chosen(password.as_bytes()),
         };
         let (maker, random) = (maker(&self.doors), &*self.doors.random);
         Repository::init(store, password, Version::V2, &maker, random)?;
@@ -359,7 +359,7 @@ impl Repositories {
     fn new_password(&self, workload: &WorkloadName) -> Result<Zeroizing<String>, VaultError> {
         let mut bytes = Zeroizing::new([0; PASSWORD_RANDOM_BYTES]);
         self.doors.random.fill(&mut *bytes);
-        let password = Zeroizing::new(ContentHash(*bytes).to_string());
+        let password = Zeroizing::new(hex::encode(&*bytes));
         let path = self.password_path(workload);
         let line = Zeroizing::new(format!("{}\n", *password));
         // Replaces at most an empty file: none was found in it.

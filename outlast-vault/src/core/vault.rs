@@ -8,8 +8,8 @@ use std::time::SystemTime;
 use outlast_catalog::{Catalog, CatalogError, SnapshotRecord};
 use outlast_fs::durable;
 use outlast_promise::{Event, Validity};
-use outlast_store::{Object, ObjectName};
-use outlast_types::{Timestamp, WorkloadName};
+use outlast_store::Object;
+use outlast_types::{SnapshotId, Timestamp, WorkloadName, hex};
 use outlast_wire::{Identity, Role};
 
 use crate::core::admission::Admission;
@@ -101,7 +101,7 @@ impl Vault {
         let promises = PromiseMonitor::open(catalog, opening, std::sync::Arc::clone(&doors.clock))?;
         let mut run = [0; RUN_BYTES];
         doors.random.fill(&mut run);
-        let run = outlast_drop::proof::hex(&run);
+        let run = hex::encode(&run);
         let sequence = Sequence::default();
         let admission = Admission::open(&config.dir)?;
         let vault = Self {
@@ -200,22 +200,22 @@ fn records_of(
     workload: &WorkloadName,
 ) -> Result<Vec<SnapshotRecord>, VaultError> {
     let by_name = |records: Vec<SnapshotRecord>| -> BTreeMap<_, _> {
-        records.into_iter().map(|record| (record.snapshot.0, record)).collect()
+        records.into_iter().map(|record| (record.snapshot, record)).collect()
     };
     let mut known = by_name(arrivals.all(workload)?);
     let published = published(kept)?;
     // Lost arrival records are not new arrivals: the catalog may know them still.
     let mut cataloged = BTreeMap::new();
-    if published.iter().any(|snapshot| !known.contains_key(&snapshot.0)) {
+    if published.iter().any(|snapshot| !known.contains_key(&snapshot)) {
         cataloged = by_name(catalog.snapshots(Some(workload))?);
     }
     let mut records = Vec::new();
     for snapshot in published {
-        if let Some(record) = known.remove(&snapshot.0) {
+        if let Some(record) = known.remove(&snapshot) {
             records.push(record);
             continue;
         }
-        let record = match cataloged.remove(&snapshot.0) {
+        let record = match cataloged.remove(&snapshot) {
             Some(record) => record,
             // It came past our doors, or a crash came before its record. The file system's word for
             // when is the nearest to the receiver's time, and it is written down to stay.
@@ -227,7 +227,7 @@ fn records_of(
     Ok(records)
 }
 
-fn written_at(kept: &WorkloadRepository, snapshot: ObjectName) -> Result<Timestamp, VaultError> {
+fn written_at(kept: &WorkloadRepository, snapshot: SnapshotId) -> Result<Timestamp, VaultError> {
     let path = kept.store.file_of(&Object::Snapshot(snapshot));
     let modified = |path: &Path| -> std::io::Result<SystemTime> { path.metadata()?.modified() };
     modified(&path).map(Timestamp::from_system_time).map_err(VaultError::io("look at", path))

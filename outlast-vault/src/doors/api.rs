@@ -13,7 +13,7 @@ use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use outlast_catalog::ReportRecord;
 use outlast_promise::{Declaration, Event, Source, State as PromiseState, WorkloadStatus};
-use outlast_store::{ObjectName, StoreError};
+use outlast_store::StoreError;
 use outlast_types::{ProblemKind, WorkloadName};
 use outlast_wire::access::{self, Call};
 use outlast_wire::api::{
@@ -317,7 +317,7 @@ async fn snapshots(
         let records = vault.promises.catalog().snapshots(workload.as_ref())?.into_iter();
         let view = |record: outlast_catalog::SnapshotRecord| SnapshotView {
             workload: record.workload,
-            snapshot: ObjectName(record.snapshot.0),
+            snapshot: record.snapshot,
             drop: record.drop,
             received: record.received,
             content_bytes: record.content_bytes,

@@ -9,11 +9,11 @@ use outlast_format::crypto::Key;
 use outlast_format::index::{Condemned, IndexFile, Notes};
 use outlast_format::pack::{self, PackEntry};
 use outlast_format::snapshot::Snapshot;
-use outlast_format::{IndexId, PackId, sha256};
+use outlast_format::{IndexId, PackId, Sha256Id};
 use outlast_fs::durable;
 use outlast_repo::Repository;
 use outlast_repo::proving::{Stored, header};
-use outlast_store::{DirectoryStore, Kind, Object, ObjectName, Store, StoreError};
+use outlast_store::{DirectoryStore, Kind, Object, Store, StoreError};
 use outlast_types::{Clock, DropId, SystemClock, SystemRandom, Timestamp};
 use outlast_vault::VaultHandle;
 use outlast_wire::{RestStore, Role};
@@ -52,7 +52,7 @@ impl Scene {
 
     fn packs(&self) -> Vec<(PackId, Vec<PackEntry>)> {
         let packs = self.disk.list(Kind::Data).unwrap().into_iter();
-        let ids = packs.map(|(object, _)| PackId(object.name().unwrap().0));
+        let ids = packs.map(|(object, _)| object.pack().unwrap());
         ids.map(|id| (id, header(&Stored::open(&self.disk, id).unwrap(), self.key()).unwrap()))
             .collect()
     }
@@ -81,13 +81,13 @@ fn noise(length: usize) -> Vec<u8> {
     content
 }
 
-fn named(content: Vec<u8>) -> (ObjectName, Bytes) {
-    (ObjectName(sha256(&content)), content.into())
+fn named<I: Sha256Id>(content: Vec<u8>) -> (I, Bytes) {
+    (I::of(&content), content.into())
 }
 
 /// A pack that says of junk that it is these blobs. `sealed`: each piece of junk is sealed with the
 /// right key, as only somebody who has it can.
-fn junk(key: &Key, entries: &[PackEntry], sealed: bool) -> (ObjectName, Bytes) {
+fn junk(key: &Key, entries: &[PackEntry], sealed: bool) -> (PackId, Bytes) {
     let mut pack = Vec::new();
     let mut listed = Vec::new();
     for entry in entries {
@@ -178,9 +178,9 @@ fn an_index_that_unfolds_to_more_than_any_is_refused_before_it_takes_memory() {
 }
 
 /// Puts a pack into the repository as an older vault did: unseen.
-fn put_unseen(scene: &Scene, name: ObjectName, content: Bytes) -> PackId {
+fn put_unseen(scene: &Scene, name: PackId, content: Bytes) -> PackId {
     scene.disk.create(&Object::Data(name), content).unwrap();
-    PackId(name.0)
+    name
 }
 
 #[test]
@@ -217,7 +217,7 @@ fn a_snapshot_over_an_index_that_lied_to_an_older_vault_is_not_vaulted() {
         .unwrap();
     let (name, content) = junk(scene.key(), &entries, true);
     let lie = put_unseen(&scene, name, content);
-    scene.disk.remove(&Object::Data(ObjectName(pack.0))).unwrap();
+    scene.disk.remove(&Object::Data(pack)).unwrap();
     for (object, _) in scene.disk.list(Kind::Index).unwrap() {
         scene.disk.remove(&object).unwrap();
     }
@@ -237,7 +237,7 @@ fn a_snapshot_over_an_index_that_lied_to_an_older_vault_is_not_vaulted() {
 fn a_pack_that_was_cut_off_on_the_vaults_disk_is_made_whole_when_it_comes_again() {
     let scene = Scene::new();
     let (pack, _) = scene.packs().remove(0);
-    let object = Object::Data(ObjectName(pack.0));
+    let object = Object::Data(pack);
     let content = scene.disk.read(&object).unwrap();
     let file: PathBuf = scene.disk.file_of(&object);
     for length in [0, content.len() / 2] {

@@ -1,7 +1,7 @@
 //! What the vault says of drops: one id is one drop, and what it holds is said of now.
 
 use outlast_drop::SignedReceipt;
-use outlast_types::{ContentHash, ShareId, SystemRandom, Timestamp};
+use outlast_types::{BlobId, ContentHash, ShareId, SystemRandom, Timestamp};
 use outlast_wire::Role;
 use outlast_wire::api::{ErrorCode, Shipment};
 use outlast_wire::holdings::{HeldDrop, Nonce, Question};
@@ -21,7 +21,7 @@ fn a_bill_that_differs_in_anything_from_what_is_held_is_refused_and_told() {
         ("day", Shipment { day, ..good() }),
         ("seal", Shipment { seal: ContentHash([5; 32]), ..good() }),
         ("size", Shipment { size: 8, ..good() }),
-        ("tree", Shipment { tree: ContentHash([5; 32]), ..good() }),
+        ("tree", Shipment { tree: BlobId([5; 32]), ..good() }),
     ] {
         let error = agent.client.ship(&forged).unwrap_err();
         assert_eq!(error.code(), Some(&ErrorCode::Contested), "{error}");
@@ -83,12 +83,7 @@ fn an_arrival_without_a_seal_takes_that_of_the_first_bill_that_agrees_with_it() 
 }
 
 fn held(bill: &Shipment) -> HeldDrop {
-    HeldDrop {
-        drop: bill.identity(),
-        size: bill.size,
-        tree: bill.tree,
-        snapshot: ContentHash(bill.snapshot_id.0),
-    }
+    HeldDrop { drop: bill.identity(), size: bill.size, tree: bill.tree, snapshot: bill.snapshot_id }
 }
 
 fn ask(agent: &Agent, drops: Vec<HeldDrop>) -> Vec<HeldDrop> {

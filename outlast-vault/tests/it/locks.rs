@@ -5,10 +5,10 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use outlast_format::lock::{Holder, Lock};
-use outlast_format::sha256;
+use outlast_format::{LockId, Sha256Id};
 use outlast_fs::durable;
 use outlast_repo::Repository;
-use outlast_store::{Kind, Object, ObjectName, Store, StoreError};
+use outlast_store::{Kind, Object, Store, StoreError};
 use outlast_types::{Clock, SystemClock, SystemRandom, Timestamp};
 use outlast_vault::VaultHandle;
 use outlast_wire::{RestStore, Role};
@@ -76,7 +76,7 @@ fn what_is_no_lock_or_would_never_grow_stale_is_not_taken() {
     let torn = whole.slice(..whole.len() / 2);
     let other = Bytes::from(repository.key().seal(b"{}", &SystemRandom));
     for content in [Bytes::new(), torn, other, Bytes::from_static(b"junk")] {
-        let object = Object::Lock(ObjectName(sha256(&content)));
+        let object = Object::Lock(LockId::of(&content));
         let error = door.create(&object, content).unwrap_err();
         assert!(error.to_string().contains("is not taken"), "{error}");
     }

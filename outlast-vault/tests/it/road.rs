@@ -2,10 +2,10 @@
 
 use outlast_drop::{ReceiptState, SignedReceipt};
 use outlast_repo::{Credential, Repository};
-use outlast_store::{DirectoryStore, ObjectName};
-use outlast_types::WorkloadName;
+use outlast_store::DirectoryStore;
+use outlast_types::{PackId, WorkloadName};
 use outlast_wire::Role;
-use outlast_wire::api::{Base64, ErrorCode};
+use outlast_wire::api::{Base64, BilledName, ErrorCode};
 use outlast_wire::signature;
 
 use crate::support::{World, shop};
@@ -82,7 +82,7 @@ fn a_bill_that_does_not_fit_publishes_nothing() {
     let mut bill = good.clone();
     bill.objects[0].size += 1;
     refused(&bill, "missing_objects");
-    bill.objects[0].name = ObjectName([7; 32]);
+    bill.objects[0].name = BilledName::Data(PackId([7; 32]));
     refused(&bill, "missing_objects");
     // Somebody else's objects, and a snapshot that another key sealed.
     let mut bill = good.clone();
@@ -127,16 +127,14 @@ fn an_index_that_points_into_the_void_is_refused() {
     let vault = world.start();
     let agent = world.agent(&vault);
     let bill = agent.bill(&shop(), &agent.upload(&shop(), b"some content"));
-    for (pack, _) in bill.objects.iter().map(|object| (object.name, object.size)) {
+    for pack in bill.objects.iter().filter_map(|billed| billed.object().pack()) {
         let name = pack.to_string();
         let directory = world.repository_directory(&shop()).join("data").join(&name[..2]);
         let file = directory.join(&name);
-        if file.exists() {
-            std::fs::remove_file(file).unwrap();
-        }
+        std::fs::remove_file(file).unwrap();
     }
     let mut silent = bill.clone();
-    silent.objects.retain(|object| object.kind == outlast_wire::api::BilledKind::Index);
+    silent.objects.retain(|billed| matches!(billed.name, BilledName::Index(_)));
     for bill in [&bill, &silent] {
         let error = agent.client.ship(bill).unwrap_err();
         assert_eq!(error.code(), Some(&ErrorCode::MissingObjects), "{error}");

@@ -1,6 +1,7 @@
 //! Who may do what, and what a refusal says.
 
-use outlast_store::{Kind, Object, ObjectName, Store, StoreError};
+use outlast_format::{Sha256Id, SnapshotId};
+use outlast_store::{Kind, Object, Store, StoreError};
 use outlast_wire::api::client::CallError;
 use outlast_wire::api::{ErrorCode, OpenRepository};
 use outlast_wire::{RestStore, Role};
@@ -53,7 +54,7 @@ fn an_agent_adds_and_never_takes_away_or_publishes() {
     let snapshot = Object::Snapshot(bill.snapshot_id);
     assert!(matches!(store.remove(&snapshot), Err(StoreError::Refused { .. })));
     let content = bytes::Bytes::from_static(b"forged");
-    let name = ObjectName(outlast_format::sha256(&content));
+    let name = SnapshotId::of(&content);
     let forged = store.create(&Object::Snapshot(name), content);
     assert!(matches!(forged, Err(StoreError::Refused { .. })), "{forged:?}");
 }

@@ -10,13 +10,13 @@ use outlast_fs::{FileTime, durable};
 use outlast_promise::Promise;
 use outlast_repo::backup::{self, Input, Options, Outcome, StreamInput};
 use outlast_repo::{Credential, Repository};
-use outlast_store::{ObjectName, Store};
+use outlast_store::Store;
 use outlast_types::{
     ContentHash, DropId, ShareId, Silent, SystemClock, SystemRandom, WorkloadName,
 };
 use outlast_vault::{Doors, Vault, VaultConfig, VaultHandle};
 use outlast_wire::api::{
-    AgentReport, BILL_VERSION, Base64, BilledKind, BilledObject, OpenRepository, Pass, Shipment,
+    AgentReport, BILL_VERSION, Base64, BilledName, BilledObject, OpenRepository, Pass, Shipment,
     WorkloadReport,
 };
 use outlast_wire::identity::Peer;
@@ -171,10 +171,9 @@ impl Agent {
         let repository = self.open(workload);
         let (snapshot_id, sealed) =
             repository.seal_unpacked("snapshot", &document, &SystemRandom).unwrap();
-        let object = |kind, name, size| BilledObject { kind, name: ObjectName(name), size };
-        let packs = outcome.packs.iter().map(|(id, size)| object(BilledKind::Data, id.0, *size));
-        let indexes =
-            outcome.indexes.iter().map(|(id, size)| object(BilledKind::Index, id.0, *size));
+        let object = |name, size: &u64| BilledObject { name, size: *size };
+        let packs = outcome.packs.iter().map(|(id, size)| object(BilledName::Data(*id), size));
+        let indexes = outcome.indexes.iter().map(|(id, size)| object(BilledName::Index(*id), size));
         Shipment {
             version: BILL_VERSION,
             share: self.share,
@@ -183,7 +182,7 @@ impl Agent {
             drop,
             seal: ContentHash([9; 32]),
             size: 7,
-            tree: ContentHash(snapshot.tree.0),
+            tree: snapshot.tree,
             snapshot_id,
             snapshot: Base64(sealed.to_vec()),
             objects: packs.chain(indexes).collect(),

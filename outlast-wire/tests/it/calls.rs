@@ -2,10 +2,12 @@ use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
-use outlast_store::{Object, ObjectName};
-use outlast_types::{ContentHash, DropId, ShareId, SystemClock, SystemRandom};
+use outlast_store::Object;
+use outlast_types::{
+    BlobId, ContentHash, DropId, PackId, ShareId, SnapshotId, SystemClock, SystemRandom,
+};
 use outlast_wire::api::{
-    ApiError, BILL_VERSION, Base64, BilledKind, BilledObject, ErrorCode, OpenRepository,
+    ApiError, BILL_VERSION, Base64, BilledName, BilledObject, ErrorCode, OpenRepository,
     OpenedRepository, Reported, Shipment, Vaulted,
 };
 use outlast_wire::sealed_key::{repository_key_info, seal};
@@ -61,8 +63,8 @@ fn shipment(objects: Vec<BilledObject>) -> Shipment {
         drop,
         seal: ContentHash([9; 32]),
         size: 7,
-        tree: ContentHash([2; 32]),
-        snapshot_id: ObjectName([1; 32]),
+        tree: BlobId([2; 32]),
+        snapshot_id: SnapshotId([1; 32]),
         snapshot: Base64(vec![1, 2, 3]),
         objects,
         claims: serde_json::json!({"instance": "blue-1"}),
@@ -95,19 +97,35 @@ fn a_shipment_is_known_by_its_certificate() {
     assert_eq!(answer.receipt, format!("{} by agent test", shipment.drop));
 }
 
+/// Bills and answers are kept and passed on by programs that are older: their texts stay.
+#[test]
+fn typed_ids_are_the_same_texts_on_the_wire() {
+    let billed = BilledObject { name: BilledName::Data(PackId([0xab; 32])), size: 1 };
+    let text = format!(r#"{{"kind":"data","name":"{}","size":1}}"#, "ab".repeat(32));
+    assert_eq!(serde_json::to_string(&billed).unwrap(), text);
+    assert_eq!(serde_json::from_str::<BilledObject>(&text).unwrap(), billed);
+    let index = text.replace("data", "index");
+    let billed = serde_json::from_str::<BilledObject>(&index).unwrap();
+    assert_eq!(billed.object(), Object::new(outlast_store::Kind::Index, [0xab; 32]));
+    let bill = serde_json::to_value(shipment(vec![billed])).unwrap();
+    assert_eq!(bill["tree"], "02".repeat(32));
+    assert_eq!(bill["snapshot_id"], "01".repeat(32));
+    assert_eq!(bill["objects"][0]["kind"], "index");
+}
+
 #[test]
 fn a_refusal_says_what_is_missing_and_what_to_do() {
     let world = World::new();
     let server = server(&world);
-    let name = ObjectName([0xab; 32]);
-    let lacking = shipment(vec![BilledObject { kind: BilledKind::Data, name, size: 1 }]);
+    let pack = PackId([0xab; 32]);
+    let lacking = shipment(vec![BilledObject { name: BilledName::Data(pack), size: 1 }]);
     let error = client(&world, &server).ship(&lacking).unwrap_err();
     assert!(!error.is_passing());
     assert_eq!(error.code(), Some(&ErrorCode::MissingObjects));
     let text = error.to_string();
     assert!(text.contains("is not here; send it again (request "), "{text}");
     let CallError::Refused { body, .. } = error else { panic!("{text}") };
-    assert_eq!(body.missing, [Object::Data(name).to_string()]);
+    assert_eq!(body.missing, [Object::Data(pack).to_string()]);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use outlast_store::{DirectoryStore, Kind, Object, ObjectName, Store, Verb};
+use outlast_store::{DirectoryStore, Kind, Object, Store, Verb};
 use outlast_types::{Clock, SystemClock, SystemRandom, Timestamp, WorkloadName};
 use outlast_wire::rest::{HostError, Incoming, RepositoryHost, Whole};
 use outlast_wire::server::{Limits, serve};
@@ -184,9 +184,9 @@ pub(crate) fn workload() -> WorkloadName {
     WorkloadName::new("shop-db").unwrap()
 }
 
-pub(crate) fn name_of(content: &[u8]) -> ObjectName {
+pub(crate) fn name_of(content: &[u8]) -> [u8; 32] {
     let digest = ring::digest::digest(&ring::digest::SHA256, content);
-    ObjectName(digest.as_ref().try_into().unwrap())
+    digest.as_ref().try_into().unwrap()
 }
 
 /// An object of `kind` with content that fits its name.

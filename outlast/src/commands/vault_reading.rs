@@ -4,7 +4,6 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use outlast_format::SnapshotId;
 use outlast_repo::Repository;
 use outlast_repo::read::{self, ReadError, Resolved};
 use outlast_types::{Timestamp, WorkloadName};
@@ -115,7 +114,7 @@ impl Which {
         }
         let arrived = vault.client()?.snapshots(Some(workload))?;
         let in_time = |view: &&SnapshotView| self.at.is_none_or(|at| view.received <= at);
-        let fitting = arrived.iter().filter(in_time).map(|view| SnapshotId(view.snapshot.0));
+        let fitting = arrived.iter().filter(in_time).map(|view| view.snapshot);
         match (self.at, arrived.last()) {
             (Some(at), Some(first)) if fitting.clone().next().is_none() => {
                 let (location, first) = (repository.location(), first.received);
@@ -130,7 +129,7 @@ pub(crate) fn snapshots(arguments: &SnapshotsArgs, output: &Output) -> Result<Co
     let repository = arguments.vault.open_repository(&arguments.workload, output)?;
     let mut arrived = arguments.vault.client()?.snapshots(Some(&arguments.workload))?;
     arrived.reverse();
-    let received = |view: &SnapshotView| (SnapshotId(view.snapshot.0), view.received);
+    let received = |view: &SnapshotView| (view.snapshot, view.received);
     let arrived: Vec<_> = arrived.iter().map(received).collect();
     reading::snapshots(&repository, Some(&arrived), output)
 }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use outlast_format::compress::Decompressor;
 use outlast_format::pack::BlobType;
 use outlast_format::tree::{Node, Tree};
-use outlast_format::{BlobId, FormatError};
+use outlast_format::{BlobId, FormatError, Sha256Id};
 
 use super::{Assembler, Directory, DirectoryNumber, Member, ROOT};
 use crate::backup::Context;

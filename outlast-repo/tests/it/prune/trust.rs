@@ -8,9 +8,9 @@ use bytes::Bytes;
 use outlast_format::config::Version;
 use outlast_format::index::{Condemned, IndexFile, Notes};
 use outlast_format::pack::{self, BlobType, PackEntry};
-use outlast_format::{IndexId, PackId};
+use outlast_format::{IndexId, PackId, Sha256Id};
 use outlast_repo::Repository;
-use outlast_store::{DirectoryStore, Kind, Object, ObjectName, Store};
+use outlast_store::{DirectoryStore, Kind, Object, Store};
 use outlast_testing::pseudo_random;
 use outlast_types::{Clock, SystemClock, SystemRandom};
 
@@ -24,13 +24,13 @@ struct Liar<'r>(&'r Repository);
 impl Liar<'_> {
     fn indexes(&self) -> Vec<IndexId> {
         let listed = self.0.store().list(Kind::Index).unwrap().into_iter();
-        listed.map(|(object, _)| IndexId(object.name().unwrap().0)).collect()
+        listed.map(|(object, _)| object.index().unwrap()).collect()
     }
 
     /// What the index files say.
     fn listed(&self) -> Listed {
         let read = |id: IndexId| {
-            let object = Object::Index(ObjectName(id.0));
+            let object = Object::Index(id);
             IndexFile::parse(&self.0.read_unpacked(&object).unwrap()).unwrap().packs
         };
         self.indexes().into_iter().flat_map(read).collect()
@@ -49,7 +49,7 @@ impl Liar<'_> {
         let mut bytes = pseudo_random(77, offset as usize);
         pack::finish(&mut bytes, &entries, self.0.key(), &SystemRandom);
         let id = PackId::of(&bytes);
-        self.0.store().create(&Object::Data(ObjectName(id.0)), Bytes::from(bytes)).unwrap();
+        self.0.store().create(&Object::Data(id), Bytes::from(bytes)).unwrap();
         (id, entries)
     }
 
@@ -65,7 +65,7 @@ impl Liar<'_> {
         let document = IndexFile { packs, notes, ..IndexFile::default() }.serialize().unwrap();
         let sealed = self.0.seal_unpacked("index", &document, &SystemRandom).unwrap();
         self.0.store().create(&Object::Index(sealed.0), sealed.1).unwrap();
-        IndexId(sealed.0.0)
+        sealed.0
     }
 
     fn condemn(&self, packs: &Listed, since: &str, sweeping: bool) -> IndexId {
@@ -85,7 +85,7 @@ fn world() -> World {
 
 fn assert_there(world: &World, packs: &Listed) {
     for (pack, _) in packs {
-        let object = Object::Data(ObjectName(pack.0));
+        let object = Object::Data(*pack);
         assert!(world.store.size(&object).is_ok(), "data/{pack} is gone");
     }
 }
@@ -128,7 +128,7 @@ fn packs_that_no_index_lists_any_more_are_asked_what_they_hold() {
     let junk = liar.junk(data.iter().flat_map(|(_, entries)| entries).copied());
     liar.write([trees, vec![junk]].concat(), None);
     for id in old {
-        repository.store().remove(&Object::Index(ObjectName(id.0))).unwrap();
+        repository.store().remove(&Object::Index(id)).unwrap();
     }
     let outcome = world.prune(Duration::ZERO);
     assert_eq!((outcome.freed_packs, outcome.unproven_packs), (0, data.len() as u64));
@@ -144,16 +144,16 @@ fn the_copy_that_stays_must_be_one_that_can_be_read() {
     let truth = liar.listed();
     let mut copies = Listed::new();
     for (pack, entries) in &truth {
-        let mut bytes = world.store.read(&Object::Data(ObjectName(pack.0))).unwrap().to_vec();
+        let mut bytes = world.store.read(&Object::Data(*pack)).unwrap().to_vec();
         bytes.truncate(entries.iter().map(|e| (e.offset + e.length) as usize).max().unwrap());
         pack::finish(&mut bytes, entries, repository.key(), &SystemRandom);
         let copy = PackId::of(&bytes);
-        world.store.create(&Object::Data(ObjectName(copy.0)), bytes.into()).unwrap();
+        world.store.create(&Object::Data(copy), bytes.into()).unwrap();
         copies.push((copy, entries.clone()));
     }
     liar.write(copies.clone(), None);
     liar.condemn(&truth, "2020-01-01T00:00:00Z", false);
-    let first = Object::Data(ObjectName(copies[0].0.0));
+    let first = Object::Data(copies[0].0);
     let mut bytes = world.store.read(&first).unwrap().to_vec();
     bytes[5] ^= 1;
     world.store.overwrite(&first, bytes.into());
@@ -206,10 +206,10 @@ fn when_a_mark_was_made_is_told_by_the_store_and_not_by_the_mark() {
         let due = SystemClock.now().saturating_add(DAY);
         assert!(due.since(waiting.due) < Duration::from_secs(600), "{waiting:?}");
         assert!(waiting.due.since(due) < Duration::from_secs(600), "{waiting:?}");
-        let file = store.file_of(&Object::Index(ObjectName(mark.0)));
+        let file = store.file_of(&Object::Index(mark));
         File::open(file).unwrap().set_modified(SystemTime::now() - DAY * 2).unwrap();
         assert_eq!(prune().freed_packs, 1, "{claimed}");
-        assert!(!fs::exists(store.file_of(&Object::Data(ObjectName(leftover.0.0)))).unwrap());
+        assert!(!fs::exists(store.file_of(&Object::Data(leftover.0))).unwrap());
     }
 }
 

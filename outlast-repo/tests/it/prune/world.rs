@@ -15,7 +15,7 @@ use outlast_repo::backup::{self, Input, Options, Tuning};
 use outlast_repo::lock::{Here, Holder};
 use outlast_repo::prune::{self, Outcome};
 use outlast_repo::{Credential, Maker, RepoError, Repository, check, forget, read};
-use outlast_store::{Kind, MemoryStore, Object, ObjectName, Store, StoreError};
+use outlast_store::{Kind, MemoryStore, Object, Store, StoreError};
 use outlast_testing::pseudo_random;
 use outlast_types::{Clock, Random, Silent, SystemRandom, Timestamp};
 
@@ -224,7 +224,7 @@ impl World {
 
     /// Publishes as a vault does, which gets the snapshot from somebody else and cannot look again.
     pub(crate) fn publish_as_a_vault(&self, outcome: &backup::Outcome, seeds: &[u64]) {
-        let object = Object::Snapshot(ObjectName(outcome.snapshot_id.0));
+        let object = Object::Snapshot(outcome.snapshot_id);
         self.store.create(&object, outcome.sealed_snapshot.clone()).unwrap();
         self.expected.lock().unwrap().insert(outcome.snapshot_id, seeds.to_vec());
     }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use outlast_format::PackId;
 use outlast_format::key_file::KeyFile;
-use outlast_store::{DirectoryStore, Object, ObjectName, StagedObject, Store, StoreError};
-use outlast_types::WorkloadName;
+use outlast_store::{DirectoryStore, Object, StagedObject, Store, StoreError};
+use outlast_types::{SnapshotId, WorkloadName};
 use outlast_wire::Peer;
 use outlast_wire::rest::{HostError, Incoming, Whole};
 
@@ -39,7 +39,7 @@ struct ArrivingPack {
     kept: Arc<WorkloadRepository>,
     peer: Peer,
     workload: WorkloadName,
-    name: ObjectName,
+    name: PackId,
     staged: StagedObject,
 }
 
@@ -96,7 +96,7 @@ impl From {
     }
 
     /// A snapshot of stock restic becomes known at the vault's time.
-    fn adopt(&self, snapshot: ObjectName) {
+    fn adopt(&self, snapshot: SnapshotId) {
         let Self { vault, kept, peer, workload, .. } = self;
         let received = vault.doors.clock.now();
         let _one_publisher = kept.publishing();

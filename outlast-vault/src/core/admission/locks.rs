@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use outlast_format::lock::{Lock, STALE_AFTER};
 use outlast_fs::durable;
-use outlast_store::{Kind, Object, ObjectName, Store, StoreError};
-use outlast_types::{Timestamp, WorkloadName, human};
+use outlast_store::{Kind, Object, Store, StoreError};
+use outlast_types::{LockId, Timestamp, WorkloadName, hex, human};
 use outlast_wire::Peer;
 use outlast_wire::rest::HostError;
 
@@ -42,7 +42,7 @@ impl Holders {
         Ok(Self { directory: directory.to_owned() })
     }
 
-    fn note(&self, workload: &WorkloadName, lock: ObjectName, peer: &Peer) -> io::Result<()> {
+    fn note(&self, workload: &WorkloadName, lock: LockId, peer: &Peer) -> io::Result<()> {
         let directory = self.directory.join(workload.as_str());
         durable::create_directories(&directory, 0o700)?;
         let path = directory.join(lock.to_string());
@@ -52,7 +52,7 @@ impl Holders {
     }
 
     /// Whether `peer` made the lock.
-    fn is(&self, workload: &WorkloadName, lock: ObjectName, peer: &Peer) -> bool {
+    fn is(&self, workload: &WorkloadName, lock: LockId, peer: &Peer) -> bool {
         let path = self.directory.join(workload.as_str()).join(lock.to_string());
         durable::read_bounded(&path, HOLDER_BYTES_MAX)
             .is_ok_and(|holder| holder == peer.to_string().as_bytes())
@@ -66,7 +66,7 @@ impl Holders {
         let held: BTreeSet<String> = store
             .list(Kind::Lock)?
             .into_iter()
-            .filter_map(|(object, _)| Some(object.name()?.to_string()))
+            .filter_map(|(object, _)| Some(hex::encode(&object.name()?)))
             .collect();
         for entry in noted {
             if entry.file_name().to_str().is_none_or(|name| !held.contains(name)) {
@@ -106,7 +106,7 @@ impl Admission {
         &self,
         kept: &WorkloadRepository,
         workload: &WorkloadName,
-        lock: ObjectName,
+        lock: LockId,
         peer: &Peer,
     ) {
         let noted = self.holders.note(workload, lock, peer);

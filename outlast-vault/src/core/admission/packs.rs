@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use outlast_format::PackId;
 use outlast_format::pack::PackEntry;
 use outlast_repo::proving::{self, PackBytes, Stored};
-use outlast_store::{Object, ObjectName, StagedObject, Store, StoreError};
+use outlast_store::{Object, StagedObject, Store, StoreError};
 
 use super::{Admission, Place, Refusal, disproved};
 
@@ -117,7 +117,7 @@ fn spoilt(pack: PackId, error: proving::ProofError) -> Refusal {
 }
 
 pub(super) fn object_of(pack: PackId) -> Object {
-    Object::Data(ObjectName(pack.0))
+    Object::Data(pack)
 }
 
 struct Arrived<'a>(&'a StagedObject);
