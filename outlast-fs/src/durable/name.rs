@@ -83,6 +83,7 @@ mod tests {
 
     /// A process with the same number was killed here before, and used the names that come next.
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "what is left behind need not be durable")]
     fn names_that_leftovers_have_are_passed_over() {
         let directory = tempfile::tempdir().unwrap();
         let (first, _) = create_temporary(directory.path(), 0o600).unwrap();
