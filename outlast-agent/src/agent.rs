@@ -9,13 +9,11 @@ use std::sync::Arc;
 use outlast_drop::{ClosedDays, DropAddress, SignedReceipt, StillnessTracker};
 use outlast_fs::durable;
 use outlast_types::{
-    Clock, Day, DropId, Random, RejectionCode, ShareId, SystemClock, SystemRandom, Timestamp,
-    WorkloadName,
+    Backoff, Day, DropId, Environment, RejectionCode, ShareId, Timestamp, WorkloadName,
 };
 use outlast_wire::identity::IdentityError;
 use outlast_wire::{AddressError, Identity, Role};
 
-use crate::backoff::Backoff;
 use crate::custody::{Standing, Vaulted};
 use crate::repositories::Repositories;
 use crate::troubles::Troubles;
@@ -30,20 +28,6 @@ const CACHE: &str = "cache";
 const DIRECTORY_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
 const SHARE_ID_BYTES_MAX: u64 = 100;
-
-/// The doors through which the agent sees time and randomness.
-#[derive(Clone)]
-pub struct Doors {
-    pub clock: Arc<dyn Clock>,
-    pub random: Arc<dyn Random>,
-}
-
-impl Doors {
-    /// Those of the operating system.
-    pub fn system() -> Self {
-        Self { clock: Arc::new(SystemClock), random: Arc::new(SystemRandom) }
-    }
-}
 
 /// Why an agent cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -63,7 +47,7 @@ pub enum AgentError {
 /// The agent. Everything that it remembers beyond the share may be lost at any moment.
 pub struct Agent {
     pub(crate) config: AgentConfig,
-    pub(crate) doors: Doors,
+    pub(crate) environment: Environment,
     pub(crate) identity: Arc<Identity>,
     pub(crate) upstream: Box<dyn Upstream>,
     /// The share that this agent serves, once it has seen it.
@@ -120,17 +104,16 @@ pub(crate) struct Snag {
 impl Agent {
     /// Starts an agent of the vault that the configuration names. Neither the share nor the vault
     /// need be there.
-    pub fn start(config: AgentConfig, doors: Doors) -> Result<Self, AgentError> {
+    pub fn start(config: AgentConfig, environment: Environment) -> Result<Self, AgentError> {
         let identity = Arc::new(Identity::load(&config.identity)?);
-        let random = Arc::clone(&doors.random);
-        let vault = Vault::new(&config.upstream, Arc::clone(&identity), random)?;
-        Self::with_upstream(config, doors, identity, Box::new(vault))
+        let vault = Vault::new(&config.upstream, Arc::clone(&identity), environment.clone())?;
+        Self::with_upstream(config, environment, identity, Box::new(vault))
     }
 
     /// Starts an agent of any upstream.
     pub fn with_upstream(
         config: AgentConfig,
-        doors: Doors,
+        environment: Environment,
         identity: Arc<Identity>,
         upstream: Box<dyn Upstream>,
     ) -> Result<Self, AgentError> {
@@ -141,14 +124,14 @@ impl Agent {
         durable::create_directories(&journals, DIRECTORY_MODE)
             .map_err(state_error("create", &journals))?;
         let lock = lock(&config.state)?;
-        if let Some(trouble) = identity.validity().trouble(doors.clock.now()) {
+        if let Some(trouble) = identity.validity().trouble(environment.clock.now()) {
             // It may be the clock that is wrong, and soon be right.
             tracing::error!("the certificate in {} {trouble}", config.identity.display());
         }
         let share = remembered_share(&config.state)?;
         Ok(Self {
             config,
-            doors,
+            environment,
             identity,
             upstream,
             share,
@@ -179,7 +162,7 @@ impl Agent {
         );
         while !shutdown.is_requested() {
             let report = self.pass(shutdown);
-            if !report.more && shutdown.wait(self.config.poll) {
+            if !report.more && self.environment.timer.pause(self.config.poll, shutdown) {
                 break;
             }
         }

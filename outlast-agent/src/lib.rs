@@ -16,7 +16,6 @@
 //! - Time is the agent's own clock. A writer's time is passed on as a claim and decides nothing.
 
 mod agent;
-mod backoff;
 mod config;
 mod custody;
 mod decision;
@@ -30,7 +29,7 @@ mod signer;
 mod troubles;
 mod upstream;
 
-pub use agent::{Agent, AgentError, Doors};
+pub use agent::{Agent, AgentError};
 pub use config::{AgentConfig, ConfigError};
 pub use report::{PassReport, ShippedDrop};
 pub use shutdown::Shutdown;

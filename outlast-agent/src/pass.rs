@@ -43,7 +43,7 @@ const LOOKS_MIN: u32 = 4;
 impl Agent {
     /// Looks over the share once and does what is to be done.
     pub fn pass(&mut self, shutdown: &Shutdown) -> PassReport {
-        let mut report = PassReport::new(self.doors.clock.now());
+        let mut report = PassReport::new(self.environment.clock.now());
         let mut seen = BTreeMap::new();
         match self.open_share() {
             Ok(share) => {
@@ -52,7 +52,7 @@ impl Agent {
             }
             Err((kind, problem)) => report.note(kind, None, problem),
         }
-        report.finished = self.doors.clock.now();
+        report.finished = self.environment.clock.now();
         // The last pass must end soon; the next agent tells the rest.
         if !shutdown.is_requested() {
             self.tell(&report, seen);
@@ -159,7 +159,7 @@ impl Agent {
             return queue;
         }
         for sighting in found.sightings {
-            let now = self.doors.clock.now();
+            let now = self.environment.clock.now();
             let gap_max = self.config.grace / LOOKS_MIN;
             let still =
                 self.stillness.observe(&sighting.address, sighting.fingerprint, now, gap_max);

@@ -15,11 +15,10 @@ use outlast_fs::FileTime;
 use outlast_repo::backup::{self, Input, Options, Outcome, StreamInput};
 use outlast_repo::{RepoError, Repository};
 use outlast_store::Object;
-use outlast_types::{Clock, ContentHash, RejectionCode, Silent, Timestamp};
+use outlast_types::{Clock, ContentHash, Environment, RejectionCode, Silent, Timestamp};
 use outlast_wire::api::{BILL_VERSION, Base64, BilledName, BilledObject, ErrorCode, Shipment};
 use outlast_wire::{CallError, Identity, Role};
 
-use crate::agent::Doors;
 use crate::custody::Vaulted;
 use crate::signer::IdentitySigner;
 use crate::upstream::{Upstream, UpstreamError};
@@ -34,7 +33,7 @@ pub(crate) struct Shipping<'a> {
     pub(crate) address: &'a DropAddress,
     pub(crate) identity: &'a Identity,
     pub(crate) upstream: &'a dyn Upstream,
-    pub(crate) doors: &'a Doors,
+    pub(crate) environment: &'a Environment,
     pub(crate) shutdown: &'a Shutdown,
     /// How often the vault must hear of us.
     pub(crate) report_interval: Duration,
@@ -110,13 +109,13 @@ impl Shipping<'_> {
         let reader = Attentive {
             inner: reader,
             shutdown: self.shutdown.clone(),
-            clock: &*self.doors.clock,
+            clock: &*self.environment.clock,
             interval: self.report_interval,
-            shown: self.doors.clock.now(),
+            shown: self.environment.clock.now(),
             // Its answer does not matter: if the vault is gone, the engine notices.
             show: || drop(repository.store().size(&Object::Config)),
         };
-        let now = self.doors.clock.now();
+        let now = self.environment.clock.now();
         let (input, tar) = match &seal.content {
             Content::Stream { name } => (stream(name, &seal, reader), None),
             Content::Tree => {
@@ -136,7 +135,7 @@ impl Shipping<'_> {
             journal: Some(journal.to_owned()),
             ..Options::new(now)
         };
-        let (clock, random) = (&*self.doors.clock, &*self.doors.random);
+        let (clock, random) = (&*self.environment.clock, &*self.environment.random);
         let outcome = backup::backup(repository, input, &options, clock, random, &Silent)
             .map_err(|error| self.cause(&watch, tar.as_ref(), &error))?;
         if let Some(problem) = outcome.problems.first() {
@@ -221,7 +220,7 @@ impl Shipping<'_> {
     ) -> Result<SignedReceipt, String> {
         let word =
             Word { seal: Some(loaded.seal_digest), size: Some(loaded.bytes()), ..state.into() };
-        sign(self.share, self.address, self.identity, self.doors, word)
+        sign(self.share, self.address, self.identity, self.environment, word)
     }
 }
 
@@ -247,11 +246,11 @@ pub(crate) fn sign(
     share: &Share,
     address: &DropAddress,
     identity: &Identity,
-    doors: &Doors,
+    environment: &Environment,
     word: Word,
 ) -> Result<SignedReceipt, String> {
     let Word { state, reason, code, size, seal } = word;
-    let at = doors.clock.now();
+    let at = environment.clock.now();
     let receipt =
         Receipt { reason, code, size, seal, ..Receipt::about(share.id(), address, state, at) };
     receipt

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use outlast_format::crypto::Key;
 use outlast_repo::{Credential, RepoError, Repository};
 use outlast_store::retry::{Policy, Retrying};
-use outlast_types::{Random, ShareId, WorkloadName};
+use outlast_types::{Environment, ShareId, WorkloadName};
 use outlast_wire::api::{AgentReport, OpenRepository, Reported, Shipment, Vaulted};
 use outlast_wire::holdings::{Question, SignedAnswer};
 use outlast_wire::sealed_key::{CannotOpen, repository_key_info};
@@ -61,7 +61,7 @@ pub enum UpstreamError {
 pub struct Vault {
     client: ApiClient,
     identity: Arc<Identity>,
-    random: Arc<dyn Random>,
+    environment: Environment,
     share: OnceLock<ShareId>,
 }
 
@@ -70,10 +70,10 @@ impl Vault {
     pub fn new(
         address: &str,
         identity: Arc<Identity>,
-        random: Arc<dyn Random>,
+        environment: Environment,
     ) -> Result<Self, AddressError> {
         let client = ApiClient::new(address, &identity)?;
-        Ok(Self { client, identity, random, share: OnceLock::new() })
+        Ok(Self { client, identity, environment, share: OnceLock::new() })
     }
 }
 
@@ -105,13 +105,8 @@ impl Upstream for Vault {
         if let Some(share) = self.share.get() {
             store.speak_of(*share);
         }
-        let shutdown = shutdown.clone();
-        let store = Retrying::new(
-            Arc::new(store),
-            Policy::default(),
-            Arc::clone(&self.random),
-            Box::new(move |retry| !shutdown.wait(retry.pause)),
-        );
+        let store = Retrying::new(Arc::new(store), Policy::default(), &self.environment);
+        let store = store.heeding(shutdown);
         Ok(Repository::open(Arc::new(store), Credential::Key(key))?)
     }
 

@@ -5,15 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use outlast_types::{Clock, Timestamp};
+use outlast_types::{Interrupt, Timer};
 
 use crate::{Kind, Object, Store, StoreError, Written};
 
 /// Pauses below this are saved up: sleeping that briefly takes longer than was asked for.
 const PAUSE_MIN: Duration = Duration::from_millis(10);
-
-/// Waits for a time.
-pub type Sleep = Box<dyn Fn(Duration) + Send + Sync>;
 
 /// A store whose content is read at no more than some bytes per second, by all threads together.
 ///
@@ -23,8 +20,8 @@ pub type Sleep = Box<dyn Fn(Duration) + Send + Sync>;
 pub struct Paced {
     store: Arc<dyn Store>,
     bytes_per_second: NonZeroU64,
-    clock: Arc<dyn Clock>,
-    sleep: Sleep,
+    timer: Arc<dyn Timer>,
+    interrupt: Interrupt,
     debt: Mutex<Debt>,
 }
 
@@ -32,25 +29,26 @@ pub struct Paced {
 struct Debt {
     owed: Duration,
     /// When `owed` was reckoned.
-    at: Timestamp,
+    at: Duration,
 }
 
 impl Paced {
+    /// Once `interrupt` asks for the end nothing waits any more.
     pub fn new(
         store: Arc<dyn Store>,
         bytes_per_second: NonZeroU64,
-        clock: Arc<dyn Clock>,
-        sleep: Sleep,
+        timer: Arc<dyn Timer>,
+        interrupt: &Interrupt,
     ) -> Self {
-        let debt = Mutex::new(Debt { owed: Duration::ZERO, at: clock.now() });
-        Self { store, bytes_per_second, clock, sleep, debt }
+        let debt = Mutex::new(Debt { owed: Duration::ZERO, at: timer.elapsed() });
+        Self { store, bytes_per_second, timer, interrupt: interrupt.clone(), debt }
     }
 
     /// Waits until what was read before is paid for.
     fn wait(&self) {
         let owed = self.reckon(0);
         if owed >= PAUSE_MIN {
-            (self.sleep)(owed);
+            self.timer.pause(owed, &self.interrupt);
         }
     }
 
@@ -64,9 +62,8 @@ impl Paced {
         let cost = u128::from(bytes) * 1_000_000_000 / u128::from(self.bytes_per_second.get());
         let cost = Duration::from_nanos(u64::try_from(cost).unwrap_or(u64::MAX));
         let mut debt = self.debt.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = self.clock.now();
-        // A clock that was set back pays nothing for once; no pause gets longer by it.
-        debt.owed = debt.owed.saturating_sub(now.since(debt.at)).saturating_add(cost);
+        let now = self.timer.elapsed();
+        debt.owed = debt.owed.saturating_sub(now.saturating_sub(debt.at)).saturating_add(cost);
         debt.at = now;
         debt.owed
     }
@@ -123,73 +120,45 @@ impl Store for Paced {
 
 #[cfg(test)]
 mod tests {
-    use outlast_types::PackId;
+    use outlast_testing::ManualTime;
+    use outlast_types::{PackId, Timestamp};
 
     use super::*;
     use crate::MemoryStore;
 
     const PACK: Object = Object::Data(PackId([7; 32]));
 
-    /// A clock that passes only while somebody sleeps.
-    struct Hands(Mutex<Timestamp>);
-
-    impl Clock for Hands {
-        fn now(&self) -> Timestamp {
-            *self.0.lock().unwrap()
-        }
-    }
-
-    impl Hands {
-        fn passed(&self) -> Duration {
-            self.now().since(Timestamp::EPOCH)
-        }
-    }
-
-    fn paced(bytes_per_second: u64) -> (Paced, Arc<Hands>) {
-        let hands = Arc::new(Hands(Mutex::new(Timestamp::EPOCH)));
-        let clock = Arc::clone(&hands);
-        let sleep: Sleep = Box::new(move |pause| {
-            let mut now = clock.0.lock().unwrap();
-            *now = now.saturating_add(pause);
-        });
+    fn paced(bytes_per_second: u64) -> (Paced, ManualTime) {
+        let time = ManualTime::hurrying(Timestamp::EPOCH);
         let memory = MemoryStore::new();
         memory.overwrite(&PACK, vec![1; 1 << 20].into());
         let rate = NonZeroU64::new(bytes_per_second).unwrap();
-        (Paced::new(Arc::new(memory), rate, hands.clone(), sleep), hands)
+        let timer = time.environment().timer;
+        (Paced::new(Arc::new(memory), rate, timer, &Interrupt::default()), time)
     }
 
     #[test]
     fn many_reads_of_any_size_keep_the_rate() {
         for length in [1000, 64 << 10, 1 << 20] {
-            let (store, hands) = paced(1 << 20);
+            let (store, time) = paced(1 << 20);
             let reads = (8 << 20) / length;
             for _ in 0..reads {
                 store.read_range(&PACK, 0, length).unwrap();
             }
             let mut rest = vec![0; length];
             store.read_range_into(&PACK, 0, &mut rest).unwrap();
-            let seconds = hands.passed().as_secs_f64();
+            let seconds = time.elapsed().as_secs_f64();
             assert!((7.9..8.1).contains(&seconds), "{reads} of {length} took {seconds} s");
         }
     }
 
     #[test]
     fn idle_time_is_not_saved_up_for_a_rush() {
-        let (store, hands) = paced(1 << 20);
-        *hands.0.lock().unwrap() = Timestamp::EPOCH.saturating_add(Duration::from_secs(3600));
+        let (store, time) = paced(1 << 20);
+        time.advance(Duration::from_secs(3600));
         for _ in 0..4 {
             store.read(&PACK).unwrap();
         }
-        assert_eq!(hands.passed(), Duration::from_secs(3603));
-    }
-
-    #[test]
-    fn a_clock_that_is_set_back_makes_no_pause_longer() {
-        let (store, hands) = paced(1 << 20);
-        *hands.0.lock().unwrap() = Timestamp::EPOCH.saturating_add(Duration::from_secs(3600));
-        store.read(&PACK).unwrap();
-        *hands.0.lock().unwrap() = Timestamp::EPOCH;
-        store.read(&PACK).unwrap();
-        assert_eq!(hands.passed(), Duration::from_secs(1));
+        assert_eq!(time.elapsed(), Duration::from_secs(3603));
     }
 }

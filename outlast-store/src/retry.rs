@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use outlast_types::Random;
+use outlast_types::{Backoff, Environment, Interrupt, Random, Timer};
 
 use crate::{Kind, Object, Store, StoreError, Written};
 
@@ -46,8 +46,8 @@ pub struct Retry<'a> {
     pub answered: bool,
 }
 
-/// Waits, and says whether to go on: `false` ends the retries, for example on shutdown.
-pub type Sleep = Box<dyn Fn(&Retry<'_>) -> bool + Send + Sync>;
+/// Hears of a call that failed before it is made again, and says whether to go on.
+pub type Judge = Box<dyn Fn(&Retry<'_>) -> bool + Send + Sync>;
 
 /// A store that repeats calls that failed for passing reasons ([`StoreError::is_passing`]).
 ///
@@ -56,26 +56,44 @@ pub type Sleep = Box<dyn Fn(&Retry<'_>) -> bool + Send + Sync>;
 pub struct Retrying {
     store: Arc<dyn Store>,
     policy: Policy,
+    timer: Arc<dyn Timer>,
     random: Arc<dyn Random>,
-    sleep: Sleep,
+    interrupt: Interrupt,
+    judge: Option<Judge>,
     answered: AtomicBool,
 }
 
 impl Retrying {
-    pub fn new(
-        store: Arc<dyn Store>,
-        policy: Policy,
-        random: Arc<dyn Random>,
-        sleep: Sleep,
-    ) -> Self {
-        Self { store, policy, random, sleep, answered: AtomicBool::new(false) }
+    pub fn new(store: Arc<dyn Store>, policy: Policy, environment: &Environment) -> Self {
+        Self {
+            store,
+            policy,
+            timer: Arc::clone(&environment.timer),
+            random: Arc::clone(&environment.random),
+            interrupt: Interrupt::default(),
+            judge: None,
+            answered: AtomicBool::new(false),
+        }
+    }
+
+    /// The same store, which tries no more once `interrupt` asks for the end.
+    #[must_use]
+    pub fn heeding(self, interrupt: &Interrupt) -> Self {
+        Self { interrupt: interrupt.clone(), ..self }
+    }
+
+    /// The same store, which asks `judge` before each pause.
+    #[must_use]
+    pub fn asking(self, judge: Judge) -> Self {
+        Self { judge: Some(judge), ..self }
     }
 
     /// Calls until success, a lasting error or the end of the policy; `call` hears whether it is
     /// a repetition.
     fn repeat<T>(&self, call: impl Fn(bool) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        let mut pause_max = self.policy.first_pause;
-        let mut budget = self.policy.total_pause;
+        let Policy { first_pause, longest_pause, total_pause, .. } = self.policy;
+        let mut backoff = Backoff::default();
+        let mut budget = total_pause;
         let mut attempt = 1;
         loop {
             let error = match call(attempt > 1) {
@@ -85,27 +103,21 @@ impl Retrying {
                     return result;
                 }
             };
-            let pause = self.jittered(pause_max.min(self.policy.longest_pause)).min(budget);
+            let now = self.timer.elapsed();
+            let pause = backoff.failed(now, first_pause, longest_pause, &*self.random).min(budget);
             if attempt >= self.policy.attempts || budget.is_zero() {
                 return Err(error);
             }
             tracing::warn!(%error, attempt, ?pause, "trying again");
             let answered = self.answered.load(Ordering::Relaxed);
-            let waited = self.policy.total_pause - budget;
-            if !(self.sleep)(&Retry { error: &error, pause, waited, answered }) {
+            let retry = Retry { error: &error, pause, waited: total_pause - budget, answered };
+            let goes_on = self.judge.as_ref().is_none_or(|judge| judge(&retry));
+            if !goes_on || self.timer.pause(pause, &self.interrupt) {
                 return Err(error);
             }
             budget -= pause;
-            pause_max = pause_max.saturating_mul(2);
             attempt += 1;
         }
-    }
-
-    /// Between half of `pause` and all of it, so that many clients do not come back at once.
-    fn jittered(&self, pause: Duration) -> Duration {
-        let mut byte = [0];
-        self.random.fill(&mut byte);
-        pause / 2 + pause / 2 * u32::from(byte[0]) / 255
     }
 }
 
@@ -170,7 +182,8 @@ mod tests {
     use std::io;
     use std::sync::Mutex;
 
-    use outlast_types::{LockId, SystemRandom};
+    use outlast_testing::ManualTime;
+    use outlast_types::{LockId, Timestamp};
 
     use super::*;
     use crate::faulty::{Fault, Faulty};
@@ -180,18 +193,19 @@ mod tests {
 
     fn retrying(
         faulty: Faulty,
-        go_on: bool,
+        interrupt: &Interrupt,
     ) -> (Retrying, Arc<Recording>, Arc<Mutex<Vec<Duration>>>) {
         let recording = Arc::new(Recording::new(Arc::new(faulty)));
         let pauses = Arc::new(Mutex::new(Vec::new()));
         let heard = Arc::clone(&pauses);
-        let sleep: Sleep = Box::new(move |retry| {
+        let judge: Judge = Box::new(move |retry| {
             heard.lock().unwrap().push(retry.pause);
-            go_on
+            true
         });
+        let environment = ManualTime::hurrying(Timestamp::EPOCH).environment();
         let store: Arc<dyn Store> = recording.clone();
-        let retrying = Retrying::new(store, Policy::default(), Arc::new(SystemRandom), sleep);
-        (retrying, recording, pauses)
+        let retrying = Retrying::new(store, Policy::default(), &environment);
+        (retrying.heeding(interrupt).asking(judge), recording, pauses)
     }
 
     fn faulty() -> Faulty {
@@ -202,7 +216,7 @@ mod tests {
     fn a_create_whose_answer_was_lost_counts_as_done() {
         let faulty = faulty();
         faulty.script(Verb::Create, 1, Fault::After(io::ErrorKind::TimedOut));
-        let (store, recording, _) = retrying(faulty, true);
+        let (store, recording, _) = retrying(faulty, &Interrupt::default());
         store.create(&LOCK, Bytes::from_static(b"content")).unwrap();
         assert_eq!(recording.count(Verb::Create), 2);
         let again = store.create(&LOCK, Bytes::from_static(b"content"));
@@ -215,7 +229,7 @@ mod tests {
         memory.overwrite(&Object::Config, Bytes::from_static(b"as long"));
         let faulty = Faulty::new(Arc::new(memory));
         faulty.script(Verb::Create, 1, Fault::Before(io::ErrorKind::TimedOut));
-        let (store, recording, _) = retrying(faulty, true);
+        let (store, recording, _) = retrying(faulty, &Interrupt::default());
         let refused = store.create(&Object::Config, Bytes::from_static(b"is ours"));
         assert!(matches!(refused, Err(StoreError::AlreadyExists { .. })), "{refused:?}");
         assert_eq!(recording.count(Verb::Create), 2);
@@ -225,7 +239,7 @@ mod tests {
     fn a_remove_whose_answer_was_lost_counts_as_done() {
         let faulty = faulty();
         faulty.script(Verb::Remove, 1, Fault::After(io::ErrorKind::ConnectionReset));
-        let (store, ..) = retrying(faulty, true);
+        let (store, ..) = retrying(faulty, &Interrupt::default());
         store.create(&LOCK, Bytes::new()).unwrap();
         store.remove(&LOCK).unwrap();
         assert!(matches!(store.remove(&LOCK), Err(StoreError::NotFound { .. })));
@@ -237,7 +251,7 @@ mod tests {
         for nth in 1..100 {
             faulty.script(Verb::List, nth, Fault::Before(io::ErrorKind::TimedOut));
         }
-        let (store, recording, pauses) = retrying(faulty, true);
+        let (store, recording, pauses) = retrying(faulty, &Interrupt::default());
         assert!(store.list(Kind::Data).is_err());
         let policy = Policy::default();
         assert_eq!(recording.count(Verb::List), policy.attempts as usize);
@@ -248,7 +262,7 @@ mod tests {
 
     #[test]
     fn what_cannot_help_is_not_tried_again() {
-        let (store, recording, pauses) = retrying(faulty(), true);
+        let (store, recording, pauses) = retrying(faulty(), &Interrupt::default());
         assert!(matches!(store.read(&LOCK), Err(StoreError::NotFound { .. })));
         store.create(&LOCK, Bytes::from_static(b"short")).unwrap();
         assert!(store.read_range(&LOCK, 3, 10).is_err());
@@ -260,7 +274,9 @@ mod tests {
     fn a_shutdown_ends_the_retries() {
         let faulty = faulty();
         faulty.script(Verb::Size, 1, Fault::Before(io::ErrorKind::TimedOut));
-        let (store, recording, _) = retrying(faulty, false);
+        let interrupt = Interrupt::default();
+        interrupt.request();
+        let (store, recording, _) = retrying(faulty, &interrupt);
         assert!(store.size(&LOCK).is_err());
         assert_eq!(recording.count(Verb::Size), 1);
     }

@@ -2,13 +2,15 @@
 //!
 //! [`torture_tree`] builds one of everything that a file system can hold and that tools are known
 //! to lose; [`compare_trees`] names every difference between two trees that a restore should have
-//! made equal; [`pace`] tells how fast code is. Only tests and benchmarks depend on this crate.
+//! made equal; [`pace`] tells how fast code is, and [`ManualTime`] lets months pass in a moment. Only tests and benchmarks depend on this crate.
 
 mod compare;
 pub mod pace;
+mod time;
 mod torture;
 
 pub use compare::{allocated_bytes, compare_trees, read_through};
+pub use time::ManualTime;
 pub use torture::{Skipped, add_raw_link_targets, pseudo_random, torture_tree};
 
 #[cfg(test)]

@@ -20,25 +20,7 @@ mod doors;
 mod error;
 mod process;
 
-use std::sync::Arc;
-
-use outlast_types::{Clock, Random, SystemClock, SystemRandom};
-
 pub use config::{ConfigError, VaultConfig, listen_address};
 pub use core::vault::{Rebuilt, Vault};
 pub use error::VaultError;
 pub use process::VaultHandle;
-
-/// The doors to the outside world.
-#[derive(Clone)]
-pub struct Doors {
-    pub clock: Arc<dyn Clock>,
-    pub random: Arc<dyn Random>,
-}
-
-impl Doors {
-    /// Those of the host.
-    pub fn system() -> Self {
-        Self { clock: Arc::new(SystemClock), random: Arc::new(SystemRandom) }
-    }
-}

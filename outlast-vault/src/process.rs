@@ -1,5 +1,6 @@
 //! A running vault: its threads, and how they end.
 
+use outlast_types::{Environment, Interrupt};
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use tokio::sync::oneshot;
 use crate::core::vault::Vault;
 use crate::doors::rest::Host;
 use crate::doors::{api, hearing};
-use crate::{Doors, VaultConfig, VaultError};
+use crate::{VaultConfig, VaultError};
 
 /// How often promises are looked at when nothing happens.
 const TICK: Duration = Duration::from_secs(1);
@@ -42,15 +43,18 @@ struct Running {
 
 /// Something that is done again and again on a thread of its own.
 struct Repeated {
-    stop: mpsc::Sender<()>,
+    stop: Interrupt,
     /// Closed when the thread has let go of the vault.
     ended: mpsc::Receiver<()>,
     thread: JoinHandle<()>,
 }
 
-pub(crate) fn start(config: VaultConfig, doors: Doors) -> Result<VaultHandle, VaultError> {
+pub(crate) fn start(
+    config: VaultConfig,
+    environment: Environment,
+) -> Result<VaultHandle, VaultError> {
     let listen = config.listen;
-    let vault = Arc::new(Vault::open(config, doors)?);
+    let vault = Arc::new(Vault::open(config, environment)?);
     let tls = tls::server_config(&vault.identity)
         .map_err(|source| VaultError::Tls { directory: vault.config.identity.clone(), source })?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -91,7 +95,8 @@ impl Repeated {
         vault: &Arc<Vault>,
         work: impl Fn(&Vault) -> Result<(), VaultError> + Send + 'static,
     ) -> Result<Self, VaultError> {
-        let (stop, stopped) = mpsc::channel();
+        let stop = Interrupt::default();
+        let stopped = stop.clone();
         let (ending, ended) = mpsc::channel();
         let watched = Arc::clone(vault);
         let thread = std::thread::Builder::new()
@@ -106,8 +111,7 @@ impl Repeated {
     }
 
     fn end(self) {
-        // Whoever is gone already needs no telling.
-        let _ = self.stop.send(());
+        self.stop.request();
         if self.ended.recv_timeout(RUNTIME_DRAIN) == Err(RecvTimeoutError::Timeout) {
             tracing::error!("a disk of the vault does not answer; ending all the same");
         } else if self.thread.join().is_err() {
@@ -123,9 +127,9 @@ fn repeat(
     pause: Duration,
     vault: &Vault,
     work: impl Fn(&Vault) -> Result<(), VaultError>,
-    stopped: &mpsc::Receiver<()>,
+    stopped: &Interrupt,
 ) {
-    while stopped.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
+    while !vault.environment.timer.pause(pause, stopped) {
         // A panic rolls the catalog back and leaves the ledger at facts that are true.
         match catch_unwind(AssertUnwindSafe(|| work(vault))) {
             Ok(Ok(())) => {}

@@ -4,16 +4,16 @@ use std::io;
 
 use bytes::Bytes;
 use outlast_store::{Kind, Object, Store, StoreError, Verb};
-use outlast_types::ShareId;
+use outlast_types::{Interrupt, ShareId};
 use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, RANGE};
 use reqwest::{Method, StatusCode};
 use serde::Deserialize;
 
 pub use crate::http::{AddressError, Credentials};
 
+use crate::Identity;
 use crate::http::{Answer, Http, Trouble};
 use crate::rest::{LIST_V2, OBJECT_BYTES_MAX};
-use crate::{Identity, Interrupt};
 
 /// The longest object that is read as a whole, in bytes. Ours are far smaller; stock restic may
 /// have made a large index.

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use bytes::Bytes;
-use outlast_types::{Clock, ShareId, SystemClock, Timestamp};
+use outlast_types::{Clock, Interrupt, ShareId, SystemClock, Timestamp};
 use reqwest::header::{HeaderMap, HeaderName};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url, redirect};
 use rustls::pki_types::UnixTime;
@@ -15,7 +15,7 @@ use tokio::runtime::Runtime;
 use crate::api::{ErrorBody, ErrorCode};
 use crate::server::SHARE_HEADER;
 use crate::tls::{self, TlsError};
-use crate::{Identity, Interrupt, Validity};
+use crate::{Identity, Validity};
 
 /// How long a call may take beyond the time that its bytes need, for example to become durable.
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);

@@ -12,7 +12,6 @@
 
 mod certificate;
 mod http;
-mod interrupt;
 
 pub mod access;
 pub mod api;
@@ -31,4 +30,3 @@ pub use api::client::{ApiClient, CallError};
 pub use ca::CertificateAuthority;
 pub use client::{AddressError, Credentials, RestStore};
 pub use identity::{Identity, Peer, Role, Validity};
-pub use interrupt::Interrupt;

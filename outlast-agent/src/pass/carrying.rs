@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use outlast_drop::{DropAddress, ReceiptState, Share, SignedReceipt, receipt};
 use outlast_fs::durable;
-use outlast_types::{ProblemKind, Timestamp, WorkloadName};
+use outlast_types::{ProblemKind, WorkloadName};
 
 use super::ending::place;
 use super::{PAUSE_MIN, ROAD_PAUSE_MAX};
@@ -48,16 +48,16 @@ impl Agent {
         report: &mut PassReport,
         shutdown: &Shutdown,
     ) {
-        let began = self.doors.clock.now();
+        let began = self.environment.timer.elapsed();
         let mut skipped: Queues = Queues::new();
         while let Some((workload, address)) = next(queues, self.turn.as_ref()) {
             self.turn = Some(workload.clone());
-            let now = self.doors.clock.now();
+            let now = self.environment.timer.elapsed();
             if shutdown.is_requested() || self.road.is_waiting(now) {
                 queues.entry(workload).or_default().push_front(address);
                 break;
             }
-            if now.since(began) >= SHIPPING_MAX {
+            if now.saturating_sub(began) >= SHIPPING_MAX {
                 queues.entry(workload).or_default().push_front(address);
                 report.more = true;
                 break;
@@ -111,9 +111,9 @@ impl Agent {
         }
         // What is remembered of the repository may be the cause; it costs little to ask again.
         self.repositories.forget(&address.workload);
-        let now = self.doors.clock.now();
+        let now = self.environment.timer.elapsed();
         let first = self.config.poll.max(PAUSE_MIN);
-        let random = &*self.doors.random;
+        let random = &*self.environment.random;
         let told = |text| format!("{address} is not shipped yet: {text}");
         let text = match failure {
             Failure::Stopped | Failure::Refused(_) => return Turn::Stop,
@@ -177,13 +177,13 @@ impl Agent {
         };
         let journal = self.journal(&address.workload);
         let identity = Arc::clone(&self.identity);
-        let doors = self.doors.clone();
+        let environment = self.environment.clone();
         let shipping = Shipping {
             share,
             address,
             identity: &identity,
             upstream: &*self.upstream,
-            doors: &doors,
+            environment: &environment,
             shutdown,
             report_interval: self.config.report,
         };
@@ -214,7 +214,7 @@ impl Agent {
 fn held_up(
     desk: &Desk,
     address: &DropAddress,
-    now: Timestamp,
+    now: Duration,
 ) -> Option<(Turn, ProblemKind, String)> {
     if desk.backoff.is_waiting(now) {
         return Some((Turn::Stop, ProblemKind::Work, desk.trouble.clone()?));

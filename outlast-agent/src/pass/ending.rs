@@ -34,7 +34,7 @@ impl Agent {
             .into_iter()
             .filter_map(|address| Some((address.clone(), desk.held.get(&address)?.clone())))
             .collect();
-        if candidates.is_empty() || self.road.is_waiting(self.doors.clock.now()) {
+        if candidates.is_empty() || self.road.is_waiting(self.environment.timer.elapsed()) {
             return;
         }
         // A receipt is of the past. Nothing is freed but on the vault's signed word of now (I1).
@@ -177,7 +177,7 @@ impl Agent {
         address: &DropAddress,
         word: ship::Word,
     ) -> Result<SignedReceipt, String> {
-        ship::sign(share, address, &self.identity, &self.doors, word)
+        ship::sign(share, address, &self.identity, &self.environment, word)
     }
 }
 

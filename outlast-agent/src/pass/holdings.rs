@@ -20,7 +20,7 @@ impl Agent {
     /// yet.
     pub(super) fn ask_what_is_held(&mut self, share: &Share, report: &mut PassReport) {
         let is_asked = self.asked_run.is_some() && self.asked_run == self.vault_run;
-        if is_asked || self.road.is_waiting(self.doors.clock.now()) {
+        if is_asked || self.road.is_waiting(self.environment.timer.elapsed()) {
             return;
         }
         let held: BTreeMap<DropAddress, Vaulted> =
@@ -73,7 +73,7 @@ impl Agent {
         drops: Vec<outlast_wire::holdings::HeldDrop>,
         receipts: Vec<String>,
     ) -> Result<Answer, String> {
-        let nonce = Nonce::new(&*self.doors.random);
+        let nonce = Nonce::new(&*self.environment.random);
         let question = Question { nonce, drops, receipts };
         let answer = self.upstream.holdings(&question).map_err(|error| {
             format!("the vault was not asked what it holds, so nothing is released: {error}")

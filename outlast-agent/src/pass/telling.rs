@@ -31,7 +31,7 @@ impl Agent {
         // Until the share was seen once, there is nothing to report about; that the agent is
         // silent is what the vault then knows.
         let Some(share) = self.share else { return };
-        if self.road.is_waiting(now) {
+        if self.road.is_waiting(self.environment.timer.elapsed()) {
             return;
         }
         let workloads = self.workload_reports(seen);
@@ -71,7 +71,8 @@ impl Agent {
                 // Whoever answers next may be another, or the same with an older disk.
                 self.asked_run = None;
                 let first = self.config.poll.max(PAUSE_MIN);
-                self.road.failed(now, first, ROAD_PAUSE_MAX, &*self.doors.random);
+                let (now, random) = (self.environment.timer.elapsed(), &*self.environment.random);
+                self.road.failed(now, first, ROAD_PAUSE_MAX, random);
             }
         }
     }

@@ -289,17 +289,15 @@ fn a_stop_in_the_middle_of_a_drop_is_no_verdict_about_it() {
 fn two_agents_never_share_a_state_directory_and_only_agents_are_agents() {
     let world = World::new();
     let agent = world.agent();
-    let doors = outlast_agent::Doors::system;
-    let error = Agent::start(world.config(), doors()).err().unwrap();
+    let environment = outlast_types::Environment::system;
+    let error = Agent::start(world.config(), environment()).err().unwrap();
     assert!(matches!(error, AgentError::Running { .. }), "{error}");
     drop(agent);
-    let vault = Vault::new(
-        &world.vault.url(),
-        Arc::new(world.identity(Role::Agent)),
-        Arc::new(outlast_types::SystemRandom),
-    );
+    let vault =
+        Vault::new(&world.vault.url(), Arc::new(world.identity(Role::Agent)), environment());
     let operator = Arc::new(world.identity(Role::Operator));
     let error =
-        Agent::with_upstream(world.config(), doors(), operator, Box::new(vault.unwrap())).err();
+        Agent::with_upstream(world.config(), environment(), operator, Box::new(vault.unwrap()))
+            .err();
     assert!(matches!(error, Some(AgentError::WrongRole { .. })));
 }

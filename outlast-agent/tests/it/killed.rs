@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use outlast_agent::{Agent, AgentConfig, Doors, Shutdown};
+use outlast_agent::{Agent, AgentConfig, Shutdown};
 use outlast_drop::ReceiptState;
 use outlast_repo::check;
 use outlast_testing::pseudo_random;
-use outlast_types::Silent;
+use outlast_types::{Environment, Silent};
 
 use crate::support::{World, good_pass};
 
@@ -26,7 +26,7 @@ fn agent_process() {
         poll: Duration::from_millis(20),
         ..AgentConfig::new(Path::new(share), Path::new(state), upstream, Path::new(identity))
     };
-    Agent::start(config, Doors::system()).unwrap().run(&Shutdown::default());
+    Agent::start(config, Environment::system()).unwrap().run(&Shutdown::default());
 }
 
 fn start(world: &World) -> Child {

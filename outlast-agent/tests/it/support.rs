@@ -3,41 +3,28 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use outlast_agent::{Agent, AgentConfig, Doors, PassReport, Shutdown, Upstream};
+use outlast_agent::{Agent, AgentConfig, PassReport, Shutdown, Upstream};
 use outlast_drop::{
     Claims, Content, DropAddress, DropWriter, ReceiptState, Share, SignedReceipt, WriterOptions,
     receipt,
 };
 use outlast_repo::{Repository, read, restore};
-use outlast_types::{Clock, Silent, SystemClock, SystemRandom, Timestamp, WorkloadName};
+use outlast_testing::ManualTime;
+use outlast_types::{
+    Clock, Environment, Silent, SystemClock, SystemRandom, Timestamp, WorkloadName,
+};
 use outlast_vault::{Vault, VaultConfig, VaultHandle};
 use outlast_wire::api::IncidentView;
 use outlast_wire::identity::Peer;
 use outlast_wire::{ApiClient, CertificateAuthority, Identity, Role, ca, signature};
 
-/// A clock that goes only when told to.
-pub(crate) struct ManualClock(Mutex<Timestamp>);
-
-impl Clock for ManualClock {
-    fn now(&self) -> Timestamp {
-        *self.0.lock().unwrap()
-    }
-}
-
-impl ManualClock {
-    pub(crate) fn advance(&self, by: Duration) {
-        let mut now = self.0.lock().unwrap();
-        *now = now.saturating_add(by);
-    }
-}
-
 /// The vault's clock: it goes on by itself, and as far ahead as the agent's was set. A vault takes no
 /// drop from an agent whose clock is far from its own.
 struct VaultClock {
-    agent: Arc<ManualClock>,
+    agent: ManualTime,
     began: Timestamp,
 }
 
@@ -47,16 +34,16 @@ impl Clock for VaultClock {
     }
 }
 
-fn vault_doors(agent: &Arc<ManualClock>, began: Timestamp) -> outlast_vault::Doors {
-    let clock = Arc::new(VaultClock { agent: Arc::clone(agent), began });
-    outlast_vault::Doors { clock, ..outlast_vault::Doors::system() }
+fn vault_environment(agent: &ManualTime, began: Timestamp) -> Environment {
+    let clock = Arc::new(VaultClock { agent: agent.clone(), began });
+    Environment { clock, ..Environment::system() }
 }
 
 pub(crate) struct World {
     directory: tempfile::TempDir,
     authority: CertificateAuthority,
     pub(crate) share: Share,
-    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) clock: ManualTime,
     /// What the agent's clock showed at first.
     began: Timestamp,
     pub(crate) vault: VaultHandle,
@@ -75,8 +62,8 @@ impl World {
         let listen = "127.0.0.1:0".parse().unwrap();
         let config = VaultConfig::new(&path("vault"), listen, &path("vault-identity"));
         let began = SystemClock.now();
-        let clock = Arc::new(ManualClock(Mutex::new(began)));
-        let vault = Vault::start(config.clone(), vault_doors(&clock, began)).unwrap();
+        let clock = ManualTime::hurrying(began);
+        let vault = Vault::start(config.clone(), vault_environment(&clock, began)).unwrap();
         // A vault that is started again is found at the same address.
         let vault_config = VaultConfig { listen: vault.address(), ..config };
         let share = Share::init(&path("share"), &SystemClock, &SystemRandom).unwrap();
@@ -88,7 +75,8 @@ impl World {
         self.vault.shutdown();
         meanwhile(&self.share);
         self.vault =
-            Vault::start(self.vault_config.clone(), vault_doors(&self.clock, self.began)).unwrap();
+            Vault::start(self.vault_config.clone(), vault_environment(&self.clock, self.began))
+                .unwrap();
         self
     }
 
@@ -113,13 +101,13 @@ impl World {
         }
     }
 
-    fn doors(&self) -> Doors {
-        Doors { clock: Arc::clone(&self.clock) as Arc<dyn Clock>, random: Arc::new(SystemRandom) }
+    fn environment(&self) -> Environment {
+        self.clock.environment()
     }
 
     /// An agent, new or started again.
     pub(crate) fn agent(&self) -> Agent {
-        Agent::start(self.config(), self.doors()).unwrap()
+        Agent::start(self.config(), self.environment()).unwrap()
     }
 
     /// An agent whose way to the vault is `wrapped`.
@@ -130,8 +118,8 @@ impl World {
         let identity = Arc::new(Identity::load(&self.path("agent-identity")).unwrap());
         let url = self.vault.url();
         let vault =
-            outlast_agent::Vault::new(&url, Arc::clone(&identity), Arc::new(SystemRandom)).unwrap();
-        Agent::with_upstream(self.config(), self.doors(), identity, wrap(vault)).unwrap()
+            outlast_agent::Vault::new(&url, Arc::clone(&identity), self.environment()).unwrap();
+        Agent::with_upstream(self.config(), self.environment(), identity, wrap(vault)).unwrap()
     }
 
     /// A writer at work, with small segments.
@@ -200,7 +188,7 @@ impl World {
     pub(crate) fn repository(&self, workload: &str) -> Repository {
         let operator = Arc::new(self.operator());
         let url = self.vault.url();
-        let vault = outlast_agent::Vault::new(&url, operator, Arc::new(SystemRandom)).unwrap();
+        let vault = outlast_agent::Vault::new(&url, operator, self.environment()).unwrap();
         vault.open(&name(workload), &Shutdown::default()).unwrap()
     }
 

@@ -1,3 +1,4 @@
+use outlast_types::{Environment, Interrupt, SystemTimer};
 use std::io::Write;
 use std::num::NonZeroU64;
 use std::process::{Command, Stdio};
@@ -46,14 +47,13 @@ fn every_store_keeps_the_contract() {
     conforms(&Retrying::new(
         Arc::new(MemoryStore::new()),
         Policy::default(),
-        Arc::new(outlast_types::SystemRandom),
-        Box::new(|_| true),
+        &Environment::system(),
     ));
     conforms(&Paced::new(
         Arc::new(MemoryStore::new()),
         NonZeroU64::MAX,
-        Arc::new(SystemClock),
-        Box::new(|_| ()),
+        Arc::new(SystemTimer::new()),
+        &Interrupt::default(),
     ));
 }
 

@@ -76,7 +76,7 @@ impl Vault {
         let memory = self.memory_of(workload)?;
         self.repositories.require_missing(workload, memory)?;
         let order = self.orders.append(NewOrder {
-            at: self.doors.clock.now(),
+            at: self.environment.clock.now(),
             by,
             workload,
             reason: Some(reason),
@@ -102,7 +102,7 @@ impl Vault {
         if self.promises.status(workload).is_none() {
             return Err(VaultError::UnknownWorkload { workload: workload.clone() });
         }
-        let at = self.doors.clock.now();
+        let at = self.environment.clock.now();
         let order = self.orders.append(NewOrder { at, by, workload, reason, action })?;
         self.promises.ordered(&order, None)?;
         Ok(order)

@@ -155,7 +155,7 @@ impl Vault {
         }
         let answer = Answer {
             nonce: question.nonce,
-            at: self.doors.clock.now(),
+            at: self.environment.clock.now(),
             run: self.run.clone(),
             sequence: self.sequence.now(),
             held,

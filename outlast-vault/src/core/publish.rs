@@ -141,7 +141,7 @@ impl Vault {
     }
 
     fn record_of(&self, shipment: &Shipment) -> Result<(SnapshotRecord, String), VaultError> {
-        let received = self.doors.clock.now();
+        let received = self.environment.clock.now();
         let receipt = self.receipt_of(shipment, received, shipment.snapshot_id)?;
         // Each object once, however often the bill names it.
         let sizes: BTreeMap<Object, u64> =
@@ -290,7 +290,8 @@ fn verify(
         }
         other => other?,
     };
-    expected(&snapshot, workload, shipment.drop, agent, vault.doors.clock.now()).map_err(&bad)?;
+    expected(&snapshot, workload, shipment.drop, agent, vault.environment.clock.now())
+        .map_err(&bad)?;
     if snapshot.tree != shipment.tree {
         return Err(bad(format!(
             "its snapshot has the tree {}, and not the billed one",

@@ -17,11 +17,11 @@ use outlast_format::config::Version;
 use outlast_fs::durable;
 use outlast_repo::{Credential, KeyFile, Maker, NewPassword, Repository};
 use outlast_store::{DirectoryStore, Kind, Store};
-use outlast_types::{Timestamp, WorkloadName, hex};
+use outlast_types::{Environment, Timestamp, WorkloadName, hex};
 use zeroize::Zeroizing;
 
+use crate::VaultError;
 use crate::core::presence::{self, Found, Memory, Missing};
-use crate::{Doors, VaultError};
 
 const PASSWORD_RANDOM_BYTES: usize = 32;
 const PASSWORD_FILE_BYTES_MAX: u64 = 4096;
@@ -46,7 +46,7 @@ pub(crate) struct WorkloadRepository {
     password: PathBuf,
     /// Where the engine keeps the indexes of repositories.
     pub(crate) cache: PathBuf,
-    doors: Doors,
+    environment: Environment,
     /// Opened when it is first needed: moving ciphertext needs no key.
     repository: OnceLock<Repository>,
     opening: Mutex<()>,
@@ -88,8 +88,8 @@ impl WorkloadRepository {
         }
         let added = repository.add_key(
             NewPassword::Random(password.as_bytes()),
-            &maker(&self.doors),
-            &*self.doors.random,
+            &maker(&self.environment),
+            &*self.environment.random,
         );
         match added {
             Ok(key) => tracing::info!(workload = %self.workload, %key, "opening is cheap now"),
@@ -107,7 +107,7 @@ pub(crate) struct Repositories {
     repositories: PathBuf,
     keys: PathBuf,
     cache: PathBuf,
-    doors: Doors,
+    environment: Environment,
     state: Mutex<State>,
     /// Held by who makes a repository or sets one aside, and by who looks whether one is whole: one
     /// for each workload, which it shares with few others. Nobody takes one who has the state.
@@ -126,12 +126,12 @@ struct State {
 }
 
 impl Repositories {
-    pub(crate) fn open(dir: &Path, doors: &Doors) -> Result<Self, VaultError> {
+    pub(crate) fn open(dir: &Path, environment: &Environment) -> Result<Self, VaultError> {
         let repositories = Self {
             repositories: dir.join("repos"),
             keys: dir.join("keys"),
             cache: dir.join("cache"),
-            doors: doors.clone(),
+            environment: environment.clone(),
             state: Mutex::default(),
             care: Mutex::default(),
             turns: Default::default(),
@@ -181,7 +181,7 @@ impl Repositories {
             workload: workload.clone(),
             password: self.password_path(workload),
             cache: self.cache.clone(),
-            doors: self.doors.clone(),
+            environment: self.environment.clone(),
             repository: OnceLock::new(),
             opening: Mutex::default(),
             publishing: Mutex::default(),
@@ -317,7 +317,7 @@ impl Repositories {
             // Somebody wrote it there.
             None => NewPassword::Chosen(password.as_bytes()),
         };
-        let (maker, random) = (maker(&self.doors), &*self.doors.random);
+        let (maker, random) = (maker(&self.environment), &*self.environment.random);
         Repository::init(store, password, Version::V2, &maker, random)?;
         self.made(workload)?;
         tracing::info!(%workload, "made the repository of a new workload");
@@ -338,7 +338,7 @@ impl Repositories {
     /// Removes what killed writers left half-done in a repository. What cannot be removed now is
     /// removed at another start: nobody reads it.
     fn sweep(&self, repository: &Path) {
-        let old = self.doors.clock.now().saturating_sub(LEFTOVER_AGE);
+        let old = self.environment.clock.now().saturating_sub(LEFTOVER_AGE);
         let mut directories = vec![repository.to_owned()];
         while let Some(directory) = directories.pop() {
             let Ok(entries) = std::fs::read_dir(&directory) else { continue };
@@ -358,7 +358,7 @@ impl Repositories {
 
     fn new_password(&self, workload: &WorkloadName) -> Result<Zeroizing<String>, VaultError> {
         let mut bytes = Zeroizing::new([0; PASSWORD_RANDOM_BYTES]);
-        self.doors.random.fill(&mut *bytes);
+        self.environment.random.fill(&mut *bytes);
         let password = Zeroizing::new(hex::encode(&*bytes));
         let path = self.password_path(workload);
         let line = Zeroizing::new(format!("{}\n", *password));
@@ -399,9 +399,9 @@ impl Repositories {
 }
 
 /// As whom the vault makes key files.
-fn maker(doors: &Doors) -> Maker {
+fn maker(environment: &Environment) -> Maker {
     let (hostname, username) = (HOSTNAME.to_owned(), USERNAME.to_owned());
-    Maker { hostname, username, created: doors.clock.now() }
+    Maker { hostname, username, created: environment.clock.now() }
 }
 
 /// The workloads for which `directory` has an entry with this suffix, in order. What is not named

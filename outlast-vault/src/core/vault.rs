@@ -9,7 +9,7 @@ use outlast_catalog::{Catalog, CatalogError, SnapshotRecord};
 use outlast_fs::durable;
 use outlast_promise::{Event, Validity};
 use outlast_store::Object;
-use outlast_types::{SnapshotId, Timestamp, WorkloadName, hex};
+use outlast_types::{Environment, SnapshotId, Timestamp, WorkloadName, hex};
 use outlast_wire::{Identity, Role};
 
 use crate::core::admission::Admission;
@@ -21,7 +21,7 @@ use crate::core::presence::Found;
 use crate::core::promise_monitor::{Opening, PromiseMonitor};
 use crate::core::publish::{foreign_record, published};
 use crate::core::repositories::{Repositories, WorkloadRepository};
-use crate::{Doors, VaultConfig, VaultError, VaultHandle, process};
+use crate::{VaultConfig, VaultError, VaultHandle, process};
 
 /// Random bytes in the name of a run.
 const RUN_BYTES: usize = 8;
@@ -34,7 +34,7 @@ pub struct Vault {
     pub(crate) orders: Orders,
     pub(crate) promises: PromiseMonitor,
     pub(crate) identity: Identity,
-    pub(crate) doors: Doors,
+    pub(crate) environment: Environment,
     pub(crate) config: VaultConfig,
     /// Numbers the receipts.
     pub(crate) sequence: Sequence,
@@ -47,16 +47,16 @@ pub struct Vault {
 impl Vault {
     /// Starts a vault and returns when it serves. Its work goes on in threads of its own until
     /// [`VaultHandle::shutdown`].
-    pub fn start(config: VaultConfig, doors: Doors) -> Result<VaultHandle, VaultError> {
-        process::start(config, doors)
+    pub fn start(config: VaultConfig, environment: Environment) -> Result<VaultHandle, VaultError> {
+        process::start(config, environment)
     }
 
     /// Rebuilds the catalog's snapshots, of a vault that does not run, from repositories and
     /// arrival records (I6). Incidents and the promise ledger are kept if the catalog can still be
     /// read; else the ledger begins anew from what the repositories hold.
-    pub fn rebuild(config: &VaultConfig, doors: &Doors) -> Result<Rebuilt, VaultError> {
+    pub fn rebuild(config: &VaultConfig, environment: &Environment) -> Result<Rebuilt, VaultError> {
         let _lock = lock_directory(&config.dir)?;
-        let repositories = Repositories::open(&config.dir, doors)?;
+        let repositories = Repositories::open(&config.dir, environment)?;
         let arrivals = Arrivals::open(&config.dir);
         let catalog = open_catalog(&config.dir)?;
         // Half a truth must not replace a catalog that may know more.
@@ -74,14 +74,14 @@ impl Vault {
     }
 
     /// Opens the vault's directory and brings the catalog up to what the repositories hold.
-    pub(crate) fn open(config: VaultConfig, doors: Doors) -> Result<Self, VaultError> {
+    pub(crate) fn open(config: VaultConfig, environment: Environment) -> Result<Self, VaultError> {
         let identity = Identity::load(&config.identity)?;
         if identity.peer().role() != Role::Vault {
             let peer = identity.peer().to_string();
             return Err(VaultError::WrongRole { directory: config.identity.clone(), peer });
         }
         let lock = lock_directory(&config.dir)?;
-        let repositories = Repositories::open(&config.dir, &doors)?;
+        let repositories = Repositories::open(&config.dir, &environment)?;
         let arrivals = Arrivals::open(&config.dir);
         let catalog = open_catalog(&config.dir)?;
         if catalog.ledger()?.is_none() {
@@ -98,9 +98,10 @@ impl Vault {
                 certificate: validity(identity.validity()),
             },
         };
-        let promises = PromiseMonitor::open(catalog, opening, std::sync::Arc::clone(&doors.clock))?;
+        let promises =
+            PromiseMonitor::open(catalog, opening, std::sync::Arc::clone(&environment.clock))?;
         let mut run = [0; RUN_BYTES];
-        doors.random.fill(&mut run);
+        environment.random.fill(&mut run);
         let run = hex::encode(&run);
         let sequence = Sequence::default();
         let admission = Admission::open(&config.dir)?;
@@ -111,7 +112,7 @@ impl Vault {
             orders,
             promises,
             identity,
-            doors,
+            environment,
             config,
             sequence,
             run,

@@ -98,7 +98,7 @@ async fn open(
         let repository = kept.repository()?;
         let key = Zeroizing::new(repository.key().to_bytes());
         let info = sealed_key::repository_key_info(&workload);
-        let random = &*vault.doors.random;
+        let random = &*vault.environment.random;
         let sealed = sealed_key::seal(&request.box_public_key, &info, &*key, random)
             .map_err(|_| VaultError::BadBoxKey)?;
         tracing::info!(%peer, %workload, "handed out a repository key, sealed");
@@ -155,7 +155,7 @@ async fn report(
     }
     api.run(peer, id, move |vault, peer| {
         let body = serde_json::to_string(&report).unwrap_or_default();
-        let received = vault.doors.clock.now();
+        let received = vault.environment.clock.now();
         let (agent, share) = (peer.name().to_owned(), Some(report.share));
         let record = ReportRecord { agent, share, received, body };
         vault.promises.reported(events_of(vault, peer, &report), &record)?;

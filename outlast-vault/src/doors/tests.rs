@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
-use outlast_types::{SystemClock, SystemRandom};
+use outlast_types::{Environment, SystemClock, SystemRandom};
 use outlast_wire::api::{BODY_BYTES_MAX, ErrorBody};
 use outlast_wire::identity::Peer;
 use outlast_wire::server::RequestId;
@@ -15,7 +15,7 @@ use tower_service::Service;
 
 use crate::core::vault::Vault;
 use crate::doors::api;
-use crate::{Doors, VaultConfig, VaultError};
+use crate::{VaultConfig, VaultError};
 
 struct World {
     directory: tempfile::TempDir,
@@ -37,7 +37,7 @@ fn world(role: Role) -> World {
 }
 
 fn router(world: &World, role: Role) -> Router {
-    let vault = Arc::new(Vault::open(world.config.clone(), Doors::system()).unwrap());
+    let vault = Arc::new(Vault::open(world.config.clone(), Environment::system()).unwrap());
     api::router(vault)
         .layer(axum::Extension(Peer::new(role, "road-1").unwrap()))
         .layer(axum::Extension(RequestId("1-1".into())))
@@ -104,7 +104,7 @@ fn a_query_that_is_no_workload_is_refused() {
 #[test]
 fn only_the_identity_of_a_vault_starts_one() {
     let world = world(Role::Operator);
-    let error = Vault::open(world.config.clone(), Doors::system()).err().unwrap();
+    let error = Vault::open(world.config.clone(), Environment::system()).err().unwrap();
     assert!(matches!(error, VaultError::WrongRole { .. }), "{error}");
     assert!(error.to_string().contains("operator main"), "{error}");
 }

@@ -12,9 +12,9 @@ use outlast_repo::backup::{self, Input, Options, Outcome, StreamInput};
 use outlast_repo::{Credential, Repository};
 use outlast_store::Store;
 use outlast_types::{
-    ContentHash, DropId, ShareId, Silent, SystemClock, SystemRandom, WorkloadName,
+    ContentHash, DropId, Environment, ShareId, Silent, SystemClock, SystemRandom, WorkloadName,
 };
-use outlast_vault::{Doors, Vault, VaultConfig, VaultHandle};
+use outlast_vault::{Vault, VaultConfig, VaultHandle};
 use outlast_wire::api::{
     AgentReport, BILL_VERSION, Base64, BilledName, BilledObject, OpenRepository, Pass, Shipment,
     WorkloadReport,
@@ -69,7 +69,7 @@ impl World {
     }
 
     pub(crate) fn start(&self) -> VaultHandle {
-        Vault::start(self.config.clone(), Doors::system()).unwrap()
+        Vault::start(self.config.clone(), Environment::system()).unwrap()
     }
 
     pub(crate) fn client(&self, vault: &VaultHandle, role: Role) -> ApiClient {

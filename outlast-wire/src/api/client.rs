@@ -1,6 +1,6 @@
 //! The calls of `/api/v1` from the other side.
 
-use outlast_types::{ShareId, WorkloadName};
+use outlast_types::{Interrupt, ShareId, WorkloadName};
 use reqwest::Method;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -10,9 +10,9 @@ use super::{
     PauseOrder, ReasonedOrder, RecreateOrder, Reported, Shipment, SnapshotView, Vaulted,
     WorkloadView,
 };
+use crate::Identity;
 use crate::holdings::{Question, SignedAnswer};
 use crate::http::{AddressError, CertificateTrouble, Credentials, Http, Trouble};
-use crate::{Identity, Interrupt};
 
 /// The longest answer that is read, in bytes: some hundred thousand snapshots.
 const ANSWER_BYTES_MAX: u64 = 256 << 20;

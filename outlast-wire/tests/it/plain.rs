@@ -1,6 +1,7 @@
 //! A plain rest-server as others run it: http, a password, version 1 of the protocol, and 403 for
 //! an object that exists.
 
+use outlast_types::Interrupt;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -12,7 +13,7 @@ use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use outlast_store::{Kind, Object, Store, StoreError};
-use outlast_wire::{Interrupt, RestStore};
+use outlast_wire::RestStore;
 
 use crate::support::sample;
 

@@ -1,5 +1,6 @@
 //! `outlast agent` and `outlast vault`: one long-running role, configured by a file.
 
+use outlast_types::Environment;
 use std::path::{Path, PathBuf};
 use std::process;
 use std::thread::{self, JoinHandle};
@@ -8,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use outlast_agent::{Agent, AgentConfig, Shutdown};
 use outlast_fs::durable;
-use outlast_vault::{Doors, Vault, VaultConfig};
+use outlast_vault::{Vault, VaultConfig};
 use serde_json::{Value, json};
 
 use crate::exit::Code;
@@ -79,7 +80,7 @@ pub(crate) fn vault(arguments: &VaultArgs, output: &Output) -> Result<Code> {
     let signals = Signals::catch(PATIENCE)?;
     let mut ready = ReadyFile::new(arguments.ready_file.as_deref())?;
     let config: VaultConfig = Document::read(&arguments.config)?.with_environment()?;
-    let vault = Vault::start(config, Doors::system())?;
+    let vault = Vault::start(config, Environment::system())?;
     ready.write(&json!({ "url": vault.url(), "process": process::id() }))?;
     attend(&signals, || vault.fault())?;
     drop(ready);
@@ -88,7 +89,7 @@ pub(crate) fn vault(arguments: &VaultArgs, output: &Output) -> Result<Code> {
 }
 
 fn rebuild_catalog(config: &VaultConfig, output: &Output) -> Result<Code> {
-    let rebuilt = Vault::rebuild(config, &Doors::system())?;
+    let rebuilt = Vault::rebuild(config, &Environment::system())?;
     if output.is_json() {
         output.json(&json!({ "workloads": rebuilt.workloads, "snapshots": rebuilt.snapshots }))?;
     } else {
@@ -186,7 +187,7 @@ pub(crate) struct AgentThread {
 impl AgentThread {
     /// Starts an agent.
     pub(crate) fn start(config: AgentConfig) -> Result<Self> {
-        let mut agent = Agent::start(config, outlast_agent::Doors::system())?;
+        let mut agent = Agent::start(config, Environment::system())?;
         let shutdown = Shutdown::default();
         let heard = shutdown.clone();
         let thread = thread::Builder::new()
@@ -217,11 +218,13 @@ mod tests {
         let (shutdown, heard) = (Shutdown::default(), Shutdown::default());
         // The panic of a role, without its words among those of the tests.
         let thread = thread::spawn(move || {
-            heard.wait(Duration::from_millis(1));
+            Environment::system().timer.pause(Duration::from_millis(1), &heard);
             std::panic::resume_unwind(Box::new("broken"));
         });
         let agent = AgentThread { shutdown, thread };
-        let ended = watch(|| agent.shutdown.wait(Duration::from_millis(1)), || agent.fault());
+        let timer = Environment::system().timer;
+        let told = || timer.pause(Duration::from_millis(1), &agent.shutdown);
+        let ended = watch(told, || agent.fault());
         assert!(ended.unwrap_err().to_string().contains("the agent has ended"));
         assert!(agent.stop().unwrap_err().to_string().contains("panic"));
     }

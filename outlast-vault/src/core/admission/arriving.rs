@@ -84,7 +84,7 @@ impl From {
 
     fn judge(&self, content: &[u8]) -> Result<(), Refusal> {
         let Self { vault, kept, workload, object, .. } = self;
-        let (admission, now) = (&vault.admission, vault.doors.clock.now());
+        let (admission, now) = (&vault.admission, vault.environment.clock.now());
         match object {
             Object::Index(_) => admission.judge_index(&Place::of(kept, workload)?, content),
             Object::Lock(_) => admission.judge_lock(&Place::of(kept, workload)?, content, now),
@@ -98,7 +98,7 @@ impl From {
     /// A snapshot of stock restic becomes known at the vault's time.
     fn adopt(&self, snapshot: SnapshotId) {
         let Self { vault, kept, peer, workload, .. } = self;
-        let received = vault.doors.clock.now();
+        let received = vault.environment.clock.now();
         let _one_publisher = kept.publishing();
         match vault.adopt(kept, workload, snapshot, received) {
             Ok(()) => tracing::info!(%peer, %workload, %snapshot, "vaulted a snapshot"),

@@ -3,7 +3,7 @@
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 
-use outlast_types::{Random, SystemRandom};
+use outlast_types::{Environment, Random, SystemRandom};
 
 use super::*;
 
@@ -27,8 +27,8 @@ fn no_workload_waits_for_another_that_is_being_made() {
     let (asked, is_asked) = mpsc::channel();
     let (go_on, word) = mpsc::channel();
     let random = Arc::new(Late(Mutex::new(Some((asked, word)))));
-    let doors = Doors { random, ..Doors::system() };
-    let repositories = &Repositories::open(directory.path(), &doors).unwrap();
+    let environment = Environment { random, ..Environment::system() };
+    let repositories = &Repositories::open(directory.path(), &environment).unwrap();
     let name = |text: &str| WorkloadName::new(text).unwrap();
     thread::scope(|scope| {
         let first = scope

@@ -61,7 +61,7 @@ async fn pause(
     let (order, _held): (PauseOrder, _) = api.body(request).await?;
     api.run(peer, id, move |vault, peer| {
         let reason = reason(&workload, "paused", &order.reason)?;
-        let now = vault.doors.clock.now();
+        let now = vault.environment.clock.now();
         let end = order.for_seconds.map(|seconds| now.checked_add(Duration::from_secs(seconds)));
         let until = match (end, order.until) {
             (Some(end), None) => end,
@@ -98,7 +98,7 @@ async fn retire(
         let unknown = || VaultError::UnknownWorkload { workload: workload.clone() };
         let promise = vault.promises.status(&workload).ok_or_else(unknown)?.promise;
         // Whatever is at work now has its time to end.
-        let until = vault.doors.clock.now().saturating_add(promise.rpo());
+        let until = vault.environment.clock.now().saturating_add(promise.rpo());
         let action = Action::Retire { until };
         Ok(view(vault.order(&workload, &peer.to_string(), reason.transpose()?, action)?))
     })

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use outlast_fs::durable;
@@ -11,7 +11,7 @@ use outlast_repo::lock::Holder;
 use outlast_repo::{Credential, Repository};
 use outlast_store::retry::{Policy, Retry, Retrying};
 use outlast_store::{DirectoryStore, Store, StoreError};
-use outlast_types::SystemRandom;
+use outlast_types::Environment;
 use outlast_wire::client::{Credentials, RestStore};
 use outlast_wire::identity::Identity;
 use rustix::process::{Pid, getgid, getpid, getuid, test_kill_process};
@@ -171,23 +171,24 @@ fn read_text(file: &Path) -> Result<String> {
 /// to be reached at all is not waited for: somebody is watching, and may have mistyped its address.
 pub(in crate::commands) fn retrying(store: Arc<dyn Store>, output: &Output) -> Arc<dyn Store> {
     let output = *output;
-    let told: Mutex<Option<Instant>> = Mutex::new(None);
-    let sleep = Box::new(move |retry: &Retry<'_>| {
+    let environment = Environment::system();
+    let timer = Arc::clone(&environment.timer);
+    let told: Mutex<Option<Duration>> = Mutex::new(None);
+    let judge = Box::new(move |retry: &Retry<'_>| {
         let is_refused = matches!(retry.error, StoreError::Io { source, .. } | StoreError::List { source, .. }
             if source.kind() == io::ErrorKind::ConnectionRefused);
         if is_refused && !retry.answered && retry.waited >= REFUSED_MAX {
             return false;
         }
         let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
-        if told.is_none_or(|told| told.elapsed() >= TELL_INTERVAL) {
+        let now = timer.elapsed();
+        if told.is_none_or(|told| now.saturating_sub(told) >= TELL_INTERVAL) {
             output.warn(&format!("{}; trying again", retry.error));
-            *told = Some(Instant::now());
+            *told = Some(now);
         }
-        drop(told);
-        std::thread::sleep(retry.pause);
         true
     });
-    Arc::new(Retrying::new(store, Policy::default(), Arc::new(SystemRandom), sleep))
+    Arc::new(Retrying::new(store, Policy::default(), &environment).asking(judge))
 }
 
 /// This host's name, as snapshots record it.

@@ -9,7 +9,7 @@ use outlast_fs::durable;
 use outlast_repo::Repository;
 use outlast_repo::check::{self, Counts, Defect, Options, Report, Resume, Subset};
 use outlast_store::{Kind, Paced};
-use outlast_types::{Clock, SystemClock, human};
+use outlast_types::{Clock, Interrupt, SystemClock, SystemTimer, human};
 use serde_json::json;
 
 use super::access::Access;
@@ -54,8 +54,8 @@ pub(super) fn run(arguments: &Args, output: &Output) -> Result<Code> {
     let repository = arguments.access.open_through(output, |store| match arguments.limit_rate {
         None => store,
         Some(rate) => {
-            let sleep = Box::new(std::thread::sleep);
-            Arc::new(Paced::new(store, rate, Arc::new(SystemClock), sleep))
+            let timer = Arc::new(SystemTimer::new());
+            Arc::new(Paced::new(store, rate, timer, &Interrupt::default()))
         }
     })?;
     // A part of the data, or going on with it, makes sense of the data only.
