@@ -1,13 +1,31 @@
-//! The vault's core: publish, adopt, record. It has no front door; the doors (`crate::doors`) call
-//! it, and translate what it answers.
+//! The vault's core: publish, adopt, record. It has no front door, and sees no path: what it keeps
+//! lies in a `storage` that is handed in. The doors (`crate::doors`) call it, and translate what it
+//! answers. In this order, each module knows those above it in the list only.
+
+pub(crate) mod presence;
+pub(crate) mod storage;
+
+pub(crate) mod error;
+
+pub(crate) mod arrivals;
+pub(crate) mod orders;
+pub(crate) mod repositories;
+pub(crate) mod sequence;
 
 pub(crate) mod admission;
-pub(crate) mod arrivals;
-pub(crate) mod care;
-pub(crate) mod custody;
-pub(crate) mod orders;
-pub(crate) mod presence;
 pub(crate) mod promise_monitor;
-pub(crate) mod publish;
-pub(crate) mod repositories;
+pub(crate) mod published;
+
 pub(crate) mod vault;
+
+pub(crate) mod custody;
+pub(crate) mod publish;
+pub(crate) mod receive;
+pub(crate) mod recovery;
+pub(crate) mod remembered;
+
+pub(crate) mod care;
+pub(crate) mod opening;
+
+#[cfg(test)]
+pub(crate) mod testing;

@@ -14,13 +14,13 @@
 //! The catalog is a cache: it is filled from repositories and arrival records when it is missing
 //! or damaged, and by [`Vault::rebuild`]. All of this crate blocks; call it from threads.
 
-mod config;
 mod core;
 mod doors;
-mod error;
 mod process;
 
-pub use config::{ConfigError, VaultConfig, listen_address};
-pub use core::vault::{Rebuilt, Vault};
-pub use error::VaultError;
-pub use process::VaultHandle;
+pub use core::error::VaultError;
+pub use core::recovery::Rebuilt;
+pub use core::storage::StorageError;
+pub use process::{
+    ConfigError, StartError, VaultConfig, VaultHandle, listen_address, rebuild, start,
+};

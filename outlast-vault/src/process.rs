@@ -1,23 +1,36 @@
 //! A running vault: its threads, and how they end.
 
-use outlast_types::{Environment, Interrupt};
+mod config;
+mod directory;
+mod error;
+
+use std::fs::{File, TryLockError};
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use axum::middleware::from_fn_with_state;
-use outlast_wire::{rest, server, tls};
+use outlast_catalog::{Catalog, CatalogError};
+use outlast_fs::durable;
+use outlast_types::{Environment, Interrupt};
+use outlast_wire::{Identity, Role, rest, server, tls};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
+use self::directory::DirectoryStorage;
+use crate::core::error::VaultError;
+use crate::core::opening::Parts;
+use crate::core::recovery::{self, Rebuilt};
 use crate::core::vault::Vault;
-use crate::doors::rest::Host;
-use crate::doors::{api, hearing};
-use crate::{VaultConfig, VaultError};
+use crate::doors::{api, hearing, rest::Host};
+
+pub use self::config::{ConfigError, VaultConfig, listen_address};
+pub use self::error::StartError;
 
 /// How often promises are looked at when nothing happens.
 const TICK: Duration = Duration::from_secs(1);
@@ -31,6 +44,8 @@ pub struct VaultHandle {
     address: SocketAddr,
     vault: Arc<Vault>,
     running: Option<Running>,
+    /// Held until the end: two vaults on one directory would publish one drop twice.
+    _lock: File,
 }
 
 struct Running {
@@ -49,21 +64,21 @@ struct Repeated {
     thread: JoinHandle<()>,
 }
 
-pub(crate) fn start(
-    config: VaultConfig,
-    environment: Environment,
-) -> Result<VaultHandle, VaultError> {
+/// Starts a vault and returns when it serves. Its work goes on in threads of its own until
+/// [`VaultHandle::shutdown`].
+pub fn start(config: VaultConfig, environment: Environment) -> Result<VaultHandle, StartError> {
     let listen = config.listen;
-    let vault = Arc::new(Vault::open(config, environment)?);
+    let (vault, lock) = open(&config, environment)?;
+    let vault = Arc::new(vault);
     let tls = tls::server_config(&vault.identity)
-        .map_err(|source| VaultError::Tls { directory: vault.config.identity.clone(), source })?;
+        .map_err(|source| StartError::Tls { directory: config.identity.clone(), source })?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(RUNTIME_THREADS)
         .thread_name("vault-io")
         .enable_all()
         .build()
-        .map_err(VaultError::io("start the threads of", &vault.config.dir))?;
-    let cannot = |source| VaultError::Listen { address: listen, source };
+        .map_err(StartError::io("start the threads of", &config.dir))?;
+    let cannot = |source| StartError::Listen { address: listen, source };
     let listener = runtime.block_on(TcpListener::bind(listen)).map_err(cannot)?;
     let address = listener.local_addr().map_err(cannot)?;
     let router = rest::router(Arc::new(Host(Arc::clone(&vault))))
@@ -78,14 +93,48 @@ pub(crate) fn start(
         // The sender is gone only with the handle: that means the same.
         async { drop(stopped.await) },
     ));
-    let promises = Repeated::start("vault-promises", TICK, &vault, |vault| vault.promises.tick())?;
+    let begin = |name, pause, work| {
+        let repeated = Repeated::start(name, pause, &vault, work);
+        repeated.map_err(StartError::io("start a thread of", &config.dir))
+    };
+    let promises = begin("vault-promises", TICK, |vault| vault.promises.tick())?;
     // Not on the thread of the promises: a disk that hangs must not keep us from telling of it.
     let look_after = Vault::look_after_repositories;
-    let pause = vault.config.look_after;
-    let repositories = Repeated::start("vault-repositories", pause, &vault, look_after)?;
-    tracing::info!(%address, dir = %vault.config.dir.display(), "the vault serves");
+    let repositories = begin("vault-repositories", config.look_after, look_after)?;
+    tracing::info!(%address, dir = %config.dir.display(), "the vault serves");
     let running = Running { runtime, stop_serving, serving, promises, repositories };
-    Ok(VaultHandle { address, vault, running: Some(running) })
+    Ok(VaultHandle { address, vault, running: Some(running), _lock: lock })
+}
+
+/// Rebuilds the catalog's snapshots, of a vault that does not run, from repositories and arrival
+/// records (I6). Incidents and the promise ledger are kept if the catalog can still be read; else
+/// the ledger begins anew from what the repositories hold.
+pub fn rebuild(config: &VaultConfig, environment: &Environment) -> Result<Rebuilt, StartError> {
+    let _lock = lock_directory(&config.dir)?;
+    let storage = DirectoryStorage::open(&config.dir);
+    let storage = storage.map_err(StartError::io("create the folders of", &config.dir))?;
+    let catalog = open_catalog(&config.dir)?;
+    Ok(recovery::rebuild(&(Arc::new(storage) as _), &catalog, environment)?)
+}
+
+/// Opens the vault in a directory, which is locked.
+fn open(config: &VaultConfig, environment: Environment) -> Result<(Vault, File), StartError> {
+    let identity = Identity::load(&config.identity)?;
+    if identity.peer().role() != Role::Vault {
+        let peer = identity.peer().to_string();
+        return Err(StartError::WrongRole { directory: config.identity.clone(), peer });
+    }
+    let lock = lock_directory(&config.dir)?;
+    let storage = DirectoryStorage::open(&config.dir);
+    let storage = storage.map_err(StartError::io("create the folders of", &config.dir))?;
+    let parts = Parts {
+        storage: Arc::new(storage),
+        catalog: open_catalog(&config.dir)?,
+        identity,
+        settings: config.settings(),
+        environment,
+    };
+    Ok((Vault::open(parts)?, lock))
 }
 
 impl Repeated {
@@ -93,20 +142,17 @@ impl Repeated {
         name: &'static str,
         pause: Duration,
         vault: &Arc<Vault>,
-        work: impl Fn(&Vault) -> Result<(), VaultError> + Send + 'static,
-    ) -> Result<Self, VaultError> {
+        work: fn(&Vault) -> Result<(), VaultError>,
+    ) -> std::io::Result<Self> {
         let stop = Interrupt::default();
         let stopped = stop.clone();
         let (ending, ended) = mpsc::channel();
         let watched = Arc::clone(vault);
-        let thread = std::thread::Builder::new()
-            .name(name.to_owned())
-            .spawn(move || {
-                repeat(name, pause, &watched, work, &stopped);
-                drop(watched);
-                drop::<mpsc::Sender<()>>(ending);
-            })
-            .map_err(VaultError::io("start a thread of", &vault.config.dir))?;
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+            repeat(name, pause, &watched, work, &stopped);
+            drop(watched);
+            drop::<mpsc::Sender<()>>(ending);
+        })?;
         Ok(Self { stop, ended, thread })
     }
 
@@ -126,7 +172,7 @@ fn repeat(
     name: &str,
     pause: Duration,
     vault: &Vault,
-    work: impl Fn(&Vault) -> Result<(), VaultError>,
+    work: fn(&Vault) -> Result<(), VaultError>,
     stopped: &Interrupt,
 ) {
     while !vault.environment.timer.pause(pause, stopped) {
@@ -195,3 +241,43 @@ impl Drop for VaultHandle {
         self.stop();
     }
 }
+
+fn lock_directory(dir: &Path) -> Result<File, StartError> {
+    durable::create_directories(dir, 0o700).map_err(StartError::io("create", dir))?;
+    let path = dir.join("vault.lock");
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(StartError::io("open", &path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StartError::InUse { dir: dir.to_owned() }),
+        Err(TryLockError::Error(source)) => Err(StartError::io("lock", path)(source)),
+    }
+}
+
+/// Opens the catalog; one that is damaged is removed, to be filled again.
+fn open_catalog(dir: &Path) -> Result<Catalog, StartError> {
+    let path = dir.join("catalog.sqlite");
+    match Catalog::open(&path) {
+        Err(error @ CatalogError::Damaged { .. }) => {
+            tracing::error!(%error, "rebuilding the catalog; past incidents are in the log only");
+            for suffix in ["", "-wal", "-shm"] {
+                let file = PathBuf::from(format!("{}{suffix}", path.display()));
+                match durable::remove_file(&file) {
+                    Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                        return Err(StartError::io("remove", file)(error));
+                    }
+                    _ => {}
+                }
+            }
+            Ok(Catalog::open(&path)?)
+        }
+        result => Ok(result?),
+    }
+}
+
+#[cfg(test)]
+mod tests;

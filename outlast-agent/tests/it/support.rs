@@ -16,7 +16,7 @@ use outlast_testing::ManualTime;
 use outlast_types::{
     Clock, Environment, Silent, SystemClock, SystemRandom, Timestamp, WorkloadName,
 };
-use outlast_vault::{Vault, VaultConfig, VaultHandle};
+use outlast_vault::{VaultConfig, VaultHandle};
 use outlast_wire::api::IncidentView;
 use outlast_wire::identity::Peer;
 use outlast_wire::{ApiClient, CertificateAuthority, Identity, Role, ca, signature};
@@ -63,7 +63,7 @@ impl World {
         let config = VaultConfig::new(&path("vault"), listen, &path("vault-identity"));
         let began = SystemClock.now();
         let clock = ManualTime::hurrying(began);
-        let vault = Vault::start(config.clone(), vault_environment(&clock, began)).unwrap();
+        let vault = outlast_vault::start(config.clone(), vault_environment(&clock, began)).unwrap();
         // A vault that is started again is found at the same address.
         let vault_config = VaultConfig { listen: vault.address(), ..config };
         let share = Share::init(&path("share"), &SystemClock, &SystemRandom).unwrap();
@@ -74,9 +74,11 @@ impl World {
     pub(crate) fn without_vault(mut self, meanwhile: impl FnOnce(&Share)) -> Self {
         self.vault.shutdown();
         meanwhile(&self.share);
-        self.vault =
-            Vault::start(self.vault_config.clone(), vault_environment(&self.clock, self.began))
-                .unwrap();
+        self.vault = outlast_vault::start(
+            self.vault_config.clone(),
+            vault_environment(&self.clock, self.began),
+        )
+        .unwrap();
         self
     }
 

@@ -15,7 +15,6 @@
 //! All of it happens in bounded memory: packs go through one of a few provers piece by piece, one
 //! document for each of a few permits is held whole.
 
-mod arriving;
 mod indexes;
 mod locks;
 mod packs;
@@ -23,23 +22,20 @@ mod pool;
 mod proofs;
 mod snapshots;
 
-use std::path::Path;
 use std::time::Duration;
 
 use outlast_format::crypto::Key;
 use outlast_format::{FormatError, unpacked};
 use outlast_repo::proving::{ProofError, Prover};
-use outlast_store::{DirectoryStore, StoreError};
 use outlast_types::WorkloadName;
 
 use self::locks::Holders;
 use self::pool::Pool;
 use self::proofs::Proofs;
-use crate::VaultError;
-use crate::core::repositories::WorkloadRepository;
+use super::error::VaultError;
+use super::repositories::WorkloadRepository;
+use super::storage::{RepositoryStore, Storage};
 
-pub(crate) use self::arriving::arriving;
-pub(crate) use self::locks::remove;
 pub(crate) use self::snapshots::expected;
 
 /// Provers: more would only share the processors.
@@ -59,93 +55,69 @@ pub(crate) struct Admission {
     holders: Holders,
 }
 
-/// Why something is not admitted.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Refusal {
-    /// It is not what it must be.
-    #[error("{reason}")]
-    Unacceptable { reason: String, hint: &'static str },
-    /// Not now.
-    #[error("{reason}")]
-    Busy { reason: String },
-    #[error(transparent)]
-    Vault(#[from] VaultError),
-}
-
-impl From<StoreError> for Refusal {
-    fn from(error: StoreError) -> Self {
-        Self::Vault(error.into())
-    }
-}
-
-impl From<Refusal> for VaultError {
-    fn from(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::Unacceptable { reason, hint } => Self::Unacceptable { reason, hint },
-            Refusal::Busy { reason } => Self::Busy { reason },
-            Refusal::Vault(error) => error,
-        }
-    }
-}
-
 impl Admission {
-    /// Goes on with what is noted in a vault's directory.
-    pub(crate) fn open(dir: &Path) -> Result<Self, VaultError> {
+    /// Goes on with what a vault has noted.
+    pub(crate) fn open(storage: &Storage) -> Result<Self, VaultError> {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let provers: Result<Vec<_>, FormatError> =
             (0..threads.min(PROVERS_MAX)).map(|_| Prover::new()).collect();
         Ok(Self {
             provers: Pool::new(provers.map_err(VaultError::Prover)?),
             documents: Pool::new(vec![(); DOCUMENTS_MAX]),
-            proofs: Proofs::open(&dir.join("proofs"))?,
-            holders: Holders::open(&dir.join("lock-holders"))?,
+            proofs: Proofs::open(storage),
+            holders: Holders::open(storage),
         })
     }
 
     /// Waits for permission to hold a document.
-    pub(crate) fn document(&self) -> Result<pool::Lent<'_, ()>, Refusal> {
+    pub(crate) fn document(&self) -> Result<pool::Lent<'_, ()>, VaultError> {
         self.documents.take(PATIENCE).ok_or_else(|| busy("documents"))
     }
 
-    fn prover(&self) -> Result<pool::Lent<'_, Prover>, Refusal> {
+    fn prover(&self) -> Result<pool::Lent<'_, Prover>, VaultError> {
         self.provers.take(PATIENCE).ok_or_else(|| busy("packs"))
     }
 }
 
 /// A repository, as those who judge see it.
-struct Place<'a> {
+pub(crate) struct Place<'a> {
     workload: &'a WorkloadName,
-    store: &'a DirectoryStore,
+    store: &'a dyn RepositoryStore,
     key: &'a Key,
 }
 
 impl<'a> Place<'a> {
-    fn of(kept: &'a WorkloadRepository, workload: &'a WorkloadName) -> Result<Self, VaultError> {
-        Ok(Self { workload, store: &kept.store, key: kept.repository()?.key() })
+    pub(crate) fn of(
+        repository: &'a WorkloadRepository,
+        workload: &'a WorkloadName,
+    ) -> Result<Self, VaultError> {
+        Ok(Self { workload, store: &*repository.store, key: repository.opened()?.key() })
     }
 
     /// The JSON document in an index, snapshot or lock as it was sent.
-    fn open(&self, sealed: &[u8], bytes_max: u64) -> Result<Vec<u8>, Refusal> {
+    fn open(&self, sealed: &[u8], bytes_max: u64) -> Result<Vec<u8>, VaultError> {
         let opened = self.key.open(sealed);
         opened.and_then(|bytes| unpacked::decode_within(bytes, bytes_max)).map_err(damaged)
     }
 }
 
-fn busy(what: &str) -> Refusal {
-    Refusal::Busy { reason: format!("the vault looks at too many {what} at once; try again later") }
+fn busy(what: &str) -> VaultError {
+    VaultError::Busy {
+        reason: format!("the vault looks at too many {what} at once; try again later"),
+    }
 }
 
-fn damaged(error: FormatError) -> Refusal {
-    Refusal::Unacceptable {
+pub(crate) fn damaged(error: FormatError) -> VaultError {
+    VaultError::Unacceptable {
         reason: error.to_string(),
         hint: "it was damaged before it was sent, or made with another key or by a faulty program",
     }
 }
 
-fn disproved(error: ProofError) -> Refusal {
+fn disproved(error: ProofError) -> VaultError {
     match error {
         ProofError::Store(error) => error.into(),
-        error => Refusal::Unacceptable {
+        error => VaultError::Unacceptable {
             reason: error.to_string(),
             hint: "its sender made it wrong: test that host's memory, and ask who has its identity",
         },

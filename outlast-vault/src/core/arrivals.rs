@@ -6,21 +6,19 @@
 //! *before* its snapshot is published: a snapshot in the repository always has its record, and a
 //! record without a snapshot says nothing.
 
-use std::path::{Path, PathBuf};
-
 use outlast_catalog::SnapshotRecord;
-use outlast_fs::durable;
 use outlast_types::{DropId, SnapshotId, Timestamp, WorkloadName};
 use serde::{Deserialize, Serialize};
 
-use crate::VaultError;
-use crate::core::presence;
+use super::error::VaultError;
+use super::storage::{Durability, Storage, StorageError};
 
+const FOLDER: &str = "arrivals";
 const VERSION: u32 = 1;
 const RECORD_BYTES_MAX: u64 = 4 << 20;
 
 #[derive(Serialize, Deserialize)]
-struct Form {
+struct ArrivalJson {
     version: u32,
     workload: WorkloadName,
     snapshot: SnapshotId,
@@ -34,12 +32,12 @@ struct Form {
 
 /// The arrival records of a vault.
 pub(crate) struct Arrivals {
-    directory: PathBuf,
+    storage: Storage,
 }
 
 impl Arrivals {
-    pub(crate) fn open(dir: &Path) -> Self {
-        Self { directory: dir.join("arrivals") }
+    pub(crate) fn open(storage: &Storage) -> Self {
+        Self { storage: Storage::clone(storage) }
     }
 
     /// The record of a drop, if one was written. Whether its snapshot was published is another
@@ -49,82 +47,52 @@ impl Arrivals {
         workload: &WorkloadName,
         drop: DropId,
     ) -> Result<Option<SnapshotRecord>, VaultError> {
-        let path = self.workload(workload).join(format!("{drop}.json"));
-        match durable::read_bounded(&path, RECORD_BYTES_MAX) {
-            Ok(content) => parse(&path, workload, &content).map(Some),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(VaultError::io("read", path)(error)),
-        }
+        self.read(workload, &format!("{}/{drop}.json", folder_of(workload)))
     }
 
     /// All records of a workload, in no order.
     pub(crate) fn all(&self, workload: &WorkloadName) -> Result<Vec<SnapshotRecord>, VaultError> {
-        let directory = self.workload(workload);
-        let entries = match std::fs::read_dir(&directory) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(VaultError::io("list", directory)(error)),
-        };
+        let folder = folder_of(workload);
         let mut records = Vec::new();
-        for entry in entries {
-            let entry = entry.map_err(VaultError::io("list", &directory))?;
-            if durable::is_temporary(&entry.file_name()) {
-                continue;
-            }
-            let path = entry.path();
-            let content = durable::read_bounded(&path, RECORD_BYTES_MAX)
-                .map_err(VaultError::io("read", &path))?;
-            records.push(parse(&path, workload, &content)?);
+        for name in self.storage.list(&folder).map_err(self.cannot("list", &folder))? {
+            records.extend(self.read(workload, &format!("{folder}/{name}"))?);
         }
         Ok(records)
     }
 
     /// The workloads that have records, in no order.
     pub(crate) fn workloads(&self) -> Result<Vec<WorkloadName>, VaultError> {
-        let entries = match std::fs::read_dir(&self.directory) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(VaultError::io("list", &self.directory)(error)),
-        };
-        let mut names = Vec::new();
-        for entry in entries {
-            let name = entry.map_err(VaultError::io("list", &self.directory))?.file_name();
-            let Some(name) = name.to_str().and_then(|name| name.parse().ok()) else { continue };
-            if self.is_any(&name)? {
-                names.push(name);
+        let mut workloads = Vec::new();
+        for name in self.storage.list(FOLDER).map_err(self.cannot("list", FOLDER))? {
+            let Ok(workload) = name.parse() else { continue };
+            if self.is_any(&workload)? {
+                workloads.push(workload);
             }
         }
-        Ok(names)
+        Ok(workloads)
     }
 
     /// Whether the workload has any record.
     pub(crate) fn is_any(&self, workload: &WorkloadName) -> Result<bool, VaultError> {
-        let directory = self.workload(workload);
-        match std::fs::read_dir(&directory) {
-            Ok(mut entries) => Ok(entries
-                .any(|entry| entry.is_ok_and(|entry| !durable::is_temporary(&entry.file_name())))),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(VaultError::io("list", directory)(error)),
-        }
+        let folder = folder_of(workload);
+        Ok(self.storage.has_any(&folder).map_err(self.cannot("list", &folder))?)
     }
 
     /// Takes the workload's records out of the way: they are of a repository that is lost.
     pub(crate) fn set_aside(&self, workload: &WorkloadName, stamp: &str) -> Result<(), VaultError> {
-        let path = self.workload(workload);
-        presence::set_aside(&path, stamp).map_err(VaultError::io("set aside", path))?;
+        let folder = folder_of(workload);
+        self.storage.set_aside(&folder, stamp).map_err(self.cannot("set aside", &folder))?;
         Ok(())
     }
 
     /// Writes a record, in place of that of an earlier attempt whose snapshot was not published.
     pub(crate) fn put(&self, record: &SnapshotRecord) -> Result<(), VaultError> {
-        let directory = self.workload(&record.workload);
-        durable::create_directories(&directory, 0o700)
-            .map_err(VaultError::io("create", &directory))?;
-        let name = record
-            .drop
-            .map_or_else(|| format!("{}.json", record.snapshot), |drop| format!("{drop}.json"));
-        let path = directory.join(name);
-        let form = Form {
+        let folder = folder_of(&record.workload);
+        let key = match record.drop {
+            Some(drop) => format!("{folder}/{drop}.json"),
+            None => format!("{folder}/{}.json", record.snapshot),
+        };
+        let form = ArrivalJson {
             version: VERSION,
             workload: record.workload.clone(),
             snapshot: record.snapshot,
@@ -136,29 +104,46 @@ impl Arrivals {
             receipt: record.receipt.clone(),
         };
         let content = serde_json::to_vec(&form).map_err(|error| VaultError::BadArrival {
-            path: path.clone(),
+            location: self.storage.location(&key),
             reason: error.to_string(),
         })?;
-        durable::replace(&path, &content, 0o600).map_err(VaultError::io("write", path))
+        let written = self.storage.replace(&key, &content, Durability::Durable);
+        Ok(written.map_err(self.cannot("write", &key))?)
     }
 
-    fn workload(&self, workload: &WorkloadName) -> PathBuf {
-        self.directory.join(workload.as_str())
+    fn read(
+        &self,
+        workload: &WorkloadName,
+        key: &str,
+    ) -> Result<Option<SnapshotRecord>, VaultError> {
+        let content = self.storage.read(key, RECORD_BYTES_MAX).map_err(self.cannot("read", key))?;
+        let parsed = content.map(|content| parse(workload, &content)).transpose();
+        parsed.map_err(|reason| VaultError::BadArrival {
+            location: self.storage.location(key),
+            reason,
+        })
+    }
+
+    fn cannot(
+        &self,
+        action: &'static str,
+        key: &str,
+    ) -> impl FnOnce(std::io::Error) -> StorageError {
+        StorageError::of(&*self.storage, action, key)
     }
 }
 
-fn parse(
-    path: &Path,
-    workload: &WorkloadName,
-    content: &[u8],
-) -> Result<SnapshotRecord, VaultError> {
-    let bad = |reason: String| VaultError::BadArrival { path: path.to_owned(), reason };
-    let form: Form = serde_json::from_slice(content).map_err(|error| bad(error.to_string()))?;
+fn folder_of(workload: &WorkloadName) -> String {
+    format!("{FOLDER}/{workload}")
+}
+
+fn parse(workload: &WorkloadName, content: &[u8]) -> Result<SnapshotRecord, String> {
+    let form: ArrivalJson = serde_json::from_slice(content).map_err(|error| error.to_string())?;
     if form.version > VERSION {
-        return Err(bad(format!("version {} is newer than this program", form.version)));
+        return Err(format!("version {} is newer than this program", form.version));
     }
     if form.workload != *workload {
-        return Err(bad(format!("it is of workload {}", form.workload)));
+        return Err(format!("it is of workload {}", form.workload));
     }
     Ok(SnapshotRecord {
         workload: form.workload,

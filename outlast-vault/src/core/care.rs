@@ -1,19 +1,16 @@
 //! Looking after the repositories: whether all that is remembered is there, and beginning anew
 //! what is lost for good.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use outlast_catalog::Catalog;
 use outlast_promise::Event;
 use outlast_types::WorkloadName;
 
-use crate::VaultError;
-use crate::core::arrivals::Arrivals;
-use crate::core::orders::{Action, NewOrder, Order};
-use crate::core::presence::{Found, Memory, Missing};
-use crate::core::repositories::{Repositories, WorkloadRepository};
-use crate::core::vault::Vault;
+use super::error::VaultError;
+use super::orders::{Action, NewOrder, Order};
+use super::presence::{Found, Missing};
+use super::repositories::WorkloadRepository;
+use super::vault::Vault;
 
 impl Vault {
     /// The workload's repository, made if there is none and nothing remembers one.
@@ -107,43 +104,4 @@ impl Vault {
         self.promises.ordered(&order, None)?;
         Ok(order)
     }
-
-    fn memory_of(&self, workload: &WorkloadName) -> Result<Memory, VaultError> {
-        Ok(Memory {
-            snapshots: self.promises.catalog().snapshot_count(workload)?,
-            vaulted: !self.promises.vaulted_workloads(|name| name == workload).is_empty(),
-            arrivals: self.arrivals.is_any(workload)?,
-            // The repositories' own to know.
-            password: false,
-        })
-    }
-
-    /// All workloads that anything remembers to have a repository.
-    fn memories(&self) -> Result<BTreeMap<WorkloadName, Memory>, VaultError> {
-        let vaulted = self.promises.vaulted_workloads(|_| true);
-        memories(&self.repositories, &self.arrivals, self.promises.catalog(), vaulted)
-    }
-}
-
-/// What remembers which workload; `vaulted` are those of which a drop is known to have come.
-pub(crate) fn memories(
-    repositories: &Repositories,
-    arrivals: &Arrivals,
-    catalog: &Catalog,
-    vaulted: BTreeSet<WorkloadName>,
-) -> Result<BTreeMap<WorkloadName, Memory>, VaultError> {
-    let mut memories: BTreeMap<WorkloadName, Memory> = BTreeMap::new();
-    for workload in repositories.workloads()?.into_iter().chain(repositories.with_password()?) {
-        memories.entry(workload).or_default();
-    }
-    for workload in vaulted {
-        memories.entry(workload).or_default().vaulted = true;
-    }
-    for workload in arrivals.workloads()? {
-        memories.entry(workload).or_default().arrivals = true;
-    }
-    for (workload, totals) in catalog.totals()? {
-        memories.entry(workload).or_default().snapshots = totals.snapshots;
-    }
-    Ok(memories)
 }

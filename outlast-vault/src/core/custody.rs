@@ -2,60 +2,19 @@
 //! it holds now.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use outlast_catalog::SnapshotRecord;
 use outlast_drop::{Receipt, ReceiptState, SignedReceipt};
-use outlast_format::BlobId;
-use outlast_format::snapshot::Snapshot;
 use outlast_promise::{Event, Finding};
-use outlast_store::Object;
-use outlast_types::{DropIdentity, SnapshotId, WorkloadName};
+use outlast_types::{DropId, DropIdentity, WorkloadName};
 use outlast_wire::api::Shipment;
 use outlast_wire::holdings::{Answer, HeldDrop, Question, SignedAnswer};
 use outlast_wire::{Role, signature};
-use serde::Deserialize;
 
-use crate::VaultError;
-use crate::core::publish::{is_indexed, is_published};
-use crate::core::repositories::WorkloadRepository;
-use crate::core::vault::Vault;
-
-/// Numbers the receipts of a vault, from 1. It is not kept in a file of its own: the arrival records
-/// have all that were given out.
-#[derive(Debug, Default)]
-pub(crate) struct Sequence(AtomicU64);
-
-impl Sequence {
-    /// A number that no receipt has.
-    pub(crate) fn next(&self) -> u64 {
-        self.0.fetch_add(1, Ordering::Relaxed).saturating_add(1)
-    }
-
-    /// How far it has counted.
-    pub(crate) fn now(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    /// A receipt has this number.
-    pub(crate) fn saw(&self, number: u64) {
-        self.0.fetch_max(number, Ordering::Relaxed);
-    }
-
-    /// Takes note of the number in the receipt of `record`, if it has one.
-    pub(crate) fn saw_record(&self, record: &SnapshotRecord) {
-        /// The one member that matters: there may be a million records at a start.
-        #[derive(Deserialize)]
-        struct Numbered {
-            sequence: Option<u64>,
-        }
-        let text = record.receipt.as_deref().unwrap_or_default();
-        let numbered = serde_json::from_str(text).ok();
-        if let Some(number) = numbered.and_then(|Numbered { sequence }| sequence) {
-            self.saw(number);
-        }
-    }
-}
+use super::error::VaultError;
+use super::published::{is_indexed, readable_tree, tree_of};
+use super::repositories::WorkloadRepository;
+use super::vault::Vault;
 
 /// How a bill relates to the drop that is held under its id.
 pub(crate) enum Comparison {
@@ -69,7 +28,7 @@ pub(crate) enum Comparison {
 
 /// Compares a bill with what `arrived` under its drop's id.
 pub(crate) fn compare(
-    kept: &WorkloadRepository,
+    repository: &WorkloadRepository,
     arrived: &SnapshotRecord,
     shipment: &Shipment,
 ) -> Result<Comparison, VaultError> {
@@ -78,7 +37,7 @@ pub(crate) fn compare(
     // Receipts of version 1 did not name the tree; the snapshot does.
     let tree = match known.as_ref().and_then(|receipt| receipt.tree) {
         Some(tree) => Some(tree),
-        None => Some(tree_of(kept, arrived.snapshot)?),
+        None => Some(tree_of(repository, arrived.snapshot)?),
     };
     let known_of = |part: fn(&Receipt) -> Option<String>| known.as_ref().and_then(part);
     let size = known.as_ref().and_then(|receipt| receipt.size).unwrap_or(arrived.content_bytes);
@@ -103,34 +62,20 @@ pub(crate) fn compare(
     Ok(if is_bound { Comparison::Same(text) } else { Comparison::SameWithoutSeal })
 }
 
-/// The root tree of a snapshot that is in the repository.
-fn tree_of(kept: &WorkloadRepository, snapshot: SnapshotId) -> Result<BlobId, VaultError> {
-    let document = kept.repository()?.read_unpacked(&Object::Snapshot(snapshot))?;
-    let parsed = Snapshot::parse(&document).map_err(|error| VaultError::BadSnapshot {
-        snapshot: snapshot.to_string(),
-        reason: error.to_string(),
-    })?;
-    Ok(parsed.tree)
-}
-
-/// The root tree of a snapshot; `None` if the snapshot is not there, or there in name only: what
-/// cannot be read holds nothing.
-pub(crate) fn readable_tree(
-    kept: &WorkloadRepository,
-    snapshot: SnapshotId,
-) -> Result<Option<BlobId>, VaultError> {
-    if !is_published(&*kept.store, snapshot)? {
-        return Ok(None);
-    }
-    match tree_of(kept, snapshot) {
-        Ok(tree) => Ok(Some(tree)),
-        Err(VaultError::Repository(error)) if !error.is_passing() => Ok(None),
-        Err(VaultError::BadSnapshot { .. }) => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
 impl Vault {
+    /// What is recorded of a drop: the arrival record, or, if that was lost, what the catalog has.
+    /// Whether its snapshot is there is another question.
+    pub(crate) fn arrived(
+        &self,
+        workload: &WorkloadName,
+        drop: DropId,
+    ) -> Result<Option<SnapshotRecord>, VaultError> {
+        match self.arrivals.of_drop(workload, drop)? {
+            Some(record) => Ok(Some(record)),
+            None => Ok(self.promises.catalog().snapshot_of_drop(workload, drop)?),
+        }
+    }
+
     /// Which of the drops in `question` are held now; and if it shows receipts that this vault
     /// signed and does not know, that is told to people.
     pub(crate) fn holdings(&self, question: Question) -> Result<SignedAnswer, VaultError> {
@@ -141,14 +86,14 @@ impl Vault {
         }
         let mut held = Vec::new();
         for (workload, asked) in by_workload {
-            let kept = match self.repositories.get(&workload) {
-                Ok(kept) => kept,
+            let repository = match self.repositories.get(&workload) {
+                Ok(repository) => repository,
                 // Nothing of it is here now. That it is missing, if it is, is told elsewhere.
                 Err(error) if is_absence(&error) => continue,
                 Err(error) => return Err(error),
             };
             for drop in asked {
-                if self.holds(&kept, &drop)? {
+                if self.holds(&repository, &drop)? {
                     held.push(drop);
                 }
             }
@@ -165,7 +110,7 @@ impl Vault {
     }
 
     /// Whether this very drop is here: recorded, published, and with an index that knows its tree.
-    fn holds(&self, kept: &WorkloadRepository, asked: &HeldDrop) -> Result<bool, VaultError> {
+    fn holds(&self, repository: &WorkloadRepository, asked: &HeldDrop) -> Result<bool, VaultError> {
         let DropIdentity { workload, drop, .. } = &asked.drop;
         let Some(arrived) = self.arrived(workload, *drop)? else { return Ok(false) };
         let text = arrived.receipt.as_deref().unwrap_or_default();
@@ -173,8 +118,8 @@ impl Vault {
         if held_drop(signed.receipt()).as_ref() != Some(asked) {
             return Ok(false);
         }
-        let tree = readable_tree(kept, arrived.snapshot)?;
-        Ok(tree == Some(asked.tree) && is_indexed(kept, BlobId(asked.tree.0))?)
+        let tree = readable_tree(repository, arrived.snapshot)?;
+        Ok(tree == Some(asked.tree) && is_indexed(repository, asked.tree)?)
     }
 
     /// Looks at receipts that somebody shows: what this authority's vault signed and this vault does
@@ -225,7 +170,7 @@ impl Vault {
             return Ok(self.orders.gave_up(&receipt.workload, receipt.at));
         };
         match self.repositories.get(&receipt.workload) {
-            Ok(kept) => Ok(readable_tree(&kept, arrived.snapshot)?.is_some()),
+            Ok(repository) => Ok(readable_tree(&repository, arrived.snapshot)?.is_some()),
             Err(VaultError::UnknownWorkload { .. }) => Ok(false),
             // One cause, one incident: that of the repository.
             Err(error) if is_absence(&error) => Ok(true),

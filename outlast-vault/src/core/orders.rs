@@ -4,23 +4,20 @@
 //! lost and rebuilt (I6), and must be there to be shown. So it is on disk before it is carried out.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::io;
 use std::sync::{Mutex, PoisonError};
 
-use outlast_fs::durable;
 use outlast_promise::Event;
 use outlast_types::{Timestamp, WorkloadName};
 use serde::{Deserialize, Serialize};
 
-use crate::VaultError;
+use super::error::VaultError;
+use super::storage::{Durability, Storage, StorageError};
 
 const VERSION: u32 = 1;
-const FILE: &str = "orders.jsonl";
+const KEY: &str = "orders.jsonl";
 /// A log that is longer was not written by orders of people.
-const FILE_BYTES_MAX: u64 = 64 << 20;
+const BYTES_MAX: u64 = 64 << 20;
 
 /// What is to be done with a workload.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,52 +85,68 @@ pub(crate) struct NewOrder<'a> {
 
 /// All orders of a vault.
 pub(crate) struct Orders {
-    path: PathBuf,
+    storage: Storage,
     state: Mutex<State>,
 }
 
 struct State {
-    file: File,
     known: Vec<Order>,
-    /// Whether a write failed, perhaps in the midst of a line.
-    is_torn: bool,
+    /// Where the next order goes: behind the last whole line.
+    end: u64,
 }
 
 impl Orders {
-    pub(crate) fn open(dir: &Path) -> Result<Self, VaultError> {
-        let path = dir.join(FILE);
-        let mut content = Vec::new();
-        let file = open(&path)
-            .and_then(|file| {
-                (&file).take(FILE_BYTES_MAX + 1).read_to_end(&mut content)?;
-                // Two lines must not become one: the last writer may have been killed in the midst.
-                if content.last().is_some_and(|last| *last != b'\n') {
-                    (&file).write_all(b"\n")?;
-                }
-                file.sync_all()?;
-                durable::sync_directory(dir)?;
-                Ok(file)
-            })
-            .map_err(VaultError::io("open", &path))?;
+    pub(crate) fn open(storage: &Storage) -> Result<Self, VaultError> {
+        let cannot = |action| StorageError::of(&**storage, action, KEY);
+        let content = storage.read(KEY, BYTES_MAX).map_err(cannot("open"))?.unwrap_or_default();
+        let invalid = |reason: String| {
+            cannot("understand")(io::Error::new(io::ErrorKind::InvalidData, reason))
+        };
         let mut known = Vec::new();
-        for (number, line) in (1..).zip(content.split(|byte| *byte == b'\n')) {
-            match serde_json::from_slice::<Order>(line) {
-                _ if line.is_empty() => {}
+        let mut end = 0;
+        for (number, line) in (1..).zip(content.split_inclusive(|byte| *byte == b'\n')) {
+            let is_whole = line.ends_with(b"\n");
+            let text = line.strip_suffix(b"\n").unwrap_or(line);
+            match serde_json::from_slice::<Order>(text) {
+                _ if text.is_empty() => {}
                 Ok(order) if order.version <= VERSION => known.push(order),
                 Ok(Order { version, .. }) => {
                     let text = format!("an order of version {version} is newer than this program");
-                    return Err(invalid(&path, text));
+                    return Err(invalid(text).into());
                 }
                 // It was not carried out, and whoever gave it was not told that it was.
                 Err(error) if error.is_eof() => {
-                    tracing::warn!(path = %path.display(), number, "an order was cut off by a crash");
+                    tracing::warn!(file = KEY, number, "an order was cut off by a crash");
                 }
                 Err(error) => {
-                    return Err(invalid(&path, format!("line {number} is not an order: {error}")));
+                    return Err(invalid(format!("line {number} is not an order: {error}")).into());
                 }
             }
+            if is_whole {
+                end += line.len() as u64;
+            }
         }
-        Ok(Self { path, state: Mutex::new(State { file, known, is_torn: false }) })
+        let orders =
+            Self { storage: Storage::clone(storage), state: Mutex::new(State { known, end }) };
+        orders.end_last_line(&content)?;
+        Ok(orders)
+    }
+
+    /// Two orders must not become one line: the last writer may have been killed in the midst of
+    /// one, or right before its end.
+    fn end_last_line(&self, content: &[u8]) -> Result<(), VaultError> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let length = content.len() as u64;
+        if state.end < length {
+            self.write(length, b"\n")?;
+            state.end = length + 1;
+        }
+        Ok(())
+    }
+
+    fn write(&self, at: u64, content: &[u8]) -> Result<(), StorageError> {
+        let written = self.storage.append(KEY, at, content, Durability::Durable);
+        written.map_err(StorageError::of(&*self.storage, "write", KEY))
     }
 
     /// Writes an order down. It is on disk when this returns.
@@ -148,13 +161,12 @@ impl Orders {
             reason: new.reason.map(str::to_owned),
             action: new.action,
         };
-        let document = serde_json::to_string(&order)
-            .map_err(|error| VaultError::io("write", &self.path)(error.into()))?;
-        let line = format!("{}{document}\n", if state.is_torn { "\n" } else { "" });
-        let written =
-            (&state.file).write_all(line.as_bytes()).and_then(|()| state.file.sync_data());
-        state.is_torn = written.is_err();
-        written.map_err(VaultError::io("write", &self.path))?;
+        let mut line = serde_json::to_vec(&order)
+            .map_err(|error| StorageError::of(&*self.storage, "write", KEY)(error.into()))?;
+        line.push(b'\n');
+        // What an append that failed may have left there is written over.
+        self.write(state.end, &line)?;
+        state.end += line.len() as u64;
         tracing::warn!(
             number = order.number, by = order.by, workload = %order.workload,
             reason = order.reason, "an operator orders: {}", order.action.as_str()
@@ -187,17 +199,12 @@ impl Orders {
     }
 }
 
-fn open(path: &Path) -> io::Result<File> {
-    File::options().create(true).read(true).append(true).mode(0o600).open(path)
-}
-
-fn invalid(path: &Path, reason: String) -> VaultError {
-    VaultError::io("understand", path)(io::Error::new(io::ErrorKind::InvalidData, reason))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::core::storage::memory::MemoryStorage;
 
     fn append(orders: &Orders, action: Action) -> Order {
         let workload = WorkloadName::new("shop-db").unwrap();
@@ -209,29 +216,35 @@ mod tests {
 
     #[test]
     fn an_order_is_remembered_for_ever_and_one_that_was_cut_off_is_not() {
-        let directory = tempfile::tempdir().unwrap();
-        let orders = Orders::open(directory.path()).unwrap();
+        let memory = Arc::new(MemoryStorage::default());
+        let storage: Storage = Arc::clone(&memory) as Storage;
+        let orders = Orders::open(&storage).unwrap();
         let first = append(&orders, Action::Recreate { snapshots_forgotten: 3 });
         let second = append(&orders, Action::Pause { until: Timestamp::EPOCH });
         drop(orders);
-        let path = directory.path().join(FILE);
-        let whole = std::fs::read(&path).unwrap();
-        durable::replace(&path, &[&whole[..], &whole[..40]].concat(), 0o600).unwrap();
-        let orders = Orders::open(directory.path()).unwrap();
-        assert_eq!(orders.list(None), [first.clone(), second.clone()]);
-        let third = append(&orders, Action::Resume);
-        assert_eq!(third.number, 3);
-        drop(orders);
-        // What a crash cut off is in the midst now, and still no order.
-        let again = Orders::open(directory.path()).unwrap();
-        assert_eq!(again.list(Some(&first.workload)), [first, second, third]);
+        let whole = storage.read(KEY, BYTES_MAX).unwrap().unwrap();
+        for cut in [40, 1, whole.len() - 1] {
+            // Of the whole log once more, all but the end of the last line: an order that nobody was
+            // told of, or one that lacks nothing but its end.
+            let torn = [&whole[..], &whole[..cut]].concat();
+            storage.replace(KEY, &torn, Durability::Durable).unwrap();
+            let orders = Orders::open(&storage).unwrap();
+            let before = orders.list(None);
+            assert_eq!(before[..2], [first.clone(), second.clone()]);
+            let third = append(&orders, Action::Resume);
+            assert_eq!(third.number, before.last().unwrap().number + 1);
+            drop(orders);
+            // What a crash cut off is in the midst now, and still no order.
+            let again = Orders::open(&storage).unwrap();
+            assert_eq!(again.list(Some(&first.workload)), [&before[..], &[third]].concat());
+        }
     }
 
     #[test]
     fn a_log_of_orders_that_cannot_be_understood_stops_the_vault() {
-        let directory = tempfile::tempdir().unwrap();
-        durable::replace(&directory.path().join(FILE), b"{}\n{}\n", 0o600).unwrap();
-        let error = Orders::open(directory.path()).err().unwrap().to_string();
+        let storage: Storage = Arc::new(MemoryStorage::default());
+        storage.replace(KEY, b"{}\n{}\n", Durability::Durable).unwrap();
+        let error = Orders::open(&storage).err().unwrap().to_string();
         assert!(error.contains("orders.jsonl") && error.contains("line 1"), "{error}");
     }
 }

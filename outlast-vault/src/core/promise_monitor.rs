@@ -11,8 +11,8 @@ use outlast_promise::{
 };
 use outlast_types::{Clock, Timestamp, WorkloadName};
 
-use crate::VaultError;
-use crate::core::orders::Order;
+use super::error::VaultError;
+use super::orders::Order;
 
 /// How often the ledger is committed although nothing changed that anybody must be told: it
 /// bounds what a crash forgets of who was heard when.

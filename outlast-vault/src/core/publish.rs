@@ -23,21 +23,19 @@ use bytes::Bytes;
 use outlast_catalog::SnapshotRecord;
 use outlast_drop::{DropAddress, Receipt, ReceiptState, Signer};
 use outlast_format::index::IndexFile;
-use outlast_format::pack::BlobType;
-use outlast_format::snapshot::Snapshot;
-use outlast_format::{BlobId, sha256};
+use outlast_format::sha256;
 use outlast_promise::{Event, Finding};
-use outlast_repo::{Credential, Repository};
-use outlast_store::{Kind, Object, Store, StoreError, create_or_find};
-use outlast_types::{DropId, SnapshotId, Timestamp, WorkloadName};
+use outlast_store::{Kind, Object, StoreError, create_or_find};
+use outlast_types::{SnapshotId, Timestamp, WorkloadName};
 use outlast_wire::Identity;
 use outlast_wire::api::{BILL_VERSION, BilledObject, Shipment};
 
-use crate::VaultError;
-use crate::core::admission::{INDEX_DOCUMENT_MAX, Refusal, expected};
-use crate::core::custody::{self, Comparison};
-use crate::core::repositories::WorkloadRepository;
-use crate::core::vault::Vault;
+use super::admission::{INDEX_DOCUMENT_MAX, expected};
+use super::custody::{self, Comparison};
+use super::error::VaultError;
+use super::published::{foreign_record, is_published, readable_tree};
+use super::repositories::{WorkloadRepository, repository_path};
+use super::vault::Vault;
 
 /// The largest sealed snapshot that is published, in bytes.
 const SNAPSHOT_BYTES_MAX: usize = 4 << 20;
@@ -54,15 +52,15 @@ impl Vault {
         if shipment.version != BILL_VERSION {
             return Err(VaultError::BillVersion { version: shipment.version });
         }
-        let kept = self.repositories.get(&shipment.workload)?;
-        let _one_publisher = kept.publishing();
+        let repository = self.repositories.get(&shipment.workload)?;
+        let _one_publisher = repository.publishing();
         if let Some(arrived) = self.arrived(&shipment.workload, shipment.drop)?
-            && custody::readable_tree(&kept, arrived.snapshot)?.is_some()
+            && readable_tree(&repository, arrived.snapshot)?.is_some()
         {
-            return self.publish_again(&kept, arrived, shipment, agent);
+            return self.publish_again(&repository, arrived, shipment, agent);
         }
-        verify(self, &kept, shipment, agent)?;
-        if is_published(&*kept.store, shipment.snapshot_id)? {
+        verify(self, &repository, shipment, agent)?;
+        if is_published(&*repository.store, shipment.snapshot_id)? {
             return Err(VaultError::AlreadyPublished {
                 workload: shipment.workload.clone(),
                 drop: shipment.drop,
@@ -72,7 +70,7 @@ impl Vault {
         let (record, receipt) = self.record_of(shipment)?;
         self.arrivals.put(&record)?;
         let object = Object::Snapshot(shipment.snapshot_id);
-        create_or_find(&*kept.store, &object, Bytes::from(shipment.snapshot.0.clone()))?;
+        create_or_find(&*repository.store, &object, Bytes::from(shipment.snapshot.0.clone()))?;
         self.promises.vaulted(&record)?;
         tracing::info!(
             workload = %record.workload,
@@ -84,28 +82,15 @@ impl Vault {
         Ok(receipt)
     }
 
-    /// What is recorded of a drop: the arrival record, or, if that was lost, what the catalog has.
-    /// Whether its snapshot is there is another question.
-    pub(crate) fn arrived(
-        &self,
-        workload: &WorkloadName,
-        drop: DropId,
-    ) -> Result<Option<SnapshotRecord>, VaultError> {
-        match self.arrivals.of_drop(workload, drop)? {
-            Some(record) => Ok(Some(record)),
-            None => Ok(self.promises.catalog().snapshot_of_drop(workload, drop)?),
-        }
-    }
-
     /// Answers a bill for a drop whose snapshot is here already.
     fn publish_again(
         &self,
-        kept: &WorkloadRepository,
+        repository: &WorkloadRepository,
         arrived: SnapshotRecord,
         shipment: &Shipment,
         agent: &str,
     ) -> Result<String, VaultError> {
-        match custody::compare(kept, &arrived, shipment)? {
+        match custody::compare(repository, &arrived, shipment)? {
             Comparison::Same(receipt) => {
                 // A crash may have come between the snapshot and the catalog.
                 let catalog = self.promises.catalog();
@@ -200,71 +185,21 @@ impl Vault {
     /// stock restic, into records, catalog and promises. `received` is the vault's time.
     pub(crate) fn adopt(
         &self,
-        kept: &WorkloadRepository,
+        repository: &WorkloadRepository,
         workload: &WorkloadName,
         snapshot: SnapshotId,
         received: Timestamp,
     ) -> Result<(), VaultError> {
-        let record = foreign_record(kept, workload, snapshot, received);
+        let record = foreign_record(repository, workload, snapshot, received);
         self.arrivals.put(&record)?;
         self.promises.vaulted(&record)
-    }
-}
-
-/// The path of a workload's repository below the vault's address.
-pub(crate) fn repository_path(workload: &WorkloadName) -> String {
-    format!("/repo/{workload}/")
-}
-
-/// What can be known of a snapshot that came without a bill.
-pub(crate) fn foreign_record(
-    kept: &WorkloadRepository,
-    workload: &WorkloadName,
-    snapshot: SnapshotId,
-    received: Timestamp,
-) -> SnapshotRecord {
-    // One that cannot be read is in the repository all the same; `check` tells what is wrong.
-    let object = Object::Snapshot(snapshot);
-    let read = kept.repository().and_then(|opened| Ok(opened.read_unpacked(&object)?)).ok();
-    let parsed = read.and_then(|document| Snapshot::parse(&document).ok());
-    let content_bytes = parsed
-        .as_ref()
-        .and_then(|snapshot| snapshot.summary)
-        .map_or(0, |summary| summary.total_bytes_processed);
-    let claims = parsed.map_or(serde_json::Value::Null, |snapshot| {
-        serde_json::json!({
-            "host": snapshot.hostname,
-            "user": snapshot.username,
-            "paths": snapshot.paths,
-            "tags": snapshot.tags,
-            "time": snapshot.time,
-            "program": snapshot.program_version,
-        })
-    });
-    SnapshotRecord {
-        workload: workload.clone(),
-        snapshot: snapshot,
-        drop: None,
-        received,
-        content_bytes,
-        stored_bytes: 0,
-        claims,
-        receipt: None,
-    }
-}
-
-pub(crate) fn is_published(store: &dyn Store, snapshot: SnapshotId) -> Result<bool, VaultError> {
-    match store.size(&Object::Snapshot(snapshot)) {
-        Ok(_) => Ok(true),
-        Err(StoreError::NotFound { .. }) => Ok(false),
-        Err(error) => Err(error.into()),
     }
 }
 
 /// Step 1: believes nothing of the bill that can be checked.
 fn verify(
     vault: &Vault,
-    kept: &WorkloadRepository,
+    repository: &WorkloadRepository,
     shipment: &Shipment,
     agent: &str,
 ) -> Result<(), VaultError> {
@@ -284,8 +219,8 @@ fn verify(
         return Err(bad("the SHA-256 of its snapshot is not the snapshot's id".to_owned()));
     }
     let (admission, workload) = (&vault.admission, &shipment.workload);
-    let snapshot = match admission.open_snapshot(kept, workload, sealed) {
-        Err(Refusal::Unacceptable { reason, .. }) => {
+    let snapshot = match admission.open_snapshot(repository, workload, sealed) {
+        Err(VaultError::Unacceptable { reason, .. }) => {
             return Err(bad(format!("its snapshot does not open: {reason}")));
         }
         other => other?,
@@ -298,28 +233,28 @@ fn verify(
             snapshot.tree
         )));
     }
-    let sizes = sizes_of(kept, shipment)?;
+    let sizes = sizes_of(repository, shipment)?;
     require(shipment, &sizes)?;
-    require_listed_packs(vault, kept, shipment, &sizes, &bad)?;
-    match admission.vouches_for(kept, workload, snapshot.tree) {
+    require_listed_packs(vault, repository, shipment, &sizes, &bad)?;
+    match admission.vouches_for(repository, workload, snapshot.tree) {
         Ok(true) => Ok(()),
         Ok(false) => Err(bad("no index knows the tree of its snapshot".to_owned())),
-        Err(Refusal::Unacceptable { reason, .. }) => {
+        Err(VaultError::Unacceptable { reason, .. }) => {
             Err(bad(format!("the tree of its snapshot is not to be had: {reason}")))
         }
-        Err(other) => Err(other.into()),
+        Err(other) => Err(other),
     }
 }
 
 /// The sizes of all data and indexes that the bill names, as far as they are here.
 fn sizes_of(
-    kept: &WorkloadRepository,
+    repository: &WorkloadRepository,
     shipment: &Shipment,
 ) -> Result<BTreeMap<Object, u64>, VaultError> {
     let mut sizes = BTreeMap::new();
     for billed in &shipment.objects {
         let object = billed.object();
-        match kept.store.size(&object) {
+        match repository.store.size(&object) {
             Ok(size) => drop(sizes.insert(object, size)),
             Err(StoreError::NotFound { .. }) => {}
             Err(error) => return Err(error.into()),
@@ -351,7 +286,7 @@ fn missing_objects(shipment: &Shipment, missing: Vec<Object>) -> VaultError {
 /// admitted.
 fn require_listed_packs(
     vault: &Vault,
-    kept: &WorkloadRepository,
+    repository: &WorkloadRepository,
     shipment: &Shipment,
     sizes: &BTreeMap<Object, u64>,
     bad: &dyn Fn(String) -> VaultError,
@@ -362,7 +297,8 @@ fn require_listed_packs(
     let indexes: BTreeSet<Object> = billed.filter(|object| object.kind() == Kind::Index).collect();
     for object in indexes {
         let _permit = vault.admission.document()?;
-        let document = match kept.repository()?.read_unpacked_within(&object, INDEX_DOCUMENT_MAX) {
+        let document = match repository.opened()?.read_unpacked_within(&object, INDEX_DOCUMENT_MAX)
+        {
             Ok(document) => document,
             Err(error) if error.is_passing() => return Err(error.into()),
             Err(error) => return Err(bad(error.to_string())),
@@ -372,7 +308,7 @@ fn require_listed_packs(
         for (pack, _) in &index.packs {
             let pack = Object::Data(*pack);
             if !sizes.contains_key(&pack) {
-                match kept.store.size(&pack) {
+                match repository.store.size(&pack) {
                     Ok(_) => {}
                     Err(StoreError::NotFound { .. }) => missing.push(pack),
                     Err(error) => return Err(error.into()),
@@ -385,21 +321,6 @@ fn require_listed_packs(
     }
     missing.truncate(MISSING_NAMED_MAX);
     Err(missing_objects(shipment, missing))
-}
-
-/// Whether any index of the repository knows the tree: for a drop that brought nothing new.
-pub(crate) fn is_indexed(kept: &WorkloadRepository, tree: BlobId) -> Result<bool, VaultError> {
-    // Opened afresh: an open repository keeps the index that it loaded first.
-    let key = outlast_format::crypto::Key::from_bytes(&kept.repository()?.key().to_bytes());
-    let store = std::sync::Arc::clone(&kept.store) as std::sync::Arc<dyn Store>;
-    let repository = Repository::open(store, Credential::Key(key))?.cached_in(&kept.cache);
-    Ok(repository.index()?.has(BlobType::Tree, &tree).map_err(outlast_repo::RepoError::from)?)
-}
-
-/// All snapshot objects in a repository.
-pub(crate) fn published(kept: &WorkloadRepository) -> Result<Vec<SnapshotId>, VaultError> {
-    let objects = kept.store.list(Kind::Snapshot)?;
-    Ok(objects.into_iter().filter_map(|(object, _)| object.snapshot()).collect())
 }
 
 struct VaultSigner<'a>(&'a Identity);
@@ -421,3 +342,6 @@ impl Signer for VaultSigner<'_> {
         Ok(self.0.sign(message))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,22 +9,24 @@
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::path::{Path, PathBuf};
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use outlast_format::config::Version;
-use outlast_fs::durable;
+use outlast_format::crypto::Key;
 use outlast_repo::{Credential, KeyFile, Maker, NewPassword, Repository};
-use outlast_store::{DirectoryStore, Kind, Store};
-use outlast_types::{Environment, Timestamp, WorkloadName, hex};
+use outlast_store::{Kind, Store};
+use outlast_types::{Environment, WorkloadName, hex};
 use zeroize::Zeroizing;
 
-use crate::VaultError;
-use crate::core::presence::{self, Found, Memory, Missing};
+use super::error::VaultError;
+use super::presence::{self, Found, Memory, Missing};
+use super::storage::{Durability, RepositoryStore, Storage, StorageError, VaultStorage};
 
+const FOLDER: &str = "keys";
 const PASSWORD_RANDOM_BYTES: usize = 32;
-const PASSWORD_FILE_BYTES_MAX: u64 = 4096;
+const PASSWORD_BYTES_MAX: u64 = 4096;
 const PASSWORD_SUFFIX: &str = ".password";
 const MAKING_SUFFIX: &str = ".making";
 
@@ -35,17 +37,15 @@ const USERNAME: &str = "vault";
 /// So many workloads are made or looked at, at one time.
 const TURNS: usize = 32;
 
-/// A temporary file that is older was left by a writer that was killed. Writers finish one within
-/// minutes; other programs may write to the repository's directory beside us.
+/// What was left unfinished before that was left by a writer that was killed. Writers finish an object
+/// within minutes; other programs may write to the repository's directory beside us.
 const LEFTOVER_AGE: Duration = Duration::from_secs(3600);
 
 /// One workload's repository.
 pub(crate) struct WorkloadRepository {
-    pub(crate) store: Arc<DirectoryStore>,
+    pub(crate) store: Arc<dyn RepositoryStore>,
     workload: WorkloadName,
-    password: PathBuf,
-    /// Where the engine keeps the indexes of repositories.
-    pub(crate) cache: PathBuf,
+    storage: Storage,
     environment: Environment,
     /// Opened when it is first needed: moving ciphertext needs no key.
     repository: OnceLock<Repository>,
@@ -56,7 +56,7 @@ pub(crate) struct WorkloadRepository {
 
 impl WorkloadRepository {
     /// The repository, open.
-    pub(crate) fn repository(&self) -> Result<&Repository, VaultError> {
+    pub(crate) fn opened(&self) -> Result<&Repository, VaultError> {
         if let Some(repository) = self.repository.get() {
             return Ok(repository);
         }
@@ -64,14 +64,27 @@ impl WorkloadRepository {
         if let Some(repository) = self.repository.get() {
             return Ok(repository);
         }
-        let password = read_password(&self.password)?.ok_or_else(|| VaultError::NoPassword {
+        let password = read_password(&*self.storage, &self.workload)?;
+        let password = password.ok_or_else(|| VaultError::NoPassword {
             workload: self.workload.clone(),
-            path: self.password.clone(),
+            location: self.storage.location(&password_of(&self.workload)),
         })?;
-        let store = Arc::clone(&self.store) as Arc<dyn Store>;
-        let repository = Repository::open(store, Credential::Password(password.as_bytes()))?;
+        let credential = Credential::Password(password.as_bytes());
+        let repository = Repository::open(self.objects(), credential)?;
         self.ease(&repository, &password);
-        Ok(self.repository.get_or_init(|| repository.cached_in(&self.cache)))
+        Ok(self.repository.get_or_init(|| self.storage.with_cache(repository)))
+    }
+
+    /// The repository opened anew, to see what came since: one that is open keeps the index that it
+    /// loaded first.
+    pub(crate) fn opened_afresh(&self) -> Result<Repository, VaultError> {
+        let key = Key::from_bytes(&self.opened()?.key().to_bytes());
+        let repository = Repository::open(self.objects(), Credential::Key(key))?;
+        Ok(self.storage.with_cache(repository))
+    }
+
+    fn objects(&self) -> Arc<dyn Store> {
+        Arc::clone(&self.store) as Arc<dyn Store>
     }
 
     /// Adds a key file that costs nothing to one that an older release made, with scrypt at its
@@ -104,9 +117,7 @@ impl WorkloadRepository {
 
 /// All repositories of a vault.
 pub(crate) struct Repositories {
-    repositories: PathBuf,
-    keys: PathBuf,
-    cache: PathBuf,
+    storage: Storage,
     environment: Environment,
     state: Mutex<State>,
     /// Held by who makes a repository or sets one aside, and by who looks whether one is whole: one
@@ -126,31 +137,28 @@ struct State {
 }
 
 impl Repositories {
-    pub(crate) fn open(dir: &Path, environment: &Environment) -> Result<Self, VaultError> {
-        let repositories = Self {
-            repositories: dir.join("repos"),
-            keys: dir.join("keys"),
-            cache: dir.join("cache"),
+    pub(crate) fn open(storage: &Storage, environment: &Environment) -> Self {
+        Self {
+            storage: Storage::clone(storage),
             environment: environment.clone(),
             state: Mutex::default(),
             care: Mutex::default(),
             turns: Default::default(),
-        };
-        for directory in [&repositories.repositories, &repositories.keys] {
-            durable::create_directories(directory, 0o700)
-                .map_err(VaultError::io("create", directory))?;
         }
-        Ok(repositories)
     }
 
-    /// The names of all workloads that have a repository directory, in order.
+    /// The names of all workloads that have a place for a repository, in order.
     pub(crate) fn workloads(&self) -> Result<Vec<WorkloadName>, VaultError> {
-        names_in(&self.repositories, "")
+        Ok(self.storage.repositories().map_err(|source| self.cannot("list", source))?)
     }
 
     /// The names of all workloads that have a password, in order.
     pub(crate) fn with_password(&self) -> Result<Vec<WorkloadName>, VaultError> {
-        names_in(&self.keys, PASSWORD_SUFFIX)
+        let cannot = StorageError::of(&*self.storage, "list", FOLDER);
+        let names = self.storage.list(FOLDER).map_err(cannot)?;
+        let names = names.iter().filter_map(|name| name.strip_suffix(PASSWORD_SUFFIX));
+        // What is not named like that was not put there by us.
+        Ok(names.filter_map(|name| name.parse().ok()).collect())
     }
 
     /// The workload's repository; an error if there is none, or not all of it.
@@ -172,22 +180,20 @@ impl Repositories {
             }
             Found::Missing(missing) => return Err(VaultError::missing(workload, &missing)),
         }
-        let path = self.repository_path(workload);
-        let store = Arc::new(DirectoryStore::open(&path)?);
+        let store = self.storage.open_repository(workload)?;
         self.made(workload)?;
-        self.sweep(&path);
-        let kept = Arc::new(WorkloadRepository {
+        store.sweep(self.environment.clock.now().saturating_sub(LEFTOVER_AGE));
+        let repository = Arc::new(WorkloadRepository {
             store,
             workload: workload.clone(),
-            password: self.password_path(workload),
-            cache: self.cache.clone(),
+            storage: Storage::clone(&self.storage),
             environment: self.environment.clone(),
             repository: OnceLock::new(),
             opening: Mutex::default(),
             publishing: Mutex::default(),
         });
-        self.lock().open.insert(workload.clone(), Arc::clone(&kept));
-        Ok(kept)
+        self.lock().open.insert(workload.clone(), Arc::clone(&repository));
+        Ok(repository)
     }
 
     /// The workload's repository if it is open; an error if something of it is missing.
@@ -217,7 +223,8 @@ impl Repositories {
             // Another maker was faster.
             Found::Whole => {}
             Found::Nothing if self.lock().is_away => {
-                return Err(VaultError::RepositoriesAway { path: self.repositories.clone() });
+                let location = self.storage.repositories_location();
+                return Err(VaultError::RepositoriesAway { location });
             }
             Found::Nothing | Found::Begun => self.make(workload)?,
             Found::Missing(missing) => return Err(VaultError::missing(workload, &missing)),
@@ -274,9 +281,11 @@ impl Repositories {
         let _one_maker = self.turn(workload);
         self.require_missing(workload, memory)?;
         let mut state = self.lock();
-        for path in [self.repository_path(workload), self.password_path(workload)] {
-            presence::set_aside(&path, stamp).map_err(VaultError::io("set aside", &path))?;
-        }
+        let moved = self.storage.set_repository_aside(workload, stamp);
+        moved.map_err(|source| self.cannot("set aside a repository in", source))?;
+        let password = password_of(workload);
+        let moved = self.storage.set_aside(&password, stamp);
+        moved.map_err(StorageError::of(&*self.storage, "set aside", &password))?;
         state.open.remove(workload);
         state.missing.remove(workload);
         Ok(())
@@ -285,11 +294,11 @@ impl Repositories {
     /// What is there of a repository; `memory` without what is known here. What cannot be looked at
     /// is missing, and keeps nobody from looking at others.
     fn look(&self, workload: &WorkloadName, memory: Memory) -> Found {
-        match read_password(&self.password_path(workload)) {
+        let is_begun = self.storage.length(&making_of(workload)).is_ok_and(|mark| mark.is_some());
+        match read_password(&*self.storage, workload) {
             Ok(password) => {
-                let is_begun = self.making_path(workload).exists();
                 let memory = Memory { password: password.is_some(), ..memory };
-                presence::look(&self.repository_path(workload), memory, is_begun)
+                presence::look(&|kind| self.storage.holds(workload, kind), memory, is_begun)
             }
             Err(error) => {
                 tracing::error!(%workload, %error, "a password cannot be read");
@@ -300,14 +309,14 @@ impl Repositories {
     }
 
     fn make(&self, workload: &WorkloadName) -> Result<(), VaultError> {
-        let mark = self.making_path(workload);
-        durable::replace(&mark, b"", 0o600).map_err(VaultError::io("write", &mark))?;
-        let password = match read_password(&self.password_path(workload))? {
+        let mark = making_of(workload);
+        let marked = self.storage.replace(&mark, b"", Durability::Durable);
+        marked.map_err(StorageError::of(&*self.storage, "write", &mark))?;
+        let password = match read_password(&*self.storage, workload)? {
             Some(password) => password,
             None => self.new_password(workload)?,
         };
-        let path = self.repository_path(workload);
-        let store: Arc<dyn Store> = Arc::new(DirectoryStore::create_layout(&path)?);
+        let store: Arc<dyn Store> = self.storage.make_repository(workload)?;
         // The key file of a maker that was killed before the config: it opens nothing.
         for (key, _) in store.list(Kind::Key)? {
             store.remove(&key)?;
@@ -326,57 +335,25 @@ impl Repositories {
 
     /// The repository has its config: from here on it can only be missing.
     fn made(&self, workload: &WorkloadName) -> Result<(), VaultError> {
-        let mark = self.making_path(workload);
-        match durable::remove_file(&mark) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(VaultError::io("remove", mark)(error))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Removes what killed writers left half-done in a repository. What cannot be removed now is
-    /// removed at another start: nobody reads it.
-    fn sweep(&self, repository: &Path) {
-        let old = self.environment.clock.now().saturating_sub(LEFTOVER_AGE);
-        let mut directories = vec![repository.to_owned()];
-        while let Some(directory) = directories.pop() {
-            let Ok(entries) = std::fs::read_dir(&directory) else { continue };
-            for entry in entries.flatten() {
-                let Ok(kind) = entry.file_type() else { continue };
-                if kind.is_dir() {
-                    directories.push(entry.path());
-                } else if durable::is_temporary(&entry.file_name()) && written_before(&entry, old) {
-                    tracing::info!(path = %entry.path().display(), "removing a leftover");
-                    if let Err(error) = durable::remove_file(&entry.path()) {
-                        tracing::warn!(%error, "cannot remove a leftover");
-                    }
-                }
-            }
-        }
+        let mark = making_of(workload);
+        self.storage.remove(&mark).map_err(StorageError::of(&*self.storage, "remove", &mark))?;
+        Ok(())
     }
 
     fn new_password(&self, workload: &WorkloadName) -> Result<Zeroizing<String>, VaultError> {
         let mut bytes = Zeroizing::new([0; PASSWORD_RANDOM_BYTES]);
         self.environment.random.fill(&mut *bytes);
         let password = Zeroizing::new(hex::encode(&*bytes));
-        let path = self.password_path(workload);
+        let key = password_of(workload);
         let line = Zeroizing::new(format!("{}\n", *password));
-        // Replaces at most an empty file: none was found in it.
-        durable::replace(&path, line.as_bytes(), 0o600).map_err(VaultError::io("write", path))?;
+        // Replaces at most an empty record: none was found in it.
+        let written = self.storage.replace(&key, line.as_bytes(), Durability::Durable);
+        written.map_err(StorageError::of(&*self.storage, "write", &key))?;
         Ok(password)
     }
 
-    fn repository_path(&self, workload: &WorkloadName) -> PathBuf {
-        self.repositories.join(workload.as_str())
-    }
-
-    fn password_path(&self, workload: &WorkloadName) -> PathBuf {
-        self.keys.join(format!("{workload}{PASSWORD_SUFFIX}"))
-    }
-
-    fn making_path(&self, workload: &WorkloadName) -> PathBuf {
-        self.keys.join(format!("{workload}{MAKING_SUFFIX}"))
+    fn cannot(&self, action: &'static str, source: io::Error) -> StorageError {
+        StorageError { action, location: self.storage.repositories_location(), source }
     }
 
     /// Keeps looking at all repositories and beginning one anew apart: what was remembered before
@@ -404,40 +381,32 @@ fn maker(environment: &Environment) -> Maker {
     Maker { hostname, username, created: environment.clock.now() }
 }
 
-/// The workloads for which `directory` has an entry with this suffix, in order. What is not named
-/// like that was not put there by us.
-fn names_in(directory: &Path, suffix: &str) -> Result<Vec<WorkloadName>, VaultError> {
-    let list = || -> std::io::Result<Vec<WorkloadName>> {
-        let mut names = Vec::new();
-        for entry in std::fs::read_dir(directory)? {
-            let name = entry?.file_name();
-            let name = name.to_str().and_then(|name| name.strip_suffix(suffix));
-            names.extend(name.and_then(|name| name.parse().ok()));
-        }
-        names.sort();
-        Ok(names)
-    };
-    list().map_err(VaultError::io("list", directory))
+fn password_of(workload: &WorkloadName) -> String {
+    format!("{FOLDER}/{workload}{PASSWORD_SUFFIX}")
 }
 
-fn written_before(entry: &std::fs::DirEntry, moment: Timestamp) -> bool {
-    let modified = entry.metadata().and_then(|metadata| metadata.modified());
-    modified.is_ok_and(|modified| Timestamp::from_system_time(modified) < moment)
+fn making_of(workload: &WorkloadName) -> String {
+    format!("{FOLDER}/{workload}{MAKING_SUFFIX}")
 }
 
-/// The stored password; `None` if there is none, or only an empty file.
-fn read_password(path: &Path) -> Result<Option<Zeroizing<String>>, VaultError> {
-    let content = match durable::read_bounded(path, PASSWORD_FILE_BYTES_MAX) {
-        Ok(content) => Zeroizing::new(content),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(VaultError::io("read", path)(error)),
-    };
-    let invalid = |error| {
-        let source = std::io::Error::new(std::io::ErrorKind::InvalidData, error);
-        VaultError::io("read", path)(source)
-    };
-    let text = std::str::from_utf8(&content).map_err(invalid)?.trim_end();
+/// The stored password; `None` if there is none, or only an empty record.
+fn read_password(
+    storage: &dyn VaultStorage,
+    workload: &WorkloadName,
+) -> Result<Option<Zeroizing<String>>, StorageError> {
+    let key = password_of(workload);
+    let cannot = || StorageError::of(storage, "read", &key);
+    let content = storage.read(&key, PASSWORD_BYTES_MAX).map_err(cannot())?;
+    let Some(content) = content.map(Zeroizing::new) else { return Ok(None) };
+    let text = std::str::from_utf8(&content)
+        .map_err(|error| cannot()(io::Error::new(io::ErrorKind::InvalidData, error)))?;
+    let text = text.trim_end();
     Ok((!text.is_empty()).then(|| Zeroizing::new(text.to_owned())))
+}
+
+/// The path of a workload's repository below the vault's address.
+pub(crate) fn repository_path(workload: &WorkloadName) -> String {
+    format!("/repo/{workload}/")
 }
 
 #[cfg(test)]

@@ -29,8 +29,8 @@ use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
-use crate::VaultError;
-use crate::core::publish::repository_path;
+use crate::core::error::VaultError;
+use crate::core::repositories::repository_path;
 use crate::core::vault::Vault;
 use crate::doors::bodies::{self, Bodies};
 
@@ -91,18 +91,19 @@ async fn open(
     let workload = workload_in_path(workload)?;
     let (request, _held): (OpenRepository, _) = api.body(request).await?;
     api.run(peer, id, move |vault, peer| {
-        let kept = match access::check(peer, Call::MakeRepository) {
+        // Only who brings data makes room for it: a reader's slip of the pen must not.
+        let repository = match access::check(peer, Call::MakeRepository) {
             Ok(()) => vault.open_or_make(&workload)?,
             Err(_) => vault.repositories.get(&workload)?,
         };
-        let repository = kept.repository()?;
-        let key = Zeroizing::new(repository.key().to_bytes());
+        let opened = repository.opened()?;
+        let key = Zeroizing::new(opened.key().to_bytes());
         let info = sealed_key::repository_key_info(&workload);
         let random = &*vault.environment.random;
         let sealed = sealed_key::seal(&request.box_public_key, &info, &*key, random)
             .map_err(|_| VaultError::BadBoxKey)?;
         tracing::info!(%peer, %workload, "handed out a repository key, sealed");
-        let version = repository.config().version.number();
+        let version = opened.config().version.number();
         Ok(OpenedRepository {
             repository_path: repository_path(&workload),
             sealed_key: Base64(sealed),
@@ -241,7 +242,7 @@ fn declaration(vault: &Vault, peer: &Peer, seen: &WorkloadReport) -> Option<Decl
     // A declaration with a mistake in it declares the workload all the same.
     Some(declaration.unwrap_or_else(|error| {
         // Policy rules whatever the share says.
-        if !vault.config.workloads.contains_key(&seen.name) {
+        if !vault.settings.policy.contains_key(&seen.name) {
             let workload = &seen.name;
             tracing::warn!(%peer, %workload, %error, "a workload's declaration cannot be used");
         }

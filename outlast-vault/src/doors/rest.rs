@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use outlast_store::{Object, Store, Verb};
+use outlast_store::{Object, Store, StoreError, Verb};
 use outlast_types::WorkloadName;
 use outlast_wire::Peer;
-use outlast_wire::rest::{HostError, Incoming, RepositoryHost};
+use outlast_wire::rest::{HostError, Incoming, RepositoryHost, Whole};
 
-use crate::VaultError;
-use crate::core::admission;
+use crate::core::error::VaultError;
+use crate::core::receive::ArrivingPack;
 use crate::core::vault::Vault;
 
 pub(crate) struct Host(pub(crate) Arc<Vault>);
@@ -20,14 +20,14 @@ impl RepositoryHost for Host {
         workload: &WorkloadName,
         _verb: Verb,
     ) -> Result<Arc<dyn Store>, HostError> {
-        let kept = self.0.repositories.get(workload).map_err(|error| unable(workload, &error))?;
-        Ok(Arc::clone(&kept.store) as Arc<dyn Store>)
+        let repository =
+            self.0.repositories.get(workload).map_err(|error| told(workload, error))?;
+        Ok(Arc::clone(&repository.store) as Arc<dyn Store>)
     }
 
     /// The whole repository is made, with a key of ours: the vault keeps the keys of all it holds.
     fn create(&self, _peer: &Peer, workload: &WorkloadName) -> Result<(), HostError> {
-        self.0.open_or_make(workload).map_err(|error| unable(workload, &error))?;
-        Ok(())
+        self.0.open_or_make(workload).map(drop).map_err(|error| told(workload, error))
     }
 
     fn receive(
@@ -36,7 +36,16 @@ impl RepositoryHost for Host {
         workload: &WorkloadName,
         object: &Object,
     ) -> Result<Box<dyn Incoming>, HostError> {
-        admission::arriving(Arc::clone(&self.0), peer, workload, object)
+        let told = |error| told_of(workload, *object, error);
+        if let Object::Data(pack) = *object {
+            let arriving = self.0.receive_pack(peer, workload, pack).map_err(told)?;
+            return Ok(Box::new(Pack { arriving, workload: workload.clone(), object: *object }));
+        }
+        let arriving = self.0.receive_document(peer, workload, *object).map_err(told)?;
+        let (workload, object) = (workload.clone(), *object);
+        Ok(Box::new(Whole::new(move |content| {
+            arriving.store(&content).map_err(|error| told_of(&workload, object, error))
+        })))
     }
 
     fn remove(
@@ -45,11 +54,46 @@ impl RepositoryHost for Host {
         workload: &WorkloadName,
         object: &Object,
     ) -> Result<(), HostError> {
-        admission::remove(&self.0, peer, workload, object)
+        self.0.remove(peer, workload, object).map_err(|error| told_of(workload, *object, error))
     }
 }
 
-pub(crate) fn unable(workload: &WorkloadName, error: &VaultError) -> HostError {
+/// A pack that passes through the door.
+struct Pack {
+    arriving: ArrivingPack,
+    workload: WorkloadName,
+    object: Object,
+}
+
+impl Incoming for Pack {
+    fn take(&mut self, piece: &[u8]) -> Result<(), HostError> {
+        let taken = self.arriving.take(piece);
+        taken.map_err(|error| told_of(&self.workload, self.object, error))
+    }
+
+    fn store(self: Box<Self>) -> Result<(), HostError> {
+        let Self { arriving, workload, object } = *self;
+        arriving.store().map_err(|error| told_of(&workload, object, error))
+    }
+}
+
+/// An error about an object, as its sender is told.
+fn told_of(workload: &WorkloadName, object: Object, error: VaultError) -> HostError {
+    match error {
+        VaultError::Unacceptable { reason, hint } => {
+            HostError::Unacceptable { object, reason, hint: hint.to_owned() }
+        }
+        VaultError::Busy { reason } => HostError::Busy { reason },
+        VaultError::Denied { reason } => HostError::Denied { reason },
+        VaultError::Store(error) if !matches!(error, StoreError::Open { .. }) => {
+            HostError::Store(error)
+        }
+        error => told(workload, error),
+    }
+}
+
+/// An error about a repository, as a peer is told.
+fn told(workload: &WorkloadName, error: VaultError) -> HostError {
     match error {
         VaultError::UnknownWorkload { .. } => HostError::Unknown { workload: workload.clone() },
         VaultError::Missing { .. } | VaultError::RepositoriesAway { .. } => {
@@ -59,7 +103,7 @@ pub(crate) fn unable(workload: &WorkloadName, error: &VaultError) -> HostError {
         }
         error => {
             tracing::error!(%workload, %error, "a repository cannot be used");
-            // Paths of this host are for its log only.
+            // Where things lie on this host is for its log only.
             let reason = "the vault's log tells why".to_owned();
             HostError::Unable { workload: workload.clone(), reason }
         }

@@ -1,44 +1,20 @@
 //! What strangers send to the doors, without a network between.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
-use outlast_types::{Environment, SystemClock, SystemRandom};
+use outlast_wire::Role;
 use outlast_wire::api::{BODY_BYTES_MAX, ErrorBody};
 use outlast_wire::identity::Peer;
 use outlast_wire::server::RequestId;
-use outlast_wire::{CertificateAuthority, Role, ca};
 use tower_service::Service;
 
-use crate::core::vault::Vault;
+use crate::core::storage::VaultStorage as _;
+use crate::core::testing::World;
 use crate::doors::api;
-use crate::{VaultConfig, VaultError};
-
-struct World {
-    directory: tempfile::TempDir,
-    config: VaultConfig,
-}
-
-fn world(role: Role) -> World {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path();
-    let authority =
-        CertificateAuthority::create(&path.join("ca"), &SystemClock, &SystemRandom).unwrap();
-    let peer = Peer::new(role, "main").unwrap();
-    let request = ca::Request { peer, lifetime: Duration::from_secs(3600), hosts: Vec::new() };
-    let identity = authority.issue(&request, &SystemClock, &SystemRandom).unwrap();
-    identity.save(&path.join("identity")).unwrap();
-    let listen = "127.0.0.1:0".parse().unwrap();
-    let config = VaultConfig::new(&path.join("vault"), listen, &path.join("identity"));
-    World { directory, config }
-}
 
 fn router(world: &World, role: Role) -> Router {
-    let vault = Arc::new(Vault::open(world.config.clone(), Environment::system()).unwrap());
-    api::router(vault)
+    api::router(world.open())
         .layer(axum::Extension(Peer::new(role, "road-1").unwrap()))
         .layer(axum::Extension(RequestId("1-1".into())))
 }
@@ -57,7 +33,7 @@ fn send(router: &mut Router, method: &str, path: &str, body: Body) -> (StatusCod
 
 #[test]
 fn a_strangers_request_is_answered_in_the_words_of_the_api() {
-    let world = world(Role::Vault);
+    let world = World::new();
     let mut router = router(&world, Role::Agent);
     let mut check = |method: &str, path: &str, body: Body, status: u16, code: &str| {
         let (found, error) = send(&mut router, method, path, body);
@@ -83,14 +59,12 @@ fn a_strangers_request_is_answered_in_the_words_of_the_api() {
     check("GET", "/api/v1/elsewhere", Body::empty(), 404, "not_found");
     check("DELETE", "/api/v1/snapshots", Body::empty(), 405, "bad_method");
     check("GET", "/api/v1/snapshots", Body::empty(), 403, "refused");
-    let repositories = world.config.dir.join("repos").read_dir().unwrap();
-    assert_eq!(repositories.count(), 0, "nothing was made of any of it");
-    assert!(world.directory.path().join("vault/catalog.sqlite").exists());
+    assert!(world.storage.repositories().unwrap().is_empty(), "nothing was made of any of it");
 }
 
 #[test]
 fn a_query_that_is_no_workload_is_refused() {
-    let world = world(Role::Vault);
+    let world = World::new();
     let mut router = router(&world, Role::Reader);
     for query in ["workload=..%2Fx", "workload="] {
         let path = format!("/api/v1/snapshots?{query}");
@@ -99,12 +73,4 @@ fn a_query_that_is_no_workload_is_refused() {
     }
     let (status, error) = send(&mut router, "GET", "/api/v1/workloads/nobody", Body::empty());
     assert_eq!((status.as_u16(), error.code.as_str()), (404, "unknown_workload"));
-}
-
-#[test]
-fn only_the_identity_of_a_vault_starts_one() {
-    let world = world(Role::Operator);
-    let error = Vault::open(world.config.clone(), Environment::system()).err().unwrap();
-    assert!(matches!(error, VaultError::WrongRole { .. }), "{error}");
-    assert!(error.to_string().contains("operator main"), "{error}");
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use outlast_types::{Environment, WorkloadName};
-use outlast_vault::{Vault, VaultError, VaultHandle};
+use outlast_vault::{StartError, VaultError, VaultHandle};
 use outlast_wire::Role;
 use outlast_wire::api::{IncidentView, OpenRepository, RecreateOrder};
 
@@ -146,8 +146,11 @@ fn a_password_alone_remembers_a_repository_when_catalog_and_arrivals_are_lost() 
     for suffix in ["", "-wal", "-shm"] {
         fs::remove_file(world.config.dir.join(format!("catalog.sqlite{suffix}"))).ok();
     }
-    let error = Vault::rebuild(&world.config, &Environment::system()).unwrap_err();
-    assert!(matches!(error, VaultError::Missing { .. }), "no rebuild without them: {error}");
+    let error = outlast_vault::rebuild(&world.config, &Environment::system()).unwrap_err();
+    assert!(
+        matches!(error, StartError::Vault(VaultError::Missing { .. })),
+        "no rebuild without them: {error}"
+    );
     let vault = world.start();
     let agent = world.agent(&vault);
     assert_eq!(refused(&agent, &shop()).as_deref(), Some("repository_missing"));

@@ -3,7 +3,7 @@
 use outlast_types::Environment;
 use std::fs::{read_to_string, remove_file};
 
-use outlast_vault::{Vault, VaultError};
+use outlast_vault::StartError;
 use outlast_wire::Role;
 
 use crate::support::{World, shop};
@@ -87,12 +87,12 @@ fn a_rebuilt_catalog_equals_the_lost_one() {
     }
     let before = world.client(&vault, Role::Operator).snapshots(None).unwrap();
     let workloads = world.client(&vault, Role::Operator).workloads().unwrap();
-    let error = Vault::rebuild(&world.config, &Environment::system()).unwrap_err();
-    assert!(matches!(error, VaultError::InUse { .. }), "{error}");
+    let error = outlast_vault::rebuild(&world.config, &Environment::system()).unwrap_err();
+    assert!(matches!(error, StartError::InUse { .. }), "{error}");
     vault.shutdown();
 
     lose_catalog(&world);
-    let rebuilt = Vault::rebuild(&world.config, &Environment::system()).unwrap();
+    let rebuilt = outlast_vault::rebuild(&world.config, &Environment::system()).unwrap();
     assert_eq!((rebuilt.workloads, rebuilt.snapshots), (2, 4));
     let vault = world.start();
     let operator = world.client(&vault, Role::Operator);
@@ -112,7 +112,7 @@ fn a_rebuilt_catalog_equals_the_lost_one() {
 fn two_vaults_never_share_a_directory() {
     let world = World::new();
     let _first = world.start();
-    let error = Vault::start(world.config.clone(), Environment::system()).err().unwrap();
+    let error = outlast_vault::start(world.config.clone(), Environment::system()).err().unwrap();
     assert!(error.to_string().contains("another vault uses"), "{error}");
 }
 
@@ -153,7 +153,7 @@ fn one_damaged_workload_does_not_keep_the_others_from_being_served() {
     let record = arrivals.read_dir().unwrap().next().unwrap().unwrap().path();
     let file = std::fs::File::create(&record).unwrap();
     std::io::Write::write_all(&mut &file, b"{\"version\":1").unwrap();
-    let error = Vault::rebuild(&world.config, &Environment::system()).unwrap_err();
+    let error = outlast_vault::rebuild(&world.config, &Environment::system()).unwrap_err();
     assert!(error.to_string().contains(record.to_str().unwrap()), "{error}");
 
     let vault = world.start();

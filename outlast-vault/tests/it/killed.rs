@@ -12,7 +12,7 @@ use outlast_repo::check::{self, check};
 use outlast_repo::{Credential, Repository};
 use outlast_store::DirectoryStore;
 use outlast_types::{Environment, Silent, WorkloadName};
-use outlast_vault::{Vault, VaultConfig};
+use outlast_vault::VaultConfig;
 use outlast_wire::Role;
 use outlast_wire::api::Shipment;
 
@@ -26,7 +26,7 @@ const READY: &str = "OUTLAST_TEST_VAULT_READY";
 fn as_a_process_of_its_own() {
     let (Some(config), Some(ready)) = (env::var_os(CONFIG), env::var_os(READY)) else { return };
     let config = VaultConfig::load(Path::new(&config)).unwrap();
-    let vault = Vault::start(config, Environment::system()).unwrap();
+    let vault = outlast_vault::start(config, Environment::system()).unwrap();
     let ready = PathBuf::from(ready);
     outlast_fs::durable::publish_new(&ready, vault.url().as_bytes(), 0o644).unwrap();
     // Longer than the test takes; it ends by kill -9.

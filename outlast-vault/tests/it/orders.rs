@@ -163,7 +163,7 @@ fn a_promise_that_leaves_policy_or_the_share_counts_no_more() {
     let mut without = world.config.clone();
     without.workloads.clear();
     let start = |config: &outlast_vault::VaultConfig| {
-        outlast_vault::Vault::start(config.clone(), outlast_types::Environment::system()).unwrap()
+        outlast_vault::start(config.clone(), outlast_types::Environment::system()).unwrap()
     };
     let vault = start(&without);
     assert_eq!(told(&vault), [line("shop-db", 7200, "team-x")]);

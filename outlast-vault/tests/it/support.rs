@@ -14,7 +14,7 @@ use outlast_store::Store;
 use outlast_types::{
     ContentHash, DropId, Environment, ShareId, Silent, SystemClock, SystemRandom, WorkloadName,
 };
-use outlast_vault::{Vault, VaultConfig, VaultHandle};
+use outlast_vault::{VaultConfig, VaultHandle};
 use outlast_wire::api::{
     AgentReport, BILL_VERSION, Base64, BilledName, BilledObject, OpenRepository, Pass, Shipment,
     WorkloadReport,
@@ -69,7 +69,7 @@ impl World {
     }
 
     pub(crate) fn start(&self) -> VaultHandle {
-        Vault::start(self.config.clone(), Environment::system()).unwrap()
+        outlast_vault::start(self.config.clone(), Environment::system()).unwrap()
     }
 
     pub(crate) fn client(&self, vault: &VaultHandle, role: Role) -> ApiClient {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use outlast_agent::{Agent, AgentConfig, Shutdown};
 use outlast_fs::durable;
-use outlast_vault::{Vault, VaultConfig};
+use outlast_vault::VaultConfig;
 use serde_json::{Value, json};
 
 use crate::exit::Code;
@@ -80,7 +80,7 @@ pub(crate) fn vault(arguments: &VaultArgs, output: &Output) -> Result<Code> {
     let signals = Signals::catch(PATIENCE)?;
     let mut ready = ReadyFile::new(arguments.ready_file.as_deref())?;
     let config: VaultConfig = Document::read(&arguments.config)?.with_environment()?;
-    let vault = Vault::start(config, Environment::system())?;
+    let vault = outlast_vault::start(config, Environment::system())?;
     ready.write(&json!({ "url": vault.url(), "process": process::id() }))?;
     attend(&signals, || vault.fault())?;
     drop(ready);
@@ -89,7 +89,7 @@ pub(crate) fn vault(arguments: &VaultArgs, output: &Output) -> Result<Code> {
 }
 
 fn rebuild_catalog(config: &VaultConfig, output: &Output) -> Result<Code> {
-    let rebuilt = Vault::rebuild(config, &Environment::system())?;
+    let rebuilt = outlast_vault::rebuild(config, &Environment::system())?;
     if output.is_json() {
         output.json(&json!({ "workloads": rebuilt.workloads, "snapshots": rebuilt.snapshots }))?;
     } else {

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use outlast_drop::Share;
 use outlast_fs::durable;
 use outlast_types::{Environment, SystemClock, SystemRandom};
-use outlast_vault::{Vault, VaultConfig, listen_address};
+use outlast_vault::{VaultConfig, listen_address};
 
 use super::roles::{self, AgentThread, ReadyFile};
 use crate::exit::Code;
@@ -152,7 +152,7 @@ fn start_vault(home: &Home, listen: SocketAddr) -> Result<outlast_vault::VaultHa
         ("identity", text(&home.identity("vault"))?),
     ];
     let config: VaultConfig = configured(home, "vault", &places, &[])?.with_environment()?;
-    let vault = Vault::start(config, Environment::system())?;
+    let vault = outlast_vault::start(config, Environment::system())?;
     // The port that it got, if any was good enough, so that the role can be run by itself.
     configured(home, "vault", &[("listen", vault.address().to_string())], &[])?;
     Ok(vault)

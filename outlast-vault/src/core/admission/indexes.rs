@@ -5,7 +5,8 @@ use outlast_format::pack::PackEntry;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::{Admission, INDEX_DOCUMENT_MAX, Place, Refusal, damaged};
+use super::{Admission, INDEX_DOCUMENT_MAX, Place, damaged};
+use crate::core::error::VaultError;
 
 /// An index as stock restic and we write it. Nothing unknown is taken: other programs compare names
 /// of members in other ways than we do (Go's JSON ignores case), and what they read must not differ
@@ -48,7 +49,7 @@ struct BlobShape {
 
 impl Admission {
     /// Judges an index as it was sent.
-    pub(super) fn judge_index(&self, place: &Place<'_>, sealed: &[u8]) -> Result<(), Refusal> {
+    pub(crate) fn judge_index(&self, place: &Place<'_>, sealed: &[u8]) -> Result<(), VaultError> {
         let _permit = self.document()?;
         let file = read(&place.open(sealed, INDEX_DOCUMENT_MAX)?)?;
         let packs = file.packs.iter().map(|(pack, _)| *pack);
@@ -58,7 +59,7 @@ impl Admission {
             listed.sort_unstable_by_key(order);
             entries.sort_unstable_by_key(order);
             if listed != entries {
-                return Err(Refusal::Unacceptable {
+                return Err(VaultError::Unacceptable {
                     reason: format!("what it says of data/{pack} is not what lies there"),
                     hint: "its sender made it wrong: ask who has that host's identity",
                 });
@@ -73,8 +74,8 @@ fn order(entry: &PackEntry) -> (u32, u32) {
 }
 
 /// What an index lists, if it does nothing but list.
-fn read(document: &[u8]) -> Result<IndexFile, Refusal> {
-    let strange = |error: serde_json::Error| Refusal::Unacceptable {
+fn read(document: &[u8]) -> Result<IndexFile, VaultError> {
+    let strange = |error: serde_json::Error| VaultError::Unacceptable {
         reason: format!("it is not written as indexes are: {error}"),
         hint: "only members that restic's design document names are taken",
     };
@@ -87,7 +88,7 @@ fn read(document: &[u8]) -> Result<IndexFile, Refusal> {
     } else {
         return Ok(file);
     };
-    Err(Refusal::Unacceptable {
+    Err(VaultError::Unacceptable {
         reason: format!("it {what}; only the vault itself removes anything"),
         hint: "prune on the vault's own host, in the repository's directory",
     })
@@ -122,7 +123,7 @@ mod tests {
             String::new(),
         ] {
             let refusal = read(bad.as_bytes()).unwrap_err();
-            assert!(matches!(refusal, Refusal::Unacceptable { .. }), "{bad}: {refusal}");
+            assert!(matches!(refusal, VaultError::Unacceptable { .. }), "{bad}: {refusal}");
         }
     }
 }

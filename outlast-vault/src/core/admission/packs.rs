@@ -6,9 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use outlast_format::PackId;
 use outlast_format::pack::PackEntry;
 use outlast_repo::proving::{self, PackBytes, Stored};
-use outlast_store::{Object, StagedObject, Store, StoreError};
+use outlast_store::{Object, StoreError};
 
-use super::{Admission, Place, Refusal, disproved};
+use super::{Admission, Place, disproved};
+use crate::core::error::VaultError;
+use crate::core::storage::Staged;
 
 /// How many bytes of packs that no note speaks of are proved for one request. What was proved is
 /// noted, so that the next one goes on.
@@ -22,12 +24,12 @@ pub(super) struct Proved {
 
 impl Admission {
     /// Proves a pack that came, and gives it its name. The wire has compared its hash with that.
-    pub(super) fn admit_pack(
+    pub(crate) fn admit_pack(
         &self,
         place: &Place<'_>,
         pack: PackId,
-        staged: StagedObject,
-    ) -> Result<(), Refusal> {
+        staged: Box<dyn Staged>,
+    ) -> Result<(), VaultError> {
         let (object, size) = (object_of(pack), staged.size());
         let there = match place.store.size(&object) {
             Ok(there) if there == size => {
@@ -38,7 +40,7 @@ impl Admission {
             Err(StoreError::NotFound { .. }) => None,
             Err(error) => return Err(error.into()),
         };
-        self.prover()?.prove(&Arrived(&staged), None, place.key).map_err(disproved)?;
+        self.prover()?.prove(&Arrived(&*staged), None, place.key).map_err(disproved)?;
         if let Some(there) = there {
             let workload = place.workload;
             tracing::warn!(%workload, %object, there, size, "a damaged pack is made whole again");
@@ -55,13 +57,13 @@ impl Admission {
         &self,
         place: &Place<'_>,
         packs: impl IntoIterator<Item = PackId>,
-    ) -> Result<Proved, Refusal> {
+    ) -> Result<Proved, VaultError> {
         let mut sizes = BTreeMap::new();
         for pack in packs {
             match place.store.size(&object_of(pack)) {
                 Ok(size) => drop(sizes.insert(pack, size)),
                 Err(StoreError::NotFound { object, .. }) => {
-                    return Err(Refusal::Unacceptable {
+                    return Err(VaultError::Unacceptable {
                         reason: format!("{object}, which it needs, is not here"),
                         hint: "packs come first; if it was lost, back up again",
                     });
@@ -78,7 +80,7 @@ impl Admission {
         place: &Place<'_>,
         pack: PackId,
         proved: &mut Proved,
-    ) -> Result<Vec<PackEntry>, Refusal> {
+    ) -> Result<Vec<PackEntry>, VaultError> {
         let stored = Stored::open(place.store, pack)?;
         if proved.noted.contains(&pack) {
             return proving::header(&stored, place.key).map_err(|error| spoilt(pack, error));
@@ -88,7 +90,7 @@ impl Admission {
             let reason = "it speaks of many packs that were never looked at; that goes on when it \
                           is sent again"
                 .to_owned();
-            return Err(Refusal::Busy { reason });
+            return Err(VaultError::Busy { reason });
         }
         proved.left = proved.left.saturating_sub(stored.size());
         let proof = self.prover()?.prove(&stored, Some(pack), place.key);
@@ -106,11 +108,11 @@ impl Admission {
     }
 }
 
-fn spoilt(pack: PackId, error: proving::ProofError) -> Refusal {
+fn spoilt(pack: PackId, error: proving::ProofError) -> VaultError {
     match disproved(error) {
-        Refusal::Unacceptable { reason, .. } => Refusal::Unacceptable {
+        VaultError::Unacceptable { reason, .. } => VaultError::Unacceptable {
             reason: format!("data/{pack}, which it needs, is not whole: {reason}"),
-            hint: "check the repository on the vault (`outlast repo check --read-data`)",
+            hint: "check the repository on the vault, and read all of its data",
         },
         other => other,
     }
@@ -120,7 +122,7 @@ pub(super) fn object_of(pack: PackId) -> Object {
     Object::Data(pack)
 }
 
-struct Arrived<'a>(&'a StagedObject);
+struct Arrived<'a>(&'a dyn Staged);
 
 impl PackBytes for Arrived<'_> {
     fn size(&self) -> u64 {

@@ -5,32 +5,25 @@
 //! asks has some packs in mind, and reads through it, 48 bytes for each pack.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use outlast_format::{PackId, sha256};
-use outlast_fs::durable;
 use outlast_types::WorkloadName;
 
-use crate::VaultError;
+use crate::core::storage::{Durability, Storage, StorageError};
 
 /// A pack's id, its size, and the beginning of a hash of both.
 const NOTE_BYTES: usize = 32 + 8 + 8;
 
 pub(super) struct Proofs {
-    directory: PathBuf,
+    storage: Storage,
     /// Held while a note is added, so that none is torn by another.
     writing: Mutex<()>,
 }
 
 impl Proofs {
-    pub(super) fn open(directory: &Path) -> Result<Self, VaultError> {
-        durable::create_directories(directory, 0o700)
-            .map_err(VaultError::io("create", directory))?;
-        Ok(Self { directory: directory.to_owned(), writing: Mutex::new(()) })
+    pub(super) fn open(storage: &Storage) -> Self {
+        Self { storage: Storage::clone(storage), writing: Mutex::new(()) }
     }
 
     /// Notes that a pack was proved when it had this size.
@@ -39,18 +32,16 @@ impl Proofs {
         workload: &WorkloadName,
         pack: PackId,
         size: u64,
-    ) -> Result<(), VaultError> {
+    ) -> Result<(), StorageError> {
         let _one_writer = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let path = self.path(workload);
-        let append = || -> io::Result<()> {
-            let mut file =
-                File::options().create(true).truncate(false).write(true).mode(0o600).open(&path)?;
+        let key = key_of(workload);
+        let append = || {
+            let length = self.storage.length(&key)?.unwrap_or(0);
             // After a crash the last one may be torn: the next takes its place.
-            let whole = file.metadata()?.len() / NOTE_BYTES as u64 * NOTE_BYTES as u64;
-            file.seek(SeekFrom::Start(whole))?;
-            file.write_all(&encode(pack, size))
+            let whole = length / NOTE_BYTES as u64 * NOTE_BYTES as u64;
+            self.storage.append(&key, whole, &encode(pack, size), Durability::Fast)
         };
-        append().map_err(VaultError::io("write", &path))
+        append().map_err(StorageError::of(&*self.storage, "write", &key))
     }
 
     /// Those of `packs`, each given with its size, that were proved.
@@ -58,38 +49,38 @@ impl Proofs {
         &self,
         workload: &WorkloadName,
         packs: &BTreeMap<PackId, u64>,
-    ) -> Result<BTreeSet<PackId>, VaultError> {
-        let path = self.path(workload);
-        let find = || -> io::Result<BTreeSet<PackId>> {
-            let mut found = BTreeSet::new();
-            let mut notes = match File::open(&path) {
-                Ok(file) => BufReader::with_capacity(1024 * NOTE_BYTES, file),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
-                Err(error) => return Err(error),
-            };
-            let mut note = [0; NOTE_BYTES];
-            loop {
-                match notes.read_exact(&mut note) {
-                    Ok(()) => {}
-                    Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(found),
-                    Err(error) => return Err(error),
-                }
-                let mut id = [0; 32];
-                id.copy_from_slice(&note[..32]);
-                let pack = PackId(id);
-                if let Some(&size) = packs.get(&pack)
-                    && note == encode(pack, size)
-                {
-                    found.insert(pack);
+    ) -> Result<BTreeSet<PackId>, StorageError> {
+        let key = key_of(workload);
+        let mut found = BTreeSet::new();
+        let mut note = Vec::with_capacity(NOTE_BYTES);
+        let mut take = |piece: &[u8]| {
+            let mut rest = piece;
+            while !rest.is_empty() {
+                let (more, after) = rest.split_at(rest.len().min(NOTE_BYTES - note.len()));
+                note.extend_from_slice(more);
+                rest = after;
+                if note.len() == NOTE_BYTES {
+                    found.extend(proved(&note, packs));
+                    note.clear();
                 }
             }
+            true
         };
-        find().map_err(VaultError::io("read", &path))
+        let read = self.storage.read_through(&key, &mut take);
+        read.map_err(StorageError::of(&*self.storage, "read", &key))?;
+        Ok(found)
     }
+}
 
-    fn path(&self, workload: &WorkloadName) -> PathBuf {
-        self.directory.join(workload.as_str())
-    }
+fn key_of(workload: &WorkloadName) -> String {
+    format!("proofs/{workload}")
+}
+
+/// The pack of a note, if it is one of `packs` and of its size.
+fn proved(note: &[u8], packs: &BTreeMap<PackId, u64>) -> Option<PackId> {
+    let pack = PackId(note.get(..32)?.try_into().ok()?);
+    let size = *packs.get(&pack)?;
+    (note == encode(pack, size)).then_some(pack)
 }
 
 fn encode(pack: PackId, size: u64) -> [u8; NOTE_BYTES] {
@@ -103,12 +94,15 @@ fn encode(pack: PackId, size: u64) -> [u8; NOTE_BYTES] {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::core::storage::memory::MemoryStorage;
 
     #[test]
     fn what_was_noted_is_found_again_with_its_size_only_and_a_torn_note_is_none() {
-        let directory = tempfile::tempdir().unwrap();
-        let proofs = Proofs::open(directory.path()).unwrap();
+        let storage: Storage = Arc::new(MemoryStorage::default());
+        let proofs = Proofs::open(&storage);
         let shop = WorkloadName::new("shop").unwrap();
         let pack = |n: u8| PackId([n; 32]);
         let wanted: BTreeMap<_, _> = (0..4).map(|n| (pack(n), 100)).collect();
@@ -118,17 +112,17 @@ mod tests {
         proofs.note(&shop, pack(2), 99).unwrap();
         proofs.note(&shop, pack(3), 100).unwrap();
         assert_eq!(found(), [pack(1), pack(3)]);
-        let path = directory.path().join("shop");
-        for cut in 1..NOTE_BYTES as u64 {
-            let file = File::options().write(true).open(&path).unwrap();
-            file.set_len(3 * NOTE_BYTES as u64 - cut).unwrap();
+        let key = key_of(&shop);
+        let read = || storage.read(&key, 1 << 20).unwrap().unwrap();
+        for cut in 1..NOTE_BYTES {
+            storage.replace(&key, &read()[..3 * NOTE_BYTES - cut], Durability::Fast).unwrap();
             assert_eq!(found(), [pack(1)], "{cut} bytes are missing");
             proofs.note(&shop, pack(3), 100).unwrap();
             assert_eq!(found(), [pack(1), pack(3)], "{cut} bytes were missing");
         }
-        let mut bytes = std::fs::read(&path).unwrap();
+        let mut bytes = read();
         bytes[33] ^= 1;
-        durable::replace(&path, &bytes, 0o600).unwrap();
+        storage.replace(&key, &bytes, Durability::Fast).unwrap();
         assert_eq!(found(), [pack(3)]);
     }
 }

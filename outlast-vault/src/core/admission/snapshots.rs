@@ -1,17 +1,15 @@
 //! Snapshots: of drops, and of stock restic.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use outlast_format::BlobId;
 use outlast_format::pack::BlobType;
 use outlast_format::snapshot::Snapshot;
-use outlast_repo::{Credential, RepoError, Repository};
-use outlast_store::Store;
+use outlast_repo::RepoError;
 use outlast_types::{DropId, Timestamp, WorkloadName, human};
 
-use super::{Admission, Place, Refusal, damaged};
-use crate::VaultError;
+use super::{Admission, Place, damaged};
+use crate::core::error::VaultError;
 use crate::core::repositories::WorkloadRepository;
 
 /// The longest snapshot that is taken, in bytes of JSON.
@@ -27,32 +25,28 @@ impl Admission {
     /// Reads a snapshot as it was sent, and nothing of what it says is believed.
     pub(crate) fn open_snapshot(
         &self,
-        kept: &WorkloadRepository,
+        repository: &WorkloadRepository,
         workload: &WorkloadName,
         sealed: &[u8],
-    ) -> Result<Snapshot, Refusal> {
+    ) -> Result<Snapshot, VaultError> {
         let _permit = self.document()?;
-        let document = Place::of(kept, workload)?.open(sealed, SNAPSHOT_DOCUMENT_MAX)?;
+        let document = Place::of(repository, workload)?.open(sealed, SNAPSHOT_DOCUMENT_MAX)?;
         Snapshot::parse(&document).map_err(damaged)
     }
 
     /// Whether a tree is indexed and lies in a pack that is proved.
     pub(crate) fn vouches_for(
         &self,
-        kept: &WorkloadRepository,
+        repository: &WorkloadRepository,
         workload: &WorkloadName,
         tree: BlobId,
-    ) -> Result<bool, Refusal> {
+    ) -> Result<bool, VaultError> {
         let _permit = self.document()?;
-        let place = Place::of(kept, workload)?;
-        // Opened afresh: an open repository keeps the index that it loaded first.
-        let store = Arc::clone(&kept.store) as Arc<dyn Store>;
-        let repository = Repository::open(store, Credential::Key(place.key.clone()))
-            .map_err(VaultError::from)?
-            .cached_in(&kept.cache);
-        let index = repository.index().map_err(VaultError::from)?;
+        let place = Place::of(repository, workload)?;
+        let opened = repository.opened_afresh()?;
+        let index = opened.index()?;
         let places = index.locations(BlobType::Tree, &tree);
-        let places = places.map_err(|error| VaultError::from(RepoError::from(error)))?;
+        let places = places.map_err(RepoError::from)?;
         let mut refused = None;
         for found in places {
             let entries = self
@@ -62,7 +56,7 @@ impl Admission {
                 Ok(entries) if entries.contains(&found.entry(tree)) => return Ok(true),
                 Ok(_) => {}
                 // Another copy may do.
-                Err(refusal @ Refusal::Unacceptable { .. }) => refused = Some(refusal),
+                Err(refusal @ VaultError::Unacceptable { .. }) => refused = Some(refusal),
                 Err(other) => return Err(other),
             }
         }
@@ -71,17 +65,17 @@ impl Admission {
 
     /// Judges a snapshot that is no drop's: what it says of itself is its maker's affair, but all
     /// of it must be here.
-    pub(super) fn judge_snapshot(
+    pub(crate) fn judge_snapshot(
         &self,
-        kept: &WorkloadRepository,
+        repository: &WorkloadRepository,
         workload: &WorkloadName,
         sealed: &[u8],
-    ) -> Result<(), Refusal> {
-        let snapshot = self.open_snapshot(kept, workload, sealed)?;
-        if self.vouches_for(kept, workload, snapshot.tree)? {
+    ) -> Result<(), VaultError> {
+        let snapshot = self.open_snapshot(repository, workload, sealed)?;
+        if self.vouches_for(repository, workload, snapshot.tree)? {
             return Ok(());
         }
-        Err(Refusal::Unacceptable {
+        Err(VaultError::Unacceptable {
             reason: format!("no index knows its tree {:.8}", snapshot.tree),
             hint: "packs and indexes come before the snapshot",
         })

@@ -2,10 +2,12 @@
 
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
+use std::time::Duration;
 
 use outlast_types::{Environment, Random, SystemRandom};
 
 use super::*;
+use crate::core::storage::memory::MemoryStorage;
 
 /// Randomness of which the first piece is announced, and comes when somebody says so.
 struct Late(Mutex<Option<(Sender<()>, Receiver<()>)>>);
@@ -23,12 +25,12 @@ impl Random for Late {
 
 #[test]
 fn no_workload_waits_for_another_that_is_being_made() {
-    let directory = tempfile::tempdir().unwrap();
+    let storage: Storage = Arc::new(MemoryStorage::default());
     let (asked, is_asked) = mpsc::channel();
     let (go_on, word) = mpsc::channel();
     let random = Arc::new(Late(Mutex::new(Some((asked, word)))));
     let environment = Environment { random, ..Environment::system() };
-    let repositories = &Repositories::open(directory.path(), &environment).unwrap();
+    let repositories = &Repositories::open(&storage, &environment);
     let name = |text: &str| WorkloadName::new(text).unwrap();
     thread::scope(|scope| {
         let first = scope

@@ -14,7 +14,7 @@ use outlast_wire::api::{ApiError, ErrorCode, OrderView, PauseOrder, ReasonedOrde
 use outlast_wire::server::RequestId;
 
 use super::{Answer, Api, WorkloadQuery, workload_in_path, workload_name};
-use crate::VaultError;
+use crate::core::error::VaultError;
 use crate::core::orders::{Action, Order};
 
 /// The longest reason, in characters.

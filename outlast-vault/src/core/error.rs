@@ -1,7 +1,6 @@
 //! Why the vault could not do what it was asked.
 
 use std::io;
-use std::path::PathBuf;
 
 use outlast_catalog::CatalogError;
 use outlast_format::FormatError;
@@ -10,48 +9,29 @@ use outlast_repo::RepoError;
 use outlast_store::{Object, StoreError};
 use outlast_types::{DropId, WorkloadName};
 use outlast_wire::api::BILL_VERSION;
-use outlast_wire::identity::IdentityError;
-use outlast_wire::tls::TlsError;
 
-use crate::core::presence::Missing;
+use super::presence::Missing;
+use super::storage::StorageError;
 
 /// A failure of the vault, as its log and its callers see it.
 #[derive(Debug, thiserror::Error)]
 pub enum VaultError {
-    #[error("cannot {action} {}: {source}", path.display())]
-    Io { action: &'static str, path: PathBuf, source: io::Error },
-    #[error(
-        "another vault uses {}: stop it first, or give this one a directory of its own",
-        dir.display()
-    )]
-    InUse { dir: PathBuf },
-    #[error("cannot listen on {address}: {source}; is another program using the port?")]
-    Listen { address: std::net::SocketAddr, source: io::Error },
     #[error(transparent)]
-    Identity(#[from] IdentityError),
-    #[error("the vault cannot serve with the identity in {}: {source}", directory.display())]
-    Tls { directory: PathBuf, source: TlsError },
-    #[error(
-        "{} is the identity of {peer}; a vault needs one with the role vault",
-        directory.display()
-    )]
-    WrongRole { directory: PathBuf, peer: String },
+    Storage(#[from] StorageError),
     #[error(transparent)]
     Catalog(#[from] CatalogError),
     #[error(transparent)]
     Ledger(#[from] MemoryError),
     #[error(
-        "{} is no arrival record ({reason}): restore the file from a backup, or remove it and \
-         rebuild the catalog",
-        path.display()
+        "{location} is not a valid arrival record ({reason}): restore it from a backup, or remove it \
+         and rebuild the catalog"
     )]
-    BadArrival { path: PathBuf, reason: String },
+    BadArrival { location: String, reason: String },
     #[error(
-        "the password of the repository of {workload} is missing or empty ({}): put it back from \
-         the recovery kit; without it the repository cannot be opened",
-        path.display()
+        "the password of the repository of {workload} is missing or empty ({location}): put it \
+         back from the recovery kit; without it the repository cannot be opened"
     )]
-    NoPassword { workload: WorkloadName, path: PathBuf },
+    NoPassword { workload: WorkloadName, location: String },
     #[error(transparent)]
     Repository(#[from] RepoError),
     #[error(transparent)]
@@ -62,11 +42,10 @@ pub enum VaultError {
     )]
     Missing { workload: WorkloadName, what: String },
     #[error(
-        "not one of the repositories that this vault remembers is in {}; is their volume \
-         mounted? No new ones are made there meanwhile",
-        path.display()
+        "not one of the repositories that this vault remembers is in {location}; is their \
+         volume mounted? No new ones are made there meanwhile"
     )]
-    RepositoriesAway { path: PathBuf },
+    RepositoriesAway { location: String },
     #[error(
         "nothing is missing of the repository of {workload}, so it is not begun anew: that would \
          set good backups aside"
@@ -104,6 +83,10 @@ pub enum VaultError {
     /// What somebody sent is not believed.
     #[error("{reason}")]
     Unacceptable { reason: String, hint: &'static str },
+    /// The role may do it, and this peer may not do it to this object.
+    #[error("{reason}")]
+    Denied { reason: String },
+    /// The same may succeed later.
     #[error("{reason}")]
     Busy { reason: String },
     #[error("cannot set up what looks at packs: {0}")]
@@ -115,13 +98,5 @@ pub enum VaultError {
 impl VaultError {
     pub(crate) fn missing(workload: &WorkloadName, what: &Missing) -> Self {
         Self::Missing { workload: workload.clone(), what: what.to_string() }
-    }
-
-    pub(crate) fn io(
-        action: &'static str,
-        path: impl Into<PathBuf>,
-    ) -> impl FnOnce(io::Error) -> Self {
-        let path = path.into();
-        move |source| Self::Io { action, path, source }
     }
 }

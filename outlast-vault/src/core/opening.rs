@@ -1,0 +1,78 @@
+//! A vault's start: from what is stored to a vault that can be asked.
+
+use std::sync::Arc;
+
+use outlast_catalog::Catalog;
+use outlast_promise::{Event, Settings};
+use outlast_types::{Environment, hex};
+use outlast_wire::Identity;
+
+use super::admission::Admission;
+use super::arrivals::Arrivals;
+use super::error::VaultError;
+use super::orders::Orders;
+use super::promise_monitor::{Opening, PromiseMonitor};
+use super::recovery::Sources;
+use super::repositories::Repositories;
+use super::sequence::Sequence;
+use super::storage::Storage;
+use super::vault::{Vault, validity};
+
+/// Random bytes in the name of a run.
+const RUN_BYTES: usize = 8;
+
+/// What a vault works with. Nothing else may use storage and catalog meanwhile.
+pub(crate) struct Parts {
+    pub(crate) storage: Storage,
+    pub(crate) catalog: Catalog,
+    pub(crate) identity: Identity,
+    pub(crate) settings: Settings,
+    pub(crate) environment: Environment,
+}
+
+impl Vault {
+    /// Opens a vault and brings the catalog up to what the repositories hold.
+    pub(crate) fn open(parts: Parts) -> Result<Self, VaultError> {
+        let Parts { storage, catalog, identity, settings, environment } = parts;
+        let repositories = Repositories::open(&storage, &environment);
+        let arrivals = Arrivals::open(&storage);
+        if catalog.ledger()?.is_none() {
+            // New, or lost: promises must not be judged by an empty catalog.
+            let sources = Sources {
+                repositories: &repositories,
+                arrivals: &arrivals,
+                catalog: &catalog,
+                environment: &environment,
+            };
+            catalog.replace_snapshots(&sources.gather(None)?.0)?;
+        }
+        let orders = Orders::open(&storage)?;
+        let given = orders.list(None);
+        let opening = Opening {
+            settings: settings.clone(),
+            orders: &given,
+            certificate: Event::OwnCertificate {
+                holder: identity.peer().to_string(),
+                certificate: validity(identity.validity()),
+            },
+        };
+        let promises = PromiseMonitor::open(catalog, opening, Arc::clone(&environment.clock))?;
+        let mut run = [0; RUN_BYTES];
+        environment.random.fill(&mut run);
+        let vault = Self {
+            repositories,
+            admission: Admission::open(&storage)?,
+            arrivals,
+            orders,
+            promises,
+            identity,
+            environment,
+            settings,
+            sequence: Sequence::default(),
+            run: hex::encode(&run),
+        };
+        vault.look_after_repositories()?;
+        vault.fill_in(None)?;
+        Ok(vault)
+    }
+}

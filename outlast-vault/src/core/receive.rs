@@ -1,0 +1,164 @@
+//! Objects that a peer sends or removes: judged, then stored.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use outlast_format::key_file::KeyFile;
+use outlast_store::{Object, StoreError};
+use outlast_types::{PackId, SnapshotId, WorkloadName};
+use outlast_wire::Peer;
+
+use super::admission::{Place, damaged};
+use super::error::VaultError;
+use super::repositories::WorkloadRepository;
+use super::storage::{RepositoryStore, Staged};
+use super::vault::Vault;
+
+/// A pack on its way, in the file in which it stays if it is proved.
+pub(crate) struct ArrivingPack {
+    vault: Arc<Vault>,
+    repository: Arc<WorkloadRepository>,
+    peer: Peer,
+    workload: WorkloadName,
+    name: PackId,
+    staged: Box<dyn Staged>,
+}
+
+impl ArrivingPack {
+    pub(crate) fn take(&mut self, piece: &[u8]) -> Result<(), VaultError> {
+        Ok(self.staged.write(piece)?)
+    }
+
+    /// Proves the pack and gives it its name.
+    pub(crate) fn store(self) -> Result<(), VaultError> {
+        let Self { vault, repository, peer, workload, name, staged } = self;
+        let place = Place::of(&repository, &workload)?;
+        let admitted = vault.admission.admit_pack(&place, name, staged);
+        admitted.inspect_err(|error| refused(error, &peer, &workload, Object::Data(name)))
+    }
+}
+
+/// A document on its way, which is held whole.
+pub(crate) struct ArrivingDocument {
+    vault: Arc<Vault>,
+    repository: Arc<WorkloadRepository>,
+    peer: Peer,
+    workload: WorkloadName,
+    object: Object,
+}
+
+impl ArrivingDocument {
+    /// Judges the document and stores it.
+    pub(crate) fn store(&self, content: &Bytes) -> Result<(), VaultError> {
+        let Self { vault, repository, peer, workload, object } = self;
+        self.judge(content).inspect_err(|error| refused(error, peer, workload, *object))?;
+        match *object {
+            Object::Config => repository.store.create(object, content.clone())?,
+            _ => put(&repository.store, object, content)?,
+        }
+        match *object {
+            Object::Lock(lock) => vault.admission.locked(repository, workload, lock, peer),
+            Object::Snapshot(snapshot) => self.adopt(snapshot),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn judge(&self, content: &[u8]) -> Result<(), VaultError> {
+        let Self { vault, repository, workload, object, .. } = self;
+        let (admission, now) = (&vault.admission, vault.environment.clock.now());
+        match object {
+            Object::Index(_) => admission.judge_index(&Place::of(repository, workload)?, content),
+            Object::Lock(_) => {
+                admission.judge_lock(&Place::of(repository, workload)?, content, now)
+            }
+            Object::Snapshot(_) => admission.judge_snapshot(repository, workload, content),
+            Object::Key(_) => KeyFile::parse(content).map(drop).map_err(damaged),
+            // There is one, and it is not replaced.
+            Object::Config | Object::Data(_) => Ok(()),
+        }
+    }
+
+    /// A snapshot of stock restic becomes known at the vault's time.
+    fn adopt(&self, snapshot: SnapshotId) {
+        let Self { vault, repository, peer, workload, .. } = self;
+        let received = vault.environment.clock.now();
+        let _one_publisher = repository.publishing();
+        match vault.adopt(repository, workload, snapshot, received) {
+            Ok(()) => tracing::info!(%peer, %workload, %snapshot, "vaulted a snapshot"),
+            // The snapshot is safe; the next start of the vault takes it in.
+            Err(error) => {
+                tracing::error!(%peer, %workload, %snapshot, %error, "cannot catalog a snapshot");
+            }
+        }
+    }
+}
+
+impl Vault {
+    /// Begins to take in a pack.
+    pub(crate) fn receive_pack(
+        self: &Arc<Self>,
+        peer: &Peer,
+        workload: &WorkloadName,
+        name: PackId,
+    ) -> Result<ArrivingPack, VaultError> {
+        let repository = self.repositories.get(workload)?;
+        let staged = Arc::clone(&repository.store).stage(&Object::Data(name))?;
+        let (vault, peer, workload) = (Arc::clone(self), peer.clone(), workload.clone());
+        Ok(ArrivingPack { vault, repository, peer, workload, name, staged })
+    }
+
+    /// Begins to take in a document: any object but a pack.
+    pub(crate) fn receive_document(
+        self: &Arc<Self>,
+        peer: &Peer,
+        workload: &WorkloadName,
+        object: Object,
+    ) -> Result<ArrivingDocument, VaultError> {
+        let repository = self.repositories.get(workload)?;
+        let (vault, peer, workload) = (Arc::clone(self), peer.clone(), workload.clone());
+        Ok(ArrivingDocument { vault, repository, peer, workload, object })
+    }
+
+    /// Removes an object for `peer`, whose role may remove its kind.
+    pub(crate) fn remove(
+        &self,
+        peer: &Peer,
+        workload: &WorkloadName,
+        object: &Object,
+    ) -> Result<(), VaultError> {
+        let repository = self.repositories.get(workload)?;
+        if let Object::Lock(lock) = *object {
+            self.admission.judge_removal(&repository, workload, lock, peer)?;
+        }
+        repository.store.remove(object)?;
+        tracing::debug!(%peer, %workload, %object, "removed an object");
+        Ok(())
+    }
+}
+
+/// Stores what was judged. One of another size that has its name is damaged: it is made whole.
+fn put(
+    store: &Arc<dyn RepositoryStore>,
+    object: &Object,
+    content: &Bytes,
+) -> Result<(), StoreError> {
+    let exists = match store.create(object, content.clone()) {
+        Err(exists @ StoreError::AlreadyExists { .. }) => exists,
+        other => return other,
+    };
+    if store.size(object)? == content.len() as u64 {
+        return Err(exists);
+    }
+    tracing::warn!(location = store.location(), %object, "a damaged object is made whole again");
+    let mut staged = Arc::clone(store).stage(object)?;
+    staged.write(content)?;
+    staged.publish_over()
+}
+
+/// Tells the log what was not believed.
+fn refused(error: &VaultError, peer: &Peer, workload: &WorkloadName, object: Object) {
+    if let VaultError::Unacceptable { reason, .. } = error {
+        tracing::warn!(%peer, %workload, %object, reason, "refused what a peer sent");
+    }
+}

@@ -1,0 +1,158 @@
+//! Bringing the catalog up to what repositories and arrival records hold (I6).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use outlast_catalog::{Catalog, SnapshotRecord};
+use outlast_store::Object;
+use outlast_types::{Environment, WorkloadName};
+
+use super::arrivals::Arrivals;
+use super::error::VaultError;
+use super::presence::Found;
+use super::published::{foreign_record, published};
+use super::remembered::memories;
+use super::repositories::{Repositories, WorkloadRepository};
+use super::storage::Storage;
+use super::vault::Vault;
+
+/// What a rebuild found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rebuilt {
+    pub workloads: usize,
+    pub snapshots: usize,
+}
+
+/// Rebuilds the snapshots of a catalog from repositories and arrival records. Nothing else may use
+/// the storage meanwhile. Incidents and the promise ledger are kept if the catalog can still be
+/// read; else the ledger begins anew from what the repositories hold.
+pub(crate) fn rebuild(
+    storage: &Storage,
+    catalog: &Catalog,
+    environment: &Environment,
+) -> Result<Rebuilt, VaultError> {
+    let repositories = Repositories::open(storage, environment);
+    let arrivals = Arrivals::open(storage);
+    // Half a truth must not replace a catalog that may know more.
+    for (workload, memory) in memories(&repositories, &arrivals, catalog, BTreeSet::new())? {
+        if let (Found::Missing(missing), _) = repositories.inspect(&workload, memory) {
+            return Err(VaultError::missing(&workload, &missing));
+        }
+    }
+    let sources =
+        Sources { repositories: &repositories, arrivals: &arrivals, catalog, environment };
+    let (records, problems) = sources.gather(None)?;
+    if let Some((_, problem)) = problems.into_iter().next() {
+        return Err(problem);
+    }
+    catalog.replace_snapshots(&records)?;
+    Ok(Rebuilt { workloads: repositories.workloads()?.len(), snapshots: records.len() })
+}
+
+impl Vault {
+    /// Takes in what a crash left between a repository and the catalog, of one workload or of all.
+    pub(crate) fn fill_in(&self, workload: Option<&WorkloadName>) -> Result<(), VaultError> {
+        let known: BTreeSet<_> = self
+            .promises
+            .catalog()
+            .snapshots(workload)?
+            .into_iter()
+            .map(|record| (record.workload, record.snapshot))
+            .collect();
+        let sources = Sources {
+            repositories: &self.repositories,
+            arrivals: &self.arrivals,
+            catalog: self.promises.catalog(),
+            environment: &self.environment,
+        };
+        let (records, problems) = sources.gather(workload)?;
+        for (workload, error) in problems {
+            tracing::error!(%workload, %error, "this workload's snapshots are not all known");
+        }
+        for record in records {
+            self.sequence.saw_record(&record);
+            if !known.contains(&(record.workload.clone(), record.snapshot)) {
+                tracing::info!(
+                    workload = %record.workload, snapshot = %record.snapshot,
+                    "the catalog did not know this snapshot yet"
+                );
+                self.promises.vaulted(&record)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What knows of snapshots, and when they came.
+pub(crate) struct Sources<'a> {
+    pub(crate) repositories: &'a Repositories,
+    pub(crate) arrivals: &'a Arrivals,
+    pub(crate) catalog: &'a Catalog,
+    pub(crate) environment: &'a Environment,
+}
+
+type Problems = Vec<(WorkloadName, VaultError)>;
+
+impl Sources<'_> {
+    /// The records of all published snapshots, of one workload or of all, in the order in which they
+    /// came, and the workloads for which they cannot be told: one that is damaged must not keep the
+    /// others from being served.
+    pub(crate) fn gather(
+        &self,
+        workload: Option<&WorkloadName>,
+    ) -> Result<(Vec<SnapshotRecord>, Problems), VaultError> {
+        let workloads =
+            workload.map_or_else(|| self.repositories.workloads(), |one| Ok(vec![one.clone()]))?;
+        let mut records = Vec::new();
+        let mut problems = Vec::new();
+        for workload in workloads {
+            let repository = self.repositories.get(&workload);
+            match repository.and_then(|repository| self.records_of(&repository, &workload)) {
+                Ok(found) => records.extend(found),
+                // Killed while it was made; the next agent that asks for it finishes it.
+                Err(VaultError::UnknownWorkload { .. }) => {}
+                Err(error) => problems.push((workload, error)),
+            }
+        }
+        // In the order in which they came, as far as it is known.
+        records.sort_by_key(|record| record.received);
+        Ok((records, problems))
+    }
+
+    fn records_of(
+        &self,
+        repository: &WorkloadRepository,
+        workload: &WorkloadName,
+    ) -> Result<Vec<SnapshotRecord>, VaultError> {
+        let by_name = |records: Vec<SnapshotRecord>| -> BTreeMap<_, _> {
+            records.into_iter().map(|record| (record.snapshot, record)).collect()
+        };
+        let mut known = by_name(self.arrivals.all(workload)?);
+        let published = published(repository)?;
+        // Lost arrival records are not new arrivals: the catalog may know them still.
+        let mut cataloged = BTreeMap::new();
+        if published.iter().any(|snapshot| !known.contains_key(snapshot)) {
+            cataloged = by_name(self.catalog.snapshots(Some(workload))?);
+        }
+        let mut records = Vec::new();
+        for snapshot in published {
+            if let Some(record) = known.remove(&snapshot) {
+                records.push(record);
+                continue;
+            }
+            let record = match cataloged.remove(&snapshot) {
+                Some(record) => record,
+                // It came past our doors, or a crash came before its record. The store's word for
+                // when is the nearest to the receiver's time, and it is written down to stay.
+                None => {
+                    let written = repository.store.written(&Object::Snapshot(snapshot))?;
+                    let now = || self.environment.clock.now();
+                    let received = written.map_or_else(now, |written| written.at);
+                    foreign_record(repository, workload, snapshot, received)
+                }
+            };
+            self.arrivals.put(&record)?;
+            records.push(record);
+        }
+        Ok(records)
+    }
+}

@@ -1,0 +1,212 @@
+//! A storage in memory, for tests: it keeps the whole contract but durability.
+
+use std::collections::BTreeMap;
+use std::io::{self, ErrorKind};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use outlast_repo::Repository;
+use outlast_store::{Kind, MemoryStore, Object, Store as _, StoreError};
+use outlast_types::{Timestamp, WorkloadName};
+
+use super::{ASIDE_PREFIX, Durability, Records, RepositoryStore, Staged, VaultStorage};
+
+#[derive(Default)]
+pub(crate) struct MemoryStorage {
+    records: Mutex<BTreeMap<String, Vec<u8>>>,
+    repositories: Mutex<BTreeMap<String, Arc<MemoryStore>>>,
+}
+
+impl MemoryStorage {
+    fn records(&self) -> MutexGuard<'_, BTreeMap<String, Vec<u8>>> {
+        self.records.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn stores(&self) -> MutexGuard<'_, BTreeMap<String, Arc<MemoryStore>>> {
+        self.repositories.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The objects of a repository, to damage them.
+    pub(crate) fn store(&self, workload: &WorkloadName) -> Arc<MemoryStore> {
+        Arc::clone(self.stores().get(workload.as_str()).unwrap())
+    }
+}
+
+impl Records for MemoryStorage {
+    fn location(&self, key: &str) -> String {
+        format!("memory/{key}")
+    }
+
+    fn read(&self, key: &str, bytes_max: u64) -> io::Result<Option<Vec<u8>>> {
+        match self.records().get(key) {
+            Some(content) if content.len() as u64 > bytes_max => {
+                Err(ErrorKind::FileTooLarge.into())
+            }
+            content => Ok(content.cloned()),
+        }
+    }
+
+    fn read_through(&self, key: &str, take: &mut dyn FnMut(&[u8]) -> bool) -> io::Result<()> {
+        let content = self.records().get(key).cloned().unwrap_or_default();
+        // In odd pieces, so that nobody relies on their length.
+        for piece in content.chunks(7) {
+            if !take(piece) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn length(&self, key: &str) -> io::Result<Option<u64>> {
+        Ok(self.records().get(key).map(|content| content.len() as u64))
+    }
+
+    fn replace(&self, key: &str, content: &[u8], _durability: Durability) -> io::Result<()> {
+        self.records().insert(key.to_owned(), content.to_owned());
+        Ok(())
+    }
+
+    fn append(
+        &self,
+        key: &str,
+        at: u64,
+        content: &[u8],
+        _durability: Durability,
+    ) -> io::Result<()> {
+        let mut records = self.records();
+        let record = records.entry(key.to_owned()).or_default();
+        record.truncate(usize::try_from(at).unwrap_or(usize::MAX));
+        record.extend_from_slice(content);
+        Ok(())
+    }
+
+    fn remove(&self, key: &str) -> io::Result<bool> {
+        Ok(self.records().remove(key).is_some())
+    }
+
+    fn list(&self, folder: &str) -> io::Result<Vec<String>> {
+        let below = format!("{folder}/");
+        let name = |key: &String| Some(key.strip_prefix(&below)?.split('/').next()?.to_owned());
+        let mut names: Vec<String> = self.records().keys().filter_map(name).collect();
+        names.dedup();
+        Ok(names)
+    }
+
+    fn has_any(&self, folder: &str) -> io::Result<bool> {
+        Ok(!self.list(folder)?.is_empty())
+    }
+
+    fn set_aside(&self, key: &str, stamp: &str) -> io::Result<bool> {
+        let mut records = self.records();
+        let (folder, name) =
+            key.rsplit_once('/').map_or(("", key), |(folder, name)| (folder, name));
+        let aside = format!("{folder}/{ASIDE_PREFIX}{name}-{stamp}");
+        let is_meant = |rest: &str| rest.is_empty() || rest.starts_with('/');
+        let names: Vec<String> = records
+            .keys()
+            .filter(|name| name.strip_prefix(key).is_some_and(is_meant))
+            .cloned()
+            .collect();
+        for name in &names {
+            let content = records.remove(name).unwrap_or_default();
+            records.insert(format!("{aside}{}", &name[key.len()..]), content);
+        }
+        Ok(!names.is_empty())
+    }
+}
+
+impl VaultStorage for MemoryStorage {
+    fn repositories_location(&self) -> String {
+        "memory".to_owned()
+    }
+
+    fn repositories(&self) -> io::Result<Vec<WorkloadName>> {
+        Ok(self.stores().keys().filter_map(|name| name.parse().ok()).collect())
+    }
+
+    fn holds(&self, workload: &WorkloadName, kind: Kind) -> io::Result<bool> {
+        let Some(store) = self.stores().get(workload.as_str()).cloned() else { return Ok(false) };
+        let listed = store.list(kind).map_err(io::Error::other)?;
+        Ok(!listed.is_empty())
+    }
+
+    fn make_repository(
+        &self,
+        workload: &WorkloadName,
+    ) -> Result<Arc<dyn RepositoryStore>, StoreError> {
+        self.stores().entry(workload.to_string()).or_default();
+        self.open_repository(workload)
+    }
+
+    fn open_repository(
+        &self,
+        workload: &WorkloadName,
+    ) -> Result<Arc<dyn RepositoryStore>, StoreError> {
+        let store = self.stores().get(workload.as_str()).cloned();
+        let store = store.ok_or_else(|| StoreError::Open {
+            location: "memory".to_owned(),
+            source: ErrorKind::NotFound.into(),
+        })?;
+        Ok(store)
+    }
+
+    fn set_repository_aside(&self, workload: &WorkloadName, stamp: &str) -> io::Result<bool> {
+        let mut stores = self.stores();
+        let Some(store) = stores.remove(workload.as_str()) else { return Ok(false) };
+        stores.insert(format!("{ASIDE_PREFIX}{workload}-{stamp}"), store);
+        Ok(true)
+    }
+
+    fn with_cache(&self, repository: Repository) -> Repository {
+        repository
+    }
+}
+
+impl RepositoryStore for MemoryStore {
+    fn stage(self: Arc<Self>, object: &Object) -> Result<Box<dyn Staged>, StoreError> {
+        Ok(Box::new(StagedInMemory { store: self, object: *object, content: Vec::new() }))
+    }
+
+    fn sweep(&self, _moment: Timestamp) -> u64 {
+        0
+    }
+}
+
+struct StagedInMemory {
+    store: Arc<MemoryStore>,
+    object: Object,
+    content: Vec<u8>,
+}
+
+impl Staged for StagedInMemory {
+    fn size(&self) -> u64 {
+        self.content.len() as u64
+    }
+
+    fn write(&mut self, piece: &[u8]) -> Result<(), StoreError> {
+        self.content.extend_from_slice(piece);
+        Ok(())
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), StoreError> {
+        let start = usize::try_from(offset).unwrap_or(usize::MAX);
+        let end = start.saturating_add(buffer.len());
+        let found = self.content.get(start..end).ok_or_else(|| StoreError::Io {
+            verb: "read",
+            object: self.object,
+            location: self.store.location(),
+            source: ErrorKind::UnexpectedEof.into(),
+        })?;
+        buffer.copy_from_slice(found);
+        Ok(())
+    }
+
+    fn publish(self: Box<Self>) -> Result<(), StoreError> {
+        self.store.create(&self.object, Bytes::from(self.content))
+    }
+
+    fn publish_over(self: Box<Self>) -> Result<(), StoreError> {
+        self.store.overwrite(&self.object, Bytes::from(self.content));
+        Ok(())
+    }
+}

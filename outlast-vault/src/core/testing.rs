@@ -1,0 +1,112 @@
+//! A vault in memory, and bills as an agent writes them.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use outlast_catalog::Catalog;
+use outlast_format::snapshot::Snapshot;
+use outlast_fs::FileTime;
+use outlast_promise::Settings;
+use outlast_repo::backup::{self, Input, Options, Outcome, StreamInput};
+use outlast_types::{
+    Clock as _, ContentHash, DropId, Environment, ShareId, Silent, SystemClock, SystemRandom,
+    WorkloadName,
+};
+use outlast_wire::api::{BILL_VERSION, Base64, BilledName, BilledObject, Shipment};
+use outlast_wire::identity::Peer;
+use outlast_wire::{CertificateAuthority, Identity, Role, ca};
+
+use super::opening::Parts;
+use super::storage::memory::MemoryStorage;
+use super::vault::Vault;
+
+/// The agent that ships.
+pub(crate) const AGENT: &str = "road-1";
+
+/// What a vault is made of, and outlives it.
+pub(crate) struct World {
+    /// The catalog is a file, whatever else is memory.
+    pub(crate) directory: tempfile::TempDir,
+    pub(crate) storage: Arc<MemoryStorage>,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        identity(directory.path()).save(&directory.path().join("identity")).unwrap();
+        Self { directory, storage: Arc::default() }
+    }
+
+    /// Opens the vault, as a start does.
+    pub(crate) fn open(&self) -> Arc<Vault> {
+        let path = self.directory.path();
+        let parts = Parts {
+            storage: Arc::clone(&self.storage) as _,
+            catalog: Catalog::open(&path.join("catalog.sqlite")).unwrap(),
+            identity: Identity::load(&path.join("identity")).unwrap(),
+            settings: Settings::default(),
+            environment: Environment::system(),
+        };
+        Arc::new(Vault::open(parts).unwrap())
+    }
+}
+
+fn identity(directory: &Path) -> Identity {
+    let authority =
+        CertificateAuthority::create(&directory.join("ca"), &SystemClock, &SystemRandom).unwrap();
+    let peer = Peer::new(Role::Vault, "main").unwrap();
+    let request = ca::Request { peer, lifetime: Duration::from_secs(3600), hosts: Vec::new() };
+    authority.issue(&request, &SystemClock, &SystemRandom).unwrap()
+}
+
+pub(crate) fn shop() -> WorkloadName {
+    WorkloadName::new("shop-db").unwrap()
+}
+
+/// Brings `content` into the workload's repository, as an agent does; nothing is published.
+pub(crate) fn upload(vault: &Vault, workload: &WorkloadName, content: &[u8]) -> Outcome {
+    let repository = vault.open_or_make(workload).unwrap();
+    let opened = repository.opened_afresh().unwrap();
+    let input = Input::Stream(StreamInput {
+        name: b"shop.sql".to_vec(),
+        mode: 0o644,
+        modified: FileTime { seconds: 1_790_000_000, nanos: 0 },
+        reader: Box::new(content),
+    });
+    let options = Options::new(SystemClock.now());
+    backup::backup(&opened, input, &options, &SystemClock, &SystemRandom, &Silent).unwrap()
+}
+
+/// The bill of what was uploaded, for a new drop.
+pub(crate) fn bill(vault: &Vault, workload: &WorkloadName, outcome: &Outcome) -> Shipment {
+    let drop = DropId::new(&SystemClock, &SystemRandom);
+    let honest = Snapshot {
+        hostname: workload.to_string(),
+        username: AGENT.to_owned(),
+        tags: vec![format!("drop:{drop}")],
+        ..outcome.snapshot.clone()
+    };
+    let repository = vault.repositories.get(workload).unwrap();
+    let opened = repository.opened().unwrap();
+    let document = honest.serialize().unwrap();
+    let (snapshot_id, sealed) = opened.seal_unpacked("snapshot", &document, &SystemRandom).unwrap();
+    let object = |name, size: &u64| BilledObject { name, size: *size };
+    let packs = outcome.packs.iter().map(|(id, size)| object(BilledName::Data(*id), size));
+    let indexes = outcome.indexes.iter().map(|(id, size)| object(BilledName::Index(*id), size));
+    Shipment {
+        version: BILL_VERSION,
+        share: ShareId::new(&SystemRandom),
+        workload: workload.clone(),
+        day: drop.claimed_time().day(),
+        drop,
+        seal: ContentHash([9; 32]),
+        size: 7,
+        tree: honest.tree,
+        snapshot_id,
+        snapshot: Base64(sealed.to_vec()),
+        objects: packs.chain(indexes).collect(),
+        claims: serde_json::json!({"instance": "blue-1"}),
+        other: Default::default(),
+    }
+}

@@ -1,0 +1,317 @@
+//! A vault's storage in a directory: `repos/<workload>/` in restic's layout, and a file for each
+//! record.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read as _};
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use outlast_fs::durable;
+use outlast_repo::Repository;
+use outlast_store::{DirectoryStore, Kind, Object, StagedObject, StoreError};
+use outlast_types::{Timestamp, WorkloadName, hex};
+
+use crate::core::storage::{
+    ASIDE_PREFIX, Durability, Records, RepositoryStore, Staged, VaultStorage,
+};
+
+const FILE_MODE: u32 = 0o600;
+const DIRECTORY_MODE: u32 = 0o700;
+/// A record is read through in pieces of so many bytes: a multiple of the length of a proof.
+const PIECE_BYTES: usize = 48 << 10;
+/// The folders that are there from the beginning.
+const FOLDERS: [&str; 4] = ["repos", "keys", "proofs", "lock-holders"];
+
+/// A vault's directory.
+pub(crate) struct DirectoryStorage {
+    root: PathBuf,
+    repositories: PathBuf,
+    /// Where the engine keeps the indexes of repositories.
+    cache: PathBuf,
+}
+
+impl DirectoryStorage {
+    pub(crate) fn open(root: &Path) -> io::Result<Self> {
+        for folder in FOLDERS {
+            durable::create_directories(&root.join(folder), DIRECTORY_MODE)?;
+        }
+        let (repositories, cache) = (root.join("repos"), root.join("cache"));
+        Ok(Self { root: root.to_owned(), repositories, cache })
+    }
+
+    fn path(&self, key: &str) -> PathBuf {
+        self.root.join(key)
+    }
+
+    fn repository(&self, workload: &WorkloadName) -> PathBuf {
+        self.repositories.join(workload.as_str())
+    }
+
+    /// Makes a file, and the folder that it belongs into if that is missing.
+    fn in_folder<T>(&self, key: &str, make: impl Fn(&Path) -> io::Result<T>) -> io::Result<T> {
+        let path = self.path(key);
+        match make(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let folder = path.parent().unwrap_or(&self.root);
+                durable::create_directories(folder, DIRECTORY_MODE)?;
+                make(&path)
+            }
+            result => result,
+        }
+    }
+}
+
+impl Records for DirectoryStorage {
+    fn location(&self, key: &str) -> String {
+        self.path(key).display().to_string()
+    }
+
+    fn read(&self, key: &str, bytes_max: u64) -> io::Result<Option<Vec<u8>>> {
+        found(durable::read_bounded(&self.path(key), bytes_max))
+    }
+
+    fn read_through(&self, key: &str, take: &mut dyn FnMut(&[u8]) -> bool) -> io::Result<()> {
+        let Some(mut file) = found(File::open(self.path(key)))? else { return Ok(()) };
+        let mut piece = vec![0; PIECE_BYTES];
+        loop {
+            match file.read(&mut piece) {
+                Ok(0) => return Ok(()),
+                Ok(length) if take(&piece[..length]) => {}
+                Ok(_) => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn length(&self, key: &str) -> io::Result<Option<u64>> {
+        found(fs::metadata(self.path(key)).map(|metadata| metadata.len()))
+    }
+
+    fn replace(&self, key: &str, content: &[u8], durability: Durability) -> io::Result<()> {
+        match durability {
+            Durability::Durable => {
+                self.in_folder(key, |path| durable::replace(path, content, FILE_MODE))
+            }
+            Durability::Fast => self.append(key, 0, content, durability),
+        }
+    }
+
+    fn append(&self, key: &str, at: u64, content: &[u8], durability: Durability) -> io::Result<()> {
+        let is_durable = durability == Durability::Durable;
+        let open = |path: &Path| {
+            let mut options = File::options();
+            options.create(true).truncate(false).write(true).mode(FILE_MODE);
+            options.open(path)
+        };
+        let file = self.in_folder(key, open)?;
+        let length = file.metadata()?.len();
+        // The new content first, so that a kill in between leaves no hole and no empty record.
+        file.write_all_at(content, at)?;
+        let end = at.saturating_add(content.len() as u64);
+        if length > end {
+            file.set_len(end)?;
+        }
+        if is_durable {
+            file.sync_data()?;
+        }
+        if is_durable && length == 0 {
+            durable::sync_directory(self.path(key).parent().unwrap_or(&self.root))?;
+        }
+        Ok(())
+    }
+
+    fn remove(&self, key: &str) -> io::Result<bool> {
+        Ok(found(durable::remove_file(&self.path(key)))?.is_some())
+    }
+
+    fn list(&self, folder: &str) -> io::Result<Vec<String>> {
+        let Some(entries) = found(fs::read_dir(self.path(folder)))? else { return Ok(Vec::new()) };
+        let mut names = Vec::new();
+        for entry in entries {
+            let name = entry?.file_name();
+            // What is no text was not put there by us.
+            if !durable::is_temporary(&name)
+                && let Ok(name) = name.into_string()
+            {
+                names.push(name);
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    fn has_any(&self, folder: &str) -> io::Result<bool> {
+        let Some(mut entries) = found(fs::read_dir(self.path(folder)))? else { return Ok(false) };
+        Ok(entries.any(|entry| entry.is_ok_and(|it| !durable::is_temporary(&it.file_name()))))
+    }
+
+    fn set_aside(&self, key: &str, stamp: &str) -> io::Result<bool> {
+        set_aside(&self.path(key), stamp)
+    }
+}
+
+impl VaultStorage for DirectoryStorage {
+    fn repositories_location(&self) -> String {
+        self.repositories.display().to_string()
+    }
+
+    fn repositories(&self) -> io::Result<Vec<WorkloadName>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&self.repositories)? {
+            let name = entry?.file_name();
+            names.extend(name.to_str().and_then(|name| name.parse().ok()));
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    fn holds(&self, workload: &WorkloadName, kind: Kind) -> io::Result<bool> {
+        has_object(&self.repository(workload), kind)
+    }
+
+    fn make_repository(
+        &self,
+        workload: &WorkloadName,
+    ) -> Result<Arc<dyn RepositoryStore>, StoreError> {
+        Ok(Arc::new(DirectoryStore::create_layout(&self.repository(workload))?))
+    }
+
+    fn open_repository(
+        &self,
+        workload: &WorkloadName,
+    ) -> Result<Arc<dyn RepositoryStore>, StoreError> {
+        Ok(Arc::new(DirectoryStore::open(&self.repository(workload))?))
+    }
+
+    fn set_repository_aside(&self, workload: &WorkloadName, stamp: &str) -> io::Result<bool> {
+        set_aside(&self.repository(workload), stamp)
+    }
+
+    fn with_cache(&self, repository: Repository) -> Repository {
+        repository.cached_in(&self.cache)
+    }
+}
+
+/// What is missing is `None`, and no error.
+fn found<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether there is any object of this kind. What is missing on the way to it holds none.
+fn has_object(repository: &Path, kind: Kind) -> io::Result<bool> {
+    let path = repository.join(kind.directory());
+    if kind == Kind::Config {
+        return path.try_exists();
+    }
+    for entry in entries(&path)? {
+        let entry = entry?;
+        if kind == Kind::Data {
+            if entry.file_type()?.is_dir() && has_named_file(&entry.path())? {
+                return Ok(true);
+            }
+        } else if is_object(&entry) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn has_named_file(path: &Path) -> io::Result<bool> {
+    for entry in entries(path)? {
+        if is_object(&entry?) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn is_object(entry: &fs::DirEntry) -> bool {
+    entry.file_name().to_str().is_some_and(|name| hex::decode_32(name).is_some())
+}
+
+fn entries(path: &Path) -> io::Result<impl Iterator<Item = io::Result<fs::DirEntry>>> {
+    match fs::read_dir(path) {
+        Ok(entries) => Ok(Some(entries).into_iter().flatten()),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            Ok(None.into_iter().flatten())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Moves what is at `path` to a name beside it that nobody uses, so that nothing of it is lost.
+/// Whether anything was there.
+fn set_aside(path: &Path, stamp: &str) -> io::Result<bool> {
+    let Some(name) = path.file_name() else { return Ok(false) };
+    let mut aside = OsString::from(ASIDE_PREFIX);
+    aside.push(name);
+    aside.push(format!("-{stamp}"));
+    Ok(found(durable::rename_beside(path, &aside))?.is_some())
+}
+
+impl RepositoryStore for DirectoryStore {
+    fn stage(self: Arc<Self>, object: &Object) -> Result<Box<dyn Staged>, StoreError> {
+        Ok(Box::new(Self::stage(&self, object)?))
+    }
+
+    fn sweep(&self, moment: Timestamp) -> u64 {
+        let mut removed = 0;
+        let mut directories = vec![self.path().to_owned()];
+        while let Some(directory) = directories.pop() {
+            let Ok(entries) = fs::read_dir(&directory) else { continue };
+            for entry in entries.flatten() {
+                let Ok(kind) = entry.file_type() else { continue };
+                if kind.is_dir() {
+                    directories.push(entry.path());
+                } else if durable::is_temporary(&entry.file_name())
+                    && written_before(&entry, moment)
+                {
+                    tracing::info!(path = %entry.path().display(), "removing a leftover");
+                    match durable::remove_file(&entry.path()) {
+                        Ok(()) => removed += 1,
+                        Err(error) => tracing::warn!(%error, "cannot remove a leftover"),
+                    }
+                }
+            }
+        }
+        removed
+    }
+}
+
+fn written_before(entry: &fs::DirEntry, moment: Timestamp) -> bool {
+    let modified = entry.metadata().and_then(|metadata| metadata.modified());
+    modified.is_ok_and(|modified| Timestamp::from_system_time(modified) < moment)
+}
+
+/// An object in the file in which it stays.
+impl Staged for StagedObject {
+    fn size(&self) -> u64 {
+        Self::size(self)
+    }
+
+    fn write(&mut self, piece: &[u8]) -> Result<(), StoreError> {
+        Self::write(self, piece)
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), StoreError> {
+        Self::read_at(self, offset, buffer)
+    }
+
+    fn publish(self: Box<Self>) -> Result<(), StoreError> {
+        Self::publish(*self)
+    }
+
+    fn publish_over(self: Box<Self>) -> Result<(), StoreError> {
+        Self::publish_over(*self)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,47 @@
+//! Why a vault does not start.
+
+use std::io;
+use std::path::PathBuf;
+
+use outlast_catalog::CatalogError;
+use outlast_wire::identity::IdentityError;
+use outlast_wire::tls::TlsError;
+
+use crate::core::error::VaultError;
+
+/// A vault that cannot be opened, or cannot serve.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io { action: &'static str, path: PathBuf, source: io::Error },
+    #[error(
+        "another vault uses {}: stop it first, or give this one a directory of its own",
+        dir.display()
+    )]
+    InUse { dir: PathBuf },
+    #[error("cannot listen on {address}: {source}; is another program using the port?")]
+    Listen { address: std::net::SocketAddr, source: io::Error },
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    #[error("the vault cannot serve with the identity in {}: {source}", directory.display())]
+    Tls { directory: PathBuf, source: TlsError },
+    #[error(
+        "{} is the identity of {peer}; a vault needs one with the role vault",
+        directory.display()
+    )]
+    WrongRole { directory: PathBuf, peer: String },
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+}
+
+impl StartError {
+    pub(super) fn io(
+        action: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { action, path, source }
+    }
+}
