@@ -1,8 +1,10 @@
-//! Developer chores: `cargo xtask test`, `cargo xtask tidy`, `cargo xtask bench`.
+//! Developer chores: `cargo xtask test`, `cargo xtask tidy`, `cargo xtask mutants`,
+//! `cargo xtask bench`.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool for terminals")]
 
 mod bench;
+mod mutants;
 mod peers;
 mod tidy;
 
@@ -14,7 +16,8 @@ use anyhow::{Context, Result, bail};
 const USAGE: &str = "Usage:
   cargo xtask test [ARGUMENTS…]   install the peers that are missing, and run all tests
   cargo xtask tidy                check the rules of the house
-  cargo xtask tidy --circles      show the modules that import from each other in a circle";
+  cargo xtask tidy --circles      show the modules that import from each other in a circle
+  cargo xtask tidy --floors       show the lowest order of modules that imports allow";
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
@@ -23,10 +26,14 @@ fn main() -> ExitCode {
         Some("tidy") => match arguments.next().as_deref() {
             None => tidy(),
             Some("--circles") => circles(),
+            Some("--floors") => floors(),
             Some(_) => Err(anyhow::anyhow!("{USAGE}")),
         },
         Some("bench") => root().and_then(|root| bench::run(root, &arguments.collect::<Vec<_>>())),
-        _ => Err(anyhow::anyhow!("{USAGE}\n{}", bench::USAGE)),
+        Some("mutants") => {
+            root().and_then(|root| mutants::run(root, &arguments.collect::<Vec<_>>()))
+        }
+        _ => Err(anyhow::anyhow!("{USAGE}\n{}\n{}", mutants::USAGE, bench::USAGE)),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -75,5 +82,12 @@ fn circles() -> Result<()> {
         println!("{circle}\n");
     }
     println!("{} circles", found.len());
+    Ok(())
+}
+
+fn floors() -> Result<()> {
+    for floors in tidy::floors(root()?)? {
+        println!("{floors}");
+    }
     Ok(())
 }

@@ -3,9 +3,11 @@
 mod budget;
 mod circles;
 mod doors;
+mod floors;
 mod layers;
 mod modules;
 mod ratchet;
+mod share;
 mod source;
 mod workspace;
 
@@ -55,14 +57,31 @@ pub(crate) fn circles(root: &Path) -> Result<Vec<String>> {
     })
 }
 
+/// The lowest floors of each crate's modules that imports allow.
+pub(crate) fn floors(root: &Path) -> Result<Vec<String>> {
+    in_each_crate(root, &workspace::packages(root)?, &|tree| {
+        let has_modules = tree.houses().next().is_some();
+        has_modules.then(|| floors::lowest(tree, &tree.edges())).into_iter().collect()
+    })
+}
+
 /// What is wrong within each crate.
 fn within_crates(root: &Path, packages: &[Package]) -> Result<Vec<String>> {
     let known = circles::Known::load(&root.join("xtask/circles.toml"))?;
-    in_each_crate(root, packages, &|tree| {
-        let mut found = known.judge(&tree.name, &circles::circles(tree, &tree.edges()));
+    let floors = root.join(floors::LIST);
+    let floors =
+        fs::read_to_string(&floors).with_context(|| format!("read {}", floors.display()))?;
+    let floors = floors::Floors::parse(&floors)?;
+    let mut found = in_each_crate(root, packages, &|tree| {
+        let edges = tree.edges();
+        let mut found = known.judge(&tree.name, &circles::circles(tree, &edges));
+        found.extend(floors.judge(tree, &edges));
         found.extend(doors::violations(tree));
+        found.extend(share::violations(tree));
         found
-    })
+    })?;
+    found.extend(floors.gone(built(packages).iter().map(|(name, _)| name.as_str())));
+    Ok(found)
 }
 
 /// What `judge` finds in the modules of each library and program, in the order of packages. They are

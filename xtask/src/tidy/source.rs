@@ -33,13 +33,6 @@ fn banned_in_rust() -> Vec<(String, &'static str)> {
     ]
 }
 
-/// The crate whose files lie among strangers, and its only module that may touch a file system.
-const SHARE: (&str, &str) = ("outlast-drop/src", "outlast-drop/src/files");
-
-/// What looks a path up again, which may lead elsewhere than a moment ago.
-const BY_PATH: [&str; 6] =
-    ["durable::", "std::fs::", "OpenOptions", "File::open", "File::create", "File::options"];
-
 /// Violations in any text file.
 pub(super) fn everywhere(path: &Path, text: &str) -> Vec<String> {
     banned(path, text, &banned_everywhere())
@@ -57,9 +50,6 @@ pub(super) fn rust(path: &Path, text: &str, ratchet: &mut Ratchet) -> Vec<String
     if path.file_name().is_some_and(|name| name == "mod.rs") {
         found.push(format!("{shown}: call it like its module, beside the folder of its children"));
     }
-    if !is_test && path.starts_with(SHARE.0) && !shown.to_string().starts_with(SHARE.1) {
-        found.extend(by_path(path, text));
-    }
     let lines = text.lines().count();
     let too_long = lines > FILE_LINES_MAX && !ratchet.allows(&shown.to_string(), lines);
     if too_long || lines > FILE_LINES_HARD_MAX {
@@ -72,24 +62,6 @@ pub(super) fn rust(path: &Path, text: &str, ratchet: &mut Ratchet) -> Vec<String
         }
     }
     found
-}
-
-/// Where a file of the share's crate, its tests aside, reaches for a path.
-fn by_path(path: &Path, text: &str) -> Vec<String> {
-    let code = text.split("#[cfg(test)]").next().unwrap_or_default();
-    let is_type = |line: &str| line == "use std::fs::File;";
-    let lines = code.lines().enumerate().filter(|(_, line)| !is_type(line));
-    lines
-        .filter(|(_, line)| BY_PATH.iter().any(|word| line.contains(word)))
-        .map(|(number, line)| {
-            format!(
-                "{}:{}: {}: go through `files::Directory`: a path on a share may lead elsewhere",
-                path.display(),
-                number + 1,
-                line.trim()
-            )
-        })
-        .collect()
 }
 
 fn banned(path: &Path, text: &str, list: &[(String, &'static str)]) -> Vec<String> {
@@ -164,19 +136,6 @@ mod tests {
         assert_eq!(judge(&file(600), "").len(), 1);
         assert!(judge(&file(600), "\"a.rs\" = 601").is_empty());
         assert_eq!(judge(&file(900), "\"a.rs\" = 901").len(), 1);
-    }
-
-    #[test]
-    fn a_path_on_a_share_is_looked_up_by_nobody_but_the_open_directory() {
-        let judge = |file: &str, line: &str| {
-            let text = format!("//! x\nuse std::fs::File;\n{line}\n#[cfg(test)]\nuse std::fs;\n");
-            rust(Path::new(file), &text, &mut Ratchet::parse("").unwrap()).len()
-        };
-        assert_eq!(judge("outlast-drop/src/receipt.rs", "durable::create_new(&path);"), 1);
-        assert_eq!(judge("outlast-drop/src/writer/beat.rs", "std::fs::remove_file(&path);"), 1);
-        assert_eq!(judge("outlast-drop/src/receipt.rs", "directory.create_new(name);"), 0);
-        assert_eq!(judge("outlast-drop/src/files.rs", "std::fs::remove_file(&path);"), 0);
-        assert_eq!(judge("outlast-agent/src/agent.rs", "durable::replace(&path);"), 0);
     }
 
     #[test]

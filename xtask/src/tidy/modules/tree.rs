@@ -90,6 +90,22 @@ impl Tree {
         Ok(this)
     }
 
+    /// The modules with children.
+    pub(crate) fn houses(&self) -> impl Iterator<Item = usize> {
+        let is_house = |module: &usize| !self.modules[*module].children.is_empty();
+        (0..self.modules.len()).filter(is_house)
+    }
+
+    /// The children of a module, by the names in its folder.
+    pub(crate) fn children(&self, house: usize) -> impl Iterator<Item = (&str, usize)> {
+        self.modules[house].children.iter().map(|(name, module)| (name.as_str(), *module))
+    }
+
+    /// The child of this name.
+    pub(crate) fn child(&self, house: usize, name: &str) -> Option<usize> {
+        self.modules[house].children.get(name).copied()
+    }
+
     /// The room of a module, seen from the folder of `house`: the module itself if it is the house,
     /// else the child of the house in whose folder it lies; none outside the house.
     pub(crate) fn room(&self, house: usize, module: usize) -> Option<usize> {
