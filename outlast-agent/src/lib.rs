@@ -25,7 +25,6 @@ mod report;
 mod repositories;
 mod ship;
 mod shutdown;
-mod signer;
 mod troubles;
 mod upstream;
 

@@ -17,10 +17,10 @@ use outlast_repo::{RepoError, Repository};
 use outlast_store::Object;
 use outlast_types::{Clock, ContentHash, Environment, RejectionCode, Silent, Timestamp};
 use outlast_wire::api::{BILL_VERSION, Base64, BilledName, BilledObject, ErrorCode, Shipment};
+use outlast_wire::client::OpenError;
 use outlast_wire::{CallError, Identity, Role};
 
 use crate::custody::Vaulted;
-use crate::signer::IdentitySigner;
 use crate::upstream::{Upstream, UpstreamError};
 use crate::{Shutdown, custody};
 
@@ -89,7 +89,7 @@ impl From<CallError> for Failure {
 impl From<UpstreamError> for Failure {
     fn from(error: UpstreamError) -> Self {
         match error {
-            UpstreamError::Call(error) => error.into(),
+            UpstreamError::Open(OpenError::Call(error)) => error.into(),
             other => Self::Workload(other.to_string()),
         }
     }
@@ -254,7 +254,7 @@ pub(crate) fn sign(
     let receipt =
         Receipt { reason, code, size, seal, ..Receipt::about(share.id(), address, state, at) };
     receipt
-        .sign(&IdentitySigner(identity))
+        .sign(identity)
         .map_err(|error| format!("cannot sign the {state} receipt of {address}: {error}"))
 }
 

@@ -1,15 +1,15 @@
 //! Where drops go: the vault, or whatever stands for it on the way.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use outlast_format::crypto::Key;
 use outlast_repo::{Credential, RepoError, Repository};
 use outlast_store::retry::{Policy, Retrying};
 use outlast_types::{Environment, ShareId, WorkloadName};
-use outlast_wire::api::{AgentReport, OpenRepository, Reported, Shipment, Vaulted};
+use outlast_wire::api::{AgentReport, Reported, Shipment, Vaulted};
+use outlast_wire::client::OpenError;
 use outlast_wire::holdings::{Question, SignedAnswer};
-use outlast_wire::sealed_key::{CannotOpen, repository_key_info};
-use outlast_wire::{AddressError, ApiClient, CallError, Identity, RestStore};
+use outlast_wire::{AddressError, ApiClient, CallError, Identity};
 
 use crate::Shutdown;
 
@@ -46,13 +46,7 @@ pub trait Upstream: Send + Sync {
 #[derive(Debug, thiserror::Error)]
 pub enum UpstreamError {
     #[error(transparent)]
-    Call(#[from] CallError),
-    #[error(transparent)]
-    Address(#[from] AddressError),
-    #[error("the vault's key for workload {workload} cannot be opened: {source}")]
-    SealedKey { workload: WorkloadName, source: CannotOpen },
-    #[error("the vault's key for workload {workload} is not of 64 bytes")]
-    KeyLength { workload: WorkloadName },
+    Open(#[from] OpenError),
     #[error(transparent)]
     Repository(#[from] RepoError),
 }
@@ -62,7 +56,6 @@ pub struct Vault {
     client: ApiClient,
     identity: Arc<Identity>,
     environment: Environment,
-    share: OnceLock<ShareId>,
 }
 
 impl Vault {
@@ -73,7 +66,7 @@ impl Vault {
         environment: Environment,
     ) -> Result<Self, AddressError> {
         let client = ApiClient::new(address, &identity)?;
-        Ok(Self { client, identity, environment, share: OnceLock::new() })
+        Ok(Self { client, identity, environment })
     }
 }
 
@@ -83,7 +76,7 @@ impl Upstream for Vault {
     }
 
     fn speak_of(&self, share: ShareId) {
-        self.client.speak_of(*self.share.get_or_init(|| share));
+        self.client.speak_of(share);
     }
 
     fn open(
@@ -91,20 +84,8 @@ impl Upstream for Vault {
         workload: &WorkloadName,
         shutdown: &Shutdown,
     ) -> Result<Repository, UpstreamError> {
-        let box_key = self.identity.box_key();
-        let request = OpenRepository { box_public_key: box_key.public() };
-        let opened = self.client.open_repository(workload, &request)?;
-        let key = box_key
-            .open(&repository_key_info(workload), &opened.sealed_key.0)
-            .map_err(|source| UpstreamError::SealedKey { workload: workload.clone(), source })?;
-        let key = <&[u8; 64]>::try_from(key.as_slice())
-            .map_err(|_| UpstreamError::KeyLength { workload: workload.clone() })?;
-        let key = Key::from_bytes(key);
-        let address = self.client.repository_address(&opened);
-        let store = RestStore::open(&address, Some(&self.identity))?.heeding(shutdown);
-        if let Some(share) = self.share.get() {
-            store.speak_of(*share);
-        }
+        let opened = self.client.open_workload(workload, &self.identity)?;
+        let (key, store) = (Key::from_bytes(&opened.key), opened.store.heeding(shutdown));
         let store = Retrying::new(Arc::new(store), Policy::default(), &self.environment);
         let store = store.heeding(shutdown);
         Ok(Repository::open(Arc::new(store), Credential::Key(key))?)

@@ -4,7 +4,7 @@ use std::fmt;
 
 use outlast_store::{Kind, Verb};
 
-use crate::{Peer, Role};
+use crate::peer::{Peer, Role};
 
 /// What somebody asks a vault to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,15 +1,12 @@
-//! The calls of `/api/v1` as types, for server and client.
+//! The calls of `/api/v1` as data, for server and client.
 //!
 //! Bodies are JSON. Unknown members are ignored, so that newer and older programs understand each
 //! other. Times are RFC 3339, sizes bytes, ids lower-case hex.
 
-pub mod client;
 mod code;
 
 use std::collections::BTreeMap;
 
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use outlast_store::Object;
@@ -19,7 +16,6 @@ use outlast_types::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::access::Refused;
 use crate::sealed_key::BoxPublicKey;
 
 pub use code::ErrorCode;
@@ -358,57 +354,6 @@ pub struct ErrorBody {
     /// The objects that a shipment lacks, as `data/<name>`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<String>,
-}
-
-/// An answer that is no success, as a handler returns it. [`server`](crate::server) adds the
-/// request's id.
-#[derive(Debug, Clone)]
-pub struct ApiError {
-    pub status: StatusCode,
-    pub body: Box<ErrorBody>,
-}
-
-impl ApiError {
-    pub fn new(status: StatusCode, code: ErrorCode, message: impl Into<String>) -> Self {
-        let body = ErrorBody {
-            code,
-            message: message.into(),
-            hint: String::new(),
-            request_id: String::new(),
-            missing: Vec::new(),
-        };
-        Self { status, body: Box::new(body) }
-    }
-
-    /// Adds what to do next.
-    #[must_use]
-    pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.body.hint = hint.into();
-        self
-    }
-
-    /// Adds the objects that are missing.
-    #[must_use]
-    pub fn missing(mut self, objects: &[Object]) -> Self {
-        self.body.missing = objects.iter().map(Object::to_string).collect();
-        self
-    }
-}
-
-impl From<Refused> for ApiError {
-    fn from(refused: Refused) -> Self {
-        Self::new(StatusCode::FORBIDDEN, ErrorCode::Refused, refused.to_string())
-            .hint(refused.hint())
-    }
-}
-
-impl IntoResponse for ApiError {
-    fn into_response(self) -> Response {
-        let mut response = (self.status, axum::Json(&self.body)).into_response();
-        // For the server loop, which writes the body again with the request's id in it.
-        response.extensions_mut().insert(*self.body);
-        response
-    }
 }
 
 #[cfg(test)]

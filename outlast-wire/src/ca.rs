@@ -14,9 +14,9 @@ use rcgen::{
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
-use crate::Identity;
-use crate::certificate::{self, InvalidCertificate};
-use crate::identity::{InvalidIdentity, Peer, Role, Validity};
+use crate::certificate::{self, InvalidCertificate, Validity};
+use crate::identity::{Identity, InvalidIdentity};
+use crate::peer::{Peer, Role};
 use crate::sealed_key::BoxKey;
 
 const CERTIFICATE_FILE: &str = "ca.pem";

@@ -8,7 +8,7 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 use zeroize::Zeroizing;
 
-use crate::identity::{InvalidIdentity, InvalidPeer, Peer, Validity};
+use crate::peer::{InvalidPeer, Peer};
 
 /// Why a certificate is of no use to us.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -27,6 +27,33 @@ pub enum InvalidCertificate {
     NoAuthority,
     #[error("the certificate is not signed by our authority")]
     Stranger,
+}
+
+/// Why a private key is of no use to us.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no P-256 private key that fits the certificate: {0}")]
+pub struct InvalidKey(pub(crate) String);
+
+/// From when until when a certificate is valid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Validity {
+    pub from: Timestamp,
+    pub until: Timestamp,
+}
+
+impl Validity {
+    /// Why it is not valid at `now`, if it is not; a clause that follows its name.
+    pub fn trouble(&self, now: Timestamp) -> Option<String> {
+        if now < self.from {
+            let from = self.from;
+            Some(format!("is valid from {from} only, and by this host's clock it is {now}"))
+        } else if now > self.until {
+            let until = self.until;
+            Some(format!("was valid until {until}, and by this host's clock it is {now}"))
+        } else {
+            None
+        }
+    }
 }
 
 /// What we need to know of a certificate.
@@ -174,16 +201,15 @@ pub(crate) fn chain(pem: &str) -> Result<Vec<CertificateDer<'static>>, InvalidCe
 }
 
 /// The PKCS #8 private key in `pem`.
-pub(crate) fn key_der(pem: &str) -> Result<Zeroizing<Vec<u8>>, InvalidIdentity> {
+pub(crate) fn key_der(pem: &str) -> Result<Zeroizing<Vec<u8>>, InvalidKey> {
     let key = PrivatePkcs8KeyDer::from_pem_slice(pem.as_bytes())
-        .map_err(|error| InvalidIdentity::Key(error.to_string()))?;
+        .map_err(|error| InvalidKey(error.to_string()))?;
     Ok(Zeroizing::new(key.secret_pkcs8_der().to_vec()))
 }
 
 /// The same, as rustls takes it.
-pub(crate) fn tls_key(pem: &str) -> Result<PrivateKeyDer<'static>, InvalidIdentity> {
-    PrivateKeyDer::from_pem_slice(pem.as_bytes())
-        .map_err(|error| InvalidIdentity::Key(error.to_string()))
+pub(crate) fn tls_key(pem: &str) -> Result<PrivateKeyDer<'static>, InvalidKey> {
+    PrivateKeyDer::from_pem_slice(pem.as_bytes()).map_err(|error| InvalidKey(error.to_string()))
 }
 
 /// Splits a file that holds certificates and a private key, in any order.

@@ -10,8 +10,9 @@ use base64::engine::general_purpose::STANDARD;
 use outlast_types::{BlobId, DropIdentity, Random, SnapshotId, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::identity::Identity;
+use crate::peer::Role;
 use crate::signature::{self, SignatureError};
-use crate::{Identity, Role};
 
 /// The most drops in one question.
 pub const QUESTION_DROPS_MAX: usize = 1000;

@@ -1,152 +1,16 @@
-//! Who somebody is: a role and a name, proven by a certificate of our authority.
+//! An identity of our own: certificate, keys, and the authority that we trust.
 
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use outlast_fs::durable;
-use outlast_types::Timestamp;
 use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
-use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::certificate::{self, InvalidCertificate};
+use crate::certificate::{self, InvalidCertificate, InvalidKey, Validity};
+use crate::peer::Peer;
 use crate::sealed_key::{BoxKey, InvalidBoxKey};
-
-/// What somebody may do; [`access`](crate::access) says what exactly.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// Ships drops from a share: adds, never deletes, cannot read old data.
-    Agent,
-    /// Stores and forwards ciphertext.
-    Media,
-    /// Keeps the repositories.
-    Vault,
-    /// A person in charge.
-    Operator,
-    /// A person or program that reads and restores.
-    Reader,
-}
-
-impl Role {
-    pub const ALL: [Self; 5] =
-        [Self::Agent, Self::Media, Self::Vault, Self::Operator, Self::Reader];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Agent => "agent",
-            Self::Media => "media",
-            Self::Vault => "vault",
-            Self::Operator => "operator",
-            Self::Reader => "reader",
-        }
-    }
-}
-
-impl fmt::Display for Role {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// A text that is no role or no name of an identity.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is not {expected}")]
-pub struct InvalidPeer {
-    text: String,
-    expected: &'static str,
-}
-
-impl InvalidPeer {
-    fn new(text: &str, expected: &'static str) -> Self {
-        Self { text: text.chars().take(80).collect(), expected }
-    }
-}
-
-impl FromStr for Role {
-    type Err = InvalidPeer;
-
-    fn from_str(text: &str) -> Result<Self, InvalidPeer> {
-        let expected = "a role (agent, media, vault, operator or reader)";
-        let role = Self::ALL.into_iter().find(|role| role.as_str() == text);
-        role.ok_or_else(|| InvalidPeer::new(text, expected))
-    }
-}
-
-/// The other side of a connection, or the signer of a receipt, as its certificate says.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-pub struct Peer {
-    role: Role,
-    name: String,
-}
-
-const URI_SCHEME: &str = "outlast://";
-const NAME_BYTES_MAX: usize = 64;
-
-impl Peer {
-    /// `name` is 1 to 64 characters of `a-z`, `0-9`, `.`, `_` and `-`.
-    pub fn new(role: Role, name: &str) -> Result<Self, InvalidPeer> {
-        let allowed = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || b"._-".contains(&c);
-        if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.bytes().all(allowed) {
-            let expected =
-                "the name of an identity (1 to 64 characters of a-z, 0-9, '.', '_', '-')";
-            return Err(InvalidPeer::new(name, expected));
-        }
-        Ok(Self { role, name: name.to_owned() })
-    }
-
-    pub fn role(&self) -> Role {
-        self.role
-    }
-
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// How a certificate says it: `outlast://agent/eu-1`.
-    pub fn uri(&self) -> String {
-        format!("{URI_SCHEME}{}/{}", self.role, self.name)
-    }
-
-    /// The inverse of [`uri`](Self::uri).
-    pub fn from_uri(uri: &str) -> Result<Self, InvalidPeer> {
-        let parts = uri.strip_prefix(URI_SCHEME).and_then(|rest| rest.split_once('/'));
-        let expected = "an identity such as outlast://agent/eu-1";
-        let (role, name) = parts.ok_or_else(|| InvalidPeer::new(uri, expected))?;
-        Self::new(role.parse()?, name)
-    }
-}
-
-/// As messages name it: `agent eu-1`.
-impl fmt::Display for Peer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.role, self.name)
-    }
-}
-
-/// From when until when a certificate is valid.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Validity {
-    pub from: Timestamp,
-    pub until: Timestamp,
-}
-
-impl Validity {
-    /// Why it is not valid at `now`, if it is not; a clause that follows its name.
-    pub fn trouble(&self, now: Timestamp) -> Option<String> {
-        if now < self.from {
-            let from = self.from;
-            Some(format!("is valid from {from} only, and by this host's clock it is {now}"))
-        } else if now > self.until {
-            let until = self.until;
-            Some(format!("was valid until {until}, and by this host's clock it is {now}"))
-        } else {
-            None
-        }
-    }
-}
 
 /// Why an identity cannot be loaded or saved.
 #[derive(Debug, thiserror::Error)]
@@ -198,9 +62,9 @@ impl Identity {
         let key = certificate::key_der(&key_pem)?;
         let random = ring::rand::SystemRandom::new();
         let signing_key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &key, &random)
-            .map_err(|error| InvalidIdentity::Key(error.to_string()))?;
+            .map_err(|error| InvalidKey(error.to_string()))?;
         if ring::signature::KeyPair::public_key(&signing_key).as_ref() != facts.public_key {
-            return Err(InvalidIdentity::Key("it belongs to another certificate".to_owned()));
+            return Err(InvalidKey("it belongs to another certificate".to_owned()).into());
         }
         let (peer, validity) = (facts.peer, facts.validity);
         Ok(Self { peer, validity, certificate_pem, key_pem, ca_pem, signing_key, box_key })
@@ -230,7 +94,7 @@ impl Identity {
         Self::from_parts(certificate_pem, key_pem, text(CA_FILE)?, box_key).map_err(|error| {
             match error {
                 InvalidIdentity::Certificate(source) => IdentityError::Certificate { path, source },
-                InvalidIdentity::Key(reason) => IdentityError::Key { path, reason },
+                InvalidIdentity::Key(InvalidKey(reason)) => IdentityError::Key { path, reason },
             }
         })
     }
@@ -306,32 +170,6 @@ impl fmt::Debug for Identity {
 pub enum InvalidIdentity {
     #[error(transparent)]
     Certificate(#[from] InvalidCertificate),
-    #[error("no P-256 private key that fits the certificate: {0}")]
-    Key(String),
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_peer_survives_its_uri() {
-        for role in Role::ALL {
-            let peer = Peer::new(role, "eu-1.a_b").unwrap();
-            assert_eq!(Peer::from_uri(&peer.uri()), Ok(peer));
-        }
-        for bad in [
-            "",
-            "outlast://",
-            "outlast://agent",
-            "outlast://agent/",
-            "outlast://root/x",
-            "outlast://agent/a/b",
-            "outlast://agent/A",
-            "https://agent/x",
-            "outlast://agent/a b",
-        ] {
-            assert!(Peer::from_uri(bad).is_err(), "{bad}");
-        }
-    }
+    #[error(transparent)]
+    Key(#[from] InvalidKey),
 }

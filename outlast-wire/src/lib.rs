@@ -1,17 +1,19 @@
 //! Everything that crosses the wire, and the only crate that sees TLS.
 //!
-//! - Who somebody is: [`Identity`], its [`Role`] and name from a certificate of our
-//!   [`CertificateAuthority`], signatures ([`signature`]), and keys sealed to it ([`sealed_key`]).
+//! - Who somebody is: a [`Peer`] with a [`Role`] and a name, by a certificate of our
+//!   [`CertificateAuthority`]; an [`Identity`] of our own, signatures ([`signature`]), and keys
+//!   sealed to it ([`sealed_key`]); receipts made and believed ([`receipts`]).
 //! - The road: mutual TLS ([`tls`]), a server loop with limits ([`server`]).
-//! - The words: the restic REST protocol as a server ([`rest`], guarded by the table in
-//!   [`access`]) and as a [`Store`](outlast_store::Store) ([`RestStore`]); our own calls as types
-//!   ([`api`]) and as a client ([`ApiClient`]); what a vault holds now ([`holdings`]).
+//! - The words: the restic REST protocol as a server ([`rest`]) and as a
+//!   [`Store`](outlast_store::Store) ([`RestStore`]); our own calls as data ([`api`]) and as a client
+//!   ([`ApiClient`]); what a vault holds now ([`holdings`]); who may do what ([`access`]).
 //!
 //! The clients block. They must not be called from asynchronous code: use
 //! `tokio::task::spawn_blocking` or a thread of their own.
 
 mod certificate;
-mod http;
+mod peer;
+mod protocol;
 
 pub mod access;
 pub mod api;
@@ -19,14 +21,15 @@ pub mod ca;
 pub mod client;
 pub mod holdings;
 pub mod identity;
+pub mod receipts;
 pub mod rest;
 pub mod sealed_key;
 pub mod server;
 pub mod signature;
 pub mod tls;
 
-pub use crate::http::CertificateTrouble;
-pub use api::client::{ApiClient, CallError};
 pub use ca::CertificateAuthority;
-pub use client::{AddressError, Credentials, RestStore};
-pub use identity::{Identity, Peer, Role, Validity};
+pub use certificate::Validity;
+pub use client::{AddressError, ApiClient, CallError, CertificateTrouble, Credentials, RestStore};
+pub use identity::Identity;
+pub use peer::{InvalidPeer, Peer, Role};

@@ -10,7 +10,7 @@
 //! hold little; documents are small and held whole; listings are made one after another.
 
 mod body;
-mod incoming;
+mod host;
 mod range;
 
 use std::fmt::Write as _;
@@ -30,20 +30,14 @@ use outlast_store::{Kind, Object, Store, StoreError, Verb};
 use outlast_types::{WorkloadName, hex};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::Peer;
 use crate::access::{self, Action};
-use crate::api::{ApiError, ErrorCode};
+use crate::api::ErrorCode;
+use crate::peer::Peer;
+use crate::protocol::{LIST_V1, LIST_V2, OBJECT_BYTES_MAX};
+use crate::server::ApiError;
 use range::{Range, parse_range};
 
-pub use incoming::{Incoming, Whole};
-
-/// The media types of the two forms of a listing.
-pub const LIST_V1: &str = "application/vnd.x.restic.rest.v1";
-pub const LIST_V2: &str = "application/vnd.x.restic.rest.v2";
-
-/// The largest object that is taken, in bytes. Stock restic makes packs of up to 128 MiB and may
-/// overshoot by a blob.
-pub const OBJECT_BYTES_MAX: u64 = 160 << 20;
+pub use host::{HostError, Incoming, RepositoryHost, Whole};
 
 /// The largest index, in bytes: four times as much as stock restic writes without compression.
 const INDEX_BYTES_MAX: u64 = 32 << 20;
@@ -69,58 +63,6 @@ const STORE_CALLS_MAX: usize = 32;
 
 /// How long a request waits for its share of memory before it is told to come back.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// Who keeps the repositories. Calls block; they run on threads for that.
-pub trait RepositoryHost: Send + Sync + 'static {
-    /// The store of a workload's repository for `peer`, who is about to do `verb`. The table in
-    /// [`access`] has allowed it already; the host may know more reasons against it.
-    fn store(
-        &self,
-        peer: &Peer,
-        workload: &WorkloadName,
-        verb: Verb,
-    ) -> Result<Arc<dyn Store>, HostError>;
-
-    /// Makes room for a new repository; harmless if there is one.
-    fn create(&self, peer: &Peer, workload: &WorkloadName) -> Result<(), HostError>;
-
-    /// Begins to take in `object` from `peer`, whom the table allows to create its kind. The host
-    /// looks at what comes, and refuses what it does not believe.
-    fn receive(
-        &self,
-        peer: &Peer,
-        workload: &WorkloadName,
-        object: &Object,
-    ) -> Result<Box<dyn Incoming>, HostError>;
-
-    /// Removes `object` for `peer`, whom the table allows to remove its kind. The host may know
-    /// that this one is somebody else's.
-    fn remove(
-        &self,
-        peer: &Peer,
-        workload: &WorkloadName,
-        object: &Object,
-    ) -> Result<(), HostError>;
-}
-
-/// Why a host does not do what was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum HostError {
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The content of an object is not what it must be. Sending it again does not help.
-    #[error("{object} is not taken: {reason}")]
-    Unacceptable { object: Object, reason: String, hint: String },
-    /// The same request may succeed later.
-    #[error("{reason}")]
-    Busy { reason: String },
-    #[error("there is no repository of workload {workload}")]
-    Unknown { workload: WorkloadName },
-    #[error("{reason}")]
-    Denied { reason: String },
-    #[error("the repository of workload {workload} cannot be used now: {reason}")]
-    Unable { workload: WorkloadName, reason: String },
-}
 
 /// The protocol below `/repo/{workload}/`, for [`server::serve`](crate::server::serve).
 pub fn router(host: Arc<dyn RepositoryHost>) -> Router {

@@ -1,5 +1,8 @@
 //! The server's side of the road: accepts, checks certificates, bounds everything, drains.
 
+mod error;
+mod stall;
+
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -25,13 +28,13 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tower_service::Service as _;
 
-use crate::api::{ApiError, ErrorBody, ErrorCode};
-use crate::certificate;
-use crate::{Peer, Validity};
-
-mod stall;
-
+use crate::api::{ErrorBody, ErrorCode};
+use crate::certificate::{self, Validity};
+use crate::peer::Peer;
+use crate::protocol::SHARE_HEADER;
 use stall::{Stalling, StallingBody};
+
+pub use error::ApiError;
 
 /// What one client may cost at most.
 #[derive(Debug, Clone, Copy)]
@@ -81,9 +84,6 @@ pub struct Shown {
     /// Of which share an agent speaks, if it says so.
     pub share: Option<ShareId>,
 }
-
-/// The header in which an agent says of which share it speaks: several of one name may be at work.
-pub(crate) const SHARE_HEADER: &str = "x-outlast-share";
 
 /// Serves `router` on `listener` until `shutdown` completes and requests under way have ended.
 ///

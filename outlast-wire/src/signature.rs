@@ -2,8 +2,8 @@
 
 use ring::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 
-use crate::Peer;
 use crate::certificate::{self, InvalidCertificate};
+use crate::peer::Peer;
 
 /// Why a signature proves nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -9,9 +9,8 @@ use rustls::pki_types::CertificateDer;
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
-use crate::Identity;
-use crate::certificate::{self, InvalidCertificate};
-use crate::identity::InvalidIdentity;
+use crate::certificate::{self, InvalidCertificate, InvalidKey};
+use crate::identity::Identity;
 
 /// Why TLS cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -19,7 +18,7 @@ pub enum TlsError {
     #[error("the certificate of the authority is not usable: {0}")]
     Authority(#[from] InvalidCertificate),
     #[error("the identity is not usable for TLS: {0}")]
-    Identity(#[from] InvalidIdentity),
+    Key(#[from] InvalidKey),
     #[error("TLS cannot be set up: {0}")]
     Setup(String),
 }

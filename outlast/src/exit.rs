@@ -8,8 +8,8 @@ use outlast_drop::{ShareError, WriteError};
 use outlast_fs::place::PlaceError;
 use outlast_repo::RepoError;
 use outlast_store::StoreError;
+use outlast_wire::CallError;
 use outlast_wire::api::ErrorCode;
-use outlast_wire::api::client::CallError;
 use serde_json::json;
 
 use crate::output::{Closed, Output, plain, plain_json};

@@ -16,7 +16,6 @@ mod processes;
 mod reading;
 mod settings;
 mod signals;
-mod verifier;
 
 use std::process::ExitCode;
 

@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use outlast_agent::{Agent, AgentError, Shutdown, Upstream, UpstreamError, Vault};
-use outlast_drop::{Content, DropAddress, Receipt, ReceiptState, Seal, Signer, receipt};
+use outlast_drop::{Content, DropAddress, Receipt, ReceiptState, Seal, receipt};
 use outlast_repo::Repository;
 use outlast_testing::pseudo_random;
 use outlast_types::{Clock, WorkloadName};
 use outlast_wire::api::{AgentReport, ErrorBody, ErrorCode, Reported, Shipment, Vaulted};
 use outlast_wire::holdings::{Question, SignedAnswer};
-use outlast_wire::{CallError, Identity, Role};
+use outlast_wire::{CallError, Role};
 
 use crate::support::{World, good_pass, pass};
 
@@ -164,27 +164,12 @@ fn a_vault_that_is_down_for_a_while_costs_nothing_but_time() {
 
 /// A receipt that an agent wrote just before it died.
 fn write_receipt(world: &World, address: &DropAddress, state: ReceiptState) {
-    struct AgentSigner(Identity);
-    impl Signer for AgentSigner {
-        fn name(&self) -> String {
-            self.0.peer().name().to_owned()
-        }
-        fn role(&self) -> String {
-            self.0.peer().role().to_string()
-        }
-        fn certificate_pem(&self) -> String {
-            self.0.certificate_pem().to_owned()
-        }
-        fn sign(&self, message: &[u8]) -> std::io::Result<Vec<u8>> {
-            Ok(self.0.sign(message))
-        }
-    }
     let seal = fs::read(world.share.drop_directory(address).join("sealed.json")).ok();
     let document = Receipt {
         seal: seal.map(|bytes| Seal::digest_of(&bytes)),
         ..Receipt::about(world.share.id(), address, state, world.clock.now())
     };
-    let signed = document.sign(&AgentSigner(world.identity(Role::Agent))).unwrap();
+    let signed = document.sign(&world.identity(Role::Agent)).unwrap();
     receipt::write(&world.share, &signed).unwrap();
 }
 

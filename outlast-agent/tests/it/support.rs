@@ -17,8 +17,8 @@ use outlast_types::{
     Clock, Environment, Silent, SystemClock, SystemRandom, Timestamp, WorkloadName,
 };
 use outlast_vault::{VaultConfig, VaultHandle};
+use outlast_wire::Peer;
 use outlast_wire::api::IncidentView;
-use outlast_wire::identity::Peer;
 use outlast_wire::{ApiClient, CertificateAuthority, Identity, Role, ca, signature};
 
 /// The vault's clock: it goes on by itself, and as far ahead as the agent's was set. A vault takes no

@@ -60,8 +60,10 @@ fn the_newest_drop_is_the_one_that_the_vault_took_last_whatever_the_times_of_fil
 struct Signed(DropId);
 
 impl Verifier for Signed {
-    fn role_of_signer(&self, signed: &SignedReceipt) -> Result<String, String> {
-        if signed.receipt().drop == self.0 { Ok("vault".to_owned()) } else { Err(String::new()) }
+    fn check(&self, signed: &SignedReceipt) -> Result<(), String> {
+        let receipt = signed.receipt();
+        let may = receipt.drop == self.0 && receipt.state == ReceiptState::Vaulted;
+        if may { Ok(()) } else { Err(String::new()) }
     }
 }
 

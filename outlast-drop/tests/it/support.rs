@@ -83,10 +83,14 @@ impl Signer for TestSigner {
 }
 
 impl Verifier for TestSigner {
-    fn role_of_signer(&self, signed: &SignedReceipt) -> Result<String, String> {
+    fn check(&self, signed: &SignedReceipt) -> Result<(), String> {
         signed.verify(|_, message, proof| match self.sign(message) {
-            Ok(signature) if signature == proof => Ok(self.role()),
-            _ => Err("a stranger signed it".to_owned()),
+            Ok(signature) if signature != proof => Err("a stranger signed it".to_owned()),
+            Ok(_) if signed.receipt().state == ReceiptState::Vaulted => {
+                Err("an agent signed it, which only a vault may do".to_owned())
+            }
+            Ok(_) => Ok(()),
+            Err(error) => Err(error.to_string()),
         })
     }
 }

@@ -9,7 +9,7 @@ use outlast_promise::{Event, Finding};
 use outlast_types::{DropId, DropIdentity, WorkloadName};
 use outlast_wire::api::Shipment;
 use outlast_wire::holdings::{Answer, HeldDrop, Question, SignedAnswer};
-use outlast_wire::{Role, signature};
+use outlast_wire::receipts::Authority;
 
 use super::error::VaultError;
 use super::published::{is_indexed, readable_tree, tree_of};
@@ -152,14 +152,8 @@ impl Vault {
 
     fn signed_by_vault(&self, text: &str) -> Option<Receipt> {
         let signed = SignedReceipt::parse(text.as_bytes()).ok()?;
-        let ca_pem = self.identity.ca_pem();
-        let signer = signed
-            .verify(|certificate, message, proof| {
-                signature::verify(certificate, ca_pem, message, proof)
-            })
-            .ok()?;
-        let is_word =
-            signer.role() == Role::Vault && signed.receipt().state == ReceiptState::Vaulted;
+        Authority::of(&self.identity).check(&signed).ok()?;
+        let is_word = signed.receipt().state == ReceiptState::Vaulted;
         is_word.then(|| signed.receipt().clone())
     }
 

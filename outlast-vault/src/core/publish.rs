@@ -21,13 +21,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use outlast_catalog::SnapshotRecord;
-use outlast_drop::{DropAddress, Receipt, ReceiptState, Signer};
+use outlast_drop::{DropAddress, Receipt, ReceiptState};
 use outlast_format::index::IndexFile;
 use outlast_format::sha256;
 use outlast_promise::{Event, Finding};
 use outlast_store::{Kind, Object, StoreError, create_or_find};
 use outlast_types::{SnapshotId, Timestamp, WorkloadName};
-use outlast_wire::Identity;
 use outlast_wire::api::{BILL_VERSION, BilledObject, Shipment};
 
 use super::admission::{INDEX_DOCUMENT_MAX, expected};
@@ -177,7 +176,7 @@ impl Vault {
             ..Receipt::about(shipment.share, &address, ReceiptState::Vaulted, received)
         };
         let sign = |source| VaultError::Sign { drop: shipment.drop, source };
-        let signed = receipt.sign(&VaultSigner(&self.identity)).map_err(sign)?;
+        let signed = receipt.sign(&self.identity).map_err(sign)?;
         Ok(String::from_utf8_lossy(signed.bytes()).into_owned())
     }
 
@@ -321,26 +320,6 @@ fn require_listed_packs(
     }
     missing.truncate(MISSING_NAMED_MAX);
     Err(missing_objects(shipment, missing))
-}
-
-struct VaultSigner<'a>(&'a Identity);
-
-impl Signer for VaultSigner<'_> {
-    fn name(&self) -> String {
-        self.0.peer().name().to_owned()
-    }
-
-    fn role(&self) -> String {
-        self.0.peer().role().to_string()
-    }
-
-    fn certificate_pem(&self) -> String {
-        self.0.certificate_pem().to_owned()
-    }
-
-    fn sign(&self, message: &[u8]) -> std::io::Result<Vec<u8>> {
-        Ok(self.0.sign(message))
-    }
 }
 
 #[cfg(test)]

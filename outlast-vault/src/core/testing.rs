@@ -13,8 +13,8 @@ use outlast_types::{
     Clock as _, ContentHash, DropId, Environment, ShareId, Silent, SystemClock, SystemRandom,
     WorkloadName,
 };
+use outlast_wire::Peer;
 use outlast_wire::api::{BILL_VERSION, Base64, BilledName, BilledObject, Shipment};
-use outlast_wire::identity::Peer;
 use outlast_wire::{CertificateAuthority, Identity, Role, ca};
 
 use super::opening::Parts;

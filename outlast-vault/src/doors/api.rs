@@ -17,12 +17,11 @@ use outlast_store::StoreError;
 use outlast_types::{ProblemKind, WorkloadName};
 use outlast_wire::access::{self, Call};
 use outlast_wire::api::{
-    AgentReport, ApiError, BODY_BYTES_MAX, Base64, ErrorCode, IncidentView, OpenRepository,
-    OpenedRepository, Problem, Reported, Shipment, SnapshotView, Vaulted, WorkloadReport,
-    WorkloadView,
+    AgentReport, BODY_BYTES_MAX, Base64, ErrorCode, IncidentView, OpenRepository, OpenedRepository,
+    Problem, Reported, Shipment, SnapshotView, Vaulted, WorkloadReport, WorkloadView,
 };
 use outlast_wire::holdings::{QUESTION_DROPS_MAX, Question, SignedAnswer};
-use outlast_wire::server::RequestId;
+use outlast_wire::server::{ApiError, RequestId};
 use outlast_wire::{Peer, sealed_key};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;

@@ -13,7 +13,8 @@ use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, Request};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_LENGTH;
-use outlast_wire::api::{ApiError, BODY_BYTES_MAX, ErrorCode};
+use outlast_wire::api::{BODY_BYTES_MAX, ErrorCode};
+use outlast_wire::server::ApiError;
 use serde::de::DeserializeOwned;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 

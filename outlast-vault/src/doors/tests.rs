@@ -3,10 +3,9 @@
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
-use outlast_wire::Role;
 use outlast_wire::api::{BODY_BYTES_MAX, ErrorBody};
-use outlast_wire::identity::Peer;
 use outlast_wire::server::RequestId;
+use outlast_wire::{Peer, Role};
 use tower_service::Service;
 
 use crate::core::storage::VaultStorage as _;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use outlast_types::{SystemClock, SystemRandom};
-use outlast_wire::identity::Peer;
+use outlast_wire::Peer;
 use outlast_wire::{CertificateAuthority, Role, ca};
 
 use super::*;

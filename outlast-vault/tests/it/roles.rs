@@ -2,7 +2,7 @@
 
 use outlast_format::{Sha256Id, SnapshotId};
 use outlast_store::{Kind, Object, Store, StoreError};
-use outlast_wire::api::client::CallError;
+use outlast_wire::CallError;
 use outlast_wire::api::{ErrorCode, OpenRepository};
 use outlast_wire::{RestStore, Role};
 

@@ -10,17 +10,15 @@ use outlast_fs::{FileTime, durable};
 use outlast_promise::Promise;
 use outlast_repo::backup::{self, Input, Options, Outcome, StreamInput};
 use outlast_repo::{Credential, Repository};
-use outlast_store::Store;
 use outlast_types::{
     ContentHash, DropId, Environment, ShareId, Silent, SystemClock, SystemRandom, WorkloadName,
 };
 use outlast_vault::{VaultConfig, VaultHandle};
+use outlast_wire::Peer;
 use outlast_wire::api::{
-    AgentReport, BILL_VERSION, Base64, BilledName, BilledObject, OpenRepository, Pass, Shipment,
-    WorkloadReport,
+    AgentReport, BILL_VERSION, Base64, BilledName, BilledObject, Pass, Shipment, WorkloadReport,
 };
-use outlast_wire::identity::Peer;
-use outlast_wire::{ApiClient, CertificateAuthority, Identity, RestStore, Role, ca, sealed_key};
+use outlast_wire::{ApiClient, CertificateAuthority, Identity, Role, ca};
 
 pub(crate) struct World {
     directory: tempfile::TempDir,
@@ -113,15 +111,9 @@ pub(crate) struct Agent {
 impl Agent {
     /// Asks for the repository and opens it over the wire.
     pub(crate) fn open(&self, workload: &WorkloadName) -> Repository {
-        let request = OpenRepository { box_public_key: self.identity.box_key().public() };
-        let opened = self.client.open_repository(workload, &request).unwrap();
-        let info = sealed_key::repository_key_info(workload);
-        let key = self.identity.box_key().open(&info, &opened.sealed_key.0).unwrap();
-        let key = Key::from_bytes(key.as_slice().try_into().unwrap());
-        let address = self.client.repository_address(&opened);
-        let store: Arc<dyn Store> =
-            Arc::new(RestStore::open(&address, Some(&self.identity)).unwrap());
-        Repository::open(store, Credential::Key(key)).unwrap()
+        let opened = self.client.open_workload(workload, &self.identity).unwrap();
+        let key = Key::from_bytes(&opened.key);
+        Repository::open(Arc::new(opened.store), Credential::Key(key)).unwrap()
     }
 
     /// Brings `content` into the repository; nothing is published.

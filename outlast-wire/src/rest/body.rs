@@ -15,7 +15,8 @@ use ring::digest;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
-use crate::api::{ApiError, ErrorCode};
+use crate::api::ErrorCode;
+use crate::server::ApiError;
 
 /// The least time that a body may take, however short it is.
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);

@@ -2,24 +2,26 @@ use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
-use outlast_store::Object;
+use outlast_store::{Object, Store};
 use outlast_types::{
     BlobId, ContentHash, DropId, PackId, ShareId, SnapshotId, SystemClock, SystemRandom,
 };
 use outlast_wire::api::{
-    ApiError, BILL_VERSION, Base64, BilledName, BilledObject, ErrorCode, OpenRepository,
-    OpenedRepository, Reported, Shipment, Vaulted,
+    BILL_VERSION, Base64, BilledName, BilledObject, ErrorCode, OpenRepository, OpenedRepository,
+    Reported, Shipment, Vaulted,
 };
 use outlast_wire::sealed_key::{repository_key_info, seal};
-use outlast_wire::server::Limits;
+use outlast_wire::server::{ApiError, Limits};
 use outlast_wire::{ApiClient, CallError, Peer, Role};
 
 use crate::support::{Server, World, workload};
 
+const KEY: &[u8; 64] = &[7; 64];
+
 fn server(world: &World) -> Server {
     let open = |Path(name): Path<String>, Json(request): Json<OpenRepository>| async move {
         let info = repository_key_info(&name.parse().unwrap());
-        let sealed = seal(&request.box_public_key, &info, b"the key", &SystemRandom).unwrap();
+        let sealed = seal(&request.box_public_key, &info, KEY, &SystemRandom).unwrap();
         let repository_path = format!("/repo/{name}/");
         Json(OpenedRepository { repository_path, sealed_key: Base64(sealed), version: 2 })
     };
@@ -81,11 +83,12 @@ fn an_agent_gets_the_repository_key_that_only_it_can_open() {
     let request = OpenRepository { box_public_key: identity.box_key().public() };
     let opened = client.open_repository(&workload(), &request).unwrap();
     let info = repository_key_info(&workload());
-    assert_eq!(*identity.box_key().open(&info, &opened.sealed_key.0).unwrap(), b"the key");
+    assert_eq!(*identity.box_key().open(&info, &opened.sealed_key.0).unwrap(), KEY);
     let other = world.identity(Role::Agent);
     assert!(other.box_key().open(&info, &opened.sealed_key.0).is_err());
-    assert!(client.repository_address(&opened).ends_with("/repo/shop-db/"));
-    assert!(!client.repository_address(&opened)[8..].contains("//"));
+    let workload = client.open_workload(&workload(), &identity).unwrap();
+    assert_eq!(*workload.key, *KEY);
+    assert_eq!(workload.store.location(), format!("{}repo/shop-db/", client.location()));
 }
 
 #[test]

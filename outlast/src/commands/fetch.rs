@@ -14,7 +14,7 @@ use super::share::Ca;
 use crate::exit::Code;
 use crate::output::{Output, counted};
 use crate::reading::{deviations, tell_deviations};
-use crate::verifier::Authority;
+use outlast_wire::receipts::Authority;
 
 /// How often the share is looked at while waiting; a network share shows new names only after
 /// seconds anyway.

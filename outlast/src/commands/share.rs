@@ -14,7 +14,7 @@ use serde_json::json;
 use crate::exit::Code;
 use crate::output::{Output, counted, table};
 use crate::reading::whole_seconds;
-use crate::verifier::Authority;
+use outlast_wire::receipts::Authority;
 
 /// Make a share, look at it, clean it up
 #[derive(Debug, Subcommand)]
@@ -88,7 +88,7 @@ pub(crate) struct Ca {
 
 impl Ca {
     pub(crate) fn load(&self) -> Result<Option<Authority>> {
-        self.ca.as_deref().map(Authority::load).transpose()
+        Ok(self.ca.as_deref().map(Authority::load).transpose()?)
     }
 }
 

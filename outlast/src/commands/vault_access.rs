@@ -3,16 +3,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use outlast_format::crypto::Key;
 use outlast_repo::{Credential, Repository};
 use outlast_types::WorkloadName;
-use outlast_wire::api::OpenRepository;
-use outlast_wire::api::client::ApiClient;
-use outlast_wire::client::RestStore;
-use outlast_wire::identity::Identity;
-use outlast_wire::sealed_key::repository_key_info;
-use zeroize::Zeroizing;
+use outlast_wire::{ApiClient, Identity};
 
 use super::cache::CacheArgs;
 use super::repo::retrying;
@@ -46,20 +41,10 @@ impl VaultAccess {
     ) -> Result<Repository> {
         let (address, identity) = self.address_and_identity()?;
         let client = ApiClient::new(&address, &identity)?;
-        let request = OpenRepository { box_public_key: identity.box_key().public() };
         let opened =
-            output.patiently(client.location(), || client.open_repository(workload, &request))?;
-        let info = repository_key_info(workload);
-        let key = identity
-            .box_key()
-            .open(&info, &opened.sealed_key.0)
-            .with_context(|| format!("cannot open the key of {workload}'s repository"))?;
-        let key: Zeroizing<[u8; 64]> = Zeroizing::new(
-            key.as_slice().try_into().context("the vault sent a key of another length")?,
-        );
-        let store = RestStore::open(&client.repository_address(&opened), Some(&identity))?;
-        let key = Key::from_bytes(&key);
-        let store = retrying(Arc::new(store), output);
+            output.patiently(client.location(), || client.open_workload(workload, &identity))?;
+        let key = Key::from_bytes(&opened.key);
+        let store = retrying(Arc::new(opened.store), output);
         let repository = output
             .patiently(client.location(), || Repository::open(store, Credential::Key(key)))?;
         Ok(self.cache.apply(repository))

@@ -5,10 +5,10 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::Subcommand;
 use outlast_types::{Timestamp, WorkloadName, human};
-use outlast_wire::api::client::{ApiClient, CallError};
 use outlast_wire::api::{
     IncidentView, OrderView, PauseOrder, ReasonedOrder, RecreateOrder, WorkloadView,
 };
+use outlast_wire::{ApiClient, CallError};
 use serde_json::json;
 
 use super::vault_access::VaultAccess;

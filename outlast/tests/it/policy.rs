@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use outlast_types::{Clock, SystemClock, SystemRandom, Timestamp};
 use outlast_wire::ca::{CertificateAuthority, Request};
-use outlast_wire::identity::{Peer, Role};
+use outlast_wire::{Peer, Role};
 
 use crate::harness::{Up, document, fail, scratch, succeed, wait_until};
 

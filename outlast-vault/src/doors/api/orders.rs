@@ -10,8 +10,8 @@ use axum::{Extension, Router};
 use outlast_types::{WorkloadName, human};
 use outlast_wire::Peer;
 use outlast_wire::access::{self, Call};
-use outlast_wire::api::{ApiError, ErrorCode, OrderView, PauseOrder, ReasonedOrder, RecreateOrder};
-use outlast_wire::server::RequestId;
+use outlast_wire::api::{ErrorCode, OrderView, PauseOrder, ReasonedOrder, RecreateOrder};
+use outlast_wire::server::{ApiError, RequestId};
 
 use super::{Answer, Api, WorkloadQuery, workload_in_path, workload_name};
 use crate::core::error::VaultError;

@@ -10,7 +10,8 @@ use outlast_fs::durable;
 use outlast_types::{Clock, Random, SystemRandom};
 use outlast_wire::Validity;
 use outlast_wire::ca::{CertificateAuthority, Request};
-use outlast_wire::identity::{CA_FILE, Identity, Peer, Role};
+use outlast_wire::identity::{CA_FILE, Identity};
+use outlast_wire::{Peer, Role};
 
 use crate::home::Home;
 

@@ -2,20 +2,23 @@
 //! and errors in plain words.
 
 use std::io;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use outlast_types::{Clock, Interrupt, ShareId, SystemClock, Timestamp};
+use outlast_types::{Interrupt, ShareId};
 use reqwest::header::{HeaderMap, HeaderName};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url, redirect};
-use rustls::pki_types::UnixTime;
+use rustls::ClientConfig;
 use tokio::runtime::Runtime;
 
+use super::probe;
+use super::trouble::{chain, io_error, tls_error, tls_trouble};
 use crate::api::{ErrorBody, ErrorCode};
-use crate::server::SHARE_HEADER;
+use crate::certificate::Validity;
+use crate::identity::Identity;
+use crate::protocol::SHARE_HEADER;
 use crate::tls::{self, TlsError};
-use crate::{Identity, Validity};
 
 /// How long a call may take beyond the time that its bytes need, for example to become durable.
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
@@ -74,6 +77,8 @@ pub(crate) struct Http {
     runtime: Option<Runtime>,
     /// How long our own certificate is valid; `None` if we show none.
     certificate: Option<Validity>,
+    /// By which connections are made.
+    tls: Arc<ClientConfig>,
     /// Of which share we speak, once it is known.
     share: OnceLock<ShareId>,
 }
@@ -94,7 +99,7 @@ impl Http {
             _ => tls::no_trust_config()?,
         };
         let client = Client::builder()
-            .tls_backend_preconfigured(tls)
+            .tls_backend_preconfigured(tls.clone())
             .user_agent(concat!("outlast/", env!("CARGO_PKG_VERSION")))
             .redirect(redirect::Policy::none())
             .no_proxy()
@@ -122,8 +127,8 @@ impl Http {
             Credentials::Authority(_) | Credentials::None => None,
         };
         let (interrupt, share) = (Interrupt::default(), OnceLock::new());
-        let runtime = Some(runtime);
-        Ok(Self { client, base, location, interrupt, runtime, certificate, share })
+        let (runtime, tls) = (Some(runtime), Arc::new(tls));
+        Ok(Self { client, base, location, interrupt, runtime, certificate, tls, share })
     }
 
     /// Lets `interrupt` break off calls, under way and later ones.
@@ -134,6 +139,16 @@ impl Http {
     /// Says in each request from now on of which share we speak. The first word counts.
     pub(crate) fn speak_of(&self, share: ShareId) {
         self.share.get_or_init(|| share);
+    }
+
+    /// What breaks off calls.
+    pub(crate) fn interrupt(&self) -> &Interrupt {
+        &self.interrupt
+    }
+
+    /// Of which share we speak.
+    pub(crate) fn share(&self) -> Option<ShareId> {
+        self.share.get().copied()
     }
 
     /// The address without its password.
@@ -153,6 +168,18 @@ impl Http {
             request = request.header(SHARE_HEADER, share.to_string());
         }
         Call { http: self, request }
+    }
+
+    /// Why an exchange failed before there was an answer.
+    async fn failed(&self, error: reqwest::Error) -> io::Error {
+        let told = tls_error(&error).is_some() || error.is_timeout() || error.is_builder();
+        if told || self.base.scheme() != "https" {
+            return io_error(error, self.certificate);
+        }
+        match probe::refusal(&self.tls, &self.base).await {
+            Some(refusal) => tls_trouble(&refusal, self.certificate),
+            None => io_error(error, self.certificate),
+        }
     }
 }
 
@@ -193,10 +220,11 @@ impl Call<'_> {
         let Self { http, request } = self;
         let runtime = http.runtime.as_ref();
         let runtime = runtime.ok_or_else(|| io::Error::other("this client has ended"))?;
-        let certificate = http.certificate;
         let exchange = async {
-            let sent = request.send().await;
-            let response = sent.map_err(|error| io_error(error, certificate))?;
+            let response = match request.send().await {
+                Ok(response) => response,
+                Err(error) => return Err(http.failed(error).await),
+            };
             let (status, headers) = (response.status(), response.headers().clone());
             let body = if wanted(status) {
                 whole_body(response, max).await?
@@ -282,133 +310,13 @@ fn redacted(url: &Url) -> String {
     url.to_string()
 }
 
-/// A failed exchange as an I/O error whose kind says whether it may pass by itself. `certificate`
-/// is our own.
-fn io_error(error: reqwest::Error, certificate: Option<Validity>) -> io::Error {
-    let error = error.without_url();
-    if let Some(tls) = tls_error(&error) {
-        return tls_trouble(tls, certificate, SystemClock.now());
-    }
-    let kind = if error.is_timeout() {
-        io::ErrorKind::TimedOut
-    } else if error.is_builder() {
-        io::ErrorKind::InvalidInput
-    } else if error.is_connect() {
-        io::ErrorKind::ConnectionRefused
-    } else {
-        io::ErrorKind::ConnectionAborted
-    };
-    io::Error::new(kind, chain(&error))
-}
-
-/// The TLS error somewhere below, if there is one.
-fn tls_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(tls) = error.downcast_ref() {
-            return Some(tls);
-        }
-        // An I/O error does not count what it wraps among its sources.
-        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        if let Some(wrapped) = wrapped
-            && let Some(tls) = tls_error(wrapped)
-        {
-            return Some(tls);
-        }
-        next = error.source();
-    }
-    None
-}
-
-/// What is wrong with a certificate, as the cause of an I/O error: it does not pass by itself.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct CertificateTrouble(String);
-
-/// What a TLS error means here, at `now`, if our own certificate is valid for `own`.
-fn tls_trouble(error: &rustls::Error, own: Option<Validity>, now: Timestamp) -> io::Error {
-    use rustls::{AlertDescription as Alert, CertificateError as Certificate, Error};
-    let clock = "is this clock right? If it is, the certificate must be issued again";
-    let text = match error {
-        Error::InvalidCertificate(Certificate::UnknownIssuer | Certificate::BadSignature) => {
-            "the server's certificate is not from the authority that we trust; \
-             is it the right server, and the right identity?"
-                .to_owned()
-        }
-        Error::InvalidCertificate(
-            Certificate::NotValidForName | Certificate::NotValidForNameContext { .. },
-        ) => format!("the server's certificate is for another host: {error}"),
-        Error::InvalidCertificate(Certificate::ExpiredContext { not_after, .. }) => format!(
-            "the server's certificate was valid until {}, and by this host's clock it is {now}; \
-             {clock}",
-            moment(*not_after)
-        ),
-        Error::InvalidCertificate(Certificate::NotValidYetContext { not_before, .. }) => format!(
-            "the server's certificate is valid from {} only, and by this host's clock it is \
-             {now}; {clock}",
-            moment(*not_before)
-        ),
-        Error::InvalidCertificate(_) => {
-            format!("the server's certificate is not valid: {error}")
-        }
-        Error::AlertReceived(Alert::CertificateRequired) => {
-            "the server wants a client certificate of its authority; give an identity".to_owned()
-        }
-        // Said of both ends of its life.
-        Error::AlertReceived(Alert::CertificateExpired) => {
-            match own.map(|own| (own, own.trouble(now))) {
-                Some((_, Some(trouble))) => {
-                    format!("the server refuses our certificate, which {trouble}; {clock}")
-                }
-                Some((Validity { from, until }, None)) => format!(
-                    "the server says that our certificate is not valid now, but it is, from {from} \
-                     until {until}, if this host's clock is right: it is {now} here; compare the \
-                     clocks of both hosts"
-                ),
-                None => format!("the server refuses our certificate: {error}"),
-            }
-        }
-        Error::AlertReceived(
-            Alert::UnknownCA
-            | Alert::BadCertificate
-            | Alert::CertificateRevoked
-            | Alert::CertificateUnknown
-            | Alert::DecryptError,
-        ) => format!("the server refuses our certificate: {error}"),
-        _ => {
-            let text = format!("TLS failed: {error}");
-            return io::Error::new(io::ErrorKind::ConnectionAborted, text);
-        }
-    };
-    io::Error::new(io::ErrorKind::InvalidData, CertificateTrouble(text))
-}
-
-fn moment(time: UnixTime) -> Timestamp {
-    let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
-    Timestamp::from_unix(seconds, 0).unwrap_or(Timestamp::EPOCH)
-}
-
-/// The error and its causes, each once.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        next = cause.source();
-    }
-    text
-}
-
 /// What an answer that is no success says.
-pub(crate) struct Trouble {
+pub(crate) struct Failure {
     pub(crate) status: StatusCode,
     pub(crate) body: ErrorBody,
 }
 
-impl Trouble {
+impl Failure {
     /// Reads the body of an answer, ours or anybody's.
     pub(crate) fn of(answer: Answer) -> Self {
         let Answer { status, body: text, .. } = answer;
@@ -456,36 +364,6 @@ mod tests {
         for bad in ["", "rest:", "s3:bucket", "rest:/tmp", "ftp://host/", "http://h/?a=b"] {
             assert!(parse(bad).is_err(), "{bad}");
         }
-    }
-
-    #[test]
-    fn a_certificate_that_is_not_valid_now_is_told_with_both_ends_and_whose_clock() {
-        use rustls::{AlertDescription, CertificateError, Error};
-        let at = |seconds: u64| moment(UnixTime::since_unix_epoch(Duration::from_secs(seconds)));
-        let own = Some(Validity { from: at(1000), until: at(2000) });
-        let told = |error: &Error, now| {
-            let trouble = tls_trouble(error, own, at(now));
-            assert_eq!(trouble.kind(), io::ErrorKind::InvalidData, "it does not pass by itself");
-            let inner = trouble.get_ref().unwrap();
-            inner.downcast_ref::<CertificateTrouble>().unwrap().to_string()
-        };
-        let refused = Error::AlertReceived(AlertDescription::CertificateExpired);
-        let check = |text: String, words: &[&str]| {
-            for word in words {
-                assert!(text.contains(word), "{word:?} in {text:?}");
-            }
-        };
-        let early = ["our certificate", "valid from 1970-01-01T00:16:40Z only", "00:08:20Z"];
-        check(told(&refused, 500), &early);
-        check(told(&refused, 2500), &["our certificate", "was valid until 1970-01-01T00:33:20Z"]);
-        check(told(&refused, 1500), &["compare the clocks", "1970-01-01T00:25:00Z"]);
-        let time = |seconds| UnixTime::since_unix_epoch(Duration::from_secs(seconds));
-        let expired = CertificateError::ExpiredContext { time: time(9), not_after: time(60) };
-        let words = ["the server's certificate was valid until 1970-01-01T00:01:00Z"];
-        check(told(&Error::InvalidCertificate(expired), 120), &words);
-        let early = CertificateError::NotValidYetContext { time: time(9), not_before: time(60) };
-        let words = ["the server's certificate is valid from 1970-01-01T00:01:00Z only", "clock"];
-        check(told(&Error::InvalidCertificate(early), 30), &words);
     }
 
     #[test]

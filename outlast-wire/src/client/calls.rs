@@ -4,15 +4,19 @@ use outlast_types::{Interrupt, ShareId, WorkloadName};
 use reqwest::Method;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use zeroize::Zeroizing;
 
-use super::{
+use super::http::{AddressError, Credentials, Failure, Http};
+use super::store::RestStore;
+use super::trouble::CertificateTrouble;
+use crate::api::{
     AgentReport, ErrorBody, ErrorCode, IncidentView, OpenRepository, OpenedRepository, OrderView,
     PauseOrder, ReasonedOrder, RecreateOrder, Reported, Shipment, SnapshotView, Vaulted,
     WorkloadView,
 };
-use crate::Identity;
 use crate::holdings::{Question, SignedAnswer};
-use crate::http::{AddressError, CertificateTrouble, Credentials, Http, Trouble};
+use crate::identity::Identity;
+use crate::sealed_key::{CannotOpen, repository_key_info};
 
 /// The longest answer that is read, in bytes: some hundred thousand snapshots.
 const ANSWER_BYTES_MAX: u64 = 256 << 20;
@@ -59,6 +63,27 @@ impl CallError {
     }
 }
 
+/// A workload's repository, and what opens it.
+pub struct OpenedWorkload {
+    /// Where its objects are. It speaks of the share that the client speaks of.
+    pub store: RestStore,
+    /// The repository's key.
+    pub key: Zeroizing<[u8; 64]>,
+}
+
+/// Why a workload's repository cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error(transparent)]
+    Call(#[from] CallError),
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    #[error("the vault's key for workload {workload} cannot be opened: {source}")]
+    SealedKey { workload: WorkloadName, source: CannotOpen },
+    #[error("the vault's key for workload {workload} does not have 64 bytes")]
+    KeyLength { workload: WorkloadName },
+}
+
 fn hint(body: &ErrorBody) -> String {
     let id = |id: &str| if id.is_empty() { String::new() } else { format!(" (request {id})") };
     let hint = if body.hint.is_empty() { String::new() } else { format!("; {}", body.hint) };
@@ -91,14 +116,32 @@ impl ApiClient {
         self.http.location()
     }
 
-    /// The address of a repository whose path the vault told, for
-    /// [`RestStore::open`](crate::RestStore::open).
-    pub fn repository_address(&self, opened: &OpenedRepository) -> String {
+    /// Opens the workload's repository as `identity`: asks the vault for its key, sealed to the
+    /// identity's box key, and opens that. For an agent, the vault makes the repository if it is
+    /// missing.
+    pub fn open_workload(
+        &self,
+        workload: &WorkloadName,
+        identity: &Identity,
+    ) -> Result<OpenedWorkload, OpenError> {
+        let box_key = identity.box_key();
+        let request = OpenRepository { box_public_key: box_key.public() };
+        let opened = self.open_repository(workload, &request)?;
+        let key = box_key
+            .open(&repository_key_info(workload), &opened.sealed_key.0)
+            .map_err(|source| OpenError::SealedKey { workload: workload.clone(), source })?;
+        let length = || OpenError::KeyLength { workload: workload.clone() };
+        let key = key.as_slice().try_into().map(Zeroizing::new).map_err(|_| length())?;
         let path = opened.repository_path.trim_start_matches('/');
-        format!("{}{path}", self.http.location())
+        let address = format!("{}{path}", self.http.location());
+        let store = RestStore::open(&address, Some(identity))?.heeding(self.http.interrupt());
+        if let Some(share) = self.http.share() {
+            store.speak_of(share);
+        }
+        Ok(OpenedWorkload { store, key })
     }
 
-    /// Opens the workload's repository; for an agent, the vault makes it if it is missing.
+    /// Asks for the workload's repository alone; [`open_workload`](Self::open_workload) opens it.
     pub fn open_repository(
         &self,
         workload: &WorkloadName,
@@ -209,7 +252,7 @@ impl ApiClient {
             return serde_json::from_slice(&answer.body)
                 .map_err(|error| self.unintelligible(&error));
         }
-        let Trouble { status, body } = Trouble::of(answer);
+        let Failure { status, body } = Failure::of(answer);
         let (location, body) = (location(), Box::new(body));
         let passing = status.is_server_error() || matches!(status.as_u16(), 408 | 429);
         let status = status.as_u16();

@@ -1,0 +1,12 @@
+//! Names and limits on which both sides of the road agree.
+
+/// The media types of the two forms of a listing in the REST protocol.
+pub(crate) const LIST_V1: &str = "application/vnd.x.restic.rest.v1";
+pub(crate) const LIST_V2: &str = "application/vnd.x.restic.rest.v2";
+
+/// The largest object that is taken, in bytes. Stock restic makes packs of up to 128 MiB and may
+/// overshoot by a blob.
+pub(crate) const OBJECT_BYTES_MAX: u64 = 160 << 20;
+
+/// The header in which an agent says of which share it speaks: several of one name may be at work.
+pub(crate) const SHARE_HEADER: &str = "x-outlast-share";

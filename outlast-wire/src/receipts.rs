@@ -1,0 +1,193 @@
+//! Receipts: signed by our identities, believed by our authorities.
+//!
+//! What a receipt says, its bytes and where it lies are `outlast-drop`'s; who may say it, and whether
+//! somebody did, is decided here and nowhere else.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use outlast_drop::{ReceiptState, SignedReceipt, Signer, Verifier};
+use outlast_fs::durable;
+
+use crate::certificate::{self, InvalidCertificate};
+use crate::identity::Identity;
+use crate::peer::{Peer, Role};
+use crate::signature::{self, SignatureError};
+
+/// A longer file is no certificate.
+const CERTIFICATE_BYTES_MAX: u64 = 1 << 20;
+
+impl Signer for Identity {
+    fn name(&self) -> String {
+        self.peer().name().to_owned()
+    }
+
+    fn role(&self) -> String {
+        self.peer().role().to_string()
+    }
+
+    fn certificate_pem(&self) -> String {
+        Self::certificate_pem(self).to_owned()
+    }
+
+    fn sign(&self, message: &[u8]) -> io::Result<Vec<u8>> {
+        Ok(Self::sign(self, message))
+    }
+}
+
+/// Why a receipt proves nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum Unproven {
+    #[error(transparent)]
+    Signature(#[from] SignatureError),
+    #[error("{signer} signed it, which only {} may do", holders(*.state))]
+    WrongRole { signer: Peer, state: ReceiptState },
+    #[error("the receipt says that {claimed} signed it, and it was {signer}")]
+    WrongSigner { signer: Peer, claimed: String },
+}
+
+/// As sentences say it: "a holder of the role vault".
+fn holders(state: ReceiptState) -> String {
+    let roles: Vec<&str> = may_say(state).iter().map(|role| role.as_str()).collect();
+    format!("a holder of the role {}", roles.join(" or "))
+}
+
+/// Why an authority's certificate cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthorityError {
+    #[error("cannot read the authority's certificate {}: {source}", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("{} is not the certificate of an authority: {source}", path.display())]
+    Certificate { path: PathBuf, source: InvalidCertificate },
+}
+
+/// The authority whose receipts count.
+#[derive(Debug, Clone)]
+pub struct Authority {
+    ca_pem: String,
+}
+
+impl Authority {
+    /// The authority that `identity` trusts.
+    pub fn of(identity: &Identity) -> Self {
+        Self { ca_pem: identity.ca_pem().to_owned() }
+    }
+
+    /// Reads the authority's certificate, in PEM.
+    pub fn load(path: &Path) -> Result<Self, AuthorityError> {
+        let read = |source| AuthorityError::Read { path: path.to_owned(), source };
+        let content = durable::read_bounded(path, CERTIFICATE_BYTES_MAX).map_err(read)?;
+        let invalid = |error| read(io::Error::new(io::ErrorKind::InvalidData, error));
+        let ca_pem = String::from_utf8(content).map_err(invalid)?;
+        certificate::check_authority(&ca_pem)
+            .map_err(|source| AuthorityError::Certificate { path: path.to_owned(), source })?;
+        Ok(Self { ca_pem })
+    }
+
+    /// Who signed the receipt. Its own word about its signer must be right, too: people read it.
+    pub fn signer_of(&self, signed: &SignedReceipt) -> Result<Peer, Unproven> {
+        let signer = signed.verify(|certificate, message, proof| {
+            signature::verify(certificate, &self.ca_pem, message, proof)
+        })?;
+        let receipt = signed.receipt();
+        if receipt.by != signer.name() || receipt.role != signer.role().as_str() {
+            let claimed = format!("{} {}", receipt.role, receipt.by);
+            return Err(Unproven::WrongSigner { signer, claimed });
+        }
+        Ok(signer)
+    }
+
+    /// Checks that somebody signed the receipt who may say what it says, and tells who.
+    pub fn check(&self, signed: &SignedReceipt) -> Result<Peer, Unproven> {
+        let signer = self.signer_of(signed)?;
+        let state = signed.receipt().state;
+        match may_say(state).contains(&signer.role()) {
+            true => Ok(signer),
+            false => Err(Unproven::WrongRole { signer, state }),
+        }
+    }
+}
+
+/// The roles whose word a state is.
+pub fn may_say(state: ReceiptState) -> &'static [Role] {
+    match state {
+        ReceiptState::Vaulted => &[Role::Vault],
+        ReceiptState::Shipped => &[Role::Media, Role::Agent],
+        ReceiptState::Accepted
+        | ReceiptState::Abandoned
+        | ReceiptState::Rejected
+        | ReceiptState::Released
+        | ReceiptState::HandedOver
+        | ReceiptState::Confirmed => &[Role::Agent],
+    }
+}
+
+impl Verifier for Authority {
+    fn check(&self, signed: &SignedReceipt) -> Result<(), String> {
+        Self::check(self, signed).map(drop).map_err(|error| error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use outlast_drop::{DropAddress, Receipt};
+    use outlast_types::{Clock, DropId, ShareId, SystemClock, SystemRandom, WorkloadName};
+
+    use super::*;
+    use crate::ca::tests::{authority, issue};
+
+    fn receipt(state: ReceiptState) -> Receipt {
+        let address = DropAddress {
+            workload: WorkloadName::new("shop-db").unwrap(),
+            day: SystemClock.now().day(),
+            drop: DropId::new(&SystemClock, &SystemRandom),
+        };
+        Receipt::about(ShareId::new(&SystemRandom), &address, state, SystemClock.now())
+    }
+
+    #[test]
+    fn a_receipt_counts_if_its_signer_may_say_what_it_says() {
+        let (_directory, authority) = authority();
+        let vault = issue(&authority, Role::Vault, "hq");
+        let agent = issue(&authority, Role::Agent, "eu-1");
+        let trusted = Authority::of(&agent);
+        for state in [ReceiptState::Vaulted, ReceiptState::Released, ReceiptState::Rejected] {
+            for signer in [&vault, &agent] {
+                let checked = trusted.check(&receipt(state).sign(signer).unwrap());
+                let is_vaulted = state == ReceiptState::Vaulted;
+                let may = is_vaulted == (signer.peer().role() == Role::Vault);
+                assert_eq!(checked.is_ok(), may, "{state} by {}", signer.peer());
+                let wrong_role = matches!(checked, Err(Unproven::WrongRole { .. }));
+                assert_eq!(wrong_role, !may);
+            }
+        }
+    }
+
+    #[test]
+    fn a_stranger_and_a_borrowed_name_prove_nothing() {
+        struct Borrowed<'a>(&'a Identity);
+        impl Signer for Borrowed<'_> {
+            fn name(&self) -> String {
+                "hq".to_owned()
+            }
+            fn role(&self) -> String {
+                "vault".to_owned()
+            }
+            fn certificate_pem(&self) -> String {
+                self.0.certificate_pem().to_owned()
+            }
+            fn sign(&self, message: &[u8]) -> io::Result<Vec<u8>> {
+                Ok(self.0.sign(message))
+            }
+        }
+        let (_directory, ours) = authority();
+        let (_other_directory, theirs) = authority();
+        let agent = issue(&ours, Role::Agent, "eu-1");
+        let trusted = Authority::of(&agent);
+        let stranger = issue(&theirs, Role::Vault, "hq");
+        let forged = receipt(ReceiptState::Vaulted).sign(&stranger).unwrap();
+        assert!(matches!(trusted.check(&forged), Err(Unproven::Signature(_))));
+        let borrowed = receipt(ReceiptState::Released).sign(&Borrowed(&agent)).unwrap();
+        assert!(matches!(trusted.check(&borrowed), Err(Unproven::WrongSigner { .. })));
+    }
+}

@@ -1,0 +1,94 @@
+//! Who keeps the repositories behind the REST protocol.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use outlast_store::{Object, Store, StoreError, Verb};
+use outlast_types::WorkloadName;
+
+use crate::peer::Peer;
+
+/// Who keeps the repositories. Calls block; they run on threads for that.
+pub trait RepositoryHost: Send + Sync + 'static {
+    /// The store of a workload's repository for `peer`, who is about to do `verb`. The table in
+    /// [`access`](crate::access) has allowed it already; the host may know more reasons against it.
+    fn store(
+        &self,
+        peer: &Peer,
+        workload: &WorkloadName,
+        verb: Verb,
+    ) -> Result<Arc<dyn Store>, HostError>;
+
+    /// Makes room for a new repository; harmless if there is one.
+    fn create(&self, peer: &Peer, workload: &WorkloadName) -> Result<(), HostError>;
+
+    /// Begins to take in `object` from `peer`, whom the table allows to create its kind. The host
+    /// looks at what comes, and refuses what it does not believe.
+    fn receive(
+        &self,
+        peer: &Peer,
+        workload: &WorkloadName,
+        object: &Object,
+    ) -> Result<Box<dyn Incoming>, HostError>;
+
+    /// Removes `object` for `peer`, whom the table allows to remove its kind. The host may know
+    /// that this one is somebody else's.
+    fn remove(
+        &self,
+        peer: &Peer,
+        workload: &WorkloadName,
+        object: &Object,
+    ) -> Result<(), HostError>;
+}
+
+/// Why a host does not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The content of an object is not what it must be. Sending it again does not help.
+    #[error("{object} is not taken: {reason}")]
+    Unacceptable { object: Object, reason: String, hint: String },
+    /// The same request may succeed later.
+    #[error("{reason}")]
+    Busy { reason: String },
+    #[error("there is no repository of workload {workload}")]
+    Unknown { workload: WorkloadName },
+    #[error("{reason}")]
+    Denied { reason: String },
+    #[error("the repository of workload {workload} cannot be used now: {reason}")]
+    Unable { workload: WorkloadName, reason: String },
+}
+
+/// An object that comes piece by piece. Dropped before it is stored, it leaves nothing.
+pub trait Incoming: Send {
+    /// Takes the next piece.
+    fn take(&mut self, piece: &[u8]) -> Result<(), HostError>;
+
+    /// All of it came, and it hashes to its name: makes it durable, if it is what it must be.
+    fn store(self: Box<Self>) -> Result<(), HostError>;
+}
+
+/// An object that is held in memory until it is whole: for documents.
+pub struct Whole<F> {
+    content: Vec<u8>,
+    store: F,
+}
+
+impl<F: FnOnce(Bytes) -> Result<(), HostError> + Send> Whole<F> {
+    /// Calls `store` with the content when all of it came.
+    pub fn new(store: F) -> Self {
+        Self { content: Vec::new(), store }
+    }
+}
+
+impl<F: FnOnce(Bytes) -> Result<(), HostError> + Send> Incoming for Whole<F> {
+    fn take(&mut self, piece: &[u8]) -> Result<(), HostError> {
+        self.content.extend_from_slice(piece);
+        Ok(())
+    }
+
+    fn store(self: Box<Self>) -> Result<(), HostError> {
+        (self.store)(self.content.into())
+    }
+}

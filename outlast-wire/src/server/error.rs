@@ -1,0 +1,59 @@
+//! How an answer that is no success is made.
+
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use outlast_store::Object;
+
+use crate::access::Refused;
+use crate::api::{ErrorBody, ErrorCode};
+
+/// An answer that is no success, as a handler returns it. The server loop adds the
+/// request's id.
+#[derive(Debug, Clone)]
+pub struct ApiError {
+    pub status: StatusCode,
+    pub body: Box<ErrorBody>,
+}
+
+impl ApiError {
+    pub fn new(status: StatusCode, code: ErrorCode, message: impl Into<String>) -> Self {
+        let body = ErrorBody {
+            code,
+            message: message.into(),
+            hint: String::new(),
+            request_id: String::new(),
+            missing: Vec::new(),
+        };
+        Self { status, body: Box::new(body) }
+    }
+
+    /// Adds what to do next.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.body.hint = hint.into();
+        self
+    }
+
+    /// Adds the objects that are missing.
+    #[must_use]
+    pub fn missing(mut self, objects: &[Object]) -> Self {
+        self.body.missing = objects.iter().map(Object::to_string).collect();
+        self
+    }
+}
+
+impl From<Refused> for ApiError {
+    fn from(refused: Refused) -> Self {
+        Self::new(StatusCode::FORBIDDEN, ErrorCode::Refused, refused.to_string())
+            .hint(refused.hint())
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, axum::Json(&self.body)).into_response();
+        // For the server loop, which writes the body again with the request's id in it.
+        response.extensions_mut().insert(*self.body);
+        response
+    }
+}
