@@ -2,6 +2,7 @@
 //!
 //! Words for people leave through here, and only here, as harmless lines ([`mod@plain`]).
 
+mod closed;
 mod listing;
 mod plain;
 mod progress;
@@ -13,6 +14,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde::Serialize;
 
+pub(crate) use closed::{Closed, not_written};
 pub(crate) use listing::Listing;
 pub(crate) use plain::{plain, plain_json};
 pub(crate) use progress::Progress;
@@ -109,20 +111,6 @@ pub(crate) fn counted(count: impl Into<u64>, thing: &str) -> String {
     match count.into() {
         1 => format!("1 {thing}"),
         count => format!("{count} {thing}s"),
-    }
-}
-
-/// The reader of our standard output went away (`outlast ls … | head`), which is its right. A type
-/// of its own, because a connection to a vault can break in the same way, and that is a failure.
-#[derive(Debug, thiserror::Error)]
-#[error("standard output was closed")]
-pub(crate) struct Closed;
-
-/// Why a result could not be written to standard output.
-pub(crate) fn not_written(error: &std::io::Error) -> anyhow::Error {
-    match error.kind() {
-        std::io::ErrorKind::BrokenPipe => Closed.into(),
-        _ => anyhow::anyhow!("cannot write to standard output: {error}"),
     }
 }
 

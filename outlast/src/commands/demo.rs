@@ -22,8 +22,7 @@ use crate::signals::Signals;
 use scenes::Rehearsal;
 use story::Story;
 
-/// The hidden command that an instance with a SQLite database runs as its dump.
-pub(crate) const DUMP_COMMAND: &str = "demo-dump-sqlite";
+pub(crate) use database::DUMP_COMMAND;
 
 /// Rehearse a blue/green release on real processes and check every promise
 #[derive(Debug, clap::Args)]

@@ -5,7 +5,8 @@ use std::io::{BufWriter, StdoutLock, Write};
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use super::{not_written, plain, plain_json};
+use super::closed::not_written;
+use super::plain::{plain, plain_json};
 
 /// Bytes that are written at once.
 const BUFFER_BYTES: usize = 64 << 10;

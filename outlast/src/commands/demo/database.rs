@@ -9,6 +9,9 @@ use rusqlite::Connection;
 
 use super::stage::{self, owned};
 
+/// The hidden command that an instance with a SQLite database runs as its dump.
+pub(crate) const DUMP_COMMAND: &str = "demo-dump-sqlite";
+
 /// Orders that the shop has when the story begins.
 const ORDERS_AT_FIRST: u32 = 20_000;
 
@@ -50,7 +53,7 @@ impl Database {
             Self::Sqlite(sqlite) => {
                 let mut words = owned(&[]);
                 words.push(sqlite.program.clone().into());
-                words.push(super::DUMP_COMMAND.into());
+                words.push(DUMP_COMMAND.into());
                 words.push(sqlite.path.clone().into());
                 words
             }
