@@ -1,13 +1,12 @@
 //! The agent and its loop.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use outlast_drop::{ClosedDays, DropAddress, SignedReceipt, StillnessTracker};
-use outlast_fs::durable;
+use outlast_fs::{DirectoryLock, LockError, durable};
 use outlast_types::{
     Backoff, Day, DropId, Environment, RejectionCode, ShareId, Timestamp, WorkloadName,
 };
@@ -40,6 +39,8 @@ pub enum AgentError {
     Address(#[from] AddressError),
     #[error("cannot {action} {}: {source}", path.display())]
     State { action: &'static str, path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Lock(#[from] LockError),
     #[error("another agent is running with the state directory {}", path.display())]
     Running { path: PathBuf },
 }
@@ -71,7 +72,7 @@ pub struct Agent {
     /// When the vault last took a report, and what was in it.
     pub(crate) reported: Option<(Timestamp, String)>,
     /// Held as long as the agent lives.
-    _lock: File,
+    _lock: DirectoryLock,
 }
 
 /// What is known of one workload.
@@ -193,15 +194,9 @@ impl Agent {
     }
 }
 
-fn lock(state: &Path) -> Result<File, AgentError> {
-    let path = state.join(LOCK_FILE);
-    let file = File::options().create(true).append(true).open(&path);
-    let file = file.map_err(state_error("open", &path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(AgentError::Running { path: state.to_owned() }),
-        Err(TryLockError::Error(source)) => Err(AgentError::State { action: "lock", path, source }),
-    }
+fn lock(state: &Path) -> Result<DirectoryLock, AgentError> {
+    DirectoryLock::take(state, LOCK_FILE)?
+        .ok_or_else(|| AgentError::Running { path: state.to_owned() })
 }
 
 /// The share that an earlier run served. What cannot be understood is not taken for none: any other

@@ -3,13 +3,13 @@
 //! Everything there can be made anew from the repository, so it may be removed whenever nobody uses
 //! it. What nobody opened for long is removed here.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use outlast_format::RepositoryId;
-use outlast_fs::durable;
+use outlast_fs::{DirectoryLock, durable, lock};
 
 use crate::Repository;
 use crate::sorted::{self, Place};
@@ -73,10 +73,9 @@ pub(crate) fn table(repository: &Repository, table: Table) -> (Place, [u8; 32]) 
 pub(crate) fn remove_unused(repository: &Repository) {
     let Cache::Kept(root) = repository.cache() else { return };
     let own = root.join(repository.config().id.to_string()).join(Table::Index.name());
-    let changed = |path: &Path| fs::metadata(path).map(|metadata| metadata.mtime());
-    let Ok(now) = changed(&own.join(sorted::LOCK)) else { return };
+    let Ok(now) = lock::last_asked(&own, sorted::LOCK) else { return };
     let looked = root.join(LOOKED);
-    if changed(&looked).is_ok_and(|last| now - last < LOOK_SECONDS)
+    if fs::metadata(&looked).is_ok_and(|last| now - last.mtime() < LOOK_SECONDS)
         || durable::replace(&looked, b"", 0o600).is_err()
     {
         return;
@@ -98,15 +97,10 @@ pub(crate) fn remove_unused(repository: &Repository) {
 /// them opens that first. Locks stay, so that whoever opens it at the same time and this have one
 /// and the same lock.
 fn empty_if_unused(tables: &Path, limit: i64) -> io::Result<()> {
-    let path = tables.join(Table::Index.name()).join(sorted::LOCK);
-    if fs::metadata(&path)?.mtime() >= limit {
+    let index = tables.join(Table::Index.name());
+    let Some(_lock) = DirectoryLock::take_unused(&index, sorted::LOCK, limit)? else {
         return Ok(());
-    }
-    let lock = File::options().write(true).open(&path)?;
-    // Whoever opens a table changes its lock before taking it, so this look is the last word.
-    if lock.try_lock().is_err() || lock.metadata()?.mtime() >= limit {
-        return Ok(());
-    }
+    };
     for table in Table::ALL {
         let files = match fs::read_dir(tables.join(table.name())) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use outlast_fs::durable::{self, Staged};
-use outlast_types::{Clock, SystemClock, Timestamp, hex};
+use outlast_types::{Timestamp, hex};
 
 use crate::memory::beyond_end;
 use crate::{Kind, Object, Store, StoreError, Verb, Written};
@@ -67,7 +67,10 @@ impl DirectoryStore {
             Err(source) => return Err(cannot_open(path, source)),
         }
         let store = Self { root: path.to_owned() };
-        store.sweep(SystemClock.now());
+        // Where nothing can be written, nothing can be removed.
+        if let Some(now) = store.now() {
+            store.sweep(now);
+        }
         Ok(store)
     }
 
@@ -204,13 +207,10 @@ impl DirectoryStore {
     }
 
     /// What time it is where the files are: on a share that is the server's, which dates them.
-    fn now(&self) -> Timestamp {
+    /// `None` where nothing can be written.
+    fn now(&self) -> Option<Timestamp> {
         let probe = durable::create_unnamed(&self.root).and_then(|file| file.metadata());
-        match probe {
-            Ok(metadata) => earliest(&metadata),
-            // Nothing can be written. The time of this host is the best there is.
-            Err(_) => SystemClock.now(),
-        }
+        probe.ok().map(|metadata| earliest(&metadata))
     }
 
     /// Removes unfinished files that are old by the time `now`. What cannot be read or removed
@@ -385,7 +385,8 @@ impl Store for DirectoryStore {
             .map_err(|error| self.failed(Verb::Size, object, error))?;
         // Dated first: no object is from the future because time went on meanwhile.
         let at = earliest(&metadata);
-        Ok(Some(Written { at, now: self.now() }))
+        // Where nothing can be written, nobody can do anything about an old object: it counts as new.
+        Ok(Some(Written { at, now: self.now().unwrap_or(at) }))
     }
 
     fn list(&self, kind: Kind) -> Result<Vec<(Object, u64)>, StoreError> {

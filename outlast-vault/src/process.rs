@@ -4,7 +4,6 @@ mod config;
 mod directory;
 mod error;
 
-use std::fs::{File, TryLockError};
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -15,7 +14,7 @@ use std::time::Duration;
 
 use axum::middleware::from_fn_with_state;
 use outlast_catalog::{Catalog, CatalogError};
-use outlast_fs::durable;
+use outlast_fs::{DirectoryLock, durable};
 use outlast_types::{Environment, Interrupt};
 use outlast_wire::{Identity, Role, rest, server, tls};
 use tokio::net::TcpListener;
@@ -36,6 +35,7 @@ pub use self::error::StartError;
 const TICK: Duration = Duration::from_secs(1);
 /// Threads that move bytes; the work is done on others.
 const RUNTIME_THREADS: usize = 2;
+const LOCK_FILE: &str = "vault.lock";
 /// How long calls that still run may take to end at shutdown.
 const RUNTIME_DRAIN: Duration = Duration::from_secs(10);
 
@@ -45,7 +45,7 @@ pub struct VaultHandle {
     vault: Arc<Vault>,
     running: Option<Running>,
     /// Held until the end: two vaults on one directory would publish one drop twice.
-    _lock: File,
+    _lock: DirectoryLock,
 }
 
 struct Running {
@@ -118,7 +118,10 @@ pub fn rebuild(config: &VaultConfig, environment: &Environment) -> Result<Rebuil
 }
 
 /// Opens the vault in a directory, which is locked.
-fn open(config: &VaultConfig, environment: Environment) -> Result<(Vault, File), StartError> {
+fn open(
+    config: &VaultConfig,
+    environment: Environment,
+) -> Result<(Vault, DirectoryLock), StartError> {
     let identity = Identity::load(&config.identity)?;
     if identity.peer().role() != Role::Vault {
         let peer = identity.peer().to_string();
@@ -242,20 +245,9 @@ impl Drop for VaultHandle {
     }
 }
 
-fn lock_directory(dir: &Path) -> Result<File, StartError> {
+fn lock_directory(dir: &Path) -> Result<DirectoryLock, StartError> {
     durable::create_directories(dir, 0o700).map_err(StartError::io("create", dir))?;
-    let path = dir.join("vault.lock");
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .map_err(StartError::io("open", &path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StartError::InUse { dir: dir.to_owned() }),
-        Err(TryLockError::Error(source)) => Err(StartError::io("lock", path)(source)),
-    }
+    DirectoryLock::take(dir, LOCK_FILE)?.ok_or_else(|| StartError::InUse { dir: dir.to_owned() })
 }
 
 /// Opens the catalog; one that is damaged is removed, to be filled again.

@@ -22,6 +22,7 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use outlast_format::BlobId;
+use outlast_fs::DirectoryLock;
 use outlast_fs::durable::{self, Staged};
 
 use crate::Repository;
@@ -215,7 +216,7 @@ impl Pages {
 #[derive(Debug)]
 struct Recording {
     /// Of two backups on one host, the second one leaves no trail.
-    _lock: File,
+    _lock: DirectoryLock,
     staged: Staged,
     key: [u8; 32],
     pages: u64,

@@ -7,20 +7,19 @@
 //! names, so that nobody ever waits and nothing is left behind.
 
 use std::ffi::OsStr;
-use std::fs::{self, File, TryLockError};
+use std::fs;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use outlast_fs::durable;
+use outlast_fs::{DirectoryLock, LockError, durable};
 
 use super::merge::Merge;
 use super::run::{Run, failed};
 use super::write::RunWriter;
 use crate::CacheError;
 
-/// The name of the lock in a shelf. When it was last changed, the shelf was last opened.
+/// The name of the lock in a shelf.
 pub(crate) const LOCK: &str = "lock";
 /// The end of a run's name.
 const SUFFIX: &str = ".run";
@@ -39,17 +38,13 @@ pub(crate) enum Place {
 }
 
 /// Takes the lock of a table's directory, which is made if it is missing; none if somebody has it.
-pub(crate) fn take_lock(directory: &Path) -> io::Result<Option<File>> {
+pub(crate) fn take_lock(directory: &Path) -> io::Result<Option<DirectoryLock>> {
     durable::create_directories(directory, 0o700)?;
-    let path = directory.join(LOCK);
-    let lock = File::options().write(true).create(true).truncate(false).open(path)?;
-    // Tells the time of this opening, by the clock of the file system.
-    lock.write_all_at(b"\n", 0)?;
-    match lock.try_lock() {
-        Ok(()) => Ok(Some(lock)),
-        Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(error)) => {
-            tracing::debug!(%error, "no locks in {}, so nothing is kept", directory.display());
+    match DirectoryLock::take(directory, LOCK) {
+        Ok(lock) => Ok(lock),
+        Err(LockError::Open { source, .. }) => Err(source),
+        Err(error @ LockError::Lock { .. }) => {
+            tracing::debug!(%error, "nothing is kept in {}", directory.display());
             Ok(None)
         }
     }
@@ -70,7 +65,7 @@ pub(crate) struct Shelf<const N: usize> {
     place: Place,
     key: [u8; 32],
     /// Held as long as this shelf is open; without it, nothing in the directory is changed.
-    lock: Option<File>,
+    lock: Option<DirectoryLock>,
     runs: Vec<Arc<Run<N>>>,
     /// The number of the next run.
     next: u64,

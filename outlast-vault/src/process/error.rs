@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use outlast_catalog::CatalogError;
+use outlast_fs::LockError;
 use outlast_wire::identity::IdentityError;
 use outlast_wire::tls::TlsError;
 
@@ -19,6 +20,8 @@ pub enum StartError {
         dir.display()
     )]
     InUse { dir: PathBuf },
+    #[error(transparent)]
+    Lock(#[from] LockError),
     #[error("cannot listen on {address}: {source}; is another program using the port?")]
     Listen { address: std::net::SocketAddr, source: io::Error },
     #[error(transparent)]

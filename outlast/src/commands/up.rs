@@ -3,14 +3,14 @@
 mod identities;
 
 use std::ffi::OsString;
-use std::fs::{self, File, TryLockError};
+use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use outlast_drop::Share;
-use outlast_fs::durable;
+use outlast_fs::{DirectoryLock, durable};
 use outlast_types::{Environment, SystemClock, SystemRandom};
 use outlast_vault::{VaultConfig, listen_address};
 
@@ -101,20 +101,13 @@ pub(crate) fn run(arguments: &Args, output: &Output) -> Result<Code> {
 }
 
 /// Keeps a second `up` from this directory before it changes anything; held while we run.
-fn lock(home: &Home) -> Result<File> {
-    let path = home.path().join("up.lock");
-    let file = File::options().create(true).append(true).open(&path);
-    let file = file.with_context(|| format!("cannot open {}", path.display()))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => bail!(
+fn lock(home: &Home) -> Result<DirectoryLock> {
+    DirectoryLock::take(home.path(), "up.lock")?.with_context(|| {
+        format!(
             "another `outlast up` is running in {}: stop it first, or choose another --dir",
             home.path().display()
-        ),
-        Err(TryLockError::Error(error)) => {
-            Err(error).with_context(|| format!("cannot lock {}", path.display()))
-        }
-    }
+        )
+    })
 }
 
 /// Opens the share, made first where that is safe: in our own directory, or an empty one.
