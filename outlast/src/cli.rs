@@ -4,11 +4,11 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use anstream::adapter::strip_str;
+use clap::Parser;
 use clap::error::ErrorKind;
-use clap::{Parser, Subcommand};
 use serde_json::json;
 
-use crate::commands;
+use crate::commands::Command;
 use crate::exit::Code;
 use crate::output::{plain, plain_json};
 
@@ -31,33 +31,6 @@ pub(crate) struct Arguments {
     pub(crate) quiet: bool,
     #[command(subcommand)]
     pub(crate) command: Command,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Command {
-    Up(commands::up::Args),
-    Demo(commands::demo::Args),
-    Drop(commands::drop::Args),
-    Fetch(commands::fetch::Args),
-    #[command(subcommand)]
-    Share(commands::share::Command),
-    #[command(subcommand)]
-    Workload(commands::workload::Command),
-    Snapshots(commands::vault_reading::SnapshotsArgs),
-    Ls(commands::vault_reading::LsArgs),
-    Cat(commands::vault_reading::CatArgs),
-    Restore(commands::vault_reading::RestoreArgs),
-    #[command(subcommand)]
-    Repo(commands::repo::Command),
-    Agent(commands::roles::AgentArgs),
-    Vault(commands::roles::VaultArgs),
-    Completions(commands::manual::CompletionsArgs),
-    Man(commands::manual::ManArgs),
-    /// What an instance of the demo runs to dump its SQLite database
-    #[command(name = commands::demo::DUMP_COMMAND, hide = true)]
-    DemoDumpSqlite {
-        path: std::path::PathBuf,
-    },
 }
 
 /// Reads the command line; else how the process ends: with usage on standard error and exit code 2,

@@ -1,28 +1,55 @@
 //! One module for each command, named as users type it.
 
 mod cache;
-pub(crate) mod demo;
-pub(crate) mod drop;
-pub(crate) mod fetch;
+mod demo;
+mod drop;
+mod fetch;
 mod inputs;
-pub(crate) mod manual;
-pub(crate) mod repo;
-pub(crate) mod roles;
-pub(crate) mod share;
-pub(crate) mod up;
+mod manual;
+mod repo;
+mod roles;
+mod share;
+mod up;
 mod vault_access;
-pub(crate) mod vault_reading;
-pub(crate) mod workload;
+mod vault_reading;
+mod workload;
 
 use anyhow::Result;
 
-use crate::cli::Command;
 use crate::exit::Code;
 use crate::output::Output;
 use crate::signals::Signals;
 
-/// Carries out a command.
-pub(crate) fn run(command: Command, output: &Output) -> Result<Code> {
+/// Every command, with its arguments.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    Up(up::Args),
+    Demo(demo::Args),
+    Drop(drop::Args),
+    Fetch(fetch::Args),
+    #[command(subcommand)]
+    Share(share::Command),
+    #[command(subcommand)]
+    Workload(workload::Command),
+    Snapshots(vault_reading::SnapshotsArgs),
+    Ls(vault_reading::LsArgs),
+    Cat(vault_reading::CatArgs),
+    Restore(vault_reading::RestoreArgs),
+    #[command(subcommand)]
+    Repo(repo::Command),
+    Agent(roles::AgentArgs),
+    Vault(roles::VaultArgs),
+    Completions(manual::CompletionsArgs),
+    Man(manual::ManArgs),
+    /// What an instance of the demo runs to dump its SQLite database
+    #[command(name = demo::DUMP_COMMAND, hide = true)]
+    DemoDumpSqlite {
+        path: std::path::PathBuf,
+    },
+}
+
+/// Carries out a command. `whole` is the command line that it is a part of, for what describes it.
+pub(crate) fn run(command: Command, whole: fn() -> clap::Command, output: &Output) -> Result<Code> {
     if !hears_signals(&command) {
         Signals::end_first_process()?;
     }
@@ -40,8 +67,8 @@ pub(crate) fn run(command: Command, output: &Output) -> Result<Code> {
         Command::Repo(command) => repo::run(command, output),
         Command::Agent(arguments) => roles::agent(&arguments),
         Command::Vault(arguments) => roles::vault(&arguments, output),
-        Command::Completions(arguments) => manual::completions(&arguments),
-        Command::Man(arguments) => manual::man(&arguments),
+        Command::Completions(arguments) => manual::completions(&arguments, whole()),
+        Command::Man(arguments) => manual::man(&arguments, whole()),
         Command::DemoDumpSqlite { path } => demo::dump_sqlite(&path),
     }
 }

@@ -19,12 +19,14 @@ mod signals;
 
 use std::process::ExitCode;
 
+use clap::CommandFactory;
+
 fn main() -> ExitCode {
     let arguments = match cli::parse() {
         Ok(arguments) => arguments,
         Err(ended) => return ended,
     };
     let output = output::Output::new(arguments.json, arguments.quiet);
-    let outcome = commands::run(arguments.command, &output);
+    let outcome = commands::run(arguments.command, cli::Arguments::command, &output);
     exit::report(outcome, &output)
 }

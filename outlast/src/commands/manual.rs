@@ -4,9 +4,8 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use clap::CommandFactory;
+use clap::Command;
 
-use crate::cli::Arguments;
 use crate::exit::Code;
 use crate::output::not_written;
 
@@ -30,18 +29,18 @@ pub(crate) struct ManArgs {
     dir: PathBuf,
 }
 
-pub(crate) fn completions(arguments: &CompletionsArgs) -> Result<Code> {
+pub(crate) fn completions(arguments: &CompletionsArgs, mut whole: Command) -> Result<Code> {
     // Made in memory first: the generator panics when it cannot write.
     let mut script = Vec::new();
-    clap_complete::generate(arguments.shell, &mut Arguments::command(), "outlast", &mut script);
+    clap_complete::generate(arguments.shell, &mut whole, "outlast", &mut script);
     std::io::stdout().lock().write_all(&script).map_err(|error| not_written(&error))?;
     Ok(Code::Done)
 }
 
-pub(crate) fn man(arguments: &ManArgs) -> Result<Code> {
+pub(crate) fn man(arguments: &ManArgs, whole: Command) -> Result<Code> {
     let dir = &arguments.dir;
     std::fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
-    clap_mangen::generate_to(Arguments::command(), dir)
+    clap_mangen::generate_to(whole, dir)
         .with_context(|| format!("cannot write manual pages into {}", dir.display()))?;
     Ok(Code::Done)
 }
