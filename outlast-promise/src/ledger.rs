@@ -1,20 +1,26 @@
 //! The ledger: what was observed, what follows from it, and who has to be told.
 //!
 //! `observe` turns events into facts, `settle` makes the open incidents agree with the facts; here is
-//! what both go by: time.
+//! what both go by, time, and what is stored.
 
+mod explain;
 mod observe;
 mod settle;
+mod show;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use outlast_types::{Timestamp, WorkloadName};
+use outlast_types::Timestamp;
 
-use crate::memory::{Absence, Memory, MemoryError, Standing};
-use crate::view::{Event, Settings, SourceStatus, WorkloadStatus};
-use crate::workload::Workload;
-use crate::{Change, Incident, State};
+use self::explain::Explanations;
+use crate::agenda::{Agenda, Matter};
+use crate::error::LedgerError;
+use crate::event::Event;
+use crate::form::{self, Row, Unsaved};
+use crate::incident::Change;
+use crate::state::{Head, LedgerState, VaultOutage};
+use crate::status::Settings;
 
 /// A clock that jumps back by less than this was read a moment too early by another thread; by
 /// more, it was set.
@@ -24,66 +30,99 @@ const CLOCK_JITTER: Duration = Duration::from_secs(1);
 ///
 /// Every call takes the present moment. It may repeat or step back a little; when the clock was
 /// set back, all remembered moments move with it, so that what counts is the time that passed.
+///
+/// A call changes rows in memory. Those that changed since they were last stored are
+/// [`unsaved`](Self::unsaved); once they are stored, [`mark_saved`](Self::mark_saved) says so, and if
+/// they cannot be, [`restore_saved`](Self::restore_saved) takes the changes back.
 #[derive(Debug, Clone)]
 pub struct Ledger {
     settings: Settings,
-    memory: Memory,
-    /// Until when time alone changes nothing, as far as is known; `None` if that must be found
-    /// out. It makes a tick cheap, whatever the number of workloads.
-    quiet_until: Option<Timestamp>,
+    state: LedgerState,
+    /// Whether what is stored is of an older version.
+    is_outdated: bool,
+    /// `None` if everything must be looked at.
+    settled: Option<Settled>,
+}
+
+/// What follows from the state as long as nothing happens; it makes a call cheap, whatever the number
+/// of workloads.
+#[derive(Debug, Clone, Default)]
+struct Settled {
+    agenda: Agenda,
+    explanations: Explanations,
 }
 
 impl Ledger {
     /// An empty ledger. Incidents are numbered from after `last_incident_id`: that of the last one
     /// that an earlier ledger told of.
     pub fn new(settings: Settings, last_incident_id: u64, now: Timestamp) -> Self {
-        let mut memory = Memory::new(now);
-        memory.last_incident_id = last_incident_id;
-        let mut ledger = Self { settings, memory, quiet_until: None };
+        let state = LedgerState::of(Head { last_incident_id, ..Head::new(now) });
+        // Even an empty one is to be stored whole.
+        let mut ledger = Self { settings, state, is_outdated: true, settled: None };
         ledger.adopt_policy();
         ledger
     }
 
-    /// Goes on from what [`encode`](Self::encode) gave. What is open stays open and is not told
-    /// again. The time since then, in which nobody listened, is not counted against any agent;
-    /// promises that broke in it are explained by one incident of the vault's own.
-    pub fn resume(settings: Settings, text: &str, now: Timestamp) -> Result<Self, MemoryError> {
-        let memory = Memory::decode(text)?;
-        let mut ledger = Self { settings, memory, quiet_until: None };
+    /// Goes on from the rows that were stored. What is open stays open and is not told again. The
+    /// time since then, in which nobody listened, is not counted against any agent; promises that
+    /// broke in it are explained by one incident of the vault's own.
+    pub fn resume(
+        settings: Settings,
+        rows: impl IntoIterator<Item = Row>,
+        now: Timestamp,
+    ) -> Result<Self, LedgerError> {
+        let (state, is_outdated) = form::decode(rows)?;
+        let mut ledger = Self { settings, state, is_outdated, settled: None };
+        ledger.forget_what_policy_dropped();
         ledger.adopt_policy();
         ledger.slept_until(now);
         Ok(ledger)
     }
 
+    /// The rows that changed since the last call of [`mark_saved`](Self::mark_saved).
+    pub fn unsaved(&self) -> Unsaved {
+        form::unsaved(&self.state, self.is_outdated)
+    }
+
+    /// All that was unsaved is stored.
+    pub fn mark_saved(&mut self) {
+        self.state.mark_saved();
+        self.is_outdated = false;
+    }
+
+    /// Takes back what is unsaved: it could not be stored, so it did not happen.
+    pub fn restore_saved(&mut self) {
+        self.state.restore_saved();
+        self.settled = None;
+        self.adopt_policy();
+    }
+
     /// Hears that nobody listened from the latest call until `now`: the host slept, or its clock was
     /// set forward. It is as if the vault had been down, see [`resume`](Self::resume).
     pub fn slept_until(&mut self, now: Timestamp) {
-        let from = self.memory.now;
-        let absent = now.since(from);
-        if absent > self.settings.agent_deadline {
+        let from = self.state.head.now;
+        let away = now.since(from);
+        if away > self.settings.agent_deadline {
             let recovered = now.saturating_add(self.settings.agent_deadline);
-            self.memory.absence = Some(Absence { from, until: now, recovered });
+            self.state.head.outage = Some(VaultOutage { from, until: now, recovered });
         }
-        for standing in self.memory.sources.values_mut() {
-            standing.unheard = standing.unheard.saturating_add(absent);
+        if away > Duration::ZERO {
+            self.state.sources.update_all(|source| {
+                source.unheard = source.unheard.saturating_add(away);
+            });
         }
-        self.quiet_until = None;
+        self.settled = None;
         self.pass_time(now);
     }
 
     /// The time of the latest call.
     pub fn now(&self) -> Timestamp {
-        self.memory.now
+        self.state.head.now
     }
 
     /// The number of the last order that was heard.
     pub fn last_order(&self) -> u64 {
-        self.memory.last_order
-    }
-
-    /// All that [`resume`](Self::resume) needs, as JSON with a version.
-    pub fn encode(&self) -> String {
-        self.memory.encode()
+        self.state.head.last_order
     }
 
     /// Takes note of `event` at `now` and says what follows.
@@ -100,125 +139,59 @@ impl Ledger {
     ) -> Vec<Change> {
         // What broke before the events stays on record, even if they mend it.
         let mut changes = self.tick(now);
-        let sources = self.memory.sources.len();
-        let certificates = self.memory.certificates.clone();
-        let mut touched: BTreeSet<WorkloadName> = BTreeSet::new();
+        let mut touched = BTreeSet::new();
         for event in events {
             self.observe(event, &mut touched);
         }
-        self.settle_evidence(&mut changes);
-        let mut troubles = Vec::new();
-        self.settle_sources(&mut troubles);
-        // Whatever may explain one workload may explain them all.
-        let explanations_changed = !troubles.is_empty()
-            || self.memory.sources.len() != sources
-            || self.memory.certificates != certificates
-            || self.memory.absence.is_some();
-        changes.append(&mut troubles);
-        if explanations_changed {
-            changes.extend(self.reconcile());
-            return changes;
+        if !touched.is_empty() {
+            self.settle(touched, &mut changes);
         }
-        for name in &touched {
-            self.settle_workload(name, &mut changes);
-        }
-        let due = touched.iter().filter_map(|name| self.memory.workloads.get(name));
-        let due = due.flat_map(Workload::deadlines).chain(self.source_deadlines());
-        let due = due.chain(self.memory.evidence.deadlines());
-        self.quiet_until = due.chain(self.quiet_until).min();
         changes
     }
 
     /// Says what follows from it being `now`.
     pub fn tick(&mut self, now: Timestamp) -> Vec<Change> {
         self.pass_time(now);
-        if self.quiet_until.is_some_and(|until| self.memory.now < until) {
-            return Vec::new();
+        let due: BTreeSet<Matter> = match &self.settled {
+            Some(settled) => settled.agenda.due(self.state.head.now).cloned().collect(),
+            None => self.everything(),
+        };
+        let mut changes = Vec::new();
+        if !due.is_empty() || self.settled.is_none() {
+            self.settle(due, &mut changes);
         }
-        self.reconcile()
+        changes
     }
 
     /// The next moment at which [`tick`](Self::tick) may have something to say, if nothing else
     /// happens before; `None` if nothing ever will.
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        let now = self.memory.now;
-        let workloads = self.memory.workloads.values().flat_map(Workload::deadlines);
-        let absence = self.memory.absence.iter().map(|absence| absence.recovered);
-        let certificates =
-            self.memory.certificates.values().flat_map(|held| [held.from, held.announced()]);
-        let others = absence.chain(certificates).chain(self.memory.evidence.deadlines());
-        workloads.chain(self.source_deadlines()).chain(others).filter(|at| *at > now).min()
+        self.settled.as_ref().map_or(Some(self.state.head.now), |settled| settled.agenda.next())
     }
 
-    /// When each source counts as silent, when its backlog has had its time, and when the end of
-    /// its certificate is announced.
-    fn source_deadlines(&self) -> impl Iterator<Item = Timestamp> {
-        let now = self.memory.now;
-        let deadlines = self.memory.sources.values().flat_map(|standing| {
-            let silent_at = standing
-                .heard
-                .saturating_add(standing.unheard)
-                .saturating_add(self.settings.agent_deadline);
-            let recovered = standing.recovering.as_ref().map(|recovering| recovering.until);
-            let announced = standing.certificate.map(|certificate| certificate.announced());
-            [Some(silent_at), recovered, announced]
-        });
-        deadlines.flatten().filter(move |at| *at > now)
+    /// All rows, as they are stored.
+    #[cfg(test)]
+    pub(crate) fn rows(&self) -> Vec<Row> {
+        let rows = form::unsaved(&self.state, true).rows.into_iter();
+        let row = |row: crate::RowChange| {
+            Some(Row { part: row.part.to_owned(), key: row.key, state: row.state? })
+        };
+        rows.filter_map(row).collect()
     }
 
-    /// All workloads, by name, as they stood at the latest call.
-    pub fn workloads(&self) -> impl Iterator<Item = WorkloadStatus> {
-        let now = self.memory.now;
-        self.memory.workloads.iter().map(move |(name, workload)| {
-            let state = workload.state(now);
-            WorkloadStatus {
-                workload: name.clone(),
-                promise: workload.promise().clone(),
-                declared: workload.is_declared(),
-                state,
-                known_since: workload.known_since,
-                last_vaulted: workload.last_vaulted,
-                due: workload.due(),
-                until: match state {
-                    State::Paused => workload.paused_until,
-                    State::Retiring => workload.retirement.map(|retirement| retirement.until),
-                    _ => None,
-                },
-                retired: workload.retirement.map(|retirement| retirement.at),
-                source: workload.source.clone(),
-                content_problem: workload.content_problem.clone(),
-            }
-        })
-    }
-
-    /// All agents and their shares, by name.
-    pub fn sources(&self) -> impl Iterator<Item = SourceStatus> {
-        self.memory.sources.iter().map(|(source, standing)| SourceStatus {
-            source: source.clone(),
-            last_heard: standing.heard,
-            silent: self.is_silent(standing),
-            share_problem: standing.problem.clone(),
-        })
-    }
-
-    /// All open incidents, those folded into others included, oldest first.
-    pub fn incidents(&self) -> impl Iterator<Item = Incident> {
-        let mut open: Vec<_> = self.memory.open.values().collect();
-        open.sort_by_key(|incident| incident.id);
-        open.into_iter().map(|incident| incident.view(None))
+    /// What looking at everything finds.
+    #[cfg(test)]
+    pub(crate) fn reconcile(&mut self) -> Vec<Change> {
+        self.settled = None;
+        self.tick(self.state.head.now)
     }
 
     fn pass_time(&mut self, now: Timestamp) {
-        let back = self.memory.now.since(now);
+        let back = self.state.head.now.since(now);
         if back > CLOCK_JITTER {
-            self.memory.shift_back(back);
-            self.quiet_until = None;
+            self.state.shift_back(back);
+            self.settled = None;
         }
-        self.memory.now = self.memory.now.max(now);
-    }
-
-    fn is_silent(&self, standing: &Standing) -> bool {
-        let silence = self.memory.now.since(standing.heard).saturating_sub(standing.unheard);
-        silence >= self.settings.agent_deadline
+        self.state.head.now = self.state.head.now.max(now);
     }
 }

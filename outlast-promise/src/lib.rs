@@ -15,21 +15,34 @@
 //!   ends by itself, and what is retired and drops all the same is told.
 //! - **Incidents resolve by themselves**, when their cause is gone.
 //!
-//! [`Ledger`] is the state machine; [`evaluate`] is the arithmetic of one promise.
+//! [`Ledger`] is the state machine; [`evaluate`] is the arithmetic of one promise. What is stored of a
+//! ledger are [rows](Row), of which only those change that an event is about.
 
+mod agenda;
+mod cause;
+mod error;
+mod event;
 mod evidence;
+mod form;
 mod incident;
+mod layers;
 mod ledger;
-mod memory;
 mod promise;
-mod view;
+mod source_state;
+mod state;
+mod status;
+mod table;
 mod workload;
 
-pub use incident::{Cause, Change, Incident, Key, LostDrop, Owner};
+pub use cause::{Cause, Key, LostDrop, Subject, Topic};
+pub use error::LedgerError;
+pub use event::{Event, Finding, Order, Source, Validity};
+pub use form::{Row, RowChange, Unsaved};
+pub use incident::{Change, Incident};
+pub use layers::Origin;
 pub use ledger::Ledger;
-pub use memory::MemoryError;
 pub use promise::{Declaration, InvalidPromise, Promise, State, evaluate};
-pub use view::{Event, Finding, Order, Settings, Source, SourceStatus, Validity, WorkloadStatus};
+pub use status::{Settings, SourceStatus, WorkloadStatus};
 
 #[cfg(test)]
 mod tests;

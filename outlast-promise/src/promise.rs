@@ -51,6 +51,11 @@ impl Promise {
         Ok(Self { rpo, owner: owner.to_owned() })
     }
 
+    /// A promise of parts that were found valid before.
+    pub(crate) fn of_valid_parts(rpo: Duration, owner: &str) -> Self {
+        Self { rpo, owner: owner.to_owned() }
+    }
+
     /// The recovery point objective: the age at which the newest vaulted drop breaks the promise.
     pub fn rpo(&self) -> Duration {
         self.rpo
@@ -74,7 +79,8 @@ impl Default for Promise {
     }
 }
 
-/// What a team declares of its workload on a share; what it leaves out is as by default.
+/// What one layer says of a promise: policy for one workload, or a team on its share. What it leaves
+/// out is for another layer to say.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Declaration {
@@ -90,12 +96,24 @@ impl Declaration {
         Ok(Self { rpo, owner: owner.map(str::to_owned) })
     }
 
+    pub fn rpo(&self) -> Option<Duration> {
+        self.rpo
+    }
+
+    pub fn owner(&self) -> Option<&str> {
+        self.owner.as_deref()
+    }
+
     /// `default` with what is declared put in its place.
     pub fn over(&self, default: &Promise) -> Promise {
-        Promise {
-            rpo: self.rpo.unwrap_or(default.rpo),
-            owner: self.owner.clone().unwrap_or_else(|| default.owner.clone()),
-        }
+        let owner = self.owner().unwrap_or(default.owner());
+        Promise::of_valid_parts(self.rpo.unwrap_or(default.rpo), owner)
+    }
+}
+
+impl From<Promise> for Declaration {
+    fn from(Promise { rpo, owner }: Promise) -> Self {
+        Self { rpo: Some(rpo), owner: Some(owner) }
     }
 }
 

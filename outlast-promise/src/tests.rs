@@ -4,15 +4,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use outlast_types::{DropId, ShareId, Timestamp, WorkloadName};
+use outlast_types::{DropId, Owner, ShareId, Timestamp, WorkloadName};
 
 use super::*;
 
 mod certificates;
+mod deadlines;
 mod evidence;
+mod layers;
 mod orders;
 mod properties;
 mod sources;
+mod stored;
 
 const RPO: u64 = 100;
 const DEADLINE: u64 = 20;
@@ -310,13 +313,13 @@ fn a_vault_that_was_down_blames_neither_agents_nor_teams() {
     ledger.apply(waiting(shop()), at(0));
     ledger.apply(vaulted(shop(), 1), at(1));
     ledger.apply(heard(), at(15));
-    let mut ledger = Ledger::resume(settings(), &ledger.encode(), at(150)).unwrap();
+    let mut ledger = Ledger::resume(settings(), ledger.rows(), at(150)).unwrap();
     assert_eq!(keys(&ledger.tick(at(150))), ["+vault"]);
     assert!(ledger.tick(at(154)).is_empty(), "the agent has its deadline to speak");
     ledger.apply(heard(), at(155));
     assert_eq!(keys(&ledger.apply(vaulted(shop(), 160), at(160))), ["-vault"]);
 
-    let mut late = Ledger::resume(settings(), &ledger.encode(), at(300)).unwrap();
+    let mut late = Ledger::resume(settings(), ledger.rows(), at(300)).unwrap();
     assert_eq!(keys(&late.tick(at(300))), ["+vault"]);
     late.apply(heard(), at(310));
     assert_eq!(keys(&late.tick(at(320))), ["-vault", "+recovery-point/shop-db"]);
@@ -342,7 +345,7 @@ fn a_vault_that_restarts_for_ever_still_notices_a_silent_agent() {
     // Five seconds up, two down, again and again.
     for round in 0..6 {
         let now = round * 7;
-        ledger = Ledger::resume(settings(), &ledger.encode(), at(now)).unwrap();
+        ledger = Ledger::resume(settings(), ledger.rows(), at(now)).unwrap();
         told.extend(keys(&ledger.tick(at(now + 5))));
     }
     assert_eq!(told, ["+agent/road-1"]);
@@ -353,7 +356,7 @@ fn a_restart_tells_nobody_again() {
     let mut ledger = ledger();
     ledger.apply(vaulted(shop(), 0), at(0));
     assert_eq!(ledger.tick(at(100)).len(), 1);
-    let mut again = Ledger::resume(settings(), &ledger.encode(), at(101)).unwrap();
+    let mut again = Ledger::resume(settings(), ledger.rows(), at(101)).unwrap();
     assert!(again.tick(at(101)).is_empty());
     assert_eq!(keys(&again.apply(vaulted(shop(), 102), at(102))), ["-recovery-point/shop-db"]);
 }
@@ -376,17 +379,6 @@ fn a_clock_that_is_set_back_neither_opens_nor_resolves_nor_delays() {
     let changes = ledger.apply(Event::Vaulted { workload: shop(), at: at(5000) }, now);
     assert_eq!(keys(&changes), ["-recovery-point/shop-db"]);
     assert_eq!(ledger.workloads().next().unwrap().last_vaulted, Some(now), "never in the future");
-}
-
-#[test]
-fn a_ledger_from_a_newer_version_is_refused_clearly() {
-    let error = Ledger::resume(settings(), r#"{"version":9,"more":1}"#, at(0)).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "the promise ledger was written by a newer version (9; this one reads 2): use that \
-         version, or rebuild the catalog"
-    );
-    assert!(matches!(Ledger::resume(settings(), "{", at(0)).unwrap_err(), MemoryError::Damaged(_)));
 }
 
 #[test]
@@ -436,26 +428,4 @@ fn pages_say_what_happened_and_what_to_do() {
         resolved.iter().find(|change| change.incident().id == 1).unwrap().to_string(),
         "incident 1 resolved after 1 min 1 s: rejected-drop/shop-db"
     );
-}
-
-#[test]
-fn a_stored_ledger_of_version_1_is_still_read() {
-    let golden = concat!(
-        r#"{"version":1,"now":"2026-09-21T14:15:00Z","last_incident_id":1,"workloads":{"shop-db":"#,
-        r#"{"promise":{"rpo":{"secs":100,"nanos":0},"owner":"team-shop"},"declared":false,"#,
-        r#""known_since":"2026-09-21T14:13:20Z","last_vaulted":"2026-09-21T14:13:20Z","#,
-        r#""waiting_since":null,"agent":null,"rejected":null,"rejected_before":[]}},"agents":{},"#,
-        r#""absence":null,"open":[{"id":1,"cause":{"nothing-dropped":{"workload":"shop-db","#,
-        r#""rpo":{"secs":100,"nanos":0},"last_vaulted":"2026-09-21T14:13:20Z","#,
-        r#""known_since":"2026-09-21T14:13:20Z"}},"team":"team-shop","#,
-        r#""opened":"2026-09-21T14:15:00Z","folded_into":null,"announced":true}]}"#,
-    );
-    let mut ledger = ledger();
-    ledger.apply(vaulted(shop(), 0), at(0));
-    ledger.tick(at(100));
-    let written = ledger.encode();
-    assert!(written.starts_with(r#"{"version":2,"#), "{written}");
-    let upgraded = Ledger::resume(settings(), golden, at(100)).unwrap();
-    assert_eq!(upgraded.encode(), written);
-    assert_eq!(Ledger::resume(settings(), &written, at(100)).unwrap().encode(), written);
 }

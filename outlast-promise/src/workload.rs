@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, VecDeque};
 use outlast_types::{DropId, ShareId, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::memory::Recovering;
-use crate::{Declaration, Promise, Source, State, evaluate};
+use crate::event::Source;
+use crate::incident::Recovering;
+use crate::layers::{Effective, Layers};
+use crate::promise::{Declaration, Promise, State, evaluate};
 
 /// How many rejected drops of one workload are remembered, so that an agent that reports its
 /// quarantine again and again opens one incident for each and no more.
@@ -17,15 +19,13 @@ const DECLARATIONS_MAX: usize = 16;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Workload {
-    /// What holds, worked out from the layers below.
+    /// What holds: worked out from what is kept below and from policy, which is kept elsewhere.
     #[serde(skip)]
-    promise: Promise,
-    /// What policy says: it rules.
-    pub(crate) policy: Option<Promise>,
+    promise: Effective,
     /// What each share declares.
     declared: BTreeMap<ShareId, Declaration>,
-    /// What an older ledger held, until a share or policy speaks.
-    pub(crate) inherited: Option<Promise>,
+    /// What a ledger of version 1 held, until a share speaks.
+    pub(crate) inherited: Option<Declaration>,
     pub(crate) known_since: Timestamp,
     pub(crate) last_vaulted: Option<Timestamp>,
     /// Since when a sealed drop that is newer than the last vaulted one is known to wait.
@@ -76,8 +76,7 @@ pub(crate) struct Revival {
 impl Workload {
     pub(crate) fn new(known_since: Timestamp) -> Self {
         Self {
-            promise: Promise::default(),
-            policy: None,
+            promise: Effective::default(),
             declared: BTreeMap::new(),
             inherited: None,
             known_since,
@@ -97,23 +96,23 @@ impl Workload {
 
     /// The promise that holds.
     pub(crate) fn promise(&self) -> &Promise {
+        &self.promise.promise
+    }
+
+    /// The promise that holds, and where each part of it comes from.
+    pub(crate) fn effective(&self) -> &Effective {
         &self.promise
     }
 
-    /// Whether somebody declared it, in policy or on a share.
+    /// Whether a team declared it on a share.
     pub(crate) fn is_declared(&self) -> bool {
-        self.policy.is_some() || self.inherited.is_some() || !self.declared.is_empty()
+        self.inherited.is_some() || !self.declared.is_empty()
     }
 
-    /// Works out which promise holds: policy's; else the strictest that a share declares, over
-    /// the default.
-    pub(crate) fn promise_anew(&mut self, default: &Promise) {
-        let declared = || {
-            let promises = self.declared.values().map(|declared| declared.over(default));
-            promises.min_by_key(Promise::rpo)
-        };
-        let promise = self.policy.clone().or_else(declared).or_else(|| self.inherited.clone());
-        self.promise = promise.unwrap_or_else(|| default.clone());
+    /// Works out which promise holds under this `policy`, of which `default` is the part for all.
+    pub(crate) fn promise_anew(&mut self, policy: Option<&Declaration>, default: &Promise) {
+        let (shares, inherited) = (&self.declared, self.inherited.as_ref());
+        self.promise = Layers { default, policy, shares, inherited }.effective();
     }
 
     /// What a share declares now, or declares no more.
@@ -130,10 +129,10 @@ impl Workload {
         }
     }
 
-    /// Whether nothing but policy ever spoke of it.
+    /// Whether nothing but policy can have spoken of it.
     pub(crate) fn is_of_policy_only(&self) -> bool {
         let Self { last_vaulted, waiting_since, source, rejected, missing, retirement, .. } = self;
-        self.declared.is_empty()
+        !self.is_declared()
             && last_vaulted.is_none()
             && waiting_since.is_none()
             && source.is_none()
@@ -157,7 +156,7 @@ impl Workload {
         // the promise broke.
         self.paused_until.take_if(|until| *until <= at);
         // Two drops at once are one sign of life; one that comes much later is another.
-        let again = self.promise.rpo() / 2;
+        let again = self.promise().rpo() / 2;
         self.revival.take_if(|revival| at.since(revival.dropped) >= again);
         self.revive();
     }
@@ -188,14 +187,17 @@ impl Workload {
 
     /// The moment at which its promise breaks, or broke.
     pub(crate) fn due(&self) -> Timestamp {
-        let due = self.last_vaulted.unwrap_or(self.known_since).saturating_add(self.promise.rpo());
+        let due =
+            self.last_vaulted.unwrap_or(self.known_since).saturating_add(self.promise().rpo());
         self.paused_until.map_or(due, |until| due.max(until))
     }
 
     /// The moments at which time alone changes what follows.
     pub(crate) fn deadlines(&self) -> impl Iterator<Item = Timestamp> {
         let recovering = self.recovering.as_ref().map(|recovering| recovering.until);
-        [Some(self.due()), recovering].into_iter().flatten()
+        // Its agent may be missed no more from then on.
+        let retired = self.retirement.map(|retirement| retirement.until);
+        [Some(self.due()), recovering, retired].into_iter().flatten()
     }
 
     pub(crate) fn state(&self, now: Timestamp) -> State {
@@ -204,7 +206,7 @@ impl Workload {
             (Some(_), _) => State::Retired,
             (None, Some(until)) if now < until => State::Paused,
             _ if self.missing.is_some() => State::Broken,
-            _ => evaluate(&self.promise, self.known_since, self.last_vaulted, now),
+            _ => evaluate(self.promise(), self.known_since, self.last_vaulted, now),
         }
     }
 

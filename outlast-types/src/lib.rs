@@ -17,6 +17,7 @@ pub mod id;
 pub mod interrupt;
 pub mod monitor;
 pub mod name;
+pub mod owner;
 pub mod random;
 pub mod time;
 pub mod timer;
@@ -33,6 +34,7 @@ pub use id::{
 pub use interrupt::Interrupt;
 pub use monitor::{Monitor, Silent};
 pub use name::{InvalidName, WorkloadName};
+pub use owner::{Owner, UnknownOwner};
 pub use random::{Random, SystemRandom};
 pub use time::{Day, Timestamp};
 pub use timer::{SystemTimer, Timer};

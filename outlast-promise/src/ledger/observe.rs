@@ -6,105 +6,128 @@ use std::time::Duration;
 use outlast_types::WorkloadName;
 
 use super::Ledger;
-use crate::incident::cut;
-use crate::memory::{Recovering, Standing};
-use crate::view::{Event, Order, Source};
+use crate::agenda::Matter;
+use crate::cause::{Cause, Key, Topic, cut};
+use crate::event::{Event, Order, Source};
+use crate::incident::Recovering;
+use crate::promise::Declaration;
+use crate::source_state::SourceState;
+use crate::status::Settings;
 use crate::workload::{Retirement, Workload};
-use crate::{Cause, Key};
 
-/// Shares of one agent that are told apart; whoever names more is in error, or means harm.
+/// Shares of one agent that are told apart; one that names more is in error, or means harm.
 const SOURCES_MAX: usize = 16;
 
 impl Ledger {
-    /// Notes the facts of `event`. The workloads that it is about go into `touched`.
-    pub(super) fn observe(&mut self, event: Event, touched: &mut BTreeSet<WorkloadName>) {
-        let now = self.memory.now;
-        let name = match event {
-            Event::Declared { workload: name, source, declaration } => {
+    /// Notes the facts of `event`. What it is about goes into `touched`.
+    pub(super) fn observe(&mut self, event: Event, touched: &mut BTreeSet<Matter>) {
+        let now = self.state.head.now;
+        let concerned = event.workload().map(|name| Matter::Workload(name.clone()));
+        // The agent that it comes from no more, if it now comes from another one.
+        touched.extend(concerned.as_ref().and_then(|matter| self.agent_of(matter)));
+        match event {
+            Event::Declared { workload, source, declaration } => {
                 // A directory on a share is no workload before anything is dropped or declared.
-                if declaration.is_none() && !self.memory.workloads.contains_key(&name) {
+                if declaration.is_none() && !self.state.workloads.contains(&workload) {
                     return;
                 }
-                let share = source.share;
-                let default = self.settings.default_promise.clone();
-                let workload = self.workload(&name);
-                workload.source.get_or_insert(source);
-                if let Some(share) = share {
-                    workload.declare(share, declaration);
-                    workload.promise_anew(&default);
+                self.observe_declaration(&workload, source, declaration);
+            }
+            Event::Vaulted { workload, at } => self.account(&workload).vaulted(at.min(now)),
+            Event::Repository { workload, missing } => {
+                self.account(&workload).missing = missing.as_deref().map(cut);
+            }
+            Event::Custody(finding) => {
+                if self.state.evidence.note(finding, now) {
+                    touched.insert(Matter::Evidence);
                 }
-                name
             }
-            Event::Vaulted { workload: name, at } => {
-                self.workload(&name).vaulted(at.min(now));
-                name
-            }
-            Event::Repository { workload: name, missing } => {
-                self.workload(&name).missing = missing.as_deref().map(cut);
-                name
-            }
-            Event::Custody(finding) => return self.memory.evidence.note(finding, now),
-            Event::Ordered { number, workload: name, order } => {
-                if number <= self.memory.last_order {
+            Event::Ordered { number, workload, order } => {
+                if number <= self.state.head.last_order {
                     return;
                 }
-                self.memory.last_order = number;
-                self.observe_order(&name, order);
-                name
+                self.state.head.last_order = number;
+                self.observe_order(&workload, order);
             }
-            Event::Waiting { workload: name, source } => {
+            Event::Waiting { workload, source } => {
+                touched.insert(Matter::Agent(source.agent.clone()));
                 self.hear(source.clone());
-                let workload = self.workload(&name);
-                workload.waiting_since.get_or_insert(now);
-                workload.source = Some(source);
-                name
+                let known = self.account(&workload);
+                known.waiting_since.get_or_insert(now);
+                known.source = Some(source);
             }
-            Event::Rejected { workload: name, source, drop, reason } => {
+            Event::Rejected { workload, source, drop, reason } => {
+                touched.insert(Matter::Agent(source.agent.clone()));
                 self.hear(source.clone());
-                self.workload(&name).reject(drop, cut(&reason), source);
-                name
+                self.account(&workload).reject(drop, cut(&reason), source);
             }
             Event::AgentHeard { source, certificate } => {
+                touched.insert(Matter::Agent(source.agent.clone()));
                 let source = self.attributed(source);
-                let standing = self.hear(source);
-                standing.certificate = certificate.or(standing.certificate);
-                return;
+                let known = self.hear(source);
+                known.certificate = certificate.or(known.certificate);
             }
             Event::ShareSeen { source, problem, usable } => {
-                return self.observe_share(source, problem.as_deref(), usable);
+                touched.insert(Matter::Agent(source.agent.clone()));
+                self.observe_share(source, problem.as_deref(), usable);
             }
             Event::Hindered { source, work, stray } => {
-                return self.observe_hindrance(source, work.as_deref(), stray.as_deref());
+                touched.insert(Matter::Agent(source.agent.clone()));
+                let known = self.hear(source);
+                known.hindrance = work.as_deref().map(cut);
+                known.stray = stray.as_deref().map(cut);
             }
-            Event::Content { workload: name, problem } => {
-                self.workload(&name).content_problem = problem.as_deref().map(cut);
-                name
+            Event::Content { workload, problem } => {
+                self.account(&workload).content_problem = problem.as_deref().map(cut);
             }
             Event::OwnCertificate { holder, certificate } => {
-                self.memory.certificates = BTreeMap::from([(cut(&holder), certificate)]);
-                return;
+                touched.insert(Matter::Certificates);
+                self.state.head.certificates = BTreeMap::from([(cut(&holder), certificate)]);
             }
-        };
-        touched.insert(name);
+        }
+        touched.extend(concerned);
     }
 
     /// Takes over what policy says, in place of what it said before.
     pub(super) fn adopt_policy(&mut self) {
-        let mut policy = self.settings.policy.clone();
+        let Settings { policy, default_promise, .. } = &self.settings;
+        let now = self.state.head.now;
         for name in policy.keys() {
-            self.workload(name);
+            self.state.workloads.get_or_insert_with(name, || Workload::new(now));
         }
-        let default = &self.settings.default_promise;
-        self.memory.workloads.retain(|name, workload| {
-            workload.policy = policy.remove(name);
-            workload.promise_anew(default);
-            workload.policy.is_some() || !workload.is_of_policy_only()
+        self.state.workloads.work_out(|name, workload| {
+            workload.promise_anew(policy.get(name), default_promise);
         });
     }
 
+    /// Forgets workloads that policy named once and of which nothing else ever spoke.
+    pub(super) fn forget_what_policy_dropped(&mut self) {
+        let policy = &self.settings.policy;
+        self.state
+            .workloads
+            .retain(|name, workload| policy.contains_key(name) || !workload.is_of_policy_only());
+    }
+
+    fn observe_declaration(
+        &mut self,
+        name: &WorkloadName,
+        source: Source,
+        declaration: Option<Declaration>,
+    ) {
+        self.account(name);
+        let (settings, workloads) = (&self.settings, &mut self.state.workloads);
+        let Some(known) = workloads.get_mut(name) else { return };
+        let share = source.share;
+        known.source.get_or_insert(source);
+        if let Some(share) = share {
+            known.declare(share, declaration);
+            known.promise_anew(settings.policy.get(name), &settings.default_promise);
+        }
+    }
+
     fn observe_order(&mut self, name: &WorkloadName, order: Order) {
-        let now = self.memory.now;
-        let workload = self.workload(name);
+        let now = self.state.head.now;
+        let workload = self.account(name);
         match order {
             Order::Pause { until } => {
                 workload.resume();
@@ -122,42 +145,41 @@ impl Ledger {
     }
 
     fn observe_share(&mut self, source: Source, problem: Option<&str>, usable: bool) {
-        let until = self.memory.now.saturating_add(self.settings.agent_deadline);
+        let until = self.state.head.now.saturating_add(self.settings.agent_deadline);
         self.name_share(&source);
-        let incident = self.memory.open.get(&Key::Share(source.clone())).map(|open| open.id);
-        let standing = self.hear(source);
-        if usable && !standing.usable {
+        let incident = self.open_id(&Key::of_source(Topic::Share, &source));
+        let known = self.hear(source);
+        if usable && !known.usable {
             // It is back, if not in order: the backlog gets its time all the same.
-            standing.recovering = incident.map(|incident| Recovering { incident, until });
+            known.recovering = incident.map(|incident| Recovering { incident, until });
         }
-        standing.usable = usable;
-        standing.problem = problem.map(cut);
-    }
-
-    fn observe_hindrance(&mut self, source: Source, work: Option<&str>, stray: Option<&str>) {
-        let standing = self.hear(source);
-        standing.hindrance = work.map(cut);
-        standing.stray = stray.map(cut);
+        known.usable = usable;
+        known.problem = problem.map(cut);
     }
 
     /// What was known of an agent before it said of which share it speaks was of this one.
     fn name_share(&mut self, source: &Source) {
         let unnamed = Source { share: None, ..source.clone() };
-        if source.share.is_none() || self.memory.sources.contains_key(source) {
+        if source.share.is_none() || self.state.sources.contains(source) {
             return;
         }
-        let Some(standing) = self.memory.sources.remove(&unnamed) else { return };
-        self.memory.sources.insert(source.clone(), standing);
-        for workload in self.memory.workloads.values_mut() {
-            if workload.source.as_ref() == Some(&unnamed) {
+        let Some(known) = self.state.sources.remove(&unnamed) else { return };
+        self.state.sources.insert(source.clone(), known);
+        let is_its = |(name, workload): (&WorkloadName, &Workload)| {
+            (workload.source.as_ref() == Some(&unnamed)).then(|| name.clone())
+        };
+        let workloads: Vec<WorkloadName> = self.state.workloads.iter().filter_map(is_its).collect();
+        for name in workloads {
+            if let Some(workload) = self.state.workloads.get_mut(&name) {
                 workload.source = Some(source.clone());
             }
         }
-        if let Some(mut incident) = self.memory.open.remove(&Key::Share(unnamed)) {
+        if let Some(mut incident) = self.state.open.remove(&Key::of_source(Topic::Share, &unnamed))
+        {
             if let Cause::ShareUnusable { share, .. } = &mut incident.cause {
                 *share = source.share;
             }
-            self.memory.open.insert(incident.cause.key(), incident);
+            self.state.open.insert(incident.cause.key(), incident);
         }
     }
 
@@ -167,7 +189,7 @@ impl Ledger {
         if source.share.is_some() {
             return source;
         }
-        let mut shares = self.memory.sources.keys().filter(|known| known.agent == source.agent);
+        let mut shares = self.state.sources.keys().filter(|known| known.agent == source.agent);
         match (shares.next(), shares.next()) {
             (Some(only), None) => only.clone(),
             _ => source,
@@ -175,25 +197,26 @@ impl Ledger {
     }
 
     /// The workload's account; opened with the default promise if nobody declared it.
-    fn workload(&mut self, name: &WorkloadName) -> &mut Workload {
-        self.memory.workloads.entry(name.clone()).or_insert_with(|| {
-            let mut workload = Workload::new(self.memory.now);
-            workload.promise_anew(&self.settings.default_promise);
+    fn account(&mut self, name: &WorkloadName) -> &mut Workload {
+        let (now, settings) = (self.state.head.now, &self.settings);
+        self.state.workloads.get_or_insert_with(name, || {
+            let mut workload = Workload::new(now);
+            workload.promise_anew(settings.policy.get(name), &settings.default_promise);
             workload
         })
     }
 
-    fn hear(&mut self, mut source: Source) -> &mut Standing {
-        let heard = self.memory.now;
-        if !self.memory.sources.contains_key(&source) {
-            let of_agent = self.memory.sources.keys().filter(|known| known.agent == source.agent);
+    fn hear(&mut self, mut source: Source) -> &mut SourceState {
+        let heard = self.state.head.now;
+        if !self.state.sources.contains(&source) {
+            let of_agent = self.state.sources.keys().filter(|known| known.agent == source.agent);
             if of_agent.count() >= SOURCES_MAX {
                 source.share = None;
             }
         }
-        let standing = self.memory.sources.entry(source).or_insert_with(|| Standing::new(heard));
-        standing.heard = heard;
-        standing.unheard = Duration::ZERO;
-        standing
+        let known = self.state.sources.get_or_insert_with(&source, || SourceState::new(heard));
+        known.heard = heard;
+        known.unheard = Duration::ZERO;
+        known
     }
 }

@@ -1,323 +1,364 @@
 //! From facts to incidents.
+//!
+//! What may explain is settled before what it may explain: the own incidents of workloads, such as a
+//! rejected drop; then agents and the vault; then recovery points. What is explained by an incident
+//! that opens in this very moment must not page beside it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use outlast_types::WorkloadName;
+use outlast_types::{Owner, WorkloadName};
 
-use super::Ledger;
-use crate::memory::{Absence, OpenIncident, Recovering};
-use crate::view::Source;
-use crate::{Cause, Change, Key, Owner, State, Validity};
+use super::explain::{Explanations, OfSource, holder};
+use super::{Ledger, Settled};
+use crate::agenda::Matter;
+use crate::cause::{Cause, Key, Subject, Topic};
+use crate::event::{Source, Validity};
+use crate::incident::{Change, OpenIncident, Recovering};
+use crate::promise::State;
+use crate::source_state::SourceState;
 
 impl Ledger {
-    /// Makes the open incidents agree with the facts. Explanations first: what is explained by an
-    /// incident that opens in this very moment must not page beside it.
-    pub(crate) fn reconcile(&mut self) -> Vec<Change> {
-        let mut changes = Vec::new();
-        self.settle_sources(&mut changes);
-        self.settle_absence(&mut changes);
-        self.settle_evidence(&mut changes);
-        // Those that are forgotten, too: what was told of them must be resolved.
-        let told = self.memory.open.values().filter_map(|incident| incident.cause.workload());
-        let names: BTreeSet<WorkloadName> =
-            self.memory.workloads.keys().chain(told).cloned().collect();
-        for name in &names {
-            self.settle_workload(name, &mut changes);
-        }
-        self.quiet_until = self.next_deadline();
-        changes
+    /// All that there is to look at, and all that was told of what is forgotten: it must be resolved.
+    pub(super) fn everything(&self) -> BTreeSet<Matter> {
+        let vault = [Matter::Certificates, Matter::Evidence, Matter::Outage];
+        let agents = self.state.sources.keys().map(|source| Matter::Agent(source.agent.clone()));
+        vault.into_iter().chain(agents).chain(self.every_workload().map(Matter::Workload)).collect()
     }
 
-    pub(super) fn settle_sources(&mut self, changes: &mut Vec<Change>) {
-        self.settle_certificates(changes);
-        let sources: Vec<Source> = self.memory.sources.keys().cloned().collect();
-        let mut from = 0;
-        while let Some(first) = sources.get(from) {
-            let of_agent = sources[from..].iter().take_while(|source| source.agent == first.agent);
-            let to = from + of_agent.count();
-            self.settle_agent(&sources[from..to], changes);
-            from = to;
+    fn every_workload(&self) -> impl Iterator<Item = WorkloadName> {
+        let told = self.state.open.values().filter_map(|incident| incident.cause.workload());
+        self.state.workloads.keys().chain(told).cloned()
+    }
+
+    /// Makes the open incidents agree with the facts, as far as these matters are concerned and what
+    /// they explain.
+    pub(super) fn settle(&mut self, mut touched: BTreeSet<Matter>, changes: &mut Vec<Change>) {
+        let mut settled = self.settled.take().unwrap_or_default();
+        // Whether an agent is missed follows from its workloads.
+        let agents: Vec<Matter> =
+            touched.iter().filter_map(|matter| self.agent_of(matter)).collect();
+        touched.extend(agents);
+        touched.insert(Matter::Outage);
+        for matter in &touched {
+            if let Matter::Workload(name) = matter {
+                self.settle_own(name, changes);
+            }
         }
-        let now = self.memory.now;
-        for standing in self.memory.sources.values_mut() {
-            standing.recovering.take_if(|recovering| recovering.until <= now);
+        let mut has_news = false;
+        for matter in &touched {
+            has_news |= self.settle_matter(matter, &mut settled.explanations, changes);
         }
+        if has_news {
+            // What may explain one workload may explain them all.
+            touched.extend(self.every_workload().map(Matter::Workload));
+        }
+        for matter in &touched {
+            if let Matter::Workload(name) = matter {
+                self.settle_recovery_point(name, &settled.explanations, changes);
+            }
+            self.put_on_agenda(matter, &mut settled);
+        }
+        self.settled = Some(settled);
+    }
+
+    pub(super) fn agent_of(&self, matter: &Matter) -> Option<Matter> {
+        let Matter::Workload(name) = matter else { return None };
+        let source = self.state.workloads.get(name)?.source.as_ref()?;
+        Some(Matter::Agent(source.agent.clone()))
+    }
+
+    /// Settles what is not a workload, and says whether it explains anything else than before.
+    fn settle_matter(
+        &mut self,
+        matter: &Matter,
+        known: &mut Explanations,
+        changes: &mut Vec<Change>,
+    ) -> bool {
+        match matter {
+            Matter::Certificates => self.settle_certificates(changes),
+            Matter::Evidence => {
+                for (key, cause) in self.state.evidence.causes(self.state.head.now) {
+                    self.settle_incident(&key, cause, None, changes);
+                }
+            }
+            Matter::Outage => {
+                self.settle_outage(changes);
+                let outage = self.open_id(&Key::of_vault(Topic::Vault));
+                return std::mem::replace(&mut known.outage, outage) != outage;
+            }
+            Matter::Agent(agent) => {
+                let sources = self.sources_of(agent);
+                self.settle_agent(agent, &sources, changes);
+                return self.note_explanations(agent, &sources, &mut known.sources);
+            }
+            Matter::Workload(_) => {}
+        }
+        false
+    }
+
+    fn sources_of(&self, agent: &str) -> Vec<Source> {
+        let first = first_of(agent);
+        let sources = self.state.sources.from(&first).map(|(source, _)| source);
+        sources.take_while(|source| source.agent == agent).cloned().collect()
+    }
+
+    /// Takes note of what an agent explains now, and says whether that is anything else than before.
+    fn note_explanations(
+        &self,
+        agent: &str,
+        sources: &[Source],
+        known: &mut BTreeMap<Source, OfSource>,
+    ) -> bool {
+        // It may have learned the name of its share.
+        let of_agent = known.range(first_of(agent)..).map(|(source, _)| source);
+        let of_agent = of_agent.take_while(|source| source.agent == agent);
+        let gone: Vec<Source> = of_agent.filter(|s| !sources.contains(s)).cloned().collect();
+        let mut has_news = !gone.is_empty();
+        for source in &gone {
+            known.remove(source);
+        }
+        for source in sources {
+            let of_source = self.explanation_by(source);
+            has_news |= known.insert(source.clone(), of_source) != Some(of_source);
+        }
+        has_news
+    }
+
+    fn put_on_agenda(&self, matter: &Matter, settled: &mut Settled) {
+        let (state, now) = (&self.state, self.state.head.now);
+        let agenda = &mut settled.agenda;
+        match matter {
+            Matter::Certificates => {
+                let own = state.head.certificates.values();
+                agenda.put(matter, own.flat_map(Validity::turning_points), now);
+            }
+            Matter::Evidence => agenda.put(matter, state.evidence.deadlines(), now),
+            Matter::Outage => {
+                let outage = state.head.outage.iter();
+                agenda.put(matter, outage.map(|outage| outage.recovered), now);
+            }
+            Matter::Agent(agent) => {
+                let deadline = self.settings.agent_deadline;
+                let first = first_of(agent);
+                let of_agent = state.sources.from(&first);
+                let of_agent = of_agent.take_while(|(source, _)| source.agent == *agent);
+                agenda.put(matter, of_agent.flat_map(|(_, known)| known.deadlines(deadline)), now);
+            }
+            Matter::Workload(name) => {
+                let workload = state.workloads.get(name).into_iter();
+                agenda.put(matter, workload.flat_map(|workload| workload.deadlines()), now);
+            }
+        }
+    }
+
+    /// The end of each certificate that no agent shows is announced in time.
+    fn settle_certificates(&mut self, changes: &mut Vec<Change>) {
+        let open = self.state.open.keys().filter_map(|key| match &key.subject {
+            Subject::Holder(holder) => Some(holder.clone()),
+            _ => None,
+        });
+        let own = self.state.head.certificates.keys().cloned();
+        let holders: BTreeSet<String> = open.chain(own).collect();
+        for name in holders {
+            let is_agents = self.state.sources.keys().any(|source| holder(&source.agent) == name);
+            if !is_agents {
+                let held = self.state.head.certificates.get(&name).copied();
+                self.settle_certificate(&name, held, changes);
+            }
+        }
+    }
+
+    fn settle_certificate(
+        &mut self,
+        holder: &str,
+        held: Option<Validity>,
+        changes: &mut Vec<Change>,
+    ) {
+        let now = self.state.head.now;
+        let cause = held.and_then(|held| {
+            let holder = holder.to_owned();
+            if !held.has_begun(now) {
+                return Some(Cause::CertificateEarly { holder, from: held.from });
+            }
+            let ends = held.announced() <= now;
+            ends.then_some(Cause::CertificateEnds { holder, until: held.until })
+        });
+        self.settle_incident(&Key::of_certificate(holder), cause, None, changes);
     }
 
     /// Settles what is known of one agent, which is all of its `sources`.
-    fn settle_agent(&mut self, sources: &[Source], changes: &mut Vec<Change>) {
-        let Some(Source { agent, .. }) = sources.first() else { return };
-        let deadline = self.settings.agent_deadline;
-        let standings: Vec<_> =
-            sources.iter().filter_map(|source| self.memory.sources.get(source)).collect();
-        let last_heard = standings.iter().map(|standing| standing.heard).max();
-        let is_silent = standings.iter().all(|standing| self.is_silent(standing));
-        let is_missed = sources.iter().any(|source| self.is_missed(source));
-        let silent = last_heard
-            .filter(|_| is_silent && is_missed)
-            .map(|last_heard| Cause::AgentSilent { agent: agent.clone(), last_heard, deadline });
-        let holder = format!("agent {agent}");
-        // Who was let in until its certificate ended says no more for that reason.
-        let ended = self.memory.open.get(&Key::Certificate(holder)).and_then(|open| {
-            let Cause::CertificateEnds { until, .. } = open.cause else { return None };
-            (until <= self.memory.now).then_some(open.id)
-        });
-        if let Some(incident) = self.settle(&Key::Agent(agent.clone()), silent, ended, changes) {
-            for source in sources {
-                self.recovers(source, incident);
-            }
-        }
+    fn settle_agent(&mut self, agent: &str, sources: &[Source], changes: &mut Vec<Change>) {
+        let (deadline, now) = (self.settings.agent_deadline, self.state.head.now);
+        let known = || sources.iter().filter_map(|source| self.state.sources.get(source));
+        let Some(last_heard) = known().map(|known| known.heard).max() else { return };
+        // Of several certificates in use, the one that ends first is told.
+        let certificate = known().filter_map(|known| known.certificate).min_by_key(|c| c.until);
+        let is_silent = known().all(|known| known.is_silent(deadline, now));
+        self.settle_certificate(&holder(agent), certificate, changes);
+
+        let is_told = is_silent && sources.iter().any(|source| self.is_missed(source));
+        let silent =
+            is_told.then(|| Cause::AgentSilent { agent: agent.to_owned(), last_heard, deadline });
+        let ended = self.ended_certificate(agent);
+        let resolved = self.settle_incident(&Key::of_agent(agent), silent, ended, changes);
         for source in sources {
-            let Some(standing) = self.memory.sources.get(source) else { continue };
-            let problem = standing.problem.clone().map(|problem| Cause::ShareUnusable {
-                agent: source.agent.clone(),
-                share: source.share,
-                problem,
-            });
-            // Only where another process of that name is heard: else the agent's silence says it.
-            let is_unheard = !is_silent
-                && source.share.is_some()
-                && self.is_silent(standing)
-                && self.is_depended_on(source);
-            let unheard = is_unheard.then(|| Cause::ShareSilent {
-                source: source.clone(),
-                last_heard: standing.heard,
-                deadline,
-            });
-            let key = Key::Share(source.clone());
-            let (agent, share) = (source.agent.clone(), source.share);
-            let work = standing.hindrance.clone().map(|problem| Cause::AgentHindered {
-                agent: agent.clone(),
-                share,
-                problem,
-            });
-            let stray = standing.stray.clone();
-            let stray = stray.map(|problem| Cause::StrayOnShare { agent, share, problem });
-            // What an agent whose share works lacks is, most likely, what the vault itself lacks.
-            let lost = if standing.usable { self.lost_repository(source) } else { None };
-            let resolved = [
-                self.settle(&key, unheard.or(problem), lost, changes),
-                self.settle(&Key::Work(source.clone()), work, lost, changes),
-            ];
-            self.settle(&Key::Stray(source.clone()), stray, None, changes);
-            for incident in resolved.into_iter().flatten() {
-                self.recovers(source, incident);
-            }
+            self.recovers(source, resolved);
+            self.settle_source(source, is_silent, changes);
         }
     }
 
-    /// The incident of a repository that is missing, or was until a moment ago, of a workload from
-    /// this source.
-    fn lost_repository(&self, source: &Source) -> Option<u64> {
-        let workloads = self.memory.workloads.iter();
-        let mut of_source = workloads.filter(|(_, w)| w.source.as_ref() == Some(source));
-        of_source.find_map(|(name, workload)| {
-            let open = self.memory.open.get(&Key::Repository(name.clone()));
-            let recovering = workload.recovering.as_ref().map(|recovering| recovering.incident);
-            open.map(|open| open.id).or(recovering)
-        })
-    }
-
-    fn recovers(&mut self, source: &Source, incident: u64) {
-        let until = self.memory.now.saturating_add(self.settings.agent_deadline);
-        if let Some(standing) = self.memory.sources.get_mut(source) {
-            standing.recovering = Some(Recovering { incident, until });
-        }
-    }
-
-    /// Whether a workload whose promise counts comes from this source.
-    fn is_depended_on(&self, source: &Source) -> bool {
-        let now = self.memory.now;
-        self.memory.workloads.values().any(|workload| {
-            workload.source.as_ref() == Some(source) && workload.state(now) != State::Retired
-        })
-    }
-
-    /// Whether anybody would miss a source: not if all that ever came from it is retired.
-    fn is_missed(&self, source: &Source) -> bool {
-        let mut of_source =
-            self.memory.workloads.values().filter(|w| w.source.as_ref() == Some(source)).peekable();
-        let now = self.memory.now;
-        of_source.peek().is_none() || of_source.any(|w| w.state(now) != State::Retired)
-    }
-
-    /// The end of each certificate is announced in time; of an agent's, that which ends first
-    /// among those that are in use.
-    fn settle_certificates(&mut self, changes: &mut Vec<Change>) {
-        let now = self.memory.now;
-        let mut holders: BTreeMap<String, Validity> = self.memory.certificates.clone();
-        for (source, standing) in &self.memory.sources {
-            let Some(certificate) = standing.certificate else { continue };
-            let entry = holders.entry(format!("agent {}", source.agent)).or_insert(certificate);
-            if certificate.until < entry.until {
-                *entry = certificate;
-            }
-        }
-        let open = self.memory.open.keys().filter_map(|key| match key {
-            Key::Certificate(holder) => Some(holder.clone()),
-            _ => None,
+    /// Settles what is known of one source; `is_silent` says whether its agent is, whatever it speaks
+    /// of.
+    fn settle_source(&mut self, source: &Source, is_silent: bool, changes: &mut Vec<Change>) {
+        let (deadline, now) = (self.settings.agent_deadline, self.state.head.now);
+        let Some(known) = self.state.sources.get(source).cloned() else { return };
+        let SourceState { heard: last_heard, problem, hindrance, stray, usable, .. } = &known;
+        // Only where another process of that name is heard: else the agent's silence says it.
+        let is_unheard = !is_silent
+            && source.share.is_some()
+            && known.is_silent(deadline, now)
+            && self.is_depended_on(source);
+        let (agent, share) = (|| source.agent.clone(), source.share);
+        let unheard = is_unheard.then(|| Cause::ShareSilent {
+            source: source.clone(),
+            last_heard: *last_heard,
+            deadline,
         });
-        let names: BTreeSet<String> = open.chain(holders.keys().cloned()).collect();
-        for holder in names {
-            let cause = holders.get(&holder).and_then(|held| {
-                let holder = holder.clone();
-                if !held.has_begun(now) {
-                    return Some(Cause::CertificateEarly { holder, from: held.from });
-                }
-                let ends = held.announced() <= now;
-                ends.then_some(Cause::CertificateEnds { holder, until: held.until })
+        let unusable =
+            problem.clone().map(|problem| Cause::ShareUnusable { agent: agent(), share, problem });
+        let work = hindrance.clone().map(|problem| Cause::AgentHindered {
+            agent: agent(),
+            share,
+            problem,
+        });
+        let stray =
+            stray.clone().map(|problem| Cause::StrayOnShare { agent: agent(), share, problem });
+        let is_explained = *usable && (unusable.is_some() || unheard.is_some() || work.is_some());
+        let lost = if is_explained { self.lost_repository(source) } else { None };
+        let key = |topic| Key::of_source(topic, source);
+        let resolved =
+            self.settle_incident(&key(Topic::Share), unheard.or(unusable), lost, changes);
+        self.recovers(source, resolved);
+        let resolved = self.settle_incident(&key(Topic::Work), work, lost, changes);
+        self.recovers(source, resolved);
+        self.settle_incident(&key(Topic::Stray), stray, None, changes);
+        let is_over =
+            |known: &SourceState| known.recovering.as_ref().is_some_and(|r| r.until <= now);
+        if self.state.sources.get(source).is_some_and(is_over)
+            && let Some(known) = self.state.sources.get_mut(source)
+        {
+            known.recovering = None;
+        }
+    }
+
+    /// After an incident of its own resolved, the backlog of a source gets its time.
+    fn recovers(&mut self, source: &Source, resolved: Option<u64>) {
+        let Some(incident) = resolved else { return };
+        let until = self.state.head.now.saturating_add(self.settings.agent_deadline);
+        if let Some(known) = self.state.sources.get_mut(source) {
+            known.recovering = Some(Recovering { incident, until });
+        }
+    }
+
+    /// An outage of the vault is told only if a promise broke in it.
+    fn settle_outage(&mut self, changes: &mut Vec<Change>) {
+        let now = self.state.head.now;
+        self.state.head.outage.take_if(|outage| outage.recovered <= now);
+        let cause = self.state.head.outage.as_ref().and_then(|outage| {
+            let broke = self.state.workloads.values().any(|workload| {
+                workload.due() <= now
+                    && outage.explains(workload.due())
+                    && workload.state(now) == State::Broken
             });
-            self.settle(&Key::Certificate(holder), cause, None, changes);
-        }
+            broke.then_some(Cause::VaultAbsent { from: outage.from, until: outage.until })
+        });
+        self.settle_incident(&Key::of_vault(Topic::Vault), cause, None, changes);
     }
 
-    /// An absence of the vault is told only if a promise broke in it.
-    fn settle_absence(&mut self, changes: &mut Vec<Change>) {
-        let now = self.memory.now;
-        self.memory.absence.take_if(|absence| absence.recovered <= now);
-        let broke = |absence: &Absence| {
-            self.memory.workloads.values().any(|workload| {
-                workload.state(now) == State::Broken
-                    && workload.due() <= now
-                    && absence.explains(workload.due())
-            })
-        };
-        let cause = self
-            .memory
-            .absence
-            .as_ref()
-            .filter(|absence| broke(absence))
-            .map(|absence| Cause::VaultAbsent { from: absence.from, until: absence.until });
-        self.settle(&Key::Vault, cause, None, changes);
-    }
-
-    pub(super) fn settle_evidence(&mut self, changes: &mut Vec<Change>) {
-        for (key, cause) in self.memory.evidence.causes(self.memory.now) {
-            self.settle(&key, cause, None, changes);
-        }
-    }
-
-    /// Settles all that is about one workload, or was about one that is forgotten.
-    pub(super) fn settle_workload(&mut self, name: &WorkloadName, changes: &mut Vec<Change>) {
-        let now = self.memory.now;
-        let workload = self.memory.workloads.get(name);
-        let rejected = workload.and_then(|workload| workload.rejected.as_ref()).map(|rejected| {
+    /// Settles what nothing else explains of one workload, or of one that is forgotten.
+    fn settle_own(&mut self, name: &WorkloadName, changes: &mut Vec<Change>) {
+        let now = self.state.head.now;
+        let workload = self.state.workloads.get(name);
+        let name_of = || name.clone();
+        let rejected = workload.and_then(|workload| workload.rejected.clone()).map(|rejected| {
             Cause::DropRejected {
-                workload: name.clone(),
+                workload: name_of(),
                 drop: rejected.drop,
-                reason: rejected.reason.clone(),
+                reason: rejected.reason,
             }
         });
         let missing = workload
             .and_then(|workload| workload.missing.clone())
-            .map(|what| Cause::RepositoryMissing { workload: name.clone(), what });
+            .map(|what| Cause::RepositoryMissing { workload: name_of(), what });
         let retired =
             workload.and_then(|workload| workload.revival).map(|revival| Cause::RetiredDropped {
-                workload: name.clone(),
+                workload: name_of(),
                 retired: revival.retired,
                 dropped: revival.dropped,
             });
+        let content = workload
+            .and_then(|workload| workload.content_problem.clone())
+            .map(|problem| Cause::ContentUnusable { workload: name_of(), problem });
+        let is_over = workload.and_then(|w| w.recovering.as_ref()).is_some_and(|r| r.until <= now);
+        let key = |topic| Key::of_workload(topic, name);
+        self.settle_incident(&key(Topic::RejectedDrop), rejected, None, changes);
+        self.settle_incident(&key(Topic::Retired), retired, None, changes);
+        self.settle_incident(&key(Topic::Content), content, None, changes);
+        let found = self.settle_incident(&key(Topic::Repository), missing, None, changes);
+        if (is_over || found.is_some())
+            && let Some(workload) = self.state.workloads.get_mut(name)
+        {
+            let until = now.saturating_add(self.settings.agent_deadline);
+            workload.recovering = found.map(|incident| Recovering { incident, until });
+        }
+    }
+
+    fn settle_recovery_point(
+        &mut self,
+        name: &WorkloadName,
+        explanations: &Explanations,
+        changes: &mut Vec<Change>,
+    ) {
+        let now = self.state.head.now;
+        let workload = self.state.workloads.get(name);
         let broken = workload.filter(|w| w.state(now) == State::Broken).map(|workload| {
-            workload.waiting_since.map_or_else(
-                || Cause::NothingDropped {
-                    workload: name.clone(),
-                    rpo: workload.promise().rpo(),
+            let (name, rpo) = (name.clone(), workload.promise().rpo());
+            match workload.waiting_since {
+                Some(since) => Cause::NotVaulted { workload: name, rpo, waiting_since: since },
+                None => Cause::NothingDropped {
+                    workload: name,
+                    rpo,
                     last_vaulted: workload.last_vaulted,
                     known_since: workload.known_since,
                 },
-                |waiting_since| Cause::NotVaulted {
-                    workload: name.clone(),
-                    rpo: workload.promise().rpo(),
-                    waiting_since,
-                },
-            )
+            }
         });
-        let content = workload
-            .and_then(|workload| workload.content_problem.clone())
-            .map(|problem| Cause::ContentUnusable { workload: name.clone(), problem });
-        self.settle(&Key::RejectedDrop(name.clone()), rejected, None, changes);
-        self.settle(&Key::Retired(name.clone()), retired, None, changes);
-        self.settle(&Key::Content(name.clone()), content, None, changes);
-        let found = self.settle(&Key::Repository(name.clone()), missing, None, changes);
-        let until = now.saturating_add(self.settings.agent_deadline);
-        if let Some(workload) = self.memory.workloads.get_mut(name) {
-            if let Some(incident) = found {
-                workload.recovering = Some(Recovering { incident, until });
-            }
-            workload.recovering.take_if(|recovering| recovering.until <= now);
-        }
-        let explanation = self.explanation(name);
-        self.settle(&Key::RecoveryPoint(name.clone()), broken, explanation, changes);
-    }
-
-    /// The incident that explains why `name` has no recovery point, if there is one: a repository
-    /// that is missing, a drop of its own that was rejected, a retirement that it outlived, or
-    /// trouble on the way from its agent to here.
-    fn explanation(&self, name: &WorkloadName) -> Option<u64> {
-        let open = |key: &Key| self.memory.open.get(key).map(|incident| incident.id);
-        let own = [Key::Repository, Key::RejectedDrop, Key::Retired];
-        if let Some(own) = own.iter().find_map(|key| open(&key(name.clone()))) {
-            return Some(own);
-        }
-        let workload = self.memory.workloads.get(name)?;
-        if let Some(recovering) = &workload.recovering {
-            return Some(recovering.incident);
-        }
-        let trouble = |source: &Source| {
-            let known = self.memory.sources.get(source);
-            // A stray file on a share that works must not hide, for as long as it lies there,
-            // that a workload of which nothing waits produced nothing.
-            let waits = workload.waiting_since.is_some();
-            let by_share =
-                waits || known.is_some_and(|standing| !standing.usable || self.is_silent(standing));
-            let silent = open(&Key::Agent(source.agent.clone()));
-            let silent = silent.map(|incident| self.told_by(incident));
-            silent
-                .or_else(|| open(&Key::Share(source.clone())).filter(|_| by_share))
-                .or_else(|| open(&Key::Work(source.clone())).filter(|_| waits))
-                .or_else(|| Some(known?.recovering.as_ref()?.incident))
-        };
-        let sources = match &workload.source {
-            Some(source) => trouble(source),
-            // Nobody spoke of it yet, so any agent could have: only trouble of all explains it.
-            None => {
-                let mut troubles = self.memory.sources.keys().map(trouble);
-                let first = troubles.next().flatten();
-                first.filter(|_| troubles.all(|trouble| trouble.is_some()))
-            }
-        };
-        let absence = || {
-            let absence = self.memory.absence.as_ref()?;
-            absence.explains(workload.due()).then(|| open(&Key::Vault)).flatten()
-        };
-        sources.or_else(absence)
-    }
-
-    /// The incident that tells of this one: itself, or the one that explains it.
-    fn told_by(&self, incident: u64) -> u64 {
-        let mut open = self.memory.open.values();
-        open.find(|open| open.id == incident).and_then(|open| open.folded_into).unwrap_or(incident)
+        let explanation = broken.is_some().then(|| self.explanation(name, explanations)).flatten();
+        let key = Key::of_workload(Topic::RecoveryPoint, name);
+        self.settle_incident(&key, broken, explanation, changes);
     }
 
     /// Opens, folds, gives back or resolves the one incident of `key`, as `cause` (still there, or
     /// gone) and `explanation` demand. Returns the id of an incident that resolved.
-    fn settle(
+    fn settle_incident(
         &mut self,
         key: &Key,
         cause: Option<Cause>,
         explanation: Option<u64>,
         changes: &mut Vec<Change>,
     ) -> Option<u64> {
+        let now = self.state.head.now;
         let Some(cause) = cause else {
-            let incident = self.memory.open.remove(key)?;
+            let incident = self.state.open.remove(key)?;
             if incident.announced {
-                changes.push(Change::Resolved(incident.view(Some(self.memory.now))));
+                changes.push(Change::Resolved(incident.view(Some(now))));
             }
             return Some(incident.id);
         };
-        if let Some(incident) = self.memory.open.get_mut(key) {
+        if let Some(incident) = self.state.open.get(key) {
             // What was told once stays on its own: taking it back would be one more page.
-            if !incident.announced {
+            let is_news = !incident.announced && incident.folded_into != explanation;
+            if is_news && let Some(incident) = self.state.open.get_mut(key) {
                 incident.folded_into = explanation;
                 incident.announced = explanation.is_none();
                 if incident.announced {
@@ -330,32 +371,30 @@ impl Ledger {
         if incident.announced {
             changes.push(Change::Opened(incident.view(None)));
         }
-        self.memory.open.insert(key.clone(), incident);
+        self.state.open.insert(key.clone(), incident);
         None
     }
 
     fn open(&mut self, cause: Cause, explanation: Option<u64>) -> OpenIncident {
         let team = match (cause.owner(), cause.workload()) {
             (Owner::App, Some(workload)) => {
-                self.memory.workloads.get(workload).map(|w| w.promise().owner().to_owned())
+                self.state.workloads.get(workload).map(|w| w.promise().owner().to_owned())
             }
             _ => None,
         };
-        self.memory.last_incident_id += 1;
+        self.state.head.last_incident_id += 1;
         OpenIncident {
-            id: self.memory.last_incident_id,
+            id: self.state.head.last_incident_id,
             cause,
             team: team.unwrap_or_else(|| "platform".to_owned()),
-            opened: self.memory.now,
+            opened: self.state.head.now,
             folded_into: explanation,
             announced: explanation.is_none(),
         }
     }
 }
 
-impl Absence {
-    /// Whether a promise that broke at `due` broke because the vault was not there.
-    fn explains(&self, due: outlast_types::Timestamp) -> bool {
-        self.from <= due && due < self.recovered
-    }
+/// The source of an agent that is before all others of it.
+fn first_of(agent: &str) -> Source {
+    Source { agent: agent.to_owned(), share: None }
 }

@@ -21,7 +21,7 @@ fn a_lost_drop_is_told_until_it_is_held_again_or_for_a_week() {
     assert!(ledger.apply(lost(1), at(2)).is_empty(), "repeated, it rings no second time");
     let held = |number| Event::Custody(Finding::Held { workload: shop(), drop: drop_id(number) });
     assert!(ledger.apply(held(1), at(3)).is_empty());
-    let resumed = Ledger::resume(settings(), &ledger.encode(), at(4)).unwrap();
+    let resumed = Ledger::resume(settings(), ledger.rows(), at(4)).unwrap();
     assert_eq!(open_keys(&resumed), ["vault-went-back"], "a restart forgets nothing");
     let changes = ledger.apply(held(2), at(5));
     assert!(matches!(&changes[..], [Change::Resolved(_)]), "{changes:?}");

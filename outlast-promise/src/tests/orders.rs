@@ -38,7 +38,7 @@ fn a_pause_survives_a_restart_and_a_clock_that_is_set_back() {
     let mut ledger = ledger();
     ledger.apply(vaulted(shop(), 1000), at(1000));
     ledger.apply(ordered(1, pause(1300)), at(1010));
-    let mut ledger = Ledger::resume(settings(), &ledger.encode(), at(1011)).unwrap();
+    let mut ledger = Ledger::resume(settings(), ledger.rows(), at(1011)).unwrap();
     assert_eq!(ledger.last_order(), 1);
     assert!(ledger.apply(ordered(1, Order::Resume), at(1012)).is_empty(), "heard before");
     assert_eq!(state(&ledger), State::Paused);
@@ -110,8 +110,11 @@ fn a_promise_that_policy_takes_back_counts_no_more() {
     let promise = |rpo, owner| Promise::new(Duration::from_secs(rpo), owner).unwrap();
     // What policy says is known at a start.
     let restart = |ledger: &Ledger, policy: &[(WorkloadName, Promise)], second| {
-        let settings = Settings { policy: policy.iter().cloned().collect(), ..settings() };
-        let mut ledger = Ledger::resume(settings, &ledger.encode(), at(second)).unwrap();
+        let settings = Settings {
+            policy: policy.iter().cloned().map(|(name, promise)| (name, promise.into())).collect(),
+            ..settings()
+        };
+        let mut ledger = Ledger::resume(settings, ledger.rows(), at(second)).unwrap();
         let told = keys(&ledger.tick(at(second)));
         (ledger, told)
     };
@@ -130,7 +133,7 @@ fn a_promise_that_policy_takes_back_counts_no_more() {
     let both = [(shop(), promise(50, "ops")), (name(0), promise(60, "ops"))];
     let (mut ledger, _) = restart(&ledger, &both, 1);
     assert_eq!(now(&ledger), [told("shop-db", 50, "ops"), told("w0", 60, "ops")]);
-    // The share may not loosen what policy says.
+    // The share may not loosen what policy says, nor the default, which is policy for all.
     let declare = |rpo: Option<u64>| Event::Declared {
         workload: shop(),
         source: source(),
@@ -143,12 +146,12 @@ fn a_promise_that_policy_takes_back_counts_no_more() {
     // A workload that only policy ever named is forgotten with it, and so is its incident.
     let (mut ledger, told_now) = restart(&ledger, &[], 62);
     assert_eq!(told_now, ["-recovery-point/shop-db", "-recovery-point/w0"]);
-    assert_eq!(now(&ledger), [told("shop-db", 200, "team-x")]);
+    assert_eq!(now(&ledger), [told("shop-db", RPO, "team-x")]);
     ledger.apply(declare(None), at(63));
     assert_eq!(now(&ledger), [told("shop-db", RPO, "team-shop")]);
     // Another default reaches workloads that are known.
     let settings = Settings { default_promise: promise(400, "platform"), ..settings() };
-    let ledger = Ledger::resume(settings, &ledger.encode(), at(64)).unwrap();
+    let ledger = Ledger::resume(settings, ledger.rows(), at(64)).unwrap();
     assert_eq!(now(&ledger), [told("shop-db", 400, "platform")]);
 }
 

@@ -134,7 +134,7 @@ impl Play {
     }
 
     fn judge(&self, ledger: &Ledger, now: u64) -> Result<(), TestCaseError> {
-        let agent_told = self.told.contains_key(&Key::Agent("road-1".into()));
+        let agent_told = self.told.contains_key(&Key::of_agent("road-1"));
         // Nobody misses an agent all of whose workloads are retired.
         let is_missed = self.silenced.iter().any(|one| one.retired_until.is_none_or(|u| u > now));
         // A restart between two ticks counts its second as not listened to, hence the slack.
@@ -144,9 +144,9 @@ impl Play {
         let in_trouble = agent_told || self.trouble_until.is_some_and(|until| now < until);
         for (workload, silenced) in self.silenced.iter().enumerate() {
             let broken = now - self.last[workload] >= RPO && !silenced.is_silent(now);
-            let key = Key::RecoveryPoint(name(workload));
+            let key = Key::of_workload(Topic::RecoveryPoint, &name(workload));
             let own = self.told.contains_key(&key);
-            let lives = self.told.contains_key(&Key::Retired(name(workload)));
+            let lives = self.told.contains_key(&Key::of_workload(Topic::Retired, &name(workload)));
             prop_assert!(!broken || own || lives || in_trouble, "w{workload} is silent at {now}");
             prop_assert!(broken || !own, "w{workload} pages at {now}");
             prop_assert!(
@@ -199,7 +199,7 @@ proptest! {
                     prop_assert_eq!(ledger.apply(event, wall(offset)), vec![]);
                 }
                 Step::Restart => {
-                    ledger = Ledger::resume(settings(), &ledger.encode(), wall(offset)).unwrap();
+                    ledger = Ledger::resume(settings(), ledger.rows(), wall(offset)).unwrap();
                 }
                 Step::ClockBack(by) => offset += by.min(real - offset - 1),
                 Step::Tick => prop_assert_eq!(ledger.tick(wall(offset)), vec![]),
@@ -227,7 +227,7 @@ proptest! {
         for second in 1..=700 {
             let mut changes = Vec::new();
             if restarts.contains(&second) {
-                ledger = Ledger::resume(settings(), &ledger.encode(), at(second)).unwrap();
+                ledger = Ledger::resume(settings(), ledger.rows(), at(second)).unwrap();
             }
             // A silent agent carries nothing.
             if !silences.iter().any(|(from, long)| (*from..from + long).contains(&second)) {

@@ -60,7 +60,7 @@ fn of_two_agents_of_one_name_the_one_that_falls_silent_is_told() {
 fn a_ledger_that_knew_agents_by_name_only_learns_their_shares() {
     let old = concat!(
         r#"{"version":1,"now":"2026-09-21T14:15:00Z","last_incident_id":3,"workloads":{"shop-db":"#,
-        r#"{"promise":{"rpo":{"secs":900,"nanos":0},"owner":"team-x"},"declared":true,"#,
+        r#"{"promise":{"rpo":{"secs":90,"nanos":0},"owner":"team-x"},"declared":true,"#,
         r#""known_since":"2026-09-21T14:13:20Z","last_vaulted":"2026-09-21T14:13:20Z","#,
         r#""waiting_since":null,"agent":"road-1","rejected":null,"rejected_before":[]}},"#,
         r#""agents":{"road-1":{"heard":"2026-09-21T14:15:00Z","unheard":{"secs":0,"nanos":0},"#,
@@ -69,9 +69,10 @@ fn a_ledger_that_knew_agents_by_name_only_learns_their_shares() {
         r#""problem":"not mounted"}},"team":"platform","opened":"2026-09-21T14:14:00Z","#,
         r#""folded_into":null,"announced":true}]}"#,
     );
-    let mut ledger = Ledger::resume(settings(), old, at(100)).unwrap();
+    let document = [Row { part: "document".into(), key: String::new(), state: old.into() }];
+    let mut ledger = Ledger::resume(settings(), document, at(100)).unwrap();
     let status = ledger.workloads().next().unwrap();
-    assert_eq!((status.promise.rpo().as_secs(), status.promise.owner()), (900, "team-x"));
+    assert_eq!((status.promise.rpo().as_secs(), status.promise.owner()), (90, "team-x"));
     assert!(ledger.apply(heard(), at(101)).is_empty());
     let resolved = ledger.apply(seen(1, None), at(110));
     assert_eq!(resolved[0].incident().id, 3);

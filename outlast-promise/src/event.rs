@@ -1,37 +1,11 @@
-//! What the ledger is told, and what it shows.
+//! What the ledger is told.
 
-use std::collections::BTreeMap;
 use std::fmt;
-use std::time::Duration;
 
 use outlast_types::{DropId, ShareId, Timestamp, WorkloadName};
 use serde::{Deserialize, Serialize};
 
-use crate::{Declaration, Promise, State};
-
-/// What holds for all workloads.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// The promise of a workload that nobody declared.
-    pub default_promise: Promise,
-    /// What policy promises of single workloads, whatever a share declares. A workload that it names
-    /// no more falls back to what its share declares, or the default; one of which nothing else
-    /// ever spoke is forgotten.
-    pub policy: BTreeMap<WorkloadName, Promise>,
-    /// How long an agent may stay silent before that is an incident; also how long the backlog may
-    /// take to arrive once an agent, its share or the vault is back.
-    pub agent_deadline: Duration,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            default_promise: Promise::default(),
-            policy: BTreeMap::new(),
-            agent_deadline: Duration::from_secs(300),
-        }
-    }
-}
+use crate::promise::Declaration;
 
 /// An agent, and the share of which it speaks. Two processes may bear one name, by mistake or
 /// not: what one of them says about its share is nothing about the other's.
@@ -61,6 +35,11 @@ impl Validity {
     /// Whether it is valid at `now`, or was.
     pub fn has_begun(&self, now: Timestamp) -> bool {
         self.from <= now
+    }
+
+    /// The moments at which time alone changes what is to be said of it.
+    pub(crate) fn turning_points(&self) -> [Timestamp; 2] {
+        [self.from, self.announced()]
     }
 
     /// When its end is announced: with a third of its life left, there is time to renew it.
@@ -116,6 +95,26 @@ pub enum Event {
     OwnCertificate { holder: String, certificate: Validity },
 }
 
+impl Event {
+    /// The workload whose promise it may concern.
+    pub(crate) fn workload(&self) -> Option<&WorkloadName> {
+        match self {
+            Self::Declared { workload, .. }
+            | Self::Vaulted { workload, .. }
+            | Self::Repository { workload, .. }
+            | Self::Ordered { workload, .. }
+            | Self::Waiting { workload, .. }
+            | Self::Rejected { workload, .. }
+            | Self::Content { workload, .. } => Some(workload),
+            Self::Custody(_)
+            | Self::AgentHeard { .. }
+            | Self::ShareSeen { .. }
+            | Self::Hindered { .. }
+            | Self::OwnCertificate { .. } => None,
+        }
+    }
+}
+
 /// What speaks for or against the vault's custody of one drop.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Finding {
@@ -127,34 +126,4 @@ pub enum Finding {
     /// An agent handed in a bill for a drop that the vault holds, but with other content or of
     /// another place: somebody used an id twice, or forged a bill. May be repeated.
     Contested { workload: WorkloadName, agent: String, drop: DropId, difference: String },
-}
-
-/// A workload as the ledger sees it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WorkloadStatus {
-    pub workload: WorkloadName,
-    pub promise: Promise,
-    /// Whether somebody declared it; else it was first known by a drop.
-    pub declared: bool,
-    pub state: State,
-    pub known_since: Timestamp,
-    pub last_vaulted: Option<Timestamp>,
-    /// The moment at which the promise breaks, or broke, unless a drop is vaulted before it.
-    pub due: Timestamp,
-    /// When the pause ends, or the time in which drops of a retired workload are no surprise.
-    pub until: Option<Timestamp>,
-    /// Since when it is retired.
-    pub retired: Option<Timestamp>,
-    pub source: Option<Source>,
-    /// What its team has put on the share and cannot be used.
-    pub content_problem: Option<String>,
-}
-
-/// An agent and its share as the ledger sees them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SourceStatus {
-    pub source: Source,
-    pub last_heard: Timestamp,
-    pub silent: bool,
-    pub share_problem: Option<String>,
 }

@@ -1,0 +1,286 @@
+//! Why incidents open, as data: what it is about, whose it is, and what was known then.
+
+mod sentence;
+
+use std::fmt;
+use std::time::Duration;
+
+use outlast_types::{DropId, Owner, ShareId, Timestamp, WorkloadName};
+use serde::{Deserialize, Serialize};
+
+use crate::event::Source;
+
+/// Longest text taken over from a report, in characters.
+const TEXT_LENGTH_MAX: usize = 500;
+
+/// What an incident is about. At most one incident per key is open at a time.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    pub topic: Topic,
+    pub subject: Subject,
+}
+
+/// The kind of thing that went wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Topic {
+    Certificate,
+    Agent,
+    Share,
+    Work,
+    Stray,
+    Content,
+    Vault,
+    Repository,
+    VaultWentBack,
+    ContestedDrop,
+    RejectedDrop,
+    Retired,
+    RecoveryPoint,
+}
+
+/// The thing that it went wrong with.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Subject {
+    Vault,
+    /// Who holds a certificate: `agent road-1`.
+    Holder(String),
+    Agent(String),
+    Source(Source),
+    Workload(WorkloadName),
+}
+
+impl Topic {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Certificate => "certificate",
+            Self::Agent => "agent",
+            Self::Share => "share",
+            Self::Work => "work",
+            Self::Stray => "stray",
+            Self::Content => "content",
+            Self::Vault => "vault",
+            Self::Repository => "repository",
+            Self::VaultWentBack => "vault-went-back",
+            Self::ContestedDrop => "contested-drop",
+            Self::RejectedDrop => "rejected-drop",
+            Self::Retired => "retired",
+            Self::RecoveryPoint => "recovery-point",
+        }
+    }
+}
+
+impl Key {
+    pub fn of_workload(topic: Topic, workload: &WorkloadName) -> Self {
+        Self { topic, subject: Subject::Workload(workload.clone()) }
+    }
+
+    pub fn of_source(topic: Topic, source: &Source) -> Self {
+        Self { topic, subject: Subject::Source(source.clone()) }
+    }
+
+    pub fn of_agent(agent: &str) -> Self {
+        Self { topic: Topic::Agent, subject: Subject::Agent(agent.to_owned()) }
+    }
+
+    pub fn of_vault(topic: Topic) -> Self {
+        Self { topic, subject: Subject::Vault }
+    }
+
+    pub fn of_certificate(holder: &str) -> Self {
+        Self { topic: Topic::Certificate, subject: Subject::Holder(holder.to_owned()) }
+    }
+}
+
+/// Stable text for pagers that join repeated messages: `recovery-point/shop-db`.
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.topic.as_str())?;
+        match &self.subject {
+            Subject::Vault => Ok(()),
+            Subject::Holder(holder) => write!(f, "/{}", holder.replacen(' ', "/", 1)),
+            Subject::Agent(agent) => write!(f, "/{agent}"),
+            Subject::Source(source) => write!(f, "/{source}"),
+            Subject::Workload(workload) => write!(f, "/{workload}"),
+        }
+    }
+}
+
+/// Why an incident is open, with what was known when it opened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Cause {
+    /// Nothing came: no sealed drop was seen since the last one that was vaulted.
+    NothingDropped {
+        workload: WorkloadName,
+        rpo: Duration,
+        last_vaulted: Option<Timestamp>,
+        known_since: Timestamp,
+    },
+    /// The application did its part: a sealed drop waits on the share, but is not vaulted.
+    NotVaulted { workload: WorkloadName, rpo: Duration, waiting_since: Timestamp },
+    /// A sealed drop failed verification and is in quarantine.
+    DropRejected { workload: WorkloadName, drop: DropId, reason: String },
+    /// A workload was retired, and drops all the same.
+    RetiredDropped { workload: WorkloadName, retired: Timestamp, dropped: Timestamp },
+    /// Nothing was heard of an agent for its whole deadline.
+    AgentSilent { agent: String, last_heard: Timestamp, deadline: Duration },
+    /// An agent is alive, but nothing was heard of one of its shares for its whole deadline.
+    ShareSilent { source: Source, last_heard: Timestamp, deadline: Duration },
+    /// An agent is alive but cannot read its share.
+    ShareUnusable {
+        agent: String,
+        #[serde(default)]
+        share: Option<ShareId>,
+        problem: String,
+    },
+    /// An agent reads its share, but does not get drops into the vault.
+    AgentHindered {
+        agent: String,
+        #[serde(default)]
+        share: Option<ShareId>,
+        problem: String,
+    },
+    /// Something lies on a share that can be nobody's drop.
+    StrayOnShare {
+        agent: String,
+        #[serde(default)]
+        share: Option<ShareId>,
+        problem: String,
+    },
+    /// What a team has put on the share for its workload cannot be used.
+    ContentUnusable { workload: WorkloadName, problem: String },
+    /// A certificate ends soon, or has ended.
+    CertificateEnds { holder: String, until: Timestamp },
+    /// A certificate is not valid yet, so it was made under another clock.
+    CertificateEarly { holder: String, from: Timestamp },
+    /// The vault's repository of a workload is not there, or not all of it, though it is remembered.
+    RepositoryMissing { workload: WorkloadName, what: String },
+    /// The vault itself was down while promises broke.
+    VaultAbsent { from: Timestamp, until: Timestamp },
+    /// The vault does not know drops that it signed for.
+    VaultWentBack { lost: Vec<LostDrop>, count: usize },
+    /// Two different drops were handed in under one id.
+    DropContested { workload: WorkloadName, agent: String, drop: DropId, difference: String },
+}
+
+/// A drop that a vault signed for and does not hold any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LostDrop {
+    pub workload: WorkloadName,
+    pub drop: DropId,
+    /// When the vault received it, by its clock of then.
+    pub received: Timestamp,
+}
+
+/// One line of the table of causes.
+struct Line<'a> {
+    code: &'static str,
+    topic: Topic,
+    owner: Owner,
+    about: About<'a>,
+}
+
+/// A [`Subject`] where it lies.
+enum About<'a> {
+    Vault,
+    Holder(&'a str),
+    Agent(&'a str),
+    Share(&'a str, Option<ShareId>),
+    Workload(&'a WorkloadName),
+}
+
+impl Cause {
+    /// The table of causes: by which code each is known, what it is about, and who has to act.
+    fn line(&self) -> Line<'_> {
+        use About::{Agent, Holder, Share, Vault, Workload};
+        use Owner::{App, Platform};
+        let (code, topic, owner, about) = match self {
+            Self::NothingDropped { workload: w, .. } => {
+                ("nothing-dropped", Topic::RecoveryPoint, App, Workload(w))
+            }
+            Self::NotVaulted { workload: w, .. } => {
+                ("not-vaulted", Topic::RecoveryPoint, Platform, Workload(w))
+            }
+            Self::DropRejected { workload: w, .. } => {
+                ("drop-rejected", Topic::RejectedDrop, App, Workload(w))
+            }
+            Self::RetiredDropped { workload: w, .. } => {
+                ("retired-dropped", Topic::Retired, App, Workload(w))
+            }
+            Self::ContentUnusable { workload: w, .. } => {
+                ("content-unusable", Topic::Content, App, Workload(w))
+            }
+            Self::RepositoryMissing { workload: w, .. } => {
+                ("repository-missing", Topic::Repository, Platform, Workload(w))
+            }
+            Self::DropContested { workload: w, .. } => {
+                ("drop-contested", Topic::ContestedDrop, Platform, Workload(w))
+            }
+            Self::AgentSilent { agent, .. } => {
+                ("agent-silent", Topic::Agent, Platform, Agent(agent))
+            }
+            Self::ShareSilent { source: Source { agent, share }, .. } => {
+                ("share-silent", Topic::Share, Platform, Share(agent, *share))
+            }
+            Self::ShareUnusable { agent, share, .. } => {
+                ("share-unusable", Topic::Share, Platform, Share(agent, *share))
+            }
+            Self::AgentHindered { agent, share, .. } => {
+                ("agent-hindered", Topic::Work, Platform, Share(agent, *share))
+            }
+            Self::StrayOnShare { agent, share, .. } => {
+                ("stray-on-share", Topic::Stray, Platform, Share(agent, *share))
+            }
+            Self::CertificateEnds { holder, .. } => {
+                ("certificate-ends", Topic::Certificate, Platform, Holder(holder))
+            }
+            Self::CertificateEarly { holder, .. } => {
+                ("certificate-early", Topic::Certificate, Platform, Holder(holder))
+            }
+            Self::VaultAbsent { .. } => ("vault-absent", Topic::Vault, Platform, Vault),
+            Self::VaultWentBack { .. } => {
+                ("vault-went-back", Topic::VaultWentBack, Platform, Vault)
+            }
+        };
+        Line { code, topic, owner, about }
+    }
+
+    /// The name under which it is stored and shown: `nothing-dropped`.
+    pub fn code(&self) -> &'static str {
+        self.line().code
+    }
+
+    /// What the incident is about.
+    pub fn key(&self) -> Key {
+        let Line { topic, about, .. } = self.line();
+        let subject = match about {
+            About::Vault => Subject::Vault,
+            About::Holder(holder) => Subject::Holder(holder.to_owned()),
+            About::Agent(agent) => Subject::Agent(agent.to_owned()),
+            About::Share(agent, share) => {
+                Subject::Source(Source { agent: agent.to_owned(), share })
+            }
+            About::Workload(workload) => Subject::Workload(workload.clone()),
+        };
+        Key { topic, subject }
+    }
+
+    /// The one who has to act.
+    pub fn owner(&self) -> Owner {
+        self.line().owner
+    }
+
+    /// The workload concerned, if it is about one.
+    pub fn workload(&self) -> Option<&WorkloadName> {
+        match self.line().about {
+            About::Workload(workload) => Some(workload),
+            _ => None,
+        }
+    }
+}
+
+/// A text from outside, short and on one line, fit for a page.
+pub(crate) fn cut(text: &str) -> String {
+    text.chars().take(TEXT_LENGTH_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect()
+}

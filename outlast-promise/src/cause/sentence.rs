@@ -1,0 +1,160 @@
+//! Causes in words: the text of a page, made when somebody reads it.
+
+use std::fmt;
+use std::time::Duration;
+
+use outlast_types::{DropId, Timestamp, WorkloadName, human};
+
+use super::{Cause, LostDrop};
+use crate::event::Source;
+
+/// What happened, to what, and what to do next: the text of a page.
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NothingDropped { workload, rpo, last_vaulted: Some(last), .. } => write!(
+                f,
+                "{workload} missed its recovery point: nothing newer than {last} is vaulted, and \
+                 {} are promised; check that its instances still write and seal drops",
+                human::duration(*rpo)
+            ),
+            Self::NothingDropped { workload, rpo, last_vaulted: None, known_since } => write!(
+                f,
+                "{workload} missed its recovery point: nothing was vaulted since it became known \
+                 at {known_since}, and {} are promised; check that its instances mount the share \
+                 and drop",
+                human::duration(*rpo)
+            ),
+            Self::NotVaulted { workload, rpo, waiting_since } => write!(
+                f,
+                "{workload} missed its recovery point of {}: a sealed drop waits on the share \
+                 since {waiting_since} but is not vaulted; check the agent's log and its way to \
+                 the vault",
+                human::duration(*rpo)
+            ),
+            Self::DropRejected { workload, drop, reason } => write!(
+                f,
+                "drop {drop} of {workload} was rejected: {reason}; it is kept in quarantine on \
+                 the share, and the next good drop resolves this"
+            ),
+            Self::AgentSilent { agent, last_heard, deadline } => write!(
+                f,
+                "agent {agent} is silent: nothing was heard of it since {last_heard}, and it \
+                 reports at least every {}; check its host and its way to the vault",
+                human::duration(*deadline)
+            ),
+            Self::RetiredDropped { workload, retired, dropped } => write!(
+                f,
+                "{workload} was retired at {retired}, and a drop of it was vaulted at {dropped}: \
+                 its promise counts again; retire it again when nothing drops it any more, or \
+                 resume it if it lives"
+            ),
+            Self::ShareSilent { source, last_heard, deadline } => {
+                share_silent(f, source, *last_heard, *deadline)
+            }
+            Self::ShareUnusable { agent, problem, .. } => {
+                write!(f, "agent {agent} cannot use its share: {problem}")
+            }
+            Self::AgentHindered { agent, problem, .. } => {
+                write!(f, "agent {agent} does not get drops into the vault: {problem}")
+            }
+            Self::StrayOnShare { agent, problem, .. } => stray(f, agent, problem),
+            Self::ContentUnusable { workload, problem } => unusable(f, workload, problem),
+            Self::CertificateEnds { holder, until } => certificate_ends(f, holder, *until),
+            Self::CertificateEarly { holder, from } => certificate_early(f, holder, *from),
+            Self::RepositoryMissing { workload, what } => write!(
+                f,
+                "the vault's repository of {workload} is not whole: {what}; nothing is made in its \
+                 place, so put it back, and this resolves by itself; if it is lost for good, \
+                 `outlast workload recreate {workload}` begins anew"
+            ),
+            Self::VaultAbsent { from, until } => write!(
+                f,
+                "the vault was down from {from} until {until}, and promises broke meanwhile; \
+                 those that the waiting drops do not mend will open by themselves"
+            ),
+            Self::VaultWentBack { lost, count } => went_back(f, lost, *count),
+            Self::DropContested { workload, agent, drop, difference } => {
+                contested(f, workload, agent, *drop, difference)
+            }
+        }
+    }
+}
+
+fn went_back(f: &mut fmt::Formatter<'_>, lost: &[LostDrop], count: usize) -> fmt::Result {
+    write!(
+        f,
+        "the vault does not hold {count} drops that it signed for: its directory was put back from \
+         an older copy, or data was lost. Those that still lie on a share are shipped again by \
+         themselves; keep every share as it is, and look for a newer copy of the vault. Missing:"
+    )?;
+    for (index, LostDrop { workload, drop, received }) in lost.iter().enumerate() {
+        let comma = if index == 0 { "" } else { "," };
+        write!(f, "{comma} {workload} {drop} received {received}")?;
+    }
+    if count > lost.len() { write!(f, " and {} more", count - lost.len()) } else { Ok(()) }
+}
+
+fn contested(
+    f: &mut fmt::Formatter<'_>,
+    workload: &WorkloadName,
+    agent: &str,
+    drop: DropId,
+    difference: &str,
+) -> fmt::Result {
+    write!(
+        f,
+        "agent {agent} handed in a bill for drop {drop} of {workload} that is not the drop the \
+         vault holds under this id ({difference}); the vault keeps what it holds and took nothing; \
+         find out who used the id twice, and whether that agent's certificate is in the right hands"
+    )
+}
+
+fn share_silent(
+    f: &mut fmt::Formatter<'_>,
+    Source { agent, share }: &Source,
+    last_heard: Timestamp,
+    deadline: Duration,
+) -> fmt::Result {
+    write!(
+        f,
+        "agent {agent} says nothing of share {} since {last_heard}, though it reports at least every \
+         {} of another one: if two agents bear one name, look after the other one, and give it a \
+         name of its own",
+        share.map_or_else(|| "(unknown)".to_owned(), |share| share.to_string()),
+        human::duration(deadline)
+    )
+}
+
+fn stray(f: &mut fmt::Formatter<'_>, agent: &str, problem: &str) -> fmt::Result {
+    write!(
+        f,
+        "on the share of agent {agent} lies what nobody backs up: {problem}; give it a proper \
+         name, or remove it"
+    )
+}
+
+fn unusable(f: &mut fmt::Formatter<'_>, workload: &WorkloadName, problem: &str) -> fmt::Result {
+    write!(
+        f,
+        "what {workload} has on the share cannot be used: {problem}; until it is mended, what was \
+         known before counts"
+    )
+}
+
+fn certificate_ends(f: &mut fmt::Formatter<'_>, holder: &str, until: Timestamp) -> fmt::Result {
+    write!(
+        f,
+        "the certificate of {holder} is valid until {until} only, by the vault's clock; renew it \
+         before, or {holder} is refused from then on (`outlast up` renews its own when it starts)"
+    )
+}
+
+fn certificate_early(f: &mut fmt::Formatter<'_>, holder: &str, from: Timestamp) -> fmt::Result {
+    write!(
+        f,
+        "the certificate of {holder} is valid from {from} only, and nobody believes it before: \
+         this clock is wrong, or the one was under which it was made; set the clock right, and \
+         issue the certificate again"
+    )
+}

@@ -1,0 +1,22 @@
+//! Why a stored ledger cannot be used.
+
+/// The version of the form in which a ledger is stored.
+///
+/// Version 3 has rows; 2 had one document for all, with what policy said copied into it; 1 had one
+/// promise for each workload, copied from the one who said it last, knew agents by their names only,
+/// and nothing of repositories, orders, certificates, and what speaks against custody.
+pub(crate) const VERSION: u32 = 3;
+
+/// Why a stored ledger cannot be used. The catalog can be rebuilt from the repositories then.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    #[error(
+        "the promise ledger was written by a newer version ({found}; this one reads {VERSION}): use \
+         that version, or rebuild the catalog"
+    )]
+    Newer { found: u32 },
+    #[error("the promise ledger is damaged ({0}): rebuild the catalog")]
+    Damaged(#[from] serde_json::Error),
+    #[error("the promise ledger is damaged ({0}): rebuild the catalog")]
+    Inconsistent(&'static str),
+}

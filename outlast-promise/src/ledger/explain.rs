@@ -1,0 +1,127 @@
+//! Which open incident explains why something else is wrong, so that one cause is one page.
+
+use std::collections::BTreeMap;
+
+use outlast_types::WorkloadName;
+
+use super::Ledger;
+use crate::cause::{Cause, Key, Topic};
+use crate::event::Source;
+use crate::incident::Recovering;
+use crate::promise::State;
+
+/// What explained what when it was last looked at: a change of it concerns every workload.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Explanations {
+    pub(super) outage: Option<u64>,
+    pub(super) sources: BTreeMap<Source, OfSource>,
+}
+
+/// The incident by which a source explains that a workload has no recovery point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct OfSource {
+    /// If a sealed drop of it waits.
+    waiting: Option<u64>,
+    /// If none does.
+    not_waiting: Option<u64>,
+}
+
+impl Ledger {
+    pub(super) fn open_id(&self, key: &Key) -> Option<u64> {
+        self.state.open.get(key).map(|incident| incident.id)
+    }
+
+    /// The incident that explains why `name` has no recovery point, if there is one: a repository
+    /// that is missing, a drop of its own that was rejected, a retirement that it outlived, or
+    /// trouble on the way from its agent to here.
+    pub(super) fn explanation(&self, name: &WorkloadName, of: &Explanations) -> Option<u64> {
+        let own = [Topic::Repository, Topic::RejectedDrop, Topic::Retired];
+        let own = own.iter().find_map(|topic| self.open_id(&Key::of_workload(*topic, name)));
+        let workload = self.state.workloads.get(name)?;
+        let now = self.state.head.now;
+        let own = own.or_else(|| Recovering::explains(workload.recovering.as_ref(), now));
+        if own.is_some() {
+            return own;
+        }
+        let waits = workload.waiting_since.is_some();
+        let trouble = |of: &OfSource| if waits { of.waiting } else { of.not_waiting };
+        let trouble = match &workload.source {
+            Some(source) => {
+                let known = of.sources.get(source).copied();
+                trouble(&known.unwrap_or_else(|| self.explanation_by(source)))
+            }
+            // Nobody spoke of it yet, so any agent could have: only trouble of all explains it.
+            None => {
+                let mut troubles = of.sources.values().map(trouble);
+                let first = troubles.next().flatten();
+                first.filter(|_| troubles.all(|trouble| trouble.is_some()))
+            }
+        };
+        trouble.or_else(|| {
+            let outage = self.state.head.outage.as_ref()?;
+            of.outage.filter(|_| outage.explains(workload.due()))
+        })
+    }
+
+    /// What explains how it stands with workloads of a source.
+    pub(super) fn explanation_by(&self, source: &Source) -> OfSource {
+        let agent = self.state.open.get(&Key::of_agent(&source.agent));
+        // That of the agent may itself be explained, by the end of its certificate.
+        let agent = agent.map(|silent| silent.folded_into.unwrap_or(silent.id));
+        let known = self.state.sources.get(source);
+        let now = self.state.head.now;
+        let share = self.open_id(&Key::of_source(Topic::Share, source));
+        let work = self.open_id(&Key::of_source(Topic::Work, source));
+        let recovering = Recovering::explains(known.and_then(|k| k.recovering.as_ref()), now);
+        // A stray file on a share that works must not hide, for as long as it lies there, that a
+        // workload of which nothing waits produced nothing.
+        let is_out_of_use = known.is_some_and(|known| {
+            !known.usable || known.is_silent(self.settings.agent_deadline, now)
+        });
+        OfSource {
+            waiting: agent.or(share).or(work).or(recovering),
+            not_waiting: agent.or(share.filter(|_| is_out_of_use)).or(recovering),
+        }
+    }
+
+    /// The incident by which the end of an agent's certificate explains its silence: nobody lets it
+    /// in any more.
+    pub(super) fn ended_certificate(&self, agent: &str) -> Option<u64> {
+        let open = self.state.open.get(&Key::of_certificate(&holder(agent)))?;
+        let Cause::CertificateEnds { until, .. } = open.cause else { return None };
+        (until <= self.state.head.now).then_some(open.id)
+    }
+
+    /// The incident of a repository that is missing, or was until a moment ago, of a workload from
+    /// this source: most likely, it is what an agent whose share works complains of.
+    pub(super) fn lost_repository(&self, source: &Source) -> Option<u64> {
+        let now = self.state.head.now;
+        let mut shaken = self.state.workloads.iter().filter(|(_, workload)| {
+            (workload.missing.is_some() || workload.recovering.is_some())
+                && workload.source.as_ref() == Some(source)
+        });
+        shaken.find_map(|(name, workload)| {
+            let open = self.open_id(&Key::of_workload(Topic::Repository, name));
+            open.or_else(|| Recovering::explains(workload.recovering.as_ref(), now))
+        })
+    }
+
+    /// Whether a workload whose promise counts comes from this source.
+    pub(super) fn is_depended_on(&self, source: &Source) -> bool {
+        let now = self.state.head.now;
+        self.state.workloads.values().any(|workload| {
+            workload.source.as_ref() == Some(source) && workload.state(now) != State::Retired
+        })
+    }
+
+    /// Whether anybody would miss a source: not if all that ever came from it is retired.
+    pub(super) fn is_missed(&self, source: &Source) -> bool {
+        let mut workloads = self.state.workloads.values();
+        self.is_depended_on(source) || !workloads.any(|w| w.source.as_ref() == Some(source))
+    }
+}
+
+/// How the holder of an agent's certificate is called.
+pub(super) fn holder(agent: &str) -> String {
+    format!("agent {agent}")
+}

@@ -1,0 +1,64 @@
+//! What the ledger shows.
+
+use outlast_types::WorkloadName;
+
+use super::Ledger;
+use crate::incident::Incident;
+use crate::layers::Effective;
+use crate::promise::State;
+use crate::status::{SourceStatus, WorkloadStatus};
+use crate::workload::Workload;
+
+impl Ledger {
+    /// All workloads, by name, as they stood at the latest call.
+    pub fn workloads(&self) -> impl Iterator<Item = WorkloadStatus> {
+        self.state.workloads.iter().map(|(name, workload)| self.status_of(name, workload))
+    }
+
+    /// One workload, as it stood at the latest call.
+    pub fn workload(&self, name: &WorkloadName) -> Option<WorkloadStatus> {
+        self.state.workloads.get(name).map(|workload| self.status_of(name, workload))
+    }
+
+    fn status_of(&self, name: &WorkloadName, workload: &Workload) -> WorkloadStatus {
+        let state = workload.state(self.state.head.now);
+        let Effective { promise, rpo_from, owner_from } = workload.effective().clone();
+        WorkloadStatus {
+            workload: name.clone(),
+            promise,
+            rpo_from,
+            owner_from,
+            declared: workload.is_declared() || self.settings.policy.contains_key(name),
+            state,
+            known_since: workload.known_since,
+            last_vaulted: workload.last_vaulted,
+            due: workload.due(),
+            until: match state {
+                State::Paused => workload.paused_until,
+                State::Retiring => workload.retirement.map(|retirement| retirement.until),
+                _ => None,
+            },
+            retired: workload.retirement.map(|retirement| retirement.at),
+            source: workload.source.clone(),
+            content_problem: workload.content_problem.clone(),
+        }
+    }
+
+    /// All agents and their shares, by name.
+    pub fn sources(&self) -> impl Iterator<Item = SourceStatus> {
+        let (deadline, now) = (self.settings.agent_deadline, self.state.head.now);
+        self.state.sources.iter().map(move |(source, known)| SourceStatus {
+            source: source.clone(),
+            last_heard: known.heard,
+            silent: known.is_silent(deadline, now),
+            share_problem: known.problem.clone(),
+        })
+    }
+
+    /// All open incidents, those folded into others included, oldest first.
+    pub fn incidents(&self) -> impl Iterator<Item = Incident> {
+        let mut open: Vec<_> = self.state.open.values().collect();
+        open.sort_by_key(|incident| incident.id);
+        open.into_iter().map(|incident| incident.view(None))
+    }
+}

@@ -1,0 +1,139 @@
+//! All that a ledger knows. Only facts, no conclusions: states are worked out from them.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use outlast_types::{Timestamp, WorkloadName};
+use serde::{Deserialize, Serialize};
+
+use crate::cause::Key;
+use crate::error::LedgerError;
+use crate::event::{Source, Validity};
+use crate::evidence::Evidence;
+use crate::incident::OpenIncident;
+use crate::source_state::SourceState;
+use crate::table::Table;
+use crate::workload::Workload;
+
+/// Rows of which each is saved when it changed, and only then.
+#[derive(Debug, Clone)]
+pub(crate) struct LedgerState {
+    pub(crate) head: Head,
+    /// The head that was saved last.
+    pub(crate) saved_head: Head,
+    pub(crate) workloads: Table<WorkloadName, Workload>,
+    pub(crate) sources: Table<Source, SourceState>,
+    pub(crate) open: Table<Key, OpenIncident>,
+    /// What speaks against the vault's custody, until it is settled or old.
+    pub(crate) evidence: Evidence,
+}
+
+/// What is known of the whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Head {
+    /// The latest moment that the ledger was told of; time never runs backwards from here.
+    pub(crate) now: Timestamp,
+    pub(crate) last_incident_id: u64,
+    /// The number of the last order that was heard.
+    pub(crate) last_order: u64,
+    /// Certificates that no source shows, such as the vault's own, by who holds them.
+    pub(crate) certificates: BTreeMap<String, Validity>,
+    pub(crate) outage: Option<VaultOutage>,
+}
+
+impl Head {
+    /// Of a ledger that knows nothing yet.
+    pub(crate) fn new(now: Timestamp) -> Self {
+        let (last_incident_id, last_order) = (0, 0);
+        Self { now, last_incident_id, last_order, certificates: BTreeMap::new(), outage: None }
+    }
+}
+
+/// A time in which the vault was down, and how long the backlog may take to arrive afterwards.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct VaultOutage {
+    pub(crate) from: Timestamp,
+    pub(crate) until: Timestamp,
+    pub(crate) recovered: Timestamp,
+}
+
+impl VaultOutage {
+    /// Whether a promise that broke at `due` broke because the vault was not there.
+    pub(crate) fn explains(&self, due: Timestamp) -> bool {
+        self.from <= due && due < self.recovered
+    }
+}
+
+impl LedgerState {
+    /// Nothing but the head.
+    pub(crate) fn of(head: Head) -> Self {
+        Self {
+            saved_head: head.clone(),
+            head,
+            workloads: Table::default(),
+            sources: Table::default(),
+            open: Table::default(),
+            evidence: Evidence::default(),
+        }
+    }
+
+    /// Takes over the open incidents that were saved; each knows its key.
+    pub(crate) fn set_open(&mut self, open: Vec<OpenIncident>) -> Result<(), LedgerError> {
+        let count = open.len();
+        self.open = open.into_iter().map(|open| (open.cause.key(), open)).collect();
+        if self.open.len() < count {
+            return Err(LedgerError::Inconsistent("two open incidents are about one thing"));
+        }
+        Ok(())
+    }
+
+    /// All changes were saved.
+    pub(crate) fn mark_saved(&mut self) {
+        self.saved_head.clone_from(&self.head);
+        self.workloads.mark_saved();
+        self.sources.mark_saved();
+        self.open.mark_saved();
+        self.evidence.lost.mark_saved();
+        self.evidence.contested.mark_saved();
+    }
+
+    /// Takes back all changes that were not saved.
+    pub(crate) fn restore_saved(&mut self) {
+        self.head.clone_from(&self.saved_head);
+        self.workloads.restore_saved();
+        self.sources.restore_saved();
+        self.open.restore_saved();
+        self.evidence.lost.restore_saved();
+        self.evidence.contested.restore_saved();
+    }
+
+    /// Moves every moment `by` into the past: the host's clock was set back, and what has passed
+    /// since each of them has passed all the same. When certificates end is not ours to move.
+    pub(crate) fn shift_back(&mut self, by: Duration) {
+        let back = |at: &mut Timestamp| *at = earlier(*at, by);
+        back(&mut self.head.now);
+        self.workloads.update_all(|workload| workload.moments().into_iter().for_each(back));
+        self.sources.update_all(|source| {
+            back(&mut source.heard);
+            source.recovering.iter_mut().for_each(|recovering| back(&mut recovering.until));
+        });
+        if let Some(outage) = &mut self.head.outage {
+            back(&mut outage.from);
+            back(&mut outage.until);
+            back(&mut outage.recovered);
+        }
+        self.evidence.shift(back);
+        self.open.update_all(|incident| back(&mut incident.opened));
+    }
+}
+
+/// `at` less `by`; before 1970 too, where a host whose clock battery is empty begins its day.
+fn earlier(at: Timestamp, by: Duration) -> Timestamp {
+    let borrow = at.nanos() < by.subsec_nanos();
+    let nanos = at.nanos() + if borrow { 1_000_000_000 } else { 0 } - by.subsec_nanos();
+    let seconds = i64::try_from(by.as_secs()).unwrap_or(i64::MAX);
+    let seconds = at.unix_seconds().saturating_sub(seconds).saturating_sub(i64::from(borrow));
+    Timestamp::from_unix(seconds, nanos).unwrap_or(Timestamp::EPOCH)
+}

@@ -1,0 +1,66 @@
+//! What the ledger goes by, and what it shows.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use outlast_types::{Timestamp, WorkloadName};
+
+use crate::event::Source;
+use crate::layers::Origin;
+use crate::promise::{Declaration, Promise, State};
+
+/// What holds for all workloads.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The promise of a workload that nobody declared.
+    pub default_promise: Promise,
+    /// What policy says of single workloads. One that it names no more falls back to the default;
+    /// one of which nothing else ever spoke is forgotten.
+    pub policy: BTreeMap<WorkloadName, Declaration>,
+    /// How long an agent may stay silent before that is an incident; also how long the backlog may
+    /// take to arrive once an agent, its share or the vault is back.
+    pub agent_deadline: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            default_promise: Promise::default(),
+            policy: BTreeMap::new(),
+            agent_deadline: Duration::from_secs(300),
+        }
+    }
+}
+
+/// A workload as the ledger sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkloadStatus {
+    pub workload: WorkloadName,
+    /// What holds, and which layer each part of it comes from.
+    pub promise: Promise,
+    pub rpo_from: Origin,
+    pub owner_from: Origin,
+    /// Whether somebody declared it; else it was first known by a drop.
+    pub declared: bool,
+    pub state: State,
+    pub known_since: Timestamp,
+    pub last_vaulted: Option<Timestamp>,
+    /// The moment at which the promise breaks, or broke, unless a drop is vaulted before it.
+    pub due: Timestamp,
+    /// When the pause ends, or the time in which drops of a retired workload are no surprise.
+    pub until: Option<Timestamp>,
+    /// Since when it is retired.
+    pub retired: Option<Timestamp>,
+    pub source: Option<Source>,
+    /// What its team has put on the share and cannot be used.
+    pub content_problem: Option<String>,
+}
+
+/// An agent and its share as the ledger sees them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceStatus {
+    pub source: Source,
+    pub last_heard: Timestamp,
+    pub silent: bool,
+    pub share_problem: Option<String>,
+}
