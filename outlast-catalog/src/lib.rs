@@ -1,7 +1,8 @@
 //! What the vault knows, in SQLite: which snapshots came when, which incidents opened and
 //! resolved, what agents last said, and where the promise ledger stands.
 //!
-//! The catalog is a cache (I6): snapshots can be filled in again from the repositories. No SQL
+//! The catalog is a cache (I6): snapshots can be filled in again from the repositories, and what must
+//! be kept for ever only passes through its outbox, on the way to a log. No SQL
 //! and no SQLite type leaves this crate. Every commit is on disk when it returns (write-ahead log,
 //! `synchronous = FULL`), and all that one event changes is one transaction: either the vault
 //! remembers all of it or none.
@@ -16,7 +17,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use outlast_types::{DropId, WorkloadName};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
-pub use record::{Entry, IncidentRecord, ReportRecord, SnapshotRecord, Totals};
+pub use record::{
+    Entry, IncidentRecord, LedgerChange, LedgerRow, RecordedCause, ReportRecord, SnapshotRecord,
+    Totals,
+};
 
 use record::{nanos, parsed, time};
 
@@ -90,13 +94,10 @@ impl Catalog {
             for incident in entry.incidents {
                 insert_incident(transaction, incident)?;
             }
-            if let Some(ledger) = entry.ledger {
-                transaction.execute(
-                    "INSERT OR REPLACE INTO ledger (id, state) VALUES (1, ?1)",
-                    [ledger],
-                )?;
+            for told in entry.outbox {
+                transaction.execute("INSERT INTO outbox (entry) VALUES (?1)", [told])?;
             }
-            Ok(())
+            entry.ledger.map_or(Ok(()), |ledger| change_ledger(transaction, ledger))
         })
     }
 
@@ -169,8 +170,8 @@ impl Catalog {
     pub fn incidents(&self) -> Result<Vec<IncidentRecord>, CatalogError> {
         self.read("list incidents", |connection| {
             let mut statement = connection.prepare_cached(
-                "SELECT id, key, workload, owner, team, cause, opened, resolved FROM incidents \
-                 ORDER BY id DESC LIMIT ?1",
+                "SELECT id, key, workload, owner, team, cause, opened, resolved, code \
+                 FROM incidents ORDER BY id DESC LIMIT ?1",
             )?;
             let rows = statement.query_map([INCIDENTS_MAX], incident_of_row)?;
             rows.collect()
@@ -186,12 +187,55 @@ impl Catalog {
         })
     }
 
-    /// The state of the promise ledger as it was last committed.
-    pub fn ledger(&self) -> Result<Option<String>, CatalogError> {
+    /// The promise ledger as it was last committed; empty if there is none.
+    pub fn ledger(&self) -> Result<Vec<LedgerRow>, CatalogError> {
         self.read("read the ledger", |connection| {
-            connection
-                .query_row("SELECT state FROM ledger WHERE id = 1", [], |row| row.get(0))
-                .optional()
+            let mut statement = connection.prepare_cached("SELECT part, key, state FROM ledger")?;
+            let rows = statement.query_map([], |row| {
+                Ok(LedgerRow { part: row.get(0)?, key: row.get(1)?, state: row.get(2)? })
+            })?;
+            rows.collect()
+        })
+    }
+
+    /// Whether a promise ledger was ever committed.
+    pub fn has_ledger(&self) -> Result<bool, CatalogError> {
+        self.read("look for the ledger", |connection| {
+            connection.query_row("SELECT EXISTS (SELECT 1 FROM ledger)", [], |row| row.get(0))
+        })
+    }
+
+    /// What is to be handed on, with its numbers, the oldest first; at most `count` entries.
+    pub fn outbox(&self, count: u32) -> Result<Vec<(u64, String)>, CatalogError> {
+        self.read("read the outbox", |connection| {
+            let sql = "SELECT number, entry FROM outbox ORDER BY number LIMIT ?1";
+            let mut statement = connection.prepare_cached(sql)?;
+            let rows = statement.query_map([count], |row| {
+                Ok((u64::try_from(row.get::<_, i64>(0)?).unwrap_or(0), row.get(1)?))
+            })?;
+            rows.collect()
+        })
+    }
+
+    /// All entries of the outbox up to this number were handed on, and are kept elsewhere.
+    pub fn handed_on(&self, number: u64) -> Result<(), CatalogError> {
+        self.transact("empty the outbox", |transaction| {
+            let number = i64::try_from(number).unwrap_or(i64::MAX);
+            transaction.execute("DELETE FROM outbox WHERE number <= ?1", [number]).map(drop)
+        })
+    }
+
+    /// Entries of the outbox are numbered from after `number` at least: an earlier catalog has used
+    /// those before.
+    pub fn number_outbox_after(&self, number: u64) -> Result<(), CatalogError> {
+        self.transact("number the outbox", |transaction| {
+            let number = i64::try_from(number).unwrap_or(i64::MAX);
+            let sequence = "UPDATE sqlite_sequence SET seq = max(seq, ?1) WHERE name = 'outbox'";
+            if transaction.execute(sequence, [number])? == 0 {
+                let sequence = "INSERT INTO sqlite_sequence (name, seq) VALUES ('outbox', ?1)";
+                transaction.execute(sequence, [number])?;
+            }
+            Ok(())
         })
     }
 
@@ -270,21 +314,43 @@ fn insert_incident(
     transaction: &Transaction<'_>,
     incident: &IncidentRecord,
 ) -> rusqlite::Result<()> {
+    let (code, cause) = match &incident.cause {
+        RecordedCause::Data { code, json } => (Some(code), json),
+        RecordedCause::Sentence(sentence) => (None, sentence),
+    };
     transaction
         .prepare_cached(
             "INSERT OR REPLACE INTO incidents (id, key, workload, owner, team, cause, opened, \
-             resolved) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+             resolved, code) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
         )?
         .execute(params![
             i64::try_from(incident.id).unwrap_or(i64::MAX),
             incident.key,
             incident.workload.as_ref().map(WorkloadName::as_str),
-            incident.owner,
+            incident.owner.as_str(),
             incident.team,
-            incident.cause,
+            cause,
             nanos(incident.opened),
             incident.resolved.map(nanos),
+            code,
         ])?;
+    Ok(())
+}
+
+fn change_ledger(transaction: &Transaction<'_>, change: LedgerChange<'_>) -> rusqlite::Result<()> {
+    if change.is_whole {
+        transaction.execute("DELETE FROM ledger", [])?;
+    }
+    let put = "INSERT OR REPLACE INTO ledger (part, key, state) VALUES (?1, ?2, ?3)";
+    let mut put = transaction.prepare_cached(put)?;
+    let mut remove =
+        transaction.prepare_cached("DELETE FROM ledger WHERE part = ?1 AND key = ?2")?;
+    for (part, key, state) in change.rows {
+        match state {
+            Some(state) => put.execute([part, key, state])?,
+            None => remove.execute([part, key])?,
+        };
+    }
     Ok(())
 }
 
@@ -307,9 +373,12 @@ fn incident_of_row(row: &Row<'_>) -> rusqlite::Result<IncidentRecord> {
         id: u64::try_from(row.get::<_, i64>(0)?).unwrap_or(0),
         key: row.get(1)?,
         workload: row.get::<_, Option<String>>(2)?.map(|_| parsed(row, 2)).transpose()?,
-        owner: row.get(3)?,
+        owner: parsed(row, 3)?,
         team: row.get(4)?,
-        cause: row.get(5)?,
+        cause: match row.get(8)? {
+            Some(code) => RecordedCause::Data { code, json: row.get(5)? },
+            None => RecordedCause::Sentence(row.get(5)?),
+        },
         opened: time(row, 6)?,
         resolved: row.get::<_, Option<i64>>(7)?.map(|_| time(row, 7)).transpose()?,
     })

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use outlast_types::{DropId, ShareId, SnapshotId, Timestamp, WorkloadName};
+use outlast_types::{DropId, Owner, ShareId, SnapshotId, Timestamp, WorkloadName};
 use rusqlite::Row;
 use rusqlite::types::Type;
 
@@ -31,14 +31,41 @@ pub struct IncidentRecord {
     pub id: u64,
     pub key: String,
     pub workload: Option<WorkloadName>,
-    /// `app` or `platform`.
-    pub owner: String,
+    pub owner: Owner,
     /// The team that was told.
     pub team: String,
-    /// A whole sentence.
-    pub cause: String,
+    pub cause: RecordedCause,
     pub opened: Timestamp,
     pub resolved: Option<Timestamp>,
+}
+
+/// Why an incident was opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RecordedCause {
+    Data {
+        code: String,
+        /// As the promise ledger writes it.
+        json: String,
+    },
+    /// A catalog of version 2 kept what was told and not what it was made of.
+    Sentence(String),
+}
+
+/// A stored piece of the promise ledger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LedgerRow {
+    pub part: String,
+    pub key: String,
+    pub state: String,
+}
+
+/// How the stored promise ledger changes.
+#[derive(Debug, Clone, Copy)]
+pub struct LedgerChange<'a> {
+    /// Whether all that is stored goes before.
+    pub is_whole: bool,
+    /// Part, key, and the new state, if the row does not go.
+    pub rows: &'a [(&'a str, &'a str, Option<&'a str>)],
 }
 
 /// The last report of an agent about a share.
@@ -59,8 +86,9 @@ pub struct Entry<'a> {
     pub snapshot: Option<&'a SnapshotRecord>,
     pub report: Option<&'a ReportRecord>,
     pub incidents: &'a [IncidentRecord],
-    /// The new state of the promise ledger.
-    pub ledger: Option<&'a str>,
+    /// What must be told for these reasons; it stays in the outbox until it was handed on.
+    pub outbox: &'a [String],
+    pub ledger: Option<LedgerChange<'a>>,
 }
 
 /// A workload's snapshots, counted.

@@ -61,6 +61,26 @@ pub(crate) const MIGRATIONS: &[&str] = &[
         WHERE json_valid(body);
     DROP TABLE reports_1;
 ",
+    "
+    -- A row for each workload, source and incident, written when it changed; what version 2 had was
+    -- one document.
+    ALTER TABLE ledger RENAME TO ledger_2;
+    CREATE TABLE ledger (
+        part TEXT NOT NULL,
+        key TEXT NOT NULL,
+        state TEXT NOT NULL,
+        PRIMARY KEY (part, key)
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO ledger SELECT 'document', '', state FROM ledger_2;
+    DROP TABLE ledger_2;
+    -- A cause with a code is data; without one, it is a sentence of version 2.
+    ALTER TABLE incidents ADD COLUMN code TEXT;
+    -- Numbers are never used again, not even those of entries that were handed on.
+    CREATE TABLE outbox (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        entry TEXT NOT NULL
+    ) STRICT;
+",
 ];
 
 /// Sets the connection up, checks the file, and migrates it to the newest schema.

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use outlast_types::{SnapshotId, Timestamp};
+use outlast_types::{Owner, SnapshotId, Timestamp};
 
 use super::*;
 
@@ -30,9 +30,9 @@ fn incident(id: u64) -> IncidentRecord {
         id,
         key: "recovery-point/shop-db".into(),
         workload: Some(shop()),
-        owner: "app".into(),
+        owner: Owner::App,
         team: "team-shop".into(),
-        cause: "shop-db missed its recovery point".into(),
+        cause: RecordedCause::Data { code: "nothing-dropped".into(), json: "{}".into() },
         opened: at(id),
         resolved: None,
     }
@@ -58,7 +58,8 @@ fn everything_survives_a_restart() {
         snapshot: Some(&snapshot(1)),
         report: Some(&report),
         incidents: &[incident(1)],
-        ledger: Some("{\"version\":1}"),
+        outbox: &["one".into(), "two".into()],
+        ledger: Some(LedgerChange { is_whole: false, rows: &[("head", "", Some("{}"))] }),
     };
     catalog.commit(&entry).unwrap();
     drop(catalog);
@@ -66,7 +67,95 @@ fn everything_survives_a_restart() {
     assert_eq!(catalog.snapshots(None).unwrap(), [snapshot(1)]);
     assert_eq!(catalog.incidents().unwrap(), [incident(1)]);
     assert_eq!(catalog.reports().unwrap(), [report]);
-    assert_eq!(catalog.ledger().unwrap().as_deref(), Some("{\"version\":1}"));
+    assert_eq!(catalog.ledger().unwrap(), [row("head", "", "{}")]);
+    assert_eq!(catalog.outbox(9).unwrap(), [(1, "one".into()), (2, "two".into())]);
+}
+
+fn row(part: &str, key: &str, state: &str) -> LedgerRow {
+    LedgerRow { part: part.into(), key: key.into(), state: state.into() }
+}
+
+#[test]
+fn of_a_ledger_only_the_rows_change_that_are_named_unless_it_is_a_whole_one() {
+    let (_directory, catalog) = catalog();
+    assert!(!catalog.has_ledger().unwrap());
+    let commit = |is_whole, rows: &[_]| {
+        let ledger = Some(LedgerChange { is_whole, rows });
+        catalog.commit(&Entry { ledger, ..Entry::default() }).unwrap();
+        catalog.ledger().unwrap()
+    };
+    let (shop, web) = (("workload", "shop-db", Some("1")), ("workload", "web", Some("2")));
+    commit(false, &[shop, web, ("head", "", Some("3"))]);
+    assert!(catalog.has_ledger().unwrap());
+    let rows = commit(false, &[("workload", "shop-db", Some("4")), ("workload", "web", None)]);
+    assert_eq!(rows, [row("head", "", "3"), row("workload", "shop-db", "4")]);
+    assert_eq!(commit(true, &[web]), [row("workload", "web", "2")]);
+}
+
+#[test]
+fn what_is_in_the_outbox_stays_until_it_was_handed_on_and_no_number_comes_twice() {
+    let (directory, catalog) = catalog();
+    let commit = |catalog: &Catalog, outbox: &[&str]| {
+        let outbox: Vec<String> = outbox.iter().map(|&entry| entry.to_owned()).collect();
+        catalog.commit(&Entry { outbox: &outbox, ..Entry::default() }).unwrap();
+    };
+    commit(&catalog, &["a", "b", "c"]);
+    assert_eq!(catalog.outbox(2).unwrap(), [(1, "a".into()), (2, "b".into())]);
+    catalog.handed_on(2).unwrap();
+    assert_eq!(catalog.outbox(2).unwrap(), [(3, "c".into())]);
+    catalog.handed_on(3).unwrap();
+    drop(catalog);
+    let catalog = Catalog::open(&directory.path().join("catalog.sqlite")).unwrap();
+    commit(&catalog, &["d"]);
+    assert_eq!(catalog.outbox(9).unwrap(), [(4, "d".into())]);
+    catalog.number_outbox_after(2).unwrap();
+    catalog.number_outbox_after(90).unwrap();
+    commit(&catalog, &["e"]);
+    assert_eq!(catalog.outbox(9).unwrap(), [(4, "d".into()), (91, "e".into())]);
+    let new = Catalog::open(&directory.path().join("new.sqlite")).unwrap();
+    new.number_outbox_after(91).unwrap();
+    commit(&new, &["f"]);
+    assert_eq!(new.outbox(9).unwrap(), [(92, "f".into())]);
+}
+
+#[test]
+fn what_must_be_told_goes_with_its_cause_or_not_at_all() {
+    let (_directory, catalog) = catalog();
+    catalog.commit(&Entry { snapshot: Some(&snapshot(1)), ..Entry::default() }).unwrap();
+    let twin = SnapshotRecord { drop: snapshot(1).drop, ..snapshot(2) };
+    let outbox = ["page".to_owned()];
+    let rows = [("head", "", Some("{}"))];
+    let ledger = Some(LedgerChange { is_whole: true, rows: &rows });
+    let entry = Entry { snapshot: Some(&twin), outbox: &outbox, ledger, ..Entry::default() };
+    assert!(catalog.commit(&entry).is_err());
+    assert_eq!((catalog.outbox(9).unwrap(), catalog.ledger().unwrap()), (vec![], vec![]));
+}
+
+#[test]
+fn a_catalog_of_version_2_is_brought_up_to_date() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("catalog.sqlite");
+    let connection = Connection::open(&path).unwrap();
+    schema::MIGRATIONS[..2].iter().for_each(|step| connection.execute_batch(step).unwrap());
+    connection.execute("INSERT INTO ledger (id, state) VALUES (1, '{\"version\":2}')", []).unwrap();
+    let sentence = "shop-db missed its recovery point";
+    connection
+        .execute(
+            "INSERT INTO incidents VALUES (7, 'recovery-point/shop-db', 'shop-db', 'app', \
+             'team-shop', ?1, ?2, NULL)",
+            params![sentence, nanos(at(7))],
+        )
+        .unwrap();
+    connection.pragma_update(None, "user_version", 2).unwrap();
+    drop(connection);
+    let catalog = Catalog::open(&path).unwrap();
+    assert_eq!(catalog.ledger().unwrap(), [row("document", "", "{\"version\":2}")]);
+    let old = IncidentRecord { cause: RecordedCause::Sentence(sentence.into()), ..incident(7) };
+    assert_eq!(catalog.incidents().unwrap(), std::slice::from_ref(&old));
+    let resolved = IncidentRecord { resolved: Some(at(9)), ..old };
+    let entry = Entry { incidents: std::slice::from_ref(&resolved), ..Entry::default() };
+    catalog.commit(&entry).unwrap();
+    assert_eq!(catalog.incidents().unwrap(), [resolved], "it stays readable");
 }
 
 #[test]

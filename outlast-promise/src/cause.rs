@@ -5,7 +5,7 @@ mod sentence;
 use std::fmt;
 use std::time::Duration;
 
-use outlast_types::{DropId, Owner, ShareId, Timestamp, WorkloadName};
+use outlast_types::{DropId, Owner, RejectionCode, ShareId, Timestamp, WorkloadName};
 use serde::{Deserialize, Serialize};
 
 use crate::event::Source;
@@ -119,7 +119,15 @@ pub enum Cause {
     /// The application did its part: a sealed drop waits on the share, but is not vaulted.
     NotVaulted { workload: WorkloadName, rpo: Duration, waiting_since: Timestamp },
     /// A sealed drop failed verification and is in quarantine.
-    DropRejected { workload: WorkloadName, drop: DropId, reason: String },
+    DropRejected {
+        workload: WorkloadName,
+        drop: DropId,
+        /// Why, for programs; none if the agent or the ledger is older.
+        #[serde(default, skip_serializing_if = "RejectionCode::is_none")]
+        code: RejectionCode,
+        /// Why, for people.
+        reason: String,
+    },
     /// A workload was retired, and drops all the same.
     RetiredDropped { workload: WorkloadName, retired: Timestamp, dropped: Timestamp },
     /// Nothing was heard of an agent for its whole deadline.

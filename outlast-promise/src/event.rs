@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use outlast_types::{DropId, ShareId, Timestamp, WorkloadName};
+use outlast_types::{DropId, RejectionCode, ShareId, Timestamp, WorkloadName};
 use serde::{Deserialize, Serialize};
 
 use crate::promise::Declaration;
@@ -78,7 +78,14 @@ pub enum Event {
     /// from it, only who is asked when the promise breaks all the same.
     Waiting { workload: WorkloadName, source: Source },
     /// An agent refused a sealed drop, which is in quarantine. May be repeated.
-    Rejected { workload: WorkloadName, source: Source, drop: DropId, reason: String },
+    Rejected {
+        workload: WorkloadName,
+        source: Source,
+        drop: DropId,
+        code: RejectionCode,
+        /// For people.
+        reason: String,
+    },
     /// An agent spoke, about anything, and showed this certificate.
     AgentHeard { source: Source, certificate: Option<Validity> },
     /// An agent finished a look at its share: all is well (`None`), or what is not. `usable` says

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use outlast_types::{DropId, Owner, ShareId, Timestamp, WorkloadName};
+use outlast_types::{DropId, Owner, RejectionCode, ShareId, Timestamp, WorkloadName};
 
 use super::*;
 
@@ -91,6 +91,7 @@ fn rejected(number: u8) -> Event {
         workload: shop(),
         source: source(),
         drop: drop_id(number),
+        code: RejectionCode::WrongHash,
         reason: "segment 0002.seg does not have its hash".into(),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use outlast_types::{DropId, ShareId, Timestamp};
+use outlast_types::{DropId, RejectionCode, ShareId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::event::Source;
@@ -53,6 +53,8 @@ pub(crate) struct Workload {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Rejected {
     pub(crate) drop: DropId,
+    #[serde(default, skip_serializing_if = "RejectionCode::is_none")]
+    pub(crate) code: RejectionCode,
     pub(crate) reason: String,
 }
 
@@ -211,7 +213,8 @@ impl Workload {
     }
 
     /// Notes a rejected drop, unless it was told before.
-    pub(crate) fn reject(&mut self, drop: DropId, reason: String, source: Source) {
+    pub(crate) fn reject(&mut self, rejected: Rejected, source: Source) {
+        let drop = rejected.drop;
         self.source = Some(source);
         if self.rejected_before.contains(&drop) {
             return;
@@ -220,7 +223,7 @@ impl Workload {
             self.rejected_before.pop_front();
         }
         self.rejected_before.push_back(drop);
-        self.rejected = Some(Rejected { drop, reason });
+        self.rejected = Some(rejected);
     }
 
     /// All moments that move when the clock is set back.

@@ -6,6 +6,7 @@ pub(crate) mod presence;
 pub(crate) mod storage;
 
 pub(crate) mod error;
+pub(crate) mod incidents;
 
 pub(crate) mod arrivals;
 pub(crate) mod orders;
@@ -13,6 +14,7 @@ pub(crate) mod repositories;
 pub(crate) mod sequence;
 
 pub(crate) mod admission;
+pub(crate) mod outbox;
 pub(crate) mod promise_monitor;
 pub(crate) mod published;
 

@@ -250,8 +250,14 @@ pub struct WorkloadView {
     pub reason: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
+    /// Who says so: `default`, `policy` or `share <id>`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner_from: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rpo_seconds: Option<u64>,
+    /// Who says so: `default`, `policy` or `share <id>`. A share tightens and never loosens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rpo_from: Option<String>,
     /// When the newest drop was vaulted, by the vault's clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_vaulted: Option<Timestamp>,
@@ -282,7 +288,13 @@ pub struct IncidentView {
     pub workload: Option<WorkloadName>,
     /// `app` or `platform`: whose it is.
     pub owner: String,
-    /// A whole sentence.
+    /// The team that was told: what the promise's owner is called, or `platform`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub team: Option<String>,
+    /// Why, for programs: `nothing-dropped`. None if an older vault opened it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// Why, for people: a whole sentence.
     pub cause: String,
     pub opened: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]

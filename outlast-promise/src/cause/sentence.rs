@@ -32,7 +32,7 @@ impl fmt::Display for Cause {
                  the vault",
                 human::duration(*rpo)
             ),
-            Self::DropRejected { workload, drop, reason } => write!(
+            Self::DropRejected { workload, drop, reason, .. } => write!(
                 f,
                 "drop {drop} of {workload} was rejected: {reason}; it is kept in quarantine on \
                  the share, and the next good drop resolves this"

@@ -13,7 +13,7 @@ use crate::incident::Recovering;
 use crate::promise::Declaration;
 use crate::source_state::SourceState;
 use crate::status::Settings;
-use crate::workload::{Retirement, Workload};
+use crate::workload::{Rejected, Retirement, Workload};
 
 /// Shares of one agent that are told apart; one that names more is in error, or means harm.
 const SOURCES_MAX: usize = 16;
@@ -56,10 +56,11 @@ impl Ledger {
                 known.waiting_since.get_or_insert(now);
                 known.source = Some(source);
             }
-            Event::Rejected { workload, source, drop, reason } => {
+            Event::Rejected { workload, source, drop, code, reason } => {
                 touched.insert(Matter::Agent(source.agent.clone()));
                 self.hear(source.clone());
-                self.account(&workload).reject(drop, cut(&reason), source);
+                let rejected = Rejected { drop, code, reason: cut(&reason) };
+                self.account(&workload).reject(rejected, source);
             }
             Event::AgentHeard { source, certificate } => {
                 touched.insert(Matter::Agent(source.agent.clone()));

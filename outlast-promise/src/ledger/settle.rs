@@ -284,6 +284,7 @@ impl Ledger {
             Cause::DropRejected {
                 workload: name_of(),
                 drop: rejected.drop,
+                code: rejected.code,
                 reason: rejected.reason,
             }
         });

@@ -4,7 +4,7 @@ use std::io;
 
 use outlast_catalog::CatalogError;
 use outlast_format::FormatError;
-use outlast_promise::MemoryError;
+use outlast_promise::LedgerError;
 use outlast_repo::RepoError;
 use outlast_store::{Object, StoreError};
 use outlast_types::{DropId, WorkloadName};
@@ -21,7 +21,7 @@ pub enum VaultError {
     #[error(transparent)]
     Catalog(#[from] CatalogError),
     #[error(transparent)]
-    Ledger(#[from] MemoryError),
+    Ledger(#[from] LedgerError),
     #[error(
         "{location} is not a valid arrival record ({reason}): restore it from a backup, or remove it \
          and rebuild the catalog"

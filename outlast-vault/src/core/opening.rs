@@ -10,6 +10,7 @@ use outlast_wire::Identity;
 use super::admission::Admission;
 use super::arrivals::Arrivals;
 use super::error::VaultError;
+use super::incidents::ServiceLog;
 use super::orders::Orders;
 use super::promise_monitor::{Opening, PromiseMonitor};
 use super::recovery::Sources;
@@ -36,7 +37,7 @@ impl Vault {
         let Parts { storage, catalog, identity, settings, environment } = parts;
         let repositories = Repositories::open(&storage, &environment);
         let arrivals = Arrivals::open(&storage);
-        if catalog.ledger()?.is_none() {
+        if !catalog.has_ledger()? {
             // New, or lost: promises must not be judged by an empty catalog.
             let sources = Sources {
                 repositories: &repositories,
@@ -49,12 +50,13 @@ impl Vault {
         let orders = Orders::open(&storage)?;
         let given = orders.list(None);
         let opening = Opening {
-            settings: settings.clone(),
+            settings,
             orders: &given,
             certificate: Event::OwnCertificate {
                 holder: identity.peer().to_string(),
                 certificate: validity(identity.validity()),
             },
+            chronicle: Arc::new(ServiceLog),
         };
         let promises = PromiseMonitor::open(catalog, opening, Arc::clone(&environment.clock))?;
         let mut run = [0; RUN_BYTES];
@@ -67,7 +69,6 @@ impl Vault {
             promises,
             identity,
             environment,
-            settings,
             sequence: Sequence::default(),
             run: hex::encode(&run),
         };

@@ -4,15 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use outlast_catalog::{Catalog, Entry, IncidentRecord, ReportRecord, SnapshotRecord, Totals};
+use outlast_catalog::{
+    Catalog, Entry, IncidentRecord, LedgerChange, LedgerRow, ReportRecord, SnapshotRecord, Totals,
+};
 use outlast_promise::{
-    Change, Event, Finding, Incident, Ledger, MemoryError, Settings, Source, Validity,
-    WorkloadStatus,
+    Event, Finding, Ledger, LedgerError, Row, Settings, Source, Validity, WorkloadStatus,
 };
 use outlast_types::{Clock, Timestamp, WorkloadName};
 
 use super::error::VaultError;
+use super::incidents::{Chronicle, record_of};
 use super::orders::Order;
+use super::outbox::{self, Outbox};
 
 /// How often the ledger is committed although nothing changed that anybody must be told: it
 /// bounds what a crash forgets of who was heard when.
@@ -33,6 +36,7 @@ pub(crate) struct PromiseMonitor {
     /// Beside the state, so that requests do not wait for a commit to learn that it is too early
     /// for another one.
     heard: Mutex<BTreeMap<Source, Heard>>,
+    outbox: Outbox,
 }
 
 struct State {
@@ -53,39 +57,31 @@ pub(crate) struct Opening<'a> {
     /// All that operators ever ordered.
     pub(crate) orders: &'a [Order],
     pub(crate) certificate: Event,
+    /// Where what must be told is kept.
+    pub(crate) chronicle: Arc<dyn Chronicle>,
 }
 
 impl PromiseMonitor {
-    /// Goes on from what the catalog holds.
+    /// Goes on from what the catalog holds; if that was lost, from what the repositories hold and
+    /// from the history of incidents that the chronicle keeps.
     pub(crate) fn open(
         catalog: Catalog,
         opening: Opening<'_>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, VaultError> {
         let now = clock.now();
-        let Opening { settings, orders, certificate } = opening;
-        let remembered =
-            match catalog.ledger()?.map(|text| Ledger::resume(settings.clone(), &text, now)) {
-                Some(Err(error @ MemoryError::Damaged(_))) => {
-                    tracing::error!(%error, "the promise ledger begins anew from the snapshots");
-                    None
-                }
-                other => other.transpose()?,
-            };
-        // The catalog is new, or was lost: what the repositories hold is what we know.
+        let Opening { settings, orders, certificate, chronicle } = opening;
+        let outbox = Outbox::new(chronicle);
+        outbox.deliver(&catalog);
+        let history = outbox.agree(&catalog)?;
         let mut events = vec![certificate];
-        let mut orphans = Vec::new();
-        if remembered.is_none() {
-            let vaulted =
-                |(workload, totals): (_, Totals)| Event::Vaulted { workload, at: totals.newest };
-            events.extend(catalog.totals()?.into_iter().map(vaulted));
-            // Nobody would ever resolve what the lost ledger had opened. What is still so opens again.
-            orphans = catalog.incidents()?;
-            orphans.retain(|incident| incident.resolved.is_none());
-            orphans.iter_mut().for_each(|incident| incident.resolved = Some(now));
-        }
-        let last_incident_id = catalog.last_incident_id()?;
-        let ledger = remembered.unwrap_or_else(|| Ledger::new(settings, last_incident_id, now));
+        let ledger = match remembered(&catalog, &settings, now)? {
+            Some(ledger) => ledger,
+            None => {
+                events.extend(begin_anew(&catalog, history, now)?);
+                Ledger::new(settings, catalog.last_incident_id()?, now)
+            }
+        };
         for incident in ledger.incidents().filter(|incident| incident.folded_into.is_none()) {
             tracing::warn!(incident.id, key = %incident.key(), "still open: {}", incident.cause);
         }
@@ -94,10 +90,10 @@ impl PromiseMonitor {
         events.extend(unheard.map(Order::event));
         let state = State { ledger, committed: Timestamp::EPOCH };
         let (state, heard) = (Mutex::new(state), Mutex::default());
-        let watch = Self { catalog, clock, state, heard };
-        watch.catalog.commit(&Entry { incidents: &orphans, ..Entry::default() })?;
-        watch.change(events, Entry::default(), true)?;
-        Ok(watch)
+        let monitor = Self { catalog, clock, state, heard, outbox };
+        monitor.change(events, Entry::default(), true)?;
+        monitor.outbox.deliver_news(&monitor.catalog);
+        Ok(monitor)
     }
 
     pub(crate) fn catalog(&self) -> &Catalog {
@@ -176,7 +172,10 @@ impl PromiseMonitor {
 
     /// Time passes.
     pub(crate) fn tick(&self) -> Result<(), VaultError> {
-        self.change(Vec::new(), Entry::default(), false)
+        self.change(Vec::new(), Entry::default(), false)?;
+        // What could not be handed on before.
+        self.outbox.deliver(&self.catalog);
+        Ok(())
     }
 
     /// Commits the ledger whatever happened, for the end.
@@ -185,7 +184,7 @@ impl PromiseMonitor {
     }
 
     pub(crate) fn status(&self, workload: &WorkloadName) -> Option<WorkloadStatus> {
-        self.lock().ledger.workloads().find(|status| status.workload == *workload)
+        self.lock().ledger.workload(workload)
     }
 
     pub(crate) fn workloads(&self) -> Vec<WorkloadStatus> {
@@ -203,9 +202,9 @@ impl PromiseMonitor {
         counts
     }
 
-    /// Lets the ledger hear `events`, commits what follows with `entry`, and tells it. If the
-    /// commit fails, nothing happened: the ledger stays as it was, and the next tick finds again
-    /// what time has brought.
+    /// Lets the ledger hear `events`, commits what follows with `entry`, and hands on what must be
+    /// told of it. If the commit fails, nothing happened: the ledger stays as it was, and the next
+    /// tick finds again what time has brought.
     fn change(
         &self,
         events: Vec<Event>,
@@ -215,7 +214,6 @@ impl PromiseMonitor {
         let mut state = self.lock();
         // Under the lock, so that the ledger hears times in their order.
         let now = self.clock.now();
-        let before = state.ledger.clone();
         if now.since(state.ledger.now()) >= ASLEEP {
             tracing::warn!("nothing was heard since {}; did this host sleep?", state.ledger.now());
             state.ledger.slept_until(now);
@@ -226,16 +224,24 @@ impl PromiseMonitor {
             return Ok(());
         }
         let incidents: Vec<IncidentRecord> =
-            changes.iter().map(|change| incident_record(change.incident())).collect();
-        let ledger = state.ledger.encode();
-        let entry = Entry { incidents: &incidents, ledger: Some(&ledger), ..entry };
+            changes.iter().map(|change| record_of(change.incident())).collect();
+        let told = outbox::entries(&incidents);
+        let unsaved = state.ledger.unsaved();
+        let rows = unsaved.rows.iter();
+        let rows: Vec<_> =
+            rows.map(|row| (row.part, row.key.as_str(), row.state.as_deref())).collect();
+        let ledger = Some(LedgerChange { is_whole: unsaved.is_whole, rows: &rows });
+        let entry = Entry { incidents: &incidents, outbox: &told, ledger, ..entry };
         if let Err(error) = self.catalog.commit(&entry) {
-            state.ledger = before;
+            state.ledger.restore_saved();
             return Err(error.into());
         }
+        state.ledger.mark_saved();
         state.committed = now;
         drop(state);
-        changes.iter().for_each(tell);
+        if !told.is_empty() {
+            self.outbox.deliver_news(&self.catalog);
+        }
         Ok(())
     }
 
@@ -244,24 +250,44 @@ impl PromiseMonitor {
     }
 }
 
-fn tell(change: &Change) {
-    let incident = change.incident();
-    let key = incident.key();
-    match change {
-        Change::Opened(_) => tracing::warn!(incident.id, %key, "{change}"),
-        Change::Resolved(_) => tracing::info!(incident.id, %key, "{change}"),
+/// The ledger that the catalog holds; `None` if there is none that can be used.
+fn remembered(
+    catalog: &Catalog,
+    settings: &Settings,
+    now: Timestamp,
+) -> Result<Option<Ledger>, VaultError> {
+    let rows = catalog.ledger()?;
+    if rows.is_empty() {
+        return Ok(None);
+    }
+    let row = |LedgerRow { part, key, state }| Row { part, key, state };
+    match Ledger::resume(settings.clone(), rows.into_iter().map(row), now) {
+        Ok(ledger) => Ok(Some(ledger)),
+        Err(error @ LedgerError::Newer { .. }) => Err(error.into()),
+        Err(error) => {
+            tracing::error!(%error, "the promise ledger begins anew from the snapshots");
+            Ok(None)
+        }
     }
 }
 
-fn incident_record(incident: &Incident) -> IncidentRecord {
-    IncidentRecord {
-        id: incident.id,
-        key: incident.key().to_string(),
-        workload: incident.cause.workload().cloned(),
-        owner: incident.owner().as_str().to_owned(),
-        team: incident.team.clone(),
-        cause: incident.cause.to_string(),
-        opened: incident.opened,
-        resolved: incident.resolved,
-    }
+/// The catalog is new, or lost its ledger: puts the history of incidents back into it, and says what
+/// is known of workloads all the same.
+fn begin_anew(
+    catalog: &Catalog,
+    history: Vec<IncidentRecord>,
+    now: Timestamp,
+) -> Result<Vec<Event>, VaultError> {
+    let known: BTreeSet<u64> = catalog.incidents()?.iter().map(|incident| incident.id).collect();
+    let mut lost = history;
+    lost.retain(|incident| !known.contains(&incident.id));
+    catalog.commit(&Entry { incidents: &lost, ..Entry::default() })?;
+    // Nobody would ever resolve what the lost ledger had opened. What is still so opens again.
+    let mut orphans = catalog.incidents()?;
+    orphans.retain(|incident| incident.resolved.is_none());
+    orphans.iter_mut().for_each(|incident| incident.resolved = Some(now));
+    let told = outbox::entries(&orphans);
+    catalog.commit(&Entry { incidents: &orphans, outbox: &told, ..Entry::default() })?;
+    let vaulted = |(workload, totals): (_, Totals)| Event::Vaulted { workload, at: totals.newest };
+    Ok(catalog.totals()?.into_iter().map(vaulted).collect())
 }

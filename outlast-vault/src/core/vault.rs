@@ -1,7 +1,7 @@
 //! What all that the vault does works on. What it does is in the modules above this one, each with
 //! its part of `impl Vault`.
 
-use outlast_promise::{Settings, Validity};
+use outlast_promise::Validity;
 use outlast_types::Environment;
 use outlast_wire::Identity;
 
@@ -21,8 +21,6 @@ pub(crate) struct Vault {
     pub(crate) promises: PromiseMonitor,
     pub(crate) identity: Identity,
     pub(crate) environment: Environment,
-    /// What policy says.
-    pub(crate) settings: Settings,
     /// Numbers the receipts.
     pub(crate) sequence: Sequence,
     /// Names this run of the vault, so that agents notice that another one began.

@@ -11,7 +11,7 @@ use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
-use outlast_catalog::ReportRecord;
+use outlast_catalog::{RecordedCause, ReportRecord};
 use outlast_promise::{Declaration, Event, Source, State as PromiseState, WorkloadStatus};
 use outlast_store::StoreError;
 use outlast_types::{ProblemKind, WorkloadName};
@@ -29,6 +29,7 @@ use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 use crate::core::error::VaultError;
+use crate::core::incidents::in_words;
 use crate::core::repositories::repository_path;
 use crate::core::vault::Vault;
 use crate::doors::bodies::{self, Bodies};
@@ -164,8 +165,7 @@ async fn report(
     .await
 }
 
-/// What a report means for promises. What the share's declarations say of a workload counts only
-/// where policy is silent.
+/// What a report means for promises.
 fn events_of(vault: &Vault, peer: &Peer, report: &AgentReport) -> Vec<Event> {
     let source = Source { agent: peer.name().to_owned(), share: Some(report.share) };
     let told = |kind| problem_of(report, |problem| problem.kind == kind);
@@ -191,7 +191,7 @@ fn events_of(vault: &Vault, peer: &Peer, report: &AgentReport) -> Vec<Event> {
         events.push(Event::Declared {
             workload: seen.name.clone(),
             source: source.clone(),
-            declaration: declaration(vault, peer, seen),
+            declaration: declaration(peer, seen),
         });
         if seen.waiting > 0 {
             events.push(Event::Waiting { workload: seen.name.clone(), source: source.clone() });
@@ -200,6 +200,7 @@ fn events_of(vault: &Vault, peer: &Peer, report: &AgentReport) -> Vec<Event> {
             workload: seen.name.clone(),
             source: source.clone(),
             drop: rejected.drop,
+            code: rejected.code.clone(),
             reason: rejected.reason.clone(),
         }));
     }
@@ -234,17 +235,14 @@ fn content_of(vault: &Vault, source: &Source, report: &AgentReport) -> Vec<Event
 }
 
 /// What the share declares of a workload, if anything.
-fn declaration(vault: &Vault, peer: &Peer, seen: &WorkloadReport) -> Option<Declaration> {
+fn declaration(peer: &Peer, seen: &WorkloadReport) -> Option<Declaration> {
     let declared = seen.declared.as_ref()?;
     let rpo = declared.rpo_seconds.map(Duration::from_secs);
     let declaration = Declaration::new(rpo, declared.owner.as_deref());
     // A declaration with a mistake in it declares the workload all the same.
     Some(declaration.unwrap_or_else(|error| {
-        // Policy rules whatever the share says.
-        if !vault.settings.policy.contains_key(&seen.name) {
-            let workload = &seen.name;
-            tracing::warn!(%peer, %workload, %error, "a workload's declaration cannot be used");
-        }
+        let workload = &seen.name;
+        tracing::warn!(%peer, %workload, %error, "a workload's declaration cannot be used");
         Declaration::default()
     }))
 }
@@ -288,7 +286,9 @@ fn views(vault: &Vault) -> Result<Vec<WorkloadView>, VaultError> {
         },
         state: status.state.as_str().to_owned(),
         owner: Some(status.promise.owner().to_owned()),
+        owner_from: Some(status.owner_from.to_string()),
         rpo_seconds: Some(status.promise.rpo().as_secs()),
+        rpo_from: Some(status.rpo_from.to_string()),
         last_vaulted: status.last_vaulted,
         snapshots: totals.get(&status.workload).map_or(0, |totals| totals.snapshots),
         open_incidents: incidents.get(&status.workload).copied().unwrap_or(0),
@@ -339,10 +339,15 @@ async fn incidents(
         vault.promises.tick()?;
         let records = vault.promises.catalog().incidents()?.into_iter();
         let view = |record: outlast_catalog::IncidentRecord| IncidentView {
+            code: match &record.cause {
+                RecordedCause::Data { code, .. } => Some(code.clone()),
+                RecordedCause::Sentence(_) => None,
+            },
+            cause: in_words(&record.cause),
             key: record.key,
             workload: record.workload,
-            owner: record.owner,
-            cause: record.cause,
+            owner: record.owner.to_string(),
+            team: Some(record.team),
             opened: record.opened,
             resolved: record.resolved,
         };

@@ -32,10 +32,10 @@ pub struct VaultConfig {
     pub agent_deadline: Duration,
     /// How often it is looked whether all repositories are there.
     pub look_after: Duration,
-    /// The promise of a workload that nobody declared.
+    /// Policy for all workloads of which nobody says more.
     pub promise: Promise,
-    /// Policy: promises that hold whatever the share declares.
-    pub workloads: BTreeMap<WorkloadName, Promise>,
+    /// Policy for single workloads; what a share declares may tighten it.
+    pub workloads: BTreeMap<WorkloadName, Declaration>,
 }
 
 /// Why a configuration cannot be used.
@@ -106,11 +106,11 @@ impl VaultConfig {
     /// identity = "/etc/outlast/identity"
     /// agent_deadline = "5m"
     ///
-    /// [promise]                # of workloads that nobody declares
+    /// [promise]                # policy for all workloads; what a share declares may tighten it
     /// rpo = "26h"
     /// owner = "platform team"
     ///
-    /// [workloads.shop-db]      # policy: stronger than what the share declares
+    /// [workloads.shop-db]      # policy for one workload, over that for all
     /// rpo = "12h"
     /// owner = "team-shop"
     /// ```
@@ -131,10 +131,10 @@ impl VaultConfig {
         if config.agent_deadline < AGENT_DEADLINE_MIN {
             return Err(value("vault.agent_deadline", "use 2s or more"));
         }
-        config.promise = document.promise.over(&config.promise, "promise")?;
+        config.promise = document.promise.declaration("promise")?.over(&config.promise);
         for (name, section) in document.workloads {
-            let promise = section.over(&config.promise, &format!("workloads.{name}"))?;
-            config.workloads.insert(name, promise);
+            let declared = section.declaration(&format!("workloads.{name}"))?;
+            config.workloads.insert(name, declared);
         }
         Ok(config)
     }
@@ -149,11 +149,10 @@ impl VaultConfig {
 }
 
 impl PromiseSection {
-    fn over(self, default: &Promise, key: &str) -> Result<Promise, ConfigError> {
+    fn declaration(self, key: &str) -> Result<Declaration, ConfigError> {
         let rpo = self.rpo.map(|text| duration(&format!("{key}.rpo"), &text)).transpose()?;
         let owner = self.owner.as_deref();
-        let declared = Declaration::new(rpo, owner).map_err(|error| value(key, error))?;
-        Ok(declared.over(default))
+        Declaration::new(rpo, owner).map_err(|error| value(key, error))
     }
 }
 
@@ -206,9 +205,11 @@ mod tests {
              [workloads.web]\nowner = \"team-web\"\n"
         );
         let config = VaultConfig::parse(&text).unwrap();
-        let shop = &config.workloads[&WorkloadName::new("shop-db").unwrap()];
+        let promise =
+            |name| config.workloads[&WorkloadName::new(name).unwrap()].over(&config.promise);
+        let shop = promise("shop-db");
         assert_eq!((shop.rpo(), shop.owner()), (Duration::from_secs(12 * 3600), "ops"));
-        let web = &config.workloads[&WorkloadName::new("web").unwrap()];
+        let web = promise("web");
         assert_eq!((web.rpo(), web.owner()), (Promise::RPO_DEFAULT, "team-web"));
     }
 

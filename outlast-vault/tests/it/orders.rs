@@ -121,7 +121,9 @@ fn incidents_are_numbered_on_when_the_ledger_begins_anew() {
     eventually("the promise breaks", || operator.incidents().unwrap().pop());
     vault.shutdown();
     let catalog = outlast_catalog::Catalog::open(&world.config.dir.join("catalog.sqlite")).unwrap();
-    let entry = outlast_catalog::Entry { ledger: Some("damaged"), ..Default::default() };
+    let rows = [("head", "", Some("damaged"))];
+    let ledger = Some(outlast_catalog::LedgerChange { is_whole: true, rows: &rows });
+    let entry = outlast_catalog::Entry { ledger, ..Default::default() };
     catalog.commit(&entry).unwrap();
     drop(catalog);
     let vault = world.start();
@@ -137,7 +139,7 @@ fn a_promise_that_leaves_policy_or_the_share_counts_no_more() {
     let named = |name: &str| WorkloadName::new(name).unwrap();
     let policy = Promise::new(Duration::from_secs(60), "ops").unwrap();
     for name in [shop(), named("typo-nobody-has")] {
-        world.config.workloads.insert(name, policy.clone());
+        world.config.workloads.insert(name, policy.clone().into());
     }
     let vault = world.start();
     let agent = world.agent(&vault);
@@ -148,7 +150,7 @@ fn a_promise_that_leaves_policy_or_the_share_counts_no_more() {
         waiting: 0,
         rejected: Vec::new(),
     };
-    agent.report(vec![declared(7200, "team-x")], Vec::new());
+    agent.report(vec![declared(1800, "team-x")], Vec::new());
     let told = |vault: &outlast_vault::VaultHandle| -> Vec<_> {
         let workloads = world_reader(&world, vault).workloads().unwrap();
         let told = |w: outlast_wire::api::WorkloadView| {
@@ -166,7 +168,7 @@ fn a_promise_that_leaves_policy_or_the_share_counts_no_more() {
         outlast_vault::start(config.clone(), outlast_types::Environment::system()).unwrap()
     };
     let vault = start(&without);
-    assert_eq!(told(&vault), [line("shop-db", 7200, "team-x")]);
+    assert_eq!(told(&vault), [line("shop-db", 1800, "team-x")]);
     // The same share, though another process may serve it now.
     let agent = crate::support::Agent { share: agent.share, ..world.agent(&vault) };
     let withdrawn = WorkloadReport { declared: None, ..declared(0, "") };

@@ -29,6 +29,8 @@ fn a_missed_recovery_point_is_one_incident_that_the_next_drop_resolves() {
     let incident = eventually("the incident", || operator.incidents().unwrap().pop());
     assert_eq!((incident.key.as_str(), incident.owner.as_str()), ("recovery-point/shop-db", "app"));
     assert!(incident.cause.contains("missed its recovery point"), "{}", incident.cause);
+    assert_eq!(incident.code.as_deref(), Some("nothing-dropped"));
+    assert_eq!(incident.team.as_deref(), Some("team-shop"), "the team that is paged");
     assert_eq!(operator.workload(&shop()).unwrap().state, "broken");
 
     vault.shutdown();
@@ -77,21 +79,32 @@ fn a_silent_agent_is_one_platform_incident_that_its_next_word_resolves() {
 }
 
 #[test]
-fn what_the_share_declares_holds_unless_policy_says_otherwise() {
+fn what_the_share_declares_tightens_policy_and_never_loosens_it() {
     let mut world = World::hurried(LONG, LONG);
-    let web = outlast_types::WorkloadName::new("web").unwrap();
+    let named = |name| outlast_types::WorkloadName::new(name).unwrap();
+    let (web, other) = (named("web"), named("other"));
     let policy = outlast_promise::Promise::new(Duration::from_secs(60), "ops").unwrap();
-    world.config.workloads.insert(web.clone(), policy);
+    world.config.workloads.insert(web.clone(), policy.into());
     let vault = world.start();
     let agent = world.agent(&vault);
-    let declared = Declared { rpo_seconds: Some(7200), owner: Some("team-x".into()) };
+    let declared = Declared { rpo_seconds: Some(1800), owner: Some("team-x".into()) };
     let report = |name| WorkloadReport { name, ..seen(Vec::new(), Some(declared.clone())) };
     agent.report(vec![report(shop()), report(web.clone())], Vec::new());
     let operator = world.client(&vault, Role::Operator);
     let view = operator.workload(&shop()).unwrap();
-    assert_eq!((view.rpo_seconds, view.owner.as_deref()), (Some(7200), Some("team-x")));
+    assert_eq!((view.rpo_seconds, view.owner.as_deref()), (Some(1800), Some("team-x")));
+    let from = format!("share {}", agent.share);
+    assert_eq!((view.rpo_from, view.owner_from), (Some(from.clone()), Some(from)));
     assert_eq!(view.state, "never-seen");
-    assert_eq!(operator.workload(&web).unwrap().rpo_seconds, Some(60));
+    let view = operator.workload(&web).unwrap();
+    assert_eq!((view.rpo_seconds, view.rpo_from.as_deref()), (Some(60), Some("policy")));
+    assert_eq!((view.owner.as_deref(), view.owner_from.as_deref()), (Some("ops"), Some("policy")));
+    // The default is policy for all.
+    let declared = Declared { rpo_seconds: Some(7200), owner: None };
+    let loose = WorkloadReport { name: other.clone(), ..seen(Vec::new(), Some(declared)) };
+    agent.report(vec![loose], Vec::new());
+    let view = operator.workload(&other).unwrap();
+    assert_eq!((view.rpo_seconds, view.rpo_from.as_deref()), (Some(3600), Some("default")));
 }
 
 #[test]

@@ -161,6 +161,10 @@ fn show(client: &ApiClient, name: &WorkloadName, output: &Output) -> Result<()> 
         return output.json(&document);
     }
     tell(&workloads, &incidents, output)?;
+    if let [WorkloadView { rpo_from: Some(rpo), owner_from: Some(owner), .. }] = &workloads {
+        output.gap()?;
+        output.line(format_args!("its RPO is from: {rpo}; its owner: {owner}"))?;
+    }
     if !orders.is_empty() {
         output.gap()?;
         output.line("ordered:")?;
@@ -202,9 +206,9 @@ fn tell(workloads: &[WorkloadView], incidents: &[IncidentView], output: &Output)
     })?;
     for incident in open {
         output.line(format_args!(
-            "  since {}, for the {} team: {}",
+            "  since {}, for {}: {}",
             whole_seconds(incident.opened),
-            incident.owner,
+            addressee(incident),
             incident.cause
         ))?;
     }
@@ -212,6 +216,14 @@ fn tell(workloads: &[WorkloadView], incidents: &[IncidentView], output: &Output)
         output.line(format_args!("{} resolved by themselves", resolved.len()))?;
     }
     Ok(())
+}
+
+/// Who is asked: `team-shop (app)`, or `the platform team`.
+fn addressee(incident: &IncidentView) -> String {
+    match &incident.team {
+        Some(team) if *team != incident.owner => format!("{team} ({})", incident.owner),
+        _ => format!("the {} team", incident.owner),
+    }
 }
 
 fn row(workload: &WorkloadView) -> Vec<String> {
