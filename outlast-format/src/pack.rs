@@ -50,6 +50,11 @@ impl PackEntry {
         self.uncompressed_length.unwrap_or_else(|| self.length.saturating_sub(OVERHEAD))
     }
 
+    /// Where the sealed blob ends, in bytes from the start of the pack.
+    pub fn end(&self) -> u64 {
+        u64::from(self.offset) + u64::from(self.length)
+    }
+
     /// The bytes that the header spends on this entry.
     pub fn header_length(&self) -> usize {
         if self.uncompressed_length.is_some() { ENTRY_COMPRESSED } else { ENTRY_PLAIN }
@@ -140,18 +145,47 @@ pub fn decode_header(plaintext: &[u8], data_length: u64) -> Result<Vec<PackEntry
     Ok(entries)
 }
 
+/// The bytes of header and trailer of a pack of `pack_size` bytes that ends with `tail`.
+pub fn tail_length(tail: &[u8], pack_size: u64) -> Result<u64, FormatError> {
+    let trailer = tail.last_chunk::<TRAILER_LENGTH>().ok_or(FormatError::TooShort {
+        object: "pack",
+        length: tail.len(),
+        minimum: TRAILER_LENGTH,
+    })?;
+    Ok(u64::from(header_length(*trailer, pack_size)?) + TRAILER_LENGTH as u64)
+}
+
+/// Reads the header of a pack of `pack_size` bytes that ends with `tail`, which holds all of the
+/// header.
+pub fn read_tail(tail: &[u8], pack_size: u64, key: &Key) -> Result<Vec<PackEntry>, FormatError> {
+    let length = tail_length(tail, pack_size)?;
+    let reason = "it is longer than what the blobs leave of the pack";
+    let sealed = usize::try_from(length)
+        .ok()
+        .and_then(|length| tail.len().checked_sub(length))
+        .and_then(|start| tail.get(start..tail.len() - TRAILER_LENGTH))
+        .ok_or(FormatError::Invalid { object: "pack header", reason })?;
+    decode_header(&key.open(sealed)?, pack_size - length)
+}
+
 /// Reads the header of a whole `pack` in memory.
 pub fn read_header(pack: &[u8], key: &Key) -> Result<Vec<PackEntry>, FormatError> {
-    let Some((rest, trailer)) = pack.split_last_chunk::<TRAILER_LENGTH>() else {
-        return Err(FormatError::TooShort {
-            object: "pack",
-            length: pack.len(),
-            minimum: TRAILER_LENGTH,
-        });
-    };
-    let length = header_length(*trailer, pack.len() as u64)? as usize;
-    let (data, sealed) = rest.split_at(rest.len() - length);
-    decode_header(&key.open(sealed)?, data.len() as u64)
+    read_tail(pack, pack.len() as u64, key)
+}
+
+/// The length of a pack with these blobs, in whatever order they are listed; `None` if they overlap
+/// or leave gaps.
+pub fn length_of(entries: &[PackEntry]) -> Option<u64> {
+    let span = |entry: &PackEntry| (u64::from(entry.offset), u64::from(entry.length));
+    let follow = |end: u64, (offset, length)| (offset == end).then_some(end + length);
+    // Mostly they are listed as they lie.
+    let end = entries.iter().map(span).try_fold(0, follow).or_else(|| {
+        let mut spans: Vec<(u64, u64)> = entries.iter().map(span).collect();
+        spans.sort_unstable();
+        spans.into_iter().try_fold(0, follow)
+    })?;
+    let header: usize = entries.iter().map(PackEntry::header_length).sum();
+    Some(end + (crypto::OVERHEAD + header + TRAILER_LENGTH) as u64)
 }
 
 fn take_u32(bytes: &[u8]) -> Option<(u32, &[u8])> {
@@ -221,6 +255,40 @@ mod tests {
             if let Some(trailer) = bytes.last_chunk() {
                 drop(header_length(*trailer, length));
             }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_pack_is_as_long_as_its_blobs_and_their_header(
+            (entries, length) in entries(),
+            seed in any::<u64>(),
+        ) {
+            let key = Key::from_bytes(&[1; 64]);
+            let mut pack = vec![0; length as usize];
+            finish(&mut pack, &entries, &key, &SystemRandom);
+            let mut listed = entries;
+            // In another order, as an index may list them.
+            listed.sort_by_key(|entry| seed.rotate_left(entry.offset % 64) ^ u64::from(entry.length));
+            prop_assert_eq!(length_of(&listed), Some(pack.len() as u64));
+            if let Some(entry) = listed.first_mut() {
+                entry.offset += 1;
+                prop_assert_eq!(length_of(&listed), None);
+            }
+        }
+
+        #[test]
+        fn a_header_is_read_from_the_end_of_its_pack((entries, length) in entries(), cut in 0..9usize) {
+            prop_assume!(!entries.is_empty());
+            let key = Key::from_bytes(&[1; 64]);
+            let mut pack = vec![0; length as usize];
+            finish(&mut pack, &entries, &key, &SystemRandom);
+            let size = pack.len() as u64;
+            let tail = usize::try_from(tail_length(&pack, size).unwrap()).unwrap();
+            prop_assert_eq!(tail as u64 + u64::from(length), size);
+            let from = (pack.len() - tail).saturating_sub(cut);
+            prop_assert_eq!(read_tail(&pack[from..], size, &key).unwrap(), entries);
+            prop_assert!(read_tail(&pack[pack.len() - tail + 1..], size, &key).is_err());
         }
     }
 

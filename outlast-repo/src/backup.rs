@@ -35,10 +35,11 @@ mod chunking;
 mod counters;
 mod effort;
 mod feed;
-mod marks;
 mod node;
 mod packing;
+mod publish_guard;
 mod reader;
+mod referenced;
 mod select;
 mod stop;
 mod survey;
@@ -66,9 +67,10 @@ use self::block::{BufferPool, Event};
 use self::counters::Counters;
 pub use self::counters::Stats;
 use self::effort::Effort;
-use self::marks::{Footing, Reliance};
 use self::packing::Packing;
+use self::publish_guard::PublishGuard;
 use self::reader::Reader;
+use self::referenced::ReferencedPacks;
 use self::stop::Stop;
 use self::trail::Trail;
 use self::tree::{Assembled, Assembler};
@@ -208,7 +210,7 @@ pub struct Outcome {
     /// How many problems there were.
     pub problem_count: u64,
     /// The packs that it refers to, for a look when it is published.
-    footing: Footing,
+    guard: PublishGuard,
 }
 
 /// What all stages share.
@@ -256,19 +258,20 @@ pub fn backup(
             Source::Stream(path, stream)
         }
     };
-    let relying = (!repository.index()?.check_current(repository)?).then(|| repository.relying());
+    let relying =
+        (!repository.index()?.check_current(repository.opened())?).then(|| repository.relying());
     let repository = relying.as_ref().unwrap_or(repository);
     let index = repository.index()?;
     let chunking =
         chunking::params(options.expected_bytes.unwrap_or(0), index.blobs(), index.chunk_average());
-    let reliance = Reliance::begin(repository, index)?;
-    let journal = resume(repository, index, &reliance, options)?;
+    let referenced = ReferencedPacks::begin(repository, index)?;
+    let journal = resume(repository, index, &referenced, options)?;
     let context = Context {
         repository,
         index,
         trail: Trail::open(repository, chunking.average),
         recognition: Recognition::open(repository),
-        recognizer: Recognizer::new(index, reliance),
+        recognizer: Recognizer::new(index, referenced),
         effort: Effort::new(options.tuning.compression),
         ledger: Ledger::new(journal, started),
         counters: Counters::default(),
@@ -305,13 +308,13 @@ pub fn backup(
         indexes: durable.indexes,
         problems: assembled.problems,
         problem_count: assembled.problem_count,
-        footing: durable.footing,
+        guard: durable.guard,
     })
 }
 
 /// Names the packs of which the store has less than the index says.
 fn tell_unsound(context: &Context<'_>) {
-    for pack in context.recognizer.reliance().unsound() {
+    for pack in context.recognizer.referenced().unsound() {
         let location = context.repository.location();
         tracing::warn!(%pack, location, "a pack is missing or cut off");
         context.monitor.problem(&format!(
@@ -332,7 +335,7 @@ fn counted(assembled: &Assembled, counters: &Counters) -> Stats {
 pub fn publish(repository: &Repository, outcome: &Outcome) -> Result<SnapshotId, RepoError> {
     let object = Object::Snapshot(outcome.snapshot_id);
     create_or_find(repository.store(), &object, outcome.sealed_snapshot.clone())?;
-    outcome.footing.confirm(repository).inspect_err(|error| {
+    outcome.guard.confirm(repository).inspect_err(|error| {
         if matches!(error, RepoError::Outdated { .. }) {
             let _gone = repository.store().remove(&object);
         }
@@ -354,7 +357,7 @@ fn stream_path(name: &[u8]) -> Result<EntryPath, RepoError> {
 fn resume(
     repository: &Repository,
     index: &Index,
-    reliance: &Reliance<'_>,
+    referenced: &ReferencedPacks<'_>,
     options: &Options,
 ) -> Result<Option<Journal>, RepoError> {
     let Some(path) = &options.journal else { return Ok(None) };
@@ -364,7 +367,7 @@ fn resume(
             continue;
         }
         match repository.store().size(&Object::Data(pack.id)) {
-            Ok(size) if size == pack.size && reliance.rely(pack.id, size) => {
+            Ok(size) if size == pack.size && referenced.rely(pack.id, size) => {
                 index.add_unsaved(pack);
             }
             Ok(_) | Err(StoreError::NotFound { .. }) => {}

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use outlast_format::RepositoryId;
 use outlast_fs::{DirectoryLock, durable, lock};
 
-use crate::Repository;
+use crate::open_store::OpenStore;
 use crate::sorted::{self, Place};
 
 /// What keeps it apart from all other uses of the repository's key.
@@ -55,40 +55,42 @@ impl Table {
     }
 }
 
-/// The place for a table of `repository`, and the key under which its pages are checked.
-pub(crate) fn table(repository: &Repository, table: Table) -> (Place, [u8; 32]) {
-    let id = repository.config().id;
-    let place = match repository.cache() {
-        Cache::Heap => Place::Memory,
-        Cache::Scratch(directory) => Place::Scratch(directory.clone()),
-        Cache::Kept(root) => Place::Kept(root.join(id.to_string()).join(table.name())),
-    };
-    let mut hasher = blake3::Hasher::new_derive_key(DERIVE_CONTEXT);
-    hasher.update(&repository.key().to_bytes()).update(&id.0).update(table.name().as_bytes());
-    (place, *hasher.finalize().as_bytes())
-}
-
-/// Removes the tables of repositories that nobody opened for long, at most once in a day. Needs no
-/// clock: the table of `repository` was opened just now. A failure costs room and is tried again.
-pub(crate) fn remove_unused(repository: &Repository) {
-    let Cache::Kept(root) = repository.cache() else { return };
-    let own = root.join(repository.config().id.to_string()).join(Table::Index.name());
-    let Ok(now) = lock::last_asked(&own, sorted::LOCK) else { return };
-    let looked = root.join(LOOKED);
-    if fs::metadata(&looked).is_ok_and(|last| now - last.mtime() < LOOK_SECONDS)
-        || durable::replace(&looked, b"", 0o600).is_err()
-    {
-        return;
+impl Cache {
+    /// The place for a table of the repository, and the key under which its pages are checked.
+    pub(crate) fn table(&self, opened: &OpenStore, table: Table) -> (Place, [u8; 32]) {
+        let id = opened.config().id;
+        let place = match self {
+            Self::Heap => Place::Memory,
+            Self::Scratch(directory) => Place::Scratch(directory.clone()),
+            Self::Kept(root) => Place::Kept(root.join(id.to_string()).join(table.name())),
+        };
+        let mut hasher = blake3::Hasher::new_derive_key(DERIVE_CONTEXT);
+        hasher.update(&opened.key().to_bytes()).update(&id.0).update(table.name().as_bytes());
+        (place, *hasher.finalize().as_bytes())
     }
-    let Ok(entries) = fs::read_dir(root) else { return };
-    for entry in entries.flatten() {
-        if entry.file_name().to_str().is_none_or(|name| name.parse::<RepositoryId>().is_err()) {
-            continue;
-        }
-        if let Err(error) = empty_if_unused(&entry.path(), now - UNUSED_SECONDS_MAX)
-            && error.kind() != io::ErrorKind::NotFound
+
+    /// Removes the tables of repositories that nobody opened for long, at most once in a day. Needs no
+    /// clock: the table of this repository was opened just now. A failure costs room and is tried again.
+    pub(crate) fn remove_unused(&self, opened: &OpenStore) {
+        let Self::Kept(root) = self else { return };
+        let own = root.join(opened.config().id.to_string()).join(Table::Index.name());
+        let Ok(now) = lock::last_asked(&own, sorted::LOCK) else { return };
+        let looked = root.join(LOOKED);
+        if fs::metadata(&looked).is_ok_and(|last| now - last.mtime() < LOOK_SECONDS)
+            || durable::replace(&looked, b"", 0o600).is_err()
         {
-            tracing::debug!(%error, "cannot remove what is unused in {}", entry.path().display());
+            return;
+        }
+        let Ok(entries) = fs::read_dir(root) else { return };
+        for entry in entries.flatten() {
+            if entry.file_name().to_str().is_none_or(|name| name.parse::<RepositoryId>().is_err()) {
+                continue;
+            }
+            if let Err(error) = empty_if_unused(&entry.path(), now - UNUSED_SECONDS_MAX)
+                && error.kind() != io::ErrorKind::NotFound
+            {
+                tracing::debug!(%error, "cannot remove what is unused in {}", entry.path().display());
+            }
         }
     }
 }

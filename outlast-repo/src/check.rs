@@ -13,13 +13,15 @@
 //! of 4 MiB for each thread, 24 MiB of trees, and one bit for each blob.
 
 mod data;
+mod listed;
+mod options;
 mod packs;
 mod report;
-mod seen;
 mod state;
 mod subset;
 mod trees;
 
+pub use options::Options;
 pub use report::{Affected, Counts, Defect, Problem, Report};
 pub use state::Resume;
 pub use subset::{InvalidSubset, Subset};
@@ -29,18 +31,8 @@ use outlast_format::{config::Config, sha256};
 use outlast_store::{Kind, Object};
 use outlast_types::Monitor;
 
+use crate::inventory::Inventory;
 use crate::{RepoError, Repository, read};
-
-/// How thorough to be.
-#[derive(Debug, Clone, Default)]
-pub struct Options {
-    /// Read every pack and verify every blob in it, not only that it is there with its size.
-    pub read_data: bool,
-    /// Read the packs of this part only. The structure is checked as a whole at all events.
-    pub subset: Option<Subset>,
-    /// Leave out packs that an interrupted check has read.
-    pub resume: Option<Resume>,
-}
 
 /// Checks a repository. An error means that the check could not be made, for example because the
 /// store does not answer; whatever is wrong with the repository itself is in the report.
@@ -58,8 +50,8 @@ pub fn check(
     // In the order opposite to that of a backup, which may go on at the same time: what a listed
     // snapshot or index refers to is then listed, too.
     let snapshots = read::snapshots(repository)?;
-    let indexes = repository.store().list(Kind::Index)?;
-    packs::check(repository, options, indexes, &mut report, monitor)?;
+    let inventory = Inventory::take(repository.opened())?;
+    packs::check(repository, options, inventory, &mut report, monitor)?;
     trees::check(repository, snapshots, &mut report, monitor)?;
     Ok(report.finish())
 }

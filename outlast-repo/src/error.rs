@@ -2,13 +2,13 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use outlast_format::{FormatError, PackId, SnapshotId};
 use outlast_fs::SourceError;
 use outlast_fs::place::PlaceError;
 use outlast_store::{Object, StoreError};
 
+use crate::cache_error::CacheError;
 use crate::found_lock::FoundLock;
 use crate::read_error::{BlobError, ReadError, TreeError};
 
@@ -127,6 +127,10 @@ pub enum Flaw {
 }
 
 impl RepoError {
+    pub(crate) fn not_whole(location: String, flaw: Flaw) -> Self {
+        Self::NotWhole { location, flaw: Box::new(flaw) }
+    }
+
     /// The object that is damaged, missing or out of reach, if the failure is about one.
     pub fn object(&self) -> Option<Object> {
         match self {
@@ -151,23 +155,4 @@ impl RepoError {
             _ => false,
         }
     }
-}
-
-/// Why the files in which the index lies on disk, the *cache*, cannot be used. They hold nothing
-/// that the repository does not hold, too.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum CacheError {
-    /// The disk with the cache does not give or take bytes.
-    #[error(
-        "cannot use the index on disk in {}: {source}; free or repair that disk, or choose \
-         another directory with --cache-dir", path.display()
-    )]
-    Io { path: PathBuf, source: Arc<io::Error> },
-    /// What is on disk is not what was written there. The file was removed.
-    #[error(
-        "the index on disk in {} was damaged while it was in use; it was removed, so run the \
-         command again: the index is then made anew from the repository, which is not affected",
-        path.display()
-    )]
-    Damaged { path: PathBuf },
 }

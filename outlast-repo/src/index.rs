@@ -1,7 +1,7 @@
 //! Where every blob lies.
 //!
 //! The index of a repository is the sum of its index files. It is kept in sorted runs, see
-//! `sorted`, in the directory that [`Repository::cached_in`] names, and otherwise on
+//! `sorted`, in the directory that [`Repository::cached_in`](crate::Repository::cached_in) names, and otherwise on
 //! the heap. A lookup reads one page of each run, of which there are few. On the heap are 8 bytes
 //! for 84 blobs, about 100 bytes for each pack, and the blobs of packs that no index file lists yet:
 //! 10 million blobs take about 4 MiB.
@@ -19,15 +19,18 @@ use outlast_format::pack::{BlobType, PackEntry};
 use outlast_format::{BlobId, IndexId, PackId};
 use outlast_store::{Kind, Object};
 
+pub(crate) use load::Matching;
 pub(crate) use unsaved::UnsavedPack;
 
 use self::record::{Packs, RECORD_BYTES, Record, Spot, decode, id_of};
 use self::unsaved::Writing;
+use crate::open_store::OpenStore;
 use crate::sorted::{Merge, Run};
-use crate::{CacheError, RepoError, Repository};
+use crate::{CacheError, RepoError};
 
 mod load;
 mod record;
+mod save;
 mod shelved;
 mod unsaved;
 
@@ -71,7 +74,7 @@ pub struct Index {
     /// The runs that were there when it was loaded. They never change, and number the blobs.
     base: Vec<Arc<Run<RECORD_BYTES>>>,
     /// The index files that it was read from, or that were written from it, with their bytes.
-    files: Mutex<BTreeSet<(Object, u64)>>,
+    files: Mutex<BTreeSet<(IndexId, u64)>>,
     problems: Vec<RepoError>,
     /// 0 if none is noted.
     chunk_average: AtomicU32,
@@ -90,37 +93,34 @@ struct State {
 }
 
 impl Index {
-    /// Checks that `repository` still has every index file that this index rests on. A repository
+    /// Checks that the store still has every index file that this index rests on. A repository
     /// stays open for days, and meanwhile its disk may have been put back to an older state, or
     /// cleaned by a program that writes new index files for what it keeps. A backup that refers to
     /// blobs which are gone would look whole and could not be restored.
     ///
     /// Whether all of them are as long as they were. What was in one that was cut off since can be
     /// read by whoever knows it, but must not be relied on: nobody else will find it.
-    pub(crate) fn check_current(&self, repository: &Repository) -> Result<bool, RepoError> {
-        let present: HashMap<Object, u64> =
-            repository.store().list(Kind::Index)?.into_iter().collect();
+    pub(crate) fn check_current(&self, opened: &OpenStore) -> Result<bool, RepoError> {
+        let present: HashMap<Object, u64> = opened.store().list(Kind::Index)?.into_iter().collect();
         let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         let mut all_whole = true;
-        for (object, bytes) in files.iter() {
-            match present.get(object) {
+        for (index, bytes) in files.iter() {
+            let (object, location) = (Object::Index(*index), opened.location());
+            match present.get(&object) {
                 Some(size) => all_whole &= size == bytes,
-                None => {
-                    let (object, location) = (*object, repository.location());
-                    return Err(RepoError::Outdated { object, location });
-                }
+                None => return Err(RepoError::Outdated { object, location }),
             }
         }
         Ok(all_whole)
     }
 
     /// The index files that it rests on, with their bytes.
-    pub(crate) fn files(&self) -> BTreeSet<(Object, u64)> {
+    pub(crate) fn files(&self) -> BTreeSet<(IndexId, u64)> {
         self.files.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn note_file(&self, object: Object, bytes: u64) {
-        self.files.lock().unwrap_or_else(PoisonError::into_inner).insert((object, bytes));
+    fn note_file(&self, index: IndexId, bytes: u64) {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner).insert((index, bytes));
     }
 
     /// The index files that could not be used, each by its name. What only they list is not known.

@@ -14,14 +14,18 @@
 
 pub mod backup;
 mod cache;
+mod cache_error;
 pub mod check;
+mod credential;
 mod error;
 pub mod forget;
 mod found_lock;
 pub mod index;
 mod index_file;
+mod inventory;
 mod journal;
 pub mod lock;
+mod open_store;
 mod pack_header;
 mod packer;
 mod proof;
@@ -35,7 +39,10 @@ mod repository;
 pub mod restore;
 mod sorted;
 
-pub use error::{CacheError, RepoError};
+pub use cache_error::CacheError;
+pub use credential::{Credential, NewPassword};
+pub use error::RepoError;
 pub use index::{Index, Location};
+pub use outlast_format::key_file::{KeyFile, Maker};
 pub use recognition::Recognition;
-pub use repository::{Credential, KeyFile, Maker, NewPassword, Repository};
+pub use repository::Repository;

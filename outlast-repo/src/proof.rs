@@ -3,9 +3,9 @@
 
 use outlast_format::PackId;
 use outlast_format::pack::PackEntry;
-use outlast_store::StoreError;
+use outlast_store::{Object, StoreError};
 
-use crate::read::blob::{self, Located, Opener, pack_object};
+use crate::read::blob::{self, Located, Opener};
 use crate::{RepoError, Repository};
 
 /// The most that one read asks for, unless one blob alone is larger, and the longest gap between
@@ -65,7 +65,7 @@ impl<'r> Prover<'r> {
         let end = range.iter().map(Located::end).max().unwrap_or(start);
         // One blob, or READ_BYTES_MAX.
         let length = usize::try_from(end - start).unwrap_or(usize::MAX);
-        match self.repository.store().read_range(&pack_object(first.pack), start, length) {
+        match self.repository.store().read_range(&Object::Data(first.pack), start, length) {
             Ok(bytes) => {
                 self.bytes += length as u64;
                 for place in range {

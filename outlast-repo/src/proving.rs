@@ -7,11 +7,14 @@
 
 use outlast_format::compress::Inflater;
 use outlast_format::crypto::{Key, MAC_LENGTH, NONCE_LENGTH, OVERHEAD, Opening};
-use outlast_format::pack::{self, BLOB_MAX, BlobType, PackEntry, TRAILER_LENGTH};
+use outlast_format::pack::{BLOB_MAX, BlobType, PackEntry};
 use outlast_format::{BlobId, FormatError, PackId, Sha256};
-use outlast_store::{Object, Store, StoreError};
+use outlast_store::StoreError;
 
+use crate::pack_header::{self, HeaderError};
 use crate::read::blob::DATA_BLOB_MAX;
+
+pub use crate::pack_header::{PackBytes, Stored};
 
 /// Bytes that are read and opened at once.
 const PIECE_BYTES: usize = 1 << 20;
@@ -39,63 +42,18 @@ pub enum ProofError {
     TooMuch,
 }
 
-/// A pack whose bytes can be read.
-pub trait PackBytes {
-    /// Its length in bytes.
-    fn size(&self) -> u64;
-
-    /// As many bytes from `offset` as `buffer` has room for, all of them within the size.
-    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), StoreError>;
-}
-
-/// A pack in a store.
-pub struct Stored<'a> {
-    store: &'a dyn Store,
-    object: Object,
-    size: u64,
-}
-
-impl<'a> Stored<'a> {
-    /// The pack with this id, which must be there.
-    pub fn open(store: &'a dyn Store, pack: PackId) -> Result<Self, StoreError> {
-        let object = Object::Data(pack);
-        let size = store.size(&object)?;
-        Ok(Self { store, object, size })
-    }
-}
-
-impl PackBytes for Stored<'_> {
-    fn size(&self) -> u64 {
-        self.size
-    }
-
-    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), StoreError> {
-        self.store.read_range_into(&self.object, offset, buffer)
+impl From<HeaderError> for ProofError {
+    fn from(error: HeaderError) -> Self {
+        match error {
+            HeaderError::Damaged(source) => Self::Pack(source),
+            HeaderError::Unreadable(source) => Self::Store(source),
+        }
     }
 }
 
 /// What the header of a pack lists, in the order in which it lies there.
 pub fn header(pack: &dyn PackBytes, key: &Key) -> Result<Vec<PackEntry>, ProofError> {
-    read_tail(pack, key).map(|(entries, _)| entries)
-}
-
-/// The header's entries, and header and trailer as they were read.
-fn read_tail(pack: &dyn PackBytes, key: &Key) -> Result<(Vec<PackEntry>, Vec<u8>), ProofError> {
-    let size = pack.size();
-    let minimum = TRAILER_LENGTH + OVERHEAD;
-    if size < minimum as u64 {
-        let length = usize::try_from(size).unwrap_or(usize::MAX);
-        return Err(ProofError::Pack(FormatError::TooShort { object: "pack", length, minimum }));
-    }
-    let mut trailer = [0; TRAILER_LENGTH];
-    pack.read_at(size - TRAILER_LENGTH as u64, &mut trailer)?;
-    let length = pack::header_length(trailer, size).map_err(ProofError::Pack)? as usize;
-    let data_length = size - (length + TRAILER_LENGTH) as u64;
-    let mut tail = vec![0; length + TRAILER_LENGTH];
-    pack.read_at(data_length, &mut tail)?;
-    let opened = key.open(&tail[..length]).map_err(ProofError::Pack)?;
-    let entries = pack::decode_header(&opened, data_length).map_err(ProofError::Pack)?;
-    Ok((entries, tail))
+    Ok(pack_header::read(pack, key)?)
 }
 
 /// Proves packs, one after another; to be kept by a worker. Takes 2 MiB, while it works also the
@@ -118,7 +76,7 @@ impl Prover {
         name: Option<PackId>,
         key: &Key,
     ) -> Result<Vec<PackEntry>, ProofError> {
-        let (entries, tail) = read_tail(pack, key)?;
+        let (entries, tail) = pack_header::read_tail(pack, key)?;
         let plaintext: u64 = entries.iter().map(|entry| u64::from(entry.plaintext_length())).sum();
         if plaintext > PLAINTEXT_MAX {
             return Err(ProofError::TooMuch);

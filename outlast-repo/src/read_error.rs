@@ -8,7 +8,7 @@ use outlast_fs::EntryPath;
 use outlast_store::StoreError;
 use outlast_types::Timestamp;
 
-use crate::CacheError;
+use crate::cache_error::CacheError;
 
 /// Why a blob cannot be had.
 #[derive(Debug, Clone, thiserror::Error)]

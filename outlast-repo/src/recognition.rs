@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
 use outlast_format::BlobId;
 
 use crate::Repository;
-use crate::cache::{self, Table};
+use crate::cache::Table;
 use crate::sorted::{Place, Run, Shelf, Trust, merge_from};
 
 /// Bytes of a record: the BLAKE3 of the content, then the blob's id, which is its SHA-256.
@@ -44,7 +44,7 @@ impl Recognition {
     /// What is known on this host of the content of `repository`. Without a cache on disk that is
     /// nothing at first, and never much.
     pub fn open(repository: &Repository) -> Self {
-        let (place, key) = cache::table(repository, Table::Recognition);
+        let (place, key) = repository.table(Table::Recognition);
         let shelf = match place {
             Place::Memory => None,
             place => match Shelf::open(place, key, Trust::Tail) {

@@ -26,7 +26,7 @@ use outlast_fs::DirectoryLock;
 use outlast_fs::durable::{self, Staged};
 
 use crate::Repository;
-use crate::cache::{self, Table};
+use crate::cache::Table;
 use crate::sorted::{self, Place};
 
 const NAME: &str = "trail";
@@ -60,7 +60,7 @@ impl Trail {
     /// The trail that the last backup with chunks of `average` bytes left on this host; an empty
     /// one, which is not kept, if the repository has no place for it.
     pub(super) fn open(repository: &Repository, average: u32) -> Self {
-        let (place, key) = cache::table(repository, Table::Trail);
+        let (place, key) = repository.table(Table::Trail);
         // Cuts of other averages lie elsewhere.
         let key = *blake3::keyed_hash(&key, &average.to_le_bytes()).as_bytes();
         let path = match place {

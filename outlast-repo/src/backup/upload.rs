@@ -8,8 +8,8 @@ use outlast_store::{Object, create_or_find};
 use outlast_types::Timestamp;
 
 use super::Context;
-use super::marks::Footing;
 use super::packing::Packing;
+use super::publish_guard::PublishGuard;
 use super::stop::Halt;
 use crate::RepoError;
 use crate::index::UnsavedPack;
@@ -66,7 +66,7 @@ impl Ledger {
         let journaled = books.journal.as_mut().map_or(Ok(()), |journal| journal.append(&pack));
         let entries = pack.entries.clone();
         // Before anybody can find a blob in it.
-        context.recognizer.reliance().rely(pack.id, pack.size);
+        context.recognizer.referenced().rely(pack.id, pack.size);
         context.index.add_unsaved(pack);
         context.recognizer.settle(&entries);
         journaled?;
@@ -83,9 +83,9 @@ impl Ledger {
         books.save(context)?;
         let packs = std::mem::take(&mut books.packs);
         let indexes = std::mem::take(&mut books.indexes);
-        let reliance = context.recognizer.reliance();
-        let footing = reliance.secure(context.index, packs.iter().copied(), context.random)?;
-        Ok(Durable { packs, indexes, footing })
+        let referenced = context.recognizer.referenced();
+        let guard = referenced.secure(context.index, packs.iter().copied(), context.random)?;
+        Ok(Durable { packs, indexes, guard })
     }
 }
 
@@ -94,14 +94,16 @@ impl Ledger {
 pub(super) struct Durable {
     pub(super) packs: Vec<(PackId, u64)>,
     pub(super) indexes: Vec<(IndexId, u64)>,
-    pub(super) footing: Footing,
+    pub(super) guard: PublishGuard,
 }
 
 impl Books {
     fn save(&mut self, context: &Context<'_>) -> Result<(), RepoError> {
-        if let Some(saved) =
-            context.index.save(context.repository, context.chunking.average, context.random)?
-        {
+        if let Some(saved) = context.index.save(
+            context.repository.opened(),
+            context.chunking.average,
+            context.random,
+        )? {
             self.packs.extend(saved.packs);
             self.indexes.push((saved.index, saved.size));
             // Only now: until the index is durable, the journal is all that knows the packs.

@@ -14,8 +14,8 @@ use outlast_format::{BlobId, Sha256Id};
 use super::Context;
 use super::block::{Block, Chunk, ChunkBatch, ChunkBytes, Event, KnownChunk, ScannedBlock};
 use super::effort::{NoiseFilter, Plan, Verdict};
-use super::marks::Reliance;
 use super::packing::Packing;
+use super::referenced::ReferencedPacks;
 use super::stop::Halt;
 use super::survey::{Survey, survey};
 use super::trail::Step;
@@ -26,30 +26,30 @@ use crate::{Index, RepoError};
 #[derive(Debug)]
 pub(super) struct Recognizer<'a> {
     index: &'a Index,
-    reliance: Reliance<'a>,
+    referenced: ReferencedPacks<'a>,
     /// Blobs that somebody seals now or that lie in a pack which is not durable yet.
     under_way: Mutex<HashSet<(BlobType, BlobId)>>,
 }
 
 impl<'a> Recognizer<'a> {
-    pub(super) fn new(index: &'a Index, reliance: Reliance<'a>) -> Self {
-        Self { index, reliance, under_way: Mutex::default() }
+    pub(super) fn new(index: &'a Index, referenced: ReferencedPacks<'a>) -> Self {
+        Self { index, referenced, under_way: Mutex::default() }
     }
 
     /// The packs that the backup relies on.
-    pub(super) fn reliance(&self) -> &Reliance<'a> {
-        &self.reliance
+    pub(super) fn referenced(&self) -> &ReferencedPacks<'a> {
+        &self.referenced
     }
 
     /// Whether the blob lies in a pack that stays and that reaches so far.
     fn knows(&self, kind: BlobType, id: &BlobId) -> Result<bool, RepoError> {
         let Some(found) = self.index.locate(kind, id)? else { return Ok(false) };
-        if self.reliance.allows(found.pack, found.end())? {
+        if self.referenced.allows(found.pack, found.end())? {
             return Ok(true);
         }
         // There may be another copy: one that was stored anew because this one cannot be had.
         for other in self.index.locations(kind, id)? {
-            if other.pack != found.pack && self.reliance.allows(other.pack, other.end())? {
+            if other.pack != found.pack && self.referenced.allows(other.pack, other.end())? {
                 return Ok(true);
             }
         }

@@ -3,14 +3,14 @@
 use std::mem;
 use std::ops::Range;
 
-use outlast_format::pack::{self, BlobType, HEADER_MAX, PackEntry, TRAILER_LENGTH};
-use outlast_format::{BlobId, FormatError, PackId, Sha256};
+use outlast_format::pack::{self, BlobType, HEADER_MAX, TRAILER_LENGTH};
+use outlast_format::{BlobId, PackId, Sha256};
 use outlast_store::{Object, StoreError};
 use outlast_types::Monitor;
 
-use super::packs::Listed;
+use super::listed::Listed;
 use super::report::{Builder, Defect};
-use crate::read::blob::{self, Located, Opener, pack_object};
+use crate::read::blob::{self, Located, Opener};
 use crate::{RepoError, Repository};
 
 /// Bytes that are asked for at once.
@@ -86,7 +86,7 @@ impl<'r> PackReader<'r> {
         let mut window = Window {
             repository: self.repository,
             monitor: self.monitor,
-            object: pack_object(pack),
+            object: Object::Data(pack),
             size: listed.size,
             hash: Sha256::new(),
             buffer: &mut buffer,
@@ -173,29 +173,12 @@ impl<'r> PackReader<'r> {
             return Ok(None);
         }
         let bytes = window.take(length)?;
-        Ok(match self.decode_header(bytes, data_length, listed.size) {
+        let header = pack::read_tail(bytes, listed.size, self.repository.key());
+        Ok(match header {
             Err(source) => Some(Defect::PackHeader { pack, source }),
             Ok(entries) if entries != listed.entries => Some(Defect::PackHeaderDiffers { pack }),
             Ok(_) => None,
         })
-    }
-
-    fn decode_header(
-        &self,
-        bytes: &[u8],
-        data_length: u64,
-        pack_size: u64,
-    ) -> Result<Vec<PackEntry>, FormatError> {
-        let minimum = TRAILER_LENGTH;
-        let (sealed, trailer) = bytes
-            .split_last_chunk::<TRAILER_LENGTH>()
-            .ok_or(FormatError::TooShort { object: "pack header", length: bytes.len(), minimum })?;
-        let length = pack::header_length(*trailer, pack_size)?;
-        if length as usize != sealed.len() {
-            let reason = "its length does not fit the blobs before it";
-            return Err(FormatError::Invalid { object: "pack header", reason });
-        }
-        pack::decode_header(&self.repository.key().open(sealed)?, data_length)
     }
 }
 

@@ -19,7 +19,7 @@ use outlast_format::pack::BlobType;
 use outlast_fs::durable;
 use outlast_types::Timestamp;
 
-use super::packs::Listed;
+use super::listed::Listed;
 use crate::RepoError;
 
 /// What was read longer ago is read again: disks rot.

@@ -15,7 +15,7 @@ use outlast_fs::EntryPath;
 use outlast_types::Monitor;
 
 use super::report::{Builder, Defect, Losses};
-use super::seen::Seen;
+use crate::inventory::BitSet;
 use crate::read::copies::Copies;
 use crate::read::tree::{Level, TreeReader};
 use crate::read::{Found, Snapshots, TreeError, WalkError, pool};
@@ -52,7 +52,7 @@ pub(super) fn check(
     if let Some(error) = queue.failed {
         return Err(error);
     }
-    report.counts().trees = queue.seen.count();
+    report.counts().trees = queue.seen.0.count();
     Ok(())
 }
 
@@ -105,6 +105,17 @@ struct Work {
     changed: Condvar,
 }
 
+/// The trees that were looked at: one bit for each blob of the repository.
+struct Seen(BitSet);
+
+impl Seen {
+    /// Notes a tree; whether it is new. One without a number is always new: no index file lists it,
+    /// so it cannot be read, and nothing comes after it.
+    fn insert(&mut self, number: Option<u64>) -> bool {
+        number.is_none_or(|number| self.0.insert(number))
+    }
+}
+
 struct Queue {
     snapshots: vec::IntoIter<(SnapshotId, Snapshot)>,
     /// The newest first: what is being looked at is finished before more is begun, so that no more
@@ -122,7 +133,7 @@ impl Work {
         let queue = Queue {
             snapshots: snapshots.into_iter(),
             waiting: Vec::new(),
-            seen: Seen::new(index.ordinals()),
+            seen: Seen(BitSet::new(index.ordinals())),
             busy: 0,
             failed: None,
         };

@@ -6,14 +6,17 @@ use std::sync::{Mutex, RwLock};
 
 use outlast_format::IndexId;
 use outlast_format::index::{Condemned, IndexFile};
-use outlast_store::{Kind, Object};
+use outlast_store::Kind;
 
 use super::record::{Packs, Record, encode};
 use super::shelved::{File, Shelved};
 use super::unsaved::Writing;
 use super::{Index, State};
-use crate::cache::{self, Table};
-use crate::{RepoError, Repository};
+use crate::RepoError;
+use crate::cache::{Cache, Table};
+use crate::index_file;
+use crate::open_store::OpenStore;
+use crate::sorted::Place;
 
 /// Records in memory before they become a run: 6 MiB.
 const BUFFER_RECORDS: usize = 128 << 10;
@@ -22,28 +25,36 @@ const RUNS_MAX: usize = 3;
 /// Runs that there may be while it is being loaded: the more, the less often a record is written.
 const RUNS_MAX_LOADING: usize = 24;
 
+/// When an index file that the cache covers is taken for the one that is in the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Matching {
+    /// If it has its name: a reader may know what was in a file before it was cut off.
+    Name,
+    /// If it is as long as well: what only the cache knows any more must not be relied on.
+    NameAndLength,
+}
+
 impl Index {
-    /// Reads all index files of `repository` that its cache does not cover.
-    pub(crate) fn load(repository: &Repository) -> Result<Self, RepoError> {
-        let listed = repository.store().list(Kind::Index)?;
-        let listed: BTreeSet<(Object, u64)> = listed.into_iter().collect();
-        let mut loader = Loader::open(repository, &listed)?;
-        let covered: BTreeSet<(Object, u64)> = loader.shelved.files().map(object_of).collect();
+    /// Reads all index files that the cache does not cover.
+    pub(crate) fn load(
+        opened: &OpenStore,
+        cache: &Cache,
+        matching: Matching,
+    ) -> Result<Self, RepoError> {
+        let listed = opened.store().list(Kind::Index)?.into_iter();
+        let listed: BTreeSet<(IndexId, u64)> =
+            listed.filter_map(|(object, bytes)| Some((object.index()?, bytes))).collect();
+        let mut loader = Loader::open(cache.table(opened, Table::Index), matching, &listed)?;
+        let covered = loader.shelved.files().map(|file| (file.id, file.bytes));
+        let covered: BTreeSet<(IndexId, u64)> = covered.collect();
         let mut files = covered.clone();
         let mut problems = Vec::new();
-        let covered: BTreeSet<Object> = covered.into_iter().map(|(object, _)| object).collect();
-        for &(object, bytes) in listed.iter().filter(|(object, _)| !covered.contains(object)) {
-            let file = repository.read_unpacked(&object).and_then(|document| {
-                IndexFile::parse(&document).map_err(|source| RepoError::Damaged {
-                    object,
-                    location: repository.location(),
-                    source,
-                })
-            });
-            match file {
+        let covered: BTreeSet<IndexId> = covered.into_iter().map(|(index, _)| index).collect();
+        for &(index, bytes) in listed.iter().filter(|(index, _)| !covered.contains(index)) {
+            match index_file::read(opened, index) {
                 Ok(file) => {
-                    loader.take(object, bytes, file)?;
-                    files.insert((object, bytes));
+                    loader.take(index, bytes, file)?;
+                    files.insert((index, bytes));
                 }
                 Err(error @ (RepoError::Damaged { .. } | RepoError::HashMismatch { .. })) => {
                     problems.push(error);
@@ -52,13 +63,9 @@ impl Index {
             }
         }
         let index = loader.finish(files, problems)?;
-        cache::remove_unused(repository);
+        cache.remove_unused(opened);
         Ok(index)
     }
-}
-
-fn object_of(file: &File) -> (Object, u64) {
-    (Object::Index(file.id), file.bytes)
 }
 
 struct Loader {
@@ -71,24 +78,22 @@ struct Loader {
 }
 
 impl Loader {
-    fn open(repository: &Repository, listed: &BTreeSet<(Object, u64)>) -> Result<Self, RepoError> {
+    fn open(
+        table: (Place, [u8; 32]),
+        matching: Matching,
+        listed: &BTreeSet<(IndexId, u64)>,
+    ) -> Result<Self, RepoError> {
         let mut packs = Packs::default();
-        // Whoever only reads may know what was in a file before it was cut off.
-        let names: BTreeSet<Object> = listed.iter().map(|(object, _)| *object).collect();
-        let is_listed = |file: &File| {
-            let (object, bytes) = object_of(file);
-            if repository.distrusts_cache() {
-                listed.contains(&(object, bytes))
-            } else {
-                names.contains(&object)
-            }
+        let names: BTreeSet<IndexId> = listed.iter().map(|(index, _)| *index).collect();
+        let is_listed = |file: &File| match matching {
+            Matching::Name => names.contains(&file.id),
+            Matching::NameAndLength => listed.contains(&(file.id, file.bytes)),
         };
-        let place = cache::table(repository, Table::Index);
-        let shelved = Shelved::open(place, &mut packs, is_listed)?;
+        let shelved = Shelved::open(table, &mut packs, is_listed)?;
         Ok(Self { packs, shelved, buffer: Vec::new(), pending: Vec::new() })
     }
 
-    fn take(&mut self, object: Object, bytes: u64, file: IndexFile) -> Result<(), RepoError> {
+    fn take(&mut self, id: IndexId, bytes: u64, file: IndexFile) -> Result<(), RepoError> {
         for (pack, entries) in file.packs {
             let number = self.packs.number_of(pack);
             for entry in &entries {
@@ -98,9 +103,7 @@ impl Loader {
                 }
             }
         }
-        if let Some(id) = object.index() {
-            self.pending.push(File { id, bytes, notes: file.notes });
-        }
+        self.pending.push(File { id, bytes, notes: file.notes });
         Ok(())
     }
 
@@ -115,7 +118,7 @@ impl Loader {
 
     fn finish(
         mut self,
-        files: BTreeSet<(Object, u64)>,
+        files: BTreeSet<(IndexId, u64)>,
         problems: Vec<RepoError>,
     ) -> Result<Index, RepoError> {
         if !self.pending.is_empty() {

@@ -14,6 +14,7 @@ use proptest::test_runner::TestRunner;
 
 use super::*;
 use crate::Credential;
+use crate::Repository;
 
 mod faults;
 
@@ -211,7 +212,7 @@ fn run_steps(world: &World, steps: Vec<Step>) {
             }
             Step::Save => {
                 let index = open.index().unwrap();
-                let saved = index.save(&open, AVERAGE, &SystemRandom).unwrap();
+                let saved = index.save(open.opened(), AVERAGE, &SystemRandom).unwrap();
                 let packs = std::mem::take(&mut model.unsaved);
                 assert_eq!(saved.is_some(), !packs.is_empty());
                 if let Some(saved) = saved {
@@ -303,7 +304,7 @@ fn numbers_of_blobs_are_dense_and_of_one_blob_each() {
     assert!(index.ordinals() < 2 * 950);
     let added = UnsavedPack { id: pack(99), size: 1, entries: entries_of(&[(false, 2000)]) };
     index.add_unsaved(added);
-    index.save(&repository, AVERAGE, &SystemRandom).unwrap();
+    index.save(repository.opened(), AVERAGE, &SystemRandom).unwrap();
     assert_eq!(number(2000), None, "it was not there when the index was loaded");
     assert_eq!((0..950).map(|id| number(id).unwrap()).collect::<Vec<_>>(), before);
 }
@@ -417,9 +418,9 @@ fn many_saves_leave_few_runs_and_all_blobs() {
         let blobs: Vec<_> = (number * 20..number * 20 + 20).map(|id| (id % 3 == 0, id)).collect();
         let entries = entries_of(&blobs);
         index.add_unsaved(UnsavedPack { id: pack(number), size: 1, entries });
-        index.save(&repository, AVERAGE, &SystemRandom).unwrap().unwrap();
+        index.save(repository.opened(), AVERAGE, &SystemRandom).unwrap().unwrap();
     }
-    assert!(world.runs().len() <= unsaved::RUNS_MAX_ADDED);
+    assert!(world.runs().len() <= save::RUNS_MAX_ADDED);
     assert_eq!(index.count_blobs().unwrap(), 1200);
     drop(repository);
     let repository = world.open();
@@ -440,7 +441,7 @@ fn version_1_and_scratch_files_serve_as_well() {
     let repository = made.scratch_in(scratch.path());
     let index = repository.index().unwrap();
     index.add_unsaved(UnsavedPack { id: pack(1), size: 1, entries: entries_of(&[(false, 1)]) });
-    index.save(&repository, AVERAGE, &SystemRandom).unwrap();
+    index.save(repository.opened(), AVERAGE, &SystemRandom).unwrap();
     assert_eq!(knows(index, 0..5), 1);
     assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 0, "the files have no names");
 }

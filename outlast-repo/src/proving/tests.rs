@@ -2,6 +2,7 @@
 
 use outlast_format::Sha256Id;
 use outlast_format::compress::Compressor;
+use outlast_format::pack;
 use outlast_types::SystemRandom;
 
 use super::*;

@@ -10,12 +10,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use outlast_format::PackId;
 use outlast_format::pack::PackEntry;
 
-use super::Work;
-use super::bits::Bits;
-use super::survey::{Survey, not_whole};
+use super::usage::Usage;
+use super::work::Work;
 use crate::error::Flaw;
+use crate::inventory::BitSet;
+use crate::pack_header::{self, Stored};
 use crate::proof::{Finding, Prover};
-use crate::{RepoError, Repository, pack_header};
+use crate::{RepoError, Repository};
 
 /// What may go, and why the rest stays.
 pub(super) struct Judgement {
@@ -28,20 +29,20 @@ pub(super) struct Judgement {
 pub(super) fn judge(
     work: &Work<'_>,
     repository: &Repository,
-    survey: &Survey<'_>,
+    usage: &Usage<'_>,
     condemned: HashSet<PackId>,
     keep_going: &dyn Fn() -> Result<(), RepoError>,
 ) -> Result<Judgement, RepoError> {
     let mut court = Court {
         work,
         repository,
-        survey,
+        usage,
         keep_going,
         prover: Prover::new(repository)?,
         doomed: condemned,
         unproven: HashSet::new(),
-        stake: Bits::new(survey.ordinals()),
-        safe: Bits::new(survey.ordinals()),
+        stake: BitSet::new(usage.ordinals()),
+        safe: BitSet::new(usage.ordinals()),
     };
     court.find_gone()?;
     court.count_stake()?;
@@ -54,35 +55,35 @@ pub(super) fn judge(
 struct Court<'a> {
     work: &'a Work<'a>,
     repository: &'a Repository,
-    survey: &'a Survey<'a>,
+    usage: &'a Usage<'a>,
     keep_going: &'a dyn Fn() -> Result<(), RepoError>,
     prover: Prover<'a>,
     doomed: HashSet<PackId>,
     unproven: HashSet<PackId>,
     /// Needed blobs that lie in doomed packs.
-    stake: Bits,
+    stake: BitSet,
     /// Those of them that were read in a pack that stays.
-    safe: Bits,
+    safe: BitSet,
 }
 
 impl Court<'_> {
     /// Adds what index files list and is not there: listed by a backup that slept over its removal, or
     /// lost. Whether anything in it is needed is seen at the end.
     fn find_gone(&mut self) -> Result<(), RepoError> {
-        let (survey, doomed) = (self.survey, &mut self.doomed);
-        survey.each_file(|_, file| {
+        let (usage, doomed) = (self.usage, &mut self.doomed);
+        usage.inventory().each_file(|_, file| {
             let packs = file.packs.iter().map(|(pack, _)| *pack);
-            doomed.extend(packs.filter(|pack| survey.size_of(pack).is_none()));
+            doomed.extend(packs.filter(|pack| usage.size_of(pack).is_none()));
             Ok(())
         })
     }
 
     /// What index files say of doomed packs.
     fn count_stake(&mut self) -> Result<(), RepoError> {
-        let (survey, doomed, stake) = (self.survey, &self.doomed, &mut self.stake);
-        survey.each_file(|_, file| {
+        let (usage, doomed, stake) = (self.usage, &self.doomed, &mut self.stake);
+        usage.inventory().each_file(|_, file| {
             for (_, entries) in file.packs.iter().filter(|(pack, _)| doomed.contains(pack)) {
-                for number in needed(survey, entries)? {
+                for number in needed(usage, entries)? {
                     stake.insert(number);
                 }
             }
@@ -96,14 +97,19 @@ impl Court<'_> {
         let doomed: BTreeMap<PackId, u64> = self
             .doomed
             .iter()
-            .filter_map(|pack| Some((*pack, self.survey.size_of(pack)?)))
+            .filter_map(|pack| Some((*pack, self.usage.size_of(pack)?)))
             .collect();
         self.work.monitor.begin("read headers of packs", None);
         for (pack, size) in doomed {
             (self.keep_going)()?;
             // One without a header is what index files say, or the rest of an upload.
-            let Ok(entries) = pack_header::read(self.repository, pack, size) else { continue };
-            for number in needed(self.survey, &entries)? {
+            let Ok(entries) = pack_header::read(
+                &Stored::of_size(self.repository.store(), pack, size),
+                self.repository.key(),
+            ) else {
+                continue;
+            };
+            for number in needed(self.usage, &entries)? {
                 self.stake.insert(number);
                 hidden.insert(pack);
             }
@@ -114,8 +120,8 @@ impl Court<'_> {
     /// Reads what is at stake in the packs that stay.
     fn prove(&mut self) -> Result<(), RepoError> {
         self.work.monitor.begin("read what stays", None);
-        let survey = self.survey;
-        survey.each_file(|_, file| {
+        let usage = self.usage;
+        usage.inventory().each_file(|_, file| {
             for (pack, entries) in &file.packs {
                 if !self.doomed.contains(pack) {
                     self.read(*pack, entries)?;
@@ -130,7 +136,7 @@ impl Court<'_> {
     fn read(&mut self, pack: PackId, entries: &[PackEntry]) -> Result<bool, RepoError> {
         let mut wanted: HashMap<PackEntry, u64> = HashMap::new();
         for entry in entries {
-            if let Some(number) = self.survey.used(entry)?
+            if let Some(number) = self.usage.needed(entry)?
                 && self.stake.contains(number)
                 && !self.safe.contains(number)
             {
@@ -143,7 +149,7 @@ impl Court<'_> {
         (self.keep_going)()?;
         let listed: Vec<PackEntry> = wanted.keys().copied().collect();
         let before = self.prover.bytes;
-        let size = self.survey.size_of(&pack).unwrap_or(0);
+        let size = self.usage.size_of(&pack).unwrap_or(0);
         for (entry, finding) in self.prover.look(pack, size, &listed) {
             if let (Finding::Sound, Some(number)) = (finding, wanted.get(&entry)) {
                 self.safe.insert(*number);
@@ -156,15 +162,15 @@ impl Court<'_> {
     /// Spares every doomed pack with something that is safe nowhere else. What is found in one of
     /// them is safe then, and its further copies can go.
     fn spare(&mut self, hidden: BTreeSet<PackId>) -> Result<(), RepoError> {
-        let survey = self.survey;
+        let usage = self.usage;
         let mut lost: HashMap<u64, PackId> = HashMap::new();
-        survey.each_file(|_, file| {
+        usage.inventory().each_file(|_, file| {
             for (pack, entries) in &file.packs {
                 if !self.doomed.contains(pack) {
                     continue;
                 }
-                if survey.size_of(pack).is_none() {
-                    let numbers = needed(survey, entries)?.into_iter();
+                if usage.size_of(pack).is_none() {
+                    let numbers = needed(usage, entries)?.into_iter();
                     let nowhere = numbers.filter(|&number| !self.safe.contains(number));
                     lost.extend(nowhere.map(|number| (number, *pack)));
                 } else if self.read(*pack, entries)? {
@@ -175,8 +181,13 @@ impl Court<'_> {
             Ok(())
         })?;
         for pack in hidden {
-            let size = survey.size_of(&pack).filter(|_| self.doomed.contains(&pack));
-            let header = size.map(|size| pack_header::read(self.repository, pack, size));
+            let size = usage.size_of(&pack).filter(|_| self.doomed.contains(&pack));
+            let header = size.map(|size| {
+                pack_header::read(
+                    &Stored::of_size(self.repository.store(), pack, size),
+                    self.repository.key(),
+                )
+            });
             if let Some(Ok(entries)) = header
                 && self.read(pack, &entries)?
             {
@@ -185,13 +196,15 @@ impl Court<'_> {
             }
         }
         match lost.into_iter().find(|(number, _)| !self.safe.contains(*number)) {
-            Some((_, pack)) => Err(not_whole(self.repository, Flaw::MissingPack { pack })),
+            Some((_, pack)) => {
+                Err(RepoError::not_whole(self.repository.location(), Flaw::MissingPack { pack }))
+            }
             None => Ok(()),
         }
     }
 }
 
 /// The numbers of the blobs that snapshots need.
-fn needed(survey: &Survey<'_>, entries: &[PackEntry]) -> Result<Vec<u64>, RepoError> {
-    entries.iter().filter_map(|entry| survey.used(entry).transpose()).collect()
+fn needed(usage: &Usage<'_>, entries: &[PackEntry]) -> Result<Vec<u64>, RepoError> {
+    entries.iter().filter_map(|entry| usage.needed(entry).transpose()).collect()
 }

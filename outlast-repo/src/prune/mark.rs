@@ -1,19 +1,17 @@
 //! The first phase: condemning what nobody needs, after copying what is needed out of packs that
 //! are mostly not.
 
-use outlast_store::Object;
 use std::collections::{HashMap, HashSet};
 
-use outlast_format::index::{Condemned, Notes};
+use outlast_format::index::Condemned;
 use outlast_format::{IndexId, PackId};
 
-use super::Work;
 use super::plan::{Candidate, Limits, Plan, plan};
 use super::repack::Repacker;
-use super::survey::{Survey, Tally};
-use super::sweep::write_mark;
+use super::usage::{Tally, Usage};
+use super::work::Work;
 use crate::RepoError;
-use crate::index_file::Writer;
+use crate::index_file::IndexWriter;
 
 /// Copied before a mark is made: a prune that is killed has not worked in vain for longer.
 const ROUND_BYTES: u64 = 1 << 30;
@@ -36,8 +34,8 @@ pub(super) fn mark(
     keep_going: &dyn Fn() -> Result<(), RepoError>,
 ) -> Result<Marked, RepoError> {
     let fresh = work.repository.afresh();
-    let survey = Survey::take(&fresh, keep_going, work.monitor)?;
-    let tallies = survey.tally(|pack| condemned.contains(pack))?;
+    let usage = Usage::take(&fresh, keep_going, work.monitor)?;
+    let tallies = usage.tally(|pack| condemned.contains(pack))?;
     let candidates: Vec<Candidate<PackId>> = tallies
         .iter()
         .filter(|(pack, _)| !condemned.contains(pack))
@@ -51,11 +49,11 @@ pub(super) fn mark(
     let limits =
         Limits { max_unused: work.options.max_unused, max_repack: work.options.max_repack };
     let Plan { mut unused, repack, unused_left } = plan(&candidates, limits);
-    let in_no_index = survey.packs().iter().map(|(pack, _)| *pack);
+    let in_no_index = usage.inventory().packs().iter().map(|(pack, _)| pack);
     unused.extend(
         in_no_index.filter(|pack| !tallies.contains_key(pack) && !condemned.contains(pack)),
     );
-    let size = |pack: &PackId| survey.size_of(pack).unwrap_or(0);
+    let size = |pack: &PackId| usage.size_of(pack).unwrap_or(0);
     let marked = Marked {
         packs: (unused.len() + repack.len()) as u64,
         bytes: unused.iter().chain(&repack).map(size).sum(),
@@ -66,23 +64,23 @@ pub(super) fn mark(
     if work.options.dry_run {
         return Ok(marked);
     }
-    let indexes: Vec<IndexId> = survey.files.iter().filter_map(Object::index).collect();
-    condemn(work, unused, &indexes)?;
+    let indexes = usage.inventory().files();
+    condemn(work, unused, indexes)?;
     work.monitor.begin("repack", Some(marked.repacked_bytes));
     let mut repacked_bytes = 0;
     for round in rounds(&repack, &tallies) {
         let packs = round.iter().copied().collect();
         let repacker = Repacker::new(&fresh, work.random, work.monitor)?;
-        let new = repacker.copy(&survey, &packs, keep_going)?;
-        let notes = Notes { chunk_average: survey.chunk_average(), condemned: None };
-        let mut writer = Writer::new(work.repository, notes, work.random);
+        let new = repacker.copy(&usage, &packs, keep_going)?;
+        let average = usage.chunk_average();
+        let mut writer = IndexWriter::new(work.repository.opened(), average, work.random);
         for pack in new {
             repacked_bytes += pack.size;
             writer.add(pack.id, pack.entries)?;
         }
         writer.finish()?;
         // Only now: until the index file with the copies is durable, the old packs are needed.
-        condemn(work, round, &indexes)?;
+        condemn(work, round, indexes)?;
     }
     Ok(Marked { repacked_bytes, ..marked })
 }
@@ -94,7 +92,7 @@ fn condemn(work: &Work<'_>, packs: Vec<PackId>, indexes: &[IndexId]) -> Result<(
     // The time is that of the mark, not of the look: who comes before the mark is given all grace.
     let since = work.clock.now();
     let indexes = indexes.to_vec();
-    write_mark(work, Condemned { since, sweeping: false, packs, indexes }).map(drop)
+    work.write_mark(Condemned { since, sweeping: false, packs, indexes }).map(drop)
 }
 
 /// Packs that are copied before the next mark.

@@ -9,13 +9,13 @@ use outlast_format::{BlobId, PackId};
 use outlast_store::{Object, create_or_find};
 use outlast_types::{Monitor, Random};
 
-use super::survey::{Survey, not_whole};
+use super::usage::Usage;
 use crate::error::Flaw;
 use crate::index::UnsavedPack;
 use crate::packer::{OpenPack, SealedBlob};
 use crate::proof::neighbours;
 use crate::read::BlobError;
-use crate::read::blob::{self, Located, Opener, pack_object};
+use crate::read::blob::{self, Located, Opener};
 use crate::{RepoError, Repository};
 
 /// Packs are full at as many bytes as those of a backup.
@@ -58,17 +58,17 @@ impl<'a> Repacker<'a> {
     /// file lists them.
     pub(super) fn copy(
         mut self,
-        survey: &Survey<'_>,
+        usage: &Usage<'_>,
         packs: &HashSet<PackId>,
         keep_going: &dyn Fn() -> Result<(), RepoError>,
     ) -> Result<Vec<UnsavedPack>, RepoError> {
         let mut needed: Vec<Located> = Vec::new();
         // Several files may list one pack, and not agree. A blob is copied once all the same.
-        survey.each_file(|_, file| {
+        usage.inventory().each_file(|_, file| {
             for (pack, entries) in file.packs {
                 if packs.contains(&pack) {
                     for entry in entries {
-                        if survey.is_needed_here(pack, &entry)? {
+                        if usage.is_needed_here(pack, &entry)? {
                             needed.push(Located { pack, entry });
                         }
                     }
@@ -80,7 +80,7 @@ impl<'a> Repacker<'a> {
         let mut rest = &needed[..];
         while !rest.is_empty() {
             let (range, after) = rest.split_at(neighbours(rest));
-            self.copy_range(survey, range)?;
+            self.copy_range(usage, range)?;
             keep_going()?;
             rest = after;
         }
@@ -95,7 +95,7 @@ impl<'a> Repacker<'a> {
     }
 
     /// Copies neighbours in one pack with one read.
-    fn copy_range(&mut self, survey: &Survey<'_>, range: &[Located]) -> Result<(), RepoError> {
+    fn copy_range(&mut self, usage: &Usage<'_>, range: &[Located]) -> Result<(), RepoError> {
         let Some(Located { pack, .. }) = range.first().copied() else { return Ok(()) };
         for located in range {
             blob::accept(located).map_err(|error| self.damaged(error))?;
@@ -104,19 +104,19 @@ impl<'a> Repacker<'a> {
         let end = range.iter().map(Located::end).max().unwrap_or(0);
         // One blob, or READ_BYTES_MAX.
         let length = usize::try_from(end - start).unwrap_or(usize::MAX);
-        let bytes = self.repository.store().read_range(&pack_object(pack), start, length)?;
+        let bytes = self.repository.store().read_range(&Object::Data(pack), start, length)?;
         self.monitor.advance(length as u64);
         for located in range {
             let from = usize::try_from(located.start() - start).unwrap_or(usize::MAX);
             let sealed = bytes.get(from..from.saturating_add(located.entry.length as usize));
-            self.copy_blob(survey, located, sealed.unwrap_or_default())?;
+            self.copy_blob(usage, located, sealed.unwrap_or_default())?;
         }
         Ok(())
     }
 
     fn copy_blob(
         &mut self,
-        survey: &Survey<'_>,
+        usage: &Usage<'_>,
         located: &Located,
         sealed: &[u8],
     ) -> Result<(), RepoError> {
@@ -128,7 +128,7 @@ impl<'a> Repacker<'a> {
         match opened {
             Ok(()) => self.add(located.entry, sealed),
             // The index gives a copy that is damaged. Another one may be sound.
-            Err(error) => match self.another_copy(survey, located)? {
+            Err(error) => match self.another_copy(usage, located)? {
                 Some((entry, sealed)) => self.add(entry, &sealed),
                 None => Err(self.damaged(error)),
             },
@@ -138,16 +138,16 @@ impl<'a> Repacker<'a> {
     /// A sound copy of a blob in another pack, as it is stored there.
     fn another_copy(
         &mut self,
-        survey: &Survey<'_>,
+        usage: &Usage<'_>,
         located: &Located,
     ) -> Result<Option<(PackEntry, Bytes)>, RepoError> {
-        for place in survey.places(&located.entry)? {
+        for place in usage.places(&located.entry)? {
             let other = Located { pack: place.pack, entry: place.entry(located.entry.id) };
             if other.pack == located.pack || blob::accept(&other).is_err() {
                 continue;
             }
             let (start, length) = (other.start(), other.entry.length as usize);
-            let read = self.repository.store().read_range(&pack_object(other.pack), start, length);
+            let read = self.repository.store().read_range(&Object::Data(other.pack), start, length);
             let Ok(sealed) = read else { continue };
             if self.opener.open_within(&other, &mut sealed.to_vec()).is_ok() {
                 return Ok(Some((other.entry, sealed)));
@@ -174,7 +174,7 @@ impl<'a> Repacker<'a> {
     }
 
     fn damaged(&self, error: BlobError) -> RepoError {
-        not_whole(self.repository, Flaw::Blob(error))
+        RepoError::not_whole(self.repository.location(), Flaw::Blob(error))
     }
 }
 

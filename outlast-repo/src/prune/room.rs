@@ -22,9 +22,10 @@ use outlast_format::{IndexId, PackId};
 use outlast_store::{Object, StoreError, create_or_find};
 
 use super::judge::judge;
-use super::survey::Survey;
-use super::sweep::{Swept, remove, sweep, write_mark};
-use super::{Marks, Options, Outcome, Work};
+use super::options::{Options, Outcome};
+use super::sweep::{Swept, sweep};
+use super::usage::Usage;
+use super::work::{Marks, Work};
 use crate::lock::{self, Held};
 use crate::{RepoError, Repository};
 
@@ -45,7 +46,7 @@ pub(super) fn prune(work: &Work<'_>) -> Result<Outcome, RepoError> {
     let options = Options { max_repack: 0, ..*work.options };
     let thrifty = Work { options: &options, ..*work };
     let done = thrifty_prune(&thrifty)?;
-    match work.prune() {
+    match work.run() {
         Ok(rest) => Ok(done.then(rest)),
         Err(error) if is_full(&error) => match thrifty_prune(&thrifty) {
             // What was copied in vain is gone again.
@@ -62,7 +63,7 @@ pub(super) fn prune(work: &Work<'_>) -> Result<Outcome, RepoError> {
 fn thrifty_prune(work: &Work<'_>) -> Result<Outcome, RepoError> {
     let mut done = Outcome::default();
     loop {
-        match work.prune() {
+        match work.run() {
             Err(error) if is_full(&error) => {
                 let Some(Swept { packs, bytes, spared, unproven }) = make(work)? else {
                     return Err(error);
@@ -126,9 +127,9 @@ fn removable(
     marks: &Marks,
 ) -> Result<(Vec<IndexId>, Sizes), RepoError> {
     let nothing = || Ok(());
-    let survey = Survey::take(repository, &nothing, work.monitor)?;
-    let tallies = survey.tally(|_| true)?;
-    let stored = survey.packs().iter().map(|(pack, _)| *pack);
+    let usage = Usage::take(repository, &nothing, work.monitor)?;
+    let tallies = usage.tally(|_| true)?;
+    let stored = usage.inventory().packs().iter().map(|(pack, _)| pack);
     let candidates: HashSet<PackId> = if work.options.grace.is_zero() {
         // Nobody else works on it: what nobody needs can go, marked or not.
         stored.filter(|pack| tallies.get(pack).is_none_or(|tally| tally.used_blobs == 0)).collect()
@@ -139,12 +140,12 @@ fn removable(
     } else {
         HashSet::new()
     };
-    let judgement = judge(work, repository, &survey, candidates, &nothing)?;
-    let size = |pack: &PackId| survey.size_of(pack);
+    let judgement = judge(work, repository, &usage, candidates, &nothing)?;
+    let size = |pack: &PackId| usage.size_of(pack);
     let mut packs: Vec<_> =
         judgement.doomed.into_iter().filter_map(|pack| Some((pack, size(&pack)?))).collect();
     packs.sort_unstable_by_key(|(pack, size)| (tallies.contains_key(pack), *size, *pack));
-    Ok((survey.files.iter().filter_map(Object::index).collect(), packs))
+    Ok((usage.inventory().files().to_vec(), packs))
 }
 
 /// Locks, announces what was taken, looks at everything once more, and takes it out of the index.
@@ -156,12 +157,10 @@ fn announce(work: &Work<'_>, taken: &Taken<'_>, indexes: &[IndexId]) -> Result<S
         packs: taken.packs.iter().map(|(pack, _)| *pack).collect(),
         indexes: indexes.to_vec(),
     };
-    let object = write_mark(work, mark.clone())?;
-    let id = object.index();
-    let marks: Vec<_> = id.map(|id| (id, mark)).into_iter().collect();
-    sweep(work, &marks, &|| lock.keep()).inspect_err(|_| {
+    let id = work.write_mark(mark.clone())?;
+    sweep(work, &[(id, mark)], &|| lock.keep()).inspect_err(|_| {
         // Nothing was removed after all, or more will be, with a mark of its own.
-        let _gone = remove(work.repository, &object);
+        let _gone = work.remove(&Object::Index(id));
     })
 }
 

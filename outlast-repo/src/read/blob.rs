@@ -5,7 +5,6 @@ use outlast_format::compress::{self, Decompressor};
 use outlast_format::crypto::NONCE_LENGTH;
 use outlast_format::pack::{BLOB_MAX, BlobType, PackEntry};
 use outlast_format::{BlobId, PackId, sha256};
-use outlast_store::Object;
 
 use super::nodes::Document;
 use crate::read_error::{BlobError, ReadError};
@@ -33,11 +32,6 @@ impl Located {
     pub(crate) fn end(&self) -> u64 {
         self.start() + u64::from(self.entry.length)
     }
-}
-
-/// The object of the store that holds a pack.
-pub(crate) fn pack_object(pack: PackId) -> Object {
-    Object::Data(pack)
 }
 
 /// The place of a blob of type `kind`, if the index knows one that is sane.

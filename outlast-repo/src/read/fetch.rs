@@ -5,9 +5,9 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use outlast_format::pack::BlobType;
 use outlast_format::{BlobId, PackId};
-use outlast_store::StoreError;
+use outlast_store::{Object, StoreError};
 
-use super::blob::{self, Located, Opener, pack_object};
+use super::blob::{self, Located, Opener};
 use super::copies::Copies;
 use super::nodes::Document;
 use crate::read_error::{BlobError, ReadError};
@@ -175,7 +175,7 @@ impl<'r> Fetcher<'r> {
     fn range(&self, pack: PackId, start: u64, end: u64) -> Result<Bytes, StoreError> {
         // Blobs are far below 4 GiB and batches are bounded, so the length fits.
         let length = usize::try_from(end - start).unwrap_or(usize::MAX);
-        self.copies.repository().store().read_range(&pack_object(pack), start, length)
+        self.copies.repository().store().read_range(&Object::Data(pack), start, length)
     }
 }
 

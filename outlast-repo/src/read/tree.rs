@@ -9,8 +9,9 @@ use outlast_format::tree::{Node, NodeKind, Tree};
 use outlast_format::{BlobId, PackId};
 use outlast_fs::entry::show;
 use outlast_fs::{EntryPath, InvalidPath};
+use outlast_store::Object;
 
-use super::blob::{self, Located, pack_object};
+use super::blob::{self, Located};
 use super::copies::Copies;
 use super::fetch::Fetcher;
 use super::nodes::Nodes;
@@ -88,7 +89,7 @@ impl<'r> TreeReader<'r> {
             return None;
         }
         let store = self.repository.store();
-        let bytes = store.read_range(&pack_object(located.pack), start, length).ok()?;
+        let bytes = store.read_range(&Object::Data(located.pack), start, length).ok()?;
         let sealed = within(start, &bytes);
         if self.segments.len() >= self.segments_max {
             self.segments.pop_front();
@@ -101,7 +102,7 @@ impl<'r> TreeReader<'r> {
         if let Some(&size) = self.pack_sizes.get(&pack) {
             return Some(size);
         }
-        let size = self.repository.store().size(&pack_object(pack)).ok()?;
+        let size = self.repository.store().size(&Object::Data(pack)).ok()?;
         self.pack_sizes.insert(pack, size);
         Some(size)
     }

@@ -7,24 +7,23 @@ use outlast_format::PackId;
 use outlast_format::pack::PackEntry;
 use outlast_types::Monitor;
 
-use super::survey::Survey;
-use super::writer::Writer;
-use super::{Outcome, PackTrouble};
-use crate::pack_header::{self, HeaderError};
+use super::outcome::{Outcome, PackTrouble};
+use super::review::Review;
+use crate::index_file::IndexWriter;
+use crate::pack_header::{self, HeaderError, Stored};
 use crate::read::pool;
 use crate::{RepoError, Repository};
 
 /// Reads the headers of all packs that are not listed, and lists them.
 pub(super) fn list(
     repository: &Repository,
-    survey: &mut Survey,
-    writer: &mut Writer<'_>,
+    review: &mut Review<'_>,
+    writer: &mut IndexWriter<'_>,
     outcome: &mut Outcome,
     monitor: &dyn Monitor,
     keep_going: &dyn Fn() -> Result<(), RepoError>,
 ) -> Result<(), RepoError> {
-    let unlisted = survey.packs.iter().filter(|stored| !stored.listed);
-    let unlisted: Vec<_> = unlisted.map(|stored| (stored.pack, stored.size)).collect();
+    let unlisted: Vec<(PackId, u64)> = review.inventory.unlisted().collect();
     let workers = pool::workers().min(unlisted.len());
     let (jobs, queue) = bounded(workers);
     let (results, headers) = bounded(workers);
@@ -55,7 +54,7 @@ pub(super) fn list(
             outcome.headers_read += 1;
             match header {
                 Ok(entries) => {
-                    survey.set_listed(pack);
+                    review.inventory.list(pack);
                     writer.add(pack, entries)?;
                 }
                 Err(trouble) => outcome.unlisted.push(trouble),
@@ -67,7 +66,8 @@ pub(super) fn list(
 }
 
 fn read(repository: &Repository, pack: PackId, size: u64) -> Result<Vec<PackEntry>, PackTrouble> {
-    pack_header::read(repository, pack, size).map_err(|error| match error {
+    let stored = Stored::of_size(repository.store(), pack, size);
+    pack_header::read(&stored, repository.key()).map_err(|error| match error {
         HeaderError::Damaged(source) => PackTrouble::Header { pack, source },
         HeaderError::Unreadable(source) => {
             PackTrouble::Unreadable { pack, source: Box::new(source) }

@@ -1,5 +1,7 @@
 use bytes::Bytes;
 use outlast_format::LockId;
+use outlast_format::key_file::KdfParams;
+use outlast_store::Kind;
 use outlast_store::memory::MemoryStore;
 use outlast_types::{SystemRandom, Timestamp};
 

@@ -72,7 +72,7 @@ fn the_trail_of_another_repository_or_other_chunks_is_not_followed() {
     leave(&one, 64, 700);
     leave(&other, 64, 10);
     assert_eq!(followed(&Trail::open(&one, 256)), 0);
-    let path = |repository| match cache::table(repository, Table::Trail).0 {
+    let path = |repository: &Repository| match repository.table(Table::Trail).0 {
         Place::Kept(directory) => directory.join(NAME),
         place => panic!("{place:?}"),
     };
@@ -86,7 +86,7 @@ fn a_trail_ends_where_it_is_damaged() {
     let directory = tempfile::tempdir().unwrap();
     let repository = repository(directory.path());
     leave(&repository, 64, 1200);
-    let Place::Kept(table) = cache::table(&repository, Table::Trail).0 else { panic!() };
+    let Place::Kept(table) = repository.table(Table::Trail).0 else { panic!() };
     let path = table.join(NAME);
     let whole = std::fs::read(&path).unwrap();
     let page = 4 + PAGE_STEPS * STEP_BYTES + 32;
@@ -106,7 +106,7 @@ fn of_two_backups_at_once_only_the_first_leaves_a_trail() {
     let directory = tempfile::tempdir().unwrap();
     let repository = repository(directory.path());
     leave(&repository, 64, 10);
-    let Place::Kept(table) = cache::table(&repository, Table::Trail).0 else { panic!() };
+    let Place::Kept(table) = repository.table(Table::Trail).0 else { panic!() };
     let files = || std::fs::read_dir(&table).unwrap().count();
     let first = Trail::open(&repository, 64);
     assert_eq!(files(), 3, "lock, trail and the new one");

@@ -57,7 +57,7 @@ fn many_at_once_on_one_cache_find_what_they_stored_and_never_anything_else() {
                     let blobs: Vec<_> = ids.clone().map(|id| (false, id)).collect();
                     let entries = entries_of(&blobs);
                     index.add_unsaved(UnsavedPack { id: pack(number), size: 1, entries });
-                    index.save(&repository, AVERAGE, &SystemRandom).unwrap();
+                    index.save(repository.opened(), AVERAGE, &SystemRandom).unwrap();
                     let earlier = worker * 100..number * 10 + 10;
                     assert_eq!(knows(index, earlier.clone()), earlier.len());
                     assert_eq!(knows(index, 1000..1100), 0);
@@ -83,7 +83,7 @@ fn lookups_go_on_while_packs_are_added_and_saved() {
                 // What was once known is known for ever, on the heap or on disk.
                 assert_eq!(knows(index, 0..number * 10 + 10), usize::from(number * 10 + 10));
                 if number % 3 == 0 {
-                    index.save(&repository, AVERAGE, &SystemRandom).unwrap();
+                    index.save(repository.opened(), AVERAGE, &SystemRandom).unwrap();
                 }
             }
         });

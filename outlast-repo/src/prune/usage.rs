@@ -1,38 +1,33 @@
-//! Looking at a repository: what is there, and what of it snapshots need.
+//! Which of the blobs in a repository snapshots need.
 //!
-//! The order matters, because backups go on meanwhile: snapshots are listed first, then the index
-//! files, then packs. What a listed snapshot refers to is then in a listed index file, and what
+//! The order matters, because backups go on meanwhile: snapshots are listed first, then what the
+//! [`Inventory`] lists. What a listed snapshot refers to is then in a listed index file, and what
 //! that refers to is a listed pack.
 
 use std::collections::HashMap;
 
-use outlast_format::crypto::OVERHEAD;
-use outlast_format::index::{Condemned, IndexFile};
-use outlast_format::pack::{BlobType, PackEntry, TRAILER_LENGTH};
+use outlast_format::pack::{BlobType, PackEntry};
 use outlast_format::tree::{NodeKind, Tree};
-use outlast_format::{BlobId, IndexId, PackId, SnapshotId};
-use outlast_store::{Kind, Object};
+use outlast_format::{BlobId, PackId, SnapshotId};
 use outlast_types::Monitor;
 
-use super::bits::Bits;
+use super::work::whole_index;
 use crate::error::Flaw;
+use crate::inventory::{BitSet, Inventory};
 use crate::read::tree::TreeReader;
 use crate::read::{self, BlobError, TreeError};
-use crate::{Index, Location, RepoError, Repository, index_file};
+use crate::{Index, Location, RepoError, Repository};
 
-/// What is in a repository, as listed at one time.
-pub(super) struct Survey<'r> {
+/// A repository as it was listed at one time, and what of it is needed.
+pub(super) struct Usage<'r> {
     repository: &'r Repository,
     index: &'r Index,
-    /// The index files.
-    pub(super) files: Vec<Object>,
-    /// Every pack with its size in bytes, sorted.
-    packs: Vec<(PackId, u64)>,
-    /// Blobs that snapshots need, by their number in the index.
-    used: Bits,
+    inventory: Inventory<'r>,
+    /// The blobs that snapshots need, by their numbers in the index.
+    needed: BitSet,
 }
 
-impl<'r> Survey<'r> {
+impl<'r> Usage<'r> {
     /// Looks at `repository`, which was opened for that, and walks all trees. Refuses a repository
     /// in which anything is missing that is needed to tell what is needed.
     pub(super) fn take(
@@ -42,24 +37,22 @@ impl<'r> Survey<'r> {
     ) -> Result<Self, RepoError> {
         let snapshots = read::snapshots(repository)?;
         if let Some(error) = snapshots.unreadable.into_iter().next() {
-            return Err(not_whole(repository, Flaw::Object(error)));
+            return Err(RepoError::not_whole(repository.location(), Flaw::Object(error)));
         }
-        let files = repository.store().list(Kind::Index)?;
-        let files = files.into_iter().map(|(object, _)| object).collect();
+        let inventory = Inventory::take(repository.opened())?;
         let index = whole_index(repository)?;
-        let packs = stored_packs(repository)?;
-        let used = Bits::new(index.ordinals());
-        let mut survey = Self { repository, index, files, packs, used };
+        let needed = BitSet::new(index.ordinals());
+        let mut usage = Self { repository, index, inventory, needed };
         monitor.begin("find what is needed", None);
         let mut reader = TreeReader::new(repository)?;
         for (id, snapshot) in snapshots.list {
             monitor.item(&format!("snapshot {id:.8}"));
-            survey.walk(&mut reader, id, snapshot.tree, keep_going)?;
+            usage.walk(&mut reader, id, snapshot.tree, keep_going)?;
         }
-        Ok(survey)
+        Ok(usage)
     }
 
-    /// Marks what is below `tree` as used; what is marked already was walked.
+    /// Notes what is below `tree` as needed; what is noted already was walked.
     fn walk(
         &mut self,
         reader: &mut TreeReader<'_>,
@@ -72,12 +65,12 @@ impl<'r> Survey<'r> {
         while let Some(tree) = waiting.pop() {
             keep_going()?;
             let loaded = reader.load(tree).map_err(|source| self.unreadable(snapshot, source))?;
-            self.mark_all(snapshot, &loaded, &mut waiting)?;
+            self.need_all(snapshot, &loaded, &mut waiting)?;
         }
         Ok(())
     }
 
-    fn mark_all(
+    fn need_all(
         &mut self,
         snapshot: SnapshotId,
         tree: &Tree,
@@ -85,12 +78,15 @@ impl<'r> Survey<'r> {
     ) -> Result<(), RepoError> {
         for node in &tree.nodes {
             for &blob in node.content.iter().flatten() {
-                self.mark(snapshot, BlobType::Data, blob)?;
+                self.need(snapshot, BlobType::Data, blob)?;
             }
             match node.subtree {
                 Some(subtree) => self.enter(snapshot, subtree, waiting)?,
                 None if node.kind == NodeKind::Directory => {
-                    return Err(not_whole(self.repository, Flaw::NoTree { snapshot }));
+                    return Err(RepoError::not_whole(
+                        self.repository.location(),
+                        Flaw::NoTree { snapshot },
+                    ));
                 }
                 None => {}
             }
@@ -104,21 +100,21 @@ impl<'r> Survey<'r> {
         tree: BlobId,
         waiting: &mut Vec<BlobId>,
     ) -> Result<(), RepoError> {
-        if self.mark(snapshot, BlobType::Tree, tree)? {
+        if self.need(snapshot, BlobType::Tree, tree)? {
             waiting.push(tree);
         }
         Ok(())
     }
 
-    /// Marks a blob as used; whether it was not yet.
-    fn mark(
+    /// Notes a blob as needed; whether it was not yet.
+    fn need(
         &mut self,
         snapshot: SnapshotId,
         kind: BlobType,
         blob: BlobId,
     ) -> Result<bool, RepoError> {
         match self.index.ordinal(kind, &blob)? {
-            Some(number) => Ok(self.used.insert(number)),
+            Some(number) => Ok(self.needed.insert(number)),
             None => Err(self.unreadable(snapshot, BlobError::NotIndexed { blob }.into())),
         }
     }
@@ -127,14 +123,16 @@ impl<'r> Survey<'r> {
         match source {
             // Our own disk says nothing about the repository.
             TreeError::Blob(BlobError::Cache(error)) => error.into(),
-            source => not_whole(self.repository, Flaw::Tree { snapshot, source }),
+            source => {
+                RepoError::not_whole(self.repository.location(), Flaw::Tree { snapshot, source })
+            }
         }
     }
 
     /// The number of a blob, if a snapshot needs it.
-    pub(super) fn used(&self, entry: &PackEntry) -> Result<Option<u64>, RepoError> {
+    pub(super) fn needed(&self, entry: &PackEntry) -> Result<Option<u64>, RepoError> {
         let number = self.index.ordinal(entry.kind, &entry.id)?;
-        Ok(number.filter(|&number| self.used.contains(number)))
+        Ok(number.filter(|&number| self.needed.contains(number)))
     }
 
     /// The largest average length of chunks that any index file notes.
@@ -147,21 +145,14 @@ impl<'r> Survey<'r> {
         self.index.ordinals()
     }
 
-    /// The size of a pack in bytes, if it is there.
-    pub(super) fn size_of(&self, pack: &PackId) -> Option<u64> {
-        let found = self.packs.binary_search_by_key(pack, |(pack, _)| *pack).ok()?;
-        Some(self.packs[found].1)
+    /// The index files and packs.
+    pub(super) fn inventory(&self) -> &Inventory<'r> {
+        &self.inventory
     }
 
-    /// Shows every index file to `each`.
-    pub(super) fn each_file(
-        &self,
-        mut each: impl FnMut(Object, IndexFile) -> Result<(), RepoError>,
-    ) -> Result<(), RepoError> {
-        for &object in &self.files {
-            each(object, index_file::read(self.repository, object)?)?;
-        }
-        Ok(())
+    /// The bytes of a pack, if it is there.
+    pub(super) fn size_of(&self, pack: &PackId) -> Option<u64> {
+        self.inventory.packs().size_of(pack)
     }
 
     /// Counts for every pack that an index file lists what of it is used. A blob that lies in
@@ -174,17 +165,20 @@ impl<'r> Survey<'r> {
         is_gone: impl Fn(&PackId) -> bool,
     ) -> Result<HashMap<PackId, Tally>, RepoError> {
         let mut tallies: HashMap<PackId, Tally> = HashMap::new();
-        self.each_file(|_, file| {
+        self.inventory.each_file(|_, file| {
             for (pack, entries) in file.packs {
                 let tally = self.tally_of(pack, &entries)?;
                 match self.size_of(&pack) {
                     None if is_gone(&pack) => continue,
                     None if tally.used_blobs > 0 => {
-                        return Err(not_whole(self.repository, Flaw::MissingPack { pack }));
+                        return Err(RepoError::not_whole(
+                            self.repository.location(),
+                            Flaw::MissingPack { pack },
+                        ));
                     }
                     Some(size) if size < tally.needs => {
                         let flaw = Flaw::PackSize { pack, size, expected: tally.needs };
-                        return Err(not_whole(self.repository, flaw));
+                        return Err(RepoError::not_whole(self.repository.location(), flaw));
                     }
                     _ => {}
                 }
@@ -202,13 +196,13 @@ impl<'r> Survey<'r> {
 
     fn tally_of(&self, pack: PackId, entries: &[PackEntry]) -> Result<Tally, RepoError> {
         let size = self.size_of(&pack);
-        let is_odd = size.is_some() && expected_size(entries) != size;
+        let is_odd = size.is_some() && !self.inventory.fit(&pack, entries).is_whole();
         let mut tally = Tally { size: size.unwrap_or(0), is_odd, ..Tally::default() };
         for entry in entries {
             if self.is_needed_here(pack, entry)? {
                 tally.used += u64::from(entry.length) + entry.header_length() as u64;
                 tally.used_blobs += 1;
-                tally.needs = tally.needs.max(u64::from(entry.offset) + u64::from(entry.length));
+                tally.needs = tally.needs.max(entry.end());
             }
         }
         if tally.used_blobs as usize == entries.len() {
@@ -225,7 +219,7 @@ impl<'r> Survey<'r> {
         pack: PackId,
         entry: &PackEntry,
     ) -> Result<bool, RepoError> {
-        if self.used(entry)?.is_none() {
+        if self.needed(entry)?.is_none() {
             return Ok(false);
         }
         let given = self.index.locate(entry.kind, &entry.id)?;
@@ -246,11 +240,6 @@ impl<'r> Survey<'r> {
     fn reaches(&self, place: &Location) -> bool {
         self.size_of(&place.pack).is_some_and(|size| place.end() <= size)
     }
-
-    /// Packs that are there, with their sizes in bytes.
-    pub(super) fn packs(&self) -> &[(PackId, u64)] {
-        &self.packs
-    }
 }
 
 /// What of a pack is used, in bytes and blobs.
@@ -264,50 +253,4 @@ pub(super) struct Tally {
     /// Whether the pack is not as long as its blobs and its header are together: something was added
     /// to it, or its end is lost.
     pub(super) is_odd: bool,
-}
-
-/// The index, of which no file is damaged.
-pub(super) fn whole_index(repository: &Repository) -> Result<&Index, RepoError> {
-    let index = repository.index()?;
-    if let Some(object) = index.problems().first().and_then(RepoError::object) {
-        // Read once more, because an error cannot be taken out of an index.
-        if let Err(error) = index_file::read(repository, object) {
-            return Err(not_whole(repository, Flaw::Object(error)));
-        }
-    }
-    Ok(index)
-}
-
-/// Packs with their sizes in bytes, sorted.
-pub(super) fn stored_packs(repository: &Repository) -> Result<Vec<(PackId, u64)>, RepoError> {
-    let listed = repository.store().list(Kind::Data)?.into_iter();
-    let mut packs: Vec<_> =
-        listed.filter_map(|(object, size)| Some((object.pack()?, size))).collect();
-    packs.sort_unstable();
-    Ok(packs)
-}
-
-/// The marks that lie in a repository, each with the index file that it is.
-pub(super) fn marks(repository: &Repository) -> Result<Vec<(IndexId, Condemned)>, RepoError> {
-    Ok(whole_index(repository)?.condemned())
-}
-
-pub(super) fn not_whole(repository: &Repository, flaw: Flaw) -> RepoError {
-    RepoError::NotWhole { location: repository.location(), flaw: Box::new(flaw) }
-}
-
-/// The size of a pack with these blobs, if they follow each other without gaps.
-fn expected_size(entries: &[PackEntry]) -> Option<u64> {
-    let mut spans: Vec<(u64, u64)> =
-        entries.iter().map(|entry| (entry.offset.into(), entry.length.into())).collect();
-    spans.sort_unstable();
-    let mut end = 0;
-    for (offset, length) in spans {
-        if offset != end {
-            return None;
-        }
-        end += length;
-    }
-    let header: usize = entries.iter().map(PackEntry::header_length).sum();
-    Some(end + (OVERHEAD + header + TRAILER_LENGTH) as u64)
 }
