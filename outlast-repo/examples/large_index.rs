@@ -10,8 +10,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use outlast_format::index::{IndexFile, Notes};
-use outlast_format::pack::{BlobType, PackEntry, TRAILER_LENGTH};
-use outlast_format::{BlobId, PackId, crypto};
+use outlast_format::pack::{self, BlobType, PackEntry};
+use outlast_format::{BlobId, PackId};
 use outlast_repo::{Credential, Repository};
 use outlast_store::{DirectoryStore, Object};
 use outlast_types::{Random, SystemRandom};
@@ -38,7 +38,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         while in_index > 0 {
             let count = in_index.min(BLOBS_IN_PACK);
             in_index -= count;
-            packs.push(pack(directory, u32::try_from(count)?)?);
+            packs.push(make_pack(directory, u32::try_from(count)?)?);
         }
         let notes = Notes { chunk_average: Some(64 << 10), condemned: None };
         let file = IndexFile { supersedes: Vec::new(), packs, notes };
@@ -50,7 +50,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// A pack of `count` random blobs, as a file of holes.
-fn pack(directory: &Path, count: u32) -> Result<(PackId, Vec<PackEntry>), Box<dyn Error>> {
+fn make_pack(directory: &Path, count: u32) -> Result<(PackId, Vec<PackEntry>), Box<dyn Error>> {
     let entries: Vec<PackEntry> = (0..count)
         .map(|number| PackEntry {
             kind: BlobType::Data,
@@ -61,8 +61,7 @@ fn pack(directory: &Path, count: u32) -> Result<(PackId, Vec<PackEntry>), Box<dy
         })
         .collect();
     let id = PackId(random_bytes());
-    let header: usize = entries.iter().map(PackEntry::header_length).sum();
-    let size = u64::from(count * LENGTH) + (crypto::OVERHEAD + header + TRAILER_LENGTH) as u64;
+    let size = pack::length_of(&entries).ok_or("the blobs leave gaps")?;
     let name = id.to_string();
     let parent = directory.join("data").join(&name[..2]);
     fs::create_dir_all(&parent)?;
