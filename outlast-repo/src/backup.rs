@@ -31,15 +31,20 @@
 //! it returns.
 
 mod block;
+mod checkpoint;
 mod chunking;
+mod compression_policy;
+mod context;
 mod counters;
-mod effort;
 mod feed;
+mod known_blobs;
 mod node;
+mod options;
 mod packing;
 mod publish_guard;
 mod reader;
 mod referenced;
+mod sealer;
 mod select;
 mod stop;
 mod survey;
@@ -48,25 +53,26 @@ mod tree;
 mod upload;
 mod work;
 
-use std::io::Read;
-use std::num::NonZero;
-use std::path::PathBuf;
 use std::thread;
-use std::time::Duration;
 
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, bounded};
-use outlast_format::chunker::{Gear, Params};
+use outlast_format::chunker::Gear;
 use outlast_format::snapshot::{Snapshot, Summary};
 use outlast_format::{BlobId, IndexId, PackId, SnapshotId};
-use outlast_fs::{EntryPath, EntrySource, FileTime};
+use outlast_fs::{EntryPath, EntrySource};
 use outlast_store::{Object, StoreError, create_or_find};
-use outlast_types::{Clock, Monitor, Random, Timestamp};
+use outlast_types::{Clock, Monitor, Random};
+
+pub use self::counters::Stats;
+pub use self::options::{Compression, Input, Options, StreamInput, Tuning};
 
 use self::block::{BufferPool, Event};
+use self::checkpoint::Checkpoint;
+use self::compression_policy::CompressionPolicy;
+use self::context::Context;
 use self::counters::Counters;
-pub use self::counters::Stats;
-use self::effort::Effort;
+use self::known_blobs::KnownBlobs;
 use self::packing::Packing;
 use self::publish_guard::PublishGuard;
 use self::reader::Reader;
@@ -74,122 +80,10 @@ use self::referenced::ReferencedPacks;
 use self::stop::Stop;
 use self::trail::Trail;
 use self::tree::{Assembled, Assembler};
-use self::upload::Ledger;
-use self::work::{Recognizer, Worker};
+use self::work::Worker;
 use crate::journal::Journal;
 use crate::recognition::Recognition;
 use crate::{Index, RepoError, Repository};
-
-/// What to back up.
-pub enum Input<'a> {
-    /// One stream, which becomes a single file at the root of the snapshot.
-    Stream(StreamInput<'a>),
-    /// A tree of entries.
-    Tree(Box<dyn EntrySource + 'a>),
-}
-
-/// A stream and what its file shall be.
-pub struct StreamInput<'a> {
-    /// One plain file name.
-    pub name: Vec<u8>,
-    /// Permission bits, for example 0o644.
-    pub mode: u32,
-    pub modified: FileTime,
-    pub reader: Box<dyn Read + Send + 'a>,
-}
-
-/// What is recorded with the snapshot, and how to work.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// When the backup was taken, as the snapshot says it.
-    pub time: Timestamp,
-    pub hostname: String,
-    pub username: String,
-    pub uid: u32,
-    pub gid: u32,
-    /// What was backed up, as absolute paths; a stream's path is taken from its name.
-    pub paths: Vec<String>,
-    pub tags: Vec<String>,
-    pub program_version: String,
-    /// The snapshot that this one follows; recorded, nothing else.
-    pub parent: Option<SnapshotId>,
-    /// About how many bytes the input has, if that is known: very long inputs are cut into longer
-    /// chunks.
-    pub expected_bytes: Option<u64>,
-    /// Where to remember uploaded packs until they are indexed. One running backup at a time may
-    /// use a journal.
-    pub journal: Option<PathBuf>,
-    pub tuning: Tuning,
-}
-
-impl Options {
-    /// A snapshot of this time, everything else empty or at its default.
-    pub fn new(time: Timestamp) -> Self {
-        Self {
-            time,
-            hostname: String::new(),
-            username: String::new(),
-            uid: 0,
-            gid: 0,
-            paths: Vec::new(),
-            tags: Vec::new(),
-            program_version: String::new(),
-            parent: None,
-            expected_bytes: None,
-            journal: None,
-            tuning: Tuning::default(),
-        }
-    }
-}
-
-/// How much of everything. None of it changes what is stored, but compression and pack sizes.
-#[derive(Debug, Clone)]
-pub struct Tuning {
-    /// Threads that scan, hash, compress and encrypt.
-    pub workers: usize,
-    /// Threads that upload; each holds one pack.
-    pub uploads: usize,
-    /// Bytes read at once.
-    pub block_bytes: usize,
-    /// A data pack is full at this many bytes.
-    pub data_pack_bytes: usize,
-    /// A pack of trees is full at this many bytes.
-    pub tree_pack_bytes: usize,
-    pub compression: Compression,
-    /// An index file is written after this many bytes of packs, …
-    pub checkpoint_bytes: u64,
-    /// … this many blobs, …
-    pub checkpoint_blobs: usize,
-    /// … or this long after the last one, when the next pack is durable.
-    pub checkpoint_interval: Duration,
-}
-
-/// How hard to compress.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Compression {
-    /// As hard as it pays: by what the content gains, and by whether processors or the store are
-    /// what the backup waits for.
-    Adaptive,
-    /// Always at this level of zstd, 1 (fast) to 19 (small).
-    Level(i32),
-}
-
-impl Default for Tuning {
-    /// As many workers as the host has cores, and what the module's memory budget allows.
-    fn default() -> Self {
-        Self {
-            workers: thread::available_parallelism().map_or(2, NonZero::get),
-            uploads: 3,
-            block_bytes: 1 << 20,
-            data_pack_bytes: 16 << 20,
-            tree_pack_bytes: 4 << 20,
-            compression: Compression::Adaptive,
-            checkpoint_bytes: 256 << 20,
-            checkpoint_blobs: 25_000,
-            checkpoint_interval: Duration::from_secs(60),
-        }
-    }
-}
 
 /// A backup whose content is durable and whose snapshot nobody can see yet.
 #[derive(Debug, Clone)]
@@ -211,26 +105,6 @@ pub struct Outcome {
     pub problem_count: u64,
     /// The packs that it refers to, for a look when it is published.
     guard: PublishGuard,
-}
-
-/// What all stages share.
-struct Context<'a> {
-    repository: &'a Repository,
-    index: &'a Index,
-    recognition: Recognition,
-    trail: Trail,
-    recognizer: Recognizer<'a>,
-    effort: Effort,
-    ledger: Ledger,
-    counters: Counters,
-    stop: Stop,
-    tuning: &'a Tuning,
-    chunking: Params,
-    /// User and group of directories that a source only implies.
-    owner: (u32, u32),
-    clock: &'a dyn Clock,
-    random: &'a dyn Random,
-    monitor: &'a dyn Monitor,
 }
 
 /// Stores `input`. When it returns, all packs and index files are durable and the snapshot is
@@ -266,14 +140,23 @@ pub fn backup(
         chunking::params(options.expected_bytes.unwrap_or(0), index.blobs(), index.chunk_average());
     let referenced = ReferencedPacks::begin(repository, index)?;
     let journal = resume(repository, index, &referenced, options)?;
+    let work = checkpoint::Work {
+        repository,
+        index,
+        limits: &options.tuning,
+        chunk_average: chunking.average,
+        clock,
+        random,
+    };
+    let checkpoint = Checkpoint::new(work, journal);
     let context = Context {
         repository,
         index,
         trail: Trail::open(repository, chunking.average),
         recognition: Recognition::open(repository),
-        recognizer: Recognizer::new(index, referenced),
-        effort: Effort::new(options.tuning.compression),
-        ledger: Ledger::new(journal, started),
+        known_blobs: KnownBlobs::new(index, referenced),
+        compression: CompressionPolicy::new(options.tuning.compression),
+        checkpoint,
         counters: Counters::default(),
         stop: Stop::new(),
         tuning: &options.tuning,
@@ -293,7 +176,7 @@ pub fn backup(
     }
     let assembled = assembled.ok_or(RepoError::Unfinished)?;
     let root = assembled.root.ok_or(RepoError::Unfinished)?;
-    let durable = context.ledger.close(&context)?;
+    let durable = context.checkpoint.close(&context.known_blobs)?;
     context.trail.finish();
     let stats = counted(&assembled, &context.counters);
     let summary = stats.summary(started, clock.now());
@@ -314,7 +197,7 @@ pub fn backup(
 
 /// Names the packs of which the store has less than the index says.
 fn tell_unsound(context: &Context<'_>) {
-    for pack in context.recognizer.referenced().unsound() {
+    for pack in context.known_blobs.referenced().unsound() {
         let location = context.repository.location();
         tracing::warn!(%pack, location, "a pack is missing or cut off");
         context.monitor.problem(&format!(

@@ -10,7 +10,7 @@ use outlast_format::BlobId;
 use outlast_format::pack::BlobType;
 use outlast_types::Timestamp;
 
-use super::Context;
+use super::context::Context;
 use super::stop::Halt;
 use crate::packer::{OpenPack, SealedBlob};
 
@@ -59,7 +59,7 @@ impl Packing {
         if blob.kind == BlobType::Data {
             let now = context.clock.now();
             let before = std::mem::replace(&mut *lock(&self.handed_over), now);
-            context.effort.handed_over(now.since(ready), now.since(before));
+            context.compression.handed_over(now.since(ready), now.since(before));
         }
         Ok(())
     }

@@ -11,9 +11,10 @@ use outlast_format::chunker::{Gear, WINDOW};
 use outlast_fs::{Entry, EntryPath, EntrySource, Kind, Metadata, SourceError};
 
 use super::block::{Block, Buffer, BufferPool, Event, FileNumber, ReadEvent, Segment};
+use super::context::Context;
 use super::feed::{Fed, Feed};
+use super::options::StreamInput;
 use super::stop::Halt;
-use super::{Context, StreamInput};
 use crate::RepoError;
 
 /// The most pieces of files in one block.

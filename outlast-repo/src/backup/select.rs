@@ -12,8 +12,8 @@ use std::sync::Arc;
 use crossbeam_channel::{Receiver, Sender};
 use outlast_format::chunker::{Cut, Gear, Selector, WINDOW};
 
-use super::Context;
 use super::block::{Block, Chunk, ChunkBatch, ChunkBytes, FileNumber, ScannedBlock, Segment};
+use super::context::Context;
 use super::stop::Halt;
 use super::survey::{Proven, Survey};
 use super::trail::Step;

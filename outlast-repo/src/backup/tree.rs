@@ -11,124 +11,27 @@
 //! sources that may come back, and the files whose further names are still to come, of which
 //! [`links`] keeps a bounded number.
 
+mod assembler;
+mod close;
 mod closed;
+mod linked;
 mod links;
+mod open;
 mod written;
-
-use std::collections::{BTreeMap, HashMap};
 
 use crossbeam_channel::Receiver;
 use outlast_format::BlobId;
 use outlast_format::tree::{Node, NodeKind};
 use outlast_fs::{Entry, EntryPath, Kind};
 
-use self::closed::ClosedTrees;
-use self::links::Linked;
-use self::written::Written;
-use super::Context;
+pub(super) use self::assembler::{Assembled, Assembler};
+
+use self::open::{Directory, DirectoryNumber, Member, PendingFile, ROOT};
 use super::block::{Event, FileNumber, KnownChunk, ReadEvent};
 use super::node::{mark_linked, node_of};
-use super::packing::Packing;
 use super::stop::Halt;
-use super::work::Sealer;
 
-/// The most problems that are kept as text; the rest is counted.
-const PROBLEMS_MAX: usize = 1000;
-
-/// What the assembler has in the end.
-#[derive(Debug, Default)]
-pub(super) struct Assembled {
-    pub(super) root: Option<BlobId>,
-    pub(super) files: u64,
-    pub(super) directories: u64,
-    /// Bytes of all files.
-    pub(super) bytes: u64,
-    pub(super) problems: Vec<String>,
-    /// All, also those that are not kept as text.
-    pub(super) problem_count: u64,
-}
-
-type DirectoryNumber = u64;
-const ROOT: DirectoryNumber = 0;
-
-/// A directory that is open.
-#[derive(Debug, Default)]
-struct Directory {
-    parent: DirectoryNumber,
-    name: Vec<u8>,
-    /// `None` if no entry described it (yet).
-    node: Option<Node>,
-    members: BTreeMap<Vec<u8>, Member>,
-    /// Members that come before all of those.
-    written: Option<Box<Written>>,
-    /// Whether the source came back to what was written.
-    comes_back: bool,
-    /// Members that are not ready.
-    waiting: usize,
-    /// Whether the source has gone elsewhere.
-    left: bool,
-}
-
-#[derive(Debug)]
-enum Member {
-    Ready(Box<Node>),
-    /// A file whose content is still being stored.
-    Pending(FileNumber),
-    Open(DirectoryNumber),
-}
-
-/// A file whose content is still being stored.
-#[derive(Debug)]
-struct PendingFile {
-    node: Node,
-    path: EntryPath,
-    /// Every place in a tree that waits for it: its own, and those of hard links.
-    places: Vec<(DirectoryNumber, Vec<u8>)>,
-    /// Names that are still to come, if the source counts them.
-    missing: u64,
-    chunks: Vec<BlobId>,
-    stored: u64,
-    /// Known when it was read to its end.
-    size: Option<u64>,
-}
-
-pub(super) struct Assembler<'a> {
-    context: &'a Context<'a>,
-    packing: &'a Packing,
-    sealer: Sealer<'a>,
-    directories: HashMap<DirectoryNumber, Directory>,
-    next: DirectoryNumber,
-    /// The open directories that the source is in, from the root down.
-    stack: Vec<DirectoryNumber>,
-    files: HashMap<FileNumber, PendingFile>,
-    /// `None` if the source never comes back to a directory that it left.
-    closed: Option<ClosedTrees>,
-    /// Files known to have several names, by the path that links name.
-    linked: HashMap<Vec<u8>, Linked>,
-    assembled: Assembled,
-}
-
-impl<'a> Assembler<'a> {
-    /// An assembler for a source that `comes_back` to directories which it left, or does not.
-    pub(super) fn new(
-        context: &'a Context<'a>,
-        packing: &'a Packing,
-        comes_back: bool,
-    ) -> Result<Self, Halt> {
-        Ok(Self {
-            context,
-            packing,
-            sealer: Sealer::new(context)?,
-            directories: HashMap::from([(ROOT, Directory::default())]),
-            next: ROOT + 1,
-            stack: vec![ROOT],
-            files: HashMap::new(),
-            closed: comes_back.then(ClosedTrees::default),
-            linked: HashMap::new(),
-            assembled: Assembled::default(),
-        })
-    }
-
+impl Assembler<'_> {
     /// Takes events until all who send them are done, then closes the root.
     pub(super) fn run(mut self, events: &Receiver<Event>) -> Result<Assembled, Halt> {
         while let Some(event) = self.context.stop.receive(events)? {
@@ -165,14 +68,6 @@ impl<'a> Assembler<'a> {
                 self.problem(problem);
                 Ok(())
             }
-        }
-    }
-
-    fn problem(&mut self, problem: String) {
-        self.context.monitor.problem(&problem);
-        self.assembled.problem_count += 1;
-        if self.assembled.problems.len() < PROBLEMS_MAX {
-            self.assembled.problems.push(problem);
         }
     }
 
@@ -417,15 +312,5 @@ impl<'a> Assembler<'a> {
             directory.waiting -= 1;
         }
         self.settle(number)
-    }
-
-    /// Names from the root down, each followed by `/`.
-    fn path_of(&self, mut number: DirectoryNumber) -> Vec<u8> {
-        let mut names = Vec::new();
-        while let Some(directory) = self.directories.get(&number).filter(|_| number != ROOT) {
-            names.push(&directory.name);
-            number = directory.parent;
-        }
-        names.iter().rev().flat_map(|name| name.iter().copied().chain([b'/'])).collect()
     }
 }

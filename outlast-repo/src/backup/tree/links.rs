@@ -3,7 +3,9 @@
 use outlast_format::tree::{Node, NodeKind};
 use outlast_fs::EntryPath;
 
-use super::{Assembler, DirectoryNumber, Member, ROOT};
+use super::assembler::Assembler;
+use super::linked::Linked;
+use super::open::{DirectoryNumber, Member, ROOT};
 use crate::backup::node::mark_linked;
 use crate::backup::stop::Halt;
 
@@ -11,14 +13,6 @@ use crate::backup::stop::Halt;
 /// pieces. A source that never comes back to a directory bounds them itself, see
 /// [`Walk`](outlast_fs::walk::Walk); for others this is a shortcut to what their directories tell.
 const LINKED_MAX: usize = 16 << 10;
-
-/// A file with several names.
-#[derive(Debug)]
-pub(super) struct Linked {
-    node: Node,
-    /// Names that are still to come, if the source counts them.
-    missing: u64,
-}
 
 impl Assembler<'_> {
     /// Remembers the file at `path` for names that come later.

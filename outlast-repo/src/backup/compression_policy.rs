@@ -15,7 +15,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::Compression;
+use super::options::Compression;
 
 /// zstd's fast strategy with its best table.
 const FAST: i32 = 1;
@@ -39,13 +39,13 @@ const PACKS_OBSERVED: u32 = 4;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Plan {
     Compress(i32),
-    /// Compress it with both levels, take the second and tell [`Effort::compared`].
+    /// Compress it with both levels, take the second and tell [`CompressionPolicy::compared`].
     Compare(i32, i32),
 }
 
 /// What all workers and the packer know together.
 #[derive(Debug)]
-pub(super) struct Effort {
+pub(super) struct CompressionPolicy {
     compression: Compression,
     state: Mutex<State>,
 }
@@ -63,7 +63,7 @@ struct State {
     elapsed: Duration,
 }
 
-impl Effort {
+impl CompressionPolicy {
     pub(super) fn new(compression: Compression) -> Self {
         Self { compression, state: Mutex::default() }
     }
@@ -212,20 +212,20 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn level(effort: &Effort) -> i32 {
-        match effort.plan() {
+    fn level(policy: &CompressionPolicy) -> i32 {
+        match policy.plan() {
             Plan::Compress(level) | Plan::Compare(_, level) => level,
         }
     }
 
     /// The level after all first pieces were compared, with these sizes.
-    fn settled(fast: usize, usual: usize) -> Effort {
-        let effort = Effort::new(Compression::Adaptive);
+    fn settled(fast: usize, usual: usize) -> CompressionPolicy {
+        let policy = CompressionPolicy::new(Compression::Adaptive);
         for _ in 0..COMPARED_FIRST {
-            assert_eq!(effort.plan(), Plan::Compare(FAST, USUAL));
-            effort.compared(fast, usual);
+            assert_eq!(policy.plan(), Plan::Compare(FAST, USUAL));
+            policy.compared(fast, usual);
         }
-        effort
+        policy
     }
 
     #[test]
@@ -236,42 +236,42 @@ mod tests {
 
     #[test]
     fn content_that_changes_is_noticed() {
-        let effort = settled(20_000, 20_000);
+        let policy = settled(20_000, 20_000);
         let mut compared = 0;
         for _ in 0..COMPARED_EVERY * 2000 {
-            if effort.plan() == Plan::Compare(FAST, USUAL) {
-                effort.compared(20_000, 15_000);
+            if policy.plan() == Plan::Compare(FAST, USUAL) {
+                policy.compared(20_000, 15_000);
                 compared += 1;
             }
         }
-        assert_eq!(effort.plan(), Plan::Compress(USUAL));
+        assert_eq!(policy.plan(), Plan::Compress(USUAL));
         assert!(compared <= 2001, "{compared}");
     }
 
     #[test]
     fn a_slow_link_raises_the_level_and_a_fast_one_lowers_it_again() {
-        let effort = settled(1000, 1000);
+        let policy = settled(1000, 1000);
         for expected in PATIENT.into_iter().chain([9]) {
             for _ in 0..PACKS_OBSERVED {
-                effort.handed_over(SECOND, SECOND);
+                policy.handed_over(SECOND, SECOND);
             }
-            assert_eq!(level(&effort), expected);
+            assert_eq!(level(&policy), expected);
         }
         for expected in [6, USUAL, FAST, FAST] {
             for _ in 0..PACKS_OBSERVED {
-                effort.handed_over(Duration::ZERO, SECOND);
+                policy.handed_over(Duration::ZERO, SECOND);
             }
-            assert_eq!(level(&effort), expected);
+            assert_eq!(level(&policy), expected);
         }
     }
 
     #[test]
     fn a_level_that_was_asked_for_is_kept() {
-        let effort = Effort::new(Compression::Level(7));
-        effort.handed_over(SECOND, SECOND);
-        effort.handed_over(SECOND, SECOND);
-        assert_eq!(effort.plan(), Plan::Compress(7));
-        assert_eq!(effort.tree_level(), 7);
+        let policy = CompressionPolicy::new(Compression::Level(7));
+        policy.handed_over(SECOND, SECOND);
+        policy.handed_over(SECOND, SECOND);
+        assert_eq!(policy.plan(), Plan::Compress(7));
+        assert_eq!(policy.tree_level(), 7);
     }
 
     #[test]
@@ -301,10 +301,10 @@ mod tests {
         fn the_level_stays_on_the_ladder(
             observed in prop::collection::vec((0..3000_u64, 0..3000_u64), 0..60)
         ) {
-            let effort = settled(1000, 1000);
+            let policy = settled(1000, 1000);
             for (waited, elapsed) in observed {
-                effort.handed_over(Duration::from_millis(waited), Duration::from_millis(elapsed));
-                prop_assert!(level(&effort) == FAST || PATIENT.contains(&level(&effort)));
+                policy.handed_over(Duration::from_millis(waited), Duration::from_millis(elapsed));
+                prop_assert!(level(&policy) == FAST || PATIENT.contains(&level(&policy)));
             }
         }
     }

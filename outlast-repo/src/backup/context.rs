@@ -1,0 +1,34 @@
+//! What the stages of one backup share.
+
+use outlast_format::chunker::Params;
+use outlast_types::{Clock, Monitor, Random};
+
+use super::checkpoint::Checkpoint;
+use super::compression_policy::CompressionPolicy;
+use super::counters::Counters;
+use super::known_blobs::KnownBlobs;
+use super::options::Tuning;
+use super::stop::Stop;
+use super::trail::Trail;
+use crate::recognition::Recognition;
+use crate::{Index, Repository};
+
+/// Everything that more than one stage uses.
+pub(super) struct Context<'a> {
+    pub(super) repository: &'a Repository,
+    pub(super) index: &'a Index,
+    pub(super) recognition: Recognition,
+    pub(super) trail: Trail,
+    pub(super) known_blobs: KnownBlobs<'a>,
+    pub(super) compression: CompressionPolicy,
+    pub(super) checkpoint: Checkpoint<'a>,
+    pub(super) counters: Counters,
+    pub(super) stop: Stop,
+    pub(super) tuning: &'a Tuning,
+    pub(super) chunking: Params,
+    /// User and group of directories that a source only implies.
+    pub(super) owner: (u32, u32),
+    pub(super) clock: &'a dyn Clock,
+    pub(super) random: &'a dyn Random,
+    pub(super) monitor: &'a dyn Monitor,
+}
