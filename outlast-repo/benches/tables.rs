@@ -1,7 +1,7 @@
 //! How fast the tables of a repository answer on one core: `cargo bench -p outlast-repo`, with
 //! `-- BLOBS` for another number of blobs than a million.
 //!
-//! The index and the recognition cache lie in sorted files of a temporary directory, which the page
+//! The index and the cache of chunk ids lie in sorted files of a temporary directory, which the page
 //! cache holds. Lookups come in no order, because that of hashes is none.
 
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark for terminals")]
@@ -14,7 +14,7 @@ use outlast_format::config::Version;
 use outlast_format::index::IndexFile;
 use outlast_format::pack::{BlobType, PackEntry};
 use outlast_format::{BlobId, PackId, Sha256Id};
-use outlast_repo::{Credential, Index, Maker, Recognition, Repository};
+use outlast_repo::{ChunkIdCache, Credential, Index, Maker, Repository};
 use outlast_store::Object;
 use outlast_store::memory::MemoryStore;
 use outlast_testing::pace;
@@ -105,7 +105,7 @@ fn main() {
     let (index, seconds) = pace::seconds_of(|| repository.index().unwrap());
     println!("{:<40} {:>10.1} ms", "open the sorted files again", seconds * 1000.0);
     index_lookups(index, blobs);
-    recognition(&repository, blobs);
+    chunk_ids(&repository, blobs);
 }
 
 /// Numbers of blobs in no order, and others that nobody has.
@@ -134,22 +134,22 @@ fn index_lookups(index: &Index, blobs: u32) {
     });
 }
 
-fn recognition(repository: &Repository, blobs: u32) {
+fn chunk_ids(repository: &Repository, blobs: u32) {
     let content = |number: u32| blake3::hash(&number.to_le_bytes());
     let hints: Vec<_> = (0..blobs).map(|number| (content(number), id(number))).collect();
-    let recognition = Recognition::open(repository);
-    once("recognition: note a blob, files written", blobs, || {
-        hints.iter().for_each(|(content, id)| recognition.note(content, *id));
-        recognition.flush();
+    let cache = ChunkIdCache::open(repository);
+    once("chunk ids: note a blob, files written", blobs, || {
+        hints.iter().for_each(|(content, id)| cache.note(content, *id));
+        cache.flush();
     });
-    drop((recognition, hints));
-    let recognition = Recognition::open(repository);
+    drop((cache, hints));
+    let cache = ChunkIdCache::open(repository);
     let (known, unknown) = wanted(blobs);
     let contents = |numbers: Vec<u32>| numbers.into_iter().map(content).collect::<Vec<_>>();
-    lookups("recognition: known content", &contents(known), |content| {
-        assert!(recognition.get(black_box(content)).is_some());
+    lookups("chunk ids: known content", &contents(known), |content| {
+        assert!(cache.get(black_box(content)).is_some());
     });
-    lookups("recognition: content that is new", &contents(unknown), |content| {
-        assert!(recognition.get(black_box(content)).is_none());
+    lookups("chunk ids: content that is new", &contents(unknown), |content| {
+        assert!(cache.get(black_box(content)).is_none());
     });
 }

@@ -32,6 +32,7 @@
 
 mod block;
 mod checkpoint;
+mod chunk_history;
 mod chunking;
 mod compression_policy;
 mod context;
@@ -45,10 +46,9 @@ mod publish_guard;
 mod reader;
 mod referenced;
 mod sealer;
+mod segment_scan;
 mod select;
 mod stop;
-mod survey;
-mod trail;
 mod tree;
 mod upload;
 mod work;
@@ -69,6 +69,7 @@ pub use self::options::{Compression, Input, Options, StreamInput, Tuning};
 
 use self::block::{BufferPool, Event};
 use self::checkpoint::Checkpoint;
+use self::chunk_history::ChunkHistory;
 use self::compression_policy::CompressionPolicy;
 use self::context::Context;
 use self::counters::Counters;
@@ -78,11 +79,10 @@ use self::publish_guard::PublishGuard;
 use self::reader::Reader;
 use self::referenced::ReferencedPacks;
 use self::stop::Stop;
-use self::trail::Trail;
 use self::tree::{Assembled, Assembler};
 use self::work::Worker;
+use crate::chunk_id_cache::ChunkIdCache;
 use crate::journal::Journal;
-use crate::recognition::Recognition;
 use crate::{Index, RepoError, Repository};
 
 /// A backup whose content is durable and whose snapshot nobody can see yet.
@@ -123,15 +123,7 @@ pub fn backup(
     monitor: &dyn Monitor,
 ) -> Result<Outcome, RepoError> {
     let started = clock.now();
-    let mut paths = options.paths.clone();
-    let source = match input {
-        Input::Tree(source) => Source::Tree(source),
-        Input::Stream(stream) => {
-            let path = stream_path(&stream.name)?;
-            paths = vec![format!("/{path}")];
-            Source::Stream(path, stream)
-        }
-    };
+    let (source, paths) = source_of(input, options)?;
     let relying =
         (!repository.index()?.check_current(repository.opened())?).then(|| repository.relying());
     let repository = relying.as_ref().unwrap_or(repository);
@@ -152,8 +144,8 @@ pub fn backup(
     let context = Context {
         repository,
         index,
-        trail: Trail::open(repository, chunking.average),
-        recognition: Recognition::open(repository),
+        history: ChunkHistory::open(repository, chunking.average),
+        chunk_ids: ChunkIdCache::open(repository),
         known_blobs: KnownBlobs::new(index, referenced),
         compression: CompressionPolicy::new(options.tuning.compression),
         checkpoint,
@@ -170,14 +162,14 @@ pub fn backup(
     let assembled = run(&context, source);
     tell_unsound(&context);
     // Also of a backup that failed: the next one reads the same again.
-    context.recognition.flush();
+    context.chunk_ids.flush();
     if let Some(cause) = context.stop.take_cause() {
         return Err(cause);
     }
     let assembled = assembled.ok_or(RepoError::Unfinished)?;
     let root = assembled.root.ok_or(RepoError::Unfinished)?;
     let durable = context.checkpoint.close(&context.known_blobs)?;
-    context.trail.finish();
+    context.history.finish();
     let stats = counted(&assembled, &context.counters);
     let summary = stats.summary(started, clock.now());
     let snapshot = Snapshot { paths, ..snapshot_of(root, options, summary) };
@@ -229,6 +221,21 @@ pub fn publish(repository: &Repository, outcome: &Outcome) -> Result<SnapshotId,
 enum Source<'a> {
     Stream(EntryPath, StreamInput<'a>),
     Tree(Box<dyn EntrySource + 'a>),
+}
+
+/// Where content comes from, and the paths that the snapshot names.
+fn source_of<'a>(
+    input: Input<'a>,
+    options: &Options,
+) -> Result<(Source<'a>, Vec<String>), RepoError> {
+    match input {
+        Input::Tree(source) => Ok((Source::Tree(source), options.paths.clone())),
+        Input::Stream(stream) => {
+            let path = stream_path(&stream.name)?;
+            let paths = vec![format!("/{path}")];
+            Ok((Source::Stream(path, stream), paths))
+        }
+    }
 }
 
 fn stream_path(name: &[u8]) -> Result<EntryPath, RepoError> {

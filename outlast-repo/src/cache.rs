@@ -39,18 +39,18 @@ pub(crate) enum Cache {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Table {
     Index,
-    Recognition,
-    Trail,
+    ChunkIds,
+    ChunkHistory,
 }
 
 impl Table {
-    const ALL: [Self; 3] = [Self::Index, Self::Recognition, Self::Trail];
+    const ALL: [Self; 3] = [Self::Index, Self::ChunkIds, Self::ChunkHistory];
 
     fn name(self) -> &'static str {
         match self {
             Self::Index => "index",
-            Self::Recognition => "chunks",
-            Self::Trail => "trail",
+            Self::ChunkIds => "chunks",
+            Self::ChunkHistory => "trail",
         }
     }
 }

@@ -30,8 +30,8 @@ use crate::{CacheError, RepoError};
 
 mod load;
 mod record;
+mod runs;
 mod save;
-mod shelved;
 mod unsaved;
 
 /// Where a blob lies and how.

@@ -16,18 +16,18 @@
 //! the page belongs: a run of another repository, of another place in the order of runs, or of
 //! somebody without the key is as good as none.
 //!
-//! A [`Shelf`] is a directory of runs. New runs are added, and several are merged into one, with
-//! memory that depends on how many they are and not on their sizes. Nothing in a shelf is a truth of
+//! A [`RunSet`] is a directory of runs. New runs are added, and several are merged into one, with
+//! memory that depends on how many they are and not on their sizes. Nothing in a run_set is a truth of
 //! its own: whatever is in doubt is removed and made anew from where it came.
 
 mod merge;
 mod page;
 mod run;
-mod shelf;
+mod run_set;
 #[cfg(test)]
 mod tests;
 mod write;
 
 pub(crate) use merge::Merge;
 pub(crate) use run::Run;
-pub(crate) use shelf::{LOCK, Place, Shelf, Trust, merge_from, take_lock};
+pub(crate) use run_set::{LOCK, Place, RunSet, Trust, merge_from, take_lock};

@@ -22,7 +22,7 @@ pub struct Candidate {
     /// Whether it may end a chunk that is shorter than the average.
     pub strict: bool,
     /// The hash of the [`WINDOW`] bytes before it, by which the place is known again.
-    pub mark: u64,
+    pub hash: u64,
 }
 
 /// The keyed table of the rolling hash, and how rare candidates are.
@@ -128,7 +128,7 @@ impl Gear {
     }
 
     fn candidate(&self, hash: u64, end: u64) -> Candidate {
-        Candidate { end, strict: hash < self.strict, mark: hash }
+        Candidate { end, strict: hash < self.strict, hash }
     }
 
     #[inline(always)]

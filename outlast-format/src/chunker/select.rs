@@ -10,9 +10,9 @@ use super::scan::Candidate;
 pub struct Cut {
     /// Bytes from the start of the stream.
     pub end: u64,
-    /// The mark of the candidate that it was, 0 if the chunk became too long, and `None` if the
+    /// The hash of the candidate that it was, 0 if the chunk became too long, and `None` if the
     /// stream ended: then other content may follow the same bytes another time.
-    pub mark: Option<u64>,
+    pub hash: Option<u64>,
 }
 
 /// Makes cuts of candidates, serially.
@@ -51,25 +51,25 @@ impl Selector {
     }
 
     /// Takes the content from where the stream is scanned up to `end` without its candidates: it
-    /// equals a chunk that was cut with this `mark` before, and not because its stream ended. If a
+    /// equals a chunk that was cut with this `hash` before, and not because its stream ended. If a
     /// chunk begins there now, it ends at `end` again, since the rules look at nothing but the
     /// chunk itself. If none does, nothing is taken and the answer is no: the caller has to scan it
     /// after all.
     #[must_use]
-    pub fn feed_known(&mut self, end: u64, mark: u64, cuts: &mut Vec<Cut>) -> bool {
+    pub fn feed_known(&mut self, end: u64, hash: u64, cuts: &mut Vec<Cut>) -> bool {
         if self.start != self.scanned {
             return false;
         }
         (self.start, self.scanned) = (end, end);
         self.pending.clear();
-        cuts.push(Cut { end, mark: Some(mark) });
+        cuts.push(Cut { end, hash: Some(hash) });
         true
     }
 
     /// Ends the stream where it is scanned: appends the last cut, if bytes are left.
     pub fn finish(self, cuts: &mut Vec<Cut>) {
         if self.scanned > self.start {
-            cuts.push(Cut { end: self.scanned, mark: None });
+            cuts.push(Cut { end: self.scanned, hash: None });
         }
     }
 
@@ -82,10 +82,10 @@ impl Selector {
                 break;
             }
             if candidate.end >= first && (candidate.strict || candidate.end >= average) {
-                return Some(Cut { end: candidate.end, mark: Some(candidate.mark) });
+                return Some(Cut { end: candidate.end, hash: Some(candidate.hash) });
             }
             self.pending.pop_front();
         }
-        (self.scanned >= limit).then_some(Cut { end: limit, mark: Some(0) })
+        (self.scanned >= limit).then_some(Cut { end: limit, hash: Some(0) })
     }
 }

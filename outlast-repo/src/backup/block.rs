@@ -7,9 +7,9 @@ use crossbeam_channel::{Receiver, Sender};
 use outlast_format::BlobId;
 use outlast_fs::Entry;
 
+use super::chunk_history::KnownChunk;
+use super::segment_scan::SegmentScan;
 use super::stop::{Halt, Stop};
-use super::survey::Survey;
-use super::trail::Step;
 
 /// Files in the order in which they were read.
 pub(super) type FileNumber = u64;
@@ -89,7 +89,7 @@ impl Block {
 pub(super) struct ScannedBlock {
     pub(super) block: Block,
     /// For each segment.
-    pub(super) surveys: Vec<Survey>,
+    pub(super) scans: Vec<SegmentScan>,
 }
 
 /// Where the bytes of a chunk are.
@@ -106,10 +106,10 @@ pub(super) struct Chunk {
     pub(super) number: usize,
     pub(super) times: usize,
     pub(super) bytes: ChunkBytes,
-    /// The mark of the cut at its end; none if the file's end cut it.
-    pub(super) mark: Option<u64>,
-    /// The step of the last backup's trail that it was proven to be.
-    pub(super) step: Option<Step>,
+    /// The cut_hash of the cut at its end; none if the file's end cut it.
+    pub(super) cut_hash: Option<u64>,
+    /// The chunk of the last backup that it was proven to be.
+    pub(super) known: Option<KnownChunk>,
 }
 
 /// The chunks that end in one block.
@@ -120,7 +120,7 @@ pub(super) struct ChunkBatch {
 
 /// A chunk that has its id, and is on its way to the store if it was new.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct KnownChunk {
+pub(super) struct IdentifiedChunk {
     pub(super) file: FileNumber,
     pub(super) number: usize,
     pub(super) times: usize,
@@ -135,7 +135,7 @@ pub(super) enum Event {
     /// What the reader came upon, in order; many at once, because waking another thread costs as
     /// much as reading a small file.
     Read(Vec<ReadEvent>),
-    Chunks(Vec<KnownChunk>),
+    Chunks(Vec<IdentifiedChunk>),
 }
 
 /// One thing that the reader came upon.

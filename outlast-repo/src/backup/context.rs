@@ -4,21 +4,21 @@ use outlast_format::chunker::Params;
 use outlast_types::{Clock, Monitor, Random};
 
 use super::checkpoint::Checkpoint;
+use super::chunk_history::ChunkHistory;
 use super::compression_policy::CompressionPolicy;
 use super::counters::Counters;
 use super::known_blobs::KnownBlobs;
 use super::options::Tuning;
 use super::stop::Stop;
-use super::trail::Trail;
-use crate::recognition::Recognition;
+use crate::chunk_id_cache::ChunkIdCache;
 use crate::{Index, Repository};
 
 /// Everything that more than one stage uses.
 pub(super) struct Context<'a> {
     pub(super) repository: &'a Repository,
     pub(super) index: &'a Index,
-    pub(super) recognition: Recognition,
-    pub(super) trail: Trail,
+    pub(super) chunk_ids: ChunkIdCache,
+    pub(super) history: ChunkHistory,
     pub(super) known_blobs: KnownBlobs<'a>,
     pub(super) compression: CompressionPolicy,
     pub(super) checkpoint: Checkpoint<'a>,

@@ -65,7 +65,7 @@ pub(super) fn newest<'n>(members: impl Iterator<Item = &'n Node>) -> Option<GoTi
 
 /// Makes sure that readers see that `node`, which lies at `path`, has other names: they look for
 /// several links and the same device and inode. What the source says of that stays.
-pub(super) fn mark_linked(node: &mut Node, path: &EntryPath) {
+pub(super) fn number_linked(node: &mut Node, path: &EntryPath) {
     // The exact count decides nothing, and is not known before the source ends.
     node.links = node.links.max(2);
     if node.inode == 0 {

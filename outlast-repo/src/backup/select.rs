@@ -1,6 +1,6 @@
 //! The serial heart of chunking: puts scanned blocks in order and decides where content is cut.
 //!
-//! It looks at surveys only. Content is touched for the one chunk per block that begins in an
+//! It looks at scans only. Content is touched for the one chunk per block that begins in an
 //! earlier block: its first part is carried over, so that no block has to wait for the next one.
 //! And for what was not scanned because it was known, where no chunk begins as it did last time:
 //! after an edit, until old and new cuts meet again.
@@ -13,10 +13,10 @@ use crossbeam_channel::{Receiver, Sender};
 use outlast_format::chunker::{Cut, Gear, Selector, WINDOW};
 
 use super::block::{Block, Chunk, ChunkBatch, ChunkBytes, FileNumber, ScannedBlock, Segment};
+use super::chunk_history::KnownChunk;
 use super::context::Context;
+use super::segment_scan::{Proven, SegmentScan};
 use super::stop::Halt;
-use super::survey::{Proven, Survey};
-use super::trail::Step;
 
 /// Takes blocks in any order until the last one is through.
 pub(super) fn select(
@@ -66,7 +66,7 @@ impl Cutter<'_> {
     fn cut(&mut self, scanned: &ScannedBlock) -> Vec<Chunk> {
         let block = &scanned.block;
         let mut chunks = Vec::with_capacity(block.segments.len());
-        for (segment, survey) in block.segments.iter().zip(&scanned.surveys) {
+        for (segment, scan) in block.segments.iter().zip(&scanned.scans) {
             if segment.position == 0 {
                 // What is left of a file that failed in the middle is dropped here.
                 self.file = Some(OpenFile {
@@ -77,13 +77,13 @@ impl Cutter<'_> {
                 });
             }
             let Some(mut file) = self.file.take() else { continue };
-            let cuts = self.feed(&mut file, survey, block.bytes(&segment.range), segment);
+            let cuts = self.feed(&mut file, scan, block.bytes(&segment.range), segment);
             let mut from = segment.range.start;
-            for (cut, step) in cuts {
+            for (cut, known_chunk) in cuts {
                 // A cut never lies before the segment: it would have been made earlier.
                 let ahead = usize::try_from(cut.end - segment.position).unwrap_or(usize::MAX);
                 let to = segment.range.start.saturating_add(ahead).min(segment.range.end);
-                chunks.push(file.chunk(from..to, block, cut.mark, step));
+                chunks.push(file.chunk(from..to, block, cut.hash, known_chunk));
                 from = to;
             }
             if segment.omitted > 0 {
@@ -97,28 +97,28 @@ impl Cutter<'_> {
         chunks
     }
 
-    /// The cuts that are certain with this piece of the file, each with the step that the chunk
+    /// The cuts that are certain with this piece of the file, each with the known_chunk that the chunk
     /// before it is, if it is one.
     fn feed(
         &self,
         file: &mut OpenFile,
-        survey: &Survey,
+        scan: &SegmentScan,
         bytes: &[u8],
         segment: &Segment,
-    ) -> Vec<(Cut, Option<Step>)> {
+    ) -> Vec<(Cut, Option<KnownChunk>)> {
         let selector = &mut file.selector;
         let mut cuts = Vec::new();
-        let mut steps = Vec::new();
-        let mut candidates = &survey.candidates[..];
-        for Proven { range, step, number } in &survey.proven {
+        let mut known = Vec::new();
+        let mut candidates = &scan.candidates[..];
+        for Proven { range, known: known_chunk, number } in &scan.proven {
             let (before, after) =
                 candidates.split_at(candidates.partition_point(|place| place.end <= range.start));
             candidates = after;
             selector.feed(before, range.start, &mut cuts);
-            steps.resize(cuts.len(), None);
-            if selector.feed_known(range.end, step.mark, &mut cuts) {
-                steps.push(Some(*step));
-                self.context.trail.reached(*number);
+            known.resize(cuts.len(), None);
+            if selector.feed_known(range.end, known_chunk.cut_hash, &mut cuts) {
+                known.push(Some(*known_chunk));
+                self.context.history.reached(*number);
             } else {
                 let offset = |at: u64| usize::try_from(at - segment.position).unwrap_or(usize::MAX);
                 let (start, end) = (offset(range.start), offset(range.end));
@@ -133,8 +133,8 @@ impl Cutter<'_> {
             let ended = std::mem::replace(selector, Selector::new(self.context.chunking));
             ended.finish(&mut cuts);
         }
-        steps.resize(cuts.len(), None);
-        cuts.into_iter().zip(steps).collect()
+        known.resize(cuts.len(), None);
+        cuts.into_iter().zip(known).collect()
     }
 }
 
@@ -143,8 +143,8 @@ impl OpenFile {
         &mut self,
         range: Range<usize>,
         block: &Block,
-        mark: Option<u64>,
-        step: Option<Step>,
+        cut_hash: Option<u64>,
+        known_chunk: Option<KnownChunk>,
     ) -> Chunk {
         let bytes = if self.carried.is_empty() {
             ChunkBytes::InBlock(range)
@@ -154,16 +154,16 @@ impl OpenFile {
         };
         let number = self.chunks;
         self.chunks += 1;
-        Chunk { file: self.number, number, times: 1, bytes, mark, step }
+        Chunk { file: self.number, number, times: 1, bytes, cut_hash, known: known_chunk }
     }
 
     /// Chunks inside a hole. What follows is cut as if they were not there: the chunk that is open
     /// now has begun inside the hole, at a distance from them that is a multiple of their length.
-    /// They are no steps of the trail, which knows nothing of what is omitted.
+    /// They are no chunks of the history, which knows nothing of what is omitted.
     fn zeroes(&mut self, times: usize, length: usize) -> Chunk {
         let number = self.chunks;
         self.chunks += times;
         let bytes = ChunkBytes::Joined(vec![0; length]);
-        Chunk { file: self.number, number, times, bytes, mark: None, step: None }
+        Chunk { file: self.number, number, times, bytes, cut_hash: None, known: None }
     }
 }

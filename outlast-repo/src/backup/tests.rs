@@ -9,8 +9,9 @@ use std::sync::{Arc, Mutex};
 
 use outlast_format::config::Version;
 use outlast_format::index::{IndexFile, Notes};
+use outlast_fs::FileTime;
 use outlast_store::{Kind as ObjectKind, MemoryStore, Recording, Verb};
-use outlast_types::{Random, Silent, SystemClock, SystemRandom};
+use outlast_types::{Random, Silent, SystemClock, SystemRandom, Timestamp};
 use proptest::prelude::*;
 
 use self::script::{Script, contents, noise};

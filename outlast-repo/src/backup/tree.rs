@@ -27,8 +27,8 @@ use outlast_fs::{Entry, EntryPath, Kind};
 pub(super) use self::assembler::{Assembled, Assembler};
 
 use self::open::{Directory, DirectoryNumber, Member, PendingFile, ROOT};
-use super::block::{Event, FileNumber, KnownChunk, ReadEvent};
-use super::node::{mark_linked, node_of};
+use super::block::{Event, FileNumber, IdentifiedChunk, ReadEvent};
+use super::node::{node_of, number_linked};
 use super::stop::Halt;
 
 impl Assembler<'_> {
@@ -98,14 +98,14 @@ impl Assembler<'_> {
                 let links = metadata.links;
                 let Some(mut node) = node_of(name.clone(), kind, metadata) else { return Ok(()) };
                 if links > 1 && node.inode == 0 && self.closed.is_none() {
-                    mark_linked(&mut node, &path);
+                    number_linked(&mut node, &path);
                 }
                 if !self.linked.is_empty() {
                     self.linked.remove(&path.to_bytes());
                 }
                 let Some(file) = file else {
                     if links > 1 && self.closed.is_none() {
-                        mark_linked(&mut node, &path);
+                        number_linked(&mut node, &path);
                         self.remember(path.to_bytes(), node.clone(), links - 1);
                     }
                     let member = Member::Ready(Box::new(node));
@@ -248,7 +248,7 @@ impl Assembler<'_> {
 
     // ----- content
 
-    fn chunk(&mut self, chunk: KnownChunk) -> Result<(), Halt> {
+    fn chunk(&mut self, chunk: IdentifiedChunk) -> Result<(), Halt> {
         // A file that failed or was replaced is not waited for any more.
         let Some(file) = self.files.get_mut(&chunk.file) else { return Ok(()) };
         let end = chunk.number + chunk.times;

@@ -6,13 +6,13 @@ use outlast_format::Sha256Id;
 use outlast_format::chunker::Gear;
 use outlast_format::pack::BlobType;
 
-use super::block::{Block, Chunk, ChunkBatch, ChunkBytes, Event, KnownChunk, ScannedBlock};
+use super::block::{Block, Chunk, ChunkBatch, ChunkBytes, Event, IdentifiedChunk, ScannedBlock};
+use super::chunk_history::KnownChunk;
 use super::context::Context;
 use super::packing::Packing;
 use super::sealer::Sealer;
+use super::segment_scan::{SegmentScan, scan};
 use super::stop::Halt;
-use super::survey::{Survey, survey};
-use super::trail::Step;
 use crate::RepoError;
 
 /// Where a worker gets its work and where results go.
@@ -50,23 +50,23 @@ impl Worker<'_> {
     }
 
     fn scan(&self, block: Block) -> Result<(), Halt> {
-        let surveys = block.segments.iter().map(|segment| {
+        let scans = block.segments.iter().map(|segment| {
             let whole = segment.position == 0 && segment.last;
             // A file that is no longer than the shortest chunk is one chunk.
             if whole && segment.range.len() <= self.context.chunking.min as usize {
-                return Survey::default();
+                return SegmentScan::default();
             }
             let before = if segment.position == 0 { &[][..] } else { &block.before };
             let bytes = block.bytes(&segment.range);
-            survey(self.gear, &self.context.trail, before, bytes, segment.position)
+            scan(self.gear, &self.context.history, before, bytes, segment.position)
         });
-        let surveys = surveys.collect();
-        self.context.stop.send(&self.scanned, ScannedBlock { block, surveys })
+        let scans = scans.collect();
+        self.context.stop.send(&self.scanned, ScannedBlock { block, scans })
     }
 
     fn store(&self, sealer: &mut Sealer<'_>, batch: &ChunkBatch) -> Result<(), Halt> {
         let mut known = Vec::with_capacity(batch.chunks.len());
-        let mut steps = Vec::with_capacity(batch.chunks.len());
+        let mut recorded = Vec::with_capacity(batch.chunks.len());
         for chunk in &batch.chunks {
             let bytes = match &chunk.bytes {
                 ChunkBytes::InBlock(range) => batch.block.bytes(range),
@@ -78,13 +78,14 @@ impl Worker<'_> {
                 self.packing.add(self.context, &blob)?;
             }
             // No chunk is longer than 4 MiB.
-            let (mark, length) = (chunk.mark, u32::try_from(bytes.len()).unwrap_or(u32::MAX));
-            steps.extend(mark.map(|mark| Step { mark, length, content, id }));
+            let (cut_hash, length) =
+                (chunk.cut_hash, u32::try_from(bytes.len()).unwrap_or(u32::MAX));
+            recorded.extend(cut_hash.map(|cut_hash| KnownChunk { cut_hash, length, content, id }));
             let (file, number, times, length) =
                 (chunk.file, chunk.number, chunk.times, bytes.len());
-            known.push(KnownChunk { file, number, times, length, id });
+            known.push(IdentifiedChunk { file, number, times, length, id });
         }
-        self.context.trail.record(batch.block.number, steps);
+        self.context.history.record(batch.block.number, recorded);
         if known.is_empty() {
             return Ok(());
         }
@@ -93,23 +94,23 @@ impl Worker<'_> {
 
     /// Which blob a chunk is, and whether it is new and ours to store. Known content is recognised
     /// by its BLAKE3, which costs less than half of a SHA-256 with the processor's instructions
-    /// for that, and a tenth without; a step of the trail was proven by it already.
+    /// for that, and a tenth without; a chunk of the history was proven by it already.
     fn identify(&self, chunk: &Chunk, bytes: &[u8]) -> Result<Identified, RepoError> {
         let has = |id: &BlobId| self.context.known_blobs.knows(BlobType::Data, id);
-        if let Some(Step { content, id, .. }) = chunk.step
+        if let Some(KnownChunk { content, id, .. }) = chunk.known
             && has(&id)?
         {
             return Ok(Identified { content, id, is_new: false });
         }
         let hash = blake3::hash(bytes);
         let content = *hash.as_bytes();
-        if let Some(id) = self.context.recognition.get(&hash)
+        if let Some(id) = self.context.chunk_ids.get(&hash)
             && has(&id)?
         {
             return Ok(Identified { content, id, is_new: false });
         }
         let id = BlobId::of(bytes);
-        self.context.recognition.note(&hash, id);
+        self.context.chunk_ids.note(&hash, id);
         let is_new = self.context.known_blobs.claim(BlobType::Data, id)?;
         Ok(Identified { content, id, is_new })
     }

@@ -38,13 +38,13 @@ pub struct Resume {
     pub now: Timestamp,
 }
 
-type Mark = [u8; 16];
+type Fingerprint = [u8; 16];
 
 /// An open state file.
 pub(super) struct State {
     path: PathBuf,
     repository: RepositoryId,
-    known: HashSet<Mark>,
+    known: HashSet<Fingerprint>,
     /// `None` once it could not be written: half a record would spoil those after it.
     file: Mutex<Option<File>>,
 }
@@ -68,14 +68,14 @@ impl State {
 
     /// Whether the pack, as it is listed, was found right before.
     pub(super) fn knows(&self, listed: &Listed) -> bool {
-        self.known.contains(&self.mark(listed))
+        self.known.contains(&self.fingerprint(listed))
     }
 
     /// Remembers a pack that was read and is right.
     pub(super) fn note(&self, listed: &Listed) {
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(open) = &mut *file else { return };
-        if let Err(error) = open.write_all(&self.mark(listed)) {
+        if let Err(error) = open.write_all(&self.fingerprint(listed)) {
             // The check itself does not need it, and says the truth without it.
             let path = self.path.display();
             tracing::warn!(%path, %error, "an interruption of this check will cost more reading");
@@ -93,7 +93,7 @@ impl State {
         }
     }
 
-    fn mark(&self, listed: &Listed) -> Mark {
+    fn fingerprint(&self, listed: &Listed) -> Fingerprint {
         let mut hash = blake3::Hasher::new();
         hash.update(&self.repository.0);
         hash.update(&listed.pack.0);
@@ -105,14 +105,18 @@ impl State {
             hash.update(&entry.length.to_le_bytes());
             hash.update(&entry.uncompressed_length.unwrap_or(0).to_le_bytes());
         }
-        let mut mark = Mark::default();
-        mark.copy_from_slice(&hash.finalize().as_bytes()[..size_of::<Mark>()]);
-        mark
+        let mut fingerprint = Fingerprint::default();
+        fingerprint.copy_from_slice(&hash.finalize().as_bytes()[..size_of::<Fingerprint>()]);
+        fingerprint
     }
 }
 
 /// Reads what is whole and cuts off the rest; a file that is not of use is emptied.
-fn recover(file: &mut File, repository: RepositoryId, now: Timestamp) -> io::Result<HashSet<Mark>> {
+fn recover(
+    file: &mut File,
+    repository: RepositoryId,
+    now: Timestamp,
+) -> io::Result<HashSet<Fingerprint>> {
     if let Some((known, length)) = read(file, repository, now)? {
         file.set_len(length)?;
         return Ok(known);
@@ -123,12 +127,12 @@ fn recover(file: &mut File, repository: RepositoryId, now: Timestamp) -> io::Res
     Ok(HashSet::new())
 }
 
-/// The marks in the file, and where the last one ends; `None` if they are not to be used.
+/// The fingerprints in the file, and where the last one ends; `None` if they are not to be used.
 fn read(
     file: &File,
     repository: RepositoryId,
     now: Timestamp,
-) -> io::Result<Option<(HashSet<Mark>, u64)>> {
+) -> io::Result<Option<(HashSet<Fingerprint>, u64)>> {
     let mut reader = BufReader::new(file);
     let mut header = Vec::new();
     let mut byte = [0];
@@ -142,16 +146,16 @@ fn read(
         return Ok(None);
     }
     let mut known = HashSet::new();
-    let mut mark = Mark::default();
+    let mut fingerprint = Fingerprint::default();
     while (known.len() as u64) < PACKS_MAX {
-        match reader.read_exact(&mut mark) {
-            Ok(()) => known.insert(mark),
+        match reader.read_exact(&mut fingerprint) {
+            Ok(()) => known.insert(fingerprint),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => break,
             Err(error) => return Err(error),
         };
     }
     let length = file.metadata()?.len() - header.len() as u64;
-    let torn = length % size_of::<Mark>() as u64;
+    let torn = length % size_of::<Fingerprint>() as u64;
     Ok(Some((known, header.len() as u64 + length - torn)))
 }
 

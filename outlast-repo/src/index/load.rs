@@ -9,7 +9,7 @@ use outlast_format::index::{Condemned, IndexFile};
 use outlast_store::Kind;
 
 use super::record::{Packs, Record, encode};
-use super::shelved::{File, Shelved};
+use super::runs::{File, IndexRuns};
 use super::unsaved::Writing;
 use super::{Index, State};
 use crate::RepoError;
@@ -45,7 +45,7 @@ impl Index {
         let listed: BTreeSet<(IndexId, u64)> =
             listed.filter_map(|(object, bytes)| Some((object.index()?, bytes))).collect();
         let mut loader = Loader::open(cache.table(opened, Table::Index), matching, &listed)?;
-        let covered = loader.shelved.files().map(|file| (file.id, file.bytes));
+        let covered = loader.runs.files().map(|file| (file.id, file.bytes));
         let covered: BTreeSet<(IndexId, u64)> = covered.collect();
         let mut files = covered.clone();
         let mut problems = Vec::new();
@@ -70,7 +70,7 @@ impl Index {
 
 struct Loader {
     packs: Packs,
-    shelved: Shelved,
+    runs: IndexRuns,
     /// Records that are in no run yet.
     buffer: Vec<Record>,
     /// Index files that the next run will cover.
@@ -89,8 +89,8 @@ impl Loader {
             Matching::Name => names.contains(&file.id),
             Matching::NameAndLength => listed.contains(&(file.id, file.bytes)),
         };
-        let shelved = Shelved::open(table, &mut packs, is_listed)?;
-        Ok(Self { packs, shelved, buffer: Vec::new(), pending: Vec::new() })
+        let runs = IndexRuns::open(table, &mut packs, is_listed)?;
+        Ok(Self { packs, runs, buffer: Vec::new(), pending: Vec::new() })
     }
 
     fn take(&mut self, id: IndexId, bytes: u64, file: IndexFile) -> Result<(), RepoError> {
@@ -110,9 +110,9 @@ impl Loader {
     fn spill(&mut self) -> Result<(), RepoError> {
         self.buffer.sort_unstable();
         self.buffer.dedup();
-        self.shelved.add(&self.buffer, std::mem::take(&mut self.pending), &self.packs)?;
+        self.runs.add(&self.buffer, std::mem::take(&mut self.pending), &self.packs)?;
         self.buffer.clear();
-        self.shelved.compact(0, RUNS_MAX_LOADING, &self.packs)?;
+        self.runs.compact(0, RUNS_MAX_LOADING, &self.packs)?;
         Ok(())
     }
 
@@ -124,11 +124,11 @@ impl Loader {
         if !self.pending.is_empty() {
             self.spill()?;
         }
-        self.shelved.compact(0, RUNS_MAX, &self.packs)?;
-        let notes = || self.shelved.files().map(|file| &file.notes);
+        self.runs.compact(0, RUNS_MAX, &self.packs)?;
+        let notes = || self.runs.files().map(|file| &file.notes);
         let average = notes().filter_map(|notes| notes.chunk_average).max().unwrap_or(0);
         let condemned: Vec<(IndexId, Condemned)> = self
-            .shelved
+            .runs
             .files()
             .filter_map(|file| Some((file.id, file.notes.condemned.clone()?)))
             .collect();
@@ -137,11 +137,11 @@ impl Loader {
             .flat_map(|(_, condemned)| &condemned.packs)
             .filter_map(|pack| self.packs.number(pack))
             .collect();
-        let base = self.shelved.runs().to_vec();
+        let base = self.runs.runs().to_vec();
         let state = State { packs: self.packs, fresh: BTreeSet::new(), runs: base.clone().into() };
         Ok(Index {
             state: RwLock::new(state),
-            writing: Mutex::new(Writing { unsaved: Vec::new(), shelved: self.shelved }),
+            writing: Mutex::new(Writing { unsaved: Vec::new(), runs: self.runs }),
             base,
             files: Mutex::new(files),
             problems,

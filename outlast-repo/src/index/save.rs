@@ -14,7 +14,7 @@ use outlast_types::Random;
 
 use super::Index;
 use super::record::encode;
-use super::shelved::{File, Shelved};
+use super::runs::{File, IndexRuns};
 use super::unsaved::{UnsavedPack, Writing};
 use crate::open_store::OpenStore;
 use crate::{RepoError, index_file};
@@ -72,7 +72,7 @@ impl Index {
         };
         let (index, size) = index_file::write(opened, &file, random)?;
         writing.unsaved.clear();
-        self.shelve(&mut writing.shelved, File { id: index, bytes: size, notes })?;
+        self.move_to_run(&mut writing.runs, File { id: index, bytes: size, notes })?;
         self.note_file(index, size);
         self.chunk_average.fetch_max(chunk_average, Ordering::Relaxed);
         Ok(Some(Saved { index, size, packs }))
@@ -81,20 +81,20 @@ impl Index {
     /// Moves the blobs of the packs that were just saved from the heap to a run. The index file is
     /// durable, so a cache that takes nothing more must not end the backup: the rest of this session
     /// is kept on the heap, and the next one fetches the file.
-    fn shelve(&self, shelved: &mut Shelved, file: File) -> Result<(), RepoError> {
+    fn move_to_run(&self, runs: &mut IndexRuns, file: File) -> Result<(), RepoError> {
         let state = self.read();
         let files = vec![file];
-        if let Err(error) = shelved.add(&state.fresh, files.clone(), &state.packs) {
+        if let Err(error) = runs.add(&state.fresh, files.clone(), &state.packs) {
             tracing::warn!(%error, "keeping new entries of the index in memory");
-            shelved.stop_writing();
-            shelved.add(&state.fresh, files, &state.packs)?;
+            runs.stop_writing();
+            runs.add(&state.fresh, files, &state.packs)?;
         }
-        if let Err(error) = shelved.compact(self.base.len(), RUNS_MAX_ADDED, &state.packs) {
+        if let Err(error) = runs.compact(self.base.len(), RUNS_MAX_ADDED, &state.packs) {
             tracing::warn!(%error, "leaving the parts of the index as they are");
         }
         drop(state);
         let mut state = self.write();
-        state.runs = shelved.runs().into();
+        state.runs = runs.runs().into();
         state.fresh.clear();
         Ok(())
     }

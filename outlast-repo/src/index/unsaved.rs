@@ -3,7 +3,7 @@
 use outlast_format::PackId;
 use outlast_format::pack::PackEntry;
 
-use super::shelved::Shelved;
+use super::runs::IndexRuns;
 
 /// A durable pack that no index file lists.
 #[derive(Debug, Clone)]
@@ -18,5 +18,5 @@ pub(crate) struct UnsavedPack {
 #[derive(Debug)]
 pub(super) struct Writing {
     pub(super) unsaved: Vec<UnsavedPack>,
-    pub(super) shelved: Shelved,
+    pub(super) runs: IndexRuns,
 }

@@ -9,8 +9,8 @@ type Record = [u8; 48];
 
 const KEY: [u8; 32] = [7; 32];
 
-fn shelf(directory: &Path) -> (Shelf<48>, Vec<Vec<u8>>) {
-    Shelf::open(Place::Kept(directory.to_owned()), KEY, Trust::Nothing).unwrap()
+fn run_set(directory: &Path) -> (RunSet<48>, Vec<Vec<u8>>) {
+    RunSet::open(Place::Kept(directory.to_owned()), KEY, Trust::Nothing).unwrap()
 }
 
 /// A record whose id shares its first bytes with many others.
@@ -45,12 +45,12 @@ proptest! {
     ) {
         let directory = tempfile::tempdir().unwrap();
         for place in [Place::Memory, Place::Kept(directory.path().to_owned())] {
-            let (mut shelf, _) = Shelf::open(place, KEY, Trust::Nothing).unwrap();
-            shelf.add(&one, b"one").unwrap();
-            shelf.add(&other, b"other").unwrap();
-            shelf.merge(0, b"both").unwrap();
+            let (mut run_set, _) = RunSet::open(place, KEY, Trust::Nothing).unwrap();
+            run_set.add(&one, b"one").unwrap();
+            run_set.add(&other, b"other").unwrap();
+            run_set.merge(0, b"both").unwrap();
             let both: BTreeSet<Record> = &one | &other;
-            let run = &shelf.runs()[0];
+            let run = &run_set.runs()[0];
             prop_assert_eq!(run.records(), both.len() as u64);
             for start in 0..=4_u8 {
                 for id in 0..=6_u8 {
@@ -62,8 +62,8 @@ proptest! {
                 }
             }
         }
-        let (shelf, metas) = shelf(directory.path());
-        prop_assert_eq!((shelf.runs().len(), metas), (1, vec![b"both".to_vec()]));
+        let (run_set, metas) = run_set(directory.path());
+        prop_assert_eq!((run_set.runs().len(), metas), (1, vec![b"both".to_vec()]));
     }
 
     #[test]
@@ -87,7 +87,7 @@ proptest! {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("00000000-00000003.run");
         outlast_fs::durable::create_new(&path, &bytes, 0o600).unwrap();
-        prop_assert_eq!(shelf(directory.path()).0.runs().len(), 0);
+        prop_assert_eq!(run_set(directory.path()).0.runs().len(), 0);
         prop_assert!(!path.exists());
     }
 }

@@ -6,7 +6,7 @@ use outlast_fs::EntryPath;
 use super::assembler::Assembler;
 use super::linked::Linked;
 use super::open::{DirectoryNumber, Member, ROOT};
-use crate::backup::node::mark_linked;
+use crate::backup::node::number_linked;
 use crate::backup::stop::Halt;
 
 /// The most files that are remembered for their further names: 12 MiB, unless they are in very many
@@ -69,7 +69,7 @@ impl Assembler<'_> {
         let member = current.and_then(|number| self.directories.get_mut(&number));
         match member.and_then(|directory| directory.members.get_mut(target.name())) {
             Some(Member::Ready(node)) if node.kind != NodeKind::Directory => {
-                mark_linked(node, target);
+                number_linked(node, target);
                 let node = (**node).clone();
                 self.remember(key, node.clone(), node.links.saturating_sub(2));
                 let node = Node { name: name.clone(), ..node };
@@ -78,7 +78,7 @@ impl Assembler<'_> {
             Some(Member::Pending(file)) => {
                 let file = *file;
                 if let Some(pending) = self.files.get_mut(&file) {
-                    mark_linked(&mut pending.node, target);
+                    number_linked(&mut pending.node, target);
                     pending.missing = pending.missing.saturating_sub(1);
                     pending.places.push((directory, name.clone()));
                 }

@@ -13,7 +13,7 @@ use outlast_format::BlobId;
 
 use crate::Repository;
 use crate::cache::Table;
-use crate::sorted::{Place, Run, Shelf, Trust, merge_from};
+use crate::sorted::{Place, Run, RunSet, Trust, merge_from};
 
 /// Bytes of a record: the BLAKE3 of the content, then the blob's id, which is its SHA-256.
 const RECORD_BYTES: usize = 64;
@@ -28,10 +28,10 @@ const RUNS_MAX: usize = 3;
 
 /// What is known of content that was hashed before. Shared between threads.
 #[derive(Debug)]
-pub struct Recognition {
+pub struct ChunkIdCache {
     state: RwLock<State>,
     /// `None` if hints are kept in memory only.
-    shelf: Mutex<Option<Shelf<RECORD_BYTES>>>,
+    run_set: Mutex<Option<RunSet<RECORD_BYTES>>>,
 }
 
 #[derive(Debug, Default)]
@@ -40,24 +40,24 @@ struct State {
     runs: Arc<[Arc<Run<RECORD_BYTES>>]>,
 }
 
-impl Recognition {
+impl ChunkIdCache {
     /// What is known on this host of the content of `repository`. Without a cache on disk that is
     /// nothing at first, and never much.
     pub fn open(repository: &Repository) -> Self {
-        let (place, key) = repository.table(Table::Recognition);
-        let shelf = match place {
+        let (place, key) = repository.table(Table::ChunkIds);
+        let run_set = match place {
             Place::Memory => None,
-            place => match Shelf::open(place, key, Trust::Tail) {
-                Ok((shelf, _)) => Some(shelf),
+            place => match RunSet::open(place, key, Trust::Tail) {
+                Ok((run_set, _)) => Some(run_set),
                 Err(error) => {
                     tracing::warn!(%error, "content is recognised more slowly");
                     None
                 }
             },
         };
-        let runs = shelf.as_ref().map_or(&[][..], Shelf::runs).into();
+        let runs = run_set.as_ref().map_or(&[][..], RunSet::runs).into();
         let state = RwLock::new(State { fresh: BTreeMap::new(), runs });
-        Self { state, shelf: Mutex::new(shelf) }
+        Self { state, run_set: Mutex::new(run_set) }
     }
 
     /// The id of the blob whose plaintext has this BLAKE3, if it is known; in doubt it is not.
@@ -94,9 +94,9 @@ impl Recognition {
             state.fresh.len()
         };
         if count >= FRESH_MAX {
-            match self.shelf.try_lock() {
-                Ok(shelf) => self.shelve(shelf),
-                Err(TryLockError::Poisoned(error)) => self.shelve(error.into_inner()),
+            match self.run_set.try_lock() {
+                Ok(run_set) => self.end_run(run_set),
+                Err(TryLockError::Poisoned(error)) => self.end_run(error.into_inner()),
                 Err(TryLockError::WouldBlock) => {}
             }
         }
@@ -104,12 +104,12 @@ impl Recognition {
 
     /// Keeps what was noted for the next time. Called when a backup has ended.
     pub fn flush(&self) {
-        self.shelve(self.shelf.lock().unwrap_or_else(PoisonError::into_inner));
+        self.end_run(self.run_set.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// Makes a run of what is in memory. Others look up and note meanwhile.
-    fn shelve(&self, mut guard: MutexGuard<'_, Option<Shelf<RECORD_BYTES>>>) {
-        let Some(shelf) = guard.as_mut() else { return };
+    fn end_run(&self, mut guard: MutexGuard<'_, Option<RunSet<RECORD_BYTES>>>) {
+        let Some(run_set) = guard.as_mut() else { return };
         let records: Vec<[u8; RECORD_BYTES]> = {
             let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
             state.fresh.iter().map(|(content, id)| record(content, *id)).collect()
@@ -117,22 +117,22 @@ impl Recognition {
         if records.is_empty() {
             return;
         }
-        if let Err(error) = shelf.add(&records, &[]).and_then(|()| tidy(shelf)) {
+        if let Err(error) = run_set.add(&records, &[]).and_then(|()| tidy(run_set)) {
             tracing::warn!(%error, "content is not remembered for the next backup");
             *guard = None;
             return;
         }
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        state.runs = shelf.runs().into();
+        state.runs = run_set.runs().into();
         for content in records.iter().filter_map(|record| record.first_chunk()) {
             state.fresh.remove(content);
         }
     }
 
     fn forget(&self, bad: &Arc<Run<RECORD_BYTES>>) {
-        let mut shelf = self.shelf.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(shelf) = shelf.as_mut() {
-            shelf.remove(bad);
+        let mut run_set = self.run_set.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(run_set) = run_set.as_mut() {
+            run_set.remove(bad);
         }
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         state.runs = state.runs.iter().filter(|run| !Arc::ptr_eq(run, bad)).cloned().collect();
@@ -140,16 +140,16 @@ impl Recognition {
 }
 
 /// Merges small runs, and drops the oldest when there are too many hints.
-fn tidy(shelf: &mut Shelf<RECORD_BYTES>) -> Result<(), crate::CacheError> {
-    let sizes: Vec<u64> = shelf.runs().iter().map(|run| run.records()).collect();
+fn tidy(run_set: &mut RunSet<RECORD_BYTES>) -> Result<(), crate::CacheError> {
+    let sizes: Vec<u64> = run_set.runs().iter().map(|run| run.records()).collect();
     let small = sizes.iter().rposition(|&size| size >= RUN_RECORDS_MAX).map_or(0, |full| full + 1);
     if let Some(from) = merge_from(&sizes[small..], RUNS_MAX) {
-        shelf.merge(small + from, &[])?;
+        run_set.merge(small + from, &[])?;
     }
-    while shelf.runs().len() > 1
-        && shelf.runs().iter().map(|run| run.records()).sum::<u64>() > RECORDS_MAX
+    while run_set.runs().len() > 1
+        && run_set.runs().iter().map(|run| run.records()).sum::<u64>() > RECORDS_MAX
     {
-        shelf.remove_oldest();
+        run_set.remove_oldest();
     }
     Ok(())
 }
@@ -179,16 +179,16 @@ mod tests {
         (blake3::hash(&n.to_le_bytes()), BlobId::of(&n.to_le_bytes()))
     }
 
-    fn noted(recognition: &Recognition, numbers: std::ops::Range<u32>) {
+    fn noted(cache: &ChunkIdCache, numbers: std::ops::Range<u32>) {
         for (content, id) in numbers.map(content) {
-            recognition.note(&content, id);
+            cache.note(&content, id);
         }
-        recognition.flush();
+        cache.flush();
     }
 
-    fn known(recognition: &Recognition, numbers: std::ops::Range<u32>) -> usize {
+    fn known(cache: &ChunkIdCache, numbers: std::ops::Range<u32>) -> usize {
         let known = |(content, id)| {
-            let got = recognition.get(&content);
+            let got = cache.get(&content);
             assert!(got.is_none_or(|got| got == id), "never another blob");
             got.is_some()
         };
@@ -204,41 +204,41 @@ mod tests {
     #[test]
     fn content_is_recognised_once_it_was_noted() {
         let repository = crate::repository::tests::init(&Arc::new(MemoryStore::new())).unwrap();
-        let recognition = Recognition::open(&repository);
-        assert_eq!(known(&recognition, 0..10), 0);
-        noted(&recognition, 0..10);
-        assert_eq!(known(&recognition, 0..20), 10);
+        let cache = ChunkIdCache::open(&repository);
+        assert_eq!(known(&cache, 0..10), 0);
+        noted(&cache, 0..10);
+        assert_eq!(known(&cache, 0..20), 10);
     }
 
     #[test]
     fn what_was_flushed_is_known_the_next_time_whoever_else_has_it_open() {
         let cache = tempfile::tempdir().unwrap();
         let repository = repository(cache.path());
-        let first = Recognition::open(&repository);
+        let first = ChunkIdCache::open(&repository);
         for start in [0, 100, 200, 300, 400] {
             noted(&first, start..start + 100);
         }
         assert!(runs(cache.path(), &repository).len() <= RUNS_MAX);
-        let second = Recognition::open(&repository);
+        let second = ChunkIdCache::open(&repository);
         assert_eq!(known(&second, 0..600), 500);
         noted(&second, 500..600);
         assert_eq!(known(&second, 0..600), 600);
         drop((first, second));
-        assert_eq!(known(&Recognition::open(&repository), 0..600), 500, "the second kept nothing");
+        assert_eq!(known(&ChunkIdCache::open(&repository), 0..600), 500, "the second kept nothing");
     }
 
     #[test]
     fn damage_costs_hints_and_is_never_believed() {
         let cache = tempfile::tempdir().unwrap();
         let repository = repository(cache.path());
-        noted(&Recognition::open(&repository), 0..1000);
+        noted(&ChunkIdCache::open(&repository), 0..1000);
         let run = runs(cache.path(), &repository).remove(0);
         let whole = fs::read(&run).unwrap();
         for at in (0..whole.len()).step_by(997) {
             let mut damaged = whole.clone();
             damaged[at] ^= 1;
             outlast_fs::durable::replace(&run, &damaged, 0o600).unwrap();
-            assert!(known(&Recognition::open(&repository), 0..1000) < 1000, "at {at}");
+            assert!(known(&ChunkIdCache::open(&repository), 0..1000) < 1000, "at {at}");
         }
     }
 }

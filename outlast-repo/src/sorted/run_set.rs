@@ -19,7 +19,7 @@ use super::run::{Run, failed};
 use super::write::RunWriter;
 use crate::CacheError;
 
-/// The name of the lock in a shelf.
+/// The name of the lock in a set of runs.
 pub(crate) const LOCK: &str = "lock";
 /// The end of a run's name.
 const SUFFIX: &str = ".run";
@@ -61,33 +61,35 @@ pub(crate) enum Trust {
 
 /// The runs of one table, oldest first.
 #[derive(Debug)]
-pub(crate) struct Shelf<const N: usize> {
+pub(crate) struct RunSet<const N: usize> {
     place: Place,
     key: [u8; 32],
-    /// Held as long as this shelf is open; without it, nothing in the directory is changed.
+    /// Held as long as this set of runs is open; without it, nothing in the directory is changed.
     lock: Option<DirectoryLock>,
     runs: Vec<Arc<Run<N>>>,
     /// The number of the next run.
     next: u64,
 }
 
-impl<const N: usize> Shelf<N> {
-    /// Opens the shelf, with the meta data of each run in it. What is no whole run written under
+impl<const N: usize> RunSet<N> {
+    /// Opens the set of runs, with the meta data of each run in it. What is no whole run written under
     /// `key` is removed.
     pub(crate) fn open(
         place: Place,
         key: [u8; 32],
         trust: Trust,
     ) -> Result<(Self, Vec<Vec<u8>>), CacheError> {
-        let mut shelf = Self { place, key, lock: None, runs: Vec::new(), next: 0 };
-        let Place::Kept(directory) = shelf.place.clone() else { return Ok((shelf, Vec::new())) };
+        let mut run_set = Self { place, key, lock: None, runs: Vec::new(), next: 0 };
+        let Place::Kept(directory) = run_set.place.clone() else {
+            return Ok((run_set, Vec::new()));
+        };
         let metas = take_lock(&directory)
             .and_then(|lock| {
-                shelf.lock = lock;
-                shelf.find_runs(&directory, trust)
+                run_set.lock = lock;
+                run_set.find_runs(&directory, trust)
             })
             .map_err(|source| failed(&directory, source))?;
-        Ok((shelf, metas))
+        Ok((run_set, metas))
     }
 
     fn find_runs(&mut self, directory: &Path, trust: Trust) -> io::Result<Vec<Vec<u8>>> {

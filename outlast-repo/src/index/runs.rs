@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::record::{Packs, RECORD_BYTES, Record};
 use crate::CacheError;
-use crate::sorted::{Place, Run, Shelf, Trust, merge_from};
+use crate::sorted::{Place, Run, RunSet, Trust, merge_from};
 
 /// An index file, how many bytes it has in the store, and what its writer noted in it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -24,9 +24,9 @@ pub(super) struct File {
 }
 
 #[derive(Debug)]
-pub(super) struct Shelved {
-    shelf: Shelf<RECORD_BYTES>,
-    /// What each of the shelf's runs says.
+pub(super) struct IndexRuns {
+    run_set: RunSet<RECORD_BYTES>,
+    /// What each of the run_set's runs says.
     heads: Vec<Head>,
 }
 
@@ -39,28 +39,28 @@ struct Head {
     files: Vec<File>,
 }
 
-impl Shelved {
-    /// Opens the shelf; what is in it is there if it fits together and `is_listed` knows all index
+impl IndexRuns {
+    /// Opens the run_set; what is in it is there if it fits together and `is_listed` knows all index
     /// files that it covers. The packs that the runs name go to `packs`, which is empty.
     pub(super) fn open(
         (place, key): (Place, [u8; 32]),
         packs: &mut Packs,
         is_listed: impl Fn(&File) -> bool,
     ) -> Result<Self, CacheError> {
-        let (shelf, metas) = Shelf::open(place, key, Trust::Nothing)?;
-        let mut shelved = Self { shelf, heads: Vec::new() };
+        let (run_set, metas) = RunSet::open(place, key, Trust::Nothing)?;
+        let mut runs = Self { run_set, heads: Vec::new() };
         match read_heads(&metas, packs) {
             Some(heads) if heads.iter().flat_map(|head| &head.files).all(is_listed) => {
-                shelved.heads = heads;
+                runs.heads = heads;
             }
             // An older state of the repository, or one that was cleaned; or a run is missing. What
             // is not covered any more cannot be taken out of a run, so all are made anew.
             _ => {
-                shelved.shelf.clear();
+                runs.run_set.clear();
                 *packs = Packs::default();
             }
         }
-        Ok(shelved)
+        Ok(runs)
     }
 
     /// The index files that are covered.
@@ -69,7 +69,7 @@ impl Shelved {
     }
 
     pub(super) fn runs(&self) -> &[Arc<Run<RECORD_BYTES>>] {
-        self.shelf.runs()
+        self.run_set.runs()
     }
 
     /// Adds a run of these records, which are sorted; from now on `files` are covered.
@@ -81,7 +81,7 @@ impl Shelved {
     ) -> Result<(), CacheError> {
         let packs_from = self.heads.last().map_or(0, |head| head.packs_from + head.packs);
         let head = Head { packs_from, packs: packs.ids().len() - packs_from, files };
-        self.shelf.add(records, &head.encode(packs))?;
+        self.run_set.add(records, &head.encode(packs))?;
         self.heads.push(head);
         Ok(())
     }
@@ -103,7 +103,7 @@ impl Shelved {
             packs: merged.iter().map(|head| head.packs).sum(),
             files: merged.iter().flat_map(|head| head.files.iter().cloned()).collect(),
         };
-        self.shelf.merge(start, &head.encode(packs))?;
+        self.run_set.merge(start, &head.encode(packs))?;
         self.heads.truncate(start);
         self.heads.push(head);
         Ok(())
@@ -111,7 +111,7 @@ impl Shelved {
 
     /// From now on, what is added goes to the heap: the disk takes nothing more.
     pub(super) fn stop_writing(&mut self) {
-        self.shelf.stop_writing();
+        self.run_set.stop_writing();
     }
 }
 
