@@ -127,37 +127,7 @@ pub fn backup(
     let relying =
         (!repository.index()?.check_current(repository.opened())?).then(|| repository.relying());
     let repository = relying.as_ref().unwrap_or(repository);
-    let index = repository.index()?;
-    let chunking =
-        chunking::params(options.expected_bytes.unwrap_or(0), index.blobs(), index.chunk_average());
-    let referenced = ReferencedPacks::begin(repository, index)?;
-    let journal = resume(repository, index, &referenced, options)?;
-    let work = checkpoint::Work {
-        repository,
-        index,
-        limits: &options.tuning,
-        chunk_average: chunking.average,
-        clock,
-        random,
-    };
-    let checkpoint = Checkpoint::new(work, journal);
-    let context = Context {
-        repository,
-        index,
-        history: ChunkHistory::open(repository, chunking.average),
-        chunk_ids: ChunkIdCache::open(repository),
-        known_blobs: KnownBlobs::new(index, referenced),
-        compression: CompressionPolicy::new(options.tuning.compression),
-        checkpoint,
-        counters: Counters::default(),
-        stop: Stop::new(),
-        tuning: &options.tuning,
-        chunking,
-        owner: (options.uid, options.gid),
-        clock,
-        random,
-        monitor,
-    };
+    let context = begin(repository, options, clock, random, monitor)?;
     monitor.begin("backup", None);
     let assembled = run(&context, source);
     tell_unsound(&context);
@@ -184,6 +154,47 @@ pub fn backup(
         problems: assembled.problems,
         problem_count: assembled.problem_count,
         guard: durable.guard,
+    })
+}
+
+/// Looks at what is there and what may be relied on, before the first byte is read.
+fn begin<'a>(
+    repository: &'a Repository,
+    options: &'a Options,
+    clock: &'a dyn Clock,
+    random: &'a dyn Random,
+    monitor: &'a dyn Monitor,
+) -> Result<Context<'a>, RepoError> {
+    let index = repository.index()?;
+    let chunking =
+        chunking::params(options.expected_bytes.unwrap_or(0), index.blobs(), index.chunk_average());
+    let referenced = ReferencedPacks::begin(repository, index)?;
+    let journal = resume(repository, index, &referenced, options)?;
+    let work = checkpoint::Work {
+        repository,
+        index,
+        limits: &options.tuning,
+        chunk_average: chunking.average,
+        clock,
+        random,
+    };
+    let checkpoint = Checkpoint::new(work, journal);
+    Ok(Context {
+        repository,
+        index,
+        history: ChunkHistory::open(repository, chunking.average),
+        chunk_ids: ChunkIdCache::open(repository),
+        known_blobs: KnownBlobs::new(index, referenced),
+        compression: CompressionPolicy::new(options.tuning.compression),
+        checkpoint,
+        counters: Counters::default(),
+        stop: Stop::new(),
+        tuning: &options.tuning,
+        chunking,
+        owner: (options.uid, options.gid),
+        clock,
+        random,
+        monitor,
     })
 }
 
