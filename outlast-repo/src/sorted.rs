@@ -17,7 +17,7 @@
 //! somebody without the key is as good as none.
 //!
 //! A [`RunSet`] is a directory of runs. New runs are added, and several are merged into one, with
-//! memory that depends on how many they are and not on their sizes. Nothing in a run_set is a truth of
+//! memory that depends on how many they are and not on their sizes. Nothing in such a set is a truth of
 //! its own: whatever is in doubt is removed and made anew from where it came.
 
 mod merge;

@@ -26,7 +26,7 @@ pub(super) struct File {
 #[derive(Debug)]
 pub(super) struct IndexRuns {
     run_set: RunSet<RECORD_BYTES>,
-    /// What each of the run_set's runs says.
+    /// What each of the set's runs says.
     heads: Vec<Head>,
 }
 
@@ -40,7 +40,7 @@ struct Head {
 }
 
 impl IndexRuns {
-    /// Opens the run_set; what is in it is there if it fits together and `is_listed` knows all index
+    /// Opens the set of runs; what is in it is there if it fits together and `is_listed` knows all index
     /// files that it covers. The packs that the runs name go to `packs`, which is empty.
     pub(super) fn open(
         (place, key): (Place, [u8; 32]),

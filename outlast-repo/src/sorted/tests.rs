@@ -67,7 +67,7 @@ proptest! {
     }
 
     #[test]
-    fn whatever_lies_in_a_shelf_is_no_run_and_no_panic(
+    fn whatever_lies_in_a_set_of_runs_is_no_run_and_no_panic(
         mut bytes in prop::collection::vec(any::<u8>(), 0..9000),
         pages in 0..4_u64,
         trailer in any::<bool>(),
