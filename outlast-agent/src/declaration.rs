@@ -1,6 +1,7 @@
 //! `workload.toml`: what a team declares of its workload, on the share.
 
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use outlast_drop::Share;
@@ -47,8 +48,8 @@ fn is_almost(key: &[u8], meant: &[u8]) -> bool {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DeclarationError {
     /// The share does not let us read it now.
-    #[error("{0}")]
-    Unreadable(String),
+    #[error("cannot read {} now: {reason}", path.display())]
+    Unreadable { path: PathBuf, reason: String },
     /// Its team has to mend it.
     #[error("{0}")]
     Wrong(String),
@@ -67,7 +68,8 @@ pub fn read(share: &Share, workload: &WorkloadName) -> Result<Option<Declared>, 
         Ok(content) => content,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) if is_later(&error) => {
-            return Err(DeclarationError::Unreadable(told(format!("cannot be read now: {error}"))));
+            let (path, reason) = (path.join(FILE), error.to_string());
+            return Err(DeclarationError::Unreadable { path, reason });
         }
         Err(error) => return Err(wrong(format!("it cannot be read: {error}"))),
     };

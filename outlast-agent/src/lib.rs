@@ -1,8 +1,8 @@
 //! The agent: the one long-lived process that reads the share and ships drops.
 //!
-//! It is a loop with a single owner ([`Agent::run`]). A pass looks at the share, decides what each
-//! drop needs (a pure function, in `decision`), and does it: ship a sealed drop, refuse a bad one,
-//! abandon one whose writer died, release one that is vaulted.
+//! It is a loop with a single owner ([`Agent::run`]). A pass watches the share (`watcher`), decides
+//! what each drop needs (`decision`, pure), does it (`Agent::apply`, the one place), ships
+//! (`shipper`, to a [`Destination`]) and reports (`reporter`).
 //!
 //! **Architecture invariants**
 //! - What became of a drop is written on the share, as receipts; the agent's own directory holds
@@ -15,21 +15,38 @@
 //!   cannot be reached makes all wait.
 //! - Time is the agent's own clock. A writer's time is passed on as a claim and decides nothing.
 
+mod action;
 mod agent;
 mod config;
 mod custody;
 mod decision;
 pub mod declaration;
-mod pass;
+mod destination;
+mod lifecycle;
+mod line;
+mod problem;
+mod queue;
+mod receipts;
 mod report;
+mod reporter;
 mod repositories;
-mod ship;
+mod secured;
+mod shipper;
 mod shutdown;
-mod troubles;
+mod state;
+mod statement;
+mod tier;
+mod tracker;
 mod upstream;
+mod watcher;
+mod workload;
 
 pub use agent::{Agent, AgentError};
 pub use config::{AgentConfig, ConfigError};
+pub use destination::{Cargo, Content, Delivered, Destination, Failure};
+pub use problem::{Met, Problem};
 pub use report::{PassReport, ShippedDrop};
+pub use secured::{KeepRule, Secured};
 pub use shutdown::Shutdown;
+pub use state::StateError;
 pub use upstream::{Upstream, UpstreamError, Vault};

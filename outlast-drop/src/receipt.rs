@@ -154,7 +154,7 @@ impl Receipt {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Form {
+struct ReceiptJson {
     version: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     share: Option<ShareId>,
@@ -212,6 +212,13 @@ pub enum ReceiptError {
     Io { path: PathBuf, source: io::Error },
 }
 
+impl ReceiptError {
+    /// Whether to try again in a while: the share had a hiccup.
+    pub fn is_later(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if is_later(source))
+    }
+}
+
 /// A receipt with its signature, as it lies on the share.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignedReceipt {
@@ -227,7 +234,7 @@ impl Receipt {
         self.reason = self.reason.map(|reason| reason.chars().take(REASON_CHARS_MAX).collect());
         let certificate_pem = signer.certificate_pem();
         let receipt = self.clone();
-        let form = Form {
+        let json = ReceiptJson {
             version: RECEIPT_VERSION,
             share: self.share,
             workload: self.workload,
@@ -247,7 +254,7 @@ impl Receipt {
             code: self.code,
             certificate: certificate_pem.clone(),
         };
-        let mut body = serde_json::to_vec(&form)?;
+        let mut body = serde_json::to_vec(&json)?;
         // The brace comes back behind the signature.
         body.pop();
         let signature = hex::encode(&signer.sign(&body)?);
@@ -270,35 +277,35 @@ impl SignedReceipt {
         let malformed = |reason: String| ReceiptError::Malformed { reason };
         let proven = proof::split(bytes, "signature").ok_or(ReceiptError::Torn)?;
         hex::decode(proven.proof).ok_or_else(|| malformed("the signature is not hex".into()))?;
-        let form: Form =
+        let json: ReceiptJson =
             serde_json::from_slice(bytes).map_err(|error| malformed(error.to_string()))?;
-        if !(1..=RECEIPT_VERSION).contains(&form.version) {
-            return Err(ReceiptError::UnknownVersion { version: form.version });
+        if !(1..=RECEIPT_VERSION).contains(&json.version) {
+            return Err(ReceiptError::UnknownVersion { version: json.version });
         }
-        if form.version >= 2 && (form.share.is_none() || form.day.is_none()) {
+        if json.version >= 2 && (json.share.is_none() || json.day.is_none()) {
             return Err(malformed("it does not say of which share and day".to_owned()));
         }
         let state =
-            form.state.parse().map_err(|error: UnknownState| malformed(error.to_string()))?;
+            json.state.parse().map_err(|error: UnknownState| malformed(error.to_string()))?;
         let receipt = Receipt {
-            share: form.share,
-            workload: form.workload,
-            day: form.day,
-            drop: form.drop,
-            seal: form.seal,
+            share: json.share,
+            workload: json.workload,
+            day: json.day,
+            drop: json.drop,
+            seal: json.seal,
             state,
-            at: form.at,
-            by: form.by,
-            role: form.role,
-            size: form.size,
-            tree: form.tree,
-            snapshot: form.snapshot,
-            repository: form.repository,
-            sequence: form.sequence,
-            code: form.code.or_else(|| code_of_old(state, form.reason.as_deref())),
-            reason: form.reason,
+            at: json.at,
+            by: json.by,
+            role: json.role,
+            size: json.size,
+            tree: json.tree,
+            snapshot: json.snapshot,
+            repository: json.repository,
+            sequence: json.sequence,
+            code: json.code.or_else(|| code_of_old(state, json.reason.as_deref())),
+            reason: json.reason,
         };
-        Ok(Self { receipt, certificate_pem: form.certificate, bytes: bytes.to_vec() })
+        Ok(Self { receipt, certificate_pem: json.certificate, bytes: bytes.to_vec() })
     }
 
     /// What it says.

@@ -115,7 +115,8 @@ fn names_that_are_not_allowed_are_told_and_stop_nobody() {
     fs::create_dir_all(world.share.path().join("w/good/drops/20260101/not-a-drop")).unwrap();
     let report = pass(&mut world.agent());
     assert!(world.has(&good, ReceiptState::Vaulted));
-    let problems = report.problems.join("\n");
+    let problems: Vec<_> = report.problems.iter().map(ToString::to_string).collect();
+    let problems = problems.join("\n");
     assert!(problems.contains("\"Not Allowed\" is not the name of a workload"), "{problems}");
     assert!(problems.contains("\"not-a-drop\" is not a drop id"), "{problems}");
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use outlast_agent::{Agent, AgentError, Shutdown, Upstream, UpstreamError, Vault};
+use outlast_agent::{Agent, AgentError, Shutdown, StateError, Upstream, UpstreamError, Vault};
 use outlast_drop::{Content, DropAddress, Receipt, ReceiptState, Seal, receipt};
 use outlast_repo::Repository;
 use outlast_testing::pseudo_random;
@@ -125,7 +125,7 @@ fn a_receipt_that_the_vault_did_not_sign_is_not_believed() {
     let drop = world.dump("shop-db", b"content");
     let mut agent = broken(&world, Break::WrongAnswer, 1);
     let report = pass(&mut agent);
-    assert!(report.problems[0].contains("the vault's receipt"), "{report:?}");
+    assert!(report.problems[0].to_string().contains("the vault's receipt"), "{report:?}");
     assert!(world.data_is_on_the_share(&drop) && !world.has(&drop, ReceiptState::Vaulted));
     world.clock.advance(Duration::from_secs(60));
     assert_eq!(good_pass(&mut agent).released.len(), 1);
@@ -137,7 +137,7 @@ fn a_drop_whose_objects_got_lost_on_the_way_is_shipped_again_and_the_trouble_is_
     let drop = world.dump("shop-db", b"content");
     let mut agent = broken(&world, Break::ObjectsLost, 2);
     let first = pass(&mut agent).problems;
-    assert!(first[0].contains("one object is missing"), "{first:?}");
+    assert!(first[0].to_string().contains("one object is missing"), "{first:?}");
     assert_eq!(pass(&mut agent).problems, first, "it waits, and says why");
     world.clock.advance(Duration::from_secs(31));
     assert_eq!(pass(&mut agent).problems, first, "the same trouble, whatever its request id");
@@ -154,7 +154,10 @@ fn a_vault_that_is_down_for_a_while_costs_nothing_but_time() {
     let mut agent = world.agent();
     let world = world.without_vault(|share| {
         let report = pass(&mut agent);
-        assert!(report.problems[0].contains("cannot reach https://127.0.0.1"), "{report:?}");
+        assert!(
+            report.problems[0].to_string().contains("cannot reach https://127.0.0.1"),
+            "{report:?}"
+        );
         assert!(report.released.is_empty() && share.drop_directory(&drop).exists());
     });
     world.clock.advance(Duration::from_secs(60));
@@ -276,7 +279,7 @@ fn two_agents_never_share_a_state_directory_and_only_agents_are_agents() {
     let agent = world.agent();
     let environment = outlast_types::Environment::system;
     let error = Agent::start(world.config(), environment()).err().unwrap();
-    assert!(matches!(error, AgentError::Running { .. }), "{error}");
+    assert!(matches!(error, AgentError::State(StateError::Running { .. })), "{error}");
     drop(agent);
     let vault =
         Vault::new(&world.vault.url(), Arc::new(world.identity(Role::Agent)), environment());

@@ -6,7 +6,9 @@ mod bad;
 mod crash;
 mod custody;
 mod death;
+mod hops;
 mod killed;
-mod road;
+
 mod share;
 mod support;
+mod vaulting;

@@ -27,10 +27,10 @@ fn a_share_that_is_not_mounted_is_said_and_the_work_goes_on_when_it_is_back() {
     rename(share, &aside);
     let mut agent = world.agent();
     let report = pass(&mut agent);
-    assert!(report.problems[0].contains("is the share mounted?"), "{report:?}");
+    assert!(report.problems[0].to_string().contains("is the share mounted?"), "{report:?}");
     fs::create_dir(share).unwrap();
     let report = pass(&mut agent);
-    assert!(report.problems[0].contains("is not a share"), "{report:?}");
+    assert!(report.problems[0].to_string().contains("is not a share"), "{report:?}");
     assert_eq!(fs::read_dir(share).unwrap().count(), 0, "nothing was written into it");
     fs::remove_dir(share).unwrap();
     rename(&aside, share);
@@ -62,8 +62,11 @@ fn another_share_in_its_place_is_not_touched() {
     world.dump("shop-db", b"content of another share");
     for _ in 0..2 {
         let report = pass(&mut agent);
-        assert!(report.problems[0].contains("is another share than before"), "{report:?}");
-        assert!(report.problems[0].contains("share-id"), "what to do: {report:?}");
+        assert!(
+            report.problems[0].to_string().contains("is another share than before"),
+            "{report:?}"
+        );
+        assert!(report.problems[0].to_string().contains("share-id"), "what to do: {report:?}");
         assert!(report.vaulted.is_empty());
         drop(agent);
         agent = world.agent();
@@ -153,7 +156,10 @@ fn nothing_leaves_the_share_before_the_vaults_receipt_is_on_it() {
     for _ in 0..2 {
         let report = pass(&mut agent);
         assert!(report.released.is_empty(), "{report:?}");
-        assert!(report.problems.iter().any(|text| text.contains("not released yet")), "{report:?}");
+        assert!(
+            report.problems.iter().any(|it| it.to_string().contains("not released yet")),
+            "{report:?}"
+        );
         assert!(world.data_is_on_the_share(&drop) && !world.has(&drop, ReceiptState::Released));
     }
     fs::remove_dir(&obstacle).unwrap();
@@ -211,6 +217,9 @@ fn a_receipt_that_nobody_we_trust_signed_changes_nothing() {
     place("rejected", forged.bytes());
     let report = pass(&mut world.agent());
     assert_eq!(report.vaulted.len(), 1, "it is shipped as if they were not there: {report:?}");
-    assert_eq!(report.problems.iter().filter(|text| text.contains("is ignored")).count(), 2);
+    assert_eq!(
+        report.problems.iter().filter(|it| it.to_string().contains("is ignored")).count(),
+        2
+    );
     assert_eq!(world.snapshots("shop-db"), 1);
 }

@@ -218,7 +218,7 @@ pub(crate) fn name(workload: &str) -> WorkloadName {
 
 fn issue(authority: &CertificateAuthority, role: Role, name: &str) -> Identity {
     let hosts = match role {
-        Role::Vault => vec!["127.0.0.1".to_owned(), "localhost".to_owned()],
+        Role::Vault | Role::Media => vec!["127.0.0.1".to_owned(), "localhost".to_owned()],
         _ => Vec::new(),
     };
     let peer = Peer::new(role, name).unwrap();
@@ -234,7 +234,7 @@ pub(crate) fn pass(agent: &mut Agent) -> PassReport {
 /// A pass that must have nothing to complain of.
 pub(crate) fn good_pass(agent: &mut Agent) -> PassReport {
     let report = pass(agent);
-    assert_eq!(report.problems, Vec::<String>::new());
+    assert_eq!(report.problems, []);
     report
 }
 

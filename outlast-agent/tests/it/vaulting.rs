@@ -127,7 +127,7 @@ fn what_a_team_declares_reaches_the_vault() {
     declare("rpo = \"soon\"");
     world.dump("shop-db", b"content");
     let report = pass(&mut agent);
-    assert!(report.problems[0].contains("workload.toml: rpo"), "{report:?}");
+    assert!(report.problems[0].to_string().contains("workload.toml: rpo"), "{report:?}");
     assert_eq!(report.vaulted.len(), 1, "a bad declaration does not stop the drops");
 }
 

@@ -1,0 +1,120 @@
+//! Destinations: where drops go.
+
+use outlast_drop::{DropAddress, DropReadError, Rejection, Share, SignedReceipt};
+use outlast_types::{ContentHash, ShareId};
+use outlast_wire::CallError;
+use outlast_wire::api::{AgentReport, ErrorCode, Reported};
+use outlast_wire::client::OpenError;
+use outlast_wire::holdings::{Answer, HeldDrop};
+
+use crate::Shutdown;
+use crate::secured::Secured;
+use crate::upstream::UpstreamError;
+
+/// Where drops go: a vault, a media server on the way to one, a backup product that is there
+/// already. A drop goes there in two hops, each of which can be done again.
+pub trait Destination: Send {
+    /// Lets `shutdown` break off what takes long.
+    fn heed(&mut self, shutdown: &Shutdown);
+
+    /// Hears which share this agent serves, before anything else is asked: several agents of one
+    /// name may be at work.
+    fn speak_of(&mut self, share: ShareId);
+
+    /// Reads a sealed drop, once, and puts its content where it is durable. As soon as all of the
+    /// content is known to be as it was sealed, `accepted` hears so, whatever becomes of the rest.
+    fn load(&mut self, cargo: &Cargo<'_>, accepted: &mut dyn FnMut(Content))
+    -> Result<(), Failure>;
+
+    /// Hands over a drop that was loaded with this seal, or asks again what became of it: who has
+    /// it now.
+    fn deliver(&mut self, cargo: &Cargo<'_>, seal: ContentHash) -> Result<Delivered, Failure>;
+
+    /// Which of these drops are held at this moment, by the holder's signed word. It is shown the
+    /// receipts that it once signed, so that it can tell people what it has forgotten.
+    fn confirm(&mut self, drops: Vec<HeldDrop>, receipts: Vec<String>) -> Result<Answer, String>;
+
+    /// Tells what a pass saw.
+    fn report(&mut self, report: &AgentReport) -> Result<Reported, CallError>;
+}
+
+/// A drop to be carried.
+pub struct Cargo<'a> {
+    pub share: &'a Share,
+    pub address: &'a DropAddress,
+    pub shutdown: &'a Shutdown,
+}
+
+/// The content of a drop that was read to its end and is as it was sealed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Content {
+    /// The digest of the seal.
+    pub seal: ContentHash,
+    pub bytes: u64,
+}
+
+/// A drop that somebody else answers for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivered {
+    /// The receipt, verified.
+    pub receipt: SignedReceipt,
+    /// What it says.
+    pub secured: Secured,
+}
+
+/// Why a drop could not be carried.
+#[derive(Debug)]
+pub enum Failure {
+    /// The drop is bad and stays so.
+    Refused(Rejection),
+    /// The share could not be read.
+    Share(String),
+    /// The destination cannot be reached, which is so for all drops.
+    Unreachable(String),
+    /// The destination does not have what we sent: what we remember of it is wrong.
+    Forgotten(String),
+    /// What is to be handed over is not at hand: the drop must be read again.
+    NotLoaded,
+    /// Something else, of this workload only.
+    Workload(String),
+    /// The agent was asked to stop.
+    Stopped,
+}
+
+/// The longest part of a vault's sentence that goes into a receipt, in characters.
+const DIFFERENCE_CHARS_MAX: usize = 300;
+
+impl From<DropReadError> for Failure {
+    fn from(error: DropReadError) -> Self {
+        match error {
+            DropReadError::Refused(rejection) => Self::Refused(rejection),
+            later @ DropReadError::Later { .. } => Self::Share(later.to_string()),
+        }
+    }
+}
+
+impl From<CallError> for Failure {
+    fn from(error: CallError) -> Self {
+        let text = error.to_string();
+        match (&error, error.code()) {
+            (CallError::Unreachable { .. }, _) => Self::Unreachable(text),
+            (_, Some(ErrorCode::MissingObjects | ErrorCode::UnknownWorkload)) => {
+                Self::Forgotten(text)
+            }
+            (_, Some(ErrorCode::Contested)) => {
+                let difference = text.chars().take(DIFFERENCE_CHARS_MAX).collect();
+                Self::Refused(Rejection::Contested { difference })
+            }
+            _ => Self::Workload(text),
+        }
+    }
+}
+
+impl From<UpstreamError> for Failure {
+    fn from(error: UpstreamError) -> Self {
+        match error {
+            UpstreamError::Open(OpenError::Call(error)) => error.into(),
+            other => Self::Workload(other.to_string()),
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! Problems: what keeps the agent from its work, and what it is about.
+//!
+//! Decisions are made by [`Met`]. The sentences for people are made here, and nowhere else.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use outlast_drop::{DropAddress, ReceiptState, ScanProblem};
+use outlast_types::{ProblemCode, WorkloadName};
+use outlast_wire::api;
+
+/// Something that the agent met, and why. The same thing met again is the same problem, whatever
+/// the reason says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    pub met: Met,
+    /// A part of the sentence that it becomes.
+    pub reason: String,
+}
+
+/// What the agent met, with what it is about.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Met {
+    /// The share cannot be opened or looked over.
+    ShareUnusable,
+    /// Another share lies where this agent's lay.
+    ShareReplaced,
+    /// Something on the share cannot be read now.
+    Unreadable(PathBuf),
+    /// Something that belongs to no workload, and that somebody may have meant.
+    Stray(PathBuf),
+    /// Something below a workload that the protocol does not know.
+    UnknownEntry(WorkloadName, PathBuf),
+    /// A `workload.toml` that cannot be used.
+    BadDeclaration(WorkloadName),
+    /// A receipt that proves nothing.
+    ReceiptIgnored(DropAddress, ReceiptState),
+    /// A receipt that cannot be read now, so that nothing is known of its drop.
+    ReceiptUnreadable(DropAddress),
+    ReceiptUnwritten(DropAddress, ReceiptState),
+    NotReleased(DropAddress),
+    NotAbandoned(DropAddress),
+    NotQuarantined(DropAddress),
+    /// A sealed drop that the share does not let us read.
+    DropUnreadable(DropAddress),
+    /// The agent's own directory.
+    StateUnwritable,
+    /// The destination cannot be reached, which is so for all drops.
+    Unreachable,
+    /// The destination was reached, and does not take what this workload dropped.
+    NotShipped(WorkloadName),
+    /// The destination does not have what was sent to it for this workload.
+    Forgotten(WorkloadName),
+    /// The vault's word about what it holds now is missing.
+    HoldingsUnknown,
+}
+
+impl Met {
+    /// With a reason, it is a problem.
+    pub fn because(self, reason: impl Into<String>) -> Problem {
+        Problem { met: self, reason: reason.into() }
+    }
+
+    /// The same for programs elsewhere.
+    pub fn code(&self) -> ProblemCode {
+        match self {
+            Self::ShareUnusable => ProblemCode::ShareUnusable,
+            Self::ShareReplaced => ProblemCode::ShareReplaced,
+            Self::Unreadable(_) | Self::ReceiptUnreadable(_) => ProblemCode::ShareUnreadable,
+            Self::Stray(_) => ProblemCode::StrayEntry,
+            Self::UnknownEntry(..) => ProblemCode::UnknownEntry,
+            Self::BadDeclaration(_) => ProblemCode::BadDeclaration,
+            Self::ReceiptIgnored(..) => ProblemCode::ReceiptIgnored,
+            Self::ReceiptUnwritten(..)
+            | Self::NotReleased(_)
+            | Self::NotAbandoned(_)
+            | Self::NotQuarantined(_) => ProblemCode::ShareUnwritable,
+            Self::DropUnreadable(_) => ProblemCode::DropUnreadable,
+            Self::StateUnwritable => ProblemCode::StateUnwritable,
+            Self::Unreachable => ProblemCode::UpstreamUnreachable,
+            Self::NotShipped(_) => ProblemCode::ShippingFailed,
+            Self::Forgotten(_) => ProblemCode::UpstreamForgot,
+            Self::HoldingsUnknown => ProblemCode::HoldingsUnknown,
+        }
+    }
+
+    /// The workload whose team has to act, if it is one team's.
+    fn team(&self) -> Option<&WorkloadName> {
+        match self {
+            Self::UnknownEntry(workload, _) | Self::BadDeclaration(workload) => Some(workload),
+            _ => None,
+        }
+    }
+}
+
+impl Problem {
+    /// A problem of a scan: of the share, of the team of `workload`, or of nobody that is known.
+    pub(crate) fn of_scan(problem: ScanProblem, workload: Option<&WorkloadName>) -> Self {
+        match (problem, workload) {
+            (ScanProblem::Later { path, reason }, _) => Met::Unreadable(path).because(reason),
+            (ScanProblem::Refused { path, rejection }, None) => {
+                Met::Stray(path).because(rejection.to_string())
+            }
+            (ScanProblem::Refused { path, rejection }, Some(workload)) => {
+                Met::UnknownEntry(workload.clone(), path).because(rejection.to_string())
+            }
+        }
+    }
+
+    /// As the vault is told.
+    pub(crate) fn told(&self) -> api::Problem {
+        let code = self.met.code();
+        let workload = self.met.team().cloned();
+        api::Problem { kind: code.kind(), code, workload, text: self.to_string() }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let reason = &self.reason;
+        match &self.met {
+            Met::Unreadable(path) => write!(f, "cannot read {} now: {reason}", path.display()),
+            Met::Stray(path) | Met::UnknownEntry(_, path) => {
+                write!(f, "{}: {reason}", path.display())
+            }
+            Met::ReceiptIgnored(drop, state) => {
+                write!(f, "the {state} receipt of {drop} is ignored: {reason}")
+            }
+            Met::ReceiptUnreadable(drop) => {
+                write!(f, "nothing is done with {drop} until its receipts can be read: {reason}")
+            }
+            Met::ReceiptUnwritten(drop, state) => {
+                write!(f, "the {state} receipt of {drop} is not written yet: {reason}")
+            }
+            Met::NotReleased(drop) => write!(f, "{drop} is not released yet: {reason}"),
+            Met::NotAbandoned(drop) => write!(f, "{drop} cannot be abandoned yet: {reason}"),
+            Met::NotQuarantined(drop) => {
+                write!(f, "{drop} cannot be put into quarantine: {reason}")
+            }
+            Met::HoldingsUnknown => write!(f, "nothing is released: {reason}"),
+            Met::DropUnreadable(drop) => write!(f, "{drop} is not shipped yet: {reason}"),
+            Met::ShareUnusable
+            | Met::ShareReplaced
+            | Met::BadDeclaration(_)
+            | Met::StateUnwritable
+            | Met::Unreachable
+            | Met::NotShipped(_)
+            | Met::Forgotten(_) => f.write_str(reason),
+        }
+    }
+}

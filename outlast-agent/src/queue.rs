@@ -1,0 +1,120 @@
+//! Whose turn it is: the oldest drop of each workload, then the next of each, and so on.
+
+use std::collections::BTreeMap;
+
+use outlast_types::{Day, DropId, WorkloadName};
+
+use crate::action::Parcel;
+
+/// Parcels to be shipped in one pass. A workload with many drops does not keep the others waiting.
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    /// Oldest first, so that the last snapshot is the newest drop. None is empty.
+    ready: BTreeMap<WorkloadName, BTreeMap<(DropId, Day), Parcel>>,
+    /// How many stay for a later pass.
+    behind: BTreeMap<WorkloadName, u64>,
+}
+
+impl Queue {
+    pub(crate) fn push(&mut self, parcel: Parcel) {
+        let key = (parcel.address.drop, parcel.address.day);
+        self.ready.entry(parcel.address.workload.clone()).or_default().insert(key, parcel);
+    }
+
+    /// Takes the oldest parcel of the workload that comes after the one whose turn was `last`.
+    pub(crate) fn pop(&mut self, last: Option<&WorkloadName>) -> Option<Parcel> {
+        let after = self.ready.keys().find(|workload| last.is_none_or(|last| *workload > last));
+        let workload = after.or_else(|| self.ready.keys().next())?.clone();
+        let parcels = self.ready.get_mut(&workload)?;
+        let (_, parcel) = parcels.pop_first()?;
+        if parcels.is_empty() {
+            self.ready.remove(&workload);
+        }
+        Some(parcel)
+    }
+
+    /// Leaves a parcel that was taken for a later pass.
+    pub(crate) fn leave(&mut self, workload: &WorkloadName) {
+        *self.behind.entry(workload.clone()).or_default() += 1;
+    }
+
+    /// Leaves all other parcels of its workload, too.
+    pub(crate) fn leave_all(&mut self, workload: &WorkloadName) {
+        let rest = self.ready.remove(workload).map_or(0, |rest| rest.len() as u64);
+        *self.behind.entry(workload.clone()).or_default() += 1 + rest;
+    }
+
+    /// How many drops of a workload are still to be shipped.
+    pub(crate) fn waiting(&self, workload: &WorkloadName) -> u64 {
+        let ready = self.ready.get(workload).map_or(0, |ready| ready.len() as u64);
+        ready + self.behind.get(workload).copied().unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use outlast_drop::DropAddress;
+    use outlast_types::{ContentHash, Timestamp};
+
+    use super::*;
+    use crate::action::Hop;
+
+    fn parcel(workload: &str, number: u8) -> Parcel {
+        let address = DropAddress {
+            workload: WorkloadName::new(workload).unwrap(),
+            day: Timestamp::EPOCH.day(),
+            drop: format!("01a2066b-8649-78cb-a8bc-a5af0e9525{number:02x}").parse().unwrap(),
+        };
+        Parcel {
+            address,
+            seal: ContentHash([number; 32]),
+            hop: Hop::Sealed,
+            holder: None,
+            is_loaded: false,
+        }
+    }
+
+    /// All that is popped, one workload after the other.
+    fn order(queue: &mut Queue, mut last: Option<WorkloadName>) -> Vec<Parcel> {
+        let mut order = Vec::new();
+        while let Some(parcel) = queue.pop(last.as_ref()) {
+            last = Some(parcel.address.workload.clone());
+            order.push(parcel);
+        }
+        order
+    }
+
+    #[test]
+    fn each_workload_has_its_turn_with_its_oldest_drop() {
+        let parcels = [("a", 3), ("a", 1), ("b", 2), ("c", 5), ("a", 2)];
+        let filled = || {
+            let mut queue = Queue::default();
+            parcels.iter().for_each(|&(workload, number)| queue.push(parcel(workload, number)));
+            queue
+        };
+        let expected = |order: [(&str, u8); 5]| order.map(|(name, number)| parcel(name, number));
+        let from_a = expected([("a", 1), ("b", 2), ("c", 5), ("a", 2), ("a", 3)]);
+        assert_eq!(order(&mut filled(), None), from_a);
+        let from_b = expected([("b", 2), ("c", 5), ("a", 1), ("a", 2), ("a", 3)]);
+        let name = |workload: &str| Some(WorkloadName::new(workload).unwrap());
+        assert_eq!(order(&mut filled(), name("a")), from_b);
+        assert_eq!(order(&mut filled(), name("c")), from_a, "from the start after the last");
+    }
+
+    #[test]
+    fn what_stays_behind_is_counted_and_not_popped_again() {
+        let mut queue = Queue::default();
+        let name = WorkloadName::new("a").unwrap();
+        (1..=4).for_each(|number| queue.push(parcel("a", number)));
+        assert_eq!(queue.waiting(&name), 4);
+        queue.pop(None).unwrap();
+        assert_eq!(queue.waiting(&name), 3, "done with");
+        queue.pop(None).unwrap();
+        queue.leave(&name);
+        assert_eq!(queue.waiting(&name), 3);
+        queue.pop(None).unwrap();
+        queue.leave_all(&name);
+        assert_eq!((queue.waiting(&name), queue.pop(None)), (3, None));
+        assert_eq!(queue.waiting(&WorkloadName::new("b").unwrap()), 0);
+    }
+}

@@ -1,0 +1,163 @@
+//! Receipts on the share: reading them, and what they prove.
+//!
+//! A receipt records; that a drop was vaulted once frees no data, only the vault's answer of now
+//! does.
+
+use std::collections::BTreeSet;
+
+use outlast_drop::{
+    DropAddress, Receipt, ReceiptError, ReceiptState, Share, SignedReceipt, receipt,
+};
+use outlast_wire::receipts::Authority;
+use outlast_wire::{Peer, Role};
+
+use crate::custody::{Proven, Refusal};
+use crate::problem::{Met, Problem};
+use crate::secured::Secured;
+
+/// Reads receipts of one share, and believes what holders of the right role signed.
+pub(crate) struct Reader<'a> {
+    pub(crate) share: &'a Share,
+    pub(crate) authority: &'a Authority,
+}
+
+/// A receipt that is whole, and signed by one who may say what it says. It is about a drop of the
+/// right workload and id; about which one is to be looked at.
+struct Evidence {
+    receipt: Receipt,
+    signer: Peer,
+}
+
+/// Why a receipt that is there proves nothing.
+enum Unproven {
+    /// It cannot be read now.
+    Unreadable(ReceiptError),
+    /// It is no good.
+    Void(String),
+}
+
+/// Whether all that follows from a missing receipt is that work is done again.
+fn saves_work(state: ReceiptState) -> bool {
+    matches!(state, ReceiptState::Accepted | ReceiptState::Shipped)
+}
+
+impl Reader<'_> {
+    /// What the receipts of a drop in `states` prove. One that proves nothing becomes a problem and
+    /// counts as absent: the worst that follows is that work is done again.
+    ///
+    /// # Errors
+    /// If a receipt cannot be read now, so that nothing is known.
+    pub(crate) fn prove(
+        &self,
+        address: &DropAddress,
+        states: &BTreeSet<ReceiptState>,
+        problems: &mut Vec<Problem>,
+    ) -> Result<Proven, ReceiptError> {
+        let mut said = |state| {
+            if !states.contains(&state) {
+                return Ok(None);
+            }
+            match self.evidence(address, state) {
+                // These only save work. What is no receipt and will never be one stops nobody.
+                Err(Unproven::Unreadable(error)) if saves_work(state) && !error.is_later() => {
+                    Ok(None)
+                }
+                Err(Unproven::Unreadable(error)) => Err(error),
+                Err(Unproven::Void(reason)) => {
+                    problems.push(Met::ReceiptIgnored(address.clone(), state).because(reason));
+                    Ok(None)
+                }
+                Ok(evidence) => Ok(evidence),
+            }
+        };
+        let vaulted = said(ReceiptState::Vaulted)?;
+        let vaulted = vaulted.and_then(|said| Secured::of(&said.receipt, said.signer));
+        if let Some(secured) = vaulted.filter(|it| it.held.drop.share == self.share.id()) {
+            let drop = &secured.held.drop;
+            if drop.day != address.day {
+                return Ok(Proven::IdTaken { day: drop.day });
+            }
+            // An agent's word that it released a drop is worth nothing without the vault's (I1).
+            let released = said(ReceiptState::Released)?;
+            let is_same = released.is_some_and(|it| it.receipt.identity().as_ref() == Some(drop));
+            return Ok(if is_same { Proven::Released(secured) } else { Proven::Vaulted(secured) });
+        }
+        let mut said_here = |state| {
+            let is_here = |said: &Evidence| said.receipt.is_about(self.share.id(), address);
+            Ok::<_, ReceiptError>(said(state)?.filter(is_here))
+        };
+        if let Some(rejected) = said_here(ReceiptState::Rejected)? {
+            return Ok(Proven::Rejected { untold: refusal(rejected.receipt) });
+        }
+        if said_here(ReceiptState::Abandoned)?.is_some() {
+            return Ok(Proven::Abandoned);
+        }
+        if let Some(Evidence { receipt, signer }) = said_here(ReceiptState::Shipped)?
+            && let Some(seal) = receipt.seal
+        {
+            let is_holder = signer.role() == Role::Media;
+            let holder = Secured::of(&receipt, signer).filter(|_| is_holder);
+            return Ok(Proven::Shipped { seal, holder });
+        }
+        let accepted = said_here(ReceiptState::Accepted)?;
+        let seal = accepted.and_then(|said| said.receipt.seal);
+        Ok(seal.map_or(Proven::Nothing, |seal| Proven::Accepted { seal }))
+    }
+
+    /// Checks that the receipt by which this very drop is secured is on the share, so that whoever
+    /// looks later finds the proof.
+    pub(crate) fn check(&self, address: &DropAddress, secured: &Secured) -> Result<(), String> {
+        let Secured { state, by, .. } = secured;
+        let of = || format!("the {state} receipt of the {}", by.role());
+        match self.evidence(address, *state) {
+            Ok(Some(Evidence { receipt, signer })) => match Secured::of(&receipt, signer) {
+                Some(found) if found.held == secured.held => Ok(()),
+                _ => Err(format!("{} on the share is of another drop", of())),
+            },
+            Ok(None) => Err(format!("{} is not on the share", of())),
+            Err(Unproven::Void(reason)) => Err(format!("{} is no good: {reason}", of())),
+            Err(Unproven::Unreadable(error)) => Err(error.to_string()),
+        }
+    }
+
+    fn evidence(
+        &self,
+        address: &DropAddress,
+        state: ReceiptState,
+    ) -> Result<Option<Evidence>, Unproven> {
+        match receipt::read(self.share, &address.workload, address.drop, state) {
+            Ok(Some(signed)) => {
+                let signer = verify(&signed, self.authority, state).map_err(Unproven::Void)?;
+                let receipt = signed.receipt().clone();
+                let fits = receipt.drop == address.drop && receipt.workload == address.workload;
+                if !fits {
+                    let Receipt { workload, drop, .. } = receipt;
+                    return Err(Unproven::Void(format!("it is about {workload}/{drop}")));
+                }
+                Ok(Some(Evidence { receipt, signer }))
+            }
+            // Torn: whoever wrote it died, and writes it again.
+            Ok(None) | Err(ReceiptError::Torn) => Ok(None),
+            Err(error @ ReceiptError::Io { .. }) => Err(Unproven::Unreadable(error)),
+            Err(error) => Err(Unproven::Void(error.to_string())),
+        }
+    }
+}
+
+/// Whoever signed a receipt, if it says `state` and its signer may say so.
+pub(crate) fn verify(
+    signed: &SignedReceipt,
+    authority: &Authority,
+    state: ReceiptState,
+) -> Result<Peer, String> {
+    match signed.receipt().state {
+        said if said == state => authority.check(signed).map_err(|error| error.to_string()),
+        said => Err(format!("it says {said}")),
+    }
+}
+
+/// Why a drop was rejected, if that is an incident: a seal that its writer tore by dying is none.
+fn refusal(receipt: Receipt) -> Option<Refusal> {
+    let code = receipt.code.unwrap_or_default();
+    code.is_incident().then(|| Refusal { code, reason: receipt.reason.unwrap_or_default() })
+}

@@ -1,0 +1,286 @@
+//! The shipper: carries drops hop by hop, one at a time, and leaves alone for a while what failed.
+//!
+//! It changes nothing but its own memory of failures. What came of each hop are actions.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use outlast_drop::{DropAddress, ReceiptState, Rejection, Share};
+use outlast_types::{Backoff, Environment, WorkloadName};
+
+use crate::Shutdown;
+use crate::action::{Action, Hop, Parcel};
+use crate::custody::Proven;
+use crate::destination::{Cargo, Content, Delivered, Failure};
+use crate::line::Line;
+use crate::problem::{Met, Problem};
+use crate::statement::{Scribe, Statement};
+use crate::workload::{Place, place};
+
+/// The longest pause after failures of one workload, or of one drop.
+const PAUSE_MAX: Duration = Duration::from_secs(600);
+/// A drop that could not be read as often as this no longer holds up the newer ones: better an old
+/// drop published late than none of those after it.
+const READS_BEFORE_OVERTAKING: u32 = 3;
+/// How long a media server's word stands by itself when the bill of a drop is lost. After that the
+/// drop is read again: a media server may have lost its disk.
+const HOLDER_PATIENCE: Duration = Duration::from_secs(24 * 3600);
+
+/// Carries drops over a [`Line`].
+pub(crate) struct Shipper {
+    scribe: Arc<Scribe>,
+    environment: Environment,
+    /// The first pause after failures.
+    pause: Duration,
+    retries: BTreeMap<WorkloadName, WorkloadRetry>,
+}
+
+/// What went wrong with a workload's drops, lately.
+#[derive(Default)]
+struct WorkloadRetry {
+    backoff: Backoff,
+    /// Why its drops are not shipped, while that is so. The first reason stays, so that a trouble
+    /// that lasts is seen to be one.
+    problem: Option<Problem>,
+    drops: HashMap<Place, DropRetry>,
+}
+
+/// A drop that is tried again later.
+#[derive(Default)]
+struct DropRetry {
+    backoff: Backoff,
+    /// Why, if that is a problem.
+    problem: Option<Problem>,
+}
+
+/// How a workload goes on after one of its drops was tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// The drop is done with; the next one may be tried.
+    Next,
+    /// The drop stays behind; the next one may be tried.
+    Overtake,
+    /// The others would fail, too, or overtake this one.
+    Stop,
+}
+
+/// What came of one hop.
+#[derive(Debug, Default)]
+pub(crate) struct Step {
+    pub(crate) actions: Vec<Action>,
+    pub(crate) problems: Vec<Problem>,
+    /// `None`: the drop has come one hop further, and goes on from there.
+    pub(crate) turn: Option<Turn>,
+}
+
+impl Shipper {
+    pub(crate) fn new(scribe: Arc<Scribe>, environment: Environment, pause: Duration) -> Self {
+        Self { scribe, environment, pause, retries: BTreeMap::new() }
+    }
+
+    /// Whether a drop has to wait because of what failed before, and why.
+    pub(crate) fn held_up(&self, address: &DropAddress) -> Option<(Turn, Option<Problem>)> {
+        let now = self.now();
+        let retry = self.retries.get(&address.workload)?;
+        if retry.backoff.is_waiting(now) {
+            return Some((Turn::Stop, retry.problem.clone()));
+        }
+        let drop = retry.drops.get(&place(address)).filter(|drop| drop.backoff.is_waiting(now))?;
+        Some((drop.turn(), drop.problem.clone()))
+    }
+
+    /// Carries a drop one hop.
+    pub(crate) fn step(
+        &mut self,
+        line: &mut Line,
+        share: &Share,
+        parcel: &mut Parcel,
+        shutdown: &Shutdown,
+    ) -> Step {
+        let address = parcel.address.clone();
+        let cargo = Cargo { share, address: &address, shutdown };
+        match parcel.hop {
+            Hop::Sealed | Hop::Accepted => self.load(line, &cargo, parcel),
+            Hop::Shipped => self.deliver(line, &cargo, parcel),
+        }
+    }
+
+    /// Reads a drop; it is accepted as soon as all of it is known to be as it was sealed.
+    fn load(&mut self, line: &mut Line, cargo: &Cargo<'_>, parcel: &mut Parcel) -> Step {
+        let mut step = Step::default();
+        let mut content = None;
+        let loaded = line.load(cargo, &mut |accepted| content = Some(accepted));
+        if let Some(content) = content {
+            // Sealed again since it was seen, it is another drop, and has another custody.
+            let is_another = std::mem::replace(&mut parcel.seal, content.seal) != content.seal;
+            if is_another || parcel.hop < Hop::Accepted {
+                self.state(cargo, ReceiptState::Accepted, content, &mut step);
+                parcel.hop = Hop::Accepted;
+            }
+        }
+        match (loaded, content) {
+            (Ok(()), Some(content)) => {
+                self.state(cargo, ReceiptState::Shipped, content, &mut step);
+                (parcel.hop, parcel.is_loaded) = (Hop::Shipped, true);
+            }
+            // A destination that does not say what it took has taken nothing.
+            (Ok(()), None) => self.failed(cargo.address, Failure::NotLoaded, &mut step),
+            (Err(failure), _) => self.failed(cargo.address, failure, &mut step),
+        }
+        step
+    }
+
+    /// Hands a drop over, or asks whoever has it what became of it.
+    fn deliver(&mut self, line: &mut Line, cargo: &Cargo<'_>, parcel: &mut Parcel) -> Step {
+        let mut step = Step::default();
+        let address = cargo.address;
+        match line.deliver(cargo, parcel.seal) {
+            Ok(Delivered { receipt, secured }) => {
+                if secured.state == ReceiptState::Vaulted {
+                    self.succeeded(address);
+                    step.actions.push(Action::Record(receipt));
+                    step.actions.push(Action::Hold { address: address.clone(), secured });
+                    step.turn = Some(Turn::Next);
+                    return step;
+                }
+                let holder = Some(secured);
+                if parcel.holder.as_ref().map(|it| &it.held) != holder.as_ref().map(|it| &it.held) {
+                    let proven = Proven::Shipped { seal: parcel.seal, holder };
+                    step.actions.push(Action::Record(receipt));
+                    step.actions.push(Action::Advance { address: address.clone(), proven });
+                }
+                self.wait_for_holder(address, &mut step);
+            }
+            Err(Failure::NotLoaded) if self.is_held(parcel) => {
+                self.wait_for_holder(address, &mut step);
+            }
+            // It goes on from there: it is read again, and the verdict about it stands.
+            Err(Failure::NotLoaded) if !parcel.is_loaded => parcel.hop = Hop::Accepted,
+            Err(failure) => {
+                if let Failure::Forgotten(_) = failure {
+                    // Whatever was said of it before, nobody has it now. The verdict stands.
+                    let proven = Proven::Accepted { seal: parcel.seal };
+                    step.actions.push(Action::Advance { address: address.clone(), proven });
+                }
+                self.failed(address, failure, &mut step);
+            }
+        }
+        step
+    }
+
+    /// Whether a media server has a drop, as far as its word reaches.
+    fn is_held(&self, parcel: &Parcel) -> bool {
+        let now = self.environment.clock.now();
+        parcel.holder.as_ref().is_some_and(|holder| now.since(holder.at) < HOLDER_PATIENCE)
+    }
+
+    /// A drop has arrived, so the way is free for the others of its workload.
+    fn succeeded(&mut self, address: &DropAddress) {
+        if let Some(retry) = self.retries.get_mut(&address.workload) {
+            retry.backoff.succeeded();
+            retry.problem = None;
+            retry.drops.remove(&place(address));
+        }
+    }
+
+    /// Asks the holder of a drop again later. That is no failure, and holds up nothing.
+    fn wait_for_holder(&mut self, address: &DropAddress, step: &mut Step) {
+        let now = self.now();
+        let retry = self.retries.entry(address.workload.clone()).or_default();
+        retry.backoff.succeeded();
+        retry.problem = None;
+        let drop = retry.drops.entry(place(address)).or_default();
+        drop.problem = None;
+        drop.backoff.failed(now, self.pause, PAUSE_MAX, &*self.environment.random);
+        step.turn = Some(Turn::Overtake);
+    }
+
+    /// Says that a drop has reached `state`.
+    fn state(&self, cargo: &Cargo<'_>, state: ReceiptState, content: Content, step: &mut Step) {
+        let Content { seal, bytes } = content;
+        let statement = Statement { seal: Some(seal), size: Some(bytes), ..state.into() };
+        match self.scribe.sign(cargo.share, cargo.address, statement) {
+            Ok(receipt) => step.actions.push(Action::Record(receipt)),
+            Err(reason) => {
+                let met = Met::ReceiptUnwritten(cargo.address.clone(), state);
+                step.problems.push(met.because(reason));
+            }
+        }
+        let proven = match state {
+            ReceiptState::Accepted => Proven::Accepted { seal },
+            _ => Proven::Shipped { seal, holder: None },
+        };
+        step.actions.push(Action::Advance { address: cargo.address.clone(), proven });
+    }
+
+    /// Notes a failure, and how the workload goes on.
+    fn failed(&mut self, address: &DropAddress, failure: Failure, step: &mut Step) {
+        let now = self.now();
+        let random = &*self.environment.random;
+        let retry = self.retries.entry(address.workload.clone()).or_default();
+        let told = |reason: String| format!("{address} is not shipped yet: {reason}");
+        let workload = || address.workload.clone();
+        let problem = match failure {
+            Failure::Stopped => return step.turn = Some(Turn::Stop),
+            Failure::Refused(rejection) => {
+                step.actions.push(refuse(address, rejection));
+                return step.turn = Some(Turn::Next);
+            }
+            Failure::Unreachable(reason) => {
+                step.problems.push(Met::Unreachable.because(reason));
+                return step.turn = Some(Turn::Stop);
+            }
+            Failure::Share(reason) => {
+                let drop = retry.drops.entry(place(address)).or_default();
+                drop.backoff.failed(now, self.pause, PAUSE_MAX, random);
+                let met = Met::DropUnreadable(address.clone());
+                let problem = drop.problem.get_or_insert_with(|| met.because(reason));
+                step.problems.push(problem.clone());
+                return step.turn = Some(drop.turn());
+            }
+            Failure::Forgotten(reason) => Met::Forgotten(workload()).because(told(reason)),
+            Failure::Workload(reason) => Met::NotShipped(workload()).because(told(reason)),
+            Failure::NotLoaded => {
+                let reason = "what was read of it is not at hand".to_owned();
+                Met::NotShipped(workload()).because(told(reason))
+            }
+        };
+        retry.backoff.failed(now, self.pause, PAUSE_MAX, random);
+        step.problems.push(retry.problem.get_or_insert(problem).clone());
+        step.turn = Some(Turn::Stop);
+    }
+
+    /// Forgets a drop that is done with.
+    pub(crate) fn forget(&mut self, address: &DropAddress) {
+        if let Some(retry) = self.retries.get_mut(&address.workload) {
+            retry.drops.remove(&place(address));
+        }
+    }
+
+    /// Forgets all drops of a workload but those that were `sighted` just now.
+    pub(crate) fn retain(&mut self, workload: &WorkloadName, sighted: &HashSet<Place>) {
+        if let Some(retry) = self.retries.get_mut(workload) {
+            retry.drops.retain(|place, _| sighted.contains(place));
+        }
+    }
+
+    fn now(&self) -> Duration {
+        self.environment.timer.elapsed()
+    }
+}
+
+impl DropRetry {
+    fn turn(&self) -> Turn {
+        let is_given_way =
+            self.problem.is_none() || self.backoff.failures() >= READS_BEFORE_OVERTAKING;
+        if is_given_way { Turn::Overtake } else { Turn::Stop }
+    }
+}
+
+fn refuse(address: &DropAddress, rejection: Rejection) -> Action {
+    Action::Refuse { address: address.clone(), rejection }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,100 @@
+//! The agent's own directory: a lock, the id of the share, and what only saves work.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use outlast_fs::{DirectoryLock, LockError, durable};
+use outlast_types::{ShareId, WorkloadName};
+
+const LOCK_FILE: &str = "agent.lock";
+const SHARE_ID_FILE: &str = "share-id";
+const JOURNALS: &str = "journals";
+const CACHE: &str = "cache";
+const BILLS: &str = "bills";
+const DIRECTORY_MODE: u32 = 0o700;
+const FILE_MODE: u32 = 0o600;
+const SHARE_ID_BYTES_MAX: u64 = 100;
+
+/// Why the directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io { action: &'static str, path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    #[error("another agent is running with the state directory {}", path.display())]
+    Running { path: PathBuf },
+}
+
+/// The directory, which is this agent's alone as long as it lives. Everything in it may be lost
+/// between two runs.
+pub(crate) struct StateDirectory {
+    path: PathBuf,
+    _lock: DirectoryLock,
+}
+
+impl StateDirectory {
+    /// Makes what is missing, and locks it.
+    pub(crate) fn open(path: &Path) -> Result<Self, StateError> {
+        let journals = path.join(JOURNALS);
+        durable::create_directories(&journals, DIRECTORY_MODE)
+            .map_err(failed("create", &journals))?;
+        Ok(Self { path: path.to_owned(), _lock: lock(path)? })
+    }
+
+    /// The share that an earlier run served. What cannot be understood is not taken for none: any
+    /// other share would be served in its place.
+    pub(crate) fn share(&self) -> Result<Option<ShareId>, StateError> {
+        let path = self.share_id_file();
+        match durable::read_bounded(&path, SHARE_ID_BYTES_MAX) {
+            Ok(content) => {
+                let text = std::str::from_utf8(&content).ok();
+                let unknown = || {
+                    let text = "it holds no share's id; if the share that is mounted is the right \
+                                one, remove this file";
+                    let source = io::Error::new(io::ErrorKind::InvalidData, text);
+                    StateError::Io { action: "understand", path, source }
+                };
+                text.and_then(|text| text.trim().parse().ok()).ok_or_else(unknown).map(Some)
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(StateError::Io { action: "read", path, source }),
+        }
+    }
+
+    /// Remembers which share this agent serves, so that another one in its place is noticed.
+    pub(crate) fn remember(&self, share: ShareId) -> Result<(), StateError> {
+        let path = self.share_id_file();
+        durable::replace(&path, format!("{share}\n").as_bytes(), FILE_MODE)
+            .map_err(failed("write", &path))
+    }
+
+    pub(crate) fn share_id_file(&self) -> PathBuf {
+        self.path.join(SHARE_ID_FILE)
+    }
+
+    /// Where the engine keeps the indexes of repositories.
+    pub(crate) fn cache(&self) -> PathBuf {
+        self.path.join(CACHE)
+    }
+
+    /// Where bills of lading wait for their receipts.
+    pub(crate) fn bills(&self) -> PathBuf {
+        self.path.join(BILLS)
+    }
+
+    /// Where the engine remembers what it has uploaded of an unfinished backup.
+    pub(crate) fn journal(&self, workload: &WorkloadName) -> PathBuf {
+        self.path.join(JOURNALS).join(workload.as_str())
+    }
+}
+
+fn lock(directory: &Path) -> Result<DirectoryLock, StateError> {
+    let taken = DirectoryLock::take(directory, LOCK_FILE)?;
+    taken.ok_or_else(|| StateError::Running { path: directory.to_owned() })
+}
+
+fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StateError {
+    let path = path.to_owned();
+    move |source| StateError::Io { action, path, source }
+}

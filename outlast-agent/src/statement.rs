@@ -1,0 +1,47 @@
+//! Statements: what the agent says of a drop, under its own signature.
+
+use std::sync::Arc;
+
+use outlast_drop::{DropAddress, Receipt, ReceiptState, Share, SignedReceipt};
+use outlast_types::{Clock, ContentHash, RejectionCode};
+use outlast_wire::Identity;
+
+/// What the agent says of a drop.
+pub(crate) struct Statement {
+    pub(crate) state: ReceiptState,
+    /// The digest of its seal, if it has a good one.
+    pub(crate) seal: Option<ContentHash>,
+    /// Bytes of content.
+    pub(crate) size: Option<u64>,
+    pub(crate) reason: Option<String>,
+    /// The reason for programs.
+    pub(crate) code: Option<RejectionCode>,
+}
+
+impl From<ReceiptState> for Statement {
+    fn from(state: ReceiptState) -> Self {
+        Self { state, seal: None, size: None, reason: None, code: None }
+    }
+}
+
+/// Signs statements.
+pub(crate) struct Scribe {
+    pub(crate) identity: Arc<Identity>,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+impl Scribe {
+    /// The receipt in which the agent says `statement` of a drop, by its own clock.
+    pub(crate) fn sign(
+        &self,
+        share: &Share,
+        address: &DropAddress,
+        statement: Statement,
+    ) -> Result<SignedReceipt, String> {
+        let Statement { state, seal, size, reason, code } = statement;
+        let about = Receipt::about(share.id(), address, state, self.clock.now());
+        Receipt { seal, size, reason, code, ..about }
+            .sign(&*self.identity)
+            .map_err(|error| format!("cannot sign the {state} receipt: {error}"))
+    }
+}

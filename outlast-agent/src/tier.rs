@@ -1,0 +1,242 @@
+//! A tier that stores repositories: a vault, or a media server on the way to one.
+//!
+//! What was loaded waits as a bill of lading until the vault's receipt is there: handing it in again
+//! is harmless, and a drop whose bill is at hand is not read again, whoever was away meanwhile.
+
+mod bills;
+mod load;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use outlast_drop::{ReceiptState, SealedDrop, SignedReceipt};
+use outlast_fs::durable;
+use outlast_repo::Repository;
+use outlast_repo::backup::Outcome;
+use outlast_types::{ContentHash, Environment, ShareId, WorkloadName};
+use outlast_wire::api::{
+    AgentReport, BILL_VERSION, Base64, BilledName, BilledObject, Reported, Shipment,
+};
+use outlast_wire::holdings::{Answer, HeldDrop, Nonce, Question};
+use outlast_wire::receipts::Authority;
+use outlast_wire::{CallError, Identity};
+
+use self::bills::Bills;
+use self::load::Loading;
+use crate::destination::{Cargo, Content, Delivered, Destination, Failure};
+use crate::repositories::Repositories;
+use crate::secured::Secured;
+use crate::state::StateDirectory;
+use crate::upstream::Upstream;
+use crate::{Shutdown, receipts};
+
+/// A tier behind an [`Upstream`], with what saves work on the way there.
+pub(crate) struct Tier {
+    upstream: Box<dyn Upstream>,
+    identity: Arc<Identity>,
+    authority: Authority,
+    environment: Environment,
+    repositories: Repositories,
+    bills: Bills,
+    state: Arc<StateDirectory>,
+    /// How often the vault must hear of us.
+    report_interval: Duration,
+}
+
+impl Tier {
+    pub(crate) fn new(
+        upstream: Box<dyn Upstream>,
+        identity: Arc<Identity>,
+        environment: Environment,
+        state: Arc<StateDirectory>,
+        report_interval: Duration,
+    ) -> Self {
+        let bills = Bills::new(state.bills());
+        let (repositories, authority) = (Repositories::default(), Authority::of(&identity));
+        Self {
+            upstream,
+            identity,
+            authority,
+            environment,
+            repositories,
+            bills,
+            state,
+            report_interval,
+        }
+    }
+
+    fn repository(&mut self, cargo: &Cargo<'_>) -> Result<Arc<Repository>, Failure> {
+        let workload = &cargo.address.workload;
+        if let Some(repository) = self.repositories.get(workload) {
+            return Ok(repository);
+        }
+        let opened = self.upstream.open(workload, cargo.shutdown)?;
+        let opened = Arc::new(opened.cached_in(&self.state.cache()));
+        self.repositories.keep(workload, &opened);
+        Ok(opened)
+    }
+
+    fn try_load(
+        &mut self,
+        cargo: &Cargo<'_>,
+        accepted: &mut dyn FnMut(Content),
+    ) -> Result<(), Failure> {
+        let repository = self.repository(cargo)?;
+        let sealed = SealedDrop::open(cargo.share, cargo.address)?;
+        let (seal, bytes) = (sealed.seal_digest(), sealed.seal().raw_bytes());
+        if self.bills.get(cargo.share.id(), cargo.address, seal).is_some() {
+            // It was read, and the share did not take the receipts that say so.
+            accepted(Content { seal, bytes });
+            return Ok(());
+        }
+        let loading = Loading {
+            repository: &repository,
+            journal: &self.state.journal(&cargo.address.workload),
+            agent: self.identity.peer().name(),
+            environment: &self.environment,
+            shutdown: cargo.shutdown,
+            report_interval: self.report_interval,
+        };
+        let outcome = loading.read(&sealed, accepted)?;
+        self.bills.keep(cargo.share, shipment(cargo, &sealed, &outcome));
+        Ok(())
+    }
+
+    /// Takes back what is remembered of a workload because of a failure: it may be the cause, and
+    /// it costs little to ask again.
+    fn doubt(&mut self, workload: &WorkloadName, failure: Failure) -> Failure {
+        self.repositories.forget(workload);
+        if let Failure::Forgotten(_) = failure {
+            let journal = self.state.journal(workload);
+            // Or the engine would trust it again.
+            if let Err(reason) = remove(&journal) {
+                return Failure::Workload(reason);
+            }
+        }
+        failure
+    }
+
+    /// What an answer to a bill says, if it can be believed.
+    fn believe(&self, shipment: &Shipment, text: &str) -> Result<Delivered, String> {
+        let receipt = SignedReceipt::parse(text.as_bytes()).map_err(|error| error.to_string())?;
+        let state = match receipt.receipt().state {
+            ReceiptState::Shipped => ReceiptState::Shipped,
+            _ => ReceiptState::Vaulted,
+        };
+        let signer = receipts::verify(&receipt, &self.authority, state)?;
+        let secured =
+            Secured::of(receipt.receipt(), signer).ok_or("it does not say which drop is held")?;
+        // The snapshot may be another: a drop that was read again makes one, and the first stays.
+        let held = &secured.held;
+        let found = (&held.drop, held.size, held.tree);
+        if found != (&shipment.identity(), shipment.size, shipment.tree) {
+            let (drop, size, tree) = found;
+            return Err(format!(
+                "it is of {drop} with the seal {}, {size} bytes and the tree {tree}",
+                drop.seal
+            ));
+        }
+        Ok(Delivered { receipt, secured })
+    }
+}
+
+impl Destination for Tier {
+    fn heed(&mut self, shutdown: &Shutdown) {
+        self.upstream.heed(shutdown);
+    }
+
+    fn speak_of(&mut self, share: ShareId) {
+        self.upstream.speak_of(share);
+    }
+
+    fn load(
+        &mut self,
+        cargo: &Cargo<'_>,
+        accepted: &mut dyn FnMut(Content),
+    ) -> Result<(), Failure> {
+        let loaded = self.try_load(cargo, accepted);
+        loaded.map_err(|failure| self.doubt(&cargo.address.workload, failure))
+    }
+
+    fn deliver(&mut self, cargo: &Cargo<'_>, seal: ContentHash) -> Result<Delivered, Failure> {
+        let address = cargo.address;
+        let Some(shipment) = self.bills.get(cargo.share.id(), address, seal) else {
+            return Err(Failure::NotLoaded);
+        };
+        let answer = match self.upstream.ship(&shipment) {
+            Ok(answer) => answer,
+            Err(error) => {
+                // Handed in again, it would be refused again; a new one can be made of the drop.
+                // Whether the agent may hand in bills at all says nothing about this one.
+                if let CallError::Refused { status, .. } = error
+                    && !matches!(status, 401 | 403)
+                {
+                    self.bills.remove(address);
+                }
+                return Err(self.doubt(&address.workload, error.into()));
+            }
+        };
+        let delivered = self.believe(&shipment, &answer.receipt).map_err(|reason| {
+            Failure::Workload(format!("the vault's receipt for {address} is no good: {reason}"))
+        })?;
+        if delivered.secured.state == ReceiptState::Vaulted {
+            self.bills.remove(address);
+        }
+        Ok(delivered)
+    }
+
+    fn confirm(&mut self, drops: Vec<HeldDrop>, receipts: Vec<String>) -> Result<Answer, String> {
+        let nonce = Nonce::new(&*self.environment.random);
+        let question = Question { nonce, drops, receipts };
+        let answer = self
+            .upstream
+            .holdings(&question)
+            .map_err(|error| format!("the vault was not asked what it holds: {error}"))?;
+        let answer = answer
+            .verify(self.identity.ca_pem(), &question.nonce)
+            .map_err(|error| error.to_string())?;
+        for lost in question.drops.iter().filter(|drop| !answer.held.contains(drop)) {
+            // What is remembered of its repository is of a time that the vault has forgotten, too.
+            self.repositories.forget(&lost.drop.workload);
+        }
+        Ok(answer)
+    }
+
+    fn report(&mut self, report: &AgentReport) -> Result<Reported, CallError> {
+        self.upstream.report(report)
+    }
+}
+
+/// The bill of lading of a drop whose content is durable at the tier.
+fn shipment(cargo: &Cargo<'_>, sealed: &SealedDrop, outcome: &Outcome) -> Shipment {
+    let seal = sealed.seal();
+    let packs = outcome.packs.iter().map(|(id, size)| (BilledName::Data(*id), *size));
+    let indexes = outcome.indexes.iter().map(|(id, size)| (BilledName::Index(*id), *size));
+    Shipment {
+        version: BILL_VERSION,
+        share: cargo.share.id(),
+        workload: cargo.address.workload.clone(),
+        day: cargo.address.day,
+        drop: cargo.address.drop,
+        seal: sealed.seal_digest(),
+        size: seal.raw_bytes(),
+        tree: outcome.snapshot.tree,
+        snapshot_id: outcome.snapshot_id,
+        snapshot: Base64(outcome.sealed_snapshot.to_vec()),
+        objects: packs.chain(indexes).map(|(name, size)| BilledObject { name, size }).collect(),
+        claims: load::claims(seal),
+        other: BTreeMap::new(),
+    }
+}
+
+fn remove(path: &PathBuf) -> Result<(), String> {
+    match durable::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(format!("cannot remove {}: {error}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,229 @@
+//! Reading a drop into a repository: once, every hash verified on the way.
+
+use std::io::{self, Read};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use outlast_drop::tar::{TarLimits, TarSource, TarWatch};
+use outlast_drop::{Content as Kind, ReadOptions, ReadWatch, Rejection, Seal, SealedDrop};
+use outlast_fs::FileTime;
+use outlast_repo::backup::{self, Input, Options, Outcome, StreamInput};
+use outlast_repo::{RepoError, Repository};
+use outlast_store::Object;
+use outlast_types::{Clock, Environment, Silent, Timestamp};
+
+use crate::Shutdown;
+use crate::destination::{Content, Failure};
+
+/// Permissions of a stream's file in the snapshot.
+const STREAM_MODE: u32 = 0o644;
+
+/// What it takes to read drops into a repository.
+pub(super) struct Loading<'a> {
+    pub(super) repository: &'a Arc<Repository>,
+    pub(super) journal: &'a Path,
+    /// The agent's name.
+    pub(super) agent: &'a str,
+    pub(super) environment: &'a Environment,
+    pub(super) shutdown: &'a Shutdown,
+    /// How often the vault must hear of us.
+    pub(super) report_interval: Duration,
+}
+
+impl Loading<'_> {
+    /// Reads the drop once: verifies every hash and stores its content.
+    pub(super) fn read(
+        &self,
+        sealed: &SealedDrop,
+        accepted: &mut dyn FnMut(Content),
+    ) -> Result<Outcome, Failure> {
+        let seal = sealed.seal();
+        let content = Content { seal: sealed.seal_digest(), bytes: seal.raw_bytes() };
+        let reader = sealed.content(ReadOptions::default());
+        let watch = reader.watch();
+        let store = self.repository.store();
+        let is_read = Arc::new(AtomicBool::new(false));
+        let reader = Attentive {
+            inner: reader,
+            shutdown: self.shutdown.clone(),
+            clock: &*self.environment.clock,
+            interval: self.report_interval,
+            shown: self.environment.clock.now(),
+            // Its answer does not matter: if the vault is gone, the engine notices.
+            show: || drop(store.size(&Object::Config)),
+            is_read: Arc::clone(&is_read),
+        };
+        let (input, tar) = match &seal.content {
+            Kind::Stream { name } => (stream(name, seal, reader), None),
+            Kind::Tree => {
+                let source = TarSource::new(reader, TarLimits::default());
+                let tar = source.watch();
+                (Input::Tree(Box::new(source)), Some(tar))
+            }
+        };
+        let options = self.options(sealed, seal);
+        let (clock, random) = (&*self.environment.clock, &*self.environment.random);
+        match backup::backup(self.repository, input, &options, clock, random, &Silent) {
+            Ok(outcome) => {
+                self.check(&outcome, &watch)?;
+                accepted(content);
+                Ok(outcome)
+            }
+            Err(error) => {
+                // The end of a stream is the end of the verdict about it; the tree in an archive
+                // is judged with the archive's entries.
+                if tar.is_none() && is_read.load(Ordering::Relaxed) && watch.failure().is_none() {
+                    accepted(content);
+                }
+                Err(self.cause(&watch, tar.as_ref(), &error))
+            }
+        }
+    }
+
+    fn options(&self, sealed: &SealedDrop, seal: &Seal) -> Options {
+        let address = sealed.address();
+        Options {
+            // Not an instance's name: the workload outlives them all, and so do its snapshots.
+            hostname: address.workload.to_string(),
+            username: self.agent.to_owned(),
+            paths: vec!["/".to_owned()],
+            tags: vec![format!("drop:{}", address.drop)],
+            program_version: concat!("outlast ", env!("CARGO_PKG_VERSION")).to_owned(),
+            expected_bytes: Some(seal.raw_bytes()),
+            journal: Some(self.journal.to_owned()),
+            ..Options::new(self.environment.clock.now())
+        }
+    }
+
+    /// Refuses a drop of which not all could be taken: a snapshot that lacks something would pass
+    /// for the drop.
+    fn check(&self, outcome: &Outcome, watch: &ReadWatch) -> Result<(), Failure> {
+        let Some(problem) = outcome.problems.first() else { return Ok(()) };
+        // The engine goes on with the next entry when one breaks off, whatever the cause. A share
+        // that answered badly, or our own end, is none to condemn the drop for.
+        if self.shutdown.is_requested() {
+            return Err(Failure::Stopped);
+        }
+        if let Some(failure) = watch.failure() {
+            return Err(failure.into());
+        }
+        let reason = format!("{problem} ({} such problems)", outcome.problem_count);
+        Err(Failure::Refused(Rejection::BadTree { reason }))
+    }
+
+    /// Why the engine failed: it sees only that its input or its store broke.
+    fn cause(&self, watch: &ReadWatch, tar: Option<&TarWatch>, error: &RepoError) -> Failure {
+        if self.shutdown.is_requested() {
+            Failure::Stopped
+        } else if let Some(failure) = watch.failure() {
+            failure.into()
+        } else if let Some(rejection) = tar.and_then(TarWatch::failure) {
+            Failure::Refused(rejection)
+        } else {
+            Failure::Workload(error.to_string())
+        }
+    }
+}
+
+fn stream<'a>(name: &str, seal: &Seal, reader: impl Read + Send + 'a) -> Input<'a> {
+    // The time of the file in the snapshot is content, as a file's time in a tar is: a claim. Never
+    // our own clock: a drop that is read again must give the same tree, which its receipt names.
+    let modified = seal.sealed.unwrap_or_else(|| seal.drop.claimed_time());
+    Input::Stream(StreamInput {
+        name: name.as_bytes().to_vec(),
+        mode: STREAM_MODE,
+        modified: FileTime { seconds: modified.unix_seconds(), nanos: modified.nanos() },
+        reader: Box::new(reader),
+    })
+}
+
+/// What the writer says of itself, for the record.
+pub(super) fn claims(seal: &Seal) -> serde_json::Value {
+    let mut claims = serde_json::to_value(&seal.claims).unwrap_or_default();
+    if let (Some(members), Some(sealed)) = (claims.as_object_mut(), seal.sealed) {
+        members.insert("sealed".to_owned(), sealed.to_string().into());
+    }
+    claims
+}
+
+/// A reader that fails when the agent is asked to stop, because a large drop takes hours, and
+/// that shows the vault a sign of life while it goes on: a drop of which all is known already
+/// sends nothing for as long as it is read, and a silent agent is an incident. A share that hangs
+/// lets the agent fall silent, as it should.
+struct Attentive<'a, R, F> {
+    inner: R,
+    shutdown: Shutdown,
+    clock: &'a dyn Clock,
+    interval: Duration,
+    shown: Timestamp,
+    show: F,
+    /// Set at the end of the content.
+    is_read: Arc<AtomicBool>,
+}
+
+impl<R: Read, F: FnMut()> Read for Attentive<'_, R, F> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.shutdown.is_requested() {
+            return Err(io::Error::other("the agent is stopping"));
+        }
+        let now = self.clock.now();
+        if now < self.shown || now.since(self.shown) >= self.interval {
+            self.shown = now;
+            (self.show)();
+        }
+        let count = self.inner.read(buffer)?;
+        if count == 0 && !buffer.is_empty() {
+            self.is_read.store(true, Ordering::Relaxed);
+        }
+        Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// A clock that goes ten seconds forward whenever somebody looks.
+    struct Hasty(Mutex<Timestamp>);
+
+    impl Clock for Hasty {
+        fn now(&self) -> Timestamp {
+            let mut now = self.0.lock().unwrap();
+            *now = now.saturating_add(Duration::from_secs(10));
+            *now
+        }
+    }
+
+    #[test]
+    fn whoever_reads_for_long_shows_signs_of_life_and_can_be_stopped() {
+        let shutdown = Shutdown::default();
+        let mut signs = 0;
+        let is_read = Arc::new(AtomicBool::new(false));
+        let mut reader = Attentive {
+            inner: io::repeat(7).take(13 * 16),
+            shutdown: shutdown.clone(),
+            clock: &Hasty(Mutex::new(Timestamp::EPOCH)),
+            interval: Duration::from_secs(30),
+            shown: Timestamp::EPOCH,
+            show: || signs += 1,
+            is_read: Arc::clone(&is_read),
+        };
+        let mut buffer = [0; 16];
+        for _ in 0..12 {
+            reader.read_exact(&mut buffer).unwrap();
+        }
+        assert_eq!(reader.read(&mut buffer[..0]).unwrap(), 0);
+        assert!(!is_read.load(Ordering::Relaxed), "there is more");
+        assert_eq!(reader.read(&mut buffer).unwrap(), 16);
+        assert_eq!(reader.read(&mut buffer).unwrap(), 0);
+        assert!(is_read.load(Ordering::Relaxed));
+        shutdown.request();
+        assert!(reader.read(&mut buffer).is_err());
+        drop(reader);
+        assert_eq!(signs, 5, "one every 30 seconds of 150");
+    }
+}
