@@ -2,82 +2,23 @@
 //! the seal ever looks like the end of the content.
 
 mod content;
+mod error;
 
-use std::error::Error;
 use std::io;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use outlast_types::ContentHash;
 
-use crate::files::{Directory, is_later, is_not_a_directory};
+use crate::files::{Directory, is_not_a_directory};
 use crate::layout::{DropAddress, DropFile, SEAL_FILE};
 use crate::rejection::Rejection;
 use crate::seal::{SEAL_BYTES_MAX, Seal};
-use crate::share::{Share, hint};
+use crate::share::Share;
 
-pub use content::ContentReader;
+use error::segment_error;
 
-/// Why a drop cannot be read.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum DropReadError {
-    /// The drop is bad and stays so.
-    #[error(transparent)]
-    Refused(#[from] Rejection),
-    /// The share could not be read; that says nothing about the drop.
-    #[error("cannot read {path} now: {reason}", path = path.display())]
-    Later { path: PathBuf, reason: String },
-}
-
-impl DropReadError {
-    /// The error that made a [`ContentReader`] fail, if `error` or one of its causes is one.
-    pub fn of(error: &io::Error) -> Option<&Self> {
-        let mut cause: Option<&(dyn Error + 'static)> =
-            error.get_ref().map(|inner| inner as &(dyn Error + 'static));
-        while let Some(error) = cause {
-            if let Some(found) = error.downcast_ref::<Self>() {
-                return Some(found);
-            }
-            cause = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-                Some(inner) => Some(inner),
-                None => error.source(),
-            };
-        }
-        None
-    }
-
-    fn later(path: PathBuf, error: &io::Error) -> Self {
-        Self::Later { path, reason: format!("{error}{}", hint(error)) }
-    }
-}
-
-/// How a drop is read.
-#[derive(Debug, Clone, Copy)]
-pub struct ReadOptions {
-    /// Reads that are under way at the same time; at least 1. Each takes 2 MiB of memory.
-    pub parallel: usize,
-}
-
-impl Default for ReadOptions {
-    fn default() -> Self {
-        Self { parallel: 4 }
-    }
-}
-
-/// Remembers why the reading failed, for whoever sees only that some reader broke.
-#[derive(Debug, Clone, Default)]
-pub struct ReadWatch(Arc<Mutex<Option<DropReadError>>>);
-
-impl ReadWatch {
-    /// What the reader failed with; `None` while it has not.
-    pub fn failure(&self) -> Option<DropReadError> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn note(&self, error: &DropReadError) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| error.clone());
-    }
-}
+pub use content::{ContentReader, ReadOptions, ReadWatch};
+pub use error::DropReadError;
 
 /// A sealed drop whose seal is valid and whose directory holds what the seal lists.
 #[derive(Debug)]
@@ -206,14 +147,4 @@ fn check_listing(directory: &Directory, seal: &Seal) -> Result<(), DropReadError
 fn position(name: &str) -> Option<usize> {
     let index = name.strip_suffix(".seg")?.parse::<usize>().ok()?.checked_sub(1)?;
     (crate::layout::segment_name(index) == name).then_some(index)
-}
-
-/// Tells an error of reading a segment's file: a verdict, or again later.
-fn segment_error(directory: &Directory, name: &str, error: &io::Error) -> DropReadError {
-    let name = name.to_owned();
-    match error.kind() {
-        io::ErrorKind::NotFound if !is_later(error) => Rejection::MissingSegment { name }.into(),
-        io::ErrorKind::InvalidInput => Rejection::NotAPlainFile { name }.into(),
-        _ => DropReadError::later(directory.path_of(name.as_bytes()), error),
-    }
 }

@@ -5,10 +5,10 @@
 //! dead writer leaves behind is no drop. Nothing here renames, locks or overwrites.
 
 mod beat;
+mod error;
 mod segment;
 
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +19,9 @@ use crate::layout::{DropAddress, OPEN_FILE, SEAL_FILE};
 use crate::open::{Claims, Content, Gaps, OpenRecord};
 use crate::receipt::{self, ReceiptState};
 use crate::seal::{Compression, SEAL_BYTES_MAX, SEGMENTS_MAX, Seal, Segment};
-use crate::share::{Share, ShareError, hint, is_full};
+use crate::share::Share;
+pub use error::WriteError;
+
 use beat::Heart;
 use segment::{SegmentWriter, Syncer};
 
@@ -37,47 +39,6 @@ pub struct WriterOptions {
 impl Default for WriterOptions {
     fn default() -> Self {
         Self { segment_bytes: 256 << 20, compression: None, beat_interval: Duration::from_secs(20) }
-    }
-}
-
-/// Why a drop could not be written. Nothing is sealed then.
-#[derive(Debug, thiserror::Error)]
-pub enum WriteError {
-    #[error(transparent)]
-    Share(#[from] ShareError),
-    #[error("cannot {action} {path}: {source}{hint}; nothing was sealed", path = path.display(), hint = hint(source))]
-    Io { action: &'static str, path: PathBuf, source: io::Error },
-    #[error(
-        "the drop has more than {SEGMENTS_MAX} segments; use larger segments; nothing was sealed"
-    )]
-    TooManySegments,
-    #[error(
-        "the seal would be longer than {SEAL_BYTES_MAX} bytes; use larger segments and shorter claims; nothing was sealed"
-    )]
-    SealTooLong,
-    #[error("{path} is not what was written: it has {found} bytes instead of {written}; nothing was sealed; drop again", path = path.display())]
-    Tampered { path: PathBuf, written: u64, found: u64 },
-    #[error(
-        "the agent gave drop {drop} up while it was being written, because it had seen no sign of life for too long; nothing was sealed; drop again"
-    )]
-    GivenUp { drop: DropId },
-    #[error("writing to the drop failed before; nothing was sealed")]
-    Broken,
-}
-
-impl WriteError {
-    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
-        let path = path.to_owned();
-        move |source| Self::Io { action, path, source }
-    }
-
-    /// Whether the share is full, so that tidying up helps.
-    pub fn is_full(&self) -> bool {
-        match self {
-            Self::Share(error) => error.is_full(),
-            Self::Io { source, .. } => is_full(source),
-            _ => false,
-        }
     }
 }
 

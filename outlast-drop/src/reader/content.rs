@@ -12,27 +12,26 @@
 //! decompressed beside it. The reader empties the lanes' queues in order.
 //!
 //! **Memory**, however large the drop: `2 × parallel + 2` pieces of 1 MiB, in each of [`LANES`]
-//! lanes three pieces and [`QUEUE_BLOCKS`] + 1 blocks, and four spares; 32 MiB by default. On top
+//! lanes three pieces and [`QUEUE_BLOCKS`](pieces::QUEUE_BLOCKS) + 1 blocks, and four spares; 32 MiB by default. On top
 //! come the decompressors' windows: what the writer chose, usually 2 to 8 MiB.
 
 mod pieces;
 
 use std::fmt;
 use std::io::{self, Read};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
-use self::pieces::{OpenSegment, Outlets, Piece, Schedule, Spares};
-use super::{DropReadError, ReadOptions, ReadWatch};
+use self::pieces::{Block, Outlets, Schedule, Spares, Task};
+use super::error::DropReadError;
 use crate::files::Directory;
 use crate::hash::Hasher;
 use crate::rejection::Rejection;
 use crate::seal::{Compression, Seal, Segment};
 
 const BLOCK_BYTES: usize = 1 << 20;
-const QUEUE_BLOCKS: usize = 2;
 /// Segments that are hashed and decompressed at the same time.
 const LANES: usize = 3;
 /// Threads are cheap, but not free; more do not help any share that we know.
@@ -40,9 +39,33 @@ const PARALLEL_MAX: usize = 64;
 /// The largest window of a zstd frame, 128 MiB, as the zstd program itself has it by default.
 const ZSTD_WINDOW_LOG_MAX: u32 = 27;
 
-/// A block of content; `None` after the last one, once the whole segment is proven. A worker that
-/// ended in any other way leaves a queue without that.
-type Block = Result<Option<Vec<u8>>, DropReadError>;
+/// How a drop is read.
+#[derive(Debug, Clone, Copy)]
+pub struct ReadOptions {
+    /// Reads that are under way at the same time; at least 1. Each takes 2 MiB of memory.
+    pub parallel: usize,
+}
+
+impl Default for ReadOptions {
+    fn default() -> Self {
+        Self { parallel: 4 }
+    }
+}
+
+/// Remembers why the reading failed, for whoever sees only that some reader broke.
+#[derive(Debug, Clone, Default)]
+pub struct ReadWatch(Arc<Mutex<Option<DropReadError>>>);
+
+impl ReadWatch {
+    /// What the reader failed with; `None` while it has not.
+    pub fn failure(&self) -> Option<DropReadError> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn note(&self, error: &DropReadError) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| error.clone());
+    }
+}
 
 /// Reads the content of a drop from its first byte to its last. Fails, instead of ending, if
 /// anything is not as it was sealed; [`DropReadError::of`] tells why.
@@ -56,14 +79,6 @@ pub struct ContentReader {
     remaining_segments: usize,
     watch: ReadWatch,
     workers: Vec<JoinHandle<()>>,
-}
-
-/// A segment that is being read, for a lane to take over.
-struct Task {
-    segment: Arc<OpenSegment>,
-    /// Its pieces in order; each comes when it was read.
-    pieces: Receiver<Receiver<Piece>>,
-    queue: Sender<Block>,
 }
 
 impl ContentReader {

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use crossbeam_channel::{Sender, bounded};
 use zstd::stream::write::Encoder;
 
-use super::WriteError;
+use super::error::WriteError;
 use crate::files::{Access, Directory};
 use crate::hash::{Algorithm, Hasher};
 use crate::layout::segment_name;

@@ -11,11 +11,25 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
-use super::{Block, QUEUE_BLOCKS, Task};
 use crate::files::Directory;
-use crate::reader::{DropReadError, segment_error};
+use crate::reader::error::{DropReadError, segment_error};
 use crate::rejection::Rejection;
 use crate::seal::{Seal, Segment};
+
+/// Blocks that a segment has ready for its reader.
+pub(super) const QUEUE_BLOCKS: usize = 2;
+
+/// A block of content; `None` after the last one, once the whole segment is proven. A worker that
+/// ended in any other way leaves a queue without that.
+pub(super) type Block = Result<Option<Vec<u8>>, DropReadError>;
+
+/// A segment that is being read, for a lane to take over.
+pub(super) struct Task {
+    pub(super) segment: Arc<OpenSegment>,
+    /// Its pieces in order; each comes when it was read.
+    pub(super) pieces: Receiver<Receiver<Piece>>,
+    pub(super) queue: Sender<Block>,
+}
 
 /// Bytes of one piece.
 pub(super) const PIECE_BYTES: usize = 1 << 20;
