@@ -21,7 +21,7 @@ fn name(number: u64) -> WorkloadName {
 }
 
 fn source(number: u64) -> Source {
-    let share = (number % u64::from(SHARES)) as u8;
+    let share = u8::try_from(number % u64::from(SHARES)).unwrap_or(0);
     let share = format!("7c6f0b6e-3c39-4f0e-9d53-1b1f6f3f0d{share:02x}").parse().unwrap();
     Source { agent: "road-1".into(), share: Some(share) }
 }
