@@ -8,7 +8,7 @@ mod load;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -232,7 +232,7 @@ fn shipment(cargo: &Cargo<'_>, sealed: &SealedDrop, outcome: &Outcome) -> Shipme
     }
 }
 
-fn remove(path: &PathBuf) -> Result<(), String> {
+fn remove(path: &Path) -> Result<(), String> {
     match durable::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(format!("cannot remove {}: {error}", path.display()))

@@ -204,3 +204,16 @@ fn is_held(error: &io::Error) -> bool {
     let held = [Errno::BUSY, Errno::TXTBSY].map(|held| Some(held.raw_os_error()));
     held.contains(&error.raw_os_error())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_file_that_somebody_has_open_is_waited_for() {
+        let held = |errno: Errno| is_held(&io::Error::from_raw_os_error(errno.raw_os_error()));
+        assert!(held(Errno::BUSY) && held(Errno::TXTBSY));
+        assert!(!held(Errno::NOENT) && !held(Errno::ACCESS) && !held(Errno::STALE));
+        assert!(!is_held(&io::Error::other("busy")));
+    }
+}

@@ -117,3 +117,79 @@ fn a_rejection_is_known_by_its_code_and_one_of_before_there_were_codes_by_its_wo
     let newer = RejectionCode::from("of_later".to_owned());
     assert_eq!(rejected(Some(torn.to_string()), Some(newer.clone())), Some(newer));
 }
+
+#[test]
+fn a_rejection_that_the_release_before_wrote_is_understood() {
+    let old = include_bytes!("testdata/version-2-rejected.json");
+    let receipt = SignedReceipt::parse(old).unwrap().receipt().clone();
+    assert_eq!(receipt.state, ReceiptState::Rejected);
+    assert_eq!(receipt.reason, Some(crate::Rejection::TornSeal.to_string()));
+    assert_eq!(receipt.code, Some(RejectionCode::TornSeal));
+    // Any other of its reasons was an incident, and has no code.
+    let text = std::str::from_utf8(old).unwrap();
+    for reason in ["segment 0001.seg is in the seal, but not in the directory", "the seal is torn"]
+    {
+        let torn = "the seal is torn: sealed.json ends before its last member \\\"self\\\"";
+        let other = text.replace(torn, reason);
+        assert_ne!(other, text);
+        let code = SignedReceipt::parse(other.as_bytes()).unwrap().receipt().code.clone();
+        assert!(code.unwrap_or_default().is_incident(), "{reason}");
+    }
+    // The words of one state mean nothing in another.
+    let other = text.replace("\"rejected\"", "\"abandoned\"");
+    assert_eq!(SignedReceipt::parse(other.as_bytes()).unwrap().receipt().code, None);
+}
+
+#[test]
+fn a_receipt_that_is_taken_back_is_gone_and_the_others_stay() {
+    let directory = tempfile::tempdir().unwrap();
+    let share = Share::init(directory.path(), &SystemClock, &SystemRandom).unwrap();
+    let vaulted = signed();
+    let receipt = Receipt { state: ReceiptState::Abandoned, ..vaulted.receipt().clone() };
+    let abandoned = receipt.sign(&Initials).unwrap();
+    for signed in [&vaulted, &abandoned] {
+        write(&share, signed).unwrap();
+    }
+    withdraw(&share, &abandoned).unwrap();
+    let Receipt { workload, drop, .. } = vaulted.receipt();
+    let left = list(&share, workload).unwrap();
+    assert_eq!(left[drop], BTreeSet::from([ReceiptState::Vaulted]));
+}
+
+#[test]
+fn a_long_reason_is_cut_and_stays_whole_as_a_receipt() {
+    let reason = Some("\u{e9}".repeat(REASON_CHARS_MAX + 1));
+    let long = Receipt { reason, ..signed().receipt().clone() }.sign(&Initials).unwrap();
+    let read = SignedReceipt::parse(long.bytes()).unwrap();
+    let reason = read.receipt().reason.clone().unwrap();
+    assert_eq!(reason.chars().count(), REASON_CHARS_MAX);
+    assert_eq!(read, long);
+}
+
+#[test]
+fn receipts_of_later_versions_and_of_no_place_are_refused() {
+    let text = String::from_utf8(signed().bytes().to_vec()).unwrap();
+    let changed = |from: &str, to: &str| {
+        let changed = text.replace(from, to);
+        assert_ne!(changed, text);
+        SignedReceipt::parse(changed.as_bytes()).unwrap_err()
+    };
+    for version in [0, 3] {
+        let error = changed("\"version\":2", &format!("\"version\":{version}"));
+        assert!(matches!(error, ReceiptError::UnknownVersion { .. }), "{error}");
+    }
+    let day = signed_day(&text);
+    for (from, to) in [("\"share\"", "\"other\""), (day.as_str(), "")] {
+        let error = changed(from, to);
+        assert!(matches!(error, ReceiptError::Malformed { .. }), "{error}");
+        assert!(!error.is_later());
+    }
+    assert!(matches!(changed("vaulted", "sealed"), ReceiptError::Malformed { .. }));
+}
+
+/// The member that names the day.
+fn signed_day(text: &str) -> String {
+    let from = text.find("\"day\":").unwrap();
+    let length = text[from..].find(',').unwrap();
+    text[from..=from + length].to_owned()
+}
