@@ -79,6 +79,12 @@ impl Tree {
         if child.is_some() {
             return child;
         }
+        let exports = |other: &usize| self.modules[*other].source.exported.contains(name);
+        if module == 0
+            && let Some(other) = (0..self.modules.len()).find(exports)
+        {
+            return Some(Found::Item(other));
+        }
         imports().filter(|import| import.name == "*").find_map(|import| {
             match self.follow(module, &import.from.path, true, hops_left) {
                 Found::Module(from) if from != module => {
@@ -121,7 +127,10 @@ mod tests {
         let files = [
             ("lib.rs", "mod a; mod b; pub use a::Shown; pub use crate::Shown as Twice;"),
             ("a.rs", "mod deep; mod more; pub use deep::*; pub(crate) use more::Shown;"),
-            ("a/deep.rs", "pub struct Star; pub enum Kind { One }"),
+            (
+                "a/deep.rs",
+                "pub struct Star; pub enum Kind { One } #[macro_export] macro_rules! made { () => {} }",
+            ),
             ("a/more.rs", "pub struct Shown;"),
             ("b.rs", "use super::a; use crate::a::deep as renamed; use std::time::Instant;"),
         ];
@@ -130,6 +139,7 @@ mod tests {
         assert_eq!(found("crate::Twice"), "item of a::more");
         assert_eq!(found("super::a::Star"), "item of a::deep");
         assert_eq!(found("a::Kind::One"), "item of a::deep");
+        assert_eq!(found("crate::made"), "item of a::deep");
         assert_eq!(found("renamed::Star"), "item of a::deep");
         assert_eq!(found("crate::a"), "module a");
         assert_eq!(found("Instant::now"), "std::time::Instant::now");

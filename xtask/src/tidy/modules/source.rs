@@ -38,6 +38,8 @@ pub(crate) struct Declared {
 pub(crate) struct Source {
     pub(crate) modules: Vec<Declared>,
     pub(crate) defined: BTreeSet<String>,
+    /// Macros that are named as if the root of the crate defined them.
+    pub(crate) exported: BTreeSet<String>,
     pub(crate) imports: Vec<Import>,
     pub(crate) mentions: Vec<Mention>,
 }
@@ -186,6 +188,10 @@ impl<'ast> Visit<'ast> for Source {
             return;
         }
         self.defined.extend(name.map(ToString::to_string));
+        let is_exported = |attribute: &Attribute| attribute.path().is_ident("macro_export");
+        if attributes.iter().any(is_exported) {
+            self.exported.extend(name.map(ToString::to_string));
+        }
         match item {
             Item::Mod(item) => {
                 let inline = item.content.as_ref().map(|(_, items)| {
