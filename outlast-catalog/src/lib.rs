@@ -7,6 +7,7 @@
 //! `synchronous = FULL`), and all that one event changes is one transaction: either the vault
 //! remembers all of it or none.
 
+mod error;
 mod record;
 mod schema;
 
@@ -17,11 +18,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use outlast_types::{DropId, WorkloadName};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
+pub use error::CatalogError;
 pub use record::{
     Entry, IncidentRecord, LedgerChange, LedgerRow, RecordedCause, ReportRecord, SnapshotRecord,
     Totals,
 };
 
+use error::failed;
 use record::{nanos, parsed, time};
 
 /// Incidents that are listed at most; the newest ones.
@@ -31,32 +34,6 @@ const INCIDENTS_MAX: u32 = 10_000;
 pub struct Catalog {
     path: PathBuf,
     connection: Mutex<Connection>,
-}
-
-/// Why the catalog cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum CatalogError {
-    #[error(
-        "the catalog {} was written by a newer version (schema {found}; this one knows {known}): \
-         use that version",
-        path.display()
-    )]
-    Newer { path: PathBuf, found: i64, known: i64 },
-    #[error(
-        "the catalog {} is damaged ({reason}): stop the vault, remove the file, and start it \
-         again; it is rebuilt from the repositories",
-        path.display()
-    )]
-    Damaged { path: PathBuf, reason: String },
-    #[error("cannot {action} in the catalog {}: {source}", path.display())]
-    Failed { action: &'static str, path: PathBuf, source: rusqlite::Error },
-}
-
-impl CatalogError {
-    /// Whether the catalog's content is beyond use, and only rebuilding it helps.
-    pub fn is_damage(&self) -> bool {
-        matches!(self, Self::Damaged { .. })
-    }
 }
 
 impl Catalog {
@@ -382,23 +359,6 @@ fn incident_of_row(row: &Row<'_>) -> rusqlite::Result<IncidentRecord> {
         opened: time(row, 6)?,
         resolved: row.get::<_, Option<i64>>(7)?.map(|_| time(row, 7)).transpose()?,
     })
-}
-
-/// Sorts the library's errors into damage and the rest.
-fn failed(action: &'static str, path: &Path, source: rusqlite::Error) -> CatalogError {
-    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
-    let path = path.to_owned();
-    let conversion = matches!(
-        source,
-        rusqlite::Error::FromSqlConversionFailure(..) | rusqlite::Error::InvalidColumnType(..)
-    );
-    match source.sqlite_error_code() {
-        Some(DatabaseCorrupt | NotADatabase) => {
-            CatalogError::Damaged { path, reason: source.to_string() }
-        }
-        _ if conversion => CatalogError::Damaged { path, reason: source.to_string() },
-        _ => CatalogError::Failed { action, path, source },
-    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-use crate::{CatalogError, failed};
+use crate::error::{CatalogError, failed};
 
 /// How long to wait for another process, such as an operator's `sqlite3`, to let go.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);

@@ -4,6 +4,7 @@
 //! what both go by, time, and what is stored.
 
 mod explain;
+mod explanations;
 mod observe;
 mod settle;
 mod show;
@@ -13,7 +14,7 @@ use std::time::Duration;
 
 use outlast_types::Timestamp;
 
-use self::explain::Explanations;
+use self::explanations::Explanations;
 use crate::agenda::{Agenda, Matter};
 use crate::error::LedgerError;
 use crate::event::Event;

@@ -1,30 +1,13 @@
 //! Which open incident explains why something else is wrong, so that one cause is one page.
 
-use std::collections::BTreeMap;
-
 use outlast_types::WorkloadName;
 
 use super::Ledger;
+use super::explanations::{Explanations, OfSource, holder};
 use crate::cause::{Cause, Key, Topic};
 use crate::event::Source;
 use crate::incident::Recovering;
 use crate::promise::State;
-
-/// What explained what when it was last looked at: a change of it concerns every workload.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Explanations {
-    pub(super) outage: Option<u64>,
-    pub(super) sources: BTreeMap<Source, OfSource>,
-}
-
-/// The incident by which a source explains that a workload has no recovery point.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct OfSource {
-    /// If a sealed drop of it waits.
-    waiting: Option<u64>,
-    /// If none does.
-    not_waiting: Option<u64>,
-}
 
 impl Ledger {
     pub(super) fn open_id(&self, key: &Key) -> Option<u64> {
@@ -119,9 +102,4 @@ impl Ledger {
         let mut workloads = self.state.workloads.values();
         self.is_depended_on(source) || !workloads.any(|w| w.source.as_ref() == Some(source))
     }
-}
-
-/// How the holder of an agent's certificate is called.
-pub(super) fn holder(agent: &str) -> String {
-    format!("agent {agent}")
 }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use outlast_types::{Owner, WorkloadName};
 
-use super::explain::{Explanations, OfSource, holder};
+use super::explanations::{Explanations, OfSource, holder};
 use super::{Ledger, Settled};
 use crate::agenda::Matter;
 use crate::cause::{Cause, Key, Subject, Topic};

@@ -15,6 +15,7 @@
 //! All of it happens in bounded memory: packs go through one of a few provers piece by piece, one
 //! document for each of a few permits is held whole.
 
+mod holders;
 mod indexes;
 mod locks;
 mod packs;
@@ -29,7 +30,7 @@ use outlast_format::{FormatError, unpacked};
 use outlast_repo::proving::{ProofError, Prover};
 use outlast_types::WorkloadName;
 
-use self::locks::Holders;
+use self::holders::Holders;
 use self::pool::Pool;
 use self::proofs::Proofs;
 use super::error::VaultError;

@@ -1,0 +1,26 @@
+//! What explained what, as of the last look: the least that tells whether it changed.
+
+use std::collections::BTreeMap;
+
+use crate::event::Source;
+
+/// What explained what when it was last looked at: a change of it concerns every workload.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Explanations {
+    pub(super) outage: Option<u64>,
+    pub(super) sources: BTreeMap<Source, OfSource>,
+}
+
+/// The incident by which a source explains that a workload has no recovery point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct OfSource {
+    /// If a sealed drop of it waits.
+    pub(super) waiting: Option<u64>,
+    /// If none does.
+    pub(super) not_waiting: Option<u64>,
+}
+
+/// How the holder of an agent's certificate is called.
+pub(super) fn holder(agent: &str) -> String {
+    format!("agent {agent}")
+}
