@@ -7,10 +7,6 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write;
-use std::fs;
-use std::path::Path;
-
-use anyhow::{Context, Result};
 
 use super::modules::{Edge, Tree};
 
@@ -26,7 +22,8 @@ pub(crate) struct Circle {
 }
 
 impl Circle {
-    /// In a few lines, for a person who is to cut it.
+    /// In a few lines, for a person who is to cut it: `everything` if the shortest way round is not
+    /// enough.
     pub(crate) fn shown(&self, crate_name: &str, everything: bool) -> String {
         let Self { rooms, witness, uses } = self;
         let mut text = format!("{crate_name}: {} form a circle:", rooms.join(", "));
@@ -40,31 +37,6 @@ impl Circle {
             }
         }
         text
-    }
-}
-
-/// How many circles each crate may still have: the number only shrinks.
-#[derive(Debug)]
-pub(crate) struct Known {
-    by_crate: BTreeMap<String, usize>,
-}
-
-impl Known {
-    /// Reads the list.
-    pub(crate) fn load(path: &Path) -> Result<Self> {
-        let text = fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
-        let by_crate =
-            toml::from_str(&text).with_context(|| format!("understand {}", path.display()))?;
-        Ok(Self { by_crate })
-    }
-
-    /// What is wrong with the circles of a crate: all of them, if there are too many.
-    pub(crate) fn judge(&self, crate_name: &str, circles: &[Circle]) -> Vec<String> {
-        let known = self.by_crate.get(crate_name).copied().unwrap_or_default();
-        if circles.len() <= known {
-            return Vec::new();
-        }
-        circles.iter().map(|circle| circle.shown(crate_name, false)).collect()
     }
 }
 

@@ -37,7 +37,8 @@ impl Floors {
 
     /// What of a crate is on no floor, or imports from its own floor or from above.
     pub(super) fn judge(&self, tree: &Tree, edges: &[Edge]) -> Vec<String> {
-        let Some(listed) = self.crates.get(&tree.name) else { return Vec::new() };
+        let none = BTreeMap::new();
+        let listed = self.crates.get(&tree.name).unwrap_or(&none);
         let mut found = Vec::new();
         let mut houses = BTreeSet::new();
         for house in tree.houses() {
@@ -195,6 +196,7 @@ mod tests {
             let list = RIGHT.replace(from, to);
             assert_eq!(judge(&list).len(), 1, "{list}: {:?}", judge(&list));
         }
+        assert_eq!(judge("").len(), 5, "a crate that is not listed has no floors: {:?}", judge(""));
         let floors = Floors::parse(RIGHT).unwrap();
         assert_eq!(floors.gone(["other"].into_iter()).len(), 1);
         assert!(floors.gone(["made"].into_iter()).is_empty());

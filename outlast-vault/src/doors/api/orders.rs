@@ -13,7 +13,7 @@ use outlast_wire::access::{self, Call};
 use outlast_wire::api::{ErrorCode, OrderView, PauseOrder, ReasonedOrder, RecreateOrder};
 use outlast_wire::server::{ApiError, RequestId};
 
-use super::{Answer, Api, WorkloadQuery, workload_in_path, workload_name};
+use super::call::{Answer, Api, WorkloadQuery, workload_in_path, workload_name};
 use crate::core::error::VaultError;
 use crate::core::orders::{Action, Order};
 
