@@ -145,7 +145,7 @@ impl Inflater {
     }
 }
 
-/// What `compressed` holds, as a stream. Whoever reads it bounds how much that may be.
+/// The content of `compressed`, as a stream. Whoever reads it bounds how much that may be.
 pub fn reader(compressed: impl BufRead + Send) -> Result<impl Read + Send, FormatError> {
     zstd::stream::read::Decoder::with_buffer(compressed).map_err(|e| error("decompressor", &e))
 }

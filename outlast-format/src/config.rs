@@ -135,7 +135,7 @@ mod polynomial {
         (0..64).fold(0, |sum, i| sum | u128::from(a >> i & 1) << (2 * i))
     }
 
-    /// What is left of `a` after division by `f`, which is not 0.
+    /// The remainder of `a` after division by `f`, which is not 0.
     fn remainder(mut a: u128, f: u64) -> u64 {
         let degree = f.ilog2();
         while let Some(excess) = a.checked_ilog2().and_then(|top| top.checked_sub(degree)) {

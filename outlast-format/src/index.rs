@@ -17,7 +17,7 @@ pub struct IndexFile {
     pub notes: Notes,
 }
 
-/// What Outlast writes into an index file besides the list of packs: an index is what everybody
+/// Outlast's own notes in an index file, besides the list of packs: an index is what everybody
 /// who writes to a repository reads first. It is the member `outlast` of the document. Stock restic
 /// ignores it, and drops it when it writes the indexes anew.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -17,7 +17,7 @@ const MEMORY_MAX: u64 = 1 << 30;
 /// The most work: N·r·p. The default costs 2^18 of it; this bound is about 1 minute.
 const WORK_MAX: u64 = 1 << 28;
 
-/// What deriving a key from a password costs (scrypt, RFC 7914).
+/// The cost of deriving a key from a password (scrypt, RFC 7914).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KdfParams {
     /// log2 of N, the cost in CPU and memory.
@@ -47,7 +47,7 @@ impl Default for KdfParams {
     }
 }
 
-/// Who makes a key file; shown by `restic key list`.
+/// The maker of a key file; shown by `restic key list`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Maker {
     pub hostname: String,

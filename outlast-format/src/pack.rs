@@ -15,13 +15,13 @@ pub const PACK_MAX: u64 = u32::MAX as u64;
 /// a tree of a directory with a million files is a few hundred MiB.
 pub const BLOB_MAX: u32 = 1 << 30;
 
-/// What sealing adds to a blob.
+/// The bytes that sealing adds to a blob.
 const OVERHEAD: u32 = 32;
 const _: () = assert!(OVERHEAD as usize == crypto::OVERHEAD);
 const ENTRY_PLAIN: usize = 1 + 4 + 32;
 const ENTRY_COMPRESSED: usize = ENTRY_PLAIN + 4;
 
-/// What a blob holds.
+/// The kind of a blob's content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum BlobType {
     /// A piece of files' content.

@@ -14,7 +14,7 @@ pub struct Snapshot {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<SnapshotId>,
     pub tree: BlobId,
-    /// What was backed up, as absolute paths.
+    /// The sources of the backup, as absolute paths.
     #[serde(default, deserialize_with = "null_as_empty")]
     pub paths: Vec<String>,
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -38,7 +38,7 @@ pub struct Snapshot {
     pub summary: Option<Summary>,
 }
 
-/// What a backup did; restic 0.17 and later record it.
+/// A backup in numbers; restic 0.17 and later record it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Summary {
     pub backup_start: Timestamp,

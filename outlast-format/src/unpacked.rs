@@ -13,7 +13,7 @@ const ENCODING_ZSTD: u8 = 2;
 /// The largest document that is read, in bytes. Stock restic writes indexes of about 10 MB.
 pub const DOCUMENT_MAX: u64 = 512 << 20;
 
-/// What is to be sealed for a JSON `document` in a repository of this `version`.
+/// The plaintext to be sealed for a JSON `document` in a repository of this `version`.
 pub fn encode(document: &[u8], version: Version) -> Result<Vec<u8>, FormatError> {
     match version {
         Version::V1 => Ok(document.to_vec()),

@@ -1,4 +1,4 @@
-//! What a file tree is made of: the vocabulary between walkers, tar, the engine and restore.
+//! Entries of a file tree: the vocabulary between walkers, tar, the engine and restore.
 
 use std::fmt;
 use std::io;
@@ -157,7 +157,7 @@ pub struct FileTime {
     pub nanos: u32,
 }
 
-/// What an entry is, with what only that kind has.
+/// The kind of an entry, with what only that kind has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
     /// A regular file of `size` bytes; its content comes from the [`EntrySource`].
@@ -256,7 +256,8 @@ pub trait EntrySource: Send {
         None
     }
 
-    /// What ends a wait inside a call of this source, now and from then on, from another thread.
+    /// The interrupter that ends a wait inside a call of this source, now and from then on, from
+    /// another thread.
     fn interrupter(&self) -> Interrupter {
         Box::new(|| {})
     }

@@ -1,4 +1,4 @@
-//! What the kernel knows of an entry beside its content.
+//! The kernel's record of an entry, beside its content.
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -48,7 +48,7 @@ fn read_database(path: &Path) -> HashMap<u32, String> {
     names
 }
 
-/// What an entry's kernel record tells, without its extended attributes.
+/// Metadata from an entry's kernel record, without its extended attributes.
 #[expect(clippy::unnecessary_cast, reason = "the kernel's types differ between processors")]
 pub(crate) fn metadata_of(stat: &Stat, names: &Names) -> Metadata {
     let time = |seconds, nanos: u64| FileTime { seconds, nanos: u32::try_from(nanos).unwrap_or(0) };
@@ -73,7 +73,7 @@ pub(crate) fn file_type(stat: &Stat) -> FileType {
     FileType::from_raw_mode(stat.st_mode)
 }
 
-/// What tells whether two names are one file.
+/// The identity by which two names are one file.
 #[expect(clippy::unnecessary_cast, reason = "the kernel's types differ between processors")]
 pub(crate) fn identity(stat: &Stat) -> (u64, u64) {
     (stat.st_dev as u64, stat.st_ino as u64)

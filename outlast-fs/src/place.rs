@@ -51,7 +51,8 @@ const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
 pub struct Target {
     parents: Parents,
     path: PathBuf,
-    /// What was placed, to be given its attributes at the end; `None` if only implied so far.
+    /// Directories that were placed, to be given their attributes at the end; `None` if only
+    /// implied so far.
     directories: Mutex<BTreeMap<EntryPath, Option<PlacedDirectory>>>,
     /// Copies of files that had as many names as a file can have, by the path of the first.
     copies: Mutex<HashMap<EntryPath, EntryPath>>,

@@ -115,7 +115,7 @@ struct Level {
     runs: u32,
     /// Names that are in no run yet, of a long directory.
     rest: Option<Listing>,
-    /// What is left of the run before, and the number of its next entry.
+    /// The rest of the run before, and the number of its next entry.
     found: vec::IntoIter<Found>,
     number: u32,
     /// Descriptors in that, as far as they count.
@@ -162,7 +162,7 @@ impl Walk {
         Ok(walk)
     }
 
-    /// What tells how the walk went, when somebody else has it.
+    /// The handle that tells how the walk went, when somebody else has it.
     pub fn watch(&self) -> WalkWatch {
         self.watch.clone()
     }

@@ -92,14 +92,14 @@ pub struct Outcome {
     pub snapshot_id: SnapshotId,
     /// The snapshot's object as it must be stored.
     pub sealed_snapshot: Bytes,
-    /// What was read and what was new.
+    /// How much was read and how much of it was new.
     pub stats: Stats,
     /// Packs that index files of this backup list, with their sizes in bytes.
     pub packs: Vec<(PackId, u64)>,
     /// Index files of this backup, with their sizes in bytes.
     pub indexes: Vec<(IndexId, u64)>,
-    /// What could not be read and is not in the snapshot: whole sentences, the first thousand. If
-    /// there is any, the backup is partial.
+    /// Entries that could not be read and are not in the snapshot: whole sentences, the first
+    /// thousand. If there is any, the backup is partial.
     pub problems: Vec<String>,
     /// How many problems there were.
     pub problem_count: u64,
@@ -204,8 +204,8 @@ fn tell_unsound(context: &Context<'_>) {
         let location = context.repository.location();
         tracing::warn!(%pack, location, "a pack is missing or cut off");
         context.monitor.problem(&format!(
-            "data/{pack} is missing or cut off; what this backup needs of it is stored anew, and \
-             `repo check` tells what else that costs"
+            "data/{pack} is missing or cut off; what this backup needs of it is stored anew, and a \
+             check tells what else that costs"
         ));
     }
 }

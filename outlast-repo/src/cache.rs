@@ -14,7 +14,7 @@ use outlast_fs::{DirectoryLock, durable, lock};
 use crate::open_store::OpenStore;
 use crate::sorted::{self, Place};
 
-/// What keeps it apart from all other uses of the repository's key.
+/// The context that keeps this apart from all other uses of the repository's key.
 const DERIVE_CONTEXT: &str = "outlast 2026-11 sorted tables of the local cache";
 /// The file that was last changed when somebody last looked for tables to remove.
 const LOOKED: &str = "looked";
@@ -69,8 +69,9 @@ impl Cache {
         (place, *hasher.finalize().as_bytes())
     }
 
-    /// Removes the tables of repositories that nobody opened for long, at most once in a day. Needs no
-    /// clock: the table of this repository was opened just now. A failure costs room and is tried again.
+    /// Removes the tables of repositories that nobody opened for long, at most once in a day. Needs
+    /// no clock: the table of this repository was opened just now. A failure costs room and is
+    /// tried again.
     pub(crate) fn remove_unused(&self, opened: &OpenStore) {
         let Self::Kept(root) = self else { return };
         let own = root.join(opened.config().id.to_string()).join(Table::Index.name());

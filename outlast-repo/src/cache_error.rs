@@ -9,12 +9,9 @@ use std::sync::Arc;
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum CacheError {
     /// The disk with the cache does not give or take bytes.
-    #[error(
-        "cannot use the index on disk in {}: {source}; free or repair that disk, or choose \
-         another directory with --cache-dir", path.display()
-    )]
+    #[error("cannot use the index on disk in {}: {source}", path.display())]
     Io { path: PathBuf, source: Arc<io::Error> },
-    /// What is on disk is not what was written there. The file was removed.
+    /// The bytes on disk are not those that were written there. The file was removed.
     #[error(
         "the index on disk in {} was damaged while it was in use; it was removed, so run the \
          command again: the index is then made anew from the repository, which is not affected",

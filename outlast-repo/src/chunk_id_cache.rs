@@ -1,7 +1,7 @@
 //! Which blob a piece of content is, by its BLAKE3: known content is recognised without its slow
 //! SHA-256.
 //!
-//! What is noted here is a hint. It says which SHA-256 belongs to a BLAKE3, which stays true for
+//! A note here is a hint. It says which SHA-256 belongs to a BLAKE3, which stays true for
 //! ever, and nothing of whether the repository has the blob: only the index knows that. Hints are
 //! kept in sorted runs, see [`sorted`](crate::sorted), beside the index; they are lost without harm,
 //! and so no failure of theirs is an error.
@@ -26,7 +26,7 @@ const RUN_RECORDS_MAX: u64 = RECORDS_MAX / 4;
 /// Smaller runs that there may be.
 const RUNS_MAX: usize = 3;
 
-/// What is known of content that was hashed before. Shared between threads.
+/// The blob ids of content that was hashed before. Shared between threads.
 #[derive(Debug)]
 pub struct ChunkIdCache {
     state: RwLock<State>,
@@ -41,7 +41,7 @@ struct State {
 }
 
 impl ChunkIdCache {
-    /// What is known on this host of the content of `repository`. Without a cache on disk that is
+    /// The cache of this host for the content of `repository`. Without a directory for it that is
     /// nothing at first, and never much.
     pub fn open(repository: &Repository) -> Self {
         let (place, key) = repository.table(Table::ChunkIds);

@@ -1,9 +1,9 @@
-//! What opens a repository.
+//! Keys and passwords that open a repository.
 
 use outlast_format::crypto::Key;
 use outlast_format::key_file::KdfParams;
 
-/// What opens a repository.
+/// A key or a password that opens a repository.
 #[derive(Debug)]
 pub enum Credential<'a> {
     /// The password of any of its key files: bytes, which need not be text.
@@ -23,7 +23,7 @@ pub enum NewPassword<'a> {
 }
 
 impl NewPassword<'_> {
-    /// What a key file for it shall cost whoever tries.
+    /// The cost of trying a password on a key file for it.
     pub fn cost(self) -> KdfParams {
         match self {
             Self::Chosen(_) => KdfParams::default(),

@@ -17,9 +17,7 @@ use crate::read_error::{BlobError, ReadError, TreeError};
 #[derive(Debug, thiserror::Error)]
 pub enum RepoError {
     /// There is no config object: never initialised, or the wrong place.
-    #[error(
-        "{location} holds no repository; check the address, or make one there with `repo init`"
-    )]
+    #[error("{location} holds no repository")]
     NotARepository { location: String },
     /// A config object is there already.
     #[error("{location} already holds a repository, which was left as it is")]
@@ -60,10 +58,10 @@ pub enum RepoError {
     /// The target of a restore cannot be used, or no more can be written to it.
     #[error(transparent)]
     Place(#[from] PlaceError),
-    /// What was asked for cannot be found or read.
+    /// The thing that was asked for cannot be found or read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// What was there when the repository was opened is gone, or not what it was.
+    /// An object that was there when the repository was opened is gone, or not what it was.
     #[error(
         "{object} is gone from {location}, about to go, or cut off: an older state of it was put \
          back, or something was removed; nothing was published; run the backup again, which looks \
@@ -72,14 +70,14 @@ pub enum RepoError {
     Outdated { object: Object, location: String },
     /// Something that snapshots need is missing or damaged.
     #[error(
-        "nothing was removed, because {location} is not whole: {flaw}; `repo check` tells all that \
-         is wrong with it"
+        "nothing was removed, because {location} is not whole: {flaw}; a check tells all that is \
+         wrong with it"
     )]
     NotWhole { location: String, flaw: Box<Flaw> },
     /// Somebody holds a lock that does not go with what was to be done.
     #[error(
-        "{location} is locked {lock}; wait for its end, or, if whoever wrote it died, until it is \
-         half an hour old, or remove it with `repo unlock`"
+        "{location} is locked {lock}; wait for its end, or, if its holder died, until it is half an \
+         hour old"
     )]
     Locked { location: String, lock: Box<FoundLock> },
     /// The lock on a repository could not be kept.
@@ -98,17 +96,14 @@ pub enum RepoError {
     #[error("the backup ended before its tree was whole, so nothing was published; run it again")]
     Unfinished,
     /// The file that lets a check go on cannot be used.
-    #[error(
-        "cannot use {} to remember what was checked: {source}; name another file with --state, \
-         or check without --resume", path.display()
-    )]
+    #[error("cannot use {} to remember what was checked: {source}", path.display())]
     CheckState { path: PathBuf, source: io::Error },
     /// The local journal cannot be used.
     #[error("cannot use the journal {}: {source}", path.display())]
     Journal { path: PathBuf, source: io::Error },
 }
 
-/// What is wrong with a repository that is not whole.
+/// The flaw of a repository that is not whole.
 #[derive(Debug, thiserror::Error)]
 pub enum Flaw {
     /// An index file or a snapshot cannot be read.
@@ -146,6 +141,21 @@ impl RepoError {
             ) => Some(*object),
             _ => None,
         }
+    }
+
+    /// The failure of the local cache that it is, if it is one: it says nothing about the repository.
+    pub fn cache(&self) -> Option<&CacheError> {
+        let blob = match self {
+            Self::Cache(error) => return Some(error),
+            Self::Read(
+                ReadError::Blob(blob)
+                | ReadError::Tree { source: TreeError::Blob(blob) }
+                | ReadError::Unanswered { source: blob },
+            ) => blob,
+            Self::Read(ReadError::Content { source, .. }) => source,
+            _ => return None,
+        };
+        if let BlobError::Cache(error) = blob { Some(error) } else { None }
     }
 
     /// Whether the same call may succeed later without anybody doing anything.

@@ -11,7 +11,7 @@ use outlast_types::human;
 #[derive(Debug)]
 pub struct FoundLock {
     pub object: Object,
-    /// What it says; `None` if nobody can read it.
+    /// Its content; `None` if nobody can read it.
     pub lock: Option<Lock>,
     /// How long ago it was written, by the store's time. Where the store does not tell, by what it
     /// says itself; `None` if it cannot be read either.
@@ -31,7 +31,7 @@ impl FoundLock {
     }
 }
 
-/// Who holds it and since when, as the end of a sentence: "locked …".
+/// The holder and since when, as the end of a sentence: "locked …".
 impl fmt::Display for FoundLock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.lock {

@@ -1,10 +1,10 @@
 //! Where every blob lies.
 //!
 //! The index of a repository is the sum of its index files. It is kept in sorted runs, see
-//! `sorted`, in the directory that [`Repository::cached_in`](crate::Repository::cached_in) names, and otherwise on
-//! the heap. A lookup reads one page of each run, of which there are few. On the heap are 8 bytes
-//! for 84 blobs, about 100 bytes for each pack, and the blobs of packs that no index file lists yet:
-//! 10 million blobs take about 4 MiB.
+//! `sorted`, in the directory that [`Repository::cached_in`](crate::Repository::cached_in) names,
+//! and otherwise on the heap. A lookup reads one page of each run, of which there are few. On the
+//! heap are 8 bytes for 84 blobs, about 100 bytes for each pack, and the blobs of packs that no
+//! index file lists yet: 10 million blobs take about 4 MiB.
 //!
 //! Loading fetches what the runs do not cover. If an index file that they cover is gone, because an
 //! older state of the repository was put back or it was cleaned, they are all made anew. One that was
@@ -83,7 +83,7 @@ pub struct Index {
     condemned_packs: HashSet<u32>,
 }
 
-/// What lookups see. A blob goes from `fresh` to `runs` in one step.
+/// The part that lookups see. A blob goes from `fresh` to `runs` in one step.
 #[derive(Debug)]
 struct State {
     packs: Packs,

@@ -1,4 +1,4 @@
-//! What a repository holds: the packs in its store, and what index files say of them.
+//! The content of a repository: the packs in its store, and what index files say of them.
 //!
 //! A check, a prune and a repair look at the same things and ask different questions about them.
 //! The things are here: index files and packs as they were listed at one time, how what an index
@@ -121,5 +121,66 @@ impl<'r> Inventory<'r> {
         let mut missing: Vec<PackId> = self.missing.iter().copied().collect();
         missing.sort_unstable();
         missing
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+    use outlast_format::pack::BlobType;
+    use outlast_format::{BlobId, Sha256Id};
+    use outlast_store::{MemoryStore, Object, Store};
+
+    use super::*;
+    use crate::repository::tests::init;
+
+    fn entry(offset: u32, length: u32) -> PackEntry {
+        let id = BlobId::of(&offset.to_le_bytes());
+        PackEntry { kind: BlobType::Data, id, offset, length, uncompressed_length: None }
+    }
+
+    #[test]
+    fn what_an_index_file_says_is_compared_with_what_is_stored() {
+        let store = Arc::new(MemoryStore::new());
+        let repository = init(&store).unwrap();
+        let blobs = [entry(0, 40), entry(40, 60)];
+        let size = pack::length_of(&blobs).unwrap();
+        let (stored, gone) = (PackId([1; 32]), PackId([2; 32]));
+        let content = Bytes::from(vec![0; usize::try_from(size).unwrap()]);
+        store.create(&Object::Data(stored), content).unwrap();
+        let inventory = Inventory::take(repository.opened()).unwrap();
+        let fit = |blobs: &[PackEntry]| inventory.fit(&stored, blobs);
+        assert_eq!(fit(&blobs), Fit::Whole { size });
+        assert_eq!(fit(&[blobs[1], blobs[0]]), Fit::Whole { size });
+        assert_eq!(fit(&[entry(0, 40), entry(41, 59)]), Fit::Gaps { size });
+        assert_eq!(fit(&[entry(0, 41), entry(40, 60)]), Fit::Gaps { size });
+        let longer = Fit::OtherSize { size, expected: size + 1 };
+        assert_eq!(fit(&[entry(0, 40), entry(40, 61)]), longer);
+        assert_eq!(inventory.fit(&gone, &blobs), Fit::Missing);
+    }
+
+    #[test]
+    fn a_pack_is_listed_once_and_counts_as_missing_if_it_is_not_stored() {
+        let store = Arc::new(MemoryStore::new());
+        let repository = init(&store).unwrap();
+        let packs = [3, 1, 2].map(|n| PackId([n; 32]));
+        for pack in packs {
+            store.create(&Object::Data(pack), Bytes::from_static(b"pack")).unwrap();
+        }
+        let mut inventory = Inventory::take(repository.opened()).unwrap();
+        let unlisted = |inventory: &Inventory<'_>| -> Vec<u8> {
+            inventory.unlisted().map(|(pack, _)| pack.0[0]).collect()
+        };
+        assert_eq!(unlisted(&inventory), [1, 2, 3]);
+        assert!(inventory.list(packs[0]) && !inventory.list(packs[0]));
+        assert!(inventory.is_listed(&packs[0]) && !inventory.is_listed(&packs[1]));
+        assert_eq!(unlisted(&inventory), [1, 2]);
+        for gone in [9, 8, 9] {
+            inventory.list(PackId([gone; 32]));
+        }
+        assert_eq!(inventory.missing(), [PackId([8; 32]), PackId([9; 32])]);
+        assert!(!inventory.is_listed(&PackId([9; 32])));
     }
 }

@@ -1,4 +1,4 @@
-//! What a pack says of itself: the list of its blobs, with which it ends.
+//! The header of a pack: the list of its blobs, with which it ends.
 
 use outlast_format::crypto::Key;
 use outlast_format::pack::{self, PackEntry};

@@ -13,7 +13,7 @@ use crate::{RepoError, Repository};
 const READ_BYTES_MAX: u64 = 4 << 20;
 const GAP_BYTES_MAX: u64 = 128 << 10;
 
-/// What a look at the place of a blob showed.
+/// The result of a look at the place of a blob.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Finding {
     /// The blob is there.
@@ -37,7 +37,7 @@ impl<'r> Prover<'r> {
         Ok(Self { repository, opener: Opener::new(repository)?, bytes: 0 })
     }
 
-    /// What is found of each of these blobs in a pack of `size` bytes.
+    /// A finding for each of these blobs in a pack of `size` bytes.
     pub(crate) fn look(
         &mut self,
         pack: PackId,

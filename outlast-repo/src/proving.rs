@@ -51,7 +51,7 @@ impl From<HeaderError> for ProofError {
     }
 }
 
-/// What the header of a pack lists, in the order in which it lies there.
+/// The blobs that the header of a pack lists, in the order in which they lie there.
 pub fn header(pack: &dyn PackBytes, key: &Key) -> Result<Vec<PackEntry>, ProofError> {
     Ok(pack_header::read(pack, key)?)
 }

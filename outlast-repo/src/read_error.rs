@@ -65,8 +65,7 @@ pub enum ReadError {
     #[error("{location} holds no snapshot from {at} or before; the first one is from {first}")]
     NothingSoEarly { location: String, at: Timestamp, first: Timestamp },
     #[error(
-        "no snapshot in {location} is called {text}; \
-         give 'latest' or the first digits of an id that 'snapshots' lists"
+        "no snapshot in {location} is called {text}; give 'latest', or an id, or its first digits"
     )]
     NoSuchSnapshot { location: String, text: String },
     #[error("{text} is not a snapshot: give 'latest', or an id, or its first digits (0-9, a-f)")]

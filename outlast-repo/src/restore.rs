@@ -281,7 +281,8 @@ impl<'p, 'r> Planner<'p, 'r> {
         }
     }
 
-    /// What an earlier run left of a file. Its pieces that are there are taken out of `layout`.
+    /// The part of a file that an earlier run left. Its pieces that are there are taken out of
+    /// `layout`.
     fn left(&self, entry: &Entry, layout: &mut Layout) -> Option<Left> {
         if !self.run.resumes() || layout.pieces.is_empty() {
             return None;

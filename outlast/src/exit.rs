@@ -112,18 +112,14 @@ fn hint(error: &anyhow::Error) -> Option<String> {
             "`outlast share clean` removes what dead writers and finished drops left behind."
         } else if let Some(FetchError::NotYet { .. }) = cause.downcast_ref() {
             "`outlast share status` tells what is there; --timeout waits for a drop to come."
-        } else if let Some(RepoError::WrongPassword { .. }) = cause.downcast_ref() {
-            "The password comes from --password-file or --password-command, else from the variables \
-             of OUTLAST_PASSWORD, else from those of RESTIC_PASSWORD."
         } else if cause.is::<Usage>() {
             "For more information, try '--help'."
         } else if let Some(io::ErrorKind::ReadOnlyFilesystem) = store_trouble(cause) {
             "The file system is mounted read-only: mount it writable, or look why it became so."
         } else if let Some(io::ErrorKind::PermissionDenied) = store_trouble(cause) {
             "This user may not do that there: look at the owner and mode of the repository's files."
-        } else if let Some(RepoError::NoRemoval { .. }) = cause.downcast_ref() {
-            "A vault removes by its own policy, and only that; where the repository is a directory, \
-             run this on its host."
+        } else if let Some(hint) = cause.downcast_ref().and_then(repository_hint) {
+            hint
         } else if is_refused(cause) {
             "Give an identity whose role may do this, such as operator."
         } else if let Some(CallError::Refused { status: 404, .. }) = cause.downcast_ref() {
@@ -141,6 +137,34 @@ fn hint(error: &anyhow::Error) -> Option<String> {
             return None;
         };
         Some(hint.to_owned())
+    })
+}
+
+/// What to do about a failure of the engine.
+fn repository_hint(error: &RepoError) -> Option<&'static str> {
+    if error.cache().is_some() {
+        return Some("Free or repair that disk, or choose another directory with --cache-dir.");
+    }
+    Some(match error {
+        RepoError::NotARepository { .. } => {
+            "Check the address, or make a repository there with `outlast repo init`."
+        }
+        RepoError::WrongPassword { .. } => {
+            "The password comes from --password-file or --password-command, else from the variables \
+             of OUTLAST_PASSWORD, else from those of RESTIC_PASSWORD."
+        }
+        RepoError::NotWhole { .. } => "`outlast repo check` tells all that is wrong with it.",
+        RepoError::Locked { .. } => {
+            "If its holder is surely dead, `outlast repo unlock` removes the lock."
+        }
+        RepoError::CheckState { .. } => {
+            "Name another file with --state, or check without --resume."
+        }
+        RepoError::NoRemoval { .. } => {
+            "A vault removes by its own policy, and only that; where the repository is a directory, \
+             run this on its host."
+        }
+        _ => return None,
     })
 }
 

@@ -139,7 +139,7 @@ impl fmt::Display for GoTime {
     }
 }
 
-/// What is left to read of a time.
+/// The rest of a time that is to be read.
 struct Fields<'a>(&'a [u8]);
 
 impl Fields<'_> {

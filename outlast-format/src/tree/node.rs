@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 use crate::BlobId;
 use crate::go::{FileMode, GoTime};
 
-/// What a node is.
+/// The kind of a node.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum NodeKind {
     File,
@@ -91,7 +91,7 @@ pub struct Node {
     pub link_target: Vec<u8>,
     /// Full names and values.
     pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
-    /// What other systems record (Windows), kept as it is.
+    /// Attributes that other systems record (Windows), kept as they are.
     pub generic_attributes: Vec<(String, Box<RawValue>)>,
     /// Device number of a device node (as Linux encodes it in `st_rdev`).
     pub device: u64,
@@ -99,7 +99,7 @@ pub struct Node {
     pub content: Option<Vec<BlobId>>,
     /// The tree of a directory.
     pub subtree: Option<BlobId>,
-    /// What went wrong when the writer read it.
+    /// The error that the writer met when it read this.
     pub error: String,
 }
 

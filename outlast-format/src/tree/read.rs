@@ -21,8 +21,8 @@ const BUFFER_BYTES: usize = 64 << 10;
 pub struct NodeReader {
     source: Box<dyn Read + Send>,
     buffer: Vec<u8>,
-    /// What of the buffer is in use: from the first byte that is not understood yet to the end of
-    /// what was read.
+    /// The part of the buffer that is in use: from the first byte that is not understood yet to the
+    /// end of what was read.
     at: usize,
     end: usize,
     state: State,
@@ -43,7 +43,7 @@ enum State {
     Over,
 }
 
-/// What the bytes at hand are the beginning of.
+/// The item that the bytes at hand begin.
 enum Step<T> {
     /// A whole thing, and its length.
     Whole(T, usize),
@@ -70,7 +70,7 @@ impl NodeReader {
         Self { source, buffer, at: 0, end: 0, state: State::Start, has_nodes: false }
     }
 
-    /// What comes next; `None` at the end of the document.
+    /// The next item; `None` at the end of the document.
     fn advance(&mut self) -> Result<Option<Result<Node, FormatError>>, FormatError> {
         loop {
             match self.state {

@@ -1,7 +1,7 @@
 //! A tree that is written node by node, for directories whose document is too long for memory.
 //!
-//! The bytes are those of [`Tree::serialize`](super::Tree::serialize); what is kept of them is their hash and, in version 2 of
-//! the format, their compressed form: a tenth to a fifth.
+//! The bytes are those of [`Tree::serialize`](super::Tree::serialize); what is kept of them is
+//! their hash and, in version 2 of the format, their compressed form: a tenth to a fifth.
 
 use std::io::Write;
 
@@ -24,7 +24,7 @@ pub struct TreeWriter {
     /// Bytes of the document that are hashed.
     length: u64,
     empty: bool,
-    /// What is neither hashed nor compressed.
+    /// Text that is neither hashed nor compressed.
     text: Vec<u8>,
     sink: Sink,
     /// Where the content begins in what the sink has.

@@ -34,7 +34,7 @@ pub(super) struct Attributes {
     privileged: bool,
 }
 
-/// What is to be made equal to its description.
+/// A placed thing that is to be made equal to its description.
 #[derive(Clone, Copy)]
 pub(super) struct Wanted<'a> {
     pub(super) path: &'a EntryPath,

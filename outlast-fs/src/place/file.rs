@@ -11,7 +11,7 @@ use super::attributes::{Attributes, Shape, Wanted};
 use super::report::Remarks;
 use crate::entry::{EntryPath, Metadata};
 
-/// What a file system stores or leaves out as a whole: the unit of holes.
+/// The unit of holes: a file system stores or leaves out so much as a whole.
 const PAGE: usize = 4096;
 const ZEROES: [u8; PAGE] = [0; PAGE];
 
@@ -30,7 +30,7 @@ pub struct PlacedFile {
     end: AtomicU64,
     /// Bytes that the file has, as far as we made it.
     length: AtomicU64,
-    /// What an earlier run left of it, if that is where it comes from.
+    /// The part that an earlier run left of it, if that is where it comes from.
     left: Option<Left>,
 }
 

@@ -1,4 +1,4 @@
-//! What came of placing, beside the entries themselves.
+//! The report of placing, beside the entries themselves.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,13 +13,13 @@ const KINDS_MAX: usize = 32;
 /// Entries that a deviation lists by name.
 const LISTED_MAX: usize = 10;
 
-/// What could not be placed, or was placed otherwise than it is described.
+/// A thing that could not be placed, or was placed otherwise than it is described.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// What failed without stopping the work: attributes that the file system or the lack of
+    /// Failures that did not stop the work: attributes that the file system or the lack of
     /// rights refused.
     pub problems: Vec<PlaceError>,
-    /// What would give rights on this host, and was therefore not made.
+    /// Things that would give rights on this host, and were therefore not made.
     pub withheld: Vec<Deviation>,
     /// Further names of files that are copies, because the file system takes no more links.
     pub copied: Vec<Deviation>,
@@ -28,7 +28,7 @@ pub struct Report {
 /// Something that was left different on purpose, and of which entries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Deviation {
-    /// What it is: `device node`, `attribute security.capability`.
+    /// Its kind: `device node`, `attribute security.capability`.
     pub what: String,
     pub count: u64,
     /// The first entries, at most ten.

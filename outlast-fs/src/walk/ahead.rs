@@ -8,9 +8,9 @@
 //! nothing can block for ever, and where calls are quick the walk does most of its work alone.
 //!
 //! **Bounds**: [`ENTRIES_MAX`] entries, of which only so many may hold a descriptor as the
-//! [`Allowance`] says, [`BYTES_MAX`] of content and [`NAMES_MAX`] of listed names ahead of the walk. There is one thread at first; another is added
-//! whenever the walk had to wait for longer than a local disk takes, so that threads which a disk
-//! does not need cost nothing.
+//! [`Allowance`] says, [`BYTES_MAX`] of content and [`NAMES_MAX`] of listed names ahead of the
+//! walk. There is one thread at first; another is added whenever the walk had to wait for longer
+//! than a local disk takes, so that threads which a disk does not need cost nothing.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -42,7 +42,7 @@ pub(super) type Place = Vec<u32>;
 /// An entry that a run came to.
 pub(super) type Found = (Name, Sight);
 
-/// What a run saw of an entry.
+/// The sight that a run had of an entry.
 #[expect(clippy::large_enum_variant, reason = "nearly all of them are met")]
 pub(super) enum Sight {
     Met(Met),
@@ -162,7 +162,7 @@ impl Shared {
         }
     }
 
-    /// What a thread does until the walk is gone.
+    /// The work of a thread until the walk is gone.
     fn work(&self) {
         let mut tools = Tools::new();
         let mut state = self.lock();
@@ -265,7 +265,7 @@ impl Ahead {
         Self { shared: Arc::new(shared), threads, threads_max, tools, tops: 0 }
     }
 
-    /// What a single visit needs.
+    /// The tools of a single visit.
     pub(super) fn visitor(&mut self) -> (&Visitor, &mut Tools) {
         (&self.shared.visitor, &mut self.tools)
     }
@@ -310,7 +310,7 @@ impl Ahead {
         }
     }
 
-    /// What is found in a run; `None` if the thread that visited it broke.
+    /// The entries of a run; `None` if the thread that visited it broke.
     pub(super) fn take(&mut self, place: &[u32]) -> Option<Vec<Found>> {
         let shared = Arc::clone(&self.shared);
         let mut state = shared.lock();

@@ -44,7 +44,7 @@ pub(super) struct Content {
     extents: Extents,
 }
 
-/// What follows after the part that was read.
+/// The part that follows after the one that was read.
 enum Rest {
     End,
     Open(File),

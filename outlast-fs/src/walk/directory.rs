@@ -12,7 +12,7 @@ use rustix::process::{Resource, getrlimit};
 use super::open::{Patience, open_directory};
 use crate::metadata::identity;
 
-/// What a process may have open where the kernel sets no limit.
+/// The files that a process may have open where the kernel sets no limit.
 const UNLIMITED: u64 = 1024;
 
 /// A directory of the walk. Its descriptor may be closed to make room for others; then it is found

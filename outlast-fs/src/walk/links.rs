@@ -52,7 +52,7 @@ const RELIABLE: [u64; 14] = [
     0x7461_636F, // OCFS2
 ];
 
-/// What a name turned out to be.
+/// The file that a name turned out to be.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Sameness {
     /// The first name of a file, as far as is known.
@@ -216,7 +216,7 @@ mod tests {
 
     use super::*;
 
-    /// What a file system without reliable numbers says of all files.
+    /// The numbers that a file system without reliable ones gives to all files.
     fn said(path: &Path) -> Metadata {
         let stat = path.metadata().unwrap();
         let (device, inode) = (stat.dev(), stat.ino());

@@ -39,7 +39,7 @@ pub(super) struct Visited {
     pub(super) inside: Inside,
 }
 
-/// What is known of a directory's members.
+/// Knowledge of a directory's members.
 pub(super) enum Inside {
     /// It is no directory, or nothing in it is wanted.
     Nothing,
@@ -51,7 +51,7 @@ pub(super) enum Inside {
     Failed(Errno),
 }
 
-/// What a visit needs beside the entry; one per thread.
+/// The tools of a visit; one set per thread.
 pub(super) struct Tools {
     pub(super) xattrs: XattrReader,
     pub(super) listing: Vec<MaybeUninit<u8>>,
@@ -73,7 +73,7 @@ pub(super) struct Reach {
     pub(super) names_max: usize,
 }
 
-/// What of a tree is to be visited.
+/// The part of a tree that is to be visited.
 #[derive(Clone)]
 pub(super) struct Visitor {
     pub(super) names: Arc<Names>,

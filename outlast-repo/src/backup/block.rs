@@ -1,4 +1,4 @@
-//! What flows from stage to stage: blocks of content and what becomes of them.
+//! Messages from stage to stage: blocks of content and what becomes of them.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -128,11 +128,11 @@ pub(super) struct IdentifiedChunk {
     pub(super) id: BlobId,
 }
 
-/// What the assembler of trees hears, in this order for one file: entry, then chunks in any order
+/// News for the assembler of trees, in this order for one file: entry, then chunks in any order
 /// and the end in between.
 #[derive(Debug)]
 pub(super) enum Event {
-    /// What the reader came upon, in order; many at once, because waking another thread costs as
+    /// The reader's finds, in order; many at once, because waking another thread costs as
     /// much as reading a small file.
     Read(Vec<ReadEvent>),
     Chunks(Vec<IdentifiedChunk>),

@@ -1,4 +1,4 @@
-//! What of a backup is durable, and index files for it now and then, so that a kill costs little.
+//! Checkpoints: index files now and then for what is durable, so that a kill costs little.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

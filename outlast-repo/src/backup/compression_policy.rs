@@ -19,9 +19,9 @@ use super::options::Compression;
 
 /// zstd's fast strategy with its best table.
 const FAST: i32 = 1;
-/// What stock restic uses.
+/// The level of stock restic.
 const USUAL: i32 = 3;
-/// What is taken, one after the other, while uploads are what the backup waits for. Two cores
+/// Levels that are taken, one after the other, while uploads are what the backup waits for. Two cores
 /// compress 130 MB of text in a second at the last one, which leaves more than 100 Mbit/s carry;
 /// higher ones take much more memory and time for little.
 const PATIENT: [i32; 3] = [USUAL, 6, 9];
@@ -35,7 +35,7 @@ const COMPARED_BYTES_MAX: u64 = 8 << 20;
 /// How many packs make an observation of the link.
 const PACKS_OBSERVED: u32 = 4;
 
-/// What to do with the next piece of content.
+/// The work on the next piece of content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Plan {
     Compress(i32),
@@ -43,7 +43,7 @@ pub(super) enum Plan {
     Compare(i32, i32),
 }
 
-/// What all workers and the packer know together.
+/// The observations of all workers and of the packer.
 #[derive(Debug)]
 pub(super) struct CompressionPolicy {
     compression: Compression,
@@ -151,7 +151,7 @@ pub(super) struct NoiseFilter {
     believed: u32,
 }
 
-/// What a [`NoiseFilter`] says of a piece.
+/// The verdict of a [`NoiseFilter`] on a piece.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// Try to compress it.

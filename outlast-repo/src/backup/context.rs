@@ -1,4 +1,4 @@
-//! What the stages of one backup share.
+//! The state that the stages of one backup share.
 
 use outlast_format::chunker::Params;
 use outlast_types::{Clock, Monitor, Random};

@@ -1,4 +1,4 @@
-//! What a backup did, in numbers.
+//! A backup in numbers.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -6,7 +6,7 @@ use outlast_format::pack::BlobType;
 use outlast_format::snapshot::Summary;
 use outlast_types::Timestamp;
 
-/// What was read, and what of it was new to the repository.
+/// How much was read, and how much of it was new to the repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Stats {
     pub files: u64,
@@ -45,7 +45,7 @@ impl Stats {
     }
 }
 
-/// What was new, counted by many threads.
+/// New blobs, counted by many threads.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     data_blobs: AtomicU64,

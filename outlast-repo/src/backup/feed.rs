@@ -13,7 +13,7 @@ use outlast_fs::EntrySource;
 /// A shorter hole is read: asking costs as much.
 const HOLE_BYTES_MIN: u64 = 256 << 10;
 
-/// What comes next of a file.
+/// The next part of a file.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Fed {
     /// So many bytes in the buffer; none at the end.

@@ -1,4 +1,4 @@
-//! What to back up, what to record of it, and how to work.
+//! The input of a backup, what is recorded of it, and how to work.
 
 use std::io::Read;
 use std::num::NonZero;
@@ -10,7 +10,7 @@ use outlast_format::SnapshotId;
 use outlast_fs::{EntrySource, FileTime};
 use outlast_types::Timestamp;
 
-/// What to back up.
+/// The content to back up.
 pub enum Input<'a> {
     /// One stream, which becomes a single file at the root of the snapshot.
     Stream(StreamInput<'a>),
@@ -28,7 +28,7 @@ pub struct StreamInput<'a> {
     pub reader: Box<dyn Read + Send + 'a>,
 }
 
-/// What is recorded with the snapshot, and how to work.
+/// The record that goes with the snapshot, and how to work.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// When the backup was taken, as the snapshot says it.
@@ -37,7 +37,7 @@ pub struct Options {
     pub username: String,
     pub uid: u32,
     pub gid: u32,
-    /// What was backed up, as absolute paths; a stream's path is taken from its name.
+    /// The sources of the backup, as absolute paths; a stream's path is taken from its name.
     pub paths: Vec<String>,
     pub tags: Vec<String>,
     pub program_version: String,

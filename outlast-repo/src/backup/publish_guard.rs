@@ -1,4 +1,4 @@
-//! What a finished backup stands on, watched until its snapshot is there.
+//! The packs that a finished backup stands on, watched until its snapshot is there.
 //!
 //! [`prune`](crate::prune) says why that is enough.
 
@@ -57,7 +57,7 @@ impl Marks {
     }
 }
 
-/// What a finished backup stands on, until its snapshot is there.
+/// A guard over the packs that a finished backup stands on, until its snapshot is there.
 #[derive(Debug, Clone)]
 pub(super) struct PublishGuard {
     /// With their bytes.
@@ -83,8 +83,8 @@ impl Relisted {
 }
 
 impl PublishGuard {
-    /// Makes sure that all `packs` that a backup refers to stay. Its index files are in `index`; those
-    /// that `marks` know were there before.
+    /// Makes sure that all `packs` that a backup refers to stay. Its index files are in `index`;
+    /// those that `marks` know were there before.
     pub(super) fn secure(
         repository: &Repository,
         index: &Index,
@@ -242,8 +242,8 @@ impl PublishGuard {
     }
 }
 
-/// What an index file says. One that is gone between list and look says nothing; whatever took its
-/// place is seen by the next look. Nor does a damaged one, which a backup does without.
+/// The content of an index file. One that is gone between list and look says nothing; whatever took
+/// its place is seen by the next look. Nor does a damaged one, which a backup does without.
 fn read(repository: &Repository, index: IndexId) -> Result<IndexFile, RepoError> {
     match index_file::read(repository.opened(), index) {
         Err(

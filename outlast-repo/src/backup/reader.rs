@@ -30,7 +30,7 @@ pub(super) struct Reader<'a> {
     events: Sender<Event>,
     /// The length of chunks that a hole may be told in, see [`Feed`].
     unit: Option<u64>,
-    /// What the assembler was not told yet.
+    /// Events that the assembler was not told yet.
     untold: Vec<ReadEvent>,
     files: FileNumber,
     number: u64,

@@ -23,7 +23,7 @@ pub(super) struct ReferencedPacks<'r> {
     condemned: HashSet<PackId>,
     /// Those in which it found blobs, with their bytes.
     packs: RwLock<HashMap<PackId, u64>>,
-    /// What the store had when that was first asked: the first backup of all never asks.
+    /// The packs in the store when that was first asked: the first backup of all never asks.
     stored: OnceLock<StoredPacks>,
     listing: Mutex<()>,
     /// Those that were not there then, with what came out when they were asked for by name.

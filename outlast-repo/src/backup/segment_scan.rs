@@ -1,4 +1,4 @@
-//! What a worker finds in a piece of a file: chunks of the last backup's history, which it proves by
+//! The scan of a piece of a file: chunks of the last backup's history, which it proves by
 //! their hash, and between them the places where content may be cut.
 
 use std::ops::Range;

@@ -57,7 +57,7 @@ struct OpenFile {
     number: FileNumber,
     selector: Selector,
     chunks: usize,
-    /// What was read since the last cut.
+    /// The content since the last cut.
     carried: Vec<u8>,
 }
 
@@ -97,8 +97,8 @@ impl Cutter<'_> {
         chunks
     }
 
-    /// The cuts that are certain with this piece of the file, each with the known_chunk that the chunk
-    /// before it is, if it is one.
+    /// The cuts that are certain with this piece of the file, each with the known_chunk that the
+    /// chunk before it is, if it is one.
     fn feed(
         &self,
         file: &mut OpenFile,

@@ -116,7 +116,7 @@ impl Worker<'_> {
     }
 }
 
-/// What a chunk turned out to be.
+/// The blob that a chunk turned out to be.
 struct Identified {
     /// The BLAKE3 of its bytes.
     content: [u8; 32],

@@ -20,7 +20,7 @@ const SEGMENT_BYTES: usize = 4 << 20;
 /// blob. Only the tree of a huge directory needs more.
 const KEPT_BYTES_MAX: usize = 16 << 20;
 
-/// What the readers found.
+/// The findings of the readers.
 #[derive(Default)]
 pub(super) struct Findings {
     lost: Vec<Loss>,
@@ -190,7 +190,7 @@ struct Window<'a> {
     size: u64,
     hash: Sha256,
     buffer: &'a mut Vec<u8>,
-    /// What was read and not yet taken, in `buffer`.
+    /// The bytes that were read and not yet taken, in `buffer`.
     unread: Range<usize>,
     /// Where that begins in the pack.
     position: u64,

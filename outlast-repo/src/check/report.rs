@@ -1,4 +1,4 @@
-//! What a check found.
+//! The findings of a check.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -62,7 +62,7 @@ pub struct Problem {
     pub affected: Affected,
 }
 
-/// What a problem is.
+/// The kind of a problem.
 #[derive(Debug, thiserror::Error)]
 pub enum Defect {
     /// A config, key, index or snapshot that cannot be used; the error names it.
@@ -202,7 +202,7 @@ impl<'m> Builder<'m> {
         }
     }
 
-    /// What is lost, now that all packs have been looked at.
+    /// The losses, now that all packs have been looked at.
     pub(super) fn take_losses(&mut self) -> Losses {
         mem::take(&mut self.losses)
     }

@@ -1,4 +1,4 @@
-//! What an interrupted check has read already: a local file that lets the next one go on.
+//! The packs that an interrupted check has read already: a local file that lets the next one go on.
 //!
 //! The first line is `outlast-check 1 <repository id> <when it began, seconds since 1970>`; then
 //! follow 16 bytes for each pack that was read and found right: a hash of the repository's id, the
@@ -22,7 +22,7 @@ use outlast_types::Timestamp;
 use super::listed::Listed;
 use crate::RepoError;
 
-/// What was read longer ago is read again: disks rot.
+/// A pack that was read longer ago is read again: disks rot.
 const AGE_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 /// The longest first line in bytes.
 const HEADER_BYTES_MAX: u64 = 200;

@@ -14,7 +14,7 @@ pub(super) type Record = [u8; RECORD_BYTES];
 /// The bit of the pack's number that tells trees from data.
 const TREE_BIT: u32 = 1 << 31;
 
-/// What a record says besides the id.
+/// The rest of a record, without the id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Spot {
     pub(super) kind: BlobType,

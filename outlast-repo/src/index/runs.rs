@@ -26,11 +26,11 @@ pub(super) struct File {
 #[derive(Debug)]
 pub(super) struct IndexRuns {
     run_set: RunSet<RECORD_BYTES>,
-    /// What each of the set's runs says.
+    /// The head of each of the set's runs.
     heads: Vec<Head>,
 }
 
-/// What a run says besides its records. Followed by the packs' ids when it is stored.
+/// The part of a run besides its records. Followed by the packs' ids when it is stored.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Head {
     /// The number of the first pack that it names.
@@ -40,8 +40,8 @@ struct Head {
 }
 
 impl IndexRuns {
-    /// Opens the set of runs; what is in it is there if it fits together and `is_listed` knows all index
-    /// files that it covers. The packs that the runs name go to `packs`, which is empty.
+    /// Opens the set of runs; what is in it is there if it fits together and `is_listed` knows all
+    /// index files that it covers. The packs that the runs name go to `packs`, which is empty.
     pub(super) fn open(
         (place, key): (Place, [u8; 32]),
         packs: &mut Packs,
@@ -137,7 +137,7 @@ impl Head {
     }
 }
 
-/// What the runs say, if they follow each other without a gap.
+/// The heads of the runs, if they follow each other without a gap.
 fn read_heads(metas: &[Vec<u8>], packs: &mut Packs) -> Option<Vec<Head>> {
     let mut heads = Vec::with_capacity(metas.len());
     for meta in metas {

@@ -14,7 +14,8 @@ pub(crate) struct UnsavedPack {
     pub(crate) entries: Vec<PackEntry>,
 }
 
-/// What only one thread at a time may change: packs that are in no index file, and the runs on disk.
+/// State that only one thread at a time may change: packs that are in no index file, and the runs
+/// on disk.
 #[derive(Debug)]
 pub(super) struct Writing {
     pub(super) unsaved: Vec<UnsavedPack>,

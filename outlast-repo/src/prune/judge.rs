@@ -18,7 +18,7 @@ use crate::pack_header::{self, Stored};
 use crate::proof::{Finding, Prover};
 use crate::{RepoError, Repository};
 
-/// What may go, and why the rest stays.
+/// The packs that may go, and why the rest stays.
 pub(super) struct Judgement {
     pub(super) doomed: HashSet<PackId>,
     /// Packs that stay because no other copy of something in them could be read.
@@ -67,8 +67,8 @@ struct Court<'a> {
 }
 
 impl Court<'_> {
-    /// Adds what index files list and is not there: listed by a backup that slept over its removal, or
-    /// lost. Whether anything in it is needed is seen at the end.
+    /// Adds what index files list and is not there: listed by a backup that slept over its removal,
+    /// or lost. Whether anything in it is needed is seen at the end.
     fn find_gone(&mut self) -> Result<(), RepoError> {
         let (usage, doomed) = (self.usage, &mut self.doomed);
         usage.inventory().each_file(|_, file| {
@@ -78,7 +78,7 @@ impl Court<'_> {
         })
     }
 
-    /// What index files say of doomed packs.
+    /// Counts the needed blobs of doomed packs by what index files say.
     fn count_stake(&mut self) -> Result<(), RepoError> {
         let (usage, doomed, stake) = (self.usage, &self.doomed, &mut self.stake);
         usage.inventory().each_file(|_, file| {
@@ -91,7 +91,7 @@ impl Court<'_> {
         })
     }
 
-    /// What doomed packs say of themselves; those that hold needed blobs by their headers.
+    /// Counts them by the headers of the packs; returns the packs that hold needed blobs by those.
     fn look_at_headers(&mut self) -> Result<BTreeSet<PackId>, RepoError> {
         let mut hidden = BTreeSet::new();
         let doomed: BTreeMap<PackId, u64> = self

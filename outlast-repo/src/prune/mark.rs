@@ -18,7 +18,7 @@ const ROUND_BYTES: u64 = 1 << 30;
 /// The same in blobs, whose entries are held in memory: 25 MB of them.
 const ROUND_BLOBS: u64 = 250_000;
 
-/// What was marked.
+/// The outcome of marking.
 pub(super) struct Marked {
     pub(super) packs: u64,
     pub(super) bytes: u64,

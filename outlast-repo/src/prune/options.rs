@@ -28,7 +28,7 @@ impl Default for Options {
     }
 }
 
-/// What a prune did, or would do.
+/// The work that a prune did, or would do.
 #[derive(Debug, Default)]
 pub struct Outcome {
     /// Packs that were removed, and their bytes.
@@ -38,14 +38,14 @@ pub struct Outcome {
     pub room_packs: u64,
     /// Packs that had been condemned and turned out to be needed.
     pub spared_packs: u64,
-    /// Packs that stay, though an index says that what is needed of them lies elsewhere, too: it could
-    /// not be read there.
+    /// Packs that stay, though an index says that what is needed of them lies elsewhere, too: it
+    /// could not be read there.
     pub unproven_packs: u64,
     /// Packs whose needed blobs were copied into new ones.
     pub repacked_packs: u64,
     /// Bytes of the new packs.
     pub repacked_bytes: u64,
-    /// What waits to be removed.
+    /// Packs that wait to be removed.
     pub waiting: Option<Waiting>,
     /// Bytes that nobody needs in packs that stay; `None` if nothing was marked this time.
     pub unused_bytes: Option<u64>,

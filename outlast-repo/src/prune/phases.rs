@@ -129,7 +129,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// What waits, after marks from the future were dated anew.
+    /// The packs that wait, after marks from the future were dated anew.
     fn waiting(&self, marks: &Marks) -> Result<Option<Waiting>, RepoError> {
         let now = self.clock.now();
         let waiting = || marks.iter().filter(|(_, mark)| !mark.sweeping);

@@ -1,4 +1,4 @@
-//! What to do with each pack: a pure function of what is in it and of the limits.
+//! The fate of each pack: a pure function of what is in it and of the limits.
 
 /// A pack as the plan sees it; sizes in bytes of the pack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,8 +52,8 @@ pub(super) fn plan<I: Copy + Ord>(packs: &[Candidate<I>], limits: Limits) -> Pla
             partly.push(pack);
         }
     }
-    // What is no good pack goes first. Most is gained for each byte copied where the share of unused bytes is the largest. Compared
-    // as products, which are exact.
+    // What is no good pack goes first. Most is gained for each byte copied where the share of
+    // unused bytes is the largest. Compared as products, which are exact.
     partly.sort_by(|one, other| {
         let product = |a: u64, b: u64| u128::from(a) * u128::from(b);
         let (mine, theirs) = (product(one.unused(), other.size), product(other.unused(), one.size));

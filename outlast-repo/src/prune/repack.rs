@@ -31,7 +31,7 @@ pub(super) struct Repacker<'a> {
     opener: Opener<'a>,
     data: OpenPack,
     trees: OpenPack,
-    /// What was copied: a pack may list a blob twice.
+    /// Blobs that were copied: a pack may list one twice.
     copied: HashSet<(BlobType, BlobId)>,
     finished: Vec<UnsavedPack>,
 }

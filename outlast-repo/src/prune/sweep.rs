@@ -12,7 +12,7 @@ use super::work::{Marks, Work};
 use crate::index_file::{self, IndexWriter};
 use crate::{RepoError, Repository};
 
-/// What a sweep did.
+/// The outcome of a sweep.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Swept {
     pub(super) packs: u64,

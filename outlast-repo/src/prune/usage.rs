@@ -242,7 +242,7 @@ impl<'r> Usage<'r> {
     }
 }
 
-/// What of a pack is used, in bytes and blobs.
+/// The used part of a pack, in bytes and blobs.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Tally {
     pub(super) size: u64,

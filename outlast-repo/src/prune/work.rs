@@ -15,7 +15,7 @@ use crate::{Index, RepoError, Repository, index_file};
 /// Marks, each with the index file that it is.
 pub(super) type Marks = Vec<(IndexId, Condemned)>;
 
-/// Who prunes what and how.
+/// A repository, the holder of its lock, and how to prune it.
 #[derive(Clone, Copy)]
 pub(super) struct Work<'a> {
     pub(super) repository: &'a Repository,

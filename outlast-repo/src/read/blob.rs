@@ -60,7 +60,7 @@ pub(crate) fn accept(located: &Located) -> Result<(), BlobError> {
 pub(crate) struct Opener<'r> {
     repository: &'r Repository,
     decompressor: Decompressor,
-    /// What was decompressed last, by [`open_within`](Self::open_within).
+    /// The content that was decompressed last, by [`open_within`](Self::open_within).
     plaintext: Vec<u8>,
 }
 

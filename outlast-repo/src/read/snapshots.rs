@@ -9,7 +9,7 @@ use super::pool;
 use crate::read_error::ReadError;
 use crate::{RepoError, Repository};
 
-/// What a repository holds.
+/// The snapshots of a repository.
 #[derive(Debug)]
 pub struct Snapshots {
     /// Oldest first; of one moment, by id.

@@ -54,7 +54,7 @@ impl<'r> TreeReader<'r> {
         })
     }
 
-    /// What is in the directory that `tree` is, entry by entry.
+    /// The entries of the directory that `tree` is, one by one.
     pub(crate) fn open(&mut self, tree: BlobId) -> Result<Nodes, TreeError> {
         let located = blob::locate(self.index, tree, BlobType::Tree)?;
         let sealed = self.neighbourhood(&located);
@@ -66,7 +66,7 @@ impl<'r> TreeReader<'r> {
         Ok(Tree { nodes: self.open(tree)?.collect::<Result<_, _>>()? })
     }
 
-    /// What the store has at `located`, from a part of the pack that is kept or from one that is
+    /// The bytes at `located`, from a part of the pack that is kept or from one that is
     /// read now; `None` when that cannot be had, in which case the blob by itself may still be.
     fn neighbourhood(&mut self, located: &Located) -> Option<Bytes> {
         let within = |start: u64, bytes: &Bytes| {

@@ -1,4 +1,4 @@
-//! What packs say of themselves.
+//! Headers of packs that no index file lists.
 
 use std::thread;
 

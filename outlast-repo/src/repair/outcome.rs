@@ -1,4 +1,4 @@
-//! What a repair is to do, and what it did.
+//! The options of a repair, and its outcome.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use outlast_store::{Object, StoreError};
 
 use crate::RepoError;
 
-/// What to do.
+/// How far a repair goes.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Options {
     /// Read the header of every pack, and replace all index files.
@@ -16,7 +16,7 @@ pub struct Options {
     pub dry_run: bool,
 }
 
-/// What was done, or would be.
+/// The work that was done, or would be.
 #[derive(Debug, Default)]
 pub struct Outcome {
     /// Index files that were written; empty in a dry run.

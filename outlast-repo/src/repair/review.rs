@@ -13,7 +13,7 @@ use crate::pack_header::{self, Stored};
 use crate::proof::{Finding, Prover};
 use crate::{RepoError, Repository};
 
-/// What becomes of an index file.
+/// The fate of an index file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
     Kept,

@@ -12,7 +12,7 @@ use crate::read::pool;
 /// How much is read at once.
 const READ_BYTES: u64 = 256 << 10;
 
-/// What one thread looks at in a row. A file that is not larger is no work for several.
+/// The bytes that one thread looks at in a row. A file that is not larger is no work for several.
 const SHARE_BYTES: u64 = 8 << 20;
 
 /// Where a blob belongs in a file.

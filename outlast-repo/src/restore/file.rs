@@ -15,7 +15,7 @@ use super::run::Run;
 pub(super) struct File {
     entry: Entry,
     ties: Ties,
-    /// What it consists of; kept only if it is to be verified.
+    /// Its blobs; kept only if it is to be verified.
     pieces: Vec<Piece>,
     /// Bytes of its content.
     size: u64,
@@ -28,7 +28,7 @@ pub(super) struct File {
     state: Mutex<State>,
 }
 
-/// What else waits for a file.
+/// The entries that wait for a file.
 #[derive(Default)]
 pub(super) struct Ties {
     /// The directory that it is in, which is not complete as long as anybody holds it.
@@ -37,7 +37,7 @@ pub(super) struct Ties {
     pub(super) landing: Option<Arc<Landing>>,
 }
 
-/// What an earlier run left of a file.
+/// The part of a file that an earlier run left.
 pub(super) struct Left {
     pub(super) placed: PlacedFile,
     /// Bytes of it that are right.
@@ -54,7 +54,7 @@ struct State {
     lost: Option<Lost>,
 }
 
-/// What is lost of a file.
+/// The lost part of a file.
 struct Lost {
     bytes: u64,
     offset: u64,

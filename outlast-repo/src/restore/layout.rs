@@ -64,7 +64,7 @@ impl Layout {
         let gaps = vec![Gap { offset, length: end - offset, cause }];
         Self { size: recorded.max(offset), pieces, gaps }
     }
-    /// What the file should have where, to be compared with what it has.
+    /// The content that the file should have where, to be compared with its own.
     pub(super) fn compared(&self) -> Vec<Piece> {
         let piece = |(offset, located): &(u64, Located)| Piece {
             offset: *offset,

@@ -35,7 +35,7 @@ impl Landing {
     }
 }
 
-/// What tells files with several names apart: device and inode on the host that was backed up.
+/// The identity of a file with several names: device and inode on the host that was backed up.
 type Identity = (u64, u64);
 
 /// A file of which more names may come. How many is not to be known: a snapshot of an archive says
@@ -63,7 +63,7 @@ pub(super) struct Links {
     waiting: VecDeque<Link>,
 }
 
-/// What an entry with several names is.
+/// The part that an entry plays among the names of its file.
 pub(super) enum Name {
     /// The first, whose end is to be told if further ones may come.
     First(Option<Arc<Landing>>),

@@ -1,4 +1,4 @@
-//! What is asked of a restore and what comes of it.
+//! The options of a restore, and its outcome.
 
 use std::io;
 
@@ -7,7 +7,7 @@ use outlast_fs::place::{Deviation, PlaceError};
 
 use crate::read::WalkError;
 
-/// What to restore and how.
+/// How to restore.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
     /// Write into a directory that is not empty; entries of the same name are replaced.
@@ -27,7 +27,7 @@ pub struct Options {
     pub include: Vec<EntryPath>,
 }
 
-/// What a restore did.
+/// The work that a restore did.
 #[derive(Debug, Default)]
 pub struct Summary {
     pub files: u64,
@@ -38,11 +38,11 @@ pub struct Summary {
     pub bytes: u64,
     /// Bytes of content that an earlier run had written, and that stayed.
     pub kept: u64,
-    /// What would give rights on this host, and was not restored.
+    /// Things that would give rights on this host, and were not restored.
     pub withheld: Vec<Deviation>,
     /// Further names of files that are copies, because the file system takes no more links.
     pub copied: Vec<Deviation>,
-    /// What could not be restored as it was; empty if all is well.
+    /// Entries that could not be restored as they were; empty if all is well.
     pub problems: Vec<Problem>,
 }
 

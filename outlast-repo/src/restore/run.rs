@@ -1,4 +1,4 @@
-//! What the threads of a restore share.
+//! The state that the threads of a restore share.
 
 use std::io;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -59,7 +59,7 @@ impl<'r> Run<'r> {
         self.resume
     }
 
-    /// What an earlier run left at the place of `entry`, if it may be touched.
+    /// The file that an earlier run left at the place of `entry`, if it may be touched.
     pub(super) fn left(&self, entry: &Entry) -> Option<PlacedFile> {
         self.target.resume(entry)
     }
@@ -70,7 +70,7 @@ impl<'r> Run<'r> {
         self.monitor.advance(bytes);
     }
 
-    /// What was done; the error that stopped it, if any did.
+    /// The outcome; the error that stopped it, if any did.
     pub(super) fn finish(self) -> Result<Summary, RepoError> {
         if let Some(error) = lock(&self.stop).take() {
             return Err(error);

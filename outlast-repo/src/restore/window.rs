@@ -49,7 +49,7 @@ impl Window {
         self.uses >= USES_MAX || self.files >= FILES_MAX
     }
 
-    /// What to fetch for this window, which is empty afterwards.
+    /// The batches to fetch for this window, which is empty afterwards.
     pub(super) fn take(&mut self) -> Vec<Batch<Vec<Use>>> {
         let window = std::mem::take(self);
         plan(window.wanted.into_values().collect())

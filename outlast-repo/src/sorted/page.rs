@@ -17,7 +17,7 @@ pub(super) const fn capacity<const N: usize>() -> usize {
     (PAGE_BYTES - HEAD_BYTES) / N
 }
 
-/// What a lookup compares first: the first 8 bytes as a number.
+/// The number that a lookup compares first: the first 8 bytes.
 pub(super) fn fence_of(record: &[u8]) -> u64 {
     record.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
 }

@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use super::page::{self, PAGE_BYTES, Page, SUM_BYTES, Sum, capacity, fence_of};
 use crate::CacheError;
 
-/// What the last bytes of a run begin with: this format, in its first version.
+/// The beginning of a run's trailer: this format, in its first version.
 const MAGIC: &[u8; 8] = b"outlrun1";
 /// Bytes of the trailer: magic, bytes of a record, zero, pages, records, bytes of the meta data, the
 /// digest of all pages, and the checksum of fences, meta data and trailer.
@@ -59,11 +59,11 @@ impl KeptPages {
 pub(super) struct Opened<const N: usize> {
     pub(super) run: Run<N>,
     pub(super) meta: Vec<u8>,
-    /// What [`Run::is_whole`] compares the pages with.
+    /// The digest that [`Run::is_whole`] compares the pages with.
     pub(super) digest: [u8; 32],
 }
 
-/// What comes after the pages.
+/// The part after the pages.
 pub(super) struct Tail<'a> {
     pub(super) fences: &'a [u64],
     pub(super) records: u64,

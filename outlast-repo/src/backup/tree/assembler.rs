@@ -24,7 +24,7 @@ const PROBLEMS_MAX: usize = 1000;
 /// compressed only if the tree is new.
 const MEMBERS_MAX: usize = 2048;
 
-/// What the assembler has in the end.
+/// The result of the assembler.
 #[derive(Debug, Default)]
 pub(in crate::backup) struct Assembled {
     pub(in crate::backup) root: Option<BlobId>,

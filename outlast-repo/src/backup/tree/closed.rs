@@ -1,4 +1,4 @@
-//! What is left of closed directories.
+//! The trees of closed directories, as long as somebody may come back to them.
 //!
 //! A source that comes back finds a closed directory in the tree that was stored for it. As long as
 //! that is on its way to the store, a copy of the blob is at hand; later, the oldest copies make
@@ -19,7 +19,7 @@ use crate::{Index, RepoError, Repository, read};
 /// under way as well, which are bounded, too.
 pub(super) const COPIES_BYTES_MAX: usize = 8 << 20;
 
-/// What is known of closed directories beside their trees.
+/// Copies of the trees of closed directories, and which of those no entry described.
 #[derive(Debug, Default)]
 pub(super) struct ClosedTrees {
     copies: HashMap<BlobId, Copy>,
