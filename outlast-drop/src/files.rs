@@ -15,6 +15,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use outlast_fs::fault;
 use outlast_types::Timestamp;
 use rustix::fs::{
     AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, Stat, fchmod, fchown, fstat, mkdirat, openat,
@@ -128,6 +129,7 @@ impl Directory {
             result => return result,
         }
         let mode = access.of_directory();
+        fault::point(|| self.path.join(name));
         match mkdirat(&self.descriptor, name, Mode::from_raw_mode(mode & 0o777)) {
             // Somebody else was quicker; that serves as well.
             Err(Errno::EXIST) => return self.directory(name),
@@ -142,6 +144,7 @@ impl Directory {
     /// Creates the file `name` exclusively, for writing. It is durable once it is synced, and then
     /// this directory.
     pub fn create_file(&self, name: &str, access: Access) -> io::Result<File> {
+        fault::point(|| self.path.join(name));
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let mode = access.of_file();
         let file = openat(&self.descriptor, name, flags, Mode::from_raw_mode(mode))
@@ -158,6 +161,7 @@ impl Directory {
     pub fn create_new(&self, name: &str, content: &[u8], access: Access) -> io::Result<()> {
         let mut file = self.create_file(name, access)?;
         file.write_all(content)?;
+        fault::point(|| self.path.join(name));
         // After a good fsync nothing is left that the close could fail to write.
         file.sync_all()?;
         self.sync()
@@ -232,11 +236,13 @@ impl Directory {
 
     /// Removes the file `name`; fine if it is gone.
     pub fn remove_file(&self, name: &[u8]) -> io::Result<()> {
+        fault::point(|| self.path_of(name));
         self.gone_is_fine(unlinkat(&self.descriptor, name, AtFlags::empty()))
     }
 
     /// Removes the empty directory `name`; fine if it is gone.
     pub fn remove_directory(&self, name: &str) -> io::Result<()> {
+        fault::point(|| self.path.join(name));
         self.gone_is_fine(unlinkat(&self.descriptor, name, AtFlags::REMOVEDIR))
     }
 
@@ -258,6 +264,7 @@ impl Directory {
 
     /// Makes the names in it durable.
     pub fn sync(&self) -> io::Result<()> {
+        fault::point(|| self.path.clone());
         match rustix::fs::fsync(&self.descriptor) {
             // Some network and FUSE file systems have no fsync for directories.
             Err(Errno::INVAL) => Ok(()),

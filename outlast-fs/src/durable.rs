@@ -13,6 +13,8 @@ use std::path::Path;
 use rustix::fs::{CWD, RenameFlags};
 use rustix::io::Errno;
 
+use crate::fault;
+
 mod name;
 mod staged;
 
@@ -29,8 +31,10 @@ use name::parent;
 /// # Errors
 /// [`io::ErrorKind::AlreadyExists`] if the name is taken; then nothing was changed.
 pub fn create_new(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    fault::point(|| path.to_owned());
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
     file.write_all(content)?;
+    fault::point(|| path.to_owned());
     // NFS reports lost writes at close(2), whose result std drops; after a successful fsync nothing
     // is left that close could lose.
     file.sync_all()?;
@@ -63,6 +67,7 @@ fn staged(path: &Path, content: &[u8], mode: u32) -> io::Result<Staged> {
 /// [`io::ErrorKind::AlreadyExists`] if the name is taken; then nothing was changed.
 pub fn rename_beside(path: &Path, name: &OsStr) -> io::Result<()> {
     let to = path.with_file_name(name);
+    fault::point(|| to.clone());
     match rustix::fs::renameat_with(CWD, path, CWD, &to, RenameFlags::NOREPLACE) {
         Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) if to.symlink_metadata().is_ok() => {
             return Err(io::ErrorKind::AlreadyExists.into());
@@ -85,6 +90,7 @@ pub fn create_directories(path: &Path, mode: u32) -> io::Result<()> {
     if above != path {
         create_directories(above, mode)?;
     }
+    fault::point(|| path.to_owned());
     match DirBuilder::new().mode(mode).create(path) {
         // Another process was quicker; that serves as well.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
@@ -95,12 +101,14 @@ pub fn create_directories(path: &Path, mode: u32) -> io::Result<()> {
 
 /// Removes a file for good.
 pub fn remove_file(path: &Path) -> io::Result<()> {
+    fault::point(|| path.to_owned());
     std::fs::remove_file(path)?;
     sync_directory(parent(path))
 }
 
 /// Removes an empty directory for good.
 pub fn remove_directory(path: &Path) -> io::Result<()> {
+    fault::point(|| path.to_owned());
     std::fs::remove_dir(path)?;
     sync_directory(parent(path))
 }

@@ -7,6 +7,7 @@
 
 pub mod durable;
 pub mod entry;
+pub mod fault;
 pub mod lock;
 mod metadata;
 pub mod place;

@@ -1,12 +1,14 @@
 //! An agent process that is killed with SIGKILL, again and again.
 
 use std::fs;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use outlast_agent::{Agent, AgentConfig, Shutdown};
 use outlast_drop::ReceiptState;
+use outlast_fs::fault::DIE_AT;
 use outlast_repo::check;
 use outlast_testing::pseudo_random;
 use outlast_types::{Environment, Silent};
@@ -15,31 +17,32 @@ use crate::support::{World, good_pass};
 
 /// Says where the agent of a child process finds its world: share, state, upstream, identity.
 const PLACES: &str = "OUTLAST_TEST_AGENT_PLACES";
+const SIGKILL: i32 = 9;
+/// Fewer strikes than these cannot have met all that an agent does.
+const STRIKES_MIN: u32 = 8;
 
-/// The agent as a process of its own; nothing unless [`start`] runs it.
-#[test]
-fn agent_process() {
-    let Ok(places) = std::env::var(PLACES) else { return };
+/// The agent of a child process.
+fn agent(places: &str) -> Agent {
     let places: Vec<_> = places.split('\n').collect();
     let [share, state, upstream, identity] = places[..] else { panic!("{places:?}") };
     let config = AgentConfig {
         poll: Duration::from_millis(20),
         ..AgentConfig::new(Path::new(share), Path::new(state), upstream, Path::new(identity))
     };
-    Agent::start(config, Environment::system()).unwrap().run(&Shutdown::default());
+    Agent::start(config, Environment::system()).unwrap()
 }
 
-fn start(world: &World) -> Child {
+/// Runs `test` as a process of its own, with an agent on this world, which dies at `step`.
+fn start(world: &World, test: &str, step: Option<u32>) -> Child {
     let config = world.config();
     let text = |path: &PathBuf| path.to_str().unwrap().to_owned();
     let places =
         [text(&config.share), text(&config.state), config.upstream, text(&config.identity)];
-    Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "killed::agent_process"])
-        .env(PLACES, places.join("\n"))
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap()
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", &format!("killed::{test}")]).stdout(Stdio::null());
+    command.env(PLACES, places.join("\n"));
+    command.envs(step.map(|step| (DIE_AT, step.to_string())));
+    command.spawn().unwrap()
 }
 
 fn kill(mut agent: Child) {
@@ -61,16 +64,24 @@ fn packs(world: &World) -> Vec<u64> {
 
 #[test]
 fn whenever_an_agent_is_killed_every_drop_is_vaulted_once_in_the_end() {
+    if let Ok(places) = std::env::var(PLACES) {
+        good_pass(&mut agent(&places));
+        return;
+    }
     let world = World::new();
     let drops: Vec<_> = (0..8).map(|n| world.dump("shop-db", &pseudo_random(n, 700_000))).collect();
-    let mut moment: u64 = 40;
-    // Moments spread over the whole life of a process, from its start to its last receipt.
-    for _ in 0..12 {
-        let agent = start(&world);
-        std::thread::sleep(Duration::from_millis(moment));
-        kill(agent);
-        moment = moment * 31 % 457 + 20;
+    // Each agent gets a bit further than the one before, from its start to its last receipt.
+    let mut strikes = 0;
+    loop {
+        let test = "whenever_an_agent_is_killed_every_drop_is_vaulted_once_in_the_end";
+        let status = start(&world, test, Some(1 + strikes * 4)).wait().unwrap();
+        if status.success() {
+            break;
+        }
+        assert_eq!(status.signal(), Some(SIGKILL), "strike {strikes}: {status}");
+        strikes += 1;
     }
+    assert!(strikes >= STRIKES_MIN, "only {strikes} struck");
     good_pass(&mut world.agent());
     let repository = world.repository("shop-db");
     let options = check::Options { read_data: true, ..check::Options::default() };
@@ -87,15 +98,19 @@ fn whenever_an_agent_is_killed_every_drop_is_vaulted_once_in_the_end() {
 #[test]
 fn what_was_uploaded_before_a_kill_is_not_uploaded_again() {
     const UPLOADS: usize = 3;
+    if let Ok(places) = std::env::var(PLACES) {
+        return agent(&places).run(&Shutdown::default());
+    }
     let world = World::new();
-    world.dump("shop-db", &pseudo_random(99, 80 << 20));
-    let agent = start(&world);
+    let drop = world.dump("shop-db", &pseudo_random(99, 80 << 20));
+    let agent = start(&world, "what_was_uploaded_before_a_kill_is_not_uploaded_again", None);
     let deadline = Instant::now() + Duration::from_secs(120);
     while packs(&world).iter().filter(|size| **size > 8 << 20).count() <= UPLOADS {
         assert!(Instant::now() < deadline, "no packs came in time");
         std::thread::sleep(Duration::from_millis(5));
     }
     kill(agent);
+    assert!(!world.has(&drop, ReceiptState::Vaulted), "it was killed too late");
     good_pass(&mut world.agent());
     let repository = world.repository("shop-db");
     let report = check::check(&repository, &check::Options::default(), &Silent).unwrap();

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Sender, bounded};
+use outlast_fs::fault;
 use zstd::stream::write::Encoder;
 
 use super::error::WriteError;
@@ -165,6 +166,7 @@ impl Syncer {
         let thread = std::thread::Builder::new().name("drop-sync".to_owned()).spawn(move || {
             let mut segments = Vec::new();
             for WrittenSegment { file, path, segment } in receiver {
+                fault::point(|| path.clone());
                 // After a good fsync nothing is left that the close could fail to write.
                 file.sync_all().map_err(WriteError::io("sync", &path))?;
                 segments.push(segment);

@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::fs::{CWD, RenameFlags};
 use rustix::io::Errno;
 
+use crate::fault;
+
 /// The beginning of every temporary name; no object, drop or configuration is called so.
 const TEMPORARY_PREFIX: &[u8] = b".outlast-tmp-";
 /// Temporary names that are tried: leftovers of a killed process with the same number have some,
@@ -52,6 +54,7 @@ pub(super) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
 
 /// Makes the names in a directory durable.
 pub fn sync_directory(path: &Path) -> io::Result<()> {
+    fault::point(|| path.to_owned());
     match File::open(path)?.sync_all() {
         // Some network and FUSE file systems have no fsync for directories; there, creation is
         // durable at the server when the call returns (NFS) or there is nothing more to ask for.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::CWD;
 
 use super::name;
+use crate::fault;
 
 /// A file that is written piece by piece under a temporary name and gets its own when it is whole.
 /// If it never is, it is removed.
@@ -20,6 +21,7 @@ pub struct Staged {
 impl Staged {
     /// A file that shall be called `path`, with permission bits `mode`.
     pub fn create(path: &Path, mode: u32) -> io::Result<Self> {
+        fault::point(|| path.to_owned());
         let (temporary, file) = name::create_temporary(name::parent(path), mode)?;
         Ok(Self { file, temporary: Temporary(temporary), path: path.to_owned() })
     }
@@ -43,7 +45,9 @@ impl Staged {
     }
 
     fn publish_by(self, rename: impl Fn(&Path, &Path) -> io::Result<()>) -> io::Result<File> {
+        fault::point(|| self.path.clone());
         self.file.sync_all()?;
+        fault::point(|| self.path.clone());
         rename(&self.temporary.0, &self.path)?;
         // There is nothing to remove under the temporary name any more.
         std::mem::forget(self.temporary);

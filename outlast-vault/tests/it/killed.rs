@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::env;
+use std::ffi::OsStr;
 use std::fs::{File, read_to_string};
 use std::io::Write;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use outlast_fs::fault::DIE_AT;
 use outlast_repo::check::{self, check};
 use outlast_repo::{Credential, Repository};
 use outlast_store::DirectoryStore;
@@ -21,11 +24,23 @@ use crate::support::{Agent, World, eventually, shop};
 const CONFIG: &str = "OUTLAST_TEST_VAULT_CONFIG";
 const READY: &str = "OUTLAST_TEST_VAULT_READY";
 
-/// Not a test by itself: the process that the test below starts and kills.
-#[test]
-fn as_a_process_of_its_own() {
-    let (Some(config), Some(ready)) = (env::var_os(CONFIG), env::var_os(READY)) else { return };
-    let config = VaultConfig::load(Path::new(&config)).unwrap();
+/// At which steps of publishing the vault is killed: of the arrival record, and of the snapshot.
+/// Four drops come at once, each with about four steps of either.
+const STRIKES: [&str; 8] = [
+    "1 /arrivals/",
+    "3 /arrivals/",
+    "4 /arrivals/",
+    "10 /arrivals/",
+    "1 /snapshots",
+    "3 /snapshots",
+    "4 /snapshots",
+    "10 /snapshots",
+];
+const SIGKILL: i32 = 9;
+
+/// The vault that is killed: the test below, as a process of its own.
+fn serve(config: &OsStr, ready: &OsStr) {
+    let config = VaultConfig::load(Path::new(config)).unwrap();
     let vault = outlast_vault::start(config, Environment::system()).unwrap();
     let ready = PathBuf::from(ready);
     outlast_fs::durable::publish_new(&ready, vault.url().as_bytes(), 0o644).unwrap();
@@ -39,7 +54,7 @@ struct Process {
 }
 
 impl Process {
-    fn start(world: &World, round: usize) -> Self {
+    fn start(world: &World, round: usize, strike: &str) -> Self {
         let config = world.path().join("vault.toml");
         if !config.exists() {
             let text = format!(
@@ -50,9 +65,13 @@ impl Process {
         }
         let ready = world.path().join(format!("ready.{round}"));
         let child = Command::new(env::current_exe().unwrap())
-            .args(["--exact", "killed::as_a_process_of_its_own", "--nocapture"])
+            .args([
+                "--exact",
+                "killed::killed_at_any_step_every_drop_is_one_snapshot_with_one_receipt",
+            ])
             .env(CONFIG, config)
             .env(READY, &ready)
+            .env(DIE_AT, strike)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -67,27 +86,26 @@ impl Process {
         world.agent_at(&self.url)
     }
 
-    fn kill(mut self) {
-        // SIGKILL on Unix.
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+    /// Waits for its end, which must be the strike.
+    fn struck(mut self, strike: &str) {
+        let status = eventually(strike, || self.child.try_wait().unwrap());
+        assert_eq!(status.signal(), Some(SIGKILL), "{strike}: {status}");
     }
 }
 
 #[test]
-fn killed_at_any_moment_every_drop_is_one_snapshot_with_one_receipt() {
+fn killed_at_any_step_every_drop_is_one_snapshot_with_one_receipt() {
+    if let (Some(config), Some(ready)) = (env::var_os(CONFIG), env::var_os(READY)) {
+        return serve(&config, &ready);
+    }
     let world = World::new();
     let mut receipts: BTreeMap<String, String> = BTreeMap::new();
     let mut bills: Vec<Shipment> = Vec::new();
-    for round in 0..6_u64 {
-        let process = Process::start(&world, usize::try_from(round).unwrap());
+    for (round, strike) in STRIKES.into_iter().enumerate() {
+        let process = Process::start(&world, round, strike);
         let agent = process.agent(&world);
         // What was answered before a kill is answered in the same words after it.
-        for bill in &bills {
-            let receipt = agent.client.ship(bill).unwrap().receipt;
-            let before = receipts.insert(bill.drop.to_string(), receipt.clone());
-            assert!(before.is_none_or(|before| before == receipt), "{} changed", bill.drop);
-        }
+        answers_as_before(&agent, &bills, &receipts);
         let fresh: Vec<Shipment> = (0..4)
             .map(|number| {
                 let content = format!("round {round} drop {number}").repeat(1000);
@@ -101,15 +119,14 @@ fn killed_at_any_moment_every_drop_is_one_snapshot_with_one_receipt() {
             };
             let shippers: Vec<_> =
                 fresh.iter().map(|bill| scope.spawn(move || ship(bill))).collect();
-            // Another moment of the work in each round.
-            std::thread::sleep(Duration::from_millis(round * 9));
-            process.kill();
+            process.struck(strike);
             receipts.extend(shippers.into_iter().filter_map(|shipper| shipper.join().unwrap()));
         });
         bills.extend(fresh);
     }
     let vault = world.start();
     let agent = world.agent(&vault);
+    answers_as_before(&agent, &bills, &receipts);
     for bill in &bills {
         agent.client.ship(bill).unwrap();
     }
@@ -117,6 +134,14 @@ fn killed_at_any_moment_every_drop_is_one_snapshot_with_one_receipt() {
     let listed = world.client(&vault, Role::Reader).snapshots(Some(&shop())).unwrap();
     assert_eq!(listed.len(), bills.len());
     is_clean(&world, &shop());
+}
+
+fn answers_as_before(agent: &Agent, bills: &[Shipment], receipts: &BTreeMap<String, String>) {
+    for bill in bills {
+        if let Some(before) = receipts.get(&bill.drop.to_string()) {
+            assert_eq!(agent.client.ship(bill).unwrap().receipt, *before, "{} changed", bill.drop);
+        }
+    }
 }
 
 fn is_clean(world: &World, workload: &WorkloadName) {

@@ -3,18 +3,42 @@
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use outlast_fs::fault::DIE_AT;
 use outlast_testing::pseudo_random;
 
 use crate::disks::Tmpfs;
 use crate::harness::{Role, Up, fail, outlast, restored, scratch, succeed, wait_until};
 
-/// How often each kill test strikes, at moments spread over the work.
-const KILLS: u32 = 12;
+const SIGKILL: i32 = 9;
+/// Fewer strikes than these cannot have met all that a writer does.
+const STRIKES_MIN: u32 = 8;
+/// At which steps `up` is killed while it ships one drop, in the order of its life.
+const STRIKES: [&str; 10] = [
+    "1 repos/shop/data/",
+    "5 repos/shop/data/",
+    "13 repos/shop/data/",
+    "2 repos/shop/index",
+    "1 /arrivals/",
+    "4 /arrivals/",
+    "2 repos/shop/snapshots",
+    "4 repos/shop/snapshots",
+    "1 .vaulted.json",
+    "2 .vaulted.json",
+];
+
+/// Waits for the end of a process, which is the strike unless it ended well before.
+#[track_caller]
+fn is_struck(role: &mut Role) -> bool {
+    let status = role.wait();
+    let is_struck = status.signal() == Some(SIGKILL);
+    assert!(is_struck || status.success(), "{status}: {}", role.words());
+    is_struck
+}
 
 #[test]
 fn a_writer_killed_at_any_point_leaves_no_seal_and_no_incident() {
@@ -26,13 +50,17 @@ fn a_writer_killed_at_any_point_leaves_no_seal_and_no_incident() {
     let whole = up.drop("shop", &[&file]);
     up.wait_for_receipt("shop", &whole, "vaulted");
 
-    for strike in 0..KILLS {
-        let log = directory.path().join("writer.log");
+    let log = directory.path().join("writer.log");
+    let mut strikes = 0;
+    loop {
         let mut command = up.drop_command("shop");
-        let mut writer = Role::start(command.arg(&file), &log);
-        std::thread::sleep(Duration::from_millis(u64::from(strike) * 12));
-        writer.kill();
+        command.arg(&file).env(DIE_AT, (strikes + 1).to_string());
+        if !is_struck(&mut Role::start(&mut command, &log)) {
+            break;
+        }
+        strikes += 1;
     }
+    assert!(strikes >= STRIKES_MIN, "only {strikes} struck");
     wait_until("what the killed writers left is cleaned up or vaulted", || {
         up.drop_directories("shop").iter().all(|drop| {
             let id = drop.file_name().unwrap().to_str().unwrap();
@@ -56,14 +84,18 @@ fn agent_and_vault_killed_at_any_point_go_on_and_lose_nothing() {
     let directory = scratch();
     let dir = directory.path().join("up");
     let file = directory.path().join("data");
-    fill(&file, 7, 150_000_000);
+    fill(&file, 7, 100_000_000);
     let mut up = Up::start(&dir);
+    up.role.stop();
     let drop = up.drop("shop", &[&file]);
-    for strike in 0..KILLS {
-        std::thread::sleep(Duration::from_millis(50 + u64::from(strike) * 40));
-        up.role.kill();
-        up = Up::start(&dir);
+    for strike in STRIKES {
+        let mut command = outlast();
+        command.args(["up", "--listen", "127.0.0.1:0", "--dir"]).arg(&dir);
+        command.env("OUTLAST_AGENT_POLL", "200ms").env(DIE_AT, strike);
+        let mut role = Role::start(&mut command, &dir.with_extension("log"));
+        assert!(is_struck(&mut role), "{strike}");
     }
+    let mut up = Up::start(&dir);
     up.wait_for_receipt("shop", &drop, "vaulted");
     succeed(up.restic("shop").args(["check", "--read-data"]));
     let listed = succeed(&mut up.ask(&["snapshots", "shop", "--json"]));
@@ -75,7 +107,7 @@ fn agent_and_vault_killed_at_any_point_go_on_and_lose_nothing() {
     assert!(up.incidents().is_empty(), "{:?}", up.incidents());
     // Each kill may cost the packs under way, not what was acknowledged before.
     let stored = tree_size(&dir.join("vault/repos/shop/data"));
-    assert!(stored < 2 * 150_000_000, "{stored} bytes are stored for 150,000,000");
+    assert!(stored < 2 * 100_000_000, "{stored} bytes are stored for 100,000,000");
 }
 
 #[test]
@@ -89,26 +121,28 @@ fn agent_and_vault_die_and_return_each_on_its_own() {
     let share = first.share.clone();
     first.role.stop();
     let url_of = |name: &str| dir.join(name);
-    let start = |role: &str| {
+    let start = |role: &str, strike: Option<&str>| {
         let mut command = outlast();
         command.arg(role).arg("--config").arg(url_of(&format!("{role}.toml")));
-        command.env("OUTLAST_AGENT_POLL", "200ms");
+        command.env("OUTLAST_AGENT_POLL", "200ms").envs(strike.map(|strike| (DIE_AT, strike)));
         Role::start(&mut command, &directory.path().join(format!("{role}.log")))
     };
-    let (mut vault, mut agent) = (start("vault"), start("agent"));
     let drop =
         succeed(outlast().args(["drop", "--workload", "shop", "--share"]).arg(&share).arg(&file));
     let receipt = share.join("w/shop/receipts").join(format!("{}.vaulted.json", drop.trim()));
-    for strike in 0..6_u64 {
-        std::thread::sleep(Duration::from_millis(30 + strike * 60));
-        if strike % 2 == 0 {
-            vault.kill();
-            vault = start("vault");
-        } else {
-            agent.kill();
-            agent = start("agent");
-        }
+    let mut agent = start("agent", Some("1 .accepted.json"));
+    for strike in ["1 repos/shop/data/", "13 repos/shop/data/"] {
+        assert!(is_struck(&mut start("vault", Some(strike))), "{strike}");
     }
+    let mut vault = start("vault", Some("2 /arrivals/"));
+    assert!(is_struck(&mut agent), "the agent was to be struck at its first receipt");
+    let mut agent = start("agent", Some("1 .vaulted.json"));
+    assert!(is_struck(&mut vault), "the vault was to be struck before the snapshot");
+    let mut vault = start("vault", Some("4 repos/shop/snapshots"));
+    assert!(is_struck(&mut vault), "the vault was to be struck after the snapshot");
+    let mut vault = start("vault", None);
+    assert!(is_struck(&mut agent), "the agent was to be struck at its last receipt");
+    let mut agent = start("agent", None);
     wait_until("the drop is vaulted in spite of it all", || receipt.exists());
     agent.stop();
     vault.stop();
