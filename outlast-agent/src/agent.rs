@@ -62,9 +62,8 @@ pub struct Agent {
     watcher: Watcher,
     line: Line,
     shipper: Shipper,
+    queue: Queue,
     reporter: Reporter,
-    /// The workload that was served last.
-    turn: Option<WorkloadName>,
     /// Receipts that the share would not take, to be written later.
     unwritten: Vec<SignedReceipt>,
 }
@@ -110,7 +109,7 @@ impl Agent {
             line: Line::new(Box::new(tier), environment.clone(), pause),
             shipper: Shipper::new(Arc::clone(&scribe), environment.clone(), pause),
             reporter: Reporter::new(config.report, config.patience),
-            turn: None,
+            queue: Queue::default(),
             unwritten: Vec::new(),
             config,
             environment,
@@ -173,7 +172,7 @@ impl Agent {
         report.is_share_usable = is_usable;
         report.problems.extend(problems);
         let mut seen = BTreeMap::new();
-        let mut queue = Queue::default();
+        self.queue.begin();
         for workload in workloads {
             if shutdown.is_requested() {
                 return seen;
@@ -181,10 +180,9 @@ impl Agent {
             let sighted = workload.drops.iter().map(|drop| place(&drop.address)).collect();
             self.shipper.retain(&workload.name, &sighted);
             for drop in workload.drops {
-                match decide(&drop.address, drop.custody, drop.still, self.config.grace) {
-                    Some(Action::Ship(parcel)) => queue.push(parcel),
-                    Some(action) => self.apply(share, action, report),
-                    None => {}
+                let grace = self.config.grace;
+                if let Some(action) = decide(&drop.address, drop.custody, drop.still, grace) {
+                    self.apply(share, action, report);
                 }
             }
             seen.insert(workload.name, Seen { declared: workload.declared, waiting: 0 });
@@ -196,9 +194,9 @@ impl Agent {
             }
             self.release_excess(share, workload, report);
         }
-        self.ship(share, &mut queue, report, shutdown);
+        self.ship(share, report, shutdown);
         for (workload, seen) in &mut seen {
-            seen.waiting = queue.waiting(workload);
+            seen.waiting = self.queue.waiting(workload);
             report.waiting += seen.waiting;
         }
         seen
@@ -208,7 +206,7 @@ impl Agent {
     fn apply(&mut self, share: &Share, action: Action, report: &mut PassReport) {
         let lifecycle = Lifecycle { share, scribe: &self.scribe, authority: &self.authority };
         let (address, end) = match action {
-            Action::Ship(_) => return,
+            Action::Ship(parcel) => return self.queue.push(parcel),
             Action::Record(signed) => return self.record(share, signed, report),
             Action::Advance { address, proven } => return self.watcher.advance(&address, proven),
             Action::Hold { address, secured } => return self.watcher.hold(&address, secured),
@@ -338,22 +336,15 @@ impl Agent {
     }
 
     /// Ships what is queued, workload by workload.
-    fn ship(
-        &mut self,
-        share: &Share,
-        queue: &mut Queue,
-        report: &mut PassReport,
-        shutdown: &Shutdown,
-    ) {
+    fn ship(&mut self, share: &Share, report: &mut PassReport, shutdown: &Shutdown) {
         let began = self.environment.timer.elapsed();
-        while let Some(parcel) = queue.pop(self.turn.as_ref()) {
+        while let Some(parcel) = self.queue.pop() {
             let workload = parcel.address.workload.clone();
-            self.turn = Some(workload.clone());
             let elapsed = self.environment.timer.elapsed().saturating_sub(began);
             let is_late = elapsed >= SHIPPING_MAX;
             if is_late || shutdown.is_requested() || self.line.is_waiting() {
                 report.more |= is_late;
-                return queue.push(parcel);
+                return self.queue.push(parcel);
             }
             let turn = match self.shipper.held_up(&parcel.address) {
                 Some((turn, problem)) => {
@@ -364,8 +355,8 @@ impl Agent {
             };
             match turn {
                 Turn::Next => {}
-                Turn::Overtake => queue.leave(&workload),
-                Turn::Stop => queue.leave_all(&workload),
+                Turn::Overtake => self.queue.leave(&workload),
+                Turn::Stop => self.queue.leave_all(&workload),
             }
         }
     }

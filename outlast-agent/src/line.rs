@@ -108,7 +108,14 @@ impl Line {
             let rest = rest.map(|first| drops.split_off(&first)).unwrap_or_default();
             let batch = std::mem::replace(&mut drops, rest);
             let question = batch.values().map(|secured| secured.held.clone()).collect();
-            let answer = self.destination.confirm(question, Vec::new())?;
+            let answer = match self.destination.confirm(question, Vec::new()) {
+                Ok(answer) => answer,
+                Err(reason) => {
+                    // Not all was asked, whatever was answered before.
+                    self.asked = None;
+                    return Err(reason);
+                }
+            };
             self.answered(answer.run);
             for (address, secured) in batch {
                 if answer.held.contains(&secured.held) {
@@ -157,5 +164,144 @@ impl Line {
         self.asked = None;
         let now = self.environment.timer.elapsed();
         self.backoff.failed(now, self.pause, PAUSE_MAX, &*self.environment.random);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::sync::{Arc, Mutex};
+
+    use outlast_drop::ReceiptState;
+    use outlast_types::{DropIdentity, Timestamp, WorkloadName};
+    use outlast_wire::holdings::{Answer, HeldDrop, Nonce};
+    use outlast_wire::{Peer, Role};
+
+    use super::*;
+
+    /// A vault that holds some drops, and has a run.
+    #[derive(Default)]
+    struct Holder {
+        run: u32,
+        /// Drops that it does not hold.
+        lost: BTreeSet<u64>,
+        /// How many questions it still answers.
+        answers: usize,
+        asked: Vec<usize>,
+        shown: Vec<usize>,
+    }
+
+    struct Shared(Arc<Mutex<Holder>>);
+
+    impl Destination for Shared {
+        fn heed(&mut self, _: &Shutdown) {}
+
+        fn speak_of(&mut self, _: ShareId) {}
+
+        fn load(&mut self, _: &Cargo<'_>, _: &mut dyn FnMut(Content)) -> Result<(), Failure> {
+            Err(Failure::Stopped)
+        }
+
+        fn deliver(&mut self, _: &Cargo<'_>, _: ContentHash) -> Result<Delivered, Failure> {
+            Err(Failure::Unreachable("it is away".to_owned()))
+        }
+
+        fn confirm(&mut self, drops: Vec<HeldDrop>, shown: Vec<String>) -> Result<Answer, String> {
+            let mut holder = self.0.lock().unwrap();
+            let left = holder.answers.checked_sub(1).ok_or("it does not answer")?;
+            holder.answers = left;
+            holder.asked.push(drops.len());
+            holder.shown.push(shown.len());
+            let is_held = |drop: &HeldDrop| !holder.lost.contains(&drop.size);
+            let held = drops.into_iter().filter(is_held).collect();
+            let nonce = Nonce::new(&outlast_types::SystemRandom);
+            let (at, run) = (Timestamp::EPOCH, holder.run.to_string());
+            Ok(Answer { nonce, at, run, sequence: 0, held })
+        }
+
+        fn report(&mut self, _: &AgentReport) -> Result<Reported, CallError> {
+            Ok(Reported { run: self.0.lock().unwrap().run.to_string() })
+        }
+    }
+
+    fn line(holder: Holder) -> (Line, Arc<Mutex<Holder>>) {
+        let holder = Arc::new(Mutex::new(holder));
+        let destination = Box::new(Shared(Arc::clone(&holder)));
+        let time = outlast_testing::ManualTime::new(Timestamp::EPOCH);
+        (Line::new(destination, time.environment(), Duration::from_secs(1)), holder)
+    }
+
+    /// Drops that are told apart by their sizes.
+    fn drops(count: u64) -> BTreeMap<DropAddress, Secured> {
+        let workload = WorkloadName::new("shop").unwrap();
+        let day = Timestamp::EPOCH.day();
+        let secured = |size: u64| {
+            let drop = format!("01a2066b-8649-78cb-a8bc-a5af{size:08x}").parse().unwrap();
+            let address = DropAddress { workload: workload.clone(), day, drop };
+            let share = "6f1c1d6e-8f0a-4c6b-9d53-0d6f1a0f7b11".parse().unwrap();
+            let seal = ContentHash([7; 32]);
+            let drop = DropIdentity { share, workload: workload.clone(), day, drop, seal };
+            let tree = "01".repeat(32).parse().unwrap();
+            let snapshot = "02".repeat(32).parse().unwrap();
+            let held = HeldDrop { drop, size, tree, snapshot };
+            let by = Peer::new(Role::Vault, "hq").unwrap();
+            let secured = Secured { by, at: Timestamp::EPOCH, state: ReceiptState::Vaulted, held };
+            (address, secured)
+        };
+        (0..count).map(secured).collect()
+    }
+
+    #[test]
+    fn all_is_asked_in_questions_that_a_vault_takes_and_what_is_lost_is_told() {
+        let max = QUESTION_DROPS_MAX as u64;
+        for (count, questions) in [(0, vec![]), (max, vec![max]), (2 * max + 3, vec![max, max, 3])]
+        {
+            let lost = BTreeSet::from([max - 1, max, 2 * max + 2]);
+            let (mut line, holder) = line(Holder { answers: 9, lost, ..Holder::default() });
+            let all = drops(count);
+            let confirmed = line.confirm(all.clone()).unwrap();
+            let asked: Vec<u64> =
+                holder.lock().unwrap().asked.iter().map(|&asked| asked as u64).collect();
+            assert_eq!(asked, questions);
+            let lost: Vec<u64> =
+                confirmed.lost.iter().map(|address| all[address].held.size).collect();
+            let expected: Vec<_> =
+                [max - 1, max, 2 * max + 2].into_iter().filter(|it| *it < count).collect();
+            assert_eq!(lost, expected);
+            assert_eq!(confirmed.held.len() as u64 + lost.len() as u64, count);
+            assert!(confirmed.held.values().all(|it| !lost.contains(&it.held.size)));
+        }
+    }
+
+    #[test]
+    fn a_vault_is_asked_again_when_it_began_anew_was_away_or_was_not_asked_for_all() {
+        let (mut line, holder) = line(Holder { answers: 2, ..Holder::default() });
+        assert!(line.must_ask());
+        line.confirm(drops(1)).unwrap();
+        assert!(!line.must_ask());
+        line.show(vec!["a receipt".to_owned()]).unwrap();
+        assert_eq!(holder.lock().unwrap().shown, [0, 1]);
+        assert!(!line.must_ask());
+        let report = || AgentReport {
+            share: "6f1c1d6e-8f0a-4c6b-9d53-0d6f1a0f7b11".parse().unwrap(),
+            pass: outlast_wire::api::Pass { started: Timestamp::EPOCH, finished: Timestamp::EPOCH },
+            workloads: Vec::new(),
+            problems: Vec::new(),
+            details: Vec::new(),
+            share_usable: Some(true),
+        };
+        line.report(&report()).unwrap();
+        assert!(!line.must_ask(), "it is the same run");
+        holder.lock().unwrap().run = 1;
+        line.report(&report()).unwrap();
+        assert!(line.must_ask(), "it began anew");
+        holder.lock().unwrap().answers = 1;
+        assert!(line.confirm(drops(QUESTION_DROPS_MAX as u64 + 1)).is_err());
+        assert!(line.must_ask(), "not all was asked");
+        holder.lock().unwrap().answers = 1;
+        line.confirm(drops(1)).unwrap();
+        assert!(!line.must_ask() && !line.is_waiting());
+        line.ask_again();
+        assert!(line.must_ask());
     }
 }

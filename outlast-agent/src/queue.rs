@@ -13,23 +13,33 @@ pub(crate) struct Queue {
     ready: BTreeMap<WorkloadName, BTreeMap<(DropId, Day), Parcel>>,
     /// How many stay for a later pass.
     behind: BTreeMap<WorkloadName, u64>,
+    /// The workload that was served last, also in the pass before.
+    turn: Option<WorkloadName>,
 }
 
 impl Queue {
+    /// Begins a pass: all that is still to be shipped will be put in again.
+    pub(crate) fn begin(&mut self) {
+        self.ready.clear();
+        self.behind.clear();
+    }
+
     pub(crate) fn push(&mut self, parcel: Parcel) {
         let key = (parcel.address.drop, parcel.address.day);
         self.ready.entry(parcel.address.workload.clone()).or_default().insert(key, parcel);
     }
 
-    /// Takes the oldest parcel of the workload that comes after the one whose turn was `last`.
-    pub(crate) fn pop(&mut self, last: Option<&WorkloadName>) -> Option<Parcel> {
-        let after = self.ready.keys().find(|workload| last.is_none_or(|last| *workload > last));
+    /// Takes the oldest parcel of the workload that comes after the one that was served last.
+    pub(crate) fn pop(&mut self) -> Option<Parcel> {
+        let is_after = |name: &&WorkloadName| self.turn.as_ref().is_none_or(|turn| *name > turn);
+        let after = self.ready.keys().find(is_after);
         let workload = after.or_else(|| self.ready.keys().next())?.clone();
         let parcels = self.ready.get_mut(&workload)?;
         let (_, parcel) = parcels.pop_first()?;
         if parcels.is_empty() {
             self.ready.remove(&workload);
         }
+        self.turn = Some(workload);
         Some(parcel)
     }
 
@@ -74,14 +84,10 @@ mod tests {
         }
     }
 
-    /// All that is popped, one workload after the other.
-    fn order(queue: &mut Queue, mut last: Option<WorkloadName>) -> Vec<Parcel> {
-        let mut order = Vec::new();
-        while let Some(parcel) = queue.pop(last.as_ref()) {
-            last = Some(parcel.address.workload.clone());
-            order.push(parcel);
-        }
-        order
+    /// All that is popped, if the workload `last` was served last.
+    fn order(mut queue: Queue, last: Option<&str>) -> Vec<Parcel> {
+        queue.turn = last.map(|last| WorkloadName::new(last).unwrap());
+        std::iter::from_fn(|| queue.pop()).collect()
     }
 
     #[test]
@@ -94,11 +100,16 @@ mod tests {
         };
         let expected = |order: [(&str, u8); 5]| order.map(|(name, number)| parcel(name, number));
         let from_a = expected([("a", 1), ("b", 2), ("c", 5), ("a", 2), ("a", 3)]);
-        assert_eq!(order(&mut filled(), None), from_a);
+        assert_eq!(order(filled(), None), from_a);
         let from_b = expected([("b", 2), ("c", 5), ("a", 1), ("a", 2), ("a", 3)]);
-        let name = |workload: &str| Some(WorkloadName::new(workload).unwrap());
-        assert_eq!(order(&mut filled(), name("a")), from_b);
-        assert_eq!(order(&mut filled(), name("c")), from_a, "from the start after the last");
+        assert_eq!(order(filled(), Some("a")), from_b);
+        assert_eq!(order(filled(), Some("c")), from_a, "from the start after the last");
+        let mut queue = filled();
+        queue.pop().unwrap();
+        queue.begin();
+        assert_eq!((queue.pop(), queue.waiting(&parcel("a", 1).address.workload)), (None, 0));
+        parcels.iter().for_each(|&(workload, number)| queue.push(parcel(workload, number)));
+        assert_eq!(queue.pop(), Some(parcel("b", 2)), "the next pass goes on with the next");
     }
 
     #[test]
@@ -107,14 +118,14 @@ mod tests {
         let name = WorkloadName::new("a").unwrap();
         (1..=4).for_each(|number| queue.push(parcel("a", number)));
         assert_eq!(queue.waiting(&name), 4);
-        queue.pop(None).unwrap();
+        queue.pop().unwrap();
         assert_eq!(queue.waiting(&name), 3, "done with");
-        queue.pop(None).unwrap();
+        queue.pop().unwrap();
         queue.leave(&name);
         assert_eq!(queue.waiting(&name), 3);
-        queue.pop(None).unwrap();
+        queue.pop().unwrap();
         queue.leave_all(&name);
-        assert_eq!((queue.waiting(&name), queue.pop(None)), (3, None));
+        assert_eq!((queue.waiting(&name), queue.pop()), (3, None));
         assert_eq!(queue.waiting(&WorkloadName::new("b").unwrap()), 0);
     }
 }

@@ -100,3 +100,107 @@ fn parse(name: &str) -> Option<(Day, DropId)> {
     let (day, drop) = name.strip_suffix(".json")?.split_once('.')?;
     Some((day.parse().ok()?, drop.parse().ok()?))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use outlast_types::{SystemClock, SystemRandom, Timestamp};
+    use outlast_wire::api::Base64;
+
+    use super::*;
+
+    fn address(number: u8) -> DropAddress {
+        DropAddress {
+            workload: WorkloadName::new("shop").unwrap(),
+            day: Timestamp::EPOCH.day(),
+            drop: format!("01a2066b-8649-78cb-a8bc-a5af0e9525{number:02x}").parse().unwrap(),
+        }
+    }
+
+    fn bill(share: ShareId, number: u8) -> Shipment {
+        let DropAddress { workload, day, drop } = address(number);
+        Shipment {
+            version: BILL_VERSION,
+            share,
+            workload,
+            day,
+            drop,
+            seal: ContentHash([number; 32]),
+            size: 9,
+            tree: "01".repeat(32).parse().unwrap(),
+            snapshot_id: "02".repeat(32).parse().unwrap(),
+            snapshot: Base64(vec![1, 2, 3]),
+            objects: Vec::new(),
+            claims: serde_json::Value::Null,
+            other: BTreeMap::new(),
+        }
+    }
+
+    /// A share, and where bills are kept.
+    fn world() -> (tempfile::TempDir, Share, PathBuf) {
+        let directory = tempfile::tempdir().unwrap();
+        let share = directory.path().join("share");
+        let share = Share::init(&share, &SystemClock, &SystemRandom).unwrap();
+        for number in [1, 2] {
+            fs::create_dir_all(share.drop_directory(&address(number))).unwrap();
+        }
+        let bills = directory.path().join("bills");
+        (directory, share, bills)
+    }
+
+    #[test]
+    fn a_bill_is_found_after_a_restart_for_the_seal_that_it_was_made_for() {
+        let (_directory, share, path) = world();
+        let mut bills = Bills::new(path.clone());
+        for number in [1, 2] {
+            bills.keep(&share, bill(share.id(), number));
+        }
+        for bills in [bills, Bills::new(path.clone())] {
+            for number in [1, 2] {
+                let get = |share, seal| bills.get(share, &address(number), ContentHash([seal; 32]));
+                let found = get(share.id(), number).unwrap();
+                assert_eq!(found.identity(), bill(share.id(), number).identity());
+                assert!(get(share.id(), 9).is_none(), "another seal");
+                assert!(get(ShareId::new(&SystemRandom), number).is_none(), "another share");
+            }
+        }
+        let mut bills = Bills::new(path);
+        bills.remove(&address(1));
+        assert!(bills.get(share.id(), &address(1), ContentHash([1; 32])).is_none());
+        assert!(bills.get(share.id(), &address(2), ContentHash([2; 32])).is_some());
+    }
+
+    #[test]
+    fn a_bill_that_is_damaged_or_of_another_version_counts_as_lost() {
+        let (_directory, share, path) = world();
+        let mut bills = Bills::new(path.clone());
+        let seal = ContentHash([1; 32]);
+        bills.keep(&share, Shipment { version: BILL_VERSION + 1, ..bill(share.id(), 1) });
+        assert!(bills.get(share.id(), &address(1), seal).is_none());
+        assert!(Bills::new(path.clone()).get(share.id(), &address(1), seal).is_none());
+        bills.keep(&share, bill(share.id(), 1));
+        durable::replace(&bills.path(&address(1)), b"{}", FILE_MODE).unwrap();
+        assert!(Bills::new(path).get(share.id(), &address(1), seal).is_none());
+        assert!(bills.get(share.id(), &address(1), seal).is_some(), "it is in memory, too");
+        bills.remove(&address(2));
+        assert!(bills.get(share.id(), &address(1), seal).is_some());
+        bills.remove(&address(1));
+        assert!(bills.get(share.id(), &address(1), seal).is_none());
+    }
+
+    #[test]
+    fn bills_of_drops_that_have_left_the_share_go_and_what_is_no_bill_stays() {
+        let (_directory, share, path) = world();
+        let mut bills = Bills::new(path);
+        bills.keep(&share, bill(share.id(), 1));
+        let gone = bills.path(&address(3));
+        let foreign = gone.with_file_name("notes.json");
+        for file in [&gone, &foreign] {
+            durable::replace(file, b"{}", FILE_MODE).unwrap();
+        }
+        bills.keep(&share, bill(share.id(), 2));
+        assert!(!gone.exists() && foreign.exists());
+        assert!(bills.path(&address(1)).exists() && bills.path(&address(2)).exists());
+    }
+}
