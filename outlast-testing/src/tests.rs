@@ -7,26 +7,33 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
+use tempfile::TempDir;
+
 use crate::{compare_trees, torture_tree};
 
-/// A torture tree and a copy of it by `cp -a`, with one change made to the copy.
-fn differences_after(change: impl FnOnce(&Path)) -> Vec<String> {
+/// A torture tree.
+fn original() -> TempDir {
     let directory = tempfile::tempdir().unwrap();
-    let (original, copy) = (directory.path().join("original"), directory.path().join("copy"));
-    fs::create_dir(&original).unwrap();
-    for skipped in torture_tree(&original).unwrap() {
+    for skipped in torture_tree(directory.path()).unwrap() {
         println!("not in the tree: {skipped}");
     }
-    let status = Command::new("cp").arg("-a").arg(&original).arg(&copy).status().unwrap();
+    directory
+}
+
+/// How a copy of the tree by `cp -a` differs, with one change made to the copy.
+fn differences_after(original: &TempDir, change: impl FnOnce(&Path)) -> Vec<String> {
+    let directory = tempfile::tempdir().unwrap();
+    let copy = directory.path().join("copy");
+    let status = Command::new("cp").arg("-a").arg(original.path()).arg(&copy).status().unwrap();
     assert!(status.success());
     change(&copy);
-    compare_trees(&original, &copy)
+    compare_trees(original.path(), &copy)
 }
 
 /// The change leaves exactly one difference, and that names the path and says `what`.
 #[track_caller]
-fn check(path: &str, what: &str, change: impl FnOnce(&Path)) {
-    let differences = differences_after(|copy| {
+fn check(original: &TempDir, path: &str, what: &str, change: impl FnOnce(&Path)) {
+    let differences = differences_after(original, |copy| {
         let parent = copy.join(path).parent().unwrap().to_owned();
         let modified = parent.metadata().unwrap().modified().unwrap();
         change(&copy.join(path));
@@ -38,27 +45,30 @@ fn check(path: &str, what: &str, change: impl FnOnce(&Path)) {
 
 #[test]
 fn a_faithful_copy_has_no_differences() {
-    assert_eq!(differences_after(|_| {}), Vec::<String>::new());
+    assert_eq!(differences_after(&original(), |_| {}), Vec::<String>::new());
 }
 
 #[test]
 fn every_kind_of_difference_is_named() {
-    check("contents/4096 bytes", "is missing", |path| fs::remove_file(path).unwrap());
-    check("contents/extra", "should not be there", |path| drop(File::create(path).unwrap()));
-    check("contents/large", "content differs", |path| {
+    let original = &original();
+    check(original, "contents/4096 bytes", "is missing", |path| fs::remove_file(path).unwrap());
+    check(original, "contents/extra", "should not be there", |path| {
+        drop(File::create(path).unwrap())
+    });
+    check(original, "contents/large", "content differs", |path| {
         let modified = path.metadata().unwrap().modified().unwrap();
         let mut file = File::options().write(true).open(path).unwrap();
         file.write_all(b"x").unwrap();
         file.set_modified(modified).unwrap();
     });
-    check("modes/file 4755", "mode", |path| {
+    check(original, "modes/file 4755", "mode", |path| {
         fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
     });
-    check("times/2100", "time", |path| {
+    check(original, "times/2100", "time", |path| {
         let at = SystemTime::UNIX_EPOCH + Duration::from_secs(5);
         File::options().write(true).open(path).unwrap().set_modified(at).unwrap();
     });
-    check("symlinks/dangling", "kind", |path| {
+    check(original, "symlinks/dangling", "kind", |path| {
         let modified = path.symlink_metadata().unwrap().modified().unwrap();
         fs::remove_file(path).unwrap();
         symlink("elsewhere", path).unwrap();
@@ -70,7 +80,7 @@ fn every_kind_of_difference_is_named() {
             Command::new("touch").args(["-h", "-d", &format!("@{seconds}")]).arg(path).status();
         assert!(status.unwrap().success());
     });
-    check("links/two", "kind", |path| {
+    check(original, "links/two", "kind", |path| {
         let other = path.with_file_name("other copy");
         assert!(Command::new("cp").arg("-a").arg(path).arg(&other).status().unwrap().success());
         fs::remove_file(path).unwrap();
