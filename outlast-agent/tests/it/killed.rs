@@ -24,7 +24,7 @@ const STRIKES_MIN: u32 = 8;
 /// The agent of a child process.
 fn agent(places: &str) -> Agent {
     let places: Vec<_> = places.split('\n').collect();
-    let [share, state, upstream, identity] = places[..] else { panic!("{places:?}") };
+    let [share, state, upstream, identity] = <[&str; 4]>::try_from(places).unwrap();
     let config = AgentConfig {
         poll: Duration::from_millis(20),
         ..AgentConfig::new(Path::new(share), Path::new(state), upstream, Path::new(identity))
