@@ -67,3 +67,44 @@ impl KeepRule {
         newest_first.into_iter().skip(self.newest).map(|(_, address)| address.clone()).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use outlast_types::WorkloadName;
+    use outlast_wire::Role;
+
+    use super::*;
+
+    #[test]
+    fn only_a_receipt_that_names_one_drop_and_its_content_secures_it() {
+        let address = DropAddress {
+            workload: WorkloadName::new("w").unwrap(),
+            day: Timestamp::EPOCH.day(),
+            drop: "01a2066b-8649-78cb-a8bc-a5af0e952507".parse().unwrap(),
+        };
+        let share = "6f1c1d6e-8f0a-4c6b-9d53-0d6f1a0f7b11".parse().unwrap();
+        let receipt = Receipt {
+            seal: Some(ContentHash([7; 32])),
+            size: Some(5),
+            tree: Some("01".repeat(32).parse().unwrap()),
+            snapshot: Some("02".repeat(32)),
+            ..Receipt::about(share, &address, ReceiptState::Vaulted, Timestamp::EPOCH)
+        };
+        let by = Peer::new(Role::Vault, "v").unwrap();
+        let secured = Secured::of(&receipt, by.clone()).unwrap();
+        assert_eq!((&secured.by, secured.state), (&by, ReceiptState::Vaulted));
+        assert_eq!((secured.at, secured.held.size), (Timestamp::EPOCH, 5));
+        assert_eq!(secured.seal(), ContentHash([7; 32]));
+        for less in [
+            Receipt { share: None, ..receipt.clone() },
+            Receipt { day: None, ..receipt.clone() },
+            Receipt { seal: None, ..receipt.clone() },
+            Receipt { size: None, ..receipt.clone() },
+            Receipt { tree: None, ..receipt.clone() },
+            Receipt { snapshot: None, ..receipt.clone() },
+            Receipt { snapshot: Some("elsewhere".to_owned()), ..receipt },
+        ] {
+            assert_eq!(Secured::of(&less, by.clone()), None);
+        }
+    }
+}
