@@ -42,7 +42,7 @@ mod watcher;
 mod workload;
 
 pub use agent::{Agent, AgentError};
-pub use config::{AgentConfig, ConfigError};
+pub use config::AgentConfig;
 pub use destination::{Cargo, Content, Delivered, Destination, Failure};
 pub use problem::{Met, Problem};
 pub use report::{PassReport, ShippedDrop};

@@ -21,6 +21,4 @@ mod process;
 pub use core::error::VaultError;
 pub use core::recovery::Rebuilt;
 pub use core::storage::StorageError;
-pub use process::{
-    ConfigError, StartError, VaultConfig, VaultHandle, listen_address, rebuild, start,
-};
+pub use process::{StartError, VaultConfig, VaultHandle, listen_address, rebuild, start};

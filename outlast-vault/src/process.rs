@@ -28,7 +28,7 @@ use crate::core::recovery::{self, Rebuilt};
 use crate::core::vault::Vault;
 use crate::doors::{api, hearing, rest::Host};
 
-pub use self::config::{ConfigError, VaultConfig, listen_address};
+pub use self::config::{VaultConfig, listen_address};
 pub use self::error::StartError;
 
 /// How often promises are looked at when nothing happens.

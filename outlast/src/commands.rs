@@ -1,6 +1,7 @@
 //! One module for each command, named as users type it.
 
 mod cache;
+mod config;
 mod demo;
 mod drop;
 mod fetch;
@@ -37,6 +38,8 @@ pub(crate) enum Command {
     Restore(vault_reading::RestoreArgs),
     #[command(subcommand)]
     Repo(repo::Command),
+    #[command(subcommand)]
+    Config(config::Command),
     Agent(roles::AgentArgs),
     Vault(roles::VaultArgs),
     Completions(manual::CompletionsArgs),
@@ -65,6 +68,7 @@ pub(crate) fn run(command: Command, whole: fn() -> clap::Command, output: &Outpu
         Command::Cat(arguments) => vault_reading::cat(&arguments, output),
         Command::Restore(arguments) => vault_reading::restore(&arguments, output),
         Command::Repo(command) => repo::run(command, output),
+        Command::Config(command) => config::run(&command, output),
         Command::Agent(arguments) => roles::agent(&arguments),
         Command::Vault(arguments) => roles::vault(&arguments, output),
         Command::Completions(arguments) => manual::completions(&arguments, whole()),

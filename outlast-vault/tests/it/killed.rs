@@ -40,7 +40,10 @@ const SIGKILL: i32 = 9;
 
 /// The vault that is killed: the test below, as a process of its own.
 fn serve(config: &OsStr, ready: &OsStr) {
-    let config = VaultConfig::load(Path::new(config)).unwrap();
+    let config = read_to_string(config).unwrap();
+    let (dir, identity) = config.split_once('\n').unwrap();
+    let listen = "127.0.0.1:0".parse().unwrap();
+    let config = VaultConfig::new(Path::new(dir), listen, Path::new(identity));
     let vault = outlast_vault::start(config, Environment::system()).unwrap();
     let ready = PathBuf::from(ready);
     outlast_fs::durable::publish_new(&ready, vault.url().as_bytes(), 0o644).unwrap();
@@ -57,10 +60,8 @@ impl Process {
     fn start(world: &World, round: usize, strike: &str) -> Self {
         let config = world.path().join("vault.toml");
         if !config.exists() {
-            let text = format!(
-                "[vault]\ndir = {:?}\nlisten = \"127.0.0.1:0\"\nidentity = {:?}\n",
-                world.config.dir, world.config.identity
-            );
+            let (dir, identity) = (&world.config.dir, &world.config.identity);
+            let text = format!("{}\n{}", dir.display(), identity.display());
             File::create(&config).unwrap().write_all(text.as_bytes()).unwrap();
         }
         let ready = world.path().join(format!("ready.{round}"));

@@ -16,6 +16,7 @@ use crate::exit::Code;
 use crate::log::Log;
 use crate::output::{Output, counted};
 use crate::settings::Document;
+use crate::settings::key::{AGENT, RoleKeys, VAULT};
 use crate::signals::Signals;
 
 /// How long the roles may take to end; then what is under way is cut off, which harms nothing.
@@ -27,15 +28,7 @@ const LOOK: Duration = Duration::from_millis(500);
 
 /// Run the agent: verify what instances drop, ship it, let it go when it is vaulted
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Each key of the file can be set by the environment: OUTLAST_AGENT_POLL=5s.
-
-SIGTERM, SIGINT and SIGHUP end it in order, within 25 seconds in any case, and a second one at once:
-what is under way goes on at the next start. In a container, the file after --ready-file is what a
-readiness probe looks for.
-
-Examples:
-  outlast agent --config /etc/outlast/agent.toml
-  outlast agent --config /etc/outlast/agent.toml --ready-file /run/outlast-agent.ready")]
+#[command(after_help = agent_help())]
 pub(crate) struct AgentArgs {
     /// The role's configuration, in TOML; `outlast up` writes one to start from
     #[arg(long, value_name = "FILE")]
@@ -47,16 +40,7 @@ pub(crate) struct AgentArgs {
 
 /// Run the vault: keep repositories, publish snapshots, watch over promises
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Each key of the file can be set by the environment: OUTLAST_VAULT_LISTEN=:8443.
-
-SIGTERM, SIGINT and SIGHUP end it in order, within 25 seconds in any case, and a second one at once.
-In a container, the file after --ready-file is what a readiness probe looks for.
-
-Examples:
-  outlast vault --config /etc/outlast/vault.toml
-  outlast vault --config /etc/outlast/vault.toml --rebuild-catalog   # of a vault that is stopped"
-)]
+#[command(after_help = vault_help())]
 pub(crate) struct VaultArgs {
     /// The role's configuration, in TOML; `outlast up` writes one to start from
     #[arg(long, value_name = "FILE")]
@@ -67,6 +51,46 @@ pub(crate) struct VaultArgs {
     /// Make the catalog anew from the repositories, and end; the vault must not be running
     #[arg(long)]
     rebuild_catalog: bool,
+}
+
+/// The help of a role: its keys from their table, and `more`.
+fn help(role: &RoleKeys, example: &str, more: &str) -> String {
+    let keys = role.help();
+    format!(
+        "{keys}
+Each key can be set by the environment: {example}. `outlast config show {} --config FILE` prints
+what is in force.
+
+{more}",
+        role.name
+    )
+}
+
+fn agent_help() -> String {
+    help(
+        &AGENT,
+        "OUTLAST_AGENT_POLL=5s",
+        "SIGTERM, SIGINT and SIGHUP end it in order, within 25 seconds in any case, and a second one at once:
+what is under way goes on at the next start. In a container, the file after --ready-file is what a
+readiness probe looks for.
+
+Examples:
+  outlast agent --config /etc/outlast/agent.toml
+  outlast agent --config /etc/outlast/agent.toml --ready-file /run/outlast-agent.ready",
+    )
+}
+
+fn vault_help() -> String {
+    help(
+        &VAULT,
+        "OUTLAST_VAULT_LISTEN=:8443",
+        "SIGTERM, SIGINT and SIGHUP end it in order, within 25 seconds in any case, and a second one at once.
+In a container, the file after --ready-file is what a readiness probe looks for.
+
+Examples:
+  outlast vault --config /etc/outlast/vault.toml
+  outlast vault --config /etc/outlast/vault.toml --rebuild-catalog   # of a vault that is stopped",
+    )
 }
 
 pub(crate) fn vault(arguments: &VaultArgs, output: &Output) -> Result<Code> {

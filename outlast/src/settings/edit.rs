@@ -34,7 +34,7 @@ impl Document {
         let text = if holds(&edited, section, key, wanted) {
             edited
         } else {
-            rewritten(&self.text, section, key, wanted, &self.path)?
+            rewritten(&self.text, section, key, wanted, self.path.as_deref())?
         };
         self.text = text;
         Ok(())
@@ -73,12 +73,19 @@ fn holds(text: &str, section: &str, key: &str, wanted: &str) -> bool {
     text.parse().ok().and_then(value) == Some(true)
 }
 
-fn rewritten(text: &str, section: &str, key: &str, wanted: &str, path: &Path) -> Result<String> {
+fn rewritten(
+    text: &str,
+    section: &str,
+    key: &str,
+    wanted: &str,
+    path: Option<&Path>,
+) -> Result<String> {
     let mut table: Table = text.parse()?;
     let keys = table.entry(section).or_insert_with(|| Value::Table(Table::new()));
-    let keys = keys
-        .as_table_mut()
-        .with_context(|| format!("cannot understand [{section}] in {}", path.display()))?;
+    let keys = keys.as_table_mut().with_context(|| {
+        let path = path.unwrap_or(Path::new("the configuration"));
+        format!("cannot understand [{section}] in {}", path.display())
+    })?;
     keys.insert(key.to_owned(), Value::String(wanted.to_owned()));
     toml::to_string(&table).context("cannot write the configuration as text")
 }

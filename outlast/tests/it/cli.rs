@@ -101,7 +101,7 @@ fn whoever_gives_a_wrong_address_or_configuration_hears_which() {
     assert!(fail(&mut list, 1).contains("https://"));
     File::create(place("agent.toml")).unwrap().write_all(b"[agent]\npol = '1s'\n").unwrap();
     let words = fail(outlast().args(["agent", "--config"]).arg(place("agent.toml")), 1);
-    assert!(words.contains("pol") && words.contains("`poll`"), "{words}");
+    assert!(words.contains("\"pol\"") && words.contains("did you mean poll?"), "{words}");
     let mut up = outlast();
     up.args(["up", "--listen", "127.0.0.1:0", "--dir"]).arg(place("up"));
     let words = fail(up.arg("--share").arg(place("nowhere")), 1);

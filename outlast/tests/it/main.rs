@@ -9,6 +9,7 @@
 
 mod cache;
 mod cli;
+mod config;
 mod disks;
 mod harness;
 mod policy;

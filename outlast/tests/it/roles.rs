@@ -207,7 +207,7 @@ fn a_mistake_in_a_configuration_is_told_by_the_users_own_line() {
     for mut command in [alone, together] {
         let words = fail(&mut command, 1);
         assert!(words.contains(&format!("agent.toml, line {line}, column 1: ")), "{words}");
-        assert!(words.contains("`graze`"), "{words}");
+        assert!(words.contains("no key \"graze\"; did you mean grace?"), "{words}");
     }
     let after = fs::read_to_string(&config).unwrap();
     assert!(after.starts_with(&comments) && after.contains("# how long"), "{after}");

@@ -1,0 +1,376 @@
+//! The keys that each role's configuration knows: one table, from which reading, help, and what
+//! `outlast config show` prints are made.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use outlast_promise::{Declaration, Promise};
+use outlast_types::human;
+use outlast_vault::listen_address;
+
+/// The keys of a long-running role.
+#[derive(Debug)]
+pub(crate) struct RoleKeys {
+    pub(crate) name: &'static str,
+    pub(crate) sections: &'static [Section],
+}
+
+/// `[name]`, or `[name.<workload>]`.
+#[derive(Debug)]
+pub(crate) struct Section {
+    pub(crate) name: &'static str,
+    /// Whether there is one for each workload that it names.
+    pub(crate) per_workload: bool,
+    pub(crate) keys: &'static [Key],
+}
+
+#[derive(Debug)]
+pub(crate) struct Key {
+    pub(crate) name: &'static str,
+    pub(crate) kind: Kind,
+    pub(crate) default: Default,
+    pub(crate) help: &'static str,
+}
+
+/// What holds if a key is not set.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Default {
+    /// It must be set.
+    None,
+    Value(&'static str),
+    /// What another key says.
+    SameAs(&'static str),
+}
+
+/// What a key takes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Kind {
+    Path,
+    /// The address of a vault.
+    Url,
+    /// Where to listen.
+    Listen,
+    Duration {
+        min: Duration,
+        max: Duration,
+    },
+    Count,
+    /// Who is asked about a workload.
+    Owner,
+}
+
+/// A value that was found right.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Value {
+    Text(String),
+    Listen(String, SocketAddr),
+    Duration(Duration),
+    Count(usize),
+}
+
+/// As TOML writes it.
+impl std::fmt::Display for Value {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let text = match self {
+            Self::Text(text) | Self::Listen(text, _) => text.clone(),
+            // What is read again gives the same.
+            Self::Duration(duration) => human::duration(*duration).replace(' ', ""),
+            Self::Count(count) => return write!(f, "{count}"),
+        };
+        write!(f, "{}", toml::Value::String(text))
+    }
+}
+
+impl Kind {
+    /// What is expected, with an example, as it follows "wants".
+    pub(crate) fn expected(self) -> &'static str {
+        match self {
+            Self::Path => "a path in quotes, such as \"/var/lib/outlast\"",
+            Self::Url => "an address in quotes, such as \"https://vault.example:8443/\"",
+            Self::Listen => "an address in quotes, such as \"localhost:8443\" or \":8443\"",
+            Self::Duration { .. } => "a duration in quotes, such as \"30s\", \"5m\" or \"26h\"",
+            Self::Count => "a whole number without quotes, such as 2",
+            Self::Owner => "a name in quotes, such as \"team-shop\"",
+        }
+    }
+
+    /// One word for help.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Path => "PATH",
+            Self::Url => "URL",
+            Self::Listen => "ADDRESS",
+            Self::Duration { .. } => "DURATION",
+            Self::Count => "NUMBER",
+            Self::Owner => "NAME",
+        }
+    }
+
+    /// Reads what a text says, in a variable or between quotes; why it cannot be, if so.
+    pub(crate) fn read(self, text: &str) -> Result<Value, String> {
+        match self {
+            Self::Path | Self::Url if text.is_empty() => {
+                Err(format!("it is empty, and wants {}", self.expected()))
+            }
+            Self::Path | Self::Url => Ok(Value::Text(text.to_owned())),
+            Self::Listen => Ok(Value::Listen(text.to_owned(), listen_address(text)?)),
+            Self::Duration { min, max } => {
+                let duration = human::parse_duration(text).map_err(|error| error.to_string())?;
+                if (min..=max).contains(&duration) {
+                    return Ok(Value::Duration(duration));
+                }
+                let bounds = match max {
+                    Duration::MAX => format!("use {} or more", human::duration(min)),
+                    max => format!("use {} to {}", human::duration(min), human::duration(max)),
+                };
+                Err(format!("{text:?} is not possible: {bounds}"))
+            }
+            Self::Count => text
+                .parse()
+                .map(Value::Count)
+                .map_err(|_| format!("{text:?} is not {}", self.expected())),
+            Self::Owner => Declaration::new(None, Some(text))
+                .map(|_| Value::Text(text.to_owned()))
+                .map_err(|error| error.to_string()),
+        }
+    }
+}
+
+impl RoleKeys {
+    pub(crate) fn section(&self, name: &str) -> Option<&'static Section> {
+        self.sections.iter().find(|section| section.name == name)
+    }
+
+    /// All keys in a few lines, for help.
+    pub(crate) fn help(&self) -> String {
+        let mut lines = String::from("Keys of the file:\n");
+        for Section { name, per_workload, keys } in self.sections {
+            let names = if *per_workload { ".<workload>" } else { "" };
+            lines.push_str(&format!("  [{name}{names}]\n"));
+            for Key { name, kind, default, help } in *keys {
+                let default = match default {
+                    Default::None => "; must be set".to_owned(),
+                    Default::Value(value) => format!(" [default: {value}]"),
+                    Default::SameAs(key) => format!(" [default: as {key}]"),
+                };
+                let head = format!("{name} = {}", kind.word());
+                lines.push_str(&format!("  {head:26}  {help}{default}\n"));
+            }
+        }
+        lines
+    }
+}
+
+/// The key of `candidates` that `word` was most likely meant to be.
+pub(crate) fn nearest<'a>(
+    word: &str,
+    candidates: impl Iterator<Item = &'a str>,
+) -> Option<&'a str> {
+    let word = word.to_lowercase();
+    let near = |candidate: &&str| {
+        // A third of it may be wrong, or it was begun and not ended.
+        let allowed = (candidate.len() / 3).max(1);
+        distance(&word, candidate) <= allowed
+            || (word.len() >= 2 && candidate.starts_with(word.as_str()))
+    };
+    candidates.filter(near).min_by_key(|candidate| distance(&word, candidate))
+}
+
+/// How many letters are to be put in, taken out, changed, or swapped with the next one.
+fn distance(left: &str, right: &str) -> usize {
+    let (left, right): (Vec<char>, Vec<char>) = (left.chars().collect(), right.chars().collect());
+    let mut before: Vec<usize> = Vec::new();
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (i, a) in left.iter().enumerate() {
+        let mut next = vec![i + 1];
+        for (j, b) in right.iter().enumerate() {
+            let mut cost = (row[j] + usize::from(a != b)).min(row[j + 1] + 1).min(next[j] + 1);
+            if i > 0 && j > 0 && *a == right[j - 1] && left[i - 1] == *b {
+                cost = cost.min(before[j - 1] + 1);
+            }
+            next.push(cost);
+        }
+        before = std::mem::replace(&mut row, next);
+    }
+    row.last().copied().unwrap_or(0)
+}
+
+const ANY: Duration = Duration::MAX;
+const RPO: Kind = Kind::Duration { min: Promise::RPO_MIN, max: Promise::RPO_MAX };
+
+/// `agent.toml`.
+pub(crate) const AGENT: RoleKeys = RoleKeys {
+    name: "agent",
+    sections: &[Section {
+        name: "agent",
+        per_workload: false,
+        keys: &[
+            Key {
+                name: "share",
+                kind: Kind::Path,
+                default: Default::None,
+                help: "where the share is mounted",
+            },
+            Key {
+                name: "state",
+                kind: Kind::Path,
+                default: Default::None,
+                help: "the agent's own directory; may be lost at any time",
+            },
+            Key {
+                name: "upstream",
+                kind: Kind::Url,
+                default: Default::None,
+                help: "the vault's address",
+            },
+            Key {
+                name: "identity",
+                kind: Kind::Path,
+                default: Default::None,
+                help: "the directory of the agent's identity",
+            },
+            Key {
+                name: "poll",
+                kind: Kind::Duration { min: Duration::from_millis(10), max: ANY },
+                default: Default::Value("30s"),
+                help: "the pause between two passes over the share",
+            },
+            Key {
+                name: "grace",
+                kind: Kind::Duration { min: Duration::ZERO, max: ANY },
+                default: Default::Value("1h"),
+                help: "how long a drop must be still before its writer counts as dead",
+            },
+            Key {
+                name: "keep",
+                kind: Kind::Count,
+                default: Default::Value("2"),
+                help: "how many vaulted drops of each workload stay on the share",
+            },
+            Key {
+                name: "report",
+                kind: Kind::Duration { min: Duration::ZERO, max: ANY },
+                default: Default::Value("30s"),
+                help: "how often the vault hears of the agent when nothing is new",
+            },
+            Key {
+                name: "patience",
+                kind: Kind::Duration { min: Duration::ZERO, max: ANY },
+                default: Default::Value("15s"),
+                help: "how long a problem must last before the vault hears of it",
+            },
+        ],
+    }],
+};
+
+/// `vault.toml`.
+pub(crate) const VAULT: RoleKeys = RoleKeys {
+    name: "vault",
+    sections: &[
+        Section {
+            name: "vault",
+            per_workload: false,
+            keys: &[
+                Key {
+                    name: "dir",
+                    kind: Kind::Path,
+                    default: Default::None,
+                    help: "where repositories, keys and catalog are kept",
+                },
+                Key {
+                    name: "listen",
+                    kind: Kind::Listen,
+                    default: Default::None,
+                    help: "where the vault listens",
+                },
+                Key {
+                    name: "identity",
+                    kind: Kind::Path,
+                    default: Default::None,
+                    help: "the directory of the vault's identity",
+                },
+                Key {
+                    name: "agent_deadline",
+                    kind: Kind::Duration { min: Duration::from_secs(2), max: ANY },
+                    default: Default::Value("5m"),
+                    help: "how long an agent may be silent before that is an incident",
+                },
+            ],
+        },
+        Section {
+            name: "promise",
+            per_workload: false,
+            keys: &[
+                Key {
+                    name: "rpo",
+                    kind: RPO,
+                    default: Default::Value("26h"),
+                    help: "how old the newest recovery point of a workload may be",
+                },
+                Key {
+                    name: "owner",
+                    kind: Kind::Owner,
+                    default: Default::Value("nobody named yet"),
+                    help: "the team that is asked when it is older",
+                },
+            ],
+        },
+        Section {
+            name: "workloads",
+            per_workload: true,
+            keys: &[
+                Key {
+                    name: "rpo",
+                    kind: RPO,
+                    default: Default::SameAs("promise.rpo"),
+                    help: "the same for one workload, whatever its share declares",
+                },
+                Key {
+                    name: "owner",
+                    kind: Kind::Owner,
+                    default: Default::SameAs("promise.owner"),
+                    help: "the same for one workload, whatever its share declares",
+                },
+            ],
+        },
+    ],
+};
+
+/// Every role that has a configuration.
+pub(crate) const ROLES: [&RoleKeys; 2] = [&AGENT, &VAULT];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_of_the_pen_is_understood_and_another_word_is_not() {
+        let keys = ["share", "state", "upstream", "identity", "poll", "grace", "keep"];
+        for (word, meant) in [
+            ("pol", Some("poll")),
+            ("opll", Some("poll")),
+            ("graze", Some("grace")),
+            ("Share", Some("share")),
+            ("ident", Some("identity")),
+            ("pudding", None),
+            ("s", None),
+        ] {
+            assert_eq!(nearest(word, keys.into_iter()), meant, "{word}");
+        }
+    }
+
+    #[test]
+    fn every_default_is_what_its_key_takes() {
+        for section in ROLES.iter().flat_map(|role| role.sections) {
+            for key in section.keys {
+                match key.default {
+                    Default::Value(text) => drop(key.kind.read(text).unwrap()),
+                    Default::SameAs(other) => {
+                        assert!(VAULT.section("promise").is_some(), "{other}")
+                    }
+                    Default::None => {}
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,369 @@
+//! From a file and variables to the settings in force, each with where it comes from.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use outlast_types::WorkloadName;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::flaw::{Flaw, Source};
+use super::key::{Default, Key, RoleKeys, Section, Value, nearest};
+use super::links;
+
+/// Variables of ours that are no keys of a section, each with what may follow it.
+const OTHERS: [&str; 6] = [
+    "OUTLAST_SHARE",
+    "OUTLAST_PASSWORD",
+    "OUTLAST_REPOSITORY",
+    "OUTLAST_CACHE_DIR",
+    "OUTLAST_LOG_FORMAT",
+    "OUTLAST_IDENTITY",
+];
+
+/// A setting in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Setting {
+    /// `None` if it must be set and is not.
+    pub(crate) value: Option<Value>,
+    pub(crate) source: Source,
+}
+
+/// The settings of a role, by their dotted keys in the order of the table.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) all: Vec<(String, Setting)>,
+    /// The workloads that have a section of their own.
+    pub(crate) workloads: Vec<WorkloadName>,
+}
+
+/// What is set in one section, by key.
+type Found = BTreeMap<&'static str, Setting>;
+
+/// What is set, and what is wrong with it.
+#[derive(Debug, Default)]
+struct Reading {
+    sections: BTreeMap<&'static str, Found>,
+    workloads: BTreeMap<WorkloadName, Found>,
+    flaws: Vec<Flaw>,
+}
+
+/// The settings of `role` by `text`, which is TOML, and `variables` over it.
+pub(super) fn resolve(
+    role: &RoleKeys,
+    text: &str,
+    root: &DeTable<'_>,
+    variables: impl Iterator<Item = (OsString, OsString)>,
+) -> (Settings, Vec<Flaw>) {
+    let mut reading = Reading::default();
+    reading.file(role, text, root);
+    reading.variables(role, variables);
+    let mut all = Vec::new();
+    for section in role.sections {
+        if !section.per_workload {
+            let found = reading.sections.remove(section.name).unwrap_or_default();
+            push_all(&mut all, section, section.name, found);
+        } else {
+            for (workload, found) in &reading.workloads {
+                let name = format!("{}.{workload}", section.name);
+                push_all(&mut all, section, &name, found.clone());
+            }
+        }
+    }
+    let workloads = reading.workloads.into_keys().collect();
+    (Settings { all, workloads }, reading.flaws)
+}
+
+/// Adds the settings of one section, with defaults for what is not set.
+fn push_all(all: &mut Vec<(String, Setting)>, section: &Section, name: &str, mut found: Found) {
+    for key in section.keys {
+        let setting = found.remove(key.name).unwrap_or_else(|| {
+            let value = match key.default {
+                Default::None => None,
+                Default::Value(text) => key.kind.read(text).ok(),
+                Default::SameAs(other) => value_of(all, other).cloned(),
+            };
+            Setting { value, source: Source::Default }
+        });
+        all.push((format!("{name}.{}", key.name), setting));
+    }
+}
+
+fn value_of<'a>(all: &'a [(String, Setting)], key: &str) -> Option<&'a Value> {
+    all.iter().find(|(name, _)| name == key)?.1.value.as_ref()
+}
+
+impl Reading {
+    fn flaw(&mut self, source: Source, text: String) {
+        self.flaws.push(Flaw { source, text });
+    }
+
+    fn file(&mut self, role: &RoleKeys, text: &str, root: &DeTable<'_>) {
+        let at = |place: usize| Source::in_text(text, place);
+        for (name, content) in root {
+            let known = || role.sections.iter().map(|section| section.name);
+            let Some(section) = role.section(name.get_ref()) else {
+                let words = unknown(&format!("[{}]", name.get_ref()), "section", known(), |name| {
+                    format!("[{name}]")
+                });
+                self.flaw(at(name.span().start), words);
+                continue;
+            };
+            let DeValue::Table(table) = content.get_ref() else {
+                let words =
+                    format!("{} is a section: write [{0}] on a line of its own", section.name);
+                self.flaw(at(name.span().start), words);
+                continue;
+            };
+            if !section.per_workload {
+                let found = self.keys(section, text, table, section.name);
+                self.sections.insert(section.name, found);
+                continue;
+            }
+            for (name, content) in table {
+                let workload = match WorkloadName::new(name.get_ref()) {
+                    Ok(workload) => workload,
+                    Err(error) => {
+                        self.flaw(at(name.span().start), error.to_string());
+                        continue;
+                    }
+                };
+                let title = format!("{}.{workload}", section.name);
+                match content.get_ref() {
+                    DeValue::Table(table) => {
+                        let found = self.keys(section, text, table, &title);
+                        self.workloads.insert(workload, found);
+                    }
+                    _ => {
+                        let words = format!("{title} is a section: write [{title}]");
+                        self.flaw(at(name.span().start), words);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The keys of one section of the file.
+    fn keys(
+        &mut self,
+        section: &'static Section,
+        text: &str,
+        table: &DeTable<'_>,
+        title: &str,
+    ) -> Found {
+        let mut found = Found::new();
+        for (name, value) in table {
+            let place = |spanned: std::ops::Range<usize>| Source::in_text(text, spanned.start);
+            let Some(key) = key_of(section, name.get_ref()) else {
+                let words = unknown_key(title, section, name.get_ref(), str::to_owned);
+                self.flaw(place(name.span()), words);
+                continue;
+            };
+            let source = place(value.span());
+            match read(key, value) {
+                Ok(value) => {
+                    found.insert(key.name, Setting { value: Some(value), source });
+                }
+                Err(reason) => self.flaw(source, format!("{title}.{}: {reason}", key.name)),
+            }
+        }
+        found
+    }
+
+    /// What variables set. Those of service links are none of ours, although they are called like
+    /// ours.
+    fn variables(
+        &mut self,
+        role: &RoleKeys,
+        variables: impl Iterator<Item = (OsString, OsString)>,
+    ) {
+        let mut links = Vec::new();
+        for (name, text) in variables {
+            let Some(name) = name.to_str().filter(|name| name.starts_with("OUTLAST_")) else {
+                continue;
+            };
+            let section = section_of(role, name);
+            if links::is_service_link(name, &text) {
+                // Who reads the other sections says the rest.
+                links.extend(section.map(|_| name.to_owned()));
+                continue;
+            }
+            let Some((section, key_name)) = section else {
+                if !is_known(name) {
+                    tracing::warn!("{name} is no setting of this program: is it a typing error?");
+                }
+                continue;
+            };
+            let source = Source::Variable(name.to_owned());
+            let Some(key) = key_of(section, &key_name) else {
+                let shown = |key: &str| variable(section.name, key);
+                self.flaw(source, unknown_key(section.name, section, &key_name, shown));
+                continue;
+            };
+            let Some(text) = text.to_str() else {
+                self.flaw(source, "its value is not text (UTF-8)".to_owned());
+                continue;
+            };
+            match key.kind.read(text) {
+                Ok(value) => {
+                    let found = self.sections.entry(section.name).or_default();
+                    found.insert(key.name, Setting { value: Some(value), source });
+                }
+                Err(reason) => {
+                    self.flaw(source, format!("{}.{}: {reason}", section.name, key.name))
+                }
+            }
+        }
+        if !links.is_empty() {
+            links.sort();
+            tracing::info!(
+                "ignored, as the platform set them for a service of that name: {}",
+                links.join(", ")
+            );
+        }
+    }
+}
+
+/// Reads a value of the file.
+fn read(key: &Key, value: &Spanned<DeValue<'_>>) -> Result<Value, String> {
+    match (value.get_ref(), key.kind) {
+        (DeValue::Integer(number), super::key::Kind::Count) => {
+            let number = usize::from_str_radix(number.as_str(), number.radix());
+            number.map(Value::Count).map_err(|_| format!("it wants {}", key.kind.expected()))
+        }
+        (DeValue::String(text), super::key::Kind::Count) => {
+            Err(format!("{text:?} is text, and it wants {}", key.kind.expected()))
+        }
+        (DeValue::String(text), kind) => kind.read(text),
+        (other, kind) => {
+            let article = if other.type_str().starts_with(['a', 'i']) { "an" } else { "a" };
+            Err(format!("this is {article} {}, and it wants {}", other.type_str(), kind.expected()))
+        }
+    }
+}
+
+fn key_of(section: &'static Section, name: &str) -> Option<&'static Key> {
+    section.keys.iter().find(|key| key.name == name)
+}
+
+/// The section of the role, and the key, that a variable is called after.
+fn section_of(role: &RoleKeys, variable: &str) -> Option<(&'static Section, String)> {
+    role.sections.iter().filter(|section| !section.per_workload).find_map(|section| {
+        let key = variable.strip_prefix(&self::variable(section.name, ""))?;
+        Some((section, key.to_lowercase()))
+    })
+}
+
+/// The variable that sets a key.
+pub(super) fn variable(section: &str, key: &str) -> String {
+    format!("OUTLAST_{}_{}", section.to_uppercase(), key.to_uppercase())
+}
+
+/// Whether a variable is one of this program's, of whatever command.
+fn is_known(name: &str) -> bool {
+    OTHERS.iter().any(|other| name.starts_with(other))
+        || super::key::ROLES.iter().any(|role| section_of(role, name).is_some())
+}
+
+fn unknown_key(
+    title: &str,
+    section: &Section,
+    name: &str,
+    shown: impl Fn(&str) -> String,
+) -> String {
+    let keys = section.keys.iter().map(|key| key.name);
+    let near = nearest(name, keys.clone());
+    let name: String = name.chars().take(80).collect();
+    match near {
+        Some(near) => {
+            format!("[{title}] has no key {name:?}; did you mean {}?", shown(near))
+        }
+        None => {
+            let keys: Vec<&str> = keys.collect();
+            format!("[{title}] has no key {name:?}; it has {}", keys.join(", "))
+        }
+    }
+}
+
+fn unknown<'a>(
+    name: &str,
+    what: &str,
+    known: impl Iterator<Item = &'a str> + Clone,
+    shown: impl Fn(&str) -> String,
+) -> String {
+    let bare = name.trim_matches(['[', ']']);
+    let name: String = name.chars().take(80).collect();
+    match nearest(bare, known.clone()) {
+        Some(near) => format!("there is no {what} {name}; did you mean {}?", shown(near)),
+        None => {
+            let known: Vec<String> = known.map(shown).collect();
+            format!("there is no {what} {name}; there is {}", known.join(", "))
+        }
+    }
+}
+
+/// A key that must be set and is not. It was told before a configuration is built from settings.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} is not set")]
+pub(crate) struct Unset(String);
+
+impl Settings {
+    fn value(&self, key: &str) -> Result<&Value, Unset> {
+        value_of(&self.all, key).ok_or_else(|| Unset(key.to_owned()))
+    }
+
+    /// Whether somebody set it.
+    pub(super) fn is_set(&self, key: &str) -> bool {
+        let setting = self.all.iter().find(|(name, _)| name == key);
+        setting.is_some_and(|(_, setting)| setting.source != Source::Default)
+    }
+
+    pub(super) fn text(&self, key: &str) -> Result<&str, Unset> {
+        match self.value(key)? {
+            Value::Text(text) | Value::Listen(text, _) => Ok(text),
+            _ => Err(Unset(key.to_owned())),
+        }
+    }
+
+    pub(super) fn path(&self, key: &str) -> Result<PathBuf, Unset> {
+        self.text(key).map(PathBuf::from)
+    }
+
+    pub(super) fn listen(&self, key: &str) -> Result<SocketAddr, Unset> {
+        match self.value(key)? {
+            Value::Listen(_, address) => Ok(*address),
+            _ => Err(Unset(key.to_owned())),
+        }
+    }
+
+    pub(super) fn duration(&self, key: &str) -> Result<Duration, Unset> {
+        match self.value(key)? {
+            Value::Duration(duration) => Ok(*duration),
+            _ => Err(Unset(key.to_owned())),
+        }
+    }
+
+    pub(super) fn count(&self, key: &str) -> Result<usize, Unset> {
+        match self.value(key)? {
+            Value::Count(count) => Ok(*count),
+            _ => Err(Unset(key.to_owned())),
+        }
+    }
+
+    /// Keys that must be set and are not, each with the variable that would set it.
+    pub(super) fn missing(&self) -> Vec<Flaw> {
+        let missing = self.all.iter().filter(|(_, setting)| setting.value.is_none());
+        let flaw = |(key, _): &(String, Setting)| {
+            let (section, name) = key.split_once('.').unwrap_or((key, ""));
+            let text = format!(
+                "{name} is missing in [{section}]; write it there, or set {}",
+                variable(section, name)
+            );
+            Flaw { source: Source::Default, text }
+        };
+        missing.map(flaw).collect()
+    }
+}
