@@ -1,9 +1,11 @@
 //! Reading certificates and PEM, for the modules that decide.
 
+use std::time::Duration;
+
 use outlast_types::Timestamp;
-use ring::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, UnixTime};
+use webpki::{EndEntityCert, KeyUsage};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 use zeroize::Zeroizing;
@@ -27,6 +29,8 @@ pub enum InvalidCertificate {
     NoAuthority,
     #[error("the certificate is not signed by our authority")]
     Stranger,
+    #[error("the certificate is of our authority, and not for this use: {0}")]
+    Unfit(String),
 }
 
 /// Why a private key is of no use to us.
@@ -129,37 +133,52 @@ pub(crate) fn check_authority(pem: &str) -> Result<(), InvalidCertificate> {
     Ok(())
 }
 
-/// Checks that one of the authorities in `pem` signed the certificate.
+/// Checks that one of the authorities in `pem` issued the certificate, to somebody and not to another
+/// authority, by the rules by which TLS judges. That it has ended since does not matter: it is judged
+/// as of the first moment of its life.
 pub(crate) fn check_issued_by_any(
     der: &CertificateDer<'_>,
     pem: &str,
 ) -> Result<(), InvalidCertificate> {
-    let mut outcome = Err(InvalidCertificate::NoPem);
-    for authority in chain(pem)? {
-        outcome = check_issued(der, &authority);
-        if outcome.is_ok() {
-            break;
-        }
-    }
-    outcome
+    check_authority(pem)?;
+    let authorities = chain(pem)?;
+    let anchors: Result<Vec<_>, _> =
+        authorities.iter().map(webpki::anchor_from_trusted_cert).collect();
+    let anchors = anchors.map_err(unreadable)?;
+    let born = validity_of(&parse(der)?).from.unix_seconds();
+    let born = Duration::from_secs(u64::try_from(born).unwrap_or(0));
+    end_entity(der)?
+        .verify_for_usage(
+            webpki::ALL_VERIFICATION_ALGS,
+            &anchors,
+            &[],
+            UnixTime::since_unix_epoch(born),
+            // Every identity of ours is a client, too.
+            KeyUsage::client_auth(),
+            None,
+            None,
+        )
+        .map(drop)
+        .map_err(|error| match error {
+            webpki::Error::UnknownIssuer | webpki::Error::InvalidSignatureForPublicKey => {
+                InvalidCertificate::Stranger
+            }
+            other => InvalidCertificate::Unfit(other.to_string()),
+        })
 }
 
-/// Checks that the authority signed the certificate. Validity times are left to the caller.
-pub(crate) fn check_issued(
+/// Whether the holder of the certificate's key signed `message`.
+pub(crate) fn has_signed(
     der: &CertificateDer<'_>,
-    authority: &CertificateDer<'_>,
-) -> Result<(), InvalidCertificate> {
-    let certificate = parse(der)?;
-    let authority = parse(authority)?;
-    if !authority.is_ca() {
-        return Err(InvalidCertificate::NoAuthority);
-    }
-    if certificate.issuer().as_raw() != authority.subject().as_raw() {
-        return Err(InvalidCertificate::Stranger);
-    }
-    UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, p256_key(&authority)?)
-        .verify(certificate.tbs_certificate.as_ref(), &certificate.signature_value.data)
-        .map_err(|_| InvalidCertificate::Stranger)
+    message: &[u8],
+    signature: &[u8],
+) -> Result<bool, InvalidCertificate> {
+    let algorithm = webpki::ring::ECDSA_P256_SHA256;
+    Ok(end_entity(der)?.verify_signature(algorithm, message, signature).is_ok())
+}
+
+fn end_entity<'a>(der: &'a CertificateDer<'_>) -> Result<EndEntityCert<'a>, InvalidCertificate> {
+    EndEntityCert::try_from(der).map_err(unreadable)
 }
 
 /// The public key's point, if it is on P-256: 65 bytes that begin with 4.

@@ -1,7 +1,5 @@
 //! Signatures that outlive their signers' certificates.
 
-use ring::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
-
 use crate::certificate::{self, InvalidCertificate};
 use crate::peer::Peer;
 
@@ -28,16 +26,21 @@ pub fn verify(
     let certificate = certificate::first(certificate_pem)?;
     certificate::check_issued_by_any(&certificate, ca_pem)?;
     let facts = certificate::facts(&certificate)?;
-    UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, facts.public_key)
-        .verify(message, signature)
-        .map_err(|_| SignatureError::Mismatch)?;
-    Ok(facts.peer)
+    match certificate::has_signed(&certificate, message, signature)? {
+        true => Ok(facts.peer),
+        false => Err(SignatureError::Mismatch),
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use outlast_types::{Clock, SystemClock, SystemRandom, Timestamp};
+
     use super::*;
     use crate::Role;
+    use crate::ca::Request;
     use crate::ca::tests::{authority, issue};
 
     #[test]
@@ -59,6 +62,36 @@ mod tests {
         let impostor = issue(&other, Role::Agent, "eu-1");
         let forged = impostor.sign(b"receipt");
         assert!(check(b"receipt", &forged, agent.ca_pem()).is_err());
+    }
+
+    #[test]
+    fn what_was_signed_counts_after_the_signers_certificate_has_ended() {
+        let (_directory, authority) = authority();
+        let peer = Peer::new(Role::Vault, "hq").unwrap();
+        let lifetime = Duration::from_secs(60);
+        let request = Request { peer: peer.clone(), lifetime, hosts: Vec::new() };
+        let long_ago = Past(SystemClock.now().saturating_sub(Duration::from_secs(86_400)));
+        let vault = authority.issue(&request, &long_ago, &SystemRandom).unwrap();
+        assert!(vault.validity().trouble(SystemClock.now()).is_some());
+        let signed = vault.sign(b"receipt");
+        assert_eq!(verify(vault.certificate_pem(), vault.ca_pem(), b"receipt", &signed), Ok(peer));
+    }
+
+    struct Past(Timestamp);
+
+    impl Clock for Past {
+        fn now(&self) -> Timestamp {
+            self.0
+        }
+    }
+
+    #[test]
+    fn an_authority_signs_no_receipts() {
+        let (_directory, authority) = authority();
+        let agent = issue(&authority, Role::Agent, "eu-1");
+        let ca = agent.ca_pem();
+        let result = verify(ca, ca, b"receipt", &agent.sign(b"receipt"));
+        assert!(matches!(result, Err(SignatureError::Certificate(_))), "{result:?}");
     }
 
     #[test]
