@@ -60,8 +60,7 @@ fn policy_for_a_workload_builds_on_the_default_promise() {
          [workloads.web]\nowner = \"team-web\"\n"
     );
     let config: VaultConfig = read(&text, &[]).unwrap();
-    let promise =
-        |name| config.workloads[&WorkloadName::new(name).unwrap()].over(&config.promise);
+    let promise = |name| config.workloads[&WorkloadName::new(name).unwrap()].over(&config.promise);
     let shop = promise("shop-db");
     assert_eq!((shop.rpo(), shop.owner()), (Duration::from_secs(12 * 3600), "ops"));
     let web = promise("web");
