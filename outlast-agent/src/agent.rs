@@ -45,7 +45,7 @@ const SHIPPING_MAX: Duration = Duration::from_secs(60);
 pub enum AgentError {
     #[error(transparent)]
     Identity(#[from] IdentityError),
-    #[error("{identity} is no agent: give it a certificate of the role agent")]
+    #[error("{identity} is not an agent: give it a certificate of the role agent")]
     WrongRole { identity: String },
     #[error(transparent)]
     Address(#[from] AddressError),
@@ -390,7 +390,7 @@ impl Agent {
     }
 }
 
-/// What is to be done about releasable drops, now that their holder has answered.
+/// The actions for releasable drops, now that their holder has answered.
 fn endings(confirmed: Confirmed) -> Vec<Action> {
     let lost = confirmed.lost.into_iter().map(Action::ShipAgain);
     let held = confirmed.held.into_iter();

@@ -15,7 +15,7 @@ use outlast_types::{ContentHash, Day, RejectionCode};
 
 use crate::secured::Secured;
 
-/// What the receipts of a drop prove. A receipt proves what it says of the one drop that it names:
+/// The proof that the receipts of a drop give. A receipt proves what it says of the one drop that it names:
 /// of this share and workload, under this day and id, with this seal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Proven {

@@ -1,4 +1,4 @@
-//! What a drop needs next: a pure function of where it is and for how long it has been still.
+//! The next need of a drop: a pure function of where it is and for how long it has been still.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use outlast_types::human;
 use crate::action::{Action, Hop, Parcel};
 use crate::custody::CustodyState;
 
-/// What to do with a drop, if anything. `still` is how long nothing in it has changed, by our own
+/// The thing to do with a drop, if there is one. `still` is how long nothing in it has changed, by our own
 /// clock; a writer counts as dead when that is `grace`.
 pub(crate) fn decide(
     address: &DropAddress,
@@ -30,7 +30,7 @@ pub(crate) fn decide(
         CustodyState::Released(secured) => Some(Action::Release { address, secured }),
         CustodyState::Rejected { untold } => Some(Action::Settle { address, untold }),
         CustodyState::Bad(rejection) => Some(Action::Refuse { address, rejection }),
-        // Whoever tore the seal off died while sealing, and that is never an incident (I2).
+        // The writer died while sealing, and that is never an incident (I2).
         CustodyState::Torn(rejection) => is_over.then_some(Action::Refuse { address, rejection }),
         CustodyState::Abandoned => {
             Some(Action::Abandon { address, reason: "its writer died".to_owned() })

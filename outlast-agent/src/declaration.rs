@@ -43,7 +43,7 @@ fn is_almost(key: &[u8], meant: &[u8]) -> bool {
     }
 }
 
-/// What is wrong with a declaration. The text of the file stays out of that, for it is a
+/// The mistake in a declaration. The text of the file stays out of that, for it is a
 /// stranger's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DeclarationError {
@@ -55,7 +55,7 @@ pub enum DeclarationError {
     Wrong(String),
 }
 
-/// What the workload declares, if it does.
+/// The declaration of a workload, if it has one.
 pub fn read(share: &Share, workload: &WorkloadName) -> Result<Option<Declared>, DeclarationError> {
     let path = share.workload_directory(workload);
     // Name by name, because a link in place of one of them is not followed.
@@ -75,7 +75,7 @@ pub fn read(share: &Share, workload: &WorkloadName) -> Result<Option<Declared>, 
     };
     let text = String::from_utf8(content)
         .map_err(|_| wrong("it is not UTF-8: save it in that encoding".to_owned()))?;
-    // What editors on Windows begin a file with.
+    // The mark that editors on Windows begin a file with.
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let form: DeclarationJson = toml::from_str(text)
         .map_err(|error| wrong(format!("it is not understood: {}", error.message())))?;

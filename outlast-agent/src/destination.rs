@@ -58,7 +58,7 @@ pub struct Content {
 pub struct Delivered {
     /// The receipt, verified.
     pub receipt: SignedReceipt,
-    /// What it says.
+    /// Its content.
     pub secured: Secured,
 }
 
@@ -73,7 +73,7 @@ pub enum Failure {
     Unreachable(String),
     /// The destination does not have what we sent: what we remember of it is wrong.
     Forgotten(String),
-    /// What is to be handed over is not at hand: the drop must be read again.
+    /// The bill, or whatever is to be handed over, is not at hand: the drop must be read again.
     NotLoaded,
     /// Something else, of this workload only.
     Workload(String),

@@ -14,7 +14,7 @@ use crate::receipts::Reader;
 use crate::secured::Secured;
 use crate::statement::{Scribe, Statement};
 
-/// What has come of an end.
+/// The outcome of an end.
 #[derive(Debug)]
 pub(crate) enum End {
     /// The drop is done with.
@@ -39,7 +39,7 @@ impl Lifecycle<'_> {
     /// release after the drop's seal has gone.
     pub(crate) fn release(&self, address: &DropAddress, secured: &Secured) -> End {
         let met = |reason: String| Met::NotReleased(address.clone()).because(reason);
-        // Whoever looks at the share later must find the proof, and not only the holder's word to
+        // A later reader of the share must find the proof, and not only the holder's word to
         // us (I1).
         let reader = Reader { share: self.share, authority: self.authority };
         let statement = Statement { seal: Some(secured.seal()), ..ReceiptState::Released.into() };

@@ -160,7 +160,7 @@ impl Line {
     }
 
     fn failed(&mut self) {
-        // Whoever answers next may be another, or the same with an older disk.
+        // The one who answers next may be another, or the same with an older disk.
         self.asked = None;
         let now = self.environment.timer.elapsed();
         self.backoff.failed(now, self.pause, PAUSE_MAX, &*self.environment.random);

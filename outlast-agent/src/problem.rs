@@ -18,7 +18,7 @@ pub struct Problem {
     pub reason: String,
 }
 
-/// What the agent met, with what it is about.
+/// The thing that the agent met, with its subject.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Met {
     /// The share cannot be opened or looked over.

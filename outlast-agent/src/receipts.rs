@@ -42,7 +42,7 @@ fn saves_work(state: ReceiptState) -> bool {
 }
 
 impl Reader<'_> {
-    /// What the receipts of a drop in `states` prove. One that proves nothing becomes a problem and
+    /// The proof that the receipts of a drop in `states` give. One that proves nothing becomes a problem and
     /// counts as absent: the worst that follows is that work is done again.
     ///
     /// # Errors
@@ -115,7 +115,7 @@ impl Reader<'_> {
                 _ => Err(format!("{} on the share is of another drop", of())),
             },
             Ok(None) => Err(format!("{} is not on the share", of())),
-            Err(Unproven::Void(reason)) => Err(format!("{} is no good: {reason}", of())),
+            Err(Unproven::Void(reason)) => Err(format!("{} cannot be believed: {reason}", of())),
             Err(Unproven::Unreadable(error)) => Err(error.to_string()),
         }
     }
@@ -144,7 +144,7 @@ impl Reader<'_> {
     }
 }
 
-/// Whoever signed a receipt, if it says `state` and its signer may say so.
+/// The signer of a receipt, if it says `state` and its signer may say so.
 pub(crate) fn verify(
     signed: &SignedReceipt,
     authority: &Authority,

@@ -1,11 +1,11 @@
-//! What a pass did.
+//! The report of a pass.
 
 use outlast_drop::DropAddress;
 use outlast_types::{ShareId, Timestamp};
 
 use crate::problem::Problem;
 
-/// What a pass over the share did, by the agent's clock.
+/// All that a pass over the share did, by the agent's clock.
 #[derive(Debug, Clone)]
 pub struct PassReport {
     pub started: Timestamp,

@@ -16,7 +16,7 @@ use crate::tracker::ProblemTracker;
 /// rest follows in the next one.
 const REJECTED_MAX: usize = 1000;
 
-/// What a pass saw of one workload.
+/// One workload, as a pass saw it.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
     pub(crate) declared: Option<Declared>,

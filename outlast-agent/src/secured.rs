@@ -1,4 +1,4 @@
-//! Who holds a drop besides the share, and what of that lets its data go.
+//! Holders of a drop besides the share, and which of them let its data go.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ pub struct Secured {
 }
 
 impl Secured {
-    /// What a receipt with `signer`'s signature says; `None` if it does not name one drop and its
+    /// The content of a receipt with `signer`'s signature; `None` if it does not name one drop and its
     /// content, as those of version 1.
     pub(crate) fn of(receipt: &Receipt, signer: Peer) -> Option<Self> {
         let snapshot = receipt.snapshot.as_deref()?.parse().ok()?;

@@ -36,7 +36,7 @@ pub(crate) struct Shipper {
     retries: BTreeMap<WorkloadName, WorkloadRetry>,
 }
 
-/// What went wrong with a workload's drops, lately.
+/// Recent failures of a workload's drops.
 #[derive(Default)]
 struct WorkloadRetry {
     backoff: Backoff,
@@ -65,7 +65,7 @@ pub(crate) enum Turn {
     Stop,
 }
 
-/// What came of one hop.
+/// The outcome of one hop.
 #[derive(Debug, Default)]
 pub(crate) struct Step {
     pub(crate) actions: Vec<Action>,

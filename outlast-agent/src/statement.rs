@@ -6,7 +6,7 @@ use outlast_drop::{DropAddress, Receipt, ReceiptState, Share, SignedReceipt};
 use outlast_types::{Clock, ContentHash, RejectionCode};
 use outlast_wire::Identity;
 
-/// What the agent says of a drop.
+/// The agent's word about a drop.
 pub(crate) struct Statement {
     pub(crate) state: ReceiptState,
     /// The digest of its seal, if it has a good one.

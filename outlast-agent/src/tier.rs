@@ -1,6 +1,6 @@
 //! A tier that stores repositories: a vault, or a media server on the way to one.
 //!
-//! What was loaded waits as a bill of lading until the vault's receipt is there: handing it in again
+//! A loaded drop waits as a bill of lading until the vault's receipt is there: handing it in again
 //! is harmless, and a drop whose bill is at hand is not read again, whoever was away meanwhile.
 
 mod bills;
@@ -119,7 +119,7 @@ impl Tier {
         failure
     }
 
-    /// What an answer to a bill says, if it can be believed.
+    /// The content of an answer to a bill, if it can be believed.
     fn believe(&self, shipment: &Shipment, text: &str) -> Result<Delivered, String> {
         let receipt = SignedReceipt::parse(text.as_bytes()).map_err(|error| error.to_string())?;
         let state = match receipt.receipt().state {
@@ -180,7 +180,9 @@ impl Destination for Tier {
             }
         };
         let delivered = self.believe(&shipment, &answer.receipt).map_err(|reason| {
-            Failure::Workload(format!("the vault's receipt for {address} is no good: {reason}"))
+            Failure::Workload(format!(
+                "the vault's receipt for {address} cannot be believed: {reason}"
+            ))
         })?;
         if delivered.secured.state == ReceiptState::Vaulted {
             self.bills.remove(address);
@@ -199,7 +201,7 @@ impl Destination for Tier {
             .verify(self.identity.ca_pem(), &question.nonce)
             .map_err(|error| error.to_string())?;
         for lost in question.drops.iter().filter(|drop| !answer.held.contains(drop)) {
-            // What is remembered of its repository is of a time that the vault has forgotten, too.
+            // All that is remembered of its repository is of a time that the vault has forgotten, too.
             self.repositories.forget(&lost.drop.workload);
         }
         Ok(answer)

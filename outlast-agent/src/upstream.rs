@@ -13,7 +13,7 @@ use outlast_wire::{AddressError, ApiClient, CallError, Identity};
 
 use crate::Shutdown;
 
-/// What the agent asks of its upstream.
+/// The calls of the agent to its upstream.
 pub trait Upstream: Send + Sync {
     /// Lets `shutdown` break off calls that take long.
     fn heed(&mut self, _shutdown: &Shutdown) {}

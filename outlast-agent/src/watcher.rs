@@ -28,7 +28,7 @@ use crate::workload::{WorkloadState, place};
 /// server that was away lets writers hang as long as it lets us.
 const LOOKS_MIN: u32 = 4;
 
-/// What a look at the share saw.
+/// The outcome of a look at the share.
 #[derive(Debug, Default)]
 pub(crate) struct Observation {
     /// Whether the share could be looked over, whatever was wrong with parts of it.
@@ -37,7 +37,7 @@ pub(crate) struct Observation {
     pub(crate) problems: Vec<Problem>,
 }
 
-/// What a look saw of one workload.
+/// One workload, as a look saw it.
 #[derive(Debug)]
 pub(crate) struct ObservedWorkload {
     pub(crate) name: WorkloadName,
@@ -203,7 +203,7 @@ impl Watcher {
             Err(error) => {
                 let path = share.workload_directory(workload);
                 problems.push(Met::Unreadable(path).because(error.to_string()));
-                // What was known may have changed in the meantime.
+                // All that was known may have changed in the meantime.
                 return state.proven.clear();
             }
         };
@@ -287,7 +287,7 @@ impl Watcher {
     }
 }
 
-/// What receipts prove of a drop, in the light of what is known besides.
+/// The proof of receipts, in the light of all that is known besides.
 fn as_of_now(
     proven: Proven,
     address: &DropAddress,

@@ -1,4 +1,4 @@
-//! What is known of the drops of one workload. Everything of it can be read from the share again.
+//! The drops of one workload, as far as they are known. Everything of it can be read from the share again.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -19,7 +19,7 @@ pub(crate) fn place(address: &DropAddress) -> Place {
 /// The drops of one workload.
 #[derive(Default)]
 pub(crate) struct WorkloadState {
-    /// What receipts prove of drops that are not done with.
+    /// The proof that receipts give of drops that are not done with.
     pub(crate) proven: HashMap<Place, Proven>,
     /// Secured drops whose data is on the share.
     pub(crate) held: BTreeMap<DropAddress, Secured>,

@@ -20,7 +20,7 @@ use crate::destination::{Content, Failure};
 /// Permissions of a stream's file in the snapshot.
 const STREAM_MODE: u32 = 0o644;
 
-/// What it takes to read drops into a repository.
+/// The tools to read drops into a repository.
 pub(super) struct Loading<'a> {
     pub(super) repository: &'a Arc<Repository>,
     pub(super) journal: &'a Path,
@@ -139,7 +139,7 @@ fn stream<'a>(name: &str, seal: &Seal, reader: impl Read + Send + 'a) -> Input<'
     })
 }
 
-/// What the writer says of itself, for the record.
+/// The claims of the writer, for the record.
 pub(super) fn claims(seal: &Seal) -> serde_json::Value {
     let mut claims = serde_json::to_value(&seal.claims).unwrap_or_default();
     if let (Some(members), Some(sealed)) = (claims.as_object_mut(), seal.sealed) {

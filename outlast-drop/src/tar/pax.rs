@@ -26,7 +26,7 @@ impl Records {
         std::str::from_utf8(self.value(key)?).ok()
     }
 
-    /// The last value of `key` as a decimal number; `Some(None)` if it is no number.
+    /// The last value of `key` as a decimal number; `Some(None)` if it is not a number.
     pub(super) fn number(&self, key: &str) -> Option<Option<u64>> {
         let value = self.value(key)?;
         Some(std::str::from_utf8(value).ok().and_then(|text| text.parse().ok()))
@@ -74,7 +74,7 @@ impl Records {
             let length: usize = std::str::from_utf8(&bytes[..space])
                 .ok()
                 .and_then(|digits| digits.parse().ok())
-                .ok_or(bad("the length of a record is no number"))?;
+                .ok_or(bad("the length of a record is not a number"))?;
             if length <= space + 1 || length > bytes.len() {
                 return Err(bad("a record is longer than its header"));
             }

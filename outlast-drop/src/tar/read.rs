@@ -289,7 +289,8 @@ impl<R: Read + Send> TarSource<R> {
                     numbers.push(number);
                 } else {
                     let digit = byte.checked_sub(b'0').filter(|digit| *digit < 10);
-                    let digit = digit.ok_or(bad("a sparse map has something that is no number"))?;
+                    let digit =
+                        digit.ok_or(bad("a sparse map has something that is not a number"))?;
                     let value = current.unwrap_or(0).checked_mul(10);
                     let value = value.and_then(|value| value.checked_add(u64::from(digit)));
                     current = Some(value.ok_or(bad("a number of a sparse map is too large"))?);

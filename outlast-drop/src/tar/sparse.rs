@@ -57,7 +57,7 @@ pub(super) enum Form {
 pub(super) fn form(records: &Records, pieces_max: usize) -> Result<Form, TarError> {
     let bad = |reason| TarError::ExtendedHeader { reason };
     let number = |key| match records.number(key) {
-        Some(None) => Err(bad("a size of a sparse file is no number")),
+        Some(None) => Err(bad("a size of a sparse file is not a number")),
         Some(number) => Ok(number),
         None => Ok(None),
     };
@@ -81,7 +81,8 @@ pub(super) fn form(records: &Records, pieces_max: usize) -> Result<Form, TarErro
             .map(|(_, value)| std::str::from_utf8(value).ok()?.parse().ok())
             .collect(),
     };
-    let numbers = numbers.ok_or(bad("the map of a sparse file has something that is no number"))?;
+    let numbers =
+        numbers.ok_or(bad("the map of a sparse file has something that is not a number"))?;
     let (pairs, rest) = numbers.as_chunks::<2>();
     if !rest.is_empty() || pairs.len() > pieces_max {
         return Err(bad("the map of a sparse file has an odd length, or is too long"));
@@ -98,7 +99,9 @@ pub(super) fn old_pieces(fields: &[u8], map: &mut Map) -> Result<(), TarError> {
         }
         let number = |field| {
             parse_field(field).and_then(|number| u64::try_from(number).ok()).ok_or(
-                TarError::ExtendedHeader { reason: "a sparse map has a field that is no number" },
+                TarError::ExtendedHeader {
+                    reason: "a sparse map has a field that is not a number",
+                },
             )
         };
         map.push((number(&pair[..12])?, number(&pair[12..])?));

@@ -47,7 +47,7 @@ impl RawHeader {
             _ => match records.number("size") {
                 None => Ok(self.size),
                 Some(Some(size)) => Ok(size),
-                Some(None) => Err(TarError::ExtendedHeader { reason: "\"size\" is no number" }),
+                Some(None) => Err(TarError::ExtendedHeader { reason: "\"size\" is not a number" }),
             },
         }
     }
@@ -155,7 +155,7 @@ impl RawHeader {
     pub(super) fn old_sparse_size(&self) -> Result<u64, TarError> {
         parse_field(&self.header.as_bytes()[483..495])
             .and_then(|size| u64::try_from(size).ok())
-            .ok_or(TarError::ExtendedHeader { reason: "the size of a sparse file is no number" })
+            .ok_or(TarError::ExtendedHeader { reason: "the size of a sparse file is not a number" })
     }
 }
 
