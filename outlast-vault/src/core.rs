@@ -8,6 +8,8 @@ pub(crate) mod storage;
 pub(crate) mod error;
 pub(crate) mod incidents;
 
+pub(crate) mod audit;
+
 pub(crate) mod arrivals;
 pub(crate) mod orders;
 pub(crate) mod repositories;
@@ -21,6 +23,7 @@ pub(crate) mod published;
 pub(crate) mod vault;
 
 pub(crate) mod custody;
+pub(crate) mod keys;
 pub(crate) mod publish;
 pub(crate) mod receive;
 pub(crate) mod recovery;

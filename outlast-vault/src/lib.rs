@@ -18,7 +18,10 @@ mod core;
 mod doors;
 mod process;
 
+pub use core::audit::{AuditFault, AuditHead, AuditSelection, AuditVerdict};
 pub use core::error::VaultError;
 pub use core::recovery::Rebuilt;
 pub use core::storage::StorageError;
-pub use process::{StartError, VaultConfig, VaultHandle, listen_address, rebuild, start};
+pub use process::{
+    StartError, VaultConfig, VaultHandle, export_audit, listen_address, rebuild, start, verify_audit,
+};

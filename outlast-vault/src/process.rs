@@ -22,6 +22,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
 use self::directory::DirectoryStorage;
+use crate::core::audit::{self, AuditHead, AuditSelection, AuditVerdict};
 use crate::core::error::VaultError;
 use crate::core::opening::Parts;
 use crate::core::recovery::{self, Rebuilt};
@@ -115,6 +116,30 @@ pub fn rebuild(config: &VaultConfig, environment: &Environment) -> Result<Rebuil
     let storage = storage.map_err(StartError::io("create the folders of", &config.dir))?;
     let catalog = open_catalog(&config.dir)?;
     Ok(recovery::rebuild(&(Arc::new(storage) as _), &catalog, environment)?)
+}
+
+/// Looks at the whole audit log in a vault's directory, whether a vault runs on it or not. `known` is
+/// what somebody wrote down of it elsewhere.
+pub fn verify_audit(dir: &Path, known: Option<AuditHead>) -> Result<AuditVerdict, StartError> {
+    Ok(audit::verify(&existing(dir)?, known).map_err(VaultError::from)?)
+}
+
+/// Hands out the lines of the audit log in a vault's directory, as they are.
+pub fn export_audit(
+    dir: &Path,
+    asked: &AuditSelection,
+    take: &mut dyn FnMut(&[u8]) -> std::io::Result<()>,
+) -> Result<(), StartError> {
+    Ok(audit::export(&existing(dir)?, asked, take).map_err(VaultError::from)?)
+}
+
+/// The storage of a directory in which a vault was before; nothing is made there.
+fn existing(dir: &Path) -> Result<DirectoryStorage, StartError> {
+    match dir.join(LOCK_FILE).try_exists() {
+        Ok(true) => Ok(DirectoryStorage::existing(dir)),
+        Ok(false) => Err(StartError::NoVault { dir: dir.to_owned() }),
+        Err(source) => Err(StartError::io("look at", dir)(source)),
+    }
 }
 
 /// Opens the vault in a directory, which is locked.
@@ -232,6 +257,9 @@ impl VaultHandle {
         running.runtime.shutdown_timeout(RUNTIME_DRAIN);
         running.repositories.end();
         running.promises.end();
+        if let Err(error) = self.vault.audit.flush(true) {
+            tracing::error!(%error, "cannot write the audit log");
+        }
         if let Err(error) = self.vault.promises.close() {
             tracing::error!(%error, "cannot commit the promise ledger");
         }

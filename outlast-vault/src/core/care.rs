@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use outlast_promise::Event;
 use outlast_types::WorkloadName;
+use outlast_wire::Peer;
 
+use super::audit::{self, AuditAction};
 use super::error::VaultError;
 use super::orders::{Action, NewOrder, Order};
 use super::presence::{Found, Missing};
@@ -16,13 +18,20 @@ impl Vault {
     /// The workload's repository, made if there is none and nothing remembers one.
     pub(crate) fn open_or_make(
         &self,
+        by: &Peer,
         workload: &WorkloadName,
     ) -> Result<Arc<WorkloadRepository>, VaultError> {
         match self.repositories.get(workload) {
             Err(VaultError::UnknownWorkload { .. }) => {}
             result => return result,
         }
-        self.repositories.get_or_make(workload, self.memory_of(workload)?)
+        let memory = self.memory_of(workload)?;
+        let (repository, is_made) = self.repositories.get_or_make(workload, memory)?;
+        if is_made {
+            let made = audit::Event::by(by, AuditAction::RepositoryMade).workload(workload);
+            self.audit.record(made)?;
+        }
+        Ok(repository)
     }
 
     /// Looks whether every repository that anything remembers is all there. What is missing is
@@ -79,6 +88,7 @@ impl Vault {
             reason: Some(reason),
             action: Action::Recreate { snapshots_forgotten: memory.snapshots },
         })?;
+        self.audit.record_member(audit::Source::Orders, order.number, order.entry())?;
         // The catalog last: killed before, the workload is still remembered, and the order is
         // given again.
         let stamp = order.number.to_string();
@@ -101,6 +111,7 @@ impl Vault {
         }
         let at = self.environment.clock.now();
         let order = self.orders.append(NewOrder { at, by, workload, reason, action })?;
+        self.audit.record_member(audit::Source::Orders, order.number, order.entry())?;
         self.promises.ordered(&order, None)?;
         Ok(order)
     }

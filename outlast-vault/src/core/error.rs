@@ -8,7 +8,7 @@ use outlast_promise::LedgerError;
 use outlast_repo::RepoError;
 use outlast_store::{Object, StoreError};
 use outlast_types::{DropId, WorkloadName};
-use outlast_wire::api::BILL_VERSION;
+use outlast_wire::api::{BILL_VERSION, ErrorCode};
 
 use super::presence::Missing;
 use super::storage::StorageError;
@@ -96,6 +96,50 @@ pub enum VaultError {
 }
 
 impl VaultError {
+    /// What happened, for programs.
+    pub(crate) fn code(&self) -> ErrorCode {
+        match self {
+            Self::UnknownWorkload { .. } => ErrorCode::UnknownWorkload,
+            Self::MissingObjects { .. } => ErrorCode::MissingObjects,
+            Self::BadBill { .. } => ErrorCode::BadBill,
+            Self::BillVersion { .. } => ErrorCode::BillVersion,
+            Self::AlreadyPublished { .. } => ErrorCode::AlreadyPublished,
+            Self::Contested { .. } => ErrorCode::Contested,
+            Self::Missing { .. } => ErrorCode::RepositoryMissing,
+            Self::RepositoriesAway { .. } => ErrorCode::RepositoriesAway,
+            Self::NothingMissing { .. } => ErrorCode::NothingMissing,
+            Self::BadOrder { .. } => ErrorCode::BadOrder,
+            Self::Unacceptable { .. } => ErrorCode::Unacceptable,
+            Self::Denied { .. } => ErrorCode::Refused,
+            Self::Busy { .. } => ErrorCode::Busy,
+            Self::BadBoxKey => ErrorCode::BadRequest,
+            Self::Store(StoreError::Full { .. }) => ErrorCode::Full,
+            _ => ErrorCode::Unable,
+        }
+    }
+
+    /// Whether the request was at fault, or the peer; else it was the vault, or time.
+    pub(crate) fn is_refusal(&self) -> bool {
+        use VaultError::{
+            AlreadyPublished, BadBill, BadBoxKey, BadOrder, BillVersion, Contested, Denied,
+            MissingObjects, NothingMissing, Unacceptable, UnknownWorkload,
+        };
+        matches!(
+            self,
+            AlreadyPublished { .. }
+                | BadBill { .. }
+                | BadBoxKey
+                | BadOrder { .. }
+                | BillVersion { .. }
+                | Contested { .. }
+                | Denied { .. }
+                | MissingObjects { .. }
+                | NothingMissing { .. }
+                | Unacceptable { .. }
+                | UnknownWorkload { .. }
+        )
+    }
+
     pub(crate) fn missing(workload: &WorkloadName, what: &Missing) -> Self {
         Self::Missing { workload: workload.clone(), what: what.to_string() }
     }

@@ -3,17 +3,18 @@
 use std::sync::Arc;
 
 use outlast_catalog::Catalog;
-use outlast_promise::{Event, Settings};
+use outlast_promise::{self as promise, Settings};
 use outlast_types::{Environment, hex};
 use outlast_wire::Identity;
 
 use super::admission::Admission;
 use super::arrivals::Arrivals;
+use super::audit::{AuditAction, AuditHead, AuditLog, Event, Source};
 use super::error::VaultError;
 use super::incidents::ServiceLog;
 use super::orders::Orders;
 use super::promise_monitor::{Opening, PromiseMonitor};
-use super::recovery::Sources;
+use super::recovery::{Sources, rebuilt_from};
 use super::repositories::Repositories;
 use super::sequence::Sequence;
 use super::storage::Storage;
@@ -37,6 +38,7 @@ impl Vault {
         let Parts { storage, catalog, identity, settings, environment } = parts;
         let repositories = Repositories::open(&storage, &environment);
         let arrivals = Arrivals::open(&storage);
+        let audit = AuditLog::open(&storage, Arc::clone(&environment.clock))?;
         if !catalog.has_ledger()? {
             // New, or lost: promises must not be judged by an empty catalog.
             let sources = Sources {
@@ -45,14 +47,22 @@ impl Vault {
                 catalog: &catalog,
                 environment: &environment,
             };
-            catalog.replace_snapshots(&sources.gather(None)?.0)?;
+            let (records, _) = sources.gather(None)?;
+            if !records.is_empty() {
+                audit.record(rebuilt_from(&records))?;
+            }
+            catalog.replace_snapshots(&records)?;
         }
         let orders = Orders::open(&storage)?;
         let given = orders.list(None);
+        // Those of before there was an audit log, and one that a crash kept from it.
+        for order in &given {
+            audit.record_member(Source::Orders, order.number, order.entry())?;
+        }
         let opening = Opening {
             settings,
             orders: &given,
-            certificate: Event::OwnCertificate {
+            certificate: promise::Event::OwnCertificate {
                 holder: identity.peer().to_string(),
                 certificate: validity(identity.validity()),
             },
@@ -66,6 +76,7 @@ impl Vault {
             admission: Admission::open(&storage)?,
             arrivals,
             orders,
+            audit,
             promises,
             identity,
             environment,
@@ -74,6 +85,11 @@ impl Vault {
         };
         vault.look_after_repositories()?;
         vault.fill_in(None)?;
+        let started = Event::by_vault(AuditAction::Started).detail("run", &vault.run);
+        vault.audit.record(started.detail("version", env!("CARGO_PKG_VERSION")))?;
+        // Whoever keeps this line can tell later whether the log was written anew.
+        let AuditHead { number, hash } = vault.audit.head();
+        tracing::info!(number, hash, "the newest entry of the audit log");
         Ok(vault)
     }
 }

@@ -11,6 +11,7 @@ use outlast_promise::Event;
 use outlast_types::{Timestamp, WorkloadName};
 use serde::{Deserialize, Serialize};
 
+use super::audit;
 use super::error::VaultError;
 use super::storage::{Durability, Storage, StorageError};
 
@@ -62,6 +63,26 @@ pub(crate) struct Order {
 }
 
 impl Order {
+    /// As the audit log tells it.
+    pub(crate) fn entry(&self) -> audit::Event {
+        let event = audit::Event::by_name(self.by.clone(), audit::AuditAction::Ordered)
+            .workload(&self.workload)
+            .detail("order", self.action.as_str())
+            .detail("number", self.number)
+            .detail("ordered_at", self.at);
+        let event = match self.action {
+            Action::Recreate { snapshots_forgotten } => {
+                event.detail("snapshots_forgotten", snapshots_forgotten)
+            }
+            Action::Pause { until } | Action::Retire { until } => event.detail("until", until),
+            Action::Resume => event,
+        };
+        match &self.reason {
+            Some(reason) => event.detail("reason", reason),
+            None => event,
+        }
+    }
+
     /// As the promise ledger hears it.
     pub(crate) fn event(&self) -> Event {
         let order = match self.action {

@@ -13,7 +13,8 @@
 //!    replaces it.
 //! 3. the snapshot object: from here on the drop is vaulted, and every later attempt finds record
 //!    and snapshot and gives out the same receipt.
-//! 4. the catalog and the promise ledger: a cache. A start fills in what is missing.
+//! 4. the entry in the audit log, then the catalog and the promise ledger: a cache. A start fills in
+//!    what is missing of all three.
 //!
 //! One publisher per repository at a time, so that one drop is never two snapshots.
 
@@ -28,8 +29,10 @@ use outlast_promise::{Event, Finding};
 use outlast_store::{Kind, Object, StoreError, create_or_find};
 use outlast_types::{SnapshotId, Timestamp, WorkloadName};
 use outlast_wire::api::{BILL_VERSION, BilledObject, Shipment};
+use outlast_wire::{Identity, Peer};
 
 use super::admission::{INDEX_DOCUMENT_MAX, expected};
+use super::audit::{self, AuditAction};
 use super::custody::{self, Comparison};
 use super::error::VaultError;
 use super::published::{foreign_record, is_published, readable_tree};
@@ -47,7 +50,14 @@ impl Vault {
     /// Publishes the snapshot of the bill of lading that `agent` handed in, and returns the text of
     /// the receipt. Doing it again returns the same text; a bill that names another drop under
     /// the same id is refused, and told to people.
-    pub(crate) fn publish(&self, shipment: &Shipment, agent: &str) -> Result<String, VaultError> {
+    pub(crate) fn publish(&self, shipment: &Shipment, agent: &Peer) -> Result<String, VaultError> {
+        self.try_publish(shipment, agent).inspect_err(|error| {
+            let event = audit::Event::by(agent, AuditAction::DropPublished);
+            self.note_failure(event.workload(&shipment.workload).object(shipment.drop), error);
+        })
+    }
+
+    fn try_publish(&self, shipment: &Shipment, agent: &Peer) -> Result<String, VaultError> {
         if shipment.version != BILL_VERSION {
             return Err(VaultError::BillVersion { version: shipment.version });
         }
@@ -58,7 +68,7 @@ impl Vault {
         {
             return self.publish_again(&repository, arrived, shipment, agent);
         }
-        verify(self, &repository, shipment, agent)?;
+        verify(self, &repository, shipment, agent.name())?;
         if is_published(&*repository.store, shipment.snapshot_id)? {
             return Err(VaultError::AlreadyPublished {
                 workload: shipment.workload.clone(),
@@ -70,7 +80,7 @@ impl Vault {
         self.arrivals.put(&record)?;
         let object = Object::Snapshot(shipment.snapshot_id);
         create_or_find(&*repository.store, &object, Bytes::from(shipment.snapshot.0.clone()))?;
-        self.promises.vaulted(&record)?;
+        self.catalog(&record, audit::Event::by(agent, AuditAction::DropPublished))?;
         tracing::info!(
             workload = %record.workload,
             drop = %shipment.drop,
@@ -87,14 +97,15 @@ impl Vault {
         repository: &WorkloadRepository,
         arrived: SnapshotRecord,
         shipment: &Shipment,
-        agent: &str,
+        agent: &Peer,
     ) -> Result<String, VaultError> {
         match custody::compare(repository, &arrived, shipment)? {
             Comparison::Same(receipt) => {
                 // A crash may have come between the snapshot and the catalog.
                 let catalog = self.promises.catalog();
                 if catalog.snapshot_of_drop(&shipment.workload, shipment.drop)?.is_none() {
-                    self.promises.vaulted(&arrived)?;
+                    let event = audit::Event::by(agent, AuditAction::DropPublished);
+                    self.catalog(&arrived, event)?;
                 }
                 Ok(receipt)
             }
@@ -106,12 +117,12 @@ impl Vault {
             }
             Comparison::Different(difference) => {
                 tracing::error!(
-                    agent, workload = %shipment.workload, drop = %shipment.drop, difference,
+                    %agent, workload = %shipment.workload, drop = %shipment.drop, difference,
                     "refused a bill for another drop than the one that is held under its id"
                 );
                 self.promises.noted(vec![Event::Custody(Finding::Contested {
                     workload: shipment.workload.clone(),
-                    agent: agent.to_owned(),
+                    agent: agent.name().to_owned(),
                     drop: shipment.drop,
                     difference: difference.clone(),
                 })])?;
@@ -184,6 +195,7 @@ impl Vault {
     /// stock restic, into records, catalog and promises. `received` is the vault's time.
     pub(crate) fn adopt(
         &self,
+        peer: &Peer,
         repository: &WorkloadRepository,
         workload: &WorkloadName,
         snapshot: SnapshotId,
@@ -191,7 +203,24 @@ impl Vault {
     ) -> Result<(), VaultError> {
         let record = foreign_record(repository, workload, snapshot, received);
         self.arrivals.put(&record)?;
-        self.promises.vaulted(&record)
+        self.catalog(&record, audit::Event::by(peer, AuditAction::SnapshotAdopted))
+    }
+
+    /// Makes a snapshot that lies in its repository known. The entry comes before the catalog: a crash
+    /// in between leaves a snapshot that the catalog does not know, which is taken in, with an entry,
+    /// by a later bill or the next start. So each is in the log, some more than once.
+    pub(crate) fn catalog(
+        &self,
+        record: &SnapshotRecord,
+        event: audit::Event,
+    ) -> Result<(), VaultError> {
+        let event = event.workload(&record.workload).detail("snapshot", record.snapshot);
+        let event = match record.drop {
+            Some(drop) => event.object(drop),
+            None => event,
+        };
+        self.audit.record(event)?;
+        self.promises.vaulted(record)
     }
 }
 

@@ -9,6 +9,7 @@ use outlast_types::{PackId, SnapshotId, WorkloadName};
 use outlast_wire::Peer;
 
 use super::admission::{Place, damaged};
+use super::audit::{AuditAction, Event};
 use super::error::VaultError;
 use super::repositories::WorkloadRepository;
 use super::storage::{RepositoryStore, Staged};
@@ -34,7 +35,7 @@ impl ArrivingPack {
         let Self { vault, repository, peer, workload, name, staged } = self;
         let place = Place::of(&repository, &workload)?;
         let admitted = vault.admission.admit_pack(&place, name, staged);
-        admitted.inspect_err(|error| refused(error, &peer, &workload, Object::Data(name)))
+        admitted.inspect_err(|error| refused(&vault, error, &peer, &workload, Object::Data(name)))
     }
 }
 
@@ -51,7 +52,8 @@ impl ArrivingDocument {
     /// Judges the document and stores it.
     pub(crate) fn store(&self, content: &Bytes) -> Result<(), VaultError> {
         let Self { vault, repository, peer, workload, object } = self;
-        self.judge(content).inspect_err(|error| refused(error, peer, workload, *object))?;
+        let judged = self.judge(content);
+        judged.inspect_err(|error| refused(vault, error, peer, workload, *object))?;
         match *object {
             Object::Config => repository.store.create(object, content.clone())?,
             _ => put(&repository.store, object, content)?,
@@ -59,6 +61,10 @@ impl ArrivingDocument {
         match *object {
             Object::Lock(lock) => vault.admission.locked(repository, workload, lock, peer),
             Object::Snapshot(snapshot) => self.adopt(snapshot),
+            Object::Key(_) => {
+                let added = Event::by(peer, AuditAction::KeyAdded);
+                vault.audit.record(added.workload(workload).object(object))?;
+            }
             _ => {}
         }
         Ok(())
@@ -84,7 +90,7 @@ impl ArrivingDocument {
         let Self { vault, repository, peer, workload, .. } = self;
         let received = vault.environment.clock.now();
         let _one_publisher = repository.publishing();
-        match vault.adopt(repository, workload, snapshot, received) {
+        match vault.adopt(peer, repository, workload, snapshot, received) {
             Ok(()) => tracing::info!(%peer, %workload, %snapshot, "vaulted a snapshot"),
             // The snapshot is safe; the next start of the vault takes it in.
             Err(error) => {
@@ -129,9 +135,12 @@ impl Vault {
     ) -> Result<(), VaultError> {
         let repository = self.repositories.get(workload)?;
         if let Object::Lock(lock) = *object {
-            self.admission.judge_removal(&repository, workload, lock, peer)?;
+            let judged = self.admission.judge_removal(&repository, workload, lock, peer);
+            judged.inspect_err(|error| refused(self, error, peer, workload, *object))?;
         }
         repository.store.remove(object)?;
+        let removed = Event::by(peer, AuditAction::LockRemoved);
+        self.audit.record_repeated(removed.workload(workload).object(object))?;
         tracing::debug!(%peer, %workload, %object, "removed an object");
         Ok(())
     }
@@ -156,9 +165,21 @@ fn put(
     staged.publish_over()
 }
 
-/// Tells the log what was not believed.
-fn refused(error: &VaultError, peer: &Peer, workload: &WorkloadName, object: Object) {
-    if let VaultError::Unacceptable { reason, .. } = error {
-        tracing::warn!(%peer, %workload, %object, reason, "refused what a peer sent");
+/// Tells people and the audit log what was not believed or not allowed.
+fn refused(
+    vault: &Vault,
+    error: &VaultError,
+    peer: &Peer,
+    workload: &WorkloadName,
+    object: Object,
+) {
+    if !error.is_refusal() {
+        return;
     }
+    tracing::warn!(%peer, %workload, %object, %error, "refused what a peer sent");
+    let action = match error {
+        VaultError::Denied { .. } => AuditAction::LockRemoved,
+        _ => AuditAction::ObjectSent,
+    };
+    vault.note_failure(Event::by(peer, action).workload(workload).object(object), error);
 }

@@ -1,12 +1,14 @@
 //! Bringing the catalog up to what repositories and arrival records hold (I6).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use outlast_catalog::{Catalog, SnapshotRecord};
 use outlast_store::Object;
 use outlast_types::{Environment, WorkloadName};
 
 use super::arrivals::Arrivals;
+use super::audit::{AuditAction, AuditLog, Event};
 use super::error::VaultError;
 use super::presence::Found;
 use super::published::{foreign_record, published};
@@ -44,8 +46,15 @@ pub(crate) fn rebuild(
     if let Some((_, problem)) = problems.into_iter().next() {
         return Err(problem);
     }
+    let audit = AuditLog::open(storage, Arc::clone(&environment.clock))?;
+    audit.record(rebuilt_from(&records))?;
     catalog.replace_snapshots(&records)?;
     Ok(Rebuilt { workloads: repositories.workloads()?.len(), snapshots: records.len() })
+}
+
+/// The entry of a catalog that is filled from these records.
+pub(crate) fn rebuilt_from(records: &[SnapshotRecord]) -> Event {
+    Event::by_vault(AuditAction::CatalogRebuilt).detail("snapshots", records.len())
 }
 
 impl Vault {
@@ -71,11 +80,16 @@ impl Vault {
         for record in records {
             self.sequence.saw_record(&record);
             if !known.contains(&(record.workload.clone(), record.snapshot)) {
+                let event = Event::by_vault(match record.drop {
+                    Some(_) => AuditAction::DropPublished,
+                    None => AuditAction::SnapshotAdopted,
+                });
+                let event = event.detail("found", "in the repository, not in the catalog");
                 tracing::info!(
                     workload = %record.workload, snapshot = %record.snapshot,
                     "the catalog did not know this snapshot yet"
                 );
-                self.promises.vaulted(&record)?;
+                self.catalog(&record, event)?;
             }
         }
         Ok(())

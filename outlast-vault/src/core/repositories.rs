@@ -208,29 +208,33 @@ impl Repositories {
         }
     }
 
-    /// The workload's repository, made if there is none and, by `memory`, never was one.
+    /// The workload's repository, made if there is none and, by `memory`, never was one; and whether
+    /// it was made.
     pub(crate) fn get_or_make(
         &self,
         workload: &WorkloadName,
         memory: Memory,
-    ) -> Result<Arc<WorkloadRepository>, VaultError> {
+    ) -> Result<(Arc<WorkloadRepository>, bool), VaultError> {
         match self.get(workload) {
             Err(VaultError::UnknownWorkload { .. }) => {}
-            result => return result,
+            result => return Ok((result?, false)),
         }
         let one_maker = self.turn(workload);
-        match self.look(workload, memory) {
+        let is_made = match self.look(workload, memory) {
             // Another maker was faster.
-            Found::Whole => {}
+            Found::Whole => false,
             Found::Nothing if self.lock().is_away => {
                 let location = self.storage.repositories_location();
                 return Err(VaultError::RepositoriesAway { location });
             }
-            Found::Nothing | Found::Begun => self.make(workload)?,
+            Found::Nothing | Found::Begun => {
+                self.make(workload)?;
+                true
+            }
             Found::Missing(missing) => return Err(VaultError::missing(workload, &missing)),
-        }
+        };
         drop(one_maker);
-        self.get(workload)
+        Ok((self.get(workload)?, is_made))
     }
 
     /// Looks whether the workload's repository is all there, and goes by that until the next look.

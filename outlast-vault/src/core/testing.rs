@@ -60,13 +60,17 @@ fn identity(directory: &Path) -> Identity {
     authority.issue(&request, &SystemClock, &SystemRandom).unwrap()
 }
 
+pub(crate) fn agent() -> Peer {
+    Peer::new(Role::Agent, AGENT).unwrap()
+}
+
 pub(crate) fn shop() -> WorkloadName {
     WorkloadName::new("shop-db").unwrap()
 }
 
 /// Brings `content` into the workload's repository, as an agent does; nothing is published.
 pub(crate) fn upload(vault: &Vault, workload: &WorkloadName, content: &[u8]) -> Outcome {
-    let repository = vault.open_or_make(workload).unwrap();
+    let repository = vault.open_or_make(&agent(), workload).unwrap();
     let opened = repository.opened_afresh().unwrap();
     let input = Input::Stream(StreamInput {
         name: b"shop.sql".to_vec(),

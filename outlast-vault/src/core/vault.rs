@@ -7,6 +7,8 @@ use outlast_wire::Identity;
 
 use super::admission::Admission;
 use super::arrivals::Arrivals;
+use super::audit::{AuditLog, Event, Outcome};
+use super::error::VaultError;
 use super::orders::Orders;
 use super::promise_monitor::PromiseMonitor;
 use super::repositories::Repositories;
@@ -18,6 +20,7 @@ pub(crate) struct Vault {
     pub(crate) admission: Admission,
     pub(crate) arrivals: Arrivals,
     pub(crate) orders: Orders,
+    pub(crate) audit: AuditLog,
     pub(crate) promises: PromiseMonitor,
     pub(crate) identity: Identity,
     pub(crate) environment: Environment,
@@ -25,6 +28,17 @@ pub(crate) struct Vault {
     pub(crate) sequence: Sequence,
     /// Names this run of the vault, so that agents notice that another one began.
     pub(crate) run: String,
+}
+
+impl Vault {
+    /// Notes that something was not done. That it cannot be noted changes nothing of the answer.
+    pub(crate) fn note_failure(&self, event: Event, error: &VaultError) {
+        let outcome = if error.is_refusal() { Outcome::Refused } else { Outcome::Failed };
+        let event = event.not_done(outcome, error.code()).detail("reason", error);
+        if let Err(error) = self.audit.record_repeated(event) {
+            tracing::error!(%error, "cannot write the audit log");
+        }
+    }
 }
 
 /// How long a certificate is valid, in the words of promises.

@@ -15,6 +15,7 @@ use axum::{Extension, Router};
 use outlast_catalog::{RecordedCause, ReportRecord};
 use outlast_promise::{Declaration, Event, Source, State as PromiseState, WorkloadStatus};
 use outlast_types::{ProblemKind, WorkloadName};
+use outlast_wire::Peer;
 use outlast_wire::access::{self, Call};
 use outlast_wire::api::{
     AgentReport, BODY_BYTES_MAX, Base64, ErrorCode, IncidentView, OpenRepository, OpenedRepository,
@@ -22,8 +23,6 @@ use outlast_wire::api::{
 };
 use outlast_wire::holdings::{QUESTION_DROPS_MAX, Question, SignedAnswer};
 use outlast_wire::server::{ApiError, RequestId};
-use outlast_wire::{Peer, sealed_key};
-use zeroize::Zeroizing;
 
 use self::call::{Answer, Api, WorkloadQuery, workload_in_path, workload_name};
 use crate::core::error::VaultError;
@@ -72,23 +71,11 @@ async fn open(
     let workload = workload_in_path(workload)?;
     let (request, _held): (OpenRepository, _) = api.body(request).await?;
     api.run(peer, id, move |vault, peer| {
-        // Only who brings data makes room for it: a reader's slip of the pen must not.
-        let repository = match access::check(peer, Call::MakeRepository) {
-            Ok(()) => vault.open_or_make(&workload)?,
-            Err(_) => vault.repositories.get(&workload)?,
-        };
-        let opened = repository.opened()?;
-        let key = Zeroizing::new(opened.key().to_bytes());
-        let info = sealed_key::repository_key_info(&workload);
-        let random = &*vault.environment.random;
-        let sealed = sealed_key::seal(&request.box_public_key, &info, &*key, random)
-            .map_err(|_| VaultError::BadBoxKey)?;
-        tracing::info!(%peer, %workload, "handed out a repository key, sealed");
-        let version = opened.config().version.number();
+        let handed_out = vault.hand_out_key(peer, &workload, &request.box_public_key)?;
         Ok(OpenedRepository {
             repository_path: repository_path(&workload),
-            sealed_key: Base64(sealed),
-            version: u32::try_from(version).unwrap_or(u32::MAX),
+            sealed_key: Base64(handed_out.sealed_key),
+            version: u32::try_from(handed_out.version).unwrap_or(u32::MAX),
         })
     })
     .await
@@ -102,10 +89,8 @@ async fn ship(
 ) -> Answer<Vaulted> {
     access::check(&peer, Call::Ship)?;
     let (shipment, _held): (Shipment, _) = api.body(request).await?;
-    api.run(peer, id, move |vault, peer| {
-        Ok(Vaulted { receipt: vault.publish(&shipment, peer.name())? })
-    })
-    .await
+    api.run(peer, id, move |vault, peer| Ok(Vaulted { receipt: vault.publish(&shipment, peer)? }))
+        .await
 }
 
 async fn holdings(

@@ -1,14 +1,17 @@
-//! Every request of an agent is a word of it, whatever comes of the request.
+//! What every request tells, whatever comes of it: that an agent lives, and who was refused what.
 
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
+use axum::http::StatusCode;
 use axum::middleware::Next;
 use axum::response::Response;
 use outlast_promise::Source;
+use outlast_wire::api::ErrorCode;
 use outlast_wire::server::Shown;
 use outlast_wire::{Peer, Role};
 
+use crate::core::audit::{AuditAction, Event, Outcome};
 use crate::core::vault::{Vault, validity};
 
 /// Notes that an agent was heard, then lets the request go on.
@@ -17,14 +20,17 @@ pub(crate) async fn note(
     request: Request,
     next: Next,
 ) -> Response {
+    let asker = request.extensions().get::<Peer>().cloned();
+    let asked = format!("{} {}", request.method(), request.uri().path());
     let peer = request.extensions().get::<Peer>().filter(|peer| peer.role() == Role::Agent);
     let shown = request.extensions().get::<Shown>().copied();
+    let hearing = Arc::clone(&vault);
     if let (Some(peer), Some(shown)) = (peer, shown) {
         let source = Source { agent: peer.name().to_owned(), share: shown.share };
         let certificate = Some(validity(shown.certificate));
         if vault.promises.is_news(&source, certificate) {
             let noted =
-                tokio::task::spawn_blocking(move || vault.promises.heard(source, certificate));
+                tokio::task::spawn_blocking(move || hearing.promises.heard(source, certificate));
             match noted.await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::error!(%error, "cannot note that an agent was heard"),
@@ -34,5 +40,25 @@ pub(crate) async fn note(
             }
         }
     }
-    next.run(request).await
+    let response = next.run(request).await;
+    if let Some(peer) = asker.filter(|_| response.status() == StatusCode::FORBIDDEN) {
+        note_refusal(vault, &peer, &asked).await;
+    }
+    response
+}
+
+/// Notes that a peer asked for what its role does not allow. What only counts waits for no thread.
+async fn note_refusal(vault: Arc<Vault>, peer: &Peer, asked: &str) {
+    let event = Event::by(peer, AuditAction::Requested)
+        .object(asked)
+        .not_done(Outcome::Refused, ErrorCode::Refused);
+    if vault.audit.counts(&event) {
+        return;
+    }
+    let noted = tokio::task::spawn_blocking(move || vault.audit.record(event));
+    match noted.await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::error!(%error, "cannot write the audit log"),
+        Err(error) => tracing::error!(%error, "writing the audit log failed badly"),
+    }
 }

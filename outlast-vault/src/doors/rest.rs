@@ -26,8 +26,8 @@ impl RepositoryHost for Host {
     }
 
     /// The whole repository is made, with a key of ours: the vault keeps the keys of all it holds.
-    fn create(&self, _peer: &Peer, workload: &WorkloadName) -> Result<(), HostError> {
-        self.0.open_or_make(workload).map(drop).map_err(|error| told(workload, error))
+    fn create(&self, peer: &Peer, workload: &WorkloadName) -> Result<(), HostError> {
+        self.0.open_or_make(peer, workload).map(drop).map_err(|error| told(workload, error))
     }
 
     fn receive(

@@ -37,8 +37,13 @@ impl DirectoryStorage {
         for folder in FOLDERS {
             durable::create_directories(&root.join(folder), DIRECTORY_MODE)?;
         }
+        Ok(Self::existing(root))
+    }
+
+    /// A directory to look at, in which nothing is made before something is written.
+    pub(crate) fn existing(root: &Path) -> Self {
         let (repositories, cache) = (root.join("repos"), root.join("cache"));
-        Ok(Self { root: root.to_owned(), repositories, cache })
+        Self { root: root.to_owned(), repositories, cache }
     }
 
     fn path(&self, key: &str) -> PathBuf {

@@ -22,6 +22,8 @@ pub enum StartError {
     InUse { dir: PathBuf },
     #[error(transparent)]
     Lock(#[from] LockError),
+    #[error("there is no vault in {}; is its disk mounted, and is the path right?", dir.display())]
+    NoVault { dir: PathBuf },
     #[error("cannot listen on {address}: {source}; is another program using the port?")]
     Listen { address: std::net::SocketAddr, source: io::Error },
     #[error(transparent)]

@@ -3,10 +3,11 @@
 use outlast_drop::SignedReceipt;
 use outlast_store::{Kind, Store as _};
 use outlast_types::{BlobId, ContentHash, DropId, PackId, SystemClock, SystemRandom};
+use outlast_wire::Role;
 use outlast_wire::api::{Base64, BilledName};
 
 use super::*;
-use crate::core::testing::{AGENT, World, bill, shop, upload};
+use crate::core::testing::{AGENT, World, agent, bill, shop, upload};
 
 struct Scene {
     world: World,
@@ -39,7 +40,7 @@ impl Scene {
     fn refused(&self, change: impl FnOnce(&mut Shipment)) -> VaultError {
         let mut bill = self.bill.clone();
         change(&mut bill);
-        let error = self.vault.publish(&bill, AGENT).unwrap_err();
+        let error = self.vault.publish(&bill, &agent()).unwrap_err();
         assert_eq!(self.snapshots(), 0, "{error}");
         assert!(self.record().is_none(), "{error}");
         error
@@ -66,7 +67,7 @@ fn a_drop_is_recorded_as_it_was_billed_at_the_vaults_time_and_each_object_once()
     assert!(stored > 0 && twice.len() > 1);
     scene.bill.objects.extend(twice);
     let before = scene.vault.environment.clock.now();
-    let receipt = scene.vault.publish(&scene.bill, AGENT).unwrap();
+    let receipt = scene.vault.publish(&scene.bill, &agent()).unwrap();
     let record = scene.record().unwrap();
     assert!(record.received >= before && record.received <= scene.vault.environment.clock.now());
     let bill = &scene.bill;
@@ -95,10 +96,10 @@ fn a_drop_is_recorded_as_it_was_billed_at_the_vaults_time_and_each_object_once()
 #[test]
 fn the_same_bill_gets_the_same_receipt_also_after_a_crash_before_the_catalog() {
     let scene = scene();
-    let receipt = scene.vault.publish(&scene.bill, AGENT).unwrap();
-    assert_eq!(scene.vault.publish(&scene.bill, AGENT).unwrap(), receipt);
+    let receipt = scene.vault.publish(&scene.bill, &agent()).unwrap();
+    assert_eq!(scene.vault.publish(&scene.bill, &agent()).unwrap(), receipt);
     scene.vault.promises.catalog().replace_snapshots(&[]).unwrap();
-    assert_eq!(scene.vault.publish(&scene.bill, AGENT).unwrap(), receipt);
+    assert_eq!(scene.vault.publish(&scene.bill, &agent()).unwrap(), receipt);
     assert_eq!(scene.vault.promises.catalog().snapshots(None).unwrap().len(), 1);
     assert_eq!(scene.snapshots(), 1);
 }
@@ -107,18 +108,18 @@ fn the_same_bill_gets_the_same_receipt_also_after_a_crash_before_the_catalog() {
 fn a_number_of_a_receipt_is_given_once_whatever_is_forgotten() {
     let scene = scene();
     let number = |receipt: String| parsed(&receipt).sequence;
-    assert_eq!(number(scene.vault.publish(&scene.bill, AGENT).unwrap()), Some(1));
+    assert_eq!(number(scene.vault.publish(&scene.bill, &agent()).unwrap()), Some(1));
     let Scene { world, vault, .. } = scene;
     drop(vault);
     let vault = world.open();
     let next = bill(&vault, &shop(), &upload(&vault, &shop(), b"more"));
-    assert_eq!(number(vault.publish(&next, AGENT).unwrap()), Some(2));
+    assert_eq!(number(vault.publish(&next, &agent()).unwrap()), Some(2));
 }
 
 #[test]
 fn another_drop_under_a_known_id_is_contested_in_every_part() {
     let scene = scene();
-    let receipt = scene.vault.publish(&scene.bill, AGENT).unwrap();
+    let receipt = scene.vault.publish(&scene.bill, &agent()).unwrap();
     let changes: [(&str, fn(&mut Shipment)); 5] = [
         ("share", |bill| bill.share = outlast_types::ShareId::new(&SystemRandom)),
         ("day", |bill| bill.day = "20200101".parse().unwrap()),
@@ -129,7 +130,7 @@ fn another_drop_under_a_known_id_is_contested_in_every_part() {
     for (part, change) in changes {
         let mut bill = scene.bill.clone();
         change(&mut bill);
-        let error = scene.vault.publish(&bill, AGENT).unwrap_err();
+        let error = scene.vault.publish(&bill, &agent()).unwrap_err();
         let VaultError::Contested { difference, .. } = &error else { panic!("{error}") };
         assert!(difference.contains(&format!("its {part} is")), "{difference}");
         let open = scene.vault.promises.catalog().incidents().unwrap();
@@ -141,14 +142,14 @@ fn another_drop_under_a_known_id_is_contested_in_every_part() {
 #[test]
 fn a_drop_of_before_receipts_named_seals_gets_one_that_does_and_stays_as_old_as_it_is() {
     let scene = scene();
-    scene.vault.publish(&scene.bill, AGENT).unwrap();
+    scene.vault.publish(&scene.bill, &agent()).unwrap();
     let old = SnapshotRecord { receipt: None, ..scene.record().unwrap() };
     scene.vault.arrivals.put(&old).unwrap();
-    let receipt = scene.vault.publish(&scene.bill, AGENT).unwrap();
+    let receipt = scene.vault.publish(&scene.bill, &agent()).unwrap();
     let said = parsed(&receipt);
     assert_eq!((said.seal, said.at), (Some(scene.bill.seal), old.received));
     assert_eq!(scene.record().unwrap(), SnapshotRecord { receipt: Some(receipt.clone()), ..old });
-    assert_eq!(scene.vault.publish(&scene.bill, AGENT).unwrap(), receipt);
+    assert_eq!(scene.vault.publish(&scene.bill, &agent()).unwrap(), receipt);
 }
 
 #[test]
@@ -167,7 +168,8 @@ fn what_a_bill_says_of_its_snapshot_must_be_so() {
     });
     scene.bad("billed one", |bill| bill.tree = BlobId([8; 32]));
     scene.bad("tag", |bill| bill.drop = DropId::new(&SystemClock, &SystemRandom));
-    let error = scene.vault.publish(&scene.bill, "road-2").unwrap_err();
+    let error =
+        scene.vault.publish(&scene.bill, &Peer::new(Role::Agent, "road-2").unwrap()).unwrap_err();
     assert!(error.to_string().contains("user"), "{error}");
 }
 
@@ -181,7 +183,7 @@ fn claims_and_snapshots_have_a_longest_length() {
     // At the limit it is judged by its content.
     scene.bad("SHA-256", |bill| bill.snapshot = Base64(vec![0; SNAPSHOT_BYTES_MAX]));
     let bill = Shipment { claims: claims(CLAIMS_BYTES_MAX), ..scene.bill.clone() };
-    scene.vault.publish(&bill, AGENT).unwrap();
+    scene.vault.publish(&bill, &agent()).unwrap();
 }
 
 #[test]
@@ -226,7 +228,7 @@ fn every_pack_that_a_billed_index_names_must_be_here_billed_or_not() {
     scene.store().create(&lost, content).unwrap();
     let mut bill = scene.bill.clone();
     indexes_only(&mut bill);
-    scene.vault.publish(&bill, AGENT).unwrap();
+    scene.vault.publish(&bill, &agent()).unwrap();
 }
 
 #[test]
@@ -256,7 +258,7 @@ fn a_snapshot_that_is_there_already_is_not_taken_for_this_drop() {
     let scene = scene();
     let object = Object::Snapshot(scene.bill.snapshot_id);
     scene.store().create(&object, Bytes::from(scene.bill.snapshot.0.clone())).unwrap();
-    let error = scene.vault.publish(&scene.bill, AGENT).unwrap_err();
+    let error = scene.vault.publish(&scene.bill, &agent()).unwrap_err();
     assert!(matches!(error, VaultError::AlreadyPublished { .. }), "{error}");
     assert!(scene.record().is_none());
 }
@@ -264,9 +266,9 @@ fn a_snapshot_that_is_there_already_is_not_taken_for_this_drop() {
 #[test]
 fn a_record_without_its_snapshot_says_nothing_and_is_written_anew() {
     let scene = scene();
-    scene.vault.publish(&scene.bill, AGENT).unwrap();
+    scene.vault.publish(&scene.bill, &agent()).unwrap();
     scene.store().remove(&Object::Snapshot(scene.bill.snapshot_id)).unwrap();
-    let again = scene.vault.publish(&scene.bill, AGENT).unwrap();
+    let again = scene.vault.publish(&scene.bill, &agent()).unwrap();
     assert_eq!(parsed(&again).sequence, Some(2));
     assert_eq!((scene.snapshots(), scene.record().unwrap().receipt), (1, Some(again)));
 }
@@ -278,7 +280,7 @@ fn a_snapshot_without_a_bill_is_known_by_what_it_says_and_by_the_vaults_time() {
     scene.store().create(&object, Bytes::from(scene.bill.snapshot.0.clone())).unwrap();
     let repository = scene.vault.repositories.get(&shop()).unwrap();
     let received = scene.vault.environment.clock.now();
-    scene.vault.adopt(&repository, &shop(), scene.bill.snapshot_id, received).unwrap();
+    scene.vault.adopt(&agent(), &repository, &shop(), scene.bill.snapshot_id, received).unwrap();
     let [record] = scene.vault.promises.catalog().snapshots(None).unwrap().try_into().unwrap();
     assert_eq!((record.drop, record.received, record.receipt), (None, received, None));
     assert_eq!((record.content_bytes, record.stored_bytes), (7, 0));

@@ -1,0 +1,180 @@
+//! What an entry of the audit log says, and its line.
+
+use std::collections::BTreeMap;
+
+use outlast_format::sha256;
+use outlast_types::{Timestamp, WorkloadName, codes, hex};
+use outlast_wire::Peer;
+use outlast_wire::api::ErrorCode;
+use serde::{Deserialize, Serialize};
+
+pub(super) const VERSION: u32 = 1;
+/// The longest text of one detail, in bytes: what peers say of themselves must not fill the log.
+const DETAIL_BYTES_MAX: usize = 1 << 10;
+/// Who acts when it is nobody's request.
+const VAULT: &str = "vault";
+
+codes! {
+    /// What somebody did, or tried to do.
+    pub enum AuditAction {
+        /// A vault began to serve.
+        Started => "started",
+        /// A repository was made for a workload.
+        RepositoryMade => "repository_made",
+        /// A repository's key was handed out, sealed.
+        KeyHandedOut => "key_handed_out",
+        /// A drop was published as a snapshot.
+        DropPublished => "drop_published",
+        /// A snapshot that came without a bill was taken in.
+        SnapshotAdopted => "snapshot_adopted",
+        /// A key file was added to a repository: another password opens it.
+        KeyAdded => "key_added",
+        LockRemoved => "lock_removed",
+        /// An object was sent. Only refusals of it are entries.
+        ObjectSent => "object_sent",
+        /// A request that the role does not allow.
+        Requested => "requested",
+        /// An operator gave an order about a workload.
+        Ordered => "ordered",
+        CatalogRebuilt => "catalog_rebuilt",
+        IncidentOpened => "incident_opened",
+        IncidentResolved => "incident_resolved",
+        /// The log was found not to be whole.
+        LogFault => "log_fault",
+    }
+}
+
+/// How it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Outcome {
+    Done,
+    Refused,
+    Failed,
+}
+
+/// Where an entry comes from that must be in the log once: a list that counts its members.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Source {
+    /// What operators ordered.
+    Orders,
+    /// What must be told of incidents.
+    Incidents,
+}
+
+/// An entry before it is written.
+#[derive(Debug, Clone)]
+pub(crate) struct Event {
+    pub(super) actor: String,
+    pub(super) action: AuditAction,
+    pub(super) workload: Option<WorkloadName>,
+    pub(super) object: Option<String>,
+    pub(super) outcome: Outcome,
+    pub(super) code: Option<ErrorCode>,
+    pub(super) details: BTreeMap<String, String>,
+}
+
+impl Event {
+    /// `peer` did something.
+    pub(crate) fn by(peer: &Peer, action: AuditAction) -> Self {
+        Self::by_name(peer.to_string(), action)
+    }
+
+    /// The vault did something by itself.
+    pub(crate) fn by_vault(action: AuditAction) -> Self {
+        Self::by_name(VAULT.to_owned(), action)
+    }
+
+    /// The bearer of a certificate did something: `operator up`.
+    pub(crate) fn by_name(actor: String, action: AuditAction) -> Self {
+        let (outcome, details) = (Outcome::Done, BTreeMap::new());
+        Self { actor, action, workload: None, object: None, outcome, code: None, details }
+    }
+
+    pub(crate) fn workload(mut self, workload: &WorkloadName) -> Self {
+        self.workload = Some(workload.clone());
+        self
+    }
+
+    /// What it was done to: an object's or a drop's name.
+    pub(crate) fn object(mut self, object: impl ToString) -> Self {
+        self.object = Some(clipped(object.to_string()));
+        self
+    }
+
+    /// It was not done, for the reason of this code.
+    pub(crate) fn not_done(mut self, outcome: Outcome, code: ErrorCode) -> Self {
+        (self.outcome, self.code) = (outcome, Some(code));
+        self
+    }
+
+    pub(crate) fn detail(mut self, name: &str, text: impl ToString) -> Self {
+        self.details.insert(name.to_owned(), clipped(text.to_string()));
+        self
+    }
+}
+
+fn clipped(mut text: String) -> String {
+    if text.len() > DETAIL_BYTES_MAX {
+        text.truncate(text.floor_char_boundary(DETAIL_BYTES_MAX));
+        text.push('…');
+    }
+    text
+}
+
+/// A line of the log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct EntryJson {
+    pub(super) version: u32,
+    /// Counts up from 1, without a gap.
+    pub(super) number: u64,
+    /// By the vault's clock.
+    pub(crate) at: Timestamp,
+    /// A certificate's role and name, or `vault`.
+    pub(super) actor: String,
+    pub(super) action: AuditAction,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) workload: Option<WorkloadName>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) object: Option<String>,
+    pub(super) outcome: Outcome,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) code: Option<ErrorCode>,
+    /// How often it happened since the entry before about the same, which is of `since` or later. One
+    /// entry stands for all of them, so that nobody fills the disk with refusals.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) times: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) since: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) details: BTreeMap<String, String>,
+    /// Which member of which list this is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) source: Option<(Source, u64)>,
+    /// In the first entry of a segment: the last member of each list that is in the log.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) marks: BTreeMap<Source, u64>,
+    /// The SHA-256 of the line before, without its end; of nothing, 64 zeros.
+    pub(super) before: String,
+}
+
+/// The newest entry: who knows it can tell whether anything before it was changed or taken away.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditHead {
+    pub number: u64,
+    /// The SHA-256 of its line.
+    pub hash: String,
+}
+
+impl AuditHead {
+    /// Before the first entry.
+    pub(super) fn none() -> Self {
+        Self { number: 0, hash: hex::encode(&[0; 32]) }
+    }
+}
+
+/// The hash of a line without its end.
+pub(super) fn hash_of(line: &[u8]) -> String {
+    hex::encode(&sha256(line))
+}
