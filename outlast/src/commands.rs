@@ -1,5 +1,6 @@
 //! One module for each command, named as users type it.
 
+pub(crate) mod audit;
 mod cache;
 mod config;
 mod demo;
@@ -32,6 +33,8 @@ pub(crate) enum Command {
     Share(share::Command),
     #[command(subcommand)]
     Workload(workload::Command),
+    #[command(subcommand)]
+    Audit(audit::Command),
     Snapshots(vault_reading::SnapshotsArgs),
     Ls(vault_reading::LsArgs),
     Cat(vault_reading::CatArgs),
@@ -63,6 +66,7 @@ pub(crate) fn run(command: Command, whole: fn() -> clap::Command, output: &Outpu
         Command::Fetch(arguments) => fetch::run(&arguments, output),
         Command::Share(command) => share::run(command, output),
         Command::Workload(command) => workload::run(&command, output),
+        Command::Audit(command) => audit::run(command, output),
         Command::Snapshots(arguments) => vault_reading::snapshots(&arguments, output),
         Command::Ls(arguments) => vault_reading::ls(&arguments, output),
         Command::Cat(arguments) => vault_reading::cat(&arguments, output),

@@ -7,6 +7,7 @@
     reason = "these are tests"
 )]
 
+mod audit;
 mod cache;
 mod cli;
 mod config;

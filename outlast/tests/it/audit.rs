@@ -1,0 +1,109 @@
+//! The audit log as an auditor meets it: what was tampered with is found and named.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::harness::{Up, document, fail, outlast, run, scratch, succeed};
+
+fn audit(word: &str) -> std::process::Command {
+    let mut command = outlast();
+    command.args(["audit", word]);
+    command
+}
+
+/// The verdict on a vault that is not well.
+fn faults(vault: &Path) -> Vec<String> {
+    let output = run(audit("verify").arg(vault).arg("--json"));
+    assert_eq!(output.status.code(), Some(1));
+    let verdict: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(verdict["whole"], false);
+    let faults = verdict["faults"].as_array().unwrap().iter();
+    faults.map(|fault| format!("{}: {}", fault["kind"], fault["message"])).collect()
+}
+
+fn segment(vault: &Path) -> PathBuf {
+    vault.join("audit/000000000001.jsonl")
+}
+
+#[test]
+fn what_was_done_is_in_the_log_and_what_is_done_to_the_log_is_found_and_named() {
+    let directory = scratch();
+    let dir = directory.path().join("up");
+    let mut up = Up::start(&dir);
+    let drop = up.drop("shop-db", &["--exec", "shop.sql", "--", "echo", "content"]);
+    up.wait_for_receipt("shop-db", &drop, "vaulted");
+    // While the vault runs.
+    let verdict = document(audit("verify").arg("--dir").arg(&dir).arg("--json"));
+    assert_eq!((&verdict["whole"], &verdict["faults"]), (&Value::Bool(true), &Value::Array(vec![])));
+    up.stop();
+
+    let exported = succeed(audit("export").arg("--dir").arg(&dir));
+    let entries: Vec<Value> =
+        exported.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let actions: Vec<&str> =
+        entries.iter().map(|entry| entry["action"].as_str().unwrap()).collect();
+    for wanted in ["started", "repository_made", "key_handed_out", "drop_published"] {
+        assert!(actions.contains(&wanted), "{wanted} is not in {actions:?}");
+    }
+    let published = entries.iter().find(|entry| entry["action"] == "drop_published").unwrap();
+    assert_eq!(published["object"], drop.as_str());
+    assert_eq!((&published["workload"], &published["outcome"]), (&"shop-db".into(), &"done".into()));
+    assert!(published["actor"].as_str().unwrap().starts_with("agent "));
+    let of_other = succeed(audit("export").arg("--dir").arg(&dir).args(["--workload", "web"]));
+    assert!(of_other.is_empty(), "{of_other}");
+
+    let vault = dir.join("vault");
+    let head = fs::read(vault.join("audit/head.json")).unwrap();
+    let whole = fs::read(segment(&vault)).unwrap();
+    assert_eq!(exported.as_bytes(), whole, "as it is stored");
+    let words = succeed(audit("verify").arg(&vault));
+    assert!(words.contains("the audit log is whole"), "{words}");
+    let newest = words.rsplit_once("newest entry: ").unwrap().1.trim();
+
+    let write = |content: &[u8]| fs::File::create(segment(&vault)).and_then(|mut file| {
+        std::io::Write::write_all(&mut file, content)
+    });
+    // A byte of the third entry.
+    let third = whole.iter().enumerate().filter(|(_, byte)| **byte == b'\n').nth(1).unwrap().0 + 1;
+    let line = String::from_utf8(whole[third..].split(|byte| *byte == b'\n').next().unwrap().to_vec());
+    let actor = third + line.unwrap().find("\"actor\":\"").unwrap() + 9;
+    let mut flipped = whole.clone();
+    flipped[actor] ^= 1;
+    write(&flipped).unwrap();
+    let [fault] = faults(&vault).try_into().unwrap();
+    assert!(fault.contains("changed") && fault.contains("entry 3 was changed"), "{fault}");
+
+    // The second line is dropped.
+    let lines: Vec<&[u8]> = whole.split_inclusive(|byte| *byte == b'\n').collect();
+    write(&[&lines[..1], &lines[2..]].concat().concat()).unwrap();
+    let [fault] = faults(&vault).try_into().unwrap();
+    assert!(fault.contains("missing") && fault.contains("entries 2 to 2 are missing"), "{fault}");
+
+    // The end is cut off, at the end of a line.
+    write(&lines[..lines.len() - 1].concat()).unwrap();
+    let [fault] = faults(&vault).try_into().unwrap();
+    let last = lines.len();
+    assert!(fault.contains("end_missing") && fault.contains(&format!("entries {last} to {last}")), "{fault}");
+    // Together with what the vault remembers of it, only who wrote the hash down can tell.
+    fs::remove_file(vault.join("audit/head.json")).unwrap();
+    succeed(audit("verify").arg(&vault));
+    let words = run(audit("verify").arg(&vault).args(["--head", newest]));
+    assert_eq!(words.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&words.stdout).contains("NOT WHOLE: the end is missing"));
+    write(&whole).unwrap();
+    fs::File::create(vault.join("audit/head.json"))
+        .and_then(|mut file| std::io::Write::write_all(&mut file, &head))
+        .unwrap();
+    succeed(audit("verify").arg(&vault).args(["--head", newest]));
+}
+
+#[test]
+fn where_there_is_no_vault_there_is_no_log_to_verify() {
+    let directory = scratch();
+    let words = fail(audit("verify").arg(directory.path()), 1);
+    assert!(words.contains("there is no vault in"), "{words}");
+    fail(&mut audit("verify"), 2);
+    fail(audit("verify").arg(directory.path()).args(["--head", "7"]), 2);
+}
