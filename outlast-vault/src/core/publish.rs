@@ -28,8 +28,8 @@ use outlast_format::sha256;
 use outlast_promise::{Event, Finding};
 use outlast_store::{Kind, Object, StoreError, create_or_find};
 use outlast_types::{SnapshotId, Timestamp, WorkloadName};
+use outlast_wire::Peer;
 use outlast_wire::api::{BILL_VERSION, BilledObject, Shipment};
-use outlast_wire::{Identity, Peer};
 
 use super::admission::{INDEX_DOCUMENT_MAX, expected};
 use super::audit::{self, AuditAction};

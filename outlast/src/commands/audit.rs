@@ -125,7 +125,8 @@ fn tell(verdict: &AuditVerdict, output: &Output) -> Result<()> {
         (Some(first), Some(last)) => format!(", from {first} to {last}"),
         _ => String::new(),
     };
-    let verdict = if faults.is_empty() { "the audit log is whole" } else { "the audit log is not whole" };
+    let verdict =
+        if faults.is_empty() { "the audit log is whole" } else { "the audit log is not whole" };
     output.line(format_args!("{verdict}: {entries}{span}"))?;
     if *unfinished_bytes > 0 {
         output.line(format_args!(

@@ -36,8 +36,11 @@ fn what_was_done_is_in_the_log_and_what_is_done_to_the_log_is_found_and_named() 
     up.wait_for_receipt("shop-db", &drop, "vaulted");
     // While the vault runs.
     let verdict = document(audit("verify").arg("--dir").arg(&dir).arg("--json"));
-    assert_eq!((&verdict["whole"], &verdict["faults"]), (&Value::Bool(true), &Value::Array(vec![])));
-    up.stop();
+    assert_eq!(
+        (&verdict["whole"], &verdict["faults"]),
+        (&Value::Bool(true), &Value::Array(vec![]))
+    );
+    up.role.stop();
 
     let exported = succeed(audit("export").arg("--dir").arg(&dir));
     let entries: Vec<Value> =
@@ -49,7 +52,10 @@ fn what_was_done_is_in_the_log_and_what_is_done_to_the_log_is_found_and_named() 
     }
     let published = entries.iter().find(|entry| entry["action"] == "drop_published").unwrap();
     assert_eq!(published["object"], drop.as_str());
-    assert_eq!((&published["workload"], &published["outcome"]), (&"shop-db".into(), &"done".into()));
+    assert_eq!(
+        (&published["workload"], &published["outcome"]),
+        (&"shop-db".into(), &"done".into())
+    );
     assert!(published["actor"].as_str().unwrap().starts_with("agent "));
     let of_other = succeed(audit("export").arg("--dir").arg(&dir).args(["--workload", "web"]));
     assert!(of_other.is_empty(), "{of_other}");
@@ -62,12 +68,14 @@ fn what_was_done_is_in_the_log_and_what_is_done_to_the_log_is_found_and_named() 
     assert!(words.contains("the audit log is whole"), "{words}");
     let newest = words.rsplit_once("newest entry: ").unwrap().1.trim();
 
-    let write = |content: &[u8]| fs::File::create(segment(&vault)).and_then(|mut file| {
-        std::io::Write::write_all(&mut file, content)
-    });
+    let write = |content: &[u8]| {
+        fs::File::create(segment(&vault))
+            .and_then(|mut file| std::io::Write::write_all(&mut file, content))
+    };
     // A byte of the third entry.
     let third = whole.iter().enumerate().filter(|(_, byte)| **byte == b'\n').nth(1).unwrap().0 + 1;
-    let line = String::from_utf8(whole[third..].split(|byte| *byte == b'\n').next().unwrap().to_vec());
+    let line =
+        String::from_utf8(whole[third..].split(|byte| *byte == b'\n').next().unwrap().to_vec());
     let actor = third + line.unwrap().find("\"actor\":\"").unwrap() + 9;
     let mut flipped = whole.clone();
     flipped[actor] ^= 1;
@@ -85,7 +93,10 @@ fn what_was_done_is_in_the_log_and_what_is_done_to_the_log_is_found_and_named() 
     write(&lines[..lines.len() - 1].concat()).unwrap();
     let [fault] = faults(&vault).try_into().unwrap();
     let last = lines.len();
-    assert!(fault.contains("end_missing") && fault.contains(&format!("entries {last} to {last}")), "{fault}");
+    assert!(
+        fault.contains("end_missing") && fault.contains(&format!("entries {last} to {last}")),
+        "{fault}"
+    );
     // Together with what the vault remembers of it, only who wrote the hash down can tell.
     fs::remove_file(vault.join("audit/head.json")).unwrap();
     succeed(audit("verify").arg(&vault));

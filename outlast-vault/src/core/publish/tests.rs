@@ -9,6 +9,9 @@ use outlast_wire::api::{Base64, BilledName};
 use super::*;
 use crate::core::testing::{AGENT, World, agent, bill, shop, upload};
 
+/// A change that makes a bill of another drop.
+type Change = fn(&mut Shipment);
+
 struct Scene {
     world: World,
     vault: std::sync::Arc<Vault>,
@@ -120,7 +123,7 @@ fn a_number_of_a_receipt_is_given_once_whatever_is_forgotten() {
 fn another_drop_under_a_known_id_is_contested_in_every_part() {
     let scene = scene();
     let receipt = scene.vault.publish(&scene.bill, &agent()).unwrap();
-    let changes: [(&str, fn(&mut Shipment)); 5] = [
+    let changes: [(&str, Change); 5] = [
         ("share", |bill| bill.share = outlast_types::ShareId::new(&SystemRandom)),
         ("day", |bill| bill.day = "20200101".parse().unwrap()),
         ("seal", |bill| bill.seal = ContentHash([8; 32])),
@@ -197,14 +200,14 @@ fn every_billed_object_must_be_here_with_its_size() {
     let other_size = scene.refused(|bill| bill.objects[0].size += 1);
     assert_eq!(missing(other_size), [named]);
     let stranger =
-        BilledObject { name: BilledName::Data(PackId([3; 32])), ..scene.bill.objects[0].clone() };
-    let absent = scene.refused(|bill| bill.objects.push(stranger.clone()));
+        BilledObject { name: BilledName::Data(PackId([3; 32])), ..scene.bill.objects[0] };
+    let absent = scene.refused(|bill| bill.objects.push(stranger));
     assert_eq!(missing(absent), [stranger.object()]);
     let many = scene.refused(|bill| {
         let absent = (0..=MISSING_NAMED_MAX as u64).map(|n| {
             let mut name = [3; 32];
             name[..8].copy_from_slice(&n.to_le_bytes());
-            BilledObject { name: BilledName::Data(PackId(name)), ..stranger.clone() }
+            BilledObject { name: BilledName::Data(PackId(name)), ..stranger }
         });
         bill.objects.extend(absent);
     });
@@ -216,7 +219,7 @@ fn every_pack_that_a_billed_index_names_must_be_here_billed_or_not() {
     let scene = scene();
     let is_pack = |object: &BilledObject| object.object().kind() == Kind::Data;
     let packs: Vec<BilledObject> =
-        scene.bill.objects.iter().filter(|o| is_pack(o)).cloned().collect();
+        scene.bill.objects.iter().filter(|o| is_pack(o)).copied().collect();
     let indexes_only = |bill: &mut Shipment| bill.objects.retain(|object| !is_pack(object));
     let lost = packs[0].object();
     let content = scene.store().read(&lost).unwrap();
