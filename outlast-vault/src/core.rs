@@ -6,9 +6,10 @@ pub(crate) mod presence;
 pub(crate) mod storage;
 
 pub(crate) mod error;
-pub(crate) mod incidents;
 
 pub(crate) mod audit;
+
+pub(crate) mod incidents;
 
 pub(crate) mod arrivals;
 pub(crate) mod orders;

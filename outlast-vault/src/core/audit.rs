@@ -37,6 +37,8 @@ pub(crate) use self::entry::{AuditAction, Event, Outcome, Source};
 const FOLDER: &str = "audit";
 const HEAD: &str = "audit/head.json";
 const HEAD_BYTES_MAX: u64 = 1 << 10;
+/// What the line of a member has.
+const MEMBER: &[u8] = b"\"source\":[";
 const SUFFIX: &str = ".jsonl";
 /// A segment that is longer gets no more entries. A start reads one.
 const SEGMENT_BYTES: u64 = 8 << 20;
@@ -137,6 +139,32 @@ impl AuditLog {
         Ok(self.append(&mut state, event, None, Some((source, number)))?)
     }
 
+    /// Whether member `number` of a list is in the log.
+    pub(crate) fn has_member(&self, source: Source, number: u64) -> bool {
+        self.lock().marks.get(&source).is_some_and(|last| number <= *last)
+    }
+
+    /// Shows the members of a list that are in the log, with their numbers and contents.
+    pub(crate) fn members(
+        &self,
+        source: Source,
+        show: &mut dyn FnMut(u64, serde_json::Value),
+    ) -> Result<(), VaultError> {
+        let mut take = |line: &[u8]| {
+            // Most entries are no members, and one that is damaged is for `verify`.
+            let is_member = line.windows(MEMBER.len()).any(|part| part == MEMBER);
+            if is_member
+                && let Ok(entry) = serde_json::from_slice::<EntryJson>(line)
+                && let (Some((of, number)), Some(content)) = (entry.source, entry.content)
+                && of == source
+            {
+                show(number, content);
+            }
+            Ok(())
+        };
+        Ok(export(&*self.storage, &AuditSelection::default(), &mut take)?)
+    }
+
     /// Writes what was counted in minutes that are over; at the end, all of it.
     pub(crate) fn flush(&self, all: bool) -> Result<(), VaultError> {
         let due = self.repeats().due(self.clock.now(), all);
@@ -175,6 +203,7 @@ impl AuditLog {
             times: repeated.map(|(times, _)| times),
             since: repeated.map(|(_, since)| since),
             details: event.details,
+            content: event.content,
             source,
             marks: if at == 0 { state.marks.clone() } else { BTreeMap::new() },
             before: state.head.hash.clone(),
@@ -291,7 +320,7 @@ pub(crate) fn verify(
 }
 
 /// Which entries are asked for.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AuditSelection {
     pub workload: Option<WorkloadName>,
     pub since: Option<Timestamp>,
@@ -304,7 +333,11 @@ pub(crate) fn export(
     asked: &AuditSelection,
     take: &mut dyn FnMut(&[u8]) -> io::Result<()>,
 ) -> Result<(), StorageError> {
+    let is_all = *asked == AuditSelection::default();
     let is_asked = |line: &[u8]| {
+        if is_all {
+            return true;
+        }
         // What cannot be read is shown to whoever looks for it.
         let Ok(entry) = serde_json::from_slice::<EntryJson>(line) else { return true };
         asked.workload.as_ref().is_none_or(|name| entry.workload.as_ref() == Some(name))

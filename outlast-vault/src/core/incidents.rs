@@ -1,11 +1,15 @@
 //! Incidents as records: on their way from the promise ledger to the catalog, through its outbox to
 //! the log that keeps them for ever, back from there when a catalog was lost, and into words.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use outlast_catalog::{IncidentRecord, RecordedCause};
 use outlast_promise::{Cause, Incident};
 use outlast_types::{Owner, Timestamp, WorkloadName, human};
 use serde::{Deserialize, Serialize};
 
+use super::audit::{AuditAction, AuditLog, Event, Source};
 use super::error::VaultError;
 
 /// Where what must be told ends up, and is kept for ever.
@@ -18,17 +22,50 @@ pub(crate) trait Chronicle: Send + Sync {
     fn replay(&self, show: &mut dyn FnMut(u64, IncidentEntry)) -> Result<(), VaultError>;
 }
 
-/// The log that the service writes anyway: it keeps for as long as somebody keeps it.
-pub(crate) struct ServiceLog;
+/// The audit log, in which incidents are kept for ever.
+pub(crate) struct AuditChronicle {
+    audit: Arc<AuditLog>,
+    /// The last one that was told. Told before it is written, so that no kill loses a page; and once,
+    /// however often the log cannot be written.
+    told: AtomicU64,
+}
 
-impl Chronicle for ServiceLog {
-    fn append(&self, _: u64, entry: &IncidentEntry) -> Result<(), VaultError> {
-        entry.tell();
-        Ok(())
+impl AuditChronicle {
+    pub(crate) fn new(audit: &Arc<AuditLog>) -> Self {
+        Self { audit: Arc::clone(audit), told: AtomicU64::new(0) }
+    }
+}
+
+impl Chronicle for AuditChronicle {
+    fn append(&self, number: u64, entry: &IncidentEntry) -> Result<(), VaultError> {
+        if self.audit.has_member(Source::Incidents, number) {
+            return Ok(());
+        }
+        if self.told.fetch_max(number, Ordering::Relaxed) < number {
+            entry.tell();
+        }
+        let action = match entry.resolved {
+            None => AuditAction::IncidentOpened,
+            Some(_) => AuditAction::IncidentResolved,
+        };
+        let content = serde_json::to_value(entry).unwrap_or_default();
+        let event = Event::by_vault(action).object(&entry.key).content(content);
+        let event = match &entry.workload {
+            Some(workload) => event.workload(workload),
+            None => event,
+        };
+        self.audit.record_member(Source::Incidents, number, event)
     }
 
-    fn replay(&self, _: &mut dyn FnMut(u64, IncidentEntry)) -> Result<(), VaultError> {
-        Ok(())
+    fn replay(&self, show: &mut dyn FnMut(u64, IncidentEntry)) -> Result<(), VaultError> {
+        self.audit.members(Source::Incidents, &mut |number, content| match serde_json::from_value(
+            content,
+        ) {
+            Ok(entry) => show(number, entry),
+            Err(error) => {
+                tracing::error!(%error, number, "an incident in the audit log is damaged");
+            }
+        })
     }
 }
 
@@ -136,3 +173,6 @@ pub(crate) fn in_words(cause: &RecordedCause) -> String {
         },
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,7 @@ use super::admission::Admission;
 use super::arrivals::Arrivals;
 use super::audit::{AuditAction, AuditHead, AuditLog, Event, Source};
 use super::error::VaultError;
-use super::incidents::ServiceLog;
+use super::incidents::AuditChronicle;
 use super::orders::Orders;
 use super::promise_monitor::{Opening, PromiseMonitor};
 use super::recovery::{Sources, rebuilt_from};
@@ -38,7 +38,7 @@ impl Vault {
         let Parts { storage, catalog, identity, settings, environment } = parts;
         let repositories = Repositories::open(&storage, &environment);
         let arrivals = Arrivals::open(&storage);
-        let audit = AuditLog::open(&storage, Arc::clone(&environment.clock))?;
+        let audit = Arc::new(AuditLog::open(&storage, Arc::clone(&environment.clock))?);
         if !catalog.has_ledger()? {
             // New, or lost: promises must not be judged by an empty catalog.
             let sources = Sources {
@@ -66,7 +66,7 @@ impl Vault {
                 holder: identity.peer().to_string(),
                 certificate: validity(identity.validity()),
             },
-            chronicle: Arc::new(ServiceLog),
+            chronicle: Arc::new(AuditChronicle::new(&audit)),
         };
         let promises = PromiseMonitor::open(catalog, opening, Arc::clone(&environment.clock))?;
         let mut run = [0; RUN_BYTES];

@@ -17,6 +17,7 @@ use outlast_wire::Peer;
 use outlast_wire::api::{BILL_VERSION, Base64, BilledName, BilledObject, Shipment};
 use outlast_wire::{CertificateAuthority, Identity, Role, ca};
 
+use super::audit::{self, AuditAction, AuditSelection};
 use super::opening::Parts;
 use super::storage::memory::MemoryStorage;
 use super::vault::Vault;
@@ -49,6 +50,18 @@ impl World {
             environment: Environment::system(),
         };
         Arc::new(Vault::open(parts).unwrap())
+    }
+
+    /// How many entries of this action are in the audit log.
+    pub(crate) fn entries(&self, action: &AuditAction) -> usize {
+        let part = format!("\"action\":\"{action}\"");
+        let mut count = 0;
+        let mut take = |line: &[u8]| {
+            count += usize::from(String::from_utf8_lossy(line).contains(&part));
+            Ok(())
+        };
+        audit::export(&*self.storage, &AuditSelection::default(), &mut take).unwrap();
+        count
     }
 }
 

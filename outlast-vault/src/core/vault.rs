@@ -1,6 +1,8 @@
 //! What all that the vault does works on. What it does is in the modules above this one, each with
 //! its part of `impl Vault`.
 
+use std::sync::Arc;
+
 use outlast_promise::Validity;
 use outlast_types::Environment;
 use outlast_wire::Identity;
@@ -20,7 +22,7 @@ pub(crate) struct Vault {
     pub(crate) admission: Admission,
     pub(crate) arrivals: Arrivals,
     pub(crate) orders: Orders,
-    pub(crate) audit: AuditLog,
+    pub(crate) audit: Arc<AuditLog>,
     pub(crate) promises: PromiseMonitor,
     pub(crate) identity: Identity,
     pub(crate) environment: Environment,

@@ -73,6 +73,7 @@ pub(crate) struct Event {
     pub(super) outcome: Outcome,
     pub(super) code: Option<ErrorCode>,
     pub(super) details: BTreeMap<String, String>,
+    pub(super) content: Option<serde_json::Value>,
 }
 
 impl Event {
@@ -88,8 +89,16 @@ impl Event {
 
     /// The bearer of a certificate did something: `operator up`.
     pub(crate) fn by_name(actor: String, action: AuditAction) -> Self {
-        let (outcome, details) = (Outcome::Done, BTreeMap::new());
-        Self { actor, action, workload: None, object: None, outcome, code: None, details }
+        Self {
+            actor,
+            action,
+            workload: None,
+            object: None,
+            outcome: Outcome::Done,
+            code: None,
+            details: BTreeMap::new(),
+            content: None,
+        }
     }
 
     pub(crate) fn workload(mut self, workload: &WorkloadName) -> Self {
@@ -106,6 +115,12 @@ impl Event {
     /// It was not done, for the reason of this code.
     pub(crate) fn not_done(mut self, outcome: Outcome, code: ErrorCode) -> Self {
         (self.outcome, self.code) = (outcome, Some(code));
+        self
+    }
+
+    /// A document of the vault's own, whole, to be read back.
+    pub(crate) fn content(mut self, content: serde_json::Value) -> Self {
+        self.content = Some(content);
         self
     }
 
@@ -149,6 +164,8 @@ pub(crate) struct EntryJson {
     pub(super) since: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) details: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) content: Option<serde_json::Value>,
     /// Which member of which list this is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) source: Option<(Source, u64)>,
