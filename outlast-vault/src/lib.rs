@@ -23,5 +23,6 @@ pub use core::error::VaultError;
 pub use core::recovery::Rebuilt;
 pub use core::storage::StorageError;
 pub use process::{
-    StartError, VaultConfig, VaultHandle, export_audit, listen_address, rebuild, start, verify_audit,
+    StartError, VaultConfig, VaultHandle, export_audit, listen_address, rebuild, start,
+    verify_audit,
 };

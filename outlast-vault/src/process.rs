@@ -34,6 +34,8 @@ pub use self::error::StartError;
 
 /// How often promises are looked at when nothing happens.
 const TICK: Duration = Duration::from_secs(1);
+/// How often it is looked whether anything that was counted is to be written.
+const AUDIT_FLUSH: Duration = Duration::from_secs(10);
 /// Threads that move bytes; the work is done on others.
 const RUNTIME_THREADS: usize = 2;
 const LOCK_FILE: &str = "vault.lock";
@@ -55,6 +57,7 @@ struct Running {
     serving: tokio::task::JoinHandle<()>,
     promises: Repeated,
     repositories: Repeated,
+    audit: Repeated,
 }
 
 /// Something that is done again and again on a thread of its own.
@@ -102,8 +105,10 @@ pub fn start(config: VaultConfig, environment: Environment) -> Result<VaultHandl
     // Not on the thread of the promises: a disk that hangs must not keep us from telling of it.
     let look_after = Vault::look_after_repositories;
     let repositories = begin("vault-repositories", config.look_after, look_after)?;
+    // What was counted for a minute must not wait for the end.
+    let audit = begin("vault-audit", AUDIT_FLUSH, |vault| vault.audit.flush(false))?;
     tracing::info!(%address, dir = %config.dir.display(), "the vault serves");
-    let running = Running { runtime, stop_serving, serving, promises, repositories };
+    let running = Running { runtime, stop_serving, serving, promises, repositories, audit };
     Ok(VaultHandle { address, vault, running: Some(running), _lock: lock })
 }
 
@@ -237,6 +242,8 @@ impl VaultHandle {
             Some("the vault's watch over promises has ended")
         } else if running.repositories.thread.is_finished() {
             Some("the vault's watch over repositories has ended")
+        } else if running.audit.thread.is_finished() {
+            Some("the writer of the vault's audit log has ended")
         } else {
             None
         }
@@ -257,6 +264,7 @@ impl VaultHandle {
         running.runtime.shutdown_timeout(RUNTIME_DRAIN);
         running.repositories.end();
         running.promises.end();
+        running.audit.end();
         if let Err(error) = self.vault.audit.flush(true) {
             tracing::error!(%error, "cannot write the audit log");
         }

@@ -61,15 +61,19 @@ fn what_was_done_is_in_the_log_and_what_is_done_to_the_log_is_found_and_named() 
     assert!(of_other.is_empty(), "{of_other}");
 
     let vault = dir.join("vault");
+    assert_eq!(exported.as_bytes(), fs::read(segment(&vault)).unwrap(), "as it is stored");
+    what_is_done_to_the_log_is_found(&vault);
+}
+
+fn what_is_done_to_the_log_is_found(vault: &Path) {
     let head = fs::read(vault.join("audit/head.json")).unwrap();
-    let whole = fs::read(segment(&vault)).unwrap();
-    assert_eq!(exported.as_bytes(), whole, "as it is stored");
-    let words = succeed(audit("verify").arg(&vault));
+    let whole = fs::read(segment(vault)).unwrap();
+    let words = succeed(audit("verify").arg(vault));
     assert!(words.contains("the audit log is whole"), "{words}");
     let newest = words.rsplit_once("newest entry: ").unwrap().1.trim();
 
     let write = |content: &[u8]| {
-        fs::File::create(segment(&vault))
+        fs::File::create(segment(vault))
             .and_then(|mut file| std::io::Write::write_all(&mut file, content))
     };
     // A byte of the third entry.
@@ -80,18 +84,18 @@ fn what_was_done_is_in_the_log_and_what_is_done_to_the_log_is_found_and_named() 
     let mut flipped = whole.clone();
     flipped[actor] ^= 1;
     write(&flipped).unwrap();
-    let [fault] = faults(&vault).try_into().unwrap();
+    let [fault] = faults(vault).try_into().unwrap();
     assert!(fault.contains("changed") && fault.contains("entry 3 was changed"), "{fault}");
 
     // The second line is dropped.
     let lines: Vec<&[u8]> = whole.split_inclusive(|byte| *byte == b'\n').collect();
     write(&[&lines[..1], &lines[2..]].concat().concat()).unwrap();
-    let [fault] = faults(&vault).try_into().unwrap();
+    let [fault] = faults(vault).try_into().unwrap();
     assert!(fault.contains("missing") && fault.contains("entries 2 to 2 are missing"), "{fault}");
 
     // The end is cut off, at the end of a line.
     write(&lines[..lines.len() - 1].concat()).unwrap();
-    let [fault] = faults(&vault).try_into().unwrap();
+    let [fault] = faults(vault).try_into().unwrap();
     let last = lines.len();
     assert!(
         fault.contains("end_missing") && fault.contains(&format!("entries {last} to {last}")),
@@ -99,15 +103,15 @@ fn what_was_done_is_in_the_log_and_what_is_done_to_the_log_is_found_and_named() 
     );
     // Together with what the vault remembers of it, only who wrote the hash down can tell.
     fs::remove_file(vault.join("audit/head.json")).unwrap();
-    succeed(audit("verify").arg(&vault));
-    let words = run(audit("verify").arg(&vault).args(["--head", newest]));
+    succeed(audit("verify").arg(vault));
+    let words = run(audit("verify").arg(vault).args(["--head", newest]));
     assert_eq!(words.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&words.stdout).contains("NOT WHOLE: the end is missing"));
     write(&whole).unwrap();
     fs::File::create(vault.join("audit/head.json"))
         .and_then(|mut file| std::io::Write::write_all(&mut file, &head))
         .unwrap();
-    succeed(audit("verify").arg(&vault).args(["--head", newest]));
+    succeed(audit("verify").arg(vault).args(["--head", newest]));
 }
 
 #[test]
