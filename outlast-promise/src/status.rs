@@ -12,7 +12,7 @@ use crate::promise::{Declaration, Promise, State};
 /// What holds for all workloads.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The promise of a workload that nobody declared.
+    /// What policy promises of all workloads of which it says no more. A share may tighten it.
     pub default_promise: Promise,
     /// What policy says of single workloads. One that it names no more falls back to the default;
     /// one of which nothing else ever spoke is forgotten.

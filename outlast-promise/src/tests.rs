@@ -16,6 +16,7 @@ mod orders;
 mod properties;
 mod sources;
 mod stored;
+mod words;
 
 const RPO: u64 = 100;
 const DEADLINE: u64 = 20;

@@ -3,6 +3,7 @@
 use outlast_types::WorkloadName;
 
 use super::Ledger;
+use crate::event::Source;
 use crate::incident::Incident;
 use crate::layers::Effective;
 use crate::promise::State;
@@ -42,6 +43,19 @@ impl Ledger {
             source: workload.source.clone(),
             content_problem: workload.content_problem.clone(),
         }
+    }
+
+    /// The workloads of which a drop is known to have been vaulted.
+    pub fn vaulted(&self) -> impl Iterator<Item = &WorkloadName> {
+        let vaulted = self.state.workloads.iter().filter(|(_, known)| known.last_vaulted.is_some());
+        vaulted.map(|(name, _)| name)
+    }
+
+    /// The workloads of whose content on a share something cannot be used, and where they are from.
+    pub fn content_problems(&self) -> impl Iterator<Item = (&WorkloadName, Option<&Source>)> {
+        let workloads = self.state.workloads.iter();
+        let troubled = workloads.filter(|(_, known)| known.content_problem.is_some());
+        troubled.map(|(name, known)| (name, known.source.as_ref()))
     }
 
     /// All agents and their shares, by name.

@@ -135,14 +135,22 @@ impl PromiseMonitor {
         self.change(vec![order.event()], Entry { forgotten, ..Entry::default() }, true)
     }
 
-    /// The workloads of which a drop is known to have been vaulted, among those that `asked` picks.
-    pub(crate) fn vaulted_workloads(
+    /// The workloads of which a drop is known to have been vaulted.
+    pub(crate) fn vaulted_workloads(&self) -> BTreeSet<WorkloadName> {
+        self.lock().ledger.vaulted().cloned().collect()
+    }
+
+    /// The workloads of a source, or among those that `asked` picks, of whose content on the share
+    /// something cannot be used.
+    pub(crate) fn content_problems(
         &self,
+        source: &Source,
         asked: impl Fn(&WorkloadName) -> bool,
-    ) -> BTreeSet<WorkloadName> {
+    ) -> Vec<WorkloadName> {
         let state = self.lock();
-        let vaulted = state.ledger.workloads().filter(|status| status.last_vaulted.is_some());
-        vaulted.map(|status| status.workload).filter(asked).collect()
+        let concerned = state.ledger.content_problems();
+        let concerned = concerned.filter(|(name, of)| *of == Some(source) || asked(name));
+        concerned.map(|(name, _)| name.clone()).collect()
     }
 
     /// Whether a word of this source would be news.

@@ -15,7 +15,10 @@ impl Vault {
     pub(crate) fn memory_of(&self, workload: &WorkloadName) -> Result<Memory, VaultError> {
         Ok(Memory {
             snapshots: self.promises.catalog().snapshot_count(workload)?,
-            vaulted: !self.promises.vaulted_workloads(|name| name == workload).is_empty(),
+            vaulted: self
+                .promises
+                .status(workload)
+                .is_some_and(|known| known.last_vaulted.is_some()),
             arrivals: self.arrivals.is_any(workload)?,
             // The repositories' own to know.
             password: false,
@@ -24,7 +27,7 @@ impl Vault {
 
     /// All workloads that anything remembers to have a repository.
     pub(crate) fn memories(&self) -> Result<BTreeMap<WorkloadName, Memory>, VaultError> {
-        let vaulted = self.promises.vaulted_workloads(|_| true);
+        let vaulted = self.promises.vaulted_workloads();
         memories(&self.repositories, &self.arrivals, self.promises.catalog(), vaulted)
     }
 }

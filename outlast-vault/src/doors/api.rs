@@ -187,10 +187,7 @@ fn content_of(vault: &Vault, source: &Source, report: &AgentReport) -> Vec<Event
     let told = report.details.iter().filter(is_content).filter_map(|t| t.workload.clone());
     let seen: BTreeSet<&WorkloadName> = report.workloads.iter().map(|seen| &seen.name).collect();
     let mut concerned: BTreeSet<WorkloadName> = told.collect();
-    concerned.extend(vault.promises.workloads().into_iter().filter_map(|status| {
-        let is_his = seen.contains(&status.workload) || status.source.as_ref() == Some(source);
-        (status.content_problem.is_some() && is_his).then_some(status.workload)
-    }));
+    concerned.extend(vault.promises.content_problems(source, |name| seen.contains(name)));
     let event = |workload: WorkloadName| {
         let of_it = |problem: &Problem| {
             is_content(&problem) && problem.workload.as_ref() == Some(&workload)

@@ -1,0 +1,268 @@
+//! What is shown: every cause as data and as a sentence, every state and status.
+
+use super::*;
+
+/// One of each cause, with its code, its key, who owns it, and a part of its sentence.
+type Told = (Cause, &'static str, &'static str, Owner, &'static str);
+
+fn text() -> String {
+    "it is odd".to_owned()
+}
+
+fn agent() -> String {
+    "road-1".to_owned()
+}
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+fn of_workloads() -> Vec<Told> {
+    use Owner::{App, Platform};
+    vec![
+        (
+            Cause::NothingDropped {
+                workload: shop(),
+                rpo: DAY,
+                last_vaulted: None,
+                known_since: at(0),
+            },
+            "nothing-dropped",
+            "recovery-point/shop-db",
+            App,
+            "nothing was vaulted since",
+        ),
+        (
+            Cause::NotVaulted { workload: shop(), rpo: DAY, waiting_since: at(0) },
+            "not-vaulted",
+            "recovery-point/shop-db",
+            Platform,
+            "a sealed drop waits",
+        ),
+        (
+            Cause::DropRejected {
+                workload: shop(),
+                drop: drop_id(1),
+                code: RejectionCode::WrongHash,
+                reason: text(),
+            },
+            "drop-rejected",
+            "rejected-drop/shop-db",
+            App,
+            "was rejected: it is odd; it is kept in quarantine",
+        ),
+        (
+            Cause::RetiredDropped { workload: shop(), retired: at(0), dropped: at(1) },
+            "retired-dropped",
+            "retired/shop-db",
+            App,
+            "was retired at 2026-09-21T14:13:20Z, and a drop of it was vaulted",
+        ),
+        (
+            Cause::ContentUnusable { workload: shop(), problem: text() },
+            "content-unusable",
+            "content/shop-db",
+            App,
+            "what shop-db has on the share cannot be used: it is odd",
+        ),
+        (
+            Cause::RepositoryMissing { workload: shop(), what: text() },
+            "repository-missing",
+            "repository/shop-db",
+            Platform,
+            "the vault's repository of shop-db is not whole: it is odd",
+        ),
+        (
+            Cause::DropContested {
+                workload: shop(),
+                agent: agent(),
+                drop: drop_id(1),
+                difference: text(),
+            },
+            "drop-contested",
+            "contested-drop/shop-db",
+            Platform,
+            "agent road-1 handed in a bill for drop",
+        ),
+    ]
+}
+
+fn of_sources() -> Vec<Told> {
+    use Owner::Platform;
+    let share = Some(share(1));
+    vec![
+        (
+            Cause::AgentSilent { agent: agent(), last_heard: at(0), deadline: DAY },
+            "agent-silent",
+            "agent/road-1",
+            Platform,
+            "agent road-1 is silent",
+        ),
+        (
+            Cause::ShareSilent { source: source(), last_heard: at(0), deadline: DAY },
+            "share-silent",
+            "share/road-1/7c6f0b6e-3c39-4f0e-9d53-1b1f6f3f0d01",
+            Platform,
+            "agent road-1 says nothing of share 7c6f0b6e",
+        ),
+        (
+            Cause::ShareUnusable { agent: agent(), share, problem: text() },
+            "share-unusable",
+            "share/road-1/7c6f0b6e-3c39-4f0e-9d53-1b1f6f3f0d01",
+            Platform,
+            "agent road-1 cannot use its share: it is odd",
+        ),
+        (
+            Cause::AgentHindered { agent: agent(), share, problem: text() },
+            "agent-hindered",
+            "work/road-1/7c6f0b6e-3c39-4f0e-9d53-1b1f6f3f0d01",
+            Platform,
+            "agent road-1 does not get drops into the vault: it is odd",
+        ),
+        (
+            Cause::StrayOnShare { agent: agent(), share, problem: text() },
+            "stray-on-share",
+            "stray/road-1/7c6f0b6e-3c39-4f0e-9d53-1b1f6f3f0d01",
+            Platform,
+            "on the share of agent road-1 lies what nobody backs up: it is odd",
+        ),
+    ]
+}
+
+fn of_the_vault() -> Vec<Told> {
+    use Owner::Platform;
+    let lost = LostDrop { workload: shop(), drop: drop_id(1), received: at(0) };
+    vec![
+        (
+            Cause::CertificateEnds { holder: "agent road-1".into(), until: at(0) },
+            "certificate-ends",
+            "certificate/agent/road-1",
+            Platform,
+            "the certificate of agent road-1 is valid until 2026-09-21T14:13:20Z only",
+        ),
+        (
+            Cause::CertificateEarly { holder: "vault hq".into(), from: at(0) },
+            "certificate-early",
+            "certificate/vault/hq",
+            Platform,
+            "the certificate of vault hq is valid from 2026-09-21T14:13:20Z only",
+        ),
+        (
+            Cause::VaultAbsent { from: at(0), until: at(1) },
+            "vault-absent",
+            "vault",
+            Platform,
+            "the vault was down from 2026-09-21T14:13:20Z until 2026-09-21T14:13:21Z",
+        ),
+        (
+            Cause::VaultWentBack { lost: vec![lost.clone(), lost], count: 2 },
+            "vault-went-back",
+            "vault-went-back",
+            Platform,
+            "8001 received 2026-09-21T14:13:20Z, shop-db",
+        ),
+    ]
+}
+
+#[test]
+fn every_cause_has_a_code_a_key_an_owner_and_a_sentence() {
+    let mut codes = BTreeSet::new();
+    for (cause, code, key, owner, words) in [of_workloads(), of_sources(), of_the_vault()].concat()
+    {
+        assert_eq!(
+            (cause.code(), cause.key().to_string(), cause.owner()),
+            (code, key.into(), owner)
+        );
+        assert!(codes.insert(code));
+        let sentence = cause.to_string();
+        assert!(sentence.contains(words), "{sentence}");
+        assert!(!sentence.contains(" and 0 more"), "{sentence}");
+        let is_workloads = key.ends_with("/shop-db");
+        assert_eq!(cause.workload(), is_workloads.then(shop).as_ref(), "{code}");
+        // It is stored under its code, and comes back.
+        let stored = serde_json::to_value(&cause).unwrap();
+        assert_eq!(stored.as_object().unwrap().keys().collect::<Vec<_>>(), [code]);
+        assert_eq!(serde_json::from_value::<Cause>(stored).unwrap(), cause);
+    }
+}
+
+#[test]
+fn a_cause_of_an_agent_that_did_not_name_its_share_is_about_the_agent() {
+    let cause = Cause::AgentHindered { agent: "road-1".into(), share: None, problem: "x".into() };
+    assert_eq!(cause.key().to_string(), "work/road-1");
+    let source = Source { agent: "road-1".into(), share: None };
+    let cause = Cause::ShareSilent { source, last_heard: at(0), deadline: Duration::ZERO };
+    assert!(cause.to_string().contains("share (unknown)"), "{cause}");
+}
+
+#[test]
+fn states_have_names_and_settings_have_defaults() {
+    use State::{Broken, Fresh, Late, NeverSeen, Paused, Retired, Retiring};
+    let all = [NeverSeen, Fresh, Late, Broken, Paused, Retiring, Retired].map(State::as_str);
+    assert_eq!(all, ["never-seen", "fresh", "late", "broken", "paused", "retiring", "retired"]);
+    let Settings { default_promise, policy, agent_deadline } = Settings::default();
+    assert_eq!((default_promise, policy.len()), (Promise::default(), 0));
+    assert_eq!(agent_deadline, Duration::from_secs(300));
+}
+
+#[test]
+fn what_is_said_from_outside_is_short_and_on_one_line() {
+    let mut ledger = ledger();
+    let problem = Some(format!("a\nb{}", "x".repeat(600)));
+    ledger.apply(Event::Content { workload: shop(), problem }, at(0));
+    let told = ledger.workload(&shop()).unwrap().content_problem.unwrap();
+    assert_eq!((told.chars().count(), &told[..3]), (500, "a b"));
+    let problems: Vec<_> = ledger.content_problems().collect();
+    assert_eq!(problems, [(&shop(), None)]);
+    assert_eq!(ledger.vaulted().count(), 0);
+    ledger.apply(vaulted(name(1), 0), at(0));
+    assert_eq!(ledger.vaulted().collect::<Vec<_>>(), [&name(1)]);
+}
+
+#[test]
+fn what_is_remembered_of_one_thing_has_a_bound() {
+    // Refused drops: the oldest one is forgotten, and the one after it is not.
+    let refused = |number: u32| Event::Rejected {
+        workload: shop(),
+        source: source(),
+        drop: format!("01890a5d-ac96-774b-bcce-b302{number:08x}").parse().unwrap(),
+        code: RejectionCode::WrongHash,
+        reason: "x".into(),
+    };
+    let mut ledger = ledger();
+    ledger.apply_all((0..1025).map(refused), at(0));
+    assert_eq!(keys(&ledger.apply(vaulted(shop(), 0), at(0))), ["-rejected-drop/shop-db"]);
+    assert!(ledger.apply(refused(1), at(0)).is_empty());
+    assert_eq!(keys(&ledger.apply(refused(0), at(0))), ["+rejected-drop/shop-db"]);
+
+    // Lost drops: so many are counted, and fewer named.
+    let lost = |number: u32| {
+        let drop = format!("01890a5d-ac96-774b-bcce-b302{number:08x}").parse().unwrap();
+        Event::Custody(Finding::Lost { workload: shop(), drop, received: at(0) })
+    };
+    let told = |count: u32| {
+        let mut ledger = Ledger::new(settings(), 0, at(0));
+        let opened = ledger.apply_all((0..count).map(lost), at(0));
+        opened[0].incident().cause.to_string()
+    };
+    let words = told(10_001);
+    assert!(words.contains("does not hold 10000 drops"), "{words}");
+    assert!(
+        words.ends_with(" and 9990 more") && words.matches("received").count() == 10,
+        "{words}"
+    );
+    assert!(!told(10).contains("more"));
+    assert!(told(11).ends_with(" and 1 more"));
+}
+
+#[test]
+fn moments_move_by_parts_of_a_second_too() {
+    let back = |nanos: u32, by: Duration| {
+        let now = Timestamp::from_unix(1_790_000_000, nanos).unwrap();
+        let mut ledger = Ledger::new(settings(), 0, now);
+        ledger.tick(now.saturating_sub(by));
+        let now = ledger.now();
+        (now.unix_seconds() - 1_790_000_000, now.nanos())
+    };
+    assert_eq!(back(5, Duration::new(2, 3)), (-2, 2));
+    assert_eq!(back(5, Duration::new(2, 5)), (-2, 0));
+    assert_eq!(back(5, Duration::new(2, 6)), (-3, 999_999_999));
+}
