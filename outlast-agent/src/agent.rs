@@ -13,7 +13,7 @@ use outlast_types::{Environment, WorkloadName};
 use outlast_wire::holdings::QUESTION_DROPS_MAX;
 use outlast_wire::identity::IdentityError;
 use outlast_wire::receipts::Authority;
-use outlast_wire::{AddressError, Identity, Role};
+use outlast_wire::{AddressError, IdentityHandle, Role};
 
 use crate::action::{Action, Parcel};
 use crate::custody::{Proven, Refusal};
@@ -72,8 +72,8 @@ impl Agent {
     /// Starts an agent of the vault that the configuration names. Neither the share nor the vault
     /// need be there.
     pub fn start(config: AgentConfig, environment: Environment) -> Result<Self, AgentError> {
-        let identity = Arc::new(Identity::load(&config.identity)?);
-        let vault = Vault::new(&config.upstream, Arc::clone(&identity), environment.clone())?;
+        let identity = IdentityHandle::open(&config.identity, &environment)?;
+        let vault = Vault::new(&config.upstream, identity.clone(), environment.clone())?;
         Self::with_upstream(config, environment, identity, Box::new(vault))
     }
 
@@ -81,19 +81,20 @@ impl Agent {
     pub fn with_upstream(
         config: AgentConfig,
         environment: Environment,
-        identity: Arc<Identity>,
+        identity: IdentityHandle,
         upstream: Box<dyn Upstream>,
     ) -> Result<Self, AgentError> {
-        if identity.peer().role() != Role::Agent {
-            return Err(AgentError::WrongRole { identity: identity.peer().to_string() });
+        let current = identity.get();
+        if current.peer().role() != Role::Agent {
+            return Err(AgentError::WrongRole { identity: current.peer().to_string() });
         }
         let state = Arc::new(StateDirectory::open(&config.state)?);
         let clock = Arc::clone(&environment.clock);
-        if let Some(trouble) = identity.validity().trouble(clock.now()) {
+        if let Some(trouble) = current.validity().trouble(clock.now()) {
             // It may be the clock that is wrong, and soon be right.
             tracing::error!("the certificate in {} {trouble}", config.identity.display());
         }
-        let authority = Authority::of(&identity);
+        let authority = Authority::following(&identity);
         let watcher = Watcher::new(
             config.share.clone(),
             config.grace,
@@ -102,8 +103,7 @@ impl Agent {
             Arc::clone(&state),
         )?;
         let pause = config.poll.max(PAUSE_MIN);
-        let tier =
-            Tier::new(upstream, Arc::clone(&identity), environment.clone(), state, config.report);
+        let tier = Tier::new(upstream, identity.clone(), environment.clone(), state, config.report);
         let scribe = Arc::new(Scribe { identity, clock });
         Ok(Self {
             line: Line::new(Box::new(tier), environment.clone(), pause),
@@ -125,7 +125,7 @@ impl Agent {
         tracing::info!(
             share = %self.config.share.display(),
             upstream = %self.config.upstream,
-            agent = %self.scribe.identity.peer(),
+            agent = %self.scribe.identity.get().peer(),
             "the agent watches the share"
         );
         while !shutdown.is_requested() {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use outlast_drop::{DropAddress, Receipt, ReceiptState, Share, SignedReceipt};
 use outlast_types::{Clock, ContentHash, RejectionCode};
-use outlast_wire::Identity;
+use outlast_wire::IdentityHandle;
 
 /// The agent's word about a drop.
 pub(crate) struct Statement {
@@ -26,7 +26,7 @@ impl From<ReceiptState> for Statement {
 
 /// Signs statements.
 pub(crate) struct Scribe {
-    pub(crate) identity: Arc<Identity>,
+    pub(crate) identity: IdentityHandle,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
@@ -41,7 +41,7 @@ impl Scribe {
         let Statement { state, seal, size, reason, code } = statement;
         let about = Receipt::about(share.id(), address, state, self.clock.now());
         Receipt { seal, size, reason, code, ..about }
-            .sign(&*self.identity)
+            .sign(&*self.identity.get())
             .map_err(|error| format!("cannot sign the {state} receipt: {error}"))
     }
 }

@@ -22,7 +22,7 @@ use outlast_wire::api::{
 };
 use outlast_wire::holdings::{Answer, HeldDrop, Nonce, Question};
 use outlast_wire::receipts::Authority;
-use outlast_wire::{CallError, Identity};
+use outlast_wire::{CallError, IdentityHandle};
 
 use self::bills::Bills;
 use self::load::Loading;
@@ -36,7 +36,7 @@ use crate::{Shutdown, receipts};
 /// A tier behind an [`Upstream`], with what saves work on the way there.
 pub(crate) struct Tier {
     upstream: Box<dyn Upstream>,
-    identity: Arc<Identity>,
+    identity: IdentityHandle,
     authority: Authority,
     environment: Environment,
     repositories: Repositories,
@@ -49,13 +49,13 @@ pub(crate) struct Tier {
 impl Tier {
     pub(crate) fn new(
         upstream: Box<dyn Upstream>,
-        identity: Arc<Identity>,
+        identity: IdentityHandle,
         environment: Environment,
         state: Arc<StateDirectory>,
         report_interval: Duration,
     ) -> Self {
         let bills = Bills::new(state.bills());
-        let (repositories, authority) = (Repositories::default(), Authority::of(&identity));
+        let (repositories, authority) = (Repositories::default(), Authority::following(&identity));
         Self {
             upstream,
             identity,
@@ -92,10 +92,11 @@ impl Tier {
             accepted(Content { seal, bytes });
             return Ok(());
         }
+        let identity = self.identity.get();
         let loading = Loading {
             repository: &repository,
             journal: &self.state.journal(&cargo.address.workload),
-            agent: self.identity.peer().name(),
+            agent: identity.peer().name(),
             environment: &self.environment,
             shutdown: cargo.shutdown,
             report_interval: self.report_interval,
@@ -198,7 +199,7 @@ impl Destination for Tier {
             .holdings(&question)
             .map_err(|error| format!("the vault was not asked what it holds: {error}"))?;
         let answer = answer
-            .verify(self.identity.ca_pem(), &question.nonce)
+            .verify(self.identity.get().ca_pem(), &question.nonce)
             .map_err(|error| error.to_string())?;
         for lost in question.drops.iter().filter(|drop| !answer.held.contains(drop)) {
             // All that is remembered of its repository is of a time that the vault has forgotten, too.

@@ -9,7 +9,7 @@ use outlast_types::{Environment, ShareId, WorkloadName};
 use outlast_wire::api::{AgentReport, Reported, Shipment, Vaulted};
 use outlast_wire::client::OpenError;
 use outlast_wire::holdings::{Question, SignedAnswer};
-use outlast_wire::{AddressError, ApiClient, CallError, Identity};
+use outlast_wire::{AddressError, ApiClient, CallError, IdentityHandle};
 
 use crate::Shutdown;
 
@@ -54,7 +54,7 @@ pub enum UpstreamError {
 /// A vault over mutual TLS.
 pub struct Vault {
     client: ApiClient,
-    identity: Arc<Identity>,
+    identity: IdentityHandle,
     environment: Environment,
 }
 
@@ -62,10 +62,10 @@ impl Vault {
     /// The vault at `address`, such as `https://vault:8443/`. It need not be there yet.
     pub fn new(
         address: &str,
-        identity: Arc<Identity>,
+        identity: IdentityHandle,
         environment: Environment,
     ) -> Result<Self, AddressError> {
-        let client = ApiClient::new(address, &identity)?;
+        let client = ApiClient::following(address, &identity)?;
         Ok(Self { client, identity, environment })
     }
 }
@@ -84,7 +84,7 @@ impl Upstream for Vault {
         workload: &WorkloadName,
         shutdown: &Shutdown,
     ) -> Result<Repository, UpstreamError> {
-        let opened = self.client.open_workload(workload, &self.identity)?;
+        let opened = self.client.open_workload(workload, &self.identity.get())?;
         let (key, store) = (Key::from_bytes(&opened.key), opened.store.heeding(shutdown));
         let store = Retrying::new(Arc::new(store), Policy::default(), &self.environment);
         let store = store.heeding(shutdown);

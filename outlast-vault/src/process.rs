@@ -16,7 +16,7 @@ use axum::middleware::from_fn_with_state;
 use outlast_catalog::{Catalog, CatalogError};
 use outlast_fs::{DirectoryLock, durable};
 use outlast_types::{Environment, Interrupt};
-use outlast_wire::{Identity, Role, rest, server, tls};
+use outlast_wire::{IdentityHandle, Role, rest, server, tls};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
@@ -74,7 +74,7 @@ pub fn start(config: VaultConfig, environment: Environment) -> Result<VaultHandl
     let listen = config.listen;
     let (vault, lock) = open(&config, environment)?;
     let vault = Arc::new(vault);
-    let tls = tls::server_config(&vault.identity)
+    let tls = tls::server_configs(&vault.identity)
         .map_err(|source| StartError::Tls { directory: config.identity.clone(), source })?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(RUNTIME_THREADS)
@@ -101,7 +101,7 @@ pub fn start(config: VaultConfig, environment: Environment) -> Result<VaultHandl
         let repeated = Repeated::start(name, pause, &vault, work);
         repeated.map_err(StartError::io("start a thread of", &config.dir))
     };
-    let promises = begin("vault-promises", TICK, |vault| vault.promises.tick())?;
+    let promises = begin("vault-promises", TICK, Vault::watch_promises)?;
     // Not on the thread of the promises: a disk that hangs must not keep us from telling of it.
     let look_after = Vault::look_after_repositories;
     let repositories = begin("vault-repositories", config.look_after, look_after)?;
@@ -152,9 +152,9 @@ fn open(
     config: &VaultConfig,
     environment: Environment,
 ) -> Result<(Vault, DirectoryLock), StartError> {
-    let identity = Identity::load(&config.identity)?;
-    if identity.peer().role() != Role::Vault {
-        let peer = identity.peer().to_string();
+    let identity = IdentityHandle::open(&config.identity, &environment)?;
+    if identity.get().peer().role() != Role::Vault {
+        let peer = identity.get().peer().to_string();
         return Err(StartError::WrongRole { directory: config.identity.clone(), peer });
     }
     let lock = lock_directory(&config.dir)?;

@@ -91,11 +91,12 @@ impl Identity {
         let box_path = directory.join(BOX_KEY_FILE);
         let box_key = BoxKey::from_text(&read(BOX_KEY_FILE)?)
             .map_err(|source| IdentityError::BoxKey { path: box_path, source })?;
-        Self::from_parts(certificate_pem, key_pem, text(CA_FILE)?, box_key).map_err(|error| {
-            match error {
-                InvalidIdentity::Certificate(source) => IdentityError::Certificate { path, source },
-                InvalidIdentity::Key(InvalidKey(reason)) => IdentityError::Key { path, reason },
-            }
+        let (ca_pem, ca_path) = (text(CA_FILE)?, directory.join(CA_FILE));
+        certificate::check_authority(&ca_pem)
+            .map_err(|source| IdentityError::Certificate { path: ca_path, source })?;
+        Self::from_parts(certificate_pem, key_pem, ca_pem, box_key).map_err(|error| match error {
+            InvalidIdentity::Certificate(source) => IdentityError::Certificate { path, source },
+            InvalidIdentity::Key(InvalidKey(reason)) => IdentityError::Key { path, reason },
         })
     }
 

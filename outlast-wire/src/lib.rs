@@ -1,7 +1,8 @@
 //! Everything that crosses the wire, and the only crate that sees TLS.
 //!
 //! - Who somebody is: a [`Peer`] with a [`Role`] and a name, by a certificate of our
-//!   [`CertificateAuthority`]; an [`Identity`] of our own, signatures ([`signature`]), and keys
+//!   [`CertificateAuthority`]; an [`Identity`] of our own, which
+//!   may be replaced while it is in use ([`IdentityHandle`]), signatures ([`signature`]), and keys
 //!   sealed to it ([`sealed_key`]); receipts made and believed ([`receipts`]).
 //! - The road: mutual TLS ([`tls`]), a server loop with limits ([`server`]).
 //! - The words: the restic REST protocol as a server ([`rest`]) and as a
@@ -12,6 +13,7 @@
 //! `tokio::task::spawn_blocking` or a thread of their own.
 
 mod certificate;
+mod identity_handle;
 mod peer;
 mod protocol;
 
@@ -32,4 +34,5 @@ pub use ca::CertificateAuthority;
 pub use certificate::Validity;
 pub use client::{AddressError, ApiClient, CallError, CertificateTrouble, Credentials, RestStore};
 pub use identity::Identity;
+pub use identity_handle::IdentityHandle;
 pub use peer::{InvalidPeer, Peer, Role};

@@ -11,6 +11,7 @@ use outlast_fs::durable;
 
 use crate::certificate::{self, InvalidCertificate};
 use crate::identity::Identity;
+use crate::identity_handle::IdentityHandle;
 use crate::peer::{Peer, Role};
 use crate::signature::{self, SignatureError};
 
@@ -63,14 +64,25 @@ pub enum AuthorityError {
 
 /// The authority whose receipts count.
 #[derive(Debug, Clone)]
-pub struct Authority {
-    ca_pem: String,
+pub struct Authority(Trust);
+
+#[derive(Debug, Clone)]
+enum Trust {
+    /// The authorities in this PEM.
+    Fixed(String),
+    /// Those that the identity in force trusts.
+    Following(IdentityHandle),
 }
 
 impl Authority {
     /// The authority that `identity` trusts.
     pub fn of(identity: &Identity) -> Self {
-        Self { ca_pem: identity.ca_pem().to_owned() }
+        Self(Trust::Fixed(identity.ca_pem().to_owned()))
+    }
+
+    /// The authority that the identity in force trusts, at any time.
+    pub fn following(identity: &IdentityHandle) -> Self {
+        Self(Trust::Following(identity.clone()))
     }
 
     /// Reads the authority's certificate, in PEM.
@@ -81,14 +93,20 @@ impl Authority {
         let ca_pem = String::from_utf8(content).map_err(invalid)?;
         certificate::check_authority(&ca_pem)
             .map_err(|source| AuthorityError::Certificate { path: path.to_owned(), source })?;
-        Ok(Self { ca_pem })
+        Ok(Self(Trust::Fixed(ca_pem)))
     }
 
     /// Who signed the receipt. Its own word about its signer must be right, too: people read it.
     pub fn signer_of(&self, signed: &SignedReceipt) -> Result<Peer, Unproven> {
-        let signer = signed.verify(|certificate, message, proof| {
-            signature::verify(certificate, &self.ca_pem, message, proof)
-        })?;
+        let verify = |ca_pem: &str| {
+            signed.verify(|certificate, message, proof| {
+                signature::verify(certificate, ca_pem, message, proof)
+            })
+        };
+        let signer = match &self.0 {
+            Trust::Fixed(ca_pem) => verify(ca_pem),
+            Trust::Following(identity) => verify(identity.get().ca_pem()),
+        }?;
         let receipt = signed.receipt();
         if receipt.by != signer.name() || receipt.role != signer.role().as_str() {
             let claimed = format!("{} {}", receipt.role, receipt.by);

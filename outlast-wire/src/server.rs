@@ -88,15 +88,16 @@ pub struct Shown {
 /// Serves `router` on `listener` until `shutdown` completes and requests under way have ended.
 ///
 /// Every request carries its [`Peer`], [`Shown`] and [`RequestId`] as extensions; a client whose certificate
-/// is from our authority but names no identity is answered 403.
+/// is from our authority but names no identity is answered 403. `tls` is asked for each connection, on
+/// a thread that may wait.
 pub async fn serve(
     listener: TcpListener,
-    tls: Arc<ServerConfig>,
+    tls: impl Fn() -> Arc<ServerConfig> + Send + Sync + 'static,
     router: Router,
     limits: Limits,
     shutdown: impl Future<Output = ()>,
 ) {
-    let acceptor = TlsAcceptor::from(tls);
+    let tls: TlsSource = Arc::new(tls);
     let slots = Arc::new(Semaphore::new(limits.connections));
     let (stop, stopped) = watch::channel(false);
     let mut connections = JoinSet::new();
@@ -118,10 +119,10 @@ pub async fn serve(
         match accepted {
             Ok((stream, address)) => {
                 number += 1;
-                let (acceptor, router) = (acceptor.clone(), router.clone());
+                let (tls, router) = (Arc::clone(&tls), router.clone());
                 let connection = Connection { number, address, limits, stopped: stopped.clone() };
                 connections.spawn(async move {
-                    connection.run(stream, acceptor, router).await;
+                    connection.run(stream, tls, router).await;
                     drop(slot);
                 });
             }
@@ -158,6 +159,9 @@ fn of_one_client(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
+/// Gives the configuration of each next connection.
+type TlsSource = Arc<dyn Fn() -> Arc<ServerConfig> + Send + Sync>;
+
 struct Connection {
     number: u64,
     address: SocketAddr,
@@ -166,13 +170,21 @@ struct Connection {
 }
 
 impl Connection {
-    async fn run(mut self, stream: TcpStream, acceptor: TlsAcceptor, router: Router) {
+    async fn run(mut self, stream: TcpStream, tls: TlsSource, router: Router) {
         let address = self.address;
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%address, %error, "the connection ended at once");
             return;
         }
-        let handshake = acceptor.accept(stream).into_fallible();
+        // It may look at a disk.
+        let tls = match tokio::task::spawn_blocking(move || tls()).await {
+            Ok(tls) => tls,
+            Err(error) => {
+                tracing::error!(%address, %error, "cannot set up TLS for a connection");
+                return;
+            }
+        };
+        let handshake = TlsAcceptor::from(tls).accept(stream).into_fallible();
         let stream = match timeout(self.limits.handshake, handshake).await {
             Ok(Ok(stream)) => stream,
             Ok(Err((error, stream))) => {

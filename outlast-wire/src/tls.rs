@@ -11,6 +11,7 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 use crate::certificate::{self, InvalidCertificate, InvalidKey};
 use crate::identity::Identity;
+use crate::identity_handle::{Derived, IdentityHandle};
 
 /// Why TLS cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +45,14 @@ pub fn server_config(identity: &Identity) -> Result<Arc<ServerConfig>, TlsError>
         .map_err(setup)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
+}
+
+/// The same for each next connection, of the identity that is in force then.
+pub fn server_configs(
+    identity: &IdentityHandle,
+) -> Result<impl Fn() -> Arc<ServerConfig> + Send + Sync + use<>, TlsError> {
+    let made = Derived::new(identity, server_config)?;
+    Ok(move || made.get())
 }
 
 /// For a client: shows `identity` and accepts only servers that its authority certified.

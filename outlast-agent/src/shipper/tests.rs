@@ -103,7 +103,7 @@ impl Dock {
         let time = ManualTime::new(clock.now());
         let environment = time.environment();
         let scribe = Arc::new(Scribe {
-            identity: Arc::new(identity(&directory.path().join("ca"))),
+            identity: identity(&directory.path().join("ca")).into(),
             clock: Arc::clone(&environment.clock),
         });
         let script = Arc::new(Mutex::new(VecDeque::new()));

@@ -1,7 +1,6 @@
 //! Agents that die between any two steps, and vaults that do not answer.
 
 use std::fs;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -281,9 +280,8 @@ fn two_agents_never_share_a_state_directory_and_only_agents_are_agents() {
     let error = Agent::start(world.config(), environment()).err().unwrap();
     assert!(matches!(error, AgentError::State(StateError::Running { .. })), "{error}");
     drop(agent);
-    let vault =
-        Vault::new(&world.vault.url(), Arc::new(world.identity(Role::Agent)), environment());
-    let operator = Arc::new(world.identity(Role::Operator));
+    let vault = Vault::new(&world.vault.url(), world.identity(Role::Agent).into(), environment());
+    let operator = world.identity(Role::Operator).into();
     let error =
         Agent::with_upstream(world.config(), environment(), operator, Box::new(vault.unwrap()))
             .err();

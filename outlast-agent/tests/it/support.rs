@@ -19,7 +19,9 @@ use outlast_types::{
 use outlast_vault::{VaultConfig, VaultHandle};
 use outlast_wire::Peer;
 use outlast_wire::api::IncidentView;
-use outlast_wire::{ApiClient, CertificateAuthority, Identity, Role, ca, signature};
+use outlast_wire::{
+    ApiClient, CertificateAuthority, Identity, IdentityHandle, Role, ca, signature,
+};
 
 /// The vault's clock: it goes on by itself, and as far ahead as the agent's was set. A vault takes no
 /// drop from an agent whose clock is far from its own.
@@ -117,10 +119,9 @@ impl World {
         &self,
         wrap: impl FnOnce(outlast_agent::Vault) -> Box<dyn Upstream>,
     ) -> Agent {
-        let identity = Arc::new(Identity::load(&self.path("agent-identity")).unwrap());
+        let identity = IdentityHandle::from(Identity::load(&self.path("agent-identity")).unwrap());
         let url = self.vault.url();
-        let vault =
-            outlast_agent::Vault::new(&url, Arc::clone(&identity), self.environment()).unwrap();
+        let vault = outlast_agent::Vault::new(&url, identity.clone(), self.environment()).unwrap();
         Agent::with_upstream(self.config(), self.environment(), identity, wrap(vault)).unwrap()
     }
 
@@ -188,7 +189,7 @@ impl World {
 
     /// The workload's repository as an operator opens it.
     pub(crate) fn repository(&self, workload: &str) -> Repository {
-        let operator = Arc::new(self.operator());
+        let operator = self.operator().into();
         let url = self.vault.url();
         let vault = outlast_agent::Vault::new(&url, operator, self.environment()).unwrap();
         vault.open(&name(workload), &Shutdown::default()).unwrap()

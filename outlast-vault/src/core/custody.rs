@@ -105,7 +105,7 @@ impl Vault {
             sequence: self.sequence.now(),
             held,
         };
-        SignedAnswer::sign(&answer, &self.identity)
+        SignedAnswer::sign(&answer, &self.identity.get())
             .map_err(|error| VaultError::SignAnswer { source: error.into() })
     }
 
@@ -152,7 +152,7 @@ impl Vault {
 
     fn signed_by_vault(&self, text: &str) -> Option<Receipt> {
         let signed = SignedReceipt::parse(text.as_bytes()).ok()?;
-        Authority::of(&self.identity).check(&signed).ok()?;
+        Authority::following(&self.identity).check(&signed).ok()?;
         let is_word = signed.receipt().state == ReceiptState::Vaulted;
         is_word.then(|| signed.receipt().clone())
     }

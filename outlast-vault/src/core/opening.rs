@@ -1,11 +1,11 @@
 //! A vault's start: from what is stored to a vault that can be asked.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use outlast_catalog::Catalog;
-use outlast_promise::{self as promise, Settings};
+use outlast_promise::Settings;
 use outlast_types::{Environment, hex};
-use outlast_wire::Identity;
+use outlast_wire::IdentityHandle;
 
 use super::admission::Admission;
 use super::arrivals::Arrivals;
@@ -18,7 +18,7 @@ use super::recovery::{Sources, rebuilt_from};
 use super::repositories::Repositories;
 use super::sequence::Sequence;
 use super::storage::Storage;
-use super::vault::{Vault, validity};
+use super::vault::{Vault, own_certificate};
 
 /// Random bytes in the name of a run.
 const RUN_BYTES: usize = 8;
@@ -27,7 +27,7 @@ const RUN_BYTES: usize = 8;
 pub(crate) struct Parts {
     pub(crate) storage: Storage,
     pub(crate) catalog: Catalog,
-    pub(crate) identity: Identity,
+    pub(crate) identity: IdentityHandle,
     pub(crate) settings: Settings,
     pub(crate) environment: Environment,
 }
@@ -59,13 +59,11 @@ impl Vault {
         for order in &given {
             audit.record_member(Source::Orders, order.number, order.entry())?;
         }
+        let certified = identity.get();
         let opening = Opening {
             settings,
             orders: &given,
-            certificate: promise::Event::OwnCertificate {
-                holder: identity.peer().to_string(),
-                certificate: validity(identity.validity()),
-            },
+            certificate: own_certificate(&certified),
             chronicle: Arc::new(AuditChronicle::new(&audit)),
         };
         let promises = PromiseMonitor::open(catalog, opening, Arc::clone(&environment.clock))?;
@@ -79,6 +77,7 @@ impl Vault {
             audit,
             promises,
             identity,
+            certified: Mutex::new(certified),
             environment,
             sequence: Sequence::default(),
             run: hex::encode(&run),

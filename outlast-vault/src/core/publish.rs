@@ -187,7 +187,7 @@ impl Vault {
             ..Receipt::about(shipment.share, &address, ReceiptState::Vaulted, received)
         };
         let sign = |source| VaultError::Sign { drop: shipment.drop, source };
-        let signed = receipt.sign(&self.identity).map_err(sign)?;
+        let signed = receipt.sign(&*self.identity.get()).map_err(sign)?;
         Ok(String::from_utf8_lossy(signed.bytes()).into_owned())
     }
 

@@ -45,7 +45,7 @@ impl World {
         let parts = Parts {
             storage: Arc::clone(&self.storage) as _,
             catalog: Catalog::open(&path.join("catalog.sqlite")).unwrap(),
-            identity: Identity::load(&path.join("identity")).unwrap(),
+            identity: Identity::load(&path.join("identity")).unwrap().into(),
             settings: Settings::default(),
             environment: Environment::system(),
         };

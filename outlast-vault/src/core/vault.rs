@@ -1,11 +1,11 @@
 //! What all that the vault does works on. What it does is in the modules above this one, each with
 //! its part of `impl Vault`.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use outlast_promise::Validity;
+use outlast_promise::{self as promise, Validity};
 use outlast_types::Environment;
-use outlast_wire::Identity;
+use outlast_wire::{Identity, IdentityHandle};
 
 use super::admission::Admission;
 use super::arrivals::Arrivals;
@@ -24,7 +24,9 @@ pub(crate) struct Vault {
     pub(crate) orders: Orders,
     pub(crate) audit: Arc<AuditLog>,
     pub(crate) promises: PromiseMonitor,
-    pub(crate) identity: Identity,
+    pub(crate) identity: IdentityHandle,
+    /// The identity whose certificate the promises know of.
+    pub(crate) certified: Mutex<Arc<Identity>>,
     pub(crate) environment: Environment,
     /// Numbers the receipts.
     pub(crate) sequence: Sequence,
@@ -33,6 +35,18 @@ pub(crate) struct Vault {
 }
 
 impl Vault {
+    /// Looks at the promises, which hear first of a certificate that was replaced.
+    pub(crate) fn watch_promises(&self) -> Result<(), VaultError> {
+        let current = self.identity.get();
+        let mut certified = self.certified.lock().unwrap_or_else(PoisonError::into_inner);
+        if !Arc::ptr_eq(&certified, &current) {
+            self.promises.noted(vec![own_certificate(&current)])?;
+            *certified = current;
+        }
+        drop(certified);
+        self.promises.tick()
+    }
+
     /// Notes that something was not done. That it cannot be noted changes nothing of the answer.
     pub(crate) fn note_failure(&self, event: Event, error: &VaultError) {
         let outcome = if error.is_refusal() { Outcome::Refused } else { Outcome::Failed };
@@ -41,6 +55,12 @@ impl Vault {
             tracing::error!(%error, "cannot write the audit log");
         }
     }
+}
+
+/// The vault's own certificate, for the promises.
+pub(crate) fn own_certificate(identity: &Identity) -> promise::Event {
+    let certificate = validity(identity.validity());
+    promise::Event::OwnCertificate { holder: identity.peer().to_string(), certificate }
 }
 
 /// How long a certificate is valid, in the words of promises.

@@ -16,6 +16,7 @@ use crate::api::{
 };
 use crate::holdings::{Question, SignedAnswer};
 use crate::identity::Identity;
+use crate::identity_handle::IdentityHandle;
 use crate::sealed_key::{CannotOpen, repository_key_info};
 
 /// The longest answer that is read, in bytes: some hundred thousand snapshots.
@@ -93,12 +94,21 @@ fn hint(body: &ErrorBody) -> String {
 /// A blocking client of a vault. Never call it from asynchronous code.
 pub struct ApiClient {
     http: Http,
+    /// The identity that it follows, if it does.
+    followed: Option<IdentityHandle>,
 }
 
 impl ApiClient {
     /// The vault at `address`, such as `https://vault:8443/`.
     pub fn new(address: &str, identity: &Identity) -> Result<Self, AddressError> {
-        Ok(Self { http: Http::new(address, Credentials::Identity(identity))? })
+        let http = Http::new(address, Credentials::Identity(identity))?;
+        Ok(Self { http, followed: None })
+    }
+
+    /// The same, which shows the identity that is in force at each call.
+    pub fn following(address: &str, identity: &IdentityHandle) -> Result<Self, AddressError> {
+        let http = Http::new(address, Credentials::Handle(identity))?;
+        Ok(Self { http, followed: Some(identity.clone()) })
     }
 
     /// Lets `interrupt` break off this client's calls.
@@ -118,7 +128,7 @@ impl ApiClient {
 
     /// Opens the workload's repository as `identity`: asks the vault for its key, sealed to the
     /// identity's box key, and opens that. For an agent, the vault makes the repository if it is
-    /// missing.
+    /// missing. The store follows the identity that this client follows.
     pub fn open_workload(
         &self,
         workload: &WorkloadName,
@@ -134,7 +144,9 @@ impl ApiClient {
         let key = key.as_slice().try_into().map(Zeroizing::new).map_err(|_| length())?;
         let path = opened.repository_path.trim_start_matches('/');
         let address = format!("{}{path}", self.http.location());
-        let store = RestStore::open(&address, Some(identity))?.heeding(self.http.interrupt());
+        let followed = self.followed.as_ref().map(Credentials::Handle);
+        let credentials = followed.unwrap_or(Credentials::Identity(identity));
+        let store = RestStore::with(&address, credentials)?.heeding(self.http.interrupt());
         if let Some(share) = self.http.share() {
             store.speak_of(share);
         }

@@ -17,6 +17,7 @@ use super::trouble::{chain, io_error, tls_error, tls_trouble};
 use crate::api::{ErrorBody, ErrorCode};
 use crate::certificate::Validity;
 use crate::identity::Identity;
+use crate::identity_handle::{Derived, IdentityHandle};
 use crate::protocol::SHARE_HEADER;
 use crate::tls::{self, TlsError};
 
@@ -60,6 +61,8 @@ pub enum AddressError {
 pub enum Credentials<'a> {
     /// Show a certificate, and trust its authority.
     Identity(&'a Identity),
+    /// The same, of the identity that is in force at each call.
+    Handle(&'a IdentityHandle),
     /// Show none, and trust the authority in this PEM.
     Authority(&'a str),
     /// Plain http, with what the address itself carries (`http://user:password@host/`).
@@ -69,35 +72,50 @@ pub enum Credentials<'a> {
 /// A blocking client for what lies below one address. Connections are reused; proxies from the
 /// environment are not, since this road is private.
 pub(crate) struct Http {
-    client: Client,
+    road: Road,
     base: Url,
     location: String,
     interrupt: Interrupt,
     /// Where connections live; taken when this goes.
     runtime: Option<Runtime>,
-    /// How long our own certificate is valid; `None` if we show none.
-    certificate: Option<Validity>,
-    /// By which connections are made.
-    tls: Arc<ClientConfig>,
     /// Of which share we speak, once it is known.
     share: OnceLock<ShareId>,
 }
 
-impl Http {
-    pub(crate) fn new(address: &str, credentials: Credentials<'_>) -> Result<Self, AddressError> {
-        let base = parse(address)?;
-        let location = redacted(&base);
-        let tls = match (base.scheme(), credentials) {
-            ("https", Credentials::Identity(identity)) => tls::client_config(identity)?,
-            ("https", Credentials::Authority(ca_pem)) => tls::anonymous_client_config(ca_pem)?,
-            ("https", Credentials::None) => {
-                return Err(AddressError::NoTrust { address: location });
-            }
-            (_, Credentials::Identity(_)) => {
-                return Err(AddressError::NotEncrypted { address: location });
-            }
-            _ => tls::no_trust_config()?,
-        };
+/// How connections are made.
+enum Road {
+    Fixed(Connector),
+    Following(Derived<Connector, AddressError>),
+}
+
+/// Connections with one certificate.
+#[derive(Clone)]
+struct Connector {
+    client: Client,
+    /// How long our own certificate is valid; `None` if we show none.
+    certificate: Option<Validity>,
+    tls: Arc<ClientConfig>,
+}
+
+impl Road {
+    fn connector(&self) -> Connector {
+        match self {
+            Self::Fixed(connector) => connector.clone(),
+            Self::Following(connectors) => connectors.get(),
+        }
+    }
+}
+
+impl Connector {
+    fn of(identity: &Identity, location: &str) -> Result<Self, AddressError> {
+        Self::new(tls::client_config(identity)?, Some(identity.validity()), location)
+    }
+
+    fn new(
+        tls: ClientConfig,
+        certificate: Option<Validity>,
+        location: &str,
+    ) -> Result<Self, AddressError> {
         let client = Client::builder()
             .tls_backend_preconfigured(tls.clone())
             .user_agent(concat!("outlast/", env!("CARGO_PKG_VERSION")))
@@ -110,9 +128,49 @@ impl Http {
             .tcp_keepalive(SILENCE_MAX / 2)
             .build()
             .map_err(|error| AddressError::Client {
-                address: location.clone(),
+                address: location.to_owned(),
                 reason: chain(&error),
             })?;
+        Ok(Self { client, certificate, tls: Arc::new(tls) })
+    }
+
+    /// Why an exchange with `url` failed before there was an answer.
+    async fn failed(&self, url: &Url, error: reqwest::Error) -> io::Error {
+        let told = tls_error(&error).is_some() || error.is_timeout() || error.is_builder();
+        if told || url.scheme() != "https" {
+            return io_error(error, self.certificate);
+        }
+        match probe::refusal(&self.tls, url).await {
+            Some(refusal) => tls_trouble(&refusal, self.certificate),
+            None => io_error(error, self.certificate),
+        }
+    }
+}
+
+impl Http {
+    pub(crate) fn new(address: &str, credentials: Credentials<'_>) -> Result<Self, AddressError> {
+        let base = parse(address)?;
+        let location = redacted(&base);
+        let road = match (base.scheme(), credentials) {
+            ("https", Credentials::Identity(identity)) => {
+                Road::Fixed(Connector::of(identity, &location)?)
+            }
+            ("https", Credentials::Handle(identity)) => {
+                let shown = location.clone();
+                Road::Following(Derived::new(identity, move |it| Connector::of(it, &shown))?)
+            }
+            ("https", Credentials::Authority(ca_pem)) => {
+                let tls = tls::anonymous_client_config(ca_pem)?;
+                Road::Fixed(Connector::new(tls, None, &location)?)
+            }
+            ("https", Credentials::None) => {
+                return Err(AddressError::NoTrust { address: location });
+            }
+            (_, Credentials::Identity(_) | Credentials::Handle(_)) => {
+                return Err(AddressError::NotEncrypted { address: location });
+            }
+            _ => Road::Fixed(Connector::new(tls::no_trust_config()?, None, &location)?),
+        };
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("http")
@@ -122,13 +180,8 @@ impl Http {
                 address: location.clone(),
                 reason: error.to_string(),
             })?;
-        let certificate = match credentials {
-            Credentials::Identity(identity) => Some(identity.validity()),
-            Credentials::Authority(_) | Credentials::None => None,
-        };
         let (interrupt, share) = (Interrupt::default(), OnceLock::new());
-        let (runtime, tls) = (Some(runtime), Arc::new(tls));
-        Ok(Self { client, base, location, interrupt, runtime, certificate, tls, share })
+        Ok(Self { road, base, location, interrupt, runtime: Some(runtime), share })
     }
 
     /// Lets `interrupt` break off calls, under way and later ones.
@@ -163,23 +216,12 @@ impl Http {
         url.set_path(&format!("{}{path}", self.base.path()));
         url.set_query(query);
         let deadline = CALL_TIMEOUT + Duration::from_secs(bytes / RATE_MIN);
-        let mut request = self.client.request(method, url).timeout(deadline);
+        let connector = self.road.connector();
+        let mut request = connector.client.request(method, url).timeout(deadline);
         if let Some(share) = self.share.get() {
             request = request.header(SHARE_HEADER, share.to_string());
         }
-        Call { http: self, request }
-    }
-
-    /// Why an exchange failed before there was an answer.
-    async fn failed(&self, error: reqwest::Error) -> io::Error {
-        let told = tls_error(&error).is_some() || error.is_timeout() || error.is_builder();
-        if told || self.base.scheme() != "https" {
-            return io_error(error, self.certificate);
-        }
-        match probe::refusal(&self.tls, &self.base).await {
-            Some(refusal) => tls_trouble(&refusal, self.certificate),
-            None => io_error(error, self.certificate),
-        }
+        Call { http: self, connector, request }
     }
 }
 
@@ -195,6 +237,7 @@ impl Drop for Http {
 /// A call that is being put together.
 pub(crate) struct Call<'a> {
     http: &'a Http,
+    connector: Connector,
     request: RequestBuilder,
 }
 
@@ -217,13 +260,13 @@ impl Call<'_> {
 
     /// Makes the call. A body of at most `max` bytes is read if the status is `wanted`.
     pub(crate) fn send(self, wanted: impl Fn(StatusCode) -> bool, max: u64) -> io::Result<Answer> {
-        let Self { http, request } = self;
+        let Self { http, connector, request } = self;
         let runtime = http.runtime.as_ref();
         let runtime = runtime.ok_or_else(|| io::Error::other("this client has ended"))?;
         let exchange = async {
             let response = match request.send().await {
                 Ok(response) => response,
-                Err(error) => return Err(http.failed(error).await),
+                Err(error) => return Err(connector.failed(&http.base, error).await),
             };
             let (status, headers) = (response.status(), response.headers().clone());
             let body = if wanted(status) {

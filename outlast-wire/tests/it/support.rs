@@ -78,7 +78,7 @@ impl World {
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let thread = std::thread::spawn(move || {
-            runtime.block_on(serve(listener, tls, router, limits, async {
+            runtime.block_on(serve(listener, move || Arc::clone(&tls), router, limits, async {
                 stopped.await.ok();
             }));
         });

@@ -61,6 +61,10 @@ fn help(role: &RoleKeys, example: &str, more: &str) -> String {
 Each key can be set by the environment: {example}. `outlast config show {} --config FILE` prints
 what is in force.
 
+The files of the identity are looked at while it is in use: what replaces them counts within a second for
+all connections and signatures from then on, without a restart or a signal. Files that cannot be used are
+told in the log, and those of before go on to serve.
+
 {more}",
         role.name
     )

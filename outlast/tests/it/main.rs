@@ -14,6 +14,7 @@ mod config;
 mod disks;
 mod harness;
 mod policy;
+mod renewal;
 mod repo;
 mod repo_damage;
 mod repo_faults;
