@@ -289,6 +289,7 @@ mod tests {
             problems: Vec::new(),
             details: Vec::new(),
             share_usable: Some(true),
+            other: Default::default(),
         };
         line.report(&report()).unwrap();
         assert!(!line.must_ask(), "it is the same run");

@@ -80,6 +80,7 @@ impl Reporter {
             problems: details.iter().map(|problem| problem.text.clone()).collect(),
             details,
             share_usable: Some(report.is_share_usable),
+            other: BTreeMap::new(),
         };
         match line.report(&document) {
             Ok(_) => {

@@ -153,6 +153,9 @@ pub struct Vaulted {
 }
 
 /// `POST /api/v1/agent/report`: what a pass over the share saw.
+///
+/// Reserved for what comes: `agent` (the agent's signature), `sequence`, `spool`. Members that this
+/// program does not know are kept, so that what is signed can be handed on as it came.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct AgentReport {
     pub share: ShareId,
@@ -167,6 +170,9 @@ pub struct AgentReport {
     /// say that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub share_usable: Option<bool>,
+    /// Members that this program does not know.
+    #[serde(flatten)]
+    pub other: BTreeMap<String, serde_json::Value>,
 }
 
 /// Something that an agent met, and what it is about: whose it is follows from that.

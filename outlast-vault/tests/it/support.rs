@@ -200,6 +200,7 @@ impl Agent {
             problems,
             details: Vec::new(),
             share_usable: None,
+            other: Default::default(),
         };
         self.client.report(&report).unwrap();
     }

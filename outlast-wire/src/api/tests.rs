@@ -39,6 +39,28 @@ fn what_a_newer_peer_says_is_kept() {
     assert_eq!(serde_json::to_value(&body).unwrap()["code"], "on_strike");
 }
 
+#[test]
+fn a_report_and_a_bill_keep_what_is_not_known_yet_with_the_signature_that_comes() {
+    let pass = json!({ "started": "2026-01-31T00:00:00Z", "finished": "2026-01-31T00:00:01Z" });
+    let report = json!({
+        "share": SHARE, "pass": pass, "workloads": [], "problems": [],
+        "agent": { "certificate": "PEM", "signature": "ab" }, "sequence": 7,
+    });
+    let kept: AgentReport = serde_json::from_value(report.clone()).unwrap();
+    assert_eq!(kept.other["sequence"], 7);
+    assert_eq!(serde_json::to_value(&kept).unwrap(), report);
+    let hash = "00".repeat(32);
+    let bill = json!({
+        "version": BILL_VERSION, "share": SHARE, "workload": "shop-db", "day": "20260131",
+        "drop": DROP, "seal": hash, "size": 1, "tree": hash, "snapshot_id": hash,
+        "snapshot": "AAAA", "objects": [], "claims": null,
+        "agent": { "certificate": "PEM", "signature": "ab" }, "challenge": "cd",
+    });
+    let kept: Shipment = serde_json::from_value(bill.clone()).unwrap();
+    assert_eq!(kept.other["challenge"], "cd");
+    assert_eq!(serde_json::to_value(&kept).unwrap(), bill);
+}
+
 /// As [`RejectedDrop`] and [`Problem`] were before there were codes.
 #[test]
 fn a_peer_of_before_there_were_codes_understands_us() {
