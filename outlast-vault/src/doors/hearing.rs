@@ -7,6 +7,7 @@ use axum::http::StatusCode;
 use axum::middleware::Next;
 use axum::response::Response;
 use outlast_promise::Source;
+use outlast_types::WorkloadName;
 use outlast_wire::api::ErrorCode;
 use outlast_wire::server::Shown;
 use outlast_wire::{Peer, Role};
@@ -22,6 +23,7 @@ pub(crate) async fn note(
 ) -> Response {
     let asker = request.extensions().get::<Peer>().cloned();
     let asked = format!("{} {}", request.method(), request.uri().path());
+    let workload = workload_of(request.uri().path());
     let peer = request.extensions().get::<Peer>().filter(|peer| peer.role() == Role::Agent);
     let shown = request.extensions().get::<Shown>().copied();
     let hearing = Arc::clone(&vault);
@@ -42,16 +44,24 @@ pub(crate) async fn note(
     }
     let response = next.run(request).await;
     if let Some(peer) = asker.filter(|_| response.status() == StatusCode::FORBIDDEN) {
-        note_refusal(vault, &peer, &asked).await;
+        note_refusal(vault, &peer, &asked, workload.as_ref()).await;
     }
     response
 }
 
 /// Notes that a peer asked for what its role does not allow. What only counts waits for no thread.
-async fn note_refusal(vault: Arc<Vault>, peer: &Peer, asked: &str) {
-    let event = Event::by(peer, AuditAction::Requested)
+async fn note_refusal(
+    vault: Arc<Vault>,
+    peer: &Peer,
+    asked: &str,
+    workload: Option<&WorkloadName>,
+) {
+    let mut event = Event::by(peer, AuditAction::Requested)
         .object(asked)
         .not_done(Outcome::Refused, ErrorCode::Refused);
+    if let Some(workload) = workload {
+        event = event.workload(workload);
+    }
     if vault.audit.counts(&event) {
         return;
     }
@@ -61,4 +71,10 @@ async fn note_refusal(vault: Arc<Vault>, peer: &Peer, asked: &str) {
         Ok(Err(error)) => tracing::error!(%error, "cannot write the audit log"),
         Err(error) => tracing::error!(%error, "writing the audit log failed badly"),
     }
+}
+
+/// The workload whose repository or call this path is.
+fn workload_of(path: &str) -> Option<WorkloadName> {
+    let below = path.strip_prefix("/repo/").or_else(|| path.strip_prefix("/api/v1/workloads/"))?;
+    WorkloadName::new(below.split('/').next()?).ok()
 }

@@ -147,6 +147,21 @@ fn the_end_of_an_agents_certificate_is_told_in_time_and_resolved_by_renewal() {
 }
 
 #[test]
+fn the_end_of_the_vaults_own_certificate_is_resolved_by_its_renewal_without_a_restart() {
+    let world = World::hurried(LONG, LONG);
+    let short = world.identity_for(Role::Vault, "main", Duration::from_secs(100));
+    short.save(&world.config.identity).unwrap();
+    let vault = world.start();
+    let operator = world.client(&vault, Role::Operator);
+    assert_eq!(told(&operator.incidents().unwrap()), [("certificate/vault/main", false)]);
+    world.identity(Role::Vault, "main").save(&world.config.identity).unwrap();
+    eventually("the incident is resolved", || {
+        let incidents = operator.incidents().unwrap();
+        (told(&incidents) == [("certificate/vault/main", true)]).then_some(())
+    });
+}
+
+#[test]
 fn a_share_that_cannot_be_used_is_the_platforms_incident() {
     let world = World::hurried(LONG, LONG);
     let vault = world.start();

@@ -2,9 +2,11 @@
 
 use outlast_format::{Sha256Id, SnapshotId};
 use outlast_store::{Kind, Object, Store, StoreError};
+use outlast_vault::AuditSelection;
 use outlast_wire::CallError;
 use outlast_wire::api::{ErrorCode, OpenRepository};
 use outlast_wire::{RestStore, Role};
+use serde_json::Value;
 
 use crate::support::{World, shop};
 
@@ -57,4 +59,42 @@ fn an_agent_adds_and_never_takes_away_or_publishes() {
     let name = SnapshotId::of(&content);
     let forged = store.create(&Object::Snapshot(name), content);
     assert!(matches!(forged, Err(StoreError::Refused { .. })), "{forged:?}");
+}
+
+#[test]
+fn a_refusal_by_the_table_of_objects_is_in_the_audit_log() {
+    let world = World::new();
+    let vault = world.start();
+    let agent = world.agent(&vault);
+    agent.ship(&shop(), b"content");
+    let address = format!("rest:{}repo/shop-db/", vault.url());
+    let store = RestStore::open(&address, Some(&agent.identity)).unwrap();
+    let (object, _) = store.list(Kind::Data).unwrap().remove(0);
+    assert!(matches!(store.remove(&object), Err(StoreError::Refused { .. })));
+    assert!(matches!(store.read(&object), Err(StoreError::Refused { .. })));
+    vault.shutdown();
+    let mut log = Vec::new();
+    let mut take = |line: &[u8]| {
+        log.extend_from_slice(line);
+        Ok(())
+    };
+    let asked = AuditSelection { workload: Some(shop()), ..AuditSelection::default() };
+    outlast_vault::export_audit(&world.config.dir, &asked, &mut take).unwrap();
+    let entries: Vec<Value> =
+        log.split(|b| *b == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect();
+    let refused = entries.iter().filter(|entry| entry["action"] == "requested");
+    let told: Vec<String> = refused
+        .map(|entry| {
+            assert_eq!(
+                (&entry["actor"], &entry["code"]),
+                (&"agent road-1".into(), &"refused".into())
+            );
+            assert_eq!(entry["outcome"], "refused");
+            entry["object"].as_str().unwrap().to_owned()
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [format!("DELETE /repo/shop-db/{object}"), format!("GET /repo/shop-db/{object}")]
+    );
 }
