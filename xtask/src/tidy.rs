@@ -6,6 +6,7 @@ mod doors;
 mod floors;
 mod layers;
 mod modules;
+mod named;
 mod ratchet;
 mod share;
 mod source;
@@ -31,16 +32,19 @@ pub(crate) fn violations(root: &Path) -> Result<Vec<String>> {
         |path: &str| fs::read_to_string(root.join(path)).with_context(|| format!("read {path}"));
     found.extend(budget::violations(&read(budget::LIST)?, &read("Cargo.lock")?)?);
     let mut ratchet = ratchet::Ratchet::load(&root.join("xtask/tidy.toml"))?;
+    let mut named = named::Named::default();
     for path in files(root)? {
         let content =
             fs::read(root.join(&path)).with_context(|| format!("read {}", path.display()))?;
         let Ok(text) = String::from_utf8(content) else { continue };
         found.extend(source::everywhere(&path, &text));
+        named.see(&path, &text);
         if path.extension().is_some_and(|extension| extension == "rs") {
             found.extend(source::rust(&path, &text, &mut ratchet));
         }
     }
     found.extend(ratchet.stale());
+    found.extend(named.violations());
     for licence in ["LICENSE-MIT", "LICENSE-APACHE"] {
         if !root.join(licence).exists() {
             found.push(format!("{licence} is missing"));
