@@ -46,6 +46,7 @@ fn a_receipt_survives_its_bytes_and_its_signature_covers_all_of_them() {
     let signed = signed();
     let read = SignedReceipt::parse(signed.bytes()).unwrap();
     assert_eq!(read, signed);
+    assert_eq!(read.certificate_pem(), Initials.certificate_pem());
     assert_eq!((read.receipt().by.as_str(), read.receipt().role.as_str()), ("vault-1", "vault"));
     let good = read.verify(|certificate, message, signature| {
         assert!(certificate.starts_with("-----BEGIN"));
@@ -154,6 +155,44 @@ fn a_receipt_that_is_taken_back_is_gone_and_the_others_stay() {
     let Receipt { workload, drop, .. } = vaulted.receipt();
     let left = list(&share, workload).unwrap();
     assert_eq!(left[drop], BTreeSet::from([ReceiptState::Vaulted]));
+}
+
+#[test]
+fn a_receipt_that_lies_there_stays_and_anything_else_under_its_name_gives_way() {
+    let directory = tempfile::tempdir().unwrap();
+    let share = Share::init(directory.path(), &SystemClock, &SystemRandom).unwrap();
+    let signed = signed();
+    write(&share, &signed).unwrap();
+    let receipt = signed.receipt();
+    let folder = share.workload_directory(&receipt.workload).join(RECEIPTS);
+    let path = folder.join(file_name(receipt.drop, receipt.state));
+    let inode = || std::os::unix::fs::MetadataExt::ino(&path.symlink_metadata().unwrap());
+    let first = inode();
+    write(&share, &signed).unwrap();
+    assert_eq!(inode(), first, "a receipt is written once");
+
+    // Strangers put a link there, whose target is none of ours, or a text of their own.
+    let target = directory.path().join("target");
+    std::fs::remove_file(&path).unwrap();
+    std::os::unix::fs::symlink(&target, &path).unwrap();
+    write(&share, &signed).unwrap();
+    assert!(std::fs::read(&path).unwrap() == signed.bytes() && !target.exists());
+    std::fs::remove_file(&path).unwrap();
+    let mut forged = std::fs::File::create_new(&path).unwrap();
+    io::Write::write_all(&mut forged, b"{}").unwrap();
+    write(&share, &signed).unwrap();
+    assert!(std::fs::read(&path).unwrap() == signed.bytes());
+}
+
+#[test]
+fn only_a_hiccup_of_the_share_is_a_reason_to_try_again_later() {
+    let failed = |code| {
+        let source = io::Error::from_raw_os_error(code);
+        ReceiptError::Io { path: PathBuf::from("receipts/x"), source }
+    };
+    assert!(failed(rustix::io::Errno::STALE.raw_os_error()).is_later());
+    assert!(!failed(rustix::io::Errno::NOENT.raw_os_error()).is_later());
+    assert!(!ReceiptError::Torn.is_later());
 }
 
 #[test]
