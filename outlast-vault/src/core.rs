@@ -10,6 +10,7 @@ pub(crate) mod error;
 pub(crate) mod audit;
 
 pub(crate) mod incidents;
+pub(crate) mod jobs;
 
 pub(crate) mod arrivals;
 pub(crate) mod orders;
@@ -32,6 +33,7 @@ pub(crate) mod remembered;
 
 pub(crate) mod care;
 pub(crate) mod opening;
+pub(crate) mod upkeep;
 
 #[cfg(test)]
 pub(crate) mod testing;

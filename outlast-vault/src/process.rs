@@ -3,43 +3,39 @@
 mod config;
 mod directory;
 mod error;
+mod workers;
 
 use std::net::SocketAddr;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use axum::middleware::from_fn_with_state;
 use outlast_catalog::{Catalog, CatalogError};
 use outlast_fs::{DirectoryLock, durable};
-use outlast_types::{Environment, Interrupt};
+use outlast_types::Environment;
 use outlast_wire::{IdentityHandle, Role, rest, server, tls};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
 use self::directory::DirectoryStorage;
+use self::workers::Workers;
 use crate::core::audit::{self, AuditHead, AuditSelection, AuditVerdict};
 use crate::core::error::VaultError;
 use crate::core::opening::Parts;
 use crate::core::recovery::{self, Rebuilt};
+use crate::core::upkeep;
 use crate::core::vault::Vault;
 use crate::doors::{api, hearing, rest::Host};
 
 pub use self::config::{VaultConfig, listen_address};
 pub use self::error::StartError;
 
-/// How often promises are looked at when nothing happens.
-const TICK: Duration = Duration::from_secs(1);
-/// How often it is looked whether anything that was counted is to be written.
-const AUDIT_FLUSH: Duration = Duration::from_secs(10);
 /// Threads that move bytes; the work is done on others.
 const RUNTIME_THREADS: usize = 2;
 const LOCK_FILE: &str = "vault.lock";
-/// How long calls that still run may take to end at shutdown.
+/// How long calls that still run may take to end at shutdown, and then jobs.
 const RUNTIME_DRAIN: Duration = Duration::from_secs(10);
 
 /// A running vault.
@@ -55,17 +51,7 @@ struct Running {
     runtime: Runtime,
     stop_serving: oneshot::Sender<()>,
     serving: tokio::task::JoinHandle<()>,
-    promises: Repeated,
-    repositories: Repeated,
-    audit: Repeated,
-}
-
-/// Something that is done again and again on a thread of its own.
-struct Repeated {
-    stop: Interrupt,
-    /// Closed when the thread has let go of the vault.
-    ended: mpsc::Receiver<()>,
-    thread: JoinHandle<()>,
+    workers: Workers,
 }
 
 /// Starts a vault and returns when it serves. Its work goes on in threads of its own until
@@ -97,18 +83,10 @@ pub fn start(config: VaultConfig, environment: Environment) -> Result<VaultHandl
         // The sender is gone only with the handle: that means the same.
         async { drop(stopped.await) },
     ));
-    let begin = |name, pause, work| {
-        let repeated = Repeated::start(name, pause, &vault, work);
-        repeated.map_err(StartError::io("start a thread of", &config.dir))
-    };
-    let promises = begin("vault-promises", TICK, Vault::watch_promises)?;
-    // Not on the thread of the promises: a disk that hangs must not keep us from telling of it.
-    let look_after = Vault::look_after_repositories;
-    let repositories = begin("vault-repositories", config.look_after, look_after)?;
-    // What was counted for a minute must not wait for the end.
-    let audit = begin("vault-audit", AUDIT_FLUSH, |vault| vault.audit.flush(false))?;
+    let workers = Workers::start(&vault, upkeep::jobs(config.look_after))
+        .map_err(StartError::io("start a thread of", &config.dir))?;
     tracing::info!(%address, dir = %config.dir.display(), "the vault serves");
-    let running = Running { runtime, stop_serving, serving, promises, repositories, audit };
+    let running = Running { runtime, stop_serving, serving, workers };
     Ok(VaultHandle { address, vault, running: Some(running), _lock: lock })
 }
 
@@ -170,54 +148,6 @@ fn open(
     Ok((Vault::open(parts)?, lock))
 }
 
-impl Repeated {
-    fn start(
-        name: &'static str,
-        pause: Duration,
-        vault: &Arc<Vault>,
-        work: fn(&Vault) -> Result<(), VaultError>,
-    ) -> std::io::Result<Self> {
-        let stop = Interrupt::default();
-        let stopped = stop.clone();
-        let (ending, ended) = mpsc::channel();
-        let watched = Arc::clone(vault);
-        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
-            repeat(name, pause, &watched, work, &stopped);
-            drop(watched);
-            drop::<mpsc::Sender<()>>(ending);
-        })?;
-        Ok(Self { stop, ended, thread })
-    }
-
-    fn end(self) {
-        self.stop.request();
-        if self.ended.recv_timeout(RUNTIME_DRAIN) == Err(RecvTimeoutError::Timeout) {
-            tracing::error!("a disk of the vault does not answer; ending all the same");
-        } else if self.thread.join().is_err() {
-            tracing::error!("a thread of the vault ended badly");
-        }
-    }
-}
-
-/// What cannot be done is an error every time: nobody must believe that promises and repositories
-/// are watched when they are not. For the same reason nothing ends the loop early.
-fn repeat(
-    name: &str,
-    pause: Duration,
-    vault: &Vault,
-    work: fn(&Vault) -> Result<(), VaultError>,
-    stopped: &Interrupt,
-) {
-    while !vault.environment.timer.pause(pause, stopped) {
-        // A panic rolls the catalog back and leaves the ledger at facts that are true.
-        match catch_unwind(AssertUnwindSafe(|| work(vault))) {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::error!(name, %error, "cannot keep watch"),
-            Err(_) => tracing::error!(name, "keeping watch failed badly; trying on"),
-        }
-    }
-}
-
 impl VaultHandle {
     /// Where it listens, with the port it was given.
     pub fn address(&self) -> SocketAddr {
@@ -238,12 +168,8 @@ impl VaultHandle {
         let running = self.running.as_ref()?;
         if running.serving.is_finished() {
             Some("the vault's server has ended")
-        } else if running.promises.thread.is_finished() {
-            Some("the vault's watch over promises has ended")
-        } else if running.repositories.thread.is_finished() {
-            Some("the vault's watch over repositories has ended")
-        } else if running.audit.thread.is_finished() {
-            Some("the writer of the vault's audit log has ended")
+        } else if running.workers.has_lost_one() {
+            Some("a job of the vault has ended")
         } else {
             None
         }
@@ -262,9 +188,12 @@ impl VaultHandle {
             tracing::error!(%error, "the server ended badly");
         }
         running.runtime.shutdown_timeout(RUNTIME_DRAIN);
-        running.repositories.end();
-        running.promises.end();
-        running.audit.end();
+        for job in running.workers.end(RUNTIME_DRAIN) {
+            tracing::error!(
+                job,
+                "does not end, as on a disk that does not answer; ending all the same"
+            );
+        }
         if let Err(error) = self.vault.audit.flush(true) {
             tracing::error!(%error, "cannot write the audit log");
         }

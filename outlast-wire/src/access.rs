@@ -33,6 +33,8 @@ pub enum Call {
     ListSnapshots,
     ListIncidents,
     ListOrders,
+    /// To see what the vault does by itself.
+    ListJobs,
     /// To begin a repository anew that is missing for good.
     RecreateRepository,
     PauseWorkload,
@@ -41,7 +43,7 @@ pub enum Call {
 }
 
 impl Call {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::OpenRepository,
         Self::MakeRepository,
         Self::Ship,
@@ -52,6 +54,7 @@ impl Call {
         Self::ListSnapshots,
         Self::ListIncidents,
         Self::ListOrders,
+        Self::ListJobs,
         Self::RecreateRepository,
         Self::PauseWorkload,
         Self::RetireWorkload,
@@ -71,6 +74,7 @@ impl Call {
             Self::ListSnapshots => "list snapshots",
             Self::ListIncidents => "list incidents",
             Self::ListOrders => "list what operators ordered",
+            Self::ListJobs => "list jobs",
             Self::RecreateRepository => "begin a repository anew",
             Self::PauseWorkload => "pause a workload",
             Self::RetireWorkload => "retire a workload",
@@ -174,7 +178,8 @@ fn allowed_call(role: Role, call: Call) -> bool {
         | Call::ViewWorkload
         | Call::ListSnapshots
         | Call::ListIncidents
-        | Call::ListOrders => matches!(role, Operator | Reader),
+        | Call::ListOrders
+        | Call::ListJobs => matches!(role, Operator | Reader),
         Call::RecreateRepository
         | Call::PauseWorkload
         | Call::RetireWorkload

@@ -2,6 +2,7 @@
 //! what is lost for good.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use outlast_promise::Event;
 use outlast_types::WorkloadName;
@@ -9,6 +10,7 @@ use outlast_wire::Peer;
 
 use super::audit::{self, AuditAction};
 use super::error::VaultError;
+use super::jobs::Progress;
 use super::orders::{Action, NewOrder, Order};
 use super::presence::{Found, Missing};
 use super::repositories::WorkloadRepository;
@@ -36,21 +38,27 @@ impl Vault {
 
     /// Looks whether every repository that anything remembers is all there. What is missing is
     /// refused from then on and is an incident, until a later look finds it again.
-    pub(crate) fn look_after_repositories(&self) -> Result<(), VaultError> {
+    pub(crate) fn look_after_repositories(
+        &self,
+        progress: &Progress,
+    ) -> Result<String, VaultError> {
         // What is begun anew meanwhile must not be judged by what was remembered before.
         let _one_at_a_time = self.repositories.caring();
         let mut events = Vec::new();
         let mut found_again = Vec::new();
-        let (mut gone, mut here) = (0, 0);
-        for (workload, memory) in self.memories()? {
-            let (found, is_news) = self.repositories.inspect(&workload, memory);
+        let (mut gone, mut damaged, mut whole) = (0, 0, 0);
+        let memories = self.memories()?;
+        progress.each(memories.keys().cloned().collect(), Duration::ZERO, |workload| {
+            let memory = memories.get(workload).copied().unwrap_or_default();
+            let (found, is_news) = self.repositories.inspect(workload, memory);
             match &found {
                 Found::Nothing | Found::Begun => {}
                 Found::Missing(Missing::Repository) => gone += 1,
-                Found::Whole | Found::Missing(_) => here += 1,
+                Found::Missing(_) => damaged += 1,
+                Found::Whole => whole += 1,
             }
             if !is_news {
-                continue;
+                return Ok(());
             }
             let missing = match found {
                 Found::Missing(what) => {
@@ -63,11 +71,20 @@ impl Vault {
                     None
                 }
             };
-            events.push(Event::Repository { workload, missing });
+            events.push(Event::Repository { workload: workload.clone(), missing });
+            Ok(())
+        })?;
+        // Of a look that was broken off nothing follows for the whole.
+        if !progress.is_stopped() {
+            self.repositories.note_away(gone > 0 && damaged + whole == 0);
         }
-        self.repositories.note_away(gone > 0 && here == 0);
         self.promises.noted(events)?;
-        found_again.iter().try_for_each(|workload| self.fill_in(Some(workload)))
+        for workload in found_again {
+            if let Err(error) = self.repair(&workload) {
+                tracing::error!(%workload, %error, "its snapshots are not all known");
+            }
+        }
+        Ok(format!("{whole} repositories are whole, {damaged} are damaged, {gone} are gone"))
     }
 
     /// Begins a repository anew that is missing for good: what is left of it is set aside, and what

@@ -89,6 +89,9 @@ pub enum VaultError {
     /// The same may succeed later.
     #[error("{reason}")]
     Busy { reason: String },
+    /// A job goes on with what it can do.
+    #[error("{failed} of {total} could not be done, the first because of this: {first}")]
+    Partly { failed: usize, total: usize, first: Box<VaultError> },
     #[error("cannot set up what looks at packs: {0}")]
     Prover(FormatError),
     #[error("a key cannot be sealed to the box key that came with the request")]
@@ -114,6 +117,7 @@ impl VaultError {
             Self::Busy { .. } => ErrorCode::Busy,
             Self::BadBoxKey => ErrorCode::BadRequest,
             Self::Store(StoreError::Full { .. }) => ErrorCode::Full,
+            Self::Partly { first, .. } => first.code(),
             _ => ErrorCode::Unable,
         }
     }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use outlast_catalog::Catalog;
 use outlast_promise::Settings;
-use outlast_types::{Environment, hex};
+use outlast_types::{Environment, Interrupt, hex};
 use outlast_wire::IdentityHandle;
 
 use super::admission::Admission;
@@ -12,6 +12,7 @@ use super::arrivals::Arrivals;
 use super::audit::{AuditAction, AuditHead, AuditLog, Event, Source};
 use super::error::VaultError;
 use super::incidents::AuditChronicle;
+use super::jobs::{Jobs, Progress};
 use super::orders::Orders;
 use super::promise_monitor::{Opening, PromiseMonitor};
 use super::recovery::{Sources, rebuilt_from};
@@ -76,14 +77,16 @@ impl Vault {
             orders,
             audit,
             promises,
+            jobs: Jobs::open(&storage, &environment),
             identity,
             certified: Mutex::new(certified),
             environment,
             sequence: Sequence::default(),
             run: hex::encode(&run),
         };
-        vault.look_after_repositories()?;
-        vault.fill_in(None)?;
+        let uninterrupted = Progress::new(&vault.environment, &Interrupt::default());
+        vault.look_after_repositories(&uninterrupted)?;
+        vault.fill_in()?;
         let started = Event::by_vault(AuditAction::Started).detail("run", &vault.run);
         vault.audit.record(started.detail("version", env!("CARGO_PKG_VERSION")))?;
         // Whoever keeps this line can tell later whether the log was written anew.

@@ -92,7 +92,7 @@ impl ArrivingDocument {
         let _one_publisher = repository.publishing();
         match vault.adopt(peer, repository, workload, snapshot, received) {
             Ok(()) => tracing::info!(%peer, %workload, %snapshot, "vaulted a snapshot"),
-            // The snapshot is safe; the next start of the vault takes it in.
+            // The snapshot is safe; `repair-catalog` takes it in.
             Err(error) => {
                 tracing::error!(%peer, %workload, %snapshot, %error, "cannot catalog a snapshot");
             }

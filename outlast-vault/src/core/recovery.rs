@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use outlast_catalog::{Catalog, SnapshotRecord};
 use outlast_store::Object;
-use outlast_types::{Environment, WorkloadName};
+use outlast_types::{Environment, SnapshotId, WorkloadName};
 
 use super::arrivals::Arrivals;
 use super::audit::{AuditAction, AuditLog, Event};
@@ -58,43 +58,78 @@ pub(crate) fn rebuilt_from(records: &[SnapshotRecord]) -> Event {
 }
 
 impl Vault {
-    /// Takes in what a crash left between a repository and the catalog, of one workload or of all.
-    pub(crate) fn fill_in(&self, workload: Option<&WorkloadName>) -> Result<(), VaultError> {
-        let known: BTreeSet<_> = self
-            .promises
-            .catalog()
-            .snapshots(workload)?
-            .into_iter()
-            .map(|record| (record.workload, record.snapshot))
-            .collect();
-        let sources = Sources {
+    /// Takes in what a crash left between a repository and the catalog, of all workloads. One that is
+    /// damaged keeps the others from nothing.
+    pub(crate) fn fill_in(&self) -> Result<(), VaultError> {
+        let known = self.known(None)?;
+        let (records, problems) = self.sources().gather(None)?;
+        for (workload, error) in problems {
+            tracing::error!(%workload, %error, "this workload's snapshots are not all known");
+        }
+        self.take_in(records, &known)?;
+        Ok(())
+    }
+
+    /// The same of one workload while the vault works; how many snapshots were not known. What is
+    /// known costs a look at two lists.
+    pub(crate) fn repair(&self, workload: &WorkloadName) -> Result<usize, VaultError> {
+        let Some(repository) = self.repositories.present(workload)? else { return Ok(0) };
+        let is_known = |known: Known| {
+            let snapshots = published(&repository)?;
+            let mut names = snapshots.into_iter().map(|snapshot| (workload.clone(), snapshot));
+            Ok::<_, VaultError>(names.all(|name| known.contains(&name)))
+        };
+        if is_known(self.known(Some(workload))?)? {
+            return Ok(0);
+        }
+        // What is being published would be taken for a stranger's before it has its entry.
+        let _nobody_publishes = repository.publishing();
+        let known = self.known(Some(workload))?;
+        let (records, problems) = self.sources().gather(Some(workload))?;
+        let taken_in = self.take_in(records, &known)?;
+        problems.into_iter().next().map_or(Ok(taken_in), |(_, problem)| Err(problem))
+    }
+
+    /// Catalogs those of `records` that are not `known`; how many.
+    fn take_in(&self, records: Vec<SnapshotRecord>, known: &Known) -> Result<usize, VaultError> {
+        let mut taken_in = 0;
+        for record in records {
+            self.sequence.saw_record(&record);
+            if known.contains(&(record.workload.clone(), record.snapshot)) {
+                continue;
+            }
+            let event = Event::by_vault(match record.drop {
+                Some(_) => AuditAction::DropPublished,
+                None => AuditAction::SnapshotAdopted,
+            });
+            let event = event.detail("found", "in the repository, not in the catalog");
+            tracing::info!(
+                workload = %record.workload, snapshot = %record.snapshot,
+                "the catalog did not know this snapshot yet"
+            );
+            self.catalog(&record, event)?;
+            taken_in += 1;
+        }
+        Ok(taken_in)
+    }
+
+    /// What the catalog knows of one workload, or of all.
+    fn known(&self, workload: Option<&WorkloadName>) -> Result<Known, VaultError> {
+        let records = self.promises.catalog().snapshots(workload)?.into_iter();
+        Ok(records.map(|record| (record.workload, record.snapshot)).collect())
+    }
+
+    fn sources(&self) -> Sources<'_> {
+        Sources {
             repositories: &self.repositories,
             arrivals: &self.arrivals,
             catalog: self.promises.catalog(),
             environment: &self.environment,
-        };
-        let (records, problems) = sources.gather(workload)?;
-        for (workload, error) in problems {
-            tracing::error!(%workload, %error, "this workload's snapshots are not all known");
         }
-        for record in records {
-            self.sequence.saw_record(&record);
-            if !known.contains(&(record.workload.clone(), record.snapshot)) {
-                let event = Event::by_vault(match record.drop {
-                    Some(_) => AuditAction::DropPublished,
-                    None => AuditAction::SnapshotAdopted,
-                });
-                let event = event.detail("found", "in the repository, not in the catalog");
-                tracing::info!(
-                    workload = %record.workload, snapshot = %record.snapshot,
-                    "the catalog did not know this snapshot yet"
-                );
-                self.catalog(&record, event)?;
-            }
-        }
-        Ok(())
     }
 }
+
+type Known = BTreeSet<(WorkloadName, SnapshotId)>;
 
 /// What knows of snapshots, and when they came.
 pub(crate) struct Sources<'a> {

@@ -11,7 +11,6 @@ use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
 
 use outlast_format::config::Version;
 use outlast_format::crypto::Key;
@@ -36,10 +35,6 @@ const USERNAME: &str = "vault";
 
 /// So many workloads are made or looked at, at one time.
 const TURNS: usize = 32;
-
-/// What was left unfinished before that was left by a writer that was killed. Writers finish an object
-/// within minutes; other programs may write to the repository's directory beside us.
-const LEFTOVER_AGE: Duration = Duration::from_secs(3600);
 
 /// One workload's repository.
 pub(crate) struct WorkloadRepository {
@@ -182,7 +177,6 @@ impl Repositories {
         }
         let store = self.storage.open_repository(workload)?;
         self.made(workload)?;
-        store.sweep(self.environment.clock.now().saturating_sub(LEFTOVER_AGE));
         let repository = Arc::new(WorkloadRepository {
             store,
             workload: workload.clone(),
@@ -194,6 +188,19 @@ impl Repositories {
         });
         self.lock().open.insert(workload.clone(), Arc::clone(&repository));
         Ok(repository)
+    }
+
+    /// The workload's repository; `None` if there is none, or not all of it. That something is missing
+    /// is told by those who look after it.
+    pub(crate) fn present(
+        &self,
+        workload: &WorkloadName,
+    ) -> Result<Option<Arc<WorkloadRepository>>, VaultError> {
+        match self.get(workload) {
+            Ok(repository) => Ok(Some(repository)),
+            Err(VaultError::UnknownWorkload { .. } | VaultError::Missing { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// The workload's repository if it is open; an error if something of it is missing.

@@ -11,6 +11,7 @@ use super::admission::Admission;
 use super::arrivals::Arrivals;
 use super::audit::{AuditLog, Event, Outcome};
 use super::error::VaultError;
+use super::jobs::Jobs;
 use super::orders::Orders;
 use super::promise_monitor::PromiseMonitor;
 use super::repositories::Repositories;
@@ -24,6 +25,7 @@ pub(crate) struct Vault {
     pub(crate) orders: Orders,
     pub(crate) audit: Arc<AuditLog>,
     pub(crate) promises: PromiseMonitor,
+    pub(crate) jobs: Jobs,
     pub(crate) identity: IdentityHandle,
     /// The identity whose certificate the promises know of.
     pub(crate) certified: Mutex<Arc<Identity>>,

@@ -1,6 +1,7 @@
 //! `/api/v1`: thin handlers over blocking work.
 
 mod call;
+mod jobs;
 mod orders;
 
 use std::collections::BTreeSet;
@@ -44,6 +45,7 @@ pub(crate) fn router(vault: Arc<Vault>) -> Router {
         .route("/api/v1/snapshots", get(snapshots))
         .route("/api/v1/incidents", get(incidents))
         .merge(orders::routes())
+        .merge(jobs::routes())
         .fallback(nothing_here)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))

@@ -6,7 +6,7 @@ use std::fs::{read_to_string, remove_file};
 use outlast_vault::StartError;
 use outlast_wire::Role;
 
-use crate::support::{World, shop};
+use crate::support::{World, eventually, shop};
 
 /// As if the process had been killed: what is only in memory is gone, and so is the catalog's
 /// last word.
@@ -135,7 +135,16 @@ fn what_a_killed_writer_left_is_swept_when_it_is_old() {
     let old = leftover(".outlast-tmp-1-1", 7200);
     let young = leftover(".outlast-tmp-1-2", 60);
     let strange = leftover("somebody-elses", 7200);
-    drop(world.start());
+    // When it was swept last is no longer known.
+    std::fs::remove_dir_all(world.config.dir.join("jobs")).ok();
+    let vault = world.start();
+    let operator = world.client(&vault, Role::Operator);
+    let swept = eventually("the sweep", || {
+        let mut jobs = operator.jobs().unwrap().into_iter();
+        jobs.find(|job| job.name == "sweep-leftovers" && job.result.is_some())
+    });
+    assert_eq!((swept.done, swept.total, swept.error), (1, Some(1), None));
+    assert!(swept.result.unwrap().starts_with("removed 1 leftover"));
     assert!(!old.exists());
     assert!(young.exists() && strange.exists());
 }

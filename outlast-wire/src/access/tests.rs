@@ -43,6 +43,7 @@ const CALLS: &str = "
     a m v O R  list snapshots
     a m v O R  list incidents
     a m v O R  list what operators ordered
+    a m v O R  list jobs
     a m v O r  begin a repository anew
     a m v O r  pause a workload
     a m v O r  retire a workload

@@ -10,8 +10,8 @@ use super::http::{AddressError, Credentials, Failure, Http};
 use super::store::RestStore;
 use super::trouble::CertificateTrouble;
 use crate::api::{
-    AgentReport, ErrorBody, ErrorCode, IncidentView, OpenRepository, OpenedRepository, OrderView,
-    PauseOrder, ReasonedOrder, RecreateOrder, Reported, Shipment, SnapshotView, Vaulted,
+    AgentReport, ErrorBody, ErrorCode, IncidentView, JobView, OpenRepository, OpenedRepository,
+    OrderView, PauseOrder, ReasonedOrder, RecreateOrder, Reported, Shipment, SnapshotView, Vaulted,
     WorkloadView,
 };
 use crate::holdings::{Question, SignedAnswer};
@@ -196,6 +196,11 @@ impl ApiClient {
 
     pub fn incidents(&self) -> Result<Vec<IncidentView>, CallError> {
         self.call(Method::GET, "api/v1/incidents", None)
+    }
+
+    /// What the vault does by itself, and how it is doing.
+    pub fn jobs(&self) -> Result<Vec<JobView>, CallError> {
+        self.call(Method::GET, "api/v1/jobs", None)
     }
 
     /// Begins a workload's repository anew that is missing for good.

@@ -1,0 +1,89 @@
+//! What a vault does by itself: its jobs, and how often.
+
+use std::time::Duration;
+
+use outlast_types::Interrupt;
+
+use super::error::VaultError;
+use super::jobs::{Progress, Schedule};
+use super::vault::Vault;
+
+/// Pages come from here: a second is what they may be late.
+const JUDGE_PROMISES: Duration = Duration::from_secs(1);
+/// What was counted for a minute must not wait for the end.
+const WRITE_COUNTED: Duration = Duration::from_secs(10);
+const SWEEP_LEFTOVERS: Duration = Duration::from_secs(6 * 3600);
+/// What it mends is safe meanwhile, and only not shown.
+const REPAIR_CATALOG: Duration = Duration::from_secs(3600);
+
+/// Left to others between two repositories: thousands take minutes, and nobody waits for them.
+const PACE: Duration = Duration::from_millis(50);
+
+/// What was left unfinished before that was left by a writer that was killed. Writers finish an object
+/// within minutes; other programs may write to the repository's directory beside us.
+const LEFTOVER_AGE: Duration = Duration::from_secs(3600);
+
+/// Something that a vault does by itself.
+#[derive(Clone, Copy)]
+pub(crate) struct Job {
+    schedule: Schedule,
+    work: fn(&Vault, &Progress) -> Result<String, VaultError>,
+}
+
+/// All jobs of a vault that looks after its repositories that often.
+pub(crate) fn jobs(look_after: Duration) -> [Job; 5] {
+    let job = |name, every, work| Job { schedule: Schedule { name, every }, work };
+    [
+        // Not with others on one thread: a disk that hangs must not keep us from telling of it.
+        job("judge-promises", JUDGE_PROMISES, |vault, _| {
+            vault.watch_promises().map(|()| String::new())
+        }),
+        job("look-after-repositories", look_after, Vault::look_after_repositories),
+        job("write-audit-counts", WRITE_COUNTED, |vault, _| {
+            vault.audit.flush(false)?;
+            Ok(String::new())
+        }),
+        job("sweep-leftovers", SWEEP_LEFTOVERS, Vault::sweep_leftovers),
+        job("repair-catalog", REPAIR_CATALOG, Vault::repair_catalog),
+    ]
+}
+
+impl Job {
+    pub(crate) fn name(&self) -> &'static str {
+        self.schedule.name
+    }
+
+    /// Does it whenever it is due, until the end is asked for.
+    pub(crate) fn keep_doing(&self, vault: &Vault, stop: &Interrupt) {
+        vault.jobs.keep_doing(self.schedule, stop, |progress| (self.work)(vault, progress));
+    }
+}
+
+impl Vault {
+    /// Removes what killed writers left unfinished in all repositories.
+    fn sweep_leftovers(&self, progress: &Progress) -> Result<String, VaultError> {
+        let moment = self.environment.clock.now().saturating_sub(LEFTOVER_AGE);
+        let mut removed = 0;
+        progress.each(self.repositories.workloads()?, PACE, |workload| {
+            if let Some(repository) = self.repositories.present(workload)? {
+                removed += repository.store.sweep(moment);
+            }
+            Ok(())
+        })?;
+        Ok(format!("removed {removed} leftovers of writers that were killed"))
+    }
+
+    /// Takes in the snapshots that lie in repositories and that the catalog does not know: of a
+    /// publication that could not be cataloged, or of a program that writes past our doors.
+    pub(crate) fn repair_catalog(&self, progress: &Progress) -> Result<String, VaultError> {
+        let mut taken_in = 0;
+        progress.each(self.repositories.workloads()?, PACE, |workload| {
+            taken_in += self.repair(workload)?;
+            Ok(())
+        })?;
+        Ok(format!("took in {taken_in} snapshots that the catalog did not know"))
+    }
+}
+
+#[cfg(test)]
+mod tests;
