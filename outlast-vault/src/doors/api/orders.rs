@@ -5,17 +5,19 @@ use std::time::Duration;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, Request, State};
 use axum::http::StatusCode;
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post};
 use axum::{Extension, Router};
 use outlast_types::{WorkloadName, human};
 use outlast_wire::Peer;
 use outlast_wire::access::{self, Call};
 use outlast_wire::api::{ErrorCode, OrderView, PauseOrder, ReasonedOrder, RecreateOrder};
 use outlast_wire::server::{ApiError, RequestId};
+use serde::de::DeserializeOwned;
 
 use super::call::{Answer, Api, WorkloadQuery, workload_in_path, workload_name};
 use crate::core::error::VaultError;
 use crate::core::orders::{Action, Order};
+use crate::core::vault::Vault;
 
 /// The longest reason, in characters.
 const REASON_LENGTH_MAX: usize = 500;
@@ -25,102 +27,107 @@ const PAUSE_MAX: Duration = Duration::from_secs(366 * 86400);
 
 pub(super) fn routes() -> Router<Api> {
     Router::new()
-        .route("/api/v1/workloads/{workload}/recreate", post(recreate))
-        .route("/api/v1/workloads/{workload}/pause", post(pause))
-        .route("/api/v1/workloads/{workload}/retire", post(retire))
-        .route("/api/v1/workloads/{workload}/resume", post(resume))
+        .route("/api/v1/workloads/{workload}/recreate", order(Call::RecreateRepository, recreate))
+        .route("/api/v1/workloads/{workload}/pause", order(Call::PauseWorkload, pause))
+        .route("/api/v1/workloads/{workload}/retire", order(Call::RetireWorkload, retire))
+        .route("/api/v1/workloads/{workload}/resume", order(Call::ResumeWorkload, resume))
         .route("/api/v1/orders", get(orders))
 }
 
-async fn recreate(
-    State(api): State<Api>,
-    Extension(peer): Extension<Peer>,
-    Extension(id): Extension<RequestId>,
-    workload: Result<Path<String>, PathRejection>,
-    request: Request,
-) -> Answer<OrderView> {
-    access::check(&peer, Call::RecreateRepository)?;
-    let workload = workload_in_path(workload)?;
-    let (order, _held): (RecreateOrder, _) = api.body(request).await?;
-    api.run(peer, id, move |vault, peer| {
-        let reason = reason(&workload, "begun anew", &order.reason)?;
-        Ok(view(vault.recreate(&workload, &peer.to_string(), reason)?))
-    })
-    .await
+/// Who orders something about which workload.
+struct Given<'a> {
+    vault: &'a Vault,
+    by: String,
+    workload: &'a WorkloadName,
 }
 
-async fn pause(
-    State(api): State<Api>,
-    Extension(peer): Extension<Peer>,
-    Extension(id): Extension<RequestId>,
-    workload: Result<Path<String>, PathRejection>,
-    request: Request,
-) -> Answer<OrderView> {
-    access::check(&peer, Call::PauseWorkload)?;
-    let workload = workload_in_path(workload)?;
-    let (order, _held): (PauseOrder, _) = api.body(request).await?;
-    api.run(peer, id, move |vault, peer| {
-        let reason = reason(&workload, "paused", &order.reason)?;
-        let now = vault.environment.clock.now();
-        let end = order.for_seconds.map(|seconds| now.checked_add(Duration::from_secs(seconds)));
-        let until = match (end, order.until) {
-            (Some(end), None) => end,
-            (None, until) => until,
-            (Some(_), Some(_)) => None,
-        };
-        let until = until.filter(|until| *until > now && until.since(now) <= PAUSE_MAX);
-        let until = until.ok_or_else(|| VaultError::BadOrder {
-            workload: workload.clone(),
-            action: "paused",
-            reason: format!(
-                "a pause has an end, given once, that comes within {}",
-                human::duration(PAUSE_MAX)
-            ),
-        })?;
-        let action = Action::Pause { until };
-        Ok(view(vault.order(&workload, &peer.to_string(), Some(reason), action)?))
-    })
-    .await
+/// The handler of an order: who may give it, and what carries it out.
+fn order<T: DeserializeOwned + Send + 'static>(
+    call: Call,
+    carry_out: fn(&Given<'_>, T) -> Result<Order, VaultError>,
+) -> MethodRouter<Api> {
+    let handler = move |State(api): State<Api>,
+                        Extension(peer): Extension<Peer>,
+                        Extension(id): Extension<RequestId>,
+                        workload: Result<Path<String>, PathRejection>,
+                        request: Request| async move {
+        access::check(&peer, call)?;
+        let workload = workload_in_path(workload)?;
+        let (content, _held): (T, _) = api.body(request).await?;
+        let answer: Answer<OrderView> = api
+            .run(peer, id, move |vault, peer| {
+                let given = Given { vault, by: peer.to_string(), workload: &workload };
+                carry_out(&given, content).map(view)
+            })
+            .await;
+        answer
+    };
+    post(handler)
 }
 
-async fn retire(
-    State(api): State<Api>,
-    Extension(peer): Extension<Peer>,
-    Extension(id): Extension<RequestId>,
-    workload: Result<Path<String>, PathRejection>,
-    request: Request,
-) -> Answer<OrderView> {
-    access::check(&peer, Call::RetireWorkload)?;
-    let workload = workload_in_path(workload)?;
-    let (order, _held): (ReasonedOrder, _) = api.body(request).await?;
-    api.run(peer, id, move |vault, peer| {
-        let reason = order.reason.as_deref().map(|text| reason(&workload, "retired", text));
-        let unknown = || VaultError::UnknownWorkload { workload: workload.clone() };
-        let promise = vault.promises.status(&workload).ok_or_else(unknown)?.promise;
-        // Whatever is at work now has its time to end.
-        let until = vault.environment.clock.now().saturating_add(promise.rpo());
-        let action = Action::Retire { until };
-        Ok(view(vault.order(&workload, &peer.to_string(), reason.transpose()?, action)?))
-    })
-    .await
+fn recreate(given: &Given<'_>, order: RecreateOrder) -> Result<Order, VaultError> {
+    let reason = given.reason("begun anew", &order.reason)?;
+    given.vault.recreate(given.workload, &given.by, reason)
 }
 
-async fn resume(
-    State(api): State<Api>,
-    Extension(peer): Extension<Peer>,
-    Extension(id): Extension<RequestId>,
-    workload: Result<Path<String>, PathRejection>,
-    request: Request,
-) -> Answer<OrderView> {
-    access::check(&peer, Call::ResumeWorkload)?;
-    let workload = workload_in_path(workload)?;
-    let (order, _held): (ReasonedOrder, _) = api.body(request).await?;
-    api.run(peer, id, move |vault, peer| {
-        let reason = order.reason.as_deref().map(|text| reason(&workload, "resumed", text));
-        let reason = reason.transpose()?;
-        Ok(view(vault.order(&workload, &peer.to_string(), reason, Action::Resume)?))
-    })
-    .await
+fn pause(given: &Given<'_>, order: PauseOrder) -> Result<Order, VaultError> {
+    let reason = given.reason("paused", &order.reason)?;
+    let now = given.vault.environment.clock.now();
+    let end = order.for_seconds.map(|seconds| now.checked_add(Duration::from_secs(seconds)));
+    let until = match (end, order.until) {
+        (Some(end), None) => end,
+        (None, until) => until,
+        (Some(_), Some(_)) => None,
+    };
+    let until = until.filter(|until| *until > now && until.since(now) <= PAUSE_MAX);
+    let until = until.ok_or_else(|| {
+        let longest = human::duration(PAUSE_MAX);
+        let reason = format!("a pause has an end, given once, that comes within {longest}");
+        given.bad("paused", reason)
+    })?;
+    given.order(Some(reason), Action::Pause { until })
+}
+
+fn retire(given: &Given<'_>, order: ReasonedOrder) -> Result<Order, VaultError> {
+    let reason = given.reason_if_any("retired", &order)?;
+    let unknown = || VaultError::UnknownWorkload { workload: given.workload.clone() };
+    let promise = given.vault.promises.status(given.workload).ok_or_else(unknown)?.promise;
+    // Whatever is at work now has its time to end.
+    let until = given.vault.environment.clock.now().saturating_add(promise.rpo());
+    given.order(reason, Action::Retire { until })
+}
+
+fn resume(given: &Given<'_>, order: ReasonedOrder) -> Result<Order, VaultError> {
+    given.order(given.reason_if_any("resumed", &order)?, Action::Resume)
+}
+
+impl Given<'_> {
+    fn order(&self, reason: Option<&str>, action: Action) -> Result<Order, VaultError> {
+        self.vault.order(self.workload, &self.by, reason, action)
+    }
+
+    /// The reason, if it is one that people will understand when they read it later.
+    fn reason<'a>(&self, action: &'static str, text: &'a str) -> Result<&'a str, VaultError> {
+        let text = text.trim();
+        let length = text.chars().count();
+        if length == 0 || length > REASON_LENGTH_MAX || text.chars().any(char::is_control) {
+            let reason = format!("a reason is 1 to {REASON_LENGTH_MAX} printable characters");
+            return Err(self.bad(action, reason));
+        }
+        Ok(text)
+    }
+
+    fn reason_if_any<'a>(
+        &self,
+        action: &'static str,
+        order: &'a ReasonedOrder,
+    ) -> Result<Option<&'a str>, VaultError> {
+        order.reason.as_deref().map(|text| self.reason(action, text)).transpose()
+    }
+
+    fn bad(&self, action: &'static str, reason: String) -> VaultError {
+        VaultError::BadOrder { workload: self.workload.clone(), action, reason }
+    }
 }
 
 async fn orders(
@@ -138,24 +145,6 @@ async fn orders(
         Ok(vault.orders.list(workload.as_ref()).into_iter().map(view).collect())
     })
     .await
-}
-
-/// The reason, if it is one that people will understand when they read it later.
-fn reason<'a>(
-    workload: &WorkloadName,
-    action: &'static str,
-    text: &'a str,
-) -> Result<&'a str, VaultError> {
-    let text = text.trim();
-    let length = text.chars().count();
-    if length == 0 || length > REASON_LENGTH_MAX || text.chars().any(char::is_control) {
-        return Err(VaultError::BadOrder {
-            workload: workload.clone(),
-            action,
-            reason: format!("a reason is 1 to {REASON_LENGTH_MAX} printable characters"),
-        });
-    }
-    Ok(text)
 }
 
 fn view(order: Order) -> OrderView {
