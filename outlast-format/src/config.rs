@@ -74,7 +74,7 @@ impl Config {
             .map(RepositoryId)
             .ok_or_else(|| invalid("its id is not 64 hexadecimal digits"))?;
         let chunker_polynomial = u64::from_str_radix(&json.chunker_polynomial, 16)
-            .map_err(|_| invalid("its chunker polynomial is no hexadecimal number"))?;
+            .map_err(|_| invalid("its chunker polynomial is not a hexadecimal number"))?;
         if !polynomial::is_irreducible(chunker_polynomial) {
             return Err(invalid("its chunker polynomial is not irreducible"));
         }

@@ -56,7 +56,7 @@ fn main() -> Result<ExitCode> {
         None if arguments.target == "all" => TARGETS.iter().collect(),
         None => {
             let names: Vec<_> = TARGETS.iter().map(|target| target.name).collect();
-            bail!("{} is no target; there are all, {}", arguments.target, names.join(", "));
+            bail!("{} is not a target; there are all, {}", arguments.target, names.join(", "));
         }
     };
     let mut code = ExitCode::SUCCESS;

@@ -192,7 +192,7 @@ fn trouble_with_one_thing_on_the_share_does_not_hide_that_a_workload_produced_no
     for second in (10..130).step_by(10) {
         let stray = Event::ShareSeen {
             source: source(),
-            problem: Some("w/other/drops/README: it is no directory".into()),
+            problem: Some("w/other/drops/README: it is not a directory".into()),
             usable: true,
         };
         // A drop of w1 is there, and does not get through.

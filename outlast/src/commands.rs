@@ -11,9 +11,9 @@ mod manual;
 mod repo;
 mod roles;
 mod share;
+mod snapshots;
 mod up;
 mod vault_access;
-mod vault_reading;
 mod workload;
 
 use anyhow::Result;
@@ -35,10 +35,10 @@ pub(crate) enum Command {
     Workload(workload::Command),
     #[command(subcommand)]
     Audit(audit::Command),
-    Snapshots(vault_reading::SnapshotsArgs),
-    Ls(vault_reading::LsArgs),
-    Cat(vault_reading::CatArgs),
-    Restore(vault_reading::RestoreArgs),
+    Snapshots(snapshots::SnapshotsArgs),
+    Ls(snapshots::LsArgs),
+    Cat(snapshots::CatArgs),
+    Restore(snapshots::RestoreArgs),
     #[command(subcommand)]
     Repo(repo::Command),
     #[command(subcommand)]
@@ -67,10 +67,10 @@ pub(crate) fn run(command: Command, whole: fn() -> clap::Command, output: &Outpu
         Command::Share(command) => share::run(command, output),
         Command::Workload(command) => workload::run(&command, output),
         Command::Audit(command) => audit::run(command, output),
-        Command::Snapshots(arguments) => vault_reading::snapshots(&arguments, output),
-        Command::Ls(arguments) => vault_reading::ls(&arguments, output),
-        Command::Cat(arguments) => vault_reading::cat(&arguments, output),
-        Command::Restore(arguments) => vault_reading::restore(&arguments, output),
+        Command::Snapshots(arguments) => snapshots::snapshots(&arguments, output),
+        Command::Ls(arguments) => snapshots::ls(&arguments, output),
+        Command::Cat(arguments) => snapshots::cat(&arguments, output),
+        Command::Restore(arguments) => snapshots::restore(&arguments, output),
         Command::Repo(command) => repo::run(command, output),
         Command::Config(command) => config::run(&command, output),
         Command::Agent(arguments) => roles::agent(&arguments),

@@ -13,9 +13,9 @@ mod log;
 mod output;
 mod paths;
 mod processes;
-mod reading;
 mod settings;
 mod signals;
+mod snapshots;
 
 use std::process::ExitCode;
 

@@ -12,6 +12,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use outlast_types::Timestamp;
 use serde::Serialize;
 
 pub(crate) use closed::{Closed, not_written};
@@ -112,6 +113,11 @@ pub(crate) fn counted(count: impl Into<u64>, thing: &str) -> String {
         1 => format!("1 {thing}"),
         count => format!("{count} {thing}s"),
     }
+}
+
+/// A time without its fraction, as lists show it.
+pub(crate) fn whole_seconds(at: Timestamp) -> String {
+    Timestamp::from_unix(at.unix_seconds(), 0).unwrap_or(at).to_string()
 }
 
 /// Prints rows in columns as wide as their widest cell; the last column is not padded.

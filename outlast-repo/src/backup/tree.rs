@@ -156,7 +156,7 @@ impl Assembler<'_> {
                 None => {
                     let name = outlast_fs::entry::show(name);
                     self.problem(format!(
-                        "{path} was left out: {name}, in which it lies, is no directory"
+                        "{path} was left out: {name}, in which it lies, is not a directory"
                     ));
                     return Ok(None);
                 }

@@ -16,7 +16,7 @@ pub struct Subset {
 /// Why a text names no part.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{text:?} is no part of the data; give n/m with n from 1 to m and m up to {}, such as 2/7 for \
+    "{text:?} does not name a part of the data; give n/m with n from 1 to m and m up to {}, such as 2/7 for \
      the second of seven parts",
     Subset::PARTS_MAX
 )]

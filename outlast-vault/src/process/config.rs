@@ -65,7 +65,7 @@ pub fn listen_address(text: &str) -> Result<SocketAddr, String> {
     }
     let explained = |why: &str| format!("{text:?} {why}; give one such as localhost:8443 or :8443");
     let (host, port) =
-        text.rsplit_once(':').ok_or_else(|| explained("is no address with a port"))?;
+        text.rsplit_once(':').ok_or_else(|| explained("is not an address with a port"))?;
     let port: u16 = port.parse().map_err(|_| explained("does not end with a port"))?;
     match host {
         "" => Ok((Ipv4Addr::UNSPECIFIED, port).into()),

@@ -225,7 +225,7 @@ impl Store for RestStore {
                 if content.len() == length { Ok(content.into()) } else { Err(beyond_end()) }
             }
             StatusCode::OK => {
-                let text = "the server ignores ranges, so it is no restic REST server";
+                let text = "the server ignores ranges, so it is not a restic REST server";
                 let source = io::Error::new(io::ErrorKind::Unsupported, text);
                 Err(self.broken(verb, object, source))
             }

@@ -36,7 +36,7 @@ pub(super) fn announced(headers: &HeaderMap, bytes_max: u64) -> Result<Option<u6
         Some(length) if length <= bytes_max => Ok(Some(length)),
         Some(_) => Err(too_large(bytes_max)),
         None => {
-            let text = "the length of the content is no number";
+            let text = "the length of the content is not a number";
             Err(ApiError::new(StatusCode::BAD_REQUEST, ErrorCode::BadRequest, text))
         }
     }

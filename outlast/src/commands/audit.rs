@@ -130,7 +130,7 @@ fn tell(verdict: &AuditVerdict, output: &Output) -> Result<()> {
     output.line(format_args!("{verdict}: {entries}{span}"))?;
     if *unfinished_bytes > 0 {
         output.line(format_args!(
-            "{unfinished_bytes} bytes at its end are no whole entry: one is being written, or its \
+            "{unfinished_bytes} bytes at its end are not a whole entry: one is being written, or its \
              writer was killed"
         ))?;
     }

@@ -13,7 +13,7 @@ use super::repo::Rights;
 use super::share::Ca;
 use crate::exit::Code;
 use crate::output::{Output, counted};
-use crate::reading::{deviations, tell_deviations};
+use crate::snapshots::{deviations, tell_deviations};
 use outlast_wire::receipts::Authority;
 
 /// How often the share is looked at while waiting; a network share shows new names only after

@@ -20,7 +20,7 @@ use serde_json::json;
 
 use crate::exit::Code;
 use crate::output::{Output, counted};
-use crate::reading;
+use crate::snapshots;
 use access::Access;
 pub(super) use access::retrying;
 
@@ -84,7 +84,7 @@ Examples:
     },
     /// List the entries of a snapshot
     #[command(
-        after_help = "A name that is no printable text is shown in the quotes in which a shell takes it, as in \
+        after_help = "A name that is not printable text is shown in the quotes in which a shell takes it, as in \
 $'/srv/caf\\xe9'. With --json, `path` is the path as it is; one that is not UTF-8 is quoted so, and has its bytes in \
 `path_base64`.
 
@@ -158,7 +158,7 @@ pub(crate) struct RestoreHow {
 impl RestoreHow {
     pub(crate) fn options(&self) -> Result<restore::Options> {
         // The whole snapshot is what an empty list stands for.
-        let include = self.include.iter().map(reading::snapshot_path);
+        let include = self.include.iter().map(snapshots::path_in);
         let include: Option<Vec<_>> = include.collect::<Result<_>>()?;
         Ok(restore::Options {
             overwrite: self.overwrite,
@@ -177,20 +177,20 @@ pub(crate) fn run(command: Command, output: &Output) -> Result<Code> {
         Command::Backup(arguments) => backup::run(&arguments, output),
         Command::Restore { access, snapshot, target, how } => {
             let repository = access.open(output)?;
-            let resolved = reading::resolve(&repository, &snapshot)?;
-            reading::restore(&repository, &resolved, &target, &how.options()?, output)
+            let resolved = snapshots::resolve(&repository, &snapshot)?;
+            snapshots::restore(&repository, &resolved, &target, &how.options()?, output)
         }
-        Command::Snapshots { access } => reading::snapshots(&access.open(output)?, None, output),
+        Command::Snapshots { access } => snapshots::list(&access.open(output)?, None, output),
         Command::Ls { access, snapshot, path } => {
             let repository = access.open(output)?;
-            let resolved = reading::resolve(&repository, &snapshot)?;
-            let below = path.as_deref().map(reading::snapshot_path).transpose()?.flatten();
-            reading::ls(&repository, &resolved, below.as_ref(), output)
+            let resolved = snapshots::resolve(&repository, &snapshot)?;
+            let below = path.as_deref().map(snapshots::path_in).transpose()?.flatten();
+            snapshots::ls(&repository, &resolved, below.as_ref(), output)
         }
         Command::Cat { access, snapshot, path } => {
             let repository = access.open(output)?;
-            let resolved = reading::resolve(&repository, &snapshot)?;
-            reading::cat(&repository, &resolved, &path, output)
+            let resolved = snapshots::resolve(&repository, &snapshot)?;
+            snapshots::cat(&repository, &resolved, &path, output)
         }
         Command::Check(arguments) => check::run(&arguments, output),
         Command::Forget(arguments) => prune::run_forget(&arguments, output),

@@ -12,8 +12,8 @@ use outlast_types::{Clock, SystemClock, SystemRandom, human};
 use serde_json::json;
 
 use crate::exit::Code;
+use crate::output::whole_seconds;
 use crate::output::{Output, counted, table};
-use crate::reading::whole_seconds;
 use outlast_wire::receipts::Authority;
 
 /// Make a share, look at it, clean it up

@@ -13,8 +13,8 @@ use serde_json::json;
 
 use super::vault_access::VaultAccess;
 use crate::exit::Code;
+use crate::output::whole_seconds;
 use crate::output::{Output, counted, table};
-use crate::reading::whole_seconds;
 
 /// Show workloads and their promises; pause, retire and resume them
 #[derive(Debug, Subcommand)]

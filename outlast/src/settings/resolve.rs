@@ -193,7 +193,9 @@ impl Reading {
             }
             let Some((section, key_name)) = section else {
                 if !is_known(name) {
-                    tracing::warn!("{name} is no setting of this program: is it a typing error?");
+                    tracing::warn!(
+                        "{name} is not a setting of this program; is it a typing error?"
+                    );
                 }
                 continue;
             };

@@ -32,7 +32,7 @@ impl Floors {
     pub(super) fn gone<'a>(&self, built: impl Iterator<Item = &'a str>) -> Vec<String> {
         let built: BTreeSet<&str> = built.collect();
         let gone = self.crates.keys().filter(|name| !built.contains(name.as_str()));
-        gone.map(|name| format!("{LIST}: {name} is no crate of the workspace")).collect()
+        gone.map(|name| format!("{LIST}: {name} is not a crate of the workspace")).collect()
     }
 
     /// What of a crate is on no floor, or imports from its own floor or from above.

@@ -45,7 +45,7 @@ pub(super) fn violations(packages: &[Package]) -> Vec<String> {
     let mut found: Vec<String> = packages.iter().flat_map(judge).collect();
     let listed = LEVELS.iter().copied().flatten().chain(&DEVELOPMENT);
     let gone = listed.filter(|name| packages.iter().all(|package| package.name != **name));
-    found.extend(gone.map(|name| format!("{name} has a level, but is no package")));
+    found.extend(gone.map(|name| format!("{name} has a level, but is not a package")));
     found
 }
 

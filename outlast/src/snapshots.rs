@@ -18,12 +18,12 @@ use outlast_types::{Timestamp, human};
 use serde_json::{Map, Value, json};
 
 use crate::exit::Code;
-use crate::output::{Output, counted, not_written, table};
+use crate::output::{Output, counted, not_written, table, whole_seconds};
 use crate::paths;
 
 /// Lists snapshots, oldest first: by their own times, or, if it is known when which one `arrived`, in
 /// that order. Damaged ones are named, and make the exit code 1.
-pub(crate) fn snapshots(
+pub(crate) fn list(
     repository: &Repository,
     arrived: Option<&[(SnapshotId, Timestamp)]>,
     output: &Output,
@@ -203,7 +203,7 @@ fn letter(kind: &NodeKind) -> char {
 
 /// A path inside a snapshot, as people write it: any bytes, with or without a leading slash. `/` is
 /// the whole snapshot, and `None`.
-pub(crate) fn snapshot_path(path: impl AsRef<OsStr>) -> Result<Option<EntryPath>> {
+pub(crate) fn path_in(path: impl AsRef<OsStr>) -> Result<Option<EntryPath>> {
     let bytes = path.as_ref().as_bytes();
     let slashes = bytes.iter().take_while(|&&byte| byte == b'/').count();
     let relative = &bytes[slashes..];
@@ -226,7 +226,7 @@ pub(crate) fn cat(
     path: &OsStr,
     output: &Output,
 ) -> Result<Code> {
-    let Some(path) = snapshot_path(path)? else {
+    let Some(path) = path_in(path)? else {
         bail!("/ is a directory, and only files can be printed");
     };
     let code = warn_of_damaged(resolved, output);
@@ -320,9 +320,4 @@ pub(crate) fn tell_deviations(withheld: &[Deviation], copied: &[Deviation], outp
         let names = counted(one.count, "further name");
         output.warn(&format!("made {names} as a copy, not as a link, because {one}"));
     }
-}
-
-/// A time without its fraction, as lists show it.
-pub(crate) fn whole_seconds(at: Timestamp) -> String {
-    Timestamp::from_unix(at.unix_seconds(), 0).unwrap_or(at).to_string()
 }

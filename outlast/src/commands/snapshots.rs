@@ -13,7 +13,7 @@ use super::repo::RestoreHow;
 use super::vault_access::VaultAccess;
 use crate::exit::Code;
 use crate::output::Output;
-use crate::reading;
+use crate::snapshots;
 
 /// List the snapshots of a workload
 #[derive(Debug, clap::Args)]
@@ -30,7 +30,7 @@ pub(crate) struct SnapshotsArgs {
 /// List what is in a snapshot of a workload
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "A name that is no printable text is shown in the quotes in which a shell takes it, as in \
+    after_help = "A name that is not printable text is shown in the quotes in which a shell takes it, as in \
 $'/srv/caf\\xe9'. With --json, `path` is the path as it is; one that is not UTF-8 is quoted so, and has its bytes in \
 `path_base64`.
 
@@ -110,7 +110,7 @@ impl Which {
     ) -> Result<Resolved> {
         let wanted = self.snapshot.as_deref().filter(|wanted| *wanted != "latest");
         if let Some(id) = wanted {
-            return reading::resolve(repository, id);
+            return snapshots::resolve(repository, id);
         }
         let arrived = vault.client()?.snapshots(Some(workload))?;
         let in_time = |view: &&SnapshotView| self.at.is_none_or(|at| view.received <= at);
@@ -131,24 +131,24 @@ pub(crate) fn snapshots(arguments: &SnapshotsArgs, output: &Output) -> Result<Co
     arrived.reverse();
     let received = |view: &SnapshotView| (view.snapshot, view.received);
     let arrived: Vec<_> = arrived.iter().map(received).collect();
-    reading::snapshots(&repository, Some(&arrived), output)
+    snapshots::list(&repository, Some(&arrived), output)
 }
 
 pub(crate) fn ls(arguments: &LsArgs, output: &Output) -> Result<Code> {
     let repository = arguments.vault.open_repository(&arguments.workload, output)?;
     let resolved = arguments.which.resolve(&repository, &arguments.vault, &arguments.workload)?;
-    let below = arguments.path.as_deref().map(reading::snapshot_path).transpose()?.flatten();
-    reading::ls(&repository, &resolved, below.as_ref(), output)
+    let below = arguments.path.as_deref().map(snapshots::path_in).transpose()?.flatten();
+    snapshots::ls(&repository, &resolved, below.as_ref(), output)
 }
 
 pub(crate) fn cat(arguments: &CatArgs, output: &Output) -> Result<Code> {
     let repository = arguments.vault.open_repository(&arguments.workload, output)?;
     let resolved = arguments.which.resolve(&repository, &arguments.vault, &arguments.workload)?;
-    reading::cat(&repository, &resolved, &arguments.path, output)
+    snapshots::cat(&repository, &resolved, &arguments.path, output)
 }
 
 pub(crate) fn restore(arguments: &RestoreArgs, output: &Output) -> Result<Code> {
     let repository = arguments.vault.open_repository(&arguments.workload, output)?;
     let resolved = arguments.which.resolve(&repository, &arguments.vault, &arguments.workload)?;
-    reading::restore(&repository, &resolved, &arguments.into, &arguments.how.options()?, output)
+    snapshots::restore(&repository, &resolved, &arguments.into, &arguments.how.options()?, output)
 }
