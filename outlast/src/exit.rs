@@ -10,6 +10,7 @@ use outlast_repo::RepoError;
 use outlast_store::StoreError;
 use outlast_wire::CallError;
 use outlast_wire::api::ErrorCode;
+use outlast_wire::client::OpenError;
 use serde_json::json;
 
 use crate::output::{Closed, Output, plain, plain_json};
@@ -122,16 +123,18 @@ fn hint(error: &anyhow::Error) -> Option<String> {
             hint
         } else if is_refused(cause) {
             "Give an identity whose role may do this, such as operator."
-        } else if let Some(CallError::Refused { status: 404, .. }) = cause.downcast_ref() {
+        } else if let Some(CallError::Refused { status: 404, .. }) = call_error(cause) {
             "`outlast workload list` names the workloads that the vault knows."
-        } else if let Some(&ErrorCode::RepositoryMissing) = code_of_call(cause) {
+        } else if let Some(&ErrorCode::RepositoryMissing) =
+            call_error(cause).and_then(CallError::code)
+        {
             "`outlast workload list` shows the incident; if the repository is lost for good, \
              `outlast workload recreate` begins a new one."
-        } else if let Some(CallError::Unreachable { .. }) = cause.downcast_ref()
-            && is_certificate_trouble(cause)
+        } else if let Some(call @ CallError::Unreachable { .. }) = call_error(cause)
+            && call.certificate_trouble().is_some()
         {
             "On this host, `outlast up` renews its own certificates when it starts."
-        } else if let Some(CallError::Unreachable { .. }) = cause.downcast_ref() {
+        } else if let Some(CallError::Unreachable { .. }) = call_error(cause) {
             "Is the vault running? On this host, `outlast up` with the same --dir starts it."
         } else {
             return None;
@@ -168,14 +171,12 @@ fn repository_hint(error: &RepoError) -> Option<&'static str> {
     })
 }
 
-/// Whether a vault was not reached because of a certificate: then it may well be running.
-fn is_certificate_trouble(cause: &(dyn std::error::Error + 'static)) -> bool {
-    cause.downcast_ref::<CallError>().is_some_and(|call| call.certificate_trouble().is_some())
-}
-
-/// The code with which a vault says why it does not do what it was asked.
-fn code_of_call<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a ErrorCode> {
-    cause.downcast_ref::<CallError>()?.code()
+/// Why a call of a vault failed, also where it was to open a workload.
+fn call_error<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a CallError> {
+    cause.downcast_ref().or_else(|| match cause.downcast_ref()? {
+        OpenError::Call(error) => Some(error),
+        _ => None,
+    })
 }
 
 /// What is wrong with a share.
@@ -222,7 +223,7 @@ fn code_of(error: &anyhow::Error) -> Code {
         if is_refused(cause) || matches!(cause.downcast_ref(), Some(RepoError::Locked { .. })) {
             return Code::Refused;
         }
-        if let Some(CallError::Refused { status: 401 | 403, .. }) = cause.downcast_ref() {
+        if let Some(CallError::Refused { status: 401 | 403, .. }) = call_error(cause) {
             return Code::Refused;
         }
         if let Some(FetchError::NotYet { .. }) = cause.downcast_ref() {
@@ -237,6 +238,8 @@ fn code_of(error: &anyhow::Error) -> Code {
 
 #[cfg(test)]
 mod tests {
+    use outlast_wire::api::ErrorBody;
+
     use super::*;
 
     #[test]
@@ -256,5 +259,21 @@ mod tests {
         assert!(told(full_segment.into()).contains("outlast share clean"));
         // The libraries do not know the command line.
         assert!(![missing(), full_share()].iter().any(|error| error.to_string().contains('`')));
+    }
+
+    #[test]
+    fn what_a_vault_refuses_when_a_workload_is_opened_counts_as_any_call() {
+        let answer = |code| {
+            let message = "no".to_owned();
+            let (hint, request_id, missing) = Default::default();
+            let body = ErrorBody { code, message, hint, request_id, missing };
+            (String::from("https://vault/"), Box::new(body))
+        };
+        let (location, body) = answer(ErrorCode::RepositoryMissing);
+        let missing = OpenError::Call(CallError::Unable { location, status: 503, body });
+        assert!(hint(&missing.into()).unwrap_or_default().contains("outlast workload recreate"));
+        let (location, body) = answer(ErrorCode::Refused);
+        let refused = OpenError::Call(CallError::Refused { location, status: 403, body });
+        assert_eq!(code_of(&refused.into()), Code::Refused);
     }
 }
