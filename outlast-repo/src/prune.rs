@@ -7,7 +7,7 @@
 //! **Mark.** All trees are walked. Packs that hold nothing needed, and packs that no index file
 //! lists, are *condemned*; of those with much that is not needed, the needed blobs are first copied
 //! into new packs, with an index file of their own, and then the old ones are condemned. The *mark*
-//! is an index file without packs ([`Condemned`]): who writes to a repository reads those first, and
+//! is an index file without packs (`Condemned`): who writes to a repository reads those first, and
 //! stock restic ignores what it does not know. Nothing else changes; every snapshot stays readable.
 //!
 //! **Grace.** A backup that begins now stores again what lies in condemned packs. One that began

@@ -12,7 +12,7 @@
 //!   above both.
 //!
 //! The catalog is a cache: it is filled from repositories and arrival records when it is missing
-//! or damaged, and by [`Vault::rebuild`]. All of this crate blocks; call it from threads.
+//! or damaged, and by [`rebuild`]. All of this crate blocks; call it from threads.
 
 mod core;
 mod doors;

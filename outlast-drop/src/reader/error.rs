@@ -20,7 +20,7 @@ pub enum DropReadError {
 }
 
 impl DropReadError {
-    /// The error that made a [`ContentReader`] fail, if `error` or one of its causes is one.
+    /// The error that made a [`ContentReader`](crate::ContentReader) fail, if `error` or one of its causes is one.
     pub fn of(error: &io::Error) -> Option<&Self> {
         let mut cause: Option<&(dyn Error + 'static)> =
             error.get_ref().map(|inner| inner as &(dyn Error + 'static));
