@@ -14,6 +14,7 @@ use outlast_wire::client::OpenError;
 use serde_json::json;
 
 use crate::output::{Closed, Output, plain, plain_json};
+use crate::settings::Flaws;
 use crate::signals::Ended;
 
 /// How a command ended; the numbers are a contract with scripts.
@@ -62,13 +63,21 @@ pub(crate) fn report(outcome: anyhow::Result<Code>, output: &Output) -> ExitCode
                 });
                 writeln!(standard_error, "{}", plain_json(&document.to_string()))
             } else {
-                let lines = hint.iter().flat_map(|hint| hint.lines());
-                let hint: String = lines.map(|line| format!("\n{}", plain(line))).collect();
-                writeln!(standard_error, "outlast: {}{hint}", plain(&message))
+                let lines =
+                    lines(&error, &message).chain(hint.iter().flat_map(|hint| hint.lines()));
+                let lines: Vec<_> = lines.map(|line| plain(line).to_string()).collect();
+                writeln!(standard_error, "outlast: {}", lines.join("\n"))
             };
             ExitCode::from(code)
         }
     }
+}
+
+/// The lines of a message. It is one, whatever a text from outside has in it, but for the mistakes of a
+/// configuration, each of which has its own.
+fn lines<'a>(error: &anyhow::Error, message: &'a str) -> impl Iterator<Item = &'a str> {
+    let separator = if error.is::<Flaws>() { '\n' } else { '\0' };
+    message.split(separator)
 }
 
 /// The error and its causes as one sentence. A cause whose words an error above it has already

@@ -18,10 +18,10 @@ use anyhow::{Context, Result, anyhow};
 use outlast_fs::durable;
 use toml::de::DeTable;
 
-use flaw::{Flaw, Flaws};
+use flaw::Flaw;
 use key::RoleKeys;
 
-pub(crate) use flaw::Source;
+pub(crate) use flaw::{Flaws, Source};
 pub(crate) use resolve::{Setting, Settings};
 pub(crate) use role::Configured;
 

@@ -102,6 +102,13 @@ fn whoever_gives_a_wrong_address_or_configuration_hears_which() {
     File::create(place("agent.toml")).unwrap().write_all(b"[agent]\npol = '1s'\n").unwrap();
     let words = fail(outlast().args(["agent", "--config"]).arg(place("agent.toml")), 1);
     assert!(words.contains("\"pol\"") && words.contains("did you mean poll?"), "{words}");
+    File::create(place("agent.toml"))
+        .unwrap()
+        .write_all(b"[agent]\npol = '1s'\nreport = 3\n")
+        .unwrap();
+    let words = fail(outlast().args(["agent", "--config"]).arg(place("agent.toml")), 1);
+    assert_eq!(words.lines().count(), 2, "each mistake has a line: {words}");
+    assert!(words.lines().last().unwrap().contains("line 3, column 10"), "{words}");
     let mut up = outlast();
     up.args(["up", "--listen", "127.0.0.1:0", "--dir"]).arg(place("up"));
     let words = fail(up.arg("--share").arg(place("nowhere")), 1);
