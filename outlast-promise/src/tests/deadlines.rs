@@ -173,6 +173,19 @@ fn an_outage_is_longer_than_a_deadline_and_explains_what_broke_in_it_and_one_dea
 }
 
 #[test]
+fn a_sleep_as_long_as_anybody_may_be_silent_excuses_nothing() {
+    let woken = |until| {
+        let mut ledger = ledger();
+        ledger.apply(vaulted(shop(), 0), at(0));
+        ledger.tick(at(90));
+        ledger.slept_until(until);
+        keys(&ledger.tick(until))
+    };
+    assert_eq!(woken(at(90 + DEADLINE)), ["+recovery-point/shop-db"]);
+    assert_eq!(woken(at(90 + DEADLINE + 1)), ["+vault"]);
+}
+
+#[test]
 fn a_pause_ends_at_its_moment_and_a_drop_at_it_renews() {
     let mut ledger = ledger();
     ledger.apply(vaulted(shop(), 0), at(0));
