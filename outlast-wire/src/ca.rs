@@ -8,15 +8,17 @@ use std::time::Duration;
 use outlast_fs::durable;
 use outlast_types::{Clock, Random, Timestamp};
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, SanType, SerialNumber,
+    BasicConstraints, CertificateParams, CustomExtension, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose, PublicKeyData, SanType, SerialNumber,
 };
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
-use crate::certificate::{self, InvalidCertificate, Validity};
+use crate::certificate::{self, Certified, GRANTS_OID, InvalidCertificate, Validity};
+use crate::grants::Grants;
 use crate::identity::{Identity, InvalidIdentity};
 use crate::peer::{Peer, Role};
+use crate::request::CertificateRequest;
 use crate::sealed_key::BoxKey;
 
 const CERTIFICATE_FILE: &str = "ca.pem";
@@ -54,11 +56,30 @@ pub enum CaError {
 #[derive(Debug, Clone)]
 pub struct Request {
     pub peer: Peer,
+    /// The workloads that the certificate lets its holder touch.
+    pub grants: Grants,
     /// How long the certificate is valid from now.
     pub lifetime: Duration,
     /// Host names and IP addresses under which a vault or media server is reached. Empty for
     /// those that nothing connects to.
     pub hosts: Vec<String>,
+}
+
+impl Request {
+    /// All workloads, and no hosts.
+    pub fn new(peer: Peer, lifetime: Duration) -> Self {
+        Self { peer, grants: Grants::all(), lifetime, hosts: Vec::new() }
+    }
+}
+
+/// A certificate that was made for somebody else's key.
+#[derive(Debug, Clone)]
+pub struct Issued {
+    pub certified: Certified,
+    /// The certificate, and those that lead from it to the root.
+    pub chain_pem: String,
+    /// The authorities that its holder is to trust.
+    pub ca_pem: String,
 }
 
 /// The authority, opened for issuing.
@@ -194,7 +215,46 @@ impl CertificateAuthority {
         clock: &dyn Clock,
         random: &dyn Random,
     ) -> Result<Identity, CaError> {
-        let Request { peer, lifetime, hosts } = request;
+        let peer = &request.peer;
+        let key =
+            KeyPair::generate().map_err(|source| CaError::Issue { peer: peer.clone(), source })?;
+        let chain_pem = self.certify(&key, request, clock, random)?;
+        Identity::from_parts(
+            chain_pem,
+            Zeroizing::new(key.serialize_pem()),
+            self.certificate_pem.clone(),
+            BoxKey::generate(random),
+        )
+        .map_err(|source| CaError::Unusable { peer: peer.clone(), source })
+    }
+
+    /// A certificate for the key of a request. Everything else is what `request` decides.
+    pub fn sign_request(
+        &self,
+        key: &CertificateRequest,
+        request: &Request,
+        clock: &dyn Clock,
+        random: &dyn Random,
+    ) -> Result<Issued, CaError> {
+        let chain_pem = self.certify(key.key(), request, clock, random)?;
+        let facts = certificate::facts_of_pem(&chain_pem);
+        let unusable = |source| CaError::Unusable {
+            peer: request.peer.clone(),
+            source: InvalidIdentity::Certificate(source),
+        };
+        let certified = facts.map_err(unusable)?.certified;
+        Ok(Issued { certified, chain_pem, ca_pem: self.certificate_pem.clone() })
+    }
+
+    /// The chain of a new certificate for `key`.
+    fn certify(
+        &self,
+        key: &impl PublicKeyData,
+        request: &Request,
+        clock: &dyn Clock,
+        random: &dyn Random,
+    ) -> Result<String, CaError> {
+        let Request { peer, grants, lifetime, hosts } = request;
         let failed = |source| CaError::Issue { peer: peer.clone(), source };
         let mut params = parameters(*lifetime, clock.now(), random);
         params.distinguished_name.push(DnType::CommonName, peer.to_string());
@@ -203,20 +263,16 @@ impl CertificateAuthority {
         for host in hosts {
             params.subject_alt_names.push(host_name(host)?);
         }
+        if let Some(content) = certificate::grants_content(grants) {
+            let extension = CustomExtension::from_oid_content(&GRANTS_OID, content);
+            params.custom_extensions.push(extension);
+        }
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         if matches!(peer.role(), Role::Vault | Role::Media) {
             params.extended_key_usages.push(ExtendedKeyUsagePurpose::ServerAuth);
         }
-        let key = KeyPair::generate().map_err(failed)?;
-        let certificate = params.signed_by(&key, &self.issuer).map_err(failed)?;
-        Identity::from_parts(
-            certificate.pem(),
-            Zeroizing::new(key.serialize_pem()),
-            self.certificate_pem.clone(),
-            BoxKey::generate(random),
-        )
-        .map_err(|source| CaError::Unusable { peer: peer.clone(), source })
+        Ok(params.signed_by(key, &self.issuer).map_err(failed)?.pem())
     }
 }
 
@@ -282,11 +338,9 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn issue(authority: &CertificateAuthority, role: Role, name: &str) -> Identity {
-        let request = Request {
-            peer: Peer::new(role, name).unwrap(),
-            lifetime: Duration::from_secs(3600),
-            hosts: vec!["localhost".to_owned(), "127.0.0.1".to_owned()],
-        };
+        let peer = Peer::new(role, name).unwrap();
+        let hosts = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+        let request = Request { hosts, ..Request::new(peer, Duration::from_secs(3600)) };
         authority.issue(&request, &SystemClock, &SystemRandom).unwrap()
     }
 
@@ -387,13 +441,60 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn grants_are_read_back_from_a_certificate_and_only_our_decision_counts() {
+        let (_directory, authority) = authority();
+        let pattern = |text: &str| crate::grants::WorkloadPattern::new(text).unwrap();
+        let lists = [Some(vec!["crm-db", "shop-*"]), Some(vec![]), None];
+        for kind in
+            [&rcgen::PKCS_ECDSA_P256_SHA256, &rcgen::PKCS_ECDSA_P384_SHA384, &rcgen::PKCS_ED25519]
+        {
+            for list in &lists {
+                let grants = list.as_ref().map_or_else(Grants::all, |list| {
+                    Grants::of(list.iter().map(|text| pattern(text))).unwrap()
+                });
+                let peer = Peer::new(Role::Reader, "eu-1").unwrap();
+                let decision = Request {
+                    grants: grants.clone(),
+                    ..Request::new(peer.clone(), Duration::from_secs(60))
+                };
+                // What the request asks for beside its key is not listened to.
+                let mut asked = CertificateParams::new(vec!["vault.example".to_owned()]).unwrap();
+                asked.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+                asked.distinguished_name.push(DnType::CommonName, "operator root");
+                let key = KeyPair::generate_for(kind).unwrap();
+                let asked = asked.serialize_request(&key).unwrap();
+                let request = CertificateRequest::from_der(asked.der()).unwrap();
+                let issued = authority
+                    .sign_request(&request, &decision, &SystemClock, &SystemRandom)
+                    .unwrap();
+                assert_eq!((&issued.certified.peer, &issued.certified.grants), (&peer, &grants));
+                let read = certificate::facts_of_pem(&issued.chain_pem).unwrap().certified;
+                assert_eq!(read, issued.certified);
+                assert!(certificate::check_authority(&issued.chain_pem).is_err());
+                let identity = Identity::from_parts(
+                    issued.chain_pem,
+                    Zeroizing::new(key.serialize_pem()),
+                    issued.ca_pem,
+                    BoxKey::generate(&SystemRandom),
+                )
+                .unwrap();
+                let signed = identity.sign(b"bill");
+                let verify = |message: &[u8]| {
+                    let ca = identity.ca_pem();
+                    crate::signature::verify(identity.certificate_pem(), ca, message, &signed)
+                };
+                assert_eq!(verify(b"bill").unwrap(), peer);
+                assert!(verify(b"Bill").is_err());
+            }
+        }
+    }
+
+    #[test]
     fn a_wrong_host_is_named() {
         let (_directory, authority) = authority();
-        let request = Request {
-            peer: Peer::new(Role::Vault, "hq").unwrap(),
-            lifetime: Duration::from_secs(60),
-            hosts: vec!["not a host".to_owned()],
-        };
+        let peer = Peer::new(Role::Vault, "hq").unwrap();
+        let hosts = vec!["not a host".to_owned()];
+        let request = Request { hosts, ..Request::new(peer, Duration::from_secs(60)) };
         let error = authority.issue(&request, &SystemClock, &SystemRandom).unwrap_err();
         assert!(error.to_string().contains("\"not a host\""), "{error}");
     }

@@ -1,16 +1,30 @@
 //! Reading certificates and PEM, for the modules that decide.
 
+use std::fmt;
 use std::time::Duration;
 
-use outlast_types::Timestamp;
+use outlast_types::{Timestamp, hex};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, UnixTime};
+use serde::{Deserialize, Serialize};
 use webpki::{EndEntityCert, KeyUsage};
+use x509_parser::asn1_rs::{Oid, ToDer as _, Utf8String};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 use zeroize::Zeroizing;
 
+use crate::grants::{Grants, InvalidGrants, WorkloadPattern};
+use crate::key::{InvalidKey, PublicKey};
 use crate::peer::{InvalidPeer, Peer};
+
+/// The extension that lists the workloads which a certificate grants: a SEQUENCE of UTF8String, one
+/// for each pattern; without it, all are granted. It is not critical, since other programs need not
+/// know it. The arcs spell "Outl", "ast"; Go, and with it restic, refuses certificates with one
+/// beyond 31 bits, which leaves no room for the 128 of a UUID.
+pub(crate) const GRANTS_OID: [u64; 5] = [2, 25, 0x4f75_746c, 0x61_7374, 1];
+
+/// The most certificates in a chain, the holder's own with them. Ours have two.
+const CHAIN_LENGTH_MAX: usize = 6;
 
 /// Why a certificate is of no use to us.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -23,23 +37,30 @@ pub enum InvalidCertificate {
     NoPeer(#[from] InvalidPeer),
     #[error("the certificate names no Outlast identity, or several")]
     NotOnePeer,
-    #[error("the certificate's key is not of the P-256 kind")]
-    Algorithm,
+    #[error("the certificate's grants cannot be read: {0}")]
+    Grants(String),
+    #[error("the certificate's key is of the kind {0}, and not P-256, P-384 or Ed25519")]
+    Algorithm(String),
     #[error("the certificate is not that of an authority")]
     NoAuthority,
     #[error("the certificate is not signed by our authority")]
     Stranger,
+    #[error("the certificate's time is over, or has not begun")]
+    OutOfTime,
+    #[error("the certificate comes with a chain of {0}, and {CHAIN_LENGTH_MAX} are the most")]
+    LongChain(usize),
     #[error("the certificate is of our authority, and not for this use: {0}")]
     Unfit(String),
 }
 
-/// Why a private key is of no use to us.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no P-256 private key that fits the certificate: {0}")]
-pub struct InvalidKey(pub(crate) String);
+impl From<InvalidGrants> for InvalidCertificate {
+    fn from(error: InvalidGrants) -> Self {
+        Self::Grants(error.to_string())
+    }
+}
 
 /// From when until when a certificate is valid.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Validity {
     pub from: Timestamp,
     pub until: Timestamp,
@@ -60,12 +81,67 @@ impl Validity {
     }
 }
 
-/// What we need to know of a certificate.
+/// The SHA-256 of a certificate: which one it is, whoever issued it. 64 hexadecimal digits as text.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Fingerprint([u8; 32]);
+
+/// A text that is no fingerprint.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the fingerprint of a certificate is 64 hexadecimal digits")]
+pub struct InvalidFingerprint;
+
+impl Fingerprint {
+    pub(crate) fn of(der: &CertificateDer<'_>) -> Self {
+        let digest = ring::digest::digest(&ring::digest::SHA256, der);
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(digest.as_ref());
+        Self(bytes)
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(&self.0))
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl TryFrom<String> for Fingerprint {
+    type Error = InvalidFingerprint;
+
+    fn try_from(text: String) -> Result<Self, InvalidFingerprint> {
+        hex::decode_32(&text).map(Self).ok_or(InvalidFingerprint)
+    }
+}
+
+impl From<Fingerprint> for String {
+    fn from(fingerprint: Fingerprint) -> Self {
+        fingerprint.to_string()
+    }
+}
+
+/// What a certificate says of its holder, and which one it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Certified {
+    pub peer: Peer,
+    pub grants: Grants,
+    #[serde(flatten)]
+    pub validity: Validity,
+    /// As its authority numbered it, in hexadecimal digits: what people call it by.
+    pub serial: String,
+    pub fingerprint: Fingerprint,
+}
+
+/// A certificate's holder, and the key.
 pub(crate) struct Facts {
-    pub(crate) peer: Peer,
-    pub(crate) validity: Validity,
-    /// The uncompressed point.
-    pub(crate) public_key: Vec<u8>,
+    pub(crate) certified: Certified,
+    pub(crate) key: PublicKey,
 }
 
 pub(crate) fn facts_of_pem(pem: &str) -> Result<Facts, InvalidCertificate> {
@@ -74,11 +150,15 @@ pub(crate) fn facts_of_pem(pem: &str) -> Result<Facts, InvalidCertificate> {
 
 pub(crate) fn facts(der: &CertificateDer<'_>) -> Result<Facts, InvalidCertificate> {
     let certificate = parse(der)?;
-    Ok(Facts {
+    let certified = Certified {
         peer: peer_of(&certificate)?,
+        grants: grants_of(&certificate)?,
         validity: validity_of(&certificate),
-        public_key: p256_key(&certificate)?.to_vec(),
-    })
+        serial: hex::encode(&certificate.tbs_certificate.serial.to_bytes_be()),
+        fingerprint: Fingerprint::of(der),
+    };
+    let key = PublicKey::of(certificate.public_key()).map_err(InvalidCertificate::Algorithm)?;
+    Ok(Facts { certified, key })
 }
 
 /// How long the first certificate in `pem` is valid.
@@ -108,6 +188,28 @@ fn peer_of(certificate: &X509Certificate<'_>) -> Result<Peer, InvalidCertificate
     }
 }
 
+/// The workloads in the extension of ours; all, without it.
+fn grants_of(certificate: &X509Certificate<'_>) -> Result<Grants, InvalidCertificate> {
+    let unreadable = |text: &str| InvalidCertificate::Grants(text.to_owned());
+    let oid = Oid::from(&GRANTS_OID).map_err(|_| unreadable("no such extension"))?;
+    let found = certificate.get_extension_unique(&oid).map_err(|_| unreadable("several lists"))?;
+    let Some(extension) = found else { return Ok(Grants::all()) };
+    let parsed: Result<(&[u8], Vec<Utf8String<'_>>), _> =
+        FromDer::<x509_parser::asn1_rs::Error>::from_der(extension.value);
+    let Ok(([], texts)) = parsed else { return Err(unreadable("not a list of texts")) };
+    let patterns: Result<Vec<_>, _> =
+        texts.iter().map(|text| WorkloadPattern::new(text.as_ref())).collect();
+    Ok(Grants::of(patterns?)?)
+}
+
+/// The content of that extension; `None` if all workloads are granted.
+pub(crate) fn grants_content(grants: &Grants) -> Option<Vec<u8>> {
+    let texts: Vec<_> =
+        grants.patterns()?.iter().map(|pattern| Utf8String::new(pattern.as_str())).collect();
+    // Writing to memory does not fail; and if it did, nothing would be granted.
+    Some(texts.to_der_vec().unwrap_or_else(|_| vec![0x30, 0]))
+}
+
 /// The common name of the first certificate in `pem`.
 pub(crate) fn authority_name_of_pem(pem: &str) -> Result<String, InvalidCertificate> {
     let der = first(pem)?;
@@ -133,63 +235,77 @@ pub(crate) fn check_authority(pem: &str) -> Result<(), InvalidCertificate> {
     Ok(())
 }
 
-/// Checks that one of the authorities in `pem` issued the certificate, to somebody and not to another
-/// authority, by the rules by which TLS judges. That it has ended since does not matter: it is judged
-/// as of the first moment of its life.
-pub(crate) fn check_issued_by_any(
-    der: &CertificateDer<'_>,
+/// Checks that a chain leads from the holder's certificate, the first, to one of the authorities in
+/// `pem`, which issued it to somebody and not to another authority: by the rules by which TLS judges,
+/// and as of `at`. That an authority in `pem` has ended since does not matter, as in TLS.
+pub(crate) fn check_chain(
+    chain: &[CertificateDer<'_>],
     pem: &str,
+    at: Timestamp,
 ) -> Result<(), InvalidCertificate> {
+    let Some((holder, others)) = chain.split_first() else {
+        return Err(InvalidCertificate::NoPem);
+    };
+    if chain.len() > CHAIN_LENGTH_MAX {
+        return Err(InvalidCertificate::LongChain(chain.len()));
+    }
     check_authority(pem)?;
-    let authorities = chain(pem)?;
+    let authorities = self::chain(pem)?;
     let anchors: Result<Vec<_>, _> =
         authorities.iter().map(webpki::anchor_from_trusted_cert).collect();
     let anchors = anchors.map_err(unreadable)?;
-    let born = validity_of(&parse(der)?).from.unix_seconds();
-    let born = Duration::from_secs(u64::try_from(born).unwrap_or(0));
-    end_entity(der)?
+    let seconds = Duration::from_secs(u64::try_from(at.unix_seconds()).unwrap_or(0));
+    let end_entity = EndEntityCert::try_from(holder).map_err(unreadable)?;
+    let path = end_entity
         .verify_for_usage(
             webpki::ALL_VERIFICATION_ALGS,
             &anchors,
-            &[],
-            UnixTime::since_unix_epoch(born),
+            others,
+            UnixTime::since_unix_epoch(seconds),
             // Every identity of ours is a client, too.
             KeyUsage::client_auth(),
             None,
             None,
         )
-        .map(drop)
         .map_err(|error| match error {
             webpki::Error::UnknownIssuer | webpki::Error::InvalidSignatureForPublicKey => {
                 InvalidCertificate::Stranger
             }
+            webpki::Error::CertExpired { .. } | webpki::Error::CertNotValidYet { .. } => {
+                InvalidCertificate::OutOfTime
+            }
             other => InvalidCertificate::Unfit(other.to_string()),
-        })
+        })?;
+    for between in path.intermediate_certificates() {
+        may_issue(&parse(&between.der())?)?;
+    }
+    Ok(())
 }
 
-/// Whether the holder of the certificate's key signed `message`.
-pub(crate) fn has_signed(
-    der: &CertificateDer<'_>,
-    message: &[u8],
-    signature: &[u8],
-) -> Result<bool, InvalidCertificate> {
-    let algorithm = webpki::ring::ECDSA_P256_SHA256;
-    Ok(end_entity(der)?.verify_signature(algorithm, message, signature).is_ok())
+/// The same of the moment at which the certificate began: whether it has ended since does not
+/// matter.
+pub(crate) fn check_issued(
+    chain: &[CertificateDer<'_>],
+    pem: &str,
+) -> Result<(), InvalidCertificate> {
+    let mut born = Timestamp::EPOCH;
+    // A clock that was set back may have made an authority's certificate the younger one.
+    for certificate in chain.iter().take(CHAIN_LENGTH_MAX) {
+        born = born.max(validity_of(&parse(certificate)?).from);
+    }
+    check_chain(chain, pem, born)
 }
 
-fn end_entity<'a>(der: &'a CertificateDer<'_>) -> Result<EndEntityCert<'a>, InvalidCertificate> {
-    EndEntityCert::try_from(der).map_err(unreadable)
-}
-
-/// The public key's point, if it is on P-256: 65 bytes that begin with 4.
-fn p256_key<'a>(certificate: &'a X509Certificate<'_>) -> Result<&'a [u8], InvalidCertificate> {
-    const EC_PUBLIC_KEY: &str = "1.2.840.10045.2.1";
-    let key = certificate.public_key();
-    let point: &[u8] = &key.subject_public_key.data;
-    let fits = key.algorithm.algorithm.to_id_string() == EC_PUBLIC_KEY
-        && point.len() == 65
-        && point[0] == 4;
-    if fits { Ok(point) } else { Err(InvalidCertificate::Algorithm) }
+/// Checks that an authority between holder and root may sign certificates, which TLS's library leaves
+/// out.
+fn may_issue(certificate: &X509Certificate<'_>) -> Result<(), InvalidCertificate> {
+    match certificate.key_usage().map_err(unreadable)? {
+        Some(usage) if !usage.value.key_cert_sign() => {
+            let text = "an authority in its chain may not sign certificates".to_owned();
+            Err(InvalidCertificate::Unfit(text))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn parse<'a>(der: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, InvalidCertificate> {
@@ -200,7 +316,7 @@ fn parse<'a>(der: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, Invalid
     }
 }
 
-fn unreadable(error: impl std::fmt::Display) -> InvalidCertificate {
+fn unreadable(error: impl fmt::Display) -> InvalidCertificate {
     InvalidCertificate::Unreadable(error.to_string())
 }
 

@@ -5,10 +5,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use outlast_fs::durable;
-use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
 use zeroize::Zeroizing;
 
-use crate::certificate::{self, InvalidCertificate, InvalidKey, Validity};
+use crate::certificate::{self, Certified, InvalidCertificate, Validity};
+use crate::grants::Grants;
+use crate::key::{InvalidKey, SigningKey};
 use crate::peer::Peer;
 use crate::sealed_key::{BoxKey, InvalidBoxKey};
 
@@ -21,7 +22,7 @@ pub enum IdentityError {
     Write { path: PathBuf, source: io::Error },
     #[error("{}: {source}; issue the identity again", path.display())]
     Certificate { path: PathBuf, source: InvalidCertificate },
-    #[error("{} holds no P-256 private key that fits its certificate: {reason}", path.display())]
+    #[error("{} holds no private key that fits its certificate: {reason}", path.display())]
     Key { path: PathBuf, reason: String },
     #[error("{}: {source}", path.display())]
     BoxKey { path: PathBuf, source: InvalidBoxKey },
@@ -40,12 +41,11 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// An identity of our own: certificate, private key, the authority we trust, and a box key.
 pub struct Identity {
-    peer: Peer,
-    validity: Validity,
+    certified: Certified,
     certificate_pem: String,
     key_pem: Zeroizing<String>,
     ca_pem: String,
-    signing_key: EcdsaKeyPair,
+    signing_key: SigningKey,
     box_key: BoxKey,
 }
 
@@ -60,14 +60,9 @@ impl Identity {
         let facts = certificate::facts_of_pem(&certificate_pem)?;
         certificate::check_authority(&ca_pem)?;
         let key = certificate::key_der(&key_pem)?;
-        let random = ring::rand::SystemRandom::new();
-        let signing_key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &key, &random)
-            .map_err(|error| InvalidKey(error.to_string()))?;
-        if ring::signature::KeyPair::public_key(&signing_key).as_ref() != facts.public_key {
-            return Err(InvalidKey("it belongs to another certificate".to_owned()).into());
-        }
-        let (peer, validity) = (facts.peer, facts.validity);
-        Ok(Self { peer, validity, certificate_pem, key_pem, ca_pem, signing_key, box_key })
+        let signing_key = SigningKey::new(&key, &facts.key)?;
+        let certified = facts.certified;
+        Ok(Self { certified, certificate_pem, key_pem, ca_pem, signing_key, box_key })
     }
 
     /// Reads what [`save`](Self::save) wrote to `directory`.
@@ -118,12 +113,22 @@ impl Identity {
 
     /// Role and name.
     pub fn peer(&self) -> &Peer {
-        &self.peer
+        &self.certified.peer
+    }
+
+    /// All that the certificate says.
+    pub fn certified(&self) -> &Certified {
+        &self.certified
+    }
+
+    /// The workloads that the certificate lets touch.
+    pub fn grants(&self) -> &Grants {
+        &self.certified.grants
     }
 
     /// How long the certificate is valid.
     pub fn validity(&self) -> Validity {
-        self.validity
+        self.certified.validity
     }
 
     /// The certificate chain, own certificate first, without the key.
@@ -141,13 +146,10 @@ impl Identity {
         &self.box_key
     }
 
-    /// Signs `message` with ECDSA over P-256 and SHA-256; the signature is ASN.1 DER.
-    /// [`signature::verify`](crate::signature::verify) checks it.
-    #[expect(clippy::expect_used, reason = "signing fails only if the host has no randomness")]
+    /// Signs `message`, as keys of its kind do: ECDSA, in ASN.1 DER, over P-256 with SHA-256 or P-384
+    /// with SHA-384, or Ed25519. [`signature::verify`](crate::signature::verify) checks it.
     pub fn sign(&self, message: &[u8]) -> Vec<u8> {
-        let random = ring::rand::SystemRandom::new();
-        let signature = self.signing_key.sign(&random, message);
-        signature.expect("the operating system's random generator answers").as_ref().to_vec()
+        self.signing_key.sign(message)
     }
 
     pub(crate) fn key_pem(&self) -> &str {
@@ -162,7 +164,7 @@ impl Identity {
 /// Names the identity, never its keys.
 impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Identity({}, until {})", self.peer, self.validity.until)
+        write!(f, "Identity({}, until {})", self.peer(), self.validity().until)
     }
 }
 

@@ -14,6 +14,7 @@
 
 mod certificate;
 mod identity_handle;
+mod key;
 mod peer;
 mod protocol;
 
@@ -21,9 +22,11 @@ pub mod access;
 pub mod api;
 pub mod ca;
 pub mod client;
+pub mod grants;
 pub mod holdings;
 pub mod identity;
 pub mod receipts;
+pub mod request;
 pub mod rest;
 pub mod sealed_key;
 pub mod server;
@@ -31,8 +34,10 @@ pub mod signature;
 pub mod tls;
 
 pub use ca::CertificateAuthority;
-pub use certificate::Validity;
+pub use certificate::{Certified, Fingerprint, InvalidCertificate, InvalidFingerprint, Validity};
 pub use client::{AddressError, ApiClient, CallError, CertificateTrouble, Credentials, RestStore};
+pub use grants::Grants;
 pub use identity::Identity;
 pub use identity_handle::IdentityHandle;
+pub use key::{InvalidKey, KeyKind};
 pub use peer::{InvalidPeer, Peer, Role};

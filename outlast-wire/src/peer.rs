@@ -67,10 +67,26 @@ impl FromStr for Role {
 }
 
 /// The other side of a connection, or the signer of a receipt, as its certificate says.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "PeerJson")]
 pub struct Peer {
     role: Role,
     name: String,
+}
+
+/// A peer as data, before its name is looked at.
+#[derive(Deserialize)]
+struct PeerJson {
+    role: Role,
+    name: String,
+}
+
+impl TryFrom<PeerJson> for Peer {
+    type Error = InvalidPeer;
+
+    fn try_from(json: PeerJson) -> Result<Self, InvalidPeer> {
+        Self::new(json.role, &json.name)
+    }
 }
 
 const URI_SCHEME: &str = "outlast://";

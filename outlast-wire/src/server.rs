@@ -199,7 +199,7 @@ impl Connection {
         };
         let client = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
         let peer = match client.map(certificate::facts) {
-            Some(Ok(facts)) => Ok((facts.peer, facts.validity)),
+            Some(Ok(facts)) => Ok((facts.certified.peer, facts.certified.validity)),
             Some(Err(error)) => Err(error.to_string()),
             None => Err("the client showed no certificate".to_owned()),
         };

@@ -12,22 +12,22 @@ pub enum SignatureError {
     Mismatch,
 }
 
-/// Who signed `message`, if the certificate is from our authority, or one of those in `ca_pem`, and
-/// the signature fits.
+/// Who signed `message`, if the chain, which begins with the signer's certificate, leads to one of the
+/// authorities in `ca_pem`, and the signature fits.
 ///
 /// Whether the certificate is still valid *now* does not matter: a receipt is read years after
 /// the certificate of its signer has ended, and the authority issued it all the same.
 pub fn verify(
-    certificate_pem: &str,
+    chain_pem: &str,
     ca_pem: &str,
     message: &[u8],
     signature: &[u8],
 ) -> Result<Peer, SignatureError> {
-    let certificate = certificate::first(certificate_pem)?;
-    certificate::check_issued_by_any(&certificate, ca_pem)?;
-    let facts = certificate::facts(&certificate)?;
-    match certificate::has_signed(&certificate, message, signature)? {
-        true => Ok(facts.peer),
+    let chain = certificate::chain(chain_pem)?;
+    certificate::check_issued(&chain, ca_pem)?;
+    let facts = certificate::facts(chain.first().ok_or(InvalidCertificate::NoPem)?)?;
+    match facts.key.has_signed(message, signature) {
+        true => Ok(facts.certified.peer),
         false => Err(SignatureError::Mismatch),
     }
 }
@@ -69,7 +69,7 @@ mod tests {
         let (_directory, authority) = authority();
         let peer = Peer::new(Role::Vault, "hq").unwrap();
         let lifetime = Duration::from_secs(60);
-        let request = Request { peer: peer.clone(), lifetime, hosts: Vec::new() };
+        let request = Request::new(peer.clone(), lifetime);
         let long_ago = Past(SystemClock.now().saturating_sub(Duration::from_secs(86_400)));
         let vault = authority.issue(&request, &long_ago, &SystemRandom).unwrap();
         assert!(vault.validity().trouble(SystemClock.now()).is_some());

@@ -9,9 +9,10 @@ use rustls::pki_types::CertificateDer;
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
-use crate::certificate::{self, InvalidCertificate, InvalidKey};
+use crate::certificate::{self, InvalidCertificate};
 use crate::identity::Identity;
 use crate::identity_handle::{Derived, IdentityHandle};
+use crate::key::InvalidKey;
 
 /// Why TLS cannot be set up.
 #[derive(Debug, thiserror::Error)]

@@ -144,7 +144,7 @@ impl Dock {
 fn identity(directory: &std::path::Path) -> Identity {
     let authority = CertificateAuthority::create(directory, &SystemClock, &SystemRandom).unwrap();
     let peer = Peer::new(Role::Agent, "eu-1").unwrap();
-    let request = ca::Request { peer, lifetime: Duration::from_secs(3600), hosts: Vec::new() };
+    let request = ca::Request::new(peer, Duration::from_secs(3600));
     authority.issue(&request, &SystemClock, &SystemRandom).unwrap()
 }
 

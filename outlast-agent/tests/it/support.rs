@@ -224,7 +224,8 @@ fn issue(authority: &CertificateAuthority, role: Role, name: &str) -> Identity {
     };
     let peer = Peer::new(role, name).unwrap();
     // Long enough for tests that move the clocks by hours: its end is told when a third is left.
-    let request = ca::Request { peer, lifetime: Duration::from_secs(30 * 24 * 3600), hosts };
+    let request =
+        ca::Request { hosts, ..ca::Request::new(peer, Duration::from_secs(30 * 24 * 3600)) };
     authority.issue(&request, &SystemClock, &SystemRandom).unwrap()
 }
 

@@ -69,7 +69,7 @@ fn identity(directory: &Path) -> Identity {
     let authority =
         CertificateAuthority::create(&directory.join("ca"), &SystemClock, &SystemRandom).unwrap();
     let peer = Peer::new(Role::Vault, "main").unwrap();
-    let request = ca::Request { peer, lifetime: Duration::from_secs(3600), hosts: Vec::new() };
+    let request = ca::Request::new(peer, Duration::from_secs(3600));
     authority.issue(&request, &SystemClock, &SystemRandom).unwrap()
 }
 

@@ -15,7 +15,7 @@ fn only_the_identity_of_a_vault_starts_one() {
     let authority =
         CertificateAuthority::create(&path.join("ca"), &SystemClock, &SystemRandom).unwrap();
     let peer = Peer::new(Role::Operator, "main").unwrap();
-    let request = ca::Request { peer, lifetime: Duration::from_secs(3600), hosts: Vec::new() };
+    let request = ca::Request::new(peer, Duration::from_secs(3600));
     let identity = authority.issue(&request, &SystemClock, &SystemRandom).unwrap();
     identity.save(&path.join("identity")).unwrap();
     let listen = "127.0.0.1:0".parse().unwrap();

@@ -62,7 +62,7 @@ impl World {
             _ => Vec::new(),
         };
         let peer = Peer::new(role, name).unwrap();
-        let request = ca::Request { peer, lifetime, hosts };
+        let request = ca::Request { hosts, ..ca::Request::new(peer, lifetime) };
         self.authority.issue(&request, &SystemClock, &SystemRandom).unwrap()
     }
 

@@ -108,11 +108,8 @@ fn a_certificate_of_tomorrow_waits_for_its_time_and_one_that_ended_is_not_taken(
     let world = World::new();
     let old = world.shown();
     let at = |wrong: ManualTime| {
-        let request = crate::ca::Request {
-            peer: world.handle.get().peer().clone(),
-            lifetime: Duration::from_secs(30 * 60),
-            hosts: vec!["localhost".to_owned()],
-        };
+        let peer = world.handle.get().peer().clone();
+        let request = crate::ca::Request::new(peer, Duration::from_secs(30 * 60));
         let random = outlast_types::SystemRandom;
         let new = world.authority.issue(&request, &wrong, &random).unwrap();
         new.save(&world.path()).unwrap();

@@ -44,7 +44,7 @@ impl World {
             _ => Vec::new(),
         };
         let peer = Peer::new(role, "test").unwrap();
-        let request = ca::Request { peer, lifetime: Duration::from_secs(3600), hosts };
+        let request = ca::Request { hosts, ..ca::Request::new(peer, Duration::from_secs(3600)) };
         self.authority.issue(&request, &Stopped(when(SystemClock.now())), &SystemRandom).unwrap()
     }
 

@@ -27,7 +27,7 @@ fn make_under_a_wrong_clock(dir: &Path) {
     let authority = CertificateAuthority::create(&dir.join("ca"), &clock, &SystemRandom).unwrap();
     for role in [Role::Vault, Role::Agent, Role::Operator] {
         let hosts = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
-        let request = Request { peer: Peer::new(role, "up").unwrap(), lifetime: 365 * DAY, hosts };
+        let request = Request { hosts, ..Request::new(Peer::new(role, "up").unwrap(), 365 * DAY) };
         let identity = authority.issue(&request, &clock, &SystemRandom).unwrap();
         identity.save(&dir.join("identity").join(role.as_str())).unwrap();
     }
@@ -70,7 +70,7 @@ fn a_command_whose_certificate_is_not_valid_says_so_and_does_not_ask_whether_the
     let mut up = Up::start(&dir);
     let authority = CertificateAuthority::open(&dir.join("ca")).unwrap();
     let peer = Peer::new(Role::Operator, "early").unwrap();
-    let request = Request { peer, lifetime: 365 * DAY, hosts: Vec::new() };
+    let request = Request::new(peer, 365 * DAY);
     let early = authority.issue(&request, &Ahead(400 * DAY), &SystemRandom).unwrap();
     let identity = directory.path().join("early");
     early.save(&identity).unwrap();

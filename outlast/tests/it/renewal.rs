@@ -15,11 +15,9 @@ use crate::harness::{Up, run, scratch, succeed, wait_until};
 /// Replaces the role's identity by one for `hosts`, made by the same authority; its certificate.
 fn renew(dir: &Path, role: Role, hosts: &[&str]) -> String {
     let authority = CertificateAuthority::open(&dir.join("ca")).unwrap();
-    let request = Request {
-        peer: Peer::new(role, "up").unwrap(),
-        lifetime: Duration::from_secs(86400),
-        hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
-    };
+    let hosts = hosts.iter().map(|host| (*host).to_owned()).collect();
+    let peer = Peer::new(role, "up").unwrap();
+    let request = Request { hosts, ..Request::new(peer, Duration::from_secs(86400)) };
     let new = authority.issue(&request, &SystemClock, &SystemRandom).unwrap();
     new.save(&dir.join("identity").join(role.as_str())).unwrap();
     new.certificate_pem().to_owned()

@@ -43,7 +43,7 @@ pub(super) fn prepare(
         }
         let hosts = if role == Role::Vault { host_names(listen, name) } else { Vec::new() };
         let peer = Peer::new(role, "up")?;
-        let request = Request { peer, lifetime: CERTIFICATE_LIFETIME, hosts };
+        let request = Request { hosts, ..Request::new(peer, CERTIFICATE_LIFETIME) };
         authority.issue(&request, clock, &SystemRandom)?.save(&directory)?;
     }
     Ok(())
