@@ -10,7 +10,7 @@ use outlast_types::{Timestamp, WorkloadName};
 pub(crate) enum Matter {
     /// The certificates that no agent shows.
     Certificates,
-    /// What speaks against the vault's custody.
+    /// What speaks against the vault's custody, and its own log.
     Evidence,
     /// The vault's own absence.
     Outage,

@@ -32,6 +32,7 @@ pub enum Topic {
     Vault,
     Repository,
     VaultWentBack,
+    AuditLog,
     ContestedDrop,
     RejectedDrop,
     Retired,
@@ -61,6 +62,7 @@ impl Topic {
             Self::Vault => "vault",
             Self::Repository => "repository",
             Self::VaultWentBack => "vault-went-back",
+            Self::AuditLog => "audit-log",
             Self::ContestedDrop => "contested-drop",
             Self::RejectedDrop => "rejected-drop",
             Self::Retired => "retired",
@@ -167,6 +169,8 @@ pub enum Cause {
     VaultAbsent { from: Timestamp, until: Timestamp },
     /// The vault does not know drops that it signed for.
     VaultWentBack { lost: Vec<LostDrop>, count: usize },
+    /// Entries of the vault's audit log are missing or were changed.
+    AuditLogDamaged { problem: String },
     /// Two different drops were handed in under one id.
     DropContested { workload: WorkloadName, agent: String, drop: DropId, difference: String },
 }
@@ -250,6 +254,7 @@ impl Cause {
             Self::VaultWentBack { .. } => {
                 ("vault-went-back", Topic::VaultWentBack, Platform, Vault)
             }
+            Self::AuditLogDamaged { .. } => ("audit-log-damaged", Topic::AuditLog, Platform, Vault),
         };
         Line { code, topic, owner, about }
     }

@@ -98,6 +98,8 @@ pub enum Event {
     /// An agent looked at what a workload's team has put on the share: all can be used (`None`), or
     /// what cannot.
     Content { workload: WorkloadName, problem: Option<String> },
+    /// The vault looked at its audit log: it is whole (`None`), or what is wrong with it.
+    AuditLog { problem: Option<String> },
     /// The vault itself, `vault hq`, shows this certificate and no other.
     OwnCertificate { holder: String, certificate: Validity },
 }
@@ -117,6 +119,7 @@ impl Event {
             | Self::AgentHeard { .. }
             | Self::ShareSeen { .. }
             | Self::Hindered { .. }
+            | Self::AuditLog { .. }
             | Self::OwnCertificate { .. } => None,
         }
     }

@@ -40,13 +40,22 @@ pub(crate) struct Head {
     /// Certificates that no source shows, such as the vault's own, by who holds them.
     pub(crate) certificates: BTreeMap<String, Validity>,
     pub(crate) outage: Option<VaultOutage>,
+    /// What the vault found wrong with its audit log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) audit_problem: Option<String>,
 }
 
 impl Head {
     /// Of a ledger that knows nothing yet.
     pub(crate) fn new(now: Timestamp) -> Self {
-        let (last_incident_id, last_order) = (0, 0);
-        Self { now, last_incident_id, last_order, certificates: BTreeMap::new(), outage: None }
+        Self {
+            now,
+            last_incident_id: 0,
+            last_order: 0,
+            certificates: BTreeMap::new(),
+            outage: None,
+            audit_problem: None,
+        }
     }
 }
 

@@ -74,6 +74,12 @@ impl fmt::Display for Cause {
                  those that the waiting drops do not mend will open by themselves"
             ),
             Self::VaultWentBack { lost, count } => went_back(f, lost, *count),
+            Self::AuditLogDamaged { problem } => write!(
+                f,
+                "the vault's audit log is not whole: {problem}; keep what is there, find out who \
+                 changed or removed it, and put what is missing back from a copy: this resolves by \
+                 itself when `outlast audit verify` finds the log whole"
+            ),
             Self::DropContested { workload, agent, drop, difference } => {
                 contested(f, workload, agent, *drop, difference)
             }

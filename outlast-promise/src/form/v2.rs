@@ -40,11 +40,11 @@ struct Evidence {
 pub(super) fn decode(text: &str) -> Result<LedgerState, LedgerError> {
     let old: Document = serde_json::from_str(text)?;
     let mut state = LedgerState::of(Head {
-        now: old.now,
         last_incident_id: old.last_incident_id,
         last_order: old.last_order,
         certificates: old.certificates,
         outage: old.absence,
+        ..Head::new(old.now)
     });
     let workload = |(name, mut row): (WorkloadName, Map<String, Value>)| {
         // A copy of what policy said then.

@@ -81,6 +81,10 @@ impl Ledger {
             Event::Content { workload, problem } => {
                 self.account(&workload).content_problem = problem.as_deref().map(cut);
             }
+            Event::AuditLog { problem } => {
+                touched.insert(Matter::Evidence);
+                self.state.head.audit_problem = problem.as_deref().map(cut);
+            }
             Event::OwnCertificate { holder, certificate } => {
                 touched.insert(Matter::Certificates);
                 self.state.head.certificates = BTreeMap::from([(cut(&holder), certificate)]);

@@ -80,6 +80,9 @@ impl Ledger {
                 for (key, cause) in self.state.evidence.causes(self.state.head.now) {
                     self.settle_incident(&key, cause, None, changes);
                 }
+                let problem = self.state.head.audit_problem.clone();
+                let cause = problem.map(|problem| Cause::AuditLogDamaged { problem });
+                self.settle_incident(&Key::of_vault(Topic::AuditLog), cause, None, changes);
             }
             Matter::Outage => {
                 self.settle_outage(changes);

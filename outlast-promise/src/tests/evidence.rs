@@ -57,3 +57,17 @@ fn a_contested_drop_is_told_for_a_day_after_the_last_attempt() {
     ledger.tick(at(50_000 + 86_400));
     assert!(!open_keys(&ledger).contains(&"contested-drop/shop-db".to_owned()));
 }
+
+#[test]
+fn a_damaged_audit_log_is_one_page_until_it_is_found_whole() {
+    let mut ledger = ledger();
+    let found = |problem: Option<&str>| Event::AuditLog { problem: problem.map(str::to_owned) };
+    assert!(ledger.apply(found(None), at(0)).is_empty());
+    let opened = ledger.apply(found(Some("entries 1 to 8 are missing")), at(1));
+    assert_eq!(keys(&opened), ["+audit-log"]);
+    assert_eq!(opened[0].incident().owner(), Owner::Platform);
+    assert!(ledger.apply(found(Some("entries 1 to 8 are missing; and 1 more")), at(2)).is_empty());
+    let mut resumed = Ledger::resume(settings(), ledger.rows(), at(100_000)).unwrap();
+    assert_eq!(open_keys(&resumed), ["audit-log"], "neither time nor a start is a proof");
+    assert_eq!(keys(&resumed.apply(found(None), at(100_001))), ["-audit-log"]);
+}

@@ -213,7 +213,7 @@ proptest! {
     /// Rows that are written bit by bit, and taken back now and then, are the ledger.
     #[test]
     fn what_is_stored_bit_by_bit_is_all_of_it(
-        steps in prop::collection::vec((0..9_u8, 0..3_usize, 0..40_u64, 0..4_u8), 1..60),
+        steps in prop::collection::vec((0..11_u8, 0..3_usize, 0..40_u64, 0..4_u8), 1..60),
     ) {
         let mut ledger = ledger();
         let mut store = Store::default();
@@ -234,6 +234,8 @@ proptest! {
                     drop: drop_id(u8::try_from(which).unwrap()),
                     received: at(0),
                 }),
+                8 => Event::AuditLog { problem: Some("entry 3 was changed".into()) },
+                9 => Event::AuditLog { problem: None },
                 _ => {
                     orders += 1;
                     ordered(orders, Order::Retire { at: at(now), until: at(now + 30) })

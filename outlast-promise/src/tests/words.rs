@@ -159,6 +159,13 @@ fn of_the_vault() -> Vec<Told> {
             Platform,
             "8001 received 2026-09-21T14:13:20Z, shop-db",
         ),
+        (
+            Cause::AuditLogDamaged { problem: "entries 1 to 9 are missing".into() },
+            "audit-log-damaged",
+            "audit-log",
+            Platform,
+            "the vault's audit log is not whole: entries 1 to 9 are missing; keep what is there",
+        ),
     ]
 }
 

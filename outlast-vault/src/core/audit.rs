@@ -3,8 +3,8 @@
 //! It cannot be rebuilt from anything, so it is no cache (I6): lines of JSON that are appended, on disk
 //! before what they speak of is answered, and never changed. Each carries the SHA-256 of the line
 //! before, so that what is changed, dropped or put in between is found; the newest hash is remembered
-//! beside the log and told to the program's log, so that a missing end is found, too. Segments keep
-//! files small.
+//! outside of the log's folder and told to the program's log, so that a missing end is found, too, and a
+//! folder that is gone is not taken for that of a new vault. Segments keep files small.
 //!
 //! **Grain.** One entry for each drop that is published, not for each of its thousands of packs, which
 //! say nothing before that: what decides what is held, opened, removed or ordered. Everything that is
@@ -35,7 +35,9 @@ pub use self::entry::AuditHead;
 pub(crate) use self::entry::{AuditAction, Event, Outcome, Source};
 
 const FOLDER: &str = "audit";
-const HEAD: &str = "audit/head.json";
+const HEAD: &str = "audit-head.json";
+/// Where it was noted before: gone with the folder, it remembered nothing.
+const HEAD_INSIDE: &str = "audit/head.json";
 const HEAD_BYTES_MAX: u64 = 1 << 10;
 /// What the line of a member has.
 const MEMBER: &[u8] = b"\"source\":[";
@@ -55,6 +57,8 @@ pub(crate) struct AuditLog {
     state: Mutex<State>,
     /// Apart from the state, so that counting what is refused waits for no disk.
     repeats: Mutex<Repeats>,
+    /// What the start found wrong.
+    problem: Option<String>,
 }
 
 struct State {
@@ -73,6 +77,7 @@ impl AuditLog {
         let remembered = remembered(&**storage)?;
         let last = read_last(&**storage, remembered.as_ref())?;
         let (repeats, segment_bytes) = (Mutex::default(), SEGMENT_BYTES);
+        let problem = last.verdict.problem();
         let mut faults = last.verdict.faults;
         let mut head = last.verdict.head;
         if let Some(known) = remembered.filter(|known| known.number > head.number) {
@@ -80,8 +85,8 @@ impl AuditLog {
             head = known;
         }
         let state = State { head, segment: last.segment, marks: last.marks, segment_bytes };
-        let log =
-            Self { storage: Storage::clone(storage), clock, state: Mutex::new(state), repeats };
+        let (storage, state) = (Storage::clone(storage), Mutex::new(state));
+        let log = Self { storage, clock, state, repeats, problem };
         let mut cut_off = 0;
         for Torn { first, end, bytes } in last.torn {
             let key = key_of(first);
@@ -102,7 +107,30 @@ impl AuditLog {
             tracing::error!(%fault, "the audit log is not whole: keep what is there, and find out why");
             log.record(Event::by_vault(AuditAction::LogFault).detail("fault", &fault))?;
         }
+        log.move_note()?;
         Ok(log)
+    }
+
+    /// Notes the newest hash where it is noted now, and nowhere else.
+    fn move_note(&self) -> Result<(), StorageError> {
+        let is_inside = self.storage.length(HEAD_INSIDE);
+        if is_inside.map_err(StorageError::of(&*self.storage, "look for", HEAD_INSIDE))?.is_none() {
+            return Ok(());
+        }
+        let head = self.head();
+        self.remember(&head, Durability::Durable);
+        let removed = self.storage.remove(HEAD_INSIDE).map(drop);
+        removed.map_err(StorageError::of(&*self.storage, "remove", HEAD_INSIDE))
+    }
+
+    /// What the start found wrong with the end of the log, in one sentence.
+    pub(crate) fn problem(&self) -> Option<&str> {
+        self.problem.as_deref()
+    }
+
+    /// Looks at the whole log, every entry of it. Others may go on to write.
+    pub(crate) fn verify(&self) -> Result<AuditVerdict, VaultError> {
+        Ok(verify(&*self.storage, Some(self.head()))?)
     }
 
     /// Writes an entry. It is on disk when this returns.
@@ -142,6 +170,13 @@ impl AuditLog {
     /// Whether member `number` of a list is in the log.
     pub(crate) fn has_member(&self, source: Source, number: u64) -> bool {
         self.lock().marks.get(&source).is_some_and(|last| number <= *last)
+    }
+
+    /// The newest member of a list that is in the log; `None` if there is none, or if the log is not
+    /// whole, and only a look at all of it tells.
+    pub(crate) fn last_member(&self, source: Source) -> Option<u64> {
+        let last = self.lock().marks.get(&source).copied();
+        last.filter(|_| self.problem.is_none())
     }
 
     /// Shows the members of a list that are in the log, with their numbers and contents.
@@ -217,15 +252,17 @@ impl AuditLog {
         state.segment = Some((first, at + line.len() as u64));
         state.marks.extend(source);
         state.head = head;
-        self.remember(&state.head);
+        // That there is a log must not be forgotten. A crash may forget the newest entry: then a missing
+        // end is not noticed, no more, so that costs no wait.
+        let durability = if at == 0 { Durability::Durable } else { Durability::Fast };
+        self.remember(&state.head, durability);
         Ok(())
     }
 
-    /// Notes the newest hash beside the log. Losing it means that a missing end is not noticed, no
-    /// more; so it costs no wait.
-    fn remember(&self, head: &AuditHead) {
+    /// Notes the newest hash outside of the log.
+    fn remember(&self, head: &AuditHead, durability: Durability) {
         let document = serde_json::to_vec(head).unwrap_or_default();
-        if let Err(error) = self.storage.replace(HEAD, &document, Durability::Fast) {
+        if let Err(error) = self.storage.replace(HEAD, &document, durability) {
             tracing::warn!(%error, "cannot note the newest hash of the audit log");
         }
     }
@@ -384,9 +421,14 @@ fn lines_of(content: &[u8]) -> impl Iterator<Item = (u64, &[u8])> {
 
 /// The newest hash as it was noted; `None` if there is no note that can be read.
 fn remembered(records: &dyn Records) -> Result<Option<AuditHead>, StorageError> {
-    let document = records.read(HEAD, HEAD_BYTES_MAX);
-    let document = document.map_err(StorageError::of(records, "read", HEAD))?;
-    Ok(document.and_then(|document| serde_json::from_slice(&document).ok()))
+    let mut newest: Option<AuditHead> = None;
+    for key in [HEAD, HEAD_INSIDE] {
+        let document = records.read(key, HEAD_BYTES_MAX);
+        let document = document.map_err(StorageError::of(records, "read", key))?;
+        let noted = document.and_then(|text| serde_json::from_slice::<AuditHead>(&text).ok());
+        newest = [newest, noted].into_iter().flatten().max_by_key(|head| head.number);
+    }
+    Ok(newest)
 }
 
 #[cfg(test)]

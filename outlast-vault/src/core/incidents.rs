@@ -18,6 +18,9 @@ pub(crate) trait Chronicle: Send + Sync {
     /// rise; one that was appended before is there already, and nothing happens.
     fn append(&self, number: u64, entry: &IncidentEntry) -> Result<(), VaultError>;
 
+    /// The number of the newest entry; `None` if there is none, or only a replay can tell.
+    fn last(&self) -> Option<u64>;
+
     /// Shows all entries that were ever appended, with their numbers, the oldest first.
     fn replay(&self, show: &mut dyn FnMut(u64, IncidentEntry)) -> Result<(), VaultError>;
 }
@@ -55,6 +58,10 @@ impl Chronicle for AuditChronicle {
             None => event,
         };
         self.audit.record_member(Source::Incidents, number, event)
+    }
+
+    fn last(&self) -> Option<u64> {
+        self.audit.last_member(Source::Incidents)
     }
 
     fn replay(&self, show: &mut dyn FnMut(u64, IncidentEntry)) -> Result<(), VaultError> {

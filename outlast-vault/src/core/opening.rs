@@ -86,6 +86,10 @@ impl Vault {
         };
         let uninterrupted = Progress::new(&vault.environment, &Interrupt::default());
         vault.look_after_repositories(&uninterrupted)?;
+        // Seldom: all of it, so that what was put back while nothing ran is seen at once.
+        if vault.audit.problem().is_some() || vault.promises.has_audit_incident() {
+            vault.verify_audit_log()?;
+        }
         vault.fill_in()?;
         let started = Event::by_vault(AuditAction::Started).detail("run", &vault.run);
         vault.audit.record(started.detail("version", env!("CARGO_PKG_VERSION")))?;

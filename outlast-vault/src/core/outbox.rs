@@ -64,9 +64,19 @@ impl Outbox {
     }
 
     /// Makes catalog and log agree at a start: new entries are numbered on after those of the log, and
-    /// incidents that were told before there was a log go into it. Returns the history of incidents
-    /// that the log has.
-    pub(crate) fn agree(&self, catalog: &Catalog) -> Result<Vec<IncidentRecord>, VaultError> {
+    /// incidents that were told before there was a log go into it. Only then, and where the catalog
+    /// was lost, is all of the log read, which is that of years.
+    ///
+    /// Returns the history of incidents that the log has, if `is_lost`.
+    pub(crate) fn agree(
+        &self,
+        catalog: &Catalog,
+        is_lost: bool,
+    ) -> Result<Vec<IncidentRecord>, VaultError> {
+        if let (Some(last), false) = (self.chronicle.last(), is_lost) {
+            catalog.number_outbox_after(last)?;
+            return Ok(Vec::new());
+        }
         let mut last = 0;
         let mut history = BTreeMap::new();
         self.chronicle.replay(&mut |number, entry| {

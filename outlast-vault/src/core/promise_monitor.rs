@@ -8,7 +8,7 @@ use outlast_catalog::{
     Catalog, Entry, IncidentRecord, LedgerChange, LedgerRow, ReportRecord, SnapshotRecord, Totals,
 };
 use outlast_promise::{
-    Event, Finding, Ledger, LedgerError, Row, Settings, Source, Validity, WorkloadStatus,
+    Cause, Event, Finding, Ledger, LedgerError, Row, Settings, Source, Validity, WorkloadStatus,
 };
 use outlast_types::{Clock, Timestamp, WorkloadName};
 
@@ -73,9 +73,10 @@ impl PromiseMonitor {
         let Opening { settings, orders, certificate, chronicle } = opening;
         let outbox = Outbox::new(chronicle);
         outbox.deliver(&catalog);
-        let history = outbox.agree(&catalog)?;
+        let remembered = remembered(&catalog, &settings, now)?;
+        let history = outbox.agree(&catalog, remembered.is_none())?;
         let mut events = vec![certificate];
-        let ledger = match remembered(&catalog, &settings, now)? {
+        let ledger = match remembered {
             Some(ledger) => ledger,
             None => {
                 events.extend(begin_anew(&catalog, history, now)?);
@@ -197,6 +198,12 @@ impl PromiseMonitor {
 
     pub(crate) fn workloads(&self) -> Vec<WorkloadStatus> {
         self.lock().ledger.workloads().collect()
+    }
+
+    /// Whether the audit log is known not to be whole.
+    pub(crate) fn has_audit_incident(&self) -> bool {
+        let state = self.lock();
+        state.ledger.incidents().any(|open| matches!(open.cause, Cause::AuditLogDamaged { .. }))
     }
 
     /// How many incidents are open for each workload, those that others explain included.

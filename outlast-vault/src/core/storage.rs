@@ -9,7 +9,7 @@
 //! | `arrivals/<workload>/<drop or snapshot>.json` | `publish`, one publisher per workload | replace, durable |
 //! | `orders.jsonl` | `orders`, under its lock | append, durable |
 //! | `audit/<first number>.jsonl` | `audit`, under its lock | append, durable |
-//! | `audit/head.json` | `audit`, after the log | replace, fast |
+//! | `audit-head.json` | `audit`, after the log | replace; durable for the first entry of a segment |
 //! | `jobs/<job>.json` | the one runner of the job | replace, durable |
 //! | `proofs/<workload>` | `admission`, under a lock | append, fast |
 //! | `lock-holders/<workload>/<lock>` | `admission` | replace, fast |

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use outlast_promise::Event;
 use outlast_types::Interrupt;
 
 use super::error::VaultError;
@@ -15,6 +16,9 @@ const WRITE_COUNTED: Duration = Duration::from_secs(10);
 const SWEEP_LEFTOVERS: Duration = Duration::from_secs(6 * 3600);
 /// What it mends is safe meanwhile, and only not shown.
 const REPAIR_CATALOG: Duration = Duration::from_secs(3600);
+
+/// Reads and hashes what is a few hundred MiB after years.
+const VERIFY_AUDIT_LOG: Duration = Duration::from_secs(3600);
 
 /// Left to others between two repositories: thousands take minutes, and nobody waits for them.
 const PACE: Duration = Duration::from_millis(50);
@@ -31,7 +35,7 @@ pub(crate) struct Job {
 }
 
 /// All jobs of a vault that looks after its repositories that often.
-pub(crate) fn jobs(look_after: Duration) -> [Job; 5] {
+pub(crate) fn jobs(look_after: Duration) -> [Job; 6] {
     let job = |name, every, work| Job { schedule: Schedule { name, every }, work };
     [
         // Not with others on one thread: a disk that hangs must not keep us from telling of it.
@@ -43,6 +47,7 @@ pub(crate) fn jobs(look_after: Duration) -> [Job; 5] {
             vault.audit.flush(false)?;
             Ok(String::new())
         }),
+        job("verify-audit-log", VERIFY_AUDIT_LOG, |vault, _| vault.verify_audit_log()),
         job("sweep-leftovers", SWEEP_LEFTOVERS, Vault::sweep_leftovers),
         job("repair-catalog", REPAIR_CATALOG, Vault::repair_catalog),
     ]
@@ -60,6 +65,19 @@ impl Job {
 }
 
 impl Vault {
+    /// Looks at every entry of the audit log. One that is missing or changed is an incident until it is
+    /// there again, as it was.
+    pub(crate) fn verify_audit_log(&self) -> Result<String, VaultError> {
+        let verdict = self.audit.verify()?;
+        let problem = verdict.problem();
+        let result = match &problem {
+            None => format!("the audit log is whole: {} entries", verdict.entries),
+            Some(problem) => format!("the audit log is not whole: {problem}"),
+        };
+        self.promises.noted(vec![Event::AuditLog { problem }])?;
+        Ok(result)
+    }
+
     /// Removes what killed writers left unfinished in all repositories.
     fn sweep_leftovers(&self, progress: &Progress) -> Result<String, VaultError> {
         let moment = self.environment.clock.now().saturating_sub(LEFTOVER_AGE);

@@ -66,7 +66,7 @@ fn what_was_done_is_in_the_log_and_what_is_done_to_the_log_is_found_and_named() 
 }
 
 fn what_is_done_to_the_log_is_found(vault: &Path) {
-    let head = fs::read(vault.join("audit/head.json")).unwrap();
+    let head = fs::read(vault.join("audit-head.json")).unwrap();
     let whole = fs::read(segment(vault)).unwrap();
     let words = succeed(audit("verify").arg(vault));
     assert!(words.contains("the audit log is whole"), "{words}");
@@ -102,16 +102,52 @@ fn what_is_done_to_the_log_is_found(vault: &Path) {
         "{fault}"
     );
     // Together with what the vault remembers of it, only who wrote the hash down can tell.
-    fs::remove_file(vault.join("audit/head.json")).unwrap();
+    fs::remove_file(vault.join("audit-head.json")).unwrap();
     succeed(audit("verify").arg(vault));
     let words = run(audit("verify").arg(vault).args(["--head", newest]));
     assert_eq!(words.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&words.stdout).contains("NOT WHOLE: the end is missing"));
     write(&whole).unwrap();
-    fs::File::create(vault.join("audit/head.json"))
+    fs::File::create(vault.join("audit-head.json"))
         .and_then(|mut file| std::io::Write::write_all(&mut file, &head))
         .unwrap();
     succeed(audit("verify").arg(vault).args(["--head", newest]));
+}
+
+#[test]
+fn a_log_that_is_gone_as_a_whole_is_a_page_and_not_a_new_beginning() {
+    let directory = scratch();
+    let dir = directory.path().join("up");
+    let mut up = Up::start(&dir);
+    let drop = up.drop("shop-db", &["--exec", "shop.sql", "--", "echo", "content"]);
+    up.wait_for_receipt("shop-db", &drop, "vaulted");
+    up.role.stop();
+    let (vault, aside) = (dir.join("vault"), directory.path().join("aside"));
+    fs::rename(vault.join("audit"), &aside).unwrap();
+    let [fault] = faults(&vault).try_into().unwrap();
+    assert!(fault.contains("the end is missing: entries 1 to "), "{fault}");
+
+    let open = |up: &Up| {
+        let mut incidents = up.incidents();
+        incidents.retain(|incident| incident["resolved"].is_null());
+        incidents.iter().map(|i| i["key"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let mut up = Up::start(&dir);
+    assert_eq!(open(&up), ["audit-log"]);
+    let told = succeed(audit("export").arg("--dir").arg(&dir));
+    assert!(told.contains("log_fault") && told.contains("entries 1 to "), "{told}");
+    assert!(!told.contains("\"number\":1,"), "no number is given twice");
+    up.role.stop();
+    assert!(faults(&vault)[0].contains("are missing before line 1"));
+
+    // Put back beside what was written since.
+    for entry in fs::read_dir(&aside).unwrap() {
+        let entry = entry.unwrap();
+        fs::rename(entry.path(), vault.join("audit").join(entry.file_name())).unwrap();
+    }
+    succeed(audit("verify").arg(&vault));
+    let up = Up::start(&dir);
+    assert!(open(&up).is_empty(), "it resolves by itself");
 }
 
 #[test]

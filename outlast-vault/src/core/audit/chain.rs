@@ -49,6 +49,17 @@ pub struct AuditVerdict {
     pub faults: Vec<AuditFault>,
 }
 
+impl AuditVerdict {
+    /// What is wrong with it, in one sentence.
+    pub fn problem(&self) -> Option<String> {
+        let (first, others) = self.faults.split_first()?;
+        Some(match others.len() {
+            0 => first.to_string(),
+            more => format!("{first}; and {more} more"),
+        })
+    }
+}
+
 /// Reads lines in their order.
 pub(super) struct Chain {
     head: AuditHead,

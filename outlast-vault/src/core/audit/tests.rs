@@ -163,6 +163,59 @@ fn a_segment_that_is_removed_is_named() {
 }
 
 #[test]
+fn a_folder_that_is_gone_is_told_and_is_not_that_of_a_new_vault() {
+    let scene = Scene::with(8);
+    let head = scene.open().head();
+    for first in segments(&*scene.storage).unwrap() {
+        scene.storage.remove(&key_of(first)).unwrap();
+    }
+    let missing = AuditFault::EndMissing { from: 1, to: 8 };
+    assert_eq!(scene.verdict().faults, std::slice::from_ref(&missing));
+    let log = scene.open();
+    assert_eq!(log.problem(), Some(missing.to_string().as_str()));
+    assert_eq!(log.last_member(Source::Orders), None, "only a look at all of it tells");
+    log.record(event(9)).unwrap();
+    assert_eq!(log.head().number, 10, "no number is given twice");
+    assert!(scene.entries()[0].details["fault"].contains("entries 1 to 8"));
+    assert_eq!(scene.entries()[0].before, head.hash, "it goes on after what was lost");
+    let verdict = log.verify().unwrap();
+    assert!(verdict.problem().unwrap().contains("entries 1 to 8 are missing"), "{verdict:?}");
+}
+
+#[test]
+fn a_log_that_is_put_back_is_whole_again() {
+    let scene = Scene::with(8);
+    let segments = segments(&*scene.storage).unwrap();
+    let kept: Vec<_> =
+        segments.iter().map(|first| (key_of(*first), scene.read(&key_of(*first)))).collect();
+    for (key, _) in &kept {
+        scene.storage.remove(key).unwrap();
+    }
+    let log = scene.open();
+    assert!(log.verify().unwrap().problem().is_some());
+    for (key, content) in kept {
+        scene.write(&key, &content);
+    }
+    assert_eq!(log.verify().unwrap().faults, []);
+    assert_eq!(scene.open().problem(), None);
+}
+
+#[test]
+fn a_note_in_the_folder_as_older_vaults_wrote_it_counts_and_moves_out() {
+    let scene = Scene::with(5);
+    let note = scene.read(HEAD);
+    scene.storage.remove(HEAD).unwrap();
+    scene.write(HEAD_INSIDE, &note);
+    let (key, line) = scene.line(5);
+    scene.write(&key, &scene.read(&key)[..line.start]);
+    assert_eq!(scene.verdict().faults, [AuditFault::EndMissing { from: 5, to: 5 }]);
+    scene.open();
+    assert_eq!(scene.storage.length(HEAD_INSIDE).unwrap(), None);
+    let newest: AuditHead = serde_json::from_slice(&scene.read(HEAD)).unwrap();
+    assert_eq!(newest.number, 6, "the entry that tells of the fault");
+}
+
+#[test]
 fn a_line_that_a_kill_cut_off_is_cut_away_and_told() {
     let whole = Scene::with(3);
     let (_, last) = whole.line(3);

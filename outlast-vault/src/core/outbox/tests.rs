@@ -49,6 +49,10 @@ impl Chronicle for Log {
         Ok(())
     }
 
+    fn last(&self) -> Option<u64> {
+        self.entries.lock().unwrap().iter().map(|(number, _)| *number).max()
+    }
+
     fn replay(&self, show: &mut dyn FnMut(u64, IncidentEntry)) -> Result<(), VaultError> {
         self.entries
             .lock()
