@@ -47,7 +47,10 @@ impl Tool {
                 continue;
             };
             let text = String::from_utf8(output.stdout).context("a version that is no text")?;
-            let version = text.split_whitespace().take(2).collect::<Vec<_>>().join(" ");
+            let mut version = text.split_whitespace().take(2).collect::<Vec<_>>().join(" ");
+            if name == BEFORE {
+                version += ", before";
+            }
             tools.push(Self { name, kind, program: program.to_owned(), version });
         }
         Ok(tools)
