@@ -43,12 +43,9 @@ impl fmt::Display for Cause {
                  reports at least every {}; check its host and its way to the vault",
                 human::duration(*deadline)
             ),
-            Self::RetiredDropped { workload, retired, dropped } => write!(
-                f,
-                "{workload} was retired at {retired}, and a drop of it was vaulted at {dropped}: \
-                 its promise counts again; retire it again when nothing drops it any more, or \
-                 resume it if it lives"
-            ),
+            Self::RetiredDropped { workload, retired, dropped } => {
+                retired_dropped(f, workload, *retired, *dropped)
+            }
             Self::ShareSilent { source, last_heard, deadline } => {
                 share_silent(f, source, *last_heard, *deadline)
             }
@@ -74,17 +71,34 @@ impl fmt::Display for Cause {
                  those that the waiting drops do not mend will open by themselves"
             ),
             Self::VaultWentBack { lost, count } => went_back(f, lost, *count),
-            Self::AuditLogDamaged { problem } => write!(
-                f,
-                "the vault's audit log is not whole: {problem}; keep what is there, find out who \
-                 changed or removed it, and put what is missing back from a copy: this resolves by \
-                 itself when `outlast audit verify` finds the log whole"
-            ),
+            Self::AuditLogDamaged { problem } => audit_log_damaged(f, problem),
             Self::DropContested { workload, agent, drop, difference } => {
                 contested(f, workload, agent, *drop, difference)
             }
         }
     }
+}
+
+fn retired_dropped(
+    f: &mut fmt::Formatter<'_>,
+    workload: &WorkloadName,
+    retired: Timestamp,
+    dropped: Timestamp,
+) -> fmt::Result {
+    write!(
+        f,
+        "{workload} was retired at {retired}, and a drop of it was vaulted at {dropped}: its promise \
+         counts again; retire it again when nothing drops it any more, or resume it if it lives"
+    )
+}
+
+fn audit_log_damaged(f: &mut fmt::Formatter<'_>, problem: &str) -> fmt::Result {
+    write!(
+        f,
+        "the vault's audit log is not whole: {problem}; keep what is there, find out who changed or \
+         removed it, and put what is missing back from a copy: this resolves by itself when the \
+         vault finds the log whole"
+    )
 }
 
 fn went_back(f: &mut fmt::Formatter<'_>, lost: &[LostDrop], count: usize) -> fmt::Result {

@@ -43,11 +43,7 @@ impl Ledger {
                 }
             }
             Event::Ordered { number, workload, order } => {
-                if number <= self.state.head.last_order {
-                    return;
-                }
-                self.state.head.last_order = number;
-                self.observe_order(&workload, order);
+                self.observe_order(number, &workload, order);
             }
             Event::Waiting { workload, source } => {
                 touched.insert(Matter::Agent(source.agent.clone()));
@@ -130,7 +126,11 @@ impl Ledger {
         }
     }
 
-    fn observe_order(&mut self, name: &WorkloadName, order: Order) {
+    fn observe_order(&mut self, number: u64, name: &WorkloadName, order: Order) {
+        if number <= self.state.head.last_order {
+            return;
+        }
+        self.state.head.last_order = number;
         let now = self.state.head.now;
         let workload = self.account(name);
         match order {

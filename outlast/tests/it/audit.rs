@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde_json::Value;
 
 use crate::harness::{Up, document, fail, outlast, run, scratch, succeed};
 
-fn audit(word: &str) -> std::process::Command {
+fn audit(word: &str) -> Command {
     let mut command = outlast();
     command.args(["audit", word]);
     command
@@ -123,7 +124,7 @@ fn a_log_that_is_gone_as_a_whole_is_a_page_and_not_a_new_beginning() {
     up.wait_for_receipt("shop-db", &drop, "vaulted");
     up.role.stop();
     let (vault, aside) = (dir.join("vault"), directory.path().join("aside"));
-    fs::rename(vault.join("audit"), &aside).unwrap();
+    succeed(Command::new("mv").arg(vault.join("audit")).arg(&aside));
     let [fault] = faults(&vault).try_into().unwrap();
     assert!(fault.contains("the end is missing: entries 1 to "), "{fault}");
 
@@ -142,8 +143,7 @@ fn a_log_that_is_gone_as_a_whole_is_a_page_and_not_a_new_beginning() {
 
     // Put back beside what was written since.
     for entry in fs::read_dir(&aside).unwrap() {
-        let entry = entry.unwrap();
-        fs::rename(entry.path(), vault.join("audit").join(entry.file_name())).unwrap();
+        succeed(Command::new("mv").arg(entry.unwrap().path()).arg(vault.join("audit")));
     }
     succeed(audit("verify").arg(&vault));
     let up = Up::start(&dir);
