@@ -5,6 +5,7 @@ use outlast_store::{Kind, Store as _};
 use outlast_types::{BlobId, ContentHash, DropId, PackId, SystemClock, SystemRandom};
 use outlast_wire::Role;
 use outlast_wire::api::{Base64, BilledName};
+use outlast_wire::holdings::{HeldDrop, Nonce, Question};
 
 use super::*;
 use crate::core::testing::{AGENT, World, agent, bill, shop, upload};
@@ -254,6 +255,31 @@ fn a_tree_that_no_index_knows_is_not_published() {
         scene.store().remove(&object).unwrap();
     }
     scene.bad("no index knows the tree", |bill| bill.objects.clear());
+}
+
+#[test]
+fn a_drop_whose_tree_no_index_knows_any_more_is_not_said_to_be_held() {
+    let scene = scene();
+    let receipt = parsed(&scene.vault.publish(&scene.bill, &agent()).unwrap());
+    let asked = HeldDrop {
+        drop: receipt.identity().unwrap(),
+        size: receipt.size.unwrap(),
+        tree: receipt.tree.unwrap(),
+        snapshot: scene.bill.snapshot_id,
+    };
+    let held = || {
+        let nonce = Nonce::new(&SystemRandom);
+        let question =
+            Question { nonce: nonce.clone(), drops: vec![asked.clone()], receipts: Vec::new() };
+        let answer = scene.vault.holdings(question).unwrap();
+        let authority = scene.vault.identity.get();
+        answer.verify(authority.ca_pem(), &nonce).unwrap().held
+    };
+    assert_eq!(held(), std::slice::from_ref(&asked));
+    for (object, _) in scene.store().list(Kind::Index).unwrap() {
+        scene.store().remove(&object).unwrap();
+    }
+    assert_eq!(held(), [], "nobody could restore it");
 }
 
 #[test]
