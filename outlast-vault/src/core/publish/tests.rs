@@ -271,15 +271,19 @@ fn a_drop_whose_tree_no_index_knows_any_more_is_not_said_to_be_held() {
         let nonce = Nonce::new(&SystemRandom);
         let question =
             Question { nonce: nonce.clone(), drops: vec![asked.clone()], receipts: Vec::new() };
-        let answer = scene.vault.holdings(question).unwrap();
+        let answer = scene.vault.holdings(question)?;
         let authority = scene.vault.identity.get();
-        answer.verify(authority.ca_pem(), &nonce).unwrap().held
+        Ok::<_, VaultError>(answer.verify(authority.ca_pem(), &nonce).unwrap().held)
     };
-    assert_eq!(held(), std::slice::from_ref(&asked));
+    assert_eq!(held().unwrap(), std::slice::from_ref(&asked));
+    // A disk that does not answer is no answer.
+    scene.world.storage.set_away(&shop(), true);
+    assert!(matches!(held(), Err(VaultError::Repository(error)) if error.is_passing()));
+    scene.world.storage.set_away(&shop(), false);
     for (object, _) in scene.store().list(Kind::Index).unwrap() {
         scene.store().remove(&object).unwrap();
     }
-    assert_eq!(held(), [], "nobody could restore it");
+    assert_eq!(held().unwrap(), [], "nobody could restore it");
 }
 
 #[test]

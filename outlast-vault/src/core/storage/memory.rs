@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use outlast_repo::Repository;
-use outlast_store::{Kind, MemoryStore, Object, Store as _, StoreError};
+use outlast_store::{Kind, MemoryStore, Object, Store, StoreError, Written};
 use outlast_types::{Timestamp, WorkloadName};
 
 use super::{ASIDE_PREFIX, Durability, Records, RepositoryStore, Staged, VaultStorage};
@@ -14,7 +15,14 @@ use super::{ASIDE_PREFIX, Durability, Records, RepositoryStore, Staged, VaultSto
 #[derive(Default)]
 pub(crate) struct MemoryStorage {
     records: Mutex<BTreeMap<String, Vec<u8>>>,
-    repositories: Mutex<BTreeMap<String, Arc<MemoryStore>>>,
+    repositories: Mutex<BTreeMap<String, Arc<MemoryRepository>>>,
+}
+
+/// A repository whose objects cannot be read while that is asked for, as on a disk that hangs.
+#[derive(Default)]
+struct MemoryRepository {
+    objects: Arc<MemoryStore>,
+    is_away: AtomicBool,
 }
 
 impl MemoryStorage {
@@ -22,13 +30,19 @@ impl MemoryStorage {
         self.records.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn stores(&self) -> MutexGuard<'_, BTreeMap<String, Arc<MemoryStore>>> {
+    fn stores(&self) -> MutexGuard<'_, BTreeMap<String, Arc<MemoryRepository>>> {
         self.repositories.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The objects of a repository, to damage them.
     pub(crate) fn store(&self, workload: &WorkloadName) -> Arc<MemoryStore> {
-        Arc::clone(self.stores().get(workload.as_str()).unwrap())
+        Arc::clone(&self.stores().get(workload.as_str()).unwrap().objects)
+    }
+
+    /// Whether no object of a repository can be read from now on.
+    pub(crate) fn set_away(&self, workload: &WorkloadName, is_away: bool) {
+        let stores = self.stores();
+        stores.get(workload.as_str()).unwrap().is_away.store(is_away, Ordering::Relaxed);
     }
 }
 
@@ -126,7 +140,7 @@ impl VaultStorage for MemoryStorage {
 
     fn holds(&self, workload: &WorkloadName, kind: Kind) -> io::Result<bool> {
         let Some(store) = self.stores().get(workload.as_str()).cloned() else { return Ok(false) };
-        let listed = store.list(kind).map_err(io::Error::other)?;
+        let listed = store.objects.list(kind).map_err(io::Error::other)?;
         Ok(!listed.is_empty())
     }
 
@@ -162,9 +176,58 @@ impl VaultStorage for MemoryStorage {
     }
 }
 
-impl RepositoryStore for MemoryStore {
+impl MemoryRepository {
+    fn reading(&self, object: &Object) -> Result<&MemoryStore, StoreError> {
+        if self.is_away.load(Ordering::Relaxed) {
+            return Err(StoreError::Io {
+                verb: "read",
+                object: *object,
+                location: self.location(),
+                source: ErrorKind::TimedOut.into(),
+            });
+        }
+        Ok(&self.objects)
+    }
+}
+
+impl Store for MemoryRepository {
+    fn location(&self) -> String {
+        self.objects.location()
+    }
+
+    fn create(&self, object: &Object, content: Bytes) -> Result<(), StoreError> {
+        self.objects.create(object, content)
+    }
+
+    fn read(&self, object: &Object) -> Result<Bytes, StoreError> {
+        self.reading(object)?.read(object)
+    }
+
+    fn read_range(&self, object: &Object, offset: u64, length: usize) -> Result<Bytes, StoreError> {
+        self.reading(object)?.read_range(object, offset, length)
+    }
+
+    fn size(&self, object: &Object) -> Result<u64, StoreError> {
+        self.objects.size(object)
+    }
+
+    fn list(&self, kind: Kind) -> Result<Vec<(Object, u64)>, StoreError> {
+        self.objects.list(kind)
+    }
+
+    fn written(&self, object: &Object) -> Result<Option<Written>, StoreError> {
+        self.objects.written(object)
+    }
+
+    fn remove(&self, object: &Object) -> Result<(), StoreError> {
+        self.objects.remove(object)
+    }
+}
+
+impl RepositoryStore for MemoryRepository {
     fn stage(self: Arc<Self>, object: &Object) -> Result<Box<dyn Staged>, StoreError> {
-        Ok(Box::new(StagedInMemory { store: self, object: *object, content: Vec::new() }))
+        let store = Arc::clone(&self.objects);
+        Ok(Box::new(StagedInMemory { store, object: *object, content: Vec::new() }))
     }
 
     fn sweep(&self, _moment: Timestamp) -> u64 {
