@@ -285,6 +285,8 @@ mod tests {
         let report = || AgentReport {
             share: "6f1c1d6e-8f0a-4c6b-9d53-0d6f1a0f7b11".parse().unwrap(),
             pass: outlast_wire::api::Pass { started: Timestamp::EPOCH, finished: Timestamp::EPOCH },
+            part: 1,
+            parts: 1,
             workloads: Vec::new(),
             problems: Vec::new(),
             details: Vec::new(),

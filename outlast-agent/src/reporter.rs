@@ -76,6 +76,8 @@ impl Reporter {
         let document = AgentReport {
             share,
             pass: Pass { started: report.started, finished: now },
+            part: 1,
+            parts: 1,
             workloads,
             problems: details.iter().map(|problem| problem.text.clone()).collect(),
             details,

@@ -152,7 +152,18 @@ pub struct Vaulted {
     pub receipt: String,
 }
 
-/// `POST /api/v1/agent/report`: what a pass over the share saw.
+/// The most workloads that one report names. A pass that saw more tells it in several parts.
+pub const REPORT_WORKLOADS_MAX: usize = 1000;
+
+/// The most parts of what one pass tells.
+pub const REPORT_PARTS_MAX: u32 = 1000;
+
+/// `POST /api/v1/agent/report`: what a pass over the share saw, or a part of it.
+///
+/// A pass that saw much tells it in `parts` reports, the important first. Each of them is good without
+/// the others, and whoever knows nothing of parts understands each as a whole report: all of them carry
+/// the same share, pass, problems and details, and each its own slice of the workloads. What is said
+/// of one workload is said in one part.
 ///
 /// Reserved for what comes: `agent` (the agent's signature), `sequence`, `spool`. Members that this
 /// program does not know are kept, so that what is signed can be handed on as it came.
@@ -160,6 +171,12 @@ pub struct Vaulted {
 pub struct AgentReport {
     pub share: ShareId,
     pub pass: Pass,
+    /// Which part this is, counted from 1.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub part: u32,
+    /// How many there are.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub parts: u32,
     pub workloads: Vec<WorkloadReport>,
     /// What kept the agent from doing its work, in whole sentences; empty when all is well.
     pub problems: Vec<String>,
@@ -173,6 +190,21 @@ pub struct AgentReport {
     /// Members that this program does not know.
     #[serde(flatten)]
     pub other: BTreeMap<String, serde_json::Value>,
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn is_one(number: &u32) -> bool {
+    *number == 1
+}
+
+impl AgentReport {
+    /// Whether it is a part that can be: one of at least one, and of no more than a pass has.
+    pub fn is_a_part(&self) -> bool {
+        (1..=self.parts).contains(&self.part) && self.parts <= REPORT_PARTS_MAX
+    }
 }
 
 /// Something that an agent met, and what it is about: whose it is follows from that.

@@ -110,13 +110,13 @@ impl PromiseMonitor {
         self.change(events, Entry { snapshot: Some(snapshot), ..Entry::default() }, true)
     }
 
-    /// An agent reported what it saw.
+    /// An agent reported what it saw. Of a report in parts, one is kept.
     pub(crate) fn reported(
         &self,
         events: Vec<Event>,
-        report: &ReportRecord,
+        report: Option<&ReportRecord>,
     ) -> Result<(), VaultError> {
-        self.change(events, Entry { report: Some(report), ..Entry::default() }, false)
+        self.change(events, Entry { report, ..Entry::default() }, false)
     }
 
     /// Something is to be noted that no snapshot and no report brought.

@@ -28,6 +28,32 @@ fn a_report_of_before_there_were_codes_is_understood() {
 }
 
 #[test]
+fn a_report_in_parts_says_so_and_one_of_a_single_part_is_as_before() {
+    let of = |part: u32, parts: u32| AgentReport {
+        share: SHARE.parse().unwrap(),
+        pass: Pass { started: Timestamp::EPOCH, finished: Timestamp::EPOCH },
+        part,
+        parts,
+        workloads: Vec::new(),
+        problems: Vec::new(),
+        details: Vec::new(),
+        share_usable: None,
+        other: BTreeMap::new(),
+    };
+    let whole = serde_json::to_value(of(1, 1)).unwrap();
+    assert!(whole.get("part").is_none() && whole.get("parts").is_none(), "{whole}");
+    let read: AgentReport = serde_json::from_value(whole).unwrap();
+    assert_eq!((read.part, read.parts), (1, 1));
+    let second = serde_json::to_value(of(2, 3)).unwrap();
+    assert_eq!((&second["part"], &second["parts"]), (&json!(2), &json!(3)));
+    for (part, parts, can_be) in
+        [(1, 1, true), (3, 3, true), (0, 1, false), (2, 1, false), (1, REPORT_PARTS_MAX + 1, false)]
+    {
+        assert_eq!(of(part, parts).is_a_part(), can_be, "{part} of {parts}");
+    }
+}
+
+#[test]
 fn what_a_newer_peer_says_is_kept() {
     let newer = json!({ "kind": "weather", "code": "hail", "text": "it hails" });
     let problem: Problem = serde_json::from_value(newer).unwrap();
