@@ -9,6 +9,7 @@ use outlast_types::{DropId, Owner, RejectionCode, ShareId, Timestamp, WorkloadNa
 use serde::{Deserialize, Serialize};
 
 use crate::event::Source;
+use crate::limit::Excess;
 
 /// Longest text taken over from a report, in characters.
 const TEXT_LENGTH_MAX: usize = 500;
@@ -29,6 +30,8 @@ pub enum Topic {
     Work,
     Stray,
     Content,
+    Limits,
+    NeverVaulted,
     Vault,
     Repository,
     VaultWentBack,
@@ -59,6 +62,8 @@ impl Topic {
             Self::Work => "work",
             Self::Stray => "stray",
             Self::Content => "content",
+            Self::Limits => "limits",
+            Self::NeverVaulted => "never-vaulted",
             Self::Vault => "vault",
             Self::Repository => "repository",
             Self::VaultWentBack => "vault-went-back",
@@ -81,7 +86,12 @@ impl Key {
     }
 
     pub fn of_agent(agent: &str) -> Self {
-        Self { topic: Topic::Agent, subject: Subject::Agent(agent.to_owned()) }
+        Self::about_agent(Topic::Agent, agent)
+    }
+
+    /// What else there is about an agent, whatever its share.
+    pub fn about_agent(topic: Topic, agent: &str) -> Self {
+        Self { topic, subject: Subject::Agent(agent.to_owned()) }
     }
 
     pub fn of_vault(topic: Topic) -> Self {
@@ -157,6 +167,11 @@ pub enum Cause {
         share: Option<ShareId>,
         problem: String,
     },
+    /// An agent wants more than policy allows it.
+    OverLimit { agent: String, excess: Excess },
+    /// An agent speaks of many workloads of which nothing was ever vaulted, and something is the
+    /// matter with each: a new site where nothing works, or a flood of words.
+    NeverVaulted { agent: String, count: usize },
     /// What a team has put on the share for its workload cannot be used.
     ContentUnusable { workload: WorkloadName, problem: String },
     /// A certificate ends soon, or has ended.
@@ -231,6 +246,10 @@ impl Cause {
             }
             Self::AgentSilent { agent, .. } => {
                 ("agent-silent", Topic::Agent, Platform, Agent(agent))
+            }
+            Self::OverLimit { agent, .. } => ("over-limit", Topic::Limits, Platform, Agent(agent)),
+            Self::NeverVaulted { agent, .. } => {
+                ("never-vaulted", Topic::NeverVaulted, Platform, Agent(agent))
             }
             Self::ShareSilent { source: Source { agent, share }, .. } => {
                 ("share-silent", Topic::Share, Platform, Share(agent, *share))

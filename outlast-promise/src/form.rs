@@ -21,6 +21,9 @@ const SOURCE: &str = "source";
 const INCIDENT: &str = "incident";
 const LOST: &str = "lost";
 const CONTESTED: &str = "contested";
+const LIMIT: &str = "limit";
+/// The version that knew nothing of limits, and was as the present one otherwise.
+const WITHOUT_LIMITS: u32 = 3;
 /// The whole ledger, in an older version.
 const DOCUMENT: &str = "document";
 
@@ -75,9 +78,9 @@ pub(crate) fn decode(
     // The version first: another form need not parse as ours.
     let Version { version } = serde_json::from_str(&head.state)?;
     match (head.part.as_str(), version) {
-        (HEAD, VERSION) => {
+        (HEAD, VERSION | WITHOUT_LIMITS) => {
             let Versioned { head, .. } = serde_json::from_str::<Versioned<Head>>(&head.state)?;
-            Ok((decode_rows(LedgerState::of(head), rows)?, false))
+            Ok((decode_rows(LedgerState::of(head), rows)?, version != VERSION))
         }
         (DOCUMENT, 0 | 1) => Ok((v1::decode(&head.state)?, true)),
         (DOCUMENT, 2) => Ok((v2::decode(&head.state)?, true)),
@@ -87,7 +90,7 @@ pub(crate) fn decode(
 
 fn decode_rows(mut state: LedgerState, rows: Vec<Row>) -> Result<LedgerState, LedgerError> {
     let (mut workloads, mut sources, mut open) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut lost, mut contested) = (Vec::new(), Vec::new());
+    let (mut lost, mut contested, mut over_limits) = (Vec::new(), Vec::new(), Vec::new());
     for Row { part, key, state } in rows {
         match part.as_str() {
             WORKLOAD => workloads.push((named(&key)?, serde_json::from_str(&state)?)),
@@ -95,6 +98,7 @@ fn decode_rows(mut state: LedgerState, rows: Vec<Row>) -> Result<LedgerState, Le
             INCIDENT => open.push(serde_json::from_str(&state)?),
             LOST => lost.push(serde_json::from_str(&state)?),
             CONTESTED => contested.push((named(&key)?, serde_json::from_str(&state)?)),
+            LIMIT => over_limits.push((key, serde_json::from_str(&state)?)),
             _ => return Err(LedgerError::Inconsistent("it has rows of an unknown kind")),
         }
     }
@@ -103,6 +107,7 @@ fn decode_rows(mut state: LedgerState, rows: Vec<Row>) -> Result<LedgerState, Le
     state.set_open(open)?;
     state.evidence.set_lost(lost);
     state.evidence.contested = contested.into_iter().collect();
+    state.over_limits = over_limits.into_iter().collect();
     Ok(state)
 }
 
@@ -124,6 +129,7 @@ pub(crate) fn unsaved(state: &LedgerState, is_outdated: bool) -> Unsaved {
     let Evidence { lost, contested } = &state.evidence;
     to.add(LOST, lost, |(workload, drop)| format!("{workload}/{drop}"), |_, lost| json(lost));
     to.add(CONTESTED, contested, |name| name.to_string(), |_, contested| json(contested));
+    to.add(LIMIT, &state.over_limits, String::clone, |_, over| json(over));
     to
 }
 

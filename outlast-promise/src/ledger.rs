@@ -5,11 +5,12 @@
 
 mod explain;
 mod explanations;
+mod limits;
 mod observe;
 mod settle;
 mod show;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use outlast_types::Timestamp;
@@ -43,6 +44,8 @@ pub struct Ledger {
     is_outdated: bool,
     /// `None` if everything must be looked at.
     settled: Option<Settled>,
+    /// How many workloads are known by the word of each agent alone; `None` if it is to be counted.
+    hearsay: Option<BTreeMap<String, usize>>,
 }
 
 /// What follows from the state as long as nothing happens; it makes a call cheap, whatever the number
@@ -59,7 +62,7 @@ impl Ledger {
     pub fn new(settings: Settings, last_incident_id: u64, now: Timestamp) -> Self {
         let state = LedgerState::of(Head { last_incident_id, ..Head::new(now) });
         // Even an empty one is to be stored whole.
-        let mut ledger = Self { settings, state, is_outdated: true, settled: None };
+        let mut ledger = Self { settings, state, is_outdated: true, settled: None, hearsay: None };
         ledger.adopt_policy();
         ledger
     }
@@ -73,7 +76,7 @@ impl Ledger {
         now: Timestamp,
     ) -> Result<Self, LedgerError> {
         let (state, is_outdated) = form::decode(rows)?;
-        let mut ledger = Self { settings, state, is_outdated, settled: None };
+        let mut ledger = Self { settings, state, is_outdated, settled: None, hearsay: None };
         ledger.forget_what_policy_dropped();
         ledger.adopt_policy();
         ledger.slept_until(now);
@@ -95,6 +98,7 @@ impl Ledger {
     pub fn restore_saved(&mut self) {
         self.state.restore_saved();
         self.settled = None;
+        self.hearsay = None;
         self.adopt_policy();
     }
 
@@ -141,6 +145,7 @@ impl Ledger {
         // What broke before the events stays on record, even if they mend it.
         let mut changes = self.tick(now);
         let mut touched = BTreeSet::new();
+        self.hearsay = None;
         for event in events {
             self.observe(event, &mut touched);
         }

@@ -27,6 +27,7 @@ mod form;
 mod incident;
 mod layers;
 mod ledger;
+mod limit;
 mod promise;
 mod source_state;
 mod state;
@@ -41,6 +42,7 @@ pub use form::{Row, RowChange, Unsaved};
 pub use incident::{Change, Incident};
 pub use layers::Origin;
 pub use ledger::Ledger;
+pub use limit::{Excess, Limit};
 pub use promise::{Declaration, InvalidPromise, Promise, State, evaluate};
 pub use status::{Settings, SourceStatus, WorkloadStatus};
 

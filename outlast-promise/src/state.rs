@@ -11,6 +11,7 @@ use crate::error::LedgerError;
 use crate::event::{Source, Validity};
 use crate::evidence::Evidence;
 use crate::incident::OpenIncident;
+use crate::limit::OverLimit;
 use crate::source_state::SourceState;
 use crate::table::Table;
 use crate::workload::Workload;
@@ -26,6 +27,8 @@ pub(crate) struct LedgerState {
     pub(crate) open: Table<Key, OpenIncident>,
     /// What speaks against the vault's custody, until it is settled or old.
     pub(crate) evidence: Evidence,
+    /// Agents that wanted more than policy allows them, until that is old.
+    pub(crate) over_limits: Table<String, OverLimit>,
 }
 
 /// What is known of the whole.
@@ -85,6 +88,7 @@ impl LedgerState {
             sources: Table::default(),
             open: Table::default(),
             evidence: Evidence::default(),
+            over_limits: Table::default(),
         }
     }
 
@@ -106,6 +110,7 @@ impl LedgerState {
         self.open.mark_saved();
         self.evidence.lost.mark_saved();
         self.evidence.contested.mark_saved();
+        self.over_limits.mark_saved();
     }
 
     /// Takes back all changes that were not saved.
@@ -116,6 +121,7 @@ impl LedgerState {
         self.open.restore_saved();
         self.evidence.lost.restore_saved();
         self.evidence.contested.restore_saved();
+        self.over_limits.restore_saved();
     }
 
     /// Moves every moment `by` into the past: the host's clock was set back, and what has passed
@@ -134,6 +140,7 @@ impl LedgerState {
             back(&mut outage.recovered);
         }
         self.evidence.shift(back);
+        self.over_limits.update_all(|over| back(&mut over.last));
         self.open.update_all(|incident| back(&mut incident.opened));
     }
 }

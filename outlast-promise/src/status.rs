@@ -20,6 +20,17 @@ pub struct Settings {
     /// How long an agent may stay silent before that is an incident; also how long the backlog may
     /// take to arrive once an agent, its share or the vault is back.
     pub agent_deadline: Duration,
+    /// How many workloads may be known by the word of one agent alone.
+    pub reported_max: usize,
+    /// The same for single agents.
+    pub reported_max_of: BTreeMap<String, usize>,
+}
+
+impl Settings {
+    /// How many workloads may be known by the word of this agent alone.
+    pub(crate) fn reported_max(&self, agent: &str) -> usize {
+        self.reported_max_of.get(agent).copied().unwrap_or(self.reported_max)
+    }
 }
 
 impl Default for Settings {
@@ -28,6 +39,8 @@ impl Default for Settings {
             default_promise: Promise::default(),
             policy: BTreeMap::new(),
             agent_deadline: Duration::from_secs(300),
+            reported_max: 10_000,
+            reported_max_of: BTreeMap::new(),
         }
     }
 }

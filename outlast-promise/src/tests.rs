@@ -12,6 +12,7 @@ mod certificates;
 mod deadlines;
 mod evidence;
 mod layers;
+mod limits;
 mod orders;
 mod properties;
 mod sources;
@@ -44,6 +45,7 @@ fn settings() -> Settings {
         default_promise: Promise::new(Duration::from_secs(RPO), "team-shop").unwrap(),
         policy: BTreeMap::new(),
         agent_deadline: Duration::from_secs(DEADLINE),
+        ..Settings::default()
     }
 }
 

@@ -131,6 +131,11 @@ impl Workload {
         }
     }
 
+    /// Whether it is known by an agent's word alone: nothing of it was ever vaulted.
+    pub(crate) fn is_hearsay(&self) -> bool {
+        self.last_vaulted.is_none() && self.source.is_some()
+    }
+
     /// Whether nothing but policy can have spoken of it.
     pub(crate) fn is_of_policy_only(&self) -> bool {
         let Self { last_vaulted, waiting_since, source, rejected, missing, retirement, .. } = self;

@@ -11,6 +11,7 @@ pub(crate) mod audit;
 
 pub(crate) mod incidents;
 pub(crate) mod jobs;
+pub(crate) mod limits;
 
 pub(crate) mod arrivals;
 pub(crate) mod orders;

@@ -5,6 +5,7 @@ pub(crate) mod api;
 mod bodies;
 pub(crate) mod hearing;
 pub(crate) mod rest;
+pub(crate) mod turns;
 
 #[cfg(test)]
 mod tests;

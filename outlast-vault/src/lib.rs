@@ -20,6 +20,7 @@ mod process;
 
 pub use core::audit::{AuditFault, AuditHead, AuditSelection, AuditVerdict};
 pub use core::error::VaultError;
+pub use core::limits::{AgentLimits, LimitPolicy, UNLIMITED};
 pub use core::recovery::Rebuilt;
 pub use core::storage::StorageError;
 pub use process::{

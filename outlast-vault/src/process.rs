@@ -27,6 +27,7 @@ use crate::core::opening::Parts;
 use crate::core::recovery::{self, Rebuilt};
 use crate::core::upkeep;
 use crate::core::vault::Vault;
+use crate::doors::turns::{self, Turns};
 use crate::doors::{api, hearing, rest::Host};
 
 pub use self::config::{VaultConfig, listen_address};
@@ -73,7 +74,8 @@ pub fn start(config: VaultConfig, environment: Environment) -> Result<VaultHandl
     let address = listener.local_addr().map_err(cannot)?;
     let router = rest::router(Arc::new(Host(Arc::clone(&vault))))
         .merge(api::router(Arc::clone(&vault)))
-        .layer(from_fn_with_state(Arc::clone(&vault), hearing::note));
+        .layer(from_fn_with_state(Arc::clone(&vault), hearing::note))
+        .layer(from_fn_with_state(Arc::new(Turns::new(&vault)), turns::in_turn));
     let (stop_serving, stopped) = oneshot::channel();
     let serving = runtime.spawn(server::serve(
         listener,
@@ -143,6 +145,7 @@ fn open(
         catalog: open_catalog(&config.dir)?,
         identity,
         settings: config.settings(),
+        limits: config.limits.clone(),
         environment,
     };
     Ok((Vault::open(parts)?, lock))
@@ -196,6 +199,9 @@ impl VaultHandle {
         }
         if let Err(error) = self.vault.audit.flush(true) {
             tracing::error!(%error, "cannot write the audit log");
+        }
+        if let Err(error) = self.vault.limits.write() {
+            tracing::error!(%error, "cannot write what agents used");
         }
         if let Err(error) = self.vault.promises.close() {
             tracing::error!(%error, "cannot commit the promise ledger");

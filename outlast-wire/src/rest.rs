@@ -6,14 +6,16 @@
 //! judged by the host before it is stored (422): a name proves that it came as it was sent, and
 //! nothing else.
 //!
-//! Memory is charged before it is taken. Packs pass through in pieces, so that many slow senders
-//! hold little; documents are small and held whole; listings are made one after another.
+//! Memory is charged before it is taken, to the peer that makes us take it. Packs pass through in pieces
+//! both ways, so that many slow peers hold little; documents are small and held whole; listings are
+//! written while they are sent.
 
 mod body;
 mod host;
+mod listing;
 mod range;
 
-use std::fmt::Write as _;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,21 +28,24 @@ use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use axum::{Extension, Router};
+use bytes::Bytes;
 use outlast_store::{Kind, Object, Store, StoreError, Verb};
-use outlast_types::{WorkloadName, hex};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use outlast_types::WorkloadName;
+use tokio::sync::mpsc;
 
 use crate::access::{self, Action};
 use crate::api::ErrorCode;
 use crate::peer::Peer;
 use crate::protocol::{LIST_V1, LIST_V2, OBJECT_BYTES_MAX};
 use crate::server::ApiError;
+use crate::server::budget::{Bounds, Holder, Share, Shares};
+use listing::{Listed, listing, listing_length};
 use range::{Range, parse_range};
 
 pub use host::{HostError, Incoming, RepositoryHost, Whole};
 
-/// The largest index, in bytes: four times as much as stock restic writes without compression.
-const INDEX_BYTES_MAX: u64 = 32 << 20;
+/// The largest index, in bytes: twice as much as stock restic writes without compression.
+const INDEX_BYTES_MAX: u64 = 16 << 20;
 
 /// The largest object of the kinds that are small by nature, in bytes. Some snapshots name thousands
 /// of paths.
@@ -49,28 +54,33 @@ const SMALL_BYTES_MAX: u64 = 4 << 20;
 /// A pack is handed on in pieces of about so many bytes, and a second one may be waiting.
 const PIECE_BYTES: usize = 1 << 20;
 
-/// What all objects that are on their way in or out at one time together may hold, in MiB.
-const TRANSIT_MIB_MAX: u32 = 512;
+/// The pieces of an object on its way out that are in memory: one read, one ready, one being sent.
+const PIECES_LEAVING: u64 = 3;
+
+/// What all objects that are on their way in or out at one time together may hold, in MiB. The largest
+/// index takes 32.
+const TRANSIT_MIB: Bounds = Bounds { total: 96, each: 32, kept: 8 };
 
 /// Listings that are made at one time. A store may hold a million objects.
-const LISTINGS_MAX: usize = 2;
+const LISTINGS: Bounds = Bounds { total: 2, each: 1, kept: 0 };
 
-/// What an object takes in a listing at most, in bytes.
-const LISTED_BYTES: usize = 112;
+/// What an object takes in a listing that waits to be written, in bytes.
+const LISTED_BYTES: u64 = 64;
 
 /// Calls of stores at one time; each holds a thread.
-const STORE_CALLS_MAX: usize = 32;
+const STORE_CALLS: Bounds = Bounds { total: 32, each: 12, kept: 4 };
 
-/// How long a request waits for its share of memory before it is told to come back.
-const QUEUE_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a request waits for its share of anything before it is told to come back: well below the
+/// time for which clients wait for an answer.
+const QUEUE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The protocol below `/repo/{workload}/`, for [`server::serve`](crate::server::serve).
 pub fn router(host: Arc<dyn RepositoryHost>) -> Router {
     let rest = Rest {
         host,
-        calls: Arc::new(Semaphore::new(STORE_CALLS_MAX)),
-        transit: Arc::new(Semaphore::new(TRANSIT_MIB_MAX as usize)),
-        listings: Arc::new(Semaphore::new(LISTINGS_MAX)),
+        calls: Shares::new("threads", STORE_CALLS),
+        transit: Shares::new("MiB of memory", TRANSIT_MIB),
+        listings: Shares::new("listings", LISTINGS),
     };
     Router::new()
         .route("/repo/{workload}/", post(create_repository))
@@ -83,9 +93,9 @@ pub fn router(host: Arc<dyn RepositoryHost>) -> Router {
 #[derive(Clone)]
 struct Rest {
     host: Arc<dyn RepositoryHost>,
-    calls: Arc<Semaphore>,
-    transit: Arc<Semaphore>,
-    listings: Arc<Semaphore>,
+    calls: Arc<Shares>,
+    transit: Arc<Shares>,
+    listings: Arc<Shares>,
 }
 
 async fn create_repository(
@@ -100,8 +110,8 @@ async fn create_repository(
         return Err(ApiError::new(StatusCode::BAD_REQUEST, ErrorCode::BadRequest, text));
     }
     permit(&peer, Verb::Create, Kind::Config)?;
-    let host = Arc::clone(&rest.host);
-    rest.blocking(move || host.create(&peer, &workload)).await?.map_err(host_error)?;
+    let (host, holder) = (Arc::clone(&rest.host), Holder::from(&peer));
+    rest.blocking(&holder, move || host.create(&peer, &workload)).await?.map_err(host_error)?;
     Ok(StatusCode::OK)
 }
 
@@ -139,42 +149,16 @@ async fn list(
     permit(&peer, Verb::List, kind)?;
     let store = rest.store(&peer, &workload, Verb::List).await?;
     let version_2 = headers.get_all(ACCEPT).iter().any(|accept| accept == LIST_V2);
-    let _one_of_few = waited(Arc::clone(&rest.listings).acquire_owned()).await?;
-    let objects = rest.blocking(move || store.list(kind)).await?.map_err(store_error)?;
-    let room = rest.room((objects.len() * LISTED_BYTES) as u64).await?;
-    let text = rest.blocking(move || listing(&objects, version_2)).await?;
-    let body = Body::new(body::Held::new(text.into(), room));
+    let holder = Holder::from(&peer);
+    let one_of_few = rest.listings.take(&holder, 1, QUEUE_TIMEOUT).await?;
+    let objects = rest.blocking(&holder, move || store.list(kind)).await?.map_err(store_error)?;
+    let room = rest.room(&holder, objects.len() as u64 * LISTED_BYTES).await?;
+    drop(one_of_few);
+    let objects: Listed =
+        objects.into_iter().filter_map(|(object, size)| Some((object.name()?, size))).collect();
+    let length = listing_length(&objects, version_2);
+    let body = Body::new(body::Told::new(listing(objects, version_2), length, room));
     Ok(([(CONTENT_TYPE, if version_2 { LIST_V2 } else { LIST_V1 })], body).into_response())
-}
-
-/// Objects as the protocol lists them: names with sizes in version 2, names alone in version 1.
-fn listing(objects: &[(Object, u64)], version_2: bool) -> String {
-    // Hex and numbers need no escaping, and a million of them no tree of values.
-    let mut text = String::with_capacity(objects.len() * LISTED_BYTES + 2);
-    text.push('[');
-    for (object, size) in objects {
-        let Some(name) = object.name() else { continue };
-        let name = hex::encode_32(&name);
-        if text.len() > 1 {
-            text.push(',');
-        }
-        // Writing to a text cannot fail.
-        let _ = if version_2 {
-            write!(text, "{{\"name\":\"{name}\",\"size\":{size}}}")
-        } else {
-            write!(text, "\"{name}\"")
-        };
-    }
-    text.push(']');
-    text
-}
-
-/// Waits for its turn, but not for ever.
-async fn waited<T, E>(turn: impl Future<Output = Result<T, E>>) -> Result<T, ApiError> {
-    match tokio::time::timeout(QUEUE_TIMEOUT, turn).await {
-        Ok(Ok(turn)) => Ok(turn),
-        _ => Err(busy("the server is busy".to_owned())),
-    }
 }
 
 fn busy(text: String) -> ApiError {
@@ -213,18 +197,18 @@ impl Rest {
             Verb::Create => self.create(peer, workload, object, request).await,
             Verb::Read => {
                 let store = self.store(&peer, &workload, verb).await?;
-                self.read(store, object, request.headers()).await
+                self.read(&Holder::from(&peer), store, object, request.headers()).await
             }
             Verb::Remove => {
-                let host = Arc::clone(&self.host);
-                let removed = self.blocking(move || host.remove(&peer, &workload, &object)).await?;
-                removed.map_err(host_error)?;
+                let (host, holder) = (Arc::clone(&self.host), Holder::from(&peer));
+                let removed = move || host.remove(&peer, &workload, &object);
+                self.blocking(&holder, removed).await?.map_err(host_error)?;
                 Ok(StatusCode::OK.into_response())
             }
             Verb::Size | Verb::List => {
                 let store = self.store(&peer, &workload, verb).await?;
-                let size =
-                    self.blocking(move || store.size(&object)).await?.map_err(store_error)?;
+                let size = self.blocking(&Holder::from(&peer), move || store.size(&object)).await?;
+                let size = size.map_err(store_error)?;
                 Ok([(CONTENT_LENGTH, size.to_string())].into_response())
             }
         }
@@ -248,9 +232,10 @@ impl Rest {
             // Held as a whole, in a buffer that grew by doubling.
             _ => 2 * announced.unwrap_or(bytes_max),
         };
-        let _room = self.room(bytes).await?;
-        let host = Arc::clone(&self.host);
-        let incoming = self.blocking(move || host.receive(&peer, &workload, &object)).await?;
+        let (host, holder) = (Arc::clone(&self.host), Holder::from(&peer));
+        let _room = self.room(&holder, bytes).await?;
+        let receive = move || host.receive(&peer, &workload, &object);
+        let incoming = self.blocking(&holder, receive).await?;
         let incoming = match incoming.map_err(host_error) {
             Ok(incoming) => incoming,
             Err(refused) => {
@@ -259,11 +244,11 @@ impl Rest {
             }
         };
         let mut incoming = Ok(incoming);
-        let mut body = body::Arriving::new(request.into_body(), announced, bytes_max);
+        let mut body = body::Arriving::new(request.into_body(), bytes_max);
         while let Some(piece) = body.piece(PIECE_BYTES).await? {
             // After a failure the rest is taken all the same: who still sends does not hear.
             let Ok(mut into) = incoming else { continue };
-            incoming = self.blocking(move || into.take(&piece).map(|()| into)).await?;
+            incoming = self.blocking(&holder, move || into.take(&piece).map(|()| into)).await?;
         }
         let incoming = incoming.map_err(host_error)?;
         if object.name().is_some_and(|name| name != body.hash()) {
@@ -271,19 +256,21 @@ impl Rest {
             return Err(ApiError::new(StatusCode::BAD_REQUEST, ErrorCode::WrongHash, text)
                 .hint("it was damaged on the way or before; send it again"));
         }
-        self.blocking(move || incoming.store()).await?.map_err(host_error)?;
+        self.blocking(&holder, move || incoming.store()).await?.map_err(host_error)?;
         Ok(StatusCode::OK.into_response())
     }
 
     async fn read(
         &self,
+        holder: &Holder,
         store: Arc<dyn Store>,
         object: Object,
         headers: &HeaderMap,
     ) -> Result<Response, ApiError> {
         let wanted = headers.get(RANGE).and_then(|range| range.to_str().ok()).map(str::to_owned);
         let looked = Arc::clone(&store);
-        let size = self.blocking(move || looked.size(&object)).await?.map_err(store_error)?;
+        let size = self.blocking(holder, move || looked.size(&object)).await?;
+        let size = size.map_err(store_error)?;
         let range = match wanted.as_deref().map_or(Range::Whole, |text| parse_range(text, size)) {
             Range::Unsatisfiable => {
                 let text = format!("{object} has {size} bytes");
@@ -296,19 +283,9 @@ impl Rest {
             Range::Whole => None,
             Range::Part { offset, length } => Some((offset, length)),
         };
-        let bytes = range.map_or(size, |(_, length)| length);
-        let room = self.room(bytes).await?;
-        let content = self
-            .blocking(move || match range {
-                None => store.read(&object),
-                // A length that memory cannot address does not fit in the room either.
-                Some((offset, length)) => {
-                    store.read_range(&object, offset, usize::try_from(length).unwrap_or(usize::MAX))
-                }
-            })
-            .await?
-            .map_err(store_error)?;
-        let body = Body::new(body::Held::new(content, room));
+        let (offset, length) = range.unwrap_or((0, size));
+        let reading = Reading { store, object, offset, end: offset.saturating_add(length) };
+        let body = self.leaving(holder, reading).await?;
         let kind = (CONTENT_TYPE, "application/octet-stream".to_owned());
         let accept = (ACCEPT_RANGES, "bytes".to_owned());
         Ok(match range {
@@ -321,27 +298,73 @@ impl Rest {
         })
     }
 
+    /// The content of an object as a body that is read while it is sent. What goes wrong at its
+    /// beginning is an answer of its own.
+    async fn leaving(&self, holder: &Holder, reading: Reading) -> Result<Body, ApiError> {
+        let length = reading.end - reading.offset;
+        let room = self.room(holder, length.min(PIECES_LEAVING * PIECE_BYTES as u64)).await?;
+        let mut next = self.piece(holder, reading).await?.map_err(store_error)?;
+        if next.1.offset >= next.1.end {
+            // Most are read in one piece.
+            return Ok(Body::new(body::Told::new(std::iter::once(next.0), length, room)));
+        }
+        let (ready, pieces) = mpsc::channel(1);
+        let (rest, holder) = (self.clone(), holder.clone());
+        tokio::spawn(async move {
+            loop {
+                let (piece, reading) = next;
+                if ready.send(Ok(piece)).await.is_err() || reading.offset >= reading.end {
+                    return;
+                }
+                next = match rest.piece(&holder, reading).await {
+                    Ok(Ok(next)) => next,
+                    failed => {
+                        let failed = failed.map(|piece| piece.map(drop));
+                        tracing::warn!(?failed, "an object could not be read to its end");
+                        drop(ready.send(Err(io::ErrorKind::Other.into())).await);
+                        return;
+                    }
+                };
+            }
+        });
+        Ok(Body::new(body::Leaving::new(pieces, length, room)))
+    }
+
+    /// The next piece of an object, and what is left of it.
+    async fn piece(
+        &self,
+        holder: &Holder,
+        reading: Reading,
+    ) -> Result<Result<(Bytes, Reading), StoreError>, ApiError> {
+        let read = move || {
+            let Reading { store, object, offset, end } = reading;
+            let left = usize::try_from(end - offset).unwrap_or(usize::MAX);
+            let piece = store.read_range(&object, offset, left.min(PIECE_BYTES))?;
+            let offset = offset + piece.len() as u64;
+            Ok((piece, Reading { store, object, offset, end }))
+        };
+        self.blocking(holder, read).await
+    }
+
     async fn store(
         &self,
         peer: &Peer,
         workload: &WorkloadName,
         verb: Verb,
     ) -> Result<Arc<dyn Store>, ApiError> {
-        let (host, peer, workload) = (Arc::clone(&self.host), peer.clone(), workload.clone());
-        self.blocking(move || host.store(&peer, &workload, verb)).await?.map_err(host_error)
+        let (host, holder) = (Arc::clone(&self.host), Holder::from(peer));
+        let (peer, workload) = (peer.clone(), workload.clone());
+        let store = move || host.store(&peer, &workload, verb);
+        self.blocking(&holder, store).await?.map_err(host_error)
     }
 
-    /// Runs `call` on a thread that may block, a bounded number at a time.
+    /// Runs `call` for `holder` on a thread that may block, a bounded number at a time.
     async fn blocking<T: Send + 'static>(
         &self,
+        holder: &Holder,
         call: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, ApiError> {
-        let broken = |text: &str| {
-            ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Internal, text)
-                .hint("the server's log tells more under this request's id")
-        };
-        let slot = Arc::clone(&self.calls).acquire_owned().await;
-        let slot = slot.map_err(|_| broken("the server is stopping"))?;
+        let slot = self.calls.take(holder, 1, QUEUE_TIMEOUT).await?;
         let done = tokio::task::spawn_blocking(move || {
             let result = call();
             drop(slot);
@@ -349,16 +372,26 @@ impl Rest {
         });
         done.await.map_err(|error| {
             tracing::error!(%error, "a call of a store panicked");
-            broken("the server failed at this request")
+            let text = "the server failed at this request";
+            ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Internal, text)
+                .hint("the server's log tells more under this request's id")
         })
     }
 
-    /// Waits until `bytes` more may be in memory. An object beyond all room waits for all of it.
-    async fn room(&self, bytes: u64) -> Result<OwnedSemaphorePermit, ApiError> {
-        let mib = u32::try_from(bytes.div_ceil(1 << 20)).unwrap_or(u32::MAX);
-        let mib = mib.clamp(1, TRANSIT_MIB_MAX);
-        waited(Arc::clone(&self.transit).acquire_many_owned(mib)).await
+    /// Waits until `holder` may have `bytes` more in memory. An object beyond all room waits for all
+    /// of it.
+    async fn room(&self, holder: &Holder, bytes: u64) -> Result<Share, ApiError> {
+        let mib = u32::try_from(bytes.div_ceil(1 << 20)).unwrap_or(u32::MAX).max(1);
+        Ok(self.transit.take(holder, mib, QUEUE_TIMEOUT).await?)
     }
+}
+
+/// What is still to be read of an object.
+struct Reading {
+    store: Arc<dyn Store>,
+    object: Object,
+    offset: u64,
+    end: u64,
 }
 
 fn permit(peer: &Peer, verb: Verb, kind: Kind) -> Result<(), ApiError> {
@@ -388,6 +421,7 @@ fn host_error(error: HostError) -> ApiError {
             return ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, ErrorCode::Unacceptable, text)
                 .hint(hint);
         }
+        HostError::OverLimit { .. } => return ApiError::over_limit(text),
         HostError::Unknown { .. } => (StatusCode::NOT_FOUND, ErrorCode::UnknownWorkload),
         HostError::Denied { .. } => (StatusCode::FORBIDDEN, ErrorCode::Refused),
         HostError::Unable { .. } => (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unable),

@@ -1,17 +1,20 @@
 //! The server's side of the road: accepts, checks certificates, bounds everything, drains.
 
+pub mod budget;
 mod error;
+mod lobby;
 mod stall;
 
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use axum::http::header::{CONNECTION, RETRY_AFTER};
 use axum::http::{HeaderValue, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use hyper::body::Incoming;
@@ -22,31 +25,41 @@ use outlast_types::ShareId;
 use rustls::ServerConfig;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tower_service::Service as _;
 
 use crate::api::{ErrorBody, ErrorCode};
 use crate::certificate::{self, Validity};
 use crate::peer::Peer;
 use crate::protocol::SHARE_HEADER;
-use stall::{Stalling, StallingBody};
+use budget::{Bounds, Busy, Holder, Rates, Share, Shares};
+use lobby::{Lobby, Visit};
+use stall::{PacedBody, Stalling};
 
 pub use error::ApiError;
+pub use stall::{MinRate, TooSlow, is_too_slow};
 
-/// What one client may cost at most.
+/// What clients may cost at most.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Connections at once; more wait to be accepted.
-    pub connections: usize,
+    /// Connections of those who have shown who they are.
+    pub connections: Bounds,
+    /// Connections at once of those who have not yet.
+    pub strangers: usize,
+    /// Handshakes in a second from one address.
+    pub handshakes_per_second: u32,
     /// For the TLS handshake.
     pub handshake: Duration,
     /// For the head of a request, the wait for it on an idle connection included.
     pub idle: Duration,
-    /// For the client to take some more of an answer, or to send some more of a request.
+    /// For the client to take some more of an answer.
     pub stall: Duration,
+    /// What must come of a request's body.
+    pub rate: MinRate,
     /// For requests under way when the server is told to stop; then they are cut off.
     pub drain: Duration,
 }
@@ -54,10 +67,16 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connections: 512,
+            // With the strangers, and the files that are open meanwhile, below the 1024 descriptors
+            // that a process usually has.
+            connections: Bounds { total: 384, each: 64, kept: 16 },
+            strangers: 128,
+            handshakes_per_second: 100,
             handshake: Duration::from_secs(10),
             idle: Duration::from_secs(75),
             stall: Duration::from_secs(60),
+            // A quarter of what our own clients call a broken road, for several on one road.
+            rate: MinRate { bytes: 30 * (8 << 10), window: Duration::from_secs(30) },
             drain: Duration::from_secs(10),
         }
     }
@@ -68,6 +87,9 @@ const HEAD_BYTES_MAX: usize = 32 << 10;
 
 /// How long a client that failed the handshake may take to hear of it.
 const FAREWELL: Duration = Duration::from_secs(1);
+
+/// When to come again to a server that cannot now.
+const RETRY_AFTER_SECONDS: &str = "10";
 
 /// After an accept that failed because the host is out of something, such as file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -87,7 +109,7 @@ pub struct Shown {
 
 /// Serves `router` on `listener` until `shutdown` completes and requests under way have ended.
 ///
-/// Every request carries its [`Peer`], [`Shown`] and [`RequestId`] as extensions; a client whose certificate
+/// Every request carries its [`Peer`], [`Shown`], [`RequestId`] and [`Holder`] as extensions; a client whose certificate
 /// is from our authority but names no identity is answered 403. `tls` is asked for each connection, on
 /// a thread that may wait.
 pub async fn serve(
@@ -97,34 +119,29 @@ pub async fn serve(
     limits: Limits,
     shutdown: impl Future<Output = ()>,
 ) {
-    let tls: TlsSource = Arc::new(tls);
-    let slots = Arc::new(Semaphore::new(limits.connections));
+    let doorway = Arc::new(Doorway::new(limits, Arc::new(tls)));
     let (stop, stopped) = watch::channel(false);
     let mut connections = JoinSet::new();
     let mut number = 0u64;
     tokio::pin!(shutdown);
     loop {
         let next = async {
-            let slot = Arc::clone(&slots).acquire_owned().await;
-            (slot, listener.accept().await)
+            let (stream, address) = listener.accept().await?;
+            Ok((stream, address, doorway.admit(address).await))
         };
-        let (slot, accepted) = tokio::select! {
+        let accepted: io::Result<_> = tokio::select! {
             () = &mut shutdown => break,
             next = next => next,
         };
         while let Some(ended) = connections.try_join_next() {
             note_panic(ended);
         }
-        let Ok(slot) = slot else { break };
         match accepted {
-            Ok((stream, address)) => {
+            Ok((stream, address, visit)) => {
                 number += 1;
-                let (tls, router) = (Arc::clone(&tls), router.clone());
-                let connection = Connection { number, address, limits, stopped: stopped.clone() };
-                connections.spawn(async move {
-                    connection.run(stream, tls, router).await;
-                    drop(slot);
-                });
+                let (doorway, router) = (Arc::clone(&doorway), router.clone());
+                let connection = Connection { number, address, doorway, stopped: stopped.clone() };
+                connections.spawn(connection.run(stream, visit, router));
             }
             Err(error) if of_one_client(&error) => {}
             Err(error) => {
@@ -162,63 +179,90 @@ fn of_one_client(error: &io::Error) -> bool {
 /// Gives the configuration of each next connection.
 type TlsSource = Arc<dyn Fn() -> Arc<ServerConfig> + Send + Sync>;
 
+/// What all connections pass through.
+struct Doorway {
+    limits: Limits,
+    tls: TlsSource,
+    /// Since when time is counted here.
+    begin: Instant,
+    lobby: Arc<Lobby>,
+    handshakes: Mutex<Rates>,
+    seats: Arc<Shares>,
+}
+
+impl Doorway {
+    fn new(limits: Limits, tls: TlsSource) -> Self {
+        Self {
+            limits,
+            tls,
+            begin: Instant::now(),
+            lobby: Lobby::new(limits.strangers),
+            handshakes: Mutex::default(),
+            seats: Shares::new("connections", limits.connections),
+        }
+    }
+
+    /// Lets a new connection into the lobby, as soon as there is room.
+    async fn admit(&self, address: SocketAddr) -> Visit {
+        loop {
+            match self.lobby.enter(address.ip(), self.begin.elapsed()) {
+                Ok(visit) => return visit,
+                Err(pause) => tokio::time::sleep(pause).await,
+            }
+        }
+    }
+
+    /// How long a client from there has to wait for its handshake, which costs much more than to ask
+    /// for one; `None` if that is too long.
+    fn handshake_turn(&self, address: SocketAddr) -> Option<Duration> {
+        let Limits { handshakes_per_second, handshake, .. } = self.limits;
+        let mut rates = self.handshakes.lock().unwrap_or_else(PoisonError::into_inner);
+        let holder = Holder::Address(lobby::place_of(address.ip()));
+        rates.turn(&holder, handshakes_per_second, self.begin.elapsed(), handshake / 2)
+    }
+}
+
 struct Connection {
     number: u64,
     address: SocketAddr,
-    limits: Limits,
+    doorway: Arc<Doorway>,
     stopped: watch::Receiver<bool>,
 }
 
 impl Connection {
-    async fn run(mut self, stream: TcpStream, tls: TlsSource, router: Router) {
-        let address = self.address;
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%address, %error, "the connection ended at once");
-            return;
-        }
-        // It may look at a disk.
-        let tls = match tokio::task::spawn_blocking(move || tls()).await {
-            Ok(tls) => tls,
-            Err(error) => {
-                tracing::error!(%address, %error, "cannot set up TLS for a connection");
-                return;
-            }
-        };
-        let handshake = TlsAcceptor::from(tls).accept(stream).into_fallible();
-        let stream = match timeout(self.limits.handshake, handshake).await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err((error, stream))) => {
-                tracing::info!(%address, %error, "a TLS handshake failed");
-                timeout(FAREWELL, farewell(stream)).await.ok();
-                return;
-            }
-            Err(_) => {
-                tracing::info!(%address, "a TLS handshake took too long");
-                return;
-            }
-        };
+    async fn run(mut self, stream: TcpStream, mut visit: Visit, router: Router) {
+        let (address, limits) = (self.address, self.doorway.limits);
+        let Some(stream) = self.shake_hands(stream, &mut visit).await else { return };
         let client = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
         let peer = match client.map(certificate::facts) {
             Some(Ok(facts)) => Ok((facts.certified.peer, facts.certified.validity)),
             Some(Err(error)) => Err(error.to_string()),
             None => Err("the client showed no certificate".to_owned()),
         };
+        let holder = match &peer {
+            Ok((peer, _)) => Holder::from(peer),
+            Err(_) => Holder::Address(lobby::place_of(address.ip())),
+        };
+        let place = Place::of(self.doorway.seats.take_now(&holder, 1), visit);
         let requests = AtomicU64::new(0);
         let number = self.number;
+        let busy = place.busy();
         let service = service_fn(|request: Request<Incoming>| {
             let nth = requests.fetch_add(1, Ordering::Relaxed) + 1;
             let id = RequestId(format!("{number:x}-{nth:x}"));
-            let request = request.map(|body| Body::new(StallingBody::new(body, self.limits.stall)));
-            answer(request, router.clone(), peer.clone(), id)
+            let request = request.map(|body| Body::new(PacedBody::new(body, limits.rate)));
+            let (peer, holder) = (peer.clone(), holder.clone());
+            answer(request, router.clone(), peer, holder, busy.clone(), id)
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(self.limits.idle)
+            .header_read_timeout(limits.idle)
             .max_header_size(HEAD_BYTES_MAX)
-            .serve_connection(TokioIo::new(Stalling::new(stream, self.limits.stall)), service);
+            .serve_connection(TokioIo::new(Stalling::new(stream, limits.stall)), service);
         tokio::pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
+            () = place.must_go() => return,
             () = told_to_stop(&mut self.stopped) => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
@@ -226,6 +270,85 @@ impl Connection {
         };
         if let Err(error) = ended {
             tracing::debug!(%address, %error, "the connection broke");
+        }
+    }
+
+    /// Lets the client show who it is; `None` if it does not, or not in time.
+    async fn shake_hands(
+        &self,
+        stream: TcpStream,
+        visit: &mut Visit,
+    ) -> Option<TlsStream<TcpStream>> {
+        let (address, limits) = (self.address, self.doorway.limits);
+        stream.set_nodelay(true).ok()?;
+        // Before it says anything it costs a socket, and nothing more.
+        let speaks = tokio::select! {
+            speaks = timeout(limits.handshake, stream.readable()) => matches!(speaks, Ok(Ok(()))),
+            () = visit.must_go() => false,
+        };
+        let turn = if speaks { self.doorway.handshake_turn(address) } else { None };
+        let Some(turn) = turn else {
+            tracing::debug!(%address, "a connection ended before its handshake");
+            return None;
+        };
+        visit.spoke();
+        let tls = Arc::clone(&self.doorway.tls);
+        let handshake = async move {
+            tokio::time::sleep(turn).await;
+            // It may look at a disk.
+            let tls = tokio::task::spawn_blocking(move || tls()).await.map_err(io::Error::other);
+            match tls {
+                Ok(tls) => TlsAcceptor::from(tls).accept(stream).into_fallible().await,
+                Err(error) => Err((error, stream)),
+            }
+        };
+        let shaken = tokio::select! {
+            shaken = timeout(limits.handshake, handshake) => shaken,
+            () = visit.must_go() => return None,
+        };
+        match shaken {
+            Ok(Ok(stream)) => Some(stream),
+            Ok(Err((error, stream))) => {
+                tracing::info!(%address, %error, "a TLS handshake failed");
+                timeout(FAREWELL, farewell(stream)).await.ok();
+                None
+            }
+            Err(_) => {
+                tracing::info!(%address, "a TLS handshake took too long");
+                None
+            }
+        }
+    }
+}
+
+/// Where a connection is whose client has shown who it is.
+enum Place {
+    /// It has a seat of its own.
+    Seat { _share: Share },
+    /// There is none for it: it is told so in the lobby, for as long as there is room.
+    Lobby(Visit, Busy),
+}
+
+impl Place {
+    fn of(seat: Result<Share, Busy>, visit: Visit) -> Self {
+        match seat {
+            Ok(share) => Self::Seat { _share: share },
+            Err(busy) => Self::Lobby(visit, busy),
+        }
+    }
+
+    fn busy(&self) -> Option<Busy> {
+        match self {
+            Self::Seat { .. } => None,
+            Self::Lobby(_, busy) => Some(busy.clone()),
+        }
+    }
+
+    /// Completes when it has to make room for others; never for one that has a seat.
+    async fn must_go(mut self) {
+        match &mut self {
+            Self::Seat { .. } => std::future::pending().await,
+            Self::Lobby(visit, _) => visit.must_go().await,
         }
     }
 }
@@ -253,14 +376,22 @@ async fn answer(
     mut request: Request<Body>,
     mut router: Router,
     peer: Result<(Peer, Validity), String>,
+    holder: Holder,
+    busy: Option<Busy>,
     id: RequestId,
 ) -> Result<Response, std::convert::Infallible> {
     let line = format!("{} {}", request.method(), request.uri().path());
+    if let Some(busy) = busy {
+        let mut response = identified(ApiError::from(busy).into_response(), id, &line);
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        return Ok(response);
+    }
     let response = match peer {
         Ok((peer, certificate)) => {
             tracing::debug!(id = id.0, %peer, line, "request");
             let share = request.headers().get(SHARE_HEADER);
             let share = share.and_then(|share| share.to_str().ok()?.parse().ok());
+            request.extensions_mut().insert(holder);
             request.extensions_mut().insert(peer);
             request.extensions_mut().insert(Shown { certificate, share });
             request.extensions_mut().insert(id.clone());
@@ -283,6 +414,9 @@ fn identified(mut response: Response, id: RequestId, line: &str) -> Response {
     }
     if let Ok(value) = HeaderValue::from_str(&id.0) {
         response.headers_mut().insert("x-request-id", value);
+    }
+    if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
     }
     response
 }

@@ -7,6 +7,7 @@ use outlast_types::{DropId, Timestamp, WorkloadName, human};
 
 use super::{Cause, LostDrop};
 use crate::event::Source;
+use crate::limit::Excess;
 
 /// What happened, to what, and what to do next: the text of a page.
 impl fmt::Display for Cause {
@@ -56,6 +57,8 @@ impl fmt::Display for Cause {
                 write!(f, "agent {agent} does not get drops into the vault: {problem}")
             }
             Self::StrayOnShare { agent, problem, .. } => stray(f, agent, problem),
+            Self::OverLimit { agent, excess } => over_limit(f, agent, excess),
+            Self::NeverVaulted { agent, count } => never_vaulted(f, agent, *count),
             Self::ContentUnusable { workload, problem } => unusable(f, workload, problem),
             Self::CertificateEnds { holder, until } => certificate_ends(f, holder, *until),
             Self::CertificateEarly { holder, from } => certificate_early(f, holder, *from),
@@ -151,6 +154,25 @@ fn stray(f: &mut fmt::Formatter<'_>, agent: &str, problem: &str) -> fmt::Result 
         f,
         "on the share of agent {agent} lies what nobody backs up: {problem}; give it a proper \
          name, or remove it"
+    )
+}
+
+fn over_limit(f: &mut fmt::Formatter<'_>, agent: &str, excess: &Excess) -> fmt::Result {
+    write!(
+        f,
+        "agent {agent} wants more than policy allows it, which is {excess}; what is beyond is refused, \
+         and tried again by itself. If it is meant to have more, raise `{}` for it in the vault's \
+         configuration; if not, find out what it sends, and who has its identity",
+        excess.limit
+    )
+}
+
+fn never_vaulted(f: &mut fmt::Formatter<'_>, agent: &str, count: usize) -> fmt::Result {
+    write!(
+        f,
+        "agent {agent} speaks of {count} workloads of which nothing was ever vaulted and with which \
+         something is the matter; if they are new, check that their instances drop and that the agent \
+         ships; if nobody knows them, find out who writes on its share, and who has its identity"
     )
 }
 

@@ -27,6 +27,9 @@ impl Ledger {
             return own;
         }
         let waits = workload.waiting_since.is_some();
+        if !waits && let Some(flood) = self.flood_of(name) {
+            return Some(flood);
+        }
         let trouble = |of: &OfSource| if waits { of.waiting } else { of.not_waiting };
         let trouble = match &workload.source {
             Some(source) => {
@@ -55,6 +58,7 @@ impl Ledger {
         let now = self.state.head.now;
         let share = self.open_id(&Key::of_source(Topic::Share, source));
         let work = self.open_id(&Key::of_source(Topic::Work, source));
+        let limits = self.open_id(&Key::about_agent(Topic::Limits, &source.agent));
         let recovering = Recovering::explains(known.and_then(|k| k.recovering.as_ref()), now);
         // A stray file on a share that works must not hide, for as long as it lies there, that a
         // workload of which nothing waits produced nothing.
@@ -62,7 +66,7 @@ impl Ledger {
             !known.usable || known.is_silent(self.settings.agent_deadline, now)
         });
         OfSource {
-            waiting: agent.or(share).or(work).or(recovering),
+            waiting: agent.or(share).or(work).or(limits).or(recovering),
             not_waiting: agent.or(share.filter(|_| is_out_of_use)).or(recovering),
         }
     }

@@ -28,10 +28,10 @@ impl Ledger {
         match event {
             Event::Declared { workload, source, declaration } => {
                 // A directory on a share is no workload before anything is dropped or declared.
-                if declaration.is_none() && !self.state.workloads.contains(&workload) {
-                    return;
+                let is_one = declaration.is_some() || self.state.workloads.contains(&workload);
+                if is_one && self.is_noted(&workload, &source, touched) {
+                    self.observe_declaration(&workload, source, declaration);
                 }
-                self.observe_declaration(&workload, source, declaration);
             }
             Event::Vaulted { workload, at } => self.account(&workload).vaulted(at.min(now)),
             Event::Repository { workload, missing } => {
@@ -46,17 +46,11 @@ impl Ledger {
                 self.observe_order(number, &workload, order);
             }
             Event::Waiting { workload, source } => {
-                touched.insert(Matter::Agent(source.agent.clone()));
-                self.hear(source.clone());
-                let known = self.account(&workload);
-                known.waiting_since.get_or_insert(now);
-                known.source = Some(source);
+                self.observe_waiting(&workload, source, touched);
             }
             Event::Rejected { workload, source, drop, code, reason } => {
-                touched.insert(Matter::Agent(source.agent.clone()));
-                self.hear(source.clone());
                 let rejected = Rejected { drop, code, reason: cut(&reason) };
-                self.account(&workload).reject(rejected, source);
+                self.observe_rejected(&workload, source, rejected, touched);
             }
             Event::AgentHeard { source, certificate } => {
                 touched.insert(Matter::Agent(source.agent.clone()));
@@ -74,13 +68,14 @@ impl Ledger {
                 known.hindrance = work.as_deref().map(cut);
                 known.stray = stray.as_deref().map(cut);
             }
-            Event::Content { workload, problem } => {
-                self.account(&workload).content_problem = problem.as_deref().map(cut);
+            Event::Content { workload, source, problem } => {
+                self.observe_content(&workload, source, problem.as_deref(), touched);
             }
             Event::AuditLog { problem } => {
                 touched.insert(Matter::Evidence);
                 self.state.head.audit_problem = problem.as_deref().map(cut);
             }
+            Event::OverLimit { agent, excess } => self.observe_excess(agent, excess, touched),
             Event::OwnCertificate { holder, certificate } => {
                 touched.insert(Matter::Certificates);
                 self.state.head.certificates = BTreeMap::from([(cut(&holder), certificate)]);
@@ -107,6 +102,51 @@ impl Ledger {
         self.state
             .workloads
             .retain(|name, workload| policy.contains_key(name) || !workload.is_of_policy_only());
+    }
+
+    fn observe_waiting(
+        &mut self,
+        name: &WorkloadName,
+        source: Source,
+        touched: &mut BTreeSet<Matter>,
+    ) {
+        let now = self.state.head.now;
+        touched.insert(Matter::Agent(source.agent.clone()));
+        self.hear(source.clone());
+        if self.is_noted(name, &source, touched) {
+            let known = self.account(name);
+            known.waiting_since.get_or_insert(now);
+            known.source = Some(source);
+        }
+    }
+
+    fn observe_rejected(
+        &mut self,
+        name: &WorkloadName,
+        source: Source,
+        rejected: Rejected,
+        touched: &mut BTreeSet<Matter>,
+    ) {
+        touched.insert(Matter::Agent(source.agent.clone()));
+        self.hear(source.clone());
+        if self.is_noted(name, &source, touched) {
+            self.account(name).reject(rejected, source);
+        }
+    }
+
+    fn observe_content(
+        &mut self,
+        name: &WorkloadName,
+        source: Source,
+        problem: Option<&str>,
+        touched: &mut BTreeSet<Matter>,
+    ) {
+        let is_one = problem.is_some() || self.state.workloads.contains(name);
+        if is_one && self.is_noted(name, &source, touched) {
+            let known = self.account(name);
+            known.content_problem = problem.map(cut);
+            known.source.get_or_insert(source);
+        }
     }
 
     fn observe_declaration(

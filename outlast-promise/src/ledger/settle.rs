@@ -14,6 +14,7 @@ use crate::agenda::Matter;
 use crate::cause::{Cause, Key, Subject, Topic};
 use crate::event::{Source, Validity};
 use crate::incident::{Change, OpenIncident, Recovering};
+use crate::limit::OverLimit;
 use crate::promise::State;
 use crate::source_state::SourceState;
 
@@ -22,6 +23,8 @@ impl Ledger {
     pub(super) fn everything(&self) -> BTreeSet<Matter> {
         let vault = [Matter::Certificates, Matter::Evidence, Matter::Outage];
         let agents = self.state.sources.keys().map(|source| Matter::Agent(source.agent.clone()));
+        let over = self.state.over_limits.keys().map(|agent| Matter::Agent(agent.clone()));
+        let agents = agents.chain(over);
         vault.into_iter().chain(agents).chain(self.every_workload().map(Matter::Workload)).collect()
     }
 
@@ -39,6 +42,7 @@ impl Ledger {
             touched.iter().filter_map(|matter| self.agent_of(matter)).collect();
         touched.extend(agents);
         touched.insert(Matter::Outage);
+        self.settle_all_limits(&mut touched, changes);
         for matter in &touched {
             if let Matter::Workload(name) = matter {
                 self.settle_own(name, changes);
@@ -59,6 +63,23 @@ impl Ledger {
             self.put_on_agenda(matter, &mut settled);
         }
         self.settled = Some(settled);
+    }
+
+    /// What explains even what is a workload's own comes first.
+    fn settle_all_limits(&mut self, touched: &mut BTreeSet<Matter>, changes: &mut Vec<Change>) {
+        let agents = touched.iter().filter_map(|matter| match matter {
+            Matter::Agent(agent) => Some(agent.clone()),
+            _ => None,
+        });
+        for agent in agents.collect::<Vec<_>>() {
+            if !self.settle_limits(&agent, changes) {
+                continue;
+            }
+            let workloads = self.state.workloads.iter().filter(|(_, workload)| {
+                workload.source.as_ref().is_some_and(|source| source.agent == agent)
+            });
+            touched.extend(workloads.map(|(name, _)| Matter::Workload(name.clone())));
+        }
     }
 
     pub(super) fn agent_of(&self, matter: &Matter) -> Option<Matter> {
@@ -99,7 +120,7 @@ impl Ledger {
         false
     }
 
-    fn sources_of(&self, agent: &str) -> Vec<Source> {
+    pub(super) fn sources_of(&self, agent: &str) -> Vec<Source> {
         let first = first_of(agent);
         let sources = self.state.sources.from(&first).map(|(source, _)| source);
         sources.take_while(|source| source.agent == agent).cloned().collect()
@@ -145,7 +166,9 @@ impl Ledger {
                 let first = first_of(agent);
                 let of_agent = state.sources.from(&first);
                 let of_agent = of_agent.take_while(|(source, _)| source.agent == *agent);
-                agenda.put(matter, of_agent.flat_map(|(_, known)| known.deadlines(deadline)), now);
+                let of_agent = of_agent.flat_map(|(_, known)| known.deadlines(deadline));
+                let over = state.over_limits.get(agent).map(OverLimit::told_until);
+                agenda.put(matter, of_agent.chain(over), now);
             }
             Matter::Workload(name) => {
                 let workload = state.workloads.get(name).into_iter();
@@ -255,7 +278,7 @@ impl Ledger {
     }
 
     /// After an incident of its own resolved, the backlog of a source gets its time.
-    fn recovers(&mut self, source: &Source, resolved: Option<u64>) {
+    pub(super) fn recovers(&mut self, source: &Source, resolved: Option<u64>) {
         let Some(incident) = resolved else { return };
         let until = self.state.head.now.saturating_add(self.settings.agent_deadline);
         if let Some(known) = self.state.sources.get_mut(source) {
@@ -305,9 +328,10 @@ impl Ledger {
             .map(|problem| Cause::ContentUnusable { workload: name_of(), problem });
         let is_over = workload.and_then(|w| w.recovering.as_ref()).is_some_and(|r| r.until <= now);
         let key = |topic| Key::of_workload(topic, name);
-        self.settle_incident(&key(Topic::RejectedDrop), rejected, None, changes);
+        let flood = self.flood_of(name);
+        self.settle_incident(&key(Topic::RejectedDrop), rejected, flood, changes);
         self.settle_incident(&key(Topic::Retired), retired, None, changes);
-        self.settle_incident(&key(Topic::Content), content, None, changes);
+        self.settle_incident(&key(Topic::Content), content, flood, changes);
         let found = self.settle_incident(&key(Topic::Repository), missing, None, changes);
         if (is_over || found.is_some())
             && let Some(workload) = self.state.workloads.get_mut(name)
@@ -344,7 +368,7 @@ impl Ledger {
 
     /// Opens, folds, gives back or resolves the one incident of `key`, as `cause` (still there, or
     /// gone) and `explanation` demand. Returns the id of an incident that resolved.
-    fn settle_incident(
+    pub(super) fn settle_incident(
         &mut self,
         key: &Key,
         cause: Option<Cause>,

@@ -103,6 +103,7 @@ fn each_trouble_that_an_agent_tells_has_the_owner_who_can_end_it() {
         stray: stray.map(str::to_owned),
     };
     let content = |problem: Option<&str>| Event::Content {
+        source: source(),
         workload: shop(),
         problem: problem.map(str::to_owned),
     };

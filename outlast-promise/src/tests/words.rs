@@ -124,6 +124,23 @@ fn of_sources() -> Vec<Told> {
             Platform,
             "on the share of agent road-1 lies what nobody backs up: it is odd",
         ),
+        (
+            Cause::OverLimit {
+                agent: agent(),
+                excess: Excess { limit: Limit::Received, allowed: 1 << 40, workload: None },
+            },
+            "over-limit",
+            "limits/road-1",
+            Platform,
+            "agent road-1 wants more than policy allows it, which is 1.00 TiB a day; what is",
+        ),
+        (
+            Cause::NeverVaulted { agent: agent(), count: 21 },
+            "never-vaulted",
+            "never-vaulted/road-1",
+            Platform,
+            "agent road-1 speaks of 21 workloads of which nothing was ever vaulted",
+        ),
     ]
 }
 
@@ -205,7 +222,9 @@ fn states_have_names_and_settings_have_defaults() {
     use State::{Broken, Fresh, Late, NeverSeen, Paused, Retired, Retiring};
     let all = [NeverSeen, Fresh, Late, Broken, Paused, Retiring, Retired].map(State::as_str);
     assert_eq!(all, ["never-seen", "fresh", "late", "broken", "paused", "retiring", "retired"]);
-    let Settings { default_promise, policy, agent_deadline } = Settings::default();
+    let Settings { default_promise, policy, agent_deadline, reported_max, reported_max_of } =
+        Settings::default();
+    assert_eq!((reported_max, reported_max_of.len()), (10_000, 0));
     assert_eq!((default_promise, policy.len()), (Promise::default(), 0));
     assert_eq!(agent_deadline, Duration::from_secs(300));
 }
@@ -214,11 +233,12 @@ fn states_have_names_and_settings_have_defaults() {
 fn what_is_said_from_outside_is_short_and_on_one_line() {
     let mut ledger = ledger();
     let problem = Some(format!("a\nb{}", "x".repeat(600)));
-    ledger.apply(Event::Content { workload: shop(), problem }, at(0));
+    ledger.apply(Event::Content { workload: shop(), source: source(), problem }, at(0));
     let told = ledger.workload(&shop()).unwrap().content_problem.unwrap();
     assert_eq!((told.chars().count(), &told[..3]), (500, "a b"));
+    let (from, shop_db) = (source(), shop());
     let problems: Vec<_> = ledger.content_problems().collect();
-    assert_eq!(problems, [(&shop(), None)]);
+    assert_eq!(problems, [(&shop_db, Some(&from))]);
     assert_eq!(ledger.vaulted().count(), 0);
     ledger.apply(vaulted(name(1), 0), at(0));
     assert_eq!(ledger.vaulted().collect::<Vec<_>>(), [&name(1)]);

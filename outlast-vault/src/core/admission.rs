@@ -41,12 +41,12 @@ pub(crate) use self::snapshots::expected;
 
 /// Provers: more would only share the processors.
 const PROVERS_MAX: usize = 4;
-/// Documents that are looked at at one time. The largest takes about 100 MiB.
+/// Documents that are looked at at one time. The largest takes about 50 MiB.
 const DOCUMENTS_MAX: usize = 2;
 /// How long an upload waits for its turn before its sender is told to come back.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// The longest index that is taken, in bytes of JSON: four times as much as stock restic writes.
-pub(crate) const INDEX_DOCUMENT_MAX: u64 = 32 << 20;
+/// The longest index that is taken, in bytes of JSON: twice as much as stock restic writes.
+pub(crate) const INDEX_DOCUMENT_MAX: u64 = 16 << 20;
 
 /// What was admitted, and the means to judge what comes.
 pub(crate) struct Admission {

@@ -27,9 +27,11 @@ impl Vault {
             Err(VaultError::UnknownWorkload { .. }) => {}
             result => return result,
         }
+        self.limits.may_begin(by)?;
         let memory = self.memory_of(workload)?;
         let (repository, is_made) = self.repositories.get_or_make(workload, memory)?;
         if is_made {
+            self.limits.begun(by, workload);
             let made = audit::Event::by(by, AuditAction::RepositoryMade).workload(workload);
             self.audit.record(made)?;
         }

@@ -4,10 +4,11 @@ use std::io;
 
 use outlast_catalog::CatalogError;
 use outlast_format::FormatError;
-use outlast_promise::LedgerError;
+use outlast_promise::{Excess, LedgerError};
 use outlast_repo::RepoError;
 use outlast_store::{Object, StoreError};
 use outlast_types::{DropId, WorkloadName};
+use outlast_wire::Peer;
 use outlast_wire::api::{BILL_VERSION, ErrorCode};
 
 use super::presence::Missing;
@@ -86,6 +87,9 @@ pub enum VaultError {
     /// The role may do it, and this peer may not do it to this object.
     #[error("{reason}")]
     Denied { reason: String },
+    /// Policy allows no more, for now.
+    #[error("{peer} has all that policy allows: {excess}")]
+    OverLimit { peer: Peer, excess: Excess },
     /// The same may succeed later.
     #[error("{reason}")]
     Busy { reason: String },
@@ -115,6 +119,7 @@ impl VaultError {
             Self::Unacceptable { .. } => ErrorCode::Unacceptable,
             Self::Denied { .. } => ErrorCode::Refused,
             Self::Busy { .. } => ErrorCode::Busy,
+            Self::OverLimit { .. } => ErrorCode::OverLimit,
             Self::BadBoxKey => ErrorCode::BadRequest,
             Self::Store(StoreError::Full { .. }) => ErrorCode::Full,
             Self::Partly { first, .. } => first.code(),
@@ -126,7 +131,7 @@ impl VaultError {
     pub(crate) fn is_refusal(&self) -> bool {
         use VaultError::{
             AlreadyPublished, BadBill, BadBoxKey, BadOrder, BillVersion, Contested, Denied,
-            MissingObjects, NothingMissing, Unacceptable, UnknownWorkload,
+            MissingObjects, NothingMissing, OverLimit, Unacceptable, UnknownWorkload,
         };
         matches!(
             self,
@@ -139,6 +144,7 @@ impl VaultError {
                 | Denied { .. }
                 | MissingObjects { .. }
                 | NothingMissing { .. }
+                | OverLimit { .. }
                 | Unacceptable { .. }
                 | UnknownWorkload { .. }
         )

@@ -13,6 +13,7 @@ use super::audit::{AuditAction, AuditHead, AuditLog, Event, Source};
 use super::error::VaultError;
 use super::incidents::AuditChronicle;
 use super::jobs::{Jobs, Progress};
+use super::limits::{LimitPolicy, Limits};
 use super::orders::Orders;
 use super::promise_monitor::{Opening, PromiseMonitor};
 use super::recovery::{Sources, rebuilt_from};
@@ -30,13 +31,14 @@ pub(crate) struct Parts {
     pub(crate) catalog: Catalog,
     pub(crate) identity: IdentityHandle,
     pub(crate) settings: Settings,
+    pub(crate) limits: LimitPolicy,
     pub(crate) environment: Environment,
 }
 
 impl Vault {
     /// Opens a vault and brings the catalog up to what the repositories hold.
     pub(crate) fn open(parts: Parts) -> Result<Self, VaultError> {
-        let Parts { storage, catalog, identity, settings, environment } = parts;
+        let Parts { storage, catalog, identity, settings, limits, environment } = parts;
         let repositories = Repositories::open(&storage, &environment);
         let arrivals = Arrivals::open(&storage);
         let audit = Arc::new(AuditLog::open(&storage, Arc::clone(&environment.clock))?);
@@ -78,6 +80,7 @@ impl Vault {
             audit,
             promises,
             jobs: Jobs::open(&storage, &environment),
+            limits: Limits::open(&storage, Arc::clone(&environment.clock), limits)?,
             identity,
             certified: Mutex::new(certified),
             environment,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use outlast_format::key_file::KeyFile;
-use outlast_store::{Object, StoreError};
+use outlast_store::{Kind, Object, StoreError};
 use outlast_types::{PackId, SnapshotId, WorkloadName};
 use outlast_wire::Peer;
 
@@ -27,15 +27,23 @@ pub(crate) struct ArrivingPack {
 
 impl ArrivingPack {
     pub(crate) fn take(&mut self, piece: &[u8]) -> Result<(), VaultError> {
-        Ok(self.staged.write(piece)?)
+        let Self { vault, peer, workload, name, staged, .. } = self;
+        let (before, bytes) = (staged.size(), piece.len() as u64);
+        let allowed = vault.limits.receive(peer, workload, before, bytes);
+        allowed.inspect_err(|error| refused(vault, error, peer, workload, Object::Data(*name)))?;
+        Ok(staged.write(piece)?)
     }
 
     /// Proves the pack and gives it its name.
     pub(crate) fn store(self) -> Result<(), VaultError> {
         let Self { vault, repository, peer, workload, name, staged } = self;
         let place = Place::of(&repository, &workload)?;
+        let size = staged.size();
         let admitted = vault.admission.admit_pack(&place, name, staged);
-        admitted.inspect_err(|error| refused(&vault, error, &peer, &workload, Object::Data(name)))
+        admitted
+            .inspect_err(|error| refused(&vault, error, &peer, &workload, Object::Data(name)))?;
+        vault.limits.stored(&peer, &workload, size);
+        Ok(())
     }
 }
 
@@ -52,11 +60,16 @@ impl ArrivingDocument {
     /// Judges the document and stores it.
     pub(crate) fn store(&self, content: &Bytes) -> Result<(), VaultError> {
         let Self { vault, repository, peer, workload, object } = self;
-        let judged = self.judge(content);
+        let size = content.len() as u64;
+        let allowed = vault.limits.receive(peer, workload, 0, size);
+        let judged = allowed.and_then(|()| self.judge(content));
         judged.inspect_err(|error| refused(vault, error, peer, workload, *object))?;
         match *object {
             Object::Config => repository.store.create(object, content.clone())?,
             _ => put(&repository.store, object, content)?,
+        }
+        if object.kind() != Kind::Lock {
+            vault.limits.stored(peer, workload, size);
         }
         match *object {
             Object::Lock(lock) => vault.admission.locked(repository, workload, lock, peer),
@@ -109,6 +122,7 @@ impl Vault {
         name: PackId,
     ) -> Result<ArrivingPack, VaultError> {
         let repository = self.repositories.get(workload)?;
+        self.begin_object(peer, workload, Object::Data(name))?;
         let staged = Arc::clone(&repository.store).stage(&Object::Data(name))?;
         let (vault, peer, workload) = (Arc::clone(self), peer.clone(), workload.clone());
         Ok(ArrivingPack { vault, repository, peer, workload, name, staged })
@@ -122,8 +136,19 @@ impl Vault {
         object: Object,
     ) -> Result<ArrivingDocument, VaultError> {
         let repository = self.repositories.get(workload)?;
+        self.begin_object(peer, workload, object)?;
         let (vault, peer, workload) = (Arc::clone(self), peer.clone(), workload.clone());
         Ok(ArrivingDocument { vault, repository, peer, workload, object })
+    }
+
+    fn begin_object(
+        &self,
+        peer: &Peer,
+        workload: &WorkloadName,
+        object: Object,
+    ) -> Result<(), VaultError> {
+        let allowed = self.limits.begin_object(peer, workload);
+        allowed.inspect_err(|error| refused(self, error, peer, workload, object))
     }
 
     /// Removes an object for `peer`, whose role may remove its kind.

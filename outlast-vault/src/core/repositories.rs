@@ -156,6 +156,11 @@ impl Repositories {
         Ok(names.filter_map(|name| name.parse().ok()).collect())
     }
 
+    /// Whether the workload's repository is at hand, without a look at the disk.
+    pub(crate) fn is_open(&self, workload: &WorkloadName) -> bool {
+        self.lock().open.contains_key(workload)
+    }
+
     /// The workload's repository; an error if there is none, or not all of it.
     pub(crate) fn get(
         &self,

@@ -11,6 +11,7 @@
 //! | `audit/<first number>.jsonl` | `audit`, under its lock | append, durable |
 //! | `audit-head.json` | `audit`, after the log | replace; durable for the first entry of a segment |
 //! | `jobs/<job>.json` | the one runner of the job | replace, durable |
+//! | `usage.json` | `limits`, by a job | replace, durable |
 //! | `proofs/<workload>` | `admission`, under a lock | append, fast |
 //! | `lock-holders/<workload>/<lock>` | `admission` | replace, fast |
 

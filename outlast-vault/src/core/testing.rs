@@ -18,6 +18,7 @@ use outlast_wire::api::{BILL_VERSION, Base64, BilledName, BilledObject, Shipment
 use outlast_wire::{CertificateAuthority, Identity, Role, ca};
 
 use super::audit::{self, AuditAction, AuditSelection};
+use super::limits::LimitPolicy;
 use super::opening::Parts;
 use super::storage::memory::MemoryStorage;
 use super::vault::Vault;
@@ -30,13 +31,14 @@ pub(crate) struct World {
     /// The catalog is a file, whatever else is memory.
     pub(crate) directory: tempfile::TempDir,
     pub(crate) storage: Arc<MemoryStorage>,
+    pub(crate) limits: LimitPolicy,
 }
 
 impl World {
     pub(crate) fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         identity(directory.path()).save(&directory.path().join("identity")).unwrap();
-        Self { directory, storage: Arc::default() }
+        Self { directory, storage: Arc::default(), limits: LimitPolicy::default() }
     }
 
     /// Opens the vault, as a start does.
@@ -47,6 +49,7 @@ impl World {
             catalog: Catalog::open(&path.join("catalog.sqlite")).unwrap(),
             identity: Identity::load(&path.join("identity")).unwrap().into(),
             settings: Settings::default(),
+            limits: self.limits.clone(),
             environment: Environment::system(),
         };
         Arc::new(Vault::open(parts).unwrap())

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use outlast_promise::Event;
-use outlast_types::Interrupt;
+use outlast_store::Kind;
+use outlast_types::{Interrupt, human};
 
 use super::error::VaultError;
 use super::jobs::{Progress, Schedule};
@@ -13,6 +14,10 @@ use super::vault::Vault;
 const JUDGE_PROMISES: Duration = Duration::from_secs(1);
 /// What was counted for a minute must not wait for the end.
 const WRITE_COUNTED: Duration = Duration::from_secs(10);
+/// So much of a day's counts a crash forgets.
+const WRITE_USAGE: Duration = Duration::from_secs(10);
+/// What was removed past our doors, as by a prune, makes room then.
+const MEASURE_STORED: Duration = Duration::from_secs(6 * 3600);
 const SWEEP_LEFTOVERS: Duration = Duration::from_secs(6 * 3600);
 /// What it mends is safe meanwhile, and only not shown.
 const REPAIR_CATALOG: Duration = Duration::from_secs(3600);
@@ -35,7 +40,7 @@ pub(crate) struct Job {
 }
 
 /// All jobs of a vault that looks after its repositories that often.
-pub(crate) fn jobs(look_after: Duration) -> [Job; 6] {
+pub(crate) fn jobs(look_after: Duration) -> [Job; 8] {
     let job = |name, every, work| Job { schedule: Schedule { name, every }, work };
     [
         // Not with others on one thread: a disk that hangs must not keep us from telling of it.
@@ -48,6 +53,8 @@ pub(crate) fn jobs(look_after: Duration) -> [Job; 6] {
             Ok(String::new())
         }),
         job("verify-audit-log", VERIFY_AUDIT_LOG, |vault, _| vault.verify_audit_log()),
+        job("write-usage", WRITE_USAGE, |vault, _| vault.limits.write().map(|()| String::new())),
+        job("measure-stored", MEASURE_STORED, Vault::measure_stored),
         job("sweep-leftovers", SWEEP_LEFTOVERS, Vault::sweep_leftovers),
         job("repair-catalog", REPAIR_CATALOG, Vault::repair_catalog),
     ]
@@ -89,6 +96,21 @@ impl Vault {
             Ok(())
         })?;
         Ok(format!("removed {removed} leftovers of writers that were killed"))
+    }
+
+    /// Measures what is stored of each workload, for its quotas.
+    fn measure_stored(&self, progress: &Progress) -> Result<String, VaultError> {
+        let mut total = 0u64;
+        progress.each(self.repositories.workloads()?, PACE, |workload| {
+            if let Some(repository) = self.repositories.present(workload)? {
+                let packs = repository.store.list(Kind::Data)?;
+                let bytes = packs.iter().map(|(_, size)| size).sum();
+                self.limits.measured(workload, bytes);
+                total = total.saturating_add(bytes);
+            }
+            Ok(())
+        })?;
+        Ok(format!("{} are stored of all workloads", human::bytes(total)))
     }
 
     /// Takes in the snapshots that lie in repositories and that the catalog does not know: of a

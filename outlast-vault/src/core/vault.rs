@@ -5,13 +5,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use outlast_promise::{self as promise, Validity};
 use outlast_types::Environment;
-use outlast_wire::{Identity, IdentityHandle};
+use outlast_wire::{Identity, IdentityHandle, Role};
 
 use super::admission::Admission;
 use super::arrivals::Arrivals;
 use super::audit::{AuditLog, Event, Outcome};
 use super::error::VaultError;
 use super::jobs::Jobs;
+use super::limits::Limits;
 use super::orders::Orders;
 use super::promise_monitor::PromiseMonitor;
 use super::repositories::Repositories;
@@ -26,6 +27,7 @@ pub(crate) struct Vault {
     pub(crate) audit: Arc<AuditLog>,
     pub(crate) promises: PromiseMonitor,
     pub(crate) jobs: Jobs,
+    pub(crate) limits: Limits,
     pub(crate) identity: IdentityHandle,
     /// The identity whose certificate the promises know of.
     pub(crate) certified: Mutex<Arc<Identity>>,
@@ -53,8 +55,19 @@ impl Vault {
     pub(crate) fn note_failure(&self, event: Event, error: &VaultError) {
         let outcome = if error.is_refusal() { Outcome::Refused } else { Outcome::Failed };
         let event = event.not_done(outcome, error.code()).detail("reason", error);
-        if let Err(error) = self.audit.record_repeated(event) {
-            tracing::error!(%error, "cannot write the audit log");
+        // What only counts waits for no disk, and is no news.
+        if self.audit.counts(&event) {
+            return;
+        }
+        let noted = self.audit.record(event).and_then(|()| match error {
+            VaultError::OverLimit { peer, excess } if peer.role() == Role::Agent => {
+                let (agent, excess) = (peer.name().to_owned(), excess.clone());
+                self.promises.noted(vec![promise::Event::OverLimit { agent, excess }])
+            }
+            _ => Ok(()),
+        });
+        if let Err(error) = noted {
+            tracing::error!(%error, "cannot note what was not done");
         }
     }
 }

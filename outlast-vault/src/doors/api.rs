@@ -72,6 +72,7 @@ async fn open(
     access::check(&peer, Call::OpenRepository)?;
     let workload = workload_in_path(workload)?;
     let (request, _held): (OpenRepository, _) = api.body(request).await?;
+    let _turn = api.first_contact(&peer, &workload).await?;
     api.run(peer, id, move |vault, peer| {
         let handed_out = vault.hand_out_key(peer, &workload, &request.box_public_key)?;
         Ok(OpenedRepository {
@@ -122,12 +123,18 @@ async fn report(
         let text = format!("a report names at most {REPORTED_WORKLOADS_MAX} workloads");
         return Err(ApiError::new(StatusCode::BAD_REQUEST, ErrorCode::BadRequest, text));
     }
+    if !report.is_a_part() {
+        let text = format!("there is no part {} of {}", report.part, report.parts);
+        return Err(ApiError::new(StatusCode::BAD_REQUEST, ErrorCode::BadRequest, text));
+    }
     api.run(peer, id, move |vault, peer| {
         let body = serde_json::to_string(&report).unwrap_or_default();
         let received = vault.environment.clock.now();
         let (agent, share) = (peer.name().to_owned(), Some(report.share));
         let record = ReportRecord { agent, share, received, body };
-        vault.promises.reported(events_of(vault, peer, &report), &record)?;
+        // The first part has what is important.
+        let record = Some(&record).filter(|_| report.part == 1);
+        vault.promises.reported(events_of(vault, peer, &report), record)?;
         Ok(Reported { run: vault.run.clone() })
     })
     .await
@@ -194,7 +201,8 @@ fn content_of(vault: &Vault, source: &Source, report: &AgentReport) -> Vec<Event
         let of_it = |problem: &Problem| {
             is_content(&problem) && problem.workload.as_ref() == Some(&workload)
         };
-        Event::Content { problem: problem_of(report, of_it), workload: workload.clone() }
+        let problem = problem_of(report, of_it);
+        Event::Content { workload: workload.clone(), source: source.clone(), problem }
     };
     concerned.into_iter().map(event).collect()
 }

@@ -84,6 +84,7 @@ fn told_of(workload: &WorkloadName, object: Object, error: VaultError) -> HostEr
             HostError::Unacceptable { object, reason, hint: hint.to_owned() }
         }
         VaultError::Busy { reason } => HostError::Busy { reason },
+        VaultError::OverLimit { .. } => HostError::OverLimit { reason: error.to_string() },
         VaultError::Denied { reason } => HostError::Denied { reason },
         VaultError::Store(error) if !matches!(error, StoreError::Open { .. }) => {
             HostError::Store(error)
@@ -95,6 +96,7 @@ fn told_of(workload: &WorkloadName, object: Object, error: VaultError) -> HostEr
 /// An error about a repository, as a peer is told.
 fn told(workload: &WorkloadName, error: VaultError) -> HostError {
     match error {
+        VaultError::OverLimit { .. } => HostError::OverLimit { reason: error.to_string() },
         VaultError::UnknownWorkload { .. } => HostError::Unknown { workload: workload.clone() },
         VaultError::Missing { .. } | VaultError::RepositoriesAway { .. } => {
             // The look after the repositories has told the log.

@@ -8,6 +8,8 @@ use std::time::Duration;
 use outlast_promise::{Declaration, Promise, Settings};
 use outlast_types::WorkloadName;
 
+use crate::core::limits::{AgentLimits, LimitPolicy};
+
 /// A shorter deadline would page for one lost request.
 const AGENT_DEADLINE_MIN: Duration = Duration::from_secs(2);
 
@@ -30,6 +32,8 @@ pub struct VaultConfig {
     pub look_after: Duration,
     /// Policy for all workloads of which nobody says more.
     pub promise: Promise,
+    /// What agents may have.
+    pub limits: LimitPolicy,
     /// Policy for single workloads; what a share declares may tighten it.
     pub workloads: BTreeMap<WorkloadName, Declaration>,
 }
@@ -44,6 +48,7 @@ impl VaultConfig {
             agent_deadline: Settings::default().agent_deadline,
             look_after: LOOK_AFTER,
             promise: Promise::default(),
+            limits: LimitPolicy::default(),
             workloads: BTreeMap::new(),
         }
     }
@@ -53,8 +58,19 @@ impl VaultConfig {
             default_promise: self.promise.clone(),
             policy: self.workloads.clone(),
             agent_deadline: self.agent_deadline.max(AGENT_DEADLINE_MIN),
+            reported_max: reported(&self.limits.default),
+            reported_max_of: self
+                .limits
+                .agents
+                .iter()
+                .map(|(agent, limits)| (agent.clone(), reported(limits)))
+                .collect(),
         }
     }
+}
+
+fn reported(limits: &AgentLimits) -> usize {
+    usize::try_from(limits.reported_workloads).unwrap_or(usize::MAX)
 }
 
 /// The address to listen at that `text` means: `127.0.0.1:8443`, `[::]:8443`, `localhost:8443`, or

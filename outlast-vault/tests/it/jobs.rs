@@ -5,12 +5,15 @@ use outlast_wire::api::{ErrorCode, JobView};
 
 use crate::support::{World, eventually, shop};
 
-const JOBS: [&str; 5] = [
+const JOBS: [&str; 8] = [
     "judge-promises",
     "look-after-repositories",
+    "measure-stored",
     "repair-catalog",
     "sweep-leftovers",
+    "verify-audit-log",
     "write-audit-counts",
+    "write-usage",
 ];
 
 #[test]
@@ -23,7 +26,9 @@ fn operators_and_readers_see_the_jobs_and_when_they_were_done_last() {
         let has_ended = |name: &str| {
             jobs.iter().any(|job| job.name == name && job.ended.is_some() && job.error.is_none())
         };
-        ["sweep-leftovers", "repair-catalog"].iter().all(|it| has_ended(it))
+        ["sweep-leftovers", "repair-catalog", "measure-stored", "verify-audit-log"]
+            .iter()
+            .all(|it| has_ended(it))
     };
     eventually("the first runs", || all_done(jobs_of(Role::Reader).unwrap()).then_some(()));
     let jobs = jobs_of(Role::Operator).unwrap();
@@ -38,7 +43,7 @@ fn operators_and_readers_see_the_jobs_and_when_they_were_done_last() {
         jobs.into_iter().filter_map(ended).collect::<Vec<_>>()
     };
     let before = rare(jobs);
-    assert_eq!(before.len(), 2);
+    assert_eq!(before.len(), 4);
     vault.shutdown();
 
     // Another start knows when they were done, and does them when they are due.

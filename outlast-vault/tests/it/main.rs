@@ -5,6 +5,7 @@ mod absence;
 mod admission;
 mod crash;
 mod custody;
+mod floods;
 mod jobs;
 mod keys;
 mod killed;

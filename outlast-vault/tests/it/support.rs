@@ -144,7 +144,7 @@ impl Agent {
     ) -> Shipment {
         let honest = Snapshot {
             hostname: workload.to_string(),
-            username: "road-1".to_owned(),
+            username: self.identity.peer().name().to_owned(),
             tags: vec![format!("drop:{drop}")],
             ..outcome.snapshot.clone()
         };
@@ -191,18 +191,28 @@ impl Agent {
     }
 
     pub(crate) fn report(&self, workloads: Vec<WorkloadReport>, problems: Vec<String>) {
+        self.client.report(&self.report_of(workloads, problems)).unwrap();
+    }
+
+    /// What a pass over the share saw.
+    pub(crate) fn report_of(
+        &self,
+        workloads: Vec<WorkloadReport>,
+        problems: Vec<String>,
+    ) -> AgentReport {
         let now = outlast_types::Clock::now(&SystemClock);
         let pass = Pass { started: now, finished: now };
-        let report = AgentReport {
+        AgentReport {
             share: self.share,
             pass,
+            part: 1,
+            parts: 1,
             workloads,
             problems,
             details: Vec::new(),
             share_usable: None,
             other: Default::default(),
-        };
-        self.client.report(&report).unwrap();
+        }
     }
 }
 

@@ -31,6 +31,8 @@ codes! {
         NoIdentity => "no_identity",
         /// The role may not do that.
         Refused => "refused",
+        /// Policy allows no more, for now.
+        OverLimit => "over_limit",
         /// The same request may succeed later.
         Busy => "busy",
         /// The disk is full.

@@ -1,10 +1,9 @@
 //! Bodies of requests and answers, within bounds of memory and time.
 
-use std::convert::Infallible;
 use std::future::poll_fn;
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
 use axum::http::header::CONTENT_LENGTH;
@@ -12,18 +11,11 @@ use axum::http::{HeaderMap, StatusCode};
 use bytes::{Bytes, BytesMut};
 use hyper::body::{Frame, SizeHint};
 use ring::digest;
-use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::{Instant, timeout_at};
+use tokio::sync::mpsc;
 
 use crate::api::ErrorCode;
-use crate::server::ApiError;
-
-/// The least time that a body may take, however short it is.
-const BODY_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// A client that sends more slowly than this, in bytes per second, is cut off: it holds memory
-/// that others wait for. That it sends anything at all is the server loop's care.
-const RATE_MIN: u64 = 16 << 10;
+use crate::server::budget::Share;
+use crate::server::{ApiError, is_too_slow};
 
 /// As much of an unwanted body as is taken, so that the client hears the answer.
 const DISCARD_BYTES_MAX: u64 = 1 << 20;
@@ -48,21 +40,18 @@ pub(super) struct Arriving {
     hash: digest::Context,
     bytes: u64,
     bytes_max: u64,
-    end: Instant,
 }
 
 impl Arriving {
-    pub(super) fn new(body: Body, announced: Option<u64>, bytes_max: u64) -> Self {
-        let patience = Duration::from_secs(announced.unwrap_or(bytes_max) / RATE_MIN);
-        let end = Instant::now() + BODY_TIMEOUT + patience;
-        Self { body, hash: digest::Context::new(&digest::SHA256), bytes: 0, bytes_max, end }
+    pub(super) fn new(body: Body, bytes_max: u64) -> Self {
+        Self { body, hash: digest::Context::new(&digest::SHA256), bytes: 0, bytes_max }
     }
 
     /// The next piece, of about `length` bytes or what is left; `None` at the end.
     pub(super) async fn piece(&mut self, length: usize) -> Result<Option<Bytes>, ApiError> {
         let mut piece = BytesMut::new();
         while piece.len() < length
-            && let Some(part) = next(&mut self.body, self.end).await?
+            && let Some(part) = next(&mut self.body).await?
         {
             self.bytes += part.len() as u64;
             if self.bytes > self.bytes_max {
@@ -84,9 +73,8 @@ impl Arriving {
 
 /// Takes a small body that nobody wants.
 pub(super) async fn discard(mut body: Body) {
-    let end = Instant::now() + BODY_TIMEOUT;
     let mut bytes = 0;
-    while let Ok(Some(piece)) = next(&mut body, end).await {
+    while let Ok(Some(piece)) = next(&mut body).await {
         bytes += piece.len() as u64;
         if bytes > DISCARD_BYTES_MAX {
             return;
@@ -94,28 +82,31 @@ pub(super) async fn discard(mut body: Body) {
     }
 }
 
-/// The next bytes; `None` at the end.
-async fn next(body: &mut Body, until: Instant) -> Result<Option<Bytes>, ApiError> {
+/// The next bytes; `None` at the end. That they come at all, and at a rate, is the server loop's care.
+async fn next(body: &mut Body) -> Result<Option<Bytes>, ApiError> {
     loop {
-        let frame = poll_fn(|context| Pin::new(&mut *body).poll_frame(context));
-        match timeout_at(until, frame).await {
-            Ok(None) => return Ok(None),
-            Ok(Some(Ok(frame))) => {
+        match poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await {
+            None => return Ok(None),
+            Some(Ok(frame)) => {
                 // Trailers mean nothing here.
                 if let Ok(data) = frame.into_data() {
                     return Ok(Some(data));
                 }
             }
-            Ok(Some(Err(error))) => {
-                let text = format!("the content broke off: {error}");
-                return Err(ApiError::new(StatusCode::BAD_REQUEST, ErrorCode::BrokenOff, text));
-            }
-            Err(_) => {
-                let text = "the content came too slowly";
-                return Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, ErrorCode::TooSlow, text));
-            }
+            Some(Err(error)) => return Err(broken_off(&error)),
         }
     }
+}
+
+/// Why a body did not come to its end.
+fn broken_off(error: &(dyn std::error::Error + 'static)) -> ApiError {
+    if is_too_slow(error) {
+        let text = format!("the content came too slowly: {error}");
+        return ApiError::new(StatusCode::REQUEST_TIMEOUT, ErrorCode::TooSlow, text)
+            .hint("look for what slows the road, and send it again");
+    }
+    let text = format!("the content broke off: {error}");
+    ApiError::new(StatusCode::BAD_REQUEST, ErrorCode::BrokenOff, text)
 }
 
 fn too_large(bytes_max: u64) -> ApiError {
@@ -123,35 +114,84 @@ fn too_large(bytes_max: u64) -> ApiError {
     ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::TooLarge, text)
 }
 
-/// Content on its way out that gives its room back when it is sent, or when the client is gone.
-pub(super) struct Held {
-    content: Option<Bytes>,
-    _room: OwnedSemaphorePermit,
+/// Content on its way out, of which some pieces at a time are in memory. It gives its room back when it
+/// is sent, or when the client is gone.
+pub(super) struct Leaving {
+    pieces: mpsc::Receiver<Piece>,
+    left: u64,
+    _room: Share,
 }
 
-impl Held {
-    pub(super) fn new(content: Bytes, room: OwnedSemaphorePermit) -> Self {
-        let content = Some(content).filter(|content| !content.is_empty());
-        Self { content, _room: room }
+/// The next bytes, or why there are none.
+type Piece = Result<Bytes, io::Error>;
+
+impl Leaving {
+    /// `length` bytes that come through `pieces`.
+    pub(super) fn new(pieces: mpsc::Receiver<Piece>, length: u64, room: Share) -> Self {
+        Self { pieces, left: length, _room: room }
     }
 }
 
-impl HttpBody for Held {
+impl HttpBody for Leaving {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        if self.left == 0 {
+            return Poll::Ready(None);
+        }
+        let Poll::Ready(piece) = self.pieces.poll_recv(context) else { return Poll::Pending };
+        // What ends early must not look like a whole object.
+        let piece = piece.unwrap_or_else(|| Err(io::ErrorKind::UnexpectedEof.into()));
+        Poll::Ready(Some(piece.map(|piece| {
+            self.left = self.left.saturating_sub(piece.len() as u64);
+            Frame::data(piece)
+        })))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
+}
+
+/// A text that is made while it is sent, and whose length is known before.
+pub(super) struct Told<I> {
+    pieces: I,
+    left: u64,
+    _room: Share,
+}
+
+impl<I> Told<I> {
+    pub(super) fn new(pieces: I, length: u64, room: Share) -> Self {
+        Self { pieces, left: length, _room: room }
+    }
+}
+
+impl<I: Iterator<Item = Bytes> + Unpin> HttpBody for Told<I> {
+    type Data = Bytes;
+    type Error = io::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         _context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Poll::Ready(self.content.take().map(|content| Ok(Frame::data(content))))
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        let piece = self.pieces.next();
+        self.left -= piece.as_ref().map_or(0, |piece| piece.len() as u64).min(self.left);
+        Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.content.is_none()
+        self.left == 0
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.content.as_ref().map_or(0, Bytes::len) as u64)
+        SizeHint::with_exact(self.left)
     }
 }

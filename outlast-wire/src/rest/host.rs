@@ -49,6 +49,9 @@ pub enum HostError {
     /// The content of an object is not what it must be. Sending it again does not help.
     #[error("{object} is not taken: {reason}")]
     Unacceptable { object: Object, reason: String, hint: String },
+    /// Policy allows the peer no more, for now.
+    #[error("{reason}")]
+    OverLimit { reason: String },
     /// The same request may succeed later.
     #[error("{reason}")]
     Busy { reason: String },

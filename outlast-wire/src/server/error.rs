@@ -27,6 +27,12 @@ impl ApiError {
         Self { status, body: Box::new(body) }
     }
 
+    /// Policy allows whoever asks no more, for now.
+    pub fn over_limit(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::TOO_MANY_REQUESTS, ErrorCode::OverLimit, message)
+            .hint("try again later; who runs the vault can allow more")
+    }
+
     /// Adds what to do next.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {

@@ -7,19 +7,22 @@ use std::time::Duration;
 use bytes::Bytes;
 use outlast_store::faulty::{Fault, Faulty};
 use outlast_store::{Kind, MemoryStore, Object, Store, StoreError, Verb};
-use outlast_wire::server::Limits;
+use outlast_wire::server::{Limits, MinRate};
 use outlast_wire::{Credentials, Identity, RestStore, Role, tls};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, StreamOwned};
 
 use crate::support::{Server, World, name_of, sample, wait_until};
 
-fn memory_server(world: &World, limits: Limits) -> Server {
+pub(crate) fn memory_server(world: &World, limits: Limits) -> Server {
     world.server_of(Arc::new(MemoryStore::new()), limits)
 }
 
 /// A connection on which a test says what it likes.
-fn raw(server: &Server, identity: &Identity) -> StreamOwned<ClientConnection, TcpStream> {
+pub(crate) fn raw(
+    server: &Server,
+    identity: &Identity,
+) -> StreamOwned<ClientConnection, TcpStream> {
     let config = Arc::new(tls::client_config(identity).unwrap());
     let name = ServerName::try_from("localhost").unwrap();
     let stream = TcpStream::connect(server.address).unwrap();
@@ -27,7 +30,7 @@ fn raw(server: &Server, identity: &Identity) -> StreamOwned<ClientConnection, Tc
     StreamOwned::new(ClientConnection::new(config, name).unwrap(), stream)
 }
 
-fn answer_to(server: &Server, identity: &Identity, request: &str) -> String {
+pub(crate) fn answer_to(server: &Server, identity: &Identity, request: &str) -> String {
     let mut stream = raw(server, identity);
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = Vec::new();
@@ -208,14 +211,15 @@ fn silent_clients_are_cut_off() {
 
 #[test]
 fn a_client_that_stops_in_the_middle_is_cut_off() {
-    let limits = Limits { stall: Duration::from_millis(100), ..Limits::default() };
+    let rate = MinRate { bytes: 100, window: Duration::from_millis(100) };
     let world = World::new();
-    let server = memory_server(&world, limits);
+    let server = memory_server(&world, Limits { rate, ..Limits::default() });
     let name = "ab".repeat(32);
     let head = "HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf";
     let request = format!("POST /repo/shop-db/data/{name} {head}");
     let answer = answer_to(&server, &world.identity(Role::Agent), &request);
-    assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("broke off"), "{answer}");
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+    assert!(answer.contains(r#""code":"too_slow""#) && answer.contains("100 bytes"), "{answer}");
 }
 
 #[test]

@@ -4,6 +4,7 @@
 mod calls;
 mod conformance;
 mod faults;
+mod floods;
 mod plain;
 mod restic;
 mod roles;

@@ -39,11 +39,20 @@ impl World {
 
     /// An identity, valid for an hour, by a clock that is wrong.
     pub(crate) fn identity_at(&self, role: Role, when: fn(Timestamp) -> Timestamp) -> Identity {
+        self.identity_of(Peer::new(role, "test").unwrap(), when)
+    }
+
+    /// The identity of a peer by another name.
+    pub(crate) fn named(&self, role: Role, name: &str) -> Identity {
+        self.identity_of(Peer::new(role, name).unwrap(), |now| now)
+    }
+
+    fn identity_of(&self, peer: Peer, when: fn(Timestamp) -> Timestamp) -> Identity {
+        let role = peer.role();
         let hosts = match role {
             Role::Vault => vec!["localhost".to_owned(), "127.0.0.1".to_owned()],
             _ => Vec::new(),
         };
-        let peer = Peer::new(role, "test").unwrap();
         let request = ca::Request { hosts, ..ca::Request::new(peer, Duration::from_secs(3600)) };
         self.authority.issue(&request, &Stopped(when(SystemClock.now())), &SystemRandom).unwrap()
     }

@@ -2,6 +2,7 @@
 //! and its errors told.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::rejection::PathRejection;
@@ -11,23 +12,29 @@ use outlast_store::StoreError;
 use outlast_types::WorkloadName;
 use outlast_wire::Peer;
 use outlast_wire::api::ErrorCode;
+use outlast_wire::server::budget::{Bounds, Holder, Share, Shares};
 use outlast_wire::server::{ApiError, RequestId};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use tokio::sync::Semaphore;
 
 use crate::core::error::VaultError;
 use crate::core::vault::Vault;
 use crate::doors::bodies::{self, Bodies};
 
 /// Calls that work at one time; each holds a thread.
-const CALLS_MAX: usize = 16;
+const CALLS: Bounds = Bounds { total: 16, each: 6, kept: 4 };
+/// Workloads that are seen for the first time, since a start or ever, at one time. To make a repository
+/// waits for the disk again and again, which others must not feel.
+const FIRST_CONTACTS: Bounds = Bounds { total: 2, each: 1, kept: 0 };
+/// How long a call waits for its turn before it is told to come back.
+const QUEUE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What every handler needs.
 #[derive(Clone)]
 pub(super) struct Api {
     vault: Arc<Vault>,
-    calls: Arc<Semaphore>,
+    calls: Arc<Shares>,
+    first_contacts: Arc<Shares>,
     /// Not the same bound as that of calls, so that slow senders cannot keep people from looking.
     bodies: Bodies,
 }
@@ -41,7 +48,24 @@ pub(super) struct WorkloadQuery {
 
 impl Api {
     pub(super) fn new(vault: Arc<Vault>) -> Self {
-        Self { vault, calls: Arc::new(Semaphore::new(CALLS_MAX)), bodies: Bodies::new() }
+        Self {
+            vault,
+            calls: Shares::new("threads", CALLS),
+            first_contacts: Shares::new("turns to begin a workload", FIRST_CONTACTS),
+            bodies: Bodies::new(),
+        }
+    }
+
+    /// What is to be held while a workload's repository is opened, if it was not since the start.
+    pub(super) async fn first_contact(
+        &self,
+        peer: &Peer,
+        workload: &WorkloadName,
+    ) -> Result<Option<Share>, ApiError> {
+        if self.vault.repositories.is_open(workload) {
+            return Ok(None);
+        }
+        Ok(Some(self.first_contacts.take(&Holder::from(peer), 1, QUEUE_TIMEOUT).await?))
     }
 
     /// Reads the body of a call whose role was found right; what comes back beside the content is
@@ -60,8 +84,7 @@ impl Api {
         id: RequestId,
         call: impl FnOnce(&Vault, &Peer) -> Result<T, VaultError> + Send + 'static,
     ) -> Answer<T> {
-        let stopped = || internal("the vault is stopping");
-        let slot = Arc::clone(&self.calls).acquire_owned().await.map_err(|_| stopped())?;
+        let slot = self.calls.take(&Holder::from(&peer), 1, QUEUE_TIMEOUT).await?;
         let vault = Arc::clone(&self.vault);
         let work = tokio::task::spawn_blocking(move || {
             let _slot = slot;
@@ -149,6 +172,7 @@ fn answer_of(error: VaultError, id: &RequestId) -> ApiError {
             ApiError::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Busy, text)
                 .hint("try again later")
         }
+        VaultError::OverLimit { .. } => ApiError::over_limit(text),
         VaultError::BadBoxKey => {
             ApiError::new(StatusCode::BAD_REQUEST, ErrorCode::BadRequest, text)
         }
