@@ -287,6 +287,16 @@ fn a_drop_whose_tree_no_index_knows_any_more_is_not_said_to_be_held() {
 }
 
 #[test]
+fn a_disk_that_does_not_answer_is_no_fault_of_the_bill() {
+    let scene = scene();
+    scene.world.storage.set_away(&shop(), true);
+    let error = scene.refused(|_| ());
+    assert!(matches!(error, VaultError::Repository(error) if error.is_passing()));
+    scene.world.storage.set_away(&shop(), false);
+    scene.vault.publish(&scene.bill, &agent()).unwrap();
+}
+
+#[test]
 fn a_snapshot_that_is_there_already_is_not_taken_for_this_drop() {
     let scene = scene();
     let object = Object::Snapshot(scene.bill.snapshot_id);
