@@ -35,6 +35,12 @@ pub enum Call {
     ListOrders,
     /// To see what the vault does by itself.
     ListJobs,
+    /// To hear who one is to the vault, and its time.
+    Greet,
+    /// To measure the road with bytes that nobody keeps.
+    MeasureRoad,
+    /// To see the vault's metrics.
+    ViewMetrics,
     /// To begin a repository anew that is missing for good.
     RecreateRepository,
     PauseWorkload,
@@ -43,7 +49,7 @@ pub enum Call {
 }
 
 impl Call {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 18] = [
         Self::OpenRepository,
         Self::MakeRepository,
         Self::Ship,
@@ -55,6 +61,9 @@ impl Call {
         Self::ListIncidents,
         Self::ListOrders,
         Self::ListJobs,
+        Self::Greet,
+        Self::MeasureRoad,
+        Self::ViewMetrics,
         Self::RecreateRepository,
         Self::PauseWorkload,
         Self::RetireWorkload,
@@ -75,6 +84,9 @@ impl Call {
             Self::ListIncidents => "list incidents",
             Self::ListOrders => "list what operators ordered",
             Self::ListJobs => "list jobs",
+            Self::Greet => "greet the vault",
+            Self::MeasureRoad => "measure the road",
+            Self::ViewMetrics => "look at metrics",
             Self::RecreateRepository => "begin a repository anew",
             Self::PauseWorkload => "pause a workload",
             Self::RetireWorkload => "retire a workload",
@@ -179,7 +191,9 @@ fn allowed_call(role: Role, call: Call) -> bool {
         | Call::ListSnapshots
         | Call::ListIncidents
         | Call::ListOrders
-        | Call::ListJobs => matches!(role, Operator | Reader),
+        | Call::ListJobs
+        | Call::ViewMetrics => matches!(role, Operator | Reader),
+        Call::Greet | Call::MeasureRoad => true,
         Call::RecreateRepository
         | Call::PauseWorkload
         | Call::RetireWorkload

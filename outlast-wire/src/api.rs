@@ -369,6 +369,26 @@ pub struct JobView {
     pub total: Option<u64>,
 }
 
+/// `GET /api/v1/greeting`: who somebody is to the vault.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Greeting {
+    /// Role and name of the caller's certificate: `agent eu-1`.
+    pub peer: String,
+    /// The same of the vault.
+    pub vault: String,
+    /// The vault's time.
+    pub now: Timestamp,
+    /// The vault's program.
+    pub version: String,
+}
+
+/// `POST /api/v1/probe`, with a body of at most [`BODY_BYTES_MAX`] bytes, which nobody keeps.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Measured {
+    /// How many came.
+    pub bytes: u64,
+}
+
 /// `POST /api/v1/workloads/{workload}/recreate`: begins a repository anew that is missing for good.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecreateOrder {

@@ -1,12 +1,17 @@
 //! The other side of the road: clients of a vault, which block.
 
+mod address;
 mod calls;
+mod connector;
 mod http;
 mod probe;
 mod store;
+mod survey;
 mod trouble;
 
+pub use address::{AddressError, check_address};
 pub use calls::{ApiClient, CallError, OpenError, OpenedWorkload};
-pub use http::{AddressError, Credentials};
+pub use http::Credentials;
 pub use store::RestStore;
-pub use trouble::CertificateTrouble;
+pub use survey::{Server, Survey, survey};
+pub use trouble::{About, CertificateTrouble};

@@ -4,7 +4,8 @@
 //!   [`CertificateAuthority`]; an [`Identity`] of our own, which
 //!   may be replaced while it is in use ([`IdentityHandle`]), signatures ([`signature`]), and keys
 //!   sealed to it ([`sealed_key`]); receipts made and believed ([`receipts`]).
-//! - The road: mutual TLS ([`tls`]), a server loop with limits ([`server`]).
+//! - The road: names, addresses and proxies ([`road`]), mutual TLS ([`tls`]), a server loop with limits
+//!   ([`server`]).
 //! - The words: the restic REST protocol as a server ([`rest`]) and as a
 //!   [`Store`](outlast_store::Store) ([`RestStore`]); our own calls as data ([`api`]) and as a client
 //!   ([`ApiClient`]); what a vault holds now ([`holdings`]); who may do what ([`access`]).
@@ -28,6 +29,7 @@ pub mod identity;
 pub mod receipts;
 pub mod request;
 pub mod rest;
+pub mod road;
 pub mod sealed_key;
 pub mod server;
 pub mod signature;
@@ -41,3 +43,4 @@ pub use identity::Identity;
 pub use identity_handle::IdentityHandle;
 pub use key::{InvalidKey, KeyKind};
 pub use peer::{InvalidPeer, Peer, Role};
+pub use road::{Proxies, RoadError, Roads};

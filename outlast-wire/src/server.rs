@@ -3,6 +3,8 @@
 pub mod budget;
 mod error;
 mod lobby;
+mod plain;
+mod request_id;
 mod stall;
 
 use std::future::Future;
@@ -35,12 +37,14 @@ use tower_service::Service as _;
 use crate::api::{ErrorBody, ErrorCode};
 use crate::certificate::{self, Validity};
 use crate::peer::Peer;
-use crate::protocol::SHARE_HEADER;
+use crate::protocol::{REQUEST_ID_HEADER, SHARE_HEADER};
 use budget::{Bounds, Busy, Holder, Rates, Share, Shares};
 use lobby::{Lobby, Visit};
 use stall::{PacedBody, Stalling};
 
 pub use error::ApiError;
+pub use plain::serve_plain;
+pub use request_id::RequestId;
 pub use stall::{MinRate, TooSlow, is_too_slow};
 
 /// What clients may cost at most.
@@ -93,10 +97,6 @@ const RETRY_AFTER_SECONDS: &str = "10";
 
 /// After an accept that failed because the host is out of something, such as file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// The id of a request, as an extension of it, as `x-request-id` of its answer and in every error.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RequestId(pub String);
 
 /// What a request shows beside who it is from, as an extension of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -249,7 +249,7 @@ impl Connection {
         let busy = place.busy();
         let service = service_fn(|request: Request<Incoming>| {
             let nth = requests.fetch_add(1, Ordering::Relaxed) + 1;
-            let id = RequestId(format!("{number:x}-{nth:x}"));
+            let id = RequestId::of(request.headers(), number, nth);
             let request = request.map(|body| Body::new(PacedBody::new(body, limits.rate)));
             let (peer, holder) = (peer.clone(), holder.clone());
             answer(request, router.clone(), peer, holder, busy.clone(), id)
@@ -413,7 +413,7 @@ fn identified(mut response: Response, id: RequestId, line: &str) -> Response {
         response = (status, axum::Json(body)).into_response();
     }
     if let Ok(value) = HeaderValue::from_str(&id.0) {
-        response.headers_mut().insert("x-request-id", value);
+        response.headers_mut().insert(REQUEST_ID_HEADER, value);
     }
     if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));

@@ -44,6 +44,9 @@ const CALLS: &str = "
     a m v O R  list incidents
     a m v O R  list what operators ordered
     a m v O R  list jobs
+    A M V O R  greet the vault
+    A M V O R  measure the road
+    a m v O R  look at metrics
     a m v O r  begin a repository anew
     a m v O r  pause a workload
     a m v O r  retire a workload

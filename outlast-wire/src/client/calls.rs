@@ -1,22 +1,25 @@
 //! The calls of `/api/v1` from the other side.
 
+use hyper::Method;
+use hyper::header::CONTENT_TYPE;
 use outlast_types::{Interrupt, ShareId, WorkloadName};
-use reqwest::Method;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
-use super::http::{AddressError, Credentials, Failure, Http};
+use super::address::AddressError;
+use super::http::{Credentials, Failure, Http};
 use super::store::RestStore;
 use super::trouble::CertificateTrouble;
 use crate::api::{
-    AgentReport, ErrorBody, ErrorCode, IncidentView, JobView, OpenRepository, OpenedRepository,
-    OrderView, PauseOrder, ReasonedOrder, RecreateOrder, Reported, Shipment, SnapshotView, Vaulted,
-    WorkloadView,
+    AgentReport, ErrorBody, ErrorCode, Greeting, IncidentView, JobView, Measured, OpenRepository,
+    OpenedRepository, OrderView, PauseOrder, ReasonedOrder, RecreateOrder, Reported, Shipment,
+    SnapshotView, Vaulted, WorkloadView,
 };
 use crate::holdings::{Question, SignedAnswer};
 use crate::identity::Identity;
 use crate::identity_handle::IdentityHandle;
+use crate::road::{RoadError, Roads};
 use crate::sealed_key::{CannotOpen, repository_key_info};
 
 /// The longest answer that is read, in bytes: some hundred thousand snapshots.
@@ -55,6 +58,14 @@ impl CallError {
         }
     }
 
+    /// What is wrong with the way, if that is what it is.
+    pub fn road(&self) -> Option<&RoadError> {
+        match self {
+            Self::Unreachable { source, .. } => source.get_ref()?.downcast_ref(),
+            _ => None,
+        }
+    }
+
     /// The code of the refusal.
     pub fn code(&self) -> Option<&ErrorCode> {
         match self {
@@ -77,8 +88,6 @@ pub struct OpenedWorkload {
 pub enum OpenError {
     #[error(transparent)]
     Call(#[from] CallError),
-    #[error(transparent)]
-    Address(#[from] AddressError),
     #[error("the vault's key for workload {workload} cannot be opened: {source}")]
     SealedKey { workload: WorkloadName, source: CannotOpen },
     #[error("the vault's key for workload {workload} does not have 64 bytes")]
@@ -94,21 +103,38 @@ fn hint(body: &ErrorBody) -> String {
 /// A blocking client of a vault. Never call it from asynchronous code.
 pub struct ApiClient {
     http: Http,
-    /// The identity that it follows, if it does.
-    followed: Option<IdentityHandle>,
 }
 
 impl ApiClient {
     /// The vault at `address`, such as `https://vault:8443/`.
     pub fn new(address: &str, identity: &Identity) -> Result<Self, AddressError> {
-        let http = Http::new(address, Credentials::Identity(identity))?;
-        Ok(Self { http, followed: None })
+        Self::over(address, Credentials::Identity(identity), &Roads::default())
     }
 
     /// The same, which shows the identity that is in force at each call.
     pub fn following(address: &str, identity: &IdentityHandle) -> Result<Self, AddressError> {
-        let http = Http::new(address, Credentials::Handle(identity))?;
-        Ok(Self { http, followed: Some(identity.clone()) })
+        Self::over(address, Credentials::Handle(identity), &Roads::default())
+    }
+
+    /// The vault at `address` by roads of one's own.
+    pub fn over(
+        address: &str,
+        credentials: Credentials<'_>,
+        roads: &Roads,
+    ) -> Result<Self, AddressError> {
+        Ok(Self { http: Http::new(address, credentials, roads)? })
+    }
+
+    /// Another client of the same vault, over the same connections, on errands of its own.
+    #[must_use]
+    pub fn beside(&self) -> Self {
+        Self { http: self.http.beside() }
+    }
+
+    /// Says in each request from now on, also of the stores that this client opened, that it belongs to
+    /// what has this id, such as a shipment; or to nothing.
+    pub fn carry(&self, id: Option<&str>) {
+        self.http.carry(id);
     }
 
     /// Lets `interrupt` break off this client's calls.
@@ -128,7 +154,8 @@ impl ApiClient {
 
     /// Opens the workload's repository as `identity`: asks the vault for its key, sealed to the
     /// identity's box key, and opens that. For an agent, the vault makes the repository if it is
-    /// missing. The store follows the identity that this client follows.
+    /// missing. The store shows the certificate that this client shows, over the same
+    /// connections.
     pub fn open_workload(
         &self,
         workload: &WorkloadName,
@@ -142,14 +169,7 @@ impl ApiClient {
             .map_err(|source| OpenError::SealedKey { workload: workload.clone(), source })?;
         let length = || OpenError::KeyLength { workload: workload.clone() };
         let key = key.as_slice().try_into().map(Zeroizing::new).map_err(|_| length())?;
-        let path = opened.repository_path.trim_start_matches('/');
-        let address = format!("{}{path}", self.http.location());
-        let followed = self.followed.as_ref().map(Credentials::Handle);
-        let credentials = followed.unwrap_or(Credentials::Identity(identity));
-        let store = RestStore::with(&address, credentials)?.heeding(self.http.interrupt());
-        if let Some(share) = self.http.share() {
-            store.speak_of(share);
-        }
+        let store = RestStore::of(self.http.below(&opened.repository_path));
         Ok(OpenedWorkload { store, key })
     }
 
@@ -201,6 +221,22 @@ impl ApiClient {
     /// What the vault does by itself, and how it is doing.
     pub fn jobs(&self) -> Result<Vec<JobView>, CallError> {
         self.call(Method::GET, "api/v1/jobs", None)
+    }
+
+    /// Asks who we are to the vault, and its time.
+    pub fn greet(&self) -> Result<Greeting, CallError> {
+        self.call(Method::GET, "api/v1/greeting", None)
+    }
+
+    /// Sends `bytes` zeros that nobody keeps.
+    pub fn measure(&self, bytes: usize) -> Result<Measured, CallError> {
+        self.call(Method::POST, "api/v1/probe", Some(vec![0; bytes]))
+    }
+
+    /// The vault's metrics, in the text format of Prometheus.
+    pub fn metrics(&self) -> Result<String, CallError> {
+        let page = self.exchange(Method::GET, "metrics", None)?;
+        Ok(String::from_utf8_lossy(&page).into_owned())
     }
 
     /// Begins a workload's repository anew that is missing for good.
@@ -256,18 +292,28 @@ impl ApiClient {
         path: &str,
         body: Option<Vec<u8>>,
     ) -> Result<T, CallError> {
+        let answer = self.exchange(method, path, body)?;
+        serde_json::from_slice(&answer).map_err(|error| self.unintelligible(&error))
+    }
+
+    /// The body of an answer that is a success.
+    fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Vec<u8>>,
+    ) -> Result<Vec<u8>, CallError> {
         let location = || self.http.location().to_owned();
         let unreachable = |source| CallError::Unreachable { location: location(), source };
         let length = body.as_ref().map_or(0, Vec::len) as u64;
         let mut request = self.http.request(method, path, length);
         if let Some(body) = body {
-            request = request.header(reqwest::header::CONTENT_TYPE, "application/json").body(body);
+            request = request.header(CONTENT_TYPE, "application/json").body(body);
         }
         let answer =
             request.send(|status| status.is_success(), ANSWER_BYTES_MAX).map_err(unreachable)?;
         if answer.status.is_success() {
-            return serde_json::from_slice(&answer.body)
-                .map_err(|error| self.unintelligible(&error));
+            return Ok(answer.body);
         }
         let Failure { status, body } = Failure::of(answer);
         let (location, body) = (location(), Box::new(body));

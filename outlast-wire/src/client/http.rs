@@ -1,38 +1,49 @@
 //! What both clients share: a blocking HTTP client with deadlines, whose calls can be broken off,
 //! and errors in plain words.
 
+use std::future::poll_fn;
 use std::io;
-use std::sync::{Arc, OnceLock};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use axum::body::{Body, HttpBody as _};
 use bytes::Bytes;
+use hyper::body::Incoming;
+use hyper::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::client::legacy::connect::capture_connection;
+use hyper_util::client::legacy::{self, Client};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use outlast_types::{Interrupt, ShareId};
-use reqwest::header::{HeaderMap, HeaderName};
-use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url, redirect};
 use rustls::ClientConfig;
 use tokio::runtime::Runtime;
+use tokio::time::timeout;
 
+use super::address::{Address, AddressError};
+use super::connector::{Born, Connector};
 use super::probe;
-use super::trouble::{chain, io_error, tls_error, tls_trouble};
+use super::trouble::{io_error, tls_error, tls_trouble};
 use crate::api::{ErrorBody, ErrorCode};
 use crate::certificate::Validity;
 use crate::identity::Identity;
 use crate::identity_handle::{Derived, IdentityHandle};
-use crate::protocol::SHARE_HEADER;
+use crate::protocol::{REQUEST_ID_HEADER, SHARE_HEADER};
+use crate::road::{Road, RoadError, Roads};
 use crate::tls::{self, TlsError};
 
 /// How long a call may take beyond the time that its bytes need, for example to become durable.
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A slower road than this, in bytes per second, counts as broken.
 const RATE_MIN: u64 = 64 << 10;
 
-/// Shorter than the server's patience, so that a reused connection is never just being closed.
-const POOL_IDLE: Duration = Duration::from_secs(20);
+/// Shorter than the server's patience, so that a reused connection is never just being closed; longer
+/// than the pause between two reports.
+const POOL_IDLE: Duration = Duration::from_secs(55);
 
-/// The kernel gives up on a peer that acknowledges nothing for this long.
-const SILENCE_MAX: Duration = Duration::from_secs(30);
+/// An older connection is not used again: the name may be of another host by now.
+const CONNECTION_AGE_MAX: Duration = Duration::from_secs(300);
 
 /// How long a call may go on after it was asked to end: enough for a peer that is well to answer,
 /// and for a lock to be given back.
@@ -41,20 +52,7 @@ const LAST_WORD: Duration = Duration::from_secs(2);
 /// As much of an error's body as a message can use.
 const ERROR_BYTES_MAX: usize = 64 << 10;
 
-/// Why a client cannot be made for an address.
-#[derive(Debug, thiserror::Error)]
-pub enum AddressError {
-    #[error("{address:?} is not an address such as rest:https://host:8443/repo/shop-db/: {reason}")]
-    Invalid { address: String, reason: String },
-    #[error("{address} is not encrypted, so our certificate cannot be used there; use https")]
-    NotEncrypted { address: String },
-    #[error("{address} needs the certificate of an authority to trust; give an identity")]
-    NoTrust { address: String },
-    #[error(transparent)]
-    Tls(#[from] TlsError),
-    #[error("cannot set up a client for {address}: {reason}")]
-    Client { address: String, reason: String },
-}
+const AGENT: &str = concat!("outlast/", env!("CARGO_PKG_VERSION"));
 
 /// Whom to trust and who to be.
 #[derive(Debug, Clone, Copy)]
@@ -69,107 +67,152 @@ pub enum Credentials<'a> {
     None,
 }
 
-/// A blocking client for what lies below one address. Connections are reused; proxies from the
-/// environment are not, since this road is private.
+/// A blocking client for what lies below one address. Connections are reused, also by the clients that
+/// are made of this one.
 pub(crate) struct Http {
-    road: Road,
-    base: Url,
-    location: String,
+    shared: Arc<Shared>,
+    address: Address,
     interrupt: Interrupt,
-    /// Where connections live; taken when this goes.
-    runtime: Option<Runtime>,
     /// Of which share we speak, once it is known.
     share: OnceLock<ShareId>,
+    /// What our requests belong to, if it has a name.
+    errand: Errand,
+}
+
+/// The id under which requests go, to be changed while clients are at work. A copy is the same one.
+#[derive(Clone, Default)]
+struct Errand(Arc<Mutex<Option<HeaderValue>>>);
+
+impl Errand {
+    fn get(&self) -> Option<HeaderValue> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, id: Option<&str>) {
+        let id = id.and_then(|id| HeaderValue::from_str(id).ok());
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = id;
+    }
+}
+
+/// Where connections live.
+struct Shared {
+    way: Way,
+    /// Taken when this goes.
+    runtime: Option<Runtime>,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            // Nobody waits for its connections any more.
+            runtime.shutdown_background();
+        }
+    }
 }
 
 /// How connections are made.
-enum Road {
-    Fixed(Connector),
-    Following(Derived<Connector, AddressError>),
+enum Way {
+    Fixed(Connections),
+    Following(Derived<Connections, AddressError>),
 }
 
 /// Connections with one certificate.
 #[derive(Clone)]
-struct Connector {
-    client: Client,
+struct Connections {
+    client: Client<Connector, Body>,
+    connector: Connector,
     /// How long our own certificate is valid; `None` if we show none.
     certificate: Option<Validity>,
-    tls: Arc<ClientConfig>,
+    is_secure: bool,
 }
 
-impl Road {
-    fn connector(&self) -> Connector {
+impl Way {
+    fn connections(&self) -> Connections {
         match self {
-            Self::Fixed(connector) => connector.clone(),
-            Self::Following(connectors) => connectors.get(),
+            Self::Fixed(connections) => connections.clone(),
+            Self::Following(connections) => connections.get(),
         }
     }
 }
 
-impl Connector {
-    fn of(identity: &Identity, location: &str) -> Result<Self, AddressError> {
-        Self::new(tls::client_config(identity)?, Some(identity.validity()), location)
+impl Connections {
+    fn of(identity: &Identity, road: &Arc<Road>) -> Result<Self, AddressError> {
+        let tls = tls::client_config(identity)?;
+        Ok(Self::new(Some((tls, Some(identity.validity()))), road)?)
     }
 
+    /// With TLS, or without.
     fn new(
-        tls: ClientConfig,
-        certificate: Option<Validity>,
-        location: &str,
-    ) -> Result<Self, AddressError> {
-        let client = Client::builder()
-            .tls_backend_preconfigured(tls.clone())
-            .user_agent(concat!("outlast/", env!("CARGO_PKG_VERSION")))
-            .redirect(redirect::Policy::none())
-            .no_proxy()
-            .http1_only()
-            .connect_timeout(CONNECT_TIMEOUT)
+        tls: Option<(ClientConfig, Option<Validity>)>,
+        road: &Arc<Road>,
+    ) -> Result<Self, TlsError> {
+        let is_secure = tls.is_some();
+        let (tls, certificate) = match tls {
+            Some(tls) => tls,
+            None => (tls::no_trust_config()?, None),
+        };
+        let connector = Connector::new(Arc::clone(road), Arc::new(tls));
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
             .pool_idle_timeout(POOL_IDLE)
-            .tcp_user_timeout(SILENCE_MAX)
-            .tcp_keepalive(SILENCE_MAX / 2)
-            .build()
-            .map_err(|error| AddressError::Client {
-                address: location.to_owned(),
-                reason: chain(&error),
-            })?;
-        Ok(Self { client, certificate, tls: Arc::new(tls) })
+            .build(connector.clone());
+        Ok(Self { client, connector, certificate, is_secure })
     }
 
-    /// Why an exchange with `url` failed before there was an answer.
-    async fn failed(&self, url: &Url, error: reqwest::Error) -> io::Error {
-        let told = tls_error(&error).is_some() || error.is_timeout() || error.is_builder();
-        if told || url.scheme() != "https" {
-            return io_error(error, self.certificate);
+    /// The head of the answer to `request`.
+    async fn answer(&self, mut request: Request<Body>) -> io::Result<Response<Incoming>> {
+        let connection = capture_connection(&mut request);
+        let response = match self.client.request(request).await {
+            Ok(response) => response,
+            Err(error) => return Err(self.failed(error).await),
+        };
+        let born = response.extensions().get::<Born>();
+        if born.is_some_and(|born| born.0.elapsed() >= CONNECTION_AGE_MAX)
+            && let Some(connection) = connection.connection_metadata().as_ref()
+        {
+            connection.poison();
         }
-        match probe::refusal(&self.tls, url).await {
+        Ok(response)
+    }
+
+    /// Why an exchange failed before there was an answer.
+    async fn failed(&self, error: legacy::Error) -> io::Error {
+        let told = tls_error(&error).is_some() || RoadError::find(&error).is_some();
+        if told || !self.is_secure {
+            return io_error(&error, self.certificate);
+        }
+        match probe::refusal(&self.connector).await {
             Some(refusal) => tls_trouble(&refusal, self.certificate),
-            None => io_error(error, self.certificate),
+            None => io_error(&error, self.certificate),
         }
     }
 }
 
 impl Http {
-    pub(crate) fn new(address: &str, credentials: Credentials<'_>) -> Result<Self, AddressError> {
-        let base = parse(address)?;
-        let location = redacted(&base);
-        let road = match (base.scheme(), credentials) {
-            ("https", Credentials::Identity(identity)) => {
-                Road::Fixed(Connector::of(identity, &location)?)
+    pub(crate) fn new(
+        address: &str,
+        credentials: Credentials<'_>,
+        roads: &Roads,
+    ) -> Result<Self, AddressError> {
+        let address = Address::parse(address)?;
+        let road = Arc::new(Road::to(&address.uri(), roads));
+        let shown = || address.shown.clone();
+        let way = match (address.is_secure(), credentials) {
+            (true, Credentials::Identity(identity)) => {
+                Way::Fixed(Connections::of(identity, &road)?)
             }
-            ("https", Credentials::Handle(identity)) => {
-                let shown = location.clone();
-                Road::Following(Derived::new(identity, move |it| Connector::of(it, &shown))?)
+            (true, Credentials::Handle(identity)) => {
+                Way::Following(Derived::new(identity, move |it| Connections::of(it, &road))?)
             }
-            ("https", Credentials::Authority(ca_pem)) => {
+            (true, Credentials::Authority(ca_pem)) => {
                 let tls = tls::anonymous_client_config(ca_pem)?;
-                Road::Fixed(Connector::new(tls, None, &location)?)
+                Way::Fixed(Connections::new(Some((tls, None)), &road)?)
             }
-            ("https", Credentials::None) => {
-                return Err(AddressError::NoTrust { address: location });
+            (true, Credentials::None) => return Err(AddressError::NoTrust { address: shown() }),
+            (false, Credentials::Identity(_) | Credentials::Handle(_)) => {
+                return Err(AddressError::NotEncrypted { address: shown() });
             }
-            (_, Credentials::Identity(_) | Credentials::Handle(_)) => {
-                return Err(AddressError::NotEncrypted { address: location });
-            }
-            _ => Road::Fixed(Connector::new(tls::no_trust_config()?, None, &location)?),
+            (false, _) => Way::Fixed(Connections::new(None, &road)?),
         };
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -177,11 +220,40 @@ impl Http {
             .enable_all()
             .build()
             .map_err(|error| AddressError::Client {
-                address: location.clone(),
+                address: shown(),
                 reason: error.to_string(),
             })?;
-        let (interrupt, share) = (Interrupt::default(), OnceLock::new());
-        Ok(Self { road, base, location, interrupt, runtime: Some(runtime), share })
+        Ok(Self {
+            shared: Arc::new(Shared { way, runtime: Some(runtime) }),
+            address,
+            interrupt: Interrupt::default(),
+            share: OnceLock::new(),
+            errand: Errand::default(),
+        })
+    }
+
+    /// A client of the directory `path` below this one's address, over the same connections and on the
+    /// same errands.
+    pub(crate) fn below(&self, path: &str) -> Self {
+        let errand = self.errand.clone();
+        Self { address: self.address.directory(path), errand, ..self.beside() }
+    }
+
+    /// Another client of the same address, over the same connections, on errands of its own.
+    pub(crate) fn beside(&self) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            address: self.address.clone(),
+            interrupt: self.interrupt.clone(),
+            share: self.share.clone(),
+            errand: Errand::default(),
+        }
+    }
+
+    /// Says in each request from now on, also of the clients below this one, that it belongs to what has
+    /// this id, or to nothing.
+    pub(crate) fn carry(&self, id: Option<&str>) {
+        self.errand.set(id);
     }
 
     /// Lets `interrupt` break off calls, under way and later ones.
@@ -194,51 +266,38 @@ impl Http {
         self.share.get_or_init(|| share);
     }
 
-    /// What breaks off calls.
-    pub(crate) fn interrupt(&self) -> &Interrupt {
-        &self.interrupt
-    }
-
-    /// Of which share we speak.
-    pub(crate) fn share(&self) -> Option<ShareId> {
-        self.share.get().copied()
-    }
-
     /// The address without its password.
     pub(crate) fn location(&self) -> &str {
-        &self.location
+        &self.address.shown
     }
 
     /// A request for `path` below the address, whose deadline leaves time for `bytes` to pass.
     pub(crate) fn request(&self, method: Method, path: &str, bytes: u64) -> Call<'_> {
-        let mut url = self.base.clone();
-        let (path, query) = path.split_once('?').map_or((path, None), |(p, q)| (p, Some(q)));
-        url.set_path(&format!("{}{path}", self.base.path()));
-        url.set_query(query);
+        let mut request = Request::new(Body::empty());
+        *request.method_mut() = method;
+        *request.uri_mut() = self.address.below(path);
+        let headers = request.headers_mut();
+        headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+        if let Some(value) = &self.address.authorization {
+            headers.insert(AUTHORIZATION, value.clone());
+        }
+        let share = self.share.get().and_then(|it| HeaderValue::from_str(&it.to_string()).ok());
+        if let Some(share) = share {
+            headers.insert(SHARE_HEADER, share);
+        }
+        if let Some(id) = self.errand.get() {
+            headers.insert(REQUEST_ID_HEADER, id);
+        }
         let deadline = CALL_TIMEOUT + Duration::from_secs(bytes / RATE_MIN);
-        let connector = self.road.connector();
-        let mut request = connector.client.request(method, url).timeout(deadline);
-        if let Some(share) = self.share.get() {
-            request = request.header(SHARE_HEADER, share.to_string());
-        }
-        Call { http: self, connector, request }
-    }
-}
-
-impl Drop for Http {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            // Nobody waits for its connections any more.
-            runtime.shutdown_background();
-        }
+        Call { http: self, request, deadline }
     }
 }
 
 /// A call that is being put together.
 pub(crate) struct Call<'a> {
     http: &'a Http,
-    connector: Connector,
-    request: RequestBuilder,
+    request: Request<Body>,
+    deadline: Duration,
 }
 
 /// What came back.
@@ -250,24 +309,26 @@ pub(crate) struct Answer {
 }
 
 impl Call<'_> {
-    pub(crate) fn header(self, name: HeaderName, value: impl AsRef<str>) -> Self {
-        Self { request: self.request.header(name, value.as_ref()), ..self }
+    pub(crate) fn header(mut self, name: HeaderName, value: impl AsRef<str>) -> Self {
+        if let Ok(value) = HeaderValue::from_str(value.as_ref()) {
+            self.request.headers_mut().insert(name, value);
+        }
+        self
     }
 
-    pub(crate) fn body(self, body: impl Into<Bytes>) -> Self {
-        Self { request: self.request.body(body.into()), ..self }
+    pub(crate) fn body(mut self, body: impl Into<Bytes>) -> Self {
+        *self.request.body_mut() = Body::from(body.into());
+        self
     }
 
     /// Makes the call. A body of at most `max` bytes is read if the status is `wanted`.
     pub(crate) fn send(self, wanted: impl Fn(StatusCode) -> bool, max: u64) -> io::Result<Answer> {
-        let Self { http, connector, request } = self;
-        let runtime = http.runtime.as_ref();
+        let Self { http, request, deadline } = self;
+        let runtime = http.shared.runtime.as_ref();
         let runtime = runtime.ok_or_else(|| io::Error::other("this client has ended"))?;
+        let connections = http.shared.way.connections();
         let exchange = async {
-            let response = match request.send().await {
-                Ok(response) => response,
-                Err(error) => return Err(connector.failed(&http.base, error).await),
-            };
+            let response = connections.answer(request).await?;
             let (status, headers) = (response.status(), response.headers().clone());
             let body = if wanted(status) {
                 whole_body(response, max).await?
@@ -275,6 +336,12 @@ impl Call<'_> {
                 beginning_of_body(response).await
             };
             Ok(Answer { status, headers, body })
+        };
+        let exchange = async {
+            timeout(deadline, exchange).await.unwrap_or_else(|_| {
+                let words = format!("there was no whole answer within {} s", deadline.as_secs());
+                Err(io::Error::new(io::ErrorKind::TimedOut, words))
+            })
         };
         let broken_off = async {
             http.interrupt.requested().await;
@@ -292,15 +359,31 @@ impl Call<'_> {
     }
 }
 
+/// The next bytes of a body.
+async fn chunk(body: &mut Incoming) -> Option<Result<Bytes, hyper::Error>> {
+    loop {
+        match poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await? {
+            // What is no data are trailers.
+            Ok(frame) => match frame.into_data() {
+                Ok(bytes) => return Some(Ok(bytes)),
+                Err(_) => continue,
+            },
+            Err(error) => return Some(Err(error)),
+        }
+    }
+}
+
 /// The whole body, if it has at most `max` bytes.
-async fn whole_body(mut response: Response, max: u64) -> io::Result<Vec<u8>> {
-    let announced = response.content_length().unwrap_or(0).min(max);
+async fn whole_body(response: Response<Incoming>, max: u64) -> io::Result<Vec<u8>> {
+    let mut incoming = response.into_body();
+    let announced = incoming.size_hint().lower().min(max);
     let mut body = Vec::with_capacity(usize::try_from(announced).unwrap_or(0));
     // A body that breaks off is a passing fault, whatever the layers below call it.
-    let broken_off = |error: reqwest::Error| {
-        io::Error::new(io::ErrorKind::ConnectionAborted, io_error(error, None))
+    let broken_off = |error: hyper::Error| {
+        io::Error::new(io::ErrorKind::ConnectionAborted, io_error(&error, None))
     };
-    while let Some(bytes) = response.chunk().await.map_err(broken_off)? {
+    while let Some(bytes) = chunk(&mut incoming).await {
+        let bytes = bytes.map_err(broken_off)?;
         if (body.len() + bytes.len()) as u64 > max {
             let text = format!("the answer is longer than {max} bytes");
             return Err(io::Error::new(io::ErrorKind::InvalidData, text));
@@ -311,9 +394,10 @@ async fn whole_body(mut response: Response, max: u64) -> io::Result<Vec<u8>> {
 }
 
 /// What can be had of a body that is only worth a message.
-async fn beginning_of_body(mut response: Response) -> Vec<u8> {
+async fn beginning_of_body(response: Response<Incoming>) -> Vec<u8> {
+    let mut incoming = response.into_body();
     let mut body = Vec::new();
-    while let Ok(Some(bytes)) = response.chunk().await {
+    while let Some(Ok(bytes)) = chunk(&mut incoming).await {
         let room = ERROR_BYTES_MAX - body.len();
         body.extend_from_slice(&bytes[..bytes.len().min(room)]);
         if bytes.len() >= room {
@@ -321,36 +405,6 @@ async fn beginning_of_body(mut response: Response) -> Vec<u8> {
         }
     }
     body
-}
-
-fn parse(address: &str) -> Result<Url, AddressError> {
-    let text = address.strip_prefix("rest:").unwrap_or(address);
-    // An address may hold a password: one that cannot be parsed cannot be redacted either.
-    let shown = text.rsplit('@').next().unwrap_or(text).chars().take(200).collect();
-    let invalid = |reason: String| AddressError::Invalid { address: shown, reason };
-    let mut url = match Url::parse(text) {
-        Ok(url) => url,
-        Err(error) => return Err(invalid(error.to_string())),
-    };
-    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
-        return Err(invalid("it begins with neither http:// nor https://".to_owned()));
-    }
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err(invalid("it has a query or a fragment".to_owned()));
-    }
-    if !url.path().ends_with('/') {
-        let path = format!("{}/", url.path());
-        url.set_path(&path);
-    }
-    Ok(url)
-}
-
-fn redacted(url: &Url) -> String {
-    let mut url = url.clone();
-    if url.password().is_some() && url.set_password(Some("***")).is_err() {
-        return "an address with a password".to_owned();
-    }
-    url.to_string()
 }
 
 /// What an answer that is no success says.
@@ -389,33 +443,4 @@ fn first_line(text: &[u8]) -> Option<String> {
     let line = line.lines().next()?.trim();
     let clean: String = line.chars().filter(|c| !c.is_control()).take(200).collect();
     (!clean.is_empty()).then(|| format!("the server says {clean:?}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_is_read_as_restic_writes_it() {
-        for (address, location) in [
-            ("rest:https://host:8443/repo/shop-db/", "https://host:8443/repo/shop-db/"),
-            ("https://host/repo", "https://host/repo/"),
-            ("rest:http://me:secret@host:8000/", "http://me:***@host:8000/"),
-        ] {
-            assert_eq!(redacted(&parse(address).unwrap()), location);
-        }
-        for bad in ["", "rest:", "s3:bucket", "rest:/tmp", "ftp://host/", "http://h/?a=b"] {
-            assert!(parse(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn a_password_is_never_shown() {
-        for address in ["rest:http://me:secret@host:port/", "ftp://me:secret@host/"] {
-            let message = parse(address).unwrap_err().to_string();
-            assert!(!message.contains("secret"), "{message}");
-        }
-        let http = Http::new("http://me:secret@127.0.0.1:1/", Credentials::None).unwrap();
-        assert!(!http.location().contains("secret"));
-    }
 }

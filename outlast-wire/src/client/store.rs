@@ -3,15 +3,17 @@
 use std::io;
 
 use bytes::Bytes;
+use hyper::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, RANGE};
+use hyper::{Method, StatusCode};
 use outlast_store::{Kind, Object, Store, StoreError, Verb};
 use outlast_types::{Interrupt, ShareId};
-use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, RANGE};
-use reqwest::{Method, StatusCode};
 use serde::Deserialize;
 
-use super::http::{AddressError, Answer, Credentials, Failure, Http};
+use super::address::AddressError;
+use super::http::{Answer, Credentials, Failure, Http};
 use crate::identity::Identity;
 use crate::protocol::{LIST_V2, OBJECT_BYTES_MAX};
+use crate::road::Roads;
 
 /// The longest object that is read as a whole, in bytes. Ours are far smaller; stock restic may
 /// have made a large index.
@@ -35,7 +37,21 @@ impl RestStore {
 
     /// The same with a choice of credentials.
     pub fn with(address: &str, credentials: Credentials<'_>) -> Result<Self, AddressError> {
-        Ok(Self { http: Http::new(address, credentials)? })
+        Self::over(address, credentials, &Roads::default())
+    }
+
+    /// The same, by roads of one's own.
+    pub fn over(
+        address: &str,
+        credentials: Credentials<'_>,
+        roads: &Roads,
+    ) -> Result<Self, AddressError> {
+        Ok(Self { http: Http::new(address, credentials, roads)? })
+    }
+
+    /// What lies below a client of a vault, over its connections.
+    pub(super) fn of(http: Http) -> Self {
+        Self { http }
     }
 
     /// The same store, whose calls end soon when `interrupt` asks for the end.

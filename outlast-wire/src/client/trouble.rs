@@ -6,24 +6,21 @@ use outlast_types::Timestamp;
 use rustls::pki_types::UnixTime;
 
 use crate::certificate::Validity;
+use crate::road::RoadError;
 
 /// A failed exchange as an I/O error whose kind says whether it may pass by itself. `certificate`
 /// is our own.
-pub(super) fn io_error(error: reqwest::Error, certificate: Option<Validity>) -> io::Error {
-    let error = error.without_url();
-    if let Some(tls) = tls_error(&error) {
-        return tls_trouble(tls, certificate);
+pub(super) fn io_error(
+    error: &(dyn std::error::Error + 'static),
+    certificate: Option<Validity>,
+) -> io::Error {
+    if let Some(road) = RoadError::find(error) {
+        return road.clone().into_io();
     }
-    let kind = if error.is_timeout() {
-        io::ErrorKind::TimedOut
-    } else if error.is_builder() {
-        io::ErrorKind::InvalidInput
-    } else if error.is_connect() {
-        io::ErrorKind::ConnectionRefused
-    } else {
-        io::ErrorKind::ConnectionAborted
-    };
-    io::Error::new(kind, chain(&error))
+    match tls_error(error) {
+        Some(tls) => tls_trouble(tls, certificate),
+        None => io::Error::new(io::ErrorKind::ConnectionAborted, chain(error)),
+    }
 }
 
 /// The TLS error somewhere below, if there is one.
@@ -49,8 +46,22 @@ pub(super) fn tls_error<'a>(
 
 /// What is wrong with a certificate, as the cause of an I/O error: it does not pass by itself.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct CertificateTrouble(String);
+#[error("{text}")]
+pub struct CertificateTrouble {
+    pub about: About,
+    text: String,
+}
+
+/// What a trouble with certificates is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum About {
+    /// The server is not who we asked for: another authority, or another host.
+    Server,
+    /// The time: a certificate has ended or not begun, or a clock is wrong.
+    Time,
+    /// Our own certificate, which the server does not take.
+    Ours,
+}
 
 /// What a TLS error means here, if our own certificate is valid for `own`.
 pub(super) fn tls_trouble(error: &rustls::Error, own: Option<Validity>) -> io::Error {
@@ -61,34 +72,42 @@ pub(super) fn tls_trouble(error: &rustls::Error, own: Option<Validity>) -> io::E
 fn trouble_at(error: &rustls::Error, own: Option<Validity>, now: Timestamp) -> io::Error {
     use rustls::{AlertDescription as Alert, CertificateError as Certificate, Error};
     let clock = "is this clock right? If it is, the certificate must be issued again";
-    let text = match error {
-        Error::InvalidCertificate(Certificate::UnknownIssuer | Certificate::BadSignature) => {
+    let (about, text) = match error {
+        Error::InvalidCertificate(Certificate::UnknownIssuer | Certificate::BadSignature) => (
+            About::Server,
             "the server's certificate is not from the authority that we trust; \
              is it the right server, and the right identity?"
-                .to_owned()
-        }
+                .to_owned(),
+        ),
         Error::InvalidCertificate(
             Certificate::NotValidForName | Certificate::NotValidForNameContext { .. },
-        ) => format!("the server's certificate is for another host: {error}"),
-        Error::InvalidCertificate(Certificate::ExpiredContext { not_after, .. }) => format!(
-            "the server's certificate was valid until {}, and by this host's clock it is {now}; \
-             {clock}",
-            moment(*not_after)
+        ) => (About::Server, format!("the server's certificate is for another host: {error}")),
+        Error::InvalidCertificate(Certificate::ExpiredContext { not_after, .. }) => (
+            About::Time,
+            format!(
+                "the server's certificate was valid until {}, and by this host's clock it is \
+                 {now}; {clock}",
+                moment(*not_after)
+            ),
         ),
-        Error::InvalidCertificate(Certificate::NotValidYetContext { not_before, .. }) => format!(
-            "the server's certificate is valid from {} only, and by this host's clock it is \
-             {now}; {clock}",
-            moment(*not_before)
+        Error::InvalidCertificate(Certificate::NotValidYetContext { not_before, .. }) => (
+            About::Time,
+            format!(
+                "the server's certificate is valid from {} only, and by this host's clock it is \
+                 {now}; {clock}",
+                moment(*not_before)
+            ),
         ),
         Error::InvalidCertificate(_) => {
-            format!("the server's certificate is not valid: {error}")
+            (About::Server, format!("the server's certificate is not valid: {error}"))
         }
-        Error::AlertReceived(Alert::CertificateRequired) => {
-            "the server wants a client certificate of its authority; give an identity".to_owned()
-        }
+        Error::AlertReceived(Alert::CertificateRequired) => (
+            About::Ours,
+            "the server wants a client certificate of its authority; give an identity".to_owned(),
+        ),
         // Said of both ends of its life.
         Error::AlertReceived(Alert::CertificateExpired) => {
-            match own.map(|own| (own, own.trouble(now))) {
+            let text = match own.map(|own| (own, own.trouble(now))) {
                 Some((_, Some(trouble))) => {
                     format!("the server refuses our certificate, which {trouble}; {clock}")
                 }
@@ -98,7 +117,8 @@ fn trouble_at(error: &rustls::Error, own: Option<Validity>, now: Timestamp) -> i
                      clocks of both hosts"
                 ),
                 None => format!("the server refuses our certificate: {error}"),
-            }
+            };
+            (About::Time, text)
         }
         Error::AlertReceived(
             Alert::UnknownCA
@@ -106,13 +126,17 @@ fn trouble_at(error: &rustls::Error, own: Option<Validity>, now: Timestamp) -> i
             | Alert::CertificateRevoked
             | Alert::CertificateUnknown
             | Alert::DecryptError,
-        ) => format!("the server refuses our certificate: {error}"),
+        ) => (About::Ours, format!("the server refuses our certificate: {error}")),
+        Error::InvalidMessage(_) => {
+            let text = "what answers there does not speak TLS; is it the right port?";
+            return io::Error::new(io::ErrorKind::ConnectionAborted, text);
+        }
         _ => {
             let text = format!("TLS failed: {error}");
             return io::Error::new(io::ErrorKind::ConnectionAborted, text);
         }
     };
-    io::Error::new(io::ErrorKind::InvalidData, CertificateTrouble(text))
+    io::Error::new(io::ErrorKind::InvalidData, CertificateTrouble { about, text })
 }
 
 fn moment(time: UnixTime) -> Timestamp {

@@ -7,5 +7,6 @@ mod faults;
 mod floods;
 mod plain;
 mod restic;
+mod roads;
 mod roles;
 mod support;

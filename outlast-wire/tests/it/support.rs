@@ -50,7 +50,7 @@ impl World {
     fn identity_of(&self, peer: Peer, when: fn(Timestamp) -> Timestamp) -> Identity {
         let role = peer.role();
         let hosts = match role {
-            Role::Vault => vec!["localhost".to_owned(), "127.0.0.1".to_owned()],
+            Role::Vault => ["localhost", "vault.test", "127.0.0.1"].map(str::to_owned).to_vec(),
             _ => Vec::new(),
         };
         let request = ca::Request { hosts, ..ca::Request::new(peer, Duration::from_secs(3600)) };
