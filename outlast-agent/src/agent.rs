@@ -13,7 +13,7 @@ use outlast_types::{Environment, WorkloadName};
 use outlast_wire::holdings::QUESTION_DROPS_MAX;
 use outlast_wire::identity::IdentityError;
 use outlast_wire::receipts::Authority;
-use outlast_wire::{AddressError, IdentityHandle, Role};
+use outlast_wire::{AddressError, IdentityHandle, Roads, Role};
 
 use crate::action::{Action, Parcel};
 use crate::custody::{Proven, Refusal};
@@ -73,7 +73,8 @@ impl Agent {
     /// need be there.
     pub fn start(config: AgentConfig, environment: Environment) -> Result<Self, AgentError> {
         let identity = IdentityHandle::open(&config.identity, &environment)?;
-        let vault = Vault::new(&config.upstream, identity.clone(), environment.clone())?;
+        let roads = Roads::through(config.proxies.clone());
+        let vault = Vault::over(&roads, &config.upstream, identity.clone(), environment.clone())?;
         Self::with_upstream(config, environment, identity, Box::new(vault))
     }
 
@@ -130,6 +131,7 @@ impl Agent {
         );
         while !shutdown.is_requested() {
             let report = self.pass(shutdown);
+            self.environment.pulse.rest();
             if !report.more && self.environment.timer.pause(self.config.poll, shutdown) {
                 break;
             }
@@ -139,6 +141,7 @@ impl Agent {
 
     /// Looks over the share once and does what is to be done.
     pub fn pass(&mut self, shutdown: &Shutdown) -> PassReport {
+        self.environment.pulse.beat();
         let mut report = PassReport::new(self.environment.clock.now());
         let mut seen = BTreeMap::new();
         match self.watcher.open_share() {
@@ -177,6 +180,7 @@ impl Agent {
             if shutdown.is_requested() {
                 return seen;
             }
+            self.environment.pulse.beat();
             let sighted = workload.drops.iter().map(|drop| place(&drop.address)).collect();
             self.shipper.retain(&workload.name, &sighted);
             for drop in workload.drops {
@@ -361,8 +365,23 @@ impl Agent {
         }
     }
 
-    /// Carries one drop as far as it comes.
+    /// Carries one drop as far as it comes, under one id at every tier.
     fn carry(
+        &mut self,
+        share: &Share,
+        parcel: Parcel,
+        report: &mut PassReport,
+        shutdown: &Shutdown,
+    ) -> Turn {
+        self.environment.pulse.beat();
+        let id = self.line.begin(&parcel.address);
+        let shipment = tracing::info_span!("shipment", id);
+        let turn = shipment.in_scope(|| self.carry_on(share, parcel, report, shutdown));
+        self.line.end();
+        turn
+    }
+
+    fn carry_on(
         &mut self,
         share: &Share,
         mut parcel: Parcel,

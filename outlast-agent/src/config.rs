@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use outlast_wire::Proxies;
+
 /// An agent's configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AgentConfig {
@@ -13,6 +15,8 @@ pub struct AgentConfig {
     pub state: PathBuf,
     /// The vault's address, such as `https://vault:8443/`.
     pub upstream: String,
+    /// Through which proxies the way leads.
+    pub proxies: Proxies,
     /// The directory of the agent's identity.
     pub identity: PathBuf,
     /// The pause between two passes.
@@ -35,6 +39,7 @@ impl AgentConfig {
             share: share.to_owned(),
             state: state.to_owned(),
             upstream: upstream.to_owned(),
+            proxies: Proxies::default(),
             identity: identity.to_owned(),
             poll: Duration::from_secs(30),
             grace: Duration::from_secs(3600),

@@ -21,6 +21,11 @@ pub trait Destination: Send {
     /// name may be at work.
     fn speak_of(&mut self, share: ShareId);
 
+    /// Hears that what follows of drops goes under this id, at every tier; or under none.
+    fn carry(&mut self, id: Option<&str>) {
+        let _ = id;
+    }
+
     /// Reads a sealed drop, once, and puts its content where it is durable. As soon as all of the
     /// content is known to be as it was sealed, `accepted` hears so, whatever becomes of the rest.
     fn load(&mut self, cargo: &Cargo<'_>, accepted: &mut dyn FnMut(Content))

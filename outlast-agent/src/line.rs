@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use outlast_drop::DropAddress;
-use outlast_types::{Backoff, ContentHash, Environment, ShareId};
+use outlast_types::{Backoff, ContentHash, Environment, ShareId, hex};
 use outlast_wire::CallError;
 use outlast_wire::api::{AgentReport, Reported};
 use outlast_wire::holdings::QUESTION_DROPS_MAX;
@@ -51,6 +51,21 @@ impl Line {
 
     pub(crate) fn speak_of(&mut self, share: ShareId) {
         self.destination.speak_of(share);
+    }
+
+    /// Begins to carry a drop: all that follows of it, here and at every tier, goes under this id.
+    pub(crate) fn begin(&mut self, address: &DropAddress) -> String {
+        let mut bytes = [0; 4];
+        self.environment.random.fill(&mut bytes);
+        // Who looks for the drop finds all attempts, and can tell them apart.
+        let id = format!("{}.{}", address.drop, hex::encode(&bytes));
+        self.destination.carry(Some(&id));
+        id
+    }
+
+    /// What follows belongs to no drop.
+    pub(crate) fn end(&mut self) {
+        self.destination.carry(None);
     }
 
     /// Whether it is left alone for now.

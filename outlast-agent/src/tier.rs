@@ -153,6 +153,10 @@ impl Destination for Tier {
         self.upstream.speak_of(share);
     }
 
+    fn carry(&mut self, id: Option<&str>) {
+        self.upstream.carry(id);
+    }
+
     fn load(
         &mut self,
         cargo: &Cargo<'_>,

@@ -9,7 +9,7 @@ use outlast_types::{Environment, ShareId, WorkloadName};
 use outlast_wire::api::{AgentReport, Reported, Shipment, Vaulted};
 use outlast_wire::client::OpenError;
 use outlast_wire::holdings::{Question, SignedAnswer};
-use outlast_wire::{AddressError, ApiClient, CallError, IdentityHandle};
+use outlast_wire::{AddressError, ApiClient, CallError, Credentials, IdentityHandle, Roads};
 
 use crate::Shutdown;
 
@@ -22,6 +22,12 @@ pub trait Upstream: Send + Sync {
     /// name may be at work.
     fn speak_of(&self, share: ShareId) {
         let _ = share;
+    }
+
+    /// Says in all that follows of drops, and not of reports and questions, that it belongs to what has
+    /// this id; or to nothing.
+    fn carry(&self, id: Option<&str>) {
+        let _ = id;
     }
 
     /// Opens the workload's repository, which is made if it is missing. The store may wait and
@@ -54,6 +60,8 @@ pub enum UpstreamError {
 /// A vault over mutual TLS.
 pub struct Vault {
     client: ApiClient,
+    /// The same, for what belongs to no drop.
+    beside: ApiClient,
     identity: IdentityHandle,
     environment: Environment,
 }
@@ -65,18 +73,35 @@ impl Vault {
         identity: IdentityHandle,
         environment: Environment,
     ) -> Result<Self, AddressError> {
-        let client = ApiClient::following(address, &identity)?;
-        Ok(Self { client, identity, environment })
+        Self::over(&Roads::default(), address, identity, environment)
+    }
+
+    /// The same by roads of one's own.
+    pub fn over(
+        roads: &Roads,
+        address: &str,
+        identity: IdentityHandle,
+        environment: Environment,
+    ) -> Result<Self, AddressError> {
+        let client = ApiClient::over(address, Credentials::Handle(&identity), roads)?;
+        let beside = client.beside();
+        Ok(Self { client, beside, identity, environment })
     }
 }
 
 impl Upstream for Vault {
     fn heed(&mut self, shutdown: &Shutdown) {
         self.client.heed(shutdown);
+        self.beside.heed(shutdown);
     }
 
     fn speak_of(&self, share: ShareId) {
         self.client.speak_of(share);
+        self.beside.speak_of(share);
+    }
+
+    fn carry(&self, id: Option<&str>) {
+        self.client.carry(id);
     }
 
     fn open(
@@ -96,10 +121,10 @@ impl Upstream for Vault {
     }
 
     fn holdings(&self, question: &Question) -> Result<SignedAnswer, CallError> {
-        self.client.holdings(question)
+        self.beside.holdings(question)
     }
 
     fn report(&self, report: &AgentReport) -> Result<Reported, CallError> {
-        self.client.report(report)
+        self.beside.report(report)
     }
 }

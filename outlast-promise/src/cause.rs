@@ -29,6 +29,7 @@ pub enum Topic {
     Share,
     Work,
     Stray,
+    Clock,
     Content,
     Limits,
     NeverVaulted,
@@ -61,6 +62,7 @@ impl Topic {
             Self::Share => "share",
             Self::Work => "work",
             Self::Stray => "stray",
+            Self::Clock => "clock",
             Self::Content => "content",
             Self::Limits => "limits",
             Self::NeverVaulted => "never-vaulted",
@@ -172,6 +174,13 @@ pub enum Cause {
     /// An agent speaks of many workloads of which nothing was ever vaulted, and something is the
     /// matter with each: a new site where nothing works, or a flood of words.
     NeverVaulted { agent: String, count: usize },
+    /// An agent's clock is too far ahead of the vault's, or behind it, by so many minutes.
+    ClockOff {
+        agent: String,
+        #[serde(default)]
+        share: Option<ShareId>,
+        minutes: i64,
+    },
     /// What a team has put on the share for its workload cannot be used.
     ContentUnusable { workload: WorkloadName, problem: String },
     /// A certificate ends soon, or has ended.
@@ -262,6 +271,9 @@ impl Cause {
             }
             Self::StrayOnShare { agent, share, .. } => {
                 ("stray-on-share", Topic::Stray, Platform, Share(agent, *share))
+            }
+            Self::ClockOff { agent, share, .. } => {
+                ("clock-off", Topic::Clock, Platform, Share(agent, *share))
             }
             Self::CertificateEnds { holder, .. } => {
                 ("certificate-ends", Topic::Certificate, Platform, Holder(holder))

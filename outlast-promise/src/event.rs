@@ -124,6 +124,11 @@ pub enum Event {
         work: Option<String>,
         stray: Option<String>,
     },
+    /// An agent told its time: by so many seconds its clock is ahead of the vault's, or behind it.
+    ClockSeen {
+        source: Source,
+        ahead: i64,
+    },
     /// An agent looked at what a workload's team has put on the share: all can be used (`None`), or
     /// what cannot.
     /// The vault looked at its audit log: it is whole (`None`), or what is wrong with it.
@@ -164,6 +169,7 @@ impl Event {
             | Self::ShareSeen { .. }
             | Self::Hindered { .. }
             | Self::AuditLog { .. }
+            | Self::ClockSeen { .. }
             | Self::OwnCertificate { .. } => None,
         }
     }

@@ -23,6 +23,9 @@ pub(crate) struct SourceState {
     /// What lies on its share and can be nobody's drop.
     #[serde(default)]
     pub(crate) stray: Option<String>,
+    /// By how many minutes the agent's clock is ahead of the vault's, or behind it, if that is too much.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) clock_off: Option<i64>,
     /// After an incident of this source resolved.
     pub(crate) recovering: Option<Recovering>,
     /// How long the certificate is valid that was shown last.
@@ -38,6 +41,7 @@ impl SourceState {
             usable: true,
             hindrance: None,
             stray: None,
+            clock_off: None,
             recovering: None,
             certificate: None,
         }

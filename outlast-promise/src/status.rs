@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use outlast_types::{Timestamp, WorkloadName};
 
-use crate::event::Source;
+use crate::event::{Source, Validity};
 use crate::layers::Origin;
 use crate::promise::{Declaration, Promise, State};
 
@@ -76,4 +76,6 @@ pub struct SourceStatus {
     pub last_heard: Timestamp,
     pub silent: bool,
     pub share_problem: Option<String>,
+    /// How long the certificate is valid that it showed last.
+    pub certificate: Option<Validity>,
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{Clock, Monitor, Random, Silent, SystemClock, SystemRandom, SystemTimer, Timer};
+use crate::{Clock, Monitor, Pulse, Random, Silent, SystemClock, SystemRandom, SystemTimer, Timer};
 
 /// The doors through which the roles see the world. A copy leads to the same doors.
 #[derive(Clone)]
@@ -11,6 +11,8 @@ pub struct Environment {
     pub timer: Arc<dyn Timer>,
     pub random: Arc<dyn Random>,
     pub monitor: Arc<dyn Monitor>,
+    /// Beaten by whoever works, for whoever watches over it.
+    pub pulse: Pulse,
 }
 
 impl Environment {
@@ -21,6 +23,7 @@ impl Environment {
             timer: Arc::new(SystemTimer::new()),
             random: Arc::new(SystemRandom),
             monitor: Arc::new(Silent),
+            pulse: Pulse::default(),
         }
     }
 }

@@ -2,6 +2,7 @@
 //! lies in a `storage` that is handed in. The doors (`crate::doors`) call it, and translate what it
 //! answers. In this order, each module knows those above it in the list only.
 
+pub(crate) mod counters;
 pub(crate) mod presence;
 pub(crate) mod storage;
 
@@ -27,6 +28,7 @@ pub(crate) mod vault;
 
 pub(crate) mod custody;
 pub(crate) mod keys;
+pub(crate) mod metrics;
 pub(crate) mod publish;
 pub(crate) mod receive;
 pub(crate) mod recovery;

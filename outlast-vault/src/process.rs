@@ -28,7 +28,7 @@ use crate::core::recovery::{self, Rebuilt};
 use crate::core::upkeep;
 use crate::core::vault::Vault;
 use crate::doors::turns::{self, Turns};
-use crate::doors::{api, hearing, rest::Host};
+use crate::doors::{api, hearing, metrics, rest::Host};
 
 pub use self::config::{VaultConfig, listen_address};
 pub use self::error::StartError;
@@ -53,6 +53,8 @@ struct Running {
     stop_serving: oneshot::Sender<()>,
     serving: tokio::task::JoinHandle<()>,
     workers: Workers,
+    /// Closed when metrics are to be served on this host no more.
+    _metrics: Option<oneshot::Sender<()>>,
 }
 
 /// Starts a vault and returns when it serves. Its work goes on in threads of its own until
@@ -74,8 +76,13 @@ pub fn start(config: VaultConfig, environment: Environment) -> Result<VaultHandl
     let address = listener.local_addr().map_err(cannot)?;
     let router = rest::router(Arc::new(Host(Arc::clone(&vault))))
         .merge(api::router(Arc::clone(&vault)))
+        .merge(metrics::router(Arc::clone(&vault)))
         .layer(from_fn_with_state(Arc::clone(&vault), hearing::note))
         .layer(from_fn_with_state(Arc::new(Turns::new(&vault)), turns::in_turn));
+    let plain = match config.metrics_listen {
+        Some(at) => Some(serve_metrics(&runtime, &vault, at)?),
+        None => None,
+    };
     let (stop_serving, stopped) = oneshot::channel();
     let serving = runtime.spawn(server::serve(
         listener,
@@ -88,8 +95,24 @@ pub fn start(config: VaultConfig, environment: Environment) -> Result<VaultHandl
     let workers = Workers::start(&vault, upkeep::jobs(config.look_after))
         .map_err(StartError::io("start a thread of", &config.dir))?;
     tracing::info!(%address, dir = %config.dir.display(), "the vault serves");
-    let running = Running { runtime, stop_serving, serving, workers };
+    let running = Running { runtime, stop_serving, serving, workers, _metrics: plain };
     Ok(VaultHandle { address, vault, running: Some(running), _lock: lock })
+}
+
+/// Serves metrics on an address of this host until what comes back is dropped.
+fn serve_metrics(
+    runtime: &Runtime,
+    vault: &Arc<Vault>,
+    at: SocketAddr,
+) -> Result<oneshot::Sender<()>, StartError> {
+    let cannot = |source| StartError::Listen { address: at, source };
+    let listener = runtime.block_on(TcpListener::bind(at)).map_err(cannot)?;
+    let (stop, stopped) = oneshot::channel::<()>();
+    let router = metrics::open_router(Arc::clone(vault));
+    tracing::info!(address = %listener.local_addr().map_err(cannot)?, "metrics are served");
+    // The sender is gone only with the handle.
+    runtime.spawn(server::serve_plain(listener, router, async { drop(stopped.await) }));
+    Ok(stop)
 }
 
 /// Rebuilds the catalog's snapshots, of a vault that does not run, from repositories and arrival

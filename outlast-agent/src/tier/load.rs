@@ -12,7 +12,7 @@ use outlast_fs::FileTime;
 use outlast_repo::backup::{self, Input, Options, Outcome, StreamInput};
 use outlast_repo::{RepoError, Repository};
 use outlast_store::Object;
-use outlast_types::{Clock, Environment, Silent, Timestamp};
+use outlast_types::{Clock, Environment, Pulse, Silent, Timestamp};
 
 use crate::Shutdown;
 use crate::destination::{Content, Failure};
@@ -54,6 +54,7 @@ impl Loading<'_> {
             // Its answer does not matter: if the vault is gone, the engine notices.
             show: || drop(store.size(&Object::Config)),
             is_read: Arc::clone(&is_read),
+            pulse: self.environment.pulse.clone(),
         };
         let (input, tar) = match &seal.content {
             Kind::Stream { name } => (stream(name, seal, reader), None),
@@ -161,6 +162,7 @@ struct Attentive<'a, R, F> {
     show: F,
     /// Set at the end of the content.
     is_read: Arc<AtomicBool>,
+    pulse: Pulse,
 }
 
 impl<R: Read, F: FnMut()> Read for Attentive<'_, R, F> {
@@ -174,6 +176,7 @@ impl<R: Read, F: FnMut()> Read for Attentive<'_, R, F> {
             (self.show)();
         }
         let count = self.inner.read(buffer)?;
+        self.pulse.beat();
         if count == 0 && !buffer.is_empty() {
             self.is_read.store(true, Ordering::Relaxed);
         }
@@ -211,6 +214,7 @@ mod tests {
             shown: Timestamp::EPOCH,
             show: || signs += 1,
             is_read: Arc::clone(&is_read),
+            pulse: Pulse::default(),
         };
         let mut buffer = [0; 16];
         for _ in 0..12 {

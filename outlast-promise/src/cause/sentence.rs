@@ -59,6 +59,7 @@ impl fmt::Display for Cause {
             Self::StrayOnShare { agent, problem, .. } => stray(f, agent, problem),
             Self::OverLimit { agent, excess } => over_limit(f, agent, excess),
             Self::NeverVaulted { agent, count } => never_vaulted(f, agent, *count),
+            Self::ClockOff { agent, minutes, .. } => clock_off(f, agent, *minutes),
             Self::ContentUnusable { workload, problem } => unusable(f, workload, problem),
             Self::CertificateEnds { holder, until } => certificate_ends(f, holder, *until),
             Self::CertificateEarly { holder, from } => certificate_early(f, holder, *from),
@@ -173,6 +174,17 @@ fn never_vaulted(f: &mut fmt::Formatter<'_>, agent: &str, count: usize) -> fmt::
         "agent {agent} speaks of {count} workloads of which nothing was ever vaulted and with which \
          something is the matter; if they are new, check that their instances drop and that the agent \
          ships; if nobody knows them, find out who writes on its share, and who has its identity"
+    )
+}
+
+fn clock_off(f: &mut fmt::Formatter<'_>, agent: &str, minutes: i64) -> fmt::Result {
+    let off = human::duration(Duration::from_secs(minutes.unsigned_abs() * 60));
+    let side = if minutes > 0 { "ahead of" } else { "behind" };
+    write!(
+        f,
+        "the clock of agent {agent}'s host is {off} {side} the vault's; set the one that is wrong, and \
+         keep it right by NTP: by its clock the agent judges which writers are dead, and whose \
+         certificate is valid"
     )
 }
 

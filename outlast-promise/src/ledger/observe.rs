@@ -18,6 +18,9 @@ use crate::workload::{Rejected, Retirement, Workload};
 /// Shares of one agent that are told apart; one that names more is in error, or means harm.
 const SOURCES_MAX: usize = 16;
 
+/// An agent's clock that differs less from the vault's is right enough.
+const CLOCK_OFF_MIN: Duration = Duration::from_secs(300);
+
 impl Ledger {
     /// Notes the facts of `event`. What it is about goes into `touched`.
     pub(super) fn observe(&mut self, event: Event, touched: &mut BTreeSet<Matter>) {
@@ -68,6 +71,7 @@ impl Ledger {
                 known.hindrance = work.as_deref().map(cut);
                 known.stray = stray.as_deref().map(cut);
             }
+            Event::ClockSeen { source, ahead } => self.observe_clock(source, ahead, touched),
             Event::Content { workload, source, problem } => {
                 self.observe_content(&workload, source, problem.as_deref(), touched);
             }
@@ -82,6 +86,11 @@ impl Ledger {
             }
         }
         touched.extend(concerned);
+    }
+
+    fn observe_clock(&mut self, source: Source, ahead: i64, touched: &mut BTreeSet<Matter>) {
+        touched.insert(Matter::Agent(source.agent.clone()));
+        self.hear(source).clock_off = too_far_off(ahead);
     }
 
     /// Takes over what policy says, in place of what it said before.
@@ -264,4 +273,10 @@ impl Ledger {
         known.unheard = Duration::ZERO;
         known
     }
+}
+
+/// The minutes of a clock that is too far off. Words travel for some seconds, and clocks drift for some
+/// more: neither is worth a page.
+fn too_far_off(ahead: i64) -> Option<i64> {
+    (ahead.unsigned_abs() >= CLOCK_OFF_MIN.as_secs()).then_some(ahead / 60)
 }

@@ -238,7 +238,8 @@ impl Ledger {
     fn settle_source(&mut self, source: &Source, is_silent: bool, changes: &mut Vec<Change>) {
         let (deadline, now) = (self.settings.agent_deadline, self.state.head.now);
         let Some(known) = self.state.sources.get(source).cloned() else { return };
-        let SourceState { heard: last_heard, problem, hindrance, stray, usable, .. } = &known;
+        let SourceState { heard: last_heard, problem, hindrance, stray, clock_off, usable, .. } =
+            &known;
         // Only where another process of that name is heard: else the agent's silence says it.
         let is_unheard = !is_silent
             && source.share.is_some()
@@ -259,6 +260,7 @@ impl Ledger {
         });
         let stray =
             stray.clone().map(|problem| Cause::StrayOnShare { agent: agent(), share, problem });
+        let clock = clock_off.map(|minutes| Cause::ClockOff { agent: agent(), share, minutes });
         let is_explained = *usable && (unusable.is_some() || unheard.is_some() || work.is_some());
         let lost = if is_explained { self.lost_repository(source) } else { None };
         let key = |topic| Key::of_source(topic, source);
@@ -268,6 +270,7 @@ impl Ledger {
         let resolved = self.settle_incident(&key(Topic::Work), work, lost, changes);
         self.recovers(source, resolved);
         self.settle_incident(&key(Topic::Stray), stray, None, changes);
+        self.settle_incident(&key(Topic::Clock), clock, None, changes);
         let is_over =
             |known: &SourceState| known.recovering.as_ref().is_some_and(|r| r.until <= now);
         if self.state.sources.get(source).is_some_and(is_over)

@@ -66,6 +66,7 @@ impl Ledger {
             last_heard: known.heard,
             silent: known.is_silent(deadline, now),
             share_problem: known.problem.clone(),
+            certificate: known.certificate,
         })
     }
 

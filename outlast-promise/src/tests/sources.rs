@@ -135,3 +135,21 @@ fn each_trouble_that_an_agent_tells_has_the_owner_who_can_end_it() {
     assert_eq!(keys(&ledger.apply(content(None), at(211))), ["-content/shop-db"]);
     assert_eq!(ledger.incidents().count(), 0);
 }
+
+#[test]
+fn a_clock_that_is_minutes_off_is_told_once_and_resolves_when_it_is_set() {
+    let mut ledger = ledger();
+    let seen = |ahead: i64| Event::ClockSeen { source: source(), ahead };
+    // Words travel, and clocks drift.
+    assert!(ledger.apply(seen(-120), at(1)).is_empty());
+    let changes = ledger.apply(seen(600), at(2));
+    assert_eq!(keys(&changes), ["+clock/road-1/7c6f0b6e-3c39-4f0e-9d53-1b1f6f3f0d01"]);
+    assert_eq!(changes[0].incident().owner(), Owner::Platform);
+    let words = changes[0].incident().cause.to_string();
+    assert!(words.contains("10 min ahead of the vault's") && words.contains("NTP"), "{words}");
+    assert!(ledger.apply(seen(660), at(3)).is_empty(), "one cause, one page");
+    let changes = ledger.apply(seen(3), at(4));
+    assert_eq!(keys(&changes), ["-clock/road-1/7c6f0b6e-3c39-4f0e-9d53-1b1f6f3f0d01"]);
+    let changes = ledger.apply(seen(i64::MIN), at(5));
+    assert_eq!(changes.len(), 1, "whatever somebody says");
+}

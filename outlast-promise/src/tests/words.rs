@@ -141,6 +141,13 @@ fn of_sources() -> Vec<Told> {
             Platform,
             "agent road-1 speaks of 21 workloads of which nothing was ever vaulted",
         ),
+        (
+            Cause::ClockOff { agent: agent(), share, minutes: -2880 },
+            "clock-off",
+            "clock/road-1/7c6f0b6e-3c39-4f0e-9d53-1b1f6f3f0d01",
+            Platform,
+            "the clock of agent road-1's host is 2 d behind the vault's",
+        ),
     ]
 }
 

@@ -10,6 +10,7 @@ use outlast_wire::IdentityHandle;
 use super::admission::Admission;
 use super::arrivals::Arrivals;
 use super::audit::{AuditAction, AuditHead, AuditLog, Event, Source};
+use super::counters::Counters;
 use super::error::VaultError;
 use super::incidents::AuditChronicle;
 use super::jobs::{Jobs, Progress};
@@ -81,6 +82,7 @@ impl Vault {
             promises,
             jobs: Jobs::open(&storage, &environment),
             limits: Limits::open(&storage, Arc::clone(&environment.clock), limits)?,
+            counters: Counters::default(),
             identity,
             certified: Mutex::new(certified),
             environment,

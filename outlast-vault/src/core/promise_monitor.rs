@@ -8,9 +8,10 @@ use outlast_catalog::{
     Catalog, Entry, IncidentRecord, LedgerChange, LedgerRow, ReportRecord, SnapshotRecord, Totals,
 };
 use outlast_promise::{
-    Cause, Event, Finding, Ledger, LedgerError, Row, Settings, Source, Validity, WorkloadStatus,
+    Cause, Event, Finding, Ledger, LedgerError, Row, Settings, Source, SourceStatus, Validity,
+    WorkloadStatus,
 };
-use outlast_types::{Clock, Timestamp, WorkloadName};
+use outlast_types::{Clock, Owner, Timestamp, WorkloadName};
 
 use super::error::VaultError;
 use super::incidents::{Chronicle, record_of};
@@ -204,6 +205,18 @@ impl PromiseMonitor {
     pub(crate) fn has_audit_incident(&self) -> bool {
         let state = self.lock();
         state.ledger.incidents().any(|open| matches!(open.cause, Cause::AuditLogDamaged { .. }))
+    }
+
+    /// All agents that were heard, by the shares of which they speak.
+    pub(crate) fn sources(&self) -> Vec<SourceStatus> {
+        self.lock().ledger.sources().collect()
+    }
+
+    /// How many incidents page this owner now; those that others explain do not.
+    pub(crate) fn pages(&self, owner: Owner) -> u64 {
+        let state = self.lock();
+        let open = state.ledger.incidents();
+        open.filter(|it| it.folded_into.is_none() && it.owner() == owner).count() as u64
     }
 
     /// How many incidents are open for each workload, those that others explain included.

@@ -220,7 +220,9 @@ impl Vault {
             None => event,
         };
         self.audit.record(event)?;
-        self.promises.vaulted(record)
+        self.promises.vaulted(record)?;
+        self.counters.published(record);
+        Ok(())
     }
 }
 

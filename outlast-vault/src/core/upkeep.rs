@@ -45,7 +45,10 @@ pub(crate) fn jobs(look_after: Duration) -> [Job; 8] {
     [
         // Not with others on one thread: a disk that hangs must not keep us from telling of it.
         job("judge-promises", JUDGE_PROMISES, |vault, _| {
-            vault.watch_promises().map(|()| String::new())
+            let watched = vault.watch_promises();
+            // Whatever came of it: who cannot write lives, who hangs does not.
+            vault.environment.pulse.beat();
+            watched.map(|()| String::new())
         }),
         job("look-after-repositories", look_after, Vault::look_after_repositories),
         job("write-audit-counts", WRITE_COUNTED, |vault, _| {

@@ -10,6 +10,7 @@ use outlast_wire::{Identity, IdentityHandle, Role};
 use super::admission::Admission;
 use super::arrivals::Arrivals;
 use super::audit::{AuditLog, Event, Outcome};
+use super::counters::Counters;
 use super::error::VaultError;
 use super::jobs::Jobs;
 use super::limits::Limits;
@@ -28,6 +29,7 @@ pub(crate) struct Vault {
     pub(crate) promises: PromiseMonitor,
     pub(crate) jobs: Jobs,
     pub(crate) limits: Limits,
+    pub(crate) counters: Counters,
     pub(crate) identity: IdentityHandle,
     /// The identity whose certificate the promises know of.
     pub(crate) certified: Mutex<Arc<Identity>>,

@@ -3,6 +3,7 @@
 mod call;
 mod jobs;
 mod orders;
+pub(super) mod road;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use axum::routing::{get, post};
 use axum::{Extension, Router};
 use outlast_catalog::{RecordedCause, ReportRecord};
 use outlast_promise::{Declaration, Event, Source, State as PromiseState, WorkloadStatus};
-use outlast_types::{ProblemKind, WorkloadName};
+use outlast_types::{ProblemKind, Timestamp, WorkloadName};
 use outlast_wire::Peer;
 use outlast_wire::access::{self, Call};
 use outlast_wire::api::{
@@ -46,6 +47,7 @@ pub(crate) fn router(vault: Arc<Vault>) -> Router {
         .route("/api/v1/incidents", get(incidents))
         .merge(orders::routes())
         .merge(jobs::routes())
+        .merge(road::routes())
         .fallback(nothing_here)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
@@ -134,14 +136,14 @@ async fn report(
         let record = ReportRecord { agent, share, received, body };
         // The first part has what is important.
         let record = Some(&record).filter(|_| report.part == 1);
-        vault.promises.reported(events_of(vault, peer, &report), record)?;
+        vault.promises.reported(events_of(vault, peer, &report, received), record)?;
         Ok(Reported { run: vault.run.clone() })
     })
     .await
 }
 
 /// What a report means for promises.
-fn events_of(vault: &Vault, peer: &Peer, report: &AgentReport) -> Vec<Event> {
+fn events_of(vault: &Vault, peer: &Peer, report: &AgentReport, received: Timestamp) -> Vec<Event> {
     let source = Source { agent: peer.name().to_owned(), share: Some(report.share) };
     let told = |kind| problem_of(report, |problem| problem.kind == kind);
     // Agents that do not say what is the matter are taken to speak of their share.
@@ -159,6 +161,10 @@ fn events_of(vault: &Vault, peer: &Peer, report: &AgentReport) -> Vec<Event> {
         Event::ShareSeen { source: source.clone(), problem, usable },
         Event::Hindered { source: source.clone(), work, stray },
     ];
+    events.push(Event::ClockSeen {
+        source: source.clone(),
+        ahead: report.pass.finished.unix_seconds().saturating_sub(received.unix_seconds()),
+    });
     if looked {
         events.extend(content_of(vault, &source, report));
     }

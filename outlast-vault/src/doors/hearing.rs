@@ -14,6 +14,7 @@ use outlast_wire::{Peer, Role};
 
 use crate::core::audit::{AuditAction, Event, Outcome};
 use crate::core::vault::{Vault, validity};
+use crate::doors::api::road;
 
 /// Notes that an agent was heard, then lets the request go on.
 pub(crate) async fn note(
@@ -27,7 +28,9 @@ pub(crate) async fn note(
     let peer = request.extensions().get::<Peer>().filter(|peer| peer.role() == Role::Agent);
     let shown = request.extensions().get::<Shown>().copied();
     let hearing = Arc::clone(&vault);
-    if let (Some(peer), Some(shown)) = (peer, shown) {
+    // Who looks at the road may be a person on the agent's host.
+    let is_at_work = !road::PATHS.contains(&request.uri().path());
+    if let (Some(peer), Some(shown), true) = (peer, shown, is_at_work) {
         let source = Source { agent: peer.name().to_owned(), share: shown.share };
         let certificate = Some(validity(shown.certificate));
         if vault.promises.is_news(&source, certificate) {
@@ -43,6 +46,7 @@ pub(crate) async fn note(
         }
     }
     let response = next.run(request).await;
+    vault.counters.answered(response.status().as_u16());
     if let Some(peer) = asker.filter(|_| response.status() == StatusCode::FORBIDDEN) {
         note_refusal(vault, &peer, &asked, workload.as_ref()).await;
     }

@@ -24,6 +24,8 @@ pub struct VaultConfig {
     pub dir: PathBuf,
     /// Where the vault listens; port 0 takes any that is free.
     pub listen: SocketAddr,
+    /// Where metrics are shown without TLS, if anywhere: an address of this host.
+    pub metrics_listen: Option<SocketAddr>,
     /// The directory of the vault's own identity.
     pub identity: PathBuf,
     /// How long an agent may stay silent before that is an incident.
@@ -44,6 +46,7 @@ impl VaultConfig {
         Self {
             dir: dir.to_owned(),
             listen,
+            metrics_listen: None,
             identity: identity.to_owned(),
             agent_deadline: Settings::default().agent_deadline,
             look_after: LOOK_AFTER,

@@ -10,6 +10,7 @@ mod jobs;
 mod keys;
 mod killed;
 mod locks;
+mod metrics;
 mod orders;
 mod promises;
 mod restic;

@@ -15,7 +15,7 @@ impl RequestId {
     /// What the client says that the request belongs to, if it says so in a few plain letters; else the
     /// number of its connection and its own on it. Nobody is believed for it: it only finds what
     /// belongs together.
-    fn of(headers: &HeaderMap, connection: u64, nth: u64) -> Self {
+    pub(super) fn of(headers: &HeaderMap, connection: u64, nth: u64) -> Self {
         let mut said = headers.get_all(REQUEST_ID_HEADER).iter();
         let is_plain = |id: &&str| {
             let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);

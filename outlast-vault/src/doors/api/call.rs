@@ -86,9 +86,11 @@ impl Api {
     ) -> Answer<T> {
         let slot = self.calls.take(&Holder::from(&peer), 1, QUEUE_TIMEOUT).await?;
         let vault = Arc::clone(&self.vault);
+        // What the call logs is found by the request's id.
+        let span = tracing::info_span!("request", id = id.0);
         let work = tokio::task::spawn_blocking(move || {
             let _slot = slot;
-            call(&vault, &peer)
+            span.in_scope(|| call(&vault, &peer))
         });
         match work.await {
             Ok(Ok(answer)) => Ok(Json(answer)),

@@ -1,0 +1,203 @@
+//! What the vault shows to monitoring, in the text format of Prometheus (version 0.0.4).
+//!
+//! A workload has three series, so 10,000 workloads have 30,000, and a few megabytes: its state is one
+//! series with a label, and not one for each state that it might have. Nothing is labelled by drop,
+//! snapshot or request.
+
+use std::collections::BTreeMap;
+use std::fmt::{Display, Write as _};
+
+use outlast_promise::{SourceStatus, State, WorkloadStatus};
+use outlast_types::{Owner, Timestamp};
+
+use super::counters::Counted;
+use super::jobs::JobStatus;
+use super::vault::Vault;
+
+/// The media type of the format.
+pub(crate) const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+const STATES: [State; 7] = [
+    State::NeverSeen,
+    State::Fresh,
+    State::Late,
+    State::Broken,
+    State::Paused,
+    State::Retiring,
+    State::Retired,
+];
+
+impl Vault {
+    /// All metrics as of now.
+    pub(crate) fn metrics(&self) -> String {
+        let now = self.environment.clock.now();
+        let mut page = Page::default();
+        page.family("outlast_build_info", GAUGE, "The vault's program and run; always 1.");
+        page.line("outlast_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
+        self.workload_metrics(&mut page, now);
+        self.trouble_metrics(&mut page, now);
+        counted(&mut page, &self.counters.read());
+        jobs(&mut page, &self.jobs.statuses());
+        let head = self.audit.head();
+        page.family("outlast_audit_entries", GAUGE, "Entries of the audit log.");
+        page.line("outlast_audit_entries", &[], head.number);
+        page.text
+    }
+
+    fn workload_metrics(&self, page: &mut Page, now: Timestamp) {
+        let workloads = self.promises.workloads();
+        let mut by_state: BTreeMap<&str, u64> = STATES.map(|state| (state.as_str(), 0)).into();
+        for status in &workloads {
+            *by_state.entry(status.state.as_str()).or_default() += 1;
+        }
+        page.family("outlast_workloads", GAUGE, "Workloads, by the state of their promise.");
+        for (state, count) in by_state {
+            page.line("outlast_workloads", &[("state", state)], count);
+        }
+        let name = |status: &WorkloadStatus| status.workload.to_string();
+        page.family(
+            "outlast_workload_state",
+            GAUGE,
+            "The state of a workload's promise; always 1.",
+        );
+        for status in &workloads {
+            let labels = [("workload", &*name(status)), ("state", status.state.as_str())];
+            page.line("outlast_workload_state", &labels, 1);
+        }
+        let (metric, help) = (
+            "outlast_workload_recovery_point_age_seconds",
+            "How long ago the newest drop of a workload was vaulted, by the vault's clock.",
+        );
+        page.family(metric, GAUGE, help);
+        for status in &workloads {
+            if let Some(last) = status.last_vaulted {
+                let age = now.since(last).as_secs();
+                page.line(metric, &[("workload", &name(status))], age);
+            }
+        }
+        let (metric, help) = (
+            "outlast_workload_rpo_seconds",
+            "How old the newest recovery point of a workload may be.",
+        );
+        page.family(metric, GAUGE, help);
+        for status in &workloads {
+            let rpo = status.promise.rpo().as_secs();
+            page.line(metric, &[("workload", &name(status))], rpo);
+        }
+    }
+
+    fn trouble_metrics(&self, page: &mut Page, now: Timestamp) {
+        let (metric, help) = ("outlast_incidents_open", "Open incidents that page, by owner.");
+        page.family(metric, GAUGE, help);
+        for owner in [Owner::App, Owner::Platform] {
+            let open = self.promises.pages(owner);
+            page.line(metric, &[("owner", &owner.to_string())], open);
+        }
+        let sources = self.promises.sources();
+        let (metric, help) = (
+            "outlast_agent_heard_age_seconds",
+            "How long ago an agent was heard, by the share of which it speaks.",
+        );
+        page.family(metric, GAUGE, help);
+        for SourceStatus { source, last_heard, .. } in &sources {
+            let share = source.share.map(|share| share.to_string()).unwrap_or_default();
+            let labels = [("agent", &*source.agent), ("share", &*share)];
+            page.line(metric, &labels, now.since(*last_heard).as_secs());
+        }
+        let (metric, help) = (
+            "outlast_certificate_expiry_timestamp_seconds",
+            "When the certificate ends that its holder showed last.",
+        );
+        page.family(metric, GAUGE, help);
+        let own = self.identity.get();
+        let mut ends = BTreeMap::from([(own.peer().to_string(), own.validity().until)]);
+        for SourceStatus { source, certificate, .. } in sources {
+            if let Some(certificate) = certificate {
+                ends.insert(format!("agent {}", source.agent), certificate.until);
+            }
+        }
+        for (holder, until) in ends {
+            page.line(metric, &[("holder", &holder)], until.unix_seconds());
+        }
+    }
+}
+
+fn counted(page: &mut Page, counted: &Counted) {
+    for (metric, help, value) in [
+        ("outlast_drops_published_total", "Drops that were published.", counted.drops),
+        (
+            "outlast_published_content_bytes_total",
+            "Bytes of what was published, before anything was saved.",
+            counted.content_bytes,
+        ),
+        (
+            "outlast_published_stored_bytes_total",
+            "Bytes that the bills of what was published brought.",
+            counted.stored_bytes,
+        ),
+    ] {
+        page.family(metric, COUNTER, help);
+        page.line(metric, &[], value);
+    }
+    let (metric, help) = ("outlast_requests_total", "Requests of peers, by the status answered.");
+    page.family(metric, COUNTER, help);
+    for (status, count) in &counted.requests {
+        page.line(metric, &[("code", &status.to_string())], count);
+    }
+}
+
+fn jobs(page: &mut Page, jobs: &[JobStatus]) {
+    let (metric, help) = ("outlast_job_running", "Whether a job is at work.");
+    page.family(metric, GAUGE, help);
+    for job in jobs {
+        page.line(metric, &[("job", job.name)], u8::from(job.running.is_some()));
+    }
+    let (metric, help) = ("outlast_job_failures", "How often a job failed in a row.");
+    page.family(metric, GAUGE, help);
+    for job in jobs {
+        page.line(metric, &[("job", job.name)], job.failures);
+    }
+    let (metric, help) =
+        ("outlast_job_last_end_timestamp_seconds", "When the last run of a job ended.");
+    page.family(metric, GAUGE, help);
+    for job in jobs {
+        if let Some(last) = &job.last {
+            page.line(metric, &[("job", job.name)], last.ended.unix_seconds());
+        }
+    }
+}
+
+const GAUGE: &str = "gauge";
+const COUNTER: &str = "counter";
+
+/// The page that is being written.
+#[derive(Default)]
+struct Page {
+    text: String,
+}
+
+impl Page {
+    /// Begins a metric; all its lines follow before the next one begins.
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        // Writing to a text cannot fail.
+        let _ = writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    }
+
+    fn line(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
+        self.text.push_str(name);
+        for (index, (label, text)) in labels.iter().enumerate() {
+            self.text.push(if index == 0 { '{' } else { ',' });
+            let _ = write!(self.text, "{label}=\"{}\"", escaped(text));
+        }
+        let end = if labels.is_empty() { "" } else { "}" };
+        let _ = writeln!(self.text, "{end} {value}");
+    }
+}
+
+/// A label's value: what would end it is marked.
+fn escaped(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,61 @@
+//! For whoever looks at the way to the vault: who they are here, what time it is, how much passes.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+
+use axum::body::{Body, HttpBody as _};
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use axum::{Extension, Json, Router};
+use outlast_wire::Peer;
+use outlast_wire::access::{self, Call};
+use outlast_wire::api::{BODY_BYTES_MAX, ErrorCode, Greeting, Measured};
+use outlast_wire::server::{ApiError, RequestId};
+
+use super::call::{Answer, Api};
+
+/// Below it is the only call of an agent that says nothing of its work.
+pub(in crate::doors) const PATHS: [&str; 2] = ["/api/v1/greeting", "/api/v1/probe"];
+
+pub(super) fn routes() -> Router<Api> {
+    Router::new().route(PATHS[0], get(greeting)).route(PATHS[1], post(probe))
+}
+
+async fn greeting(
+    State(api): State<Api>,
+    Extension(peer): Extension<Peer>,
+    Extension(id): Extension<RequestId>,
+) -> Answer<Greeting> {
+    access::check(&peer, Call::Greet)?;
+    api.run(peer, id, |vault, peer| {
+        Ok(Greeting {
+            peer: peer.to_string(),
+            vault: vault.identity.get().peer().to_string(),
+            now: vault.environment.clock.now(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        })
+    })
+    .await
+}
+
+/// Takes what comes and keeps nothing of it.
+async fn probe(Extension(peer): Extension<Peer>, request: Request) -> Answer<Measured> {
+    access::check(&peer, Call::MeasureRoad)?;
+    let bytes = drain(request.into_body()).await?;
+    Ok(Json(Measured { bytes }))
+}
+
+async fn drain(mut body: Body) -> Result<u64, ApiError> {
+    let refused =
+        |text: &str| ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::BadBody, text);
+    let mut bytes = 0;
+    while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+        let broken = |error| refused(&format!("the body broke off: {error}"));
+        bytes += frame.map_err(broken)?.data_ref().map_or(0, |data| data.len() as u64);
+        if bytes > BODY_BYTES_MAX as u64 {
+            return Err(refused(&format!("a body has at most {BODY_BYTES_MAX} bytes")));
+        }
+    }
+    Ok(bytes)
+}
