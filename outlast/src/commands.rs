@@ -4,9 +4,12 @@ pub(crate) mod audit;
 mod cache;
 mod config;
 mod demo;
+mod doctor;
 mod drop;
 mod fetch;
+mod incident;
 mod inputs;
+mod jobs;
 mod manual;
 mod repo;
 mod roles;
@@ -34,6 +37,9 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Workload(workload::Command),
     #[command(subcommand)]
+    Incident(incident::Command),
+    Jobs(jobs::Args),
+    #[command(subcommand)]
     Audit(audit::Command),
     Snapshots(snapshots::SnapshotsArgs),
     Ls(snapshots::LsArgs),
@@ -43,6 +49,7 @@ pub(crate) enum Command {
     Repo(repo::Command),
     #[command(subcommand)]
     Config(config::Command),
+    Doctor(doctor::Args),
     Agent(roles::AgentArgs),
     Vault(roles::VaultArgs),
     Completions(manual::CompletionsArgs),
@@ -66,6 +73,8 @@ pub(crate) fn run(command: Command, whole: fn() -> clap::Command, output: &Outpu
         Command::Fetch(arguments) => fetch::run(&arguments, output),
         Command::Share(command) => share::run(command, output),
         Command::Workload(command) => workload::run(&command, output),
+        Command::Incident(command) => incident::run(&command, output),
+        Command::Jobs(arguments) => jobs::run(&arguments, output),
         Command::Audit(command) => audit::run(command, output),
         Command::Snapshots(arguments) => snapshots::snapshots(&arguments, output),
         Command::Ls(arguments) => snapshots::ls(&arguments, output),
@@ -73,6 +82,7 @@ pub(crate) fn run(command: Command, whole: fn() -> clap::Command, output: &Outpu
         Command::Restore(arguments) => snapshots::restore(&arguments, output),
         Command::Repo(command) => repo::run(command, output),
         Command::Config(command) => config::run(&command, output),
+        Command::Doctor(arguments) => doctor::run(&arguments, output),
         Command::Agent(arguments) => roles::agent(&arguments),
         Command::Vault(arguments) => roles::vault(&arguments, output),
         Command::Completions(arguments) => manual::completions(&arguments, whole()),

@@ -8,9 +8,10 @@ use outlast_drop::{ShareError, WriteError};
 use outlast_fs::place::PlaceError;
 use outlast_repo::RepoError;
 use outlast_store::StoreError;
-use outlast_wire::CallError;
 use outlast_wire::api::ErrorCode;
-use outlast_wire::client::OpenError;
+use outlast_wire::client::{About, OpenError};
+use outlast_wire::road::Tried;
+use outlast_wire::{CallError, CertificateTrouble, RoadError};
 use serde_json::json;
 
 use crate::output::{Closed, Output, plain, plain_json};
@@ -139,10 +140,12 @@ fn hint(error: &anyhow::Error) -> Option<String> {
         {
             "`outlast workload list` shows the incident; if the repository is lost for good, \
              `outlast workload recreate` begins a new one."
-        } else if let Some(call @ CallError::Unreachable { .. }) = call_error(cause)
-            && call.certificate_trouble().is_some()
+        } else if let Some(trouble) = call_error(cause).and_then(CallError::certificate_trouble) {
+            tls_hint(trouble)
+        } else if let Some(road) =
+            call_error(cause).and_then(CallError::road).or_else(|| road_of(cause))
         {
-            "On this host, `outlast up` renews its own certificates when it starts."
+            road_hint(road)
         } else if let Some(CallError::Unreachable { .. }) = call_error(cause) {
             "Is the vault running? On this host, `outlast up` with the same --dir starts it."
         } else {
@@ -150,6 +153,79 @@ fn hint(error: &anyhow::Error) -> Option<String> {
         };
         Some(hint.to_owned())
     })
+}
+
+/// What to do about a certificate that one side does not take.
+pub(crate) fn tls_hint(trouble: &CertificateTrouble) -> &'static str {
+    match trouble.about {
+        About::Server => {
+            "Compare the address with the vault's, and `ca.pem` of the identity with its authority; a \
+             certificate for another name is issued again with that name among its hosts."
+        }
+        About::Time => {
+            "`timedatectl` shows and sets the clock; `outlast doctor` tells how it differs from the \
+             vault's. On this host, `outlast up` renews its own certificates when it starts."
+        }
+        About::Ours => {
+            "Use an identity that this vault's authority issued. On this host, `outlast up` renews its own \
+             certificates when it starts."
+        }
+    }
+}
+
+/// What to do about a road that leads nowhere.
+pub(crate) fn road_hint(error: &RoadError) -> &'static str {
+    match error {
+        RoadError::Name { .. } => {
+            "Is the name spelled right, and does this host's name service know it? `getent ahosts NAME` asks \
+             it; /etc/hosts can name it, too."
+        }
+        RoadError::Route { tried, .. } => match tried.first() {
+            Some(tried) => tried_hint(tried),
+            None => "Look at this host's network.",
+        },
+        RoadError::Proxy { status: Some(407), .. } => {
+            "Put user and password into HTTPS_PROXY: http://user:password@proxy:3128"
+        }
+        RoadError::Proxy { .. } => {
+            "The proxy must allow CONNECT to that host and port; NO_PROXY names what is reached without it."
+        }
+        RoadError::Handshake { .. } => {
+            "Something on the way, or another program at that port, takes connections and is no vault: check \
+             the port, and what stands between."
+        }
+    }
+}
+
+/// What to do about an address that gives no connection.
+pub(crate) fn tried_hint(tried: &Tried) -> &'static str {
+    match tried.kind {
+        io::ErrorKind::ConnectionRefused => {
+            "Nothing listens at that port, or a firewall says so: is the vault running, is it the right port? \
+             On this host, `outlast up` with the same --dir starts it."
+        }
+        io::ErrorKind::TimedOut => {
+            "Packets get lost: firewalls and security groups between must let this host reach that port, and \
+             the vault's host must be up."
+        }
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
+            "This host has no way there: look at its network, routes and VPN."
+        }
+        _ => "Look at this host's network and at the address.",
+    }
+}
+
+/// Why there was no way to a repository.
+fn road_of<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a RoadError> {
+    let source = match (cause.downcast_ref::<StoreError>(), cause.downcast_ref::<RepoError>()) {
+        (Some(StoreError::Io { source, .. } | StoreError::List { source, .. }), _)
+        | (
+            _,
+            Some(RepoError::Store(StoreError::Io { source, .. } | StoreError::List { source, .. })),
+        ) => source,
+        _ => return None,
+    };
+    source.get_ref()?.downcast_ref()
 }
 
 /// What to do about a failure of the engine.

@@ -30,15 +30,30 @@ enum Message {
     Flush(SyncSender<()>),
 }
 
+/// How the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Format {
+    /// Lines for people.
+    Text,
+    /// A JSON document on each line.
+    Json,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct LogArgs {
+    /// How to write the log
+    #[arg(long, value_name = "FORMAT", default_value = "text", env = "OUTLAST_LOG_FORMAT")]
+    log_format: Format,
+}
+
 /// Takes the log of this process for as long as it lives.
 pub(crate) struct Log {
     sender: SyncSender<Message>,
 }
 
 impl Log {
-    /// Begins to send what the roles have to say to standard error: `RUST_LOG` chooses what, and
-    /// `OUTLAST_LOG_FORMAT=json` makes every line a JSON document.
-    pub(crate) fn start() -> Self {
+    /// Begins to send what the roles have to say to standard error; `RUST_LOG` chooses what.
+    pub(crate) fn start(arguments: &LogArgs) -> Self {
         let (sender, receiver) = mpsc::sync_channel(LINES_MAX);
         let lost = Arc::new(AtomicU64::new(0));
         let counted = Arc::clone(&lost);
@@ -52,9 +67,8 @@ impl Log {
             .with_env_filter(filter)
             .with_writer(queue)
             .log_internal_errors(false);
-        let json = std::env::var("OUTLAST_LOG_FORMAT").is_ok_and(|format| format == "json");
         // Fails only if a log was set up already, which then goes on.
-        let _ = if json {
+        let _ = if arguments.log_format == Format::Json {
             builder.json().try_init()
         } else {
             let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();

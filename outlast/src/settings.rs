@@ -8,6 +8,7 @@ mod edit;
 mod flaw;
 pub(crate) mod key;
 mod links;
+pub(crate) mod reference;
 mod resolve;
 mod role;
 

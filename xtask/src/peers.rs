@@ -6,13 +6,15 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 /// A file that proves that a package is there, and the package.
-const PEERS: [(&str, &str); 6] = [
+const PEERS: [(&str, &str); 8] = [
     ("/usr/bin/restic", "restic"),
     ("/usr/lib/postgresql", "postgresql"),
     ("/usr/bin/setfattr", "attr"),
     ("/usr/bin/setfacl", "acl"),
     ("/usr/sbin/xfs_io", "xfsprogs"),
     ("/usr/sbin/mkfs.ext4", "e2fsprogs"),
+    ("/usr/bin/faketime", "faketime"),
+    ("/usr/bin/systemd-analyze", "systemd"),
 ];
 
 /// Installs what is missing, as root or with a sudo that asks no password; says what to do where

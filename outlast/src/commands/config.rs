@@ -9,14 +9,20 @@ use serde_json::json;
 use crate::exit::Code;
 use crate::output::{Output, table};
 use crate::settings::key::{AGENT, RoleKeys, VAULT, Value};
+use crate::settings::reference::reference;
 use crate::settings::{Document, Setting, Source};
 
 /// See how a role is configured
 #[derive(Debug, Subcommand)]
-#[command(after_help = "Example:
-  outlast config show agent --config /etc/outlast/agent.toml")]
+#[command(after_help = "Examples:
+  outlast config show agent --config /etc/outlast/agent.toml
+  outlast config reference")]
 pub(crate) enum Command {
     Show(ShowArgs),
+    /// Print all keys and variables, what they take and what holds without them, as Markdown
+    #[command(after_help = "Example:
+  outlast config reference | less")]
+    Reference,
 }
 
 /// Print the configuration in force, and where each value comes from
@@ -48,7 +54,17 @@ impl RoleName {
 }
 
 pub(crate) fn run(command: &Command, output: &Output) -> Result<Code> {
-    let Command::Show(arguments) = command;
+    match command {
+        Command::Show(arguments) => show(arguments, output),
+        Command::Reference => {
+            let page = reference();
+            page.lines().try_for_each(|line| output.line(line))?;
+            Ok(Code::Done)
+        }
+    }
+}
+
+fn show(arguments: &ShowArgs, output: &Output) -> Result<Code> {
     let role = arguments.role.keys();
     let document = match &arguments.config {
         Some(path) => Document::read(path)?,
@@ -67,6 +83,7 @@ pub(crate) fn run(command: &Command, output: &Output) -> Result<Code> {
     }
     let row = |(key, Setting { value, source }): &(String, Setting)| {
         let source = match (value, source) {
+            (_, Source::LeftOut) => "may be left out".to_owned(),
             (None, _) => "must be set".to_owned(),
             (_, Source::Default) => "default".to_owned(),
             (_, Source::File { line, .. }) => format!("line {line} of the file"),
@@ -87,7 +104,9 @@ fn as_json(key: &str, Setting { value, source }: &Setting) -> serde_json::Value 
         duration => json!(duration.to_string().trim_matches('"')),
     });
     match source {
-        Source::Default => json!({ "key": key, "value": value, "source": "default" }),
+        Source::Default | Source::LeftOut => {
+            json!({ "key": key, "value": value, "source": "default" })
+        }
         Source::File { line, column } => json!({
             "key": key, "value": value, "source": "file", "line": line, "column": column,
         }),

@@ -13,8 +13,10 @@ use outlast_vault::VaultConfig;
 use serde_json::{Value, json};
 
 use crate::exit::Code;
-use crate::log::Log;
+use crate::log::{Log, LogArgs};
+use crate::notify::Service;
 use crate::output::{Output, counted};
+use crate::proxies::proxies;
 use crate::settings::Document;
 use crate::settings::key::{AGENT, RoleKeys, VAULT};
 use crate::signals::Signals;
@@ -36,6 +38,8 @@ pub(crate) struct AgentArgs {
     /// Write this file, as JSON, when the role is at work; it is gone when it is not any more
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
+    #[command(flatten)]
+    log: LogArgs,
 }
 
 /// Run the vault: keep repositories, publish snapshots, watch over promises
@@ -51,6 +55,8 @@ pub(crate) struct VaultArgs {
     /// Make the catalog anew from the repositories, and end; the vault must not be running
     #[arg(long)]
     rebuild_catalog: bool,
+    #[command(flatten)]
+    log: LogArgs,
 }
 
 /// The help of a role: its keys from their table, and `more`.
@@ -98,7 +104,7 @@ Examples:
 }
 
 pub(crate) fn vault(arguments: &VaultArgs, output: &Output) -> Result<Code> {
-    let _log = Log::start();
+    let _log = Log::start(&arguments.log);
     if arguments.rebuild_catalog {
         // Begun anew whenever it is broken off, so a signal ends it as it ends other commands.
         Signals::end_first_process()?;
@@ -108,9 +114,11 @@ pub(crate) fn vault(arguments: &VaultArgs, output: &Output) -> Result<Code> {
     let signals = Signals::catch(PATIENCE)?;
     let mut ready = ReadyFile::new(arguments.ready_file.as_deref())?;
     let config: VaultConfig = Document::read(&arguments.config)?.with_environment()?;
-    let vault = outlast_vault::start(config, Environment::system())?;
+    let environment = Environment::system();
+    let mut service = Service::of_environment(&[environment.pulse.clone()]);
+    let vault = outlast_vault::start(config, environment)?;
     ready.write(&json!({ "url": vault.url(), "process": process::id() }))?;
-    attend(&signals, || vault.fault())?;
+    attend(&signals, &mut service, || vault.fault())?;
     drop(ready);
     vault.shutdown();
     Ok(Code::Done)
@@ -132,11 +140,14 @@ fn rebuild_catalog(config: &VaultConfig, output: &Output) -> Result<Code> {
 
 pub(crate) fn agent(arguments: &AgentArgs) -> Result<Code> {
     let signals = Signals::catch(PATIENCE)?;
-    let _log = Log::start();
+    let _log = Log::start(&arguments.log);
     let mut ready = ReadyFile::new(arguments.ready_file.as_deref())?;
-    let agent = AgentThread::start(Document::read(&arguments.config)?.with_environment()?)?;
+    let config: AgentConfig = Document::read(&arguments.config)?.with_environment()?;
+    let environment = Environment::system();
+    let mut service = Service::of_environment(&[environment.pulse.clone()]);
+    let agent = AgentThread::start(AgentConfig { proxies: proxies()?, ..config }, environment)?;
     ready.write(&json!({ "process": process::id() }))?;
-    attend(&signals, || agent.fault())?;
+    attend(&signals, &mut service, || agent.fault())?;
     drop(ready);
     agent.stop()?;
     Ok(Code::Done)
@@ -144,17 +155,31 @@ pub(crate) fn agent(arguments: &AgentArgs) -> Result<Code> {
 
 /// Waits for a signal, and watches over the roles meanwhile: one that has ended although nobody
 /// asked for it is an error, and the end of the process, so that whoever started it starts it again.
-pub(crate) fn attend(signals: &Signals, fault: impl Fn() -> Option<&'static str>) -> Result<()> {
-    watch(|| signals.wait(LOOK).is_some(), fault).inspect_err(|_| {
+/// The service manager hears of all of it.
+pub(crate) fn attend(
+    signals: &Signals,
+    service: &mut Service,
+    fault: impl Fn() -> Option<&'static str>,
+) -> Result<()> {
+    service.ready();
+    let told_to_stop = || {
+        service.watch();
+        signals.wait(LOOK).is_some()
+    };
+    watch(told_to_stop, fault).inspect_err(|_| {
         // Whatever is broken must not keep the rest from ending.
         end_within(PATIENCE);
     })?;
+    service.stopping();
     tracing::info!("stopping");
     Ok(())
 }
 
 /// Looks at `fault` until `told_to_stop`, which waits a while each time.
-fn watch(told_to_stop: impl Fn() -> bool, fault: impl Fn() -> Option<&'static str>) -> Result<()> {
+fn watch(
+    mut told_to_stop: impl FnMut() -> bool,
+    fault: impl Fn() -> Option<&'static str>,
+) -> Result<()> {
     while !told_to_stop() {
         if let Some(fault) = fault() {
             bail!("{fault}, although nobody asked for it; what happened is in the log");
@@ -214,8 +239,8 @@ pub(crate) struct AgentThread {
 
 impl AgentThread {
     /// Starts an agent.
-    pub(crate) fn start(config: AgentConfig) -> Result<Self> {
-        let mut agent = Agent::start(config, Environment::system())?;
+    pub(crate) fn start(config: AgentConfig, environment: Environment) -> Result<Self> {
+        let mut agent = Agent::start(config, environment)?;
         let shutdown = Shutdown::default();
         let heard = shutdown.clone();
         let thread = thread::Builder::new()

@@ -17,7 +17,8 @@ use outlast_vault::{VaultConfig, listen_address};
 use super::roles::{self, AgentThread, ReadyFile};
 use crate::exit::Code;
 use crate::home::{Home, Serving};
-use crate::log::Log;
+use crate::log::{Log, LogArgs};
+use crate::notify::Service;
 use crate::output::Output;
 use crate::settings::Document;
 use crate::signals::Signals;
@@ -47,6 +48,8 @@ pub(crate) struct Args {
     /// Write the address and paths into this file as JSON when all roles serve; gone when not
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
+    #[command(flatten)]
+    log: LogArgs,
 }
 
 /// Where to listen, and the name by which it was said.
@@ -65,7 +68,7 @@ fn listen(text: &str) -> Result<Listen, String> {
 
 pub(crate) fn run(arguments: &Args, output: &Output) -> Result<Code> {
     let signals = Signals::catch(roles::PATIENCE)?;
-    let _log = Log::start();
+    let _log = Log::start(&arguments.log);
     let mut ready = ReadyFile::new(arguments.ready_file.as_deref())?;
     durable::create_directories(&arguments.dir, 0o700)
         .with_context(|| format!("cannot make {}", arguments.dir.display()))?;
@@ -76,8 +79,12 @@ pub(crate) fn run(arguments: &Args, output: &Output) -> Result<Code> {
     let (address, name) = (arguments.listen.address, arguments.listen.name.as_deref());
     identities::prepare(&home, address, name, arguments.new_authority, &SystemClock)?;
 
-    let vault = start_vault(&home, arguments.listen.address)?;
-    let agent = start_agent(&home, &share, &vault.url())?;
+    // Each has a pulse of its own.
+    let (for_vault, for_agent) = (Environment::system(), Environment::system());
+    let pulses = [for_vault.pulse.clone(), for_agent.pulse.clone()];
+    let mut service = Service::of_environment(&pulses);
+    let vault = start_vault(&home, arguments.listen.address, for_vault)?;
+    let agent = start_agent(&home, &share, &vault.url(), for_agent)?;
     let serving =
         Serving { url: vault.url(), share, dir: dir.clone(), process: std::process::id() };
     let document = serde_json::to_value(&serving).context("cannot describe what serves")?;
@@ -91,7 +98,7 @@ pub(crate) fn run(arguments: &Args, output: &Output) -> Result<Code> {
         tracing::warn!("nobody took the greeting: {error:#}");
     }
 
-    roles::attend(&signals, || agent.fault().or_else(|| vault.fault()))?;
+    roles::attend(&signals, &mut service, || agent.fault().or_else(|| vault.fault()))?;
     drop(ready);
     let stopped = agent.stop();
     vault.shutdown();
@@ -138,20 +145,29 @@ fn prepare_share(home: &Home, given: Option<&Path>) -> Result<PathBuf> {
     Ok(path)
 }
 
-fn start_vault(home: &Home, listen: SocketAddr) -> Result<outlast_vault::VaultHandle> {
+fn start_vault(
+    home: &Home,
+    listen: SocketAddr,
+    environment: Environment,
+) -> Result<outlast_vault::VaultHandle> {
     let places = [
         ("dir", text(&home.vault())?),
         ("listen", listen.to_string()),
         ("identity", text(&home.identity("vault"))?),
     ];
     let config: VaultConfig = configured(home, "vault", &places, &[])?.with_environment()?;
-    let vault = outlast_vault::start(config, Environment::system())?;
+    let vault = outlast_vault::start(config, environment)?;
     // The port that it got, if any was good enough, so that the role can be run by itself.
     configured(home, "vault", &[("listen", vault.address().to_string())], &[])?;
     Ok(vault)
 }
 
-fn start_agent(home: &Home, share: &Path, upstream: &str) -> Result<AgentThread> {
+fn start_agent(
+    home: &Home,
+    share: &Path,
+    upstream: &str,
+    environment: Environment,
+) -> Result<AgentThread> {
     let places = [
         ("share", text(share)?),
         ("state", text(&home.agent_state())?),
@@ -159,7 +175,7 @@ fn start_agent(home: &Home, share: &Path, upstream: &str) -> Result<AgentThread>
         ("identity", text(&home.identity("agent"))?),
     ];
     let document = configured(home, "agent", &places, &[("poll", "1s")])?;
-    AgentThread::start(document.with_environment()?)
+    AgentThread::start(document.with_environment()?, environment)
 }
 
 /// The configuration file of `role` with these keys set, and those defaults where it says nothing;

@@ -7,12 +7,13 @@ use anyhow::{Result, bail};
 use outlast_format::crypto::Key;
 use outlast_repo::{Credential, Repository};
 use outlast_types::WorkloadName;
-use outlast_wire::{ApiClient, Identity};
+use outlast_wire::{ApiClient, Credentials, Identity};
 
 use super::cache::CacheArgs;
 use super::repo::retrying;
 use crate::home::Home;
 use crate::output::Output;
+use crate::proxies::roads;
 
 /// Which vault, and who asks.
 #[derive(Debug, Clone, clap::Args)]
@@ -40,7 +41,7 @@ impl VaultAccess {
         output: &Output,
     ) -> Result<Repository> {
         let (address, identity) = self.address_and_identity()?;
-        let client = ApiClient::new(&address, &identity)?;
+        let client = ApiClient::over(&address, Credentials::Identity(&identity), &roads()?)?;
         let opened =
             output.patiently(client.location(), || client.open_workload(workload, &identity))?;
         let key = Key::from_bytes(&opened.key);
@@ -53,7 +54,7 @@ impl VaultAccess {
     /// A client for the vault's own calls.
     pub(crate) fn client(&self) -> Result<ApiClient> {
         let (address, identity) = self.address_and_identity()?;
-        Ok(ApiClient::new(&address, &identity)?)
+        Ok(ApiClient::over(&address, Credentials::Identity(&identity), &roads()?)?)
     }
 
     fn address_and_identity(&self) -> Result<(String, Identity)> {

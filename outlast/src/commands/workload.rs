@@ -11,6 +11,7 @@ use outlast_wire::api::{
 use outlast_wire::{ApiClient, CallError};
 use serde_json::json;
 
+use super::incident::addressee;
 use super::vault_access::VaultAccess;
 use crate::exit::Code;
 use crate::output::whole_seconds;
@@ -216,14 +217,6 @@ fn tell(workloads: &[WorkloadView], incidents: &[IncidentView], output: &Output)
         output.line(format_args!("{} resolved by themselves", resolved.len()))?;
     }
     Ok(())
-}
-
-/// Who is asked: `team-shop (app)`, or `the platform team`.
-fn addressee(incident: &IncidentView) -> String {
-    match &incident.team {
-        Some(team) if *team != incident.owner => format!("{team} ({})", incident.owner),
-        _ => format!("the {} team", incident.owner),
-    }
 }
 
 fn row(workload: &WorkloadView) -> Vec<String> {

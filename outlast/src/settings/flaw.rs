@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 pub(crate) enum Source {
     /// By nobody.
     Default,
+    /// By nobody, and nothing holds in its place.
+    LeftOut,
     /// In the file, at this line and column.
     File { line: usize, column: usize },
     /// By a variable of the environment.

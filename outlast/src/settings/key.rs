@@ -7,6 +7,7 @@ use std::time::Duration;
 use outlast_promise::{Declaration, Promise};
 use outlast_types::human;
 use outlast_vault::listen_address;
+use outlast_wire::client::check_address;
 
 /// The keys of a long-running role.
 #[derive(Debug)]
@@ -38,6 +39,8 @@ pub(crate) enum Default {
     /// It must be set.
     None,
     Value(&'static str),
+    /// Nothing: then what the key is for is not done.
+    Nothing,
     /// What another key says.
     SameAs(&'static str),
 }
@@ -50,6 +53,8 @@ pub(crate) enum Kind {
     Url,
     /// Where to listen.
     Listen,
+    /// The same, on this host only.
+    ListenHere,
     Duration {
         min: Duration,
         max: Duration,
@@ -88,9 +93,23 @@ impl Kind {
             Self::Path => "a path in quotes, such as \"/var/lib/outlast\"",
             Self::Url => "an address in quotes, such as \"https://vault.example:8443/\"",
             Self::Listen => "an address in quotes, such as \"localhost:8443\" or \":8443\"",
+            Self::ListenHere => "an address of this host in quotes, such as \"localhost:9644\"",
             Self::Duration { .. } => "a duration in quotes, such as \"30s\", \"5m\" or \"26h\"",
             Self::Count => "a whole number without quotes, such as 2",
             Self::Owner => "a name in quotes, such as \"team-shop\"",
+        }
+    }
+
+    /// A value of it, as a text.
+    pub(crate) fn example(self) -> &'static str {
+        match self {
+            Self::Path => "/var/lib/outlast",
+            Self::Url => "https://vault.example:8443/",
+            Self::Listen => ":8443",
+            Self::ListenHere => "localhost:9644",
+            Self::Duration { .. } => "26h",
+            Self::Count => "2",
+            Self::Owner => "team-shop",
         }
     }
 
@@ -99,7 +118,7 @@ impl Kind {
         match self {
             Self::Path => "PATH",
             Self::Url => "URL",
-            Self::Listen => "ADDRESS",
+            Self::Listen | Self::ListenHere => "ADDRESS",
             Self::Duration { .. } => "DURATION",
             Self::Count => "NUMBER",
             Self::Owner => "NAME",
@@ -112,8 +131,19 @@ impl Kind {
             Self::Path | Self::Url if text.is_empty() => {
                 Err(format!("it is empty, and wants {}", self.expected()))
             }
-            Self::Path | Self::Url => Ok(Value::Text(text.to_owned())),
+            Self::Path => Ok(Value::Text(text.to_owned())),
+            Self::Url => check_address(text)
+                .map(|()| Value::Text(text.to_owned()))
+                .map_err(|error| format!("{error}; it wants {}", self.expected())),
             Self::Listen => Ok(Value::Listen(text.to_owned(), listen_address(text)?)),
+            Self::ListenHere => match listen_address(text)? {
+                at if at.ip().is_loopback() => Ok(Value::Listen(text.to_owned(), at)),
+                _ => Err(format!(
+                    "{text:?} can be reached from other hosts, and nobody is asked who they are there; use \
+                     {}",
+                    self.expected()
+                )),
+            },
             Self::Duration { min, max } => {
                 let duration = human::parse_duration(text).map_err(|error| error.to_string())?;
                 if (min..=max).contains(&duration) {
@@ -150,6 +180,7 @@ impl RoleKeys {
             for Key { name, kind, default, help } in *keys {
                 let default = match default {
                     Default::None => "; must be set".to_owned(),
+                    Default::Nothing => String::new(),
                     Default::Value(value) => format!(" [default: {value}]"),
                     Default::SameAs(key) => format!(" [default: as {key}]"),
                 };
@@ -290,6 +321,12 @@ pub(crate) const VAULT: RoleKeys = RoleKeys {
                     help: "the directory of the vault's identity",
                 },
                 Key {
+                    name: "metrics_listen",
+                    kind: Kind::ListenHere,
+                    default: Default::Nothing,
+                    help: "where metrics are shown on this host, without TLS; behind TLS they always are",
+                },
+                Key {
                     name: "agent_deadline",
                     kind: Kind::Duration { min: Duration::from_secs(2), max: ANY },
                     default: Default::Value("5m"),
@@ -368,7 +405,7 @@ mod tests {
                     Default::SameAs(other) => {
                         assert!(VAULT.section("promise").is_some(), "{other}")
                     }
-                    Default::None => {}
+                    Default::None | Default::Nothing => {}
                 }
             }
         }

@@ -14,14 +14,16 @@ use super::flaw::{Flaw, Source};
 use super::key::{Default, Key, RoleKeys, Section, Value, nearest};
 use super::links;
 
-/// Variables of ours that are no keys of a section, each with what may follow it.
-const OTHERS: [&str; 6] = [
-    "OUTLAST_SHARE",
-    "OUTLAST_PASSWORD",
-    "OUTLAST_REPOSITORY",
-    "OUTLAST_CACHE_DIR",
-    "OUTLAST_LOG_FORMAT",
-    "OUTLAST_IDENTITY",
+/// Variables of ours that are no keys of a section, and what each is.
+pub(super) const OTHERS: [(&str, &str); 8] = [
+    ("OUTLAST_SHARE", "where the share is mounted, for `outlast drop`, `fetch` and `share`"),
+    ("OUTLAST_CA", "the certificate of the authority whose receipts `outlast share` believes"),
+    ("OUTLAST_REPOSITORY", "the repository of `outlast repo`, as `-r` names it"),
+    ("OUTLAST_PASSWORD", "its password; better from a file"),
+    ("OUTLAST_PASSWORD_FILE", "a file with its password"),
+    ("OUTLAST_PASSWORD_COMMAND", "a command that prints its password"),
+    ("OUTLAST_CACHE_DIR", "where commands keep their cache"),
+    ("OUTLAST_LOG_FORMAT", "`text` or `json`: how a role writes its log"),
 ];
 
 /// A setting in force.
@@ -82,11 +84,15 @@ fn push_all(all: &mut Vec<(String, Setting)>, section: &Section, name: &str, mut
     for key in section.keys {
         let setting = found.remove(key.name).unwrap_or_else(|| {
             let value = match key.default {
-                Default::None => None,
+                Default::None | Default::Nothing => None,
                 Default::Value(text) => key.kind.read(text).ok(),
                 Default::SameAs(other) => value_of(all, other).cloned(),
             };
-            Setting { value, source: Source::Default }
+            let source = match key.default {
+                Default::Nothing => Source::LeftOut,
+                _ => Source::Default,
+            };
+            Setting { value, source }
         });
         all.push((format!("{name}.{}", key.name), setting));
     }
@@ -266,7 +272,7 @@ pub(super) fn variable(section: &str, key: &str) -> String {
 
 /// Whether a variable is one of this program's, of whatever command.
 fn is_known(name: &str) -> bool {
-    OTHERS.iter().any(|other| name.starts_with(other))
+    OTHERS.iter().any(|(other, _)| name.starts_with(other))
         || super::key::ROLES.iter().any(|role| section_of(role, name).is_some())
 }
 
@@ -341,6 +347,11 @@ impl Settings {
         }
     }
 
+    /// The address of a key that may be left out.
+    pub(super) fn listen_if_set(&self, key: &str) -> Option<SocketAddr> {
+        self.listen(key).ok()
+    }
+
     pub(super) fn duration(&self, key: &str) -> Result<Duration, Unset> {
         match self.value(key)? {
             Value::Duration(duration) => Ok(*duration),
@@ -357,7 +368,10 @@ impl Settings {
 
     /// Keys that must be set and are not, each with the variable that would set it.
     pub(super) fn missing(&self) -> Vec<Flaw> {
-        let missing = self.all.iter().filter(|(_, setting)| setting.value.is_none());
+        let missing = self
+            .all
+            .iter()
+            .filter(|(_, setting)| setting.value.is_none() && setting.source != Source::LeftOut);
         let flaw = |(key, _): &(String, Setting)| {
             let (section, name) = key.split_once('.').unwrap_or((key, ""));
             let text = format!(

@@ -6,6 +6,7 @@ use anyhow::Result;
 use outlast_agent::AgentConfig;
 use outlast_promise::{Declaration, Promise};
 use outlast_vault::VaultConfig;
+use outlast_wire::Proxies;
 
 use super::key::{AGENT, RoleKeys, VAULT};
 use super::resolve::Settings;
@@ -26,6 +27,8 @@ impl Configured for AgentConfig {
             share: settings.path("agent.share")?,
             state: settings.path("agent.state")?,
             upstream: settings.text("agent.upstream")?.to_owned(),
+            // They have variables of their own.
+            proxies: Proxies::default(),
             identity: settings.path("agent.identity")?,
             poll: settings.duration("agent.poll")?,
             grace: settings.duration("agent.grace")?,
@@ -53,6 +56,7 @@ impl Configured for VaultConfig {
         let listen = settings.listen("vault.listen")?;
         let (dir, identity) = (settings.path("vault.dir")?, settings.path("vault.identity")?);
         Ok(Self {
+            metrics_listen: settings.listen_if_set("vault.metrics_listen"),
             agent_deadline: settings.duration("vault.agent_deadline")?,
             promise,
             workloads,

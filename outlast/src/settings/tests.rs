@@ -123,6 +123,23 @@ fn a_mistake_is_told_where_the_user_made_it_and_how_it_is_mended() {
 }
 
 #[test]
+fn an_address_that_leads_nowhere_is_found_before_a_role_begins() {
+    for bad in
+        ["vault.example:8443", "http://vault.example/", "https://", "ftp://v/", "https://v/?a"]
+    {
+        let variables = [("OUTLAST_AGENT_UPSTREAM", bad)];
+        let words = agent("", &variables);
+        assert!(words.contains("the variable OUTLAST_AGENT_UPSTREAM"), "{words}");
+        assert!(words.contains("https://vault.example:8443/"), "{words}");
+    }
+    let words = vault("metrics_listen = \":9644\"");
+    assert!(words.contains("line 5, column 18") && words.contains("localhost:9644"), "{words}");
+    let text = format!("{VAULT}metrics_listen = \"localhost:9644\"\n");
+    let config: VaultConfig = read(&text, &[]).unwrap();
+    assert_eq!(config.metrics_listen, Some("127.0.0.1:9644".parse().unwrap()));
+}
+
+#[test]
 fn all_mistakes_are_told_at_once_and_what_is_missing_when_there_are_none() {
     let golden = [
         (

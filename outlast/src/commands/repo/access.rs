@@ -1,6 +1,5 @@
 //! Where a repository is and what opens it.
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -12,6 +11,7 @@ use outlast_repo::{Credential, Repository};
 use outlast_store::retry::{Policy, Retry, Retrying};
 use outlast_store::{DirectoryStore, Store, StoreError};
 use outlast_types::Environment;
+use outlast_wire::RoadError;
 use outlast_wire::client::{Credentials, RestStore};
 use outlast_wire::identity::Identity;
 use rustix::process::{Pid, getgid, getpid, getuid, test_kill_process};
@@ -20,6 +20,7 @@ use super::password::{self, Password, PasswordArgs};
 use crate::commands::cache::CacheArgs;
 use crate::exit::{Advised, Usage};
 use crate::output::Output;
+use crate::proxies::roads;
 
 /// A certificate file longer than this is not one.
 const CERTIFICATE_BYTES_MAX: u64 = 64 << 10;
@@ -127,7 +128,7 @@ impl Access {
         } else {
             Credentials::None
         };
-        Ok(Some(RestStore::with(address, credentials)?))
+        Ok(Some(RestStore::over(address, credentials, &roads()?)?))
     }
 
     /// The password; never from the command line, which every user of the host can read.
@@ -176,7 +177,7 @@ pub(in crate::commands) fn retrying(store: Arc<dyn Store>, output: &Output) -> A
     let told: Mutex<Option<Duration>> = Mutex::new(None);
     let judge = Box::new(move |retry: &Retry<'_>| {
         let is_refused = matches!(retry.error, StoreError::Io { source, .. } | StoreError::List { source, .. }
-            if source.kind() == io::ErrorKind::ConnectionRefused);
+            if source.get_ref().is_some_and(|inner| inner.is::<RoadError>()));
         if is_refused && !retry.answered && retry.waited >= REFUSED_MAX {
             return false;
         }

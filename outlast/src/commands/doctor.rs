@@ -1,0 +1,176 @@
+//! `outlast doctor`: looks at all that a role stands on, from where it runs, and says what to mend.
+
+mod certificate;
+mod finding;
+mod mount;
+mod place;
+mod way;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use outlast_agent::AgentConfig;
+use outlast_vault::VaultConfig;
+use outlast_wire::Role;
+use serde_json::json;
+
+use crate::exit::{Code, Usage};
+use crate::home::{Home, Serving};
+use crate::output::Output;
+use crate::proxies::proxies;
+use crate::settings::Document;
+
+use finding::{Finding, Verdict};
+
+/// Where the files of packages lie.
+const FILES: [(RoleName, &str); 2] =
+    [(RoleName::Agent, "/etc/outlast/agent.toml"), (RoleName::Vault, "/etc/outlast/vault.toml")];
+
+/// Look at all that a role stands on, and say what to mend
+///
+/// Configuration, share, disk space, certificates, and the whole way to the vault: name, proxy, addresses,
+/// TLS, role, clock and throughput. Run it on the host, as the user and with the environment of the role.
+/// Nothing is changed.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Exit codes: 0 all is well, or there are warnings only; 1 something is to be mended; 3 something cannot
+be judged.
+
+Examples:
+  outlast doctor                                  by /etc/outlast/agent.toml and vault.toml, if they are there
+  outlast doctor agent --config /etc/outlast/agent.toml
+  outlast doctor --dir ./outlast-data --json
+  outlast doctor --vault https://vault.example:8443/ --identity ./id"
+)]
+pub(crate) struct Args {
+    /// Whose configuration
+    role: Option<RoleName>,
+    /// The role's file
+    #[arg(long, value_name = "FILE", requires = "role", conflicts_with_all = ["dir", "vault"])]
+    config: Option<PathBuf>,
+    /// The directory of an `outlast up` on this host
+    #[arg(long, value_name = "DIR", conflicts_with = "vault")]
+    dir: Option<PathBuf>,
+    /// Only the way to this vault, such as https://vault.example:8443/
+    #[arg(long, value_name = "URL", requires = "identity", conflicts_with = "role")]
+    vault: Option<String>,
+    /// The directory with the identity to use with --vault
+    #[arg(long, value_name = "DIR", requires = "vault")]
+    identity: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum RoleName {
+    Agent,
+    Vault,
+}
+
+pub(crate) fn run(arguments: &Args, output: &Output) -> Result<Code> {
+    let findings = findings(arguments, output)?;
+    let worst = findings.iter().map(|finding| finding.verdict).max();
+    let code = match worst {
+        Some(Verdict::Bad) => Code::Failed,
+        Some(Verdict::Unknown) | None => Code::Incomplete,
+        Some(Verdict::Good | Verdict::Warning) => Code::Done,
+    };
+    if output.is_json() {
+        output.json(&json!({ "code": code as u8, "findings": findings }))?;
+        return Ok(code);
+    }
+    findings.iter().try_for_each(|finding| finding.tell(output))?;
+    output.gap()?;
+    output.line(match code {
+        Code::Done => "nothing has to be mended",
+        Code::Incomplete => "not all could be judged",
+        _ => "there is something to mend",
+    })?;
+    Ok(code)
+}
+
+fn findings(arguments: &Args, output: &Output) -> Result<Vec<Finding>> {
+    let mut found = Vec::new();
+    if let (Some(vault), Some(identity)) = (&arguments.vault, &arguments.identity) {
+        way::look(vault, identity, None, output, &mut found);
+        return Ok(found);
+    }
+    if let Some(dir) = &arguments.dir {
+        let home = Home::new(dir);
+        let is_asked = |role| arguments.role.is_none_or(|asked| asked == role);
+        if is_asked(RoleName::Vault) {
+            vault(&home.config("vault"), output, &mut found);
+        }
+        if is_asked(RoleName::Agent) {
+            agent(&home.config("agent"), output, &mut found);
+        }
+        if let Ok(Serving { url, .. }) = home.read_serving()
+            && arguments.role.is_none()
+        {
+            way::look(&url, &home.identity("operator"), Some(Role::Operator), output, &mut found);
+        }
+        return Ok(found);
+    }
+    let files: Vec<(RoleName, PathBuf)> = match (arguments.role, &arguments.config) {
+        (Some(role), Some(file)) => vec![(role, file.clone())],
+        (asked, _) => FILES
+            .iter()
+            .filter(|(role, file)| match asked {
+                Some(asked) => asked == *role,
+                None => Path::new(file).exists(),
+            })
+            .map(|(role, file)| (*role, PathBuf::from(file)))
+            .collect(),
+    };
+    if files.is_empty() {
+        let words = "there is no /etc/outlast/agent.toml or vault.toml; name a role and its --config, the \
+                     --dir of an `outlast up`, or --vault and --identity";
+        return Err(Usage(words.to_owned()).into());
+    }
+    for (role, file) in files {
+        match role {
+            RoleName::Agent => agent(&file, output, &mut found),
+            RoleName::Vault => vault(&file, output, &mut found),
+        }
+    }
+    Ok(found)
+}
+
+/// All that an agent stands on.
+fn agent(file: &Path, output: &Output, found: &mut Vec<Finding>) {
+    let config = Document::read(file).and_then(|file| file.with_environment::<AgentConfig>());
+    let Some(config) = configured(config, file, found) else { return };
+    place::share(&config.share, found);
+    place::directory("state", &config.state, place::STATE_BYTES_MIN, found);
+    way::look(&config.upstream, &config.identity, Some(Role::Agent), output, found);
+}
+
+/// All that a vault stands on, and whether it serves.
+fn vault(file: &Path, output: &Output, found: &mut Vec<Finding>) {
+    let config = Document::read(file).and_then(|file| file.with_environment::<VaultConfig>());
+    let Some(config) = configured(config, file, found) else { return };
+    place::directory("vault", &config.dir, place::VAULT_BYTES_MIN, found);
+    let Some(identity) = certificate::look(&config.identity, Some(Role::Vault), found) else {
+        return;
+    };
+    way::served(&config, &identity, output, found);
+}
+
+/// The configuration, if it can be used, and what is to be said of it.
+fn configured<C>(config: Result<C>, file: &Path, found: &mut Vec<Finding>) -> Option<C> {
+    if let Err(error) = proxies() {
+        found.push(Finding::bad("proxy", format!("{error:#}")).fix("correct or unset it"));
+    }
+    match config {
+        Ok(config) => {
+            found.push(Finding::good("configuration", format!("{} can be used", file.display())));
+            Some(config)
+        }
+        Err(error) => {
+            let fix =
+                "docs/configuration.md has all keys; `outlast config show` prints what is in force";
+            for line in format!("{error:#}").lines() {
+                found.push(Finding::bad("configuration", line).fix(fix));
+            }
+            None
+        }
+    }
+}
