@@ -131,6 +131,9 @@ fn hint(error: &anyhow::Error) -> Option<String> {
             "This user may not do that there: look at the owner and mode of the repository's files."
         } else if let Some(hint) = cause.downcast_ref().and_then(repository_hint) {
             hint
+        } else if call_error(cause).is_some_and(is_of_a_stranger) {
+            "What answers there is no vault, or something on the way answers in its place: compare the \
+             address with the vault's, and look at proxies and load balancers."
         } else if is_refused(cause) {
             "Give an identity whose role may do this, such as operator."
         } else if let Some(CallError::Refused { status: 404, .. }) = call_error(cause) {
@@ -146,6 +149,8 @@ fn hint(error: &anyhow::Error) -> Option<String> {
             call_error(cause).and_then(CallError::road).or_else(|| road_of(cause))
         {
             road_hint(road)
+        } else if let Some(CallError::Unable { .. }) = call_error(cause) {
+            "The vault's log tells more; the same command may succeed later."
         } else if let Some(CallError::Unreachable { .. }) = call_error(cause) {
             "Is the vault running? On this host, `outlast up` with the same --dir starts it."
         } else {
@@ -264,6 +269,11 @@ fn call_error<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a Ca
     })
 }
 
+/// Whether an answer is not in the words of a vault.
+fn is_of_a_stranger(call: &CallError) -> bool {
+    matches!(call, CallError::Unintelligible { .. }) || call.code().is_some_and(ErrorCode::is_none)
+}
+
 /// What is wrong with a share.
 fn share_error<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a ShareError> {
     let of_write = || match cause.downcast_ref()? {
@@ -357,6 +367,9 @@ mod tests {
         let (location, body) = answer(ErrorCode::RepositoryMissing);
         let missing = OpenError::Call(CallError::Unable { location, status: 503, body });
         assert!(hint(&missing.into()).unwrap_or_default().contains("outlast workload recreate"));
+        let (location, body) = answer(ErrorCode::default());
+        let foreign = CallError::Refused { location, status: 404, body };
+        assert!(hint(&foreign.into()).unwrap_or_default().contains("no vault"));
         let (location, body) = answer(ErrorCode::Refused);
         let refused = OpenError::Call(CallError::Refused { location, status: 403, body });
         assert_eq!(code_of(&refused.into()), Code::Refused);

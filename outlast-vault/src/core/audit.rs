@@ -32,7 +32,7 @@ use super::storage::{Durability, Records, Storage, StorageError};
 
 pub use self::chain::{AuditFault, AuditVerdict};
 pub use self::entry::AuditHead;
-pub(crate) use self::entry::{AuditAction, Event, Outcome, Source};
+pub(crate) use self::entry::{Asker, AuditAction, Event, Outcome, Source};
 
 const FOLDER: &str = "audit";
 const HEAD: &str = "audit-head.json";

@@ -32,7 +32,7 @@ use outlast_wire::Peer;
 use outlast_wire::api::{BILL_VERSION, BilledObject, Shipment};
 
 use super::admission::{INDEX_DOCUMENT_MAX, expected};
-use super::audit::{self, AuditAction};
+use super::audit::{self, Asker, AuditAction};
 use super::custody::{self, Comparison};
 use super::error::VaultError;
 use super::published::{foreign_record, is_published, readable_tree};
@@ -50,14 +50,19 @@ impl Vault {
     /// Publishes the snapshot of the bill of lading that `agent` handed in, and returns the text of
     /// the receipt. Doing it again returns the same text; a bill that names another drop under
     /// the same id is refused, and told to people.
-    pub(crate) fn publish(&self, shipment: &Shipment, agent: &Peer) -> Result<String, VaultError> {
+    pub(crate) fn publish<'a>(
+        &self,
+        shipment: &Shipment,
+        agent: impl Into<Asker<'a>>,
+    ) -> Result<String, VaultError> {
+        let agent = agent.into();
         self.try_publish(shipment, agent).inspect_err(|error| {
-            let event = audit::Event::by(agent, AuditAction::DropPublished);
+            let event = audit::Event::asked(agent, AuditAction::DropPublished);
             self.note_failure(event.workload(&shipment.workload).object(shipment.drop), error);
         })
     }
 
-    fn try_publish(&self, shipment: &Shipment, agent: &Peer) -> Result<String, VaultError> {
+    fn try_publish(&self, shipment: &Shipment, agent: Asker<'_>) -> Result<String, VaultError> {
         if shipment.version != BILL_VERSION {
             return Err(VaultError::BillVersion { version: shipment.version });
         }
@@ -68,7 +73,7 @@ impl Vault {
         {
             return self.publish_again(&repository, arrived, shipment, agent);
         }
-        verify(self, &repository, shipment, agent.name())?;
+        verify(self, &repository, shipment, agent.peer.name())?;
         if is_published(&*repository.store, shipment.snapshot_id)? {
             return Err(VaultError::AlreadyPublished {
                 workload: shipment.workload.clone(),
@@ -80,7 +85,7 @@ impl Vault {
         self.arrivals.put(&record)?;
         let object = Object::Snapshot(shipment.snapshot_id);
         create_or_find(&*repository.store, &object, Bytes::from(shipment.snapshot.0.clone()))?;
-        self.catalog(&record, audit::Event::by(agent, AuditAction::DropPublished))?;
+        self.catalog(&record, audit::Event::asked(agent, AuditAction::DropPublished))?;
         tracing::info!(
             workload = %record.workload,
             drop = %shipment.drop,
@@ -97,14 +102,15 @@ impl Vault {
         repository: &WorkloadRepository,
         arrived: SnapshotRecord,
         shipment: &Shipment,
-        agent: &Peer,
+        agent: Asker<'_>,
     ) -> Result<String, VaultError> {
+        let peer = agent.peer;
         match custody::compare(repository, &arrived, shipment)? {
             Comparison::Same(receipt) => {
                 // A crash may have come between the snapshot and the catalog.
                 let catalog = self.promises.catalog();
                 if catalog.snapshot_of_drop(&shipment.workload, shipment.drop)?.is_none() {
-                    let event = audit::Event::by(agent, AuditAction::DropPublished);
+                    let event = audit::Event::asked(agent, AuditAction::DropPublished);
                     self.catalog(&arrived, event)?;
                 }
                 Ok(receipt)
@@ -117,12 +123,12 @@ impl Vault {
             }
             Comparison::Different(difference) => {
                 tracing::error!(
-                    %agent, workload = %shipment.workload, drop = %shipment.drop, difference,
+                    agent = %peer, workload = %shipment.workload, drop = %shipment.drop, difference,
                     "refused a bill for another drop than the one that is held under its id"
                 );
                 self.promises.noted(vec![Event::Custody(Finding::Contested {
                     workload: shipment.workload.clone(),
-                    agent: agent.name().to_owned(),
+                    agent: peer.name().to_owned(),
                     drop: shipment.drop,
                     difference: difference.clone(),
                 })])?;

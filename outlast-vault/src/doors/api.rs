@@ -27,6 +27,7 @@ use outlast_wire::holdings::{QUESTION_DROPS_MAX, Question, SignedAnswer};
 use outlast_wire::server::{ApiError, RequestId};
 
 use self::call::{Answer, Api, WorkloadQuery, workload_in_path, workload_name};
+use crate::core::audit::Asker;
 use crate::core::error::VaultError;
 use crate::core::incidents::in_words;
 use crate::core::repositories::repository_path;
@@ -94,8 +95,12 @@ async fn ship(
 ) -> Answer<Vaulted> {
     access::check(&peer, Call::Ship)?;
     let (shipment, _held): (Shipment, _) = api.body(request).await?;
-    api.run(peer, id, move |vault, peer| Ok(Vaulted { receipt: vault.publish(&shipment, peer)? }))
-        .await
+    let request = id.clone();
+    api.run(peer, id, move |vault, peer| {
+        let asker = Asker { peer, request: Some(&request.0) };
+        Ok(Vaulted { receipt: vault.publish(&shipment, asker)? })
+    })
+    .await
 }
 
 async fn holdings(

@@ -58,3 +58,31 @@ fn jobs_are_shown_with_how_they_are_doing() {
     assert!(words.starts_with("JOB ") && line.contains("1 s"), "{words}");
     up.role.stop();
 }
+
+#[test]
+fn one_id_is_in_the_logs_of_agent_and_vault_and_in_the_audit_log() {
+    let directory = scratch();
+    let settings = [("OUTLAST_LOG_FORMAT", "json")];
+    let mut up = Up::start_with(&directory.path().join("up"), &settings);
+    let drop = up.drop("shop", &["--exec", "x", "--", "echo", "x"]);
+    up.wait_for_receipt("shop", &drop, "vaulted");
+    let exported = succeed(&mut up.ask(&["audit", "export"]));
+    let published = exported.lines().find(|line| line.contains("drop_published")).unwrap();
+    let published: Value = serde_json::from_str(published).unwrap();
+    let id = published["details"]["request"].as_str().unwrap().to_owned();
+    assert!(id.starts_with(&format!("{drop}.")), "{id}");
+    let said = |words: &str, span: &str| {
+        up.role.words().lines().any(|line| {
+            let line: Value = serde_json::from_str(line).unwrap_or_default();
+            line["fields"]["message"] == words
+                && line["spans"]
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .any(|it| it["name"] == span && it["id"] == id.as_str())
+        })
+    };
+    wait_until("the vault's log has it", || said("vaulted a drop", "request"));
+    wait_until("the agent's log has it", || said("vaulted", "shipment"));
+    up.role.stop();
+}

@@ -63,6 +63,19 @@ pub(crate) enum Source {
     Incidents,
 }
 
+/// Who asks for something, and under which id, by which it is found at every tier.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asker<'a> {
+    pub(crate) peer: &'a Peer,
+    pub(crate) request: Option<&'a str>,
+}
+
+impl<'a> From<&'a Peer> for Asker<'a> {
+    fn from(peer: &'a Peer) -> Self {
+        Self { peer, request: None }
+    }
+}
+
 /// An entry before it is written.
 #[derive(Debug, Clone)]
 pub(crate) struct Event {
@@ -80,6 +93,15 @@ impl Event {
     /// `peer` did something.
     pub(crate) fn by(peer: &Peer, action: AuditAction) -> Self {
         Self::by_name(peer.to_string(), action)
+    }
+
+    /// Somebody asked for something, and it was done.
+    pub(crate) fn asked(asker: Asker<'_>, action: AuditAction) -> Self {
+        let event = Self::by(asker.peer, action);
+        match asker.request {
+            Some(request) => event.detail("request", request),
+            None => event,
+        }
     }
 
     /// The vault did something by itself.
