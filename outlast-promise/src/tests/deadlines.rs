@@ -173,6 +173,21 @@ fn an_outage_is_longer_than_a_deadline_and_explains_what_broke_in_it_and_one_dea
 }
 
 #[test]
+fn an_outage_takes_no_page_over_that_was_out_before_it() {
+    let mut ledger = ledger();
+    ledger.apply_all([vaulted(name(0), 0), vaulted(name(1), 100)], at(100));
+    ledger.tick(at(150));
+    let own = |ledger: &Ledger| {
+        let pages = ledger.incidents().filter(|incident| incident.folded_into.is_none());
+        pages.map(|incident| incident.key().to_string()).collect::<BTreeSet<_>>()
+    };
+    assert_eq!(own(&ledger), ["recovery-point/w0".to_owned()].into());
+    ledger.slept_until(at(250));
+    assert_eq!(keys(&ledger.tick(at(250))), ["+vault"], "w1 broke while nobody looked");
+    assert_eq!(own(&ledger), ["recovery-point/w0".to_owned(), "vault".to_owned()].into());
+}
+
+#[test]
 fn a_sleep_as_long_as_anybody_may_be_silent_excuses_nothing() {
     let woken = |until| {
         let mut ledger = ledger();

@@ -229,6 +229,9 @@ fn states_have_names_and_settings_have_defaults() {
     use State::{Broken, Fresh, Late, NeverSeen, Paused, Retired, Retiring};
     let all = [NeverSeen, Fresh, Late, Broken, Paused, Retiring, Retired].map(State::as_str);
     assert_eq!(all, ["never-seen", "fresh", "late", "broken", "paused", "retiring", "retired"]);
+    let seconds =
+        [Promise::RPO_MIN, Promise::RPO_DEFAULT, Promise::RPO_MAX].map(|rpo| rpo.as_secs());
+    assert_eq!(seconds, [1, 93_600, 31_622_400]);
     let Settings { default_promise, policy, agent_deadline, reported_max, reported_max_of } =
         Settings::default();
     assert_eq!((reported_max, reported_max_of.len()), (10_000, 0));
