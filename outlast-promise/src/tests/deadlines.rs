@@ -188,6 +188,19 @@ fn an_outage_takes_no_page_over_that_was_out_before_it() {
 }
 
 #[test]
+fn an_outage_explains_nothing_that_broke_before_it() {
+    let mut ledger = ledger();
+    ledger.apply_all([vaulted(shop(), 0), vaulted(name(1), 100)], at(100));
+    ledger.apply(ordered(1, Order::Pause { until: at(500) }), at(100));
+    ledger.tick(at(150));
+    ledger.slept_until(at(250));
+    assert_eq!(keys(&ledger.tick(at(250))), ["+vault"]);
+    // Its last drop was too old before the vault went away.
+    let resumed = ledger.apply(ordered(2, Order::Resume), at(255));
+    assert_eq!(keys(&resumed), ["+recovery-point/shop-db"]);
+}
+
+#[test]
 fn a_sleep_as_long_as_anybody_may_be_silent_excuses_nothing() {
     let woken = |until| {
         let mut ledger = ledger();
