@@ -10,6 +10,7 @@ pub(crate) mod error;
 
 pub(crate) mod audit;
 
+pub(crate) mod certificates;
 pub(crate) mod incidents;
 pub(crate) mod jobs;
 pub(crate) mod limits;
@@ -26,6 +27,7 @@ pub(crate) mod published;
 
 pub(crate) mod vault;
 
+pub(crate) mod authority;
 pub(crate) mod custody;
 pub(crate) mod keys;
 pub(crate) mod metrics;

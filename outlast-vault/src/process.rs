@@ -14,7 +14,8 @@ use axum::middleware::from_fn_with_state;
 use outlast_catalog::{Catalog, CatalogError};
 use outlast_fs::{DirectoryLock, durable};
 use outlast_types::Environment;
-use outlast_wire::{IdentityHandle, Role, rest, server, tls};
+use outlast_wire::server::Gate;
+use outlast_wire::{CertificateAuthority, IdentityHandle, Role, rest, server, tls};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
@@ -26,7 +27,7 @@ use crate::core::error::VaultError;
 use crate::core::opening::Parts;
 use crate::core::recovery::{self, Rebuilt};
 use crate::core::upkeep;
-use crate::core::vault::Vault;
+use crate::core::vault::{OpenIssuer, Vault};
 use crate::doors::turns::{self, Turns};
 use crate::doors::{api, hearing, metrics, rest::Host};
 
@@ -83,10 +84,12 @@ pub fn start(config: VaultConfig, environment: Environment) -> Result<VaultHandl
         Some(at) => Some(serve_metrics(&runtime, &vault, at)?),
         None => None,
     };
+    let gate = Gate::new(vault.trust.clone(), hearing::turned_away(Arc::clone(&vault)));
     let (stop_serving, stopped) = oneshot::channel();
     let serving = runtime.spawn(server::serve(
         listener,
         tls,
+        gate,
         router,
         server::Limits::default(),
         // The sender is gone only with the handle: that means the same.
@@ -160,6 +163,10 @@ fn open(
         let peer = identity.get().peer().to_string();
         return Err(StartError::WrongRole { directory: config.identity.clone(), peer });
     }
+    if let Some(directory) = &config.issuer {
+        // A mistake is told now, and not when somebody asks for a certificate.
+        CertificateAuthority::open(directory)?;
+    }
     let lock = lock_directory(&config.dir)?;
     let storage = DirectoryStorage::open(&config.dir);
     let storage = storage.map_err(StartError::io("create the folders of", &config.dir))?;
@@ -167,6 +174,10 @@ fn open(
         storage: Arc::new(storage),
         catalog: open_catalog(&config.dir)?,
         identity,
+        issuer: config.issuer.clone().map(|directory| {
+            Arc::new(move || CertificateAuthority::open(&directory)) as OpenIssuer
+        }),
+        names: config.names.clone(),
         settings: config.settings(),
         limits: config.limits.clone(),
         environment,

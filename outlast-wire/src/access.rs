@@ -28,6 +28,8 @@ pub enum Call {
     AskHoldings,
     /// To tell what a pass over a share saw.
     Report,
+    /// To hear which certificates are revoked, and which authorities are believed.
+    AskTrust,
     ListWorkloads,
     ViewWorkload,
     ListSnapshots,
@@ -41,6 +43,9 @@ pub enum Call {
     MeasureRoad,
     /// To see the vault's metrics.
     ViewMetrics,
+    /// To see which certificates were issued or met.
+    ListCertificates,
+    RevokeCertificate,
     /// To begin a repository anew that is missing for good.
     RecreateRepository,
     PauseWorkload,
@@ -55,6 +60,7 @@ impl Call {
         Self::Ship,
         Self::AskHoldings,
         Self::Report,
+        Self::AskTrust,
         Self::ListWorkloads,
         Self::ViewWorkload,
         Self::ListSnapshots,
@@ -64,6 +70,8 @@ impl Call {
         Self::Greet,
         Self::MeasureRoad,
         Self::ViewMetrics,
+        Self::ListCertificates,
+        Self::RevokeCertificate,
         Self::RecreateRepository,
         Self::PauseWorkload,
         Self::RetireWorkload,
@@ -78,6 +86,7 @@ impl Call {
             Self::Ship => "ship drops",
             Self::AskHoldings => "ask what is held",
             Self::Report => "report from a share",
+            Self::AskTrust => "ask whom to trust",
             Self::ListWorkloads => "list workloads",
             Self::ViewWorkload => "look at a workload",
             Self::ListSnapshots => "list snapshots",
@@ -87,6 +96,8 @@ impl Call {
             Self::Greet => "greet the vault",
             Self::MeasureRoad => "measure the road",
             Self::ViewMetrics => "look at metrics",
+            Self::ListCertificates => "list certificates",
+            Self::RevokeCertificate => "revoke certificates",
             Self::RecreateRepository => "begin a repository anew",
             Self::PauseWorkload => "pause a workload",
             Self::RetireWorkload => "retire a workload",
@@ -186,6 +197,8 @@ fn allowed_call(role: Role, call: Call) -> bool {
         // Only who brings data has room made for it: a reader's slip of the pen must not.
         Call::MakeRepository | Call::Ship | Call::Report => role == Agent,
         Call::AskHoldings => matches!(role, Agent | Operator),
+        // What everybody is believed by is nobody's secret.
+        Call::AskTrust => role != Role::Vault,
         Call::ListWorkloads
         | Call::ViewWorkload
         | Call::ListSnapshots
@@ -194,7 +207,9 @@ fn allowed_call(role: Role, call: Call) -> bool {
         | Call::ListJobs
         | Call::ViewMetrics => matches!(role, Operator | Reader),
         Call::Greet | Call::MeasureRoad => true,
-        Call::RecreateRepository
+        Call::ListCertificates
+        | Call::RevokeCertificate
+        | Call::RecreateRepository
         | Call::PauseWorkload
         | Call::RetireWorkload
         | Call::ResumeWorkload => role == Operator,

@@ -3,6 +3,7 @@
 //! Bodies are JSON. Unknown members are ignored, so that newer and older programs understand each
 //! other. Times are RFC 3339, sizes bytes, ids lower-case hex.
 
+mod certificates;
 mod code;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::sealed_key::BoxPublicKey;
 
+pub use certificates::{CertificateView, Holder, RevokeOrder};
 pub use code::ErrorCode;
 
 /// The longest body of a call, in bytes: a bill of lading with a few ten thousand objects.

@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 
 use crate::grants::{Grants, InvalidGrants, WorkloadPattern};
 use crate::key::{InvalidKey, PublicKey};
+use crate::names::{Names, names_in};
 use crate::peer::{InvalidPeer, Peer};
 
 /// The extension that lists the workloads which a certificate grants: a SEQUENCE of UTF8String, one
@@ -35,8 +36,10 @@ pub enum InvalidCertificate {
     Unreadable(String),
     #[error("the certificate names no Outlast identity: {0}")]
     NoPeer(#[from] InvalidPeer),
-    #[error("the certificate names no Outlast identity, or several")]
+    #[error("the certificate names several Outlast identities")]
     NotOnePeer,
+    #[error("the certificate names no Outlast identity, and nothing says whom {names} means")]
+    Nobody { names: String },
     #[error("the certificate's grants cannot be read: {0}")]
     Grants(String),
     #[error("the certificate's key is of the kind {0}, and not P-256, P-384 or Ed25519")]
@@ -149,10 +152,25 @@ pub(crate) fn facts_of_pem(pem: &str) -> Result<Facts, InvalidCertificate> {
 }
 
 pub(crate) fn facts(der: &CertificateDer<'_>) -> Result<Facts, InvalidCertificate> {
+    facts_by(der, &Names::default())
+}
+
+/// The same, where certificates that name nobody of ours may mean somebody by `names`.
+pub(crate) fn facts_by(
+    der: &CertificateDer<'_>,
+    names: &Names,
+) -> Result<Facts, InvalidCertificate> {
     let certificate = parse(der)?;
+    let (peer, grants) = match peer_of(&certificate)? {
+        Some(peer) => (peer, grants_of(&certificate)?),
+        None => {
+            let named = names.of(&certificate).ok_or_else(|| nobody(&certificate))?;
+            (named.peer.clone(), named.grants.clone())
+        }
+    };
     let certified = Certified {
-        peer: peer_of(&certificate)?,
-        grants: grants_of(&certificate)?,
+        peer,
+        grants,
         validity: validity_of(&certificate),
         serial: hex::encode(&certificate.tbs_certificate.serial.to_bytes_be()),
         fingerprint: Fingerprint::of(der),
@@ -166,6 +184,10 @@ pub(crate) fn validity_of_pem(pem: &str) -> Result<Validity, InvalidCertificate>
     Ok(validity_of(&parse(&first(pem)?)?))
 }
 
+pub(crate) fn validity(der: &CertificateDer<'_>) -> Result<Validity, InvalidCertificate> {
+    Ok(validity_of(&parse(der)?))
+}
+
 fn validity_of(certificate: &X509Certificate<'_>) -> Validity {
     let moment = |time: x509_parser::time::ASN1Time| {
         Timestamp::from_unix(time.timestamp(), 0).unwrap_or(Timestamp::EPOCH)
@@ -174,18 +196,31 @@ fn validity_of(certificate: &X509Certificate<'_>) -> Validity {
     Validity { from: moment(validity.not_before), until: moment(validity.not_after) }
 }
 
-/// The identity in the one URI of ours among the subject's alternative names.
-fn peer_of(certificate: &X509Certificate<'_>) -> Result<Peer, InvalidCertificate> {
+/// The identity in the one URI of ours among the subject's alternative names, if there is one.
+fn peer_of(certificate: &X509Certificate<'_>) -> Result<Option<Peer>, InvalidCertificate> {
     let names = certificate.subject_alternative_name().map_err(unreadable)?;
     let names = names.map(|extension| extension.value.general_names.as_slice()).unwrap_or_default();
     let mut uris = names.iter().filter_map(|name| match name {
-        GeneralName::URI(uri) => Some(*uri),
+        GeneralName::URI(uri) if Peer::is_uri(uri) => Some(*uri),
         _ => None,
     });
     match (uris.next(), uris.next()) {
-        (Some(uri), None) => Ok(Peer::from_uri(uri)?),
-        _ => Err(InvalidCertificate::NotOnePeer),
+        (Some(uri), None) => Ok(Some(Peer::from_uri(uri)?)),
+        (None, _) => Ok(None),
+        (Some(_), Some(_)) => Err(InvalidCertificate::NotOnePeer),
     }
+}
+
+/// That a certificate means nobody, with the names that could be given a meaning.
+fn nobody(certificate: &X509Certificate<'_>) -> InvalidCertificate {
+    let names: Vec<String> =
+        names_in(certificate).iter().take(4).map(ToString::to_string).collect();
+    let names = match names.is_empty() {
+        true => "a certificate without a name".to_owned(),
+        // It comes from others, and goes to logs.
+        false => names.join(" or ").chars().take(200).flat_map(char::escape_debug).collect(),
+    };
+    InvalidCertificate::Nobody { names }
 }
 
 /// The workloads in the extension of ours; all, without it.
@@ -219,10 +254,39 @@ pub(crate) fn authority_name_of_pem(pem: &str) -> Result<String, InvalidCertific
     name.ok_or_else(|| InvalidCertificate::Unreadable("it has no common name".to_owned()))
 }
 
-/// What follows the first certificate in `pem`.
-pub(crate) fn without_first(pem: &str) -> String {
+/// The certificates in `pem`, each as a PEM of its own.
+pub(crate) fn each_pem(pem: &str) -> Vec<String> {
     const END: &str = "-----END CERTIFICATE-----";
-    pem.split_once(END).map_or_else(String::new, |(_, others)| others.trim_start().to_owned())
+    let ended = pem.split_inclusive(END).filter(|piece| piece.ends_with(END));
+    ended.map(|piece| format!("{}\n", piece.trim())).collect()
+}
+
+/// Which certificate is the first in `pem`.
+pub(crate) fn fingerprint_of_pem(pem: &str) -> Result<Fingerprint, InvalidCertificate> {
+    Ok(Fingerprint::of(&first(pem)?))
+}
+
+/// Which certificates are in `pem`.
+pub(crate) fn fingerprints(pem: &str) -> Result<Vec<Fingerprint>, InvalidCertificate> {
+    Ok(chain(pem)?.iter().map(Fingerprint::of).collect())
+}
+
+/// Checks that `key` is that of the first certificate in `pem`, which may certify others.
+pub(crate) fn check_issuer(
+    pem: &str,
+    key: &impl rcgen::PublicKeyData,
+) -> Result<(), InvalidCertificate> {
+    let der = first(pem)?;
+    let certificate = parse(&der)?;
+    if !certificate.is_ca() {
+        return Err(InvalidCertificate::NoAuthority);
+    }
+    may_issue(&certificate)?;
+    if certificate.public_key().raw != key.subject_public_key_info() {
+        let text = "its private key belongs to another certificate".to_owned();
+        return Err(InvalidCertificate::Unfit(text));
+    }
+    Ok(())
 }
 
 /// Checks that `pem` holds certificates of authorities, and nothing else.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use outlast_fs::durable;
 use zeroize::Zeroizing;
 
+use crate::authorities::{Authorities, AuthoritiesError};
 use crate::certificate::{self, Certified, InvalidCertificate, Validity};
 use crate::grants::Grants;
 use crate::key::{InvalidKey, SigningKey};
@@ -24,6 +25,8 @@ pub enum IdentityError {
     Certificate { path: PathBuf, source: InvalidCertificate },
     #[error("{} holds no private key that fits its certificate: {reason}", path.display())]
     Key { path: PathBuf, reason: String },
+    #[error(transparent)]
+    Authorities(#[from] AuthoritiesError),
     #[error("{}: {source}", path.display())]
     BoxKey { path: PathBuf, source: InvalidBoxKey },
 }
@@ -31,8 +34,6 @@ pub enum IdentityError {
 /// Certificate chain and private key in one file, so that a renewal replaces both or neither;
 /// stock restic takes it as `--tls-client-cert`.
 pub const IDENTITY_FILE: &str = "identity.pem";
-/// The certificate of the authority that this identity trusts; restic's `--cacert`.
-pub const CA_FILE: &str = "ca.pem";
 /// The key to which repository keys are sealed.
 pub const BOX_KEY_FILE: &str = "box.key";
 
@@ -44,7 +45,9 @@ pub struct Identity {
     certified: Certified,
     certificate_pem: String,
     key_pem: Zeroizing<String>,
-    ca_pem: String,
+    authorities: Authorities,
+    /// The certificates of all whose signatures count.
+    believed_pem: String,
     signing_key: SigningKey,
     box_key: BoxKey,
 }
@@ -54,15 +57,23 @@ impl Identity {
     pub(crate) fn from_parts(
         certificate_pem: String,
         key_pem: Zeroizing<String>,
-        ca_pem: String,
+        authorities: Authorities,
         box_key: BoxKey,
     ) -> Result<Self, InvalidIdentity> {
         let facts = certificate::facts_of_pem(&certificate_pem)?;
-        certificate::check_authority(&ca_pem)?;
+        let believed_pem = authorities.of_signatures();
         let key = certificate::key_der(&key_pem)?;
         let signing_key = SigningKey::new(&key, &facts.key)?;
         let certified = facts.certified;
-        Ok(Self { certified, certificate_pem, key_pem, ca_pem, signing_key, box_key })
+        Ok(Self {
+            certified,
+            certificate_pem,
+            key_pem,
+            authorities,
+            believed_pem,
+            signing_key,
+            box_key,
+        })
     }
 
     /// Reads what [`save`](Self::save) wrote to `directory`.
@@ -86,13 +97,13 @@ impl Identity {
         let box_path = directory.join(BOX_KEY_FILE);
         let box_key = BoxKey::from_text(&read(BOX_KEY_FILE)?)
             .map_err(|source| IdentityError::BoxKey { path: box_path, source })?;
-        let (ca_pem, ca_path) = (text(CA_FILE)?, directory.join(CA_FILE));
-        certificate::check_authority(&ca_pem)
-            .map_err(|source| IdentityError::Certificate { path: ca_path, source })?;
-        Self::from_parts(certificate_pem, key_pem, ca_pem, box_key).map_err(|error| match error {
-            InvalidIdentity::Certificate(source) => IdentityError::Certificate { path, source },
-            InvalidIdentity::Key(InvalidKey(reason)) => IdentityError::Key { path, reason },
-        })
+        let authorities = Authorities::load(directory)?;
+        Self::from_parts(certificate_pem, key_pem, authorities, box_key).map_err(
+            |error| match error {
+                InvalidIdentity::Certificate(source) => IdentityError::Certificate { path, source },
+                InvalidIdentity::Key(InvalidKey(reason)) => IdentityError::Key { path, reason },
+            },
+        )
     }
 
     /// Writes the identity to `directory`, which is made if it is missing. Each file is replaced
@@ -106,7 +117,7 @@ impl Identity {
             durable::replace(&path, content, mode)
                 .map_err(|source| IdentityError::Write { path, source })
         };
-        write(CA_FILE, self.ca_pem.as_bytes(), 0o644)?;
+        self.authorities.save(directory)?;
         write(BOX_KEY_FILE, self.box_key.to_text().as_bytes(), 0o600)?;
         write(IDENTITY_FILE, self.certificate_and_key_pem().as_bytes(), 0o600)
     }
@@ -136,9 +147,19 @@ impl Identity {
         &self.certificate_pem
     }
 
-    /// The certificate of the authority.
+    /// The certificates of the authorities for connections.
     pub fn ca_pem(&self) -> &str {
-        &self.ca_pem
+        &self.authorities.ca_pem
+    }
+
+    /// The certificates of the authorities whose signatures count: those for connections, and those
+    /// of the past. No word of the past frees anything.
+    pub fn believed_pem(&self) -> &str {
+        &self.believed_pem
+    }
+
+    pub fn authorities(&self) -> &Authorities {
+        &self.authorities
     }
 
     /// The key to which others may seal for us.

@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use outlast_types::Environment;
 
-use crate::identity::{BOX_KEY_FILE, CA_FILE, IDENTITY_FILE, Identity, IdentityError};
+use crate::authorities::{CA_FILE, PAST_FILE};
+use crate::identity::{BOX_KEY_FILE, IDENTITY_FILE, Identity, IdentityError};
 
 /// How often the files are looked at, at most.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -44,8 +45,8 @@ struct Seen {
     complaint: Option<String>,
 }
 
-/// Tells the three files from others of their names.
-type Stamp = [Option<FileStamp>; 3];
+/// Tells the files from others of their names.
+type Stamp = [Option<FileStamp>; 4];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct FileStamp {
@@ -205,7 +206,7 @@ impl<T: Clone, E: fmt::Display> Derived<T, E> {
 }
 
 fn stamp_of(directory: &Path) -> Stamp {
-    [IDENTITY_FILE, CA_FILE, BOX_KEY_FILE].map(|name| {
+    [IDENTITY_FILE, CA_FILE, PAST_FILE, BOX_KEY_FILE].map(|name| {
         // What cannot be looked at is missing; reading it says why.
         let metadata = fs::metadata(directory.join(name)).ok()?;
         Some(FileStamp {

@@ -13,6 +13,7 @@
 //! The clients block. They must not be called from asynchronous code: use
 //! `tokio::task::spawn_blocking` or a thread of their own.
 
+mod authorities;
 mod certificate;
 mod identity_handle;
 mod key;
@@ -26,16 +27,20 @@ pub mod client;
 pub mod grants;
 pub mod holdings;
 pub mod identity;
+pub mod names;
 pub mod receipts;
 pub mod request;
 pub mod rest;
+pub mod revocation;
 pub mod road;
 pub mod sealed_key;
 pub mod server;
 pub mod signature;
 pub mod tls;
+pub mod trust;
 
-pub use ca::CertificateAuthority;
+pub use authorities::{Authorities, AuthoritiesError, CA_FILE, Ended, PAST_FILE, PastAuthority};
+pub use ca::{CertificateAuthority, RootAuthority};
 pub use certificate::{Certified, Fingerprint, InvalidCertificate, InvalidFingerprint, Validity};
 pub use client::{AddressError, ApiClient, CallError, CertificateTrouble, Credentials, RestStore};
 pub use grants::Grants;
@@ -44,3 +49,4 @@ pub use identity_handle::IdentityHandle;
 pub use key::{InvalidKey, KeyKind};
 pub use peer::{InvalidPeer, Peer, Role};
 pub use road::{Proxies, RoadError, Roads};
+pub use trust::{Caller, Trust};

@@ -117,6 +117,11 @@ impl Peer {
         format!("{URI_SCHEME}{}/{}", self.role, self.name)
     }
 
+    /// Whether a URI is meant to say it.
+    pub(crate) fn is_uri(uri: &str) -> bool {
+        uri.starts_with(URI_SCHEME)
+    }
+
     /// The inverse of [`uri`](Self::uri).
     pub fn from_uri(uri: &str) -> Result<Self, InvalidPeer> {
         let parts = uri.strip_prefix(URI_SCHEME).and_then(|rest| rest.split_once('/'));

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use outlast_drop::{ReceiptState, SignedReceipt, Signer, Verifier};
 use outlast_fs::durable;
 
-use crate::certificate::{self, InvalidCertificate};
+use crate::authorities::{Authorities, AuthoritiesError, past_beside};
+use crate::certificate::InvalidCertificate;
 use crate::identity::Identity;
 use crate::identity_handle::IdentityHandle;
 use crate::peer::{Peer, Role};
@@ -60,6 +61,8 @@ pub enum AuthorityError {
     Read { path: PathBuf, source: io::Error },
     #[error("{} is not the certificate of an authority: {source}", path.display())]
     Certificate { path: PathBuf, source: InvalidCertificate },
+    #[error(transparent)]
+    Past(#[from] AuthoritiesError),
 }
 
 /// The authority whose receipts count.
@@ -75,25 +78,27 @@ enum Trust {
 }
 
 impl Authority {
-    /// The authority that `identity` trusts.
+    /// The authorities that `identity` believes, those of the past with them: a receipt records.
     pub fn of(identity: &Identity) -> Self {
-        Self(Trust::Fixed(identity.ca_pem().to_owned()))
+        Self(Trust::Fixed(identity.believed_pem().to_owned()))
     }
 
-    /// The authority that the identity in force trusts, at any time.
+    /// The authorities that the identity in force believes, at any time.
     pub fn following(identity: &IdentityHandle) -> Self {
         Self(Trust::Following(identity.clone()))
     }
 
-    /// Reads the authority's certificate, in PEM.
+    /// Reads the certificates of authorities, in PEM, and with them those of the past that lie beside
+    /// that file.
     pub fn load(path: &Path) -> Result<Self, AuthorityError> {
         let read = |source| AuthorityError::Read { path: path.to_owned(), source };
         let content = durable::read_bounded(path, CERTIFICATE_BYTES_MAX).map_err(read)?;
         let invalid = |error| read(io::Error::new(io::ErrorKind::InvalidData, error));
         let ca_pem = String::from_utf8(content).map_err(invalid)?;
-        certificate::check_authority(&ca_pem)
+        let mut authorities = Authorities::new(&ca_pem)
             .map_err(|source| AuthorityError::Certificate { path: path.to_owned(), source })?;
-        Ok(Self(Trust::Fixed(ca_pem)))
+        authorities.past = past_beside(path)?;
+        Ok(Self(Trust::Fixed(authorities.of_signatures())))
     }
 
     /// Who signed the receipt. Its own word about its signer must be right, too: people read it.
@@ -105,7 +110,7 @@ impl Authority {
         };
         let signer = match &self.0 {
             Trust::Fixed(ca_pem) => verify(ca_pem),
-            Trust::Following(identity) => verify(identity.get().ca_pem()),
+            Trust::Following(identity) => verify(identity.get().believed_pem()),
         }?;
         let receipt = signed.receipt();
         if receipt.by != signer.name() || receipt.role != signer.role().as_str() {

@@ -13,6 +13,7 @@ use x509_parser::oid_registry as oid;
 use x509_parser::prelude::FromDer as _;
 use zeroize::Zeroizing;
 
+use crate::authorities::Authorities;
 use crate::identity::{Identity, InvalidIdentity};
 use crate::key::{KeyKind, PublicKey};
 use crate::sealed_key::{BoxKey, BoxPublicKey, InvalidBoxKey};
@@ -134,10 +135,14 @@ impl PendingIdentity {
     }
 
     /// The identity, with the certificate that the authority gave: the chain, the holder's own first,
-    /// and the authorities that it trusts.
-    pub fn certified(self, chain_pem: &str, ca_pem: &str) -> Result<Identity, InvalidIdentity> {
+    /// and the authorities that it is to believe.
+    pub fn certified(
+        self,
+        chain_pem: &str,
+        authorities: Authorities,
+    ) -> Result<Identity, InvalidIdentity> {
         let key_pem = Zeroizing::new(self.key.serialize_pem());
-        Identity::from_parts(chain_pem.to_owned(), key_pem, ca_pem.to_owned(), self.box_key)
+        Identity::from_parts(chain_pem.to_owned(), key_pem, authorities, self.box_key)
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod budget;
 mod error;
+mod gate;
 mod lobby;
 mod plain;
 mod request_id;
@@ -34,15 +35,16 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tower_service::Service as _;
 
-use crate::api::{ErrorBody, ErrorCode};
-use crate::certificate::{self, Validity};
-use crate::peer::Peer;
+use crate::api::ErrorBody;
+use crate::certificate::Validity;
 use crate::protocol::{REQUEST_ID_HEADER, SHARE_HEADER};
+use crate::trust::{Caller, Presented};
 use budget::{Bounds, Busy, Holder, Rates, Share, Shares};
 use lobby::{Lobby, Visit};
 use stall::{PacedBody, Stalling};
 
 pub use error::ApiError;
+pub use gate::{ENROLLMENT, Gate, RENEWAL, TurnedAway};
 pub use plain::serve_plain;
 pub use request_id::RequestId;
 pub use stall::{MinRate, TooSlow, is_too_slow};
@@ -109,12 +111,13 @@ pub struct Shown {
 
 /// Serves `router` on `listener` until `shutdown` completes and requests under way have ended.
 ///
-/// Every request carries its [`Peer`], [`Shown`], [`RequestId`] and [`Holder`] as extensions; a client whose certificate
-/// is from our authority but names no identity is answered 403. `tls` is asked for each connection, on
-/// a thread that may wait.
+/// Every request carries its [`Caller`], [`RequestId`] and [`Holder`] as extensions, and that of a good
+/// certificate its [`Peer`](crate::Peer) and [`Shown`]. What others ask is answered by the `gate`, but for
+/// the calls that are there for them. `tls` is asked for each connection, on a thread that may wait.
 pub async fn serve(
     listener: TcpListener,
     tls: impl Fn() -> Arc<ServerConfig> + Send + Sync + 'static,
+    gate: Gate,
     router: Router,
     limits: Limits,
     shutdown: impl Future<Output = ()>,
@@ -139,9 +142,9 @@ pub async fn serve(
         match accepted {
             Ok((stream, address, visit)) => {
                 number += 1;
-                let (doorway, router) = (Arc::clone(&doorway), router.clone());
+                let (doorway, gate, router) = (Arc::clone(&doorway), gate.clone(), router.clone());
                 let connection = Connection { number, address, doorway, stopped: stopped.clone() };
-                connections.spawn(connection.run(stream, visit, router));
+                connections.spawn(connection.run(stream, visit, gate, router));
             }
             Err(error) if of_one_client(&error) => {}
             Err(error) => {
@@ -230,18 +233,16 @@ struct Connection {
 }
 
 impl Connection {
-    async fn run(mut self, stream: TcpStream, mut visit: Visit, router: Router) {
+    async fn run(mut self, stream: TcpStream, mut visit: Visit, gate: Gate, router: Router) {
         let (address, limits) = (self.address, self.doorway.limits);
         let Some(stream) = self.shake_hands(stream, &mut visit).await else { return };
-        let client = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
-        let peer = match client.map(certificate::facts) {
-            Some(Ok(facts)) => Ok((facts.certified.peer, facts.certified.validity)),
-            Some(Err(error)) => Err(error.to_string()),
-            None => Err("the client showed no certificate".to_owned()),
-        };
-        let holder = match &peer {
-            Ok((peer, _)) => Holder::from(peer),
-            Err(_) => Holder::Address(lobby::place_of(address.ip())),
+        let presented = Arc::new(gate.presented(stream.get_ref().1.peer_certificates()));
+        let holder = match presented.caller() {
+            Caller::Known(certified) | Caller::Lapsed(certified) => Holder::from(&certified.peer),
+            // Who is refused has no share of those who bear the name.
+            Caller::Anonymous | Caller::Refused(_) => {
+                Holder::Address(lobby::place_of(address.ip()))
+            }
         };
         let place = Place::of(self.doorway.seats.take_now(&holder, 1), visit);
         let requests = AtomicU64::new(0);
@@ -251,8 +252,8 @@ impl Connection {
             let nth = requests.fetch_add(1, Ordering::Relaxed) + 1;
             let id = RequestId::of(request.headers(), number, nth);
             let request = request.map(|body| Body::new(PacedBody::new(body, limits.rate)));
-            let (peer, holder) = (peer.clone(), holder.clone());
-            answer(request, router.clone(), peer, holder, busy.clone(), id)
+            let asker = (Arc::clone(&presented), holder.clone());
+            answer(request, router.clone(), gate.clone(), asker, busy.clone(), id)
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -375,8 +376,8 @@ async fn told_to_stop(stopped: &mut watch::Receiver<bool>) {
 async fn answer(
     mut request: Request<Body>,
     mut router: Router,
-    peer: Result<(Peer, Validity), String>,
-    holder: Holder,
+    gate: Gate,
+    (presented, holder): (Arc<Presented>, Holder),
     busy: Option<Busy>,
     id: RequestId,
 ) -> Result<Response, std::convert::Infallible> {
@@ -386,20 +387,22 @@ async fn answer(
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         return Ok(response);
     }
-    let response = match peer {
-        Ok((peer, certificate)) => {
-            tracing::debug!(id = id.0, %peer, line, "request");
-            let share = request.headers().get(SHARE_HEADER);
-            let share = share.and_then(|share| share.to_str().ok()?.parse().ok());
+    let caller = presented.caller();
+    let response = match gate.admit(&caller, &request) {
+        Ok(()) => {
+            if let Caller::Known(certified) = &caller {
+                tracing::debug!(id = id.0, peer = %certified.peer, line, "request");
+                let share = request.headers().get(SHARE_HEADER);
+                let share = share.and_then(|share| share.to_str().ok()?.parse().ok());
+                request.extensions_mut().insert(certified.peer.clone());
+                request.extensions_mut().insert(Shown { certificate: certified.validity, share });
+            }
             request.extensions_mut().insert(holder);
-            request.extensions_mut().insert(peer);
-            request.extensions_mut().insert(Shown { certificate, share });
+            request.extensions_mut().insert(caller);
             request.extensions_mut().insert(id.clone());
             router.call(request).await?
         }
-        Err(reason) => ApiError::new(StatusCode::FORBIDDEN, ErrorCode::NoIdentity, reason)
-            .hint("use a certificate that this vault's authority issued")
-            .into_response(),
+        Err(refused) => refused.into_response(),
     };
     Ok(identified(response, id, &line))
 }

@@ -56,7 +56,7 @@ mod tests {
         assert!(check(b"receipt", &signature[1..], agent.ca_pem()).is_err());
         let (_other_directory, other) = crate::ca::tests::authority();
         assert_eq!(
-            check(b"receipt", &signature, other.certificate_pem()),
+            check(b"receipt", &signature, other.ca_pem()),
             Err(SignatureError::Certificate(InvalidCertificate::Stranger))
         );
         let impostor = issue(&other, Role::Agent, "eu-1");

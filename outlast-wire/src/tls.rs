@@ -1,14 +1,16 @@
-//! Mutual TLS: both sides show a certificate of one authority.
+//! Mutual TLS: both sides show a certificate of an authority that the other believes.
 //!
 //! The cryptography provider is passed to every configuration; none is installed for the process.
+
+mod clients;
 
 use std::sync::Arc;
 
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
-use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
+use self::clients::Clients;
 use crate::certificate::{self, InvalidCertificate};
 use crate::identity::Identity;
 use crate::identity_handle::{Derived, IdentityHandle};
@@ -29,16 +31,17 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
-/// For a server: shows `identity` and accepts only clients that its authority certified.
+/// For a server: shows `identity`. It asks clients for a certificate that its authorities lead to, and
+/// lets those without one in, and those whose certificate has ended not long ago: what they may do is
+/// judged at each request ([`Trust`](crate::trust::Trust)).
 pub fn server_config(identity: &Identity) -> Result<Arc<ServerConfig>, TlsError> {
-    let roots = Arc::new(roots(identity.ca_pem())?);
-    let clients = WebPkiClientVerifier::builder_with_provider(roots, provider())
-        .build()
-        .map_err(|error| TlsError::Setup(error.to_string()))?;
+    // Its authorities must be usable, or nobody could come.
+    roots(identity.ca_pem())?;
+    let clients = Clients::new(identity.ca_pem(), &provider());
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(setup)?
-        .with_client_cert_verifier(clients)
+        .with_client_cert_verifier(Arc::new(clients))
         .with_single_cert(
             certificate::chain(identity.certificate_pem())?,
             certificate::tls_key(identity.key_pem())?,

@@ -1,6 +1,7 @@
 //! One module for each command, named as users type it.
 
 pub(crate) mod audit;
+mod ca;
 mod cache;
 mod config;
 mod demo;
@@ -41,6 +42,8 @@ pub(crate) enum Command {
     Jobs(jobs::Args),
     #[command(subcommand)]
     Audit(audit::Command),
+    #[command(subcommand)]
+    Ca(ca::Command),
     Snapshots(snapshots::SnapshotsArgs),
     Ls(snapshots::LsArgs),
     Cat(snapshots::CatArgs),
@@ -76,6 +79,7 @@ pub(crate) fn run(command: Command, whole: fn() -> clap::Command, output: &Outpu
         Command::Incident(command) => incident::run(&command, output),
         Command::Jobs(arguments) => jobs::run(&arguments, output),
         Command::Audit(command) => audit::run(command, output),
+        Command::Ca(command) => ca::run(&command, output),
         Command::Snapshots(arguments) => snapshots::snapshots(&arguments, output),
         Command::Ls(arguments) => snapshots::ls(&arguments, output),
         Command::Cat(arguments) => snapshots::cat(&arguments, output),

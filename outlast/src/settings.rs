@@ -6,6 +6,7 @@
 
 mod edit;
 mod flaw;
+mod identities;
 pub(crate) mod key;
 mod links;
 pub(crate) mod reference;

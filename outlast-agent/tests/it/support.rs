@@ -158,7 +158,7 @@ impl World {
 
     /// Who signed a receipt, by our authority's word.
     pub(crate) fn signer(&self, signed: &SignedReceipt) -> Peer {
-        let ca_pem = self.authority.certificate_pem();
+        let ca_pem = self.authority.ca_pem();
         signed.verify(|pem, bytes, proof| signature::verify(pem, ca_pem, bytes, proof)).unwrap()
     }
 

@@ -10,6 +10,7 @@ use outlast_store::{Object, StoreError};
 use outlast_types::{DropId, WorkloadName};
 use outlast_wire::Peer;
 use outlast_wire::api::{BILL_VERSION, ErrorCode};
+use outlast_wire::ca::CaError;
 
 use super::presence::Missing;
 use super::storage::StorageError;
@@ -98,6 +99,22 @@ pub enum VaultError {
     Partly { failed: usize, total: usize, first: Box<VaultError> },
     #[error("cannot set up what looks at packs: {0}")]
     Prover(FormatError),
+    #[error("this vault has no issuer, so it issues no certificates")]
+    NoIssuer,
+    #[error("the issuer cannot issue: {0}")]
+    Issuer(CaError),
+    #[error(
+        "{text:?} is neither the serial number nor the fingerprint of a certificate that this vault \
+         issued or has met"
+    )]
+    UnknownCertificate { text: String },
+    #[error("several certificates have the serial number {text}: give a fingerprint")]
+    AmbiguousCertificate { text: String },
+    #[error(
+        "that is the certificate by which this vault speaks ({peer}): replace the vault's identity, \
+         and revoke the one before then, by its serial number"
+    )]
+    OwnCertificate { peer: Peer },
     #[error("a key cannot be sealed to the box key that came with the request")]
     BadBoxKey,
 }
@@ -121,6 +138,9 @@ impl VaultError {
             Self::Busy { .. } => ErrorCode::Busy,
             Self::OverLimit { .. } => ErrorCode::OverLimit,
             Self::BadBoxKey => ErrorCode::BadRequest,
+            Self::NoIssuer => ErrorCode::NoIssuer,
+            Self::UnknownCertificate { .. } => ErrorCode::UnknownCertificate,
+            Self::AmbiguousCertificate { .. } | Self::OwnCertificate { .. } => ErrorCode::BadOrder,
             Self::Store(StoreError::Full { .. }) => ErrorCode::Full,
             Self::Partly { first, .. } => first.code(),
             _ => ErrorCode::Unable,
@@ -130,12 +150,14 @@ impl VaultError {
     /// Whether the request was at fault, or the peer; else it was the vault, or time.
     pub(crate) fn is_refusal(&self) -> bool {
         use VaultError::{
-            AlreadyPublished, BadBill, BadBoxKey, BadOrder, BillVersion, Contested, Denied,
-            MissingObjects, NothingMissing, OverLimit, Unacceptable, UnknownWorkload,
+            AlreadyPublished, AmbiguousCertificate, BadBill, BadBoxKey, BadOrder, BillVersion,
+            Contested, Denied, MissingObjects, NoIssuer, NothingMissing, OverLimit, OwnCertificate,
+            Unacceptable, UnknownCertificate, UnknownWorkload,
         };
         matches!(
             self,
             AlreadyPublished { .. }
+                | AmbiguousCertificate { .. }
                 | BadBill { .. }
                 | BadBoxKey
                 | BadOrder { .. }
@@ -143,9 +165,12 @@ impl VaultError {
                 | Contested { .. }
                 | Denied { .. }
                 | MissingObjects { .. }
+                | NoIssuer
                 | NothingMissing { .. }
                 | OverLimit { .. }
+                | OwnCertificate { .. }
                 | Unacceptable { .. }
+                | UnknownCertificate { .. }
                 | UnknownWorkload { .. }
         )
     }

@@ -5,11 +5,13 @@ use std::sync::{Arc, Mutex};
 use outlast_catalog::Catalog;
 use outlast_promise::Settings;
 use outlast_types::{Environment, Interrupt, hex};
-use outlast_wire::IdentityHandle;
+use outlast_wire::names::Names;
+use outlast_wire::{IdentityHandle, Trust};
 
 use super::admission::Admission;
 use super::arrivals::Arrivals;
 use super::audit::{AuditAction, AuditHead, AuditLog, Event, Source};
+use super::certificates::Certificates;
 use super::counters::Counters;
 use super::error::VaultError;
 use super::incidents::AuditChronicle;
@@ -21,7 +23,7 @@ use super::recovery::{Sources, rebuilt_from};
 use super::repositories::Repositories;
 use super::sequence::Sequence;
 use super::storage::Storage;
-use super::vault::{Vault, own_certificate};
+use super::vault::{OpenIssuer, Vault, own_certificate};
 
 /// Random bytes in the name of a run.
 const RUN_BYTES: usize = 8;
@@ -31,6 +33,9 @@ pub(crate) struct Parts {
     pub(crate) storage: Storage,
     pub(crate) catalog: Catalog,
     pub(crate) identity: IdentityHandle,
+    /// Opens the issuer, if this vault has one.
+    pub(crate) issuer: Option<OpenIssuer>,
+    pub(crate) names: Names,
     pub(crate) settings: Settings,
     pub(crate) limits: LimitPolicy,
     pub(crate) environment: Environment,
@@ -39,7 +44,8 @@ pub(crate) struct Parts {
 impl Vault {
     /// Opens a vault and brings the catalog up to what the repositories hold.
     pub(crate) fn open(parts: Parts) -> Result<Self, VaultError> {
-        let Parts { storage, catalog, identity, settings, limits, environment } = parts;
+        let Parts { storage, catalog, identity, issuer, names, settings, limits, environment } =
+            parts;
         let repositories = Repositories::open(&storage, &environment);
         let arrivals = Arrivals::open(&storage);
         let audit = Arc::new(AuditLog::open(&storage, Arc::clone(&environment.clock))?);
@@ -57,6 +63,9 @@ impl Vault {
             }
             catalog.replace_snapshots(&records)?;
         }
+        let certificates = Certificates::open(&storage, &audit)?;
+        let trust = Trust::by_names(&identity, &environment.clock, names);
+        trust.learn(certificates.revocations());
         let orders = Orders::open(&storage)?;
         let given = orders.list(None);
         // Those of before there was an audit log, and one that a crash kept from it.
@@ -83,6 +92,9 @@ impl Vault {
             jobs: Jobs::open(&storage, &environment),
             limits: Limits::open(&storage, Arc::clone(&environment.clock), limits)?,
             counters: Counters::default(),
+            certificates,
+            trust,
+            issuer,
             identity,
             certified: Mutex::new(certified),
             environment,
@@ -97,6 +109,7 @@ impl Vault {
         }
         vault.fill_in()?;
         let started = Event::by_vault(AuditAction::Started).detail("run", &vault.run);
+        vault.note_past_authorities(&vault.identity.get())?;
         vault.audit.record(started.detail("version", env!("CARGO_PKG_VERSION")))?;
         // Whoever keeps this line can tell later whether the log was written anew.
         let AuditHead { number, hash } = vault.audit.head();

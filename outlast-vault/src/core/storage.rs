@@ -8,6 +8,8 @@
 //! | `keys/<workload>.password`, `.making` | `repositories`, one maker per workload | replace, durable |
 //! | `arrivals/<workload>/<drop or snapshot>.json` | `publish`, one publisher per workload | replace, durable |
 //! | `orders.jsonl` | `orders`, under its lock | append, durable |
+//! | `certificates.jsonl` | `certificates`, under its lock | append, durable |
+//! | `certificates-met.jsonl` | `certificates`, under its lock | append, fast |
 //! | `audit/<first number>.jsonl` | `audit`, under its lock | append, durable |
 //! | `audit-head.json` | `audit`, after the log | replace; durable for the first entry of a segment |
 //! | `jobs/<job>.json` | the one runner of the job | replace, durable |

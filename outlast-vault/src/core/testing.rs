@@ -15,13 +15,14 @@ use outlast_types::{
 };
 use outlast_wire::Peer;
 use outlast_wire::api::{BILL_VERSION, Base64, BilledName, BilledObject, Shipment};
+use outlast_wire::names::Names;
 use outlast_wire::{CertificateAuthority, Identity, Role, ca};
 
 use super::audit::{self, AuditAction, AuditSelection};
 use super::limits::LimitPolicy;
 use super::opening::Parts;
 use super::storage::memory::MemoryStorage;
-use super::vault::Vault;
+use super::vault::{OpenIssuer, Vault};
 
 /// The agent that ships.
 pub(crate) const AGENT: &str = "road-1";
@@ -44,10 +45,14 @@ impl World {
     /// Opens the vault, as a start does.
     pub(crate) fn open(&self) -> Arc<Vault> {
         let path = self.directory.path();
+        let ca = path.join("ca");
+        let issuer: OpenIssuer = Arc::new(move || CertificateAuthority::open(&ca));
         let parts = Parts {
             storage: Arc::clone(&self.storage) as _,
             catalog: Catalog::open(&path.join("catalog.sqlite")).unwrap(),
             identity: Identity::load(&path.join("identity")).unwrap().into(),
+            issuer: Some(issuer),
+            names: Names::default(),
             settings: Settings::default(),
             limits: self.limits.clone(),
             environment: Environment::system(),

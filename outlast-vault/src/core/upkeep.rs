@@ -48,7 +48,9 @@ pub(crate) fn jobs(look_after: Duration) -> [Job; 8] {
             let watched = vault.watch_promises();
             // Whatever came of it: who cannot write lives, who hangs does not.
             vault.environment.pulse.beat();
-            watched.map(|()| String::new())
+            watched?;
+            vault.note_past_authorities(&vault.identity.get())?;
+            Ok(String::new())
         }),
         job("look-after-repositories", look_after, Vault::look_after_repositories),
         job("write-audit-counts", WRITE_COUNTED, |vault, _| {

@@ -5,11 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use outlast_promise::{self as promise, Validity};
 use outlast_types::Environment;
-use outlast_wire::{Identity, IdentityHandle, Role};
+use outlast_wire::ca::CaError;
+use outlast_wire::{CertificateAuthority, Identity, IdentityHandle, Role, Trust};
 
 use super::admission::Admission;
 use super::arrivals::Arrivals;
 use super::audit::{AuditLog, Event, Outcome};
+use super::certificates::Certificates;
 use super::counters::Counters;
 use super::error::VaultError;
 use super::jobs::Jobs;
@@ -19,6 +21,9 @@ use super::promise_monitor::PromiseMonitor;
 use super::repositories::Repositories;
 use super::sequence::Sequence;
 
+/// Opens the issuer: each time, so that one that was replaced issues from then on.
+pub(crate) type OpenIssuer = Arc<dyn Fn() -> Result<CertificateAuthority, CaError> + Send + Sync>;
+
 /// A vault that is open.
 pub(crate) struct Vault {
     pub(crate) repositories: Repositories,
@@ -26,11 +31,16 @@ pub(crate) struct Vault {
     pub(crate) arrivals: Arrivals,
     pub(crate) orders: Orders,
     pub(crate) audit: Arc<AuditLog>,
+    pub(crate) certificates: Certificates,
     pub(crate) promises: PromiseMonitor,
     pub(crate) jobs: Jobs,
     pub(crate) limits: Limits,
     pub(crate) counters: Counters,
     pub(crate) identity: IdentityHandle,
+    /// Whom this vault believes.
+    pub(crate) trust: Trust,
+    /// Opens the authority by which this vault issues certificates, if it does.
+    pub(crate) issuer: Option<OpenIssuer>,
     /// The identity whose certificate the promises know of.
     pub(crate) certified: Mutex<Arc<Identity>>,
     pub(crate) environment: Environment,

@@ -1,6 +1,7 @@
 //! `/api/v1`: thin handlers over blocking work.
 
 mod call;
+mod certificates;
 mod jobs;
 mod orders;
 pub(super) mod road;
@@ -49,6 +50,7 @@ pub(crate) fn router(vault: Arc<Vault>) -> Router {
         .merge(orders::routes())
         .merge(jobs::routes())
         .merge(road::routes())
+        .merge(certificates::routes())
         .fallback(nothing_here)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))

@@ -9,8 +9,8 @@ use axum::response::Response;
 use outlast_promise::Source;
 use outlast_types::WorkloadName;
 use outlast_wire::api::ErrorCode;
-use outlast_wire::server::Shown;
-use outlast_wire::{Peer, Role};
+use outlast_wire::server::{Shown, TurnedAway};
+use outlast_wire::{Caller, Peer, Role};
 
 use crate::core::audit::{AuditAction, Event, Outcome};
 use crate::core::vault::{Vault, validity};
@@ -45,12 +45,31 @@ pub(crate) async fn note(
             }
         }
     }
+    let caller = request.extensions().get::<Caller>().cloned();
+    meet(&vault, caller).await;
     let response = next.run(request).await;
     vault.counters.answered(response.status().as_u16());
     if let Some(peer) = asker.filter(|_| response.status() == StatusCode::FORBIDDEN) {
         note_refusal(vault, &peer, &asked, workload.as_ref()).await;
     }
     response
+}
+
+/// Notes a certificate that is seen for the first time.
+async fn meet(vault: &Arc<Vault>, caller: Option<Caller>) {
+    let Some(Caller::Known(certified)) = caller else { return };
+    if vault.certificates.is_known(&certified.fingerprint) {
+        return;
+    }
+    let vault = Arc::clone(vault);
+    let met = tokio::task::spawn_blocking(move || {
+        vault.certificates.meet(&certified, vault.environment.clock.now())
+    });
+    match met.await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::error!(%error, "cannot note a certificate"),
+        Err(error) => tracing::error!(%error, "noting a certificate failed badly"),
+    }
 }
 
 /// Notes that a peer asked for what its role does not allow. What only counts waits for no thread.
@@ -69,6 +88,23 @@ async fn note_refusal(
     if vault.audit.counts(&event) {
         return;
     }
+    written(vault, event).await;
+}
+
+/// Notes whom the gate turned away, without keeping anybody waiting.
+pub(crate) fn turned_away(vault: Arc<Vault>) -> impl Fn(TurnedAway) + Send + Sync + 'static {
+    move |TurnedAway { who, code, reason, asked }| {
+        let event = Event::by_name(who, AuditAction::Requested)
+            .object(asked)
+            .not_done(Outcome::Refused, code)
+            .detail("reason", reason);
+        if !vault.audit.counts(&event) {
+            tokio::spawn(written(Arc::clone(&vault), event));
+        }
+    }
+}
+
+async fn written(vault: Arc<Vault>, event: Event) {
     let noted = tokio::task::spawn_blocking(move || vault.audit.record(event));
     match noted.await {
         Ok(Ok(())) => {}

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use outlast_promise::{Declaration, Promise, Settings};
 use outlast_types::WorkloadName;
+use outlast_wire::names::Names;
 
 use crate::core::limits::{AgentLimits, LimitPolicy};
 
@@ -28,6 +29,10 @@ pub struct VaultConfig {
     pub metrics_listen: Option<SocketAddr>,
     /// The directory of the vault's own identity.
     pub identity: PathBuf,
+    /// The directory of the issuer by which the vault issues certificates; without one, it issues none.
+    pub issuer: Option<PathBuf>,
+    /// Whom certificates mean that others issued and that name no identity of ours.
+    pub names: Names,
     /// How long an agent may stay silent before that is an incident.
     pub agent_deadline: Duration,
     /// How often it is looked whether all repositories are there.
@@ -48,6 +53,8 @@ impl VaultConfig {
             listen,
             metrics_listen: None,
             identity: identity.to_owned(),
+            issuer: None,
+            names: Names::default(),
             agent_deadline: Settings::default().agent_deadline,
             look_after: LOOK_AFTER,
             promise: Promise::default(),

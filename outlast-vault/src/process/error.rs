@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use outlast_catalog::CatalogError;
 use outlast_fs::LockError;
+use outlast_wire::ca::CaError;
 use outlast_wire::identity::IdentityError;
 use outlast_wire::tls::TlsError;
 
@@ -35,6 +36,8 @@ pub enum StartError {
         directory.display()
     )]
     WrongRole { directory: PathBuf, peer: String },
+    #[error("the vault cannot issue certificates: {0}")]
+    Issuer(#[from] CaError),
     #[error(transparent)]
     Catalog(#[from] CatalogError),
     #[error(transparent)]

@@ -3,6 +3,7 @@
 
 mod absence;
 mod admission;
+mod certificates;
 mod crash;
 mod custody;
 mod floods;

@@ -62,8 +62,11 @@ impl World {
             _ => Vec::new(),
         };
         let peer = Peer::new(role, name).unwrap();
-        let request = ca::Request { hosts, ..ca::Request::new(peer, lifetime) };
-        self.authority.issue(&request, &SystemClock, &SystemRandom).unwrap()
+        self.issue(&ca::Request { hosts, ..ca::Request::new(peer, lifetime) })
+    }
+
+    pub(crate) fn issue(&self, request: &ca::Request) -> Identity {
+        self.authority.issue(request, &SystemClock, &SystemRandom).unwrap()
     }
 
     pub(crate) fn start(&self) -> VaultHandle {

@@ -38,6 +38,7 @@ const CALLS: &str = "
     A m v o r  ship drops
     A m v O r  ask what is held
     A m v o r  report from a share
+    A M v O R  ask whom to trust
     a m v O R  list workloads
     a m v O R  look at a workload
     a m v O R  list snapshots
@@ -47,6 +48,8 @@ const CALLS: &str = "
     A M V O R  greet the vault
     A M V O R  measure the road
     a m v O R  look at metrics
+    a m v O r  list certificates
+    a m v O r  revoke certificates
     a m v O r  begin a repository anew
     a m v O r  pause a workload
     a m v O r  retire a workload

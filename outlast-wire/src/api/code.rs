@@ -29,6 +29,12 @@ codes! {
         Unacceptable => "unacceptable",
         /// The certificate names nobody.
         NoIdentity => "no_identity",
+        /// The certificate has ended. One that ended not long ago may be renewed, and nothing else.
+        CertificateEnded => "certificate_ended",
+        /// The certificate was revoked.
+        CertificateRevoked => "certificate_revoked",
+        /// No authority that is believed now leads to the certificate.
+        CertificateUntrusted => "certificate_untrusted",
         /// The role may not do that.
         Refused => "refused",
         /// Policy allows no more, for now.
@@ -57,6 +63,10 @@ codes! {
         /// The vault holds another drop under this id.
         Contested => "contested",
         AlreadyPublished => "already_published",
+        /// No certificate has this serial number or fingerprint.
+        UnknownCertificate => "unknown_certificate",
+        /// The vault issues no certificates.
+        NoIssuer => "no_issuer",
         /// An order that makes no sense.
         BadOrder => "bad_order",
         /// A repository that is there is not begun anew.

@@ -12,13 +12,14 @@ use super::http::{Credentials, Failure, Http};
 use super::store::RestStore;
 use super::trouble::CertificateTrouble;
 use crate::api::{
-    AgentReport, ErrorBody, ErrorCode, Greeting, IncidentView, JobView, Measured, OpenRepository,
-    OpenedRepository, OrderView, PauseOrder, ReasonedOrder, RecreateOrder, Reported, Shipment,
-    SnapshotView, Vaulted, WorkloadView,
+    AgentReport, CertificateView, ErrorBody, ErrorCode, Greeting, IncidentView, JobView, Measured,
+    OpenRepository, OpenedRepository, OrderView, PauseOrder, ReasonedOrder, RecreateOrder,
+    Reported, RevokeOrder, Shipment, SnapshotView, Vaulted, WorkloadView,
 };
 use crate::holdings::{Question, SignedAnswer};
 use crate::identity::Identity;
 use crate::identity_handle::IdentityHandle;
+use crate::revocation::SignedTrustNews;
 use crate::road::{RoadError, Roads};
 use crate::sealed_key::{CannotOpen, repository_key_info};
 
@@ -237,6 +238,21 @@ impl ApiClient {
     pub fn metrics(&self) -> Result<String, CallError> {
         let page = self.exchange(Method::GET, "metrics", None)?;
         Ok(String::from_utf8_lossy(&page).into_owned())
+    }
+
+    /// The certificates that the vault issued or met.
+    pub fn certificates(&self) -> Result<Vec<CertificateView>, CallError> {
+        self.call(Method::GET, "api/v1/certificates", None)
+    }
+
+    /// Revokes certificates; those of them that are known.
+    pub fn revoke(&self, order: &RevokeOrder) -> Result<Vec<CertificateView>, CallError> {
+        self.post("api/v1/certificates/revoke", order)
+    }
+
+    /// Asks whom to trust. The answer is to be verified.
+    pub fn trust_news(&self) -> Result<SignedTrustNews, CallError> {
+        self.call(Method::GET, "api/v1/trust", None)
     }
 
     /// Begins a workload's repository anew that is missing for good.

@@ -1,4 +1,4 @@
-use outlast_types::hex;
+use outlast_types::{Clock as _, SystemClock, hex};
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
@@ -56,9 +56,10 @@ fn a_client_without_a_certificate_is_turned_away() {
     let identity = world.identity(Role::Reader);
     let credentials = Credentials::Authority(identity.ca_pem());
     let store = RestStore::with(&server.repository(), credentials).unwrap();
-    let error = store.size(&Object::Config).unwrap_err();
-    assert!(matches!(error, StoreError::Io { .. }), "{error}");
-    assert!(error.to_string().contains("client certificate"), "{error}");
+    let error = store.create(&Object::Config, Bytes::new()).unwrap_err();
+    assert!(matches!(error, StoreError::Refused { .. }), "{error}");
+    assert!(error.to_string().contains("no certificate"), "{error}");
+    assert!(matches!(store.size(&Object::Config), Err(StoreError::Refused { .. })));
 }
 
 /// In TLS 1.3 the client is done before the server has judged its certificate, so its connection may
@@ -226,9 +227,18 @@ fn a_client_that_stops_in_the_middle_is_cut_off() {
 fn certificates_are_good_in_their_time_only() {
     let world = World::new();
     let server = memory_server(&world, Limits::default());
-    let expired =
-        world.identity_at(Role::Operator, |now| now.saturating_sub(Duration::from_secs(2 * 3600)));
-    hears_that_it_is_refused(&server, &expired);
+    let ended = |days: u64| {
+        let ago = Duration::from_secs(days * 86_400 + 2 * 3600);
+        world.identity_by(Role::Operator, SystemClock.now().saturating_sub(ago))
+    };
+    hears_that_it_is_refused(&server, &ended(91));
+    // For a while, it could be renewed, and do nothing else.
+    let store = RestStore::open(&server.repository(), Some(&ended(80))).unwrap();
+    let error = store.create(&Object::Config, Bytes::new()).unwrap_err();
+    assert!(matches!(error, StoreError::Refused { .. }), "{error}");
+    assert!(error.to_string().contains("was valid until"), "{error}");
+    let tomorrow = SystemClock.now().saturating_add(Duration::from_secs(86_400));
+    hears_that_it_is_refused(&server, &world.identity_by(Role::Operator, tomorrow));
     // The authority's clock may be a little ahead of the server's.
     let ahead =
         world.identity_at(Role::Operator, |now| now.saturating_add(Duration::from_secs(240)));

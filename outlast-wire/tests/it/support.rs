@@ -10,9 +10,13 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use outlast_store::{DirectoryStore, Kind, Object, Store, Verb};
 use outlast_types::{Clock, SystemClock, SystemRandom, Timestamp, WorkloadName};
+use outlast_wire::grants::WorkloadPattern;
 use outlast_wire::rest::{HostError, Incoming, RepositoryHost, Whole};
-use outlast_wire::server::{Limits, serve};
-use outlast_wire::{CertificateAuthority, Identity, Peer, RestStore, Role, ca, rest, tls};
+use outlast_wire::server::{Gate, Limits, serve};
+use outlast_wire::{
+    CertificateAuthority, Grants, Identity, IdentityHandle, Peer, RestStore, Role, Trust, ca, rest,
+    tls,
+};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
@@ -25,7 +29,9 @@ impl World {
     pub(crate) fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("ca");
-        let authority = CertificateAuthority::create(&path, &SystemClock, &SystemRandom).unwrap();
+        let long_ago = SystemClock.now().saturating_sub(Duration::from_secs(365 * 86_400));
+        let authority =
+            CertificateAuthority::create(&path, &Stopped(long_ago), &SystemRandom).unwrap();
         Self { directory, authority }
     }
 
@@ -39,28 +45,40 @@ impl World {
 
     /// An identity, valid for an hour, by a clock that is wrong.
     pub(crate) fn identity_at(&self, role: Role, when: fn(Timestamp) -> Timestamp) -> Identity {
-        self.identity_of(Peer::new(role, "test").unwrap(), when)
+        self.identity_by(role, when(SystemClock.now()))
     }
 
     /// The identity of a peer by another name.
     pub(crate) fn named(&self, role: Role, name: &str) -> Identity {
-        self.identity_of(Peer::new(role, name).unwrap(), |now| now)
+        self.identity_of(Peer::new(role, name).unwrap(), SystemClock.now())
     }
 
-    fn identity_of(&self, peer: Peer, when: fn(Timestamp) -> Timestamp) -> Identity {
+    /// An identity of one moment, by an authority that was there long before.
+    pub(crate) fn identity_by(&self, role: Role, at: Timestamp) -> Identity {
+        self.identity_of(Peer::new(role, "test").unwrap(), at)
+    }
+
+    fn identity_of(&self, peer: Peer, at: Timestamp) -> Identity {
         let role = peer.role();
         let hosts = match role {
             Role::Vault => ["localhost", "vault.test", "127.0.0.1"].map(str::to_owned).to_vec(),
             _ => Vec::new(),
         };
         let request = ca::Request { hosts, ..ca::Request::new(peer, Duration::from_secs(3600)) };
-        self.authority.issue(&request, &Stopped(when(SystemClock.now())), &SystemRandom).unwrap()
+        self.authority.issue(&request, &Stopped(at), &SystemRandom).unwrap()
     }
 
-    /// An identity in a directory, as stock restic takes it.
+    /// An identity in a directory, as stock restic takes it: also one with grants in it, which restic
+    /// knows nothing of.
     pub(crate) fn saved_identity(&self, role: Role) -> PathBuf {
         let path = self.path().join(role.as_str());
-        self.identity(role).save(&path).unwrap();
+        let grants = ["shop-*", "crm-db"].map(|text| WorkloadPattern::new(text).unwrap());
+        let peer = Peer::new(role, "test").unwrap();
+        let request = ca::Request {
+            grants: Grants::of(grants).unwrap(),
+            ..ca::Request::new(peer, Duration::from_secs(3600))
+        };
+        self.authority.issue(&request, &SystemClock, &SystemRandom).unwrap().save(&path).unwrap();
         path
     }
 
@@ -81,15 +99,25 @@ impl World {
     }
 
     pub(crate) fn serve_router(&self, router: axum::Router, limits: Limits) -> Server {
-        let tls = tls::server_config(&self.identity(Role::Vault)).unwrap();
+        let handle = IdentityHandle::from(self.identity(Role::Vault));
+        let tls = tls::server_config(&handle.get()).unwrap();
+        let clock = Arc::new(SystemClock) as Arc<dyn Clock>;
+        let gate = Gate::new(Trust::new(&handle, &clock), |_| ());
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let thread = std::thread::spawn(move || {
-            runtime.block_on(serve(listener, move || Arc::clone(&tls), router, limits, async {
-                stopped.await.ok();
-            }));
+            runtime.block_on(serve(
+                listener,
+                move || Arc::clone(&tls),
+                gate,
+                router,
+                limits,
+                async {
+                    stopped.await.ok();
+                },
+            ));
         });
         Server { address, stop: Some(stop), thread: Some(thread) }
     }

@@ -13,6 +13,7 @@ use outlast_drop::Share;
 use outlast_fs::{DirectoryLock, durable};
 use outlast_types::{Environment, SystemClock, SystemRandom};
 use outlast_vault::{VaultConfig, listen_address};
+use outlast_wire::ca::ISSUER_DIRECTORY;
 
 use super::roles::{self, AgentThread, ReadyFile};
 use crate::exit::Code;
@@ -155,6 +156,10 @@ fn start_vault(
         ("listen", listen.to_string()),
         ("identity", text(&home.identity("vault"))?),
     ];
+    let issuer = text(&home.authority().join(ISSUER_DIRECTORY))?;
+    let issues = home.authority().join(ISSUER_DIRECTORY).exists();
+    let issuer = issues.then_some(("issuer", issuer));
+    let places: Vec<_> = places.into_iter().chain(issuer).collect();
     let config: VaultConfig = configured(home, "vault", &places, &[])?.with_environment()?;
     let vault = outlast_vault::start(config, environment)?;
     // The port that it got, if any was good enough, so that the role can be run by itself.

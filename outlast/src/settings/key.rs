@@ -188,9 +188,16 @@ impl RoleKeys {
                 lines.push_str(&format!("  {head:26}  {help}{default}\n"));
             }
         }
+        if self.name == VAULT.name {
+            lines.push_str(IDENTITIES_HELP);
+        }
         lines
     }
 }
+
+/// Sections that are named by certificates.
+const IDENTITIES_HELP: &str = "  [identities.\"CN=backup-eu,O=Bank\"]  whom a certificate means that others \
+     issued; or DNS:, URI:, email:\n  role, name, workloads = [PATTERN, ...]\n";
 
 /// The key of `candidates` that `word` was most likely meant to be.
 pub(crate) fn nearest<'a>(
@@ -319,6 +326,12 @@ pub(crate) const VAULT: RoleKeys = RoleKeys {
                     kind: Kind::Path,
                     default: Default::None,
                     help: "the directory of the vault's identity",
+                },
+                Key {
+                    name: "issuer",
+                    kind: Kind::Path,
+                    default: Default::Nothing,
+                    help: "the directory of the issuer by which the vault issues certificates",
                 },
                 Key {
                     name: "metrics_listen",

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use outlast_types::human;
 
-use super::key::{Default, Key, Kind, ROLES, RoleKeys, Section};
+use super::key::{Default, Key, Kind, ROLES, RoleKeys, Section, VAULT};
 use super::resolve::{OTHERS, variable};
 
 /// What the keys that must be set may look like; others are shown with their default.
-const EXAMPLES: [(&str, &str); 7] = [
+const EXAMPLES: [(&str, &str); 8] = [
     ("agent.share", "/mnt/share"),
     ("agent.state", "/var/lib/outlast-agent"),
     ("agent.upstream", "https://vault.example:8443/"),
@@ -17,6 +17,7 @@ const EXAMPLES: [(&str, &str); 7] = [
     ("vault.dir", "/var/lib/outlast-vault"),
     ("vault.listen", ":8443"),
     ("vault.identity", "/etc/outlast/vault"),
+    ("vault.issuer", "/etc/outlast/issuer"),
 ];
 
 /// The workload that stands for any in examples.
@@ -34,6 +35,9 @@ pub(crate) fn reference() -> String {
             smallest(role)
         ));
         role.sections.iter().for_each(|section| page.push_str(&describe(section)));
+        if role.name == VAULT.name {
+            page.push_str(IDENTITIES);
+        }
     }
     page.push_str("\n## Other variables\n\n| variable | what it is |\n|---|---|\n");
     for (name, help) in OTHERS {
@@ -42,6 +46,25 @@ pub(crate) fn reference() -> String {
     page.push_str(END);
     page
 }
+
+/// The sections that are named by certificates, which are read apart from the table.
+const IDENTITIES: &str = "
+### [identities.\"CN=backup-eu,O=Bank\"]
+
+One for each name in certificates that others issued and that name no identity of ours; not by the environment. The
+name is the whole subject, in any order, or one alternative name: `\"DNS:eu-1.bank.example\"`,
+`\"URI:spiffe://bank/eu-1\"`, `\"email:backup@bank.example\"`.
+
+| key | takes | if not set | example |
+|---|---|---|---|
+| `role` | agent, media, vault, operator or reader | must be set | `role = \"agent\"` |
+| `name` | a name | must be set | `name = \"eu-1\"` |
+| `workloads` | a list of patterns | all | `workloads = [\"shop-*\"]` |
+
+- `role`: the role of whom the certificate means.
+- `name`: the name of whom it means.
+- `workloads`: the workloads that its holder may touch.
+";
 
 const BEGINNING: &str = "# Configuration
 

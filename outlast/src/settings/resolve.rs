@@ -7,11 +7,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use outlast_types::WorkloadName;
+use outlast_wire::names::Names;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::flaw::{Flaw, Source};
-use super::key::{Default, Key, RoleKeys, Section, Value, nearest};
+use super::identities;
+use super::key::{Default, Key, RoleKeys, Section, VAULT, Value, nearest};
 use super::links;
 
 /// Variables of ours that are no keys of a section, and what each is.
@@ -40,6 +42,8 @@ pub(crate) struct Settings {
     pub(crate) all: Vec<(String, Setting)>,
     /// The workloads that have a section of their own.
     pub(crate) workloads: Vec<WorkloadName>,
+    /// Whom certificates of others mean.
+    pub(super) identities: Names,
 }
 
 /// What is set in one section, by key.
@@ -50,6 +54,7 @@ type Found = BTreeMap<&'static str, Setting>;
 struct Reading {
     sections: BTreeMap<&'static str, Found>,
     workloads: BTreeMap<WorkloadName, Found>,
+    identities: Names,
     flaws: Vec<Flaw>,
 }
 
@@ -76,7 +81,7 @@ pub(super) fn resolve(
         }
     }
     let workloads = reading.workloads.into_keys().collect();
-    (Settings { all, workloads }, reading.flaws)
+    (Settings { all, workloads, identities: reading.identities }, reading.flaws)
 }
 
 /// Adds the settings of one section, with defaults for what is not set.
@@ -111,6 +116,10 @@ impl Reading {
         let at = |place: usize| Source::in_text(text, place);
         for (name, content) in root {
             let known = || role.sections.iter().map(|section| section.name);
+            if role.name == VAULT.name && *name.get_ref() == identities::SECTION {
+                self.identities = identities::read(text, content, &mut self.flaws);
+                continue;
+            }
             let Some(section) = role.section(name.get_ref()) else {
                 let words = unknown(&format!("[{}]", name.get_ref()), "section", known(), |name| {
                     format!("[{name}]")
@@ -338,6 +347,11 @@ impl Settings {
 
     pub(super) fn path(&self, key: &str) -> Result<PathBuf, Unset> {
         self.text(key).map(PathBuf::from)
+    }
+
+    /// The path of a key that may be left out.
+    pub(super) fn path_if_set(&self, key: &str) -> Option<PathBuf> {
+        self.path(key).ok()
     }
 
     pub(super) fn listen(&self, key: &str) -> Result<SocketAddr, Unset> {

@@ -57,6 +57,8 @@ impl Configured for VaultConfig {
         let (dir, identity) = (settings.path("vault.dir")?, settings.path("vault.identity")?);
         Ok(Self {
             metrics_listen: settings.listen_if_set("vault.metrics_listen"),
+            names: settings.identities.clone(),
+            issuer: settings.path_if_set("vault.issuer"),
             agent_deadline: settings.duration("vault.agent_deadline")?,
             promise,
             workloads,

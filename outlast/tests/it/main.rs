@@ -25,6 +25,7 @@ mod repo_resume;
 mod repo_rights;
 mod road;
 mod roles;
+mod rotation;
 mod secrets;
 mod seen;
 mod service;

@@ -20,7 +20,7 @@ const OUTSIDE: [&str; 4] = ["outlast", "outlast-testing", "outlast-fuzz", "xtask
 
 /// Where ring signs with ECDSA: nobody else can implement its source of randomness, and nothing is
 /// decided by the bytes of a signature.
-const SIGNS: &str = "outlast-wire/src/identity.rs";
+const SIGNS: &str = "outlast-wire/src/key.rs";
 
 /// The doors.
 const DOORS: [&str; 3] =

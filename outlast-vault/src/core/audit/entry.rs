@@ -36,6 +36,11 @@ codes! {
         Requested => "requested",
         /// An operator gave an order about a workload.
         Ordered => "ordered",
+        /// The vault issued a certificate.
+        CertificateIssued => "certificate_issued",
+        CertificateRevoked => "certificate_revoked",
+        /// An authority is believed for connections no more.
+        AuthorityEnded => "authority_ended",
         CatalogRebuilt => "catalog_rebuilt",
         IncidentOpened => "incident_opened",
         IncidentResolved => "incident_resolved",
@@ -61,6 +66,8 @@ pub(crate) enum Source {
     Orders,
     /// What must be told of incidents.
     Incidents,
+    /// What happened to certificates.
+    Certificates,
 }
 
 /// Who asks for something, and under which id, by which it is found at every tier.

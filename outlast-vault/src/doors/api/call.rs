@@ -156,6 +156,16 @@ fn answer_of(error: VaultError, id: &RequestId) -> ApiError {
         VaultError::NothingMissing { .. } => {
             ApiError::new(StatusCode::CONFLICT, ErrorCode::NothingMissing, text)
         }
+        VaultError::UnknownCertificate { .. } => {
+            ApiError::new(StatusCode::NOT_FOUND, ErrorCode::UnknownCertificate, text)
+                .hint("the list of certificates names them; a holder is revoked by role and name")
+        }
+        VaultError::NoIssuer => {
+            ApiError::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::NoIssuer, text)
+        }
+        VaultError::AmbiguousCertificate { .. } | VaultError::OwnCertificate { .. } => {
+            ApiError::new(StatusCode::CONFLICT, ErrorCode::BadOrder, text)
+        }
         VaultError::BadOrder { .. } => {
             ApiError::new(StatusCode::BAD_REQUEST, ErrorCode::BadOrder, text)
         }

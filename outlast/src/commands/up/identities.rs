@@ -6,19 +6,18 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use outlast_fs::durable;
 use outlast_types::{Clock, Random, SystemRandom};
-use outlast_wire::Validity;
-use outlast_wire::ca::{CertificateAuthority, Request};
-use outlast_wire::identity::{CA_FILE, Identity};
-use outlast_wire::{Peer, Role};
+use outlast_wire::ca::{CaError, ISSUER_DIRECTORY, ROOT_DIRECTORY, Request};
+use outlast_wire::{
+    Authorities, CertificateAuthority, Identity, Peer, Role, RootAuthority, Validity,
+};
 
 use crate::home::Home;
 
 /// Certificates of the roles; made anew at a start that finds half of it gone.
 const CERTIFICATE_LIFETIME: Duration = Duration::from_secs(365 * 86400);
+const RANDOM: &dyn Random = &SystemRandom;
 const ROLES: [Role; 3] = [Role::Vault, Role::Agent, Role::Operator];
-const CA_BYTES_MAX: u64 = 1 << 20;
 
 /// Gives each role an identity of our own authority that is valid now, and for as long as half a
 /// lifetime is left. With `new_authority`, an authority that is gone is begun anew.
@@ -36,7 +35,7 @@ pub(super) fn prepare(
         let directory = home.identity(role.as_str());
         // The vault's certificate names where it listens, which may have changed.
         let is_usable = |found: Identity| {
-            lasts(found.validity(), 2, clock) && found.ca_pem() == authority.certificate_pem()
+            lasts(found.validity(), 2, clock) && found.authorities() == authority.authorities()
         };
         if role != Role::Vault && Identity::load(&directory).is_ok_and(is_usable) {
             continue;
@@ -44,7 +43,7 @@ pub(super) fn prepare(
         let hosts = if role == Role::Vault { host_names(listen, name) } else { Vec::new() };
         let peer = Peer::new(role, "up")?;
         let request = Request { hosts, ..Request::new(peer, CERTIFICATE_LIFETIME) };
-        authority.issue(&request, clock, &SystemRandom)?.save(&directory)?;
+        authority.issue(&request, clock, RANDOM)?.save(&directory)?;
     }
     Ok(())
 }
@@ -56,7 +55,6 @@ fn authority(
     clock: &dyn Clock,
 ) -> Result<Option<CertificateAuthority>> {
     let directory = home.authority();
-    let random: &dyn Random = &SystemRandom;
     if CertificateAuthority::exists(&directory) {
         if new_authority {
             bail!(
@@ -65,30 +63,84 @@ fn authority(
                 directory.display()
             );
         }
-        let authority = CertificateAuthority::open(&directory)?;
-        if lasts(authority.validity(), 3, clock) {
-            return Ok(Some(authority));
-        }
-        let Validity { from, until } = authority.validity();
-        tracing::warn!(%from, %until, "renewing the authority's certificate; its key stays");
-        return Ok(Some(CertificateAuthority::renew(&directory, clock, random)?));
+        return lasting(&directory, clock).map(Some);
     }
     let is_known = home.serving().exists() || ROLES.iter().any(|role| exists(home, *role));
     if is_known && !new_authority {
         return Ok(None);
     }
-    let mut authority = CertificateAuthority::create(&directory, clock, random)?;
-    // What the one before signed, such as receipts on the share, goes on to count.
+    // What the one before certified and signed goes on to count.
+    let mut before: Option<Authorities> = None;
     for role in ROLES {
-        let path = home.identity(role.as_str()).join(CA_FILE);
-        if let Ok(content) = durable::read_bounded(&path, CA_BYTES_MAX)
-            && let Ok(pem) = String::from_utf8(content)
-        {
+        let path = home.identity(role.as_str());
+        if let Ok(found) = Authorities::load(&path) {
             tracing::warn!(path = %path.display(), "trusting the authority before this one, too");
-            authority = CertificateAuthority::trust_also(&directory, &pem)?;
+            match &mut before {
+                Some(before) => before.adopt(&found.ca_pem)?,
+                None => before = Some(found),
+            }
         }
     }
-    Ok(Some(authority))
+    let root = RootAuthority::open_or_create(&directory.join(ROOT_DIRECTORY), clock, RANDOM)?;
+    let issuer = directory.join(ISSUER_DIRECTORY);
+    Ok(Some(root.make_issuer(&issuer, before.as_ref(), None, clock, RANDOM)?))
+}
+
+/// The authority that is there, with an issuer that lasts, and without those before it whose time is
+/// over.
+fn lasting(directory: &Path, clock: &dyn Clock) -> Result<CertificateAuthority> {
+    let (root, issuer) = (directory.join(ROOT_DIRECTORY), directory.join(ISSUER_DIRECTORY));
+    let authority = CertificateAuthority::open(directory)?;
+    let is_of_before = !issuer.exists() && CertificateAuthority::is_of_before(directory);
+    let authority = if is_of_before {
+        tracing::warn!(
+            "making a root and an issuer: the authority of an earlier release allows no issuer; \
+             what it certified and signed goes on to count"
+        );
+        let root = RootAuthority::open_or_create(&root, clock, RANDOM)?;
+        // Hosts that know the one before only believe the new one by its word.
+        let voucher = root.vouched_by(&RootAuthority::open(directory)?, clock, RANDOM)?;
+        root.make_issuer(&issuer, Some(authority.authorities()), Some(&voucher), clock, RANDOM)?
+    } else if lasts(authority.validity(), 3, clock) {
+        authority
+    } else {
+        let Validity { from, until } = authority.validity();
+        match RootAuthority::open(&root) {
+            Ok(found) => {
+                tracing::warn!(%from, %until, "renewing the issuer");
+                let found = match lasts(found.validity(), 3, clock) {
+                    true => found,
+                    false => RootAuthority::renew(&root, clock, RANDOM)?,
+                };
+                found.make_issuer(&issuer, Some(authority.authorities()), None, clock, RANDOM)?
+            }
+            Err(CaError::Missing { .. }) if authority.validity().trouble(clock.now()).is_none() => {
+                tracing::warn!(
+                    %until, "the issuer ends some day, and the root is not in {}: put it there, so \
+                    that another one is made", root.display()
+                );
+                authority
+            }
+            Err(error) => return Err(error.into()),
+        }
+    };
+    let ended =
+        |root: &RootAuthority| clock.now().since(root.validity().from) > CERTIFICATE_LIFETIME;
+    match RootAuthority::open(&root) {
+        // Whatever one before it certified has ended since.
+        Ok(root) if ended(&root) => {
+            let mut authorities = authority.authorities().clone();
+            if authorities.retire_all_but(root.certificate_pem())? == 0 {
+                return Ok(authority);
+            }
+            tracing::warn!(
+                "an earlier authority is of the past now: its signatures stay checkable"
+            );
+            authorities.save(&issuer)?;
+            Ok(CertificateAuthority::open(directory)?)
+        }
+        _ => Ok(authority),
+    }
 }
 
 /// The authority is gone, and making another one would make what it signed worthless: the
@@ -238,10 +290,11 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let home = Home::new(directory.path());
         prepare_at(&home, &days(0)).unwrap();
-        let before = fs::read(home.authority().join("ca.pem")).unwrap();
+        let issuer = home.authority().join("issuer/issuer.pem");
+        let before = fs::read(&issuer).unwrap();
         fs::remove_dir_all(directory.path().join("identity")).unwrap();
         prepare_at(&home, &days(1)).unwrap();
         assert_eq!(identities(&home).len(), 3);
-        assert_eq!(fs::read(home.authority().join("ca.pem")).unwrap(), before);
+        assert_eq!(fs::read(issuer).unwrap(), before);
     }
 }
