@@ -54,7 +54,7 @@ pub enum Call {
 }
 
 impl Call {
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 21] = [
         Self::OpenRepository,
         Self::MakeRepository,
         Self::Ship,
