@@ -12,6 +12,8 @@ use crate::secured::Secured;
 pub(crate) enum Action {
     /// Never look at it again. Whoever has not heard why it was refused is told.
     Settle { address: DropAddress, untold: Option<Refusal> },
+    /// Judge anew, once, what a policy refused: take it, or settle it.
+    Reconsider { address: DropAddress, untold: Option<Refusal> },
     /// Put it into the queue of what is to be shipped.
     Ship(Parcel),
     /// Put a receipt about it on the share.

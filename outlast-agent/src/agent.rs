@@ -1,34 +1,37 @@
 //! The agent and its loop.
 //!
-//! A pass watches, decides, applies, ships and reports. What is to be done about a drop is an
+//! A pass watches, decides, applies and ships; what came of it is posted on the [`Board`], from where
+//! the reporter takes it. What is to be done about a drop is an
 //! [`Action`], wherever that was decided, and [`Agent::apply`] is the one place where actions
 //! change the share and what is remembered of it.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod apply;
+mod holdings;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
-use outlast_drop::{DropAddress, ReceiptState, Share, SignedReceipt, receipt};
+use outlast_drop::{DropAddress, Share, SignedReceipt};
 use outlast_types::{Environment, WorkloadName};
-use outlast_wire::holdings::QUESTION_DROPS_MAX;
 use outlast_wire::identity::IdentityError;
 use outlast_wire::receipts::Authority;
 use outlast_wire::{AddressError, IdentityHandle, Roads, Role};
 
 use crate::action::{Action, Parcel};
-use crate::custody::{Proven, Refusal};
+use crate::board::{Board, PassNews, Seen};
 use crate::decision::decide;
-use crate::lifecycle::{End, Lifecycle};
-use crate::line::{Confirmed, Line};
-use crate::problem::Met;
+use crate::line::Line;
 use crate::queue::Queue;
 use crate::report::{PassReport, ShippedDrop};
-use crate::reporter::{Reporter, Seen};
-use crate::secured::{KeepRule, Secured};
-use crate::shipper::{Shipper, Turn};
+use crate::reporter::Reporter;
+use crate::secured::Secured;
+use crate::shipper::{Shipper, Step, Turn};
 use crate::state::{StateDirectory, StateError};
 use crate::statement::Scribe;
 use crate::tier::Tier;
+use crate::tracker::ProblemTracker;
 use crate::upstream::{Upstream, Vault};
 use crate::watcher::{Observation, Watcher};
 use crate::workload::place;
@@ -39,6 +42,8 @@ const PAUSE_MIN: Duration = Duration::from_millis(200);
 /// After this much shipping, a pass ends and the next begins at once: so new drops are seen and
 /// the vault hears of the agent however much there is to do.
 const SHIPPING_MAX: Duration = Duration::from_secs(60);
+/// How often it is looked whether a load has ended, while there is nothing else to do.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Why an agent cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -60,10 +65,13 @@ pub struct Agent {
     authority: Authority,
     scribe: Arc<Scribe>,
     watcher: Watcher,
-    line: Line,
+    line: Arc<Line>,
     shipper: Shipper,
     queue: Queue,
-    reporter: Reporter,
+    tracker: ProblemTracker,
+    board: Arc<Board>,
+    /// On its own thread while the agent runs.
+    reporter: Option<Reporter>,
     /// Receipts that the share would not take, to be written later.
     unwritten: Vec<SignedReceipt>,
 }
@@ -102,15 +110,30 @@ impl Agent {
             Arc::clone(&clock),
             authority.clone(),
             Arc::clone(&state),
+            config.scan,
         )?;
+        let board = Arc::new(Board::default());
+        board.serves(watcher.served());
+        let reporter = Reporter::new(
+            Arc::clone(&board),
+            identity.clone(),
+            environment.clone(),
+            Arc::clone(&state),
+            config.report,
+            config.textfile.clone(),
+        );
         let pause = config.poll.max(PAUSE_MIN);
-        let tier = Tier::new(upstream, identity.clone(), environment.clone(), state, config.report);
+        let tier = Tier::new(upstream, identity.clone(), environment.clone(), state);
+        let line = Arc::new(Line::new(Box::new(tier), environment.clone(), pause));
         let scribe = Arc::new(Scribe { identity, clock });
+        let shipper = Shipper::new(Arc::clone(&scribe), environment.clone(), pause, config.quick);
         Ok(Self {
-            line: Line::new(Box::new(tier), environment.clone(), pause),
-            shipper: Shipper::new(Arc::clone(&scribe), environment.clone(), pause),
-            reporter: Reporter::new(config.report, config.patience),
+            line,
+            shipper,
             queue: Queue::default(),
+            tracker: ProblemTracker::default(),
+            board,
+            reporter: Some(reporter),
             unwritten: Vec::new(),
             config,
             environment,
@@ -122,28 +145,75 @@ impl Agent {
 
     /// Passes over the share until `shutdown` is requested.
     pub fn run(&mut self, shutdown: &Shutdown) {
-        self.line.heed(shutdown);
+        // Nobody else has it while no load is under way.
+        if let Some(line) = Arc::get_mut(&mut self.line) {
+            line.heed(shutdown);
+        }
         tracing::info!(
             share = %self.config.share.display(),
             upstream = %self.config.upstream,
             agent = %self.scribe.identity.get().peer(),
             "the agent watches the share"
         );
-        while !shutdown.is_requested() {
-            let report = self.pass(shutdown);
-            self.environment.pulse.rest();
-            if !report.more && self.environment.timer.pause(self.config.poll, shutdown) {
-                break;
+        let mut reporter = self.reporter.take();
+        let line = Arc::clone(&self.line);
+        thread::scope(|scope| {
+            let report = thread::Builder::new().name("report".to_owned());
+            let telling = report.spawn_scoped(scope, || {
+                if let Some(reporter) = &mut reporter {
+                    reporter.run(&line, shutdown);
+                }
+            });
+            let telling = match telling {
+                Ok(telling) => telling,
+                Err(error) => {
+                    return tracing::error!("no thread can be started to report: {error}");
+                }
+            };
+            // An agent whose reporter broke would work in silence.
+            while !shutdown.is_requested() && !telling.is_finished() {
+                let report = self.work(shutdown);
+                self.environment.pulse.rest();
+                if !report.more && self.rest(report.share.is_some(), shutdown) {
+                    break;
+                }
             }
-        }
+            self.shipper.close();
+        });
+        self.reporter = reporter;
         tracing::info!("the agent has stopped");
     }
 
-    /// Looks over the share once and does what is to be done.
+    /// Pauses until the next pass, or until a load has ended, if the share is there for what follows;
+    /// whether the end was asked for.
+    fn rest(&self, is_share_there: bool, shutdown: &Shutdown) -> bool {
+        let mut left = self.config.poll;
+        while !left.is_zero() && !(is_share_there && self.shipper.hauls().has_ended()) {
+            let pause = if self.shipper.hauls().count() > 0 { left.min(LOOK) } else { left };
+            if self.environment.timer.pause(pause, shutdown) {
+                return true;
+            }
+            left -= pause;
+        }
+        shutdown.is_requested()
+    }
+
+    /// Looks over the share once, does what is to be done, and reports.
     pub fn pass(&mut self, shutdown: &Shutdown) -> PassReport {
+        let report = self.work(shutdown);
+        // The last pass must end soon; the next agent tells the rest.
+        if let Some(reporter) = self.reporter.as_mut().filter(|_| !shutdown.is_requested()) {
+            reporter.tell(&self.line);
+        }
+        report
+    }
+
+    /// Looks over the share once, does what is to be done, and posts what came of it.
+    fn work(&mut self, shutdown: &Shutdown) -> PassReport {
         self.environment.pulse.beat();
         let mut report = PassReport::new(self.environment.clock.now());
         let mut seen = BTreeMap::new();
+        self.board.begin_pass(report.started, self.elapsed());
         match self.watcher.open_share() {
             Ok(share) => {
                 report.share = Some(share.id());
@@ -153,11 +223,44 @@ impl Agent {
             Err(problem) => report.problems.push(problem),
         }
         report.finished = self.environment.clock.now();
-        // The last pass must end soon; the next agent tells the rest.
-        if !shutdown.is_requested() {
-            self.reporter.tell(&mut self.line, self.watcher.served(), &report, seen);
-        }
+        self.post(&report, seen);
         report
+    }
+
+    /// Posts what came of a pass.
+    fn post(&mut self, report: &PassReport, seen: BTreeMap<WorkloadName, Seen>) {
+        let told = self.tracker.observe(&report.problems, report.finished, self.config.patience);
+        for problem in &told.fresh {
+            tracing::warn!("{problem}");
+        }
+        let long_loads = self.shipper.hauls().count();
+        let retries = self.shipper.failures();
+        self.board.count(|figures| {
+            figures.drops_vaulted += report.vaulted.len() as u64;
+            figures.drops_rejected += report.rejected.len() as u64;
+            figures.drops_abandoned += report.abandoned.len() as u64;
+            figures.drops_released += report.released.len() as u64;
+            figures.problems = report.problems.len() as u64;
+            (figures.long_loads, figures.retries) = (long_loads, retries);
+        });
+        let news = PassNews {
+            started: report.started,
+            finished: report.finished,
+            is_share_usable: report.is_share_usable,
+            problems: told.lasting.iter().map(|problem| problem.told()).collect(),
+            seen,
+        };
+        self.board.end_pass(self.watcher.served(), news, self.queue.oldest(), self.elapsed());
+    }
+
+    /// The pass under way has come a step further.
+    fn moved(&self) {
+        self.environment.pulse.beat();
+        self.board.moved(self.elapsed());
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.environment.timer.elapsed()
     }
 
     /// Does what the share asks for; what was seen of each workload, for the report.
@@ -170,26 +273,36 @@ impl Agent {
         for signed in std::mem::take(&mut self.unwritten) {
             self.record(share, signed, report);
         }
-        let Observation { is_usable, workloads, problems } =
+        // Before the look, so that it finds each drop as far as it has come.
+        for step in self.shipper.ended(share) {
+            self.take(share, step, report);
+        }
+        let Observation { is_usable, workloads, problems, names_waiting } =
             self.watcher.look(share, report.started, shutdown);
         report.is_share_usable = is_usable;
         report.problems.extend(problems);
+        self.board.count(|figures| figures.names_waiting = names_waiting);
         let mut seen = BTreeMap::new();
-        self.queue.begin();
+        self.queue.begin(report.started);
         for workload in workloads {
             if shutdown.is_requested() {
                 return seen;
             }
-            self.environment.pulse.beat();
+            self.moved();
             let sighted = workload.drops.iter().map(|drop| place(&drop.address)).collect();
-            self.shipper.retain(&workload.name, &sighted);
+            if workload.is_whole {
+                self.shipper.retain(&workload.name, &sighted);
+            }
             for drop in workload.drops {
                 let grace = self.config.grace;
                 if let Some(action) = decide(&drop.address, drop.custody, drop.still, grace) {
                     self.apply(share, action, report);
                 }
             }
-            seen.insert(workload.name, Seen { declared: workload.declared, waiting: 0 });
+            // Where so many are empty that they come by turns, they are told as one problem.
+            if !(workload.is_empty && names_waiting > 0) {
+                seen.insert(workload.name, Seen { declared: workload.declared, waiting: 0 });
+            }
         }
         self.ask_what_is_held(share, report);
         for workload in seen.keys() {
@@ -206,146 +319,13 @@ impl Agent {
         seen
     }
 
-    /// Does one thing about one drop. Nothing else changes the share, or what is known of drops.
-    fn apply(&mut self, share: &Share, action: Action, report: &mut PassReport) {
-        let lifecycle = Lifecycle { share, scribe: &self.scribe, authority: &self.authority };
-        let (address, end) = match action {
-            Action::Ship(parcel) => return self.queue.push(parcel),
-            Action::Record(signed) => return self.record(share, signed, report),
-            Action::Advance { address, proven } => return self.watcher.advance(&address, proven),
-            Action::Hold { address, secured } => return self.watcher.hold(&address, secured),
-            Action::ShipAgain(address) => {
-                tracing::warn!(drop = %address, "the vault does not hold this drop any more; shipping it again");
-                report.more = true;
-                return self.watcher.lose(&address);
-            }
-            Action::Settle { address, untold } => {
-                untold.into_iter().for_each(|refusal| self.reporter.refused(&address, refusal));
-                (address, End::Done)
-            }
-            Action::Release { address, secured } => {
-                let end = lifecycle.release(&address, &secured);
-                if let End::Done = end {
-                    report.released.push(address.clone());
-                }
-                (address, end)
-            }
-            Action::Refuse { address, rejection } => {
-                let end = lifecycle.refuse(&address, &rejection);
-                if let End::Done = end {
-                    let (code, reason) = (rejection.code(), rejection.to_string());
-                    report.rejected.push((address.clone(), reason.clone()));
-                    if code.is_incident() {
-                        self.reporter.refused(&address, Refusal { code, reason });
-                    }
-                }
-                (address, end)
-            }
-            Action::Abandon { address, reason } => {
-                let end = lifecycle.abandon(&address, &reason);
-                match end {
-                    End::Done => report.abandoned.push(address.clone()),
-                    End::Begun => self.watcher.advance(&address, Proven::Abandoned),
-                    End::Mistaken(_) | End::Failed(_) => {}
-                }
-                (address, end)
-            }
-        };
-        match end {
-            End::Done => {
-                self.watcher.settle(&address);
-                self.shipper.forget(&address);
-            }
-            End::Begun => {}
-            End::Mistaken(problem) => {
-                self.watcher.look_again(&address);
-                report.problems.extend(problem);
-            }
-            End::Failed(problem) => report.problems.push(problem),
-        }
-    }
-
-    /// Puts a receipt on the share; one that the share does not take is written later.
-    fn record(&mut self, share: &Share, signed: SignedReceipt, report: &mut PassReport) {
-        if let Err(error) = receipt::write(share, &signed) {
-            report.problems.push(unwritten(&signed).because(error.to_string()));
-            self.unwritten.push(signed);
-        }
-    }
-
-    /// Asks for all that is held on the share, if this run of the vault was not asked yet: at the
-    /// start, and when the vault was away or began anew.
-    fn ask_what_is_held(&mut self, share: &Share, report: &mut PassReport) {
-        if !self.line.must_ask() || self.line.is_waiting() {
-            return;
-        }
-        let held = self.watcher.held();
-        if held.is_empty() {
-            return;
-        }
-        let lost = match self.line.confirm(held) {
-            Ok(confirmed) => confirmed.lost,
-            // The vault is away, which is told when the pass is.
-            Err(reason) => return tracing::debug!("{reason}"),
-        };
-        if lost.is_empty() {
-            return;
-        }
-        for address in lost {
-            self.apply(share, Action::ShipAgain(address), report);
-        }
-        if let Err(reason) = self.show_receipts(share) {
-            self.line.ask_again();
-            report.problems.push(Met::HoldingsUnknown.because(reason));
-        }
-    }
-
-    /// Shows the vault all that it signed, as far as it lies on the share, so that it can tell
-    /// people what it has forgotten.
-    fn show_receipts(&mut self, share: &Share) -> Result<(), String> {
-        let mut batch = Vec::new();
-        for workload in self.watcher.workloads() {
-            let states = receipt::list(share, &workload).map_err(|error| error.to_string())?;
-            let vaulted = ReceiptState::Vaulted;
-            let is_vaulted = |states: &BTreeSet<ReceiptState>| states.contains(&vaulted);
-            for (drop, _) in states.into_iter().filter(|(_, states)| is_vaulted(states)) {
-                // One that cannot be read says nothing to the vault, either.
-                let Ok(Some(signed)) = receipt::read(share, &workload, drop, vaulted) else {
-                    continue;
-                };
-                batch.extend(String::from_utf8(signed.bytes().to_vec()));
-                if batch.len() == QUESTION_DROPS_MAX {
-                    self.line.show(std::mem::take(&mut batch))?;
-                }
-            }
-        }
-        if batch.is_empty() { Ok(()) } else { self.line.show(batch) }
-    }
-
-    /// Releases what the keep rule lets go, of that what its holder holds at this moment.
-    fn release_excess(&mut self, share: &Share, workload: &WorkloadName, report: &mut PassReport) {
-        let releasable = self.watcher.releasable(workload, KeepRule::vaulted(self.config.keep));
-        if releasable.is_empty() || self.line.is_waiting() {
-            return;
-        }
-        // A receipt is of the past. Nothing is freed but on the holder's signed word of now (I1).
-        match self.line.confirm(releasable) {
-            Ok(confirmed) => {
-                for action in endings(confirmed) {
-                    self.apply(share, action, report);
-                }
-            }
-            Err(reason) => report.problems.push(Met::HoldingsUnknown.because(reason)),
-        }
-    }
-
     /// Ships what is queued, workload by workload.
     fn ship(&mut self, share: &Share, report: &mut PassReport, shutdown: &Shutdown) {
-        let began = self.environment.timer.elapsed();
+        let began = self.elapsed();
         while let Some(parcel) = self.queue.pop() {
             let workload = parcel.address.workload.clone();
-            let elapsed = self.environment.timer.elapsed().saturating_sub(began);
-            let is_late = elapsed >= SHIPPING_MAX;
+            self.moved();
+            let is_late = self.elapsed().saturating_sub(began) >= SHIPPING_MAX;
             if is_late || shutdown.is_requested() || self.line.is_waiting() {
                 report.more |= is_late;
                 return self.queue.push(parcel);
@@ -373,11 +353,17 @@ impl Agent {
         report: &mut PassReport,
         shutdown: &Shutdown,
     ) -> Turn {
-        self.environment.pulse.beat();
+        let workload = parcel.address.workload.clone();
+        if self.shipper.hauls().is_under_way(&workload) {
+            return Turn::Stop;
+        }
         let id = self.line.begin(&parcel.address);
         let shipment = tracing::info_span!("shipment", id);
         let turn = shipment.in_scope(|| self.carry_on(share, parcel, report, shutdown));
-        self.line.end();
+        // One that goes on beside the others does so under its id.
+        if !self.shipper.hauls().is_under_way(&workload) {
+            self.line.end(&workload);
+        }
         turn
     }
 
@@ -388,16 +374,10 @@ impl Agent {
         report: &mut PassReport,
         shutdown: &Shutdown,
     ) -> Turn {
+        let limits = self.config.limits_of(&parcel.address.workload);
         loop {
-            let step = self.shipper.step(&mut self.line, share, &mut parcel, shutdown);
-            report.problems.extend(step.problems);
-            for action in step.actions {
-                if let Action::Hold { address, secured } = &action {
-                    report.vaulted.push(arrived(address, secured));
-                }
-                self.apply(share, action, report);
-            }
-            match step.turn {
+            let step = self.shipper.step(&self.line, share, &mut parcel, limits, shutdown);
+            match self.take(share, step, report) {
                 Some(Turn::Next) => {
                     self.release_excess(share, &parcel.address.workload, report);
                     return Turn::Next;
@@ -407,26 +387,28 @@ impl Agent {
             }
         }
     }
-}
 
-/// The actions for releasable drops, now that their holder has answered.
-fn endings(confirmed: Confirmed) -> Vec<Action> {
-    let lost = confirmed.lost.into_iter().map(Action::ShipAgain);
-    let held = confirmed.held.into_iter();
-    let held = held.map(|(address, secured)| Action::Release { address, secured });
-    lost.chain(held).collect()
+    /// Does what follows from a hop.
+    fn take(&mut self, share: &Share, step: Step, report: &mut PassReport) -> Option<Turn> {
+        let Step { actions, problems, taken, turn } = step;
+        report.problems.extend(problems);
+        self.board.count(|figures| {
+            figures.bytes_read += taken.read;
+            figures.bytes_known += taken.read.saturating_sub(taken.new);
+            figures.bytes_sent += taken.sent;
+        });
+        for action in actions {
+            if let Action::Hold { address, secured } = &action {
+                report.vaulted.push(arrived(address, secured));
+            }
+            self.apply(share, action, report);
+        }
+        turn
+    }
 }
 
 fn arrived(address: &DropAddress, secured: &Secured) -> ShippedDrop {
     let (snapshot, bytes) = (secured.held.snapshot.to_string(), secured.held.size);
     tracing::info!(drop = %address, %snapshot, bytes, "vaulted");
     ShippedDrop { address: address.clone(), snapshot, bytes }
-}
-
-/// A receipt that the share does not take.
-fn unwritten(signed: &SignedReceipt) -> Met {
-    let receipt = signed.receipt();
-    let (workload, drop) = (receipt.workload.clone(), receipt.drop);
-    let day = receipt.day.unwrap_or_else(|| receipt.at.day());
-    Met::ReceiptUnwritten(DropAddress { workload, day, drop }, receipt.state)
 }

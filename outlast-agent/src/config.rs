@@ -1,8 +1,11 @@
 //! How an agent is configured. Who starts it reads that from wherever it stands.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use outlast_drop::{DropLimits, ScanLimits};
+use outlast_types::WorkloadName;
 use outlast_wire::Proxies;
 
 /// An agent's configuration.
@@ -30,6 +33,16 @@ pub struct AgentConfig {
     /// How long a problem of the share must last before the vault hears of it: network file
     /// systems hiccup, and nobody must be woken for that.
     pub patience: Duration,
+    /// How much of one drop is taken.
+    pub limits: DropLimits,
+    /// The most bytes of one drop of a workload, where that is another limit.
+    pub drop_max: BTreeMap<WorkloadName, u64>,
+    /// Where the agent's figures are written for a node_exporter.
+    pub textfile: Option<PathBuf>,
+    /// How much of the share one pass looks at.
+    pub scan: ScanLimits,
+    /// How long other workloads wait for one drop that is being read.
+    pub quick: Duration,
 }
 
 impl AgentConfig {
@@ -46,6 +59,17 @@ impl AgentConfig {
             keep: 2,
             report: Duration::from_secs(30),
             patience: Duration::from_secs(15),
+            limits: DropLimits::default(),
+            drop_max: BTreeMap::new(),
+            textfile: None,
+            scan: ScanLimits::PASS,
+            quick: Duration::from_secs(20),
         }
+    }
+
+    /// How much of one drop of `workload` is taken.
+    pub fn limits_of(&self, workload: &WorkloadName) -> DropLimits {
+        let bytes_max = self.drop_max.get(workload).copied().unwrap_or(self.limits.bytes_max);
+        DropLimits { bytes_max, ..self.limits }
     }
 }

@@ -41,6 +41,8 @@ pub(crate) enum Proven {
     Rejected {
         /// Why, if the vault may not have heard of it.
         untold: Option<Refusal>,
+        /// Whether a policy refused it, which may be another one now.
+        by_policy: bool,
     },
     Abandoned,
 }
@@ -80,6 +82,10 @@ pub(crate) enum CustodyState {
     Rejected {
         untold: Option<Refusal>,
     },
+    /// Sealed, and rejected by a policy that may be another one now.
+    Unwelcome {
+        untold: Option<Refusal>,
+    },
 }
 
 impl CustodyState {
@@ -101,7 +107,12 @@ impl CustodyState {
                 }
             }
             Proven::IdTaken { day } => Self::Bad(Rejection::IdTaken { day: *day }),
-            Proven::Rejected { untold } => Self::Rejected { untold: untold.clone() },
+            Proven::Rejected { untold, by_policy: false } => {
+                Self::Rejected { untold: untold.clone() }
+            }
+            Proven::Rejected { untold, by_policy: true } => {
+                Self::Unwelcome { untold: untold.clone() }
+            }
             // Sealed again before anything was vaulted: nothing is known of this one.
             Proven::Shipped { seal, holder } if *seal == found => {
                 Self::Shipped { seal: *seal, holder: holder.clone() }
@@ -119,7 +130,7 @@ impl CustodyState {
     /// Whatever was vaulted from this place or under this id: what is here now is not sealed.
     fn of_unsealed(seen: &DropState, proven: &Proven) -> Self {
         match (proven, seen) {
-            (Proven::Rejected { untold }, _) => Self::Rejected { untold: untold.clone() },
+            (Proven::Rejected { untold, .. }, _) => Self::Rejected { untold: untold.clone() },
             (Proven::Abandoned, _) => Self::Abandoned,
             (Proven::Released(secured), DropState::Open(_) | DropState::Failed { .. }) => {
                 Self::Released(secured.clone())

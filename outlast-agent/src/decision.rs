@@ -29,6 +29,7 @@ pub(crate) fn decide(
         CustodyState::Vaulted(secured) => Some(Action::Hold { address, secured }),
         CustodyState::Released(secured) => Some(Action::Release { address, secured }),
         CustodyState::Rejected { untold } => Some(Action::Settle { address, untold }),
+        CustodyState::Unwelcome { untold } => Some(Action::Reconsider { address, untold }),
         CustodyState::Bad(rejection) => Some(Action::Refuse { address, rejection }),
         // The writer died while sealing, and that is never an incident (I2).
         CustodyState::Torn(rejection) => is_over.then_some(Action::Refuse { address, rejection }),

@@ -1,7 +1,7 @@
 //! Destinations: where drops go.
 
-use outlast_drop::{DropAddress, DropReadError, Rejection, Share, SignedReceipt};
-use outlast_types::{ContentHash, ShareId};
+use outlast_drop::{DropAddress, DropLimits, DropReadError, Rejection, Share, SignedReceipt};
+use outlast_types::{ContentHash, ShareId, WorkloadName};
 use outlast_wire::CallError;
 use outlast_wire::api::{AgentReport, ErrorCode, Reported};
 use outlast_wire::client::OpenError;
@@ -12,42 +12,65 @@ use crate::secured::Secured;
 use crate::upstream::UpstreamError;
 
 /// Where drops go: a vault, a media server on the way to one, a backup product that is there
-/// already. A drop goes there in two hops, each of which can be done again.
-pub trait Destination: Send {
+/// already. A drop goes there in two hops, each of which can be done again. Drops of several
+/// workloads may be on their way at the same time, of each workload one.
+pub trait Destination: Send + Sync {
     /// Lets `shutdown` break off what takes long.
     fn heed(&mut self, shutdown: &Shutdown);
 
     /// Hears which share this agent serves, before anything else is asked: several agents of one
     /// name may be at work.
-    fn speak_of(&mut self, share: ShareId);
+    fn speak_of(&self, share: ShareId);
 
-    /// Hears that what follows of drops goes under this id, at every tier; or under none.
-    fn carry(&mut self, id: Option<&str>) {
-        let _ = id;
+    /// Hears that what follows of this workload's drops goes under this id, at every tier; or under
+    /// none.
+    fn carry(&self, workload: &WorkloadName, id: Option<&str>) {
+        let _ = (workload, id);
     }
 
     /// Reads a sealed drop, once, and puts its content where it is durable. As soon as all of the
     /// content is known to be as it was sealed, `accepted` hears so, whatever becomes of the rest.
-    fn load(&mut self, cargo: &Cargo<'_>, accepted: &mut dyn FnMut(Content))
-    -> Result<(), Failure>;
+    fn load(&self, cargo: &Cargo<'_>, accepted: &mut dyn FnMut(Content)) -> Result<Taken, Failure>;
 
     /// Hands over a drop that was loaded with this seal, or asks again what became of it: who has
     /// it now.
-    fn deliver(&mut self, cargo: &Cargo<'_>, seal: ContentHash) -> Result<Delivered, Failure>;
+    fn deliver(&self, cargo: &Cargo<'_>, seal: ContentHash) -> Result<Delivered, Failure>;
 
     /// Which of these drops are held at this moment, by the holder's signed word. It is shown the
     /// receipts that it once signed, so that it can tell people what it has forgotten.
-    fn confirm(&mut self, drops: Vec<HeldDrop>, receipts: Vec<String>) -> Result<Answer, String>;
+    fn confirm(&self, drops: Vec<HeldDrop>, receipts: Vec<String>) -> Result<Answer, String>;
 
     /// Tells what a pass saw.
-    fn report(&mut self, report: &AgentReport) -> Result<Reported, CallError>;
+    fn report(&self, report: &AgentReport) -> Result<Reported, CallError>;
 }
 
 /// A drop to be carried.
 pub struct Cargo<'a> {
     pub share: &'a Share,
     pub address: &'a DropAddress,
+    /// How much of one drop is taken.
+    pub limits: &'a DropLimits,
+    /// Ends this load alone: its turn is over, and it goes on in a later one.
+    pub stop: &'a Shutdown,
+    /// Ends the agent.
     pub shutdown: &'a Shutdown,
+}
+
+impl Cargo<'_> {
+    /// Whether the work on it is to be broken off.
+    pub fn is_stopped(&self) -> bool {
+        self.stop.is_requested() || self.shutdown.is_requested()
+    }
+}
+
+/// A drop's content that was put where it is durable, in bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Taken {
+    pub read: u64,
+    /// Of these, what was not known yet.
+    pub new: u64,
+    /// The bytes that were sent for that.
+    pub sent: u64,
 }
 
 /// The content of a drop that was read to its end and is as it was sealed.
@@ -82,7 +105,7 @@ pub enum Failure {
     NotLoaded,
     /// Something else, of this workload only.
     Workload(String),
-    /// The agent was asked to stop.
+    /// The agent was asked to stop, or the turn of the drop is over.
     Stopped,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! It is a loop with a single owner ([`Agent::run`]). A pass watches the share (`watcher`), decides
 //! what each drop needs (`decision`, pure), does it (`Agent::apply`, the one place), ships
-//! (`shipper`, to a [`Destination`]) and reports (`reporter`).
+//! (`shipper`, to a [`Destination`]) and is reported (`board`, `reporter`).
 //!
 //! **Architecture invariants**
 //! - What became of a drop is written on the share, as receipts; the agent's own directory holds
@@ -11,17 +11,22 @@
 //! - A receipt counts only if somebody whom our authority certified for that role signed it. In
 //!   particular, nothing is released but on the word of a vault.
 //! - A drop is read once: the same pass over its bytes proves every hash and feeds the engine.
-//! - One workload's failure is that workload's: it waits, the others go on. Only a vault that
-//!   cannot be reached makes all wait.
+//! - One workload's failure is that workload's: it waits, the others go on, and so they do while a
+//!   drop takes hours (`hauls`). Only a vault that cannot be reached makes all wait.
+//! - The agent listens on nothing. What it has to say travels with its reports, which a thread of
+//!   their own sends (`reporter`).
 //! - Time is the agent's own clock. A writer's time is passed on as a claim and decides nothing.
 
 mod action;
 mod agent;
+mod board;
 mod config;
 mod custody;
 mod decision;
 pub mod declaration;
 mod destination;
+mod figures;
+mod hauls;
 mod lifecycle;
 mod line;
 mod problem;
@@ -43,7 +48,7 @@ mod workload;
 
 pub use agent::{Agent, AgentError};
 pub use config::AgentConfig;
-pub use destination::{Cargo, Content, Delivered, Destination, Failure};
+pub use destination::{Cargo, Content, Delivered, Destination, Failure, Taken};
 pub use problem::{Met, Problem};
 pub use report::{PassReport, ShippedDrop};
 pub use secured::{KeepRule, Secured};

@@ -1,27 +1,34 @@
 //! The line to the destination: whether it is up, and whether whoever is at its end has begun anew.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use outlast_drop::DropAddress;
-use outlast_types::{Backoff, ContentHash, Environment, ShareId, hex};
+use outlast_types::{Backoff, ContentHash, Environment, ShareId, WorkloadName, hex};
 use outlast_wire::CallError;
 use outlast_wire::api::{AgentReport, Reported};
 use outlast_wire::holdings::QUESTION_DROPS_MAX;
 
 use crate::Shutdown;
-use crate::destination::{Cargo, Content, Delivered, Destination, Failure};
+use crate::destination::{Cargo, Content, Delivered, Destination, Failure, Taken};
 use crate::secured::Secured;
 
 /// The longest pause after failures of the line.
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 
-/// The line to the destination. After a failure it is left alone for a while, and all wait.
+/// The line to the destination. After a failure it is left alone for a while, and all wait: those
+/// who ship, those who ask and those who report.
 pub(crate) struct Line {
     destination: Box<dyn Destination>,
     environment: Environment,
     /// The first pause after failures.
     pause: Duration,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
     backoff: Backoff,
     /// The run of the vault that was last heard, and the one that was asked what it holds.
     heard: Option<String>,
@@ -41,65 +48,69 @@ impl Line {
         environment: Environment,
         pause: Duration,
     ) -> Self {
-        let backoff = Backoff::default();
-        Self { destination, environment, pause, backoff, heard: None, asked: None }
+        Self { destination, environment, pause, state: Mutex::default() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn heed(&mut self, shutdown: &Shutdown) {
         self.destination.heed(shutdown);
     }
 
-    pub(crate) fn speak_of(&mut self, share: ShareId) {
+    pub(crate) fn speak_of(&self, share: ShareId) {
         self.destination.speak_of(share);
     }
 
     /// Begins to carry a drop: all that follows of it, here and at every tier, goes under this id.
-    pub(crate) fn begin(&mut self, address: &DropAddress) -> String {
+    pub(crate) fn begin(&self, address: &DropAddress) -> String {
         let mut bytes = [0; 4];
         self.environment.random.fill(&mut bytes);
         // Who looks for the drop finds all attempts, and can tell them apart.
         let id = format!("{}.{}", address.drop, hex::encode(&bytes));
-        self.destination.carry(Some(&id));
+        self.destination.carry(&address.workload, Some(&id));
         id
     }
 
-    /// What follows belongs to no drop.
-    pub(crate) fn end(&mut self) {
-        self.destination.carry(None);
+    /// What follows of this workload belongs to no drop.
+    pub(crate) fn end(&self, workload: &WorkloadName) {
+        self.destination.carry(workload, None);
     }
 
     /// Whether it is left alone for now.
     pub(crate) fn is_waiting(&self) -> bool {
-        self.backoff.is_waiting(self.environment.timer.elapsed())
+        self.state().backoff.is_waiting(self.environment.timer.elapsed())
     }
 
     /// Whether whoever is at its end was not asked yet what it holds, or has begun anew since.
     pub(crate) fn must_ask(&self) -> bool {
-        self.asked.is_none() || self.asked != self.heard
+        let state = self.state();
+        state.asked.is_none() || state.asked != state.heard
     }
 
     /// Takes back that it was asked.
-    pub(crate) fn ask_again(&mut self) {
-        self.asked = None;
+    pub(crate) fn ask_again(&self) {
+        self.state().asked = None;
     }
 
     pub(crate) fn load(
-        &mut self,
+        &self,
         cargo: &Cargo<'_>,
         accepted: &mut dyn FnMut(Content),
-    ) -> Result<(), Failure> {
+    ) -> Result<Taken, Failure> {
         let loaded = self.destination.load(cargo, accepted);
         loaded.inspect_err(|failure| self.heed_failure(failure))
     }
 
     pub(crate) fn deliver(
-        &mut self,
+        &self,
         cargo: &Cargo<'_>,
         seal: ContentHash,
     ) -> Result<Delivered, Failure> {
         match self.destination.deliver(cargo, seal) {
             Ok(delivered) => {
-                self.backoff.succeeded();
+                self.state().backoff.succeeded();
                 Ok(delivered)
             }
             Err(failure) => {
@@ -114,7 +125,7 @@ impl Line {
     /// # Errors
     /// Why nothing is known of some of them. The answers that came before that are lost, too.
     pub(crate) fn confirm(
-        &mut self,
+        &self,
         mut drops: BTreeMap<DropAddress, Secured>,
     ) -> Result<Confirmed, String> {
         let mut confirmed = Confirmed::default();
@@ -127,7 +138,7 @@ impl Line {
                 Ok(answer) => answer,
                 Err(reason) => {
                     // Not all was asked, whatever was answered before.
-                    self.asked = None;
+                    self.ask_again();
                     return Err(reason);
                 }
             };
@@ -144,17 +155,18 @@ impl Line {
     }
 
     /// Shows a vault receipts that a vault signed.
-    pub(crate) fn show(&mut self, receipts: Vec<String>) -> Result<(), String> {
+    pub(crate) fn show(&self, receipts: Vec<String>) -> Result<(), String> {
         let answer = self.destination.confirm(Vec::new(), receipts)?;
         self.answered(answer.run);
         Ok(())
     }
 
-    pub(crate) fn report(&mut self, report: &AgentReport) -> Result<Reported, CallError> {
+    pub(crate) fn report(&self, report: &AgentReport) -> Result<Reported, CallError> {
         match self.destination.report(report) {
             Ok(reported) => {
-                self.backoff.succeeded();
-                self.heard = Some(reported.run.clone());
+                let mut state = self.state();
+                state.backoff.succeeded();
+                state.heard = Some(reported.run.clone());
                 Ok(reported)
             }
             Err(error) => {
@@ -164,21 +176,27 @@ impl Line {
         }
     }
 
-    fn answered(&mut self, run: String) {
-        (self.heard, self.asked) = (Some(run.clone()), Some(run));
+    fn answered(&self, run: String) {
+        let mut state = self.state();
+        (state.heard, state.asked) = (Some(run.clone()), Some(run));
     }
 
-    fn heed_failure(&mut self, failure: &Failure) {
+    fn heed_failure(&self, failure: &Failure) {
         if let Failure::Unreachable(_) = failure {
             self.failed();
         }
     }
 
-    fn failed(&mut self) {
+    fn failed(&self) {
+        let mut state = self.state();
         // The one who answers next may be another, or the same with an older disk.
-        self.asked = None;
+        state.asked = None;
         let now = self.environment.timer.elapsed();
-        self.backoff.failed(now, self.pause, PAUSE_MAX, &*self.environment.random);
+        // Several may have been at work when it broke: that is one failure.
+        if state.backoff.is_waiting(now) {
+            return;
+        }
+        state.backoff.failed(now, self.pause, PAUSE_MAX, &*self.environment.random);
     }
 }
 
@@ -188,7 +206,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use outlast_drop::ReceiptState;
-    use outlast_types::{DropIdentity, Timestamp, WorkloadName};
+    use outlast_types::{DropIdentity, Timestamp};
     use outlast_wire::holdings::{Answer, HeldDrop, Nonce};
     use outlast_wire::{Peer, Role};
 
@@ -211,17 +229,17 @@ mod tests {
     impl Destination for Shared {
         fn heed(&mut self, _: &Shutdown) {}
 
-        fn speak_of(&mut self, _: ShareId) {}
+        fn speak_of(&self, _: ShareId) {}
 
-        fn load(&mut self, _: &Cargo<'_>, _: &mut dyn FnMut(Content)) -> Result<(), Failure> {
+        fn load(&self, _: &Cargo<'_>, _: &mut dyn FnMut(Content)) -> Result<Taken, Failure> {
             Err(Failure::Stopped)
         }
 
-        fn deliver(&mut self, _: &Cargo<'_>, _: ContentHash) -> Result<Delivered, Failure> {
+        fn deliver(&self, _: &Cargo<'_>, _: ContentHash) -> Result<Delivered, Failure> {
             Err(Failure::Unreachable("it is away".to_owned()))
         }
 
-        fn confirm(&mut self, drops: Vec<HeldDrop>, shown: Vec<String>) -> Result<Answer, String> {
+        fn confirm(&self, drops: Vec<HeldDrop>, shown: Vec<String>) -> Result<Answer, String> {
             let mut holder = self.0.lock().unwrap();
             let left = holder.answers.checked_sub(1).ok_or("it does not answer")?;
             holder.answers = left;
@@ -234,7 +252,7 @@ mod tests {
             Ok(Answer { nonce, at, run, sequence: 0, held })
         }
 
-        fn report(&mut self, _: &AgentReport) -> Result<Reported, CallError> {
+        fn report(&self, _: &AgentReport) -> Result<Reported, CallError> {
             Ok(Reported { run: self.0.lock().unwrap().run.to_string() })
         }
     }
@@ -272,7 +290,7 @@ mod tests {
         for (count, questions) in [(0, vec![]), (max, vec![max]), (2 * max + 3, vec![max, max, 3])]
         {
             let lost = BTreeSet::from([max - 1, max, 2 * max + 2]);
-            let (mut line, holder) = line(Holder { answers: 9, lost, ..Holder::default() });
+            let (line, holder) = line(Holder { answers: 9, lost, ..Holder::default() });
             let all = drops(count);
             let confirmed = line.confirm(all.clone()).unwrap();
             let asked: Vec<u64> =
@@ -290,7 +308,7 @@ mod tests {
 
     #[test]
     fn a_vault_is_asked_again_when_it_began_anew_was_away_or_was_not_asked_for_all() {
-        let (mut line, holder) = line(Holder { answers: 2, ..Holder::default() });
+        let (line, holder) = line(Holder { answers: 2, ..Holder::default() });
         assert!(line.must_ask());
         line.confirm(drops(1)).unwrap();
         assert!(!line.must_ask());
@@ -306,6 +324,7 @@ mod tests {
             problems: Vec::new(),
             details: Vec::new(),
             share_usable: Some(true),
+            figures: None,
             other: Default::default(),
         };
         line.report(&report()).unwrap();

@@ -31,6 +31,12 @@ pub enum Met {
     Stray(PathBuf),
     /// Something below a workload that the protocol does not know.
     UnknownEntry(WorkloadName, PathBuf),
+    /// More directories beside the workloads than a pass looks at.
+    TooManyWorkloads(PathBuf),
+    /// More below a workload than a pass looks at.
+    TooManyNames(WorkloadName, PathBuf),
+    /// The pass under way does not come to its end.
+    PassHangs,
     /// A `workload.toml` that cannot be used.
     BadDeclaration(WorkloadName),
     /// A receipt that proves nothing.
@@ -69,6 +75,9 @@ impl Met {
             Self::Unreadable(_) | Self::ReceiptUnreadable(_) => ProblemCode::ShareUnreadable,
             Self::Stray(_) => ProblemCode::StrayEntry,
             Self::UnknownEntry(..) => ProblemCode::UnknownEntry,
+            Self::TooManyWorkloads(_) => ProblemCode::TooManyWorkloads,
+            Self::TooManyNames(..) => ProblemCode::TooManyNames,
+            Self::PassHangs => ProblemCode::PassHangs,
             Self::BadDeclaration(_) => ProblemCode::BadDeclaration,
             Self::ReceiptIgnored(..) => ProblemCode::ReceiptIgnored,
             Self::ReceiptUnwritten(..)
@@ -85,9 +94,11 @@ impl Met {
     }
 
     /// The workload whose team has to act, if it is one team's.
-    fn team(&self) -> Option<&WorkloadName> {
+    pub(crate) fn team(&self) -> Option<&WorkloadName> {
         match self {
-            Self::UnknownEntry(workload, _) | Self::BadDeclaration(workload) => Some(workload),
+            Self::UnknownEntry(workload, _)
+            | Self::TooManyNames(workload, _)
+            | Self::BadDeclaration(workload) => Some(workload),
             _ => None,
         }
     }
@@ -103,6 +114,12 @@ impl Problem {
             }
             (ScanProblem::Refused { path, rejection }, Some(workload)) => {
                 Met::UnknownEntry(workload.clone(), path).because(rejection.to_string())
+            }
+            (ScanProblem::Crowded { path, reason }, None) => {
+                Met::TooManyWorkloads(path).because(reason)
+            }
+            (ScanProblem::Crowded { path, reason }, Some(workload)) => {
+                Met::TooManyNames(workload.clone(), path).because(reason)
             }
         }
     }
@@ -120,7 +137,10 @@ impl fmt::Display for Problem {
         let reason = &self.reason;
         match &self.met {
             Met::Unreadable(path) => write!(f, "cannot read {} now: {reason}", path.display()),
-            Met::Stray(path) | Met::UnknownEntry(_, path) => {
+            Met::Stray(path)
+            | Met::UnknownEntry(_, path)
+            | Met::TooManyWorkloads(path)
+            | Met::TooManyNames(_, path) => {
                 write!(f, "{}: {reason}", path.display())
             }
             Met::ReceiptIgnored(drop, state) => {
@@ -141,6 +161,7 @@ impl fmt::Display for Problem {
             Met::DropUnreadable(drop) => write!(f, "{drop} is not shipped yet: {reason}"),
             Met::ShareUnusable
             | Met::ShareReplaced
+            | Met::PassHangs
             | Met::BadDeclaration(_)
             | Met::StateUnwritable
             | Met::Unreachable

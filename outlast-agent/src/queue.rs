@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use outlast_types::{Day, DropId, WorkloadName};
+use outlast_drop::DropAddress;
+use outlast_types::{Day, DropId, Timestamp, WorkloadName};
 
 use crate::action::Parcel;
 
 /// Parcels to be shipped in one pass. A workload with many drops does not keep the others waiting.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Queue {
     /// Oldest first, so that the last snapshot is the newest drop. None is empty.
     ready: BTreeMap<WorkloadName, BTreeMap<(DropId, Day), Parcel>>,
@@ -15,16 +16,41 @@ pub(crate) struct Queue {
     behind: BTreeMap<WorkloadName, u64>,
     /// The workload that was served last, also in the pass before.
     turn: Option<WorkloadName>,
+    /// Since when each drop waits, by our own clock.
+    since: BTreeMap<DropAddress, Timestamp>,
+    /// The same of the pass before, until this one has seen it.
+    before: BTreeMap<DropAddress, Timestamp>,
+    now: Timestamp,
+}
+
+impl Default for Queue {
+    fn default() -> Self {
+        Self {
+            ready: BTreeMap::new(),
+            behind: BTreeMap::new(),
+            turn: None,
+            since: BTreeMap::new(),
+            before: BTreeMap::new(),
+            now: Timestamp::EPOCH,
+        }
+    }
 }
 
 impl Queue {
     /// Begins a pass: all that is still to be shipped will be put in again.
-    pub(crate) fn begin(&mut self) {
+    pub(crate) fn begin(&mut self, now: Timestamp) {
         self.ready.clear();
         self.behind.clear();
+        self.before = std::mem::take(&mut self.since);
+        self.now = now;
     }
 
     pub(crate) fn push(&mut self, parcel: Parcel) {
+        let address = &parcel.address;
+        if !self.since.contains_key(address) {
+            let since = self.before.remove(address).unwrap_or(self.now);
+            self.since.insert(address.clone(), since);
+        }
         let key = (parcel.address.drop, parcel.address.day);
         self.ready.entry(parcel.address.workload.clone()).or_default().insert(key, parcel);
     }
@@ -54,6 +80,16 @@ impl Queue {
         *self.behind.entry(workload.clone()).or_default() += 1 + rest;
     }
 
+    /// A drop waits no more.
+    pub(crate) fn done(&mut self, address: &DropAddress) {
+        self.since.remove(address);
+    }
+
+    /// Since when the drop waits that has waited longest.
+    pub(crate) fn oldest(&self) -> Option<Timestamp> {
+        self.since.values().min().copied()
+    }
+
     /// How many drops of a workload are still to be shipped.
     pub(crate) fn waiting(&self, workload: &WorkloadName) -> u64 {
         let ready = self.ready.get(workload).map_or(0, |ready| ready.len() as u64);
@@ -63,8 +99,9 @@ impl Queue {
 
 #[cfg(test)]
 mod tests {
-    use outlast_drop::DropAddress;
-    use outlast_types::{ContentHash, Timestamp};
+    use std::time::Duration;
+
+    use outlast_types::ContentHash;
 
     use super::*;
     use crate::action::Hop;
@@ -106,7 +143,7 @@ mod tests {
         assert_eq!(order(filled(), Some("c")), from_a, "from the start after the last");
         let mut queue = filled();
         queue.pop().unwrap();
-        queue.begin();
+        queue.begin(Timestamp::EPOCH);
         assert_eq!((queue.pop(), queue.waiting(&parcel("a", 1).address.workload)), (None, 0));
         parcels.iter().for_each(|&(workload, number)| queue.push(parcel(workload, number)));
         assert_eq!(queue.pop(), Some(parcel("b", 2)), "the next pass goes on with the next");
@@ -127,5 +164,24 @@ mod tests {
         queue.leave_all(&name);
         assert_eq!((queue.waiting(&name), queue.pop()), (3, None));
         assert_eq!(queue.waiting(&WorkloadName::new("b").unwrap()), 0);
+    }
+
+    #[test]
+    fn the_drop_that_waits_longest_is_known_until_it_is_done_or_gone() {
+        let at = |seconds| Timestamp::EPOCH.saturating_add(Duration::from_secs(seconds));
+        let mut queue = Queue::default();
+        assert_eq!(queue.oldest(), None);
+        for second in 1..=3 {
+            queue.begin(at(second));
+            (1..=second).for_each(|n| queue.push(parcel("a", u8::try_from(n).unwrap())));
+            let popped = queue.pop().unwrap();
+            queue.push(popped);
+            assert_eq!(queue.oldest(), Some(at(1)));
+        }
+        queue.done(&parcel("a", 1).address);
+        assert_eq!(queue.oldest(), Some(at(2)));
+        queue.begin(at(4));
+        queue.push(parcel("a", 3));
+        assert_eq!(queue.oldest(), Some(at(3)), "the others have left the share");
     }
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use outlast_drop::{
     DropAddress, Receipt, ReceiptError, ReceiptState, Share, SignedReceipt, receipt,
 };
+use outlast_types::RejectionCode;
 use outlast_wire::receipts::Authority;
 use outlast_wire::{Peer, Role};
 
@@ -87,7 +88,9 @@ impl Reader<'_> {
             Ok::<_, ReceiptError>(said(state)?.filter(is_here))
         };
         if let Some(rejected) = said_here(ReceiptState::Rejected)? {
-            return Ok(Proven::Rejected { untold: refusal(rejected.receipt) });
+            let code = rejected.receipt.code.as_ref();
+            let by_policy = code.is_some_and(RejectionCode::is_of_policy);
+            return Ok(Proven::Rejected { untold: refusal(rejected.receipt), by_policy });
         }
         if said_here(ReceiptState::Abandoned)?.is_some() {
             return Ok(Proven::Abandoned);
@@ -161,3 +164,6 @@ fn refusal(receipt: Receipt) -> Option<Refusal> {
     let code = receipt.code.unwrap_or_default();
     code.is_incident().then(|| Refusal { code, reason: receipt.reason.unwrap_or_default() })
 }
+
+#[cfg(test)]
+mod tests;

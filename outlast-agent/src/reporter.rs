@@ -1,131 +1,267 @@
-//! The reporter: tells the vault, and the log, what a pass saw.
+//! The reporter: tells the vault how the agent is doing and what its passes saw, and writes its
+//! figures.
+//!
+//! It has a thread of its own, so a pass that takes hours silences nobody; one that stands still is
+//! told, for the share may hang. What is to be told comes in pages, the important first, each of
+//! which can be understood alone.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use outlast_drop::DropAddress;
-use outlast_types::{DropId, ShareId, Timestamp, WorkloadName};
-use outlast_wire::api::{AgentReport, Declared, Pass, RejectedDrop, WorkloadReport};
+use outlast_fs::durable;
+use outlast_types::{DropId, Environment, Timestamp, human};
+use outlast_wire::IdentityHandle;
+use outlast_wire::api::{
+    AgentReport, Pass, Problem, REPORT_PARTS_MAX, REPORT_WORKLOADS_MAX, RejectedDrop,
+    WorkloadReport,
+};
 
+use crate::Shutdown;
+use crate::board::{Board, News};
 use crate::custody::Refusal;
+use crate::figures;
 use crate::line::Line;
-use crate::report::PassReport;
-use crate::tracker::ProblemTracker;
+use crate::problem::Met;
+use crate::state::StateDirectory;
 
-/// The most rejected drops in one report, so that it stays far below what the vault takes; the
-/// rest follows in the next one.
-const REJECTED_MAX: usize = 1000;
-
-/// One workload, as a pass saw it.
-#[derive(Debug, Default)]
-pub(crate) struct Seen {
-    pub(crate) declared: Option<Declared>,
-    /// Sealed drops that are not vaulted.
-    pub(crate) waiting: u64,
-}
+/// The most rejected drops in one page, so that it stays far below what the vault takes.
+const PAGE_REJECTED: usize = 1000;
+/// The longest reason of a rejection that is told, in characters.
+const REASON_CHARS_MAX: usize = 1000;
+/// The longest time in which nothing is looked at.
+const TICK: Duration = Duration::from_secs(1);
+/// How often the agent's own directory is measured.
+const MEASURE: Duration = Duration::from_secs(300);
+const TEXTFILE_MODE: u32 = 0o644;
 
 /// Tells what is new at once, and that the agent is well now and then.
 pub(crate) struct Reporter {
+    board: Arc<Board>,
+    identity: IdentityHandle,
+    environment: Environment,
+    state: Arc<StateDirectory>,
     /// How often the vault hears of the agent when there is nothing new.
     interval: Duration,
-    /// How long a problem must last before the vault hears of it.
-    patience: Duration,
-    tracker: ProblemTracker,
-    /// Rejected drops that the vault has not heard of.
-    untold: BTreeMap<WorkloadName, BTreeMap<DropId, Refusal>>,
+    /// Where the figures are written for a node_exporter.
+    textfile: Option<PathBuf>,
+    /// The news that were looked at last.
+    looked: u64,
+    /// The news that were told last, and whether a pass stood still then.
+    told: Option<(u64, bool)>,
     /// When the vault last took a report, and what was in it.
     reported: Option<(Timestamp, String)>,
+    /// When the figures were written last, by the timer; what the news were then.
+    written: Option<(Duration, u64)>,
+    /// When the agent's own directory was measured, by the timer, and its bytes.
+    measured: Option<(Duration, Option<u64>)>,
 }
 
 impl Reporter {
-    pub(crate) fn new(interval: Duration, patience: Duration) -> Self {
-        let tracker = ProblemTracker::default();
-        Self { interval, patience, tracker, untold: BTreeMap::new(), reported: None }
-    }
-
-    /// A drop was refused, and the vault is to hear why.
-    pub(crate) fn refused(&mut self, address: &DropAddress, refusal: Refusal) {
-        self.untold.entry(address.workload.clone()).or_default().insert(address.drop, refusal);
-    }
-
-    /// Logs what is new, and reports to the vault if there is something to say or it is time.
-    pub(crate) fn tell(
-        &mut self,
-        line: &mut Line,
-        share: Option<ShareId>,
-        report: &PassReport,
-        seen: BTreeMap<WorkloadName, Seen>,
-    ) {
-        let now = report.finished;
-        let told = self.tracker.observe(&report.problems, now, self.patience);
-        for problem in &told.fresh {
-            tracing::warn!("{problem}");
+    pub(crate) fn new(
+        board: Arc<Board>,
+        identity: IdentityHandle,
+        environment: Environment,
+        state: Arc<StateDirectory>,
+        interval: Duration,
+        textfile: Option<PathBuf>,
+    ) -> Self {
+        let (told, reported, written, measured) = (None, None, None, None);
+        Self {
+            board,
+            identity,
+            environment,
+            state,
+            interval,
+            textfile,
+            looked: 0,
+            told,
+            reported,
+            written,
+            measured,
         }
+    }
+
+    /// Tells what there is to tell until the end is asked for.
+    pub(crate) fn run(&mut self, line: &Line, shutdown: &Shutdown) {
+        while !shutdown.is_requested() {
+            self.tell(line);
+            self.board.wait(self.looked, TICK);
+        }
+    }
+
+    /// Reports to the vault if there is something to say or it is time.
+    pub(crate) fn tell(&mut self, line: &Line) {
+        let (now, elapsed) = (self.environment.clock.now(), self.environment.timer.elapsed());
+        let mut news = self.board.news(now, elapsed);
+        self.looked = news.number;
+        news.figures.state_bytes = self.state_bytes(elapsed);
+        self.write_figures(&news, elapsed);
         // Until the share was seen once, there is nothing to report about; that the agent is
         // silent is what the vault then knows.
-        let Some(share) = share else { return };
-        if line.is_waiting() {
+        let Some(share) = news.share else { return };
+        let told = (news.number, news.hanging.is_some());
+        let is_old = self.told == Some(told);
+        if (is_old && !self.is_time(now)) || line.is_waiting() {
             return;
         }
-        let workloads = self.workloads(seen);
-        let details: Vec<_> = told.lasting.iter().map(|problem| problem.told()).collect();
-        let content = serde_json::to_string(&(&workloads, &details)).unwrap_or_default();
+        let Some(report) = Report::of(&news, now) else { return };
+        let content = report.content();
         if !self.is_due(&content, now) {
+            self.told = Some(told);
             return;
         }
-        let document = AgentReport {
-            share,
-            pass: Pass { started: report.started, finished: now },
-            part: 1,
-            parts: 1,
-            workloads,
-            problems: details.iter().map(|problem| problem.text.clone()).collect(),
-            details,
-            share_usable: Some(report.is_share_usable),
-            other: BTreeMap::new(),
-        };
-        match line.report(&document) {
-            Ok(_) => {
-                self.reported = Some((now, content));
-                self.heard(&document.workloads);
+        let parts = u32::try_from(report.pages.len()).unwrap_or(u32::MAX);
+        for (part, workloads) in (1..=parts).zip(report.pages) {
+            let document = AgentReport {
+                share,
+                pass: report.pass,
+                part,
+                parts,
+                workloads,
+                problems: report.problems.iter().map(|problem| problem.text.clone()).collect(),
+                details: report.problems.clone(),
+                share_usable: Some(report.is_share_usable),
+                figures: Some(news.figures.clone()),
+                other: BTreeMap::new(),
+            };
+            match line.report(&document) {
+                Ok(_) => self.board.heard(&document.workloads),
+                Err(error) => {
+                    // All of it is told again; the vault hears nothing new twice.
+                    return tracing::warn!("the vault was not told of this pass: {error}");
+                }
             }
-            Err(error) => tracing::warn!("the vault was not told of this pass: {error}"),
         }
+        (self.told, self.reported) = (Some(told), Some((now, content)));
+    }
+
+    fn is_time(&self, now: Timestamp) -> bool {
+        let reported = self.reported.as_ref();
+        reported.is_none_or(|(at, _)| now < *at || now.since(*at) >= self.interval)
     }
 
     fn is_due(&self, content: &str, now: Timestamp) -> bool {
-        self.reported.as_ref().is_none_or(|(at, last)| {
-            *last != content || now < *at || now.since(*at) >= self.interval
-        })
+        self.is_time(now) || self.reported.as_ref().is_some_and(|(_, last)| *last != content)
     }
 
-    /// Notes what the vault has heard of.
-    fn heard(&mut self, workloads: &[WorkloadReport]) {
-        for workload in workloads {
-            if let Some(untold) = self.untold.get_mut(&workload.name) {
-                workload.rejected.iter().for_each(|heard| drop(untold.remove(&heard.drop)));
+    /// Writes the figures, if there are new ones or it is time.
+    fn write_figures(&mut self, news: &News, elapsed: Duration) {
+        let Some(path) = &self.textfile else { return };
+        let is_written = self.written.is_some_and(|(at, number)| {
+            number == news.number && elapsed.saturating_sub(at) < self.interval
+        });
+        if is_written {
+            return;
+        }
+        self.written = Some((elapsed, news.number));
+        let text = figures::text(&news.figures, self.identity.get().peer().name());
+        if let Err(error) = durable::replace(path, text.as_bytes(), TEXTFILE_MODE) {
+            tracing::warn!("cannot write {}: {error}", path.display());
+        }
+    }
+
+    fn state_bytes(&mut self, elapsed: Duration) -> Option<u64> {
+        let is_fresh = |at: Duration| elapsed.saturating_sub(at) < MEASURE;
+        match self.measured {
+            Some((at, bytes)) if is_fresh(at) => bytes,
+            _ => {
+                let bytes = self.state.bytes();
+                self.measured = Some((elapsed, bytes));
+                bytes
             }
         }
-        self.untold.retain(|_, untold| !untold.is_empty());
+    }
+}
+
+/// A report, before it is divided.
+struct Report {
+    pass: Pass,
+    is_share_usable: bool,
+    problems: Vec<Problem>,
+    pages: Vec<Vec<WorkloadReport>>,
+}
+
+impl Report {
+    /// The report of the news; `None` if nothing is known yet.
+    fn of(news: &News, now: Timestamp) -> Option<Self> {
+        let hang = news.hanging.map(|(started, pause)| {
+            let reason = format!(
+                "the pass over the share that began at {started} stands still for {}: the share \
+                 hangs, or answers very slowly; check its mount and its file server",
+                human::duration(pause - Duration::from_secs(pause.as_secs() % 60))
+            );
+            Met::PassHangs.because(reason).told()
+        });
+        let last = news.pass.as_ref();
+        if last.is_none() && hang.is_none() {
+            return None;
+        }
+        let pass = last.map_or(Pass { started: now, finished: now }, |pass| Pass {
+            started: pass.started,
+            finished: pass.finished,
+        });
+        let is_share_usable = hang.is_none() && last.is_some_and(|pass| pass.is_share_usable);
+        let mut problems: Vec<_> = hang.into_iter().collect();
+        problems.extend(last.into_iter().flat_map(|pass| pass.problems.iter().cloned()));
+        Some(Self { pass, is_share_usable, problems, pages: pages(news) })
     }
 
-    fn workloads(&self, mut seen: BTreeMap<WorkloadName, Seen>) -> Vec<WorkloadReport> {
-        // A rejected drop is told even if its workload cannot be seen right now.
-        for workload in self.untold.keys() {
-            seen.entry(workload.clone()).or_default();
-        }
-        let mut room = REJECTED_MAX;
-        seen.into_iter()
-            .map(|(name, Seen { declared, waiting })| {
-                let untold = self.untold.get(&name).into_iter().flatten().take(room);
-                let rejected: Vec<_> = untold.map(told).collect();
-                room -= rejected.len();
-                WorkloadReport { name, declared, waiting, rejected }
-            })
-            .collect()
+    /// The content by which it differs from the last.
+    fn content(&self) -> String {
+        serde_json::to_string(&(&self.pages, &self.problems)).unwrap_or_default()
     }
+}
+
+/// The workloads in pages, at least one. First those of which a drop was rejected, then those that
+/// have drops waiting, then the declared ones; last of all directories in which nothing is.
+fn pages(news: &News) -> Vec<Vec<WorkloadReport>> {
+    let mut all = BTreeMap::new();
+    for (name, seen) in news.pass.iter().flat_map(|pass| &pass.seen) {
+        all.insert(name, (seen.declared.clone(), seen.waiting));
+    }
+    // A rejected drop is told even if its workload cannot be seen right now.
+    for name in news.untold.keys() {
+        all.entry(name).or_default();
+    }
+    let mut workloads: Vec<WorkloadReport> = all
+        .into_iter()
+        .map(|(name, (declared, waiting))| {
+            let untold = news.untold.get(name).into_iter().flatten().take(PAGE_REJECTED);
+            let rejected = untold.map(told).collect();
+            WorkloadReport { name: name.clone(), declared, waiting, rejected }
+        })
+        .collect();
+    // Stable, so that those of a rank stay in the order of their names.
+    workloads.sort_by_key(|workload| match workload {
+        WorkloadReport { rejected, .. } if !rejected.is_empty() => 0,
+        WorkloadReport { waiting: 1.., .. } => 1,
+        WorkloadReport { declared: Some(_), .. } => 2,
+        _ => 3,
+    });
+    let mut pages = vec![Vec::new()];
+    let mut rejected = 0;
+    for workload in workloads {
+        let page = pages.last().map_or(0, Vec::len);
+        if page == REPORT_WORKLOADS_MAX || rejected + workload.rejected.len() > PAGE_REJECTED {
+            pages.push(Vec::new());
+            rejected = 0;
+        }
+        rejected += workload.rejected.len();
+        if let Some(page) = pages.last_mut() {
+            page.push(workload);
+        }
+    }
+    // Beyond are empty directories, if anything.
+    pages.truncate(REPORT_PARTS_MAX as usize);
+    pages
 }
 
 fn told((drop, Refusal { code, reason }): (&DropId, &Refusal)) -> RejectedDrop {
-    RejectedDrop { drop: *drop, code: code.clone(), reason: reason.clone() }
+    let reason = reason.chars().take(REASON_CHARS_MAX).collect();
+    RejectedDrop { drop: *drop, code: code.clone(), reason }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,4 @@
-//! The shipper: carries drops hop by hop, one at a time, and leaves alone for a while what failed.
+//! The shipper: carries drops hop by hop, and leaves alone for a while what failed.
 //!
 //! It changes nothing but its own memory of failures. What came of each hop are actions.
 
@@ -6,13 +6,14 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use outlast_drop::{DropAddress, ReceiptState, Rejection, Share};
+use outlast_drop::{DropAddress, DropLimits, ReceiptState, Rejection, Share};
 use outlast_types::{Backoff, Environment, WorkloadName};
 
 use crate::Shutdown;
 use crate::action::{Action, Hop, Parcel};
 use crate::custody::Proven;
-use crate::destination::{Cargo, Content, Delivered, Failure};
+use crate::destination::{Cargo, Content, Delivered, Failure, Taken};
+use crate::hauls::{Begun, Hauls, Loaded};
 use crate::line::Line;
 use crate::problem::{Met, Problem};
 use crate::statement::{Scribe, Statement};
@@ -29,11 +30,14 @@ const HOLDER_PATIENCE: Duration = Duration::from_secs(24 * 3600);
 
 /// Carries drops over a [`Line`].
 pub(crate) struct Shipper {
+    hauls: Hauls,
     scribe: Arc<Scribe>,
     environment: Environment,
     /// The first pause after failures.
     pause: Duration,
     retries: BTreeMap<WorkloadName, WorkloadRetry>,
+    /// Attempts that failed.
+    failures: u64,
 }
 
 /// Recent failures of a workload's drops.
@@ -70,13 +74,22 @@ pub(crate) enum Turn {
 pub(crate) struct Step {
     pub(crate) actions: Vec<Action>,
     pub(crate) problems: Vec<Problem>,
+    /// The content that was put where it is durable.
+    pub(crate) taken: Taken,
     /// `None`: the drop has come one hop further, and goes on from there.
     pub(crate) turn: Option<Turn>,
 }
 
 impl Shipper {
-    pub(crate) fn new(scribe: Arc<Scribe>, environment: Environment, pause: Duration) -> Self {
-        Self { scribe, environment, pause, retries: BTreeMap::new() }
+    pub(crate) fn new(
+        scribe: Arc<Scribe>,
+        environment: Environment,
+        pause: Duration,
+        quick: Duration,
+    ) -> Self {
+        let hauls = Hauls::new(environment.clone(), quick);
+        let retries = BTreeMap::new();
+        Self { hauls, scribe, environment, pause, retries, failures: 0 }
     }
 
     /// Whether a drop has to wait because of what failed before, and why.
@@ -93,46 +106,77 @@ impl Shipper {
     /// Carries a drop one hop.
     pub(crate) fn step(
         &mut self,
-        line: &mut Line,
+        line: &Arc<Line>,
         share: &Share,
         parcel: &mut Parcel,
+        limits: DropLimits,
         shutdown: &Shutdown,
     ) -> Step {
-        let address = parcel.address.clone();
-        let cargo = Cargo { share, address: &address, shutdown };
-        match parcel.hop {
-            Hop::Sealed | Hop::Accepted => self.load(line, &cargo, parcel),
-            Hop::Shipped => self.deliver(line, &cargo, parcel),
+        if parcel.hop == Hop::Shipped {
+            let (address, stop) = (parcel.address.clone(), Shutdown::default());
+            let cargo = Cargo { share, address: &address, limits: &limits, stop: &stop, shutdown };
+            return self.deliver(line, &cargo, parcel);
+        }
+        match self.hauls.load(line, share, parcel, limits, shutdown) {
+            Begun::Ended(loaded) => self.loaded(share, parcel, loaded),
+            // Its others would overtake it.
+            Begun::GoesOn | Begun::Waits => Step { turn: Some(Turn::Stop), ..Step::default() },
         }
     }
 
-    /// Reads a drop; it is accepted as soon as all of it is known to be as it was sealed.
-    fn load(&mut self, line: &mut Line, cargo: &Cargo<'_>, parcel: &mut Parcel) -> Step {
+    /// The outcomes of loads on this share that have ended since they were begun.
+    pub(crate) fn ended(&mut self, share: &Share) -> Vec<Step> {
+        let mut steps = Vec::new();
+        for (of, mut parcel, loaded) in self.hauls.collect() {
+            if of.id() == share.id() {
+                steps.push(self.loaded(share, &mut parcel, loaded));
+            }
+        }
+        steps
+    }
+
+    /// How many attempts have failed and are made again.
+    pub(crate) fn failures(&self) -> u64 {
+        self.failures
+    }
+
+    pub(crate) fn hauls(&self) -> &Hauls {
+        &self.hauls
+    }
+
+    /// Waits for all that is under way, after the end was asked for.
+    pub(crate) fn close(&mut self) {
+        self.hauls.close();
+    }
+
+    /// A drop was read; it is accepted as soon as all of it is known to be as it was sealed.
+    fn loaded(&mut self, share: &Share, parcel: &mut Parcel, loaded: Loaded) -> Step {
         let mut step = Step::default();
-        let mut content = None;
-        let loaded = line.load(cargo, &mut |accepted| content = Some(accepted));
+        let Loaded { content, result } = loaded;
+        let address = parcel.address.clone();
         if let Some(content) = content {
             // Sealed again since it was seen, it is another drop, and has another custody.
             let is_another = std::mem::replace(&mut parcel.seal, content.seal) != content.seal;
             if is_another || parcel.hop < Hop::Accepted {
-                self.state(cargo, ReceiptState::Accepted, content, &mut step);
+                self.state(share, &address, ReceiptState::Accepted, content, &mut step);
                 parcel.hop = Hop::Accepted;
             }
         }
-        match (loaded, content) {
-            (Ok(()), Some(content)) => {
-                self.state(cargo, ReceiptState::Shipped, content, &mut step);
+        match (result, content) {
+            (Ok(taken), Some(content)) => {
+                self.state(share, &address, ReceiptState::Shipped, content, &mut step);
                 (parcel.hop, parcel.is_loaded) = (Hop::Shipped, true);
+                step.taken = taken;
             }
             // A destination that does not say what it took has taken nothing.
-            (Ok(()), None) => self.failed(cargo.address, Failure::NotLoaded, &mut step),
-            (Err(failure), _) => self.failed(cargo.address, failure, &mut step),
+            (Ok(_), None) => self.failed(&address, Failure::NotLoaded, &mut step),
+            (Err(failure), _) => self.failed(&address, failure, &mut step),
         }
         step
     }
 
     /// Hands a drop over, or asks whoever has it what became of it.
-    fn deliver(&mut self, line: &mut Line, cargo: &Cargo<'_>, parcel: &mut Parcel) -> Step {
+    fn deliver(&mut self, line: &Line, cargo: &Cargo<'_>, parcel: &mut Parcel) -> Step {
         let mut step = Step::default();
         let address = cargo.address;
         match line.deliver(cargo, parcel.seal) {
@@ -197,13 +241,20 @@ impl Shipper {
     }
 
     /// Says that a drop has reached `state`.
-    fn state(&self, cargo: &Cargo<'_>, state: ReceiptState, content: Content, step: &mut Step) {
+    fn state(
+        &self,
+        share: &Share,
+        address: &DropAddress,
+        state: ReceiptState,
+        content: Content,
+        step: &mut Step,
+    ) {
         let Content { seal, bytes } = content;
         let statement = Statement { seal: Some(seal), size: Some(bytes), ..state.into() };
-        match self.scribe.sign(cargo.share, cargo.address, statement) {
+        match self.scribe.sign(share, address, statement) {
             Ok(receipt) => step.actions.push(Action::Record(receipt)),
             Err(reason) => {
-                let met = Met::ReceiptUnwritten(cargo.address.clone(), state);
+                let met = Met::ReceiptUnwritten(address.clone(), state);
                 step.problems.push(met.because(reason));
             }
         }
@@ -211,13 +262,14 @@ impl Shipper {
             ReceiptState::Accepted => Proven::Accepted { seal },
             _ => Proven::Shipped { seal, holder: None },
         };
-        step.actions.push(Action::Advance { address: cargo.address.clone(), proven });
+        step.actions.push(Action::Advance { address: address.clone(), proven });
     }
 
     /// Notes a failure, and how the workload goes on.
     fn failed(&mut self, address: &DropAddress, failure: Failure, step: &mut Step) {
         let now = self.now();
         let random = &*self.environment.random;
+        self.failures += u64::from(!matches!(failure, Failure::Stopped | Failure::Refused(_)));
         let retry = self.retries.entry(address.workload.clone()).or_default();
         let told = |reason: String| format!("{address} is not shipped yet: {reason}");
         let workload = || address.workload.clone();

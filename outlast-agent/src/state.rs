@@ -1,5 +1,6 @@
 //! The agent's own directory: a lock, the id of the share, and what only saves work.
 
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -14,6 +15,8 @@ const BILLS: &str = "bills";
 const DIRECTORY_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
 const SHARE_ID_BYTES_MAX: u64 = 100;
+/// Entries that are looked at to measure the directory.
+const MEASURED_MAX: usize = 100_000;
 
 /// Why the directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +74,29 @@ impl StateDirectory {
 
     pub(crate) fn share_id_file(&self) -> PathBuf {
         self.path.join(SHARE_ID_FILE)
+    }
+
+    /// The bytes of all files in it; `None` if they cannot be counted.
+    pub(crate) fn bytes(&self) -> Option<u64> {
+        let (mut bytes, mut count) = (0, 0);
+        let mut directories = vec![self.path.clone()];
+        while let Some(directory) = directories.pop() {
+            for entry in fs::read_dir(directory).ok()? {
+                count += 1;
+                // One that has just gone counts for nothing.
+                let Ok(entry) = entry else { continue };
+                let Ok(metadata) = entry.metadata() else { continue };
+                if metadata.is_dir() {
+                    directories.push(entry.path());
+                } else {
+                    bytes += metadata.len();
+                }
+            }
+            if count > MEASURED_MAX {
+                return None;
+            }
+        }
+        Some(bytes)
     }
 
     /// Where the engine keeps the indexes of repositories.

@@ -9,8 +9,7 @@ mod load;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use outlast_drop::{ReceiptState, SealedDrop, SignedReceipt};
 use outlast_fs::durable;
@@ -26,7 +25,7 @@ use outlast_wire::{CallError, IdentityHandle};
 
 use self::bills::Bills;
 use self::load::Loading;
-use crate::destination::{Cargo, Content, Delivered, Destination, Failure};
+use crate::destination::{Cargo, Content, Delivered, Destination, Failure, Taken};
 use crate::repositories::Repositories;
 use crate::secured::Secured;
 use crate::state::StateDirectory;
@@ -39,11 +38,9 @@ pub(crate) struct Tier {
     identity: IdentityHandle,
     authority: Authority,
     environment: Environment,
-    repositories: Repositories,
-    bills: Bills,
+    repositories: Mutex<Repositories>,
+    bills: Mutex<Bills>,
     state: Arc<StateDirectory>,
-    /// How often the vault must hear of us.
-    report_interval: Duration,
 }
 
 impl Tier {
@@ -52,64 +49,65 @@ impl Tier {
         identity: IdentityHandle,
         environment: Environment,
         state: Arc<StateDirectory>,
-        report_interval: Duration,
     ) -> Self {
-        let bills = Bills::new(state.bills());
-        let (repositories, authority) = (Repositories::default(), Authority::following(&identity));
-        Self {
-            upstream,
-            identity,
-            authority,
-            environment,
-            repositories,
-            bills,
-            state,
-            report_interval,
-        }
+        let bills = Mutex::new(Bills::new(state.bills()));
+        let (repositories, authority) = (Mutex::default(), Authority::following(&identity));
+        Self { upstream, identity, authority, environment, repositories, bills, state }
     }
 
-    fn repository(&mut self, cargo: &Cargo<'_>) -> Result<Arc<Repository>, Failure> {
+    fn repositories(&self) -> MutexGuard<'_, Repositories> {
+        self.repositories.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn bills(&self) -> MutexGuard<'_, Bills> {
+        self.bills.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn repository(&self, cargo: &Cargo<'_>) -> Result<Arc<Repository>, Failure> {
         let workload = &cargo.address.workload;
-        if let Some(repository) = self.repositories.get(workload) {
+        if let Some(repository) = self.repositories().get(workload) {
             return Ok(repository);
         }
+        // It outlives this load, and so does whatever ends it.
         let opened = self.upstream.open(workload, cargo.shutdown)?;
         let opened = Arc::new(opened.cached_in(&self.state.cache()));
-        self.repositories.keep(workload, &opened);
+        self.repositories().keep(workload, &opened);
         Ok(opened)
     }
 
     fn try_load(
-        &mut self,
+        &self,
         cargo: &Cargo<'_>,
         accepted: &mut dyn FnMut(Content),
-    ) -> Result<(), Failure> {
+    ) -> Result<Taken, Failure> {
         let repository = self.repository(cargo)?;
         let sealed = SealedDrop::open(cargo.share, cargo.address)?;
         let (seal, bytes) = (sealed.seal_digest(), sealed.seal().raw_bytes());
-        if self.bills.get(cargo.share.id(), cargo.address, seal).is_some() {
+        let bill = self.bills().get(cargo.share.id(), cargo.address, seal);
+        if bill.is_some() {
             // It was read, and the share did not take the receipts that say so.
             accepted(Content { seal, bytes });
-            return Ok(());
+            return Ok(Taken::default());
         }
+        sealed.check(cargo.limits)?;
         let identity = self.identity.get();
         let loading = Loading {
             repository: &repository,
             journal: &self.state.journal(&cargo.address.workload),
             agent: identity.peer().name(),
             environment: &self.environment,
-            shutdown: cargo.shutdown,
-            report_interval: self.report_interval,
+            cargo,
         };
         let outcome = loading.read(&sealed, accepted)?;
-        self.bills.keep(cargo.share, shipment(cargo, &sealed, &outcome));
-        Ok(())
+        self.bills().keep(cargo.share, shipment(cargo, &sealed, &outcome));
+        let stats = outcome.stats;
+        Ok(Taken { read: bytes, new: stats.added, sent: stats.added_packed })
     }
 
     /// Takes back what is remembered of a workload because of a failure: it may be the cause, and
     /// it costs little to ask again.
-    fn doubt(&mut self, workload: &WorkloadName, failure: Failure) -> Failure {
-        self.repositories.forget(workload);
+    fn doubt(&self, workload: &WorkloadName, failure: Failure) -> Failure {
+        self.repositories().forget(workload);
         if let Failure::Forgotten(_) = failure {
             let journal = self.state.journal(workload);
             // Or the engine would trust it again.
@@ -149,28 +147,23 @@ impl Destination for Tier {
         self.upstream.heed(shutdown);
     }
 
-    fn speak_of(&mut self, share: ShareId) {
+    fn speak_of(&self, share: ShareId) {
         self.upstream.speak_of(share);
     }
 
-    fn carry(&mut self, id: Option<&str>) {
-        self.upstream.carry(id);
+    fn carry(&self, workload: &WorkloadName, id: Option<&str>) {
+        self.upstream.carry(workload, id);
     }
 
-    fn load(
-        &mut self,
-        cargo: &Cargo<'_>,
-        accepted: &mut dyn FnMut(Content),
-    ) -> Result<(), Failure> {
+    fn load(&self, cargo: &Cargo<'_>, accepted: &mut dyn FnMut(Content)) -> Result<Taken, Failure> {
         let loaded = self.try_load(cargo, accepted);
         loaded.map_err(|failure| self.doubt(&cargo.address.workload, failure))
     }
 
-    fn deliver(&mut self, cargo: &Cargo<'_>, seal: ContentHash) -> Result<Delivered, Failure> {
+    fn deliver(&self, cargo: &Cargo<'_>, seal: ContentHash) -> Result<Delivered, Failure> {
         let address = cargo.address;
-        let Some(shipment) = self.bills.get(cargo.share.id(), address, seal) else {
-            return Err(Failure::NotLoaded);
-        };
+        let bill = self.bills().get(cargo.share.id(), address, seal);
+        let shipment = bill.ok_or(Failure::NotLoaded)?;
         let answer = match self.upstream.ship(&shipment) {
             Ok(answer) => answer,
             Err(error) => {
@@ -179,7 +172,7 @@ impl Destination for Tier {
                 if let CallError::Refused { status, .. } = error
                     && !matches!(status, 401 | 403)
                 {
-                    self.bills.remove(address);
+                    self.bills().remove(address);
                 }
                 return Err(self.doubt(&address.workload, error.into()));
             }
@@ -190,12 +183,12 @@ impl Destination for Tier {
             ))
         })?;
         if delivered.secured.state == ReceiptState::Vaulted {
-            self.bills.remove(address);
+            self.bills().remove(address);
         }
         Ok(delivered)
     }
 
-    fn confirm(&mut self, drops: Vec<HeldDrop>, receipts: Vec<String>) -> Result<Answer, String> {
+    fn confirm(&self, drops: Vec<HeldDrop>, receipts: Vec<String>) -> Result<Answer, String> {
         let nonce = Nonce::new(&*self.environment.random);
         let question = Question { nonce, drops, receipts };
         let answer = self
@@ -207,12 +200,12 @@ impl Destination for Tier {
             .map_err(|error| error.to_string())?;
         for lost in question.drops.iter().filter(|drop| !answer.held.contains(drop)) {
             // All that is remembered of its repository is of a time that the vault has forgotten, too.
-            self.repositories.forget(&lost.drop.workload);
+            self.repositories().forget(&lost.drop.workload);
         }
         Ok(answer)
     }
 
-    fn report(&mut self, report: &AgentReport) -> Result<Reported, CallError> {
+    fn report(&self, report: &AgentReport) -> Result<Reported, CallError> {
         self.upstream.report(report)
     }
 }

@@ -3,12 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use outlast_types::{ProblemKind, Timestamp};
+use outlast_types::{ProblemKind, Timestamp, WorkloadName};
 
 use crate::problem::{Met, Problem};
 
-/// The most problems that are remembered and reported.
+/// The most problems that are remembered and reported, of those that are no one team's.
 const PROBLEMS_MAX: usize = 100;
+/// The most strays among them.
+const STRAYS_MAX: usize = 20;
+/// The most of one team, and the most teams.
+const OF_TEAM_MAX: usize = 3;
+const TEAMS_MAX: usize = 1000;
 
 /// Since when each problem has been there.
 #[derive(Debug, Default)]
@@ -45,7 +50,7 @@ impl ProblemTracker {
         let met: BTreeSet<&Met> = problems.iter().map(|problem| &problem.met).collect();
         self.known.retain(|known, _| met.contains(known));
         let mut told = Told::default();
-        for problem in problems.iter().take(PROBLEMS_MAX) {
+        for problem in worth_telling(problems) {
             match self.known.get_mut(&problem.met) {
                 Some(known) => {
                     // A clock that went back must not make it look new for ever.
@@ -78,10 +83,44 @@ impl ProblemTracker {
     }
 }
 
+/// The problems of a pass that there is room for: none of them keeps those of others from being told,
+/// however many somebody makes.
+fn worth_telling(problems: &[Problem]) -> Vec<&Problem> {
+    let mut of_teams: BTreeMap<&WorkloadName, usize> = BTreeMap::new();
+    let (mut others, mut strays) = (Vec::new(), 0);
+    let mut told = Vec::new();
+    for problem in problems {
+        match (problem.met.team(), problem.met.code().kind()) {
+            (Some(team), _) => {
+                let room = of_teams.len() < TEAMS_MAX || of_teams.contains_key(team);
+                let count = of_teams.entry(team).or_default();
+                *count += 1;
+                if room && *count <= OF_TEAM_MAX {
+                    told.push(problem);
+                }
+            }
+            (None, ProblemKind::Stray) => {
+                strays += 1;
+                if strays <= STRAYS_MAX {
+                    others.push(problem);
+                }
+            }
+            (None, _) => others.push(problem),
+        }
+    }
+    let rank = |problem: &&Problem| match problem.met.code().kind() {
+        ProblemKind::Work => 0,
+        ProblemKind::Share => 1,
+        ProblemKind::Content | ProblemKind::Stray => 2,
+    };
+    others.sort_by_key(rank);
+    others.truncate(PROBLEMS_MAX);
+    others.append(&mut told);
+    others
+}
+
 #[cfg(test)]
 mod tests {
-    use outlast_types::WorkloadName;
-
     use super::*;
 
     const PATIENCE: Duration = Duration::from_secs(15);
@@ -163,5 +202,29 @@ mod tests {
         let many: Vec<_> = (0..150).map(|n| unreadable(&n.to_string())).collect();
         assert_eq!(observe(&mut tracker, &many, 0).0.len(), PROBLEMS_MAX);
         assert_eq!(observe(&mut tracker, &many, 20).1.len(), PROBLEMS_MAX);
+    }
+
+    #[test]
+    fn whoever_makes_many_problems_hides_no_other() {
+        let name = |text: String| WorkloadName::new(&text).unwrap();
+        let entry = |team: &str, n: usize| {
+            let met = Met::UnknownEntry(name(team.to_owned()), n.to_string().into());
+            met.because("it is no drop")
+        };
+        let mut problems: Vec<_> = (0..500).map(|n| entry("noisy", n)).collect();
+        problems.extend((0..500).map(|n| Met::Stray(n.to_string().into()).because("who knows")));
+        problems.extend((0..500).map(|n| unreadable(&n.to_string())));
+        let shop = Met::NotShipped(name("shop".to_owned())).because("the disk is full");
+        problems.extend([entry("quiet", 1), shop.clone()]);
+        let mut tracker = ProblemTracker::default();
+        observe(&mut tracker, &problems, 0);
+        let told = observe(&mut tracker, &problems, 20).1;
+        assert!(told.contains(&shop) && told.contains(&entry("quiet", 1)));
+        assert_eq!(told.len(), PROBLEMS_MAX + OF_TEAM_MAX + 1);
+        let strays = (0..500).map(|n| Met::Stray(n.to_string().into()).because("who knows"));
+        let mut problems: Vec<_> = strays.collect();
+        problems.push(unreadable("w/shop"));
+        observe(&mut tracker, &problems, 30);
+        assert!(observe(&mut tracker, &problems, 50).1.contains(&unreadable("w/shop")));
     }
 }

@@ -1,6 +1,7 @@
 //! Where drops go: the vault, or whatever stands for it on the way.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use outlast_format::crypto::Key;
 use outlast_repo::{Credential, RepoError, Repository};
@@ -13,6 +14,9 @@ use outlast_wire::{AddressError, ApiClient, CallError, Credentials, IdentityHand
 
 use crate::Shutdown;
 
+/// Workloads that have clients of their own; they share connections, and each costs little.
+const ERRANDS_MAX: usize = 10_000;
+
 /// The calls of the agent to its upstream.
 pub trait Upstream: Send + Sync {
     /// Lets `shutdown` break off calls that take long.
@@ -24,10 +28,10 @@ pub trait Upstream: Send + Sync {
         let _ = share;
     }
 
-    /// Says in all that follows of drops, and not of reports and questions, that it belongs to what has
-    /// this id; or to nothing.
-    fn carry(&self, id: Option<&str>) {
-        let _ = id;
+    /// Says in all that follows of this workload's drops, and not of others, reports and questions, that
+    /// it belongs to what has this id; or to nothing.
+    fn carry(&self, workload: &WorkloadName, id: Option<&str>) {
+        let _ = (workload, id);
     }
 
     /// Opens the workload's repository, which is made if it is missing. The store may wait and
@@ -59,9 +63,10 @@ pub enum UpstreamError {
 
 /// A vault over mutual TLS.
 pub struct Vault {
+    /// For what belongs to no drop.
     client: ApiClient,
-    /// The same, for what belongs to no drop.
-    beside: ApiClient,
+    /// The same for each workload, of which one drop is on its way at a time.
+    errands: Mutex<BTreeMap<WorkloadName, Arc<ApiClient>>>,
     identity: IdentityHandle,
     environment: Environment,
 }
@@ -84,24 +89,33 @@ impl Vault {
         environment: Environment,
     ) -> Result<Self, AddressError> {
         let client = ApiClient::over(address, Credentials::Handle(&identity), roads)?;
-        let beside = client.beside();
-        Ok(Self { client, beside, identity, environment })
+        Ok(Self { client, errands: Mutex::default(), identity, environment })
+    }
+
+    /// The client for a workload's drops.
+    fn errand(&self, workload: &WorkloadName) -> Arc<ApiClient> {
+        let mut errands = self.errands.lock().unwrap_or_else(PoisonError::into_inner);
+        if errands.len() >= ERRANDS_MAX && !errands.contains_key(workload) {
+            errands.clear();
+        }
+        let errand = errands.entry(workload.clone());
+        Arc::clone(errand.or_insert_with(|| Arc::new(self.client.beside())))
     }
 }
 
 impl Upstream for Vault {
     fn heed(&mut self, shutdown: &Shutdown) {
         self.client.heed(shutdown);
-        self.beside.heed(shutdown);
+        // Those of before would not heed it.
+        self.errands.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     fn speak_of(&self, share: ShareId) {
         self.client.speak_of(share);
-        self.beside.speak_of(share);
     }
 
-    fn carry(&self, id: Option<&str>) {
-        self.client.carry(id);
+    fn carry(&self, workload: &WorkloadName, id: Option<&str>) {
+        self.errand(workload).carry(id);
     }
 
     fn open(
@@ -109,7 +123,7 @@ impl Upstream for Vault {
         workload: &WorkloadName,
         shutdown: &Shutdown,
     ) -> Result<Repository, UpstreamError> {
-        let opened = self.client.open_workload(workload, &self.identity.get())?;
+        let opened = self.errand(workload).open_workload(workload, &self.identity.get())?;
         let (key, store) = (Key::from_bytes(&opened.key), opened.store.heeding(shutdown));
         let store = Retrying::new(Arc::new(store), Policy::default(), &self.environment);
         let store = store.heeding(shutdown);
@@ -117,14 +131,14 @@ impl Upstream for Vault {
     }
 
     fn ship(&self, shipment: &Shipment) -> Result<Vaulted, CallError> {
-        self.client.ship(shipment)
+        self.errand(&shipment.workload).ship(shipment)
     }
 
     fn holdings(&self, question: &Question) -> Result<SignedAnswer, CallError> {
-        self.beside.holdings(question)
+        self.client.holdings(question)
     }
 
     fn report(&self, report: &AgentReport) -> Result<Reported, CallError> {
-        self.beside.report(report)
+        self.client.report(report)
     }
 }

@@ -2,13 +2,15 @@
 //!
 //! It also remembers what need not be looked at again; what is done about a drop is told to it.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use outlast_drop::files::NAMES_MAX;
+use outlast_drop::layout::RECEIPTS;
 use outlast_drop::{
-    ClosedDays, DropAddress, ReceiptState, Share, ShareError, Sighting, StillnessTracker,
+    DropAddress, ScanLimits, ScanMemory, Share, ShareError, Sighting, StillnessTracker,
     WorkloadScan, receipt, scan,
 };
 use outlast_types::{Clock, DropId, ShareId, Timestamp, WorkloadName};
@@ -35,6 +37,8 @@ pub(crate) struct Observation {
     pub(crate) is_usable: bool,
     pub(crate) workloads: Vec<ObservedWorkload>,
     pub(crate) problems: Vec<Problem>,
+    /// Names beside the workloads that wait for a later look.
+    pub(crate) names_waiting: u64,
 }
 
 /// One workload, as a look saw it.
@@ -44,6 +48,10 @@ pub(crate) struct ObservedWorkload {
     pub(crate) declared: Option<Declared>,
     /// Drops that are not done with, in the order of their days and ids.
     pub(crate) drops: Vec<ObservedDrop>,
+    /// Whether these are all.
+    pub(crate) is_whole: bool,
+    /// Whether nothing was ever dropped or declared there, as far as can be seen.
+    pub(crate) is_empty: bool,
 }
 
 /// One drop, as it is.
@@ -64,7 +72,7 @@ pub(crate) struct Watcher {
     state: Arc<StateDirectory>,
     /// The share that this agent serves, once it has seen it.
     served: Option<ShareId>,
-    closed: ClosedDays,
+    memory: ScanMemory,
     stillness: StillnessTracker,
     workloads: BTreeMap<WorkloadName, WorkloadState>,
 }
@@ -76,6 +84,7 @@ impl Watcher {
         clock: Arc<dyn Clock>,
         authority: Authority,
         state: Arc<StateDirectory>,
+        limits: ScanLimits,
     ) -> Result<Self, StateError> {
         let served = state.share()?;
         Ok(Self {
@@ -85,7 +94,7 @@ impl Watcher {
             authority,
             state,
             served,
-            closed: ClosedDays::default(),
+            memory: ScanMemory::new(limits),
             stillness: StillnessTracker::default(),
             workloads: BTreeMap::new(),
         })
@@ -127,7 +136,7 @@ impl Watcher {
         shutdown: &Shutdown,
     ) -> Observation {
         let mut seen = Observation::default();
-        let found = match scan(share, &mut self.closed, now) {
+        let found = match scan(share, &mut self.memory, now) {
             Ok(found) => found,
             Err(error) => {
                 seen.problems.push(Met::ShareUnusable.because(error.to_string()));
@@ -135,10 +144,22 @@ impl Watcher {
             }
         };
         seen.is_usable = true;
+        seen.names_waiting = found.waiting;
         seen.problems.extend(found.problems.into_iter().map(|it| Problem::of_scan(it, None)));
         let sightings = found.workloads.iter().flat_map(|workload| &workload.sightings);
         let sighted: HashSet<_> = sightings.map(|sighting| &sighting.address).collect();
-        self.stillness.retain(|address| sighted.contains(address));
+        let looked: HashMap<_, _> = found
+            .workloads
+            .iter()
+            .map(|workload| (&workload.workload, workload.is_whole))
+            .collect();
+        // What was not looked at may be there all the same.
+        let may_be_there = |workload: &WorkloadName| match looked.get(workload) {
+            Some(is_whole) => !is_whole,
+            None => found.waiting > 0,
+        };
+        self.stillness
+            .retain(|address| sighted.contains(address) || may_be_there(&address.workload));
         for workload in found.workloads {
             if shutdown.is_requested() {
                 break;
@@ -155,7 +176,9 @@ impl Watcher {
         found: WorkloadScan,
         problems: &mut Vec<Problem>,
     ) -> ObservedWorkload {
-        let WorkloadScan { workload: name, sightings, problems: of_scan, .. } = found;
+        let WorkloadScan {
+            workload: name, has_days, sightings, problems: of_scan, is_whole, ..
+        } = found;
         problems.extend(of_scan.into_iter().map(|it| Problem::of_scan(it, Some(&name))));
         let declared = declaration::read(share, &name).unwrap_or_else(|error| {
             problems.push(match error {
@@ -168,7 +191,12 @@ impl Watcher {
             });
             None
         });
-        self.learn(share, &name, &sightings, problems);
+        let is_empty = !has_days && declared.is_none();
+        if is_empty && !self.workloads.contains_key(&name) {
+            // Nothing is remembered of a directory in which nothing is: there may be a million.
+            return ObservedWorkload { name, declared, drops: Vec::new(), is_whole, is_empty };
+        }
+        self.learn(share, &name, &sightings, is_whole, problems);
         let state = self.workloads.entry(name.clone()).or_default();
         let gap_max = self.grace / LOOKS_MIN;
         let mut drops = Vec::with_capacity(sightings.len());
@@ -180,7 +208,7 @@ impl Watcher {
             let custody = CustodyState::of(&lies_there, proven);
             drops.push(ObservedDrop { address, custody, still });
         }
-        ObservedWorkload { name, declared, drops }
+        ObservedWorkload { name, declared, drops, is_whole, is_empty }
     }
 
     /// Reads what receipts prove of drops that were not known yet.
@@ -189,16 +217,20 @@ impl Watcher {
         share: &Share,
         workload: &WorkloadName,
         sightings: &[Sighting],
+        is_whole: bool,
         problems: &mut Vec<Problem>,
     ) {
         let state = self.workloads.entry(workload.clone()).or_default();
-        state.retain(&sightings.iter().map(|sighting| place(&sighting.address)).collect());
+        if is_whole {
+            state.retain(&sightings.iter().map(|sighting| place(&sighting.address)).collect());
+        }
         let is_new = |it: &&Sighting| !state.proven.contains_key(&place(&it.address));
         let fresh: Vec<_> = sightings.iter().filter(is_new).collect();
         if fresh.is_empty() {
             return;
         }
-        let receipts = match receipt::list(share, workload) {
+        let wanted = fresh.iter().map(|sighting| sighting.address.drop).collect();
+        let receipts = match receipt::find(share, workload, &wanted, NAMES_MAX) {
             Ok(receipts) => receipts,
             Err(error) => {
                 let path = share.workload_directory(workload);
@@ -207,14 +239,19 @@ impl Watcher {
                 return state.proven.clear();
             }
         };
+        if !receipts.is_whole {
+            let path = share.workload_directory(workload).join(RECEIPTS);
+            let reason = format!("more than {NAMES_MAX} names lie among its receipts");
+            problems.push(Met::TooManyNames(workload.clone(), path).because(reason));
+        }
         let reader = Reader { share, authority: &self.authority };
         for Sighting { address, .. } in fresh {
             let none = BTreeSet::new();
-            let states = receipts.get(&address.drop).unwrap_or(&none);
+            let states = receipts.states.get(&address.drop).unwrap_or(&none);
             match reader.prove(address, states, problems) {
                 Ok(proven) => {
                     let is_lost = state.lost.contains(&place(address));
-                    let proven = as_of_now(proven, address, is_lost, &receipts);
+                    let proven = as_of_now(proven, address, is_lost, receipts.newest_vaulted);
                     state.proven.insert(place(address), proven);
                 }
                 Err(error) => {
@@ -227,7 +264,7 @@ impl Watcher {
 
     /// A drop is done with: it is not looked at again.
     pub(crate) fn settle(&mut self, address: &DropAddress) {
-        self.closed.settle(address);
+        self.memory.settle(address);
         self.stillness.forget(address);
         if let Some(state) = self.workloads.get_mut(&address.workload) {
             state.proven.remove(&place(address));
@@ -249,7 +286,7 @@ impl Watcher {
 
     /// A drop is not what was thought: its receipts, and what lies there, are looked at again.
     pub(crate) fn look_again(&mut self, address: &DropAddress) {
-        self.closed.unsettle(address);
+        self.memory.unsettle(address);
         let state = self.workload(address);
         state.proven.remove(&place(address));
         state.held.remove(address);
@@ -292,19 +329,17 @@ fn as_of_now(
     proven: Proven,
     address: &DropAddress,
     is_lost: bool,
-    receipts: &BTreeMap<DropId, BTreeSet<ReceiptState>>,
+    newest_vaulted: Option<DropId>,
 ) -> Proven {
     match proven {
         // The receipt is of a time that its holder does not remember.
         Proven::Vaulted(_) | Proven::Released(_) if is_lost => Proven::Nothing,
         // An agent may have died before the vault heard of it. After a later good drop that is moot.
-        Proven::Rejected { untold: Some(_) } if has_later_vaulted(receipts, address.drop) => {
-            Proven::Rejected { untold: None }
+        Proven::Rejected { untold: Some(_), by_policy }
+            if newest_vaulted.is_some_and(|newest| newest > address.drop) =>
+        {
+            Proven::Rejected { untold: None, by_policy }
         }
         proven => proven,
     }
-}
-
-fn has_later_vaulted(receipts: &BTreeMap<DropId, BTreeSet<ReceiptState>>, drop: DropId) -> bool {
-    receipts.iter().any(|(later, states)| *later > drop && states.contains(&ReceiptState::Vaulted))
 }

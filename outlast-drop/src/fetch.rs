@@ -34,16 +34,16 @@ pub struct FetchOptions {
     pub privileged: bool,
 }
 
-/// What was read out.
+/// The content that was read out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FetchSummary {
     pub files: u64,
     pub bytes: u64,
-    /// What would give rights on this host, and was not made.
+    /// Entries that would give rights on this host, and were not made.
     pub withheld: Vec<Deviation>,
     /// Further names of files that are copies, because the file system takes no more links.
     pub copied: Vec<Deviation>,
-    /// What could not be set without stopping the work, such as owners when not root.
+    /// Attributes that could not be set without stopping the work, such as owners when not root.
     pub problems: Vec<String>,
 }
 

@@ -7,6 +7,7 @@
 //! a file system, which `cargo xtask tidy` checks.
 
 mod access;
+mod holes;
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -26,6 +27,9 @@ use rustix::io::Errno;
 pub use access::Access;
 use access::Denied;
 
+/// The most names that are read of a directory at once: a share is input from strangers.
+pub const NAMES_MAX: usize = 1_000_000;
+
 /// A directory of a share, held open.
 #[derive(Debug)]
 pub struct Directory {
@@ -33,10 +37,13 @@ pub struct Directory {
     path: PathBuf,
 }
 
-/// What there is to know about a file without reading it.
+/// The facts about a file that are known without reading it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileFacts {
     pub size: u64,
+    /// Bytes that the file system says it has allocated for it. Not every one tells the truth: see
+    /// [`Directory::bytes_held`].
+    pub allocated: u64,
     /// By the clock of whoever keeps the file system; seconds and nanoseconds.
     pub modified: (i64, u32),
     pub is_file: bool,
@@ -48,6 +55,7 @@ impl FileFacts {
         let kind = FileType::from_raw_mode(stat.st_mode);
         Self {
             size: u64::try_from(stat.st_size).unwrap_or(0),
+            allocated: u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512),
             modified: (stat.st_mtime, u32::try_from(stat.st_mtime_nsec).unwrap_or(0)),
             is_file: kind == FileType::RegularFile,
             is_directory: kind == FileType::Directory,
@@ -102,7 +110,7 @@ impl Directory {
         Ok(Self { descriptor, path: self.path.join(name) })
     }
 
-    /// What is made in this directory is to be made with.
+    /// The permissions and the group for what is made in this directory.
     pub fn access(&self) -> io::Result<Access> {
         Ok(Access::below(&fstat(&self.descriptor)?))
     }
@@ -183,27 +191,56 @@ impl Directory {
         self.path.join(OsStr::from_bytes(name))
     }
 
-    /// All names in it but `.` and `..`, sorted bytewise.
+    /// All names in it but `.` and `..`, sorted bytewise; an error if there are more than
+    /// [`NAMES_MAX`].
     pub fn names(&self) -> io::Result<Vec<Vec<u8>>> {
+        match self.names_up_to(NAMES_MAX)? {
+            (names, true) => Ok(names),
+            (_, false) => Err(io::Error::other(format!("it holds more than {NAMES_MAX} names"))),
+        }
+    }
+
+    /// As many names as `max`, sorted bytewise, and whether these are all.
+    pub fn names_up_to(&self, max: usize) -> io::Result<(Vec<Vec<u8>>, bool)> {
         let mut names = Vec::new();
+        let is_whole = self.each_name(max, |name| names.push(name.to_vec()))?;
+        names.sort();
+        Ok((names, is_whole))
+    }
+
+    /// Shows as many names as `max` to `see`, in any order and without keeping them; whether these
+    /// are all.
+    pub fn each_name(&self, max: usize, mut see: impl FnMut(&[u8])) -> io::Result<bool> {
+        let mut seen = 0;
         for entry in Dir::read_from(&self.descriptor)? {
             let entry = entry?;
             let name = entry.file_name().to_bytes();
-            if name != b"." && name != b".." {
-                names.push(name.to_vec());
+            if name == b"." || name == b".." {
+                continue;
             }
+            if seen == max {
+                return Ok(false);
+            }
+            see(name);
+            seen += 1;
         }
-        names.sort();
-        Ok(names)
+        Ok(true)
     }
 
-    /// What `name` is; a link is looked at itself.
+    /// How many bytes of the plain file `name` the share really holds, without reading them; `None`
+    /// if the file system does not say so.
+    pub fn bytes_held(&self, name: &[u8]) -> io::Result<Option<u64>> {
+        let (file, facts) = self.file(name)?;
+        Ok(holes::bytes_held(&file, facts.size, facts.allocated))
+    }
+
+    /// The facts about `name`; a link is looked at itself.
     pub fn facts(&self, name: &[u8]) -> io::Result<FileFacts> {
         let stat = statat(&self.descriptor, name, AtFlags::SYMLINK_NOFOLLOW)?;
         Ok(FileFacts::of(&stat))
     }
 
-    /// What the directory itself is.
+    /// The facts about the directory itself.
     pub fn own_facts(&self) -> io::Result<FileFacts> {
         Ok(FileFacts::of(&fstat(&self.descriptor)?))
     }

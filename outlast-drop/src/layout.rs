@@ -13,7 +13,7 @@ pub const WORKLOADS: &str = "w";
 pub const DROPS: &str = "drops";
 /// The directory of a workload's receipts.
 pub const RECEIPTS: &str = "receipts";
-/// What the writer says when it begins.
+/// The writer's words when it begins.
 pub const OPEN_FILE: &str = "open.json";
 /// The commit.
 pub const SEAL_FILE: &str = "sealed.json";
@@ -52,12 +52,21 @@ impl fmt::Display for DropAddress {
     }
 }
 
+/// The most names in a drop's directory beside its segments and what file servers leave for each of
+/// them: a writer that removes none of its beats makes that many in a month.
+pub const FILES_MAX: usize = 150_000;
+
+/// The most names in the directory of a drop with this many segments, if `others` may be beside them.
+pub fn names_max(segments: usize, others: usize) -> usize {
+    segments.saturating_mul(2).saturating_add(others)
+}
+
 /// The name of segment number `index`, counted from 0: `0001.seg`, …, `9999.seg`, `10000.seg`.
 pub fn segment_name(index: usize) -> String {
     format!("{:04}.seg", index.saturating_add(1))
 }
 
-/// What a name in a drop's directory is.
+/// The kind of a name in a drop's directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DropFile {
     Open,
@@ -84,7 +93,7 @@ impl DropFile {
     }
 }
 
-/// What leaves these in any directory that it sees: file systems, Windows, Macs.
+/// Names that file systems, Windows and Macs leave in any directory that they see.
 const FOREIGN: [&[u8]; 8] = [
     b"lost+found",
     b"Thumbs.db",

@@ -38,11 +38,13 @@ pub mod writer;
 pub use layout::DropAddress;
 pub use open::{Claims, Content, Gaps, InvalidStreamName, OpenRecord};
 pub use proven::Verifier;
-pub use reader::{ContentReader, DropReadError, ReadOptions, ReadWatch, SealedDrop};
+pub use reader::{ContentReader, DropLimits, DropReadError, ReadOptions, ReadWatch, SealedDrop};
 pub use receipt::{Receipt, ReceiptError, ReceiptState, SignedReceipt, Signer};
 pub use rejection::Rejection;
 pub use release::{Freed, ReleaseError, abandon, quarantine, release};
-pub use scan::{ClosedDays, DropState, Scan, ScanProblem, Sighting, WorkloadScan, scan, scan_one};
+pub use scan::{
+    DropState, Scan, ScanLimits, ScanMemory, ScanProblem, Sighting, WorkloadScan, scan, scan_one,
+};
 pub use seal::{Compression, Seal, SealSummary, Segment};
 pub use share::{Opening, Share, ShareError};
 pub use status::{CleanOptions, Cleaned, ShareStatus, clean, status};

@@ -14,11 +14,11 @@ pub const FORMAT_VERSION: u64 = 1;
 /// `open.json` is small; more is not read.
 const OPEN_BYTES_MAX: u64 = 64 << 10;
 const STREAM_NAME_MAX: usize = 255;
-/// What is kept of each claim. A host's name has at most 255 characters, and so has all else that
+/// The most characters that are kept of each claim. A host's name has at most 255 characters, and so has all else that
 /// one program or person calls another.
 const CLAIM_CHARS_MAX: usize = 255;
 
-/// What a drop holds.
+/// The content of a drop.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content {
     /// One stream, such as a database dump, with the file name that it has when it is read back.
@@ -70,7 +70,7 @@ impl Content {
     }
 }
 
-/// What a writer says of itself. Recorded, shown, never believed (I4).
+/// The words of a writer about itself. Recorded, shown, never believed (I4).
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Claims {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -87,13 +87,13 @@ pub struct Claims {
     /// When the writer began, by its own clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started: Option<Timestamp>,
-    /// What the writer could not read, in a seal. Without it, the drop is whole as far as its
+    /// The things that the writer could not read, in a seal. Without it, the drop is whole as far as its
     /// writer knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gaps: Option<Gaps>,
 }
 
-/// What is missing in a drop that was sealed all the same, because the rest is worth having.
+/// The gaps in a drop that was sealed all the same, because the rest is worth having.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Gaps {
     pub count: u64,

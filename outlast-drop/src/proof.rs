@@ -8,7 +8,7 @@
 /// A document that ends in its proof.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Proven<'a> {
-    /// What the proof is about: all bytes before the comma.
+    /// The subject of the proof: all bytes before the comma.
     pub body: &'a [u8],
     /// The text of the last member, without its quotes.
     pub proof: &'a str,

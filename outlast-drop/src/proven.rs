@@ -1,4 +1,4 @@
-//! What the receipts of a drop say for people and for tidying up.
+//! The word of a drop's receipts, for people and for tidying up.
 //!
 //! Names of files prove nothing: whoever can write to the share can write `<id>.released.json`. A
 //! receipt counts if it says of this very drop what its name says, and, where somebody knows the

@@ -3,6 +3,7 @@
 
 mod content;
 mod error;
+mod limits;
 
 use std::io;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use outlast_types::ContentHash;
 
 use crate::files::{Directory, is_not_a_directory};
-use crate::layout::{DropAddress, DropFile, SEAL_FILE};
+use crate::layout::{DropAddress, DropFile, FILES_MAX, SEAL_FILE, names_max};
 use crate::rejection::Rejection;
 use crate::seal::{SEAL_BYTES_MAX, Seal};
 use crate::share::Share;
@@ -19,6 +20,7 @@ use error::segment_error;
 
 pub use content::{ContentReader, ReadOptions, ReadWatch};
 pub use error::DropReadError;
+pub use limits::DropLimits;
 
 /// A sealed drop whose seal is valid and whose directory holds what the seal lists.
 #[derive(Debug)]
@@ -27,6 +29,8 @@ pub struct SealedDrop {
     directory: Arc<Directory>,
     seal: Seal,
     digest: ContentHash,
+    /// Bytes of its segments that the file system says it has allocated.
+    allocated: u64,
 }
 
 impl SealedDrop {
@@ -48,8 +52,9 @@ impl SealedDrop {
             DropReadError::later(directory.path_of(SEAL_FILE.as_bytes()), &error)
         })?;
         seal.check_place(address)?;
-        check_listing(&directory, &seal)?;
-        Ok(Self { address: address.clone(), directory: Arc::new(directory), seal, digest })
+        let allocated = check_listing(&directory, &seal)?;
+        let (address, directory) = (address.clone(), Arc::new(directory));
+        Ok(Self { address, directory, seal, digest, allocated })
     }
 
     /// The seal.
@@ -102,20 +107,31 @@ pub(crate) fn read_seal(
 
 /// Checks that the directory holds the segments of the seal, in their sizes, and no others. What
 /// is not ours is left alone: a file server that keeps its notes in every directory must not
-/// condemn a backup.
-fn check_listing(directory: &Directory, seal: &Seal) -> Result<(), DropReadError> {
+/// condemn a backup. Returns the bytes that the file system says it has allocated for them.
+fn check_listing(directory: &Directory, seal: &Seal) -> Result<u64, DropReadError> {
     let later = |error: &io::Error| DropReadError::later(directory.path().to_owned(), error);
-    let names = directory.names().map_err(|error| later(&error))?;
-    for name in &names {
-        if DropFile::of(name) != DropFile::Segment {
-            continue;
+    let mut extra: Option<Vec<u8>> = None;
+    let max = names_max(seal.segments.len(), FILES_MAX);
+    let listed = directory.each_name(max, |name| {
+        let is_listed = || {
+            std::str::from_utf8(name)
+                .is_ok_and(|name| position(name).is_some_and(|at| at < seal.segments.len()))
+        };
+        if DropFile::of(name) == DropFile::Segment
+            && extra.as_deref().is_none_or(|first| name < first)
+            && !is_listed()
+        {
+            extra = Some(name.to_owned());
         }
-        let listed = std::str::from_utf8(name)
-            .is_ok_and(|name| position(name).is_some_and(|at| at < seal.segments.len()));
-        if !listed {
-            return Err(Rejection::ExtraSegment { name: outlast_fs::entry::show(name) }.into());
-        }
+    });
+    let is_whole = listed.map_err(|error| later(&error))?;
+    if let Some(name) = extra {
+        return Err(Rejection::ExtraSegment { name: outlast_fs::entry::show(&name) }.into());
     }
+    if !is_whole {
+        return Err(Rejection::TooManyFiles { max }.into());
+    }
+    let mut allocated = 0_u64;
     for segment in &seal.segments {
         let name = segment.name.clone();
         let facts = match directory.facts(name.as_bytes()) {
@@ -139,8 +155,9 @@ fn check_listing(directory: &Directory, seal: &Seal) -> Result<(), DropReadError
                 return Err(Rejection::WrongSize { name, sealed, found }.into());
             }
         }
+        allocated = allocated.saturating_add(facts.allocated.min(facts.size));
     }
-    Ok(())
+    Ok(allocated)
 }
 
 /// The index of a segment's name, if it is spelt as segments are.

@@ -1,6 +1,7 @@
 //! Receipts: what became of a drop, signed by whoever says it.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod listing;
+
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -16,6 +17,9 @@ use crate::files::{Directory, is_later};
 use crate::layout::{DropAddress, RECEIPTS, WORKLOADS};
 use crate::proof;
 use crate::share::{Share, ShareError, hint};
+
+pub(crate) use listing::parse_file_name;
+pub use listing::{Found, States, find, list};
 
 const RECEIPT_BYTES_MAX: u64 = 1 << 20;
 const REASON_CHARS_MAX: usize = 4000;
@@ -77,7 +81,7 @@ impl FromStr for ReceiptState {
 /// named the drop's id alone; such a one tells people something and proves nothing.
 pub const RECEIPT_VERSION: u64 = 2;
 
-/// What a receipt says, and of what.
+/// The content of a receipt: what it says, and of which drop.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
     /// `None` only in some receipts of version 1.
@@ -308,7 +312,7 @@ impl SignedReceipt {
         Ok(Self { receipt, certificate_pem: json.certificate, bytes: bytes.to_vec() })
     }
 
-    /// What it says.
+    /// Its content.
     pub fn receipt(&self) -> &Receipt {
         &self.receipt
     }
@@ -369,12 +373,17 @@ fn make_directory(share: &Share, workload: &WorkloadName) -> io::Result<Director
     workload.make_directory(RECEIPTS, workload.access()?.readable())
 }
 
-/// Takes a receipt back that turned out to be wrong in the moment it was written.
-pub(crate) fn withdraw(share: &Share, signed: &SignedReceipt) -> Result<(), ShareError> {
-    let receipt = signed.receipt();
-    let name = file_name(receipt.drop, receipt.state);
-    let names = [WORKLOADS, receipt.workload.as_str(), RECEIPTS].map(str::to_owned);
-    let path = share.workload_directory(&receipt.workload).join(RECEIPTS).join(&name);
+/// Takes a receipt back that turned out to be wrong in the moment it was written, or that a policy
+/// wrote which has changed.
+pub fn withdraw(
+    share: &Share,
+    workload: &WorkloadName,
+    drop: DropId,
+    state: ReceiptState,
+) -> Result<(), ShareError> {
+    let name = file_name(drop, state);
+    let names = [WORKLOADS, workload.as_str(), RECEIPTS].map(str::to_owned);
+    let path = share.workload_directory(workload).join(RECEIPTS).join(&name);
     let directory = share.directory().and_then(|root| root.descend(&names));
     directory
         .and_then(|directory| {
@@ -404,31 +413,6 @@ pub fn read(
             Err(ReceiptError::Io { path, source })
         }
     }
-}
-
-/// Which receipts a workload has, by their names only.
-pub fn list(
-    share: &Share,
-    workload: &WorkloadName,
-) -> Result<BTreeMap<DropId, BTreeSet<ReceiptState>>, ShareError> {
-    let path = share.workload_directory(workload).join(RECEIPTS);
-    let names = [WORKLOADS, workload.as_str(), RECEIPTS].map(str::to_owned);
-    let names = match share.directory().and_then(|root| root.descend(&names)?.names()) {
-        Ok(names) => names,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-        Err(error) => return Err(ShareError::io("list", &path)(error)),
-    };
-    let mut receipts: BTreeMap<DropId, BTreeSet<ReceiptState>> = BTreeMap::new();
-    for (drop, state) in names.iter().filter_map(|name| parse_file_name(name)) {
-        receipts.entry(drop).or_default().insert(state);
-    }
-    Ok(receipts)
-}
-
-/// The drop and state that a receipt's file name tells.
-pub(crate) fn parse_file_name(name: &[u8]) -> Option<(DropId, ReceiptState)> {
-    let (drop, state) = std::str::from_utf8(name).ok()?.strip_suffix(".json")?.split_once('.')?;
-    Some((drop.parse().ok()?, state.parse().ok()?))
 }
 
 #[cfg(test)]

@@ -66,6 +66,22 @@ pub enum Rejection {
     Contested { difference: String },
     #[error("the tree cannot be read: {reason}")]
     BadTree { reason: String },
+    #[error(
+        "more than {max} files lie in its directory, and no drop has as many: something else writes there"
+    )]
+    TooManyFiles { max: usize },
+    #[error(
+        "its content has {bytes} bytes, and the limit for one drop of this workload is {max} (drop_max of the agent)"
+    )]
+    TooLarge { bytes: u64, max: u64 },
+    #[error(
+        "its segments are {sealed} bytes long, and the share holds {held} bytes of them: the rest are holes, more than {max} bytes for one (ratio_max of the agent)"
+    )]
+    MostlyHoles { sealed: u64, held: u64, max: u64 },
+    #[error(
+        "its segments unpack from {sealed} to {bytes} bytes: more than {max} for one (ratio_max of the agent)"
+    )]
+    AbsurdRatio { sealed: u64, bytes: u64, max: u64 },
 }
 
 impl Rejection {
@@ -94,6 +110,10 @@ impl Rejection {
             Self::AnotherSeal { .. } => RejectionCode::AnotherSeal,
             Self::Contested { .. } => RejectionCode::Contested,
             Self::BadTree { .. } => RejectionCode::BadTree,
+            Self::TooManyFiles { .. } => RejectionCode::TooManyFiles,
+            Self::TooLarge { .. } => RejectionCode::TooLarge,
+            Self::MostlyHoles { .. } => RejectionCode::MostlyHoles,
+            Self::AbsurdRatio { .. } => RejectionCode::AbsurdRatio,
         }
     }
 

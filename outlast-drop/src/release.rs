@@ -9,12 +9,15 @@ use std::path::PathBuf;
 
 use rustix::io::Errno;
 
-use crate::files::{Directory, is_not_a_directory};
+use crate::files::{Directory, NAMES_MAX, is_not_a_directory};
 use crate::layout::{DropAddress, SEAL_FILE, is_foreign};
 use crate::reader::{DropReadError, read_seal};
 use crate::receipt::{self, ReceiptState, SignedReceipt};
 use crate::rejection::Rejection;
 use crate::share::{Share, ShareError, hint};
+
+/// Files that one call removes of a drop; the next one goes on.
+const REMOVED_MAX: usize = 10_000;
 
 /// Why a drop could not be let go.
 #[derive(Debug, thiserror::Error)]
@@ -33,13 +36,14 @@ pub enum ReleaseError {
     Io { action: &'static str, path: PathBuf, source: io::Error },
 }
 
-/// What removing a drop's data came to.
+/// The outcome of removing a drop's data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Freed {
     /// Bytes of the files that were removed.
     pub bytes: u64,
     /// Whether the drop's directory has gone, or holds nothing but what is not ours. If not, somebody still holds a file of it open, on
-    /// SMB as a file whose deletion is pending, on NFS as a `.nfs*` file: call again later.
+    /// SMB as a file whose deletion is pending, on NFS as a `.nfs*` file, or there are more files
+    /// than one call removes: call again later.
     pub is_gone: bool,
 }
 
@@ -87,7 +91,7 @@ pub fn abandon(
     // seal, and one that has just sealed is seen.
     receipt::write(share, signed)?;
     if is_sealed(share, address)? {
-        receipt::withdraw(share, signed)?;
+        receipt::withdraw(share, &address.workload, address.drop, ReceiptState::Abandoned)?;
         return Err(ReleaseError::Sealed { address: address.clone() });
     }
     remove_data(share, address)
@@ -99,11 +103,13 @@ pub fn abandon(
 /// was no file of its name, but asks the server when a directory is opened and listed.
 fn is_sealed(share: &Share, address: &DropAddress) -> Result<bool, ReleaseError> {
     let Some(directory) = open_drop(share, address)? else { return Ok(false) };
-    let names = directory.names().map_err(|source| {
+    let mut has_seal = false;
+    let listed = directory.each_name(NAMES_MAX, |name| has_seal |= name == SEAL_FILE.as_bytes());
+    let is_whole = listed.map_err(|source| {
         let path = share.drop_directory(address);
         ReleaseError::Io { action: "list", path, source }
     })?;
-    if !names.iter().any(|name| name == SEAL_FILE.as_bytes()) {
+    if is_whole && !has_seal {
         return Ok(false);
     }
     let seal = read_seal(&directory);
@@ -160,7 +166,8 @@ pub(crate) fn remove_data(share: &Share, address: &DropAddress) -> Result<Freed,
     }
     directory.sync().map_err(failed("sync"))?;
     let mut bytes = 0;
-    for name in directory.names().map_err(failed("list"))? {
+    let (names, is_whole) = directory.names_up_to(REMOVED_MAX).map_err(failed("list"))?;
+    for name in names {
         let facts = match directory.facts(&name) {
             Ok(facts) if !facts.is_directory => facts,
             // Gone already, or a directory, which is not ours to remove.
@@ -171,6 +178,9 @@ pub(crate) fn remove_data(share: &Share, address: &DropAddress) -> Result<Freed,
             Err(error) if is_held(&error) => {}
             Err(error) => return Err(failed("empty")(error)),
         }
+    }
+    if !is_whole {
+        return Ok(Freed { bytes, is_gone: false });
     }
     let components = address.components();
     let day = share
@@ -195,7 +205,8 @@ fn holds_nothing_of_ours(directory: &Directory) -> bool {
     let is_theirs = |name: &Vec<u8>| {
         is_foreign(name) && directory.facts(name).is_ok_and(|facts| facts.is_directory)
     };
-    directory.names().is_ok_and(|names| names.iter().all(is_theirs))
+    let names = directory.names_up_to(REMOVED_MAX);
+    names.is_ok_and(|(names, is_whole)| is_whole && names.iter().all(is_theirs))
 }
 
 /// Whether a file cannot be removed only because somebody has it open: a silly file of our own

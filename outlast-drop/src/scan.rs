@@ -2,89 +2,59 @@
 //!
 //! A scan opens everything afresh, lists only days that are not closed and reads only drops that
 //! are not settled, so that it costs as much as there is new. One bad workload is a problem in
-//! the result and never stops the others.
+//! the result and never stops the others; what more lies there than [`ScanLimits`] allow is told,
+//! and waits.
 
-mod closed;
+mod limits;
+mod look;
+mod memory;
+mod turns;
 
+use std::collections::HashSet;
 use std::fmt;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::path::PathBuf;
 
 use outlast_types::{Day, DropId, Timestamp, WorkloadName};
 
 use crate::files::{Directory, is_not_a_directory};
-use crate::layout::{DROPS, DropAddress, DropFile, WORKLOADS, is_foreign};
-use crate::open::OpenRecord;
-use crate::reader::{DropReadError, read_seal};
+use crate::layout::{DROPS, DropAddress, WORKLOADS, is_foreign};
+use crate::reader::DropReadError;
 use crate::rejection::Rejection;
-use crate::seal::SealSummary;
 use crate::share::{Share, ShareError, hint};
-use crate::stillness::Fingerprint;
 
-pub use closed::ClosedDays;
+pub use limits::ScanLimits;
+pub use look::{DropState, Sighting};
+pub use memory::ScanMemory;
 
-/// What a scan saw.
+/// The outcome of a scan.
 #[derive(Debug, Default)]
 pub struct Scan {
     pub workloads: Vec<WorkloadScan>,
     /// Problems that belong to no workload.
     pub problems: Vec<ScanProblem>,
-    /// What lies beside the workloads and is not ours.
+    /// How many names beside the workloads are not ours.
     pub foreign: u64,
+    /// How many names beside the workloads wait for a later scan.
+    pub waiting: u64,
 }
 
-/// What a scan saw of one workload.
+/// One workload, as a scan saw it.
 #[derive(Debug)]
 pub struct WorkloadScan {
     pub workload: WorkloadName,
+    /// Whether days of drops lie there.
+    pub has_days: bool,
     /// Drops that are not settled, in the order of their days and ids.
     pub sightings: Vec<Sighting>,
     pub problems: Vec<ScanProblem>,
-    /// What lies among its days and drops, as far as they were listed, and is not ours.
+    /// How many names among its days and drops are not ours, as far as they were listed.
     pub foreign: u64,
+    /// Whether all that is not settled was looked at. If not, the problems say why.
+    pub is_whole: bool,
 }
 
-/// One drop, as it looked.
-#[derive(Debug, Clone)]
-pub struct Sighting {
-    pub address: DropAddress,
-    pub state: DropState,
-    /// Changes whenever the writer does something; for [`StillnessTracker`](crate::StillnessTracker).
-    pub fingerprint: Fingerprint,
-    /// The newest change of a file in it, by the clock of the file server.
-    pub changed: Option<Timestamp>,
-    /// What lies in it and is not ours.
-    pub foreign: u64,
-}
-
-/// What a drop is.
-#[derive(Debug, Clone)]
-pub enum DropState {
-    /// Being written, or left behind by a writer that died. What `open.json` says, if it is
-    /// there and whole.
-    Open(Option<OpenRecord>),
-    /// Its writer said that it gave up.
-    Failed { exit_status: Option<i32> },
-    /// Its seal is valid; whether the segments are as sealed shows when they are read.
-    Sealed(SealSummary),
-    /// Its seal is no good.
-    Refused(Rejection),
-}
-
-impl DropState {
-    /// Whether it may still become sealed: a seal is not written in one instant, so a torn one is
-    /// no verdict before it has been still for a while.
-    pub fn may_heal(&self) -> bool {
-        match self {
-            Self::Open(_) => true,
-            Self::Refused(rejection) => rejection.is_torn_seal(),
-            Self::Failed { .. } | Self::Sealed(_) => false,
-        }
-    }
-}
-
-/// What kept a scan from seeing something.
+/// A reason for which a scan did not see something.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ScanProblem {
     /// The share could not be read there; the next scan may succeed. The reason ends with what
@@ -92,6 +62,8 @@ pub enum ScanProblem {
     Later { path: PathBuf, reason: String },
     /// Something that does not belong there.
     Refused { path: PathBuf, rejection: Rejection },
+    /// More than one scan looks at; the reason says what becomes of the rest.
+    Crowded { path: PathBuf, reason: String },
 }
 
 impl fmt::Display for ScanProblem {
@@ -101,6 +73,7 @@ impl fmt::Display for ScanProblem {
                 write!(f, "cannot read {} now: {reason}", path.display())
             }
             Self::Refused { path, rejection } => write!(f, "{}: {rejection}", path.display()),
+            Self::Crowded { path, reason } => write!(f, "{}: {reason}", path.display()),
         }
     }
 }
@@ -119,7 +92,7 @@ impl ScanProblem {
 }
 
 /// Looks through the share. `now` decides which days are old enough to be closed.
-pub fn scan(share: &Share, closed: &mut ClosedDays, now: Timestamp) -> Result<Scan, ShareError> {
+pub fn scan(share: &Share, memory: &mut ScanMemory, now: Timestamp) -> Result<Scan, ShareError> {
     share.check()?;
     let path = share.path().join(WORKLOADS);
     let mut result = Scan::default();
@@ -128,7 +101,21 @@ pub fn scan(share: &Share, closed: &mut ClosedDays, now: Timestamp) -> Result<Sc
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(result),
         Err(error) => return Err(ShareError::io("open", &path)(error)),
     };
-    for name in workloads.names().map_err(ShareError::io("list", &path))? {
+    let limits = memory.limits;
+    let chosen = memory.turns.choose(&workloads, &limits);
+    let chosen = chosen.map_err(ShareError::io("list", &path))?;
+    result.waiting = chosen.waiting as u64;
+    if chosen.waiting > 0 || chosen.is_cut {
+        let more = if chosen.is_cut { "more than " } else { "" };
+        let reason = format!(
+            "{more}{} directories lie here in which nobody has dropped yet; {} are looked at in one \
+             pass, and the others later; remove those that are no workloads",
+            chosen.waiting + limits.workloads,
+            limits.workloads
+        );
+        result.problems.push(ScanProblem::Crowded { path, reason });
+    }
+    for name in chosen.names {
         let workload = match workload_name(&name) {
             Ok(workload) => workload,
             Err(_) if is_stray(&workloads, &name) || !holds_drops(&workloads, &name) => {
@@ -141,8 +128,13 @@ pub fn scan(share: &Share, closed: &mut ClosedDays, now: Timestamp) -> Result<Sc
                 continue;
             }
         };
-        match scan_workload(&workloads, workload, closed, now) {
-            Some(found) => result.workloads.push(found),
+        match scan_workload(&workloads, workload, memory, now) {
+            Some(found) => {
+                if found.has_days {
+                    memory.turns.establish(&name, &limits);
+                }
+                result.workloads.push(found);
+            }
             None => result.foreign += 1,
         }
     }
@@ -162,8 +154,8 @@ pub fn scan_one(
         Err(error) => return Err(ShareError::io("open", &share.path().join(WORKLOADS))(error)),
     };
     // A fresh memory and the beginning of time: nothing is left out.
-    let (mut closed, now) = (ClosedDays::default(), Timestamp::EPOCH);
-    Ok(scan_workload(&workloads, workload.clone(), &mut closed, now))
+    let (mut memory, now) = (ScanMemory::default(), Timestamp::EPOCH);
+    Ok(scan_workload(&workloads, workload.clone(), &mut memory, now))
 }
 
 /// Whether somebody drops in what has no workload's name, and thinks that it is backed up.
@@ -182,22 +174,36 @@ fn is_stray(directory: &Directory, name: &[u8]) -> bool {
     is_foreign(name) || directory.facts(name).is_ok_and(|facts| facts.is_file)
 }
 
-/// What there is of a workload; `None` if its name is that of a file, and so no workload's.
+/// How much one scan still looks at of a workload.
+struct Budget {
+    names: usize,
+    drops: usize,
+}
+
+/// The drops of a workload; `None` if its name is that of a file, and so no workload's.
 fn scan_workload(
     workloads: &Directory,
     workload: WorkloadName,
-    closed: &mut ClosedDays,
+    memory: &mut ScanMemory,
     now: Timestamp,
 ) -> Option<WorkloadScan> {
-    let mut result =
-        WorkloadScan { workload, sightings: Vec::new(), problems: Vec::new(), foreign: 0 };
+    let mut result = WorkloadScan {
+        workload,
+        has_days: false,
+        sightings: Vec::new(),
+        problems: Vec::new(),
+        foreign: 0,
+        is_whole: true,
+    };
+    let limits = memory.limits;
+    let mut budget = Budget { names: limits.names, drops: limits.drops };
     let name = result.workload.as_str();
     let path = workloads.path().join(name).join(DROPS);
     let drops = workloads
         .directory(name)
         .and_then(|workload| workload.directory(DROPS))
-        .and_then(|drops| Ok((drops.names()?, drops)));
-    let (days, drops) = match drops {
+        .and_then(|drops| Ok((drops.names_up_to(budget.names)?, drops)));
+    let ((days, is_whole), drops) = match drops {
         Ok(found) => found,
         // A workload that has only been declared.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Some(result),
@@ -209,6 +215,8 @@ fn scan_workload(
             return Some(result);
         }
     };
+    result.is_whole = is_whole;
+    budget.names -= days.len();
     for name in days {
         let day = std::str::from_utf8(&name).ok().and_then(|name| name.parse::<Day>().ok());
         let Some(day) = day else {
@@ -221,12 +229,24 @@ fn scan_workload(
             result.problems.push(ScanProblem::Refused { path: drops.path_of(&name), rejection });
             continue;
         };
-        if let Err(error) = scan_day(&drops, day, closed, now, &mut result) {
+        result.has_days = true;
+        if let Err(error) = scan_day(&drops, day, memory, now, &mut budget, &mut result) {
             // A day that went away in the meantime had only released drops.
             if error.kind() != io::ErrorKind::NotFound {
                 result.problems.push(ScanProblem::of(drops.path_of(&name), &error));
             }
         }
+    }
+    if result.is_whole {
+        let sighted = result.sightings.iter().map(|it| (it.address.day, it.address.drop));
+        memory.retain_seals(&result.workload, &sighted.collect::<HashSet<_>>());
+    } else {
+        let reason = format!(
+            "more lies below it than is looked at in one pass ({} drops that are not done with, {} \
+             names): what is beyond waits until that has become less",
+            limits.drops, limits.names
+        );
+        result.problems.push(ScanProblem::Crowded { path, reason });
     }
     Some(result)
 }
@@ -234,18 +254,21 @@ fn scan_workload(
 fn scan_day(
     drops: &Directory,
     day: Day,
-    closed: &mut ClosedDays,
+    memory: &mut ScanMemory,
     now: Timestamp,
+    budget: &mut Budget,
     result: &mut WorkloadScan,
 ) -> io::Result<()> {
     let name = day.to_string();
     let facts = drops.facts(name.as_bytes())?;
-    if closed.is_closed(&result.workload, day, facts.modified) {
+    if memory.is_closed(&result.workload, day, facts.modified) {
         return Ok(());
     }
     let directory = drops.directory(&name)?;
-    let mut all_settled = true;
-    for name in directory.names()? {
+    let (names, mut all_settled) = directory.names_up_to(budget.names)?;
+    result.is_whole &= all_settled;
+    budget.names -= names.len();
+    for name in names {
         let drop = std::str::from_utf8(&name).ok().and_then(|name| name.parse::<DropId>().ok());
         let Some(drop) = drop else {
             if is_stray(&directory, &name) {
@@ -258,13 +281,19 @@ fn scan_day(
             result.problems.push(ScanProblem::Refused { path, rejection });
             continue;
         };
-        if closed.is_settled(&result.workload, day, drop) {
+        if memory.is_settled(&result.workload, day, drop) {
             continue;
         }
         all_settled = false;
+        if budget.drops == 0 || budget.names == 0 {
+            result.is_whole = false;
+            break;
+        }
+        budget.drops -= 1;
         let address = DropAddress { workload: result.workload.clone(), day, drop };
-        match look_at(&directory, address) {
-            Ok(Some(sighting)) => {
+        match look_at(&directory, address, memory) {
+            Ok(Some((sighting, names))) => {
+                budget.names = budget.names.saturating_sub(names);
                 result.foreign += sighting.foreign;
                 result.sightings.push(sighting);
             }
@@ -274,13 +303,17 @@ fn scan_day(
     }
     if all_settled {
         // The time from before the listing: a drop that came during it opens the day again.
-        closed.close_if_old(&result.workload, day, facts.modified, now);
+        memory.close_if_old(&result.workload, day, facts.modified, now);
     }
     Ok(())
 }
 
-/// Looks at one drop; `None` if it went away.
-fn look_at(day: &Directory, address: DropAddress) -> Result<Option<Sighting>, ScanProblem> {
+/// Looks at one drop, and says how many names that took; `None` if it went away.
+fn look_at(
+    day: &Directory,
+    address: DropAddress,
+    memory: &mut ScanMemory,
+) -> Result<Option<(Sighting, usize)>, ScanProblem> {
     let name = address.drop.to_string();
     let path = day.path_of(name.as_bytes());
     let directory = match day.directory(&name) {
@@ -288,60 +321,11 @@ fn look_at(day: &Directory, address: DropAddress) -> Result<Option<Sighting>, Sc
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(ScanProblem::of(path, &error)),
     };
-    match sighting(&directory, address) {
-        Ok(sighting) => Ok(Some(sighting)),
+    match look::sighting(&directory, address, memory) {
+        Ok(seen) => Ok(Some(seen)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(ScanProblem::of(path, &error)),
     }
-}
-
-/// What the drop in `directory` is.
-pub(crate) fn sighting(directory: &Directory, address: DropAddress) -> io::Result<Sighting> {
-    let mut fingerprint = DefaultHasher::new();
-    let mut newest = directory.own_facts()?.modified;
-    let mut sealed = false;
-    let mut foreign = 0;
-    for name in directory.names()? {
-        let facts = match directory.facts(&name) {
-            Ok(facts) => facts,
-            // A beat may be removed by its writer right now.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            // It may be the seal, and a sealed drop must never pass for an open one.
-            Err(error) => return Err(error),
-        };
-        (&name, facts.size, facts.modified).hash(&mut fingerprint);
-        newest = newest.max(facts.modified);
-        match DropFile::of(&name) {
-            DropFile::Seal => sealed = true,
-            DropFile::Foreign => foreign += 1,
-            DropFile::Open | DropFile::Beat | DropFile::Segment => {}
-        }
-    }
-    let state = if sealed {
-        match read_seal(directory) {
-            Ok(Some((seal, digest))) => match seal.check_place(&address) {
-                Ok(()) => DropState::Sealed(seal.summary(digest)),
-                Err(rejection) => DropState::Refused(rejection),
-            },
-            // Removed between two looks: on its way to release.
-            Ok(None) => DropState::Open(None),
-            Err(DropReadError::Refused(rejection)) => DropState::Refused(rejection),
-            Err(later @ DropReadError::Later { .. }) => return Err(io::Error::other(later)),
-        }
-    } else {
-        match OpenRecord::read(directory)? {
-            Some(OpenRecord { failed: Some(exit_status), .. }) => DropState::Failed { exit_status },
-            record => DropState::Open(record),
-        }
-    };
-    let changed = Timestamp::from_unix(newest.0, newest.1);
-    Ok(Sighting {
-        address,
-        state,
-        fingerprint: Fingerprint(fingerprint.finish()),
-        changed,
-        foreign,
-    })
 }
 
 /// Takes the name of a workload's directory.

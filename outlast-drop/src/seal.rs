@@ -52,13 +52,13 @@ pub struct Seal {
     pub segments: Vec<Segment>,
 }
 
-/// What is kept of a seal that was read: enough to decide what becomes of its drop, and small
+/// The part of a seal that is kept once it was read: enough to decide what becomes of its drop, and small
 /// whatever the number of segments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SealSummary {
     /// The BLAKE3 of the whole file: names this seal, and so its content, and no other.
     pub digest: ContentHash,
-    /// Who wrote the drop, as it says itself.
+    /// The instance that wrote the drop, as it says itself.
     pub instance: Option<String>,
     /// Bytes of all segments on the share.
     pub stored_bytes: u64,
@@ -119,7 +119,7 @@ impl Seal {
         ContentHash(*blake3::hash(bytes).as_bytes())
     }
 
-    /// What is kept of the seal once it is judged; `digest` is that of its file.
+    /// The part of the seal that is kept once it is judged; `digest` is that of its file.
     pub fn summary(&self, digest: ContentHash) -> SealSummary {
         SealSummary {
             digest,

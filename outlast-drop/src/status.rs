@@ -1,4 +1,4 @@
-//! What lies on a share, for people; and tidying up what nobody needs any more.
+//! The state of a share, for people; and tidying up what nobody needs any more.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -11,10 +11,10 @@ use crate::layout::{RECEIPTS, WORKLOADS, is_foreign};
 use crate::proven::{Verifier, last_state};
 use crate::receipt::{self, ReceiptState};
 use crate::release::remove_data;
-use crate::scan::{ClosedDays, DropState, Sighting, WorkloadScan, scan};
+use crate::scan::{DropState, ScanMemory, Sighting, WorkloadScan, scan};
 use crate::share::{Share, ShareError};
 
-/// What lies on a share.
+/// The state of a share.
 #[derive(Debug, Serialize)]
 pub struct ShareStatus {
     pub share: ShareId,
@@ -27,7 +27,7 @@ pub struct ShareStatus {
     pub foreign: u64,
 }
 
-/// What a share holds of one workload.
+/// The state of one workload on a share.
 #[derive(Debug, Serialize)]
 pub struct WorkloadStatus {
     pub workload: WorkloadName,
@@ -54,7 +54,7 @@ pub struct DropStatus {
     pub changed: Option<Timestamp>,
     /// Bytes on the share, when it is sealed.
     pub bytes: Option<u64>,
-    /// Who wrote it, as it says itself.
+    /// The instance that wrote it, as it says itself.
     pub instance: Option<String>,
 }
 
@@ -63,7 +63,7 @@ type States = BTreeSet<ReceiptState>;
 /// Looks through the whole share. Without a verifier, what receipts say is what somebody claims.
 pub fn status(share: &Share, verifier: Option<&dyn Verifier>) -> Result<ShareStatus, ShareError> {
     // A fresh memory and the beginning of time: nothing is left out.
-    let seen = scan(share, &mut ClosedDays::default(), Timestamp::EPOCH)?;
+    let seen = scan(share, &mut ScanMemory::default(), Timestamp::EPOCH)?;
     let mut workloads = Vec::with_capacity(seen.workloads.len());
     for workload in &seen.workloads {
         workloads.push(workload_status(share, workload, verifier));
@@ -157,7 +157,7 @@ fn drop_status(sighting: &Sighting, last: Option<ReceiptState>) -> DropStatus {
     }
 }
 
-/// What [`clean`] may remove.
+/// The leftovers that [`clean`] may remove.
 #[derive(Debug, Clone)]
 pub struct CleanOptions {
     /// How long a leftover must have been still, by the clock of the file server.
@@ -178,7 +178,7 @@ impl Default for CleanOptions {
     }
 }
 
-/// What [`clean`] did, or would do.
+/// The work of [`clean`], done or to be done.
 #[derive(Debug, Default, Serialize)]
 pub struct Cleaned {
     pub removed: Vec<Removal>,
@@ -205,7 +205,7 @@ pub fn clean(
     verifier: Option<&dyn Verifier>,
 ) -> Result<Cleaned, ShareError> {
     let mut cleaned = Cleaned::default();
-    let seen = scan(share, &mut ClosedDays::default(), Timestamp::EPOCH)?;
+    let seen = scan(share, &mut ScanMemory::default(), Timestamp::EPOCH)?;
     for workload in &seen.workloads {
         let receipts = match receipt::list(share, &workload.workload) {
             Ok(receipts) => receipts,

@@ -20,7 +20,7 @@ pub use write::{TreeSummary, write_tree};
 /// The unit of a tar archive, in bytes.
 const BLOCK: usize = 512;
 
-/// What an archive may ask for.
+/// The most that an archive may ask for.
 #[derive(Debug, Clone)]
 pub struct TarLimits {
     /// Entries in one archive. Entries without data cost next to nothing once compressed.

@@ -8,13 +8,14 @@ mod beat;
 mod error;
 mod segment;
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
 use outlast_types::{Clock, DropId, Random, WorkloadName};
 
-use crate::files::{Access, Directory};
+use crate::files::{Access, Directory, NAMES_MAX};
 use crate::layout::{DropAddress, OPEN_FILE, SEAL_FILE};
 use crate::open::{Claims, Content, Gaps, OpenRecord};
 use crate::receipt::{self, ReceiptState};
@@ -184,8 +185,9 @@ impl DropWriter {
     /// one of the two sees the other, however long each is held up in between.
     fn check_not_given_up(&self) -> Result<(), WriteError> {
         let (workload, drop) = (&self.address.workload, self.address.drop);
-        let receipts = receipt::list(&self.share, workload)?;
-        match receipts.get(&drop) {
+        let wanted = BTreeSet::from([drop]);
+        let receipts = receipt::find(&self.share, workload, &wanted, NAMES_MAX)?;
+        match receipts.states.get(&drop) {
             Some(states) if states.contains(&ReceiptState::Abandoned) => {
                 Err(WriteError::GivenUp { drop })
             }

@@ -5,6 +5,7 @@
 
 mod certificates;
 mod code;
+mod figures;
 
 use std::collections::BTreeMap;
 
@@ -21,6 +22,7 @@ use crate::sealed_key::BoxPublicKey;
 
 pub use certificates::{CertificateView, Holder, RevokeOrder};
 pub use code::ErrorCode;
+pub use figures::AgentFigures;
 
 /// The longest body of a call, in bytes: a bill of lading with a few ten thousand objects.
 pub const BODY_BYTES_MAX: usize = 16 << 20;
@@ -189,6 +191,9 @@ pub struct AgentReport {
     /// say that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub share_usable: Option<bool>,
+    /// How the agent is doing. Older agents do not say that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub figures: Option<AgentFigures>,
     /// Members that this program does not know.
     #[serde(flatten)]
     pub other: BTreeMap<String, serde_json::Value>,

@@ -13,7 +13,7 @@ use crate::secured::{KeepRule, Secured};
 
 const GRACE: Duration = Duration::from_secs(60);
 
-/// What is done about a drop that looks like `seen`, of which receipts prove `proven`.
+/// The action about a drop that looks like `seen`, of which receipts prove `proven`.
 fn action(seen: &DropState, proven: &Proven, still: u64) -> Option<Action> {
     let custody = CustodyState::of(seen, proven);
     decide(&the_address(), custody, Duration::from_secs(still), GRACE)
@@ -47,7 +47,7 @@ fn secured(role: Role, state: ReceiptState, digest: u8) -> Secured {
     Secured { by: Peer::new(role, "it").unwrap(), at: Timestamp::EPOCH, state, held }
 }
 
-/// What the vault says of the drop with this seal.
+/// The vault's word about the drop with this seal.
 fn vaulted(digest: u8) -> Secured {
     secured(Role::Vault, ReceiptState::Vaulted, digest)
 }
@@ -147,7 +147,7 @@ fn what_was_begun_is_finished_and_what_is_done_is_left_alone() {
     for untold in [None, Some(refusal)] {
         for seen in [DropState::Open(None), sealed(7), DropState::Refused(Rejection::TornSeal)] {
             let settle = Some(Action::Settle { address: the_address(), untold: untold.clone() });
-            let proven = Proven::Rejected { untold: untold.clone() };
+            let proven = Proven::Rejected { untold: untold.clone(), by_policy: false };
             assert_eq!(action(&seen, &proven, 0), settle);
         }
     }
@@ -216,7 +216,7 @@ fn any_proven() -> impl Strategy<Value = Proven> {
         Just(shipped(7, Some(held_by_media(7)))),
         Just(Proven::Vaulted(vaulted(7))),
         Just(Proven::IdTaken { day: Timestamp::EPOCH.day() }),
-        Just(Proven::Rejected { untold: None }),
+        any::<bool>().prop_map(|by_policy| Proven::Rejected { untold: None, by_policy }),
         Just(Proven::Abandoned),
         Just(Proven::Released(vaulted(7))),
     ]
@@ -248,7 +248,14 @@ proptest! {
             }
             Some(Action::Refuse { .. }) => prop_assert!(!is_vaulted),
             Some(Action::Settle { .. }) => {
-                prop_assert_eq!(proven, Proven::Rejected { untold: None });
+                let is_final = matches!(proven, Proven::Rejected { untold: None, by_policy }
+                    if !(by_policy && is_sealed));
+                prop_assert!(is_final);
+            }
+            Some(Action::Reconsider { .. }) => {
+                let by_policy = true;
+                prop_assert_eq!(proven, Proven::Rejected { untold: None, by_policy });
+                prop_assert!(is_sealed);
             }
             None => prop_assert!(still < GRACE.as_secs(), "nothing waits for ever"),
             Some(other) => prop_assert!(false, "{:?} is nothing that is decided here", other),

@@ -32,19 +32,19 @@ fn seal() -> ContentHash {
 impl Destination for Script {
     fn heed(&mut self, _: &Shutdown) {}
 
-    fn speak_of(&mut self, _: ShareId) {}
+    fn speak_of(&self, _: ShareId) {}
 
-    fn load(&mut self, _: &Cargo<'_>, accepted: &mut dyn FnMut(Content)) -> Result<(), Failure> {
+    fn load(&self, _: &Cargo<'_>, accepted: &mut dyn FnMut(Content)) -> Result<Taken, Failure> {
         let Some(Told::Load(is_accepted, failure)) = self.0.lock().unwrap().pop_front() else {
             panic!("it is read without need")
         };
         if is_accepted {
             accepted(Content { seal: seal(), bytes: 9 });
         }
-        failure.map_or(Ok(()), Err)
+        failure.map_or(Ok(Taken { read: 9, new: 5, sent: 3 }), Err)
     }
 
-    fn deliver(&mut self, cargo: &Cargo<'_>, asked: ContentHash) -> Result<Delivered, Failure> {
+    fn deliver(&self, cargo: &Cargo<'_>, asked: ContentHash) -> Result<Delivered, Failure> {
         assert_eq!(asked, seal());
         let Some(Told::Deliver(told)) = self.0.lock().unwrap().pop_front() else {
             panic!("it is delivered without need")
@@ -56,11 +56,11 @@ impl Destination for Script {
         Ok(Delivered { receipt: about.sign(&Nobody).unwrap(), secured })
     }
 
-    fn confirm(&mut self, _: Vec<HeldDrop>, _: Vec<String>) -> Result<Answer, String> {
+    fn confirm(&self, _: Vec<HeldDrop>, _: Vec<String>) -> Result<Answer, String> {
         Err("nobody asks here".to_owned())
     }
 
-    fn report(&mut self, _: &AgentReport) -> Result<Reported, CallError> {
+    fn report(&self, _: &AgentReport) -> Result<Reported, CallError> {
         Ok(Reported::default())
     }
 }
@@ -91,7 +91,7 @@ struct Dock {
     share: Share,
     time: ManualTime,
     script: Arc<Mutex<VecDeque<Told>>>,
-    line: Line,
+    line: Arc<Line>,
     shipper: Shipper,
 }
 
@@ -109,8 +109,9 @@ impl Dock {
         let script = Arc::new(Mutex::new(VecDeque::new()));
         let destination = Box::new(Script(Arc::clone(&script)));
         let pause = Duration::from_secs(30);
-        let line = Line::new(destination, environment.clone(), pause);
-        let shipper = Shipper::new(scribe, environment, pause);
+        let line = Arc::new(Line::new(destination, environment.clone(), pause));
+        let quick = Duration::from_secs(30);
+        let shipper = Shipper::new(scribe, environment, pause, quick);
         Self { _directory: directory, share, time, script, line, shipper }
     }
 
@@ -118,7 +119,8 @@ impl Dock {
     fn step(&mut self, parcel: &mut Parcel, told: Told) -> Step {
         self.script.lock().unwrap().push_back(told);
         let shutdown = Shutdown::default();
-        let step = self.shipper.step(&mut self.line, &self.share, parcel, &shutdown);
+        let step =
+            self.shipper.step(&self.line, &self.share, parcel, DropLimits::default(), &shutdown);
         assert!(self.script.lock().unwrap().is_empty());
         step
     }

@@ -4,18 +4,15 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use outlast_drop::tar::{TarLimits, TarSource, TarWatch};
 use outlast_drop::{Content as Kind, ReadOptions, ReadWatch, Rejection, Seal, SealedDrop};
 use outlast_fs::FileTime;
 use outlast_repo::backup::{self, Input, Options, Outcome, StreamInput};
 use outlast_repo::{RepoError, Repository};
-use outlast_store::Object;
-use outlast_types::{Clock, Environment, Pulse, Silent, Timestamp};
+use outlast_types::{Environment, Silent};
 
-use crate::Shutdown;
-use crate::destination::{Content, Failure};
+use crate::destination::{Cargo, Content, Failure};
 
 /// Permissions of a stream's file in the snapshot.
 const STREAM_MODE: u32 = 0o644;
@@ -27,9 +24,7 @@ pub(super) struct Loading<'a> {
     /// The agent's name.
     pub(super) agent: &'a str,
     pub(super) environment: &'a Environment,
-    pub(super) shutdown: &'a Shutdown,
-    /// How often the vault must hear of us.
-    pub(super) report_interval: Duration,
+    pub(super) cargo: &'a Cargo<'a>,
 }
 
 impl Loading<'_> {
@@ -43,19 +38,9 @@ impl Loading<'_> {
         let content = Content { seal: sealed.seal_digest(), bytes: seal.raw_bytes() };
         let reader = sealed.content(ReadOptions::default());
         let watch = reader.watch();
-        let store = self.repository.store();
         let is_read = Arc::new(AtomicBool::new(false));
-        let reader = Attentive {
-            inner: reader,
-            shutdown: self.shutdown.clone(),
-            clock: &*self.environment.clock,
-            interval: self.report_interval,
-            shown: self.environment.clock.now(),
-            // Its answer does not matter: if the vault is gone, the engine notices.
-            show: || drop(store.size(&Object::Config)),
-            is_read: Arc::clone(&is_read),
-            pulse: self.environment.pulse.clone(),
-        };
+        let is_stopped = || self.cargo.is_stopped();
+        let reader = Attentive { inner: reader, is_stopped, is_read: Arc::clone(&is_read) };
         let (input, tar) = match &seal.content {
             Kind::Stream { name } => (stream(name, seal, reader), None),
             Kind::Tree => {
@@ -104,7 +89,7 @@ impl Loading<'_> {
         let Some(problem) = outcome.problems.first() else { return Ok(()) };
         // The engine goes on with the next entry when one breaks off, whatever the cause. A share
         // that answered badly, or our own end, is none to condemn the drop for.
-        if self.shutdown.is_requested() {
+        if self.cargo.is_stopped() {
             return Err(Failure::Stopped);
         }
         if let Some(failure) = watch.failure() {
@@ -116,7 +101,7 @@ impl Loading<'_> {
 
     /// Why the engine failed: it sees only that its input or its store broke.
     fn cause(&self, watch: &ReadWatch, tar: Option<&TarWatch>, error: &RepoError) -> Failure {
-        if self.shutdown.is_requested() {
+        if self.cargo.is_stopped() {
             Failure::Stopped
         } else if let Some(failure) = watch.failure() {
             failure.into()
@@ -149,34 +134,20 @@ pub(super) fn claims(seal: &Seal) -> serde_json::Value {
     claims
 }
 
-/// A reader that fails when the agent is asked to stop, because a large drop takes hours, and
-/// that shows the vault a sign of life while it goes on: a drop of which all is known already
-/// sends nothing for as long as it is read, and a silent agent is an incident. A share that hangs
-/// lets the agent fall silent, as it should.
-struct Attentive<'a, R, F> {
+/// A reader that fails when it is asked to stop, because a large drop takes hours.
+struct Attentive<R, F> {
     inner: R,
-    shutdown: Shutdown,
-    clock: &'a dyn Clock,
-    interval: Duration,
-    shown: Timestamp,
-    show: F,
+    is_stopped: F,
     /// Set at the end of the content.
     is_read: Arc<AtomicBool>,
-    pulse: Pulse,
 }
 
-impl<R: Read, F: FnMut()> Read for Attentive<'_, R, F> {
+impl<R: Read, F: Fn() -> bool> Read for Attentive<R, F> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.shutdown.is_requested() {
-            return Err(io::Error::other("the agent is stopping"));
-        }
-        let now = self.clock.now();
-        if now < self.shown || now.since(self.shown) >= self.interval {
-            self.shown = now;
-            (self.show)();
+        if (self.is_stopped)() {
+            return Err(io::Error::other("the reading is to stop"));
         }
         let count = self.inner.read(buffer)?;
-        self.pulse.beat();
         if count == 0 && !buffer.is_empty() {
             self.is_read.store(true, Ordering::Relaxed);
         }
@@ -186,48 +157,25 @@ impl<R: Read, F: FnMut()> Read for Attentive<'_, R, F> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
-
     use super::*;
 
-    /// A clock that goes ten seconds forward whenever somebody looks.
-    struct Hasty(Mutex<Timestamp>);
-
-    impl Clock for Hasty {
-        fn now(&self) -> Timestamp {
-            let mut now = self.0.lock().unwrap();
-            *now = now.saturating_add(Duration::from_secs(10));
-            *now
-        }
-    }
-
     #[test]
-    fn whoever_reads_for_long_shows_signs_of_life_and_can_be_stopped() {
-        let shutdown = Shutdown::default();
-        let mut signs = 0;
+    fn a_reading_can_be_stopped_and_says_when_it_is_at_its_end() {
         let is_read = Arc::new(AtomicBool::new(false));
+        let is_stopped = AtomicBool::new(false);
         let mut reader = Attentive {
-            inner: io::repeat(7).take(13 * 16),
-            shutdown: shutdown.clone(),
-            clock: &Hasty(Mutex::new(Timestamp::EPOCH)),
-            interval: Duration::from_secs(30),
-            shown: Timestamp::EPOCH,
-            show: || signs += 1,
+            inner: io::repeat(7).take(2 * 16),
+            is_stopped: || is_stopped.load(Ordering::Relaxed),
             is_read: Arc::clone(&is_read),
-            pulse: Pulse::default(),
         };
         let mut buffer = [0; 16];
-        for _ in 0..12 {
-            reader.read_exact(&mut buffer).unwrap();
-        }
+        reader.read_exact(&mut buffer).unwrap();
         assert_eq!(reader.read(&mut buffer[..0]).unwrap(), 0);
         assert!(!is_read.load(Ordering::Relaxed), "there is more");
         assert_eq!(reader.read(&mut buffer).unwrap(), 16);
         assert_eq!(reader.read(&mut buffer).unwrap(), 0);
         assert!(is_read.load(Ordering::Relaxed));
-        shutdown.request();
+        is_stopped.store(true, Ordering::Relaxed);
         assert!(reader.read(&mut buffer).is_err());
-        drop(reader);
-        assert_eq!(signs, 5, "one every 30 seconds of 150");
     }
 }

@@ -11,7 +11,7 @@ use crate::support::{World, files_in, good_pass, pass};
 
 /// Checks that `drop`, the only one of its workload, is refused with `reason`, once, and is one
 /// incident, while another workload's drop goes on.
-fn refused(world: &World, drop: &DropAddress, reason: &str) {
+pub(crate) fn refused(world: &World, drop: &DropAddress, reason: &str) {
     let good = world.dump("good", b"good");
     let directory = world.share.drop_directory(drop);
     let before = files_in(&directory);

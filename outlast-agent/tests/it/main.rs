@@ -7,8 +7,10 @@ mod crash;
 mod custody;
 mod death;
 mod hops;
+mod hostile;
 mod killed;
 
 mod share;
+mod slow;
 mod support;
 mod vaulting;

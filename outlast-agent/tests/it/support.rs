@@ -114,15 +114,33 @@ impl World {
         Agent::start(self.config(), self.environment()).unwrap()
     }
 
+    /// An agent with another configuration than usual.
+    pub(crate) fn agent_with(&self, change: impl FnOnce(&mut AgentConfig)) -> Agent {
+        let mut config = self.config();
+        change(&mut config);
+        Agent::start(config, self.environment()).unwrap()
+    }
+
     /// An agent whose way to the vault is `wrapped`.
     pub(crate) fn agent_over(
         &self,
         wrap: impl FnOnce(outlast_agent::Vault) -> Box<dyn Upstream>,
     ) -> Agent {
+        self.agent_over_with(|_| (), wrap)
+    }
+
+    /// The same, with another configuration than usual.
+    pub(crate) fn agent_over_with(
+        &self,
+        change: impl FnOnce(&mut AgentConfig),
+        wrap: impl FnOnce(outlast_agent::Vault) -> Box<dyn Upstream>,
+    ) -> Agent {
         let identity = IdentityHandle::from(Identity::load(&self.path("agent-identity")).unwrap());
         let url = self.vault.url();
         let vault = outlast_agent::Vault::new(&url, identity.clone(), self.environment()).unwrap();
-        Agent::with_upstream(self.config(), self.environment(), identity, wrap(vault)).unwrap()
+        let mut config = self.config();
+        change(&mut config);
+        Agent::with_upstream(config, self.environment(), identity, wrap(vault)).unwrap()
     }
 
     /// A writer at work, with small segments.

@@ -46,7 +46,7 @@ struct Candidate {
 }
 
 /// Finds a sealed drop of `workload` that nobody has rejected. Looks at nothing of other workloads.
-/// Whoever has no authority to verify receipts by can only believe them all.
+/// Without an authority to verify receipts by, all of them are believed.
 pub fn find(
     share: &Share,
     workload: &WorkloadName,
@@ -91,11 +91,13 @@ pub fn find(
     Err(failure.unwrap_or_else(not_yet))
 }
 
-/// What cannot be read now may be the newest drop; an older one in its place would look right and
+/// A drop that cannot be read now may be the newest; an older one in its place would look right and
 /// be wrong. Whoever names a drop is not affected, as long as that one is seen.
 fn check_read(seen: &WorkloadScan, wanted: &Wanted) -> Result<(), FetchError> {
     let unread = seen.problems.iter().find_map(|problem| match problem {
-        ScanProblem::Later { path, reason } => Some((path.clone(), reason.clone())),
+        ScanProblem::Later { path, reason } | ScanProblem::Crowded { path, reason } => {
+            Some((path.clone(), reason.clone()))
+        }
         ScanProblem::Refused { .. } => None,
     });
     let is_seen = |id: &DropId| seen.sightings.iter().any(|seen| seen.address.drop == *id);

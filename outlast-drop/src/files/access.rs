@@ -1,4 +1,4 @@
-//! Who may do what with what we make on a share: the same as with the directory that it is in.
+//! Access to what we make on a share: the same as with the directory that it is in.
 //!
 //! Many users write to one share, and whoever comes first must not shut the others out. So nothing
 //! depends on a umask, which belongs to whoever happens to write: what we make gets its
@@ -16,7 +16,7 @@ use rustix::io::Errno;
 /// Where Linux keeps the access control list that a directory gives to what is made in it.
 const DEFAULT_ACL: &str = "system.posix_acl_default";
 
-/// What is made in a directory is made with this.
+/// The permissions and the group with which things are made in a directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Access {
     mode: u32,
@@ -78,7 +78,7 @@ fn allowed(result: rustix::io::Result<()>) -> io::Result<()> {
     }
 }
 
-/// What is not allowed, and who can change that: the text of an error.
+/// A thing that is not allowed, and who can change that: the text of an error.
 #[derive(Debug)]
 pub(super) struct Denied {
     directory: PathBuf,

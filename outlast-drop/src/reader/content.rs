@@ -57,7 +57,7 @@ impl Default for ReadOptions {
 pub struct ReadWatch(Arc<Mutex<Option<DropReadError>>>);
 
 impl ReadWatch {
-    /// What the reader failed with; `None` while it has not.
+    /// The failure of the reader; `None` while it has not.
     pub fn failure(&self) -> Option<DropReadError> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use outlast_types::{Clock, SystemClock, SystemRandom};
 
 use super::*;
@@ -151,8 +153,8 @@ fn a_receipt_that_is_taken_back_is_gone_and_the_others_stay() {
     for signed in [&vaulted, &abandoned] {
         write(&share, signed).unwrap();
     }
-    withdraw(&share, &abandoned).unwrap();
     let Receipt { workload, drop, .. } = vaulted.receipt();
+    withdraw(&share, workload, *drop, ReceiptState::Abandoned).unwrap();
     let left = list(&share, workload).unwrap();
     assert_eq!(left[drop], BTreeSet::from([ReceiptState::Vaulted]));
 }

@@ -17,7 +17,7 @@ pub(super) const ATTRIBUTES: [(&[u8], &str); 2] = [
 const VERSION: u32 = 2;
 const NO_ID: u32 = u32::MAX;
 
-/// What an entry of a list is about: the kernel's tag, and the word in texts.
+/// The subject of an entry of a list: the kernel's tag, and the word in texts.
 const TAGS: [(u16, &str); 6] = [
     (0x01, "user"),
     (0x02, "user"),

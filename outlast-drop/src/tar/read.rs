@@ -60,7 +60,7 @@ enum State {
     Failed,
 }
 
-/// What is left of the current entry.
+/// The rest of the current entry.
 #[derive(Default)]
 struct Content {
     /// Bytes of the current entry still in the archive, and the padding behind them.

@@ -21,18 +21,18 @@ const LARGE_NUMBER_MAX: u64 = 0o777_7777_7777;
 /// Holes that together are smaller stay zeroes: their description would be no gain.
 const HOLES_MIN: u64 = 4096;
 
-/// What was written.
+/// The sum of all that was written.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TreeSummary {
     pub entries: u64,
     pub files: u64,
     /// Bytes of files, holes included.
     pub bytes: u64,
-    /// What is missing in the archive or not as it should be: whole sentences, the first thousand.
+    /// All that is missing in the archive or not as it should be: whole sentences, the first thousand.
     pub problems: Vec<String>,
     /// How many there were.
     pub problem_count: u64,
-    /// What is worth a word and no gap, the first thousand.
+    /// Remarks that are worth a word and no gap, the first thousand.
     pub remarks: Vec<String>,
 }
 

@@ -6,7 +6,7 @@ use std::os::unix::fs::{FileExt, symlink};
 use std::path::Path;
 
 use outlast_drop::hash::{Algorithm, Digest};
-use outlast_drop::{ClosedDays, DropReadError, DropState, Rejection, proof, scan};
+use outlast_drop::{DropReadError, DropState, Rejection, ScanMemory, proof, scan};
 use outlast_types::Timestamp;
 
 use crate::support::{new_share, read_all, sealed_stream};
@@ -164,7 +164,7 @@ fn one_bad_workload_does_not_hide_the_others() {
     fs::create_dir_all(workloads.join("UPPER/drops")).unwrap();
     fs::create_dir_all(workloads.join("a/drops/not-a-day")).unwrap();
     fs::create_dir_all(workloads.join("b/drops/20260131/not-an-id")).unwrap();
-    let seen = scan(&share, &mut ClosedDays::default(), Timestamp::EPOCH).unwrap();
+    let seen = scan(&share, &mut ScanMemory::default(), Timestamp::EPOCH).unwrap();
     let good = seen.workloads.iter().find(|w| w.workload.as_str() == "shop-db").unwrap();
     assert!(matches!(good.sightings[0].state, DropState::Sealed(_)));
     let problems: Vec<String> = seen

@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::path::Path;
 
-use outlast_drop::{ClosedDays, DropState, scan, status};
+use outlast_drop::{DropState, ScanMemory, scan, status};
 use outlast_types::Timestamp;
 
 use crate::support::{new_share, read_all, sealed_stream};
@@ -44,7 +44,7 @@ fn what_is_not_ours_condemns_no_drop_is_no_problem_and_is_counted() {
     }
     std::mem::drop(File::create(drop.join("index.html")).unwrap());
     assert_eq!(read_all(&share, &address).unwrap(), [7; 2500]);
-    let seen = scan(&share, &mut ClosedDays::default(), Timestamp::EPOCH).unwrap();
+    let seen = scan(&share, &mut ScanMemory::default(), Timestamp::EPOCH).unwrap();
     assert!(seen.problems.is_empty(), "{:?}", seen.problems);
     let [only] = &seen.workloads[..] else { panic!("{:?}", seen.workloads) };
     assert!(only.problems.is_empty(), "{:?}", only.problems);
@@ -60,7 +60,7 @@ fn a_directory_that_may_be_meant_for_drops_is_told_whatever_it_is_called() {
     fs::create_dir_all(share.path().join("w/Shop_DB/drops")).unwrap();
     fs::create_dir(share.path().join("w/Old Things")).unwrap();
     fs::create_dir_all(share.path().join("w/shop/drops/2026-01-31")).unwrap();
-    let seen = scan(&share, &mut ClosedDays::default(), Timestamp::EPOCH).unwrap();
+    let seen = scan(&share, &mut ScanMemory::default(), Timestamp::EPOCH).unwrap();
     assert_eq!((seen.problems.len(), seen.foreign), (1, 1), "nobody drops in the other");
     assert!(seen.problems[0].to_string().contains("Shop_DB"), "{:?}", seen.problems);
     let problems = &seen.workloads[0].problems;

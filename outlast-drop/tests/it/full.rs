@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use outlast_drop::{ClosedDays, Content, DropState, DropWriter, Share, WriterOptions, scan};
+use outlast_drop::{Content, DropState, DropWriter, ScanMemory, Share, WriterOptions, scan};
 use outlast_types::{Clock, SystemClock, SystemRandom};
 
 use crate::support::{options, read_all, workload, writer};
@@ -54,7 +54,7 @@ fn a_full_share_is_named_with_the_next_step_and_nothing_is_sealed() {
         assert!(message.contains(expected), "{message}");
     }
     writer.seal(&SystemClock).unwrap_err();
-    let seen = scan(&share, &mut ClosedDays::default(), SystemClock.now()).unwrap();
+    let seen = scan(&share, &mut ScanMemory::default(), SystemClock.now()).unwrap();
     let sealed = |state: &DropState| matches!(state, DropState::Sealed(_));
     assert_eq!(seen.workloads[0].sightings.iter().filter(|s| sealed(&s.state)).count(), 1);
     assert_eq!(read_all(&share, &good).unwrap(), [1; 5000]);

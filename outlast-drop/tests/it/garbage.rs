@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::Write;
 
-use outlast_drop::{CleanOptions, ClosedDays, DropState, clean, scan, status};
+use outlast_drop::{CleanOptions, DropState, ScanMemory, clean, scan, status};
 use outlast_types::{Clock, SystemClock};
 use proptest::prelude::*;
 
@@ -56,7 +56,7 @@ proptest! {
             }
         }
         let now = SystemClock.now();
-        let seen = scan(&share, &mut ClosedDays::default(), now).unwrap();
+        let seen = scan(&share, &mut ScanMemory::default(), now).unwrap();
         for sighting in seen.workloads.iter().flat_map(|workload| &workload.sightings) {
             prop_assert!(!matches!(sighting.state, DropState::Sealed(_)));
         }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use outlast_drop::{ClosedDays, Content, DropState, Share, WriterOptions, scan};
+use outlast_drop::{Content, DropState, ScanMemory, Share, WriterOptions, scan};
 use outlast_fs::fault::DIE_AT;
 use outlast_types::{Clock, SystemClock};
 
@@ -53,7 +53,7 @@ fn a_writer_killed_at_any_step_leaves_a_complete_drop_or_a_leftover_and_nothing_
         assert_eq!(status.signal(), Some(SIGKILL), "strike {strikes}: {status}");
         strikes += 1;
     }
-    let seen = scan(&share, &mut ClosedDays::default(), SystemClock.now()).unwrap();
+    let seen = scan(&share, &mut ScanMemory::default(), SystemClock.now()).unwrap();
     let (mut sealed, mut leftovers) = (0, 0);
     for sighting in &seen.workloads[0].sightings {
         match &sighting.state {

@@ -6,8 +6,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use outlast_drop::{
-    CleanOptions, ClosedDays, Content, DropAddress, DropState, Receipt, ReceiptError, ReceiptState,
-    ReleaseError, Seal, Share, ShareError, SignedReceipt, abandon, clean, quarantine,
+    CleanOptions, Content, DropAddress, DropState, Receipt, ReceiptError, ReceiptState,
+    ReleaseError, ScanMemory, Seal, Share, ShareError, SignedReceipt, abandon, clean, quarantine,
     receipt as receipts, release, scan, status,
 };
 use outlast_types::{Clock, ContentHash, DropId, ShareId, SystemClock, SystemRandom, Timestamp};
@@ -197,7 +197,7 @@ fn an_open_drop_is_known_by_its_receipt_without_a_seal() {
     let (_directory, share) = new_share();
     let open = writer(&share, Content::Tree, options(10, None));
     let address = open.address().clone();
-    let seen = scan(&share, &mut ClosedDays::default(), SystemClock.now()).unwrap();
+    let seen = scan(&share, &mut ScanMemory::default(), SystemClock.now()).unwrap();
     assert!(matches!(seen.workloads[0].sightings[0].state, DropState::Open(_)));
     let about = Receipt::about(share.id(), &address, ReceiptState::Released, SystemClock.now());
     let seal = Some(Seal::digest_of(b"what it was"));

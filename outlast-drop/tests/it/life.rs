@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use outlast_drop::fetch::{self, FetchError, FetchOptions, Wanted};
 use outlast_drop::{
-    CleanOptions, ClosedDays, Content, DropAddress, DropState, Freed, ReceiptState, ReleaseError,
+    CleanOptions, Content, DropAddress, DropState, Freed, ReceiptState, ReleaseError, ScanMemory,
     Verifier, WriteError, abandon, clean, quarantine, receipt as receipts, release, scan, status,
 };
 use outlast_types::{Clock, Silent, SystemClock, Timestamp};
@@ -36,12 +36,12 @@ fn a_drop_does_not_exist_before_its_seal() {
     let (_directory, share) = new_share();
     let mut open = writer(&share, Content::Tree, options(10, None));
     open.write_all(&[7; 95]).unwrap();
-    let seen = scan(&share, &mut ClosedDays::default(), later(0)).unwrap();
+    let seen = scan(&share, &mut ScanMemory::default(), later(0)).unwrap();
     let DropState::Open(Some(record)) = &seen.workloads[0].sightings[0].state else { panic!() };
     assert_eq!(record.claims.instance.as_deref(), Some("i-1"));
     assert!(read_all(&share, open.address()).is_err());
     open.seal(&SystemClock).unwrap();
-    let seen = scan(&share, &mut ClosedDays::default(), later(0)).unwrap();
+    let seen = scan(&share, &mut ScanMemory::default(), later(0)).unwrap();
     assert!(matches!(seen.workloads[0].sightings[0].state, DropState::Sealed(_)));
 }
 
@@ -50,7 +50,7 @@ fn a_writer_at_work_gives_signs_of_life() {
     let (_directory, share) = new_share();
     let _writer = writer(&share, Content::Tree, options(10, None));
     let fingerprint = || {
-        scan(&share, &mut ClosedDays::default(), later(0)).unwrap().workloads[0].sightings[0]
+        scan(&share, &mut ScanMemory::default(), later(0)).unwrap().workloads[0].sightings[0]
             .fingerprint
     };
     let first = fingerprint();
@@ -68,7 +68,7 @@ fn a_failed_command_seals_nothing_and_says_so() {
     failing.write_all(&[7; 95]).unwrap();
     let address = failing.address().clone();
     failing.fail(Some(3)).unwrap();
-    let seen = scan(&share, &mut ClosedDays::default(), later(0)).unwrap();
+    let seen = scan(&share, &mut ScanMemory::default(), later(0)).unwrap();
     let state = &seen.workloads[0].sightings[0].state;
     assert!(matches!(state, DropState::Failed { exit_status: Some(3) }), "{state:?}");
     let names: Vec<_> = fs::read_dir(share.drop_directory(&address)).unwrap().collect();
@@ -92,8 +92,8 @@ fn a_failed_write_names_its_file_and_leaves_no_seal() {
 fn a_settled_drop_is_not_opened_again_and_an_old_day_not_even_listed() {
     let (_directory, share) = new_share();
     let address = sealed_stream(&share, b"one", None);
-    let mut closed = ClosedDays::default();
-    let count = |closed: &mut ClosedDays, days| {
+    let mut closed = ScanMemory::default();
+    let count = |closed: &mut ScanMemory, days| {
         scan(&share, closed, later(days)).unwrap().workloads[0].sightings.len()
     };
     assert_eq!(count(&mut closed, 0), 1);

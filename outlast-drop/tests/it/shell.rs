@@ -9,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use outlast_drop::fetch::{Wanted, find};
-use outlast_drop::{ClosedDays, DropState, Fingerprint, Share, scan};
+use outlast_drop::{DropState, Fingerprint, ScanMemory, Share, scan};
 use outlast_types::{Clock, SystemClock};
 
 use crate::support::{new_share, read_all, workload};
@@ -48,7 +48,7 @@ fn gated(directory: &Path, name: &str, gate: &Path) {
 
 /// The newest sign of life in the only drop.
 fn fingerprint(share: &Share) -> Option<Fingerprint> {
-    let seen = scan(share, &mut ClosedDays::default(), SystemClock.now()).unwrap();
+    let seen = scan(share, &mut ScanMemory::default(), SystemClock.now()).unwrap();
     let sighting = seen.workloads.first()?.sightings.first()?;
     assert!(matches!(sighting.state, DropState::Open(_)), "{sighting:?}");
     Some(sighting.fingerprint)
@@ -131,7 +131,7 @@ fn the_documents_shell_writer_seals_nothing_when_the_command_fails() {
     let (directory, share) = new_share();
     let output = run(directory.path(), &share, &["sh", "-c", "echo half a dump; exit 3"]);
     assert!(!output.status.success());
-    let seen = scan(&share, &mut ClosedDays::default(), SystemClock.now()).unwrap();
+    let seen = scan(&share, &mut ScanMemory::default(), SystemClock.now()).unwrap();
     let state = &seen.workloads[0].sightings[0].state;
     assert!(matches!(state, DropState::Open(Some(_))), "{state:?}");
 

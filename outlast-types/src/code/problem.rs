@@ -41,6 +41,12 @@ codes! {
         UnknownEntry => "unknown_entry",
         /// A `workload.toml` cannot be used.
         BadDeclaration => "bad_declaration",
+        /// More lies beside the workloads than a pass looks at; the rest waits for its turn.
+        TooManyWorkloads => "too_many_workloads",
+        /// More lies below a workload than a pass looks at.
+        TooManyNames => "too_many_names",
+        /// A pass over the share does not come to its end.
+        PassHangs => "pass_hangs",
         /// The agent's own directory cannot be written.
         StateUnwritable => "state_unwritable",
         /// The upstream cannot be reached.
@@ -65,9 +71,10 @@ impl ProblemCode {
             | Self::ShareUnreadable
             | Self::ShareUnwritable
             | Self::ReceiptIgnored
-            | Self::DropUnreadable => ProblemKind::Share,
-            Self::UnknownEntry | Self::BadDeclaration => ProblemKind::Content,
-            Self::StrayEntry => ProblemKind::Stray,
+            | Self::DropUnreadable
+            | Self::PassHangs => ProblemKind::Share,
+            Self::UnknownEntry | Self::BadDeclaration | Self::TooManyNames => ProblemKind::Content,
+            Self::StrayEntry | Self::TooManyWorkloads => ProblemKind::Stray,
             Self::StateUnwritable
             | Self::UpstreamUnreachable
             | Self::ShippingFailed

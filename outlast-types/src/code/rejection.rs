@@ -37,6 +37,14 @@ codes! {
         Contested => "contested",
         /// Its tree cannot be read.
         BadTree => "bad_tree",
+        /// More files lie in its directory than a drop can have.
+        TooManyFiles => "too_many_files",
+        /// It has more content than policy takes of one drop.
+        TooLarge => "too_large",
+        /// Next to nothing of its length is on the share.
+        MostlyHoles => "mostly_holes",
+        /// It unpacks to absurdly more than is on the share.
+        AbsurdRatio => "absurd_ratio",
     }
 }
 
@@ -44,5 +52,10 @@ impl RejectionCode {
     /// Whether somebody has to be told. A seal that its writer tore by dying is nobody's fault.
     pub fn is_incident(&self) -> bool {
         *self != Self::TornSeal
+    }
+
+    /// Whether a policy refused the drop, so that another policy may take it.
+    pub fn is_of_policy(&self) -> bool {
+        matches!(self, Self::TooLarge | Self::MostlyHoles | Self::AbsurdRatio)
     }
 }

@@ -214,6 +214,7 @@ impl Agent {
             problems,
             details: Vec::new(),
             share_usable: None,
+            figures: None,
             other: Default::default(),
         }
     }

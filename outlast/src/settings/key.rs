@@ -60,6 +60,8 @@ pub(crate) enum Kind {
         max: Duration,
     },
     Count,
+    /// Bytes.
+    Size,
     /// Who is asked about a workload.
     Owner,
 }
@@ -71,6 +73,7 @@ pub(crate) enum Value {
     Listen(String, SocketAddr),
     Duration(Duration),
     Count(usize),
+    Size(u64),
 }
 
 /// As TOML writes it.
@@ -81,8 +84,20 @@ impl std::fmt::Display for Value {
             // What is read again gives the same.
             Self::Duration(duration) => human::duration(*duration).replace(' ', ""),
             Self::Count(count) => return write!(f, "{count}"),
+            Self::Size(bytes) => exact_size(*bytes),
         };
         write!(f, "{}", toml::Value::String(text))
+    }
+}
+
+/// A size that is read again as the same number of bytes.
+fn exact_size(bytes: u64) -> String {
+    let units = ["TiB", "GiB", "MiB", "KiB"];
+    let shift = |unit: usize| 40 - 10 * unit;
+    let fits = |unit: &usize| bytes > 0 && bytes % (1 << shift(*unit)) == 0;
+    match (0..units.len()).find(fits) {
+        Some(unit) => format!("{}{}", bytes >> shift(unit), units[unit]),
+        None => format!("{bytes}B"),
     }
 }
 
@@ -96,6 +111,7 @@ impl Kind {
             Self::ListenHere => "an address of this host in quotes, such as \"localhost:9644\"",
             Self::Duration { .. } => "a duration in quotes, such as \"30s\", \"5m\" or \"26h\"",
             Self::Count => "a whole number without quotes, such as 2",
+            Self::Size => "a size in quotes, such as \"500GiB\" or \"8TiB\"",
             Self::Owner => "a name in quotes, such as \"team-shop\"",
         }
     }
@@ -109,6 +125,7 @@ impl Kind {
             Self::ListenHere => "localhost:9644",
             Self::Duration { .. } => "26h",
             Self::Count => "2",
+            Self::Size => "500GiB",
             Self::Owner => "team-shop",
         }
     }
@@ -121,6 +138,7 @@ impl Kind {
             Self::Listen | Self::ListenHere => "ADDRESS",
             Self::Duration { .. } => "DURATION",
             Self::Count => "NUMBER",
+            Self::Size => "SIZE",
             Self::Owner => "NAME",
         }
     }
@@ -159,6 +177,11 @@ impl Kind {
                 .parse()
                 .map(Value::Count)
                 .map_err(|_| format!("{text:?} is not {}", self.expected())),
+            Self::Size => match human::parse_bytes(text) {
+                Ok(0) => Err(format!("{text:?} is not possible: use 1 or more")),
+                Ok(bytes) => Ok(Value::Size(bytes)),
+                Err(error) => Err(error.to_string()),
+            },
             Self::Owner => Declaration::new(None, Some(text))
                 .map(|_| Value::Text(text.to_owned()))
                 .map_err(|error| error.to_string()),
@@ -239,66 +262,96 @@ const RPO: Kind = Kind::Duration { min: Promise::RPO_MIN, max: Promise::RPO_MAX 
 /// `agent.toml`.
 pub(crate) const AGENT: RoleKeys = RoleKeys {
     name: "agent",
-    sections: &[Section {
-        name: "agent",
-        per_workload: false,
-        keys: &[
-            Key {
-                name: "share",
-                kind: Kind::Path,
-                default: Default::None,
-                help: "where the share is mounted",
-            },
-            Key {
-                name: "state",
-                kind: Kind::Path,
-                default: Default::None,
-                help: "the agent's own directory; may be lost at any time",
-            },
-            Key {
-                name: "upstream",
-                kind: Kind::Url,
-                default: Default::None,
-                help: "the vault's address",
-            },
-            Key {
-                name: "identity",
-                kind: Kind::Path,
-                default: Default::None,
-                help: "the directory of the agent's identity",
-            },
-            Key {
-                name: "poll",
-                kind: Kind::Duration { min: Duration::from_millis(10), max: ANY },
-                default: Default::Value("30s"),
-                help: "the pause between two passes over the share",
-            },
-            Key {
-                name: "grace",
-                kind: Kind::Duration { min: Duration::ZERO, max: ANY },
-                default: Default::Value("1h"),
-                help: "how long a drop must be still before its writer counts as dead",
-            },
-            Key {
-                name: "keep",
-                kind: Kind::Count,
-                default: Default::Value("2"),
-                help: "how many vaulted drops of each workload stay on the share",
-            },
-            Key {
-                name: "report",
-                kind: Kind::Duration { min: Duration::ZERO, max: ANY },
-                default: Default::Value("30s"),
-                help: "how often the vault hears of the agent when nothing is new",
-            },
-            Key {
-                name: "patience",
-                kind: Kind::Duration { min: Duration::ZERO, max: ANY },
-                default: Default::Value("15s"),
-                help: "how long a problem must last before the vault hears of it",
-            },
-        ],
-    }],
+    sections: &[
+        Section {
+            name: "agent",
+            per_workload: false,
+            keys: &[
+                Key {
+                    name: "share",
+                    kind: Kind::Path,
+                    default: Default::None,
+                    help: "where the share is mounted",
+                },
+                Key {
+                    name: "state",
+                    kind: Kind::Path,
+                    default: Default::None,
+                    help: "the agent's own directory; may be lost at any time",
+                },
+                Key {
+                    name: "upstream",
+                    kind: Kind::Url,
+                    default: Default::None,
+                    help: "the vault's address",
+                },
+                Key {
+                    name: "identity",
+                    kind: Kind::Path,
+                    default: Default::None,
+                    help: "the directory of the agent's identity",
+                },
+                Key {
+                    name: "poll",
+                    kind: Kind::Duration { min: Duration::from_millis(10), max: ANY },
+                    default: Default::Value("30s"),
+                    help: "the pause between two passes over the share",
+                },
+                Key {
+                    name: "grace",
+                    kind: Kind::Duration { min: Duration::ZERO, max: ANY },
+                    default: Default::Value("1h"),
+                    help: "how long a drop must be still before its writer counts as dead",
+                },
+                Key {
+                    name: "keep",
+                    kind: Kind::Count,
+                    default: Default::Value("2"),
+                    help: "how many vaulted drops of each workload stay on the share",
+                },
+                Key {
+                    name: "report",
+                    kind: Kind::Duration { min: Duration::ZERO, max: ANY },
+                    default: Default::Value("30s"),
+                    help: "how often the vault hears of the agent when nothing is new",
+                },
+                Key {
+                    name: "patience",
+                    kind: Kind::Duration { min: Duration::ZERO, max: ANY },
+                    default: Default::Value("15s"),
+                    help: "how long a problem must last before the vault hears of it",
+                },
+                Key {
+                    name: "drop_max",
+                    kind: Kind::Size,
+                    default: Default::Value("8TiB"),
+                    help: "the most content of one drop; a larger one is rejected unread, and taken when this is raised",
+                },
+                Key {
+                    name: "ratio_max",
+                    kind: Kind::Count,
+                    default: Default::Value("10000"),
+                    help: "how many bytes of content may come of one byte on the share, in drops above 16 GiB: holes and what compresses absurdly are rejected unread; 0 takes any",
+                },
+                Key {
+                    name: "textfile",
+                    kind: Kind::Path,
+                    default: Default::Nothing,
+                    help: "where to write the agent's figures for a node_exporter; the vault hears of them in any case",
+                },
+            ],
+        },
+        Section {
+            name: "workloads",
+            per_workload: true,
+            keys: &[Key {
+                name: "drop_max",
+                kind: Kind::Size,
+                default: Default::SameAs("agent.drop_max"),
+                help: "the same for one workload",
+            }],
+        },
+    ],
 };
 
 /// `vault.toml`.
@@ -416,11 +469,24 @@ mod tests {
                 match key.default {
                     Default::Value(text) => drop(key.kind.read(text).unwrap()),
                     Default::SameAs(other) => {
-                        assert!(VAULT.section("promise").is_some(), "{other}")
+                        let (section, key) = other.split_once('.').unwrap();
+                        let sections = ROLES.iter().filter_map(|role| role.section(section));
+                        let mut keys = sections.flat_map(|section| section.keys);
+                        assert!(keys.any(|known| known.name == key), "{other}");
                     }
                     Default::None | Default::Nothing => {}
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_size_is_written_as_it_is_read() {
+        for (bytes, text) in
+            [(1000, "1000B"), (3 << 30, "3GiB"), (8 << 40, "8TiB"), (1536 << 20, "1536MiB")]
+        {
+            assert_eq!(Value::Size(bytes).to_string(), format!("\"{text}\""));
+            assert_eq!(Kind::Size.read(text), Ok(Value::Size(bytes)));
         }
     }
 }

@@ -9,11 +9,12 @@ use super::key::{Default, Key, Kind, ROLES, RoleKeys, Section, VAULT};
 use super::resolve::{OTHERS, variable};
 
 /// What the keys that must be set may look like; others are shown with their default.
-const EXAMPLES: [(&str, &str); 8] = [
+const EXAMPLES: [(&str, &str); 9] = [
     ("agent.share", "/mnt/share"),
     ("agent.state", "/var/lib/outlast-agent"),
     ("agent.upstream", "https://vault.example:8443/"),
     ("agent.identity", "/etc/outlast/agent"),
+    ("agent.textfile", "/var/lib/node_exporter/outlast.prom"),
     ("vault.dir", "/var/lib/outlast-vault"),
     ("vault.listen", ":8443"),
     ("vault.identity", "/etc/outlast/vault"),

@@ -354,6 +354,13 @@ impl Settings {
         self.path(key).ok()
     }
 
+    pub(super) fn size(&self, key: &str) -> Result<u64, Unset> {
+        match self.value(key)? {
+            Value::Size(bytes) => Ok(*bytes),
+            _ => Err(Unset(key.to_owned())),
+        }
+    }
+
     pub(super) fn listen(&self, key: &str) -> Result<SocketAddr, Unset> {
         match self.value(key)? {
             Value::Listen(_, address) => Ok(*address),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use outlast_agent::AgentConfig;
+use outlast_drop::DropLimits;
 use outlast_promise::{Declaration, Promise};
 use outlast_vault::VaultConfig;
 use outlast_wire::Proxies;
@@ -23,18 +24,31 @@ impl Configured for AgentConfig {
     const ROLE: &'static RoleKeys = &AGENT;
 
     fn build(settings: &Settings) -> Result<Self> {
+        let [share, state, identity] =
+            ["share", "state", "identity"].map(|key| settings.path(&format!("agent.{key}")));
+        let usual = Self::new(&share?, &state?, settings.text("agent.upstream")?, &identity?);
+        let ratio_max = settings.count("agent.ratio_max")? as u64;
+        let mut drop_max = BTreeMap::new();
+        for workload in &settings.workloads {
+            let key = format!("workloads.{workload}.drop_max");
+            drop_max.insert(workload.clone(), settings.size(&key)?);
+        }
         Ok(Self {
-            share: settings.path("agent.share")?,
-            state: settings.path("agent.state")?,
-            upstream: settings.text("agent.upstream")?.to_owned(),
             // They have variables of their own.
             proxies: Proxies::default(),
-            identity: settings.path("agent.identity")?,
+            limits: DropLimits {
+                bytes_max: settings.size("agent.drop_max")?,
+                ratio_max,
+                ..usual.limits
+            },
+            drop_max,
+            textfile: settings.path_if_set("agent.textfile"),
             poll: settings.duration("agent.poll")?,
             grace: settings.duration("agent.grace")?,
             keep: settings.count("agent.keep")?,
             report: settings.duration("agent.report")?,
             patience: settings.duration("agent.patience")?,
+            ..usual
         })
     }
 }

@@ -41,7 +41,7 @@ pub(super) trait Store: Send + Sync {
     /// Opens a segment; its length is that of the open file.
     fn open(&self, name: &str) -> io::Result<(Box<dyn SegmentFile>, u64)>;
 
-    /// What an error means that came of a segment.
+    /// The meaning of an error that came of a segment.
     fn explain(&self, name: &str, error: &io::Error) -> DropReadError;
 }
 
@@ -178,7 +178,7 @@ struct State {
     /// The segment whose pieces are given out, how far, and who gets them.
     current: Option<(Arc<OpenSegment>, u64, Sender<Receiver<Piece>>)>,
     free: usize,
-    /// Who takes segments over, and who hears of their content; `None` when all are given out.
+    /// The lanes that take segments over, and the reader that hears of their content; `None` when all are given out.
     outlets: Option<Outlets>,
 }
 
@@ -209,7 +209,7 @@ impl Schedule {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What each reading thread does.
+    /// The work of each reading thread.
     pub(super) fn read(&self) {
         while let Some(piece) = self.next() {
             let read = piece.segment.read(&self.spares, piece.offset, piece.length);

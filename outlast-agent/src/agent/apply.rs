@@ -1,0 +1,131 @@
+//! Actions applied: the one place where the share, and what is known of drops, change.
+
+use outlast_drop::{
+    DropAddress, DropReadError, ReceiptState, SealedDrop, Share, SignedReceipt, receipt,
+};
+
+use super::Agent;
+use crate::action::Action;
+use crate::custody::{Proven, Refusal};
+use crate::lifecycle::{End, Lifecycle};
+use crate::problem::Met;
+use crate::report::PassReport;
+
+impl Agent {
+    /// Does one thing about one drop. Nothing else changes the share, or what is known of drops.
+    pub(super) fn apply(&mut self, share: &Share, action: Action, report: &mut PassReport) {
+        let lifecycle = Lifecycle { share, scribe: &self.scribe, authority: &self.authority };
+        let (address, end) = match action {
+            Action::Ship(parcel) => return self.queue.push(parcel),
+            Action::Reconsider { address, untold } => {
+                return self.reconsider(share, address, untold, report);
+            }
+            Action::Record(signed) => return self.record(share, signed, report),
+            Action::Advance { address, proven } => return self.watcher.advance(&address, proven),
+            Action::Hold { address, secured } => {
+                self.queue.done(&address);
+                return self.watcher.hold(&address, secured);
+            }
+            Action::ShipAgain(address) => {
+                tracing::warn!(drop = %address, "the vault does not hold this drop any more; shipping it again");
+                report.more = true;
+                return self.watcher.lose(&address);
+            }
+            Action::Settle { address, untold } => {
+                untold.into_iter().for_each(|refusal| self.board.refused(&address, refusal));
+                (address, End::Done)
+            }
+            Action::Release { address, secured } => {
+                let end = lifecycle.release(&address, &secured);
+                if let End::Done = end {
+                    report.released.push(address.clone());
+                }
+                (address, end)
+            }
+            Action::Refuse { address, rejection } => {
+                let end = lifecycle.refuse(&address, &rejection);
+                if let End::Done = end {
+                    let (code, reason) = (rejection.code(), rejection.to_string());
+                    report.rejected.push((address.clone(), reason.clone()));
+                    if code.is_incident() {
+                        self.board.refused(&address, Refusal { code, reason });
+                    }
+                }
+                (address, end)
+            }
+            Action::Abandon { address, reason } => {
+                let end = lifecycle.abandon(&address, &reason);
+                match end {
+                    End::Done => report.abandoned.push(address.clone()),
+                    End::Begun => self.watcher.advance(&address, Proven::Abandoned),
+                    End::Mistaken(_) | End::Failed(_) => {}
+                }
+                (address, end)
+            }
+        };
+        match end {
+            End::Done => {
+                self.watcher.settle(&address);
+                self.shipper.forget(&address);
+                self.queue.done(&address);
+            }
+            End::Begun => {}
+            End::Mistaken(problem) => {
+                self.watcher.look_again(&address);
+                report.problems.extend(problem);
+            }
+            End::Failed(problem) => report.problems.push(problem),
+        }
+    }
+
+    /// Judges anew what a policy refused, which may be another one since: takes the refusal back, or
+    /// lets it stand.
+    fn reconsider(
+        &mut self,
+        share: &Share,
+        address: DropAddress,
+        untold: Option<Refusal>,
+        report: &mut PassReport,
+    ) {
+        let limits = self.config.limits_of(&address.workload);
+        let judged = SealedDrop::open(share, &address).and_then(|drop| drop.check(&limits));
+        match judged {
+            Err(DropReadError::Refused(_)) => {
+                self.apply(share, Action::Settle { address, untold }, report);
+            }
+            Err(error @ DropReadError::Later { .. }) => {
+                report.problems.push(Met::DropUnreadable(address).because(error.to_string()));
+            }
+            Ok(()) => {
+                let DropAddress { workload, drop, .. } = &address;
+                match receipt::withdraw(share, workload, *drop, ReceiptState::Rejected) {
+                    Ok(()) => {
+                        tracing::info!(drop = %address, "the policy that refused it has changed");
+                        report.more = true;
+                        self.watcher.look_again(&address);
+                    }
+                    Err(error) => {
+                        let met = Met::ReceiptUnwritten(address, ReceiptState::Rejected);
+                        report.problems.push(met.because(error.to_string()));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Puts a receipt on the share; one that the share does not take is written later.
+    pub(super) fn record(&mut self, share: &Share, signed: SignedReceipt, report: &mut PassReport) {
+        if let Err(error) = receipt::write(share, &signed) {
+            report.problems.push(unwritten(&signed).because(error.to_string()));
+            self.unwritten.push(signed);
+        }
+    }
+}
+
+/// A receipt that the share does not take.
+fn unwritten(signed: &SignedReceipt) -> Met {
+    let receipt = signed.receipt();
+    let (workload, drop) = (receipt.workload.clone(), receipt.drop);
+    let day = receipt.day.unwrap_or_else(|| receipt.at.day());
+    Met::ReceiptUnwritten(DropAddress { workload, day, drop }, receipt.state)
+}
