@@ -70,14 +70,21 @@ const LISTED_BYTES: u64 = 64;
 /// Calls of stores at one time; each holds a thread.
 const STORE_CALLS: Bounds = Bounds { total: 32, each: 12, kept: 4 };
 
+/// Packs that are judged at one time: as many as there are processors to do it. One peer may
+/// use all of them, until another one wants its turn.
+const JUDGED_MAX: u32 = 4;
+
 /// How long a request waits for its share of anything before it is told to come back: well below the
 /// time for which clients wait for an answer.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The protocol below `/repo/{workload}/`, for [`server::serve`](crate::server::serve).
 pub fn router(host: Arc<dyn RepositoryHost>) -> Router {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let judged = u32::try_from(threads).unwrap_or(JUDGED_MAX).min(JUDGED_MAX);
     let rest = Rest {
         host,
+        judged: Shares::new("turns to be judged", Bounds { total: judged, each: judged, kept: 0 }),
         calls: Shares::new("threads", STORE_CALLS),
         transit: Shares::new("MiB of memory", TRANSIT_MIB),
         listings: Shares::new("listings", LISTINGS),
@@ -94,6 +101,7 @@ pub fn router(host: Arc<dyn RepositoryHost>) -> Router {
 struct Rest {
     host: Arc<dyn RepositoryHost>,
     calls: Arc<Shares>,
+    judged: Arc<Shares>,
     transit: Arc<Shares>,
     listings: Arc<Shares>,
 }
@@ -256,6 +264,10 @@ impl Rest {
             return Err(ApiError::new(StatusCode::BAD_REQUEST, ErrorCode::WrongHash, text)
                 .hint("it was damaged on the way or before; send it again"));
         }
+        let _turn = match object.kind() {
+            Kind::Data => Some(self.judged.take(&holder, 1, QUEUE_TIMEOUT).await?),
+            _ => None,
+        };
         self.blocking(&holder, move || incoming.store()).await?.map_err(host_error)?;
         Ok(StatusCode::OK.into_response())
     }

@@ -2,7 +2,7 @@
 //!
 //! `OUTLAST_<SECTION>_<KEY>` stands for `key` in `[section]`, in capitals: `OUTLAST_AGENT_POLL=5s`
 //! is `poll = "5s"` in `[agent]`. Mistakes are told where the user made them, all at once: by line
-//! and column of the file, or by the variable's name. The keys are one table ([`key`]).
+//! and column of the file, or by the variable's name. The keys are one table ([`table`]).
 
 mod edit;
 mod flaw;
@@ -12,6 +12,7 @@ mod links;
 pub(crate) mod reference;
 mod resolve;
 mod role;
+pub(crate) mod table;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

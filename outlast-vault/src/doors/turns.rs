@@ -4,12 +4,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::extract::{Request, State};
+use axum::http::header::CONTENT_LENGTH;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use outlast_promise::{Excess, Limit};
 use outlast_wire::Peer;
 use outlast_wire::server::ApiError;
-use outlast_wire::server::budget::{Bounds, Holder, Rates, Shares};
+use outlast_wire::server::budget::{Bounds, Busy, Holder, Rates, Share, Shares};
 
 use super::bodies::holder_of;
 use crate::core::audit::{AuditAction, Event};
@@ -18,6 +19,15 @@ use crate::core::vault::Vault;
 
 /// Requests that are being answered at one time. Other bounds are for what each of them takes.
 const REQUESTS: Bounds = Bounds { total: 256, each: 48, kept: 16 };
+/// Reports that are being heard at one time: each is a long word to the ledger, on which others wait.
+const REPORTS: Bounds = Bounds { total: 2, each: 1, kept: 0 };
+const REPORT_PATH: &str = "/api/v1/agent/report";
+/// What a call brings counts, too: so many bytes as one more request. What goes to a repository is
+/// counted there.
+const BYTES_OF_A_REQUEST: u64 = 4 << 10;
+const CALLS_PATH: &str = "/api/";
+/// Of one address, by those who have shown no certificate: to enrol.
+const STRANGERS_REQUESTS_PER_SECOND: u32 = 10;
 /// How long a request waits for its turn before its peer is told to come back.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -25,20 +35,31 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) struct Turns {
     vault: Arc<Vault>,
     requests: Arc<Shares>,
+    reports: Arc<Shares>,
     rates: Mutex<Rates>,
 }
 
 impl Turns {
     pub(crate) fn new(vault: &Arc<Vault>) -> Self {
         let requests = Shares::new("turns for requests", REQUESTS);
-        Self { vault: Arc::clone(vault), requests, rates: Mutex::default() }
+        let reports = Shares::new("turns for reports", REPORTS);
+        Self { vault: Arc::clone(vault), requests, reports, rates: Mutex::default() }
     }
 
     /// How long a request of `holder` is to be held up, so that its peer asks no more often than it may.
-    fn pause(&self, holder: &Holder, per_second: u32) -> Option<Duration> {
+    fn pause(&self, holder: &Holder, amount: u32, per_second: u32) -> Option<Duration> {
         let now = self.vault.environment.timer.elapsed();
         let mut rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
-        rates.turn(holder, per_second, now, PATIENCE)
+        rates.turn_for(holder, amount, per_second, now, PATIENCE)
+    }
+
+    /// What is to be held while a request is answered.
+    async fn take(&self, holder: &Holder, is_report: bool) -> Result<(Share, Option<Share>), Busy> {
+        let report = match is_report {
+            true => Some(self.reports.take(holder, 1, PATIENCE).await?),
+            false => None,
+        };
+        Ok((self.requests.take(holder, 1, PATIENCE).await?, report))
     }
 
     /// Notes that a peer asks more often than it may and would not wait.
@@ -65,15 +86,22 @@ pub(crate) async fn in_turn(
     next: Next,
 ) -> Response {
     let holder = holder_of(&request);
-    if let Some(peer) = request.extensions().get::<Peer>().cloned() {
-        let per_second = turns.vault.limits.requests_per_second(&peer);
-        match turns.pause(&holder, per_second) {
-            Some(Duration::ZERO) => {}
-            Some(pause) => tokio::time::sleep(pause).await,
-            None => return turns.refuse(peer, per_second).await.into_response(),
+    let peer = request.extensions().get::<Peer>().cloned();
+    let per_second = match &peer {
+        Some(peer) => turns.vault.limits.requests_per_second(peer),
+        None => STRANGERS_REQUESTS_PER_SECOND,
+    };
+    match (turns.pause(&holder, amount_of(&request), per_second), peer) {
+        (Some(Duration::ZERO), _) => {}
+        (Some(pause), _) => tokio::time::sleep(pause).await,
+        (None, Some(peer)) => return turns.refuse(peer, per_second).await.into_response(),
+        (None, None) => {
+            let text = format!("{holder} asks more than {per_second} times a second");
+            return ApiError::over_limit(text).into_response();
         }
     }
-    match turns.requests.take(&holder, 1, PATIENCE).await {
+    let is_report = request.uri().path() == REPORT_PATH;
+    match turns.take(&holder, is_report).await {
         Ok(turn) => {
             let response = next.run(request).await;
             drop(turn);
@@ -81,4 +109,14 @@ pub(crate) async fn in_turn(
         }
         Err(busy) => ApiError::from(busy).into_response(),
     }
+}
+
+/// As how many requests one counts.
+fn amount_of(request: &Request) -> u32 {
+    if !request.uri().path().starts_with(CALLS_PATH) {
+        return 1;
+    }
+    let length = request.headers().get(CONTENT_LENGTH);
+    let length = length.and_then(|length| length.to_str().ok()?.parse::<u64>().ok()).unwrap_or(0);
+    u32::try_from(1 + length / BYTES_OF_A_REQUEST).unwrap_or(u32::MAX)
 }

@@ -11,6 +11,7 @@ mod jobs;
 mod keys;
 mod killed;
 mod locks;
+mod measure;
 mod metrics;
 mod orders;
 mod promises;

@@ -8,8 +8,9 @@ use serde_json::json;
 
 use crate::exit::Code;
 use crate::output::{Output, table};
-use crate::settings::key::{AGENT, RoleKeys, VAULT, Value};
+use crate::settings::key::{RoleKeys, Value};
 use crate::settings::reference::reference;
+use crate::settings::table::{AGENT, VAULT};
 use crate::settings::{Document, Setting, Source};
 
 /// See how a role is configured

@@ -18,7 +18,8 @@ use crate::notify::Service;
 use crate::output::{Output, counted};
 use crate::proxies::proxies;
 use crate::settings::Document;
-use crate::settings::key::{AGENT, RoleKeys, VAULT};
+use crate::settings::key::RoleKeys;
+use crate::settings::table::{AGENT, VAULT};
 use crate::signals::Signals;
 
 /// How long the roles may take to end; then what is under way is cut off, which harms nothing.

@@ -1,10 +1,10 @@
-//! The keys that each role's configuration knows: one table, from which reading, help, and what
-//! `outlast config show` prints are made.
+//! What a key of a configuration is, and what it takes. Those that there are stand in one table
+//! ([`table`](super::table)), from which reading, help, and what `outlast config show` prints are made.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use outlast_promise::{Declaration, Promise};
+use outlast_promise::Declaration;
 use outlast_types::human;
 use outlast_vault::listen_address;
 use outlast_wire::client::check_address;
@@ -16,14 +16,27 @@ pub(crate) struct RoleKeys {
     pub(crate) sections: &'static [Section],
 }
 
-/// `[name]`, or `[name.<workload>]`.
+/// `[name]`, or `[name.<workload>]`, or `[name.<agent>]`.
 #[derive(Debug)]
 pub(crate) struct Section {
     pub(crate) name: &'static str,
-    /// Whether there is one for each workload that it names.
+    /// Whether there is one for each workload that it names, or for each agent.
     pub(crate) per_workload: bool,
     pub(crate) keys: &'static [Key],
 }
+
+impl Section {
+    /// What there is one of them for, each: a workload or an agent.
+    pub(crate) fn each(&self) -> &'static str {
+        if self.name == AGENTS { "agent" } else { "workload" }
+    }
+}
+
+/// The role that has sections named by certificates.
+pub(crate) const VAULT_ROLE: &str = "vault";
+
+/// The section that each agent may have.
+pub(crate) const AGENTS: &str = "agents";
 
 #[derive(Debug)]
 pub(crate) struct Key {
@@ -90,8 +103,14 @@ impl std::fmt::Display for Value {
     }
 }
 
+/// The size that is no limit.
+const UNLIMITED: &str = "unlimited";
+
 /// A size that is read again as the same number of bytes.
 fn exact_size(bytes: u64) -> String {
+    if bytes == u64::MAX {
+        return UNLIMITED.to_owned();
+    }
     let units = ["TiB", "GiB", "MiB", "KiB"];
     let shift = |unit: usize| 40 - 10 * unit;
     let fits = |unit: &usize| bytes > 0 && bytes % (1 << shift(*unit)) == 0;
@@ -111,7 +130,7 @@ impl Kind {
             Self::ListenHere => "an address of this host in quotes, such as \"localhost:9644\"",
             Self::Duration { .. } => "a duration in quotes, such as \"30s\", \"5m\" or \"26h\"",
             Self::Count => "a whole number without quotes, such as 2",
-            Self::Size => "a size in quotes, such as \"500GiB\" or \"8TiB\"",
+            Self::Size => "a size in quotes, such as \"500GiB\" or \"unlimited\"",
             Self::Owner => "a name in quotes, such as \"team-shop\"",
         }
     }
@@ -177,6 +196,7 @@ impl Kind {
                 .parse()
                 .map(Value::Count)
                 .map_err(|_| format!("{text:?} is not {}", self.expected())),
+            Self::Size if text == UNLIMITED => Ok(Value::Size(u64::MAX)),
             Self::Size => match human::parse_bytes(text) {
                 Ok(0) => Err(format!("{text:?} is not possible: use 1 or more")),
                 Ok(bytes) => Ok(Value::Size(bytes)),
@@ -197,8 +217,10 @@ impl RoleKeys {
     /// All keys in a few lines, for help.
     pub(crate) fn help(&self) -> String {
         let mut lines = String::from("Keys of the file:\n");
-        for Section { name, per_workload, keys } in self.sections {
-            let names = if *per_workload { ".<workload>" } else { "" };
+        for section in self.sections {
+            let Section { name, per_workload, keys } = section;
+            let names =
+                if *per_workload { format!(".<{}>", section.each()) } else { String::new() };
             lines.push_str(&format!("  [{name}{names}]\n"));
             for Key { name, kind, default, help } in *keys {
                 let default = match default {
@@ -211,7 +233,7 @@ impl RoleKeys {
                 lines.push_str(&format!("  {head:26}  {help}{default}\n"));
             }
         }
-        if self.name == VAULT.name {
+        if self.name == VAULT_ROLE {
             lines.push_str(IDENTITIES_HELP);
         }
         lines
@@ -256,192 +278,6 @@ fn distance(left: &str, right: &str) -> usize {
     row.last().copied().unwrap_or(0)
 }
 
-const ANY: Duration = Duration::MAX;
-const RPO: Kind = Kind::Duration { min: Promise::RPO_MIN, max: Promise::RPO_MAX };
-
-/// `agent.toml`.
-pub(crate) const AGENT: RoleKeys = RoleKeys {
-    name: "agent",
-    sections: &[
-        Section {
-            name: "agent",
-            per_workload: false,
-            keys: &[
-                Key {
-                    name: "share",
-                    kind: Kind::Path,
-                    default: Default::None,
-                    help: "where the share is mounted",
-                },
-                Key {
-                    name: "state",
-                    kind: Kind::Path,
-                    default: Default::None,
-                    help: "the agent's own directory; may be lost at any time",
-                },
-                Key {
-                    name: "upstream",
-                    kind: Kind::Url,
-                    default: Default::None,
-                    help: "the vault's address",
-                },
-                Key {
-                    name: "identity",
-                    kind: Kind::Path,
-                    default: Default::None,
-                    help: "the directory of the agent's identity",
-                },
-                Key {
-                    name: "poll",
-                    kind: Kind::Duration { min: Duration::from_millis(10), max: ANY },
-                    default: Default::Value("30s"),
-                    help: "the pause between two passes over the share",
-                },
-                Key {
-                    name: "grace",
-                    kind: Kind::Duration { min: Duration::ZERO, max: ANY },
-                    default: Default::Value("1h"),
-                    help: "how long a drop must be still before its writer counts as dead",
-                },
-                Key {
-                    name: "keep",
-                    kind: Kind::Count,
-                    default: Default::Value("2"),
-                    help: "how many vaulted drops of each workload stay on the share",
-                },
-                Key {
-                    name: "report",
-                    kind: Kind::Duration { min: Duration::ZERO, max: ANY },
-                    default: Default::Value("30s"),
-                    help: "how often the vault hears of the agent when nothing is new",
-                },
-                Key {
-                    name: "patience",
-                    kind: Kind::Duration { min: Duration::ZERO, max: ANY },
-                    default: Default::Value("15s"),
-                    help: "how long a problem must last before the vault hears of it",
-                },
-                Key {
-                    name: "drop_max",
-                    kind: Kind::Size,
-                    default: Default::Value("8TiB"),
-                    help: "the most content of one drop; a larger one is rejected unread, and taken when this is raised",
-                },
-                Key {
-                    name: "ratio_max",
-                    kind: Kind::Count,
-                    default: Default::Value("10000"),
-                    help: "how many bytes of content may come of one byte on the share, in drops above 16 GiB: holes and what compresses absurdly are rejected unread; 0 takes any",
-                },
-                Key {
-                    name: "textfile",
-                    kind: Kind::Path,
-                    default: Default::Nothing,
-                    help: "where to write the agent's figures for a node_exporter; the vault hears of them in any case",
-                },
-            ],
-        },
-        Section {
-            name: "workloads",
-            per_workload: true,
-            keys: &[Key {
-                name: "drop_max",
-                kind: Kind::Size,
-                default: Default::SameAs("agent.drop_max"),
-                help: "the same for one workload",
-            }],
-        },
-    ],
-};
-
-/// `vault.toml`.
-pub(crate) const VAULT: RoleKeys = RoleKeys {
-    name: "vault",
-    sections: &[
-        Section {
-            name: "vault",
-            per_workload: false,
-            keys: &[
-                Key {
-                    name: "dir",
-                    kind: Kind::Path,
-                    default: Default::None,
-                    help: "where repositories, keys and catalog are kept",
-                },
-                Key {
-                    name: "listen",
-                    kind: Kind::Listen,
-                    default: Default::None,
-                    help: "where the vault listens",
-                },
-                Key {
-                    name: "identity",
-                    kind: Kind::Path,
-                    default: Default::None,
-                    help: "the directory of the vault's identity",
-                },
-                Key {
-                    name: "issuer",
-                    kind: Kind::Path,
-                    default: Default::Nothing,
-                    help: "the directory of the issuer by which the vault issues certificates",
-                },
-                Key {
-                    name: "metrics_listen",
-                    kind: Kind::ListenHere,
-                    default: Default::Nothing,
-                    help: "where metrics are shown on this host, without TLS; behind TLS they always are",
-                },
-                Key {
-                    name: "agent_deadline",
-                    kind: Kind::Duration { min: Duration::from_secs(2), max: ANY },
-                    default: Default::Value("5m"),
-                    help: "how long an agent may be silent before that is an incident",
-                },
-            ],
-        },
-        Section {
-            name: "promise",
-            per_workload: false,
-            keys: &[
-                Key {
-                    name: "rpo",
-                    kind: RPO,
-                    default: Default::Value("26h"),
-                    help: "how old the newest recovery point of a workload may be",
-                },
-                Key {
-                    name: "owner",
-                    kind: Kind::Owner,
-                    default: Default::Value("nobody named yet"),
-                    help: "the team that is asked when it is older",
-                },
-            ],
-        },
-        Section {
-            name: "workloads",
-            per_workload: true,
-            keys: &[
-                Key {
-                    name: "rpo",
-                    kind: RPO,
-                    default: Default::SameAs("promise.rpo"),
-                    help: "the same for one workload; what its share declares may tighten it",
-                },
-                Key {
-                    name: "owner",
-                    kind: Kind::Owner,
-                    default: Default::SameAs("promise.owner"),
-                    help: "the same for one workload; what its share declares may tighten it",
-                },
-            ],
-        },
-    ],
-};
-
-/// Every role that has a configuration.
-pub(crate) const ROLES: [&RoleKeys; 2] = [&AGENT, &VAULT];
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -463,28 +299,14 @@ mod tests {
     }
 
     #[test]
-    fn every_default_is_what_its_key_takes() {
-        for section in ROLES.iter().flat_map(|role| role.sections) {
-            for key in section.keys {
-                match key.default {
-                    Default::Value(text) => drop(key.kind.read(text).unwrap()),
-                    Default::SameAs(other) => {
-                        let (section, key) = other.split_once('.').unwrap();
-                        let sections = ROLES.iter().filter_map(|role| role.section(section));
-                        let mut keys = sections.flat_map(|section| section.keys);
-                        assert!(keys.any(|known| known.name == key), "{other}");
-                    }
-                    Default::None | Default::Nothing => {}
-                }
-            }
-        }
-    }
-
-    #[test]
     fn a_size_is_written_as_it_is_read() {
-        for (bytes, text) in
-            [(1000, "1000B"), (3 << 30, "3GiB"), (8 << 40, "8TiB"), (1536 << 20, "1536MiB")]
-        {
+        for (bytes, text) in [
+            (1000, "1000B"),
+            (3 << 30, "3GiB"),
+            (8 << 40, "8TiB"),
+            (1536 << 20, "1536MiB"),
+            (u64::MAX, "unlimited"),
+        ] {
             assert_eq!(Value::Size(bytes).to_string(), format!("\"{text}\""));
             assert_eq!(Kind::Size.read(text), Ok(Value::Size(bytes)));
         }

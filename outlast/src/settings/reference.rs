@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use outlast_types::human;
 
-use super::key::{Default, Key, Kind, ROLES, RoleKeys, Section, VAULT};
+use super::key::{Default, Key, Kind, RoleKeys, Section};
 use super::resolve::{OTHERS, variable};
+use super::table::{ROLES, VAULT};
 
 /// What the keys that must be set may look like; others are shown with their default.
 const EXAMPLES: [(&str, &str); 9] = [
@@ -23,6 +24,8 @@ const EXAMPLES: [(&str, &str); 9] = [
 
 /// The workload that stands for any in examples.
 const WORKLOAD: &str = "shop-db";
+/// And the agent.
+const AGENT: &str = "road-1";
 
 /// The whole page.
 pub(crate) fn reference() -> String {
@@ -101,12 +104,14 @@ fn smallest(role: &RoleKeys) -> String {
 }
 
 fn describe(section: &Section) -> String {
-    let title = title(section, "<workload>");
+    let title = title(section, &format!("<{}>", section.each()));
     let mut text = format!("\n### [{title}]\n\n");
     if section.per_workload {
+        let each = section.each();
+        let name = if each == "agent" { AGENT } else { WORKLOAD };
         text.push_str(&format!(
-            "One for each workload that is named, such as `[{}]`; not by the environment.\n\n",
-            self::title(section, WORKLOAD)
+            "One for each {each} that is named, such as `[{}]`; not by the environment.\n\n",
+            self::title(section, name)
         ));
     }
     text.push_str("| key | takes | if not set | variable | example |\n|---|---|---|---|---|\n");

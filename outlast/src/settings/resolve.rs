@@ -8,13 +8,15 @@ use std::time::Duration;
 
 use outlast_types::WorkloadName;
 use outlast_wire::names::Names;
+use outlast_wire::{Peer, Role};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::flaw::{Flaw, Source};
 use super::identities;
-use super::key::{Default, Key, RoleKeys, Section, VAULT, Value, nearest};
+use super::key::{AGENTS, Default, Key, RoleKeys, Section, Value, nearest};
 use super::links;
+use super::table::{ROLES, VAULT};
 
 /// Variables of ours that are no keys of a section, and what each is.
 pub(super) const OTHERS: [(&str, &str); 8] = [
@@ -42,6 +44,8 @@ pub(crate) struct Settings {
     pub(crate) all: Vec<(String, Setting)>,
     /// The workloads that have a section of their own.
     pub(crate) workloads: Vec<WorkloadName>,
+    /// The agents that have one.
+    pub(crate) agents: Vec<String>,
     /// Whom certificates of others mean.
     pub(super) identities: Names,
 }
@@ -53,7 +57,8 @@ type Found = BTreeMap<&'static str, Setting>;
 #[derive(Debug, Default)]
 struct Reading {
     sections: BTreeMap<&'static str, Found>,
-    workloads: BTreeMap<WorkloadName, Found>,
+    /// Those of single workloads and agents, by section and name.
+    single: BTreeMap<&'static str, BTreeMap<String, Found>>,
     identities: Names,
     flaws: Vec<Flaw>,
 }
@@ -74,14 +79,17 @@ pub(super) fn resolve(
             let found = reading.sections.remove(section.name).unwrap_or_default();
             push_all(&mut all, section, section.name, found);
         } else {
-            for (workload, found) in &reading.workloads {
-                let name = format!("{}.{workload}", section.name);
+            for (name, found) in reading.single.get(section.name).into_iter().flatten() {
+                let name = format!("{}.{name}", section.name);
                 push_all(&mut all, section, &name, found.clone());
             }
         }
     }
-    let workloads = reading.workloads.into_keys().collect();
-    (Settings { all, workloads, identities: reading.identities }, reading.flaws)
+    let agents = reading.single.remove(AGENTS).unwrap_or_default().into_keys().collect();
+    let workloads = reading.single.into_values().flat_map(BTreeMap::into_keys);
+    let workloads = workloads.filter_map(|name| WorkloadName::new(&name).ok()).collect();
+    let identities = reading.identities;
+    (Settings { all, workloads, agents, identities }, reading.flaws)
 }
 
 /// Adds the settings of one section, with defaults for what is not set.
@@ -139,18 +147,16 @@ impl Reading {
                 continue;
             }
             for (name, content) in table {
-                let workload = match WorkloadName::new(name.get_ref()) {
-                    Ok(workload) => workload,
-                    Err(error) => {
-                        self.flaw(at(name.span().start), error.to_string());
-                        continue;
-                    }
-                };
-                let title = format!("{}.{workload}", section.name);
+                if let Err(reason) = judge_name(section, name.get_ref()) {
+                    self.flaw(at(name.span().start), reason);
+                    continue;
+                }
+                let title = format!("{}.{}", section.name, name.get_ref());
                 match content.get_ref() {
                     DeValue::Table(table) => {
                         let found = self.keys(section, text, table, &title);
-                        self.workloads.insert(workload, found);
+                        let single = self.single.entry(section.name).or_default();
+                        single.insert(name.get_ref().to_string(), found);
                     }
                     _ => {
                         let words = format!("{title} is a section: write [{title}]");
@@ -244,6 +250,14 @@ impl Reading {
     }
 }
 
+/// Whether something can be called so that has a section of its own; why not, if so.
+fn judge_name(section: &Section, name: &str) -> Result<(), String> {
+    if section.name == AGENTS {
+        return Peer::new(Role::Agent, name).map(drop).map_err(|error| error.to_string());
+    }
+    WorkloadName::new(name).map(drop).map_err(|error| error.to_string())
+}
+
 /// Reads a value of the file.
 fn read(key: &Key, value: &Spanned<DeValue<'_>>) -> Result<Value, String> {
     match (value.get_ref(), key.kind) {
@@ -282,7 +296,7 @@ pub(super) fn variable(section: &str, key: &str) -> String {
 /// Whether a variable is one of this program's, of whatever command.
 fn is_known(name: &str) -> bool {
     OTHERS.iter().any(|(other, _)| name.starts_with(other))
-        || super::key::ROLES.iter().any(|role| section_of(role, name).is_some())
+        || ROLES.iter().any(|role| section_of(role, name).is_some())
 }
 
 fn unknown_key(

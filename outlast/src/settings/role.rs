@@ -6,11 +6,12 @@ use anyhow::Result;
 use outlast_agent::AgentConfig;
 use outlast_drop::DropLimits;
 use outlast_promise::{Declaration, Promise};
-use outlast_vault::VaultConfig;
+use outlast_vault::{AgentLimits, LimitPolicy, VaultConfig};
 use outlast_wire::Proxies;
 
-use super::key::{AGENT, RoleKeys, VAULT};
+use super::key::RoleKeys;
 use super::resolve::Settings;
+use super::table::{AGENT, VAULT};
 
 /// The configuration of a role.
 pub(crate) trait Configured: Sized {
@@ -67,6 +68,20 @@ impl Configured for VaultConfig {
             let owner = settings.is_set(&owner).then(|| settings.text(&owner)).transpose()?;
             workloads.insert(workload.clone(), Declaration::new(rpo, owner)?);
         }
+        let mut limits = LimitPolicy {
+            default: agent_limits(settings, "limits")?,
+            workload_stored: settings.size("limits.workload_stored")?,
+            ..LimitPolicy::default()
+        };
+        for agent in &settings.agents {
+            limits
+                .agents
+                .insert(agent.clone(), agent_limits(settings, &format!("agents.{agent}"))?);
+        }
+        for workload in &settings.workloads {
+            let stored = settings.size(&format!("workloads.{workload}.stored"))?;
+            limits.workloads.insert(workload.clone(), stored);
+        }
         let listen = settings.listen("vault.listen")?;
         let (dir, identity) = (settings.path("vault.dir")?, settings.path("vault.identity")?);
         Ok(Self {
@@ -75,8 +90,22 @@ impl Configured for VaultConfig {
             issuer: settings.path_if_set("vault.issuer"),
             agent_deadline: settings.duration("vault.agent_deadline")?,
             promise,
+            limits,
             workloads,
             ..Self::new(&dir, listen, &identity)
         })
     }
+}
+
+/// What an agent may have, or all of them, as a section says it.
+fn agent_limits(settings: &Settings, section: &str) -> Result<AgentLimits> {
+    let key = |name: &str| format!("{section}.{name}");
+    Ok(AgentLimits {
+        new_workloads: settings.count(&key("new_workloads"))? as u64,
+        reported_workloads: settings.count(&key("reported_workloads"))? as u64,
+        received: settings.size(&key("received"))?,
+        objects: settings.count(&key("objects"))? as u64,
+        stored: settings.size(&key("stored"))?,
+        requests_per_second: u32::try_from(settings.count(&key("requests"))?).unwrap_or(u32::MAX),
+    })
 }

@@ -67,6 +67,35 @@ fn policy_for_a_workload_builds_on_the_default_promise() {
     assert_eq!((web.rpo(), web.owner()), (Promise::RPO_DEFAULT, "team-web"));
 }
 
+#[test]
+fn what_agents_may_have_builds_on_the_limits_for_all() {
+    let text = format!(
+        "{VAULT}[limits]\nreceived = \"2TiB\"\nworkload_stored = \"1GiB\"\n\
+         [agents.road-1]\nreceived = \"unlimited\"\nrequests = 50\n\
+         [workloads.shop-db]\nstored = \"500GiB\"\n[workloads.web]\nrpo = \"1h\"\n"
+    );
+    let variables = [("OUTLAST_LIMITS_NEW_WORKLOADS", "7")];
+    let config: VaultConfig = read(&text, &variables).unwrap();
+    let limits = &config.limits;
+    let usual =
+        outlast_vault::AgentLimits { received: 2 << 40, new_workloads: 7, ..Default::default() };
+    assert_eq!(limits.default, usual);
+    let more = outlast_vault::AgentLimits {
+        received: outlast_vault::UNLIMITED,
+        requests_per_second: 50,
+        ..usual
+    };
+    assert_eq!(limits.agents, [("road-1".to_owned(), more)].into());
+    let stored = |name| limits.workloads[&WorkloadName::new(name).unwrap()];
+    assert_eq!(
+        (limits.workload_stored, stored("shop-db"), stored("web")),
+        (1 << 30, 500 << 30, 1 << 30)
+    );
+    let words = vault("[agents.Road]\nrequests = 1\n[limits]\nreceived = \"0\"\nstored = \"much\"");
+    assert!(words.contains("line 5") && words.contains("name of an identity"), "{words}");
+    assert!(words.contains("use 1 or more") && words.contains("is not a size"), "{words}");
+}
+
 fn agent(line: &str, variables: &[(&str, &str)]) -> String {
     read::<AgentConfig>(&format!("{AGENT}{line}\n"), variables).unwrap_err()
 }

@@ -1,0 +1,274 @@
+//! How an honest agent fares while another peer floods the vault, which is a process of its own, and how
+//! much memory that takes:
+//!
+//! `cargo test --release -p outlast-vault --test it measure -- --ignored --nocapture`
+//!
+//! A measurement for people, on a machine that does nothing else: nothing here fails.
+
+use std::env;
+use std::fmt::Write as _;
+use std::fs::read_to_string;
+use std::io::Write as _;
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use outlast_store::{Object, Store as _};
+use outlast_types::{Environment, PackId, ShareId, SystemRandom, WorkloadName};
+use outlast_vault::VaultConfig;
+use outlast_wire::api::{Declared, OpenRepository, WorkloadReport};
+use outlast_wire::{ApiClient, Identity, Role};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConnection, StreamOwned};
+
+use crate::support::{Agent, World, eventually, shop};
+
+const HOME: &str = "OUTLAST_TEST_MEASURED_VAULT";
+/// How long the honest agent ships in each setting.
+const SPAN: Duration = Duration::from_secs(5);
+
+/// The vault that is measured: the test below, as a process of its own.
+fn serve(home: &Path) {
+    let listen = "127.0.0.1:0".parse().unwrap();
+    let config = VaultConfig::new(&home.join("vault"), listen, &home.join("vault-identity"));
+    let vault = outlast_vault::start(config, Environment::system()).unwrap();
+    let ready = home.join("measured");
+    outlast_fs::durable::publish_new(&ready, vault.url().as_bytes(), 0o644).unwrap();
+    // It ends when its parent kills it.
+    std::thread::sleep(Duration::from_secs(600));
+}
+
+struct Process {
+    child: Child,
+    url: String,
+}
+
+impl Process {
+    fn start(world: &World) -> Self {
+        let child = Command::new(env::current_exe().unwrap())
+            .args(["--exact", "--ignored", "measure::honest_agents_under_floods"])
+            .env(HOME, world.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let ready = world.path().join("measured");
+        let url = eventually("the vault's start", || read_to_string(&ready).ok());
+        Self { child, url }
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.url.trim_start_matches("https://").trim_end_matches('/').parse().unwrap()
+    }
+
+    /// The most memory that it ever had, and the processor time that it used.
+    fn cost(&self) -> (u64, f64) {
+        let of = |file: &str| read_to_string(format!("/proc/{}/{file}", self.child.id())).unwrap();
+        let status = of("status");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        let kib: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+        let ticks: f64 =
+            of("stat").split(' ').skip(13).take(2).map(|t| t.parse::<f64>().unwrap()).sum();
+        (kib >> 10, ticks / 100.0)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// One who floods, with what it needs to.
+struct Flood<'a> {
+    world: &'a World,
+    process: &'a Process,
+    identity: Identity,
+    stop: &'a AtomicBool,
+}
+
+impl Flood<'_> {
+    fn is_on(&self) -> bool {
+        !self.stop.load(Ordering::Relaxed)
+    }
+
+    fn agent(&self) -> Agent {
+        let client = ApiClient::new(&self.process.url, &self.identity).unwrap();
+        Agent {
+            identity: self.world.identity(Role::Agent, "flood"),
+            client,
+            share: ShareId::new(&SystemRandom),
+        }
+    }
+
+    /// Sends `head` on many connections, and a byte now and then.
+    fn drip(&self, head: &str) {
+        let tls = Arc::new(outlast_wire::tls::client_config(&self.identity).unwrap());
+        let connect = || {
+            let stream = TcpStream::connect(self.process.address()).ok()?;
+            let name = ServerName::try_from("localhost").unwrap();
+            let tls = ClientConnection::new(Arc::clone(&tls), name).ok()?;
+            let mut stream = StreamOwned::new(tls, stream);
+            stream.write_all(head.as_bytes()).ok()?;
+            Some(stream)
+        };
+        let mut held: Vec<_> = (0..48).filter_map(|_| connect()).collect();
+        while self.is_on() {
+            std::thread::sleep(Duration::from_millis(500));
+            held.retain_mut(|stream| stream.write_all(b"x").is_ok());
+        }
+    }
+
+    fn silent(&self) {
+        let mut held = Vec::new();
+        while self.is_on() {
+            held.extend(TcpStream::connect_timeout(&self.process.address(), SPAN).ok());
+            if held.len() > 400 {
+                held.remove(0);
+            }
+        }
+    }
+
+    fn begin_workloads(&self) {
+        let agent = self.agent();
+        let request = OpenRepository { box_public_key: agent.identity.box_key().public() };
+        for number in 0.. {
+            if !self.is_on() {
+                return;
+            }
+            let name = WorkloadName::new(&format!("flood-{number}")).unwrap();
+            agent.client.open_repository(&name, &request).ok();
+        }
+    }
+
+    fn report(&self) {
+        let agent = self.agent();
+        for round in 0.. {
+            if !self.is_on() {
+                return;
+            }
+            let declared = Declared { rpo_seconds: Some(60), owner: Some("x".repeat(60)) };
+            let seen = |number: usize| WorkloadReport {
+                name: WorkloadName::new(&format!("f{round}-{number}")).unwrap(),
+                declared: Some(declared.clone()),
+                waiting: 0,
+                rejected: Vec::new(),
+            };
+            let report = agent.report_of((0..10_000).map(seen).collect(), Vec::new());
+            agent.client.report(&report).ok();
+        }
+    }
+
+    fn junk(&self) {
+        let agent = self.agent();
+        let store = agent.client.open_workload(&shop(), &agent.identity).unwrap().store;
+        for number in 0u64.. {
+            if !self.is_on() {
+                return;
+            }
+            let mut content = vec![7; 4 << 20];
+            content[..8].copy_from_slice(&number.to_le_bytes());
+            let object = Object::Data(PackId(outlast_format::sha256(&content)));
+            store.create(&object, Bytes::from(content)).ok();
+        }
+    }
+
+    fn ask(&self) {
+        let store = {
+            let agent = self.agent();
+            agent.client.open_workload(&shop(), &agent.identity).unwrap().store
+        };
+        while self.is_on() {
+            store.size(&Object::Config).ok();
+        }
+    }
+}
+
+/// How many drops an honest agent ships in a second.
+fn rate(agent: &Agent, content: &mut u64) -> f64 {
+    let begin = Instant::now();
+    let mut drops = 0.0;
+    while begin.elapsed() < SPAN {
+        *content += 1;
+        agent.ship(&shop(), content.to_string().repeat(20_000).as_bytes());
+        drops += 1.0;
+    }
+    drops / begin.elapsed().as_secs_f64()
+}
+
+/// What a workload costs the vault that it never saw before.
+fn first_contacts(agent: &Agent, process: &Process) -> String {
+    const COUNT: u32 = 300;
+    let request = OpenRepository { box_public_key: agent.identity.box_key().public() };
+    let (_, before) = process.cost();
+    for number in 0..COUNT {
+        let name = WorkloadName::new(&format!("first-{number}")).unwrap();
+        agent.client.open_repository(&name, &request).unwrap();
+    }
+    let (_, after) = process.cost();
+    let each = 1000.0 * (after - before) / f64::from(COUNT);
+    format!("a first contact takes {each:.2} ms of processor\n")
+}
+
+type Way = (&'static str, usize, fn(&Flood<'_>));
+
+const WAYS: [Way; 8] = [
+    ("packs of which a byte comes now and then", 1, |flood| {
+        let name = "ab".repeat(32);
+        let line = format!("POST /repo/shop-db/data/{name} HTTP/1.1");
+        flood.drip(&format!("{line}\r\nHost: x\r\nContent-Length: 134217728\r\n\r\n"));
+    }),
+    ("calls of which a byte comes now and then", 1, |flood| {
+        let line = "POST /api/v1/workloads/x/open HTTP/1.1";
+        flood.drip(&format!("{line}\r\nHost: x\r\nContent-Length: 10000000\r\n\r\n"));
+    }),
+    ("heads that never end", 1, |flood| flood.drip("GET /repo/shop-db/config HTTP/1.1\r\nX: ")),
+    ("silent connections", 2, |flood| flood.silent()),
+    ("new workloads", 4, |flood| flood.begin_workloads()),
+    ("reports of 10,000 workloads", 2, |flood| flood.report()),
+    ("packs that are none", 4, |flood| flood.junk()),
+    ("requests", 8, |flood| flood.ask()),
+];
+
+#[test]
+#[ignore = "a measurement"]
+fn honest_agents_under_floods() {
+    if let Some(home) = env::var_os(HOME) {
+        return serve(&PathBuf::from(home));
+    }
+    let world = World::new();
+    let process = Process::start(&world);
+    let agent = world.agent_at(&process.url);
+    let mut content = 0;
+    rate(&agent, &mut content);
+    let mut table = first_contacts(&agent, &process);
+    for (name, threads, way) in WAYS {
+        let alone = rate(&agent, &mut content);
+        let stop = AtomicBool::new(false);
+        let identity = || world.identity(Role::Agent, "flood");
+        let under = std::thread::scope(|scope| {
+            for _ in 0..threads {
+                let (world, process, stop, identity) = (&world, &process, &stop, identity());
+                scope.spawn(move || way(&Flood { world, process, identity, stop }));
+            }
+            std::thread::sleep(Duration::from_secs(1));
+            let under = rate(&agent, &mut content);
+            stop.store(true, Ordering::Relaxed);
+            under
+        });
+        let (mib, seconds) = process.cost();
+        let ratio = under / alone;
+        writeln!(
+            table,
+            "{name:44} {alone:6.1} drops/s alone {under:6.1} under it  {ratio:4.2}  {mib:4} MiB at most \
+             so far  {seconds:6.1} s of processor"
+        )
+        .unwrap();
+    }
+    std::io::stderr().write_all(table.as_bytes()).unwrap();
+}

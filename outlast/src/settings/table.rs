@@ -1,0 +1,312 @@
+//! The keys that each role's configuration knows.
+
+use std::time::Duration;
+
+use outlast_promise::Promise;
+
+use super::key::{AGENTS, Default, Key, Kind, RoleKeys, Section, VAULT_ROLE};
+
+const ANY: Duration = Duration::MAX;
+const RPO: Kind = Kind::Duration { min: Promise::RPO_MIN, max: Promise::RPO_MAX };
+
+/// `agent.toml`.
+pub(crate) const AGENT: RoleKeys = RoleKeys {
+    name: "agent",
+    sections: &[
+        Section {
+            name: "agent",
+            per_workload: false,
+            keys: &[
+                Key {
+                    name: "share",
+                    kind: Kind::Path,
+                    default: Default::None,
+                    help: "where the share is mounted",
+                },
+                Key {
+                    name: "state",
+                    kind: Kind::Path,
+                    default: Default::None,
+                    help: "the agent's own directory; may be lost at any time",
+                },
+                Key {
+                    name: "upstream",
+                    kind: Kind::Url,
+                    default: Default::None,
+                    help: "the vault's address",
+                },
+                Key {
+                    name: "identity",
+                    kind: Kind::Path,
+                    default: Default::None,
+                    help: "the directory of the agent's identity",
+                },
+                Key {
+                    name: "poll",
+                    kind: Kind::Duration { min: Duration::from_millis(10), max: ANY },
+                    default: Default::Value("30s"),
+                    help: "the pause between two passes over the share",
+                },
+                Key {
+                    name: "grace",
+                    kind: Kind::Duration { min: Duration::ZERO, max: ANY },
+                    default: Default::Value("1h"),
+                    help: "how long a drop must be still before its writer counts as dead",
+                },
+                Key {
+                    name: "keep",
+                    kind: Kind::Count,
+                    default: Default::Value("2"),
+                    help: "how many vaulted drops of each workload stay on the share",
+                },
+                Key {
+                    name: "report",
+                    kind: Kind::Duration { min: Duration::ZERO, max: ANY },
+                    default: Default::Value("30s"),
+                    help: "how often the vault hears of the agent when nothing is new",
+                },
+                Key {
+                    name: "patience",
+                    kind: Kind::Duration { min: Duration::ZERO, max: ANY },
+                    default: Default::Value("15s"),
+                    help: "how long a problem must last before the vault hears of it",
+                },
+                Key {
+                    name: "drop_max",
+                    kind: Kind::Size,
+                    default: Default::Value("8TiB"),
+                    help: "the most content of one drop; a larger one is rejected unread, and taken when this is raised",
+                },
+                Key {
+                    name: "ratio_max",
+                    kind: Kind::Count,
+                    default: Default::Value("10000"),
+                    help: "how many bytes of content may come of one byte on the share, in drops above 16 GiB: holes and what compresses absurdly are rejected unread; 0 takes any",
+                },
+                Key {
+                    name: "textfile",
+                    kind: Kind::Path,
+                    default: Default::Nothing,
+                    help: "where to write the agent's figures for a node_exporter; the vault hears of them in any case",
+                },
+            ],
+        },
+        Section {
+            name: "workloads",
+            per_workload: true,
+            keys: &[Key {
+                name: "drop_max",
+                kind: Kind::Size,
+                default: Default::SameAs("agent.drop_max"),
+                help: "the same for one workload",
+            }],
+        },
+    ],
+};
+
+/// `vault.toml`.
+pub(crate) const VAULT: RoleKeys = RoleKeys {
+    name: VAULT_ROLE,
+    sections: &[
+        Section {
+            name: "vault",
+            per_workload: false,
+            keys: &[
+                Key {
+                    name: "dir",
+                    kind: Kind::Path,
+                    default: Default::None,
+                    help: "where repositories, keys and catalog are kept",
+                },
+                Key {
+                    name: "listen",
+                    kind: Kind::Listen,
+                    default: Default::None,
+                    help: "where the vault listens",
+                },
+                Key {
+                    name: "identity",
+                    kind: Kind::Path,
+                    default: Default::None,
+                    help: "the directory of the vault's identity",
+                },
+                Key {
+                    name: "issuer",
+                    kind: Kind::Path,
+                    default: Default::Nothing,
+                    help: "the directory of the issuer by which the vault issues certificates",
+                },
+                Key {
+                    name: "metrics_listen",
+                    kind: Kind::ListenHere,
+                    default: Default::Nothing,
+                    help: "where metrics are shown on this host, without TLS; behind TLS they always are",
+                },
+                Key {
+                    name: "agent_deadline",
+                    kind: Kind::Duration { min: Duration::from_secs(2), max: ANY },
+                    default: Default::Value("5m"),
+                    help: "how long an agent may be silent before that is an incident",
+                },
+            ],
+        },
+        Section {
+            name: "promise",
+            per_workload: false,
+            keys: &[
+                Key {
+                    name: "rpo",
+                    kind: RPO,
+                    default: Default::Value("26h"),
+                    help: "how old the newest recovery point of a workload may be",
+                },
+                Key {
+                    name: "owner",
+                    kind: Kind::Owner,
+                    default: Default::Value("nobody named yet"),
+                    help: "the team that is asked when it is older",
+                },
+            ],
+        },
+        Section {
+            name: "limits",
+            per_workload: false,
+            keys: &[
+                Key {
+                    name: "new_workloads",
+                    kind: Kind::Count,
+                    default: Default::Value("10000"),
+                    help: "how many workloads an agent may begin a day",
+                },
+                Key {
+                    name: "reported_workloads",
+                    kind: Kind::Count,
+                    default: Default::Value("10000"),
+                    help: "how many workloads may be known by an agent's word alone, with nothing vaulted",
+                },
+                Key {
+                    name: "received",
+                    kind: Kind::Size,
+                    default: Default::Value("16TiB"),
+                    help: "how much an agent may send a day",
+                },
+                Key {
+                    name: "objects",
+                    kind: Kind::Count,
+                    default: Default::Value("1000000"),
+                    help: "how many objects an agent may send a day",
+                },
+                Key {
+                    name: "stored",
+                    kind: Kind::Size,
+                    default: Default::Value("unlimited"),
+                    help: "how much may be stored of all workloads that an agent began",
+                },
+                Key {
+                    name: "requests",
+                    kind: Kind::Count,
+                    default: Default::Value("500"),
+                    help: "how many requests an agent may make a second",
+                },
+                Key {
+                    name: "workload_stored",
+                    kind: Kind::Size,
+                    default: Default::Value("unlimited"),
+                    help: "how much may be stored of one workload, whoever sends it",
+                },
+            ],
+        },
+        Section {
+            name: AGENTS,
+            per_workload: true,
+            keys: &[
+                Key {
+                    name: "new_workloads",
+                    kind: Kind::Count,
+                    default: Default::SameAs("limits.new_workloads"),
+                    help: "the same for one agent, by the name in its certificate",
+                },
+                Key {
+                    name: "reported_workloads",
+                    kind: Kind::Count,
+                    default: Default::SameAs("limits.reported_workloads"),
+                    help: "the same for one agent",
+                },
+                Key {
+                    name: "received",
+                    kind: Kind::Size,
+                    default: Default::SameAs("limits.received"),
+                    help: "the same for one agent",
+                },
+                Key {
+                    name: "objects",
+                    kind: Kind::Count,
+                    default: Default::SameAs("limits.objects"),
+                    help: "the same for one agent",
+                },
+                Key {
+                    name: "stored",
+                    kind: Kind::Size,
+                    default: Default::SameAs("limits.stored"),
+                    help: "the same for one agent",
+                },
+                Key {
+                    name: "requests",
+                    kind: Kind::Count,
+                    default: Default::SameAs("limits.requests"),
+                    help: "the same for one agent",
+                },
+            ],
+        },
+        Section {
+            name: "workloads",
+            per_workload: true,
+            keys: &[
+                Key {
+                    name: "stored",
+                    kind: Kind::Size,
+                    default: Default::SameAs("limits.workload_stored"),
+                    help: "how much may be stored of this one workload",
+                },
+                Key {
+                    name: "rpo",
+                    kind: RPO,
+                    default: Default::SameAs("promise.rpo"),
+                    help: "the same for one workload; what its share declares may tighten it",
+                },
+                Key {
+                    name: "owner",
+                    kind: Kind::Owner,
+                    default: Default::SameAs("promise.owner"),
+                    help: "the same for one workload; what its share declares may tighten it",
+                },
+            ],
+        },
+    ],
+};
+
+/// Every role that has a configuration.
+pub(crate) const ROLES: [&RoleKeys; 2] = [&AGENT, &VAULT];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_is_what_its_key_takes() {
+        for section in ROLES.iter().flat_map(|role| role.sections) {
+            for key in section.keys {
+                match key.default {
+                    Default::Value(text) => drop(key.kind.read(text).unwrap()),
+                    Default::SameAs(other) => {
+                        let (section, key) = other.split_once('.').unwrap();
+                        let sections = ROLES.iter().filter_map(|role| role.section(section));
+                        let mut keys = sections.flat_map(|section| section.keys);
+                        assert!(keys.any(|known| known.name == key), "{other}");
+                    }
+                    Default::None | Default::Nothing => {}
+                }
+            }
+        }
+    }
+}
