@@ -188,7 +188,8 @@ impl Agent {
     /// whether the end was asked for.
     fn rest(&self, is_share_there: bool, shutdown: &Shutdown) -> bool {
         let mut left = self.config.poll;
-        while !left.is_zero() && !(is_share_there && self.shipper.hauls().has_ended()) {
+        let has_more = || is_share_there && self.shipper.hauls().has_ended();
+        while !left.is_zero() && !has_more() {
             let pause = if self.shipper.hauls().count() > 0 { left.min(LOOK) } else { left };
             if self.environment.timer.pause(pause, shutdown) {
                 return true;
