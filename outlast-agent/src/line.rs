@@ -35,11 +35,14 @@ struct State {
     asked: Option<String>,
 }
 
-/// Which drops their holder says it holds at this moment, and which not any more.
+/// Which drops their holder says it holds at this moment, which not any more, and which it does not
+/// speak of.
 #[derive(Debug, Default)]
 pub(crate) struct Confirmed {
     pub(crate) held: BTreeMap<DropAddress, Secured>,
     pub(crate) lost: Vec<DropAddress>,
+    /// Those of which nothing is said to this agent.
+    pub(crate) refused: Vec<DropAddress>,
 }
 
 impl Line {
@@ -146,6 +149,8 @@ impl Line {
             for (address, secured) in batch {
                 if answer.held.contains(&secured.held) {
                     confirmed.held.insert(address, secured);
+                } else if answer.refused.contains(&address.workload) {
+                    confirmed.refused.push(address);
                 } else {
                     confirmed.lost.push(address);
                 }
@@ -249,7 +254,7 @@ mod tests {
             let held = drops.into_iter().filter(is_held).collect();
             let nonce = Nonce::new(&outlast_types::SystemRandom);
             let (at, run) = (Timestamp::EPOCH, holder.run.to_string());
-            Ok(Answer { nonce, at, run, sequence: 0, held })
+            Ok(Answer { nonce, at, run, sequence: 0, held, refused: Vec::new() })
         }
 
         fn report(&self, _: &AgentReport) -> Result<Reported, CallError> {

@@ -10,7 +10,9 @@ use outlast_types::{Environment, ShareId, WorkloadName};
 use outlast_wire::api::{AgentReport, Reported, Shipment, Vaulted};
 use outlast_wire::client::OpenError;
 use outlast_wire::holdings::{Question, SignedAnswer};
-use outlast_wire::{AddressError, ApiClient, CallError, Credentials, IdentityHandle, Roads};
+use outlast_wire::{
+    AddressError, ApiClient, CallError, Credentials, IdentityHandle, Roads, Speaker,
+};
 
 use crate::Shutdown;
 
@@ -123,7 +125,9 @@ impl Upstream for Vault {
         workload: &WorkloadName,
         shutdown: &Shutdown,
     ) -> Result<Repository, UpstreamError> {
-        let opened = self.errand(workload).open_workload(workload, &self.identity.get())?;
+        let identity = self.identity.get();
+        let speaker = Speaker { identity: &identity, clock: &*self.environment.clock };
+        let opened = self.errand(workload).open_workload(workload, speaker)?;
         let (key, store) = (Key::from_bytes(&opened.key), opened.store.heeding(shutdown));
         let store = Retrying::new(Arc::new(store), Policy::default(), &self.environment);
         let store = store.heeding(shutdown);
@@ -131,7 +135,7 @@ impl Upstream for Vault {
     }
 
     fn ship(&self, shipment: &Shipment) -> Result<Vaulted, CallError> {
-        self.errand(&shipment.workload).ship(shipment)
+        self.errand(&shipment.workload).ship(shipment, &self.identity.get())
     }
 
     fn holdings(&self, question: &Question) -> Result<SignedAnswer, CallError> {
@@ -139,6 +143,8 @@ impl Upstream for Vault {
     }
 
     fn report(&self, report: &AgentReport) -> Result<Reported, CallError> {
-        self.client.report(report)
+        let identity = self.identity.get();
+        let clock = &*self.environment.clock;
+        self.client.report(report, Speaker { identity: &identity, clock })
     }
 }

@@ -16,7 +16,9 @@ pub(crate) mod jobs;
 pub(crate) mod limits;
 
 pub(crate) mod arrivals;
+pub(crate) mod challenges;
 pub(crate) mod orders;
+pub(crate) mod policy;
 pub(crate) mod repositories;
 pub(crate) mod sequence;
 
@@ -26,6 +28,9 @@ pub(crate) mod promise_monitor;
 pub(crate) mod published;
 
 pub(crate) mod vault;
+
+pub(crate) mod rights;
+pub(crate) mod words;
 
 pub(crate) mod authority;
 pub(crate) mod custody;

@@ -25,6 +25,7 @@ use self::workers::Workers;
 use crate::core::audit::{self, AuditHead, AuditSelection, AuditVerdict};
 use crate::core::error::VaultError;
 use crate::core::opening::Parts;
+use crate::core::policy::Policy;
 use crate::core::recovery::{self, Rebuilt};
 use crate::core::upkeep;
 use crate::core::vault::{OpenIssuer, Vault};
@@ -180,6 +181,7 @@ fn open(
         names: config.names.clone(),
         settings: config.settings(),
         limits: config.limits.clone(),
+        policy: Policy::new(config.agents.clone()),
         environment,
     };
     Ok((Vault::open(parts)?, lock))

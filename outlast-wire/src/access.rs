@@ -1,10 +1,19 @@
-//! Which role may do what: one table for objects and calls, pure.
+//! Which role may do what, and with whose workloads: one table for objects and calls, pure.
+//!
+//! `docs/security.md` shows it to auditors; a test keeps the two equal, and others try each cell over
+//! the wire. Nobody may do anything with a workload that is not granted: what is asked about a
+//! foreign one is refused before anything is looked at, so that neither the words of the answer nor
+//! the time that it takes tell whether the workload exists.
 
 use std::fmt;
 
 use outlast_store::{Kind, Verb};
+use outlast_types::WorkloadName;
 
+use crate::certificate::Certified;
+use crate::grants::WorkloadPattern;
 use crate::peer::{Peer, Role};
+use crate::ticket;
 
 /// What somebody asks a vault to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -122,65 +131,179 @@ impl fmt::Display for Action {
     }
 }
 
+/// How far a role may do something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// Not at all.
+    Nothing,
+    /// With the workloads that are granted; a list shows those and no others.
+    Granted,
+    /// If all workloads are granted: what it tells is about the vault as a whole.
+    Everything,
+    /// Whatever is granted: it is about no workload, and tells of none.
+    Free,
+    /// For an agent, within what that one may: objects with the agent's ticket, calls by handing in
+    /// what the agent signed.
+    Behalf,
+}
+
+impl Reach {
+    /// Whether it includes workloads that are granted, and others.
+    pub fn includes(self, whose: Whose) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Granted | Self::Everything | Self::Free | Self::Behalf => whose == Whose::Granted,
+        }
+    }
+}
+
+/// Whether a workload is granted to who asks, or to the agent for which somebody asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whose {
+    Granted,
+    Other,
+}
+
 /// Somebody may not do what was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{peer} may not {action}: its role does not allow it")]
+#[error("{peer} may not {action}: {why}")]
 pub struct Refused {
     pub peer: Peer,
     pub action: Action,
+    pub why: Why,
+}
+
+/// Why somebody may not.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Why {
+    #[error("its role does not allow it")]
+    Role,
+    #[error("workload {0} is not granted to it")]
+    Workload(WorkloadName),
+    #[error("that is for who is granted all workloads")]
+    NotAll,
+    #[error("it acts for agents only, and {0}")]
+    Behalf(String),
 }
 
 impl Refused {
     /// What to do next.
     pub fn hint(&self) -> String {
-        let roles: Vec<&str> = allowed_roles(self.action).map(Role::as_str).collect();
-        match roles.is_empty() {
-            true => "no role may do that; the vault does it by its policy".to_owned(),
-            false => format!("use an identity with the role {}", roles.join(" or ")),
+        match &self.why {
+            Why::Role => {
+                let roles: Vec<&str> = allowed_roles(self.action).map(Role::as_str).collect();
+                match roles.is_empty() {
+                    true => "no role may do that; the vault does it by its policy".to_owned(),
+                    false => format!("use an identity with the role {}", roles.join(" or ")),
+                }
+            }
+            Why::Workload(_) => {
+                "its certificate must name the workload, and so must the vault's policy for it, \
+                 if there is one"
+                    .to_owned()
+            }
+            Why::NotAll => "use an identity whose certificate grants all workloads".to_owned(),
+            Why::Behalf(_) => "an agent gets a ticket when it opens the repository".to_owned(),
         }
     }
 }
 
-/// Lets `peer` do `action`, or says why not.
-pub fn check(peer: &Peer, action: impl Into<Action>) -> Result<(), Refused> {
+/// Lets who asks do `action` with `workload`, as far as role and certificate decide, or says why not.
+pub fn check(
+    asker: &Certified,
+    action: impl Into<Action>,
+    workload: &WorkloadName,
+) -> Result<(), Refused> {
     let action = action.into();
-    if allowed(peer.role(), action) {
-        return Ok(());
+    check_role(&asker.peer, action)?;
+    match asker.grants.allows(workload) {
+        true => Ok(()),
+        false => Err(not_granted(&asker.peer, action, workload)),
     }
-    Err(Refused { peer: peer.clone(), action })
 }
 
-/// The roles that may do `action`.
+/// Lets the role of `peer` do `action` with any workload at all, or with none, or says why not.
+pub fn check_role(peer: &Peer, action: impl Into<Action>) -> Result<(), Refused> {
+    let action = action.into();
+    let why = match reach(peer.role(), action) {
+        Reach::Nothing => Why::Role,
+        Reach::Behalf => Why::Behalf("shows no word of one".to_owned()),
+        Reach::Granted | Reach::Everything | Reach::Free => return Ok(()),
+    };
+    Err(Refused { peer: peer.clone(), action, why })
+}
+
+/// The same, also for who may only hand in what another signed.
+pub fn check_carrier(peer: &Peer, action: impl Into<Action>) -> Result<(), Refused> {
+    let action = action.into();
+    match reach(peer.role(), action) {
+        Reach::Behalf => Ok(()),
+        _ => check_role(peer, action),
+    }
+}
+
+/// Lets who asks make a call that is about no single workload, or says why not.
+pub fn check_whole(asker: &Certified, call: Call) -> Result<(), Refused> {
+    check_role(&asker.peer, call)?;
+    match reach(asker.peer.role(), call.into()) {
+        Reach::Everything if !is_granted_all(asker) => {
+            Err(Refused { peer: asker.peer.clone(), action: call.into(), why: Why::NotAll })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether there is no workload that is not granted to `asker`.
+pub fn is_granted_all(asker: &Certified) -> bool {
+    let is_star = |pattern: &WorkloadPattern| pattern.as_str() == "*";
+    asker.grants.patterns().is_none_or(|patterns| patterns.iter().any(is_star))
+}
+
+/// What somebody is told of a workload that is not granted: no more than it said itself.
+pub fn not_granted(peer: &Peer, action: impl Into<Action>, workload: &WorkloadName) -> Refused {
+    Refused { peer: peer.clone(), action: action.into(), why: Why::Workload(workload.clone()) }
+}
+
+/// The roles that may do `action` by themselves.
 pub fn allowed_roles(action: Action) -> impl Iterator<Item = Role> {
-    Role::ALL.into_iter().filter(move |role| allowed(*role, action))
+    let by_itself = |reach| matches!(reach, Reach::Granted | Reach::Everything | Reach::Free);
+    Role::ALL.into_iter().filter(move |role| by_itself(reach(*role, action)))
 }
 
-/// Whether `role` may do `action`, with a workload that it has access to.
+/// Whether `role` may do `action` at all.
+pub fn allowed(role: Role, action: Action) -> bool {
+    reach(role, action) != Reach::Nothing
+}
+
+/// How far `role` may do `action`.
 ///
 /// - An agent adds data and indexes and keeps its locks. It opens the repository (config, keys)
 ///   and knows what is there (index, sizes, listings), but reads back neither data nor snapshots,
 ///   and it makes no snapshot: it ships, and the vault publishes. It has room made for what it
 ///   brings, reports, and asks what is held.
-/// - A media server forwards ciphertext: it adds data and indexes and sees whether they arrived.
+/// - A media server acts for agents: with their tickets it adds ciphertext, sees whether that
+///   arrived, and reads config and indexes; it hands in what they signed.
 /// - An operator reads all and adds all kinds, so that stock restic can back up, and gives orders.
 /// - A reader reads all, and locks while it does.
 /// - A vault keeps repositories and asks no other for one.
 ///
 /// Nobody replaces or removes anything but locks; what is old enough is removed by the vault
 /// itself, according to policy.
-pub fn allowed(role: Role, action: Action) -> bool {
+pub fn reach(role: Role, action: Action) -> Reach {
     match action {
-        Action::Object { verb, kind } => allowed_object(role, verb, kind),
-        Action::Call(call) => allowed_call(role, call),
+        Action::Object { verb, kind } => match role {
+            Role::Media if ticket::may_allow(verb, kind) => Reach::Behalf,
+            _ if allowed_object(role, verb, kind) => Reach::Granted,
+            _ => Reach::Nothing,
+        },
+        Action::Call(call) => reach_of_call(role, call),
     }
 }
 
 fn allowed_object(role: Role, verb: Verb, kind: Kind) -> bool {
     use Kind::{Config, Data, Index, Key, Lock};
     match (role, verb) {
-        (Role::Vault, _) => false,
-        (Role::Media, Verb::Create | Verb::Size | Verb::List) => matches!(kind, Data | Index),
-        (Role::Media, Verb::Read | Verb::Remove) => false,
+        (Role::Vault | Role::Media, _) => false,
         (_, Verb::Size | Verb::List) => true,
         (_, Verb::Remove) => kind == Lock,
         (Role::Agent, Verb::Create) => matches!(kind, Data | Index | Lock),
@@ -190,9 +313,9 @@ fn allowed_object(role: Role, verb: Verb, kind: Kind) -> bool {
     }
 }
 
-fn allowed_call(role: Role, call: Call) -> bool {
-    use Role::{Agent, Operator, Reader};
-    match call {
+fn reach_of_call(role: Role, call: Call) -> Reach {
+    use Role::{Agent, Media, Operator, Reader};
+    let allowed = match call {
         Call::OpenRepository => matches!(role, Agent | Operator | Reader),
         // Only who brings data has room made for it: a reader's slip of the pen must not.
         Call::MakeRepository | Call::Ship | Call::Report => role == Agent,
@@ -213,6 +336,18 @@ fn allowed_call(role: Role, call: Call) -> bool {
         | Call::PauseWorkload
         | Call::RetireWorkload
         | Call::ResumeWorkload => role == Operator,
+    };
+    let is_signed =
+        matches!(call, Call::OpenRepository | Call::MakeRepository | Call::Ship | Call::Report);
+    match (allowed, call) {
+        (
+            true,
+            Call::ListJobs | Call::ViewMetrics | Call::ListCertificates | Call::RevokeCertificate,
+        ) => Reach::Everything,
+        (true, Call::Greet | Call::MeasureRoad | Call::AskTrust) => Reach::Free,
+        (true, _) => Reach::Granted,
+        (false, _) if role == Media && is_signed => Reach::Behalf,
+        (false, _) => Reach::Nothing,
     }
 }
 

@@ -6,6 +6,7 @@
 mod certificates;
 mod code;
 mod figures;
+mod signed;
 
 use std::collections::BTreeMap;
 
@@ -18,11 +19,11 @@ use outlast_types::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::sealed_key::BoxPublicKey;
-
+pub use crate::protocol::CHALLENGE_HEADER;
 pub use certificates::{CertificateView, Holder, RevokeOrder};
 pub use code::ErrorCode;
 pub use figures::AgentFigures;
+pub use signed::{OpenRepository, OpenedRepository, SignedReport};
 
 /// The longest body of a call, in bytes: a bill of lading with a few ten thousand objects.
 pub const BODY_BYTES_MAX: usize = 16 << 20;
@@ -52,35 +53,18 @@ impl From<Base64> for String {
     }
 }
 
-/// `POST /api/v1/workloads/{workload}/open`: asks for the workload's repository.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct OpenRepository {
-    /// To which the repository's key is to be sealed.
-    pub box_public_key: BoxPublicKey,
-}
-
-/// The answer: where the repository is and how to open it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct OpenedRepository {
-    /// The path below the vault's address, with a slash at both ends: `/repo/shop-db/`.
-    pub repository_path: String,
-    /// The repository's key, sealed with
-    /// [`repository_key_info`](crate::sealed_key::repository_key_info).
-    pub sealed_key: Base64,
-    /// The version of the repository format, 1 or 2.
-    pub version: u32,
-}
-
 /// The version of bills of lading that this program makes and takes. Those of version 1 did not
 /// bind the drop's seal, so nothing could be believed of them, and none is taken.
 pub const BILL_VERSION: u32 = 2;
 
-/// `POST /api/v1/shipments`: the bill of lading of one drop. Sending it again is harmless.
+/// `POST /api/v1/shipments`: the bill of lading of one drop, signed by the agent. A
+/// [`Statement`](crate::statement::Statement) about
+/// [`Subject::Bill`](crate::statement::Subject::Bill): it may wait for days and be sent again at any
+/// time, through anybody; its signer alone counts.
 ///
 /// The first five members after the version say which drop, the next two what its content is:
 /// the vault compares all of them with what it knows under the drop's id, and puts them into the
-/// receipt. Reserved for what comes: `agent` (the agent's signature), `challenge`, `shipment`,
-/// `spool`. Members that this program does not know are kept with the arrival.
+/// receipt. Reserved for what comes: `shipment`, `spool`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Shipment {
     pub version: u32,
@@ -162,15 +146,14 @@ pub const REPORT_WORKLOADS_MAX: usize = 1000;
 /// The most parts of what one pass tells.
 pub const REPORT_PARTS_MAX: u32 = 1000;
 
-/// `POST /api/v1/agent/report`: what a pass over the share saw, or a part of it.
+/// What a pass over the share saw, or a part of it, in a [`SignedReport`].
 ///
 /// A pass that saw much tells it in `parts` reports, the important first. Each of them is good without
 /// the others, and whoever knows nothing of parts understands each as a whole report: all of them carry
 /// the same share, pass, problems and details, and each its own slice of the workloads. What is said
 /// of one workload is said in one part.
 ///
-/// Reserved for what comes: `agent` (the agent's signature), `sequence`, `spool`. Members that this
-/// program does not know are kept, so that what is signed can be handed on as it came.
+/// Reserved for what comes: `spool`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct AgentReport {
     pub share: ShareId,

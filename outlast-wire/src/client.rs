@@ -10,7 +10,7 @@ mod survey;
 mod trouble;
 
 pub use address::{AddressError, check_address};
-pub use calls::{ApiClient, CallError, OpenError, OpenedWorkload};
+pub use calls::{ApiClient, CallError, OpenError, OpenedWorkload, Speaker};
 pub use http::Credentials;
 pub use store::RestStore;
 pub use survey::{Server, Survey, survey};

@@ -7,7 +7,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use outlast_types::{BlobId, DropIdentity, Random, SnapshotId, Timestamp};
+use outlast_types::{BlobId, DropIdentity, Random, SnapshotId, Timestamp, WorkloadName};
 use serde::{Deserialize, Serialize};
 
 use crate::identity::Identity;
@@ -67,6 +67,10 @@ pub struct Answer {
     /// How many receipts the vault has signed.
     pub sequence: u64,
     pub held: Vec<HeldDrop>,
+    /// The workloads of which the vault says nothing to who asks, since they are not granted: neither
+    /// that a drop is held, nor that it is not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<WorkloadName>,
 }
 
 /// An answer that can be carried by anybody.
@@ -139,6 +143,7 @@ mod tests {
             run: "1".to_owned(),
             sequence: 7,
             held: Vec::new(),
+            refused: Vec::new(),
         };
         let signed = SignedAnswer::sign(&answer, &vault).unwrap();
         let ca = agent.ca_pem();

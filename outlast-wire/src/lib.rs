@@ -4,6 +4,9 @@
 //!   [`CertificateAuthority`]; an [`Identity`] of our own, which
 //!   may be replaced while it is in use ([`IdentityHandle`]), signatures ([`signature`]), and keys
 //!   sealed to it ([`sealed_key`]); receipts made and believed ([`receipts`]).
+//! - What they say: words that are signed, whoever carries them ([`statement`]), over a time that only
+//!   the vault can give ([`challenge`]); how a repository's key comes through anybody's hands
+//!   ([`opening`]), and what a media server may do for an agent ([`ticket`]).
 //! - The road: names, addresses and proxies ([`road`]), mutual TLS ([`tls`]), a server loop with limits
 //!   ([`server`]).
 //! - The words: the restic REST protocol as a server ([`rest`]) and as a
@@ -23,11 +26,13 @@ mod protocol;
 pub mod access;
 pub mod api;
 pub mod ca;
+pub mod challenge;
 pub mod client;
 pub mod grants;
 pub mod holdings;
 pub mod identity;
 pub mod names;
+pub mod opening;
 pub mod receipts;
 pub mod request;
 pub mod rest;
@@ -36,13 +41,17 @@ pub mod road;
 pub mod sealed_key;
 pub mod server;
 pub mod signature;
+pub mod statement;
+pub mod ticket;
 pub mod tls;
 pub mod trust;
 
 pub use authorities::{Authorities, AuthoritiesError, CA_FILE, Ended, PAST_FILE, PastAuthority};
 pub use ca::{CertificateAuthority, RootAuthority};
 pub use certificate::{Certified, Fingerprint, InvalidCertificate, InvalidFingerprint, Validity};
-pub use client::{AddressError, ApiClient, CallError, CertificateTrouble, Credentials, RestStore};
+pub use client::{
+    AddressError, ApiClient, CallError, CertificateTrouble, Credentials, RestStore, Speaker,
+};
 pub use grants::Grants;
 pub use identity::Identity;
 pub use identity_handle::IdentityHandle;

@@ -13,3 +13,9 @@ pub(crate) const SHARE_HEADER: &str = "x-outlast-share";
 
 /// The header that names what a request belongs to, such as a shipment; the answer has it, too.
 pub(crate) const REQUEST_ID_HEADER: &str = "x-request-id";
+
+/// The header in which each answer of a vault carries its newest challenge.
+pub const CHALLENGE_HEADER: &str = "x-outlast-challenge";
+
+/// The header in which a media server shows for which agent it acts.
+pub(crate) const TICKET_HEADER: &str = "x-outlast-ticket";

@@ -2,7 +2,7 @@
 //!
 //! <https://restic.readthedocs.io/en/stable/REST_backend.html>. Beyond the protocol: what a name
 //! does not fit is not stored (the name is the SHA-256 of the content), nothing is ever replaced
-//! (409), and the table in [`access`] decides before anything else (403). What an object holds is
+//! (409), and the table in [`access`](crate::access) decides before anything else (403). What an object holds is
 //! judged by the host before it is stored (422): a name proves that it came as it was sent, and
 //! nothing else.
 //!
@@ -33,16 +33,17 @@ use outlast_store::{Kind, Object, Store, StoreError, Verb};
 use outlast_types::WorkloadName;
 use tokio::sync::mpsc;
 
-use crate::access::{self, Action};
+use crate::access::Action;
 use crate::api::ErrorCode;
+use crate::certificate::Certified;
 use crate::peer::Peer;
-use crate::protocol::{LIST_V1, LIST_V2, OBJECT_BYTES_MAX};
+use crate::protocol::{LIST_V1, LIST_V2, OBJECT_BYTES_MAX, TICKET_HEADER};
 use crate::server::ApiError;
 use crate::server::budget::{Bounds, Holder, Share, Shares};
 use listing::{Listed, listing, listing_length};
 use range::{Range, parse_range};
 
-pub use host::{HostError, Incoming, RepositoryHost, Whole};
+pub use host::{Asker, HostError, Incoming, RepositoryHost, Whole};
 
 /// The largest index, in bytes: twice as much as stock restic writes without compression.
 const INDEX_BYTES_MAX: u64 = 16 << 20;
@@ -108,33 +109,35 @@ struct Rest {
 
 async fn create_repository(
     State(rest): State<Rest>,
-    Extension(peer): Extension<Peer>,
+    Extension(certified): Extension<Certified>,
     Path(workload): Path<String>,
     RawQuery(query): RawQuery,
+    headers: HeaderMap,
 ) -> Result<StatusCode, ApiError> {
     let workload = workload_name(&workload)?;
     if query.as_deref() != Some("create=true") {
         let text = "only ?create=true is known here";
         return Err(ApiError::new(StatusCode::BAD_REQUEST, ErrorCode::BadRequest, text));
     }
-    permit(&peer, Verb::Create, Kind::Config)?;
-    let (host, holder) = (Arc::clone(&rest.host), Holder::from(&peer));
+    rest.permit(&certified, &headers, &workload, Verb::Create, Kind::Config)?;
+    let (host, peer) = (Arc::clone(&rest.host), certified.peer);
+    let holder = Holder::from(&peer);
     rest.blocking(&holder, move || host.create(&peer, &workload)).await?.map_err(host_error)?;
     Ok(StatusCode::OK)
 }
 
 async fn config(
     State(rest): State<Rest>,
-    Extension(peer): Extension<Peer>,
+    Extension(certified): Extension<Certified>,
     Path(workload): Path<String>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    rest.act(peer, workload_name(&workload)?, Object::Config, request).await
+    rest.act(certified, workload_name(&workload)?, Object::Config, request).await
 }
 
 async fn object(
     State(rest): State<Rest>,
-    Extension(peer): Extension<Peer>,
+    Extension(certified): Extension<Certified>,
     Path((workload, kind, name)): Path<(String, String, String)>,
     request: Request,
 ) -> Result<Response, ApiError> {
@@ -143,21 +146,21 @@ async fn object(
     let object = Object::parse(kind, &name).map_err(|error| {
         ApiError::new(StatusCode::BAD_REQUEST, ErrorCode::BadName, error.to_string())
     })?;
-    rest.act(peer, workload, object, request).await
+    rest.act(certified, workload, object, request).await
 }
 
 async fn list(
     State(rest): State<Rest>,
-    Extension(peer): Extension<Peer>,
+    Extension(certified): Extension<Certified>,
     Path((workload, kind)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let workload = workload_name(&workload)?;
     let kind = kind_of(&kind)?;
-    permit(&peer, Verb::List, kind)?;
-    let store = rest.store(&peer, &workload, Verb::List).await?;
+    rest.permit(&certified, &headers, &workload, Verb::List, kind)?;
+    let store = rest.store(&certified.peer, &workload, Verb::List).await?;
     let version_2 = headers.get_all(ACCEPT).iter().any(|accept| accept == LIST_V2);
-    let holder = Holder::from(&peer);
+    let holder = Holder::from(&certified.peer);
     let one_of_few = rest.listings.take(&holder, 1, QUEUE_TIMEOUT).await?;
     let objects = rest.blocking(&holder, move || store.list(kind)).await?.map_err(store_error)?;
     let room = rest.room(&holder, objects.len() as u64 * LISTED_BYTES).await?;
@@ -177,7 +180,7 @@ impl Rest {
     /// Does to `object` what the request's method says.
     async fn act(
         &self,
-        peer: Peer,
+        certified: Certified,
         workload: WorkloadName,
         object: Object,
         request: Request,
@@ -196,11 +199,13 @@ impl Rest {
                 ));
             }
         };
-        if let Err(refused) = permit(&peer, verb, object.kind()) {
+        let permitted = self.permit(&certified, request.headers(), &workload, verb, object.kind());
+        if let Err(refused) = permitted {
             // A client that is still sending does not hear an answer.
             body::discard(request.into_body()).await;
             return Err(refused);
         }
+        let peer = certified.peer;
         match verb {
             Verb::Create => self.create(peer, workload, object, request).await,
             Verb::Read => {
@@ -370,6 +375,20 @@ impl Rest {
         self.blocking(&holder, store).await?.map_err(host_error)
     }
 
+    /// Whether who asks may do that, before anything is looked at.
+    fn permit(
+        &self,
+        certified: &Certified,
+        headers: &HeaderMap,
+        workload: &WorkloadName,
+        verb: Verb,
+        kind: Kind,
+    ) -> Result<(), ApiError> {
+        let ticket = headers.get(TICKET_HEADER).and_then(|ticket| ticket.to_str().ok());
+        let asker = Asker { certified, ticket };
+        Ok(self.host.permit(asker, Action::Object { verb, kind }, workload)?)
+    }
+
     /// Runs `call` for `holder` on a thread that may block, a bounded number at a time.
     async fn blocking<T: Send + 'static>(
         &self,
@@ -404,10 +423,6 @@ struct Reading {
     object: Object,
     offset: u64,
     end: u64,
-}
-
-fn permit(peer: &Peer, verb: Verb, kind: Kind) -> Result<(), ApiError> {
-    access::check(peer, Action::Object { verb, kind }).map_err(ApiError::from)
 }
 
 fn workload_name(text: &str) -> Result<WorkloadName, ApiError> {

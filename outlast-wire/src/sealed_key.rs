@@ -14,7 +14,7 @@ use hpke::kdf::HkdfSha256;
 use hpke::kem::X25519HkdfSha256;
 use hpke::rand_core::{TryCryptoRng, TryRng};
 use hpke::{Deserializable, Kem, OpModeR, OpModeS, Serializable};
-use outlast_types::{Random, WorkloadName};
+use outlast_types::Random;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -122,11 +122,6 @@ pub fn seal(
     let mut sealed = encapsulated.to_bytes().to_vec();
     sealed.extend_from_slice(&ciphertext);
     Ok(sealed)
-}
-
-/// The purpose "the key of this workload's repository", for [`seal`] and [`BoxKey::open`].
-pub fn repository_key_info(workload: &WorkloadName) -> Vec<u8> {
-    format!("outlast repository key v1 {workload}").into_bytes()
 }
 
 impl fmt::Display for BoxPublicKey {

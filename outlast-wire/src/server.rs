@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::header::{CONNECTION, RETRY_AFTER};
+use axum::http::header::{CONNECTION, CONTENT_LENGTH, RETRY_AFTER};
 use axum::http::{HeaderValue, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use hyper::body::Incoming;
@@ -43,7 +43,7 @@ use budget::{Bounds, Busy, Holder, Rates, Share, Shares};
 use lobby::{Lobby, Visit};
 use stall::{PacedBody, Stalling};
 
-pub use error::ApiError;
+pub use error::{ApiError, code_of};
 pub use gate::{ENROLLMENT, Gate, RENEWAL, TurnedAway};
 pub use plain::serve_plain;
 pub use request_id::RequestId;
@@ -112,8 +112,9 @@ pub struct Shown {
 /// Serves `router` on `listener` until `shutdown` completes and requests under way have ended.
 ///
 /// Every request carries its [`Caller`], [`RequestId`] and [`Holder`] as extensions, and that of a good
-/// certificate its [`Peer`](crate::Peer) and [`Shown`]. What others ask is answered by the `gate`, but for
-/// the calls that are there for them. `tls` is asked for each connection, on a thread that may wait.
+/// certificate its [`Peer`](crate::Peer), all that the certificate says
+/// ([`Certified`](crate::Certified)) and [`Shown`]. What others ask is answered by the `gate`, but for the
+/// calls that are there for them. `tls` is asked for each connection, on a thread that may wait.
 pub async fn serve(
     listener: TcpListener,
     tls: impl Fn() -> Arc<ServerConfig> + Send + Sync + 'static,
@@ -395,6 +396,7 @@ async fn answer(
                 let share = request.headers().get(SHARE_HEADER);
                 let share = share.and_then(|share| share.to_str().ok()?.parse().ok());
                 request.extensions_mut().insert(certified.peer.clone());
+                request.extensions_mut().insert((**certified).clone());
                 request.extensions_mut().insert(Shown { certificate: certified.validity, share });
             }
             request.extensions_mut().insert(holder);
@@ -413,7 +415,14 @@ fn identified(mut response: Response, id: RequestId, line: &str) -> Response {
     if let Some(mut body) = response.extensions_mut().remove::<ErrorBody>() {
         tracing::info!(id = id.0, line, %status, code = %body.code, body.message, "no success");
         body.request_id.clone_from(&id.0);
-        response = (status, axum::Json(body)).into_response();
+        let mut with_id = (status, axum::Json(body)).into_response();
+        // What else its head says stays, such as a challenge.
+        for (name, value) in response.headers() {
+            if name != CONTENT_LENGTH && !with_id.headers().contains_key(name) {
+                with_id.headers_mut().insert(name, value.clone());
+            }
+        }
+        response = with_id;
     }
     if let Ok(value) = HeaderValue::from_str(&id.0) {
         response.headers_mut().insert(REQUEST_ID_HEADER, value);

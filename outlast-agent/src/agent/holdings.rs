@@ -77,6 +77,11 @@ impl Agent {
         // A receipt is of the past. Nothing is freed but on the holder's signed word of now (I1).
         match self.line.confirm(releasable) {
             Ok(confirmed) => {
+                if !confirmed.refused.is_empty() {
+                    let reason =
+                        format!("workload {workload} is not granted to this agent any more");
+                    report.problems.push(Met::HoldingsUnknown.because(reason));
+                }
                 for action in endings(confirmed) {
                     self.apply(share, action, report);
                 }

@@ -1,16 +1,19 @@
 //! What this vault can say of drops: whether a bill is of the drop that it holds, and which drops
 //! it holds now.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use outlast_catalog::SnapshotRecord;
 use outlast_drop::{Receipt, ReceiptState, SignedReceipt};
-use outlast_promise::{Event, Finding};
+use outlast_promise::{self as promise, Finding};
 use outlast_types::{DropId, DropIdentity, WorkloadName};
+use outlast_wire::Certified;
+use outlast_wire::access::{self, Call};
 use outlast_wire::api::Shipment;
 use outlast_wire::holdings::{Answer, HeldDrop, Question, SignedAnswer};
 use outlast_wire::receipts::Authority;
 
+use super::audit::{AuditAction, Event};
 use super::error::VaultError;
 use super::published::{is_indexed, readable_tree, tree_of};
 use super::repositories::WorkloadRepository;
@@ -77,11 +80,21 @@ impl Vault {
     }
 
     /// Which of the drops in `question` are held now; and if it shows receipts that this vault
-    /// signed and does not know, that is told to people.
-    pub(crate) fn holdings(&self, question: Question) -> Result<SignedAnswer, VaultError> {
-        self.hear_of_lost(&question.receipts)?;
+    /// signed and does not know, that is told to people. Of workloads that are not granted to `asker`
+    /// it hears and says nothing but that.
+    pub(crate) fn holdings(
+        &self,
+        question: Question,
+        asker: &Certified,
+    ) -> Result<SignedAnswer, VaultError> {
+        self.hear_of_lost(&question.receipts, asker)?;
+        let mut refused = BTreeSet::new();
         let mut by_workload: BTreeMap<WorkloadName, Vec<HeldDrop>> = BTreeMap::new();
         for asked in question.drops {
+            if !self.is_granted(asker, &asked.drop.workload) {
+                refused.insert(asked.drop.workload);
+                continue;
+            }
             by_workload.entry(asked.drop.workload.clone()).or_default().push(asked);
         }
         let mut held = Vec::new();
@@ -104,7 +117,13 @@ impl Vault {
             run: self.run.clone(),
             sequence: self.sequence.now(),
             held,
+            refused: refused.into_iter().collect(),
         };
+        if let Some(first) = answer.refused.first() {
+            let event = Event::by(&asker.peer, AuditAction::Requested).workload(first);
+            let refused = access::not_granted(&asker.peer, Call::AskHoldings, first);
+            self.note_failure(event, &refused.into());
+        }
         SignedAnswer::sign(&answer, &self.identity.get())
             .map_err(|error| VaultError::SignAnswer { source: error.into() })
     }
@@ -124,16 +143,19 @@ impl Vault {
 
     /// Looks at receipts that somebody shows: what this authority's vault signed and this vault does
     /// not hold was lost with an older state of it.
-    fn hear_of_lost(&self, receipts: &[String]) -> Result<(), VaultError> {
+    fn hear_of_lost(&self, receipts: &[String], asker: &Certified) -> Result<(), VaultError> {
         let mut events = Vec::new();
         for text in receipts {
             // What no vault signed proves nothing.
             let Some(receipt) = self.signed_by_vault(text) else { continue };
+            if !self.is_granted(asker, &receipt.workload) {
+                continue;
+            }
             if let Some(number) = receipt.sequence {
                 self.sequence.saw(number);
             }
             if !self.knows(&receipt)? {
-                events.push(Event::Custody(Finding::Lost {
+                events.push(promise::Event::Custody(Finding::Lost {
                     workload: receipt.workload,
                     drop: receipt.drop,
                     received: receipt.at,

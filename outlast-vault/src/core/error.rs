@@ -9,9 +9,15 @@ use outlast_repo::RepoError;
 use outlast_store::{Object, StoreError};
 use outlast_types::{DropId, WorkloadName};
 use outlast_wire::Peer;
+use outlast_wire::access::Refused;
 use outlast_wire::api::{BILL_VERSION, ErrorCode};
 use outlast_wire::ca::CaError;
+use outlast_wire::challenge::Stale;
+use outlast_wire::server::code_of;
+use outlast_wire::statement::StatementError;
+use outlast_wire::trust::SignerRefused;
 
+use super::challenges::Unheard;
 use super::presence::Missing;
 use super::storage::StorageError;
 
@@ -85,6 +91,25 @@ pub enum VaultError {
     /// What somebody sent is not believed.
     #[error("{reason}")]
     Unacceptable { reason: String, hint: &'static str },
+    /// Role, certificate or policy do not allow it.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// What is to be signed is not, or its signature proves nothing.
+    #[error("what was handed in is not believed: {0}")]
+    Statement(#[from] StatementError),
+    /// Who signed it does not count.
+    #[error("what was handed in is not believed: {0}")]
+    Signer(#[from] SignerRefused),
+    /// It is signed, and not what it is used for.
+    #[error("what was handed in is not taken: {reason}")]
+    BadWords { reason: String },
+    /// It is more than any that makes sense.
+    #[error("{reason}")]
+    TooMuch { reason: String },
+    #[error("what was handed in is not of now, by the challenge that it is signed over: {0}")]
+    Stale(#[from] Stale),
+    #[error("the report does nothing: {0}")]
+    Unheard(#[from] Unheard),
     /// The role may do it, and this peer may not do it to this object.
     #[error("{reason}")]
     Denied { reason: String },
@@ -135,9 +160,15 @@ impl VaultError {
             Self::BadOrder { .. } => ErrorCode::BadOrder,
             Self::Unacceptable { .. } => ErrorCode::Unacceptable,
             Self::Denied { .. } => ErrorCode::Refused,
+            Self::Refused(refused) => code_of(refused),
+            Self::Statement(StatementError::Unsigned) => ErrorCode::Unsigned,
+            Self::Signer(SignerRefused::Revoked { .. }) => ErrorCode::CertificateRevoked,
+            Self::Statement(_) | Self::Signer(_) | Self::BadWords { .. } => ErrorCode::BadStatement,
+            Self::Unheard(Unheard::TooManyShares) => ErrorCode::Busy,
+            Self::Stale(_) | Self::Unheard(_) => ErrorCode::StaleChallenge,
             Self::Busy { .. } => ErrorCode::Busy,
             Self::OverLimit { .. } => ErrorCode::OverLimit,
-            Self::BadBoxKey => ErrorCode::BadRequest,
+            Self::BadBoxKey | Self::TooMuch { .. } => ErrorCode::BadRequest,
             Self::NoIssuer => ErrorCode::NoIssuer,
             Self::UnknownCertificate { .. } => ErrorCode::UnknownCertificate,
             Self::AmbiguousCertificate { .. } | Self::OwnCertificate { .. } => ErrorCode::BadOrder,
@@ -150,9 +181,10 @@ impl VaultError {
     /// Whether the request was at fault, or the peer; else it was the vault, or time.
     pub(crate) fn is_refusal(&self) -> bool {
         use VaultError::{
-            AlreadyPublished, AmbiguousCertificate, BadBill, BadBoxKey, BadOrder, BillVersion,
-            Contested, Denied, MissingObjects, NoIssuer, NothingMissing, OverLimit, OwnCertificate,
-            Unacceptable, UnknownCertificate, UnknownWorkload,
+            AlreadyPublished, AmbiguousCertificate, BadBill, BadBoxKey, BadOrder, BadWords,
+            BillVersion, Contested, Denied, MissingObjects, NoIssuer, NothingMissing, OverLimit,
+            OwnCertificate, Refused, Signer, Stale, Statement, TooMuch, Unacceptable, Unheard,
+            UnknownCertificate, UnknownWorkload,
         };
         matches!(
             self,
@@ -161,6 +193,7 @@ impl VaultError {
                 | BadBill { .. }
                 | BadBoxKey
                 | BadOrder { .. }
+                | BadWords { .. }
                 | BillVersion { .. }
                 | Contested { .. }
                 | Denied { .. }
@@ -169,6 +202,12 @@ impl VaultError {
                 | NothingMissing { .. }
                 | OverLimit { .. }
                 | OwnCertificate { .. }
+                | Refused(_)
+                | Signer(_)
+                | Stale(_)
+                | Statement(_)
+                | TooMuch { .. }
+                | Unheard(_)
                 | Unacceptable { .. }
                 | UnknownCertificate { .. }
                 | UnknownWorkload { .. }

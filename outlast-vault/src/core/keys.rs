@@ -1,57 +1,75 @@
 //! Keys of repositories, handed out sealed.
 
-use outlast_types::WorkloadName;
 use outlast_wire::access::{self, Call};
-use outlast_wire::sealed_key::BoxPublicKey;
-use outlast_wire::{Peer, sealed_key};
+use outlast_wire::api::OpenRepository;
+use outlast_wire::opening::{self, Opening};
+use outlast_wire::statement::Statement;
+use outlast_wire::ticket::Ticket;
+use outlast_wire::{Certified, Peer, Role};
 use zeroize::Zeroizing;
 
 use super::audit::{AuditAction, Event};
 use super::error::VaultError;
+use super::repositories::repository_path;
 use super::vault::Vault;
 
-/// A repository's key that only its receiver can open.
-pub(crate) struct HandedOut {
-    pub(crate) sealed_key: Vec<u8>,
-    /// Of the repository's format.
-    pub(crate) version: u64,
-}
-
 impl Vault {
-    /// Seals the key of the workload's repository to `box_public_key`, which came in a request of
-    /// `peer`. Who may have a repository made gets a new one.
+    /// The answer to what `asker` asked and may ask: the key of the workload's repository, sealed to
+    /// the box key in the request. Who may have a repository made gets a new one. `carrier` brought
+    /// the request.
     pub(crate) fn hand_out_key(
         &self,
-        peer: &Peer,
-        workload: &WorkloadName,
-        box_public_key: &BoxPublicKey,
-    ) -> Result<HandedOut, VaultError> {
-        let event = || Event::by(peer, AuditAction::KeyHandedOut).workload(workload);
-        let sealed = self.seal_key(peer, workload, box_public_key);
-        let handed_out = sealed.inspect_err(|error| self.note_failure(event(), error))?;
+        asker: &Certified,
+        asked: &OpenRepository,
+        carrier: &Peer,
+    ) -> Result<Statement, VaultError> {
+        let event = || {
+            let event = Event::by(&asker.peer, AuditAction::KeyHandedOut)
+                .workload(&asked.workload)
+                .detail("certificate", asker.fingerprint)
+                // What its clock shows is its claim.
+                .detail("asker_clock", asked.at);
+            match *carrier == asker.peer {
+                true => event,
+                false => event.detail("carrier", carrier),
+            }
+        };
+        let sealed = self.seal_key(asker, asked);
+        let answer = sealed.inspect_err(|error| self.note_failure(event(), error))?;
         // First the entry, then the key.
         self.audit.record_repeated(event())?;
+        let (peer, workload) = (&asker.peer, &asked.workload);
         tracing::info!(%peer, %workload, "handed out a repository key, sealed");
-        Ok(handed_out)
+        Ok(answer)
     }
 
-    fn seal_key(
-        &self,
-        peer: &Peer,
-        workload: &WorkloadName,
-        box_public_key: &BoxPublicKey,
-    ) -> Result<HandedOut, VaultError> {
+    fn seal_key(&self, asker: &Certified, asked: &OpenRepository) -> Result<Statement, VaultError> {
+        let workload = &asked.workload;
         // Only who brings data makes room for it: a reader's slip of the pen must not.
-        let repository = match access::check(peer, Call::MakeRepository) {
-            Ok(()) => self.open_or_make(peer, workload)?,
+        let repository = match access::check_role(&asker.peer, Call::MakeRepository) {
+            Ok(()) => self.open_or_make(&asker.peer, workload)?,
             Err(_) => self.repositories.get(workload)?,
         };
         let opened = repository.opened()?;
         let key = Zeroizing::new(opened.key().to_bytes());
-        let info = sealed_key::repository_key_info(workload);
+        let (identity, now) = (self.identity.get(), self.environment.clock.now());
+        let unsigned = |error: serde_json::Error| VaultError::SignAnswer { source: error.into() };
+        let ticket = match asker.peer.role() {
+            Role::Agent => Some(Ticket::new(asker, workload, now).sign(&identity)),
+            _ => None,
+        };
+        let opening = Opening {
+            repository_path: repository_path(workload),
+            version: u32::try_from(opened.config().version.number()).unwrap_or(u32::MAX),
+            key: &key,
+            ticket: ticket.transpose().map_err(unsigned)?,
+        };
         let random = &*self.environment.random;
-        let sealed_key = sealed_key::seal(box_public_key, &info, &*key, random)
-            .map_err(|_| VaultError::BadBoxKey)?;
-        Ok(HandedOut { sealed_key, version: opened.config().version.number() })
+        opening::answer(asked, asker, opening, &identity, now, random).map_err(
+            |error| match error {
+                opening::AnswerError::BoxKey(_) => VaultError::BadBoxKey,
+                opening::AnswerError::Form(error) => unsigned(error),
+            },
+        )
     }
 }

@@ -12,12 +12,14 @@ use super::admission::Admission;
 use super::arrivals::Arrivals;
 use super::audit::{AuditAction, AuditHead, AuditLog, Event, Source};
 use super::certificates::Certificates;
+use super::challenges::Challenges;
 use super::counters::Counters;
 use super::error::VaultError;
 use super::incidents::AuditChronicle;
 use super::jobs::{Jobs, Progress};
 use super::limits::{LimitPolicy, Limits};
 use super::orders::Orders;
+use super::policy::Policy;
 use super::promise_monitor::{Opening, PromiseMonitor};
 use super::recovery::{Sources, rebuilt_from};
 use super::repositories::Repositories;
@@ -38,14 +40,24 @@ pub(crate) struct Parts {
     pub(crate) names: Names,
     pub(crate) settings: Settings,
     pub(crate) limits: LimitPolicy,
+    pub(crate) policy: Policy,
     pub(crate) environment: Environment,
 }
 
 impl Vault {
     /// Opens a vault and brings the catalog up to what the repositories hold.
     pub(crate) fn open(parts: Parts) -> Result<Self, VaultError> {
-        let Parts { storage, catalog, identity, issuer, names, settings, limits, environment } =
-            parts;
+        let Parts {
+            storage,
+            catalog,
+            identity,
+            issuer,
+            names,
+            settings,
+            limits,
+            policy,
+            environment,
+        } = parts;
         let repositories = Repositories::open(&storage, &environment);
         let arrivals = Arrivals::open(&storage);
         let audit = Arc::new(AuditLog::open(&storage, Arc::clone(&environment.clock))?);
@@ -97,6 +109,8 @@ impl Vault {
             issuer,
             identity,
             certified: Mutex::new(certified),
+            policy,
+            challenges: Challenges::open(&storage, &environment)?,
             environment,
             sequence: Sequence::default(),
             run: hex::encode(&run),

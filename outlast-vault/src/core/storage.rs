@@ -7,6 +7,7 @@
 //! |---|---|---|
 //! | `keys/<workload>.password`, `.making` | `repositories`, one maker per workload | replace, durable |
 //! | `arrivals/<workload>/<drop or snapshot>.json` | `publish`, one publisher per workload | replace, durable |
+//! | `challenge.json` | `challenges`, when a vault opens | replace, durable |
 //! | `orders.jsonl` | `orders`, under its lock | append, durable |
 //! | `certificates.jsonl` | `certificates`, under its lock | append, durable |
 //! | `certificates-met.jsonl` | `certificates`, under its lock | append, fast |

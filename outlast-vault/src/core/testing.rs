@@ -21,6 +21,7 @@ use outlast_wire::{CertificateAuthority, Identity, Role, ca};
 use super::audit::{self, AuditAction, AuditSelection};
 use super::limits::LimitPolicy;
 use super::opening::Parts;
+use super::policy::Policy;
 use super::storage::memory::MemoryStorage;
 use super::vault::{OpenIssuer, Vault};
 
@@ -38,7 +39,9 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        identity(directory.path()).save(&directory.path().join("identity")).unwrap();
+        identity(directory.path(), Role::Vault, "main")
+            .save(&directory.path().join("identity"))
+            .unwrap();
         Self { directory, storage: Arc::default(), limits: LimitPolicy::default() }
     }
 
@@ -55,6 +58,7 @@ impl World {
             names: Names::default(),
             settings: Settings::default(),
             limits: self.limits.clone(),
+            policy: Policy::default(),
             environment: Environment::system(),
         };
         Arc::new(Vault::open(parts).unwrap())
@@ -73,10 +77,11 @@ impl World {
     }
 }
 
-fn identity(directory: &Path) -> Identity {
-    let authority =
-        CertificateAuthority::create(&directory.join("ca"), &SystemClock, &SystemRandom).unwrap();
-    let peer = Peer::new(Role::Vault, "main").unwrap();
+/// A new identity that the vault in `directory` believes.
+pub(crate) fn identity(directory: &Path, role: Role, name: &str) -> Identity {
+    let ca = directory.join("ca");
+    let authority = CertificateAuthority::open_or_create(&ca, &SystemClock, &SystemRandom).unwrap();
+    let peer = Peer::new(role, name).unwrap();
     let request = ca::Request::new(peer, Duration::from_secs(3600));
     authority.issue(&request, &SystemClock, &SystemRandom).unwrap()
 }

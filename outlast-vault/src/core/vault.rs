@@ -12,11 +12,13 @@ use super::admission::Admission;
 use super::arrivals::Arrivals;
 use super::audit::{AuditLog, Event, Outcome};
 use super::certificates::Certificates;
+use super::challenges::Challenges;
 use super::counters::Counters;
 use super::error::VaultError;
 use super::jobs::Jobs;
 use super::limits::Limits;
 use super::orders::Orders;
+use super::policy::Policy;
 use super::promise_monitor::PromiseMonitor;
 use super::repositories::Repositories;
 use super::sequence::Sequence;
@@ -44,6 +46,10 @@ pub(crate) struct Vault {
     /// The identity whose certificate the promises know of.
     pub(crate) certified: Mutex<Arc<Identity>>,
     pub(crate) environment: Environment,
+    /// Which workloads are left to which agents.
+    pub(crate) policy: Policy,
+    /// What is given out to be signed over.
+    pub(crate) challenges: Challenges,
     /// Numbers the receipts.
     pub(crate) sequence: Sequence,
     /// Names this run of the vault, so that agents notice that another one began.

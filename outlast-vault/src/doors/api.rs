@@ -18,21 +18,21 @@ use axum::{Extension, Router};
 use outlast_catalog::{RecordedCause, ReportRecord};
 use outlast_promise::{Declaration, Event, Source, State as PromiseState, WorkloadStatus};
 use outlast_types::{ProblemKind, Timestamp, WorkloadName};
-use outlast_wire::Peer;
 use outlast_wire::access::{self, Call};
 use outlast_wire::api::{
-    AgentReport, BODY_BYTES_MAX, Base64, ErrorCode, IncidentView, OpenRepository, OpenedRepository,
-    Problem, Reported, Shipment, SnapshotView, Vaulted, WorkloadReport, WorkloadView,
+    AgentReport, BODY_BYTES_MAX, ErrorCode, IncidentView, Problem, Reported, SnapshotView, Vaulted,
+    WorkloadReport, WorkloadView,
 };
 use outlast_wire::holdings::{QUESTION_DROPS_MAX, Question, SignedAnswer};
 use outlast_wire::server::{ApiError, RequestId};
+use outlast_wire::statement::Statement;
+use outlast_wire::{Certified, Peer};
 
 use self::call::{Answer, Api, WorkloadQuery, workload_in_path, workload_name};
 use crate::core::audit::Asker;
 use crate::core::error::VaultError;
 use crate::core::incidents::in_words;
-use crate::core::repositories::repository_path;
-use crate::core::vault::Vault;
+use crate::core::vault::{Vault, validity};
 
 /// Workloads in one report: a share with more is not a share but an attack on our memory.
 const REPORTED_WORKLOADS_MAX: usize = 10_000;
@@ -69,37 +69,34 @@ async fn wrong_method() -> ApiError {
 
 async fn open(
     State(api): State<Api>,
-    Extension(peer): Extension<Peer>,
+    Extension(asker): Extension<Certified>,
     Extension(id): Extension<RequestId>,
     workload: Result<Path<String>, PathRejection>,
     request: Request,
-) -> Answer<OpenedRepository> {
-    access::check(&peer, Call::OpenRepository)?;
+) -> Answer<Statement> {
     let workload = workload_in_path(workload)?;
-    let (request, _held): (OpenRepository, _) = api.body(request).await?;
-    let _turn = api.first_contact(&peer, &workload).await?;
-    api.run(peer, id, move |vault, peer| {
-        let handed_out = vault.hand_out_key(peer, &workload, &request.box_public_key)?;
-        Ok(OpenedRepository {
-            repository_path: repository_path(&workload),
-            sealed_key: Base64(handed_out.sealed_key),
-            version: u32::try_from(handed_out.version).unwrap_or(u32::MAX),
-        })
+    api.permit_carrier(&asker, Call::OpenRepository, &workload)?;
+    let (statement, _held): (Statement, _) = api.body(request).await?;
+    let _turn = api.first_contact(&asker.peer, &workload).await?;
+    api.run(asker, id, move |vault, carrier| {
+        let (asker, asked) = vault.hear_request(&statement, &workload, carrier)?;
+        vault.hand_out_key(&asker, &asked, &carrier.peer)
     })
     .await
 }
 
 async fn ship(
     State(api): State<Api>,
-    Extension(peer): Extension<Peer>,
+    Extension(asker): Extension<Certified>,
     Extension(id): Extension<RequestId>,
     request: Request,
 ) -> Answer<Vaulted> {
-    access::check(&peer, Call::Ship)?;
-    let (shipment, _held): (Shipment, _) = api.body(request).await?;
+    access::check_carrier(&asker.peer, Call::Ship)?;
+    let (statement, _held): (Statement, _) = api.body(request).await?;
     let request = id.clone();
-    api.run(peer, id, move |vault, peer| {
-        let asker = Asker { peer, request: Some(&request.0) };
+    api.run(asker, id, move |vault, carrier| {
+        let (agent, shipment) = vault.hear_bill(&statement, carrier)?;
+        let asker = Asker { peer: &agent.peer, request: Some(&request.0) };
         Ok(Vaulted { receipt: vault.publish(&shipment, asker)? })
     })
     .await
@@ -107,43 +104,59 @@ async fn ship(
 
 async fn holdings(
     State(api): State<Api>,
-    Extension(peer): Extension<Peer>,
+    Extension(asker): Extension<Certified>,
     Extension(id): Extension<RequestId>,
     request: Request,
 ) -> Answer<SignedAnswer> {
-    access::check(&peer, Call::AskHoldings)?;
+    access::check_role(&asker.peer, Call::AskHoldings)?;
     let (question, _held): (Question, _) = api.body(request).await?;
     if question.drops.len().max(question.receipts.len()) > QUESTION_DROPS_MAX {
         let text = format!("a question names at most {QUESTION_DROPS_MAX} drops");
         return Err(ApiError::new(StatusCode::BAD_REQUEST, ErrorCode::BadRequest, text));
     }
-    api.run(peer, id, move |vault, _| vault.holdings(question)).await
+    api.run(asker, id, move |vault, asker| vault.holdings(question, asker)).await
 }
 
 async fn report(
     State(api): State<Api>,
-    Extension(peer): Extension<Peer>,
+    Extension(asker): Extension<Certified>,
     Extension(id): Extension<RequestId>,
     request: Request,
 ) -> Answer<Reported> {
-    access::check(&peer, Call::Report)?;
-    let (report, _held): (AgentReport, _) = api.body(request).await?;
-    if report.workloads.len() > REPORTED_WORKLOADS_MAX {
-        let text = format!("a report names at most {REPORTED_WORKLOADS_MAX} workloads");
-        return Err(ApiError::new(StatusCode::BAD_REQUEST, ErrorCode::BadRequest, text));
-    }
-    if !report.is_a_part() {
-        let text = format!("there is no part {} of {}", report.part, report.parts);
-        return Err(ApiError::new(StatusCode::BAD_REQUEST, ErrorCode::BadRequest, text));
-    }
-    api.run(peer, id, move |vault, peer| {
-        let body = serde_json::to_string(&report).unwrap_or_default();
+    access::check_carrier(&asker.peer, Call::Report)?;
+    let (statement, _held): (Statement, _) = api.body(request).await?;
+    api.run(asker, id, move |vault, carrier| {
+        let (agent, mut words) = vault.hear_report(&statement, carrier)?;
+        let source = Source { agent: agent.peer.name().to_owned(), share: words.share };
+        let certificate = Some(validity(agent.validity));
+        if vault.promises.is_news(&source, certificate) {
+            vault.promises.heard(source, certificate)?;
+        }
+        let Some(report) = &mut words.report else {
+            return Ok(Reported { run: vault.run.clone() });
+        };
+        if report.workloads.len() > REPORTED_WORKLOADS_MAX {
+            let reason = format!("a report names at most {REPORTED_WORKLOADS_MAX} workloads");
+            return Err(VaultError::TooMuch { reason });
+        }
+        if !report.is_a_part() {
+            let reason = format!("there is no part {} of {}", report.part, report.parts);
+            return Err(VaultError::TooMuch { reason });
+        }
+        // Nobody speaks of what is not granted to it.
+        report.workloads.retain(|seen| vault.is_granted(&agent, &seen.name));
+        report.details.retain(|problem| match &problem.workload {
+            Some(workload) => vault.is_granted(&agent, workload),
+            None => true,
+        });
         let received = vault.environment.clock.now();
-        let (agent, share) = (peer.name().to_owned(), Some(report.share));
-        let record = ReportRecord { agent, share, received, body };
+        let (events, part) = (events_of(vault, &agent.peer, report, received), report.part);
+        let body = serde_json::to_string(&words).unwrap_or_default();
+        let (name, share) = (agent.peer.name().to_owned(), words.share);
+        let record = ReportRecord { agent: name, share, received, body };
         // The first part has what is important.
-        let record = Some(&record).filter(|_| report.part == 1);
-        vault.promises.reported(events_of(vault, peer, &report, received), record)?;
+        let record = Some(&record).filter(|_| part == 1);
+        vault.promises.reported(events, record)?;
         Ok(Reported { run: vault.run.clone() })
     })
     .await
@@ -235,22 +248,27 @@ fn declaration(peer: &Peer, seen: &WorkloadReport) -> Option<Declaration> {
 
 async fn workloads(
     State(api): State<Api>,
-    Extension(peer): Extension<Peer>,
+    Extension(asker): Extension<Certified>,
     Extension(id): Extension<RequestId>,
 ) -> Answer<Vec<WorkloadView>> {
-    access::check(&peer, Call::ListWorkloads)?;
-    api.run(peer, id, |vault, _| views(vault)).await
+    access::check_whole(&asker, Call::ListWorkloads)?;
+    api.run(asker, id, |vault, asker| {
+        let mut views = views(vault)?;
+        views.retain(|view| vault.is_granted(asker, &view.name));
+        Ok(views)
+    })
+    .await
 }
 
 async fn workload(
     State(api): State<Api>,
-    Extension(peer): Extension<Peer>,
+    Extension(asker): Extension<Certified>,
     Extension(id): Extension<RequestId>,
     workload: Result<Path<String>, PathRejection>,
 ) -> Answer<WorkloadView> {
-    access::check(&peer, Call::ViewWorkload)?;
     let workload = workload_in_path(workload)?;
-    api.run(peer, id, move |vault, _| {
+    api.permit(&asker, Call::ViewWorkload, &workload)?;
+    api.run(asker, id, move |vault, _| {
         let view = views(vault)?.into_iter().find(|view| view.name == workload);
         view.ok_or(VaultError::UnknownWorkload { workload })
     })
@@ -285,17 +303,22 @@ fn views(vault: &Vault) -> Result<Vec<WorkloadView>, VaultError> {
 
 async fn snapshots(
     State(api): State<Api>,
-    Extension(peer): Extension<Peer>,
+    Extension(asker): Extension<Certified>,
     Extension(id): Extension<RequestId>,
     query: Result<Query<WorkloadQuery>, QueryRejection>,
 ) -> Answer<Vec<SnapshotView>> {
-    access::check(&peer, Call::ListSnapshots)?;
+    access::check_whole(&asker, Call::ListSnapshots)?;
     let Query(query) = query.map_err(|error| {
         ApiError::new(StatusCode::BAD_REQUEST, ErrorCode::BadRequest, error.body_text())
     })?;
     let workload = query.workload.as_deref().map(workload_name).transpose()?;
-    api.run(peer, id, move |vault, _| {
-        let records = vault.promises.catalog().snapshots(workload.as_ref())?.into_iter();
+    if let Some(workload) = &workload {
+        api.permit(&asker, Call::ListSnapshots, workload)?;
+    }
+    api.run(asker, id, move |vault, asker| {
+        let mut records = vault.promises.catalog().snapshots(workload.as_ref())?;
+        records.retain(|record| vault.is_granted(asker, &record.workload));
+        let records = records.into_iter();
         let view = |record: outlast_catalog::SnapshotRecord| SnapshotView {
             workload: record.workload,
             snapshot: record.snapshot,
@@ -311,14 +334,20 @@ async fn snapshots(
 
 async fn incidents(
     State(api): State<Api>,
-    Extension(peer): Extension<Peer>,
+    Extension(asker): Extension<Certified>,
     Extension(id): Extension<RequestId>,
 ) -> Answer<Vec<IncidentView>> {
-    access::check(&peer, Call::ListIncidents)?;
-    api.run(peer, id, |vault, _| {
+    access::check_whole(&asker, Call::ListIncidents)?;
+    api.run(asker, id, |vault, asker| {
         // Asked now, answered as of now: not up to a second behind.
         vault.promises.tick()?;
-        let records = vault.promises.catalog().incidents()?.into_iter();
+        let mut records = vault.promises.catalog().incidents()?;
+        // What is about no single workload may tell of any of them.
+        records.retain(|record| match &record.workload {
+            Some(workload) => vault.is_granted(asker, workload),
+            None => access::is_granted_all(asker),
+        });
+        let records = records.into_iter();
         let view = |record: outlast_catalog::IncidentRecord| IncidentView {
             code: match &record.cause {
                 RecordedCause::Data { code, .. } => Some(code.clone()),

@@ -1,14 +1,15 @@
-//! What every request tells, whatever comes of it: that an agent lives, and who was refused what.
+//! What every request tells, whatever comes of it: that an agent lives, and who was refused what. And
+//! what every answer tells: the newest challenge.
 
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 use outlast_promise::Source;
 use outlast_types::WorkloadName;
-use outlast_wire::api::ErrorCode;
+use outlast_wire::api::{CHALLENGE_HEADER, ErrorBody, ErrorCode};
 use outlast_wire::server::{Shown, TurnedAway};
 use outlast_wire::{Caller, Peer, Role};
 
@@ -16,7 +17,7 @@ use crate::core::audit::{AuditAction, Event, Outcome};
 use crate::core::vault::{Vault, validity};
 use crate::doors::api::road;
 
-/// Notes that an agent was heard, then lets the request go on.
+/// Notes that an agent was heard, lets the request go on, and puts a challenge into its answer.
 pub(crate) async fn note(
     State(vault): State<Arc<Vault>>,
     request: Request,
@@ -47,10 +48,15 @@ pub(crate) async fn note(
     }
     let caller = request.extensions().get::<Caller>().cloned();
     meet(&vault, caller).await;
-    let response = next.run(request).await;
+    let mut response = next.run(request).await;
     vault.counters.answered(response.status().as_u16());
     if let Some(peer) = asker.filter(|_| response.status() == StatusCode::FORBIDDEN) {
-        note_refusal(vault, &peer, &asked, workload.as_ref()).await;
+        let told = response.extensions().get::<ErrorBody>().cloned();
+        note_refusal(Arc::clone(&vault), &peer, &asked, workload.as_ref(), told).await;
+    }
+    let challenge = vault.challenges.issue(vault.environment.clock.now());
+    if let Ok(challenge) = HeaderValue::from_str(challenge.as_str()) {
+        response.headers_mut().insert(CHALLENGE_HEADER, challenge);
     }
     response
 }
@@ -78,10 +84,14 @@ async fn note_refusal(
     peer: &Peer,
     asked: &str,
     workload: Option<&WorkloadName>,
+    told: Option<ErrorBody>,
 ) {
-    let mut event = Event::by(peer, AuditAction::Requested)
-        .object(asked)
-        .not_done(Outcome::Refused, ErrorCode::Refused);
+    let code = told.as_ref().map_or(ErrorCode::Refused, |told| told.code.clone());
+    let mut event =
+        Event::by(peer, AuditAction::Requested).object(asked).not_done(Outcome::Refused, code);
+    if let Some(told) = told {
+        event = event.detail("reason", told.message);
+    }
     if let Some(workload) = workload {
         event = event.workload(workload);
     }

@@ -9,7 +9,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
-use outlast_wire::Peer;
+use outlast_wire::Certified;
 use outlast_wire::access::{self, Call};
 use outlast_wire::api::ErrorCode;
 use outlast_wire::server::ApiError;
@@ -54,9 +54,9 @@ impl Door {
 pub(crate) fn router(vault: Arc<Vault>) -> Router {
     async fn metrics(
         State(door): State<Door>,
-        Extension(peer): Extension<Peer>,
+        Extension(asker): Extension<Certified>,
     ) -> Result<Response, ApiError> {
-        access::check(&peer, Call::ViewMetrics)?;
+        access::check_whole(&asker, Call::ViewMetrics)?;
         door.page().await
     }
     Router::new().route("/metrics", get(metrics)).with_state(Door::new(vault))

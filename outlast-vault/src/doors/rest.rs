@@ -5,7 +5,8 @@ use std::sync::Arc;
 use outlast_store::{Object, Store, StoreError, Verb};
 use outlast_types::WorkloadName;
 use outlast_wire::Peer;
-use outlast_wire::rest::{HostError, Incoming, RepositoryHost, Whole};
+use outlast_wire::access::{Action, Refused};
+use outlast_wire::rest::{Asker, HostError, Incoming, RepositoryHost, Whole};
 
 use crate::core::error::VaultError;
 use crate::core::receive::ArrivingPack;
@@ -14,6 +15,18 @@ use crate::core::vault::Vault;
 pub(crate) struct Host(pub(crate) Arc<Vault>);
 
 impl RepositoryHost for Host {
+    fn permit(
+        &self,
+        asker: Asker<'_>,
+        action: Action,
+        workload: &WorkloadName,
+    ) -> Result<(), Refused> {
+        match action {
+            Action::Object { verb, kind } => self.0.permit_object(asker, verb, kind, workload),
+            Action::Call(_) => self.0.permit(asker.certified, action, workload),
+        }
+    }
+
     fn store(
         &self,
         _peer: &Peer,

@@ -3,18 +3,19 @@
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
+use outlast_wire::Role;
 use outlast_wire::api::{BODY_BYTES_MAX, ErrorBody};
 use outlast_wire::server::RequestId;
-use outlast_wire::{Peer, Role};
 use tower_service::Service;
 
 use crate::core::storage::VaultStorage as _;
-use crate::core::testing::World;
+use crate::core::testing::{World, identity};
 use crate::doors::api;
 
 fn router(world: &World, role: Role) -> Router {
+    let identity = identity(world.directory.path(), role, "road-1");
     api::router(world.open())
-        .layer(axum::Extension(Peer::new(role, "road-1").unwrap()))
+        .layer(axum::Extension(identity.certified().clone()))
         .layer(axum::Extension(RequestId("1-1".into())))
 }
 
@@ -43,14 +44,21 @@ fn a_strangers_request_is_answered_in_the_words_of_the_api() {
         let path = format!("/api/v1/workloads/{name}/open");
         check("POST", &path, Body::from("{}"), 400, "bad_name");
     }
-    check("POST", "/api/v1/workloads/shop-db/open", Body::from("{}"), 400, "bad_request");
+    check("POST", "/api/v1/workloads/shop-db/open", Body::from("{"), 400, "bad_request");
+    // As a program of before there were signatures says it, and as nobody does.
+    for unsigned in ["{}", r#"{"box_public_key":"AAAA"}"#, r#"{"signature":""}"#] {
+        check("POST", "/api/v1/workloads/shop-db/open", Body::from(unsigned), 403, "unsigned");
+        check("POST", "/api/v1/shipments", Body::from(unsigned), 403, "unsigned");
+    }
+    let nonsense = r#"{"text":"{}","certificate":"PEM","signature":"????"}"#;
+    check("POST", "/api/v1/shipments", Body::from(nonsense), 403, "bad_statement");
     check("POST", "/api/v1/shipments", Body::from("[1,2"), 400, "bad_request");
     let crowd = format!(
         r#"{{"share":"7c6f0b6e-3c39-4f0e-9d53-1b1f6f3f0d11","problems":[],"workloads":[{}],
             "pass":{{"started":"2026-01-01T00:00:00Z","finished":"2026-01-01T00:00:00Z"}}}}"#,
         vec![r#"{"name":"a"}"#; 10_001].join(",")
     );
-    check("POST", "/api/v1/agent/report", Body::from(crowd), 400, "bad_request");
+    check("POST", "/api/v1/agent/report", Body::from(crowd), 403, "unsigned");
     let deep = "[".repeat(1 << 20);
     check("POST", "/api/v1/shipments", Body::from(deep), 400, "bad_request");
     let long = vec![b' '; BODY_BYTES_MAX + 1];

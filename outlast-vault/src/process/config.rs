@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use outlast_promise::{Declaration, Promise, Settings};
 use outlast_types::WorkloadName;
+use outlast_wire::Grants;
 use outlast_wire::names::Names;
 
 use crate::core::limits::{AgentLimits, LimitPolicy};
@@ -43,6 +44,8 @@ pub struct VaultConfig {
     pub limits: LimitPolicy,
     /// Policy for single workloads; what a share declares may tighten it.
     pub workloads: BTreeMap<WorkloadName, Declaration>,
+    /// The workloads that are left to single agents, by name, of those that their certificates grant.
+    pub agents: BTreeMap<String, Grants>,
 }
 
 impl VaultConfig {
@@ -60,6 +63,7 @@ impl VaultConfig {
             promise: Promise::default(),
             limits: LimitPolicy::default(),
             workloads: BTreeMap::new(),
+            agents: BTreeMap::new(),
         }
     }
 

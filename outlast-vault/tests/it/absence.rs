@@ -7,7 +7,8 @@ use std::time::Duration;
 use outlast_types::{Environment, WorkloadName};
 use outlast_vault::{StartError, VaultError, VaultHandle};
 use outlast_wire::Role;
-use outlast_wire::api::{IncidentView, OpenRepository, RecreateOrder};
+use outlast_wire::api::{IncidentView, RecreateOrder};
+use outlast_wire::client::OpenError;
 
 use crate::support::{Agent, World, eventually, shop};
 
@@ -17,9 +18,11 @@ fn web() -> WorkloadName {
 
 /// The code with which opening the workload's repository is refused; `None` if it is opened.
 fn refused(agent: &Agent, workload: &WorkloadName) -> Option<String> {
-    let request = OpenRepository { box_public_key: agent.identity.box_key().public() };
-    let result = agent.client.open_repository(workload, &request);
-    result.err().map(|error| error.code().unwrap().to_string())
+    match agent.client.open_workload(workload, agent.speaker()) {
+        Ok(_) => None,
+        Err(OpenError::Call(error)) => Some(error.code().unwrap().to_string()),
+        Err(other) => panic!("{other}"),
+    }
 }
 
 fn open_incidents(world: &World, vault: &VaultHandle) -> Vec<IncidentView> {
@@ -169,7 +172,7 @@ fn lost_arrival_records_are_written_again_from_the_catalog() {
     let vault = world.start();
     let agent = world.agent(&vault);
     let bill = agent.ship(&shop(), b"one");
-    let receipt = agent.client.ship(&bill).unwrap().receipt;
+    let receipt = agent.hand_in(&bill).unwrap().receipt;
     let before = world.client(&vault, Role::Reader).snapshots(None).unwrap();
     vault.shutdown();
     let arrivals = world.config.dir.join("arrivals/shop-db");
@@ -178,7 +181,7 @@ fn lost_arrival_records_are_written_again_from_the_catalog() {
 
     let vault = world.start();
     assert_eq!(world.client(&vault, Role::Reader).snapshots(None).unwrap(), before);
-    assert_eq!(world.agent(&vault).client.ship(&bill).unwrap().receipt, receipt);
+    assert_eq!(world.agent(&vault).hand_in(&bill).unwrap().receipt, receipt);
     let again = fs::read(arrivals.join(format!("{}.json", bill.drop))).unwrap();
     assert_eq!(String::from_utf8(again).unwrap(), String::from_utf8(written).unwrap());
 }

@@ -227,7 +227,7 @@ fn a_snapshot_over_an_index_that_lied_to_an_older_vault_is_not_vaulted() {
     scene.disk.create(&object, content).unwrap();
     let mut bill = scene.agent.bill(&shop(), &outcome);
     bill.objects.clear();
-    let error = scene.agent.client.ship(&bill).unwrap_err();
+    let error = scene.agent.hand_in(&bill).unwrap_err();
     assert_eq!(error.code(), Some(&ErrorCode::BadBill), "{error}");
     assert!(error.to_string().contains("is not whole"), "{error}");
     assert_eq!(scene.world.snapshot_files(&shop()).len(), 1);
@@ -262,7 +262,7 @@ fn a_drop_whose_snapshot_claims_another_host_user_tag_or_time_is_not_vaulted() {
         ..outcome.snapshot.clone()
     };
     let ship = |snapshot: &Snapshot| {
-        scene.agent.client.ship(&scene.agent.bill_with(&shop(), &outcome, drop, snapshot))
+        scene.agent.hand_in(&scene.agent.bill_with(&shop(), &outcome, drop, snapshot))
     };
     let refused = |snapshot: Snapshot, reason: &str| {
         let error = ship(&snapshot).unwrap_err();

@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use outlast_types::{Clock, SystemClock};
-use outlast_wire::api::{
-    CertificateView, ErrorCode, Holder, OpenRepository, OpenedRepository, RevokeOrder,
-};
+use outlast_wire::api::{CertificateView, ErrorCode, Holder, RevokeOrder};
 use outlast_wire::ca::Request;
+use outlast_wire::client::OpenError;
 use outlast_wire::{ApiClient, CallError, Identity, Peer, Role};
 
-use crate::support::{World, eventually, shop};
+use crate::support::{World, eventually, shop, speaker};
 
 fn holder(role: Role, name: &str) -> RevokeOrder {
     let holder = Some(Holder { role, name: name.to_owned() });
@@ -78,9 +77,12 @@ fn what_is_revoked_is_shut_out_at_once_on_open_connections_too_and_for_ever() {
 }
 
 /// Asks for a workload's repository.
-fn open(client: &ApiClient, of: &Identity) -> Result<OpenedRepository, CallError> {
-    let request = OpenRepository { box_public_key: of.box_key().public() };
-    client.open_repository(&shop(), &request)
+fn open(client: &ApiClient, of: &Identity) -> Result<(), CallError> {
+    match client.open_workload(&shop(), speaker(of)) {
+        Ok(_) => Ok(()),
+        Err(OpenError::Call(error)) => Err(error),
+        Err(other) => panic!("{other}"),
+    }
 }
 
 #[test]

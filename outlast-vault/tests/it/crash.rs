@@ -22,12 +22,12 @@ fn killed_between_snapshot_and_catalog_the_bill_gets_its_one_receipt() {
     let vault = world.start();
     let agent = world.agent(&vault);
     let bill = agent.bill(&shop(), &agent.upload(&shop(), b"content"));
-    let receipt = agent.client.ship(&bill).unwrap().receipt;
+    let receipt = agent.hand_in(&bill).unwrap().receipt;
     vault.shutdown();
     lose_catalog(&world);
     let vault = world.start();
     let agent = world.agent(&vault);
-    assert_eq!(agent.client.ship(&bill).unwrap().receipt, receipt);
+    assert_eq!(agent.hand_in(&bill).unwrap().receipt, receipt);
     assert_eq!(world.snapshot_files(&shop()).len(), 1);
     let listed = world.client(&vault, Role::Reader).snapshots(None).unwrap();
     assert_eq!(listed.len(), 1);
@@ -39,7 +39,7 @@ fn killed_between_record_and_snapshot_the_bill_is_published_when_it_comes_again(
     let vault = world.start();
     let agent = world.agent(&vault);
     let bill = agent.bill(&shop(), &agent.upload(&shop(), b"content"));
-    agent.client.ship(&bill).unwrap();
+    agent.hand_in(&bill).unwrap();
     vault.shutdown();
     lose_catalog(&world);
     for snapshot in world.snapshot_files(&shop()) {
@@ -51,7 +51,7 @@ fn killed_between_record_and_snapshot_the_bill_is_published_when_it_comes_again(
     assert!(reader.snapshots(None).unwrap().is_empty(), "a record alone is no snapshot");
     // The agent was killed as well and seals the snapshot anew.
     let again = agent.bill_of(&shop(), &agent.upload(&shop(), b"content"), bill.drop);
-    agent.client.ship(&again).unwrap();
+    agent.hand_in(&again).unwrap();
     let listed = reader.snapshots(None).unwrap();
     assert_eq!(listed.len(), 1);
     assert_eq!(listed[0].snapshot, again.snapshot_id);

@@ -23,7 +23,7 @@ fn a_bill_that_differs_in_anything_from_what_is_held_is_refused_and_told() {
         ("size", Shipment { size: 8, ..good() }),
         ("tree", Shipment { tree: BlobId([5; 32]), ..good() }),
     ] {
-        let error = agent.client.ship(&forged).unwrap_err();
+        let error = agent.hand_in(&forged).unwrap_err();
         assert_eq!(error.code(), Some(&ErrorCode::Contested), "{error}");
         assert!(!error.is_passing() && error.to_string().contains(what), "{error}");
     }
@@ -40,9 +40,9 @@ fn a_bill_of_an_older_form_binds_no_seal_and_is_not_taken() {
     let vault = world.start();
     let agent = world.agent(&vault);
     let bill = agent.bill(&shop(), &agent.upload(&shop(), b"one"));
-    let error = agent.client.ship(&Shipment { version: 1, ..bill.clone() }).unwrap_err();
+    let error = agent.hand_in(&Shipment { version: 1, ..bill.clone() }).unwrap_err();
     assert_eq!(error.code(), Some(&ErrorCode::BillVersion), "{error}");
-    agent.client.ship(&bill).unwrap();
+    agent.hand_in(&bill).unwrap();
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn an_arrival_without_a_seal_takes_that_of_the_first_bill_that_agrees_with_it() 
     let vault = world.start();
     let agent = world.agent(&vault);
     let bill = agent.ship(&shop(), b"one");
-    let first = agent.client.ship(&bill).unwrap().receipt;
+    let first = agent.hand_in(&bill).unwrap().receipt;
     let first = SignedReceipt::parse(first.as_bytes()).unwrap();
     // As the release before this one wrote it.
     let path = world.config.dir.join(format!("arrivals/shop-db/{}.json", bill.drop));
@@ -68,17 +68,13 @@ fn an_arrival_without_a_seal_takes_that_of_the_first_bill_that_agrees_with_it() 
     outlast_fs::durable::replace(&path, record.to_string().as_bytes(), 0o600).unwrap();
 
     let other = Shipment { size: 8, ..bill.clone() };
-    assert_eq!(agent.client.ship(&other).unwrap_err().code(), Some(&ErrorCode::Contested));
-    let adopted = agent.client.ship(&bill).unwrap().receipt;
+    assert_eq!(agent.hand_in(&other).unwrap_err().code(), Some(&ErrorCode::Contested));
+    let adopted = agent.hand_in(&bill).unwrap().receipt;
     let adopted = SignedReceipt::parse(adopted.as_bytes()).unwrap();
     assert_eq!(adopted.receipt().identity(), Some(bill.identity()));
     assert_eq!(adopted.receipt().at, first.receipt().at, "it stays as old as it is");
     let again = Shipment { seal: ContentHash([5; 32]), ..bill.clone() };
-    assert_eq!(
-        agent.client.ship(&again).unwrap_err().code(),
-        Some(&ErrorCode::Contested),
-        "the first"
-    );
+    assert_eq!(agent.hand_in(&again).unwrap_err().code(), Some(&ErrorCode::Contested), "the first");
     assert_eq!(world.snapshot_files(&shop()).len(), 1);
 }
 
@@ -111,7 +107,7 @@ fn what_is_held_is_said_of_this_moment_and_of_this_very_drop() {
     outlast_fs::durable::replace(&file(&two), b"", 0o600).unwrap();
     assert_eq!(ask(&agent, vec![held(&one), held(&two)]), []);
     // And a bill for it is no repetition any more.
-    agent.client.ship(&one).unwrap();
+    agent.hand_in(&one).unwrap();
     assert_eq!(ask(&agent, vec![held(&one)]), [held(&one)]);
 }
 
@@ -121,7 +117,7 @@ fn a_receipt_that_the_vault_signed_and_does_not_know_is_told_until_it_holds_the_
     let vault = world.start();
     let agent = world.agent(&vault);
     let bill = agent.ship(&shop(), b"one");
-    let receipt = agent.client.ship(&bill).unwrap().receipt;
+    let receipt = agent.hand_in(&bill).unwrap().receipt;
     drop(vault);
     // Its directory is put back from the time before; only the repository's key is of then, too.
     outlast_fs::durable::remove_file(&world.snapshot_files(&shop())[0]).unwrap();
@@ -148,6 +144,6 @@ fn a_receipt_that_the_vault_signed_and_does_not_know_is_told_until_it_holds_the_
     assert_eq!((told.len(), told[0].key.as_str()), (1, "vault-went-back"));
     assert!(told[0].cause.contains(&bill.drop.to_string()), "{}", told[0].cause);
     let again = agent.bill_of(&shop(), &agent.upload(&shop(), b"one"), bill.drop);
-    agent.client.ship(&again).unwrap();
+    agent.hand_in(&again).unwrap();
     assert!(open().is_empty(), "it resolves by itself");
 }

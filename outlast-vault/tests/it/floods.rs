@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use outlast_types::{ShareId, SystemRandom, WorkloadName};
 use outlast_wire::api::{Declared, ErrorCode, IncidentView, WorkloadReport};
+use outlast_wire::client::OpenError;
 use outlast_wire::{ApiClient, CallError, Role};
 
 use rustls::pki_types::ServerName;
@@ -28,9 +29,11 @@ fn another(world: &World, url: &str) -> Agent {
 }
 
 fn open(agent: &Agent, workload: &WorkloadName) -> Result<(), CallError> {
-    let request =
-        outlast_wire::api::OpenRepository { box_public_key: agent.identity.box_key().public() };
-    agent.client.open_repository(workload, &request).map(drop)
+    match agent.client.open_workload(workload, agent.speaker()) {
+        Ok(_) => Ok(()),
+        Err(OpenError::Call(error)) => Err(error),
+        Err(other) => panic!("{other}"),
+    }
 }
 
 fn is_over_limit(error: &CallError) -> bool {
@@ -140,7 +143,7 @@ fn bytes_beyond_a_days_worth_and_beyond_a_quota_are_refused() {
     let operator = world.client(&vault, Role::Operator);
     let (agent, other) = (world.agent(&vault), another(&world, &vault.url()));
     let send = |agent: &Agent, workload: &WorkloadName, length: usize| {
-        let opened = agent.client.open_workload(workload, &agent.identity).unwrap();
+        let opened = agent.client.open_workload(workload, agent.speaker()).unwrap();
         // Not a pack: how much comes is counted before it is known what it is.
         let content = bytes::Bytes::from(vec![1; length]);
         let name = outlast_format::sha256(&content);
@@ -201,7 +204,7 @@ fn what_is_told_in_parts_is_told_as_in_one_report() {
     let part = |part, parts, workloads| {
         let mut report = agent.report_of(workloads, vec!["the share is slow".into()]);
         (report.part, report.parts) = (part, parts);
-        agent.client.report(&report)
+        agent.client.report(&report, agent.speaker())
     };
     part(1, 2, vec![seen("a")]).unwrap();
     part(2, 2, vec![seen("b")]).unwrap();

@@ -115,7 +115,7 @@ fn killed_at_any_step_every_drop_is_one_snapshot_with_one_receipt() {
             .collect();
         std::thread::scope(|scope| {
             let ship = |bill: &Shipment| {
-                let receipt = agent.client.ship(bill).ok()?.receipt;
+                let receipt = agent.hand_in(bill).ok()?.receipt;
                 Some((bill.drop.to_string(), receipt))
             };
             let shippers: Vec<_> =
@@ -129,7 +129,7 @@ fn killed_at_any_step_every_drop_is_one_snapshot_with_one_receipt() {
     let agent = world.agent(&vault);
     answers_as_before(&agent, &bills, &receipts);
     for bill in &bills {
-        agent.client.ship(bill).unwrap();
+        agent.hand_in(bill).unwrap();
     }
     assert_eq!(world.snapshot_files(&shop()).len(), bills.len());
     let listed = world.client(&vault, Role::Reader).snapshots(Some(&shop())).unwrap();
@@ -140,7 +140,7 @@ fn killed_at_any_step_every_drop_is_one_snapshot_with_one_receipt() {
 fn answers_as_before(agent: &Agent, bills: &[Shipment], receipts: &BTreeMap<String, String>) {
     for bill in bills {
         if let Some(before) = receipts.get(&bill.drop.to_string()) {
-            assert_eq!(agent.client.ship(bill).unwrap().receipt, *before, "{} changed", bill.drop);
+            assert_eq!(agent.hand_in(bill).unwrap().receipt, *before, "{} changed", bill.drop);
         }
     }
 }

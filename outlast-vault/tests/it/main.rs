@@ -3,6 +3,7 @@
 
 mod absence;
 mod admission;
+mod between;
 mod certificates;
 mod crash;
 mod custody;
@@ -13,9 +14,11 @@ mod killed;
 mod locks;
 mod measure;
 mod metrics;
+mod middle;
 mod orders;
 mod promises;
 mod restic;
+mod rights;
 mod road;
 mod roles;
 mod support;

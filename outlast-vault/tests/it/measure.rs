@@ -20,7 +20,7 @@ use bytes::Bytes;
 use outlast_store::{Object, Store as _};
 use outlast_types::{Environment, PackId, ShareId, SystemRandom, WorkloadName};
 use outlast_vault::VaultConfig;
-use outlast_wire::api::{Declared, OpenRepository, WorkloadReport};
+use outlast_wire::api::{Declared, WorkloadReport};
 use outlast_wire::{ApiClient, Identity, Role};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, StreamOwned};
@@ -136,13 +136,12 @@ impl Flood<'_> {
 
     fn begin_workloads(&self) {
         let agent = self.agent();
-        let request = OpenRepository { box_public_key: agent.identity.box_key().public() };
         for number in 0.. {
             if !self.is_on() {
                 return;
             }
             let name = WorkloadName::new(&format!("flood-{number}")).unwrap();
-            agent.client.open_repository(&name, &request).ok();
+            agent.client.open_workload(&name, agent.speaker()).ok();
         }
     }
 
@@ -160,13 +159,13 @@ impl Flood<'_> {
                 rejected: Vec::new(),
             };
             let report = agent.report_of((0..10_000).map(seen).collect(), Vec::new());
-            agent.client.report(&report).ok();
+            agent.client.report(&report, agent.speaker()).ok();
         }
     }
 
     fn junk(&self) {
         let agent = self.agent();
-        let store = agent.client.open_workload(&shop(), &agent.identity).unwrap().store;
+        let store = agent.client.open_workload(&shop(), agent.speaker()).unwrap().store;
         for number in 0u64.. {
             if !self.is_on() {
                 return;
@@ -181,7 +180,7 @@ impl Flood<'_> {
     fn ask(&self) {
         let store = {
             let agent = self.agent();
-            agent.client.open_workload(&shop(), &agent.identity).unwrap().store
+            agent.client.open_workload(&shop(), agent.speaker()).unwrap().store
         };
         while self.is_on() {
             store.size(&Object::Config).ok();
@@ -204,11 +203,10 @@ fn rate(agent: &Agent, content: &mut u64) -> f64 {
 /// What a workload costs the vault that it never saw before.
 fn first_contacts(agent: &Agent, process: &Process) -> String {
     const COUNT: u32 = 300;
-    let request = OpenRepository { box_public_key: agent.identity.box_key().public() };
     let (_, before) = process.cost();
     for number in 0..COUNT {
         let name = WorkloadName::new(&format!("first-{number}")).unwrap();
-        agent.client.open_repository(&name, &request).unwrap();
+        agent.client.open_workload(&name, agent.speaker()).unwrap();
     }
     let (_, after) = process.cost();
     let each = 1000.0 * (after - before) / f64::from(COUNT);

@@ -6,7 +6,7 @@ use outlast_types::{DropId, RejectionCode, SystemClock, SystemRandom};
 use outlast_wire::Role;
 use outlast_wire::api::{Declared, IncidentView, RejectedDrop, WorkloadReport};
 
-use crate::support::{World, eventually, shop};
+use crate::support::{World, eventually, shop, speaker};
 
 const LONG: Duration = Duration::from_secs(3600);
 
@@ -132,17 +132,14 @@ fn the_end_of_an_agents_certificate_is_told_in_time_and_resolved_by_renewal() {
     let client = outlast_wire::ApiClient::new(&vault.url(), &short).unwrap();
     let share = world.agent(&vault).share;
     client.speak_of(share);
-    let request = |identity: &outlast_wire::Identity| outlast_wire::api::OpenRepository {
-        box_public_key: identity.box_key().public(),
-    };
-    client.open_repository(&shop(), &request(&short)).unwrap();
+    client.live(speaker(&short)).unwrap();
     let incidents = operator.incidents().unwrap();
     assert_eq!(told(&incidents), [("certificate/agent/road-1", false)]);
     assert_eq!(incidents[0].owner, "platform");
     let renewed = world.identity(Role::Agent, "road-1");
     let client = outlast_wire::ApiClient::new(&vault.url(), &renewed).unwrap();
     client.speak_of(share);
-    client.open_repository(&shop(), &request(&renewed)).unwrap();
+    client.live(speaker(&renewed)).unwrap();
     assert_eq!(told(&operator.incidents().unwrap()), [("certificate/agent/road-1", true)]);
 }
 

@@ -19,7 +19,7 @@ fn a_drop_is_published_last_and_its_receipt_is_signed_by_the_vault() {
     assert!(world.snapshot_files(&shop()).is_empty(), "nothing is visible before the bill");
 
     let bill = agent.bill(&shop(), &outcome);
-    let receipt = agent.client.ship(&bill).unwrap().receipt;
+    let receipt = agent.hand_in(&bill).unwrap().receipt;
     let signed = SignedReceipt::parse(receipt.as_bytes()).unwrap();
     assert_eq!(signed.receipt().state, ReceiptState::Vaulted);
     assert_eq!(signed.receipt().drop, bill.drop);
@@ -44,18 +44,18 @@ fn a_repeated_bill_gets_the_same_receipt_and_no_second_snapshot() {
     let vault = world.start();
     let agent = world.agent(&vault);
     let bill = agent.bill(&shop(), &agent.upload(&shop(), b"one"));
-    let receipt = agent.client.ship(&bill).unwrap().receipt;
-    assert_eq!(agent.client.ship(&bill).unwrap().receipt, receipt);
+    let receipt = agent.hand_in(&bill).unwrap().receipt;
+    assert_eq!(agent.hand_in(&bill).unwrap().receipt, receipt);
 
     // An agent that lost its memory backs the drop up again: another snapshot, the same drop.
     let again = agent.bill_of(&shop(), &agent.upload(&shop(), b"one"), bill.drop);
     assert_ne!(again.snapshot_id, bill.snapshot_id);
-    assert_eq!(agent.client.ship(&again).unwrap().receipt, receipt);
+    assert_eq!(agent.hand_in(&again).unwrap().receipt, receipt);
     assert_eq!(world.snapshot_files(&shop()).len(), 1);
 
     let bill = agent.bill(&shop(), &agent.upload(&shop(), b"two"));
     let together: Vec<String> = std::thread::scope(|scope| {
-        let ship = || agent.client.ship(&bill).unwrap().receipt;
+        let ship = || agent.hand_in(&bill).unwrap().receipt;
         let racers: Vec<_> = (0..4).map(|_| scope.spawn(ship)).collect();
         racers.into_iter().map(|racer| racer.join().unwrap()).collect()
     });
@@ -73,7 +73,7 @@ fn a_bill_that_does_not_fit_publishes_nothing() {
     let good = agent.bill(&shop(), &outcome);
     agent.open(&other);
     let refused = |bill: &outlast_wire::api::Shipment, code: &str| {
-        let error = agent.client.ship(bill).unwrap_err();
+        let error = agent.hand_in(bill).unwrap_err();
         assert_eq!(error.code().map(ErrorCode::as_str), Some(code), "{error}");
         assert!(!error.is_passing(), "{error}");
         assert!(error.to_string().contains("request "), "{error}");
@@ -103,7 +103,7 @@ fn a_bill_that_does_not_fit_publishes_nothing() {
     for workload in [&shop(), &other] {
         assert!(world.snapshot_files(workload).is_empty(), "{workload}");
     }
-    agent.client.ship(&good).unwrap();
+    agent.hand_in(&good).unwrap();
     // The snapshot of another drop.
     let mut twin = good.clone();
     twin.drop = agent.bill(&shop(), &outcome).drop;
@@ -117,7 +117,7 @@ fn a_drop_that_brings_nothing_new_is_vaulted_all_the_same() {
     let agent = world.agent(&vault);
     agent.ship(&shop(), b"the same every day");
     let second = agent.bill(&shop(), &agent.upload(&shop(), b"the same every day"));
-    agent.client.ship(&second).unwrap();
+    agent.hand_in(&second).unwrap();
     assert_eq!(world.snapshot_files(&shop()).len(), 2);
 }
 
@@ -136,7 +136,7 @@ fn an_index_that_points_into_the_void_is_refused() {
     let mut silent = bill.clone();
     silent.objects.retain(|billed| matches!(billed.name, BilledName::Index(_)));
     for bill in [&bill, &silent] {
-        let error = agent.client.ship(bill).unwrap_err();
+        let error = agent.hand_in(bill).unwrap_err();
         assert_eq!(error.code(), Some(&ErrorCode::MissingObjects), "{error}");
     }
 }

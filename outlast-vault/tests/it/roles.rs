@@ -4,11 +4,12 @@ use outlast_format::{Sha256Id, SnapshotId};
 use outlast_store::{Kind, Object, Store, StoreError};
 use outlast_vault::AuditSelection;
 use outlast_wire::CallError;
-use outlast_wire::api::{ErrorCode, OpenRepository};
+use outlast_wire::api::ErrorCode;
+use outlast_wire::client::OpenError;
 use outlast_wire::{RestStore, Role};
 use serde_json::Value;
 
-use crate::support::{World, shop};
+use crate::support::{World, shop, speaker};
 
 fn refused<T: std::fmt::Debug>(result: Result<T, CallError>) {
     let error = result.unwrap_err();
@@ -25,18 +26,18 @@ fn every_role_has_its_own_calls_and_no_other() {
     refused(agent.client.workloads());
     refused(agent.client.snapshots(None));
     refused(agent.client.incidents());
-    for role in [Role::Operator, Role::Reader, Role::Media] {
+    for role in [Role::Operator, Role::Reader] {
         let client = world.client(&vault, role);
-        refused(client.ship(&bill));
+        refused(client.ship(&bill, &world.identity(role, "road-1")));
     }
     refused(world.client(&vault, Role::Media).workloads());
-    let open = OpenRepository { box_public_key: agent.identity.box_key().public() };
-    refused(world.client(&vault, Role::Media).open_repository(&shop(), &open));
     // A reader opens what is there, and makes nothing.
+    let identity = world.identity(Role::Reader, "road-1");
     let reader = world.client(&vault, Role::Reader);
-    reader.open_repository(&shop(), &open).unwrap();
+    reader.open_workload(&shop(), speaker(&identity)).unwrap();
     let other = outlast_types::WorkloadName::new("typo").unwrap();
-    let error = reader.open_repository(&other, &open).unwrap_err();
+    let error = reader.open_workload(&other, speaker(&identity)).err().unwrap();
+    let OpenError::Call(error) = error else { panic!("{error}") };
     assert_eq!(error.code(), Some(&ErrorCode::UnknownWorkload), "{error}");
     assert!(!world.repository_directory(&other).exists());
 }

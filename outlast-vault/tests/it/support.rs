@@ -10,15 +10,20 @@ use outlast_fs::{FileTime, durable};
 use outlast_promise::Promise;
 use outlast_repo::backup::{self, Input, Options, Outcome, StreamInput};
 use outlast_repo::{Credential, Repository};
+use outlast_testing::ManualTime;
 use outlast_types::{
     ContentHash, DropId, Environment, ShareId, Silent, SystemClock, SystemRandom, WorkloadName,
 };
 use outlast_vault::{VaultConfig, VaultHandle};
 use outlast_wire::Peer;
 use outlast_wire::api::{
-    AgentReport, BILL_VERSION, Base64, BilledName, BilledObject, Pass, Shipment, WorkloadReport,
+    AgentReport, BILL_VERSION, Base64, BilledName, BilledObject, Pass, Shipment, Vaulted,
+    WorkloadReport,
 };
-use outlast_wire::{ApiClient, CertificateAuthority, Identity, Role, ca};
+use outlast_wire::grants::WorkloadPattern;
+use outlast_wire::{
+    ApiClient, CallError, CertificateAuthority, Grants, Identity, Role, Speaker, ca, ticket,
+};
 
 pub(crate) struct World {
     directory: tempfile::TempDir,
@@ -57,12 +62,27 @@ impl World {
 
     /// An identity that is valid for `lifetime` from now.
     pub(crate) fn identity_for(&self, role: Role, name: &str, lifetime: Duration) -> Identity {
+        self.identity_granted(role, name, lifetime, Grants::all())
+    }
+
+    /// An identity that may touch the workloads that a pattern means.
+    pub(crate) fn identity_of(&self, role: Role, name: &str, pattern: &str) -> Identity {
+        self.identity_granted(role, name, Duration::from_secs(3600), grants(&[pattern]))
+    }
+
+    fn identity_granted(
+        &self,
+        role: Role,
+        name: &str,
+        lifetime: Duration,
+        grants: Grants,
+    ) -> Identity {
         let hosts = match role {
-            Role::Vault => vec!["localhost".to_owned(), "127.0.0.1".to_owned()],
+            Role::Vault | Role::Media => vec!["localhost".to_owned(), "127.0.0.1".to_owned()],
             _ => Vec::new(),
         };
         let peer = Peer::new(role, name).unwrap();
-        self.issue(&ca::Request { hosts, ..ca::Request::new(peer, lifetime) })
+        self.issue(&ca::Request { hosts, grants, ..ca::Request::new(peer, lifetime) })
     }
 
     pub(crate) fn issue(&self, request: &ca::Request) -> Identity {
@@ -71,6 +91,13 @@ impl World {
 
     pub(crate) fn start(&self) -> VaultHandle {
         outlast_vault::start(self.config.clone(), Environment::system()).unwrap()
+    }
+
+    /// A vault whose clock goes when the test says so.
+    pub(crate) fn start_at(&self, time: &ManualTime) -> VaultHandle {
+        let clock = Arc::new(time.clone());
+        let environment = Environment { clock, ..Environment::system() };
+        outlast_vault::start(self.config.clone(), environment).unwrap()
     }
 
     pub(crate) fn client(&self, vault: &VaultHandle, role: Role) -> ApiClient {
@@ -82,9 +109,7 @@ impl World {
     }
 
     pub(crate) fn agent_at(&self, url: &str) -> Agent {
-        let identity = self.identity(Role::Agent, "road-1");
-        let client = ApiClient::new(url, &identity).unwrap();
-        Agent { identity, client, share: ShareId::new(&SystemRandom) }
+        Agent::new(url, self.identity(Role::Agent, "road-1"))
     }
 
     pub(crate) fn repository_directory(&self, workload: &WorkloadName) -> PathBuf {
@@ -100,6 +125,15 @@ impl World {
     }
 }
 
+pub(crate) fn grants(patterns: &[&str]) -> Grants {
+    let patterns = patterns.iter().map(|pattern| WorkloadPattern::new(pattern).unwrap());
+    Grants::of(patterns).unwrap()
+}
+
+pub(crate) fn speaker(identity: &Identity) -> Speaker<'_> {
+    Speaker { identity, clock: &SystemClock }
+}
+
 pub(crate) fn shop() -> WorkloadName {
     WorkloadName::new("shop-db").unwrap()
 }
@@ -112,9 +146,26 @@ pub(crate) struct Agent {
 }
 
 impl Agent {
+    pub(crate) fn new(url: &str, identity: Identity) -> Self {
+        let client = ApiClient::new(url, &identity).unwrap();
+        Self { identity, client, share: ShareId::new(&SystemRandom) }
+    }
+
+    pub(crate) fn speaker(&self) -> Speaker<'_> {
+        speaker(&self.identity)
+    }
+
+    /// Hands in a bill, signed.
+    pub(crate) fn hand_in(&self, bill: &Shipment) -> Result<Vaulted, CallError> {
+        self.client.ship(bill, &self.identity)
+    }
+
     /// Asks for the repository and opens it over the wire.
     pub(crate) fn open(&self, workload: &WorkloadName) -> Repository {
-        let opened = self.client.open_workload(workload, &self.identity).unwrap();
+        let mut opened = self.client.open_workload(workload, self.speaker()).unwrap();
+        if let Some(ticket) = &opened.ticket {
+            opened.store.show_ticket(&ticket::header_text(ticket).unwrap());
+        }
         let key = Key::from_bytes(&opened.key);
         Repository::open(Arc::new(opened.store), Credential::Key(key)).unwrap()
     }
@@ -189,12 +240,12 @@ impl Agent {
     /// One whole drop, vaulted.
     pub(crate) fn ship(&self, workload: &WorkloadName, content: &[u8]) -> Shipment {
         let bill = self.bill(workload, &self.upload(workload, content));
-        self.client.ship(&bill).unwrap();
+        self.hand_in(&bill).unwrap();
         bill
     }
 
     pub(crate) fn report(&self, workloads: Vec<WorkloadReport>, problems: Vec<String>) {
-        self.client.report(&self.report_of(workloads, problems)).unwrap();
+        self.client.report(&self.report_of(workloads, problems), self.speaker()).unwrap();
     }
 
     /// What a pass over the share saw.

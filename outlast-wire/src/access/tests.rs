@@ -1,4 +1,5 @@
 use super::*;
+use crate::grants::Grants;
 
 /// The table of objects, one line for each role and verb, one letter for each kind, in upper case
 /// where it is allowed: config, key, lock, snapshot, index, data.
@@ -9,9 +10,9 @@ const OBJECTS: &str = "
     agent    list    C K L S I D
     agent    remove  c k L s i d
     media    create  c k l s I D
-    media    read    c k l s i d
-    media    size    c k l s I D
-    media    list    c k l s I D
+    media    read    C k l s I d
+    media    size    C k l s I D
+    media    list    c k l s I d
     media    remove  c k l s i d
     vault    create  c k l s i d
     vault    read    c k l s i d
@@ -33,11 +34,11 @@ const OBJECTS: &str = "
 /// The table of calls, one line for each, one letter for each role, in upper case where it is
 /// allowed: agent, media, vault, operator, reader.
 const CALLS: &str = "
-    A m v O R  open a repository
-    A m v o r  make a repository
-    A m v o r  ship drops
+    A M v O R  open a repository
+    A M v o r  make a repository
+    A M v o r  ship drops
     A m v O r  ask what is held
-    A m v o r  report from a share
+    A M v o r  report from a share
     A M v O R  ask whom to trust
     a m v O R  list workloads
     a m v O R  look at a workload
@@ -92,14 +93,122 @@ fn every_role_has_exactly_the_calls_it_needs() {
     assert_eq!(lines.next(), None);
 }
 
+/// What an asker may do that is granted `patterns`.
+fn certified(role: Role, patterns: Option<&[&str]>) -> Certified {
+    let (_directory, authority) = crate::ca::tests::authority();
+    let identity = crate::ca::tests::issue(&authority, role, "anna");
+    let pattern = |text: &&str| WorkloadPattern::new(text).unwrap();
+    let grants = patterns.map(|texts| Grants::of(texts.iter().map(pattern)).unwrap());
+    Certified { grants: grants.unwrap_or(Grants::all()), ..identity.certified().clone() }
+}
+
 #[test]
 fn a_refusal_says_who_may() {
-    let reader = Peer::new(Role::Reader, "anna").unwrap();
-    let refused = check(&reader, Call::AskHoldings).unwrap_err();
+    let reader = certified(Role::Reader, None);
+    let shop = WorkloadName::new("shop-db").unwrap();
+    let refused = check(&reader, Call::AskHoldings, &shop).unwrap_err();
     let words = "reader anna may not ask what is held: its role does not allow it";
     assert_eq!(refused.to_string(), words);
     assert_eq!(refused.hint(), "use an identity with the role agent or operator");
     let action = Action::Object { verb: Verb::Remove, kind: Kind::Data };
-    assert!(check(&reader, action).unwrap_err().hint().starts_with("no role may"));
-    assert_eq!(check(&reader, Call::ListWorkloads), Ok(()));
+    assert!(check(&reader, action, &shop).unwrap_err().hint().starts_with("no role may"));
+    assert_eq!(check(&reader, Call::ViewWorkload, &shop), Ok(()));
+}
+
+#[test]
+fn nobody_reaches_a_workload_that_is_not_granted() {
+    let shop = WorkloadName::new("shop-db").unwrap();
+    let other = WorkloadName::new("crm-db").unwrap();
+    for role in Role::ALL {
+        let narrow = certified(role, Some(&["shop-*"]));
+        for action in all_actions() {
+            let reach = reach(role, action);
+            assert!(!reach.includes(Whose::Other), "{role} {action}");
+            if reach == Reach::Free {
+                continue;
+            }
+            let by_itself = matches!(reach, Reach::Granted | Reach::Everything);
+            assert_eq!(check(&narrow, action, &shop).is_ok(), by_itself, "{role} {action}");
+            let refused = check(&narrow, action, &other).unwrap_err();
+            let is_foreign = refused.why == Why::Workload(other.clone());
+            assert_eq!(is_foreign, by_itself, "{role} {action}: {refused}");
+        }
+    }
+}
+
+#[test]
+fn what_is_about_the_vault_as_a_whole_is_for_who_is_granted_all() {
+    let (star, shops, none) = (&["shop-*", "*"][..], &["shop-*"][..], &[][..]);
+    for (patterns, allowed) in
+        [(None, true), (Some(star), true), (Some(shops), false), (Some(none), false)]
+    {
+        let reader = certified(Role::Reader, patterns);
+        assert_eq!(check_whole(&reader, Call::ListJobs).is_ok(), allowed, "{patterns:?}");
+        assert_eq!(check_whole(&reader, Call::ListWorkloads), Ok(()), "it is left out of the list");
+    }
+}
+
+#[test]
+fn a_media_server_does_nothing_by_itself_and_nothing_for_others_that_they_may_not() {
+    let media = certified(Role::Media, None);
+    let shop = WorkloadName::new("shop-db").unwrap();
+    for action in all_actions() {
+        let reach = reach(Role::Media, action);
+        if reach == Reach::Free {
+            continue;
+        }
+        assert!(check(&media, action, &shop).is_err(), "{action}");
+        assert_eq!(check_carrier(&media.peer, action).is_ok(), reach == Reach::Behalf, "{action}");
+        if reach == Reach::Behalf {
+            assert!(allowed(Role::Agent, action), "{action}");
+        }
+    }
+}
+
+fn all_actions() -> Vec<Action> {
+    let kinds = [Kind::Config, Kind::Key, Kind::Lock, Kind::Snapshot, Kind::Index, Kind::Data];
+    let object = |kind| move |verb| Action::Object { verb, kind };
+    let objects = kinds.into_iter().flat_map(|kind| Verb::ALL.into_iter().map(object(kind)));
+    objects.chain(Call::ALL.into_iter().map(Action::Call)).collect()
+}
+
+/// The table as auditors read it. The page is kept equal by hand: on a difference this test tells
+/// what belongs between the marks.
+#[test]
+fn the_page_for_auditors_shows_this_table() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/security.md");
+    let page = std::fs::read_to_string(path).unwrap();
+    let (_, rest) = page.split_once("<!-- table of rights: begin -->\n").unwrap();
+    let (shown, _) = rest.split_once("<!-- table of rights: end -->").unwrap();
+    let table = printed();
+    assert!(shown == table, "docs/security.md must show between its marks:\n{table}");
+}
+
+fn printed() -> String {
+    let mut text = String::from("| | what |");
+    for role in Role::ALL {
+        text.push_str(&format!(" {role} |"));
+    }
+    text.push_str("\n|---|---|---|---|---|---|---|\n");
+    for action in all_actions() {
+        let (group, words) = match action {
+            Action::Object { .. } => ("object", action.to_string()),
+            Action::Call(_) => ("call", action.to_string()),
+        };
+        text.push_str(&format!("| {group} | {words} |"));
+        for role in Role::ALL {
+            let reach = reach(role, action);
+            let cell = match reach {
+                Reach::Nothing => "–",
+                Reach::Granted => "own",
+                Reach::Everything => "own, if all are",
+                Reach::Free => "yes",
+                Reach::Behalf => "for an agent",
+            };
+            let other = if reach.includes(Whose::Other) { ", other" } else { "" };
+            text.push_str(&format!(" {cell}{other} |"));
+        }
+        text.push('\n');
+    }
+    text
 }

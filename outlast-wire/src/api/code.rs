@@ -39,6 +39,17 @@ codes! {
         Refused => "refused",
         /// Policy allows no more, for now.
         OverLimit => "over_limit",
+        /// The certificate, or the vault's policy, does not grant the workload.
+        NotGranted => "not_granted",
+        /// A media server asks without a ticket, or with one that does not allow it.
+        NoTicket => "no_ticket",
+        /// What must be signed is not.
+        Unsigned => "unsigned",
+        /// What is signed proves nothing, or not what it is used for.
+        BadStatement => "bad_statement",
+        /// What is signed is over a challenge that is too old, or older than what was heard. The
+        /// answer carries a fresh one.
+        StaleChallenge => "stale_challenge",
         /// The same request may succeed later.
         Busy => "busy",
         /// The disk is full.

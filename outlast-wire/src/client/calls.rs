@@ -1,8 +1,10 @@
 //! The calls of `/api/v1` from the other side.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use hyper::Method;
 use hyper::header::CONTENT_TYPE;
-use outlast_types::{Interrupt, ShareId, WorkloadName};
+use outlast_types::{Clock, Interrupt, ShareId, WorkloadName};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
@@ -13,15 +15,18 @@ use super::store::RestStore;
 use super::trouble::CertificateTrouble;
 use crate::api::{
     AgentReport, CertificateView, ErrorBody, ErrorCode, Greeting, IncidentView, JobView, Measured,
-    OpenRepository, OpenedRepository, OrderView, PauseOrder, ReasonedOrder, RecreateOrder,
-    Reported, RevokeOrder, Shipment, SnapshotView, Vaulted, WorkloadView,
+    OpenRepository, OrderView, PauseOrder, ReasonedOrder, RecreateOrder, Reported, RevokeOrder,
+    Shipment, SignedReport, SnapshotView, Vaulted, WorkloadView,
 };
+use crate::challenge::Challenge;
 use crate::holdings::{Question, SignedAnswer};
 use crate::identity::Identity;
 use crate::identity_handle::IdentityHandle;
+use crate::opening::{self, OpeningError};
+use crate::protocol::CHALLENGE_HEADER;
 use crate::revocation::SignedTrustNews;
 use crate::road::{RoadError, Roads};
-use crate::sealed_key::{CannotOpen, repository_key_info};
+use crate::statement::{Statement, Subject};
 
 /// The longest answer that is read, in bytes: some hundred thousand snapshots.
 const ANSWER_BYTES_MAX: u64 = 256 << 20;
@@ -82,6 +87,17 @@ pub struct OpenedWorkload {
     pub store: RestStore,
     /// The repository's key.
     pub key: Zeroizing<[u8; 64]>,
+    /// What an agent may show to a media server ([`RestStore::show_ticket`]), so that it can act for
+    /// the agent. Of no use in any other hands.
+    pub ticket: Option<Statement>,
+}
+
+/// Who signs what is said, and the clock by which it says when: the vault records that, and decides
+/// nothing by it.
+#[derive(Clone, Copy)]
+pub struct Speaker<'a> {
+    pub identity: &'a Identity,
+    pub clock: &'a dyn Clock,
 }
 
 /// Why a workload's repository cannot be opened.
@@ -89,10 +105,8 @@ pub struct OpenedWorkload {
 pub enum OpenError {
     #[error(transparent)]
     Call(#[from] CallError),
-    #[error("the vault's key for workload {workload} cannot be opened: {source}")]
-    SealedKey { workload: WorkloadName, source: CannotOpen },
-    #[error("the vault's key for workload {workload} does not have 64 bytes")]
-    KeyLength { workload: WorkloadName },
+    #[error("the vault's key for workload {workload} cannot be had: {source}")]
+    Answer { workload: WorkloadName, source: OpeningError },
 }
 
 fn hint(body: &ErrorBody) -> String {
@@ -104,6 +118,17 @@ fn hint(body: &ErrorBody) -> String {
 /// A blocking client of a vault. Never call it from asynchronous code.
 pub struct ApiClient {
     http: Http,
+    /// Shared by the clients that are made of this one.
+    said: Arc<Mutex<Said>>,
+}
+
+/// What is signed over.
+#[derive(Default)]
+struct Said {
+    /// The newest one that the vault gave.
+    challenge: Challenge,
+    /// How much was signed.
+    counter: u64,
 }
 
 impl ApiClient {
@@ -123,13 +148,13 @@ impl ApiClient {
         credentials: Credentials<'_>,
         roads: &Roads,
     ) -> Result<Self, AddressError> {
-        Ok(Self { http: Http::new(address, credentials, roads)? })
+        Ok(Self { http: Http::new(address, credentials, roads)?, said: Arc::default() })
     }
 
     /// Another client of the same vault, over the same connections, on errands of its own.
     #[must_use]
     pub fn beside(&self) -> Self {
-        Self { http: self.http.beside() }
+        Self { http: self.http.beside(), said: Arc::clone(&self.said) }
     }
 
     /// Says in each request from now on, also of the stores that this client opened, that it belongs to
@@ -153,44 +178,123 @@ impl ApiClient {
         self.http.location()
     }
 
-    /// Opens the workload's repository as `identity`: asks the vault for its key, sealed to the
-    /// identity's box key, and opens that. For an agent, the vault makes the repository if it is
+    /// Opens the workload's repository as `speaker`: asks the vault for its key, sealed to the
+    /// speaker's box key, and opens that. For an agent, the vault makes the repository if it is
     /// missing. The store shows the certificate that this client shows, over the same
     /// connections.
     pub fn open_workload(
         &self,
         workload: &WorkloadName,
-        identity: &Identity,
+        speaker: Speaker<'_>,
     ) -> Result<OpenedWorkload, OpenError> {
-        let box_key = identity.box_key();
-        let request = OpenRepository { box_public_key: box_key.public() };
-        let opened = self.open_repository(workload, &request)?;
-        let key = box_key
-            .open(&repository_key_info(workload), &opened.sealed_key.0)
-            .map_err(|source| OpenError::SealedKey { workload: workload.clone(), source })?;
-        let length = || OpenError::KeyLength { workload: workload.clone() };
-        let key = key.as_slice().try_into().map(Zeroizing::new).map_err(|_| length())?;
+        let Speaker { identity, clock } = speaker;
+        let path = format!("api/v1/workloads/{workload}/open");
+        let (answer, asked) =
+            self.signed(&path, Subject::Open, identity, |challenge, _| OpenRepository {
+                challenge,
+                at: clock.now(),
+                share: self.http.share(),
+                workload: workload.clone(),
+                box_public_key: identity.box_key().public(),
+            })?;
+        let unusable = |source| OpenError::Answer { workload: workload.clone(), source };
+        let opened = opening::open(&answer, &asked, identity).map_err(unusable)?;
         let store = RestStore::of(self.http.below(&opened.repository_path));
-        Ok(OpenedWorkload { store, key })
+        Ok(OpenedWorkload { store, key: opened.key, ticket: opened.ticket })
     }
 
-    /// Asks for the workload's repository alone; [`open_workload`](Self::open_workload) opens it.
-    pub fn open_repository(
-        &self,
-        workload: &WorkloadName,
-        request: &OpenRepository,
-    ) -> Result<OpenedRepository, CallError> {
-        self.post(&format!("api/v1/workloads/{workload}/open"), request)
-    }
-
-    /// Hands in a bill of lading; the vault publishes the snapshot.
-    pub fn ship(&self, shipment: &Shipment) -> Result<Vaulted, CallError> {
-        self.post("api/v1/shipments", shipment)
+    /// Hands in a bill of lading, signed by `agent`; the vault publishes the snapshot.
+    pub fn ship(&self, shipment: &Shipment, agent: &Identity) -> Result<Vaulted, CallError> {
+        self.carry_bill(&self.statement(Subject::Bill, shipment, agent)?)
     }
 
     /// Tells the vault what a pass over the share saw.
-    pub fn report(&self, report: &AgentReport) -> Result<Reported, CallError> {
+    pub fn report(&self, report: &AgentReport, agent: Speaker<'_>) -> Result<Reported, CallError> {
+        self.say(Some(report.share), Some(report), agent)
+    }
+
+    /// Tells the vault nothing but that the agent lives.
+    pub fn live(&self, agent: Speaker<'_>) -> Result<Reported, CallError> {
+        self.say(self.http.share(), None, agent)
+    }
+
+    fn say(
+        &self,
+        share: Option<ShareId>,
+        report: Option<&AgentReport>,
+        Speaker { identity, clock }: Speaker<'_>,
+    ) -> Result<Reported, CallError> {
+        let words = |challenge, counter| {
+            let report = report.cloned();
+            SignedReport { challenge, counter, at: clock.now(), share, report }
+        };
+        let said = self.signed("api/v1/agent/report", Subject::Report, identity, words);
+        said.map(|(reported, _)| reported)
+    }
+
+    /// Hands in a request for a repository that somebody else signed: how a media server asks for
+    /// an agent. The answer is for that one alone.
+    pub fn carry_request(
+        &self,
+        workload: &WorkloadName,
+        request: &Statement,
+    ) -> Result<Statement, CallError> {
+        self.post(&format!("api/v1/workloads/{workload}/open"), request)
+    }
+
+    /// Hands in a bill that somebody else signed.
+    pub fn carry_bill(&self, bill: &Statement) -> Result<Vaulted, CallError> {
+        self.post("api/v1/shipments", bill)
+    }
+
+    /// Hands in a report that somebody else signed.
+    pub fn carry_report(&self, report: &Statement) -> Result<Reported, CallError> {
         self.post("api/v1/agent/report", report)
+    }
+
+    /// The newest challenge that the vault gave; an empty one before its first answer.
+    pub fn challenge(&self) -> Challenge {
+        self.said().challenge.clone()
+    }
+
+    /// Says what `words` makes of a challenge and a counter, signed by `signer`; and once more if
+    /// the challenge is found stale, over the fresh one that came with the refusal.
+    fn signed<W: Serialize, T: DeserializeOwned>(
+        &self,
+        path: &str,
+        subject: Subject,
+        signer: &Identity,
+        words: impl Fn(Challenge, u64) -> W,
+    ) -> Result<(T, W), CallError> {
+        let mut is_repeated = false;
+        loop {
+            let (challenge, counter) = {
+                let mut said = self.said();
+                said.counter += 1;
+                (said.challenge.clone(), said.counter)
+            };
+            let words = words(challenge, counter);
+            match self.post(path, &self.statement(subject, &words, signer)?) {
+                Ok(answer) => return Ok((answer, words)),
+                Err(error) if !is_repeated && error.code() == Some(&ErrorCode::StaleChallenge) => {
+                    is_repeated = true;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn statement(
+        &self,
+        subject: Subject,
+        words: &impl Serialize,
+        signer: &Identity,
+    ) -> Result<Statement, CallError> {
+        Statement::sign(subject, words, signer).map_err(|error| self.unintelligible(&error))
+    }
+
+    fn said(&self) -> MutexGuard<'_, Said> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Asks which drops the vault holds now. The answer is to be verified.
@@ -328,6 +432,10 @@ impl ApiClient {
         }
         let answer =
             request.send(|status| status.is_success(), ANSWER_BYTES_MAX).map_err(unreachable)?;
+        let challenge = answer.headers.get(CHALLENGE_HEADER);
+        if let Some(challenge) = challenge.and_then(|text| Challenge::parse(text.to_str().ok()?)) {
+            self.said().challenge = challenge;
+        }
         if answer.status.is_success() {
             return Ok(answer.body);
         }

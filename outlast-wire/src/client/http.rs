@@ -28,7 +28,7 @@ use crate::api::{ErrorBody, ErrorCode};
 use crate::certificate::Validity;
 use crate::identity::Identity;
 use crate::identity_handle::{Derived, IdentityHandle};
-use crate::protocol::{REQUEST_ID_HEADER, SHARE_HEADER};
+use crate::protocol::{REQUEST_ID_HEADER, SHARE_HEADER, TICKET_HEADER};
 use crate::road::{Road, RoadError, Roads};
 use crate::tls::{self, TlsError};
 
@@ -75,6 +75,8 @@ pub(crate) struct Http {
     interrupt: Interrupt,
     /// Of which share we speak, once it is known.
     share: OnceLock<ShareId>,
+    /// What lets a media server act for us.
+    ticket: Option<HeaderValue>,
     /// What our requests belong to, if it has a name.
     errand: Errand,
 }
@@ -228,6 +230,7 @@ impl Http {
             address,
             interrupt: Interrupt::default(),
             share: OnceLock::new(),
+            ticket: None,
             errand: Errand::default(),
         })
     }
@@ -246,6 +249,7 @@ impl Http {
             address: self.address.clone(),
             interrupt: self.interrupt.clone(),
             share: self.share.clone(),
+            ticket: self.ticket.clone(),
             errand: Errand::default(),
         }
     }
@@ -266,6 +270,16 @@ impl Http {
         self.share.get_or_init(|| share);
     }
 
+    /// Shows a ticket in each request from now on. One that no header can hold is no ticket.
+    pub(crate) fn show_ticket(&mut self, text: &str) {
+        self.ticket = HeaderValue::from_str(text).ok();
+    }
+
+    /// Of which share we speak.
+    pub(crate) fn share(&self) -> Option<ShareId> {
+        self.share.get().copied()
+    }
+
     /// The address without its password.
     pub(crate) fn location(&self) -> &str {
         &self.address.shown
@@ -284,6 +298,9 @@ impl Http {
         let share = self.share.get().and_then(|it| HeaderValue::from_str(&it.to_string()).ok());
         if let Some(share) = share {
             headers.insert(SHARE_HEADER, share);
+        }
+        if let Some(ticket) = &self.ticket {
+            headers.insert(TICKET_HEADER, ticket.clone());
         }
         if let Some(id) = self.errand.get() {
             headers.insert(REQUEST_ID_HEADER, id);

@@ -66,6 +66,12 @@ impl RestStore {
         self.http.speak_of(share);
     }
 
+    /// Shows an agent's ticket in each request from now on: an agent to its media server, and that
+    /// one to the vault. `text` is as [`ticket::header_text`](crate::ticket::header_text) makes it.
+    pub fn show_ticket(&mut self, text: &str) {
+        self.http.show_ticket(text);
+    }
+
     /// Asks the server to make room for a new repository at this address, before its first
     /// objects are created. Harmless if there is one already.
     pub fn create_layout(&self) -> Result<(), StoreError> {

@@ -6,12 +6,33 @@ use bytes::Bytes;
 use outlast_store::{Object, Store, StoreError, Verb};
 use outlast_types::WorkloadName;
 
+use crate::access::{self, Action, Refused};
+use crate::certificate::Certified;
 use crate::peer::Peer;
+
+/// Who asks for something, and what it shows for it.
+#[derive(Debug, Clone, Copy)]
+pub struct Asker<'a> {
+    pub certified: &'a Certified,
+    /// What a media server shows of an agent for which it acts; nothing is known of it yet.
+    pub ticket: Option<&'a str>,
+}
 
 /// Who keeps the repositories. Calls block; they run on threads for that.
 pub trait RepositoryHost: Send + Sync + 'static {
-    /// The store of a workload's repository for `peer`, who is about to do `verb`. The table in
-    /// [`access`](crate::access) has allowed it already; the host may know more reasons against it.
+    /// Lets `asker` do `action` with a workload, or says why not: by the table in
+    /// [`access`](crate::access), and by what the host knows beside it. Asked before anything else,
+    /// so that a refusal tells nothing of what is there.
+    fn permit(
+        &self,
+        asker: Asker<'_>,
+        action: Action,
+        workload: &WorkloadName,
+    ) -> Result<(), Refused> {
+        access::check(asker.certified, action, workload)
+    }
+
+    /// The store of a workload's repository for `peer`, who is about to do `verb`, which is permitted.
     fn store(
         &self,
         peer: &Peer,
@@ -22,7 +43,7 @@ pub trait RepositoryHost: Send + Sync + 'static {
     /// Makes room for a new repository; harmless if there is one.
     fn create(&self, peer: &Peer, workload: &WorkloadName) -> Result<(), HostError>;
 
-    /// Begins to take in `object` from `peer`, whom the table allows to create its kind. The host
+    /// Begins to take in `object` from `peer`, who is permitted to create its kind. The host
     /// looks at what comes, and refuses what it does not believe.
     fn receive(
         &self,
@@ -31,7 +52,7 @@ pub trait RepositoryHost: Send + Sync + 'static {
         object: &Object,
     ) -> Result<Box<dyn Incoming>, HostError>;
 
-    /// Removes `object` for `peer`, whom the table allows to remove its kind. The host may know
+    /// Removes `object` for `peer`, who is permitted to remove its kind. The host may know
     /// that this one is somebody else's.
     fn remove(
         &self,

@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use outlast_store::Object;
 
-use crate::access::Refused;
+use crate::access::{Refused, Why};
 use crate::api::{ErrorBody, ErrorCode};
 
 /// An answer that is no success, as a handler returns it. The server loop adds the
@@ -50,8 +50,17 @@ impl ApiError {
 
 impl From<Refused> for ApiError {
     fn from(refused: Refused) -> Self {
-        Self::new(StatusCode::FORBIDDEN, ErrorCode::Refused, refused.to_string())
-            .hint(refused.hint())
+        let code = code_of(&refused);
+        Self::new(StatusCode::FORBIDDEN, code, refused.to_string()).hint(refused.hint())
+    }
+}
+
+/// What a refusal is called by programs.
+pub fn code_of(refused: &Refused) -> ErrorCode {
+    match refused.why {
+        Why::Role => ErrorCode::Refused,
+        Why::Workload(_) | Why::NotAll => ErrorCode::NotGranted,
+        Why::Behalf(_) => ErrorCode::NoTicket,
     }
 }
 

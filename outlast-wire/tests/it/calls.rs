@@ -1,31 +1,53 @@
+use std::sync::Arc;
+
 use axum::extract::Path;
 use axum::http::StatusCode;
+use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use outlast_store::{Object, Store};
 use outlast_types::{
-    BlobId, ContentHash, DropId, PackId, ShareId, SnapshotId, SystemClock, SystemRandom,
+    BlobId, Clock, ContentHash, DropId, PackId, ShareId, SnapshotId, SystemClock, SystemRandom,
 };
 use outlast_wire::api::{
-    BILL_VERSION, Base64, BilledName, BilledObject, ErrorCode, OpenRepository, OpenedRepository,
+    BILL_VERSION, Base64, BilledName, BilledObject, CHALLENGE_HEADER, ErrorCode, OpenRepository,
     Reported, Shipment, Vaulted,
 };
-use outlast_wire::sealed_key::{repository_key_info, seal};
+use outlast_wire::challenge::{Challenge, ChallengeKey};
+use outlast_wire::opening::{self, Opening};
 use outlast_wire::server::{ApiError, Limits};
-use outlast_wire::{ApiClient, CallError, Peer, Role};
+use outlast_wire::statement::{Statement, Subject};
+use outlast_wire::{ApiClient, CallError, Peer, Role, Speaker};
 
 use crate::support::{Server, World, workload};
 
 const KEY: &[u8; 64] = &[7; 64];
 
 fn server(world: &World) -> Server {
-    let open = |Path(name): Path<String>, Json(request): Json<OpenRepository>| async move {
-        let info = repository_key_info(&name.parse().unwrap());
-        let sealed = seal(&request.box_public_key, &info, KEY, &SystemRandom).unwrap();
+    let vault = Arc::new(world.identity(Role::Vault));
+    let open = |Path(name): Path<String>, Json(request): Json<Statement>| async move {
+        let (asker, asked): (_, OpenRepository) =
+            request.read(Subject::Open, vault.ca_pem()).unwrap();
+        let challenges = ChallengeKey::new(&[7; 32]);
+        if let Err(stale) = challenges.check(&asked.challenge, SystemClock.now()) {
+            let fresh = challenges.issue(SystemClock.now());
+            let refused = ApiError::new(
+                StatusCode::PRECONDITION_FAILED,
+                ErrorCode::StaleChallenge,
+                stale.to_string(),
+            );
+            return ([(CHALLENGE_HEADER, fresh.as_str().to_owned())], refused).into_response();
+        }
         let repository_path = format!("/repo/{name}/");
-        Json(OpenedRepository { repository_path, sealed_key: Base64(sealed), version: 2 })
+        let opening = Opening { repository_path, version: 2, key: KEY, ticket: None };
+        let now = SystemClock.now();
+        let answer = opening::answer(&asked, &asker, opening, &vault, now, &SystemRandom);
+        Json(answer.unwrap()).into_response()
     };
-    let ship = |Extension(peer): Extension<Peer>, Json(shipment): Json<Shipment>| async move {
+    let ca_pem = world.identity(Role::Vault).ca_pem().to_owned();
+    let ship = |Extension(peer): Extension<Peer>, Json(bill): Json<Statement>| async move {
+        let (signer, shipment): (_, Shipment) = bill.read(Subject::Bill, &ca_pem).unwrap();
+        assert_eq!(signer.peer, peer);
         if shipment.objects.is_empty() {
             return Ok(Json(Vaulted { receipt: format!("{} by {peer}", shipment.drop) }));
         }
@@ -75,19 +97,16 @@ fn shipment(objects: Vec<BilledObject>) -> Shipment {
 }
 
 #[test]
-fn an_agent_gets_the_repository_key_that_only_it_can_open() {
+fn an_agent_asks_over_the_vaults_challenge_and_gets_the_repository_key() {
     let world = World::new();
     let server = server(&world);
     let identity = world.identity(Role::Agent);
     let client = client(&world, &server);
-    let request = OpenRepository { box_public_key: identity.box_key().public() };
-    let opened = client.open_repository(&workload(), &request).unwrap();
-    let info = repository_key_info(&workload());
-    assert_eq!(*identity.box_key().open(&info, &opened.sealed_key.0).unwrap(), KEY);
-    let other = world.identity(Role::Agent);
-    assert!(other.box_key().open(&info, &opened.sealed_key.0).is_err());
-    let workload = client.open_workload(&workload(), &identity).unwrap();
+    assert_eq!(client.challenge(), Challenge::default());
+    let speaker = Speaker { identity: &identity, clock: &SystemClock };
+    let workload = client.open_workload(&workload(), speaker).unwrap();
     assert_eq!(*workload.key, *KEY);
+    assert_ne!(client.challenge(), Challenge::default(), "it asked once more by itself");
     assert_eq!(workload.store.location(), format!("{}repo/shop-db/", client.location()));
 }
 
@@ -96,7 +115,7 @@ fn a_shipment_is_known_by_its_certificate() {
     let world = World::new();
     let server = server(&world);
     let shipment = shipment(Vec::new());
-    let answer = client(&world, &server).ship(&shipment).unwrap();
+    let answer = client(&world, &server).ship(&shipment, &world.identity(Role::Agent)).unwrap();
     assert_eq!(answer.receipt, format!("{} by agent test", shipment.drop));
 }
 
@@ -122,7 +141,7 @@ fn a_refusal_says_what_is_missing_and_what_to_do() {
     let server = server(&world);
     let pack = PackId([0xab; 32]);
     let lacking = shipment(vec![BilledObject { name: BilledName::Data(pack), size: 1 }]);
-    let error = client(&world, &server).ship(&lacking).unwrap_err();
+    let error = client(&world, &server).ship(&lacking, &world.identity(Role::Agent)).unwrap_err();
     assert!(!error.is_passing());
     assert_eq!(error.code(), Some(&ErrorCode::MissingObjects));
     let text = error.to_string();

@@ -68,6 +68,14 @@ impl World {
         self.authority.issue(&request, &Stopped(at), &SystemRandom).unwrap()
     }
 
+    /// An identity that may touch the workloads that a pattern means.
+    pub(crate) fn identity_granted(&self, role: Role, pattern: &str) -> Identity {
+        let peer = Peer::new(role, "test").unwrap();
+        let grants = Grants::of([WorkloadPattern::new(pattern).unwrap()]).unwrap();
+        let request = ca::Request { grants, ..ca::Request::new(peer, Duration::from_secs(3600)) };
+        self.authority.issue(&request, &SystemClock, &SystemRandom).unwrap()
+    }
+
     /// An identity in a directory, as stock restic takes it: also one with grants in it, which restic
     /// knows nothing of.
     pub(crate) fn saved_identity(&self, role: Role) -> PathBuf {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use anyhow::{Result, bail};
 use outlast_format::crypto::Key;
 use outlast_repo::{Credential, Repository};
-use outlast_types::WorkloadName;
-use outlast_wire::{ApiClient, Credentials, Identity};
+use outlast_types::{SystemClock, WorkloadName};
+use outlast_wire::{ApiClient, Credentials, Identity, Speaker};
 
 use super::cache::CacheArgs;
 use super::repo::retrying;
@@ -42,8 +42,9 @@ impl VaultAccess {
     ) -> Result<Repository> {
         let (address, identity) = self.address_and_identity()?;
         let client = ApiClient::over(&address, Credentials::Identity(&identity), &roads()?)?;
+        let speaker = Speaker { identity: &identity, clock: &SystemClock };
         let opened =
-            output.patiently(client.location(), || client.open_workload(workload, &identity))?;
+            output.patiently(client.location(), || client.open_workload(workload, speaker))?;
         let key = Key::from_bytes(&opened.key);
         let store = retrying(Arc::new(opened.store), output);
         let repository = output

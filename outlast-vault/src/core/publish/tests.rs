@@ -8,7 +8,7 @@ use outlast_wire::api::{Base64, BilledName};
 use outlast_wire::holdings::{HeldDrop, Nonce, Question};
 
 use super::*;
-use crate::core::testing::{AGENT, World, agent, bill, shop, upload};
+use crate::core::testing::{AGENT, World, agent, bill, identity, shop, upload};
 
 /// A change that makes a bill of another drop.
 type Change = fn(&mut Shipment);
@@ -267,11 +267,12 @@ fn a_drop_whose_tree_no_index_knows_any_more_is_not_said_to_be_held() {
         tree: receipt.tree.unwrap(),
         snapshot: scene.bill.snapshot_id,
     };
+    let asker = identity(scene.world.directory.path(), Role::Agent, AGENT);
     let held = || {
         let nonce = Nonce::new(&SystemRandom);
         let question =
             Question { nonce: nonce.clone(), drops: vec![asked.clone()], receipts: Vec::new() };
-        let answer = scene.vault.holdings(question)?;
+        let answer = scene.vault.holdings(question, asker.certified())?;
         let authority = scene.vault.identity.get();
         Ok::<_, VaultError>(answer.verify(authority.ca_pem(), &nonce).unwrap().held)
     };

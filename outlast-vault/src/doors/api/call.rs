@@ -10,13 +10,16 @@ use axum::extract::{Path, Request};
 use axum::http::StatusCode;
 use outlast_store::StoreError;
 use outlast_types::WorkloadName;
-use outlast_wire::Peer;
+use outlast_wire::access::{self, Call};
 use outlast_wire::api::ErrorCode;
 use outlast_wire::server::budget::{Bounds, Holder, Share, Shares};
 use outlast_wire::server::{ApiError, RequestId};
+use outlast_wire::statement::StatementError;
+use outlast_wire::{Certified, Peer};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use crate::core::challenges::Unheard;
 use crate::core::error::VaultError;
 use crate::core::vault::Vault;
 use crate::doors::bodies::{self, Bodies};
@@ -68,6 +71,31 @@ impl Api {
         Ok(Some(self.first_contacts.take(&Holder::from(peer), 1, QUEUE_TIMEOUT).await?))
     }
 
+    /// Whether the certificate's holder may make this call about a workload. Nothing is looked at for
+    /// it, and nothing of the body was read.
+    pub(super) fn permit(
+        &self,
+        asker: &Certified,
+        call: Call,
+        workload: &WorkloadName,
+    ) -> Result<(), ApiError> {
+        Ok(self.vault.permit(asker, call, workload)?)
+    }
+
+    /// The same, also for who may hand in what another signed: whether that one may is judged when it
+    /// was read.
+    pub(super) fn permit_carrier(
+        &self,
+        carrier: &Certified,
+        call: Call,
+        workload: &WorkloadName,
+    ) -> Result<(), ApiError> {
+        match access::check_role(&carrier.peer, call) {
+            Ok(()) => self.permit(carrier, call, workload),
+            Err(_) => Ok(access::check_carrier(&carrier.peer, call)?),
+        }
+    }
+
     /// Reads the body of a call whose role was found right; what comes back beside the content is
     /// to be held until the call is done.
     pub(super) async fn body<T: DeserializeOwned>(
@@ -80,17 +108,17 @@ impl Api {
     /// Runs `call` on a thread that may block, and turns its errors into answers.
     pub(super) async fn run<T: Send + 'static>(
         &self,
-        peer: Peer,
+        asker: Certified,
         id: RequestId,
-        call: impl FnOnce(&Vault, &Peer) -> Result<T, VaultError> + Send + 'static,
+        call: impl FnOnce(&Vault, &Certified) -> Result<T, VaultError> + Send + 'static,
     ) -> Answer<T> {
-        let slot = self.calls.take(&Holder::from(&peer), 1, QUEUE_TIMEOUT).await?;
+        let slot = self.calls.take(&Holder::from(&asker.peer), 1, QUEUE_TIMEOUT).await?;
         let vault = Arc::clone(&self.vault);
         // What the call logs is found by the request's id.
         let span = tracing::info_span!("request", id = id.0);
         let work = tokio::task::spawn_blocking(move || {
             let _slot = slot;
-            span.in_scope(|| call(&vault, &peer))
+            span.in_scope(|| call(&vault, &asker))
         });
         match work.await {
             Ok(Ok(answer)) => Ok(Json(answer)),
@@ -126,7 +154,7 @@ pub(super) fn internal(text: &str) -> ApiError {
 /// What of an error is for the other side. What is the caller's to mend is told in full; what is
 /// ours goes to the log, with the request's id.
 fn answer_of(error: VaultError, id: &RequestId) -> ApiError {
-    let text = error.to_string();
+    let (text, code) = (error.to_string(), error.code());
     match error {
         VaultError::UnknownWorkload { .. } => {
             ApiError::new(StatusCode::NOT_FOUND, ErrorCode::UnknownWorkload, text)
@@ -185,7 +213,22 @@ fn answer_of(error: VaultError, id: &RequestId) -> ApiError {
                 .hint("try again later")
         }
         VaultError::OverLimit { .. } => ApiError::over_limit(text),
-        VaultError::BadBoxKey => {
+        VaultError::Refused(refused) => refused.into(),
+        VaultError::Statement(StatementError::Unsigned) => {
+            ApiError::new(StatusCode::FORBIDDEN, ErrorCode::Unsigned, text)
+                .hint("this vault believes signed words only; bring the client to its release")
+        }
+        VaultError::Statement(_) | VaultError::BadWords { .. } | VaultError::Signer(_) => {
+            ApiError::new(StatusCode::FORBIDDEN, code, text)
+        }
+        VaultError::Unheard(Unheard::TooManyShares) => {
+            ApiError::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Busy, text)
+        }
+        VaultError::Stale(_) | VaultError::Unheard(_) => {
+            ApiError::new(StatusCode::PRECONDITION_FAILED, ErrorCode::StaleChallenge, text)
+                .hint("sign it again over the challenge that comes with this answer")
+        }
+        VaultError::BadBoxKey | VaultError::TooMuch { .. } => {
             ApiError::new(StatusCode::BAD_REQUEST, ErrorCode::BadRequest, text)
         }
         VaultError::Store(StoreError::Full { .. }) => {

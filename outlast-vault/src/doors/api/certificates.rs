@@ -5,11 +5,11 @@ use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Extension, Router};
 use outlast_types::Timestamp;
-use outlast_wire::Peer;
 use outlast_wire::access::{self, Call};
 use outlast_wire::api::{CertificateView, ErrorCode, Holder, RevokeOrder};
 use outlast_wire::revocation::{Revocations, SignedTrustNews};
 use outlast_wire::server::{ApiError, RequestId};
+use outlast_wire::{Certified, Peer};
 
 use super::call::{Answer, Api};
 use crate::core::authority::Target;
@@ -27,20 +27,20 @@ pub(super) fn routes() -> Router<Api> {
 
 async fn trust(
     State(api): State<Api>,
-    Extension(peer): Extension<Peer>,
+    Extension(asker): Extension<Certified>,
     Extension(id): Extension<RequestId>,
 ) -> Answer<SignedTrustNews> {
-    access::check(&peer, Call::AskTrust)?;
-    api.run(peer, id, |vault, _| vault.trust_news()).await
+    access::check_whole(&asker, Call::AskTrust)?;
+    api.run(asker, id, |vault, _| vault.trust_news()).await
 }
 
 async fn certificates(
     State(api): State<Api>,
-    Extension(peer): Extension<Peer>,
+    Extension(asker): Extension<Certified>,
     Extension(id): Extension<RequestId>,
 ) -> Answer<Vec<CertificateView>> {
-    access::check(&peer, Call::ListCertificates)?;
-    api.run(peer, id, |vault, _| {
+    access::check_whole(&asker, Call::ListCertificates)?;
+    api.run(asker, id, |vault, _| {
         let (list, now) = (vault.certificates.revocations(), vault.environment.clock.now());
         let known = vault.certificates.list().into_iter();
         Ok(known.map(|known| view(known, &list, now)).collect())
@@ -50,16 +50,16 @@ async fn certificates(
 
 async fn revoke(
     State(api): State<Api>,
-    Extension(peer): Extension<Peer>,
+    Extension(asker): Extension<Certified>,
     Extension(id): Extension<RequestId>,
     request: Request,
 ) -> Answer<Vec<CertificateView>> {
-    access::check(&peer, Call::RevokeCertificate)?;
+    access::check_whole(&asker, Call::RevokeCertificate)?;
     let (order, _held): (RevokeOrder, _) = api.body(request).await?;
     let target = target(&order)?;
     let reason = order.reason.as_deref().map(reason).transpose()?.map(str::to_owned);
-    api.run(peer, id, move |vault, peer| {
-        let of = vault.revoke(&target, &peer.to_string(), reason.as_deref())?;
+    api.run(asker, id, move |vault, asker| {
+        let of = vault.revoke(&target, &asker.peer.to_string(), reason.as_deref())?;
         let (list, now) = (vault.certificates.revocations(), vault.environment.clock.now());
         Ok(of.into_iter().map(|known| view(known, &list, now)).collect())
     })

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::routing::get;
 use axum::{Extension, Router};
-use outlast_wire::Peer;
+use outlast_wire::Certified;
 use outlast_wire::access::{self, Call};
 use outlast_wire::api::JobView;
 use outlast_wire::server::RequestId;
@@ -17,11 +17,11 @@ pub(super) fn routes() -> Router<Api> {
 
 async fn jobs(
     State(api): State<Api>,
-    Extension(peer): Extension<Peer>,
+    Extension(asker): Extension<Certified>,
     Extension(id): Extension<RequestId>,
 ) -> Answer<Vec<JobView>> {
-    access::check(&peer, Call::ListJobs)?;
-    api.run(peer, id, |vault, _| Ok(vault.jobs.statuses().into_iter().map(view).collect())).await
+    access::check_whole(&asker, Call::ListJobs)?;
+    api.run(asker, id, |vault, _| Ok(vault.jobs.statuses().into_iter().map(view).collect())).await
 }
 
 fn view(status: JobStatus) -> JobView {

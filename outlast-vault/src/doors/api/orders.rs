@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use axum::routing::{MethodRouter, get, post};
 use axum::{Extension, Router};
 use outlast_types::{WorkloadName, human};
-use outlast_wire::Peer;
+use outlast_wire::Certified;
 use outlast_wire::access::{self, Call};
 use outlast_wire::api::{ErrorCode, OrderView, PauseOrder, ReasonedOrder, RecreateOrder};
 use outlast_wire::server::{ApiError, RequestId};
@@ -47,16 +47,17 @@ fn order<T: DeserializeOwned + Send + 'static>(
     carry_out: fn(&Given<'_>, T) -> Result<Order, VaultError>,
 ) -> MethodRouter<Api> {
     let handler = move |State(api): State<Api>,
-                        Extension(peer): Extension<Peer>,
+                        Extension(asker): Extension<Certified>,
                         Extension(id): Extension<RequestId>,
                         workload: Result<Path<String>, PathRejection>,
                         request: Request| async move {
-        access::check(&peer, call)?;
         let workload = workload_in_path(workload)?;
+        api.permit(&asker, call, &workload)?;
         let (content, _held): (T, _) = api.body(request).await?;
         let answer: Answer<OrderView> = api
-            .run(peer, id, move |vault, peer| {
-                let given = Given { vault, by: peer.to_string(), workload: &workload };
+            .run(asker, id, move |vault, asker| {
+                let by = asker.peer.to_string();
+                let given = Given { vault, by, workload: &workload };
                 carry_out(&given, content).map(view)
             })
             .await;
@@ -132,17 +133,22 @@ impl Given<'_> {
 
 async fn orders(
     State(api): State<Api>,
-    Extension(peer): Extension<Peer>,
+    Extension(asker): Extension<Certified>,
     Extension(id): Extension<RequestId>,
     query: Result<Query<WorkloadQuery>, QueryRejection>,
 ) -> Answer<Vec<OrderView>> {
-    access::check(&peer, Call::ListOrders)?;
+    access::check_whole(&asker, Call::ListOrders)?;
     let Query(query) = query.map_err(|error| {
         ApiError::new(StatusCode::BAD_REQUEST, ErrorCode::BadRequest, error.body_text())
     })?;
     let workload = query.workload.as_deref().map(workload_name).transpose()?;
-    api.run(peer, id, move |vault, _| {
-        Ok(vault.orders.list(workload.as_ref()).into_iter().map(view).collect())
+    if let Some(workload) = &workload {
+        api.permit(&asker, Call::ListOrders, workload)?;
+    }
+    api.run(asker, id, move |vault, asker| {
+        let mut orders = vault.orders.list(workload.as_ref());
+        orders.retain(|order| vault.is_granted(asker, &order.workload));
+        Ok(orders.into_iter().map(view).collect())
     })
     .await
 }

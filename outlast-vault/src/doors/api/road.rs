@@ -8,7 +8,7 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
-use outlast_wire::Peer;
+use outlast_wire::Certified;
 use outlast_wire::access::{self, Call};
 use outlast_wire::api::{BODY_BYTES_MAX, ErrorCode, Greeting, Measured};
 use outlast_wire::server::{ApiError, RequestId};
@@ -24,13 +24,13 @@ pub(super) fn routes() -> Router<Api> {
 
 async fn greeting(
     State(api): State<Api>,
-    Extension(peer): Extension<Peer>,
+    Extension(asker): Extension<Certified>,
     Extension(id): Extension<RequestId>,
 ) -> Answer<Greeting> {
-    access::check(&peer, Call::Greet)?;
-    api.run(peer, id, |vault, peer| {
+    access::check_whole(&asker, Call::Greet)?;
+    api.run(asker, id, |vault, asker| {
         Ok(Greeting {
-            peer: peer.to_string(),
+            peer: asker.peer.to_string(),
             vault: vault.identity.get().peer().to_string(),
             now: vault.environment.clock.now(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -40,8 +40,8 @@ async fn greeting(
 }
 
 /// Takes what comes and keeps nothing of it.
-async fn probe(Extension(peer): Extension<Peer>, request: Request) -> Answer<Measured> {
-    access::check(&peer, Call::MeasureRoad)?;
+async fn probe(Extension(asker): Extension<Certified>, request: Request) -> Answer<Measured> {
+    access::check_whole(&asker, Call::MeasureRoad)?;
     let bytes = drain(request.into_body()).await?;
     Ok(Json(Measured { bytes }))
 }

@@ -1,0 +1,68 @@
+//! Who may do what here: the table, the certificate, and this vault's policy over both.
+
+use outlast_store::{Kind, Verb};
+use outlast_types::WorkloadName;
+use outlast_wire::Certified;
+use outlast_wire::access::{self, Action, Refused, Why};
+use outlast_wire::rest::Asker;
+use outlast_wire::ticket::Ticket;
+
+use super::vault::Vault;
+
+impl Vault {
+    /// Whether a workload is granted to `asker`.
+    pub(crate) fn is_granted(&self, asker: &Certified, workload: &WorkloadName) -> bool {
+        asker.grants.allows(workload) && self.policy.allows(&asker.peer, workload)
+    }
+
+    /// Lets `asker` do `action` with a workload, or says why not. Nothing is looked at for it.
+    pub(crate) fn permit(
+        &self,
+        asker: &Certified,
+        action: impl Into<Action>,
+        workload: &WorkloadName,
+    ) -> Result<(), Refused> {
+        let action = action.into();
+        access::check(asker, action, workload)?;
+        match self.policy.allows(&asker.peer, workload) {
+            true => Ok(()),
+            false => Err(access::not_granted(&asker.peer, action, workload)),
+        }
+    }
+
+    /// The same for objects, also of a media server that shows an agent's ticket.
+    pub(crate) fn permit_object(
+        &self,
+        asker: Asker<'_>,
+        verb: Verb,
+        kind: Kind,
+        workload: &WorkloadName,
+    ) -> Result<(), Refused> {
+        let action = Action::Object { verb, kind };
+        let peer = &asker.certified.peer;
+        match access::check_role(peer, action) {
+            Err(Refused { why: Why::Behalf(_), .. }) => {}
+            _ => return self.permit(asker.certified, action, workload),
+        }
+        let refused = |reason: String| {
+            let why = Why::Behalf(reason);
+            Refused { peer: peer.clone(), action, why }
+        };
+        let Some(text) = asker.ticket else {
+            return Err(refused("shows no ticket of one".to_owned()));
+        };
+        let identity = self.identity.get();
+        let ticket = Ticket::read_header(text, identity.ca_pem());
+        let ticket = ticket.map_err(|error| refused(error.to_string()))?;
+        let now = self.environment.clock.now();
+        ticket.check(workload, verb, kind, now).map_err(|error| refused(error.to_string()))?;
+        // What counted when the ticket was given may not count any more.
+        if self.trust.revocations().of(&ticket.agent).is_some() {
+            return Err(refused(format!("the certificate of {} is revoked", ticket.agent.peer)));
+        }
+        match self.is_granted(&ticket.agent, workload) {
+            true => Ok(()),
+            false => Err(refused(format!("workload {workload} is not granted to it any more"))),
+        }
+    }
+}

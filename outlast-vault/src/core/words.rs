@@ -1,0 +1,91 @@
+//! Words that are signed: who said them, whether they are of now, and who brings them.
+
+use outlast_types::{Timestamp, WorkloadName};
+use outlast_wire::Certified;
+use outlast_wire::access::Call;
+use outlast_wire::api::{OpenRepository, Shipment, SignedReport};
+use outlast_wire::challenge::Challenge;
+use outlast_wire::statement::{Statement, Subject, may_carry};
+use serde::de::DeserializeOwned;
+
+use super::error::VaultError;
+use super::vault::Vault;
+
+impl Vault {
+    /// A request for a repository, made now by who may make it. It is of the address's workload.
+    pub(crate) fn hear_request(
+        &self,
+        statement: &Statement,
+        workload: &WorkloadName,
+        carrier: &Certified,
+    ) -> Result<(Certified, OpenRepository), VaultError> {
+        let (asker, asked): (_, OpenRepository) = self.hear(Subject::Open, statement, carrier)?;
+        if asked.workload != *workload {
+            let reason = format!("it asks for another workload than its address, {workload}");
+            return Err(VaultError::BadWords { reason });
+        }
+        self.permit(&asker, Call::OpenRepository, workload)?;
+        self.made_now(&asker, &asked.challenge)?;
+        Ok((asker, asked))
+    }
+
+    /// A bill, whenever it was signed: it says what is so for good, and takes effect once.
+    pub(crate) fn hear_bill(
+        &self,
+        statement: &Statement,
+        carrier: &Certified,
+    ) -> Result<(Certified, Shipment), VaultError> {
+        let (agent, shipment): (_, Shipment) = self.hear(Subject::Bill, statement, carrier)?;
+        self.permit(&agent, Call::Ship, &shipment.workload)?;
+        Ok((agent, shipment))
+    }
+
+    /// A report, made now and newer than what was heard before.
+    pub(crate) fn hear_report(
+        &self,
+        statement: &Statement,
+        carrier: &Certified,
+    ) -> Result<(Certified, SignedReport), VaultError> {
+        let (agent, words): (_, SignedReport) = self.hear(Subject::Report, statement, carrier)?;
+        outlast_wire::access::check_role(&agent.peer, Call::Report)?;
+        if words.report.as_ref().is_some_and(|report| Some(report.share) != words.share) {
+            let reason = "it speaks of one share and reports of another".to_owned();
+            return Err(VaultError::BadWords { reason });
+        }
+        let given = self.made_now(&agent, &words.challenge)?;
+        let now = self.environment.clock.now();
+        self.challenges.note(agent.peer.name(), words.share, (given, words.counter), now)?;
+        Ok((agent, words))
+    }
+
+    /// What somebody signed about `subject`, if `carrier` may bring it.
+    fn hear<T: DeserializeOwned>(
+        &self,
+        subject: Subject,
+        statement: &Statement,
+        carrier: &Certified,
+    ) -> Result<(Certified, T), VaultError> {
+        let (signer, content): (Certified, T) =
+            statement.read_by(subject, |chain_pem, message, signature| {
+                let signer = self.trust.judge_signer(chain_pem, message, signature);
+                signer.map_err(VaultError::from)
+            })?;
+        if !may_carry(&carrier.peer, &signer.peer) {
+            let (carrier, signer) = (&carrier.peer, &signer.peer);
+            let reason = format!("{carrier} may not hand in what {signer} signed");
+            return Err(VaultError::BadWords { reason });
+        }
+        Ok((signer, content))
+    }
+
+    /// When the challenge was given over which `signer` signed; an error if that was too long ago, or
+    /// the signer's certificate is not valid.
+    fn made_now(&self, signer: &Certified, challenge: &Challenge) -> Result<Timestamp, VaultError> {
+        let now = self.environment.clock.now();
+        if let Some(trouble) = signer.validity.trouble(now) {
+            let reason = format!("the certificate of {} {trouble}", signer.peer);
+            return Err(VaultError::BadWords { reason });
+        }
+        Ok(self.challenges.check(challenge, now)?)
+    }
+}
