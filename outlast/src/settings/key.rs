@@ -113,7 +113,7 @@ fn exact_size(bytes: u64) -> String {
     }
     let units = ["TiB", "GiB", "MiB", "KiB"];
     let shift = |unit: usize| 40 - 10 * unit;
-    let fits = |unit: &usize| bytes > 0 && bytes % (1 << shift(*unit)) == 0;
+    let fits = |unit: &usize| bytes > 0 && bytes.is_multiple_of(1 << shift(*unit));
     match (0..units.len()).find(fits) {
         Some(unit) => format!("{}{}", bytes >> shift(unit), units[unit]),
         None => format!("{bytes}B"),
