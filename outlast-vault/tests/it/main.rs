@@ -12,7 +12,6 @@ mod jobs;
 mod keys;
 mod killed;
 mod locks;
-mod measure;
 mod metrics;
 mod middle;
 mod orders;

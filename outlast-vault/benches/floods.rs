@@ -1,12 +1,13 @@
 //! How an honest agent fares while another peer floods the vault, which is a process of its own, and how
-//! much memory that takes:
-//!
-//! `cargo test --release -p outlast-vault --test it measure -- --ignored --nocapture`
-//!
-//! A measurement for people, on a machine that does nothing else: nothing here fails.
+//! much memory that takes: `cargo bench -p outlast-vault`. For a machine that does nothing else.
+
+#![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark for terminals")]
+
+#[expect(dead_code, reason = "what the tests need beyond this")]
+#[path = "../tests/it/support.rs"]
+mod support;
 
 use std::env;
-use std::fmt::Write as _;
 use std::fs::read_to_string;
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpStream};
@@ -25,13 +26,13 @@ use outlast_wire::{ApiClient, Identity, Role};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, StreamOwned};
 
-use crate::support::{Agent, World, eventually, shop};
+use support::{Agent, World, eventually, shop};
 
 const HOME: &str = "OUTLAST_TEST_MEASURED_VAULT";
 /// How long the honest agent ships in each setting.
 const SPAN: Duration = Duration::from_secs(5);
 
-/// The vault that is measured: the test below, as a process of its own.
+/// The vault that is measured: this program, as a process of its own.
 fn serve(home: &Path) {
     let listen = "127.0.0.1:0".parse().unwrap();
     let config = VaultConfig::new(&home.join("vault"), listen, &home.join("vault-identity"));
@@ -50,7 +51,6 @@ struct Process {
 impl Process {
     fn start(world: &World) -> Self {
         let child = Command::new(env::current_exe().unwrap())
-            .args(["--exact", "--ignored", "measure::honest_agents_under_floods"])
             .env(HOME, world.path())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -210,7 +210,7 @@ fn first_contacts(agent: &Agent, process: &Process) -> String {
     }
     let (_, after) = process.cost();
     let each = 1000.0 * (after - before) / f64::from(COUNT);
-    format!("a first contact takes {each:.2} ms of processor\n")
+    format!("a first contact takes {each:.2} ms of processor")
 }
 
 type Way = (&'static str, usize, fn(&Flood<'_>));
@@ -233,9 +233,7 @@ const WAYS: [Way; 8] = [
     ("requests", 8, |flood| flood.ask()),
 ];
 
-#[test]
-#[ignore = "a measurement"]
-fn honest_agents_under_floods() {
+fn main() {
     if let Some(home) = env::var_os(HOME) {
         return serve(&PathBuf::from(home));
     }
@@ -244,7 +242,7 @@ fn honest_agents_under_floods() {
     let agent = world.agent_at(&process.url);
     let mut content = 0;
     rate(&agent, &mut content);
-    let mut table = first_contacts(&agent, &process);
+    println!("{}", first_contacts(&agent, &process));
     for (name, threads, way) in WAYS {
         let alone = rate(&agent, &mut content);
         let stop = AtomicBool::new(false);
@@ -261,12 +259,9 @@ fn honest_agents_under_floods() {
         });
         let (mib, seconds) = process.cost();
         let ratio = under / alone;
-        writeln!(
-            table,
+        println!(
             "{name:44} {alone:6.1} drops/s alone {under:6.1} under it  {ratio:4.2}  {mib:4} MiB at most \
              so far  {seconds:6.1} s of processor"
-        )
-        .unwrap();
+        );
     }
-    std::io::stderr().write_all(table.as_bytes()).unwrap();
 }
