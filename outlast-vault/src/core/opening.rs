@@ -115,19 +115,25 @@ impl Vault {
             sequence: Sequence::default(),
             run: hex::encode(&run),
         };
-        let uninterrupted = Progress::new(&vault.environment, &Interrupt::default());
-        vault.look_after_repositories(&uninterrupted)?;
-        // Seldom: all of it, so that what was put back while nothing ran is seen at once.
-        if vault.audit.problem().is_some() || vault.promises.has_audit_incident() {
-            vault.verify_audit_log()?;
-        }
-        vault.fill_in()?;
-        let started = Event::by_vault(AuditAction::Started).detail("run", &vault.run);
-        vault.note_past_authorities(&vault.identity.get())?;
-        vault.audit.record(started.detail("version", env!("CARGO_PKG_VERSION")))?;
-        // Whoever keeps this line can tell later whether the log was written anew.
-        let AuditHead { number, hash } = vault.audit.head();
-        tracing::info!(number, hash, "the newest entry of the audit log");
+        vault.begin()?;
         Ok(vault)
+    }
+
+    /// Brings what is known up to what is there, and writes that the vault began.
+    fn begin(&self) -> Result<(), VaultError> {
+        let uninterrupted = Progress::new(&self.environment, &Interrupt::default());
+        self.look_after_repositories(&uninterrupted)?;
+        // Seldom: all of it, so that what was put back while nothing ran is seen at once.
+        if self.audit.problem().is_some() || self.promises.has_audit_incident() {
+            self.verify_audit_log()?;
+        }
+        self.fill_in()?;
+        let started = Event::by_vault(AuditAction::Started).detail("run", &self.run);
+        self.note_past_authorities(&self.identity.get())?;
+        self.audit.record(started.detail("version", env!("CARGO_PKG_VERSION")))?;
+        // Whoever keeps this line can tell later whether the log was written anew.
+        let AuditHead { number, hash } = self.audit.head();
+        tracing::info!(number, hash, "the newest entry of the audit log");
+        Ok(())
     }
 }

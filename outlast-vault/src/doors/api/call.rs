@@ -154,7 +154,7 @@ pub(super) fn internal(text: &str) -> ApiError {
 /// What of an error is for the other side. What is the caller's to mend is told in full; what is
 /// ours goes to the log, with the request's id.
 fn answer_of(error: VaultError, id: &RequestId) -> ApiError {
-    let (text, code) = (error.to_string(), error.code());
+    let text = error.to_string();
     match error {
         VaultError::UnknownWorkload { .. } => {
             ApiError::new(StatusCode::NOT_FOUND, ErrorCode::UnknownWorkload, text)
@@ -197,6 +197,14 @@ fn answer_of(error: VaultError, id: &RequestId) -> ApiError {
         VaultError::BadOrder { .. } => {
             ApiError::new(StatusCode::BAD_REQUEST, ErrorCode::BadOrder, text)
         }
+        error => answer_to_words(error, id),
+    }
+}
+
+/// The same, for what is not about orders, certificates and what a repository has.
+fn answer_to_words(error: VaultError, id: &RequestId) -> ApiError {
+    let (text, code) = (error.to_string(), error.code());
+    match error {
         VaultError::Contested { .. } => {
             ApiError::new(StatusCode::CONFLICT, ErrorCode::Contested, text)
                 .hint("an id names one drop for ever; the vault keeps the one that it holds")
