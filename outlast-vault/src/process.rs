@@ -80,7 +80,8 @@ pub fn start(config: VaultConfig, environment: Environment) -> Result<VaultHandl
         .merge(api::router(Arc::clone(&vault)))
         .merge(metrics::router(Arc::clone(&vault)))
         .layer(from_fn_with_state(Arc::clone(&vault), hearing::note))
-        .layer(from_fn_with_state(Arc::new(Turns::new(&vault)), turns::in_turn));
+        .layer(from_fn_with_state(Arc::new(Turns::new(&vault)), turns::in_turn))
+        .layer(from_fn_with_state(Arc::clone(&vault), metrics::count));
     let plain = match config.metrics_listen {
         Some(at) => Some(serve_metrics(&runtime, &vault, at)?),
         None => None,

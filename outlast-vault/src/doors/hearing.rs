@@ -49,7 +49,6 @@ pub(crate) async fn note(
     let caller = request.extensions().get::<Caller>().cloned();
     meet(&vault, caller).await;
     let mut response = next.run(request).await;
-    vault.counters.answered(response.status().as_u16());
     if let Some(peer) = asker.filter(|_| response.status() == StatusCode::FORBIDDEN) {
         let told = response.extensions().get::<ErrorBody>().cloned();
         note_refusal(Arc::clone(&vault), &peer, &asked, workload.as_ref(), told).await;

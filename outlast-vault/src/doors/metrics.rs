@@ -3,9 +3,10 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
@@ -48,6 +49,17 @@ impl Door {
             }
         }
     }
+}
+
+/// Counts what is answered, to whomever.
+pub(crate) async fn count(
+    State(vault): State<Arc<Vault>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let response = next.run(request).await;
+    vault.counters.answered(response.status().as_u16());
+    response
 }
 
 /// For peers.
