@@ -164,8 +164,10 @@ fn hint(error: &anyhow::Error) -> Option<String> {
 pub(crate) fn tls_hint(trouble: &CertificateTrouble) -> &'static str {
     match trouble.about {
         About::Server => {
-            "Compare the address with the vault's, and `ca.pem` of the identity with its authority; a \
-             certificate for another name is issued again with that name among its hosts."
+            "Compare the address with the vault's, and `ca.pem` of the identity with its authority."
+        }
+        About::Host => {
+            "Use a name that the certificate has, or have it issued again with this name among its hosts."
         }
         About::Time => {
             "`timedatectl` shows and sets the clock; `outlast doctor` tells how it differs from the \

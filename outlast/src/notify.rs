@@ -160,7 +160,7 @@ mod tests {
         manager.set_nonblocking(true).unwrap();
         let pulse = Pulse::default();
         pulse.beat();
-        let mut other = service(&format!("@{name}"), "8", &[pulse.clone()]);
+        let mut other = service(&format!("@{name}"), "8", std::slice::from_ref(&pulse));
         other.watch();
         assert_eq!(heard(&manager), None);
         service(&format!("@{name}"), "7", &[pulse]).watch();

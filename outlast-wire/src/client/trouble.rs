@@ -55,8 +55,10 @@ pub struct CertificateTrouble {
 /// What a trouble with certificates is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum About {
-    /// The server is not who we asked for: another authority, or another host.
+    /// The server is nobody whom our authority knows.
     Server,
+    /// The server is known, by other names than the one that we asked for.
+    Host,
     /// The time: a certificate has ended or not begun, or a clock is wrong.
     Time,
     /// Our own certificate, which the server does not take.
@@ -81,7 +83,7 @@ fn trouble_at(error: &rustls::Error, own: Option<Validity>, now: Timestamp) -> i
         ),
         Error::InvalidCertificate(
             Certificate::NotValidForName | Certificate::NotValidForNameContext { .. },
-        ) => (About::Server, format!("the server's certificate is for another host: {error}")),
+        ) => (About::Host, format!("the server's certificate is for another host: {error}")),
         Error::InvalidCertificate(Certificate::ExpiredContext { not_after, .. }) => (
             About::Time,
             format!(

@@ -116,7 +116,7 @@ pub(crate) fn vault(arguments: &VaultArgs, output: &Output) -> Result<Code> {
     let mut ready = ReadyFile::new(arguments.ready_file.as_deref())?;
     let config: VaultConfig = Document::read(&arguments.config)?.with_environment()?;
     let environment = Environment::system();
-    let mut service = Service::of_environment(&[environment.pulse.clone()]);
+    let mut service = Service::of_environment(std::slice::from_ref(&environment.pulse));
     let vault = outlast_vault::start(config, environment)?;
     ready.write(&json!({ "url": vault.url(), "process": process::id() }))?;
     attend(&signals, &mut service, || vault.fault())?;
@@ -145,7 +145,7 @@ pub(crate) fn agent(arguments: &AgentArgs) -> Result<Code> {
     let mut ready = ReadyFile::new(arguments.ready_file.as_deref())?;
     let config: AgentConfig = Document::read(&arguments.config)?.with_environment()?;
     let environment = Environment::system();
-    let mut service = Service::of_environment(&[environment.pulse.clone()]);
+    let mut service = Service::of_environment(std::slice::from_ref(&environment.pulse));
     let agent = AgentThread::start(AgentConfig { proxies: proxies()?, ..config }, environment)?;
     ready.write(&json!({ "process": process::id() }))?;
     attend(&signals, &mut service, || agent.fault())?;

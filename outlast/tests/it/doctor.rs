@@ -1,6 +1,7 @@
 //! `outlast doctor` on hosts that are well, and on hosts with one thing wrong.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write as _;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -125,7 +126,8 @@ fn each_thing_that_is_wrong_is_found_and_said_how_to_mend() {
     let words = ["outlast-share.json", "is it mounted?", "outlast share init"];
     only_bad(&mut of_agent(&dir, &[("SHARE", &place("empty"))]), "share", &words);
     fs::create_dir(place("odd")).unwrap();
-    fs::write(format!("{}/outlast-share.json", place("odd")), "{\"version\":99}").unwrap();
+    let mut mark = File::create(format!("{}/outlast-share.json", place("odd"))).unwrap();
+    mark.write_all(b"{\"version\":99}").unwrap();
     only_bad(&mut of_agent(&dir, &[("SHARE", &place("odd"))]), "share", &["version 99", "newer"]);
 
     let wrong_name = [("UPSTREAM", "https://vault.invalid:8443/")];
@@ -139,7 +141,6 @@ fn each_thing_that_is_wrong_is_found_and_said_how_to_mend() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let no_tls = format!("https://{}/", silent.local_addr().unwrap());
     std::thread::spawn(move || {
-        use std::io::Write as _;
         silent.incoming().for_each(|stream| drop(stream.unwrap().write_all(b"220 mail\r\n")));
     });
     only_bad(&mut of_agent(&dir, &[("UPSTREAM", &no_tls)]), "tls", &["does not speak TLS"]);
@@ -193,6 +194,10 @@ fn certificates_of_strangers_and_those_that_ended_are_told_apart_from_clocks() {
     issue(&dir, &vault, Role::Vault, &["elsewhere.test"], |now| now);
     let mut role = vault_of(&dir, directory.path());
     only_bad(&mut of_agent(&dir, &[]), "tls", &["another host", "elsewhere.test"]);
+    let mut itself = outlast();
+    itself.args(["doctor", "vault", "--config"]).arg(dir.join("vault.toml"));
+    let (code, found) = findings(&mut itself);
+    assert_eq!((code, with("bad", &found)), (0, vec![]), "by itself it has no name");
     role.stop();
 }
 

@@ -1,6 +1,7 @@
 //! What people see of a vault beside its workloads: incidents, and what it does by itself.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write as _;
 
 use serde_json::Value;
 
@@ -15,7 +16,10 @@ fn incidents_are_listed_and_shown_by_their_key_in_words_and_as_json() {
     assert_eq!(document(up.ask(&["incident", "list"]).arg("--json")), Value::Array(vec![]));
     let declared = up.share.join("w/shop/workload.toml");
     fs::create_dir_all(declared.parent().unwrap()).unwrap();
-    fs::write(&declared, "rpo = 7\n").unwrap();
+    let declare = |text: &str| {
+        File::create(&declared).unwrap().write_all(text.as_bytes()).unwrap();
+    };
+    declare("rpo = 7\n");
     wait_until("the mistake is an incident", || {
         succeed(&mut up.ask(&["incident", "list"])).contains("content/shop")
     });
@@ -25,7 +29,7 @@ fn incidents_are_listed_and_shown_by_their_key_in_words_and_as_json() {
     {
         assert!(shown.contains(words), "{words:?} in {shown}");
     }
-    fs::write(&declared, "rpo = \"12h\"\n").unwrap();
+    declare("rpo = \"12h\"\n");
     wait_until("it resolved by itself", || {
         succeed(&mut up.ask(&["incident", "list"])) == "no open incident\n"
     });

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use outlast_types::{Clock as _, SystemClock, Timestamp, human};
 use outlast_vault::VaultConfig;
 use outlast_wire::api::{ErrorCode, Greeting};
-use outlast_wire::client::{Server, Survey, survey};
+use outlast_wire::client::{About, Server, Survey, survey};
 use outlast_wire::{ApiClient, CallError, CertificateTrouble, Credentials, Identity, Roads, Role};
 
 use super::certificate;
@@ -37,7 +37,7 @@ pub(super) fn look(
     let Some(identity) = certificate::look(directory, role, found) else {
         return not_judged(&STEPS, "there is no identity to go with", found);
     };
-    go(address, &identity, output, found);
+    go(address, &identity, Whose::Given, output, found);
 }
 
 /// Looks whether the vault of this configuration serves on this host.
@@ -58,10 +58,19 @@ pub(super) fn served(
     if at.port() == 0 {
         return found.push(Finding::unknown("route", "it listens on any port that is free"));
     }
-    go(&format!("https://{at}/"), identity, output, found);
+    go(&format!("https://{at}/"), identity, Whose::Ours, output, found);
 }
 
-fn go(address: &str, identity: &Identity, output: &Output, found: &mut Vec<Finding>) {
+/// Whose address is gone to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    /// The one that others are given, too.
+    Given,
+    /// The one at which the vault of this host listens; its certificate need not name it.
+    Ours,
+}
+
+fn go(address: &str, identity: &Identity, whose: Whose, output: &Output, found: &mut Vec<Finding>) {
     // What is wrong with proxies is told with the configuration.
     let roads = roads().unwrap_or_default();
     let survey = match output.patiently(address, || survey(address, identity, &roads)) {
@@ -72,7 +81,12 @@ fn go(address: &str, identity: &Identity, output: &Output, found: &mut Vec<Findi
             return not_judged(&STEPS[1..], "there is no address to go to", found);
         }
     };
-    if !(tell_route(&survey, found) && tell_server(survey.server, found)) {
+    let is_open = tell_route(&survey, found);
+    if whose == Whose::Ours && is_named_otherwise(&survey) {
+        let words = "the vault serves; its certificate names other hosts, by which it is reached";
+        return found.push(Finding::good("tls", words));
+    }
+    if !(is_open && tell_server(survey.server, found)) {
         let done = found.iter().rev().find_map(|it| STEPS.iter().position(|s| *s == it.check));
         let rest = &STEPS[done.map_or(0, |done| done + 1)..];
         return not_judged(rest, "the way ends before", found);
@@ -121,6 +135,13 @@ fn tell_route(survey: &Survey, found: &mut Vec<Finding>) -> bool {
         });
     }
     is_open
+}
+
+/// Whether the server is one of ours, by other names.
+fn is_named_otherwise(survey: &Survey) -> bool {
+    let Some(Err(error)) = &survey.server else { return false };
+    let trouble = error.get_ref().and_then(|it| it.downcast_ref::<CertificateTrouble>());
+    trouble.is_some_and(|trouble| trouble.about == About::Host)
 }
 
 /// TLS, and the certificate of the server; whether it takes ours.
