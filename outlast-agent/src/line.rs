@@ -43,6 +43,8 @@ pub(crate) struct Confirmed {
     pub(crate) lost: Vec<DropAddress>,
     /// Those of which nothing is said to this agent.
     pub(crate) refused: Vec<DropAddress>,
+    /// Whether the holder lets nothing go for now, whatever it holds.
+    pub(crate) is_withheld: bool,
 }
 
 impl Line {
@@ -146,6 +148,7 @@ impl Line {
                 }
             };
             self.answered(answer.run);
+            confirmed.is_withheld |= answer.withheld;
             for (address, secured) in batch {
                 if answer.held.contains(&secured.held) {
                     confirmed.held.insert(address, secured);
@@ -223,6 +226,8 @@ mod tests {
         run: u32,
         /// Drops that it does not hold.
         lost: BTreeSet<u64>,
+        /// Whether it lets nothing go.
+        withheld: bool,
         /// How many questions it still answers.
         answers: usize,
         asked: Vec<usize>,
@@ -254,7 +259,9 @@ mod tests {
             let held = drops.into_iter().filter(is_held).collect();
             let nonce = Nonce::new(&outlast_types::SystemRandom);
             let (at, run) = (Timestamp::EPOCH, holder.run.to_string());
-            Ok(Answer { nonce, at, run, sequence: 0, held, refused: Vec::new() })
+            let refused = Vec::new();
+            let withheld = holder.withheld;
+            Ok(Answer { nonce, at, run, sequence: 0, held, refused, withheld })
         }
 
         fn report(&self, _: &AgentReport) -> Result<Reported, CallError> {

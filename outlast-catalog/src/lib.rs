@@ -272,7 +272,10 @@ fn insert_snapshot(
         .prepare_cached(
             "INSERT INTO snapshots (workload, snapshot, drop_id, received, content_bytes, \
              stored_bytes, claims, receipt) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) \
-             ON CONFLICT (workload, snapshot) DO NOTHING",
+             ON CONFLICT (workload, snapshot) DO UPDATE SET drop_id = excluded.drop_id, \
+             received = excluded.received, content_bytes = excluded.content_bytes, \
+             claims = excluded.claims, receipt = excluded.receipt \
+             WHERE snapshots.drop_id IS NULL AND excluded.drop_id IS NOT NULL",
         )?
         .execute(params![
             snapshot.workload.as_str(),

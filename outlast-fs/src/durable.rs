@@ -99,6 +99,12 @@ pub fn create_directories(path: &Path, mode: u32) -> io::Result<()> {
     }
 }
 
+/// Makes everything durable that was written to the file system of `path`.
+pub fn sync_file_system(path: &Path) -> io::Result<()> {
+    fault::point(|| path.to_owned());
+    Ok(rustix::fs::syncfs(File::open(path)?)?)
+}
+
 /// Removes a file for good.
 pub fn remove_file(path: &Path) -> io::Result<()> {
     fault::point(|| path.to_owned());

@@ -37,6 +37,7 @@ pub enum Topic {
     Repository,
     VaultWentBack,
     AuditLog,
+    ReleasesWithheld,
     ContestedDrop,
     RejectedDrop,
     Retired,
@@ -70,6 +71,7 @@ impl Topic {
             Self::Repository => "repository",
             Self::VaultWentBack => "vault-went-back",
             Self::AuditLog => "audit-log",
+            Self::ReleasesWithheld => "releases-withheld",
             Self::ContestedDrop => "contested-drop",
             Self::RejectedDrop => "rejected-drop",
             Self::Retired => "retired",
@@ -195,6 +197,8 @@ pub enum Cause {
     VaultWentBack { lost: Vec<LostDrop>, count: usize },
     /// Entries of the vault's audit log are missing or were changed.
     AuditLogDamaged { problem: String },
+    /// The vault was brought back, and lets nothing be released before these agents have reported.
+    ReleasesWithheld { agents: Vec<String>, until: Timestamp },
     /// Two different drops were handed in under one id.
     DropContested { workload: WorkloadName, agent: String, drop: DropId, difference: String },
 }
@@ -286,6 +290,9 @@ impl Cause {
                 ("vault-went-back", Topic::VaultWentBack, Platform, Vault)
             }
             Self::AuditLogDamaged { .. } => ("audit-log-damaged", Topic::AuditLog, Platform, Vault),
+            Self::ReleasesWithheld { .. } => {
+                ("releases-withheld", Topic::ReleasesWithheld, Platform, Vault)
+            }
         };
         Line { code, topic, owner, about }
     }

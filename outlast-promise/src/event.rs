@@ -145,6 +145,12 @@ pub enum Event {
         agent: String,
         excess: Excess,
     },
+    /// The vault was brought back, and withholds releases until these agents have reported, or until a
+    /// moment at the latest; not any more if there is none.
+    ReleasesWithheld {
+        agents: Vec<String>,
+        until: Option<Timestamp>,
+    },
     /// The vault itself, `vault hq`, shows this certificate and no other.
     OwnCertificate {
         holder: String,
@@ -170,6 +176,7 @@ impl Event {
             | Self::Hindered { .. }
             | Self::AuditLog { .. }
             | Self::ClockSeen { .. }
+            | Self::ReleasesWithheld { .. }
             | Self::OwnCertificate { .. } => None,
         }
     }

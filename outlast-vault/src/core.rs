@@ -9,6 +9,7 @@ pub(crate) mod storage;
 pub(crate) mod error;
 
 pub(crate) mod audit;
+pub(crate) mod kit;
 
 pub(crate) mod certificates;
 pub(crate) mod incidents;
@@ -20,7 +21,9 @@ pub(crate) mod challenges;
 pub(crate) mod orders;
 pub(crate) mod policy;
 pub(crate) mod repositories;
+pub(crate) mod saves;
 pub(crate) mod sequence;
+pub(crate) mod withheld;
 
 pub(crate) mod admission;
 pub(crate) mod outbox;
@@ -35,7 +38,9 @@ pub(crate) mod words;
 pub(crate) mod authority;
 pub(crate) mod custody;
 pub(crate) mod keys;
+pub(crate) mod kit_keys;
 pub(crate) mod metrics;
+pub(crate) mod own_state;
 pub(crate) mod publish;
 pub(crate) mod receive;
 pub(crate) mod recovery;

@@ -11,6 +11,10 @@
 //! - The doors (`doors`) are above the core, and the process that starts and stops it all (`process`)
 //!   above both.
 //!
+//! - What nothing could give back is saved beside the repositories (`core::own_state`), which the secret of
+//!   recovery kits opens (`core::kit`): [`make_kit`], and on an empty machine [`recover`]. Until its agents
+//!   have reported, a vault that was brought back lets nothing be released (`core::withheld`).
+//!
 //! The catalog is a cache: it is filled from repositories and arrival records when it is missing
 //! or damaged, and by [`rebuild`]. All of this crate blocks; call it from threads.
 
@@ -18,12 +22,13 @@ mod core;
 mod doors;
 mod process;
 
-pub use core::audit::{AuditFault, AuditHead, AuditSelection, AuditVerdict};
+pub use core::audit::{AuditFault, AuditGap, AuditHead, AuditSelection, AuditVerdict};
 pub use core::error::VaultError;
 pub use core::limits::{AgentLimits, LimitPolicy, UNLIMITED};
 pub use core::recovery::Rebuilt;
 pub use core::storage::StorageError;
 pub use process::{
-    StartError, VaultConfig, VaultHandle, export_audit, listen_address, rebuild, start,
-    verify_audit,
+    IDENTITY_PLACE, Kit, KitError, KitOrder, KitSummary, MadeKitOutcome, RecoverError, Recovered,
+    Recovery, StartError, VaultConfig, VaultHandle, export_audit, listen_address, make_kit,
+    rebuild, recover, start, verify_audit,
 };

@@ -3,6 +3,9 @@
 mod config;
 mod directory;
 mod error;
+mod kit;
+mod recover;
+mod state_tree;
 mod workers;
 
 use std::net::SocketAddr;
@@ -20,7 +23,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
-use self::directory::DirectoryStorage;
+use self::directory::{DirectoryStorage, IDENTITY, existing, lock_directory};
 use self::workers::Workers;
 use crate::core::audit::{self, AuditHead, AuditSelection, AuditVerdict};
 use crate::core::error::VaultError;
@@ -34,10 +37,11 @@ use crate::doors::{api, hearing, metrics, rest::Host};
 
 pub use self::config::{VaultConfig, listen_address};
 pub use self::error::StartError;
+pub use self::kit::{Kit, KitError, KitOrder, KitSummary, MadeKitOutcome, make_kit};
+pub use self::recover::{IDENTITY_PLACE, RecoverError, Recovered, Recovery, recover};
 
 /// Threads that move bytes; the work is done on others.
 const RUNTIME_THREADS: usize = 2;
-const LOCK_FILE: &str = "vault.lock";
 /// How long calls that still run may take to end at shutdown, and then jobs.
 const RUNTIME_DRAIN: Duration = Duration::from_secs(10);
 
@@ -97,7 +101,7 @@ pub fn start(config: VaultConfig, environment: Environment) -> Result<VaultHandl
         // The sender is gone only with the handle: that means the same.
         async { drop(stopped.await) },
     ));
-    let workers = Workers::start(&vault, upkeep::jobs(config.look_after))
+    let workers = Workers::start(&vault, upkeep::jobs(config.look_after, config.save_state))
         .map_err(StartError::io("start a thread of", &config.dir))?;
     tracing::info!(%address, dir = %config.dir.display(), "the vault serves");
     let running = Running { runtime, stop_serving, serving, workers, _metrics: plain };
@@ -146,15 +150,6 @@ pub fn export_audit(
     Ok(audit::export(&existing(dir)?, asked, take).map_err(VaultError::from)?)
 }
 
-/// The storage of a directory in which a vault was before; nothing is made there.
-fn existing(dir: &Path) -> Result<DirectoryStorage, StartError> {
-    match dir.join(LOCK_FILE).try_exists() {
-        Ok(true) => Ok(DirectoryStorage::existing(dir)),
-        Ok(false) => Err(StartError::NoVault { dir: dir.to_owned() }),
-        Err(source) => Err(StartError::io("look at", dir)(source)),
-    }
-}
-
 /// Opens the vault in a directory, which is locked.
 fn open(
     config: &VaultConfig,
@@ -170,8 +165,11 @@ fn open(
         CertificateAuthority::open(directory)?;
     }
     let lock = lock_directory(&config.dir)?;
+    recover::require_whole(&config.dir)?;
     let storage = DirectoryStorage::open(&config.dir);
     let storage = storage.map_err(StartError::io("create the folders of", &config.dir))?;
+    let storage = storage.saving(IDENTITY, &config.identity);
+    let storage = config.save_too.iter().fold(storage, |it, (name, place)| it.saving(name, place));
     let parts = Parts {
         storage: Arc::new(storage),
         catalog: open_catalog(&config.dir)?,
@@ -234,11 +232,19 @@ impl VaultHandle {
                 "does not end, as on a disk that does not answer; ending all the same"
             );
         }
+        if let Err(error) = self.vault.note_kits() {
+            tracing::error!(%error, "cannot tell the audit log of recovery kits");
+        }
         if let Err(error) = self.vault.audit.flush(true) {
             tracing::error!(%error, "cannot write the audit log");
         }
         if let Err(error) = self.vault.limits.write() {
             tracing::error!(%error, "cannot write what agents used");
+        }
+        match self.vault.save_own_state_at_end() {
+            Ok(said) => tracing::debug!("the vault's own state: {said}"),
+            // The next start saves it.
+            Err(error) => tracing::warn!(%error, "the vault's own state is not saved to the end"),
         }
         if let Err(error) = self.vault.promises.close() {
             tracing::error!(%error, "cannot commit the promise ledger");
@@ -251,11 +257,6 @@ impl Drop for VaultHandle {
     fn drop(&mut self) {
         self.stop();
     }
-}
-
-fn lock_directory(dir: &Path) -> Result<DirectoryLock, StartError> {
-    durable::create_directories(dir, 0o700).map_err(StartError::io("create", dir))?;
-    DirectoryLock::take(dir, LOCK_FILE)?.ok_or_else(|| StartError::InUse { dir: dir.to_owned() })
 }
 
 /// Opens the catalog; one that is damaged is removed, to be filled again.

@@ -60,10 +60,12 @@ pub enum Call {
     PauseWorkload,
     RetireWorkload,
     ResumeWorkload,
+    /// To let agents release again, after the vault was brought back.
+    ResumeReleases,
 }
 
 impl Call {
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::OpenRepository,
         Self::MakeRepository,
         Self::Ship,
@@ -85,6 +87,7 @@ impl Call {
         Self::PauseWorkload,
         Self::RetireWorkload,
         Self::ResumeWorkload,
+        Self::ResumeReleases,
     ];
 
     /// As sentences say it: "agent eu-1 may not *list workloads*".
@@ -111,6 +114,7 @@ impl Call {
             Self::PauseWorkload => "pause a workload",
             Self::RetireWorkload => "retire a workload",
             Self::ResumeWorkload => "resume a workload",
+            Self::ResumeReleases => "resume releases",
         }
     }
 }
@@ -335,14 +339,19 @@ fn reach_of_call(role: Role, call: Call) -> Reach {
         | Call::RecreateRepository
         | Call::PauseWorkload
         | Call::RetireWorkload
-        | Call::ResumeWorkload => role == Operator,
+        | Call::ResumeWorkload
+        | Call::ResumeReleases => role == Operator,
     };
     let is_signed =
         matches!(call, Call::OpenRepository | Call::MakeRepository | Call::Ship | Call::Report);
     match (allowed, call) {
         (
             true,
-            Call::ListJobs | Call::ViewMetrics | Call::ListCertificates | Call::RevokeCertificate,
+            Call::ListJobs
+            | Call::ViewMetrics
+            | Call::ListCertificates
+            | Call::RevokeCertificate
+            | Call::ResumeReleases,
         ) => Reach::Everything,
         (true, Call::Greet | Call::MeasureRoad | Call::AskTrust) => Reach::Free,
         (true, _) => Reach::Granted,

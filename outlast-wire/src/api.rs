@@ -261,6 +261,21 @@ pub struct Reported {
     pub run: String,
 }
 
+/// `POST /api/v1/releases/resume`: agents that did not report since the vault was brought back are not waited
+/// for any longer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResumeReleases {
+    /// Why, for whoever reads the audit log.
+    pub reason: String,
+}
+
+/// The answer to [`ResumeReleases`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReleasesResumed {
+    /// Who never reported.
+    pub silent_agents: Vec<String>,
+}
+
 /// `GET /api/v1/workloads` gives a list of these, `/api/v1/workloads/{workload}` one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkloadView {

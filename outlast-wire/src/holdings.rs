@@ -54,6 +54,10 @@ pub struct Question {
     /// it went back.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub receipts: Vec<String>,
+    /// Whether whoever asks heeds [`Answer::withheld`]. Who does not is not answered while releases are
+    /// withheld.
+    #[serde(default)]
+    pub heeds_withheld: bool,
 }
 
 /// What a vault holds, of what it was asked for.
@@ -71,6 +75,10 @@ pub struct Answer {
     /// that a drop is held, nor that it is not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<WorkloadName>,
+    /// Whether nothing of what is held may be let go for now: the vault was just brought back, and waits
+    /// for its agents.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub withheld: bool,
 }
 
 /// An answer that can be carried by anybody.
@@ -144,6 +152,7 @@ mod tests {
             sequence: 7,
             held: Vec::new(),
             refused: Vec::new(),
+            withheld: false,
         };
         let signed = SignedAnswer::sign(&answer, &vault).unwrap();
         let ca = agent.ca_pem();

@@ -1,5 +1,7 @@
 //! The end of every command: an exit code, and an error in words or as JSON.
 
+mod recovery;
+
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -129,6 +131,8 @@ fn hint(error: &anyhow::Error) -> Option<String> {
             "The file system is mounted read-only: mount it writable, or look why it became so."
         } else if let Some(io::ErrorKind::PermissionDenied) = store_trouble(cause) {
             "This user may not do that there: look at the owner and mode of the repository's files."
+        } else if let Some(hint) = recovery::hint(cause) {
+            hint
         } else if let Some(hint) = cause.downcast_ref().and_then(repository_hint) {
             hint
         } else if call_error(cause).is_some_and(is_of_a_stranger) {

@@ -6,6 +6,12 @@ use anyhow::{Context, Result, bail};
 use outlast_fs::durable;
 use serde::{Deserialize, Serialize};
 
+/// How what lies here is called in recovery kits, and in what a vault saves of itself.
+pub(crate) const AUTHORITY: &str = "ca";
+pub(crate) const ISSUER: &str = "issuer";
+pub(crate) const OPERATOR: &str = "operator";
+pub(crate) const VAULT_CONFIG: &str = "vault.toml";
+
 /// A serving file longer than this is not one.
 const SERVING_BYTES_MAX: u64 = 64 << 10;
 

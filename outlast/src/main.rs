@@ -12,6 +12,7 @@ mod home;
 mod log;
 mod notify;
 mod output;
+mod passphrase;
 mod paths;
 mod processes;
 mod proxies;

@@ -1,6 +1,6 @@
 //! Holdings: asking the vault what it holds at this moment, and letting go of that alone.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use outlast_drop::{ReceiptState, Share, receipt};
 use outlast_types::WorkloadName;
@@ -91,10 +91,11 @@ impl Agent {
     }
 }
 
-/// The actions for releasable drops, now that their holder has answered.
+/// The actions for releasable drops, now that their holder has answered. One that was just brought back lets
+/// nothing go until it has heard all its agents; it has the incident, so it is no problem of ours.
 fn endings(confirmed: Confirmed) -> Vec<Action> {
+    let held = if confirmed.is_withheld { BTreeMap::new() } else { confirmed.held };
     let lost = confirmed.lost.into_iter().map(Action::ShipAgain);
-    let held = confirmed.held.into_iter();
-    let held = held.map(|(address, secured)| Action::Release { address, secured });
+    let held = held.into_iter().map(|(address, secured)| Action::Release { address, secured });
     lost.chain(held).collect()
 }

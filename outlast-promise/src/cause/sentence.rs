@@ -76,6 +76,7 @@ impl fmt::Display for Cause {
             ),
             Self::VaultWentBack { lost, count } => went_back(f, lost, *count),
             Self::AuditLogDamaged { problem } => audit_log_damaged(f, problem),
+            Self::ReleasesWithheld { agents, until } => withheld(f, agents, *until),
             Self::DropContested { workload, agent, drop, difference } => {
                 contested(f, workload, agent, *drop, difference)
             }
@@ -117,6 +118,21 @@ fn went_back(f: &mut fmt::Formatter<'_>, lost: &[LostDrop], count: usize) -> fmt
         write!(f, "{comma} {workload} {drop} received {received}")?;
     }
     if count > lost.len() { write!(f, " and {} more", count - lost.len()) } else { Ok(()) }
+}
+
+fn withheld(f: &mut fmt::Formatter<'_>, agents: &[String], until: Timestamp) -> fmt::Result {
+    const NAMED_MAX: usize = 10;
+    let named = agents.iter().take(NAMED_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let more = match agents.len().saturating_sub(NAMED_MAX) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    write!(
+        f,
+        "this vault was brought back from its repositories, and lets no drop leave a share before each \
+         agent that it knew has reported: waiting for {named}{more}, until {until} at the latest; start \
+         them, or, if they are gone for good, let an operator say so with `outlast vault resume`"
+    )
 }
 
 fn contested(

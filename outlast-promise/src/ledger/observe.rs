@@ -80,6 +80,11 @@ impl Ledger {
                 self.state.head.audit_problem = problem.as_deref().map(cut);
             }
             Event::OverLimit { agent, excess } => self.observe_excess(agent, excess, touched),
+            Event::ReleasesWithheld { agents, until } => {
+                touched.insert(Matter::Evidence);
+                let agents = agents.iter().map(|agent| cut(agent)).collect();
+                self.state.head.withheld = until.map(|until| (agents, until));
+            }
             Event::OwnCertificate { holder, certificate } => {
                 touched.insert(Matter::Certificates);
                 self.state.head.certificates = BTreeMap::from([(cut(&holder), certificate)]);

@@ -104,6 +104,11 @@ impl Ledger {
                 let problem = self.state.head.audit_problem.clone();
                 let cause = problem.map(|problem| Cause::AuditLogDamaged { problem });
                 self.settle_incident(&Key::of_vault(Topic::AuditLog), cause, None, changes);
+                let withheld = self.state.head.withheld.clone();
+                let cause =
+                    withheld.map(|(agents, until)| Cause::ReleasesWithheld { agents, until });
+                let key = Key::of_vault(Topic::ReleasesWithheld);
+                self.settle_incident(&key, cause, None, changes);
             }
             Matter::Outage => {
                 self.settle_outage(changes);

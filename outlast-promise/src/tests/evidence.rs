@@ -71,3 +71,20 @@ fn a_damaged_audit_log_is_one_page_until_it_is_found_whole() {
     assert_eq!(open_keys(&resumed), ["audit-log"], "neither time nor a start is a proof");
     assert_eq!(keys(&resumed.apply(found(None), at(100_001))), ["-audit-log"]);
 }
+
+#[test]
+fn that_releases_are_withheld_is_one_incident_until_the_vault_says_that_they_are_not() {
+    let mut ledger = ledger();
+    let event = |agents: &[&str]| Event::ReleasesWithheld {
+        agents: agents.iter().map(|agent| (*agent).to_owned()).collect(),
+        until: Some(at(100)),
+    };
+    let opened = ledger.apply(event(&["road-1", "road-2"]), at(0));
+    assert_eq!(keys(&opened), ["+releases-withheld"]);
+    assert!(ledger.apply(event(&["road-2"]), at(1)).is_empty(), "one incident, whoever answers");
+    let mut resumed = Ledger::resume(settings(), ledger.rows(), at(2)).unwrap();
+    assert_eq!(open_keys(&resumed), ["releases-withheld"], "a start ends nothing");
+    assert!(resumed.apply(event(&["road-2"]), at(2)).is_empty());
+    let over = Event::ReleasesWithheld { agents: Vec::new(), until: None };
+    assert_eq!(keys(&resumed.apply(over, at(3))), ["-releases-withheld"]);
+}

@@ -190,6 +190,16 @@ fn of_the_vault() -> Vec<Told> {
             Platform,
             "the vault's audit log is not whole: entries 1 to 9 are missing; keep what is there",
         ),
+        (
+            Cause::ReleasesWithheld {
+                agents: vec!["road-1".into(), "road-2".into()],
+                until: at(0),
+            },
+            "releases-withheld",
+            "releases-withheld",
+            Platform,
+            "waiting for road-1, road-2, until 2026-09-21T14:13:20Z at the latest",
+        ),
     ]
 }
 

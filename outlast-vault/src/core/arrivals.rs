@@ -50,6 +50,26 @@ impl Arrivals {
         self.read(workload, &format!("{}/{drop}.json", folder_of(workload)))
     }
 
+    /// The record of a snapshot that came without a bill, if there is one.
+    pub(crate) fn of_snapshot(
+        &self,
+        workload: &WorkloadName,
+        snapshot: SnapshotId,
+    ) -> Result<Option<SnapshotRecord>, VaultError> {
+        self.read(workload, &format!("{}/{snapshot}.json", folder_of(workload)))
+    }
+
+    /// Removes that record: the drop of the snapshot is known, and has one of its own.
+    pub(crate) fn remove_of_snapshot(
+        &self,
+        workload: &WorkloadName,
+        snapshot: SnapshotId,
+    ) -> Result<(), VaultError> {
+        let key = format!("{}/{snapshot}.json", folder_of(workload));
+        self.storage.remove(&key).map_err(self.cannot("remove", &key))?;
+        Ok(())
+    }
+
     /// All records of a workload, in no order.
     pub(crate) fn all(&self, workload: &WorkloadName) -> Result<Vec<SnapshotRecord>, VaultError> {
         let folder = folder_of(workload);

@@ -30,7 +30,7 @@ use self::repeats::{Due, Repeats};
 use super::error::VaultError;
 use super::storage::{Durability, Records, Storage, StorageError};
 
-pub use self::chain::{AuditFault, AuditVerdict};
+pub use self::chain::{AuditFault, AuditGap, AuditVerdict};
 pub use self::entry::AuditHead;
 pub(crate) use self::entry::{Asker, AuditAction, Event, Outcome, Source};
 
@@ -46,6 +46,9 @@ const SUFFIX: &str = ".jsonl";
 const SEGMENT_BYTES: u64 = 8 << 20;
 /// A longer segment was not written by us.
 const SEGMENT_BYTES_MAX: u64 = 2 * SEGMENT_BYTES;
+
+/// So many numbers are left free by a recovery: far more than entries are written between two saves.
+const RECOVERY_GAP: u64 = 1_000_000;
 
 /// So many faults of the last segment are entries at a start.
 const FAULTS_NOTED_MAX: usize = 10;
@@ -200,6 +203,24 @@ impl AuditLog {
         Ok(export(&*self.storage, &AuditSelection::default(), &mut take)?)
     }
 
+    /// Writes the entry with which the log goes on after its vault was brought back: `known` is the newest
+    /// head that anybody kept. So many numbers are left free that none is given twice, however many
+    /// entries were lost.
+    pub(crate) fn record_recovery(
+        &self,
+        known: Option<&AuditHead>,
+        event: Event,
+    ) -> Result<(), VaultError> {
+        let mut state = self.lock();
+        let newest = known.map_or(0, |known| known.number).max(state.head.number);
+        let before = state.head.clone();
+        state.head.number = newest.saturating_add(RECOVERY_GAP);
+        // What comes from now on is in a segment of its own.
+        state.segment = None;
+        self.append(&mut state, event, None, None).inspect_err(|_| state.head = before)?;
+        Ok(())
+    }
+
     /// Writes what was counted in minutes that are over; at the end, all of it.
     pub(crate) fn flush(&self, all: bool) -> Result<(), VaultError> {
         let due = self.repeats().due(self.clock.now(), all);
@@ -352,8 +373,24 @@ pub(crate) fn verify(
     }
     // What was written after `remembered` was read has a higher number, and is judged by the chain.
     let mut verdict = chain.end(remembered.as_ref(), unfinished);
+    if let Some(known) = &known
+        && verdict.gaps.iter().any(|gap| (gap.from..=gap.to).contains(&known.number))
+    {
+        known_fault = Some(AuditFault::Lost { number: known.number });
+    }
     verdict.faults.extend(known_fault.filter(|fault| !verdict.faults.contains(fault)));
     Ok(verdict)
+}
+
+/// The newest entry that is remembered beside the log, whether a vault runs on it or not.
+pub(crate) fn remembered_head(records: &dyn Records) -> Result<Option<AuditHead>, VaultError> {
+    Ok(remembered(records)?)
+}
+
+/// When a line was written, and who acted; `None` if it is no entry.
+pub(crate) fn actor_of(line: &[u8]) -> Option<(Timestamp, String)> {
+    let entry: EntryJson = serde_json::from_slice(line).ok()?;
+    Some((entry.at, entry.actor))
 }
 
 /// Which entries are asked for.

@@ -82,11 +82,16 @@ impl Vault {
     /// Which of the drops in `question` are held now; and if it shows receipts that this vault
     /// signed and does not know, that is told to people. Of workloads that are not granted to `asker`
     /// it hears and says nothing but that.
+    ///
+    /// While releases are withheld, who would release all the same gets no answer.
     pub(crate) fn holdings(
         &self,
         question: Question,
         asker: &Certified,
     ) -> Result<SignedAnswer, VaultError> {
+        if !question.heeds_withheld && self.withheld.is_in_force() {
+            return Err(VaultError::Withheld);
+        }
         self.hear_of_lost(&question.receipts, asker)?;
         let mut refused = BTreeSet::new();
         let mut by_workload: BTreeMap<WorkloadName, Vec<HeldDrop>> = BTreeMap::new();
@@ -118,6 +123,7 @@ impl Vault {
             sequence: self.sequence.now(),
             held,
             refused: refused.into_iter().collect(),
+            withheld: self.withheld.is_in_force(),
         };
         if let Some(first) = answer.refused.first() {
             let event = Event::by(&asker.peer, AuditAction::Requested).workload(first);
@@ -154,7 +160,7 @@ impl Vault {
             if let Some(number) = receipt.sequence {
                 self.sequence.saw(number);
             }
-            if !self.knows(&receipt)? {
+            if !self.knows(&receipt)? && !self.take_back(&receipt, text)? {
                 events.push(promise::Event::Custody(Finding::Lost {
                     workload: receipt.workload,
                     drop: receipt.drop,
@@ -170,6 +176,41 @@ impl Vault {
             "this vault does not hold drops that it signed for: was it put back from an older copy?"
         );
         self.promises.noted(events)
+    }
+
+    /// Takes a drop back into the records that its snapshot is here of, by the receipt that this vault
+    /// signed for it: a vault that was brought back knows of the newest snapshots only that they are
+    /// there. Whether it could.
+    fn take_back(&self, receipt: &Receipt, text: &str) -> Result<bool, VaultError> {
+        let Some(held) = held_drop(receipt) else { return Ok(false) };
+        let (workload, drop) = (&receipt.workload, receipt.drop);
+        let Some(repository) = self.repositories.present(workload)? else { return Ok(false) };
+        let _nobody_publishes = repository.publishing();
+        if self.arrived(workload, drop)?.is_some()
+            || readable_tree(&repository, held.snapshot)? != Some(held.tree)
+            || !is_indexed(&repository, held.tree)?
+        {
+            return Ok(false);
+        }
+        let found = self.arrivals.of_snapshot(workload, held.snapshot)?;
+        let claims = found.map_or(serde_json::Value::Null, |found| found.claims);
+        let record = SnapshotRecord {
+            workload: workload.clone(),
+            snapshot: held.snapshot,
+            drop: Some(drop),
+            received: receipt.at,
+            content_bytes: held.size,
+            stored_bytes: 0,
+            claims,
+            receipt: Some(text.to_owned()),
+        };
+        // First what is right, then what stood in for it: of both, the former counts.
+        self.arrivals.put(&record)?;
+        self.arrivals.remove_of_snapshot(workload, held.snapshot)?;
+        let event = Event::by_vault(AuditAction::DropPublished);
+        self.catalog(&record, event.detail("found", "its snapshot here, its receipt on a share"))?;
+        tracing::info!(%workload, %drop, "took a drop back by the receipt that was signed for it");
+        Ok(true)
     }
 
     fn signed_by_vault(&self, text: &str) -> Option<Receipt> {
@@ -210,3 +251,6 @@ fn held_drop(receipt: &Receipt) -> Option<HeldDrop> {
         snapshot: receipt.snapshot.as_deref()?.parse().ok()?,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -122,6 +122,20 @@ pub enum VaultError {
     /// A job goes on with what it can do.
     #[error("{failed} of {total} could not be done, the first because of this: {first}")]
     Partly { failed: usize, total: usize, first: Box<VaultError> },
+    #[error(
+        "{count} of the vault's own records could not be saved, the first because of this: {problem}"
+    )]
+    OwnState { count: u64, problem: String },
+    #[error("there is no secret for recovery kits")]
+    NoKitSecret,
+    /// Agents of before do not know that there is such an answer.
+    #[error(
+        "this vault was brought back from its repositories, and nothing is released before its agents have \
+         reported"
+    )]
+    Withheld,
+    #[error("releases are not withheld, so there is nothing to resume")]
+    NotWithheld,
     #[error("cannot set up what looks at packs: {0}")]
     Prover(FormatError),
     #[error("this vault has no issuer, so it issues no certificates")]
@@ -172,6 +186,8 @@ impl VaultError {
             Self::NoIssuer => ErrorCode::NoIssuer,
             Self::UnknownCertificate { .. } => ErrorCode::UnknownCertificate,
             Self::AmbiguousCertificate { .. } | Self::OwnCertificate { .. } => ErrorCode::BadOrder,
+            Self::Withheld => ErrorCode::ReleasesWithheld,
+            Self::NotWithheld => ErrorCode::NothingWithheld,
             Self::Store(StoreError::Full { .. }) => ErrorCode::Full,
             Self::Partly { first, .. } => first.code(),
             _ => ErrorCode::Unable,
@@ -182,9 +198,9 @@ impl VaultError {
     pub(crate) fn is_refusal(&self) -> bool {
         use VaultError::{
             AlreadyPublished, AmbiguousCertificate, BadBill, BadBoxKey, BadOrder, BadWords,
-            BillVersion, Contested, Denied, MissingObjects, NoIssuer, NothingMissing, OverLimit,
-            OwnCertificate, Refused, Signer, Stale, Statement, TooMuch, Unacceptable, Unheard,
-            UnknownCertificate, UnknownWorkload,
+            BillVersion, Contested, Denied, MissingObjects, NoIssuer, NotWithheld, NothingMissing,
+            OverLimit, OwnCertificate, Refused, Signer, Stale, Statement, TooMuch, Unacceptable,
+            Unheard, UnknownCertificate, UnknownWorkload,
         };
         matches!(
             self,
@@ -199,6 +215,7 @@ impl VaultError {
                 | Denied { .. }
                 | MissingObjects { .. }
                 | NoIssuer
+                | NotWithheld
                 | NothingMissing { .. }
                 | OverLimit { .. }
                 | OwnCertificate { .. }

@@ -17,6 +17,7 @@ use super::counters::Counters;
 use super::error::VaultError;
 use super::incidents::AuditChronicle;
 use super::jobs::{Jobs, Progress};
+use super::kit::{self, OpenedByKits};
 use super::limits::{LimitPolicy, Limits};
 use super::orders::Orders;
 use super::policy::Policy;
@@ -26,9 +27,13 @@ use super::repositories::Repositories;
 use super::sequence::Sequence;
 use super::storage::Storage;
 use super::vault::{OpenIssuer, Vault, own_certificate};
+use super::withheld::Withheld;
 
 /// Random bytes in the name of a run.
 const RUN_BYTES: usize = 8;
+
+/// So many receipts were signed after the newest save at most, before a vault was brought back.
+const LOST_RECEIPTS_MAX: u64 = 1_000_000;
 
 /// What a vault works with. Nothing else may use storage and catalog meanwhile.
 pub(crate) struct Parts {
@@ -78,6 +83,8 @@ impl Vault {
         let certificates = Certificates::open(&storage, &audit)?;
         let trust = Trust::by_names(&identity, &environment.clock, names);
         trust.learn(certificates.revocations());
+        see_to_kit_secret(&storage, &audit, &environment)?;
+        let withheld = Withheld::open(&storage)?;
         let orders = Orders::open(&storage)?;
         let given = orders.list(None);
         // Those of before there was an audit log, and one that a crash kept from it.
@@ -90,6 +97,7 @@ impl Vault {
             orders: &given,
             certificate: own_certificate(&certified),
             chronicle: Arc::new(AuditChronicle::new(&audit)),
+            withheld: withheld.event(),
         };
         let promises = PromiseMonitor::open(catalog, opening, Arc::clone(&environment.clock))?;
         let mut run = [0; RUN_BYTES];
@@ -112,6 +120,10 @@ impl Vault {
             policy,
             challenges: Challenges::open(&storage, &environment)?,
             environment,
+            storage,
+            opened_by_kits: OpenedByKits::default(),
+            saves: Mutex::default(),
+            withheld,
             sequence: Sequence::default(),
             run: hex::encode(&run),
         };
@@ -128,6 +140,10 @@ impl Vault {
             self.verify_audit_log()?;
         }
         self.fill_in()?;
+        if self.withheld.is_in_force() {
+            // Receipts that were given out after the newest save have numbers, too.
+            self.sequence.saw(self.sequence.now().saturating_add(LOST_RECEIPTS_MAX));
+        }
         let started = Event::by_vault(AuditAction::Started).detail("run", &self.run);
         self.note_past_authorities(&self.identity.get())?;
         self.audit.record(started.detail("version", env!("CARGO_PKG_VERSION")))?;
@@ -136,4 +152,22 @@ impl Vault {
         tracing::info!(number, hash, "the newest entry of the audit log");
         Ok(())
     }
+}
+
+/// Makes the secret for recovery kits, if there is none.
+fn see_to_kit_secret(
+    storage: &Storage,
+    audit: &AuditLog,
+    environment: &Environment,
+) -> Result<(), VaultError> {
+    let (now, random) = (environment.clock.now(), &*environment.random);
+    if let (secret, true) = kit::current_or_make(&**storage, now, random)? {
+        let made = Event::by_vault(AuditAction::KitSecretMade);
+        audit.record(made.detail("generation", secret.generation))?;
+        tracing::info!(
+            "made the secret for recovery kits; kits of before, if there are any, do not open what \
+             comes from now on"
+        );
+    }
+    Ok(())
 }

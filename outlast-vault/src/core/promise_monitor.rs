@@ -60,6 +60,8 @@ pub(crate) struct Opening<'a> {
     pub(crate) certificate: Event,
     /// Where what must be told is kept.
     pub(crate) chronicle: Arc<dyn Chronicle>,
+    /// Whether releases are withheld.
+    pub(crate) withheld: Event,
 }
 
 impl PromiseMonitor {
@@ -71,12 +73,12 @@ impl PromiseMonitor {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, VaultError> {
         let now = clock.now();
-        let Opening { settings, orders, certificate, chronicle } = opening;
+        let Opening { settings, orders, certificate, chronicle, withheld } = opening;
         let outbox = Outbox::new(chronicle);
         outbox.deliver(&catalog);
         let remembered = remembered(&catalog, &settings, now)?;
         let history = outbox.agree(&catalog, remembered.is_none())?;
-        let mut events = vec![certificate];
+        let mut events = vec![certificate, withheld];
         let ledger = match remembered {
             Some(ledger) => ledger,
             None => {

@@ -172,7 +172,9 @@ impl Sources<'_> {
         repository: &WorkloadRepository,
         workload: &WorkloadName,
     ) -> Result<Vec<SnapshotRecord>, VaultError> {
-        let by_name = |records: Vec<SnapshotRecord>| -> BTreeMap<_, _> {
+        let by_name = |mut records: Vec<SnapshotRecord>| -> BTreeMap<_, _> {
+            // A drop's own record counts, whatever stood in for it.
+            records.sort_by_key(|record| record.drop.is_some());
             records.into_iter().map(|record| (record.snapshot, record)).collect()
         };
         let mut known = by_name(self.arrivals.all(workload)?);

@@ -14,12 +14,13 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use outlast_format::config::Version;
 use outlast_format::crypto::Key;
-use outlast_repo::{Credential, KeyFile, Maker, NewPassword, Repository};
+use outlast_repo::{Credential, KeyFile, Maker, NewPassword, RepoError, Repository};
 use outlast_store::{Kind, Store};
 use outlast_types::{Environment, WorkloadName, hex};
 use zeroize::Zeroizing;
 
 use super::error::VaultError;
+use super::kit::{self, KitSecret};
 use super::presence::{self, Found, Memory, Missing};
 use super::storage::{Durability, RepositoryStore, Storage, StorageError, VaultStorage};
 
@@ -267,6 +268,11 @@ impl Repositories {
         (found, is_news)
     }
 
+    /// Whether nothing at all is here of what is remembered, as it was last looked at.
+    pub(crate) fn is_away(&self) -> bool {
+        self.lock().is_away
+    }
+
     /// Notes whether nothing at all is here of what is remembered.
     pub(crate) fn note_away(&self, is_away: bool) {
         self.lock().is_away = is_away;
@@ -343,7 +349,10 @@ impl Repositories {
             None => NewPassword::Chosen(password.as_bytes()),
         };
         let (maker, random) = (maker(&self.environment), &*self.environment.random);
-        Repository::init(store, password, Version::V2, &maker, random)?;
+        let repository = Repository::init(store, password, Version::V2, &maker, random)?;
+        // A kill in between leaves it to `kit_keys`.
+        let secrets = kit::secrets(&*self.storage)?;
+        kit::keep_key(&repository, workload.as_str(), &secrets, &self.environment)?;
         self.made(workload)?;
         tracing::info!(%workload, "made the repository of a new workload");
         Ok(())
@@ -354,6 +363,37 @@ impl Repositories {
         let mark = making_of(workload);
         self.storage.remove(&mark).map_err(StorageError::of(&*self.storage, "remove", &mark))?;
         Ok(())
+    }
+
+    /// Takes in a repository that is here, by its password or by that of kits; whether it got a password
+    /// because none was known that opens it.
+    pub(crate) fn adopt(
+        &self,
+        workload: &WorkloadName,
+        secret: &KitSecret,
+    ) -> Result<bool, VaultError> {
+        let _turn = self.turn(workload);
+        let store: Arc<dyn Store> = self.storage.open_repository(workload)?;
+        let open = |password: &str| {
+            Repository::open(Arc::clone(&store), Credential::Password(password.as_bytes()))
+        };
+        let known = read_password(&*self.storage, workload)?;
+        if let Some(password) = &known {
+            match open(password) {
+                Ok(_) => return Ok(false),
+                Err(RepoError::WrongPassword { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let repository = open(&secret.password(workload.as_str()))?;
+        // First the password, as where a repository is made.
+        let password = match known {
+            Some(password) => password,
+            None => self.new_password(workload)?,
+        };
+        let (maker, random) = (maker(&self.environment), &*self.environment.random);
+        repository.add_key(NewPassword::Random(password.as_bytes()), &maker, random)?;
+        Ok(true)
     }
 
     fn new_password(&self, workload: &WorkloadName) -> Result<Zeroizing<String>, VaultError> {

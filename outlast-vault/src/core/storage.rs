@@ -15,6 +15,9 @@
 //! | `audit-head.json` | `audit`, after the log | replace; durable for the first entry of a segment |
 //! | `jobs/<job>.json` | the one runner of the job | replace, durable |
 //! | `usage.json` | `limits`, by a job | replace, durable |
+//! | `recovery/secrets/<generation>.json` | `kit`, and whoever makes a kit | replace, durable |
+//! | `recovery/kits/<kit>.json` | whoever makes a kit; `kit_keys` takes it away | replace, durable |
+//! | `recovery/withheld.json` | `withheld`, under its lock | replace, durable |
 //! | `proofs/<workload>` | `admission`, under a lock | append, fast |
 //! | `lock-holders/<workload>/<lock>` | `admission` | replace, fast |
 
@@ -24,6 +27,7 @@ pub(crate) mod memory;
 use std::io;
 use std::sync::Arc;
 
+use outlast_fs::EntrySource;
 use outlast_repo::Repository;
 use outlast_store::{Kind, Object, Store, StoreError};
 use outlast_types::{Timestamp, WorkloadName};
@@ -56,6 +60,20 @@ pub(crate) trait VaultStorage: Records {
     /// Moves a repository out of the way, under a name that ends in `stamp` and is no workload's.
     /// Nothing of it is lost. Whether anything was there.
     fn set_repository_aside(&self, workload: &WorkloadName, stamp: &str) -> io::Result<bool>;
+
+    /// The repository of the vault itself, beside those of workloads, under
+    /// [`OWN_REPOSITORY`]; `None` if there is no place for it.
+    fn own_repository(&self) -> Result<Option<Arc<dyn RepositoryStore>>, StoreError>;
+
+    /// Makes that place, as far as it is missing.
+    fn make_own_repository(&self) -> Result<Arc<dyn RepositoryStore>, StoreError>;
+
+    /// Moves the vault's own repository out of the way, as `set_repository_aside` does.
+    fn set_own_repository_aside(&self, stamp: &str) -> io::Result<bool>;
+
+    /// All records that nothing else could give back, as a tree. What is being written meanwhile is in
+    /// it as it was before or after, or, where records are appended to, up to somewhere.
+    fn state(&self) -> io::Result<Box<dyn EntrySource>>;
 
     /// The same repository with the engine's cache of indexes, where this host has room for one.
     fn with_cache(&self, repository: Repository) -> Repository;
@@ -158,6 +176,9 @@ impl StorageError {
         move |source| Self { action, location, source }
     }
 }
+
+/// The name of the vault's own repository, which is no workload's: those begin with a letter or digit.
+pub(crate) const OWN_REPOSITORY: &str = ".vault";
 
 /// What no workload's name begins with.
 pub(crate) const ASIDE_PREFIX: &str = ".aside-";

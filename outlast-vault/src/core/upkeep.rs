@@ -19,6 +19,9 @@ const WRITE_USAGE: Duration = Duration::from_secs(10);
 /// What was removed past our doors, as by a prune, makes room then.
 const MEASURE_STORED: Duration = Duration::from_secs(6 * 3600);
 const SWEEP_LEFTOVERS: Duration = Duration::from_secs(6 * 3600);
+/// Who makes a kit waits for nothing; it is soon that the audit log knows.
+const KEEP_KIT_KEYS: Duration = Duration::from_secs(10);
+const TRIM_OWN_STATE: Duration = Duration::from_secs(24 * 3600);
 /// What it mends is safe meanwhile, and only not shown.
 const REPAIR_CATALOG: Duration = Duration::from_secs(3600);
 
@@ -39,8 +42,8 @@ pub(crate) struct Job {
     work: fn(&Vault, &Progress) -> Result<String, VaultError>,
 }
 
-/// All jobs of a vault that looks after its repositories that often.
-pub(crate) fn jobs(look_after: Duration) -> [Job; 8] {
+/// All jobs of a vault that looks after its repositories, and saves its own state, that often.
+pub(crate) fn jobs(look_after: Duration, save_state: Duration) -> [Job; 11] {
     let job = |name, every, work| Job { schedule: Schedule { name, every }, work };
     [
         // Not with others on one thread: a disk that hangs must not keep us from telling of it.
@@ -62,6 +65,9 @@ pub(crate) fn jobs(look_after: Duration) -> [Job; 8] {
         job("measure-stored", MEASURE_STORED, Vault::measure_stored),
         job("sweep-leftovers", SWEEP_LEFTOVERS, Vault::sweep_leftovers),
         job("repair-catalog", REPAIR_CATALOG, Vault::repair_catalog),
+        job("keep-kit-keys", KEEP_KIT_KEYS, Vault::keep_kit_keys),
+        job("save-own-state", save_state, Vault::save_own_state),
+        job("trim-own-state", TRIM_OWN_STATE, Vault::trim_own_state),
     ]
 }
 

@@ -10,18 +10,22 @@ use outlast_wire::{CertificateAuthority, Identity, IdentityHandle, Role, Trust};
 
 use super::admission::Admission;
 use super::arrivals::Arrivals;
-use super::audit::{AuditLog, Event, Outcome};
+use super::audit::{AuditAction, AuditLog, Event, Outcome};
 use super::certificates::Certificates;
 use super::challenges::Challenges;
 use super::counters::Counters;
 use super::error::VaultError;
 use super::jobs::Jobs;
+use super::kit::OpenedByKits;
 use super::limits::Limits;
 use super::orders::Orders;
 use super::policy::Policy;
 use super::promise_monitor::PromiseMonitor;
 use super::repositories::Repositories;
+use super::saves::Saved;
 use super::sequence::Sequence;
+use super::storage::Storage;
+use super::withheld::{End, Withheld, Withholding, not_withheld};
 
 /// Opens the issuer: each time, so that one that was replaced issues from then on.
 pub(crate) type OpenIssuer = Arc<dyn Fn() -> Result<CertificateAuthority, CaError> + Send + Sync>;
@@ -50,6 +54,13 @@ pub(crate) struct Vault {
     pub(crate) policy: Policy,
     /// What is given out to be signed over.
     pub(crate) challenges: Challenges,
+    pub(crate) storage: Storage,
+    /// The repositories that kits are known to open.
+    pub(crate) opened_by_kits: OpenedByKits,
+    /// The newest save of the vault's own state. Whoever works on its repository holds the lock.
+    pub(crate) saves: Mutex<Saved>,
+    /// Whether agents may let go of what is held here.
+    pub(crate) withheld: Withheld,
     /// Numbers the receipts.
     pub(crate) sequence: Sequence,
     /// Names this run of the vault, so that agents notice that another one began.
@@ -57,6 +68,39 @@ pub(crate) struct Vault {
 }
 
 impl Vault {
+    /// Notes that an agent reported, for whoever waits for that.
+    pub(crate) fn note_report(&self, agent: &str) -> Result<(), VaultError> {
+        match self.withheld.reported(agent, self.environment.clock.now())? {
+            Some(left) => self.promises.noted(vec![left.event()]),
+            None => Ok(()),
+        }
+    }
+
+    /// Lets agents release again.
+    pub(crate) fn resume_releases(&self, end: &End) -> Result<bool, VaultError> {
+        let Some(Withholding { since, agents, .. }) = self.withheld.get() else { return Ok(false) };
+        let event = match end {
+            End::Answered => {
+                Event::by_vault(AuditAction::ReleasesResumed).detail("why", "all agents reported")
+            }
+            End::TimedOut => Event::by_vault(AuditAction::ReleasesResumed)
+                .detail("why", "the time is over that policy gives agents to report"),
+            End::Ordered { by, reason } => {
+                Event::by_name(by.clone(), AuditAction::ReleasesResumed).detail("reason", reason)
+            }
+        };
+        let silent = agents.iter().filter(|(_, reported)| reported.is_none());
+        let silent: Vec<&str> = silent.map(|(agent, _)| agent.as_str()).collect();
+        let event =
+            event.detail("withheld_since", since).detail("silent_agents", silent.join(", "));
+        // First the entry: a kill in between says twice that it ended.
+        self.audit.record(event)?;
+        self.withheld.end()?;
+        tracing::warn!(silent = silent.join(", "), "agents may release again what is held here");
+        self.promises.noted(vec![not_withheld()])?;
+        Ok(true)
+    }
+
     /// Looks at the promises, which hear first of a certificate that was replaced.
     pub(crate) fn watch_promises(&self) -> Result<(), VaultError> {
         let current = self.identity.get();
@@ -66,6 +110,9 @@ impl Vault {
             *certified = current;
         }
         drop(certified);
+        if let Some(end) = self.withheld.due(self.environment.clock.now()) {
+            self.resume_releases(&end)?;
+        }
         self.promises.tick()
     }
 

@@ -4,6 +4,7 @@ mod call;
 mod certificates;
 mod jobs;
 mod orders;
+mod releases;
 pub(super) mod road;
 
 use std::collections::BTreeSet;
@@ -51,6 +52,7 @@ pub(crate) fn router(vault: Arc<Vault>) -> Router {
         .merge(jobs::routes())
         .merge(road::routes())
         .merge(certificates::routes())
+        .merge(releases::routes())
         .fallback(nothing_here)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
@@ -157,6 +159,7 @@ async fn report(
         // The first part has what is important.
         let record = Some(&record).filter(|_| part == 1);
         vault.promises.reported(events, record)?;
+        vault.note_report(agent.peer.name())?;
         Ok(Reported { run: vault.run.clone() })
     })
     .await

@@ -19,6 +19,12 @@ const AGENT_DEADLINE_MIN: Duration = Duration::from_secs(2);
 /// each workload.
 const LOOK_AFTER: Duration = Duration::from_secs(10);
 
+/// Nobody has to be asked again for what was done since, and it costs little where little changes.
+const SAVE_STATE: Duration = Duration::from_secs(60);
+
+/// Long enough for an agent whose host must be put back, too.
+const WITHHOLD: Duration = Duration::from_secs(7 * 86400);
+
 /// A vault's configuration.
 #[derive(Debug, Clone)]
 pub struct VaultConfig {
@@ -38,6 +44,13 @@ pub struct VaultConfig {
     pub agent_deadline: Duration,
     /// How often it is looked whether all repositories are there.
     pub look_after: Duration,
+    /// How often the vault's own state is saved beside its repositories, if it changed.
+    pub save_state: Duration,
+    /// What is saved with it, and goes into recovery kits: how each is called there, and where it lies, a
+    /// directory or a file.
+    pub save_too: Vec<(String, PathBuf)>,
+    /// How long a vault that was brought back lets nothing be released while agents are silent.
+    pub withhold: Duration,
     /// Policy for all workloads of which nobody says more.
     pub promise: Promise,
     /// What agents may have.
@@ -60,6 +73,9 @@ impl VaultConfig {
             names: Names::default(),
             agent_deadline: Settings::default().agent_deadline,
             look_after: LOOK_AFTER,
+            save_state: SAVE_STATE,
+            save_too: Vec::new(),
+            withhold: WITHHOLD,
             promise: Promise::default(),
             limits: LimitPolicy::default(),
             workloads: BTreeMap::new(),

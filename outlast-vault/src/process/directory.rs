@@ -8,13 +8,15 @@ use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use outlast_fs::durable;
+use outlast_fs::{DirectoryLock, EntrySource, durable};
 use outlast_repo::Repository;
 use outlast_store::{DirectoryStore, Kind, Object, StagedObject, StoreError};
 use outlast_types::{Timestamp, WorkloadName, hex};
 
+use super::error::StartError;
+use super::state_tree::{IsLeftOut, StateTree};
 use crate::core::storage::{
-    ASIDE_PREFIX, Durability, Records, RepositoryStore, Staged, VaultStorage,
+    ASIDE_PREFIX, Durability, OWN_REPOSITORY, Records, RepositoryStore, Staged, VaultStorage,
 };
 
 const FILE_MODE: u32 = 0o600;
@@ -24,10 +26,27 @@ const PIECE_BYTES: usize = 48 << 10;
 /// The folders that are there from the beginning.
 const FOLDERS: [&str; 4] = ["repos", "keys", "proofs", "lock-holders"];
 
+/// What is not saved of a vault's directory: repositories, caches, what is of this run or host only, and
+/// the secret that opens what is saved.
+const NOT_SAVED: [&str; 8] =
+    ["repos", "cache", "proofs", "lock-holders", "jobs", "recovery", "vault.lock", "kit.lock"];
+/// The newest hash of the audit log would be newer than the lines that were saved before it.
+const NOT_SAVED_FILES: [&str; 2] = ["audit-head.json", "audit/head.json"];
+const CATALOG: &str = "catalog.sqlite";
+
+/// Who holds it works in the directory.
+pub(super) const LOCK_FILE: &str = "vault.lock";
+
+/// The names of the vault's directory, and of its identity, in what is saved and in kits.
+pub(super) const SAVED_VAULT: &str = "vault";
+pub(super) const IDENTITY: &str = "identity";
+
 /// A vault's directory.
 pub(crate) struct DirectoryStorage {
     root: PathBuf,
     repositories: PathBuf,
+    /// What is saved with it: how it is called there, and where it lies.
+    saved_too: Vec<(String, PathBuf)>,
     /// Where the engine keeps the indexes of repositories.
     cache: PathBuf,
 }
@@ -43,7 +62,14 @@ impl DirectoryStorage {
     /// A directory to look at, in which nothing is made before something is written.
     pub(crate) fn existing(root: &Path) -> Self {
         let (repositories, cache) = (root.join("repos"), root.join("cache"));
-        Self { root: root.to_owned(), repositories, cache }
+        Self { root: root.to_owned(), repositories, saved_too: Vec::new(), cache }
+    }
+
+    /// The same, with which the directory `place` is saved under `name`.
+    #[must_use]
+    pub(crate) fn saving(mut self, name: &str, place: &Path) -> Self {
+        self.saved_too.push((name.to_owned(), place.to_owned()));
+        self
     }
 
     fn path(&self, key: &str) -> PathBuf {
@@ -66,6 +92,22 @@ impl DirectoryStorage {
             result => result,
         }
     }
+}
+
+/// The storage of a directory in which a vault was before; nothing is made there.
+pub(super) fn existing(dir: &Path) -> Result<DirectoryStorage, StartError> {
+    match dir.join(LOCK_FILE).try_exists() {
+        Ok(true) => Ok(DirectoryStorage::existing(dir)),
+        Ok(false) => Err(StartError::NoVault { dir: dir.to_owned() }),
+        Err(source) => Err(StartError::io("look at", dir)(source)),
+    }
+}
+
+/// Takes the directory, which is made if it is missing, until the lock is dropped: two vaults in one would
+/// publish one drop twice.
+pub(super) fn lock_directory(dir: &Path) -> Result<DirectoryLock, StartError> {
+    durable::create_directories(dir, 0o700).map_err(StartError::io("create", dir))?;
+    DirectoryLock::take(dir, LOCK_FILE)?.ok_or_else(|| StartError::InUse { dir: dir.to_owned() })
 }
 
 impl Records for DirectoryStorage {
@@ -195,9 +237,44 @@ impl VaultStorage for DirectoryStorage {
         set_aside(&self.repository(workload), stamp)
     }
 
+    fn own_repository(&self) -> Result<Option<Arc<dyn RepositoryStore>>, StoreError> {
+        match DirectoryStore::open(&self.repositories.join(OWN_REPOSITORY)) {
+            Ok(store) => Ok(Some(Arc::new(store))),
+            Err(StoreError::Open { source, .. }) if source.kind() == ErrorKind::NotFound => {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn make_own_repository(&self) -> Result<Arc<dyn RepositoryStore>, StoreError> {
+        Ok(Arc::new(DirectoryStore::create_layout(&self.repositories.join(OWN_REPOSITORY))?))
+    }
+
+    fn set_own_repository_aside(&self, stamp: &str) -> io::Result<bool> {
+        set_aside(&self.repositories.join(OWN_REPOSITORY), stamp)
+    }
+
+    fn state(&self) -> io::Result<Box<dyn EntrySource>> {
+        let mut roots =
+            vec![(SAVED_VAULT.to_owned(), self.root.clone(), is_not_saved as IsLeftOut)];
+        roots.extend(self.saved_too.iter().cloned().map(|(name, place)| {
+            let all: IsLeftOut = |_| false;
+            (name, place, all)
+        }));
+        Ok(Box::new(StateTree::new(&roots)?))
+    }
+
     fn with_cache(&self, repository: Repository) -> Repository {
         repository.cached_in(&self.cache)
     }
+}
+
+fn is_not_saved(below: &Path) -> bool {
+    let Some(path) = below.to_str() else { return false };
+    let is_aside = path.rsplit('/').next().is_some_and(|name| name.starts_with(ASIDE_PREFIX));
+    let is_catalog = path.starts_with(CATALOG);
+    NOT_SAVED.contains(&path) || NOT_SAVED_FILES.contains(&path) || is_catalog || is_aside
 }
 
 /// What is missing is `None`, and no error.

@@ -25,6 +25,12 @@ pub enum StartError {
     Lock(#[from] LockError),
     #[error("there is no vault in {}; is its disk mounted, and is the path right?", dir.display())]
     NoVault { dir: PathBuf },
+    #[error(
+        "a vault is being brought back in {}, and that was broken off: finish it first, by the same \
+         command again",
+        dir.display()
+    )]
+    BeingRecovered { dir: PathBuf },
     #[error("cannot listen on {address}: {source}; is another program using the port?")]
     Listen { address: std::net::SocketAddr, source: io::Error },
     #[error(transparent)]

@@ -84,7 +84,8 @@ fn held(bill: &Shipment) -> HeldDrop {
 
 fn ask(agent: &Agent, drops: Vec<HeldDrop>) -> Vec<HeldDrop> {
     let nonce = Nonce::new(&SystemRandom);
-    let question = Question { nonce: nonce.clone(), drops, receipts: Vec::new() };
+    let question =
+        Question { nonce: nonce.clone(), drops, receipts: Vec::new(), heeds_withheld: true };
     let answer = agent.client.holdings(&question).unwrap();
     answer.verify(agent.identity.ca_pem(), &nonce).unwrap().held
 }
@@ -135,7 +136,10 @@ fn a_receipt_that_the_vault_signed_and_does_not_know_is_told_until_it_holds_the_
     };
     let show = |receipts: Vec<String>| {
         let nonce = Nonce::new(&SystemRandom);
-        agent.client.holdings(&Question { nonce, drops: Vec::new(), receipts }).unwrap();
+        agent
+            .client
+            .holdings(&Question { nonce, drops: Vec::new(), receipts, heeds_withheld: true })
+            .unwrap();
     };
     show(vec![receipt.replace("shop-db", "shop-dc"), "junk".to_owned()]);
     assert!(open().is_empty(), "what no vault signed proves nothing");

@@ -5,12 +5,15 @@ use outlast_wire::api::{ErrorCode, JobView};
 
 use crate::support::{World, eventually, shop};
 
-const JOBS: [&str; 8] = [
+const JOBS: [&str; 11] = [
     "judge-promises",
+    "keep-kit-keys",
     "look-after-repositories",
     "measure-stored",
     "repair-catalog",
+    "save-own-state",
     "sweep-leftovers",
+    "trim-own-state",
     "verify-audit-log",
     "write-audit-counts",
     "write-usage",
@@ -26,9 +29,15 @@ fn operators_and_readers_see_the_jobs_and_when_they_were_done_last() {
         let has_ended = |name: &str| {
             jobs.iter().any(|job| job.name == name && job.ended.is_some() && job.error.is_none())
         };
-        ["sweep-leftovers", "repair-catalog", "measure-stored", "verify-audit-log"]
-            .iter()
-            .all(|it| has_ended(it))
+        [
+            "sweep-leftovers",
+            "repair-catalog",
+            "measure-stored",
+            "trim-own-state",
+            "verify-audit-log",
+        ]
+        .iter()
+        .all(|it| has_ended(it))
     };
     eventually("the first runs", || all_done(jobs_of(Role::Reader).unwrap()).then_some(()));
     let jobs = jobs_of(Role::Operator).unwrap();
@@ -43,7 +52,7 @@ fn operators_and_readers_see_the_jobs_and_when_they_were_done_last() {
         jobs.into_iter().filter_map(ended).collect::<Vec<_>>()
     };
     let before = rare(jobs);
-    assert_eq!(before.len(), 4);
+    assert_eq!(before.len(), 5);
     vault.shutdown();
 
     // Another start knows when they were done, and does them when they are due.

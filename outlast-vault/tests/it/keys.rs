@@ -17,9 +17,20 @@ use crate::support::{World, shop};
 /// As random as those that vaults make, and of their form.
 const RANDOM_PASSWORD: &str = "8d0f3b1c5e77a9624fd1c0b8a3e6957d2b4f60819ce3d7a5f1826b4c90de37fa";
 
+/// All but those by which recovery kits open it.
 fn key_files(repository: &Path) -> Vec<PathBuf> {
+    let (_, others) = all_key_files(repository);
+    others
+}
+
+/// Those by which recovery kits open it, and all others.
+fn all_key_files(repository: &Path) -> (Vec<PathBuf>, Vec<PathBuf>) {
     let entries = fs::read_dir(repository.join("keys")).unwrap();
-    entries.map(|entry| entry.unwrap().path()).collect()
+    let is_for_kits = |path: &PathBuf| {
+        let file = KeyFile::parse(&fs::read(path).unwrap());
+        file.is_ok_and(|file| file.username == "recovery-kit")
+    };
+    entries.map(|entry| entry.unwrap().path()).partition(is_for_kits)
 }
 
 fn costs_nothing(key_file: &Path) -> bool {
@@ -63,6 +74,8 @@ fn opening_a_repository_of_the_vault_derives_nothing_and_stock_restic_opens_it()
     let repository = world.repository_directory(&shop());
     let keys = key_files(&repository);
     assert!(keys.len() == 1 && costs_nothing(&keys[0]), "{keys:?}");
+    let (for_kits, _) = all_key_files(&repository);
+    assert!(for_kits.len() == 1 && costs_nothing(&for_kits[0]), "{for_kits:?}");
 
     assert!(restic(&world, &["key", "list"]).contains("outlast-vault"));
     restic(&world, &["backup", world.config.dir.join("keys").to_str().unwrap()]);

@@ -9,7 +9,9 @@ use outlast_store::{Kind, Object, Store, StoreError, Verb};
 use outlast_types::{SnapshotId, SystemRandom, WorkloadName};
 use outlast_vault::{AuditSelection, VaultHandle};
 use outlast_wire::access::{self, Action, Call, Reach};
-use outlast_wire::api::{ErrorCode, Holder, PauseOrder, ReasonedOrder, RecreateOrder, RevokeOrder};
+use outlast_wire::api::{
+    ErrorCode, Holder, PauseOrder, ReasonedOrder, RecreateOrder, ResumeReleases, RevokeOrder,
+};
 use outlast_wire::client::OpenError;
 use outlast_wire::holdings::{HeldDrop, Nonce, Question};
 use outlast_wire::statement::{Statement, Subject};
@@ -165,7 +167,8 @@ fn nothing_tells_whether_a_foreign_workload_exists() {
     absent.drop.workload = nothing();
     let nonce = Nonce::new(&SystemRandom);
     let drops = vec![held(&bill), held(&own), absent];
-    let question = Question { nonce: nonce.clone(), drops, receipts: Vec::new() };
+    let question =
+        Question { nonce: nonce.clone(), drops, receipts: Vec::new(), heeds_withheld: true };
     let answer = agent.client.holdings(&question).unwrap();
     let answer = answer.verify(agent.identity.ca_pem(), &nonce).unwrap();
     assert_eq!((answer.held, answer.refused), (vec![held(&own)], vec![crm(), nothing()]));
@@ -235,7 +238,8 @@ fn make(
                 snapshot: bill.snapshot_id,
             };
             let nonce = Nonce::new(&SystemRandom);
-            let question = Question { nonce, drops: vec![drop], receipts: Vec::new() };
+            let question =
+                Question { nonce, drops: vec![drop], receipts: Vec::new(), heeds_withheld: true };
             client.holdings(&question).map(|_| ())
         }
         Call::Report => client.live(speaker(identity)).map(drop),
@@ -261,12 +265,15 @@ fn make(
         Call::PauseWorkload => client.pause(workload, &pause).map(drop),
         Call::RetireWorkload => client.retire(workload, &order).map(drop),
         Call::ResumeWorkload => client.resume(workload, &order).map(drop),
+        Call::ResumeReleases => {
+            client.resume_releases(&ResumeReleases { reason: reason() }).map(drop)
+        }
     }
 }
 
 /// The calls of which a foreign workload is no part: lists leave it out, a question is answered
 /// without it, a report is of a share.
-const WITHOUT_WORKLOAD: [Call; 11] = [
+const WITHOUT_WORKLOAD: [Call; 12] = [
     Call::AskHoldings,
     Call::Report,
     Call::AskTrust,
@@ -278,6 +285,7 @@ const WITHOUT_WORKLOAD: [Call; 11] = [
     Call::ViewMetrics,
     Call::ListCertificates,
     Call::RevokeCertificate,
+    Call::ResumeReleases,
 ];
 
 #[test]

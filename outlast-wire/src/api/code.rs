@@ -80,6 +80,9 @@ codes! {
         NoIssuer => "no_issuer",
         /// An order that makes no sense.
         BadOrder => "bad_order",
+        /// Nothing is released for now: the vault was just brought back.
+        ReleasesWithheld => "releases_withheld",
+        NothingWithheld => "nothing_withheld",
         /// A repository that is there is not begun anew.
         NothingMissing => "nothing_missing",
     }

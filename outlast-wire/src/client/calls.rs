@@ -15,8 +15,8 @@ use super::store::RestStore;
 use super::trouble::CertificateTrouble;
 use crate::api::{
     AgentReport, CertificateView, ErrorBody, ErrorCode, Greeting, IncidentView, JobView, Measured,
-    OpenRepository, OrderView, PauseOrder, ReasonedOrder, RecreateOrder, Reported, RevokeOrder,
-    Shipment, SignedReport, SnapshotView, Vaulted, WorkloadView,
+    OpenRepository, OrderView, PauseOrder, ReasonedOrder, RecreateOrder, ReleasesResumed, Reported,
+    ResumeReleases, RevokeOrder, Shipment, SignedReport, SnapshotView, Vaulted, WorkloadView,
 };
 use crate::challenge::Challenge;
 use crate::holdings::{Question, SignedAnswer};
@@ -393,6 +393,12 @@ impl ApiClient {
         order: &ReasonedOrder,
     ) -> Result<OrderView, CallError> {
         self.post(&format!("api/v1/workloads/{workload}/resume"), order)
+    }
+
+    /// Lets agents release again what the vault holds, though not all have reported since it was brought
+    /// back.
+    pub fn resume_releases(&self, order: &ResumeReleases) -> Result<ReleasesResumed, CallError> {
+        self.post("api/v1/releases/resume", order)
     }
 
     /// What operators ordered about one workload, or about all, oldest first.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Result, anyhow};
 use clap::{Args, Subcommand};
 use outlast_types::{Timestamp, WorkloadName};
-use outlast_vault::{AuditHead, AuditSelection, AuditVerdict};
+use outlast_vault::{AuditGap, AuditHead, AuditSelection, AuditVerdict};
 use serde_json::json;
 
 use crate::exit::Code;
@@ -98,7 +98,7 @@ pub(crate) fn run(command: Command, output: &Output) -> Result<Code> {
 }
 
 fn tell(verdict: &AuditVerdict, output: &Output) -> Result<()> {
-    let AuditVerdict { entries, first, last, head, unfinished_bytes, faults } = verdict;
+    let AuditVerdict { entries, first, last, head, unfinished_bytes, gaps, faults } = verdict;
     if output.is_json() {
         let faults: Vec<_> = faults
             .iter()
@@ -111,11 +111,21 @@ fn tell(verdict: &AuditVerdict, output: &Output) -> Result<()> {
             "last": last,
             "head": head,
             "unfinished_bytes": unfinished_bytes,
+            "gaps": gaps
+                .iter()
+                .map(|gap| json!({ "from": gap.from, "to": gap.to, "recovered": gap.recovered }))
+                .collect::<Vec<_>>(),
             "faults": faults,
         }));
     }
     for fault in faults {
         output.line(format_args!("NOT WHOLE: {fault}"))?;
+    }
+    for AuditGap { from, recovered, .. } in gaps {
+        output.line(format_args!(
+            "brought back from a save at {recovered}: what was written from entry {from} on until then is \
+             lost"
+        ))?;
     }
     let entries = match entries {
         1 => "1 entry".to_owned(),

@@ -2,6 +2,8 @@
 //! them count no more.
 
 mod authority;
+mod kit;
+mod page;
 
 use std::path::PathBuf;
 
@@ -21,6 +23,7 @@ use crate::output::{Output, table, whole_seconds};
   outlast ca init --dir /etc/outlast/ca --vault hq --host vault.example
   outlast ca list --vault https://vault.example:8443/ --identity ./operator
   outlast ca revoke eu-1 --role agent --reason \"its host was stolen\" --dir ./outlast-data
+  outlast ca kit --dir ./outlast-data --passphrase-file F --into ./kit
   outlast ca rotate --dir /etc/outlast/ca --host vault.example")]
 pub(crate) enum Command {
     /// Make an authority, and the identities of a vault and of its first operator
@@ -106,10 +109,12 @@ Examples:
         #[arg(long, value_name = "HOST", requires = "finish")]
         host: Vec<String>,
     },
+    Kit(kit::Args),
 }
 
 pub(crate) fn run(command: &Command, output: &Output) -> Result<Code> {
     match command {
+        Command::Kit(arguments) => return kit::run(arguments, output),
         Command::Init { dir, vault, host, operator, issuer, root } => {
             let given = issuer.as_deref().zip(root.as_deref());
             authority::init(dir, vault, host, operator, given)?;

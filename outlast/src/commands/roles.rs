@@ -1,4 +1,7 @@
-//! `outlast agent` and `outlast vault`: one long-running role, configured by a file.
+//! `outlast agent` and `outlast vault`: one long-running role, configured by a file, and what else is done
+//! with a vault.
+
+mod recover;
 
 use outlast_types::Environment;
 use std::path::{Path, PathBuf};
@@ -13,6 +16,7 @@ use outlast_vault::VaultConfig;
 use serde_json::{Value, json};
 
 use crate::exit::Code;
+use crate::home::{self, Home};
 use crate::log::{Log, LogArgs};
 use crate::notify::Service;
 use crate::output::{Output, counted};
@@ -46,10 +50,13 @@ pub(crate) struct AgentArgs {
 /// Run the vault: keep repositories, publish snapshots, watch over promises
 #[derive(Debug, clap::Args)]
 #[command(after_help = vault_help())]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct VaultArgs {
+    #[command(subcommand)]
+    command: Option<recover::Command>,
     /// The role's configuration, in TOML; `outlast up` writes one to start from
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
+    #[arg(long, value_name = "FILE", required = true)]
+    config: Option<PathBuf>,
     /// Write this file, as JSON, when the vault serves; it is gone when it does not
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
@@ -58,6 +65,13 @@ pub(crate) struct VaultArgs {
     rebuild_catalog: bool,
     #[command(flatten)]
     log: LogArgs,
+}
+
+impl VaultArgs {
+    /// Whether the role itself is to run.
+    pub(crate) fn is_the_role(&self) -> bool {
+        self.command.is_none()
+    }
 }
 
 /// The help of a role: its keys from their table, and `more`.
@@ -100,21 +114,26 @@ In a container, the file after --ready-file is what a readiness probe looks for.
 
 Examples:
   outlast vault --config /etc/outlast/vault.toml
-  outlast vault --config /etc/outlast/vault.toml --rebuild-catalog   # of a vault that is stopped",
+  outlast vault --config /etc/outlast/vault.toml --rebuild-catalog   # of a vault that is stopped
+  outlast vault recover --from /mnt/repos --kit ./kit --passphrase-file F --dir /srv/outlast",
     )
 }
 
 pub(crate) fn vault(arguments: &VaultArgs, output: &Output) -> Result<Code> {
     let _log = Log::start(&arguments.log);
+    if let Some(command) = &arguments.command {
+        return recover::run(command, output);
+    }
+    let config = arguments.config.as_deref().context("name the configuration by --config")?;
     if arguments.rebuild_catalog {
         // Begun anew whenever it is broken off, so a signal ends it as it ends other commands.
         Signals::end_first_process()?;
-        let config = Document::read(&arguments.config)?.with_environment()?;
+        let config = vault_config(config)?;
         return rebuild_catalog(&config, output);
     }
     let signals = Signals::catch(PATIENCE)?;
     let mut ready = ReadyFile::new(arguments.ready_file.as_deref())?;
-    let config: VaultConfig = Document::read(&arguments.config)?.with_environment()?;
+    let config = vault_config(config)?;
     let environment = Environment::system();
     let mut service = Service::of_environment(std::slice::from_ref(&environment.pulse));
     let vault = outlast_vault::start(config, environment)?;
@@ -123,6 +142,27 @@ pub(crate) fn vault(arguments: &VaultArgs, output: &Output) -> Result<Code> {
     drop(ready);
     vault.shutdown();
     Ok(Code::Done)
+}
+
+/// The configuration of a vault in the file at `path`, with what is saved with its state: that file, and the
+/// authority and the operator's identity where they lie beside it, as in the directory of an `up`.
+pub(crate) fn vault_config(path: &Path) -> Result<VaultConfig> {
+    let mut config: VaultConfig = Document::read(path)?.with_environment()?;
+    config.save_too = saved_with_vault(path);
+    // One that lies with the authority is saved with that.
+    let is_saved = |issuer: &PathBuf| config.save_too.iter().any(|(_, at)| issuer.starts_with(at));
+    let issuer = config.issuer.clone().filter(|issuer| !is_saved(issuer));
+    config.save_too.extend(issuer.map(|issuer| (home::ISSUER.to_owned(), issuer)));
+    Ok(config)
+}
+
+/// What is saved with the state of the vault that is configured at `path`, and goes into its kits.
+pub(crate) fn saved_with_vault(path: &Path) -> Vec<(String, PathBuf)> {
+    let home = Home::new(path.parent().unwrap_or(Path::new(".")));
+    let places = [(home::AUTHORITY, home.authority()), (home::OPERATOR, home.identity("operator"))];
+    let places = places.into_iter().filter(|(_, place)| place.is_dir());
+    let config = (home::VAULT_CONFIG, path.to_owned());
+    places.chain([config]).map(|(name, place)| (name.to_owned(), place)).collect()
 }
 
 fn rebuild_catalog(config: &VaultConfig, output: &Output) -> Result<Code> {

@@ -160,7 +160,8 @@ fn start_vault(
     let issues = home.authority().join(ISSUER_DIRECTORY).exists();
     let issuer = issues.then_some(("issuer", issuer));
     let places: Vec<_> = places.into_iter().chain(issuer).collect();
-    let config: VaultConfig = configured(home, "vault", &places, &[])?.with_environment()?;
+    let mut config: VaultConfig = configured(home, "vault", &places, &[])?.with_environment()?;
+    config.save_too = roles::saved_with_vault(&home.config("vault"));
     let vault = outlast_vault::start(config, environment)?;
     // The port that it got, if any was good enough, so that the role can be run by itself.
     configured(home, "vault", &[("listen", vault.address().to_string())], &[])?;

@@ -89,6 +89,8 @@ impl Configured for VaultConfig {
             names: settings.identities.clone(),
             issuer: settings.path_if_set("vault.issuer"),
             agent_deadline: settings.duration("vault.agent_deadline")?,
+            save_state: settings.duration("vault.save_state")?,
+            withhold: settings.duration("vault.withhold")?,
             promise,
             limits,
             workloads,

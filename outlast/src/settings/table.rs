@@ -148,6 +148,18 @@ pub(crate) const VAULT: RoleKeys = RoleKeys {
                     default: Default::Value("5m"),
                     help: "how long an agent may be silent before that is an incident",
                 },
+                Key {
+                    name: "save_state",
+                    kind: Kind::Duration { min: Duration::from_secs(1), max: ANY },
+                    default: Default::Value("1m"),
+                    help: "how often the vault saves itself beside its repositories, if it changed",
+                },
+                Key {
+                    name: "withhold",
+                    kind: Kind::Duration { min: Duration::ZERO, max: ANY },
+                    default: Default::Value("7d"),
+                    help: "how long a vault that was brought back waits for silent agents",
+                },
             ],
         },
         Section {

@@ -15,6 +15,7 @@ mod disks;
 mod doctor;
 mod harness;
 mod policy;
+mod recover;
 mod renewal;
 mod repo;
 mod repo_damage;

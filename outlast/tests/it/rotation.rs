@@ -161,6 +161,7 @@ fn the_root_is_replaced_while_an_agent_ships_and_old_signatures_are_read_and_fre
         sequence: 1,
         held: Vec::new(),
         refused: Vec::new(),
+        withheld: false,
     };
     let word = |identity: &Identity| SignedAnswer::sign(&answer, identity).unwrap();
     assert!(word(&old_vault).verify(vault.ca_pem(), &question).is_err(), "it frees nothing");

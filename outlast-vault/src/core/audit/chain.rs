@@ -2,7 +2,7 @@
 
 use outlast_types::Timestamp;
 
-use super::entry::{AuditHead, EntryJson, VERSION, hash_of};
+use super::entry::{AuditAction, AuditHead, EntryJson, VERSION, hash_of};
 
 /// So many faults are named; a log with more is no log.
 const FAULTS_MAX: usize = 100;
@@ -18,6 +18,11 @@ pub enum AuditFault {
     Unreadable { place: String, reason: String },
     #[error("{place} has number {number}, which comes too late")]
     OutOfOrder { number: u64, place: String },
+    #[error(
+        "entry {number} was written, and is not there: it is one of those that were lost when the vault \
+         was brought back from a save that was older"
+    )]
+    Lost { number: u64 },
     #[error("the end is missing: entries {from} to {to} were written, and are not there")]
     EndMissing { from: u64, to: u64 },
 }
@@ -30,9 +35,19 @@ impl AuditFault {
             Self::Changed { .. } => "changed",
             Self::Unreadable { .. } => "unreadable",
             Self::OutOfOrder { .. } => "out_of_order",
+            Self::Lost { .. } => "lost",
             Self::EndMissing { .. } => "end_missing",
         }
     }
+}
+
+/// Numbers that no entry has: so many were left free when a vault was brought back, since nobody knows how
+/// many entries the save that it was brought back from lacks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AuditGap {
+    pub from: u64,
+    pub to: u64,
+    pub recovered: Timestamp,
 }
 
 /// What was found in a log.
@@ -45,6 +60,9 @@ pub struct AuditVerdict {
     pub head: AuditHead,
     /// Bytes behind the last whole line: a writer was killed there, or is at work.
     pub unfinished_bytes: u64,
+    /// What recoveries left free: no fault, but what was written between a save and the end of the vault
+    /// that made it is lost.
+    pub gaps: Vec<AuditGap>,
     /// At most a hundred.
     pub faults: Vec<AuditFault>,
 }
@@ -69,6 +87,7 @@ pub(super) struct Chain {
     entries: u64,
     first: Option<Timestamp>,
     last: Option<Timestamp>,
+    gaps: Vec<AuditGap>,
     faults: Vec<AuditFault>,
     /// Whether what comes next need not follow: the line before could not be read.
     is_lost: bool,
@@ -83,6 +102,7 @@ impl Chain {
             entries: 0,
             first: None,
             last: None,
+            gaps: Vec::new(),
             faults: Vec::new(),
             is_lost: false,
         }
@@ -109,6 +129,15 @@ impl Chain {
         if entry.number < expected {
             self.fault(AuditFault::OutOfOrder { number: entry.number, place: place() });
             self.settle();
+        } else if entry.number > expected
+            && entry.action == AuditAction::Recovered
+            && (entry.before == self.head.hash || self.is_lost)
+        {
+            self.settle();
+            if self.gaps.len() < FAULTS_MAX {
+                let (from, to) = (expected, entry.number - 1);
+                self.gaps.push(AuditGap { from, to, recovered: entry.at });
+            }
         } else if entry.number > expected {
             self.settle();
             let to = entry.number - 1;
@@ -156,8 +185,8 @@ impl Chain {
             }
             _ => self.settle(),
         }
-        let Self { head, entries, first, last, faults, .. } = self;
-        AuditVerdict { entries, first, last, head, unfinished_bytes, faults }
+        let Self { head, entries, first, last, gaps, faults, .. } = self;
+        AuditVerdict { entries, first, last, head, unfinished_bytes, gaps, faults }
     }
 
     fn fault(&mut self, fault: AuditFault) {

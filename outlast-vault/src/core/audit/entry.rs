@@ -29,6 +29,16 @@ codes! {
         SnapshotAdopted => "snapshot_adopted",
         /// A key file was added to a repository: another password opens it.
         KeyAdded => "key_added",
+        /// A key file was removed from a repository: a password opens it no more.
+        KeyRemoved => "key_removed",
+        /// A secret for recovery kits was made: kits of before do not open what comes from now on.
+        KitSecretMade => "kit_secret_made",
+        /// A recovery kit was made.
+        KitMade => "kit_made",
+        /// A vault was brought back from its repositories and a kit. Numbers before it are missing.
+        Recovered => "recovered",
+        /// A vault that was brought back lets agents release again.
+        ReleasesResumed => "releases_resumed",
         LockRemoved => "lock_removed",
         /// An object was sent. Only refusals of it are entries.
         ObjectSent => "object_sent",

@@ -383,8 +383,58 @@ proptest! {
             // Its number was changed.
             AuditFault::Missing { from, .. } => *from <= number,
             AuditFault::OutOfOrder { .. } => true,
-            AuditFault::EndMissing { .. } => false,
+            AuditFault::EndMissing { .. } | AuditFault::Lost { .. } => false,
         };
         prop_assert!(!faults.is_empty() && named(&faults[0]), "entry {}: {:?}", number, faults);
     }
+}
+
+#[test]
+fn after_a_recovery_no_number_is_given_twice_and_the_gap_is_told_and_no_fault() {
+    let scene = Scene::with(5);
+    let saved = scene.verdict().head;
+    // Three more, which the save lacks.
+    let lost = {
+        let log = scene.open();
+        (5..8).for_each(|number| log.record(event(number)).unwrap());
+        log.head()
+    };
+    let recovered = Scene::with(5);
+    recovered.storage.remove(HEAD).unwrap();
+    let log = recovered.open();
+    log.record_recovery(Some(&saved), Event::by_vault(AuditAction::Recovered)).unwrap();
+    log.record(event(9)).unwrap();
+    assert!(log.head().number > lost.number, "{:?}", log.head());
+    drop(log);
+    let verdict = recovered.verdict();
+    assert_eq!((verdict.faults, verdict.entries), (Vec::new(), 7));
+    assert_eq!(verdict.gaps.len(), 1);
+    assert_eq!((verdict.gaps[0].from, verdict.gaps[0].to), (6, 5 + RECOVERY_GAP));
+    // Whoever kept the head of a save or a kit finds it, and whoever kept a later one learns of the loss.
+    assert_eq!(verify(&*recovered.storage, Some(saved.clone())).unwrap().faults, []);
+    let faults = verify(&*recovered.storage, Some(lost.clone())).unwrap().faults;
+    assert_eq!(faults, [AuditFault::Lost { number: lost.number }]);
+    // Another start goes on.
+    recovered.open().record(event(10)).unwrap();
+    assert_eq!(recovered.verdict().faults, []);
+
+    // One that does not follow what is there explains nothing.
+    let (key, line) = recovered.line(5);
+    let mut content = recovered.read(&key);
+    content[line.start + 1] = b' ';
+    recovered.write(&key, &content);
+    assert!(!recovered.verdict().faults.is_empty());
+}
+
+#[test]
+fn a_log_that_is_lost_as_a_whole_goes_on_after_the_head_that_a_kit_has() {
+    let scene = Scene::new();
+    let known = AuditHead { number: 41, hash: "ab".repeat(32) };
+    let log = scene.open();
+    log.record_recovery(Some(&known), Event::by_vault(AuditAction::Recovered)).unwrap();
+    assert!(log.head().number > 41);
+    let verdict = scene.verdict();
+    assert_eq!((verdict.faults, verdict.gaps.len()), (Vec::new(), 1));
+    let faults = verify(&*scene.storage, Some(known)).unwrap().faults;
+    assert_eq!(faults, [AuditFault::Lost { number: 41 }]);
 }

@@ -108,7 +108,8 @@ impl World {
             certificate: outlast_promise::Validity { from: at(0), until: at(1_000_000) },
         };
         let (settings, chronicle) = (Settings::default(), Arc::clone(chronicle) as _);
-        let opening = Opening { settings, orders: &[], certificate, chronicle };
+        let withheld = crate::core::withheld::not_withheld();
+        let opening = Opening { settings, orders: &[], certificate, chronicle, withheld };
         PromiseMonitor::open(self.catalog(), opening, Arc::clone(&self.clock) as _).unwrap()
     }
 }

@@ -270,8 +270,12 @@ fn a_drop_whose_tree_no_index_knows_any_more_is_not_said_to_be_held() {
     let asker = identity(scene.world.directory.path(), Role::Agent, AGENT);
     let held = || {
         let nonce = Nonce::new(&SystemRandom);
-        let question =
-            Question { nonce: nonce.clone(), drops: vec![asked.clone()], receipts: Vec::new() };
+        let question = Question {
+            nonce: nonce.clone(),
+            drops: vec![asked.clone()],
+            receipts: Vec::new(),
+            heeds_withheld: true,
+        };
         let answer = scene.vault.holdings(question, asker.certified())?;
         let authority = scene.vault.identity.get();
         Ok::<_, VaultError>(answer.verify(authority.ca_pem(), &nonce).unwrap().held)

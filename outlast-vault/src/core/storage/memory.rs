@@ -6,11 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use outlast_fs::{Entry, EntryPath, EntrySource, Metadata, SourceError};
 use outlast_repo::Repository;
 use outlast_store::{Kind, MemoryStore, Object, Store, StoreError, Written};
 use outlast_types::{Timestamp, WorkloadName};
 
-use super::{ASIDE_PREFIX, Durability, Records, RepositoryStore, Staged, VaultStorage};
+use super::{
+    ASIDE_PREFIX, Durability, OWN_REPOSITORY, Records, RepositoryStore, Staged, VaultStorage,
+};
 
 #[derive(Default)]
 pub(crate) struct MemoryStorage {
@@ -171,6 +174,28 @@ impl VaultStorage for MemoryStorage {
         Ok(true)
     }
 
+    fn own_repository(&self) -> Result<Option<Arc<dyn RepositoryStore>>, StoreError> {
+        Ok(self.stores().get(OWN_REPOSITORY).cloned().map(|store| store as _))
+    }
+
+    fn make_own_repository(&self) -> Result<Arc<dyn RepositoryStore>, StoreError> {
+        Ok(Arc::clone(self.stores().entry(OWN_REPOSITORY.to_owned()).or_default()) as _)
+    }
+
+    fn set_own_repository_aside(&self, stamp: &str) -> io::Result<bool> {
+        let mut stores = self.stores();
+        let Some(store) = stores.remove(OWN_REPOSITORY) else { return Ok(false) };
+        stores.insert(format!("{ASIDE_PREFIX}{OWN_REPOSITORY}-{stamp}"), store);
+        Ok(true)
+    }
+
+    fn state(&self) -> io::Result<Box<dyn EntrySource>> {
+        let is_saved = |key: &String| !key.starts_with("recovery/");
+        let records = self.records().clone().into_iter().filter(|(key, _)| is_saved(key));
+        let records: Vec<_> = records.collect();
+        Ok(Box::new(RecordTree { ahead: records.into_iter(), current: Vec::new() }))
+    }
+
     fn with_cache(&self, repository: Repository) -> Repository {
         repository
     }
@@ -232,6 +257,32 @@ impl RepositoryStore for MemoryRepository {
 
     fn sweep(&self, _moment: Timestamp) -> u64 {
         0
+    }
+}
+
+/// All records as files.
+struct RecordTree {
+    ahead: std::vec::IntoIter<(String, Vec<u8>)>,
+    current: Vec<u8>,
+}
+
+impl EntrySource for RecordTree {
+    fn next_entry(&mut self) -> Result<Option<Entry>, SourceError> {
+        let Some((key, content)) = self.ahead.next() else { return Ok(None) };
+        let kind = outlast_fs::Kind::File { size: content.len() as u64 };
+        self.current = content;
+        let path = EntryPath::parse(key.as_bytes()).map_err(|error| SourceError::Entry {
+            path: key,
+            source: io::Error::new(ErrorKind::InvalidInput, error),
+        })?;
+        Ok(Some(Entry { path, kind, metadata: Metadata::default() }))
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = buffer.len().min(self.current.len());
+        buffer[..length].copy_from_slice(&self.current[..length]);
+        self.current.drain(..length);
+        Ok(length)
     }
 }
 

@@ -194,6 +194,7 @@ fn answer_of(error: VaultError, id: &RequestId) -> ApiError {
         VaultError::AmbiguousCertificate { .. } | VaultError::OwnCertificate { .. } => {
             ApiError::new(StatusCode::CONFLICT, ErrorCode::BadOrder, text)
         }
+        VaultError::Withheld | VaultError::NotWithheld => withholding(&error, &text),
         VaultError::BadOrder { .. } => {
             ApiError::new(StatusCode::BAD_REQUEST, ErrorCode::BadOrder, text)
         }
@@ -254,5 +255,16 @@ fn answer_to_words(error: VaultError, id: &RequestId) -> ApiError {
             ApiError::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unable, text)
                 .hint("the vault's log tells more under this request's id")
         }
+    }
+}
+
+/// What is said of releases that are withheld, or not.
+fn withholding(error: &VaultError, text: &str) -> ApiError {
+    match error {
+        VaultError::Withheld => {
+            ApiError::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::ReleasesWithheld, text)
+                .hint("bring the agent to the release of the vault, or wait")
+        }
+        _ => ApiError::new(StatusCode::CONFLICT, ErrorCode::NothingWithheld, text),
     }
 }

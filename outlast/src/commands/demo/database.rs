@@ -80,6 +80,7 @@ impl Database {
     pub(super) fn fingerprint_of_dump(&self, dump: &Path) -> Result<String> {
         match self {
             Self::Postgres(postgres) => {
+                postgres.sql("postgres", "DROP DATABASE IF EXISTS restored")?;
                 postgres.sql("postgres", "CREATE DATABASE restored")?;
                 postgres.load("restored", dump)?;
                 postgres.fingerprint("restored")

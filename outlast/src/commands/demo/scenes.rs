@@ -1,5 +1,7 @@
 //! The scenes of the rehearsal, in the order of the story.
 
+mod loss;
+
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::Write;
@@ -78,19 +80,9 @@ impl Rehearsal {
     ) -> Result<Self> {
         story.act("The stage: one agent, one vault, one share");
         let stage = Stage::new(directory, interrupted)?;
-        let (up, ready_file) = (stage.path("up"), stage.path("ready.json"));
-        let mut arguments = words(&["up", "--listen", "127.0.0.1:0", "--dir"]);
-        arguments.extend([up.as_os_str(), OsStr::new("--ready-file"), ready_file.as_os_str()]);
-        // Compressed time: what takes minutes in production takes seconds here.
-        let settings =
-            [("OUTLAST_AGENT_POLL", "250ms"), ("OUTLAST_AGENT_GRACE", "2s"), ("NO_COLOR", "1")];
-        let mut roles = stage.start("up", &arguments, &settings)?;
-        stage.wait_until("agent and vault serve", || {
-            roles.must_live()?;
-            Ok(ready_file.exists())
-        })?;
-        let ready = fs::read(&ready_file).context("read the ready file")?;
-        let ready: Ready = serde_json::from_slice(&ready).context("understand the ready file")?;
+        // The share is a machine of its own, and outlives that of the vault.
+        fs::create_dir(stage.path("share")).context("make the share")?;
+        let (roles, ready) = raise(&stage, "up", "127.0.0.1:0")?;
         story.tell(&format!("agent and vault serve at {}", ready.url));
         story.tell(&format!("the share is {}", ready.share.display()));
         let database = Database::create(&stage.path(""), stage.program())?;
@@ -106,6 +98,7 @@ impl Rehearsal {
         let newest = self.green_serves(story)?;
         self.a_recovery_point_is_missed(story)?;
         self.a_green_instance_restores(story, &newest)?;
+        self.the_vault_is_lost_and_brought_back(story)?;
         story.act("Curtain");
         self.roles.must_live()?;
         self.roles.stop()?;
@@ -351,6 +344,31 @@ impl Rehearsal {
         arguments.extend([OsStr::new("--dir"), up.as_os_str()]);
         self.stage.run(&arguments).with_context(|| format!("ask the vault at {}", self.url))
     }
+}
+
+/// Starts agent and vault, and waits until they serve.
+fn raise(stage: &Stage, name: &str, listen: &str) -> Result<(Actor, Ready)> {
+    let [up, share, ready_file] = ["up", "share", "ready.json"].map(|name| stage.path(name));
+    let mut arguments = words(&["up", "--listen", listen, "--dir"]);
+    arguments.extend([up.as_os_str(), OsStr::new("--share"), share.as_os_str()]);
+    arguments.extend([OsStr::new("--ready-file"), ready_file.as_os_str()]);
+    // Compressed time: what takes minutes in production takes seconds here.
+    let settings = [
+        ("OUTLAST_AGENT_POLL", "250ms"),
+        ("OUTLAST_AGENT_GRACE", "2s"),
+        ("OUTLAST_VAULT_SAVE_STATE", "1s"),
+        ("NO_COLOR", "1"),
+    ];
+    // That of a process that was killed says nothing.
+    let _ = fs::remove_file(&ready_file);
+    let mut roles = stage.start(name, &arguments, &settings)?;
+    stage.wait_until("agent and vault serve", || {
+        roles.must_live()?;
+        Ok(ready_file.exists())
+    })?;
+    let ready = fs::read(&ready_file).context("read the ready file")?;
+    let ready = serde_json::from_slice(&ready).context("understand the ready file")?;
+    Ok((roles, ready))
 }
 
 /// A drop on the share.
