@@ -62,7 +62,7 @@ fn labels(mut text: &str) -> (BTreeMap<String, String>, &str) {
             }
         };
         assert!(labels.insert(name.to_owned(), value).is_none(), "{name} twice");
-        match rest[end..].as_bytes()[0] {
+        match rest.as_bytes()[end] {
             b'}' => return (labels, &rest[end + 1..]),
             b',' => text = &rest[end + 1..],
             _ => panic!("{rest}"),
