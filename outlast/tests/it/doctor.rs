@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use outlast_types::{Clock, SystemClock, SystemRandom, Timestamp};
 use outlast_wire::ca::Request;
-use outlast_wire::{CertificateAuthority, Peer, Role};
+use outlast_wire::{CertificateAuthority, Peer, Role, RootAuthority};
 use serde_json::Value;
 
 use crate::disks::Tmpfs;
@@ -69,7 +69,12 @@ fn issue(dir: &Path, into: &Path, role: Role, hosts: &[&str], when: fn(Timestamp
             self.0
         }
     }
-    let authority = CertificateAuthority::open(&dir.join("ca")).unwrap();
+    // As if the authority had been there for long: nobody is certified before it was.
+    let early = Stopped(SystemClock.now().saturating_sub(Duration::from_secs(700 * 86400)));
+    let known = CertificateAuthority::open(&dir.join("ca")).unwrap();
+    let root = RootAuthority::renew(&dir.join("ca/root"), &early, &SystemRandom).unwrap();
+    let (issuer, known) = (dir.join("ca/issuer"), Some(known.authorities()));
+    let authority = root.make_issuer(&issuer, known, None, &early, &SystemRandom).unwrap();
     let peer = Peer::new(role, "up").unwrap();
     let hosts = hosts.iter().map(|host| (*host).to_owned()).collect();
     let request = Request { hosts, ..Request::new(peer, Duration::from_secs(86400)) };
@@ -172,7 +177,7 @@ fn certificates_of_strangers_and_those_that_ended_are_told_apart_from_clocks() {
 
     let mine = directory.path().join("mine");
     let mine_is = [("IDENTITY", mine.to_str().unwrap())];
-    let long_ago = |now: Timestamp| now.saturating_sub(Duration::from_secs(9 * 86400));
+    let long_ago = |now: Timestamp| now.saturating_sub(Duration::from_secs(99 * 86400));
     issue(&dir, &mine, Role::Agent, &[], long_ago);
     let (code, found) = findings(&mut of_agent(&dir, &mine_is));
     let bad = with("bad", &found);
