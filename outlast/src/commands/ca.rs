@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 use clap::Subcommand;
 use outlast_wire::api::{CertificateView, Holder, RevokeOrder};
-use outlast_wire::{CallError, Role};
+use outlast_wire::Role;
 use serde_json::json;
 
 use super::vault_access::VaultAccess;
@@ -130,8 +130,7 @@ pub(crate) fn run(command: &Command, output: &Output) -> Result<Code> {
         }
         Command::List { vault } => {
             let client = vault.client()?;
-            let ask = || Ok::<_, CallError>(client.certificates()?);
-            let certificates = output.patiently(client.location(), ask)?;
+            let certificates = output.patiently(client.location(), || client.certificates())?;
             tell(&certificates, output)?;
         }
         Command::Revoke { what, role, reason, vault } => {
