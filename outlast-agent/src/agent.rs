@@ -10,14 +10,16 @@ mod holdings;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use outlast_drop::{DropAddress, Share, SignedReceipt};
 use outlast_types::{Environment, WorkloadName};
+use outlast_wire::client::Credentials;
 use outlast_wire::identity::IdentityError;
 use outlast_wire::receipts::Authority;
-use outlast_wire::{AddressError, IdentityHandle, Roads, Role};
+use outlast_wire::renewal::Renewal;
+use outlast_wire::{AddressError, ApiClient, IdentityHandle, Roads, Role};
 
 use crate::action::{Action, Parcel};
 use crate::board::{Board, PassNews, Seen};
@@ -74,6 +76,8 @@ pub struct Agent {
     reporter: Option<Reporter>,
     /// Receipts that the share would not take, to be written later.
     unwritten: Vec<SignedReceipt>,
+    /// What renews its certificate, and whom that asks.
+    renewal: Option<(Renewal, ApiClient)>,
 }
 
 impl Agent {
@@ -83,10 +87,13 @@ impl Agent {
         let identity = IdentityHandle::open(&config.identity, &environment)?;
         let roads = Roads::through(config.proxies.clone());
         let vault = Vault::over(&roads, &config.upstream, identity.clone(), environment.clone())?;
-        Self::with_upstream(config, environment, identity, Box::new(vault))
+        let client = ApiClient::over(&config.upstream, Credentials::Handle(&identity), &roads)?;
+        let renewal = Renewal::new(&identity, &environment);
+        let agent = Self::with_upstream(config, environment, identity, Box::new(vault))?;
+        Ok(Self { renewal: Some((renewal, client)), ..agent })
     }
 
-    /// Starts an agent of any upstream.
+    /// Starts an agent of any upstream. Its certificate is renewed by others.
     pub fn with_upstream(
         config: AgentConfig,
         environment: Environment,
@@ -135,6 +142,7 @@ impl Agent {
             board,
             reporter: Some(reporter),
             unwritten: Vec::new(),
+            renewal: None,
             config,
             environment,
             authority,
@@ -149,6 +157,7 @@ impl Agent {
         if let Some(line) = Arc::get_mut(&mut self.line) {
             line.heed(shutdown);
         }
+        let renewing = self.renewal.take().and_then(|renewal| renew(renewal, shutdown));
         tracing::info!(
             share = %self.config.share.display(),
             upstream = %self.config.upstream,
@@ -181,6 +190,10 @@ impl Agent {
             self.shipper.close();
         });
         self.reporter = reporter;
+        // If it was not asked to end, nothing here waits for it: the process ends.
+        if shutdown.is_requested() && renewing.is_some_and(|renewing| renewing.join().is_err()) {
+            tracing::error!("what renews the certificate had ended badly");
+        }
         tracing::info!("the agent has stopped");
     }
 
@@ -412,4 +425,19 @@ fn arrived(address: &DropAddress, secured: &Secured) -> ShippedDrop {
     let (snapshot, bytes) = (secured.held.snapshot.to_string(), secured.held.size);
     tracing::info!(drop = %address, %snapshot, bytes, "vaulted");
     ShippedDrop { address: address.clone(), snapshot, bytes }
+}
+
+/// Renews the certificate on a thread of its own, so that a share that hangs does not keep it from that.
+fn renew(renewal: (Renewal, ApiClient), shutdown: &Shutdown) -> Option<JoinHandle<()>> {
+    let (mut renewal, mut client) = renewal;
+    client.heed(shutdown);
+    let shutdown = shutdown.clone();
+    let thread = thread::Builder::new().name("renewal".to_owned());
+    match thread.spawn(move || renewal.keep_doing(&client, &shutdown)) {
+        Ok(thread) => Some(thread),
+        Err(error) => {
+            tracing::error!(%error, "cannot start what renews the certificate; restart the agent");
+            None
+        }
+    }
 }

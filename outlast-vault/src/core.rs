@@ -4,6 +4,7 @@
 
 pub(crate) mod counters;
 pub(crate) mod presence;
+pub(crate) mod refusal;
 pub(crate) mod storage;
 
 pub(crate) mod error;
@@ -23,6 +24,7 @@ pub(crate) mod policy;
 pub(crate) mod repositories;
 pub(crate) mod saves;
 pub(crate) mod sequence;
+pub(crate) mod tokens;
 pub(crate) mod withheld;
 
 pub(crate) mod admission;
@@ -37,6 +39,7 @@ pub(crate) mod words;
 
 pub(crate) mod authority;
 pub(crate) mod custody;
+pub(crate) mod enrollment;
 pub(crate) mod keys;
 pub(crate) mod kit_keys;
 pub(crate) mod metrics;

@@ -26,6 +26,7 @@ pub use core::audit::{AuditFault, AuditGap, AuditHead, AuditSelection, AuditVerd
 pub use core::error::VaultError;
 pub use core::limits::{AgentLimits, LimitPolicy, UNLIMITED};
 pub use core::recovery::Rebuilt;
+pub use core::refusal::{Enrolling, TokenRefusal};
 pub use core::storage::StorageError;
 pub use process::{
     IDENTITY_PLACE, Kit, KitError, KitOrder, KitSummary, MadeKitOutcome, RecoverError, Recovered,

@@ -55,6 +55,12 @@ pub enum Call {
     /// To see which certificates were issued or met.
     ListCertificates,
     RevokeCertificate,
+    /// To get another certificate in place of one's own.
+    Renew,
+    /// To have a token made, by which a host gets its first certificate.
+    MakeToken,
+    ListTokens,
+    RevokeToken,
     /// To begin a repository anew that is missing for good.
     RecreateRepository,
     PauseWorkload,
@@ -65,7 +71,7 @@ pub enum Call {
 }
 
 impl Call {
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 26] = [
         Self::OpenRepository,
         Self::MakeRepository,
         Self::Ship,
@@ -83,6 +89,10 @@ impl Call {
         Self::ViewMetrics,
         Self::ListCertificates,
         Self::RevokeCertificate,
+        Self::Renew,
+        Self::MakeToken,
+        Self::ListTokens,
+        Self::RevokeToken,
         Self::RecreateRepository,
         Self::PauseWorkload,
         Self::RetireWorkload,
@@ -110,6 +120,10 @@ impl Call {
             Self::ViewMetrics => "look at metrics",
             Self::ListCertificates => "list certificates",
             Self::RevokeCertificate => "revoke certificates",
+            Self::Renew => "renew a certificate",
+            Self::MakeToken => "make tokens",
+            Self::ListTokens => "list tokens",
+            Self::RevokeToken => "revoke tokens",
             Self::RecreateRepository => "begin a repository anew",
             Self::PauseWorkload => "pause a workload",
             Self::RetireWorkload => "retire a workload",
@@ -326,6 +340,8 @@ fn reach_of_call(role: Role, call: Call) -> Reach {
         Call::AskHoldings => matches!(role, Agent | Operator),
         // What everybody is believed by is nobody's secret.
         Call::AskTrust => role != Role::Vault,
+        // A vault renews its own certificate by itself.
+        Call::Renew => role != Role::Vault,
         Call::ListWorkloads
         | Call::ViewWorkload
         | Call::ListSnapshots
@@ -336,6 +352,9 @@ fn reach_of_call(role: Role, call: Call) -> Reach {
         Call::Greet | Call::MeasureRoad => true,
         Call::ListCertificates
         | Call::RevokeCertificate
+        | Call::MakeToken
+        | Call::ListTokens
+        | Call::RevokeToken
         | Call::RecreateRepository
         | Call::PauseWorkload
         | Call::RetireWorkload
@@ -351,9 +370,12 @@ fn reach_of_call(role: Role, call: Call) -> Reach {
             | Call::ViewMetrics
             | Call::ListCertificates
             | Call::RevokeCertificate
-            | Call::ResumeReleases,
+            | Call::ResumeReleases
+            | Call::MakeToken
+            | Call::ListTokens
+            | Call::RevokeToken,
         ) => Reach::Everything,
-        (true, Call::Greet | Call::MeasureRoad | Call::AskTrust) => Reach::Free,
+        (true, Call::Greet | Call::MeasureRoad | Call::AskTrust | Call::Renew) => Reach::Free,
         (true, _) => Reach::Granted,
         (false, _) if role == Media && is_signed => Reach::Behalf,
         (false, _) => Reach::Nothing,

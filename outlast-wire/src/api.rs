@@ -7,6 +7,7 @@ mod certificates;
 mod code;
 mod figures;
 mod signed;
+mod tokens;
 
 use std::collections::BTreeMap;
 
@@ -24,6 +25,7 @@ pub use certificates::{CertificateView, Holder, RevokeOrder};
 pub use code::ErrorCode;
 pub use figures::AgentFigures;
 pub use signed::{OpenRepository, OpenedRepository, SignedReport};
+pub use tokens::{MadeToken, TokenOrder, TokenView};
 
 /// The longest body of a call, in bytes: a bill of lading with a few ten thousand objects.
 pub const BODY_BYTES_MAX: usize = 16 << 20;

@@ -1,6 +1,7 @@
 //! Reading certificates and PEM, for the modules that decide.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use outlast_types::{Timestamp, hex};
@@ -100,6 +101,13 @@ impl Fingerprint {
         let mut bytes = [0; 32];
         bytes.copy_from_slice(digest.as_ref());
         Self(bytes)
+    }
+}
+
+impl Fingerprint {
+    /// A number that is as good as chosen at random, and always the same.
+    pub(crate) fn first_byte(&self) -> u8 {
+        self.0[0]
     }
 }
 
@@ -287,6 +295,60 @@ pub(crate) fn check_issuer(
         return Err(InvalidCertificate::Unfit(text));
     }
     Ok(())
+}
+
+/// Whether the issuer of a chain's first certificate signed `message`: the one that follows in the
+/// chain, or else one of the authorities in `pem`.
+pub(crate) fn issuer_has_signed(
+    chain: &[CertificateDer<'_>],
+    pem: &str,
+    message: &[u8],
+    signature: &[u8],
+) -> Result<bool, InvalidCertificate> {
+    let authorities = self::chain(pem)?;
+    let issuers = match chain.get(1) {
+        Some(issuer) => std::slice::from_ref(issuer),
+        None => authorities.as_slice(),
+    };
+    for issuer in issuers {
+        let issuer = parse(issuer)?;
+        let key = PublicKey::of(issuer.public_key()).map_err(InvalidCertificate::Algorithm)?;
+        if key.has_signed(message, signature) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The host names and IP addresses for which the first certificate in `pem` is.
+pub(crate) fn hosts_of_pem(pem: &str) -> Result<Vec<String>, InvalidCertificate> {
+    let der = first(pem)?;
+    let certificate = parse(&der)?;
+    let names = certificate.subject_alternative_name().map_err(unreadable)?;
+    let names = names.map(|extension| extension.value.general_names.as_slice()).unwrap_or_default();
+    let host = |name: &GeneralName<'_>| match name {
+        GeneralName::DNSName(name) => Some((*name).to_owned()),
+        GeneralName::IPAddress(bytes) => match bytes.len() {
+            4 => <[u8; 4]>::try_from(*bytes).ok().map(|ip| IpAddr::from(ip).to_string()),
+            _ => <[u8; 16]>::try_from(*bytes).ok().map(|ip| IpAddr::from(ip).to_string()),
+        },
+        _ => None,
+    };
+    Ok(names.iter().filter_map(host).collect())
+}
+
+/// The certificate in `pem` of the authority that certified the first one in `issuer`; the first, if
+/// that is one of them itself.
+pub(crate) fn authority_of(issuer: &str, pem: &str) -> Result<String, InvalidCertificate> {
+    let der = first(issuer)?;
+    let issuer = parse(&der)?;
+    for one in each_pem(pem) {
+        let der = first(&one)?;
+        if parse(&der)?.subject().as_raw() == issuer.issuer().as_raw() {
+            return Ok(one);
+        }
+    }
+    Err(InvalidCertificate::Stranger)
 }
 
 /// Checks that `pem` holds certificates of authorities, and nothing else.

@@ -3,6 +3,7 @@
 mod address;
 mod calls;
 mod connector;
+pub mod enroll;
 mod http;
 mod probe;
 mod store;

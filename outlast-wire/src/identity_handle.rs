@@ -92,6 +92,23 @@ impl IdentityHandle {
         new
     }
 
+    /// The directory whose files it follows, if it does.
+    pub fn directory(&self) -> Option<&Path> {
+        self.0.followed.as_ref().map(|followed| followed.directory.as_path())
+    }
+
+    /// Puts another identity in force, in the directory, too, from which the next start reads it.
+    pub fn replace(&self, new: Identity) -> Result<(), IdentityError> {
+        if let Some(followed) = &self.0.followed {
+            // Nobody looks at files that are half of this identity and half of the other.
+            let mut seen = followed.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            new.save(&followed.directory)?;
+            (seen.stamp, seen.complaint) = (stamp_of(&followed.directory), None);
+        }
+        *self.0.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
+        Ok(())
+    }
+
     fn current(&self) -> Arc<Identity> {
         Arc::clone(&self.0.current.read().unwrap_or_else(PoisonError::into_inner))
     }

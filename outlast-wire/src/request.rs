@@ -4,6 +4,9 @@
 //! A request says which key is to be certified, and nothing else that counts: role, name, grants and
 //! hosts are the decision of whoever issues.
 
+use std::io;
+use std::path::PathBuf;
+
 use outlast_types::Random;
 use rcgen::{CertificateParams, KeyPair};
 use rustls::pki_types::CertificateSigningRequestDer;
@@ -78,6 +81,11 @@ impl CertificateRequest {
         self.key.kind
     }
 
+    /// The uncompressed point, or the 32 bytes of an Ed25519 key.
+    pub(crate) fn key_bytes(&self) -> &[u8] {
+        &self.key.bytes
+    }
+
     pub(crate) fn key(&self) -> &PublicKey {
         &self.key
     }
@@ -92,6 +100,8 @@ pub struct PendingIdentity {
 /// Why keys cannot be made, or what was kept of them not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum PendingError {
+    #[error("cannot use {}: {source}", path.display())]
+    File { path: PathBuf, source: io::Error },
     #[error("cannot make a key: {0}")]
     Make(rcgen::Error),
     #[error("these are no keys that wait for a certificate: {0}")]

@@ -3,6 +3,7 @@
 //! The cryptography provider is passed to every configuration; none is installed for the process.
 
 mod clients;
+mod stranger;
 
 use std::sync::Arc;
 
@@ -79,6 +80,17 @@ pub fn anonymous_client_config(ca_pem: &str) -> Result<ClientConfig, TlsError> {
         .with_safe_default_protocol_versions()
         .map_err(setup)?
         .with_root_certificates(roots(ca_pem)?)
+        .with_no_client_auth())
+}
+
+/// For a client that asks somebody whom it does not believe yet, and believes nothing that comes back but
+/// what proves itself.
+pub(crate) fn stranger_client_config() -> Result<ClientConfig, TlsError> {
+    Ok(ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(setup)?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(stranger::Anybody(provider())))
         .with_no_client_auth())
 }
 

@@ -7,6 +7,7 @@ mod config;
 mod demo;
 mod doctor;
 mod drop;
+mod enroll;
 mod fetch;
 mod incident;
 mod inputs;
@@ -44,6 +45,7 @@ pub(crate) enum Command {
     Audit(audit::Command),
     #[command(subcommand)]
     Ca(ca::Command),
+    Enroll(enroll::Args),
     Snapshots(snapshots::SnapshotsArgs),
     Ls(snapshots::LsArgs),
     Cat(snapshots::CatArgs),
@@ -80,6 +82,7 @@ pub(crate) fn run(command: Command, whole: fn() -> clap::Command, output: &Outpu
         Command::Jobs(arguments) => jobs::run(&arguments, output),
         Command::Audit(command) => audit::run(command, output),
         Command::Ca(command) => ca::run(&command, output),
+        Command::Enroll(arguments) => enroll::run(&arguments, output),
         Command::Snapshots(arguments) => snapshots::snapshots(&arguments, output),
         Command::Ls(arguments) => snapshots::ls(&arguments, output),
         Command::Cat(arguments) => snapshots::cat(&arguments, output),

@@ -11,6 +11,7 @@ use outlast_fs::place::PlaceError;
 use outlast_repo::RepoError;
 use outlast_store::StoreError;
 use outlast_wire::api::ErrorCode;
+use outlast_wire::client::enroll::EnrollError;
 use outlast_wire::client::{About, OpenError};
 use outlast_wire::road::Tried;
 use outlast_wire::{CallError, CertificateTrouble, RoadError};
@@ -269,10 +270,15 @@ fn repository_hint(error: &RepoError) -> Option<&'static str> {
 
 /// Why a call of a vault failed, also where it was to open a workload.
 fn call_error<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a CallError> {
-    cause.downcast_ref().or_else(|| match cause.downcast_ref()? {
+    let of_open = || match cause.downcast_ref()? {
         OpenError::Call(error) => Some(error),
         _ => None,
-    })
+    };
+    let of_enroll = || match cause.downcast_ref()? {
+        EnrollError::Call(error) => Some(error),
+        _ => None,
+    };
+    cause.downcast_ref().or_else(of_open).or_else(of_enroll)
 }
 
 /// Whether an answer is not in the words of a vault.

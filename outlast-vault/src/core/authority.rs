@@ -1,10 +1,12 @@
 //! The vault as the one who issues and revokes certificates, and tells others of both.
 
+use std::sync::PoisonError;
+
 use outlast_types::Timestamp;
 use outlast_wire::ca::{Issued, Request};
 use outlast_wire::request::CertificateRequest;
 use outlast_wire::revocation::{Revoked, SignedTrustNews, TrustNews};
-use outlast_wire::{Certified, Ended, Identity, Peer};
+use outlast_wire::{CertificateAuthority, Certified, Ended, Fingerprint, Identity, Peer};
 
 use super::certificates::{Known, What};
 use super::error::VaultError;
@@ -20,9 +22,14 @@ pub(crate) enum Target {
 }
 
 impl Vault {
+    /// The authority by which this vault issues certificates, as it lies there now.
+    pub(crate) fn open_issuer(&self) -> Result<CertificateAuthority, VaultError> {
+        let open = self.issuer.as_ref().ok_or(VaultError::NoIssuer)?;
+        open().map_err(VaultError::Issuer)
+    }
+
     /// Issues a certificate for the key of a request, by what `decision` says. It is on record before
     /// this returns; `by` is who ordered it, and `grounds` why: `token 7`, `renewal`.
-    #[cfg_attr(not(test), expect(dead_code, reason = "enrolment and renewal call it"))]
     pub(crate) fn issue_certificate(
         &self,
         key: &CertificateRequest,
@@ -30,8 +37,7 @@ impl Vault {
         by: &str,
         grounds: &str,
     ) -> Result<Issued, VaultError> {
-        let open = self.issuer.as_ref().ok_or(VaultError::NoIssuer)?;
-        let issuer = open().map_err(VaultError::Issuer)?;
+        let issuer = self.open_issuer()?;
         let environment = &self.environment;
         // Its holder's earlier ones may be revoked up to a moment; this one begins after it.
         let begins = self.certificates.holder_revoked(&decision.peer);
@@ -53,6 +59,7 @@ impl Vault {
         by: &str,
         reason: Option<&str>,
     ) -> Result<Vec<Known>, VaultError> {
+        let _nobody_else = self.issuing.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.environment.clock.now();
         let (revoked, of): (Revoked, Vec<Known>) = match target {
             Target::Holder(peer) => {
@@ -86,12 +93,12 @@ impl Vault {
         Ok(of)
     }
 
-    /// Revokes the certificates of a holder that were issued here, one by one: for one that is given
-    /// another certificate at once. How many that were.
-    #[cfg_attr(not(test), expect(dead_code, reason = "enrolment calls it"))]
+    /// Revokes the certificates of a holder that are known here, one by one, all but `except`: for one
+    /// that is given another certificate at once. How many that were.
     pub(crate) fn revoke_issued_before(
         &self,
         peer: &Peer,
+        except: Option<&Fingerprint>,
         by: &str,
         reason: &str,
     ) -> Result<usize, VaultError> {
@@ -100,6 +107,7 @@ impl Vault {
         let mut count = 0;
         for Known { certified, .. } in self.certificates.list() {
             if certified.peer == *peer
+                && except != Some(&certified.fingerprint)
                 && certified.validity.until.saturating_add(outlast_wire::trust::RENEWABLE) > now
                 && list.of(&certified).is_none()
             {
@@ -218,7 +226,8 @@ mod tests {
         let vault = world.open();
         let (first, other) = (issue(&vault, "eu-1"), issue(&vault, "eu-2"));
         for revoked in [1, 0] {
-            let count = vault.revoke_issued_before(&peer("eu-1"), "token 7", "replaced").unwrap();
+            let count =
+                vault.revoke_issued_before(&peer("eu-1"), None, "token 7", "replaced").unwrap();
             assert_eq!(count, revoked);
         }
         let second = issue(&vault, "eu-1");

@@ -19,6 +19,7 @@ use outlast_wire::trust::SignerRefused;
 
 use super::challenges::Unheard;
 use super::presence::Missing;
+use super::refusal::{Enrolling, TokenRefusal};
 use super::storage::StorageError;
 
 /// A failure of the vault, as its log and its callers see it.
@@ -154,6 +155,10 @@ pub enum VaultError {
          and revoke the one before then, by its serial number"
     )]
     OwnCertificate { peer: Peer },
+    #[error(transparent)]
+    Token(#[from] TokenRefusal),
+    #[error(transparent)]
+    Enrolling(#[from] Enrolling),
     #[error("a key cannot be sealed to the box key that came with the request")]
     BadBoxKey,
 }
@@ -184,6 +189,8 @@ impl VaultError {
             Self::OverLimit { .. } => ErrorCode::OverLimit,
             Self::BadBoxKey | Self::TooMuch { .. } => ErrorCode::BadRequest,
             Self::NoIssuer => ErrorCode::NoIssuer,
+            Self::Token(refusal) => refusal.code(),
+            Self::Enrolling(reason) => reason.code(),
             Self::UnknownCertificate { .. } => ErrorCode::UnknownCertificate,
             Self::AmbiguousCertificate { .. } | Self::OwnCertificate { .. } => ErrorCode::BadOrder,
             Self::Withheld => ErrorCode::ReleasesWithheld,
@@ -196,11 +203,14 @@ impl VaultError {
 
     /// Whether the request was at fault, or the peer; else it was the vault, or time.
     pub(crate) fn is_refusal(&self) -> bool {
+        if let Self::Enrolling(reason) = self {
+            return reason.is_refusal();
+        }
         use VaultError::{
             AlreadyPublished, AmbiguousCertificate, BadBill, BadBoxKey, BadOrder, BadWords,
             BillVersion, Contested, Denied, MissingObjects, NoIssuer, NotWithheld, NothingMissing,
-            OverLimit, OwnCertificate, Refused, Signer, Stale, Statement, TooMuch, Unacceptable,
-            Unheard, UnknownCertificate, UnknownWorkload,
+            OverLimit, OwnCertificate, Refused, Signer, Stale, Statement, Token, TooMuch,
+            Unacceptable, Unheard, UnknownCertificate, UnknownWorkload,
         };
         matches!(
             self,
@@ -225,6 +235,7 @@ impl VaultError {
                 | Statement(_)
                 | TooMuch { .. }
                 | Unheard(_)
+                | Token(_)
                 | Unacceptable { .. }
                 | UnknownCertificate { .. }
                 | UnknownWorkload { .. }

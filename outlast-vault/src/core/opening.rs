@@ -26,6 +26,7 @@ use super::recovery::{Sources, rebuilt_from};
 use super::repositories::Repositories;
 use super::sequence::Sequence;
 use super::storage::Storage;
+use super::tokens::Tokens;
 use super::vault::{OpenIssuer, Vault, own_certificate};
 use super::withheld::Withheld;
 
@@ -113,8 +114,10 @@ impl Vault {
             limits: Limits::open(&storage, Arc::clone(&environment.clock), limits)?,
             counters: Counters::default(),
             certificates,
+            tokens: Tokens::open(&storage)?,
             trust,
             issuer,
+            issuing: Mutex::default(),
             identity,
             certified: Mutex::new(certified),
             policy,

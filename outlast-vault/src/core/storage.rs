@@ -13,6 +13,7 @@
 //! | `certificates-met.jsonl` | `certificates`, under its lock | append, fast |
 //! | `audit/<first number>.jsonl` | `audit`, under its lock | append, durable |
 //! | `audit-head.json` | `audit`, after the log | replace; durable for the first entry of a segment |
+//! | `tokens/<id>.json` | `tokens`, under its lock | replace, durable |
 //! | `jobs/<job>.json` | the one runner of the job | replace, durable |
 //! | `usage.json` | `limits`, by a job | replace, durable |
 //! | `recovery/secrets/<generation>.json` | `kit`, and whoever makes a kit | replace, durable |

@@ -25,6 +25,7 @@ use super::repositories::Repositories;
 use super::saves::Saved;
 use super::sequence::Sequence;
 use super::storage::Storage;
+use super::tokens::Tokens;
 use super::withheld::{End, Withheld, Withholding, not_withheld};
 
 /// Opens the issuer: each time, so that one that was replaced issues from then on.
@@ -38,6 +39,7 @@ pub(crate) struct Vault {
     pub(crate) orders: Orders,
     pub(crate) audit: Arc<AuditLog>,
     pub(crate) certificates: Certificates,
+    pub(crate) tokens: Tokens,
     pub(crate) promises: PromiseMonitor,
     pub(crate) jobs: Jobs,
     pub(crate) limits: Limits,
@@ -47,6 +49,9 @@ pub(crate) struct Vault {
     pub(crate) trust: Trust,
     /// Opens the authority by which this vault issues certificates, if it does.
     pub(crate) issuer: Option<OpenIssuer>,
+    /// Held while a certificate is given on the grounds of another one or of a token, and while one is
+    /// revoked: nobody gets one on grounds that have just gone.
+    pub(crate) issuing: Mutex<()>,
     /// The identity whose certificate the promises know of.
     pub(crate) certified: Mutex<Arc<Identity>>,
     pub(crate) environment: Environment,

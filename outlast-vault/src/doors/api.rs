@@ -2,10 +2,12 @@
 
 mod call;
 mod certificates;
+mod enrollment;
 mod jobs;
 mod orders;
 mod releases;
 pub(super) mod road;
+mod tokens;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -53,6 +55,8 @@ pub(crate) fn router(vault: Arc<Vault>) -> Router {
         .merge(road::routes())
         .merge(certificates::routes())
         .merge(releases::routes())
+        .merge(tokens::routes())
+        .merge(enrollment::routes())
         .fallback(nothing_here)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))

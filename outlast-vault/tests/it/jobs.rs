@@ -5,11 +5,12 @@ use outlast_wire::api::{ErrorCode, JobView};
 
 use crate::support::{World, eventually, shop};
 
-const JOBS: [&str; 11] = [
+const JOBS: [&str; 12] = [
     "judge-promises",
     "keep-kit-keys",
     "look-after-repositories",
     "measure-stored",
+    "renew-own-certificate",
     "repair-catalog",
     "save-own-state",
     "sweep-leftovers",

@@ -7,6 +7,7 @@ mod between;
 mod certificates;
 mod crash;
 mod custody;
+mod enrollment;
 mod floods;
 mod jobs;
 mod keys;

@@ -11,9 +11,12 @@ use outlast_vault::{AuditSelection, VaultHandle};
 use outlast_wire::access::{self, Action, Call, Reach};
 use outlast_wire::api::{
     ErrorCode, Holder, PauseOrder, ReasonedOrder, RecreateOrder, ResumeReleases, RevokeOrder,
+    TokenOrder,
 };
 use outlast_wire::client::OpenError;
+use outlast_wire::enrollment::{RenewalRequest, TokenId};
 use outlast_wire::holdings::{HeldDrop, Nonce, Question};
+use outlast_wire::request::PendingIdentity;
 use outlast_wire::statement::{Statement, Subject};
 use outlast_wire::{ApiClient, CallError, Identity, RestStore, Role, ticket};
 use serde_json::Value;
@@ -256,6 +259,24 @@ fn make(
             let (holder, certificate) = (Some(nobody), None);
             client.revoke(&RevokeOrder { holder, certificate, reason: None }).map(drop)
         }
+        Call::Renew => {
+            let pending = PendingIdentity::generate(&SystemRandom).unwrap();
+            client.renew(&RenewalRequest::new(identity, &pending).unwrap()).map(drop)
+        }
+        Call::MakeToken => {
+            let order = TokenOrder {
+                role: Role::Reader,
+                name: "bi".to_owned(),
+                grants: outlast_wire::Grants::all(),
+                hosts: Vec::new(),
+                ttl_seconds: 60,
+                reusable: false,
+                addresses: vec![vault.url()],
+            };
+            client.make_token(&order).map(drop)
+        }
+        Call::ListTokens => client.tokens().map(drop),
+        Call::RevokeToken => client.revoke_token(TokenId::new(&SystemRandom)).map(drop),
         Call::Greet => client.greet().map(drop),
         Call::MeasureRoad => client.measure(100).map(drop),
         Call::ViewMetrics => client.metrics().map(drop),
@@ -273,7 +294,11 @@ fn make(
 
 /// The calls of which a foreign workload is no part: lists leave it out, a question is answered
 /// without it, a report is of a share.
-const WITHOUT_WORKLOAD: [Call; 12] = [
+const WITHOUT_WORKLOAD: [Call; 16] = [
+    Call::Renew,
+    Call::MakeToken,
+    Call::ListTokens,
+    Call::RevokeToken,
     Call::AskHoldings,
     Call::Report,
     Call::AskTrust,

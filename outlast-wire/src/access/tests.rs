@@ -51,6 +51,10 @@ const CALLS: &str = "
     a m v O R  look at metrics
     a m v O r  list certificates
     a m v O r  revoke certificates
+    A M v O R  renew a certificate
+    a m v O r  make tokens
+    a m v O r  list tokens
+    a m v O r  revoke tokens
     a m v O r  begin a repository anew
     a m v O r  pause a workload
     a m v O r  retire a workload

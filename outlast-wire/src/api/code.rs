@@ -76,6 +76,20 @@ codes! {
         AlreadyPublished => "already_published",
         /// No certificate has this serial number or fingerprint.
         UnknownCertificate => "unknown_certificate",
+        /// No token has this id.
+        UnknownToken => "unknown_token",
+        /// The token is not one of this vault, or the request was changed.
+        BadToken => "bad_token",
+        TokenRevoked => "token_revoked",
+        TokenExpired => "token_expired",
+        /// The token has served already.
+        TokenUsed => "token_used",
+        /// The token has served too often today.
+        TokenLimit => "token_limit",
+        /// The request is for another authority.
+        OtherAuthority => "other_authority",
+        /// Others issued the certificate, and renew it.
+        NotRenewable => "not_renewable",
         /// The vault issues no certificates.
         NoIssuer => "no_issuer",
         /// An order that makes no sense.

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use super::error::{CaError, read};
 use super::making::{Life, host_name, parameters};
 use crate::authorities::{Authorities, CA_FILE};
-use crate::certificate::{self, Certified, GRANTS_OID, Validity};
+use crate::certificate::{self, Certified, Fingerprint, GRANTS_OID, InvalidCertificate, Validity};
 use crate::grants::Grants;
 use crate::identity::{Identity, InvalidIdentity};
 use crate::peer::{Peer, Role};
@@ -132,6 +132,39 @@ impl CertificateAuthority {
     /// What every identity is to believe.
     pub fn authorities(&self) -> &Authorities {
         &self.authorities
+    }
+
+    /// Which root it is by whose word it issues.
+    pub fn root_fingerprint(&self) -> Result<Fingerprint, InvalidCertificate> {
+        let root = match self.chain_pem.is_empty() {
+            // The issuer is its own root.
+            true => self.ca_pem().to_owned(),
+            false => certificate::authority_of(&self.chain_pem, self.ca_pem())?,
+        };
+        certificate::fingerprint_of_pem(&root)
+    }
+
+    /// Whether that is one of the authorities for connections.
+    pub fn is_believed_as(&self, fingerprint: Fingerprint) -> bool {
+        certificate::fingerprints(self.ca_pem()).is_ok_and(|known| known.contains(&fingerprint))
+    }
+
+    /// Whether this very issuer issued the certificate that a chain begins with, and the chain goes on as
+    /// it does.
+    pub fn has_issued(&self, chain_pem: &str) -> bool {
+        let holder = certificate::first(chain_pem);
+        holder.is_ok_and(|holder| match self.chain_pem.is_empty() {
+            true => certificate::check_issued(&[holder], self.ca_pem()).is_ok(),
+            false => {
+                let issuer = certificate::each_pem(&self.chain_pem).into_iter().next();
+                issuer.is_some_and(|it| certificate::check_issued(&[holder], &it).is_ok())
+            }
+        })
+    }
+
+    /// Signs as the authority. What it signs begins with words that no certificate begins with.
+    pub(crate) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
+        rcgen::SigningKey::sign(self.issuer.key(), message)
     }
 
     /// A new identity with new keys.

@@ -14,11 +14,13 @@ use super::http::{Credentials, Failure, Http};
 use super::store::RestStore;
 use super::trouble::CertificateTrouble;
 use crate::api::{
-    AgentReport, CertificateView, ErrorBody, ErrorCode, Greeting, IncidentView, JobView, Measured,
-    OpenRepository, OrderView, PauseOrder, ReasonedOrder, RecreateOrder, ReleasesResumed, Reported,
-    ResumeReleases, RevokeOrder, Shipment, SignedReport, SnapshotView, Vaulted, WorkloadView,
+    AgentReport, CertificateView, ErrorBody, ErrorCode, Greeting, IncidentView, JobView, MadeToken,
+    Measured, OpenRepository, OrderView, PauseOrder, ReasonedOrder, RecreateOrder, ReleasesResumed,
+    Reported, ResumeReleases, RevokeOrder, Shipment, SignedReport, SnapshotView, TokenOrder,
+    TokenView, Vaulted, WorkloadView,
 };
 use crate::challenge::Challenge;
+use crate::enrollment::{EnrollmentRequest, Introduction, RenewalRequest, SignedGrant, TokenId};
 use crate::holdings::{Question, SignedAnswer};
 use crate::identity::Identity;
 use crate::identity_handle::IdentityHandle;
@@ -352,6 +354,36 @@ impl ApiClient {
     /// Revokes certificates; those of them that are known.
     pub fn revoke(&self, order: &RevokeOrder) -> Result<Vec<CertificateView>, CallError> {
         self.post("api/v1/certificates/revoke", order)
+    }
+
+    /// Has a token made. Its text is in the answer, and nowhere else.
+    pub fn make_token(&self, order: &TokenOrder) -> Result<MadeToken, CallError> {
+        self.post("api/v1/tokens", order)
+    }
+
+    /// The tokens that were made, those that ended not long ago with them.
+    pub fn tokens(&self) -> Result<Vec<TokenView>, CallError> {
+        self.call(Method::GET, "api/v1/tokens", None)
+    }
+
+    /// Lets a token serve no more.
+    pub fn revoke_token(&self, id: TokenId) -> Result<TokenView, CallError> {
+        self.call(Method::POST, &format!("api/v1/tokens/{id}/revoke"), Some(Vec::new()))
+    }
+
+    /// What anybody may know of the vault; nothing of it is proved.
+    pub(super) fn introduction(&self) -> Result<Introduction, CallError> {
+        self.call(Method::GET, "api/v1/enroll", None)
+    }
+
+    /// Asks for a certificate by a token, or passes on that somebody does. The answer is to be verified.
+    pub fn enroll(&self, request: &EnrollmentRequest) -> Result<SignedGrant, CallError> {
+        self.post("api/v1/enroll", request)
+    }
+
+    /// Asks for another certificate in place of one. The answer is to be verified.
+    pub fn renew(&self, request: &RenewalRequest) -> Result<SignedGrant, CallError> {
+        self.post("api/v1/renew", request)
     }
 
     /// Asks whom to trust. The answer is to be verified.

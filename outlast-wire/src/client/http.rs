@@ -63,6 +63,8 @@ pub enum Credentials<'a> {
     Handle(&'a IdentityHandle),
     /// Show none, and trust the authority in this PEM.
     Authority(&'a str),
+    /// Show none, and believe nobody: what comes back must prove itself.
+    Stranger,
     /// Plain http, with what the address itself carries (`http://user:password@host/`).
     None,
 }
@@ -210,8 +212,12 @@ impl Http {
                 let tls = tls::anonymous_client_config(ca_pem)?;
                 Way::Fixed(Connections::new(Some((tls, None)), &road)?)
             }
+            (true, Credentials::Stranger) => {
+                let tls = tls::stranger_client_config()?;
+                Way::Fixed(Connections::new(Some((tls, None)), &road)?)
+            }
             (true, Credentials::None) => return Err(AddressError::NoTrust { address: shown() }),
-            (false, Credentials::Identity(_) | Credentials::Handle(_)) => {
+            (false, Credentials::Identity(_) | Credentials::Handle(_) | Credentials::Stranger) => {
                 return Err(AddressError::NotEncrypted { address: shown() });
             }
             (false, _) => Way::Fixed(Connections::new(None, &road)?),

@@ -4,13 +4,15 @@
 mod authority;
 mod kit;
 mod page;
+mod token;
 
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use clap::Subcommand;
-use outlast_wire::api::{CertificateView, Holder, RevokeOrder};
 use outlast_wire::Role;
+use outlast_wire::api::{CertificateView, Holder, RevokeOrder};
+use outlast_wire::enrollment::TokenId;
 use serde_json::json;
 
 use super::vault_access::VaultAccess;
@@ -22,6 +24,7 @@ use crate::output::{Output, table, whole_seconds};
 #[command(after_help = "Examples:
   outlast ca init --dir /etc/outlast/ca --vault hq --host vault.example
   outlast ca list --vault https://vault.example:8443/ --identity ./operator
+  outlast ca token --role agent --name eu-1 --out eu-1.token --dir ./outlast-data
   outlast ca revoke eu-1 --role agent --reason \"its host was stolen\" --dir ./outlast-data
   outlast ca kit --dir ./outlast-data --passphrase-file F --into ./kit
   outlast ca rotate --dir /etc/outlast/ca --host vault.example")]
@@ -88,6 +91,24 @@ Examples:
         #[command(flatten)]
         vault: VaultAccess,
     },
+    /// Have a token made, by which one host gets its first certificate
+    Token(token::Args),
+    /// The tokens that were made, and what became of them
+    #[command(after_help = "Example:
+  outlast ca tokens --dir ./outlast-data")]
+    Tokens {
+        #[command(flatten)]
+        vault: VaultAccess,
+    },
+    /// Let a token serve no more; certificates that it gave stay as they are
+    #[command(after_help = "Example:
+  outlast ca revoke-token 5f2b60c1d3e4a596 --dir ./outlast-data")]
+    RevokeToken {
+        /// The token's id, as `outlast ca tokens` shows it
+        id: TokenId,
+        #[command(flatten)]
+        vault: VaultAccess,
+    },
     /// Replace the root and the issuer, without a gap
     ///
     /// The first run makes a new root and issuer; both roots are trusted from then on, and every
@@ -128,6 +149,9 @@ pub(crate) fn run(command: &Command, output: &Output) -> Result<Code> {
             authority::finish_rotation(dir, host)?;
             tell_places(dir, "let the old root go; what it signed stays checkable", output)?;
         }
+        Command::Token(arguments) => token::make(arguments, output)?,
+        Command::Tokens { vault } => token::list(vault, output)?,
+        Command::RevokeToken { id, vault } => token::revoke(*id, vault, output)?,
         Command::List { vault } => {
             let client = vault.client()?;
             let certificates = output.patiently(client.location(), || client.certificates())?;

@@ -5,6 +5,7 @@
 //! restored bytes); the first that does not hold ends it with a non-zero exit.
 
 mod database;
+mod joining;
 mod scenes;
 mod stage;
 mod story;

@@ -49,6 +49,11 @@ codes! {
         /// The vault issued a certificate.
         CertificateIssued => "certificate_issued",
         CertificateRevoked => "certificate_revoked",
+        /// A token was made, by which a host gets its first certificate.
+        TokenMade => "token_made",
+        TokenRevoked => "token_revoked",
+        /// A host enrolled by a token. Only refusals are entries; else, the certificate is.
+        TokenRedeemed => "token_redeemed",
         /// An authority is believed for connections no more.
         AuthorityEnded => "authority_ended",
         CatalogRebuilt => "catalog_rebuilt",

@@ -18,14 +18,18 @@ use outlast_wire::statement::StatementError;
 use outlast_wire::{Certified, Peer};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use tokio::sync::Semaphore;
 
 use crate::core::challenges::Unheard;
 use crate::core::error::VaultError;
+use crate::core::refusal::Enrolling;
 use crate::core::vault::Vault;
 use crate::doors::bodies::{self, Bodies};
 
 /// Calls that work at one time; each holds a thread.
 const CALLS: Bounds = Bounds { total: 16, each: 6, kept: 4 };
+/// The same of those that anybody may make.
+const STRANGERS_MAX: usize = 2;
 /// Workloads that are seen for the first time, since a start or ever, at one time. To make a repository
 /// waits for the disk again and again, which others must not feel.
 const FIRST_CONTACTS: Bounds = Bounds { total: 2, each: 1, kept: 0 };
@@ -35,9 +39,11 @@ const QUEUE_TIMEOUT: Duration = Duration::from_secs(20);
 /// What every handler needs.
 #[derive(Clone)]
 pub(super) struct Api {
-    vault: Arc<Vault>,
+    pub(super) vault: Arc<Vault>,
     calls: Arc<Shares>,
     first_contacts: Arc<Shares>,
+    /// For those who may be anybody.
+    pub(super) strangers: Arc<Semaphore>,
     /// Not the same bound as that of calls, so that slow senders cannot keep people from looking.
     bodies: Bodies,
 }
@@ -55,6 +61,7 @@ impl Api {
             vault,
             calls: Shares::new("threads", CALLS),
             first_contacts: Shares::new("turns to begin a workload", FIRST_CONTACTS),
+            strangers: Arc::new(Semaphore::new(STRANGERS_MAX)),
             bodies: Bodies::new(),
         }
     }
@@ -114,15 +121,27 @@ impl Api {
     ) -> Answer<T> {
         let slot = self.calls.take(&Holder::from(&asker.peer), 1, QUEUE_TIMEOUT).await?;
         let vault = Arc::clone(&self.vault);
+        self.finish(id, move || {
+            let _slot = slot;
+            call(&vault, &asker)
+        })
+        .await
+        .map(Json)
+    }
+
+    /// Runs `call` on a thread that may block, and turns its errors into answers.
+    pub(super) async fn finish<T: Send + 'static>(
+        &self,
+        id: RequestId,
+        call: impl FnOnce() -> Result<T, VaultError> + Send + 'static,
+    ) -> Result<T, ApiError> {
         // What the call logs is found by the request's id.
         let span = tracing::info_span!("request", id = id.0);
-        let work = tokio::task::spawn_blocking(move || {
-            let _slot = slot;
-            span.in_scope(|| call(&vault, &asker))
-        });
-        match work.await {
-            Ok(Ok(answer)) => Ok(Json(answer)),
-            Ok(Err(error)) => Err(answer_of(error, &id)),
+        match tokio::task::spawn_blocking(move || span.in_scope(call)).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => {
+                Err(answer_to_a_host(&error).unwrap_or_else(|| answer_of(error, &id)))
+            }
             Err(error) => {
                 tracing::error!(id = id.0, %error, "a call failed badly");
                 Err(internal("the vault failed at this request"))
@@ -149,6 +168,32 @@ pub(super) fn workload_name(text: &str) -> Result<WorkloadName, ApiError> {
 pub(super) fn internal(text: &str) -> ApiError {
     ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Internal, text)
         .hint("the vault's log tells more under this request's id")
+}
+
+/// Why no certificate is given, if it is about that.
+fn answer_to_a_host(error: &VaultError) -> Option<ApiError> {
+    match error {
+        VaultError::Token(refusal) => {
+            let status = match refusal.is_passing() {
+                true => StatusCode::TOO_MANY_REQUESTS,
+                false => StatusCode::FORBIDDEN,
+            };
+            Some(ApiError::new(status, refusal.code(), refusal.to_string()).hint(refusal.hint()))
+        }
+        VaultError::Enrolling(reason) if reason.is_refusal() => Some(
+            ApiError::new(status_of(reason), reason.code(), reason.to_string()).hint(reason.hint()),
+        ),
+        _ => None,
+    }
+}
+
+fn status_of(reason: &Enrolling) -> StatusCode {
+    match reason {
+        Enrolling::UnknownToken { .. } => StatusCode::NOT_FOUND,
+        Enrolling::Request(_) => StatusCode::BAD_REQUEST,
+        Enrolling::RenewedTooOften { .. } => StatusCode::TOO_MANY_REQUESTS,
+        _ => StatusCode::FORBIDDEN,
+    }
 }
 
 /// What of an error is for the other side. What is the caller's to mend is told in full; what is

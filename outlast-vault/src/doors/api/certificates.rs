@@ -59,6 +59,10 @@ async fn revoke(
     let target = target(&order)?;
     let reason = order.reason.as_deref().map(reason).transpose()?.map(str::to_owned);
     api.run(asker, id, move |vault, asker| {
+        if let Target::Holder(holder) = &target {
+            // First, or whoever has a token of that name would be back at once.
+            vault.revoke_tokens_of(&asker.peer, holder)?;
+        }
         let of = vault.revoke(&target, &asker.peer.to_string(), reason.as_deref())?;
         let (list, now) = (vault.certificates.revocations(), vault.environment.clock.now());
         Ok(of.into_iter().map(|known| view(known, &list, now)).collect())

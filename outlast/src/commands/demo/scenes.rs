@@ -14,6 +14,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 
 use super::database::Database;
+use super::joining;
 use super::stage::{self, Actor, Stage, words};
 use super::story::Story;
 
@@ -85,6 +86,8 @@ impl Rehearsal {
         let (roles, ready) = raise(&stage, "up", "127.0.0.1:0")?;
         story.tell(&format!("agent and vault serve at {}", ready.url));
         story.tell(&format!("the share is {}", ready.share.display()));
+        joining::by_token(&stage, &stage.path("up"))?;
+        story.kept("agent and operator have joined by a token each, which serves once");
         let database = Database::create(&stage.path(""), stage.program())?;
         story.tell(&format!("the shop's database: {}", database.product()));
         make_uploads(&stage.path("uploads"))?;
