@@ -16,7 +16,7 @@ use outlast_repo::proving::{Stored, header};
 use outlast_store::{DirectoryStore, Kind, Object, Store, StoreError};
 use outlast_types::{Clock, DropId, SystemClock, SystemRandom, Timestamp};
 use outlast_vault::VaultHandle;
-use outlast_wire::{RestStore, Role};
+use outlast_wire::{RestStore, Role, ticket};
 
 use crate::support::{Agent, World, shop};
 
@@ -47,7 +47,14 @@ impl Scene {
 
     fn wire(&self, role: Role) -> RestStore {
         let address = format!("rest:{}repo/shop-db/", self.vault.url());
-        RestStore::open(&address, Some(&self.world.identity(role, "road-1"))).unwrap()
+        let mut store =
+            RestStore::open(&address, Some(&self.world.identity(role, "road-1"))).unwrap();
+        // A media server sends for an agent.
+        if role == Role::Media {
+            let opened = self.agent.client.open_workload(&shop(), self.agent.speaker()).unwrap();
+            store.show_ticket(&ticket::header_text(&opened.ticket.unwrap()).unwrap());
+        }
+        store
     }
 
     fn packs(&self) -> Vec<(PackId, Vec<PackEntry>)> {

@@ -251,7 +251,7 @@ fn an_answer_that_is_exchanged_or_made_up_gives_no_key() {
         })))
     });
     let error = agent.client.open_workload(&shop(), agent.speaker()).err().unwrap();
-    assert!(error.to_string().contains("its signature proves nothing"), "{error}");
+    assert!(error.to_string().contains("the signature does not fit what is signed"), "{error}");
     middle.rule(|_, _| Way::Pass);
     agent.open(&shop());
 }
@@ -373,7 +373,8 @@ fn the_vault_records_what_the_agents_clock_says_and_decides_nothing_by_it() {
     vault.shutdown();
     let mut claims = Vec::new();
     let mut take = |line: &[u8]| {
-        let entry: serde_json::Value = serde_json::from_slice(line).unwrap();
+        // The end of the line comes by itself.
+        let entry: serde_json::Value = serde_json::from_slice(line).unwrap_or_default();
         claims.extend(entry["details"]["asker_clock"].as_str().map(str::to_owned));
         Ok(())
     };

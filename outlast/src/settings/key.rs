@@ -7,7 +7,9 @@ use std::time::Duration;
 use outlast_promise::Declaration;
 use outlast_types::human;
 use outlast_vault::listen_address;
+use outlast_wire::Grants;
 use outlast_wire::client::check_address;
+use outlast_wire::grants::{InvalidGrants, WorkloadPattern};
 
 /// The keys of a long-running role.
 #[derive(Debug)]
@@ -77,6 +79,8 @@ pub(crate) enum Kind {
     Size,
     /// Who is asked about a workload.
     Owner,
+    /// Which workloads are meant.
+    Patterns,
 }
 
 /// A value that was found right.
@@ -87,6 +91,7 @@ pub(crate) enum Value {
     Duration(Duration),
     Count(usize),
     Size(u64),
+    Patterns(Grants),
 }
 
 /// As TOML writes it.
@@ -98,6 +103,11 @@ impl std::fmt::Display for Value {
             Self::Duration(duration) => human::duration(*duration).replace(' ', ""),
             Self::Count(count) => return write!(f, "{count}"),
             Self::Size(bytes) => exact_size(*bytes),
+            Self::Patterns(grants) => {
+                let patterns = grants.patterns().unwrap_or_default().iter();
+                let texts: Vec<String> = patterns.map(|it| format!("\"{it}\"")).collect();
+                return write!(f, "[{}]", texts.join(", "));
+            }
         };
         write!(f, "{}", toml::Value::String(text))
     }
@@ -132,6 +142,7 @@ impl Kind {
             Self::Count => "a whole number without quotes, such as 2",
             Self::Size => "a size in quotes, such as \"500GiB\" or \"unlimited\"",
             Self::Owner => "a name in quotes, such as \"team-shop\"",
+            Self::Patterns => "a list of patterns, such as [\"shop-*\", \"crm-db\"]",
         }
     }
 
@@ -146,6 +157,7 @@ impl Kind {
             Self::Count => "2",
             Self::Size => "500GiB",
             Self::Owner => "team-shop",
+            Self::Patterns => "shop-*",
         }
     }
 
@@ -159,6 +171,7 @@ impl Kind {
             Self::Count => "NUMBER",
             Self::Size => "SIZE",
             Self::Owner => "NAME",
+            Self::Patterns => "PATTERNS",
         }
     }
 
@@ -205,8 +218,19 @@ impl Kind {
             Self::Owner => Declaration::new(None, Some(text))
                 .map(|_| Value::Text(text.to_owned()))
                 .map_err(|error| error.to_string()),
+            Self::Patterns => {
+                patterns(text).map(Value::Patterns).map_err(|error| error.to_string())
+            }
         }
     }
+}
+
+/// A list of patterns, with or without its brackets and quotes.
+fn patterns(text: &str) -> Result<Grants, InvalidGrants> {
+    let inner = text.trim().trim_start_matches('[').trim_end_matches(']');
+    let patterns = inner.split(',').map(|pattern| pattern.trim().trim_matches('"'));
+    let patterns = patterns.filter(|pattern| !pattern.is_empty()).map(WorkloadPattern::new);
+    Grants::of(patterns.collect::<Result<Vec<_>, _>>()?)
 }
 
 impl RoleKeys {

@@ -10,7 +10,7 @@ use super::resolve::{OTHERS, variable};
 use super::table::{ROLES, VAULT};
 
 /// What the keys that must be set may look like; others are shown with their default.
-const EXAMPLES: [(&str, &str); 9] = [
+const EXAMPLES: [(&str, &str); 10] = [
     ("agent.share", "/mnt/share"),
     ("agent.state", "/var/lib/outlast-agent"),
     ("agent.upstream", "https://vault.example:8443/"),
@@ -20,6 +20,7 @@ const EXAMPLES: [(&str, &str); 9] = [
     ("vault.listen", ":8443"),
     ("vault.identity", "/etc/outlast/vault"),
     ("vault.issuer", "/etc/outlast/issuer"),
+    ("agents.workloads", "shop-*"),
 ];
 
 /// The workload that stands for any in examples.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use outlast_types::WorkloadName;
 use outlast_wire::names::Names;
-use outlast_wire::{Peer, Role};
+use outlast_wire::{Grants, Peer, Role};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -269,6 +269,15 @@ fn read(key: &Key, value: &Spanned<DeValue<'_>>) -> Result<Value, String> {
             Err(format!("{text:?} is text, and it wants {}", key.kind.expected()))
         }
         (DeValue::String(text), kind) => kind.read(text),
+        (DeValue::Array(list), kind @ super::key::Kind::Patterns) => {
+            let text = |it: &'_ Spanned<DeValue<'_>>| match it.get_ref() {
+                DeValue::String(text) => Some(text.to_string()),
+                _ => None,
+            };
+            let texts: Option<Vec<String>> = list.iter().map(text).collect();
+            let wrong = || format!("it wants {}", kind.expected());
+            kind.read(&texts.ok_or_else(wrong)?.join(","))
+        }
         (other, kind) => {
             let article = if other.type_str().starts_with(['a', 'i']) { "an" } else { "a" };
             Err(format!("this is {article} {}, and it wants {}", other.type_str(), kind.expected()))
@@ -371,6 +380,13 @@ impl Settings {
     pub(super) fn size(&self, key: &str) -> Result<u64, Unset> {
         match self.value(key)? {
             Value::Size(bytes) => Ok(*bytes),
+            _ => Err(Unset(key.to_owned())),
+        }
+    }
+
+    pub(super) fn grants(&self, key: &str) -> Result<Grants, Unset> {
+        match self.value(key)? {
+            Value::Patterns(grants) => Ok(grants.clone()),
             _ => Err(Unset(key.to_owned())),
         }
     }

@@ -73,7 +73,9 @@ impl Configured for VaultConfig {
             workload_stored: settings.size("limits.workload_stored")?,
             ..LimitPolicy::default()
         };
+        let mut agents = BTreeMap::new();
         for agent in &settings.agents {
+            agents.insert(agent.clone(), settings.grants(&format!("agents.{agent}.workloads"))?);
             limits
                 .agents
                 .insert(agent.clone(), agent_limits(settings, &format!("agents.{agent}"))?);
@@ -94,6 +96,7 @@ impl Configured for VaultConfig {
             promise,
             limits,
             workloads,
+            agents,
             ..Self::new(&dir, listen, &identity)
         })
     }

@@ -233,6 +233,12 @@ pub(crate) const VAULT: RoleKeys = RoleKeys {
             per_workload: true,
             keys: &[
                 Key {
+                    name: "workloads",
+                    kind: Kind::Patterns,
+                    default: Default::Value("*"),
+                    help: "the workloads that are left to one agent, of those that its certificate grants",
+                },
+                Key {
                     name: "new_workloads",
                     kind: Kind::Count,
                     default: Default::SameAs("limits.new_workloads"),

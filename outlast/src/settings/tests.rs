@@ -96,6 +96,23 @@ fn what_agents_may_have_builds_on_the_limits_for_all() {
     assert!(words.contains("use 1 or more") && words.contains("is not a size"), "{words}");
 }
 
+#[test]
+fn policy_names_the_workloads_that_are_left_to_an_agent() {
+    let text = format!(
+        "{VAULT}[agents.road-1]\nworkloads = [\"shop-*\", \"crm-db\"]\n[agents.road-2]\nrequests = 5\n\
+         [agents.road-3]\nworkloads = []\n"
+    );
+    let config: VaultConfig = read(&text, &[]).unwrap();
+    let allows =
+        |agent: &str, workload| config.agents[agent].allows(&WorkloadName::new(workload).unwrap());
+    assert!(allows("road-1", "shop-db") && allows("road-1", "crm-db") && !allows("road-1", "erp"));
+    assert!(allows("road-2", "erp") && !allows("road-3", "erp"));
+    for bad in ["[\"Shop\"]", "[1]", "7"] {
+        let words = vault(&format!("[agents.road-1]\nworkloads = {bad}"));
+        assert!(words.contains("pattern"), "{bad}: {words}");
+    }
+}
+
 fn agent(line: &str, variables: &[(&str, &str)]) -> String {
     read::<AgentConfig>(&format!("{AGENT}{line}\n"), variables).unwrap_err()
 }
