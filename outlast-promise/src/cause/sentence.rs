@@ -69,11 +69,7 @@ impl fmt::Display for Cause {
                  place, so put it back, and this resolves by itself; if it is lost for good, \
                  `outlast workload recreate {workload}` begins anew"
             ),
-            Self::VaultAbsent { from, until } => write!(
-                f,
-                "the vault was down from {from} until {until}, and promises broke meanwhile; \
-                 those that the waiting drops do not mend will open by themselves"
-            ),
+            Self::VaultAbsent { from, until } => vault_absent(f, *from, *until),
             Self::VaultWentBack { lost, count } => went_back(f, lost, *count),
             Self::AuditLogDamaged { problem } => audit_log_damaged(f, problem),
             Self::ReleasesWithheld { agents, until } => withheld(f, agents, *until),
@@ -82,6 +78,14 @@ impl fmt::Display for Cause {
             }
         }
     }
+}
+
+fn vault_absent(f: &mut fmt::Formatter<'_>, from: Timestamp, until: Timestamp) -> fmt::Result {
+    write!(
+        f,
+        "the vault was down from {from} until {until}, and promises broke meanwhile; those that the \
+         waiting drops do not mend will open by themselves"
+    )
 }
 
 fn retired_dropped(

@@ -19,7 +19,7 @@ use super::incidents::AuditChronicle;
 use super::jobs::{Jobs, Progress};
 use super::kit::{self, OpenedByKits};
 use super::limits::{LimitPolicy, Limits};
-use super::orders::Orders;
+use super::orders::{Order, Orders};
 use super::policy::Policy;
 use super::promise_monitor::{Opening, PromiseMonitor};
 use super::recovery::{Sources, rebuilt_from};
@@ -67,20 +67,13 @@ impl Vault {
         let repositories = Repositories::open(&storage, &environment);
         let arrivals = Arrivals::open(&storage);
         let audit = Arc::new(AuditLog::open(&storage, Arc::clone(&environment.clock))?);
-        if !catalog.has_ledger()? {
-            // New, or lost: promises must not be judged by an empty catalog.
-            let sources = Sources {
-                repositories: &repositories,
-                arrivals: &arrivals,
-                catalog: &catalog,
-                environment: &environment,
-            };
-            let (records, _) = sources.gather(None)?;
-            if !records.is_empty() {
-                audit.record(rebuilt_from(&records))?;
-            }
-            catalog.replace_snapshots(&records)?;
-        }
+        let sources = Sources {
+            repositories: &repositories,
+            arrivals: &arrivals,
+            catalog: &catalog,
+            environment: &environment,
+        };
+        fill_new_catalog(&sources, &audit)?;
         let certificates = Certificates::open(&storage, &audit)?;
         let trust = Trust::by_names(&identity, &environment.clock, names);
         trust.learn(certificates.revocations());
@@ -88,10 +81,7 @@ impl Vault {
         let withheld = Withheld::open(&storage)?;
         let orders = Orders::open(&storage)?;
         let given = orders.list(None);
-        // Those of before there was an audit log, and one that a crash kept from it.
-        for order in &given {
-            audit.record_member(Source::Orders, order.number, order.entry())?;
-        }
+        note_orders(&given, &audit)?;
         let certified = identity.get();
         let opening = Opening {
             settings,
@@ -171,6 +161,26 @@ fn see_to_kit_secret(
             "made the secret for recovery kits; kits of before, if there are any, do not open what \
              comes from now on"
         );
+    }
+    Ok(())
+}
+
+/// A catalog that is new, or was lost: promises must not be judged by an empty one.
+fn fill_new_catalog(sources: &Sources<'_>, audit: &AuditLog) -> Result<(), VaultError> {
+    if sources.catalog.has_ledger()? {
+        return Ok(());
+    }
+    let (records, _) = sources.gather(None)?;
+    if !records.is_empty() {
+        audit.record(rebuilt_from(&records))?;
+    }
+    Ok(sources.catalog.replace_snapshots(&records)?)
+}
+
+/// Writes into the log the orders of before there was one, and one that a crash kept from it.
+fn note_orders(given: &[Order], audit: &AuditLog) -> Result<(), VaultError> {
+    for order in given {
+        audit.record_member(Source::Orders, order.number, order.entry())?;
     }
     Ok(())
 }
