@@ -15,7 +15,7 @@ use std::fmt;
 use std::time::Duration;
 
 use outlast_types::{Timestamp, hex};
-use ring::{digest, hmac};
+use ring::digest;
 use serde::{Deserialize, Serialize};
 
 use crate::api::Base64;
@@ -380,10 +380,6 @@ fn message(context: &[u8], version: u32, parts: &[&[u8]]) -> Vec<u8> {
         message.extend_from_slice(part);
     }
     message
-}
-
-fn hmac_key(bytes: &[u8]) -> hmac::Key {
-    hmac::Key::new(hmac::HMAC_SHA256, bytes)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use outlast_catalog::Catalog;
 use outlast_promise::Settings;
-use outlast_types::{Environment, Interrupt, hex};
+use outlast_types::{Environment, Interrupt, Random, hex};
 use outlast_wire::names::Names;
 use outlast_wire::{IdentityHandle, Trust};
 
@@ -91,8 +91,7 @@ impl Vault {
             withheld: withheld.event(),
         };
         let promises = PromiseMonitor::open(catalog, opening, Arc::clone(&environment.clock))?;
-        let mut run = [0; RUN_BYTES];
-        environment.random.fill(&mut run);
+        let run = name_of_run(&*environment.random);
         let vault = Self {
             repositories,
             admission: Admission::open(&storage)?,
@@ -118,7 +117,7 @@ impl Vault {
             saves: Mutex::default(),
             withheld,
             sequence: Sequence::default(),
-            run: hex::encode(&run),
+            run,
         };
         vault.begin()?;
         Ok(vault)
@@ -163,6 +162,12 @@ fn see_to_kit_secret(
         );
     }
     Ok(())
+}
+
+fn name_of_run(random: &dyn Random) -> String {
+    let mut run = [0; RUN_BYTES];
+    random.fill(&mut run);
+    hex::encode(&run)
 }
 
 /// A catalog that is new, or was lost: promises must not be judged by an empty one.

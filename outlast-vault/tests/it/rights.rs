@@ -209,6 +209,30 @@ fn lists_show_what_is_granted_and_nothing_else() {
     }
 }
 
+/// Whether the vault holds what `bill` says, of `workload`.
+fn question(workload: &WorkloadName, bill: &outlast_wire::api::Shipment) -> Question {
+    let drop = HeldDrop {
+        drop: outlast_types::DropIdentity { workload: workload.clone(), ..bill.identity() },
+        size: 1,
+        tree: bill.tree,
+        snapshot: bill.snapshot_id,
+    };
+    let nonce = Nonce::new(&SystemRandom);
+    Question { nonce, drops: vec![drop], receipts: Vec::new(), heeds_withheld: true }
+}
+
+fn token_order(address: &str) -> TokenOrder {
+    TokenOrder {
+        role: Role::Reader,
+        name: "bi".to_owned(),
+        grants: outlast_wire::Grants::all(),
+        hosts: Vec::new(),
+        ttl_seconds: 60,
+        reusable: false,
+        addresses: vec![address.to_owned()],
+    }
+}
+
 /// Makes the call about `workload`, as `identity`.
 fn make(
     call: Call,
@@ -233,18 +257,7 @@ fn make(
             let bill = outlast_wire::api::Shipment { workload: workload.clone(), ..bill.clone() };
             client.ship(&bill, identity).map(drop)
         }
-        Call::AskHoldings => {
-            let drop = HeldDrop {
-                drop: outlast_types::DropIdentity { workload: workload.clone(), ..bill.identity() },
-                size: 1,
-                tree: bill.tree,
-                snapshot: bill.snapshot_id,
-            };
-            let nonce = Nonce::new(&SystemRandom);
-            let question =
-                Question { nonce, drops: vec![drop], receipts: Vec::new(), heeds_withheld: true };
-            client.holdings(&question).map(|_| ())
-        }
+        Call::AskHoldings => client.holdings(&question(workload, bill)).map(|_| ()),
         Call::Report => client.live(speaker(identity)).map(drop),
         Call::ListWorkloads => client.workloads().map(drop),
         Call::ViewWorkload => client.workload(workload).map(drop),
@@ -263,18 +276,7 @@ fn make(
             let pending = PendingIdentity::generate(&SystemRandom).unwrap();
             client.renew(&RenewalRequest::new(identity, &pending).unwrap()).map(drop)
         }
-        Call::MakeToken => {
-            let order = TokenOrder {
-                role: Role::Reader,
-                name: "bi".to_owned(),
-                grants: outlast_wire::Grants::all(),
-                hosts: Vec::new(),
-                ttl_seconds: 60,
-                reusable: false,
-                addresses: vec![vault.url()],
-            };
-            client.make_token(&order).map(drop)
-        }
+        Call::MakeToken => client.make_token(&token_order(&vault.url())).map(drop),
         Call::ListTokens => client.tokens().map(drop),
         Call::RevokeToken => client.revoke_token(TokenId::new(&SystemRandom)).map(drop),
         Call::Greet => client.greet().map(drop),
