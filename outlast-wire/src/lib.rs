@@ -28,6 +28,7 @@ pub mod api;
 pub mod ca;
 pub mod challenge;
 pub mod client;
+pub mod derived;
 pub mod enrollment;
 pub mod grants;
 pub mod holdings;

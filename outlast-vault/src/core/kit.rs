@@ -23,7 +23,7 @@ use outlast_format::key_file::KdfParams;
 use outlast_repo::{KeyFile, Maker, NewPassword, RepoError, Repository};
 use outlast_store::{Kind, Object};
 use outlast_types::{Environment, Random, Timestamp, WorkloadName, hex};
-use ring::hkdf;
+use outlast_wire::derived::hkdf_sha256;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -77,15 +77,9 @@ impl KitSecret {
     }
 
     /// The password of the key file for kits in the repository of this name.
-    #[expect(clippy::expect_used, reason = "32 bytes are within what one expansion gives")]
     pub(crate) fn password(&self, repository: &str) -> Zeroizing<String> {
-        let salt = hkdf::Salt::new(hkdf::HKDF_SHA256, &[]);
-        let mut derived = Zeroizing::new([0; SECRET_BYTES]);
         let info = [INFO_PREFIX.as_bytes(), repository.as_bytes()];
-        let expanded = salt.extract(&*self.bytes);
-        let expanded =
-            expanded.expand(&info, hkdf::HKDF_SHA256).and_then(|key| key.fill(&mut *derived));
-        expanded.expect("HKDF-SHA256 gives up to 8160 bytes");
+        let derived = hkdf_sha256(&*self.bytes, &info);
         Zeroizing::new(hex::encode(&*derived))
     }
 

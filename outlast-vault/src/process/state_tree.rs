@@ -142,9 +142,9 @@ mod tests {
         for (path, content) in [("b", "2"), ("a/z", "zz"), ("a/y", ""), ("cache/x", "x")] {
             let path = root.join(path);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, content).unwrap();
+            durable::replace(&path, content.as_bytes(), 0o600).unwrap();
         }
-        fs::write(&elsewhere, "secret").unwrap();
+        durable::replace(&elsewhere, b"secret", 0o600).unwrap();
         std::os::unix::fs::symlink(&elsewhere, root.join("link")).unwrap();
         let roots = [
             ("vault".to_owned(), root, (|path| path == Path::new("cache")) as IsLeftOut),

@@ -24,7 +24,7 @@ struct Scene {
 impl Scene {
     fn new() -> Self {
         let scene = Self { directory: scratch() };
-        fs::write(scene.path("passphrase"), format!("{PASSPHRASE}\n")).unwrap();
+        write(scene.path("passphrase"), format!("{PASSPHRASE}\n")).unwrap();
         fs::create_dir(scene.path("share")).unwrap();
         scene
     }
@@ -59,10 +59,20 @@ impl Scene {
     /// The vault's machine burns; what is left is the disk of the repositories.
     fn lose(&self, up: &str) -> PathBuf {
         let disk = self.path("disk");
-        fs::rename(self.path(up).join("vault/repos"), &disk).unwrap();
+        rename(self.path(up).join("vault/repos"), &disk).unwrap();
         fs::remove_dir_all(self.path(up)).unwrap();
         disk
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "what is taken away need not survive a crash")]
+fn rename(from: impl AsRef<Path>, to: impl AsRef<Path>) -> std::io::Result<()> {
+    fs::rename(from, to)
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test's files need not survive a crash")]
+fn write(path: impl AsRef<Path>, content: impl AsRef<[u8]>) -> std::io::Result<()> {
+    fs::write(path, content)
 }
 
 fn text<'a>(name: &'a str, content: &'a str) -> [&'a str; 5] {
@@ -77,6 +87,26 @@ fn received(up: &Up, workload: &str, receipt: &Value) -> bool {
     let snapshots = document(&mut up.ask(&["snapshots", workload, "--json"]));
     let mut snapshots = snapshots.as_array().unwrap().iter();
     snapshots.any(|it| it["id"] == receipt["snapshot"] && it["received"] == receipt["at"])
+}
+
+/// The audit log is whole, and tells whoever kept a head of it what of it is lost.
+fn the_log_goes_on(scene: &Scene, kit: &Value, noticed: &Value) {
+    let verify = |head: &str| {
+        let mut command = outlast();
+        command.args(["audit", "verify", "--json", "--dir"]).arg(scene.path("up"));
+        if !head.is_empty() {
+            command.args(["--head", head]);
+        }
+        command
+    };
+    let verdict = document(&mut verify(""));
+    assert_eq!((&verdict["whole"], verdict["gaps"].as_array().unwrap().len()), (&true.into(), 1));
+    assert!(verdict["head"]["number"].as_u64() > noticed["head"]["number"].as_u64());
+    succeed(&mut verify(&heads(kit)));
+    // Whoever kept a head of after the newest save learns that what it stands for is lost.
+    let lost = run(&mut verify(&heads(noticed)));
+    assert_eq!(lost.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&lost.stdout).contains("\"lost\""));
 }
 
 #[test]
@@ -111,22 +141,7 @@ fn a_lost_vault_comes_back_from_repositories_and_kit_and_agents_go_on() {
         (&recovered["missing"], &recovered["absent"]),
         (&Value::Array(vec![]), &Value::Array(vec![]))
     );
-    let verify = |head: &str| {
-        let mut command = outlast();
-        command.args(["audit", "verify", "--json", "--dir"]).arg(scene.path("up"));
-        if !head.is_empty() {
-            command.args(["--head", head]);
-        }
-        command
-    };
-    let verdict = document(&mut verify(""));
-    assert_eq!((&verdict["whole"], verdict["gaps"].as_array().unwrap().len()), (&true.into(), 1));
-    assert!(verdict["head"]["number"].as_u64() > noticed["head"]["number"].as_u64());
-    succeed(&mut verify(&heads(&kit)));
-    // Whoever kept a head of after the newest save learns that what it stands for is lost.
-    let lost = run(&mut verify(&heads(&noticed)));
-    assert_eq!(lost.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&lost.stdout).contains("\"lost\""));
+    the_log_goes_on(&scene, &kit, &noticed);
 
     let mut up = scene.up("up");
     up.wait_for_receipt("shop", &waiting, "vaulted");
@@ -142,13 +157,12 @@ fn a_lost_vault_comes_back_from_repositories_and_kit_and_agents_go_on() {
     }
     let shown = document(&mut up.ask(&["workload", "show", "shop", "--json"]));
     assert_eq!(shown["orders"], paused["orders"]);
-    let incidents = |up: &Up| up.incidents();
     wait_until("all agents have reported", || {
-        let all = incidents(&up);
+        let all = up.incidents();
         let is_withheld = |it: &&Value| it["key"] == "releases-withheld";
         all.iter().find(is_withheld).is_some_and(|it| !it["resolved"].is_null())
     });
-    for incident in incidents(&up) {
+    for incident in up.incidents() {
         assert!(!incident["resolved"].is_null(), "{incident:#}");
         assert_ne!(incident["key"], "vault-went-back", "nothing was lost: {incident:#}");
     }
@@ -222,6 +236,15 @@ fn stock_restic_opens_a_kit_and_by_it_every_repository_also_a_later_one() {
     assert_eq!((mode(&kit), mode(&scene.path("up/vault/recovery/secrets/1.json"))), (0, 0));
 }
 
+/// The command fails with this sentence, and leaves nothing behind.
+fn refused(scene: &Scene, command: &mut Command, sentence: &str) {
+    let words = fail(command, 1);
+    assert!(words.contains(sentence), "{words}");
+    for made in ["new/vault/keys", "new/vault/recovering.json", "new/ca", "new/identity/vault"] {
+        assert!(!scene.path(made).exists(), "{made} was made: {words}");
+    }
+}
+
 #[test]
 fn what_does_not_fit_together_is_said_and_nothing_is_made() {
     let scene = Scene::new();
@@ -232,27 +255,31 @@ fn what_does_not_fit_together_is_said_and_nothing_is_made() {
     }
     succeed(&mut scene.kit("up", "kit"));
     let repos = scene.path("up/vault/repos");
-    let refused = |command: &mut Command, sentence: &str| {
-        let words = fail(command, 1);
-        assert!(words.contains(sentence), "{words}");
-        for made in ["new/vault/keys", "new/vault/recovering.json", "new/ca", "new/identity/vault"]
-        {
-            assert!(!scene.path(made).exists(), "{made} was made: {words}");
-        }
-    };
-    refused(&mut scene.recover(&repos, "kit", "new"), "a vault is running on the repositories");
+    refused(
+        &scene,
+        &mut scene.recover(&repos, "kit", "new"),
+        "a vault is running on the repositories",
+    );
     up.role.stop();
 
-    refused(&mut scene.recover(&repos, "nothing", "new"), "there is no recovery kit in");
-    refused(&mut scene.recover(scene.path("share"), "kit", "new"), "there are no repositories in");
-    refused(&mut scene.recover(scene.path("gone"), "kit", "new"), "there are no repositories in");
+    refused(&scene, &mut scene.recover(&repos, "nothing", "new"), "there is no recovery kit in");
+    refused(
+        &scene,
+        &mut scene.recover(scene.path("share"), "kit", "new"),
+        "there are no repositories in",
+    );
+    refused(
+        &scene,
+        &mut scene.recover(scene.path("gone"), "kit", "new"),
+        "there are no repositories in",
+    );
     let wrong = scene.path("wrong");
-    fs::write(&wrong, "six words that somebody has guessed").unwrap();
+    write(&wrong, "six words that somebody has guessed").unwrap();
     let mut command = outlast();
     command.args(["vault", "recover", "--from"]).arg(&repos).arg("--kit").arg(scene.path("kit"));
     command.arg("--passphrase-file").arg(&wrong).arg("--dir").arg(scene.path("new"));
-    refused(&mut command, "the passphrase does not open the recovery kit");
-    fs::write(&wrong, "short").unwrap();
+    refused(&scene, &mut command, "the passphrase does not open the recovery kit");
+    write(&wrong, "short").unwrap();
     let mut kit = outlast();
     kit.args(["ca", "kit", "--dir"]).arg(scene.path("up")).arg("--passphrase-file").arg(&wrong);
     let words = fail(kit.arg("--into").arg(scene.path("weak")), 2);
@@ -263,29 +290,45 @@ fn what_does_not_fit_together_is_said_and_nothing_is_made() {
     // A vault's own directory, or anything else, is not written over.
     let words = fail(&mut scene.recover(&repos, "kit", "up"), 1);
     assert!(words.contains("there is something in"), "{words}");
+}
 
+#[test]
+fn repositories_and_kits_that_do_not_fit_together_are_named_and_nothing_is_made() {
+    let scene = Scene::new();
+    let mut up = scene.up("up");
+    for workload in ["shop", "web"] {
+        let drop = up.drop(workload, &text("dump.sql", workload));
+        up.wait_for_receipt(workload, &drop, "vaulted");
+    }
+    succeed(&mut scene.kit("up", "kit"));
+    up.role.stop();
+    let repos = scene.path("up/vault/repos");
     // A kit of another vault.
     let other = Scene::new();
     let mut stranger = other.up("up");
     stranger.role.stop();
     succeed(&mut other.kit("up", "kit"));
-    fs::rename(other.path("kit"), scene.path("strange")).unwrap();
-    refused(&mut scene.recover(&repos, "strange", "new"), "opens none of the repositories");
+    rename(other.path("kit"), scene.path("strange")).unwrap();
+    refused(&scene, &mut scene.recover(&repos, "strange", "new"), "opens none of the repositories");
 
     // A repository that is missing, and one of somebody else.
-    fs::rename(repos.join("web"), scene.path("web")).unwrap();
-    refused(&mut scene.recover(&repos, "kit", "new"), "1 are not in");
+    rename(repos.join("web"), scene.path("web")).unwrap();
+    refused(&scene, &mut scene.recover(&repos, "kit", "new"), "1 are not in");
     let foreign = repos.join("foreign");
     succeed(outlast().args(["repo", "init", "-r"]).arg(&foreign).env("OUTLAST_PASSWORD", "x"));
-    refused(&mut scene.recover(&repos, "kit", "new"), "do not fit this kit: foreign");
+    refused(&scene, &mut scene.recover(&repos, "kit", "new"), "do not fit this kit: foreign");
     fs::remove_dir_all(&foreign).unwrap();
     let words = fail(&mut scene.recover(&repos, "kit", "new"), 1);
     assert!(words.contains("web") && words.contains("--accept-missing"), "{words}");
 
     // What the vault saved of itself is gone, too.
-    fs::rename(repos.join(".vault"), scene.path("own")).unwrap();
-    refused(&mut scene.recover(&repos, "kit", "new"), "what the vault saved of itself is not in");
-    fs::rename(scene.path("own"), repos.join(".vault")).unwrap();
+    rename(repos.join(".vault"), scene.path("own")).unwrap();
+    refused(
+        &scene,
+        &mut scene.recover(&repos, "kit", "new"),
+        "what the vault saved of itself is not in",
+    );
+    rename(scene.path("own"), repos.join(".vault")).unwrap();
 
     // A damaged kit.
     let data = scene.path("kit/data");
@@ -295,9 +338,9 @@ fn what_does_not_fit_together_is_said_and_nothing_is_made() {
         .map(|pack| pack.unwrap().path())
         .collect();
     let sound: Vec<Vec<u8>> = packs.iter().map(|pack| fs::read(pack).unwrap()).collect();
-    packs.iter().for_each(|pack| fs::write(pack, b"rubbish").unwrap());
-    refused(&mut scene.recover(&repos, "kit", "new"), "is damaged");
-    packs.iter().zip(&sound).for_each(|(pack, content)| fs::write(pack, content).unwrap());
+    packs.iter().for_each(|pack| write(pack, b"rubbish").unwrap());
+    refused(&scene, &mut scene.recover(&repos, "kit", "new"), "is damaged");
+    packs.iter().zip(&sound).for_each(|(pack, content)| write(pack, content).unwrap());
 
     // Without what is missing it goes on, and the vault keeps saying so.
     let recovered =

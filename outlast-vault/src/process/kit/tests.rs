@@ -72,7 +72,7 @@ fn what_is_no_kit_or_does_not_open_is_told_apart() {
     let snapshots = place.join("snapshots");
     let snapshot = fs::read_dir(&snapshots).unwrap().next().unwrap().unwrap().path();
     let content = fs::read(&snapshot).unwrap();
-    fs::write(&snapshot, &content[..content.len() / 2]).unwrap();
+    durable::replace(&snapshot, &content[..content.len() / 2], 0o600).unwrap();
     let error = Kit::open(&place, PASSPHRASE).unwrap_err();
     assert!(matches!(error, KitError::Damaged { .. }), "{error}");
     // Killed before its end.
