@@ -70,7 +70,7 @@ mod tests {
         assert_eq!(keys(), first);
         let file = path.join(WAITING_FILE);
         let whole = std::fs::read(&file).unwrap();
-        std::fs::write(&file, &whole[..whole.len() / 2]).unwrap();
+        durable::replace(&file, &whole[..whole.len() / 2], 0o600).unwrap();
         let second = keys();
         assert_ne!(second, first);
         forget(&path);
