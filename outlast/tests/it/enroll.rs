@@ -7,6 +7,10 @@ use std::process::{Command, Stdio};
 
 use crate::harness::{Role, Up, document, fail, outlast, scratch, succeed, wait_until};
 
+fn write(path: impl AsRef<Path>, content: impl AsRef<[u8]>) {
+    outlast_fs::durable::replace(path.as_ref(), content.as_ref(), 0o600).unwrap();
+}
+
 fn enroll(token: &Path, identity: &Path) -> Command {
     let mut command = outlast();
     command.arg("enroll").arg("--token-file").arg(token).arg("--identity").arg(identity);
@@ -54,7 +58,7 @@ fn a_host_joins_by_a_token_and_works_with_its_certificate() {
     assert_eq!(fs::read(identity.join("identity.pem")).unwrap(), certificate);
 
     // What is there and is no identity that can be read is left alone.
-    fs::write(identity.join("identity.pem"), "torn").unwrap();
+    write(identity.join("identity.pem"), "torn");
     fail(&mut enroll(&file, &identity), 1);
     assert_eq!(fs::read(identity.join("identity.pem")).unwrap(), b"torn");
 
@@ -72,14 +76,14 @@ fn a_token_comes_by_standard_input_and_a_bad_one_is_told_before_anything_is_made
     let text =
         succeed(&mut token(&up, &["--role", "agent", "--name", "eu-1", "--workloads", "shop-*"]));
     let file = directory.path().join("mistyped");
-    fs::write(&file, &text.trim()[1..]).unwrap();
+    write(&file, &text.trim()[1..]);
     let said = fail(&mut enroll(&file, &identity), 1);
     assert!(said.contains("no token of outlast"), "{said}");
-    fs::write(&file, &text.trim()[..text.len() - 9]).unwrap();
+    write(&file, &text.trim()[..text.len() - 9]);
     let said = fail(&mut enroll(&file, &identity), 1);
     assert!(said.contains("not copied whole"), "{said}");
     assert!(!identity.exists(), "nothing was made");
-    fs::write(&file, &text).unwrap();
+    write(&file, &text);
     let mut command = enroll(Path::new("-"), &identity);
     let said = succeed(command.stdin(Stdio::from(fs::File::open(&file).unwrap())));
     assert!(said.contains("agent eu-1, shop-*"), "{said}");
@@ -114,7 +118,7 @@ impl Site {
              issuer = \"{0}/ca/issuer\"\n",
             path.display()
         );
-        fs::write(path.join("vault.toml"), config).unwrap();
+        write(path.join("vault.toml"), config);
         let (ready, config) = (path.join("vault.ready"), path.join("vault.toml"));
         let mut command = outlast();
         command.arg("vault").arg("--config").arg(config).arg("--ready-file").arg(&ready);
@@ -158,7 +162,7 @@ impl Site {
             identity.display()
         );
         let file = self.path(&format!("agent-{number}.toml"));
-        fs::write(&file, config).unwrap();
+        write(&file, config);
         let mut command = outlast();
         command.arg("agent").arg("--config").arg(&file);
         Role::start(&mut command, &self.path(&format!("agent-{number}.log")))
@@ -194,18 +198,18 @@ fn an_agent_is_replaced_three_times_once_in_mid_shipment_without_a_human_or_a_pa
 
     let mut agent = site.agent(0);
     let small = site.path("small.sql");
-    fs::write(&small, "create table a (b integer);").unwrap();
+    write(&small, "create table a (b integer);");
     site.wait_for(&site.drop(&small));
     // It vanishes in the midst of a drop that takes a while.
     let large = site.path("large.sql");
     let mut state = 1u64;
     let noise: Vec<u8> = std::iter::repeat_with(|| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        (state >> 33) as u8
+        state.to_be_bytes()[3]
     })
     .take(160 << 20)
     .collect();
-    fs::write(&large, noise).unwrap();
+    write(&large, noise);
     let before = site.packed();
     let drop = site.drop(&large);
     wait_until("a part of it has arrived", || site.packed() > before + (16 << 20));

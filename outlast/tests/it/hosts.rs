@@ -108,7 +108,7 @@ impl Host {
             println!("{}", fs::read_to_string(stage.join(format!("{name}.log"))).unwrap());
             return None;
         }
-        fs::write(stage.join(format!("{name}.pid")), host.holder.id().to_string()).unwrap();
+        write(&stage.join(format!("{name}.pid")), &host.holder.id().to_string());
         Some(host)
     }
 
@@ -187,8 +187,12 @@ case $verb in
 esac
 "#;
 
+fn write(path: &Path, content: &str) {
+    outlast_fs::durable::replace(path, content.as_bytes(), 0o644).unwrap();
+}
+
 fn executable(path: &Path, content: &str) {
-    fs::write(path, content).unwrap();
+    write(path, content);
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
