@@ -51,7 +51,7 @@ pub(crate) struct Args {
     /// The directory of an `outlast up` on this host
     #[arg(long, value_name = "DIR", conflicts_with = "vault")]
     dir: Option<PathBuf>,
-    /// Only the way to this vault, such as https://vault.example:8443/
+    /// Only the way to this vault, such as `https://vault.example:8443/`
     #[arg(long, value_name = "URL", requires = "identity", conflicts_with = "role")]
     vault: Option<String>,
     /// The directory with the identity to use with --vault
