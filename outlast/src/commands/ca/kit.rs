@@ -14,7 +14,7 @@ use crate::home::{AUTHORITY, Home};
 use crate::output::Output;
 use crate::passphrase::PassphraseArgs;
 
-/// Make a recovery kit: with the repositories, it brings the vault back on an empty machine
+/// Make a recovery kit, by which a lost vault comes back from its repositories
 ///
 /// On the vault's host, as the vault's user; the vault may run. The kit is a small directory that the
 /// passphrase opens, with Outlast or with stock restic. It holds the keys of everything: keep it where the
