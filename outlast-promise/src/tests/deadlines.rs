@@ -347,3 +347,12 @@ fn a_clock_that_is_set_back_takes_every_moment_with_it() {
     };
     assert_eq!(outage(&back), outage(&ledger).map(|moment| shifted(&moment)));
 }
+
+#[test]
+fn a_drop_that_is_told_late_takes_nothing_from_a_newer_one() {
+    let mut ledger = ledger();
+    ledger.apply(vaulted(shop(), 50), at(50));
+    ledger.apply(vaulted(shop(), 20), at(60));
+    let known = ledger.workload(&shop()).unwrap();
+    assert_eq!((known.last_vaulted, known.due), (Some(at(50)), at(50 + RPO)));
+}
