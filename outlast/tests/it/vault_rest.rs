@@ -199,6 +199,6 @@ fn an_agent_is_refused_what_is_not_its_role() {
     let mut stranger = outlast();
     stranger.args(["repo", "snapshots", "-r", &world.address(), "--password-file"]);
     stranger.arg(world.password_file()).arg("--cacert");
-    let words = fail(stranger.arg(world.identity("agent").join("ca.pem")), 1);
+    let words = fail(stranger.arg(world.identity("agent").join("ca.pem")), 4);
     assert!(words.contains("certificate"), "{words}");
 }
