@@ -118,7 +118,7 @@ fn a_host_enrols_by_a_token_once_and_becomes_what_the_operator_said() {
         serde_json::from_slice(&std::fs::read(&record).unwrap()).unwrap();
     json["uses"] = serde_json::json!([]);
     json.as_object_mut().unwrap().remove("answer");
-    std::fs::write(&record, json.to_string()).unwrap();
+    outlast_fs::durable::replace(&record, json.to_string().as_bytes(), 0o600).unwrap();
     let listen = format!("https://{}/", world.config.listen);
     assert!(listen.ends_with(":0/"), "another port, which the token does not name");
     let vault = world.start();

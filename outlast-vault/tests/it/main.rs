@@ -1,5 +1,5 @@
 //! A vault as its clients see it: over mutual TLS, with real repositories on a disk.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "these are tests")]
 
 mod absence;
 mod admission;
