@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 /// A file that proves that a package is there, and the package.
-const PEERS: [(&str, &str); 8] = [
+const PEERS: [(&str, &str); 10] = [
     ("/usr/bin/restic", "restic"),
     ("/usr/lib/postgresql", "postgresql"),
     ("/usr/bin/setfattr", "attr"),
@@ -15,6 +15,8 @@ const PEERS: [(&str, &str); 8] = [
     ("/usr/sbin/mkfs.ext4", "e2fsprogs"),
     ("/usr/bin/faketime", "faketime"),
     ("/usr/bin/systemd-analyze", "systemd"),
+    ("/usr/bin/openssl", "openssl"),
+    ("/usr/bin/ip", "iproute2"),
 ];
 
 /// Installs what is missing, as root or with a sudo that asks no password; says what to do where
