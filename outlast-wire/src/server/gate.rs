@@ -56,7 +56,7 @@ impl Gate {
                 None,
                 ErrorCode::NoIdentity,
                 "the client showed no certificate".to_owned(),
-                "give an identity: its certificate is what a client may do anything by",
+                "show the certificate of an identity that this vault's authority issued",
             ),
             Caller::Lapsed(certified) => (
                 Some(&certified.peer),
@@ -69,7 +69,12 @@ impl Gate {
                  clocks of both hosts",
             ),
             Caller::Refused(Refusal { peer, code, reason }) => {
-                let hint = "use a certificate that this vault's authority issued";
+                let hint = match code {
+                    ErrorCode::CertificateRevoked => {
+                        "if it was revoked by mistake, ask an operator for a new token and enrol again"
+                    }
+                    _ => "use a certificate that this vault's authority issued",
+                };
                 (peer.as_ref(), code.clone(), reason.clone(), hint)
             }
         };
