@@ -264,7 +264,7 @@ impl Rest {
             incoming = self.blocking(&holder, move || into.take(&piece).map(|()| into)).await?;
         }
         let incoming = incoming.map_err(host_error)?;
-        if object.name().is_some_and(|name| name != body.hash()) {
+        if object.name().is_some_and(|name| name != body.finish()) {
             let text = format!("the content sent for {object} has another SHA-256");
             return Err(ApiError::new(StatusCode::BAD_REQUEST, ErrorCode::WrongHash, text)
                 .hint("it was damaged on the way or before; send it again"));

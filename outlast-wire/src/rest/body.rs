@@ -20,6 +20,10 @@ use crate::server::{ApiError, is_too_slow};
 /// As much of an unwanted body as is taken, so that the client hears the answer.
 const DISCARD_BYTES_MAX: u64 = 1 << 20;
 
+/// A body that comes without a pause gives way to other requests after so many bytes: small ones must
+/// not stand behind the decryption and hashing of large ones.
+const TURN_BYTES: usize = 64 << 10;
+
 /// The length that the head of the request announces, if it does.
 pub(super) fn announced(headers: &HeaderMap, bytes_max: u64) -> Result<Option<u64>, ApiError> {
     let Some(length) = headers.get(CONTENT_LENGTH) else { return Ok(None) };
@@ -40,11 +44,13 @@ pub(super) struct Arriving {
     hash: digest::Context,
     bytes: u64,
     bytes_max: u64,
+    /// How much was hashed since others last had their turn.
+    in_turn: usize,
 }
 
 impl Arriving {
     pub(super) fn new(body: Body, bytes_max: u64) -> Self {
-        Self { body, hash: digest::Context::new(&digest::SHA256), bytes: 0, bytes_max }
+        Self { body, hash: digest::Context::new(&digest::SHA256), bytes: 0, bytes_max, in_turn: 0 }
     }
 
     /// The next piece, of about `length` bytes or what is left; `None` at the end.
@@ -57,14 +63,25 @@ impl Arriving {
             if self.bytes > self.bytes_max {
                 return Err(too_large(self.bytes_max));
             }
-            self.hash.update(&part);
+            self.hash(&part).await;
             piece.extend_from_slice(&part);
         }
         Ok(Some(piece.freeze()).filter(|piece| !piece.is_empty()))
     }
 
+    async fn hash(&mut self, part: &[u8]) {
+        for slice in part.chunks(TURN_BYTES) {
+            self.hash.update(slice);
+            self.in_turn += slice.len();
+            if self.in_turn >= TURN_BYTES {
+                self.in_turn = 0;
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
     /// The SHA-256 of what came.
-    pub(super) fn hash(self) -> [u8; 32] {
+    pub(super) fn finish(self) -> [u8; 32] {
         let mut hash = [0; 32];
         hash.copy_from_slice(self.hash.finish().as_ref());
         hash
@@ -193,5 +210,33 @@ impl<I: Iterator<Item = Bytes> + Unpin> HttpBody for Told<I> {
 
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(self.left)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+
+    #[test]
+    fn a_long_body_gives_way_to_others_while_it_is_hashed() {
+        let content = vec![7; 1 << 20];
+        let mut arriving = Arriving::new(Body::from(content.clone()), 1 << 20);
+        let mut pauses = 0;
+        {
+            let mut piece = std::pin::pin!(arriving.piece(1 << 20));
+            let mut context = Context::from_waker(Waker::noop());
+            let piece = loop {
+                match piece.as_mut().poll(&mut context) {
+                    Poll::Ready(piece) => break piece.unwrap().unwrap(),
+                    Poll::Pending => pauses += 1,
+                }
+            };
+            assert_eq!(piece, content);
+        }
+        assert_eq!(pauses, (1 << 20) / TURN_BYTES);
+        let hash = digest::digest(&digest::SHA256, &content);
+        assert_eq!(arriving.finish(), hash.as_ref());
     }
 }
