@@ -1,5 +1,9 @@
-//! How an honest agent fares while another peer floods the vault, which is a process of its own, and how
-//! much memory that takes: `cargo bench -p outlast-vault`. For a machine that does nothing else.
+//! What the vault, as a process of its own, gives to those who use it. For a machine that does nothing else.
+//!
+//! - `cargo bench -p outlast-vault`: how an honest agent fares while another peer floods, how much memory
+//!   that takes, and what a first contact costs.
+//! - `cargo bench -p outlast-vault -- restart [WORKLOADS]`: how long a vault that was killed takes until it
+//!   works again.
 
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark for terminals")]
 
@@ -215,6 +219,33 @@ fn first_contacts(agent: &Agent, process: &Process) -> String {
     format!("a first contact takes {each:.2} ms of processor")
 }
 
+/// How long it takes from the start of a vault that was killed to its first answer.
+fn restarts(world: &World, workloads: usize) {
+    let process = Process::start(world);
+    let agent = world.agent_at(&process.url);
+    let name = |number: usize| WorkloadName::new(&format!("workload-{number}")).unwrap();
+    for number in 0..workloads {
+        match number % 10 {
+            0 => drop(agent.ship(&name(number), number.to_string().as_bytes())),
+            _ => drop(agent.client.open_workload(&name(number), agent.speaker()).unwrap()),
+        }
+    }
+    drop(process);
+    for _ in 0..5 {
+        std::fs::remove_file(world.path().join("measured")).unwrap();
+        let begin = Instant::now();
+        let process = Process::start(world);
+        let agent = world.agent_at(&process.url);
+        agent.client.open_workload(&name(0), agent.speaker()).unwrap();
+        let until = begin.elapsed().as_secs_f64();
+        let (mib, seconds) = process.cost();
+        println!(
+            "{workloads} workloads: the first answer {until:5.2} s after the start  {mib:4} MiB  \
+             {seconds:5.2} s of processor"
+        );
+    }
+}
+
 type Way = (&'static str, usize, fn(&Flood<'_>));
 
 const WAYS: [Way; 8] = [
@@ -239,8 +270,17 @@ fn main() {
     if let Some(home) = env::var_os(HOME) {
         return serve(&PathBuf::from(home));
     }
+    let mut words = env::args().skip(1).filter(|word| !word.starts_with("--"));
     let world = World::new();
-    let process = Process::start(&world);
+    if words.next().as_deref() == Some("restart") {
+        let workloads = words.next().map_or(10_000, |word| word.parse().unwrap());
+        return restarts(&world, workloads);
+    }
+    floods(&world);
+}
+
+fn floods(world: &World) {
+    let process = Process::start(world);
     let agent = world.agent_at(&process.url);
     let mut content = 0;
     rate(&agent, &mut content);
@@ -251,7 +291,7 @@ fn main() {
         let identity = || world.identity(Role::Agent, "flood");
         let under = std::thread::scope(|scope| {
             for _ in 0..threads {
-                let (world, process, stop, identity) = (&world, &process, &stop, identity());
+                let (process, stop, identity) = (&process, &stop, identity());
                 scope.spawn(move || {
                     // It would have a processor of its own; the vault's share is what is measured.
                     rustix::process::setpriority_process(None, 19).unwrap();
