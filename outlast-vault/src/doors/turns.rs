@@ -12,6 +12,7 @@ use outlast_wire::Peer;
 use outlast_wire::server::ApiError;
 use outlast_wire::server::budget::{Bounds, Busy, Holder, Rates, Share, Shares};
 
+use super::api::road::PROBE_PATH;
 use super::bodies::holder_of;
 use crate::core::audit::{AuditAction, Event};
 use crate::core::error::VaultError;
@@ -25,6 +26,8 @@ const REPORT_PATH: &str = "/api/v1/agent/report";
 /// What a call brings counts, too: so many bytes as one more request. What goes to a repository is
 /// counted there.
 const BYTES_OF_A_REQUEST: u64 = 4 << 10;
+/// Of a measured road's bytes, which nobody parses or keeps. A measurement must not wait for its turn.
+const PROBED_BYTES_OF_A_REQUEST: u64 = 64 << 10;
 const CALLS_PATH: &str = "/api/";
 /// Of one address, by those who have shown no certificate: to enrol.
 const STRANGERS_REQUESTS_PER_SECOND: u32 = 10;
@@ -113,10 +116,32 @@ pub(crate) async fn in_turn(
 
 /// As how many requests one counts.
 fn amount_of(request: &Request) -> u32 {
-    if !request.uri().path().starts_with(CALLS_PATH) {
-        return 1;
-    }
+    let of_one = match request.uri().path() {
+        path if !path.starts_with(CALLS_PATH) => return 1,
+        PROBE_PATH => PROBED_BYTES_OF_A_REQUEST,
+        _ => BYTES_OF_A_REQUEST,
+    };
     let length = request.headers().get(CONTENT_LENGTH);
     let length = length.and_then(|length| length.to_str().ok()?.parse::<u64>().ok()).unwrap_or(0);
-    u32::try_from(1 + length / BYTES_OF_A_REQUEST).unwrap_or(u32::MAX)
+    u32::try_from(1 + length / of_one).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+
+    use super::*;
+    use crate::core::limits::AgentLimits;
+
+    #[test]
+    fn a_road_that_is_measured_is_not_held_up_by_the_measurement() {
+        let request = |path: &str, bytes: u64| {
+            let request = Request::post(path).header(CONTENT_LENGTH, bytes);
+            amount_of(&request.body(Body::empty()).unwrap())
+        };
+        let at_once = AgentLimits::default().requests_per_second;
+        assert!(request(PROBE_PATH, 4 << 20) < at_once / 4);
+        assert!(request(REPORT_PATH, 4 << 20) > at_once);
+        assert_eq!(request("/repo/shop-db/data/00", 128 << 20), 1);
+    }
 }

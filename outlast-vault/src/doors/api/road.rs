@@ -16,7 +16,9 @@ use outlast_wire::server::{ApiError, RequestId};
 use super::call::{Answer, Api};
 
 /// Below it is the only call of an agent that says nothing of its work.
-pub(in crate::doors) const PATHS: [&str; 2] = ["/api/v1/greeting", "/api/v1/probe"];
+pub(in crate::doors) const PATHS: [&str; 2] = ["/api/v1/greeting", PROBE_PATH];
+/// By this a client measures its road.
+pub(in crate::doors) const PROBE_PATH: &str = "/api/v1/probe";
 
 pub(super) fn routes() -> Router<Api> {
     Router::new().route(PATHS[0], get(greeting)).route(PATHS[1], post(probe))
