@@ -5,7 +5,10 @@
 //! dead writer leaves behind is no drop. Nothing here renames, locks or overwrites.
 
 mod beat;
+mod blocks;
 mod error;
+mod lanes;
+mod pipeline;
 mod segment;
 
 use std::collections::BTreeSet;
@@ -19,12 +22,12 @@ use crate::files::{Access, Directory, NAMES_MAX};
 use crate::layout::{DropAddress, OPEN_FILE, SEAL_FILE};
 use crate::open::{Claims, Content, Gaps, OpenRecord};
 use crate::receipt::{self, ReceiptState};
-use crate::seal::{Compression, SEAL_BYTES_MAX, SEGMENTS_MAX, Seal, Segment};
+use crate::seal::{Compression, SEAL_BYTES_MAX, Seal, Segment};
 use crate::share::Share;
 pub use error::WriteError;
 
 use beat::Heart;
-use segment::{SegmentWriter, Syncer};
+use pipeline::{Form, Pipeline};
 
 /// How a drop is written.
 #[derive(Debug, Clone)]
@@ -43,9 +46,14 @@ impl Default for WriterOptions {
     }
 }
 
-/// A drop that is being written: takes the content through [`Write`], then
-/// [`seal`](DropWriter::seal) or [`fail`](DropWriter::fail). One that is merely dropped leaves
-/// what a killed process leaves: an open drop, which the agent tidies up.
+/// A drop that is being written: takes the content through [`Write`], or without a copy through
+/// [`room`](DropWriter::room), then [`seal`](DropWriter::seal) or [`fail`](DropWriter::fail). One
+/// that is merely dropped leaves what a killed process leaves: an open drop, which the agent
+/// tidies up.
+///
+/// The content is compressed, written, hashed and synced on threads of their own. So an error may
+/// be told by a later call than the one that gave the content; [`flush`](Write::flush) waits until
+/// all of it is written.
 #[derive(Debug)]
 pub struct DropWriter {
     share: Share,
@@ -53,13 +61,9 @@ pub struct DropWriter {
     directory: Arc<Directory>,
     access: Access,
     open: OpenRecord,
-    options: WriterOptions,
-    current: Option<SegmentWriter>,
-    syncer: Syncer,
+    compression: Option<Compression>,
+    pipeline: Pipeline,
     heart: Heart,
-    raw_bytes: u64,
-    stored_bytes: u64,
-    begun: usize,
     broken: bool,
 }
 
@@ -91,21 +95,19 @@ impl DropWriter {
         let directory = Arc::new(directory);
         let heart = Heart::start(Arc::clone(&directory), access, options.beat_interval)
             .map_err(WriteError::io("start the signs of life in", &path))?;
-        let syncer = Syncer::start().map_err(WriteError::io("start writing to", &path))?;
-        let options = WriterOptions { segment_bytes: options.segment_bytes.max(1), ..options };
+        let form =
+            Form { segment_bytes: options.segment_bytes.max(1), compression: options.compression };
+        let pipeline = Pipeline::start(&directory, access, form)
+            .map_err(WriteError::io("start writing to", &path))?;
         Ok(Self {
             share: share.clone(),
             address,
             directory,
             access,
             open,
-            options,
-            current: None,
-            syncer,
+            compression: options.compression.map(|_| Compression::Zstd),
+            pipeline,
             heart,
-            raw_bytes: 0,
-            stored_bytes: 0,
-            begun: 0,
             broken: false,
         })
     }
@@ -122,12 +124,26 @@ impl DropWriter {
 
     /// Bytes of content taken.
     pub fn raw_bytes(&self) -> u64 {
-        self.raw_bytes
+        self.pipeline.raw_bytes()
     }
 
-    /// Bytes written to the share so far, as far as they are counted.
+    /// Bytes written to the share so far.
     pub fn stored_bytes(&self) -> u64 {
-        self.stored_bytes + self.current.as_ref().map_or(0, SegmentWriter::stored_bytes)
+        self.pipeline.counts().stored_bytes()
+    }
+
+    /// Room for content, at least for one byte, with anything in it: whoever reads it from
+    /// elsewhere reads it right here, and [`fill`](DropWriter::fill)s it.
+    pub fn room(&mut self) -> &mut [u8] {
+        self.pipeline.room()
+    }
+
+    /// Takes the first `length` bytes of the [`room`](DropWriter::room) as content.
+    pub fn fill(&mut self, length: usize) -> Result<(), WriteError> {
+        if self.broken {
+            return Err(WriteError::Broken);
+        }
+        self.pipeline.fill(length).inspect_err(|_| self.broken = true)
     }
 
     /// Records in the seal what the drop lacks.
@@ -141,12 +157,9 @@ impl DropWriter {
         if self.broken {
             return Err(WriteError::Broken);
         }
-        if self.begun == 0 {
-            self.begin_segment()?;
-        }
-        self.finish_segment()?;
-        let segments = self.syncer.finish()?;
-        assert_eq!(segments.len(), self.begun, "every segment that was begun is in the seal");
+        let segments = self.pipeline.finish()?;
+        let begun = self.pipeline.counts().begun();
+        assert_eq!(segments.len(), begun, "every segment that was begun is in the seal");
         // Until here the share may have been slow, and nothing but the beats tells us from the
         // dead; from here on nothing but the seal may appear.
         self.heart.stop();
@@ -158,7 +171,7 @@ impl DropWriter {
             content: self.open.content.clone(),
             claims: self.open.claims.clone(),
             sealed: Some(clock.now()),
-            compression: self.options.compression.map(|_| Compression::Zstd),
+            compression: self.compression,
             segments,
         };
         let path = directory.path_of(SEAL_FILE.as_bytes());
@@ -222,9 +235,8 @@ impl DropWriter {
     /// failed, and frees the space. A courtesy; a drop without a seal is none in any case.
     pub fn fail(mut self, exit_status: Option<i32>) -> Result<(), WriteError> {
         self.heart.stop();
-        self.current = None;
-        // Its errors do not matter any more.
-        let _ = self.syncer.finish();
+        // What became of the content does not matter any more.
+        self.pipeline.stop();
         self.open.failed = Some(exit_status);
         // Not written over, because a link could stand in its place. Nothing depends on it.
         let path = |name: &str| self.directory.path_of(name.as_bytes());
@@ -234,43 +246,10 @@ impl DropWriter {
         };
         remove(OPEN_FILE)?;
         write_open(&self.directory, self.access, &self.open)?;
-        for index in 0..self.begun {
+        for index in 0..self.pipeline.counts().begun() {
             remove(&crate::layout::segment_name(index))?;
         }
         self.directory.sync().map_err(WriteError::io("sync", self.directory.path()))
-    }
-
-    fn begin_segment(&mut self) -> Result<&mut SegmentWriter, WriteError> {
-        if self.begun >= SEGMENTS_MAX {
-            return Err(WriteError::TooManySegments);
-        }
-        let (directory, compression) = (&self.directory, self.options.compression);
-        let segment = SegmentWriter::create(directory, self.access, self.begun, compression)?;
-        self.begun += 1;
-        Ok(self.current.insert(segment))
-    }
-
-    fn finish_segment(&mut self) -> Result<(), WriteError> {
-        if let Some(segment) = self.current.take() {
-            let written = segment.finish()?;
-            self.stored_bytes += written.stored_bytes();
-            self.syncer.take(written)?;
-        }
-        Ok(())
-    }
-
-    fn write_some(&mut self, buffer: &[u8]) -> Result<usize, WriteError> {
-        let limit = self.options.segment_bytes;
-        if self.current.as_ref().is_some_and(|segment| segment.is_full(limit)) {
-            self.finish_segment()?;
-        }
-        let segment = match self.current.as_mut() {
-            Some(segment) => segment,
-            None => self.begin_segment()?,
-        };
-        let length = segment.write(buffer, limit)?;
-        self.raw_bytes += length as u64;
-        Ok(length)
     }
 }
 
@@ -282,19 +261,27 @@ impl Write for DropWriter {
         if buffer.is_empty() {
             return Ok(0);
         }
-        self.write_some(buffer).map_err(|error| {
-            self.broken = true;
-            let kind = match &error {
-                WriteError::Io { source, .. } => source.kind(),
-                _ => io::ErrorKind::Other,
-            };
-            io::Error::new(kind, error)
-        })
+        let room = self.pipeline.room();
+        let length = buffer.len().min(room.len());
+        room[..length].copy_from_slice(&buffer[..length]);
+        self.fill(length).map_err(as_io)?;
+        Ok(length)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        if self.broken {
+            return Err(io::Error::other(WriteError::Broken));
+        }
+        self.pipeline.flush().inspect_err(|_| self.broken = true).map_err(as_io)
     }
+}
+
+fn as_io(error: WriteError) -> io::Error {
+    let kind = match &error {
+        WriteError::Io { source, .. } => source.kind(),
+        _ => io::ErrorKind::Other,
+    };
+    io::Error::new(kind, error)
 }
 
 /// Makes the directory of a drop, and those between it and its workload that are missing. With

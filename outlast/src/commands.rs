@@ -101,9 +101,8 @@ pub(crate) fn run(command: Command, whole: fn() -> clap::Command, output: &Outpu
 /// Whether a command catches signals itself, to end what it has begun.
 fn hears_signals(command: &Command) -> bool {
     match command {
-        Command::Up(_) | Command::Agent(_) | Command::Demo(_) => true,
+        Command::Up(_) | Command::Agent(_) | Command::Demo(_) | Command::Drop(_) => true,
         Command::Vault(arguments) => arguments.is_the_role(),
-        Command::Drop(arguments) => arguments.runs_a_command(),
         Command::Repo(repo::Command::Backup(arguments)) => arguments.runs_a_command(),
         _ => false,
     }

@@ -1,20 +1,21 @@
-//! What a stream to back up comes from: standard input, or a command whose output it is.
+//! What a stream to back up comes from: standard input, a command whose output it is, or a reader.
 //!
 //! Nothing must pass for a backup that is none. A command's output ends only when the command
 //! ended well; standard input that nobody can read is an error, and so is a stream without a byte,
 //! unless that is what was asked for.
 
 use std::collections::BTreeSet;
-use std::ffi::{OsStr, OsString};
 use std::io::{self, Read};
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use outlast_types::human;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl, fstat};
 use rustix::io::Errno;
+use rustix::pipe::fcntl_setpipe_size;
 use rustix::process::{Pid, Signal};
 
 use crate::processes::{self, Process};
@@ -25,7 +26,9 @@ const LOOK: Duration = Duration::from_millis(100);
 /// How long a command may take to end when it is told to; then it is killed.
 const KILL_AFTER: Duration = Duration::from_secs(5);
 /// How long the whole end may take after a signal: killing the command, and giving up the drop.
-const PATIENCE: Duration = Duration::from_secs(15);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
+/// What is asked of a pipe to hold, so that its two ends take turns less often.
+const PIPE_BYTES: usize = 1 << 20;
 /// More of the processes that hold a pipe are not named.
 const NAMED_MAX: usize = 5;
 
@@ -49,12 +52,15 @@ pub(crate) enum DumpError {
     Held { command: String, holders: String, silence: Duration },
     #[error("{caught} came, and {command} was told to end, too")]
     Signal { command: String, caught: Caught },
+    #[error("{caught} came")]
+    Ended { caught: Caught },
 }
 
 /// A stream to back up.
-pub(crate) enum Source {
-    StandardInput,
+enum Source {
+    StandardInput(Option<Arc<Signals>>),
     Command(Box<Running>),
+    Reader { name: String, reader: Box<dyn Read + Send>, signals: Arc<Signals> },
 }
 
 /// How to treat a command and what it prints.
@@ -72,7 +78,7 @@ pub(crate) struct Running {
     output: ChildStdout,
     pipe: u64,
     process: Process,
-    signals: Signals,
+    signals: Arc<Signals>,
     handling: Handling,
     status: Option<ExitStatus>,
     /// Since when the command has ended and nothing has come.
@@ -89,8 +95,11 @@ pub(crate) struct Dump {
 }
 
 impl Dump {
-    /// Standard input, if it can be read.
-    pub(crate) fn standard_input(allow_empty: bool) -> Result<Self, DumpError> {
+    /// Standard input, if it can be read; until a signal ends it, if they are caught.
+    pub(crate) fn standard_input(
+        allow_empty: bool,
+        signals: Option<Arc<Signals>>,
+    ) -> Result<Self, DumpError> {
         // The standard library takes one that is open for writing only for one that is empty.
         match fcntl_getfl(io::stdin()) {
             Ok(flags) if flags & OFlags::ACCMODE == OFlags::WRONLY => {
@@ -99,29 +108,41 @@ impl Dump {
             Err(Errno::BADF) => return Err(DumpError::NotReadable),
             _ => {}
         }
-        Ok(Self { source: Source::StandardInput, allow_empty, bytes: 0, failure: None })
+        // Only pipes have a size.
+        let _ = fcntl_setpipe_size(io::stdin(), PIPE_BYTES);
+        Ok(Self::of(Source::StandardInput(signals), allow_empty))
     }
 
-    /// Starts a command and reads what it prints. Signals that come from now on end it first.
+    /// Starts a command and reads what it prints. Signals end it first.
     pub(crate) fn command(
-        command: &[OsString],
+        command: Command,
         allow_empty: bool,
         handling: Handling,
-    ) -> anyhow::Result<Self> {
-        let signals = Signals::catch(PATIENCE)?;
-        let (program, arguments) = command
-            .split_first()
-            .ok_or_else(|| anyhow::anyhow!("name the command whose output is to be backed up"))?;
-        let running = Running::start(program, arguments, signals, handling)?;
-        let source = Source::Command(Box::new(running));
-        Ok(Self { source, allow_empty, bytes: 0, failure: None })
+        signals: Arc<Signals>,
+    ) -> Result<Self, DumpError> {
+        let running = Running::start(command, signals, handling)?;
+        Ok(Self::of(Source::Command(Box::new(running)), allow_empty))
+    }
+
+    /// What `reader` gives, which is called `name` in messages.
+    pub(crate) fn reader(
+        name: &str,
+        reader: Box<dyn Read + Send>,
+        allow_empty: bool,
+        signals: Arc<Signals>,
+    ) -> Self {
+        Self::of(Source::Reader { name: name.to_owned(), reader, signals }, allow_empty)
+    }
+
+    fn of(source: Source, allow_empty: bool) -> Self {
+        Self { source, allow_empty, bytes: 0, failure: None }
     }
 
     /// The command's exit code, if it ended with one.
     pub(crate) fn exit_code(&self) -> Option<i32> {
         match &self.source {
-            Source::StandardInput => None,
             Source::Command(running) => running.status.and_then(|status| status.code()),
+            _ => None,
         }
     }
 
@@ -139,8 +160,9 @@ impl Dump {
 
     fn name(&self) -> String {
         match &self.source {
-            Source::StandardInput => "standard input".to_owned(),
+            Source::StandardInput(_) => "standard input".to_owned(),
             Source::Command(running) => running.shown.clone(),
+            Source::Reader { name, .. } => name.clone(),
         }
     }
 }
@@ -150,8 +172,9 @@ impl Read for Dump {
     /// [`take_failure`](Dump::take_failure) tells which.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = match &mut self.source {
-            Source::StandardInput => read_standard_input(buffer),
+            Source::StandardInput(signals) => read_standard_input(signals.as_deref(), buffer),
             Source::Command(running) => running.read(buffer),
+            Source::Reader { name, reader, signals } => read_from(name, reader, signals, buffer),
         };
         let failure = match read {
             Ok(0) if self.bytes == 0 && !self.allow_empty && !buffer.is_empty() => {
@@ -169,40 +192,75 @@ impl Read for Dump {
     }
 }
 
-fn read_standard_input(buffer: &mut [u8]) -> Result<usize, DumpError> {
+fn read_standard_input(signals: Option<&Signals>, buffer: &mut [u8]) -> Result<usize, DumpError> {
+    let failed = |errno: Errno| {
+        let source_name = "standard input".to_owned();
+        DumpError::Read { source_name, source: errno.into() }
+    };
     loop {
+        if let Some(signals) = signals {
+            heed(signals)?;
+            // A signal that is caught does not wake whoever waits in a read.
+            if !is_ready(io::stdin().as_fd()).map_err(failed)? {
+                continue;
+            }
+        }
         match rustix::io::read(io::stdin(), &mut *buffer) {
             Err(Errno::INTR) => {}
-            Err(errno) => {
-                let source_name = "standard input".to_owned();
-                return Err(DumpError::Read { source_name, source: errno.into() });
-            }
+            result => return result.map_err(failed),
+        }
+    }
+}
+
+fn read_from(
+    name: &str,
+    reader: &mut dyn Read,
+    signals: &Signals,
+    buffer: &mut [u8],
+) -> Result<usize, DumpError> {
+    loop {
+        heed(signals)?;
+        match reader.read(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(source) => return Err(DumpError::Read { source_name: name.to_owned(), source }),
             Ok(length) => return Ok(length),
         }
     }
 }
 
+fn heed(signals: &Signals) -> Result<(), DumpError> {
+    signals.look().map_or(Ok(()), |caught| Err(DumpError::Ended { caught }))
+}
+
+/// Waits a moment for something to read, or for the end; whether it came.
+fn is_ready(descriptor: BorrowedFd<'_>) -> Result<bool, Errno> {
+    let pause = Timespec::try_from(LOOK).unwrap_or_default();
+    let mut wanted = [PollFd::from_borrowed_fd(descriptor, PollFlags::IN)];
+    match poll(&mut wanted, Some(&pause)) {
+        Ok(0) | Err(Errno::INTR) => Ok(false),
+        Ok(_) => Ok(true),
+        Err(errno) => Err(errno),
+    }
+}
+
 impl Running {
     fn start(
-        program: &OsStr,
-        arguments: &[OsString],
-        signals: Signals,
+        mut command: Command,
+        signals: Arc<Signals>,
         handling: Handling,
     ) -> Result<Self, DumpError> {
-        let shown = program.to_string_lossy().into_owned();
+        let shown = command.get_program().to_string_lossy().into_owned();
         let not_started = |source| DumpError::NotStarted { command: shown.clone(), source };
-        let mut child = Command::new(program)
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .map_err(not_started)?;
+        let mut child =
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().map_err(not_started)?;
         let process = Process::of(Pid::from_child(&child), &shown);
         let output = child.stdout.take();
         let prepared =
             output.ok_or_else(|| io::Error::other("it has no output")).and_then(|output| {
                 // Our end of the pipe only: the command's own stays as it expects it.
                 fcntl_setfl(&output, fcntl_getfl(&output)? | OFlags::NONBLOCK)?;
+                // A user who has many pipes is not given more, and this one stays small.
+                let _ = fcntl_setpipe_size(&output, PIPE_BYTES);
                 Ok((fstat(&output)?.st_ino, output))
             });
         let (pipe, output) = match prepared {
@@ -241,11 +299,9 @@ impl Running {
     /// Waits a moment for more. When the command has ended and something else holds its output,
     /// that is told, and bounded: it may still be writing, or it may never end.
     fn wait_for_more(&mut self) -> Result<(), DumpError> {
-        let pause = Timespec::try_from(LOOK).unwrap_or_default();
-        let mut wanted = [PollFd::from_borrowed_fd(self.output.as_fd(), PollFlags::IN)];
-        match poll(&mut wanted, Some(&pause)) {
-            Ok(0) | Err(Errno::INTR) => {}
-            Ok(_) => return Ok(()),
+        match is_ready(self.output.as_fd()) {
+            Ok(false) => {}
+            Ok(true) => return Ok(()),
             Err(errno) => return Err(self.unreadable(errno.into())),
         }
         let Some(status) = self.look_at_command()? else { return Ok(()) };

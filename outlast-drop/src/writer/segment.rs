@@ -1,195 +1,229 @@
-//! One segment: written, hashed on the way, synced beside the writing of the next one.
+//! Segments: written, hashed and synced by a thread each, so that the content of one block is hashed
+//! while the next is written, and a segment is synced while the next is written.
+//!
+//! ```text
+//!  blocks ──► store ──blocks──► hash ──segments──► sync
+//!               └───────────now and then────────────┘
+//! ```
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::PathBuf;
-use std::thread::JoinHandle;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use crossbeam_channel::{Sender, bounded};
+use crossbeam_channel::{Receiver, Sender};
 use outlast_fs::fault;
-use zstd::stream::write::Encoder;
 
+use super::blocks::{Block, Item, Spares};
 use super::error::WriteError;
 use crate::files::{Access, Directory};
 use crate::hash::{Algorithm, Hasher};
 use crate::layout::segment_name;
-use crate::seal::Segment;
+use crate::seal::{SEGMENTS_MAX, Segment};
 
 /// Content of a compressed segment after which a new one begins, whatever it compresses to; far
 /// below what readers refuse.
 const RAW_BYTES_MAX: u64 = 4 << 30;
 
-/// How many finished segments may wait for their fsync before the writing waits too.
-const UNSYNCED_MAX: usize = 2;
+/// Bytes of a segment after which those before are synced already: so the last segment, which no
+/// other follows, is nearly done when it ends.
+const EARLY_SYNC_BYTES: u64 = 32 << 20;
 
-/// A file that hashes and counts what is written to it.
-#[derive(Debug)]
-struct HashingFile {
-    file: File,
-    hasher: DebugHasher,
-    bytes: u64,
+/// What is known of the segments while they are written.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    begun: AtomicUsize,
+    stored: AtomicU64,
 }
 
-/// Keeps the state of a hash out of debug output.
-struct DebugHasher(Hasher);
+impl Counts {
+    /// How many segments were begun.
+    pub(super) fn begun(&self) -> usize {
+        self.begun.load(Ordering::Acquire)
+    }
 
-impl std::fmt::Debug for DebugHasher {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Hasher")
+    /// Bytes written to the share.
+    pub(super) fn stored_bytes(&self) -> u64 {
+        self.stored.load(Ordering::Relaxed)
     }
 }
 
-impl Write for HashingFile {
-    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        let length = self.file.write(buffer)?;
-        self.hasher.0.update(&buffer[..length]);
-        self.bytes += length as u64;
-        Ok(length)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
-    }
+/// What the thread that hashes is given.
+pub(super) enum ToHash {
+    Block(Block),
+    /// The segment of the blocks before it is written.
+    End {
+        file: File,
+        path: PathBuf,
+        segment: SegmentFacts,
+    },
 }
 
-enum Sink {
-    Plain(HashingFile),
-    Zstd(Box<Encoder<'static, HashingFile>>),
-}
-
-impl std::fmt::Debug for Sink {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Plain(_) => "Plain",
-            Self::Zstd(_) => "Zstd",
-        })
-    }
-}
-
-/// A segment that is being written.
-#[derive(Debug)]
-pub(super) struct SegmentWriter {
+/// A written segment but for its hash.
+pub(super) struct SegmentFacts {
     name: String,
-    path: PathBuf,
-    sink: Sink,
-    raw_bytes: u64,
+    size: u64,
+    raw_size: u64,
 }
 
-/// A segment that is written, but not yet synced.
-#[derive(Debug)]
-pub(super) struct WrittenSegment {
+/// What the thread that syncs is given.
+pub(super) enum ToSync {
+    /// A segment that is still written to.
+    Early {
+        file: File,
+        path: PathBuf,
+    },
+    Whole {
+        file: File,
+        path: PathBuf,
+        segment: Segment,
+    },
+}
+
+/// The segment that is being written.
+struct Current {
     file: File,
     path: PathBuf,
-    segment: Segment,
+    facts: SegmentFacts,
+    synced: u64,
 }
 
-impl WrittenSegment {
-    pub(super) fn stored_bytes(&self) -> u64 {
-        self.segment.size
-    }
+/// Writes blocks into one segment after the other.
+pub(super) struct Store {
+    pub(super) directory: Arc<Directory>,
+    pub(super) access: Access,
+    /// Bytes on the share after which a new segment begins.
+    pub(super) limit: u64,
+    pub(super) counts: Arc<Counts>,
+    pub(super) hash: Sender<ToHash>,
+    pub(super) sync: Sender<ToSync>,
 }
 
-impl SegmentWriter {
-    pub(super) fn create(
-        directory: &Directory,
-        access: Access,
-        index: usize,
-        compression: Option<i32>,
-    ) -> Result<Self, WriteError> {
-        let name = segment_name(index);
-        let path = directory.path_of(name.as_bytes());
-        let file = directory.create_file(&name, access).map_err(WriteError::io("create", &path))?;
-        let hasher = DebugHasher(Hasher::new(Algorithm::Blake3));
-        let file = HashingFile { file, hasher, bytes: 0 };
-        let sink = match compression {
-            None => Sink::Plain(file),
-            Some(level) => {
-                let encoder =
-                    Encoder::new(file, level).map_err(WriteError::io("compress", &path))?;
-                Sink::Zstd(Box::new(encoder))
+impl Store {
+    /// Writes all that comes. Without [`Item::End`] nobody wants the rest, and the last segment
+    /// stays as it is.
+    pub(super) fn run(self, items: &Receiver<Item>) -> Result<(), WriteError> {
+        let mut current = None;
+        for item in items {
+            let block = match item {
+                Item::Block(block) => block,
+                Item::Coming(coming) => match coming.recv() {
+                    Ok(block) => {
+                        block.map_err(WriteError::io("compress", self.directory.path()))?
+                    }
+                    // Its thread broke.
+                    Err(_) => return Err(WriteError::Broken),
+                },
+                Item::Flush(done) => {
+                    // Whoever asked may not wait any more.
+                    let _ = done.send(());
+                    continue;
+                }
+                Item::End => {
+                    // A drop without content has a segment without content.
+                    let last = match current.take() {
+                        None if self.counts.begun() == 0 => Some(self.begin()?),
+                        last => last,
+                    };
+                    last.map_or(Ok(()), |last| self.finish(last))?;
+                    continue;
+                }
+            };
+            let mut segment = match current.take() {
+                Some(segment) => segment,
+                None => self.begin()?,
+            };
+            self.write(&mut segment, block)?;
+            let is_full =
+                segment.facts.size >= self.limit || segment.facts.raw_size >= RAW_BYTES_MAX;
+            if is_full {
+                self.finish(segment)?;
+            } else {
+                current = Some(segment);
             }
-        };
-        Ok(Self { name, path, sink, raw_bytes: 0 })
+        }
+        Ok(())
     }
 
-    pub(super) fn stored_bytes(&self) -> u64 {
-        match &self.sink {
-            Sink::Plain(file) => file.bytes,
-            Sink::Zstd(encoder) => encoder.get_ref().bytes,
+    fn begin(&self) -> Result<Current, WriteError> {
+        let index = self.counts.begun();
+        if index >= SEGMENTS_MAX {
+            return Err(WriteError::TooManySegments);
+        }
+        let name = segment_name(index);
+        let path = self.directory.path_of(name.as_bytes());
+        let file = self
+            .directory
+            .create_file(&name, self.access)
+            .map_err(WriteError::io("create", &path))?;
+        // Only this thread begins segments.
+        self.counts.begun.store(index + 1, Ordering::Release);
+        let facts = SegmentFacts { name, size: 0, raw_size: 0 };
+        Ok(Current { file, path, facts, synced: 0 })
+    }
+
+    fn write(&self, segment: &mut Current, block: Block) -> Result<(), WriteError> {
+        let bytes = block.bytes();
+        segment.file.write_all(bytes).map_err(WriteError::io("write", &segment.path))?;
+        segment.facts.size += bytes.len() as u64;
+        segment.facts.raw_size += block.raw_bytes();
+        self.counts.stored.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        if segment.facts.size - segment.synced >= EARLY_SYNC_BYTES
+            && !self.sync.is_full()
+            && let Ok(file) = segment.file.try_clone()
+        {
+            segment.synced = segment.facts.size;
+            // Only a help; there is time for it, or there is not.
+            let _ = self.sync.try_send(ToSync::Early { file, path: segment.path.clone() });
+        }
+        self.hash.send(ToHash::Block(block)).map_err(|_| WriteError::Broken)
+    }
+
+    fn finish(&self, segment: Current) -> Result<(), WriteError> {
+        let Current { file, path, facts, .. } = segment;
+        let end = ToHash::End { file, path, segment: facts };
+        self.hash.send(end).map_err(|_| WriteError::Broken)
+    }
+}
+
+/// Hashes what was written, and passes on each segment when it is whole.
+pub(super) fn hash(blocks: &Receiver<ToHash>, sync: &Sender<ToSync>, spares: &Spares) {
+    let mut hasher = Hasher::new(Algorithm::Blake3);
+    for next in blocks {
+        match next {
+            ToHash::Block(block) => {
+                hasher.update(block.bytes());
+                spares.give(block);
+            }
+            ToHash::End { file, path, segment: SegmentFacts { name, size, raw_size } } => {
+                let whole = std::mem::replace(&mut hasher, Hasher::new(Algorithm::Blake3));
+                let segment = Segment { name, size, raw_size, digest: whole.finish() };
+                if sync.send(ToSync::Whole { file, path, segment }).is_err() {
+                    // It failed, and says why itself.
+                    return;
+                }
+            }
         }
     }
-
-    pub(super) fn is_full(&self, limit: u64) -> bool {
-        self.stored_bytes() >= limit || self.raw_bytes >= RAW_BYTES_MAX
-    }
-
-    /// Writes as much of `buffer` as fits below `limit`, at least one byte.
-    pub(super) fn write(&mut self, buffer: &[u8], limit: u64) -> Result<usize, WriteError> {
-        let room = match &self.sink {
-            Sink::Plain(file) => limit.saturating_sub(file.bytes).max(1),
-            // What compressed bytes will take is known only afterwards; small steps keep the
-            // overshoot small.
-            Sink::Zstd(_) => 1 << 20,
-        };
-        let buffer = &buffer[..buffer.len().min(usize::try_from(room).unwrap_or(usize::MAX))];
-        let result = match &mut self.sink {
-            Sink::Plain(file) => file.write_all(buffer),
-            Sink::Zstd(encoder) => encoder.write_all(buffer),
-        };
-        result.map_err(WriteError::io("write", &self.path))?;
-        self.raw_bytes += buffer.len() as u64;
-        Ok(buffer.len())
-    }
-
-    pub(super) fn finish(self) -> Result<WrittenSegment, WriteError> {
-        let Self { name, path, sink, raw_bytes } = self;
-        let file = match sink {
-            Sink::Plain(file) => file,
-            Sink::Zstd(encoder) => encoder.finish().map_err(WriteError::io("write", &path))?,
-        };
-        let (digest, size) = (file.hasher.0.finish(), file.bytes);
-        let segment = Segment { name, size, raw_size: raw_bytes, digest };
-        Ok(WrittenSegment { file: file.file, path, segment })
-    }
 }
 
-/// Makes segments durable in order, while the next one is being written.
-#[derive(Debug)]
-pub(super) struct Syncer {
-    sender: Option<Sender<WrittenSegment>>,
-    thread: Option<JoinHandle<Result<Vec<Segment>, WriteError>>>,
-}
-
-impl Syncer {
-    pub(super) fn start() -> io::Result<Self> {
-        let (sender, receiver) = bounded::<WrittenSegment>(UNSYNCED_MAX);
-        let thread = std::thread::Builder::new().name("drop-sync".to_owned()).spawn(move || {
-            let mut segments = Vec::new();
-            for WrittenSegment { file, path, segment } in receiver {
+/// Makes segments durable in order; they are those of the seal.
+pub(super) fn sync(segments: &Receiver<ToSync>) -> Result<Vec<Segment>, WriteError> {
+    let mut durable = Vec::new();
+    for next in segments {
+        match next {
+            // An error is told once, and not again when the whole file is synced.
+            ToSync::Early { file, path } => {
+                file.sync_data().map_err(WriteError::io("sync", &path))?;
+            }
+            ToSync::Whole { file, path, segment } => {
                 fault::point(|| path.clone());
                 // After a good fsync nothing is left that the close could fail to write.
                 file.sync_all().map_err(WriteError::io("sync", &path))?;
-                segments.push(segment);
+                durable.push(segment);
             }
-            Ok(segments)
-        })?;
-        Ok(Self { sender: Some(sender), thread: Some(thread) })
-    }
-
-    /// Takes a segment to sync; fails if an earlier one could not be.
-    pub(super) fn take(&mut self, written: WrittenSegment) -> Result<(), WriteError> {
-        let sent = self.sender.as_ref().is_some_and(|sender| sender.send(written).is_ok());
-        if sent {
-            return Ok(());
         }
-        // The thread ends early only with an error.
-        self.finish().and(Err(WriteError::Broken))
     }
-
-    /// Waits until all is durable; the segments in order.
-    pub(super) fn finish(&mut self) -> Result<Vec<Segment>, WriteError> {
-        drop(self.sender.take());
-        let thread = self.thread.take().ok_or(WriteError::Broken)?;
-        thread.join().unwrap_or(Err(WriteError::Broken))
-    }
+    Ok(durable)
 }

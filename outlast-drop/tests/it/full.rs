@@ -45,7 +45,7 @@ fn a_full_share_is_named_with_the_next_step_and_nothing_is_sealed() {
     let share = Share::init(&small.share(), &SystemClock, &SystemRandom).unwrap();
     let good = crate::support::sealed_stream(&share, &[1; 5000], None);
     let mut writer = writer(&share, Content::Tree, options(100_000, None));
-    let error = writer.write_all(&[7; 2 << 20]).unwrap_err();
+    let error = writer.write_all(&[7; 2 << 20]).and_then(|()| writer.flush()).unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
     let message = error.to_string();
     for expected in

@@ -1,7 +1,9 @@
 //! What `drop` and `repo backup` share: streams, and what is nothing to back up.
 
-use std::ffi::OsString;
+use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -10,7 +12,7 @@ use outlast_types::human;
 use crate::dump::{Dump, DumpError, Handling};
 use crate::exit::Advised;
 use crate::output::Output;
-use crate::signals::Ended;
+use crate::signals::{Ended, Signals};
 
 /// What counts as something to back up.
 #[derive(Debug, Clone, clap::Args)]
@@ -24,23 +26,47 @@ pub(super) struct InputArgs {
     linger: Duration,
 }
 
+/// Where a stream comes from.
+pub(super) enum Stream {
+    StandardInput,
+    /// What a command prints, if it ends with 0.
+    Command(Command),
+    /// What a reader gives up to its end, under a name for messages.
+    Reader(String, Box<dyn Read + Send>),
+}
+
 impl InputArgs {
-    /// Begins with what `command` prints, or else with standard input.
-    pub(super) fn start(&self, command: Option<&[OsString]>, output: &Output) -> Result<Dump> {
-        let begun = match command {
-            None => Dump::standard_input(self.allow_empty).map_err(Into::into),
-            Some(command) => {
+    /// Begins to read `stream`, until `signals` say that it is to be broken off.
+    pub(super) fn start(
+        &self,
+        stream: Stream,
+        signals: &Arc<Signals>,
+        output: &Output,
+    ) -> Result<Dump> {
+        let signals = Arc::clone(signals);
+        let begun = match stream {
+            Stream::StandardInput => Dump::standard_input(self.allow_empty, Some(signals)),
+            Stream::Command(command) => {
                 let output = *output;
                 let remark = Box::new(move |words: &str| output.warn(words));
                 let handling = Handling { linger: self.linger, remark };
-                Dump::command(command, self.allow_empty, handling)
+                Dump::command(command, self.allow_empty, handling, signals)
+            }
+            Stream::Reader(name, reader) => {
+                Ok(Dump::reader(&name, reader, self.allow_empty, signals))
             }
         };
-        begun.map_err(|error| match error.downcast() {
-            Ok(error) => explained(error, NOTHING_BEGUN),
-            Err(error) => error,
-        })
+        begun.map_err(not_begun)
     }
+
+    /// Begins to read standard input where nobody catches signals.
+    pub(super) fn standard_input(&self) -> Result<Dump> {
+        Dump::standard_input(self.allow_empty, None).map_err(not_begun)
+    }
+}
+
+fn not_begun(error: DumpError) -> anyhow::Error {
+    explained(error, "nothing was backed up")
 }
 
 /// The first of `paths` if all of them are directories without anything in them. A mount point looks
@@ -53,8 +79,6 @@ pub(super) fn nothing_in(paths: &[PathBuf]) -> Option<&Path> {
     };
     paths.iter().all(is_empty).then(|| paths.first().map(PathBuf::as_path)).flatten()
 }
-
-const NOTHING_BEGUN: &str = "nothing was backed up";
 
 /// Why a stream was not backed up: what `dump` says, or else `error`. `outcome` says what that
 /// means, such as `nothing was sealed`.
@@ -72,6 +96,7 @@ fn explained(failure: DumpError, outcome: &str) -> anyhow::Error {
             let told = format!("{command} was told to end, too; {outcome}");
             return Ended { caught, told }.into();
         }
+        DumpError::Ended { caught } => return Ended { caught, told: outcome.to_owned() }.into(),
         DumpError::Nothing { .. } => {
             "This is what a dump that failed looks like: `--help` tells how to let its exit status \
              count. If nothing is what there is to back up, add --allow-empty."

@@ -1,8 +1,9 @@
 //! `outlast repo backup`: local paths, or standard input, into a repository.
 
-use std::ffi::OsString;
 use std::io::{Cursor, Read};
 use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use outlast_fs::FileTime;
@@ -13,10 +14,11 @@ use outlast_types::{Clock, SystemClock, SystemRandom, human};
 use serde_json::json;
 
 use super::access::{Access, host_name, user_name};
-use crate::commands::inputs::{self, InputArgs};
-use crate::dump::Dump;
+use crate::commands::inputs::{self, InputArgs, Stream};
+use crate::dump::{self, Dump};
 use crate::exit::Code;
 use crate::output::{Output, counted};
+use crate::signals::Signals;
 
 /// What a stream is called in its snapshot, unless it is given a name; as stock restic does.
 const STREAM_NAME: &str = "stdin";
@@ -97,8 +99,15 @@ pub(super) fn run(arguments: &Args, output: &Output) -> Result<Code> {
     let from_command = arguments.stdin_from_command;
     let repository = arguments.access.open(output)?;
     if arguments.stdin || from_command {
-        let command: Vec<OsString> = arguments.paths.iter().map(Into::into).collect();
-        let mut dump = arguments.input.start(from_command.then_some(&command), output)?;
+        let mut dump = match arguments.paths.split_first() {
+            Some((program, rest)) if from_command => {
+                let mut command = Command::new(program);
+                command.args(rest);
+                let signals = Arc::new(Signals::catch(dump::PATIENCE)?);
+                arguments.input.start(Stream::Command(command), &signals, output)?
+            }
+            _ => arguments.input.standard_input()?,
+        };
         let failed = |dump: &mut Dump, error| {
             dump.stop();
             inputs::failed(dump, error, "no snapshot was made")

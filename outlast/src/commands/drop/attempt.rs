@@ -1,0 +1,225 @@
+//! One drop that is begun, and sealed or given up.
+
+use std::io::{self, Read as _, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use outlast_drop::tar::{self, TreeSummary};
+use outlast_drop::{Claims, Content, DropWriter, Gaps, Share, WriteError};
+use outlast_fs::walk::Walk;
+use outlast_types::{Clock, DropId, Monitor, SystemClock, SystemRandom};
+
+use super::options::DropOptions;
+use crate::commands::inputs::{self, Stream};
+use crate::dump::Dump;
+use crate::exit::Advised;
+use crate::output::{Output, Progress};
+use crate::signals::{Ended, Signals};
+
+/// What became of a drop that is broken off.
+const NOT_SEALED: &str = "nothing was sealed";
+
+/// A drop that is to be made, once.
+pub(super) struct Attempt<'a> {
+    pub(super) options: &'a DropOptions,
+    pub(super) share: &'a Share,
+    pub(super) signals: &'a Arc<Signals>,
+    pub(super) output: &'a Output,
+}
+
+/// A drop that was sealed.
+pub(super) struct Sealed {
+    pub(super) drop: DropId,
+    /// Bytes of content, and bytes on the share.
+    pub(super) bytes: u64,
+    pub(super) stored_bytes: u64,
+    pub(super) segments: usize,
+    /// What is missing in it, in whole sentences: the first thousand, and how many there are.
+    pub(super) problems: Vec<String>,
+    pub(super) problem_count: u64,
+    /// What is worth a word and no gap.
+    pub(super) remarks: Vec<String>,
+}
+
+impl Attempt<'_> {
+    /// The words of this instance about itself.
+    pub(super) fn claims(&self) -> Claims {
+        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        Claims {
+            instance: Some(self.options.instance.clone().unwrap_or_else(|| host.clone())),
+            release: self.options.release.clone(),
+            color: self.options.color.clone(),
+            host: Some(host),
+            is_final: self.options.is_final,
+            started: Some(SystemClock.now()),
+            ..Claims::default()
+        }
+    }
+
+    /// Drops what `stream` gives as a file called `name`. Its failure is the drop's failure,
+    /// because half a dump is no backup.
+    pub(super) fn stream(&self, name: &str, stream: Stream, claims: Claims) -> Result<Sealed> {
+        // What cannot be named or read is refused before there is a drop.
+        let content = Content::stream(name)?;
+        let progress = self.progress()?;
+        let mut dump = self.options.input.start(stream, self.signals, self.output)?;
+        let mut writer = self.open(content, claims).inspect_err(|_| dump.stop())?;
+        match self.copy(&mut dump, &mut writer, &progress) {
+            Ok(()) => self.seal(writer, TreeSummary::default()),
+            Err(Copy::Write(error)) => {
+                // Nobody takes what the command prints any more; it may not notice by itself.
+                dump.stop();
+                Err(self.given_up(writer, error))
+            }
+            Err(Copy::Read(error)) => {
+                // A courtesy: a drop without a seal is none in any case.
+                let _ = writer.fail(dump.exit_code());
+                Err(inputs::failed(&mut dump, error, NOT_SEALED))
+            }
+        }
+    }
+
+    /// Drops files and directories; what cannot be read of them is left out.
+    pub(super) fn tree(&self, paths: &[PathBuf], claims: Claims) -> Result<Sealed> {
+        self.refuse_the_share_itself(paths)?;
+        if let (Some(path), false) = (inputs::nothing_in(paths), self.options.input.allow_empty) {
+            return Err(Advised {
+                message: format!(
+                    "{} has nothing in it (is it mounted?); nothing was sealed",
+                    path.display()
+                ),
+                hint: "If nothing is what there is to back up, add --allow-empty.".to_owned(),
+            }
+            .into());
+        }
+        let progress = self.progress()?;
+        let mut walk = Walk::new(paths)?;
+        let watch = walk.watch();
+        walk.exclude(self.share.path()).context("cannot look at the share")?;
+        let mut writer = self.open(Content::Tree, claims)?;
+        let mut guarded = Guarded { writer: &mut writer, signals: self.signals };
+        let summary = match tar::write_tree(&mut walk, &mut guarded, &progress) {
+            Ok(summary) => summary,
+            // The writer has said all: what failed, where, and what to do.
+            Err(tar::TarError::Write(error)) => return Err(self.given_up(writer, error.into())),
+            Err(error) => {
+                let error = anyhow::Error::new(error).context(NOT_SEALED);
+                return Err(self.given_up(writer, error));
+            }
+        };
+        if summary.problem_count > 0 && summary.files + watch.others() == 0 {
+            let problem = summary.problems.first().cloned().unwrap_or_default();
+            writer.fail(None)?;
+            bail!("nothing of what was asked for could be read, so nothing was sealed: {problem}");
+        }
+        self.seal(writer, summary)
+    }
+
+    fn progress(&self) -> Result<Progress> {
+        let progress = self.output.progress();
+        progress.begin(&format!("drop {}", self.options.workload()?), None);
+        Ok(progress)
+    }
+
+    fn open(&self, content: Content, claims: Claims) -> Result<DropWriter> {
+        let workload = self.options.workload()?;
+        let options = self.options.writer();
+        let (clock, random) = (&SystemClock, &SystemRandom);
+        Ok(DropWriter::create(self.share, workload, content, claims, options, clock, random)?)
+    }
+
+    /// Copies all of `dump` into the drop.
+    fn copy(
+        &self,
+        dump: &mut Dump,
+        writer: &mut DropWriter,
+        progress: &Progress,
+    ) -> Result<(), Copy> {
+        let written = |error: WriteError| Copy::Write(error.into());
+        loop {
+            let length = match dump.read(writer.room()) {
+                Ok(0) => break,
+                Ok(length) => length,
+                Err(error) => return Err(Copy::Read(error.into())),
+            };
+            writer.fill(length).map_err(written)?;
+            progress.advance(length as u64);
+        }
+        // Only if all is written, the end of the dump is taken for the end of the content.
+        writer.flush().map_err(|error| Copy::Write(error.into()))
+    }
+
+    fn seal(&self, mut writer: DropWriter, tree: TreeSummary) -> Result<Sealed> {
+        writer.note_gaps(Gaps::of(tree.problem_count, &tree.problems));
+        let (drop, bytes) = (writer.drop_id(), writer.raw_bytes());
+        let seal = writer.seal(&SystemClock)?;
+        Ok(Sealed {
+            drop,
+            bytes,
+            stored_bytes: seal.stored_bytes(),
+            segments: seal.segments.len(),
+            problems: tree.problems,
+            problem_count: tree.problem_count,
+            remarks: tree.remarks,
+        })
+    }
+
+    /// Gives up a drop that could not be written, or that a signal ended.
+    fn given_up(&self, writer: DropWriter, error: anyhow::Error) -> anyhow::Error {
+        match self.signals.look() {
+            Some(caught) => {
+                let _ = writer.fail(None);
+                Ended { caught, told: NOT_SEALED.to_owned() }.into()
+            }
+            // What is there may help to find out why; the agent tidies it up.
+            None => error,
+        }
+    }
+
+    /// The share is left out of every drop, so that drops do not contain drops. Whoever names it, or
+    /// what lies on it, would get an empty backup and never know.
+    fn refuse_the_share_itself(&self, paths: &[PathBuf]) -> Result<()> {
+        let root = self.share.path().canonicalize().context("cannot look at the share")?;
+        for path in paths {
+            // A path that does not exist is named by the walk.
+            if path.canonicalize().is_ok_and(|path| path.starts_with(&root)) {
+                return Err(Advised {
+                    message: format!(
+                        "{} is on the share itself; nothing was sealed",
+                        path.display()
+                    ),
+                    hint: "Back up where the data comes from; drops do not contain drops."
+                        .to_owned(),
+                }
+                .into());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Which side of a copy failed.
+enum Copy {
+    Read(anyhow::Error),
+    Write(anyhow::Error),
+}
+
+/// A writer that takes nothing more once the end was asked for.
+struct Guarded<'a> {
+    writer: &'a mut DropWriter,
+    signals: &'a Signals,
+}
+
+impl Write for Guarded<'_> {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        if let Some(caught) = self.signals.look() {
+            return Err(io::Error::other(format!("{caught} came")));
+        }
+        self.writer.write(buffer)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer.flush()
+    }
+}

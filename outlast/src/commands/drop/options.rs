@@ -1,0 +1,98 @@
+//! What every kind of drop can be asked for.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Result;
+use outlast_drop::WriterOptions;
+use outlast_types::{WorkloadName, human};
+
+use crate::commands::inputs::InputArgs;
+use crate::dump::PATIENCE;
+use crate::exit::Usage;
+use crate::signals::Grace;
+
+/// The options of every kind of drop. `share` and `workload` are required, and options here only for the
+/// parser's sake: a subcommand takes its own.
+#[derive(Debug, clap::Args)]
+pub(super) struct DropOptions {
+    /// The share's directory
+    #[arg(long, value_name = "DIR", env = "OUTLAST_SHARE", required = true)]
+    share: Option<PathBuf>,
+    /// The workload that this is a backup of
+    #[arg(long, value_name = "NAME", required = true)]
+    workload: Option<WorkloadName>,
+    /// This instance's id [default: the host name]
+    #[arg(long, value_name = "ID")]
+    pub(super) instance: Option<String>,
+    /// The release that this instance runs
+    #[arg(long)]
+    pub(super) release: Option<String>,
+    /// The colour of this instance in a blue/green release
+    #[arg(long, value_name = "COLOR")]
+    pub(super) color: Option<String>,
+    /// The last drop of this instance before it is terminated
+    #[arg(long = "final")]
+    pub(super) is_final: bool,
+    /// How long the drop may go on to finish after SIGTERM, SIGINT or SIGHUP, before it is given up;
+    /// with --final, how long it may take in all
+    #[arg(long, value_name = "DURATION", value_parser = human::parse_duration)]
+    deadline: Option<Duration>,
+    /// Compression of what lies on the share: a zstd level from 1 to 19, or `off`
+    #[arg(long, value_name = "LEVEL", default_value = "1", value_parser = compression)]
+    compress: Compression,
+    /// Size of the segments in which the data is written
+    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = segment_bytes)]
+    segment_size: u64,
+    #[command(flatten)]
+    pub(super) input: InputArgs,
+}
+
+impl DropOptions {
+    pub(super) fn share(&self) -> Result<&PathBuf> {
+        self.share.as_ref().ok_or_else(|| Usage("name the share by --share".to_owned()).into())
+    }
+
+    pub(super) fn workload(&self) -> Result<&WorkloadName> {
+        let missing = || Usage("name the workload by --workload".to_owned()).into();
+        self.workload.as_ref().ok_or_else(missing)
+    }
+
+    /// How long the end may take that a signal asks for.
+    pub(super) fn grace(&self) -> Grace {
+        let given = self.deadline;
+        let (finish, deadline) = if self.is_final { (None, given) } else { (given, None) };
+        Grace { finish: finish.unwrap_or_default(), deadline, tidy: PATIENCE }
+    }
+
+    /// How the drop is written.
+    pub(super) fn writer(&self) -> WriterOptions {
+        WriterOptions {
+            segment_bytes: self.segment_size,
+            compression: self.compress.0,
+            ..WriterOptions::default()
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Compression(Option<i32>);
+
+fn compression(text: &str) -> Result<Compression, String> {
+    match text {
+        "off" => Ok(Compression(None)),
+        _ => match text.parse() {
+            Ok(level @ 1..=19) => Ok(Compression(Some(level))),
+            _ => Err("a level from 1 to 19, or off".to_owned()),
+        },
+    }
+}
+
+fn segment_bytes(text: &str) -> Result<u64, String> {
+    const LEAST: u64 = 1 << 20;
+    match human::parse_bytes(text) {
+        Ok(bytes) if bytes >= LEAST => Ok(bytes),
+        Ok(_) => Err("segments have at least 1 MiB".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
