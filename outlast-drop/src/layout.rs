@@ -13,6 +13,8 @@ pub const WORKLOADS: &str = "w";
 pub const DROPS: &str = "drops";
 /// The directory of a workload's receipts.
 pub const RECEIPTS: &str = "receipts";
+/// The directory of a workload's leases.
+pub const LEASES: &str = "leases";
 /// The writer's words when it begins.
 pub const OPEN_FILE: &str = "open.json";
 /// The commit.

@@ -9,6 +9,8 @@
 //!   [`reader`] reads a sealed drop and believes nothing that no hash proves.
 //! - [`receipt`] says what became of a drop, [`mod@release`] lets its data go, and [`mod@status`] tells
 //!   people and tidies up.
+//! - [`schedule`] says when it is time to drop, [`recent`] whether somebody has done it, and [`lease`]
+//!   who does.
 //! - [`tar`] carries trees through a stream; [`fetch`] brings a drop back to an instance.
 //!
 //! Rules that hold everywhere: the content of a share is input from strangers, so every file is
@@ -20,14 +22,17 @@ pub mod fetch;
 pub mod files;
 pub mod hash;
 pub mod layout;
+pub mod lease;
 pub mod open;
 pub mod proof;
 mod proven;
 pub mod reader;
 pub mod receipt;
+pub mod recent;
 pub mod rejection;
 pub mod release;
 pub mod scan;
+pub mod schedule;
 pub mod seal;
 pub mod share;
 pub mod status;

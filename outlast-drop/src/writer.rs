@@ -38,13 +38,18 @@ pub struct WriterOptions {
     pub compression: Option<i32>,
     /// The time between two signs of life.
     pub beat_interval: Duration,
+    /// The drop's id where others know it already, by a [`lease`](crate::lease); a fresh one in any case.
+    pub id: Option<DropId>,
 }
 
 impl Default for WriterOptions {
     fn default() -> Self {
-        Self { segment_bytes: 256 << 20, compression: None, beat_interval: Duration::from_secs(20) }
+        Self { segment_bytes: 256 << 20, compression: None, beat_interval: BEAT_INTERVAL, id: None }
     }
 }
+
+/// The time between two signs of life that the protocol asks for.
+pub const BEAT_INTERVAL: Duration = Duration::from_secs(20);
 
 /// A drop that is being written: takes the content through [`Write`], or without a copy through
 /// [`room`](DropWriter::room), then [`seal`](DropWriter::seal) or [`fail`](DropWriter::fail). One
@@ -80,8 +85,9 @@ impl DropWriter {
     ) -> Result<Self, WriteError> {
         share.check()?;
         let now = clock.now();
-        let drop = DropId::new(clock, random);
-        let address = DropAddress { workload: workload.clone(), day: now.day(), drop };
+        let drop = options.id.unwrap_or_else(|| DropId::new(clock, random));
+        let day = drop.claimed_time().day();
+        let address = DropAddress { workload: workload.clone(), day, drop };
         let path = share.drop_directory(&address);
         let (directory, access) = share
             .make_workload(workload)

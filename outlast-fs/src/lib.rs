@@ -7,6 +7,7 @@
 
 pub mod durable;
 pub mod entry;
+pub mod exclude;
 pub mod fault;
 pub mod lock;
 mod metadata;
@@ -16,4 +17,5 @@ pub mod walk;
 pub use entry::{
     Entry, EntryPath, EntrySource, FileTime, Interrupter, InvalidPath, Kind, Metadata, SourceError,
 };
+pub use exclude::{Excludes, InvalidPattern};
 pub use lock::{DirectoryLock, LockError};

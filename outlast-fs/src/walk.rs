@@ -7,6 +7,7 @@ mod directory;
 mod links;
 mod listing;
 mod open;
+mod patterns;
 mod visit;
 
 use std::io;
@@ -20,6 +21,7 @@ use rustix::fs::{CWD, FileType, OFlags};
 use rustix::io::Errno;
 
 use crate::entry::{Entry, EntryPath, EntrySource, Interrupter, Kind, SourceError, show};
+use crate::exclude::Excludes;
 use crate::metadata::{Names, XattrFailure, XattrOwner, file_type, identity, metadata_of};
 use ahead::{Ahead, Found, Met, Place, Sight};
 use asked::Asked;
@@ -28,7 +30,8 @@ use directory::{Above, Allowance, Directory, Pool};
 use links::{Links, Sameness, Sighted};
 use listing::Listing;
 use open::open_directory;
-use visit::{Inside, Name, Reach, Visitor};
+use patterns::Patterns;
+use visit::{Inside, Name, Reach, Visitor, names_of_cache};
 
 /// Threads that look ahead, at most: with them, a share that takes 2 ms for every call gives
 /// thousands of small files a second.
@@ -142,6 +145,7 @@ impl Walk {
             visitor: Visitor {
                 names: Arc::new(Names::of_this_host()),
                 excluded: Vec::new(),
+                patterns: Arc::default(),
                 one_file_system: false,
                 pool: Arc::new(Pool::new(allowance.directories)),
             },
@@ -189,6 +193,16 @@ impl Walk {
     pub fn exclude(&mut self, path: &Path) -> io::Result<()> {
         let stat = rustix::fs::stat(path)?;
         self.visitor.excluded.push((identity(&stat), file_type(&stat)));
+        Ok(())
+    }
+
+    /// Leaves out what `excludes` says. To be called before the first entry.
+    ///
+    /// # Errors
+    /// If nobody can tell the current directory, and so the full paths that patterns are about.
+    pub fn leave_out(&mut self, excludes: Excludes) -> io::Result<()> {
+        let current = std::env::current_dir()?;
+        self.visitor.patterns = Arc::new(Patterns { excludes, current });
         Ok(())
     }
 
@@ -365,6 +379,20 @@ impl Walk {
         Ok(Some(Entry { path, kind, metadata }))
     }
 
+    /// Begins with what is in the directory that was asked for.
+    fn enter_top(&mut self, directory: Arc<Directory>) {
+        // One that cannot be opened any more says so when it is listed.
+        let patterns = &self.visitor.patterns;
+        if !directory.open().is_ok_and(|open| patterns.is_cache(&open)) {
+            self.descend(directory, 0, Some(Listing::new(listing::KEPT_BYTES)));
+            return;
+        }
+        let place = std::mem::take(&mut self.place);
+        let runs = self.looking().enter(&place, 0, &directory, names_of_cache());
+        self.place = place;
+        self.descend(directory, runs, None);
+    }
+
     /// Goes on with what is in a directory.
     fn descend(&mut self, directory: Arc<Directory>, runs: u32, rest: Option<Listing>) {
         let (depth, place, found) = (self.names.len(), self.place.len(), Vec::new().into_iter());
@@ -414,7 +442,7 @@ impl EntrySource for Walk {
             }
             if let Some(directory) = self.top.take() {
                 self.place = self.looking().top();
-                self.descend(directory, 0, Some(Listing::new(listing::KEPT_BYTES)));
+                self.enter_top(directory);
             }
             let Some(mut frame) = self.frames.pop() else { return Ok(None) };
             let depth = self.frames.len();

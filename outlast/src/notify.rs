@@ -53,6 +53,11 @@ impl Service {
         self.tell(READY);
     }
 
+    /// What there is to say, in a line.
+    pub(crate) fn status(&self, words: &str) {
+        self.tell(&format!("STATUS={}", words.replace('\n', " ")));
+    }
+
     /// The end has begun.
     pub(crate) fn stopping(&self) {
         self.tell(STOPPING);

@@ -93,8 +93,9 @@ pub(crate) struct Signals(Arc<State>);
 struct State {
     caught: Mutex<Option<Caught>>,
     changed: Condvar,
-    /// Requested with the first signal, whatever may still be finished.
+    /// Requested with the first signal, whatever may still be finished; and which one that was.
     asked: Interrupt,
+    first: Mutex<Option<Caught>>,
     farewell: Mutex<Option<Farewell>>,
 }
 
@@ -177,6 +178,11 @@ impl Signals {
         &self.0.asked
     }
 
+    /// What asked for the end first, if anything did.
+    pub(crate) fn first(&self) -> Option<Caught> {
+        *self.0.first.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Waits up to `pause` for a wish that is to be obeyed.
     pub(crate) fn wait(&self, pause: Duration) -> Option<Caught> {
         let nothing = |caught: &mut Option<Caught>| caught.is_none();
@@ -203,6 +209,7 @@ async fn listen(mut kinds: Streams, grace: Grace, state: Weak<State>) {
     };
     // Nobody is there to hear it only when the process is ending anyway.
     let Some(state) = state.upgrade() else { return };
+    *state.first.lock().unwrap_or_else(PoisonError::into_inner) = Some(first);
     state.asked.request();
     let mut heard = Instant::now();
     let finish = due.unwrap_or(heard + grace.finish);

@@ -22,7 +22,8 @@ pub(crate) fn workload(name: &str) -> WorkloadName {
 }
 
 pub(crate) fn options(segment_bytes: u64, compression: Option<i32>) -> WriterOptions {
-    WriterOptions { segment_bytes, compression, beat_interval: Duration::from_millis(5) }
+    let beat_interval = Duration::from_millis(5);
+    WriterOptions { segment_bytes, compression, beat_interval, ..WriterOptions::default() }
 }
 
 pub(crate) fn writer(share: &Share, content: Content, options: WriterOptions) -> DropWriter {

@@ -81,6 +81,16 @@ impl Directory {
         Ok(last)
     }
 
+    /// Puts the names that lead to it before `path`, the last one first; the first is the path that was
+    /// asked for.
+    pub(super) fn name_backwards<'a>(&'a self, path: &mut Vec<&'a [u8]>) {
+        let mut directory = Some(self);
+        while let Some(at) = directory {
+            path.push(&at.name);
+            directory = at.above.as_deref();
+        }
+    }
+
     fn opened(&self) -> Option<Arc<OwnedFd>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).upgrade()
     }

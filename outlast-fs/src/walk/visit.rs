@@ -13,6 +13,7 @@ use rustix::io::Errno;
 use super::content::Content;
 use super::directory::{Above, Directory, Pool};
 use super::open::{self, Patience, open_directory};
+use super::patterns::{CACHE_TAG, Patterns};
 use crate::entry::{Kind, Metadata};
 use crate::metadata::{
     Names, XattrFailure, XattrOwner, XattrReader, file_type, identity, metadata_of,
@@ -80,6 +81,7 @@ pub(super) struct Visitor {
     /// Device and inode number, and what kind of thing it is: where one number stands for several
     /// things, those of another kind stay.
     pub(super) excluded: Vec<((u64, u64), FileType)>,
+    pub(super) patterns: Arc<Patterns>,
     pub(super) one_file_system: bool,
     pub(super) pool: Arc<Pool>,
 }
@@ -102,6 +104,9 @@ impl Visitor {
         name: &Name,
         reach: Reach,
     ) -> Result<Option<Visited>, Errno> {
+        if self.patterns.exclude(above, &name.bytes) {
+            return Ok(None);
+        }
         let Opened { stat, file, unreadable } = open_entry(parent, name, &self.pool.patience)?;
         if self.excluded.contains(&(identity(&stat), file_type(&stat))) {
             return Ok(None);
@@ -151,7 +156,11 @@ impl Visitor {
         {
             return Inside::Nothing;
         }
-        let names = sorted_names(tools, &descriptor, reach.names_max);
+        let names = if self.patterns.is_cache(&descriptor) {
+            Ok(Some(names_of_cache()))
+        } else {
+            sorted_names(tools, &descriptor, reach.names_max)
+        };
         let directory = Directory::new(above, &name.bytes, descriptor, stat, &self.pool);
         match names {
             Ok(Some(names)) => Inside::Listed(directory, names),
@@ -202,6 +211,11 @@ fn open_entry(parent: &OwnedFd, name: &Name, patience: &Patience) -> Result<Open
         // Replaced between two calls: later is as good as now, but not in this walk.
         (false, Some(_)) => Err(Errno::STALE),
     }
+}
+
+/// All that is wanted of a directory that is marked as a cache: the mark.
+pub(super) fn names_of_cache() -> Vec<Name> {
+    vec![Name { bytes: CACHE_TAG.into(), kind: FileType::Unknown }]
 }
 
 /// The names in a directory in the order of their bytes; `None` if they are more than `max`.

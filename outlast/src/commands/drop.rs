@@ -1,11 +1,15 @@
 //! `outlast drop`: what an instance runs to write its backup to the share.
 //!
-//! [`DropOptions`] are what every kind of drop takes. [`carry_out`](round::carry_out) does what they ask for, with an
+//! [`DropOptions`] are what every kind of drop takes. [`carry_out`] does what they ask for, with an
 //! [`Attempt`] for each drop that is begun; what the drop is made of says whoever calls
 //! [`Attempt::stream`] or [`Attempt::tree`].
 
 mod attempt;
+mod carry_out;
+mod keep;
 mod options;
+mod pace;
+mod priority;
 mod round;
 
 use std::ffi::OsString;
@@ -14,10 +18,11 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use super::inputs::Stream;
+use super::inputs::{ExcludeArgs, Stream};
 use crate::exit::{Code, Usage};
 use crate::output::Output;
 use attempt::Attempt;
+use carry_out::carry_out;
 use options::DropOptions;
 
 /// Write one backup to the share and seal it; prints the drop's id
@@ -46,11 +51,13 @@ pub(crate) struct Args {
     #[command(flatten)]
     options: DropOptions,
     /// Back up standard input as a file of this name
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["exec", "paths"])]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["exec", "paths", "every"])]
     stdin: Option<String>,
     /// Back up what COMMAND prints as a file of this name; sealed only if it exits with 0
     #[arg(long, value_name = "NAME", conflicts_with = "paths", requires = "command")]
     exec: Option<String>,
+    #[command(flatten)]
+    excludes: ExcludeArgs,
     /// Files and directories to back up, with everything that belongs to them
     #[arg(value_name = "PATH", required_unless_present_any = ["stdin", "exec"])]
     paths: Vec<PathBuf>,
@@ -60,7 +67,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(arguments: &Args, output: &Output) -> Result<Code> {
-    round::carry_out(&arguments.options, output, &mut |attempt: &Attempt<'_>| {
+    carry_out(&arguments.options, output, &mut |attempt: &Attempt<'_>| {
         let claims = attempt.claims();
         match (&arguments.stdin, &arguments.exec) {
             (Some(name), _) => attempt.stream(name, Stream::StandardInput, claims),
@@ -72,7 +79,7 @@ pub(crate) fn run(arguments: &Args, output: &Output) -> Result<Code> {
                 command.args(rest);
                 attempt.stream(name, Stream::Command(command), claims)
             }
-            (None, None) => attempt.tree(&arguments.paths, claims),
+            (None, None) => attempt.tree(&arguments.paths, &arguments.excludes, claims),
         }
     })
 }

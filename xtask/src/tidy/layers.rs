@@ -17,12 +17,14 @@ const DEVELOPMENT: [&str; 3] = ["outlast-testing", "outlast-fuzz", "xtask"];
 
 /// Libraries behind a wall, each with the only crates that may name it; their tests and those of
 /// others may use what they like.
-const WALLS: [(&str, &[&str]); 14] = [
+const WALLS: [(&str, &[&str]); 15] = [
     // The binary is where an error becomes words and an exit code; libraries have typed ones.
     ("anyhow", &["outlast", "xtask", "outlast-fuzz"]),
     ("clap", &["outlast", "outlast-fuzz"]),
     // The demo keeps a small SQLite shop where PostgreSQL is not installed.
     ("rusqlite", &["outlast-catalog", "outlast"]),
+    // Civil times and their zones; all others know moments only.
+    ("jiff", &["outlast-drop"]),
     // What goes over the wire, and who is at the other end.
     ("hpke", &["outlast-wire"]),
     ("hyper", &["outlast-wire"]),

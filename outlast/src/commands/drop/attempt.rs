@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use outlast_drop::tar::{self, TreeSummary};
-use outlast_drop::{Claims, Content, DropWriter, Gaps, Share, WriteError};
+use outlast_drop::{Claims, Content, DropWriter, Gaps, Share, WriteError, WriterOptions};
 use outlast_fs::walk::Walk;
-use outlast_types::{Clock, DropId, Monitor, SystemClock, SystemRandom};
+use outlast_types::{Clock, DropId, Monitor, SystemClock, SystemRandom, SystemTimer, Timer};
 
 use super::options::DropOptions;
-use crate::commands::inputs::{self, Stream};
+use super::pace::Pace;
+use crate::commands::inputs::{self, ExcludeArgs, Stream};
 use crate::dump::Dump;
 use crate::exit::Advised;
 use crate::output::{Output, Progress};
@@ -26,6 +27,8 @@ pub(super) struct Attempt<'a> {
     pub(super) share: &'a Share,
     pub(super) signals: &'a Arc<Signals>,
     pub(super) output: &'a Output,
+    /// The drop's id where other instances know it already.
+    pub(super) id: Option<DropId>,
 }
 
 /// A drop that was sealed.
@@ -80,8 +83,14 @@ impl Attempt<'_> {
         }
     }
 
-    /// Drops files and directories; what cannot be read of them is left out.
-    pub(super) fn tree(&self, paths: &[PathBuf], claims: Claims) -> Result<Sealed> {
+    /// Drops files and directories but for what `excludes` says; what cannot be read of them is left
+    /// out, and named.
+    pub(super) fn tree(
+        &self,
+        paths: &[PathBuf],
+        excludes: &ExcludeArgs,
+        claims: Claims,
+    ) -> Result<Sealed> {
         self.refuse_the_share_itself(paths)?;
         if let (Some(path), false) = (inputs::nothing_in(paths), self.options.input.allow_empty) {
             return Err(Advised {
@@ -94,11 +103,11 @@ impl Attempt<'_> {
             .into());
         }
         let progress = self.progress()?;
-        let mut walk = Walk::new(paths)?;
+        let mut walk = excludes.apply(Walk::new(paths)?)?;
         let watch = walk.watch();
         walk.exclude(self.share.path()).context("cannot look at the share")?;
         let mut writer = self.open(Content::Tree, claims)?;
-        let mut guarded = Guarded { writer: &mut writer, signals: self.signals };
+        let mut guarded = Guarded { writer: &mut writer, brake: self.brake() };
         let summary = match tar::write_tree(&mut walk, &mut guarded, &progress) {
             Ok(summary) => summary,
             // The writer has said all: what failed, where, and what to do.
@@ -108,10 +117,21 @@ impl Attempt<'_> {
                 return Err(self.given_up(writer, error));
             }
         };
-        if summary.problem_count > 0 && summary.files + watch.others() == 0 {
-            let problem = summary.problems.first().cloned().unwrap_or_default();
-            writer.fail(None)?;
-            bail!("nothing of what was asked for could be read, so nothing was sealed: {problem}");
+        if summary.files + watch.others() == 0 {
+            if let Some(problem) = summary.problems.first() {
+                writer.fail(None)?;
+                bail!(
+                    "nothing of what was asked for could be read, so nothing was sealed: {problem}"
+                );
+            }
+            if !self.options.input.allow_empty {
+                writer.fail(None)?;
+                return Err(Advised {
+                    message: "all that was asked for is left out; nothing was sealed".to_owned(),
+                    hint: "Look at the patterns of --exclude, and where the share is.".to_owned(),
+                }
+                .into());
+            }
         }
         self.seal(writer, summary)
     }
@@ -124,9 +144,14 @@ impl Attempt<'_> {
 
     fn open(&self, content: Content, claims: Claims) -> Result<DropWriter> {
         let workload = self.options.workload()?;
-        let options = self.options.writer();
+        let options = WriterOptions { id: self.id, ..self.options.writer() };
         let (clock, random) = (&SystemClock, &SystemRandom);
         Ok(DropWriter::create(self.share, workload, content, claims, options, clock, random)?)
+    }
+
+    fn brake(&self) -> Brake<'_> {
+        let pace = self.options.limit_rate.map(Pace::new);
+        Brake { pace, timer: SystemTimer::new(), signals: self.signals }
     }
 
     /// Copies all of `dump` into the drop.
@@ -136,6 +161,7 @@ impl Attempt<'_> {
         writer: &mut DropWriter,
         progress: &Progress,
     ) -> Result<(), Copy> {
+        let mut brake = self.brake();
         let written = |error: WriteError| Copy::Write(error.into());
         loop {
             let length = match dump.read(writer.room()) {
@@ -144,6 +170,7 @@ impl Attempt<'_> {
                 Err(error) => return Err(Copy::Read(error.into())),
             };
             writer.fill(length).map_err(written)?;
+            brake.rest(writer.stored_bytes());
             progress.advance(length as u64);
         }
         // Only if all is written, the end of the dump is taken for the end of the content.
@@ -205,18 +232,36 @@ enum Copy {
     Write(anyhow::Error),
 }
 
-/// A writer that takes nothing more once the end was asked for.
+/// What holds the writing back to a rate. Once the end was asked for, haste counts for more.
+struct Brake<'a> {
+    pace: Option<Pace>,
+    timer: SystemTimer,
+    signals: &'a Signals,
+}
+
+impl Brake<'_> {
+    fn rest(&mut self, stored_bytes: u64) {
+        if let Some(pace) = &mut self.pace {
+            let rest = pace.rest(self.timer.elapsed(), stored_bytes);
+            self.timer.pause(rest, self.signals.asked());
+        }
+    }
+}
+
+/// A writer that takes nothing more when it is time to end.
 struct Guarded<'a> {
     writer: &'a mut DropWriter,
-    signals: &'a Signals,
+    brake: Brake<'a>,
 }
 
 impl Write for Guarded<'_> {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        if let Some(caught) = self.signals.look() {
+        if let Some(caught) = self.brake.signals.look() {
             return Err(io::Error::other(format!("{caught} came")));
         }
-        self.writer.write(buffer)
+        let length = self.writer.write(buffer)?;
+        self.brake.rest(self.writer.stored_bytes());
+        Ok(length)
     }
 
     fn flush(&mut self) -> io::Result<()> {

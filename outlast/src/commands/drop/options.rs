@@ -5,11 +5,14 @@ use std::time::Duration;
 
 use anyhow::Result;
 use outlast_drop::WriterOptions;
+use outlast_drop::schedule::{InvalidSchedule, Schedule};
 use outlast_types::{WorkloadName, human};
 
+use super::priority::PriorityArgs;
 use crate::commands::inputs::InputArgs;
 use crate::dump::PATIENCE;
 use crate::exit::Usage;
+use crate::log::LogArgs;
 use crate::signals::Grace;
 
 /// The options of every kind of drop. `share` and `workload` are required, and options here only for the
@@ -44,8 +47,60 @@ pub(super) struct DropOptions {
     /// Size of the segments in which the data is written
     #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = segment_bytes)]
     segment_size: u64,
+    /// Write at most so much to the share in a second, on average, such as 20MiB
+    #[arg(long, value_name = "SIZE", value_parser = rate)]
+    pub(super) limit_rate: Option<u64>,
+    #[command(flatten)]
+    pub(super) priority: PriorityArgs,
+    /// Leave it if another instance has sealed a drop of this workload in the same window, such as
+    /// 24h, or is at it; windows are counted from 1970-01-01 UTC, with --every from each due time
+    #[arg(long, value_name = "WINDOW", value_parser = window)]
+    pub(super) once_per: Option<Duration>,
+    #[command(flatten)]
+    pub(super) schedule: ScheduleArgs,
     #[command(flatten)]
     pub(super) input: InputArgs,
+}
+
+/// Going on for ever, for hosts without a scheduler.
+#[derive(Debug, clap::Args)]
+pub(super) struct ScheduleArgs {
+    /// Go on running, and drop so often: a part of a day such as 15m or 6h, or days such as 24h
+    #[arg(long, value_name = "DURATION", value_parser = human::parse_duration)]
+    #[arg(conflicts_with = "is_final")]
+    every: Option<Duration>,
+    /// The time of day from which --every is counted [default: 00:00]
+    #[arg(long, value_name = "HH:MM", requires = "every")]
+    at: Option<String>,
+    /// Begin up to so much later, at random
+    #[arg(long, value_name = "DURATION", requires = "every", value_parser = human::parse_duration)]
+    jitter: Option<Duration>,
+    /// The time zone of --at, such as Europe/Berlin or UTC [default: the host's]
+    #[arg(long, value_name = "ZONE", requires = "every")]
+    timezone: Option<String>,
+    /// Keep the state in this file, as JSON, for a probe or for people
+    #[arg(long, value_name = "FILE", requires = "every")]
+    pub(super) status_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) log: LogArgs,
+}
+
+impl ScheduleArgs {
+    /// The schedule that is asked for, if one is.
+    pub(super) fn schedule(&self) -> Result<Option<Schedule>> {
+        let Some(every) = self.every else { return Ok(None) };
+        let (at, zone) = (self.at.as_deref(), self.timezone.as_deref());
+        let schedule = Schedule::new(every, at, self.jitter.unwrap_or_default(), zone);
+        schedule.map(Some).map_err(|error| {
+            let hint = match error {
+                InvalidSchedule::Zone { .. } => {
+                    " (names of zones come from the host's tzdata, which small container images lack)"
+                }
+                _ => "",
+            };
+            Usage(format!("{error}{hint}")).into()
+        })
+    }
 }
 
 impl DropOptions {
@@ -85,6 +140,23 @@ fn compression(text: &str) -> Result<Compression, String> {
             Ok(level @ 1..=19) => Ok(Compression(Some(level))),
             _ => Err("a level from 1 to 19, or off".to_owned()),
         },
+    }
+}
+
+fn rate(text: &str) -> Result<u64, String> {
+    let bytes = human::parse_bytes(text.strip_suffix("/s").unwrap_or(text));
+    match bytes {
+        Ok(0) => Err("a rate is more than nothing".to_owned()),
+        bytes => bytes.map_err(|error| error.to_string()),
+    }
+}
+
+fn window(text: &str) -> Result<Duration, String> {
+    const LEAST: Duration = Duration::from_secs(60);
+    match human::parse_duration(text) {
+        Ok(window) if window >= LEAST => Ok(window),
+        Ok(_) => Err("a window is at least a minute long".to_owned()),
+        Err(error) => Err(error.to_string()),
     }
 }
 

@@ -14,7 +14,7 @@ use outlast_types::{Clock, SystemClock, SystemRandom, human};
 use serde_json::json;
 
 use super::access::{Access, host_name, user_name};
-use crate::commands::inputs::{self, InputArgs, Stream};
+use crate::commands::inputs::{self, ExcludeArgs, InputArgs, Stream};
 use crate::dump::{self, Dump};
 use crate::exit::Code;
 use crate::output::{Output, counted};
@@ -56,6 +56,8 @@ pub(crate) struct Args {
     /// The name of standard input, or of what the command prints, in the snapshot [default: stdin]
     #[arg(long, value_name = "NAME", requires = "streamed")]
     stdin_filename: Option<String>,
+    #[command(flatten)]
+    excludes: ExcludeArgs,
     #[command(flatten)]
     input: InputArgs,
     /// Add a tag to the snapshot (may be repeated)
@@ -131,7 +133,7 @@ pub(super) fn run(arguments: &Args, output: &Output) -> Result<Code> {
     {
         output.warn(&format!("{} has nothing in it (is it mounted?)", path.display()));
     }
-    let walk = Walk::new(&arguments.paths)?;
+    let walk = arguments.excludes.apply(Walk::new(&arguments.paths)?)?;
     let watch = Some(walk.watch());
     save(arguments, &repository, (Input::Tree(Box::new(walk)), watch), paths, output)
 }
