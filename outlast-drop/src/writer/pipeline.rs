@@ -11,8 +11,9 @@
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
-use crossbeam_channel::{Sender, bounded};
+use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
 
 use super::blocks::{BLOCK_BYTES, Block, Item, Spares};
 use super::error::WriteError;
@@ -23,6 +24,8 @@ use crate::seal::Segment;
 
 /// Plain blocks that wait to be written.
 const WAITING_MAX: usize = 4;
+/// How often whoever waits for the threads looks whether they are there.
+const LOOK: Duration = Duration::from_millis(50);
 /// Blocks that wait to be hashed.
 const UNHASHED_MAX: usize = 3;
 /// How many finished segments may wait for their fsync before the writing waits too.
@@ -142,7 +145,18 @@ impl Pipeline {
         self.pass_on()?;
         let (done, waiting) = bounded(1);
         self.send(Item::Flush(done))?;
-        waiting.recv().map_err(|_| self.why())
+        loop {
+            match waiting.recv_timeout(LOOK) {
+                Ok(()) => return Ok(()),
+                // What was sent in the moment in which the thread ended is answered by nobody.
+                Err(RecvTimeoutError::Timeout) if self.is_storing() => {}
+                Err(_) => return Err(self.why()),
+            }
+        }
+    }
+
+    fn is_storing(&self) -> bool {
+        self.store.as_ref().is_some_and(|thread| !thread.is_finished())
     }
 
     /// Waits until all is durable; the segments in order.
