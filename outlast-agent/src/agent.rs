@@ -17,6 +17,7 @@ use outlast_drop::{DropAddress, Share, SignedReceipt};
 use outlast_types::{Environment, WorkloadName};
 use outlast_wire::client::Credentials;
 use outlast_wire::identity::IdentityError;
+use outlast_wire::news_watch::NewsWatch;
 use outlast_wire::receipts::Authority;
 use outlast_wire::renewal::Renewal;
 use outlast_wire::{AddressError, ApiClient, IdentityHandle, Roads, Role};
@@ -76,24 +77,36 @@ pub struct Agent {
     reporter: Option<Reporter>,
     /// Receipts that the share would not take, to be written later.
     unwritten: Vec<SignedReceipt>,
-    /// What renews its certificate, and whom that asks.
-    renewal: Option<(Renewal, ApiClient)>,
+    /// What attends to its identity while the agent runs.
+    keeper: Option<Keeper>,
+    /// How many were revoked when the vault was last asked what it holds.
+    asked_under: usize,
+}
+
+/// What attends to an identity: renews its certificate, and hears whom it is to believe.
+struct Keeper {
+    renewal: Renewal,
+    news: NewsWatch,
+    /// Whom they ask.
+    client: ApiClient,
 }
 
 impl Agent {
     /// Starts an agent of the vault that the configuration names. Neither the share nor the vault
     /// need be there.
     pub fn start(config: AgentConfig, environment: Environment) -> Result<Self, AgentError> {
-        let identity = IdentityHandle::open(&config.identity, &environment)?;
+        let names = config.names.clone();
+        let identity = IdentityHandle::open_by(&config.identity, &environment, names)?;
         let roads = Roads::through(config.proxies.clone());
         let vault = Vault::over(&roads, &config.upstream, identity.clone(), environment.clone())?;
         let client = ApiClient::over(&config.upstream, Credentials::Handle(&identity), &roads)?;
         let renewal = Renewal::new(&identity, &environment);
+        let news = NewsWatch::new(&identity, &environment);
         let agent = Self::with_upstream(config, environment, identity, Box::new(vault))?;
-        Ok(Self { renewal: Some((renewal, client)), ..agent })
+        Ok(Self { keeper: Some(Keeper { renewal, news, client }), ..agent })
     }
 
-    /// Starts an agent of any upstream. Its certificate is renewed by others.
+    /// Starts an agent of any upstream. Its identity is attended to by others.
     pub fn with_upstream(
         config: AgentConfig,
         environment: Environment,
@@ -142,7 +155,8 @@ impl Agent {
             board,
             reporter: Some(reporter),
             unwritten: Vec::new(),
-            renewal: None,
+            keeper: None,
+            asked_under: 0,
             config,
             environment,
             authority,
@@ -157,7 +171,7 @@ impl Agent {
         if let Some(line) = Arc::get_mut(&mut self.line) {
             line.heed(shutdown);
         }
-        let renewing = self.renewal.take().and_then(|renewal| renew(renewal, shutdown));
+        let keeping = self.keeper.take().map(|keeper| keeper.start(shutdown)).unwrap_or_default();
         tracing::info!(
             share = %self.config.share.display(),
             upstream = %self.config.upstream,
@@ -191,8 +205,10 @@ impl Agent {
         });
         self.reporter = reporter;
         // If it was not asked to end, nothing here waits for it: the process ends.
-        if shutdown.is_requested() && renewing.is_some_and(|renewing| renewing.join().is_err()) {
-            tracing::error!("what renews the certificate had ended badly");
+        for (what, thread) in keeping {
+            if shutdown.is_requested() && thread.join().is_err() {
+                tracing::error!("the thread \"{what}\" had ended badly");
+            }
         }
         tracing::info!("the agent has stopped");
     }
@@ -212,6 +228,13 @@ impl Agent {
         shutdown.is_requested()
     }
 
+    /// Hears once whom to believe, which an agent that runs does each minute by itself.
+    pub fn hear_news(&mut self) {
+        if let Some(Keeper { news, client, .. }) = &mut self.keeper {
+            news.attend(client);
+        }
+    }
+
     /// Looks over the share once, does what is to be done, and reports.
     pub fn pass(&mut self, shutdown: &Shutdown) -> PassReport {
         let report = self.work(shutdown);
@@ -225,6 +248,12 @@ impl Agent {
     /// Looks over the share once, does what is to be done, and posts what came of it.
     fn work(&mut self, shutdown: &Shutdown) -> PassReport {
         self.environment.pulse.beat();
+        let revocations = self.scribe.identity.revocations().entries().len();
+        if revocations != self.asked_under {
+            // What is known of drops may rest on the word of somebody who is revoked since.
+            self.asked_under = revocations;
+            self.line.ask_again();
+        }
         let mut report = PassReport::new(self.environment.clock.now());
         let mut seen = BTreeMap::new();
         self.board.begin_pass(report.started, self.elapsed());
@@ -427,16 +456,27 @@ fn arrived(address: &DropAddress, secured: &Secured) -> ShippedDrop {
     ShippedDrop { address: address.clone(), snapshot, bytes }
 }
 
-/// Renews the certificate on a thread of its own, so that a share that hangs does not keep it from that.
-fn renew(renewal: (Renewal, ApiClient), shutdown: &Shutdown) -> Option<JoinHandle<()>> {
-    let (mut renewal, mut client) = renewal;
-    client.heed(shutdown);
-    let shutdown = shutdown.clone();
-    let thread = thread::Builder::new().name("renewal".to_owned());
-    match thread.spawn(move || renewal.keep_doing(&client, &shutdown)) {
-        Ok(thread) => Some(thread),
+impl Keeper {
+    /// Attends to the identity on threads of their own, so that a share that hangs keeps it from nothing.
+    fn start(self, shutdown: &Shutdown) -> Vec<(&'static str, JoinHandle<()>)> {
+        let Self { mut renewal, mut news, mut client } = self;
+        client.heed(shutdown);
+        let (asking, stop) = (client.beside(), shutdown.clone());
+        let renewing = start("renewal", move || renewal.keep_doing(&client, &stop));
+        let stop = shutdown.clone();
+        let hearing = start("trust", move || news.keep_watching(&asking, &stop));
+        renewing.into_iter().chain(hearing).collect()
+    }
+}
+
+fn start(
+    name: &'static str,
+    work: impl FnOnce() + Send + 'static,
+) -> Option<(&'static str, JoinHandle<()>)> {
+    match thread::Builder::new().name(name.to_owned()).spawn(work) {
+        Ok(thread) => Some((name, thread)),
         Err(error) => {
-            tracing::error!(%error, "cannot start what renews the certificate; restart the agent");
+            tracing::error!(%error, "the thread \"{name}\" cannot be started; restart the agent");
             None
         }
     }

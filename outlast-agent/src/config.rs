@@ -7,6 +7,7 @@ use std::time::Duration;
 use outlast_drop::{DropLimits, ScanLimits};
 use outlast_types::WorkloadName;
 use outlast_wire::Proxies;
+use outlast_wire::names::Names;
 
 /// An agent's configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +23,9 @@ pub struct AgentConfig {
     pub proxies: Proxies,
     /// The directory of the agent's identity.
     pub identity: PathBuf,
+    /// Whom certificates mean that name nobody of ours: the agent's own, and those whose words it
+    /// believes.
+    pub names: Names,
     /// The pause between two passes.
     pub poll: Duration,
     /// How long a drop must have been still before its writer counts as dead.
@@ -54,6 +58,7 @@ impl AgentConfig {
             upstream: upstream.to_owned(),
             proxies: Proxies::default(),
             identity: identity.to_owned(),
+            names: Names::default(),
             poll: Duration::from_secs(30),
             grace: Duration::from_secs(3600),
             keep: 2,

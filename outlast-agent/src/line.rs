@@ -290,7 +290,8 @@ mod tests {
             let snapshot = "02".repeat(32).parse().unwrap();
             let held = HeldDrop { drop, size, tree, snapshot };
             let by = Peer::new(Role::Vault, "hq").unwrap();
-            let secured = Secured { by, at: Timestamp::EPOCH, state: ReceiptState::Vaulted, held };
+            let (at, state, counts_now) = (Timestamp::EPOCH, ReceiptState::Vaulted, true);
+            let secured = Secured { by, at, state, counts_now, held };
             (address, secured)
         };
         (0..count).map(secured).collect()

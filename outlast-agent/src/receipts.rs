@@ -9,8 +9,8 @@ use outlast_drop::{
     DropAddress, Receipt, ReceiptError, ReceiptState, Share, SignedReceipt, receipt,
 };
 use outlast_types::RejectionCode;
-use outlast_wire::receipts::Authority;
-use outlast_wire::{Peer, Role};
+use outlast_wire::Role;
+use outlast_wire::receipts::{Authority, Judged};
 
 use crate::custody::{Proven, Refusal};
 use crate::problem::{Met, Problem};
@@ -26,7 +26,7 @@ pub(crate) struct Reader<'a> {
 /// right workload and id; about which one is to be looked at.
 struct Evidence {
     receipt: Receipt,
-    signer: Peer,
+    signer: Judged,
 }
 
 /// Why a receipt that is there proves nothing.
@@ -98,7 +98,7 @@ impl Reader<'_> {
         if let Some(Evidence { receipt, signer }) = said_here(ReceiptState::Shipped)?
             && let Some(seal) = receipt.seal
         {
-            let is_holder = signer.role() == Role::Media;
+            let is_holder = signer.signer.role() == Role::Media;
             let holder = Secured::of(&receipt, signer).filter(|_| is_holder);
             return Ok(Proven::Shipped { seal, holder });
         }
@@ -147,14 +147,14 @@ impl Reader<'_> {
     }
 }
 
-/// The signer of a receipt, if it says `state` and its signer may say so.
+/// Who signed a receipt, if it says `state` and its signer may say so.
 pub(crate) fn verify(
     signed: &SignedReceipt,
     authority: &Authority,
     state: ReceiptState,
-) -> Result<Peer, String> {
+) -> Result<Judged, String> {
     match signed.receipt().state {
-        said if said == state => authority.check(signed).map_err(|error| error.to_string()),
+        said if said == state => authority.judge(signed).map_err(|error| error.to_string()),
         said => Err(format!("it says {said}")),
     }
 }

@@ -6,6 +6,7 @@ use outlast_drop::{DropAddress, Receipt, ReceiptState};
 use outlast_types::{ContentHash, Timestamp};
 use outlast_wire::Peer;
 use outlast_wire::holdings::HeldDrop;
+use outlast_wire::receipts::Judged;
 
 /// A drop is secured: by whom, since when, and what exactly. Made of a verified receipt only.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +17,9 @@ pub struct Secured {
     pub at: Timestamp,
     /// How far the drop has come there.
     pub state: ReceiptState,
+    /// Whether the signer's word would count now. If not, it may have been signed by a thief of the key,
+    /// and the holder is asked at once.
+    pub counts_now: bool,
     /// The drop and its content: what the holder is asked for before anything is freed.
     pub held: HeldDrop,
 }
@@ -23,11 +27,12 @@ pub struct Secured {
 impl Secured {
     /// The content of a receipt with `signer`'s signature; `None` if it does not name one drop and its
     /// content, as those of version 1.
-    pub(crate) fn of(receipt: &Receipt, signer: Peer) -> Option<Self> {
+    pub(crate) fn of(receipt: &Receipt, by: Judged) -> Option<Self> {
         let snapshot = receipt.snapshot.as_deref()?.parse().ok()?;
         let (drop, size, tree) = (receipt.identity()?, receipt.size?, receipt.tree?);
         let held = HeldDrop { drop, size, tree, snapshot };
-        Some(Self { by: signer, at: receipt.at, state: receipt.state, held })
+        let Judged { signer: by, counts_now } = by;
+        Some(Self { by, at: receipt.at, state: receipt.state, counts_now, held })
     }
 
     /// The digest of the drop's seal.
@@ -90,9 +95,9 @@ mod tests {
             snapshot: Some("02".repeat(32)),
             ..Receipt::about(share, &address, ReceiptState::Vaulted, Timestamp::EPOCH)
         };
-        let by = Peer::new(Role::Vault, "v").unwrap();
+        let by = Judged { signer: Peer::new(Role::Vault, "v").unwrap(), counts_now: true };
         let secured = Secured::of(&receipt, by.clone()).unwrap();
-        assert_eq!((&secured.by, secured.state), (&by, ReceiptState::Vaulted));
+        assert_eq!((&secured.by, secured.state), (&by.signer, ReceiptState::Vaulted));
         assert_eq!((secured.at, secured.held.size), (Timestamp::EPOCH, 5));
         assert_eq!(secured.seal(), ContentHash([7; 32]));
         for less in [

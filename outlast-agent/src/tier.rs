@@ -126,6 +126,10 @@ impl Tier {
             _ => ReceiptState::Vaulted,
         };
         let signer = receipts::verify(&receipt, &self.authority, state)?;
+        if !signer.counts_now {
+            let by = &signer.signer;
+            return Err(format!("{by} signed it, who is revoked, or of an authority of the past"));
+        }
         let secured =
             Secured::of(receipt.receipt(), signer).ok_or("it does not say which drop is held")?;
         // The snapshot may be another: a drop that was read again makes one, and the first stays.
@@ -196,7 +200,9 @@ impl Destination for Tier {
             .holdings(&question)
             .map_err(|error| format!("the vault was not asked what it holds: {error}"))?;
         let answer = answer
-            .verify(self.identity.get().ca_pem(), &question.nonce)
+            .verify_by(&question.nonce, |chain, message, proof| {
+                self.identity.judge(chain, message, proof)
+            })
             .map_err(|error| error.to_string())?;
         for lost in question.drops.iter().filter(|drop| !answer.held.contains(drop)) {
             // All that is remembered of its repository is of a time that the vault has forgotten, too.

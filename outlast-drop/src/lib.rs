@@ -20,6 +20,7 @@
 
 pub mod fetch;
 pub mod files;
+pub mod gate;
 pub mod hash;
 pub mod layout;
 pub mod lease;

@@ -60,6 +60,8 @@ pub struct SealSummary {
     pub digest: ContentHash,
     /// The instance that wrote the drop, as it says itself.
     pub instance: Option<String>,
+    /// And of which release.
+    pub release: Option<String>,
     /// Bytes of all segments on the share.
     pub stored_bytes: u64,
     /// Bytes of content.
@@ -124,6 +126,7 @@ impl Seal {
         SealSummary {
             digest,
             instance: self.claims.instance.clone(),
+            release: self.claims.release.clone(),
             stored_bytes: self.stored_bytes(),
             raw_bytes: self.raw_bytes(),
         }

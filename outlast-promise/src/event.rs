@@ -81,6 +81,10 @@ pub enum Event {
         workload: WorkloadName,
         missing: Option<String>,
     },
+    /// A workload of which nothing is left but an agent's word, and which is named no more, is forgotten.
+    Forgotten {
+        workload: WorkloadName,
+    },
     /// The vault found something about its own custody of drops.
     Custody(Finding),
     /// An operator gave an order, the `number`th. One that was heard before changes nothing.
@@ -165,6 +169,7 @@ impl Event {
             Self::Declared { workload, .. }
             | Self::Vaulted { workload, .. }
             | Self::Repository { workload, .. }
+            | Self::Forgotten { workload }
             | Self::Ordered { workload, .. }
             | Self::Waiting { workload, .. }
             | Self::Rejected { workload, .. }
@@ -178,6 +183,17 @@ impl Event {
             | Self::ClockSeen { .. }
             | Self::ReleasesWithheld { .. }
             | Self::OwnCertificate { .. } => None,
+        }
+    }
+
+    /// The workload of which an agent speaks in it.
+    pub(crate) fn named(&self) -> Option<&WorkloadName> {
+        match self {
+            Self::Declared { workload, .. }
+            | Self::Waiting { workload, .. }
+            | Self::Rejected { workload, .. }
+            | Self::Content { workload, problem: Some(_), .. } => Some(workload),
+            _ => None,
         }
     }
 }

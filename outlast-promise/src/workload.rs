@@ -47,6 +47,9 @@ pub(crate) struct Workload {
     pub(crate) paused_until: Option<Timestamp>,
     pub(crate) retirement: Option<Retirement>,
     pub(crate) revival: Option<Revival>,
+    /// When a report named it last, about; kept while nothing else is known of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) named: Option<Timestamp>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,6 +96,7 @@ impl Workload {
             paused_until: None,
             retirement: None,
             revival: None,
+            named: None,
         }
     }
 
@@ -134,6 +138,20 @@ impl Workload {
     /// Whether it is known by an agent's word alone: nothing of it was ever vaulted.
     pub(crate) fn is_hearsay(&self) -> bool {
         self.last_vaulted.is_none() && self.source.is_some()
+    }
+
+    /// Whether nothing is left of it but an agent's word, and nobody ever decided anything about it.
+    pub(crate) fn is_forgettable(&self) -> bool {
+        self.is_hearsay()
+            && !self.is_declared()
+            && self.missing.is_none()
+            && self.retirement.is_none()
+            && self.paused_until.is_none()
+    }
+
+    /// When it was named last, as far as is known.
+    pub(crate) fn last_named(&self) -> Timestamp {
+        self.named.unwrap_or(self.known_since).max(self.known_since)
     }
 
     /// Whether nothing but policy can have spoken of it.
@@ -237,6 +255,7 @@ impl Workload {
         moments.extend(&mut self.last_vaulted);
         moments.extend(&mut self.waiting_since);
         moments.extend(&mut self.paused_until);
+        moments.extend(&mut self.named);
         moments.extend(self.recovering.iter_mut().map(|recovering| &mut recovering.until));
         if let Some(Retirement { at, until }) = &mut self.retirement {
             moments.extend([at, until]);

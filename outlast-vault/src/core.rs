@@ -8,6 +8,7 @@ pub(crate) mod refusal;
 pub(crate) mod storage;
 
 pub(crate) mod error;
+pub(crate) mod figures;
 
 pub(crate) mod audit;
 pub(crate) mod kit;

@@ -3,6 +3,7 @@
 mod config;
 mod directory;
 mod error;
+mod hold;
 mod kit;
 mod recover;
 mod state_tree;
@@ -24,6 +25,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
 use self::directory::{DirectoryStorage, IDENTITY, existing, lock_directory};
+use self::hold::Hold;
 use self::workers::Workers;
 use crate::core::audit::{self, AuditHead, AuditSelection, AuditVerdict};
 use crate::core::error::VaultError;
@@ -52,6 +54,8 @@ pub struct VaultHandle {
     running: Option<Running>,
     /// Held until the end: two vaults on one directory would publish one drop twice.
     _lock: DirectoryLock,
+    /// The same for repositories, which may lie elsewhere.
+    hold: Hold,
 }
 
 struct Running {
@@ -67,7 +71,7 @@ struct Running {
 /// [`VaultHandle::shutdown`].
 pub fn start(config: VaultConfig, environment: Environment) -> Result<VaultHandle, StartError> {
     let listen = config.listen;
-    let (vault, lock) = open(&config, environment)?;
+    let (vault, lock, hold) = open(&config, environment)?;
     let vault = Arc::new(vault);
     let tls = tls::server_configs(&vault.identity)
         .map_err(|source| StartError::Tls { directory: config.identity.clone(), source })?;
@@ -105,7 +109,7 @@ pub fn start(config: VaultConfig, environment: Environment) -> Result<VaultHandl
         .map_err(StartError::io("start a thread of", &config.dir))?;
     tracing::info!(%address, dir = %config.dir.display(), "the vault serves");
     let running = Running { runtime, stop_serving, serving, workers, _metrics: plain };
-    Ok(VaultHandle { address, vault, running: Some(running), _lock: lock })
+    Ok(VaultHandle { address, vault, running: Some(running), _lock: lock, hold })
 }
 
 /// Serves metrics on an address of this host until what comes back is dropped.
@@ -131,6 +135,7 @@ pub fn rebuild(config: &VaultConfig, environment: &Environment) -> Result<Rebuil
     let _lock = lock_directory(&config.dir)?;
     let storage = DirectoryStorage::open(&config.dir);
     let storage = storage.map_err(StartError::io("create the folders of", &config.dir))?;
+    storage.hold()?;
     let catalog = open_catalog(&config.dir)?;
     Ok(recovery::rebuild(&(Arc::new(storage) as _), &catalog, environment)?)
 }
@@ -154,8 +159,8 @@ pub fn export_audit(
 fn open(
     config: &VaultConfig,
     environment: Environment,
-) -> Result<(Vault, DirectoryLock), StartError> {
-    let identity = IdentityHandle::open(&config.identity, &environment)?;
+) -> Result<(Vault, DirectoryLock, Hold), StartError> {
+    let identity = IdentityHandle::open_by(&config.identity, &environment, config.names.clone())?;
     if identity.get().peer().role() != Role::Vault {
         let peer = identity.get().peer().to_string();
         return Err(StartError::WrongRole { directory: config.identity.clone(), peer });
@@ -168,6 +173,7 @@ fn open(
     recover::require_whole(&config.dir)?;
     let storage = DirectoryStorage::open(&config.dir);
     let storage = storage.map_err(StartError::io("create the folders of", &config.dir))?;
+    let hold = storage.hold()?;
     let storage = storage.saving(IDENTITY, &config.identity);
     let storage = config.save_too.iter().fold(storage, |it, (name, place)| it.saving(name, place));
     let parts = Parts {
@@ -183,7 +189,7 @@ fn open(
         policy: Policy::new(config.agents.clone()),
         environment,
     };
-    Ok((Vault::open(parts)?, lock))
+    Ok((Vault::open(parts)?, lock, hold))
 }
 
 impl VaultHandle {
@@ -256,6 +262,8 @@ impl VaultHandle {
 impl Drop for VaultHandle {
     fn drop(&mut self) {
         self.stop();
+        // A job that hangs must not keep the next vault from them.
+        self.hold.release();
     }
 }
 

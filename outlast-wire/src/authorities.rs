@@ -131,6 +131,44 @@ impl Authorities {
         Ok(())
     }
 
+    /// Moves those of `past` that are believed for connections to the past; how many that were. One is
+    /// believed on that began after all that would stay: an authority gives way to a later one.
+    pub fn retire(&mut self, past: &[PastAuthority]) -> Result<usize, InvalidCertificate> {
+        let mut ended = Vec::new();
+        for one in past {
+            ended.push((one.fingerprint()?, one));
+        }
+        let (mut stay, mut go) = (Vec::new(), Vec::new());
+        for one in certificate::each_pem(&self.ca_pem) {
+            let fingerprint = certificate::fingerprint_of_pem(&one)?;
+            match ended.iter().find(|(ended, _)| *ended == fingerprint) {
+                Some((_, past)) => go.push((one, past.ended.clone())),
+                None => stay.push(one),
+            }
+        }
+        let begun = |pem: &String| Ok(certificate::validity_of_pem(pem)?.from);
+        let begun_all: Result<Vec<_>, InvalidCertificate> = stay.iter().map(begun).collect();
+        // Without one that stays, nobody would be believed.
+        let Some(newest) = begun_all?.into_iter().max() else { return Ok(0) };
+        let mut moved = 0;
+        for (certificate, ended) in go {
+            if begun(&certificate)? > newest {
+                stay.push(certificate);
+            } else {
+                moved += 1;
+                let fingerprint = certificate::fingerprint_of_pem(&certificate)?;
+                let is_known = |past: &PastAuthority| past.fingerprint() == Ok(fingerprint);
+                if !self.past.iter().any(is_known) {
+                    self.past.push(PastAuthority { certificate, ended });
+                }
+            }
+        }
+        if moved > 0 {
+            self.ca_pem = stay.concat();
+        }
+        Ok(moved)
+    }
+
     /// Moves all but those in `kept` from connections to the past; how many that were.
     pub fn retire_all_but(&mut self, kept: &str) -> Result<usize, InvalidCertificate> {
         let kept = certificate::fingerprints(kept)?;
@@ -205,6 +243,44 @@ mod tests {
         assert_eq!(certificate::fingerprints(&loaded.ca_pem).unwrap().len(), 1);
         assert_eq!(certificate::fingerprints(&loaded.of_signatures()).unwrap().len(), 2);
         assert!(authorities.retire_all_but(old.ca_pem()).is_err(), "one must be left");
+    }
+
+    #[test]
+    fn an_authority_gives_way_to_a_later_one_only_and_the_last_stays() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str, seconds: i64| {
+            let time = outlast_testing::ManualTime::new(Timestamp::from_unix(seconds, 0).unwrap());
+            let path = directory.path().join(name);
+            let random = outlast_types::SystemRandom;
+            crate::RootAuthority::open_or_create(&path, &time, &random).unwrap()
+        };
+        let [old, new] = [at("old", 1_000_000_000), at("new", 1_100_000_000)];
+        let past = |root: &crate::RootAuthority| {
+            let certificate = root.certificate_pem().to_owned();
+            vec![PastAuthority {
+                certificate,
+                ended: Some(Ended { at: Timestamp::EPOCH, entry: 3 }),
+            }]
+        };
+        let mut both = Authorities::new(new.certificate_pem()).unwrap();
+        both.adopt(old.certificate_pem()).unwrap();
+        let before = both.clone();
+        assert_eq!(both.retire(&past(&new)).unwrap(), 0, "it began later than what would stay");
+        assert_eq!(
+            both.retire(&[past(&old), past(&new)].concat()).unwrap(),
+            0,
+            "none would be left"
+        );
+        assert_eq!(both, before);
+        for moved in [1, 0] {
+            assert_eq!(both.retire(&past(&old)).unwrap(), moved);
+        }
+        assert_eq!(certificate::fingerprints(&both.ca_pem).unwrap().len(), 1);
+        assert_eq!(both.past, past(&old), "with the point where it ended");
+        // Somebody puts the file of before back.
+        both.adopt(old.certificate_pem()).unwrap();
+        assert_eq!(both.retire(&past(&old)).unwrap(), 1);
+        assert_eq!(both.past, past(&old), "once");
     }
 
     #[test]

@@ -147,6 +147,9 @@ pub struct Certified {
     /// As its authority numbered it, in hexadecimal digits: what people call it by.
     pub serial: String,
     pub fingerprint: Fingerprint,
+    /// The name of who issued it, for people to read; unknown in records of before.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub issuer: String,
 }
 
 /// A certificate's holder, and the key.
@@ -182,6 +185,7 @@ pub(crate) fn facts_by(
         validity: validity_of(&certificate),
         serial: hex::encode(&certificate.tbs_certificate.serial.to_bytes_be()),
         fingerprint: Fingerprint::of(der),
+        issuer: shown(certificate.issuer().to_string()),
     };
     let key = PublicKey::of(certificate.public_key()).map_err(InvalidCertificate::Algorithm)?;
     Ok(Facts { certified, key })
@@ -225,8 +229,7 @@ fn nobody(certificate: &X509Certificate<'_>) -> InvalidCertificate {
         names_in(certificate).iter().take(4).map(ToString::to_string).collect();
     let names = match names.is_empty() {
         true => "a certificate without a name".to_owned(),
-        // It comes from others, and goes to logs.
-        false => names.join(" or ").chars().take(200).flat_map(char::escape_debug).collect(),
+        false => shown(names.join(" or ")),
     };
     InvalidCertificate::Nobody { names }
 }
@@ -251,6 +254,17 @@ pub(crate) fn grants_content(grants: &Grants) -> Option<Vec<u8>> {
         grants.patterns()?.iter().map(|pattern| Utf8String::new(pattern.as_str())).collect();
     // Writing to memory does not fail; and if it did, nothing would be granted.
     Some(texts.to_der_vec().unwrap_or_else(|_| vec![0x30, 0]))
+}
+
+/// The name of whom the first certificate in `pem` is, as [`Certified::issuer`] shows it.
+pub(crate) fn subject_of_pem(pem: &str) -> Result<String, InvalidCertificate> {
+    let der = first(pem)?;
+    Ok(shown(parse(&der)?.subject().to_string()))
+}
+
+/// A name that comes from others, and goes to logs and terminals.
+fn shown(name: String) -> String {
+    name.chars().take(200).flat_map(char::escape_debug).collect()
 }
 
 /// The common name of the first certificate in `pem`.
@@ -349,6 +363,23 @@ pub(crate) fn authority_of(issuer: &str, pem: &str) -> Result<String, InvalidCer
         }
     }
     Err(InvalidCertificate::Stranger)
+}
+
+/// The authority in `pem` to which a chain leads, if one does and is not in the chain itself.
+pub(crate) fn root_of(chain_pem: &str, pem: &str) -> Option<String> {
+    let chain = chain(chain_pem).ok()?;
+    let is_root = |one: &String| {
+        check_issued(&chain, one).is_ok() && first(one).is_ok_and(|root| !chain.contains(&root))
+    };
+    each_pem(pem).into_iter().find(is_root)
+}
+
+/// The certificate in `pem` with this fingerprint, if it is an authority's.
+pub(crate) fn authority_by(pem: &str, fingerprint: &Fingerprint) -> Option<String> {
+    let is_meant = |one: &String| {
+        fingerprint_of_pem(one).is_ok_and(|it| it == *fingerprint) && check_authority(one).is_ok()
+    };
+    each_pem(pem).into_iter().find(is_meant)
 }
 
 /// Checks that `pem` holds certificates of authorities, and nothing else.

@@ -10,9 +10,11 @@ use base64::engine::general_purpose::STANDARD;
 use outlast_types::{BlobId, DropIdentity, Random, SnapshotId, Timestamp, WorkloadName};
 use serde::{Deserialize, Serialize};
 
+use crate::certificate::Certified;
 use crate::identity::Identity;
+use crate::names::Names;
 use crate::peer::Role;
-use crate::signature::{self, SignatureError};
+use crate::signature::{self, SignerRefused};
 
 /// The most drops in one question.
 pub const QUESTION_DROPS_MAX: usize = 1000;
@@ -96,7 +98,7 @@ pub enum AnswerError {
     #[error("the vault's answer is not of the form that was agreed: {0}")]
     Malformed(String),
     #[error("the vault's answer is not signed rightly: {0}")]
-    Signature(#[from] SignatureError),
+    Signature(#[from] SignerRefused),
     #[error("{signer} signed the answer, which only a vault may do")]
     WrongRole { signer: String },
     #[error("the answer is to another question: somebody repeats an old one")]
@@ -113,10 +115,21 @@ impl SignedAnswer {
 
     /// The answer, if a vault of the authority `ca_pem` gave it to this `nonce`.
     pub fn verify(&self, ca_pem: &str, nonce: &Nonce) -> Result<Answer, AnswerError> {
+        self.verify_by(nonce, |chain_pem, message, proof| {
+            Ok(signature::signer(chain_pem, ca_pem, &Names::default(), message, proof)?)
+        })
+    }
+
+    /// The same, where `judge` finds out who signed a message, given the signer's certificates and the
+    /// signature.
+    pub fn verify_by(
+        &self,
+        nonce: &Nonce,
+        judge: impl FnOnce(&str, &[u8], &[u8]) -> Result<Certified, SignerRefused>,
+    ) -> Result<Answer, AnswerError> {
         let malformed = |error: &dyn std::fmt::Display| AnswerError::Malformed(error.to_string());
         let signature = STANDARD.decode(&self.signature).map_err(|error| malformed(&error))?;
-        let signer =
-            signature::verify(&self.certificate, ca_pem, &message(&self.text), &signature)?;
+        let signer = judge(&self.certificate, &message(&self.text), &signature)?.peer;
         if signer.role() != Role::Vault {
             return Err(AnswerError::WrongRole { signer: signer.to_string() });
         }

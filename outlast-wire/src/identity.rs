@@ -11,6 +11,8 @@ use crate::authorities::{Authorities, AuthoritiesError};
 use crate::certificate::{self, Certified, InvalidCertificate, Validity};
 use crate::grants::Grants;
 use crate::key::{InvalidKey, SigningKey};
+use crate::learned::LearnedError;
+use crate::names::Names;
 use crate::peer::Peer;
 use crate::sealed_key::{BoxKey, InvalidBoxKey};
 
@@ -29,6 +31,8 @@ pub enum IdentityError {
     Authorities(#[from] AuthoritiesError),
     #[error("{}: {source}", path.display())]
     BoxKey { path: PathBuf, source: InvalidBoxKey },
+    #[error(transparent)]
+    Learned(#[from] LearnedError),
 }
 
 /// Certificate chain and private key in one file, so that a renewal replaces both or neither;
@@ -48,6 +52,8 @@ pub struct Identity {
     authorities: Authorities,
     /// The certificates of all whose signatures count.
     believed_pem: String,
+    /// The chain, and the root to which it leads.
+    whole_chain_pem: String,
     signing_key: SigningKey,
     box_key: BoxKey,
 }
@@ -60,8 +66,20 @@ impl Identity {
         authorities: Authorities,
         box_key: BoxKey,
     ) -> Result<Self, InvalidIdentity> {
-        let facts = certificate::facts_of_pem(&certificate_pem)?;
+        Self::assembled(certificate_pem, key_pem, authorities, box_key, &Names::default())
+    }
+
+    fn assembled(
+        certificate_pem: String,
+        key_pem: Zeroizing<String>,
+        authorities: Authorities,
+        box_key: BoxKey,
+        names: &Names,
+    ) -> Result<Self, InvalidIdentity> {
+        let facts = certificate::facts_by(&certificate::first(&certificate_pem)?, names)?;
         let believed_pem = authorities.of_signatures();
+        let root = certificate::root_of(&certificate_pem, &authorities.ca_pem);
+        let whole_chain_pem = certificate_pem.clone() + &root.unwrap_or_default();
         let key = certificate::key_der(&key_pem)?;
         let signing_key = SigningKey::new(&key, &facts.key)?;
         let certified = facts.certified;
@@ -71,13 +89,29 @@ impl Identity {
             key_pem,
             authorities,
             believed_pem,
+            whole_chain_pem,
             signing_key,
             box_key,
         })
     }
 
+    /// The same identity, which believes others.
+    pub(crate) fn believing(
+        &self,
+        authorities: Authorities,
+        names: &Names,
+    ) -> Result<Self, InvalidIdentity> {
+        let (certificate, key) = (self.certificate_pem.clone(), self.key_pem.clone());
+        Self::assembled(certificate, key, authorities, self.box_key.clone(), names)
+    }
+
     /// Reads what [`save`](Self::save) wrote to `directory`.
     pub fn load(directory: &Path) -> Result<Self, IdentityError> {
+        Self::load_by(directory, &Names::default())
+    }
+
+    /// The same, where a certificate that names nobody of ours may mean somebody by `names`.
+    pub fn load_by(directory: &Path, names: &Names) -> Result<Self, IdentityError> {
         let read = |name: &str| {
             let path = directory.join(name);
             durable::read_bounded(&path, FILE_BYTES_MAX)
@@ -94,16 +128,16 @@ impl Identity {
         let both = Zeroizing::new(text(IDENTITY_FILE)?);
         let path = directory.join(IDENTITY_FILE);
         let (certificate_pem, key_pem) = certificate::split(&both);
+        // First whose it is: what names nobody of ours may lack all else of ours, too.
+        certificate::first(&certificate_pem)
+            .and_then(|der| certificate::facts_by(&der, names))
+            .map_err(|source| IdentityError::Certificate { path: path.clone(), source })?;
         let box_path = directory.join(BOX_KEY_FILE);
         let box_key = BoxKey::from_text(&read(BOX_KEY_FILE)?)
             .map_err(|source| IdentityError::BoxKey { path: box_path, source })?;
         let authorities = Authorities::load(directory)?;
-        Self::from_parts(certificate_pem, key_pem, authorities, box_key).map_err(
-            |error| match error {
-                InvalidIdentity::Certificate(source) => IdentityError::Certificate { path, source },
-                InvalidIdentity::Key(InvalidKey(reason)) => IdentityError::Key { path, reason },
-            },
-        )
+        Self::assembled(certificate_pem, key_pem, authorities, box_key, names)
+            .map_err(|error| error.about(&path))
     }
 
     /// Writes the identity to `directory`, which is made if it is missing. Each file is replaced
@@ -145,6 +179,11 @@ impl Identity {
     /// The certificate chain, own certificate first, without the key.
     pub fn certificate_pem(&self) -> &str {
         &self.certificate_pem
+    }
+
+    /// The same and the root to which it leads, for who knows that by its fingerprint alone.
+    pub fn whole_chain_pem(&self) -> &str {
+        &self.whole_chain_pem
     }
 
     /// The certificates of the authorities for connections.
@@ -196,4 +235,14 @@ pub enum InvalidIdentity {
     Certificate(#[from] InvalidCertificate),
     #[error(transparent)]
     Key(#[from] InvalidKey),
+}
+
+impl InvalidIdentity {
+    pub(crate) fn about(self, path: &Path) -> IdentityError {
+        let path = path.to_owned();
+        match self {
+            Self::Certificate(source) => IdentityError::Certificate { path, source },
+            Self::Key(InvalidKey(reason)) => IdentityError::Key { path, reason },
+        }
+    }
 }

@@ -15,8 +15,10 @@ use zeroize::Zeroizing;
 use crate::api::{Base64, OpenRepository, OpenedRepository};
 use crate::certificate::{Certified, Fingerprint};
 use crate::identity::Identity;
+use crate::names::Names;
 use crate::peer::{Peer, Role};
 use crate::sealed_key::{self, CannotOpen, InvalidBoxKey};
+use crate::signature::{self, SignerRefused};
 use crate::statement::{Statement, StatementError, Subject};
 
 /// The bytes of a repository's key.
@@ -66,6 +68,8 @@ pub enum AnswerError {
 pub enum OpeningError {
     #[error("the answer cannot be believed: {0}")]
     Statement(#[from] StatementError),
+    #[error("the answer cannot be believed: {0}")]
+    Signer(SignerRefused),
     #[error("the answer is not to what was asked: {0} is another")]
     Other(&'static str),
     #[error(transparent)]
@@ -137,8 +141,25 @@ pub fn open(
     asked: &OpenRepository,
     asker: &Identity,
 ) -> Result<Opened, OpeningError> {
+    open_by(answer, asked, asker, |chain_pem, message, proof| {
+        let (ca_pem, names) = (asker.ca_pem(), Names::default());
+        Ok(signature::signer(chain_pem, ca_pem, &names, message, proof)?)
+    })
+}
+
+/// The same, where `judge` finds out who signed a message, given the signer's certificates and the
+/// signature.
+pub fn open_by(
+    answer: &Statement,
+    asked: &OpenRepository,
+    asker: &Identity,
+    judge: impl FnOnce(&str, &[u8], &[u8]) -> Result<Certified, SignerRefused>,
+) -> Result<Opened, OpeningError> {
+    let judge = |chain: &str, message: &[u8], proof: &[u8]| {
+        judge(chain, message, proof).map_err(OpeningError::Signer)
+    };
     let (signer, content): (Certified, OpenedRepository) =
-        answer.read(Subject::Opened, asker.ca_pem())?;
+        answer.read_by(Subject::Opened, judge)?;
     if signer.peer.role() != Role::Vault {
         let wanted = Role::Vault;
         return Err(StatementError::WrongRole { signer: signer.peer, wanted }.into());

@@ -8,9 +8,6 @@ pub(crate) const LIST_V2: &str = "application/vnd.x.restic.rest.v2";
 /// overshoot by a blob.
 pub(crate) const OBJECT_BYTES_MAX: u64 = 160 << 20;
 
-/// The header in which an agent says of which share it speaks: several of one name may be at work.
-pub(crate) const SHARE_HEADER: &str = "x-outlast-share";
-
 /// The header that names what a request belongs to, such as a shipment; the answer has it, too.
 pub(crate) const REQUEST_ID_HEADER: &str = "x-request-id";
 

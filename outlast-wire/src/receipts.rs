@@ -10,7 +10,7 @@ use outlast_drop::{ReceiptState, SignedReceipt, Signer, Verifier};
 use outlast_fs::durable;
 
 use crate::authorities::{Authorities, AuthoritiesError, past_beside};
-use crate::certificate::InvalidCertificate;
+use crate::certificate::{self, Fingerprint, InvalidCertificate};
 use crate::identity::Identity;
 use crate::identity_handle::IdentityHandle;
 use crate::peer::{Peer, Role};
@@ -29,7 +29,7 @@ impl Signer for Identity {
     }
 
     fn certificate_pem(&self) -> String {
-        Self::certificate_pem(self).to_owned()
+        self.whole_chain_pem().to_owned()
     }
 
     fn sign(&self, message: &[u8]) -> io::Result<Vec<u8>> {
@@ -69,10 +69,22 @@ pub enum AuthorityError {
 #[derive(Debug, Clone)]
 pub struct Authority(Trust);
 
+/// Who signed a receipt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judged {
+    pub signer: Peer,
+    /// Whether what is signed so would count if it were said now: the signer is not revoked, and of no
+    /// authority of the past. If not, the receipt may have been signed long after that: it records what
+    /// somebody else must say again before it counts for good.
+    pub counts_now: bool,
+}
+
 #[derive(Debug, Clone)]
 enum Trust {
-    /// The authorities in this PEM.
+    /// The authorities of signatures in this PEM.
     Fixed(String),
+    /// The authority with this fingerprint, whose certificate comes with what is signed.
+    Named(Fingerprint),
     /// Those that the identity in force trusts.
     Following(IdentityHandle),
 }
@@ -86,6 +98,12 @@ impl Authority {
     /// The authorities that the identity in force believes, at any time.
     pub fn following(identity: &IdentityHandle) -> Self {
         Self(Trust::Following(identity.clone()))
+    }
+
+    /// The authority whose certificate, a root's or an issuer's, has this fingerprint: SHA-256, 64
+    /// hexadecimal digits. Receipts of earlier releases do not bring their root along.
+    pub fn named(fingerprint: Fingerprint) -> Self {
+        Self(Trust::Named(fingerprint))
     }
 
     /// Reads the certificates of authorities, in PEM, and with them those of the past that lie beside
@@ -102,31 +120,46 @@ impl Authority {
     }
 
     /// Who signed the receipt. Its own word about its signer must be right, too: people read it.
-    pub fn signer_of(&self, signed: &SignedReceipt) -> Result<Peer, Unproven> {
-        let verify = |ca_pem: &str| {
-            signed.verify(|certificate, message, proof| {
-                signature::verify(certificate, ca_pem, message, proof)
-            })
-        };
-        let signer = match &self.0 {
-            Trust::Fixed(ca_pem) => verify(ca_pem),
-            Trust::Following(identity) => verify(identity.get().believed_pem()),
-        }?;
-        let receipt = signed.receipt();
+    fn signer_of(&self, signed: &SignedReceipt) -> Result<Judged, Unproven> {
+        let judged = signed.verify(|chain, message, proof| match &self.0 {
+            Trust::Fixed(ca_pem) => {
+                let signer = signature::verify(chain, ca_pem, message, proof)?;
+                Ok::<_, SignatureError>(Judged { signer, counts_now: true })
+            }
+            Trust::Named(fingerprint) => {
+                let authority = certificate::authority_by(chain, fingerprint);
+                let authority = authority.ok_or(InvalidCertificate::Stranger)?;
+                let signer = signature::verify(chain, &authority, message, proof)?;
+                Ok(Judged { signer, counts_now: true })
+            }
+            Trust::Following(identity) => {
+                let (believed, names) = (identity.get(), identity.names());
+                let ca_pem = believed.believed_pem();
+                let signer = signature::signer(chain, ca_pem, names, message, proof)?.peer;
+                let counts_now = identity.judge(chain, message, proof).is_ok();
+                Ok(Judged { signer, counts_now })
+            }
+        })?;
+        let (receipt, signer) = (signed.receipt(), &judged.signer);
         if receipt.by != signer.name() || receipt.role != signer.role().as_str() {
             let claimed = format!("{} {}", receipt.role, receipt.by);
-            return Err(Unproven::WrongSigner { signer, claimed });
+            return Err(Unproven::WrongSigner { signer: judged.signer, claimed });
         }
-        Ok(signer)
+        Ok(judged)
     }
 
     /// Checks that somebody signed the receipt who may say what it says, and tells who.
     pub fn check(&self, signed: &SignedReceipt) -> Result<Peer, Unproven> {
-        let signer = self.signer_of(signed)?;
+        Ok(self.judge(signed)?.signer)
+    }
+
+    /// The same, with whether the signer's word would count now.
+    pub fn judge(&self, signed: &SignedReceipt) -> Result<Judged, Unproven> {
+        let judged = self.signer_of(signed)?;
         let state = signed.receipt().state;
-        match may_say(state).contains(&signer.role()) {
-            true => Ok(signer),
-            false => Err(Unproven::WrongRole { signer, state }),
+        match may_say(state).contains(&judged.signer.role()) {
+            true => Ok(judged),
+            false => Err(Unproven::WrongRole { signer: judged.signer, state }),
         }
     }
 }
@@ -184,6 +217,42 @@ mod tests {
                 assert_eq!(wrong_role, !may);
             }
         }
+    }
+
+    #[test]
+    fn a_fingerprint_alone_says_whom_to_believe() {
+        let (_directory, ours) = authority();
+        let (_other_directory, theirs) = authority();
+        let named = |pem: &str| Authority::named(certificate::fingerprint_of_pem(pem).unwrap());
+        let vault = issue(&ours, Role::Vault, "hq");
+        let signed = receipt(ReceiptState::Vaulted).sign(&vault).unwrap();
+        let signed = SignedReceipt::parse(signed.bytes()).unwrap();
+        assert_eq!(named(ours.ca_pem()).check(&signed).unwrap(), *vault.peer());
+        let issuer = certificate::each_pem(vault.certificate_pem()).pop().unwrap();
+        assert_eq!(named(&issuer).check(&signed).unwrap(), *vault.peer());
+        assert!(named(theirs.ca_pem()).check(&signed).is_err());
+        // A signer is no authority, whoever shows its fingerprint.
+        let own = certificate::each_pem(vault.certificate_pem()).remove(0);
+        assert!(named(&own).check(&signed).is_err());
+        // The root beside somebody else's certificate certifies nobody.
+        struct Beside<'a>(&'a Identity, String);
+        impl Signer for Beside<'_> {
+            fn name(&self) -> String {
+                self.0.peer().name().to_owned()
+            }
+            fn role(&self) -> String {
+                "vault".to_owned()
+            }
+            fn certificate_pem(&self) -> String {
+                format!("{}{}", self.0.certificate_pem(), self.1)
+            }
+            fn sign(&self, message: &[u8]) -> io::Result<Vec<u8>> {
+                Ok(self.0.sign(message))
+            }
+        }
+        let thief = Beside(&issue(&theirs, Role::Vault, "hq"), ours.ca_pem().to_owned());
+        let forged = receipt(ReceiptState::Vaulted).sign(&thief).unwrap();
+        assert!(named(ours.ca_pem()).check(&forged).is_err());
     }
 
     #[test]

@@ -26,6 +26,7 @@ const KEY_BYTES: usize = 32;
 pub struct BoxPublicKey([u8; KEY_BYTES]);
 
 /// The secret half: only its holder can open.
+#[derive(Clone)]
 pub struct BoxKey {
     secret: Zeroizing<[u8; KEY_BYTES]>,
     public: BoxPublicKey,

@@ -24,7 +24,6 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use outlast_types::ShareId;
 use rustls::ServerConfig;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -36,8 +35,7 @@ use tokio_rustls::server::TlsStream;
 use tower_service::Service as _;
 
 use crate::api::ErrorBody;
-use crate::certificate::Validity;
-use crate::protocol::{REQUEST_ID_HEADER, SHARE_HEADER};
+use crate::protocol::REQUEST_ID_HEADER;
 use crate::trust::{Caller, Presented};
 use budget::{Bounds, Busy, Holder, Rates, Share, Shares};
 use lobby::{Lobby, Visit};
@@ -100,21 +98,12 @@ const RETRY_AFTER_SECONDS: &str = "10";
 /// After an accept that failed because the host is out of something, such as file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// What a request shows beside who it is from, as an extension of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Shown {
-    /// How long the client's certificate is valid.
-    pub certificate: Validity,
-    /// Of which share an agent speaks, if it says so.
-    pub share: Option<ShareId>,
-}
-
 /// Serves `router` on `listener` until `shutdown` completes and requests under way have ended.
 ///
 /// Every request carries its [`Caller`], [`RequestId`] and [`Holder`] as extensions, and that of a good
-/// certificate its [`Peer`](crate::Peer), all that the certificate says
-/// ([`Certified`](crate::Certified)) and [`Shown`]. What others ask is answered by the `gate`, but for the
-/// calls that are there for them. `tls` is asked for each connection, on a thread that may wait.
+/// certificate its [`Peer`](crate::Peer) and all that the certificate says
+/// ([`Certified`](crate::Certified)). What others ask is answered by the `gate`, but for the calls that are
+/// there for them. `tls` is asked for each connection, on a thread that may wait.
 pub async fn serve(
     listener: TcpListener,
     tls: impl Fn() -> Arc<ServerConfig> + Send + Sync + 'static,
@@ -393,11 +382,8 @@ async fn answer(
         Ok(()) => {
             if let Caller::Known(certified) = &caller {
                 tracing::debug!(id = id.0, peer = %certified.peer, line, "request");
-                let share = request.headers().get(SHARE_HEADER);
-                let share = share.and_then(|share| share.to_str().ok()?.parse().ok());
                 request.extensions_mut().insert(certified.peer.clone());
                 request.extensions_mut().insert((**certified).clone());
-                request.extensions_mut().insert(Shown { certificate: certified.validity, share });
             }
             request.extensions_mut().insert(holder);
             request.extensions_mut().insert(caller);

@@ -1,6 +1,9 @@
 //! Signatures that outlive their signers' certificates.
 
-use crate::certificate::{self, InvalidCertificate};
+use outlast_types::Timestamp;
+
+use crate::certificate::{self, Certified, InvalidCertificate};
+use crate::names::Names;
 use crate::peer::Peer;
 
 /// Why a signature proves nothing.
@@ -10,6 +13,23 @@ pub enum SignatureError {
     Certificate(#[from] InvalidCertificate),
     #[error("the signature does not fit what is signed: it was changed, or signed by another key")]
     Mismatch,
+}
+
+/// Why a signature does not count now, whatever it proved once.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SignerRefused {
+    #[error(transparent)]
+    Signature(#[from] SignatureError),
+    #[error("the certificate of {peer}, who signed, is revoked since {at}")]
+    Revoked { peer: Peer, at: Timestamp },
+    #[error("the certificate of {peer}, who signed, ended at {until}, which is too long ago")]
+    Ended { peer: Peer, until: Timestamp },
+}
+
+impl From<InvalidCertificate> for SignerRefused {
+    fn from(error: InvalidCertificate) -> Self {
+        Self::Signature(error.into())
+    }
 }
 
 /// Who signed `message`, if the chain, which begins with the signer's certificate, leads to one of the
@@ -23,11 +43,24 @@ pub fn verify(
     message: &[u8],
     signature: &[u8],
 ) -> Result<Peer, SignatureError> {
+    let signer = signer(chain_pem, ca_pem, &Names::default(), message, signature)?;
+    Ok(signer.peer)
+}
+
+/// The same, with all that the signer's certificate says; one that names nobody of ours may mean somebody
+/// by `names`.
+pub fn signer(
+    chain_pem: &str,
+    ca_pem: &str,
+    names: &Names,
+    message: &[u8],
+    signature: &[u8],
+) -> Result<Certified, SignatureError> {
     let chain = certificate::chain(chain_pem)?;
     certificate::check_issued(&chain, ca_pem)?;
-    let facts = certificate::facts(chain.first().ok_or(InvalidCertificate::NoPem)?)?;
+    let facts = certificate::facts_by(chain.first().ok_or(InvalidCertificate::NoPem)?, names)?;
     match facts.key.has_signed(message, signature) {
-        true => Ok(facts.certified.peer),
+        true => Ok(facts.certified),
         false => Err(SignatureError::Mismatch),
     }
 }

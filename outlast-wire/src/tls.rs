@@ -3,6 +3,7 @@
 //! The cryptography provider is passed to every configuration; none is installed for the process.
 
 mod clients;
+mod servers;
 mod stranger;
 
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 use self::clients::Clients;
+use self::servers::Unrevoked;
 use crate::certificate::{self, InvalidCertificate};
 use crate::identity::Identity;
 use crate::identity_handle::{Derived, IdentityHandle};
@@ -66,6 +68,24 @@ pub fn client_config(identity: &Identity) -> Result<ClientConfig, TlsError> {
         .with_safe_default_protocol_versions()
         .map_err(setup)?
         .with_root_certificates(roots(identity.ca_pem())?)
+        .with_client_auth_cert(
+            certificate::chain(identity.certificate_pem())?,
+            certificate::tls_key(identity.key_pem())?,
+        )
+        .map_err(setup)
+}
+
+/// The same for one who hears of revocations: no server is accepted that is revoked at that moment.
+pub(crate) fn heeding_client_config(
+    identity: &Identity,
+    handle: &IdentityHandle,
+) -> Result<ClientConfig, TlsError> {
+    let servers = Unrevoked::new(roots(identity.ca_pem())?, handle, provider())?;
+    ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(setup)?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(servers))
         .with_client_auth_cert(
             certificate::chain(identity.certificate_pem())?,
             certificate::tls_key(identity.key_pem())?,

@@ -5,7 +5,7 @@
 //! and whether its authority is still believed.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use outlast_types::{Clock, Timestamp};
@@ -18,7 +18,7 @@ use crate::identity_handle::IdentityHandle;
 use crate::names::Names;
 use crate::peer::Peer;
 use crate::revocation::Revocations;
-use crate::signature::SignatureError;
+pub use crate::signature::SignerRefused;
 
 /// How long after its end a certificate may still be renewed, and its signatures under what waits be
 /// believed: for hosts that were away.
@@ -57,23 +57,6 @@ impl Caller {
     }
 }
 
-/// Why a signature does not count now.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SignerRefused {
-    #[error(transparent)]
-    Signature(#[from] SignatureError),
-    #[error("the certificate of {peer}, who signed, is revoked since {at}")]
-    Revoked { peer: Peer, at: Timestamp },
-    #[error("the certificate of {peer}, who signed, ended at {until}, which is too long ago")]
-    Ended { peer: Peer, until: Timestamp },
-}
-
-impl From<InvalidCertificate> for SignerRefused {
-    fn from(error: InvalidCertificate) -> Self {
-        Self::Signature(error.into())
-    }
-}
-
 /// Whom we believe: the authorities of an identity, but those whom a list revokes. A copy leads to the
 /// same.
 #[derive(Clone)]
@@ -83,34 +66,29 @@ struct Shared {
     identity: IdentityHandle,
     clock: Arc<dyn Clock>,
     names: Names,
-    revocations: RwLock<Arc<Revocations>>,
 }
 
 impl Trust {
     /// Believes whom `identity` believes; nobody is revoked before [`learn`](Self::learn).
     pub fn new(identity: &IdentityHandle, clock: &Arc<dyn Clock>) -> Self {
-        Self::by_names(identity, clock, Names::default())
+        Self::by_names(identity, clock, identity.names().clone())
     }
 
     /// The same, where certificates that name nobody of ours may mean somebody by `names`.
     pub fn by_names(identity: &IdentityHandle, clock: &Arc<dyn Clock>, names: Names) -> Self {
         let (identity, clock) = (identity.clone(), Arc::clone(clock));
-        Self(Arc::new(Shared { identity, clock, names, revocations: RwLock::default() }))
+        Self(Arc::new(Shared { identity, clock, names }))
     }
 
     /// Takes over a list of revocations: in force at the next request of everybody. One that is older
     /// than what is known is not taken; the number that is in force.
     pub fn learn(&self, list: Revocations) -> u64 {
-        let mut known = self.0.revocations.write().unwrap_or_else(PoisonError::into_inner);
-        if list.number() >= known.number() {
-            *known = Arc::new(list);
-        }
-        known.number()
+        self.0.identity.learn(list)
     }
 
     /// The list in force.
     pub fn revocations(&self) -> Arc<Revocations> {
-        Arc::clone(&self.0.revocations.read().unwrap_or_else(PoisonError::into_inner))
+        self.0.identity.revocations()
     }
 
     /// Who signed `message`, if the signer's chain leads to an authority for connections, the
@@ -122,22 +100,13 @@ impl Trust {
         message: &[u8],
         signature: &[u8],
     ) -> Result<Certified, SignerRefused> {
-        let chain = certificate::chain(chain_pem)?;
-        certificate::check_issued(&chain, self.0.identity.get().ca_pem())?;
-        let holder = chain.first().ok_or(InvalidCertificate::NoPem)?;
-        let facts = certificate::facts_by(holder, &self.0.names)?;
-        if !facts.key.has_signed(message, signature) {
-            return Err(SignatureError::Mismatch.into());
+        let Shared { identity, clock, names } = &*self.0;
+        let signer = identity.judge_by(names, chain_pem, message, signature)?;
+        let until = signer.validity.until;
+        if clock.now().since(until) > RENEWABLE {
+            return Err(SignerRefused::Ended { peer: signer.peer, until });
         }
-        let Certified { peer, validity, .. } = &facts.certified;
-        if let Some(revocation) = self.revocations().of(&facts.certified) {
-            return Err(SignerRefused::Revoked { peer: peer.clone(), at: revocation.at });
-        }
-        if self.0.clock.now().since(validity.until) > RENEWABLE {
-            let until = validity.until;
-            return Err(SignerRefused::Ended { peer: peer.clone(), until });
-        }
-        Ok(facts.certified)
+        Ok(signer)
     }
 
     /// What a client showed when its connection began, which TLS found good.

@@ -9,6 +9,7 @@ mod doctor;
 mod drop;
 mod enroll;
 mod fetch;
+mod gate;
 mod incident;
 mod inputs;
 mod jobs;
@@ -34,6 +35,7 @@ pub(crate) enum Command {
     Demo(demo::Args),
     Drop(drop::Args),
     Fetch(fetch::Args),
+    Gate(gate::Args),
     #[command(subcommand)]
     Share(share::Command),
     #[command(subcommand)]
@@ -76,6 +78,7 @@ pub(crate) fn run(command: Command, whole: fn() -> clap::Command, output: &Outpu
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Drop(arguments) => drop::run(&arguments, output),
         Command::Fetch(arguments) => fetch::run(&arguments, output),
+        Command::Gate(arguments) => gate::run(&arguments, output),
         Command::Share(command) => share::run(command, output),
         Command::Workload(command) => workload::run(&command, output),
         Command::Incident(command) => incident::run(&command, output),

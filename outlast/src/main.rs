@@ -15,6 +15,7 @@ mod output;
 mod passphrase;
 mod paths;
 mod processes;
+mod prompt;
 mod proxies;
 mod settings;
 mod signals;

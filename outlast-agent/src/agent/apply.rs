@@ -24,6 +24,10 @@ impl Agent {
             Action::Advance { address, proven } => return self.watcher.advance(&address, proven),
             Action::Hold { address, secured } => {
                 self.queue.done(&address);
+                if !secured.counts_now {
+                    // Whoever has the signer's key may have made it: the vault must say so, too.
+                    self.line.ask_again();
+                }
                 return self.watcher.hold(&address, secured);
             }
             Action::ShipAgain(address) => {

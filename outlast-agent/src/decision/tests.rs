@@ -31,6 +31,7 @@ fn sealed(digest: u8) -> DropState {
     DropState::Sealed(SealSummary {
         digest: ContentHash([digest; 32]),
         instance: None,
+        release: None,
         stored_bytes: 0,
         raw_bytes: 0,
     })
@@ -44,7 +45,8 @@ fn secured(role: Role, state: ReceiptState, digest: u8) -> Secured {
     let tree = "01".repeat(32).parse().unwrap();
     let snapshot = "02".repeat(32).parse().unwrap();
     let held = HeldDrop { drop, size: 1, tree, snapshot };
-    Secured { by: Peer::new(role, "it").unwrap(), at: Timestamp::EPOCH, state, held }
+    let by = Peer::new(role, "it").unwrap();
+    Secured { by, at: Timestamp::EPOCH, state, counts_now: true, held }
 }
 
 /// The vault's word about the drop with this seal.

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use outlast_types::{Clock, ContentHash, SystemClock, SystemRandom, WorkloadName};
-use outlast_wire::{CertificateAuthority, Identity, IdentityHandle, ca};
+use outlast_wire::{CertificateAuthority, Identity, IdentityHandle, Peer, ca};
 
 use super::*;
 

@@ -139,7 +139,8 @@ impl Dock {
         let drop = DropIdentity { share: self.share.id(), workload, day, drop, seal: seal() };
         let (tree, snapshot) = ("01".repeat(32).parse().unwrap(), "02".repeat(32).parse().unwrap());
         let held = HeldDrop { drop, size: 9, tree, snapshot };
-        Secured { by: Peer::new(role, "it").unwrap(), at: self.time.now(), state, held }
+        let by = Peer::new(role, "it").unwrap();
+        Secured { by, at: self.time.now(), state, counts_now: true, held }
     }
 }
 

@@ -9,6 +9,7 @@ mod death;
 mod hops;
 mod hostile;
 mod killed;
+mod revoked;
 
 mod share;
 mod slow;

@@ -18,7 +18,7 @@ use outlast_types::{
 };
 use outlast_vault::{VaultConfig, VaultHandle};
 use outlast_wire::Peer;
-use outlast_wire::api::IncidentView;
+use outlast_wire::api::{Holder, IncidentView, RevokeOrder};
 use outlast_wire::{
     ApiClient, CertificateAuthority, Identity, IdentityHandle, Role, ca, signature,
 };
@@ -105,7 +105,7 @@ impl World {
         }
     }
 
-    fn environment(&self) -> Environment {
+    pub(crate) fn environment(&self) -> Environment {
         self.clock.environment()
     }
 
@@ -188,6 +188,13 @@ impl World {
     pub(crate) fn tamper(&self, address: &DropAddress, file: &str, content: &[u8]) {
         let path = self.share.drop_directory(address).join(file);
         File::create(path).unwrap().write_all(content).unwrap();
+    }
+
+    /// Revokes all certificates of a vault's name, by the vault's word.
+    pub(crate) fn revoke_vault(&self, name: &str) {
+        let holder = Some(Holder { role: Role::Vault, name: name.to_owned() });
+        let order = RevokeOrder { holder, certificate: None, reason: None };
+        self.api().revoke(&order).unwrap();
     }
 
     fn operator(&self) -> Identity {

@@ -21,6 +21,11 @@ const SOURCES_MAX: usize = 16;
 /// An agent's clock that differs less from the vault's is right enough.
 const CLOCK_OFF_MIN: Duration = Duration::from_secs(300);
 
+/// How exactly it is kept when a workload was named: not a row changes for it more often.
+const NAMED_STEP: Duration = Duration::from_secs(24 * 3600);
+/// Whose agent was heard within this time would name it, if it were still there.
+const SPEAKS: Duration = Duration::from_secs(3600);
+
 impl Ledger {
     /// Notes the facts of `event`. What it is about goes into `touched`.
     pub(super) fn observe(&mut self, event: Event, touched: &mut BTreeSet<Matter>) {
@@ -28,6 +33,7 @@ impl Ledger {
         let concerned = event.workload().map(|name| Matter::Workload(name.clone()));
         // The agent that it comes from no more, if it now comes from another one.
         touched.extend(concerned.as_ref().and_then(|matter| self.agent_of(matter)));
+        let named = event.named().cloned();
         match event {
             Event::Declared { workload, source, declaration } => {
                 // A directory on a share is no workload before anything is dropped or declared.
@@ -39,6 +45,11 @@ impl Ledger {
             Event::Vaulted { workload, at } => self.account(&workload).vaulted(at.min(now)),
             Event::Repository { workload, missing } => {
                 self.account(&workload).missing = missing.as_deref().map(cut);
+            }
+            Event::Forgotten { workload } => {
+                if self.state.workloads.get(&workload).is_some_and(Workload::is_forgettable) {
+                    self.state.workloads.remove(&workload);
+                }
             }
             Event::Custody(finding) => {
                 if self.state.evidence.note(finding, now) {
@@ -90,7 +101,40 @@ impl Ledger {
                 self.state.head.certificates = BTreeMap::from([(cut(&holder), certificate)]);
             }
         }
+        if let Some(name) = named {
+            self.note_named(&name);
+        }
         touched.extend(concerned);
+    }
+
+    /// A report named a workload.
+    fn note_named(&mut self, name: &WorkloadName) {
+        let now = self.state.head.now;
+        let is_due = |known: &Workload| {
+            known.is_forgettable() && known.named.is_none_or(|at| now.since(at) >= NAMED_STEP)
+        };
+        if self.state.workloads.get(name).is_some_and(is_due)
+            && let Some(known) = self.state.workloads.get_mut(name)
+        {
+            known.named = Some(now);
+        }
+    }
+
+    /// The workloads of which nothing is left but an agent's word, which that agent, although it is heard,
+    /// has not repeated for so long; and the agents. Those that policy names stay.
+    pub fn unnamed(&self, time: Duration) -> Vec<(WorkloadName, Source)> {
+        let now = self.state.head.now;
+        let is_heard = |source: &Source| {
+            self.state.sources.get(source).is_some_and(|known| now.since(known.heard) < SPEAKS)
+        };
+        let unnamed = self.state.workloads.iter().filter(|(name, known)| {
+            known.is_forgettable()
+                && now.since(known.last_named()) >= time
+                && !self.settings.policy.contains_key(*name)
+        });
+        let named_by = unnamed.filter_map(|(name, known)| Some((name, known.source.as_ref()?)));
+        let heard = named_by.filter(|(_, source)| is_heard(source));
+        heard.map(|(name, source)| (name.clone(), source.clone())).collect()
     }
 
     fn observe_clock(&mut self, source: Source, ahead: i64, touched: &mut BTreeSet<Matter>) {

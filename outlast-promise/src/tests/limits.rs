@@ -146,3 +146,45 @@ fn a_ledger_of_before_there_were_limits_is_read_and_stored_whole() {
     assert_eq!(upgraded.rows(), now);
     assert!(upgraded.unsaved().is_whole);
 }
+
+#[test]
+fn what_nobody_names_any_more_and_nothing_came_of_is_forgotten_by_itself() {
+    const DAY: u64 = 24 * 3600;
+    let mut ledger = patient(50);
+    let unnamed = |ledger: &Ledger| {
+        let all = ledger.unnamed(Duration::from_secs(30 * DAY)).into_iter();
+        all.map(|(name, _)| name).collect::<Vec<_>>()
+    };
+    // Four that an agent spoke of: one goes on, one was vaulted, one is declared, one is gone.
+    ledger.apply_all(
+        [waiting(name(0)), waiting(name(1)), declared(name(2)), waiting(name(3))],
+        at(1),
+    );
+    ledger.apply(vaulted(name(1), 2), at(2));
+    for day in 1..=30 {
+        ledger.apply_all([waiting(name(0)), heard()], at(1 + day * DAY));
+        let expected = if day < 30 { vec![] } else { vec![name(3)] };
+        assert_eq!(unnamed(&ledger), expected, "day {day}");
+    }
+    // While its agent is silent, nothing is known of it.
+    assert!(
+        unnamed(&{
+            let mut silent = ledger.clone();
+            silent.tick(at(2 + 31 * DAY));
+            silent
+        })
+        .is_empty()
+    );
+    let restarted = Ledger::resume(settings(), ledger.rows(), at(1 + 30 * DAY)).unwrap();
+    assert_eq!(unnamed(&restarted), [name(3)], "a restart forgets nothing of it");
+    let open =
+        |ledger: &Ledger| ledger.incidents().any(|open| open.cause.workload() == Some(&name(3)));
+    assert!(open(&ledger), "it broke long ago");
+    for known in [0, 1, 2, 3] {
+        ledger.apply(Event::Forgotten { workload: name(known) }, at(2 + 30 * DAY));
+    }
+    assert!(!open(&ledger), "and is told no more");
+    let left: Vec<_> = ledger.workloads().map(|known| known.workload).collect();
+    assert!(left.contains(&name(1)) && left.contains(&name(2)) && !left.contains(&name(3)));
+    assert_eq!(ledger.clone().reconcile(), vec![]);
+}

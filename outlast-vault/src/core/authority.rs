@@ -4,9 +4,10 @@ use std::sync::PoisonError;
 
 use outlast_types::Timestamp;
 use outlast_wire::ca::{Issued, Request};
+use outlast_wire::news::{SignedTrustNews, TrustNews};
 use outlast_wire::request::CertificateRequest;
-use outlast_wire::revocation::{Revoked, SignedTrustNews, TrustNews};
-use outlast_wire::{CertificateAuthority, Certified, Ended, Fingerprint, Identity, Peer};
+use outlast_wire::revocation::Revoked;
+use outlast_wire::{CertificateAuthority, Certified, Ended, Fingerprint, Identity, Peer, Role};
 
 use super::certificates::{Known, What};
 use super::error::VaultError;
@@ -131,10 +132,15 @@ impl Vault {
         Ok(())
     }
 
-    /// What other tiers are told: the newest list, and the authorities.
-    pub(crate) fn trust_news(&self) -> Result<SignedTrustNews, VaultError> {
+    /// What a holder of `role` is told: the newest list, and the authorities. Agents and readers believe
+    /// the words of vaults and media servers alone, and learn nothing of one another.
+    pub(crate) fn trust_news(&self, role: Role) -> Result<SignedTrustNews, VaultError> {
         let identity = self.identity.get();
         let list = self.certificates.revocations();
+        let list = match role {
+            Role::Agent | Role::Reader => list.of_roles(&[Role::Vault, Role::Media]),
+            Role::Media | Role::Operator | Role::Vault => list,
+        };
         let authorities = self.certificates.with_ends(identity.authorities());
         let news = TrustNews::new(&list, authorities, self.environment.clock.now());
         SignedTrustNews::sign(&news, &identity)

@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use std::fmt::{Display, Write as _};
 
 use outlast_promise::{SourceStatus, State, WorkloadStatus};
-use outlast_types::{Owner, Timestamp};
+use outlast_types::{Owner, ShareId, Timestamp};
+use outlast_wire::api::AgentFigures;
 
 use super::counters::Counted;
 use super::jobs::JobStatus;
@@ -36,6 +37,7 @@ impl Vault {
         page.line("outlast_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
         self.workload_metrics(&mut page, now);
         self.trouble_metrics(&mut page, now);
+        agents(&mut page, &self.figures.fresh(now));
         counted(&mut page, &self.counters.read());
         jobs(&mut page, &self.jobs.statuses());
         let head = self.audit.head();
@@ -143,6 +145,59 @@ fn counted(page: &mut Page, counted: &Counted) {
     page.family(metric, COUNTER, help);
     for (status, count) in &counted.requests {
         page.line(metric, &[("code", &status.to_string())], count);
+    }
+}
+
+/// What is shown of the figures of agents: each a metric, and what it says.
+type Shown = (&'static str, &'static str, &'static str, fn(&AgentFigures) -> Option<u64>);
+
+const OF_AGENTS: [Shown; 16] = [
+    ("outlast_agent_passes_total", COUNTER, "Passes over its share.", |of| Some(of.passes)),
+    ("outlast_agent_last_pass_milliseconds", GAUGE, "How long its last pass took.", |of| {
+        Some(of.last_pass_millis)
+    }),
+    ("outlast_agent_drops_vaulted_total", COUNTER, "Drops that it brought.", |of| {
+        Some(of.drops_vaulted)
+    }),
+    ("outlast_agent_drops_rejected_total", COUNTER, "Drops that it refused.", |of| {
+        Some(of.drops_rejected)
+    }),
+    ("outlast_agent_drops_abandoned_total", COUNTER, "Drops that it gave up.", |of| {
+        Some(of.drops_abandoned)
+    }),
+    ("outlast_agent_drops_released_total", COUNTER, "Drops that it let go.", |of| {
+        Some(of.drops_released)
+    }),
+    ("outlast_agent_drops_waiting", GAUGE, "Sealed drops that are not vaulted.", |of| {
+        Some(of.drops_waiting)
+    }),
+    ("outlast_agent_oldest_waiting_seconds", GAUGE, "How long the oldest of them waits.", |of| {
+        of.oldest_waiting_seconds
+    }),
+    ("outlast_agent_long_loads", GAUGE, "Drops that are read beside the others.", |of| {
+        Some(of.long_loads)
+    }),
+    ("outlast_agent_workloads", GAUGE, "Workloads that it saw.", |of| Some(of.workloads)),
+    ("outlast_agent_read_bytes_total", COUNTER, "Content that it read.", |of| Some(of.bytes_read)),
+    ("outlast_agent_known_bytes_total", COUNTER, "Content that the vault had already.", |of| {
+        Some(of.bytes_known)
+    }),
+    ("outlast_agent_sent_bytes_total", COUNTER, "Bytes that it sent.", |of| Some(of.bytes_sent)),
+    ("outlast_agent_retries_total", COUNTER, "Attempts that failed.", |of| Some(of.retries)),
+    ("outlast_agent_problems", GAUGE, "Problems of its last pass.", |of| Some(of.problems)),
+    ("outlast_agent_state_bytes", GAUGE, "Bytes of its own directory.", |of| of.state_bytes),
+];
+
+/// The figures that agents told with their last reports: their own words.
+fn agents(page: &mut Page, figures: &[((String, Option<ShareId>), AgentFigures)]) {
+    for (metric, kind, help, value) in OF_AGENTS {
+        page.family(metric, kind, help);
+        for ((agent, share), figures) in figures {
+            let share = share.map(|share| share.to_string()).unwrap_or_default();
+            if let Some(value) = value(figures) {
+                page.line(metric, &[("agent", agent), ("share", &share)], value);
+            }
+        }
     }
 }
 

@@ -15,6 +15,7 @@ use super::certificates::Certificates;
 use super::challenges::Challenges;
 use super::counters::Counters;
 use super::error::VaultError;
+use super::figures::Figures;
 use super::incidents::AuditChronicle;
 use super::jobs::{Jobs, Progress};
 use super::kit::{self, OpenedByKits};
@@ -24,6 +25,7 @@ use super::policy::Policy;
 use super::promise_monitor::{Opening, PromiseMonitor};
 use super::recovery::{Sources, rebuilt_from};
 use super::repositories::Repositories;
+use super::saves::Urgency;
 use super::sequence::Sequence;
 use super::storage::Storage;
 use super::tokens::Tokens;
@@ -114,7 +116,9 @@ impl Vault {
             environment,
             storage,
             opened_by_kits: OpenedByKits::default(),
+            figures: Figures::default(),
             saves: Mutex::default(),
+            urgency: Urgency::default(),
             withheld,
             sequence: Sequence::default(),
             run,

@@ -6,7 +6,7 @@
 //! kit is. What came after the newest save is found in the repositories themselves.
 //!
 //! Saving happens when something changed, and so seldom that it costs a fiftieth of the time at most, but
-//! each hour. It can be broken off anywhere and begun anew.
+//! each hour; after a revocation it happens at once. It can be broken off anywhere and begun anew.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -38,6 +38,8 @@ const SHARE_OF_TIME: u32 = 50;
 const PUT_OFF_MAX: Duration = Duration::from_secs(3600);
 /// How long the last save may take when a vault ends.
 const LAST_SAVE_MAX: Duration = Duration::from_secs(5);
+/// How long somebody waits for a save that is urgent; then it is made when its turn comes.
+const URGENT_SAVE_MAX: Duration = Duration::from_secs(20);
 
 /// The newest snapshots stay, …
 const NEWEST_KEPT: usize = 100;
@@ -47,27 +49,58 @@ const DAYS_KEPT: usize = 60;
 impl Vault {
     /// Saves the vault's own state, if anything changed and it is not too soon.
     pub(crate) fn save_own_state(&self, progress: &Progress) -> Result<String, VaultError> {
-        let stopped = progress.clone();
         let mut saved = self.own_state();
         let elapsed = self.environment.timer.elapsed();
         let put_off = (saved.took * SHARE_OF_TIME).min(PUT_OFF_MAX);
-        if saved.number.is_some() && elapsed.saturating_sub(saved.at) < put_off {
+        let is_early = saved.number.is_some() && elapsed.saturating_sub(saved.at) < put_off;
+        let is_urgent = self.urgency.take();
+        if is_early && !is_urgent {
             return Ok("saved not long ago".to_owned());
         }
-        self.save(&mut saved, Box::new(move || stopped.is_stopped()))
+        loop {
+            let stopped = progress.clone();
+            let said = self.save(&mut saved, Box::new(move || stopped.is_stopped()));
+            if said.is_err() && is_urgent {
+                self.urgency.set();
+            }
+            // What is urgent may have come when half of it was read.
+            if said.is_err() || !self.urgency.take() {
+                return said;
+            }
+        }
+    }
+
+    /// Saves what must not be lost with this host a moment from now, such as a revocation. If that takes
+    /// too long, or fails, it is made when its turn comes.
+    pub(crate) fn save_own_state_at_once(&self) {
+        self.urgency.set();
+        while self.urgency.take() {
+            match self.save_within(URGENT_SAVE_MAX) {
+                Ok(Some(_)) => continue,
+                // Whoever makes one looks at the urgency afterwards.
+                Ok(None) => {}
+                Err(error) => tracing::warn!(%error, "the vault's own state is not saved at once"),
+            }
+            return self.urgency.set();
+        }
     }
 
     /// The same at the end of a vault, in bounded time.
     pub(crate) fn save_own_state_at_end(&self) -> Result<String, VaultError> {
+        let saved = self.save_within(LAST_SAVE_MAX)?;
+        Ok(saved.unwrap_or_else(|| "a save is under way".to_owned()))
+    }
+
+    /// Saves within so much time; `None` if a save is under way. Whoever makes that may hang on a disk.
+    fn save_within(&self, time: Duration) -> Result<Option<String>, VaultError> {
         let timer = Arc::clone(&self.environment.timer);
-        let end = timer.elapsed().saturating_add(LAST_SAVE_MAX);
-        // Whoever holds it hangs on a disk: the vault must end all the same.
+        let end = timer.elapsed().saturating_add(time);
         let mut saved = match self.saves.try_lock() {
             Ok(saved) => saved,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => return Ok("a save is under way".to_owned()),
+            Err(TryLockError::WouldBlock) => return Ok(None),
         };
-        self.save(&mut saved, Box::new(move || timer.elapsed() > end))
+        self.save(&mut saved, Box::new(move || timer.elapsed() > end)).map(Some)
     }
 
     /// Whether this secret, and no other, opens the vault's own repository.

@@ -144,6 +144,15 @@ impl PromiseMonitor {
         self.lock().ledger.vaulted().cloned().collect()
     }
 
+    /// The workloads of which nothing is left but an agent's word, not repeated for so long, by agent.
+    pub(crate) fn unnamed(&self, time: Duration) -> BTreeMap<String, Vec<WorkloadName>> {
+        let mut by_agent: BTreeMap<String, Vec<WorkloadName>> = BTreeMap::new();
+        for (workload, source) in self.lock().ledger.unnamed(time) {
+            by_agent.entry(source.agent).or_default().push(workload);
+        }
+        by_agent
+    }
+
     /// The workloads of a source, or among those that `asked` picks, of whose content on the share
     /// something cannot be used.
     pub(crate) fn content_problems(
@@ -166,7 +175,7 @@ impl PromiseMonitor {
         })
     }
 
-    /// A source made a request.
+    /// A source reported, over a challenge of now: the only sign of life that counts.
     pub(crate) fn heard(
         &self,
         source: Source,

@@ -1,5 +1,6 @@
 //! What is known of saves of the vault's own state.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// The newest save.
@@ -12,4 +13,19 @@ pub(crate) struct Saved {
     pub(crate) took: Duration,
     /// Of the secret that opens the repository.
     pub(crate) generation: u64,
+}
+
+/// Whether something was done that must not wait for its turn to be saved.
+#[derive(Debug, Default)]
+pub(crate) struct Urgency(AtomicBool);
+
+impl Urgency {
+    pub(crate) fn set(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether it was; from now on, it is not.
+    pub(crate) fn take(&self) -> bool {
+        self.0.swap(false, Ordering::SeqCst)
+    }
 }

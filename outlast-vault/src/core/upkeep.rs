@@ -6,6 +6,7 @@ use outlast_promise::Event;
 use outlast_store::Kind;
 use outlast_types::{Interrupt, human};
 
+use super::audit::{self, AuditAction};
 use super::error::VaultError;
 use super::jobs::{Progress, Schedule};
 use super::vault::Vault;
@@ -30,6 +31,11 @@ const REPAIR_CATALOG: Duration = Duration::from_secs(3600);
 /// Reads and hashes what is a few hundred MiB after years.
 const VERIFY_AUDIT_LOG: Duration = Duration::from_secs(3600);
 
+/// Nobody waits for it.
+const FORGET_UNNAMED: Duration = Duration::from_secs(24 * 3600);
+/// How long an agent has not named a workload of which nothing ever came before that is forgotten.
+const UNNAMED: Duration = Duration::from_secs(30 * 24 * 3600);
+
 /// Left to others between two repositories: thousands take minutes, and nobody waits for them.
 const PACE: Duration = Duration::from_millis(50);
 
@@ -45,7 +51,7 @@ pub(crate) struct Job {
 }
 
 /// All jobs of a vault that looks after its repositories, and saves its own state, that often.
-pub(crate) fn jobs(look_after: Duration, save_state: Duration) -> [Job; 12] {
+pub(crate) fn jobs(look_after: Duration, save_state: Duration) -> [Job; 13] {
     let job = |name, every, work| Job { schedule: Schedule { name, every }, work };
     [
         // Not with others on one thread: a disk that hangs must not keep us from telling of it.
@@ -68,6 +74,7 @@ pub(crate) fn jobs(look_after: Duration, save_state: Duration) -> [Job; 12] {
         job("renew-own-certificate", RENEW_OWN, |vault, _| vault.renew_own()),
         job("sweep-leftovers", SWEEP_LEFTOVERS, Vault::sweep_leftovers),
         job("repair-catalog", REPAIR_CATALOG, Vault::repair_catalog),
+        job("forget-unnamed", FORGET_UNNAMED, |vault, _| vault.forget_unnamed(UNNAMED)),
         job("keep-kit-keys", KEEP_KIT_KEYS, Vault::keep_kit_keys),
         job("save-own-state", save_state, Vault::save_own_state),
         job("trim-own-state", TRIM_OWN_STATE, Vault::trim_own_state),
@@ -97,6 +104,30 @@ impl Vault {
         };
         self.promises.noted(vec![Event::AuditLog { problem }])?;
         Ok(result)
+    }
+
+    /// Forgets workloads of which an agent spoke once, nothing was ever vaulted, and nobody has spoken for
+    /// so long: of a flood of words, or of directories that are gone from the share.
+    pub(crate) fn forget_unnamed(&self, time: Duration) -> Result<String, VaultError> {
+        let mut count = 0;
+        for (agent, workloads) in self.promises.unnamed(time) {
+            count += workloads.len();
+            let names: Vec<&str> = workloads.iter().map(|name| name.as_str()).collect();
+            tracing::info!(agent, count = names.len(), "workloads that nobody names are forgotten");
+            let event = audit::Event::by_vault(AuditAction::WorkloadsForgotten)
+                .detail("named_by", format!("agent {agent}"))
+                .detail("count", names.len())
+                .detail("workloads", names.join(", "))
+                .detail(
+                    "why",
+                    format!("nothing was vaulted, and not named for {}", human::duration(time)),
+                );
+            // First the entry: a kill in between says it twice.
+            self.audit.record(event)?;
+            let forgotten = workloads.into_iter().map(|workload| Event::Forgotten { workload });
+            self.promises.noted(forgotten.collect())?;
+        }
+        Ok(format!("forgot {count} workloads of which nothing ever came"))
     }
 
     /// Removes what killed writers left unfinished in all repositories.

@@ -15,6 +15,7 @@ use super::certificates::Certificates;
 use super::challenges::Challenges;
 use super::counters::Counters;
 use super::error::VaultError;
+use super::figures::Figures;
 use super::jobs::Jobs;
 use super::kit::OpenedByKits;
 use super::limits::Limits;
@@ -22,7 +23,7 @@ use super::orders::Orders;
 use super::policy::Policy;
 use super::promise_monitor::PromiseMonitor;
 use super::repositories::Repositories;
-use super::saves::Saved;
+use super::saves::{Saved, Urgency};
 use super::sequence::Sequence;
 use super::storage::Storage;
 use super::tokens::Tokens;
@@ -62,8 +63,12 @@ pub(crate) struct Vault {
     pub(crate) storage: Storage,
     /// The repositories that kits are known to open.
     pub(crate) opened_by_kits: OpenedByKits,
+    /// What agents told of themselves.
+    pub(crate) figures: Figures,
     /// The newest save of the vault's own state. Whoever works on its repository holds the lock.
     pub(crate) saves: Mutex<Saved>,
+    /// Whether a save must not wait for its turn.
+    pub(crate) urgency: Urgency,
     /// Whether agents may let go of what is held here.
     pub(crate) withheld: Withheld,
     /// Numbers the receipts.

@@ -32,7 +32,7 @@ use outlast_wire::statement::Statement;
 use outlast_wire::{Certified, Peer};
 
 use self::call::{Answer, Api, WorkloadQuery, workload_in_path, workload_name};
-use crate::core::audit::Asker;
+use crate::core::audit::{Asker, AuditAction, Event as AuditEvent, Outcome};
 use crate::core::error::VaultError;
 use crate::core::incidents::in_words;
 use crate::core::vault::{Vault, validity};
@@ -149,12 +149,7 @@ async fn report(
             let reason = format!("there is no part {} of {}", report.part, report.parts);
             return Err(VaultError::TooMuch { reason });
         }
-        // Nobody speaks of what is not granted to it.
-        report.workloads.retain(|seen| vault.is_granted(&agent, &seen.name));
-        report.details.retain(|problem| match &problem.workload {
-            Some(workload) => vault.is_granted(&agent, workload),
-            None => true,
-        });
+        leave_out_foreign(vault, &agent, report);
         let received = vault.environment.clock.now();
         let (events, part) = (events_of(vault, &agent.peer, report, received), report.part);
         let body = serde_json::to_string(&words).unwrap_or_default();
@@ -162,11 +157,45 @@ async fn report(
         let record = ReportRecord { agent: name, share, received, body };
         // The first part has what is important.
         let record = Some(&record).filter(|_| part == 1);
+        if let Some(figures) = words.report.as_ref().and_then(|report| report.figures.clone()) {
+            vault.figures.note(agent.peer.name(), words.share, figures, received);
+        }
         vault.promises.reported(events, record)?;
         vault.note_report(agent.peer.name())?;
         Ok(Reported { run: vault.run.clone() })
     })
     .await
+}
+
+/// Leaves out of a report what it says of workloads that are not granted to who signed it: nobody speaks of
+/// those. That it tried is in the audit log, once a minute.
+fn leave_out_foreign(vault: &Vault, agent: &Certified, report: &mut AgentReport) {
+    let (rows, details) = (report.workloads.len(), report.details.len());
+    let mut first = None;
+    let mut is_granted = |workload: &WorkloadName| {
+        let is_granted = vault.is_granted(agent, workload);
+        if !is_granted {
+            first.get_or_insert_with(|| workload.clone());
+        }
+        is_granted
+    };
+    report.workloads.retain(|seen| is_granted(&seen.name));
+    report.details.retain(|problem| problem.workload.as_ref().is_none_or(&mut is_granted));
+    let Some(first) = first else { return };
+    let left_out = rows + details - report.workloads.len() - report.details.len();
+    let text =
+        format!("{left_out} of {} rows are of workloads that are not granted", rows + details);
+    let event = AuditEvent::by(&agent.peer, AuditAction::Reported)
+        .not_done(Outcome::Refused, ErrorCode::NotGranted)
+        .detail("reason", text)
+        .detail("first", first);
+    if vault.audit.counts(&event) {
+        return;
+    }
+    tracing::warn!(agent = %agent.peer, left_out, "a report names workloads that are not granted");
+    if let Err(error) = vault.audit.record(event) {
+        tracing::error!(%error, "cannot write the audit log");
+    }
 }
 
 /// What a report means for promises.

@@ -1,5 +1,7 @@
-//! What every request tells, whatever comes of it: that an agent lives, and who was refused what. And
-//! what every answer tells: the newest challenge.
+//! What every request tells, whatever comes of it: whose certificate was met, and who was refused what.
+//! And what every answer tells: the newest challenge.
+//!
+//! That an agent lives, its requests do not tell: only a report that it signed does, whoever carries it.
 
 use std::sync::Arc;
 
@@ -7,17 +9,15 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
-use outlast_promise::Source;
 use outlast_types::WorkloadName;
 use outlast_wire::api::{CHALLENGE_HEADER, ErrorBody, ErrorCode};
-use outlast_wire::server::{Shown, TurnedAway};
-use outlast_wire::{Caller, Peer, Role};
+use outlast_wire::server::TurnedAway;
+use outlast_wire::{Caller, Peer};
 
 use crate::core::audit::{AuditAction, Event, Outcome};
-use crate::core::vault::{Vault, validity};
-use crate::doors::api::road;
+use crate::core::vault::Vault;
 
-/// Notes that an agent was heard, lets the request go on, and puts a challenge into its answer.
+/// Notes what a request tells, lets it go on, and puts a challenge into its answer.
 pub(crate) async fn note(
     State(vault): State<Arc<Vault>>,
     request: Request,
@@ -26,26 +26,6 @@ pub(crate) async fn note(
     let asker = request.extensions().get::<Peer>().cloned();
     let asked = format!("{} {}", request.method(), request.uri().path());
     let workload = workload_of(request.uri().path());
-    let peer = request.extensions().get::<Peer>().filter(|peer| peer.role() == Role::Agent);
-    let shown = request.extensions().get::<Shown>().copied();
-    let hearing = Arc::clone(&vault);
-    // Who looks at the road may be a person on the agent's host.
-    let is_at_work = !road::PATHS.contains(&request.uri().path());
-    if let (Some(peer), Some(shown), true) = (peer, shown, is_at_work) {
-        let source = Source { agent: peer.name().to_owned(), share: shown.share };
-        let certificate = Some(validity(shown.certificate));
-        if vault.promises.is_news(&source, certificate) {
-            let noted =
-                tokio::task::spawn_blocking(move || hearing.promises.heard(source, certificate));
-            match noted.await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::error!(%error, "cannot note that an agent was heard"),
-                Err(error) => {
-                    tracing::error!(%error, "noting that an agent was heard failed badly")
-                }
-            }
-        }
-    }
     let caller = request.extensions().get::<Caller>().cloned();
     meet(&vault, caller).await;
     let mut response = next.run(request).await;

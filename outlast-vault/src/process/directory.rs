@@ -14,6 +14,7 @@ use outlast_store::{DirectoryStore, Kind, Object, StagedObject, StoreError};
 use outlast_types::{Timestamp, WorkloadName, hex};
 
 use super::error::StartError;
+use super::hold::{Hold, Taken};
 use super::state_tree::{IsLeftOut, StateTree};
 use crate::core::storage::{
     ASIDE_PREFIX, Durability, OWN_REPOSITORY, Records, RepositoryStore, Staged, VaultStorage,
@@ -49,6 +50,8 @@ pub(crate) struct DirectoryStorage {
     saved_too: Vec<(String, PathBuf)>,
     /// Where the engine keeps the indexes of repositories.
     cache: PathBuf,
+    /// Keeps others from the repositories.
+    hold: Hold,
 }
 
 impl DirectoryStorage {
@@ -62,7 +65,8 @@ impl DirectoryStorage {
     /// A directory to look at, in which nothing is made before something is written.
     pub(crate) fn existing(root: &Path) -> Self {
         let (repositories, cache) = (root.join("repos"), root.join("cache"));
-        Self { root: root.to_owned(), repositories, saved_too: Vec::new(), cache }
+        let hold = Hold::of(&repositories);
+        Self { root: root.to_owned(), repositories, saved_too: Vec::new(), cache, hold }
     }
 
     /// The same, with which the directory `place` is saved under `name`.
@@ -70,6 +74,14 @@ impl DirectoryStorage {
     pub(crate) fn saving(mut self, name: &str, place: &Path) -> Self {
         self.saved_too.push((name.to_owned(), place.to_owned()));
         self
+    }
+
+    /// Takes the repositories, if there are any.
+    pub(super) fn hold(&self) -> Result<Hold, StartError> {
+        match self.hold.take_if_any() {
+            Ok(()) => Ok(self.hold.clone()),
+            Err(Taken { repositories }) => Err(StartError::RepositoriesInUse { dir: repositories }),
+        }
     }
 
     fn path(&self, key: &str) -> PathBuf {
@@ -223,6 +235,7 @@ impl VaultStorage for DirectoryStorage {
         &self,
         workload: &WorkloadName,
     ) -> Result<Arc<dyn RepositoryStore>, StoreError> {
+        self.hold.take()?;
         Ok(Arc::new(DirectoryStore::create_layout(&self.repository(workload))?))
     }
 
@@ -248,6 +261,7 @@ impl VaultStorage for DirectoryStorage {
     }
 
     fn make_own_repository(&self) -> Result<Arc<dyn RepositoryStore>, StoreError> {
+        self.hold.take()?;
         Ok(Arc::new(DirectoryStore::create_layout(&self.repositories.join(OWN_REPOSITORY))?))
     }
 

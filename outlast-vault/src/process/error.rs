@@ -21,6 +21,13 @@ pub enum StartError {
         dir.display()
     )]
     InUse { dir: PathBuf },
+    #[error(
+        "another vault works on the repositories in {}: two on one set would undo each other's work. If it \
+         was moved or brought back, stop the one before for good; else give this vault repositories of \
+         its own",
+        dir.display()
+    )]
+    RepositoriesInUse { dir: PathBuf },
     #[error(transparent)]
     Lock(#[from] LockError),
     #[error("there is no vault in {}; is its disk mounted, and is the path right?", dir.display())]

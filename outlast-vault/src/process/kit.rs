@@ -112,8 +112,8 @@ pub fn make_kit(
         true => KitSecret::generate(known.generation + 1, now, &*environment.random),
         false => known,
     };
-    let identity =
-        outlast_wire::Identity::load(&order.config.identity).map_err(StartError::from)?;
+    let identity = outlast_wire::Identity::load_by(&order.config.identity, &order.config.names)
+        .map_err(StartError::from)?;
     let mut id = [0; ID_BYTES];
     environment.random.fill(&mut id);
     let repositories = repositories(&storage, dir)?;

@@ -34,6 +34,7 @@ use outlast_types::{Environment, Timestamp, WorkloadName};
 
 use super::directory::{DirectoryStorage, IDENTITY, LOCK_FILE, SAVED_VAULT, lock_directory};
 use super::error::StartError;
+use super::hold::Hold;
 use super::kit::{Kit, put};
 use crate::core::audit::{self, AuditAction, AuditHead, AuditLog, AuditSelection, Event};
 use crate::core::error::VaultError;
@@ -106,6 +107,8 @@ pub fn recover(
     })?;
     let present = repositories_in(&from)?;
     let _old = lock_old_vault(&from, recovery.dir)?;
+    let hold = Hold::of(&from);
+    hold.take().map_err(|_| RecoverError::InUse { from: from.clone() })?;
     let state = match open_state(recovery, &from, &present) {
         Err(RecoverError::NoState { reason, .. }) if recovery.without_state => {
             tracing::warn!(reason, "going on without what the vault saved of itself");

@@ -117,6 +117,18 @@ fn every_tier_hears_the_newest_list_signed_by_the_vault() {
     assert!(second.list().of(stolen.certified()).is_some());
     assert!(first.list().of(stolen.certified()).is_none());
     assert_eq!(second.authorities, *agent.identity.authorities());
+    // Nobody learns of agents but who must judge what they say.
+    world.client(&vault, Role::Operator).revoke(&holder(Role::Agent, "eu-9")).unwrap();
+    let told = |role| {
+        let news = world.client(&vault, role).trust_news().unwrap();
+        let news = news.verify(agent.identity.ca_pem(), second.number + 1).unwrap();
+        let revoked = news.revocations.iter().map(|it| it.revoked.peer().role());
+        (news.number, revoked.collect::<Vec<_>>())
+    };
+    let (number, all) = told(Role::Media);
+    assert_eq!(all, [Role::Media, Role::Agent]);
+    assert_eq!(told(Role::Agent), (number, vec![Role::Media]));
+    assert_eq!(told(Role::Reader), (number, vec![Role::Media]));
     // Nobody but a vault tells it, and not of an authority that is not believed.
     let other = World::new();
     let stranger = other.identity(Role::Agent, "eu-1");

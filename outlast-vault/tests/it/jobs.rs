@@ -5,7 +5,8 @@ use outlast_wire::api::{ErrorCode, JobView};
 
 use crate::support::{World, eventually, shop};
 
-const JOBS: [&str; 12] = [
+const JOBS: [&str; 13] = [
+    "forget-unnamed",
     "judge-promises",
     "keep-kit-keys",
     "look-after-repositories",
@@ -31,6 +32,7 @@ fn operators_and_readers_see_the_jobs_and_when_they_were_done_last() {
             jobs.iter().any(|job| job.name == name && job.ended.is_some() && job.error.is_none())
         };
         [
+            "forget-unnamed",
             "sweep-leftovers",
             "repair-catalog",
             "measure-stored",
@@ -54,7 +56,7 @@ fn operators_and_readers_see_the_jobs_and_when_they_were_done_last() {
         jobs.into_iter().filter_map(ended).collect::<Vec<_>>()
     };
     let before = rare(jobs);
-    assert_eq!(before.len(), 6);
+    assert_eq!(before.len(), 7);
     vault.shutdown();
 
     // Another start knows when they were done, and does them when they are due.

@@ -24,7 +24,9 @@ fn metrics_are_for_operators_and_readers_and_on_this_host_for_whoever_is_there()
     let here = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     world.config.metrics_listen = Some(here);
     let vault = world.start();
-    world.agent(&vault).ship(&shop(), b"one");
+    let agent = world.agent(&vault);
+    agent.ship(&shop(), b"one");
+    agent.report(Vec::new(), Vec::new());
     for role in [Role::Operator, Role::Reader] {
         let page = world.client(&vault, role).metrics().unwrap();
         assert!(page.contains("\noutlast_drops_published_total 1\n"), "{page}");

@@ -66,15 +66,19 @@ fn a_rejected_drop_is_the_app_teams_incident_until_the_next_good_one() {
 }
 
 #[test]
-fn a_silent_agent_is_one_platform_incident_that_its_next_word_resolves() {
+fn a_silent_agent_is_one_platform_incident_that_its_next_report_resolves_and_nothing_else() {
     let world = World::hurried(LONG, Duration::from_secs(2));
     let vault = world.start();
     let operator = world.client(&vault, Role::Operator);
     let agent = world.agent(&vault);
-    agent.ship(&shop(), b"one");
+    agent.report(Vec::new(), Vec::new());
     let incident = eventually("the incident", || operator.incidents().unwrap().pop());
     assert_eq!((incident.key.as_str(), incident.owner.as_str()), ("agent/road-1", "platform"));
+    // Whoever has its connection, or carries its bills, is not the agent: it has said nothing.
+    agent.ship(&shop(), b"one");
     agent.open(&shop());
+    assert_eq!(told(&operator.incidents().unwrap()), [("agent/road-1", false)]);
+    agent.report(Vec::new(), Vec::new());
     assert_eq!(told(&operator.incidents().unwrap()), [("agent/road-1", true)]);
 }
 

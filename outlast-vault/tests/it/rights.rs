@@ -392,6 +392,42 @@ fn policy_takes_from_an_agent_what_its_certificate_grants_and_the_refusal_is_aud
 }
 
 #[test]
+fn what_a_report_says_of_others_workloads_is_left_out_and_audited_once_a_minute() {
+    let mut world = World::new();
+    world.config.agents = BTreeMap::from([("road-1".to_owned(), grants(&["shop-*"]))]);
+    let vault = world.start();
+    let agent = world.agent(&vault);
+    let declared = Some(outlast_wire::api::Declared { rpo_seconds: Some(60), owner: None });
+    let row = |name| outlast_wire::api::WorkloadReport {
+        name,
+        declared: declared.clone(),
+        waiting: 1,
+        rejected: Vec::new(),
+    };
+    for _ in 0..3 {
+        agent.report(vec![row(shop()), row(crm()), row(nothing())], Vec::new());
+    }
+    let known = world.client(&vault, Role::Operator).workloads().unwrap();
+    assert_eq!(known.into_iter().map(|it| it.name).collect::<Vec<_>>(), [shop()]);
+    vault.shutdown();
+    let mut log: Vec<Value> = Vec::new();
+    let mut take = |line: &[u8]| {
+        log.extend(serde_json::from_slice(line).ok());
+        Ok(())
+    };
+    let all = AuditSelection::default();
+    outlast_vault::export_audit(&world.config.dir, &all, &mut take).unwrap();
+    log.retain(|entry| entry["action"] == "reported");
+    assert_eq!(log.len(), 2, "the first, and the others counted: {log:#?}");
+    assert_eq!(
+        (&log[0]["actor"], &log[0]["code"]),
+        (&"agent road-1".into(), &"not_granted".into())
+    );
+    assert_eq!(log[0]["details"]["reason"], "2 of 3 rows are of workloads that are not granted");
+    assert_eq!((&log[0]["details"]["first"], &log[1]["times"]), (&"crm-db".into(), &2.into()));
+}
+
+#[test]
 fn only_who_brings_data_has_room_made_for_it_and_only_for_what_is_granted() {
     let world = World::new();
     let vault = world.start();

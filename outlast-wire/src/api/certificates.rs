@@ -18,7 +18,8 @@ pub struct CertificateView {
     /// By whose order it was issued; absent if others issued it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
-    /// On what grounds: `token 7`, `renewal`.
+    /// On what grounds: `token 7`, `renewal`; `authority`, if whoever has the issuer made it, as with
+    /// `outlast ca init`; absent if others issued it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grounds: Option<String>,
     /// Since when it is revoked, and why.

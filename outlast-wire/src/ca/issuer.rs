@@ -134,6 +134,12 @@ impl CertificateAuthority {
         &self.authorities
     }
 
+    /// The name of the issuer, as [`Certified::issuer`] of what it issued shows it.
+    pub fn name(&self) -> Result<String, InvalidCertificate> {
+        let own = if self.chain_pem.is_empty() { self.ca_pem() } else { &self.chain_pem };
+        certificate::subject_of_pem(own)
+    }
+
     /// Which root it is by whose word it issues.
     pub fn root_fingerprint(&self) -> Result<Fingerprint, InvalidCertificate> {
         let root = match self.chain_pem.is_empty() {

@@ -1,6 +1,7 @@
 //! The calls of `/api/v1` from the other side.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use hyper::Method;
 use hyper::header::CONTENT_TYPE;
@@ -24,11 +25,14 @@ use crate::enrollment::{EnrollmentRequest, Introduction, RenewalRequest, SignedG
 use crate::holdings::{Question, SignedAnswer};
 use crate::identity::Identity;
 use crate::identity_handle::IdentityHandle;
+use crate::news::SignedTrustNews;
 use crate::opening::{self, OpeningError};
 use crate::protocol::CHALLENGE_HEADER;
-use crate::revocation::SignedTrustNews;
 use crate::road::{RoadError, Roads};
 use crate::statement::{Statement, Subject};
+
+/// How long the news of trust may take: they come again and again, and nobody waits for them.
+const NEWS_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The longest answer that is read, in bytes: some hundred thousand snapshots.
 const ANSWER_BYTES_MAX: u64 = 256 << 20;
@@ -170,7 +174,7 @@ impl ApiClient {
         self.http.heed(interrupt);
     }
 
-    /// Says in each request from now on of which share this client speaks.
+    /// Says in all that is signed from now on of which share this client speaks.
     pub fn speak_of(&self, share: ShareId) {
         self.http.speak_of(share);
     }
@@ -200,7 +204,13 @@ impl ApiClient {
                 box_public_key: identity.box_key().public(),
             })?;
         let unusable = |source| OpenError::Answer { workload: workload.clone(), source };
-        let opened = opening::open(&answer, &asked, identity).map_err(unusable)?;
+        let opened = match self.http.believes() {
+            Some(handle) => opening::open_by(&answer, &asked, identity, |chain, message, proof| {
+                handle.judge(chain, message, proof)
+            }),
+            None => opening::open(&answer, &asked, identity),
+        };
+        let opened = opened.map_err(unusable)?;
         let store = RestStore::of(self.http.below(&opened.repository_path));
         Ok(OpenedWorkload { store, key: opened.key, ticket: opened.ticket })
     }
@@ -342,7 +352,7 @@ impl ApiClient {
 
     /// The vault's metrics, in the text format of Prometheus.
     pub fn metrics(&self) -> Result<String, CallError> {
-        let page = self.exchange(Method::GET, "metrics", None)?;
+        let page = self.exchange(Method::GET, "metrics", None, None)?;
         Ok(String::from_utf8_lossy(&page).into_owned())
     }
 
@@ -388,7 +398,8 @@ impl ApiClient {
 
     /// Asks whom to trust. The answer is to be verified.
     pub fn trust_news(&self) -> Result<SignedTrustNews, CallError> {
-        self.call(Method::GET, "api/v1/trust", None)
+        let answer = self.exchange(Method::GET, "api/v1/trust", None, Some(NEWS_TIMEOUT))?;
+        serde_json::from_slice(&answer).map_err(|error| self.unintelligible(&error))
     }
 
     /// Begins a workload's repository anew that is missing for good.
@@ -450,16 +461,17 @@ impl ApiClient {
         path: &str,
         body: Option<Vec<u8>>,
     ) -> Result<T, CallError> {
-        let answer = self.exchange(method, path, body)?;
+        let answer = self.exchange(method, path, body, None)?;
         serde_json::from_slice(&answer).map_err(|error| self.unintelligible(&error))
     }
 
-    /// The body of an answer that is a success.
+    /// The body of an answer that is a success, within the usual time or another.
     fn exchange(
         &self,
         method: Method,
         path: &str,
         body: Option<Vec<u8>>,
+        deadline: Option<Duration>,
     ) -> Result<Vec<u8>, CallError> {
         let location = || self.http.location().to_owned();
         let unreachable = |source| CallError::Unreachable { location: location(), source };
@@ -467,6 +479,9 @@ impl ApiClient {
         let mut request = self.http.request(method, path, length);
         if let Some(body) = body {
             request = request.header(CONTENT_TYPE, "application/json").body(body);
+        }
+        if let Some(deadline) = deadline {
+            request = request.within(deadline);
         }
         let answer =
             request.send(|status| status.is_success(), ANSWER_BYTES_MAX).map_err(unreachable)?;

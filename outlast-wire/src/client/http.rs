@@ -28,7 +28,7 @@ use crate::api::{ErrorBody, ErrorCode};
 use crate::certificate::Validity;
 use crate::identity::Identity;
 use crate::identity_handle::{Derived, IdentityHandle};
-use crate::protocol::{REQUEST_ID_HEADER, SHARE_HEADER, TICKET_HEADER};
+use crate::protocol::{REQUEST_ID_HEADER, TICKET_HEADER};
 use crate::road::{Road, RoadError, Roads};
 use crate::tls::{self, TlsError};
 
@@ -81,6 +81,8 @@ pub(crate) struct Http {
     ticket: Option<HeaderValue>,
     /// What our requests belong to, if it has a name.
     errand: Errand,
+    /// Whom we believe, if that may change.
+    believes: Option<IdentityHandle>,
 }
 
 /// The id under which requests go, to be changed while clients are at work. A copy is the same one.
@@ -140,8 +142,15 @@ impl Way {
 }
 
 impl Connections {
-    fn of(identity: &Identity, road: &Arc<Road>) -> Result<Self, AddressError> {
-        let tls = tls::client_config(identity)?;
+    fn of(
+        identity: &Identity,
+        handle: Option<&IdentityHandle>,
+        road: &Arc<Road>,
+    ) -> Result<Self, AddressError> {
+        let tls = match handle {
+            Some(handle) => tls::heeding_client_config(identity, handle)?,
+            None => tls::client_config(identity)?,
+        };
         Ok(Self::new(Some((tls, Some(identity.validity()))), road)?)
     }
 
@@ -203,10 +212,12 @@ impl Http {
         let shown = || address.shown.clone();
         let way = match (address.is_secure(), credentials) {
             (true, Credentials::Identity(identity)) => {
-                Way::Fixed(Connections::of(identity, &road)?)
+                Way::Fixed(Connections::of(identity, None, &road)?)
             }
             (true, Credentials::Handle(identity)) => {
-                Way::Following(Derived::new(identity, move |it| Connections::of(it, &road))?)
+                let handle = identity.clone();
+                let connections = move |it: &Identity| Connections::of(it, Some(&handle), &road);
+                Way::Following(Derived::new(identity, connections)?)
             }
             (true, Credentials::Authority(ca_pem)) => {
                 let tls = tls::anonymous_client_config(ca_pem)?;
@@ -238,7 +249,16 @@ impl Http {
             share: OnceLock::new(),
             ticket: None,
             errand: Errand::default(),
+            believes: match credentials {
+                Credentials::Handle(identity) => Some(identity.clone()),
+                _ => None,
+            },
         })
+    }
+
+    /// Whom we believe, if that may change.
+    pub(crate) fn believes(&self) -> Option<&IdentityHandle> {
+        self.believes.as_ref()
     }
 
     /// A client of the directory `path` below this one's address, over the same connections and on the
@@ -257,6 +277,7 @@ impl Http {
             share: self.share.clone(),
             ticket: self.ticket.clone(),
             errand: Errand::default(),
+            believes: self.believes.clone(),
         }
     }
 
@@ -271,7 +292,7 @@ impl Http {
         self.interrupt = interrupt.clone();
     }
 
-    /// Says in each request from now on of which share we speak. The first word counts.
+    /// Notes of which share we speak from now on. The first word counts.
     pub(crate) fn speak_of(&self, share: ShareId) {
         self.share.get_or_init(|| share);
     }
@@ -300,10 +321,6 @@ impl Http {
         headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
         if let Some(value) = &self.address.authorization {
             headers.insert(AUTHORIZATION, value.clone());
-        }
-        let share = self.share.get().and_then(|it| HeaderValue::from_str(&it.to_string()).ok());
-        if let Some(share) = share {
-            headers.insert(SHARE_HEADER, share);
         }
         if let Some(ticket) = &self.ticket {
             headers.insert(TICKET_HEADER, ticket.clone());
@@ -341,6 +358,12 @@ impl Call<'_> {
 
     pub(crate) fn body(mut self, body: impl Into<Bytes>) -> Self {
         *self.request.body_mut() = Body::from(body.into());
+        self
+    }
+
+    /// Gives up after so long.
+    pub(crate) fn within(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
         self
     }
 

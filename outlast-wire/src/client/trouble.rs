@@ -100,6 +100,12 @@ fn trouble_at(error: &rustls::Error, own: Option<Validity>, now: Timestamp) -> i
                 moment(*not_before)
             ),
         ),
+        Error::InvalidCertificate(Certificate::Revoked) => (
+            About::Server,
+            "the server's certificate is revoked, by the vault's own word: whoever answers there \
+             is not to be trusted any more"
+                .to_owned(),
+        ),
         Error::InvalidCertificate(_) => {
             (About::Server, format!("the server's certificate is not valid: {error}"))
         }

@@ -8,6 +8,7 @@ use crate::grants::{Grants, WorkloadPattern};
 use crate::names::Named;
 use crate::peer::Role;
 use crate::revocation::{Revocation, Revoked};
+use crate::signature::SignatureError;
 
 /// A vault that follows its identity, and an agent who is connected to it.
 struct World {

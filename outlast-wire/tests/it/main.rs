@@ -5,6 +5,7 @@ mod calls;
 mod conformance;
 mod faults;
 mod floods;
+mod news;
 mod plain;
 mod restic;
 mod roads;

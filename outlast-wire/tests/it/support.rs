@@ -150,6 +150,10 @@ pub(crate) struct Server {
 }
 
 impl Server {
+    pub(crate) fn url(&self) -> String {
+        format!("https://localhost:{}/", self.address.port())
+    }
+
     /// The address of the repository `shop-db`.
     pub(crate) fn repository(&self) -> String {
         format!("rest:https://localhost:{}/repo/shop-db/", self.address.port())

@@ -192,6 +192,15 @@ fn tell(certificates: &[CertificateView], output: &Output) -> Result<()> {
     table(output, &["HOLDER", "STATE", "UNTIL", "WORKLOADS", "GROUNDS", "SERIAL"], &rows)
 }
 
+/// The grounds of one that this vault did not issue.
+fn elsewhere(issuer: &str) -> String {
+    match issuer {
+        // It was met by an earlier release.
+        "" => "met".to_owned(),
+        issuer => format!("issued elsewhere: {issuer}"),
+    }
+}
+
 fn row(view: &CertificateView) -> Vec<String> {
     let certified = &view.certified;
     let state = match (&view.revoked, &view.reason) {
@@ -204,7 +213,7 @@ fn row(view: &CertificateView) -> Vec<String> {
         state,
         whole_seconds(certified.validity.until),
         certified.grants.to_string(),
-        view.grounds.clone().unwrap_or_else(|| "issued elsewhere".to_owned()),
+        view.grounds.clone().unwrap_or_else(|| elsewhere(&certified.issuer)),
         certified.serial.clone(),
     ]
 }

@@ -12,6 +12,7 @@ use anyhow::Result;
 use outlast_agent::AgentConfig;
 use outlast_vault::VaultConfig;
 use outlast_wire::Role;
+use outlast_wire::names::Names;
 use serde_json::json;
 
 use crate::exit::{Code, Usage};
@@ -90,7 +91,7 @@ pub(crate) fn run(arguments: &Args, output: &Output) -> Result<Code> {
 fn findings(arguments: &Args, output: &Output) -> Result<Vec<Finding>> {
     let mut found = Vec::new();
     if let (Some(vault), Some(identity)) = (&arguments.vault, &arguments.identity) {
-        way::look(vault, identity, None, output, &mut found);
+        way::look(vault, identity, &Names::default(), None, output, &mut found);
         return Ok(found);
     }
     if let Some(dir) = &arguments.dir {
@@ -105,7 +106,9 @@ fn findings(arguments: &Args, output: &Output) -> Result<Vec<Finding>> {
         if let Ok(Serving { url, .. }) = home.read_serving()
             && arguments.role.is_none()
         {
-            way::look(&url, &home.identity("operator"), Some(Role::Operator), output, &mut found);
+            let operator = home.identity("operator");
+            let role = Some(Role::Operator);
+            way::look(&url, &operator, &Names::default(), role, output, &mut found);
         }
         return Ok(found);
     }
@@ -140,7 +143,7 @@ fn agent(file: &Path, output: &Output, found: &mut Vec<Finding>) {
     let Some(config) = configured(config, file, found) else { return };
     place::share(&config.share, found);
     place::directory("state", &config.state, place::STATE_BYTES_MIN, found);
-    way::look(&config.upstream, &config.identity, Some(Role::Agent), output, found);
+    way::look(&config.upstream, &config.identity, &config.names, Some(Role::Agent), output, found);
 }
 
 /// All that a vault stands on, and whether it serves.
@@ -148,7 +151,8 @@ fn vault(file: &Path, output: &Output, found: &mut Vec<Finding>) {
     let config = Document::read(file).and_then(|file| file.with_environment::<VaultConfig>());
     let Some(config) = configured(config, file, found) else { return };
     place::directory("vault", &config.dir, place::VAULT_BYTES_MIN, found);
-    let Some(identity) = certificate::look(&config.identity, Some(Role::Vault), found) else {
+    let role = Some(Role::Vault);
+    let Some(identity) = certificate::look(&config.identity, &config.names, role, found) else {
         return;
     };
     way::served(&config, &identity, output, found);

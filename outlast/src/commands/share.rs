@@ -14,6 +14,7 @@ use serde_json::json;
 use crate::exit::Code;
 use crate::output::whole_seconds;
 use crate::output::{Output, counted, table};
+use outlast_wire::Fingerprint;
 use outlast_wire::receipts::Authority;
 
 /// Make a share, look at it, clean it up
@@ -81,14 +82,21 @@ A drop that was rejected is removed only where its receipt can be verified, whic
 /// Whose receipts count.
 #[derive(Debug, Args)]
 pub(crate) struct Ca {
-    /// The certificate of the authority whose agents and vaults sign receipts, to verify them
-    #[arg(long, value_name = "FILE", env = "OUTLAST_CA")]
+    /// The certificate of the authority whose agents and vaults sign receipts, to verify them; or its
+    /// SHA-256 fingerprint, 64 hexadecimal digits
+    #[arg(long, value_name = "FILE|FINGERPRINT", env = "OUTLAST_CA")]
     ca: Option<PathBuf>,
 }
 
 impl Ca {
     pub(crate) fn load(&self) -> Result<Option<Authority>> {
-        Ok(self.ca.as_deref().map(Authority::load).transpose()?)
+        let Some(ca) = &self.ca else { return Ok(None) };
+        // As `openssl x509 -fingerprint -sha256` prints it, too.
+        let digits = ca.to_str().map(|text| text.replace(':', "").to_lowercase());
+        match digits.and_then(|digits| Fingerprint::try_from(digits).ok()) {
+            Some(fingerprint) => Ok(Some(Authority::named(fingerprint))),
+            None => Ok(Some(Authority::load(ca)?)),
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use toml::de::DeValue;
 
 use super::flaw::{Flaw, Source};
 
-/// The section of `vault.toml`.
+/// The section, of either role.
 pub(super) const SECTION: &str = "identities";
 
 /// What the section says.

@@ -257,9 +257,7 @@ impl RoleKeys {
                 lines.push_str(&format!("  {head:26}  {help}{default}\n"));
             }
         }
-        if self.name == VAULT_ROLE {
-            lines.push_str(IDENTITIES_HELP);
-        }
+        lines.push_str(IDENTITIES_HELP);
         lines
     }
 }

@@ -7,7 +7,7 @@ use outlast_types::human;
 
 use super::key::{Default, Key, Kind, RoleKeys, Section};
 use super::resolve::{OTHERS, variable};
-use super::table::{ROLES, VAULT};
+use super::table::ROLES;
 
 /// What the keys that must be set may look like; others are shown with their default.
 const EXAMPLES: [(&str, &str); 10] = [
@@ -40,9 +40,7 @@ pub(crate) fn reference() -> String {
             smallest(role)
         ));
         role.sections.iter().for_each(|section| page.push_str(&describe(section)));
-        if role.name == VAULT.name {
-            page.push_str(IDENTITIES);
-        }
+        page.push_str(IDENTITIES);
     }
     page.push_str("\n## Other variables\n\n| variable | what it is |\n|---|---|\n");
     for (name, help) in OTHERS {

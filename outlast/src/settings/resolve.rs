@@ -16,7 +16,7 @@ use super::flaw::{Flaw, Source};
 use super::identities;
 use super::key::{AGENTS, Default, Key, RoleKeys, Section, Value, nearest};
 use super::links;
-use super::table::{ROLES, VAULT};
+use super::table::ROLES;
 
 /// Variables of ours that are no keys of a section, and what each is.
 pub(super) const OTHERS: [(&str, &str); 8] = [
@@ -124,7 +124,7 @@ impl Reading {
         let at = |place: usize| Source::in_text(text, place);
         for (name, content) in root {
             let known = || role.sections.iter().map(|section| section.name);
-            if role.name == VAULT.name && *name.get_ref() == identities::SECTION {
+            if *name.get_ref() == identities::SECTION {
                 self.identities = identities::read(text, content, &mut self.flaws);
                 continue;
             }

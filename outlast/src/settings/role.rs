@@ -37,6 +37,7 @@ impl Configured for AgentConfig {
         Ok(Self {
             // They have variables of their own.
             proxies: Proxies::default(),
+            names: settings.identities.clone(),
             limits: DropLimits {
                 bytes_max: settings.size("agent.drop_max")?,
                 ratio_max,

@@ -44,6 +44,8 @@ codes! {
         ObjectSent => "object_sent",
         /// A request that the role does not allow.
         Requested => "requested",
+        /// An agent reported. Only what it may not speak of is an entry.
+        Reported => "reported",
         /// An operator gave an order about a workload.
         Ordered => "ordered",
         /// The vault issued a certificate.
@@ -56,6 +58,8 @@ codes! {
         TokenRedeemed => "token_redeemed",
         /// An authority is believed for connections no more.
         AuthorityEnded => "authority_ended",
+        /// Workloads of which nothing was ever vaulted, and which no report names any more, were forgotten.
+        WorkloadsForgotten => "workloads_forgotten",
         CatalogRebuilt => "catalog_rebuilt",
         IncidentOpened => "incident_opened",
         IncidentResolved => "incident_resolved",

@@ -129,3 +129,20 @@ fn whatever_stands_in_a_label_does_not_end_it() {
     assert_eq!(value(&page.text, "outlast_x", &[("a", odd), ("b", "")]), Some(7.0));
     assert_eq!(page.text.lines().count(), 3);
 }
+
+#[test]
+fn what_agents_told_of_themselves_is_shown_by_agent_and_share() {
+    let world = World::new();
+    let vault = world.open();
+    let share = ShareId::new(&outlast_types::SystemRandom);
+    let told = AgentFigures { drops_waiting: 3, passes: 7, ..AgentFigures::default() };
+    vault.figures.note("eu-1", Some(share), told, vault.environment.clock.now());
+    let page = parse(&vault.metrics());
+    let labels = [("agent", "eu-1".to_owned()), ("share", share.to_string())];
+    let labels: BTreeMap<String, String> =
+        labels.map(|(name, value)| (name.to_owned(), value)).into();
+    let value = |name: &str| page.get(&(name.to_owned(), labels.clone())).copied();
+    assert_eq!(value("outlast_agent_drops_waiting"), Some(3.0));
+    assert_eq!(value("outlast_agent_passes_total"), Some(7.0));
+    assert_eq!(value("outlast_agent_oldest_waiting_seconds"), None, "nothing waits");
+}

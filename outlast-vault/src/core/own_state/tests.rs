@@ -54,6 +54,35 @@ fn what_nothing_could_give_back_is_saved_when_it_changed_and_only_then() {
 }
 
 #[test]
+fn a_revocation_is_saved_at_once_and_one_that_met_a_save_under_way_right_after_it() {
+    let world = World::new();
+    let vault = world.open();
+    let peer = |name| outlast_wire::Peer::new(outlast_wire::Role::Agent, name).unwrap();
+    let revoke = |name| {
+        let target = crate::core::authority::Target::Holder(peer(name));
+        vault.revoke(&target, "operator ops", None).unwrap();
+    };
+    let is_saved = |name: &str| {
+        let saved = content(&saves(&world), "certificates.jsonl");
+        String::from_utf8(saved).unwrap().contains(name)
+    };
+    revoke("eu-0");
+    vault.save_own_state(&progress(&vault)).unwrap();
+    revoke("eu-1");
+    assert!(is_saved("eu-0") && !is_saved("eu-1"));
+    vault.save_own_state_at_once();
+    assert!(is_saved("eu-1"), "although the state was saved a moment before");
+    revoke("eu-2");
+    let under_way = vault.saves.lock().unwrap();
+    vault.save_own_state_at_once();
+    drop(under_way);
+    vault.save_own_state(&progress(&vault)).unwrap();
+    assert!(is_saved("eu-2"), "it was not put off");
+    upload(&vault, &shop(), b"x");
+    assert_eq!(vault.save_own_state(&progress(&vault)).unwrap(), "saved not long ago");
+}
+
+#[test]
 fn a_save_that_is_broken_off_says_so_and_the_next_one_is_whole() {
     let world = World::new();
     let vault = world.open();

@@ -7,13 +7,15 @@ use axum::{Extension, Router};
 use outlast_types::Timestamp;
 use outlast_wire::access::{self, Call};
 use outlast_wire::api::{CertificateView, ErrorCode, Holder, RevokeOrder};
-use outlast_wire::revocation::{Revocations, SignedTrustNews};
+use outlast_wire::news::SignedTrustNews;
+use outlast_wire::revocation::Revocations;
 use outlast_wire::server::{ApiError, RequestId};
 use outlast_wire::{Certified, Peer};
 
 use super::call::{Answer, Api};
 use crate::core::authority::Target;
 use crate::core::certificates::Known;
+use crate::core::vault::Vault;
 
 /// The longest reason, in characters.
 const REASON_LENGTH_MAX: usize = 500;
@@ -31,7 +33,7 @@ async fn trust(
     Extension(id): Extension<RequestId>,
 ) -> Answer<SignedTrustNews> {
     access::check_whole(&asker, Call::AskTrust)?;
-    api.run(asker, id, |vault, _| vault.trust_news()).await
+    api.run(asker, id, |vault, asker| vault.trust_news(asker.peer.role())).await
 }
 
 async fn certificates(
@@ -40,12 +42,7 @@ async fn certificates(
     Extension(id): Extension<RequestId>,
 ) -> Answer<Vec<CertificateView>> {
     access::check_whole(&asker, Call::ListCertificates)?;
-    api.run(asker, id, |vault, _| {
-        let (list, now) = (vault.certificates.revocations(), vault.environment.clock.now());
-        let known = vault.certificates.list().into_iter();
-        Ok(known.map(|known| view(known, &list, now)).collect())
-    })
-    .await
+    api.run(asker, id, |vault, _| Ok(views(vault, vault.certificates.list()))).await
 }
 
 async fn revoke(
@@ -64,8 +61,8 @@ async fn revoke(
             vault.revoke_tokens_of(&asker.peer, holder)?;
         }
         let of = vault.revoke(&target, &asker.peer.to_string(), reason.as_deref())?;
-        let (list, now) = (vault.certificates.revocations(), vault.environment.clock.now());
-        Ok(of.into_iter().map(|known| view(known, &list, now)).collect())
+        vault.save_own_state_at_once();
+        Ok(views(vault, of))
     })
     .await
 }
@@ -94,8 +91,17 @@ fn bad(code: ErrorCode, text: &str) -> ApiError {
     ApiError::new(StatusCode::BAD_REQUEST, code, text)
 }
 
-fn view(known: Known, list: &Revocations, now: Timestamp) -> CertificateView {
+fn views(vault: &Vault, of: Vec<Known>) -> Vec<CertificateView> {
+    let (list, now) = (vault.certificates.revocations(), vault.environment.clock.now());
+    // Only shown, so that an issuer that cannot be read now keeps nobody from seeing the list.
+    let ours = vault.open_issuer().ok().and_then(|issuer| issuer.name().ok()).unwrap_or_default();
+    of.into_iter().map(|known| view(known, &list, &ours, now)).collect()
+}
+
+fn view(known: Known, list: &Revocations, ours: &str, now: Timestamp) -> CertificateView {
     let Known { certified, at, by, grounds } = known;
+    let is_ours = !ours.is_empty() && certified.issuer == ours;
+    let grounds = grounds.or_else(|| is_ours.then(|| "authority".to_owned()));
     let revocation = list.of(&certified);
     let (revoked, reason) = (
         revocation.map(|revocation| revocation.at),

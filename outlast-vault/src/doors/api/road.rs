@@ -15,13 +15,11 @@ use outlast_wire::server::{ApiError, RequestId};
 
 use super::call::{Answer, Api};
 
-/// Below it is the only call of an agent that says nothing of its work.
-pub(in crate::doors) const PATHS: [&str; 2] = ["/api/v1/greeting", PROBE_PATH];
 /// By this a client measures its road.
 pub(in crate::doors) const PROBE_PATH: &str = "/api/v1/probe";
 
 pub(super) fn routes() -> Router<Api> {
-    Router::new().route(PATHS[0], get(greeting)).route(PATHS[1], post(probe))
+    Router::new().route("/api/v1/greeting", get(greeting)).route(PROBE_PATH, post(probe))
 }
 
 async fn greeting(

@@ -119,6 +119,7 @@ async fn revoke(
         })?;
     api.run(asker, id, move |vault, asker| {
         let record = vault.revoke_token(&asker.peer, token)?;
+        vault.save_own_state_at_once();
         Ok(view(record, vault.environment.clock.now()))
     })
     .await

@@ -26,6 +26,7 @@ use crate::passphrase::PassphraseArgs;
 its repositories; their loss is harmless then. Who has opened one may have kept what was in it.
 
 Examples:
+  outlast ca kit --dir ./outlast-data --into /media/usb/kit          # asks for the passphrase, twice
   outlast ca kit --dir ./outlast-data --passphrase-file F --into /media/usb/kit
   outlast ca kit --config /etc/outlast/vault.toml --ca ./CA --passphrase-file F --into ./kit
   systemd-ask-password -n | outlast ca kit --dir ./outlast-data --passphrase-file - --into ./kit"

@@ -5,17 +5,20 @@ use std::path::Path;
 
 use outlast_types::{Clock as _, SystemClock, human};
 use outlast_wire::identity::IDENTITY_FILE;
+use outlast_wire::names::Names;
 use outlast_wire::{Identity, Role, Validity};
 
 use super::finding::Finding;
 
-/// Looks at the identity in `directory`, which should be of `role`.
+/// Looks at the identity in `directory`, which should be of `role`, by `names` if its certificate names
+/// nobody of ours.
 pub(super) fn look(
     directory: &Path,
+    names: &Names,
     role: Option<Role>,
     found: &mut Vec<Finding>,
 ) -> Option<Identity> {
-    let identity = match Identity::load(directory) {
+    let identity = match Identity::load_by(directory, names) {
         Ok(identity) => identity,
         Err(error) => {
             let fix = "the directory of an identity has identity.pem, ca.pem and box.key; correct \

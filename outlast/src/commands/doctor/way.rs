@@ -8,6 +8,7 @@ use outlast_types::{Clock as _, SystemClock, Timestamp, human};
 use outlast_vault::VaultConfig;
 use outlast_wire::api::{ErrorCode, Greeting};
 use outlast_wire::client::{About, Server, Survey, survey};
+use outlast_wire::names::Names;
 use outlast_wire::{ApiClient, CallError, CertificateTrouble, Credentials, Identity, Roads, Role};
 
 use super::certificate;
@@ -30,11 +31,12 @@ const STEPS: [&str; 6] = ["name", "route", "tls", "role", "clock", "throughput"]
 pub(super) fn look(
     address: &str,
     directory: &Path,
+    names: &Names,
     role: Option<Role>,
     output: &Output,
     found: &mut Vec<Finding>,
 ) {
-    let Some(identity) = certificate::look(directory, role, found) else {
+    let Some(identity) = certificate::look(directory, names, role, found) else {
         return not_judged(&STEPS, "there is no identity to go with", found);
     };
     go(address, &identity, Whose::Given, output, found);
