@@ -10,6 +10,7 @@
 mod case;
 mod commands;
 mod data;
+mod drop;
 mod goals;
 mod machine;
 mod measure;
@@ -31,11 +32,14 @@ use self::options::Options;
 use self::results::Results;
 use self::tools::Tool;
 
+pub(crate) use self::drop::USAGE as DROP_USAGE;
 pub(crate) use self::options::USAGE;
 
 /// Runs the benchmark in the checkout `root`.
 pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
-    let options = Options::read(arguments)?;
+    // Of a drop, only what is its own is understood.
+    let of_drop = arguments.split_first().filter(|(first, _)| *first == "drop");
+    let options = if of_drop.is_some() { Options::read(&[])? } else { Options::read(arguments)? };
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), PathBuf::from);
     // Programs run in other directories.
     let target = std::path::absolute(target).context("find the target directory")?;
@@ -51,6 +55,9 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
         bail!("{} is missing; apt-get install time", measure::TIME);
     }
     let home = target.join("bench");
+    if let Some((_, arguments)) = of_drop {
+        return drop::run(&target.join("release/outlast"), &home, arguments);
+    }
     let input = data::Input::prepare(&home, &options)?;
     let patch = if options.wants(Case::NextDay) { goals::patch_bytes(&input)? } else { None };
     let tools: Vec<Tool> =

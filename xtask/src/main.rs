@@ -33,7 +33,10 @@ fn main() -> ExitCode {
         Some("mutants") => {
             root().and_then(|root| mutants::run(root, &arguments.collect::<Vec<_>>()))
         }
-        _ => Err(anyhow::anyhow!("{USAGE}\n{}\n{}", mutants::USAGE, bench::USAGE)),
+        _ => {
+            let of_drop = bench::DROP_USAGE;
+            Err(anyhow::anyhow!("{USAGE}\n{}\n{}\n{of_drop}", mutants::USAGE, bench::USAGE))
+        }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

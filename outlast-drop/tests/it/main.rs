@@ -15,6 +15,8 @@ mod garbage;
 #[cfg(test)]
 mod killed;
 #[cfg(test)]
+mod lease;
+#[cfg(test)]
 mod letting_go;
 #[cfg(test)]
 mod life;

@@ -33,6 +33,13 @@ pub(super) struct Input {
 }
 
 impl Input {
+    /// Only the first dump, if it is missing below `home`.
+    pub(super) fn dump(home: &Path, size_mib: u64) -> Result<PathBuf> {
+        let directory = home.join(format!("data-{GENERATION}-{size_mib}"));
+        std::fs::create_dir_all(&directory).context("cannot make the directory for data")?;
+        made(&directory.join("dump.sql"), |file| sql::dump(file, size_mib << 20, sql::Day::First))
+    }
+
     /// Makes what is missing below `home`.
     pub(super) fn prepare(home: &Path, options: &Options) -> Result<Self> {
         let directory = home.join(format!("data-{GENERATION}-{}", options.size_mib));
@@ -42,7 +49,7 @@ impl Input {
         let (dump, next) = match (&options.dump, &options.next) {
             (Some(dump), Some(next)) => (absolute(dump)?, absolute(next)?),
             _ => (
-                made(&directory.join("dump.sql"), |file| sql::dump(file, bytes, sql::Day::First))?,
+                Self::dump(home, options.size_mib)?,
                 made(&directory.join("next.sql"), |file| sql::dump(file, bytes, sql::Day::Next))?,
             ),
         };
