@@ -8,6 +8,7 @@ mod links;
 mod listing;
 mod open;
 mod patterns;
+mod trouble;
 mod visit;
 
 use std::io;
@@ -31,6 +32,7 @@ use links::{Links, Sameness, Sighted};
 use listing::Listing;
 use open::open_directory;
 use patterns::Patterns;
+use trouble::{entry_error, invalid};
 use visit::{Inside, Name, Reach, Visitor, names_of_cache};
 
 /// Threads that look ahead, at most: with them, a share that takes 2 ms for every call gives
@@ -488,22 +490,6 @@ impl EntrySource for Walk {
         let pool = Arc::clone(&self.visitor.pool);
         Box::new(move || pool.patience.lose())
     }
-}
-
-fn entry_error(path: &str, errno: Errno) -> SourceError {
-    let source = match errno {
-        Errno::AGAIN => io::Error::new(
-            io::ErrorKind::WouldBlock,
-            "another program has a lease on it and did not give it up in time",
-        ),
-        errno => errno.into(),
-    };
-    SourceError::Entry { path: path.to_owned(), source }
-}
-
-fn invalid(path: &str, error: crate::InvalidPath) -> SourceError {
-    let source = io::Error::new(io::ErrorKind::InvalidInput, error);
-    SourceError::Entry { path: path.to_owned(), source }
 }
 
 #[cfg(test)]

@@ -79,7 +79,8 @@ pub(super) fn run(outlast: &Path, home: &Path, arguments: &[String]) -> Result<(
                 let way = &mut ways[(turn + round) % count];
                 scratch::remove(&on)?;
                 std::fs::create_dir_all(&on).context("cannot make a place to measure in")?;
-                way.costs.push(measured(way, &command, outlast, &on)?);
+                let cost = measured(way, &command, outlast, &on)?;
+                way.costs.push(cost);
             }
         }
         scratch::remove(&on)?;
@@ -93,7 +94,7 @@ fn ways(outlast: &Path, before: Option<&Path>) -> Vec<Way> {
     let mut ways = vec![Way { name: "CMD > file; fsync".into(), program: None, costs: vec![] }];
     for (name, program) in programs.into_iter().filter_map(|(name, it)| Some((name, it?))) {
         for options in [&["--compress", "off"][..], &[]] {
-            let shown = [&[name, "drop"], options].concat().join(" ");
+            let shown = [&[name, "drop"][..], options].concat().join(" ");
             let program = Some((program.to_owned(), options));
             ways.push(Way { name: shown, program, costs: Vec::new() });
         }
@@ -134,7 +135,7 @@ fn quoted(path: &Path) -> String {
 fn tell(source: &str, ways: &[Way], size_mib: u64) {
     println!("\n| {source}, {size_mib} MiB | wall, s | ratio | CPU, s | peak RSS, MiB |");
     println!("|---|---:|---:|---:|---:|");
-    let plain = ways.first().map_or(&[][..], |way| &way.costs);
+    let plain = ways.first().map_or(&[][..], |way| way.costs.as_slice());
     for way in ways {
         let wall = median(way.costs.iter().map(|cost| cost.wall_seconds));
         let cpu = median(way.costs.iter().map(|cost| cost.cpu_seconds));
