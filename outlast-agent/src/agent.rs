@@ -317,6 +317,7 @@ impl Agent {
             self.record(share, signed, report);
         }
         // Before the look, so that it finds each drop as far as it has come.
+        self.take_cleared(share, report);
         for step in self.shipper.ended(share) {
             self.take(share, step, report);
         }

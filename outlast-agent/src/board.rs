@@ -65,6 +65,8 @@ struct Posted {
     pass: Option<Arc<PassNews>>,
     under_way: Option<UnderWay>,
     untold: Untold,
+    /// What the vault says of drops in quarantine, as it came.
+    cleared: Vec<String>,
     figures: AgentFigures,
     /// Since when the drop waits that has waited longest.
     oldest: Option<Timestamp>,
@@ -79,6 +81,9 @@ pub(crate) struct Board {
 
 /// Rejected drops of one workload that are remembered for the vault: the newest tell enough.
 const UNTOLD_MAX: usize = 1000;
+
+/// Drops taken out of quarantine at a time; the vault tells the others again.
+const CLEARED_MAX: usize = 1000;
 
 /// A pass that has not moved for so long stands still: a share that hangs, most likely.
 const STANDSTILL: Duration = Duration::from_secs(300);
@@ -135,6 +140,17 @@ impl Board {
         }
         drop(posted);
         self.changed.notify_all();
+    }
+
+    /// The vault said which drops in quarantine were accepted.
+    pub(crate) fn cleared(&self, mut receipts: Vec<String>) {
+        receipts.truncate(CLEARED_MAX);
+        self.posted().cleared = receipts;
+    }
+
+    /// Takes what the vault said last.
+    pub(crate) fn take_cleared(&self) -> Vec<String> {
+        std::mem::take(&mut self.posted().cleared)
     }
 
     /// Counts something.

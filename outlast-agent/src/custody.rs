@@ -52,6 +52,8 @@ pub(crate) enum Proven {
 pub(crate) struct Refusal {
     pub(crate) code: RejectionCode,
     pub(crate) reason: String,
+    /// The day under which it lies, and its seal, where it is its content that was refused.
+    pub(crate) place: Option<(Day, ContentHash)>,
 }
 
 /// Where a drop is in its life.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use outlast_drop::Share;
 use outlast_drop::files::{Directory, is_later};
 use outlast_drop::layout::WORKLOADS;
-use outlast_types::{WorkloadName, human};
+use outlast_types::{ContentKind, SanityRule, WorkloadName, human};
 use outlast_wire::api::Declared;
 use serde::Deserialize;
 
@@ -19,14 +19,49 @@ const FILE_BYTES_MAX: u64 = 64 << 10;
 struct DeclarationJson {
     owner: Option<String>,
     rpo: Option<String>,
+    sanity: Option<SanityJson>,
     #[serde(flatten)]
     more: toml::Table,
+}
+
+/// What its team asks of its content. Nothing else is allowed: what is asked by a misspelt key would
+/// not be asked.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SanityJson {
+    min_size: Option<String>,
+    shrink_max: Option<u8>,
+    floor: Option<String>,
+    #[serde(default)]
+    kinds: Vec<ContentKind>,
+}
+
+impl SanityJson {
+    fn rule(self) -> Result<SanityRule, String> {
+        let size = |key: &str, text: Option<String>| {
+            let size = text.map(|text| human::parse_bytes(&text)).transpose();
+            size.map_err(|error| format!("{key}: {error}"))
+        };
+        if self.kinds.iter().any(|kind| !ContentKind::KNOWN.contains(kind)) {
+            let known: Vec<&str> = ContentKind::KNOWN.iter().map(ContentKind::as_str).collect();
+            return Err(format!("kinds: the kinds that can be told are {}", known.join(", ")));
+        }
+        if self.shrink_max.is_some_and(|percent| percent > 100) {
+            return Err("shrink_max: it is a number of percent, so at most 100".to_owned());
+        }
+        Ok(SanityRule {
+            min_size: size("min_size", self.min_size)?,
+            shrink_max: self.shrink_max,
+            floor: size("floor", self.floor)?,
+            kinds: self.kinds,
+        })
+    }
 }
 
 /// The key that one letter makes of `key`: with a letter too much, too few or another, or two that
 /// changed places. A promise that nobody hears of must not come of a slip.
 fn misspelt(key: &str) -> Option<&'static str> {
-    const KEYS: [&str; 2] = ["owner", "rpo"];
+    const KEYS: [&str; 3] = ["owner", "rpo", "sanity"];
     let key = key.to_lowercase();
     KEYS.into_iter().find(|meant| is_almost(key.as_bytes(), meant.as_bytes()))
 }
@@ -57,6 +92,21 @@ pub enum DeclarationError {
 
 /// The declaration of a workload, if it has one.
 pub fn read(share: &Share, workload: &WorkloadName) -> Result<Option<Declared>, DeclarationError> {
+    Ok(read_all(share, workload)?.map(|(declared, _)| declared))
+}
+
+/// What a workload's declaration asks of its content, if anything.
+pub fn sanity_rule(
+    share: &Share,
+    workload: &WorkloadName,
+) -> Result<Option<SanityRule>, DeclarationError> {
+    Ok(read_all(share, workload)?.and_then(|(_, rule)| rule))
+}
+
+fn read_all(
+    share: &Share,
+    workload: &WorkloadName,
+) -> Result<Option<(Declared, Option<SanityRule>)>, DeclarationError> {
     let path = share.workload_directory(workload);
     // Name by name, because a link in place of one of them is not followed.
     let names = [WORKLOADS.to_owned(), workload.to_string()];
@@ -84,7 +134,10 @@ pub fn read(share: &Share, workload: &WorkloadName) -> Result<Option<Declared>, 
     }
     let rpo = form.rpo.map(|text| human::parse_duration(&text)).transpose();
     let rpo = rpo.map_err(|error| wrong(format!("rpo: {error}")))?;
-    Ok(Some(Declared { rpo_seconds: rpo.as_ref().map(Duration::as_secs), owner: form.owner }))
+    let rule = form.sanity.map(SanityJson::rule).transpose();
+    let rule = rule.map_err(|error| wrong(format!("sanity.{error}")))?;
+    let rpo_seconds = rpo.as_ref().map(Duration::as_secs);
+    Ok(Some((Declared { rpo_seconds, owner: form.owner }, rule)))
 }
 
 #[cfg(test)]
@@ -122,10 +175,24 @@ mod tests {
         for slip in ["rpoo", "rp", "pro", "RPO", "rpq", "ownr", "owners", "onwer"] {
             assert!(wrong(&format!("{slip} = \"26h\"")).contains("is almost"), "{slip}");
         }
-        for later in ["class", "sanity", "port", "group"] {
+        for later in ["class", "seal", "port", "group"] {
             assert!(declare(&format!("{later} = \"26h\"")).is_ok(), "{later}");
         }
         assert!(declare("\u{feff}rpo = \"2d\"\r\nowner = \"win\"\r\n").unwrap().is_some());
+        let text = "[sanity]\nmin_size = \"1GiB\"\nshrink_max = 30\nkinds = [\"sqlite\"]\n";
+        declare(text).unwrap();
+        let rule = SanityRule {
+            min_size: Some(1 << 30),
+            shrink_max: Some(30),
+            floor: None,
+            kinds: vec![ContentKind::Sqlite],
+        };
+        assert_eq!(sanity_rule(&share, &workload), Ok(Some(rule)));
+        assert!(wrong("[sanity]\nmin_sise = \"1GiB\"").contains("is not understood"));
+        assert!(wrong("[sanity]\nmin_size = \"big\"").contains("sanity.min_size"));
+        assert!(wrong("[sanity]\nshrink_max = 101").contains("sanity.shrink_max"));
+        assert!(wrong("[sanity]\nkinds = [\"cheese\"]").contains("pg_dump"));
+        assert!(wrong("[sanitty]\nkinds = []").contains("is almost"));
         fs::remove_file(home.join(FILE)).unwrap();
         symlink("/etc/hostname", home.join(FILE)).unwrap();
         assert!(read(&share, &workload).is_err(), "a link is not followed");

@@ -73,6 +73,7 @@ impl Lifecycle<'_> {
         let statement = Statement {
             reason: Some(reason.clone()),
             code: Some(rejection.code()),
+            seal: rejection.seal(),
             ..ReceiptState::Rejected.into()
         };
         let refused = self.scribe.sign(self.share, address, statement).and_then(|signed| {

@@ -265,7 +265,7 @@ mod tests {
         }
 
         fn report(&self, _: &AgentReport) -> Result<Reported, CallError> {
-            Ok(Reported { run: self.0.lock().unwrap().run.to_string() })
+            Ok(Reported { run: self.0.lock().unwrap().run.to_string(), cleared: Vec::new() })
         }
     }
 
@@ -291,7 +291,7 @@ mod tests {
             let held = HeldDrop { drop, size, tree, snapshot };
             let by = Peer::new(Role::Vault, "hq").unwrap();
             let (at, state, counts_now) = (Timestamp::EPOCH, ReceiptState::Vaulted, true);
-            let secured = Secured { by, at, state, counts_now, held };
+            let secured = Secured { by, at, state, counts_now, held, is_doubtful: false };
             (address, secured)
         };
         (0..count).map(secured).collect()

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use outlast_drop::{
     DropAddress, Receipt, ReceiptError, ReceiptState, Share, SignedReceipt, receipt,
 };
-use outlast_types::RejectionCode;
+use outlast_types::{ContentHash, RejectionCode};
 use outlast_wire::Role;
 use outlast_wire::receipts::{Authority, Judged};
 
@@ -107,6 +107,25 @@ impl Reader<'_> {
         Ok(seal.map_or(Proven::Nothing, |seal| Proven::Accepted { seal }))
     }
 
+    /// Whether an operator accepted the content that has this seal, whatever it looks like. Only a
+    /// vault can say so.
+    pub(crate) fn is_cleared(
+        &self,
+        address: &DropAddress,
+        seal: ContentHash,
+    ) -> Result<bool, ReceiptError> {
+        match self.evidence(address, ReceiptState::Cleared) {
+            Ok(said) => Ok(said.is_some_and(|Evidence { receipt, signer }| {
+                // By whom nothing is accepted now, nothing is.
+                signer.counts_now
+                    && receipt.seal == Some(seal)
+                    && receipt.is_about(self.share.id(), address)
+            })),
+            Err(Unproven::Void(_)) => Ok(false),
+            Err(Unproven::Unreadable(error)) => Err(error),
+        }
+    }
+
     /// Checks that the receipt by which this very drop is secured is on the share, so that whoever
     /// looks later finds the proof.
     pub(crate) fn check(&self, address: &DropAddress, secured: &Secured) -> Result<(), String> {
@@ -162,7 +181,8 @@ pub(crate) fn verify(
 /// Why a drop was rejected, if that is an incident: a seal that its writer tore by dying is none.
 fn refusal(receipt: Receipt) -> Option<Refusal> {
     let code = receipt.code.unwrap_or_default();
-    code.is_incident().then(|| Refusal { code, reason: receipt.reason.unwrap_or_default() })
+    let place = receipt.day.zip(receipt.seal);
+    code.is_incident().then(|| Refusal { code, reason: receipt.reason.unwrap_or_default(), place })
 }
 
 #[cfg(test)]

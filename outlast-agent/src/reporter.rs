@@ -127,7 +127,10 @@ impl Reporter {
                 other: BTreeMap::new(),
             };
             match line.report(&document) {
-                Ok(_) => self.board.heard(&document.workloads),
+                Ok(reported) => {
+                    self.board.heard(&document.workloads);
+                    self.board.cleared(reported.cleared);
+                }
                 Err(error) => {
                     // All of it is told again; the vault hears nothing new twice.
                     return tracing::warn!("the vault was not told of this pass: {error}");
@@ -258,9 +261,11 @@ fn pages(news: &News) -> Vec<Vec<WorkloadReport>> {
     pages
 }
 
-fn told((drop, Refusal { code, reason }): (&DropId, &Refusal)) -> RejectedDrop {
+fn told((drop, refusal): (&DropId, &Refusal)) -> RejectedDrop {
+    let Refusal { code, reason, place } = refusal;
     let reason = reason.chars().take(REASON_CHARS_MAX).collect();
-    RejectedDrop { drop: *drop, code: code.clone(), reason }
+    let (day, seal) = place.unzip();
+    RejectedDrop { drop: *drop, day, seal, code: code.clone(), reason }
 }
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ use crate::repositories::Repositories;
 use crate::secured::Secured;
 use crate::state::StateDirectory;
 use crate::upstream::Upstream;
-use crate::{Shutdown, receipts};
+use crate::{Shutdown, declaration, receipts};
 
 /// A tier behind an [`Upstream`], with what saves work on the way there.
 pub(crate) struct Tier {
@@ -97,9 +97,14 @@ impl Tier {
             agent: identity.peer().name(),
             environment: &self.environment,
             cargo,
+            authority: &self.authority,
         };
-        let outcome = loading.read(&sealed, accepted)?;
-        self.bills().keep(cargo.share, shipment(cargo, &sealed, &outcome));
+        let (outcome, sanity) = loading.read(&sealed, accepted)?;
+        let bill = shipment(cargo, &sealed, &outcome);
+        // Of what cannot be read or understood, its team hears elsewhere.
+        let rule = declaration::sanity_rule(cargo.share, &cargo.address.workload);
+        let sanity_rule = rule.ok().flatten();
+        self.bills().keep(cargo.share, Shipment { sanity: Some(sanity), sanity_rule, ..bill });
         let stats = outcome.stats;
         Ok(Taken { read: bytes, new: stats.added, sent: stats.added_packed })
     }
@@ -234,6 +239,8 @@ fn shipment(cargo: &Cargo<'_>, sealed: &SealedDrop, outcome: &Outcome) -> Shipme
         snapshot: Base64(outcome.sealed_snapshot.to_vec()),
         objects: packs.chain(indexes).map(|(name, size)| BilledObject { name, size }).collect(),
         claims: load::claims(seal),
+        sanity: None,
+        sanity_rule: None,
         other: BTreeMap::new(),
     }
 }

@@ -15,7 +15,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use outlast_types::{DropId, WorkloadName};
+use outlast_types::{DropId, Sanity, WorkloadName};
+use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
 pub use error::CatalogError;
@@ -119,15 +120,32 @@ impl Catalog {
         })
     }
 
-    /// How many snapshots each workload has, and when its newest came.
+    /// The snapshots of a workload that came last, the newest first.
+    pub fn recent_snapshots(
+        &self,
+        workload: &WorkloadName,
+        count: u32,
+    ) -> Result<Vec<SnapshotRecord>, CatalogError> {
+        self.read("list recent snapshots", |connection| {
+            let sql =
+                format!("{SELECT_SNAPSHOTS} WHERE workload = ?1 ORDER BY rowid DESC LIMIT ?2");
+            let mut statement = connection.prepare_cached(&sql)?;
+            let rows = statement.query_map(params![workload.as_str(), count], snapshot_of_row)?;
+            rows.collect()
+        })
+    }
+
+    /// How many snapshots each workload has, and when its newest came that nothing speaks against.
     pub fn totals(&self) -> Result<BTreeMap<WorkloadName, Totals>, CatalogError> {
         self.read("count snapshots", |connection| {
             let mut statement = connection.prepare_cached(
-                "SELECT workload, count(*), max(received) FROM snapshots GROUP BY workload",
+                "SELECT workload, count(*), max(CASE WHEN doubtful = 0 THEN received END) \
+                 FROM snapshots GROUP BY workload",
             )?;
             let rows = statement.query_map([], |row| {
                 let snapshots = u64::try_from(row.get::<_, i64>(1)?).unwrap_or(0);
-                Ok((parsed(row, 0)?, Totals { snapshots, newest: time(row, 2)? }))
+                let newest = row.get::<_, Option<i64>>(2)?.map(|_| time(row, 2)).transpose()?;
+                Ok((parsed(row, 0)?, Totals { snapshots, newest }))
             })?;
             rows.collect()
         })
@@ -261,7 +279,7 @@ impl Catalog {
 }
 
 const SELECT_SNAPSHOTS: &str = "SELECT workload, snapshot, drop_id, received, content_bytes, \
-                                stored_bytes, claims, receipt FROM snapshots";
+                                stored_bytes, claims, receipt, sanity FROM snapshots";
 
 fn insert_snapshot(
     transaction: &Transaction<'_>,
@@ -271,10 +289,12 @@ fn insert_snapshot(
     transaction
         .prepare_cached(
             "INSERT INTO snapshots (workload, snapshot, drop_id, received, content_bytes, \
-             stored_bytes, claims, receipt) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) \
+             stored_bytes, claims, receipt, sanity, doubtful) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) \
              ON CONFLICT (workload, snapshot) DO UPDATE SET drop_id = excluded.drop_id, \
              received = excluded.received, content_bytes = excluded.content_bytes, \
-             claims = excluded.claims, receipt = excluded.receipt \
+             claims = excluded.claims, receipt = excluded.receipt, sanity = excluded.sanity, \
+             doubtful = excluded.doubtful \
              WHERE snapshots.drop_id IS NULL AND excluded.drop_id IS NOT NULL",
         )?
         .execute(params![
@@ -286,6 +306,9 @@ fn insert_snapshot(
             size(snapshot.stored_bytes),
             snapshot.claims.to_string(),
             snapshot.receipt,
+            // Texts and numbers: nothing that JSON cannot say.
+            serde_json::to_string(&snapshot.sanity).unwrap_or_default(),
+            !snapshot.sanity.counts(),
         ])?;
     Ok(())
 }
@@ -345,6 +368,17 @@ fn snapshot_of_row(row: &Row<'_>) -> rusqlite::Result<SnapshotRecord> {
         stored_bytes: size(5)?,
         claims: parsed(row, 6)?,
         receipt: row.get(7)?,
+        sanity: sanity_of_row(row, 8)?,
+    })
+}
+
+/// What is thought of a snapshot; nothing of one of before.
+fn sanity_of_row(row: &Row<'_>, index: usize) -> rusqlite::Result<Sanity> {
+    let text = row.get::<_, Option<String>>(index)?;
+    text.map_or(Ok(Sanity::default()), |text| {
+        serde_json::from_str(&text).map_err(|error| {
+            rusqlite::Error::FromSqlConversionFailure(index, Type::Text, Box::new(error))
+        })
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use outlast_types::{DropId, Owner, ShareId, SnapshotId, Timestamp, WorkloadName};
+use outlast_types::{DropId, Owner, Sanity, ShareId, SnapshotId, Timestamp, WorkloadName};
 use rusqlite::Row;
 use rusqlite::types::Type;
 
@@ -23,6 +23,8 @@ pub struct SnapshotRecord {
     pub claims: serde_json::Value,
     /// The signed `vaulted` receipt, as it was given out.
     pub receipt: Option<String>,
+    /// What is thought of its content, by the agent and by policy.
+    pub sanity: Sanity,
 }
 
 /// An incident that somebody was told of.
@@ -95,7 +97,8 @@ pub struct Entry<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Totals {
     pub snapshots: u64,
-    pub newest: Timestamp,
+    /// When the newest came that nothing speaks against.
+    pub newest: Option<Timestamp>,
 }
 
 const NANOS: i64 = 1_000_000_000;

@@ -81,6 +81,11 @@ pub(crate) const MIGRATIONS: &[&str] = &[
         entry TEXT NOT NULL
     ) STRICT;
 ",
+    "
+    -- What is thought of a snapshot's content, as JSON; what speaks against its being a backup.
+    ALTER TABLE snapshots ADD COLUMN sanity TEXT;
+    ALTER TABLE snapshots ADD COLUMN doubtful INTEGER NOT NULL DEFAULT 0;
+",
 ];
 
 /// Sets the connection up, checks the file, and migrates it to the newest schema.

@@ -22,6 +22,7 @@ fn snapshot(number: u8) -> SnapshotRecord {
         stored_bytes: 7,
         claims: serde_json::json!({"instance": "blue \"1\"", "nested": [1, null]}),
         receipt: Some("{\"version\":1}\n".into()),
+        sanity: Sanity::default(),
     }
 }
 
@@ -185,7 +186,7 @@ fn snapshots_are_listed_as_they_came_whatever_the_clock_said_and_counted() {
     let other = WorkloadName::new("other").unwrap();
     assert_eq!(catalog.snapshots(Some(&other)).unwrap(), []);
     let totals = catalog.totals().unwrap();
-    assert_eq!(totals.get(&shop()), Some(&Totals { snapshots: 3, newest: at(3) }));
+    assert_eq!(totals.get(&shop()), Some(&Totals { snapshots: 3, newest: Some(at(3)) }));
 }
 
 #[test]

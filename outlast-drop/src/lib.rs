@@ -11,6 +11,7 @@
 //!   people and tidies up.
 //! - [`schedule`] says when it is time to drop, [`recent`] whether somebody has done it, and [`lease`]
 //!   who does.
+//! - [`sanity`] tells whether content is a whole backup, by its own bytes.
 //! - [`tar`] carries trees through a stream; [`fetch`] brings a drop back to an instance.
 //!
 //! Rules that hold everywhere: the content of a share is input from strangers, so every file is
@@ -32,6 +33,7 @@ pub mod receipt;
 pub mod recent;
 pub mod rejection;
 pub mod release;
+pub mod sanity;
 pub mod scan;
 pub mod schedule;
 pub mod seal;

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use outlast_types::{
-    BlobId, ContentHash, Day, DropId, DropIdentity, RejectionCode, ShareId, Timestamp,
+    BlobId, ContentHash, Day, DropId, DropIdentity, RejectionCode, ShareId, Timestamp, Verdict,
     WorkloadName, hex,
 };
 use serde::{Deserialize, Serialize};
@@ -43,9 +43,11 @@ pub enum ReceiptState {
     HandedOver,
     /// That product confirmed that it has it.
     Confirmed,
+    /// An operator accepted content that was rejected as no whole backup.
+    Cleared,
 }
 
-const STATES: [(ReceiptState, &str); 8] = [
+const STATES: [(ReceiptState, &str); 9] = [
     (ReceiptState::Accepted, "accepted"),
     (ReceiptState::Shipped, "shipped"),
     (ReceiptState::Vaulted, "vaulted"),
@@ -54,6 +56,7 @@ const STATES: [(ReceiptState, &str); 8] = [
     (ReceiptState::Released, "released"),
     (ReceiptState::HandedOver, "handed-over"),
     (ReceiptState::Confirmed, "confirmed"),
+    (ReceiptState::Cleared, "cleared"),
 ];
 
 impl fmt::Display for ReceiptState {
@@ -112,6 +115,8 @@ pub struct Receipt {
     pub reason: Option<String>,
     /// Why, for programs, in a `rejected` receipt. Older receipts have the reason only.
     pub code: Option<RejectionCode>,
+    /// What is thought of the content, in a `vaulted` receipt of a drop that is no recovery point.
+    pub verdict: Option<Verdict>,
 }
 
 impl Receipt {
@@ -139,6 +144,7 @@ impl Receipt {
             sequence: None,
             reason: None,
             code: None,
+            verdict: None,
         }
     }
 
@@ -186,6 +192,8 @@ struct ReceiptJson {
     reason: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     code: Option<RejectionCode>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    verdict: Option<Verdict>,
     certificate: String,
 }
 
@@ -256,6 +264,7 @@ impl Receipt {
             sequence: self.sequence,
             reason: self.reason,
             code: self.code,
+            verdict: self.verdict,
             certificate: certificate_pem.clone(),
         };
         let mut body = serde_json::to_vec(&json)?;
@@ -308,6 +317,7 @@ impl SignedReceipt {
             sequence: json.sequence,
             code: json.code.or_else(|| code_of_old(state, json.reason.as_deref())),
             reason: json.reason,
+            verdict: json.verdict,
         };
         Ok(Self { receipt, certificate_pem: json.certificate, bytes: bytes.to_vec() })
     }

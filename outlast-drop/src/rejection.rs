@@ -82,6 +82,8 @@ pub enum Rejection {
         "its segments unpack from {sealed} to {bytes} bytes: more than {max} for one (ratio_max of the agent)"
     )]
     AbsurdRatio { sealed: u64, bytes: u64, max: u64 },
+    #[error("its content is as it was sealed, and is no whole backup: {what}")]
+    BrokenContent { seal: ContentHash, what: String },
 }
 
 impl Rejection {
@@ -114,6 +116,16 @@ impl Rejection {
             Self::TooLarge { .. } => RejectionCode::TooLarge,
             Self::MostlyHoles { .. } => RejectionCode::MostlyHoles,
             Self::AbsurdRatio { .. } => RejectionCode::AbsurdRatio,
+            Self::BrokenContent { .. } => RejectionCode::BrokenContent,
+        }
+    }
+
+    /// The seal of the drop, where it is the content that was judged: whoever accepts it all the same
+    /// accepts that content and no other.
+    pub fn seal(&self) -> Option<ContentHash> {
+        match self {
+            Self::BrokenContent { seal, .. } => Some(*seal),
+            _ => None,
         }
     }
 

@@ -14,11 +14,13 @@ mod write;
 
 use std::io;
 
+pub(crate) use number::parse_field;
+pub(crate) use pax::Records;
 pub use read::{TarSource, TarWatch};
 pub use write::{TreeSummary, write_tree};
 
 /// The unit of a tar archive, in bytes.
-const BLOCK: usize = 512;
+pub(crate) const BLOCK: usize = 512;
 
 /// The most that an archive may ask for.
 #[derive(Debug, Clone)]

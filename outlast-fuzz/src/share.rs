@@ -4,7 +4,9 @@ use std::io;
 
 use outlast_drop::hash::{Algorithm, Digest};
 use outlast_drop::receipt::Signer;
+use outlast_drop::sanity::Examiner;
 use outlast_drop::{OpenRecord, Rejection, Seal, SignedReceipt, proof};
+use outlast_types::Verdict;
 
 use crate::outcome::{Outcome, scale};
 
@@ -91,5 +93,23 @@ pub fn receipt(input: &[u8]) -> Outcome {
             });
             Outcome::accepted(signed.receipt().state.to_string())
         }
+    }
+}
+
+/// Content of any kind: judged alike however it is cut on its way.
+pub fn sanity(input: &[u8]) -> Outcome {
+    let examine = |pieces: &mut dyn Iterator<Item = &[u8]>| {
+        let mut examiner = Examiner::default();
+        pieces.for_each(|piece| examiner.feed(piece));
+        examiner.finish()
+    };
+    let found = examine(&mut std::iter::once(input));
+    for length in [1, 511, 4097] {
+        assert_eq!(examine(&mut input.chunks(length)), found, "in pieces of {length}");
+    }
+    if found.verdict == Verdict::Sound {
+        Outcome::accepted((found.kind, found.packed))
+    } else {
+        Outcome::refused(found)
     }
 }

@@ -16,7 +16,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 17] = [
+pub const TARGETS: [Target; 18] = [
     Target { name: "config", run: format::config, tokens: JSON, runs_in_tests: 8000 },
     Target { name: "go-text", run: format::go_text, tokens: GO, runs_in_tests: 8000 },
     Target { name: "index", run: format::index, tokens: JSON, runs_in_tests: 6000 },
@@ -30,10 +30,26 @@ pub const TARGETS: [Target; 17] = [
     Target { name: "open", run: share::open, tokens: JSON, runs_in_tests: 6000 },
     Target { name: "receipt", run: share::receipt, tokens: JSON, runs_in_tests: 5000 },
     Target { name: "seal", run: share::seal, tokens: JSON, runs_in_tests: 5000 },
+    Target { name: "sanity", run: share::sanity, tokens: DUMPS, runs_in_tests: 300 },
     Target { name: "tar", run: tar::tar, tokens: TAR, runs_in_tests: 4000 },
     Target { name: "check-state", run: disk::check_state, tokens: &[], runs_in_tests: 80 },
     Target { name: "index-cache", run: disk::index_cache, tokens: &[], runs_in_tests: 100 },
     Target { name: "journal", run: disk::journal, tokens: &[], runs_in_tests: 25 },
+];
+
+const DUMPS: &[&str] = &[
+    "PGDMP",
+    "SQLite format 3\0",
+    "REDIS0011",
+    "\u{1f}",
+    "ustar",
+    "\n-- PostgreSQL database dump complete\n--\n",
+    "\n-- PostgreSQL database cluster dump complete\n--\n",
+    "\n-- Dump completed\n",
+    "\\restrict x\n",
+    "\\unrestrict x\n",
+    "\0\0\0\0\0",
+    "\u{1}\u{1}\0\0\0",
 ];
 
 const JSON: &[&str] = &[

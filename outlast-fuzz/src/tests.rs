@@ -52,6 +52,7 @@ short_runs! {
     open_records => "open",
     receipts => "receipt",
     seals => "seal",
+    contents_of_drops => "sanity",
     tar_archives => "tar",
     states_of_checks => "check-state",
     sorted_files_of_the_index => "index-cache",

@@ -134,6 +134,15 @@ pub enum Cause {
     },
     /// The application did its part: a sealed drop waits on the share, but is not vaulted.
     NotVaulted { workload: WorkloadName, rpo: Duration, waiting_since: Timestamp },
+    /// Drops came and were vaulted, and none since then is a recovery point.
+    OnlySuspect {
+        workload: WorkloadName,
+        rpo: Duration,
+        /// The newest of them.
+        drop: DropId,
+        received: Timestamp,
+        why: String,
+    },
     /// A sealed drop failed verification and is in quarantine.
     DropRejected {
         workload: WorkloadName,
@@ -241,6 +250,9 @@ impl Cause {
             }
             Self::NotVaulted { workload: w, .. } => {
                 ("not-vaulted", Topic::RecoveryPoint, Platform, Workload(w))
+            }
+            Self::OnlySuspect { workload: w, .. } => {
+                ("only-suspect", Topic::RecoveryPoint, App, Workload(w))
             }
             Self::DropRejected { workload: w, .. } => {
                 ("drop-rejected", Topic::RejectedDrop, App, Workload(w))

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use outlast_types::{DropId, RejectionCode, ShareId, Timestamp, WorkloadName};
+use outlast_types::{ContentHash, Day, DropId, RejectionCode, ShareId, Timestamp, WorkloadName};
 use serde::{Deserialize, Serialize};
 
 use crate::limit::Excess;
@@ -60,6 +60,9 @@ pub enum Order {
     Resume,
     /// Its repository is lost for good and is begun anew; what was vaulted before counts no more.
     Recreate { at: Timestamp },
+    /// A drop is a recovery point, whatever it looks like: one that the vault `received`, or one in
+    /// quarantine.
+    Accept { drop: DropId, received: Option<Timestamp> },
 }
 
 /// Something that the vault saw happen.
@@ -75,6 +78,15 @@ pub enum Event {
     Vaulted {
         workload: WorkloadName,
         at: Timestamp,
+    },
+    /// The vault published a snapshot at `at` that it does not take for a recovery point. It renews
+    /// no promise.
+    Suspected {
+        workload: WorkloadName,
+        drop: DropId,
+        at: Timestamp,
+        /// For people.
+        why: String,
     },
     /// The vault looked at the workload's repository: all of it is there (`None`), or what is not.
     Repository {
@@ -107,6 +119,9 @@ pub enum Event {
         code: RejectionCode,
         /// For people.
         reason: String,
+        /// The day under which it lies and its seal, if the agent says so: what an operator may
+        /// accept.
+        place: Option<(Day, ContentHash)>,
     },
     /// An agent spoke, about anything, and showed this certificate.
     AgentHeard {
@@ -168,6 +183,7 @@ impl Event {
         match self {
             Self::Declared { workload, .. }
             | Self::Vaulted { workload, .. }
+            | Self::Suspected { workload, .. }
             | Self::Repository { workload, .. }
             | Self::Forgotten { workload }
             | Self::Ordered { workload, .. }

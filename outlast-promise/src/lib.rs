@@ -29,6 +29,7 @@ mod layers;
 mod ledger;
 mod limit;
 mod promise;
+mod sanity;
 mod source_state;
 mod state;
 mod status;
@@ -44,7 +45,9 @@ pub use layers::Origin;
 pub use ledger::Ledger;
 pub use limit::{Excess, Limit};
 pub use promise::{Declaration, InvalidPromise, Promise, State, evaluate};
+pub use sanity::{Measure, doubts};
 pub use status::{Settings, SourceStatus, WorkloadStatus};
+pub use workload::Quarantined;
 
 #[cfg(test)]
 mod tests;

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use outlast_types::{Timestamp, WorkloadName};
+use outlast_types::{DropId, Timestamp, WorkloadName};
 
 use crate::event::{Source, Validity};
 use crate::layers::Origin;
 use crate::promise::{Declaration, Promise, State};
+use crate::workload::Quarantined;
 
 /// What holds for all workloads.
 #[derive(Debug, Clone)]
@@ -67,6 +68,11 @@ pub struct WorkloadStatus {
     pub source: Option<Source>,
     /// What its team has put on the share and cannot be used.
     pub content_problem: Option<String>,
+    /// The newest drop that was vaulted and is no recovery point, when that was, and why, while no good
+    /// one has followed.
+    pub suspect: Option<(DropId, Timestamp, String)>,
+    /// Drops in quarantine that an operator may accept, the newest last.
+    pub quarantine: Vec<Quarantined>,
 }
 
 /// An agent and its share as the ledger sees them.

@@ -17,6 +17,7 @@ mod orders;
 mod properties;
 mod sources;
 mod stored;
+mod suspects;
 mod words;
 
 const RPO: u64 = 100;
@@ -96,6 +97,7 @@ fn rejected(number: u8) -> Event {
         drop: drop_id(number),
         code: RejectionCode::WrongHash,
         reason: "segment 0002.seg does not have its hash".into(),
+        place: None,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use outlast_types::{DropId, RejectionCode, ShareId, Timestamp};
+use outlast_types::{ContentHash, Day, DropId, RejectionCode, ShareId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::event::Source;
@@ -13,6 +13,8 @@ use crate::promise::{Declaration, Promise, State, evaluate};
 /// How many rejected drops of one workload are remembered, so that an agent that reports its
 /// quarantine again and again opens one incident for each and no more.
 const REJECTED_REMEMBERED_MAX: usize = 1024;
+/// Drops in quarantine of one workload that an operator may choose from.
+const QUARANTINE_MAX: usize = 64;
 /// Shares on which one workload is remembered to be declared; more are a mistake.
 const DECLARATIONS_MAX: usize = 16;
 
@@ -50,6 +52,32 @@ pub(crate) struct Workload {
     /// When a report named it last, about; kept while nothing else is known of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) named: Option<Timestamp>,
+    /// The newest vaulted drop that is no recovery point, while no good one has followed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) suspect: Option<Suspect>,
+    /// Drops in quarantine that an operator may accept, the newest last.
+    #[serde(default, skip_serializing_if = "VecDeque::is_empty")]
+    pub(crate) quarantine: VecDeque<Quarantined>,
+}
+
+/// A vaulted drop that is no recovery point.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Suspect {
+    pub(crate) drop: DropId,
+    pub(crate) at: Timestamp,
+    pub(crate) why: String,
+}
+
+/// A drop that an agent refused for its content, and which one it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quarantined {
+    pub drop: DropId,
+    pub share: ShareId,
+    pub day: Day,
+    pub seal: ContentHash,
+    pub code: RejectionCode,
+    pub reason: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,6 +125,8 @@ impl Workload {
             retirement: None,
             revival: None,
             named: None,
+            suspect: None,
+            quarantine: VecDeque::new(),
         }
     }
 
@@ -177,6 +207,7 @@ impl Workload {
         self.last_vaulted = Some(at);
         self.waiting_since = None;
         self.rejected = None;
+        self.suspect = None;
         // A pause that has ended is over when its promise was renewed; until then it tells when
         // the promise broke.
         self.paused_until.take_if(|until| *until <= at);
@@ -184,6 +215,34 @@ impl Workload {
         let again = self.promise().rpo() / 2;
         self.revival.take_if(|revival| at.since(revival.dropped) >= again);
         self.revive();
+    }
+
+    /// A drop was vaulted that is no recovery point: nothing waits any more, and nothing is renewed.
+    pub(crate) fn suspect(&mut self, suspect: Suspect) {
+        self.known_since = self.known_since.min(suspect.at);
+        let is_newer = self.last_vaulted.is_none_or(|last| last < suspect.at)
+            && self.suspect.as_ref().is_none_or(|known| known.at <= suspect.at);
+        if is_newer {
+            self.waiting_since = None;
+            self.suspect = Some(suspect);
+        }
+    }
+
+    /// An operator takes a drop for a recovery point.
+    pub(crate) fn accept(&mut self, drop: DropId, received: Option<Timestamp>) {
+        self.rejected.take_if(|rejected| rejected.drop == drop);
+        self.quarantine.retain(|known| known.drop != drop);
+        let is_suspect = |suspect: &mut Suspect| suspect.drop == drop;
+        let suspect = self.suspect.take_if(is_suspect);
+        let newer = self.suspect.take();
+        if let Some(at) = received.or(suspect.map(|suspect| suspect.at)) {
+            self.vaulted(at);
+        }
+        // One that came later is as doubtful as before.
+        if let Some(newer) = newer.filter(|newer| self.last_vaulted.is_none_or(|at| at < newer.at))
+        {
+            self.suspect = Some(newer);
+        }
     }
 
     /// It was retired at `at`.
@@ -236,8 +295,23 @@ impl Workload {
     }
 
     /// Notes a rejected drop, unless it was told before.
-    pub(crate) fn reject(&mut self, rejected: Rejected, source: Source) {
+    pub(crate) fn reject(
+        &mut self,
+        rejected: Rejected,
+        place: Option<(Day, ContentHash)>,
+        source: Source,
+    ) {
         let drop = rejected.drop;
+        if let (Some((day, seal)), Some(share)) = (place, source.share) {
+            let (code, reason) = (rejected.code.clone(), rejected.reason.clone());
+            let quarantined = Quarantined { drop, share, day, seal, code, reason };
+            // An agent that is started anew says it again, as of now.
+            self.quarantine.retain(|known| known.drop != drop);
+            if self.quarantine.len() == QUARANTINE_MAX {
+                self.quarantine.pop_front();
+            }
+            self.quarantine.push_back(quarantined);
+        }
         self.source = Some(source);
         if self.rejected_before.contains(&drop) {
             return;
@@ -256,6 +330,7 @@ impl Workload {
         moments.extend(&mut self.waiting_since);
         moments.extend(&mut self.paused_until);
         moments.extend(&mut self.named);
+        moments.extend(self.suspect.iter_mut().map(|suspect| &mut suspect.at));
         moments.extend(self.recovering.iter_mut().map(|recovering| &mut recovering.until));
         if let Some(Retirement { at, until }) = &mut self.retirement {
             moments.extend([at, until]);

@@ -5,9 +5,11 @@
 
 mod problem;
 mod rejection;
+mod sanity;
 
 pub use problem::{ProblemCode, ProblemKind};
 pub use rejection::RejectionCode;
+pub use sanity::{ContentKind, DoubtCode, Verdict};
 
 /// No code of ours is longer, in bytes.
 const LENGTH_MAX: usize = 64;

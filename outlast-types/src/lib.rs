@@ -20,12 +20,13 @@ pub mod name;
 pub mod owner;
 pub mod pulse;
 pub mod random;
+pub mod sanity;
 pub mod time;
 pub mod timer;
 
 pub use backoff::Backoff;
 pub use clock::{Clock, SystemClock};
-pub use code::{ProblemCode, ProblemKind, RejectionCode};
+pub use code::{ContentKind, DoubtCode, ProblemCode, ProblemKind, RejectionCode, Verdict};
 pub use drop_identity::DropIdentity;
 pub use environment::Environment;
 pub use id::{
@@ -38,5 +39,6 @@ pub use name::{InvalidName, WorkloadName};
 pub use owner::{Owner, UnknownOwner};
 pub use pulse::Pulse;
 pub use random::{Random, SystemRandom};
+pub use sanity::{Doubt, Sanity, SanityRule};
 pub use time::{Day, Timestamp};
 pub use timer::{SystemTimer, Timer};

@@ -40,6 +40,7 @@ pub(crate) mod words;
 
 pub(crate) mod authority;
 pub(crate) mod custody;
+pub(crate) mod doubt;
 pub(crate) mod enrollment;
 pub(crate) mod keys;
 pub(crate) mod kit_keys;

@@ -25,6 +25,7 @@ mod process;
 pub use core::audit::{AuditFault, AuditGap, AuditHead, AuditSelection, AuditVerdict};
 pub use core::error::VaultError;
 pub use core::limits::{AgentLimits, LimitPolicy, UNLIMITED};
+pub use core::policy::SanityPolicy;
 pub use core::recovery::Rebuilt;
 pub use core::refusal::{Enrolling, TokenRefusal};
 pub use core::storage::StorageError;

@@ -186,7 +186,7 @@ fn open(
         names: config.names.clone(),
         settings: config.settings(),
         limits: config.limits.clone(),
-        policy: Policy::new(config.agents.clone()),
+        policy: Policy::new(config.agents.clone(), config.sanity.clone()),
         environment,
     };
     Ok((Vault::open(parts)?, lock, hold))

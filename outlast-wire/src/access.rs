@@ -66,12 +66,14 @@ pub enum Call {
     PauseWorkload,
     RetireWorkload,
     ResumeWorkload,
+    /// To take a drop for a backup that looks like none.
+    AcceptDrop,
     /// To let agents release again, after the vault was brought back.
     ResumeReleases,
 }
 
 impl Call {
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::OpenRepository,
         Self::MakeRepository,
         Self::Ship,
@@ -97,6 +99,7 @@ impl Call {
         Self::PauseWorkload,
         Self::RetireWorkload,
         Self::ResumeWorkload,
+        Self::AcceptDrop,
         Self::ResumeReleases,
     ];
 
@@ -128,6 +131,7 @@ impl Call {
             Self::PauseWorkload => "pause a workload",
             Self::RetireWorkload => "retire a workload",
             Self::ResumeWorkload => "resume a workload",
+            Self::AcceptDrop => "accept a drop",
             Self::ResumeReleases => "resume releases",
         }
     }
@@ -359,6 +363,7 @@ fn reach_of_call(role: Role, call: Call) -> Reach {
         | Call::PauseWorkload
         | Call::RetireWorkload
         | Call::ResumeWorkload
+        | Call::AcceptDrop
         | Call::ResumeReleases => role == Operator,
     };
     let is_signed =

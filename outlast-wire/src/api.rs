@@ -6,6 +6,7 @@
 mod certificates;
 mod code;
 mod figures;
+mod orders;
 mod signed;
 mod tokens;
 
@@ -16,7 +17,7 @@ use base64::engine::general_purpose::STANDARD;
 use outlast_store::Object;
 use outlast_types::{
     BlobId, ContentHash, Day, DropId, DropIdentity, IndexId, PackId, ProblemCode, ProblemKind,
-    RejectionCode, ShareId, SnapshotId, Timestamp, WorkloadName,
+    RejectionCode, Sanity, SanityRule, ShareId, SnapshotId, Timestamp, WorkloadName,
 };
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +25,7 @@ pub use crate::protocol::CHALLENGE_HEADER;
 pub use certificates::{CertificateView, Holder, RevokeOrder};
 pub use code::ErrorCode;
 pub use figures::AgentFigures;
+pub use orders::{AcceptOrder, OrderView, PauseOrder, ReasonedOrder, RecreateOrder};
 pub use signed::{OpenRepository, OpenedRepository, SignedReport};
 pub use tokens::{MadeToken, TokenOrder, TokenView};
 
@@ -90,6 +92,13 @@ pub struct Shipment {
     pub objects: Vec<BilledObject>,
     /// What the writer of the drop says of itself and its time: recorded, decides nothing (I4).
     pub claims: serde_json::Value,
+    /// What the agent thinks of the content, which it saw as nobody after it does. Older agents do not
+    /// say that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sanity: Option<Sanity>,
+    /// What the workload's team asks of its content, on the share: it tightens policy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sanity_rule: Option<SanityRule>,
     /// Members that this program does not know.
     // Flattened, so that a bill survives programs that are older than its members.
     #[serde(flatten)]
@@ -248,6 +257,12 @@ pub struct Declared {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RejectedDrop {
     pub drop: DropId,
+    /// The day under which it lies, and its seal, where its content is what was refused: an operator
+    /// may accept that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub day: Option<Day>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seal: Option<ContentHash>,
     /// Why, for programs. Older agents do not say that.
     #[serde(default, skip_serializing_if = "RejectionCode::is_none")]
     pub code: RejectionCode,
@@ -261,6 +276,10 @@ pub struct Reported {
     /// with an older disk, and must be asked what it holds. Empty if the vault does not say.
     #[serde(default)]
     pub run: String,
+    /// The texts of `cleared` receipts: of drops on this share that were rejected as no whole backup,
+    /// and that an operator accepted. Told until they are vaulted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cleared: Vec<String>,
 }
 
 /// `POST /api/v1/releases/resume`: agents that did not report since the vault was brought back are not waited
@@ -308,6 +327,22 @@ pub struct WorkloadView {
     pub last_vaulted: Option<Timestamp>,
     pub snapshots: u64,
     pub open_incidents: u64,
+    /// The newest suspect drop, while no good one has followed: it does not count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspect: Option<DoubtfulDrop>,
+    /// Drops that agents refused as no whole backup, the newest last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub quarantine: Vec<DoubtfulDrop>,
+}
+
+/// A drop that is no recovery point unless an operator accepts it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DoubtfulDrop {
+    pub drop: DropId,
+    /// When it came, by the vault's clock; none if the vault does not hold it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub received: Option<Timestamp>,
+    pub reason: String,
 }
 
 /// `GET /api/v1/snapshots?workload=` gives a list of these, newest first.
@@ -323,6 +358,16 @@ pub struct SnapshotView {
     pub content_bytes: u64,
     #[serde(default)]
     pub claims: serde_json::Value,
+    /// What is thought of its content; nothing if nobody looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sanity: Option<Sanity>,
+    /// Whether it is a recovery point. Older vaults do not say that: all that they list are.
+    #[serde(default = "yes")]
+    pub counts: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// `GET /api/v1/incidents` gives a list of these, newest first.
@@ -394,55 +439,6 @@ pub struct Greeting {
 pub struct Measured {
     /// How many came.
     pub bytes: u64,
-}
-
-/// `POST /api/v1/workloads/{workload}/recreate`: begins a repository anew that is missing for good.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RecreateOrder {
-    /// For those who read later what was done.
-    pub reason: String,
-}
-
-/// `POST /api/v1/workloads/{workload}/pause`: nobody is paged for it until then. One of the two ends
-/// is given.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PauseOrder {
-    /// From now on, by the vault's clock.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub for_seconds: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub until: Option<Timestamp>,
-    pub reason: String,
-}
-
-/// `POST /api/v1/workloads/{workload}/retire`: it drops no more. `…/resume`: its promise counts again.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ReasonedOrder {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-}
-
-/// The answer to an order of an operator. `GET /api/v1/orders?workload=` gives a list of these, in
-/// the order in which they were given.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OrderView {
-    /// Counts up from 1.
-    pub number: u64,
-    /// By the vault's clock.
-    pub at: Timestamp,
-    /// Who ordered it: `operator eu-1`.
-    pub by: String,
-    /// `recreate`, `pause`, `retire` or `resume`.
-    pub action: String,
-    pub workload: WorkloadName,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-    /// When a pause ends by itself, or until when drops of a retired workload are no surprise.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub until: Option<Timestamp>,
-    /// How many snapshots went with a repository that was begun anew.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub snapshots_forgotten: Option<u64>,
 }
 
 /// The body of every answer that is no success.

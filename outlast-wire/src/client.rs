@@ -5,6 +5,7 @@ mod calls;
 mod connector;
 pub mod enroll;
 mod http;
+mod orders;
 mod probe;
 mod store;
 mod survey;

@@ -167,7 +167,7 @@ impl Authority {
 /// The roles whose word a state is.
 pub fn may_say(state: ReceiptState) -> &'static [Role] {
     match state {
-        ReceiptState::Vaulted => &[Role::Vault],
+        ReceiptState::Vaulted | ReceiptState::Cleared => &[Role::Vault],
         ReceiptState::Shipped => &[Role::Media, Role::Agent],
         ReceiptState::Accepted
         | ReceiptState::Abandoned

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use outlast_format::SnapshotId;
+use outlast_format::snapshot::Snapshot;
 use outlast_format::tree::NodeKind;
 use outlast_fs::EntryPath;
 use outlast_fs::entry::show;
@@ -14,30 +15,40 @@ use outlast_fs::place::Deviation;
 use outlast_repo::read::{self, Found, ReadError, Resolved};
 use outlast_repo::{RepoError, Repository, restore};
 use outlast_store::StoreError;
-use outlast_types::{Timestamp, human};
+use outlast_types::{Sanity, Timestamp, human};
 use serde_json::{Map, Value, json};
 
 use crate::exit::Code;
 use crate::output::{Output, counted, not_written, table, whole_seconds};
 use crate::paths;
 
+/// What the vault knows of a snapshot.
+pub(crate) struct Arrived {
+    pub(crate) snapshot: SnapshotId,
+    pub(crate) received: Timestamp,
+    /// What is thought of its content, if anybody looked.
+    pub(crate) sanity: Option<Sanity>,
+    /// Whether it is a recovery point.
+    pub(crate) counts: bool,
+}
+
 /// Lists snapshots, oldest first: by their own times, or, if it is known when which one `arrived`, in
 /// that order. Damaged ones are named, and make the exit code 1.
 pub(crate) fn list(
     repository: &Repository,
-    arrived: Option<&[(SnapshotId, Timestamp)]>,
+    arrived: Option<&[Arrived]>,
     output: &Output,
 ) -> Result<Code> {
     let mut found = read::snapshots(repository)?;
-    let places: HashMap<SnapshotId, (usize, Timestamp)> = arrived
+    let places: HashMap<SnapshotId, (usize, &Arrived)> = arrived
         .unwrap_or_default()
         .iter()
         .enumerate()
-        .map(|(place, &(id, received))| (id, (place, received)))
+        .map(|(place, arrived)| (arrived.snapshot, (place, arrived)))
         .collect();
     // Those of which nobody knows come first: what says itself that it is the newest need not be.
     found.list.sort_by_key(|(id, _)| places.get(id).map(|(place, _)| *place));
-    let received = |id: &SnapshotId| places.get(id).map(|(_, received)| *received);
+    let known = |id: &SnapshotId| places.get(id).map(|(_, arrived)| *arrived);
     // Who may read none of them is refused; that is no damage.
     let refused = found
         .unreadable
@@ -50,48 +61,68 @@ pub(crate) fn list(
         output.warn(&damaged.to_string());
     }
     if output.is_json() {
-        let list: Vec<Value> = found
-            .list
-            .iter()
-            .map(|(id, snapshot)| {
-                json!({
-                    "id": id.to_string(),
-                    "short_id": format!("{id:.8}"),
-                    "received": received(id),
-                    "time": snapshot.time,
-                    "tree": snapshot.tree.to_string(),
-                    "hostname": snapshot.hostname,
-                    "username": snapshot.username,
-                    "paths": snapshot.paths,
-                    "tags": snapshot.tags,
-                    "bytes": snapshot.summary.map(|summary| summary.total_bytes_processed),
-                })
-            })
-            .collect();
-        output.json(&list)?;
+        let list = found.list.iter().map(|(id, snapshot)| document(*id, snapshot, known(id)));
+        output.json(&list.collect::<Vec<Value>>())?;
     } else {
-        let rows: Vec<Vec<String>> = found
-            .list
-            .iter()
-            .map(|(id, snapshot)| {
-                let size = snapshot.summary.map(|s| human::bytes(s.total_bytes_processed));
-                let time = if arrived.is_some() { received(id) } else { Some(snapshot.time) };
-                vec![
-                    format!("{id:.8}"),
-                    time.map_or_else(|| "-".to_owned(), whole_seconds),
-                    snapshot.hostname.clone(),
-                    size.unwrap_or_else(|| "-".to_owned()),
-                    snapshot.paths.join(" "),
-                ]
-            })
-            .collect();
-        let time = if arrived.is_some() { "RECEIVED" } else { "TIME" };
+        let is_known = arrived.is_some();
+        let rows = found.list.iter().map(|(id, snapshot)| {
+            let own = Some(snapshot.time).filter(|_| !is_known);
+            row(*id, snapshot, own, known(id))
+        });
+        let rows: Vec<Vec<String>> = rows.collect();
+        let time = if is_known { "RECEIVED" } else { "TIME" };
         table(output, &["ID", time, "HOST", "SIZE", "PATHS"], &rows)?;
+        let arrived = found.list.iter().filter_map(|(id, _)| known(id));
+        for Arrived { snapshot, sanity, .. } in arrived.filter(|arrived| !arrived.counts) {
+            let why = sanity.as_ref().map(Sanity::why).unwrap_or_default();
+            output.line(format_args!("{snapshot:.8} is suspect, and counts for nothing: {why}"))?;
+        }
         if rows.is_empty() && found.unreadable.is_empty() {
             output.remark("there are no snapshots yet");
         }
     }
     Ok(if found.unreadable.is_empty() { Code::Done } else { Code::Failed })
+}
+
+/// A snapshot for programs.
+fn document(id: SnapshotId, snapshot: &Snapshot, known: Option<&Arrived>) -> Value {
+    let mut document = json!({
+        "id": id.to_string(),
+        "short_id": format!("{id:.8}"),
+        "received": known.map(|arrived| arrived.received),
+        "time": snapshot.time,
+        "tree": snapshot.tree.to_string(),
+        "hostname": snapshot.hostname,
+        "username": snapshot.username,
+        "paths": snapshot.paths,
+        "tags": snapshot.tags,
+        "bytes": snapshot.summary.map(|summary| summary.total_bytes_processed),
+    });
+    if let (Some(members), Some(arrived)) = (document.as_object_mut(), known) {
+        members.insert("counts".to_owned(), arrived.counts.into());
+        members.insert("sanity".to_owned(), json!(arrived.sanity));
+    }
+    document
+}
+
+/// A snapshot for people; `own` is the time that it says itself, where nobody knows better.
+fn row(
+    id: SnapshotId,
+    snapshot: &Snapshot,
+    own: Option<Timestamp>,
+    known: Option<&Arrived>,
+) -> Vec<String> {
+    let size = snapshot.summary.map(|summary| human::bytes(summary.total_bytes_processed));
+    let time = own.or(known.map(|arrived| arrived.received));
+    let is_suspect = known.is_some_and(|arrived| !arrived.counts);
+    let suspect = if is_suspect { " (suspect)" } else { "" };
+    vec![
+        format!("{id:.8}"),
+        time.map_or_else(|| "-".to_owned(), whole_seconds),
+        snapshot.hostname.clone(),
+        size.unwrap_or_else(|| "-".to_owned()),
+        format!("{}{suspect}", snapshot.paths.join(" ")),
+    ]
 }
 
 /// The snapshot that `wanted` names: `latest`, an id or its beginning.

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 /// A file that proves that a package is there, and the package.
-const PEERS: [(&str, &str); 10] = [
+const PEERS: [(&str, &str); 15] = [
     ("/usr/bin/restic", "restic"),
     ("/usr/lib/postgresql", "postgresql"),
     ("/usr/bin/setfattr", "attr"),
@@ -17,6 +17,12 @@ const PEERS: [(&str, &str); 10] = [
     ("/usr/bin/systemd-analyze", "systemd"),
     ("/usr/bin/openssl", "openssl"),
     ("/usr/bin/ip", "iproute2"),
+    // Whose dumps are judged.
+    ("/usr/sbin/mariadbd", "mariadb-server"),
+    ("/usr/bin/redis-server", "redis-server"),
+    ("/usr/bin/sqlite3", "sqlite3"),
+    ("/usr/bin/zstd", "zstd"),
+    ("/usr/bin/xz", "xz-utils"),
 ];
 
 /// Installs what is missing, as root or with a sudo that asks no password; says what to do where

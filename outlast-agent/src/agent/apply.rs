@@ -4,11 +4,14 @@ use outlast_drop::{
     DropAddress, DropReadError, ReceiptState, SealedDrop, Share, SignedReceipt, receipt,
 };
 
+use outlast_types::DropIdentity;
+
 use super::Agent;
 use crate::action::Action;
 use crate::custody::{Proven, Refusal};
 use crate::lifecycle::{End, Lifecycle};
 use crate::problem::Met;
+use crate::receipts;
 use crate::report::PassReport;
 
 impl Agent {
@@ -52,7 +55,8 @@ impl Agent {
                     let (code, reason) = (rejection.code(), rejection.to_string());
                     report.rejected.push((address.clone(), reason.clone()));
                     if code.is_incident() {
-                        self.board.refused(&address, Refusal { code, reason });
+                        let place = rejection.seal().map(|seal| (address.day, seal));
+                        self.board.refused(&address, Refusal { code, reason, place });
                     }
                 }
                 (address, end)
@@ -112,6 +116,53 @@ impl Agent {
                         let met = Met::ReceiptUnwritten(address, ReceiptState::Rejected);
                         report.problems.push(met.because(error.to_string()));
                     }
+                }
+            }
+        }
+    }
+
+    /// Takes drops out of quarantine that operators accepted, by the vault's own word: nobody who writes
+    /// on the share can say so, and it counts for the very content that was judged.
+    pub(super) fn take_cleared(&mut self, share: &Share, report: &mut PassReport) {
+        for text in self.board.take_cleared() {
+            let Ok(signed) = SignedReceipt::parse(text.as_bytes()) else { continue };
+            let state = ReceiptState::Cleared;
+            match receipts::verify(&signed, &self.authority, state) {
+                Ok(judged) if judged.counts_now => {}
+                Ok(_) => {
+                    tracing::warn!(
+                        "ignored a word that clears a drop: its signer is believed no more"
+                    );
+                    continue;
+                }
+                Err(reason) => {
+                    tracing::warn!("ignored a word that clears a drop: {reason}");
+                    continue;
+                }
+            }
+            let Some(identity) = signed.receipt().identity() else { continue };
+            let DropIdentity { share: of, workload, day, drop, .. } = identity;
+            // Told until it is vaulted, so mostly for nothing.
+            let rejected = receipt::read(share, &workload, drop, ReceiptState::Rejected);
+            let is_in_quarantine = rejected.is_ok_and(|receipt| receipt.is_some());
+            if of != share.id() || !is_in_quarantine {
+                continue;
+            }
+            let address = DropAddress { workload, day, drop };
+            // First the word that clears it: a crash in between, and it is told again.
+            let taken = receipt::write(share, &signed).and_then(|()| {
+                receipt::withdraw(share, &address.workload, drop, ReceiptState::Rejected)
+            });
+            match taken {
+                Ok(()) => {
+                    tracing::info!(drop = %address, "an operator accepted it; taking it");
+                    report.more = true;
+                    self.watcher.look_again(&address);
+                }
+                Err(error) => {
+                    report
+                        .problems
+                        .push(Met::ReceiptUnwritten(address, state).because(error.to_string()));
                 }
             }
         }

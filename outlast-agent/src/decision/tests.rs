@@ -46,7 +46,7 @@ fn secured(role: Role, state: ReceiptState, digest: u8) -> Secured {
     let snapshot = "02".repeat(32).parse().unwrap();
     let held = HeldDrop { drop, size: 1, tree, snapshot };
     let by = Peer::new(role, "it").unwrap();
-    Secured { by, at: Timestamp::EPOCH, state, counts_now: true, held }
+    Secured { by, at: Timestamp::EPOCH, state, counts_now: true, held, is_doubtful: false }
 }
 
 /// The vault's word about the drop with this seal.
@@ -145,7 +145,7 @@ fn what_was_begun_is_finished_and_what_is_done_is_left_alone() {
             assert_eq!(action(&seen, &proven, 59), None);
         }
     }
-    let refusal = Refusal { code: RejectionCode::WrongHash, reason: "bad".to_owned() };
+    let refusal = Refusal { code: RejectionCode::WrongHash, reason: "bad".to_owned(), place: None };
     for untold in [None, Some(refusal)] {
         for seen in [DropState::Open(None), sealed(7), DropState::Refused(Rejection::TornSeal)] {
             let settle = Some(Action::Settle { address: the_address(), untold: untold.clone() });

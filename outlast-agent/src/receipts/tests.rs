@@ -145,7 +145,10 @@ fn a_rejection_says_whether_it_is_told_and_whether_a_policy_made_it() {
         desk.put(REJECTED, Receipt { code, reason, ..desk.whole(REJECTED) }, &agent);
         desk.proven(&[ACCEPTED, REJECTED]).0
     };
-    let told = |code| Some(Refusal { code, reason: "bad".to_owned() });
+    let whole = desk.whole(REJECTED);
+    let place = whole.day.zip(whole.seal);
+    assert!(place.is_some(), "what an operator may accept");
+    let told = |code| Some(Refusal { code, reason: "bad".to_owned(), place });
     for (code, by_policy) in [
         (RejectionCode::WrongHash, false),
         (RejectionCode::TooLarge, true),

@@ -13,7 +13,7 @@ fn drop_id(number: u32) -> DropId {
 }
 
 fn refusal() -> Refusal {
-    Refusal { code: RejectionCode::WrongHash, reason: "\u{e9}".repeat(5000) }
+    Refusal { code: RejectionCode::WrongHash, reason: "\u{e9}".repeat(5000), place: None }
 }
 
 /// A pass that saw `quiet` directories with nothing in them, and some workloads.

@@ -140,7 +140,7 @@ impl Dock {
         let (tree, snapshot) = ("01".repeat(32).parse().unwrap(), "02".repeat(32).parse().unwrap());
         let held = HeldDrop { drop, size: 9, tree, snapshot };
         let by = Peer::new(role, "it").unwrap();
-        Secured { by, at: self.time.now(), state, counts_now: true, held }
+        Secured { by, at: self.time.now(), state, counts_now: true, held, is_doubtful: false }
     }
 }
 

@@ -5,14 +5,17 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use outlast_drop::sanity::{Examined, ExaminedTree, SanityWatch};
 use outlast_drop::tar::{TarLimits, TarSource, TarWatch};
 use outlast_drop::{Content as Kind, ReadOptions, ReadWatch, Rejection, Seal, SealedDrop};
 use outlast_fs::FileTime;
 use outlast_repo::backup::{self, Input, Options, Outcome, StreamInput};
 use outlast_repo::{RepoError, Repository};
-use outlast_types::{Environment, Silent};
+use outlast_types::{Environment, Sanity, Silent, Verdict};
+use outlast_wire::receipts::Authority;
 
 use crate::destination::{Cargo, Content, Failure};
+use crate::receipts::Reader;
 
 /// Permissions of a stream's file in the snapshot.
 const STREAM_MODE: u32 = 0o644;
@@ -25,6 +28,8 @@ pub(super) struct Loading<'a> {
     pub(super) agent: &'a str,
     pub(super) environment: &'a Environment,
     pub(super) cargo: &'a Cargo<'a>,
+    /// Whose words on the share count.
+    pub(super) authority: &'a Authority,
 }
 
 impl Loading<'_> {
@@ -33,7 +38,7 @@ impl Loading<'_> {
         &self,
         sealed: &SealedDrop,
         accepted: &mut dyn FnMut(Content),
-    ) -> Result<Outcome, Failure> {
+    ) -> Result<(Outcome, Sanity), Failure> {
         let seal = sealed.seal();
         let content = Content { seal: sealed.seal_digest(), bytes: seal.raw_bytes() };
         let reader = sealed.content(ReadOptions::default());
@@ -41,12 +46,18 @@ impl Loading<'_> {
         let is_read = Arc::new(AtomicBool::new(false));
         let is_stopped = || self.cargo.is_stopped();
         let reader = Attentive { inner: reader, is_stopped, is_read: Arc::clone(&is_read) };
-        let (input, tar) = match &seal.content {
-            Kind::Stream { name } => (stream(name, seal, reader), None),
+        let (input, tar, sanity) = match &seal.content {
+            Kind::Stream { name } => {
+                let reader = Examined::new(reader);
+                let sanity = reader.watch();
+                (stream(name, seal, reader), None, sanity)
+            }
             Kind::Tree => {
                 let source = TarSource::new(reader, TarLimits::default());
                 let tar = source.watch();
-                (Input::Tree(Box::new(source)), Some(tar))
+                let source = ExaminedTree::new(source);
+                let sanity = source.watch();
+                (Input::Tree(Box::new(source)), Some(tar), sanity)
             }
         };
         let options = self.options(sealed, seal);
@@ -54,13 +65,15 @@ impl Loading<'_> {
         match backup::backup(self.repository, input, &options, clock, random, &Silent) {
             Ok(outcome) => {
                 self.check(&outcome, &watch)?;
+                let sanity = self.judge(sealed, &sanity)?;
                 accepted(content);
-                Ok(outcome)
+                Ok((outcome, sanity))
             }
             Err(error) => {
                 // The end of a stream is the end of the verdict about it; the tree in an archive
                 // is judged with the archive's entries.
                 if tar.is_none() && is_read.load(Ordering::Relaxed) && watch.failure().is_none() {
+                    self.judge(sealed, &sanity)?;
                     accepted(content);
                 }
                 Err(self.cause(&watch, tar.as_ref(), &error))
@@ -80,6 +93,25 @@ impl Loading<'_> {
             expected_bytes: Some(seal.raw_bytes()),
             journal: Some(self.journal.to_owned()),
             ..Options::new(self.environment.clock.now())
+        }
+    }
+
+    /// What is thought of the content. One that is no whole backup is refused, unless an operator has
+    /// accepted that very content.
+    fn judge(&self, sealed: &SealedDrop, watch: &SanityWatch) -> Result<Sanity, Failure> {
+        let sanity = watch.verdict().unwrap_or_default();
+        if sanity.verdict != Verdict::Broken {
+            return Ok(sanity);
+        }
+        let (share, seal) = (self.cargo.share, sealed.seal_digest());
+        let reader = Reader { share, authority: self.authority };
+        match reader.is_cleared(self.cargo.address, seal) {
+            Ok(true) => Ok(sanity),
+            Ok(false) => {
+                let what = sanity.to_string();
+                Err(Failure::Refused(Rejection::BrokenContent { seal, what }))
+            }
+            Err(error) => Err(Failure::Share(error.to_string())),
         }
     }
 

@@ -10,7 +10,7 @@ mod hops;
 mod hostile;
 mod killed;
 mod revoked;
-
+mod sanity;
 mod share;
 mod slow;
 mod support;

@@ -6,7 +6,7 @@ const NANOS_PER_SECOND: u32 = 1_000_000_000;
 
 /// Reads a number field: octal digits, or base 256 when its first bit is set (GNU). `None` if it
 /// is neither, or does not fit.
-pub(super) fn parse_field(field: &[u8]) -> Option<i64> {
+pub(crate) fn parse_field(field: &[u8]) -> Option<i64> {
     let (&first, rest) = field.split_first()?;
     if first & 0x80 != 0 {
         // Two's complement over all bytes, of which the first bit is only the mark.

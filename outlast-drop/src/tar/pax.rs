@@ -4,7 +4,7 @@ use super::TarError;
 
 /// Records in their order. Keys repeat in some GNU forms, so this is no map.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Records(Vec<(Vec<u8>, Vec<u8>)>);
+pub(crate) struct Records(Vec<(Vec<u8>, Vec<u8>)>);
 
 impl Records {
     pub(super) fn push(&mut self, key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) {
@@ -27,7 +27,7 @@ impl Records {
     }
 
     /// The last value of `key` as a decimal number; `Some(None)` if it is not a number.
-    pub(super) fn number(&self, key: &str) -> Option<Option<u64>> {
+    pub(crate) fn number(&self, key: &str) -> Option<Option<u64>> {
         let value = self.value(key)?;
         Some(std::str::from_utf8(value).ok().and_then(|text| text.parse().ok()))
     }
@@ -64,7 +64,7 @@ impl Records {
     }
 
     /// Reads the bytes of an extended header.
-    pub(super) fn parse(mut bytes: &[u8]) -> Result<Self, TarError> {
+    pub(crate) fn parse(mut bytes: &[u8]) -> Result<Self, TarError> {
         let bad = |reason| TarError::ExtendedHeader { reason };
         let mut records = Self::default();
         // Some writers fill the block with NUL bytes and count them.

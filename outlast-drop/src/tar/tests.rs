@@ -28,7 +28,7 @@ fn member(kind: EntryType, name: &str, link: &str, content: &[u8]) -> Vec<u8> {
 
 /// The extended header of a sparse file in the form 1.0.
 fn sparse_header(size: &str) -> Vec<u8> {
-    let mut records = pax::Records::default();
+    let mut records = Records::default();
     records.push("GNU.sparse.major", "1");
     records.push("GNU.sparse.minor", "0");
     records.push("GNU.sparse.realsize", size);

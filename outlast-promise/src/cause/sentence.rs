@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use outlast_types::{DropId, Timestamp, WorkloadName, human};
+use outlast_types::{DropId, RejectionCode, Timestamp, WorkloadName, human};
 
 use super::{Cause, LostDrop};
 use crate::event::Source;
@@ -33,11 +33,12 @@ impl fmt::Display for Cause {
                  the vault",
                 human::duration(*rpo)
             ),
-            Self::DropRejected { workload, drop, reason, .. } => write!(
-                f,
-                "drop {drop} of {workload} was rejected: {reason}; it is kept in quarantine on \
-                 the share, and the next good drop resolves this"
-            ),
+            Self::OnlySuspect { workload, rpo, drop, received, why } => {
+                only_suspect(f, workload, *rpo, (*drop, *received), why)
+            }
+            Self::DropRejected { workload, drop, code, reason } => {
+                rejected(f, workload, *drop, code, reason)
+            }
             Self::AgentSilent { agent, last_heard, deadline } => write!(
                 f,
                 "agent {agent} is silent: nothing was heard of it since {last_heard}, and it \
@@ -77,6 +78,43 @@ impl fmt::Display for Cause {
                 contested(f, workload, agent, *drop, difference)
             }
         }
+    }
+}
+
+fn only_suspect(
+    f: &mut fmt::Formatter<'_>,
+    workload: &WorkloadName,
+    rpo: Duration,
+    (drop, received): (DropId, Timestamp),
+    why: &str,
+) -> fmt::Result {
+    write!(
+        f,
+        "{workload} missed its recovery point of {}: what was vaulted since looks like no backup, the \
+         newest at {received}: {why}; look at it, and if it is right as it is, let an operator accept \
+         it: `outlast share accept {drop}`",
+        human::duration(rpo)
+    )
+}
+
+fn rejected(
+    f: &mut fmt::Formatter<'_>,
+    workload: &WorkloadName,
+    drop: DropId,
+    code: &RejectionCode,
+    reason: &str,
+) -> fmt::Result {
+    write!(
+        f,
+        "drop {drop} of {workload} was rejected: {reason}; it is kept in quarantine on the share, and \
+         the next good drop resolves this"
+    )?;
+    match code {
+        RejectionCode::BrokenContent => write!(
+            f,
+            "; if it is right as it is, let an operator accept it: `outlast share accept {drop}`"
+        ),
+        _ => Ok(()),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use outlast_types::WorkloadName;
+use outlast_types::{ContentHash, Day, WorkloadName};
 
 use super::Ledger;
 use crate::agenda::Matter;
@@ -13,7 +13,7 @@ use crate::incident::Recovering;
 use crate::promise::Declaration;
 use crate::source_state::SourceState;
 use crate::status::Settings;
-use crate::workload::{Rejected, Retirement, Workload};
+use crate::workload::{Rejected, Retirement, Suspect, Workload};
 
 /// Shares of one agent that are told apart; one that names more is in error, or means harm.
 const SOURCES_MAX: usize = 16;
@@ -43,6 +43,9 @@ impl Ledger {
                 }
             }
             Event::Vaulted { workload, at } => self.account(&workload).vaulted(at.min(now)),
+            Event::Suspected { workload, drop, at, why } => {
+                self.observe_suspect(&workload, Suspect { drop, at, why: cut(&why) });
+            }
             Event::Repository { workload, missing } => {
                 self.account(&workload).missing = missing.as_deref().map(cut);
             }
@@ -62,8 +65,8 @@ impl Ledger {
             Event::Waiting { workload, source } => {
                 self.observe_waiting(&workload, source, touched);
             }
-            Event::Rejected { workload, source, drop, code, reason } => {
-                let rejected = Rejected { drop, code, reason: cut(&reason) };
+            Event::Rejected { workload, source, drop, code, reason, place } => {
+                let rejected = (Rejected { drop, code, reason: cut(&reason) }, place);
                 self.observe_rejected(&workload, source, rejected, touched);
             }
             Event::AgentHeard { source, certificate } => {
@@ -178,17 +181,22 @@ impl Ledger {
         }
     }
 
+    fn observe_suspect(&mut self, name: &WorkloadName, suspect: Suspect) {
+        let at = suspect.at.min(self.state.head.now);
+        self.account(name).suspect(Suspect { at, ..suspect });
+    }
+
     fn observe_rejected(
         &mut self,
         name: &WorkloadName,
         source: Source,
-        rejected: Rejected,
+        (rejected, place): (Rejected, Option<(Day, ContentHash)>),
         touched: &mut BTreeSet<Matter>,
     ) {
         touched.insert(Matter::Agent(source.agent.clone()));
         self.hear(source.clone());
         if self.is_noted(name, &source, touched) {
-            self.account(name).reject(rejected, source);
+            self.account(name).reject(rejected, place, source);
         }
     }
 
@@ -243,6 +251,9 @@ impl Ledger {
                 workload.missing = None;
                 workload.last_vaulted.take_if(|last| *last <= at);
                 workload.known_since = workload.known_since.max(at);
+            }
+            Order::Accept { drop, received } => {
+                workload.accept(drop, received.map(|at| at.min(now)))
             }
         }
     }

@@ -17,6 +17,7 @@ use crate::incident::{Change, OpenIncident, Recovering};
 use crate::limit::OverLimit;
 use crate::promise::State;
 use crate::source_state::SourceState;
+use crate::workload::Suspect;
 
 impl Ledger {
     /// All that there is to look at, and all that was told of what is forgotten: it must be resolved.
@@ -361,11 +362,16 @@ impl Ledger {
             let (name, rpo) = (name.clone(), workload.promise().rpo());
             match workload.waiting_since {
                 Some(since) => Cause::NotVaulted { workload: name, rpo, waiting_since: since },
-                None => Cause::NothingDropped {
-                    workload: name,
-                    rpo,
-                    last_vaulted: workload.last_vaulted,
-                    known_since: workload.known_since,
+                None => match workload.suspect.clone() {
+                    Some(Suspect { drop, at, why }) => {
+                        Cause::OnlySuspect { workload: name, rpo, drop, received: at, why }
+                    }
+                    None => Cause::NothingDropped {
+                        workload: name,
+                        rpo,
+                        last_vaulted: workload.last_vaulted,
+                        known_since: workload.known_since,
+                    },
                 },
             }
         });

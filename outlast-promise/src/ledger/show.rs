@@ -42,6 +42,8 @@ impl Ledger {
             retired: workload.retirement.map(|retirement| retirement.at),
             source: workload.source.clone(),
             content_problem: workload.content_problem.clone(),
+            suspect: workload.suspect.clone().map(|it| (it.drop, it.at, it.why)),
+            quarantine: workload.quarantine.iter().cloned().collect(),
         }
     }
 

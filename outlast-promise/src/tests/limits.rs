@@ -106,6 +106,7 @@ fn rejected_drops_of_workloads_that_nobody_knows_are_one_page_if_they_are_many()
         drop: drop_id(1),
         code: RejectionCode::WrongHash,
         reason: "it is torn".into(),
+        place: None,
     };
     let told = keys(&ledger.apply_all((0..500).map(refused), at(1)));
     assert_eq!(told, ["+never-vaulted/road-1"]);
@@ -116,6 +117,7 @@ fn rejected_drops_of_workloads_that_nobody_knows_are_one_page_if_they_are_many()
         drop: drop_id(2),
         code: RejectionCode::WrongHash,
         reason: "it is torn".into(),
+        place: None,
     };
     assert_eq!(keys(&ledger.apply(of_shop, at(2))), ["+rejected-drop/shop-db"]);
 }
@@ -135,16 +137,18 @@ fn the_limit_of_one_agent_is_nothing_to_another() {
 }
 
 #[test]
-fn a_ledger_of_before_there_were_limits_is_read_and_stored_whole() {
+fn a_ledger_of_before_there_were_limits_or_suspects_is_read_and_stored_whole() {
     let mut ledger = patient(10);
     ledger.apply(vaulted(shop(), 0), at(0));
     let mut rows = ledger.rows();
     let now = rows.clone();
-    assert!(rows[0].state.starts_with(r#"{"version":4,"#), "{rows:?}");
-    rows[0].state = rows[0].state.replace(r#""version":4"#, r#""version":3"#);
-    let upgraded = Ledger::resume(settings(), rows, at(0)).unwrap();
-    assert_eq!(upgraded.rows(), now);
-    assert!(upgraded.unsaved().is_whole);
+    assert!(rows[0].state.starts_with(r#"{"version":5,"#), "{rows:?}");
+    for before in [r#""version":3"#, r#""version":4"#] {
+        rows[0].state = now[0].state.replace(r#""version":5"#, before);
+        let upgraded = Ledger::resume(settings(), rows.clone(), at(0)).unwrap();
+        assert_eq!(upgraded.rows(), now);
+        assert!(upgraded.unsaved().is_whole);
+    }
 }
 
 #[test]

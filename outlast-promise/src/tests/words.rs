@@ -15,6 +15,22 @@ fn agent() -> String {
 
 const DAY: Duration = Duration::from_secs(86_400);
 
+fn of_suspects() -> Vec<Told> {
+    vec![(
+        Cause::OnlySuspect {
+            workload: shop(),
+            rpo: DAY,
+            drop: drop_id(1),
+            received: at(0),
+            why: text(),
+        },
+        "only-suspect",
+        "recovery-point/shop-db",
+        Owner::App,
+        "looks like no backup",
+    )]
+}
+
 fn of_workloads() -> Vec<Told> {
     use Owner::{App, Platform};
     vec![
@@ -206,8 +222,8 @@ fn of_the_vault() -> Vec<Told> {
 #[test]
 fn every_cause_has_a_code_a_key_an_owner_and_a_sentence() {
     let mut codes = BTreeSet::new();
-    for (cause, code, key, owner, words) in [of_workloads(), of_sources(), of_the_vault()].concat()
-    {
+    let all = [of_workloads(), of_suspects(), of_sources(), of_the_vault()].concat();
+    for (cause, code, key, owner, words) in all {
         assert_eq!(
             (cause.code(), cause.key().to_string(), cause.owner()),
             (code, key.into(), owner)
@@ -273,6 +289,7 @@ fn what_is_remembered_of_one_thing_has_a_bound() {
         drop: format!("01890a5d-ac96-774b-bcce-b302{number:08x}").parse().unwrap(),
         code: RejectionCode::WrongHash,
         reason: "x".into(),
+        place: None,
     };
     let mut ledger = ledger();
     ledger.apply_all((0..1025).map(refused), at(0));

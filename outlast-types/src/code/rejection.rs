@@ -45,6 +45,9 @@ codes! {
         MostlyHoles => "mostly_holes",
         /// It unpacks to absurdly more than is on the share.
         AbsurdRatio => "absurd_ratio",
+        /// Its content is what it was sealed as, and is no whole backup: it was cut off before the
+        /// writer sealed it. An operator may accept it all the same.
+        BrokenContent => "broken_content",
     }
 }
 

@@ -7,14 +7,17 @@
 //! record without a snapshot says nothing.
 
 use outlast_catalog::SnapshotRecord;
-use outlast_types::{DropId, SnapshotId, Timestamp, WorkloadName};
+use outlast_types::{DropId, Sanity, SnapshotId, Timestamp, WorkloadName};
 use serde::{Deserialize, Serialize};
 
 use super::error::VaultError;
 use super::storage::{Durability, Storage, StorageError};
 
 const FOLDER: &str = "arrivals";
-const VERSION: u32 = 1;
+/// Version 2 says of a drop that it is no recovery point, which a program that does not know that must
+/// not take it for. All others are written as version 1.
+const VERSION: u32 = 2;
+const VERSION_OF_GOOD: u32 = 1;
 const RECORD_BYTES_MAX: u64 = 4 << 20;
 
 #[derive(Serialize, Deserialize)]
@@ -28,6 +31,8 @@ struct ArrivalJson {
     stored_bytes: u64,
     claims: serde_json::Value,
     receipt: Option<String>,
+    #[serde(default)]
+    sanity: Sanity,
 }
 
 /// The arrival records of a vault.
@@ -113,7 +118,7 @@ impl Arrivals {
             None => format!("{folder}/{}.json", record.snapshot),
         };
         let form = ArrivalJson {
-            version: VERSION,
+            version: if record.sanity.counts() { VERSION_OF_GOOD } else { VERSION },
             workload: record.workload.clone(),
             snapshot: record.snapshot,
             drop: record.drop,
@@ -122,6 +127,7 @@ impl Arrivals {
             stored_bytes: record.stored_bytes,
             claims: record.claims.clone(),
             receipt: record.receipt.clone(),
+            sanity: record.sanity.clone(),
         };
         let content = serde_json::to_vec(&form).map_err(|error| VaultError::BadArrival {
             location: self.storage.location(&key),
@@ -174,5 +180,6 @@ fn parse(workload: &WorkloadName, content: &[u8]) -> Result<SnapshotRecord, Stri
         stored_bytes: form.stored_bytes,
         claims: form.claims,
         receipt: form.receipt,
+        sanity: form.sanity,
     })
 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use outlast_catalog::SnapshotRecord;
 use outlast_drop::{Receipt, ReceiptState, SignedReceipt};
 use outlast_promise::{self as promise, Finding};
-use outlast_types::{DropId, DropIdentity, WorkloadName};
+use outlast_types::{DropId, DropIdentity, Sanity, WorkloadName};
 use outlast_wire::Certified;
 use outlast_wire::access::{self, Call};
 use outlast_wire::api::Shipment;
@@ -203,6 +203,11 @@ impl Vault {
             stored_bytes: 0,
             claims,
             receipt: Some(text.to_owned()),
+            // Of why, the receipt says nothing.
+            sanity: Sanity {
+                verdict: receipt.verdict.clone().unwrap_or_default(),
+                ..Sanity::default()
+            },
         };
         // First what is right, then what stood in for it: of both, the former counts.
         self.arrivals.put(&record)?;

@@ -62,6 +62,11 @@ pub enum VaultError {
     NothingMissing { workload: WorkloadName },
     #[error("{workload} cannot be {action} like this: {reason}")]
     BadOrder { workload: WorkloadName, action: &'static str, reason: String },
+    #[error(
+        "the vault knows of no drop {drop} of {workload}, neither vaulted nor in the quarantine of an \
+         agent"
+    )]
+    UnknownDrop { workload: WorkloadName, drop: DropId },
     #[error("there is no repository of workload {workload}")]
     UnknownWorkload { workload: WorkloadName },
     #[error(
@@ -168,6 +173,7 @@ impl VaultError {
     pub(crate) fn code(&self) -> ErrorCode {
         match self {
             Self::UnknownWorkload { .. } => ErrorCode::UnknownWorkload,
+            Self::UnknownDrop { .. } => ErrorCode::UnknownDrop,
             Self::MissingObjects { .. } => ErrorCode::MissingObjects,
             Self::BadBill { .. } => ErrorCode::BadBill,
             Self::BillVersion { .. } => ErrorCode::BillVersion,
@@ -210,7 +216,7 @@ impl VaultError {
             AlreadyPublished, AmbiguousCertificate, BadBill, BadBoxKey, BadOrder, BadWords,
             BillVersion, Contested, Denied, MissingObjects, NoIssuer, NotWithheld, NothingMissing,
             OverLimit, OwnCertificate, Refused, Signer, Stale, Statement, Token, TooMuch,
-            Unacceptable, Unheard, UnknownCertificate, UnknownWorkload,
+            Unacceptable, Unheard, UnknownCertificate, UnknownDrop, UnknownWorkload,
         };
         matches!(
             self,
@@ -238,6 +244,7 @@ impl VaultError {
                 | Token(_)
                 | Unacceptable { .. }
                 | UnknownCertificate { .. }
+                | UnknownDrop { .. }
                 | UnknownWorkload { .. }
         )
     }

@@ -78,6 +78,14 @@ impl Vault {
             }
         }
         let (metric, help) = (
+            "outlast_workload_suspect",
+            "Whether the newest drop of a workload is suspect and no good one has followed; always 1.",
+        );
+        page.family(metric, GAUGE, help);
+        for status in workloads.iter().filter(|status| status.suspect.is_some()) {
+            page.line(metric, &[("workload", &name(status))], 1);
+        }
+        let (metric, help) = (
             "outlast_workload_rpo_seconds",
             "How old the newest recovery point of a workload may be.",
         );
@@ -140,6 +148,14 @@ fn counted(page: &mut Page, counted: &Counted) {
     ] {
         page.family(metric, COUNTER, help);
         page.line(metric, &[], value);
+    }
+    let (metric, help) = (
+        "outlast_drops_by_sanity_total",
+        "Drops that were published, by what is thought of their content.",
+    );
+    page.family(metric, COUNTER, help);
+    for (verdict, count) in &counted.verdicts {
+        page.line(metric, &[("verdict", verdict)], count);
     }
     let (metric, help) = ("outlast_requests_total", "Requests of peers, by the status answered.");
     page.family(metric, COUNTER, help);

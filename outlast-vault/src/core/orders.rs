@@ -8,14 +8,16 @@ use std::io;
 use std::sync::{Mutex, PoisonError};
 
 use outlast_promise::Event;
-use outlast_types::{Timestamp, WorkloadName};
+use outlast_types::{ContentHash, Day, DropId, ShareId, Timestamp, WorkloadName};
 use serde::{Deserialize, Serialize};
 
 use super::audit;
 use super::error::VaultError;
 use super::storage::{Durability, Storage, StorageError};
 
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+/// What was there before drops were accepted; such orders are written so.
+const VERSION_OF_OTHERS: u32 = 1;
 const KEY: &str = "orders.jsonl";
 /// A log that is longer was not written by orders of people.
 const BYTES_MAX: u64 = 64 << 20;
@@ -32,6 +34,23 @@ pub(crate) enum Action {
     Retire { until: Timestamp },
     /// Its promise counts again.
     Resume,
+    /// A drop is a backup, whatever it looks like: one that the vault `received`, or the one in
+    /// quarantine at `place`.
+    Accept {
+        drop: DropId,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        received: Option<Timestamp>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        place: Option<Place>,
+    },
+}
+
+/// Which drop lies in quarantine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Place {
+    pub(crate) share: ShareId,
+    pub(crate) day: Day,
+    pub(crate) seal: ContentHash,
 }
 
 impl Action {
@@ -42,6 +61,7 @@ impl Action {
             Self::Pause { .. } => "pause",
             Self::Retire { .. } => "retire",
             Self::Resume => "resume",
+            Self::Accept { .. } => "accept",
         }
     }
 }
@@ -76,6 +96,10 @@ impl Order {
             }
             Action::Pause { until } | Action::Retire { until } => event.detail("until", until),
             Action::Resume => event,
+            Action::Accept { drop, place, .. } => match place {
+                Some(place) => event.object(drop).detail("seal", place.seal),
+                None => event.object(drop),
+            },
         };
         match &self.reason {
             Some(reason) => event.detail("reason", reason),
@@ -90,6 +114,9 @@ impl Order {
             Action::Pause { until } => outlast_promise::Order::Pause { until },
             Action::Retire { until } => outlast_promise::Order::Retire { at: self.at, until },
             Action::Resume => outlast_promise::Order::Resume,
+            Action::Accept { drop, received, .. } => {
+                outlast_promise::Order::Accept { drop, received }
+            }
         };
         Event::Ordered { number: self.number, workload: self.workload.clone(), order }
     }
@@ -174,7 +201,10 @@ impl Orders {
     pub(crate) fn append(&self, new: NewOrder<'_>) -> Result<Order, VaultError> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let order = Order {
-            version: VERSION,
+            version: match new.action {
+                Action::Accept { .. } => VERSION,
+                _ => VERSION_OF_OTHERS,
+            },
             number: state.known.last().map_or(1, |last| last.number + 1),
             at: new.at,
             by: new.by.to_owned(),
@@ -194,6 +224,32 @@ impl Orders {
         );
         state.known.push(order.clone());
         Ok(order)
+    }
+
+    /// Whether an operator has accepted a drop.
+    pub(crate) fn has_accepted(&self, workload: &WorkloadName, drop: DropId) -> bool {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.known.iter().any(|order| {
+            order.workload == *workload
+                && matches!(order.action, Action::Accept { drop: of, .. } if of == drop)
+        })
+    }
+
+    /// The drops in quarantine on a share that were accepted after `since`, the newest last.
+    pub(crate) fn accepted_on(
+        &self,
+        share: ShareId,
+        since: Timestamp,
+    ) -> Vec<(WorkloadName, DropId, Place)> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let accepted = state.known.iter().filter(|order| order.at >= since);
+        let accepted = accepted.filter_map(|order| match order.action {
+            Action::Accept { drop, place: Some(place), .. } if place.share == share => {
+                Some((order.workload.clone(), drop, place))
+            }
+            _ => None,
+        });
+        accepted.collect()
     }
 
     /// The newest order about each workload.

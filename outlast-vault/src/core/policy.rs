@@ -1,23 +1,49 @@
-//! Which workloads the vault leaves to which agents, whatever their certificates say.
+//! Which workloads the vault leaves to which agents, whatever their certificates say; and what it asks
+//! of the content of their drops.
 
 use std::collections::BTreeMap;
 
-use outlast_types::WorkloadName;
+use outlast_types::{SanityRule, WorkloadName};
 use outlast_wire::{Grants, Peer, Role};
 
 /// The workloads that the vault's policy leaves to each agent that it names, of those that the
 /// agent's certificate grants.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Policy(BTreeMap<String, Grants>);
+pub(crate) struct Policy {
+    agents: BTreeMap<String, Grants>,
+    /// What is asked of content.
+    pub(crate) sanity: SanityPolicy,
+}
 
 impl Policy {
-    pub(crate) fn new(agents: BTreeMap<String, Grants>) -> Self {
-        Self(agents)
+    pub(crate) fn new(agents: BTreeMap<String, Grants>, sanity: SanityPolicy) -> Self {
+        Self { agents, sanity }
     }
 
     pub(crate) fn allows(&self, peer: &Peer, workload: &WorkloadName) -> bool {
-        let named = (peer.role() == Role::Agent).then(|| self.0.get(peer.name())).flatten();
+        let named = (peer.role() == Role::Agent).then(|| self.agents.get(peer.name())).flatten();
         named.is_none_or(|grants| grants.allows(workload))
+    }
+}
+
+/// What policy asks of content. What a team declares for its workload may tighten it.
+#[derive(Debug, Clone, Default)]
+pub struct SanityPolicy {
+    /// Of all workloads of which policy says no more.
+    pub default: SanityRule,
+    /// Of single workloads.
+    pub workloads: BTreeMap<WorkloadName, SanityRule>,
+}
+
+impl SanityPolicy {
+    /// What holds for a drop of a workload of which its team declares this.
+    pub(crate) fn rule(
+        &self,
+        workload: &WorkloadName,
+        declared: Option<&SanityRule>,
+    ) -> SanityRule {
+        let rule = self.workloads.get(workload).unwrap_or(&self.default);
+        rule.tightened(declared.unwrap_or(&SanityRule::default()))
     }
 }
 
@@ -30,7 +56,8 @@ mod tests {
     #[test]
     fn policy_narrows_the_agents_that_it_names_and_nobody_else() {
         let shops = Grants::of([WorkloadPattern::new("shop-*").unwrap()]).unwrap();
-        let policy = Policy::new(BTreeMap::from([("eu-1".to_owned(), shops)]));
+        let agents = BTreeMap::from([("eu-1".to_owned(), shops)]);
+        let policy = Policy::new(agents, SanityPolicy::default());
         let [shop, crm] = ["shop-db", "crm-db"].map(|name| WorkloadName::new(name).unwrap());
         let peer = |role, name| Peer::new(role, name).unwrap();
         let named = peer(Role::Agent, "eu-1");

@@ -104,10 +104,21 @@ impl PromiseMonitor {
         &self.catalog
     }
 
-    /// A snapshot was published: it is in the catalog, and its promise renewed, when this returns.
-    pub(crate) fn vaulted(&self, snapshot: &SnapshotRecord) -> Result<(), VaultError> {
-        let workload = &snapshot.workload;
-        let mut events = vec![Event::Vaulted { workload: workload.clone(), at: snapshot.received }];
+    /// A snapshot was published: it is in the catalog, and, if it `counts`, its promise renewed, when
+    /// this returns.
+    pub(crate) fn vaulted(
+        &self,
+        snapshot: &SnapshotRecord,
+        counts: bool,
+    ) -> Result<(), VaultError> {
+        let (workload, at) = (&snapshot.workload, snapshot.received);
+        let mut events = match snapshot.drop.filter(|_| !counts) {
+            Some(drop) => {
+                let why = snapshot.sanity.why();
+                vec![Event::Suspected { workload: workload.clone(), drop, at, why }]
+            }
+            None => vec![Event::Vaulted { workload: workload.clone(), at }],
+        };
         let held = |drop| Event::Custody(Finding::Held { workload: workload.clone(), drop });
         events.extend(snapshot.drop.map(held));
         self.change(events, Entry { snapshot: Some(snapshot), ..Entry::default() }, true)
@@ -327,6 +338,8 @@ fn begin_anew(
     orphans.iter_mut().for_each(|incident| incident.resolved = Some(now));
     let told = outbox::entries(&orphans);
     catalog.commit(&Entry { incidents: &orphans, outbox: &told, ..Entry::default() })?;
-    let vaulted = |(workload, totals): (_, Totals)| Event::Vaulted { workload, at: totals.newest };
-    Ok(catalog.totals()?.into_iter().map(vaulted).collect())
+    // What an operator has accepted since is heard with the orders.
+    let vaulted =
+        |(workload, totals): (_, Totals)| totals.newest.map(|at| Event::Vaulted { workload, at });
+    Ok(catalog.totals()?.into_iter().filter_map(vaulted).collect())
 }

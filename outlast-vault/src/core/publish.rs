@@ -27,7 +27,7 @@ use outlast_format::index::IndexFile;
 use outlast_format::sha256;
 use outlast_promise::{Event, Finding};
 use outlast_store::{Kind, Object, StoreError, create_or_find};
-use outlast_types::{SnapshotId, Timestamp, WorkloadName};
+use outlast_types::{SnapshotId, Timestamp, Verdict, WorkloadName};
 use outlast_wire::Peer;
 use outlast_wire::api::{BILL_VERSION, BilledObject, Shipment};
 
@@ -91,6 +91,7 @@ impl Vault {
             drop = %shipment.drop,
             snapshot = %record.snapshot,
             content_bytes = record.content_bytes,
+            sanity = %record.sanity,
             "vaulted a drop"
         );
         Ok(receipt)
@@ -118,7 +119,7 @@ impl Vault {
             Comparison::SameWithoutSeal => {
                 let (record, receipt) = self.adopt_seal(arrived, shipment)?;
                 self.arrivals.put(&record)?;
-                self.promises.vaulted(&record)?;
+                self.promises.vaulted(&record, self.counts(&record))?;
                 Ok(receipt)
             }
             Comparison::Different(difference) => {
@@ -143,7 +144,10 @@ impl Vault {
 
     fn record_of(&self, shipment: &Shipment) -> Result<(SnapshotRecord, String), VaultError> {
         let received = self.environment.clock.now();
-        let receipt = self.receipt_of(shipment, received, shipment.snapshot_id)?;
+        let sanity = self.judge(shipment)?;
+        let doubt = self.is_doubtful(&shipment.workload, shipment.drop, &sanity);
+        let verdict = doubt.then_some(Verdict::Suspect);
+        let receipt = self.receipt_of(shipment, received, shipment.snapshot_id, verdict)?;
         // Each object once, however often the bill names it.
         let sizes: BTreeMap<Object, u64> =
             shipment.objects.iter().map(|billed| (billed.object(), billed.size)).collect();
@@ -156,6 +160,7 @@ impl Vault {
             stored_bytes: sizes.values().sum(),
             claims: shipment.claims.clone(),
             receipt: Some(receipt.clone()),
+            sanity,
         };
         Ok((record, receipt))
     }
@@ -167,7 +172,7 @@ impl Vault {
         arrived: SnapshotRecord,
         shipment: &Shipment,
     ) -> Result<(SnapshotRecord, String), VaultError> {
-        let receipt = self.receipt_of(shipment, arrived.received, arrived.snapshot)?;
+        let receipt = self.receipt_of(shipment, arrived.received, arrived.snapshot, None)?;
         Ok((SnapshotRecord { receipt: Some(receipt.clone()), ..arrived }, receipt))
     }
 
@@ -177,6 +182,7 @@ impl Vault {
         shipment: &Shipment,
         received: Timestamp,
         snapshot: SnapshotId,
+        verdict: Option<Verdict>,
     ) -> Result<String, VaultError> {
         let address = DropAddress {
             workload: shipment.workload.clone(),
@@ -190,6 +196,7 @@ impl Vault {
             snapshot: Some(snapshot.to_string()),
             repository: Some(repository_path(&shipment.workload)),
             sequence: Some(self.sequence.next()),
+            verdict,
             ..Receipt::about(shipment.share, &address, ReceiptState::Vaulted, received)
         };
         let sign = |source| VaultError::Sign { drop: shipment.drop, source };
@@ -225,8 +232,10 @@ impl Vault {
             Some(drop) => event.object(drop),
             None => event,
         };
+        let counts = self.counts(record);
+        let event = if counts { event } else { event.detail("suspect", record.sanity.why()) };
         self.audit.record(event)?;
-        self.promises.vaulted(record)?;
+        self.promises.vaulted(record, counts)?;
         self.counters.published(record);
         Ok(())
     }

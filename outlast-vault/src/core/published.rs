@@ -5,7 +5,7 @@ use outlast_format::BlobId;
 use outlast_format::pack::BlobType;
 use outlast_format::snapshot::Snapshot;
 use outlast_store::{Kind, Object, Store, StoreError};
-use outlast_types::{SnapshotId, Timestamp, WorkloadName};
+use outlast_types::{Sanity, SnapshotId, Timestamp, WorkloadName};
 
 use super::error::VaultError;
 use super::repositories::WorkloadRepository;
@@ -97,5 +97,6 @@ pub(crate) fn foreign_record(
         stored_bytes: 0,
         claims,
         receipt: None,
+        sanity: Sanity::default(),
     }
 }

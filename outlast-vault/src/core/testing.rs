@@ -1,5 +1,6 @@
 //! A vault in memory, and bills as an agent writes them.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +22,7 @@ use outlast_wire::{CertificateAuthority, Identity, Role, ca};
 use super::audit::{self, AuditAction, AuditSelection};
 use super::limits::LimitPolicy;
 use super::opening::Parts;
-use super::policy::Policy;
+use super::policy::{Policy, SanityPolicy};
 use super::storage::memory::MemoryStorage;
 use super::vault::{OpenIssuer, Vault};
 
@@ -34,6 +35,7 @@ pub(crate) struct World {
     pub(crate) directory: tempfile::TempDir,
     pub(crate) storage: Arc<MemoryStorage>,
     pub(crate) limits: LimitPolicy,
+    pub(crate) sanity: SanityPolicy,
 }
 
 impl World {
@@ -42,7 +44,8 @@ impl World {
         identity(directory.path(), Role::Vault, "main")
             .save(&directory.path().join("identity"))
             .unwrap();
-        Self { directory, storage: Arc::default(), limits: LimitPolicy::default() }
+        let (limits, sanity) = (LimitPolicy::default(), SanityPolicy::default());
+        Self { directory, storage: Arc::default(), limits, sanity }
     }
 
     /// Opens the vault, as a start does.
@@ -58,7 +61,7 @@ impl World {
             names: Names::default(),
             settings: Settings::default(),
             limits: self.limits.clone(),
-            policy: Policy::default(),
+            policy: Policy::new(BTreeMap::new(), self.sanity.clone()),
             environment: Environment::system(),
         };
         Arc::new(Vault::open(parts).unwrap())
@@ -137,6 +140,8 @@ pub(crate) fn bill(vault: &Vault, workload: &WorkloadName, outcome: &Outcome) ->
         snapshot: Base64(sealed.to_vec()),
         objects: packs.chain(indexes).collect(),
         claims: serde_json::json!({"instance": "blue-1"}),
+        sanity: None,
+        sanity_rule: None,
         other: Default::default(),
     }
 }

@@ -56,7 +56,7 @@ pub(crate) struct Vault {
     /// The identity whose certificate the promises know of.
     pub(crate) certified: Mutex<Arc<Identity>>,
     pub(crate) environment: Environment,
-    /// Which workloads are left to which agents.
+    /// Which workloads are left to which agents, and what is asked of content.
     pub(crate) policy: Policy,
     /// What is given out to be signed over.
     pub(crate) challenges: Challenges,

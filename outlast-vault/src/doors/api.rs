@@ -20,11 +20,11 @@ use axum::routing::{get, post};
 use axum::{Extension, Router};
 use outlast_catalog::{RecordedCause, ReportRecord};
 use outlast_promise::{Declaration, Event, Source, State as PromiseState, WorkloadStatus};
-use outlast_types::{ProblemKind, Timestamp, WorkloadName};
+use outlast_types::{ProblemKind, Sanity, Timestamp, WorkloadName};
 use outlast_wire::access::{self, Call};
 use outlast_wire::api::{
-    AgentReport, BODY_BYTES_MAX, ErrorCode, IncidentView, Problem, Reported, SnapshotView, Vaulted,
-    WorkloadReport, WorkloadView,
+    AgentReport, BODY_BYTES_MAX, DoubtfulDrop, ErrorCode, IncidentView, Problem, Reported,
+    SnapshotView, Vaulted, WorkloadReport, WorkloadView,
 };
 use outlast_wire::holdings::{QUESTION_DROPS_MAX, Question, SignedAnswer};
 use outlast_wire::server::{ApiError, RequestId};
@@ -139,7 +139,7 @@ async fn report(
             vault.promises.heard(source, certificate)?;
         }
         let Some(report) = &mut words.report else {
-            return Ok(Reported { run: vault.run.clone() });
+            return Ok(Reported { run: vault.run.clone(), cleared: Vec::new() });
         };
         if report.workloads.len() > REPORTED_WORKLOADS_MAX {
             let reason = format!("a report names at most {REPORTED_WORKLOADS_MAX} workloads");
@@ -150,11 +150,11 @@ async fn report(
             return Err(VaultError::TooMuch { reason });
         }
         leave_out_foreign(vault, &agent, report);
-        let received = vault.environment.clock.now();
+        let (received, share) = (vault.environment.clock.now(), report.share);
         let (events, part) = (events_of(vault, &agent.peer, report, received), report.part);
         let body = serde_json::to_string(&words).unwrap_or_default();
-        let (name, share) = (agent.peer.name().to_owned(), words.share);
-        let record = ReportRecord { agent: name, share, received, body };
+        let name = agent.peer.name().to_owned();
+        let record = ReportRecord { agent: name, share: words.share, received, body };
         // The first part has what is important.
         let record = Some(&record).filter(|_| part == 1);
         if let Some(figures) = words.report.as_ref().and_then(|report| report.figures.clone()) {
@@ -162,7 +162,7 @@ async fn report(
         }
         vault.promises.reported(events, record)?;
         vault.note_report(agent.peer.name())?;
-        Ok(Reported { run: vault.run.clone() })
+        Ok(Reported { run: vault.run.clone(), cleared: vault.cleared(&agent, share)? })
     })
     .await
 }
@@ -239,6 +239,7 @@ fn events_of(vault: &Vault, peer: &Peer, report: &AgentReport, received: Timesta
             drop: rejected.drop,
             code: rejected.code.clone(),
             reason: rejected.reason.clone(),
+            place: rejected.day.zip(rejected.seal),
         }));
     }
     events
@@ -332,6 +333,16 @@ fn views(vault: &Vault) -> Result<Vec<WorkloadView>, VaultError> {
         last_vaulted: status.last_vaulted,
         snapshots: totals.get(&status.workload).map_or(0, |totals| totals.snapshots),
         open_incidents: incidents.get(&status.workload).copied().unwrap_or(0),
+        suspect: status.suspect.map(|(drop, received, reason)| DoubtfulDrop {
+            drop,
+            received: Some(received),
+            reason,
+        }),
+        quarantine: status
+            .quarantine
+            .into_iter()
+            .map(|it| DoubtfulDrop { drop: it.drop, received: None, reason: it.reason })
+            .collect(),
         name: status.workload,
     };
     Ok(vault.promises.workloads().into_iter().map(view).collect())
@@ -356,6 +367,8 @@ async fn snapshots(
         records.retain(|record| vault.is_granted(asker, &record.workload));
         let records = records.into_iter();
         let view = |record: outlast_catalog::SnapshotRecord| SnapshotView {
+            counts: vault.counts(&record),
+            sanity: Some(record.sanity).filter(|sanity| *sanity != Sanity::default()),
             workload: record.workload,
             snapshot: record.snapshot,
             drop: record.drop,

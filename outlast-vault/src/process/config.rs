@@ -11,6 +11,7 @@ use outlast_wire::Grants;
 use outlast_wire::names::Names;
 
 use crate::core::limits::{AgentLimits, LimitPolicy};
+use crate::core::policy::SanityPolicy;
 
 /// A shorter deadline would page for one lost request.
 const AGENT_DEADLINE_MIN: Duration = Duration::from_secs(2);
@@ -57,6 +58,8 @@ pub struct VaultConfig {
     pub limits: LimitPolicy,
     /// Policy for single workloads; what a share declares may tighten it.
     pub workloads: BTreeMap<WorkloadName, Declaration>,
+    /// What is asked of the content of drops.
+    pub sanity: SanityPolicy,
     /// The workloads that are left to single agents, by name, of those that their certificates grant.
     pub agents: BTreeMap<String, Grants>,
 }
@@ -79,6 +82,7 @@ impl VaultConfig {
             promise: Promise::default(),
             limits: LimitPolicy::default(),
             workloads: BTreeMap::new(),
+            sanity: SanityPolicy::default(),
             agents: BTreeMap::new(),
         }
     }

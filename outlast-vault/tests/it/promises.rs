@@ -52,6 +52,8 @@ fn a_rejected_drop_is_the_app_teams_incident_until_the_next_good_one() {
     let rejected = RejectedDrop {
         code: RejectionCode::WrongHash,
         drop: DropId::new(&SystemClock, &SystemRandom),
+        day: None,
+        seal: None,
         reason: "0001.seg does not have its hash".into(),
     };
     for _ in 0..3 {

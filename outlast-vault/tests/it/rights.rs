@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use outlast_format::Sha256Id;
 use outlast_store::{Kind, Object, Store, StoreError, Verb};
-use outlast_types::{SnapshotId, SystemRandom, WorkloadName};
+use outlast_types::{DropId, SnapshotId, SystemClock, SystemRandom, WorkloadName};
 use outlast_vault::{AuditSelection, VaultHandle};
 use outlast_wire::access::{self, Action, Call, Reach};
 use outlast_wire::api::{
-    ErrorCode, Holder, PauseOrder, ReasonedOrder, RecreateOrder, ResumeReleases, RevokeOrder,
-    TokenOrder,
+    AcceptOrder, ErrorCode, Holder, PauseOrder, ReasonedOrder, RecreateOrder, ResumeReleases,
+    RevokeOrder, TokenOrder,
 };
 use outlast_wire::client::OpenError;
 use outlast_wire::enrollment::{RenewalRequest, TokenId};
@@ -288,6 +288,11 @@ fn make(
         Call::PauseWorkload => client.pause(workload, &pause).map(drop),
         Call::RetireWorkload => client.retire(workload, &order).map(drop),
         Call::ResumeWorkload => client.resume(workload, &order).map(drop),
+        Call::AcceptDrop => {
+            let order =
+                AcceptOrder { drop: DropId::new(&SystemClock, &SystemRandom), reason: None };
+            client.accept(workload, &order).map(drop)
+        }
         Call::ResumeReleases => {
             client.resume_releases(&ResumeReleases { reason: reason() }).map(drop)
         }

@@ -59,6 +59,7 @@ const CALLS: &str = "
     a m v O r  pause a workload
     a m v O r  retire a workload
     a m v O r  resume a workload
+    a m v O r  accept a drop
     a m v O r  resume releases
 ";
 

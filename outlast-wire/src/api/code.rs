@@ -61,6 +61,8 @@ codes! {
         /// The server failed at this request; its log says how.
         Internal => "internal",
         UnknownWorkload => "unknown_workload",
+        /// No drop of this id is held, or known to be in quarantine.
+        UnknownDrop => "unknown_drop",
         /// The workload's repository is not there, and something remembers it.
         RepositoryMissing => "repository_missing",
         /// Not one of the repositories that the vault remembers is there.

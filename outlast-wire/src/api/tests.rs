@@ -97,7 +97,7 @@ fn a_peer_of_before_there_were_codes_understands_us() {
         reason: String,
     }
     let (drop, reason) = (DROP.parse().unwrap(), "torn".to_owned());
-    let ours = RejectedDrop { drop, code: RejectionCode::TornSeal, reason };
+    let ours = RejectedDrop { drop, day: None, seal: None, code: RejectionCode::TornSeal, reason };
     let text = serde_json::to_string(&ours).unwrap();
     assert_eq!(text, format!(r#"{{"drop":"{DROP}","code":"torn_seal","reason":"torn"}}"#));
     let theirs: Rejected = serde_json::from_str(&text).unwrap();

@@ -16,9 +16,8 @@ use super::store::RestStore;
 use super::trouble::CertificateTrouble;
 use crate::api::{
     AgentReport, CertificateView, ErrorBody, ErrorCode, Greeting, IncidentView, JobView, MadeToken,
-    Measured, OpenRepository, OrderView, PauseOrder, ReasonedOrder, RecreateOrder, ReleasesResumed,
-    Reported, ResumeReleases, RevokeOrder, Shipment, SignedReport, SnapshotView, TokenOrder,
-    TokenView, Vaulted, WorkloadView,
+    Measured, OpenRepository, OrderView, ReleasesResumed, Reported, ResumeReleases, RevokeOrder,
+    Shipment, SignedReport, SnapshotView, TokenOrder, TokenView, Vaulted, WorkloadView,
 };
 use crate::challenge::Challenge;
 use crate::enrollment::{EnrollmentRequest, Introduction, RenewalRequest, SignedGrant, TokenId};
@@ -402,42 +401,6 @@ impl ApiClient {
         serde_json::from_slice(&answer).map_err(|error| self.unintelligible(&error))
     }
 
-    /// Begins a workload's repository anew that is missing for good.
-    pub fn recreate(
-        &self,
-        workload: &WorkloadName,
-        order: &RecreateOrder,
-    ) -> Result<OrderView, CallError> {
-        self.post(&format!("api/v1/workloads/{workload}/recreate"), order)
-    }
-
-    /// Pauses a workload's promise for a time.
-    pub fn pause(
-        &self,
-        workload: &WorkloadName,
-        order: &PauseOrder,
-    ) -> Result<OrderView, CallError> {
-        self.post(&format!("api/v1/workloads/{workload}/pause"), order)
-    }
-
-    /// Retires a workload: it drops no more.
-    pub fn retire(
-        &self,
-        workload: &WorkloadName,
-        order: &ReasonedOrder,
-    ) -> Result<OrderView, CallError> {
-        self.post(&format!("api/v1/workloads/{workload}/retire"), order)
-    }
-
-    /// Lets a paused or retired workload's promise count again.
-    pub fn resume(
-        &self,
-        workload: &WorkloadName,
-        order: &ReasonedOrder,
-    ) -> Result<OrderView, CallError> {
-        self.post(&format!("api/v1/workloads/{workload}/resume"), order)
-    }
-
     /// Lets agents release again what the vault holds, though not all have reported since it was brought
     /// back.
     pub fn resume_releases(&self, order: &ResumeReleases) -> Result<ReleasesResumed, CallError> {
@@ -450,7 +413,11 @@ impl ApiClient {
         self.call(Method::GET, &format!("api/v1/orders{query}"), None)
     }
 
-    fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, CallError> {
+    pub(super) fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, CallError> {
         let body = serde_json::to_vec(body).map_err(|error| self.unintelligible(&error))?;
         self.call(Method::POST, path, Some(body))
     }

@@ -8,21 +8,25 @@ use clap::{Args, Subcommand};
 use outlast_agent::declaration;
 use outlast_drop::status::WorkloadStatus;
 use outlast_drop::{CleanOptions, Opening, ReceiptState, Share, Verifier, clean, status};
-use outlast_types::{Clock, SystemClock, SystemRandom, human};
+use outlast_types::{Clock, DropId, SystemClock, SystemRandom, WorkloadName, human};
 use serde_json::json;
 
 use crate::exit::Code;
 use crate::output::whole_seconds;
 use crate::output::{Output, counted, table};
-use outlast_wire::Fingerprint;
+use outlast_wire::api::{AcceptOrder, WorkloadView};
 use outlast_wire::receipts::Authority;
+use outlast_wire::{ApiClient, Fingerprint};
 
-/// Make a share, look at it, clean it up
+use super::vault_access::VaultAccess;
+
+/// Make a share, look at it, clean it up; accept drops that look like no backup
 #[derive(Debug, Subcommand)]
 #[command(after_help = "Examples:
   outlast share init /mnt/efs/outlast
   outlast share status /mnt/efs/outlast
-  outlast share clean --dry-run /mnt/efs/outlast")]
+  outlast share clean --dry-run /mnt/efs/outlast
+  outlast share accept 01a2066b-8649-78cb-a8bc-a5af0e952507 --dir ./outlast-data")]
 pub(crate) enum Command {
     /// Make an empty directory a share
     #[command(
@@ -77,6 +81,28 @@ A drop that was rejected is removed only where its receipt can be verified, whic
         #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = human::parse_duration)]
         grace: Duration,
     },
+    /// Take a drop for a backup that is suspect, or was rejected as no whole one
+    ///
+    /// The order goes to the vault, which writes it down. A suspect drop counts from then on. One that
+    /// lies in quarantine on a share is taken by its agent, if it still is what was rejected.
+    #[command(after_help = "Examples:
+  outlast share accept 01a2066b-8649-78cb-a8bc-a5af0e952507 --dir ./outlast-data
+  outlast share accept 01a2066b-8649-78cb-a8bc-a5af0e952507 --reason \"orders were archived\" \\
+    --vault https://vault.example:8443/ --identity ./operator
+
+`outlast workload show` tells which drops are suspect or in quarantine, and why.")]
+    Accept {
+        /// The drop's id
+        drop: DropId,
+        /// Its workload [default: the one that has it]
+        #[arg(long, value_name = "WORKLOAD")]
+        workload: Option<WorkloadName>,
+        /// Why, for those who read it later
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+        #[command(flatten)]
+        vault: VaultAccess,
+    },
 }
 
 /// Whose receipts count.
@@ -122,7 +148,53 @@ pub(crate) fn run(command: Command, output: &Output) -> Result<Code> {
             let options = CleanOptions { grace, dry_run, ..CleanOptions::default() };
             clean_up(&Share::open(&dir)?, &options, ca.load()?.as_ref(), output)
         }
+        Command::Accept { drop, workload, reason, vault } => {
+            accept(&vault.client()?, drop, workload, reason, output)
+        }
     }
+}
+
+fn accept(
+    client: &ApiClient,
+    drop: DropId,
+    workload: Option<WorkloadName>,
+    reason: Option<String>,
+    output: &Output,
+) -> Result<Code> {
+    let workload = match workload {
+        Some(workload) => workload,
+        None => workload_of(client, drop)?,
+    };
+    let order = client.accept(&workload, &AcceptOrder { drop, reason })?;
+    if output.is_json() {
+        output.json(&order)?;
+    } else {
+        output.line(format_args!(
+            "{} {}: accepted drop {drop} of {workload}",
+            whole_seconds(order.at),
+            order.by
+        ))?;
+    }
+    Ok(Code::Done)
+}
+
+/// The workload that has a doubtful drop.
+fn workload_of(client: &ApiClient, drop: DropId) -> Result<WorkloadName> {
+    let has = |workload: &WorkloadView| {
+        let mut doubtful = workload.quarantine.iter().chain(&workload.suspect);
+        doubtful.any(|doubtful| doubtful.drop == drop)
+    };
+    if let Some(workload) = client.workloads()?.into_iter().find(has) {
+        return Ok(workload.name);
+    }
+    let snapshots = client.snapshots(None)?;
+    let found = snapshots.into_iter().find(|snapshot| snapshot.drop == Some(drop));
+    found.map(|snapshot| snapshot.workload).with_context(|| {
+        format!(
+            "the vault knows of no drop {drop}, neither vaulted nor in the quarantine of an agent; an \
+             agent tells of what it refused when it reports next"
+        )
+    })
 }
 
 fn parse_mode(text: &str) -> Result<u32, String> {

@@ -13,7 +13,7 @@ use super::repo::RestoreHow;
 use super::vault_access::VaultAccess;
 use crate::exit::Code;
 use crate::output::Output;
-use crate::snapshots;
+use crate::snapshots::{self, Arrived};
 
 /// List the snapshots of a workload
 #[derive(Debug, clap::Args)]
@@ -92,7 +92,8 @@ pub(crate) struct RestoreArgs {
 /// Which snapshot; the one that came last if nothing is said.
 #[derive(Debug, Clone, clap::Args)]
 struct Which {
-    /// A snapshot's id, or the beginning of one [default: the one that the vault received last]
+    /// A snapshot's id, or the beginning of one [default: the one that the vault received last, of those
+    /// that are not suspect if there are any]
     #[arg(long, value_name = "ID", conflicts_with = "at")]
     snapshot: Option<String>,
     /// The last snapshot that the vault received at this time or before, by the vault's clock
@@ -114,7 +115,10 @@ impl Which {
         }
         let arrived = vault.client()?.snapshots(Some(workload))?;
         let in_time = |view: &&SnapshotView| self.at.is_none_or(|at| view.received <= at);
-        let fitting = arrived.iter().filter(in_time).map(|view| view.snapshot);
+        // What is suspect is restored by default only if there is nothing else.
+        let (good, doubtful): (Vec<_>, Vec<_>) =
+            arrived.iter().filter(in_time).partition(|view| view.counts);
+        let fitting = good.iter().chain(&doubtful).map(|view| view.snapshot);
         match (self.at, arrived.last()) {
             (Some(at), Some(first)) if fitting.clone().next().is_none() => {
                 let (location, first) = (repository.location(), first.received);
@@ -129,8 +133,13 @@ pub(crate) fn snapshots(arguments: &SnapshotsArgs, output: &Output) -> Result<Co
     let repository = arguments.vault.open_repository(&arguments.workload, output)?;
     let mut arrived = arguments.vault.client()?.snapshots(Some(&arguments.workload))?;
     arrived.reverse();
-    let received = |view: &SnapshotView| (view.snapshot, view.received);
-    let arrived: Vec<_> = arrived.iter().map(received).collect();
+    let known = |view: SnapshotView| Arrived {
+        snapshot: view.snapshot,
+        received: view.received,
+        sanity: view.sanity,
+        counts: view.counts,
+    };
+    let arrived: Vec<Arrived> = arrived.into_iter().map(known).collect();
     snapshots::list(&repository, Some(&arrived), output)
 }
 

@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Subcommand;
 use outlast_types::{Timestamp, WorkloadName, human};
 use outlast_wire::api::{
-    IncidentView, OrderView, PauseOrder, ReasonedOrder, RecreateOrder, WorkloadView,
+    DoubtfulDrop, IncidentView, OrderView, PauseOrder, ReasonedOrder, RecreateOrder, WorkloadView,
 };
 use outlast_wire::{ApiClient, CallError};
 use serde_json::json;
@@ -166,11 +166,35 @@ fn show(client: &ApiClient, name: &WorkloadName, output: &Output) -> Result<()> 
         output.gap()?;
         output.line(format_args!("its RPO is from: {rpo}; its owner: {owner}"))?;
     }
+    let [WorkloadView { suspect, quarantine, .. }] = &workloads;
+    tell_doubtful(suspect.as_ref(), quarantine, output)?;
     if !orders.is_empty() {
         output.gap()?;
         output.line("ordered:")?;
     }
     orders.iter().try_for_each(|order| output.line(format_args!("  {}", in_words(order))))
+}
+
+/// The drops that are no recovery points, and why.
+fn tell_doubtful(
+    suspect: Option<&DoubtfulDrop>,
+    quarantine: &[DoubtfulDrop],
+    output: &Output,
+) -> Result<()> {
+    if suspect.is_none() && quarantine.is_empty() {
+        return Ok(());
+    }
+    output.gap()?;
+    if let Some(DoubtfulDrop { drop, received, reason }) = suspect {
+        let received = received.map_or_else(|| "-".to_owned(), whole_seconds);
+        output
+            .line(format_args!("suspect, so it does not count: {drop} of {received}: {reason}"))?;
+    }
+    for DoubtfulDrop { drop, reason, .. } in quarantine {
+        output.line(format_args!("in quarantine on its share: {drop}: {reason}"))?;
+    }
+    output.remark("`outlast share accept DROP` takes one for a backup all the same");
+    Ok(())
 }
 
 /// What was ordered just now.
@@ -182,6 +206,9 @@ fn tell_order(order: &OrderView, output: &Output) -> Result<()> {
 fn in_words(order: &OrderView) -> String {
     let OrderView { by, action, workload, .. } = order;
     let mut line = format!("{} {by}: {action} {workload}", whole_seconds(order.at));
+    if let Some(drop) = order.drop {
+        line.push_str(&format!(" drop {drop}"));
+    }
     if let Some(until) = order.until {
         line.push_str(&format!(" until {}", whole_seconds(until)));
     }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use outlast_promise::Declaration;
-use outlast_types::human;
+use outlast_types::{ContentKind, human};
 use outlast_vault::listen_address;
 use outlast_wire::Grants;
 use outlast_wire::client::check_address;
@@ -81,6 +81,10 @@ pub(crate) enum Kind {
     Owner,
     /// Which workloads are meant.
     Patterns,
+    /// A part of a hundred.
+    Percent,
+    /// What the content of a drop can be.
+    Contents,
 }
 
 /// A value that was found right.
@@ -92,6 +96,7 @@ pub(crate) enum Value {
     Count(usize),
     Size(u64),
     Patterns(Grants),
+    Contents(Vec<ContentKind>),
 }
 
 /// As TOML writes it.
@@ -102,6 +107,10 @@ impl std::fmt::Display for Value {
             // What is read again gives the same.
             Self::Duration(duration) => human::duration(*duration).replace(' ', ""),
             Self::Count(count) => return write!(f, "{count}"),
+            Self::Contents(kinds) => {
+                let texts: Vec<String> = kinds.iter().map(|kind| format!("\"{kind}\"")).collect();
+                return write!(f, "[{}]", texts.join(", "));
+            }
             Self::Size(bytes) => exact_size(*bytes),
             Self::Patterns(grants) => {
                 let patterns = grants.patterns().unwrap_or_default().iter();
@@ -143,6 +152,8 @@ impl Kind {
             Self::Size => "a size in quotes, such as \"500GiB\" or \"unlimited\"",
             Self::Owner => "a name in quotes, such as \"team-shop\"",
             Self::Patterns => "a list of patterns, such as [\"shop-*\", \"crm-db\"]",
+            Self::Percent => "a number of percent from 1 to 100 without quotes, such as 50",
+            Self::Contents => "a list of kinds, such as [\"pg_dump\", \"pg_dump-custom\"]",
         }
     }
 
@@ -158,6 +169,8 @@ impl Kind {
             Self::Size => "500GiB",
             Self::Owner => "team-shop",
             Self::Patterns => "shop-*",
+            Self::Percent => "50",
+            Self::Contents => "pg_dump",
         }
     }
 
@@ -172,6 +185,8 @@ impl Kind {
             Self::Size => "SIZE",
             Self::Owner => "NAME",
             Self::Patterns => "PATTERNS",
+            Self::Percent => "PERCENT",
+            Self::Contents => "KINDS",
         }
     }
 
@@ -218,6 +233,11 @@ impl Kind {
             Self::Owner => Declaration::new(None, Some(text))
                 .map(|_| Value::Text(text.to_owned()))
                 .map_err(|error| error.to_string()),
+            Self::Percent => match text.parse() {
+                Ok(percent @ 1..=100) => Ok(Value::Count(percent)),
+                _ => Err(format!("{text:?} is not {}", self.expected())),
+            },
+            Self::Contents => contents(text).map(Value::Contents),
             Self::Patterns => {
                 patterns(text).map(Value::Patterns).map_err(|error| error.to_string())
             }
@@ -231,6 +251,20 @@ fn patterns(text: &str) -> Result<Grants, InvalidGrants> {
     let patterns = inner.split(',').map(|pattern| pattern.trim().trim_matches('"'));
     let patterns = patterns.filter(|pattern| !pattern.is_empty()).map(WorkloadPattern::new);
     Grants::of(patterns.collect::<Result<Vec<_>, _>>()?)
+}
+
+/// A list of kinds of content, with or without its brackets and quotes.
+fn contents(text: &str) -> Result<Vec<ContentKind>, String> {
+    let inner = text.trim().trim_start_matches('[').trim_end_matches(']');
+    let names = inner.split(',').map(|name| name.trim().trim_matches('"'));
+    let kind = |name: &str| match ContentKind::from(name.to_owned()) {
+        kind if ContentKind::KNOWN.contains(&kind) => Ok(kind),
+        _ => {
+            let known: Vec<&str> = ContentKind::KNOWN.iter().map(ContentKind::as_str).collect();
+            Err(format!("{name:?} is no kind that can be told; use {}", known.join(", ")))
+        }
+    };
+    names.filter(|name| !name.is_empty()).map(kind).collect()
 }
 
 impl RoleKeys {

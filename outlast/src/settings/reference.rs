@@ -10,12 +10,13 @@ use super::resolve::{OTHERS, variable};
 use super::table::ROLES;
 
 /// What the keys that must be set may look like; others are shown with their default.
-const EXAMPLES: [(&str, &str); 10] = [
+const EXAMPLES: [(&str, &str); 11] = [
     ("agent.share", "/mnt/share"),
     ("agent.state", "/var/lib/outlast-agent"),
     ("agent.upstream", "https://vault.example:8443/"),
     ("agent.identity", "/etc/outlast/agent"),
     ("agent.textfile", "/var/lib/node_exporter/outlast.prom"),
+    ("sanity.kinds", "pg_dump, pg_dump-custom"),
     ("vault.dir", "/var/lib/outlast-vault"),
     ("vault.listen", ":8443"),
     ("vault.identity", "/etc/outlast/vault"),

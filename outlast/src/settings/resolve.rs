@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use outlast_types::WorkloadName;
+use outlast_types::{ContentKind, WorkloadName};
 use outlast_wire::names::Names;
 use outlast_wire::{Grants, Peer, Role};
 use toml::Spanned;
@@ -14,7 +14,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::flaw::{Flaw, Source};
 use super::identities;
-use super::key::{AGENTS, Default, Key, RoleKeys, Section, Value, nearest};
+use super::key::{AGENTS, Default, Key, Kind, RoleKeys, Section, Value, nearest};
 use super::links;
 use super::table::ROLES;
 
@@ -261,15 +261,15 @@ fn judge_name(section: &Section, name: &str) -> Result<(), String> {
 /// Reads a value of the file.
 fn read(key: &Key, value: &Spanned<DeValue<'_>>) -> Result<Value, String> {
     match (value.get_ref(), key.kind) {
-        (DeValue::Integer(number), super::key::Kind::Count) => {
+        (DeValue::Integer(number), Kind::Count) => {
             let number = usize::from_str_radix(number.as_str(), number.radix());
             number.map(Value::Count).map_err(|_| format!("it wants {}", key.kind.expected()))
         }
-        (DeValue::String(text), super::key::Kind::Count) => {
+        (DeValue::String(text), Kind::Count) => {
             Err(format!("{text:?} is text, and it wants {}", key.kind.expected()))
         }
         (DeValue::String(text), kind) => kind.read(text),
-        (DeValue::Array(list), kind @ super::key::Kind::Patterns) => {
+        (DeValue::Array(list), kind @ (Kind::Patterns | Kind::Contents)) => {
             let text = |it: &'_ Spanned<DeValue<'_>>| match it.get_ref() {
                 DeValue::String(text) => Some(text.to_string()),
                 _ => None,
@@ -380,6 +380,13 @@ impl Settings {
     pub(super) fn size(&self, key: &str) -> Result<u64, Unset> {
         match self.value(key)? {
             Value::Size(bytes) => Ok(*bytes),
+            _ => Err(Unset(key.to_owned())),
+        }
+    }
+
+    pub(super) fn contents(&self, key: &str) -> Result<Vec<ContentKind>, Unset> {
+        match self.value(key)? {
+            Value::Contents(kinds) => Ok(kinds.clone()),
             _ => Err(Unset(key.to_owned())),
         }
     }

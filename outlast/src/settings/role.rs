@@ -6,7 +6,8 @@ use anyhow::Result;
 use outlast_agent::AgentConfig;
 use outlast_drop::DropLimits;
 use outlast_promise::{Declaration, Promise};
-use outlast_vault::{AgentLimits, LimitPolicy, VaultConfig};
+use outlast_types::SanityRule;
+use outlast_vault::{AgentLimits, LimitPolicy, SanityPolicy, VaultConfig};
 use outlast_wire::Proxies;
 
 use super::key::RoleKeys;
@@ -85,6 +86,16 @@ impl Configured for VaultConfig {
             let stored = settings.size(&format!("workloads.{workload}.stored"))?;
             limits.workloads.insert(workload.clone(), stored);
         }
+        let sanity = SanityPolicy {
+            default: sanity_rule(settings, "sanity")?,
+            workloads: settings
+                .workloads
+                .iter()
+                .map(|name| {
+                    Ok((name.clone(), sanity_rule(settings, &format!("workloads.{name}"))?))
+                })
+                .collect::<Result<_>>()?,
+        };
         let listen = settings.listen("vault.listen")?;
         let (dir, identity) = (settings.path("vault.dir")?, settings.path("vault.identity")?);
         Ok(Self {
@@ -97,10 +108,22 @@ impl Configured for VaultConfig {
             promise,
             limits,
             workloads,
+            sanity,
             agents,
             ..Self::new(&dir, listen, &identity)
         })
     }
+}
+
+/// What is asked of the content of drops, of one workload or of all.
+fn sanity_rule(settings: &Settings, section: &str) -> Result<SanityRule> {
+    let key = |name: &str| format!("{section}.{name}");
+    Ok(SanityRule {
+        min_size: Some(settings.size(&key("min_size"))?),
+        shrink_max: u8::try_from(settings.count(&key("shrink_max"))?).ok(),
+        floor: Some(settings.size(&key("floor"))?),
+        kinds: settings.contents(&key("kinds"))?,
+    })
 }
 
 /// What an agent may have, or all of them, as a section says it.

@@ -181,6 +181,36 @@ pub(crate) const VAULT: RoleKeys = RoleKeys {
             ],
         },
         Section {
+            name: "sanity",
+            per_workload: false,
+            keys: &[
+                Key {
+                    name: "min_size",
+                    kind: Kind::Size,
+                    default: Default::Value("1B"),
+                    help: "the fewest bytes that can be a backup: a smaller drop is suspect, which is kept and counts for nothing",
+                },
+                Key {
+                    name: "shrink_max",
+                    kind: Kind::Percent,
+                    default: Default::Value("50"),
+                    help: "by how many percent a drop may be smaller than those before it, or have fewer entries, before it is suspect",
+                },
+                Key {
+                    name: "floor",
+                    kind: Kind::Size,
+                    default: Default::Value("1MiB"),
+                    help: "how many bytes less are no matter, whatever part of a drop they are",
+                },
+                Key {
+                    name: "kinds",
+                    kind: Kind::Contents,
+                    default: Default::Value(""),
+                    help: "what the content of a drop can be, by itself or packed; another kind is suspect, and nothing is if this is empty",
+                },
+            ],
+        },
+        Section {
             name: "limits",
             per_workload: false,
             keys: &[
@@ -297,6 +327,30 @@ pub(crate) const VAULT: RoleKeys = RoleKeys {
                     kind: Kind::Owner,
                     default: Default::SameAs("promise.owner"),
                     help: "the same for one workload; what its share declares may tighten it",
+                },
+                Key {
+                    name: "min_size",
+                    kind: Kind::Size,
+                    default: Default::SameAs("sanity.min_size"),
+                    help: "the same for one workload; what its workload.toml says may tighten it",
+                },
+                Key {
+                    name: "shrink_max",
+                    kind: Kind::Percent,
+                    default: Default::SameAs("sanity.shrink_max"),
+                    help: "the same for one workload; what its workload.toml says may tighten it",
+                },
+                Key {
+                    name: "floor",
+                    kind: Kind::Size,
+                    default: Default::SameAs("sanity.floor"),
+                    help: "the same for one workload; what its workload.toml says may tighten it",
+                },
+                Key {
+                    name: "kinds",
+                    kind: Kind::Contents,
+                    default: Default::SameAs("sanity.kinds"),
+                    help: "the same for one workload; what its workload.toml says may tighten it",
                 },
             ],
         },

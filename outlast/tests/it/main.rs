@@ -32,6 +32,7 @@ mod repo_rights;
 mod road;
 mod roles;
 mod rotation;
+mod sanity;
 mod secrets;
 mod seen;
 mod service;

@@ -90,6 +90,10 @@ fn what_a_vault_does_is_seen_in_its_metrics() {
     let shop = [("workload", bill.workload.as_str())];
     assert_eq!(value(&page, "outlast_drops_published_total", &[]), Some(1.0));
     assert_eq!(value(&page, "outlast_published_content_bytes_total", &[]), Some(7.0));
+    let by_verdict =
+        |verdict| value(&page, "outlast_drops_by_sanity_total", &[("verdict", verdict)]);
+    assert_eq!((by_verdict("none"), by_verdict("suspect")), (Some(1.0), None));
+    assert_eq!(value(&page, "outlast_workload_suspect", &shop), None);
     assert_eq!(value(&page, "outlast_requests_total", &[("code", "200")]), Some(2.0));
     assert_eq!(value(&page, "outlast_requests_total", &[("code", "403")]), Some(1.0));
     assert!(value(&page, "outlast_workload_recovery_point_age_seconds", &shop).unwrap() < 600.0);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use outlast_catalog::RecordedCause;
 use outlast_promise::{Event, Settings, Source};
-use outlast_types::{Clock, RejectionCode, Timestamp, WorkloadName};
+use outlast_types::{Clock, RejectionCode, Sanity, Timestamp, WorkloadName};
 
 use super::*;
 use crate::core::promise_monitor::{Opening, PromiseMonitor};
@@ -123,6 +123,7 @@ fn refused(number: u8) -> Vec<Event> {
         drop: format!("01890a5d-ac96-774b-bcce-b302099a80{number:02x}").parse().unwrap(),
         code: RejectionCode::WrongHash,
         reason: "0001.seg does not have its hash".into(),
+        place: None,
     }]
 }
 
@@ -256,14 +257,15 @@ fn what_could_not_be_committed_is_heard_again_and_told_once() {
         stored_bytes: 1,
         claims: serde_json::Value::Null,
         receipt: None,
+        sanity: Sanity::default(),
     };
-    monitor.vaulted(&snapshot(1)).unwrap();
+    monitor.vaulted(&snapshot(1), true).unwrap();
     let fresh = monitor.workloads();
     assert_ne!(before, fresh);
     *world.clock.0.lock().unwrap() = at(6);
     // One drop is never two snapshots, so this commit fails, and all of it.
     let twin = outlast_catalog::SnapshotRecord { received: at(6), ..snapshot(2) };
-    assert!(monitor.vaulted(&twin).is_err());
+    assert!(monitor.vaulted(&twin, true).is_err());
     assert_eq!(monitor.workloads(), fresh, "the promise is not renewed by what is not recorded");
     assert_eq!(log.told(), [(1, 1, false), (2, 1, true)]);
 }

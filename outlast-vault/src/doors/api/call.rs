@@ -205,6 +205,10 @@ fn answer_of(error: VaultError, id: &RequestId) -> ApiError {
             ApiError::new(StatusCode::NOT_FOUND, ErrorCode::UnknownWorkload, text)
                 .hint("an agent makes it by opening it")
         }
+        VaultError::UnknownDrop { .. } => {
+            ApiError::new(StatusCode::NOT_FOUND, ErrorCode::UnknownDrop, text)
+                .hint("an agent tells of what it refused when it reports next")
+        }
         VaultError::MissingObjects { missing, .. } => {
             ApiError::new(StatusCode::CONFLICT, ErrorCode::MissingObjects, text)
                 .hint("send them, then the bill again")

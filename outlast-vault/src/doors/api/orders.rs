@@ -10,7 +10,9 @@ use axum::{Extension, Router};
 use outlast_types::{WorkloadName, human};
 use outlast_wire::Certified;
 use outlast_wire::access::{self, Call};
-use outlast_wire::api::{ErrorCode, OrderView, PauseOrder, ReasonedOrder, RecreateOrder};
+use outlast_wire::api::{
+    AcceptOrder, ErrorCode, OrderView, PauseOrder, ReasonedOrder, RecreateOrder,
+};
 use outlast_wire::server::{ApiError, RequestId};
 use serde::de::DeserializeOwned;
 
@@ -31,6 +33,7 @@ pub(super) fn routes() -> Router<Api> {
         .route("/api/v1/workloads/{workload}/pause", order(Call::PauseWorkload, pause))
         .route("/api/v1/workloads/{workload}/retire", order(Call::RetireWorkload, retire))
         .route("/api/v1/workloads/{workload}/resume", order(Call::ResumeWorkload, resume))
+        .route("/api/v1/workloads/{workload}/accept", order(Call::AcceptDrop, accept))
         .route("/api/v1/orders", get(orders))
 }
 
@@ -102,6 +105,11 @@ fn resume(given: &Given<'_>, order: ReasonedOrder) -> Result<Order, VaultError> 
     given.order(given.reason_if_any("resumed", &order)?, Action::Resume)
 }
 
+fn accept(given: &Given<'_>, order: AcceptOrder) -> Result<Order, VaultError> {
+    let reason = order.reason.as_deref().map(|text| given.reason("accepted", text)).transpose()?;
+    given.vault.accept(given.workload, &given.by, order.drop, reason)
+}
+
 impl Given<'_> {
     fn order(&self, reason: Option<&str>, action: Action) -> Result<Order, VaultError> {
         self.vault.order(self.workload, &self.by, reason, action)
@@ -154,10 +162,11 @@ async fn orders(
 }
 
 fn view(order: Order) -> OrderView {
-    let (until, snapshots_forgotten) = match order.action {
-        Action::Recreate { snapshots_forgotten } => (None, Some(snapshots_forgotten)),
-        Action::Pause { until } | Action::Retire { until } => (Some(until), None),
-        Action::Resume => (None, None),
+    let (until, snapshots_forgotten, drop) = match order.action {
+        Action::Recreate { snapshots_forgotten } => (None, Some(snapshots_forgotten), None),
+        Action::Pause { until } | Action::Retire { until } => (Some(until), None, None),
+        Action::Resume => (None, None, None),
+        Action::Accept { drop, .. } => (None, None, Some(drop)),
     };
     OrderView {
         number: order.number,
@@ -165,6 +174,7 @@ fn view(order: Order) -> OrderView {
         by: order.by,
         action: order.action.as_str().to_owned(),
         workload: order.workload,
+        drop,
         reason: order.reason,
         until,
         snapshots_forgotten,

@@ -1,0 +1,53 @@
+//! Orders of operators.
+
+use outlast_types::WorkloadName;
+
+use super::calls::{ApiClient, CallError};
+use crate::api::{AcceptOrder, OrderView, PauseOrder, ReasonedOrder, RecreateOrder};
+
+impl ApiClient {
+    /// Begins a workload's repository anew that is missing for good.
+    pub fn recreate(
+        &self,
+        workload: &WorkloadName,
+        order: &RecreateOrder,
+    ) -> Result<OrderView, CallError> {
+        self.post(&format!("api/v1/workloads/{workload}/recreate"), order)
+    }
+
+    /// Pauses a workload's promise for a time.
+    pub fn pause(
+        &self,
+        workload: &WorkloadName,
+        order: &PauseOrder,
+    ) -> Result<OrderView, CallError> {
+        self.post(&format!("api/v1/workloads/{workload}/pause"), order)
+    }
+
+    /// Retires a workload: it drops no more.
+    pub fn retire(
+        &self,
+        workload: &WorkloadName,
+        order: &ReasonedOrder,
+    ) -> Result<OrderView, CallError> {
+        self.post(&format!("api/v1/workloads/{workload}/retire"), order)
+    }
+
+    /// Lets a paused or retired workload's promise count again.
+    pub fn resume(
+        &self,
+        workload: &WorkloadName,
+        order: &ReasonedOrder,
+    ) -> Result<OrderView, CallError> {
+        self.post(&format!("api/v1/workloads/{workload}/resume"), order)
+    }
+
+    /// Takes a drop for a backup that is suspect, or was rejected as no whole one.
+    pub fn accept(
+        &self,
+        workload: &WorkloadName,
+        order: &AcceptOrder,
+    ) -> Result<OrderView, CallError> {
+        self.post(&format!("api/v1/workloads/{workload}/accept"), order)
+    }
+}
