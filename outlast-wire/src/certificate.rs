@@ -1,5 +1,7 @@
 //! Reading certificates and PEM, for the modules that decide.
 
+mod fingerprint;
+
 use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -18,6 +20,8 @@ use crate::grants::{Grants, InvalidGrants, WorkloadPattern};
 use crate::key::{InvalidKey, PublicKey};
 use crate::names::{Names, names_in};
 use crate::peer::{InvalidPeer, Peer};
+
+pub use self::fingerprint::{Fingerprint, InvalidFingerprint};
 
 /// The extension that lists the workloads which a certificate grants: a SEQUENCE of UTF8String, one
 /// for each pattern; without it, all are granted. It is not critical, since other programs need not
@@ -82,58 +86,6 @@ impl Validity {
         } else {
             None
         }
-    }
-}
-
-/// The SHA-256 of a certificate: which one it is, whoever issued it. 64 hexadecimal digits as text.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Fingerprint([u8; 32]);
-
-/// A text that is no fingerprint.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the fingerprint of a certificate is 64 hexadecimal digits")]
-pub struct InvalidFingerprint;
-
-impl Fingerprint {
-    pub(crate) fn of(der: &CertificateDer<'_>) -> Self {
-        let digest = ring::digest::digest(&ring::digest::SHA256, der);
-        let mut bytes = [0; 32];
-        bytes.copy_from_slice(digest.as_ref());
-        Self(bytes)
-    }
-}
-
-impl Fingerprint {
-    /// A number that is as good as chosen at random, and always the same.
-    pub(crate) fn first_byte(&self) -> u8 {
-        self.0[0]
-    }
-}
-
-impl fmt::Display for Fingerprint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex::encode(&self.0))
-    }
-}
-
-impl fmt::Debug for Fingerprint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl TryFrom<String> for Fingerprint {
-    type Error = InvalidFingerprint;
-
-    fn try_from(text: String) -> Result<Self, InvalidFingerprint> {
-        hex::decode_32(&text).map(Self).ok_or(InvalidFingerprint)
-    }
-}
-
-impl From<Fingerprint> for String {
-    fn from(fingerprint: Fingerprint) -> Self {
-        fingerprint.to_string()
     }
 }
 

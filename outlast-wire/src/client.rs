@@ -4,6 +4,7 @@ mod address;
 mod calls;
 mod connector;
 pub mod enroll;
+mod error;
 mod http;
 mod orders;
 mod probe;
@@ -12,7 +13,8 @@ mod survey;
 mod trouble;
 
 pub use address::{AddressError, check_address};
-pub use calls::{ApiClient, CallError, OpenError, OpenedWorkload, Speaker};
+pub use calls::{ApiClient, OpenError, OpenedWorkload, Speaker};
+pub use error::CallError;
 pub use http::Credentials;
 pub use store::RestStore;
 pub use survey::{Server, Survey, survey};

@@ -11,13 +11,13 @@ use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
 use super::address::AddressError;
+use super::error::CallError;
 use super::http::{Credentials, Failure, Http};
 use super::store::RestStore;
-use super::trouble::CertificateTrouble;
 use crate::api::{
-    AgentReport, CertificateView, ErrorBody, ErrorCode, Greeting, IncidentView, JobView, MadeToken,
-    Measured, OpenRepository, OrderView, ReleasesResumed, Reported, ResumeReleases, RevokeOrder,
-    Shipment, SignedReport, SnapshotView, TokenOrder, TokenView, Vaulted, WorkloadView,
+    AgentReport, CertificateView, ErrorCode, Greeting, IncidentView, JobView, MadeToken, Measured,
+    OpenRepository, OrderView, ReleasesResumed, Reported, ResumeReleases, RevokeOrder, Shipment,
+    SignedReport, SnapshotView, TokenOrder, TokenView, Vaulted, WorkloadView,
 };
 use crate::challenge::Challenge;
 use crate::enrollment::{EnrollmentRequest, Introduction, RenewalRequest, SignedGrant, TokenId};
@@ -27,7 +27,7 @@ use crate::identity_handle::IdentityHandle;
 use crate::news::SignedTrustNews;
 use crate::opening::{self, OpeningError};
 use crate::protocol::CHALLENGE_HEADER;
-use crate::road::{RoadError, Roads};
+use crate::road::Roads;
 use crate::statement::{Statement, Subject};
 
 /// How long the news of trust may take: they come again and again, and nobody waits for them.
@@ -35,56 +35,6 @@ const NEWS_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The longest answer that is read, in bytes: some hundred thousand snapshots.
 const ANSWER_BYTES_MAX: u64 = 256 << 20;
-
-/// Why a call failed.
-#[derive(Debug, thiserror::Error)]
-pub enum CallError {
-    /// The vault understood and says no; trying again unchanged cannot help.
-    #[error("{location} refuses: {}{}", body.message, hint(body))]
-    Refused { location: String, status: u16, body: Box<ErrorBody> },
-    /// The vault cannot now; trying again may help.
-    #[error("{location} cannot now: {}{}", body.message, hint(body))]
-    Unable { location: String, status: u16, body: Box<ErrorBody> },
-    #[error("cannot reach {location}: {source}")]
-    Unreachable { location: String, source: std::io::Error },
-    #[error("{location} gave an answer that cannot be understood: {reason}")]
-    Unintelligible { location: String, reason: String },
-}
-
-impl CallError {
-    /// Whether the same call may succeed later without anybody doing anything.
-    pub fn is_passing(&self) -> bool {
-        match self {
-            Self::Unable { .. } => true,
-            Self::Unreachable { source, .. } => source.kind() != std::io::ErrorKind::InvalidData,
-            Self::Refused { .. } | Self::Unintelligible { .. } => false,
-        }
-    }
-
-    /// What is wrong with the certificate of one side, if that is what it is.
-    pub fn certificate_trouble(&self) -> Option<&CertificateTrouble> {
-        match self {
-            Self::Unreachable { source, .. } => source.get_ref()?.downcast_ref(),
-            _ => None,
-        }
-    }
-
-    /// What is wrong with the way, if that is what it is.
-    pub fn road(&self) -> Option<&RoadError> {
-        match self {
-            Self::Unreachable { source, .. } => source.get_ref()?.downcast_ref(),
-            _ => None,
-        }
-    }
-
-    /// The code of the refusal.
-    pub fn code(&self) -> Option<&ErrorCode> {
-        match self {
-            Self::Refused { body, .. } | Self::Unable { body, .. } => Some(&body.code),
-            Self::Unreachable { .. } | Self::Unintelligible { .. } => None,
-        }
-    }
-}
 
 /// A workload's repository, and what opens it.
 pub struct OpenedWorkload {
@@ -112,12 +62,6 @@ pub enum OpenError {
     Call(#[from] CallError),
     #[error("the vault's key for workload {workload} cannot be had: {source}")]
     Answer { workload: WorkloadName, source: OpeningError },
-}
-
-fn hint(body: &ErrorBody) -> String {
-    let id = |id: &str| if id.is_empty() { String::new() } else { format!(" (request {id})") };
-    let hint = if body.hint.is_empty() { String::new() } else { format!("; {}", body.hint) };
-    hint + &id(&body.request_id)
 }
 
 /// A blocking client of a vault. Never call it from asynchronous code.

@@ -5,7 +5,8 @@ use std::time::Duration;
 use outlast_types::{Clock, Timestamp};
 
 use super::address::AddressError;
-use super::calls::{ApiClient, CallError};
+use super::calls::ApiClient;
+use super::error::CallError;
 use super::http::Credentials;
 use crate::enrollment::{
     Anchor, EnrollmentRequest, GrantError, Keys, RequestError, SignedGrant, Token,

@@ -20,6 +20,7 @@ mod gate;
 mod harness;
 mod hosts;
 mod policy;
+mod prompt;
 mod recover;
 mod renewal;
 mod repo;

@@ -2,9 +2,8 @@
 //! and stock restic give the data back.
 
 use std::fs;
-use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use outlast_fs::fault::DIE_AT;
 use serde_json::Value;
@@ -180,59 +179,6 @@ fn a_lost_vault_comes_back_from_repositories_and_kit_and_agents_go_on() {
     let mut up = scene.up("up");
     let drop = up.drop("shop", &text("shop.sql", "five"));
     up.wait_for_receipt("shop", &drop, "vaulted");
-}
-
-#[test]
-fn a_passphrase_that_is_typed_is_asked_for_twice_and_shown_nowhere() {
-    let scene = Scene::new();
-    let mut up = scene.up("up");
-    // A terminal of its own: nothing of it is the test's.
-    let typed = |arguments: &str, answers: &[&str]| {
-        let program = env!("CARGO_BIN_EXE_outlast");
-        let mut script = Command::new("script");
-        script.args(["-qec", &format!("{program} {arguments}"), "/dev/null"]);
-        script.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut script = script.spawn().unwrap();
-        let (mut hands, mut screen) = (script.stdin.take().unwrap(), script.stdout.take().unwrap());
-        let (mut shown, mut answers) = (Vec::new(), answers.iter());
-        let mut buffer = [0; 1024];
-        let mut questions = 0;
-        while let Ok(count @ 1..) = screen.read(&mut buffer) {
-            shown.extend_from_slice(&buffer[..count]);
-            let text = String::from_utf8_lossy(&shown).into_owned();
-            let asked = text.matches("of the kit: ").count() + text.matches("again: ").count();
-            for _ in questions..asked {
-                let answer = answers.next().expect("another question");
-                hands.write_all(answer.as_bytes()).unwrap();
-            }
-            questions = asked;
-        }
-        let text = String::from_utf8(shown).unwrap();
-        assert!(!text.contains("guesses"), "{text}");
-        (script.wait().unwrap().code(), text)
-    };
-    let kit = |into: &str| {
-        let place = |name: &str| scene.path(name).display().to_string();
-        format!("ca kit --dir {} --into {}", place("up"), place(into))
-    };
-    let right = format!("{PASSPHRASE}\n");
-    let (code, said) = typed(&kit("kit"), &[&right, "another one that nobody guesses\n"]);
-    assert_eq!(code, Some(2), "{said}");
-    assert!(said.contains("not the same twice"), "{said}");
-    let (code, said) = typed(&kit("kit"), &["six w\u{3}"]);
-    assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("interrupted"), "{said}");
-    let (code, said) = typed(&kit("kit"), &[&right, &right]);
-    assert_eq!(code, Some(0), "{said}");
-    up.role.stop();
-    let disk = scene.lose("up");
-    succeed(&mut scene.recover(&disk, "kit", "up"));
-    // Without a terminal, nobody is asked.
-    let mut alone = outlast();
-    alone.args(["ca", "kit", "--dir"]).arg(scene.path("up")).arg("--into").arg(scene.path("x"));
-    let mut setsid = Command::new("setsid");
-    setsid.args(["-w"]).arg(alone.get_program()).args(alone.get_args()).stdin(Stdio::null());
-    assert!(fail(&mut setsid, 2).contains("--passphrase-file"));
 }
 
 #[test]
