@@ -17,6 +17,7 @@ use super::database::Database;
 use super::joining;
 use super::stage::{self, Actor, Stage, words};
 use super::story::Story;
+use crate::home::Home;
 
 const DATABASE_WORKLOAD: &str = "shop-db";
 const FILES_WORKLOAD: &str = "shop-files";
@@ -120,7 +121,22 @@ impl Rehearsal {
                 took.as_secs_f32()
             ));
         }
-        self.no_incident(story, "two workloads are fresh")
+        self.no_incident(story, "two workloads are fresh")?;
+        self.release_passes_the_gate(story, BLUE)
+    }
+
+    /// What a pipeline runs before it ends the instances of a release.
+    fn release_passes_the_gate(&self, story: &mut Story, of: Instance) -> Result<()> {
+        let ca = Home::new(&self.stage.path("up")).identity("agent").join("ca.pem");
+        for workload in [DATABASE_WORKLOAD, FILES_WORKLOAD] {
+            let mut arguments = words(&["gate", "--workload", workload, "--release", of.release]);
+            arguments.extend(words(&["--timeout", "30s", "--share"]));
+            arguments.extend([self.share.as_os_str(), OsStr::new("--ca"), ca.as_os_str()]);
+            self.stage.run(&arguments)?;
+        }
+        story
+            .kept(&format!("the gate is open for release {}: nothing of it is missed", of.release));
+        Ok(())
     }
 
     fn blue_is_killed_in_the_middle_of_a_drop(&mut self, story: &mut Story) -> Result<()> {
