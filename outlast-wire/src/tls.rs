@@ -80,7 +80,8 @@ pub(crate) fn heeding_client_config(
     identity: &Identity,
     handle: &IdentityHandle,
 ) -> Result<ClientConfig, TlsError> {
-    let servers = Unrevoked::new(roots(identity.ca_pem())?, handle, provider())?;
+    let servers = Unrevoked::new(roots(identity.ca_pem())?, handle, provider())
+        .map_err(|error| TlsError::Setup(error.to_string()))?;
     ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(setup)?

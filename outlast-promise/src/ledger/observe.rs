@@ -29,11 +29,18 @@ const SPEAKS: Duration = Duration::from_secs(3600);
 impl Ledger {
     /// Notes the facts of `event`. What it is about goes into `touched`.
     pub(super) fn observe(&mut self, event: Event, touched: &mut BTreeSet<Matter>) {
+        let named = event.named().cloned();
+        self.take_in(event, touched);
+        if let Some(name) = named {
+            self.note_named(&name);
+        }
+    }
+
+    fn take_in(&mut self, event: Event, touched: &mut BTreeSet<Matter>) {
         let now = self.state.head.now;
         let concerned = event.workload().map(|name| Matter::Workload(name.clone()));
         // The agent that it comes from no more, if it now comes from another one.
         touched.extend(concerned.as_ref().and_then(|matter| self.agent_of(matter)));
-        let named = event.named().cloned();
         match event {
             Event::Declared { workload, source, declaration } => {
                 // A directory on a share is no workload before anything is dropped or declared.
@@ -49,11 +56,7 @@ impl Ledger {
             Event::Repository { workload, missing } => {
                 self.account(&workload).missing = missing.as_deref().map(cut);
             }
-            Event::Forgotten { workload } => {
-                if self.state.workloads.get(&workload).is_some_and(Workload::is_forgettable) {
-                    self.state.workloads.remove(&workload);
-                }
-            }
+            Event::Forgotten { workload } => self.forget(&workload),
             Event::Custody(finding) => {
                 if self.state.evidence.note(finding, now) {
                     touched.insert(Matter::Evidence);
@@ -104,10 +107,13 @@ impl Ledger {
                 self.state.head.certificates = BTreeMap::from([(cut(&holder), certificate)]);
             }
         }
-        if let Some(name) = named {
-            self.note_named(&name);
-        }
         touched.extend(concerned);
+    }
+
+    fn forget(&mut self, name: &WorkloadName) {
+        if self.state.workloads.get(name).is_some_and(Workload::is_forgettable) {
+            self.state.workloads.remove(name);
+        }
     }
 
     /// A report named a workload.

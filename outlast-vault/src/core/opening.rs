@@ -25,7 +25,7 @@ use super::policy::Policy;
 use super::promise_monitor::{Opening, PromiseMonitor};
 use super::recovery::{Sources, rebuilt_from};
 use super::repositories::Repositories;
-use super::saves::Urgency;
+use super::saves::Saves;
 use super::sequence::Sequence;
 use super::storage::Storage;
 use super::tokens::Tokens;
@@ -93,7 +93,6 @@ impl Vault {
             withheld: withheld.event(),
         };
         let promises = PromiseMonitor::open(catalog, opening, Arc::clone(&environment.clock))?;
-        let run = name_of_run(&*environment.random);
         let vault = Self {
             repositories,
             admission: Admission::open(&storage)?,
@@ -113,15 +112,14 @@ impl Vault {
             certified: Mutex::new(certified),
             policy,
             challenges: Challenges::open(&storage, &environment)?,
+            run: name_of_run(&*environment.random),
             environment,
             storage,
             opened_by_kits: OpenedByKits::default(),
             figures: Figures::default(),
-            saves: Mutex::default(),
-            urgency: Urgency::default(),
+            saves: Saves::default(),
             withheld,
             sequence: Sequence::default(),
-            run,
         };
         vault.begin()?;
         Ok(vault)

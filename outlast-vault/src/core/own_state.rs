@@ -53,7 +53,7 @@ impl Vault {
         let elapsed = self.environment.timer.elapsed();
         let put_off = (saved.took * SHARE_OF_TIME).min(PUT_OFF_MAX);
         let is_early = saved.number.is_some() && elapsed.saturating_sub(saved.at) < put_off;
-        let is_urgent = self.urgency.take();
+        let is_urgent = self.saves.urgency.take();
         if is_early && !is_urgent {
             return Ok("saved not long ago".to_owned());
         }
@@ -61,10 +61,10 @@ impl Vault {
             let stopped = progress.clone();
             let said = self.save(&mut saved, Box::new(move || stopped.is_stopped()));
             if said.is_err() && is_urgent {
-                self.urgency.set();
+                self.saves.urgency.set();
             }
             // What is urgent may have come when half of it was read.
-            if said.is_err() || !self.urgency.take() {
+            if said.is_err() || !self.saves.urgency.take() {
                 return said;
             }
         }
@@ -73,15 +73,15 @@ impl Vault {
     /// Saves what must not be lost with this host a moment from now, such as a revocation. If that takes
     /// too long, or fails, it is made when its turn comes.
     pub(crate) fn save_own_state_at_once(&self) {
-        self.urgency.set();
-        while self.urgency.take() {
+        self.saves.urgency.set();
+        while self.saves.urgency.take() {
             match self.save_within(URGENT_SAVE_MAX) {
                 Ok(Some(_)) => continue,
                 // Whoever makes one looks at the urgency afterwards.
                 Ok(None) => {}
                 Err(error) => tracing::warn!(%error, "the vault's own state is not saved at once"),
             }
-            return self.urgency.set();
+            return self.saves.urgency.set();
         }
     }
 
@@ -95,7 +95,7 @@ impl Vault {
     fn save_within(&self, time: Duration) -> Result<Option<String>, VaultError> {
         let timer = Arc::clone(&self.environment.timer);
         let end = timer.elapsed().saturating_add(time);
-        let mut saved = match self.saves.try_lock() {
+        let mut saved = match self.saves.newest.try_lock() {
             Ok(saved) => saved,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => return Ok(None),
@@ -244,7 +244,7 @@ impl Vault {
     }
 
     fn own_state(&self) -> MutexGuard<'_, Saved> {
-        self.saves.lock().unwrap_or_else(PoisonError::into_inner)
+        self.saves.newest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,7 +1,17 @@
 //! What is known of saves of the vault's own state.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+
+/// Saves of the vault's own state.
+#[derive(Debug, Default)]
+pub(crate) struct Saves {
+    /// The newest. Whoever works on its repository holds the lock.
+    pub(crate) newest: Mutex<Saved>,
+    /// Whether the next must not wait for its turn.
+    pub(crate) urgency: Urgency,
+}
 
 /// The newest save.
 #[derive(Debug, Default)]

@@ -23,7 +23,7 @@ use super::orders::Orders;
 use super::policy::Policy;
 use super::promise_monitor::PromiseMonitor;
 use super::repositories::Repositories;
-use super::saves::{Saved, Urgency};
+use super::saves::Saves;
 use super::sequence::Sequence;
 use super::storage::Storage;
 use super::tokens::Tokens;
@@ -65,10 +65,8 @@ pub(crate) struct Vault {
     pub(crate) opened_by_kits: OpenedByKits,
     /// What agents told of themselves.
     pub(crate) figures: Figures,
-    /// The newest save of the vault's own state. Whoever works on its repository holds the lock.
-    pub(crate) saves: Mutex<Saved>,
-    /// Whether a save must not wait for its turn.
-    pub(crate) urgency: Urgency,
+    /// Saves of the vault's own state.
+    pub(crate) saves: Saves,
     /// Whether agents may let go of what is held here.
     pub(crate) withheld: Withheld,
     /// Numbers the receipts.

@@ -71,6 +71,9 @@ pub(super) fn tls_trouble(error: &rustls::Error, own: Option<Validity>) -> io::E
     trouble_at(error, own, moment(UnixTime::now()))
 }
 
+const REVOKED: &str = "the server's certificate is revoked, by the vault's own word: whoever answers there is not to be \
+     trusted any more";
+
 fn trouble_at(error: &rustls::Error, own: Option<Validity>, now: Timestamp) -> io::Error {
     use rustls::{AlertDescription as Alert, CertificateError as Certificate, Error};
     let clock = "is this clock right? If it is, the certificate must be issued again";
@@ -100,12 +103,7 @@ fn trouble_at(error: &rustls::Error, own: Option<Validity>, now: Timestamp) -> i
                 moment(*not_before)
             ),
         ),
-        Error::InvalidCertificate(Certificate::Revoked) => (
-            About::Server,
-            "the server's certificate is revoked, by the vault's own word: whoever answers there \
-             is not to be trusted any more"
-                .to_owned(),
-        ),
+        Error::InvalidCertificate(Certificate::Revoked) => (About::Server, REVOKED.to_owned()),
         Error::InvalidCertificate(_) => {
             (About::Server, format!("the server's certificate is not valid: {error}"))
         }

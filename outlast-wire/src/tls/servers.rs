@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{VerifierBuilderError, WebPkiServerVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
-use super::{TlsError, setup};
 use crate::certificate;
 use crate::identity_handle::IdentityHandle;
 
@@ -24,10 +23,9 @@ impl Unrevoked {
         roots: RootCertStore,
         handle: &IdentityHandle,
         provider: Arc<CryptoProvider>,
-    ) -> Result<Self, TlsError> {
+    ) -> Result<Self, VerifierBuilderError> {
         let usual = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider);
-        let usual = usual.build().map_err(|error| setup(Error::General(error.to_string())))?;
-        Ok(Self { usual, handle: handle.clone() })
+        Ok(Self { usual: usual.build()?, handle: handle.clone() })
     }
 }
 

@@ -73,7 +73,7 @@ fn a_revocation_is_saved_at_once_and_one_that_met_a_save_under_way_right_after_i
     vault.save_own_state_at_once();
     assert!(is_saved("eu-1"), "although the state was saved a moment before");
     revoke("eu-2");
-    let under_way = vault.saves.lock().unwrap();
+    let under_way = vault.saves.newest.lock().unwrap();
     vault.save_own_state_at_once();
     drop(under_way);
     vault.save_own_state(&progress(&vault)).unwrap();
