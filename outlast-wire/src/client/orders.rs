@@ -2,7 +2,8 @@
 
 use outlast_types::WorkloadName;
 
-use super::calls::{ApiClient, CallError};
+use super::calls::ApiClient;
+use super::error::CallError;
 use crate::api::{AcceptOrder, OrderView, PauseOrder, ReasonedOrder, RecreateOrder};
 
 impl ApiClient {
