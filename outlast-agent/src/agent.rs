@@ -7,12 +7,14 @@
 
 mod apply;
 mod holdings;
+mod hygiene;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use outlast_drop::files::Meter;
 use outlast_drop::{DropAddress, Share, SignedReceipt};
 use outlast_types::{Environment, WorkloadName};
 use outlast_wire::client::Credentials;
@@ -22,10 +24,12 @@ use outlast_wire::receipts::Authority;
 use outlast_wire::renewal::Renewal;
 use outlast_wire::{AddressError, ApiClient, IdentityHandle, Roads, Role};
 
-use crate::action::{Action, Parcel};
+use crate::action::{Action, Hop, Parcel};
 use crate::board::{Board, PassNews, Seen};
 use crate::decision::decide;
 use crate::line::Line;
+use crate::notices::Notices;
+use crate::pace::Pace;
 use crate::queue::Queue;
 use crate::report::{PassReport, ShippedDrop};
 use crate::reporter::Reporter;
@@ -33,6 +37,7 @@ use crate::secured::Secured;
 use crate::shipper::{Shipper, Step, Turn};
 use crate::state::{StateDirectory, StateError};
 use crate::statement::Scribe;
+use crate::sweep::Sweep;
 use crate::tier::Tier;
 use crate::tracker::ProblemTracker;
 use crate::upstream::{Upstream, Vault};
@@ -75,6 +80,9 @@ pub struct Agent {
     board: Arc<Board>,
     /// On its own thread while the agent runs.
     reporter: Option<Reporter>,
+    notices: Notices,
+    sweep: Sweep,
+    pace: Arc<Pace>,
     /// Receipts that the share would not take, to be written later.
     unwritten: Vec<SignedReceipt>,
     /// What attends to its identity while the agent runs.
@@ -127,7 +135,7 @@ impl Agent {
         let watcher = Watcher::new(
             config.share.clone(),
             config.grace,
-            Arc::clone(&clock),
+            &environment,
             authority.clone(),
             Arc::clone(&state),
             config.scan,
@@ -143,7 +151,9 @@ impl Agent {
             config.textfile.clone(),
         );
         let pause = config.poll.max(PAUSE_MIN);
-        let tier = Tier::new(upstream, identity.clone(), environment.clone(), state);
+        let pace = Arc::new(Pace::new(Arc::clone(&environment.timer)));
+        let tier =
+            Tier::new(upstream, identity.clone(), environment.clone(), state, Arc::clone(&pace));
         let line = Arc::new(Line::new(Box::new(tier), environment.clone(), pause));
         let scribe = Arc::new(Scribe { identity, clock });
         let shipper = Shipper::new(Arc::clone(&scribe), environment.clone(), pause, config.quick);
@@ -153,6 +163,9 @@ impl Agent {
             queue: Queue::default(),
             tracker: ProblemTracker::default(),
             board,
+            notices: Notices::default(),
+            pace,
+            sweep: Sweep::new(config.receipts_keep),
             reporter: Some(reporter),
             unwritten: Vec::new(),
             keeper: None,
@@ -163,6 +176,11 @@ impl Agent {
             scribe,
             watcher,
         })
+    }
+
+    /// Lets `meter` hear of every call to the share that is made to look at it, and to change it.
+    pub fn measure(&mut self, meter: Meter) {
+        self.watcher.measure(meter);
     }
 
     /// Passes over the share until `shutdown` is requested.
@@ -278,6 +296,7 @@ impl Agent {
         }
         let long_loads = self.shipper.hauls().count();
         let retries = self.shipper.failures();
+        let (calls, rate) = (self.watcher.calls(), self.pace.rate());
         self.board.count(|figures| {
             figures.drops_vaulted += report.vaulted.len() as u64;
             figures.drops_rejected += report.rejected.len() as u64;
@@ -285,6 +304,8 @@ impl Agent {
             figures.drops_released += report.released.len() as u64;
             figures.problems = report.problems.len() as u64;
             (figures.long_loads, figures.retries) = (long_loads, retries);
+            figures.share_calls = calls;
+            figures.share_bytes_per_second = rate;
         });
         let news = PassNews {
             started: report.started,
@@ -321,13 +342,17 @@ impl Agent {
         for step in self.shipper.ended(share) {
             self.take(share, step, report);
         }
-        let Observation { is_usable, workloads, problems, names_waiting } =
+        let Observation { is_usable, workloads, remembered, problems, names_waiting } =
             self.watcher.look(share, report.started, shutdown);
         report.is_share_usable = is_usable;
         report.problems.extend(problems);
         self.board.count(|figures| figures.names_waiting = names_waiting);
-        let mut seen = BTreeMap::new();
-        self.queue.begin(report.started);
+        let remembered = remembered.into_iter();
+        let mut seen: BTreeMap<_, _> = remembered
+            .map(|(name, declared)| (name, Seen { declared, ..Seen::default() }))
+            .collect();
+        let mut closable = Vec::new();
+        self.queue.begin(report.started, &workloads.iter().map(|it| &it.name).collect());
         for workload in workloads {
             if shutdown.is_requested() {
                 return seen;
@@ -337,17 +362,28 @@ impl Agent {
             if workload.is_whole {
                 self.shipper.retain(&workload.name, &sighted);
             }
+            if !workload.closable.is_empty() {
+                closable.push((workload.name.clone(), workload.closable));
+            }
             for drop in workload.drops {
                 let grace = self.config.grace;
-                if let Some(action) = decide(&drop.address, drop.custody, drop.still, grace) {
-                    self.apply(share, action, report);
+                let Some(action) = decide(&drop.address, drop.custody, drop.still, grace) else {
+                    continue;
+                };
+                if let Action::Ship(Parcel { hop: Hop::Sealed | Hop::Accepted, address, .. }) =
+                    &action
+                {
+                    self.queue.weigh(address, drop.bytes);
                 }
+                self.apply(share, action, report);
             }
             // Where so many are empty that they come by turns, they are told as one problem.
             if !(workload.is_empty && names_waiting > 0) {
-                seen.insert(workload.name, Seen { declared: workload.declared, waiting: 0 });
+                let declared = workload.declared;
+                seen.insert(workload.name, Seen { declared, ..Seen::default() });
             }
         }
+        self.watcher.close(share, closable, shutdown);
         self.ask_what_is_held(share, report);
         for workload in seen.keys() {
             if shutdown.is_requested() {
@@ -355,9 +391,14 @@ impl Agent {
             }
             self.release_excess(share, workload, report);
         }
+        // Before the work that may take long.
+        self.tell_of_room(share, report);
         self.ship(share, report, shutdown);
+        self.sweep_receipts(share, report.started, shutdown);
         for (workload, seen) in &mut seen {
             seen.waiting = self.queue.waiting(workload);
+            let bytes = self.queue.bytes(workload);
+            seen.waiting_bytes = bytes.saturating_sub(self.pace.read_of(workload));
             report.waiting += seen.waiting;
         }
         seen
@@ -421,6 +462,10 @@ impl Agent {
         let limits = self.config.limits_of(&parcel.address.workload);
         loop {
             let step = self.shipper.step(&self.line, share, &mut parcel, limits, shutdown);
+            if parcel.hop == Hop::Shipped {
+                // It was read, and is not waited for at the share.
+                self.queue.weigh(&parcel.address, 0);
+            }
             match self.take(share, step, report) {
                 Some(Turn::Next) => {
                     self.release_excess(share, &parcel.address.workload, report);

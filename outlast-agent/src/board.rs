@@ -15,8 +15,9 @@ use crate::custody::Refusal;
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Seen {
     pub(crate) declared: Option<Declared>,
-    /// Sealed drops that are not vaulted.
+    /// Sealed drops that are not vaulted, and bytes of content that are still to be read of them.
     pub(crate) waiting: u64,
+    pub(crate) waiting_bytes: u64,
 }
 
 /// A pass that has ended.

@@ -9,6 +9,8 @@ use outlast_types::WorkloadName;
 use outlast_wire::Proxies;
 use outlast_wire::names::Names;
 
+use crate::budget::Budgets;
+
 /// An agent's configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AgentConfig {
@@ -30,6 +32,10 @@ pub struct AgentConfig {
     pub poll: Duration,
     /// How long a drop must have been still before its writer counts as dead.
     pub grace: Duration,
+    /// How many bytes may lie on the share.
+    pub budgets: Budgets,
+    /// How long receipts of drops that have left the share stay after the vault has their record.
+    pub receipts_keep: Duration,
     /// How many vaulted drops of each workload stay on the share.
     pub keep: usize,
     /// How often the vault hears of the agent when there is nothing new.
@@ -61,6 +67,8 @@ impl AgentConfig {
             names: Names::default(),
             poll: Duration::from_secs(30),
             grace: Duration::from_secs(3600),
+            budgets: Budgets::default(),
+            receipts_keep: Duration::from_secs(30 * 86_400),
             keep: 2,
             report: Duration::from_secs(30),
             patience: Duration::from_secs(15),

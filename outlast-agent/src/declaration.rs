@@ -5,13 +5,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use outlast_drop::Share;
-use outlast_drop::files::{Directory, is_later};
-use outlast_drop::layout::WORKLOADS;
+use outlast_drop::files::is_later;
+use outlast_drop::layout::{DECLARATION as FILE, WORKLOADS};
 use outlast_types::{ContentKind, SanityRule, WorkloadName, human};
 use outlast_wire::api::Declared;
 use serde::Deserialize;
 
-const FILE: &str = "workload.toml";
 const FILE_BYTES_MAX: u64 = 64 << 10;
 
 /// Members that we do not know are allowed: later versions declare more.
@@ -110,8 +109,8 @@ fn read_all(
     let path = share.workload_directory(workload);
     // Name by name, because a link in place of one of them is not followed.
     let names = [WORKLOADS.to_owned(), workload.to_string()];
-    let content = Directory::open(share.path())
-        .and_then(|root| root.descend(&names)?.read_bounded(FILE, FILE_BYTES_MAX));
+    let content =
+        share.directory().and_then(|root| root.descend(&names)?.read_bounded(FILE, FILE_BYTES_MAX));
     let told = |reason: String| format!("{}: {reason}", path.join(FILE).display());
     let wrong = |reason: String| DeclarationError::Wrong(told(reason));
     let content = match content {

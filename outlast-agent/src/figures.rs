@@ -47,6 +47,12 @@ pub(crate) fn text(figures: &AgentFigures, agent: &str) -> String {
     one("gauge", "workloads", "Workloads that were seen.", count(f.workloads));
     let names = count(f.names_waiting);
     one("gauge", "names_waiting", "Names on the share that wait for their turn.", names);
+    let calls = "Calls to the share's file system, but for reading content.";
+    one("counter", "share_calls_total", calls, count(f.share_calls));
+    let pace =
+        "Bytes of content that the share gives in a second, while it is waited for; 0: unknown.";
+    let rate = count(f.share_bytes_per_second.unwrap_or(0));
+    one("gauge", "share_bytes_per_second", pace, rate);
     one("counter", "read_bytes_total", "Bytes of content that were read.", count(f.bytes_read));
     one("counter", "known_bytes_total", "Of these, known to the vault.", count(f.bytes_known));
     one("counter", "sent_bytes_total", "Bytes that were sent.", count(f.bytes_sent));

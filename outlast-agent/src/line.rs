@@ -162,6 +162,24 @@ impl Line {
         Ok(confirmed)
     }
 
+    /// Of these drops those of which the vault says now that it has their record, and how long it has had it, by
+    /// its own clock.
+    pub(crate) fn recorded(
+        &self,
+        drops: BTreeMap<DropAddress, Secured>,
+    ) -> Result<Vec<(DropAddress, Duration)>, String> {
+        let question = drops.values().map(|secured| secured.held.clone()).collect();
+        let answer = self.destination.confirm(question, Vec::new())?;
+        // It was not asked for all that is held.
+        self.state().heard = Some(answer.run);
+        let is_recorded = |secured: &Secured| {
+            answer.held.contains(&secured.held) || answer.recorded.contains(&secured.held)
+        };
+        // While releases are withheld, nothing goes.
+        let drops = drops.into_iter().filter(|(_, it)| !answer.withheld && is_recorded(it));
+        Ok(drops.map(|(address, secured)| (address, answer.at.since(secured.at))).collect())
+    }
+
     /// Shows a vault receipts that a vault signed.
     pub(crate) fn show(&self, receipts: Vec<String>) -> Result<(), String> {
         let answer = self.destination.confirm(Vec::new(), receipts)?;
@@ -261,7 +279,8 @@ mod tests {
             let (at, run) = (Timestamp::EPOCH, holder.run.to_string());
             let refused = Vec::new();
             let withheld = holder.withheld;
-            Ok(Answer { nonce, at, run, sequence: 0, held, refused, withheld })
+            let recorded = Vec::new();
+            Ok(Answer { nonce, at, run, sequence: 0, held, recorded, refused, withheld })
         }
 
         fn report(&self, _: &AgentReport) -> Result<Reported, CallError> {

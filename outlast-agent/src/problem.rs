@@ -35,6 +35,12 @@ pub enum Met {
     TooManyWorkloads(PathBuf),
     /// More below a workload than a pass looks at.
     TooManyNames(WorkloadName, PathBuf),
+    /// A workload has more bytes on the share than it may have.
+    OverBudget(WorkloadName),
+    /// All workloads together have more than may lie there.
+    ShareOverBudget,
+    /// Writers were not told that there is no room, or that there is again.
+    NoticeUnwritten(WorkloadName),
     /// The pass under way does not come to its end.
     PassHangs,
     /// A `workload.toml` that cannot be used.
@@ -77,10 +83,13 @@ impl Met {
             Self::UnknownEntry(..) => ProblemCode::UnknownEntry,
             Self::TooManyWorkloads(_) => ProblemCode::TooManyWorkloads,
             Self::TooManyNames(..) => ProblemCode::TooManyNames,
+            Self::OverBudget(_) => ProblemCode::OverBudget,
+            Self::ShareOverBudget => ProblemCode::ShareOverBudget,
             Self::PassHangs => ProblemCode::PassHangs,
             Self::BadDeclaration(_) => ProblemCode::BadDeclaration,
             Self::ReceiptIgnored(..) => ProblemCode::ReceiptIgnored,
             Self::ReceiptUnwritten(..)
+            | Self::NoticeUnwritten(_)
             | Self::NotReleased(_)
             | Self::NotAbandoned(_)
             | Self::NotQuarantined(_) => ProblemCode::ShareUnwritable,
@@ -98,6 +107,7 @@ impl Met {
         match self {
             Self::UnknownEntry(workload, _)
             | Self::TooManyNames(workload, _)
+            | Self::OverBudget(workload)
             | Self::BadDeclaration(workload) => Some(workload),
             _ => None,
         }
@@ -159,8 +169,15 @@ impl fmt::Display for Problem {
             }
             Met::HoldingsUnknown => write!(f, "nothing is released: {reason}"),
             Met::DropUnreadable(drop) => write!(f, "{drop} is not shipped yet: {reason}"),
+            Met::OverBudget(workload) => {
+                write!(f, "nobody may drop {workload} now: {reason}")
+            }
+            Met::NoticeUnwritten(workload) => {
+                write!(f, "writers of {workload} are not told whether there is room: {reason}")
+            }
             Met::ShareUnusable
             | Met::ShareReplaced
+            | Met::ShareOverBudget
             | Met::PassHangs
             | Met::BadDeclaration(_)
             | Met::StateUnwritable

@@ -1,6 +1,6 @@
 //! Whose turn it is: the oldest drop of each workload, then the next of each, and so on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use outlast_drop::DropAddress;
 use outlast_types::{Day, DropId, Timestamp, WorkloadName};
@@ -20,6 +20,8 @@ pub(crate) struct Queue {
     since: BTreeMap<DropAddress, Timestamp>,
     /// The same of the pass before, until this one has seen it.
     before: BTreeMap<DropAddress, Timestamp>,
+    /// Bytes of content that are to be read of drops that wait.
+    bytes: BTreeMap<WorkloadName, BTreeMap<(DropId, Day), u64>>,
     now: Timestamp,
 }
 
@@ -31,18 +33,33 @@ impl Default for Queue {
             turn: None,
             since: BTreeMap::new(),
             before: BTreeMap::new(),
+            bytes: BTreeMap::new(),
             now: Timestamp::EPOCH,
         }
     }
 }
 
 impl Queue {
-    /// Begins a pass: all that is still to be shipped will be put in again.
-    pub(crate) fn begin(&mut self, now: Timestamp) {
-        self.ready.clear();
-        self.behind.clear();
-        self.before = std::mem::take(&mut self.since);
+    /// Begins a pass: all that is still to be shipped of the workloads that were `looked` at will be put in again.
+    pub(crate) fn begin(&mut self, now: Timestamp, looked: &BTreeSet<&WorkloadName>) {
+        self.ready.retain(|workload, _| !looked.contains(workload));
+        self.behind.retain(|workload, _| !looked.contains(workload));
+        let since = std::mem::take(&mut self.since).into_iter();
+        (self.before, self.since) =
+            since.partition(|(address, _)| looked.contains(&address.workload));
+        self.bytes.retain(|workload, _| !looked.contains(workload));
         self.now = now;
+    }
+
+    /// So many bytes of content are to be read of a drop.
+    pub(crate) fn weigh(&mut self, address: &DropAddress, bytes: u64) {
+        let of_workload = self.bytes.entry(address.workload.clone()).or_default();
+        of_workload.insert((address.drop, address.day), bytes);
+    }
+
+    /// Bytes of content that are to be read of a workload.
+    pub(crate) fn bytes(&self, workload: &WorkloadName) -> u64 {
+        self.bytes.get(workload).map_or(0, |of_workload| of_workload.values().sum())
     }
 
     pub(crate) fn push(&mut self, parcel: Parcel) {
@@ -82,6 +99,9 @@ impl Queue {
 
     /// A drop waits no more.
     pub(crate) fn done(&mut self, address: &DropAddress) {
+        if let Some(of_workload) = self.bytes.get_mut(&address.workload) {
+            of_workload.remove(&(address.drop, address.day));
+        }
         self.since.remove(address);
     }
 
@@ -143,8 +163,11 @@ mod tests {
         assert_eq!(order(filled(), Some("c")), from_a, "from the start after the last");
         let mut queue = filled();
         queue.pop().unwrap();
-        queue.begin(Timestamp::EPOCH);
-        assert_eq!((queue.pop(), queue.waiting(&parcel("a", 1).address.workload)), (None, 0));
+        let names = ["a", "b", "c"].map(|name| WorkloadName::new(name).unwrap());
+        queue.begin(Timestamp::EPOCH, &names[1..].iter().collect());
+        assert_eq!(queue.waiting(&names[0]), 2, "nobody looked at it, so they wait as before");
+        queue.begin(Timestamp::EPOCH, &names.iter().collect());
+        assert_eq!((queue.pop(), queue.waiting(&names[0])), (None, 0));
         parcels.iter().for_each(|&(workload, number)| queue.push(parcel(workload, number)));
         assert_eq!(queue.pop(), Some(parcel("b", 2)), "the next pass goes on with the next");
     }
@@ -171,16 +194,24 @@ mod tests {
         let at = |seconds| Timestamp::EPOCH.saturating_add(Duration::from_secs(seconds));
         let mut queue = Queue::default();
         assert_eq!(queue.oldest(), None);
+        let name = WorkloadName::new("a").unwrap();
+        let looked = BTreeSet::from([&name]);
         for second in 1..=3 {
-            queue.begin(at(second));
+            queue.begin(at(second), &looked);
             (1..=second).for_each(|n| queue.push(parcel("a", u8::try_from(n).unwrap())));
             let popped = queue.pop().unwrap();
             queue.push(popped);
             assert_eq!(queue.oldest(), Some(at(1)));
         }
+        queue.weigh(&parcel("a", 1).address, 7);
+        queue.weigh(&parcel("a", 2).address, 5);
+        assert_eq!(queue.bytes(&name), 12);
         queue.done(&parcel("a", 1).address);
+        assert_eq!(queue.bytes(&name), 5);
         assert_eq!(queue.oldest(), Some(at(2)));
-        queue.begin(at(4));
+        queue.begin(at(4), &BTreeSet::new());
+        assert_eq!(queue.oldest(), Some(at(2)), "nobody looked");
+        queue.begin(at(4), &looked);
         queue.push(parcel("a", 3));
         assert_eq!(queue.oldest(), Some(at(3)), "the others have left the share");
     }

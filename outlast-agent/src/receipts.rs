@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use outlast_drop::{
     DropAddress, Receipt, ReceiptError, ReceiptState, Share, SignedReceipt, receipt,
 };
-use outlast_types::{ContentHash, RejectionCode};
+use outlast_types::{ContentHash, DropId, RejectionCode, Timestamp, WorkloadName};
 use outlast_wire::Role;
 use outlast_wire::receipts::{Authority, Judged};
 
@@ -139,6 +139,58 @@ impl Reader<'_> {
             Ok(None) => Err(format!("{} is not on the share", of())),
             Err(Unproven::Void(reason)) => Err(format!("{} cannot be believed: {reason}", of())),
             Err(Unproven::Unreadable(error)) => Err(error.to_string()),
+        }
+    }
+
+    /// The vault's word about a drop of this share, if there is one.
+    ///
+    /// # Errors
+    /// If nothing is known of it now.
+    pub(crate) fn vaulted(
+        &self,
+        workload: &WorkloadName,
+        drop: DropId,
+    ) -> Result<Option<(DropAddress, Secured)>, String> {
+        let Some(said) = self.said(workload, drop, ReceiptState::Vaulted)? else { return Ok(None) };
+        let secured = Secured::of(&said.receipt, said.signer);
+        let secured = secured.filter(|it| it.held.drop.share == self.share.id());
+        Ok(secured.map(|secured| {
+            let (workload, day) = (workload.clone(), secured.held.drop.day);
+            (DropAddress { workload, day, drop }, secured)
+        }))
+    }
+
+    /// When an agent said that it abandoned a drop of this share, if one did.
+    ///
+    /// # Errors
+    /// If nothing is known of it now.
+    pub(crate) fn abandoned(
+        &self,
+        workload: &WorkloadName,
+        drop: DropId,
+    ) -> Result<Option<(DropAddress, Timestamp)>, String> {
+        let said = self.said(workload, drop, ReceiptState::Abandoned)?;
+        let Some(Evidence { receipt, .. }) = said else { return Ok(None) };
+        let Some(day) = receipt.day else { return Ok(None) };
+        let address = DropAddress { workload: workload.clone(), day, drop };
+        let is_ours = receipt.is_about(self.share.id(), &address);
+        Ok(is_ours.then_some((address, receipt.at)))
+    }
+
+    /// What is said of a drop wherever it lies; nothing if that cannot be believed.
+    fn said(
+        &self,
+        workload: &WorkloadName,
+        drop: DropId,
+        state: ReceiptState,
+    ) -> Result<Option<Evidence>, String> {
+        // The day is for those who look at the drop itself.
+        let day = drop.claimed_time().day();
+        let address = DropAddress { workload: workload.clone(), day, drop };
+        match self.evidence(&address, state) {
+            Err(Unproven::Unreadable(error)) => Err(error.to_string()),
+            Err(Unproven::Void(_)) => Ok(None),
+            Ok(evidence) => Ok(evidence),
         }
     }
 

@@ -222,7 +222,7 @@ impl Report {
 fn pages(news: &News) -> Vec<Vec<WorkloadReport>> {
     let mut all = BTreeMap::new();
     for (name, seen) in news.pass.iter().flat_map(|pass| &pass.seen) {
-        all.insert(name, (seen.declared.clone(), seen.waiting));
+        all.insert(name, (seen.declared.clone(), seen.waiting, seen.waiting_bytes));
     }
     // A rejected drop is told even if its workload cannot be seen right now.
     for name in news.untold.keys() {
@@ -230,10 +230,10 @@ fn pages(news: &News) -> Vec<Vec<WorkloadReport>> {
     }
     let mut workloads: Vec<WorkloadReport> = all
         .into_iter()
-        .map(|(name, (declared, waiting))| {
+        .map(|(name, (declared, waiting, waiting_bytes))| {
             let untold = news.untold.get(name).into_iter().flatten().take(PAGE_REJECTED);
             let rejected = untold.map(told).collect();
-            WorkloadReport { name: name.clone(), declared, waiting, rejected }
+            WorkloadReport { name: name.clone(), declared, waiting, waiting_bytes, rejected }
         })
         .collect();
     // Stable, so that those of a rank stay in the order of their names.

@@ -26,6 +26,7 @@ use outlast_wire::{CallError, IdentityHandle};
 use self::bills::Bills;
 use self::load::Loading;
 use crate::destination::{Cargo, Content, Delivered, Destination, Failure, Taken};
+use crate::pace::Pace;
 use crate::repositories::Repositories;
 use crate::secured::Secured;
 use crate::state::StateDirectory;
@@ -41,6 +42,7 @@ pub(crate) struct Tier {
     repositories: Mutex<Repositories>,
     bills: Mutex<Bills>,
     state: Arc<StateDirectory>,
+    pace: Arc<Pace>,
 }
 
 impl Tier {
@@ -49,10 +51,11 @@ impl Tier {
         identity: IdentityHandle,
         environment: Environment,
         state: Arc<StateDirectory>,
+        pace: Arc<Pace>,
     ) -> Self {
         let bills = Mutex::new(Bills::new(state.bills()));
         let (repositories, authority) = (Mutex::default(), Authority::following(&identity));
-        Self { upstream, identity, authority, environment, repositories, bills, state }
+        Self { upstream, identity, authority, environment, repositories, bills, state, pace }
     }
 
     fn repositories(&self) -> MutexGuard<'_, Repositories> {
@@ -96,6 +99,7 @@ impl Tier {
             journal: &self.state.journal(&cargo.address.workload),
             agent: identity.peer().name(),
             environment: &self.environment,
+            pace: &self.pace,
             cargo,
             authority: &self.authority,
         };

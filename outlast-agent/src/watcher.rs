@@ -2,26 +2,26 @@
 //!
 //! It also remembers what need not be looked at again; what is done about a drop is told to it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use outlast_drop::files::NAMES_MAX;
-use outlast_drop::layout::RECEIPTS;
+use outlast_drop::files::{Count, Meter};
+use outlast_drop::scan::{self, Visit};
 use outlast_drop::{
-    DropAddress, ScanLimits, ScanMemory, Share, ShareError, Sighting, StillnessTracker,
-    WorkloadScan, receipt, scan,
+    Closing, DropAddress, DropState, ScanLimits, ScanMemory, Share, ShareError, Sighting,
+    StillnessTracker, WorkloadScan, close_days,
 };
-use outlast_types::{Clock, DropId, ShareId, Timestamp, WorkloadName};
+use outlast_types::{Clock, Day, Environment, ShareId, Timestamp, WorkloadName};
 use outlast_wire::api::Declared;
 use outlast_wire::receipts::Authority;
 
 use crate::Shutdown;
+use crate::crew::Crew;
 use crate::custody::{CustodyState, Proven};
-use crate::declaration::{self, DeclarationError};
+use crate::lookout::{Look, Looked, Outcome, Seen};
 use crate::problem::{Met, Problem};
-use crate::receipts::Reader;
 use crate::secured::{KeepRule, Secured};
 use crate::state::{StateDirectory, StateError};
 use crate::workload::{WorkloadState, place};
@@ -29,13 +29,23 @@ use crate::workload::{WorkloadState, place};
 /// How often a drop must have been looked at, at least, before its writer counts as dead: a file
 /// server that was away lets writers hang as long as it lets us.
 const LOOKS_MIN: u32 = 4;
+/// Workloads that are looked at, and days that are closed, at a time; and as many again that take long.
+const PLACES: usize = 16;
+/// A look that takes longer keeps nobody waiting any more.
+const LONG: Duration = Duration::from_secs(10);
+/// Days that are closed in one pass, in all and of one workload.
+const CLOSED_MAX: usize = 50_000;
+const CLOSED_OF_ONE_MAX: usize = 64;
 
 /// The outcome of a look at the share.
 #[derive(Debug, Default)]
 pub(crate) struct Observation {
     /// Whether the share could be looked over, whatever was wrong with parts of it.
     pub(crate) is_usable: bool,
+    /// Those that were looked at.
     pub(crate) workloads: Vec<ObservedWorkload>,
+    /// All others that are there, as far as is known.
+    pub(crate) remembered: Vec<(WorkloadName, Option<Declared>)>,
     pub(crate) problems: Vec<Problem>,
     /// Names beside the workloads that wait for a later look.
     pub(crate) names_waiting: u64,
@@ -52,7 +62,18 @@ pub(crate) struct ObservedWorkload {
     pub(crate) is_whole: bool,
     /// Whether nothing was ever dropped or declared there, as far as can be seen.
     pub(crate) is_empty: bool,
+    /// Old days in which nothing is any more, as far as is known.
+    pub(crate) closable: Vec<Day>,
 }
+
+/// Days of one workload to be closed.
+struct Close {
+    share: Share,
+    workload: WorkloadName,
+    days: Vec<Day>,
+}
+
+type Closed = (WorkloadName, std::io::Result<Vec<(Day, Closing)>>);
 
 /// One drop, as it is.
 #[derive(Debug)]
@@ -61,6 +82,8 @@ pub(crate) struct ObservedDrop {
     pub(crate) custody: CustodyState,
     /// How long nothing in it has changed, by our own clock.
     pub(crate) still: Duration,
+    /// Bytes of content, if it is sealed.
+    pub(crate) bytes: u64,
 }
 
 /// Watches one share.
@@ -68,36 +91,63 @@ pub(crate) struct Watcher {
     path: PathBuf,
     grace: Duration,
     clock: Arc<dyn Clock>,
-    authority: Authority,
     state: Arc<StateDirectory>,
     /// The share that this agent serves, once it has seen it.
     served: Option<ShareId>,
     memory: ScanMemory,
     stillness: StillnessTracker,
     workloads: BTreeMap<WorkloadName, WorkloadState>,
+    crew: Crew<Look, Looked>,
+    closers: Crew<Close, Closed>,
+    /// Workloads at which somebody looks.
+    under_way: BTreeSet<WorkloadName>,
+    meter: Meter,
+    calls: Arc<Count>,
 }
 
 impl Watcher {
     pub(crate) fn new(
         path: PathBuf,
         grace: Duration,
-        clock: Arc<dyn Clock>,
+        environment: &Environment,
         authority: Authority,
         state: Arc<StateDirectory>,
         limits: ScanLimits,
     ) -> Result<Self, StateError> {
         let served = state.share()?;
+        let crew =
+            Crew::new(environment.clone(), PLACES, LONG, move |look: Look| look.take(&authority));
+        let closers = Crew::new(environment.clone(), PLACES, LONG, |close: Close| {
+            let Close { share, workload, days } = close;
+            let closed = close_days(&share, &workload, &days);
+            (workload, closed)
+        });
+        let calls = Arc::new(Count::default());
         Ok(Self {
             path,
             grace,
-            clock,
-            authority,
+            clock: Arc::clone(&environment.clock),
             state,
             served,
             memory: ScanMemory::new(limits),
             stillness: StillnessTracker::default(),
             workloads: BTreeMap::new(),
+            crew,
+            closers,
+            under_way: BTreeSet::new(),
+            meter: Meter::new(Arc::<Count>::clone(&calls)),
+            calls,
         })
+    }
+
+    /// Lets `meter` hear of all calls to the share, in place of our own count.
+    pub(crate) fn measure(&mut self, meter: Meter) {
+        self.meter = meter;
+    }
+
+    /// How many calls were made to the share's file system.
+    pub(crate) fn calls(&self) -> u64 {
+        self.calls.calls()
     }
 
     /// The share that this agent serves, if it has ever seen it.
@@ -108,7 +158,7 @@ impl Watcher {
     /// Opens the share afresh: it may be unmounted, or another one may be mounted in its place.
     pub(crate) fn open_share(&mut self) -> Result<Share, Problem> {
         let unusable = |error: ShareError| Met::ShareUnusable.because(error.to_string());
-        let share = Share::open(&self.path).map_err(unusable)?;
+        let share = Share::open_metered(&self.path, self.meter.clone()).map_err(unusable)?;
         match self.served {
             Some(expected) if expected != share.id() => {
                 let (path, found) = (share.path().to_owned(), share.id());
@@ -128,7 +178,7 @@ impl Watcher {
         }
     }
 
-    /// Looks over the share, until `shutdown`. `now` decides which days are old enough to be closed.
+    /// Looks over the share, until `shutdown`. `now` decides which days are old.
     pub(crate) fn look(
         &mut self,
         share: &Share,
@@ -136,69 +186,155 @@ impl Watcher {
         shutdown: &Shutdown,
     ) -> Observation {
         let mut seen = Observation::default();
-        let found = match scan(share, &mut self.memory, now) {
-            Ok(found) => found,
+        let plan = match scan::plan(share, &mut self.memory, now) {
+            Ok(plan) => plan,
             Err(error) => {
                 seen.problems.push(Met::ShareUnusable.because(error.to_string()));
                 return seen;
             }
         };
         seen.is_usable = true;
-        seen.names_waiting = found.waiting;
-        seen.problems.extend(found.problems.into_iter().map(|it| Problem::of_scan(it, None)));
-        let sightings = found.workloads.iter().flat_map(|workload| &workload.sightings);
-        let sighted: HashSet<_> = sightings.map(|sighting| &sighting.address).collect();
-        let looked: HashMap<_, _> = found
-            .workloads
-            .iter()
-            .map(|workload| (&workload.workload, workload.is_whole))
-            .collect();
-        // What was not looked at may be there all the same.
-        let may_be_there = |workload: &WorkloadName| match looked.get(workload) {
-            Some(is_whole) => !is_whole,
-            None => found.waiting > 0,
+        let Some(plan) = plan else {
+            self.workloads.values_mut().for_each(|state| state.is_there = false);
+            return seen;
         };
-        self.stillness
-            .retain(|address| sighted.contains(address) || may_be_there(&address.workload));
-        for workload in found.workloads {
-            if shutdown.is_requested() {
-                break;
+        seen.names_waiting = plan.waiting;
+        seen.problems.extend(plan.problems.into_iter().map(|it| Problem::of_scan(it, None)));
+        for gone in &plan.gone {
+            self.stillness.retain(|address| address.workload != *gone);
+            if let Some(state) = self.workloads.get_mut(gone) {
+                state.is_there = false;
             }
-            let observed = self.look_at(share, workload, &mut seen.problems);
-            seen.workloads.push(observed);
+        }
+        let looks = plan.workloads.into_iter().map(|it| self.look_of(share, &plan.visit, it));
+        let looks = looks.collect();
+        let run = self.crew.run(looks, shutdown);
+        for Look { workload, memory, .. } in run.left {
+            self.under_way.remove(&workload);
+            self.memory.put_off(&workload, memory);
+        }
+        for looked in run.done {
+            self.under_way.remove(&looked.workload);
+            seen.workloads.extend(self.note(looked));
+        }
+        // In the order of their names, whoever was quicker.
+        seen.workloads.sort_by(|one, other| one.name.cmp(&other.name));
+        if !shutdown.is_requested() {
+            self.remember(share, &mut seen);
         }
         seen
     }
 
-    fn look_at(
+    /// Closes old days in which nothing is.
+    pub(crate) fn close(
         &mut self,
         share: &Share,
-        found: WorkloadScan,
-        problems: &mut Vec<Problem>,
-    ) -> ObservedWorkload {
-        let WorkloadScan {
-            workload: name, has_days, sightings, problems: of_scan, is_whole, ..
-        } = found;
-        problems.extend(of_scan.into_iter().map(|it| Problem::of_scan(it, Some(&name))));
-        let declared = declaration::read(share, &name).unwrap_or_else(|error| {
-            problems.push(match error {
-                DeclarationError::Unreadable { path, reason } => {
-                    Met::Unreadable(path).because(reason)
-                }
-                DeclarationError::Wrong(reason) => {
-                    Met::BadDeclaration(name.clone()).because(reason)
-                }
-            });
-            None
-        });
-        let is_empty = !has_days && declared.is_none();
-        if is_empty && !self.workloads.contains_key(&name) {
-            // Nothing is remembered of a directory in which nothing is: there may be a million.
-            return ObservedWorkload { name, declared, drops: Vec::new(), is_whole, is_empty };
+        closable: Vec<(WorkloadName, Vec<Day>)>,
+        shutdown: &Shutdown,
+    ) {
+        let mut room = CLOSED_MAX;
+        let mut jobs = Vec::new();
+        for (workload, mut days) in closable {
+            days.truncate(room.min(CLOSED_OF_ONE_MAX));
+            room -= days.len();
+            if !days.is_empty() {
+                jobs.push(Close { share: share.clone(), workload, days });
+            }
         }
-        self.learn(share, &name, &sightings, is_whole, problems);
+        for (workload, closed) in self.closers.run(jobs, shutdown).done {
+            let closed = match closed {
+                Ok(closed) => closed,
+                // The next look tells what is wrong there.
+                Err(error) => {
+                    tracing::debug!(%workload, "its days cannot be closed now: {error}");
+                    continue;
+                }
+            };
+            for (day, closing) in closed {
+                match closing {
+                    Closing::Closed => self.memory.closed(&workload, day),
+                    Closing::NotEmpty => self.memory.not_closed(&workload, day),
+                    Closing::Failed(error) => {
+                        tracing::warn!(%workload, %day, "the day cannot be closed: {error}");
+                        self.memory.kept_open(&workload);
+                    }
+                }
+            }
+        }
+    }
+
+    /// What is to be looked at of a workload.
+    fn look_of(&mut self, share: &Share, visit: &Visit, workload: WorkloadName) -> Look {
+        let memory = self.memory.lend(&workload);
+        self.under_way.insert(workload.clone());
+        let state = self.workloads.get(&workload);
+        let known = state.map(|state| state.proven.keys().copied().collect()).unwrap_or_default();
+        let declaration = state.and_then(|state| state.declaration);
+        let looks = state.map_or(0, |state| state.looks);
+        let (share, visit) = (share.clone(), visit.clone());
+        Look { share, visit, workload, memory, known, declaration, looks }
+    }
+
+    /// Takes in what came of a look.
+    fn note(&mut self, looked: Looked) -> Option<ObservedWorkload> {
+        let Looked { workload: name, memory, outcome } = looked;
+        let seen = match outcome {
+            Outcome::PutOff => {
+                self.memory.put_off(&name, memory);
+                return None;
+            }
+            Outcome::Foreign => {
+                self.memory.take_back(&name, memory);
+                self.workloads.remove(&name);
+                return None;
+            }
+            Outcome::Seen(seen) => *seen,
+        };
+        // One of its drops may have come to its end while somebody looked: that is looked at again.
+        if !self.memory.take_back(&name, memory) {
+            return None;
+        }
+        let Seen { scan, declared, learned, problems } = seen;
+        let WorkloadScan { has_dropped, sightings, problems: of_scan, is_whole, closable, .. } =
+            scan;
+        let told = of_scan.into_iter().map(|it| Problem::of_scan(it, Some(&name)));
+        let problems: Vec<_> = told.chain(problems).collect();
+        let is_declared = matches!(declared, None | Some(Ok(Some(_))));
+        let is_empty = !has_dropped && !is_declared;
+        let is_known = |state: &WorkloadState| !state.held.is_empty() || !state.proven.is_empty();
+        if is_empty && problems.is_empty() && !self.workloads.get(&name).is_some_and(is_known) {
+            // Nothing is remembered of a directory in which nothing is: there may be a million.
+            self.workloads.remove(&name);
+            let (declared, drops) = (None, Vec::new());
+            return Some(ObservedWorkload { name, declared, drops, is_whole, is_empty, closable });
+        }
         let state = self.workloads.entry(name.clone()).or_default();
+        state.is_there = true;
+        state.looks = state.looks.wrapping_add(1);
+        state.problems = problems;
+        state.heed(&name, declared, scan.declaration);
+        if is_whole {
+            state.retain(&sightings.iter().map(|sighting| place(&sighting.address)).collect());
+        }
+        state.learn(&name, learned);
+        let declared = state.declared.clone();
+        let drops = self.observe(&name, sightings, is_whole);
+        Some(ObservedWorkload { name, declared, drops, is_whole, is_empty, closable })
+    }
+
+    /// The drops that were sighted, each as it is.
+    fn observe(
+        &mut self,
+        name: &WorkloadName,
+        sightings: Vec<Sighting>,
+        is_whole: bool,
+    ) -> Vec<ObservedDrop> {
+        if is_whole {
+            let sighted: HashSet<_> = sightings.iter().map(|it| place(&it.address)).collect();
+            self.stillness.retain(|it| it.workload != *name || sighted.contains(&place(it)));
+        }
         let gap_max = self.grace / LOOKS_MIN;
+        let Some(state) = self.workloads.get(name) else { return Vec::new() };
         let mut drops = Vec::with_capacity(sightings.len());
         for Sighting { address, state: lies_there, fingerprint, .. } in sightings {
             let now = self.clock.now();
@@ -206,65 +342,47 @@ impl Watcher {
             // Of a drop whose receipts cannot be read nothing is known, and nothing is done with it.
             let Some(proven) = state.proven.get(&place(&address)) else { continue };
             let custody = CustodyState::of(&lies_there, proven);
-            drops.push(ObservedDrop { address, custody, still });
+            let bytes = match &lies_there {
+                DropState::Sealed(seal) => seal.raw_bytes,
+                _ => 0,
+            };
+            drops.push(ObservedDrop { address, custody, still, bytes });
         }
-        ObservedWorkload { name, declared, drops, is_whole, is_empty }
+        drops
     }
 
-    /// Reads what receipts prove of drops that were not known yet.
-    fn learn(
-        &mut self,
-        share: &Share,
-        workload: &WorkloadName,
-        sightings: &[Sighting],
-        is_whole: bool,
-        problems: &mut Vec<Problem>,
-    ) {
-        let state = self.workloads.entry(workload.clone()).or_default();
-        if is_whole {
-            state.retain(&sightings.iter().map(|sighting| place(&sighting.address)).collect());
-        }
-        let is_new = |it: &&Sighting| !state.proven.contains_key(&place(&it.address));
-        let fresh: Vec<_> = sightings.iter().filter(is_new).collect();
-        if fresh.is_empty() {
-            return;
-        }
-        let wanted = fresh.iter().map(|sighting| sighting.address.drop).collect();
-        let receipts = match receipt::find(share, workload, &wanted, NAMES_MAX) {
-            Ok(receipts) => receipts,
-            Err(error) => {
-                let path = share.workload_directory(workload);
-                problems.push(Met::Unreadable(path).because(error.to_string()));
-                // All that was known may have changed in the meantime.
-                return state.proven.clear();
-            }
-        };
-        if !receipts.is_whole {
-            let path = share.workload_directory(workload).join(RECEIPTS);
-            let reason = format!("more than {NAMES_MAX} names lie among its receipts");
-            problems.push(Met::TooManyNames(workload.clone(), path).because(reason));
-        }
-        let reader = Reader { share, authority: &self.authority };
-        for Sighting { address, .. } in fresh {
-            let none = BTreeSet::new();
-            let states = receipts.states.get(&address.drop).unwrap_or(&none);
-            match reader.prove(address, states, problems) {
-                Ok(proven) => {
-                    let is_lost = state.lost.contains(&place(address));
-                    let proven = as_of_now(proven, address, is_lost, receipts.newest_vaulted);
-                    state.proven.insert(place(address), proven);
-                }
-                Err(error) => {
-                    let met = Met::ReceiptUnreadable(address.clone());
-                    problems.push(met.because(error.to_string()));
-                }
+    /// Adds what is known of workloads that were not looked at just now, and what was wrong with any.
+    fn remember(&self, share: &Share, seen: &mut Observation) {
+        let looked: HashSet<_> = seen.workloads.iter().map(|workload| &workload.name).collect();
+        let mut remembered = Vec::new();
+        for (name, state) in self.workloads.iter().filter(|(_, state)| state.is_there) {
+            seen.problems.extend(state.problems.iter().cloned());
+            if !looked.contains(name) {
+                remembered.push((name.clone(), state.declared.clone()));
             }
         }
+        for name in &self.under_way {
+            let path = share.workload_directory(name);
+            let reason = "a look at it does not come to its end: the share hangs there, or answers \
+                          very slowly; check its mount and its file server";
+            seen.problems.push(Met::Unreadable(path).because(reason));
+        }
+        seen.remembered = remembered;
     }
 
-    /// A drop is done with: it is not looked at again.
+    /// A drop is done with, and stays where it is: it is not looked at again.
     pub(crate) fn settle(&mut self, address: &DropAddress) {
         self.memory.settle(address);
+        self.done(address);
+    }
+
+    /// A drop is done with, and its data has gone.
+    pub(crate) fn forget(&mut self, address: &DropAddress) {
+        self.memory.forget(address);
+        self.done(address);
+    }
+
+    fn done(&mut self, address: &DropAddress) {
         self.stillness.forget(address);
         if let Some(state) = self.workloads.get_mut(&address.workload) {
             state.proven.remove(&place(address));
@@ -314,6 +432,19 @@ impl Watcher {
         excess.filter_map(|it| state.held.get(&it).cloned().map(|secured| (it, secured))).collect()
     }
 
+    /// Whether a drop's data lies on the share, as far as is known.
+    pub(crate) fn holds(&self, address: &DropAddress) -> bool {
+        self.workloads.get(&address.workload).is_some_and(|state| {
+            state.held.contains_key(address) || state.proven.contains_key(&place(address))
+        })
+    }
+
+    /// Bytes of all drops of each workload that lie on the share, as far as they were seen.
+    pub(crate) fn usage(&self) -> BTreeMap<WorkloadName, u64> {
+        let there = self.workloads.iter().filter(|(_, state)| state.is_there);
+        there.map(|(name, _)| (name.clone(), self.memory.bytes(name))).collect()
+    }
+
     /// The names of the workloads that were seen so far.
     pub(crate) fn workloads(&self) -> Vec<WorkloadName> {
         self.workloads.keys().cloned().collect()
@@ -321,25 +452,5 @@ impl Watcher {
 
     fn workload(&mut self, address: &DropAddress) -> &mut WorkloadState {
         self.workloads.entry(address.workload.clone()).or_default()
-    }
-}
-
-/// The proof of receipts, in the light of all that is known besides.
-fn as_of_now(
-    proven: Proven,
-    address: &DropAddress,
-    is_lost: bool,
-    newest_vaulted: Option<DropId>,
-) -> Proven {
-    match proven {
-        // The receipt is of a time that its holder does not remember.
-        Proven::Vaulted(_) | Proven::Released(_) if is_lost => Proven::Nothing,
-        // An agent may have died before the vault heard of it. After a later good drop that is moot.
-        Proven::Rejected { untold: Some(_), by_policy }
-            if newest_vaulted.is_some_and(|newest| newest > address.drop) =>
-        {
-            Proven::Rejected { untold: None, by_policy }
-        }
-        proven => proven,
     }
 }

@@ -3,9 +3,12 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use outlast_drop::DropAddress;
-use outlast_types::{Day, DropId};
+use outlast_types::{Day, DropId, WorkloadName};
+use outlast_wire::api::Declared;
 
 use crate::custody::Proven;
+use crate::declaration::DeclarationError;
+use crate::problem::{Met, Problem};
 use crate::secured::Secured;
 
 /// Where a drop of a workload lies. An id alone names no drop: it may lie under two days.
@@ -16,9 +19,21 @@ pub(crate) fn place(address: &DropAddress) -> Place {
     (address.day, address.drop)
 }
 
-/// The drops of one workload.
+/// Size and time of a declaration, if there is one.
+pub(crate) type DeclarationStamp = Option<(u64, (i64, u32))>;
+
+/// One workload, as it was when it was last looked at.
 #[derive(Default)]
 pub(crate) struct WorkloadState {
+    /// Whether it was there.
+    pub(crate) is_there: bool,
+    pub(crate) declared: Option<Declared>,
+    /// The declaration that was read, if that went well.
+    pub(crate) declaration: Option<DeclarationStamp>,
+    /// What was wrong, which is told again as long as nobody has looked again.
+    pub(crate) problems: Vec<Problem>,
+    /// How often it was looked at.
+    pub(crate) looks: u32,
     /// The proof that receipts give of drops that are not done with.
     pub(crate) proven: HashMap<Place, Proven>,
     /// Secured drops whose data is on the share.
@@ -27,9 +42,78 @@ pub(crate) struct WorkloadState {
     pub(crate) lost: HashSet<Place>,
 }
 
+/// What receipts prove of drops that were not known.
+#[derive(Default)]
+pub(crate) struct Learned {
+    pub(crate) proven: Vec<(Place, Proven)>,
+    /// The newest drop that has a `vaulted` receipt, by its id.
+    pub(crate) newest_vaulted: Option<DropId>,
+    /// Whether nothing is known, since receipts cannot be read now.
+    pub(crate) is_unreadable: bool,
+}
+
 impl WorkloadState {
+    /// Takes in what is declared, if that was read; `stamp` is that of the file.
+    pub(crate) fn heed(
+        &mut self,
+        name: &WorkloadName,
+        declared: Option<Result<Option<Declared>, DeclarationError>>,
+        stamp: DeclarationStamp,
+    ) {
+        let problem = match declared {
+            None => return,
+            Some(Ok(declared)) => {
+                (self.declared, self.declaration) = (declared, Some(stamp));
+                return;
+            }
+            Some(Err(DeclarationError::Unreadable { path, reason })) => {
+                Met::Unreadable(path).because(reason)
+            }
+            Some(Err(DeclarationError::Wrong(reason))) => {
+                Met::BadDeclaration(name.clone()).because(reason)
+            }
+        };
+        (self.declared, self.declaration) = (None, None);
+        self.problems.push(problem);
+    }
+
+    /// Takes in what receipts prove.
+    pub(crate) fn learn(&mut self, name: &WorkloadName, learned: Learned) {
+        if learned.is_unreadable {
+            // All that was known may have changed in the meantime.
+            return self.proven.clear();
+        }
+        for (place, proven) in learned.proven {
+            let is_lost = self.lost.contains(&place);
+            let (day, drop) = place;
+            let address = DropAddress { workload: name.clone(), day, drop };
+            let proven = as_of_now(proven, &address, is_lost, learned.newest_vaulted);
+            self.proven.insert(place, proven);
+        }
+    }
+
     /// Forgets what receipts prove of drops that were not `sighted` just now.
     pub(crate) fn retain(&mut self, sighted: &HashSet<Place>) {
         self.proven.retain(|place, _| sighted.contains(place));
+    }
+}
+
+/// The proof of receipts, in the light of all that is known besides.
+fn as_of_now(
+    proven: Proven,
+    address: &DropAddress,
+    is_lost: bool,
+    newest_vaulted: Option<DropId>,
+) -> Proven {
+    match proven {
+        // The receipt is of a time that its holder does not remember.
+        Proven::Vaulted(_) | Proven::Released(_) if is_lost => Proven::Nothing,
+        // An agent may have died before the vault heard of it. After a later good drop that is moot.
+        Proven::Rejected { untold: Some(_), by_policy }
+            if newest_vaulted.is_some_and(|newest| newest > address.drop) =>
+        {
+            Proven::Rejected { untold: None, by_policy }
+        }
+        proven => proven,
     }
 }

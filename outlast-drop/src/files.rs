@@ -8,6 +8,7 @@
 
 mod access;
 mod holes;
+mod meter;
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -26,15 +27,20 @@ use rustix::io::Errno;
 
 pub use access::Access;
 use access::Denied;
+pub use meter::{Count, Gauge, Meter};
 
 /// The most names that are read of a directory at once: a share is input from strangers.
 pub const NAMES_MAX: usize = 1_000_000;
+
+/// About as many names come of one call that lists a directory.
+const NAMES_OF_A_CALL: usize = 512;
 
 /// A directory of a share, held open.
 #[derive(Debug)]
 pub struct Directory {
     descriptor: OwnedFd,
     path: PathBuf,
+    meter: Meter,
 }
 
 /// The facts about a file that are known without reading it.
@@ -71,9 +77,15 @@ impl FileFacts {
 impl Directory {
     /// Opens `path`. Its own last component may be a link: whoever named it trusts it.
     pub fn open(path: &Path) -> io::Result<Self> {
+        Self::open_metered(path, Meter::default())
+    }
+
+    /// The same; `meter` hears of this call, and of all that are made through this directory.
+    pub fn open_metered(path: &Path, meter: Meter) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        meter.call(path);
         let descriptor = openat(CWD, path, flags, Mode::empty())?;
-        Ok(Self { descriptor, path: path.to_owned() })
+        Ok(Self { descriptor, path: path.to_owned(), meter })
     }
 
     /// Opens `path`, which is made if it is missing, with those above it that are, each durable in
@@ -98,6 +110,8 @@ impl Directory {
     /// Opens the directory `name` inside this one, if it is one and not a link.
     pub fn directory(&self, name: &str) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let path = self.path.join(name);
+        self.meter.call(&path);
         let descriptor = openat(&self.descriptor, name, flags, Mode::empty()).map_err(|error| {
             let denied = || statat(&self.descriptor, name, AtFlags::SYMLINK_NOFOLLOW).ok();
             match error {
@@ -107,7 +121,7 @@ impl Directory {
                 _ => error.into(),
             }
         })?;
-        Ok(Self { descriptor, path: self.path.join(name) })
+        Ok(Self { descriptor, path, meter: self.meter.clone() })
     }
 
     /// The permissions and the group for what is made in this directory.
@@ -138,6 +152,7 @@ impl Directory {
         }
         let mode = access.of_directory();
         fault::point(|| self.path.join(name));
+        self.meter.call(&self.path);
         match mkdirat(&self.descriptor, name, Mode::from_raw_mode(mode & 0o777)) {
             // Somebody else was quicker; that serves as well.
             Err(Errno::EXIST) => return self.directory(name),
@@ -153,6 +168,7 @@ impl Directory {
     /// this directory.
     pub fn create_file(&self, name: &str, access: Access) -> io::Result<File> {
         fault::point(|| self.path.join(name));
+        self.meter.call(&self.path);
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let mode = access.of_file();
         let file = openat(&self.descriptor, name, flags, Mode::from_raw_mode(mode))
@@ -168,8 +184,10 @@ impl Directory {
     /// [`io::ErrorKind::AlreadyExists`] if the name is taken; then nothing was changed.
     pub fn create_new(&self, name: &str, content: &[u8], access: Access) -> io::Result<()> {
         let mut file = self.create_file(name, access)?;
+        self.meter.call(&self.path);
         file.write_all(content)?;
         fault::point(|| self.path.join(name));
+        self.meter.call(&self.path);
         // After a good fsync nothing is left that the close could fail to write.
         file.sync_all()?;
         self.sync()
@@ -212,6 +230,9 @@ impl Directory {
     /// are all.
     pub fn each_name(&self, max: usize, mut see: impl FnMut(&[u8])) -> io::Result<bool> {
         let mut seen = 0;
+        // To open it for reading, and for the first names.
+        self.meter.call(&self.path);
+        self.meter.call(&self.path);
         for entry in Dir::read_from(&self.descriptor)? {
             let entry = entry?;
             let name = entry.file_name().to_bytes();
@@ -223,6 +244,9 @@ impl Directory {
             }
             see(name);
             seen += 1;
+            if seen % NAMES_OF_A_CALL == 0 {
+                self.meter.call(&self.path);
+            }
         }
         Ok(true)
     }
@@ -236,12 +260,14 @@ impl Directory {
 
     /// The facts about `name`; a link is looked at itself.
     pub fn facts(&self, name: &[u8]) -> io::Result<FileFacts> {
+        self.meter.call(&self.path);
         let stat = statat(&self.descriptor, name, AtFlags::SYMLINK_NOFOLLOW)?;
         Ok(FileFacts::of(&stat))
     }
 
     /// The facts about the directory itself.
     pub fn own_facts(&self) -> io::Result<FileFacts> {
+        self.meter.call(&self.path);
         Ok(FileFacts::of(&fstat(&self.descriptor)?))
     }
 
@@ -249,6 +275,7 @@ impl Directory {
     pub fn file(&self, name: &[u8]) -> io::Result<(File, FileFacts)> {
         // O_NONBLOCK, since opening a fifo would wait for a writer for ever.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        self.meter.call(&self.path);
         let descriptor = openat(&self.descriptor, name, flags, Mode::empty()).map_err(not_plain)?;
         let facts = FileFacts::of(&fstat(&descriptor)?);
         if !facts.is_file {
@@ -264,6 +291,7 @@ impl Directory {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
         let mut content = Vec::new();
+        self.meter.call(&self.path);
         file.take(max.saturating_add(1)).read_to_end(&mut content)?;
         if content.len() as u64 > max {
             return Err(io::ErrorKind::FileTooLarge.into());
@@ -274,12 +302,14 @@ impl Directory {
     /// Removes the file `name`; fine if it is gone.
     pub fn remove_file(&self, name: &[u8]) -> io::Result<()> {
         fault::point(|| self.path_of(name));
+        self.meter.call(&self.path);
         self.gone_is_fine(unlinkat(&self.descriptor, name, AtFlags::empty()))
     }
 
     /// Removes the empty directory `name`; fine if it is gone.
     pub fn remove_directory(&self, name: &str) -> io::Result<()> {
         fault::point(|| self.path.join(name));
+        self.meter.call(&self.path);
         self.gone_is_fine(unlinkat(&self.descriptor, name, AtFlags::REMOVEDIR))
     }
 
@@ -302,6 +332,7 @@ impl Directory {
     /// Makes the names in it durable.
     pub fn sync(&self) -> io::Result<()> {
         fault::point(|| self.path.clone());
+        self.meter.call(&self.path);
         match rustix::fs::fsync(&self.descriptor) {
             // Some network and FUSE file systems have no fsync for directories.
             Err(Errno::INVAL) => Ok(()),

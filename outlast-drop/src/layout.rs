@@ -15,6 +15,10 @@ pub const DROPS: &str = "drops";
 pub const RECEIPTS: &str = "receipts";
 /// The directory of a workload's leases.
 pub const LEASES: &str = "leases";
+/// What people declare of a workload, in its directory; none of the protocol's.
+pub const DECLARATION: &str = "workload.toml";
+/// The agent's word to writers that there is no room.
+pub const NOTICE_FILE: &str = "notice.json";
 /// The writer's words when it begins.
 pub const OPEN_FILE: &str = "open.json";
 /// The commit.

@@ -7,11 +7,12 @@
 //! - [`writer`] makes a drop: `open.json`, segments, and last of all [`seal`].
 //! - [`mod@scan`] finds what is new on the share, [`stillness`] tells the slow writer from the dead one,
 //!   [`reader`] reads a sealed drop and believes nothing that no hash proves.
-//! - [`receipt`] says what became of a drop, [`mod@release`] lets its data go, and [`mod@status`] tells
-//!   people and tidies up.
 //! - [`schedule`] says when it is time to drop, [`recent`] whether somebody has done it, and [`lease`]
 //!   who does.
 //! - [`sanity`] tells whether content is a whole backup, by its own bytes.
+//! - [`notice`] keeps writers from dropping where there is no room.
+//! - [`receipt`] says what became of a drop, [`mod@release`] lets its data go, [`mod@status`] tells people, and
+//!   [`mod@clean`] tidies up.
 //! - [`tar`] carries trees through a stream; [`fetch`] brings a drop back to an instance.
 //!
 //! Rules that hold everywhere: the content of a share is input from strangers, so every file is
@@ -19,12 +20,14 @@
 //! [`Rejection`]; no rename, lock or hard link is needed; and what may be a hiccup of a network
 //! file system (`ESTALE`, `EIO`) is "again later", never a verdict about a drop.
 
+pub mod clean;
 pub mod fetch;
 pub mod files;
 pub mod gate;
 pub mod hash;
 pub mod layout;
 pub mod lease;
+pub mod notice;
 pub mod open;
 pub mod proof;
 mod proven;
@@ -43,18 +46,21 @@ pub mod stillness;
 pub mod tar;
 pub mod writer;
 
+pub use clean::{CleanOptions, Cleaned, clean};
 pub use layout::DropAddress;
+pub use notice::{Notice, NoticeCode, NoticeLevel};
 pub use open::{Claims, Content, Gaps, InvalidStreamName, OpenRecord};
 pub use proven::Verifier;
 pub use reader::{ContentReader, DropLimits, DropReadError, ReadOptions, ReadWatch, SealedDrop};
 pub use receipt::{Receipt, ReceiptError, ReceiptState, SignedReceipt, Signer};
 pub use rejection::Rejection;
-pub use release::{Freed, ReleaseError, abandon, quarantine, release};
+pub use release::{Closing, Freed, ReleaseError, abandon, close_days, quarantine, release};
 pub use scan::{
-    DropState, Scan, ScanLimits, ScanMemory, ScanProblem, Sighting, WorkloadScan, scan, scan_one,
+    DropState, Scan, ScanLimits, ScanMemory, ScanProblem, Sighting, WorkloadMemory, WorkloadScan,
+    scan, scan_one,
 };
 pub use seal::{Compression, Seal, SealSummary, Segment};
 pub use share::{Opening, Share, ShareError};
-pub use status::{CleanOptions, Cleaned, ShareStatus, clean, status};
+pub use status::{ShareStatus, WorkloadStatus, status, status_of, status_up_to};
 pub use stillness::{Fingerprint, StillnessTracker};
 pub use writer::{DropWriter, WriteError, WriterOptions};

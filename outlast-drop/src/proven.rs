@@ -11,7 +11,7 @@ use crate::scan::{DropState, Sighting};
 use crate::share::Share;
 
 /// Knows an authority, and so who may have signed what. Implemented where certificates are.
-pub trait Verifier {
+pub trait Verifier: Sync {
     /// Checks that somebody signed the receipt who may say what it says; why it proves nothing, if
     /// not.
     fn check(&self, signed: &SignedReceipt) -> Result<(), String>;

@@ -19,7 +19,7 @@ use crate::proof;
 use crate::share::{Share, ShareError, hint};
 
 pub(crate) use listing::parse_file_name;
-pub use listing::{Found, States, find, list};
+pub use listing::{Found, States, find, list, oldest};
 
 const RECEIPT_BYTES_MAX: u64 = 1 << 20;
 const REASON_CHARS_MAX: usize = 4000;

@@ -7,10 +7,11 @@
 use std::io;
 use std::path::PathBuf;
 
+use outlast_types::{Day, WorkloadName};
 use rustix::io::Errno;
 
 use crate::files::{Directory, NAMES_MAX, is_not_a_directory};
-use crate::layout::{DropAddress, SEAL_FILE, is_foreign};
+use crate::layout::{DROPS, DropAddress, SEAL_FILE, WORKLOADS, is_foreign};
 use crate::reader::{DropReadError, read_seal};
 use crate::receipt::{self, ReceiptState, SignedReceipt};
 use crate::rejection::Rejection;
@@ -197,6 +198,45 @@ pub(crate) fn remove_data(share: &Share, address: &DropAddress) -> Result<Freed,
     }
     day.sync().map_err(failed("sync the day of"))?;
     Ok(gone(bytes))
+}
+
+/// What came of closing a day.
+#[derive(Debug)]
+pub enum Closing {
+    /// Its directory has gone.
+    Closed,
+    /// Something lies in it.
+    NotEmpty,
+    /// Nothing is known of it: it may go better another time.
+    Failed(io::Error),
+}
+
+/// Closes days of a workload: removes each directory of them in which nothing is. Only days that no writer takes
+/// for today: one that makes its drop there at this moment finds the day gone, and makes it anew.
+pub fn close_days(
+    share: &Share,
+    workload: &WorkloadName,
+    days: &[Day],
+) -> io::Result<Vec<(Day, Closing)>> {
+    let names = [WORKLOADS, workload.as_str(), DROPS].map(str::to_owned);
+    let drops = share.directory()?.descend(&names)?;
+    let close = |day: &Day| {
+        let closing = match drops.remove_directory(&day.to_string()) {
+            Ok(()) => Closing::Closed,
+            // Some servers have another word for it.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists
+                ) =>
+            {
+                Closing::NotEmpty
+            }
+            Err(error) => Closing::Failed(error),
+        };
+        (*day, closing)
+    };
+    Ok(days.iter().map(close).collect())
 }
 
 /// Whether all that is left are directories in which a file server keeps its notes. They are not

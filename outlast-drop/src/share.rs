@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use outlast_types::{Clock, Random, ShareId, Timestamp, WorkloadName};
 use serde::{Deserialize, Serialize};
 
-use crate::files::{Directory, is_later};
+use crate::files::{Directory, Meter, is_later};
 use crate::layout::{self, DropAddress, SHARE_FILE, WORKLOADS};
 
 const SHARE_VERSION: u64 = 1;
@@ -19,6 +19,7 @@ const ROOT_MODE: u32 = 0o775;
 pub struct Share {
     root: PathBuf,
     id: ShareId,
+    meter: Meter,
 }
 
 /// To whom a new share is open.
@@ -172,12 +173,18 @@ impl Share {
         directory
             .create_new(SHARE_FILE, &content, access)
             .map_err(ShareError::io("write", &file))?;
-        Ok(Self { root: path.to_owned(), id })
+        Ok(Self { root: path.to_owned(), id, meter: Meter::default() })
     }
 
     /// Opens the share at `path`.
     pub fn open(path: &Path) -> Result<Self, ShareError> {
-        let directory = Directory::open(path).map_err(|error| match error.kind() {
+        Self::open_metered(path, Meter::default())
+    }
+
+    /// The same; `meter` hears of every call that is made to look at it, and to change it.
+    pub fn open_metered(path: &Path, meter: Meter) -> Result<Self, ShareError> {
+        let directory = Directory::open_metered(path, meter.clone());
+        let directory = directory.map_err(|error| match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
                 ShareError::NotADirectory { path: path.to_owned() }
             }
@@ -205,7 +212,7 @@ impl Share {
             return Err(ShareError::UnknownVersion { path: file, version });
         }
         let json: ShareJson = serde_json::from_slice(&content).map_err(|error| damaged(&error))?;
-        Ok(Self { root: path.to_owned(), id: json.share })
+        Ok(Self { root: path.to_owned(), id: json.share, meter })
     }
 
     /// The id that was made with the share.
@@ -220,7 +227,7 @@ impl Share {
 
     /// Looks whether the share is still there and still the same one.
     pub fn check(&self) -> Result<(), ShareError> {
-        let found = Self::open(&self.root)?.id;
+        let found = Self::open_metered(&self.root, self.meter.clone())?.id;
         if found == self.id {
             Ok(())
         } else {
@@ -239,8 +246,8 @@ impl Share {
     }
 
     /// The root, open.
-    pub(crate) fn directory(&self) -> io::Result<Directory> {
-        Directory::open(&self.root)
+    pub fn directory(&self) -> io::Result<Directory> {
+        Directory::open_metered(&self.root, self.meter.clone())
     }
 
     /// The directory of a workload, open; made if it is missing, and so is the one above it, which

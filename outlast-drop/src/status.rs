@@ -1,18 +1,25 @@
-//! The state of a share, for people; and tidying up what nobody needs any more.
+//! The state of a share, for people: who uses what, and what waits for what and why.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 
 use outlast_types::{DropId, ShareId, Timestamp, WorkloadName};
 use serde::Serialize;
 
 use crate::layout::{RECEIPTS, WORKLOADS, is_foreign};
+use crate::notice::{self, NoticeCode, NoticeLevel};
 use crate::proven::{Verifier, last_state};
 use crate::receipt::{self, ReceiptState};
-use crate::release::remove_data;
-use crate::scan::{DropState, ScanMemory, Sighting, WorkloadScan, scan};
+use crate::scan::{
+    DropState, Plan, ScanMemory, Sighting, WorkloadMemory, WorkloadScan, plan, scan_one,
+};
 use crate::share::{Share, ShareError};
+
+/// Workloads that are looked at at a time: a far file server takes its time for each call.
+const PLACES: usize = 16;
 
 /// The state of a share.
 #[derive(Debug, Serialize)]
@@ -21,7 +28,14 @@ pub struct ShareStatus {
     pub path: PathBuf,
     /// Whether the states that receipts say were verified; else they are what somebody claims.
     pub verified: bool,
+    /// Bytes of all drops, in whatever state.
+    pub used_bytes: u64,
+    /// How many drops of all workloads are in each state.
+    pub counts: BTreeMap<String, u64>,
+    /// What matters most comes first: trouble, then what waits longest, then who uses most.
     pub workloads: Vec<WorkloadStatus>,
+    /// How many workloads there are beside those.
+    pub more_workloads: usize,
     pub problems: Vec<String>,
     /// Files and directories that are not ours, anywhere on the share; they are ignored.
     pub foreign: u64,
@@ -39,9 +53,39 @@ pub struct WorkloadStatus {
     pub counts: BTreeMap<String, u64>,
     /// Bytes of sealed drops on the share.
     pub sealed_bytes: u64,
+    /// Bytes of all drops, in whatever state.
+    pub used_bytes: u64,
+    /// What lies there, for whom it waits, and why; what waits longest comes first.
+    pub waiting: Vec<Waiting>,
+    /// The agent's word about the room that is left.
+    pub notice: Option<NoticeStatus>,
     pub problems: Vec<String>,
     /// Files and directories among its drops that are not ours; they are ignored.
     pub foreign: u64,
+}
+
+/// Drops of one workload in one state.
+#[derive(Debug, Clone, Serialize)]
+pub struct Waiting {
+    pub state: String,
+    pub drops: u64,
+    pub bytes: u64,
+    /// The oldest change of one of them, by the clock of the file server.
+    pub since: Option<Timestamp>,
+    pub waits_for: &'static str,
+    pub why: String,
+}
+
+/// The agent's word to writers, as it lies there; it counts only for a while after it was written.
+#[derive(Debug, Clone, Serialize)]
+pub struct NoticeStatus {
+    pub level: NoticeLevel,
+    pub code: NoticeCode,
+    pub reason: String,
+    pub used: u64,
+    pub budget: u64,
+    pub left: u64,
+    pub written: Option<Timestamp>,
 }
 
 /// One drop on the share.
@@ -62,22 +106,99 @@ type States = BTreeSet<ReceiptState>;
 
 /// Looks through the whole share. Without a verifier, what receipts say is what somebody claims.
 pub fn status(share: &Share, verifier: Option<&dyn Verifier>) -> Result<ShareStatus, ShareError> {
+    status_up_to(share, usize::MAX, verifier)
+}
+
+/// The same, and tells of as many workloads as `max`, of those that matter most.
+pub fn status_up_to(
+    share: &Share,
+    max: usize,
+    verifier: Option<&dyn Verifier>,
+) -> Result<ShareStatus, ShareError> {
+    share.check()?;
     // A fresh memory and the beginning of time: nothing is left out.
-    let seen = scan(share, &mut ScanMemory::default(), Timestamp::EPOCH)?;
-    let mut workloads = Vec::with_capacity(seen.workloads.len());
-    for workload in &seen.workloads {
-        workloads.push(workload_status(share, workload, verifier));
+    let found = plan(share, &mut ScanMemory::default(), Timestamp::EPOCH)?;
+    let problems = found.iter().flat_map(|plan| &plan.problems).map(ToString::to_string).collect();
+    let (workloads, foreign) = found.map_or((Vec::new(), 0), |plan| look(share, &plan, verifier));
+    let mut result = summary(share, workloads, verifier);
+    (result.problems, result.foreign) = (problems, result.foreign + foreign);
+    result.foreign += foreign_in(share, &[]);
+    result.workloads.sort_by_key(WorkloadStatus::rank);
+    result.more_workloads = result.workloads.len().saturating_sub(max);
+    result.workloads.truncate(max);
+    Ok(result)
+}
+
+/// The same of one workload, and opens nothing of any other.
+pub fn status_of(
+    share: &Share,
+    workload: &WorkloadName,
+    verifier: Option<&dyn Verifier>,
+) -> Result<ShareStatus, ShareError> {
+    let seen = scan_one(share, workload)?;
+    let workloads = seen.iter().map(|seen| workload_status(share, seen, verifier)).collect();
+    Ok(summary(share, workloads, verifier))
+}
+
+fn summary(
+    share: &Share,
+    workloads: Vec<WorkloadStatus>,
+    verifier: Option<&dyn Verifier>,
+) -> ShareStatus {
+    let mut counts = BTreeMap::new();
+    for (state, count) in workloads.iter().flat_map(|workload| &workload.counts) {
+        *counts.entry(state.clone()).or_default() += count;
     }
-    let among: u64 = workloads.iter().map(|workload| workload.foreign).sum();
-    let foreign = seen.foreign + foreign_in(share, &[]) + among;
-    Ok(ShareStatus {
+    ShareStatus {
         share: share.id(),
         path: share.path().to_owned(),
         verified: verifier.is_some(),
+        used_bytes: workloads.iter().map(|workload| workload.used_bytes).sum(),
+        counts,
+        foreign: workloads.iter().map(|workload| workload.foreign).sum(),
         workloads,
-        problems: seen.problems.iter().map(ToString::to_string).collect(),
-        foreign,
-    })
+        more_workloads: 0,
+        problems: Vec::new(),
+    }
+}
+
+/// The status of all workloads of a plan, and how many names are none of ours.
+fn look(share: &Share, plan: &Plan, verifier: Option<&dyn Verifier>) -> (Vec<WorkloadStatus>, u64) {
+    let (next, found) = (AtomicUsize::new(0), Mutex::new((Vec::new(), plan.foreign)));
+    let work = || {
+        while let Some(name) = plan.workloads.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let seen = plan.visit.look(name, &mut WorkloadMemory::default());
+            let status = seen.map(|seen| workload_status(share, &seen, verifier));
+            let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
+            match status {
+                Some(status) => found.0.push(status),
+                None => found.1 += 1,
+            }
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 1..PLACES.min(plan.workloads.len()) {
+            scope.spawn(work);
+        }
+        work();
+    });
+    found.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl WorkloadStatus {
+    /// By what it comes before others.
+    fn rank(&self) -> (bool, bool, Option<Timestamp>, std::cmp::Reverse<u64>, WorkloadName) {
+        let is_well = self.problems.is_empty() && self.notice.is_none();
+        let waits = self.waiting.iter().filter(|it| is_to_be_shipped(&it.state));
+        let oldest = waits.filter_map(|it| it.since).min();
+        let used = std::cmp::Reverse(self.used_bytes);
+        (is_well, oldest.is_none(), oldest, used, self.workload.clone())
+    }
+}
+
+/// Whether what is in this state is a drop that the vault is still to have.
+fn is_to_be_shipped(state: &str) -> bool {
+    matches!(state, "sealed" | "accepted" | "shipped")
 }
 
 fn workload_status(
@@ -98,6 +219,9 @@ fn workload_status(
         open: Vec::new(),
         counts: BTreeMap::new(),
         sealed_bytes: 0,
+        used_bytes: 0,
+        waiting: Vec::new(),
+        notice: notice_status(share, &seen.workload),
         problems,
         foreign: seen.foreign + foreign_in(share, &home) + foreign_in(share, &receipts_of),
     };
@@ -110,6 +234,8 @@ fn workload_status(
         let drop = drop_status(sighting, last);
         *result.counts.entry(drop.state.clone()).or_default() += 1;
         result.sealed_bytes += drop.bytes.unwrap_or(0);
+        result.used_bytes += sighting.bytes;
+        result.wait(share, sighting, &drop.state);
         match &sighting.state {
             DropState::Refused(rejection) if !sighting.state.may_heal() => {
                 result.problems.push(format!("{}: {rejection}", sighting.address));
@@ -125,7 +251,72 @@ fn workload_status(
             _ => {}
         }
     }
+    result.waiting.sort_by_key(|waiting| (!is_to_be_shipped(&waiting.state), waiting.since));
     result
+}
+
+impl WorkloadStatus {
+    /// Counts a drop among those that wait for the same.
+    fn wait(&mut self, share: &Share, sighting: &Sighting, state: &str) {
+        let (bytes, changed) = (sighting.bytes, sighting.changed);
+        if let Some(waiting) = self.waiting.iter_mut().find(|waiting| waiting.state == state) {
+            waiting.drops += 1;
+            waiting.bytes += bytes;
+            waiting.since = match (waiting.since, changed) {
+                (Some(since), Some(changed)) => Some(since.min(changed)),
+                (since, changed) => since.or(changed),
+            };
+            return;
+        }
+        let (waits_for, why) = match state {
+            "open" => {
+                ("its writer", "it is being written; if its writer died, the agent removes it")
+            }
+            "failed" => ("the agent", "its writer gave up, so it is removed after the grace time"),
+            "sealed" => ("the agent", "nobody has read it yet"),
+            "accepted" => ("the agent", "its content was verified, and is not brought away yet"),
+            "shipped" => (
+                "the vault",
+                "its content is on the way, and the vault has not said that it has it",
+            ),
+            "vaulted" | "confirmed" => (
+                "the keep rule",
+                "it is held elsewhere, and the newest stay for instances that start",
+            ),
+            "handed-over" => {
+                ("the backup product", "it was given to that, which has not confirmed it")
+            }
+            "rejected" | "refused" => ("an operator", "it cannot be taken"),
+            _ => ("the agent", "it is being removed; somebody may have a file of it open"),
+        };
+        let said = || match state {
+            "rejected" => {
+                let address = &sighting.address;
+                let rejected = ReceiptState::Rejected;
+                let read = receipt::read(share, &address.workload, address.drop, rejected);
+                read.ok().flatten()?.receipt().reason.clone()
+            }
+            _ => None,
+        };
+        let why = match said() {
+            Some(reason) => {
+                format!("{why}: {}", reason.chars().take(REASON_CHARS_MAX).collect::<String>())
+            }
+            None => why.to_owned(),
+        };
+        let state = state.to_owned();
+        self.waiting.push(Waiting { state, drops: 1, bytes, since: changed, waits_for, why });
+    }
+}
+
+/// The longest part of a reason that is told, in characters.
+const REASON_CHARS_MAX: usize = 500;
+
+fn notice_status(share: &Share, workload: &WorkloadName) -> Option<NoticeStatus> {
+    let (notice, written) = notice::read(share, workload)?;
+    let left = notice.left();
+    let notice::Notice { level, code, reason, used, budget, .. } = notice;
+    Some(NoticeStatus { level, code, reason, used, budget, left, written })
 }
 
 /// How many names that are not ours a directory holds, as far as it can be listed.
@@ -154,162 +345,5 @@ fn drop_status(sighting: &Sighting, last: Option<ReceiptState>) -> DropStatus {
         changed: sighting.changed,
         bytes,
         instance,
-    }
-}
-
-/// The leftovers that [`clean`] may remove.
-#[derive(Debug, Clone)]
-pub struct CleanOptions {
-    /// How long a leftover must have been still, by the clock of the file server.
-    pub grace: Duration,
-    /// How long receipts are kept once the data of their drop has gone.
-    pub receipts_keep: Duration,
-    /// Only tell what would be removed.
-    pub dry_run: bool,
-}
-
-impl Default for CleanOptions {
-    fn default() -> Self {
-        Self {
-            grace: Duration::from_secs(24 * 3600),
-            receipts_keep: Duration::from_secs(90 * 24 * 3600),
-            dry_run: false,
-        }
-    }
-}
-
-/// The work of [`clean`], done or to be done.
-#[derive(Debug, Default, Serialize)]
-pub struct Cleaned {
-    pub removed: Vec<Removal>,
-    /// Drops that stayed because nobody could verify that they were rejected.
-    pub unproven: u64,
-    pub problems: Vec<String>,
-}
-
-/// One thing that was removed.
-#[derive(Debug, Serialize)]
-pub struct Removal {
-    pub path: PathBuf,
-    pub why: &'static str,
-    pub bytes: u64,
-}
-
-/// Removes leftovers: of abandoned, failed and rejected drops that have been still for the
-/// grace time, what is left of released drops, and old receipts. A drop that is sealed is touched
-/// only if an agent rejected it, which a receipt must prove: without a verifier, never.
-pub fn clean(
-    share: &Share,
-    now: Timestamp,
-    options: &CleanOptions,
-    verifier: Option<&dyn Verifier>,
-) -> Result<Cleaned, ShareError> {
-    let mut cleaned = Cleaned::default();
-    let seen = scan(share, &mut ScanMemory::default(), Timestamp::EPOCH)?;
-    for workload in &seen.workloads {
-        let receipts = match receipt::list(share, &workload.workload) {
-            Ok(receipts) => receipts,
-            Err(error) => {
-                // Without them nothing is known to be released or rejected.
-                cleaned.problems.push(error.to_string());
-                continue;
-            }
-        };
-        let none = States::new();
-        for sighting in &workload.sightings {
-            let states = receipts.get(&sighting.address.drop).unwrap_or(&none);
-            let last = last_state(share, sighting, states, verifier, |problem| {
-                cleaned.problems.push(problem);
-            });
-            let still = sighting.changed.map_or(Duration::ZERO, |changed| now.since(changed));
-            let is_proven = verifier.is_some();
-            if last == Some(ReceiptState::Rejected) && !is_proven {
-                cleaned.unproven += 1;
-            }
-            let last = last.filter(|_| is_proven);
-            if let Some(why) = leftover(sighting, last, still >= options.grace) {
-                remove_drop(share, sighting, why, options, &mut cleaned);
-            }
-        }
-        // What could not be looked at might still need its receipts.
-        if workload.problems.is_empty() {
-            let present = workload.sightings.iter().map(|sighting| sighting.address.drop).collect();
-            clean_receipts(share, workload, &present, now, options, &mut cleaned);
-        }
-    }
-    Ok(cleaned)
-}
-
-/// Why a drop's directory is only a leftover; `None` if it is not. `last` is the last state that
-/// a receipt proves.
-fn leftover(sighting: &Sighting, last: Option<ReceiptState>, still: bool) -> Option<&'static str> {
-    let is_rejected = last == Some(ReceiptState::Rejected);
-    let why = match &sighting.state {
-        DropState::Sealed(_) | DropState::Refused(_) if is_rejected => "rejected",
-        // Released or not: while it has its seal it is a drop, which the agent alone lets go, when
-        // the vault says that it holds it.
-        DropState::Sealed(_) => return None,
-        DropState::Open(_) | DropState::Failed { .. } if last == Some(ReceiptState::Released) => {
-            return Some("released");
-        }
-        DropState::Open(_) => "abandoned by its writer",
-        DropState::Failed { .. } => "failed",
-        DropState::Refused(rejection) if rejection.is_torn_seal() => "abandoned by its writer",
-        // Not rejected by anybody yet: the agent must see it first.
-        DropState::Refused(_) => return None,
-    };
-    still.then_some(why)
-}
-
-fn remove_drop(
-    share: &Share,
-    sighting: &Sighting,
-    why: &'static str,
-    options: &CleanOptions,
-    cleaned: &mut Cleaned,
-) {
-    let path = share.drop_directory(&sighting.address);
-    let bytes = if options.dry_run {
-        Ok(match &sighting.state {
-            DropState::Sealed(seal) => seal.stored_bytes,
-            _ => 0,
-        })
-    } else {
-        remove_data(share, &sighting.address).map(|freed| freed.bytes)
-    };
-    match bytes {
-        Ok(bytes) => cleaned.removed.push(Removal { path, why, bytes }),
-        Err(error) => cleaned.problems.push(error.to_string()),
-    }
-}
-
-/// Removes receipts of drops whose data has gone, when they are old by the file server's clock.
-fn clean_receipts(
-    share: &Share,
-    workload: &WorkloadScan,
-    present: &BTreeSet<DropId>,
-    now: Timestamp,
-    options: &CleanOptions,
-    cleaned: &mut Cleaned,
-) {
-    let names = [WORKLOADS, workload.workload.as_str(), RECEIPTS].map(str::to_owned);
-    let Ok(directory) = share.directory().and_then(|root| root.descend(&names)) else { return };
-    for name in directory.names().unwrap_or_default() {
-        let Some((drop, _)) = receipt::parse_file_name(&name) else { continue };
-        let Ok(facts) = directory.facts(&name) else { continue };
-        let age = facts.modified_at().map_or(Duration::ZERO, |at| now.since(at));
-        if present.contains(&drop) || age < options.receipts_keep {
-            continue;
-        }
-        let path = directory.path_of(&name);
-        let removed = if options.dry_run { Ok(()) } else { directory.remove_file(&name) };
-        match removed {
-            Ok(()) => {
-                cleaned.removed.push(Removal { path, why: "old receipt", bytes: facts.size });
-            }
-            Err(error) => {
-                cleaned.problems.push(format!("cannot remove {}: {error}", path.display()))
-            }
-        }
     }
 }

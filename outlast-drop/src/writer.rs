@@ -20,6 +20,7 @@ use outlast_types::{Clock, DropId, Random, WorkloadName};
 
 use crate::files::{Access, Directory, NAMES_MAX};
 use crate::layout::{DropAddress, OPEN_FILE, SEAL_FILE};
+use crate::notice::{self, NoticeLevel};
 use crate::open::{Claims, Content, Gaps, OpenRecord};
 use crate::receipt::{self, ReceiptState};
 use crate::seal::{Compression, SEAL_BYTES_MAX, Seal, Segment};
@@ -84,6 +85,7 @@ impl DropWriter {
         random: &dyn Random,
     ) -> Result<Self, WriteError> {
         share.check()?;
+        check_room(share, workload, random)?;
         let now = clock.now();
         let drop = options.id.unwrap_or_else(|| DropId::new(clock, random));
         let day = drop.claimed_time().day();
@@ -91,7 +93,7 @@ impl DropWriter {
         let path = share.drop_directory(&address);
         let (directory, access) = share
             .make_workload(workload)
-            .and_then(|workload| make_directory(workload, &address))
+            .and_then(|workload| make_directory(&workload, &address))
             .map_err(WriteError::io("create", &path))?;
         let claims = Claims { started: claims.started.or(Some(now)), ..claims };
         let workload = workload.clone();
@@ -290,16 +292,46 @@ fn as_io(error: WriteError) -> io::Error {
     io::Error::new(kind, error)
 }
 
+/// Whether the agent says that there is room for another drop.
+fn check_room(
+    share: &Share,
+    workload: &WorkloadName,
+    random: &dyn Random,
+) -> Result<(), WriteError> {
+    match notice::in_force(share, workload, random) {
+        Some(notice) if notice.level == NoticeLevel::Refuse => {
+            Err(WriteError::NoRoom { notice: Box::new(notice) })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// How often a day that is closed while a drop is made in it is made anew.
+const CLOSED_MAX: usize = 3;
+
 /// Makes the directory of a drop, and those between it and its workload that are missing. With
-/// what is to be made in it.
-fn make_directory(
-    mut directory: Directory,
+/// what is to be made in it. The agent may close an old day at this moment, which is this one if our
+/// clock is off.
+fn make_directory(workload: &Directory, address: &DropAddress) -> io::Result<(Directory, Access)> {
+    let mut attempts = 0;
+    loop {
+        match make_directories(workload, address) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && attempts < CLOSED_MAX => {
+                attempts += 1;
+            }
+            made => return made,
+        }
+    }
+}
+
+fn make_directories(
+    workload: &Directory,
     address: &DropAddress,
 ) -> io::Result<(Directory, Access)> {
-    let [_, _, below @ ..] = address.components();
-    for name in &below {
-        directory = directory.make_directory(name, directory.access()?)?;
-    }
+    let [_, _, drops, day, drop] = address.components();
+    let drops = workload.make_directory(&drops, workload.access()?)?;
+    let day = drops.make_directory(&day, drops.access()?)?;
+    let directory = day.make_directory(&drop, day.access()?)?;
     let access = directory.access()?;
     Ok((directory, access))
 }

@@ -30,6 +30,7 @@ mod ledger;
 mod limit;
 mod promise;
 mod sanity;
+mod slowness;
 mod source_state;
 mod state;
 mod status;
@@ -46,6 +47,7 @@ pub use ledger::Ledger;
 pub use limit::{Excess, Limit};
 pub use promise::{Declaration, InvalidPromise, Promise, State, evaluate};
 pub use sanity::{Measure, doubts};
+pub use slowness::{Backlog, Slowness, slowness};
 pub use status::{Settings, SourceStatus, WorkloadStatus};
 pub use workload::Quarantined;
 

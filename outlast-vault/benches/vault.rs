@@ -160,6 +160,7 @@ impl Flood<'_> {
                 name: WorkloadName::new(&format!("f{round}-{number}")).unwrap(),
                 declared: Some(declared.clone()),
                 waiting: 0,
+                waiting_bytes: 0,
                 rejected: Vec::new(),
             };
             let report = agent.report_of((0..10_000).map(seen).collect(), Vec::new());

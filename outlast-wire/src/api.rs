@@ -239,9 +239,16 @@ pub struct WorkloadReport {
     /// Sealed drops that are not vaulted yet.
     #[serde(default)]
     pub waiting: u64,
+    /// Bytes of content that are still to be read of them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub waiting_bytes: u64,
     /// Drops found bad in this pass.
     #[serde(default)]
     pub rejected: Vec<RejectedDrop>,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// What a team declares of its workload.

@@ -73,6 +73,10 @@ pub struct Answer {
     /// How many receipts the vault has signed.
     pub sequence: u64,
     pub held: Vec<HeldDrop>,
+    /// Of those that it does not hold, the ones of which it has the record all the same: they were vaulted, and their
+    /// snapshots have gone since, as policy says.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recorded: Vec<HeldDrop>,
     /// The workloads of which the vault says nothing to who asks, since they are not granted: neither
     /// that a drop is held, nor that it is not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -164,6 +168,7 @@ mod tests {
             run: "1".to_owned(),
             sequence: 7,
             held: Vec::new(),
+            recorded: Vec::new(),
             refused: Vec::new(),
             withheld: false,
         };

@@ -122,6 +122,9 @@ fn hint(error: &anyhow::Error) -> Option<String> {
             "To write into it all the same, replacing entries of the same name, add --overwrite."
         } else if let Some(ShareError::NotAShare { .. }) = share_error(cause) {
             "`outlast share init` makes a share of an empty directory, if there is none yet."
+        } else if let Some(WriteError::NoRoom { .. }) = cause.downcast_ref() {
+            "`outlast share status --workload W` tells what takes the room. Drops leave the share when the vault \
+             holds them and the agent's `keep` allows; its `budget` and `share_budget` say how much there is."
         } else if is_full_share(cause) {
             "`outlast share clean` removes what dead writers and finished drops left behind."
         } else if let Some(FetchError::NotYet { .. }) = cause.downcast_ref() {
@@ -331,6 +334,9 @@ fn code_of(error: &anyhow::Error) -> Code {
             return Code::Refused;
         }
         if let Some(CallError::Refused { status: 401 | 403, .. }) = call_error(cause) {
+            return Code::Refused;
+        }
+        if let Some(WriteError::NoRoom { .. }) = cause.downcast_ref() {
             return Code::Refused;
         }
         if let Some(FetchError::NotYet { .. }) = cause.downcast_ref() {

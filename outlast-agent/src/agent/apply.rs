@@ -18,6 +18,7 @@ impl Agent {
     /// Does one thing about one drop. Nothing else changes the share, or what is known of drops.
     pub(super) fn apply(&mut self, share: &Share, action: Action, report: &mut PassReport) {
         let lifecycle = Lifecycle { share, scribe: &self.scribe, authority: &self.authority };
+        let is_removed = matches!(action, Action::Release { .. } | Action::Abandon { .. });
         let (address, end) = match action {
             Action::Ship(parcel) => return self.queue.push(parcel),
             Action::Reconsider { address, untold } => {
@@ -73,7 +74,11 @@ impl Agent {
         };
         match end {
             End::Done => {
-                self.watcher.settle(&address);
+                if is_removed {
+                    self.watcher.forget(&address);
+                } else {
+                    self.watcher.settle(&address);
+                }
                 self.shipper.forget(&address);
                 self.queue.done(&address);
             }

@@ -21,8 +21,8 @@ fn pass(quiet: usize) -> PassNews {
     let mut seen: BTreeMap<_, _> =
         (0..quiet).map(|number| (name(&format!("a{number:05}")), Seen::default())).collect();
     let declared = Some(Declared::default());
-    seen.insert(name("declared"), Seen { declared, waiting: 0 });
-    seen.insert(name("waiting"), Seen { declared: None, waiting: 3 });
+    seen.insert(name("declared"), Seen { declared, ..Seen::default() });
+    seen.insert(name("waiting"), Seen { waiting: 3, ..Seen::default() });
     seen.insert(name("zz-bad"), Seen::default());
     PassNews {
         started: Timestamp::EPOCH,

@@ -15,6 +15,7 @@ use outlast_types::{Environment, Sanity, Silent, Verdict};
 use outlast_wire::receipts::Authority;
 
 use crate::destination::{Cargo, Content, Failure};
+use crate::pace::{Pace, Reading};
 use crate::receipts::Reader;
 
 /// Permissions of a stream's file in the snapshot.
@@ -27,6 +28,7 @@ pub(super) struct Loading<'a> {
     /// The agent's name.
     pub(super) agent: &'a str,
     pub(super) environment: &'a Environment,
+    pub(super) pace: &'a Pace,
     pub(super) cargo: &'a Cargo<'a>,
     /// Whose words on the share count.
     pub(super) authority: &'a Authority,
@@ -45,6 +47,8 @@ impl Loading<'_> {
         let watch = reader.watch();
         let is_read = Arc::new(AtomicBool::new(false));
         let is_stopped = || self.cargo.is_stopped();
+        let reading = self.pace.reading(&sealed.address().workload);
+        let reader = Paced { inner: reader, reading };
         let reader = Attentive { inner: reader, is_stopped, is_read: Arc::clone(&is_read) };
         let (input, tar, sanity) = match &seal.content {
             Kind::Stream { name } => {
@@ -164,6 +168,19 @@ pub(super) fn claims(seal: &Seal) -> serde_json::Value {
         members.insert("sealed".to_owned(), sealed.to_string().into());
     }
     claims
+}
+
+/// A reader of which the time is taken.
+struct Paced<'a, R> {
+    inner: R,
+    reading: Reading<'a>,
+}
+
+impl<R: Read> Read for Paced<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let Self { inner, reading } = self;
+        reading.wait(|| inner.read(buffer))
+    }
 }
 
 /// A reader that fails when it is asked to stop, because a large drop takes hours.

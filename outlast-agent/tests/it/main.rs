@@ -8,6 +8,7 @@ mod custody;
 mod death;
 mod hops;
 mod hostile;
+mod hygiene;
 mod killed;
 mod revoked;
 mod sanity;

@@ -76,6 +76,27 @@ pub fn find(
     Ok(found)
 }
 
+/// Which receipts the drops have that `is_wanted` picks: as many as `max` drops, the oldest by their ids.
+pub fn oldest(
+    share: &Share,
+    workload: &WorkloadName,
+    is_wanted: impl Fn(DropId) -> bool,
+    max: usize,
+) -> Result<States, ShareError> {
+    let mut receipts = States::new();
+    each(share, workload, NAMES_MAX, |drop, state| {
+        let is_among = receipts.len() < max
+            || receipts.last_key_value().is_some_and(|(last, _)| drop <= *last);
+        if is_among && is_wanted(drop) {
+            receipts.entry(drop).or_default().insert(state);
+            if receipts.len() > max {
+                receipts.pop_last();
+            }
+        }
+    })?;
+    Ok(receipts)
+}
+
 /// Shows what the names of as many as `max` receipts tell; whether these are all.
 fn each(
     share: &Share,

@@ -6,7 +6,7 @@ use std::io;
 
 use outlast_types::Timestamp;
 
-use super::memory::ScanMemory;
+use super::memory::WorkloadMemory;
 use crate::files::Directory;
 use crate::layout::{DropAddress, DropFile, names_max};
 use crate::open::OpenRecord;
@@ -24,6 +24,8 @@ pub struct Sighting {
     pub fingerprint: Fingerprint,
     /// The newest change of a file in it, by the clock of the file server.
     pub changed: Option<Timestamp>,
+    /// Bytes of its files, as far as they were looked at, or as its seal says, whichever is more.
+    pub bytes: u64,
     /// How many names in it are not ours.
     pub foreign: u64,
 }
@@ -114,11 +116,11 @@ impl Listing {
 pub(super) fn sighting(
     directory: &Directory,
     address: DropAddress,
-    memory: &mut ScanMemory,
+    memory: &mut WorkloadMemory,
+    others: usize,
 ) -> io::Result<(Sighting, usize)> {
     let mut newest = directory.own_facts()?.modified;
     let mut listing = Listing::default();
-    let others = memory.limits.files;
     let most = names_max(SEGMENTS_MAX, others);
     let is_whole = directory.each_name(most, |name| listing.note(name))?;
     let mut fingerprint = DefaultHasher::new();
@@ -130,10 +132,12 @@ pub(super) fn sighting(
             state: DropState::Refused(Rejection::TooManyFiles { max }),
             fingerprint: Fingerprint(fingerprint.finish()),
             changed: Timestamp::from_unix(newest.0, newest.1),
+            bytes: 0,
             foreign: listing.foreign,
         };
         return Ok((sighting, listing.count));
     }
+    let mut bytes: u64 = 0;
     for (_, _, name) in &listing.newest {
         let facts = match directory.facts(name) {
             Ok(facts) => facts,
@@ -143,6 +147,7 @@ pub(super) fn sighting(
             Err(error) => return Err(error),
         };
         (name, facts.size, facts.modified).hash(&mut fingerprint);
+        bytes = bytes.saturating_add(facts.size);
         newest = newest.max(facts.modified);
     }
     let fingerprint = Fingerprint(fingerprint.finish());
@@ -154,8 +159,12 @@ pub(super) fn sighting(
             record => DropState::Open(record),
         }
     };
+    if let DropState::Sealed(seal) = &state {
+        bytes = bytes.max(seal.stored_bytes);
+    }
     let changed = Timestamp::from_unix(newest.0, newest.1);
-    Ok((Sighting { address, state, fingerprint, changed, foreign: listing.foreign }, listing.count))
+    let foreign = listing.foreign;
+    Ok((Sighting { address, state, fingerprint, changed, bytes, foreign }, listing.count))
 }
 
 /// The state of a drop with a seal. One that was read is not read again while nothing has changed: it may
@@ -164,16 +173,17 @@ fn sealed(
     directory: &Directory,
     address: &DropAddress,
     fingerprint: Fingerprint,
-    memory: &mut ScanMemory,
+    memory: &mut WorkloadMemory,
 ) -> io::Result<DropState> {
-    if let Some(seal) = memory.seal(address, fingerprint) {
+    let place = (address.day, address.drop);
+    if let Some(seal) = memory.seal(place, fingerprint) {
         return Ok(DropState::Sealed(seal.clone()));
     }
     Ok(match read_seal(directory) {
         Ok(Some((seal, digest))) => match seal.check_place(address) {
             Ok(()) => {
                 let seal = seal.summary(digest);
-                memory.keep_seal(address, fingerprint, &seal);
+                memory.keep_seal(place, fingerprint, &seal);
                 DropState::Sealed(seal)
             }
             Err(rejection) => DropState::Refused(rejection),

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use outlast_types::DropId;
 
+use crate::notice::Notice;
 use crate::seal::{SEAL_BYTES_MAX, SEGMENTS_MAX};
 use crate::share::{ShareError, hint, is_full};
 
@@ -29,6 +30,8 @@ pub enum WriteError {
         "the agent gave drop {drop} up while it was being written, because it had seen no sign of life for too long; nothing was sealed; drop again"
     )]
     GivenUp { drop: DropId },
+    #[error("the agent takes no drops of {} now: {notice}; nothing was written", notice.workload)]
+    NoRoom { notice: Box<Notice> },
     #[error("writing to the drop failed before; nothing was sealed")]
     Broken,
 }

@@ -23,6 +23,8 @@ mod life;
 #[cfg(test)]
 mod races;
 #[cfg(test)]
+mod scanning;
+#[cfg(test)]
 mod shell;
 #[cfg(test)]
 mod support;

@@ -45,6 +45,10 @@ codes! {
         TooManyWorkloads => "too_many_workloads",
         /// More lies below a workload than a pass looks at.
         TooManyNames => "too_many_names",
+        /// A workload has used up the bytes that it may have on the share, and drops nothing.
+        OverBudget => "over_budget",
+        /// The share has used up the bytes that may lie on it, and those who have most of it drop nothing.
+        ShareOverBudget => "share_over_budget",
         /// A pass over the share does not come to its end.
         PassHangs => "pass_hangs",
         /// The agent's own directory cannot be written.
@@ -72,8 +76,11 @@ impl ProblemCode {
             | Self::ShareUnwritable
             | Self::ReceiptIgnored
             | Self::DropUnreadable
+            | Self::ShareOverBudget
             | Self::PassHangs => ProblemKind::Share,
-            Self::UnknownEntry | Self::BadDeclaration | Self::TooManyNames => ProblemKind::Content,
+            Self::UnknownEntry | Self::BadDeclaration | Self::TooManyNames | Self::OverBudget => {
+                ProblemKind::Content
+            }
             Self::StrayEntry | Self::TooManyWorkloads => ProblemKind::Stray,
             Self::StateUnwritable
             | Self::UpstreamUnreachable

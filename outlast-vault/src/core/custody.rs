@@ -102,7 +102,7 @@ impl Vault {
             }
             by_workload.entry(asked.drop.workload.clone()).or_default().push(asked);
         }
-        let mut held = Vec::new();
+        let (mut held, mut recorded) = (Vec::new(), Vec::new());
         for (workload, asked) in by_workload {
             let repository = match self.repositories.get(&workload) {
                 Ok(repository) => repository,
@@ -111,9 +111,11 @@ impl Vault {
                 Err(error) => return Err(error),
             };
             for drop in asked {
-                if self.holds(&repository, &drop)? {
-                    held.push(drop);
+                if !self.is_recorded(&drop)? {
+                    continue;
                 }
+                let is_held = self.holds(&repository, &drop)?;
+                (if is_held { &mut held } else { &mut recorded }).push(drop);
             }
         }
         let answer = Answer {
@@ -122,6 +124,7 @@ impl Vault {
             run: self.run.clone(),
             sequence: self.sequence.now(),
             held,
+            recorded,
             refused: refused.into_iter().collect(),
             withheld: self.withheld.is_in_force(),
         };
@@ -134,15 +137,19 @@ impl Vault {
             .map_err(|error| VaultError::SignAnswer { source: error.into() })
     }
 
-    /// Whether this very drop is here: recorded, published, and with an index that knows its tree.
-    fn holds(&self, repository: &WorkloadRepository, asked: &HeldDrop) -> Result<bool, VaultError> {
+    /// Whether this very drop arrived here, whatever became of its snapshot.
+    fn is_recorded(&self, asked: &HeldDrop) -> Result<bool, VaultError> {
         let DropIdentity { workload, drop, .. } = &asked.drop;
         let Some(arrived) = self.arrived(workload, *drop)? else { return Ok(false) };
         let text = arrived.receipt.as_deref().unwrap_or_default();
-        let Ok(signed) = SignedReceipt::parse(text.as_bytes()) else { return Ok(false) };
-        if held_drop(signed.receipt()).as_ref() != Some(asked) {
-            return Ok(false);
-        }
+        let signed = SignedReceipt::parse(text.as_bytes());
+        Ok(signed.is_ok_and(|signed| held_drop(signed.receipt()).as_ref() == Some(asked)))
+    }
+
+    /// Whether this very drop, which is recorded, is here: published, and with an index that knows its tree.
+    fn holds(&self, repository: &WorkloadRepository, asked: &HeldDrop) -> Result<bool, VaultError> {
+        let DropIdentity { workload, drop, .. } = &asked.drop;
+        let Some(arrived) = self.arrived(workload, *drop)? else { return Ok(false) };
         let tree = readable_tree(repository, arrived.snapshot)?;
         Ok(tree == Some(asked.tree) && is_indexed(repository, asked.tree)?)
     }

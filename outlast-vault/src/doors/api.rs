@@ -19,7 +19,9 @@ use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Extension, Router};
 use outlast_catalog::{RecordedCause, ReportRecord};
-use outlast_promise::{Declaration, Event, Source, State as PromiseState, WorkloadStatus};
+use outlast_promise::{
+    Backlog, Declaration, Event, Slowness, Source, State as PromiseState, WorkloadStatus, slowness,
+};
 use outlast_types::{ProblemKind, Sanity, Timestamp, WorkloadName};
 use outlast_wire::access::{self, Call};
 use outlast_wire::api::{
@@ -207,6 +209,12 @@ fn events_of(vault: &Vault, peer: &Peer, report: &AgentReport, received: Timesta
         true => (!report.problems.is_empty()).then(|| report.problems.join("; ")),
         false => told(ProblemKind::Share),
     };
+    // A slow share is told before a promise breaks of it, beside what else is wrong there.
+    let slow = slow_share(vault, &source, report, received);
+    let problem = match (problem, slow) {
+        (Some(problem), Some(slow)) => Some(format!("{problem}; {slow}")),
+        (problem, slow) => problem.or(slow),
+    };
     // Older agents do not say whether they could look the share over; one that saw workloads could.
     let looked =
         report.share_usable.unwrap_or_else(|| problem.is_none() || !report.workloads.is_empty());
@@ -243,6 +251,44 @@ fn events_of(vault: &Vault, peer: &Peer, report: &AgentReport, received: Timesta
         }));
     }
     events
+}
+
+/// How the sentence about a slow share begins.
+const TOO_SLOW: &str = "the share is too slow";
+
+/// Whether the agent's share gives so little in a second that a promise will break of it, as a sentence. In it is
+/// nothing that changes from one report to the next.
+fn slow_share(
+    vault: &Vault,
+    source: &Source,
+    report: &AgentReport,
+    now: Timestamp,
+) -> Option<String> {
+    if report.part > 1 {
+        // What waits is in the first part; the others of the same pass change nothing of it.
+        let known = vault.promises.sources().into_iter().find(|known| known.source == *source);
+        let problem = known?.share_problem?;
+        return problem.find(TOO_SLOW).map(|at| problem[at..].to_owned());
+    }
+    let rate = report.figures.as_ref()?.share_bytes_per_second?;
+    let waiting = report.workloads.iter().filter(|seen| seen.waiting_bytes > 0);
+    let backlogs: Vec<Backlog> = waiting
+        .filter_map(|seen| {
+            let status = vault.promises.status(&seen.name)?;
+            let is_kept = matches!(
+                status.state,
+                PromiseState::NeverSeen | PromiseState::Fresh | PromiseState::Late
+            );
+            // What nobody waits for takes its time of the others all the same.
+            let due = if is_kept { status.due } else { now };
+            Some(Backlog { workload: seen.name.clone(), bytes: seen.waiting_bytes, due })
+        })
+        .collect();
+    let Slowness { workload, due, .. } = slowness(&backlogs, rate, now)?;
+    Some(format!(
+        "{TOO_SLOW}: what waits there to be read of {workload} will not have been read when its \
+         promise breaks, at {due}; raise the share's throughput, or look what uses it up"
+    ))
 }
 
 /// The problems that `is_meant` picks, as one text.

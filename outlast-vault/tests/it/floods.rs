@@ -169,6 +169,7 @@ fn a_flood_of_reports_makes_few_workloads_and_one_page() {
             name: named(&format!("f{round:03}-{number:05}")),
             declared: Some(declared.clone()),
             waiting: 1,
+            waiting_bytes: 0,
             rejected: Vec::new(),
         };
         agent.report((0..10_000).map(seen).collect(), Vec::new());
@@ -179,7 +180,13 @@ fn a_flood_of_reports_makes_few_workloads_and_one_page() {
     let first = operator.workloads().unwrap().remove(0).name;
     agent.ship(&first, b"it is there after all");
     let honest = another(&world, &vault.url());
-    let seen = WorkloadReport { name: shop(), declared: None, waiting: 1, rejected: Vec::new() };
+    let seen = WorkloadReport {
+        name: shop(),
+        declared: None,
+        waiting: 1,
+        waiting_bytes: 0,
+        rejected: Vec::new(),
+    };
     honest.report(vec![seen], Vec::new());
     assert_eq!(operator.workload(&shop()).unwrap().state, "never-seen");
 }
@@ -194,6 +201,7 @@ fn what_is_told_in_parts_is_told_as_in_one_report() {
         name: named(name),
         declared: Some(Declared::default()),
         waiting: 0,
+        waiting_bytes: 0,
         rejected: Vec::new(),
     };
     let part = |part, parts, workloads| {

@@ -150,6 +150,7 @@ fn a_promise_that_leaves_policy_or_the_share_counts_no_more() {
         name: shop(),
         declared: Some(Declared { rpo_seconds: Some(rpo_seconds), owner: Some(owner.into()) }),
         waiting: 0,
+        waiting_bytes: 0,
         rejected: Vec::new(),
     };
     agent.report(vec![declared(1800, "team-x")], Vec::new());

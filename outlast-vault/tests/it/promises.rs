@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use outlast_types::{DropId, RejectionCode, SystemClock, SystemRandom};
 use outlast_wire::Role;
-use outlast_wire::api::{Declared, IncidentView, RejectedDrop, WorkloadReport};
+use outlast_wire::api::{AgentFigures, Declared, IncidentView, RejectedDrop, WorkloadReport};
 
 use crate::support::{World, eventually, shop, speaker};
 
 const LONG: Duration = Duration::from_secs(3600);
 
 fn seen(rejected: Vec<RejectedDrop>, declared: Option<Declared>) -> WorkloadReport {
-    WorkloadReport { name: shop(), declared, waiting: 0, rejected }
+    WorkloadReport { name: shop(), declared, waiting: 0, waiting_bytes: 0, rejected }
 }
 
 fn told(incidents: &[IncidentView]) -> Vec<(&str, bool)> {
@@ -65,6 +65,42 @@ fn a_rejected_drop_is_the_app_teams_incident_until_the_next_good_one() {
     agent.ship(&shop(), b"good");
     agent.report(vec![seen(vec![rejected], None)], Vec::new());
     assert_eq!(told(&operator.incidents().unwrap()), [("rejected-drop/shop-db", true)]);
+}
+
+#[test]
+fn i3_a_share_that_is_too_slow_is_the_platforms_before_the_promise_breaks() {
+    let world = World::hurried(LONG, LONG);
+    let vault = world.start();
+    let agent = world.agent(&vault);
+    let operator = world.client(&vault, Role::Operator);
+    agent.ship(&shop(), b"one");
+    let report = |waiting_bytes, rate, part| {
+        let waiting = WorkloadReport { waiting: 1, waiting_bytes, ..seen(Vec::new(), None) };
+        let workloads = if part == 1 { vec![waiting] } else { Vec::new() };
+        let mut report = agent.report_of(workloads, Vec::new());
+        (report.part, report.parts) = (part, 2);
+        report.share_usable = Some(true);
+        let share_bytes_per_second = Some(rate);
+        report.figures = Some(AgentFigures { share_bytes_per_second, ..AgentFigures::default() });
+        agent.client.report(&report, agent.speaker()).unwrap();
+    };
+    // An hour is left, and it takes half of that.
+    report(1_800_000, 1000, 1);
+    assert!(operator.incidents().unwrap().is_empty());
+    // The share's credits are gone. All parts of a report say the same.
+    for part in [1, 2, 1, 2] {
+        report(1_800_000, 100, part);
+        let incidents = operator.incidents().unwrap();
+        assert_eq!(incidents.len(), 1, "{incidents:?}");
+        assert!(incidents[0].resolved.is_none(), "{incidents:?}");
+        assert_eq!(incidents[0].owner, "platform");
+        assert!(incidents[0].cause.contains("the share is too slow"), "{incidents:?}");
+    }
+    assert_eq!(operator.workload(&shop()).unwrap().state, "fresh", "nothing is broken yet");
+    for part in [1, 2] {
+        report(1_000, 100, part);
+    }
+    assert!(operator.incidents().unwrap()[0].resolved.is_some(), "it resolves by itself");
 }
 
 #[test]

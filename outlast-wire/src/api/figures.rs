@@ -1,4 +1,4 @@
-//! The figures of an agent: for those who watch it. Nothing is decided by them.
+//! The figures of an agent: for those who watch it. Nothing is decided by them, but whether a share is too slow.
 
 use outlast_types::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -33,6 +33,12 @@ pub struct AgentFigures {
     pub oldest_waiting_seconds: Option<u64>,
     /// Drops that are being read beside the others, because they take long.
     pub long_loads: u64,
+    /// Calls that were made to the share's file system to look at it, and to change it.
+    pub share_calls: u64,
+    /// Bytes of content that the share has given in a second of late, while somebody waited for it; nothing if too
+    /// little was read to say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub share_bytes_per_second: Option<u64>,
     /// Workloads that were seen, and names beside them that wait for their turn.
     pub workloads: u64,
     pub names_waiting: u64,

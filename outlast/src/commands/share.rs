@@ -1,13 +1,16 @@
 //! `outlast share …`: making a share, looking at it, cleaning it up.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use outlast_agent::declaration;
-use outlast_drop::status::WorkloadStatus;
-use outlast_drop::{CleanOptions, Opening, ReceiptState, Share, Verifier, clean, status};
+use outlast_drop::{
+    CleanOptions, NoticeLevel, Opening, ReceiptState, Share, ShareStatus, Verifier, WorkloadStatus,
+    clean, status_of, status_up_to,
+};
 use outlast_types::{Clock, DropId, SystemClock, SystemRandom, WorkloadName, human};
 use serde_json::json;
 
@@ -53,13 +56,22 @@ Examples:
     #[command(after_help = "Examples:
   outlast share status /mnt/efs/outlast
   outlast share status /mnt/efs/outlast --ca /etc/outlast/identity/ca.pem
+  outlast share status /mnt/efs/outlast --workload shop-db     # what of it waits for what, and why
   outlast share status up/share --ca up/identity/agent/ca.pem --json
 
 Whoever can write to the share can write receipts. With the authority's certificate they are
-verified; without it, the states that they say are claims, and shown with a question mark.")]
+verified; without it, the states that they say are claims, and shown with a question mark.
+
+What matters most comes first: trouble, then what waits longest for the vault, then who uses most.")]
     Status {
         /// The share's directory
         dir: PathBuf,
+        /// Only this workload, and all that is known of it
+        #[arg(long, value_name = "NAME")]
+        workload: Option<WorkloadName>,
+        /// The most workloads that are told
+        #[arg(long, value_name = "COUNT", default_value_t = 100, conflicts_with = "workload")]
+        limit: usize,
         #[command(flatten)]
         ca: Ca,
     },
@@ -141,8 +153,14 @@ pub(crate) fn run(command: Command, output: &Output) -> Result<Code> {
             }
             Ok(Code::Done)
         }
-        Command::Status { dir, ca } => {
-            show_status(&Share::open(&dir)?, ca.load()?.as_ref(), output)
+        Command::Status { dir, workload, limit, ca } => {
+            let (share, ca) = (Share::open(&dir)?, ca.load()?);
+            let verifier = ca.as_ref().map(|ca| ca as &dyn Verifier);
+            let found = match &workload {
+                Some(workload) => status_of(&share, workload, verifier)?,
+                None => status_up_to(&share, limit, verifier)?,
+            };
+            show_status(&share, found, workload.is_some(), output)
         }
         Command::Clean { dir, ca, dry_run, grace } => {
             let options = CleanOptions { grace, dry_run, ..CleanOptions::default() };
@@ -226,8 +244,13 @@ fn group_id(group: &str) -> Result<u32> {
     })
 }
 
-fn show_status(share: &Share, ca: Option<&Authority>, output: &Output) -> Result<Code> {
-    let mut found = status(share, ca.map(|ca| ca as &dyn Verifier))?;
+/// Shows what was found; if `is_one`, all that is known of one workload.
+fn show_status(
+    share: &Share,
+    mut found: ShareStatus,
+    is_one: bool,
+    output: &Output,
+) -> Result<Code> {
     for workload in &mut found.workloads {
         if let Err(error) = declaration::read(share, &workload.workload) {
             workload.problems.push(error.to_string());
@@ -240,7 +263,18 @@ fn show_status(share: &Share, ca: Option<&Authority>, output: &Output) -> Result
     output.line(format_args!("share {} in {}", found.share, found.path.display()))?;
     let rows: Vec<Vec<String>> =
         found.workloads.iter().map(|workload| row(workload, found.verified)).collect();
-    table(output, &["WORKLOAD", "NEWEST SEALED", "STATE", "SEALED", "DROPS"], &rows)?;
+    table(output, &["WORKLOAD", "NEWEST SEALED", "STATE", "USED", "DROPS", "WAITS FOR"], &rows)?;
+    if is_one {
+        show_waiting(&found, output)?;
+    }
+    if found.more_workloads > 0 {
+        let more = counted(found.more_workloads as u64, "workload");
+        output.line(format_args!("and {more} more; --limit and --workload show them"))?;
+    }
+    if found.workloads.len() + found.more_workloads > 1 {
+        let counts = counts(&found.counts, found.verified);
+        output.line(format_args!("in all: {}, {counts}", human::bytes(found.used_bytes)))?;
+    }
     if rows.is_empty() {
         output.remark("there are no drops yet");
     } else if !found.verified {
@@ -253,6 +287,23 @@ fn show_status(share: &Share, ca: Option<&Authority>, output: &Output) -> Result
         output
             .line(format_args!("ignored: {things} that file servers or tools left among ours"))?;
     }
+    for workload in &found.workloads {
+        if let Some(notice) = &workload.notice {
+            let written = notice.written.map_or_else(|| "?".to_owned(), whole_seconds);
+            let (name, level) = (
+                &workload.workload,
+                match notice.level {
+                    NoticeLevel::Warn => "writers are warned",
+                    NoticeLevel::Refuse => "writers are refused",
+                },
+            );
+            let left = human::bytes(notice.left);
+            let reason = &notice.reason;
+            output.line(format_args!(
+                "{name}: {level}, since {reason}; {left} left (said at {written})"
+            ))?;
+        }
+    }
     for problem in
         found.problems.iter().chain(found.workloads.iter().flat_map(|workload| &workload.problems))
     {
@@ -262,22 +313,45 @@ fn show_status(share: &Share, ca: Option<&Authority>, output: &Output) -> Result
 }
 
 fn row(workload: &WorkloadStatus, verified: bool) -> Vec<String> {
-    // What the files of a drop say themselves needs no signature.
-    let shown = |state: &str| match state.parse::<ReceiptState>() {
-        Ok(_) if !verified => format!("{state}?"),
-        _ => state.to_owned(),
-    };
     let newest = workload.newest.as_ref();
     let changed = newest.and_then(|newest| newest.changed);
-    let counts: Vec<String> =
-        workload.counts.iter().map(|(state, count)| format!("{count} {}", shown(state))).collect();
+    let waits = workload.waiting.first();
     vec![
         workload.workload.to_string(),
         changed.map_or_else(|| "-".to_owned(), whole_seconds),
-        newest.map_or_else(|| "-".to_owned(), |newest| shown(&newest.state)),
-        human::bytes(workload.sealed_bytes),
-        counts.join(", "),
+        newest.map_or_else(|| "-".to_owned(), |newest| shown(&newest.state, verified)),
+        human::bytes(workload.used_bytes),
+        counts(&workload.counts, verified),
+        waits.map_or("-", |waits| waits.waits_for).to_owned(),
     ]
+}
+
+/// A state as it is shown: what the files of a drop say themselves needs no signature.
+fn shown(state: &str, verified: bool) -> String {
+    match state.parse::<ReceiptState>() {
+        Ok(_) if !verified => format!("{state}?"),
+        _ => state.to_owned(),
+    }
+}
+
+fn counts(counts: &BTreeMap<String, u64>, verified: bool) -> String {
+    let one = |(state, count): (&String, &u64)| format!("{count} {}", shown(state, verified));
+    let counts: Vec<String> = counts.iter().map(one).collect();
+    if counts.is_empty() { "no drops".to_owned() } else { counts.join(", ") }
+}
+
+/// What of one workload waits for whom, and why.
+fn show_waiting(found: &ShareStatus, output: &Output) -> Result<()> {
+    for waiting in found.workloads.iter().flat_map(|workload| &workload.waiting) {
+        let drops = counted(waiting.drops, "drop");
+        let (state, bytes) = (shown(&waiting.state, found.verified), human::bytes(waiting.bytes));
+        let since = waiting.since.map_or_else(|| "?".to_owned(), whole_seconds);
+        let (waits_for, why) = (waiting.waits_for, &waiting.why);
+        output.line(format_args!(
+            "{drops} {state}, {bytes}, since {since}: waits for {waits_for}; {why}"
+        ))?;
+    }
+    Ok(())
 }
 
 fn clean_up(

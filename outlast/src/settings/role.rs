@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use outlast_agent::AgentConfig;
+use outlast_agent::{AgentConfig, Budgets};
 use outlast_drop::DropLimits;
 use outlast_promise::{Declaration, Promise};
 use outlast_types::SanityRule;
@@ -31,9 +31,15 @@ impl Configured for AgentConfig {
         let usual = Self::new(&share?, &state?, settings.text("agent.upstream")?, &identity?);
         let ratio_max = settings.count("agent.ratio_max")? as u64;
         let mut drop_max = BTreeMap::new();
+        let mut budgets = Budgets {
+            workload: settings.size("agent.budget")?,
+            share: settings.size("agent.share_budget")?,
+            ..Budgets::default()
+        };
         for workload in &settings.workloads {
-            let key = format!("workloads.{workload}.drop_max");
-            drop_max.insert(workload.clone(), settings.size(&key)?);
+            let size = |key: &str| settings.size(&format!("workloads.{workload}.{key}"));
+            drop_max.insert(workload.clone(), size("drop_max")?);
+            budgets.of.insert(workload.clone(), size("budget")?);
         }
         Ok(Self {
             // They have variables of their own.
@@ -45,6 +51,8 @@ impl Configured for AgentConfig {
                 ..usual.limits
             },
             drop_max,
+            budgets,
+            receipts_keep: settings.duration("agent.receipts_keep")?,
             textfile: settings.path_if_set("agent.textfile"),
             poll: settings.duration("agent.poll")?,
             grace: settings.duration("agent.grace")?,

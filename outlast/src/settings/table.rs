@@ -60,6 +60,24 @@ pub(crate) const AGENT: RoleKeys = RoleKeys {
                     help: "how many vaulted drops of each workload stay on the share",
                 },
                 Key {
+                    name: "receipts_keep",
+                    kind: Kind::Duration { min: Duration::ZERO, max: ANY },
+                    default: Default::Value("30d"),
+                    help: "how long the receipts of a drop that has left the share stay there, after the vault has its record",
+                },
+                Key {
+                    name: "budget",
+                    kind: Kind::Size,
+                    default: Default::Value("unlimited"),
+                    help: "how many bytes one workload may have on the share; beyond, its writers are refused, and nothing is removed",
+                },
+                Key {
+                    name: "share_budget",
+                    kind: Kind::Size,
+                    default: Default::Value("unlimited"),
+                    help: "how many bytes may lie on the share; beyond, the writers of those who have most of it are refused",
+                },
+                Key {
                     name: "report",
                     kind: Kind::Duration { min: Duration::ZERO, max: ANY },
                     default: Default::Value("30s"),
@@ -94,12 +112,20 @@ pub(crate) const AGENT: RoleKeys = RoleKeys {
         Section {
             name: "workloads",
             per_workload: true,
-            keys: &[Key {
-                name: "drop_max",
-                kind: Kind::Size,
-                default: Default::SameAs("agent.drop_max"),
-                help: "the same for one workload",
-            }],
+            keys: &[
+                Key {
+                    name: "drop_max",
+                    kind: Kind::Size,
+                    default: Default::SameAs("agent.drop_max"),
+                    help: "the same for one workload",
+                },
+                Key {
+                    name: "budget",
+                    kind: Kind::Size,
+                    default: Default::SameAs("agent.budget"),
+                    help: "the same for one workload",
+                },
+            ],
         },
     ],
 };

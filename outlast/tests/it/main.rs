@@ -19,6 +19,7 @@ mod excluded;
 mod gate;
 mod harness;
 mod hosts;
+mod hygiene;
 mod policy;
 mod prompt;
 mod recover;
