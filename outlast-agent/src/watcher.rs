@@ -3,10 +3,12 @@
 //! It also remembers what need not be looked at again; what is done about a drop is told to it.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use outlast_drop::bell;
 use outlast_drop::files::{Count, Meter};
 use outlast_drop::scan::{self, Visit};
 use outlast_drop::{
@@ -33,6 +35,8 @@ const LOOKS_MIN: u32 = 4;
 const PLACES: usize = 16;
 /// A look that takes longer keeps nobody waiting any more.
 const LONG: Duration = Duration::from_secs(10);
+/// Workloads for which it is heard in one pass that somebody has rung.
+const RINGS_MAX: usize = 10_000;
 /// Days that are closed in one pass, in all and of one workload.
 const CLOSED_MAX: usize = 50_000;
 const CLOSED_OF_ONE_MAX: usize = 64;
@@ -186,6 +190,7 @@ impl Watcher {
         shutdown: &Shutdown,
     ) -> Observation {
         let mut seen = Observation::default();
+        self.hear(share);
         let plan = match scan::plan(share, &mut self.memory, now) {
             Ok(plan) => plan,
             Err(error) => {
@@ -223,6 +228,19 @@ impl Watcher {
             self.remember(share, &mut seen);
         }
         seen
+    }
+
+    /// Listens for which workloads somebody has rung. What cannot be heard costs time and nothing else.
+    fn hear(&mut self, share: &Share) {
+        match bell::heard(share, RINGS_MAX) {
+            Ok(rung) => rung.iter().for_each(|name| self.memory.ring(name)),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                if let Err(error) = bell::put_up(share) {
+                    tracing::debug!("the share has no bell: {error}");
+                }
+            }
+            Err(error) => tracing::debug!("the bell cannot be heard: {error}"),
+        }
     }
 
     /// Closes old days in which nothing is.

@@ -9,6 +9,8 @@ use outlast_types::{Day, DropId, WorkloadName};
 pub const SHARE_FILE: &str = "outlast-share.json";
 /// The directory that holds all workloads.
 pub const WORKLOADS: &str = "w";
+/// The directory in which writers tell of which workload there is news.
+pub const BELL: &str = "bell";
 /// The directory of a workload's drops, by day.
 pub const DROPS: &str = "drops";
 /// The directory of a workload's receipts.

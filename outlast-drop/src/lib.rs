@@ -10,6 +10,7 @@
 //! - [`schedule`] says when it is time to drop, [`recent`] whether somebody has done it, and [`lease`]
 //!   who does.
 //! - [`sanity`] tells whether content is a whole backup, by its own bytes.
+//! - [`bell`] tells the agent where something is new.
 //! - [`notice`] keeps writers from dropping where there is no room.
 //! - [`receipt`] says what became of a drop, [`mod@release`] lets its data go, [`mod@status`] tells people, and
 //!   [`mod@clean`] tidies up.
@@ -20,6 +21,7 @@
 //! [`Rejection`]; no rename, lock or hard link is needed; and what may be a hiccup of a network
 //! file system (`ESTALE`, `EIO`) is "again later", never a verdict about a drop.
 
+pub mod bell;
 pub mod clean;
 pub mod fetch;
 pub mod files;

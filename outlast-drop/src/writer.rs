@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use outlast_types::{Clock, DropId, Random, WorkloadName};
 
+use crate::bell;
 use crate::files::{Access, Directory, NAMES_MAX};
 use crate::layout::{DropAddress, OPEN_FILE, SEAL_FILE};
 use crate::notice::{self, NoticeLevel};
@@ -100,6 +101,7 @@ impl DropWriter {
         let open =
             OpenRecord { share: Some(share.id()), drop, workload, content, claims, failed: None };
         write_open(&directory, access, &open)?;
+        bell::ring(share, &open.workload);
         let directory = Arc::new(directory);
         let heart = Heart::start(Arc::clone(&directory), access, options.beat_interval)
             .map_err(WriteError::io("start the signs of life in", &path))?;
@@ -198,6 +200,7 @@ impl DropWriter {
                 let _ = directory.sync();
             }
         })?;
+        bell::ring(&self.share, &self.address.workload);
         Ok(seal)
     }
 

@@ -102,8 +102,8 @@ fn i1_receipts_go_when_the_vault_has_had_the_record_for_long_enough_and_says_so_
     world.clock.advance(DAY);
     assert!(!sweep(&world, &mut agent, &drop), "it is too early");
     world.clock.advance(DAY);
-    // Data under its id is somebody's, whatever its receipts say.
-    fs::create_dir_all(world.share.drop_directory(&kept)).unwrap();
+    // While anything lies in its place, its receipts say what that is.
+    fs::create_dir_all(world.share.drop_directory(&kept).join("@eaDir")).unwrap();
     let world = world.without_vault(|_| {
         for _ in 0..3 {
             pass(&mut agent);

@@ -28,6 +28,8 @@ pub struct ScanMemory {
     pub(super) workloads: BTreeMap<WorkloadName, WorkloadMemory>,
     /// Workloads whose memory is with somebody who looks at them, and what became known since.
     away: BTreeMap<WorkloadName, Vec<Change>>,
+    /// Names in which something is said to be new.
+    rung: BTreeSet<Vec<u8>>,
 }
 
 /// Something became known of a workload.
@@ -51,8 +53,8 @@ impl Default for ScanMemory {
 impl ScanMemory {
     /// Knows nothing yet.
     pub fn new(limits: ScanLimits) -> Self {
-        let (turns, workloads, away) = Default::default();
-        Self { limits, turns, workloads, away }
+        let (turns, workloads, away, rung) = Default::default();
+        Self { limits, turns, workloads, away, rung }
     }
 
     /// Notes that a drop needs no more looking at: it is vaulted or rejected, and lies there.
@@ -92,6 +94,14 @@ impl ScanMemory {
         }
     }
 
+    /// Somebody says that there is something new in a workload: the next scan looks there, at all that may be new.
+    pub fn ring(&mut self, workload: &WorkloadName) {
+        self.rung.insert(workload.as_str().as_bytes().to_vec());
+        if let Some(memory) = self.workloads.get_mut(workload) {
+            memory.is_rung = true;
+        }
+    }
+
     /// Lends the memory of a workload to whoever looks at it.
     pub fn lend(&mut self, workload: &WorkloadName) -> WorkloadMemory {
         self.away.insert(workload.clone(), Vec::new());
@@ -128,10 +138,16 @@ impl ScanMemory {
         self.away.contains_key(workload)
     }
 
-    /// The workloads that are looked at in every scan.
-    pub(super) fn urgent(&self) -> BTreeSet<Vec<u8>> {
-        let urgent = self.workloads.iter().filter(|(_, memory)| memory.is_urgent);
-        urgent.map(|(name, _)| name.as_str().as_bytes().to_vec()).collect()
+    /// The names that are looked at in this scan, whoever else's turn it is.
+    pub(super) fn urgent(&mut self) -> BTreeSet<Vec<u8>> {
+        let mut urgent = std::mem::take(&mut self.rung);
+        // Who is being looked at is not looked at now: the bell counts for the next time.
+        let is_away = |name: &&WorkloadName| urgent.contains(name.as_str().as_bytes());
+        let away = self.away.keys().filter(is_away);
+        self.rung = away.map(|name| name.as_str().as_bytes().to_vec()).collect();
+        let known = self.workloads.iter().filter(|(_, memory)| memory.is_urgent);
+        urgent.extend(known.map(|(name, _)| name.as_str().as_bytes().to_vec()));
+        urgent
     }
 
     /// Bytes of all drops of a workload that lie on the share, as far as they were seen.
@@ -166,6 +182,8 @@ pub struct WorkloadMemory {
     pub(super) has_dropped: bool,
     /// Whether it is to be looked at in the next scan.
     pub(super) is_urgent: bool,
+    /// Whether somebody says that there is something new.
+    pub(super) is_rung: bool,
     /// Whether more lay there than one scan looks at: others come first.
     pub(super) is_crowded: bool,
     /// Counts looks, for what comes by turns.

@@ -47,7 +47,7 @@ pub(super) struct Chosen {
 }
 
 impl Turns {
-    /// The names whose turn it is, with all known ones that are `urgent`.
+    /// The names whose turn it is, with all that are `urgent`.
     pub(super) fn choose(
         &mut self,
         workloads: &Directory,
@@ -69,6 +69,9 @@ impl Turns {
                 } else {
                     known.offer(hash(name), name);
                 }
+            } else if urgent.contains(name) {
+                chosen.others += 1;
+                chosen.names.insert(name.to_vec());
             } else if !is_workload(name) {
                 chosen.strange.insert(name.to_vec());
                 if chosen.strange.len() > STRANGE_MAX {

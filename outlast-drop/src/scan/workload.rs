@@ -140,10 +140,11 @@ impl<'a> Look<'a> {
     fn look(&mut self, drops: &Directory) -> io::Result<()> {
         let stamp = drops.own_facts()?.modified;
         let turn = self.turn();
-        if turn.is_none() || !self.memory.listed.is_some_and(|read| read.is_of(stamp)) {
+        let is_rung = std::mem::take(&mut self.memory.is_rung);
+        if turn.is_none() || is_rung || !self.memory.listed.is_some_and(|read| read.is_of(stamp)) {
             self.list_days(drops, stamp)?;
         }
-        for day in self.days_to_read(drops, turn) {
+        for day in self.days_to_read(drops, turn, is_rung) {
             match self.read_day(drops, day) {
                 Ok(()) => {}
                 // A day that went away in the meantime had only released drops.
@@ -207,7 +208,7 @@ impl<'a> Look<'a> {
 
     /// The days in which something may be new, in order; of those that are to be closed without being read it is
     /// told.
-    fn days_to_read(&mut self, drops: &Directory, turn: Option<Day>) -> Vec<Day> {
+    fn days_to_read(&mut self, drops: &Directory, turn: Option<Day>, is_rung: bool) -> Vec<Day> {
         let today = self.now.day().start();
         let (mut read, mut unknown, mut watched) = (Vec::new(), Vec::new(), 0);
         for &day in self.memory.days.iter().rev() {
@@ -223,7 +224,7 @@ impl<'a> Look<'a> {
                 watched += 1;
                 let facts = drops.facts(day.to_string().as_bytes());
                 // What cannot be looked at is told by whoever reads it.
-                if !facts.is_ok_and(|facts| quiet.read.is_of(facts.modified)) {
+                if is_rung || !facts.is_ok_and(|facts| quiet.read.is_of(facts.modified)) {
                     read.push(day);
                 }
             }

@@ -198,6 +198,34 @@ fn where_something_is_under_way_is_looked_at_in_every_pass_and_all_others_by_tur
 }
 
 #[test]
+fn where_somebody_rings_is_looked_at_in_the_next_pass_though_no_time_of_a_directory_changes() {
+    let (_directory, share) = new_share();
+    let now = SystemClock.now();
+    let names = closed_history(&share, 50, 2, now);
+    let limits = ScanLimits { idle: 1, ..ScanLimits::PASS };
+    let mut memory = ScanMemory::new(limits);
+    let day = share.workload_directory(&names[7]).join("drops").join(now.day().to_string());
+    set_time(&day, Timestamp::EPOCH);
+    for _ in 0..200 {
+        assert_eq!(pass(&share, &mut memory, now), 0);
+    }
+    plant(&share, &names[7], now.day());
+    set_time(&day, Timestamp::EPOCH);
+    memory.ring(&names[7]);
+    assert_eq!(pass(&share, &mut memory, now), 1);
+    // Where nobody has ever dropped, too; and where there is nothing, nothing comes of it.
+    let new = WorkloadName::new("new").unwrap();
+    fs::create_dir_all(share.workload_directory(&new)).unwrap();
+    for _ in 0..60 {
+        pass(&share, &mut memory, now);
+    }
+    plant(&share, &new, now.day());
+    memory.ring(&new);
+    memory.ring(&WorkloadName::new("nowhere").unwrap());
+    assert_eq!(pass(&share, &mut memory, now), 2);
+}
+
+#[test]
 fn names_and_drops_of_all_workloads_together_are_bounded_and_crowds_come_last() {
     let (_directory, share) = new_share();
     let now = SystemClock.now();

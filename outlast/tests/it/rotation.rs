@@ -120,6 +120,7 @@ fn is_believed(vault: &Identity, agent: &Identity) -> bool {
         run: String::new(),
         sequence: 1,
         held: Vec::new(),
+        recorded: Vec::new(),
         refused: Vec::new(),
         withheld: false,
     };
