@@ -41,7 +41,7 @@ use crate::sweep::Sweep;
 use crate::tier::Tier;
 use crate::tracker::ProblemTracker;
 use crate::upstream::{Upstream, Vault};
-use crate::watcher::{Observation, Watcher};
+use crate::watcher::{Observation, ObservedDrop, Watcher};
 use crate::workload::place;
 use crate::{AgentConfig, Shutdown};
 
@@ -365,18 +365,7 @@ impl Agent {
             if !workload.closable.is_empty() {
                 closable.push((workload.name.clone(), workload.closable));
             }
-            for drop in workload.drops {
-                let grace = self.config.grace;
-                let Some(action) = decide(&drop.address, drop.custody, drop.still, grace) else {
-                    continue;
-                };
-                if let Action::Ship(Parcel { hop: Hop::Sealed | Hop::Accepted, address, .. }) =
-                    &action
-                {
-                    self.queue.weigh(address, drop.bytes);
-                }
-                self.apply(share, action, report);
-            }
+            workload.drops.into_iter().for_each(|drop| self.tend(share, drop, report));
             // Where so many are empty that they come by turns, they are told as one problem.
             if !(workload.is_empty && names_waiting > 0) {
                 let declared = workload.declared;
@@ -402,6 +391,16 @@ impl Agent {
             report.waiting += seen.waiting;
         }
         seen
+    }
+
+    /// Does with a drop what it needs.
+    fn tend(&mut self, share: &Share, drop: ObservedDrop, report: &mut PassReport) {
+        let ObservedDrop { address, custody, still, bytes } = drop;
+        let Some(action) = decide(&address, custody, still, self.config.grace) else { return };
+        if let Action::Ship(Parcel { hop: Hop::Sealed | Hop::Accepted, .. }) = &action {
+            self.queue.weigh(&address, bytes);
+        }
+        self.apply(share, action, report);
     }
 
     /// Ships what is queued, workload by workload.
