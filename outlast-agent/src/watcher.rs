@@ -198,6 +198,13 @@ impl Watcher {
                 return seen;
             }
         };
+        // Where no workload is, the share may have been unmounted since it was opened.
+        if plan.is_none()
+            && let Err(error) = share.check()
+        {
+            seen.problems.push(Met::ShareUnusable.because(error.to_string()));
+            return seen;
+        }
         seen.is_usable = true;
         let Some(plan) = plan else {
             self.workloads.values_mut().for_each(|state| state.is_there = false);
