@@ -87,6 +87,7 @@ impl Upstream for Impostor {
             run: "the thief's".to_owned(),
             sequence: 1,
             held: question.drops.clone(),
+            recorded: Vec::new(),
             refused: Vec::new(),
             withheld: false,
         };
