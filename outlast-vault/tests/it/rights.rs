@@ -407,6 +407,7 @@ fn what_a_report_says_of_others_workloads_is_left_out_and_audited_once_a_minute(
         name,
         declared: declared.clone(),
         waiting: 1,
+        waiting_bytes: 0,
         rejected: Vec::new(),
     };
     for _ in 0..3 {
