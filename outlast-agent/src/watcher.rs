@@ -325,9 +325,10 @@ impl Watcher {
         let told = of_scan.into_iter().map(|it| Problem::of_scan(it, Some(&name)));
         let problems: Vec<_> = told.chain(problems).collect();
         let is_declared = matches!(declared, None | Some(Ok(Some(_))));
+        let is_clean = problems.is_empty() && !matches!(declared, Some(Err(_)));
         let is_empty = !has_dropped && !is_declared;
         let is_known = |state: &WorkloadState| !state.held.is_empty() || !state.proven.is_empty();
-        if is_empty && problems.is_empty() && !self.workloads.get(&name).is_some_and(is_known) {
+        if is_empty && is_clean && !self.workloads.get(&name).is_some_and(is_known) {
             // Nothing is remembered of a directory in which nothing is: there may be a million.
             self.workloads.remove(&name);
             let (declared, drops) = (None, Vec::new());
