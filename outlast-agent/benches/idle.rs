@@ -80,7 +80,7 @@ impl Upstream for Holder {
     }
 
     fn report(&self, _: &AgentReport) -> Result<Reported, CallError> {
-        Ok(Reported { run: "1".to_owned() })
+        Ok(Reported { run: "1".to_owned(), ..Reported::default() })
     }
 }
 
