@@ -46,7 +46,7 @@ impl ScanLimits {
     pub const PASS: Self = Self {
         names: NAMES_MAX,
         workloads: 10_000,
-        idle: 180,
+        idle: 150,
         days: 16,
         drops: 1000,
         files: FILES_MAX,
