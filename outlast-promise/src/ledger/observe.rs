@@ -8,7 +8,7 @@ use outlast_types::{ContentHash, Day, WorkloadName};
 use super::Ledger;
 use crate::agenda::Matter;
 use crate::cause::{Cause, Key, Topic, cut};
-use crate::event::{Event, Order, Source};
+use crate::event::{Event, Order, Source, Validity};
 use crate::incident::Recovering;
 use crate::promise::Declaration;
 use crate::source_state::SourceState;
@@ -74,9 +74,7 @@ impl Ledger {
             }
             Event::AgentHeard { source, certificate } => {
                 touched.insert(Matter::Agent(source.agent.clone()));
-                let source = self.attributed(source);
-                let known = self.hear(source);
-                known.certificate = certificate.or(known.certificate);
+                self.observe_word(source, certificate);
             }
             Event::ShareSeen { source, problem, usable } => {
                 touched.insert(Matter::Agent(source.agent.clone()));
@@ -84,9 +82,7 @@ impl Ledger {
             }
             Event::Hindered { source, work, stray } => {
                 touched.insert(Matter::Agent(source.agent.clone()));
-                let known = self.hear(source);
-                known.hindrance = work.as_deref().map(cut);
-                known.stray = stray.as_deref().map(cut);
+                self.observe_hindrance(source, work.as_deref(), stray.as_deref());
             }
             Event::ClockSeen { source, ahead } => self.observe_clock(source, ahead, touched),
             Event::Content { workload, source, problem } => {
@@ -144,6 +140,17 @@ impl Ledger {
         let named_by = unnamed.filter_map(|(name, known)| Some((name, known.source.as_ref()?)));
         let heard = named_by.filter(|(_, source)| is_heard(source));
         heard.map(|(name, source)| (name.clone(), source.clone())).collect()
+    }
+
+    fn observe_word(&mut self, source: Source, certificate: Option<Validity>) {
+        let source = self.attributed(source);
+        let known = self.hear(source);
+        known.certificate = certificate.or(known.certificate);
+    }
+
+    fn observe_hindrance(&mut self, source: Source, work: Option<&str>, stray: Option<&str>) {
+        let known = self.hear(source);
+        (known.hindrance, known.stray) = (work.map(cut), stray.map(cut));
     }
 
     fn observe_clock(&mut self, source: Source, ahead: i64, touched: &mut BTreeSet<Matter>) {
