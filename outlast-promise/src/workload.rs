@@ -167,7 +167,7 @@ impl Workload {
 
     /// Whether it is known by an agent's word alone: nothing of it was ever vaulted.
     pub(crate) fn is_hearsay(&self) -> bool {
-        self.last_vaulted.is_none() && self.source.is_some()
+        self.last_vaulted.is_none() && self.suspect.is_none() && self.source.is_some()
     }
 
     /// Whether nothing is left of it but an agent's word, and nobody ever decided anything about it.
@@ -189,6 +189,7 @@ impl Workload {
         let Self { last_vaulted, waiting_since, source, rejected, missing, retirement, .. } = self;
         !self.is_declared()
             && last_vaulted.is_none()
+            && self.suspect.is_none()
             && waiting_since.is_none()
             && source.is_none()
             && rejected.is_none()

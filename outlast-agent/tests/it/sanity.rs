@@ -77,6 +77,7 @@ fn what_an_operator_accepts_is_taken_and_counts_and_its_incident_resolves() {
     assert!(all[0].counts);
     let view = world.api().workload(&name("bad")).unwrap();
     assert!(view.last_vaulted.is_some() && view.quarantine.is_empty());
+    std::mem::drop(agent);
     assert!(good_pass(&mut world.agent()).rejected.is_empty(), "and that is for good");
 }
 

@@ -236,7 +236,7 @@ impl Xz {
         let (index, rest) = rest.split_at(4);
         let index = u32::from_le_bytes(index.try_into().unwrap_or_default());
         let index_bytes = (u64::from(index) + 1) * 4;
-        zeroes % 4 == 0
+        zeroes.is_multiple_of(4)
             && rest.ends_with(XZ_FOOTER_MAGIC)
             && rest.starts_with(&self.flags)
             && checksum == CRC_32.checksum(&footer[4..10]).to_le_bytes()

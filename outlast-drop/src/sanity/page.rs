@@ -63,7 +63,7 @@ impl Inspector for Sqlite {
             _ if !(page.is_power_of_two() && (512..=65_536).contains(&page)) => {
                 End::damaged("its header gives no size of its pages")
             }
-            _ if size % page != 0 => {
+            _ if !size.is_multiple_of(page) => {
                 End::cut_off(format!("it has {size} bytes, and its pages have {page} each"))
             }
             None => End::Untold("its header does not say how many pages it has".to_owned()),

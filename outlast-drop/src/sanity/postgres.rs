@@ -35,7 +35,7 @@ const WORD_MAX: u8 = 8;
 const FILES_MAX: usize = 500_000;
 
 const fn version(major: u8, minor: u8) -> u16 {
-    (major as u16) << 8 | minor as u16
+    ((major as u16) << 8) | minor as u16
 }
 
 pub(super) fn of(head: &[u8]) -> Option<Box<dyn Inspector>> {
@@ -221,7 +221,7 @@ impl Walk {
     /// The integer at the beginning of `held`: a sign, and its bytes, the lowest first.
     fn int_of(&self, held: &[u8]) -> Option<i64> {
         let bytes = held.get(1..1 + usize::from(self.int_bytes))?;
-        let value = bytes.iter().rev().fold(0_u64, |value, byte| value << 8 | u64::from(*byte));
+        let value = bytes.iter().rev().fold(0_u64, |value, byte| (value << 8) | u64::from(*byte));
         let value = i64::try_from(value).ok()?;
         Some(if held.first() == Some(&0) { value } else { -value })
     }

@@ -61,7 +61,7 @@ struct Contents {
 enum File {
     Contents {
         path: String,
-        walk: Walk,
+        walk: Box<Walk>,
         head: Vec<u8>,
     },
     /// A list of large objects.
@@ -106,7 +106,7 @@ impl<S: EntrySource> ExaminedTree<S> {
         let place = (hash(directory), hash(plain));
         let path = entry.path.to_string();
         let file = if name == CONTENTS {
-            let (walk, head) = (Walk::default(), Vec::new());
+            let (walk, head) = (Box::default(), Vec::new());
             File::Contents { path, walk, head }
         } else if name.starts_with(b"blobs") && name.ends_with(b".toc") {
             File::Objects { path, text: Vec::new() }

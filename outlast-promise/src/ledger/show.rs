@@ -49,7 +49,8 @@ impl Ledger {
 
     /// The workloads of which a drop is known to have been vaulted.
     pub fn vaulted(&self) -> impl Iterator<Item = &WorkloadName> {
-        let vaulted = self.state.workloads.iter().filter(|(_, known)| known.last_vaulted.is_some());
+        let is_vaulted = |known: &Workload| known.last_vaulted.is_some() || known.suspect.is_some();
+        let vaulted = self.state.workloads.iter().filter(move |(_, known)| is_vaulted(known));
         vaulted.map(|(name, _)| name)
     }
 

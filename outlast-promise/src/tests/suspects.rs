@@ -113,3 +113,13 @@ fn what_is_suspect_or_in_quarantine_survives_its_rows_and_a_clock_that_is_set_ba
     resumed.tick(at(21));
     assert_eq!(status(&resumed).suspect.unwrap().1, at(20), "it moves with all that is remembered");
 }
+
+#[test]
+fn a_workload_of_which_all_that_came_is_suspect_is_no_hearsay() {
+    let mut ledger = ledger();
+    ledger.apply(waiting(shop()), at(0));
+    ledger.apply(suspected(1, 5), at(5));
+    ledger.apply(Event::Forgotten { workload: shop() }, at(6));
+    assert!(status(&ledger).suspect.is_some(), "the vault holds it");
+    assert_eq!(ledger.vaulted().count(), 1);
+}

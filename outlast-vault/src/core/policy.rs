@@ -27,12 +27,19 @@ impl Policy {
 }
 
 /// What policy asks of content. What a team declares for its workload may tighten it.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct SanityPolicy {
     /// Of all workloads of which policy says no more.
     pub default: SanityRule,
     /// Of single workloads.
     pub workloads: BTreeMap<WorkloadName, SanityRule>,
+}
+
+impl Default for SanityPolicy {
+    fn default() -> Self {
+        let nothing = SanityRule::default();
+        Self { default: nothing.tightened(&nothing), workloads: BTreeMap::new() }
+    }
 }
 
 impl SanityPolicy {

@@ -231,7 +231,7 @@ pub(crate) const VAULT: RoleKeys = RoleKeys {
                 Key {
                     name: "kinds",
                     kind: Kind::Contents,
-                    default: Default::Value(""),
+                    default: Default::Value("[]"),
                     help: "what the content of a drop can be, by itself or packed; another kind is suspect, and nothing is if this is empty",
                 },
             ],
