@@ -51,7 +51,7 @@ pub mod writer;
 pub use clean::{CleanOptions, Cleaned, clean};
 pub use layout::DropAddress;
 pub use notice::{Notice, NoticeCode, NoticeLevel};
-pub use open::{Claims, Content, Gaps, InvalidStreamName, OpenRecord};
+pub use open::{Claims, Content, Databases, Gaps, InvalidStreamName, OpenRecord, Source};
 pub use proven::Verifier;
 pub use reader::{ContentReader, DropLimits, DropReadError, ReadOptions, ReadWatch, SealedDrop};
 pub use receipt::{Receipt, ReceiptError, ReceiptState, SignedReceipt, Signer};

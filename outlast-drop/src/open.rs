@@ -3,7 +3,7 @@
 use std::io;
 
 use outlast_types::{DropId, ShareId, Timestamp, WorkloadName};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::files::Directory;
 use crate::layout::OPEN_FILE;
@@ -91,6 +91,95 @@ pub struct Claims {
     /// writer knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gaps: Option<Gaps>,
+    /// What the content was taken from, by a writer that knows its subject. One in another form is
+    /// left out: writers may have had a member of that name of their own.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "source_if_it_is_one"
+    )]
+    pub source: Option<Source>,
+}
+
+fn source_if_it_is_one<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Source>, D::Error> {
+    Ok(serde_json::from_value(serde_json::Value::deserialize(from)?).ok())
+}
+
+/// The server or file that the content was taken from. For people who restore: which versions they
+/// need, and where logs go on from.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Source {
+    /// The product, such as `postgres`.
+    pub kind: String,
+    /// How it was read, where there are several ways, such as `basebackup`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
+    /// The server's version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
+    /// The version of the program that read it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<String>,
+    /// The server was a copy of another one, and may have been behind.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub replica: bool,
+    /// The place in the server's log that the content belongs to, in the words of the product.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub databases: Option<Databases>,
+}
+
+/// The databases in a drop.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Databases {
+    pub count: u64,
+    /// The first of them.
+    #[serde(default)]
+    pub first: Vec<String>,
+}
+
+/// Databases that a seal names, and the most characters of each; no product has longer names.
+const DATABASES_NAMED_MAX: usize = 16;
+const DATABASE_CHARS_MAX: usize = 64;
+
+impl Databases {
+    /// All of these.
+    pub fn of<S: AsRef<str>>(names: &[S]) -> Self {
+        Self { count: names.len() as u64, first: first_databases(names) }
+    }
+}
+
+fn first_databases<S: AsRef<str>>(names: &[S]) -> Vec<String> {
+    let short = |name: &S| name.as_ref().chars().take(DATABASE_CHARS_MAX).collect();
+    names.iter().take(DATABASES_NAMED_MAX).map(short).collect()
+}
+
+impl Source {
+    fn bounded(self) -> Self {
+        let databases = self.databases.map(|databases| Databases {
+            count: databases.count,
+            first: first_databases(&databases.first),
+        });
+        Self {
+            kind: bound(self.kind),
+            method: self.method.map(bound),
+            server: self.server.map(bound),
+            client: self.client.map(bound),
+            replica: self.replica,
+            position: self.position.map(bound),
+            databases,
+        }
+    }
+}
+
+/// A text as it is kept.
+fn bound(text: String) -> String {
+    if text.chars().count() > CLAIM_CHARS_MAX {
+        text.chars().take(CLAIM_CHARS_MAX).collect()
+    } else {
+        text
+    }
 }
 
 /// The gaps in a drop that was sealed all the same, because the rest is worth having.
@@ -118,20 +207,15 @@ impl Claims {
     /// The claims as they are kept: a writer may say what it likes, but not fill our memory with it.
     #[must_use]
     pub fn bounded(self) -> Self {
-        let bound = |text: Option<String>| match text {
-            Some(text) if text.chars().count() > CLAIM_CHARS_MAX => {
-                Some(text.chars().take(CLAIM_CHARS_MAX).collect())
-            }
-            text => text,
-        };
         Self {
-            instance: bound(self.instance),
-            release: bound(self.release),
-            color: bound(self.color),
-            host: bound(self.host),
+            instance: self.instance.map(bound),
+            release: self.release.map(bound),
+            color: self.color.map(bound),
+            host: self.host.map(bound),
             is_final: self.is_final,
             started: self.started,
             gaps: self.gaps.and_then(|gaps| Gaps::of(gaps.count, &gaps.first)),
+            source: self.source.map(Source::bounded),
         }
     }
 }
@@ -216,7 +300,7 @@ impl OpenRecord {
 
 #[cfg(test)]
 mod tests {
-    use outlast_types::{SystemClock, SystemRandom};
+    use outlast_types::{Clock, SystemClock, SystemRandom};
 
     use super::*;
 
@@ -237,10 +321,70 @@ mod tests {
 
     #[test]
     fn a_claim_of_any_length_is_kept_short() {
-        let long = Some("\u{e9}".repeat(1 << 20));
-        let claims = Claims { instance: long.clone(), host: long, ..Claims::default() }.bounded();
-        let kept = [claims.instance, claims.host].map(|text| text.unwrap());
-        assert!(kept.iter().all(|text| text.chars().count() == 255 && text.capacity() < 1024));
+        let long = || "\u{e9}".repeat(1 << 20);
+        let source = Source {
+            kind: long(),
+            position: Some(long()),
+            databases: Some(Databases { count: 3000, first: vec![long(); 30] }),
+            ..Source::default()
+        };
+        let claims = Claims {
+            instance: Some(long()),
+            host: Some(long()),
+            source: Some(source),
+            ..Claims::default()
+        };
+        let claims = claims.bounded();
+        let source = claims.source.unwrap();
+        let kept = [claims.instance, claims.host, Some(source.kind), source.position];
+        let is_short = |text: &String| text.chars().count() == 255 && text.capacity() < 1024;
+        assert_eq!(kept.iter().flatten().filter(|text| is_short(text)).count(), 4);
+        let databases = source.databases.unwrap();
+        assert_eq!((databases.count, databases.first.len()), (3000, DATABASES_NAMED_MAX));
+        assert!(databases.first.iter().all(|name| name.chars().count() == DATABASE_CHARS_MAX));
+    }
+
+    #[test]
+    fn the_longest_claims_are_fewer_bytes_than_a_vault_records() {
+        let long = || "\u{1}".repeat(1000);
+        let source = Source {
+            kind: long(),
+            method: Some(long()),
+            server: Some(long()),
+            client: Some(long()),
+            replica: true,
+            position: Some(long()),
+            databases: Some(Databases { count: u64::MAX, first: vec![long(); 30] }),
+        };
+        let claims = Claims {
+            instance: Some(long()),
+            release: Some(long()),
+            color: Some(long()),
+            host: Some(long()),
+            is_final: true,
+            started: Some(SystemClock.now()),
+            gaps: Gaps::of(u64::MAX, &vec![long(); 30]),
+            source: Some(source),
+        };
+        let bytes = serde_json::to_vec(&claims.bounded()).unwrap().len();
+        assert!(bytes <= 64 << 10, "{bytes}");
+    }
+
+    #[test]
+    fn a_source_is_read_back_and_one_of_a_newer_writer_keeps_what_is_known() {
+        let source = Source {
+            kind: "mysql".to_owned(),
+            server: Some("10.11.6-MariaDB".to_owned()),
+            databases: Some(Databases::of(&["shop", "crm"])),
+            ..Source::default()
+        };
+        let text = serde_json::to_string(&source).unwrap();
+        assert_eq!(serde_json::from_str::<Source>(&text).unwrap(), source);
+        let newer = r#"{"kind":"redis","shards":3}"#;
+        assert_eq!(serde_json::from_str::<Source>(newer).unwrap().kind, "redis");
+        for foreign in [r#"{"source":"a script of ours"}"#, r#"{"source":{"kind":7}}"#] {
+            assert_eq!(serde_json::from_str::<Claims>(foreign).unwrap(), Claims::default());
+        }
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::bell;
 use crate::files::{Access, Directory, NAMES_MAX};
 use crate::layout::{DropAddress, OPEN_FILE, SEAL_FILE};
 use crate::notice::{self, NoticeLevel};
-use crate::open::{Claims, Content, Gaps, OpenRecord};
+use crate::open::{Claims, Content, Gaps, OpenRecord, Source};
 use crate::receipt::{self, ReceiptState};
 use crate::seal::{Compression, SEAL_BYTES_MAX, Seal, Segment};
 use crate::share::Share;
@@ -159,6 +159,12 @@ impl DropWriter {
     /// Records in the seal what the drop lacks.
     pub fn note_gaps(&mut self, gaps: Option<Gaps>) {
         self.open.claims.gaps = gaps;
+    }
+
+    /// Records in the seal what the content was taken from, where more is known than at the
+    /// beginning.
+    pub fn note_source(&mut self, source: Option<Source>) {
+        self.open.claims.source = source;
     }
 
     /// Makes the drop complete. When this returns, the drop is durable and every reader that
