@@ -15,7 +15,7 @@ use outlast_fs::place::Deviation;
 use outlast_repo::read::{self, Found, ReadError, Resolved};
 use outlast_repo::{RepoError, Repository, restore};
 use outlast_store::StoreError;
-use outlast_types::{Sanity, Timestamp, human};
+use outlast_types::{DropId, Sanity, Timestamp, human};
 use serde_json::{Map, Value, json};
 
 use crate::exit::Code;
@@ -30,6 +30,18 @@ pub(crate) struct Arrived {
     pub(crate) sanity: Option<Sanity>,
     /// Whether it is a recovery point.
     pub(crate) counts: bool,
+    /// The drop that it is, if it is one, and what its writer says of it.
+    pub(crate) drop: Option<DropId>,
+    pub(crate) claims: Value,
+}
+
+impl Arrived {
+    /// What the writer says that the drop was taken from, in short: `postgres 15.4`.
+    fn source(&self) -> String {
+        let source = self.claims.get("source");
+        let word = |key| source.and_then(|source| source.get(key)).and_then(Value::as_str);
+        [word("kind"), word("server")].into_iter().flatten().collect::<Vec<_>>().join(" ")
+    }
 }
 
 /// Lists snapshots, oldest first: by their own times, or, if it is known when which one `arrived`, in
@@ -70,8 +82,8 @@ pub(crate) fn list(
             row(*id, snapshot, own, known(id))
         });
         let rows: Vec<Vec<String>> = rows.collect();
-        let time = if is_known { "RECEIVED" } else { "TIME" };
-        table(output, &["ID", time, "HOST", "SIZE", "PATHS"], &rows)?;
+        let (time, source) = if is_known { ("RECEIVED", "SOURCE") } else { ("TIME", "") };
+        table(output, &["ID", time, "HOST", "SIZE", "PATHS", source], &rows)?;
         let arrived = found.list.iter().filter_map(|(id, _)| known(id));
         for Arrived { snapshot, sanity, .. } in arrived.filter(|arrived| !arrived.counts) {
             let why = sanity.as_ref().map(Sanity::why).unwrap_or_default();
@@ -101,6 +113,8 @@ fn document(id: SnapshotId, snapshot: &Snapshot, known: Option<&Arrived>) -> Val
     if let (Some(members), Some(arrived)) = (document.as_object_mut(), known) {
         members.insert("counts".to_owned(), arrived.counts.into());
         members.insert("sanity".to_owned(), json!(arrived.sanity));
+        members.insert("drop".to_owned(), json!(arrived.drop));
+        members.insert("claims".to_owned(), arrived.claims.clone());
     }
     document
 }
@@ -122,6 +136,7 @@ fn row(
         snapshot.hostname.clone(),
         size.unwrap_or_else(|| "-".to_owned()),
         format!("{}{suspect}", snapshot.paths.join(" ")),
+        known.map(Arrived::source).unwrap_or_default(),
     ]
 }
 

@@ -138,6 +138,8 @@ pub(crate) fn snapshots(arguments: &SnapshotsArgs, output: &Output) -> Result<Co
         received: view.received,
         sanity: view.sanity,
         counts: view.counts,
+        drop: view.drop,
+        claims: view.claims,
     };
     let arrived: Vec<Arrived> = arrived.into_iter().map(known).collect();
     snapshots::list(&repository, Some(&arrived), output)
