@@ -96,6 +96,89 @@ fn harmless(text: &str, words: &[String]) -> String {
 mod tests {
     use super::*;
 
+    /// The words of a line as a shell takes them, without anything that it would fill in.
+    fn words(line: &str) -> Vec<String> {
+        let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
+        for letter in line.chars() {
+            match (quote, letter) {
+                (Some(open), letter) if open == letter => quote = None,
+                (None, '\'' | '"') => {
+                    quote = Some(letter);
+                    word.get_or_insert_default();
+                }
+                (None, ' ') => words.extend(word.take()),
+                (None, '#') if word.is_none() => break,
+                (_, letter) => word.get_or_insert_default().push(letter),
+            }
+        }
+        words.extend(word);
+        words
+    }
+
+    /// The command lines of ours in a page: in blocks of shell, in units and in manifests.
+    fn command_lines(page: &str) -> Vec<Vec<String>> {
+        let joined = page.replace("\\\n", " ");
+        let mut found = Vec::new();
+        let mut is_block = false;
+        for line in joined.lines() {
+            let line = line.trim().trim_start_matches("- ");
+            if line.starts_with("```") {
+                is_block = !is_block;
+            } else if let Some(list) = line.strip_prefix("command: [outlast, ") {
+                let list = list.trim_end_matches(']').split(", ").map(str::to_owned);
+                found.push(std::iter::once("outlast".to_owned()).chain(list).collect());
+            } else {
+                let line = line.strip_prefix("ExecStart=/usr/bin/").unwrap_or(line);
+                if is_block && line.starts_with("outlast ") {
+                    found.push(words(line));
+                }
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn every_command_line_that_instances_are_told_to_run_is_understood() {
+        let lines = command_lines(include_str!("../../docs/instances.md"));
+        assert!(lines.len() >= 12, "{lines:?}");
+        for line in lines {
+            // What the shell fills in.
+            let filled = line.iter().map(|word| word.replace("$POD", "shop-0"));
+            if let Err(error) = Arguments::try_parse_from(filled) {
+                panic!("{line:?}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_example_of_a_recipe_is_understood() {
+        let mut all = <Arguments as clap::CommandFactory>::command();
+        let drop = all.find_subcommand_mut("drop").unwrap();
+        for recipe in drop.get_subcommands() {
+            let help = recipe.get_after_help().unwrap().to_string().replace("\\\n", " ");
+            let lines: Vec<&str> = help
+                .lines()
+                .map(str::trim)
+                .filter(|line| line.starts_with("outlast drop"))
+                .collect();
+            assert!(!lines.is_empty(), "{} has no example", recipe.get_name());
+            for line in lines {
+                if let Err(error) = Arguments::try_parse_from(words(line)) {
+                    panic!("{line}: {error}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_recipe_is_the_first_word_and_a_path_of_its_name_is_written_as_one() {
+        let parse = |line: &str| Arguments::try_parse_from(words(line));
+        assert!(parse("outlast drop postgres --share s --workload w").is_ok());
+        assert!(parse("outlast drop --share s --workload w ./postgres").is_ok());
+        assert!(parse("outlast drop postgres").is_err(), "share and workload are required");
+        assert!(parse("outlast drop --share s --workload w").is_err());
+    }
+
     #[test]
     fn a_word_of_the_command_line_cannot_forge_a_line() {
         let words = ["--color=x\nerror: all is well\u{1b}[8m".to_owned()];

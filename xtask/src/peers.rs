@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 /// A file that proves that a package is there, and the package.
-const PEERS: [(&str, &str); 15] = [
+const PEERS: &[(&str, &str)] = &[
     ("/usr/bin/restic", "restic"),
     ("/usr/lib/postgresql", "postgresql"),
     ("/usr/bin/setfattr", "attr"),
@@ -23,6 +23,8 @@ const PEERS: [(&str, &str); 15] = [
     ("/usr/bin/sqlite3", "sqlite3"),
     ("/usr/bin/zstd", "zstd"),
     ("/usr/bin/xz", "xz-utils"),
+    ("/usr/bin/redis-cli", "redis-tools"),
+    ("/usr/bin/cloud-init", "cloud-init"),
 ];
 
 /// Installs what is missing, as root or with a sudo that asks no password; says what to do where

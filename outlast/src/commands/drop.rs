@@ -10,6 +10,7 @@ mod keep;
 mod options;
 mod pace;
 mod priority;
+mod recipes;
 mod round;
 
 use std::ffi::OsString;
@@ -17,6 +18,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::Result;
+use clap::Subcommand as _;
 
 use super::inputs::{ExcludeArgs, Stream};
 use crate::exit::{Code, Usage};
@@ -24,11 +26,19 @@ use crate::output::Output;
 use attempt::Attempt;
 use carry_out::carry_out;
 use options::DropOptions;
+use recipes::Recipe;
 
 /// Write one backup to the share and seal it; prints the drop's id
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Nothing is a backup before it is sealed: a writer that is killed, a command that fails, or a
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    subcommand_help_heading = "Recipes",
+    disable_help_subcommand = true,
+    after_help = "A recipe knows its subject, and is the first word: `outlast drop postgres --help`. A path of such a
+name is written ./postgres.
+
+Nothing is a backup before it is sealed: a writer that is killed, a command that fails, or a
 share that is full leaves no seal, and the agent cleans up after it.
 
 A tree of which something could not be read is sealed all the same, because the rest is worth
@@ -42,12 +52,15 @@ byte is refused, and so are directories without anything in them (is it mounted?
 --allow-empty says that nothing is what there is.
 
 Examples:
+  outlast drop postgres --share /mnt/efs --workload shop-db
   outlast drop --share /mnt/efs --workload shop-files /srv/uploads
   outlast drop --share /mnt/efs --workload shop-db --exec shop.sql -- pg_dump shop
   outlast drop --share /mnt/efs --workload shop-db --exec shop.sql.age -- \\
     bash -o pipefail -c 'pg_dump shop | age -R /etc/backup.pub'"
 )]
 pub(crate) struct Args {
+    #[command(subcommand)]
+    recipe: Option<Recipe>,
     #[command(flatten)]
     options: DropOptions,
     /// Back up standard input as a file of this name
@@ -67,6 +80,10 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(arguments: &Args, output: &Output) -> Result<Code> {
+    if let Some(recipe) = &arguments.recipe {
+        return recipes::run(recipe, output);
+    }
+    refuse_misplaced_recipe(&arguments.paths)?;
     carry_out(&arguments.options, output, &mut |attempt: &Attempt<'_>| {
         let claims = attempt.claims();
         match (&arguments.stdin, &arguments.exec) {
@@ -82,4 +99,18 @@ pub(crate) fn run(arguments: &Args, output: &Output) -> Result<Code> {
             (None, None) => attempt.tree(&arguments.paths, &arguments.excludes, claims),
         }
     })
+}
+
+/// The name of a recipe behind options is a path to the parser, and hardly meant as one.
+fn refuse_misplaced_recipe(paths: &[PathBuf]) -> Result<()> {
+    let named =
+        paths.first().and_then(|path| path.to_str()).filter(|name| Recipe::has_subcommand(name));
+    match named {
+        Some(name) => Err(Usage(format!(
+            "{name} is a recipe and stands before all options: outlast drop {name} …; a path of that \
+             name is written ./{name}"
+        ))
+        .into()),
+        None => Ok(()),
+    }
 }

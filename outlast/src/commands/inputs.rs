@@ -184,7 +184,8 @@ pub(super) fn failed(dump: &mut Dump, error: anyhow::Error, outcome: &str) -> an
     }
 }
 
-fn explained(failure: DumpError, outcome: &str) -> anyhow::Error {
+/// A failure of a stream as the command's error.
+pub(super) fn explained(failure: DumpError, outcome: &str) -> anyhow::Error {
     let message = format!("{failure}; {outcome}");
     let hint = match failure {
         DumpError::Signal { command, caught } => {

@@ -3,12 +3,13 @@
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use outlast_testing::{add_raw_link_targets, compare_trees, pseudo_random, torture_tree};
 
 use crate::harness::{Up, restored, scratch, succeed};
+use crate::servers::Postgres;
 
 /// Rows whose dump is a little over 1 GB.
 const POSTGRES_ROWS: u32 = 7_400_000;
@@ -208,88 +209,5 @@ fn make_many_files(root: &Path, count: u32) {
             let line = format!("fn number_{index}() -> u32 {{ {index} }} // one of many\n");
             file.write_all(line.repeat(size / line.len() + 1).as_bytes()).unwrap();
         }
-    }
-}
-
-/// A PostgreSQL server of the test's own, reached by a socket only.
-pub(crate) struct Postgres {
-    directory: tempfile::TempDir,
-    programs: PathBuf,
-}
-
-impl Postgres {
-    pub(crate) fn start() -> Self {
-        let mut found: Vec<PathBuf> = fs::read_dir("/usr/lib/postgresql")
-            .expect("PostgreSQL is installed: `cargo xtask test` does it")
-            .map(|entry| entry.unwrap().path().join("bin"))
-            .filter(|bin| bin.join("initdb").exists())
-            .collect();
-        found.sort();
-        let programs = found.pop().expect("PostgreSQL's server programs are installed");
-        let directory = tempfile::Builder::new().prefix("outlast-it-pg-").tempdir().unwrap();
-        let server = Self { directory, programs };
-        if rustix::process::geteuid().is_root() {
-            succeed(Command::new("chown").arg("postgres").arg(server.directory.path()));
-        }
-        let data = server.directory.path().join("data");
-        succeed(
-            server
-                .as_server("initdb")
-                .args(["-A", "trust", "-U", "postgres", "--no-sync", "-D"])
-                .arg(&data),
-        );
-        let options = format!(
-            "-c listen_addresses='' -c fsync=off -c max_wal_size=4GB -k '{}'",
-            server.directory.path().display()
-        );
-        let log = server.directory.path().join("log");
-        succeed(
-            server
-                .as_server("pg_ctl")
-                .args(["-w", "start", "-D"])
-                .arg(&data)
-                .arg("-l")
-                .arg(&log)
-                .args(["-o", &options]),
-        );
-        server
-    }
-
-    fn as_server(&self, program: &str) -> Command {
-        let path = self.programs.join(program);
-        let mut command = if rustix::process::geteuid().is_root() {
-            let mut command = Command::new("runuser");
-            command.args(["-u", "postgres", "--"]).arg(path);
-            command
-        } else {
-            Command::new(path)
-        };
-        command.current_dir(self.directory.path());
-        command
-    }
-
-    /// A client program's command line for `database`.
-    pub(crate) fn client(&self, program: &str, database: &str) -> Vec<String> {
-        let socket = self.directory.path().display().to_string();
-        let program = self.programs.join(program).display().to_string();
-        [&*program, "-h", &*socket, "-U", "postgres", "-d", database].map(str::to_owned).to_vec()
-    }
-
-    #[track_caller]
-    pub(crate) fn sql(&self, database: &str, statement: &str) -> String {
-        let client = self.client("psql", database);
-        let command = &mut Command::new(&client[0]);
-        succeed(command.args(&client[1..]).args(["-v", "ON_ERROR_STOP=1", "-qAtc", statement]))
-    }
-}
-
-impl Drop for Postgres {
-    fn drop(&mut self) {
-        let data = self.directory.path().join("data");
-        let _ = self
-            .as_server("pg_ctl")
-            .args(["-m", "immediate", "-w", "stop", "-D"])
-            .arg(data)
-            .output();
     }
 }

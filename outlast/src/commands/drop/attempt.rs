@@ -4,9 +4,10 @@ use std::io::{self, Read as _, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use outlast_drop::tar::{self, TreeSummary};
-use outlast_drop::{Claims, Content, DropWriter, Gaps, Share, WriteError, WriterOptions};
+use outlast_drop::{Claims, Content, DropWriter, Gaps, Share, Source, WriteError, WriterOptions};
+use outlast_fs::EntrySource;
 use outlast_fs::walk::Walk;
 use outlast_types::{Clock, DropId, Monitor, SystemClock, SystemRandom, SystemTimer, Timer};
 
@@ -43,6 +44,8 @@ pub(super) struct Sealed {
     pub(super) problem_count: u64,
     /// What is worth a word and no gap.
     pub(super) remarks: Vec<String>,
+    /// What it was taken from, where that is known.
+    pub(super) source: Option<Source>,
 }
 
 impl Attempt<'_> {
@@ -63,13 +66,28 @@ impl Attempt<'_> {
     /// Drops what `stream` gives as a file called `name`. Its failure is the drop's failure,
     /// because half a dump is no backup.
     pub(super) fn stream(&self, name: &str, stream: Stream, claims: Claims) -> Result<Sealed> {
+        self.stream_from(name, stream, claims, &|source| source)
+    }
+
+    /// The same, with what is known of its source only when all has been read.
+    pub(super) fn stream_from(
+        &self,
+        name: &str,
+        stream: Stream,
+        claims: Claims,
+        learned: &dyn Fn(Option<Source>) -> Option<Source>,
+    ) -> Result<Sealed> {
+        let source = claims.source.clone();
         // What cannot be named or read is refused before there is a drop.
         let content = Content::stream(name)?;
         let progress = self.progress()?;
         let mut dump = self.options.input.start(stream, self.signals, self.output)?;
         let mut writer = self.open(content, claims).inspect_err(|_| dump.stop())?;
         match self.copy(&mut dump, &mut writer, &progress) {
-            Ok(()) => self.seal(writer, TreeSummary::default()),
+            Ok(()) => {
+                writer.note_source(learned(source));
+                self.seal(writer, TreeSummary::default())
+            }
             Err(Copy::Write(error)) => {
                 // Nobody takes what the command prints any more; it may not notice by itself.
                 dump.stop();
@@ -106,17 +124,8 @@ impl Attempt<'_> {
         let mut walk = excludes.apply(Walk::new(paths)?)?;
         let watch = walk.watch();
         walk.exclude(self.share.path()).context("cannot look at the share")?;
-        let mut writer = self.open(Content::Tree, claims)?;
-        let mut guarded = Guarded { writer: &mut writer, brake: self.brake() };
-        let summary = match tar::write_tree(&mut walk, &mut guarded, &progress) {
-            Ok(summary) => summary,
-            // The writer has said all: what failed, where, and what to do.
-            Err(tar::TarError::Write(error)) => return Err(self.given_up(writer, error.into())),
-            Err(error) => {
-                let error = anyhow::Error::new(error).context(NOT_SEALED);
-                return Err(self.given_up(writer, error));
-            }
-        };
+        let (writer, summary) =
+            self.put(self.open(Content::Tree, claims)?, &mut walk, &progress)?;
         if summary.files + watch.others() == 0 {
             if let Some(problem) = summary.problems.first() {
                 writer.fail(None)?;
@@ -134,6 +143,54 @@ impl Attempt<'_> {
             }
         }
         self.seal(writer, summary)
+    }
+
+    /// Drops a tree that `make` makes while the drop is open: whether it may be dropped at all is
+    /// known before the work begins. It says, too, what is known of its source in the end. All of
+    /// it must be readable, because it is our own copy.
+    pub(super) fn made_tree(
+        &self,
+        claims: Claims,
+        make: &mut dyn FnMut(Option<Source>) -> Result<(Box<dyn EntrySource>, Option<Source>)>,
+    ) -> Result<Sealed> {
+        let progress = self.progress()?;
+        let source = claims.source.clone();
+        let mut writer = self.open(Content::Tree, claims)?;
+        let (mut tree, source) = match make(source) {
+            Ok(made) => made,
+            Err(error) => {
+                // A courtesy: a drop without a seal is none in any case.
+                let _ = writer.fail(None);
+                return Err(error);
+            }
+        };
+        writer.note_source(source);
+        let (writer, summary) = self.put(writer, &mut *tree, &progress)?;
+        if let Some(problem) = summary.problems.first() {
+            let error = anyhow!("the copy cannot be read: {problem}; {NOT_SEALED}");
+            let _ = writer.fail(None);
+            return Err(error);
+        }
+        self.seal(writer, summary)
+    }
+
+    /// Writes `tree` as the drop's content.
+    fn put(
+        &self,
+        mut writer: DropWriter,
+        tree: &mut dyn EntrySource,
+        progress: &Progress,
+    ) -> Result<(DropWriter, TreeSummary)> {
+        let mut guarded = Guarded { writer: &mut writer, brake: self.brake() };
+        match tar::write_tree(tree, &mut guarded, progress) {
+            Ok(summary) => Ok((writer, summary)),
+            // The writer has said all: what failed, where, and what to do.
+            Err(tar::TarError::Write(error)) => Err(self.given_up(writer, error.into())),
+            Err(error) => {
+                let error = anyhow::Error::new(error).context(NOT_SEALED);
+                Err(self.given_up(writer, error))
+            }
+        }
     }
 
     fn progress(&self) -> Result<Progress> {
@@ -189,6 +246,7 @@ impl Attempt<'_> {
             problems: tree.problems,
             problem_count: tree.problem_count,
             remarks: tree.remarks,
+            source: seal.claims.source,
         })
     }
 

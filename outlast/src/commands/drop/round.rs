@@ -112,7 +112,7 @@ impl Round<'_> {
 fn tell(sealed: &Sealed, options: &DropOptions, output: &Output) -> Result<Code> {
     let (drop, workload) = (sealed.drop, options.workload()?);
     if output.is_json() {
-        output.json(&json!({
+        let mut document = json!({
             "drop": drop.to_string(),
             "workload": workload.as_str(),
             "bytes": sealed.bytes,
@@ -122,7 +122,11 @@ fn tell(sealed: &Sealed, options: &DropOptions, output: &Output) -> Result<Code>
             "problems": sealed.problems,
             "problem_count": sealed.problem_count,
             "remarks": sealed.remarks,
-        }))?;
+        });
+        if let Some(source) = &sealed.source {
+            document["source"] = json!(source);
+        }
+        output.json(&document)?;
     } else {
         output.line(drop)?;
         sealed.remarks.iter().for_each(|remark| output.remark(remark));
