@@ -126,7 +126,6 @@ pub(super) enum Stream {
     /// What a command prints, if it ends with 0.
     Command(Command),
     /// What a reader gives up to its end, under a name for messages.
-    #[expect(dead_code, reason = "for recipes that make the content themselves")]
     Reader(String, Box<dyn Read + Send>),
 }
 
