@@ -34,6 +34,7 @@ use crate::pace::Pace;
 use crate::queue::Queue;
 use crate::report::PassReport;
 use crate::reporter::Reporter;
+use crate::seal_keys::{SealKeys, SealKeysError};
 use crate::shipper::Shipper;
 use crate::state::{StateDirectory, StateError};
 use crate::statement::Scribe;
@@ -61,6 +62,8 @@ pub enum AgentError {
     Address(#[from] AddressError),
     #[error(transparent)]
     State(#[from] StateError),
+    #[error(transparent)]
+    SealKeys(#[from] SealKeysError),
 }
 
 /// The agent. Everything that it remembers beyond the share may be lost at any moment.
@@ -149,8 +152,10 @@ impl Agent {
         );
         let pause = config.poll.max(PAUSE_MIN);
         let pace = Arc::new(Pace::new(Arc::clone(&environment.timer)));
-        let tier =
-            Tier::new(upstream, identity.clone(), environment.clone(), state, Arc::clone(&pace));
+        let keys = config.seal_key.as_deref().map(SealKeys::read).transpose()?;
+        let keys = keys.unwrap_or_default();
+        let road = Arc::clone(&pace);
+        let tier = Tier::new(upstream, identity.clone(), environment.clone(), state, road, keys);
         let line = Arc::new(Line::new(Box::new(tier), environment.clone(), pause));
         let scribe = Arc::new(Scribe { identity, clock });
         let shipper = Shipper::new(Arc::clone(&scribe), environment.clone(), pause, config.quick);

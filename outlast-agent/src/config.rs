@@ -51,6 +51,8 @@ pub struct AgentConfig {
     pub textfile: Option<PathBuf>,
     /// How much of the share one pass looks at.
     pub scan: ScanLimits,
+    /// The keys with which it opens what writers have encrypted for it.
+    pub seal_key: Option<PathBuf>,
     /// How long other workloads wait for one drop that is being read.
     pub quick: Duration,
 }
@@ -76,6 +78,7 @@ impl AgentConfig {
             drop_max: BTreeMap::new(),
             textfile: None,
             scan: ScanLimits::PASS,
+            seal_key: None,
             quick: Duration::from_secs(20),
         }
     }

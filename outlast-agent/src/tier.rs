@@ -28,6 +28,7 @@ use self::load::Loading;
 use crate::destination::{Cargo, Content, Delivered, Destination, Failure, Taken};
 use crate::pace::Pace;
 use crate::repositories::Repositories;
+use crate::seal_keys::SealKeys;
 use crate::secured::Secured;
 use crate::state::StateDirectory;
 use crate::upstream::Upstream;
@@ -43,6 +44,7 @@ pub(crate) struct Tier {
     bills: Mutex<Bills>,
     state: Arc<StateDirectory>,
     pace: Arc<Pace>,
+    keys: SealKeys,
 }
 
 impl Tier {
@@ -52,10 +54,11 @@ impl Tier {
         environment: Environment,
         state: Arc<StateDirectory>,
         pace: Arc<Pace>,
+        keys: SealKeys,
     ) -> Self {
         let bills = Mutex::new(Bills::new(state.bills()));
         let (repositories, authority) = (Mutex::default(), Authority::following(&identity));
-        Self { upstream, identity, authority, environment, repositories, bills, state, pace }
+        Self { upstream, identity, authority, environment, repositories, bills, state, pace, keys }
     }
 
     fn repositories(&self) -> MutexGuard<'_, Repositories> {
@@ -84,7 +87,7 @@ impl Tier {
         accepted: &mut dyn FnMut(Content),
     ) -> Result<Taken, Failure> {
         let repository = self.repository(cargo)?;
-        let sealed = SealedDrop::open(cargo.share, cargo.address)?;
+        let mut sealed = SealedDrop::open(cargo.share, cargo.address)?;
         let (seal, bytes) = (sealed.seal_digest(), sealed.seal().raw_bytes());
         let bill = self.bills().get(cargo.share.id(), cargo.address, seal);
         if bill.is_some() {
@@ -93,6 +96,8 @@ impl Tier {
             return Ok(Taken::default());
         }
         sealed.check(cargo.limits)?;
+        // A key that is missing says nothing about the drop, and nothing about others.
+        sealed.unlock(&self.keys).map_err(|error| Failure::Workload(error.to_string()))?;
         let identity = self.identity.get();
         let loading = Loading {
             repository: &repository,

@@ -322,6 +322,10 @@ impl Watcher {
         let Seen { scan, declared, learned, problems } = seen;
         let WorkloadScan { has_dropped, sightings, problems: of_scan, is_whole, closable, .. } =
             scan;
+        if scan.reserved > 0 {
+            let count = scan.reserved;
+            tracing::info!(workload = %name, count, "drops of a later version's kind stay here");
+        }
         let told = of_scan.into_iter().map(|it| Problem::of_scan(it, Some(&name)));
         let problems: Vec<_> = told.chain(problems).collect();
         let is_declared = matches!(declared, None | Some(Ok(Some(_))));

@@ -42,6 +42,7 @@ pub mod sanity;
 pub mod scan;
 pub mod schedule;
 pub mod seal;
+pub mod sealing;
 pub mod share;
 pub mod status;
 pub mod stillness;

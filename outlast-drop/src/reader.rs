@@ -14,6 +14,7 @@ use crate::files::{Directory, is_not_a_directory};
 use crate::layout::{DropAddress, DropFile, FILES_MAX, SEAL_FILE, names_max};
 use crate::rejection::Rejection;
 use crate::seal::{SEAL_BYTES_MAX, Seal};
+use crate::sealing::{ContentKey, Opener, purpose};
 use crate::share::Share;
 
 use error::segment_error;
@@ -31,6 +32,9 @@ pub struct SealedDrop {
     digest: ContentHash,
     /// Bytes of its segments that the file system says it has allocated.
     allocated: u64,
+    /// The purpose of the key of its content, and the key, if it is encrypted and was unlocked.
+    purpose: String,
+    key: Option<ContentKey>,
 }
 
 impl SealedDrop {
@@ -54,7 +58,20 @@ impl SealedDrop {
         seal.check_place(address)?;
         let allocated = check_listing(&directory, &seal)?;
         let (address, directory) = (address.clone(), Arc::new(directory));
-        Ok(Self { address, directory, seal, digest, allocated })
+        let purpose = purpose(share.id(), &seal.workload, seal.drop);
+        Ok(Self { address, directory, seal, digest, allocated, purpose, key: None })
+    }
+
+    /// Gets the key of the content, if that is encrypted: without it, reading it fails.
+    ///
+    /// # Errors
+    /// [`DropReadError::Later`] if `opener` cannot open it: whoever has the right key can.
+    pub fn unlock(&mut self, opener: &dyn Opener) -> Result<(), DropReadError> {
+        let Some(sealed_to) = &self.seal.sealed_to else { return Ok(()) };
+        let opened = opener.open(sealed_to, &self.purpose);
+        let path = self.directory.path_of(SEAL_FILE.as_bytes());
+        self.key = Some(opened.map_err(|reason| DropReadError::Later { path, reason })?);
+        Ok(())
     }
 
     /// The seal.
@@ -74,7 +91,7 @@ impl SealedDrop {
 
     /// Begins to read the content from its first byte.
     pub fn content(&self, options: ReadOptions) -> ContentReader {
-        ContentReader::start(&self.directory, &self.seal, options)
+        ContentReader::start(&self.directory, &self.seal, self.key.as_ref(), options)
     }
 
     /// The drop's directory, open.

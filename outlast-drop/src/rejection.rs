@@ -84,6 +84,10 @@ pub enum Rejection {
     AbsurdRatio { sealed: u64, bytes: u64, max: u64 },
     #[error("its content is as it was sealed, and is no whole backup: {what}")]
     BrokenContent { seal: ContentHash, what: String },
+    #[error("segment {name} cannot be opened: {reason}")]
+    BadSealing { name: String, reason: String },
+    #[error("drops of kind {kind:?} are for versions to come: it stays on the share as it is")]
+    ReservedKind { kind: String },
 }
 
 impl Rejection {
@@ -116,6 +120,8 @@ impl Rejection {
             Self::TooLarge { .. } => RejectionCode::TooLarge,
             Self::MostlyHoles { .. } => RejectionCode::MostlyHoles,
             Self::AbsurdRatio { .. } => RejectionCode::AbsurdRatio,
+            Self::BadSealing { .. } => RejectionCode::BadSealing,
+            Self::ReservedKind { .. } => RejectionCode::ReservedKind,
             Self::BrokenContent { .. } => RejectionCode::BrokenContent,
         }
     }
@@ -134,5 +140,10 @@ impl Rejection {
     /// no incident (I2).
     pub fn is_torn_seal(&self) -> bool {
         matches!(self, Self::TornSeal)
+    }
+
+    /// Whether the drop is of a kind that this version has to leave alone. No verdict about it.
+    pub fn is_reserved_kind(&self) -> bool {
+        matches!(self, Self::ReservedKind { .. })
     }
 }

@@ -11,6 +11,7 @@ use crate::layout::{DropAddress, segment_name};
 use crate::open::{Claims, Content, FORMAT_VERSION};
 use crate::proof;
 use crate::rejection::Rejection;
+use crate::sealing::SealedTo;
 
 /// A longer seal is refused unread.
 pub const SEAL_BYTES_MAX: u64 = 16 << 20;
@@ -18,6 +19,9 @@ pub const SEAL_BYTES_MAX: u64 = 16 << 20;
 pub const SEGMENTS_MAX: usize = 100_000;
 /// A segment that decompresses to more is refused: no segment of ours does, and a bomb would.
 pub const SEGMENT_RAW_MAX: u64 = 64 << 30;
+
+/// The kind of drops that is reserved for write-ahead logs and binlogs.
+const RESERVED_KIND: &str = "log";
 
 /// How segments are compressed, each for itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +53,8 @@ pub struct Seal {
     /// When the writer sealed, by its own clock: a claim.
     pub sealed: Option<Timestamp>,
     pub compression: Option<Compression>,
+    /// The only reader who can open the content, if it is encrypted: behind the compression.
+    pub sealed_to: Option<SealedTo>,
     pub segments: Vec<Segment>,
 }
 
@@ -82,8 +88,20 @@ struct SealJson {
     sealed: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     compression: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sealed_to: Option<SealedToJson>,
     size: u64,
     segments: Vec<SegmentJson>,
+}
+
+/// With it, `compression` is `"sealed"`: a reader that knows nothing of sealing must not take what it
+/// finds for the content.
+#[derive(Serialize, Deserialize)]
+struct SealedToJson {
+    #[serde(flatten)]
+    to: SealedTo,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    compression: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -154,13 +172,21 @@ impl Seal {
     }
 
     fn from_json(json: SealJson) -> Result<Self, Rejection> {
+        if json.kind == RESERVED_KIND {
+            return Err(Rejection::ReservedKind { kind: json.kind });
+        }
         let content = Content::from_words(&json.kind, json.name.as_deref())
             .map_err(|reason| malformed(&reason))?;
-        let compression = match json.compression.as_deref() {
-            None => None,
-            Some("zstd") => Some(Compression::Zstd),
-            Some(_) => return Err(malformed(&"\"compression\" is not \"zstd\"")),
+        let (compression, sealed_to) = match (json.compression.as_deref(), json.sealed_to) {
+            (Some("sealed"), Some(sealed)) if sealed.to.is_bounded() => {
+                (compression(sealed.compression.as_deref())?, Some(sealed.to))
+            }
+            (Some("sealed"), _) | (_, Some(_)) => {
+                return Err(malformed(&"\"sealed_to\" and \"compression\" do not go together"));
+            }
+            (outer, None) => (compression(outer)?, None),
         };
+        let has_raw_sizes = compression.is_some() || sealed_to.is_some();
         if json.segments.len() > SEGMENTS_MAX {
             return Err(malformed(&format_args!("it has more than {SEGMENTS_MAX} segments")));
         }
@@ -168,7 +194,7 @@ impl Seal {
             .segments
             .into_iter()
             .enumerate()
-            .map(|(index, segment)| segment.check(index, compression))
+            .map(|(index, segment)| segment.check(index, has_raw_sizes))
             .collect::<Result<_, _>>()?;
         let total = segments.iter().try_fold(0_u64, |sum, segment| sum.checked_add(segment.size));
         if total != Some(json.size) {
@@ -181,6 +207,7 @@ impl Seal {
             claims: json.claims.bounded(),
             sealed: json.sealed,
             compression,
+            sealed_to,
             segments,
         })
     }
@@ -188,6 +215,14 @@ impl Seal {
     /// The bytes of the file.
     pub fn to_bytes(&self) -> serde_json::Result<Vec<u8>> {
         let (kind, name) = self.content.to_words();
+        let compressed = self.compression.map(|Compression::Zstd| "zstd".to_owned());
+        let (compression, sealed_to) = match self.sealed_to.clone() {
+            None => (compressed, None),
+            Some(to) => {
+                (Some("sealed".to_owned()), Some(SealedToJson { to, compression: compressed }))
+            }
+        };
+        let has_raw_sizes = compression.is_some();
         let json = SealJson {
             version: FORMAT_VERSION,
             drop: self.drop,
@@ -196,9 +231,10 @@ impl Seal {
             name: name.map(str::to_owned),
             claims: self.claims.clone(),
             sealed: self.sealed,
-            compression: self.compression.map(|Compression::Zstd| "zstd".to_owned()),
+            compression,
+            sealed_to,
             size: self.stored_bytes(),
-            segments: self.segments.iter().map(|s| s.to_json(self.compression)).collect(),
+            segments: self.segments.iter().map(|s| s.to_json(has_raw_sizes)).collect(),
         };
         let mut body = serde_json::to_vec(&json)?;
         // The brace comes back behind the proof.
@@ -223,7 +259,7 @@ impl Seal {
 }
 
 impl SegmentJson {
-    fn check(self, index: usize, compression: Option<Compression>) -> Result<Segment, Rejection> {
+    fn check(self, index: usize, has_raw_sizes: bool) -> Result<Segment, Rejection> {
         if self.name != segment_name(index) {
             let shown: String = self.name.chars().take(80).collect();
             let expected = segment_name(index);
@@ -241,19 +277,19 @@ impl SegmentJson {
                 return Err(malformed(&reason));
             }
         };
-        let raw_size = match (compression, self.raw_size) {
-            (Some(_), Some(raw_size)) if raw_size <= SEGMENT_RAW_MAX => raw_size,
-            (Some(_), Some(_)) => {
+        let raw_size = match (has_raw_sizes, self.raw_size) {
+            (true, Some(raw_size)) if raw_size <= SEGMENT_RAW_MAX => raw_size,
+            (true, Some(_)) => {
                 let reason = format_args!("{name} has a \"raw_size\" above {SEGMENT_RAW_MAX}");
                 return Err(malformed(&reason));
             }
-            (Some(_), None) => {
+            (true, None) => {
                 return Err(malformed(&format_args!(
                     "{name} is compressed, but has no \"raw_size\""
                 )));
             }
-            (None, raw_size) if raw_size.is_none_or(|raw_size| raw_size == self.size) => self.size,
-            (None, _) => {
+            (false, raw_size) if raw_size.is_none_or(|raw_size| raw_size == self.size) => self.size,
+            (false, _) => {
                 let reason = format_args!("{name} is not compressed, but \"raw_size\" differs");
                 return Err(malformed(&reason));
             }
@@ -263,13 +299,21 @@ impl SegmentJson {
 }
 
 impl Segment {
-    fn to_json(&self, compression: Option<Compression>) -> SegmentJson {
+    fn to_json(&self, has_raw_sizes: bool) -> SegmentJson {
         let (blake3, sha256) = match self.digest {
             Digest::Blake3(hash) => (Some(hash), None),
             Digest::Sha256(hash) => (None, Some(hash)),
         };
-        let raw_size = compression.map(|_| self.raw_size);
+        let raw_size = has_raw_sizes.then_some(self.raw_size);
         SegmentJson { name: self.name.clone(), size: self.size, raw_size, blake3, sha256 }
+    }
+}
+
+fn compression(word: Option<&str>) -> Result<Option<Compression>, Rejection> {
+    match word {
+        None => Ok(None),
+        Some("zstd") => Ok(Some(Compression::Zstd)),
+        Some(_) => Err(malformed(&"\"compression\" is not \"zstd\"")),
     }
 }
 

@@ -225,6 +225,9 @@ fn workload_status(
         problems,
         foreign: seen.foreign + foreign_in(share, &home) + foreign_in(share, &receipts_of),
     };
+    if seen.reserved > 0 {
+        result.counts.insert("of a later version".to_owned(), seen.reserved);
+    }
     let none = States::new();
     for sighting in &seen.sightings {
         let states = receipts.get(&sighting.address.drop).unwrap_or(&none);

@@ -25,6 +25,7 @@ use crate::notice::{self, NoticeLevel};
 use crate::open::{Claims, Content, Gaps, OpenRecord, Source};
 use crate::receipt::{self, ReceiptState};
 use crate::seal::{Compression, SEAL_BYTES_MAX, Seal, Segment};
+use crate::sealing::{Chunks, SealedTo, Sealing};
 use crate::share::Share;
 pub use error::WriteError;
 
@@ -42,11 +43,15 @@ pub struct WriterOptions {
     pub beat_interval: Duration,
     /// The drop's id where others know it already, by a [`lease`](crate::lease); a fresh one in any case.
     pub id: Option<DropId>,
+    /// The key that encrypts the content, for the only reader who can open it.
+    pub sealing: Option<Sealing>,
 }
 
 impl Default for WriterOptions {
     fn default() -> Self {
-        Self { segment_bytes: 256 << 20, compression: None, beat_interval: BEAT_INTERVAL, id: None }
+        let (compression, id, sealing) = Default::default();
+        let beat_interval = BEAT_INTERVAL;
+        Self { segment_bytes: 256 << 20, compression, beat_interval, id, sealing }
     }
 }
 
@@ -69,6 +74,7 @@ pub struct DropWriter {
     access: Access,
     open: OpenRecord,
     compression: Option<Compression>,
+    sealed_to: Option<SealedTo>,
     pipeline: Pipeline,
     heart: Heart,
     broken: bool,
@@ -105,8 +111,12 @@ impl DropWriter {
         let directory = Arc::new(directory);
         let heart = Heart::start(Arc::clone(&directory), access, options.beat_interval)
             .map_err(WriteError::io("start the signs of life in", &path))?;
-        let form =
-            Form { segment_bytes: options.segment_bytes.max(1), compression: options.compression };
+        let chunks = options.sealing.as_ref().map(|sealing| Chunks::new(&sealing.key));
+        let form = Form {
+            segment_bytes: options.segment_bytes.max(1),
+            compression: options.compression,
+            chunks: chunks.transpose().map_err(WriteError::io("encrypt", &path))?.map(Arc::new),
+        };
         let pipeline = Pipeline::start(&directory, access, form)
             .map_err(WriteError::io("start writing to", &path))?;
         Ok(Self {
@@ -116,6 +126,7 @@ impl DropWriter {
             access,
             open,
             compression: options.compression.map(|_| Compression::Zstd),
+            sealed_to: options.sealing.map(|sealing| sealing.sealed_to),
             pipeline,
             heart,
             broken: false,
@@ -188,6 +199,7 @@ impl DropWriter {
             claims: self.open.claims.clone(),
             sealed: Some(clock.now()),
             compression: self.compression,
+            sealed_to: self.sealed_to.clone(),
             segments,
         };
         let path = directory.path_of(SEAL_FILE.as_bytes());

@@ -77,12 +77,18 @@ impl BoxKey {
         .map_err(|_| CannotOpen)
     }
 
-    /// As the file `box.key` holds it.
-    pub(crate) fn to_text(&self) -> Zeroizing<String> {
+    /// The same of what [`seal_text`] made.
+    pub fn open_text(&self, info: &[u8], sealed: &str) -> Result<Zeroizing<Vec<u8>>, CannotOpen> {
+        self.open(info, &STANDARD.decode(sealed).map_err(|_| CannotOpen)?)
+    }
+
+    /// As a file such as `box.key` holds it.
+    pub fn to_text(&self) -> Zeroizing<String> {
         Zeroizing::new(STANDARD.encode(*self.secret) + "\n")
     }
 
-    pub(crate) fn from_text(text: &[u8]) -> Result<Self, InvalidBoxKey> {
+    /// Reads what [`to_text`](Self::to_text) wrote.
+    pub fn from_text(text: &[u8]) -> Result<Self, InvalidBoxKey> {
         let bytes = STANDARD.decode(text.trim_ascii()).map(Zeroizing::new);
         let bytes = bytes.map_err(|_| InvalidBoxKey)?;
         let secret = <[u8; KEY_BYTES]>::try_from(bytes.as_slice()).map(Zeroizing::new);
@@ -123,6 +129,16 @@ pub fn seal(
     let mut sealed = encapsulated.to_bytes().to_vec();
     sealed.extend_from_slice(&ciphertext);
     Ok(sealed)
+}
+
+/// The same, in base64.
+pub fn seal_text(
+    reader: &BoxPublicKey,
+    info: &[u8],
+    plaintext: &[u8],
+    random: &dyn Random,
+) -> Result<String, InvalidBoxKey> {
+    Ok(STANDARD.encode(seal(reader, info, plaintext, random)?))
 }
 
 impl fmt::Display for BoxPublicKey {

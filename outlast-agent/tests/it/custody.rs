@@ -86,6 +86,7 @@ fn plant(world: &World, address: &DropAddress, content: &[u8]) {
         claims: Claims::default(),
         sealed: None,
         compression: None,
+        sealed_to: None,
         segments: vec![Segment { name: "0001.seg".to_owned(), size, raw_size: size, digest }],
     };
     write("0001.seg", content);

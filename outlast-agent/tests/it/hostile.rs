@@ -41,6 +41,7 @@ fn seal(world: &World, address: &DropAddress, count: usize, bytes: u64) {
         claims: Claims::default(),
         sealed: None,
         compression: None,
+        sealed_to: None,
         segments: (0..count).map(segment).collect(),
     };
     world.tamper(address, "sealed.json", &seal.to_bytes().unwrap());

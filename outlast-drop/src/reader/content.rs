@@ -30,6 +30,7 @@ use crate::files::Directory;
 use crate::hash::Hasher;
 use crate::rejection::Rejection;
 use crate::seal::{Compression, Seal, Segment};
+use crate::sealing::{BrokenChunk, Chunks, ContentKey, Opened};
 
 const BLOCK_BYTES: usize = 1 << 20;
 /// Segments that are hashed and decompressed at the same time.
@@ -82,13 +83,23 @@ pub struct ContentReader {
 }
 
 impl ContentReader {
-    pub(super) fn start(directory: &Arc<Directory>, seal: &Seal, options: ReadOptions) -> Self {
-        Self::over(Arc::new(Arc::clone(directory)), seal, options)
+    pub(super) fn start(
+        directory: &Arc<Directory>,
+        seal: &Seal,
+        key: Option<&ContentKey>,
+        options: ReadOptions,
+    ) -> Self {
+        Self::over(Arc::new(Arc::clone(directory)), seal, key, options)
     }
 
-    fn over(store: Arc<dyn pieces::Store>, seal: &Seal, options: ReadOptions) -> Self {
+    fn over(
+        store: Arc<dyn pieces::Store>,
+        seal: &Seal,
+        key: Option<&ContentKey>,
+        options: ReadOptions,
+    ) -> Self {
         let parallel = options.parallel.clamp(1, PARALLEL_MAX);
-        let compression = seal.compression;
+        let packing = Arc::new(Packing::of(seal, key));
         // Both are as long as segments are begun, which the pieces bound.
         let ((tasks_sender, tasks), (queues_sender, queues)) = (unbounded::<Task>(), unbounded());
         let outlets = Outlets { tasks: tasks_sender, queues: queues_sender };
@@ -100,9 +111,10 @@ impl ContentReader {
         }
         for _ in 0..LANES.min(seal.segments.len()) {
             let (tasks, schedule) = (tasks.clone(), Arc::clone(&schedule));
+            let packing = Arc::clone(&packing);
             workers.push(thread::spawn(move || {
                 for task in tasks {
-                    let end = prove(&schedule, &task, compression);
+                    let end = prove(&schedule, &task, &packing);
                     // Nobody listens any more when the reader was dropped.
                     let _ = task.queue.send(end.map(|()| None));
                 }
@@ -204,16 +216,45 @@ fn lost() -> DropReadError {
     }
 }
 
+/// How the content lies in the segments.
+struct Packing {
+    compression: Option<Compression>,
+    segments: u32,
+    /// The key that opens it, if it is encrypted, or why there is none.
+    chunks: Option<Result<Arc<Chunks>, DropReadError>>,
+}
+
+impl Packing {
+    fn of(seal: &Seal, key: Option<&ContentKey>) -> Self {
+        let chunks = seal.sealed_to.as_ref().map(|sealed_to| match key.map(Chunks::new) {
+            Some(Ok(chunks)) => Ok(Arc::new(chunks)),
+            Some(Err(error)) => Err(DropReadError::later(seal.drop.to_string().into(), &error)),
+            None => Err(DropReadError::Later {
+                path: seal.drop.to_string().into(),
+                reason: format!(
+                    "its content is encrypted, and only the holder of the key {} can open it",
+                    sealed_to.key
+                ),
+            }),
+        });
+        let segments = u32::try_from(seal.segments.len()).unwrap_or(u32::MAX);
+        Self { compression: seal.compression, segments, chunks }
+    }
+}
+
+/// The number of a segment, counted from 0.
+fn index_of(name: &str) -> u32 {
+    let number = name.strip_suffix(".seg").and_then(|number| number.parse::<u32>().ok());
+    number.map_or(u32::MAX, |number| number.saturating_sub(1))
+}
+
 /// Passes on the content of one segment and proves it. Returns early without an error when nobody
 /// listens.
-fn prove(
-    schedule: &Schedule,
-    task: &Task,
-    compression: Option<Compression>,
-) -> Result<(), DropReadError> {
+fn prove(schedule: &Schedule, task: &Task, packing: &Packing) -> Result<(), DropReadError> {
     let segment = &task.segment.segment;
-    let outcome = match compression {
-        None => {
+    let outcome = match &packing.chunks {
+        Some(Err(error)) => return Err(error.clone()),
+        None if packing.compression.is_none() => {
             let mut passed = 0;
             let mut outcome = Ok(());
             let listening = hash(schedule, task, |piece| {
@@ -229,13 +270,22 @@ fn prove(
             }
             if passed < segment.raw_size { Err(Mismatch::Shorter) } else { outcome }
         }
-        Some(Compression::Zstd) => {
+        chunks => {
+            let chunks = chunks.as_ref().and_then(|chunks| chunks.as_ref().ok());
             let (sender, pieces) = bounded(1);
             thread::scope(|scope| {
                 let decompressor = scope.spawn(|| {
                     let spares = &schedule.spares;
                     let joined = Joined { spares, pieces, piece: Vec::new(), at: 0 };
-                    decompress(joined, segment, &task.queue)
+                    let Some(chunks) = chunks else {
+                        return unpack(joined, packing.compression, segment, spares, &task.queue);
+                    };
+                    let number = index_of(&segment.name);
+                    let is_last = number + 1 == packing.segments;
+                    let opened = Opened::new(Arc::clone(chunks), joined, number, is_last);
+                    // Nothing has no frame.
+                    let compression = packing.compression.filter(|_| segment.raw_size > 0);
+                    unpack(opened, compression, segment, spares, &task.queue)
                 });
                 let mut sender = Some(sender);
                 let hashed = hash(schedule, task, |piece| {
@@ -291,9 +341,19 @@ enum Mismatch {
     Longer,
     Shorter,
     Undecodable(String),
+    Unopenable(String),
 }
 
 impl Mismatch {
+    /// Why reading the content of a segment failed.
+    fn of(error: &io::Error) -> Self {
+        if error.get_ref().is_some_and(|source| source.is::<BrokenChunk>()) {
+            Self::Unopenable(error.to_string())
+        } else {
+            Self::Undecodable(error.to_string())
+        }
+    }
+
     fn into_rejection(self, segment: &Segment) -> Rejection {
         let name = segment.name.clone();
         let declared = segment.raw_size;
@@ -301,6 +361,7 @@ impl Mismatch {
             Self::Longer => Rejection::WrongRawSize { name, declared, found: "more" },
             Self::Shorter => Rejection::WrongRawSize { name, declared, found: "less" },
             Self::Undecodable(reason) => Rejection::BadCompression { name, reason },
+            Self::Unopenable(reason) => Rejection::BadSealing { name, reason },
         }
     }
 }
@@ -330,18 +391,25 @@ impl Read for Joined<'_> {
 
 /// Decompresses a segment into its queue, until its end or the first mismatch; also `Ok` if nobody
 /// listens.
-fn decompress(
-    joined: Joined<'_>,
+fn unpack<'a>(
+    source: impl Read + 'a,
+    compression: Option<Compression>,
     segment: &Segment,
+    spares: &Spares,
     queue: &Sender<Block>,
 ) -> Result<(), Mismatch> {
     if segment.raw_size == 0 && segment.size == 0 {
         return Ok(());
     }
-    let undecodable = |error: io::Error| Mismatch::Undecodable(error.to_string());
-    let spares = joined.spares;
-    let mut decoder = zstd::stream::read::Decoder::new(joined).map_err(undecodable)?;
-    decoder.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(undecodable)?;
+    let undecodable = |error: io::Error| Mismatch::of(&error);
+    let mut decoder: Box<dyn Read + 'a> = match compression {
+        None => Box::new(source),
+        Some(Compression::Zstd) => {
+            let mut decoder = zstd::stream::read::Decoder::new(source).map_err(undecodable)?;
+            decoder.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(undecodable)?;
+            Box::new(decoder)
+        }
+    };
     let mut passed = 0;
     loop {
         // One more than declared, so that a longer content shows.

@@ -12,7 +12,7 @@ use std::time::Duration;
 use outlast_types::{Day, DropId, Timestamp, WorkloadName};
 
 use super::limits::{Allowance, ScanLimits};
-use super::look::{self, Sighting};
+use super::look::{self, DropState, Sighting};
 use super::memory::{Quiet, Reading, WorkloadMemory};
 use super::problem::ScanProblem;
 use crate::files::{Directory, FileFacts, is_not_a_directory};
@@ -47,6 +47,9 @@ pub struct WorkloadScan {
     pub declaration: Option<(u64, (i64, u32))>,
     /// Old days in which nothing is, as far as is known: to be closed, which fails if something is.
     pub closable: Vec<Day>,
+    /// How many sealed drops were seen for the first time that are of a kind for later versions. They
+    /// are left alone.
+    pub reserved: u64,
 }
 
 /// Whether what has a name that none of ours can have is nothing to tell anybody of: it is known
@@ -92,6 +95,7 @@ impl<'a> Look<'a> {
             is_whole: true,
             declaration: None,
             closable: Vec::new(),
+            reserved: 0,
         };
         let (names, drops) = (limits.names, limits.drops);
         Self { limits, allowance, now, memory, names, drops, found, sighted: HashMap::new() }
@@ -311,6 +315,11 @@ impl<'a> Look<'a> {
             Ok((sighting, names)) => {
                 self.spend(names, 1);
                 self.found.foreign += sighting.foreign;
+                if matches!(&sighting.state, DropState::Refused(it) if it.is_reserved_kind()) {
+                    self.memory.settled.insert((day, drop), sighting.bytes);
+                    self.found.reserved += 1;
+                    return;
+                }
                 self.sighted.insert((day, drop), sighting.bytes);
                 self.found.sightings.push(sighting);
             }

@@ -13,12 +13,23 @@ pub(super) struct Block {
     buffer: Vec<u8>,
     length: usize,
     raw_bytes: u64,
+    ends_segment: bool,
 }
 
 impl Block {
     /// The first `length` bytes of a buffer, which stand for so many of content.
     pub(super) fn of(buffer: Vec<u8>, length: usize, raw_bytes: u64) -> Self {
-        Self { buffer, length, raw_bytes }
+        Self { buffer, length, raw_bytes, ends_segment: false }
+    }
+
+    /// The same, as the last one of its segment.
+    pub(super) fn ending_segment(self, ends_segment: bool) -> Self {
+        Self { ends_segment, ..self }
+    }
+
+    /// Whether its segment ends with it, however long that is.
+    pub(super) fn ends_segment(&self) -> bool {
+        self.ends_segment
     }
 
     pub(super) fn bytes(&self) -> &[u8] {

@@ -1,7 +1,7 @@
 //! The way of the content from whoever writes it into durable segments.
 //!
 //! ```text
-//!  room ──► [compress, on several cores] ──► store ──► hash ──► sync
+//!  room ──► [compress and encrypt, on several cores] ──► store ──► hash ──► sync
 //! ```
 //!
 //! **Memory**, however large the drop: with compression a block of 2 MiB that is being filled, one that waits, one
@@ -18,9 +18,10 @@ use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
 use super::blocks::{BLOCK_BYTES, Block, Item, Spares};
 use super::error::WriteError;
 use super::lanes::{FRAME_BYTES, Lanes};
-use super::segment::{self, Counts, Store, ToSync};
+use super::segment::{self, Counts, RAW_BYTES_MAX, Store, ToSync};
 use crate::files::{Access, Directory};
 use crate::seal::Segment;
+use crate::sealing::{Chunks, End, Position};
 
 /// Plain blocks that wait to be written.
 const WAITING_MAX: usize = 4;
@@ -32,12 +33,32 @@ const UNHASHED_MAX: usize = 3;
 const UNSYNCED_MAX: usize = 2;
 
 /// How the content is stored.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Form {
     /// Bytes on the share after which a new segment begins; at least 1.
     pub(super) segment_bytes: u64,
     /// The zstd level.
     pub(super) compression: Option<i32>,
+    /// The key by which the content is encrypted.
+    pub(super) chunks: Option<Arc<Chunks>>,
+}
+
+impl Form {
+    /// Whether blocks are changed on their way, each for itself.
+    fn has_lanes(&self) -> bool {
+        self.compression.is_some() || self.chunks.is_some()
+    }
+
+    /// Content of a block at most.
+    fn block_bytes(&self) -> usize {
+        let most = if self.has_lanes() { FRAME_BYTES } else { BLOCK_BYTES };
+        usize::try_from(self.segment_bytes).map_or(most, |limit| limit.min(most))
+    }
+
+    /// Chunks of a segment: where it ends is in each of them, so that is not for their size to say.
+    fn chunks_of_segment(&self) -> u64 {
+        self.segment_bytes.min(RAW_BYTES_MAX) / self.block_bytes() as u64
+    }
 }
 
 /// The threads that write one drop.
@@ -49,6 +70,8 @@ pub(super) struct Pipeline {
     spares: Spares,
     /// The block that is being filled, as far as it is.
     block: Option<(Vec<u8>, usize)>,
+    /// The place of the next chunk.
+    next: (u32, u64),
     /// Bytes of content in blocks that were passed on.
     passed_on: u64,
     counts: Arc<Counts>,
@@ -64,7 +87,7 @@ impl Pipeline {
         access: Access,
         form: Form,
     ) -> io::Result<Self> {
-        let lanes = form.compression.map_or(0, Lanes::count);
+        let lanes = if form.has_lanes() { Lanes::count(form.compression) } else { 0 };
         let waiting = if lanes == 0 { WAITING_MAX } else { lanes };
         let spares = Spares::new(2 * lanes + WAITING_MAX + UNHASHED_MAX);
         let (items, taken) = bounded(waiting);
@@ -74,7 +97,7 @@ impl Pipeline {
         let store = Store {
             directory: Arc::clone(directory),
             access,
-            limit: form.segment_bytes,
+            limit: if form.chunks.is_some() { u64::MAX } else { form.segment_bytes },
             counts: Arc::clone(&counts),
             hash: to_hash,
             sync: to_sync.clone(),
@@ -92,13 +115,17 @@ impl Pipeline {
                 Vec::new()
             })
         })?;
-        let lanes = form.compression.map(|level| Lanes::start(level, &spares)).transpose()?;
+        let lanes = match form.has_lanes() {
+            true => Some(Lanes::start(form.compression, form.chunks.as_ref(), &spares)?),
+            false => None,
+        };
         Ok(Self {
             form,
             items: Some(items),
             lanes,
             spares,
             block: None,
+            next: (0, 0),
             passed_on: 0,
             counts,
             failure,
@@ -120,11 +147,8 @@ impl Pipeline {
     /// Room for more content, at least for one byte; with anything in it.
     pub(super) fn room(&mut self) -> &mut [u8] {
         let bytes = self.block_bytes();
-        let size = match self.form.compression {
-            // Content and frames take turns in the same buffers.
-            Some(_) => zstd::zstd_safe::compress_bound(bytes),
-            None => bytes,
-        };
+        // Content and frames take turns in the same buffers.
+        let size = if self.form.has_lanes() { Lanes::buffer_bytes(bytes) } else { bytes };
         let (buffer, filled) = self.block.get_or_insert_with(|| (self.spares.take(size), 0));
         &mut buffer[*filled..bytes]
     }
@@ -162,6 +186,11 @@ impl Pipeline {
     /// Waits until all is durable; the segments in order.
     pub(super) fn finish(&mut self) -> Result<Vec<Segment>, WriteError> {
         self.pass_on()?;
+        if self.form.chunks.is_some() {
+            // The last chunk says that it is the last; whether another one follows is not known before.
+            let buffer = self.spares.take(0);
+            self.begin(buffer, 0, End::Drop)?;
+        }
         self.send(Item::End)?;
         let segments = self.stop();
         match self.taken_failure() {
@@ -192,12 +221,11 @@ impl Pipeline {
 
     /// Bytes of the block that is being filled. A plain one ends with its segment.
     fn block_bytes(&self) -> usize {
-        let limit = self.form.segment_bytes;
-        let (most, left) = match self.form.compression {
-            Some(_) => (FRAME_BYTES, limit),
-            None => (BLOCK_BYTES, limit - self.passed_on % limit),
-        };
-        usize::try_from(left).map_or(most, |left| left.min(most))
+        let (most, limit) = (self.form.block_bytes(), self.form.segment_bytes);
+        if self.form.has_lanes() {
+            return most;
+        }
+        usize::try_from(limit - self.passed_on % limit).map_or(most, |left| left.min(most))
     }
 
     fn pass_on(&mut self) -> Result<(), WriteError> {
@@ -206,11 +234,25 @@ impl Pipeline {
             self.spares.give_buffer(buffer);
             return Ok(());
         }
+        self.passed_on += length as u64;
+        let is_last = self.next.1 + 1 == self.form.chunks_of_segment();
+        self.begin(buffer, length, if is_last { End::Segment } else { End::Nothing })
+    }
+
+    /// Lets the first `length` bytes of a buffer go their way.
+    fn begin(&mut self, buffer: Vec<u8>, length: usize, end: End) -> Result<(), WriteError> {
+        let (segment, chunk) = self.next;
+        let position = self.form.chunks.as_ref().map(|_| Position { segment, chunk, end });
+        if position.is_some() {
+            self.next = match end {
+                End::Nothing => (segment, chunk + 1),
+                End::Segment | End::Drop => (segment + 1, 0),
+            };
+        }
         let item = match &self.lanes {
             None => Some(Item::Block(Block::of(buffer, length, length as u64))),
-            Some(lanes) => lanes.compress(buffer, length),
+            Some(lanes) => lanes.begin(buffer, length, position),
         };
-        self.passed_on += length as u64;
         match item {
             Some(item) => self.send(item),
             None => Err(self.why()),

@@ -24,7 +24,7 @@ use crate::seal::{SEGMENTS_MAX, Segment};
 
 /// Content of a compressed segment after which a new one begins, whatever it compresses to; far
 /// below what readers refuse.
-const RAW_BYTES_MAX: u64 = 4 << 30;
+pub(super) const RAW_BYTES_MAX: u64 = 4 << 30;
 
 /// Bytes of a segment after which those before are synced already: so the last segment, which no
 /// other follows, is nearly done when it ends.
@@ -134,9 +134,10 @@ impl Store {
                 Some(segment) => segment,
                 None => self.begin()?,
             };
+            let ends = block.ends_segment();
             self.write(&mut segment, block)?;
             let is_full =
-                segment.facts.size >= self.limit || segment.facts.raw_size >= RAW_BYTES_MAX;
+                ends || segment.facts.size >= self.limit || segment.facts.raw_size >= RAW_BYTES_MAX;
             if is_full {
                 self.finish(segment)?;
             } else {

@@ -25,6 +25,8 @@ mod races;
 #[cfg(test)]
 mod scanning;
 #[cfg(test)]
+mod sealed;
+#[cfg(test)]
 mod shell;
 #[cfg(test)]
 mod support;

@@ -48,6 +48,10 @@ codes! {
         /// Its content is what it was sealed as, and is no whole backup: it was cut off before the
         /// writer sealed it. An operator may accept it all the same.
         BrokenContent => "broken_content",
+        /// What was encrypted for its reader was changed.
+        BadSealing => "bad_sealing",
+        /// It is of a kind that is for later versions. Never in a receipt.
+        ReservedKind => "reserved_kind",
     }
 }
 

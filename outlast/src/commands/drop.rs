@@ -51,12 +51,26 @@ itself, let the shell tell of any part that failed: bash -o pipefail. A stream w
 byte is refused, and so are directories without anything in them (is it mounted?), unless
 --allow-empty says that nothing is what there is.
 
+SIGTERM, SIGINT and SIGHUP end the command with all that it started, and give the drop up, at once or
+after --deadline; the exit code is 128 and the signal's number, or 0 if it was sealed by then.
+
+With --every it goes on running, drops at each due time, and at its start if nobody has sealed a drop
+since the last one. A drop that fails is logged and tried again; only a signal ends it. Hours that the
+clocks skip are due when the gap ends, those that they repeat once.
+
+With --once-per only one of several instances drops; the others wait for its seal and print its id. One
+that dies is replaced within a minute or so; in doubt there are two drops. Data that an instance has of
+its own, such as a shard, is a workload of its own.
+
 Examples:
   outlast drop postgres --share /mnt/efs --workload shop-db
-  outlast drop --share /mnt/efs --workload shop-files /srv/uploads
+  outlast drop --share /mnt/efs --workload shop-files --exclude '*.tmp' --exclude-caches /srv/uploads
   outlast drop --share /mnt/efs --workload shop-db --exec shop.sql -- pg_dump shop
   outlast drop --share /mnt/efs --workload shop-db --exec shop.sql.age -- \\
-    bash -o pipefail -c 'pg_dump shop | age -R /etc/backup.pub'"
+    bash -o pipefail -c 'pg_dump shop | age -R /etc/backup.pub'
+  outlast drop --share /mnt/efs --workload shop-db --final --deadline 4m --exec shop.sql -- pg_dump shop
+  outlast drop --share /mnt/efs --workload shop-db --every 24h --at 02:00 --jitter 30m \\
+    --timezone Europe/Berlin --once-per 24h --exec shop.sql -- pg_dump shop"
 )]
 pub(crate) struct Args {
     #[command(subcommand)]

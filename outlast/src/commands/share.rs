@@ -11,6 +11,7 @@ use outlast_drop::{
     CleanOptions, NoticeLevel, Opening, ReceiptState, Share, ShareStatus, Verifier, WorkloadStatus,
     clean, status_of, status_up_to,
 };
+use outlast_fs::durable;
 use outlast_types::{Clock, DropId, SystemClock, SystemRandom, WorkloadName, human};
 use serde_json::json;
 
@@ -19,6 +20,7 @@ use crate::output::whole_seconds;
 use crate::output::{Output, counted, table};
 use outlast_wire::api::{AcceptOrder, WorkloadView};
 use outlast_wire::receipts::Authority;
+use outlast_wire::sealed_key::BoxKey;
 use outlast_wire::{ApiClient, Fingerprint};
 
 use super::vault_access::VaultAccess;
@@ -51,6 +53,20 @@ Examples:
         /// The group of everything on it, by name or number; without --mode, it may write
         #[arg(long, value_name = "GROUP")]
         group: Option<String>,
+    },
+    /// Make a key for `outlast drop --seal-to`: the secret half into a file, the public half to be printed
+    #[command(
+        after_help = "Whoever has the secret key can read what is dropped with the public one. It belongs on the agent's host
+alone, and into the safe: without it, sealed drops that no agent has shipped yet are lost. A second
+agent, or one that replaces the first, needs the same file.
+
+Examples:
+  outlast share key /etc/outlast/seal.key            # agent.toml: seal_key = \"/etc/outlast/seal.key\"
+  outlast share key /etc/outlast/seal.key > seal.pub # goes into the instances' image"
+    )]
+    Key {
+        /// The file for the secret key, which must not be there yet
+        file: PathBuf,
     },
     /// Tell what is on the share, for each workload
     #[command(after_help = "Examples:
@@ -150,6 +166,17 @@ pub(crate) fn run(command: Command, output: &Output) -> Result<Code> {
                 )?;
             } else {
                 output.line(format_args!("made share {} in {}", share.id(), dir.display()))?;
+            }
+            Ok(Code::Done)
+        }
+        Command::Key { file } => {
+            let key = BoxKey::generate(&SystemRandom);
+            durable::create_new(&file, key.to_text().as_bytes(), 0o600)
+                .with_context(|| format!("cannot make {}", file.display()))?;
+            if output.is_json() {
+                output.json(&json!({ "public_key": key.public().to_string() }))?;
+            } else {
+                output.line(key.public())?;
             }
             Ok(Code::Done)
         }

@@ -15,6 +15,7 @@ const EXAMPLES: [(&str, &str); 11] = [
     ("agent.state", "/var/lib/outlast-agent"),
     ("agent.upstream", "https://vault.example:8443/"),
     ("agent.identity", "/etc/outlast/agent"),
+    ("agent.seal_key", "/etc/outlast/seal.key"),
     ("agent.textfile", "/var/lib/node_exporter/outlast.prom"),
     ("sanity.kinds", "pg_dump, pg_dump-custom"),
     ("vault.dir", "/var/lib/outlast-vault"),

@@ -53,6 +53,7 @@ impl Configured for AgentConfig {
             drop_max,
             budgets,
             receipts_keep: settings.duration("agent.receipts_keep")?,
+            seal_key: settings.path_if_set("agent.seal_key"),
             textfile: settings.path_if_set("agent.textfile"),
             poll: settings.duration("agent.poll")?,
             grace: settings.duration("agent.grace")?,

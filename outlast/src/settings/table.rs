@@ -102,6 +102,12 @@ pub(crate) const AGENT: RoleKeys = RoleKeys {
                     help: "how many bytes of content may come of one byte on the share, in drops above 16 GiB: holes and what compresses absurdly are rejected unread; 0 takes any",
                 },
                 Key {
+                    name: "seal_key",
+                    kind: Kind::Path,
+                    default: Default::Nothing,
+                    help: "the secret keys, one on each line, for what `outlast drop --seal-to` encrypts; `outlast share key` makes one",
+                },
+                Key {
                     name: "textfile",
                     kind: Kind::Path,
                     default: Default::Nothing,

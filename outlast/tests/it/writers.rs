@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use serde_json::Value;
 
-use crate::harness::{Role, fail, outlast, scratch, succeed, wait_until};
+use crate::harness::{Role, Up, fail, outlast, scratch, succeed, wait_until};
 
 fn share(directory: &Path) -> PathBuf {
     let share = directory.join("share");
@@ -278,4 +278,46 @@ fn a_drop_that_fails_is_told_and_ends_no_schedule() {
         let words = fail(drop_to(&share, bad).args(["--exec", "x", "--", "true"]), 2);
         assert!(words.contains(named), "{bad:?}: {words}");
     }
+}
+
+#[test]
+fn what_is_sealed_to_the_agent_reaches_the_vault_and_nobody_else_reads_it() {
+    let directory = scratch();
+    let secret = directory.path().join("seal.key");
+    let public = succeed(outlast().args(["share", "key"]).arg(&secret));
+    let mode = std::os::unix::fs::PermissionsExt::mode(&secret.metadata().unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    fail(outlast().args(["share", "key"]).arg(&secret), 1);
+    let file = directory.path().join("seal.pub");
+    fs::File::create(&file).unwrap().write_all(public.as_bytes()).unwrap();
+    let dir = directory.path().join("up");
+    let mut up = Up::start(&dir);
+    let drop = |up: &Up, to: &str| {
+        let mut command = up.drop_command("shop");
+        command.args(["--seal-to", to, "--exec", "x", "--", "echo", "the customers"]);
+        succeed(&mut command).trim().to_owned()
+    };
+    let first = drop(&up, public.trim());
+    // Without the key it waits, and somebody hears why.
+    wait_until("the agent tells which key it lacks", || {
+        up.role.words().lines().any(|line| line.contains(public.trim()))
+    });
+    assert!(!up.receipt("shop", &first, "rejected").exists());
+    up.role.stop();
+    let mut up = Up::start_with(&dir, &[("OUTLAST_AGENT_SEAL_KEY", secret.to_str().unwrap())]);
+    up.wait_for_receipt("shop", &first, "vaulted");
+    let second = drop(&up, file.to_str().unwrap());
+    up.wait_for_receipt("shop", &second, "vaulted");
+    let place = up.drop_directory("shop", &second).unwrap();
+    for entry in fs::read_dir(&place).unwrap() {
+        let bytes = fs::read(entry.unwrap().path()).unwrap();
+        assert!(!bytes.windows(9).any(|at| at == b"customers"));
+    }
+    let restored = succeed(up.restic("shop").args(["dump", "latest", "/x"]));
+    assert_eq!(restored, "the customers\n");
+    let mut fetch = outlast();
+    fetch.args(["fetch", "--workload", "shop", "--share"]).arg(&up.share);
+    let words = fail(fetch.arg("--into").arg(directory.path().join("target")), 1);
+    assert!(words.contains("encrypted"), "{words}");
+    fail(up.drop_command("shop").args(["--seal-to", "AAAA", "--exec", "x", "--", "true"]), 2);
 }

@@ -94,6 +94,7 @@ fn sealed(contents: &[Vec<u8>], compressed: bool) -> (Memory, Seal) {
         claims: Claims::default(),
         sealed: None,
         compression: compressed.then_some(Compression::Zstd),
+        sealed_to: None,
         segments,
     };
     (memory, seal)
@@ -108,7 +109,7 @@ fn noise(seed: u64, length: usize) -> Vec<u8> {
 /// Reads to the end or to a failure, in time: what was read, and the failure.
 fn read(memory: Memory, seal: &Seal, parallel: usize) -> (Vec<u8>, Option<DropReadError>) {
     let mut reader =
-        ContentReader::over(Arc::new(Arc::new(memory)), seal, ReadOptions { parallel });
+        ContentReader::over(Arc::new(Arc::new(memory)), seal, None, ReadOptions { parallel });
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
         let mut content = Vec::new();
@@ -174,7 +175,7 @@ fn a_reader_that_is_given_up_ends_its_threads() {
         for read in [0, 1, 3 << 20, 13 << 20] {
             let (memory, seal) = sealed(&contents, compressed);
             let store = Arc::new(Arc::new(memory));
-            let mut reader = ContentReader::over(store, &seal, ReadOptions::default());
+            let mut reader = ContentReader::over(store, &seal, None, ReadOptions::default());
             reader.read_exact(&mut vec![0; read]).unwrap();
             // It waits for its threads; the test would not end.
             drop(reader);

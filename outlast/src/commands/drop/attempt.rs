@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail};
+use outlast_drop::sealing::{self, ContentKey, SealedTo, Sealing};
 use outlast_drop::tar::{self, TreeSummary};
 use outlast_drop::{Claims, Content, DropWriter, Gaps, Share, Source, WriteError, WriterOptions};
 use outlast_fs::EntrySource;
 use outlast_fs::walk::Walk;
 use outlast_types::{Clock, DropId, Monitor, SystemClock, SystemRandom, SystemTimer, Timer};
+use outlast_wire::sealed_key::seal_text;
 
 use super::options::DropOptions;
 use super::pace::Pace;
@@ -201,8 +203,16 @@ impl Attempt<'_> {
 
     fn open(&self, content: Content, claims: Claims) -> Result<DropWriter> {
         let workload = self.options.workload()?;
-        let options = WriterOptions { id: self.id, ..self.options.writer() };
         let (clock, random) = (&SystemClock, &SystemRandom);
+        let mut options = WriterOptions { id: self.id, ..self.options.writer() };
+        if let Some(reader) = &self.options.seal_to {
+            let id = self.id.unwrap_or_else(|| DropId::new(clock, random));
+            let purpose = sealing::purpose(self.share.id(), workload, id);
+            let key = ContentKey::generate(random);
+            let wrapped = seal_text(reader, purpose.as_bytes(), key.bytes(), random)?;
+            let sealed_to = SealedTo { key: reader.to_string(), wrapped };
+            (options.id, options.sealing) = (Some(id), Some(Sealing { key, sealed_to }));
+        }
         Ok(DropWriter::create(self.share, workload, content, claims, options, clock, random)?)
     }
 

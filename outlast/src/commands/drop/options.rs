@@ -1,12 +1,14 @@
 //! What every kind of drop can be asked for.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Result;
 use outlast_drop::WriterOptions;
 use outlast_drop::schedule::{InvalidSchedule, Schedule};
+use outlast_fs::durable;
 use outlast_types::{WorkloadName, human};
+use outlast_wire::sealed_key::BoxPublicKey;
 
 use super::priority::PriorityArgs;
 use crate::commands::inputs::InputArgs;
@@ -47,6 +49,10 @@ pub(super) struct DropOptions {
     /// Size of the segments in which the data is written
     #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = segment_bytes)]
     segment_size: u64,
+    /// Encrypt the content so that only the agent can read it, and not who else may see the share: with
+    /// this public key, or the one in this file, of `outlast share key`
+    #[arg(long, value_name = "KEY|FILE", value_parser = sealed_to)]
+    pub(super) seal_to: Option<BoxPublicKey>,
     /// Write at most so much to the share in a second, on average, such as 20MiB
     #[arg(long, value_name = "SIZE", value_parser = rate)]
     pub(super) limit_rate: Option<u64>,
@@ -141,6 +147,18 @@ fn compression(text: &str) -> Result<Compression, String> {
             _ => Err("a level from 1 to 19, or off".to_owned()),
         },
     }
+}
+
+fn sealed_to(text: &str) -> Result<BoxPublicKey, String> {
+    const FILE_BYTES_MAX: u64 = 4096;
+    if let Ok(key) = BoxPublicKey::try_from(text.to_owned()) {
+        return Ok(key);
+    }
+    let words = durable::read_bounded(Path::new(text), FILE_BYTES_MAX)
+        .map_err(|error| format!("it is no public key, and no file with one: {error}"))?;
+    let words = String::from_utf8_lossy(&words);
+    BoxPublicKey::try_from(words.trim().to_owned())
+        .map_err(|_| "what is in that file is no public key".to_owned())
 }
 
 fn rate(text: &str) -> Result<u64, String> {
