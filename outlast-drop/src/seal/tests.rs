@@ -10,21 +10,24 @@ fn seals() -> impl Strategy<Value = Seal> {
         Just(Content::Tree),
         "[^/\\p{Cc}]{3,40}".prop_map(|name| Content::stream(&name).unwrap()),
     ];
-    (segments, content, any::<bool>(), any::<bool>(), prop::option::of(".{0,30}")).prop_map(
-        |(segments, content, compressed, sha256, instance)| Seal {
+    let sealed_to = prop::option::of((".{0,90}", ".{0,200}"));
+    let flags = (any::<bool>(), any::<bool>());
+    (segments, content, flags, prop::option::of(".{0,30}"), sealed_to).prop_map(
+        |(segments, content, (compressed, sha256), instance, sealed_to)| Seal {
             drop: DropId::new(&SystemClock, &SystemRandom),
             workload: WorkloadName::new("shop-db").unwrap(),
             content,
             claims: Claims { instance, ..Claims::default() },
             sealed: Timestamp::from_unix(1_790_000_000, 5),
             compression: compressed.then_some(Compression::Zstd),
+            sealed_to: sealed_to.clone().map(|(key, wrapped)| SealedTo { key, wrapped }),
             segments: segments
                 .into_iter()
                 .enumerate()
                 .map(|(index, (size, raw_size, hash))| Segment {
                     name: segment_name(index),
                     size,
-                    raw_size: if compressed { raw_size } else { size },
+                    raw_size: if compressed || sealed_to.is_some() { raw_size } else { size },
                     digest: match sha256 {
                         true => Digest::Sha256(Sha256Hash(hash)),
                         false => Digest::Blake3(ContentHash(hash)),
