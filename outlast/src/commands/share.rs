@@ -258,7 +258,7 @@ fn group_id(group: &str) -> Result<u32> {
         return Ok(number);
     }
     let path = Path::new("/etc/group");
-    let content = outlast_fs::durable::read_bounded(path, GROUPS_BYTES_MAX).unwrap_or_default();
+    let content = durable::read_bounded(path, GROUPS_BYTES_MAX).unwrap_or_default();
     let content = String::from_utf8_lossy(&content);
     let number = content.lines().find_map(|line| {
         let mut fields = line.split(':');
