@@ -17,7 +17,7 @@ pub(super) const FRAME_BYTES: usize = 2 << 20;
 /// More lanes would be faster than any share.
 const LANES_MAX: usize = 4;
 /// Above these levels, a lane's tables are so large that there are fewer of them.
-const LEVEL_OF_ALL_LANES: i32 = 8;
+const LEVEL_OF_ALL_LANES: i32 = 6;
 const LEVEL_OF_TWO_LANES: i32 = 14;
 
 /// A block of content, and who is to get what becomes of it.
