@@ -72,6 +72,11 @@ impl Agent {
                 (address, end)
             }
         };
+        self.end(address, end, is_removed, report);
+    }
+
+    /// What follows from the end of a drop; whether its data is removed by it.
+    fn end(&mut self, address: DropAddress, end: End, is_removed: bool, report: &mut PassReport) {
         match end {
             End::Done => {
                 if is_removed {
