@@ -114,6 +114,7 @@ fn vaulted(share: &Share, workload: &WorkloadName, at: Timestamp, vault: &Identi
         claims: Claims::default(),
         sealed: Some(at),
         compression: None,
+        sealed_to: None,
         segments: vec![segment],
     };
     let bytes = seal.to_bytes().unwrap();
