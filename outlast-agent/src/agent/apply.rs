@@ -1,9 +1,8 @@
 //! Actions applied: the one place where the share, and what is known of drops, change.
 
 use outlast_drop::{
-    DropAddress, DropReadError, ReceiptState, SealedDrop, Share, SignedReceipt, receipt,
+    DropAddress, DropReadError, ReceiptState, Rejection, SealedDrop, Share, SignedReceipt, receipt,
 };
-
 use outlast_types::DropIdentity;
 
 use super::Agent;
@@ -53,12 +52,7 @@ impl Agent {
             Action::Refuse { address, rejection } => {
                 let end = lifecycle.refuse(&address, &rejection);
                 if let End::Done = end {
-                    let (code, reason) = (rejection.code(), rejection.to_string());
-                    report.rejected.push((address.clone(), reason.clone()));
-                    if code.is_incident() {
-                        let place = rejection.seal().map(|seal| (address.day, seal));
-                        self.board.refused(&address, Refusal { code, reason, place });
-                    }
+                    self.note_refused(&address, &rejection, report);
                 }
                 (address, end)
             }
@@ -93,6 +87,16 @@ impl Agent {
                 report.problems.extend(problem);
             }
             End::Failed(problem) => report.problems.push(problem),
+        }
+    }
+
+    /// Notes a drop that was refused, and lets the vault hear of it if that is an incident.
+    fn note_refused(&self, address: &DropAddress, rejection: &Rejection, report: &mut PassReport) {
+        let (code, reason) = (rejection.code(), rejection.to_string());
+        report.rejected.push((address.clone(), reason.clone()));
+        if code.is_incident() {
+            let place = rejection.seal().map(|seal| (address.day, seal));
+            self.board.refused(address, Refusal { code, reason, place });
         }
     }
 
