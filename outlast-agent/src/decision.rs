@@ -51,4 +51,6 @@ pub(crate) fn decide(
 }
 
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod tests;
