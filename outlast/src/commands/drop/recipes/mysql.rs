@@ -113,15 +113,12 @@ fn dump(arguments: &Args, attempt: &Attempt<'_>) -> Result<Sealed> {
         position: !arguments.no_binlog_position,
         extra: &arguments.extra,
     };
-    let call = arguments.connection.dump(&client, &facts, wanted);
+    // Users first: what follows may belong to them.
+    let users = arguments.connection.users(&client, wanted);
+    let dump = arguments.connection.dump(&client, &facts, wanted);
+    let parts = users.into_iter().chain([dump]).map(Part::Output).collect();
     let source = source(&facts, &client, chosen.as_deref());
-    let feed = Feed::of(
-        PRODUCT,
-        vec![Part::Output(call)],
-        &attempt.options.input,
-        attempt.signals,
-        attempt.output,
-    );
+    let feed = Feed::of(PRODUCT, parts, &attempt.options.input, attempt.signals, attempt.output);
     let trouble = feed.trouble();
     let edges = Arc::new(Mutex::new(Edges::default()));
     let kept = Kept { reader: feed, edges: Arc::clone(&edges) };

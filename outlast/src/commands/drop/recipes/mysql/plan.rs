@@ -103,22 +103,19 @@ impl Connection {
             let new = client.knows("--source-data");
             call = call.arg(if new { "--source-data=2" } else { "--master-data=2" });
         }
-        if !wanted.globals {
-            // The server's own database has them.
-            return call
-                .args(wanted.extra)
-                .arg("--databases")
-                .args(wanted.databases.unwrap_or_default());
-        }
         match wanted.databases {
+            // The server's own database has users and grants.
             None => call.args(["--all-databases", "--flush-privileges"]).args(wanted.extra),
-            Some(databases) => {
-                if client.knows("--system") {
-                    call = call.arg("--system=users");
-                }
-                call.args(wanted.extra).arg("--databases").args(databases)
-            }
+            Some(databases) => call.args(wanted.extra).arg("--databases").args(databases),
         }
+    }
+
+    /// The call that dumps users and grants alone, for what has only some databases. Those that the
+    /// server has already stay as they are. `None` if the client has no way to do that.
+    pub(super) fn users(&self, client: &Client, wanted: Wanted<'_>) -> Option<Call> {
+        let is_wanted = wanted.globals && wanted.databases.is_some() && client.knows("--system");
+        let words = ["--system=users", "--insert-ignore", "--single-transaction"];
+        is_wanted.then(|| self.call(&client.program).args(words))
     }
 }
 
@@ -155,14 +152,13 @@ mod tests {
         let names = ["shop".to_owned(), "crm".to_owned()];
         let some = Wanted { databases: Some(&names), position: false, ..all };
         let of_some = words(&old, some);
-        assert!(
-            of_some.contains(r#""--system=users", "--databases", "shop", "crm"]"#),
-            "{of_some}"
-        );
-        assert!(!of_some.contains("-data=2"));
-        assert!(!words(&new, some).contains("--system"));
-        let without = words(&old, Wanted { globals: false, ..some });
-        assert!(!without.contains("--system") && without.contains("--databases"), "{without}");
+        assert!(of_some.contains(r#""--databases", "shop", "crm"]"#), "{of_some}");
+        assert!(!of_some.contains("-data=2") && !of_some.contains("--system"), "{of_some}");
+        let users = |client: &Client, wanted| Connection::default().users(client, wanted);
+        assert!(format!("{:?}", users(&old, some)).contains("--system=users"));
+        assert_eq!(users(&new, some), None);
+        assert_eq!(users(&old, Wanted { globals: false, ..some }), None);
+        assert_eq!(users(&old, all), None);
     }
 
     #[test]
