@@ -143,7 +143,8 @@ mod tests {
         assert!(lines.len() >= 12, "{lines:?}");
         for line in lines {
             // What the shell fills in.
-            let filled = line.iter().map(|word| word.replace("$POD", "shop-0"));
+            let id = "019c1234-5678-7abc-8def-0123456789ab";
+            let filled = line.iter().map(|word| word.replace("$POD", "shop-0").replace("$id", id));
             if let Err(error) = Arguments::try_parse_from(filled) {
                 panic!("{line:?}: {error}");
             }

@@ -254,12 +254,12 @@ const MYSQL: Known = &[
 
 const REDIS: Known = &[
     (
-        &["noauth", "authentication required"],
-        "Put the password into REDISCLI_AUTH, in an environment file that only this user reads.",
-    ),
-    (
         &["wrongpass", "auth failed", "invalid username-password"],
         "Look at --user and at the password in REDISCLI_AUTH.",
+    ),
+    (
+        &["noauth", "authentication required"],
+        "Put the password into REDISCLI_AUTH, in an environment file that only this user reads.",
     ),
     (
         &["noperm"],
