@@ -276,7 +276,7 @@ fn jitter(most: Duration, random: &dyn Random) -> Duration {
     let mut bytes = [0; 4];
     random.fill(&mut bytes);
     let millis = u64::try_from(most.as_millis()).unwrap_or(u64::MAX);
-    let part = u128::from(millis) * u128::from(u32::from_le_bytes(bytes)) >> 32;
+    let part = (u128::from(millis) * u128::from(u32::from_le_bytes(bytes))) >> 32;
     Duration::from_millis(u64::try_from(part).unwrap_or(millis))
 }
 

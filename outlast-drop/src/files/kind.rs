@@ -24,7 +24,6 @@ const NAMES: [(u64, &str); 9] = [
 impl FileSystem {
     #[expect(
         clippy::cast_sign_loss,
-        clippy::unnecessary_cast,
         reason = "the kernel's types differ between processors"
     )]
     pub(super) fn of(file: impl AsFd) -> Option<Self> {

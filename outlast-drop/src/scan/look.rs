@@ -35,7 +35,7 @@ pub struct Sighting {
 pub enum DropState {
     /// Being written, or left behind by a writer that died. What `open.json` says, if it is
     /// there and whole.
-    Open(Option<OpenRecord>),
+    Open(Option<Box<OpenRecord>>),
     /// Its writer said that it gave up.
     Failed { exit_status: Option<i32> },
     /// Its seal is valid; whether the segments are as sealed shows when they are read.
@@ -156,7 +156,7 @@ pub(super) fn sighting(
     } else {
         match OpenRecord::read(directory)? {
             Some(OpenRecord { failed: Some(exit_status), .. }) => DropState::Failed { exit_status },
-            record => DropState::Open(record),
+            record => DropState::Open(record.map(Box::new)),
         }
     };
     if let DropState::Sealed(seal) = &state {

@@ -188,7 +188,7 @@ mod tests {
         for scan in 1..=10 {
             let chosen = turns.choose(&directory, &LIMITS, &urgent).unwrap();
             assert_eq!((chosen.others, chosen.is_cut), (94, false));
-            assert!(chosen.names.contains(&b"x7".to_vec()));
+            assert!(chosen.names.contains(b"x7".as_slice()));
             seen.extend(chosen.names);
             assert!(scan == 10 || seen.len() <= 1 + 10 * scan);
         }
@@ -196,11 +196,11 @@ mod tests {
         // Of more names than are read, one that is urgent is looked at all the same.
         let few = ScanLimits { names: 5, ..LIMITS };
         let chosen = turns.choose(&directory, &few, &urgent).unwrap();
-        assert!(chosen.is_cut && chosen.names.contains(&b"x7".to_vec()) && chosen.gone.is_empty());
+        assert!(chosen.is_cut && chosen.names.contains(b"x7".as_slice()) && chosen.gone.is_empty());
         // One that has gone is not.
         fs::remove_dir(place.path().join("x7")).unwrap();
         let chosen = turns.choose(&directory, &LIMITS, &urgent).unwrap();
-        assert!(!chosen.names.contains(&b"x7".to_vec()) && chosen.gone == [b"x7".to_vec()]);
+        assert!(!chosen.names.contains(b"x7".as_slice()) && chosen.gone == [b"x7".to_vec()]);
     }
 
     #[test]
@@ -229,7 +229,7 @@ mod tests {
         let strange = (0..150).map(|number| format!("X{number:03}"));
         let foreign = [".snapshot".to_owned(), "@eaDir".to_owned()];
         let (_place, directory) =
-            directory(strange.chain(foreign).chain(["shop".to_owned()].into_iter()));
+            directory(strange.chain(foreign).chain(["shop".to_owned()]));
         let chosen = Turns::default().choose(&directory, &LIMITS, &BTreeSet::new()).unwrap();
         assert_eq!((chosen.names.len(), chosen.foreign, chosen.others), (1, 2, 1));
         assert_eq!(chosen.strange.len(), STRANGE_MAX);

@@ -48,8 +48,8 @@ impl Lanes {
     pub(super) fn count(level: Option<i32>) -> usize {
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let most = match level.unwrap_or(0) {
-            ..=LEVEL_OF_ALL_LANES => LANES_MAX,
-            ..=LEVEL_OF_TWO_LANES => 2,
+            level if level <= LEVEL_OF_ALL_LANES => LANES_MAX,
+            level if level <= LEVEL_OF_TWO_LANES => 2,
             _ => 1,
         };
         cores.min(most)

@@ -54,7 +54,7 @@ Examples:
         #[arg(long, value_name = "GROUP")]
         group: Option<String>,
     },
-    /// Make a key for `outlast drop --seal-to`: the secret half into a file, the public half to be printed
+    /// Make a key for `outlast drop --seal-to`, and print its public half
     #[command(
         after_help = "Whoever has the secret key can read what is dropped with the public one. It belongs on the agent's host
 alone, and into the safe: without it, sealed drops that no agent has shipped yet are lost. A second
