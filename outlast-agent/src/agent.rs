@@ -277,10 +277,8 @@ impl Agent {
         let mut report = PassReport::new(self.environment.clock.now());
         let mut seen = BTreeMap::new();
         self.board.begin_pass(report.started, self.elapsed());
-        let me = self.scribe.identity.get().peer().to_string();
-        match self.watcher.open_share(&me, self.elapsed()) {
-            Ok(None) => {}
-            Ok(Some(share)) => {
+        match self.watcher.open_share() {
+            Ok(share) => {
                 report.share = Some(share.id());
                 self.line.speak_of(share.id());
                 seen = self.look_over(&share, &mut report, shutdown);

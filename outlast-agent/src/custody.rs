@@ -41,8 +41,7 @@ pub(crate) enum Proven {
     Rejected {
         /// Why, if the vault may not have heard of it.
         untold: Option<Refusal>,
-        /// Whether a policy refused it, which may be another one now, or its seal was torn, which may
-        /// be whole now.
+        /// Whether a policy refused it, which may be another one now.
         by_policy: bool,
     },
     Abandoned,
@@ -85,7 +84,7 @@ pub(crate) enum CustodyState {
     Rejected {
         untold: Option<Refusal>,
     },
-    /// Sealed, and rejected by a policy that may be another one now, or because it was not yet sealed.
+    /// Sealed, and rejected by a policy that may be another one now.
     Unwelcome {
         untold: Option<Refusal>,
     },
@@ -134,10 +133,6 @@ impl CustodyState {
     fn of_unsealed(seen: &DropState, proven: &Proven) -> Self {
         match (proven, seen) {
             (Proven::Rejected { untold, .. }, _) => Self::Rejected { untold: untold.clone() },
-            // Its writer may be at work on its seal all the same.
-            (Proven::Abandoned, DropState::Refused(rejection)) if rejection.is_torn_seal() => {
-                Self::Torn(rejection.clone())
-            }
             (Proven::Abandoned, _) => Self::Abandoned,
             (Proven::Released(secured), DropState::Open(_) | DropState::Failed { .. }) => {
                 Self::Released(secured.clone())

@@ -51,6 +51,4 @@ pub(crate) fn decide(
 }
 
 #[cfg(test)]
-mod model;
-#[cfg(test)]
 mod tests;

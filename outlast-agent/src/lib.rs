@@ -47,7 +47,6 @@ mod shutdown;
 mod state;
 mod statement;
 mod sweep;
-mod tenure;
 mod tier;
 mod tracker;
 mod upstream;

@@ -89,9 +89,7 @@ impl Reader<'_> {
         };
         if let Some(rejected) = said_here(ReceiptState::Rejected)? {
             let code = rejected.receipt.code.as_ref();
-            // A seal that was torn may be whole now: its writer was held up, and not dead.
-            let is_torn = code.is_some_and(|code| *code == RejectionCode::TornSeal);
-            let by_policy = is_torn || code.is_some_and(RejectionCode::is_of_policy);
+            let by_policy = code.is_some_and(RejectionCode::is_of_policy);
             return Ok(Proven::Rejected { untold: refusal(rejected.receipt), by_policy });
         }
         if said_here(ReceiptState::Abandoned)?.is_some() {

@@ -47,7 +47,6 @@ pub mod share;
 pub mod status;
 pub mod stillness;
 pub mod tar;
-pub mod tenure;
 pub mod writer;
 
 pub use clean::{CleanOptions, Cleaned, clean};

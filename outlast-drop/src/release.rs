@@ -14,6 +14,7 @@ use crate::files::{Directory, NAMES_MAX, is_not_a_directory};
 use crate::layout::{DROPS, DropAddress, SEAL_FILE, WORKLOADS, is_foreign};
 use crate::reader::{DropReadError, read_seal};
 use crate::receipt::{self, ReceiptState, SignedReceipt};
+use crate::rejection::Rejection;
 use crate::share::{Share, ShareError, hint};
 
 /// Files that one call removes of a drop; the next one goes on.
@@ -76,69 +77,44 @@ pub fn release(
 }
 
 /// Writes the `abandoned` receipt and removes what a dead writer left. A drop that has become
-/// sealed is not touched, and neither is one whose seal is just being written, as a torn one may be.
-/// Call it only when the drop has been still for the whole grace time.
+/// sealed is not touched; a torn seal is no seal. Call it only when the drop has been still for
+/// the whole grace time.
 pub fn abandon(
     share: &Share,
     address: &DropAddress,
     signed: &SignedReceipt,
 ) -> Result<Freed, ReleaseError> {
     check_receipt(share, address, signed, ReceiptState::Abandoned)?;
-    let sealed = || ReleaseError::Sealed { address: address.clone() };
-    if has_seal(share, address)? {
-        return Err(sealed());
+    if is_sealed(share, address)? {
+        return Err(ReleaseError::Sealed { address: address.clone() });
     }
-    let (workload, drop, state) = (&address.workload, address.drop, ReceiptState::Abandoned);
-    // By an agent that died, and that may have begun to remove.
-    let was_begun = !matches!(receipt::read(share, workload, drop, state), Ok(None));
-    // The receipt comes before the last word: a writer that wakes up now finds it and does not
-    // seal, and one that has just sealed has taken the name of the seal.
+    // The receipt comes before the last look: a writer that wakes up now finds it and does not
+    // seal, and one that has just sealed is seen.
     receipt::write(share, signed)?;
-    if !keep_from_sealing(share, address)? {
-        if !was_begun {
-            receipt::withdraw(share, workload, drop, state)?;
-        }
-        return Err(sealed());
+    if is_sealed(share, address)? {
+        receipt::withdraw(share, &address.workload, address.drop, ReceiptState::Abandoned)?;
+        return Err(ReleaseError::Sealed { address: address.clone() });
     }
     remove_data(share, address)
 }
 
-/// Takes the name of the seal, so that the writer cannot seal any more; whether that was possible. A
-/// listing may be old, whoever shows it. Which of two made a name first, the server alone says.
-fn keep_from_sealing(share: &Share, address: &DropAddress) -> Result<bool, ReleaseError> {
-    let Some(directory) = open_drop_to_change(share, address)? else { return Ok(true) };
-    directory.take_name(SEAL_FILE).map_err(|source| {
-        let path = share.drop_directory(address);
-        ReleaseError::Io { action: "close", path, source }
-    })
-}
-
-/// Whether there is something of a seal, whole or not.
+/// Whether there is a seal; a torn one is none.
 ///
 /// It is looked for in a listing, since a network file system may remember for a while that there
 /// was no file of its name, but asks the server when a directory is opened and listed.
-fn has_seal(share: &Share, address: &DropAddress) -> Result<bool, ReleaseError> {
+fn is_sealed(share: &Share, address: &DropAddress) -> Result<bool, ReleaseError> {
     let Some(directory) = open_drop(share, address)? else { return Ok(false) };
-    let mut is_listed = false;
-    let listed = directory.each_name(NAMES_MAX, |name| is_listed |= name == SEAL_FILE.as_bytes());
-    let failed = |action| {
+    let mut has_seal = false;
+    let listed = directory.each_name(NAMES_MAX, |name| has_seal |= name == SEAL_FILE.as_bytes());
+    let is_whole = listed.map_err(|source| {
         let path = share.drop_directory(address);
-        move |source| ReleaseError::Io { action, path, source }
-    };
-    let is_whole = listed.map_err(failed("list"))?;
-    if is_whole && !is_listed {
+        ReleaseError::Io { action: "list", path, source }
+    })?;
+    if is_whole && !has_seal {
         return Ok(false);
     }
-    match directory.facts(SEAL_FILE.as_bytes()) {
-        // The name was taken, by us, before something broke off.
-        Ok(facts) => Ok(!facts.is_directory),
-        // By the one it is there, and by the other not: one of the two is old.
-        Err(error) if error.kind() == io::ErrorKind::NotFound && is_listed => {
-            Err(failed("read the seal of")(Errno::STALE.into()))
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(failed("read the seal of")(error)),
-    }
+    let seal = read_seal(&directory);
+    Ok(!matches!(seal, Ok(None) | Err(DropReadError::Refused(Rejection::TornSeal))))
 }
 
 /// Writes the `rejected` receipt. The data stays where it is, for people to look at, until
@@ -167,15 +143,7 @@ fn check_receipt(
 }
 
 fn open_drop(share: &Share, address: &DropAddress) -> Result<Option<Directory>, ReleaseError> {
-    opened(share, address, share.directory().and_then(|root| root.descend(&address.components())))
-}
-
-fn opened(
-    share: &Share,
-    address: &DropAddress,
-    directory: io::Result<Directory>,
-) -> Result<Option<Directory>, ReleaseError> {
-    match directory {
+    match share.directory().and_then(|root| root.descend(&address.components())) {
         Ok(directory) => Ok(Some(directory)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => {
@@ -185,28 +153,16 @@ fn opened(
     }
 }
 
-/// The same to change something: only where the share is certainly there.
-fn open_drop_to_change(
-    share: &Share,
-    address: &DropAddress,
-) -> Result<Option<Directory>, ReleaseError> {
-    opened(share, address, share.root_to_change()?.descend(&address.components()))
-}
-
 /// Removes a drop's directory with everything in it, the seal first; fine if it is gone.
 pub(crate) fn remove_data(share: &Share, address: &DropAddress) -> Result<Freed, ReleaseError> {
     let gone = |bytes| Freed { bytes, is_gone: true };
-    let Some(directory) = open_drop_to_change(share, address)? else { return Ok(gone(0)) };
+    let Some(directory) = open_drop(share, address)? else { return Ok(gone(0)) };
     let failed = |action| {
         let path = share.drop_directory(address);
         move |source| ReleaseError::Io { action, path, source }
     };
-    // Where a directory has the seal's name, no seal can come while there is something to remove.
-    let facts = directory.facts(SEAL_FILE.as_bytes());
-    let is_taken = facts.is_ok_and(|facts| facts.is_directory);
     match directory.remove_file(SEAL_FILE.as_bytes()) {
         Err(error) if is_held(&error) => return Ok(Freed::default()),
-        Err(_) if is_taken => {}
         result => result.map_err(failed("remove the seal in"))?,
     }
     directory.sync().map_err(failed("sync"))?;
@@ -226,9 +182,6 @@ pub(crate) fn remove_data(share: &Share, address: &DropAddress) -> Result<Freed,
     }
     if !is_whole {
         return Ok(Freed { bytes, is_gone: false });
-    }
-    if is_taken {
-        directory.remove_directory(SEAL_FILE).map_err(failed("empty"))?;
     }
     let components = address.components();
     let day = share

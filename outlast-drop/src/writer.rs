@@ -16,7 +16,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
-use outlast_types::{Clock, DropId, Random, RejectionCode, WorkloadName};
+use outlast_types::{Clock, DropId, Random, WorkloadName};
 
 use crate::bell;
 use crate::files::{Access, Directory, NAMES_MAX};
@@ -26,7 +26,7 @@ use crate::open::{Claims, Content, Gaps, OpenRecord, Source};
 use crate::receipt::{self, ReceiptState};
 use crate::seal::{Compression, SEAL_BYTES_MAX, Seal, Segment};
 use crate::sealing::{Chunks, SealedTo, Sealing};
-use crate::share::{Share, ShareError};
+use crate::share::Share;
 pub use error::WriteError;
 
 use beat::Heart;
@@ -100,10 +100,8 @@ impl DropWriter {
         let path = share.drop_directory(&address);
         let (directory, access) = share
             .make_workload(workload)
-            .map_err(WriteError::creating(&path))
-            .and_then(|workload| {
-                make_directory(&workload, &address).map_err(WriteError::io("create", &path))
-            })?;
+            .and_then(|workload| make_directory(&workload, &address))
+            .map_err(WriteError::io("create", &path))?;
         let claims = Claims { started: claims.started.or(Some(now)), ..claims };
         let workload = workload.clone();
         let open =
@@ -193,6 +191,7 @@ impl DropWriter {
         // dead; from here on nothing but the seal may appear.
         self.heart.stop();
         let directory = self.look_again(&segments)?;
+        directory.sync().map_err(WriteError::io("sync", directory.path()))?;
         let seal = Seal {
             drop: self.open.drop,
             workload: self.open.workload.clone(),
@@ -210,66 +209,17 @@ impl DropWriter {
             return Err(WriteError::SealTooLong);
         }
         directory
-            .create_own(SEAL_FILE, &bytes, self.access)
-            .map_err(|error| self.not_sealed(&directory, error))?;
-        self.check_not_given_up()
-            .and_then(|()| self.check_still_there(&directory))
-            .map_err(|error| self.sealed_in_vain(&directory, error))?;
-        bell::ring(&self.share, &self.address.workload);
-        Ok(seal)
-    }
-
-    /// Opens the first segment once more. An agent that gives a drop up takes the name of the seal before
-    /// it removes the first segment, and frees it after the last. So whoever got the name and has the
-    /// first segment has all, and always will; and to open a file, a client has to ask its server.
-    fn check_still_there(&self, directory: &Directory) -> Result<(), WriteError> {
-        let name = crate::layout::segment_name(0);
-        let path = directory.path_of(name.as_bytes());
-        match directory.file(name.as_bytes()) {
-            Ok(_) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let (workload, drop) = (&self.address.workload, self.address.drop);
-                match receipt::read(&self.share, workload, drop, ReceiptState::Released) {
-                    // A quick agent: the vault has it already.
-                    Ok(Some(_)) => Ok(()),
-                    _ => Err(WriteError::GivenUp { drop }),
-                }
-            }
-            Err(source) => Err(ShareError::io("open", &path)(source).into()),
-        }
-    }
-
-    /// Why a drop that has its seal does not count as sealed.
-    fn sealed_in_vain(&self, directory: &Directory, error: WriteError) -> WriteError {
-        match error {
-            WriteError::GivenUp { .. } => {
+            .create_new(SEAL_FILE, &bytes, self.access)
+            .map_err(WriteError::io("write", &path))?;
+        self.check_not_given_up().inspect_err(|error| {
+            if matches!(error, WriteError::GivenUp { .. }) {
                 // No seal may outlast the segments that the agent is removing; it may be quicker.
                 let _ = directory.remove_file(SEAL_FILE.as_bytes());
                 let _ = directory.sync();
-                error
             }
-            WriteError::Share(ShareError::Io { path, source, .. }) => {
-                WriteError::Unsure { path, source }
-            }
-            error => error,
-        }
-    }
-
-    /// Why there is no seal, as far as that can be known. A seal that may be whole, although that could
-    /// not be made sure of, goes again.
-    fn not_sealed(&self, directory: &Directory, source: io::Error) -> WriteError {
-        let path = directory.path_of(SEAL_FILE.as_bytes());
-        if source.kind() == io::ErrorKind::AlreadyExists {
-            // Nobody makes a seal here but we, and nobody but the agent keeps us from it.
-            return match self.check_not_given_up() {
-                Ok(()) => WriteError::Io { action: "write", path, source },
-                Err(error) => error,
-            };
-        }
-        match directory.remove_file(SEAL_FILE.as_bytes()).and_then(|()| directory.sync()) {
-            Ok(()) => WriteError::Io { action: "write", path, source },
-            Err(_) => WriteError::Unsure { path, source },
-        }
+        })?;
+        bell::ring(&self.share, &self.address.workload);
+        Ok(seal)
     }
 
     /// Asks whether the agent has given this drop up. Asked after the seal, too: the agent writes
@@ -279,29 +229,24 @@ impl DropWriter {
         let (workload, drop) = (&self.address.workload, self.address.drop);
         let wanted = BTreeSet::from([drop]);
         let receipts = receipt::find(&self.share, workload, &wanted, NAMES_MAX)?;
-        let states = receipts.states.get(&drop);
-        let is = |state| states.is_some_and(|states| states.contains(&state));
-        let is_given_up = if is(ReceiptState::Rejected) {
-            // Held up in the middle of its seal, it was taken for dead.
-            let rejected = receipt::read(&self.share, workload, drop, ReceiptState::Rejected);
-            let code = rejected.ok().flatten().and_then(|it| it.receipt().code.clone());
-            code == Some(RejectionCode::TornSeal)
-        } else {
-            is(ReceiptState::Abandoned)
-        };
-        if is_given_up { Err(WriteError::GivenUp { drop }) } else { Ok(()) }
+        match receipts.states.get(&drop) {
+            Some(states) if states.contains(&ReceiptState::Abandoned) => {
+                Err(WriteError::GivenUp { drop })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Looks at what was written once more, from the root of the share: one that was mounted over,
     /// an agent that gave this drop up, or a file server that lost a file must not get a seal.
     fn look_again(&self, segments: &[Segment]) -> Result<Directory, WriteError> {
-        let root = self.share.root_to_change()?;
+        self.share.check()?;
         self.check_not_given_up()?;
-        let directory = root
-            .descend(&self.address.components())
+        let directory = self
+            .share
+            .directory()
+            .and_then(|root| root.descend(&self.address.components()))
             .map_err(WriteError::io("open", self.directory.path()))?;
-        // Before the look: what a server that crashed in between has lost must not be seen.
-        directory.sync().map_err(WriteError::io("sync", directory.path()))?;
         for segment in segments {
             let path = directory.path_of(segment.name.as_bytes());
             let facts = directory
@@ -419,5 +364,5 @@ fn write_open(
 ) -> Result<(), WriteError> {
     let path = directory.path_of(OPEN_FILE.as_bytes());
     let bytes = record.to_bytes().map_err(WriteError::io("write", &path))?;
-    directory.create_own(OPEN_FILE, &bytes, access).map_err(WriteError::io("write", &path))
+    directory.create_new(OPEN_FILE, &bytes, access).map_err(WriteError::io("write", &path))
 }

@@ -21,7 +21,6 @@ mod harness;
 mod hosts;
 mod hygiene;
 mod instances;
-mod lab;
 mod policy;
 mod prompt;
 mod recipes;
