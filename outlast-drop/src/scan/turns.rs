@@ -228,8 +228,7 @@ mod tests {
     fn names_that_none_of_ours_can_have_take_no_turns() {
         let strange = (0..150).map(|number| format!("X{number:03}"));
         let foreign = [".snapshot".to_owned(), "@eaDir".to_owned()];
-        let (_place, directory) =
-            directory(strange.chain(foreign).chain(["shop".to_owned()]));
+        let (_place, directory) = directory(strange.chain(foreign).chain(["shop".to_owned()]));
         let chosen = Turns::default().choose(&directory, &LIMITS, &BTreeSet::new()).unwrap();
         assert_eq!((chosen.names.len(), chosen.foreign, chosen.others), (1, 2, 1));
         assert_eq!(chosen.strange.len(), STRANGE_MAX);

@@ -31,6 +31,14 @@ fn signers(up: &mut Up) -> [Value; 2] {
     [agent, vault]
 }
 
+/// Whether the certificates under receipts are those of `identities`; that of the root comes behind.
+fn are_of(signers: &[Value; 2], identities: [&str; 2]) -> bool {
+    let pairs = signers.iter().zip(identities);
+    pairs.into_iter().all(|(signer, identity)| {
+        signer.as_str().is_some_and(|signer| signer.starts_with(identity.trim_end()))
+    })
+}
+
 #[test]
 fn identities_that_are_replaced_are_in_force_without_a_restart() {
     let directory = scratch();
@@ -53,8 +61,10 @@ fn identities_that_are_replaced_are_in_force_without_a_restart() {
         run(&mut up.ask(&["workload", "list"])).status.success()
     });
     let agent = renew(&dir, Role::Agent, &[]);
-    wait_until("receipts are signed by the new keys", || signers(&mut up) == [&*agent, &*vault]);
-    assert_ne!(before, [agent.clone(), vault.clone()]);
+    wait_until("receipts are signed by the new keys", || {
+        are_of(&signers(&mut up), [&agent, &vault])
+    });
+    assert!(!are_of(&before, [&agent, &vault]));
 
     // A file that was written half is none.
     let file = dir.join("identity/vault/identity.pem");
@@ -64,7 +74,7 @@ fn identities_that_are_replaced_are_in_force_without_a_restart() {
         succeed(&mut up.ask(&["workload", "list"]));
         up.role.words().contains("going on with those of before")
     });
-    assert_eq!(signers(&mut up), [agent, vault]);
+    assert!(are_of(&signers(&mut up), [&agent, &vault]));
     File::create(&file).unwrap().write_all(&whole).unwrap();
 
     // Nor does a vault become somebody else.
