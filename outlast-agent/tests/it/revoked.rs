@@ -46,7 +46,7 @@ fn what_a_thief_signed_as_the_vault_keeps_no_drop_from_being_shipped() {
         let vaulted = reports.iter().flat_map(|report| &report.vaulted);
         vaulted.map(|it| it.address.clone()).collect::<Vec<_>>()
     };
-    assert_eq!(shipped(&mut agent), [hidden.clone()]);
+    assert_eq!(shipped(&mut agent), std::slice::from_ref(&hidden));
     assert_eq!(
         world.signer(&world.receipt(&hidden, ReceiptState::Vaulted).unwrap()).name(),
         "main"

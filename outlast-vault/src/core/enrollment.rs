@@ -100,10 +100,10 @@ impl Vault {
             let answer = match record.judge(&asked.keys, now)? {
                 Verdict::Again(answer) if self.is_good(&answer.certified) => {
                     // Of an issuer that was replaced, another one is given for the same keys.
-                    issuer.has_issued(&answer.chain).then_some(answer)
+                    issuer.has_issued(&answer.chain).then_some(*answer)
                 }
-                Verdict::Again(Answered { certified, .. }) => {
-                    return Err(Enrolling::Revoked { peer: certified.peer }.into());
+                Verdict::Again(answer) => {
+                    return Err(Enrolling::Revoked { peer: answer.certified.peer }.into());
                 }
                 Verdict::New => None,
             };

@@ -90,7 +90,7 @@ pub(crate) enum Verdict {
     /// A new certificate.
     New,
     /// The one that was given for these keys.
-    Again(Answered),
+    Again(Box<Answered>),
 }
 
 impl TokenRecord {
@@ -103,7 +103,7 @@ impl TokenRecord {
         if let Some(answer) = &self.answer
             && answer.keys == *keys
         {
-            return Ok(Verdict::Again(answer.clone()));
+            return Ok(Verdict::Again(Box::new(answer.clone())));
         }
         if self.uses.iter().any(|used| used.keys == *keys) {
             return Err(TokenRefusal::Superseded { id });

@@ -86,11 +86,10 @@ pub(crate) fn run(arguments: &Args, output: &Output) -> Result<Code> {
         return Err(Usage(text).into());
     }
     // A path that is no directory is a mistake; what is not mounted yet may come.
-    match Share::open(&arguments.share) {
-        Err(error @ (ShareError::NotADirectory { .. } | ShareError::UnknownVersion { .. })) => {
-            return Err(error.into());
-        }
-        _ => {}
+    if let Err(error @ (ShareError::NotADirectory { .. } | ShareError::UnknownVersion { .. })) =
+        Share::open(&arguments.share)
+    {
+        return Err(error.into());
     }
     let selection = match (&arguments.instance, &arguments.release, arguments.drop) {
         (Some(instance), ..) => Selection::Instance(instance.clone()),

@@ -1,6 +1,5 @@
 //! docs/instances.md is meant to be copied: what it shows is looked at by those who would run it.
 
-use std::fs;
 use std::path::Path;
 use std::process::Command;
 
@@ -30,7 +29,7 @@ fn blocks(language: &str) -> Vec<(String, String)> {
 }
 
 fn write(path: &Path, text: &str) {
-    fs::write(path, text).unwrap();
+    outlast_fs::durable::replace(path, text.as_bytes(), 0o644).unwrap();
 }
 
 #[test]

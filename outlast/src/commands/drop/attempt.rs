@@ -24,6 +24,9 @@ use crate::signals::{Ended, Signals};
 /// What became of a drop that is broken off.
 const NOT_SEALED: &str = "nothing was sealed";
 
+/// The entries of a tree, and what is known of its source in the end.
+pub(super) type MadeTree = (Box<dyn EntrySource>, Option<Source>);
+
 /// A drop that is to be made, once.
 pub(super) struct Attempt<'a> {
     pub(super) options: &'a DropOptions,
@@ -153,7 +156,7 @@ impl Attempt<'_> {
     pub(super) fn made_tree(
         &self,
         claims: Claims,
-        make: &mut dyn FnMut(Option<Source>) -> Result<(Box<dyn EntrySource>, Option<Source>)>,
+        make: &mut dyn FnMut(Option<Source>) -> Result<MadeTree>,
     ) -> Result<Sealed> {
         let progress = self.progress()?;
         let source = claims.source.clone();

@@ -29,7 +29,7 @@ pub(super) struct Round<'a> {
 
 /// What became of the wish for a drop.
 pub(super) enum Outcome {
-    Sealed(Sealed),
+    Sealed(Box<Sealed>),
     /// Another instance had sealed one in the same window.
     Another(DropId),
 }
@@ -54,7 +54,7 @@ impl Round<'_> {
         if let Some(window) = held {
             window.tidy();
         }
-        Ok(Outcome::Sealed(sealed))
+        Ok(Outcome::Sealed(Box::new(sealed)))
     }
 
     /// Waits until it is clear who drops: this instance, under an id that others know or another, or the

@@ -1,6 +1,5 @@
 //! MySQL and MariaDB.
 
-use std::fs;
 use std::path::Path;
 use std::process::Command;
 
@@ -38,7 +37,7 @@ fn fingerprint(server: &MariaDb) -> String {
 /// The recipe, led to `server` by a file with options.
 fn base(server: &MariaDb, directory: &Path, share: &Path) -> Command {
     let options = directory.join("my.cnf");
-    fs::write(&options, "[client]\nuser=root\n").unwrap();
+    outlast_fs::durable::replace(&options, b"[client]\nuser=root\n", 0o600).unwrap();
     let mut command = recipe(share, "mysql");
     command.arg("--socket").arg(server.socket()).arg("--defaults-extra-file").arg(&options);
     command

@@ -114,7 +114,8 @@ fn a_base_backup_is_a_server_ready_to_start_with_its_tablespaces() {
     assert_eq!(fs::read_link(link.path()).unwrap(), place);
     // The tablespace moves to where the link leads; here the server has it there still.
     let moved = back.target.join("tablespace");
-    fs::rename(back.find("tablespaces").join(link.file_name()), &moved).unwrap();
+    let restored = back.find("tablespaces").join(link.file_name());
+    succeed(Command::new("mv").arg(restored).arg(&moved));
     fs::remove_file(link.path()).unwrap();
     std::os::unix::fs::symlink(&moved, link.path()).unwrap();
     succeed(Command::new(verify).arg("-q").arg(&data));
@@ -131,8 +132,8 @@ fn a_base_backup_is_a_server_ready_to_start_with_its_tablespaces() {
 fn program(directory: &Path, name: &str, script: &str) -> PathBuf {
     let bin = directory.join(format!("bin-{name}"));
     fs::create_dir_all(&bin).unwrap();
-    fs::write(bin.join(name), format!("#!/bin/sh\n{script}\n")).unwrap();
-    fs::set_permissions(bin.join(name), fs::Permissions::from_mode(0o755)).unwrap();
+    let script = format!("#!/bin/sh\n{script}\n");
+    outlast_fs::durable::replace(&bin.join(name), script.as_bytes(), 0o755).unwrap();
     bin
 }
 

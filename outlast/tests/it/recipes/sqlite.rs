@@ -120,14 +120,17 @@ fn what_is_no_sound_sqlite_database_is_refused() {
         assert!(said.contains(words) && said.contains("nothing was sealed"), "{said}");
     };
     refused(&at("missing"), "cannot read");
-    fs::write(at("text"), "no database at all").unwrap();
+    let write = |name: &str, content: &[u8]| {
+        outlast_fs::durable::create_new(&at(name), content, 0o600).unwrap();
+    };
+    write("text", b"no database at all");
     refused(&at("text"), "no SQLite database");
-    fs::write(at("empty"), "").unwrap();
+    write("empty", b"");
     refused(&at("empty"), "is empty");
     make(&at("sound.sqlite"), "DELETE");
     let mut broken = fs::read(at("sound.sqlite")).unwrap();
     let middle = broken.len() / 2;
     broken[middle..middle + 8192].fill(0xaa);
-    fs::write(at("broken.sqlite"), broken).unwrap();
+    write("broken.sqlite", &broken);
     refused(&at("broken.sqlite"), "damaged");
 }

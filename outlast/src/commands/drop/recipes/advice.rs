@@ -44,8 +44,8 @@ impl Product {
             Self::Mysql => MYSQL,
             Self::Redis => REDIS,
         };
-        let applies = |words: &&str| words.split('*').all(|part| said.contains(part));
-        known.iter().find(|(words, _)| words.iter().any(|it| applies(&it))).map(|(_, hint)| *hint)
+        let applies = |words: &str| words.split('*').all(|part| said.contains(part));
+        known.iter().find(|(words, _)| words.iter().any(|it| applies(it))).map(|(_, hint)| *hint)
     }
 
     /// The error of a call as the command's error.

@@ -179,6 +179,8 @@ impl EntrySource for Below {
 
 #[cfg(test)]
 mod tests {
+    use outlast_fs::durable;
+
     use super::*;
 
     fn arguments(parent: &Path) -> ScratchArgs {
@@ -190,7 +192,7 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         let scratch = arguments(parent.path()).make(0).unwrap();
         fs::create_dir(scratch.content().join("shop")).unwrap();
-        fs::write(scratch.content().join("shop/toc.dat"), "toc").unwrap();
+        durable::create_new(&scratch.content().join("shop/toc.dat"), b"toc", 0o600).unwrap();
         fs::hard_link(scratch.content().join("shop/toc.dat"), scratch.content().join("zz"))
             .unwrap();
         let mut tree = scratch.tree().unwrap();

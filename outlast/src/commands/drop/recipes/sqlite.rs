@@ -150,7 +150,7 @@ fn single(database: &Database<'_>, scratch: &Scratch, attempt: &Attempt<'_>) -> 
     let copy = File::open(&path).context("cannot read the copy")?;
     let name = database.name.to_string_lossy().into_owned();
     let stream = Stream::Reader("the copy".to_owned(), Box::new(copy));
-    attempt.stream(&name, stream, claims(&[database.name.clone()], attempt))
+    attempt.stream(&name, stream, claims(std::slice::from_ref(&database.name), attempt))
 }
 
 /// Several are a tree of files.
