@@ -230,6 +230,7 @@ impl Directory {
     /// are all.
     pub fn each_name(&self, max: usize, mut see: impl FnMut(&[u8])) -> io::Result<bool> {
         let mut seen = 0;
+        self.meter.listing(&self.path);
         // To open it for reading, and for the first names.
         self.meter.call(&self.path);
         self.meter.call(&self.path);

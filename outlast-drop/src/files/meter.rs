@@ -12,6 +12,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub trait Gauge: Send + Sync {
     /// A call comes that is about `path`, or about something in it.
     fn call(&self, path: &Path);
+
+    /// The names in `path` are to be read; the calls that this takes are told, too.
+    fn listing(&self, _path: &Path) {}
 }
 
 /// Counts calls.
@@ -44,6 +47,12 @@ impl Meter {
     pub(super) fn call(&self, path: &Path) {
         if let Some(gauge) = &self.0 {
             gauge.call(path);
+        }
+    }
+
+    pub(super) fn listing(&self, path: &Path) {
+        if let Some(gauge) = &self.0 {
+            gauge.listing(path);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `outlast drop`: what an instance runs to write its backup to the share.
 //!
-//! [`DropOptions`] are what every kind of drop takes. [`carry_out`] does what they ask for, with an
+//! [`DropOptions`] are what every kind of drop takes. [`carry_out()`] does what they ask for, with an
 //! [`Attempt`] for each drop that is begun; what the drop is made of says whoever calls
 //! [`Attempt::stream`] or [`Attempt::tree`].
 
