@@ -118,7 +118,7 @@ fn is_sealed(share: &Share, address: &DropAddress) -> Result<bool, ReleaseError>
 }
 
 /// Writes the `rejected` receipt. The data stays where it is, for people to look at, until
-/// [`clean`](crate::clean) removes it.
+/// [`clean`](crate::clean()) removes it.
 pub fn quarantine(
     share: &Share,
     address: &DropAddress,
