@@ -1,6 +1,6 @@
 //! The line to the destination: whether it is up, and whether whoever is at its end has begun anew.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -125,13 +125,36 @@ impl Line {
         }
     }
 
-    /// Asks whether these drops are held at this moment.
+    /// Asks whether these drops are held at this moment. They may be a few of those that are held here:
+    /// of the others nothing is known then.
     ///
     /// # Errors
     /// Why nothing is known of some of them. The answers that came before that are lost, too.
     pub(crate) fn confirm(
         &self,
+        drops: BTreeMap<DropAddress, Secured>,
+    ) -> Result<Confirmed, String> {
+        self.ask(drops, &mut BTreeSet::new())
+    }
+
+    /// The same for all drops that are held here: whoever answers was asked, until it begins anew.
+    pub(crate) fn confirm_all(
+        &self,
+        drops: BTreeMap<DropAddress, Secured>,
+    ) -> Result<Confirmed, String> {
+        let mut runs = BTreeSet::new();
+        let confirmed = self.ask(drops, &mut runs)?;
+        // One that began anew between two questions was not asked for all.
+        let asked = if runs.len() == 1 { runs.pop_first() } else { None };
+        self.state().asked = asked;
+        Ok(confirmed)
+    }
+
+    /// Asks for `drops`, a question at a time, and notes in `runs` who answered.
+    fn ask(
+        &self,
         mut drops: BTreeMap<DropAddress, Secured>,
+        runs: &mut BTreeSet<String>,
     ) -> Result<Confirmed, String> {
         let mut confirmed = Confirmed::default();
         while !drops.is_empty() {
@@ -147,7 +170,8 @@ impl Line {
                     return Err(reason);
                 }
             };
-            self.answered(answer.run);
+            self.hear(answer.run.clone());
+            runs.insert(answer.run);
             confirmed.is_withheld |= answer.withheld;
             for (address, secured) in batch {
                 if answer.held.contains(&secured.held) {
@@ -170,8 +194,7 @@ impl Line {
     ) -> Result<Vec<(DropAddress, Duration)>, String> {
         let question = drops.values().map(|secured| secured.held.clone()).collect();
         let answer = self.destination.confirm(question, Vec::new())?;
-        // It was not asked for all that is held.
-        self.state().heard = Some(answer.run);
+        self.hear(answer.run.clone());
         let is_recorded = |secured: &Secured| {
             answer.held.contains(&secured.held) || answer.recorded.contains(&secured.held)
         };
@@ -183,7 +206,7 @@ impl Line {
     /// Shows a vault receipts that a vault signed.
     pub(crate) fn show(&self, receipts: Vec<String>) -> Result<(), String> {
         let answer = self.destination.confirm(Vec::new(), receipts)?;
-        self.answered(answer.run);
+        self.hear(answer.run);
         Ok(())
     }
 
@@ -202,9 +225,8 @@ impl Line {
         }
     }
 
-    fn answered(&self, run: String) {
-        let mut state = self.state();
-        (state.heard, state.asked) = (Some(run.clone()), Some(run));
+    fn hear(&self, run: String) {
+        self.state().heard = Some(run);
     }
 
     fn heed_failure(&self, failure: &Failure) {
@@ -228,7 +250,6 @@ impl Line {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
     use std::sync::{Arc, Mutex};
 
     use outlast_drop::ReceiptState;
@@ -342,7 +363,7 @@ mod tests {
     fn a_vault_is_asked_again_when_it_began_anew_was_away_or_was_not_asked_for_all() {
         let (line, holder) = line(Holder { answers: 2, ..Holder::default() });
         assert!(line.must_ask());
-        line.confirm(drops(1)).unwrap();
+        line.confirm_all(drops(1)).unwrap();
         assert!(!line.must_ask());
         line.show(vec!["a receipt".to_owned()]).unwrap();
         assert_eq!(holder.lock().unwrap().shown, [0, 1]);
@@ -365,12 +386,29 @@ mod tests {
         line.report(&report()).unwrap();
         assert!(line.must_ask(), "it began anew");
         holder.lock().unwrap().answers = 1;
-        assert!(line.confirm(drops(QUESTION_DROPS_MAX as u64 + 1)).is_err());
+        assert!(line.confirm_all(drops(QUESTION_DROPS_MAX as u64 + 1)).is_err());
         assert!(line.must_ask(), "not all was asked");
         holder.lock().unwrap().answers = 1;
-        line.confirm(drops(1)).unwrap();
+        line.confirm_all(drops(1)).unwrap();
         assert!(!line.must_ask() && !line.is_waiting());
         line.ask_again();
         assert!(line.must_ask());
+    }
+
+    #[test]
+    fn a_vault_that_began_anew_and_was_asked_for_a_few_is_asked_for_all_the_same() {
+        let (line, holder) = line(Holder { answers: 9, ..Holder::default() });
+        line.confirm_all(drops(3)).unwrap();
+        for ask in [
+            |line: &Line| drop(line.confirm(drops(1)).unwrap()),
+            |line: &Line| drop(line.recorded(drops(1)).unwrap()),
+            |line: &Line| line.show(vec!["a receipt".to_owned()]).unwrap(),
+        ] {
+            holder.lock().unwrap().run += 1;
+            ask(&line);
+            assert!(line.must_ask(), "of the other two nothing is known");
+            line.confirm_all(drops(3)).unwrap();
+            assert!(!line.must_ask());
+        }
     }
 }

@@ -24,7 +24,7 @@ impl Agent {
         if held.is_empty() {
             return;
         }
-        let lost = match self.line.confirm(held) {
+        let lost = match self.line.confirm_all(held) {
             Ok(confirmed) => confirmed.lost,
             // The vault is away, which is told when the pass is.
             Err(reason) => return tracing::debug!("{reason}"),
