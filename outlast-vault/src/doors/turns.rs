@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::http::header::CONTENT_LENGTH;
+use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use outlast_promise::{Excess, Limit};
@@ -29,6 +30,9 @@ const BYTES_OF_A_REQUEST: u64 = 4 << 10;
 /// Of a measured road's bytes, which nobody parses or keeps. A measurement must not wait for its turn.
 const PROBED_BYTES_OF_A_REQUEST: u64 = 64 << 10;
 const CALLS_PATH: &str = "/api/";
+/// Objects are taken at the speed of the road. One that is refused when it is there has cost as much as
+/// one that is kept, and honest peers hardly send any: who sends it waits before the next.
+const OBJECTS_PATH: &str = "/repo/";
 /// Of one address, by those who have shown no certificate: to enrol.
 const STRANGERS_REQUESTS_PER_SECOND: u32 = 10;
 /// How long a request waits for its turn before its peer is told to come back.
@@ -54,6 +58,13 @@ impl Turns {
         let now = self.vault.environment.timer.elapsed();
         let mut rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
         rates.turn_for(holder, amount, per_second, now, PATIENCE)
+    }
+
+    /// Counts what `holder` did in vain.
+    fn charge(&self, holder: &Holder, amount: u32, per_second: u32) {
+        let now = self.vault.environment.timer.elapsed();
+        let mut rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
+        rates.charge(holder, amount, per_second, now, PATIENCE);
     }
 
     /// What is to be held while a request is answered.
@@ -104,9 +115,14 @@ pub(crate) async fn in_turn(
         }
     }
     let is_report = request.uri().path() == REPORT_PATH;
+    let in_vain = in_vain(&request);
     match turns.take(&holder, is_report).await {
         Ok(turn) => {
             let response = next.run(request).await;
+            if in_vain > 0 && is_refused(&response) {
+                // What it has to wait shows when it comes again.
+                turns.charge(&holder, in_vain, per_second);
+            }
             drop(turn);
             response
         }
@@ -121,9 +137,27 @@ fn amount_of(request: &Request) -> u32 {
         PROBE_PATH => PROBED_BYTES_OF_A_REQUEST,
         _ => BYTES_OF_A_REQUEST,
     };
-    let length = request.headers().get(CONTENT_LENGTH);
-    let length = length.and_then(|length| length.to_str().ok()?.parse::<u64>().ok()).unwrap_or(0);
-    u32::try_from(1 + length / of_one).unwrap_or(u32::MAX)
+    u32::try_from(1 + announced(request).unwrap_or(0) / of_one).unwrap_or(u32::MAX)
+}
+
+/// As how many requests an object counts besides, should it be refused. One whose length is not told
+/// may have any.
+fn in_vain(request: &Request) -> u32 {
+    if request.method() != Method::POST || !request.uri().path().starts_with(OBJECTS_PATH) {
+        return 0;
+    }
+    let length = announced(request).unwrap_or(u64::MAX);
+    u32::try_from(length / BYTES_OF_A_REQUEST).unwrap_or(u32::MAX)
+}
+
+/// A bad road is nobody's fault: what comes too slowly is not refused in this sense.
+fn is_refused(response: &Response) -> bool {
+    response.status().is_client_error() && response.status() != StatusCode::REQUEST_TIMEOUT
+}
+
+/// The length of the body, as the head of the request has it.
+fn announced(request: &Request) -> Option<u64> {
+    request.headers().get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -143,5 +177,19 @@ mod tests {
         assert!(request(PROBE_PATH, 4 << 20) < at_once / 4);
         assert!(request(REPORT_PATH, 4 << 20) > at_once);
         assert_eq!(request("/repo/shop-db/data/00", 128 << 20), 1);
+    }
+
+    #[test]
+    fn an_object_counts_by_its_length_only_if_it_is_refused() {
+        let of = |path: &str, bytes: u64| {
+            let request = Request::post(path).header(CONTENT_LENGTH, bytes);
+            in_vain(&request.body(Body::empty()).unwrap())
+        };
+        assert_eq!(of("/repo/shop-db/data/00", 4 << 20), 1024);
+        assert_eq!(of(REPORT_PATH, 4 << 20), 0, "it was counted when it came");
+        let untold = Request::post("/repo/shop-db/data/00").body(Body::empty()).unwrap();
+        assert_eq!(in_vain(&untold), u32::MAX);
+        let asked = Request::get("/repo/shop-db/data/00").body(Body::empty()).unwrap();
+        assert_eq!(in_vain(&asked), 0);
     }
 }

@@ -5,7 +5,8 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use outlast_types::{ShareId, SystemRandom, WorkloadName};
+use outlast_store::{Object, Store as _};
+use outlast_types::{PackId, ShareId, SystemRandom, WorkloadName};
 use outlast_wire::api::{Declared, ErrorCode, IncidentView, WorkloadReport};
 use outlast_wire::client::OpenError;
 use outlast_wire::{ApiClient, CallError, Role};
@@ -238,6 +239,38 @@ fn one_who_asks_too_often_is_held_up_and_others_are_not() {
         asking.into_iter().map(|asking| asking.join().unwrap()).filter(|refused| *refused).count()
     });
     assert!((1..16).contains(&refused), "{refused} of 16");
+    let operator = world.client(&vault, Role::Operator);
+    eventually("it is told", || {
+        open_incidents(&operator).contains(&"limits/road-1".to_owned()).then_some(())
+    });
+}
+
+#[test]
+fn one_who_sends_packs_that_are_none_waits_for_it_and_others_do_not() {
+    let mut world = World::hurried(LONG, LONG);
+    world.config.limits.agents.insert(
+        "road-1".to_owned(),
+        outlast_vault::AgentLimits { requests_per_second: 8, ..Default::default() },
+    );
+    let vault = world.start();
+    let agent = world.agent(&vault);
+    let store = agent.client.open_workload(&shop(), agent.speaker()).unwrap().store;
+    let junk = |number: u8| {
+        let content = vec![number; 256 << 10];
+        let object = Object::Data(PackId(outlast_format::sha256(&content)));
+        store.create(&object, content.into()).unwrap_err()
+    };
+    // Each is as much as 64 requests: eight seconds.
+    std::thread::scope(|scope| {
+        for number in 0..3 {
+            let junk = &junk;
+            scope.spawn(move || junk(number));
+        }
+    });
+    let error = open(&agent, &shop()).unwrap_err();
+    assert!(is_over_limit(&error), "{error}");
+    let other = another(&world, &vault.url());
+    (0..50).for_each(|_| open(&other, &shop()).unwrap());
     let operator = world.client(&vault, Role::Operator);
     eventually("it is told", || {
         open_incidents(&operator).contains(&"limits/road-1".to_owned()).then_some(())

@@ -37,9 +37,7 @@ impl Rates {
         now: Duration,
         patience: Duration,
     ) -> Option<Duration> {
-        if self.even.len() >= HOLDERS_MAX {
-            self.even.retain(|_, even| *even > now);
-        }
+        self.forget(now);
         let each = Duration::from_secs(1) / per_second.max(1);
         let takes = (each * amount.max(1)).min(patience.max(each));
         let even = self.even.get(holder).map_or(now, |even| now.max(*even));
@@ -49,6 +47,28 @@ impl Rates {
         }
         self.even.insert(holder.clone(), even + takes);
         Some(wait)
+    }
+
+    fn forget(&mut self, now: Duration) {
+        if self.even.len() >= HOLDERS_MAX {
+            self.even.retain(|_, even| *even > now);
+        }
+    }
+
+    /// Counts `amount` things that `holder` did already. It has to wait for them before its next one, and
+    /// for no longer than twice its `patience`: until then it may be told that it does too much.
+    pub fn charge(
+        &mut self,
+        holder: &Holder,
+        amount: u32,
+        per_second: u32,
+        now: Duration,
+        patience: Duration,
+    ) {
+        let takes = (Duration::from_secs(1) / per_second.max(1)).saturating_mul(amount);
+        self.forget(now);
+        let even = self.even.entry(holder.clone()).or_insert(now);
+        *even = now.max(*even).saturating_add(takes).min(now + 2 * patience);
     }
 }
 
@@ -86,5 +106,19 @@ mod tests {
         assert_eq!(turn(20, 0), Some(at(2000)));
         assert_eq!(turn(20, 0), None);
         assert_eq!(turn(1_000_000, 60_000), Some(at(2000)), "as much as may be waited for");
+    }
+
+    #[test]
+    fn who_is_charged_waits_and_one_who_goes_on_is_refused_for_a_bounded_time() {
+        let mut rates = Rates::default();
+        let holder = Holder::Peer(Peer::new(Role::Agent, "junk").unwrap());
+        let (at, patience) = (Duration::from_secs, Duration::from_secs(5));
+        rates.charge(&holder, 40, 10, at(0), patience);
+        assert_eq!(rates.turn(&holder, 10, at(0), patience), Some(Duration::from_millis(3100)));
+        for _ in 0..3 {
+            rates.charge(&holder, u32::MAX, 10, at(0), patience);
+        }
+        assert_eq!(rates.turn(&holder, 10, at(0), patience), None);
+        assert_eq!(rates.turn(&holder, 10, at(10), patience), Some(Duration::ZERO));
     }
 }
