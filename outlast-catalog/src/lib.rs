@@ -11,13 +11,13 @@ mod error;
 mod record;
 mod schema;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use outlast_types::{DropId, Sanity, WorkloadName};
+use outlast_types::{DropId, Sanity, SnapshotId, WorkloadName};
 use rusqlite::types::Type;
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params, params_from_iter};
 
 pub use error::CatalogError;
 pub use record::{
@@ -108,15 +108,36 @@ impl Catalog {
         &self,
         workload: Option<&WorkloadName>,
     ) -> Result<Vec<SnapshotRecord>, CatalogError> {
+        // A condition for both would read the whole table for one workload.
+        let of_one = if workload.is_some() { "WHERE workload = ?1" } else { "" };
         self.read("list snapshots", |connection| {
-            let sql = format!(
-                "{SELECT_SNAPSHOTS} WHERE ?1 IS NULL OR workload = ?1 \
-                 ORDER BY rowid DESC"
-            );
+            let sql = format!("{SELECT_SNAPSHOTS} {of_one} ORDER BY rowid DESC");
             let mut statement = connection.prepare_cached(&sql)?;
-            let rows =
-                statement.query_map([workload.map(WorkloadName::as_str)], snapshot_of_row)?;
+            let workload = params_from_iter(workload.map(WorkloadName::as_str));
+            let rows = statement.query_map(workload, snapshot_of_row)?;
             rows.collect()
+        })
+    }
+
+    /// The names of a workload's snapshots, without a look at what they are.
+    pub fn snapshot_names(
+        &self,
+        workload: &WorkloadName,
+    ) -> Result<BTreeSet<SnapshotId>, CatalogError> {
+        self.read("list the names of snapshots", |connection| {
+            let sql = "SELECT snapshot FROM snapshots WHERE workload = ?1";
+            let mut statement = connection.prepare_cached(sql)?;
+            let rows = statement.query_map([workload.as_str()], |row| parsed(row, 0))?;
+            rows.collect()
+        })
+    }
+
+    /// The highest number that a receipt in the catalog has; 0 if there is none.
+    pub fn last_receipt(&self) -> Result<u64, CatalogError> {
+        self.read("look up the last receipt", |connection| {
+            let number: Option<i64> =
+                connection.query_row(SELECT_LAST_RECEIPT, [], |row| row.get(0))?;
+            Ok(number.and_then(|number| u64::try_from(number).ok()).unwrap_or(0))
         })
     }
 
@@ -280,6 +301,10 @@ impl Catalog {
 
 const SELECT_SNAPSHOTS: &str = "SELECT workload, snapshot, drop_id, received, content_bytes, \
                                 stored_bytes, claims, receipt, sanity FROM snapshots";
+
+/// In the words of its index.
+const SELECT_LAST_RECEIPT: &str = "SELECT max(json_extract(receipt, '$.sequence')) FROM snapshots \
+                                   WHERE json_valid(receipt)";
 
 fn insert_snapshot(
     transaction: &Transaction<'_>,

@@ -86,6 +86,11 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     ALTER TABLE snapshots ADD COLUMN sanity TEXT;
     ALTER TABLE snapshots ADD COLUMN doubtful INTEGER NOT NULL DEFAULT 0;
 ",
+    "
+    -- A start asks for the highest number that was given out, and must not read all receipts.
+    CREATE INDEX snapshots_by_receipt ON snapshots (json_extract(receipt, '$.sequence'))
+        WHERE json_valid(receipt);
+",
 ];
 
 /// Sets the connection up, checks the file, and migrates it to the newest schema.

@@ -266,3 +266,29 @@ fn a_newer_catalog_is_refused_and_a_damaged_one_is_named() {
     assert!(error.is_damage(), "{error}");
     assert!(error.to_string().contains("other.sqlite"));
 }
+
+#[test]
+fn a_start_learns_the_last_receipt_and_the_names_without_reading_all() {
+    let (_directory, catalog) = catalog();
+    assert_eq!(catalog.last_receipt().unwrap(), 0);
+    for (number, receipt) in [
+        (1, None),
+        (2, Some(r#"{"sequence":7}"#)),
+        (3, Some("no JSON")),
+        (4, Some(r#"{"sequence":5}"#)),
+    ] {
+        let snapshot = SnapshotRecord { receipt: receipt.map(str::to_owned), ..snapshot(number) };
+        catalog.commit(&Entry { snapshot: Some(&snapshot), ..Entry::default() }).unwrap();
+    }
+    assert_eq!(catalog.last_receipt().unwrap(), 7);
+    let names = catalog.snapshot_names(&shop()).unwrap();
+    assert_eq!(names, (1..=4).map(|number| snapshot(number).snapshot).collect());
+    let plan_of = |sql: &str| -> String {
+        let connection = catalog.lock();
+        let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        let rows = statement.query_map([], |row| row.get::<_, String>(3)).unwrap();
+        rows.map(Result::unwrap).collect()
+    };
+    let plan = plan_of(crate::SELECT_LAST_RECEIPT);
+    assert!(plan.contains("snapshots_by_receipt"), "{plan}");
+}

@@ -85,6 +85,12 @@ impl Arrivals {
         Ok(records)
     }
 
+    /// How many records a workload has.
+    pub(crate) fn count(&self, workload: &WorkloadName) -> Result<usize, VaultError> {
+        let folder = folder_of(workload);
+        Ok(self.storage.list(&folder).map_err(self.cannot("list", &folder))?.len())
+    }
+
     /// The workloads that have records, in no order.
     pub(crate) fn workloads(&self) -> Result<Vec<WorkloadName>, VaultError> {
         let mut workloads = Vec::new();

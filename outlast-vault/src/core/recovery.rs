@@ -61,41 +61,52 @@ impl Vault {
     /// Takes in what a crash left between a repository and the catalog, of all workloads. One that is
     /// damaged keeps the others from nothing.
     pub(crate) fn fill_in(&self) -> Result<(), VaultError> {
-        let known = self.known(None)?;
-        let (records, problems) = self.sources().gather(None)?;
-        for (workload, error) in problems {
-            tracing::error!(%workload, %error, "this workload's snapshots are not all known");
+        self.sequence.saw(self.promises.catalog().last_receipt()?);
+        for workload in self.repositories.workloads()? {
+            if let Err(error) = self.repair(&workload) {
+                tracing::error!(%workload, %error, "this workload's snapshots are not all known");
+            }
         }
-        self.take_in(records, &known)?;
         Ok(())
     }
 
     /// The same of one workload while the vault works; how many snapshots were not known. What is
-    /// known costs a look at two lists.
+    /// known costs a look at three lists.
     pub(crate) fn repair(&self, workload: &WorkloadName) -> Result<usize, VaultError> {
         let Some(repository) = self.repositories.present(workload)? else { return Ok(0) };
-        let is_known = |known: Known| {
-            let snapshots = published(&repository)?;
-            let mut names = snapshots.into_iter().map(|snapshot| (workload.clone(), snapshot));
-            Ok::<_, VaultError>(names.all(|name| known.contains(&name)))
-        };
-        if is_known(self.known(Some(workload))?)? {
+        if self.is_known(&repository, workload)? {
             return Ok(0);
         }
         // What is being published would be taken for a stranger's before it has its entry.
         let _nobody_publishes = repository.publishing();
-        let known = self.known(Some(workload))?;
+        let known = self.promises.catalog().snapshot_names(workload)?;
         let (records, problems) = self.sources().gather(Some(workload))?;
         let taken_in = self.take_in(records, &known)?;
         problems.into_iter().next().map_or(Ok(taken_in), |(_, problem)| Err(problem))
     }
 
+    /// Whether the catalog knows all that is published of a workload, and each has its record.
+    fn is_known(
+        &self,
+        repository: &WorkloadRepository,
+        workload: &WorkloadName,
+    ) -> Result<bool, VaultError> {
+        let published = published(repository)?;
+        let known = self.promises.catalog().snapshot_names(workload)?;
+        Ok(published.iter().all(|snapshot| known.contains(snapshot))
+            && self.arrivals.count(workload)? >= published.len())
+    }
+
     /// Catalogs those of `records` that are not `known`; how many.
-    fn take_in(&self, records: Vec<SnapshotRecord>, known: &Known) -> Result<usize, VaultError> {
+    fn take_in(
+        &self,
+        records: Vec<SnapshotRecord>,
+        known: &BTreeSet<SnapshotId>,
+    ) -> Result<usize, VaultError> {
         let mut taken_in = 0;
         for record in records {
             self.sequence.saw_record(&record);
-            if known.contains(&(record.workload.clone(), record.snapshot)) {
+            if known.contains(&record.snapshot) {
                 continue;
             }
             let event = Event::by_vault(match record.drop {
@@ -113,12 +124,6 @@ impl Vault {
         Ok(taken_in)
     }
 
-    /// What the catalog knows of one workload, or of all.
-    fn known(&self, workload: Option<&WorkloadName>) -> Result<Known, VaultError> {
-        let records = self.promises.catalog().snapshots(workload)?.into_iter();
-        Ok(records.map(|record| (record.workload, record.snapshot)).collect())
-    }
-
     fn sources(&self) -> Sources<'_> {
         Sources {
             repositories: &self.repositories,
@@ -128,8 +133,6 @@ impl Vault {
         }
     }
 }
-
-type Known = BTreeSet<(WorkloadName, SnapshotId)>;
 
 /// What knows of snapshots, and when they came.
 pub(crate) struct Sources<'a> {
