@@ -289,6 +289,6 @@ fn a_start_learns_the_last_receipt_and_the_names_without_reading_all() {
         let rows = statement.query_map([], |row| row.get::<_, String>(3)).unwrap();
         rows.map(Result::unwrap).collect()
     };
-    let plan = plan_of(crate::SELECT_LAST_RECEIPT);
+    let plan = plan_of(SELECT_LAST_RECEIPT);
     assert!(plan.contains("snapshots_by_receipt"), "{plan}");
 }
