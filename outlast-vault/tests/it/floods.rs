@@ -143,8 +143,8 @@ fn bytes_beyond_a_days_worth_and_beyond_a_quota_are_refused() {
         // Not a pack: how much comes is counted before it is known what it is.
         let content = bytes::Bytes::from(vec![1; length]);
         let name = outlast_format::sha256(&content);
-        let object = outlast_store::Object::Data(outlast_types::PackId(name));
-        outlast_store::Store::create(&opened.store, &object, content).unwrap_err().to_string()
+        let object = Object::Data(PackId(name));
+        opened.store.create(&object, content).unwrap_err().to_string()
     };
     let words = send(&agent, &shop(), 2 << 20);
     assert!(words.contains("1.00 MiB a day") && words.contains("429"), "{words}");
