@@ -14,6 +14,8 @@ pub(crate) enum Action {
     Settle { address: DropAddress, untold: Option<Refusal> },
     /// Judge anew, once, what a policy refused: take it, or settle it.
     Reconsider { address: DropAddress, untold: Option<Refusal> },
+    /// Take the refusal of a torn seal back: it is whole now, and nothing else was judged.
+    TakeBack(DropAddress),
     /// Put it into the queue of what is to be shipped.
     Ship(Parcel),
     /// Put a receipt about it on the share.

@@ -277,8 +277,10 @@ impl Agent {
         let mut report = PassReport::new(self.environment.clock.now());
         let mut seen = BTreeMap::new();
         self.board.begin_pass(report.started, self.elapsed());
-        match self.watcher.open_share() {
-            Ok(share) => {
+        let me = self.scribe.identity.get().peer().to_string();
+        match self.watcher.open_share(&me, self.elapsed()) {
+            Ok(None) => {}
+            Ok(Some(share)) => {
                 report.share = Some(share.id());
                 self.line.speak_of(share.id());
                 seen = self.look_over(&share, &mut report, shutdown);

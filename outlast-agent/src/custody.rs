@@ -41,10 +41,20 @@ pub(crate) enum Proven {
     Rejected {
         /// Why, if the vault may not have heard of it.
         untold: Option<Refusal>,
-        /// Whether a policy refused it, which may be another one now.
-        by_policy: bool,
+        ground: Ground,
     },
     Abandoned,
+}
+
+/// What a refusal is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ground {
+    /// What lies there.
+    Drop,
+    /// A policy, which may be another one now.
+    Policy,
+    /// A seal that was not whole, and may be now: its writer was held up, and not dead.
+    TornSeal,
 }
 
 /// Why a drop was refused, as it is told to the vault.
@@ -67,6 +77,9 @@ pub(crate) enum CustodyState {
     },
     /// Its seal is being written, or its writer died in that moment.
     Torn(Rejection),
+    /// The same, and refused for it. Its writer may yet wake up without having heard of that: a host may
+    /// remember for a while that there was no receipt.
+    TornAndRejected,
     /// It cannot be taken.
     Bad(Rejection),
     /// Complete, and nobody has looked at it yet.
@@ -88,6 +101,8 @@ pub(crate) enum CustodyState {
     Unwelcome {
         untold: Option<Refusal>,
     },
+    /// Sealed, and rejected when it was not yet.
+    Healed,
 }
 
 impl CustodyState {
@@ -109,12 +124,13 @@ impl CustodyState {
                 }
             }
             Proven::IdTaken { day } => Self::Bad(Rejection::IdTaken { day: *day }),
-            Proven::Rejected { untold, by_policy: false } => {
+            Proven::Rejected { untold, ground: Ground::Drop } => {
                 Self::Rejected { untold: untold.clone() }
             }
-            Proven::Rejected { untold, by_policy: true } => {
+            Proven::Rejected { untold, ground: Ground::Policy } => {
                 Self::Unwelcome { untold: untold.clone() }
             }
+            Proven::Rejected { ground: Ground::TornSeal, .. } => Self::Healed,
             // Sealed again before anything was vaulted: nothing is known of this one.
             Proven::Shipped { seal, holder } if *seal == found => {
                 Self::Shipped { seal: *seal, holder: holder.clone() }
@@ -132,7 +148,15 @@ impl CustodyState {
     /// Whatever was vaulted from this place or under this id: what is here now is not sealed.
     fn of_unsealed(seen: &DropState, proven: &Proven) -> Self {
         match (proven, seen) {
+            (
+                Proven::Rejected { ground: Ground::TornSeal, .. },
+                DropState::Refused(Rejection::TornSeal),
+            ) => Self::TornAndRejected,
             (Proven::Rejected { untold, .. }, _) => Self::Rejected { untold: untold.clone() },
+            // Its writer may be at work on its seal all the same.
+            (Proven::Abandoned, DropState::Refused(rejection)) if rejection.is_torn_seal() => {
+                Self::Torn(rejection.clone())
+            }
             (Proven::Abandoned, _) => Self::Abandoned,
             (Proven::Released(secured), DropState::Open(_) | DropState::Failed { .. }) => {
                 Self::Released(secured.clone())

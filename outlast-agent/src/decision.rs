@@ -30,9 +30,13 @@ pub(crate) fn decide(
         CustodyState::Released(secured) => Some(Action::Release { address, secured }),
         CustodyState::Rejected { untold } => Some(Action::Settle { address, untold }),
         CustodyState::Unwelcome { untold } => Some(Action::Reconsider { address, untold }),
+        CustodyState::Healed => Some(Action::TakeBack(address)),
         CustodyState::Bad(rejection) => Some(Action::Refuse { address, rejection }),
         // The writer died while sealing, and that is never an incident (I2).
         CustodyState::Torn(rejection) => is_over.then_some(Action::Refuse { address, rejection }),
+        CustodyState::TornAndRejected => {
+            (still >= grace * 2).then_some(Action::Settle { address, untold: None })
+        }
         CustodyState::Abandoned => {
             Some(Action::Abandon { address, reason: "its writer died".to_owned() })
         }
@@ -50,5 +54,7 @@ pub(crate) fn decide(
     }
 }
 
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod tests;

@@ -47,6 +47,7 @@ mod shutdown;
 mod state;
 mod statement;
 mod sweep;
+mod tenure;
 mod tier;
 mod tracker;
 mod upstream;

@@ -41,11 +41,13 @@ impl Lifecycle<'_> {
         let met = |reason: String| Met::NotReleased(address.clone()).because(reason);
         // A later reader of the share must find the proof, and not only the holder's word to
         // us (I1).
-        let reader = Reader { share: self.share, authority: self.authority };
+        let reader = self.reader();
         let statement = Statement { seal: Some(secured.seal()), ..ReceiptState::Released.into() };
-        let signed = reader
-            .check(address, secured)
-            .and_then(|()| self.scribe.sign(self.share, address, statement));
+        let signed = reader.check(address, secured).and_then(|()| {
+            let standing = reader.standing(address, ReceiptState::Released);
+            let standing = standing.filter(|it| it.receipt().seal == Some(secured.seal()));
+            standing.map_or_else(|| self.scribe.sign(self.share, address, statement), Ok)
+        });
         let signed = match signed {
             Ok(signed) => signed,
             Err(reason) => return End::Failed(met(reason)),
@@ -65,6 +67,18 @@ impl Lifecycle<'_> {
             }
             Err(error) => End::Failed(met(error.to_string())),
         }
+    }
+
+    /// Whether a drop that lacks segments was given up by an agent, which has removed them: its writer
+    /// woke up too late and sealed nothing.
+    pub(crate) fn is_given_up(&self, address: &DropAddress, rejection: &Rejection) -> bool {
+        let lacks =
+            matches!(rejection, Rejection::MissingSegment { .. } | Rejection::NotAPlainFile { .. });
+        lacks && self.reader().standing(address, ReceiptState::Abandoned).is_some()
+    }
+
+    fn reader(&self) -> Reader<'_> {
+        Reader { share: self.share, authority: self.authority }
     }
 
     /// Puts a drop into quarantine.
@@ -97,7 +111,9 @@ impl Lifecycle<'_> {
         let reason = reason.to_owned();
         let statement =
             Statement { reason: Some(reason.clone()), ..ReceiptState::Abandoned.into() };
-        let signed = match self.scribe.sign(self.share, address, statement) {
+        let standing = self.reader().standing(address, ReceiptState::Abandoned);
+        let signed = standing.map_or_else(|| self.scribe.sign(self.share, address, statement), Ok);
+        let signed = match signed {
             Ok(signed) => signed,
             Err(error) => return End::Failed(met(error)),
         };

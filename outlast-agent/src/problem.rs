@@ -25,6 +25,10 @@ pub enum Met {
     ShareUnusable,
     /// Another share lies where this agent's lay.
     ShareReplaced,
+    /// A copy or an older state of the share lies where this agent's lay.
+    ShareCopied,
+    /// Another agent serves the share.
+    ShareTaken,
     /// Something on the share cannot be read now.
     Unreadable(PathBuf),
     /// Something that belongs to no workload, and that somebody may have meant.
@@ -78,6 +82,8 @@ impl Met {
         match self {
             Self::ShareUnusable => ProblemCode::ShareUnusable,
             Self::ShareReplaced => ProblemCode::ShareReplaced,
+            Self::ShareCopied => ProblemCode::ShareCopied,
+            Self::ShareTaken => ProblemCode::ShareTaken,
             Self::Unreadable(_) | Self::ReceiptUnreadable(_) => ProblemCode::ShareUnreadable,
             Self::Stray(_) => ProblemCode::StrayEntry,
             Self::UnknownEntry(..) => ProblemCode::UnknownEntry,
@@ -178,6 +184,8 @@ impl fmt::Display for Problem {
             Met::ShareUnusable
             | Met::ShareReplaced
             | Met::ShareOverBudget
+            | Met::ShareCopied
+            | Met::ShareTaken
             | Met::PassHangs
             | Met::BadDeclaration(_)
             | Met::StateUnwritable

@@ -12,7 +12,7 @@ use outlast_types::{ContentHash, DropId, RejectionCode, Timestamp, WorkloadName}
 use outlast_wire::Role;
 use outlast_wire::receipts::{Authority, Judged};
 
-use crate::custody::{Proven, Refusal};
+use crate::custody::{Ground, Proven, Refusal};
 use crate::problem::{Met, Problem};
 use crate::secured::Secured;
 
@@ -88,9 +88,12 @@ impl Reader<'_> {
             Ok::<_, ReceiptError>(said(state)?.filter(is_here))
         };
         if let Some(rejected) = said_here(ReceiptState::Rejected)? {
-            let code = rejected.receipt.code.as_ref();
-            let by_policy = code.is_some_and(RejectionCode::is_of_policy);
-            return Ok(Proven::Rejected { untold: refusal(rejected.receipt), by_policy });
+            let ground = match rejected.receipt.code.as_ref() {
+                Some(RejectionCode::TornSeal) => Ground::TornSeal,
+                Some(code) if code.is_of_policy() => Ground::Policy,
+                _ => Ground::Drop,
+            };
+            return Ok(Proven::Rejected { untold: refusal(rejected.receipt), ground });
         }
         if said_here(ReceiptState::Abandoned)?.is_some() {
             return Ok(Proven::Abandoned);
@@ -124,6 +127,19 @@ impl Reader<'_> {
             Err(Unproven::Void(_)) => Ok(false),
             Err(Unproven::Unreadable(error)) => Err(error),
         }
+    }
+
+    /// The receipt of one state about this very drop that lies there and can be believed. It is kept rather
+    /// than written anew: there would be none for a moment.
+    pub(crate) fn standing(
+        &self,
+        address: &DropAddress,
+        state: ReceiptState,
+    ) -> Option<SignedReceipt> {
+        let read = receipt::read(self.share, &address.workload, address.drop, state);
+        let signed = read.ok().flatten()?;
+        verify(&signed, self.authority, state).ok()?;
+        signed.receipt().is_about(self.share.id(), address).then_some(signed)
     }
 
     /// Checks that the receipt by which this very drop is secured is on the share, so that whoever

@@ -5,10 +5,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use outlast_fs::{DirectoryLock, LockError, durable};
-use outlast_types::{ShareId, WorkloadName};
+use outlast_types::{ShareId, TenureId, WorkloadName};
 
 const LOCK_FILE: &str = "agent.lock";
 const SHARE_ID_FILE: &str = "share-id";
+const TENURE_FILE: &str = "tenure";
 const JOURNALS: &str = "journals";
 const CACHE: &str = "cache";
 const BILLS: &str = "bills";
@@ -70,6 +71,25 @@ impl StateDirectory {
         let path = self.share_id_file();
         durable::replace(&path, format!("{share}\n").as_bytes(), FILE_MODE)
             .map_err(failed("write", &path))
+    }
+
+    /// The tenure in which an earlier run served the share, and how far it had counted. What cannot be
+    /// understood is none: the marks on the share tell the rest.
+    pub(crate) fn tenure(&self) -> Option<(TenureId, u64)> {
+        let content = durable::read_bounded(&self.tenure_file(), SHARE_ID_BYTES_MAX).ok()?;
+        let (tenure, count) = std::str::from_utf8(&content).ok()?.trim().split_once(' ')?;
+        Some((tenure.parse().ok()?, count.parse().ok()?))
+    }
+
+    /// Remembers how far a tenure has counted.
+    pub(crate) fn remember_tenure(&self, tenure: TenureId, count: u64) -> Result<(), StateError> {
+        let path = self.tenure_file();
+        durable::replace(&path, format!("{tenure} {count}\n").as_bytes(), FILE_MODE)
+            .map_err(failed("write", &path))
+    }
+
+    pub(crate) fn tenure_file(&self) -> PathBuf {
+        self.path.join(TENURE_FILE)
     }
 
     pub(crate) fn share_id_file(&self) -> PathBuf {

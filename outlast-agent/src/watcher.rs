@@ -9,13 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use outlast_drop::bell;
-use outlast_drop::files::{Count, Meter};
+use outlast_drop::files::{Count, FileSystem, Meter};
 use outlast_drop::scan::{self, Visit};
 use outlast_drop::{
     Closing, DropAddress, DropState, ScanLimits, ScanMemory, Share, ShareError, Sighting,
     StillnessTracker, WorkloadScan, close_days,
 };
-use outlast_types::{Clock, Day, Environment, ShareId, Timestamp, WorkloadName};
+use outlast_types::{Clock, Day, Environment, Random, ShareId, Timestamp, WorkloadName};
 use outlast_wire::api::Declared;
 use outlast_wire::receipts::Authority;
 
@@ -26,6 +26,7 @@ use crate::lookout::{Look, Looked, Outcome, Seen};
 use crate::problem::{Met, Problem};
 use crate::secured::{KeepRule, Secured};
 use crate::state::{StateDirectory, StateError};
+use crate::tenure::Tenure;
 use crate::workload::{WorkloadState, place};
 
 /// How often a drop must have been looked at, at least, before its writer counts as dead: a file
@@ -98,6 +99,10 @@ pub(crate) struct Watcher {
     state: Arc<StateDirectory>,
     /// The share that this agent serves, once it has seen it.
     served: Option<ShareId>,
+    /// What it is on.
+    file_system: Option<FileSystem>,
+    tenure: Tenure,
+    random: Arc<dyn Random>,
     memory: ScanMemory,
     stillness: StillnessTracker,
     workloads: BTreeMap<WorkloadName, WorkloadState>,
@@ -127,12 +132,16 @@ impl Watcher {
             (workload, closed)
         });
         let calls = Arc::new(Count::default());
+        let tenure = Tenure::remembered(&state);
         Ok(Self {
             path,
             grace,
             clock: Arc::clone(&environment.clock),
             state,
             served,
+            file_system: None,
+            tenure,
+            random: Arc::clone(&environment.random),
             memory: ScanMemory::new(limits),
             stillness: StillnessTracker::default(),
             workloads: BTreeMap::new(),
@@ -159,27 +168,36 @@ impl Watcher {
         self.served
     }
 
-    /// Opens the share afresh: it may be unmounted, or another one may be mounted in its place.
-    pub(crate) fn open_share(&mut self) -> Result<Share, Problem> {
+    /// Opens the share afresh: it may be unmounted, another one or a copy may be mounted in its place,
+    /// and another agent may serve it. `None` while one may be at work there that was until now. `me` is
+    /// this agent's name, and `now` the time by its timer.
+    pub(crate) fn open_share(&mut self, me: &str, now: Duration) -> Result<Option<Share>, Problem> {
         let unusable = |error: ShareError| Met::ShareUnusable.because(error.to_string());
         let share = Share::open_metered(&self.path, self.meter.clone()).map_err(unusable)?;
-        match self.served {
-            Some(expected) if expected != share.id() => {
-                let (path, found) = (share.path().to_owned(), share.id());
-                let error = ShareError::Replaced { path, expected, found };
-                let file = self.state.share_id_file();
-                let text = "if that is meant, stop the agent and remove";
-                Err(Met::ShareReplaced.because(format!("{error} ({text} {})", file.display())))
-            }
-            Some(_) => Ok(share),
-            None => {
-                let unwritable =
-                    |error: StateError| Met::StateUnwritable.because(error.to_string());
-                self.state.remember(share.id()).map_err(unwritable)?;
-                self.served = Some(share.id());
-                Ok(share)
-            }
+        let path = || share.path().to_owned();
+        if let Some(expected) = self.served.filter(|expected| *expected != share.id()) {
+            let error = ShareError::Replaced { path: path(), expected, found: share.id() };
+            let file = self.state.share_id_file();
+            let text = "if that is meant, stop the agent and remove";
+            return Err(Met::ShareReplaced.because(format!("{error} ({text} {})", file.display())));
         }
+        if let (Some(expected), Some(found)) = (self.file_system, share.file_system())
+            && expected != found
+        {
+            let error = ShareError::Remounted { path: path(), expected, found };
+            let text = "if that is meant, restart the agent";
+            return Err(Met::ShareReplaced.because(format!("{error} ({text})")));
+        }
+        if !self.tenure.claim(&share, me, &self.state, self.random.as_ref(), now)? {
+            return Ok(None);
+        }
+        self.file_system = share.file_system();
+        if self.served.is_none() {
+            let unwritable = |error: StateError| Met::StateUnwritable.because(error.to_string());
+            self.state.remember(share.id()).map_err(unwritable)?;
+            self.served = Some(share.id());
+        }
+        Ok(Some(share))
     }
 
     /// Looks over the share, until `shutdown`. `now` decides which days are old.

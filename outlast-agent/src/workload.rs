@@ -109,10 +109,10 @@ fn as_of_now(
         // The receipt is of a time that its holder does not remember.
         Proven::Vaulted(_) | Proven::Released(_) if is_lost => Proven::Nothing,
         // An agent may have died before the vault heard of it. After a later good drop that is moot.
-        Proven::Rejected { untold: Some(_), by_policy }
+        Proven::Rejected { untold: Some(_), ground }
             if newest_vaulted.is_some_and(|newest| newest > address.drop) =>
         {
-            Proven::Rejected { untold: None, by_policy }
+            Proven::Rejected { untold: None, ground }
         }
         proven => proven,
     }

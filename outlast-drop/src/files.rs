@@ -5,9 +5,14 @@
 //! What we make, fill, sync and remove, we do through the open directory, too: a path would be
 //! looked up again each time, and may lead elsewhere by then. Nothing else in this crate touches
 //! a file system, which `cargo xtask tidy` checks.
+//!
+//! A reply may get lost on its way, and a client then asks again and hears that the name exists
+//! already, or is gone. A network file system may let a signal interrupt any call. Neither is an
+//! error here.
 
 mod access;
 mod holes;
+mod kind;
 mod meter;
 
 use std::ffi::OsStr;
@@ -23,10 +28,11 @@ use rustix::fs::{
     AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, Stat, fchmod, fchown, fstat, mkdirat, openat,
     statat, unlinkat,
 };
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 
 pub use access::Access;
 use access::Denied;
+pub use kind::FileSystem;
 pub use meter::{Count, Gauge, Meter};
 
 /// The most names that are read of a directory at once: a share is input from strangers.
@@ -84,7 +90,7 @@ impl Directory {
     pub fn open_metered(path: &Path, meter: Meter) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         meter.call(path);
-        let descriptor = openat(CWD, path, flags, Mode::empty())?;
+        let descriptor = retry_on_intr(|| openat(CWD, path, flags, Mode::empty()))?;
         Ok(Self { descriptor, path: path.to_owned(), meter })
     }
 
@@ -100,7 +106,8 @@ impl Directory {
         };
         let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
         let above = Self::open_or_make(above, mode)?;
-        match mkdirat(&above.descriptor, name, Mode::from_raw_mode(mode)) {
+        let mode_bits = Mode::from_raw_mode(mode);
+        match retry_on_intr(|| mkdirat(&above.descriptor, name, mode_bits)) {
             Err(error) if error != Errno::EXIST => return Err(above.explain(error)),
             _ => above.sync()?,
         }
@@ -112,7 +119,8 @@ impl Directory {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let path = self.path.join(name);
         self.meter.call(&path);
-        let descriptor = openat(&self.descriptor, name, flags, Mode::empty()).map_err(|error| {
+        let opened = retry_on_intr(|| openat(&self.descriptor, name, flags, Mode::empty()));
+        let descriptor = opened.map_err(|error| {
             let denied = || statat(&self.descriptor, name, AtFlags::SYMLINK_NOFOLLOW).ok();
             match error {
                 Errno::ACCESS => {
@@ -153,15 +161,32 @@ impl Directory {
         let mode = access.of_directory();
         fault::point(|| self.path.join(name));
         self.meter.call(&self.path);
-        match mkdirat(&self.descriptor, name, Mode::from_raw_mode(mode & 0o777)) {
-            // Somebody else was quicker; that serves as well.
-            Err(Errno::EXIST) => return self.directory(name),
-            result => result.map_err(|error| self.explain(error))?,
+        let mode_bits = Mode::from_raw_mode(mode & 0o777);
+        match retry_on_intr(|| mkdirat(&self.descriptor, name, mode_bits)) {
+            // Somebody else was quicker, or it was we, and the reply was lost: all the rest is done
+            // once more, which does no harm.
+            Err(Errno::EXIST) | Ok(()) => {}
+            Err(error) => return Err(self.explain(error)),
         }
         let made = self.directory(name)?;
         access.give(&made.descriptor, mode, self.descriptor.as_fd())?;
         self.sync()?;
         Ok(made)
+    }
+
+    /// Takes the name `name` by an empty directory, which no file of that name can replace; whether
+    /// that was possible. What a server is asked for, and no client can remember, is which of two was
+    /// first.
+    pub fn take_name(&self, name: &str) -> io::Result<bool> {
+        fault::point(|| self.path.join(name));
+        self.meter.call(&self.path);
+        let mode = Mode::from_raw_mode(0o700);
+        match retry_on_intr(|| mkdirat(&self.descriptor, name, mode)) {
+            Ok(()) => Ok(true),
+            // It was we, an earlier time or in a reply that was lost.
+            Err(Errno::EXIST) => Ok(self.facts(name.as_bytes())?.is_directory),
+            Err(error) => Err(self.explain(error)),
+        }
     }
 
     /// Creates the file `name` exclusively, for writing. It is durable once it is synced, and then
@@ -171,9 +196,36 @@ impl Directory {
         self.meter.call(&self.path);
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let mode = access.of_file();
-        let file = openat(&self.descriptor, name, flags, Mode::from_raw_mode(mode))
+        let mode_bits = Mode::from_raw_mode(mode);
+        let file = retry_on_intr(|| openat(&self.descriptor, name, flags, mode_bits))
             .map_err(|error| self.explain(error))?;
         access.give(&file, mode, self.descriptor.as_fd())?;
+        Ok(file.into())
+    }
+
+    /// The same in a directory in which nobody else makes files. So an empty one that is there already
+    /// is the one that was asked for, by a request whose reply was lost.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::AlreadyExists`] if something else is there.
+    pub fn create_own_file(&self, name: &str, access: Access) -> io::Result<File> {
+        let taken = match self.create_file(name, access) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => error,
+            result => return result,
+        };
+        let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let opened = retry_on_intr(|| openat(&self.descriptor, name, flags, Mode::empty()));
+        let file = match opened {
+            Ok(file) => file,
+            Err(error) if is_later(&error.into()) => return Err(error.into()),
+            Err(_) => return Err(taken),
+        };
+        let is = fstat(&file)?;
+        // Another name of it could be somebody else's file.
+        if !FileFacts::of(&is).is_file || is.st_size != 0 || is.st_nlink != 1 {
+            return Err(taken);
+        }
+        access.give(&file, access.of_file(), self.descriptor.as_fd())?;
         Ok(file.into())
     }
 
@@ -183,7 +235,17 @@ impl Directory {
     /// # Errors
     /// [`io::ErrorKind::AlreadyExists`] if the name is taken; then nothing was changed.
     pub fn create_new(&self, name: &str, content: &[u8], access: Access) -> io::Result<()> {
-        let mut file = self.create_file(name, access)?;
+        let file = self.create_file(name, access)?;
+        self.fill(file, name, content)
+    }
+
+    /// The same in a directory in which nobody else makes files: see [`Self::create_own_file`].
+    pub fn create_own(&self, name: &str, content: &[u8], access: Access) -> io::Result<()> {
+        let file = self.create_own_file(name, access)?;
+        self.fill(file, name, content)
+    }
+
+    fn fill(&self, mut file: File, name: &str, content: &[u8]) -> io::Result<()> {
         self.meter.call(&self.path);
         file.write_all(content)?;
         fault::point(|| self.path.join(name));
@@ -262,8 +324,14 @@ impl Directory {
     /// The facts about `name`; a link is looked at itself.
     pub fn facts(&self, name: &[u8]) -> io::Result<FileFacts> {
         self.meter.call(&self.path);
-        let stat = statat(&self.descriptor, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        let flags = AtFlags::SYMLINK_NOFOLLOW;
+        let stat = retry_on_intr(|| statat(&self.descriptor, name, flags))?;
         Ok(FileFacts::of(&stat))
+    }
+
+    /// The kind of file system that it is on, where that is known.
+    pub fn file_system(&self) -> Option<FileSystem> {
+        FileSystem::of(&self.descriptor)
     }
 
     /// The facts about the directory itself.
@@ -277,7 +345,8 @@ impl Directory {
         // O_NONBLOCK, since opening a fifo would wait for a writer for ever.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         self.meter.call(&self.path);
-        let descriptor = openat(&self.descriptor, name, flags, Mode::empty()).map_err(not_plain)?;
+        let opened = retry_on_intr(|| openat(&self.descriptor, name, flags, Mode::empty()));
+        let descriptor = opened.map_err(not_plain)?;
         let facts = FileFacts::of(&fstat(&descriptor)?);
         if !facts.is_file {
             return Err(not_plain(Errno::LOOP));
@@ -304,14 +373,16 @@ impl Directory {
     pub fn remove_file(&self, name: &[u8]) -> io::Result<()> {
         fault::point(|| self.path_of(name));
         self.meter.call(&self.path);
-        self.gone_is_fine(unlinkat(&self.descriptor, name, AtFlags::empty()))
+        let removed = retry_on_intr(|| unlinkat(&self.descriptor, name, AtFlags::empty()));
+        self.gone_is_fine(removed)
     }
 
     /// Removes the empty directory `name`; fine if it is gone.
     pub fn remove_directory(&self, name: &str) -> io::Result<()> {
         fault::point(|| self.path.join(name));
         self.meter.call(&self.path);
-        self.gone_is_fine(unlinkat(&self.descriptor, name, AtFlags::REMOVEDIR))
+        let removed = retry_on_intr(|| unlinkat(&self.descriptor, name, AtFlags::REMOVEDIR));
+        self.gone_is_fine(removed)
     }
 
     fn gone_is_fine(&self, result: rustix::io::Result<()>) -> io::Result<()> {
@@ -334,7 +405,7 @@ impl Directory {
     pub fn sync(&self) -> io::Result<()> {
         fault::point(|| self.path.clone());
         self.meter.call(&self.path);
-        match rustix::fs::fsync(&self.descriptor) {
+        match retry_on_intr(|| rustix::fs::fsync(&self.descriptor)) {
             // Some network and FUSE file systems have no fsync for directories.
             Err(Errno::INVAL) => Ok(()),
             result => Ok(result?),

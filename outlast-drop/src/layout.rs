@@ -21,6 +21,8 @@ pub const LEASES: &str = "leases";
 pub const DECLARATION: &str = "workload.toml";
 /// The agent's word to writers that there is no room.
 pub const NOTICE_FILE: &str = "notice.json";
+/// The directory of the agent's marks, beside that of all workloads.
+pub const AGENT: &str = "agent";
 /// The writer's words when it begins.
 pub const OPEN_FILE: &str = "open.json";
 /// The commit.

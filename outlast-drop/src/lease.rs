@@ -138,7 +138,7 @@ impl Window {
     }
 
     fn open(&self) -> io::Result<Directory> {
-        let workload = self.share.make_workload(&self.workload)?;
+        let workload = self.share.make_workload(&self.workload).map_err(ShareError::into_io)?;
         workload.make_directory(LEASES, workload.access()?)
     }
 

@@ -47,6 +47,7 @@ pub mod share;
 pub mod status;
 pub mod stillness;
 pub mod tar;
+pub mod tenure;
 pub mod writer;
 
 pub use clean::{CleanOptions, Cleaned, clean};

@@ -100,7 +100,8 @@ impl SealedDrop {
     }
 }
 
-/// Reads the seal in `directory`, and the digest of its file; `None` if there is none.
+/// Reads the seal in `directory`, and the digest of its file; `None` if there is none. A directory of
+/// its name is none: an agent has given the drop up, and nobody will seal it.
 pub(crate) fn read_seal(
     directory: &Directory,
 ) -> Result<Option<(Seal, ContentHash)>, DropReadError> {
@@ -112,14 +113,21 @@ pub(crate) fn read_seal(
                 io::ErrorKind::FileTooLarge => {
                     Err(Rejection::SealTooLong { max: SEAL_BYTES_MAX }.into())
                 }
-                io::ErrorKind::InvalidInput => {
-                    Err(Rejection::NotAPlainFile { name: SEAL_FILE.to_owned() }.into())
-                }
+                io::ErrorKind::InvalidInput => not_a_plain_seal(directory),
                 _ => Err(DropReadError::later(directory.path_of(SEAL_FILE.as_bytes()), &error)),
             };
         }
     };
     Ok(Some((Seal::parse(&bytes)?, Seal::digest_of(&bytes))))
+}
+
+/// What something else than a plain file is under the name of the seal.
+fn not_a_plain_seal(directory: &Directory) -> Result<Option<(Seal, ContentHash)>, DropReadError> {
+    match directory.facts(SEAL_FILE.as_bytes()) {
+        Ok(facts) if facts.is_directory => Ok(None),
+        Ok(_) => Err(Rejection::NotAPlainFile { name: SEAL_FILE.to_owned() }.into()),
+        Err(error) => Err(DropReadError::later(directory.path_of(SEAL_FILE.as_bytes()), &error)),
+    }
 }
 
 /// Checks that the directory holds the segments of the seal, in their sizes, and no others. What

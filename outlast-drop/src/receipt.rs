@@ -4,7 +4,7 @@ mod listing;
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use outlast_types::{
@@ -357,8 +357,7 @@ fn file_name(drop: DropId, state: ReceiptState) -> String {
 pub fn write(share: &Share, signed: &SignedReceipt) -> Result<(), ShareError> {
     let receipt = signed.receipt();
     let directory = share.workload_directory(&receipt.workload).join(RECEIPTS);
-    let receipts = make_directory(share, &receipt.workload)
-        .map_err(ShareError::io("open or make", &directory))?;
+    let receipts = make_directory(share, &receipt.workload, &directory)?;
     let access = receipts.access().map_err(ShareError::io("look at", &directory))?;
     let name = file_name(receipt.drop, receipt.state);
     let path = directory.join(&name);
@@ -367,7 +366,11 @@ pub fn write(share: &Share, signed: &SignedReceipt) -> Result<(), ShareError> {
         result => return result.map_err(ShareError::io("write", &path)),
     }
     match receipts.read_bounded(&name, RECEIPT_BYTES_MAX) {
-        Ok(bytes) if bytes == signed.bytes() => return Ok(()),
+        // By whoever died before it was durable, maybe.
+        Ok(bytes) if bytes == signed.bytes() => {
+            let synced = receipts.file(name.as_bytes()).and_then(|(file, _)| file.sync_all());
+            return synced.and_then(|()| receipts.sync()).map_err(ShareError::io("sync", &path));
+        }
         // It may be whole, and must not be removed for a passing fault.
         Err(error) if is_later(&error) => return Err(ShareError::io("read", &path)(error)),
         _ => {}
@@ -378,9 +381,15 @@ pub fn write(share: &Share, signed: &SignedReceipt) -> Result<(), ShareError> {
 
 /// The receipts of a workload. They are no secret to whoever may see the workload: a writer must
 /// find out whether it was given up, under whatever user the agent runs.
-fn make_directory(share: &Share, workload: &WorkloadName) -> io::Result<Directory> {
+fn make_directory(
+    share: &Share,
+    workload: &WorkloadName,
+    path: &Path,
+) -> Result<Directory, ShareError> {
     let workload = share.make_workload(workload)?;
-    workload.make_directory(RECEIPTS, workload.access()?.readable())
+    let made =
+        workload.access().and_then(|access| workload.make_directory(RECEIPTS, access.readable()));
+    made.map_err(ShareError::io("open or make", path))
 }
 
 /// Takes a receipt back that turned out to be wrong in the moment it was written, or that a policy
@@ -394,13 +403,13 @@ pub fn withdraw(
     let name = file_name(drop, state);
     let names = [WORKLOADS, workload.as_str(), RECEIPTS].map(str::to_owned);
     let path = share.workload_directory(workload).join(RECEIPTS).join(&name);
-    let directory = share.directory().and_then(|root| root.descend(&names));
-    directory
-        .and_then(|directory| {
-            directory.remove_file(name.as_bytes())?;
-            directory.sync()
-        })
-        .map_err(ShareError::io("take back", &path))
+    let taken_back = match share.root_to_change()?.descend(&names) {
+        Ok(directory) => directory.remove_file(name.as_bytes()).and_then(|()| directory.sync()),
+        // Where there are no receipts, this one is not, either.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    };
+    taken_back.map_err(ShareError::io("take back", &path))
 }
 
 /// Reads the receipt of one state; `None` if there is none.

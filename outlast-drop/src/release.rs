@@ -11,10 +11,9 @@ use outlast_types::{Day, WorkloadName};
 use rustix::io::Errno;
 
 use crate::files::{Directory, NAMES_MAX, is_not_a_directory};
-use crate::layout::{DROPS, DropAddress, SEAL_FILE, WORKLOADS, is_foreign};
+use crate::layout::{DROPS, DropAddress, SEAL_FILE, WORKLOADS, is_foreign, segment_name};
 use crate::reader::{DropReadError, read_seal};
 use crate::receipt::{self, ReceiptState, SignedReceipt};
-use crate::rejection::Rejection;
 use crate::share::{Share, ShareError, hint};
 
 /// Files that one call removes of a drop; the next one goes on.
@@ -77,44 +76,95 @@ pub fn release(
 }
 
 /// Writes the `abandoned` receipt and removes what a dead writer left. A drop that has become
-/// sealed is not touched; a torn seal is no seal. Call it only when the drop has been still for
-/// the whole grace time.
+/// sealed is not touched, and neither is one whose seal is just being written, as a torn one may be.
+/// Call it only when the drop has been still for the whole grace time, or to go on with what was begun.
+///
+/// A seal may come all the same, from a writer that wakes up after the last segment has gone and before
+/// the drop's directory has: it takes it back, unless it dies first. Such a seal of nothing goes, too.
 pub fn abandon(
     share: &Share,
     address: &DropAddress,
     signed: &SignedReceipt,
 ) -> Result<Freed, ReleaseError> {
     check_receipt(share, address, signed, ReceiptState::Abandoned)?;
-    if is_sealed(share, address)? {
-        return Err(ReleaseError::Sealed { address: address.clone() });
+    let sealed = || ReleaseError::Sealed { address: address.clone() };
+    let (workload, drop, state) = (&address.workload, address.drop, ReceiptState::Abandoned);
+    // By an agent that died, and that may have begun to remove.
+    let was_begun = !matches!(receipt::read(share, workload, drop, state), Ok(None));
+    if has_seal(share, address)? {
+        if !was_begun || !is_hollow(share, address)? {
+            return Err(sealed());
+        }
+        receipt::write(share, signed)?;
+        return remove_data(share, address);
     }
-    // The receipt comes before the last look: a writer that wakes up now finds it and does not
-    // seal, and one that has just sealed is seen.
+    // The receipt comes before the last word: a writer that wakes up now finds it and does not
+    // seal, and one that has just sealed has taken the name of the seal.
     receipt::write(share, signed)?;
-    if is_sealed(share, address)? {
-        receipt::withdraw(share, &address.workload, address.drop, ReceiptState::Abandoned)?;
-        return Err(ReleaseError::Sealed { address: address.clone() });
+    if !keep_from_sealing(share, address)? {
+        if !was_begun {
+            receipt::withdraw(share, workload, drop, state)?;
+        }
+        return Err(sealed());
     }
     remove_data(share, address)
 }
 
-/// Whether there is a seal; a torn one is none.
+/// Takes the name of the seal, so that the writer cannot seal any more; whether that was possible. A
+/// listing may be old, whoever shows it. Which of two made a name first, the server alone says.
+fn keep_from_sealing(share: &Share, address: &DropAddress) -> Result<bool, ReleaseError> {
+    let Some(directory) = open_drop_to_change(share, address)? else { return Ok(true) };
+    take_name(&directory, SEAL_FILE)
+}
+
+/// Whether a whole seal has no first segment: nobody was told that it is one, and nobody will be, since a
+/// writer looks for that segment when it has sealed. By taking its name, since only the server knows.
+fn is_hollow(share: &Share, address: &DropAddress) -> Result<bool, ReleaseError> {
+    let Some(directory) = open_drop_to_change(share, address)? else { return Ok(false) };
+    match read_seal(&directory) {
+        Ok(Some((seal, _))) if !seal.segments.is_empty() => take_name(&directory, &segment_name(0)),
+        Ok(_) | Err(DropReadError::Refused(_)) => Ok(false),
+        Err(error @ DropReadError::Later { .. }) => Err(ReleaseError::Io {
+            action: "read the seal of",
+            path: directory.path().to_owned(),
+            source: io::Error::other(error),
+        }),
+    }
+}
+
+fn take_name(directory: &Directory, name: &str) -> Result<bool, ReleaseError> {
+    directory.take_name(name).map_err(|source| {
+        let path = directory.path().to_owned();
+        ReleaseError::Io { action: "close", path, source }
+    })
+}
+
+/// Whether there is something of a seal, whole or not.
 ///
 /// It is looked for in a listing, since a network file system may remember for a while that there
 /// was no file of its name, but asks the server when a directory is opened and listed.
-fn is_sealed(share: &Share, address: &DropAddress) -> Result<bool, ReleaseError> {
+fn has_seal(share: &Share, address: &DropAddress) -> Result<bool, ReleaseError> {
     let Some(directory) = open_drop(share, address)? else { return Ok(false) };
-    let mut has_seal = false;
-    let listed = directory.each_name(NAMES_MAX, |name| has_seal |= name == SEAL_FILE.as_bytes());
-    let is_whole = listed.map_err(|source| {
+    let mut is_listed = false;
+    let listed = directory.each_name(NAMES_MAX, |name| is_listed |= name == SEAL_FILE.as_bytes());
+    let failed = |action| {
         let path = share.drop_directory(address);
-        ReleaseError::Io { action: "list", path, source }
-    })?;
-    if is_whole && !has_seal {
+        move |source| ReleaseError::Io { action, path, source }
+    };
+    let is_whole = listed.map_err(failed("list"))?;
+    if is_whole && !is_listed {
         return Ok(false);
     }
-    let seal = read_seal(&directory);
-    Ok(!matches!(seal, Ok(None) | Err(DropReadError::Refused(Rejection::TornSeal))))
+    match directory.facts(SEAL_FILE.as_bytes()) {
+        // The name was taken, by us, before something broke off.
+        Ok(facts) => Ok(!facts.is_directory),
+        // By the one it is there, and by the other not: one of the two is old.
+        Err(error) if error.kind() == io::ErrorKind::NotFound && is_listed => {
+            Err(failed("read the seal of")(Errno::STALE.into()))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(failed("read the seal of")(error)),
+    }
 }
 
 /// Writes the `rejected` receipt. The data stays where it is, for people to look at, until
@@ -143,7 +193,15 @@ fn check_receipt(
 }
 
 fn open_drop(share: &Share, address: &DropAddress) -> Result<Option<Directory>, ReleaseError> {
-    match share.directory().and_then(|root| root.descend(&address.components())) {
+    opened(share, address, share.directory().and_then(|root| root.descend(&address.components())))
+}
+
+fn opened(
+    share: &Share,
+    address: &DropAddress,
+    directory: io::Result<Directory>,
+) -> Result<Option<Directory>, ReleaseError> {
+    match directory {
         Ok(directory) => Ok(Some(directory)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => {
@@ -153,21 +211,32 @@ fn open_drop(share: &Share, address: &DropAddress) -> Result<Option<Directory>, 
     }
 }
 
+/// The same to change something: only where the share is certainly there.
+fn open_drop_to_change(
+    share: &Share,
+    address: &DropAddress,
+) -> Result<Option<Directory>, ReleaseError> {
+    opened(share, address, share.root_to_change()?.descend(&address.components()))
+}
+
 /// Removes a drop's directory with everything in it, the seal first; fine if it is gone.
 pub(crate) fn remove_data(share: &Share, address: &DropAddress) -> Result<Freed, ReleaseError> {
     let gone = |bytes| Freed { bytes, is_gone: true };
-    let Some(directory) = open_drop(share, address)? else { return Ok(gone(0)) };
+    let Some(directory) = open_drop_to_change(share, address)? else { return Ok(gone(0)) };
     let failed = |action| {
         let path = share.drop_directory(address);
         move |source| ReleaseError::Io { action, path, source }
     };
+    // Where a directory has the seal's name, no seal can come while there is something to remove.
+    let taken = taken_names(&directory);
     match directory.remove_file(SEAL_FILE.as_bytes()) {
         Err(error) if is_held(&error) => return Ok(Freed::default()),
+        Err(_) if taken.iter().any(|name| name == SEAL_FILE) => {}
         result => result.map_err(failed("remove the seal in"))?,
     }
     directory.sync().map_err(failed("sync"))?;
     let mut bytes = 0;
-    let (names, is_whole) = directory.names_up_to(REMOVED_MAX).map_err(failed("list"))?;
+    let (names, mut is_whole) = directory.names_up_to(REMOVED_MAX).map_err(failed("list"))?;
     for name in names {
         let facts = match directory.facts(&name) {
             Ok(facts) if !facts.is_directory => facts,
@@ -176,12 +245,20 @@ pub(crate) fn remove_data(share: &Share, address: &DropAddress) -> Result<Freed,
         };
         match directory.remove_file(&name) {
             Ok(()) => bytes += facts.size,
-            Err(error) if is_held(&error) => {}
+            Err(error) if is_held(&error) => is_whole = false,
             Err(error) => return Err(failed("empty")(error)),
         }
     }
     if !is_whole {
         return Ok(Freed { bytes, is_gone: false });
+    }
+    // Only now, when there is no segment that a seal could be of.
+    for name in taken {
+        match directory.remove_directory(&name) {
+            // A file server keeps its notes even there.
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}
+            result => result.map_err(failed("empty"))?,
+        }
     }
     let components = address.components();
     let day = share
@@ -198,6 +275,13 @@ pub(crate) fn remove_data(share: &Share, address: &DropAddress) -> Result<Freed,
     }
     day.sync().map_err(failed("sync the day of"))?;
     Ok(gone(bytes))
+}
+
+/// The names in a drop's directory that an agent has taken: see [`Directory::take_name`].
+fn taken_names(directory: &Directory) -> Vec<String> {
+    let mut names = vec![SEAL_FILE.to_owned(), segment_name(0)];
+    names.retain(|name| directory.facts(name.as_bytes()).is_ok_and(|facts| facts.is_directory));
+    names
 }
 
 /// What came of closing a day.
@@ -242,8 +326,10 @@ pub fn close_days(
 /// Whether all that is left are directories in which a file server keeps its notes. They are not
 /// ours to remove, and nothing is to be waited for.
 fn holds_nothing_of_ours(directory: &Directory) -> bool {
+    let taken = taken_names(directory);
     let is_theirs = |name: &Vec<u8>| {
-        is_foreign(name) && directory.facts(name).is_ok_and(|facts| facts.is_directory)
+        taken.iter().any(|taken| taken.as_bytes() == name)
+            || is_foreign(name) && directory.facts(name).is_ok_and(|facts| facts.is_directory)
     };
     let names = directory.names_up_to(REMOVED_MAX);
     names.is_ok_and(|(names, is_whole)| is_whole && names.iter().all(is_theirs))

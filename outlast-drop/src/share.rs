@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use outlast_types::{Clock, Random, ShareId, Timestamp, WorkloadName};
 use serde::{Deserialize, Serialize};
 
-use crate::files::{Directory, Meter, is_later};
-use crate::layout::{self, DropAddress, SHARE_FILE, WORKLOADS};
+use crate::files::{Directory, FileSystem, Meter, is_later};
+use crate::layout::{self, AGENT, DropAddress, SHARE_FILE, WORKLOADS};
 
 const SHARE_VERSION: u64 = 1;
 const SHARE_BYTES_MAX: u64 = 64 << 10;
@@ -20,6 +20,8 @@ pub struct Share {
     root: PathBuf,
     id: ShareId,
     meter: Meter,
+    /// What it was on when it was opened.
+    file_system: Option<FileSystem>,
 }
 
 /// To whom a new share is open.
@@ -61,6 +63,8 @@ pub enum ShareError {
     UnknownVersion { path: PathBuf, version: u64 },
     #[error("{path} is another share than before: it was {expected} and is {found}; check the mount", path = path.display())]
     Replaced { path: PathBuf, expected: ShareId, found: ShareId },
+    #[error("{path} is on another file system than before: it was {expected} and is {found}; check the mount", path = path.display())]
+    Remounted { path: PathBuf, expected: FileSystem, found: FileSystem },
     #[error("cannot {action} {path}: {source}{hint}", path = path.display(), hint = hint(source))]
     Io { action: &'static str, path: PathBuf, source: io::Error },
 }
@@ -69,6 +73,14 @@ impl ShareError {
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { action, path, source }
+    }
+
+    /// The same as an error of the file system, where that is all that is told.
+    pub(crate) fn into_io(self) -> io::Error {
+        match self {
+            Self::Io { source, .. } => source,
+            error => io::Error::other(error),
+        }
     }
 
     /// Whether to try again in a while: the network or the server had a hiccup, or the share is
@@ -143,12 +155,11 @@ impl Share {
             Err(error) => return Err(error),
         }
         for name in directory.names().map_err(io("list"))? {
-            // An interrupted init leaves an empty `w`.
-            let unfinished = name == WORKLOADS.as_bytes()
-                && directory
-                    .directory(WORKLOADS)
-                    .and_then(|workloads| workloads.names())
-                    .is_ok_and(|names| names.is_empty());
+            // An interrupted init leaves empty directories.
+            let unfinished = [WORKLOADS, AGENT].iter().any(|made| {
+                let names = || directory.directory(made).and_then(|made| made.names());
+                name == made.as_bytes() && names().is_ok_and(|names| names.is_empty())
+            });
             if !unfinished && !layout::is_foreign(&name) {
                 let found = outlast_fs::entry::show(&name);
                 return Err(ShareError::NotEmpty { path: path.to_owned(), found });
@@ -160,10 +171,12 @@ impl Share {
         };
         open(&directory).map_err(io("set the permissions of"))?;
         let access = directory.access().map_err(io("look at"))?;
-        directory
-            .make_directory(WORKLOADS, access)
-            .and_then(|workloads| open(&workloads))
-            .map_err(ShareError::io("create", &path.join(WORKLOADS)))?;
+        for name in [WORKLOADS, AGENT] {
+            directory
+                .make_directory(name, access)
+                .and_then(|made| open(&made))
+                .map_err(ShareError::io("create", &path.join(name)))?;
+        }
         let id = ShareId::new(random);
         let json = ShareJson { version: SHARE_VERSION, share: id, created: Some(clock.now()) };
         let file = path.join(SHARE_FILE);
@@ -173,7 +186,8 @@ impl Share {
         directory
             .create_new(SHARE_FILE, &content, access)
             .map_err(ShareError::io("write", &file))?;
-        Ok(Self { root: path.to_owned(), id, meter: Meter::default() })
+        let (root, file_system) = (path.to_owned(), directory.file_system());
+        Ok(Self { root, id, meter: Meter::default(), file_system })
     }
 
     /// Opens the share at `path`.
@@ -183,6 +197,11 @@ impl Share {
 
     /// The same; `meter` hears of every call that is made to look at it, and to change it.
     pub fn open_metered(path: &Path, meter: Meter) -> Result<Self, ShareError> {
+        Self::open_root(path, meter).map(|(share, _)| share)
+    }
+
+    /// The share at `path`, and its root, of which everything that is known was read.
+    fn open_root(path: &Path, meter: Meter) -> Result<(Self, Directory), ShareError> {
         let directory = Directory::open_metered(path, meter.clone());
         let directory = directory.map_err(|error| match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
@@ -212,7 +231,8 @@ impl Share {
             return Err(ShareError::UnknownVersion { path: file, version });
         }
         let json: ShareJson = serde_json::from_slice(&content).map_err(|error| damaged(&error))?;
-        Ok(Self { root: path.to_owned(), id: json.share, meter })
+        let file_system = directory.file_system();
+        Ok((Self { root: path.to_owned(), id: json.share, meter, file_system }, directory))
     }
 
     /// The id that was made with the share.
@@ -225,13 +245,29 @@ impl Share {
         &self.root
     }
 
+    /// The kind of file system that it was on when it was opened, where that is known.
+    pub fn file_system(&self) -> Option<FileSystem> {
+        self.file_system
+    }
+
     /// Looks whether the share is still there and still the same one.
     pub fn check(&self) -> Result<(), ShareError> {
-        let found = Self::open_metered(&self.root, self.meter.clone())?.id;
-        if found == self.id {
-            Ok(())
-        } else {
-            Err(ShareError::Replaced { path: self.root.clone(), expected: self.id, found })
+        self.root_to_change().map(drop)
+    }
+
+    /// The root, open, to change something below it: it has just been seen to be this share's. So
+    /// nothing is made in an empty directory on which it is not mounted any more.
+    pub(crate) fn root_to_change(&self) -> Result<Directory, ShareError> {
+        let (found, root) = Self::open_root(&self.root, self.meter.clone())?;
+        let path = self.root.clone();
+        if found.id != self.id {
+            return Err(ShareError::Replaced { path, expected: self.id, found: found.id });
+        }
+        match (self.file_system, found.file_system) {
+            (Some(expected), Some(found)) if expected != found => {
+                Err(ShareError::Remounted { path, expected, found })
+            }
+            _ => Ok(root),
         }
     }
 
@@ -245,17 +281,21 @@ impl Share {
         self.root.join(WORKLOADS).join(workload.as_str())
     }
 
-    /// The root, open.
+    /// The root, open, to look at something below it.
     pub fn directory(&self) -> io::Result<Directory> {
         Directory::open_metered(&self.root, self.meter.clone())
     }
 
     /// The directory of a workload, open; made if it is missing, and so is the one above it, which
     /// a copy of the share may have lost for being empty.
-    pub(crate) fn make_workload(&self, workload: &WorkloadName) -> io::Result<Directory> {
-        let root = self.directory()?;
-        let workloads = root.make_directory(WORKLOADS, root.access()?)?;
-        workloads.make_directory(workload.as_str(), workloads.access()?)
+    pub(crate) fn make_workload(&self, workload: &WorkloadName) -> Result<Directory, ShareError> {
+        let root = self.root_to_change()?;
+        let path = self.workload_directory(workload);
+        let made = root.access().and_then(|access| {
+            let workloads = root.make_directory(WORKLOADS, access)?;
+            workloads.make_directory(workload.as_str(), workloads.access()?)
+        });
+        made.map_err(ShareError::io("open or make", &path))
     }
 
     /// The names of all workloads that have a directory, in order.

@@ -16,7 +16,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
-use outlast_types::{Clock, DropId, Random, WorkloadName};
+use outlast_types::{Clock, DropId, Random, RejectionCode, WorkloadName};
 
 use crate::bell;
 use crate::files::{Access, Directory, NAMES_MAX};
@@ -26,7 +26,7 @@ use crate::open::{Claims, Content, Gaps, OpenRecord, Source};
 use crate::receipt::{self, ReceiptState};
 use crate::seal::{Compression, SEAL_BYTES_MAX, Seal, Segment};
 use crate::sealing::{Chunks, SealedTo, Sealing};
-use crate::share::Share;
+use crate::share::{Share, ShareError};
 pub use error::WriteError;
 
 use beat::Heart;
@@ -100,8 +100,10 @@ impl DropWriter {
         let path = share.drop_directory(&address);
         let (directory, access) = share
             .make_workload(workload)
-            .and_then(|workload| make_directory(&workload, &address))
-            .map_err(WriteError::io("create", &path))?;
+            .map_err(WriteError::creating(&path))
+            .and_then(|workload| {
+                make_directory(&workload, &address).map_err(WriteError::io("create", &path))
+            })?;
         let claims = Claims { started: claims.started.or(Some(now)), ..claims };
         let workload = workload.clone();
         let open =
@@ -191,7 +193,6 @@ impl DropWriter {
         // dead; from here on nothing but the seal may appear.
         self.heart.stop();
         let directory = self.look_again(&segments)?;
-        directory.sync().map_err(WriteError::io("sync", directory.path()))?;
         let seal = Seal {
             drop: self.open.drop,
             workload: self.open.workload.clone(),
@@ -209,17 +210,71 @@ impl DropWriter {
             return Err(WriteError::SealTooLong);
         }
         directory
-            .create_new(SEAL_FILE, &bytes, self.access)
-            .map_err(WriteError::io("write", &path))?;
-        self.check_not_given_up().inspect_err(|error| {
-            if matches!(error, WriteError::GivenUp { .. }) {
+            .create_own(SEAL_FILE, &bytes, self.access)
+            .map_err(|error| self.not_sealed(&directory, error))?;
+        self.check_not_given_up()
+            .and_then(|()| self.check_still_there(&directory))
+            .map_err(|error| self.sealed_in_vain(&directory, error))?;
+        bell::ring(&self.share, &self.address.workload);
+        Ok(seal)
+    }
+
+    /// Opens the seal and the first segment once more. An agent that gives a drop up takes the name of the
+    /// seal before it removes the first segment, and frees it after the last. So whoever got the name and
+    /// has the first segment has all, and always will; and to open a file, a client has to ask its server.
+    fn check_still_there(&self, directory: &Directory) -> Result<(), WriteError> {
+        let drop = self.address.drop;
+        for name in [SEAL_FILE.to_owned(), crate::layout::segment_name(0)] {
+            let path = directory.path_of(name.as_bytes());
+            let source = match directory.file(name.as_bytes()) {
+                Ok(_) => continue,
+                Err(error) => error,
+            };
+            let has_gone =
+                matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidInput);
+            let workload = &self.address.workload;
+            return match receipt::read(&self.share, workload, drop, ReceiptState::Released) {
+                // A quick agent: the vault has it already.
+                Ok(Some(_)) if has_gone => Ok(()),
+                // By a server that crashed, and not by an agent: that keeps away from a seal.
+                _ if name == SEAL_FILE || !has_gone => Err(WriteError::Unsure { path, source }),
+                _ => Err(WriteError::GivenUp { drop }),
+            };
+        }
+        Ok(())
+    }
+
+    /// Why a drop that has its seal does not count as sealed.
+    fn sealed_in_vain(&self, directory: &Directory, error: WriteError) -> WriteError {
+        match error {
+            WriteError::GivenUp { .. } => {
                 // No seal may outlast the segments that the agent is removing; it may be quicker.
                 let _ = directory.remove_file(SEAL_FILE.as_bytes());
                 let _ = directory.sync();
+                error
             }
-        })?;
-        bell::ring(&self.share, &self.address.workload);
-        Ok(seal)
+            WriteError::Share(ShareError::Io { path, source, .. }) => {
+                WriteError::Unsure { path, source }
+            }
+            error => error,
+        }
+    }
+
+    /// Why there is no seal, as far as that can be known. A seal that may be whole, although that could
+    /// not be made sure of, goes again.
+    fn not_sealed(&self, directory: &Directory, source: io::Error) -> WriteError {
+        let path = directory.path_of(SEAL_FILE.as_bytes());
+        if source.kind() == io::ErrorKind::AlreadyExists {
+            // Nobody makes a seal here but we, and nobody but the agent keeps us from it.
+            return match self.check_not_given_up() {
+                Ok(()) => WriteError::Io { action: "write", path, source },
+                Err(error) => error,
+            };
+        }
+        match directory.remove_file(SEAL_FILE.as_bytes()).and_then(|()| directory.sync()) {
+            Ok(()) => WriteError::Io { action: "write", path, source },
+            Err(_) => WriteError::Unsure { path, source },
+        }
     }
 
     /// Asks whether the agent has given this drop up. Asked after the seal, too: the agent writes
@@ -229,24 +284,29 @@ impl DropWriter {
         let (workload, drop) = (&self.address.workload, self.address.drop);
         let wanted = BTreeSet::from([drop]);
         let receipts = receipt::find(&self.share, workload, &wanted, NAMES_MAX)?;
-        match receipts.states.get(&drop) {
-            Some(states) if states.contains(&ReceiptState::Abandoned) => {
-                Err(WriteError::GivenUp { drop })
-            }
-            _ => Ok(()),
-        }
+        let states = receipts.states.get(&drop);
+        let is = |state| states.is_some_and(|states| states.contains(&state));
+        let is_given_up = if is(ReceiptState::Rejected) {
+            // Held up in the middle of its seal, it was taken for dead.
+            let rejected = receipt::read(&self.share, workload, drop, ReceiptState::Rejected);
+            let code = rejected.ok().flatten().and_then(|it| it.receipt().code.clone());
+            code == Some(RejectionCode::TornSeal)
+        } else {
+            is(ReceiptState::Abandoned)
+        };
+        if is_given_up { Err(WriteError::GivenUp { drop }) } else { Ok(()) }
     }
 
     /// Looks at what was written once more, from the root of the share: one that was mounted over,
     /// an agent that gave this drop up, or a file server that lost a file must not get a seal.
     fn look_again(&self, segments: &[Segment]) -> Result<Directory, WriteError> {
-        self.share.check()?;
+        let root = self.share.root_to_change()?;
         self.check_not_given_up()?;
-        let directory = self
-            .share
-            .directory()
-            .and_then(|root| root.descend(&self.address.components()))
+        let directory = root
+            .descend(&self.address.components())
             .map_err(WriteError::io("open", self.directory.path()))?;
+        // Before the look: what a server that crashed in between has lost must not be seen.
+        directory.sync().map_err(WriteError::io("sync", directory.path()))?;
         for segment in segments {
             let path = directory.path_of(segment.name.as_bytes());
             let facts = directory
@@ -364,5 +424,5 @@ fn write_open(
 ) -> Result<(), WriteError> {
     let path = directory.path_of(OPEN_FILE.as_bytes());
     let bytes = record.to_bytes().map_err(WriteError::io("write", &path))?;
-    directory.create_new(OPEN_FILE, &bytes, access).map_err(WriteError::io("write", &path))
+    directory.create_own(OPEN_FILE, &bytes, access).map_err(WriteError::io("write", &path))
 }

@@ -2,9 +2,15 @@
 //!
 //! [`torture_tree`] builds one of everything that a file system can hold and that tools are known
 //! to lose; [`compare_trees`] names every difference between two trees that a restore should have
-//! made equal; [`pace`] tells how fast code is, and [`ManualTime`] lets months pass in a moment. Only tests and benchmarks depend on this crate.
+//! made equal; [`pace`] tells how fast code is, and [`ManualTime`] lets months pass in a moment. A [`lab`]
+//! has real file servers and real clients, and the [`hostile`] file system does on purpose what they do
+//! seldom. [`explore`] looks at all
+//! states of a model. Only tests, benchmarks and chores depend on this crate.
 
 mod compare;
+pub mod explore;
+pub mod hostile;
+pub mod lab;
 pub mod pace;
 mod time;
 mod torture;

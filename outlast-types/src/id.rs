@@ -76,6 +76,28 @@ impl FromStr for ShareId {
     }
 }
 
+/// The id of a tenure: the time in which one agent serves a share, over all its restarts.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct TenureId(Uuid);
+
+impl TenureId {
+    /// A new random id (UUID version 4).
+    pub fn new(random: &dyn Random) -> Self {
+        let mut bytes = [0; 16];
+        random.fill(&mut bytes);
+        Self(uuid::Builder::from_random_bytes(bytes).into_uuid())
+    }
+}
+
+impl FromStr for TenureId {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        canonical_uuid(text).map(Self).ok_or_else(|| invalid(text, "the id of a tenure (a UUID)"))
+    }
+}
+
 /// Only the one spelling that we write, so that an id names one directory everywhere.
 fn canonical_uuid(text: &str) -> Option<Uuid> {
     let id = Uuid::try_parse(text).ok()?;
@@ -114,6 +136,7 @@ macro_rules! uuid_text {
 
 uuid_text!(DropId);
 uuid_text!(ShareId);
+uuid_text!(TenureId);
 
 macro_rules! hash_ids {
     ($decode:path, $expected:literal: $($(#[$doc:meta])* $name:ident;)*) => {$(

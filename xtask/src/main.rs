@@ -1,9 +1,10 @@
 //! Developer chores: `cargo xtask test`, `cargo xtask tidy`, `cargo xtask mutants`,
-//! `cargo xtask bench`.
+//! `cargo xtask bench`, `cargo xtask lab`.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool for terminals")]
 
 mod bench;
+mod lab;
 mod mutants;
 mod peers;
 mod tidy;
@@ -30,12 +31,14 @@ fn main() -> ExitCode {
             Some(_) => Err(anyhow::anyhow!("{USAGE}")),
         },
         Some("bench") => root().and_then(|root| bench::run(root, &arguments.collect::<Vec<_>>())),
+        Some("lab") => root().and_then(|root| lab::run(root, &arguments.collect::<Vec<_>>())),
         Some("mutants") => {
             root().and_then(|root| mutants::run(root, &arguments.collect::<Vec<_>>()))
         }
         _ => {
-            let of_drop = bench::DROP_USAGE;
-            Err(anyhow::anyhow!("{USAGE}\n{}\n{}\n{of_drop}", mutants::USAGE, bench::USAGE))
+            let (of_drop, of_lab) = (bench::DROP_USAGE, lab::USAGE);
+            let (of_mutants, of_bench) = (mutants::USAGE, bench::USAGE);
+            Err(anyhow::anyhow!("{USAGE}\n{of_mutants}\n{of_bench}\n{of_drop}\n{of_lab}"))
         }
     };
     match result {
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
 /// again with other features.
 fn test(arguments: &[String]) -> Result<()> {
     peers::install_missing()?;
+    say_what_is_skipped();
     let nextest = Command::new("cargo").args(["nextest", "--version"]).output();
     let mut command = Command::new("cargo");
     match nextest {
@@ -64,6 +68,16 @@ fn test(arguments: &[String]) -> Result<()> {
         bail!("some tests failed");
     }
     Ok(())
+}
+
+/// What this machine, or this container, has no right to do. Tests that pass say nothing.
+fn say_what_is_skipped() {
+    if let Some(obstacle) = outlast_testing::lab::obstacle() {
+        println!("SKIPPED, REAL NFS AND SMB ARE NOT TESTED: {obstacle}");
+    }
+    if let Some(obstacle) = outlast_testing::hostile::obstacle() {
+        println!("SKIPPED, NO HOSTILE FILE SERVER IS TRIED: {obstacle}");
+    }
 }
 
 /// The checkout.

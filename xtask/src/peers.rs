@@ -27,11 +27,31 @@ const PEERS: &[(&str, &str)] = &[
     ("/usr/bin/cloud-init", "cloud-init"),
 ];
 
+/// The same for the lab of real file servers and clients, without which its tests are skipped.
+const LAB: [(&str, &str); 8] = [
+    ("/usr/bin/linux.uml", "user-mode-linux"),
+    ("/usr/sbin/modprobe", "kmod"),
+    ("/usr/bin/ganesha.nfsd", "nfs-ganesha"),
+    ("/usr/share/doc/nfs-ganesha-vfs", "nfs-ganesha-vfs"),
+    ("/usr/sbin/smbd", "samba"),
+    ("/usr/bin/smbclient", "smbclient"),
+    ("/usr/sbin/mount.nfs", "nfs-common"),
+    ("/usr/sbin/mount.cifs", "cifs-utils"),
+];
+
 /// Installs what is missing, as root or with a sudo that asks no password; says what to do where
 /// that is not possible.
 pub(crate) fn install_missing() -> Result<()> {
+    install(&PEERS)?;
+    if let Err(error) = install(&LAB) {
+        println!("TESTS WITH REAL NFS AND SMB ARE SKIPPED: {error:#}");
+    }
+    Ok(())
+}
+
+fn install(peers: &[(&str, &str)]) -> Result<()> {
     let missing: Vec<&str> =
-        PEERS.iter().filter(|(proof, _)| !Path::new(proof).exists()).map(|&(_, p)| p).collect();
+        peers.iter().filter(|(proof, _)| !Path::new(proof).exists()).map(|&(_, p)| p).collect();
     if missing.is_empty() {
         return Ok(());
     }

@@ -7,7 +7,7 @@ use outlast_types::DropIdentity;
 
 use super::Agent;
 use crate::action::Action;
-use crate::custody::{Proven, Refusal};
+use crate::custody::{Ground, Proven, Refusal};
 use crate::lifecycle::{End, Lifecycle};
 use crate::problem::Met;
 use crate::receipts;
@@ -23,6 +23,7 @@ impl Agent {
             Action::Reconsider { address, untold } => {
                 return self.reconsider(share, address, untold, report);
             }
+            Action::TakeBack(address) => return self.take_back(share, address, report),
             Action::Record(signed) => return self.record(share, signed, report),
             Action::Advance { address, proven } => return self.watcher.advance(&address, proven),
             Action::Hold { address, secured } => {
@@ -50,9 +51,18 @@ impl Agent {
                 (address, end)
             }
             Action::Refuse { address, rejection } => {
-                let end = lifecycle.refuse(&address, &rejection);
+                if lifecycle.is_given_up(&address, &rejection) {
+                    let reason = "its writer sealed what had been given up".to_owned();
+                    return self.apply(share, Action::Abandon { address, reason }, report);
+                }
+                let mut end = lifecycle.refuse(&address, &rejection);
                 if let End::Done = end {
                     self.note_refused(&address, &rejection, report);
+                    if rejection.is_torn_seal() {
+                        let proven = Proven::Rejected { untold: None, ground: Ground::TornSeal };
+                        self.watcher.advance(&address, proven);
+                        end = End::Begun;
+                    }
                 }
                 (address, end)
             }
@@ -118,19 +128,22 @@ impl Agent {
             Err(error @ DropReadError::Later { .. }) => {
                 report.problems.push(Met::DropUnreadable(address).because(error.to_string()));
             }
+            Ok(()) => self.take_back(share, address, report),
+        }
+    }
+
+    /// Takes a refusal back that does not hold any more: the drop is judged anew.
+    fn take_back(&mut self, share: &Share, address: DropAddress, report: &mut PassReport) {
+        let DropAddress { workload, drop, .. } = &address;
+        match receipt::withdraw(share, workload, *drop, ReceiptState::Rejected) {
             Ok(()) => {
-                let DropAddress { workload, drop, .. } = &address;
-                match receipt::withdraw(share, workload, *drop, ReceiptState::Rejected) {
-                    Ok(()) => {
-                        tracing::info!(drop = %address, "the policy that refused it has changed");
-                        report.more = true;
-                        self.watcher.look_again(&address);
-                    }
-                    Err(error) => {
-                        let met = Met::ReceiptUnwritten(address, ReceiptState::Rejected);
-                        report.problems.push(met.because(error.to_string()));
-                    }
-                }
+                tracing::info!(drop = %address, "why it was refused holds no more; judging it anew");
+                report.more = true;
+                self.watcher.look_again(&address);
+            }
+            Err(error) => {
+                let met = Met::ReceiptUnwritten(address, ReceiptState::Rejected);
+                report.problems.push(met.because(error.to_string()));
             }
         }
     }

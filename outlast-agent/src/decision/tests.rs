@@ -8,7 +8,7 @@ use outlast_wire::{Peer, Role};
 use proptest::prelude::*;
 
 use super::*;
-use crate::custody::{Proven, Refusal};
+use crate::custody::{Ground, Proven, Refusal};
 use crate::secured::{KeepRule, Secured};
 
 const GRACE: Duration = Duration::from_secs(60);
@@ -94,6 +94,12 @@ fn a_writer_gets_the_whole_grace_time_and_is_never_an_incident() {
     let failed = DropState::Failed { exit_status: None };
     assert_eq!(action(&failed, &Proven::Nothing, 61), abandon("its writer gave up"));
     assert_eq!(action(&torn, &Proven::Nothing, 60), refuse(Rejection::TornSeal));
+    // It wakes up and seals, and has not heard of that: nothing was wrong with it.
+    let rejected = Proven::Rejected { untold: None, ground: Ground::TornSeal };
+    assert_eq!(action(&torn, &rejected, 119), None);
+    let settle = Some(Action::Settle { address: the_address(), untold: None });
+    assert_eq!(action(&torn, &rejected, 120), settle);
+    assert_eq!(action(&sealed(7), &rejected, 0), Some(Action::TakeBack(the_address())));
     assert!(!Rejection::TornSeal.code().is_incident());
 }
 
@@ -149,7 +155,7 @@ fn what_was_begun_is_finished_and_what_is_done_is_left_alone() {
     for untold in [None, Some(refusal)] {
         for seen in [DropState::Open(None), sealed(7), DropState::Refused(Rejection::TornSeal)] {
             let settle = Some(Action::Settle { address: the_address(), untold: untold.clone() });
-            let proven = Proven::Rejected { untold: untold.clone(), by_policy: false };
+            let proven = Proven::Rejected { untold: untold.clone(), ground: Ground::Drop };
             assert_eq!(action(&seen, &proven, 0), settle);
         }
     }
@@ -218,7 +224,8 @@ fn any_proven() -> impl Strategy<Value = Proven> {
         Just(shipped(7, Some(held_by_media(7)))),
         Just(Proven::Vaulted(vaulted(7))),
         Just(Proven::IdTaken { day: Timestamp::EPOCH.day() }),
-        any::<bool>().prop_map(|by_policy| Proven::Rejected { untold: None, by_policy }),
+        prop::sample::select(vec![Ground::Drop, Ground::Policy, Ground::TornSeal])
+            .prop_map(|ground| Proven::Rejected { untold: None, ground }),
         Just(Proven::Abandoned),
         Just(Proven::Released(vaulted(7))),
     ]
@@ -250,16 +257,26 @@ proptest! {
             }
             Some(Action::Refuse { .. }) => prop_assert!(!is_vaulted),
             Some(Action::Settle { .. }) => {
-                let is_final = matches!(proven, Proven::Rejected { untold: None, by_policy }
-                    if !(by_policy && is_sealed));
+                let is_final = matches!(proven, Proven::Rejected { untold: None, ground }
+                    if ground == Ground::Drop || !is_sealed);
                 prop_assert!(is_final);
             }
             Some(Action::Reconsider { .. }) => {
-                let by_policy = true;
-                prop_assert_eq!(proven, Proven::Rejected { untold: None, by_policy });
+                let ground = Ground::Policy;
+                prop_assert_eq!(proven, Proven::Rejected { untold: None, ground });
                 prop_assert!(is_sealed);
             }
-            None => prop_assert!(still < GRACE.as_secs(), "nothing waits for ever"),
+            Some(Action::TakeBack(_)) => {
+                let ground = Ground::TornSeal;
+                prop_assert_eq!(proven, Proven::Rejected { untold: None, ground });
+                prop_assert!(is_sealed);
+            }
+            None => {
+                let ground = Ground::TornSeal;
+                let waits_twice = proven == Proven::Rejected { untold: None, ground };
+                let most = GRACE * if waits_twice { 2 } else { 1 };
+                prop_assert!(still < most.as_secs(), "nothing waits for ever");
+            }
             Some(other) => prop_assert!(false, "{:?} is nothing that is decided here", other),
         }
     }

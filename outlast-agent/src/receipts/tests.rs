@@ -137,7 +137,7 @@ fn a_receipt_of_anybody_else_or_of_another_drop_proves_nothing_and_is_told() {
 }
 
 #[test]
-fn a_rejection_says_whether_it_is_told_and_whether_a_policy_made_it() {
+fn a_rejection_says_whether_it_is_told_and_what_it_is_about() {
     let desk = Desk::new();
     let agent = identity(&desk.ca, Role::Agent);
     let refused = |code: Option<RejectionCode>| {
@@ -149,19 +149,20 @@ fn a_rejection_says_whether_it_is_told_and_whether_a_policy_made_it() {
     let place = whole.day.zip(whole.seal);
     assert!(place.is_some(), "what an operator may accept");
     let told = |code| Some(Refusal { code, reason: "bad".to_owned(), place });
-    for (code, by_policy) in [
-        (RejectionCode::WrongHash, false),
-        (RejectionCode::TooLarge, true),
-        (RejectionCode::MostlyHoles, true),
-        (RejectionCode::AbsurdRatio, true),
+    for (code, ground) in [
+        (RejectionCode::WrongHash, Ground::Drop),
+        (RejectionCode::TooLarge, Ground::Policy),
+        (RejectionCode::MostlyHoles, Ground::Policy),
+        (RejectionCode::AbsurdRatio, Ground::Policy),
     ] {
         let untold = told(code.clone());
-        assert_eq!(refused(Some(code)), Proven::Rejected { untold, by_policy });
+        assert_eq!(refused(Some(code)), Proven::Rejected { untold, ground });
     }
-    let torn = Proven::Rejected { untold: None, by_policy: false };
+    // And it may be whole by now.
+    let torn = Proven::Rejected { untold: None, ground: Ground::TornSeal };
     assert_eq!(refused(Some(RejectionCode::TornSeal)), torn, "nobody is told of that");
     let untold = told(RejectionCode::default());
-    assert_eq!(refused(None), Proven::Rejected { untold, by_policy: false });
+    assert_eq!(refused(None), Proven::Rejected { untold, ground: Ground::Drop });
     desk.say(ABANDONED, Role::Agent);
     assert_eq!(desk.proven(&[ABANDONED]), (Proven::Abandoned, 0));
 }

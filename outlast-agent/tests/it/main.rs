@@ -8,6 +8,7 @@ mod custody;
 mod death;
 mod hops;
 mod hostile;
+mod hostile_server;
 mod hygiene;
 mod killed;
 mod revoked;

@@ -13,6 +13,7 @@ use outlast_drop::{
 };
 use outlast_repo::{Repository, read, restore};
 use outlast_testing::ManualTime;
+use outlast_testing::hostile::{Hostile, Mounted};
 use outlast_types::{
     Clock, Environment, Silent, SystemClock, SystemRandom, Timestamp, WorkloadName,
 };
@@ -42,6 +43,8 @@ fn vault_environment(agent: &ManualTime, began: Timestamp) -> Environment {
 }
 
 pub(crate) struct World {
+    /// Mounts below the directory, which go before it.
+    pub(crate) mounts: Vec<Mounted>,
     directory: tempfile::TempDir,
     authority: CertificateAuthority,
     pub(crate) share: Share,
@@ -55,7 +58,19 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new() -> Self {
+        Self::with(tempfile::tempdir().unwrap(), Vec::new())
+    }
+
+    /// A world whose share is on a hostile file system: mounted once for the agent (at the share's
+    /// path), and once for writers, at `writers`. `None`, with a note, where there is no FUSE.
+    pub(crate) fn on(server: &Hostile) -> Option<Self> {
         let directory = tempfile::tempdir().unwrap();
+        let mount = |name: &str| server.mount(&directory.path().join(name)).unwrap();
+        let mounts = vec![mount("share")?, mount("writers")?];
+        Some(Self::with(directory, mounts))
+    }
+
+    fn with(directory: tempfile::TempDir, mounts: Vec<Mounted>) -> Self {
         let path = |name: &str| directory.path().join(name);
         let authority =
             CertificateAuthority::create(&path("ca"), &SystemClock, &SystemRandom).unwrap();
@@ -69,7 +84,8 @@ impl World {
         // A vault that is started again is found at the same address.
         let vault_config = VaultConfig { listen: vault.address(), ..config };
         let share = Share::init(&path("share"), &SystemClock, &SystemRandom).unwrap();
-        Self { directory, authority, share, clock, began, vault, vault_config, keep: 2 }
+        let keep = 2;
+        Self { mounts, directory, authority, share, clock, began, vault, vault_config, keep }
     }
 
     /// Stops the vault, does `meanwhile`, and starts it again.

@@ -32,6 +32,8 @@ pub enum WriteError {
     GivenUp { drop: DropId },
     #[error("the agent takes no drops of {} now: {notice}; nothing was written", notice.workload)]
     NoRoom { notice: Box<Notice> },
+    #[error("cannot make sure of {path}: {source}{hint}; the drop may be sealed, or not: the agent will find out, and another drop does no harm", path = path.display(), hint = hint(source))]
+    Unsure { path: PathBuf, source: io::Error },
     #[error("writing to the drop failed before; nothing was sealed")]
     Broken,
 }
@@ -42,11 +44,20 @@ impl WriteError {
         move |source| Self::Io { action, path, source }
     }
 
+    /// Why a drop could not be begun at `path`.
+    pub(crate) fn creating(path: &Path) -> impl FnOnce(ShareError) -> Self {
+        let path = path.to_owned();
+        move |error| match error {
+            ShareError::Io { source, .. } => Self::Io { action: "create", path, source },
+            error => error.into(),
+        }
+    }
+
     /// Whether the share is full, so that tidying up helps.
     pub fn is_full(&self) -> bool {
         match self {
             Self::Share(error) => error.is_full(),
-            Self::Io { source, .. } => is_full(source),
+            Self::Io { source, .. } | Self::Unsure { source, .. } => is_full(source),
             _ => false,
         }
     }

@@ -156,7 +156,7 @@ impl Store {
         let path = self.directory.path_of(name.as_bytes());
         let file = self
             .directory
-            .create_file(&name, self.access)
+            .create_own_file(&name, self.access)
             .map_err(WriteError::io("create", &path))?;
         // Only this thread begins segments.
         self.counts.begun.store(index + 1, Ordering::Release);

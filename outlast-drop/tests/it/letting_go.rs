@@ -59,29 +59,81 @@ fn only_a_drop_with_the_very_seal_that_its_receipt_names_is_released() {
 }
 
 #[test]
-fn a_torn_seal_is_abandoned_and_any_other_seal_is_not() {
+fn a_drop_with_anything_of_a_seal_is_not_abandoned_since_it_may_be_written_at_this_moment() {
     let (_directory, share) = new_share();
-    for (is_torn, change) in [
-        (true, &(|seal: &[u8]| seal[..seal.len() / 2].to_vec()) as &dyn Fn(&[u8]) -> Vec<u8>),
-        (true, &|seal: &[u8]| seal[..seal.len() - 1].to_vec()),
-        (true, &|_: &[u8]| Vec::new()),
-        (false, &|seal: &[u8]| seal.to_vec()),
-        (false, &|seal: &[u8]| [b" ", seal].concat()),
+    for change in [
+        &(|seal: &[u8]| seal[..seal.len() / 2].to_vec()) as &dyn Fn(&[u8]) -> Vec<u8>,
+        &|seal: &[u8]| seal[..seal.len() - 1].to_vec(),
+        &|_: &[u8]| Vec::new(),
+        &|seal: &[u8]| seal.to_vec(),
+        &|seal: &[u8]| [b" ", seal].concat(),
     ] {
         let address = sealed_stream(&share, b"content", None);
         let file = seal_file(&share, &address);
         let seal = change(&fs::read(&file).unwrap());
         overwrite(&file, &seal);
-        let ended = abandon(&share, &address, &receipt(&share, &address, ReceiptState::Abandoned));
-        let is_there = share.drop_directory(&address).exists();
-        if is_torn {
-            assert!(ended.unwrap().is_gone && !is_there);
-            assert_eq!(states(&share, &address), [ReceiptState::Abandoned].into());
-        } else {
+        let signed = receipt(&share, &address, ReceiptState::Abandoned);
+        // Nor one of which an agent that died had said so already.
+        for was_begun in [false, true] {
+            if was_begun {
+                receipts::write(&share, &signed).unwrap();
+            }
+            let ended = abandon(&share, &address, &signed);
             assert!(matches!(ended, Err(ReleaseError::Sealed { .. })), "{ended:?}");
-            assert!(is_there && states(&share, &address).is_empty());
+            assert_eq!(fs::read(&file).unwrap(), seal);
+            // What another call has said stands: it may have removed something.
+            assert_eq!(states(&share, &address).is_empty(), !was_begun);
         }
     }
+}
+
+#[test]
+fn a_seal_of_nothing_goes_with_the_drop_that_was_given_up() {
+    let (_directory, share) = new_share();
+    let remove = |address: &DropAddress, name: &str| {
+        fs::remove_file(share.drop_directory(address).join(name)).unwrap();
+    };
+    // Its writer woke up when the last segment had gone, sealed, and died.
+    for left in [&["0002.seg"] as &[&str], &[]] {
+        let address = sealed_stream(&share, &[1; 2500], None);
+        let signed = receipt(&share, &address, ReceiptState::Abandoned);
+        let missing = ["0001.seg", "0002.seg", "0003.seg"];
+        missing.iter().filter(|name| !left.contains(name)).for_each(|name| remove(&address, name));
+        // Nobody has said that it was given up: then a sealed drop has lost its data.
+        let ended = abandon(&share, &address, &signed);
+        assert!(matches!(ended, Err(ReleaseError::Sealed { .. })), "{ended:?}");
+        assert!(states(&share, &address).is_empty() && seal_file(&share, &address).exists());
+        receipts::write(&share, &signed).unwrap();
+        // As an agent leaves it that dies in the middle.
+        fs::create_dir(share.drop_directory(&address).join("0001.seg")).unwrap();
+        assert!(abandon(&share, &address, &signed).unwrap().is_gone);
+        assert!(!share.drop_directory(&address).exists());
+    }
+    // One that has its first segment was not given up: whoever sealed it was told that it is sealed.
+    let address = sealed_stream(&share, &[1; 2500], None);
+    let signed = receipt(&share, &address, ReceiptState::Abandoned);
+    receipts::write(&share, &signed).unwrap();
+    remove(&address, "0002.seg");
+    let ended = abandon(&share, &address, &signed);
+    assert!(matches!(ended, Err(ReleaseError::Sealed { .. })), "{ended:?}");
+    assert!(share.drop_directory(&address).join("0001.seg").is_file());
+}
+
+#[test]
+fn a_seals_name_that_an_agent_has_taken_is_no_seal_and_no_refusal() {
+    let (_directory, share) = new_share();
+    let mut dead = writer(&share, Content::Tree, options(10, None));
+    dead.write_all(b"content").unwrap();
+    dead.flush().unwrap();
+    let address = dead.address().clone();
+    fs::create_dir(seal_file(&share, &address)).unwrap();
+    let seen = scan(&share, &mut ScanMemory::default(), SystemClock.now()).unwrap();
+    let state = &seen.workloads[0].sightings[0].state;
+    assert!(matches!(state, DropState::Open(None)), "{state:?}");
+    assert!(dead.seal(&SystemClock).is_err());
+    let signed = receipt(&share, &address, ReceiptState::Abandoned);
+    assert!(abandon(&share, &address, &signed).unwrap().is_gone);
+    assert!(!share.drop_directory(&address).exists());
 }
 
 #[test]

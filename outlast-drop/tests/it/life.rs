@@ -81,7 +81,7 @@ fn a_failed_write_names_its_file_and_leaves_no_seal() {
     let mut full = writer(&share, Content::Tree, options(10, None));
     // Whoever takes the name of the next segment makes the writer fail as any other error does.
     let directory = share.drop_directory(full.address());
-    drop(fs::File::create(directory.join("0003.seg")).unwrap());
+    fs::File::create(directory.join("0003.seg")).unwrap().write_all(b"x").unwrap();
     let message = full.write_all(&[1; 95]).and_then(|()| full.flush()).unwrap_err().to_string();
     assert!(message.contains("0003.seg") && message.contains("nothing was sealed"), "{message}");
     assert!(matches!(full.seal(&SystemClock), Err(WriteError::Broken)));

@@ -13,6 +13,8 @@ mod full;
 #[cfg(test)]
 mod garbage;
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod killed;
 #[cfg(test)]
 mod lease;

@@ -27,6 +27,10 @@ codes! {
         ShareUnusable => "share_unusable",
         /// Another share lies where the agent's own lay.
         ShareReplaced => "share_replaced",
+        /// The share is not as its agent left it: a copy, or an older state of it.
+        ShareCopied => "share_copied",
+        /// Another agent serves the share.
+        ShareTaken => "share_taken",
         /// Something on the share cannot be read now.
         ShareUnreadable => "share_unreadable",
         /// Something on the share cannot be written, or removed, now.
@@ -72,6 +76,8 @@ impl ProblemCode {
         match self {
             Self::ShareUnusable
             | Self::ShareReplaced
+            | Self::ShareCopied
+            | Self::ShareTaken
             | Self::ShareUnreadable
             | Self::ShareUnwritable
             | Self::ReceiptIgnored
