@@ -13,6 +13,7 @@ pub(crate) mod reference;
 mod resolve;
 mod role;
 pub(crate) mod table;
+mod values;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -25,8 +26,8 @@ use flaw::Flaw;
 use key::RoleKeys;
 
 pub(crate) use flaw::{Flaws, Source};
-pub(crate) use resolve::{Setting, Settings};
 pub(crate) use role::Configured;
+pub(crate) use values::{Setting, Settings};
 
 /// A configuration that is longer is a mistake.
 const CONFIG_BYTES_MAX: u64 = 1 << 20;
@@ -77,6 +78,7 @@ impl Document {
         // What was written with a mistake is not missing.
         if flaws.is_empty() {
             flaws = settings.missing();
+            flaws.extend(C::judge(&settings));
         }
         self.judge(flaws)?;
         C::build(&settings)

@@ -101,6 +101,8 @@ fn show(arguments: &ShowArgs, output: &Output) -> Result<Code> {
 fn as_json(key: &str, Setting { value, source }: &Setting) -> serde_json::Value {
     let value = value.as_ref().map(|value| match shown(value) {
         Value::Count(count) => json!(count),
+        Value::Words(words) => json!(words),
+        Value::Flag(flag) => json!(flag),
         Value::Text(text) | Value::Listen(text, _) => json!(text),
         duration => json!(duration.to_string().trim_matches('"')),
     });
@@ -119,14 +121,21 @@ fn as_json(key: &str, Setting { value, source }: &Setting) -> serde_json::Value 
 
 /// The value without the password that an address may carry.
 fn shown(value: &Value) -> Value {
-    let Value::Text(text) = value else { return value.clone() };
+    match value {
+        Value::Text(text) => Value::Text(masked(text)),
+        Value::Words(words) => Value::Words(words.iter().map(|word| masked(word)).collect()),
+        other => other.clone(),
+    }
+}
+
+fn masked(text: &str) -> String {
     let masked = text.split_once("://").and_then(|(scheme, rest)| {
         let end = rest.find('/').unwrap_or(rest.len());
         let (secret, host) = rest[..end].rsplit_once('@')?;
         let user = secret.split(':').next().unwrap_or_default();
         Some(format!("{scheme}://{user}:***@{host}{}", &rest[end..]))
     });
-    Value::Text(masked.unwrap_or_else(|| text.clone()))
+    masked.unwrap_or_else(|| text.to_owned())
 }
 
 #[cfg(test)]

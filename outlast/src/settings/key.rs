@@ -1,11 +1,12 @@
 //! What a key of a configuration is, and what it takes. Those that there are stand in one table
 //! ([`table`](super::table)), from which reading, help, and what `outlast config show` prints are made.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use outlast_promise::Declaration;
-use outlast_types::{ContentKind, human};
+use outlast_types::{ContentKind, WorkloadName, human};
 use outlast_vault::listen_address;
 use outlast_wire::Grants;
 use outlast_wire::client::check_address;
@@ -18,19 +19,39 @@ pub(crate) struct RoleKeys {
     pub(crate) sections: &'static [Section],
 }
 
-/// `[name]`, or `[name.<workload>]`, or `[name.<agent>]`.
+/// A section of a file, or several of one name.
 #[derive(Debug)]
 pub(crate) struct Section {
     pub(crate) name: &'static str,
-    /// Whether there is one for each workload that it names, or for each agent.
-    pub(crate) per_workload: bool,
+    pub(crate) form: Form,
     pub(crate) keys: &'static [Key],
+}
+
+/// How often there may be sections of one name.
+#[cfg_attr(not(test), expect(dead_code, reason = "the first listed section lands next"))]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// Once: `[name]`. The environment sets its keys, too.
+    Once,
+    /// Once for each workload or agent that is named: `[name.<workload>]`.
+    Named,
+    /// As often as it is written, in that order: `[[name]]`, an array of tables.
+    Listed,
 }
 
 impl Section {
     /// What there is one of them for, each: a workload or an agent.
     pub(crate) fn each(&self) -> &'static str {
         if self.name == AGENTS { "agent" } else { "workload" }
+    }
+
+    /// How it is written; where it is named, for whom `name` stands.
+    pub(crate) fn title(&self, name: &str) -> String {
+        match self.form {
+            Form::Once => format!("[{}]", self.name),
+            Form::Named => format!("[{}.{name}]", self.name),
+            Form::Listed => format!("[[{}]]", self.name),
+        }
     }
 }
 
@@ -49,10 +70,13 @@ pub(crate) struct Key {
 }
 
 /// What holds if a key is not set.
+#[cfg_attr(not(test), expect(dead_code, reason = "the first listed section lands next"))]
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Default {
     /// It must be set.
     None,
+    /// It must be set, but where there is a section of this name.
+    Unless(&'static str),
     Value(&'static str),
     /// Nothing: then what the key is for is not done.
     Nothing,
@@ -61,6 +85,7 @@ pub(crate) enum Default {
 }
 
 /// What a key takes.
+#[cfg_attr(not(test), expect(dead_code, reason = "the first listed section lands next"))]
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Kind {
     Path,
@@ -85,6 +110,21 @@ pub(crate) enum Kind {
     Percent,
     /// What the content of a drop can be.
     Contents,
+    /// Any text, such as a time of day.
+    Text {
+        /// How it may look.
+        example: &'static str,
+    },
+    /// Any number of texts, each of which is one word.
+    Words {
+        example: &'static str,
+    },
+    /// One of these words.
+    OneOf(&'static [&'static str]),
+    /// Yes or no.
+    Flag,
+    /// The name of a workload.
+    Workload,
 }
 
 /// A value that was found right.
@@ -97,6 +137,8 @@ pub(crate) enum Value {
     Size(u64),
     Patterns(Grants),
     Contents(Vec<ContentKind>),
+    Words(Vec<String>),
+    Flag(bool),
 }
 
 /// As TOML writes it.
@@ -112,14 +154,24 @@ impl std::fmt::Display for Value {
                 return write!(f, "[{}]", texts.join(", "));
             }
             Self::Size(bytes) => exact_size(*bytes),
+            Self::Words(words) => {
+                let texts: Vec<String> = words.iter().map(|word| quoted(word)).collect();
+                return write!(f, "[{}]", texts.join(", "));
+            }
+            Self::Flag(flag) => return write!(f, "{flag}"),
             Self::Patterns(grants) => {
                 let patterns = grants.patterns().unwrap_or_default().iter();
                 let texts: Vec<String> = patterns.map(|it| format!("\"{it}\"")).collect();
                 return write!(f, "[{}]", texts.join(", "));
             }
         };
-        write!(f, "{}", toml::Value::String(text))
+        f.write_str(&quoted(&text))
     }
+}
+
+/// A text as TOML has it.
+fn quoted(text: &str) -> String {
+    toml::Value::String(text.to_owned()).to_string()
 }
 
 /// The size that is no limit.
@@ -141,8 +193,8 @@ fn exact_size(bytes: u64) -> String {
 
 impl Kind {
     /// What is expected, with an example, as it follows "wants".
-    pub(crate) fn expected(self) -> &'static str {
-        match self {
+    pub(crate) fn expected(self) -> Cow<'static, str> {
+        let expected = match self {
             Self::Path => "a path in quotes, such as \"/var/lib/outlast\"",
             Self::Url => "an address in quotes, such as \"https://vault.example:8443/\"",
             Self::Listen => "an address in quotes, such as \"localhost:8443\" or \":8443\"",
@@ -154,7 +206,20 @@ impl Kind {
             Self::Patterns => "a list of patterns, such as [\"shop-*\", \"crm-db\"]",
             Self::Percent => "a number of percent from 1 to 100 without quotes, such as 50",
             Self::Contents => "a list of kinds, such as [\"pg_dump\", \"pg_dump-custom\"]",
-        }
+            Self::Text { example } => {
+                return Cow::Owned(format!("a text in quotes, such as {}", quoted(example)));
+            }
+            Self::Words { example } => {
+                return Cow::Owned(format!("a list of texts, such as {example}"));
+            }
+            Self::OneOf(words) => {
+                let words: Vec<String> = words.iter().map(|word| quoted(word)).collect();
+                return Cow::Owned(format!("one of {}", words.join(", ")));
+            }
+            Self::Flag => "true or false without quotes",
+            Self::Workload => "the name of a workload in quotes, such as \"shop-db\"",
+        };
+        Cow::Borrowed(expected)
     }
 
     /// A value of it, as a text.
@@ -171,6 +236,10 @@ impl Kind {
             Self::Patterns => "shop-*",
             Self::Percent => "50",
             Self::Contents => "pg_dump",
+            Self::Text { example } | Self::Words { example } => example,
+            Self::OneOf(words) => words.first().copied().unwrap_or_default(),
+            Self::Flag => "true",
+            Self::Workload => "shop-db",
         }
     }
 
@@ -187,16 +256,37 @@ impl Kind {
             Self::Patterns => "PATTERNS",
             Self::Percent => "PERCENT",
             Self::Contents => "KINDS",
+            Self::Text { .. } => "TEXT",
+            Self::Words { .. } => "[TEXT, ...]",
+            Self::OneOf(_) => "WORD",
+            Self::Flag => "true|false",
+            Self::Workload => "NAME",
         }
     }
 
     /// Reads what a text says, in a variable or between quotes; why it cannot be, if so.
     pub(crate) fn read(self, text: &str) -> Result<Value, String> {
         match self {
-            Self::Path | Self::Url if text.is_empty() => {
+            Self::Path | Self::Url | Self::Text { .. } if text.is_empty() => {
                 Err(format!("it is empty, and wants {}", self.expected()))
             }
-            Self::Path => Ok(Value::Text(text.to_owned())),
+            Self::Path | Self::Text { .. } => Ok(Value::Text(text.to_owned())),
+            Self::Words { .. } => words(text)
+                .map(Value::Words)
+                .ok_or_else(|| format!("{text:?} is not {}", self.expected())),
+            Self::OneOf(words) if words.contains(&text) => Ok(Value::Text(text.to_owned())),
+            Self::OneOf(words) => Err(match nearest(text, words.iter().copied()) {
+                Some(near) => format!("there is no {text:?}; did you mean {near:?}?"),
+                None => format!("there is no {text:?}; use {}", self.expected()),
+            }),
+            Self::Flag => match text {
+                "true" => Ok(Value::Flag(true)),
+                "false" => Ok(Value::Flag(false)),
+                _ => Err(format!("{text:?} is not {}", self.expected())),
+            },
+            Self::Workload => WorkloadName::new(text)
+                .map(|_| Value::Text(text.to_owned()))
+                .map_err(|error| error.to_string()),
             Self::Url => check_address(text)
                 .map(|()| Value::Text(text.to_owned()))
                 .map_err(|error| format!("{error}; it wants {}", self.expected())),
@@ -245,6 +335,16 @@ impl Kind {
     }
 }
 
+/// A list of texts as TOML has it; a text without brackets is the only one.
+fn words(text: &str) -> Option<Vec<String>> {
+    if !text.trim_start().starts_with('[') {
+        return Some(vec![text.to_owned()]);
+    }
+    let table: toml::Table = format!("words = {text}").parse().ok()?;
+    let words = table.get("words")?.as_array()?.iter();
+    words.map(|word| word.as_str().map(str::to_owned)).collect()
+}
+
 /// A list of patterns, with or without its brackets and quotes.
 fn patterns(text: &str) -> Result<Grants, InvalidGrants> {
     let inner = text.trim().trim_start_matches('[').trim_end_matches(']');
@@ -276,13 +376,12 @@ impl RoleKeys {
     pub(crate) fn help(&self) -> String {
         let mut lines = String::from("Keys of the file:\n");
         for section in self.sections {
-            let Section { name, per_workload, keys } = section;
-            let names =
-                if *per_workload { format!(".<{}>", section.each()) } else { String::new() };
-            lines.push_str(&format!("  [{name}{names}]\n"));
-            for Key { name, kind, default, help } in *keys {
+            let title = section.title(&format!("<{}>", section.each()));
+            lines.push_str(&format!("  {title}\n"));
+            for Key { name, kind, default, help } in section.keys {
                 let default = match default {
                     Default::None => "; must be set".to_owned(),
+                    Default::Unless(section) => format!("; must be set without a [[{section}]]"),
                     Default::Nothing => String::new(),
                     Default::Value(value) => format!(" [default: {value}]"),
                     Default::SameAs(key) => format!(" [default: as {key}]"),

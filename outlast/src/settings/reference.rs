@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use outlast_types::human;
 
-use super::key::{Default, Key, Kind, RoleKeys, Section};
-use super::resolve::{OTHERS, variable};
+use super::key::{Default, Form, Key, Kind, RoleKeys, Section};
+use super::resolve::OTHERS;
 use super::table::ROLES;
+use super::values::variable;
 
 /// What the keys that must be set may look like; others are shown with their default.
 const EXAMPLES: [(&str, &str); 12] = [
@@ -91,7 +92,11 @@ typing error. Variables that Kubernetes and Docker set for services (`…_SERVIC
 fn smallest(role: &RoleKeys) -> String {
     let mut file = String::new();
     for section in role.sections {
-        let must = |key: &&Key| matches!(key.default, Default::None);
+        // Sections that are listed or named may be left out.
+        if section.form != Form::Once {
+            continue;
+        }
+        let must = |key: &&Key| matches!(key.default, Default::None | Default::Unless(_));
         let keys: Vec<&Key> = section.keys.iter().filter(must).collect();
         if keys.is_empty() {
             continue;
@@ -105,27 +110,34 @@ fn smallest(role: &RoleKeys) -> String {
 }
 
 fn describe(section: &Section) -> String {
-    let title = title(section, &format!("<{}>", section.each()));
-    let mut text = format!("\n### [{title}]\n\n");
-    if section.per_workload {
-        let each = section.each();
-        let name = if each == "agent" { AGENT } else { WORKLOAD };
-        text.push_str(&format!(
-            "One for each {each} that is named, such as `[{}]`; not by the environment.\n\n",
-            self::title(section, name)
-        ));
+    let each = section.each();
+    let mut text = format!("\n### {}\n\n", section.title(&format!("<{each}>")));
+    match section.form {
+        Form::Once => {}
+        Form::Named => {
+            let name = if each == "agent" { AGENT } else { WORKLOAD };
+            text.push_str(&format!(
+                "One for each {each} that is named, such as `{}`; not by the environment.\n\n",
+                section.title(name)
+            ));
+        }
+        Form::Listed => text.push_str(&format!(
+            "As many as are wanted, each under a line `{}` of its own; not by the environment.\n\n",
+            section.title("")
+        )),
     }
     text.push_str("| key | takes | if not set | variable | example |\n|---|---|---|---|---|\n");
     for key in section.keys {
         let default = match key.default {
             Default::None => "must be set".to_owned(),
+            Default::Unless(section) => format!("must be set without a `[[{section}]]`"),
             Default::Nothing => "nothing".to_owned(),
             Default::Value(value) => format!("`{value}`"),
             Default::SameAs(other) => format!("as `{other}`"),
         };
-        let variable = match section.per_workload {
-            true => "–".to_owned(),
-            false => format!("`{}`", variable(section.name, key.name)),
+        let variable = match section.form {
+            Form::Once => format!("`{}`", variable(section.name, key.name)),
+            Form::Named | Form::Listed => "–".to_owned(),
         };
         let (name, takes) = (key.name, takes(key.kind));
         let example = format!("`{name} = {}`", example(section, key));
@@ -138,13 +150,6 @@ fn describe(section: &Section) -> String {
     text
 }
 
-fn title(section: &Section, workload: &str) -> String {
-    match section.per_workload {
-        true => format!("{}.{workload}", section.name),
-        false => section.name.to_owned(),
-    }
-}
-
 /// What a key takes, in a few words.
 fn takes(kind: Kind) -> String {
     match kind {
@@ -155,6 +160,7 @@ fn takes(kind: Kind) -> String {
         Kind::Duration { min, max } => {
             format!("a duration of {} to {}", human::duration(min), human::duration(max))
         }
+        Kind::OneOf(_) => kind.expected().into_owned(),
         kind => kind.expected().split(',').next().unwrap_or_default().replace(" in quotes", ""),
     }
 }
@@ -165,7 +171,7 @@ fn example(section: &Section, key: &Key) -> String {
     let listed = EXAMPLES.iter().find(|(of, _)| *of == name).map(|(_, example)| *example);
     let default = match key.default {
         Default::Value(value) => Some(value),
-        Default::None | Default::Nothing | Default::SameAs(_) => None,
+        Default::None | Default::Unless(_) | Default::Nothing | Default::SameAs(_) => None,
     };
     let text = listed.or(default).unwrap_or(key.kind.example());
     // What every key of the table takes is read here; a test says so.

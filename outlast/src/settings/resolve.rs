@@ -2,21 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::time::Duration;
 
-use outlast_types::{ContentKind, WorkloadName};
+use outlast_types::WorkloadName;
 use outlast_wire::names::Names;
-use outlast_wire::{Grants, Peer, Role};
+use outlast_wire::{Peer, Role};
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeArray, DeString, DeTable, DeValue};
 
 use super::flaw::{Flaw, Source};
 use super::identities;
-use super::key::{AGENTS, Default, Key, Kind, RoleKeys, Section, Value, nearest};
+use super::key::{AGENTS, Default, Form, Key, Kind, RoleKeys, Section, Value, nearest};
 use super::links;
 use super::table::ROLES;
+use super::values::{Item, Setting, Settings, value_of, variable};
 
 /// Variables of ours that are no keys of a section, and what each is.
 pub(super) const OTHERS: [(&str, &str); 8] = [
@@ -30,25 +28,8 @@ pub(super) const OTHERS: [(&str, &str); 8] = [
     ("OUTLAST_LOG_FORMAT", "`text` or `json`: how a role writes its log"),
 ];
 
-/// A setting in force.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Setting {
-    /// `None` if it must be set and is not.
-    pub(crate) value: Option<Value>,
-    pub(crate) source: Source,
-}
-
-/// The settings of a role, by their dotted keys in the order of the table.
-#[derive(Debug)]
-pub(crate) struct Settings {
-    pub(crate) all: Vec<(String, Setting)>,
-    /// The workloads that have a section of their own.
-    pub(crate) workloads: Vec<WorkloadName>,
-    /// The agents that have one.
-    pub(crate) agents: Vec<String>,
-    /// Whom certificates of others mean.
-    pub(super) identities: Names,
-}
+/// More sections of one name are a mistake.
+const LISTED_MAX: usize = 1000;
 
 /// What is set in one section, by key.
 type Found = BTreeMap<&'static str, Setting>;
@@ -59,6 +40,8 @@ struct Reading {
     sections: BTreeMap<&'static str, Found>,
     /// Those of single workloads and agents, by section and name.
     single: BTreeMap<&'static str, BTreeMap<String, Found>>,
+    /// Those that are listed.
+    listed: BTreeMap<&'static str, Vec<(Item, Found)>>,
     identities: Names,
     flaws: Vec<Flaw>,
 }
@@ -73,15 +56,26 @@ pub(super) fn resolve(
     let mut reading = Reading::default();
     reading.file(role, text, root);
     reading.variables(role, variables);
-    let mut all = Vec::new();
+    let (mut all, mut listed) = (Vec::new(), BTreeMap::new());
     for section in role.sections {
-        if !section.per_workload {
-            let found = reading.sections.remove(section.name).unwrap_or_default();
-            push_all(&mut all, section, section.name, found);
-        } else {
-            for (name, found) in reading.single.get(section.name).into_iter().flatten() {
-                let name = format!("{}.{name}", section.name);
-                push_all(&mut all, section, &name, found.clone());
+        match section.form {
+            Form::Once => {
+                let found = reading.sections.remove(section.name).unwrap_or_default();
+                push_all(&mut all, section, section.name, found);
+            }
+            Form::Named => {
+                for (name, found) in reading.single.get(section.name).into_iter().flatten() {
+                    let name = format!("{}.{name}", section.name);
+                    push_all(&mut all, section, &name, found.clone());
+                }
+            }
+            Form::Listed => {
+                let mut items = Vec::new();
+                for (item, found) in reading.listed.remove(section.name).unwrap_or_default() {
+                    push_all(&mut all, section, &item.title, found);
+                    items.push(item);
+                }
+                listed.insert(section.name, items);
             }
         }
     }
@@ -89,7 +83,7 @@ pub(super) fn resolve(
     let workloads = reading.single.into_values().flat_map(BTreeMap::into_keys);
     let workloads = workloads.filter_map(|name| WorkloadName::new(&name).ok()).collect();
     let identities = reading.identities;
-    (Settings { all, workloads, agents, identities }, reading.flaws)
+    (Settings { all, workloads, agents, listed, identities }, reading.flaws)
 }
 
 /// Adds the settings of one section, with defaults for what is not set.
@@ -97,7 +91,7 @@ fn push_all(all: &mut Vec<(String, Setting)>, section: &Section, name: &str, mut
     for key in section.keys {
         let setting = found.remove(key.name).unwrap_or_else(|| {
             let value = match key.default {
-                Default::None | Default::Nothing => None,
+                Default::None | Default::Unless(_) | Default::Nothing => None,
                 Default::Value(text) => key.kind.read(text).ok(),
                 Default::SameAs(other) => value_of(all, other).cloned(),
             };
@@ -109,10 +103,6 @@ fn push_all(all: &mut Vec<(String, Setting)>, section: &Section, name: &str, mut
         });
         all.push((format!("{name}.{}", key.name), setting));
     }
-}
-
-fn value_of<'a>(all: &'a [(String, Setting)], key: &str) -> Option<&'a Value> {
-    all.iter().find(|(name, _)| name == key)?.1.value.as_ref()
 }
 
 impl Reading {
@@ -129,19 +119,25 @@ impl Reading {
                 continue;
             }
             let Some(section) = role.section(name.get_ref()) else {
-                let words = unknown(&format!("[{}]", name.get_ref()), "section", known(), |name| {
-                    format!("[{name}]")
-                });
+                let shown = |name: &str| match role.section(name) {
+                    Some(section) if section.form == Form::Listed => section.title(""),
+                    _ => format!("[{name}]"),
+                };
+                let words = unknown(&format!("[{}]", name.get_ref()), "section", known(), shown);
                 self.flaw(at(name.span().start), words);
                 continue;
             };
+            if section.form == Form::Listed {
+                self.list(section, text, (name, content));
+                continue;
+            }
             let DeValue::Table(table) = content.get_ref() else {
                 let words =
                     format!("{} is a section: write [{0}] on a line of its own", section.name);
                 self.flaw(at(name.span().start), words);
                 continue;
             };
-            if !section.per_workload {
+            if section.form == Form::Once {
                 let found = self.keys(section, text, table, section.name);
                 self.sections.insert(section.name, found);
                 continue;
@@ -164,6 +160,44 @@ impl Reading {
                     }
                 }
             }
+        }
+    }
+
+    /// The sections of one name of which there may be any number. What must be set in them can be
+    /// set nowhere else, so it is missed here.
+    fn list(
+        &mut self,
+        section: &'static Section,
+        text: &str,
+        (name, content): (&Spanned<DeString<'_>>, &Spanned<DeValue<'_>>),
+    ) {
+        let at = |place: std::ops::Range<usize>| Source::in_text(text, place.start);
+        let words = format!("write {} on a line of its own, for each one", section.title(""));
+        let DeValue::Array(list) = content.get_ref() else {
+            return self.flaw(
+                at(name.span()),
+                format!("there may be several of {}: {words}", section.name),
+            );
+        };
+        if list.len() > LISTED_MAX {
+            let words = format!("there are more than {LISTED_MAX} of {}", section.title(""));
+            return self.flaw(at(name.span()), words);
+        }
+        for (number, content) in (1..).zip(list.iter()) {
+            let title = format!("{}[{number}]", section.name);
+            let item = Item { title, place: at(content.span()) };
+            let DeValue::Table(table) = content.get_ref() else {
+                self.flaw(item.place, format!("{} is a section: {words}", section.name));
+                continue;
+            };
+            let found = self.keys(section, text, table, &item.title);
+            for key in section.keys.iter().filter(|key| matches!(key.default, Default::None)) {
+                if !table.keys().any(|name| *name.get_ref() == key.name) {
+                    let words = format!("{} is missing in this {}", key.name, section.title(""));
+                    self.flaw(item.place.clone(), words);
+                }
+            }
+            self.listed.entry(section.name).or_default().push((item, found));
         }
     }
 
@@ -268,15 +302,18 @@ fn read(key: &Key, value: &Spanned<DeValue<'_>>) -> Result<Value, String> {
         (DeValue::String(text), Kind::Count) => {
             Err(format!("{text:?} is text, and it wants {}", key.kind.expected()))
         }
+        (DeValue::Boolean(flag), Kind::Flag) => Ok(Value::Flag(*flag)),
+        (DeValue::String(text), Kind::Flag | Kind::Words { .. }) => {
+            Err(format!("{text:?} is text, and it wants {}", key.kind.expected()))
+        }
         (DeValue::String(text), kind) => kind.read(text),
-        (DeValue::Array(list), kind @ (Kind::Patterns | Kind::Contents)) => {
-            let text = |it: &'_ Spanned<DeValue<'_>>| match it.get_ref() {
-                DeValue::String(text) => Some(text.to_string()),
-                _ => None,
-            };
-            let texts: Option<Vec<String>> = list.iter().map(text).collect();
+        (DeValue::Array(list), kind @ Kind::Words { .. }) => {
             let wrong = || format!("it wants {}", kind.expected());
-            kind.read(&texts.ok_or_else(wrong)?.join(","))
+            texts(list).map(Value::Words).ok_or_else(wrong)
+        }
+        (DeValue::Array(list), kind @ (Kind::Patterns | Kind::Contents)) => {
+            let wrong = || format!("it wants {}", kind.expected());
+            kind.read(&texts(list).ok_or_else(wrong)?.join(","))
         }
         (other, kind) => {
             let article = if other.type_str().starts_with(['a', 'i']) { "an" } else { "a" };
@@ -285,21 +322,26 @@ fn read(key: &Key, value: &Spanned<DeValue<'_>>) -> Result<Value, String> {
     }
 }
 
+/// The texts of a list that has nothing else.
+fn texts(list: &DeArray<'_>) -> Option<Vec<String>> {
+    let text = |it: &Spanned<DeValue<'_>>| match it.get_ref() {
+        DeValue::String(text) => Some(text.to_string()),
+        _ => None,
+    };
+    list.iter().map(text).collect()
+}
+
 fn key_of(section: &'static Section, name: &str) -> Option<&'static Key> {
     section.keys.iter().find(|key| key.name == name)
 }
 
 /// The section of the role, and the key, that a variable is called after.
 fn section_of(role: &RoleKeys, variable: &str) -> Option<(&'static Section, String)> {
-    role.sections.iter().filter(|section| !section.per_workload).find_map(|section| {
+    let mut once = role.sections.iter().filter(|section| section.form == Form::Once);
+    once.find_map(|section| {
         let key = variable.strip_prefix(&self::variable(section.name, ""))?;
         Some((section, key.to_lowercase()))
     })
-}
-
-/// The variable that sets a key.
-pub(super) fn variable(section: &str, key: &str) -> String {
-    format!("OUTLAST_{}_{}", section.to_uppercase(), key.to_uppercase())
 }
 
 /// Whether a variable is one of this program's, of whatever command.
@@ -317,13 +359,15 @@ fn unknown_key(
     let keys = section.keys.iter().map(|key| key.name);
     let near = nearest(name, keys.clone());
     let name: String = name.chars().take(80).collect();
+    let title = match section.form {
+        Form::Listed => section.title(""),
+        Form::Once | Form::Named => format!("[{title}]"),
+    };
     match near {
-        Some(near) => {
-            format!("[{title}] has no key {name:?}; did you mean {}?", shown(near))
-        }
+        Some(near) => format!("{title} has no key {name:?}; did you mean {}?", shown(near)),
         None => {
             let keys: Vec<&str> = keys.collect();
-            format!("[{title}] has no key {name:?}; it has {}", keys.join(", "))
+            format!("{title} has no key {name:?}; it has {}", keys.join(", "))
         }
     }
 }
@@ -342,102 +386,5 @@ fn unknown<'a>(
             let known: Vec<String> = known.map(shown).collect();
             format!("there is no {what} {name}; there is {}", known.join(", "))
         }
-    }
-}
-
-/// A key that must be set and is not. It was told before a configuration is built from settings.
-#[derive(Debug, thiserror::Error)]
-#[error("{0} is not set")]
-pub(crate) struct Unset(String);
-
-impl Settings {
-    fn value(&self, key: &str) -> Result<&Value, Unset> {
-        value_of(&self.all, key).ok_or_else(|| Unset(key.to_owned()))
-    }
-
-    /// Whether somebody set it.
-    pub(super) fn is_set(&self, key: &str) -> bool {
-        let setting = self.all.iter().find(|(name, _)| name == key);
-        setting.is_some_and(|(_, setting)| setting.source != Source::Default)
-    }
-
-    pub(super) fn text(&self, key: &str) -> Result<&str, Unset> {
-        match self.value(key)? {
-            Value::Text(text) | Value::Listen(text, _) => Ok(text),
-            _ => Err(Unset(key.to_owned())),
-        }
-    }
-
-    pub(super) fn path(&self, key: &str) -> Result<PathBuf, Unset> {
-        self.text(key).map(PathBuf::from)
-    }
-
-    /// The path of a key that may be left out.
-    pub(super) fn path_if_set(&self, key: &str) -> Option<PathBuf> {
-        self.path(key).ok()
-    }
-
-    pub(super) fn size(&self, key: &str) -> Result<u64, Unset> {
-        match self.value(key)? {
-            Value::Size(bytes) => Ok(*bytes),
-            _ => Err(Unset(key.to_owned())),
-        }
-    }
-
-    pub(super) fn contents(&self, key: &str) -> Result<Vec<ContentKind>, Unset> {
-        match self.value(key)? {
-            Value::Contents(kinds) => Ok(kinds.clone()),
-            _ => Err(Unset(key.to_owned())),
-        }
-    }
-
-    pub(super) fn grants(&self, key: &str) -> Result<Grants, Unset> {
-        match self.value(key)? {
-            Value::Patterns(grants) => Ok(grants.clone()),
-            _ => Err(Unset(key.to_owned())),
-        }
-    }
-
-    pub(super) fn listen(&self, key: &str) -> Result<SocketAddr, Unset> {
-        match self.value(key)? {
-            Value::Listen(_, address) => Ok(*address),
-            _ => Err(Unset(key.to_owned())),
-        }
-    }
-
-    /// The address of a key that may be left out.
-    pub(super) fn listen_if_set(&self, key: &str) -> Option<SocketAddr> {
-        self.listen(key).ok()
-    }
-
-    pub(super) fn duration(&self, key: &str) -> Result<Duration, Unset> {
-        match self.value(key)? {
-            Value::Duration(duration) => Ok(*duration),
-            _ => Err(Unset(key.to_owned())),
-        }
-    }
-
-    pub(super) fn count(&self, key: &str) -> Result<usize, Unset> {
-        match self.value(key)? {
-            Value::Count(count) => Ok(*count),
-            _ => Err(Unset(key.to_owned())),
-        }
-    }
-
-    /// Keys that must be set and are not, each with the variable that would set it.
-    pub(super) fn missing(&self) -> Vec<Flaw> {
-        let missing = self
-            .all
-            .iter()
-            .filter(|(_, setting)| setting.value.is_none() && setting.source != Source::LeftOut);
-        let flaw = |(key, _): &(String, Setting)| {
-            let (section, name) = key.split_once('.').unwrap_or((key, ""));
-            let text = format!(
-                "{name} is missing in [{section}]; write it there, or set {}",
-                variable(section, name)
-            );
-            Flaw { source: Source::Default, text }
-        };
-        missing.map(flaw).collect()
     }
 }

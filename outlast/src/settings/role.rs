@@ -10,14 +10,20 @@ use outlast_types::SanityRule;
 use outlast_vault::{AgentLimits, LimitPolicy, SanityPolicy, VaultConfig};
 use outlast_wire::Proxies;
 
+use super::flaw::Flaw;
 use super::key::RoleKeys;
-use super::resolve::Settings;
 use super::table::{AGENT, VAULT};
+use super::values::Settings;
 
 /// The configuration of a role.
 pub(crate) trait Configured: Sized {
     /// The keys that it knows.
     const ROLE: &'static RoleKeys;
+
+    /// What is wrong with settings that are right each by itself.
+    fn judge(_settings: &Settings) -> Vec<Flaw> {
+        Vec::new()
+    }
 
     fn build(settings: &Settings) -> Result<Self>;
 }

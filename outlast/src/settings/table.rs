@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use outlast_promise::Promise;
 
-use super::key::{AGENTS, Default, Key, Kind, RoleKeys, Section, VAULT_ROLE};
+use super::key::{AGENTS, Default, Form, Key, Kind, RoleKeys, Section, VAULT_ROLE};
 
 const ANY: Duration = Duration::MAX;
 const RPO: Kind = Kind::Duration { min: Promise::RPO_MIN, max: Promise::RPO_MAX };
@@ -15,7 +15,7 @@ pub(crate) const AGENT: RoleKeys = RoleKeys {
     sections: &[
         Section {
             name: "agent",
-            per_workload: false,
+            form: Form::Once,
             keys: &[
                 Key {
                     name: "share",
@@ -117,7 +117,7 @@ pub(crate) const AGENT: RoleKeys = RoleKeys {
         },
         Section {
             name: "workloads",
-            per_workload: true,
+            form: Form::Named,
             keys: &[
                 Key {
                     name: "drop_max",
@@ -142,7 +142,7 @@ pub(crate) const VAULT: RoleKeys = RoleKeys {
     sections: &[
         Section {
             name: "vault",
-            per_workload: false,
+            form: Form::Once,
             keys: &[
                 Key {
                     name: "dir",
@@ -196,7 +196,7 @@ pub(crate) const VAULT: RoleKeys = RoleKeys {
         },
         Section {
             name: "promise",
-            per_workload: false,
+            form: Form::Once,
             keys: &[
                 Key {
                     name: "rpo",
@@ -214,7 +214,7 @@ pub(crate) const VAULT: RoleKeys = RoleKeys {
         },
         Section {
             name: "sanity",
-            per_workload: false,
+            form: Form::Once,
             keys: &[
                 Key {
                     name: "min_size",
@@ -244,7 +244,7 @@ pub(crate) const VAULT: RoleKeys = RoleKeys {
         },
         Section {
             name: "limits",
-            per_workload: false,
+            form: Form::Once,
             keys: &[
                 Key {
                     name: "new_workloads",
@@ -292,7 +292,7 @@ pub(crate) const VAULT: RoleKeys = RoleKeys {
         },
         Section {
             name: AGENTS,
-            per_workload: true,
+            form: Form::Named,
             keys: &[
                 Key {
                     name: "workloads",
@@ -340,7 +340,7 @@ pub(crate) const VAULT: RoleKeys = RoleKeys {
         },
         Section {
             name: "workloads",
-            per_workload: true,
+            form: Form::Named,
             keys: &[
                 Key {
                     name: "stored",
@@ -408,7 +408,7 @@ mod tests {
                         let mut keys = sections.flat_map(|section| section.keys);
                         assert!(keys.any(|known| known.name == key), "{other}");
                     }
-                    Default::None | Default::Nothing => {}
+                    Default::None | Default::Unless(_) | Default::Nothing => {}
                 }
             }
         }

@@ -5,6 +5,7 @@ use outlast_promise::Promise;
 use outlast_types::WorkloadName;
 use outlast_vault::VaultConfig;
 
+use super::key::{Default, Form, Key, Kind, Section};
 use super::*;
 
 const AGENT: &str = "# ours\n[agent]\nshare = \"/s\"\nstate = \"/a\"\n# a pause\n\
@@ -246,4 +247,138 @@ fn what_the_platform_says_of_a_service_called_like_a_role_is_no_setting() {
     read::<AgentConfig>(AGENT, &links).unwrap();
     let error = read::<AgentConfig>(AGENT, &[("OUTLAST_AGENT_PORT", "8443")]).unwrap_err();
     assert!(error.contains("OUTLAST_AGENT_PORT: [agent] has no key"), "{error}");
+}
+
+const RULE: [Key; 5] = [
+    Key { name: "glob", kind: Kind::Text { example: "*.sql" }, default: Default::None, help: "" },
+    Key {
+        name: "settle",
+        kind: Kind::Duration { min: Duration::from_secs(1), max: Duration::MAX },
+        default: Default::Value("5m"),
+        help: "",
+    },
+    Key {
+        name: "words",
+        kind: Kind::Words { example: "[\"a\", \"b\"]" },
+        default: Default::Nothing,
+        help: "",
+    },
+    Key { name: "all", kind: Kind::Flag, default: Default::Value("false"), help: "" },
+    Key {
+        name: "after",
+        kind: Kind::OneOf(&["never", "vaulted"]),
+        default: Default::Value("never"),
+        help: "",
+    },
+];
+
+/// A role of which sections of one kind may be there any number of times.
+const RULED: RoleKeys = RoleKeys {
+    name: "ruled",
+    sections: &[
+        Section {
+            name: "ruled",
+            form: Form::Once,
+            keys: &[Key {
+                name: "share",
+                kind: Kind::Path,
+                default: Default::Unless("rule"),
+                help: "",
+            }],
+        },
+        Section { name: "rule", form: Form::Listed, keys: &RULE },
+    ],
+};
+
+fn ruled(text: &str) -> Result<Settings, Vec<String>> {
+    let document = Document::new(Path::new("/etc/x.toml"), text.to_owned()).unwrap();
+    let (settings, flaws) = document.resolve(&RULED, std::iter::empty()).unwrap();
+    if flaws.is_empty() {
+        return Ok(settings);
+    }
+    Err(Flaws::new(None, flaws).to_string().lines().map(str::to_owned).collect())
+}
+
+#[test]
+fn sections_that_are_listed_keep_their_order_and_each_has_its_own_defaults() {
+    let text = "[[rule]]\nglob = \"b\"\nwords = [\"x,y\", \"z \\\"\"]\nall = true\n\n\
+                [[rule]]\nglob = \"a\"\nsettle = \"1h\"\nafter = \"vaulted\"\n";
+    let mut settings = ruled(text).unwrap();
+    let globs: Vec<&str> =
+        settings.listed("rule").iter().map(|it| settings.text(&it.key("glob")).unwrap()).collect();
+    assert_eq!(globs, ["b", "a"]);
+    assert_eq!(settings.words("rule[1].words"), ["x,y", "z \""]);
+    assert!(settings.words("rule[2].words").is_empty() && settings.flag("rule[1].all"));
+    assert!(!settings.flag("rule[2].all"));
+    assert_eq!(settings.duration("rule[1].settle").unwrap(), Duration::from_secs(300));
+    assert_eq!(settings.duration_if_set("rule[2].settle"), Some(Duration::from_secs(3600)));
+    assert_eq!(settings.text_if_set("rule[2].after"), Some("vaulted"));
+    assert!(settings.is_set("rule[2].after") && !settings.is_set("rule[1].after"));
+    // Where each comes from, and what is wrong between them.
+    let place = |flaw: Flaw| match flaw.source {
+        Source::File { line, column } => (line, column, flaw.text),
+        other => panic!("{other:?}"),
+    };
+    let flaw = settings.listed("rule")[1].flaw("this cannot be");
+    assert_eq!(place(flaw), (6, 1, "rule[2]: this cannot be".to_owned()));
+    let flaw = settings.flaw("rule[2].settle", "too long");
+    assert_eq!(place(flaw), (8, 10, "rule[2].settle: too long".to_owned()));
+    // A default that follows from other settings, unless somebody set the key.
+    assert_eq!(settings.missing().len(), 1, "the share");
+    settings.settle("ruled.share", Value::Text("/s".to_owned()));
+    settings.settle("rule[2].after", Value::Text("never".to_owned()));
+    assert_eq!((settings.text("ruled.share").unwrap(), settings.missing()), ("/s", Vec::new()));
+    assert_eq!(settings.text("rule[2].after").unwrap(), "vaulted");
+    // None at all, and all on one line.
+    assert!(ruled("").unwrap().listed("rule").is_empty());
+    assert_eq!(ruled("rule = [{glob = \"a\"}]").unwrap().listed("rule").len(), 1);
+}
+
+#[test]
+fn all_mistakes_in_sections_that_are_listed_are_told_where_they_are() {
+    let golden: [(&str, &[&str]); 7] = [
+        (
+            "[[rule]]\nglob = 7\nsetle = \"1h\"\n\n[[rule]]\nafter = \"vault\"\n",
+            &[
+                "line 2",
+                "this is an integer",
+                "line 3",
+                "[[rule]] has no key \"setle\"; did you mean settle?",
+                "line 5",
+                "glob is missing in this [[rule]]",
+                "line 6",
+                "did you mean \"vaulted\"?",
+            ],
+        ),
+        ("[rule]\nglob = \"a\"\n", &["line 1", "there may be several of rule: write [[rule]]"]),
+        ("rule = [\"a\"]\n", &["line 1", "rule is a section: write [[rule]]"]),
+        ("[[rules]]\n", &["line 1", "there is no section [rules]; did you mean [[rule]]?"]),
+        (
+            "[[rule]]\nglob = \"\"\n",
+            &["line 2", "rule[1].glob: it is empty, and wants a text in quotes"],
+        ),
+        (
+            "[[rule]]\nglob = \"a\"\nall = \"true\"\n",
+            &["line 3", "wants true or false without quotes"],
+        ),
+        (
+            "[[rule]]\nglob = \"a\"\nwords = \"b\"\nafter = \"x\"\n",
+            &[
+                "line 3",
+                "it wants a list of texts, such as [\"a\", \"b\"]",
+                "line 4",
+                "use one of \"never\", \"vaulted\"",
+            ],
+        ),
+    ];
+    for (text, wanted) in golden {
+        let document = Document::new(Path::new("/etc/x.toml"), text.to_owned()).unwrap();
+        let (_, flaws) = document.resolve(&RULED, std::iter::empty()).unwrap();
+        let told = document.judge(flaws).unwrap_err().to_string();
+        for words in wanted {
+            assert!(told.contains(words), "{text}: {words} is not in:\n{told}");
+        }
+    }
+    let many = "[[rule]]\nglob = \"a\"\n".repeat(1001);
+    assert!(ruled(&many).unwrap_err()[0].contains("more than 1000"));
 }
