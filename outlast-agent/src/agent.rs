@@ -36,6 +36,7 @@ use crate::report::PassReport;
 use crate::reporter::Reporter;
 use crate::seal_keys::{SealKeys, SealKeysError};
 use crate::shipper::Shipper;
+use crate::sources::OwnSources;
 use crate::state::{StateDirectory, StateError};
 use crate::statement::Scribe;
 use crate::sweep::Sweep;
@@ -87,6 +88,8 @@ pub struct Agent {
     unwritten: Vec<SignedReceipt>,
     /// What attends to its identity while the agent runs.
     keeper: Option<Keeper>,
+    /// What it backs up itself.
+    sources: Arc<OwnSources>,
     /// How many were revoked when the vault was last asked what it holds.
     asked_under: usize,
 }
@@ -171,6 +174,7 @@ impl Agent {
             reporter: Some(reporter),
             unwritten: Vec::new(),
             keeper: None,
+            sources: Arc::default(),
             asked_under: 0,
             config,
             environment,
@@ -183,6 +187,11 @@ impl Agent {
     /// Lets `meter` hear of every call to the share that is made to look at it, and to change it.
     pub fn measure(&mut self, meter: Meter) {
         self.watcher.measure(meter);
+    }
+
+    /// Lets the vault hear of `sources`, which somebody beside the agent drops.
+    pub fn answer_for(&mut self, sources: Arc<OwnSources>) {
+        self.sources = sources;
     }
 
     /// Passes over the share until `shutdown` is requested.
@@ -287,6 +296,7 @@ impl Agent {
             }
             Err(problem) => report.problems.push(problem),
         }
+        self.sources.declare(&mut seen);
         report.finished = self.environment.clock.now();
         self.post(&report, seen);
         report
@@ -311,11 +321,14 @@ impl Agent {
             figures.share_calls = calls;
             figures.share_bytes_per_second = rate;
         });
+        // Those of the own sources are told at once: whoever noticed them has tried for long enough.
+        let sources = self.sources.problems();
+        let problems = told.lasting.iter().chain(&sources);
         let news = PassNews {
             started: report.started,
             finished: report.finished,
             is_share_usable: report.is_share_usable,
-            problems: told.lasting.iter().map(|problem| problem.told()).collect(),
+            problems: problems.map(|problem| problem.told()).collect(),
             seen,
         };
         self.board.end_pass(self.watcher.served(), news, self.queue.oldest(), self.elapsed());

@@ -49,6 +49,8 @@ pub enum Met {
     PassHangs,
     /// A `workload.toml` that cannot be used.
     BadDeclaration(WorkloadName),
+    /// A source of the agent's own of which no drop can be made.
+    SourceFailing(WorkloadName),
     /// A receipt that proves nothing.
     ReceiptIgnored(DropAddress, ReceiptState),
     /// A receipt that cannot be read now, so that nothing is known of its drop.
@@ -93,6 +95,7 @@ impl Met {
             Self::ShareOverBudget => ProblemCode::ShareOverBudget,
             Self::PassHangs => ProblemCode::PassHangs,
             Self::BadDeclaration(_) => ProblemCode::BadDeclaration,
+            Self::SourceFailing(_) => ProblemCode::SourceFailing,
             Self::ReceiptIgnored(..) => ProblemCode::ReceiptIgnored,
             Self::ReceiptUnwritten(..)
             | Self::NoticeUnwritten(_)
@@ -114,6 +117,7 @@ impl Met {
             Self::UnknownEntry(workload, _)
             | Self::TooManyNames(workload, _)
             | Self::OverBudget(workload)
+            | Self::SourceFailing(workload)
             | Self::BadDeclaration(workload) => Some(workload),
             _ => None,
         }
@@ -188,6 +192,7 @@ impl fmt::Display for Problem {
             | Met::ShareTaken
             | Met::PassHangs
             | Met::BadDeclaration(_)
+            | Met::SourceFailing(_)
             | Met::StateUnwritable
             | Met::Unreachable
             | Met::NotShipped(_)

@@ -8,7 +8,8 @@ use outlast_fs::{DirectoryLock, LockError, durable};
 use outlast_types::{ShareId, TenureId, WorkloadName};
 
 const LOCK_FILE: &str = "agent.lock";
-const SHARE_ID_FILE: &str = "share-id";
+/// The agent's note of which share it serves, in its state.
+pub const SHARE_NOTE: &str = "share-id";
 const TENURE_FILE: &str = "tenure";
 const JOURNALS: &str = "journals";
 const CACHE: &str = "cache";
@@ -93,7 +94,7 @@ impl StateDirectory {
     }
 
     pub(crate) fn share_id_file(&self) -> PathBuf {
-        self.path.join(SHARE_ID_FILE)
+        self.path.join(SHARE_NOTE)
     }
 
     /// The bytes of all files in it; `None` if they cannot be counted.

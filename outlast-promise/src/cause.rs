@@ -131,6 +131,9 @@ pub enum Cause {
         rpo: Duration,
         last_vaulted: Option<Timestamp>,
         known_since: Timestamp,
+        /// Why, by the agent that makes its drops itself.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        said: Option<String>,
     },
     /// The application did its part: a sealed drop waits on the share, but is not vaulted.
     NotVaulted { workload: WorkloadName, rpo: Duration, waiting_since: Timestamp },

@@ -69,16 +69,9 @@ pub enum Order {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// What a share declares of a workload on it; `None` if nothing (any more).
-    Declared {
-        workload: WorkloadName,
-        source: Source,
-        declaration: Option<Declaration>,
-    },
+    Declared { workload: WorkloadName, source: Source, declaration: Option<Declaration> },
     /// The vault published a snapshot of the workload at `at`, by the vault's clock.
-    Vaulted {
-        workload: WorkloadName,
-        at: Timestamp,
-    },
+    Vaulted { workload: WorkloadName, at: Timestamp },
     /// The vault published a snapshot at `at` that it does not take for a recovery point. It renews
     /// no promise.
     Suspected {
@@ -89,28 +82,16 @@ pub enum Event {
         why: String,
     },
     /// The vault looked at the workload's repository: all of it is there (`None`), or what is not.
-    Repository {
-        workload: WorkloadName,
-        missing: Option<String>,
-    },
+    Repository { workload: WorkloadName, missing: Option<String> },
     /// A workload of which nothing is left but an agent's word, and which is named no more, is forgotten.
-    Forgotten {
-        workload: WorkloadName,
-    },
+    Forgotten { workload: WorkloadName },
     /// The vault found something about its own custody of drops.
     Custody(Finding),
     /// An operator gave an order, the `number`th. One that was heard before changes nothing.
-    Ordered {
-        number: u64,
-        workload: WorkloadName,
-        order: Order,
-    },
+    Ordered { number: u64, workload: WorkloadName, order: Order },
     /// An agent saw a sealed drop of the workload that is not vaulted yet. No freshness follows
     /// from it, only who is asked when the promise breaks all the same.
-    Waiting {
-        workload: WorkloadName,
-        source: Source,
-    },
+    Waiting { workload: WorkloadName, source: Source },
     /// An agent refused a sealed drop, which is in quarantine. May be repeated.
     Rejected {
         workload: WorkloadName,
@@ -124,57 +105,31 @@ pub enum Event {
         place: Option<(Day, ContentHash)>,
     },
     /// An agent spoke, about anything, and showed this certificate.
-    AgentHeard {
-        source: Source,
-        certificate: Option<Validity>,
-    },
+    AgentHeard { source: Source, certificate: Option<Validity> },
     /// An agent finished a look at its share: all is well (`None`), or what is not. `usable` says
     /// whether it could be looked over all the same: then the problem is of something on it, and
     /// explains nothing but drops that wait.
-    ShareSeen {
-        source: Source,
-        problem: Option<String>,
-        usable: bool,
-    },
+    ShareSeen { source: Source, problem: Option<String>, usable: bool },
     /// The same look: what keeps the agent from getting drops into the vault although its share is
     /// well, and what lies on the share and can be nobody's drop.
-    Hindered {
-        source: Source,
-        work: Option<String>,
-        stray: Option<String>,
-    },
+    Hindered { source: Source, work: Option<String>, stray: Option<String> },
     /// An agent told its time: by so many seconds its clock is ahead of the vault's, or behind it.
-    ClockSeen {
-        source: Source,
-        ahead: i64,
-    },
+    ClockSeen { source: Source, ahead: i64 },
+    /// The vault looked at its audit log: it is whole (`None`), or what is wrong with it.
+    AuditLog { problem: Option<String> },
     /// An agent looked at what a workload's team has put on the share: all can be used (`None`), or
     /// what cannot.
-    /// The vault looked at its audit log: it is whole (`None`), or what is wrong with it.
-    AuditLog {
-        problem: Option<String>,
-    },
-    Content {
-        workload: WorkloadName,
-        source: Source,
-        problem: Option<String>,
-    },
+    Content { workload: WorkloadName, source: Source, problem: Option<String> },
+    /// An agent that makes a workload's drops itself told why it cannot; `None` if it can again. Nobody is
+    /// paged for that, but it is told when the promise breaks of it.
+    Failing { workload: WorkloadName, source: Source, why: Option<String> },
     /// An agent wants more than policy allows it, and does not get it. May be repeated.
-    OverLimit {
-        agent: String,
-        excess: Excess,
-    },
+    OverLimit { agent: String, excess: Excess },
     /// The vault was brought back, and withholds releases until these agents have reported, or until a
     /// moment at the latest; not any more if there is none.
-    ReleasesWithheld {
-        agents: Vec<String>,
-        until: Option<Timestamp>,
-    },
+    ReleasesWithheld { agents: Vec<String>, until: Option<Timestamp> },
     /// The vault itself, `vault hq`, shows this certificate and no other.
-    OwnCertificate {
-        holder: String,
-        certificate: Validity,
-    },
+    OwnCertificate { holder: String, certificate: Validity },
 }
 
 impl Event {
@@ -189,6 +144,7 @@ impl Event {
             | Self::Ordered { workload, .. }
             | Self::Waiting { workload, .. }
             | Self::Rejected { workload, .. }
+            | Self::Failing { workload, .. }
             | Self::Content { workload, .. } => Some(workload),
             Self::Custody(_)
             | Self::OverLimit { .. }
@@ -208,6 +164,7 @@ impl Event {
             Self::Declared { workload, .. }
             | Self::Waiting { workload, .. }
             | Self::Rejected { workload, .. }
+            | Self::Failing { workload, why: Some(_), .. }
             | Self::Content { workload, problem: Some(_), .. } => Some(workload),
             _ => None,
         }

@@ -18,6 +18,8 @@ pub struct Settings {
     /// What policy says of single workloads. One that it names no more falls back to the default;
     /// one of which nothing else ever spoke is forgotten.
     pub policy: BTreeMap<WorkloadName, Declaration>,
+    /// Workloads that consist of others, which policy names, too.
+    pub services: BTreeMap<WorkloadName, Vec<WorkloadName>>,
     /// How long an agent may stay silent before that is an incident; also how long the backlog may
     /// take to arrive once an agent, its share or the vault is back.
     pub agent_deadline: Duration,
@@ -28,6 +30,13 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Whether policy expects drops of this very workload.
+    pub(crate) fn expects(&self, workload: &WorkloadName) -> bool {
+        let consists_of_others = |members: &Vec<WorkloadName>| !members.contains(workload);
+        self.policy.contains_key(workload)
+            && !self.services.get(workload).is_some_and(consists_of_others)
+    }
+
     /// How many workloads may be known by the word of this agent alone.
     pub(crate) fn reported_max(&self, agent: &str) -> usize {
         self.reported_max_of.get(agent).copied().unwrap_or(self.reported_max)
@@ -39,6 +48,7 @@ impl Default for Settings {
         Self {
             default_promise: Promise::default(),
             policy: BTreeMap::new(),
+            services: BTreeMap::new(),
             agent_deadline: Duration::from_secs(300),
             reported_max: 10_000,
             reported_max_of: BTreeMap::new(),
@@ -68,6 +78,8 @@ pub struct WorkloadStatus {
     pub source: Option<Source>,
     /// What its team has put on the share and cannot be used.
     pub content_problem: Option<String>,
+    /// Why it is not dropped now, by the agent that makes its drops.
+    pub failing: Option<String>,
     /// The newest drop that was vaulted and is no recovery point, when that was, and why, while no good
     /// one has followed.
     pub suspect: Option<(DropId, Timestamp, String)>,

@@ -15,6 +15,7 @@ mod layers;
 mod limits;
 mod orders;
 mod properties;
+mod services;
 mod sources;
 mod stored;
 mod suspects;
@@ -45,6 +46,7 @@ fn settings() -> Settings {
     Settings {
         default_promise: Promise::new(Duration::from_secs(RPO), "team-shop").unwrap(),
         policy: BTreeMap::new(),
+        services: BTreeMap::new(),
         agent_deadline: Duration::from_secs(DEADLINE),
         ..Settings::default()
     }
@@ -397,12 +399,19 @@ fn pages_say_what_happened_and_what_to_do() {
             rpo,
             last_vaulted: Some(at(0)),
             known_since: at(0),
+            said: None,
         },
         "shop-db missed its recovery point: nothing newer than 2026-09-21T14:13:20Z is vaulted, \
          and 26 h are promised; check that its instances still write and seal drops",
     );
     check(
-        Cause::NothingDropped { workload: shop(), rpo, last_vaulted: None, known_since: at(0) },
+        Cause::NothingDropped {
+            workload: shop(),
+            rpo,
+            last_vaulted: None,
+            known_since: at(0),
+            said: None,
+        },
         "shop-db missed its recovery point: nothing was vaulted since it became known at \
          2026-09-21T14:13:20Z, and 26 h are promised; check that its instances mount the share \
          and drop",

@@ -45,6 +45,9 @@ pub(crate) struct Workload {
     /// What its team has put on the share and cannot be used.
     #[serde(default)]
     pub(crate) content_problem: Option<String>,
+    /// Why it is not dropped now, by the agent that makes its drops.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) failing: Option<String>,
     /// Until when nobody is paged for its recovery point.
     pub(crate) paused_until: Option<Timestamp>,
     pub(crate) retirement: Option<Retirement>,
@@ -121,6 +124,7 @@ impl Workload {
             missing: None,
             recovering: None,
             content_problem: None,
+            failing: None,
             paused_until: None,
             retirement: None,
             revival: None,
@@ -207,6 +211,7 @@ impl Workload {
         }
         self.last_vaulted = Some(at);
         self.waiting_since = None;
+        self.failing = None;
         self.rejected = None;
         self.suspect = None;
         // A pause that has ended is over when its promise was renewed; until then it tells when

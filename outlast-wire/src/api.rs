@@ -340,6 +340,29 @@ pub struct WorkloadView {
     /// Drops that agents refused as no whole backup, the newest last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub quarantine: Vec<DoubtfulDrop>,
+    /// Why the agent that makes its drops cannot do so now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failing: Option<String>,
+    /// The workloads of which it consists, if policy says so: its state is the worst of theirs, and
+    /// `last_vaulted` the oldest.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub members: Vec<MemberView>,
+    /// Workloads that are called like members, and that policy does not list.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unlisted: Vec<WorkloadName>,
+    /// The one of which it is a member.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub member_of: Option<WorkloadName>,
+}
+
+/// A part of a workload that consists of several.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberView {
+    pub name: WorkloadName,
+    /// As in [`WorkloadView`].
+    pub state: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_vaulted: Option<Timestamp>,
 }
 
 /// A drop that is no recovery point unless an operator accepts it.

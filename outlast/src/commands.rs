@@ -18,6 +18,7 @@ mod repo;
 mod roles;
 mod share;
 mod snapshots;
+mod sources;
 mod up;
 mod vault_access;
 mod workload;

@@ -46,6 +46,17 @@ pub(crate) struct LogArgs {
     log_format: Format,
 }
 
+impl LogArgs {
+    /// The word by which another process of this program logs as this one does.
+    pub(crate) fn word(&self) -> String {
+        let format = match self.log_format {
+            Format::Text => "text",
+            Format::Json => "json",
+        };
+        format!("--log-format={format}")
+    }
+}
+
 /// Takes the log of this process for as long as it lives.
 pub(crate) struct Log {
     sender: SyncSender<Message>,

@@ -12,6 +12,8 @@ mod links;
 pub(crate) mod reference;
 mod resolve;
 mod role;
+mod services;
+mod sources;
 pub(crate) mod table;
 mod values;
 
@@ -26,7 +28,8 @@ use flaw::Flaw;
 use key::RoleKeys;
 
 pub(crate) use flaw::{Flaws, Source};
-pub(crate) use role::Configured;
+pub(crate) use role::{AgentSettings, Configured};
+pub(crate) use sources::SourceSetting;
 pub(crate) use values::{Setting, Settings};
 
 /// A configuration that is longer is a mistake.
@@ -92,13 +95,24 @@ impl Document {
         Ok(settings)
     }
 
+    /// Refuses the file for what somebody else found wrong with its sources.
+    pub(crate) fn refuse(&self, found: Vec<(&SourceSetting, String)>) -> Result<()> {
+        let flaw = |(source, words): (&SourceSetting, String)| Flaw {
+            source: source.place.clone(),
+            text: format!("{}: {words}", source.title),
+        };
+        self.judge(found.into_iter().map(flaw).collect())
+    }
+
     fn resolve(
         &self,
         role: &RoleKeys,
         variables: impl Iterator<Item = (OsString, OsString)>,
     ) -> Result<(Settings, Vec<Flaw>)> {
         let root = self.root()?;
-        Ok(resolve::resolve(role, &self.text, &root, variables))
+        let (mut settings, flaws) = resolve::resolve(role, &self.text, &root, variables);
+        sources::settle(&mut settings);
+        Ok((settings, flaws))
     }
 
     fn root(&self) -> Result<DeTable<'_>> {

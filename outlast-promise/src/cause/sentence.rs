@@ -13,19 +13,10 @@ use crate::limit::Excess;
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NothingDropped { workload, rpo, last_vaulted: Some(last), .. } => write!(
-                f,
-                "{workload} missed its recovery point: nothing newer than {last} is vaulted, and \
-                 {} are promised; check that its instances still write and seal drops",
-                human::duration(*rpo)
-            ),
-            Self::NothingDropped { workload, rpo, last_vaulted: None, known_since } => write!(
-                f,
-                "{workload} missed its recovery point: nothing was vaulted since it became known \
-                 at {known_since}, and {} are promised; check that its instances mount the share \
-                 and drop",
-                human::duration(*rpo)
-            ),
+            Self::NothingDropped { workload, rpo, last_vaulted, known_since, said } => {
+                let (rpo, newest) = (human::duration(*rpo), (*last_vaulted, *known_since));
+                nothing_dropped(f, workload, &rpo, newest, said.as_deref())
+            }
             Self::NotVaulted { workload, rpo, waiting_since } => write!(
                 f,
                 "{workload} missed its recovery point of {}: a sealed drop waits on the share \
@@ -78,6 +69,28 @@ impl fmt::Display for Cause {
                 contested(f, workload, agent, *drop, difference)
             }
         }
+    }
+}
+
+fn nothing_dropped(
+    f: &mut fmt::Formatter<'_>,
+    workload: &WorkloadName,
+    rpo: &str,
+    (last_vaulted, known_since): (Option<Timestamp>, Timestamp),
+    said: Option<&str>,
+) -> fmt::Result {
+    write!(f, "{workload} missed its recovery point: nothing ")?;
+    match last_vaulted {
+        Some(last) => write!(f, "newer than {last} is vaulted, and {rpo} are promised; ")?,
+        None => write!(
+            f,
+            "was vaulted since it became known at {known_since}, and {rpo} are promised; "
+        )?,
+    }
+    match (said, last_vaulted) {
+        (Some(said), _) => write!(f, "the agent that makes its drops says why: {said}"),
+        (None, Some(_)) => f.write_str("check that its instances still write and seal drops"),
+        (None, None) => f.write_str("check that its instances mount the share and drop"),
     }
 }
 

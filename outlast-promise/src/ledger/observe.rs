@@ -58,9 +58,8 @@ impl Ledger {
             }
             Event::Forgotten { workload } => self.forget(&workload),
             Event::Custody(finding) => {
-                if self.state.evidence.note(finding, now) {
-                    touched.insert(Matter::Evidence);
-                }
+                let is_news = self.state.evidence.note(finding, now);
+                touched.extend(is_news.then_some(Matter::Evidence));
             }
             Event::Ordered { number, workload, order } => {
                 self.observe_order(number, &workload, order);
@@ -73,8 +72,7 @@ impl Ledger {
                 self.observe_rejected(&workload, source, rejected, touched);
             }
             Event::AgentHeard { source, certificate } => {
-                touched.insert(Matter::Agent(source.agent.clone()));
-                self.observe_word(source, certificate);
+                self.observe_word(source, certificate, touched);
             }
             Event::ShareSeen { source, problem, usable } => {
                 touched.insert(Matter::Agent(source.agent.clone()));
@@ -87,6 +85,9 @@ impl Ledger {
             Event::ClockSeen { source, ahead } => self.observe_clock(source, ahead, touched),
             Event::Content { workload, source, problem } => {
                 self.observe_content(&workload, source, problem.as_deref(), touched);
+            }
+            Event::Failing { workload, source, why } => {
+                self.observe_failing(&workload, source, why.as_deref(), touched);
             }
             Event::AuditLog { problem } => {
                 touched.insert(Matter::Evidence);
@@ -142,7 +143,13 @@ impl Ledger {
         heard.map(|(name, source)| (name.clone(), source.clone())).collect()
     }
 
-    fn observe_word(&mut self, source: Source, certificate: Option<Validity>) {
+    fn observe_word(
+        &mut self,
+        source: Source,
+        certificate: Option<Validity>,
+        touched: &mut BTreeSet<Matter>,
+    ) {
+        touched.insert(Matter::Agent(source.agent.clone()));
         let source = self.attributed(source);
         let known = self.hear(source);
         known.certificate = certificate.or(known.certificate);
@@ -162,7 +169,7 @@ impl Ledger {
     pub(super) fn adopt_policy(&mut self) {
         let Settings { policy, default_promise, .. } = &self.settings;
         let now = self.state.head.now;
-        for name in policy.keys() {
+        for name in policy.keys().filter(|name| self.settings.expects(name)) {
             self.state.workloads.get_or_insert_with(name, || Workload::new(now));
         }
         self.state.workloads.work_out(|name, workload| {
@@ -172,10 +179,10 @@ impl Ledger {
 
     /// Forgets workloads that policy named once and of which nothing else ever spoke.
     pub(super) fn forget_what_policy_dropped(&mut self) {
-        let policy = &self.settings.policy;
+        let settings = &self.settings;
         self.state
             .workloads
-            .retain(|name, workload| policy.contains_key(name) || !workload.is_of_policy_only());
+            .retain(|name, workload| settings.expects(name) || !workload.is_of_policy_only());
     }
 
     fn observe_waiting(
@@ -224,6 +231,21 @@ impl Ledger {
         if is_one && self.is_noted(name, &source, touched) {
             let known = self.account(name);
             known.content_problem = problem.map(cut);
+            known.source.get_or_insert(source);
+        }
+    }
+
+    fn observe_failing(
+        &mut self,
+        name: &WorkloadName,
+        source: Source,
+        why: Option<&str>,
+        touched: &mut BTreeSet<Matter>,
+    ) {
+        let is_one = why.is_some() || self.state.workloads.contains(name);
+        if is_one && self.is_noted(name, &source, touched) {
+            let known = self.account(name);
+            known.failing = why.map(cut);
             known.source.get_or_insert(source);
         }
     }

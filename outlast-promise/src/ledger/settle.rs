@@ -371,6 +371,7 @@ impl Ledger {
                         rpo,
                         last_vaulted: workload.last_vaulted,
                         known_since: workload.known_since,
+                        said: workload.failing.clone(),
                     },
                 },
             }

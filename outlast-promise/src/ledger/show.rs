@@ -1,13 +1,16 @@
 //! What the ledger shows.
 
+use std::collections::BTreeSet;
+
 use outlast_types::WorkloadName;
 
 use super::Ledger;
 use crate::event::Source;
 use crate::incident::Incident;
 use crate::layers::Effective;
-use crate::promise::State;
-use crate::status::{SourceStatus, WorkloadStatus};
+use crate::promise::{Declaration, State};
+use crate::service::ServiceStatus;
+use crate::status::{Settings, SourceStatus, WorkloadStatus};
 use crate::workload::Workload;
 
 impl Ledger {
@@ -19,6 +22,39 @@ impl Ledger {
     /// One workload, as it stood at the latest call.
     pub fn workload(&self, name: &WorkloadName) -> Option<WorkloadStatus> {
         self.state.workloads.get(name).map(|workload| self.status_of(name, workload))
+    }
+
+    /// The workloads that consist of others, as they stood at the latest call.
+    pub fn services(&self) -> impl Iterator<Item = ServiceStatus> {
+        let Settings { services, policy, default_promise, .. } = &self.settings;
+        let listed: BTreeSet<&WorkloadName> = services.values().flatten().collect();
+        services.iter().map(move |(service, members)| {
+            let own = (!members.contains(service)).then_some(service);
+            let of_promise = |declared: &Declaration| declared.over(default_promise);
+            ServiceStatus {
+                service: service.clone(),
+                promise: policy.get(service).map_or_else(|| default_promise.clone(), of_promise),
+                members: members.iter().chain(own).filter_map(|name| self.workload(name)).collect(),
+                unlisted: self.called_like_members(service, &listed),
+            }
+        })
+    }
+
+    /// The workloads that are called like members of a service, and that no service lists.
+    fn called_like_members(
+        &self,
+        service: &WorkloadName,
+        listed: &BTreeSet<&WorkloadName>,
+    ) -> Vec<WorkloadName> {
+        let beginning = format!("{service}.");
+        let near = self.state.workloads.from(service).map(|(name, _)| name);
+        let near = near.take_while(|name| name.as_str().starts_with(service.as_str()));
+        let is_like = |name: &&WorkloadName| {
+            name.as_str().starts_with(&beginning)
+                && !listed.contains(*name)
+                && !self.settings.services.contains_key(*name)
+        };
+        near.filter(is_like).cloned().collect()
     }
 
     fn status_of(&self, name: &WorkloadName, workload: &Workload) -> WorkloadStatus {
@@ -42,6 +78,7 @@ impl Ledger {
             retired: workload.retirement.map(|retirement| retirement.at),
             source: workload.source.clone(),
             content_problem: workload.content_problem.clone(),
+            failing: workload.failing.clone(),
             suspect: workload.suspect.clone().map(|it| (it.drop, it.at, it.why)),
             quarantine: workload.quarantine.iter().cloned().collect(),
         }
@@ -54,10 +91,13 @@ impl Ledger {
         vaulted.map(|(name, _)| name)
     }
 
-    /// The workloads of whose content on a share something cannot be used, and where they are from.
-    pub fn content_problems(&self) -> impl Iterator<Item = (&WorkloadName, Option<&Source>)> {
+    /// The workloads of whose content on a share something cannot be used, or whose drops cannot be made,
+    /// and where they are from.
+    pub fn troubled(&self) -> impl Iterator<Item = (&WorkloadName, Option<&Source>)> {
         let workloads = self.state.workloads.iter();
-        let troubled = workloads.filter(|(_, known)| known.content_problem.is_some());
+        let is_troubled =
+            |known: &Workload| known.content_problem.is_some() || known.failing.is_some();
+        let troubled = workloads.filter(move |(_, known)| is_troubled(known));
         troubled.map(|(name, known)| (name, known.source.as_ref()))
     }
 

@@ -40,6 +40,7 @@ fn of_workloads() -> Vec<Told> {
                 rpo: DAY,
                 last_vaulted: None,
                 known_since: at(0),
+                said: None,
             },
             "nothing-dropped",
             "recovery-point/shop-db",
@@ -258,9 +259,15 @@ fn states_have_names_and_settings_have_defaults() {
     let seconds =
         [Promise::RPO_MIN, Promise::RPO_DEFAULT, Promise::RPO_MAX].map(|rpo| rpo.as_secs());
     assert_eq!(seconds, [1, 93_600, 31_622_400]);
-    let Settings { default_promise, policy, agent_deadline, reported_max, reported_max_of } =
-        Settings::default();
-    assert_eq!((reported_max, reported_max_of.len()), (10_000, 0));
+    let Settings {
+        default_promise,
+        policy,
+        services,
+        agent_deadline,
+        reported_max,
+        reported_max_of,
+    } = Settings::default();
+    assert_eq!((reported_max, reported_max_of.len(), services.len()), (10_000, 0, 0));
     assert_eq!((default_promise, policy.len()), (Promise::default(), 0));
     assert_eq!(agent_deadline, Duration::from_secs(300));
 }
@@ -273,8 +280,12 @@ fn what_is_said_from_outside_is_short_and_on_one_line() {
     let told = ledger.workload(&shop()).unwrap().content_problem.unwrap();
     assert_eq!((told.chars().count(), &told[..3]), (500, "a b"));
     let (from, shop_db) = (source(), shop());
-    let problems: Vec<_> = ledger.content_problems().collect();
+    let problems: Vec<_> = ledger.troubled().collect();
     assert_eq!(problems, [(&shop_db, Some(&from))]);
+    let why = Some("pg_dump failed\nwith 1".to_owned());
+    ledger.apply(Event::Failing { workload: name(2), source: source(), why }, at(0));
+    assert_eq!(ledger.troubled().count(), 2);
+    assert_eq!(ledger.workload(&name(2)).unwrap().failing.unwrap(), "pg_dump failed with 1");
     assert_eq!(ledger.vaulted().count(), 0);
     ledger.apply(vaulted(name(1), 0), at(0));
     assert_eq!(ledger.vaulted().collect::<Vec<_>>(), [&name(1)]);
@@ -329,4 +340,42 @@ fn moments_move_by_parts_of_a_second_too() {
     assert_eq!(back(5, Duration::new(2, 3)), (-2, 2));
     assert_eq!(back(5, Duration::new(2, 5)), (-2, 0));
     assert_eq!(back(5, Duration::new(2, 6)), (-3, 999_999_999));
+}
+
+#[test]
+fn why_an_agent_cannot_make_a_drop_pages_nobody_and_is_told_when_the_promise_breaks_of_it() {
+    let failing = |why: Option<&str>| Event::Failing {
+        workload: shop(),
+        source: source(),
+        why: why.map(str::to_owned),
+    };
+    let mut ledger = ledger();
+    ledger.apply(vaulted(shop(), 0), at(0));
+    assert!(ledger.apply(failing(Some("no such database")), at(50)).is_empty(), "it may mend");
+    let mut resumed = Ledger::resume(settings(), ledger.rows(), at(50)).unwrap();
+    for ledger in [&mut ledger, &mut resumed] {
+        ledger.apply(heard(), at(95));
+        let told = ledger.tick(at(100));
+        assert_eq!(keys(&told), ["+recovery-point/shop-db"]);
+        let incident = told[0].incident();
+        assert_eq!((incident.cause.code(), incident.owner()), ("nothing-dropped", Owner::App));
+        let words = incident.cause.to_string();
+        assert!(
+            words.ends_with("the agent that makes its drops says why: no such database"),
+            "{words}"
+        );
+    }
+    // A drop that comes ends it, whoever made it; so does the agent's word.
+    ledger.apply(vaulted(shop(), 110), at(110));
+    assert_eq!(ledger.workload(&shop()).unwrap().failing, None);
+    ledger.apply(failing(Some("again")), at(111));
+    ledger.apply(failing(None), at(112));
+    assert_eq!(ledger.workload(&shop()).unwrap().failing, None);
+    assert_eq!(ledger.troubled().count(), 0);
+    // A workload of which nothing ever came is known by it.
+    let why = Some("never".to_owned());
+    ledger.apply(Event::Failing { workload: name(3), source: source(), why }, at(120));
+    assert_eq!(ledger.workload(&name(3)).unwrap().state, State::NeverSeen);
+    ledger.apply(Event::Failing { workload: name(4), source: source(), why: None }, at(120));
+    assert_eq!(ledger.workload(&name(4)), None);
 }

@@ -45,6 +45,8 @@ codes! {
         UnknownEntry => "unknown_entry",
         /// A `workload.toml` cannot be used.
         BadDeclaration => "bad_declaration",
+        /// The agent cannot make a drop of a source of its own.
+        SourceFailing => "source_failing",
         /// More lies beside the workloads than a pass looks at; the rest waits for its turn.
         TooManyWorkloads => "too_many_workloads",
         /// More lies below a workload than a pass looks at.
@@ -84,9 +86,11 @@ impl ProblemCode {
             | Self::DropUnreadable
             | Self::ShareOverBudget
             | Self::PassHangs => ProblemKind::Share,
-            Self::UnknownEntry | Self::BadDeclaration | Self::TooManyNames | Self::OverBudget => {
-                ProblemKind::Content
-            }
+            Self::UnknownEntry
+            | Self::BadDeclaration
+            | Self::SourceFailing
+            | Self::TooManyNames
+            | Self::OverBudget => ProblemKind::Content,
             Self::StrayEntry | Self::TooManyWorkloads => ProblemKind::Stray,
             Self::StateUnwritable
             | Self::UpstreamUnreachable

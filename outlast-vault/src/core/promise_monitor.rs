@@ -8,8 +8,8 @@ use outlast_catalog::{
     Catalog, Entry, IncidentRecord, LedgerChange, LedgerRow, ReportRecord, SnapshotRecord, Totals,
 };
 use outlast_promise::{
-    Cause, Event, Finding, Ledger, LedgerError, Row, Settings, Source, SourceStatus, Validity,
-    WorkloadStatus,
+    Cause, Event, Finding, Ledger, LedgerError, Row, ServiceStatus, Settings, Source, SourceStatus,
+    Validity, WorkloadStatus,
 };
 use outlast_types::{Clock, Owner, Timestamp, WorkloadName};
 
@@ -165,14 +165,14 @@ impl PromiseMonitor {
     }
 
     /// The workloads of a source, or among those that `asked` picks, of whose content on the share
-    /// something cannot be used.
-    pub(crate) fn content_problems(
+    /// something cannot be used, or whose drops cannot be made.
+    pub(crate) fn troubled(
         &self,
         source: &Source,
         asked: impl Fn(&WorkloadName) -> bool,
     ) -> Vec<WorkloadName> {
         let state = self.lock();
-        let concerned = state.ledger.content_problems();
+        let concerned = state.ledger.troubled();
         let concerned = concerned.filter(|(name, of)| *of == Some(source) || asked(name));
         concerned.map(|(name, _)| name.clone()).collect()
     }
@@ -221,6 +221,11 @@ impl PromiseMonitor {
 
     pub(crate) fn workloads(&self) -> Vec<WorkloadStatus> {
         self.lock().ledger.workloads().collect()
+    }
+
+    /// The workloads that consist of others.
+    pub(crate) fn services(&self) -> Vec<ServiceStatus> {
+        self.lock().ledger.services().collect()
     }
 
     /// Whether the audit log is known not to be whole.

@@ -8,6 +8,7 @@ mod orders;
 mod releases;
 pub(super) mod road;
 mod tokens;
+mod views;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -20,13 +21,13 @@ use axum::routing::{get, post};
 use axum::{Extension, Router};
 use outlast_catalog::{RecordedCause, ReportRecord};
 use outlast_promise::{
-    Backlog, Declaration, Event, Slowness, Source, State as PromiseState, WorkloadStatus, slowness,
+    Backlog, Declaration, Event, Slowness, Source, State as PromiseState, slowness,
 };
-use outlast_types::{ProblemKind, Sanity, Timestamp, WorkloadName};
+use outlast_types::{ProblemCode, ProblemKind, Sanity, Timestamp, WorkloadName};
 use outlast_wire::access::{self, Call};
 use outlast_wire::api::{
-    AgentReport, BODY_BYTES_MAX, DoubtfulDrop, ErrorCode, IncidentView, Problem, Reported,
-    SnapshotView, Vaulted, WorkloadReport, WorkloadView,
+    AgentReport, BODY_BYTES_MAX, ErrorCode, IncidentView, Problem, Reported, SnapshotView, Vaulted,
+    WorkloadReport, WorkloadView,
 };
 use outlast_wire::holdings::{QUESTION_DROPS_MAX, Question, SignedAnswer};
 use outlast_wire::server::{ApiError, RequestId};
@@ -298,22 +299,28 @@ fn problem_of(report: &AgentReport, is_meant: impl Fn(&Problem) -> bool) -> Opti
     (!texts.is_empty()).then(|| texts.join("; "))
 }
 
-/// What is to be said of the content of workloads: of those with a problem, and of those of this
-/// agent that had one.
+/// What is to be said of the content of workloads, and of drops that the agent cannot make: of those
+/// with a problem, and of those of this agent that had one.
 fn content_of(vault: &Vault, source: &Source, report: &AgentReport) -> Vec<Event> {
     let is_content = |problem: &&Problem| problem.kind == ProblemKind::Content;
     let told = report.details.iter().filter(is_content).filter_map(|t| t.workload.clone());
     let seen: BTreeSet<&WorkloadName> = report.workloads.iter().map(|seen| &seen.name).collect();
     let mut concerned: BTreeSet<WorkloadName> = told.collect();
-    concerned.extend(vault.promises.content_problems(source, |name| seen.contains(name)));
-    let event = |workload: WorkloadName| {
-        let of_it = |problem: &Problem| {
-            is_content(&problem) && problem.workload.as_ref() == Some(&workload)
+    concerned.extend(vault.promises.troubled(source, |name| seen.contains(name)));
+    let events = |workload: WorkloadName| {
+        let told = |is_failing: bool| {
+            problem_of(report, |problem: &Problem| {
+                is_content(&problem)
+                    && problem.workload.as_ref() == Some(&workload)
+                    && (problem.code == ProblemCode::SourceFailing) == is_failing
+            })
         };
-        let problem = problem_of(report, of_it);
-        Event::Content { workload: workload.clone(), source: source.clone(), problem }
+        let (problem, why) = (told(false), told(true));
+        let (workload, source) = (workload.clone(), source.clone());
+        let failing = Event::Failing { workload: workload.clone(), source: source.clone(), why };
+        [Event::Content { workload, source, problem }, failing]
     };
-    concerned.into_iter().map(event).collect()
+    concerned.into_iter().flat_map(events).collect()
 }
 
 /// What the share declares of a workload, if anything.
@@ -335,12 +342,7 @@ async fn workloads(
     Extension(id): Extension<RequestId>,
 ) -> Answer<Vec<WorkloadView>> {
     access::check_whole(&asker, Call::ListWorkloads)?;
-    api.run(asker, id, |vault, asker| {
-        let mut views = views(vault)?;
-        views.retain(|view| vault.is_granted(asker, &view.name));
-        Ok(views)
-    })
-    .await
+    api.run(asker, id, |vault, asker| views::granted(vault, asker)).await
 }
 
 async fn workload(
@@ -351,47 +353,11 @@ async fn workload(
 ) -> Answer<WorkloadView> {
     let workload = workload_in_path(workload)?;
     api.permit(&asker, Call::ViewWorkload, &workload)?;
-    api.run(asker, id, move |vault, _| {
-        let view = views(vault)?.into_iter().find(|view| view.name == workload);
+    api.run(asker, id, move |vault, asker| {
+        let view = views::granted(vault, asker)?.into_iter().find(|view| view.name == workload);
         view.ok_or(VaultError::UnknownWorkload { workload })
     })
     .await
-}
-
-fn views(vault: &Vault) -> Result<Vec<WorkloadView>, VaultError> {
-    let totals = vault.promises.catalog().totals()?;
-    let incidents = vault.promises.open_incidents();
-    let orders = vault.orders.newest();
-    let view = |status: WorkloadStatus| WorkloadView {
-        until: status.until,
-        retired: status.retired,
-        reason: match status.state {
-            PromiseState::Paused | PromiseState::Retiring | PromiseState::Retired => {
-                orders.get(&status.workload).and_then(|order| order.reason.clone())
-            }
-            _ => None,
-        },
-        state: status.state.as_str().to_owned(),
-        owner: Some(status.promise.owner().to_owned()),
-        owner_from: Some(status.owner_from.to_string()),
-        rpo_seconds: Some(status.promise.rpo().as_secs()),
-        rpo_from: Some(status.rpo_from.to_string()),
-        last_vaulted: status.last_vaulted,
-        snapshots: totals.get(&status.workload).map_or(0, |totals| totals.snapshots),
-        open_incidents: incidents.get(&status.workload).copied().unwrap_or(0),
-        suspect: status.suspect.map(|(drop, received, reason)| DoubtfulDrop {
-            drop,
-            received: Some(received),
-            reason,
-        }),
-        quarantine: status
-            .quarantine
-            .into_iter()
-            .map(|it| DoubtfulDrop { drop: it.drop, received: None, reason: it.reason })
-            .collect(),
-        name: status.workload,
-    };
-    Ok(vault.promises.workloads().into_iter().map(view).collect())
 }
 
 async fn snapshots(

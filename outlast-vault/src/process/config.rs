@@ -58,6 +58,8 @@ pub struct VaultConfig {
     pub limits: LimitPolicy,
     /// Policy for single workloads; what a share declares may tighten it.
     pub workloads: BTreeMap<WorkloadName, Declaration>,
+    /// Workloads that consist of others; all of them are named in `workloads`, too.
+    pub services: BTreeMap<WorkloadName, Vec<WorkloadName>>,
     /// What is asked of the content of drops.
     pub sanity: SanityPolicy,
     /// The workloads that are left to single agents, by name, of those that their certificates grant.
@@ -82,6 +84,7 @@ impl VaultConfig {
             promise: Promise::default(),
             limits: LimitPolicy::default(),
             workloads: BTreeMap::new(),
+            services: BTreeMap::new(),
             sanity: SanityPolicy::default(),
             agents: BTreeMap::new(),
         }
@@ -91,6 +94,7 @@ impl VaultConfig {
         Settings {
             default_promise: self.promise.clone(),
             policy: self.workloads.clone(),
+            services: self.services.clone(),
             agent_deadline: self.agent_deadline.max(AGENT_DEADLINE_MIN),
             reported_max: reported(&self.limits.default),
             reported_max_of: self

@@ -21,4 +21,5 @@ mod restic;
 mod rights;
 mod road;
 mod roles;
+mod services;
 mod support;

@@ -4,22 +4,23 @@ mod certificate;
 mod finding;
 mod mount;
 mod place;
+mod source;
 mod way;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use outlast_agent::AgentConfig;
 use outlast_vault::VaultConfig;
 use outlast_wire::Role;
 use outlast_wire::names::Names;
 use serde_json::json;
 
+use super::sources::settings_of;
 use crate::exit::{Code, Usage};
 use crate::home::{Home, Serving};
 use crate::output::Output;
 use crate::proxies::proxies;
-use crate::settings::Document;
+use crate::settings::{AgentSettings, Document};
 
 use finding::{Finding, Verdict};
 
@@ -139,10 +140,16 @@ fn findings(arguments: &Args, output: &Output) -> Result<Vec<Finding>> {
 
 /// All that an agent stands on.
 fn agent(file: &Path, output: &Output, found: &mut Vec<Finding>) {
-    let config = Document::read(file).and_then(|file| file.with_environment::<AgentConfig>());
-    let Some(config) = configured(config, file, found) else { return };
-    place::share(&config.share, found);
+    let settings = Document::read(file).and_then(|file| settings_of(&file));
+    let Some(AgentSettings { config, sources }) = configured(settings, file, found) else { return };
+    if sources.is_share_private {
+        // The agent makes it.
+        place::directory("share", &config.share, place::SHARE_BYTES_MIN, found);
+    } else {
+        place::share(&config.share, found);
+    }
     place::directory("state", &config.state, place::STATE_BYTES_MIN, found);
+    sources.all.iter().for_each(|source| source::look(source, &config.state, found));
     way::look(&config.upstream, &config.identity, &config.names, Some(Role::Agent), output, found);
 }
 

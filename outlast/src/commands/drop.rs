@@ -11,22 +11,31 @@ mod options;
 mod pace;
 mod priority;
 mod recipes;
+mod room;
 mod round;
+mod status;
+mod supervised;
+mod words;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::Result;
-use clap::Subcommand as _;
+use anyhow::{Context, Result, anyhow};
+use clap::{Args as _, FromArgMatches as _, Subcommand as _};
 
 use super::inputs::{ExcludeArgs, Stream};
 use crate::exit::{Code, Usage};
 use crate::output::Output;
-use attempt::Attempt;
+use crate::signals::Ended;
+use attempt::{Attempt, Sealed};
 use carry_out::carry_out;
 use options::DropOptions;
 use recipes::Recipe;
+use words::Words;
+
+pub(crate) use status::Status;
+pub(crate) use supervised::status_file;
 
 /// Write one backup to the share and seal it; prints the drop's id
 #[derive(Debug, clap::Args)]
@@ -102,17 +111,49 @@ pub(crate) fn run(arguments: &Args, output: &Output) -> Result<Code> {
         let claims = attempt.claims();
         match (&arguments.stdin, &arguments.exec) {
             (Some(name), _) => attempt.stream(name, Stream::StandardInput, claims),
-            (None, Some(name)) => {
-                let (program, rest) = arguments.command.split_first().ok_or_else(|| {
-                    Usage("name the command whose output is to be backed up".to_owned())
-                })?;
-                let mut command = Command::new(program);
-                command.args(rest);
-                attempt.stream(name, Stream::Command(command), claims)
-            }
+            (None, Some(name)) => exec(arguments, name, attempt, output),
             (None, None) => attempt.tree(&arguments.paths, &arguments.excludes, claims),
         }
     })
+}
+
+/// Drops what the command prints. On a schedule nobody sits before it, and its last words are the reason if it
+/// fails.
+fn exec(arguments: &Args, name: &str, attempt: &Attempt<'_>, output: &Output) -> Result<Sealed> {
+    let (program, rest) = arguments
+        .command
+        .split_first()
+        .ok_or_else(|| Usage("name the command whose output is to be backed up".to_owned()))?;
+    let mut command = Command::new(program);
+    command.args(rest);
+    if !arguments.options.schedule.is_kept() {
+        return attempt.stream(name, Stream::Command(command), attempt.claims());
+    }
+    let (words, way) = Words::listen(*output).context("cannot make a pipe")?;
+    command.stderr(way);
+    let sealed = attempt.stream(name, Stream::Command(command), attempt.claims());
+    let said = words.last(sealed.is_ok()).replace('\n', "; ");
+    sealed.map_err(|error| match said.is_empty() || error.is::<Ended>() {
+        true => error,
+        false => anyhow!("{error:#}; its last words: {said}"),
+    })
+}
+
+/// Whether `words` are a drop on a schedule that can be made of themselves: what the parser says if not.
+pub(crate) fn judge_words(words: &[OsString]) -> Result<(), String> {
+    let command = Args::augment_args(clap::Command::new("drop").no_binary_name(true));
+    let matches = command.try_get_matches_from(words);
+    let parsed = matches.and_then(|matches| Args::from_arg_matches(&matches));
+    let arguments = parsed.map_err(|error| {
+        let text = error.render().to_string();
+        let text = text.strip_prefix("error: ").unwrap_or(&text);
+        let text = text.split("\n\n").next().unwrap_or_default();
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
+    })?;
+    match refuse_misplaced_recipe(&arguments.paths) {
+        Ok(()) => Ok(()),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// The name of a recipe behind options is a path to the parser, and hardly meant as one.

@@ -10,20 +10,21 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use outlast_agent::{Agent, AgentConfig, Shutdown};
+use outlast_agent::{Agent, Shutdown};
 use outlast_fs::durable;
 use outlast_vault::VaultConfig;
 use serde_json::{Value, json};
 
+use super::sources::{Sources, settings_of};
 use crate::exit::Code;
 use crate::home::{self, Home};
 use crate::log::{Log, LogArgs};
 use crate::notify::Service;
 use crate::output::{Output, counted};
 use crate::proxies::proxies;
-use crate::settings::Document;
 use crate::settings::key::RoleKeys;
 use crate::settings::table::{AGENT, VAULT};
+use crate::settings::{AgentSettings, Document};
 use crate::signals::Signals;
 
 /// How long the roles may take to end; then what is under way is cut off, which harms nothing.
@@ -183,10 +184,11 @@ pub(crate) fn agent(arguments: &AgentArgs) -> Result<Code> {
     let signals = Signals::catch(PATIENCE)?;
     let _log = Log::start(&arguments.log);
     let mut ready = ReadyFile::new(arguments.ready_file.as_deref())?;
-    let config: AgentConfig = Document::read(&arguments.config)?.with_environment()?;
+    let mut settings = settings_of(&Document::read(&arguments.config)?)?;
+    settings.config.proxies = proxies()?;
     let environment = Environment::system();
     let mut service = Service::of_environment(std::slice::from_ref(&environment.pulse));
-    let agent = AgentThread::start(AgentConfig { proxies: proxies()?, ..config }, environment)?;
+    let agent = AgentThread::start(&settings, environment, &arguments.log)?;
     ready.write(&json!({ "process": process::id() }))?;
     attend(&signals, &mut service, || agent.fault())?;
     drop(ready);
@@ -272,34 +274,47 @@ impl Drop for ReadyFile {
     }
 }
 
-/// The agent at work on a thread of its own.
+/// The agent at work on a thread of its own, and what it backs up itself.
 pub(crate) struct AgentThread {
     shutdown: Shutdown,
     thread: JoinHandle<()>,
+    sources: Option<Sources>,
 }
 
 impl AgentThread {
     /// Starts an agent.
-    pub(crate) fn start(config: AgentConfig, environment: Environment) -> Result<Self> {
-        let mut agent = Agent::start(config, environment)?;
+    pub(crate) fn start(
+        settings: &AgentSettings,
+        environment: Environment,
+        log: &LogArgs,
+    ) -> Result<Self> {
+        let mut agent = Agent::start(settings.config.clone(), environment)?;
+        let sources = Sources::start(settings, log)?.map(|(sources, own)| {
+            agent.answer_for(own);
+            sources
+        });
         let shutdown = Shutdown::default();
         let heard = shutdown.clone();
         let thread = thread::Builder::new()
             .name("agent".to_owned())
             .spawn(move || agent.run(&heard))
             .context("cannot start the agent's thread")?;
-        Ok(Self { shutdown, thread })
+        Ok(Self { shutdown, thread, sources })
     }
 
     /// What is wrong with it, if it has ended.
     pub(crate) fn fault(&self) -> Option<&'static str> {
-        self.thread.is_finished().then_some("the agent has ended")
+        let ended = self.thread.is_finished().then_some("the agent has ended");
+        ended.or_else(|| self.sources.as_ref()?.fault())
     }
 
     /// Asks it to stop, and waits for that.
     pub(crate) fn stop(self) -> Result<()> {
         self.shutdown.request();
-        self.thread.join().map_err(|_| anyhow::anyhow!("the agent ended in a panic; see the log"))
+        self.sources.iter().for_each(Sources::ask_to_stop);
+        let ended = self.thread.join();
+        self.sources.map_or(Ok(()), Sources::stop)?;
+        ended.map_err(|_| anyhow::anyhow!("the agent ended in a panic; see the log"))
     }
 }
 
@@ -315,7 +330,7 @@ mod tests {
             Environment::system().timer.pause(Duration::from_millis(1), &heard);
             std::panic::resume_unwind(Box::new("broken"));
         });
-        let agent = AgentThread { shutdown, thread };
+        let agent = AgentThread { shutdown, thread, sources: None };
         let timer = Environment::system().timer;
         let told = || timer.pause(Duration::from_millis(1), &agent.shutdown);
         let ended = watch(told, || agent.fault());

@@ -23,6 +23,7 @@ use outlast_wire::receipts::Authority;
 use outlast_wire::sealed_key::BoxKey;
 use outlast_wire::{ApiClient, Fingerprint};
 
+use super::sources;
 use super::vault_access::VaultAccess;
 
 /// Make a share, look at it, clean it up; accept drops that look like no backup
@@ -283,8 +284,13 @@ fn show_status(
             workload.problems.push(error.to_string());
         }
     }
+    let sources = sources::beside(share.path());
     if output.is_json() {
-        output.json(&found)?;
+        let mut document = serde_json::to_value(&found).context("cannot tell what was found")?;
+        if !sources.is_empty() {
+            document["sources"] = json!(sources);
+        }
+        output.json(&document)?;
         return Ok(Code::Done);
     }
     output.line(format_args!("share {} in {}", found.share, found.path.display()))?;
@@ -330,6 +336,11 @@ fn show_status(
                 "{name}: {level}, since {reason}; {left} left (said at {written})"
             ))?;
         }
+    }
+    for source in &sources {
+        let about = source.problem.as_ref().or(source.gaps.as_ref());
+        let about = about.map_or_else(String::new, |about| format!(": {about}"));
+        output.line(format_args!("source {}: {}{about}", source.workload, source.state))?;
     }
     for problem in
         found.problems.iter().chain(found.workloads.iter().flat_map(|workload| &workload.problems))

@@ -16,6 +16,7 @@ use outlast_vault::{VaultConfig, listen_address};
 use outlast_wire::ca::ISSUER_DIRECTORY;
 
 use super::roles::{self, AgentThread, ReadyFile};
+use super::sources::settings_of;
 use crate::exit::Code;
 use crate::home::{Home, Serving};
 use crate::log::{Log, LogArgs};
@@ -85,7 +86,7 @@ pub(crate) fn run(arguments: &Args, output: &Output) -> Result<Code> {
     let pulses = [for_vault.pulse.clone(), for_agent.pulse.clone()];
     let mut service = Service::of_environment(&pulses);
     let vault = start_vault(&home, arguments.listen.address, for_vault)?;
-    let agent = start_agent(&home, &share, &vault.url(), for_agent)?;
+    let agent = start_agent(&home, &share, &vault.url(), for_agent, &arguments.log)?;
     let serving =
         Serving { url: vault.url(), share, dir: dir.clone(), process: std::process::id() };
     let document = serde_json::to_value(&serving).context("cannot describe what serves")?;
@@ -173,6 +174,7 @@ fn start_agent(
     share: &Path,
     upstream: &str,
     environment: Environment,
+    log: &LogArgs,
 ) -> Result<AgentThread> {
     let places = [
         ("share", text(share)?),
@@ -181,7 +183,7 @@ fn start_agent(
         ("identity", text(&home.identity("agent"))?),
     ];
     let document = configured(home, "agent", &places, &[("poll", "1s")])?;
-    AgentThread::start(document.with_environment()?, environment)
+    AgentThread::start(&settings_of(&document)?, environment, log)
 }
 
 /// The configuration file of `role` with these keys set, and those defaults where it says nothing;

@@ -6,7 +6,8 @@ use anyhow::Result;
 use clap::Subcommand;
 use outlast_types::{Timestamp, WorkloadName, human};
 use outlast_wire::api::{
-    DoubtfulDrop, IncidentView, OrderView, PauseOrder, ReasonedOrder, RecreateOrder, WorkloadView,
+    DoubtfulDrop, IncidentView, MemberView, OrderView, PauseOrder, ReasonedOrder, RecreateOrder,
+    WorkloadView,
 };
 use outlast_wire::{ApiClient, CallError};
 use serde_json::json;
@@ -151,22 +152,28 @@ pub(crate) fn run(command: &Command, output: &Output) -> Result<Code> {
 fn show(client: &ApiClient, name: &WorkloadName, output: &Output) -> Result<()> {
     let mut incidents = client.incidents()?;
     // What the platform team has open may be why this one's drops do not arrive.
+    let workloads = [client.workload(name)?];
+    let members: Vec<&WorkloadName> = workloads[0].members.iter().map(|it| &it.name).collect();
     incidents.retain(|incident| match &incident.workload {
-        Some(of) => of == name,
+        Some(of) => of == name || members.contains(&of),
         None => incident.resolved.is_none(),
     });
-    let workloads = [client.workload(name)?];
     let orders = client.orders(Some(name))?;
     if output.is_json() {
         let document = json!({ "workloads": workloads, "incidents": incidents, "orders": orders });
         return output.json(&document);
     }
     tell(&workloads, &incidents, output)?;
+    tell_members(&workloads[0], output)?;
     if let [WorkloadView { rpo_from: Some(rpo), owner_from: Some(owner), .. }] = &workloads {
         output.gap()?;
         output.line(format_args!("its RPO is from: {rpo}; its owner: {owner}"))?;
     }
-    let [WorkloadView { suspect, quarantine, .. }] = &workloads;
+    let [WorkloadView { suspect, quarantine, failing, .. }] = &workloads;
+    if let Some(failing) = failing {
+        output.gap()?;
+        output.line(format_args!("its agent cannot make a drop now: {failing}"))?;
+    }
     tell_doubtful(suspect.as_ref(), quarantine, output)?;
     if !orders.is_empty() {
         output.gap()?;
@@ -246,15 +253,49 @@ fn tell(workloads: &[WorkloadView], incidents: &[IncidentView], output: &Output)
     Ok(())
 }
 
+/// Its state; of one that consists of others, how many of them are in it.
+fn state(workload: &WorkloadView) -> String {
+    let WorkloadView { state, members, .. } = workload;
+    if let Some(until) = workload.until {
+        return format!("{state} until {}", whole_seconds(until));
+    }
+    if members.is_empty() {
+        return state.clone();
+    }
+    let so = members.iter().filter(|member| member.state == *state).count();
+    format!("{state} ({so} of {})", counted(members.len() as u64, "member"))
+}
+
+/// The workloads of which one consists.
+fn tell_members(workload: &WorkloadView, output: &Output) -> Result<()> {
+    if let Some(service) = &workload.member_of {
+        output.gap()?;
+        output.line(format_args!("a member of {service}"))?;
+    }
+    if workload.members.is_empty() {
+        return Ok(());
+    }
+    output.gap()?;
+    let row = |member: &MemberView| {
+        let last = member.last_vaulted.map_or_else(|| "-".to_owned(), whole_seconds);
+        vec![member.name.to_string(), member.state.clone(), last]
+    };
+    let rows: Vec<Vec<String>> = workload.members.iter().map(row).collect();
+    table(output, &["MEMBER", "STATE", "LAST VAULTED"], &rows)?;
+    for unlisted in &workload.unlisted {
+        output.line(format_args!(
+            "{unlisted} is called like a member, and policy does not list it: it is watched by itself"
+        ))?;
+    }
+    Ok(())
+}
+
 fn row(workload: &WorkloadView) -> Vec<String> {
     let dash = || "-".to_owned();
     let rpo = workload.rpo_seconds.map(Duration::from_secs);
     vec![
         workload.name.to_string(),
-        match workload.until {
-            Some(until) => format!("{} until {}", workload.state, whole_seconds(until)),
-            None => workload.state.clone(),
-        },
+        state(workload),
         workload.last_vaulted.map_or_else(dash, whole_seconds),
         rpo.map_or_else(dash, human::duration),
         workload.snapshots.to_string(),

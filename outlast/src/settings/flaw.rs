@@ -28,7 +28,7 @@ impl Source {
 
 /// Something that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Flaw {
+pub(crate) struct Flaw {
     pub(super) source: Source,
     pub(super) text: String,
 }

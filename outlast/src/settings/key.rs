@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use outlast_promise::Declaration;
+use outlast_promise::{Declaration, Promise};
 use outlast_types::{ContentKind, WorkloadName, human};
 use outlast_vault::listen_address;
 use outlast_wire::Grants;
@@ -28,7 +28,6 @@ pub(crate) struct Section {
 }
 
 /// How often there may be sections of one name.
-#[cfg_attr(not(test), expect(dead_code, reason = "the first listed section lands next"))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {
     /// Once: `[name]`. The environment sets its keys, too.
@@ -70,7 +69,6 @@ pub(crate) struct Key {
 }
 
 /// What holds if a key is not set.
-#[cfg_attr(not(test), expect(dead_code, reason = "the first listed section lands next"))]
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Default {
     /// It must be set.
@@ -85,7 +83,6 @@ pub(crate) enum Default {
 }
 
 /// What a key takes.
-#[cfg_attr(not(test), expect(dead_code, reason = "the first listed section lands next"))]
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Kind {
     Path,
@@ -191,7 +188,13 @@ fn exact_size(bytes: u64) -> String {
     }
 }
 
+/// Where no duration is too long.
+pub(crate) const ANY: Duration = Duration::MAX;
+
 impl Kind {
+    /// How old a recovery point may be.
+    pub(crate) const RPO: Self = Self::Duration { min: Promise::RPO_MIN, max: Promise::RPO_MAX };
+
     /// What is expected, with an example, as it follows "wants".
     pub(crate) fn expected(self) -> Cow<'static, str> {
         let expected = match self {

@@ -11,12 +11,14 @@ use super::table::ROLES;
 use super::values::variable;
 
 /// What the keys that must be set may look like; others are shown with their default.
-const EXAMPLES: [(&str, &str); 12] = [
+const EXAMPLES: [(&str, &str); 14] = [
     ("agent.share", "/mnt/share"),
     ("agent.state", "/var/lib/outlast-agent"),
     ("agent.upstream", "https://vault.example:8443/"),
     ("agent.identity", "/etc/outlast/agent"),
     ("agent.seal_key", "/etc/outlast/seal.key"),
+    ("source.jitter", "30m"),
+    ("source.environment", "/etc/outlast/shop-db.env"),
     ("agent.textfile", "/var/lib/node_exporter/outlast.prom"),
     ("sanity.kinds", "pg_dump, pg_dump-custom"),
     ("vault.dir", "/var/lib/outlast-vault"),

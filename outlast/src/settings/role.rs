@@ -12,6 +12,8 @@ use outlast_wire::Proxies;
 
 use super::flaw::Flaw;
 use super::key::RoleKeys;
+use super::services::{self, Services};
+use super::sources::{self, Sources};
 use super::table::{AGENT, VAULT};
 use super::values::Settings;
 
@@ -28,8 +30,32 @@ pub(crate) trait Configured: Sized {
     fn build(settings: &Settings) -> Result<Self>;
 }
 
+/// All that an agent is told.
+#[derive(Debug, Clone)]
+pub(crate) struct AgentSettings {
+    pub(crate) config: AgentConfig,
+    /// What it backs up itself.
+    pub(crate) sources: Sources,
+}
+
+impl Configured for AgentSettings {
+    const ROLE: &'static RoleKeys = &AGENT;
+
+    fn judge(settings: &Settings) -> Vec<Flaw> {
+        AgentConfig::judge(settings)
+    }
+
+    fn build(settings: &Settings) -> Result<Self> {
+        Ok(Self { config: AgentConfig::build(settings)?, sources: sources::build(settings)? })
+    }
+}
+
 impl Configured for AgentConfig {
     const ROLE: &'static RoleKeys = &AGENT;
+
+    fn judge(settings: &Settings) -> Vec<Flaw> {
+        sources::judge(settings)
+    }
 
     fn build(settings: &Settings) -> Result<Self> {
         let [share, state, identity] =
@@ -74,22 +100,36 @@ impl Configured for AgentConfig {
 impl Configured for VaultConfig {
     const ROLE: &'static RoleKeys = &VAULT;
 
+    fn judge(settings: &Settings) -> Vec<Flaw> {
+        services::judge(settings)
+    }
+
     fn build(settings: &Settings) -> Result<Self> {
         let promise =
             Promise::new(settings.duration("promise.rpo")?, settings.text("promise.owner")?)?;
+        let services = Services::of(settings);
         let mut workloads = BTreeMap::new();
-        for workload in &settings.workloads {
-            // What a section does not say is open: it follows the policy for all workloads.
-            let [rpo, owner] = ["rpo", "owner"].map(|key| format!("workloads.{workload}.{key}"));
-            let rpo = settings.is_set(&rpo).then(|| settings.duration(&rpo)).transpose()?;
-            let owner = settings.is_set(&owner).then(|| settings.text(&owner)).transpose()?;
-            workloads.insert(workload.clone(), Declaration::new(rpo, owner)?);
-        }
+        let mut sanity = SanityPolicy {
+            default: sanity_rule(settings, |name| format!("sanity.{name}"))?,
+            workloads: BTreeMap::new(),
+        };
         let mut limits = LimitPolicy {
             default: agent_limits(settings, "limits")?,
             workload_stored: settings.size("limits.workload_stored")?,
             ..LimitPolicy::default()
         };
+        for workload in services.workloads(settings) {
+            let said = |name: &str| services.key(settings, &workload, name);
+            // What nobody says is open: it follows the policy for all workloads.
+            let rpo = said("rpo").map(|key| settings.duration(&key)).transpose()?;
+            let owner =
+                said("owner").map(|key| settings.text(&key).map(str::to_owned)).transpose()?;
+            workloads.insert(workload.clone(), Declaration::new(rpo, owner.as_deref())?);
+            let stored = said("stored").unwrap_or_else(|| "limits.workload_stored".to_owned());
+            limits.workloads.insert(workload.clone(), settings.size(&stored)?);
+            let of_sanity = |name: &str| said(name).unwrap_or_else(|| format!("sanity.{name}"));
+            sanity.workloads.insert(workload.clone(), sanity_rule(settings, of_sanity)?);
+        }
         let mut agents = BTreeMap::new();
         for agent in &settings.agents {
             agents.insert(agent.clone(), settings.grants(&format!("agents.{agent}.workloads"))?);
@@ -97,20 +137,6 @@ impl Configured for VaultConfig {
                 .agents
                 .insert(agent.clone(), agent_limits(settings, &format!("agents.{agent}"))?);
         }
-        for workload in &settings.workloads {
-            let stored = settings.size(&format!("workloads.{workload}.stored"))?;
-            limits.workloads.insert(workload.clone(), stored);
-        }
-        let sanity = SanityPolicy {
-            default: sanity_rule(settings, "sanity")?,
-            workloads: settings
-                .workloads
-                .iter()
-                .map(|name| {
-                    Ok((name.clone(), sanity_rule(settings, &format!("workloads.{name}"))?))
-                })
-                .collect::<Result<_>>()?,
-        };
         let listen = settings.listen("vault.listen")?;
         let (dir, identity) = (settings.path("vault.dir")?, settings.path("vault.identity")?);
         Ok(Self {
@@ -123,6 +149,7 @@ impl Configured for VaultConfig {
             promise,
             limits,
             workloads,
+            services: services.members,
             sanity,
             agents,
             ..Self::new(&dir, listen, &identity)
@@ -130,9 +157,8 @@ impl Configured for VaultConfig {
     }
 }
 
-/// What is asked of the content of drops, of one workload or of all.
-fn sanity_rule(settings: &Settings, section: &str) -> Result<SanityRule> {
-    let key = |name: &str| format!("{section}.{name}");
+/// What is asked of the content of drops, of one workload or of all, by the keys in which that stands.
+fn sanity_rule(settings: &Settings, key: impl Fn(&str) -> String) -> Result<SanityRule> {
     Ok(SanityRule {
         min_size: Some(settings.size(&key("min_size"))?),
         shrink_max: u8::try_from(settings.count(&key("shrink_max"))?).ok(),

@@ -1,13 +1,10 @@
 //! The keys that each role's configuration knows.
 
+mod source;
+
 use std::time::Duration;
 
-use outlast_promise::Promise;
-
-use super::key::{AGENTS, Default, Form, Key, Kind, RoleKeys, Section, VAULT_ROLE};
-
-const ANY: Duration = Duration::MAX;
-const RPO: Kind = Kind::Duration { min: Promise::RPO_MIN, max: Promise::RPO_MAX };
+use super::key::{AGENTS, ANY, Default, Form, Key, Kind, RoleKeys, Section, VAULT_ROLE};
 
 /// `agent.toml`.
 pub(crate) const AGENT: RoleKeys = RoleKeys {
@@ -20,8 +17,8 @@ pub(crate) const AGENT: RoleKeys = RoleKeys {
                 Key {
                     name: "share",
                     kind: Kind::Path,
-                    default: Default::None,
-                    help: "where the share is mounted",
+                    default: Default::Unless("source"),
+                    help: "where the share is mounted; without one, what `[[source]]` drops lies in `state` until it is vaulted",
                 },
                 Key {
                     name: "state",
@@ -57,7 +54,7 @@ pub(crate) const AGENT: RoleKeys = RoleKeys {
                     name: "keep",
                     kind: Kind::Count,
                     default: Default::Value("2"),
-                    help: "how many vaulted drops of each workload stay on the share",
+                    help: "how many vaulted drops of each workload stay on the share; none where it is the agent's own",
                 },
                 Key {
                     name: "receipts_keep",
@@ -108,6 +105,12 @@ pub(crate) const AGENT: RoleKeys = RoleKeys {
                     help: "the secret keys, one on each line, for what `outlast drop --seal-to` encrypts; `outlast share key` makes one",
                 },
                 Key {
+                    name: "sources_at_once",
+                    kind: Kind::Count,
+                    default: Default::Value("2"),
+                    help: "how many of `[[source]]` are read side by side; the others wait for their turn",
+                },
+                Key {
                     name: "textfile",
                     kind: Kind::Path,
                     default: Default::Nothing,
@@ -133,6 +136,7 @@ pub(crate) const AGENT: RoleKeys = RoleKeys {
                 },
             ],
         },
+        source::SOURCE,
     ],
 };
 
@@ -200,7 +204,7 @@ pub(crate) const VAULT: RoleKeys = RoleKeys {
             keys: &[
                 Key {
                     name: "rpo",
-                    kind: RPO,
+                    kind: Kind::RPO,
                     default: Default::Value("26h"),
                     help: "how old the newest recovery point of a workload may be",
                 },
@@ -349,8 +353,14 @@ pub(crate) const VAULT: RoleKeys = RoleKeys {
                     help: "how much may be stored of this one workload",
                 },
                 Key {
+                    name: "members",
+                    kind: Kind::Words { example: "[\"shop-db.1\", \"shop-db.2\"]" },
+                    default: Default::Nothing,
+                    help: "the workloads of which this one consists, such as its shards: what is said here holds for each of them, and its promise is kept while each of theirs is",
+                },
+                Key {
                     name: "rpo",
-                    kind: RPO,
+                    kind: Kind::RPO,
                     default: Default::SameAs("promise.rpo"),
                     help: "the same for one workload; what its share declares may tighten it",
                 },

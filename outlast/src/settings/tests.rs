@@ -5,7 +5,7 @@ use outlast_promise::Promise;
 use outlast_types::WorkloadName;
 use outlast_vault::VaultConfig;
 
-use super::key::{Default, Form, Key, Kind, Section};
+use super::key::{Default, Form, Key, Kind, Section, Value};
 use super::*;
 
 const AGENT: &str = "# ours\n[agent]\nshare = \"/s\"\nstate = \"/a\"\n# a pause\n\
@@ -78,8 +78,11 @@ fn what_agents_may_have_builds_on_the_limits_for_all() {
     let variables = [("OUTLAST_LIMITS_NEW_WORKLOADS", "7")];
     let config: VaultConfig = read(&text, &variables).unwrap();
     let limits = &config.limits;
-    let usual =
-        outlast_vault::AgentLimits { received: 2 << 40, new_workloads: 7, ..Default::default() };
+    let usual = outlast_vault::AgentLimits {
+        received: 2 << 40,
+        new_workloads: 7,
+        ..std::default::Default::default()
+    };
     assert_eq!(limits.default, usual);
     let more = outlast_vault::AgentLimits {
         received: outlast_vault::UNLIMITED,
@@ -134,7 +137,7 @@ fn a_mistake_is_told_where_the_user_made_it_and_how_it_is_mended() {
         (
             agent("pudding = 1", &[]),
             "cannot understand /etc/x.toml, line 8, column 1: [agent] has no key \"pudding\"; it has \
-             share, state, upstream, identity, poll, grace, keep, receipts_keep, budget, share_budget, report, patience, drop_max, ratio_max, seal_key, textfile",
+             share, state, upstream, identity, poll, grace, keep, receipts_keep, budget, share_budget, report, patience, drop_max, ratio_max, seal_key, sources_at_once, textfile",
         ),
         (
             agent("poll = 5", &[]),
@@ -277,7 +280,7 @@ const RULED: RoleKeys = RoleKeys {
     name: "ruled",
     sections: &[
         Section {
-            name: "ruled",
+            name: "house",
             form: Form::Once,
             keys: &[Key {
                 name: "share",
@@ -325,9 +328,9 @@ fn sections_that_are_listed_keep_their_order_and_each_has_its_own_defaults() {
     assert_eq!(place(flaw), (8, 10, "rule[2].settle: too long".to_owned()));
     // A default that follows from other settings, unless somebody set the key.
     assert_eq!(settings.missing().len(), 1, "the share");
-    settings.settle("ruled.share", Value::Text("/s".to_owned()));
+    settings.settle("house.share", Value::Text("/s".to_owned()));
     settings.settle("rule[2].after", Value::Text("never".to_owned()));
-    assert_eq!((settings.text("ruled.share").unwrap(), settings.missing()), ("/s", Vec::new()));
+    assert_eq!((settings.text("house.share").unwrap(), settings.missing()), ("/s", Vec::new()));
     assert_eq!(settings.text("rule[2].after").unwrap(), "vaulted");
     // None at all, and all on one line.
     assert!(ruled("").unwrap().listed("rule").is_empty());

@@ -43,7 +43,6 @@ pub(crate) struct Item {
     pub(super) place: Source,
 }
 
-#[cfg_attr(not(test), expect(dead_code, reason = "the first listed section lands next"))]
 impl Item {
     /// The whole name of a key in it, as [`Settings`] know it.
     pub(super) fn key(&self, name: &str) -> String {
@@ -71,7 +70,6 @@ pub(super) fn variable(section: &str, key: &str) -> String {
 #[error("{0} is not set")]
 pub(crate) struct Unset(String);
 
-#[cfg_attr(not(test), expect(dead_code, reason = "the first listed section lands next"))]
 impl Settings {
     fn value(&self, key: &str) -> Result<&Value, Unset> {
         value_of(&self.all, key).ok_or_else(|| Unset(key.to_owned()))

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::harness::{run, scratch, succeed};
+use crate::harness::{fail, outlast, run, scratch, succeed};
 
 const PAGE: &str = include_str!("../../../docs/instances.md");
 
@@ -41,9 +41,20 @@ fn the_units_of_the_page_are_taken_by_systemd_without_a_word() {
     let directory = scratch();
     let mut verify = Command::new("systemd-analyze");
     verify.args(["verify", "--man=no"]);
-    let units = blocks("ini");
+    let (units, more): (Vec<_>, Vec<_>) =
+        blocks("ini").into_iter().partition(|(path, _)| !path.ends_with(".conf"));
     assert!(units.len() >= 2, "{units:?}");
-    for (path, text) in &units {
+    // What is added to a unit is looked at with that unit.
+    let dist = Path::new(env!("CARGO_MANIFEST_DIR")).join("../dist/systemd");
+    let agent = std::fs::read_to_string(dist.join("outlast-agent.service")).unwrap();
+    let agent = ("/x/outlast-agent.service".to_owned(), agent);
+    let [(path, text)] = &more[..] else { panic!("{more:?}") };
+    assert_eq!(path, "/etc/systemd/system/outlast-agent.service.d/sources.conf");
+    std::fs::create_dir(directory.path().join("outlast-agent.service.d")).unwrap();
+    write(&directory.path().join("outlast-agent.service.d/sources.conf"), text);
+    let shipped = std::fs::read_to_string(dist.join("outlast-agent-sources.conf")).unwrap();
+    assert!(shipped.ends_with(text.as_str()), "the page shows what is shipped: {shipped}");
+    for (path, text) in units.iter().chain([&agent]) {
         let name = Path::new(path).file_name().unwrap();
         // Where a release puts it.
         let text = text.replace("/usr/bin/outlast", env!("CARGO_BIN_EXE_outlast"));
@@ -109,4 +120,18 @@ fn the_manifests_of_the_page_are_whole() {
         kinds.push(kind);
     }
     assert_eq!(kinds, ["CronJob", "StatefulSet"]);
+}
+
+#[test]
+fn the_configuration_of_a_server_that_stays_is_understood() {
+    let directory = scratch();
+    let blocks = blocks("toml");
+    let [(_, text)] = &blocks[..] else { panic!("{blocks:?}") };
+    let path = directory.path().join("agent.toml");
+    write(&path, text);
+    let shown = succeed(outlast().args(["config", "show", "agent", "--config"]).arg(&path));
+    assert!(shown.contains("/var/lib/outlast-agent/state/share"), "{shown}");
+    // The words are judged when an agent starts; this one gets no further than its identity.
+    let said = fail(outlast().args(["agent", "--config"]).arg(&path), 1);
+    assert!(said.contains("identity") && !said.contains("source["), "{said}");
 }

@@ -21,6 +21,7 @@ mod harness;
 mod hosts;
 mod hygiene;
 mod instances;
+mod own_sources;
 mod policy;
 mod prompt;
 mod recipes;

@@ -15,7 +15,7 @@ pub(super) const STATE_BYTES_MIN: u64 = 256 << 20;
 /// What a vault needs to take one drop more.
 pub(super) const VAULT_BYTES_MIN: u64 = 1 << 30;
 /// What instances need to write one drop more.
-const SHARE_BYTES_MIN: u64 = 256 << 20;
+pub(super) const SHARE_BYTES_MIN: u64 = 256 << 20;
 /// Less than this part of a file system is a warning.
 const FREE_PART: u64 = 10;
 

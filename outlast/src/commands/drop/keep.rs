@@ -3,6 +3,7 @@
 //! A drop that fails is logged and tried again; nothing but a signal ends the process. Whoever
 //! watches over it hears what it does: the service manager by `sd_notify`, others by a file.
 
+use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
@@ -10,36 +11,22 @@ use anyhow::{Context, Result};
 use outlast_drop::lease::Window;
 use outlast_drop::schedule::{Agenda, Schedule, Step};
 use outlast_drop::{Share, recent};
-use outlast_fs::durable;
 use outlast_types::pulse::Pulse;
 use outlast_types::{Clock, SystemClock, SystemRandom, Timer, Timestamp};
 use rustix::process::{WaitOptions, wait};
-use serde::Serialize;
 
+use super::room;
 use super::round::{Outcome, Round};
+use super::status::Status;
+use super::supervised::{Supervised, status_file};
 use crate::exit::Code;
 use crate::log::Log;
 use crate::notify::Service;
+use crate::output::counted;
 use crate::signals::{Ended, Signals, is_first_process};
 
 /// How often the service manager is told that the schedule is kept, if it wants to hear that.
 const LOOK: Duration = Duration::from_millis(500);
-
-/// The state, as it is told to others.
-#[derive(Debug, Clone, Serialize)]
-struct Status {
-    workload: String,
-    /// `waiting`, `dropping`, or `failing`: the last attempt failed, and another one comes.
-    state: &'static str,
-    process: u32,
-    /// The due time that is served, or the next one.
-    due: Option<Timestamp>,
-    last_drop: Option<String>,
-    /// When there last was a drop for a due time.
-    last_success: Option<Timestamp>,
-    failures: u32,
-    problem: Option<String>,
-}
 
 /// Keeps `schedule` until a signal comes.
 pub(super) fn keep(round: &mut Round<'_>, schedule: Schedule) -> Result<Code> {
@@ -53,17 +40,24 @@ pub(super) fn keep(round: &mut Round<'_>, schedule: Schedule) -> Result<Code> {
         .name("watch".to_owned())
         .spawn(move || watch(&mut service, &heard))
         .context("cannot start a thread")?;
+    let arguments = &round.options.schedule;
+    let supervised = Supervised::begin(&arguments.supervised, &round.signals)?;
+    let own = arguments.supervised.supervised.as_deref().map(status_file);
+    let status_file = arguments.status_file.clone().or(own);
+    // An agent's sources go on from where they were: what was wrong is until it is not.
+    let before = supervised.as_ref().and(status_file.as_deref()).and_then(Status::read);
+    let before = before.unwrap_or_else(|| Status::new(""));
     let mut keeper = Keeper {
         status: Status {
-            workload: round.options.workload()?.to_string(),
-            state: "waiting",
-            process: std::process::id(),
-            due: None,
-            last_drop: None,
-            last_success: None,
-            failures: 0,
-            problem: None,
+            last_drop: before.last_drop,
+            last_success: before.last_success,
+            stored_bytes: before.stored_bytes,
+            gaps: before.gaps,
+            problem: before.problem,
+            ..Status::new(round.options.workload()?.as_str())
         },
+        status_file,
+        supervised,
         service: Service::of_environment(&[]),
         began: SystemClock.now(),
         agenda: Agenda::new(schedule),
@@ -88,6 +82,8 @@ struct Keeper<'a, 'r> {
     agenda: Agenda,
     began: Timestamp,
     status: Status,
+    status_file: Option<PathBuf>,
+    supervised: Option<Supervised>,
     service: Service,
     pulse: Pulse,
     told: Option<String>,
@@ -132,6 +128,11 @@ impl Keeper<'_, '_> {
                 let drop = match &outcome {
                     Outcome::Sealed(sealed) => {
                         tracing::info!(drop = %sealed.drop, %due, bytes = sealed.bytes, "sealed");
+                        self.status.stored_bytes = Some(sealed.stored_bytes);
+                        self.status.gaps = sealed.problems.first().map(|first| {
+                            let count = counted(sealed.problem_count, "thing");
+                            format!("{count} could not be read, the first: {first}")
+                        });
                         sealed.drop
                     }
                     Outcome::Another(drop) => {
@@ -180,12 +181,15 @@ impl Keeper<'_, '_> {
                 due
             }
         });
+        let Some(supervised) = &self.supervised else { return self.round.drop(&share, since) };
+        let _turn = supervised.turn(&self.round.signals)?;
+        room::for_drop(share.path(), self.status.stored_bytes)?;
         self.round.drop(&share, since)
     }
 
     /// Tells the state, if it has changed.
     fn tell(&mut self, state: &'static str, due: Timestamp) {
-        self.status.state = state;
+        state.clone_into(&mut self.status.state);
         self.status.due = Some(due);
         self.status.failures = self.agenda.failures();
         let Ok(text) = serde_json::to_string_pretty(&self.status) else { return };
@@ -197,10 +201,10 @@ impl Keeper<'_, '_> {
             (_, "dropping") => format!("dropping what is due since {due}"),
             _ => format!("waiting for {due}"),
         });
-        if let Some(path) = &self.round.options.schedule.status_file
-            && let Err(error) = durable::replace(path, text.as_bytes(), 0o644)
+        if let Some(path) = &self.status_file
+            && let Err(error) = Status::write(path, &text)
         {
-            tracing::warn!("cannot write {}: {error}", path.display());
+            tracing::warn!("cannot write {}: {error:#}", path.display());
         }
         self.told = Some(text);
     }

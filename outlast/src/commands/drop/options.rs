@@ -11,6 +11,7 @@ use outlast_types::{WorkloadName, human};
 use outlast_wire::sealed_key::BoxPublicKey;
 
 use super::priority::PriorityArgs;
+use super::supervised::SupervisedArgs;
 use crate::commands::inputs::InputArgs;
 use crate::dump::PATIENCE;
 use crate::exit::Usage;
@@ -88,10 +89,17 @@ pub(super) struct ScheduleArgs {
     #[arg(long, value_name = "FILE", requires = "every")]
     pub(super) status_file: Option<PathBuf>,
     #[command(flatten)]
+    pub(super) supervised: SupervisedArgs,
+    #[command(flatten)]
     pub(super) log: LogArgs,
 }
 
 impl ScheduleArgs {
+    /// Whether this goes on running, and nobody sits before it.
+    pub(super) fn is_kept(&self) -> bool {
+        self.every.is_some()
+    }
+
     /// The schedule that is asked for, if one is.
     pub(super) fn schedule(&self) -> Result<Option<Schedule>> {
         let Some(every) = self.every else { return Ok(None) };

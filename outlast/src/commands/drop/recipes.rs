@@ -14,7 +14,6 @@ mod scratch;
 mod secrets;
 mod sqlite;
 mod version;
-mod words;
 
 use anyhow::Result;
 

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Result;
 
+use super::super::words::Words;
 use super::advice::{Product, refused};
 use super::program::{Call, one_line};
-use super::words::Words;
 use crate::commands::inputs::{self, InputArgs, Stream};
 use crate::dump::{Dump, DumpError};
 use crate::output::Output;

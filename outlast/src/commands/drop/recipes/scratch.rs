@@ -11,6 +11,7 @@ use outlast_fs::{Entry, EntryPath, EntrySource, Interrupter, Kind, SourceError};
 use outlast_types::{Clock, SystemClock, human};
 use tempfile::TempDir;
 
+use super::super::room::free_bytes;
 use super::advice::refused;
 
 /// What scratch directories are called, and the file by which their owner holds them.
@@ -94,13 +95,6 @@ impl Scratch {
         let walk = Walk::new(&[content])?;
         Ok(Box::new(Below { walk, depth }))
     }
-}
-
-/// What can be written to the file system of `directory` by this user.
-fn free_bytes(directory: &Path) -> Result<u64> {
-    let free = rustix::fs::statvfs(directory)
-        .with_context(|| format!("cannot look at the room in {}", directory.display()))?;
-    Ok(free.f_bavail.saturating_mul(free.f_frsize))
 }
 
 /// Removes what processes of this user left in `parent`, that were killed, and whose lock nobody
