@@ -1,5 +1,6 @@
 //! Holders of a drop besides the share, and which of them let its data go.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 
 use outlast_drop::{DropAddress, Receipt, ReceiptState};
@@ -68,15 +69,20 @@ impl KeepRule {
     /// The drops of one workload that are releasable: safe, and beyond the newest by their
     /// holder's time. Doubtful ones are counted by themselves: however many come, no good one goes
     /// for them.
-    pub fn excess(&self, held: &BTreeMap<DropAddress, Secured>) -> Vec<DropAddress> {
+    pub fn excess<S: Borrow<Secured>>(&self, held: &BTreeMap<DropAddress, S>) -> Vec<DropAddress> {
         let mut excess = self.beyond(held, false);
         excess.extend(self.beyond(held, true));
         excess
     }
 
-    fn beyond(&self, held: &BTreeMap<DropAddress, Secured>, is_doubtful: bool) -> Vec<DropAddress> {
+    fn beyond<S: Borrow<Secured>>(
+        &self,
+        held: &BTreeMap<DropAddress, S>,
+        is_doubtful: bool,
+    ) -> Vec<DropAddress> {
         let is_meant = |secured: &Secured| secured.is_doubtful == is_doubtful;
-        let safe = held.iter().filter(|(_, secured)| self.counts(secured) && is_meant(secured));
+        let all = held.iter().map(|(address, secured)| (address, secured.borrow()));
+        let safe = all.filter(|(_, secured)| self.counts(secured) && is_meant(secured));
         let mut newest_first: Vec<_> =
             safe.map(|(address, secured)| (secured.at, address)).collect();
         newest_first.sort_by(|left, right| right.cmp(left));

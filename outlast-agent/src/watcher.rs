@@ -433,16 +433,14 @@ impl Watcher {
     fn done(&mut self, address: &DropAddress) {
         self.stillness.forget(address);
         if let Some(state) = self.workloads.get_mut(&address.workload) {
-            state.proven.remove(&place(address));
-            state.held.remove(address);
-            state.lost.remove(&place(address));
+            state.done(address);
         }
     }
 
     /// A drop is secured; until it is released, it is not looked at again.
     pub(crate) fn hold(&mut self, address: &DropAddress, secured: Secured) {
         self.settle(address);
-        self.workload(address).held.insert(address.clone(), secured);
+        self.workload(address).held.insert(address.clone(), Box::new(secured));
     }
 
     /// A drop has come so far.
@@ -466,7 +464,8 @@ impl Watcher {
 
     /// All secured drops whose data is on the share.
     pub(crate) fn held(&self) -> BTreeMap<DropAddress, Secured> {
-        self.workloads.values().flat_map(|state| state.held.clone()).collect()
+        let held = self.workloads.values().flat_map(|state| &state.held);
+        held.map(|(address, secured)| (address.clone(), Secured::clone(secured))).collect()
     }
 
     /// The secured drops of a workload that a rule lets go.
@@ -477,7 +476,8 @@ impl Watcher {
     ) -> BTreeMap<DropAddress, Secured> {
         let Some(state) = self.workloads.get(workload) else { return BTreeMap::new() };
         let excess = rule.excess(&state.held).into_iter();
-        excess.filter_map(|it| state.held.get(&it).cloned().map(|secured| (it, secured))).collect()
+        let of = |it: &DropAddress| state.held.get(it).map(|secured| Secured::clone(secured));
+        excess.filter_map(|it| of(&it).map(|secured| (it, secured))).collect()
     }
 
     /// Whether a drop's data lies on the share, as far as is known.

@@ -36,8 +36,9 @@ pub(crate) struct WorkloadState {
     pub(crate) looks: u32,
     /// The proof that receipts give of drops that are not done with.
     pub(crate) proven: HashMap<Place, Proven>,
-    /// Secured drops whose data is on the share.
-    pub(crate) held: BTreeMap<DropAddress, Secured>,
+    /// Secured drops whose data is on the share: boxed, since a map takes room for eleven at once, and ten
+    /// thousand workloads have two each.
+    pub(crate) held: BTreeMap<DropAddress, Box<Secured>>,
     /// Drops with a receipt of a holder that says it does not hold them: they are shipped again.
     pub(crate) lost: HashSet<Place>,
 }
@@ -89,6 +90,17 @@ impl WorkloadState {
             let address = DropAddress { workload: name.clone(), day, drop };
             let proven = as_of_now(proven, &address, is_lost, learned.newest_vaulted);
             self.proven.insert(place, proven);
+        }
+    }
+
+    /// A drop is done with.
+    pub(crate) fn done(&mut self, address: &DropAddress) {
+        self.proven.remove(&place(address));
+        self.held.remove(address);
+        self.lost.remove(&place(address));
+        if self.proven.is_empty() {
+            // It would keep the room that it had.
+            self.proven = HashMap::new();
         }
     }
 
