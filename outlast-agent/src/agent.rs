@@ -328,6 +328,7 @@ impl Agent {
             started: report.started,
             finished: report.finished,
             is_share_usable: report.is_share_usable,
+            tenure: report.share.and_then(|_| self.watcher.tenure()),
             problems: problems.map(|problem| problem.told()).collect(),
             seen,
         };

@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use outlast_drop::DropAddress;
-use outlast_types::{DropId, ShareId, Timestamp, WorkloadName};
+use outlast_types::{DropId, ShareId, TenureId, Timestamp, WorkloadName};
 use outlast_wire::api::{self, AgentFigures, Declared, WorkloadReport};
 
 use crate::custody::Refusal;
@@ -27,6 +27,8 @@ pub(crate) struct PassNews {
     pub(crate) finished: Timestamp,
     /// Whether the share could be looked over, whatever else went wrong.
     pub(crate) is_share_usable: bool,
+    /// In which tenure the share was served.
+    pub(crate) tenure: Option<TenureId>,
     /// The problems that have lasted.
     pub(crate) problems: Vec<api::Problem>,
     pub(crate) seen: BTreeMap<WorkloadName, Seen>,

@@ -377,6 +377,7 @@ mod tests {
             problems: Vec::new(),
             details: Vec::new(),
             share_usable: Some(true),
+            tenure: None,
             figures: None,
             other: Default::default(),
         };

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use outlast_fs::durable;
-use outlast_types::{DropId, Environment, Timestamp, human};
+use outlast_types::{DropId, Environment, TenureId, Timestamp, human};
 use outlast_wire::IdentityHandle;
 use outlast_wire::api::{
     AgentReport, Pass, Problem, REPORT_PARTS_MAX, REPORT_WORKLOADS_MAX, RejectedDrop,
@@ -123,6 +123,7 @@ impl Reporter {
                 problems: report.problems.iter().map(|problem| problem.text.clone()).collect(),
                 details: report.problems.clone(),
                 share_usable: Some(report.is_share_usable),
+                tenure: report.tenure,
                 figures: Some(news.figures.clone()),
                 other: BTreeMap::new(),
             };
@@ -182,6 +183,7 @@ impl Reporter {
 struct Report {
     pass: Pass,
     is_share_usable: bool,
+    tenure: Option<TenureId>,
     problems: Vec<Problem>,
     pages: Vec<Vec<WorkloadReport>>,
 }
@@ -208,7 +210,8 @@ impl Report {
         let is_share_usable = hang.is_none() && last.is_some_and(|pass| pass.is_share_usable);
         let mut problems: Vec<_> = hang.into_iter().collect();
         problems.extend(last.into_iter().flat_map(|pass| pass.problems.iter().cloned()));
-        Some(Self { pass, is_share_usable, problems, pages: pages(news) })
+        let tenure = last.and_then(|pass| pass.tenure);
+        Some(Self { pass, is_share_usable, tenure, problems, pages: pages(news) })
     }
 
     /// The content by which it differs from the last.

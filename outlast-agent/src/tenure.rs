@@ -65,6 +65,11 @@ impl Tenure {
         Self { own, counted: None, others: BTreeMap::new(), is_blind: false }
     }
 
+    /// The one that this agent is in.
+    pub(crate) fn id(&self) -> Option<TenureId> {
+        self.own.map(|(id, _)| id)
+    }
+
     /// Whether this agent, which is called `me`, may serve the share at the moment; leaves its mark.
     pub(crate) fn claim(
         &mut self,

@@ -2,6 +2,8 @@
 //!
 //! It also remembers what need not be looked at again; what is done about a drop is told to it.
 
+mod closing;
+
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io::ErrorKind;
 use std::path::PathBuf;
@@ -13,9 +15,9 @@ use outlast_drop::files::{Count, FileSystem, Meter};
 use outlast_drop::scan::{self, Visit};
 use outlast_drop::{
     Closing, DropAddress, DropState, ScanLimits, ScanMemory, Share, ShareError, Sighting,
-    StillnessTracker, WorkloadScan, close_days,
+    StillnessTracker, WorkloadScan,
 };
-use outlast_types::{Clock, Day, Environment, Random, ShareId, Timestamp, WorkloadName};
+use outlast_types::{Clock, Day, Environment, Random, ShareId, TenureId, Timestamp, WorkloadName};
 use outlast_wire::api::Declared;
 use outlast_wire::receipts::Authority;
 
@@ -29,6 +31,8 @@ use crate::state::{StateDirectory, StateError};
 use crate::tenure::Tenure;
 use crate::workload::{WorkloadState, place};
 
+use closing::Closers;
+
 /// How often a drop must have been looked at, at least, before its writer counts as dead: a file
 /// server that was away lets writers hang as long as it lets us.
 const LOOKS_MIN: u32 = 4;
@@ -38,10 +42,6 @@ const PLACES: usize = 16;
 const LONG: Duration = Duration::from_secs(10);
 /// Workloads for which it is heard in one pass that somebody has rung.
 const RINGS_MAX: usize = 10_000;
-/// Days that are closed in one pass, in all and of one workload.
-const CLOSED_MAX: usize = 50_000;
-const CLOSED_OF_ONE_MAX: usize = 64;
-
 /// The outcome of a look at the share.
 #[derive(Debug, Default)]
 pub(crate) struct Observation {
@@ -71,15 +71,6 @@ pub(crate) struct ObservedWorkload {
     pub(crate) closable: Vec<Day>,
 }
 
-/// Days of one workload to be closed.
-struct Close {
-    share: Share,
-    workload: WorkloadName,
-    days: Vec<Day>,
-}
-
-type Closed = (WorkloadName, std::io::Result<Vec<(Day, Closing)>>);
-
 /// One drop, as it is.
 #[derive(Debug)]
 pub(crate) struct ObservedDrop {
@@ -107,7 +98,7 @@ pub(crate) struct Watcher {
     stillness: StillnessTracker,
     workloads: BTreeMap<WorkloadName, WorkloadState>,
     crew: Crew<Look, Looked>,
-    closers: Crew<Close, Closed>,
+    closers: Closers,
     /// Workloads at which somebody looks.
     under_way: BTreeSet<WorkloadName>,
     meter: Meter,
@@ -126,11 +117,7 @@ impl Watcher {
         let served = state.share()?;
         let crew =
             Crew::new(environment.clone(), PLACES, LONG, move |look: Look| look.take(&authority));
-        let closers = Crew::new(environment.clone(), PLACES, LONG, |close: Close| {
-            let Close { share, workload, days } = close;
-            let closed = close_days(&share, &workload, &days);
-            (workload, closed)
-        });
+        let closers = Closers::new(environment, PLACES, LONG);
         let calls = Arc::new(Count::default());
         let tenure = Tenure::remembered(&state);
         Ok(Self {
@@ -166,6 +153,11 @@ impl Watcher {
     /// The share that this agent serves, if it has ever seen it.
     pub(crate) fn served(&self) -> Option<ShareId> {
         self.served
+    }
+
+    /// In which tenure it is served.
+    pub(crate) fn tenure(&self) -> Option<TenureId> {
+        self.tenure.id()
     }
 
     /// Opens the share afresh: it may be unmounted, another one or a copy may be mounted in its place,
@@ -275,16 +267,7 @@ impl Watcher {
         closable: Vec<(WorkloadName, Vec<Day>)>,
         shutdown: &Shutdown,
     ) {
-        let mut room = CLOSED_MAX;
-        let mut jobs = Vec::new();
-        for (workload, mut days) in closable {
-            days.truncate(room.min(CLOSED_OF_ONE_MAX));
-            room -= days.len();
-            if !days.is_empty() {
-                jobs.push(Close { share: share.clone(), workload, days });
-            }
-        }
-        for (workload, closed) in self.closers.run(jobs, shutdown).done {
+        for (workload, closed) in self.closers.close(share, closable, shutdown) {
             let closed = match closed {
                 Ok(closed) => closed,
                 // The next look tells what is wrong there.

@@ -9,6 +9,7 @@ pub(crate) mod storage;
 
 pub(crate) mod error;
 pub(crate) mod figures;
+pub(crate) mod tenures;
 
 pub(crate) mod audit;
 pub(crate) mod kit;

@@ -17,7 +17,7 @@ use base64::engine::general_purpose::STANDARD;
 use outlast_store::Object;
 use outlast_types::{
     BlobId, ContentHash, Day, DropId, DropIdentity, IndexId, PackId, ProblemCode, ProblemKind,
-    RejectionCode, Sanity, SanityRule, ShareId, SnapshotId, Timestamp, WorkloadName,
+    RejectionCode, Sanity, SanityRule, ShareId, SnapshotId, TenureId, Timestamp, WorkloadName,
 };
 use serde::{Deserialize, Serialize};
 
@@ -185,6 +185,9 @@ pub struct AgentReport {
     /// say that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub share_usable: Option<bool>,
+    /// In which tenure the agent serves the share, if it does. Older agents do not say that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenure: Option<TenureId>,
     /// How the agent is doing. Older agents do not say that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub figures: Option<AgentFigures>,

@@ -42,7 +42,7 @@ const LAB: [(&str, &str); 8] = [
 /// Installs what is missing, as root or with a sudo that asks no password; says what to do where
 /// that is not possible.
 pub(crate) fn install_missing() -> Result<()> {
-    install(&PEERS)?;
+    install(PEERS)?;
     if let Err(error) = install(&LAB) {
         println!("TESTS WITH REAL NFS AND SMB ARE SKIPPED: {error:#}");
     }

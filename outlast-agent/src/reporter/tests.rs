@@ -28,6 +28,7 @@ fn pass(quiet: usize) -> PassNews {
         started: Timestamp::EPOCH,
         finished: Timestamp::EPOCH,
         is_share_usable: true,
+        tenure: None,
         problems: Vec::new(),
         seen,
     }

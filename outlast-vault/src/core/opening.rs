@@ -28,6 +28,7 @@ use super::repositories::Repositories;
 use super::saves::Saves;
 use super::sequence::Sequence;
 use super::storage::Storage;
+use super::tenures::Tenures;
 use super::tokens::Tokens;
 use super::vault::{OpenIssuer, Vault, own_certificate};
 use super::withheld::Withheld;
@@ -117,6 +118,7 @@ impl Vault {
             storage,
             opened_by_kits: OpenedByKits::default(),
             figures: Figures::default(),
+            tenures: Tenures::default(),
             saves: Saves::default(),
             withheld,
             sequence: Sequence::default(),

@@ -26,6 +26,7 @@ use super::repositories::Repositories;
 use super::saves::Saves;
 use super::sequence::Sequence;
 use super::storage::Storage;
+use super::tenures::Tenures;
 use super::tokens::Tokens;
 use super::withheld::{End, Withheld, Withholding, not_withheld};
 
@@ -65,6 +66,8 @@ pub(crate) struct Vault {
     pub(crate) opened_by_kits: OpenedByKits,
     /// What agents told of themselves.
     pub(crate) figures: Figures,
+    /// Which agents serve which shares.
+    pub(crate) tenures: Tenures,
     /// Saves of the vault's own state.
     pub(crate) saves: Saves,
     /// Whether agents may let go of what is held here.

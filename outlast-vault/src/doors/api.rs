@@ -210,12 +210,11 @@ fn events_of(vault: &Vault, peer: &Peer, report: &AgentReport, received: Timesta
         true => (!report.problems.is_empty()).then(|| report.problems.join("; ")),
         false => told(ProblemKind::Share),
     };
-    // A slow share is told before a promise breaks of it, beside what else is wrong there.
-    let slow = slow_share(vault, &source, report, received);
-    let problem = match (problem, slow) {
-        (Some(problem), Some(slow)) => Some(format!("{problem}; {slow}")),
-        (problem, slow) => problem.or(slow),
-    };
+    // A slow share is told before a promise breaks of it, and a copy before anybody takes it for the
+    // share, beside what else is wrong there.
+    let all = [problem, slow_share(vault, &source, report, received), rival(vault, peer, report)];
+    let all: Vec<String> = all.into_iter().flatten().collect();
+    let problem = (!all.is_empty()).then(|| all.join("; "));
     // Older agents do not say whether they could look the share over; one that saw workloads could.
     let looked =
         report.share_usable.unwrap_or_else(|| problem.is_none() || !report.workloads.is_empty());
@@ -252,6 +251,16 @@ fn events_of(vault: &Vault, peer: &Peer, report: &AgentReport, received: Timesta
         }));
     }
     events
+}
+
+/// What to say if another agent serves a share of the same id, which only a copy has.
+fn rival(vault: &Vault, peer: &Peer, report: &AgentReport) -> Option<String> {
+    let now = vault.environment.timer.elapsed();
+    let rival = vault.tenures.rival(report.share, report.tenure?, peer.name(), now)?;
+    Some(format!(
+        "the agent {rival} serves a share of the same id, so one of the two shares is a copy: stop the agent \
+         of the copy, or make a share of its own there"
+    ))
 }
 
 /// How the sentence about a slow share begins.

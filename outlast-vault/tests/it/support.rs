@@ -267,6 +267,7 @@ impl Agent {
             problems,
             details: Vec::new(),
             share_usable: None,
+            tenure: None,
             figures: None,
             other: Default::default(),
         }

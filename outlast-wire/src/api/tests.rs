@@ -38,6 +38,7 @@ fn a_report_in_parts_says_so_and_one_of_a_single_part_is_as_before() {
         problems: Vec::new(),
         details: Vec::new(),
         share_usable: None,
+        tenure: None,
         figures: None,
         other: BTreeMap::new(),
     };
