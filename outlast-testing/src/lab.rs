@@ -112,6 +112,9 @@ impl Lab {
         for name in ["nfs", "squashed", "smb", "run", "rec", "state", "hosts"] {
             fs::create_dir_all(self.directory.join(name))?;
         }
+        let nobody = server::NOBODY;
+        let (user, group) = (rustix::fs::Uid::from_raw(nobody), rustix::fs::Gid::from_raw(nobody));
+        rustix::fs::chown(self.squashed_side(), Some(user), Some(group))?;
         self.network.make()?;
         server::configure(&self.directory)?;
         for server in [Server::Nfs, Server::Smb] {
@@ -130,7 +133,7 @@ impl Lab {
         self.directory.join("nfs")
     }
 
-    /// The same with root squashed: `/squashed`.
+    /// The same with root squashed, which is nobody there, as its owner: `/squashed`.
     pub fn squashed_side(&self) -> PathBuf {
         self.directory.join("squashed")
     }

@@ -14,6 +14,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(super) const USER: &str = "root";
 pub(super) const PASSWORD: &str = "outlast-lab";
 
+/// Who root is where it is squashed.
+pub(super) const NOBODY: u32 = 65534;
+
 /// A file server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Server {
@@ -79,7 +82,7 @@ pub(super) fn configure(directory: &Path) -> io::Result<()> {
     let export = |id: u32, name: &str, pseudo: &str, squash: &str| {
         format!(
             "EXPORT {{ Export_Id = {id}; Path = {at}/{name}; Pseudo = {pseudo}; Access_Type = RW;
-  Squash = {squash}; Protocols = 4; Transports = TCP; SecType = sys; Attr_Expiration_Time = 0;
+  Squash = {squash}; Anonymous_Uid = {NOBODY}; Anonymous_Gid = {NOBODY}; Protocols = 4; Transports = TCP; SecType = sys; Attr_Expiration_Time = 0;
   FSAL {{ Name = VFS; }} }}\n"
         )
     };

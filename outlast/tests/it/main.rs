@@ -21,6 +21,7 @@ mod harness;
 mod hosts;
 mod hygiene;
 mod instances;
+mod lab;
 mod own_sources;
 mod policy;
 mod prompt;
