@@ -351,7 +351,7 @@ async fn workloads(
     Extension(id): Extension<RequestId>,
 ) -> Answer<Vec<WorkloadView>> {
     access::check_whole(&asker, Call::ListWorkloads)?;
-    api.run(asker, id, |vault, asker| views::granted(vault, asker)).await
+    api.run(asker, id, views::granted).await
 }
 
 async fn workload(

@@ -34,7 +34,7 @@ use options::DropOptions;
 use recipes::Recipe;
 use words::Words;
 
-pub(crate) use status::Status;
+pub(crate) use status::{DROPPING, Status};
 pub(crate) use supervised::status_file;
 
 /// Write one backup to the share and seal it; prints the drop's id

@@ -320,23 +320,7 @@ fn show_status(
         output
             .line(format_args!("ignored: {things} that file servers or tools left among ours"))?;
     }
-    for workload in &found.workloads {
-        if let Some(notice) = &workload.notice {
-            let written = notice.written.map_or_else(|| "?".to_owned(), whole_seconds);
-            let (name, level) = (
-                &workload.workload,
-                match notice.level {
-                    NoticeLevel::Warn => "writers are warned",
-                    NoticeLevel::Refuse => "writers are refused",
-                },
-            );
-            let left = human::bytes(notice.left);
-            let reason = &notice.reason;
-            output.line(format_args!(
-                "{name}: {level}, since {reason}; {left} left (said at {written})"
-            ))?;
-        }
-    }
+    found.workloads.iter().try_for_each(|workload| tell_notice(workload, output))?;
     for source in &sources {
         let about = source.problem.as_ref().or(source.gaps.as_ref());
         let about = about.map_or_else(String::new, |about| format!(": {about}"));
@@ -348,6 +332,18 @@ fn show_status(
         output.line(format_args!("problem: {problem}"))?;
     }
     Ok(Code::Done)
+}
+
+/// What writers of a workload are told of room, if anything.
+fn tell_notice(workload: &WorkloadStatus, output: &Output) -> Result<()> {
+    let Some(notice) = &workload.notice else { return Ok(()) };
+    let written = notice.written.map_or_else(|| "?".to_owned(), whole_seconds);
+    let level = match notice.level {
+        NoticeLevel::Warn => "writers are warned",
+        NoticeLevel::Refuse => "writers are refused",
+    };
+    let (name, reason, left) = (&workload.workload, &notice.reason, human::bytes(notice.left));
+    output.line(format_args!("{name}: {level}, since {reason}; {left} left (said at {written})"))
 }
 
 fn row(workload: &WorkloadStatus, verified: bool) -> Vec<String> {

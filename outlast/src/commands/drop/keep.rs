@@ -17,7 +17,7 @@ use rustix::process::{WaitOptions, wait};
 
 use super::room;
 use super::round::{Outcome, Round};
-use super::status::Status;
+use super::status::{DROPPING, Status};
 use super::supervised::{Supervised, status_file};
 use crate::exit::Code;
 use crate::log::Log;
@@ -121,7 +121,7 @@ impl Keeper<'_, '_> {
 
     /// Makes the drop for a due time. Only a signal is an error.
     fn serve(&mut self, due: Timestamp) -> Result<()> {
-        self.tell("dropping", due);
+        self.tell(DROPPING, due);
         self.pulse.rest();
         match self.attempt(due) {
             Ok(outcome) => {
@@ -189,7 +189,10 @@ impl Keeper<'_, '_> {
 
     /// Tells the state, if it has changed.
     fn tell(&mut self, state: &'static str, due: Timestamp) {
-        state.clone_into(&mut self.status.state);
+        if self.status.state != state || self.status.since.is_none() {
+            state.clone_into(&mut self.status.state);
+            self.status.since = Some(SystemClock.now());
+        }
         self.status.due = Some(due);
         self.status.failures = self.agenda.failures();
         let Ok(text) = serde_json::to_string_pretty(&self.status) else { return };
@@ -198,7 +201,7 @@ impl Keeper<'_, '_> {
         }
         self.service.status(&match (&self.status.problem, state) {
             (Some(problem), "failing") => format!("failing: {problem}"),
-            (_, "dropping") => format!("dropping what is due since {due}"),
+            (_, DROPPING) => format!("dropping what is due since {due}"),
             _ => format!("waiting for {due}"),
         });
         if let Some(path) = &self.status_file

@@ -10,12 +10,18 @@ use serde::{Deserialize, Serialize};
 const BYTES_MAX: u64 = 64 << 10;
 const MODE: u32 = 0o644;
 
+/// The state in which a drop is made.
+pub(crate) const DROPPING: &str = "dropping";
+
 /// The state, as it is told to others.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Status {
     pub(crate) workload: String,
     /// `waiting`, `dropping`, or `failing`: the last attempt failed, and another one comes.
     pub(crate) state: String,
+    /// Since when it is in that state.
+    #[serde(default)]
+    pub(crate) since: Option<Timestamp>,
     pub(crate) process: u32,
     /// The due time that is served, or the next one.
     pub(crate) due: Option<Timestamp>,
@@ -39,6 +45,7 @@ impl Status {
         Self {
             workload: workload.to_owned(),
             state: "waiting".to_owned(),
+            since: None,
             process: std::process::id(),
             due: None,
             last_drop: None,

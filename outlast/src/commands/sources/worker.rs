@@ -8,12 +8,14 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
-use outlast_types::{Backoff, Random, SystemTimer, Timer, WorkloadName};
+use outlast_types::{
+    Backoff, Clock, Random, SystemClock, SystemTimer, Timer, Timestamp, WorkloadName,
+};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
 use super::environment;
-use crate::commands::drop::{Status, status_file};
+use crate::commands::drop::{DROPPING, Status, status_file};
 use crate::settings::SourceSetting;
 
 /// This program, also if it was replaced on disk since it was started.
@@ -27,6 +29,8 @@ const PAUSE_LONGEST: Duration = Duration::from_secs(300);
 /// How long they may take to end in order; less than the agent itself has.
 const END_MAX: Duration = Duration::from_secs(20);
 const END_LOOK: Duration = Duration::from_millis(50);
+/// A drop that takes longer may be one that waits for something that never comes.
+const LONG: Duration = Duration::from_secs(6 * 3600);
 
 /// Where what is kept of sources lies in an agent's state.
 pub(super) fn sources_in(state: &Path) -> PathBuf {
@@ -45,7 +49,7 @@ pub(super) struct Worker {
     environment: Option<PathBuf>,
     status_file: PathBuf,
     /// When the status was last written, and what it said.
-    told: Option<(SystemTime, Option<String>)>,
+    told: Option<(SystemTime, Status)>,
     child: Option<Child>,
     /// Since when the process has been there, by the timer.
     since: Duration,
@@ -77,7 +81,10 @@ impl Worker {
 
     /// Why no drop can be made now.
     pub(super) fn failing(&self) -> Option<String> {
-        self.trouble.clone().or_else(|| self.told.as_ref()?.1.clone())
+        self.trouble.clone().or_else(|| {
+            let (_, status) = self.told.as_ref()?;
+            status.problem.clone().or_else(|| hanging(status, SystemClock.now()))
+        })
     }
 
     /// Looks at the process; starts one if there is none and it is time.
@@ -117,7 +124,7 @@ impl Worker {
         let again = self.backoff.failed(now, PAUSE_FIRST, PAUSE_LONGEST, random);
         tracing::error!(workload = %self.workload, ?again, "a source fails: {trouble}");
         // What is wrong with its subject tells more than how a process ended.
-        let said = self.told.as_ref().and_then(|(_, problem)| problem.clone());
+        let said = self.told.as_ref().and_then(|(_, status)| status.problem.clone());
         self.trouble = Some(said.unwrap_or(trouble));
     }
 
@@ -164,9 +171,17 @@ impl Worker {
             if self.child.as_ref().is_some_and(|child| child.id() == status.process) {
                 self.trouble = None;
             }
-            self.told = Some((written, status.problem));
+            self.told = Some((written, status));
         }
     }
+}
+
+/// What is to be said of a drop that does not come to its end, should the promise break of it.
+fn hanging(status: &Status, now: Timestamp) -> Option<String> {
+    let since = status.since.filter(|_| status.state == DROPPING)?;
+    (now.since(since) >= LONG).then(|| {
+        format!("the drop that was begun at {since} has not ended; look what it waits for")
+    })
 }
 
 /// Lets all processes end, and kills those that do not.
@@ -196,5 +211,27 @@ pub(super) fn end_all(workers: &mut [Worker], timer: &SystemTimer) {
             let _ = kill_process_group(Pid::from_child(&child), Signal::KILL);
             let _ = child.wait();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_drop_that_does_not_end_is_told_and_one_that_is_waited_for_is_not() {
+        let at = |seconds| Timestamp::from_unix(seconds, 0).unwrap();
+        let text = |state: &str| {
+            format!(
+                "{{\"workload\":\"shop\",\"state\":\"{state}\",\"since\":\"1970-01-01T00:00:00Z\",\
+                 \"process\":1,\"due\":null,\"last_drop\":null,\"last_success\":null,\
+                 \"failures\":0,\"problem\":null}}"
+            )
+        };
+        let status = |state: &str| serde_json::from_str::<Status>(&text(state)).unwrap();
+        let told = hanging(&status("dropping"), at(6 * 3600)).unwrap();
+        assert!(told.contains("1970-01-01T00:00:00Z has not ended"), "{told}");
+        assert_eq!(hanging(&status("dropping"), at(6 * 3600 - 1)), None);
+        assert_eq!(hanging(&status("waiting"), at(86_400)), None);
     }
 }
