@@ -237,7 +237,9 @@ fn beside_a_share_sources_drop_there_as_instances_do() {
     let directory = scratch();
     let (dir, tree) = (directory.path().join("up"), directory.path().join("srv"));
     put(&tree.join("file"), "content");
-    let source = format!("[[source]]\nworkload = \"files\"\npaths = [{tree:?}]\n");
+    Up::start(&dir).role.stop();
+    let config = fs::read_to_string(dir.join("agent.toml")).unwrap();
+    let source = format!("{config}\n[[source]]\nworkload = \"files\"\npaths = [{tree:?}]\n");
     put(&dir.join("agent.toml"), &source);
     let mut up = Up::start(&dir);
     wait_until("it is dropped", || {
