@@ -26,6 +26,10 @@ use outlast_wire::renewal::Renewal;
 use outlast_wire::{AddressError, ApiClient, IdentityHandle, Roads, Role};
 
 use crate::action::{Action, Hop, Parcel};
+use crate::answers::AskedBy;
+use crate::answers::desk::{Desk, DeskParts};
+use crate::answers::grants::OfVault;
+use crate::answers::hatch::Hatch;
 use crate::board::{Board, PassNews, Seen};
 use crate::decision::decide;
 use crate::line::Line;
@@ -37,7 +41,7 @@ use crate::reporter::Reporter;
 use crate::seal_keys::{SealKeys, SealKeysError};
 use crate::shipper::Shipper;
 use crate::sources::OwnSources;
-use crate::state::{StateDirectory, StateError};
+use crate::state::{self, StateDirectory, StateError};
 use crate::statement::Scribe;
 use crate::sweep::Sweep;
 use crate::tier::Tier;
@@ -90,6 +94,9 @@ pub struct Agent {
     keeper: Option<Keeper>,
     /// What it backs up itself.
     sources: Arc<OwnSources>,
+    /// What answers instances, on its own thread while the agent runs, and what it has to do with passes.
+    desk: Option<Desk>,
+    hatch: Arc<Hatch>,
     /// How many were revoked when the vault was last asked what it holds.
     asked_under: usize,
 }
@@ -113,8 +120,22 @@ impl Agent {
         let client = ApiClient::over(&config.upstream, Credentials::Handle(&identity), &roads)?;
         let renewal = Renewal::new(&identity, &environment);
         let news = NewsWatch::new(&identity, &environment);
+        let asking = client.beside();
+        let (rules, state_path) = (config.fetch.clone(), config.state.clone());
+        let (heard, known) = (environment.clone(), identity.clone());
         let agent = Self::with_upstream(config, environment, identity, Box::new(vault))?;
-        Ok(Self { keeper: Some(Keeper { renewal, news, client }), ..agent })
+        let vault = OfVault { client: asking, identity: known.clone(), environment: heard.clone() };
+        let parts = DeskParts {
+            rules,
+            vault: Arc::new(vault),
+            hatch: Arc::clone(&agent.hatch),
+            identity: known,
+            environment: heard,
+            directory: state::answers_in(&state_path),
+            scratch: state::cache_in(&state_path),
+        };
+        let desk = (parts.rules.asked_by != AskedBy::Nobody).then(|| Desk::new(parts));
+        Ok(Self { keeper: Some(Keeper { renewal, news, client }), desk, ..agent })
     }
 
     /// Starts an agent of any upstream. Its identity is attended to by others.
@@ -175,6 +196,8 @@ impl Agent {
             unwritten: Vec::new(),
             keeper: None,
             sources: Arc::default(),
+            desk: None,
+            hatch: Arc::default(),
             asked_under: 0,
             config,
             environment,
@@ -208,6 +231,8 @@ impl Agent {
             "the agent watches the share"
         );
         let mut reporter = self.reporter.take();
+        let mut desk = self.desk.take();
+        let poll = self.config.poll;
         let line = Arc::clone(&self.line);
         thread::scope(|scope| {
             let report = thread::Builder::new().name("report".to_owned());
@@ -222,6 +247,15 @@ impl Agent {
                     return tracing::error!("no thread can be started to report: {error}");
                 }
             };
+            let answer = thread::Builder::new().name("desk".to_owned());
+            let answering = answer.spawn_scoped(scope, || {
+                if let Some(desk) = &mut desk {
+                    desk.run(poll, shutdown);
+                }
+            });
+            if let Err(error) = answering {
+                tracing::error!("no thread can be started to answer instances: {error}");
+            }
             // An agent whose reporter broke would work in silence.
             while !shutdown.is_requested() && !telling.is_finished() {
                 let report = self.work(shutdown);
@@ -232,7 +266,7 @@ impl Agent {
             }
             self.shipper.close();
         });
-        self.reporter = reporter;
+        (self.reporter, self.desk) = (reporter, desk);
         // If it was not asked to end, nothing here waits for it: the process ends.
         for (what, thread) in keeping {
             if shutdown.is_requested() && thread.join().is_err() {
@@ -264,6 +298,12 @@ impl Agent {
         }
     }
 
+    /// Answers once what instances ask, which an agent that runs does all the time; whether somebody
+    /// waits.
+    pub fn answer(&mut self) -> bool {
+        self.desk.as_mut().is_some_and(Desk::pass)
+    }
+
     /// Looks over the share once, does what is to be done, and reports.
     pub fn pass(&mut self, shutdown: &Shutdown) -> PassReport {
         let report = self.work(shutdown);
@@ -288,18 +328,29 @@ impl Agent {
         self.board.begin_pass(report.started, self.elapsed());
         let me = self.scribe.identity.get().peer().to_string();
         match self.watcher.open_share(&me, self.elapsed()) {
-            Ok(None) => {}
+            Ok(None) => self.hatch.serve(None, false),
             Ok(Some(share)) => {
                 report.share = Some(share.id());
                 self.line.speak_of(share.id());
+                self.hatch.serve(Some(share.clone()), self.has_drops_to_ship());
                 seen = self.look_over(&share, &mut report, shutdown);
+                self.hatch.serve(Some(share), self.has_drops_to_ship());
+                report.problems.extend(self.hatch.problems());
             }
-            Err(problem) => report.problems.push(problem),
+            Err(problem) => {
+                self.hatch.serve(None, false);
+                report.problems.push(problem);
+            }
         }
         self.sources.declare(&mut seen);
         report.finished = self.environment.clock.now();
         self.post(&report, seen);
         report
+    }
+
+    /// Whether drops are shipped, or wait for that: they come before what instances ask.
+    fn has_drops_to_ship(&self) -> bool {
+        self.shipper.hauls().count() > 0 || self.queue.oldest().is_some()
     }
 
     /// Posts what came of a pass.

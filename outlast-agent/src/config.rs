@@ -9,6 +9,7 @@ use outlast_types::WorkloadName;
 use outlast_wire::Proxies;
 use outlast_wire::names::Names;
 
+use crate::answers::FetchRules;
 use crate::budget::Budgets;
 
 /// An agent's configuration.
@@ -55,6 +56,8 @@ pub struct AgentConfig {
     pub seal_key: Option<PathBuf>,
     /// How long other workloads wait for one drop that is being read.
     pub quick: Duration,
+    /// How instances get backups back.
+    pub fetch: FetchRules,
 }
 
 impl AgentConfig {
@@ -80,6 +83,7 @@ impl AgentConfig {
             scan: ScanLimits::PASS,
             seal_key: None,
             quick: Duration::from_secs(20),
+            fetch: FetchRules::default(),
         }
     }
 

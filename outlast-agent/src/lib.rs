@@ -19,6 +19,7 @@
 
 mod action;
 mod agent;
+pub mod answers;
 mod board;
 mod budget;
 mod config;

@@ -69,6 +69,10 @@ pub enum Met {
     NotShipped(WorkloadName),
     /// The destination does not have what was sent to it for this workload.
     Forgotten(WorkloadName),
+    /// More instances ask for backups of a workload than are answered.
+    TooManyRequests(WorkloadName),
+    /// A backup that instances want back does not get to the share.
+    NotAnswered(WorkloadName),
     /// The vault's word about what it holds now is missing.
     HoldingsUnknown,
 }
@@ -107,6 +111,8 @@ impl Met {
             Self::Unreachable => ProblemCode::UpstreamUnreachable,
             Self::NotShipped(_) => ProblemCode::ShippingFailed,
             Self::Forgotten(_) => ProblemCode::UpstreamForgot,
+            Self::TooManyRequests(_) => ProblemCode::TooManyRequests,
+            Self::NotAnswered(_) => ProblemCode::NotAnswered,
             Self::HoldingsUnknown => ProblemCode::HoldingsUnknown,
         }
     }
@@ -118,6 +124,7 @@ impl Met {
             | Self::TooManyNames(workload, _)
             | Self::OverBudget(workload)
             | Self::SourceFailing(workload)
+            | Self::TooManyRequests(workload)
             | Self::BadDeclaration(workload) => Some(workload),
             _ => None,
         }
@@ -185,7 +192,14 @@ impl fmt::Display for Problem {
             Met::NoticeUnwritten(workload) => {
                 write!(f, "writers of {workload} are not told whether there is room: {reason}")
             }
-            Met::ShareUnusable
+            Met::NotAnswered(workload) => {
+                write!(
+                    f,
+                    "a backup of {workload} that instances wait for is not brought back: {reason}"
+                )
+            }
+            Met::TooManyRequests(_)
+            | Met::ShareUnusable
             | Met::ShareReplaced
             | Met::ShareOverBudget
             | Met::ShareCopied

@@ -14,6 +14,7 @@ const TENURE_FILE: &str = "tenure";
 const JOURNALS: &str = "journals";
 const CACHE: &str = "cache";
 const BILLS: &str = "bills";
+const ANSWERS: &str = "answers";
 const DIRECTORY_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
 const SHARE_ID_BYTES_MAX: u64 = 100;
@@ -122,7 +123,7 @@ impl StateDirectory {
 
     /// Where the engine keeps the indexes of repositories.
     pub(crate) fn cache(&self) -> PathBuf {
-        self.path.join(CACHE)
+        cache_in(&self.path)
     }
 
     /// Where bills of lading wait for their receipts.
@@ -134,6 +135,16 @@ impl StateDirectory {
     pub(crate) fn journal(&self, workload: &WorkloadName) -> PathBuf {
         self.path.join(JOURNALS).join(workload.as_str())
     }
+}
+
+/// Where an agent with this directory keeps the indexes of repositories.
+pub(crate) fn cache_in(state: &Path) -> PathBuf {
+    state.join(CACHE)
+}
+
+/// Where it keeps what it knows of answers to instances.
+pub(crate) fn answers_in(state: &Path) -> PathBuf {
+    state.join(ANSWERS)
 }
 
 fn lock(directory: &Path) -> Result<DirectoryLock, StateError> {

@@ -52,6 +52,11 @@ pub struct FetchSummary {
 pub enum FetchError {
     #[error("the share holds no sealed drop of {workload} that was asked for")]
     NotYet { workload: WorkloadName },
+    #[error(
+        "all drops of {workload} that the share holds and that were asked for are suspect, which the vault \
+         keeps and does not take for recovery points; the newest of them is {drop}"
+    )]
+    OnlySuspect { workload: WorkloadName, drop: DropId },
     /// Something that may be the drop that was asked for, or hide it.
     #[error(transparent)]
     Unreadable(DropReadError),

@@ -14,6 +14,7 @@ mod access;
 mod holes;
 mod kind;
 mod meter;
+mod writers;
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -34,6 +35,7 @@ pub use access::Access;
 use access::Denied;
 pub use kind::FileSystem;
 pub use meter::{Count, Gauge, Meter};
+pub use writers::Writers;
 
 /// The most names that are read of a directory at once: a share is input from strangers.
 pub const NAMES_MAX: usize = 1_000_000;

@@ -11,6 +11,12 @@ pub const SHARE_FILE: &str = "outlast-share.json";
 pub const WORKLOADS: &str = "w";
 /// The directory in which writers tell of which workload there is news.
 pub const BELL: &str = "bell";
+/// The directory in which instances tell of which workload they want a backup back.
+pub const FETCH: &str = "fetch";
+/// The directory of the requests for a workload's backups.
+pub const REQUESTS: &str = "requests";
+/// The directory of the answers to them.
+pub const ANSWERS: &str = "answers";
 /// The directory of a workload's drops, by day.
 pub const DROPS: &str = "drops";
 /// The directory of a workload's receipts.

@@ -14,13 +14,15 @@
 //! - [`notice`] keeps writers from dropping where there is no room.
 //! - [`receipt`] says what became of a drop, [`mod@release`] lets its data go, [`mod@status`] tells people, and
 //!   [`mod@clean`] tidies up.
-//! - [`tar`] carries trees through a stream; [`fetch`] brings a drop back to an instance.
+//! - [`tar`] carries trees through a stream; [`fetch`] brings a drop back to an instance, and [`asking`] is how
+//!   that one asks for what has left the share.
 //!
 //! Rules that hold everywhere: the content of a share is input from strangers, so every file is
 //! opened without following symbolic links, read with a bound, and refused with a typed
 //! [`Rejection`]; no rename, lock or hard link is needed; and what may be a hiccup of a network
 //! file system (`ESTALE`, `EIO`) is "again later", never a verdict about a drop.
 
+pub mod asking;
 pub mod bell;
 pub mod clean;
 pub mod fetch;

@@ -185,7 +185,7 @@ fn home(share: &Share, workload: &WorkloadName) -> io::Result<Directory> {
 
 /// The time of now by the clock of whoever keeps the share: that of a file which is made for it. Its name is none of
 /// ours, so that one that stays behind is ignored.
-fn server_time(home: &Directory, random: &dyn Random) -> io::Result<i64> {
+pub(crate) fn server_time(home: &Directory, random: &dyn Random) -> io::Result<i64> {
     let mut bytes = [0; 8];
     random.fill(&mut bytes);
     let name = format!(".now-{}", hex::encode(&bytes));

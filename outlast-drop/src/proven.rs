@@ -37,6 +37,25 @@ pub(crate) fn last_state(
     })
 }
 
+/// Whether the vault holds the drop in `sighting` and does not take it for a recovery point, by its receipt.
+pub(crate) fn is_suspect(
+    share: &Share,
+    sighting: &Sighting,
+    named: &BTreeSet<ReceiptState>,
+    verifier: Option<&dyn Verifier>,
+) -> bool {
+    let vaulted = ReceiptState::Vaulted;
+    if !named.contains(&vaulted) {
+        return false;
+    }
+    let address = &sighting.address;
+    let read = receipt::read(share, &address.workload, address.drop, vaulted).ok().flatten();
+    read.is_some_and(|signed| {
+        let doubts = signed.receipt().verdict.as_ref().is_some_and(|verdict| !verdict.counts());
+        doubts && counts(&signed, share, sighting, vaulted, verifier).unwrap_or(false)
+    })
+}
+
 /// Whether the receipt of `state` is of this drop; an error if it is no good.
 fn says(
     share: &Share,

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::layout::{RECEIPTS, WORKLOADS, is_foreign};
 use crate::notice::{self, NoticeCode, NoticeLevel};
-use crate::proven::{Verifier, last_state};
+use crate::proven::{Verifier, is_suspect, last_state};
 use crate::receipt::{self, ReceiptState};
 use crate::scan::{
     DropState, Plan, ScanMemory, Sighting, WorkloadMemory, WorkloadScan, plan, scan_one,
@@ -45,12 +45,14 @@ pub struct ShareStatus {
 #[derive(Debug, Serialize)]
 pub struct WorkloadStatus {
     pub workload: WorkloadName,
-    /// The newest sealed drop by the time of the file server, rejected ones aside.
+    /// The newest sealed drop by the time of the file server, rejected and suspect ones aside.
     pub newest: Option<DropStatus>,
     /// Drops that are being written, or were left behind.
     pub open: Vec<DropStatus>,
     /// How many drops are in each state.
     pub counts: BTreeMap<String, u64>,
+    /// How many of them the vault holds and does not take for recovery points.
+    pub suspect: u64,
     /// Bytes of sealed drops on the share.
     pub sealed_bytes: u64,
     /// Bytes of all drops, in whatever state.
@@ -100,6 +102,9 @@ pub struct DropStatus {
     pub bytes: Option<u64>,
     /// The instance that wrote it, as it says itself.
     pub instance: Option<String>,
+    /// Whether the vault holds it and does not take it for a recovery point.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub suspect: bool,
 }
 
 type States = BTreeSet<ReceiptState>;
@@ -218,6 +223,7 @@ fn workload_status(
         newest: None,
         open: Vec::new(),
         counts: BTreeMap::new(),
+        suspect: 0,
         sealed_bytes: 0,
         used_bytes: 0,
         waiting: Vec::new(),
@@ -234,7 +240,8 @@ fn workload_status(
         let last = last_state(share, sighting, states, verifier, |problem| {
             result.problems.push(problem);
         });
-        let drop = drop_status(sighting, last);
+        let suspect = is_suspect(share, sighting, states, verifier);
+        let drop = DropStatus { suspect, ..drop_status(sighting, last) };
         *result.counts.entry(drop.state.clone()).or_default() += 1;
         result.sealed_bytes += drop.bytes.unwrap_or(0);
         result.used_bytes += sighting.bytes;
@@ -243,6 +250,7 @@ fn workload_status(
             DropState::Refused(rejection) if !sighting.state.may_heal() => {
                 result.problems.push(format!("{}: {rejection}", sighting.address));
             }
+            DropState::Sealed(_) if suspect => result.suspect += 1,
             DropState::Sealed(_) if last != Some(ReceiptState::Rejected) => {
                 let newer =
                     |newest: &DropStatus| (newest.changed, newest.drop) < (drop.changed, drop.drop);
@@ -348,5 +356,6 @@ fn drop_status(sighting: &Sighting, last: Option<ReceiptState>) -> DropStatus {
         changed: sighting.changed,
         bytes,
         instance,
+        suspect: false,
     }
 }

@@ -92,6 +92,9 @@ pub enum RepoError {
     /// The index on disk cannot be read.
     #[error(transparent)]
     Cache(#[from] CacheError),
+    /// What is to be copied cannot be read whole.
+    #[error("{location} does not give all that is to be copied: {reason}")]
+    NotCopied { location: String, reason: String, because: Hindrance },
     /// A stage ended early without saying why.
     #[error("the backup ended before its tree was whole, so nothing was published; run it again")]
     Unfinished,
@@ -101,6 +104,17 @@ pub enum RepoError {
     /// The local journal cannot be used.
     #[error("cannot use the journal {}: {source}", path.display())]
     Journal { path: PathBuf, source: io::Error },
+}
+
+/// The kind of thing that keeps a copy from being made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hindrance {
+    /// The store does not let it be read.
+    Refused,
+    /// The same may go well later.
+    Passing,
+    /// It is damaged, or gone.
+    Damaged,
 }
 
 /// The flaw of a repository that is not whole.

@@ -4,7 +4,7 @@
 //! and flows through bounded stages side by side; nothing is published before all it refers to is
 //! durable. [`read`], [`restore`] and [`check`] read it back, each naming what is damaged and going
 //! on with the rest; [`repair`] makes the index anew; [`forget`] removes snapshots, and [`prune`]
-//! what nobody needs then. The [`Index`] knows where every blob lies, and the journal remembers
+//! what nobody needs then. [`mod@copy`] brings one tree into another repository. The [`Index`] knows where every blob lies, and the journal remembers
 //! packs that a killed backup uploaded but did not index yet. [`proving`] is for whoever takes in packs that
 //! others made.
 //!
@@ -17,6 +17,7 @@ mod cache;
 mod cache_error;
 pub mod check;
 mod chunk_id_cache;
+pub mod copy;
 mod credential;
 mod error;
 pub mod forget;
@@ -42,7 +43,7 @@ mod sorted;
 pub use cache_error::CacheError;
 pub use chunk_id_cache::ChunkIdCache;
 pub use credential::{Credential, NewPassword};
-pub use error::RepoError;
+pub use error::{Hindrance, RepoError};
 pub use index::{Index, Location};
 pub use outlast_format::key_file::{KeyFile, Maker};
 pub use repository::Repository;

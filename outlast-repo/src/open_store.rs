@@ -70,6 +70,25 @@ impl OpenStore {
         }
     }
 
+    /// Opens the repository in `store` with its key. If there is none, makes one without a key file.
+    pub(crate) fn keyed(
+        store: Arc<dyn Store>,
+        key: Key,
+        version: Version,
+        random: &dyn Random,
+    ) -> Result<Self, RepoError> {
+        match store.size(&Object::Config) {
+            Ok(_) => return Self::open(store, Credential::Key(key)),
+            Err(StoreError::NotFound { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let config = Config::generate(version, random);
+        let document =
+            config.serialize().map_err(|source| RepoError::Encode { what: "config", source })?;
+        store.create(&Object::Config, key.seal(&document, random).into())?;
+        Ok(Self { store, key, key_file: None, config })
+    }
+
     /// Opens the repository in `store`.
     pub(crate) fn open(
         store: Arc<dyn Store>,

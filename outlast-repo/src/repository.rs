@@ -59,6 +59,17 @@ impl Repository {
         Ok(Self::of(OpenStore::open(store, credential)?))
     }
 
+    /// The repository in `store` that `key` alone opens, since it has no key file; made, if there is
+    /// none yet.
+    pub fn keyed(
+        store: Arc<dyn Store>,
+        key: Key,
+        version: Version,
+        random: &dyn Random,
+    ) -> Result<Self, RepoError> {
+        Ok(Self::of(OpenStore::keyed(store, key, version, random)?))
+    }
+
     fn of(opened: OpenStore) -> Self {
         Self {
             opened,

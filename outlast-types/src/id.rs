@@ -98,6 +98,28 @@ impl FromStr for TenureId {
     }
 }
 
+/// The id of a request to bring a backup back to a share: a random UUID.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct RequestId(Uuid);
+
+impl RequestId {
+    /// A new random id (UUID version 4).
+    pub fn new(random: &dyn Random) -> Self {
+        let mut bytes = [0; 16];
+        random.fill(&mut bytes);
+        Self(uuid::Builder::from_random_bytes(bytes).into_uuid())
+    }
+}
+
+impl FromStr for RequestId {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        canonical_uuid(text).map(Self).ok_or_else(|| invalid(text, "a request's id (a UUID)"))
+    }
+}
+
 /// Only the one spelling that we write, so that an id names one directory everywhere.
 fn canonical_uuid(text: &str) -> Option<Uuid> {
     let id = Uuid::try_parse(text).ok()?;
@@ -137,6 +159,7 @@ macro_rules! uuid_text {
 uuid_text!(DropId);
 uuid_text!(ShareId);
 uuid_text!(TenureId);
+uuid_text!(RequestId);
 
 macro_rules! hash_ids {
     ($decode:path, $expected:literal: $($(#[$doc:meta])* $name:ident;)*) => {$(

@@ -30,8 +30,8 @@ pub use code::{ContentKind, DoubtCode, ProblemCode, ProblemKind, RejectionCode, 
 pub use drop_identity::DropIdentity;
 pub use environment::Environment;
 pub use id::{
-    BlobId, ContentHash, DropId, IndexId, KeyId, LockId, PackId, RepositoryId, Sha256Hash, ShareId,
-    SnapshotId, TenureId,
+    BlobId, ContentHash, DropId, IndexId, KeyId, LockId, PackId, RepositoryId, RequestId,
+    Sha256Hash, ShareId, SnapshotId, TenureId,
 };
 pub use interrupt::Interrupt;
 pub use monitor::{Monitor, Silent};

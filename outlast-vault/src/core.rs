@@ -40,6 +40,7 @@ pub(crate) mod rights;
 pub(crate) mod words;
 
 pub(crate) mod authority;
+pub(crate) mod backups;
 pub(crate) mod custody;
 pub(crate) mod doubt;
 pub(crate) mod enrollment;

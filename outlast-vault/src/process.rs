@@ -186,7 +186,8 @@ fn open(
         names: config.names.clone(),
         settings: config.settings(),
         limits: config.limits.clone(),
-        policy: Policy::new(config.agents.clone(), config.sanity.clone()),
+        policy: Policy::new(config.agents.clone(), config.sanity.clone())
+            .letting_fetch(config.fetch.clone()),
         environment,
     };
     Ok((Vault::open(parts)?, lock, hold))

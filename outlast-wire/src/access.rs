@@ -39,6 +39,8 @@ pub enum Call {
     Report,
     /// To hear which certificates are revoked, and which authorities are believed.
     AskTrust,
+    /// To ask for a backup that an instance wants back, and for leave to read it.
+    FetchBackup,
     ListWorkloads,
     ViewWorkload,
     ListSnapshots,
@@ -73,13 +75,14 @@ pub enum Call {
 }
 
 impl Call {
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::OpenRepository,
         Self::MakeRepository,
         Self::Ship,
         Self::AskHoldings,
         Self::Report,
         Self::AskTrust,
+        Self::FetchBackup,
         Self::ListWorkloads,
         Self::ViewWorkload,
         Self::ListSnapshots,
@@ -112,6 +115,7 @@ impl Call {
             Self::AskHoldings => "ask what is held",
             Self::Report => "report from a share",
             Self::AskTrust => "ask whom to trust",
+            Self::FetchBackup => "fetch a backup for an instance",
             Self::ListWorkloads => "list workloads",
             Self::ViewWorkload => "look at a workload",
             Self::ListSnapshots => "list snapshots",
@@ -167,6 +171,8 @@ pub enum Reach {
     /// For an agent, within what that one may: objects with the agent's ticket, calls by handing in
     /// what the agent signed.
     Behalf,
+    /// With a ticket that the vault gave to this very holder, for one workload and one hour.
+    Grant,
 }
 
 impl Reach {
@@ -174,7 +180,9 @@ impl Reach {
     pub fn includes(self, whose: Whose) -> bool {
         match self {
             Self::Nothing => false,
-            Self::Granted | Self::Everything | Self::Free | Self::Behalf => whose == Whose::Granted,
+            Self::Granted | Self::Everything | Self::Free | Self::Behalf | Self::Grant => {
+                whose == Whose::Granted
+            }
         }
     }
 }
@@ -206,6 +214,8 @@ pub enum Why {
     NotAll,
     #[error("it acts for agents only, and {0}")]
     Behalf(String),
+    #[error("that takes a grant of the vault, and {0}")]
+    NoGrant(String),
 }
 
 impl Refused {
@@ -226,6 +236,11 @@ impl Refused {
             }
             Why::NotAll => "use an identity whose certificate grants all workloads".to_owned(),
             Why::Behalf(_) => "an agent gets a ticket when it opens the repository".to_owned(),
+            Why::NoGrant(_) => {
+                "an agent is granted a workload's backup when an instance asks for it, as far as the \
+                 vault's policy allows"
+                    .to_owned()
+            }
         }
     }
 }
@@ -250,6 +265,7 @@ pub fn check_role(peer: &Peer, action: impl Into<Action>) -> Result<(), Refused>
     let why = match reach(peer.role(), action) {
         Reach::Nothing => Why::Role,
         Reach::Behalf => Why::Behalf("shows no word of one".to_owned()),
+        Reach::Grant => Why::NoGrant("none is shown".to_owned()),
         Reach::Granted | Reach::Everything | Reach::Free => return Ok(()),
     };
     Err(Refused { peer: peer.clone(), action, why })
@@ -302,7 +318,8 @@ pub fn allowed(role: Role, action: Action) -> bool {
 /// - An agent adds data and indexes and keeps its locks. It opens the repository (config, keys)
 ///   and knows what is there (index, sizes, listings), but reads back neither data nor snapshots,
 ///   and it makes no snapshot: it ships, and the vault publishes. It has room made for what it
-///   brings, reports, and asks what is held.
+///   brings, reports, and asks what is held. For an instance that wants its backup back it may be
+///   granted to read data, of that workload and for an hour.
 /// - A media server acts for agents: with their tickets it adds ciphertext, sees whether that
 ///   arrived, and reads config and indexes; it hands in what they signed.
 /// - An operator reads all and adds all kinds, so that stock restic can back up, and gives orders.
@@ -315,6 +332,7 @@ pub fn reach(role: Role, action: Action) -> Reach {
     match action {
         Action::Object { verb, kind } => match role {
             Role::Media if ticket::may_allow(verb, kind) => Reach::Behalf,
+            Role::Agent if ticket::may_grant(verb, kind) => Reach::Grant,
             _ if allowed_object(role, verb, kind) => Reach::Granted,
             _ => Reach::Nothing,
         },
@@ -340,7 +358,7 @@ fn reach_of_call(role: Role, call: Call) -> Reach {
     let allowed = match call {
         Call::OpenRepository => matches!(role, Agent | Operator | Reader),
         // Only who brings data has room made for it: a reader's slip of the pen must not.
-        Call::MakeRepository | Call::Ship | Call::Report => role == Agent,
+        Call::MakeRepository | Call::Ship | Call::Report | Call::FetchBackup => role == Agent,
         Call::AskHoldings => matches!(role, Agent | Operator),
         // What everybody is believed by is nobody's secret.
         Call::AskTrust => role != Role::Vault,

@@ -3,6 +3,7 @@
 //! Bodies are JSON. Unknown members are ignored, so that newer and older programs understand each
 //! other. Times are RFC 3339, sizes bytes, ids lower-case hex.
 
+mod backups;
 mod certificates;
 mod code;
 mod figures;
@@ -22,6 +23,7 @@ use outlast_types::{
 use serde::{Deserialize, Serialize};
 
 pub use crate::protocol::CHALLENGE_HEADER;
+pub use backups::{AskBackup, AskedRequest, REQUESTS_MAX, WantedBackup};
 pub use certificates::{CertificateView, Holder, RevokeOrder};
 pub use code::ErrorCode;
 pub use figures::AgentFigures;

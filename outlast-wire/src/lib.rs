@@ -11,7 +11,8 @@
 //!   ([`server`]).
 //! - The words: the restic REST protocol as a server ([`rest`]) and as a
 //!   [`Store`](outlast_store::Store) ([`RestStore`]); our own calls as data ([`api`]) and as a client
-//!   ([`ApiClient`]); what a vault holds now ([`holdings`]); who may do what ([`access`]).
+//!   ([`ApiClient`]); what a vault holds now ([`holdings`]); what instances get back
+//!   ([`fetching`]); who may do what ([`access`]).
 //!
 //! The clients block. They must not be called from asynchronous code: use
 //! `tokio::task::spawn_blocking` or a thread of their own.
@@ -31,6 +32,7 @@ pub mod challenge;
 pub mod client;
 pub mod derived;
 pub mod enrollment;
+pub mod fetching;
 pub mod grants;
 pub mod holdings;
 pub mod identity;

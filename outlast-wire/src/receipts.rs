@@ -10,11 +10,12 @@ use outlast_drop::{ReceiptState, SignedReceipt, Signer, Verifier};
 use outlast_fs::durable;
 
 use crate::authorities::{Authorities, AuthoritiesError, past_beside};
-use crate::certificate::{self, Fingerprint, InvalidCertificate};
+use crate::certificate::{self, Certified, Fingerprint, InvalidCertificate};
 use crate::identity::Identity;
 use crate::identity_handle::IdentityHandle;
+use crate::names::Names;
 use crate::peer::{Peer, Role};
-use crate::signature::{self, SignatureError};
+use crate::signature::{self, SignatureError, SignerRefused};
 
 /// A longer file is no certificate.
 const CERTIFICATE_BYTES_MAX: u64 = 1 << 20;
@@ -117,6 +118,27 @@ impl Authority {
             .map_err(|source| AuthorityError::Certificate { path: path.to_owned(), source })?;
         authorities.past = past_beside(path)?;
         Ok(Self(Trust::Fixed(authorities.of_signatures())))
+    }
+
+    /// Who signed `message`, given the signer's certificates and the signature; of what is of now and no
+    /// record.
+    pub fn signer(
+        &self,
+        chain_pem: &str,
+        message: &[u8],
+        proof: &[u8],
+    ) -> Result<Certified, SignerRefused> {
+        let names = Names::default();
+        let signer = match &self.0 {
+            Trust::Fixed(ca_pem) => signature::signer(chain_pem, ca_pem, &names, message, proof)?,
+            Trust::Named(fingerprint) => {
+                let authority = certificate::authority_by(chain_pem, fingerprint);
+                let authority = authority.ok_or(InvalidCertificate::Stranger)?;
+                signature::signer(chain_pem, &authority, &names, message, proof)?
+            }
+            Trust::Following(identity) => identity.judge(chain_pem, message, proof)?,
+        };
+        Ok(signer)
     }
 
     /// Who signed the receipt. Its own word about its signer must be right, too: people read it.

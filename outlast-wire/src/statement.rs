@@ -30,6 +30,10 @@ pub enum Subject {
     Report,
     /// What a media server may do for an agent: [`Ticket`](crate::ticket::Ticket).
     Ticket,
+    /// A question for a backup that instances want back: [`AskBackup`](crate::api::AskBackup).
+    AskBackup,
+    /// What was decided of that, for those instances: [`Decided`](crate::fetching::Decided).
+    Decided,
 }
 
 impl Subject {
@@ -40,6 +44,8 @@ impl Subject {
             Self::Opened => b"outlast opened v1\0",
             Self::Report => b"outlast report v1\0",
             Self::Ticket => b"outlast ticket v1\0",
+            Self::AskBackup => b"outlast ask backup v1\0",
+            Self::Decided => b"outlast decided v1\0",
         }
     }
 }
@@ -77,9 +83,28 @@ impl Statement {
         content: &impl Serialize,
         signer: &Identity,
     ) -> serde_json::Result<Self> {
+        Self::sign_showing(subject, content, signer, signer.certificate_pem())
+    }
+
+    /// The same with the root among the certificates, for readers who know that by its fingerprint
+    /// alone.
+    pub fn sign_whole(
+        subject: Subject,
+        content: &impl Serialize,
+        signer: &Identity,
+    ) -> serde_json::Result<Self> {
+        Self::sign_showing(subject, content, signer, signer.whole_chain_pem())
+    }
+
+    fn sign_showing(
+        subject: Subject,
+        content: &impl Serialize,
+        signer: &Identity,
+        chain_pem: &str,
+    ) -> serde_json::Result<Self> {
         let text = serde_json::to_string(content)?;
         let signature = STANDARD.encode(signer.sign(&message(subject, &text)));
-        Ok(Self { text, certificate: signer.certificate_pem().to_owned(), signature })
+        Ok(Self { text, certificate: chain_pem.to_owned(), signature })
     }
 
     /// Who said it and what, if it is about `subject` and one of the authorities in `ca_pem`
@@ -137,8 +162,15 @@ mod tests {
     use super::*;
     use crate::ca::tests::{authority, issue};
 
-    const SUBJECTS: [Subject; 5] =
-        [Subject::Bill, Subject::Open, Subject::Opened, Subject::Report, Subject::Ticket];
+    const SUBJECTS: [Subject; 7] = [
+        Subject::Bill,
+        Subject::Open,
+        Subject::Opened,
+        Subject::Report,
+        Subject::Ticket,
+        Subject::AskBackup,
+        Subject::Decided,
+    ];
 
     #[test]
     fn words_prove_their_signer_their_subject_and_every_byte() {

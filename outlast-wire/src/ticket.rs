@@ -42,6 +42,9 @@ pub enum TicketVerb {
     ReadIndexes,
     /// To add packs and indexes, and to see whether they arrived.
     Upload,
+    /// To read packs. No part of what an agent may pass on: it is granted to the agent itself, for an
+    /// instance that wants its backup back.
+    ReadData,
     /// Something that this program does not know, and so does not allow.
     #[serde(other)]
     Unknown,
@@ -61,6 +64,7 @@ impl TicketVerb {
                 matches!(kind, Kind::Data | Kind::Index)
                     && matches!(verb, Verb::Create | Verb::Size)
             }
+            Self::ReadData => kind == Kind::Data && verb == Verb::Read,
             Self::Unknown => false,
         }
     }
@@ -75,7 +79,12 @@ pub fn may_allow(verb: Verb, kind: Kind) -> bool {
     TicketVerb::AGENT.iter().any(|it| it.covers(verb, kind))
 }
 
-/// Leave to act for an agent.
+/// Whether an agent may be granted this, which it may not do by itself.
+pub fn may_grant(verb: Verb, kind: Kind) -> bool {
+    TicketVerb::ReadData.covers(verb, kind)
+}
+
+/// Leave to act for an agent; or for the agent itself, to read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ticket {
     /// For whom, by the certificate with which it asked: revoked, the ticket is worth nothing.
@@ -112,6 +121,11 @@ impl Ticket {
             issued: now,
             until: now.saturating_add(GOOD_FOR),
         }
+    }
+
+    /// What the vault grants to `agent` itself at `now`, so that it can bring a backup back.
+    pub fn to_read(agent: &Certified, workload: &WorkloadName, now: Timestamp) -> Self {
+        Self { verbs: vec![TicketVerb::ReadData], ..Self::new(agent, workload, now) }
     }
 
     pub fn sign(&self, vault: &Identity) -> serde_json::Result<Statement> {
@@ -212,6 +226,24 @@ mod tests {
             "size index",
         ];
         assert_eq!(allowed, expected);
+    }
+
+    #[test]
+    fn a_grant_lets_its_agent_read_packs_for_an_hour_and_is_no_part_of_what_is_passed_on() {
+        let (_directory, authority) = authority();
+        let agent = issue(&authority, Role::Agent, "eu-1");
+        let grant = Ticket::to_read(agent.certified(), &shop(), at(1000));
+        for kind in Kind::LISTED.into_iter().chain([Kind::Config]) {
+            for verb in Verb::ALL {
+                let is_meant = kind == Kind::Data && verb == Verb::Read;
+                assert_eq!(may_grant(verb, kind), is_meant);
+                assert_eq!(grant.check(&shop(), verb, kind, at(1000)).is_ok(), is_meant);
+                assert!(!(is_meant && may_allow(verb, kind)));
+            }
+        }
+        let read = |now| grant.check(&shop(), Verb::Read, Kind::Data, at(now));
+        assert_eq!(read(4599), Ok(()));
+        assert_eq!(read(4600), Err(TicketRefused::Ended { until: at(4600) }));
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod recovery;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use outlast_agent::answers::AskError;
 use outlast_drop::fetch::FetchError;
 use outlast_drop::{ShareError, WriteError};
 use outlast_fs::place::PlaceError;
@@ -119,7 +120,8 @@ fn hint(error: &anyhow::Error) -> Option<String> {
             "To write into it all the same, replacing entries of the same name, add --overwrite; \
              --resume goes on with a restore that was interrupted."
         } else if let Some(PlaceError::NotEmpty { .. }) = place {
-            "To write into it all the same, replacing entries of the same name, add --overwrite."
+            "To write into it all the same, replacing entries of the same name, add --overwrite; --resume goes on \
+             with what an earlier run left there."
         } else if let Some(ShareError::NotAShare { .. }) = share_error(cause) {
             "`outlast share init` makes a share of an empty directory, if there is none yet."
         } else if let Some(WriteError::NoRoom { .. }) = cause.downcast_ref() {
@@ -127,8 +129,8 @@ fn hint(error: &anyhow::Error) -> Option<String> {
              holds them and the agent's `keep` allows; its `budget` and `share_budget` say how much there is."
         } else if is_full_share(cause) {
             "`outlast share clean` removes what dead writers and finished drops left behind."
-        } else if let Some(FetchError::NotYet { .. }) = cause.downcast_ref() {
-            "`outlast share status` tells what is there; --timeout waits for a drop to come."
+        } else if let Some(hint) = fetch_hint(cause) {
+            hint
         } else if cause.is::<Usage>() {
             "For more information, try '--help'."
         } else if let Some(io::ErrorKind::ReadOnlyFilesystem) = store_trouble(cause) {
@@ -166,6 +168,37 @@ fn hint(error: &anyhow::Error) -> Option<String> {
         };
         Some(hint.to_owned())
     })
+}
+
+/// What to do where no backup was to be had.
+fn fetch_hint(cause: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
+    match cause.downcast_ref() {
+        Some(FetchError::NotYet { .. }) => {
+            return Some(
+                "`outlast share status` tells what is there; --timeout waits for a drop to come. With --ca, \
+                 the vault is asked through the agent for what has left the share, if its policy lets it be \
+                 had.",
+            );
+        }
+        Some(FetchError::OnlySuspect { .. }) => {
+            return Some(
+                "--drop takes one of them all the same; `outlast share status` tells what is there. With \
+                 --ca, the vault is asked through the agent for a better one, if its policy lets it be had.",
+            );
+        }
+        _ => {}
+    }
+    match cause.downcast_ref()? {
+        AskError::Refused { code: ErrorCode::FetchOff, .. } => Some(
+            "`fetch = \"7d\"` in [workloads.NAME] of vault.toml lets instances of a workload have backups \
+             back that are no older. An operator can restore it: `outlast restore`.",
+        ),
+        AskError::NotInTime { .. } => Some(
+            "Does the agent run, and does it reach the vault? The same command goes on where this one \
+             ended, with --resume; --timeout waits longer.",
+        ),
+        _ => None,
+    }
 }
 
 /// What to do about a certificate that one side does not take.
@@ -339,8 +372,17 @@ fn code_of(error: &anyhow::Error) -> Code {
         if let Some(WriteError::NoRoom { .. }) = cause.downcast_ref() {
             return Code::Refused;
         }
-        if let Some(FetchError::NotYet { .. }) = cause.downcast_ref() {
+        if let Some(FetchError::NotYet { .. } | FetchError::OnlySuspect { .. }) =
+            cause.downcast_ref()
+        {
             return Code::Incomplete;
+        }
+        match cause.downcast_ref() {
+            Some(AskError::NoBackup { .. } | AskError::NotInTime { .. }) => {
+                return Code::Incomplete;
+            }
+            Some(AskError::Refused { .. }) => return Code::Refused,
+            _ => {}
         }
         if cause.is::<Usage>() {
             return Code::WrongUsage;

@@ -46,6 +46,7 @@ impl Agent {
                 }
             }
         }
+        self.hatch.is_full(is_share_full.is_some());
         if let Some(reason) = is_share_full {
             let reason = format!("those who have most of the share drop nothing now: {reason}");
             report.problems.push(Met::ShareOverBudget.because(reason));

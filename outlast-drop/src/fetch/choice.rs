@@ -4,7 +4,8 @@
 //! the newest drop is the one that the *vault* took last, by the time in its receipt, which nobody
 //! but the vault can sign. Drops that the vault does not hold come after those that it does, and
 //! among themselves in the order of their ids: a claim, but nothing better is known of them. Times
-//! of files choose nothing.
+//! of files choose nothing. What the vault holds and does not take for a recovery point is passed over, and
+//! taken by its id alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -43,6 +44,8 @@ pub struct Found {
 struct Candidate {
     address: DropAddress,
     vaulted: Option<Timestamp>,
+    /// Whether the vault holds it and does not take it for a recovery point.
+    is_suspect: bool,
 }
 
 /// Finds a sealed drop of `workload` that nobody has rejected. Looks at nothing of other workloads.
@@ -67,8 +70,13 @@ pub fn find(
     }
     let is_later = |time| matches!(wanted, Wanted::At(at) if time > *at);
     let mut failure = None;
-    for Candidate { address, vaulted } in &candidates {
+    let mut suspect = None;
+    for Candidate { address, vaulted, is_suspect } in &candidates {
         if is_later(vaulted.unwrap_or_else(|| address.drop.claimed_time())) {
+            continue;
+        }
+        if *is_suspect {
+            suspect.get_or_insert(address.drop);
             continue;
         }
         let sealed = match SealedDrop::open(share, address) {
@@ -88,7 +96,9 @@ pub fn find(
         let newer = newer.map(|other| other.address.drop).filter(|drop| *drop > address.drop);
         return Ok(Found { sealed, vaulted: *vaulted, newer: newer.collect() });
     }
-    Err(failure.unwrap_or_else(not_yet))
+    let only_suspect =
+        suspect.map(|drop| FetchError::OnlySuspect { workload: workload.clone(), drop });
+    Err(failure.or(only_suspect).unwrap_or_else(not_yet))
 }
 
 /// A drop that cannot be read now may be the newest; an older one in its place would look right and
@@ -125,10 +135,13 @@ fn candidates(
         let gone = [ReceiptState::Rejected, ReceiptState::Released];
         let is_gone = gone
             .iter()
-            .try_fold(false, |gone, state| word(*state).map(|at| gone || at.is_some()))?;
+            .try_fold(false, |gone, state| word(*state).map(|said| gone || said.is_some()))?;
         if !is_gone {
-            let vaulted = word(ReceiptState::Vaulted)?;
-            candidates.push(Candidate { address: sighting.address.clone(), vaulted });
+            let said = word(ReceiptState::Vaulted)?;
+            let (vaulted, is_suspect) =
+                said.map_or((None, false), |said| (Some(said.at), said.doubts));
+            let address = sighting.address.clone();
+            candidates.push(Candidate { address, vaulted, is_suspect });
         }
     }
     candidates.sort_by(|one, other| {
@@ -137,15 +150,21 @@ fn candidates(
     Ok(candidates)
 }
 
-/// The time in a drop's receipt of `state`, if there is one that speaks of this drop and is
-/// believed.
+/// What a receipt says of a drop.
+struct Word {
+    at: Timestamp,
+    /// Whether its signer does not take the drop for a recovery point.
+    doubts: bool,
+}
+
+/// What a drop's receipt of `state` says, if there is one that speaks of this drop and is believed.
 fn word(
     share: &Share,
     sighting: &Sighting,
     state: ReceiptState,
     receipts: &BTreeMap<DropId, BTreeSet<ReceiptState>>,
     verifier: Option<&dyn Verifier>,
-) -> Result<Option<Timestamp>, FetchError> {
+) -> Result<Option<Word>, FetchError> {
     let DropAddress { workload, drop, .. } = &sighting.address;
     if !receipts.get(drop).is_some_and(|states| states.contains(&state)) {
         return Ok(None);
@@ -154,7 +173,9 @@ fn word(
         Ok(Some(signed)) => {
             // One that is no good counts as absent.
             let counts = counts(&signed, share, sighting, state, verifier).unwrap_or(false);
-            Ok(counts.then_some(signed.receipt().at))
+            let receipt = signed.receipt();
+            let doubts = receipt.verdict.as_ref().is_some_and(|verdict| !verdict.counts());
+            Ok(counts.then_some(Word { at: receipt.at, doubts }))
         }
         // Without it, another drop may look newer than this one.
         Err(ReceiptError::Io { path, source }) => {

@@ -67,6 +67,10 @@ codes! {
         UpstreamForgot => "upstream_forgot",
         /// The upstream's word cannot be believed: a receipt or an answer is no good.
         BadProof => "bad_proof",
+        /// More requests for backups lie below a workload than are answered.
+        TooManyRequests => "too_many_requests",
+        /// A backup that was granted cannot be brought back to the share.
+        NotAnswered => "not_answered",
         /// The vault was not asked what it holds, so nothing is released.
         HoldingsUnknown => "holdings_unknown",
     }
@@ -90,6 +94,7 @@ impl ProblemCode {
             | Self::BadDeclaration
             | Self::SourceFailing
             | Self::TooManyNames
+            | Self::TooManyRequests
             | Self::OverBudget => ProblemKind::Content,
             Self::StrayEntry | Self::TooManyWorkloads => ProblemKind::Stray,
             Self::StateUnwritable
@@ -97,6 +102,7 @@ impl ProblemCode {
             | Self::ShippingFailed
             | Self::UpstreamForgot
             | Self::BadProof
+            | Self::NotAnswered
             | Self::HoldingsUnknown
             | Self::Other(_) => ProblemKind::Work,
         }

@@ -2,6 +2,7 @@
 //! of the content of their drops.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use outlast_types::{SanityRule, WorkloadName};
 use outlast_wire::{Grants, Peer, Role};
@@ -13,11 +14,23 @@ pub(crate) struct Policy {
     agents: BTreeMap<String, Grants>,
     /// What is asked of content.
     pub(crate) sanity: SanityPolicy,
+    /// The workloads whose instances may have their backups back over the share, and how old ones.
+    fetch: BTreeMap<WorkloadName, Duration>,
 }
 
 impl Policy {
     pub(crate) fn new(agents: BTreeMap<String, Grants>, sanity: SanityPolicy) -> Self {
-        Self { agents, sanity }
+        Self { agents, sanity, fetch: BTreeMap::new() }
+    }
+
+    /// The same, which lets the instances of these workloads have backups back that are so old.
+    pub(crate) fn letting_fetch(self, fetch: BTreeMap<WorkloadName, Duration>) -> Self {
+        Self { fetch, ..self }
+    }
+
+    /// How old a backup the instances of a workload may have back; `None` if they may have none.
+    pub(crate) fn fetch(&self, workload: &WorkloadName) -> Option<Duration> {
+        self.fetch.get(workload).copied()
     }
 
     pub(crate) fn allows(&self, peer: &Peer, workload: &WorkloadName) -> bool {

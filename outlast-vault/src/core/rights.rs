@@ -42,6 +42,9 @@ impl Vault {
         let peer = &asker.certified.peer;
         match access::check_role(peer, action) {
             Err(Refused { why: Why::Behalf(_), .. }) => {}
+            Err(Refused { why: Why::NoGrant(_), .. }) => {
+                return self.permit_by_grant(asker, verb, kind, workload);
+            }
             _ => return self.permit(asker.certified, action, workload),
         }
         let refused = |reason: String| {
@@ -63,6 +66,41 @@ impl Vault {
         match self.is_granted(&ticket.agent, workload) {
             true => Ok(()),
             false => Err(refused(format!("workload {workload} is not granted to it any more"))),
+        }
+    }
+
+    /// The same of what takes a grant of this vault: a ticket that was given to `asker`, and to nobody
+    /// else.
+    fn permit_by_grant(
+        &self,
+        asker: Asker<'_>,
+        verb: Verb,
+        kind: Kind,
+        workload: &WorkloadName,
+    ) -> Result<(), Refused> {
+        let peer = &asker.certified.peer;
+        let action = Action::Object { verb, kind };
+        let refused = |reason: String| {
+            let why = Why::NoGrant(reason);
+            Refused { peer: peer.clone(), action, why }
+        };
+        let Some(text) = asker.ticket else {
+            return Err(refused("none is shown".to_owned()));
+        };
+        let ticket = Ticket::read_header(text, self.identity.get().ca_pem());
+        let ticket = ticket.map_err(|error| refused(error.to_string()))?;
+        if ticket.agent.peer != *peer {
+            return Err(refused("the one that is shown is another's".to_owned()));
+        }
+        let now = self.environment.clock.now();
+        ticket.check(workload, verb, kind, now).map_err(|error| refused(error.to_string()))?;
+        if self.trust.revocations().of(&ticket.agent).is_some() {
+            return Err(refused("the certificate to which it was given is revoked".to_owned()));
+        }
+        // Policy may have changed since, and the certificate may be another now.
+        match self.is_granted(asker.certified, workload) && self.policy.fetch(workload).is_some() {
+            true => Ok(()),
+            false => Err(refused(format!("workload {workload} is not granted any more"))),
         }
     }
 }

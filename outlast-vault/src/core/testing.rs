@@ -36,6 +36,7 @@ pub(crate) struct World {
     pub(crate) storage: Arc<MemoryStorage>,
     pub(crate) limits: LimitPolicy,
     pub(crate) sanity: SanityPolicy,
+    pub(crate) fetch: BTreeMap<WorkloadName, Duration>,
 }
 
 impl World {
@@ -45,7 +46,8 @@ impl World {
             .save(&directory.path().join("identity"))
             .unwrap();
         let (limits, sanity) = (LimitPolicy::default(), SanityPolicy::default());
-        Self { directory, storage: Arc::default(), limits, sanity }
+        let fetch = BTreeMap::new();
+        Self { directory, storage: Arc::default(), limits, sanity, fetch }
     }
 
     /// Opens the vault, as a start does.
@@ -61,7 +63,8 @@ impl World {
             names: Names::default(),
             settings: Settings::default(),
             limits: self.limits.clone(),
-            policy: Policy::new(BTreeMap::new(), self.sanity.clone()),
+            policy: Policy::new(BTreeMap::new(), self.sanity.clone())
+                .letting_fetch(self.fetch.clone()),
             environment: Environment::system(),
         };
         Arc::new(Vault::open(parts).unwrap())

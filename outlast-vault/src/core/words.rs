@@ -3,7 +3,7 @@
 use outlast_types::{Timestamp, WorkloadName};
 use outlast_wire::Certified;
 use outlast_wire::access::Call;
-use outlast_wire::api::{OpenRepository, Shipment, SignedReport};
+use outlast_wire::api::{AskBackup, OpenRepository, REQUESTS_MAX, Shipment, SignedReport};
 use outlast_wire::challenge::Challenge;
 use outlast_wire::statement::{Statement, Subject, may_carry};
 use serde::de::DeserializeOwned;
@@ -27,6 +27,27 @@ impl Vault {
         self.permit(&asker, Call::OpenRepository, workload)?;
         self.made_now(&asker, &asked.challenge)?;
         Ok((asker, asked))
+    }
+
+    /// A question for a backup that instances want back, asked now. It is of the address's workload.
+    pub(crate) fn hear_question(
+        &self,
+        statement: &Statement,
+        workload: &WorkloadName,
+        carrier: &Certified,
+    ) -> Result<(Certified, AskBackup), VaultError> {
+        let (agent, asked): (_, AskBackup) = self.hear(Subject::AskBackup, statement, carrier)?;
+        if asked.workload != *workload {
+            let reason = format!("it asks for another workload than its address, {workload}");
+            return Err(VaultError::BadWords { reason });
+        }
+        if asked.requests.is_empty() || asked.requests.len() > REQUESTS_MAX {
+            let reason = format!("a question is for 1 to {REQUESTS_MAX} requests");
+            return Err(VaultError::TooMuch { reason });
+        }
+        self.permit(&agent, Call::FetchBackup, workload)?;
+        self.made_now(&agent, &asked.challenge)?;
+        Ok((agent, asked))
     }
 
     /// A bill, whenever it was signed: it says what is so for good, and takes effect once.

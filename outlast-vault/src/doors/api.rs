@@ -1,5 +1,6 @@
 //! `/api/v1`: thin handlers over blocking work.
 
+mod backups;
 mod call;
 mod certificates;
 mod enrollment;
@@ -53,6 +54,7 @@ pub(crate) fn router(vault: Arc<Vault>) -> Router {
         .route("/api/v1/workloads/{workload}", get(workload))
         .route("/api/v1/snapshots", get(snapshots))
         .route("/api/v1/incidents", get(incidents))
+        .merge(backups::routes())
         .merge(orders::routes())
         .merge(jobs::routes())
         .merge(road::routes())

@@ -62,6 +62,9 @@ pub struct VaultConfig {
     pub services: BTreeMap<WorkloadName, Vec<WorkloadName>>,
     /// What is asked of the content of drops.
     pub sanity: SanityPolicy,
+    /// The workloads whose instances may have their backups back over the share, and how old ones; of no
+    /// others may they.
+    pub fetch: BTreeMap<WorkloadName, Duration>,
     /// The workloads that are left to single agents, by name, of those that their certificates grant.
     pub agents: BTreeMap<String, Grants>,
 }
@@ -86,6 +89,7 @@ impl VaultConfig {
             workloads: BTreeMap::new(),
             services: BTreeMap::new(),
             sanity: SanityPolicy::default(),
+            fetch: BTreeMap::new(),
             agents: BTreeMap::new(),
         }
     }

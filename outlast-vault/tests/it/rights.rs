@@ -10,10 +10,10 @@ use outlast_types::{DropId, SnapshotId, SystemClock, SystemRandom, WorkloadName}
 use outlast_vault::{AuditSelection, VaultHandle};
 use outlast_wire::access::{self, Action, Call, Reach};
 use outlast_wire::api::{
-    AcceptOrder, ErrorCode, Holder, PauseOrder, ReasonedOrder, RecreateOrder, ResumeReleases,
-    RevokeOrder, TokenOrder,
+    AcceptOrder, AskedRequest, ErrorCode, Holder, PauseOrder, ReasonedOrder, RecreateOrder,
+    ResumeReleases, RevokeOrder, TokenOrder, WantedBackup,
 };
-use outlast_wire::client::OpenError;
+use outlast_wire::client::{FetchCallError, OpenError};
 use outlast_wire::enrollment::{RenewalRequest, TokenId};
 use outlast_wire::holdings::{HeldDrop, Nonce, Question};
 use outlast_wire::request::PendingIdentity;
@@ -104,7 +104,8 @@ fn every_cell_of_the_table_of_objects_holds_over_the_wire() {
                 for verb in verbs_of(kind) {
                     let reach = access::reach(role, Action::Object { verb, kind });
                     let refused = refusal(&store, verb, kind, &object);
-                    let allowed = reach != Reach::Nothing && is_granted;
+                    // What takes a grant of the vault, no other ticket opens.
+                    let allowed = !matches!(reach, Reach::Nothing | Reach::Grant) && is_granted;
                     assert_eq!(refused.is_none(), allowed, "{role} {verb} {kind} of {workload}");
                 }
             }
@@ -233,6 +234,23 @@ fn token_order(address: &str) -> TokenOrder {
     }
 }
 
+/// Asks for a backup for an instance.
+fn ask_backup(
+    client: &ApiClient,
+    workload: &WorkloadName,
+    identity: &Identity,
+) -> Result<(), CallError> {
+    let request = outlast_types::RequestId::new(&SystemRandom);
+    let asked = AskedRequest { request, digest: outlast_types::ContentHash([1; 32]) };
+    let share = outlast_types::ShareId::new(&SystemRandom);
+    let latest = WantedBackup::Latest;
+    let asked = client.ask_backup(share, workload, latest, &[asked], "owner", speaker(identity));
+    match asked.err() {
+        Some(FetchCallError::Call(error)) => Err(error),
+        other => Ok(assert!(other.is_none())),
+    }
+}
+
 /// Makes the call about `workload`, as `identity`.
 fn make(
     call: Call,
@@ -266,6 +284,7 @@ fn make(
         Call::ListOrders => client.orders(Some(workload)).map(drop),
         Call::ListJobs => client.jobs().map(drop),
         Call::AskTrust => client.trust_news().map(drop),
+        Call::FetchBackup => ask_backup(&client, workload, identity),
         Call::ListCertificates => client.certificates().map(drop),
         Call::RevokeCertificate => {
             let nobody = Holder { role: Role::Agent, name: "nobody".to_owned() };
@@ -347,7 +366,7 @@ fn every_cell_of_the_table_of_calls_holds_over_the_wire() {
             let by_role = match reach {
                 Reach::Nothing => Some(ErrorCode::Refused),
                 Reach::Behalf => Some(ErrorCode::NoTicket),
-                Reach::Granted | Reach::Everything | Reach::Free => None,
+                Reach::Granted | Reach::Everything | Reach::Free | Reach::Grant => None,
             };
             assert_eq!(code(&wide, &shop()), by_role, "{cell}");
             let narrow_own = match reach {

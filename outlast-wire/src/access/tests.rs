@@ -5,7 +5,7 @@ use crate::grants::Grants;
 /// where it is allowed: config, key, lock, snapshot, index, data.
 const OBJECTS: &str = "
     agent    create  c k L s I D
-    agent    read    C K L s I d
+    agent    read    C K L s I D
     agent    size    C K L S I D
     agent    list    C K L S I D
     agent    remove  c k L s i d
@@ -40,6 +40,7 @@ const CALLS: &str = "
     A m v O r  ask what is held
     A M v o r  report from a share
     A M v O R  ask whom to trust
+    A m v o r  fetch a backup for an instance
     a m v O R  list workloads
     a m v O R  look at a workload
     a m v O R  list snapshots
@@ -80,6 +81,23 @@ fn every_role_has_exactly_the_verbs_it_needs() {
         }
     }
     assert_eq!(lines.next(), None);
+}
+
+/// What the table of objects cannot show.
+#[test]
+fn an_agent_reads_data_back_with_a_grant_alone() {
+    for action in all_actions() {
+        let is_meant = action == Action::Object { verb: Verb::Read, kind: Kind::Data };
+        for role in Role::ALL {
+            let is_grant = reach(role, action) == Reach::Grant;
+            assert_eq!(is_grant, is_meant && role == Role::Agent, "{role} {action}");
+        }
+    }
+    let agent = certified(Role::Agent, None);
+    let shop = WorkloadName::new("shop-db").unwrap();
+    let action = Action::Object { verb: Verb::Read, kind: Kind::Data };
+    let refused = check(&agent, action, &shop).unwrap_err();
+    assert!(matches!(refused.why, Why::NoGrant(_)), "{refused}");
 }
 
 #[test]
@@ -210,6 +228,7 @@ fn printed() -> String {
                 Reach::Everything => "own, if all are",
                 Reach::Free => "yes",
                 Reach::Behalf => "for an agent",
+                Reach::Grant => "own, with a grant",
             };
             let other = if reach.includes(Whose::Other) { ", other" } else { "" };
             text.push_str(&format!(" {cell}{other} |"));

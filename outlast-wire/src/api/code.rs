@@ -67,6 +67,12 @@ codes! {
         RepositoryMissing => "repository_missing",
         /// Not one of the repositories that the vault remembers is there.
         RepositoriesAway => "repositories_away",
+        /// Policy does not let the workload's instances have its backups back.
+        FetchOff => "fetch_off",
+        /// The backup is older than policy lets instances have back.
+        TooOld => "too_old",
+        /// The share does not prove that who asks belongs to the workload.
+        Unproven => "unproven",
         /// The bill is of a version that proves nothing.
         BillVersion => "bill_version",
         /// The bill's snapshot cannot be published.

@@ -19,15 +19,18 @@ use crate::api::{
     OpenRepository, OrderView, ReleasesResumed, Reported, ResumeReleases, RevokeOrder, Shipment,
     SignedReport, SnapshotView, TokenOrder, TokenView, Vaulted, WorkloadView,
 };
+use crate::certificate::Certified;
 use crate::challenge::Challenge;
 use crate::enrollment::{EnrollmentRequest, Introduction, RenewalRequest, SignedGrant, TokenId};
 use crate::holdings::{Question, SignedAnswer};
 use crate::identity::Identity;
 use crate::identity_handle::IdentityHandle;
+use crate::names::Names;
 use crate::news::SignedTrustNews;
 use crate::opening::{self, OpeningError};
 use crate::protocol::CHALLENGE_HEADER;
 use crate::road::Roads;
+use crate::signature::{self, SignerRefused};
 use crate::statement::{Statement, Subject};
 
 /// How long the news of trust may take: they come again and again, and nobody waits for them.
@@ -158,6 +161,23 @@ impl ApiClient {
         Ok(OpenedWorkload { store, key: opened.key, ticket: opened.ticket })
     }
 
+    /// Who signed `message`, if that one is believed now.
+    pub(super) fn judge(
+        &self,
+        asker: &Identity,
+        chain_pem: &str,
+        message: &[u8],
+        proof: &[u8],
+    ) -> Result<Certified, SignerRefused> {
+        match self.http.believes() {
+            Some(handle) => handle.judge(chain_pem, message, proof),
+            None => {
+                let names = Names::default();
+                Ok(signature::signer(chain_pem, asker.ca_pem(), &names, message, proof)?)
+            }
+        }
+    }
+
     /// Hands in a bill of lading, signed by `agent`; the vault publishes the snapshot.
     pub fn ship(&self, shipment: &Shipment, agent: &Identity) -> Result<Vaulted, CallError> {
         self.carry_bill(&self.statement(Subject::Bill, shipment, agent)?)
@@ -214,7 +234,7 @@ impl ApiClient {
 
     /// Says what `words` makes of a challenge and a counter, signed by `signer`; and once more if
     /// the challenge is found stale, over the fresh one that came with the refusal.
-    fn signed<W: Serialize, T: DeserializeOwned>(
+    pub(super) fn signed<W: Serialize, T: DeserializeOwned>(
         &self,
         path: &str,
         subject: Subject,

@@ -60,7 +60,7 @@ pub fn code_of(refused: &Refused) -> ErrorCode {
     match refused.why {
         Why::Role => ErrorCode::Refused,
         Why::Workload(_) | Why::NotAll => ErrorCode::NotGranted,
-        Why::Behalf(_) => ErrorCode::NoTicket,
+        Why::Behalf(_) | Why::NoGrant(_) => ErrorCode::NoTicket,
     }
 }
 

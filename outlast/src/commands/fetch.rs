@@ -1,11 +1,13 @@
-//! `outlast fetch`: what an instance runs to get a backup from the share.
+//! `outlast fetch`: what an instance runs to get a backup: from the share, or through it.
+
+mod ask;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use outlast_drop::fetch::{self, FetchError, FetchOptions, Found, Wanted};
-use outlast_drop::{Share, Verifier};
+use outlast_drop::{Share, Verifier, asking};
 use outlast_types::{DropId, Timestamp, WorkloadName, human};
 use serde_json::json;
 
@@ -14,13 +16,12 @@ use super::share::Ca;
 use crate::exit::Code;
 use crate::output::{Output, counted};
 use crate::snapshots::{deviations, tell_deviations};
-use outlast_wire::receipts::Authority;
 
 /// How often the share is looked at while waiting; a network share shows new names only after
 /// seconds anyway.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Get a drop that is on the share, every hash verified
+/// Get a backup onto this instance: a drop that is on the share, or what the vault brings back over it
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "A stream becomes one file of its name in DIR; a tree is unpacked below DIR. What would \
@@ -28,10 +29,19 @@ give rights on this host is withheld, counted and named; see --privileged.
 
 The newest drop is the one that the vault took last, by its receipt on the share; a drop that the vault
 does not hold yet comes after all those that it does, and is taken with --drop. With --ca, only receipts
-count that the vault signed; without it, whoever may write to the share may have made them up.
+count that the vault signed; without it, whoever may write to the share may have made them up. A drop that
+the vault holds and does not take for a recovery point (a suspect one) is taken with --drop alone.
+
+With --ca, what has left the share is asked for: the agent brings it back from the vault, if the vault's policy
+lets instances of this workload have it (`fetch` in [workloads.NAME] of vault.toml). It comes encrypted to a key of
+this run, and every byte is verified by what the vault signed. --resume goes on where an earlier run was killed.
+
+Exit codes: 0 done; 1 it failed, or is not what was dropped; 3 there is none, or it did not come in time;
+4 policy refuses it.
 
 Examples:
   outlast fetch --share /mnt/efs --workload shop-db --into ./seed
+  outlast fetch --share /mnt/efs --workload shop-db --ca /etc/outlast/ca.pem --resume --into /var/lib/seed
   outlast fetch --share /mnt/efs --workload shop-db --at 2026-01-31T04:00:00Z --into ./seed
   outlast fetch --share /mnt/efs --workload shop-db --timeout 10m --into ./seed   # wait for one"
 )]
@@ -45,22 +55,35 @@ pub(crate) struct Args {
     /// This drop, instead of the newest
     #[arg(long, value_name = "ID", conflicts_with = "at")]
     drop: Option<DropId>,
+    /// The newest, which is so without it, too
+    #[arg(long, conflicts_with_all = ["at", "drop"])]
+    latest: bool,
     /// The newest drop that the vault had taken by this time
     #[arg(long, value_name = "TIME")]
     at: Option<Timestamp>,
     #[command(flatten)]
     ca: Ca,
+    /// Look at the share alone, and ask nobody for what has left it
+    #[arg(long)]
+    no_ask: bool,
+    /// Who asks, for whoever reads the agent's and the vault's records [default: the host's name]
+    #[arg(long, value_name = "NAME")]
+    instance: Option<String>,
     /// Where to; made if missing, refused if not empty
     #[arg(long, value_name = "DIR")]
     into: PathBuf,
     /// Write into a directory that is not empty; entries of the same name are replaced
     #[arg(long)]
     overwrite: bool,
+    /// Go on with what an earlier run left there: as --overwrite, and what is right of a file stays
+    #[arg(long)]
+    resume: bool,
     #[command(flatten)]
     rights: Rights,
-    /// How long to wait for a drop that is not there yet (exit code 3 if it does not come)
-    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = human::parse_duration)]
-    timeout: Duration,
+    /// How long to wait for a drop that is not there yet, or for what was asked for (exit code 3 if it does
+    /// not come). Without it: not for a drop, and for what was asked as long as somebody attends to it
+    #[arg(long, value_name = "DURATION", value_parser = human::parse_duration)]
+    timeout: Option<Duration>,
 }
 
 pub(crate) fn run(arguments: &Args, output: &Output) -> Result<Code> {
@@ -71,10 +94,31 @@ pub(crate) fn run(arguments: &Args, output: &Output) -> Result<Code> {
         (None, None) => Wanted::Newest,
     };
     let authority = arguments.ca.load()?;
-    let found = wait_for(&share, arguments, &wanted, authority.as_ref())?;
+    let verifier = authority.as_ref().map(|authority| authority as &dyn Verifier);
+    let is_not_there = |error: &FetchError| {
+        matches!(error, FetchError::NotYet { .. } | FetchError::OnlySuspect { .. })
+    };
+    match (fetch::find(&share, &arguments.workload, &wanted, verifier), &authority) {
+        (Err(error), Some(authority)) if is_not_there(&error) && !arguments.no_ask => {
+            // Where no agent answers, it is as if nobody had asked.
+            if asking::is_open(&share)? {
+                return ask::fetch(&share, arguments, wanted, authority, output);
+            }
+        }
+        (Ok(found), _) => return read_out(&found, arguments, authority.is_some(), output),
+        _ => {}
+    }
+    let found = wait_for(&share, arguments, &wanted, verifier)?;
+    read_out(&found, arguments, authority.is_some(), output)
+}
+
+/// Reads out a drop that lies on the share.
+fn read_out(found: &Found, arguments: &Args, is_verified: bool, output: &Output) -> Result<Code> {
     let progress = output.progress();
-    let options =
-        FetchOptions { overwrite: arguments.overwrite, privileged: arguments.rights.privileged };
+    let options = FetchOptions {
+        overwrite: arguments.overwrite || arguments.resume,
+        privileged: arguments.rights.privileged,
+    };
     let summary = fetch::read_out(&found.sealed, &arguments.into, options, &progress)?;
     progress.finish();
     let drop = found.sealed.address().drop;
@@ -86,7 +130,8 @@ pub(crate) fn run(arguments: &Args, output: &Output) -> Result<Code> {
             "files": summary.files,
             "bytes": summary.bytes,
             "vaulted": found.vaulted.map(|at| at.to_string()),
-            "receipt_verified": found.vaulted.is_some() && authority.is_some(),
+            "receipt_verified": found.vaulted.is_some() && is_verified,
+            "from": "share",
             "newer": found.newer.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "withheld": deviations(&summary.withheld),
             "copied": deviations(&summary.copied),
@@ -100,7 +145,7 @@ pub(crate) fn run(arguments: &Args, output: &Output) -> Result<Code> {
             counted(summary.files, "file"),
             human::bytes(summary.bytes)
         ))?;
-        tell_choice(&found, authority.is_some(), output);
+        tell_choice(found, is_verified, output);
         tell_deviations(&summary.withheld, &summary.copied, output);
     }
     Ok(if summary.problems.is_empty() { Code::Done } else { Code::Failed })
@@ -125,14 +170,14 @@ fn wait_for(
     share: &Share,
     arguments: &Args,
     wanted: &Wanted,
-    authority: Option<&Authority>,
+    verifier: Option<&dyn Verifier>,
 ) -> Result<Found> {
     let began = Instant::now();
-    let verifier = authority.map(|authority| authority as &dyn Verifier);
+    let timeout = arguments.timeout.unwrap_or_default();
     loop {
         match fetch::find(share, &arguments.workload, wanted, verifier) {
             Err(error @ FetchError::NotYet { .. }) => {
-                let left = arguments.timeout.saturating_sub(began.elapsed());
+                let left = timeout.saturating_sub(began.elapsed());
                 if left.is_zero() {
                     return Err(error.into());
                 }

@@ -355,7 +355,10 @@ fn row(workload: &WorkloadStatus, verified: bool) -> Vec<String> {
         changed.map_or_else(|| "-".to_owned(), whole_seconds),
         newest.map_or_else(|| "-".to_owned(), |newest| shown(&newest.state, verified)),
         human::bytes(workload.used_bytes),
-        counts(&workload.counts, verified),
+        match workload.suspect {
+            0 => counts(&workload.counts, verified),
+            suspect => format!("{}, {suspect} suspect", counts(&workload.counts, verified)),
+        },
         waits.map_or("-", |waits| waits.waits_for).to_owned(),
     ]
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
+use outlast_agent::answers::{AskedBy, FetchRules};
 use outlast_agent::{AgentConfig, Budgets};
 use outlast_drop::DropLimits;
 use outlast_promise::{Declaration, Promise};
@@ -85,6 +86,11 @@ impl Configured for AgentConfig {
             drop_max,
             budgets,
             receipts_keep: settings.duration("agent.receipts_keep")?,
+            fetch: FetchRules {
+                budget: settings.size("agent.fetch_budget")?,
+                keep: settings.duration("agent.fetch_keep")?,
+                asked_by: asked_by(settings.text("agent.fetch_from")?),
+            },
             seal_key: settings.path_if_set("agent.seal_key"),
             textfile: settings.path_if_set("agent.textfile"),
             poll: settings.duration("agent.poll")?,
@@ -118,6 +124,7 @@ impl Configured for VaultConfig {
             workload_stored: settings.size("limits.workload_stored")?,
             ..LimitPolicy::default()
         };
+        let mut fetch = BTreeMap::new();
         for workload in services.workloads(settings) {
             let said = |name: &str| services.key(settings, &workload, name);
             // What nobody says is open: it follows the policy for all workloads.
@@ -127,6 +134,10 @@ impl Configured for VaultConfig {
             workloads.insert(workload.clone(), Declaration::new(rpo, owner.as_deref())?);
             let stored = said("stored").unwrap_or_else(|| "limits.workload_stored".to_owned());
             limits.workloads.insert(workload.clone(), settings.size(&stored)?);
+            // What nobody says is no leave.
+            if let Some(oldest) = said("fetch").and_then(|key| settings.duration(&key).ok()) {
+                fetch.insert(workload.clone(), oldest);
+            }
             let of_sanity = |name: &str| said(name).unwrap_or_else(|| format!("sanity.{name}"));
             sanity.workloads.insert(workload.clone(), sanity_rule(settings, of_sanity)?);
         }
@@ -151,10 +162,17 @@ impl Configured for VaultConfig {
             workloads,
             services: services.members,
             sanity,
+            fetch,
             agents,
             ..Self::new(&dir, listen, &identity)
         })
     }
+}
+
+/// Who may ask for backups, by a word that was found right.
+fn asked_by(word: &str) -> AskedBy {
+    let known = AskedBy::ALL.into_iter().find(|known| known.as_str() == word);
+    known.unwrap_or(AskedBy::Nobody)
 }
 
 /// What is asked of the content of drops, of one workload or of all, by the keys in which that stands.

@@ -75,6 +75,24 @@ pub(crate) const AGENT: RoleKeys = RoleKeys {
                     help: "how many bytes may lie on the share; beyond, the writers of those who have most of it are refused",
                 },
                 Key {
+                    name: "fetch_from",
+                    kind: Kind::OneOf(&["owner", "anyone", "nobody"]),
+                    default: Default::Value("owner"),
+                    help: "who may ask for a workload's backups over the share, if the vault's policy lets them have any: `owner`, whose group or user writes to that workload's directory and not to all; `anyone` who can write there; `nobody`",
+                },
+                Key {
+                    name: "fetch_budget",
+                    kind: Kind::Size,
+                    default: Default::Value("100GiB"),
+                    help: "how many bytes of backups that are brought back may lie on the share; what is larger is refused",
+                },
+                Key {
+                    name: "fetch_keep",
+                    kind: Kind::Duration { min: Duration::from_secs(1), max: ANY },
+                    default: Default::Value("6h"),
+                    help: "how long a backup that was brought back stays on the share for those who asked for it",
+                },
+                Key {
                     name: "report",
                     kind: Kind::Duration { min: Duration::ZERO, max: ANY },
                     default: Default::Value("30s"),
@@ -357,6 +375,12 @@ pub(crate) const VAULT: RoleKeys = RoleKeys {
                     kind: Kind::Words { example: "[\"shop-db.1\", \"shop-db.2\"]" },
                     default: Default::Nothing,
                     help: "the workloads of which this one consists, such as its shards: what is said here holds for each of them, and its promise is kept while each of theirs is",
+                },
+                Key {
+                    name: "fetch",
+                    kind: Kind::Duration { min: Duration::from_secs(1), max: ANY },
+                    default: Default::Nothing,
+                    help: "how old a backup the instances of this workload may have back over the share, by `outlast fetch`; without it, they may have none",
                 },
                 Key {
                     name: "rpo",

@@ -16,6 +16,7 @@ mod doctor;
 mod elsewhere;
 mod enroll;
 mod excluded;
+mod fetch;
 mod gate;
 mod harness;
 mod hosts;

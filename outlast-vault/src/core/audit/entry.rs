@@ -23,6 +23,8 @@ codes! {
         RepositoryMade => "repository_made",
         /// A repository's key was handed out, sealed.
         KeyHandedOut => "key_handed_out",
+        /// An agent asked for a backup that instances want back over their share.
+        BackupAsked => "backup_asked",
         /// A drop was published as a snapshot.
         DropPublished => "drop_published",
         /// A snapshot that came without a bill was taken in.
