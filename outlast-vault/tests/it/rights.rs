@@ -235,17 +235,11 @@ fn token_order(address: &str) -> TokenOrder {
 }
 
 /// Asks for a backup for an instance.
-fn ask_backup(
-    client: &ApiClient,
-    workload: &WorkloadName,
-    identity: &Identity,
-) -> Result<(), CallError> {
+fn ask_backup(client: &ApiClient, of: &WorkloadName, identity: &Identity) -> Result<(), CallError> {
     let request = outlast_types::RequestId::new(&SystemRandom);
-    let asked = AskedRequest { request, digest: outlast_types::ContentHash([1; 32]) };
-    let share = outlast_types::ShareId::new(&SystemRandom);
-    let latest = WantedBackup::Latest;
-    let asked = client.ask_backup(share, workload, latest, &[asked], "owner", speaker(identity));
-    match asked.err() {
+    let asked = [AskedRequest { request, digest: outlast_types::ContentHash([1; 32]) }];
+    let (share, who) = (outlast_types::ShareId::new(&SystemRandom), speaker(identity));
+    match client.ask_backup(share, of, WantedBackup::Latest, &asked, "owner", who).err() {
         Some(FetchCallError::Call(error)) => Err(error),
         other => Ok(assert!(other.is_none())),
     }

@@ -331,10 +331,6 @@ impl Kind {
                 _ => Err(format!("{text:?} is not {}", self.expected())),
             },
             Self::Contents => contents(text).map(Value::Contents),
-            Self::Word(words) if words.contains(&text) => Ok(Value::Text(text.to_owned())),
-            Self::Word(words) => {
-                Err(format!("{text:?} is none of the words: {}", words.join(", ")))
-            }
             Self::Patterns => {
                 patterns(text).map(Value::Patterns).map_err(|error| error.to_string())
             }
