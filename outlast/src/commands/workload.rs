@@ -130,15 +130,18 @@ pub(crate) fn run(command: &Command, output: &Output) -> Result<Code> {
                 until: *until,
                 reason: reason.clone(),
             };
-            tell_order(&vault.client()?.pause(workload, &order)?, output)?;
+            let client = vault.client()?;
+            order_each(&client, workload, |name| client.pause(name, &order), output)?;
         }
         Command::Retire { workload, reason, vault } => {
             let order = ReasonedOrder { reason: reason.clone() };
-            tell_order(&vault.client()?.retire(workload, &order)?, output)?;
+            let client = vault.client()?;
+            order_each(&client, workload, |name| client.retire(name, &order), output)?;
         }
         Command::Resume { workload, reason, vault } => {
             let order = ReasonedOrder { reason: reason.clone() };
-            tell_order(&vault.client()?.resume(workload, &order)?, output)?;
+            let client = vault.client()?;
+            order_each(&client, workload, |name| client.resume(name, &order), output)?;
         }
         Command::Recreate { workload, reason, vault } => {
             let order = RecreateOrder { reason: reason.clone() };
@@ -202,6 +205,29 @@ fn tell_doubtful(
     }
     output.remark("`outlast share accept DROP` takes one for a backup all the same");
     Ok(())
+}
+
+/// Gives an order for a workload; for one that consists of others, to each of them.
+fn order_each(
+    client: &ApiClient,
+    name: &WorkloadName,
+    give: impl Fn(&WorkloadName) -> Result<OrderView, CallError>,
+    output: &Output,
+) -> Result<()> {
+    // One that the vault does not know is for the order itself to be refused.
+    let members = client.workload(name).map_or_else(|_| Vec::new(), |view| view.members);
+    if members.is_empty() {
+        return tell_order(&give(name)?, output);
+    }
+    let mut orders = Vec::new();
+    for member in members {
+        let order = give(&member.name)?;
+        if !output.is_json() {
+            output.line(in_words(&order))?;
+        }
+        orders.push(order);
+    }
+    if output.is_json() { output.json(&orders) } else { Ok(()) }
 }
 
 /// What was ordered just now.

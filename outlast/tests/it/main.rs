@@ -23,6 +23,7 @@ mod hosts;
 mod hygiene;
 mod instances;
 mod lab;
+mod members;
 mod own_sources;
 mod policy;
 mod prompt;
