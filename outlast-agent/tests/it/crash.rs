@@ -216,6 +216,25 @@ fn an_abandonment_that_was_broken_off_is_finished_but_a_sealed_drop_is_shipped()
 }
 
 #[test]
+fn a_seal_of_a_drop_that_was_given_up_is_no_incident_if_nothing_is_left_of_it() {
+    let world = World::new();
+    let lose = |name: &str| {
+        let drop = world.dump(name, &[1; 1000]);
+        fs::remove_file(world.share.drop_directory(&drop).join("0001.seg")).unwrap();
+        drop
+    };
+    let (given_up, lost) = (lose("shop-db"), lose("other"));
+    write_receipt(&world, &given_up, ReceiptState::Abandoned);
+    let mut agent = world.agent();
+    let report = good_pass(&mut agent);
+    assert_eq!(report.abandoned, std::slice::from_ref(&given_up));
+    assert!(!world.share.drop_directory(&given_up).exists());
+    // Of which nobody has said that: a sealed drop has lost its data.
+    assert_eq!(report.rejected.len(), 1);
+    assert_eq!(report.rejected[0].0, lost);
+}
+
+#[test]
 fn an_agent_that_is_asked_to_stop_breaks_off_and_the_next_one_goes_on() {
     let world = World::new();
     let content = pseudo_random(11, 2_000_000);

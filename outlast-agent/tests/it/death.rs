@@ -119,3 +119,21 @@ fn a_seal_that_was_only_half_visible_heals() {
     world.tamper(&drop, "sealed.json", &seal);
     assert_eq!(good_pass(&mut agent).vaulted.len(), 1);
 }
+
+#[test]
+fn a_seal_that_is_whole_after_it_was_refused_as_torn_is_taken_after_all() {
+    let world = World::new();
+    let drop = world.dump("shop-db", &[1; 1000]);
+    let seal = fs::read(world.share.drop_directory(&drop).join("sealed.json")).unwrap();
+    world.tamper(&drop, "sealed.json", &seal[..seal.len() / 2]);
+    let mut agent = world.agent();
+    good_pass(&mut agent);
+    assert_eq!(after_the_grace_time(&world, &mut agent).rejected.len(), 1);
+    assert!(world.has(&drop, ReceiptState::Rejected));
+    // Its writer wakes up, and its host remembers that there was no receipt.
+    world.tamper(&drop, "sealed.json", &seal);
+    let vaulted: usize = (0..2).map(|_| good_pass(&mut agent).vaulted.len()).sum();
+    assert_eq!(vaulted, 1);
+    assert!(world.has(&drop, ReceiptState::Vaulted) && !world.has(&drop, ReceiptState::Rejected));
+    assert!(world.incidents().is_empty());
+}

@@ -81,8 +81,7 @@ impl Vault {
         let trust = Trust::by_names(&identity, &environment.clock, names);
         trust.learn(certificates.revocations());
         see_to_kit_secret(&storage, &audit, &environment)?;
-        let withheld = Withheld::open(&storage)?;
-        let orders = Orders::open(&storage)?;
+        let (withheld, orders) = (Withheld::open(&storage)?, Orders::open(&storage)?);
         let given = orders.list(None);
         note_orders(&given, &audit)?;
         let certified = identity.get();
