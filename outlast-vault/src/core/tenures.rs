@@ -87,6 +87,7 @@ mod tests {
         assert_eq!(at(share, copy, "eu-2", 1100), Some("eu-1".to_owned()));
         assert_eq!(at(other, elsewhere, "eu-9", 1100), None);
         // One of the two is stopped.
+        assert_eq!(at(share, real, "eu-1", 2000), Some("eu-2".to_owned()));
         assert_eq!(at(share, real, "eu-1", 1100 + 1799), Some("eu-2".to_owned()));
         assert_eq!(at(share, real, "eu-1", 1100 + 1800), None);
     }
