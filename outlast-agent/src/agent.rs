@@ -5,6 +5,7 @@
 //! [`Action`], wherever that was decided, and [`Agent::apply`] is the one place where actions
 //! change the share and what is remembered of it.
 
+mod adopting;
 mod apply;
 mod holdings;
 mod hygiene;
@@ -26,6 +27,7 @@ use outlast_wire::renewal::Renewal;
 use outlast_wire::{AddressError, ApiClient, IdentityHandle, Roads, Role};
 
 use crate::action::{Action, Hop, Parcel};
+use crate::adopter::Adopter;
 use crate::answers::AskedBy;
 use crate::answers::desk::{Desk, DeskParts};
 use crate::answers::grants::OfVault;
@@ -86,6 +88,7 @@ pub struct Agent {
     /// On its own thread while the agent runs.
     reporter: Option<Reporter>,
     notices: Notices,
+    adopter: Adopter,
     sweep: Sweep,
     pace: Arc<Pace>,
     /// Receipts that the share would not take, to be written later.
@@ -190,6 +193,7 @@ impl Agent {
             tracker: ProblemTracker::default(),
             board,
             notices: Notices::default(),
+            adopter: Adopter::new(&config.adopt, &environment, authority.clone()),
             pace,
             sweep: Sweep::new(config.receipts_keep),
             reporter: Some(reporter),
@@ -411,6 +415,8 @@ impl Agent {
         for step in self.shipper.ended(share) {
             self.take(share, step, report);
         }
+        // Before the look, too, which then finds the new drops.
+        self.adopt(share, report, shutdown);
         let Observation { is_usable, workloads, remembered, problems, names_waiting } =
             self.watcher.look(share, report.started, shutdown);
         report.is_share_usable = is_usable;

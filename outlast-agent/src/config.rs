@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use outlast_drop::adopt::Rule;
 use outlast_drop::{DropLimits, ScanLimits};
 use outlast_types::WorkloadName;
 use outlast_wire::Proxies;
@@ -54,6 +55,8 @@ pub struct AgentConfig {
     pub scan: ScanLimits,
     /// The keys with which it opens what writers have encrypted for it.
     pub seal_key: Option<PathBuf>,
+    /// Which files on the share it makes drops of.
+    pub adopt: Vec<Rule>,
     /// How long other workloads wait for one drop that is being read.
     pub quick: Duration,
     /// How instances get backups back.
@@ -82,6 +85,7 @@ impl AgentConfig {
             textfile: None,
             scan: ScanLimits::PASS,
             seal_key: None,
+            adopt: Vec::new(),
             quick: Duration::from_secs(20),
             fetch: FetchRules::default(),
         }

@@ -11,6 +11,8 @@
 //! - A receipt counts only if somebody whom our authority certified for that role signed it. In
 //!   particular, nothing is released but on the word of a vault.
 //! - A drop is read once: the same pass over its bytes proves every hash and feeds the engine.
+//! - A file that a rule adopts is copied into a drop, by the `adopter`, as by any other writer; what was taken is
+//!   seen by drops and receipts, and by nothing that the agent remembers.
 //! - One workload's failure is that workload's: it waits, the others go on, and so they do while a
 //!   drop takes hours (`hauls`). Only a vault that cannot be reached makes all wait.
 //! - The agent listens on nothing. What it has to say travels with its reports, which a thread of
@@ -18,6 +20,7 @@
 //! - Time is the agent's own clock. A writer's time is passed on as a claim and decides nothing.
 
 mod action;
+mod adopter;
 mod agent;
 pub mod answers;
 mod board;

@@ -43,6 +43,16 @@ pub enum Met {
     OverBudget(WorkloadName),
     /// All workloads together have more than may lie there.
     ShareOverBudget,
+    /// A file that a rule is about, and that cannot be taken as it is.
+    NotAdopted(WorkloadName, PathBuf),
+    /// The share does not let us make a drop of a file.
+    AdoptionFailed(PathBuf),
+    /// More files than are watched.
+    TooManyFiles(PathBuf),
+    /// A file that the vault holds, and that cannot be removed.
+    NotRemoved(PathBuf),
+    /// It is not told on the share which files wait.
+    AdoptionUnwritten,
     /// Writers were not told that there is no room, or that there is again.
     NoticeUnwritten(WorkloadName),
     /// The pass under way does not come to its end.
@@ -96,6 +106,8 @@ impl Met {
             Self::TooManyWorkloads(_) => ProblemCode::TooManyWorkloads,
             Self::TooManyNames(..) => ProblemCode::TooManyNames,
             Self::OverBudget(_) => ProblemCode::OverBudget,
+            Self::NotAdopted(..) => ProblemCode::NotAdopted,
+            Self::TooManyFiles(_) => ProblemCode::TooManyFiles,
             Self::ShareOverBudget => ProblemCode::ShareOverBudget,
             Self::PassHangs => ProblemCode::PassHangs,
             Self::BadDeclaration(_) => ProblemCode::BadDeclaration,
@@ -103,6 +115,9 @@ impl Met {
             Self::ReceiptIgnored(..) => ProblemCode::ReceiptIgnored,
             Self::ReceiptUnwritten(..)
             | Self::NoticeUnwritten(_)
+            | Self::AdoptionFailed(_)
+            | Self::AdoptionUnwritten
+            | Self::NotRemoved(_)
             | Self::NotReleased(_)
             | Self::NotAbandoned(_)
             | Self::NotQuarantined(_) => ProblemCode::ShareUnwritable,
@@ -125,6 +140,7 @@ impl Met {
             | Self::OverBudget(workload)
             | Self::SourceFailing(workload)
             | Self::TooManyRequests(workload)
+            | Self::NotAdopted(workload, _)
             | Self::BadDeclaration(workload) => Some(workload),
             _ => None,
         }
@@ -164,9 +180,19 @@ impl fmt::Display for Problem {
         let reason = &self.reason;
         match &self.met {
             Met::Unreadable(path) => write!(f, "cannot read {} now: {reason}", path.display()),
+            Met::NotAdopted(_, path) | Met::AdoptionFailed(path) => {
+                write!(f, "{} is not adopted: {reason}", path.display())
+            }
+            Met::NotRemoved(path) => {
+                write!(f, "{} is in the vault and is not removed: {reason}", path.display())
+            }
+            Met::AdoptionUnwritten => {
+                write!(f, "it is not told on the share which files wait to be adopted: {reason}")
+            }
             Met::Stray(path)
             | Met::UnknownEntry(_, path)
             | Met::TooManyWorkloads(path)
+            | Met::TooManyFiles(path)
             | Met::TooManyNames(_, path) => {
                 write!(f, "{}: {reason}", path.display())
             }

@@ -52,7 +52,7 @@ pub struct Directory {
 }
 
 /// The facts about a file that are known without reading it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct FileFacts {
     pub size: u64,
     /// Bytes that the file system says it has allocated for it. Not every one tells the truth: see
@@ -60,17 +60,24 @@ pub struct FileFacts {
     pub allocated: u64,
     /// By the clock of whoever keeps the file system; seconds and nanoseconds.
     pub modified: (i64, u32),
+    /// When anything about it changed, its name and permissions, too.
+    pub changed: (i64, u32),
+    /// How many names it has.
+    pub links: u64,
     pub is_file: bool,
     pub is_directory: bool,
 }
 
 impl FileFacts {
+    #[expect(clippy::unnecessary_cast, reason = "the kernel's types differ between processors")]
     fn of(stat: &Stat) -> Self {
         let kind = FileType::from_raw_mode(stat.st_mode);
         Self {
             size: u64::try_from(stat.st_size).unwrap_or(0),
             allocated: u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512),
             modified: (stat.st_mtime, u32::try_from(stat.st_mtime_nsec).unwrap_or(0)),
+            changed: (stat.st_ctime, u32::try_from(stat.st_ctime_nsec).unwrap_or(0)),
+            links: stat.st_nlink as u64,
             is_file: kind == FileType::RegularFile,
             is_directory: kind == FileType::Directory,
         }

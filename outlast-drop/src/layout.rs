@@ -9,6 +9,10 @@ use outlast_types::{Day, DropId, WorkloadName};
 pub const SHARE_FILE: &str = "outlast-share.json";
 /// The directory that holds all workloads.
 pub const WORKLOADS: &str = "w";
+/// The directory of the agent's marks, beside that of all workloads.
+pub const AGENT: &str = "agent";
+/// The agent's word about files that are to be adopted.
+pub const ADOPTING_FILE: &str = "adopting.json";
 /// The directory in which writers tell of which workload there is news.
 pub const BELL: &str = "bell";
 /// The directory in which instances tell of which workload they want a backup back.
@@ -27,14 +31,18 @@ pub const LEASES: &str = "leases";
 pub const DECLARATION: &str = "workload.toml";
 /// The agent's word to writers that there is no room.
 pub const NOTICE_FILE: &str = "notice.json";
-/// The directory of the agent's marks, beside that of all workloads.
-pub const AGENT: &str = "agent";
 /// The writer's words when it begins.
 pub const OPEN_FILE: &str = "open.json";
 /// The commit.
 pub const SEAL_FILE: &str = "sealed.json";
 /// Begins the name of every sign of life, `beat.<n>`.
 pub const BEAT_PREFIX: &str = "beat.";
+/// Whether a name at the root of a share is one of ours, also where a file server does not tell cases apart.
+pub fn is_ours_at_root(name: &[u8]) -> bool {
+    let ours = [WORKLOADS, BELL, AGENT, FETCH, SHARE_FILE];
+    ours.iter().any(|ours| ours.as_bytes().eq_ignore_ascii_case(name))
+}
+
 /// Where one drop lives on its share.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DropAddress {

@@ -14,6 +14,7 @@
 //! - [`notice`] keeps writers from dropping where there is no room.
 //! - [`receipt`] says what became of a drop, [`mod@release`] lets its data go, [`mod@status`] tells people, and
 //!   [`mod@clean`] tidies up.
+//! - [`adopt`] makes drops of files that somebody wrote without us.
 //! - [`tar`] carries trees through a stream; [`fetch`] brings a drop back to an instance, and [`asking`] is how
 //!   that one asks for what has left the share.
 //!
@@ -22,6 +23,7 @@
 //! [`Rejection`]; no rename, lock or hard link is needed; and what may be a hiccup of a network
 //! file system (`ESTALE`, `EIO`) is "again later", never a verdict about a drop.
 
+pub mod adopt;
 pub mod asking;
 pub mod bell;
 pub mod clean;

@@ -31,6 +31,8 @@ pub struct Opening {
     pub mode: Option<u32>,
     /// The group of everything on it.
     pub group: Option<u32>,
+    /// Whether other files may lie there, which stay as they are.
+    pub among_others: bool,
 }
 
 impl Opening {
@@ -160,7 +162,8 @@ impl Share {
                 let names = || directory.directory(made).and_then(|made| made.names());
                 name == made.as_bytes() && names().is_ok_and(|names| names.is_empty())
             });
-            if !unfinished && !layout::is_foreign(&name) {
+            let stays = opening.among_others && !layout::is_ours_at_root(&name);
+            if !unfinished && !stays && !layout::is_foreign(&name) {
                 let found = outlast_fs::entry::show(&name);
                 return Err(ShareError::NotEmpty { path: path.to_owned(), found });
             }
@@ -331,6 +334,21 @@ mod tests {
         assert_eq!(Share::open(share.path()).unwrap().id(), share.id());
         assert!(matches!(init(share.path()), Err(ShareError::AlreadyAShare { .. })));
         share.check().unwrap();
+    }
+
+    #[test]
+    fn a_share_can_be_made_among_files_of_others_which_stay_but_not_over_what_has_its_names() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(directory.path().join("dumps/shop")).unwrap();
+        let among = Opening { among_others: true, ..Opening::default() };
+        let init =
+            |opening| Share::init_for(directory.path(), opening, &SystemClock, &SystemRandom);
+        assert!(matches!(init(Opening::default()), Err(ShareError::NotEmpty { .. })));
+        std::fs::create_dir_all(directory.path().join("W/x")).unwrap();
+        assert!(matches!(init(among), Err(ShareError::NotEmpty { found, .. }) if found == "W"));
+        std::fs::remove_dir_all(directory.path().join("W")).unwrap();
+        init(among).unwrap().check().unwrap();
+        assert!(directory.path().join("dumps/shop").exists());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! One module for each command, named as users type it.
 
+mod adopt;
 pub(crate) mod audit;
 mod ca;
 mod cache;
@@ -39,6 +40,8 @@ pub(crate) enum Command {
     Gate(gate::Args),
     #[command(subcommand)]
     Share(share::Command),
+    #[command(subcommand)]
+    Adopt(adopt::Command),
     #[command(subcommand)]
     Workload(workload::Command),
     #[command(subcommand)]
@@ -81,6 +84,7 @@ pub(crate) fn run(command: Command, whole: fn() -> clap::Command, output: &Outpu
         Command::Fetch(arguments) => fetch::run(&arguments, output),
         Command::Gate(arguments) => gate::run(&arguments, output),
         Command::Share(command) => share::run(command, output),
+        Command::Adopt(command) => adopt::run(&command, output),
         Command::Workload(command) => workload::run(&command, output),
         Command::Incident(command) => incident::run(&command, output),
         Command::Jobs(arguments) => jobs::run(&arguments, output),

@@ -14,6 +14,7 @@ use outlast_wire::holdings::QUESTION_DROPS_MAX;
 
 use super::Agent;
 use crate::Shutdown;
+use crate::adopter::Kept;
 use crate::notices::Word;
 use crate::problem::Met;
 use crate::receipts::Reader;
@@ -76,12 +77,13 @@ impl Agent {
         }
         let watcher = &self.watcher;
         let taken = self.sweep.take(self.environment.timer.elapsed(), || watcher.workloads());
+        let kept = self.adopter.kept();
         let mut asked = BTreeMap::new();
         for workload in taken {
             if shutdown.is_requested() {
                 return;
             }
-            match self.old_receipts(share, &workload, now) {
+            match self.old_receipts(share, &workload, &kept, now) {
                 Ok(found) => asked.extend(found),
                 Err(error) => tracing::debug!(%workload, "its receipts stay for now: {error}"),
             }
@@ -93,11 +95,13 @@ impl Agent {
     }
 
     /// Vaulted drops of a workload that have left the share, and whose receipts are old as far as we can say. Those
+    /// of files that were adopted and lie there still stay, too: they say that these were taken. Those
     /// of abandoned drops, of which nobody but this share ever knew, are removed at once when they are old.
     fn old_receipts(
         &self,
         share: &Share,
         workload: &WorkloadName,
+        kept: &Kept,
         now: Timestamp,
     ) -> Result<Vec<(DropAddress, Secured)>, String> {
         let keep = self.config.receipts_keep;
@@ -115,7 +119,8 @@ impl Agent {
             if states.contains(&ReceiptState::Vaulted) {
                 let Some((address, secured)) = reader.vaulted(workload, drop)? else { continue };
                 let is_old = now.since(secured.at) >= keep;
-                if is_old && !self.watcher.holds(&address) && is_gone(share, &address) {
+                let is_done = is_old && kept.lets_go(&address) && !self.watcher.holds(&address);
+                if is_done && is_gone(share, &address) {
                     recorded.push((address, secured));
                 }
             } else if states == BTreeSet::from([ReceiptState::Abandoned]) {

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "these are tests")]
 
 mod addressee;
+mod adopting;
 mod bad;
 mod crash;
 mod custody;

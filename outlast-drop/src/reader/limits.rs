@@ -31,7 +31,7 @@ impl Default for DropLimits {
 }
 
 impl DropLimits {
-    fn is_absurd(&self, content: u64, held: u64) -> bool {
+    pub(crate) fn is_absurd(&self, content: u64, held: u64) -> bool {
         self.ratio_max > 0 && content > self.ratio_from && content / held.max(1) > self.ratio_max
     }
 }

@@ -3,6 +3,8 @@
 //! `cfg(test)` tells clippy that the helpers here are tests too.
 
 #[cfg(test)]
+mod adopting;
+#[cfg(test)]
 mod damage;
 #[cfg(test)]
 mod fetch;

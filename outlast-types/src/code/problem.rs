@@ -55,6 +55,10 @@ codes! {
         OverBudget => "over_budget",
         /// The share has used up the bytes that may lie on it, and those who have most of it drop nothing.
         ShareOverBudget => "share_over_budget",
+        /// A file that an agent is to adopt cannot be taken as it is.
+        NotAdopted => "not_adopted",
+        /// More files are to be adopted than an agent watches; the rest is not looked at.
+        TooManyFiles => "too_many_files",
         /// A pass over the share does not come to its end.
         PassHangs => "pass_hangs",
         /// The agent's own directory cannot be written.
@@ -89,12 +93,14 @@ impl ProblemCode {
             | Self::ReceiptIgnored
             | Self::DropUnreadable
             | Self::ShareOverBudget
+            | Self::TooManyFiles
             | Self::PassHangs => ProblemKind::Share,
             Self::UnknownEntry
             | Self::BadDeclaration
             | Self::SourceFailing
             | Self::TooManyNames
             | Self::TooManyRequests
+            | Self::NotAdopted
             | Self::OverBudget => ProblemKind::Content,
             Self::StrayEntry | Self::TooManyWorkloads => ProblemKind::Stray,
             Self::StateUnwritable

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use outlast_agent::declaration;
+use outlast_drop::adopt::{self, waiting::Waiting};
 use outlast_drop::{
     CleanOptions, NoticeLevel, Opening, ReceiptState, Share, ShareStatus, Verifier, WorkloadStatus,
     clean, status_of, status_up_to,
@@ -43,10 +44,11 @@ docs/share-permissions.md tells which to choose for which file server.
 Examples:
   outlast share init /mnt/efs/outlast
   outlast share init --group backup /mnt/efs/outlast              # instances and agent are in that group
-  outlast share init --mode 0777 /mnt/efs/outlast                 # any user of any host that mounts it"
+  outlast share init --mode 0777 /mnt/efs/outlast                 # any user of any host that mounts it
+  outlast share init --among-others /mnt/efs                      # where teams write files already"
     )]
     Init {
-        /// An empty directory, made if missing; on the shared drive, below its mount point
+        /// An empty directory, made if missing; on the shared drive
         dir: PathBuf,
         /// Permissions of the share and all directories on it, in octal [default: those of DIR]
         #[arg(long, value_name = "MODE", value_parser = parse_mode)]
@@ -54,6 +56,9 @@ Examples:
         /// The group of everything on it, by name or number; without --mode, it may write
         #[arg(long, value_name = "GROUP")]
         group: Option<String>,
+        /// In a directory in which other files lie: they stay, and an agent can adopt them
+        #[arg(long)]
+        among_others: bool,
     },
     /// Make a key for `outlast drop --seal-to`, and print its public half
     #[command(
@@ -157,9 +162,9 @@ impl Ca {
 
 pub(crate) fn run(command: Command, output: &Output) -> Result<Code> {
     match command {
-        Command::Init { dir, mode, group } => {
+        Command::Init { dir, mode, group, among_others } => {
             let group = group.as_deref().map(group_id).transpose()?;
-            let opening = Opening { mode, group };
+            let opening = Opening { mode, group, among_others };
             let share = Share::init_for(&dir, opening, &SystemClock, &SystemRandom)?;
             if output.is_json() {
                 output.json(
@@ -188,7 +193,7 @@ pub(crate) fn run(command: Command, output: &Output) -> Result<Code> {
                 Some(workload) => status_of(&share, workload, verifier)?,
                 None => status_up_to(&share, limit, verifier)?,
             };
-            show_status(&share, found, workload.is_some(), output)
+            show_status(&share, found, workload.as_ref(), output)
         }
         Command::Clean { dir, ca, dry_run, grace } => {
             let options = CleanOptions { grace, dry_run, ..CleanOptions::default() };
@@ -272,23 +277,31 @@ fn group_id(group: &str) -> Result<u32> {
     })
 }
 
-/// Shows what was found; if `is_one`, all that is known of one workload.
+/// Shows what was found; of one workload, all that is known of it.
 fn show_status(
     share: &Share,
     mut found: ShareStatus,
-    is_one: bool,
+    one: Option<&WorkloadName>,
     output: &Output,
 ) -> Result<Code> {
+    let is_one = one.is_some();
     for workload in &mut found.workloads {
         if let Err(error) = declaration::read(share, &workload.workload) {
             workload.problems.push(error.to_string());
         }
     }
     let sources = sources::beside(share.path());
+    let adopting = adopt::waiting::read(share).map(|mut adopting| {
+        adopting.files.retain(|file| one.is_none_or(|one| file.workload.as_ref() == Some(one)));
+        adopting
+    });
     if output.is_json() {
         let mut document = serde_json::to_value(&found).context("cannot tell what was found")?;
         if !sources.is_empty() {
             document["sources"] = json!(sources);
+        }
+        if let Some(adopting) = &adopting {
+            document["adopting"] = json!(adopting);
         }
         output.json(&document)?;
         return Ok(Code::Done);
@@ -299,6 +312,9 @@ fn show_status(
     table(output, &["WORKLOAD", "NEWEST SEALED", "STATE", "USED", "DROPS", "WAITS FOR"], &rows)?;
     if is_one {
         show_waiting(&found, output)?;
+    }
+    if let Some(adopting) = adopting.filter(|adopting| !adopting.files.is_empty()) {
+        show_adopting(&adopting, is_one, output)?;
     }
     if found.more_workloads > 0 {
         let more = counted(found.more_workloads as u64, "workload");
@@ -387,6 +403,26 @@ fn show_waiting(found: &ShareStatus, output: &Output) -> Result<()> {
         output.line(format_args!(
             "{drops} {state}, {bytes}, since {since}: waits for {waits_for}; {why}"
         ))?;
+    }
+    Ok(())
+}
+
+/// The most files that are told beside the workloads.
+const ADOPTING_MAX: usize = 20;
+
+/// Which files an agent is to adopt, and why it has not yet.
+fn show_adopting(adopting: &Waiting, is_one: bool, output: &Output) -> Result<()> {
+    let at = whole_seconds(adopting.at);
+    output.line(format_args!("files to be adopted that wait, as the agent said at {at}:"))?;
+    let max = if is_one { usize::MAX } else { ADOPTING_MAX };
+    for file in adopting.files.iter().take(max) {
+        let bytes = human::bytes(file.bytes);
+        let of = file.workload.as_ref().map_or_else(String::new, |name| format!(" of {name}"));
+        output.line(format_args!("  {}{of}, {bytes}: {}", file.path, file.why))?;
+    }
+    let more = adopting.more + adopting.files.len().saturating_sub(max) as u64;
+    if more > 0 {
+        output.line(format_args!("  and {} more", counted(more, "file")))?;
     }
     Ok(())
 }

@@ -7,6 +7,7 @@
     reason = "these are tests"
 )]
 
+mod adopting;
 mod audit;
 mod cache;
 mod cli;
