@@ -75,7 +75,7 @@ fn a_file_that_has_settled_is_judged_once_and_again_when_it_is_another() {
     let file = found("a", 1);
     scene.look(&file, 0);
     assert_eq!(scene.to_judge(), [] as [String; 0]);
-    assert!(scene.why("a", 20).unwrap().contains("in 40s"), "{:?}", scene.why("a", 20));
+    assert!(scene.why("a", 20).unwrap().contains("in 40 s"), "{:?}", scene.why("a", 20));
     scene.look(&file, 60);
     assert_eq!(scene.to_judge(), ["a"]);
     assert_eq!(scene.to_judge(), [] as [String; 0]);
