@@ -4,6 +4,7 @@
 //! is `poll = "5s"` in `[agent]`. Mistakes are told where the user made them, all at once: by line
 //! and column of the file, or by the variable's name. The keys are one table ([`table`]).
 
+mod adopted;
 mod edit;
 mod flaw;
 mod identities;

@@ -32,7 +32,7 @@ pub(crate) enum Command {
     Check(CheckArgs),
 }
 
-/// Tell what the rules [[adopt]] of an agent.toml find, and what would become of it; changes nothing
+/// Tell what the rules of an agent.toml find, and what becomes of it
 #[derive(Debug, Args)]
 #[command(
     after_help = "It looks once. A file that is \"to be taken\" is taken by the agent when it has looked twice, apart by the

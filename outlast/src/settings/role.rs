@@ -11,6 +11,7 @@ use outlast_types::SanityRule;
 use outlast_vault::{AgentLimits, LimitPolicy, SanityPolicy, VaultConfig};
 use outlast_wire::Proxies;
 
+use super::adopted;
 use super::flaw::Flaw;
 use super::key::RoleKeys;
 use super::services::{self, Services};
@@ -55,7 +56,9 @@ impl Configured for AgentConfig {
     const ROLE: &'static RoleKeys = &AGENT;
 
     fn judge(settings: &Settings) -> Vec<Flaw> {
-        sources::judge(settings)
+        let mut flaws = sources::judge(settings);
+        flaws.extend(adopted::flaws(settings));
+        flaws
     }
 
     fn build(settings: &Settings) -> Result<Self> {
@@ -91,6 +94,7 @@ impl Configured for AgentConfig {
                 keep: settings.duration("agent.fetch_keep")?,
                 asked_by: asked_by(settings.text("agent.fetch_from")?),
             },
+            adopt: adopted::rules(settings)?,
             seal_key: settings.path_if_set("agent.seal_key"),
             textfile: settings.path_if_set("agent.textfile"),
             poll: settings.duration("agent.poll")?,

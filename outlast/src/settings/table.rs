@@ -1,5 +1,6 @@
 //! The keys that each role's configuration knows.
 
+mod adopt;
 mod source;
 
 use std::time::Duration;
@@ -155,6 +156,7 @@ pub(crate) const AGENT: RoleKeys = RoleKeys {
             ],
         },
         source::SOURCE,
+        adopt::ADOPT,
     ],
 };
 
