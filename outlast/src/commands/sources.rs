@@ -143,7 +143,7 @@ fn prepare_share(share: &Path, state: &Path) -> Result<()> {
             note.display()
         );
     }
-    let opening = Opening { mode: Some(PRIVATE_MODE), group: None };
+    let opening = Opening { mode: Some(PRIVATE_MODE), ..Opening::default() };
     let made = Share::init_for(share, opening, &SystemClock, &SystemRandom)?;
     tracing::info!(share = %made.id(), path = %share.display(), "made a share for the sources");
     Ok(())
