@@ -316,26 +316,7 @@ fn show_status(
     if let Some(adopting) = adopting.filter(|adopting| !adopting.files.is_empty()) {
         show_adopting(&adopting, is_one, output)?;
     }
-    if found.more_workloads > 0 {
-        let more = counted(found.more_workloads as u64, "workload");
-        output.line(format_args!("and {more} more; --limit and --workload show them"))?;
-    }
-    if found.workloads.len() + found.more_workloads > 1 {
-        let counts = counts(&found.counts, found.verified);
-        output.line(format_args!("in all: {}, {counts}", human::bytes(found.used_bytes)))?;
-    }
-    if rows.is_empty() {
-        output.remark("there are no drops yet");
-    } else if !found.verified {
-        output.remark(
-            "a question mark: what receipts say was not verified; name the authority by --ca",
-        );
-    }
-    if found.foreign > 0 {
-        let things = counted(found.foreign, "thing");
-        output
-            .line(format_args!("ignored: {things} that file servers or tools left among ours"))?;
-    }
+    sum_up(&found, output)?;
     found.workloads.iter().try_for_each(|workload| tell_notice(workload, output))?;
     for source in &sources {
         let about = source.problem.as_ref().or(source.gaps.as_ref());
@@ -348,6 +329,31 @@ fn show_status(
         output.line(format_args!("problem: {problem}"))?;
     }
     Ok(Code::Done)
+}
+
+/// What is to be said of all workloads together.
+fn sum_up(found: &ShareStatus, output: &Output) -> Result<()> {
+    if found.more_workloads > 0 {
+        let more = counted(found.more_workloads as u64, "workload");
+        output.line(format_args!("and {more} more; --limit and --workload show them"))?;
+    }
+    if found.workloads.len() + found.more_workloads > 1 {
+        let counts = counts(&found.counts, found.verified);
+        output.line(format_args!("in all: {}, {counts}", human::bytes(found.used_bytes)))?;
+    }
+    if found.workloads.is_empty() {
+        output.remark("there are no drops yet");
+    } else if !found.verified {
+        output.remark(
+            "a question mark: what receipts say was not verified; name the authority by --ca",
+        );
+    }
+    if found.foreign > 0 {
+        let things = counted(found.foreign, "thing");
+        output
+            .line(format_args!("ignored: {things} that file servers or tools left among ours"))?;
+    }
+    Ok(())
 }
 
 /// What writers of a workload are told of room, if anything.
