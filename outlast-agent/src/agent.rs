@@ -9,11 +9,12 @@ mod adopting;
 mod apply;
 mod holdings;
 mod hygiene;
+mod keeper;
 mod shipping;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::Duration;
 
 use outlast_drop::files::Meter;
@@ -52,6 +53,8 @@ use crate::upstream::{Upstream, Vault};
 use crate::watcher::{Observation, ObservedDrop, Watcher};
 use crate::workload::place;
 use crate::{AgentConfig, Shutdown};
+
+use keeper::Keeper;
 
 /// The shortest first pause after a failure, however often the share is polled.
 const PAUSE_MIN: Duration = Duration::from_millis(200);
@@ -102,14 +105,6 @@ pub struct Agent {
     hatch: Arc<Hatch>,
     /// How many were revoked when the vault was last asked what it holds.
     asked_under: usize,
-}
-
-/// What attends to an identity: renews its certificate, and hears whom it is to believe.
-struct Keeper {
-    renewal: Renewal,
-    news: NewsWatch,
-    /// Whom they ask.
-    client: ApiClient,
 }
 
 impl Agent {
@@ -476,31 +471,5 @@ impl Agent {
             self.queue.weigh(&address, bytes);
         }
         self.apply(share, action, report);
-    }
-}
-
-impl Keeper {
-    /// Attends to the identity on threads of their own, so that a share that hangs keeps it from nothing.
-    fn start(self, shutdown: &Shutdown) -> Vec<(&'static str, JoinHandle<()>)> {
-        let Self { mut renewal, mut news, mut client } = self;
-        client.heed(shutdown);
-        let (asking, stop) = (client.beside(), shutdown.clone());
-        let renewing = start("renewal", move || renewal.keep_doing(&client, &stop));
-        let stop = shutdown.clone();
-        let hearing = start("trust", move || news.keep_watching(&asking, &stop));
-        renewing.into_iter().chain(hearing).collect()
-    }
-}
-
-fn start(
-    name: &'static str,
-    work: impl FnOnce() + Send + 'static,
-) -> Option<(&'static str, JoinHandle<()>)> {
-    match thread::Builder::new().name(name.to_owned()).spawn(work) {
-        Ok(thread) => Some((name, thread)),
-        Err(error) => {
-            tracing::error!(%error, "the thread \"{name}\" cannot be started; restart the agent");
-            None
-        }
     }
 }
