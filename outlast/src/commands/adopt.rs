@@ -35,8 +35,8 @@ pub(crate) enum Command {
 /// Tell what the rules of an agent.toml find, and what becomes of it
 #[derive(Debug, Args)]
 #[command(
-    after_help = "It looks once. A file that is \"to be taken\" is taken by the agent when it has looked twice, apart by the
-rule's settle time, and found it unchanged. One that is \"taken\" is in the drop that is named.
+    after_help = "It looks once. A file that is \"to be taken\" is taken by the agent when it has looked twice, apart
+by the rule's settle time, and found it unchanged. One that is \"taken\" is in the drop that is named.
 
 Examples:
   outlast adopt check --config /etc/outlast/agent.toml
