@@ -146,6 +146,12 @@ impl Directory {
         Ok(Access::below(&fstat(&self.descriptor)?))
     }
 
+    /// Who may write into it, root aside.
+    pub fn writers(&self) -> io::Result<Writers> {
+        self.meter.call(&self.path);
+        Ok(Writers::below(&fstat(&self.descriptor)?))
+    }
+
     /// Opens this directory to others: what is made in it from now on is open to the same.
     pub fn open_to(&self, mode: Option<u32>, group: Option<u32>) -> io::Result<()> {
         if let Some(group) = group {

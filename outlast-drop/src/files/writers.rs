@@ -1,10 +1,6 @@
 //! Who may write into a directory, by its owner and permissions.
 
-use std::io;
-
-use rustix::fs::fstat;
-
-use super::Directory;
+use rustix::fs::Stat;
 
 const OWNER_WRITES: u32 = 0o200;
 const GROUP_WRITES: u32 = 0o020;
@@ -22,6 +18,12 @@ pub struct Writers {
 }
 
 impl Writers {
+    /// Those of a directory. A file system without owners gives those of its mount.
+    #[expect(clippy::unnecessary_cast, reason = "the kernel's types differ between processors")]
+    pub(super) fn below(directory: &Stat) -> Self {
+        Self::of(directory.st_mode as u32, directory.st_uid, directory.st_gid)
+    }
+
     fn of(mode: u32, user: u32, group: u32) -> Self {
         let allows = |bit: u32| mode & bit != 0;
         Self {
@@ -42,16 +44,6 @@ impl Writers {
             && !self.user.is_some_and(is_shared)
             && self.group.is_none_or(|group| above.group != Some(group) && !above.everybody)
             && !above.everybody
-    }
-}
-
-impl Directory {
-    /// Who may write into it. A file system without owners gives those of its mount.
-    #[expect(clippy::unnecessary_cast, reason = "the kernel's types differ between processors")]
-    pub fn writers(&self) -> io::Result<Writers> {
-        self.meter.call(&self.path);
-        let stat = fstat(&self.descriptor)?;
-        Ok(Writers::of(stat.st_mode as u32, stat.st_uid, stat.st_gid))
     }
 }
 

@@ -102,7 +102,17 @@ pub(crate) fn run(arguments: &Args, output: &Output) -> Result<Code> {
         (Err(error), Some(authority)) if is_not_there(&error) && !arguments.no_ask => {
             // Where no agent answers, it is as if nobody had asked.
             if asking::is_open(&share)? {
-                return ask::fetch(&share, arguments, wanted, authority, output);
+                let wish = ask::Wish {
+                    workload: &arguments.workload,
+                    wanted,
+                    into: &arguments.into,
+                    overwrite: arguments.overwrite,
+                    resume: arguments.resume,
+                    privileged: arguments.rights.privileged,
+                    instance: arguments.instance.clone(),
+                    timeout: arguments.timeout,
+                };
+                return ask::fetch(&share, &wish, authority, output);
             }
         }
         (Ok(found), _) => return read_out(&found, arguments, authority.is_some(), output),

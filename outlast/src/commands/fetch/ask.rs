@@ -10,12 +10,11 @@ use outlast_drop::asking::Progress;
 use outlast_drop::fetch::Wanted;
 use outlast_repo::Repository;
 use outlast_repo::restore::{self, Problem, Summary};
-use outlast_types::{Environment, Interrupt, Monitor as _, human};
+use outlast_types::{Environment, Interrupt, Monitor as _, WorkloadName, human};
 use outlast_wire::fetching::GrantedBackup;
 use outlast_wire::receipts::Authority;
 use serde_json::json;
 
-use super::Args;
 use crate::exit::Code;
 use crate::output::{Output, counted};
 use crate::snapshots::{deviations, tell_deviations};
@@ -27,6 +26,19 @@ const PAUSE_LONGEST: Duration = Duration::from_secs(2);
 const STILL_MAX: Duration = Duration::from_secs(300);
 /// How often the agent is told again that somebody asks.
 const RING_AGAIN: Duration = Duration::from_secs(30);
+
+/// What is wanted, and where to.
+pub(super) struct Wish<'a> {
+    pub(super) workload: &'a WorkloadName,
+    pub(super) wanted: Wanted,
+    pub(super) into: &'a Path,
+    pub(super) overwrite: bool,
+    pub(super) resume: bool,
+    pub(super) privileged: bool,
+    /// Who asks.
+    pub(super) instance: Option<String>,
+    pub(super) timeout: Option<Duration>,
+}
 
 /// A request, taken back when nobody waits for it any more.
 struct Waiting<'a>(Asking<'a>);
@@ -43,48 +55,42 @@ impl Drop for Waiting<'_> {
 /// Gets a backup by asking for it.
 pub(super) fn fetch(
     share: &Share,
-    arguments: &Args,
-    wanted: Wanted,
+    wish: &Wish<'_>,
     authority: &Authority,
     output: &Output,
 ) -> Result<Code> {
     let environment = Environment::system();
-    check_target(&arguments.into, arguments.overwrite || arguments.resume)?;
+    check_target(wish.into, wish.overwrite || wish.resume)?;
     output.remark("the share holds no such drop; asking the vault for it, through the agent");
-    let instance = arguments.instance.clone().or_else(host_name);
-    let workload = &arguments.workload;
-    let asking = Asking::begin(share, workload, wanted, instance, authority, &environment)?;
+    let instance = wish.instance.clone().or_else(host_name);
+    let asking =
+        Asking::begin(share, wish.workload, wish.wanted, instance, authority, &environment)?;
     let waiting = Waiting(asking);
-    let ready = wait(&waiting.0, arguments.timeout, &environment, output)?;
+    let ready = wait(&waiting.0, wish.timeout, &environment, output)?;
     let Ready { backup, repository } = ready;
     let repository = in_scratch(repository);
     let progress = output.progress();
     let options = restore::Options {
-        overwrite: arguments.overwrite,
-        resume: arguments.resume,
-        privileged: arguments.rights.privileged,
+        overwrite: wish.overwrite,
+        resume: wish.resume,
+        privileged: wish.privileged,
         ..restore::Options::default()
     };
-    let summary = restore::restore(&repository, backup.tree, &arguments.into, &options, &progress)?;
+    let summary = restore::restore(&repository, backup.tree, wish.into, &options, &progress)?;
     progress.finish();
     drop(waiting);
-    tell(arguments, &backup, &summary, output)?;
+    tell(wish, &backup, &summary, output)?;
     Ok(if summary.problems.is_empty() { Code::Done } else { Code::Failed })
 }
 
-fn tell(
-    arguments: &Args,
-    backup: &GrantedBackup,
-    summary: &Summary,
-    output: &Output,
-) -> Result<()> {
-    let workload = &arguments.workload;
+fn tell(wish: &Wish<'_>, backup: &GrantedBackup, summary: &Summary, output: &Output) -> Result<()> {
+    let workload = wish.workload;
     let problems: Vec<String> = summary.problems.iter().map(ToString::to_string).collect();
     if output.is_json() {
         output.json(&json!({
             "drop": backup.drop.to_string(),
             "workload": workload.as_str(),
-            "into": arguments.into.display().to_string(),
+            "into": wish.into.display().to_string(),
             "files": summary.files,
             "bytes": summary.bytes + summary.kept,
             "kept_bytes": summary.kept,
@@ -101,7 +107,7 @@ fn tell(
         output.line(format_args!(
             "fetched drop {} of {workload} into {}: {}, {}",
             backup.drop,
-            arguments.into.display(),
+            wish.into.display(),
             counted(summary.files, "file"),
             human::bytes(summary.bytes + summary.kept)
         ))?;
