@@ -227,7 +227,7 @@ impl Adopter {
         limits: &dyn Fn(&WorkloadName) -> DropLimits,
         shutdown: &Shutdown,
     ) {
-        let batches = self.files.to_judge(JUDGED_MAX).into_iter();
+        let batches = self.files.take_settled(JUDGED_MAX).into_iter();
         let jobs = batches.map(|((rule, workload), found)| {
             let limits = limits(&workload);
             Judge { rule, share: share.clone(), workload, found, limits }
@@ -269,7 +269,7 @@ impl Adopter {
     /// Copies the next files, a few at a time; how many.
     fn copy(&mut self, share: &Share, shutdown: &Shutdown) -> usize {
         let room = (2 * COPIES).saturating_sub(self.files.copying()).min(COPIES);
-        let copies = self.files.to_copy(room).into_iter();
+        let copies = self.files.take_ready(room).into_iter();
         let jobs = copies.map(|(found, candidate)| {
             let (share, stop) = (share.clone(), self.stop.clone());
             Take { share, found, candidate, stop }

@@ -239,7 +239,10 @@ impl Files {
     }
 
     /// Files that are to be judged, by workload: as many as `max` of one, and of all. They are noted as being judged.
-    pub(super) fn to_judge(&mut self, max: usize) -> BTreeMap<(usize, WorkloadName), Vec<Found>> {
+    pub(super) fn take_settled(
+        &mut self,
+        max: usize,
+    ) -> BTreeMap<(usize, WorkloadName), Vec<Found>> {
         let mut batches: BTreeMap<_, Vec<Found>> = BTreeMap::new();
         let mut count = 0;
         for file in self.files.values_mut().filter(|file| matches!(file.stand, Stand::Settled)) {
@@ -285,7 +288,7 @@ impl Files {
 
     /// The next file of each workload that is to be taken, the oldest first: so the newest is the last
     /// that the vault gets. At most `max`, and of each workload one at a time. They are noted as being copied.
-    pub(super) fn to_copy(&mut self, max: usize) -> Vec<(Found, Candidate)> {
+    pub(super) fn take_ready(&mut self, max: usize) -> Vec<(Found, Candidate)> {
         let busy: BTreeSet<WorkloadName> = self
             .files
             .values()

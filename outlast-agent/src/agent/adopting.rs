@@ -43,7 +43,7 @@ impl Agent {
                 Some(secured) => Some(secured.clone()),
                 None => self.secured_before(share, &address),
             };
-            match secured.filter(|secured| is_safe(secured)) {
+            match secured.filter(is_safe) {
                 Some(secured) => {
                     asked.insert(address.clone(), secured);
                     files.push((found, address));

@@ -54,8 +54,8 @@ impl Scene {
     }
 
     /// The names that are to be judged.
-    fn to_judge(&mut self) -> Vec<String> {
-        let batches = self.files.to_judge(100).into_values().flatten();
+    fn judging(&mut self) -> Vec<String> {
+        let batches = self.files.take_settled(100).into_values().flatten();
         batches.map(|found| String::from_utf8(found.path.name().to_vec()).unwrap()).collect()
     }
 
@@ -74,22 +74,22 @@ fn a_file_that_has_settled_is_judged_once_and_again_when_it_is_another() {
     let mut scene = Scene::new(|_| {});
     let file = found("a", 1);
     scene.look(&file, 0);
-    assert_eq!(scene.to_judge(), [] as [String; 0]);
+    assert_eq!(scene.judging(), [] as [String; 0]);
     assert!(scene.why("a", 20).unwrap().contains("in 40 s"), "{:?}", scene.why("a", 20));
     scene.look(&file, 60);
-    assert_eq!(scene.to_judge(), ["a"]);
-    assert_eq!(scene.to_judge(), [] as [String; 0]);
+    assert_eq!(scene.judging(), ["a"]);
+    assert_eq!(scene.judging(), [] as [String; 0]);
     scene.judged(&file, Judged::Taken(address(1)), 60);
     for seconds in [120, 180, 9000] {
         scene.look(&file, seconds);
-        assert_eq!(scene.to_judge(), [] as [String; 0]);
+        assert_eq!(scene.judging(), [] as [String; 0]);
     }
     assert_eq!(scene.why("a", 9000), None);
     scene.look(&found("a", 2), 9001);
     scene.look(&found("a", 2), 9060);
-    assert_eq!(scene.to_judge(), [] as [String; 0], "replaced in place, it begins anew");
+    assert_eq!(scene.judging(), [] as [String; 0], "replaced in place, it begins anew");
     scene.look(&found("a", 2), 9061);
-    assert_eq!(scene.to_judge(), ["a"]);
+    assert_eq!(scene.judging(), ["a"]);
 }
 
 #[test]
@@ -98,14 +98,14 @@ fn a_verdict_about_what_a_file_was_is_none_about_what_it_is() {
     let (old, new) = (found("a", 1), found("a", 2));
     scene.look(&old, 0);
     scene.look(&old, 60);
-    assert_eq!(scene.to_judge(), ["a"]);
+    assert_eq!(scene.judging(), ["a"]);
     scene.look(&new, 61);
     scene.judged(&old, Judged::Taken(address(1)), 62);
     scene.look(&new, 63);
     scene.look(&new, 122);
-    assert_eq!(scene.to_judge(), [] as [String; 0]);
+    assert_eq!(scene.judging(), [] as [String; 0]);
     scene.look(&new, 123);
-    assert_eq!(scene.to_judge(), ["a"]);
+    assert_eq!(scene.judging(), ["a"]);
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn what_lacks_a_part_or_is_too_old_or_has_no_workload_is_not_judged_and_says_why
         scene.look(&lacking, seconds);
         scene.look(&nameless, seconds);
     }
-    assert_eq!(scene.to_judge(), [] as [String; 0]);
+    assert_eq!(scene.judging(), [] as [String; 0]);
     assert_eq!(scene.why("a", 120).unwrap(), "a.md5 is not there yet");
     assert_eq!(scene.why("b", 120).unwrap(), "no name");
     let mut scene = Scene::new(|text| text.max_age = Some(at(98_000)));
@@ -130,7 +130,7 @@ fn what_lacks_a_part_or_is_too_old_or_has_no_workload_is_not_judged_and_says_why
         scene.look(&found("old", 1), seconds);
         scene.look(&young, seconds);
     }
-    assert_eq!(scene.to_judge(), ["young"]);
+    assert_eq!(scene.judging(), ["young"]);
     assert_eq!(scene.why("old", 60), None, "it is left alone");
 }
 
@@ -140,13 +140,13 @@ fn what_failed_is_left_alone_for_a_while() {
     let file = found("a", 1);
     scene.look(&file, 0);
     scene.look(&file, 60);
-    scene.to_judge();
+    scene.judging();
     scene.judged(&file, Judged::Later("the server is away".to_owned()), 60);
     scene.look(&file, 61);
-    assert_eq!(scene.to_judge(), [] as [String; 0]);
+    assert_eq!(scene.judging(), [] as [String; 0]);
     assert!(scene.why("a", 61).unwrap().contains("the server is away"));
     scene.look(&file, 60 + 31);
-    assert_eq!(scene.to_judge(), ["a"]);
+    assert_eq!(scene.judging(), ["a"]);
 }
 
 #[test]
@@ -177,7 +177,7 @@ fn receipts_stay_for_what_was_taken_and_where_that_is_not_known() {
     scene.look(&file, 0);
     assert!(!scene.files.kept().lets_go(&address(7)), "a may be any of them");
     scene.look(&file, 60);
-    scene.to_judge();
+    scene.judging();
     scene.judged(&file, Judged::Taken(address(1)), 60);
     let kept = scene.files.kept();
     assert!(!kept.lets_go(&address(1)) && kept.lets_go(&address(2)));
@@ -206,7 +206,7 @@ proptest! {
             }
             let file = found("a", size);
             scene.look(&file, now);
-            if scene.to_judge() == ["a"] {
+            if scene.judging() == ["a"] {
                 prop_assert!(now - same.1 >= SETTLE.as_secs(), "{now} {same:?}");
                 let judged = if is_taken { Judged::Taken(address(1)) } else { Judged::Changed };
                 if !is_taken {
