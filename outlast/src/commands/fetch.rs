@@ -98,22 +98,21 @@ pub(crate) fn run(arguments: &Args, output: &Output) -> Result<Code> {
     let is_not_there = |error: &FetchError| {
         matches!(error, FetchError::NotYet { .. } | FetchError::OnlySuspect { .. })
     };
+    // Where no agent answers, it is as if nobody had asked.
+    let may_ask = authority.is_some() && !arguments.no_ask && asking::is_open(&share)?;
     match (fetch::find(&share, &arguments.workload, &wanted, verifier), &authority) {
-        (Err(error), Some(authority)) if is_not_there(&error) && !arguments.no_ask => {
-            // Where no agent answers, it is as if nobody had asked.
-            if asking::is_open(&share)? {
-                let wish = ask::Wish {
-                    workload: &arguments.workload,
-                    wanted,
-                    into: &arguments.into,
-                    overwrite: arguments.overwrite,
-                    resume: arguments.resume,
-                    privileged: arguments.rights.privileged,
-                    instance: arguments.instance.clone(),
-                    timeout: arguments.timeout,
-                };
-                return ask::fetch(&share, &wish, authority, output);
-            }
+        (Err(error), Some(authority)) if may_ask && is_not_there(&error) => {
+            let wish = ask::Wish {
+                workload: &arguments.workload,
+                wanted,
+                into: &arguments.into,
+                overwrite: arguments.overwrite,
+                resume: arguments.resume,
+                privileged: arguments.rights.privileged,
+                instance: arguments.instance.clone(),
+                timeout: arguments.timeout,
+            };
+            return ask::fetch(&share, &wish, authority, output);
         }
         (Ok(found), _) => return read_out(&found, arguments, authority.is_some(), output),
         _ => {}

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use outlast_testing::compare_trees;
+use outlast_testing::{compare_trees, pseudo_random};
 use serde_json::Value;
 
 use crate::harness::{Up, document, fail, outlast, run, scratch, succeed, wait_until};
@@ -139,8 +139,7 @@ fn begin(command: &mut Command) -> Child {
 fn many_at_once_share_one_answer_and_one_that_was_killed_goes_on() {
     let mut site = Site::new(POLICY);
     let file = site.path("shop.sql");
-    let content: Vec<u8> =
-        (0..8_000_000_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let content = pseudo_random(8, 8_000_000);
     fs::write(&file, &content).unwrap();
     site.dropped_and_gone("shop-db", &["--exec", "shop.sql", "--", "cat", file.to_str().unwrap()]);
     let mut greens: Vec<(PathBuf, Child)> = (0..8)
@@ -173,8 +172,7 @@ fn many_at_once_share_one_answer_and_one_that_was_killed_goes_on() {
 fn an_agent_that_is_killed_while_somebody_waits_is_waited_for() {
     let mut site = Site::new(POLICY);
     let file = site.path("shop.sql");
-    let content: Vec<u8> =
-        (0..6_000_000_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 11) as u8).collect();
+    let content = pseudo_random(6, 6_000_000);
     fs::write(&file, &content).unwrap();
     site.dropped_and_gone("shop-db", &["--exec", "shop.sql", "--", "cat", file.to_str().unwrap()]);
     site.up.role.kill();

@@ -27,7 +27,7 @@ type Asking = Vec<(Request, AskedRequest)>;
 
 /// The reply to some requests.
 enum Told {
-    Decision(Decided, Statement),
+    Decision(Box<Decided>, Statement),
     /// There is none yet, for this reason.
     Later(String),
 }
@@ -168,7 +168,7 @@ impl Desk {
                 if let Decision::Granted(backup) = &decided.decision {
                     return Ok(self.take_in(share, &decided, backup, answer, asking, problems));
                 }
-                Ok(Told::Decision(decided, answer.decision))
+                Ok(Told::Decision(Box::new(decided), answer.decision))
             }
             Err(FetchCallError::Call(CallError::Refused { body, .. }))
                 if body.code != ErrorCode::StaleChallenge =>
@@ -196,7 +196,7 @@ impl Desk {
         problems: &mut Vec<Problem>,
     ) -> Told {
         let (workload, wanted) = (&decided.workload, decided.wanted);
-        let decision = || Told::Decision(decided.clone(), given.decision.clone());
+        let decision = || Told::Decision(Box::new(decided.clone()), given.decision.clone());
         let budget = self.parts.rules.budget;
         let human = outlast_types::human::bytes;
         let needed = bytes_of(backup);
@@ -351,7 +351,7 @@ impl Desk {
             decision: Decision::Refused { code, reason },
         };
         match decided.sign(&self.parts.identity.get()) {
-            Ok(statement) => Told::Decision(decided, statement),
+            Ok(statement) => Told::Decision(Box::new(decided), statement),
             Err(error) => Told::Later(format!("the refusal cannot be written: {error}")),
         }
     }

@@ -121,7 +121,7 @@ fn tell(wish: &Wish<'_>, backup: &GrantedBackup, summary: &Summary, output: &Out
         problems.iter().for_each(|problem| output.warn(problem));
         tell_deviations(&summary.withheld, &summary.copied, output);
     }
-    if is_broken(&summary) {
+    if is_broken(summary) {
         output.warn(
             "what came is not what the vault holds: it was changed or removed on the share; nothing that is \
              not right has its own name there",
