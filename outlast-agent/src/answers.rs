@@ -1,6 +1,6 @@
 //! Backups that instances want back: the agent's side of [`outlast_drop::asking`].
 //!
-//! An instance puts a request on the share. The [`desk`] finds it, asks the vault whether it is granted, and
+//! An instance puts a request on the share. The `desk` finds it, asks the vault whether it is granted, and
 //! replies. The content comes as a small repository of its own on the share, with the same blobs and the same
 //! tree as the snapshot in the vault, under a key made for it alone, which is sealed to the key in each
 //! request. So the instance needs to believe nobody but the vault, which signed which tree it is to get;
@@ -10,7 +10,7 @@
 //! [`Asking`] is the other side, which an instance runs.
 //!
 //! All this runs on a thread of its own, with a client of its own; what the passes over the share and it have
-//! to tell each other goes through a [`hatch`]. An answer is no drop: it has a budget of its own, is removed
+//! to tell each other goes through a `hatch`. An answer is no drop: it has a budget of its own, is removed
 //! when its time is over, and its reading makes way for drops.
 
 pub(crate) mod desk;
