@@ -271,9 +271,7 @@ impl Desk {
             };
             let reason = match state {
                 AnswerState::Whole | AnswerState::Writing => None,
-                _ => known.reason.clone().or_else(|| {
-                    Some(format!("{unfinished} answers are being written, one after the other"))
-                }),
+                _ => known.reason.clone().or_else(|| Some(turn(unfinished))),
             };
             let (total, beat) = (answer.backup.size, self.beat);
             if answer.is_whole {
@@ -454,6 +452,14 @@ fn hindered(share: &Share, workload: &WorkloadName, error: &ShareError) -> Probl
             Met::Unreadable(share.path().to_owned()).because(error.to_string())
         }
         _ => Met::NotAnswered(workload.clone()).because(error.to_string()),
+    }
+}
+
+/// When one of so many `unfinished` answers is written.
+fn turn(unfinished: usize) -> String {
+    match unfinished {
+        0 | 1 => "it is the next to be written".to_owned(),
+        _ => format!("{unfinished} answers are to be written, one after the other"),
     }
 }
 
