@@ -21,7 +21,7 @@ use crate::snapshots::{deviations, tell_deviations};
 /// seconds anyway.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Get a backup onto this instance: a drop that is on the share, or what the vault brings back over it
+/// Get a backup onto this instance, from the share or by way of it from the vault
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "A stream becomes one file of its name in DIR; a tree is unpacked below DIR. What would \
