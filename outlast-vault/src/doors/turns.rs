@@ -4,12 +4,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::extract::{Request, State};
+use axum::http::Method;
 use axum::http::header::CONTENT_LENGTH;
-use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use outlast_promise::{Excess, Limit};
 use outlast_wire::Peer;
+use outlast_wire::api::{ErrorBody, ErrorCode};
 use outlast_wire::server::ApiError;
 use outlast_wire::server::budget::{Bounds, Busy, Holder, Rates, Share, Shares};
 
@@ -150,9 +151,11 @@ fn in_vain(request: &Request) -> u32 {
     u32::try_from(length / BYTES_OF_A_REQUEST).unwrap_or(u32::MAX)
 }
 
-/// A bad road is nobody's fault: what comes too slowly is not refused in this sense.
+/// Whether all of an object came, and it is not what it says. What broke off, is here already, or may not
+/// be sent by this peer any more is no flood: honest agents are killed, replaced and revoked.
 fn is_refused(response: &Response) -> bool {
-    response.status().is_client_error() && response.status() != StatusCode::REQUEST_TIMEOUT
+    let error = response.extensions().get::<ErrorBody>();
+    error.is_some_and(|error| matches!(error.code, ErrorCode::Unacceptable | ErrorCode::WrongHash))
 }
 
 /// The length of the body, as the head of the request has it.
@@ -163,6 +166,7 @@ fn announced(request: &Request) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use axum::body::Body;
+    use axum::http::StatusCode;
 
     use super::*;
     use crate::core::limits::AgentLimits;
@@ -191,5 +195,20 @@ mod tests {
         assert_eq!(in_vain(&untold), u32::MAX);
         let asked = Request::get("/repo/shop-db/data/00").body(Body::empty()).unwrap();
         assert_eq!(in_vain(&asked), 0);
+    }
+
+    #[test]
+    fn who_is_killed_replaced_or_early_has_sent_nothing_in_vain() {
+        let answer = |status, code| ApiError::new(status, code, "x").into_response();
+        assert!(is_refused(&answer(StatusCode::BAD_REQUEST, ErrorCode::WrongHash)));
+        assert!(is_refused(&answer(StatusCode::UNPROCESSABLE_ENTITY, ErrorCode::Unacceptable)));
+        for (status, code) in [
+            (StatusCode::BAD_REQUEST, ErrorCode::BrokenOff),
+            (StatusCode::REQUEST_TIMEOUT, ErrorCode::TooSlow),
+            (StatusCode::CONFLICT, ErrorCode::AlreadyExists),
+            (StatusCode::FORBIDDEN, ErrorCode::NotGranted),
+        ] {
+            assert!(!is_refused(&answer(status, code)));
+        }
     }
 }
