@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::http::Method;
-use axum::http::header::CONTENT_LENGTH;
+use axum::http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use outlast_promise::{Excess, Limit};
@@ -147,7 +147,9 @@ fn in_vain(request: &Request) -> u32 {
     if request.method() != Method::POST || !request.uri().path().starts_with(OBJECTS_PATH) {
         return 0;
     }
-    let length = announced(request).unwrap_or(u64::MAX);
+    // Without both there is no body.
+    let untold = if request.headers().contains_key(TRANSFER_ENCODING) { u64::MAX } else { 0 };
+    let length = announced(request).unwrap_or(untold);
     u32::try_from(length / BYTES_OF_A_REQUEST).unwrap_or(u32::MAX)
 }
 
@@ -191,8 +193,10 @@ mod tests {
         };
         assert_eq!(of("/repo/shop-db/data/00", 4 << 20), 1024);
         assert_eq!(of(REPORT_PATH, 4 << 20), 0, "it was counted when it came");
-        let untold = Request::post("/repo/shop-db/data/00").body(Body::empty()).unwrap();
-        assert_eq!(in_vain(&untold), u32::MAX);
+        let untold = Request::post("/repo/shop-db/data/00").header(TRANSFER_ENCODING, "chunked");
+        assert_eq!(in_vain(&untold.body(Body::empty()).unwrap()), u32::MAX);
+        let empty = Request::post("/repo/shop-db/data/00").body(Body::empty()).unwrap();
+        assert_eq!(in_vain(&empty), 0);
         let asked = Request::get("/repo/shop-db/data/00").body(Body::empty()).unwrap();
         assert_eq!(in_vain(&asked), 0);
     }
