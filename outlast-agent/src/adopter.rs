@@ -246,7 +246,8 @@ impl Adopter {
                 Ok(judgement) => judgement,
                 Err(reason) => {
                     for found in found {
-                        self.files.fail(&found.path, reason.clone(), now, &*random);
+                        let stand = Stand::Later(reason.clone());
+                        self.files.wait(&found.path, stand, now, &*random);
                     }
                     continue;
                 }
@@ -258,7 +259,8 @@ impl Adopter {
                 match &admission {
                     Admission::NotYet if is_free => self.files.put_off(&found.path),
                     Admission::Refused(reason) if is_free => {
-                        self.files.hold(&found.path, reason.clone(), now, &*random);
+                        let stand = Stand::Held(reason.clone());
+                        self.files.wait(&found.path, stand, now, &*random);
                     }
                     _ => {}
                 }
@@ -290,14 +292,18 @@ impl Adopter {
                 }
                 Err(CopyError::Changed) => self.files.changed(path),
                 Err(CopyError::Stopped) => self.files.put_off(path),
-                Err(CopyError::Refused(reason)) => self.files.hold(path, reason, now, &*random),
+                Err(CopyError::Refused(reason)) => {
+                    self.files.wait(path, Stand::Held(reason), now, &*random);
+                }
                 // Whoever has no room is told of that where room is measured.
                 Err(CopyError::Write(WriteError::NoRoom { notice })) => {
                     let left = human::bytes(notice.left());
                     let reason = format!("there is no room: {}, {left} left", notice.reason);
-                    self.files.wait_for_room(path, reason, now, &*random);
+                    self.files.wait(path, Stand::NoRoom(reason), now, &*random);
                 }
-                Err(error) => self.files.fail(path, error.to_string(), now, &*random),
+                Err(error) => {
+                    self.files.wait(path, Stand::Later(error.to_string()), now, &*random);
+                }
             }
         }
         count

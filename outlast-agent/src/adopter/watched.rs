@@ -281,8 +281,8 @@ impl Files {
             Judged::Taken(address) => file.stand = Stand::Taken(address),
             Judged::Free(candidate) => file.stand = Stand::Ready(candidate),
             Judged::Changed => file.reset(),
-            Judged::Refused(reason) => self.hold(&found.path, reason, now, random),
-            Judged::Later(reason) => self.fail(&found.path, reason, now, random),
+            Judged::Refused(reason) => self.wait(&found.path, Stand::Held(reason), now, random),
+            Judged::Later(reason) => self.wait(&found.path, Stand::Later(reason), now, random),
         }
     }
 
@@ -362,45 +362,17 @@ impl Files {
         }
     }
 
-    /// A file could not be taken, and is tried again.
-    pub(super) fn fail(
+    /// A file is not taken now, as `stand` says, and is tried again after a pause that grows.
+    pub(super) fn wait(
         &mut self,
         path: &EntryPath,
-        reason: String,
+        stand: Stand,
         now: Duration,
         random: &dyn Random,
     ) {
         if let Some(file) = self.files.get_mut(path) {
             file.backoff.failed(now, PAUSE, PAUSE_MAX, random);
-            file.stand = Stand::Later(reason);
-        }
-    }
-
-    /// There is no room for what would be made of a file.
-    pub(super) fn wait_for_room(
-        &mut self,
-        path: &EntryPath,
-        reason: String,
-        now: Duration,
-        random: &dyn Random,
-    ) {
-        if let Some(file) = self.files.get_mut(path) {
-            file.backoff.failed(now, PAUSE, PAUSE_MAX, random);
-            file.stand = Stand::NoRoom(reason);
-        }
-    }
-
-    /// A file is not taken as it is: whoever owns it can change that.
-    pub(super) fn hold(
-        &mut self,
-        path: &EntryPath,
-        reason: String,
-        now: Duration,
-        random: &dyn Random,
-    ) {
-        if let Some(file) = self.files.get_mut(path) {
-            file.backoff.failed(now, PAUSE, PAUSE_MAX, random);
-            file.stand = Stand::Held(reason);
+            file.stand = stand;
         }
     }
 

@@ -54,15 +54,7 @@ impl Vault {
         let Some(text) = asker.ticket else {
             return Err(refused("shows no ticket of one".to_owned()));
         };
-        let identity = self.identity.get();
-        let ticket = Ticket::read_header(text, identity.ca_pem());
-        let ticket = ticket.map_err(|error| refused(error.to_string()))?;
-        let now = self.environment.clock.now();
-        ticket.check(workload, verb, kind, now).map_err(|error| refused(error.to_string()))?;
-        // What counted when the ticket was given may not count any more.
-        if self.trust.revocations().of(&ticket.agent).is_some() {
-            return Err(refused(format!("the certificate of {} is revoked", ticket.agent.peer)));
-        }
+        let ticket = self.ticket(text, verb, kind, workload).map_err(refused)?;
         match self.is_granted(&ticket.agent, workload) {
             true => Ok(()),
             false => Err(refused(format!("workload {workload} is not granted to it any more"))),
@@ -87,20 +79,33 @@ impl Vault {
         let Some(text) = asker.ticket else {
             return Err(refused("none is shown".to_owned()));
         };
-        let ticket = Ticket::read_header(text, self.identity.get().ca_pem());
-        let ticket = ticket.map_err(|error| refused(error.to_string()))?;
+        let ticket = self.ticket(text, verb, kind, workload).map_err(refused)?;
         if ticket.agent.peer != *peer {
             return Err(refused("the one that is shown is another's".to_owned()));
-        }
-        let now = self.environment.clock.now();
-        ticket.check(workload, verb, kind, now).map_err(|error| refused(error.to_string()))?;
-        if self.trust.revocations().of(&ticket.agent).is_some() {
-            return Err(refused("the certificate to which it was given is revoked".to_owned()));
         }
         // Policy may have changed since, and the certificate may be another now.
         match self.is_granted(asker.certified, workload) && self.policy.fetch(workload).is_some() {
             true => Ok(()),
             false => Err(refused(format!("workload {workload} is not granted any more"))),
+        }
+    }
+
+    /// The ticket in `text`, if it is ours and allows that; else why not.
+    fn ticket(
+        &self,
+        text: &str,
+        verb: Verb,
+        kind: Kind,
+        workload: &WorkloadName,
+    ) -> Result<Ticket, String> {
+        let ticket = Ticket::read_header(text, self.identity.get().ca_pem());
+        let ticket = ticket.map_err(|error| error.to_string())?;
+        let now = self.environment.clock.now();
+        ticket.check(workload, verb, kind, now).map_err(|error| error.to_string())?;
+        // What counted when the ticket was given may not count any more.
+        match self.trust.revocations().of(&ticket.agent) {
+            Some(_) => Err(format!("the certificate of {} is revoked", ticket.agent.peer)),
+            None => Ok(ticket),
         }
     }
 }
