@@ -34,6 +34,8 @@ pub(crate) struct Tenure {
     /// The marks of others: how far each had counted when it was last seen to count, when that was, and
     /// whether it was seen to count.
     others: BTreeMap<TenureId, Other>,
+    /// The one that is waited for, of which the log tells once.
+    awaited: Option<TenureId>,
     is_blind: bool,
 }
 
@@ -62,7 +64,7 @@ enum Verdict {
 impl Tenure {
     pub(crate) fn remembered(state: &StateDirectory) -> Self {
         let own = state.tenure();
-        Self { own, counted: None, others: BTreeMap::new(), is_blind: false }
+        Self { own, counted: None, others: BTreeMap::new(), awaited: None, is_blind: false }
     }
 
     /// The one that this agent is in.
@@ -92,10 +94,12 @@ impl Tenure {
             }
             Verdict::Begin => (self.own, self.counted) = (Some((TenureId::new(random), 0)), None),
             Verdict::Wait(other) => {
-                tracing::info!(
-                    agent = name(other),
-                    "another agent has served this share; waiting until it is known to be gone"
-                );
+                if self.awaited.replace(other) != Some(other) {
+                    tracing::info!(
+                        agent = name(other),
+                        "another agent has served this share; waiting until it is known to be gone"
+                    );
+                }
                 return Ok(false);
             }
             Verdict::Taken(other) => {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::File;
 use std::io;
 
-use outlast_types::{Day, RejectionCode, WorkloadName};
+use outlast_types::{Day, RejectionCode, WorkloadName, human};
 
 use super::find::{Found, open};
 use super::identity::{ATTEMPTS, Identity, Sample};
@@ -190,9 +190,9 @@ fn refusal(
 ) -> io::Result<Option<String>> {
     let bytes = found.bytes();
     if bytes > limits.bytes_max {
-        let max = limits.bytes_max;
+        let (bytes, max) = (human::bytes(bytes), human::bytes(limits.bytes_max));
         return Ok(Some(format!(
-            "it has {bytes} bytes, and the limit for one drop of this workload is {max} (drop_max of the agent)"
+            "it has {bytes}, and the limit for one drop of this workload is {max} (drop_max of the agent)"
         )));
     }
     for member in &found.members {

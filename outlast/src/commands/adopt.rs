@@ -15,9 +15,11 @@ use outlast_drop::{Share, Verifier};
 use outlast_types::{Clock, DropId, SystemClock, Timestamp, WorkloadName, human};
 use outlast_wire::receipts::Authority;
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use crate::exit::Code;
 use crate::output::{Output, counted, table, whole_seconds};
+use crate::paths;
 use crate::settings::Document;
 
 /// Files that are judged at a time.
@@ -76,7 +78,12 @@ struct RuleReport {
 
 #[derive(Debug, Serialize)]
 struct FileReport {
+    /// From the root of the share, for people.
+    #[serde(skip)]
     path: String,
+    /// The same, for programs.
+    #[serde(flatten)]
+    place: Map<String, Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     workload: Option<WorkloadName>,
     bytes: u64,
@@ -243,8 +250,11 @@ fn file(
     drop: Option<DropId>,
     why: Option<String>,
 ) -> FileReport {
+    let mut place = Map::new();
+    paths::insert(&mut place, "path", &found.path.to_bytes());
     FileReport {
         path: found.path.to_string(),
+        place,
         workload: found.workload.as_ref().ok().cloned(),
         bytes: found.bytes(),
         changed: changed(found),

@@ -60,6 +60,7 @@ remove_after = "vaulted"
     let content = pseudo_random(1, 100_000);
     let dump = put("dumps/shop/a.dump", &content);
     put("dumps/Shop DB/a.dump", b"x");
+    put("dumps/Shop DB/\u{1b}[2J.dump", b"x");
     let export = put("exports/x.sql", b"select 1");
     wait_until("it is taken", || state(&up, "dumps/shop/a.dump") == "taken");
     let files = check(&up);
@@ -70,6 +71,11 @@ remove_after = "vaulted"
     };
     assert!(reason("dumps/Shop DB/a.dump").contains("cannot be a workload name"));
     assert!(reason("exports/x.sql").contains("x.md5 is not there"));
+    // A path is data to a program, and no terminal obeys it.
+    assert!(reason("dumps/Shop DB/\u{1b}[2J.dump").contains("cannot be a workload name"));
+    let config = up.dir.join("agent.toml");
+    let shown = succeed(outlast().args(["adopt", "check", "--config"]).arg(config));
+    assert!(shown.contains(r"$'dumps/Shop DB/\x1b[2J.dump'"), "{shown}");
     let status = || succeed(outlast().args(["share", "status"]).arg(&up.share));
     wait_until("what waits is told", || {
         let said = status();
