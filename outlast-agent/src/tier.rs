@@ -208,7 +208,7 @@ impl Destination for Tier {
 
     fn confirm(&self, drops: Vec<HeldDrop>, receipts: Vec<String>) -> Result<Answer, String> {
         let nonce = Nonce::new(&*self.environment.random);
-        let question = Question { nonce, drops, receipts, heeds_withheld: true };
+        let question = Question { nonce, drops, receipts, heeds_withheld: true, signed: None };
         let answer = self
             .upstream
             .holdings(&question)

@@ -139,7 +139,7 @@ impl Upstream for Vault {
     }
 
     fn holdings(&self, question: &Question) -> Result<SignedAnswer, CallError> {
-        self.client.holdings(question)
+        self.client.holdings_as(question, &self.identity.get())
     }
 
     fn report(&self, report: &AgentReport) -> Result<Reported, CallError> {

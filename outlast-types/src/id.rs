@@ -98,6 +98,29 @@ impl FromStr for TenureId {
     }
 }
 
+/// The id of a media server's spool: of its content, not of the server. Another one means that what
+/// was in it is lost.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct SpoolId(Uuid);
+
+impl SpoolId {
+    /// A new random id (UUID version 4).
+    pub fn new(random: &dyn Random) -> Self {
+        let mut bytes = [0; 16];
+        random.fill(&mut bytes);
+        Self(uuid::Builder::from_random_bytes(bytes).into_uuid())
+    }
+}
+
+impl FromStr for SpoolId {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        canonical_uuid(text).map(Self).ok_or_else(|| invalid(text, "the id of a spool (a UUID)"))
+    }
+}
+
 /// The id of a request to bring a backup back to a share: a random UUID.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -160,6 +183,7 @@ uuid_text!(DropId);
 uuid_text!(ShareId);
 uuid_text!(TenureId);
 uuid_text!(RequestId);
+uuid_text!(SpoolId);
 
 macro_rules! hash_ids {
     ($decode:path, $expected:literal: $($(#[$doc:meta])* $name:ident;)*) => {$(

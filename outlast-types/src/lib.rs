@@ -31,7 +31,7 @@ pub use drop_identity::DropIdentity;
 pub use environment::Environment;
 pub use id::{
     BlobId, ContentHash, DropId, IndexId, KeyId, LockId, PackId, RepositoryId, RequestId,
-    Sha256Hash, ShareId, SnapshotId, TenureId,
+    Sha256Hash, ShareId, SnapshotId, SpoolId, TenureId,
 };
 pub use interrupt::Interrupt;
 pub use monitor::{Monitor, Silent};

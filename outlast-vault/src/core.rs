@@ -46,6 +46,7 @@ pub(crate) mod doubt;
 pub(crate) mod enrollment;
 pub(crate) mod keys;
 pub(crate) mod kit_keys;
+mod lacking;
 pub(crate) mod metrics;
 pub(crate) mod own_state;
 pub(crate) mod publish;

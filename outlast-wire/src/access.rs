@@ -31,12 +31,16 @@ pub enum Call {
     OpenRepository,
     /// To have a repository made by opening it, if the workload is new.
     MakeRepository,
-    /// To hand in a bill of lading.
+    /// To begin or cancel a shipment, and to hand in a bill of lading.
     Ship,
+    /// To ask which objects a repository lacks.
+    AskLacking,
     /// To ask which drops the vault holds now.
     AskHoldings,
     /// To tell what a pass over a share saw.
     Report,
+    /// To tell how a spool is doing.
+    ReportSpool,
     /// To hear which certificates are revoked, and which authorities are believed.
     AskTrust,
     /// To ask for a backup that an instance wants back, and for leave to read it.
@@ -75,12 +79,14 @@ pub enum Call {
 }
 
 impl Call {
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 30] = [
         Self::OpenRepository,
         Self::MakeRepository,
         Self::Ship,
+        Self::AskLacking,
         Self::AskHoldings,
         Self::Report,
+        Self::ReportSpool,
         Self::AskTrust,
         Self::FetchBackup,
         Self::ListWorkloads,
@@ -112,8 +118,10 @@ impl Call {
             Self::OpenRepository => "open a repository",
             Self::MakeRepository => "make a repository",
             Self::Ship => "ship drops",
+            Self::AskLacking => "ask what is lacking",
             Self::AskHoldings => "ask what is held",
             Self::Report => "report from a share",
+            Self::ReportSpool => "report from a spool",
             Self::AskTrust => "ask whom to trust",
             Self::FetchBackup => "fetch a backup for an instance",
             Self::ListWorkloads => "list workloads",
@@ -321,7 +329,8 @@ pub fn allowed(role: Role, action: Action) -> bool {
 ///   brings, reports, and asks what is held. For an instance that wants its backup back it may be
 ///   granted to read data, of that workload and for an hour.
 /// - A media server acts for agents: with their tickets it adds ciphertext, sees whether that
-///   arrived, and reads config and indexes; it hands in what they signed.
+///   arrived, and reads config and indexes; it hands in what they signed. Of itself it says how its
+///   spool is doing.
 /// - An operator reads all and adds all kinds, so that stock restic can back up, and gives orders.
 /// - A reader reads all, and locks while it does.
 /// - A vault keeps repositories and asks no other for one.
@@ -359,7 +368,8 @@ fn reach_of_call(role: Role, call: Call) -> Reach {
         Call::OpenRepository => matches!(role, Agent | Operator | Reader),
         // Only who brings data has room made for it: a reader's slip of the pen must not.
         Call::MakeRepository | Call::Ship | Call::Report | Call::FetchBackup => role == Agent,
-        Call::AskHoldings => matches!(role, Agent | Operator),
+        Call::AskLacking | Call::AskHoldings => matches!(role, Agent | Operator),
+        Call::ReportSpool => role == Media,
         // What everybody is believed by is nobody's secret.
         Call::AskTrust => role != Role::Vault,
         // A vault renews its own certificate by itself.
@@ -384,8 +394,16 @@ fn reach_of_call(role: Role, call: Call) -> Reach {
         | Call::AcceptDrop
         | Call::ResumeReleases => role == Operator,
     };
-    let is_signed =
-        matches!(call, Call::OpenRepository | Call::MakeRepository | Call::Ship | Call::Report);
+    let is_carried = matches!(
+        call,
+        Call::OpenRepository
+            | Call::MakeRepository
+            | Call::Ship
+            | Call::AskLacking
+            | Call::AskHoldings
+            | Call::Report
+            | Call::FetchBackup
+    );
     match (allowed, call) {
         (
             true,
@@ -398,9 +416,12 @@ fn reach_of_call(role: Role, call: Call) -> Reach {
             | Call::ListTokens
             | Call::RevokeToken,
         ) => Reach::Everything,
-        (true, Call::Greet | Call::MeasureRoad | Call::AskTrust | Call::Renew) => Reach::Free,
+        (
+            true,
+            Call::Greet | Call::MeasureRoad | Call::AskTrust | Call::Renew | Call::ReportSpool,
+        ) => Reach::Free,
         (true, _) => Reach::Granted,
-        (false, _) if role == Media && is_signed => Reach::Behalf,
+        (false, _) if role == Media && is_carried => Reach::Behalf,
         (false, _) => Reach::Nothing,
     }
 }

@@ -8,6 +8,7 @@ mod certificates;
 mod code;
 mod figures;
 mod orders;
+mod shipments;
 mod signed;
 mod tokens;
 
@@ -22,12 +23,20 @@ use outlast_types::{
 };
 use serde::{Deserialize, Serialize};
 
-pub use crate::protocol::CHALLENGE_HEADER;
+pub use crate::protocol::{CHALLENGE_HEADER, SHIPMENT_HEADER};
 pub use backups::{AskBackup, AskedRequest, REQUESTS_MAX, WantedBackup};
 pub use certificates::{CertificateView, Holder, RevokeOrder};
 pub use code::ErrorCode;
 pub use figures::AgentFigures;
-pub use orders::{AcceptOrder, OrderView, PauseOrder, ReasonedOrder, RecreateOrder};
+pub use orders::{
+    AcceptOrder, OrderView, PauseOrder, ReasonedOrder, RecreateOrder, ReleasesResumed,
+    ResumeReleases,
+};
+pub use shipments::{
+    AskLacking, BeginShipment, BillAnswer, BilledPacks, CancelShipment, HeardShipment,
+    LACKING_OBJECTS_MAX, Lacking, MEDIA_REPORT_GOOD_FOR, MEDIA_ROWS_MAX, MediaReport,
+    MediaReported, MediaRow, MediaState, PENDING_NAMED_MAX, Pending, SHIPMENT_IDLE_MAX, Waiting,
+};
 pub use signed::{OpenRepository, OpenedRepository, SignedReport};
 pub use tokens::{MadeToken, TokenOrder, TokenView};
 
@@ -292,21 +301,6 @@ pub struct Reported {
     /// and that an operator accepted. Told until they are vaulted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cleared: Vec<String>,
-}
-
-/// `POST /api/v1/releases/resume`: agents that did not report since the vault was brought back are not waited
-/// for any longer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ResumeReleases {
-    /// Why, for whoever reads the audit log.
-    pub reason: String,
-}
-
-/// The answer to [`ResumeReleases`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ReleasesResumed {
-    /// Who never reported.
-    pub silent_agents: Vec<String>,
 }
 
 /// `GET /api/v1/workloads` gives a list of these, `/api/v1/workloads/{workload}` one.

@@ -15,6 +15,7 @@ use crate::identity::Identity;
 use crate::names::Names;
 use crate::peer::Role;
 use crate::signature::{self, SignerRefused};
+use crate::statement::Statement;
 
 /// The most drops in one question.
 pub const QUESTION_DROPS_MAX: usize = 1000;
@@ -60,6 +61,10 @@ pub struct Question {
     /// withheld.
     #[serde(default)]
     pub heeds_withheld: bool,
+    /// The same, signed by who asks, about [`Subject::Holdings`](crate::statement::Subject::Holdings): what a
+    /// media server hands on. It counts alone if it is there. Older agents do not sign.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed: Option<Box<Statement>>,
 }
 
 /// What a vault holds, of what it was asked for.

@@ -16,3 +16,6 @@ pub const CHALLENGE_HEADER: &str = "x-outlast-challenge";
 
 /// The header in which a media server shows for which agent it acts.
 pub(crate) const TICKET_HEADER: &str = "x-outlast-ticket";
+
+/// The header in which each upload names the drop for which it is.
+pub const SHIPMENT_HEADER: &str = "x-outlast-shipment";

@@ -37,13 +37,13 @@ use crate::access::Action;
 use crate::api::ErrorCode;
 use crate::certificate::Certified;
 use crate::peer::Peer;
-use crate::protocol::{LIST_V1, LIST_V2, OBJECT_BYTES_MAX, TICKET_HEADER};
+use crate::protocol::{LIST_V1, LIST_V2, OBJECT_BYTES_MAX, SHIPMENT_HEADER, TICKET_HEADER};
 use crate::server::ApiError;
 use crate::server::budget::{Bounds, Holder, Share, Shares};
 use listing::{Listed, listing, listing_length};
 use range::{Range, parse_range};
 
-pub use host::{Asker, HostError, Incoming, RepositoryHost, Whole};
+pub use host::{Asker, HostError, Incoming, RepositoryHost, Sender, Whole};
 
 /// The largest index, in bytes: twice as much as stock restic writes without compression.
 const INDEX_BYTES_MAX: u64 = 16 << 20;
@@ -247,7 +247,14 @@ impl Rest {
         };
         let (host, holder) = (Arc::clone(&self.host), Holder::from(&peer));
         let _room = self.room(&holder, bytes).await?;
-        let receive = move || host.receive(&peer, &workload, &object);
+        let ticket = text_of(request.headers(), TICKET_HEADER);
+        // Names of drops that are none are of no shipment.
+        let shipment = text_of(request.headers(), SHIPMENT_HEADER);
+        let shipment = shipment.and_then(|drop| drop.parse().ok());
+        let receive = move || {
+            let sender = Sender { peer: &peer, ticket: ticket.as_deref(), shipment };
+            host.receive(sender, &workload, &object)
+        };
         let incoming = self.blocking(&holder, receive).await?;
         let incoming = match incoming.map_err(host_error) {
             Ok(incoming) => incoming,
@@ -384,8 +391,7 @@ impl Rest {
         verb: Verb,
         kind: Kind,
     ) -> Result<(), ApiError> {
-        let ticket = headers.get(TICKET_HEADER).and_then(|ticket| ticket.to_str().ok());
-        let asker = Asker { certified, ticket };
+        let asker = Asker::of(certified, headers);
         Ok(self.host.permit(asker, Action::Object { verb, kind }, workload)?)
     }
 
@@ -469,4 +475,8 @@ fn store_error(error: StoreError) -> ApiError {
         | StoreError::Open { .. } => (StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Storage),
     };
     ApiError::new(status, code, error.to_string())
+}
+
+fn text_of(headers: &HeaderMap, name: &str) -> Option<String> {
+    headers.get(name)?.to_str().ok().map(str::to_owned)
 }

@@ -34,6 +34,12 @@ pub enum Subject {
     AskBackup,
     /// What was decided of that, for those instances: [`Decided`](crate::fetching::Decided).
     Decided,
+    /// That a drop is about to be shipped: [`BeginShipment`](crate::api::BeginShipment).
+    Begin,
+    /// That it will not be: [`CancelShipment`](crate::api::CancelShipment).
+    Cancel,
+    /// Which drops the vault holds now: [`Question`](crate::holdings::Question).
+    Holdings,
 }
 
 impl Subject {
@@ -46,6 +52,9 @@ impl Subject {
             Self::Ticket => b"outlast ticket v1\0",
             Self::AskBackup => b"outlast ask backup v1\0",
             Self::Decided => b"outlast decided v1\0",
+            Self::Begin => b"outlast begin v1\0",
+            Self::Cancel => b"outlast cancel v1\0",
+            Self::Holdings => b"outlast holdings v1\0",
         }
     }
 }
@@ -162,7 +171,7 @@ mod tests {
     use super::*;
     use crate::ca::tests::{authority, issue};
 
-    const SUBJECTS: [Subject; 7] = [
+    const SUBJECTS: [Subject; 10] = [
         Subject::Bill,
         Subject::Open,
         Subject::Opened,
@@ -170,6 +179,9 @@ mod tests {
         Subject::Ticket,
         Subject::AskBackup,
         Subject::Decided,
+        Subject::Begin,
+        Subject::Cancel,
+        Subject::Holdings,
     ];
 
     #[test]

@@ -2,9 +2,10 @@
 
 use outlast_types::{Timestamp, WorkloadName};
 use outlast_wire::Certified;
-use outlast_wire::access::Call;
+use outlast_wire::access::{self, Call};
 use outlast_wire::api::{AskBackup, OpenRepository, REQUESTS_MAX, Shipment, SignedReport};
 use outlast_wire::challenge::Challenge;
+use outlast_wire::holdings::{QUESTION_DROPS_MAX, Question};
 use outlast_wire::statement::{Statement, Subject, may_carry};
 use serde::de::DeserializeOwned;
 
@@ -50,6 +51,26 @@ impl Vault {
         Ok((agent, asked))
     }
 
+    /// A question for what is held now: signed, whoever brings it; or as it is, of the one who asks
+    /// over this connection. Asked again by others, its answer is believed by nobody: whoever asked
+    /// knows the nonce.
+    pub(crate) fn hear_holdings(
+        &self,
+        question: Question,
+        carrier: &Certified,
+    ) -> Result<(Certified, Question), VaultError> {
+        let (asker, question) = match &question.signed {
+            Some(signed) => self.hear(Subject::Holdings, signed, carrier)?,
+            None => (carrier.clone(), question),
+        };
+        access::check_role(&asker.peer, Call::AskHoldings)?;
+        if question.drops.len().max(question.receipts.len()) > QUESTION_DROPS_MAX {
+            let reason = format!("a question names at most {QUESTION_DROPS_MAX} drops");
+            return Err(VaultError::TooMuch { reason });
+        }
+        Ok((asker, question))
+    }
+
     /// A bill, whenever it was signed: it says what is so for good, and takes effect once.
     pub(crate) fn hear_bill(
         &self,
@@ -68,7 +89,7 @@ impl Vault {
         carrier: &Certified,
     ) -> Result<(Certified, SignedReport), VaultError> {
         let (agent, words): (_, SignedReport) = self.hear(Subject::Report, statement, carrier)?;
-        outlast_wire::access::check_role(&agent.peer, Call::Report)?;
+        access::check_role(&agent.peer, Call::Report)?;
         if words.report.as_ref().is_some_and(|report| Some(report.share) != words.share) {
             let reason = "it speaks of one share and reports of another".to_owned();
             return Err(VaultError::BadWords { reason });

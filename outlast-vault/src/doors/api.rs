@@ -8,6 +8,7 @@ mod jobs;
 mod orders;
 mod releases;
 pub(super) mod road;
+mod shipments;
 mod tokens;
 mod views;
 
@@ -30,7 +31,7 @@ use outlast_wire::api::{
     AgentReport, BODY_BYTES_MAX, ErrorCode, IncidentView, Problem, Reported, SnapshotView, Vaulted,
     WorkloadReport, WorkloadView,
 };
-use outlast_wire::holdings::{QUESTION_DROPS_MAX, Question, SignedAnswer};
+use outlast_wire::holdings::{Question, SignedAnswer};
 use outlast_wire::server::{ApiError, RequestId};
 use outlast_wire::statement::Statement;
 use outlast_wire::{Certified, Peer};
@@ -55,6 +56,7 @@ pub(crate) fn router(vault: Arc<Vault>) -> Router {
         .route("/api/v1/snapshots", get(snapshots))
         .route("/api/v1/incidents", get(incidents))
         .merge(backups::routes())
+        .merge(shipments::routes())
         .merge(orders::routes())
         .merge(jobs::routes())
         .merge(road::routes())
@@ -119,13 +121,13 @@ async fn holdings(
     Extension(id): Extension<RequestId>,
     request: Request,
 ) -> Answer<SignedAnswer> {
-    access::check_role(&asker.peer, Call::AskHoldings)?;
+    access::check_carrier(&asker.peer, Call::AskHoldings)?;
     let (question, _held): (Question, _) = api.body(request).await?;
-    if question.drops.len().max(question.receipts.len()) > QUESTION_DROPS_MAX {
-        let text = format!("a question names at most {QUESTION_DROPS_MAX} drops");
-        return Err(ApiError::new(StatusCode::BAD_REQUEST, ErrorCode::BadRequest, text));
-    }
-    api.run(asker, id, move |vault, asker| vault.holdings(question, asker)).await
+    api.run(asker, id, move |vault, carrier| {
+        let (asker, question) = vault.hear_holdings(question, carrier)?;
+        vault.holdings(question, &asker)
+    })
+    .await
 }
 
 async fn report(

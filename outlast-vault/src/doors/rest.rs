@@ -6,7 +6,7 @@ use outlast_store::{Object, Store, StoreError, Verb};
 use outlast_types::WorkloadName;
 use outlast_wire::Peer;
 use outlast_wire::access::{Action, Refused};
-use outlast_wire::rest::{Asker, HostError, Incoming, RepositoryHost, Whole};
+use outlast_wire::rest::{Asker, HostError, Incoming, RepositoryHost, Sender, Whole};
 
 use crate::core::error::VaultError;
 use crate::core::receive::ArrivingPack;
@@ -45,11 +45,12 @@ impl RepositoryHost for Host {
 
     fn receive(
         &self,
-        peer: &Peer,
+        sender: Sender<'_>,
         workload: &WorkloadName,
         object: &Object,
     ) -> Result<Box<dyn Incoming>, HostError> {
         let told = |error| told_of(workload, *object, error);
+        let peer = sender.peer;
         if let Object::Data(pack) = *object {
             let arriving = self.0.receive_pack(peer, workload, pack).map_err(told)?;
             return Ok(Box::new(Pack { arriving, workload: workload.clone(), object: *object }));

@@ -84,8 +84,13 @@ fn held(bill: &Shipment) -> HeldDrop {
 
 fn ask(agent: &Agent, drops: Vec<HeldDrop>) -> Vec<HeldDrop> {
     let nonce = Nonce::new(&SystemRandom);
-    let question =
-        Question { nonce: nonce.clone(), drops, receipts: Vec::new(), heeds_withheld: true };
+    let question = Question {
+        nonce: nonce.clone(),
+        drops,
+        receipts: Vec::new(),
+        heeds_withheld: true,
+        signed: None,
+    };
     let answer = agent.client.holdings(&question).unwrap();
     answer.verify(agent.identity.ca_pem(), &nonce).unwrap().held
 }
@@ -138,7 +143,13 @@ fn a_receipt_that_the_vault_signed_and_does_not_know_is_told_until_it_holds_the_
         let nonce = Nonce::new(&SystemRandom);
         agent
             .client
-            .holdings(&Question { nonce, drops: Vec::new(), receipts, heeds_withheld: true })
+            .holdings(&Question {
+                nonce,
+                drops: Vec::new(),
+                receipts,
+                heeds_withheld: true,
+                signed: None,
+            })
             .unwrap();
     };
     show(vec![receipt.replace("shop-db", "shop-dc"), "junk".to_owned()]);

@@ -17,7 +17,7 @@ use outlast_types::{Clock, SystemClock, WorkloadName};
 use outlast_vault::VaultHandle;
 use outlast_wire::access::{Action, Refused};
 use outlast_wire::api::{CHALLENGE_HEADER, ErrorCode};
-use outlast_wire::rest::{self, Asker, HostError, Incoming, RepositoryHost, Whole};
+use outlast_wire::rest::{self, Asker, HostError, Incoming, RepositoryHost, Sender, Whole};
 use outlast_wire::server::{ApiError, Gate, Limits, serve};
 use outlast_wire::statement::Statement;
 use outlast_wire::{
@@ -240,11 +240,11 @@ impl RepositoryHost for Objects {
 
     fn receive(
         &self,
-        peer: &Peer,
+        sender: Sender<'_>,
         workload: &WorkloadName,
         object: &Object,
     ) -> Result<Box<dyn Incoming>, HostError> {
-        let (store, object) = (self.store(peer, workload, Verb::Create)?, *object);
+        let (store, object) = (self.store(sender.peer, workload, Verb::Create)?, *object);
         Ok(Box::new(Whole::new(move |content: Bytes| Ok(store.create(&object, content)?))))
     }
 

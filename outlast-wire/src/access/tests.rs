@@ -37,10 +37,12 @@ const CALLS: &str = "
     A M v O R  open a repository
     A M v o r  make a repository
     A M v o r  ship drops
-    A m v O r  ask what is held
+    A M v O r  ask what is lacking
+    A M v O r  ask what is held
     A M v o r  report from a share
+    a M v o r  report from a spool
     A M v O R  ask whom to trust
-    A m v o r  fetch a backup for an instance
+    A M v o r  fetch a backup for an instance
     a m v O R  list workloads
     a m v O R  look at a workload
     a m v O R  list snapshots

@@ -79,6 +79,14 @@ codes! {
         BadBill => "bad_bill",
         /// What a shipment needs is not all there.
         MissingObjects => "missing_objects",
+        /// An index names packs that are not there yet.
+        PackMissing => "pack_missing",
+        /// A part of an object begins elsewhere than where the last one ended. The answer says where.
+        WrongOffset => "wrong_offset",
+        /// The vault cannot be reached from the media server.
+        VaultAway => "vault_away",
+        /// The media server takes nothing new.
+        Draining => "draining",
         /// The vault holds another drop under this id.
         Contested => "contested",
         AlreadyPublished => "already_published",

@@ -63,3 +63,18 @@ pub struct OrderView {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshots_forgotten: Option<u64>,
 }
+
+/// `POST /api/v1/releases/resume`: agents that did not report since the vault was brought back are not waited
+/// for any longer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResumeReleases {
+    /// Why, for whoever reads the audit log.
+    pub reason: String,
+}
+
+/// The answer to [`ResumeReleases`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReleasesResumed {
+    /// Who never reported.
+    pub silent_agents: Vec<String>,
+}

@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use hyper::Method;
 use hyper::header::CONTENT_TYPE;
+use hyper::{Method, StatusCode};
 use outlast_types::{Clock, Interrupt, ShareId, WorkloadName};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use super::address::AddressError;
 use super::error::CallError;
-use super::http::{Credentials, Failure, Http};
+use super::http::{Answer, Credentials, Failure, Http};
 use super::store::RestStore;
 use crate::api::{
     AgentReport, CertificateView, ErrorCode, Greeting, IncidentView, JobView, MadeToken, Measured,
@@ -69,7 +69,7 @@ pub enum OpenError {
 
 /// A blocking client of a vault. Never call it from asynchronous code.
 pub struct ApiClient {
-    http: Http,
+    pub(super) http: Http,
     /// Shared by the clients that are made of this one.
     said: Arc<Mutex<Said>>,
 }
@@ -259,7 +259,7 @@ impl ApiClient {
         }
     }
 
-    fn statement(
+    pub(super) fn statement(
         &self,
         subject: Subject,
         words: &impl Serialize,
@@ -396,14 +396,15 @@ impl ApiClient {
         serde_json::from_slice(&answer).map_err(|error| self.unintelligible(&error))
     }
 
-    /// The body of an answer that is a success, within the usual time or another.
-    fn exchange(
+    /// Sends a request; of an answer that `wants` the body, all of it.
+    pub(super) fn send(
         &self,
         method: Method,
         path: &str,
         body: Option<Vec<u8>>,
         deadline: Option<Duration>,
-    ) -> Result<Vec<u8>, CallError> {
+        wants: impl Fn(StatusCode) -> bool,
+    ) -> Result<Answer, CallError> {
         let location = || self.http.location().to_owned();
         let unreachable = |source| CallError::Unreachable { location: location(), source };
         let length = body.as_ref().map_or(0, Vec::len) as u64;
@@ -414,12 +415,24 @@ impl ApiClient {
         if let Some(deadline) = deadline {
             request = request.within(deadline);
         }
-        let answer =
-            request.send(|status| status.is_success(), ANSWER_BYTES_MAX).map_err(unreachable)?;
+        let answer = request.send(wants, ANSWER_BYTES_MAX).map_err(unreachable)?;
         let challenge = answer.headers.get(CHALLENGE_HEADER);
         if let Some(challenge) = challenge.and_then(|text| Challenge::parse(text.to_str().ok()?)) {
             self.said().challenge = challenge;
         }
+        Ok(answer)
+    }
+
+    /// The body of an answer that is a success, within the usual time or another.
+    fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Vec<u8>>,
+        deadline: Option<Duration>,
+    ) -> Result<Vec<u8>, CallError> {
+        let location = || self.http.location().to_owned();
+        let answer = self.send(method, path, body, deadline, |status| status.is_success())?;
         if answer.status.is_success() {
             return Ok(answer.body);
         }

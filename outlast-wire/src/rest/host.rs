@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use axum::http::HeaderMap;
 use bytes::Bytes;
 use outlast_store::{Object, Store, StoreError, Verb};
-use outlast_types::WorkloadName;
+use outlast_types::{DropId, WorkloadName};
 
 use crate::access::{self, Action, Refused};
 use crate::certificate::Certified;
 use crate::peer::Peer;
+use crate::protocol::TICKET_HEADER;
 
 /// Who asks for something, and what it shows for it.
 #[derive(Debug, Clone, Copy)]
@@ -16,6 +18,24 @@ pub struct Asker<'a> {
     pub certified: &'a Certified,
     /// What a media server shows of an agent for which it acts; nothing is known of it yet.
     pub ticket: Option<&'a str>,
+}
+
+impl<'a> Asker<'a> {
+    /// Who asks, with what its request shows.
+    pub fn of(certified: &'a Certified, headers: &'a HeaderMap) -> Self {
+        let ticket = headers.get(TICKET_HEADER).and_then(|ticket| ticket.to_str().ok());
+        Self { certified, ticket }
+    }
+}
+
+/// Who sends an object, and for what.
+#[derive(Debug, Clone, Copy)]
+pub struct Sender<'a> {
+    pub peer: &'a Peer,
+    /// What it shows of an agent for which it acts, or of itself.
+    pub ticket: Option<&'a str>,
+    /// The drop for which the object is, if it says so.
+    pub shipment: Option<DropId>,
 }
 
 /// Who keeps the repositories. Calls block; they run on threads for that.
@@ -43,11 +63,11 @@ pub trait RepositoryHost: Send + Sync + 'static {
     /// Makes room for a new repository; harmless if there is one.
     fn create(&self, peer: &Peer, workload: &WorkloadName) -> Result<(), HostError>;
 
-    /// Begins to take in `object` from `peer`, who is permitted to create its kind. The host
+    /// Begins to take in `object` from `sender`, who is permitted to create its kind. The host
     /// looks at what comes, and refuses what it does not believe.
     fn receive(
         &self,
-        peer: &Peer,
+        sender: Sender<'_>,
         workload: &WorkloadName,
         object: &Object,
     ) -> Result<Box<dyn Incoming>, HostError>;

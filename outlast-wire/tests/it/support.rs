@@ -11,7 +11,7 @@ use bytes::Bytes;
 use outlast_store::{DirectoryStore, Kind, Object, Store, Verb};
 use outlast_types::{Clock, SystemClock, SystemRandom, Timestamp, WorkloadName};
 use outlast_wire::grants::WorkloadPattern;
-use outlast_wire::rest::{HostError, Incoming, RepositoryHost, Whole};
+use outlast_wire::rest::{HostError, Incoming, RepositoryHost, Sender, Whole};
 use outlast_wire::server::{Gate, Limits, serve};
 use outlast_wire::{
     CertificateAuthority, Grants, Identity, IdentityHandle, Peer, RestStore, Role, Trust, ca, rest,
@@ -211,11 +211,11 @@ impl RepositoryHost for Host {
     /// Takes whatever fits its name.
     fn receive(
         &self,
-        peer: &Peer,
+        sender: Sender<'_>,
         workload: &WorkloadName,
         object: &Object,
     ) -> Result<Box<dyn Incoming>, HostError> {
-        let (store, object) = (self.store(peer, workload, Verb::Create)?, *object);
+        let (store, object) = (self.store(sender.peer, workload, Verb::Create)?, *object);
         Ok(Box::new(Whole::new(move |content: Bytes| Ok(store.create(&object, content)?))))
     }
 

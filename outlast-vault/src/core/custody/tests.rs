@@ -10,7 +10,13 @@ use crate::core::testing::{AGENT, World, agent, bill, identity, shop, upload};
 use crate::core::withheld::{End, Withholding};
 
 fn question(drops: Vec<HeldDrop>, receipts: Vec<String>) -> Question {
-    Question { nonce: Nonce::new(&SystemRandom), drops, receipts, heeds_withheld: true }
+    Question {
+        nonce: Nonce::new(&SystemRandom),
+        drops,
+        receipts,
+        heeds_withheld: true,
+        signed: None,
+    }
 }
 
 fn ask(world: &World, vault: &Vault, question: Question) -> Answer {

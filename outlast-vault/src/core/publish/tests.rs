@@ -275,6 +275,7 @@ fn a_drop_whose_tree_no_index_knows_any_more_is_not_said_to_be_held() {
             drops: vec![asked.clone()],
             receipts: Vec::new(),
             heeds_withheld: true,
+            signed: None,
         };
         let answer = scene.vault.holdings(question, asker.certified())?;
         let authority = scene.vault.identity.get();

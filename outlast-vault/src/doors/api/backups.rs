@@ -24,7 +24,7 @@ async fn backup(
     request: Request,
 ) -> Answer<BackupAnswer> {
     let workload = workload_in_path(workload)?;
-    api.permit(&asker, Call::FetchBackup, &workload)?;
+    api.permit_carrier(&asker, Call::FetchBackup, &workload)?;
     let (statement, _held): (Statement, _) = api.body(request).await?;
     api.run(asker, id, move |vault, carrier| {
         let (agent, asked) = vault.hear_question(&statement, &workload, carrier)?;

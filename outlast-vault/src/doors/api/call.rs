@@ -8,10 +8,11 @@ use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request};
 use axum::http::StatusCode;
-use outlast_store::StoreError;
+use outlast_store::{Kind, StoreError, Verb};
 use outlast_types::WorkloadName;
 use outlast_wire::access::{self, Call};
 use outlast_wire::api::ErrorCode;
+use outlast_wire::rest::Asker;
 use outlast_wire::server::budget::{Bounds, Holder, Share, Shares};
 use outlast_wire::server::{ApiError, RequestId};
 use outlast_wire::statement::StatementError;
@@ -101,6 +102,17 @@ impl Api {
             Ok(()) => self.permit(carrier, call, workload),
             Err(_) => Ok(access::check_carrier(&carrier.peer, call)?),
         }
+    }
+
+    /// Whether who asks may do that with objects of a kind, perhaps by a ticket.
+    pub(super) fn permit_object(
+        &self,
+        asker: Asker<'_>,
+        verb: Verb,
+        kind: Kind,
+        workload: &WorkloadName,
+    ) -> Result<(), ApiError> {
+        Ok(self.vault.permit_object(asker, verb, kind, workload)?)
     }
 
     /// Reads the body of a call whose role was found right; what comes back beside the content is
