@@ -184,7 +184,7 @@ fn begin<'a>(
         index,
         history: ChunkHistory::open(repository, chunking.average),
         chunk_ids: ChunkIdCache::open(repository),
-        known_blobs: KnownBlobs::new(index, referenced),
+        known_blobs: KnownBlobs::new(index, referenced, options.doubted.clone()),
         compression: CompressionPolicy::new(options.tuning.compression),
         checkpoint,
         counters: Counters::default(),

@@ -1,12 +1,14 @@
 //! The input of a backup, what is recorded of it, and how to work.
 
+use std::collections::HashSet;
 use std::io::Read;
 use std::num::NonZero;
 use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
-use outlast_format::SnapshotId;
+use outlast_format::pack::BlobType;
+use outlast_format::{BlobId, SnapshotId};
 use outlast_fs::{EntrySource, FileTime};
 use outlast_types::Timestamp;
 
@@ -49,6 +51,9 @@ pub struct Options {
     /// Where to remember uploaded packs until they are indexed. One running backup at a time may
     /// use a journal.
     pub journal: Option<PathBuf>,
+    /// Blobs that whoever keeps the repository does not have, whatever its index says: they are stored
+    /// anew.
+    pub doubted: HashSet<(BlobType, BlobId)>,
     pub tuning: Tuning,
 }
 
@@ -67,6 +72,7 @@ impl Options {
             parent: None,
             expected_bytes: None,
             journal: None,
+            doubted: HashSet::new(),
             tuning: Tuning::default(),
         }
     }

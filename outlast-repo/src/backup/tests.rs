@@ -4,11 +4,13 @@ mod interleaving;
 mod script;
 mod tree;
 
+use std::collections::HashSet;
 use std::io::{self, Read};
 use std::sync::{Arc, Mutex};
 
 use outlast_format::config::Version;
 use outlast_format::index::{IndexFile, Notes};
+use outlast_format::pack::BlobType;
 use outlast_fs::FileTime;
 use outlast_store::{Kind as ObjectKind, MemoryStore, Recording, Verb};
 use outlast_types::{Random, Silent, SystemClock, SystemRandom, Timestamp};
@@ -103,6 +105,35 @@ fn the_same_content_again_adds_nothing() {
     publish(&repository, &second).unwrap();
     let snapshots = store.list(ObjectKind::Snapshot).unwrap();
     assert_eq!(snapshots.len(), 2);
+}
+
+#[test]
+fn blobs_that_are_doubted_are_stored_anew_once_and_believed_from_then_on() {
+    let repository = repository(Arc::new(MemoryStore::new()), Version::V2);
+    // The same piece again and again, so that it is met before and after it was stored.
+    let content = noise(6, 400_000).repeat(4);
+    let first = run(&repository, stream(&content), &options(tight())).unwrap();
+    let root = (BlobType::Tree, first.snapshot.tree);
+    let files = contents(&repository, first.snapshot.tree);
+    let pieces = files["dump.sql"].0.content.as_ref().unwrap();
+    let doubted = HashSet::from([root, (BlobType::Data, pieces[0]), (BlobType::Data, pieces[1])]);
+    let plain = options(tight());
+    let doubting = Options { doubted: doubted.clone(), ..plain.clone() };
+    let second = run(&repository, stream(&content), &doubting).unwrap();
+    assert_eq!(second.snapshot.tree, first.snapshot.tree);
+    let index = repository.index().unwrap();
+    for (kind, id) in doubted {
+        let copies = index.locations(kind, &id).unwrap();
+        assert_eq!(copies.len(), 2, "{kind:?} {id}");
+        let is_new = |pack| second.packs.iter().any(|(own, _)| *own == pack);
+        assert_eq!(copies.iter().filter(|copy| is_new(copy.pack)).count(), 1);
+    }
+    let others = pieces.iter().skip(2).filter(|id| !pieces[..2].contains(id));
+    for id in others {
+        assert_eq!(index.locations(BlobType::Data, id).unwrap().len(), 1);
+    }
+    let third = run(&repository, stream(&content), &plain).unwrap();
+    assert!(third.packs.is_empty());
 }
 
 #[test]
