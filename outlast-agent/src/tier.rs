@@ -248,6 +248,7 @@ fn shipment(cargo: &Cargo<'_>, sealed: &SealedDrop, outcome: &Outcome) -> Shipme
         snapshot: Base64(outcome.sealed_snapshot.to_vec()),
         objects: packs.chain(indexes).map(|(name, size)| BilledObject { name, size }).collect(),
         claims: load::claims(seal),
+        packs: None,
         sanity: None,
         sanity_rule: None,
         other: BTreeMap::new(),

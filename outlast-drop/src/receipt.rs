@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use outlast_types::{
-    BlobId, ContentHash, Day, DropId, DropIdentity, RejectionCode, ShareId, Timestamp, Verdict,
-    WorkloadName, hex,
+    BlobId, ContentHash, Day, DropId, DropIdentity, RejectionCode, ShareId, SpoolId, Timestamp,
+    Verdict, WorkloadName, hex,
 };
 use serde::{Deserialize, Serialize};
 
@@ -117,6 +117,19 @@ pub struct Receipt {
     pub code: Option<RejectionCode>,
     /// What is thought of the content, in a `vaulted` receipt of a drop that is no recovery point.
     pub verdict: Option<Verdict>,
+    /// How much of the drop its signer has taken, in a media server's `shipped` receipt: several of them may
+    /// hold parts of it.
+    pub spool: Option<Spooled>,
+}
+
+/// The part of a drop that a media server has taken durably, whether it has been handed on since or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spooled {
+    /// Where. Another one than before means that what was there is lost.
+    pub id: SpoolId,
+    /// Packs and indexes.
+    pub objects: u64,
+    pub bytes: u64,
 }
 
 impl Receipt {
@@ -145,6 +158,7 @@ impl Receipt {
             reason: None,
             code: None,
             verdict: None,
+            spool: None,
         }
     }
 
@@ -194,6 +208,8 @@ struct ReceiptJson {
     code: Option<RejectionCode>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     verdict: Option<Verdict>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    spool: Option<Spooled>,
     certificate: String,
 }
 
@@ -265,6 +281,7 @@ impl Receipt {
             reason: self.reason,
             code: self.code,
             verdict: self.verdict,
+            spool: self.spool,
             certificate: certificate_pem.clone(),
         };
         let mut body = serde_json::to_vec(&json)?;
@@ -318,6 +335,7 @@ impl SignedReceipt {
             code: json.code.or_else(|| code_of_old(state, json.reason.as_deref())),
             reason: json.reason,
             verdict: json.verdict,
+            spool: json.spool,
         };
         Ok(Self { receipt, certificate_pem: json.certificate, bytes: bytes.to_vec() })
     }

@@ -72,6 +72,10 @@ impl From<Base64> for String {
 /// bind the drop's seal, so nothing could be believed of them, and none is taken.
 pub const BILL_VERSION: u32 = 2;
 
+/// The version of bills whose `objects` are the indexes alone, and whose packs are counted: those follow
+/// from the indexes, once these are verified.
+pub const BILL_VERSION_COUNTED: u32 = 3;
+
 /// `POST /api/v1/shipments`: the bill of lading of one drop, signed by the agent. A
 /// [`Statement`](crate::statement::Statement) about
 /// [`Subject::Bill`](crate::statement::Subject::Bill): it may wait for days and be sent again at any
@@ -101,6 +105,9 @@ pub struct Shipment {
     /// What the snapshot needs and this shipment brought; all must be there before it is
     /// published.
     pub objects: Vec<BilledObject>,
+    /// The packs that it brought, counted; in version 3, in which `objects` does not name them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub packs: Option<BilledPacks>,
     /// What the writer of the drop says of itself and its time: recorded, decides nothing (I4).
     pub claims: serde_json::Value,
     /// What the agent thinks of the content, which it saw as nobody after it does. Older agents do not

@@ -133,6 +133,7 @@ mod tests {
             snapshot: Base64(vec![1, 2, 3]),
             objects: Vec::new(),
             claims: serde_json::Value::Null,
+            packs: None,
             sanity: None,
             sanity_rule: None,
             other: BTreeMap::new(),

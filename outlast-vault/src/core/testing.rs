@@ -143,6 +143,7 @@ pub(crate) fn bill(vault: &Vault, workload: &WorkloadName, outcome: &Outcome) ->
         snapshot: Base64(sealed.to_vec()),
         objects: packs.chain(indexes).collect(),
         claims: serde_json::json!({"instance": "blue-1"}),
+        packs: None,
         sanity: None,
         sanity_rule: None,
         other: Default::default(),

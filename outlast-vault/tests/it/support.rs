@@ -233,6 +233,7 @@ impl Agent {
             snapshot: Base64(sealed.to_vec()),
             objects: packs.chain(indexes).collect(),
             claims: serde_json::json!({"instance": "blue-1", "time": "1999-01-01T00:00:00Z"}),
+            packs: None,
             sanity: None,
             sanity_rule: None,
             other: Default::default(),

@@ -92,6 +92,7 @@ fn shipment(objects: Vec<BilledObject>) -> Shipment {
         snapshot: Base64(vec![1, 2, 3]),
         objects,
         claims: serde_json::json!({"instance": "blue-1"}),
+        packs: None,
         sanity: None,
         sanity_rule: None,
         other: Default::default(),
