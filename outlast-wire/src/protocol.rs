@@ -19,3 +19,6 @@ pub(crate) const TICKET_HEADER: &str = "x-outlast-ticket";
 
 /// The header in which each upload names the drop for which it is.
 pub const SHIPMENT_HEADER: &str = "x-outlast-shipment";
+
+/// The header that tells where an object goes on that comes in parts.
+pub(crate) const OFFSET_HEADER: &str = "x-outlast-offset";

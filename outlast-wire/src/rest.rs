@@ -13,7 +13,9 @@
 mod body;
 mod host;
 mod listing;
+mod parts;
 mod range;
+mod told;
 
 use std::io;
 use std::sync::Arc;
@@ -32,25 +34,21 @@ use bytes::Bytes;
 use outlast_store::{Kind, Object, Store, StoreError, Verb};
 use outlast_types::WorkloadName;
 use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep};
 
 use crate::access::Action;
 use crate::api::ErrorCode;
 use crate::certificate::Certified;
 use crate::peer::Peer;
-use crate::protocol::{LIST_V1, LIST_V2, OBJECT_BYTES_MAX, SHIPMENT_HEADER, TICKET_HEADER};
+use crate::protocol::{LIST_V1, LIST_V2, SHIPMENT_HEADER, TICKET_HEADER};
 use crate::server::ApiError;
 use crate::server::budget::{Bounds, Holder, Share, Shares};
 use listing::{Listed, listing, listing_length};
+use parts::{Claimed, IDLE_MAX, Key, PART_BYTES_MAX, Part, Parts};
 use range::{Range, parse_range};
+use told::{bad_part, goes_on, host_error, kind_of, not_now, store_error, workload_name};
 
 pub use host::{Asker, HostError, Incoming, RepositoryHost, Sender, Whole};
-
-/// The largest index, in bytes: twice as much as stock restic writes without compression.
-const INDEX_BYTES_MAX: u64 = 16 << 20;
-
-/// The largest object of the kinds that are small by nature, in bytes. Some snapshots name thousands
-/// of paths.
-const SMALL_BYTES_MAX: u64 = 4 << 20;
 
 /// A pack is handed on in pieces of about so many bytes, and a second one may be waiting.
 const PIECE_BYTES: usize = 1 << 20;
@@ -89,6 +87,8 @@ pub fn router(host: Arc<dyn RepositoryHost>) -> Router {
         calls: Shares::new("threads", STORE_CALLS),
         transit: Shares::new("MiB of memory", TRANSIT_MIB),
         listings: Shares::new("listings", LISTINGS),
+        parts: Parts::new(),
+        began: Instant::now(),
     };
     Router::new()
         .route("/repo/{workload}/", post(create_repository))
@@ -105,6 +105,9 @@ struct Rest {
     judged: Arc<Shares>,
     transit: Arc<Shares>,
     listings: Arc<Shares>,
+    /// What is coming in parts, by the time since the router was made.
+    parts: Arc<Parts>,
+    began: Instant,
 }
 
 async fn create_repository(
@@ -172,10 +175,6 @@ async fn list(
     Ok(([(CONTENT_TYPE, if version_2 { LIST_V2 } else { LIST_V1 })], body).into_response())
 }
 
-fn busy(text: String) -> ApiError {
-    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Busy, text).hint("try again later")
-}
-
 impl Rest {
     /// Does to `object` what the request's method says.
     async fn act(
@@ -234,27 +233,20 @@ impl Rest {
         object: Object,
         request: Request,
     ) -> Result<Response, ApiError> {
-        let bytes_max = match object.kind() {
-            Kind::Data => OBJECT_BYTES_MAX,
-            Kind::Index => INDEX_BYTES_MAX,
-            Kind::Config | Kind::Key | Kind::Lock | Kind::Snapshot => SMALL_BYTES_MAX,
-        };
+        let bytes_max = body::longest(object.kind());
+        let part = Part::parse(request.uri().query(), bytes_max).map_err(bad_part)?;
+        if let Some(part) = part {
+            return self.create_part(Key { peer, workload, object }, part, request).await;
+        }
         let announced = body::announced(request.headers(), bytes_max)?;
         let bytes = match object.kind() {
             Kind::Data => 2 * PIECE_BYTES as u64,
             // Held as a whole, in a buffer that grew by doubling.
             _ => 2 * announced.unwrap_or(bytes_max),
         };
-        let (host, holder) = (Arc::clone(&self.host), Holder::from(&peer));
+        let holder = Holder::from(&peer);
         let _room = self.room(&holder, bytes).await?;
-        let ticket = text_of(request.headers(), TICKET_HEADER);
-        // Names of drops that are none are of no shipment.
-        let shipment = text_of(request.headers(), SHIPMENT_HEADER);
-        let shipment = shipment.and_then(|drop| drop.parse().ok());
-        let receive = move || {
-            let sender = Sender { peer: &peer, ticket: ticket.as_deref(), shipment };
-            host.receive(sender, &workload, &object)
-        };
+        let receive = self.receiving(Key { peer, workload, object }, request.headers());
         let incoming = self.blocking(&holder, receive).await?;
         let incoming = match incoming.map_err(host_error) {
             Ok(incoming) => incoming,
@@ -271,17 +263,100 @@ impl Rest {
             incoming = self.blocking(&holder, move || into.take(&piece).map(|()| into)).await?;
         }
         let incoming = incoming.map_err(host_error)?;
-        if object.name().is_some_and(|name| name != body.finish()) {
-            let text = format!("the content sent for {object} has another SHA-256");
-            return Err(ApiError::new(StatusCode::BAD_REQUEST, ErrorCode::WrongHash, text)
-                .hint("it was damaged on the way or before; send it again"));
-        }
-        let _turn = match object.kind() {
-            Kind::Data => Some(self.judged.take(&holder, 1, QUEUE_TIMEOUT).await?),
-            _ => None,
-        };
+        told::fits(object, body.finish())?;
+        let _turn = self.turn(&holder, object).await?;
         self.blocking(&holder, move || incoming.store()).await?.map_err(host_error)?;
         Ok(StatusCode::OK.into_response())
+    }
+
+    /// Takes a part of an object, and stores the object if it is the last one.
+    async fn create_part(
+        &self,
+        key: Key,
+        part: Part,
+        request: Request,
+    ) -> Result<Response, ApiError> {
+        let holder = Holder::from(&key.peer);
+        let announced = body::announced(request.headers(), PART_BYTES_MAX)?;
+        // Better before the bytes are read than after.
+        if let Err(reason) = self.parts.expects(&key, part) {
+            body::discard(request.into_body()).await;
+            return Ok(not_now(reason));
+        }
+        let _room = self.room(&holder, 2 * announced.unwrap_or(PART_BYTES_MAX)).await?;
+        let receive = self.receiving(key.clone(), request.headers());
+        let bytes = body::whole(request.into_body(), PART_BYTES_MAX).await?;
+        if bytes.len() as u64 > part.size - part.offset {
+            return Err(bad_part("the part goes beyond the end of its object".to_owned()));
+        }
+        let mut claimed = match self.parts.claim(key.clone(), part, self.began.elapsed()) {
+            Ok(claimed) => claimed,
+            Err(reason) => return Ok(not_now(reason)),
+        };
+        if claimed.is_new() {
+            // Who only asks begins nothing.
+            if bytes.is_empty() {
+                return Ok(goes_on(0, StatusCode::ACCEPTED));
+            }
+            claimed.begin(self.blocking(&holder, receive).await?.map_err(host_error)?);
+            self.forget_idle_parts();
+        }
+        // In one step, whatever becomes of the request meanwhile.
+        let taken = self.blocking(&holder, move || claimed.take(&bytes)).await?;
+        let claimed: Claimed = taken.map_err(host_error)?;
+        if !claimed.is_whole() {
+            return Ok(goes_on(claimed.at(), StatusCode::ACCEPTED));
+        }
+        // Without a turn it stays as it is, and the next attempt need not bring it again.
+        let _turn = self.turn(&holder, key.object).await?;
+        let store = move || {
+            let Some((incoming, hash)) = claimed.finish() else { return Ok(()) };
+            told::fits(key.object, hash)?;
+            incoming.store().map_err(host_error)
+        };
+        self.blocking(&holder, store).await??;
+        Ok(StatusCode::OK.into_response())
+    }
+
+    /// What lets the host begin to take in an object, as its sender says whose it is.
+    fn receiving(
+        &self,
+        of: Key,
+        headers: &HeaderMap,
+    ) -> impl FnOnce() -> Result<Box<dyn Incoming>, HostError> + Send + 'static {
+        let (host, ticket) = (Arc::clone(&self.host), text_of(headers, TICKET_HEADER));
+        // Names of drops that are none are of no shipment.
+        let shipment = text_of(headers, SHIPMENT_HEADER).and_then(|drop| drop.parse().ok());
+        move || {
+            let sender = Sender { peer: &of.peer, ticket: ticket.as_deref(), shipment };
+            host.receive(sender, &of.workload, &of.object)
+        }
+    }
+
+    /// What is to be held while an object is judged and stored.
+    async fn turn(&self, holder: &Holder, object: Object) -> Result<Option<Share>, ApiError> {
+        match object.kind() {
+            Kind::Data => Ok(Some(self.judged.take(holder, 1, QUEUE_TIMEOUT).await?)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Sees to it that what nobody goes on with is forgotten, also if nobody sends a part any more.
+    fn forget_idle_parts(&self) {
+        if !self.parts.needs_watch() {
+            return;
+        }
+        let (parts, began) = (Arc::clone(&self.parts), self.began);
+        tokio::spawn(async move {
+            loop {
+                sleep(IDLE_MAX / 2).await;
+                let parts = Arc::clone(&parts);
+                let expire = move || parts.expire(began.elapsed());
+                if !matches!(tokio::task::spawn_blocking(expire).await, Ok(true)) {
+                    return;
+                }
+            }
+        });
     }
 
     async fn read(
@@ -429,52 +504,6 @@ struct Reading {
     object: Object,
     offset: u64,
     end: u64,
-}
-
-fn workload_name(text: &str) -> Result<WorkloadName, ApiError> {
-    let bad =
-        |error| ApiError::new(StatusCode::BAD_REQUEST, ErrorCode::BadName, format!("{error}"));
-    WorkloadName::new(text).map_err(bad)
-}
-
-fn kind_of(segment: &str) -> Result<Kind, ApiError> {
-    let kind = Kind::from_directory(segment).filter(|kind| *kind != Kind::Config);
-    kind.ok_or_else(|| {
-        let text = "there are keys, locks, snapshots, index and data, nothing else";
-        ApiError::new(StatusCode::NOT_FOUND, ErrorCode::NotFound, text)
-    })
-}
-
-fn host_error(error: HostError) -> ApiError {
-    let text = error.to_string();
-    let (status, code) = match error {
-        HostError::Store(error) => return store_error(error),
-        HostError::Busy { .. } => return busy(text),
-        HostError::Unacceptable { hint, .. } => {
-            return ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, ErrorCode::Unacceptable, text)
-                .hint(hint);
-        }
-        HostError::OverLimit { .. } => return ApiError::over_limit(text),
-        HostError::Unknown { .. } => (StatusCode::NOT_FOUND, ErrorCode::UnknownWorkload),
-        HostError::Denied { .. } => (StatusCode::FORBIDDEN, ErrorCode::Refused),
-        HostError::Unable { .. } => (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unable),
-    };
-    ApiError::new(status, code, text)
-}
-
-fn store_error(error: StoreError) -> ApiError {
-    let (status, code) = match error {
-        StoreError::NotFound { .. } => (StatusCode::NOT_FOUND, ErrorCode::NotFound),
-        StoreError::AlreadyExists { .. } | StoreError::OtherSize { .. } => {
-            (StatusCode::CONFLICT, ErrorCode::AlreadyExists)
-        }
-        StoreError::Full { .. } => (StatusCode::INSUFFICIENT_STORAGE, ErrorCode::Full),
-        StoreError::Refused { .. }
-        | StoreError::Io { .. }
-        | StoreError::List { .. }
-        | StoreError::Open { .. } => (StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Storage),
-    };
-    ApiError::new(status, code, error.to_string())
 }
 
 fn text_of(headers: &HeaderMap, name: &str) -> Option<String> {

@@ -356,8 +356,8 @@ impl Call<'_> {
         self
     }
 
-    pub(crate) fn body(mut self, body: impl Into<Bytes>) -> Self {
-        *self.request.body_mut() = Body::from(body.into());
+    pub(crate) fn body(mut self, body: impl Into<Body>) -> Self {
+        *self.request.body_mut() = body.into();
         self
     }
 

@@ -10,12 +10,21 @@ use axum::http::header::CONTENT_LENGTH;
 use axum::http::{HeaderMap, StatusCode};
 use bytes::{Bytes, BytesMut};
 use hyper::body::{Frame, SizeHint};
+use outlast_store::Kind;
 use ring::digest;
 use tokio::sync::mpsc;
 
 use crate::api::ErrorCode;
+use crate::protocol::OBJECT_BYTES_MAX;
 use crate::server::budget::Share;
 use crate::server::{ApiError, is_too_slow};
+
+/// The largest index, in bytes: twice as much as stock restic writes without compression.
+const INDEX_BYTES_MAX: u64 = 16 << 20;
+
+/// The largest object of the kinds that are small by nature, in bytes. Some snapshots name thousands
+/// of paths.
+const SMALL_BYTES_MAX: u64 = 4 << 20;
 
 /// As much of an unwanted body as is taken, so that the client hears the answer.
 const DISCARD_BYTES_MAX: u64 = 1 << 20;
@@ -23,6 +32,15 @@ const DISCARD_BYTES_MAX: u64 = 1 << 20;
 /// A body that comes without a pause gives way to other requests after so many bytes: small ones must
 /// not stand behind the decryption and hashing of large ones.
 const TURN_BYTES: usize = 64 << 10;
+
+/// The most bytes of an object of this kind.
+pub(super) fn longest(kind: Kind) -> u64 {
+    match kind {
+        Kind::Data => OBJECT_BYTES_MAX,
+        Kind::Index => INDEX_BYTES_MAX,
+        Kind::Config | Kind::Key | Kind::Lock | Kind::Snapshot => SMALL_BYTES_MAX,
+    }
+}
 
 /// The length that the head of the request announces, if it does.
 pub(super) fn announced(headers: &HeaderMap, bytes_max: u64) -> Result<Option<u64>, ApiError> {
@@ -86,6 +104,19 @@ impl Arriving {
         hash.copy_from_slice(self.hash.finish().as_ref());
         hash
     }
+}
+
+/// The whole of a body that is short.
+pub(super) async fn whole(mut body: Body, bytes_max: u64) -> Result<Bytes, ApiError> {
+    let mut whole = BytesMut::new();
+    while let Some(piece) = next(&mut body).await? {
+        if (whole.len() + piece.len()) as u64 > bytes_max {
+            let text = format!("a part of an object has at most {bytes_max} bytes");
+            return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::TooLarge, text));
+        }
+        whole.extend_from_slice(&piece);
+    }
+    Ok(whole.freeze())
 }
 
 /// Takes a small body that nobody wants.

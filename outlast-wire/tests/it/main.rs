@@ -6,6 +6,7 @@ mod conformance;
 mod faults;
 mod floods;
 mod news;
+mod parts;
 mod plain;
 mod restic;
 mod roads;
