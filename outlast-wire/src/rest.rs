@@ -34,7 +34,7 @@ use bytes::Bytes;
 use outlast_store::{Kind, Object, Store, StoreError, Verb};
 use outlast_types::WorkloadName;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use crate::access::Action;
 use crate::api::ErrorCode;
@@ -44,9 +44,9 @@ use crate::protocol::{LIST_V1, LIST_V2, SHIPMENT_HEADER, TICKET_HEADER};
 use crate::server::ApiError;
 use crate::server::budget::{Bounds, Holder, Share, Shares};
 use listing::{Listed, listing, listing_length};
-use parts::{Claimed, IDLE_MAX, Key, PART_BYTES_MAX, Part, Parts};
+use parts::{Claimed, Key, PART_BYTES_MAX, Part, Parts};
 use range::{Range, parse_range};
-use told::{bad_part, goes_on, host_error, kind_of, not_now, store_error, workload_name};
+use told::{bad_part, goes_on, host_error, kind_of, not_now, store_error, text_of, workload_name};
 
 pub use host::{Asker, HostError, Incoming, RepositoryHost, Sender, Whole};
 
@@ -299,7 +299,7 @@ impl Rest {
                 return Ok(goes_on(0, StatusCode::ACCEPTED));
             }
             claimed.begin(self.blocking(&holder, receive).await?.map_err(host_error)?);
-            self.forget_idle_parts();
+            self.parts.watch(self.began);
         }
         // In one step, whatever becomes of the request meanwhile.
         let taken = self.blocking(&holder, move || claimed.take(&bytes)).await?;
@@ -339,24 +339,6 @@ impl Rest {
             Kind::Data => Ok(Some(self.judged.take(holder, 1, QUEUE_TIMEOUT).await?)),
             _ => Ok(None),
         }
-    }
-
-    /// Sees to it that what nobody goes on with is forgotten, also if nobody sends a part any more.
-    fn forget_idle_parts(&self) {
-        if !self.parts.needs_watch() {
-            return;
-        }
-        let (parts, began) = (Arc::clone(&self.parts), self.began);
-        tokio::spawn(async move {
-            loop {
-                sleep(IDLE_MAX / 2).await;
-                let parts = Arc::clone(&parts);
-                let expire = move || parts.expire(began.elapsed());
-                if !matches!(tokio::task::spawn_blocking(expire).await, Ok(true)) {
-                    return;
-                }
-            }
-        });
     }
 
     async fn read(
@@ -504,8 +486,4 @@ struct Reading {
     object: Object,
     offset: u64,
     end: u64,
-}
-
-fn text_of(headers: &HeaderMap, name: &str) -> Option<String> {
-    headers.get(name)?.to_str().ok().map(str::to_owned)
 }

@@ -97,6 +97,9 @@ pub enum VaultError {
     /// What somebody sent is not believed.
     #[error("{reason}")]
     Unacceptable { reason: String, hint: &'static str },
+    /// It would be believed if what it speaks of were here, which may still come.
+    #[error("{pack}, which it needs, is not here")]
+    PackMissing { pack: Object },
     /// Role, certificate or policy do not allow it.
     #[error(transparent)]
     Refused(#[from] Refused),
@@ -184,6 +187,7 @@ impl VaultError {
             Self::NothingMissing { .. } => ErrorCode::NothingMissing,
             Self::BadOrder { .. } => ErrorCode::BadOrder,
             Self::Unacceptable { .. } => ErrorCode::Unacceptable,
+            Self::PackMissing { .. } => ErrorCode::PackMissing,
             Self::Denied { .. } => ErrorCode::Refused,
             Self::Refused(refused) => code_of(refused),
             Self::Statement(StatementError::Unsigned) => ErrorCode::Unsigned,

@@ -284,8 +284,8 @@ fn verify(
     match admission.vouches_for(repository, workload, snapshot.tree) {
         Ok(true) => Ok(()),
         Ok(false) => Err(bad("no index knows the tree of its snapshot".to_owned())),
-        Err(VaultError::Unacceptable { reason, .. }) => {
-            Err(bad(format!("the tree of its snapshot is not to be had: {reason}")))
+        Err(error @ (VaultError::Unacceptable { .. } | VaultError::PackMissing { .. })) => {
+            Err(bad(format!("the tree of its snapshot is not to be had: {error}")))
         }
         Err(other) => Err(other),
     }

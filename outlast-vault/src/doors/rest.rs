@@ -97,6 +97,7 @@ fn told_of(workload: &WorkloadName, object: Object, error: VaultError) -> HostEr
         VaultError::Unacceptable { reason, hint } => {
             HostError::Unacceptable { object, reason, hint: hint.to_owned() }
         }
+        VaultError::PackMissing { pack } => HostError::PackMissing { object, pack },
         VaultError::Busy { reason } => HostError::Busy { reason },
         VaultError::OverLimit { .. } => HostError::OverLimit { reason: error.to_string() },
         VaultError::Denied { reason } => HostError::Denied { reason },

@@ -13,6 +13,7 @@ use serde::Deserialize;
 use super::address::AddressError;
 use super::http::{Answer, Credentials, Failure, Http};
 use super::paced::paced;
+use crate::api::ErrorCode;
 use crate::identity::Identity;
 use crate::protocol::{LIST_V2, OBJECT_BYTES_MAX, OFFSET_HEADER};
 use crate::road::Roads;
@@ -112,6 +113,13 @@ impl RestStore {
             (StatusCode::OK | StatusCode::CREATED, _) => Ok(PartTaken::Whole),
             (StatusCode::ACCEPTED | StatusCode::CONFLICT, Some(offset)) => {
                 Ok(PartTaken::GoOn(offset))
+            }
+            (StatusCode::UNPROCESSABLE_ENTITY, _) => {
+                let failure = Failure::of(answer);
+                match failure.body.code {
+                    ErrorCode::PackMissing => Ok(PartTaken::PacksMissing),
+                    _ => Err(self.refusal(verb, object, failure)),
+                }
             }
             _ => Err(self.failure(verb, object, answer)),
         }
@@ -221,6 +229,9 @@ pub enum PartTaken {
     Whole,
     /// The object goes on at this byte. The server may know less or more of it than the sender thought.
     GoOn(u64),
+    /// The object is an index that speaks of packs which are not there yet: to be sent again, whole, when
+    /// they are.
+    PacksMissing,
 }
 
 /// Of an answer whose status says all.

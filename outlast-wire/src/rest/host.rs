@@ -90,6 +90,9 @@ pub enum HostError {
     /// The content of an object is not what it must be. Sending it again does not help.
     #[error("{object} is not taken: {reason}")]
     Unacceptable { object: Object, reason: String, hint: String },
+    /// An index that speaks of a pack which is not there, or not yet.
+    #[error("{object} is not taken: {pack}, which it needs, is not here")]
+    PackMissing { object: Object, pack: Object },
     /// Policy allows the peer no more, for now.
     #[error("{reason}")]
     OverLimit { reason: String },

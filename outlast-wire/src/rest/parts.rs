@@ -16,6 +16,7 @@ use bytes::Bytes;
 use outlast_store::{Kind, Object};
 use outlast_types::WorkloadName;
 use ring::digest;
+use tokio::time::{Instant, sleep};
 
 use self::table::{Bounds, Place, Table};
 use super::host::{HostError, Incoming};
@@ -30,7 +31,7 @@ const BOUNDS: Bounds = Bounds { each: 32, total: 128, bytes_each: 32 << 20, byte
 const OF_A_MEDIA_SERVER: usize = 2;
 
 /// How long an object waits for its next part.
-pub(super) const IDLE_MAX: Duration = Duration::from_secs(10 * 60);
+const IDLE_MAX: Duration = Duration::from_secs(10 * 60);
 
 /// Which part of an object a request brings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,13 +144,26 @@ impl Parts {
         Ok(Claimed { parts, key, part, at: part.offset, now, partial })
     }
 
-    /// Whether whoever asks is to watch from now on, with [`expire`](Self::expire) until nothing is left.
-    pub(super) fn needs_watch(&self) -> bool {
-        !self.is_watched.swap(true, Ordering::Relaxed)
+    /// Sees to it that what nobody goes on with is forgotten, also if nobody sends a part any more.
+    pub(super) fn watch(self: &Arc<Self>, began: Instant) {
+        if self.is_watched.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let parts = Arc::clone(self);
+        tokio::spawn(async move {
+            loop {
+                sleep(IDLE_MAX / 2).await;
+                let parts = Arc::clone(&parts);
+                let expire = move || parts.expire(began.elapsed());
+                if !matches!(tokio::task::spawn_blocking(expire).await, Ok(true)) {
+                    return;
+                }
+            }
+        });
     }
 
     /// Forgets what waited for too long; whether anything is left.
-    pub(super) fn expire(&self, now: Duration) -> bool {
+    fn expire(&self, now: Duration) -> bool {
         let mut table = self.table();
         let gone = table.expire(now, IDLE_MAX);
         let is_left = !table.is_empty();

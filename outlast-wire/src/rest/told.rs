@@ -1,6 +1,6 @@
 //! What of a request cannot be, and what of a host's errors is told, as answers.
 
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use outlast_store::{Kind, Object, StoreError};
 use outlast_types::WorkloadName;
@@ -37,6 +37,10 @@ pub(super) fn host_error(error: HostError) -> ApiError {
         HostError::Unacceptable { hint, .. } => {
             return ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, ErrorCode::Unacceptable, text)
                 .hint(hint);
+        }
+        HostError::PackMissing { .. } => {
+            return ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, ErrorCode::PackMissing, text)
+                .hint("packs come first: send this index again when they are there");
         }
         HostError::OverLimit { .. } => return ApiError::over_limit(text),
         HostError::Unknown { .. } => (StatusCode::NOT_FOUND, ErrorCode::UnknownWorkload),
@@ -96,4 +100,9 @@ pub(super) fn fits(object: Object, hash: [u8; 32]) -> Result<(), ApiError> {
     let text = format!("the content sent for {object} has another SHA-256");
     Err(ApiError::new(StatusCode::BAD_REQUEST, ErrorCode::WrongHash, text)
         .hint("it was damaged on the way or before; send it again"))
+}
+
+/// A header as a text.
+pub(super) fn text_of(headers: &HeaderMap, name: &str) -> Option<String> {
+    headers.get(name)?.to_str().ok().map(str::to_owned)
 }

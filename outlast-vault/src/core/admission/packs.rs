@@ -63,10 +63,7 @@ impl Admission {
             match place.store.size(&object_of(pack)) {
                 Ok(size) => drop(sizes.insert(pack, size)),
                 Err(StoreError::NotFound { object, .. }) => {
-                    return Err(VaultError::Unacceptable {
-                        reason: format!("{object}, which it needs, is not here"),
-                        hint: "packs come first; if it was lost, back up again",
-                    });
+                    return Err(VaultError::PackMissing { pack: object });
                 }
                 Err(error) => return Err(error.into()),
             }

@@ -56,7 +56,9 @@ impl Admission {
                 Ok(entries) if entries.contains(&found.entry(tree)) => return Ok(true),
                 Ok(_) => {}
                 // Another copy may do.
-                Err(refusal @ VaultError::Unacceptable { .. }) => refused = Some(refusal),
+                Err(
+                    refusal @ (VaultError::Unacceptable { .. } | VaultError::PackMissing { .. }),
+                ) => refused = Some(refusal),
                 Err(other) => return Err(other),
             }
         }
