@@ -12,6 +12,8 @@ use rustix::fs::{
     mknodat, utimensat,
 };
 
+use crate::chance::number;
+
 /// What this host or file system did not let the builder make, one line each. A test prints it,
 /// so that nobody takes a smaller tree for the whole one.
 pub type Skipped = Vec<String>;
@@ -46,14 +48,8 @@ pub fn add_raw_link_targets(root: &Path) -> io::Result<()> {
 
 /// `length` bytes that do not compress, always the same for one `seed`.
 pub fn pseudo_random(seed: u64, length: usize) -> Vec<u8> {
-    // splitmix64, which needs no state but a counter.
     (0..length.div_ceil(8) as u64)
-        .flat_map(|index| {
-            let mut z = (seed << 32 ^ index).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-            (z ^ z >> 31).to_le_bytes()
-        })
+        .flat_map(|index| number(seed, index).to_le_bytes())
         .take(length)
         .collect()
 }
