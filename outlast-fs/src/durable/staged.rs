@@ -44,6 +44,21 @@ impl Staged {
         self.publish_by(name::rename_new)
     }
 
+    /// Makes the content durable and gives it another name of the same directory than the one it was
+    /// made for, which must be free. The name is durable when the caller has synced the directory, as
+    /// one may do for many files at once.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::AlreadyExists`] if the name is taken; then the file there is untouched.
+    pub fn publish_unsynced(self, path: &Path) -> io::Result<()> {
+        fault::point(|| path.to_owned());
+        self.file.sync_all()?;
+        fault::point(|| path.to_owned());
+        name::rename_new(&self.temporary.0, path)?;
+        std::mem::forget(self.temporary);
+        Ok(())
+    }
+
     fn publish_by(self, rename: impl Fn(&Path, &Path) -> io::Result<()>) -> io::Result<File> {
         fault::point(|| self.path.clone());
         self.file.sync_all()?;

@@ -6,8 +6,8 @@ use super::workspace::Package;
 const LEVELS: [&[&str]; 5] = [
     &["outlast-types", "outlast-fs"],
     &["outlast-format", "outlast-store", "outlast-drop", "outlast-catalog", "outlast-promise"],
-    &["outlast-repo", "outlast-wire"],
-    &["outlast-agent", "outlast-vault"],
+    &["outlast-repo", "outlast-wire", "outlast-spool"],
+    &["outlast-agent", "outlast-media", "outlast-vault"],
     &["outlast"],
 ];
 
@@ -24,7 +24,7 @@ const WALLS: [(&str, &[&str]); 15] = [
     // The demo keeps a small SQLite shop where PostgreSQL is not installed.
     ("rusqlite", &["outlast-catalog", "outlast"]),
     // Civil times and their zones; all others know moments only.
-    ("jiff", &["outlast-drop"]),
+    ("jiff", &["outlast-drop", "outlast-media"]),
     // What goes over the wire, and who is at the other end.
     ("hpke", &["outlast-wire"]),
     ("hyper", &["outlast-wire"]),
