@@ -1,24 +1,112 @@
-//! Whose bytes go over the line next, and when: pure.
+//! Whose bytes go over the line next, and when.
 //!
 //! Two things decide. A *bucket* says how many bytes may go now: it fills at the calendar's rate and
 //! holds little, so that what was not used is not caught up with in a burst. *Deficit round robin*
 //! (M. Shreedhar, G. Varghese, "Efficient Fair Queuing Using Deficit Round Robin", SIGCOMM 1995) says whose:
 //! workloads take turns, each with as many bytes a turn as the others, whatever the size of its pieces.
-//! Restores go before all others, at a rate of their own.
+//! Who comes anew has a turn at once, and is one of many from then on (as in FQ-CoDel, RFC 8290): a small
+//! drop does not wait for a round of large ones, and whoever keeps coming gets no more than its part.
+//! Restores have a bucket of their own.
 
 use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
-use outlast_types::WorkloadName;
+use outlast_types::{Environment, WorkloadName};
+use outlast_wire::client::Pace;
 
-use crate::calendar::Rate;
+use crate::calendar::{Calendar, Rate};
 
 /// The largest piece that is handed on at once, in bytes.
-pub const SLICE: u64 = 64 << 10;
-/// What a workload gets in one turn: an object of others waits for no more than this of each.
-const QUANTUM: u64 = 1 << 20;
-/// What a bucket holds, as time at its rate; at least one slice.
+pub(crate) const PIECE: u64 = 64 << 10;
+/// What a bucket holds, as time at its rate; at least one piece.
 const BUCKET: Duration = Duration::from_millis(50);
+/// How often the calendar is asked whether a closed line is open again.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// Over how many seconds a rate is told.
+const MINUTE: u64 = 60;
+
+/// The line to the vault, shared by all streams.
+pub(crate) struct Line {
+    environment: Environment,
+    calendar: RwLock<Calendar>,
+    bucket: Mutex<Bucket>,
+    sent: Mutex<Minute>,
+}
+
+impl Line {
+    pub(crate) fn new(calendar: Calendar, environment: &Environment) -> Self {
+        let now = environment.timer.elapsed();
+        Self {
+            environment: environment.clone(),
+            calendar: RwLock::new(calendar),
+            bucket: Mutex::new(Bucket::new(now)),
+            sent: Mutex::default(),
+        }
+    }
+
+    /// Another calendar is in force, at the next piece.
+    pub(crate) fn set_calendar(&self, calendar: Calendar) {
+        *self.calendar.write().unwrap_or_else(PoisonError::into_inner) = calendar;
+    }
+
+    /// What the calendar allows now.
+    pub(crate) fn allowed(&self) -> Rate {
+        let calendar = self.calendar.read().unwrap_or_else(PoisonError::into_inner);
+        calendar.rate_at(self.environment.clock.now())
+    }
+
+    /// What went over it in the last minute, in bytes a second.
+    pub(crate) fn rate(&self) -> u64 {
+        locked(&self.sent).rate(self.environment.timer.elapsed())
+    }
+}
+
+impl Pace for Line {
+    fn turn(&self, bytes: u64) -> Result<(), Duration> {
+        let (rate, now) = (self.allowed(), self.environment.timer.elapsed());
+        match locked(&self.bucket).take(bytes, rate, now) {
+            Ok(()) => {
+                locked(&self.sent).add(bytes, now);
+                Ok(())
+            }
+            // The calendar may say something else until then.
+            Err(Wait::For(pause)) => Err(pause.min(LOOK_AGAIN)),
+            Err(Wait::ForTheCalendar) => Err(LOOK_AGAIN),
+        }
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What went in each of the last seconds.
+#[derive(Default)]
+struct Minute(VecDeque<(u64, u64)>);
+
+impl Minute {
+    fn add(&mut self, bytes: u64, now: Duration) {
+        match self.0.back_mut() {
+            Some((second, sum)) if *second == now.as_secs() => *sum += bytes,
+            _ => self.0.push_back((now.as_secs(), bytes)),
+        }
+        self.forget(now);
+    }
+
+    fn forget(&mut self, now: Duration) {
+        while self.0.front().is_some_and(|(second, _)| second + MINUTE <= now.as_secs()) {
+            self.0.pop_front();
+        }
+    }
+
+    fn rate(&mut self, now: Duration) -> u64 {
+        self.forget(now);
+        // A process that began a moment ago has not had a minute.
+        let seconds = now.as_secs().clamp(1, MINUTE);
+        self.0.iter().map(|(_, bytes)| bytes).sum::<u64>() / seconds
+    }
+}
 
 /// Bytes that may go, at a rate.
 #[derive(Debug)]
@@ -49,7 +137,7 @@ impl Bucket {
             }
             Rate::PerSecond(rate) => u128::from(rate),
         };
-        let most = (rate * BUCKET.as_nanos()).max(u128::from(SLICE) * SECOND);
+        let most = (rate * BUCKET.as_nanos()).max(u128::from(PIECE) * SECOND);
         let came = rate * now.saturating_sub(self.at).as_nanos();
         (self.level, self.at) = ((self.level + came).min(most), now.max(self.at));
         // What is larger than the bucket waits for a full one.
@@ -73,14 +161,14 @@ pub(crate) enum Wait {
 /// Turns of those who have something to send.
 #[derive(Debug, Default)]
 pub(crate) struct Rounds {
-    waiting: VecDeque<Turn>,
+    /// Those who came anew, before all others.
+    new: VecDeque<Turn>,
+    old: VecDeque<Turn>,
 }
 
 #[derive(Debug)]
 struct Turn {
     workload: WorkloadName,
-    /// The bytes of its next piece.
-    next: u64,
     /// What it may still send in this round.
     credit: u64,
     /// Whether it has had its quantum of this round.
@@ -88,45 +176,45 @@ struct Turn {
 }
 
 impl Rounds {
-    /// A workload wants to send a piece of `bytes`. One that waits already has one next piece.
-    pub(crate) fn want(&mut self, workload: &WorkloadName, bytes: u64) {
-        match self.waiting.iter_mut().find(|turn| turn.workload == *workload) {
-            Some(turn) => turn.next = bytes,
-            None => self.waiting.push_back(Turn {
-                workload: workload.clone(),
-                next: bytes,
-                credit: 0,
-                served: false,
-            }),
+    /// A workload has something to send, or may have.
+    pub(crate) fn wake(&mut self, workload: &WorkloadName) {
+        if !self.new.iter().chain(&self.old).any(|turn| turn.workload == *workload) {
+            self.new.push_back(Turn { workload: workload.clone(), credit: 0, served: false });
         }
     }
 
-    /// A workload has nothing more to send: what it had left of its turn is gone, too.
-    pub(crate) fn done(&mut self, workload: &WorkloadName) {
-        self.waiting.retain(|turn| turn.workload != *workload);
-    }
-
-    /// Whose piece goes next, and its bytes.
-    pub(crate) fn peek(&mut self) -> Option<(&WorkloadName, u64)> {
-        // Each one that is passed over has more credit the next time: it ends.
+    /// What is sent next: `piece` gives a workload's next one with its bytes, or nothing if it has none
+    /// now. Each gets `quantum` bytes a round; no piece has more. Who has nothing is forgotten when its
+    /// turn is over, and not before: or it could come anew at once, and again.
+    pub(crate) fn next<T>(
+        &mut self,
+        quantum: u64,
+        mut piece: impl FnMut(&WorkloadName) -> Option<(T, u64)>,
+    ) -> Option<T> {
+        // Each one that is passed over has nothing, or more credit the next time: it ends.
         loop {
-            let turn = self.waiting.front_mut()?;
+            let is_new = !self.new.is_empty();
+            let queue = if is_new { &mut self.new } else { &mut self.old };
+            let mut turn = queue.pop_front()?;
             if !turn.served {
-                (turn.credit, turn.served) = (turn.credit.saturating_add(QUANTUM), true);
+                (turn.credit, turn.served) = ((turn.credit + quantum).min(2 * quantum), true);
             }
-            if turn.credit >= turn.next {
-                break;
+            match piece(&turn.workload) {
+                Some((piece, bytes)) if bytes.min(quantum) <= turn.credit => {
+                    turn.credit -= bytes.min(quantum);
+                    queue.push_front(turn);
+                    return Some(piece);
+                }
+                Some(_) => {
+                    turn.served = false;
+                    self.old.push_back(turn);
+                }
+                None if is_new => {
+                    (turn.credit, turn.served) = (0, false);
+                    self.old.push_back(turn);
+                }
+                None => {}
             }
-            turn.served = false;
-            self.waiting.rotate_left(1);
-        }
-        self.waiting.front().map(|turn| (&turn.workload, turn.next))
-    }
-
-    /// The piece that [`peek`](Self::peek) named has gone; another one may follow in the same turn.
-    pub(crate) fn sent(&mut self) {
-        if let Some(turn) = self.waiting.front_mut() {
-            turn.credit = turn.credit.saturating_sub(turn.next);
         }
     }
 }
@@ -138,6 +226,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    const QUANTUM: u64 = 1 << 20;
 
     fn workload(name: &str) -> WorkloadName {
         name.parse().unwrap()
@@ -161,7 +251,7 @@ mod tests {
         /// At least 95% and never more than 2% and one slice above the rate, in any ten seconds.
         #[test]
         fn a_line_is_used_and_never_overused(
-            rate in 64_000u64..200_000_000, size in 1u64..=SLICE, idle in 0u64..100_000,
+            rate in 64_000u64..200_000_000, size in 1u64..=PIECE, idle in 0u64..100_000,
         ) {
             let mut bucket = Bucket::new(Duration::ZERO);
             // What was not used before is not caught up with.
@@ -169,7 +259,7 @@ mod tests {
             prop_assume!(size * 4 > rate / 10_000);
             let sent = sent_in(&mut bucket, size, Rate::PerSecond(rate), from, 10);
             let allowed = rate * 10;
-            prop_assert!(sent <= allowed + allowed / 50 + SLICE, "{sent} of {allowed}");
+            prop_assert!(sent <= allowed + allowed / 50 + PIECE, "{sent} of {allowed}");
             prop_assert!(sent + size >= allowed / 100 * 95, "{sent} of {allowed}");
         }
     }
@@ -181,68 +271,81 @@ mod tests {
         assert_eq!(bucket.take(1, Rate::PerSecond(0), at), Err(Wait::ForTheCalendar));
         assert_eq!(bucket.take(1 << 40, Rate::Unlimited, at), Ok(()));
         // From one rate to the other nothing is carried over.
-        assert!(bucket.take(SLICE, Rate::PerSecond(1000), at).is_err());
+        assert!(bucket.take(PIECE, Rate::PerSecond(1000), at).is_err());
     }
 
     #[test]
     fn a_clock_that_stands_still_or_goes_back_gives_nothing() {
         let mut bucket = Bucket::new(Duration::from_secs(10));
         let rate = Rate::PerSecond(1_000_000);
-        assert!(bucket.take(SLICE, rate, Duration::from_secs(10)).is_err());
-        assert!(bucket.take(SLICE, rate, Duration::from_secs(5)).is_err());
-        assert_eq!(bucket.take(SLICE, rate, Duration::from_secs(11)), Ok(()));
+        assert!(bucket.take(PIECE, rate, Duration::from_secs(10)).is_err());
+        assert!(bucket.take(PIECE, rate, Duration::from_secs(5)).is_err());
+        assert_eq!(bucket.take(PIECE, rate, Duration::from_secs(11)), Ok(()));
+    }
+
+    /// Lets workloads send, each of which has pieces of one size, or none.
+    fn play(
+        rounds: &mut Rounds,
+        sizes: &BTreeMap<WorkloadName, u64>,
+    ) -> Option<(WorkloadName, u64)> {
+        rounds.next(QUANTUM, |name| {
+            let bytes = *sizes.get(name)?;
+            Some(((name.clone(), bytes), bytes))
+        })
     }
 
     #[test]
-    fn a_small_drop_does_not_wait_behind_a_large_one() {
+    fn a_small_drop_waits_for_nobody_and_has_no_more_than_its_part() {
         let (large, small) = (workload("large"), workload("small"));
+        let mut sizes = BTreeMap::from([(large.clone(), PIECE)]);
         let mut rounds = Rounds::default();
-        rounds.want(&large, SLICE);
-        (0..100).for_each(|_| {
-            rounds.peek().unwrap();
-            rounds.sent();
-            rounds.want(&large, SLICE);
-        });
-        rounds.want(&small, 1000);
-        let mut before = 0;
-        while rounds.peek().unwrap().0 != &small {
-            before += SLICE;
-            rounds.sent();
-            rounds.want(&large, SLICE);
+        rounds.wake(&large);
+        (0..100).for_each(|_| assert_eq!(play(&mut rounds, &sizes).unwrap().0, large));
+        sizes.insert(small.clone(), PIECE);
+        rounds.wake(&small);
+        assert_eq!(play(&mut rounds, &sizes).unwrap().0, small);
+        // It has nothing, comes anew, and again and again.
+        let mut sent = BTreeMap::from([(large.clone(), 0), (small.clone(), 0)]);
+        for _ in 0..1000 {
+            sizes.insert(small.clone(), PIECE);
+            rounds.wake(&small);
+            let (name, bytes) = play(&mut rounds, &sizes).unwrap();
+            *sent.get_mut(&name).unwrap() += bytes;
+            if name == small {
+                sizes.remove(&small);
+            }
         }
-        assert!(before <= QUANTUM, "{before} bytes");
+        assert!(sent[&small] <= sent[&large] + QUANTUM, "{sent:?}");
     }
 
     proptest! {
         /// Whatever sizes their pieces have, workloads that always have one get the same number of bytes.
         #[test]
-        fn workloads_share_the_line_evenly(sizes in proptest::collection::vec(1u64..=SLICE, 2..6)) {
-            let names: Vec<WorkloadName> =
-                (0..sizes.len()).map(|number| workload(&format!("w-{number}"))).collect();
+        fn workloads_share_the_line_evenly(sizes in proptest::collection::vec(1u64..=PIECE, 2..6)) {
+            let sizes: BTreeMap<WorkloadName, u64> =
+                sizes.into_iter().enumerate().map(|(n, size)| (workload(&format!("w-{n}")), size)).collect();
             let mut rounds = Rounds::default();
-            let mut sent: BTreeMap<WorkloadName, u64> = BTreeMap::new();
-            names.iter().zip(&sizes).for_each(|(name, size)| rounds.want(name, *size));
+            let mut sent: BTreeMap<WorkloadName, u64> =
+                sizes.keys().map(|name| (name.clone(), 0)).collect();
+            sizes.keys().for_each(|name| rounds.wake(name));
             while sent.values().sum::<u64>() < 40 * QUANTUM {
-                let (name, bytes) = rounds.peek().unwrap();
-                *sent.entry(name.clone()).or_default() += bytes;
-                rounds.sent();
+                let (name, bytes) = play(&mut rounds, &sizes).unwrap();
+                *sent.get_mut(&name).unwrap() += bytes;
             }
-            let (least, most) =
-                (names.iter().map(|name| sent.get(name).copied().unwrap_or(0)).min(), sent.values().max());
-            let apart = most.unwrap() - least.unwrap();
+            let apart = sent.values().max().unwrap() - sent.values().min().unwrap();
             prop_assert!(apart <= 2 * QUANTUM, "{sent:?}");
         }
     }
 
     #[test]
-    fn who_is_done_leaves_no_turn_behind() {
+    fn who_has_nothing_leaves_no_turn_behind() {
         let (a, b) = (workload("a"), workload("b"));
         let mut rounds = Rounds::default();
-        rounds.want(&a, 10);
-        rounds.want(&b, 10);
-        rounds.done(&a);
-        assert_eq!(rounds.peek(), Some((&b, 10)));
-        rounds.done(&b);
-        assert_eq!(rounds.peek(), None);
+        rounds.wake(&a);
+        rounds.wake(&b);
+        let sizes = BTreeMap::from([(b.clone(), 10)]);
+        assert_eq!(play(&mut rounds, &sizes), Some((b, 10)));
+        assert_eq!(play(&mut rounds, &BTreeMap::new()), None);
+        assert!(rounds.new.is_empty() && rounds.old.is_empty());
     }
 }

@@ -3,15 +3,13 @@
 use std::fmt;
 use std::time::Duration;
 
-use outlast_types::{IndexId, PackId, Timestamp, WorkloadName, hex};
+use outlast_types::{DropId, IndexId, PackId, Timestamp, WorkloadName, hex};
 
 /// What an item is, by the SHA-256 of its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum What {
     Pack(PackId),
     Index(IndexId),
-    /// A bill of lading, or another statement that waits for the vault.
-    Bill([u8; 32]),
 }
 
 impl What {
@@ -20,7 +18,6 @@ impl What {
         match *self {
             Self::Pack(id) => id.0,
             Self::Index(id) => id.0,
-            Self::Bill(hash) => hash,
         }
     }
 
@@ -33,7 +30,6 @@ impl What {
         match self {
             Self::Pack(_) => "pack",
             Self::Index(_) => "index",
-            Self::Bill(_) => "bill",
         }
     }
 
@@ -42,7 +38,6 @@ impl What {
         match kind {
             "pack" => Some(Self::Pack(PackId(hash))),
             "index" => Some(Self::Index(IndexId(hash))),
-            "bill" => Some(Self::Bill(hash)),
             _ => None,
         }
     }
@@ -80,6 +75,8 @@ pub struct Item {
     pub arrival: Arrival,
     /// In bytes.
     pub size: u64,
+    /// The drop for which it came, if that was said.
+    pub shipment: Option<DropId>,
 }
 
 /// No name of a workload has it.
@@ -90,7 +87,9 @@ impl Item {
     pub(crate) fn file_name(&self) -> String {
         let Key { workload, what } = &self.key;
         let (arrival, kind, size) = (self.arrival.0, what.kind(), self.size);
-        format!("{arrival:016x}~{workload}~{kind}~{}~{size:x}", hex::encode_32(&what.hash()))
+        let shipment = self.shipment.map_or(String::new(), |drop| format!("~{drop}"));
+        let hash = hex::encode_32(&what.hash());
+        format!("{arrival:016x}~{workload}~{kind}~{hash}~{size:x}{shipment}")
     }
 
     /// What has this name; none if it was not put there by a spool.
@@ -101,7 +100,8 @@ impl Item {
         let workload = next()?.parse().ok()?;
         let what = What::parse(next()?, next()?)?;
         let size = u64::from_str_radix(next()?, 16).ok()?;
-        let item = Self { key: Key { workload, what }, arrival, size };
+        let shipment = next().map(str::parse).transpose().ok()?;
+        let item = Self { key: Key { workload, what }, arrival, size, shipment };
         // One way to write it, and nothing behind it.
         (item.file_name() == file_name).then_some(item)
     }
@@ -113,18 +113,24 @@ mod tests {
 
     use super::*;
 
+    /// The id of a drop with these bits, as far as its form lets them be any.
+    fn drop_of(bits: u128) -> DropId {
+        let digits = format!("{bits:032x}");
+        let (time, a, b) = (&digits[..12], &digits[13..16], &digits[17..]);
+        let text = format!("{}-{}-7{a}-8{}-{}", &time[..8], &time[8..], &b[..3], &b[3..]);
+        text.parse().unwrap()
+    }
+
     proptest! {
         #[test]
         fn a_files_name_tells_all_of_an_item(
-            workload in "[a-z][a-z0-9-]{0,20}", kind in 0..3, hash: [u8; 32], arrival: u64, size: u64,
+            workload in "[a-z][a-z0-9-]{0,20}", is_pack: bool, hash: [u8; 32], arrival: u64, size: u64,
+            shipment: Option<u128>,
         ) {
-            let what = match kind {
-                0 => What::Pack(PackId(hash)),
-                1 => What::Index(IndexId(hash)),
-                _ => What::Bill(hash),
-            };
+            let what = if is_pack { What::Pack(PackId(hash)) } else { What::Index(IndexId(hash)) };
             let key = Key { workload: workload.parse().unwrap(), what };
-            let item = Item { key, arrival: Arrival(arrival), size };
+            let shipment = shipment.map(drop_of);
+            let item = Item { key, arrival: Arrival(arrival), size, shipment };
             prop_assert_eq!(Item::parse(&item.file_name()), Some(item));
         }
 

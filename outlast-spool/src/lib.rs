@@ -18,7 +18,7 @@ mod spool;
 pub use error::SpoolError;
 pub use item::{Arrival, Item, Key, What};
 pub use room::{Room, Usage};
-pub use spool::{Incoming, Spool, SpoolId};
+pub use spool::{Incoming, Shipped, Spool};
 
 #[cfg(test)]
 mod tests;

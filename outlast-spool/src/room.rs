@@ -166,14 +166,14 @@ mod tests {
                 let key = pack(if size % 2 == 0 { "a" } else { "b" }, 1);
                 match step {
                     0 if book.promise(&key, size).is_ok() => {
-                        let item = Item { key, arrival: Arrival(number), size };
+                        let item = Item { key, arrival: Arrival(number), size, shipment: None };
                         book.stored(&item);
                         here.push(item);
                     }
                     1 if book.promise(&key, size).is_ok() => book.take_back(&key, size),
                     2 => here.pop().iter().for_each(|item| book.gone(item)),
                     3 => {
-                        let item = Item { key, arrival: Arrival(number), size };
+                        let item = Item { key, arrival: Arrival(number), size, shipment: None };
                         book.found(&item);
                         here.push(item);
                     }

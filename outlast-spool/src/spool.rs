@@ -1,7 +1,6 @@
 //! The spool itself: a directory, and what is known of it in memory.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -9,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use outlast_fs::durable::{self, Staged};
 use outlast_fs::lock::DirectoryLock;
-use outlast_types::{Environment, Timestamp, WorkloadName, hex};
+use outlast_types::{DropId, Environment, SpoolId, Timestamp, WorkloadName};
 
 use crate::commit::GroupCommit;
 use crate::error::SpoolError;
@@ -19,16 +18,6 @@ use crate::room::{Book, Room, Usage};
 const ID: &str = "id";
 const LOCK: &str = "lock";
 const ITEMS: &str = "items";
-
-/// Which spool: made at random with it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct SpoolId([u8; 16]);
-
-impl fmt::Display for SpoolId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex::encode(&self.0))
-    }
-}
 
 /// A durable queue in a directory, for many threads at once.
 pub struct Spool {
@@ -137,15 +126,43 @@ impl Spool {
         queue.range(from..).take(count).map(|(_, item)| item.clone()).collect()
     }
 
-    /// Begins to take in `key`; none if it is here.
-    pub fn begin(self: &Arc<Self>, key: Key) -> Result<Option<Incoming>, SpoolError> {
+    /// What is here of each shipment, and when the last of it came.
+    pub fn shipments(&self) -> BTreeMap<(WorkloadName, DropId), Shipped> {
+        let state = self.lock();
+        let mut found: BTreeMap<_, Shipped> = BTreeMap::new();
+        for item in state.queues.values().flat_map(BTreeMap::values) {
+            let Some(drop) = item.shipment else { continue };
+            let shipped = found
+                .entry((item.key.workload.clone(), drop))
+                .or_insert(Shipped { usage: Usage::default(), last: item.arrival.at() });
+            shipped.usage.items += 1;
+            shipped.usage.bytes += item.size;
+            shipped.last = shipped.last.max(item.arrival.at());
+        }
+        found
+    }
+
+    /// The items of a workload that came for this drop, or for none that was named.
+    pub fn of_shipment(&self, workload: &WorkloadName, drop: Option<DropId>) -> Vec<Item> {
+        let state = self.lock();
+        let queue = state.queues.get(workload).into_iter().flat_map(BTreeMap::values);
+        queue.filter(|item| item.shipment == drop).cloned().collect()
+    }
+
+    /// Begins to take in `key`, for a drop if it is said for which; none if it is here.
+    pub fn begin(
+        self: &Arc<Self>,
+        key: Key,
+        shipment: Option<DropId>,
+    ) -> Result<Option<Incoming>, SpoolError> {
         if self.lock().by_key.contains_key(&key) {
             return Ok(None);
         }
         // Its own name is known when its size is.
         let place = self.items.join(key.what.to_string().replace(' ', "-"));
         let staged = Staged::create(&place, 0o600).map_err(SpoolError::io("write", &place))?;
-        Ok(Some(Incoming { spool: Arc::clone(self), key, staged: Some(staged), size: 0 }))
+        let spool = Arc::clone(self);
+        Ok(Some(Incoming { spool, key, shipment, staged: Some(staged), size: 0 }))
     }
 
     /// The content of an item. It is what was written there; whether it still hashes to its name is for
@@ -187,6 +204,14 @@ impl Spool {
     }
 }
 
+/// What is here of a shipment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shipped {
+    pub usage: Usage,
+    /// When the last of it came, by the spool's clock.
+    pub last: Timestamp,
+}
+
 impl State {
     /// An item lies here from before.
     fn find(&mut self, item: Item) {
@@ -224,6 +249,7 @@ impl State {
 pub struct Incoming {
     spool: Arc<Spool>,
     key: Key,
+    shipment: Option<DropId>,
     /// Until it has its name.
     staged: Option<Staged>,
     size: u64,
@@ -245,7 +271,8 @@ impl Incoming {
         }
         let spool = Arc::clone(&self.spool);
         let arrival = spool.lock().next_arrival(spool.environment.clock.now());
-        let item = Item { key: self.key.clone(), arrival, size: self.size };
+        let (key, shipment) = (self.key.clone(), self.shipment);
+        let item = Item { key, arrival, size: self.size, shipment };
         let path = spool.path_of(&item);
         if let Some(staged) = self.staged.take() {
             staged.publish_unsynced(&path).map_err(SpoolError::io("store", &path))?;
@@ -277,20 +304,16 @@ fn read_or_make_id(directory: &Path, environment: &Environment) -> Result<SpoolI
     match durable::read_bounded(&path, 64) {
         Ok(text) => {
             let text = String::from_utf8_lossy(&text);
-            let id = hex::decode(text.trim()).and_then(|bytes| bytes.try_into().ok()).map(SpoolId);
-            id.ok_or_else(|| {
-                let reason =
-                    io::Error::new(io::ErrorKind::InvalidData, "it is not the id of a spool");
+            text.trim().parse().map_err(|error| {
+                let reason = io::Error::new(io::ErrorKind::InvalidData, format!("{error}"));
                 SpoolError::io("understand", &path)(reason)
             })
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let mut id = [0; 16];
-            environment.random.fill(&mut id);
-            let text = format!("{}\n", hex::encode(&id));
-            durable::publish_new(&path, text.as_bytes(), 0o600)
+            let id = SpoolId::new(&*environment.random);
+            durable::publish_new(&path, format!("{id}\n").as_bytes(), 0o600)
                 .map_err(SpoolError::io("make", &path))?;
-            Ok(SpoolId(id))
+            Ok(id)
         }
         Err(error) => Err(SpoolError::io("read", &path)(error)),
     }

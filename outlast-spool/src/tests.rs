@@ -21,7 +21,7 @@ fn pack(workload: &str, name: u8) -> Key {
 }
 
 fn store(spool: &Arc<Spool>, key: &Key, content: &[u8]) -> Item {
-    let mut incoming = spool.begin(key.clone()).unwrap().unwrap();
+    let mut incoming = spool.begin(key.clone(), None).unwrap().unwrap();
     content.chunks(7).for_each(|piece| incoming.take(piece).unwrap());
     incoming.store(key.what.hash()).unwrap()
 }
@@ -43,7 +43,7 @@ fn what_is_stored_is_there_in_order_after_a_restart_and_nothing_else_is() {
         .map(|key| store(&spool, key, key.what.to_string().as_bytes()))
         .collect();
     store(&spool, &pack("b", 1), b"of another");
-    let mut unfinished = spool.begin(pack("a", 3)).unwrap().unwrap();
+    let mut unfinished = spool.begin(pack("a", 3), None).unwrap().unwrap();
     unfinished.take(b"half").unwrap();
     assert_eq!(spool.usage().items, 4);
     drop((unfinished, spool));
@@ -68,14 +68,15 @@ fn what_comes_twice_is_there_once_and_both_are_told_that_it_is() {
     let directory = tempfile::tempdir().unwrap();
     let spool = open(directory.path());
     let key = pack("a", 1);
-    let twice: Vec<Incoming> = (0..2).map(|_| spool.begin(key.clone()).unwrap().unwrap()).collect();
+    let twice: Vec<Incoming> =
+        (0..2).map(|_| spool.begin(key.clone(), None).unwrap().unwrap()).collect();
     let store = |mut incoming: Incoming| {
         incoming.take(b"content").unwrap();
         incoming.store(key.what.hash()).unwrap()
     };
     let items: Vec<Item> = twice.into_iter().map(store).collect();
     assert_eq!(items[0], items[1]);
-    assert!(spool.begin(key.clone()).unwrap().is_none());
+    assert!(spool.begin(key.clone(), None).unwrap().is_none());
     let usage = Usage { items: 1, bytes: 7 };
     assert_eq!(spool.usage(), usage);
     drop(spool);
@@ -87,10 +88,10 @@ fn what_is_not_what_its_name_says_and_what_finds_no_room_leaves_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let small = Room { total: 10 * MIB, each: 4 * MIB };
     let spool = Spool::open(directory.path(), small, Environment::system()).unwrap();
-    let mut incoming = spool.begin(pack("a", 1)).unwrap().unwrap();
+    let mut incoming = spool.begin(pack("a", 1), None).unwrap().unwrap();
     incoming.take(b"content").unwrap();
     assert!(matches!(incoming.store([0; 32]), Err(SpoolError::WrongHash { .. })));
-    let mut incoming = spool.begin(pack("a", 1)).unwrap().unwrap();
+    let mut incoming = spool.begin(pack("a", 1), None).unwrap().unwrap();
     let piece = vec![0; 3 << 20];
     incoming.take(&piece).unwrap();
     let error = incoming.take(&piece).unwrap_err();

@@ -437,14 +437,7 @@ impl ApiClient {
             return Ok(answer.body);
         }
         let Failure { status, body } = Failure::of(answer);
-        let (location, body) = (location(), Box::new(body));
-        let passing = status.is_server_error() || matches!(status.as_u16(), 408 | 429);
-        let status = status.as_u16();
-        Err(if passing {
-            CallError::Unable { location, status, body }
-        } else {
-            CallError::Refused { location, status, body }
-        })
+        Err(CallError::of(location(), status, body))
     }
 
     fn unintelligible(&self, error: &serde_json::Error) -> CallError {

@@ -1,5 +1,7 @@
 //! Why calls fail, and what that means for whoever makes them.
 
+use hyper::StatusCode;
+
 use super::trouble::CertificateTrouble;
 use crate::api::{ErrorBody, ErrorCode};
 use crate::road::RoadError;
@@ -20,6 +22,16 @@ pub enum CallError {
 }
 
 impl CallError {
+    /// What an answer that is no success means.
+    pub(super) fn of(location: String, status: StatusCode, body: ErrorBody) -> Self {
+        let passing = status.is_server_error() || matches!(status.as_u16(), 408 | 429);
+        let (status, body) = (status.as_u16(), Box::new(body));
+        match passing {
+            true => Self::Unable { location, status, body },
+            false => Self::Refused { location, status, body },
+        }
+    }
+
     /// Whether the same call may succeed later without anybody doing anything.
     pub fn is_passing(&self) -> bool {
         match self {

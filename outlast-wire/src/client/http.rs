@@ -361,6 +361,12 @@ impl Call<'_> {
         self
     }
 
+    /// Sends a body that comes piece by piece, and whose length is known.
+    pub(crate) fn stream(mut self, body: Body) -> Self {
+        *self.request.body_mut() = body;
+        self
+    }
+
     /// Gives up after so long.
     pub(crate) fn within(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;

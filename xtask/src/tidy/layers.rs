@@ -37,8 +37,8 @@ const WALLS: [(&str, &[&str]); 15] = [
     // Signatures of receipts and certificates, and the hashes of the repository's format.
     ("ring", &["outlast-drop", "outlast-format", "outlast-wire"]),
     // Whoever answers requests; everything else is plain threads.
-    ("axum", &["outlast-wire", "outlast-vault"]),
-    ("tokio", &["outlast-wire", "outlast-vault", "outlast"]),
+    ("axum", &["outlast-wire", "outlast-media", "outlast-vault"]),
+    ("tokio", &["outlast-wire", "outlast-media", "outlast-vault", "outlast"]),
 ];
 
 /// What is wrong with what the packages know of each other and of libraries.

@@ -1,0 +1,165 @@
+//! What a media server asks a vault for on behalf of agents: objects handed on in parts, as fast as the
+//! line may be used, and calls of others that are passed on within a deadline.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use axum::body::{Body, HttpBody};
+use bytes::Bytes;
+use hyper::body::{Frame, SizeHint};
+use hyper::header::HeaderName;
+use hyper::{Method, StatusCode};
+use outlast_store::Object;
+use outlast_types::{DropId, WorkloadName};
+use tokio::time::{Sleep, sleep};
+
+use super::calls::ApiClient;
+use super::error::CallError;
+use super::http::Failure;
+use super::shipments::Relayed;
+use super::store::RestStore;
+use crate::api::ErrorCode;
+use crate::challenge::Challenge;
+use crate::protocol::{CHALLENGE_HEADER, OFFSET_HEADER, SHIPMENT_HEADER};
+
+/// A body goes out in pieces of at most so many bytes, each in its turn.
+const PIECE_BYTES: usize = 64 << 10;
+
+/// Says when bytes may go.
+pub trait Pace: Send + Sync {
+    /// So many may go now; or how long to wait before this is asked again.
+    fn turn(&self, bytes: u64) -> Result<(), Duration>;
+}
+
+/// A part of an object.
+#[derive(Debug, Clone)]
+pub struct Part {
+    pub object: Object,
+    /// Where it begins, and how long the object is.
+    pub offset: u64,
+    pub total: u64,
+    pub content: Bytes,
+}
+
+/// What became of a part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sent {
+    /// The object is whole, and stored.
+    Stored,
+    /// It was there already.
+    Exists,
+    /// It goes on there.
+    Partly { offset: u64 },
+}
+
+impl ApiClient {
+    /// The objects of a workload, over this client's connections, with a ticket of an agent.
+    pub fn repository(&self, workload: &WorkloadName, ticket: Option<&str>) -> RestStore {
+        let mut store = RestStore::of(self.http.below(&format!("repo/{workload}")));
+        ticket.iter().for_each(|ticket| store.show_ticket(ticket));
+        store
+    }
+
+    /// Hands on a part of an object that came for a drop, at a pace.
+    pub fn forward(
+        &self,
+        workload: &WorkloadName,
+        ticket: &str,
+        shipment: Option<DropId>,
+        part: Part,
+        pace: &Arc<dyn Pace>,
+        deadline: Duration,
+    ) -> Result<Sent, CallError> {
+        let mut http = self.http.below(&format!("repo/{workload}"));
+        http.show_ticket(ticket);
+        let Part { object, offset, total, content } = part;
+        let is_whole = offset == 0 && content.len() as u64 == total;
+        let path = match is_whole {
+            true => object.to_string(),
+            false => format!("{object}?offset={offset}&size={total}"),
+        };
+        let mut request = http.request(Method::POST, &path, 0).within(deadline);
+        if let Some(shipment) = shipment {
+            let header = HeaderName::from_static(SHIPMENT_HEADER);
+            request = request.header(header, shipment.to_string());
+        }
+        let paced = PacedOut { content, pace: Arc::clone(pace), pause: None };
+        let answer = request.stream(Body::new(paced)).send(|_| false, 0);
+        let location = || http.location().to_owned();
+        let answer =
+            answer.map_err(|source| CallError::Unreachable { location: location(), source })?;
+        let goes_on = answer.headers.get(OFFSET_HEADER);
+        let goes_on = goes_on.and_then(|text| text.to_str().ok()?.parse().ok());
+        match (answer.status, goes_on) {
+            (StatusCode::OK | StatusCode::CREATED, _) => return Ok(Sent::Stored),
+            (StatusCode::ACCEPTED, Some(offset)) => return Ok(Sent::Partly { offset }),
+            _ => {}
+        }
+        let Failure { status, body } = Failure::of(answer);
+        match (status, &body.code, goes_on) {
+            (StatusCode::CONFLICT, ErrorCode::WrongOffset, Some(offset)) => {
+                Ok(Sent::Partly { offset })
+            }
+            (StatusCode::CONFLICT, ErrorCode::AlreadyExists, _) => Ok(Sent::Exists),
+            _ => Err(CallError::of(location(), status, body)),
+        }
+    }
+
+    /// Makes somebody else's call for it, within a deadline. An answer that is no success is an answer, too.
+    pub fn relay_within(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Vec<u8>>,
+        deadline: Duration,
+    ) -> Result<Relayed, CallError> {
+        let answer = self.send(method, path, body, Some(deadline), |_| true)?;
+        let challenge = answer.headers.get(CHALLENGE_HEADER);
+        let challenge = challenge.and_then(|text| Challenge::parse(text.to_str().ok()?));
+        Ok(Relayed { status: answer.status.as_u16(), body: answer.body, challenge })
+    }
+}
+
+/// A body that goes out as its pace allows.
+struct PacedOut {
+    content: Bytes,
+    pace: Arc<dyn Pace>,
+    /// Runs while it waits for its turn.
+    pause: Option<Pin<Box<Sleep>>>,
+}
+
+impl HttpBody for PacedOut {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        if self.content.is_empty() {
+            return Poll::Ready(None);
+        }
+        let length = self.content.len().min(PIECE_BYTES);
+        loop {
+            if let Some(pause) = &mut self.pause {
+                ready!(pause.as_mut().poll(context));
+                self.pause = None;
+            }
+            match self.pace.turn(length as u64) {
+                Ok(()) => return Poll::Ready(Some(Ok(Frame::data(self.content.split_to(length))))),
+                Err(pause) => self.pause = Some(Box::pin(sleep(pause))),
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.content.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.content.len() as u64)
+    }
+}
