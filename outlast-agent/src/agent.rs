@@ -58,8 +58,8 @@ use keeper::Keeper;
 
 /// The shortest first pause after a failure, however often the share is polled.
 const PAUSE_MIN: Duration = Duration::from_millis(200);
-/// How often it is looked whether a load has ended, while there is nothing else to do.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often it is looked whether a drop has come a hop further, while there is nothing else to do.
+const LOOK: Duration = Duration::from_millis(250);
 
 /// Why an agent cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -180,7 +180,8 @@ impl Agent {
         let tier = Tier::new(upstream, identity.clone(), environment.clone(), state, road, keys);
         let line = Arc::new(Line::new(Box::new(tier), environment.clone(), pause));
         let scribe = Arc::new(Scribe { identity, clock });
-        let shipper = Shipper::new(Arc::clone(&scribe), environment.clone(), pause, config.quick);
+        let (scribed, quick, places) = (Arc::clone(&scribe), config.quick, config.loads_at_once);
+        let shipper = Shipper::new(scribed, environment.clone(), pause, quick, places);
         Ok(Self {
             line,
             shipper,
@@ -279,7 +280,7 @@ impl Agent {
     /// whether the end was asked for.
     fn rest(&self, is_share_there: bool, shutdown: &Shutdown) -> bool {
         let mut left = self.config.poll;
-        let has_more = || is_share_there && self.shipper.hauls().has_ended();
+        let has_more = || is_share_there && self.shipper.hauls().has_news();
         while !left.is_zero() && !has_more() {
             let pause = if self.shipper.hauls().count() > 0 { left.min(LOOK) } else { left };
             if self.environment.timer.pause(pause, shutdown) {
@@ -407,9 +408,7 @@ impl Agent {
         }
         // Before the look, so that it finds each drop as far as it has come.
         self.take_cleared(share, report);
-        for step in self.shipper.ended(share) {
-            self.take(share, step, report);
-        }
+        self.hear_of_hauls(share, report, shutdown);
         // Before the look, too, which then finds the new drops.
         self.adopt(share, report, shutdown);
         let Observation { is_usable, workloads, remembered, problems, names_waiting } =
@@ -444,12 +443,10 @@ impl Agent {
         }
         self.watcher.close(share, closable, shutdown);
         self.ask_what_is_held(share, report);
-        for workload in seen.keys() {
-            if shutdown.is_requested() {
-                return seen;
-            }
-            self.release_excess(share, workload, report);
+        if shutdown.is_requested() {
+            return seen;
         }
+        self.release_excess(share, seen.keys(), report);
         // Before the work that may take long.
         self.tell_of_room(share, report);
         self.ship(share, report, shutdown);

@@ -57,7 +57,9 @@ pub struct AgentConfig {
     pub seal_key: Option<PathBuf>,
     /// Which files on the share it makes drops of.
     pub adopt: Vec<Rule>,
-    /// How long other workloads wait for one drop that is being read.
+    /// How many drops are read and sent side by side, each of another workload; at least two.
+    pub loads_at_once: usize,
+    /// How long a pass waits for a drop that is under way, and others for its place at most.
     pub quick: Duration,
     /// How instances get backups back.
     pub fetch: FetchRules,
@@ -86,6 +88,7 @@ impl AgentConfig {
             scan: ScanLimits::PASS,
             seal_key: None,
             adopt: Vec::new(),
+            loads_at_once: 3,
             quick: Duration::from_secs(20),
             fetch: FetchRules::default(),
         }

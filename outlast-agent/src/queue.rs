@@ -1,6 +1,7 @@
 //! Whose turn it is: the oldest drop of each workload, then the next of each, and so on.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use outlast_drop::DropAddress;
 use outlast_types::{Day, DropId, Timestamp, WorkloadName};
@@ -12,6 +13,8 @@ use crate::action::Parcel;
 pub(crate) struct Queue {
     /// Oldest first, so that the last snapshot is the newest drop. None is empty.
     ready: BTreeMap<WorkloadName, BTreeMap<(DropId, Day), Parcel>>,
+    /// Those that were taken and are under way.
+    carried: BTreeMap<WorkloadName, DropAddress>,
     /// How many stay for a later pass.
     behind: BTreeMap<WorkloadName, u64>,
     /// The workload that was served last, also in the pass before.
@@ -29,6 +32,7 @@ impl Default for Queue {
     fn default() -> Self {
         Self {
             ready: BTreeMap::new(),
+            carried: BTreeMap::new(),
             behind: BTreeMap::new(),
             turn: None,
             since: BTreeMap::new(),
@@ -68,15 +72,26 @@ impl Queue {
             let since = self.before.remove(address).unwrap_or(self.now);
             self.since.insert(address.clone(), since);
         }
+        if self.carried.get(&address.workload) == Some(address) {
+            return;
+        }
         let key = (parcel.address.drop, parcel.address.day);
         self.ready.entry(parcel.address.workload.clone()).or_default().insert(key, parcel);
     }
 
-    /// Takes the oldest parcel of the workload that comes after the one that was served last.
-    pub(crate) fn pop(&mut self) -> Option<Parcel> {
-        let is_after = |name: &&WorkloadName| self.turn.as_ref().is_none_or(|turn| *name > turn);
-        let after = self.ready.keys().find(is_after);
-        let workload = after.or_else(|| self.ready.keys().next())?.clone();
+    /// Takes the oldest parcel of the next workload that is `free`, after the one that was served last.
+    pub(crate) fn pop(&mut self, is_free: impl Fn(&WorkloadName) -> bool) -> Option<Parcel> {
+        let (after, before) = match &self.turn {
+            Some(turn) => {
+                let after = (Bound::Excluded(turn), Bound::Unbounded);
+                let before = (Bound::Unbounded, Bound::Included(turn));
+                (after, before)
+            }
+            None => ((Bound::Unbounded, Bound::Unbounded), (Bound::Unbounded, Bound::Unbounded)),
+        };
+        let names = self.ready.range::<WorkloadName, _>(after);
+        let names = names.chain(self.ready.range::<WorkloadName, _>(before));
+        let workload = names.map(|(name, _)| name).find(|name| is_free(name))?.clone();
         let parcels = self.ready.get_mut(&workload)?;
         let (_, parcel) = parcels.pop_first()?;
         if parcels.is_empty() {
@@ -84,6 +99,21 @@ impl Queue {
         }
         self.turn = Some(workload);
         Some(parcel)
+    }
+
+    /// Whether a workload of some kind waits for its turn.
+    pub(crate) fn has(&self, is_meant: impl Fn(&WorkloadName) -> bool) -> bool {
+        self.ready.keys().any(is_meant)
+    }
+
+    /// A parcel that was taken is carried, for as long as that takes; it is not put in again meanwhile.
+    pub(crate) fn carry(&mut self, address: &DropAddress) {
+        self.carried.insert(address.workload.clone(), address.clone());
+    }
+
+    /// It is not carried any more.
+    pub(crate) fn put_down(&mut self, address: &DropAddress) {
+        self.carried.remove(&address.workload);
     }
 
     /// Leaves a parcel that was taken for a later pass.
@@ -113,7 +143,8 @@ impl Queue {
     /// How many drops of a workload are still to be shipped.
     pub(crate) fn waiting(&self, workload: &WorkloadName) -> u64 {
         let ready = self.ready.get(workload).map_or(0, |ready| ready.len() as u64);
-        ready + self.behind.get(workload).copied().unwrap_or(0)
+        let carried = u64::from(self.carried.contains_key(workload));
+        ready + carried + self.behind.get(workload).copied().unwrap_or(0)
     }
 }
 
@@ -144,7 +175,7 @@ mod tests {
     /// All that is popped, if the workload `last` was served last.
     fn order(mut queue: Queue, last: Option<&str>) -> Vec<Parcel> {
         queue.turn = last.map(|last| WorkloadName::new(last).unwrap());
-        std::iter::from_fn(|| queue.pop()).collect()
+        std::iter::from_fn(|| queue.pop(|_| true)).collect()
     }
 
     #[test]
@@ -162,14 +193,18 @@ mod tests {
         assert_eq!(order(filled(), Some("a")), from_b);
         assert_eq!(order(filled(), Some("c")), from_a, "from the start after the last");
         let mut queue = filled();
-        queue.pop().unwrap();
+        queue.pop(|_| true).unwrap();
         let names = ["a", "b", "c"].map(|name| WorkloadName::new(name).unwrap());
         queue.begin(Timestamp::EPOCH, &names[1..].iter().collect());
         assert_eq!(queue.waiting(&names[0]), 2, "nobody looked at it, so they wait as before");
         queue.begin(Timestamp::EPOCH, &names.iter().collect());
-        assert_eq!((queue.pop(), queue.waiting(&names[0])), (None, 0));
+        assert_eq!((queue.pop(|_| true), queue.waiting(&names[0])), (None, 0));
         parcels.iter().for_each(|&(workload, number)| queue.push(parcel(workload, number)));
-        assert_eq!(queue.pop(), Some(parcel("b", 2)), "the next pass goes on with the next");
+        assert_eq!(
+            queue.pop(|_| true),
+            Some(parcel("b", 2)),
+            "the next pass goes on with the next"
+        );
     }
 
     #[test]
@@ -178,15 +213,44 @@ mod tests {
         let name = WorkloadName::new("a").unwrap();
         (1..=4).for_each(|number| queue.push(parcel("a", number)));
         assert_eq!(queue.waiting(&name), 4);
-        queue.pop().unwrap();
+        queue.pop(|_| true).unwrap();
         assert_eq!(queue.waiting(&name), 3, "done with");
-        queue.pop().unwrap();
+        queue.pop(|_| true).unwrap();
         queue.leave(&name);
         assert_eq!(queue.waiting(&name), 3);
-        queue.pop().unwrap();
+        queue.pop(|_| true).unwrap();
         queue.leave_all(&name);
-        assert_eq!((queue.waiting(&name), queue.pop()), (3, None));
+        assert_eq!((queue.waiting(&name), queue.pop(|_| true)), (3, None));
         assert_eq!(queue.waiting(&WorkloadName::new("b").unwrap()), 0);
+    }
+
+    #[test]
+    fn what_is_carried_is_not_put_in_again_and_waits_until_it_is_put_down() {
+        let mut queue = Queue::default();
+        let (a, b) = (WorkloadName::new("a").unwrap(), WorkloadName::new("b").unwrap());
+        let fill = |queue: &mut Queue| {
+            queue.begin(Timestamp::EPOCH, &[&a, &b].into());
+            for (name, number) in [("a", 1), ("a", 2), ("b", 3)] {
+                queue.push(parcel(name, number));
+            }
+        };
+        fill(&mut queue);
+        let first = queue.pop(|_| true).unwrap();
+        assert_eq!(first, parcel("a", 1));
+        queue.carry(&first.address);
+        for _ in 0..2 {
+            // The next passes find it as it was.
+            fill(&mut queue);
+            assert_eq!((queue.waiting(&a), queue.waiting(&b)), (2, 1));
+            assert!(queue.oldest().is_some() && queue.has(|name| *name == a));
+        }
+        assert_eq!(queue.pop(|name| *name != a), Some(parcel("b", 3)), "its workload is not free");
+        assert_eq!(queue.pop(|name| *name != a), None);
+        queue.put_down(&first.address);
+        assert_eq!((queue.pop(|_| true), queue.waiting(&a)), (Some(parcel("a", 2)), 0));
+        fill(&mut queue);
+        assert_eq!(queue.pop(|_| true), Some(parcel("b", 3)));
+        assert_eq!(queue.pop(|_| true), Some(parcel("a", 1)), "it is to be carried again");
     }
 
     #[test]
@@ -199,7 +263,7 @@ mod tests {
         for second in 1..=3 {
             queue.begin(at(second), &looked);
             (1..=second).for_each(|n| queue.push(parcel("a", u8::try_from(n).unwrap())));
-            let popped = queue.pop().unwrap();
+            let popped = queue.pop(|_| true).unwrap();
             queue.push(popped);
             assert_eq!(queue.oldest(), Some(at(1)));
         }

@@ -12,8 +12,8 @@ use outlast_types::{Backoff, Environment, WorkloadName};
 use crate::Shutdown;
 use crate::action::{Action, Hop, Parcel};
 use crate::custody::Proven;
-use crate::destination::{Cargo, Content, Delivered, Failure, Taken};
-use crate::hauls::{Begun, Hauls, Loaded};
+use crate::destination::{Content, Delivered, Failure, Taken};
+use crate::hauls::{Arrival, Hauls, Loaded, News};
 use crate::line::Line;
 use crate::problem::{Met, Problem};
 use crate::statement::{Scribe, Statement};
@@ -69,6 +69,16 @@ pub(crate) enum Turn {
     Stop,
 }
 
+/// A drop that has come a hop further, or stays where it is.
+pub(crate) struct Hopped {
+    /// The share on which it lies.
+    pub(crate) share: Share,
+    pub(crate) parcel: Parcel,
+    pub(crate) step: Step,
+    /// Whether it is not under way any more.
+    pub(crate) has_stopped: bool,
+}
+
 /// The outcome of one hop.
 #[derive(Debug, Default)]
 pub(crate) struct Step {
@@ -86,8 +96,9 @@ impl Shipper {
         environment: Environment,
         pause: Duration,
         quick: Duration,
+        places: usize,
     ) -> Self {
-        let hauls = Hauls::new(environment.clone(), quick);
+        let hauls = Hauls::new(environment.clone(), quick, places);
         let retries = BTreeMap::new();
         Self { hauls, scribe, environment, pause, retries, failures: 0 }
     }
@@ -103,36 +114,34 @@ impl Shipper {
         Some((drop.turn(), drop.problem.clone()))
     }
 
-    /// Carries a drop one hop.
-    pub(crate) fn step(
+    /// Begins to carry a drop, for which there must be a place; the outcome if that cannot be.
+    pub(crate) fn begin(
         &mut self,
         line: &Arc<Line>,
         share: &Share,
-        parcel: &mut Parcel,
+        parcel: Parcel,
         limits: DropLimits,
         shutdown: &Shutdown,
-    ) -> Step {
-        if parcel.hop == Hop::Shipped {
-            let (address, stop) = (parcel.address.clone(), Shutdown::default());
-            let cargo = Cargo { share, address: &address, limits: &limits, stop: &stop, shutdown };
-            return self.deliver(line, &cargo, parcel);
-        }
-        match self.hauls.load(line, share, parcel, limits, shutdown) {
-            Begun::Ended(loaded) => self.loaded(share, parcel, loaded),
-            // Its others would overtake it.
-            Begun::GoesOn | Begun::Waits => Step { turn: Some(Turn::Stop), ..Step::default() },
-        }
+    ) -> Option<Step> {
+        let address = parcel.address.clone();
+        let error = self.hauls.begin(line, share, parcel, limits, shutdown).err()?;
+        let mut step = Step::default();
+        let reason = format!("no thread can be started to read it: {error}");
+        self.failed(&address, Failure::Workload(reason), &mut step);
+        Some(step)
     }
 
-    /// The outcomes of loads on this share that have ended since they were begun.
-    pub(crate) fn ended(&mut self, share: &Share) -> Vec<Step> {
-        let mut steps = Vec::new();
-        for (of, mut parcel, loaded) in self.hauls.collect() {
-            if of.id() == share.id() {
-                steps.push(self.loaded(share, &mut parcel, loaded));
-            }
+    /// The outcome of one hop that has ended, if one has.
+    pub(crate) fn hopped(&mut self) -> Option<Hopped> {
+        let Arrival { share, mut parcel, news, is_last } = self.hauls.collect()?;
+        let step = match news {
+            News::Loaded(loaded) => self.loaded(&share, &mut parcel, loaded),
+            News::Delivered(delivered) => self.delivered(&mut parcel, delivered),
+        };
+        if !is_last {
+            self.hauls.advance(&parcel);
         }
-        steps
+        Some(Hopped { share, parcel, step, has_stopped: is_last })
     }
 
     /// How many attempts have failed and are made again.
@@ -142,6 +151,10 @@ impl Shipper {
 
     pub(crate) fn hauls(&self) -> &Hauls {
         &self.hauls
+    }
+
+    pub(crate) fn hauls_mut(&mut self) -> &mut Hauls {
+        &mut self.hauls
     }
 
     /// Waits for all that is under way, after the end was asked for.
@@ -175,11 +188,11 @@ impl Shipper {
         step
     }
 
-    /// Hands a drop over, or asks whoever has it what became of it.
-    fn deliver(&mut self, line: &Line, cargo: &Cargo<'_>, parcel: &mut Parcel) -> Step {
+    /// A drop was handed over, or whoever has it was asked what became of it.
+    fn delivered(&mut self, parcel: &mut Parcel, delivered: Result<Delivered, Failure>) -> Step {
         let mut step = Step::default();
-        let address = cargo.address;
-        match line.deliver(cargo, parcel.seal) {
+        let address = &parcel.address.clone();
+        match delivered {
             Ok(Delivered { receipt, secured }) => {
                 if secured.state == ReceiptState::Vaulted {
                     self.succeeded(address);

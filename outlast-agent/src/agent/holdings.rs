@@ -63,21 +63,25 @@ impl Agent {
         if batch.is_empty() { Ok(()) } else { self.line.show(batch) }
     }
 
-    /// Releases what the keep rule lets go, of that what its holder holds at this moment.
-    pub(super) fn release_excess(
+    /// Releases what the keep rule lets go of these workloads, of that what its holder holds at this
+    /// moment.
+    pub(super) fn release_excess<'n>(
         &mut self,
         share: &Share,
-        workload: &WorkloadName,
+        workloads: impl Iterator<Item = &'n WorkloadName>,
         report: &mut PassReport,
     ) {
-        let releasable = self.watcher.releasable(workload, KeepRule::vaulted(self.config.keep));
+        let rule = KeepRule::vaulted(self.config.keep);
+        let releasable: BTreeMap<_, _> =
+            workloads.flat_map(|workload| self.watcher.releasable(workload, rule)).collect();
         if releasable.is_empty() || self.line.is_waiting() {
             return;
         }
         // A receipt is of the past. Nothing is freed but on the holder's signed word of now (I1).
         match self.line.confirm(releasable) {
             Ok(confirmed) => {
-                if !confirmed.refused.is_empty() {
+                let refused = confirmed.refused.iter().map(|address| &address.workload);
+                for workload in refused.collect::<BTreeSet<_>>() {
                     let reason =
                         format!("workload {workload} is not granted to this agent any more");
                     report.problems.push(Met::HoldingsUnknown.because(reason));

@@ -1,92 +1,138 @@
-//! Shipping what is queued: workload by workload, each drop hop by hop.
+//! Shipping what is queued: some workloads side by side, of each one drop after the other, hop by hop.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use outlast_drop::{DropAddress, Share};
+use outlast_types::WorkloadName;
 
 use super::Agent;
 use crate::Shutdown;
 use crate::action::{Action, Hop, Parcel};
 use crate::report::{PassReport, ShippedDrop};
 use crate::secured::Secured;
-use crate::shipper::{Step, Turn};
+use crate::shipper::{Hopped, Step, Turn};
 
 /// After this much shipping, a pass ends and the next begins at once: so new drops are seen and
 /// the vault hears of the agent however much there is to do.
 const SHIPPING_MAX: Duration = Duration::from_secs(60);
 
 impl Agent {
-    /// Ships what is queued, workload by workload.
+    /// Ships what is queued, the workloads by turns. What takes long goes on beside the passes.
     pub(super) fn ship(&mut self, share: &Share, report: &mut PassReport, shutdown: &Shutdown) {
         let began = self.elapsed();
-        while let Some(parcel) = self.queue.pop() {
-            let workload = parcel.address.workload.clone();
+        loop {
             self.moved();
-            let is_late = self.elapsed().saturating_sub(began) >= SHIPPING_MAX;
-            if is_late || shutdown.is_requested() || self.line.is_waiting() {
-                report.more |= is_late;
-                return self.queue.push(parcel);
+            self.hear_of_hauls(share, report, shutdown);
+            if shutdown.is_requested() {
+                break;
             }
-            let turn = match self.shipper.held_up(&parcel.address) {
+            let is_late = self.elapsed().saturating_sub(began) >= SHIPPING_MAX;
+            if !is_late && !self.line.is_waiting() {
+                self.begin_hauls(share, report, shutdown);
+            }
+            if is_late {
+                let takes = |workload: &WorkloadName| self.shipper.hauls().takes(workload);
+                report.more |= self.queue.has(takes);
+                break;
+            }
+            if !self.shipper.hauls_mut().wait() {
+                break;
+            }
+        }
+        self.release_excess_of_vaulted(share, report);
+    }
+
+    /// Begins to carry drops as long as there are places for them.
+    fn begin_hauls(&mut self, share: &Share, report: &mut PassReport, shutdown: &Shutdown) {
+        loop {
+            let hauls = self.shipper.hauls();
+            let Some(parcel) = self.queue.pop(|workload| hauls.takes(workload)) else { break };
+            match self.shipper.held_up(&parcel.address) {
                 Some((turn, problem)) => {
                     report.problems.extend(problem);
-                    turn
+                    self.leave(&parcel.address.workload, turn);
                 }
                 None => self.carry(share, parcel, report, shutdown),
-            };
-            match turn {
-                Turn::Next => {}
-                Turn::Overtake => self.queue.leave(&workload),
-                Turn::Stop => self.queue.leave_all(&workload),
             }
+        }
+        let hauls = self.shipper.hauls();
+        let waits = |is_long: bool| {
+            self.queue.has(|name| !hauls.is_under_way(name) && hauls.is_long(name) == is_long)
+        };
+        let (long_waits, other_waits) = (waits(true), waits(false));
+        if long_waits || other_waits {
+            self.shipper.hauls_mut().make_room(long_waits, other_waits);
         }
     }
 
-    /// Carries one drop as far as it comes, under one id at every tier.
+    /// Begins to carry one drop as far as it comes, under one id at every tier.
     fn carry(
         &mut self,
         share: &Share,
         parcel: Parcel,
         report: &mut PassReport,
         shutdown: &Shutdown,
-    ) -> Turn {
-        let workload = parcel.address.workload.clone();
-        if self.shipper.hauls().is_under_way(&workload) {
-            return Turn::Stop;
-        }
-        let id = self.line.begin(&parcel.address);
+    ) {
+        let address = parcel.address.clone();
+        let limits = self.config.limits_of(&address.workload);
+        self.queue.carry(&address);
+        let id = self.line.begin(&address);
         let shipment = tracing::info_span!("shipment", id);
-        let turn = shipment.in_scope(|| self.carry_on(share, parcel, report, shutdown));
-        // One that goes on beside the others does so under its id.
-        if !self.shipper.hauls().is_under_way(&workload) {
-            self.line.end(&workload);
+        let failed =
+            shipment.in_scope(|| self.shipper.begin(&self.line, share, parcel, limits, shutdown));
+        if let Some(step) = failed {
+            self.line.end(&address.workload);
+            self.queue.put_down(&address);
+            if let Some(turn) = self.take(share, step, report) {
+                self.leave(&address.workload, turn);
+            }
         }
-        turn
     }
 
-    fn carry_on(
+    /// Hears what came of drops that are, or were, under way.
+    pub(super) fn hear_of_hauls(
         &mut self,
         share: &Share,
-        mut parcel: Parcel,
         report: &mut PassReport,
         shutdown: &Shutdown,
-    ) -> Turn {
-        let limits = self.config.limits_of(&parcel.address.workload);
-        loop {
-            let step = self.shipper.step(&self.line, share, &mut parcel, limits, shutdown);
+    ) {
+        while let Some(Hopped { share: of, parcel, step, has_stopped }) = self.shipper.hopped() {
+            let address = parcel.address.clone();
+            if has_stopped {
+                self.line.end(&address.workload);
+                self.queue.put_down(&address);
+            }
+            if of.id() != share.id() {
+                continue;
+            }
             if parcel.hop == Hop::Shipped {
                 // It was read, and is not waited for at the share.
-                self.queue.weigh(&parcel.address, 0);
+                self.queue.weigh(&address, 0);
             }
             match self.take(share, step, report) {
-                Some(Turn::Next) => {
-                    self.release_excess(share, &parcel.address.workload, report);
-                    return Turn::Next;
-                }
-                Some(turn) => return turn,
+                Some(turn) => self.leave(&address.workload, turn),
+                // It goes on from another hop than it seemed.
+                None if has_stopped => self.carry(share, parcel, report, shutdown),
                 None => {}
             }
         }
+    }
+
+    /// Leaves to a later pass what cannot go on now.
+    fn leave(&mut self, workload: &WorkloadName, turn: Turn) {
+        match turn {
+            Turn::Next => {}
+            Turn::Overtake => self.queue.leave(workload),
+            Turn::Stop => self.queue.leave_all(workload),
+        }
+    }
+
+    /// Releases what goes for the drops that were vaulted in this pass.
+    fn release_excess_of_vaulted(&mut self, share: &Share, report: &mut PassReport) {
+        let vaulted = report.vaulted.iter().map(|drop| drop.address.workload.clone());
+        let vaulted: BTreeSet<WorkloadName> = vaulted.collect();
+        self.release_excess(share, vaulted.iter(), report);
     }
 
     /// Does what follows from a hop.

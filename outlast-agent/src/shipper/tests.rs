@@ -11,7 +11,7 @@ use outlast_wire::holdings::{Answer, HeldDrop};
 use outlast_wire::{CallError, CertificateAuthority, Identity, Peer, Role, ca};
 
 use super::*;
-use crate::destination::Destination;
+use crate::destination::{Cargo, Destination};
 use crate::secured::Secured;
 
 /// A destination that does as it is told.
@@ -111,18 +111,44 @@ impl Dock {
         let pause = Duration::from_secs(30);
         let line = Arc::new(Line::new(destination, environment.clone(), pause));
         let quick = Duration::from_secs(30);
-        let shipper = Shipper::new(scribe, environment, pause, quick);
+        let shipper = Shipper::new(scribe, environment, pause, quick, 8);
         Self { _directory: directory, share, time, script, line, shipper }
     }
 
     /// Goes one hop, in which the destination does as it is told.
     fn step(&mut self, parcel: &mut Parcel, told: Told) -> Step {
         self.script.lock().unwrap().push_back(told);
-        let shutdown = Shutdown::default();
-        let step =
-            self.shipper.step(&self.line, &self.share, parcel, DropLimits::default(), &shutdown);
+        let (address, limits) = (parcel.address.clone(), DropLimits::default());
+        let (stop, shutdown) = (Shutdown::default(), Shutdown::default());
+        let (share, address) = (&self.share, &address);
+        let cargo = Cargo { share, address, limits: &limits, stop: &stop, shutdown: &shutdown };
+        let step = if parcel.hop < Hop::Shipped {
+            let mut content = None;
+            let result = self.line.load(&cargo, &mut |accepted| content = Some(accepted));
+            self.shipper.loaded(share, parcel, Loaded { content, result })
+        } else {
+            let delivered = self.line.deliver(&cargo, parcel.seal);
+            self.shipper.delivered(parcel, delivered)
+        };
         assert!(self.script.lock().unwrap().is_empty());
         step
+    }
+
+    /// Carries a drop as far as it comes, as a haul beside others; each hop in which it does.
+    fn carry(&mut self, parcel: Parcel, told: Vec<Told>) -> Vec<Hopped> {
+        self.script.lock().unwrap().extend(told);
+        let shutdown = Shutdown::default();
+        let limits = DropLimits::default();
+        assert!(self.shipper.begin(&self.line, &self.share, parcel, limits, &shutdown).is_none());
+        let mut hops = Vec::<Hopped>::new();
+        while hops.last().is_none_or(|hop| !hop.has_stopped) {
+            assert!(self.shipper.hauls_mut().wait() || self.shipper.hauls().has_news());
+            while let Some(hopped) = self.shipper.hopped() {
+                hops.push(hopped);
+            }
+        }
+        assert!(self.script.lock().unwrap().is_empty());
+        hops
     }
 
     fn advance(&self, seconds: u64) {
@@ -192,6 +218,28 @@ fn a_drop_goes_hop_by_hop_and_each_says_so() {
     assert_eq!((recorded(&step), step.turn), (vec![VAULTED], Some(Turn::Next)));
     let hold = Action::Hold { address: drop.address.clone(), secured };
     assert_eq!(step.actions.last(), Some(&hold));
+}
+
+#[test]
+fn a_haul_takes_a_drop_as_far_as_it_comes() {
+    let mut dock = Dock::new();
+    let drop = parcel(1, Hop::Sealed);
+    let secured = dock.secured(&drop, Role::Vault, VAULTED);
+    let told = vec![Told::Load(true, None), Told::Deliver(Ok(secured))];
+    let hops = dock.carry(drop.clone(), told);
+    let states: Vec<_> = hops.iter().map(|hop| recorded(&hop.step)).collect();
+    assert_eq!(states, [vec![ACCEPTED, SHIPPED], vec![VAULTED]]);
+    let turns: Vec<_> = hops.iter().map(|hop| (hop.step.turn, hop.has_stopped)).collect();
+    assert_eq!(turns, [(None, false), (Some(Turn::Next), true)]);
+    assert!(hops.iter().all(|hop| hop.parcel.hop == Hop::Shipped && hop.parcel.is_loaded));
+    // What fails is not handed over.
+    let failure = Failure::Workload("the disk is full".to_owned());
+    let hops = dock.carry(drop.clone(), vec![Told::Load(true, Some(failure))]);
+    assert_eq!(hops.len(), 1);
+    assert_eq!((hops[0].parcel.hop, hops[0].step.turn), (Hop::Accepted, Some(Turn::Stop)));
+    // What is not at hand after all goes on from another hop.
+    let hops = dock.carry(parcel(1, Hop::Shipped), vec![Told::Deliver(Err(Failure::NotLoaded))]);
+    assert_eq!((hops.len(), hops[0].parcel.hop, hops[0].step.turn), (1, Hop::Accepted, None));
 }
 
 #[test]
