@@ -10,14 +10,16 @@
 //! ```
 //!
 //! Every arrow is a bounded queue, and no stage waits for one that waits for it: blocks are
-//! limited by the buffers that go round, and the queues between reader, workers and selector have
-//! room for all of them; whoever fills a pack, worker or assembler, only ever waits for uploaders.
+//! limited by those that the [`Engine`] lends, and the queues between reader, workers and selector have
+//! room for all of them; whoever has a blob only ever waits for room in the packs, and with it for
+//! the uploaders.
 //!
 //! **Memory**, whatever the input: at most 20 blocks of 1 MiB with as many joined chunks of up to
-//! 256 KiB, one sealed blob for each worker, five data packs (one filling, one waiting, three
-//! uploading) of 18 MiB at most and as many tree packs of 4 MiB: about 110 MiB with the default
+//! 256 KiB, one sealed blob for each worker, and room for five data packs (one filling, one waiting, three
+//! uploading) of 16 MiB and as many tree packs of 4 MiB: about 110 MiB with the default
 //! [`Tuning`] on two cores, and less in practice. On top come what the index keeps in memory, and
-//! of a tree its open directories and a bounded number of things besides.
+//! of a tree its open directories and a bounded number of things besides. Several backups side by side
+//! share all that, if they are given one [`Engine`], and take about as much together.
 //!
 //! **Order** (I5): a blob is referred to when it is claimed, but nobody can see a reference before
 //! the snapshot; packs are durable before the index file that lists them, and all index files
@@ -37,6 +39,7 @@ mod chunking;
 mod compression_policy;
 mod context;
 mod counters;
+mod engine;
 mod feed;
 mod known_blobs;
 mod node;
@@ -50,6 +53,7 @@ mod segment_scan;
 mod select;
 mod stop;
 mod tree;
+mod tuning;
 mod upload;
 mod work;
 
@@ -65,14 +69,17 @@ use outlast_store::{Object, StoreError, create_or_find};
 use outlast_types::{Clock, Monitor, Random};
 
 pub use self::counters::Stats;
-pub use self::options::{Compression, Input, Options, StreamInput, Tuning};
+pub use self::engine::Engine;
+pub use self::options::{Input, Options, StreamInput};
+pub use self::tuning::{Compression, Tuning};
 
-use self::block::{BufferPool, Event};
+use self::block::Event;
 use self::checkpoint::Checkpoint;
 use self::chunk_history::ChunkHistory;
 use self::compression_policy::CompressionPolicy;
 use self::context::Context;
 use self::counters::Counters;
+use self::engine::Seat;
 use self::known_blobs::KnownBlobs;
 use self::packing::Packing;
 use self::publish_guard::PublishGuard;
@@ -124,12 +131,14 @@ pub fn backup(
 ) -> Result<Outcome, RepoError> {
     let started = clock.now();
     let (source, paths) = source_of(input, options)?;
+    let engine = options.engine.clone().unwrap_or_else(|| Engine::alone(&options.tuning));
+    let seat = engine.enter();
     let relying =
         (!repository.index()?.check_current(repository.opened())?).then(|| repository.relying());
     let repository = relying.as_ref().unwrap_or(repository);
-    let context = begin(repository, options, clock, random, monitor)?;
+    let context = begin(repository, options, seat, clock, random, monitor)?;
     monitor.begin("backup", None);
-    let assembled = run(&context, source);
+    let assembled = run(&context, source, options.expected_bytes);
     tell_unsound(&context);
     // Also of a backup that failed: the next one reads the same again.
     context.chunk_ids.flush();
@@ -161,6 +170,7 @@ pub fn backup(
 fn begin<'a>(
     repository: &'a Repository,
     options: &'a Options,
+    seat: Seat,
     clock: &'a dyn Clock,
     random: &'a dyn Random,
     monitor: &'a dyn Monitor,
@@ -189,6 +199,7 @@ fn begin<'a>(
         checkpoint,
         counters: Counters::default(),
         stop: Stop::new(),
+        seat,
         tuning: &options.tuning,
         chunking,
         owner: (options.uid, options.gid),
@@ -279,14 +290,17 @@ fn resume(
 }
 
 /// Runs all stages until each has ended; `None` if the tree is not whole.
-fn run(context: &Context<'_>, source: Source<'_>) -> Option<Assembled> {
+fn run(context: &Context<'_>, source: Source<'_>, expected: Option<u64>) -> Option<Assembled> {
     let tuning = context.tuning;
-    let workers = tuning.workers.clamp(1, 256);
-    // Two for each worker, one each with reader and selector; more would only cost memory.
-    let buffers = (2 * workers + 2).min(20);
-    let pool = BufferPool::new(buffers, tuning.block_bytes.max(1));
+    // Little content needs few threads.
+    let blocks = expected.unwrap_or(u64::MAX) / tuning.block_bytes.max(1) as u64 + 1;
+    let few = usize::try_from(blocks).unwrap_or(usize::MAX);
+    let workers = tuning.workers.min(few).clamp(1, 256);
+    let uploads = tuning.uploads.min(few.saturating_add(1)).clamp(1, 64);
+    let buffers = context.seat.block_count();
     let gear = Gear::derive(context.repository.key(), context.chunking);
     let stop = &context.stop;
+    stop.wakes(Box::new(context.seat.waker()));
     let comes_back = match &source {
         Source::Stream(..) => false,
         Source::Tree(source) => {
@@ -301,7 +315,7 @@ fn run(context: &Context<'_>, source: Source<'_>) -> Option<Assembled> {
     let (packing, packs) = Packing::new(context);
     let (gear, packing) = (&gear, &packing);
     thread::scope(|scope| {
-        let reader = Reader::new(context, gear, &pool, block_sender, event_sender.clone());
+        let reader = Reader::new(context, gear, block_sender, event_sender.clone());
         scope.spawn(move || {
             stop.run(|| match source {
                 Source::Stream(path, input) => reader.stream(path, input),
@@ -323,13 +337,13 @@ fn run(context: &Context<'_>, source: Source<'_>) -> Option<Assembled> {
         }
         drop(worker);
         scope.spawn(move || stop.run(|| select::select(context, gear, &scanned, &batch_sender)));
-        for _ in 0..tuning.uploads.clamp(1, 64) {
+        for _ in 0..uploads {
             let packs = packs.clone();
             scope.spawn(move || stop.run(|| upload::upload(context, packing, &packs)));
         }
-        // Or who has a full pack would wait for uploaders that are gone.
+        // Or who has a full pack would leave it to uploaders that are gone.
         drop(packs);
-        let assembled = stop.run(|| Assembler::new(context, packing, comes_back)?.run(&events));
+        let assembled = stop.run(|| Assembler::new(context, packing, comes_back).run(&events));
         // The assembler heard of every chunk, so the workers are done.
         stop.run(|| packing.finish(context));
         assembled

@@ -59,7 +59,12 @@ impl OpenPack {
 
     /// Whether the next blob belongs into another pack.
     pub(crate) fn is_full(&self) -> bool {
-        self.content.len() >= self.target || self.entries.len() >= BLOBS_MAX
+        self.is_full_at(self.target)
+    }
+
+    /// The same, if packs shall have no more than so many bytes.
+    pub(crate) fn is_full_at(&self, bytes: usize) -> bool {
+        self.content.len() >= bytes.min(self.target) || self.entries.len() >= BLOBS_MAX
     }
 
     /// Appends a blob.

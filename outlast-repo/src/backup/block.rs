@@ -3,54 +3,15 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crossbeam_channel::{Receiver, Sender};
 use outlast_format::BlobId;
 use outlast_fs::Entry;
 
 use super::chunk_history::KnownChunk;
+use super::engine::Buffer;
 use super::segment_scan::SegmentScan;
-use super::stop::{Halt, Stop};
 
 /// Files in the order in which they were read.
 pub(super) type FileNumber = u64;
-
-/// A fixed number of buffers that go round. Who wants to read waits until one is free: that is
-/// what bounds the content in memory.
-pub(super) struct BufferPool {
-    free: Receiver<Vec<u8>>,
-    back: Sender<Vec<u8>>,
-    bytes: usize,
-}
-
-impl BufferPool {
-    /// `count` buffers of `bytes` each. Memory is taken when a buffer is first used.
-    pub(super) fn new(count: usize, bytes: usize) -> Self {
-        let (back, free) = crossbeam_channel::bounded(count);
-        for _ in 0..count {
-            // There is room for exactly that many.
-            let _sent = back.try_send(Vec::new());
-        }
-        Self { free, back, bytes }
-    }
-
-    pub(super) fn take(&self, stop: &Stop) -> Result<Buffer, Halt> {
-        let mut content = stop.receive(&self.free)?.ok_or(Halt::Stopped)?;
-        content.resize(self.bytes, 0);
-        Ok(Buffer { content, back: self.back.clone() })
-    }
-}
-
-/// A buffer of the pool; goes back when dropped.
-pub(super) struct Buffer {
-    pub(super) content: Vec<u8>,
-    back: Sender<Vec<u8>>,
-}
-
-impl Drop for Buffer {
-    fn drop(&mut self) {
-        let _sent = self.back.try_send(std::mem::take(&mut self.content));
-    }
-}
 
 /// A piece of one file inside a block.
 #[derive(Debug, Clone)]

@@ -6,8 +6,8 @@ use outlast_format::{IndexId, PackId};
 use outlast_types::{Clock, Random, Timestamp};
 
 use super::known_blobs::KnownBlobs;
-use super::options::Tuning;
 use super::publish_guard::PublishGuard;
+use super::tuning::Tuning;
 use crate::index::UnsavedPack;
 use crate::journal::Journal;
 use crate::{Index, RepoError, Repository};

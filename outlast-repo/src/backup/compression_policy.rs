@@ -15,7 +15,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::options::Compression;
+use super::tuning::Compression;
 
 /// zstd's fast strategy with its best table.
 const FAST: i32 = 1;

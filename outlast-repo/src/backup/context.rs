@@ -7,9 +7,10 @@ use super::checkpoint::Checkpoint;
 use super::chunk_history::ChunkHistory;
 use super::compression_policy::CompressionPolicy;
 use super::counters::Counters;
+use super::engine::Seat;
 use super::known_blobs::KnownBlobs;
-use super::options::Tuning;
 use super::stop::Stop;
+use super::tuning::Tuning;
 use crate::chunk_id_cache::ChunkIdCache;
 use crate::{Index, Repository};
 
@@ -24,6 +25,7 @@ pub(super) struct Context<'a> {
     pub(super) checkpoint: Checkpoint<'a>,
     pub(super) counters: Counters,
     pub(super) stop: Stop,
+    pub(super) seat: Seat,
     pub(super) tuning: &'a Tuning,
     pub(super) chunking: Params,
     /// User and group of directories that a source only implies.

@@ -10,8 +10,9 @@ use crossbeam_channel::Sender;
 use outlast_format::chunker::{Gear, WINDOW};
 use outlast_fs::{Entry, EntryPath, EntrySource, Kind, Metadata, SourceError};
 
-use super::block::{Block, Buffer, BufferPool, Event, FileNumber, ReadEvent, Segment};
+use super::block::{Block, Event, FileNumber, ReadEvent, Segment};
 use super::context::Context;
+use super::engine::Buffer;
 use super::feed::{Fed, Feed};
 use super::options::StreamInput;
 use super::stop::Halt;
@@ -25,7 +26,6 @@ const EVENTS_MAX: usize = 256;
 
 pub(super) struct Reader<'a> {
     context: &'a Context<'a>,
-    pool: &'a BufferPool,
     blocks: Sender<Block>,
     events: Sender<Event>,
     /// The length of chunks that a hole may be told in, see [`Feed`].
@@ -63,7 +63,6 @@ impl<'a> Reader<'a> {
     pub(super) fn new(
         context: &'a Context<'a>,
         gear: &Gear,
-        pool: &'a BufferPool,
         blocks: Sender<Block>,
         events: Sender<Event>,
     ) -> Self {
@@ -72,7 +71,7 @@ impl<'a> Reader<'a> {
         let mut cuts = Vec::new();
         gear.scan(&[0; WINDOW], &[0; WINDOW], WINDOW as u64, &mut cuts);
         let unit = cuts.is_empty().then_some(context.chunking.max.into());
-        Self { context, pool, blocks, events, unit, untold, files: 0, number: 0, block, tail }
+        Self { context, blocks, events, unit, untold, files: 0, number: 0, block, tail }
     }
 
     /// Reads one stream, which becomes the only file. Its failure is everybody's: half a dump is
@@ -209,7 +208,7 @@ impl<'a> Reader<'a> {
         let filling = match self.block.take() {
             Some(filling) => filling,
             None => Filling {
-                buffer: self.pool.take(&self.context.stop)?,
+                buffer: self.context.seat.block(&self.context.stop)?,
                 filled: 0,
                 before: self.tail.clone(),
                 segments: Vec::new(),

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::sync::{Mutex, PoisonError};
 
-use crossbeam_channel::{Receiver, Sender, TrySendError, select_biased};
+use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError, select_biased};
 use outlast_fs::Interrupter;
 use outlast_store::StoreError;
 
@@ -36,8 +36,8 @@ pub(super) struct Stop {
     /// Dropped to wake everybody who waits on `thrown`.
     held: Mutex<Option<Sender<Infallible>>>,
     thrown: Receiver<Infallible>,
-    /// Ends the waits of the input.
-    wakes: Mutex<Option<Interrupter>>,
+    /// End the waits of the input, and of others.
+    wakes: Mutex<Vec<Interrupter>>,
 }
 
 impl Stop {
@@ -49,7 +49,7 @@ impl Stop {
 
     /// Whom else to wake when the switch is thrown.
     pub(super) fn wakes(&self, interrupter: Interrupter) {
-        *self.wakes.lock().unwrap_or_else(PoisonError::into_inner) = Some(interrupter);
+        self.wakes.lock().unwrap_or_else(PoisonError::into_inner).push(interrupter);
     }
 
     /// Runs a stage; its failure (or panic) stops all others. `None` if it did not reach its end.
@@ -71,9 +71,8 @@ impl Stop {
 
     fn throw(&self) {
         *self.held.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        if let Some(wake) = &*self.wakes.lock().unwrap_or_else(PoisonError::into_inner) {
-            wake();
-        }
+        let wakes = self.wakes.lock().unwrap_or_else(PoisonError::into_inner);
+        wakes.iter().for_each(|wake| wake());
     }
 
     /// The first failure, once all stages have ended.
@@ -84,6 +83,11 @@ impl Stop {
     /// Closed when everything is to stop; for a stage's own `select`.
     pub(super) fn thrown(&self) -> &Receiver<Infallible> {
         &self.thrown
+    }
+
+    /// Whether everything is to stop.
+    pub(super) fn is_thrown(&self) -> bool {
+        self.thrown.try_recv() == Err(TryRecvError::Disconnected)
     }
 
     /// Sends, waiting for room.

@@ -30,7 +30,7 @@ pub(super) struct Worker<'a> {
 impl Worker<'_> {
     /// Works until there are neither blocks nor batches. Batches go first: they free buffers.
     pub(super) fn run(self) -> Result<(), Halt> {
-        let mut sealer = Sealer::new(self.context)?;
+        let mut sealer = Sealer::new(self.context);
         let (mut blocks, mut batches) = (Some(&self.blocks), Some(&self.batches));
         let (no_blocks, no_batches) = (never(), never());
         while blocks.is_some() || batches.is_some() {
@@ -50,6 +50,7 @@ impl Worker<'_> {
     }
 
     fn scan(&self, block: Block) -> Result<(), Halt> {
+        let bench = self.context.seat.bench(&self.context.stop)?;
         let scans = block.segments.iter().map(|segment| {
             let whole = segment.position == 0 && segment.last;
             // A file that is no longer than the shortest chunk is one chunk.
@@ -61,12 +62,14 @@ impl Worker<'_> {
             scan(self.gear, &self.context.history, before, bytes, segment.position)
         });
         let scans = scans.collect();
+        drop(bench);
         self.context.stop.send(&self.scanned, ScannedBlock { block, scans })
     }
 
     fn store(&self, sealer: &mut Sealer<'_>, batch: &ChunkBatch) -> Result<(), Halt> {
         let mut known = Vec::with_capacity(batch.chunks.len());
         let mut recorded = Vec::with_capacity(batch.chunks.len());
+        let mut bench = self.context.seat.bench(&self.context.stop)?;
         for chunk in &batch.chunks {
             let bytes = match &chunk.bytes {
                 ChunkBytes::InBlock(range) => batch.block.bytes(range),
@@ -74,8 +77,17 @@ impl Worker<'_> {
             };
             let Identified { content, id, is_new } = self.identify(chunk, bytes)?;
             if is_new {
-                let blob = sealer.seal(BlobType::Data, id, bytes)?;
-                self.packing.add(self.context, &blob)?;
+                let room = match self.packing.try_room(self.context, bytes.len()) {
+                    Some(room) => room,
+                    None => {
+                        drop(bench);
+                        let room = self.packing.room(self.context, bytes.len())?;
+                        bench = self.context.seat.bench(&self.context.stop)?;
+                        room
+                    }
+                };
+                let blob = sealer.seal(&mut bench, BlobType::Data, id, bytes)?;
+                self.packing.add(self.context, &blob, room)?;
             }
             // No chunk is longer than 4 MiB.
             let (cut_hash, length) =
@@ -85,6 +97,8 @@ impl Worker<'_> {
                 (chunk.file, chunk.number, chunk.times, bytes.len());
             known.push(IdentifiedChunk { file, number, times, length, id });
         }
+        // Whoever is told may have a wait before it.
+        drop(bench);
         self.context.history.record(batch.block.number, recorded);
         if known.is_empty() {
             return Ok(());

@@ -13,6 +13,7 @@ use super::open::{Directory, DirectoryNumber, Member, PendingFile, ROOT};
 use super::written::Written;
 use crate::backup::block::FileNumber;
 use crate::backup::context::Context;
+use crate::backup::engine::Bench;
 use crate::backup::packing::Packing;
 use crate::backup::sealer::Sealer;
 use crate::backup::stop::Halt;
@@ -41,6 +42,8 @@ pub(in crate::backup) struct Assembler<'a> {
     pub(super) context: &'a Context<'a>,
     pub(super) packing: &'a Packing,
     pub(super) sealer: Sealer<'a>,
+    /// Its own: trees are small, and most of the assembler's work is another.
+    bench: Bench,
     pub(super) directories: HashMap<DirectoryNumber, Directory>,
     pub(super) next: DirectoryNumber,
     /// The open directories that the source is in, from the root down.
@@ -59,11 +62,12 @@ impl<'a> Assembler<'a> {
         context: &'a Context<'a>,
         packing: &'a Packing,
         comes_back: bool,
-    ) -> Result<Self, Halt> {
-        Ok(Self {
+    ) -> Self {
+        Self {
             context,
             packing,
-            sealer: Sealer::new(context)?,
+            sealer: Sealer::new(context),
+            bench: Bench::default(),
             directories: HashMap::from([(ROOT, Directory::default())]),
             next: ROOT + 1,
             stack: vec![ROOT],
@@ -71,7 +75,7 @@ impl<'a> Assembler<'a> {
             closed: comes_back.then(ClosedTrees::default),
             linked: HashMap::new(),
             assembled: Assembled::default(),
-        })
+        }
     }
 
     pub(super) fn problem(&mut self, problem: String) {
@@ -145,7 +149,7 @@ impl<'a> Assembler<'a> {
             let blob = SealedBlob { kind, id, bytes: &tree.bytes, uncompressed_length };
             closed.keep(&blob, self.context.index)?;
         }
-        self.packing.add_owned(self.context, kind, id, tree.bytes, uncompressed_length)?;
+        self.packing.add_tree(self.context, id, tree.bytes, uncompressed_length)?;
         Ok(id)
     }
 
@@ -153,11 +157,12 @@ impl<'a> Assembler<'a> {
     pub(super) fn store(&mut self, document: &[u8]) -> Result<BlobId, Halt> {
         let id = BlobId::of(document);
         if self.context.known_blobs.claim(BlobType::Tree, id)? {
-            let blob = self.sealer.seal(BlobType::Tree, id, document)?;
+            let room = self.packing.room(self.context, document.len())?;
+            let blob = self.sealer.seal(&mut self.bench, BlobType::Tree, id, document)?;
             if let Some(closed) = &mut self.closed {
                 closed.keep(&blob, self.context.index)?;
             }
-            self.packing.add(self.context, &blob)?;
+            self.packing.add(self.context, &blob, room)?;
         }
         Ok(id)
     }
