@@ -4,7 +4,7 @@
 //! and flows through bounded stages side by side; nothing is published before all it refers to is
 //! durable. [`read`], [`restore`] and [`check`] read it back, each naming what is damaged and going
 //! on with the rest; [`repair`] makes the index anew; [`forget`] removes snapshots, and [`prune`]
-//! what nobody needs then. [`mod@copy`] brings one tree into another repository. The [`Index`] knows where every blob lies, and the journal remembers
+//! what nobody needs then. [`mod@copy`] brings one tree into another repository, and [`mod@reach`] shows all that one needs. The [`Index`] knows where every blob lies, and the journal remembers
 //! packs that a killed backup uploaded but did not index yet. [`proving`] is for whoever takes in packs that
 //! others made.
 //!
@@ -33,6 +33,7 @@ mod packer;
 mod proof;
 pub mod proving;
 pub mod prune;
+pub mod reach;
 pub mod read;
 mod read_error;
 pub mod repair;

@@ -36,7 +36,7 @@ impl Here<'_> {
 }
 
 /// A lock that is held. Dropping it removes it.
-pub(crate) struct Held<'a> {
+pub struct Held<'a> {
     repository: &'a Repository,
     here: &'a Here<'a>,
     clock: &'a dyn Clock,
@@ -62,9 +62,29 @@ impl<'a> Held<'a> {
         Ok(held)
     }
 
+    /// Takes a shared lock, whatever others hold. Returns a lock of somebody else that does not go with
+    /// it, if there is one: whoever removes packs may not have seen ours, and so what it may be removing
+    /// must not be relied on.
+    pub fn take_beside(
+        repository: &'a Repository,
+        here: &'a Here<'a>,
+        clock: &'a dyn Clock,
+        random: &'a dyn Random,
+    ) -> Result<(Self, Option<Box<FoundLock>>), RepoError> {
+        let now = clock.now();
+        let object = write(repository, false, here, now, random)?;
+        let written = Cell::new((object, now));
+        let held = Self { repository, here, clock, random, exclusive: false, written };
+        match look_for_others(repository, Some(object), false, here, clock) {
+            Ok(()) => Ok((held, None)),
+            Err(RepoError::Locked { lock, .. }) => Ok((held, Some(lock))),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Keeps the lock fresh; to be called every few minutes. Fails if this process slept for so long
     /// that others took it for dead.
-    pub(crate) fn keep(&self) -> Result<(), RepoError> {
+    pub fn keep(&self) -> Result<(), RepoError> {
         let (old, since) = self.written.get();
         let now = self.clock.now();
         let age = now.since(since);

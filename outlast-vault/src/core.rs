@@ -26,6 +26,8 @@ pub(crate) mod policy;
 pub(crate) mod repositories;
 pub(crate) mod saves;
 pub(crate) mod sequence;
+pub(crate) mod shipments;
+pub(crate) mod spools;
 pub(crate) mod tokens;
 pub(crate) mod withheld;
 
@@ -53,6 +55,8 @@ pub(crate) mod publish;
 pub(crate) mod receive;
 pub(crate) mod recovery;
 pub(crate) mod remembered;
+mod shipping;
+mod whole;
 
 pub(crate) mod care;
 pub(crate) mod opening;

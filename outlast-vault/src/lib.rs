@@ -30,7 +30,7 @@ pub use core::recovery::Rebuilt;
 pub use core::refusal::{Enrolling, TokenRefusal};
 pub use core::storage::StorageError;
 pub use process::{
-    IDENTITY_PLACE, Kit, KitError, KitOrder, KitSummary, MadeKitOutcome, RecoverError, Recovered,
-    Recovery, StartError, VaultConfig, VaultHandle, export_audit, listen_address, make_kit,
-    rebuild, recover, start, verify_audit,
+    Awaited, IDENTITY_PLACE, Kit, KitError, KitOrder, KitSummary, MadeKitOutcome, RecoverError,
+    Recovered, Recovery, StartError, VaultConfig, VaultHandle, awaited_since, export_audit,
+    listen_address, make_kit, rebuild, recover, start, verify_audit,
 };

@@ -1,8 +1,10 @@
 //! A running vault: its threads, and how they end.
 
+mod awaited;
 mod config;
 mod directory;
 mod error;
+mod here;
 mod hold;
 mod kit;
 mod recover;
@@ -37,6 +39,7 @@ use crate::core::vault::{OpenIssuer, Vault};
 use crate::doors::turns::{self, Turns};
 use crate::doors::{api, hearing, metrics, rest::Host};
 
+pub use self::awaited::{Awaited, awaited_since};
 pub use self::config::{VaultConfig, listen_address};
 pub use self::error::StartError;
 pub use self::kit::{Kit, KitError, KitOrder, KitSummary, MadeKitOutcome, make_kit};
@@ -188,6 +191,7 @@ fn open(
         limits: config.limits.clone(),
         policy: Policy::new(config.agents.clone(), config.sanity.clone())
             .letting_fetch(config.fetch.clone()),
+        process: here::process(),
         environment,
     };
     Ok((Vault::open(parts)?, lock, hold))

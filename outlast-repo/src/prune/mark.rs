@@ -48,11 +48,12 @@ pub(super) fn mark(
         .collect();
     let limits =
         Limits { max_unused: work.options.max_unused, max_repack: work.options.max_repack };
-    let Plan { mut unused, repack, unused_left } = plan(&candidates, limits);
+    let Plan { unused, repack, unused_left } = plan(&candidates, limits);
     let in_no_index = usage.inventory().packs().iter().map(|(pack, _)| pack);
-    unused.extend(
-        in_no_index.filter(|pack| !tallies.contains_key(pack) && !condemned.contains(pack)),
-    );
+    let in_no_index =
+        in_no_index.filter(|pack| !tallies.contains_key(pack) && !condemned.contains(pack));
+    let unused = old_enough(work, unused.into_iter().chain(in_no_index))?;
+    let repack = old_enough(work, repack.into_iter())?;
     let size = |pack: &PackId| usage.size_of(pack).unwrap_or(0);
     let marked = Marked {
         packs: (unused.len() + repack.len()) as u64,
@@ -83,6 +84,20 @@ pub(super) fn mark(
         condemn(work, round, indexes)?;
     }
     Ok(Marked { repacked_bytes, ..marked })
+}
+
+/// Those of these packs that nothing on its way may have brought.
+fn old_enough(
+    work: &Work<'_>,
+    packs: impl Iterator<Item = PackId>,
+) -> Result<Vec<PackId>, RepoError> {
+    let mut old = Vec::new();
+    for pack in packs {
+        if !work.is_young(&pack)? {
+            old.push(pack);
+        }
+    }
+    Ok(old)
 }
 
 fn condemn(work: &Work<'_>, packs: Vec<PackId>, indexes: &[IndexId]) -> Result<(), RepoError> {

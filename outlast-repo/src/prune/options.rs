@@ -16,6 +16,10 @@ pub struct Options {
     pub max_unused: f64,
     /// The most that is copied by one prune, in bytes.
     pub max_repack: u64,
+    /// Since when something is on its way that rests on what is there, though no snapshot needs it yet,
+    /// by the store's clock. What came since then is not condemned, and what was condemned since then is
+    /// not removed.
+    pub awaited_since: Option<Timestamp>,
     /// Look and tell, but change nothing.
     pub dry_run: bool,
 }
@@ -24,7 +28,8 @@ impl Default for Options {
     /// A day; a twentieth; 10 GiB.
     fn default() -> Self {
         let grace = Duration::from_secs(24 * 60 * 60);
-        Self { grace, max_unused: 0.05, max_repack: 10 << 30, dry_run: false }
+        let (max_unused, max_repack) = (0.05, 10 << 30);
+        Self { grace, max_unused, max_repack, awaited_since: None, dry_run: false }
     }
 }
 
@@ -51,6 +56,8 @@ pub struct Outcome {
     pub unused_bytes: Option<u64>,
     /// Why nothing was removed although it was time.
     pub postponed: Option<Box<FoundLock>>,
+    /// Whether nothing was removed because something on its way may rest on it.
+    pub awaited: bool,
 }
 
 impl Outcome {
@@ -67,6 +74,7 @@ impl Outcome {
             waiting: later.waiting,
             unused_bytes: later.unused_bytes.or(self.unused_bytes),
             postponed: later.postponed.or(self.postponed),
+            awaited: later.awaited,
         }
     }
 }

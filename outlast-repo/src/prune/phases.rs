@@ -42,11 +42,16 @@ impl Work<'_> {
             self.mark_into(&mut outcome, &marks)?;
             if options.grace.is_zero() && !options.dry_run {
                 marks = self.marks()?;
-                self.sweep_into(&mut outcome, &marks)?;
+                if self.is_awaited(&marks)? {
+                    outcome.waiting = self.waiting(&marks)?;
+                } else {
+                    self.sweep_into(&mut outcome, &marks)?;
+                }
             }
         } else {
             outcome.waiting = self.waiting(&marks)?;
         }
+        outcome.awaited = outcome.waiting.is_some() && self.is_awaited(&self.marks()?)?;
         Ok(outcome)
     }
 

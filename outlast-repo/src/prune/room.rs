@@ -130,7 +130,9 @@ fn removable(
     let usage = Usage::take(repository, &nothing, work.monitor)?;
     let tallies = usage.tally(|_| true)?;
     let stored = usage.inventory().packs().iter().map(|(pack, _)| pack);
-    let candidates: HashSet<PackId> = if work.options.grace.is_zero() {
+    let candidates: HashSet<PackId> = if work.options.grace.is_zero()
+        && work.options.awaited_since.is_none()
+    {
         // Nobody else works on it: what nobody needs can go, marked or not.
         stored.filter(|pack| tallies.get(pack).is_none_or(|tally| tally.used_blobs == 0)).collect()
     } else if work.is_due(marks)? {

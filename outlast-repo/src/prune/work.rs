@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use outlast_format::IndexId;
 use outlast_format::index::{Condemned, IndexFile, Notes};
+use outlast_format::{IndexId, PackId};
 use outlast_store::{Object, StoreError};
 use outlast_types::{Clock, Monitor, Random};
 
@@ -63,7 +63,35 @@ impl Work<'_> {
                 return Ok(false);
             }
         }
-        Ok(!marks.is_empty())
+        Ok(!marks.is_empty() && !self.is_awaited(marks)?)
+    }
+
+    /// Whether a mark was made since something is on its way that may rest on what it condemns. One of
+    /// before was seen by whoever began since.
+    pub(super) fn is_awaited(&self, marks: &Marks) -> Result<bool, RepoError> {
+        let Some(since) = self.options.awaited_since else { return Ok(false) };
+        for (id, mark) in marks.iter().filter(|(_, mark)| !mark.sweeping) {
+            let made = match self.repository.store().written(&Object::Index(*id)) {
+                Ok(written) => written.map_or(mark.since, |written| written.at),
+                Err(StoreError::NotFound { .. }) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            if made >= since {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether a pack came since something is on its way that may have brought it, or rest on it.
+    pub(super) fn is_young(&self, pack: &PackId) -> Result<bool, RepoError> {
+        let Some(since) = self.options.awaited_since else { return Ok(false) };
+        match self.repository.store().written(&Object::Data(*pack)) {
+            // Where the store does not tell, it may have.
+            Ok(written) => Ok(written.is_none_or(|written| written.at >= since)),
+            Err(StoreError::NotFound { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Writes a mark; when it returns, the mark is durable.

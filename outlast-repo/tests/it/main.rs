@@ -11,6 +11,7 @@ mod interop_read;
 mod large;
 mod locks;
 mod prune;
+mod reach;
 mod repair;
 mod restic;
 mod restore;

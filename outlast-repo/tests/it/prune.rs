@@ -1,5 +1,6 @@
 //! Prune beside backups, in every order and killed anywhere; stock restic as a judge.
 
+mod awaited;
 mod beside;
 mod explore;
 mod full;

@@ -113,6 +113,7 @@ impl Vault {
         let stamp = order.number.to_string();
         self.repositories.set_aside(workload, memory, &stamp)?;
         self.arrivals.set_aside(workload, &stamp)?;
+        self.shipments.end_all(workload)?;
         self.promises.ordered(&order, Some(workload))?;
         Ok(order)
     }

@@ -10,7 +10,7 @@ use outlast_store::{Object, StoreError};
 use outlast_types::{DropId, WorkloadName};
 use outlast_wire::Peer;
 use outlast_wire::access::Refused;
-use outlast_wire::api::{BILL_VERSION, ErrorCode};
+use outlast_wire::api::{BILL_VERSION, BILL_VERSION_COUNTED, ErrorCode};
 use outlast_wire::ca::CaError;
 use outlast_wire::challenge::Stale;
 use outlast_wire::server::code_of;
@@ -78,8 +78,8 @@ pub enum VaultError {
     #[error("the bill of lading of drop {drop} of {workload} cannot be accepted: {reason}")]
     BadBill { workload: WorkloadName, drop: DropId, reason: String },
     #[error(
-        "the bill of lading has version {version}, and this vault takes version {BILL_VERSION} \
-         only: bring agent and vault to the same release"
+        "the bill of lading has version {version}, and this vault takes versions {BILL_VERSION} \
+         to {BILL_VERSION_COUNTED} only: bring agent and vault to the same release"
     )]
     BillVersion { version: u32 },
     #[error(

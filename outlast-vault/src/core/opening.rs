@@ -27,10 +27,12 @@ use super::recovery::{Sources, rebuilt_from};
 use super::repositories::Repositories;
 use super::saves::Saves;
 use super::sequence::Sequence;
+use super::shipments::Shipments;
+use super::spools::Spools;
 use super::storage::Storage;
 use super::tenures::Tenures;
 use super::tokens::Tokens;
-use super::vault::{OpenIssuer, Vault, own_certificate};
+use super::vault::{OpenIssuer, Process, Vault, own_certificate};
 use super::withheld::Withheld;
 
 /// Random bytes in the name of a run.
@@ -50,6 +52,7 @@ pub(crate) struct Parts {
     pub(crate) settings: Settings,
     pub(crate) limits: LimitPolicy,
     pub(crate) policy: Policy,
+    pub(crate) process: Process,
     pub(crate) environment: Environment,
 }
 
@@ -65,6 +68,7 @@ impl Vault {
             settings,
             limits,
             policy,
+            process,
             environment,
         } = parts;
         let repositories = Repositories::open(&storage, &environment);
@@ -82,6 +86,7 @@ impl Vault {
         trust.learn(certificates.revocations());
         see_to_kit_secret(&storage, &audit, &environment)?;
         let (withheld, orders) = (Withheld::open(&storage)?, Orders::open(&storage)?);
+        let shipments = Shipments::open(&storage, environment.clock.now())?;
         let given = orders.list(None);
         note_orders(&given, &audit)?;
         let certified = identity.get();
@@ -120,6 +125,9 @@ impl Vault {
             tenures: Tenures::default(),
             saves: Saves::default(),
             withheld,
+            shipments,
+            spools: Spools::default(),
+            process,
             sequence: Sequence::default(),
         };
         vault.begin()?;

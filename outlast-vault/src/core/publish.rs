@@ -5,10 +5,12 @@
 //!
 //! 0. compare: what is recorded under the drop's id must be this very drop. If it is and its
 //!    snapshot is there, the answer is the receipt of then.
-//! 1. verify: every object of the bill is here with its size, the sealed snapshot is what its name
-//!    says, opens with the workload's key and says of itself what is expected, its tree is in an
-//!    index and in a proved pack, and every pack that the brought indexes name is here. Nothing was
-//!    changed yet.
+//! 1. verify: the sealed snapshot is what its name says, opens with the workload's key and says of itself
+//!    what is expected; every object of the bill is here with its size, and every pack that the brought
+//!    indexes name; and every blob that its tree reaches lies in a pack that is here, was proved, and that
+//!    nobody is removing (`whole`): a drop may rest on packs of an earlier one that have not come, or not
+//!    yet. What is lacking is the answer, and nothing was changed. From the last look on, a lock keeps
+//!    prune from removing anything.
 //! 2. the arrival record, with the receipt: says nothing without its snapshot. A later attempt
 //!    replaces it.
 //! 3. the snapshot object: from here on the drop is vaulted, and every later attempt finds record
@@ -18,7 +20,7 @@
 //!
 //! One publisher per repository at a time, so that one drop is never two snapshots.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use outlast_catalog::SnapshotRecord;
@@ -26,10 +28,13 @@ use outlast_drop::{DropAddress, Receipt, ReceiptState};
 use outlast_format::index::IndexFile;
 use outlast_format::sha256;
 use outlast_promise::{Event, Finding};
+use outlast_repo::lock::Held;
 use outlast_store::{Kind, Object, StoreError, create_or_find};
-use outlast_types::{SnapshotId, Timestamp, Verdict, WorkloadName};
+use outlast_types::{BlobId, SnapshotId, Timestamp, Verdict, WorkloadName};
 use outlast_wire::Peer;
-use outlast_wire::api::{BILL_VERSION, BilledObject, Shipment};
+use outlast_wire::api::{
+    BILL_VERSION, BILL_VERSION_COUNTED, BillAnswer, PENDING_NAMED_MAX, Pending, Shipment,
+};
 
 use super::admission::{INDEX_DOCUMENT_MAX, expected};
 use super::audit::{self, Asker, AuditAction};
@@ -38,42 +43,69 @@ use super::error::VaultError;
 use super::published::{foreign_record, is_published, readable_tree};
 use super::repositories::{WorkloadRepository, repository_path};
 use super::vault::Vault;
+use super::whole::{Candidate, lacking_blobs};
 
 /// The largest sealed snapshot that is published, in bytes.
 const SNAPSHOT_BYTES_MAX: usize = 4 << 20;
 /// The largest claims that are recorded, in bytes of JSON.
 const CLAIMS_BYTES_MAX: usize = 64 << 10;
 /// How many missing objects an answer names.
-const MISSING_NAMED_MAX: usize = 1000;
+const MISSING_NAMED_MAX: usize = PENDING_NAMED_MAX;
+/// So many snapshots are looked at for trees that are known, and so many trees are taken.
+const RECENT_MAX: u32 = 8;
+const KNOWN_TREES_MAX: usize = 2;
 
 impl Vault {
-    /// Publishes the snapshot of the bill of lading that `agent` handed in, and returns the text of
-    /// the receipt. Doing it again returns the same text; a bill that names another drop under
-    /// the same id is refused, and told to people.
-    pub(crate) fn publish<'a>(
+    /// Publishes the snapshot of the bill of lading that `agent` handed in, and returns its receipt; or
+    /// says what is not here yet. Doing it again returns the same receipt; a bill that names another drop
+    /// under the same id is refused, and told to people.
+    pub(crate) fn hand_in<'a>(
         &self,
         shipment: &Shipment,
         agent: impl Into<Asker<'a>>,
-    ) -> Result<String, VaultError> {
+    ) -> Result<BillAnswer, VaultError> {
         let agent = agent.into();
-        self.try_publish(shipment, agent).inspect_err(|error| {
+        self.try_hand_in(shipment, agent).inspect_err(|error| {
             let event = audit::Event::asked(agent, AuditAction::DropPublished);
             self.note_failure(event.workload(&shipment.workload).object(shipment.drop), error);
         })
     }
 
-    fn try_publish(&self, shipment: &Shipment, agent: Asker<'_>) -> Result<String, VaultError> {
-        if shipment.version != BILL_VERSION {
+    fn try_hand_in(&self, shipment: &Shipment, agent: Asker<'_>) -> Result<BillAnswer, VaultError> {
+        if !matches!(shipment.version, BILL_VERSION | BILL_VERSION_COUNTED) {
             return Err(VaultError::BillVersion { version: shipment.version });
         }
         let repository = self.repositories.get(&shipment.workload)?;
         let _one_publisher = repository.publishing();
-        if let Some(arrived) = self.arrived(&shipment.workload, shipment.drop)?
-            && readable_tree(&repository, arrived.snapshot)?.is_some()
-        {
-            return self.publish_again(&repository, arrived, shipment, agent);
+        let published = self.publish_or_wait(&repository, shipment, agent)?;
+        match published {
+            Ok(receipt) => {
+                self.shipments.end(&shipment.workload, shipment.drop)?;
+                Ok(BillAnswer { receipt: Some(receipt), ..BillAnswer::default() })
+            }
+            Err(pending) => {
+                let now = self.environment.clock.now();
+                self.shipments.progressed(&shipment.workload, shipment.drop, (0, 0), now);
+                let waiting = self.spools.waiting(&shipment.workload, now);
+                let pending = Pending { by_vault: true, waiting, ..pending };
+                Ok(BillAnswer { pending: Some(pending), ..BillAnswer::default() })
+            }
         }
-        verify(self, &repository, shipment, agent.peer.name())?;
+    }
+
+    /// The receipt, or what is not here.
+    fn publish_or_wait(
+        &self,
+        repository: &WorkloadRepository,
+        shipment: &Shipment,
+        agent: Asker<'_>,
+    ) -> Result<Result<String, Pending>, VaultError> {
+        if let Some(arrived) = self.arrived(&shipment.workload, shipment.drop)?
+            && readable_tree(repository, arrived.snapshot)?.is_some()
+        {
+            return self.publish_again(repository, arrived, shipment, agent).map(Ok);
+        }
+        verify(self, repository, shipment, agent.peer.name())?;
         if is_published(&*repository.store, shipment.snapshot_id)? {
             return Err(VaultError::AlreadyPublished {
                 workload: shipment.workload.clone(),
@@ -81,10 +113,36 @@ impl Vault {
                 snapshot: shipment.snapshot_id.to_string(),
             });
         }
-        let (record, receipt) = self.record_of(shipment)?;
+        let (stock, missing) = take_stock(self, repository, shipment)?;
+        if !missing.is_empty() {
+            return self.lacks(shipment, missing).map(|missing| {
+                Err(Pending { here: stock.objects, missing, ..Pending::default() })
+            });
+        }
+        // From here to the snapshot nobody removes packs who does not see it, or is seen.
+        let opened = repository.opened()?;
+        let here = self.process.here();
+        let (clock, random) = (&*self.environment.clock, &*self.environment.random);
+        let (lock, other) = Held::take_beside(opened, &here, clock, random)?;
+        let known = self.published_trees(repository, &shipment.workload)?;
+        let candidate = Candidate {
+            workload: &shipment.workload,
+            tree: shipment.tree,
+            known: &known,
+            is_swept: other.is_some(),
+        };
+        let blobs = lacking_blobs(&self.admission, repository, &candidate, &|| lock.keep());
+        let blobs = blobs.map_err(|error| bad_tree(shipment, error))?;
+        if !blobs.is_empty() {
+            return self
+                .lacks_blobs(shipment, blobs)
+                .map(|blobs| Err(Pending { here: stock.objects, blobs, ..Pending::default() }));
+        }
+        let (record, receipt) = self.record_of(shipment, stock)?;
         self.arrivals.put(&record)?;
         let object = Object::Snapshot(shipment.snapshot_id);
         create_or_find(&*repository.store, &object, Bytes::from(shipment.snapshot.0.clone()))?;
+        drop(lock);
         self.catalog(&record, audit::Event::asked(agent, AuditAction::DropPublished))?;
         tracing::info!(
             workload = %record.workload,
@@ -94,7 +152,64 @@ impl Vault {
             sanity = %record.sanity,
             "vaulted a drop"
         );
-        Ok(receipt)
+        Ok(Ok(receipt))
+    }
+
+    /// The names of missing objects; an error for agents that do not know that something may wait.
+    fn lacks(&self, shipment: &Shipment, missing: Vec<Object>) -> Result<Vec<String>, VaultError> {
+        if shipment.version == BILL_VERSION {
+            return Err(VaultError::MissingObjects {
+                workload: shipment.workload.clone(),
+                drop: shipment.drop,
+                missing,
+            });
+        }
+        Ok(missing.iter().map(Object::to_string).collect())
+    }
+
+    /// The same of blobs.
+    fn lacks_blobs(
+        &self,
+        shipment: &Shipment,
+        blobs: Vec<String>,
+    ) -> Result<Vec<String>, VaultError> {
+        let (workload, drop) = (&shipment.workload, shipment.drop);
+        tracing::warn!(%workload, %drop, blobs = blobs.len(), "blobs that a drop needs are nowhere");
+        if shipment.version != BILL_VERSION {
+            return Ok(blobs);
+        }
+        let first = blobs.first().map_or("", String::as_str);
+        Err(bad(
+            shipment,
+            if first == format!("tree/{}", shipment.tree) {
+                "no index knows the tree of its snapshot, or the pack that has it is not whole"
+                    .to_owned()
+            } else {
+                format!(
+                    "its snapshot needs blobs that are in no pack here, the first of them {first}"
+                )
+            },
+        ))
+    }
+
+    /// The trees of the newest snapshots that are published.
+    fn published_trees(
+        &self,
+        repository: &WorkloadRepository,
+        workload: &WorkloadName,
+    ) -> Result<Vec<BlobId>, VaultError> {
+        let mut trees = Vec::new();
+        for record in self.promises.catalog().recent_snapshots(workload, RECENT_MAX)? {
+            if let Some(tree) = readable_tree(repository, record.snapshot)?
+                && !trees.contains(&tree)
+            {
+                trees.push(tree);
+            }
+            if trees.len() == KNOWN_TREES_MAX {
+                break;
+            }
+        }
+        Ok(trees)
     }
 
     /// Answers a bill for a drop whose snapshot is here already.
@@ -142,22 +257,23 @@ impl Vault {
         }
     }
 
-    fn record_of(&self, shipment: &Shipment) -> Result<(SnapshotRecord, String), VaultError> {
+    fn record_of(
+        &self,
+        shipment: &Shipment,
+        stock: Stock,
+    ) -> Result<(SnapshotRecord, String), VaultError> {
         let received = self.environment.clock.now();
         let sanity = self.judge(shipment)?;
         let doubt = self.is_doubtful(&shipment.workload, shipment.drop, &sanity);
         let verdict = doubt.then_some(Verdict::Suspect);
         let receipt = self.receipt_of(shipment, received, shipment.snapshot_id, verdict)?;
-        // Each object once, however often the bill names it.
-        let sizes: BTreeMap<Object, u64> =
-            shipment.objects.iter().map(|billed| (billed.object(), billed.size)).collect();
         let record = SnapshotRecord {
             workload: shipment.workload.clone(),
             snapshot: shipment.snapshot_id,
             drop: Some(shipment.drop),
             received,
             content_bytes: shipment.size,
-            stored_bytes: sizes.values().sum(),
+            stored_bytes: stock.bytes,
             claims: shipment.claims.clone(),
             receipt: Some(receipt.clone()),
             sanity,
@@ -241,18 +357,28 @@ impl Vault {
     }
 }
 
-/// Step 1: believes nothing of the bill that can be checked.
+fn bad(shipment: &Shipment, reason: String) -> VaultError {
+    let (workload, drop) = (shipment.workload.clone(), shipment.drop);
+    VaultError::BadBill { workload, drop, reason }
+}
+
+fn bad_tree(shipment: &Shipment, error: VaultError) -> VaultError {
+    match error {
+        VaultError::Unacceptable { reason, .. } => {
+            bad(shipment, format!("the tree of its snapshot is none: {reason}"))
+        }
+        other => other,
+    }
+}
+
+/// Step 1: believes nothing of the bill that can be checked by itself.
 fn verify(
     vault: &Vault,
     repository: &WorkloadRepository,
     shipment: &Shipment,
     agent: &str,
 ) -> Result<(), VaultError> {
-    let bad = |reason: String| VaultError::BadBill {
-        workload: shipment.workload.clone(),
-        drop: shipment.drop,
-        reason,
-    };
+    let bad = |reason: String| bad(shipment, reason);
     if shipment.claims.to_string().len() > CLAIMS_BYTES_MAX {
         return Err(bad(format!("its claims are longer than {CLAIMS_BYTES_MAX} bytes")));
     }
@@ -263,8 +389,8 @@ fn verify(
     if sha256(sealed) != shipment.snapshot_id.0 {
         return Err(bad("the SHA-256 of its snapshot is not the snapshot's id".to_owned()));
     }
-    let (admission, workload) = (&vault.admission, &shipment.workload);
-    let snapshot = match admission.open_snapshot(repository, workload, sealed) {
+    let workload = &shipment.workload;
+    let snapshot = match vault.admission.open_snapshot(repository, workload, sealed) {
         Err(VaultError::Unacceptable { reason, .. }) => {
             return Err(bad(format!("its snapshot does not open: {reason}")));
         }
@@ -273,99 +399,91 @@ fn verify(
     expected(&snapshot, workload, shipment.drop, agent, vault.environment.clock.now())
         .map_err(&bad)?;
     if snapshot.tree != shipment.tree {
-        return Err(bad(format!(
-            "its snapshot has the tree {}, and not the billed one",
-            snapshot.tree
-        )));
+        let tree = snapshot.tree;
+        return Err(bad(format!("its snapshot has the tree {tree}, and not the billed one")));
     }
-    let sizes = sizes_of(repository, shipment)?;
-    require(shipment, &sizes)?;
-    require_listed_packs(vault, repository, shipment, &sizes, &bad)?;
-    match admission.vouches_for(repository, workload, snapshot.tree) {
-        Ok(true) => Ok(()),
-        Ok(false) => Err(bad("no index knows the tree of its snapshot".to_owned())),
-        Err(error @ (VaultError::Unacceptable { .. } | VaultError::PackMissing { .. })) => {
-            Err(bad(format!("the tree of its snapshot is not to be had: {error}")))
-        }
-        Err(other) => Err(other),
-    }
+    Ok(())
 }
 
-/// The sizes of all data and indexes that the bill names, as far as they are here.
-fn sizes_of(
-    repository: &WorkloadRepository,
-    shipment: &Shipment,
-) -> Result<BTreeMap<Object, u64>, VaultError> {
-    let mut sizes = BTreeMap::new();
-    for billed in &shipment.objects {
-        let object = billed.object();
-        match repository.store.size(&object) {
-            Ok(size) => drop(sizes.insert(object, size)),
-            Err(StoreError::NotFound { .. }) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(sizes)
+/// What of a bill is here.
+#[derive(Debug, Clone, Copy)]
+struct Stock {
+    objects: u64,
+    /// What it brought, each object once.
+    bytes: u64,
 }
 
-fn require(shipment: &Shipment, sizes: &BTreeMap<Object, u64>) -> Result<(), VaultError> {
-    let missing: Vec<Object> = shipment
-        .objects
-        .iter()
-        .filter(|billed| sizes.get(&billed.object()) != Some(&billed.size))
-        .map(|billed| billed.object())
-        .take(MISSING_NAMED_MAX)
-        .collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    Err(missing_objects(shipment, missing))
-}
-
-fn missing_objects(shipment: &Shipment, missing: Vec<Object>) -> VaultError {
-    VaultError::MissingObjects { workload: shipment.workload.clone(), drop: shipment.drop, missing }
-}
-
-/// Every pack that the brought indexes name must be here, billed or not: an index that points into
-/// the void would spoil later backups, which rely on it. They were there when the index was
-/// admitted.
-fn require_listed_packs(
+/// Looks which objects of the bill are here with their sizes, and which packs its indexes list; also what
+/// is missing of both.
+///
+/// Every pack that the brought indexes name must be here, billed or not: an index that points into the void
+/// would spoil later backups, which rely on it. They were there when the index was admitted.
+fn take_stock(
     vault: &Vault,
     repository: &WorkloadRepository,
     shipment: &Shipment,
-    sizes: &BTreeMap<Object, u64>,
-    bad: &dyn Fn(String) -> VaultError,
-) -> Result<(), VaultError> {
-    let mut missing = Vec::new();
-    let billed = shipment.objects.iter().map(BilledObject::object);
+) -> Result<(Stock, Vec<Object>), VaultError> {
     // Each once, however often the bill names it.
-    let indexes: BTreeSet<Object> = billed.filter(|object| object.kind() == Kind::Index).collect();
+    let billed: BTreeMap<Object, u64> =
+        shipment.objects.iter().map(|billed| (billed.object(), billed.size)).collect();
+    let mut missing = Vec::new();
+    let mut here = BTreeMap::new();
+    for (object, size) in &billed {
+        match size_of(repository, object)? {
+            Some(found) if found == *size => drop(here.insert(*object, found)),
+            _ => missing.push(*object),
+        }
+    }
+    let indexes: Vec<Object> =
+        here.keys().filter(|object| object.kind() == Kind::Index).copied().collect();
+    let mut brought: u64 = here.values().sum();
+    let mut packs_here = BTreeMap::new();
     for object in indexes {
-        let _permit = vault.admission.document()?;
-        let document = match repository.opened()?.read_unpacked_within(&object, INDEX_DOCUMENT_MAX)
-        {
-            Ok(document) => document,
-            Err(error) if error.is_passing() => return Err(error.into()),
-            Err(error) => return Err(bad(error.to_string())),
-        };
-        let index = IndexFile::parse(&document)
-            .map_err(|error| bad(format!("{object} cannot be read: {error}")))?;
-        for (pack, _) in &index.packs {
-            let pack = Object::Data(*pack);
-            if !sizes.contains_key(&pack) {
-                match repository.store.size(&pack) {
-                    Ok(_) => {}
-                    Err(StoreError::NotFound { .. }) => missing.push(pack),
-                    Err(error) => return Err(error.into()),
-                }
+        for pack in listed_packs(vault, repository, shipment, &object)? {
+            if billed.contains_key(&pack) || packs_here.contains_key(&pack) {
+                continue;
+            }
+            match size_of(repository, &pack)? {
+                Some(size) => drop(packs_here.insert(pack, size)),
+                None if missing.contains(&pack) => {}
+                None => missing.push(pack),
             }
         }
     }
-    if missing.is_empty() {
-        return Ok(());
+    if shipment.version == BILL_VERSION_COUNTED {
+        // An index may list packs of before as well: what it brought is less then.
+        let listed: u64 = packs_here.values().sum();
+        brought += shipment.packs.map_or(listed, |packs| packs.bytes.min(listed));
     }
     missing.truncate(MISSING_NAMED_MAX);
-    Err(missing_objects(shipment, missing))
+    let objects = (here.len() + packs_here.len()) as u64;
+    Ok((Stock { objects, bytes: brought }, missing))
+}
+
+fn size_of(repository: &WorkloadRepository, object: &Object) -> Result<Option<u64>, VaultError> {
+    match repository.store.size(object) {
+        Ok(size) => Ok(Some(size)),
+        Err(StoreError::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The packs that an index of the bill lists.
+fn listed_packs(
+    vault: &Vault,
+    repository: &WorkloadRepository,
+    shipment: &Shipment,
+    index: &Object,
+) -> Result<Vec<Object>, VaultError> {
+    let _permit = vault.admission.document()?;
+    let document = match repository.opened()?.read_unpacked_within(index, INDEX_DOCUMENT_MAX) {
+        Ok(document) => document,
+        Err(error) if error.is_passing() => return Err(error.into()),
+        Err(error) => return Err(bad(shipment, error.to_string())),
+    };
+    let file = IndexFile::parse(&document)
+        .map_err(|error| bad(shipment, format!("{index} cannot be read: {error}")))?;
+    Ok(file.packs.into_iter().map(|(pack, _)| Object::Data(pack)).collect())
 }
 
 #[cfg(test)]

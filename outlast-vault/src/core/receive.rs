@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use outlast_format::key_file::KeyFile;
 use outlast_store::{Kind, Object, StoreError};
-use outlast_types::{PackId, SnapshotId, WorkloadName};
+use outlast_types::{DropId, PackId, SnapshotId, WorkloadName};
 use outlast_wire::Peer;
 
 use super::admission::{Place, damaged};
@@ -22,6 +22,8 @@ pub(crate) struct ArrivingPack {
     peer: Peer,
     workload: WorkloadName,
     name: PackId,
+    /// The drop for which it is, if its sender says so.
+    shipment: Option<DropId>,
     staged: Box<dyn Staged>,
 }
 
@@ -36,10 +38,11 @@ impl ArrivingPack {
 
     /// Proves the pack and gives it its name.
     pub(crate) fn store(self) -> Result<(), VaultError> {
-        let Self { vault, repository, peer, workload, name, staged } = self;
+        let Self { vault, repository, peer, workload, name, shipment, staged } = self;
         let place = Place::of(&repository, &workload)?;
         let size = staged.size();
         let admitted = vault.admission.admit_pack(&place, name, staged);
+        vault.note_came(&workload, shipment, size, &admitted);
         admitted
             .inspect_err(|error| refused(&vault, error, &peer, &workload, Object::Data(name)))?;
         vault.limits.stored(&peer, &workload, size);
@@ -54,19 +57,24 @@ pub(crate) struct ArrivingDocument {
     peer: Peer,
     workload: WorkloadName,
     object: Object,
+    shipment: Option<DropId>,
 }
 
 impl ArrivingDocument {
     /// Judges the document and stores it.
     pub(crate) fn store(&self, content: &Bytes) -> Result<(), VaultError> {
-        let Self { vault, repository, peer, workload, object } = self;
+        let Self { vault, repository, peer, workload, object, shipment } = self;
         let size = content.len() as u64;
         let allowed = vault.limits.receive(peer, workload, 0, size);
         let judged = allowed.and_then(|()| self.judge(content));
         judged.inspect_err(|error| refused(vault, error, peer, workload, *object))?;
         match *object {
             Object::Config => repository.store.create(object, content.clone())?,
-            _ => put(&repository.store, object, content)?,
+            _ => {
+                let put = put(&repository.store, object, content).map_err(VaultError::from);
+                vault.note_came(workload, *shipment, size, &put);
+                put?;
+            }
         }
         if object.kind() != Kind::Lock {
             vault.limits.stored(peer, workload, size);
@@ -117,7 +125,7 @@ impl Vault {
     /// Begins to take in a pack.
     pub(crate) fn receive_pack(
         self: &Arc<Self>,
-        peer: &Peer,
+        (peer, shipment): (&Peer, Option<DropId>),
         workload: &WorkloadName,
         name: PackId,
     ) -> Result<ArrivingPack, VaultError> {
@@ -125,20 +133,38 @@ impl Vault {
         self.begin_object(peer, workload, Object::Data(name))?;
         let staged = Arc::clone(&repository.store).stage(&Object::Data(name))?;
         let (vault, peer, workload) = (Arc::clone(self), peer.clone(), workload.clone());
-        Ok(ArrivingPack { vault, repository, peer, workload, name, staged })
+        Ok(ArrivingPack { vault, repository, peer, workload, name, shipment, staged })
     }
 
     /// Begins to take in a document: any object but a pack.
     pub(crate) fn receive_document(
         self: &Arc<Self>,
-        peer: &Peer,
+        (peer, shipment): (&Peer, Option<DropId>),
         workload: &WorkloadName,
         object: Object,
     ) -> Result<ArrivingDocument, VaultError> {
         let repository = self.repositories.get(workload)?;
         self.begin_object(peer, workload, object)?;
         let (vault, peer, workload) = (Arc::clone(self), peer.clone(), workload.clone());
-        Ok(ArrivingDocument { vault, repository, peer, workload, object })
+        Ok(ArrivingDocument { vault, repository, peer, workload, object, shipment })
+    }
+
+    /// Notes that something of a shipment came, also what was here already.
+    fn note_came(
+        &self,
+        workload: &WorkloadName,
+        shipment: Option<DropId>,
+        bytes: u64,
+        came: &Result<(), VaultError>,
+    ) {
+        let Some(shipment) = shipment else { return };
+        let amount = match came {
+            Ok(()) => (1, bytes),
+            Err(VaultError::Store(StoreError::AlreadyExists { .. })) => (0, 0),
+            Err(_) => return,
+        };
+        let now = self.environment.clock.now();
+        self.shipments.progressed(workload, shipment, amount, now);
     }
 
     fn begin_object(

@@ -15,6 +15,7 @@
 //! | `audit-head.json` | `audit`, after the log | replace; durable for the first entry of a segment |
 //! | `tokens/<id>.json` | `tokens`, under its lock | replace, durable |
 //! | `jobs/<job>.json` | the one runner of the job | replace, durable |
+//! | `repos/.shipments/<workload>/<drop>.json` | `shipments`, under its lock | replace, durable |
 //! | `usage.json` | `limits`, by a job | replace, durable |
 //! | `recovery/secrets/<generation>.json` | `kit`, and whoever makes a kit | replace, durable |
 //! | `recovery/kits/<kit>.json` | whoever makes a kit; `kit_keys` takes it away | replace, durable |

@@ -10,6 +10,7 @@ use outlast_format::snapshot::Snapshot;
 use outlast_fs::FileTime;
 use outlast_promise::Settings;
 use outlast_repo::backup::{self, Input, Options, Outcome, StreamInput};
+use outlast_repo::lock::Holder;
 use outlast_types::{
     Clock as _, ContentHash, DropId, Environment, ShareId, Silent, SystemClock, SystemRandom,
     WorkloadName,
@@ -20,11 +21,24 @@ use outlast_wire::names::Names;
 use outlast_wire::{CertificateAuthority, Identity, Role, ca};
 
 use super::audit::{self, AuditAction, AuditSelection};
+use super::error::VaultError;
 use super::limits::LimitPolicy;
 use super::opening::Parts;
 use super::policy::{Policy, SanityPolicy};
 use super::storage::memory::MemoryStorage;
-use super::vault::{OpenIssuer, Vault};
+use super::vault::{OpenIssuer, Process, Vault};
+
+impl Vault {
+    /// Hands in a bill of which all is here: the text of the receipt.
+    pub(crate) fn publish<'a>(
+        &self,
+        shipment: &Shipment,
+        agent: impl Into<audit::Asker<'a>>,
+    ) -> Result<String, VaultError> {
+        let answer = self.hand_in(shipment, agent)?;
+        Ok(answer.receipt.unwrap_or_else(|| panic!("it waits: {:?}", answer.pending)))
+    }
+}
 
 /// The agent that ships.
 pub(crate) const AGENT: &str = "road-1";
@@ -65,6 +79,7 @@ impl World {
             limits: self.limits.clone(),
             policy: Policy::new(BTreeMap::new(), self.sanity.clone())
                 .letting_fetch(self.fetch.clone()),
+            process: Process { holder: holder(), lives: |_| true },
             environment: Environment::system(),
         };
         Arc::new(Vault::open(parts).unwrap())
@@ -81,6 +96,11 @@ impl World {
         audit::export(&*self.storage, &AuditSelection::default(), &mut take).unwrap();
         count
     }
+}
+
+fn holder() -> Holder {
+    let (hostname, username) = ("here".to_owned(), "vault".to_owned());
+    Holder { hostname, username, pid: 1, uid: 0, gid: 0 }
 }
 
 /// A new identity that the vault in `directory` believes.

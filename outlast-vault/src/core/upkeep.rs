@@ -21,6 +21,7 @@ const WRITE_USAGE: Duration = Duration::from_secs(10);
 const MEASURE_STORED: Duration = Duration::from_secs(6 * 3600);
 /// A certificate is renewed within days of the moment at which it may be.
 const RENEW_OWN: Duration = Duration::from_secs(600);
+const LOOK_AFTER_SHIPMENTS: Duration = Duration::from_secs(600);
 const SWEEP_LEFTOVERS: Duration = Duration::from_secs(6 * 3600);
 /// Who makes a kit waits for nothing; it is soon that the audit log knows.
 const KEEP_KIT_KEYS: Duration = Duration::from_secs(10);
@@ -51,7 +52,7 @@ pub(crate) struct Job {
 }
 
 /// All jobs of a vault that looks after its repositories, and saves its own state, that often.
-pub(crate) fn jobs(look_after: Duration, save_state: Duration) -> [Job; 13] {
+pub(crate) fn jobs(look_after: Duration, save_state: Duration) -> [Job; 14] {
     let job = |name, every, work| Job { schedule: Schedule { name, every }, work };
     [
         // Not with others on one thread: a disk that hangs must not keep us from telling of it.
@@ -72,6 +73,7 @@ pub(crate) fn jobs(look_after: Duration, save_state: Duration) -> [Job; 13] {
         job("write-usage", WRITE_USAGE, |vault, _| vault.limits.write().map(|()| String::new())),
         job("measure-stored", MEASURE_STORED, Vault::measure_stored),
         job("renew-own-certificate", RENEW_OWN, |vault, _| vault.renew_own()),
+        job("look-after-shipments", LOOK_AFTER_SHIPMENTS, |vault, _| vault.look_after_shipments()),
         job("sweep-leftovers", SWEEP_LEFTOVERS, Vault::sweep_leftovers),
         job("repair-catalog", REPAIR_CATALOG, Vault::repair_catalog),
         job("forget-unnamed", FORGET_UNNAMED, |vault, _| vault.forget_unnamed(UNNAMED)),

@@ -4,6 +4,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use outlast_promise::{self as promise, Validity};
+use outlast_repo::lock::{Here, Holder};
 use outlast_types::Environment;
 use outlast_wire::ca::CaError;
 use outlast_wire::{CertificateAuthority, Identity, IdentityHandle, Role, Trust};
@@ -25,6 +26,8 @@ use super::promise_monitor::PromiseMonitor;
 use super::repositories::Repositories;
 use super::saves::Saves;
 use super::sequence::Sequence;
+use super::shipments::Shipments;
+use super::spools::Spools;
 use super::storage::Storage;
 use super::tenures::Tenures;
 use super::tokens::Tokens;
@@ -32,6 +35,19 @@ use super::withheld::{End, Withheld, Withholding, not_withheld};
 
 /// Opens the issuer: each time, so that one that was replaced issues from then on.
 pub(crate) type OpenIssuer = Arc<dyn Fn() -> Result<CertificateAuthority, CaError> + Send + Sync>;
+
+/// A process of this host.
+pub(crate) struct Process {
+    pub(crate) holder: Holder,
+    /// Whether one with this number lives.
+    pub(crate) lives: fn(u32) -> bool,
+}
+
+impl Process {
+    pub(crate) fn here(&self) -> Here<'_> {
+        Here { holder: self.holder.clone(), lives: &self.lives }
+    }
+}
 
 /// A vault that is open.
 pub(crate) struct Vault {
@@ -72,6 +88,12 @@ pub(crate) struct Vault {
     pub(crate) saves: Saves,
     /// Whether agents may let go of what is held here.
     pub(crate) withheld: Withheld,
+    /// Drops on their way.
+    pub(crate) shipments: Shipments,
+    /// What media servers said of what waits with them.
+    pub(crate) spools: Spools,
+    /// The process of this vault, as others see that look at its locks.
+    pub(crate) process: Process,
     /// Numbers the receipts.
     pub(crate) sequence: Sequence,
     /// Names this run of the vault, so that agents notice that another one began.

@@ -3,7 +3,9 @@
 use outlast_types::{Timestamp, WorkloadName};
 use outlast_wire::Certified;
 use outlast_wire::access::{self, Call};
-use outlast_wire::api::{AskBackup, OpenRepository, REQUESTS_MAX, Shipment, SignedReport};
+use outlast_wire::api::{
+    AskBackup, BeginShipment, CancelShipment, OpenRepository, REQUESTS_MAX, Shipment, SignedReport,
+};
 use outlast_wire::challenge::Challenge;
 use outlast_wire::holdings::{QUESTION_DROPS_MAX, Question};
 use outlast_wire::statement::{Statement, Subject, may_carry};
@@ -80,6 +82,29 @@ impl Vault {
         let (agent, shipment): (_, Shipment) = self.hear(Subject::Bill, statement, carrier)?;
         self.permit(&agent, Call::Ship, &shipment.workload)?;
         Ok((agent, shipment))
+    }
+
+    /// That a shipment begins, whenever that was signed: said twice, it is the same.
+    pub(crate) fn hear_begin(
+        &self,
+        statement: &Statement,
+        carrier: &Certified,
+    ) -> Result<(Certified, BeginShipment), VaultError> {
+        let (agent, begin): (_, BeginShipment) = self.hear(Subject::Begin, statement, carrier)?;
+        self.permit(&agent, Call::Ship, &begin.workload)?;
+        Ok((agent, begin))
+    }
+
+    /// That a shipment will not come.
+    pub(crate) fn hear_cancel(
+        &self,
+        statement: &Statement,
+        carrier: &Certified,
+    ) -> Result<(Certified, CancelShipment), VaultError> {
+        let (agent, cancel): (_, CancelShipment) =
+            self.hear(Subject::Cancel, statement, carrier)?;
+        self.permit(&agent, Call::Ship, &cancel.workload)?;
+        Ok((agent, cancel))
     }
 
     /// A report, made now and newer than what was heard before.

@@ -28,7 +28,7 @@ use outlast_promise::{
 use outlast_types::{ProblemCode, ProblemKind, Sanity, Timestamp, WorkloadName};
 use outlast_wire::access::{self, Call};
 use outlast_wire::api::{
-    AgentReport, BODY_BYTES_MAX, ErrorCode, IncidentView, Problem, Reported, SnapshotView, Vaulted,
+    AgentReport, BODY_BYTES_MAX, ErrorCode, IncidentView, Problem, Reported, SnapshotView,
     WorkloadReport, WorkloadView,
 };
 use outlast_wire::holdings::{Question, SignedAnswer};
@@ -37,7 +37,7 @@ use outlast_wire::statement::Statement;
 use outlast_wire::{Certified, Peer};
 
 use self::call::{Answer, Api, WorkloadQuery, workload_in_path, workload_name};
-use crate::core::audit::{Asker, AuditAction, Event as AuditEvent, Outcome};
+use crate::core::audit::{AuditAction, Event as AuditEvent, Outcome};
 use crate::core::error::VaultError;
 use crate::core::incidents::in_words;
 use crate::core::vault::{Vault, validity};
@@ -48,7 +48,6 @@ const REPORTED_WORKLOADS_MAX: usize = 10_000;
 pub(crate) fn router(vault: Arc<Vault>) -> Router {
     Router::new()
         .route("/api/v1/workloads/{workload}/open", post(open))
-        .route("/api/v1/shipments", post(ship))
         .route("/api/v1/holdings", post(holdings))
         .route("/api/v1/agent/report", post(report))
         .route("/api/v1/workloads", get(workloads))
@@ -94,23 +93,6 @@ async fn open(
     api.run(asker, id, move |vault, carrier| {
         let (asker, asked) = vault.hear_request(&statement, &workload, carrier)?;
         vault.hand_out_key(&asker, &asked, &carrier.peer)
-    })
-    .await
-}
-
-async fn ship(
-    State(api): State<Api>,
-    Extension(asker): Extension<Certified>,
-    Extension(id): Extension<RequestId>,
-    request: Request,
-) -> Answer<Vaulted> {
-    access::check_carrier(&asker.peer, Call::Ship)?;
-    let (statement, _held): (Statement, _) = api.body(request).await?;
-    let request = id.clone();
-    api.run(asker, id, move |vault, carrier| {
-        let (agent, shipment) = vault.hear_bill(&statement, carrier)?;
-        let asker = Asker { peer: &agent.peer, request: Some(&request.0) };
-        Ok(Vaulted { receipt: vault.publish(&shipment, asker)? })
     })
     .await
 }

@@ -50,12 +50,12 @@ impl RepositoryHost for Host {
         object: &Object,
     ) -> Result<Box<dyn Incoming>, HostError> {
         let told = |error| told_of(workload, *object, error);
-        let peer = sender.peer;
+        let sender = (sender.peer, sender.shipment);
         if let Object::Data(pack) = *object {
-            let arriving = self.0.receive_pack(peer, workload, pack).map_err(told)?;
+            let arriving = self.0.receive_pack(sender, workload, pack).map_err(told)?;
             return Ok(Box::new(Pack { arriving, workload: workload.clone(), object: *object }));
         }
-        let arriving = self.0.receive_document(peer, workload, *object).map_err(told)?;
+        let arriving = self.0.receive_document(sender, workload, *object).map_err(told)?;
         let (workload, object) = (workload.clone(), *object);
         Ok(Box::new(Whole::new(move |content| {
             arriving.store(&content).map_err(|error| told_of(&workload, object, error))

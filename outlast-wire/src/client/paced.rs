@@ -87,7 +87,7 @@ mod tests {
 
     #[tokio::test]
     async fn no_piece_goes_out_before_its_turn_and_all_of_them_do() {
-        let content: Vec<u8> = (0..200_000_u32).map(|n| n as u8).collect();
+        let content: Vec<u8> = (0..=255_u8).cycle().take(200_000).collect();
         let turns = Arc::new(Mutex::new(Vec::new()));
         let noted = Arc::clone(&turns);
         let turn = move |bytes| noted.lock().unwrap().push(bytes);

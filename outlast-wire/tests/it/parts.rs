@@ -34,7 +34,7 @@ fn an_object_comes_in_parts_and_who_is_lost_is_told_where_it_goes_on() {
     let kept = Arc::new(MemoryStore::new());
     let server = world.server_of(kept.clone(), Limits::default());
     let store = world.store(&server, Role::Operator);
-    let whole: Vec<u8> = (0..5 * MIB / 2).map(|n| (n % 251) as u8).collect();
+    let whole: Vec<u8> = (0..251_u8).cycle().take(5 * MIB / 2).collect();
     let object = Object::new(Kind::Data, name_of(&whole));
     let go_on = |at: usize| Ok::<_, String>(PartTaken::GoOn(at as u64));
     let send = |from, until| send(&store, &object, &whole, from, until).map_err(|e| e.to_string());

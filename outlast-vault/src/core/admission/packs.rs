@@ -71,6 +71,40 @@ impl Admission {
         Ok(Proved { noted: self.proofs.find(place.workload, &sizes)?, left: UNPROVED_BYTES_MAX })
     }
 
+    /// Sorts packs into those that are here and proved, and the others.
+    pub(crate) fn sort_out(
+        &self,
+        place: &Place<'_>,
+        packs: BTreeSet<PackId>,
+    ) -> Result<(Vec<PackId>, Vec<PackId>), VaultError> {
+        let (mut here, mut bad) = (BTreeMap::new(), Vec::new());
+        for pack in packs {
+            match place.store.size(&object_of(pack)) {
+                Ok(size) => drop(here.insert(pack, size)),
+                Err(StoreError::NotFound { .. }) => bad.push(pack),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let noted = self.proofs.find(place.workload, &here)?;
+        let mut proved = Proved { noted, left: UNPROVED_BYTES_MAX };
+        let mut good = Vec::new();
+        for pack in here.into_keys() {
+            if proved.noted.contains(&pack) {
+                good.push(pack);
+                continue;
+            }
+            match self.entries(place, pack, &mut proved) {
+                Ok(_) => good.push(pack),
+                Err(VaultError::Unacceptable { reason, .. }) => {
+                    tracing::warn!(workload = %place.workload, %pack, reason, "a pack is not relied on");
+                    bad.push(pack);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok((good, bad))
+    }
+
     /// What the header of a pack lists, when it is proved that it is the truth.
     pub(super) fn entries(
         &self,

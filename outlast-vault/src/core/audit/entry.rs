@@ -25,6 +25,10 @@ codes! {
         KeyHandedOut => "key_handed_out",
         /// An agent asked for a backup that instances want back over their share.
         BackupAsked => "backup_asked",
+        /// An agent began to ship a drop.
+        ShipmentBegun => "shipment_begun",
+        /// A drop that was on its way will not come, or did not.
+        ShipmentEnded => "shipment_ended",
         /// A drop was published as a snapshot.
         DropPublished => "drop_published",
         /// A snapshot that came without a bill was taken in.

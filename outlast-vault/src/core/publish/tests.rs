@@ -4,7 +4,7 @@ use outlast_drop::SignedReceipt;
 use outlast_store::{Kind, Store as _};
 use outlast_types::{BlobId, ContentHash, DropId, PackId, SystemClock, SystemRandom};
 use outlast_wire::Role;
-use outlast_wire::api::{Base64, BilledName};
+use outlast_wire::api::{Base64, BilledName, BilledObject};
 use outlast_wire::holdings::{HeldDrop, Nonce, Question};
 
 use super::*;

@@ -1,24 +1,86 @@
-//! The calls of media servers: what is lacking, and how their spools are doing.
+//! Shipments: begun, cancelled, billed; and the calls of media servers: what is lacking, and how their
+//! spools are doing.
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Extension, Router};
 use outlast_store::{Kind, Verb};
 use outlast_wire::Certified;
 use outlast_wire::access::{self, Call};
-use outlast_wire::api::{AskLacking, Lacking, MEDIA_ROWS_MAX, MediaReport, MediaReported};
+use outlast_wire::api::{
+    AskLacking, HeardShipment, Lacking, MEDIA_ROWS_MAX, MediaReport, MediaReported,
+};
 use outlast_wire::rest::Asker;
-use outlast_wire::server::RequestId;
+use outlast_wire::server::{ApiError, RequestId};
+use outlast_wire::statement::Statement;
 
 use super::call::{Answer, Api, workload_in_path};
+use crate::core::audit;
 use crate::core::error::VaultError;
 
 pub(super) fn routes() -> Router<Api> {
     Router::new()
+        .route("/api/v1/shipments", post(ship))
+        .route("/api/v1/shipments/begin", post(begin))
+        .route("/api/v1/shipments/cancel", post(cancel))
         .route("/api/v1/workloads/{workload}/lacking", post(lacking))
         .route("/api/v1/media/report", post(report))
+}
+
+async fn ship(
+    State(api): State<Api>,
+    Extension(asker): Extension<Certified>,
+    Extension(id): Extension<RequestId>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    access::check_carrier(&asker.peer, Call::Ship)?;
+    let (statement, _held): (Statement, _) = api.body(request).await?;
+    let request = id.clone();
+    let answer = api
+        .run(asker, id, move |vault, carrier| {
+            let (agent, shipment) = vault.hear_bill(&statement, carrier)?;
+            let asker = audit::Asker { peer: &agent.peer, request: Some(&request.0) };
+            vault.hand_in(&shipment, asker)
+        })
+        .await?;
+    let status = match answer.0.receipt {
+        Some(_) => StatusCode::OK,
+        None => StatusCode::ACCEPTED,
+    };
+    Ok((status, answer).into_response())
+}
+
+async fn begin(
+    State(api): State<Api>,
+    Extension(asker): Extension<Certified>,
+    Extension(id): Extension<RequestId>,
+    request: Request,
+) -> Answer<HeardShipment> {
+    access::check_carrier(&asker.peer, Call::Ship)?;
+    let (statement, _held): (Statement, _) = api.body(request).await?;
+    api.run(asker, id, move |vault, carrier| {
+        let (agent, begin) = vault.hear_begin(&statement, carrier)?;
+        vault.begin_shipment(&begin, &agent.peer)
+    })
+    .await
+}
+
+async fn cancel(
+    State(api): State<Api>,
+    Extension(asker): Extension<Certified>,
+    Extension(id): Extension<RequestId>,
+    request: Request,
+) -> Answer<HeardShipment> {
+    access::check_carrier(&asker.peer, Call::Ship)?;
+    let (statement, _held): (Statement, _) = api.body(request).await?;
+    api.run(asker, id, move |vault, carrier| {
+        let (agent, cancel) = vault.hear_cancel(&statement, carrier)?;
+        vault.cancel_shipment(&cancel, &agent.peer)
+    })
+    .await
 }
 
 async fn lacking(
@@ -53,7 +115,7 @@ async fn report(
             let reason = format!("a report names at most {MEDIA_ROWS_MAX} workloads");
             return Err(VaultError::TooMuch { reason });
         }
-        tracing::debug!(media = %media.peer, spool = %report.spool, objects = report.objects, "heard");
+        vault.spools.note(media.peer.name(), report, vault.environment.clock.now());
         let version = env!("CARGO_PKG_VERSION").to_owned();
         Ok(MediaReported { run: vault.run.clone(), version })
     })

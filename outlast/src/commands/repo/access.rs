@@ -11,6 +11,7 @@ use outlast_repo::{Credential, Repository};
 use outlast_store::retry::{Policy, Retry, Retrying};
 use outlast_store::{DirectoryStore, Store, StoreError};
 use outlast_types::Environment;
+use outlast_vault::{Awaited, awaited_since};
 use outlast_wire::RoadError;
 use outlast_wire::client::{Credentials, RestStore};
 use outlast_wire::identity::Identity;
@@ -77,6 +78,18 @@ impl Access {
             Repository::open(wrap(Arc::clone(&store)), Credential::Password(&password))
         })?;
         Ok(self.cache.apply(repository))
+    }
+
+    /// What is on its way to the repository, if it lies in a vault's directory.
+    pub(super) fn awaited(&self) -> Result<Option<Awaited>> {
+        let address = self.address()?;
+        if address.starts_with("rest:") {
+            return Ok(None);
+        }
+        let path = directory(&address)?;
+        awaited_since(path).with_context(|| {
+            format!("cannot see whether drops are on their way to {}", path.display())
+        })
     }
 
     /// Where this host keeps what commands remember of repositories.

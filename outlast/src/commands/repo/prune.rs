@@ -8,6 +8,7 @@ use outlast_repo::prune::{self, Options, Outcome};
 use outlast_repo::{RepoError, Repository, forget};
 use outlast_store::StoreError;
 use outlast_types::{SystemClock, SystemRandom, human};
+use outlast_vault::Awaited;
 use serde_json::{Value, json};
 
 use super::access::{Access, holder, lives};
@@ -106,7 +107,10 @@ pub(super) fn run_forget(arguments: &ForgetArgs, output: &Output) -> Result<Code
     }
     let pruned = match (arguments.prune, dry_run) {
         (false, _) => None,
-        (true, false) => Some(work(&repository, &arguments.how, output)?),
+        (true, false) => {
+            let awaited = arguments.access.awaited()?;
+            Some((work(&repository, &arguments.how, awaited, output)?, awaited))
+        }
         (true, true) => {
             // The snapshots are still there, and so is the need for their data.
             output.remark("what a prune would free is known when they are forgotten");
@@ -118,10 +122,10 @@ pub(super) fn run_forget(arguments: &ForgetArgs, output: &Output) -> Result<Code
         output.json(&json!({
             "forgotten": ids,
             "dry_run": dry_run,
-            "prune": pruned.as_ref().map(|outcome| document(outcome, dry_run)),
+            "prune": pruned.as_ref().map(|(outcome, awaited)| document(outcome, *awaited, dry_run)),
         }))?;
-    } else if let Some(outcome) = &pruned {
-        tell(outcome, dry_run, output)?;
+    } else if let Some((outcome, awaited)) = &pruned {
+        tell(outcome, *awaited, dry_run, output)?;
     } else if !dry_run {
         output.remark("Their data stays until `outlast repo prune`.");
     }
@@ -130,21 +134,28 @@ pub(super) fn run_forget(arguments: &ForgetArgs, output: &Output) -> Result<Code
 
 pub(super) fn run_prune(arguments: &PruneArgs, output: &Output) -> Result<Code> {
     let repository = arguments.access.open(output)?;
-    let outcome = work(&repository, &arguments.how, output)?;
+    let awaited = arguments.access.awaited()?;
+    let outcome = work(&repository, &arguments.how, awaited, output)?;
     let dry_run = arguments.how.dry_run;
     if output.is_json() {
-        output.json(&document(&outcome, dry_run))?;
+        output.json(&document(&outcome, awaited, dry_run))?;
     } else {
-        tell(&outcome, dry_run, output)?;
+        tell(&outcome, awaited, dry_run, output)?;
     }
     Ok(Code::Done)
 }
 
-fn work(repository: &Repository, how: &How, output: &Output) -> Result<Outcome> {
+fn work(
+    repository: &Repository,
+    how: &How,
+    awaited: Option<Awaited>,
+    output: &Output,
+) -> Result<Outcome> {
     let options = Options {
         grace: how.grace,
         max_unused: how.max_unused,
         max_repack: how.max_repack,
+        awaited_since: awaited.map(|awaited| awaited.since),
         dry_run: how.dry_run,
     };
     let here = Here { holder: holder(), lives: &lives };
@@ -170,7 +181,7 @@ fn advised(error: RepoError) -> anyhow::Error {
     }
 }
 
-fn document(outcome: &Outcome, dry_run: bool) -> Value {
+fn document(outcome: &Outcome, awaited: Option<Awaited>, dry_run: bool) -> Value {
     json!({
         "dry_run": dry_run,
         "freed_packs": outcome.freed_packs,
@@ -186,6 +197,11 @@ fn document(outcome: &Outcome, dry_run: bool) -> Value {
             "bytes": waiting.bytes,
             "due": waiting.due,
         })),
+        "on_their_way": awaited.map(|awaited| json!({
+            "drops": awaited.shipments,
+            "since": awaited.since,
+            "kept": outcome.awaited,
+        })),
         "postponed": outcome.postponed.as_ref().map(|lock| json!({
             "lock": lock.object.to_string(),
             "hostname": lock.lock.as_ref().map(|lock| &lock.holder.hostname),
@@ -195,7 +211,7 @@ fn document(outcome: &Outcome, dry_run: bool) -> Value {
     })
 }
 
-fn tell(outcome: &Outcome, dry_run: bool, output: &Output) -> Result<()> {
+fn tell(outcome: &Outcome, awaited: Option<Awaited>, dry_run: bool, output: &Output) -> Result<()> {
     let would = if dry_run { "would be " } else { "" };
     output.line(format_args!(
         "{} {would}freed: {}",
@@ -236,6 +252,13 @@ fn tell(outcome: &Outcome, dry_run: bool, output: &Output) -> Result<()> {
     }
     if let Some(bytes) = outcome.unused_bytes.filter(|&bytes| bytes > 0) {
         output.remark(format_args!("{} stay unneeded beside what is needed", human::bytes(bytes)));
+    }
+    if let Some(Awaited { shipments, since }) = awaited.filter(|_| outcome.awaited) {
+        let drops = counted(shipments as u64, "drop");
+        output.remark(format_args!(
+            "{drops} on the way to this repository, since {since}: what was marked since then stays until \
+             they have come, were cancelled, or gave no sign for two weeks."
+        ));
     }
     if let Some(lock) = &outcome.postponed {
         output.remark(format_args!(

@@ -1,0 +1,98 @@
+//! Shipments: begun, kept over restarts, and ended.
+
+use std::sync::Arc;
+
+use outlast_types::{SystemClock, SystemRandom};
+
+use super::*;
+use crate::core::storage::Records as _;
+use crate::core::storage::memory::MemoryStorage;
+
+fn at(hours: u64) -> Timestamp {
+    Timestamp::EPOCH.saturating_add(Duration::from_secs(365 * 86_400 + hours * 3600))
+}
+
+fn begin(said: Timestamp) -> BeginShipment {
+    let drop = DropId::new(&SystemClock, &SystemRandom);
+    BeginShipment {
+        share: ShareId::new(&SystemRandom),
+        workload: WorkloadName::new("shop").unwrap(),
+        day: drop.claimed_time().day(),
+        drop,
+        seal: ContentHash([7; 32]),
+        size: 9,
+        at: said,
+    }
+}
+
+const DAYS_14: u64 = 14 * 24;
+
+#[test]
+fn a_shipment_outlives_a_restart_and_is_over_when_nothing_comes_for_two_weeks() {
+    let storage: Storage = Arc::new(MemoryStorage::default());
+    let shop = WorkloadName::new("shop").unwrap();
+    let words = begin(at(1));
+    let open = |hours| Shipments::open(&storage, at(hours)).unwrap();
+    let shipments = open(0);
+    assert!(shipments.begin(&words, "eu-1", at(2)).unwrap());
+    assert!(!shipments.begin(&words, "eu-1", at(3)).unwrap(), "it is the same");
+    shipments.progressed(&shop, words.drop, (3, 30), at(10));
+    shipments.save().unwrap();
+    let shipments = open(20);
+    let known = shipments.get(&shop, words.drop).unwrap();
+    assert_eq!((known.since, known.last), (at(1), at(10)), "its agent began before it was heard");
+    assert_eq!((known.objects, known.bytes, &*known.agent), (3, 30, "eu-1"));
+    assert_eq!(shipments.idle(at(10 + DAYS_14 - 1)), []);
+    assert_eq!(shipments.idle(at(10 + DAYS_14)), [(shop.clone(), words.drop)]);
+    // A vault that was away for weeks gives its agents a day.
+    assert_eq!(open(2000).idle(at(2001)), []);
+    assert_eq!(open(2000).idle(at(2024)).len(), 1);
+    assert!(shipments.end(&shop, words.drop).unwrap().is_some());
+    assert!(shipments.end(&shop, words.drop).unwrap().is_none());
+    assert_eq!(open(30).all(), []);
+}
+
+#[test]
+fn what_was_cancelled_is_over_and_what_began_later_goes_on() {
+    let storage: Storage = Arc::new(MemoryStorage::default());
+    let shipments = Shipments::open(&storage, at(0)).unwrap();
+    let shop = WorkloadName::new("shop").unwrap();
+    let words = begin(at(5));
+    shipments.begin(&words, "eu-1", at(5)).unwrap();
+    assert!(shipments.cancel(&shop, words.drop, at(4)).unwrap().is_none(), "an older attempt");
+    assert!(shipments.get(&shop, words.drop).is_some());
+    assert!(shipments.cancel(&shop, words.drop, at(5)).unwrap().is_some());
+    assert!(shipments.cancel(&shop, words.drop, at(6)).unwrap().is_none());
+    // What an agent says of its time protects for two weeks before now at most, and never less than now.
+    for (said, since) in [(at(0), at(1000 - DAYS_14)), (at(9999), at(1000))] {
+        let words = begin(said);
+        shipments.begin(&words, "eu-1", at(1000)).unwrap();
+        assert_eq!(shipments.get(&shop, words.drop).unwrap().since, since);
+    }
+}
+
+#[test]
+fn no_more_are_open_than_memory_is_meant_for() {
+    let storage: Storage = Arc::new(MemoryStorage::default());
+    let shipments = Shipments::open(&storage, at(0)).unwrap();
+    for _ in 0..OPEN_MAX_OF_ONE {
+        shipments.begin(&begin(at(0)), "eu-1", at(0)).unwrap();
+    }
+    let refused = shipments.begin(&begin(at(0)), "eu-1", at(0)).unwrap_err();
+    assert!(matches!(refused, VaultError::Busy { .. }), "{refused}");
+    let other = BeginShipment { workload: WorkloadName::new("crm").unwrap(), ..begin(at(0)) };
+    shipments.begin(&other, "eu-1", at(0)).unwrap();
+}
+
+#[test]
+fn a_record_of_a_newer_release_is_left_to_it_and_a_damaged_one_keeps_nobody_from_starting() {
+    let memory = Arc::new(MemoryStorage::default());
+    let storage: Storage = memory.clone();
+    let shop = WorkloadName::new("shop").unwrap();
+    let key = key_of(&shop, begin(at(0)).drop);
+    memory.replace(&key, b"torn", Durability::Durable).unwrap();
+    assert_eq!(Shipments::open(&storage, at(0)).unwrap().all(), []);
+    memory.replace(&key, b"{\"version\":2}", Durability::Durable).unwrap();
+    let refused = Shipments::open(&storage, at(0)).err().unwrap();
+    assert!(refused.to_string().contains("newer"), "{refused}");
+}

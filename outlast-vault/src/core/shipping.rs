@@ -1,0 +1,83 @@
+//! What agents say of their shipments, and how shipments end that nobody speaks of.
+
+use outlast_types::{DropId, WorkloadName, human};
+use outlast_wire::Peer;
+use outlast_wire::api::{BeginShipment, CancelShipment, HeardShipment, SHIPMENT_IDLE_MAX};
+
+use super::audit::{AuditAction, Event};
+use super::error::VaultError;
+use super::published::is_published;
+use super::vault::Vault;
+
+/// The longest reason that is recorded, in characters.
+const REASON_CHARS_MAX: usize = 300;
+
+impl Vault {
+    /// Begins a shipment. One of a drop that is published already is over before it began.
+    pub(crate) fn begin_shipment(
+        &self,
+        begin: &BeginShipment,
+        agent: &Peer,
+    ) -> Result<HeardShipment, VaultError> {
+        let (workload, drop) = (&begin.workload, begin.drop);
+        if self.is_vaulted(workload, drop)? {
+            self.shipments.end(workload, drop)?;
+            return Ok(HeardShipment {});
+        }
+        if self.shipments.begin(begin, agent.name(), self.environment.clock.now())? {
+            tracing::info!(%agent, %workload, %drop, bytes = begin.size, "a drop is on its way");
+            let event = Event::by(agent, AuditAction::ShipmentBegun).workload(workload);
+            self.audit.record(event.object(drop).detail("share", begin.share))?;
+        }
+        Ok(HeardShipment {})
+    }
+
+    /// Ends a shipment that will not come.
+    pub(crate) fn cancel_shipment(
+        &self,
+        cancel: &CancelShipment,
+        agent: &Peer,
+    ) -> Result<HeardShipment, VaultError> {
+        let (workload, drop) = (&cancel.workload, cancel.drop);
+        if self.shipments.cancel(workload, drop, cancel.at)?.is_some() {
+            let reason: String = cancel.reason.chars().take(REASON_CHARS_MAX).collect();
+            tracing::info!(%agent, %workload, %drop, reason, "a drop will not come");
+            let event = Event::by(agent, AuditAction::ShipmentEnded).workload(workload);
+            self.audit.record(event.object(drop).detail("why", reason))?;
+        }
+        Ok(HeardShipment {})
+    }
+
+    /// Writes how far shipments are, and ends those of which nothing came for too long.
+    pub(crate) fn look_after_shipments(&self) -> Result<String, VaultError> {
+        self.shipments.save()?;
+        // A crash may have come between a publication and the end of its shipment.
+        for (workload, drop) in self.shipments.all() {
+            if self.is_vaulted(&workload, drop)? {
+                self.shipments.end(&workload, drop)?;
+            }
+        }
+        let idle = self.shipments.idle(self.environment.clock.now());
+        let count = idle.len();
+        for (workload, drop) in idle {
+            let Some(ended) = self.shipments.end(&workload, drop)? else { continue };
+            let why = format!("nothing came of it for {}", human::duration(SHIPMENT_IDLE_MAX));
+            tracing::warn!(%workload, %drop, agent = ended.agent, why, "a shipment is over");
+            let event = Event::by_vault(AuditAction::ShipmentEnded).workload(&workload);
+            let event = event.object(drop).detail("why", why).detail("begun_by", &ended.agent);
+            self.audit.record(event.detail("objects", ended.objects))?;
+        }
+        Ok(format!("{} shipments are open, {count} ended", self.shipments.all().len()))
+    }
+
+    fn is_vaulted(&self, workload: &WorkloadName, drop: DropId) -> Result<bool, VaultError> {
+        let Some(arrived) = self.arrivals.of_drop(workload, drop)? else { return Ok(false) };
+        match self.repositories.present(workload)? {
+            Some(repository) => is_published(&*repository.store, arrived.snapshot),
+            None => Ok(false),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
