@@ -25,6 +25,8 @@ pub struct Key {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Topic {
     Certificate,
+    Media,
+    Spool,
     Agent,
     Share,
     Work,
@@ -51,6 +53,7 @@ pub enum Subject {
     /// Who holds a certificate: `agent road-1`.
     Holder(String),
     Agent(String),
+    Media(String),
     Source(Source),
     Workload(WorkloadName),
 }
@@ -59,6 +62,8 @@ impl Topic {
     fn as_str(self) -> &'static str {
         match self {
             Self::Certificate => "certificate",
+            Self::Media => "media",
+            Self::Spool => "spool",
             Self::Agent => "agent",
             Self::Share => "share",
             Self::Work => "work",
@@ -98,6 +103,10 @@ impl Key {
         Self { topic, subject: Subject::Agent(agent.to_owned()) }
     }
 
+    pub fn of_media(topic: Topic, media: &str) -> Self {
+        Self { topic, subject: Subject::Media(media.to_owned()) }
+    }
+
     pub fn of_vault(topic: Topic) -> Self {
         Self { topic, subject: Subject::Vault }
     }
@@ -114,7 +123,7 @@ impl fmt::Display for Key {
         match &self.subject {
             Subject::Vault => Ok(()),
             Subject::Holder(holder) => write!(f, "/{}", holder.replacen(' ', "/", 1)),
-            Subject::Agent(agent) => write!(f, "/{agent}"),
+            Subject::Agent(name) | Subject::Media(name) => write!(f, "/{name}"),
             Subject::Source(source) => write!(f, "/{source}"),
             Subject::Workload(workload) => write!(f, "/{workload}"),
         }
@@ -197,6 +206,10 @@ pub enum Cause {
     },
     /// What a team has put on the share for its workload cannot be used.
     ContentUnusable { workload: WorkloadName, problem: String },
+    /// Nothing was heard of a media server that should speak every minute, and was not drained.
+    MediaSilent { media: String, last_heard: Timestamp },
+    /// A media server is alive, and does not hand on what it holds as it should.
+    MediaHindered { media: String, problem: String },
     /// A certificate ends soon, or has ended.
     CertificateEnds { holder: String, until: Timestamp },
     /// A certificate is not valid yet, so it was made under another clock.
@@ -238,6 +251,7 @@ enum About<'a> {
     Vault,
     Holder(&'a str),
     Agent(&'a str),
+    Media(&'a str),
     Share(&'a str, Option<ShareId>),
     Workload(&'a WorkloadName),
 }
@@ -245,7 +259,7 @@ enum About<'a> {
 impl Cause {
     /// The table of causes: by which code each is known, what it is about, and who has to act.
     fn line(&self) -> Line<'_> {
-        use About::{Agent, Holder, Share, Vault, Workload};
+        use About::{Agent, Holder, Media, Share, Vault, Workload};
         use Owner::{App, Platform};
         let (code, topic, owner, about) = match self {
             Self::NothingDropped { workload: w, .. } => {
@@ -300,6 +314,12 @@ impl Cause {
             Self::CertificateEarly { holder, .. } => {
                 ("certificate-early", Topic::Certificate, Platform, Holder(holder))
             }
+            Self::MediaSilent { media, .. } => {
+                ("media-silent", Topic::Media, Platform, Media(media))
+            }
+            Self::MediaHindered { media, .. } => {
+                ("media-hindered", Topic::Spool, Platform, Media(media))
+            }
             Self::VaultAbsent { .. } => ("vault-absent", Topic::Vault, Platform, Vault),
             Self::VaultWentBack { .. } => {
                 ("vault-went-back", Topic::VaultWentBack, Platform, Vault)
@@ -324,6 +344,7 @@ impl Cause {
             About::Vault => Subject::Vault,
             About::Holder(holder) => Subject::Holder(holder.to_owned()),
             About::Agent(agent) => Subject::Agent(agent.to_owned()),
+            About::Media(media) => Subject::Media(media.to_owned()),
             About::Share(agent, share) => {
                 Subject::Source(Source { agent: agent.to_owned(), share })
             }

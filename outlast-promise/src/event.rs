@@ -128,6 +128,9 @@ pub enum Event {
     /// The vault was brought back, and withholds releases until these agents have reported, or until a
     /// moment at the latest; not any more if there is none.
     ReleasesWithheld { agents: Vec<String>, until: Option<Timestamp> },
+    /// How a media server is doing: since when it is silent although it should speak, if it is, and what
+    /// keeps it from handing on what it holds.
+    MediaSeen { media: String, silent_since: Option<Timestamp>, problem: Option<String> },
     /// The vault itself, `vault hq`, shows this certificate and no other.
     OwnCertificate { holder: String, certificate: Validity },
 }
@@ -154,6 +157,7 @@ impl Event {
             | Self::AuditLog { .. }
             | Self::ClockSeen { .. }
             | Self::ReleasesWithheld { .. }
+            | Self::MediaSeen { .. }
             | Self::OwnCertificate { .. } => None,
         }
     }

@@ -49,6 +49,19 @@ pub(crate) struct Head {
     /// The agents for which the vault withholds releases, and until when.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) withheld: Option<(Vec<String>, Timestamp)>,
+    /// Media servers of which anything was the matter.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) media: BTreeMap<String, MediaTrouble>,
+}
+
+/// What is the matter with a media server.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct MediaTrouble {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) silent_since: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) problem: Option<String>,
 }
 
 impl Head {
@@ -62,6 +75,7 @@ impl Head {
             outage: None,
             audit_problem: None,
             withheld: None,
+            media: BTreeMap::new(),
         }
     }
 }

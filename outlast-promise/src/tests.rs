@@ -168,6 +168,23 @@ fn a_silent_agent_is_one_page_and_what_outlasts_it_is_given_back() {
 }
 
 #[test]
+fn a_media_server_that_is_silent_or_hindered_is_the_platforms_until_it_is_well() {
+    let mut ledger = ledger();
+    let seen = |silent_since: Option<u64>, problem: Option<&str>| Event::MediaSeen {
+        media: "eu-1".to_owned(),
+        silent_since: silent_since.map(at),
+        problem: problem.map(str::to_owned),
+    };
+    assert!(ledger.apply(seen(None, None), at(0)).is_empty());
+    let full = Some("its spool is full");
+    assert_eq!(keys(&ledger.apply(seen(None, full), at(1))), ["+spool/eu-1"]);
+    assert!(ledger.apply(seen(None, full), at(2)).is_empty(), "it is told once");
+    assert_eq!(keys(&ledger.apply(seen(Some(2), full), at(3))), ["+media/eu-1"]);
+    assert_eq!(keys(&ledger.apply(seen(None, None), at(4))), ["-media/eu-1", "-spool/eu-1"]);
+    assert!(ledger.apply(seen(None, None), at(5)).is_empty());
+}
+
+#[test]
 fn an_unusable_share_is_the_platforms_and_explains_its_workloads() {
     let mut ledger = ledger();
     ledger.apply(waiting(shop()), at(0));

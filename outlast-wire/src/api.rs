@@ -33,9 +33,10 @@ pub use orders::{
     ResumeReleases,
 };
 pub use shipments::{
-    AskLacking, BeginShipment, BillAnswer, BilledPacks, CancelShipment, HeardShipment,
-    LACKING_OBJECTS_MAX, Lacking, MEDIA_REPORT_GOOD_FOR, MEDIA_ROWS_MAX, MediaReport,
-    MediaReported, MediaRow, MediaState, PENDING_NAMED_MAX, Pending, SHIPMENT_IDLE_MAX, Waiting,
+    AskLacking, BeginShipment, BillAnswer, BilledPacks, CancelShipment, CustodyRecord, CustodyView,
+    HeardShipment, LACKING_OBJECTS_MAX, Lacking, MEDIA_REPORT_GOOD_FOR, MEDIA_ROWS_MAX,
+    MediaReport, MediaReported, MediaRow, MediaState, PENDING_NAMED_MAX, Pending,
+    SHIPMENT_IDLE_MAX, ShipmentView, Waiting,
 };
 pub use signed::{OpenRepository, OpenedRepository, SignedReport};
 pub use tokens::{MadeToken, TokenOrder, TokenView};

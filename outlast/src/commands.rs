@@ -5,6 +5,7 @@ pub(crate) mod audit;
 mod ca;
 mod cache;
 mod config;
+mod custody;
 mod demo;
 mod doctor;
 mod drop;
@@ -47,6 +48,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Incident(incident::Command),
     Jobs(jobs::Args),
+    Custody(custody::Args),
     #[command(subcommand)]
     Audit(audit::Command),
     #[command(subcommand)]
@@ -88,6 +90,7 @@ pub(crate) fn run(command: Command, whole: fn() -> clap::Command, output: &Outpu
         Command::Workload(command) => workload::run(&command, output),
         Command::Incident(command) => incident::run(&command, output),
         Command::Jobs(arguments) => jobs::run(&arguments, output),
+        Command::Custody(arguments) => custody::run(&arguments, output),
         Command::Audit(command) => audit::run(command, output),
         Command::Ca(command) => ca::run(&command, output),
         Command::Enroll(arguments) => enroll::run(&arguments, output),

@@ -61,6 +61,15 @@ impl fmt::Display for Cause {
                  place, so put it back, and this resolves by itself; if it is lost for good, \
                  `outlast workload recreate {workload}` begins anew"
             ),
+            Self::MediaSilent { media, last_heard } => write!(
+                f,
+                "media server {media} is silent: nothing was heard of it since {last_heard}, and it was \
+                 not drained; check its host and its way to the vault; what waited there is sent again \
+                 if it does not come back"
+            ),
+            Self::MediaHindered { media, problem } => {
+                write!(f, "media server {media} does not hand on what it holds: {problem}")
+            }
             Self::VaultAbsent { from, until } => vault_absent(f, *from, *until),
             Self::VaultWentBack { lost, count } => went_back(f, lost, *count),
             Self::AuditLogDamaged { problem } => audit_log_damaged(f, problem),

@@ -12,6 +12,7 @@ use crate::event::{Event, Order, Source, Validity};
 use crate::incident::Recovering;
 use crate::promise::Declaration;
 use crate::source_state::SourceState;
+use crate::state::MediaTrouble;
 use crate::status::Settings;
 use crate::workload::{Rejected, Retirement, Suspect, Workload};
 
@@ -25,6 +26,9 @@ const CLOCK_OFF_MIN: Duration = Duration::from_secs(300);
 const NAMED_STEP: Duration = Duration::from_secs(24 * 3600);
 /// Whose agent was heard within this time would name it, if it were still there.
 const SPEAKS: Duration = Duration::from_secs(3600);
+
+/// Media servers of which something may be the matter at one time.
+const MEDIA_MAX: usize = 256;
 
 impl Ledger {
     /// Notes the facts of `event`. What it is about goes into `touched`.
@@ -98,6 +102,17 @@ impl Ledger {
                 touched.insert(Matter::Evidence);
                 let agents = agents.iter().map(|agent| cut(agent)).collect();
                 self.state.head.withheld = until.map(|until| (agents, until));
+            }
+            Event::MediaSeen { media, silent_since, problem } => {
+                touched.insert(Matter::Evidence);
+                let problem = problem.as_deref().map(cut);
+                let trouble = MediaTrouble { silent_since, problem };
+                let known = &mut self.state.head.media;
+                // One more than anybody has is a flood; one that is well need not be known.
+                let is_well = trouble == MediaTrouble::default();
+                if known.contains_key(&media) || (!is_well && known.len() < MEDIA_MAX) {
+                    known.insert(media, trouble);
+                }
             }
             Event::OwnCertificate { holder, certificate } => {
                 touched.insert(Matter::Certificates);

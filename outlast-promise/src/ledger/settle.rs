@@ -17,6 +17,7 @@ use crate::incident::{Change, OpenIncident, Recovering};
 use crate::limit::OverLimit;
 use crate::promise::State;
 use crate::source_state::SourceState;
+use crate::state::MediaTrouble;
 use crate::workload::Suspect;
 
 impl Ledger {
@@ -110,6 +111,7 @@ impl Ledger {
                     withheld.map(|(agents, until)| Cause::ReleasesWithheld { agents, until });
                 let key = Key::of_vault(Topic::ReleasesWithheld);
                 self.settle_incident(&key, cause, None, changes);
+                self.settle_media(changes);
             }
             Matter::Outage => {
                 self.settle_outage(changes);
@@ -124,6 +126,20 @@ impl Ledger {
             Matter::Workload(_) => {}
         }
         false
+    }
+
+    /// Media servers explain nothing: what waits with them is told of the workload as well.
+    fn settle_media(&mut self, changes: &mut Vec<Change>) {
+        for (name, trouble) in self.state.head.media.clone() {
+            let media = || name.clone();
+            let silent = trouble.silent_since;
+            let silent = silent.map(|last_heard| Cause::MediaSilent { media: media(), last_heard });
+            self.settle_incident(&Key::of_media(Topic::Media, &name), silent, None, changes);
+            let problem = trouble.problem;
+            let hindered = problem.map(|problem| Cause::MediaHindered { media: media(), problem });
+            self.settle_incident(&Key::of_media(Topic::Spool, &name), hindered, None, changes);
+        }
+        self.state.head.media.retain(|_, trouble| *trouble != MediaTrouble::default());
     }
 
     pub(super) fn sources_of(&self, agent: &str) -> Vec<Source> {

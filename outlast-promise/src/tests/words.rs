@@ -208,6 +208,20 @@ fn of_the_vault() -> Vec<Told> {
             "the vault's audit log is not whole: entries 1 to 9 are missing; keep what is there",
         ),
         (
+            Cause::MediaSilent { media: "eu-1".into(), last_heard: at(0) },
+            "media-silent",
+            "media/eu-1",
+            Platform,
+            "media server eu-1 is silent: nothing was heard of it since 2026-09-21T14:13:20Z",
+        ),
+        (
+            Cause::MediaHindered { media: "eu-1".into(), problem: "its spool is full".into() },
+            "media-hindered",
+            "spool/eu-1",
+            Platform,
+            "media server eu-1 does not hand on what it holds: its spool is full",
+        ),
+        (
             Cause::ReleasesWithheld {
                 agents: vec!["road-1".into(), "road-2".into()],
                 until: at(0),

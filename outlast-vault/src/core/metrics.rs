@@ -9,10 +9,11 @@ use std::fmt::{Display, Write as _};
 
 use outlast_promise::{SourceStatus, State, WorkloadStatus};
 use outlast_types::{Owner, ShareId, Timestamp};
-use outlast_wire::api::AgentFigures;
+use outlast_wire::api::{AgentFigures, MediaReport};
 
 use super::counters::Counted;
 use super::jobs::JobStatus;
+use super::spools::Shown as MediaShown;
 use super::vault::Vault;
 
 /// The media type of the format.
@@ -38,6 +39,7 @@ impl Vault {
         self.workload_metrics(&mut page, now);
         self.trouble_metrics(&mut page, now);
         agents(&mut page, &self.figures.fresh(now));
+        self.road_metrics(&mut page, now);
         counted(&mut page, &self.counters.read());
         jobs(&mut page, &self.jobs.statuses());
         let head = self.audit.head();
@@ -93,6 +95,33 @@ impl Vault {
         for status in &workloads {
             let rpo = status.promise.rpo().as_secs();
             page.line(metric, &[("workload", &name(status))], rpo);
+        }
+    }
+
+    /// Drops on their way, and the media servers that hold some of them.
+    fn road_metrics(&self, page: &mut Page, now: Timestamp) {
+        page.family("outlast_shipments_open", GAUGE, "Drops on their way to this vault.");
+        page.line("outlast_shipments_open", &[], self.shipments.all().len());
+        let servers = self.spools.all();
+        let (metric, help) =
+            ("outlast_media_heard_age_seconds", "How long ago a media server was heard.");
+        page.family(metric, GAUGE, help);
+        for MediaShown { media, last, .. } in &servers {
+            page.line(metric, &[("media", media)], now.since(*last).as_secs());
+        }
+        let figures: [(&str, &str, fn(&MediaReport) -> u64); 4] = [
+            ("outlast_media_objects", "Objects that wait at a media server.", |it| it.objects),
+            ("outlast_media_bytes", "Bytes that wait at a media server.", |it| it.bytes),
+            ("outlast_media_room_bytes", "Room in a media server's spool.", |it| it.room),
+            ("outlast_media_room_left_bytes", "Room that is left there.", |it| it.room_left),
+        ];
+        for (metric, help, figure) in figures {
+            page.family(metric, GAUGE, help);
+            for MediaShown { media, report, .. } in &servers {
+                if let Some(report) = report {
+                    page.line(metric, &[("media", media)], figure(report));
+                }
+            }
         }
     }
 

@@ -87,6 +87,7 @@ impl Vault {
         see_to_kit_secret(&storage, &audit, &environment)?;
         let (withheld, orders) = (Withheld::open(&storage)?, Orders::open(&storage)?);
         let shipments = Shipments::open(&storage, environment.clock.now())?;
+        let spools = Spools::open(&storage, environment.clock.now())?;
         let given = orders.list(None);
         note_orders(&given, &audit)?;
         let certified = identity.get();
@@ -126,7 +127,7 @@ impl Vault {
             saves: Saves::default(),
             withheld,
             shipments,
-            spools: Spools::default(),
+            spools,
             process,
             sequence: Sequence::default(),
         };

@@ -1,12 +1,18 @@
 //! What agents say of their shipments, and how shipments end that nobody speaks of.
 
+use std::collections::BTreeSet;
+
 use outlast_types::{DropId, WorkloadName, human};
-use outlast_wire::Peer;
-use outlast_wire::api::{BeginShipment, CancelShipment, HeardShipment, SHIPMENT_IDLE_MAX};
+use outlast_wire::api::{
+    BeginShipment, CancelShipment, CustodyRecord, CustodyView, HeardShipment, SHIPMENT_IDLE_MAX,
+    ShipmentView,
+};
+use outlast_wire::{Certified, Peer};
 
 use super::audit::{AuditAction, Event};
 use super::error::VaultError;
 use super::published::is_published;
+use super::shipments::OpenShipment;
 use super::vault::Vault;
 
 /// The longest reason that is recorded, in characters.
@@ -51,6 +57,7 @@ impl Vault {
     /// Writes how far shipments are, and ends those of which nothing came for too long.
     pub(crate) fn look_after_shipments(&self) -> Result<String, VaultError> {
         self.shipments.save()?;
+        self.spools.save()?;
         // A crash may have come between a publication and the end of its shipment.
         for (workload, drop) in self.shipments.all() {
             if self.is_vaulted(&workload, drop)? {
@@ -68,6 +75,42 @@ impl Vault {
             self.audit.record(event.detail("objects", ended.objects))?;
         }
         Ok(format!("{} shipments are open, {count} ended", self.shipments.all().len()))
+    }
+
+    /// What is recorded of a drop, of the workloads that are granted to `asker`.
+    pub(crate) fn custody_of(
+        &self,
+        drop: DropId,
+        asker: &Certified,
+    ) -> Result<CustodyView, VaultError> {
+        let (mut records, mut on_their_way) = (Vec::new(), Vec::new());
+        let known = self.promises.workloads().into_iter().map(|status| status.workload);
+        let known: BTreeSet<WorkloadName> =
+            known.chain(self.shipments.all().into_iter().map(|(workload, _)| workload)).collect();
+        for workload in known.into_iter().filter(|workload| self.is_granted(asker, workload)) {
+            if let Some(record) = self.promises.catalog().snapshot_of_drop(&workload, drop)? {
+                records.push(CustodyRecord {
+                    is_published: self.is_vaulted(&workload, drop)?,
+                    workload: workload.clone(),
+                    snapshot: record.snapshot,
+                    received: record.received,
+                    receipt: record.receipt,
+                });
+            }
+            if let Some(open) = self.shipments.get(&workload, drop) {
+                let OpenShipment { share, agent, since, last, objects, bytes, .. } = open;
+                on_their_way.push(ShipmentView {
+                    workload,
+                    share,
+                    agent,
+                    since,
+                    last,
+                    objects,
+                    bytes,
+                });
+            }
+        }
+        Ok(CustodyView { drop, records, on_their_way })
     }
 
     fn is_vaulted(&self, workload: &WorkloadName, drop: DropId) -> Result<bool, VaultError> {

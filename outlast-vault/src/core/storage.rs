@@ -16,6 +16,7 @@
 //! | `tokens/<id>.json` | `tokens`, under its lock | replace, durable |
 //! | `jobs/<job>.json` | the one runner of the job | replace, durable |
 //! | `repos/.shipments/<workload>/<drop>.json` | `shipments`, under its lock | replace, durable |
+//! | `media-servers.json` | `spools`, under its lock | replace, durable |
 //! | `usage.json` | `limits`, by a job | replace, durable |
 //! | `recovery/secrets/<generation>.json` | `kit`, and whoever makes a kit | replace, durable |
 //! | `recovery/kits/<kit>.json` | whoever makes a kit; `kit_keys` takes it away | replace, durable |

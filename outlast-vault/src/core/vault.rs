@@ -2,6 +2,7 @@
 //! its part of `impl Vault`.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use outlast_promise::{self as promise, Validity};
 use outlast_repo::lock::{Here, Holder};
@@ -32,6 +33,9 @@ use super::storage::Storage;
 use super::tenures::Tenures;
 use super::tokens::Tokens;
 use super::withheld::{End, Withheld, Withholding, not_withheld};
+
+/// How long something may wait at a media server of which nothing is promised.
+const MEDIA_PATIENCE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Opens the issuer: each time, so that one that was replaced issues from then on.
 pub(crate) type OpenIssuer = Arc<dyn Fn() -> Result<CertificateAuthority, CaError> + Send + Sync>;
@@ -145,6 +149,14 @@ impl Vault {
         drop(certified);
         if let Some(end) = self.withheld.due(self.environment.clock.now()) {
             self.resume_releases(&end)?;
+        }
+        let now = self.environment.clock.now();
+        let news = self.spools.news(now, &|workload| {
+            let status = self.promises.status(workload);
+            status.map_or(MEDIA_PATIENCE, |status| status.promise.rpo())
+        });
+        if !news.is_empty() {
+            self.promises.noted(news)?;
         }
         self.promises.tick()
     }

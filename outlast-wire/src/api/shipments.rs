@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use outlast_types::{
-    ContentHash, Day, DropId, DropIdentity, ShareId, SpoolId, Timestamp, WorkloadName,
+    ContentHash, Day, DropId, DropIdentity, ShareId, SnapshotId, SpoolId, Timestamp, WorkloadName,
 };
 use serde::{Deserialize, Serialize};
 
@@ -215,6 +215,45 @@ pub struct MediaReported {
     /// The vault's program.
     #[serde(default)]
     pub version: String,
+}
+
+/// `GET /api/v1/custody/{drop}`: what the vault recorded of a drop, under each workload of which that was
+/// asked and may be told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CustodyView {
+    pub drop: DropId,
+    pub records: Vec<CustodyRecord>,
+    /// Where it is on its way, if it is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub on_their_way: Vec<ShipmentView>,
+}
+
+/// A drop that the vault took in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CustodyRecord {
+    pub workload: WorkloadName,
+    pub snapshot: SnapshotId,
+    /// By the vault's clock.
+    pub received: Timestamp,
+    /// Whether its snapshot is there now.
+    pub is_published: bool,
+    /// The text of the receipt; none if it came before there were any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<String>,
+}
+
+/// A drop on its way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShipmentView {
+    pub workload: WorkloadName,
+    pub share: ShareId,
+    /// Who began it, since when, and when something of it last came: by the vault's clock.
+    pub agent: String,
+    pub since: Timestamp,
+    pub last: Timestamp,
+    /// What came of it.
+    pub objects: u64,
+    pub bytes: u64,
 }
 
 #[cfg(test)]

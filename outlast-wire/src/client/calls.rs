@@ -386,7 +386,7 @@ impl ApiClient {
         self.call(Method::POST, path, Some(body))
     }
 
-    fn call<T: DeserializeOwned>(
+    pub(super) fn call<T: DeserializeOwned>(
         &self,
         method: Method,
         path: &str,

@@ -1,14 +1,14 @@
 //! Shipments from the other side: what an agent says of them, and what a media server hands on.
 
 use hyper::Method;
-use outlast_types::WorkloadName;
+use outlast_types::{DropId, WorkloadName};
 
 use super::calls::ApiClient;
 use super::error::CallError;
 use super::http::Answer;
 use crate::api::{
-    AskLacking, BeginShipment, BillAnswer, CancelShipment, HeardShipment, Lacking, MediaReport,
-    MediaReported, Shipment,
+    AskLacking, BeginShipment, BillAnswer, CancelShipment, CustodyView, HeardShipment, Lacking,
+    MediaReport, MediaReported, Shipment,
 };
 use crate::challenge::Challenge;
 use crate::holdings::{Question, SignedAnswer};
@@ -77,6 +77,11 @@ impl ApiClient {
         asked: &AskLacking,
     ) -> Result<Lacking, CallError> {
         self.post(&format!("api/v1/workloads/{workload}/lacking"), asked)
+    }
+
+    /// Asks what the vault recorded of a drop.
+    pub fn custody(&self, drop: DropId) -> Result<CustodyView, CallError> {
+        self.call(Method::GET, &format!("api/v1/custody/{drop}"), None)
     }
 
     /// Tells how this media server is doing.

@@ -7,6 +7,7 @@ use anyhow::{Result, bail};
 use outlast_format::crypto::Key;
 use outlast_repo::{Credential, Repository};
 use outlast_types::{SystemClock, WorkloadName};
+use outlast_wire::receipts::Authority;
 use outlast_wire::{ApiClient, Credentials, Identity, Speaker};
 
 use super::cache::CacheArgs;
@@ -56,6 +57,11 @@ impl VaultAccess {
     pub(crate) fn client(&self) -> Result<ApiClient> {
         let (address, identity) = self.address_and_identity()?;
         Ok(ApiClient::over(&address, Credentials::Identity(&identity), &roads()?)?)
+    }
+
+    /// Whose signatures count for who asks.
+    pub(crate) fn authority(&self) -> Result<Authority> {
+        Ok(Authority::of(&self.address_and_identity()?.1))
     }
 
     fn address_and_identity(&self) -> Result<(String, Identity)> {

@@ -13,7 +13,9 @@ use outlast_wire::api::{
 };
 
 use super::*;
-use crate::core::testing::{World, agent, bill, shop, upload};
+use outlast_wire::Role;
+
+use crate::core::testing::{World, agent, bill, identity, shop, upload};
 
 /// A bill that names the indexes and counts the packs.
 fn counted(vault: &Vault, outcome: &Outcome) -> Shipment {
@@ -73,6 +75,9 @@ fn a_drop_waits_for_what_is_not_here_and_is_over_with_its_receipt() {
     let bill = counted(&vault, &outcome);
     vault.begin_shipment(&begin(&bill), &agent()).unwrap();
     vault.begin_shipment(&begin(&bill), &agent()).unwrap();
+    let operator = identity(world.directory.path(), Role::Operator, "up");
+    let custody = || vault.custody_of(bill.drop, operator.certified()).unwrap();
+    assert_eq!((custody().records, custody().on_their_way.len()), (Vec::new(), 1));
     assert_eq!(world.entries(&AuditAction::ShipmentBegun), 1, "said twice, it is the same");
     let store = world.storage.store(&shop());
     let lost = Object::Data(outcome.packs[0].0);
@@ -83,7 +88,7 @@ fn a_drop_waits_for_what_is_not_here_and_is_over_with_its_receipt() {
     let brought = (outcome.packs.len() + outcome.indexes.len()) as u64;
     assert_eq!((answer.here, answer.waiting.len()), (brought - 1, 0));
     assert!(answer.is_lacking());
-    vault.spools.note("eu-1", report(3), vault.environment.clock.now());
+    vault.spools.note("eu-1", report(3), vault.environment.clock.now()).unwrap();
     let answer = pending(vault.hand_in(&bill, &agent()).unwrap());
     assert_eq!((&*answer.waiting[0].media, answer.waiting[0].objects), ("eu-1", 3));
     assert!(!answer.is_lacking(), "it may still come");
@@ -97,6 +102,9 @@ fn a_drop_waits_for_what_is_not_here_and_is_over_with_its_receipt() {
     let sizes = outcome.packs.iter().map(|(_, size)| size);
     let sizes = sizes.chain(outcome.indexes.iter().map(|(_, size)| size));
     assert_eq!(record.stored_bytes, sizes.sum::<u64>());
+    let CustodyView { records, on_their_way, .. } = custody();
+    assert!(on_their_way.is_empty() && records[0].is_published);
+    assert_eq!(records[0].receipt.as_ref(), Some(&receipt));
     // It came; whoever begins again needs nothing.
     vault.begin_shipment(&begin(&bill), &agent()).unwrap();
     assert_eq!(vault.shipments.all(), []);

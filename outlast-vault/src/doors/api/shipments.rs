@@ -5,13 +5,15 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
+use axum::routing::{get, post};
 use axum::{Extension, Router};
 use outlast_store::{Kind, Verb};
+use outlast_types::DropId;
 use outlast_wire::Certified;
 use outlast_wire::access::{self, Call};
 use outlast_wire::api::{
-    AskLacking, HeardShipment, Lacking, MEDIA_ROWS_MAX, MediaReport, MediaReported,
+    AskLacking, CustodyView, ErrorCode, HeardShipment, Lacking, MEDIA_ROWS_MAX, MediaReport,
+    MediaReported,
 };
 use outlast_wire::rest::Asker;
 use outlast_wire::server::{ApiError, RequestId};
@@ -26,6 +28,7 @@ pub(super) fn routes() -> Router<Api> {
         .route("/api/v1/shipments", post(ship))
         .route("/api/v1/shipments/begin", post(begin))
         .route("/api/v1/shipments/cancel", post(cancel))
+        .route("/api/v1/custody/{drop}", get(custody))
         .route("/api/v1/workloads/{workload}/lacking", post(lacking))
         .route("/api/v1/media/report", post(report))
 }
@@ -83,6 +86,20 @@ async fn cancel(
     .await
 }
 
+async fn custody(
+    State(api): State<Api>,
+    Extension(asker): Extension<Certified>,
+    Extension(id): Extension<RequestId>,
+    drop: Result<Path<String>, PathRejection>,
+) -> Answer<CustodyView> {
+    access::check_whole(&asker, Call::ListSnapshots)?;
+    let drop = drop.ok().and_then(|Path(drop)| drop.parse::<DropId>().ok());
+    let drop = drop.ok_or_else(|| {
+        ApiError::new(StatusCode::BAD_REQUEST, ErrorCode::BadName, "that is the id of no drop")
+    })?;
+    api.run(asker, id, move |vault, asker| vault.custody_of(drop, asker)).await
+}
+
 async fn lacking(
     State(api): State<Api>,
     Extension(asker): Extension<Certified>,
@@ -115,7 +132,7 @@ async fn report(
             let reason = format!("a report names at most {MEDIA_ROWS_MAX} workloads");
             return Err(VaultError::TooMuch { reason });
         }
-        vault.spools.note(media.peer.name(), report, vault.environment.clock.now());
+        vault.spools.note(media.peer.name(), report, vault.environment.clock.now())?;
         let version = env!("CARGO_PKG_VERSION").to_owned();
         Ok(MediaReported { run: vault.run.clone(), version })
     })

@@ -1,0 +1,239 @@
+//! `outlast custody`: who held a drop when, with every signature verified.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use outlast_drop::receipt::{self, ReceiptState, SignedReceipt};
+use outlast_drop::{ReceiptError, Share};
+use outlast_types::{DropId, Timestamp, WorkloadName};
+use outlast_wire::api::{CustodyView, ShipmentView};
+use outlast_wire::receipts::Authority;
+use serde_json::{Value, json};
+
+use super::vault_access::VaultAccess;
+use crate::exit::Code;
+use crate::output::{Output, table, whole_seconds};
+
+/// Everything that may be said of a drop on its share.
+const STATES: [ReceiptState; 9] = [
+    ReceiptState::Accepted,
+    ReceiptState::Shipped,
+    ReceiptState::Vaulted,
+    ReceiptState::HandedOver,
+    ReceiptState::Confirmed,
+    ReceiptState::Released,
+    ReceiptState::Abandoned,
+    ReceiptState::Rejected,
+    ReceiptState::Cleared,
+];
+
+/// Tell who held a drop when, with every signature verified
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Receipts on the share and the vault's own record are put in order, and each is verified: a word counts
+if somebody signed it who may say it, under the authority of the identity that asks. The times are those
+of whoever signed.
+
+Exit codes: 0 the vault holds it, and every signature is right; 1 a signature is wrong, or share and vault
+contradict each other; 3 the vault does not hold it, or not yet.
+
+Examples:
+  outlast custody 01a2066b-8649-78cb-a8bc-a5af0e952501 --dir ./outlast-data --share ./share
+  outlast custody 01a2066b-8649-78cb-a8bc-a5af0e952501 --vault https://vault.example:8443/ --identity ./id \\
+    --share /mnt/efs --json"
+)]
+pub(crate) struct Args {
+    /// The drop's id, as `outlast drop` printed it
+    #[arg(value_name = "DROP")]
+    drop: DropId,
+    /// The share's directory, for the receipts that lie there
+    #[arg(long, value_name = "DIR", env = "OUTLAST_SHARE")]
+    share: Option<PathBuf>,
+    #[command(flatten)]
+    vault: VaultAccess,
+}
+
+/// What somebody said of the drop.
+struct Word {
+    /// Where it was found.
+    place: &'static str,
+    workload: WorkloadName,
+    state: ReceiptState,
+    at: Timestamp,
+    by: String,
+    /// Why it proves nothing, if so.
+    flaw: Option<String>,
+    /// Whether its signer's word would count now.
+    counts_now: bool,
+    receipt: Value,
+}
+
+pub(crate) fn run(arguments: &Args, output: &Output) -> Result<Code> {
+    let authority = arguments.vault.authority()?;
+    let client = arguments.vault.client()?;
+    let record = output.patiently(client.location(), || client.custody(arguments.drop))?;
+    let mut words = Vec::new();
+    let mut flaws = Vec::new();
+    if let Some(share) = &arguments.share {
+        of_share(&Share::open(share)?, arguments.drop, &authority, &mut words, &mut flaws)?;
+    }
+    for held in &record.records {
+        let Some(text) = &held.receipt else { continue };
+        match SignedReceipt::parse(text.as_bytes()) {
+            Ok(signed) => words.push(word("vault", &held.workload, &signed, &authority)),
+            Err(error) => flaws.push(format!("the vault's record of it is no receipt: {error}")),
+        }
+    }
+    flaws.extend(contradiction(&words));
+    words.sort_by_key(|word| (word.at, word.place));
+    let is_held = record.records.iter().any(|held| held.is_published);
+    if output.is_json() {
+        output.json(&document(arguments.drop, is_held, &words, &flaws, &record))?;
+    } else {
+        tell(is_held, &words, &flaws, &record, output)?;
+    }
+    let is_sound = flaws.is_empty() && words.iter().all(|word| word.flaw.is_none());
+    Ok(match (is_sound, is_held) {
+        (false, _) => Code::Failed,
+        (true, true) => Code::Done,
+        (true, false) => Code::Incomplete,
+    })
+}
+
+/// What the receipts on a share say, of whatever workload.
+fn of_share(
+    share: &Share,
+    drop: DropId,
+    authority: &Authority,
+    words: &mut Vec<Word>,
+    flaws: &mut Vec<String>,
+) -> Result<()> {
+    for workload in share.workloads()? {
+        for state in STATES {
+            match receipt::read(share, &workload, drop, state) {
+                Ok(Some(signed)) => words.push(word("share", &workload, &signed, authority)),
+                Ok(None) => {}
+                Err(ReceiptError::Io { path, source }) => {
+                    return Err(anyhow::Error::new(source)
+                        .context(format!("cannot read {}", path.display())));
+                }
+                Err(error) => {
+                    flaws.push(format!("the receipt `{state}` of {workload} is none: {error}"));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn word(
+    place: &'static str,
+    workload: &WorkloadName,
+    signed: &SignedReceipt,
+    authority: &Authority,
+) -> Word {
+    let said = signed.receipt();
+    let judged = authority.judge(signed);
+    let counts_now = judged.as_ref().is_ok_and(|judged| judged.counts_now);
+    let flaw = judged.err().map(|error| error.to_string());
+    let flaw = flaw.or_else(|| {
+        (said.workload != *workload)
+            .then(|| format!("it is of another workload, {}", said.workload))
+    });
+    let receipt = serde_json::from_slice(signed.bytes()).unwrap_or(Value::Null);
+    Word {
+        place,
+        workload: workload.clone(),
+        state: said.state,
+        at: said.at,
+        by: format!("{} {}", said.role, said.by),
+        flaw,
+        counts_now,
+        receipt,
+    }
+}
+
+/// In which respect the vault's receipt on the share is not the one that the vault has.
+fn contradiction(words: &[Word]) -> Option<String> {
+    let of = |place: &str| {
+        let vaulted = words.iter().filter(|word| word.state == ReceiptState::Vaulted);
+        vaulted.filter(|word| word.place == place).collect::<Vec<_>>()
+    };
+    let (on_share, at_vault) = (of("share"), of("vault"));
+    let (Some(there), false) = (on_share.first(), at_vault.is_empty()) else { return None };
+    let differs = |part: &str| at_vault.iter().all(|it| it.receipt[part] != there.receipt[part]);
+    let part =
+        ["share", "workload", "day", "seal", "tree"].into_iter().find(|part| differs(part))?;
+    Some(format!("the vault signed another {part} than its receipt on the share says"))
+}
+
+fn document(
+    drop: DropId,
+    is_held: bool,
+    words: &[Word],
+    flaws: &[String],
+    record: &CustodyView,
+) -> Value {
+    let words = words.iter().map(|word| {
+        json!({
+            "state": word.state.to_string(),
+            "at": word.at,
+            "by": word.by,
+            "workload": word.workload,
+            "found": word.place,
+            "proved": word.flaw.is_none(),
+            "flaw": word.flaw,
+            "counts_now": word.counts_now,
+            "receipt": word.receipt,
+        })
+    });
+    json!({
+        "drop": drop,
+        "held": is_held,
+        "custody": words.collect::<Vec<_>>(),
+        "flaws": flaws,
+        "on_its_way": record.on_their_way,
+    })
+}
+
+fn tell(
+    is_held: bool,
+    words: &[Word],
+    flaws: &[String],
+    record: &CustodyView,
+    output: &Output,
+) -> Result<()> {
+    let rows: Vec<Vec<String>> = words.iter().map(row).collect();
+    table(output, &["STATE", "AT", "BY", "WORKLOAD", "FOUND", "SIGNATURE"], &rows)?;
+    for ShipmentView { workload, agent, since, last, objects, .. } in &record.on_their_way {
+        output.remark(format_args!(
+            "on its way to {workload} since {since}, by agent {agent}: {objects} objects came, the last at \
+             {last}"
+        ));
+    }
+    for flaw in flaws {
+        output.remark(flaw);
+    }
+    if is_held {
+        output.remark("The vault holds it.");
+    } else {
+        output.remark("The vault does not hold it.");
+    }
+    Ok(())
+}
+
+fn row(word: &Word) -> Vec<String> {
+    let signature = match (&word.flaw, word.counts_now) {
+        (Some(flaw), _) => format!("WRONG: {flaw}"),
+        (None, true) => "right".to_owned(),
+        (None, false) => "right, of a signer who counts no more".to_owned(),
+    };
+    vec![
+        word.state.to_string(),
+        whole_seconds(word.at),
+        word.by.clone(),
+        word.workload.to_string(),
+        word.place.to_owned(),
+        signature,
+    ]
+}
