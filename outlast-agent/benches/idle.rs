@@ -24,7 +24,7 @@ use outlast_repo::Repository;
 use outlast_types::{
     Clock, DropId, Environment, Interrupt, SystemClock, SystemRandom, Timestamp, WorkloadName, hex,
 };
-use outlast_wire::api::{AgentReport, Reported, Shipment, Vaulted};
+use outlast_wire::api::{AgentReport, BillAnswer, Reported, Shipment};
 use outlast_wire::holdings::{Answer, Question, SignedAnswer};
 use outlast_wire::{CallError, CertificateAuthority, Identity, IdentityHandle, Peer, Role, ca};
 
@@ -61,7 +61,7 @@ impl Upstream for Holder {
         unreachable!("nothing is new")
     }
 
-    fn ship(&self, _: &Shipment) -> Result<Vaulted, CallError> {
+    fn ship(&self, _: &Shipment) -> Result<BillAnswer, CallError> {
         unreachable!("nothing is new")
     }
 

@@ -114,7 +114,8 @@ impl Agent {
         let names = config.names.clone();
         let identity = IdentityHandle::open_by(&config.identity, &environment, names)?;
         let roads = Roads::through(config.proxies.clone());
-        let vault = Vault::over(&roads, &config.upstream, identity.clone(), environment.clone())?;
+        let vault = Vault::over(&roads, &config.upstream, identity.clone(), environment.clone())?
+            .keeping_answers_in(&state::keys_in(&config.state));
         let client = ApiClient::over(&config.upstream, Credentials::Handle(&identity), &roads)?;
         let renewal = Renewal::new(&identity, &environment);
         let news = NewsWatch::new(&identity, &environment);
@@ -362,6 +363,7 @@ impl Agent {
         let long_loads = self.shipper.hauls().count();
         let retries = self.shipper.failures();
         let (calls, rate) = (self.watcher.calls(), self.pace.rate());
+        let (in_transit, held_by) = self.shipper.in_transit();
         self.board.count(|figures| {
             figures.drops_vaulted += report.vaulted.len() as u64;
             figures.drops_rejected += report.rejected.len() as u64;
@@ -369,6 +371,7 @@ impl Agent {
             figures.drops_released += report.released.len() as u64;
             figures.problems = report.problems.len() as u64;
             (figures.long_loads, figures.retries) = (long_loads, retries);
+            (figures.drops_in_transit, figures.held_by) = (in_transit, held_by);
             figures.share_calls = calls;
             figures.share_bytes_per_second = rate;
         });

@@ -21,7 +21,8 @@ pub struct AgentConfig {
     /// The agent's own directory: a lock, journals of unfinished uploads, the share's id. May be
     /// lost at any time.
     pub state: PathBuf,
-    /// The vault's address, such as `https://vault:8443/`.
+    /// The vault's address, such as `https://vault:8443/`, or that of a media server on the way to it; several
+    /// with commas between them are tried in turn.
     pub upstream: String,
     /// Through which proxies the way leads.
     pub proxies: Proxies,

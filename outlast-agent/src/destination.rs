@@ -36,6 +36,11 @@ pub trait Destination: Send + Sync {
     /// it now.
     fn deliver(&self, cargo: &Cargo<'_>, seal: ContentHash) -> Result<Delivered, Failure>;
 
+    /// A drop that may be under way will not be shipped after all.
+    fn give_up(&self, share: ShareId, address: &DropAddress, reason: &str) {
+        let _ = (share, address, reason);
+    }
+
     /// Which of these drops are held at this moment, by the holder's signed word. It is shown the
     /// receipts that it once signed, so that it can tell people what it has forgotten.
     fn confirm(&self, drops: Vec<HeldDrop>, receipts: Vec<String>) -> Result<Answer, String>;
@@ -71,6 +76,8 @@ pub struct Taken {
     pub new: u64,
     /// The bytes that were sent for that.
     pub sent: u64,
+    /// Whether a media server has it now, which says so by receipts of its own.
+    pub is_relayed: bool,
 }
 
 /// The content of a drop that was read to its end and is as it was sealed.
@@ -103,10 +110,24 @@ pub enum Failure {
     Forgotten(String),
     /// The bill, or whatever is to be handed over, is not at hand: the drop must be read again.
     NotLoaded,
+    /// Whoever has it is not done with it: it is asked again later. That is no failure of anybody.
+    Waiting(Waiting),
+    /// The vault lacks something of it that waits nowhere: the drop must be read again, and is then stored
+    /// where it is lacking.
+    Lacking(String),
     /// Something else, of this workload only.
     Workload(String),
     /// The agent was asked to stop, or the turn of the drop is over.
     Stopped,
+}
+
+/// How far a drop is on its way.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Waiting {
+    /// The media servers at which it waits, by the names in their certificates.
+    pub at: Vec<String>,
+    /// That it is shipped, if all of it is on its way, and the share is to hear so.
+    pub shipped: Option<SignedReceipt>,
 }
 
 /// The longest part of a vault's sentence that goes into a receipt, in characters.

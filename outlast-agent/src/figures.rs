@@ -41,6 +41,8 @@ pub(crate) fn text(figures: &AgentFigures, agent: &str) -> String {
     one("counter", "drops_abandoned_total", "Drops whose writer died.", count(f.drops_abandoned));
     one("counter", "drops_released_total", "Drops that left the share.", count(f.drops_released));
     one("gauge", "drops_waiting", "Sealed drops that are not vaulted.", count(f.drops_waiting));
+    let transit = count(f.drops_in_transit);
+    one("gauge", "drops_in_transit", "Of these, the ones that wait at media servers.", transit);
     let oldest = count(f.oldest_waiting_seconds.unwrap_or(0));
     one("gauge", "oldest_waiting_seconds", "How long the oldest of them waits.", oldest);
     one("gauge", "long_loads", "Drops that are read beside the others.", count(f.long_loads));

@@ -119,10 +119,18 @@ impl Line {
                 Ok(delivered)
             }
             Err(failure) => {
+                if matches!(failure, Failure::Waiting(_) | Failure::Lacking(_)) {
+                    self.state().backoff.succeeded();
+                }
                 self.heed_failure(&failure);
                 Err(failure)
             }
         }
+    }
+
+    /// A drop that may be under way will not be shipped after all.
+    pub(crate) fn give_up(&self, share: ShareId, address: &DropAddress, reason: &str) {
+        self.destination.give_up(share, address, reason);
     }
 
     /// Asks whether these drops are held at this moment. They may be a few of those that are held here:

@@ -2,7 +2,7 @@
 //!
 //! It changes nothing but its own memory of failures. What came of each hop are actions.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use outlast_types::{Backoff, Environment, WorkloadName};
 use crate::Shutdown;
 use crate::action::{Action, Hop, Parcel};
 use crate::custody::Proven;
-use crate::destination::{Content, Delivered, Failure, Taken};
+use crate::destination::{Content, Delivered, Failure, Taken, Waiting};
 use crate::hauls::{Arrival, Hauls, Loaded, News};
 use crate::line::Line;
 use crate::problem::{Met, Problem};
@@ -24,6 +24,13 @@ const PAUSE_MAX: Duration = Duration::from_secs(600);
 /// A drop that could not be read as often as this no longer holds up the newer ones: better an old
 /// drop published late than none of those after it.
 const READS_BEFORE_OVERTAKING: u32 = 3;
+/// A drop that waits at media servers is asked for at least this often at first, and so many times.
+const ASKED_AGAIN: Duration = Duration::from_secs(15);
+const ASKED_OFTEN: u32 = 40;
+/// A vault that lacks what was sent as often as this has a trouble that somebody must look at.
+const LACKING_PATIENCE: u32 = 5;
+/// Media servers that are named in a report.
+const HOLDERS_TOLD: usize = 16;
 /// How long a media server's word stands by itself when the bill of a drop is lost. After that the
 /// drop is read again: a media server may have lost its disk.
 const HOLDER_PATIENCE: Duration = Duration::from_secs(24 * 3600);
@@ -56,6 +63,10 @@ struct DropRetry {
     backoff: Backoff,
     /// Why, if that is a problem.
     problem: Option<Problem>,
+    /// The media servers at which it waits.
+    holders: Vec<String>,
+    /// How often the vault lacked something of it that had been sent.
+    lacking: u32,
 }
 
 /// How a workload goes on after one of its drops was tried.
@@ -176,6 +187,13 @@ impl Shipper {
             }
         }
         match (result, content) {
+            (Ok(taken), Some(content)) if taken.is_relayed => {
+                // That it is shipped is for media servers to say.
+                let proven = Proven::Shipped { seal: content.seal, holder: None };
+                step.actions.push(Action::Advance { address, proven });
+                (parcel.hop, parcel.is_loaded) = (Hop::Shipped, true);
+                step.taken = taken;
+            }
             (Ok(taken), Some(content)) => {
                 self.state(share, &address, ReceiptState::Shipped, content, &mut step);
                 (parcel.hop, parcel.is_loaded) = (Hop::Shipped, true);
@@ -201,6 +219,7 @@ impl Shipper {
                     step.turn = Some(Turn::Next);
                     return step;
                 }
+                let holder_name = vec![secured.by.name().to_owned()];
                 let holder = Some(secured);
                 if parcel.holder.as_ref().map(|it| &it.held) != holder.as_ref().map(|it| &it.held) {
                     let proven = Proven::Shipped { seal: parcel.seal, holder };
@@ -208,6 +227,12 @@ impl Shipper {
                     step.actions.push(Action::Advance { address: address.clone(), proven });
                 }
                 self.wait_for_holder(address, &mut step);
+                self.note_holders(address, holder_name);
+            }
+            Err(Failure::Waiting(Waiting { at, shipped })) => {
+                step.actions.extend(shipped.map(Action::Record));
+                self.wait_for_holder(address, &mut step);
+                self.note_holders(address, at);
             }
             Err(Failure::NotLoaded) if self.is_held(parcel) => {
                 self.wait_for_holder(address, &mut step);
@@ -215,7 +240,7 @@ impl Shipper {
             // It goes on from there: it is read again, and the verdict about it stands.
             Err(Failure::NotLoaded) if !parcel.is_loaded => parcel.hop = Hop::Accepted,
             Err(failure) => {
-                if let Failure::Forgotten(_) = failure {
+                if let Failure::Forgotten(_) | Failure::Lacking(_) = failure {
                     // Whatever was said of it before, nobody has it now. The verdict stands.
                     let proven = Proven::Accepted { seal: parcel.seal };
                     step.actions.push(Action::Advance { address: address.clone(), proven });
@@ -249,8 +274,29 @@ impl Shipper {
         retry.problem = None;
         let drop = retry.drops.entry(place(address)).or_default();
         drop.problem = None;
-        drop.backoff.failed(now, self.pause, PAUSE_MAX, &*self.environment.random);
+        // What is on its way mostly arrives soon, and its arrival is to be heard soon.
+        let is_young = drop.backoff.failures() < ASKED_OFTEN;
+        let pause_max = if is_young { self.pause.max(ASKED_AGAIN) } else { PAUSE_MAX };
+        drop.backoff.failed(now, self.pause, pause_max, &*self.environment.random);
         step.turn = Some(Turn::Overtake);
+    }
+
+    /// Remembers where a drop waits, for those who ask.
+    fn note_holders(&mut self, address: &DropAddress, names: Vec<String>) {
+        let retry = self.retries.entry(address.workload.clone()).or_default();
+        let drop = retry.drops.entry(place(address)).or_default();
+        if drop.holders != names && !names.is_empty() {
+            tracing::info!(drop = %address, "waits at {}", names.join(", "));
+        }
+        drop.holders = names;
+    }
+
+    /// How many drops wait at media servers, and the names of those.
+    pub(crate) fn in_transit(&self) -> (u64, Vec<String>) {
+        let drops = self.retries.values().flat_map(|retry| retry.drops.values());
+        let held: Vec<_> = drops.filter(|drop| !drop.holders.is_empty()).collect();
+        let names: BTreeSet<&String> = held.iter().flat_map(|drop| &drop.holders).collect();
+        (held.len() as u64, names.into_iter().take(HOLDERS_TOLD).cloned().collect())
     }
 
     /// Says that a drop has reached `state`.
@@ -282,7 +328,10 @@ impl Shipper {
     fn failed(&mut self, address: &DropAddress, failure: Failure, step: &mut Step) {
         let now = self.now();
         let random = &*self.environment.random;
-        self.failures += u64::from(!matches!(failure, Failure::Stopped | Failure::Refused(_)));
+        self.failures += u64::from(!matches!(
+            failure,
+            Failure::Stopped | Failure::Refused(_) | Failure::Waiting(_)
+        ));
         let retry = self.retries.entry(address.workload.clone()).or_default();
         let told = |reason: String| format!("{address} is not shipped yet: {reason}");
         let workload = || address.workload.clone();
@@ -303,6 +352,22 @@ impl Shipper {
                 let problem = drop.problem.get_or_insert_with(|| met.because(reason));
                 step.problems.push(problem.clone());
                 return step.turn = Some(drop.turn());
+            }
+            Failure::Waiting(_) => return self.wait_for_holder(address, step),
+            Failure::Lacking(reason) => {
+                let drop = retry.drops.entry(place(address)).or_default();
+                drop.lacking += 1;
+                drop.holders.clear();
+                drop.backoff.failed(now, self.pause, PAUSE_MAX, random);
+                // Media servers may die, and what they had is sent again. Again and again is another matter.
+                if drop.lacking >= LACKING_PATIENCE {
+                    let text = format!("{reason}, which was sent {} times", drop.lacking);
+                    let problem = Met::NotShipped(workload()).because(told(text));
+                    step.problems.push(drop.problem.insert(problem).clone());
+                } else {
+                    tracing::info!(drop = %address, "sent again: {reason}");
+                }
+                return step.turn = Some(Turn::Overtake);
             }
             Failure::Forgotten(reason) => Met::Forgotten(workload()).because(told(reason)),
             Failure::Workload(reason) => Met::NotShipped(workload()).because(told(reason)),

@@ -15,6 +15,7 @@ const JOURNALS: &str = "journals";
 const CACHE: &str = "cache";
 const BILLS: &str = "bills";
 const ANSWERS: &str = "answers";
+const KEYS: &str = "keys";
 const DIRECTORY_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
 const SHARE_ID_BYTES_MAX: u64 = 100;
@@ -145,6 +146,11 @@ pub(crate) fn cache_in(state: &Path) -> PathBuf {
 /// Where it keeps what it knows of answers to instances.
 pub(crate) fn answers_in(state: &Path) -> PathBuf {
     state.join(ANSWERS)
+}
+
+/// Where it keeps the answers that gave it keys, sealed as they came.
+pub(crate) fn keys_in(state: &Path) -> PathBuf {
+    state.join(KEYS)
 }
 
 fn lock(directory: &Path) -> Result<DirectoryLock, StateError> {

@@ -5,27 +5,30 @@
 
 mod bills;
 mod load;
+mod transit;
 
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use outlast_drop::{ReceiptState, SealedDrop, SignedReceipt};
+use outlast_drop::{DropAddress, Receipt, ReceiptState, SealedDrop, Share, SignedReceipt};
 use outlast_fs::durable;
 use outlast_repo::Repository;
 use outlast_repo::backup::Outcome;
 use outlast_types::{ContentHash, Environment, ShareId, WorkloadName};
 use outlast_wire::api::{
-    AgentReport, BILL_VERSION, Base64, BilledName, BilledObject, Reported, Shipment,
+    AgentReport, BILL_VERSION, Base64, BeginShipment, BillAnswer, BilledName, BilledObject,
+    CancelShipment, Pending, Reported, Shipment,
 };
 use outlast_wire::holdings::{Answer, HeldDrop, Nonce, Question};
 use outlast_wire::receipts::Authority;
-use outlast_wire::{CallError, IdentityHandle};
+use outlast_wire::{CallError, IdentityHandle, Role};
 
 use self::bills::Bills;
 use self::load::Loading;
-use crate::destination::{Cargo, Content, Delivered, Destination, Failure, Taken};
+use self::transit::{Covered, Transit};
+use crate::destination::{Cargo, Content, Delivered, Destination, Failure, Taken, Waiting};
 use crate::pace::Pace;
 use crate::repositories::Repositories;
 use crate::seal_keys::SealKeys;
@@ -34,6 +37,10 @@ use crate::state::StateDirectory;
 use crate::upstream::Upstream;
 use crate::{Shutdown, declaration, receipts};
 
+/// Packs that a kept bill names. With more it counts them: only a vault of the release before, which takes no
+/// such bill, wants their names, and none that are as many.
+const PACKS_NAMED_MAX: usize = 50_000;
+
 /// A tier behind an [`Upstream`], with what saves work on the way there.
 pub(crate) struct Tier {
     upstream: Box<dyn Upstream>,
@@ -41,7 +48,8 @@ pub(crate) struct Tier {
     authority: Authority,
     environment: Environment,
     repositories: Mutex<Repositories>,
-    bills: Mutex<Bills>,
+    bills: Bills,
+    transit: Mutex<Transit>,
     state: Arc<StateDirectory>,
     pace: Arc<Pace>,
     keys: SealKeys,
@@ -56,17 +64,29 @@ impl Tier {
         pace: Arc<Pace>,
         keys: SealKeys,
     ) -> Self {
-        let bills = Mutex::new(Bills::new(state.bills()));
+        let bills = Bills::new(state.bills());
         let (repositories, authority) = (Mutex::default(), Authority::following(&identity));
-        Self { upstream, identity, authority, environment, repositories, bills, state, pace, keys }
+        let transit = Mutex::default();
+        Self {
+            upstream,
+            identity,
+            authority,
+            environment,
+            repositories,
+            bills,
+            transit,
+            state,
+            pace,
+            keys,
+        }
     }
 
     fn repositories(&self) -> MutexGuard<'_, Repositories> {
         self.repositories.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn bills(&self) -> MutexGuard<'_, Bills> {
-        self.bills.lock().unwrap_or_else(PoisonError::into_inner)
+    fn transit(&self) -> MutexGuard<'_, Transit> {
+        self.transit.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn repository(&self, cargo: &Cargo<'_>) -> Result<Arc<Repository>, Failure> {
@@ -89,15 +109,17 @@ impl Tier {
         let repository = self.repository(cargo)?;
         let mut sealed = SealedDrop::open(cargo.share, cargo.address)?;
         let (seal, bytes) = (sealed.seal_digest(), sealed.seal().raw_bytes());
-        let bill = self.bills().get(cargo.share.id(), cargo.address, seal);
+        let is_relayed = || self.upstream.is_relayed(&cargo.address.workload);
+        let bill = self.bills.get(cargo.share.id(), cargo.address, seal);
         if bill.is_some() {
             // It was read, and the share did not take the receipts that say so.
             accepted(Content { seal, bytes });
-            return Ok(Taken::default());
+            return Ok(Taken { is_relayed: is_relayed(), ..Taken::default() });
         }
         sealed.check(cargo.limits)?;
         // A key that is missing says nothing about the drop, and nothing about others.
         sealed.unlock(&self.keys).map_err(|error| Failure::Workload(error.to_string()))?;
+        self.tidy(cargo.share, &cargo.address.workload);
         let identity = self.identity.get();
         let loading = Loading {
             repository: &repository,
@@ -107,22 +129,72 @@ impl Tier {
             pace: &self.pace,
             cargo,
             authority: &self.authority,
+            doubted: self.transit().doubted(cargo.address),
         };
-        let (outcome, sanity) = loading.read(&sealed, accepted)?;
+        self.begin(cargo, seal, bytes)?;
+        let read = loading.read(&sealed, accepted);
+        self.upstream.bring(&cargo.address.workload, None);
+        let (outcome, sanity) = read?;
+        self.transit().trust(cargo.address);
         let bill = shipment(cargo, &sealed, &outcome);
         // Of what cannot be read or understood, its team hears elsewhere.
         let rule = declaration::sanity_rule(cargo.share, &cargo.address.workload);
         let sanity_rule = rule.ok().flatten();
-        self.bills().keep(cargo.share, Shipment { sanity: Some(sanity), sanity_rule, ..bill });
+        self.bills.keep(Shipment { sanity: Some(sanity), sanity_rule, ..bill });
         let stats = outcome.stats;
-        Ok(Taken { read: bytes, new: stats.added, sent: stats.added_packed })
+        let (new, sent) = (stats.added, stats.added_packed);
+        Ok(Taken { read: bytes, new, sent, is_relayed: is_relayed() })
+    }
+
+    /// Says that a drop is about to be shipped, and names it in all that is uploaded for it.
+    fn begin(&self, cargo: &Cargo<'_>, seal: ContentHash, size: u64) -> Result<(), Failure> {
+        let DropAddress { workload, day, drop } = cargo.address.clone();
+        let (share, at) = (cargo.share.id(), self.environment.clock.now());
+        self.upstream.begin(&BeginShipment { share, workload, day, drop, seal, size, at })?;
+        self.transit().begin(cargo.address);
+        self.upstream.bring(&cargo.address.workload, Some(drop));
+        Ok(())
+    }
+
+    /// Gives up what has left the share before it was vaulted.
+    fn tidy(&self, share: &Share, workload: &WorkloadName) {
+        let mut gone = self.bills.gone(share, workload);
+        let has_gone =
+            |address: &DropAddress| matches!(share.drop_directory(address).try_exists(), Ok(false));
+        gone.extend(self.transit().begun(workload).into_iter().filter(has_gone));
+        for address in gone {
+            self.give_up(share.id(), &address, "it has left the share");
+        }
+    }
+
+    /// Says of drops that were given up that they will not come, as far as that can be said now. What is
+    /// never said ends by itself, after a while.
+    fn say_what_is_given_up(&self) {
+        let mut left = self.transit().take_given_up();
+        while let Some((address, (share, reason))) = left.pop_first() {
+            let at = self.environment.clock.now();
+            let DropAddress { workload, drop, .. } = address.clone();
+            let cancel = CancelShipment { share, workload, drop, reason: reason.clone(), at };
+            match self.upstream.cancel(&cancel) {
+                Err(error) if error.is_passing() => {
+                    left.insert(address, (share, reason));
+                    break;
+                }
+                Err(error) => tracing::info!(drop = %address, "it is not cancelled: {error}"),
+                Ok(()) => {}
+            }
+        }
+        self.transit().say_later(left);
     }
 
     /// Takes back what is remembered of a workload because of a failure: it may be the cause, and
     /// it costs little to ask again.
     fn doubt(&self, workload: &WorkloadName, failure: Failure) -> Failure {
+        if let Failure::Waiting(_) = failure {
+            return failure;
+        }
         self.repositories().forget(workload);
-        if let Failure::Forgotten(_) = failure {
+        if let Failure::Forgotten(_) | Failure::Lacking(_) = failure {
             let journal = self.state.journal(workload);
             // Or the engine would trust it again.
             if let Err(reason) = remove(&journal) {
@@ -132,7 +204,77 @@ impl Tier {
         failure
     }
 
-    /// The content of an answer to a bill, if it can be believed.
+    /// What an answer to a bill says.
+    fn judge(
+        &self,
+        cargo: &Cargo<'_>,
+        bill: &Shipment,
+        answer: BillAnswer,
+    ) -> Result<Delivered, Failure> {
+        let address = cargo.address;
+        let BillAnswer { receipt, pending, shipped } = answer;
+        let unbelievable = |whose: &str, reason: String| {
+            Failure::Workload(format!("{whose} receipt for {address} cannot be believed: {reason}"))
+        };
+        if let Some(text) = receipt {
+            let believed =
+                self.believe(bill, &text).map_err(|it| unbelievable("the vault's", it))?;
+            if believed.secured.state == ReceiptState::Vaulted {
+                self.bills.remove(address);
+                self.transit().end(address);
+            }
+            return Ok(believed);
+        }
+        let pending = pending.unwrap_or_default();
+        if pending.by_vault && pending.is_lacking() {
+            return Err(self.lacking(address, &pending));
+        }
+        let mut waiting = Waiting::default();
+        waiting.at = pending.waiting.into_iter().map(|it| it.media).collect();
+        let Some(text) = shipped else { return Err(Failure::Waiting(waiting)) };
+        let believed =
+            self.believe(bill, &text).map_err(|it| unbelievable("the media server's", it))?;
+        let signer = &believed.secured.by;
+        if signer.role() != Role::Media {
+            return Err(unbelievable("the media server's", format!("{signer} signed it")));
+        }
+        if waiting.at.is_empty() {
+            waiting.at = vec![signer.name().to_owned()];
+        }
+        match self.transit().took(address, bill, &believed.receipt) {
+            Covered::ByOne => return Ok(believed),
+            Covered::Together => waiting.shipped = self.shipped(bill),
+            Covered::Partly | Covered::Known => {}
+        }
+        Err(Failure::Waiting(waiting))
+    }
+
+    /// The agent's own word that all of a drop is on its way: several media servers have a part of it each.
+    fn shipped(&self, bill: &Shipment) -> Option<SignedReceipt> {
+        let Shipment { workload, day, drop, .. } = bill.clone();
+        let address = DropAddress { workload, day, drop };
+        let now = self.environment.clock.now();
+        let about = Receipt::about(bill.share, &address, ReceiptState::Shipped, now);
+        let receipt = Receipt { seal: Some(bill.seal), size: Some(bill.size), ..about };
+        let signed = receipt.sign(&*self.identity.get());
+        signed.inspect_err(|error| tracing::warn!("cannot sign a shipped receipt: {error}")).ok()
+    }
+
+    /// The vault lacks something of a drop that waits nowhere. All that is remembered of it is wrong.
+    fn lacking(&self, address: &DropAddress, pending: &Pending) -> Failure {
+        let Pending { missing, blobs, .. } = pending;
+        let doubted = blobs.iter().filter_map(|text| transit::blob(text)).collect();
+        self.transit().doubt(address, doubted);
+        self.bills.remove(address);
+        let what = match (missing.first(), blobs.first()) {
+            (Some(first), _) => format!("{} objects, {first} among them", missing.len()),
+            (None, Some(first)) => format!("{} blobs, {first} among them", blobs.len()),
+            (None, None) => "something".to_owned(),
+        };
+        Failure::Lacking(format!("the vault lacks {what}"))
+    }
+
+    /// The content of a receipt that answers a bill, if it can be believed.
     fn believe(&self, shipment: &Shipment, text: &str) -> Result<Delivered, String> {
         let receipt = SignedReceipt::parse(text.as_bytes()).map_err(|error| error.to_string())?;
         let state = match receipt.receipt().state {
@@ -180,7 +322,7 @@ impl Destination for Tier {
 
     fn deliver(&self, cargo: &Cargo<'_>, seal: ContentHash) -> Result<Delivered, Failure> {
         let address = cargo.address;
-        let bill = self.bills().get(cargo.share.id(), address, seal);
+        let bill = self.bills.get(cargo.share.id(), address, seal);
         let shipment = bill.ok_or(Failure::NotLoaded)?;
         let answer = match self.upstream.ship(&shipment) {
             Ok(answer) => answer,
@@ -190,20 +332,22 @@ impl Destination for Tier {
                 if let CallError::Refused { status, .. } = error
                     && !matches!(status, 401 | 403)
                 {
-                    self.bills().remove(address);
+                    self.bills.remove(address);
                 }
                 return Err(self.doubt(&address.workload, error.into()));
             }
         };
-        let delivered = self.believe(&shipment, &answer.receipt).map_err(|reason| {
-            Failure::Workload(format!(
-                "the vault's receipt for {address} cannot be believed: {reason}"
-            ))
-        })?;
-        if delivered.secured.state == ReceiptState::Vaulted {
-            self.bills().remove(address);
-        }
-        Ok(delivered)
+        let delivered = self.judge(cargo, &shipment, answer);
+        delivered.map_err(|failure| match failure {
+            Failure::Lacking(_) => self.doubt(&address.workload, failure),
+            other => other,
+        })
+    }
+
+    fn give_up(&self, share: ShareId, address: &DropAddress, reason: &str) {
+        let is_billed = self.bills.has(address);
+        self.bills.remove(address);
+        self.transit().give_up(share, address, reason, is_billed);
     }
 
     fn confirm(&self, drops: Vec<HeldDrop>, receipts: Vec<String>) -> Result<Answer, String> {
@@ -226,7 +370,9 @@ impl Destination for Tier {
     }
 
     fn report(&self, report: &AgentReport) -> Result<Reported, CallError> {
-        self.upstream.report(report)
+        let reported = self.upstream.report(report)?;
+        self.say_what_is_given_up();
+        Ok(reported)
     }
 }
 
@@ -235,7 +381,7 @@ fn shipment(cargo: &Cargo<'_>, sealed: &SealedDrop, outcome: &Outcome) -> Shipme
     let seal = sealed.seal();
     let packs = outcome.packs.iter().map(|(id, size)| (BilledName::Data(*id), *size));
     let indexes = outcome.indexes.iter().map(|(id, size)| (BilledName::Index(*id), *size));
-    Shipment {
+    let bill = Shipment {
         version: BILL_VERSION,
         share: cargo.share.id(),
         workload: cargo.address.workload.clone(),
@@ -252,7 +398,8 @@ fn shipment(cargo: &Cargo<'_>, sealed: &SealedDrop, outcome: &Outcome) -> Shipme
         sanity: None,
         sanity_rule: None,
         other: BTreeMap::new(),
-    }
+    };
+    if outcome.packs.len() > PACKS_NAMED_MAX { bill.counted() } else { bill }
 }
 
 fn remove(path: &Path) -> Result<(), String> {

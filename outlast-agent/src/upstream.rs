@@ -1,23 +1,22 @@
 //! Where drops go: the vault, or whatever stands for it on the way.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+mod bearing;
+mod errand;
+mod kept;
+mod vault;
 
-use outlast_format::crypto::Key;
-use outlast_repo::{Credential, RepoError, Repository};
-use outlast_store::retry::{Policy, Retrying};
-use outlast_types::{Environment, ShareId, WorkloadName};
-use outlast_wire::api::{AgentReport, Reported, Shipment, Vaulted};
+use outlast_repo::{RepoError, Repository};
+use outlast_types::{DropId, ShareId, WorkloadName};
+use outlast_wire::CallError;
+use outlast_wire::api::{
+    AgentReport, BeginShipment, BillAnswer, CancelShipment, Reported, Shipment,
+};
 use outlast_wire::client::OpenError;
 use outlast_wire::holdings::{Question, SignedAnswer};
-use outlast_wire::{
-    AddressError, ApiClient, CallError, Credentials, IdentityHandle, Roads, Speaker,
-};
 
 use crate::Shutdown;
 
-/// Workloads that have clients of their own; they share connections, and each costs little.
-const ERRANDS_MAX: usize = 10_000;
+pub use vault::Vault;
 
 /// The calls of the agent to its upstream.
 pub trait Upstream: Send + Sync {
@@ -44,8 +43,32 @@ pub trait Upstream: Send + Sync {
         shutdown: &Shutdown,
     ) -> Result<Repository, UpstreamError>;
 
-    /// Hands in a bill of lading. Handing it in twice gives the same answer twice.
-    fn ship(&self, shipment: &Shipment) -> Result<Vaulted, CallError>;
+    /// Says that a drop is about to be shipped, so that what comes of it is kept until its bill comes.
+    /// Whoever knows nothing of that is content without it.
+    fn begin(&self, begin: &BeginShipment) -> Result<(), CallError> {
+        let _ = begin;
+        Ok(())
+    }
+
+    /// Says that a drop will not be shipped after all. Whoever knows nothing of that is content without it.
+    fn cancel(&self, cancel: &CancelShipment) -> Result<(), CallError> {
+        let _ = cancel;
+        Ok(())
+    }
+
+    /// Names in each upload of this workload from now on the drop that it is for, or none.
+    fn bring(&self, workload: &WorkloadName, drop: Option<DropId>) {
+        let _ = (workload, drop);
+    }
+
+    /// Whether what was taken of this workload waits at a media server, as far as is known.
+    fn is_relayed(&self, workload: &WorkloadName) -> bool {
+        let _ = workload;
+        false
+    }
+
+    /// Hands in a bill of lading. Handing it in again is harmless.
+    fn ship(&self, shipment: &Shipment) -> Result<BillAnswer, CallError>;
 
     /// Asks which drops the vault holds now. The answer is to be verified.
     fn holdings(&self, question: &Question) -> Result<SignedAnswer, CallError>;
@@ -61,90 +84,4 @@ pub enum UpstreamError {
     Open(#[from] OpenError),
     #[error(transparent)]
     Repository(#[from] RepoError),
-}
-
-/// A vault over mutual TLS.
-pub struct Vault {
-    /// For what belongs to no drop.
-    client: ApiClient,
-    /// The same for each workload, of which one drop is on its way at a time.
-    errands: Mutex<BTreeMap<WorkloadName, Arc<ApiClient>>>,
-    identity: IdentityHandle,
-    environment: Environment,
-}
-
-impl Vault {
-    /// The vault at `address`, such as `https://vault:8443/`. It need not be there yet.
-    pub fn new(
-        address: &str,
-        identity: IdentityHandle,
-        environment: Environment,
-    ) -> Result<Self, AddressError> {
-        Self::over(&Roads::default(), address, identity, environment)
-    }
-
-    /// The same by roads of one's own.
-    pub fn over(
-        roads: &Roads,
-        address: &str,
-        identity: IdentityHandle,
-        environment: Environment,
-    ) -> Result<Self, AddressError> {
-        let client = ApiClient::over(address, Credentials::Handle(&identity), roads)?;
-        Ok(Self { client, errands: Mutex::default(), identity, environment })
-    }
-
-    /// The client for a workload's drops.
-    fn errand(&self, workload: &WorkloadName) -> Arc<ApiClient> {
-        let mut errands = self.errands.lock().unwrap_or_else(PoisonError::into_inner);
-        if errands.len() >= ERRANDS_MAX && !errands.contains_key(workload) {
-            errands.clear();
-        }
-        let errand = errands.entry(workload.clone());
-        Arc::clone(errand.or_insert_with(|| Arc::new(self.client.beside())))
-    }
-}
-
-impl Upstream for Vault {
-    fn heed(&mut self, shutdown: &Shutdown) {
-        self.client.heed(shutdown);
-        // Those of before would not heed it.
-        self.errands.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
-    }
-
-    fn speak_of(&self, share: ShareId) {
-        self.client.speak_of(share);
-    }
-
-    fn carry(&self, workload: &WorkloadName, id: Option<&str>) {
-        self.errand(workload).carry(id);
-    }
-
-    fn open(
-        &self,
-        workload: &WorkloadName,
-        shutdown: &Shutdown,
-    ) -> Result<Repository, UpstreamError> {
-        let identity = self.identity.get();
-        let speaker = Speaker { identity: &identity, clock: &*self.environment.clock };
-        let opened = self.errand(workload).open_workload(workload, speaker)?;
-        let (key, store) = (Key::from_bytes(&opened.key), opened.store.heeding(shutdown));
-        let store = Retrying::new(Arc::new(store), Policy::default(), &self.environment);
-        let store = store.heeding(shutdown);
-        Ok(Repository::open(Arc::new(store), Credential::Key(key))?)
-    }
-
-    fn ship(&self, shipment: &Shipment) -> Result<Vaulted, CallError> {
-        self.errand(&shipment.workload).ship(shipment, &self.identity.get())
-    }
-
-    fn holdings(&self, question: &Question) -> Result<SignedAnswer, CallError> {
-        self.client.holdings_as(question, &self.identity.get())
-    }
-
-    fn report(&self, report: &AgentReport) -> Result<Reported, CallError> {
-        let identity = self.identity.get();
-        let clock = &*self.environment.clock;
-        self.client.report(report, Speaker { identity: &identity, clock })
-    }
 }

@@ -39,6 +39,8 @@ pub struct Opening<'a> {
 
 /// What the asker has of it.
 pub struct Opened {
+    /// When the vault answered, by its own clock.
+    pub at: Timestamp,
     pub repository_path: String,
     pub version: u32,
     pub key: Zeroizing<[u8; REPOSITORY_KEY_BYTES]>,
@@ -184,8 +186,8 @@ pub fn open_by(
     let bytes = STANDARD.decode(secret.key.as_bytes()).map(Zeroizing::new);
     let bytes = bytes.map_err(|_| OpeningError::NoKey)?;
     let key = bytes.as_slice().try_into().map(Zeroizing::new).map_err(|_| OpeningError::NoKey)?;
-    let OpenedRepository { repository_path, version, .. } = content;
-    Ok(Opened { repository_path, version, key, ticket: secret.ticket })
+    let OpenedRepository { at, repository_path, version, .. } = content;
+    Ok(Opened { at, repository_path, version, key, ticket: secret.ticket })
 }
 
 #[cfg(test)]

@@ -40,6 +40,8 @@ pub enum TicketVerb {
     ReadConfig,
     /// To read and list indexes.
     ReadIndexes,
+    /// To list which packs there are, and how long each is: nobody refers to what is not there.
+    ListPacks,
     /// To add packs and indexes, and to see whether they arrived.
     Upload,
     /// To read packs. No part of what an agent may pass on: it is granted to the agent itself, for an
@@ -52,7 +54,8 @@ pub enum TicketVerb {
 
 impl TicketVerb {
     /// What an agent's ticket says.
-    pub const AGENT: [Self; 3] = [Self::ReadConfig, Self::ReadIndexes, Self::Upload];
+    pub const AGENT: [Self; 4] =
+        [Self::ReadConfig, Self::ReadIndexes, Self::ListPacks, Self::Upload];
 
     fn covers(self, verb: Verb, kind: Kind) -> bool {
         match self {
@@ -60,6 +63,7 @@ impl TicketVerb {
             Self::ReadIndexes => {
                 kind == Kind::Index && matches!(verb, Verb::Read | Verb::Size | Verb::List)
             }
+            Self::ListPacks => kind == Kind::Data && verb == Verb::List,
             Self::Upload => {
                 matches!(kind, Kind::Data | Kind::Index)
                     && matches!(verb, Verb::Create | Verb::Size)
@@ -218,6 +222,7 @@ mod tests {
         let expected = [
             "create data",
             "create index",
+            "list data",
             "list index",
             "read config",
             "read index",

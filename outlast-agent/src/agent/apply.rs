@@ -57,6 +57,7 @@ impl Agent {
                 }
                 let mut end = lifecycle.refuse(&address, &rejection);
                 if let End::Done = end {
+                    self.line.give_up(share.id(), &address, &rejection.to_string());
                     self.note_refused(&address, &rejection, report);
                     if rejection.is_torn_seal() {
                         let proven = Proven::Rejected { untold: None, ground: Ground::TornSeal };

@@ -42,7 +42,7 @@ impl Destination for Gates {
             return Err(Failure::Stopped);
         }
         accepted(Content { seal: ContentHash([7; 32]), bytes: 9 });
-        Ok(Taken { read: 9, new: 5, sent: 3 })
+        Ok(Taken { read: 9, new: 5, sent: 3, is_relayed: false })
     }
 
     fn deliver(&self, cargo: &Cargo<'_>, seal: ContentHash) -> Result<Delivered, Failure> {

@@ -3,33 +3,41 @@
 //! Each may be lost: its drop is read again then. So nothing here fails; what cannot be written is
 //! kept in memory until the next one.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use outlast_drop::{DropAddress, Share};
 use outlast_fs::durable;
 use outlast_types::{ContentHash, Day, DropId, DropIdentity, ShareId, WorkloadName};
-use outlast_wire::api::{BILL_VERSION, BODY_BYTES_MAX, Shipment};
+use outlast_wire::api::{BILL_VERSION, BILL_VERSION_COUNTED, BODY_BYTES_MAX, Shipment};
 
 const DIRECTORY_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
 
+/// Workloads of which the bill that was kept last is in memory: as many as are under way at once, and more.
+const LAST_MAX: usize = 32;
+
 /// The bills of drops that are loaded and not vaulted.
 pub(super) struct Bills {
     directory: PathBuf,
-    /// The bill that was kept last, since most are handed in at once.
-    last: Option<Shipment>,
+    /// The bill of each workload that was kept last, since most are handed in at once, and since the disk
+    /// may not take it.
+    last: Mutex<BTreeMap<WorkloadName, Shipment>>,
 }
 
 impl Bills {
     pub(super) fn new(directory: PathBuf) -> Self {
-        Self { directory, last: None }
+        Self { directory, last: Mutex::default() }
     }
 
-    /// Keeps a bill, durably if that can be, and tidies up those of its workload whose drops have
-    /// left the share.
-    pub(super) fn keep(&mut self, share: &Share, shipment: Shipment) {
-        self.tidy(share, &shipment.workload);
+    fn last(&self) -> MutexGuard<'_, BTreeMap<WorkloadName, Shipment>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps a bill, durably if that can be.
+    pub(super) fn keep(&self, shipment: Shipment) {
         let address = DropAddress {
             workload: shipment.workload.clone(),
             day: shipment.day,
@@ -43,7 +51,11 @@ impl Bills {
         if let Err(error) = written {
             tracing::warn!("cannot write {}: {error}", path.display());
         }
-        self.last = Some(shipment);
+        let mut last = self.last();
+        if last.len() >= LAST_MAX && !last.contains_key(&shipment.workload) {
+            last.pop_first();
+        }
+        last.insert(shipment.workload.clone(), shipment);
     }
 
     /// The bill of the drop with this seal.
@@ -55,34 +67,44 @@ impl Bills {
     ) -> Option<Shipment> {
         let DropAddress { workload, day, drop } = address.clone();
         let meant = DropIdentity { share, workload, day, drop, seal };
-        let is_meant = |bill: &Shipment| bill.version == BILL_VERSION && bill.identity() == meant;
-        if let Some(last) = self.last.as_ref().filter(|bill| is_meant(bill)) {
-            return Some(last.clone());
+        let is_known = |version: u32| matches!(version, BILL_VERSION | BILL_VERSION_COUNTED);
+        let is_meant = |bill: &Shipment| is_known(bill.version) && bill.identity() == meant;
+        let last = self.last().get(&address.workload).filter(|bill| is_meant(bill)).cloned();
+        if last.is_some() {
+            return last;
         }
         let bytes = durable::read_bounded(&self.path(address), BODY_BYTES_MAX as u64).ok()?;
         serde_json::from_slice(&bytes).ok().filter(is_meant)
     }
 
-    pub(super) fn remove(&mut self, address: &DropAddress) {
+    pub(super) fn remove(&self, address: &DropAddress) {
         let is_it = |bill: &Shipment| {
             (&bill.workload, bill.day, bill.drop) == (&address.workload, address.day, address.drop)
         };
-        self.last.take_if(|bill| is_it(bill));
+        let mut last = self.last();
+        if last.get(&address.workload).is_some_and(is_it) {
+            last.remove(&address.workload);
+        }
+        drop(last);
         // One that stays does no harm: it is of a drop that is done with.
         let _ = durable::remove_file(&self.path(address));
     }
 
-    /// Removes the bills of drops that have left the share.
-    fn tidy(&self, share: &Share, workload: &WorkloadName) {
+    /// Whether there is a bill of this drop, of whatever seal.
+    pub(super) fn has(&self, address: &DropAddress) -> bool {
+        self.path(address).exists()
+    }
+
+    /// The drops of a workload that have left the share and have bills.
+    pub(super) fn gone(&self, share: &Share, workload: &WorkloadName) -> Vec<DropAddress> {
         let entries = fs::read_dir(self.workload(workload)).into_iter().flatten();
-        for entry in entries.flatten() {
-            let name = entry.file_name();
-            let Some((day, drop)) = name.to_str().and_then(parse) else { continue };
-            let address = DropAddress { workload: workload.clone(), day, drop };
-            if let Ok(false) = share.drop_directory(&address).try_exists() {
-                let _ = durable::remove_file(&entry.path());
-            }
-        }
+        let address = |entry: fs::DirEntry| {
+            let (day, drop) = parse(entry.file_name().to_str()?)?;
+            Some(DropAddress { workload: workload.clone(), day, drop })
+        };
+        let has_gone =
+            |address: &DropAddress| matches!(share.drop_directory(address).try_exists(), Ok(false));
+        entries.flatten().filter_map(address).filter(has_gone).collect()
     }
 
     fn workload(&self, workload: &WorkloadName) -> PathBuf {
@@ -103,8 +125,6 @@ fn parse(name: &str) -> Option<(Day, DropId)> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use outlast_types::{SystemClock, SystemRandom, Timestamp};
     use outlast_wire::api::Base64;
 
@@ -155,9 +175,9 @@ mod tests {
     #[test]
     fn a_bill_is_found_after_a_restart_for_the_seal_that_it_was_made_for() {
         let (_directory, share, path) = world();
-        let mut bills = Bills::new(path.clone());
+        let bills = Bills::new(path.clone());
         for number in [1, 2] {
-            bills.keep(&share, bill(share.id(), number));
+            bills.keep(bill(share.id(), number));
         }
         for bills in [bills, Bills::new(path.clone())] {
             for number in [1, 2] {
@@ -168,7 +188,7 @@ mod tests {
                 assert!(get(ShareId::new(&SystemRandom), number).is_none(), "another share");
             }
         }
-        let mut bills = Bills::new(path);
+        let bills = Bills::new(path);
         bills.remove(&address(1));
         assert!(bills.get(share.id(), &address(1), ContentHash([1; 32])).is_none());
         assert!(bills.get(share.id(), &address(2), ContentHash([2; 32])).is_some());
@@ -177,12 +197,12 @@ mod tests {
     #[test]
     fn a_bill_that_is_damaged_or_of_another_version_counts_as_lost() {
         let (_directory, share, path) = world();
-        let mut bills = Bills::new(path.clone());
+        let bills = Bills::new(path.clone());
         let seal = ContentHash([1; 32]);
-        bills.keep(&share, Shipment { version: BILL_VERSION + 1, ..bill(share.id(), 1) });
+        bills.keep(Shipment { version: BILL_VERSION_COUNTED + 1, ..bill(share.id(), 1) });
         assert!(bills.get(share.id(), &address(1), seal).is_none());
         assert!(Bills::new(path.clone()).get(share.id(), &address(1), seal).is_none());
-        bills.keep(&share, bill(share.id(), 1));
+        bills.keep(bill(share.id(), 1));
         durable::replace(&bills.path(&address(1)), b"{}", FILE_MODE).unwrap();
         assert!(Bills::new(path).get(share.id(), &address(1), seal).is_none());
         assert!(bills.get(share.id(), &address(1), seal).is_some(), "it is in memory, too");
@@ -193,17 +213,19 @@ mod tests {
     }
 
     #[test]
-    fn bills_of_drops_that_have_left_the_share_go_and_what_is_no_bill_stays() {
+    fn drops_with_bills_that_have_left_the_share_are_found_and_what_is_no_bill_is_none() {
         let (_directory, share, path) = world();
-        let mut bills = Bills::new(path);
-        bills.keep(&share, bill(share.id(), 1));
-        let gone = bills.path(&address(3));
-        let foreign = gone.with_file_name("notes.json");
-        for file in [&gone, &foreign] {
-            durable::replace(file, b"{}", FILE_MODE).unwrap();
-        }
-        bills.keep(&share, bill(share.id(), 2));
-        assert!(!gone.exists() && foreign.exists());
-        assert!(bills.path(&address(1)).exists() && bills.path(&address(2)).exists());
+        let bills = Bills::new(path);
+        bills.keep(bill(share.id(), 1));
+        bills.keep(bill(share.id(), 2));
+        let foreign = bills.path(&address(3)).with_file_name("notes.json");
+        durable::replace(&foreign, b"{}", FILE_MODE).unwrap();
+        let workload = address(1).workload;
+        assert!(bills.gone(&share, &workload).is_empty());
+        bills.keep(bill(share.id(), 3));
+        assert_eq!(bills.gone(&share, &workload), [address(3)]);
+        assert!(bills.has(&address(3)) && !bills.has(&address(4)));
+        bills.remove(&address(3));
+        assert!(bills.gone(&share, &workload).is_empty() && foreign.exists());
     }
 }

@@ -1,5 +1,6 @@
 //! Reading a drop into a repository: once, every hash verified on the way.
 
+use std::collections::HashSet;
 use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use outlast_repo::{RepoError, Repository};
 use outlast_types::{Environment, Sanity, Silent, Verdict};
 use outlast_wire::receipts::Authority;
 
+use super::transit::Blob;
 use crate::destination::{Cargo, Content, Failure};
 use crate::pace::{Pace, Reading};
 use crate::receipts::Reader;
@@ -32,6 +34,8 @@ pub(super) struct Loading<'a> {
     pub(super) cargo: &'a Cargo<'a>,
     /// Whose words on the share count.
     pub(super) authority: &'a Authority,
+    /// Blobs that the vault does not have, whatever is known of them.
+    pub(super) doubted: HashSet<Blob>,
 }
 
 impl Loading<'_> {
@@ -96,6 +100,7 @@ impl Loading<'_> {
             program_version: concat!("outlast ", env!("CARGO_PKG_VERSION")).to_owned(),
             expected_bytes: Some(seal.raw_bytes()),
             journal: Some(self.journal.to_owned()),
+            doubted: self.doubted.clone(),
             ..Options::new(self.environment.clock.now())
         }
     }

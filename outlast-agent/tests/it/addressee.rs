@@ -9,7 +9,7 @@ use outlast_repo::Repository;
 use outlast_types::WorkloadName;
 use outlast_wire::CallError;
 use outlast_wire::api::{
-    AgentReport, ErrorBody, ErrorCode, IncidentView, Reported, Shipment, Vaulted,
+    AgentReport, BillAnswer, ErrorBody, ErrorCode, IncidentView, Reported, Shipment,
 };
 use outlast_wire::holdings::{Question, SignedAnswer};
 
@@ -91,7 +91,7 @@ impl Upstream for Full {
         self.0.open(workload, shutdown)
     }
 
-    fn ship(&self, _: &Shipment) -> Result<Vaulted, CallError> {
+    fn ship(&self, _: &Shipment) -> Result<BillAnswer, CallError> {
         let body = ErrorBody {
             code: ErrorCode::Full,
             message: "the vault's disk is full".to_owned(),

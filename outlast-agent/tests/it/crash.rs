@@ -9,7 +9,7 @@ use outlast_drop::{Content, DropAddress, Receipt, ReceiptState, Seal, receipt};
 use outlast_repo::Repository;
 use outlast_testing::pseudo_random;
 use outlast_types::{Clock, WorkloadName};
-use outlast_wire::api::{AgentReport, ErrorBody, ErrorCode, Reported, Shipment, Vaulted};
+use outlast_wire::api::{AgentReport, BillAnswer, ErrorBody, ErrorCode, Reported, Shipment};
 use outlast_wire::holdings::{Question, SignedAnswer};
 use outlast_wire::{CallError, Role};
 
@@ -36,7 +36,7 @@ impl Upstream for Broken {
         self.vault.open(name, shutdown)
     }
 
-    fn ship(&self, shipment: &Shipment) -> Result<Vaulted, CallError> {
+    fn ship(&self, shipment: &Shipment) -> Result<BillAnswer, CallError> {
         let left = self.times.load(Ordering::SeqCst);
         if left == 0 {
             return self.vault.ship(shipment);
@@ -64,7 +64,8 @@ impl Upstream for Broken {
         if self.at == Break::BeforeTheAnswer {
             return Err(gone());
         }
-        Ok(Vaulted { receipt: answer.receipt.replace("vaulted", "shipped") })
+        let receipt = answer.receipt.map(|text| text.replace("vaulted", "shipped"));
+        Ok(BillAnswer { receipt, ..answer })
     }
 
     fn holdings(&self, question: &Question) -> Result<SignedAnswer, CallError> {
@@ -263,7 +264,7 @@ impl Upstream for Stopping {
         opened
     }
 
-    fn ship(&self, shipment: &Shipment) -> Result<Vaulted, CallError> {
+    fn ship(&self, shipment: &Shipment) -> Result<BillAnswer, CallError> {
         self.vault.ship(shipment)
     }
 

@@ -12,7 +12,7 @@ use outlast_drop::hash::{Algorithm, Digest};
 use outlast_drop::{Claims, Content, DropAddress, ReceiptState, Seal, Segment};
 use outlast_repo::Repository;
 use outlast_types::{ContentHash, Timestamp, WorkloadName};
-use outlast_wire::api::{AgentReport, Reported, Shipment, Vaulted};
+use outlast_wire::api::{AgentReport, BillAnswer, Reported, Shipment};
 use outlast_wire::holdings::{Question, SignedAnswer};
 use outlast_wire::{CallError, Role};
 
@@ -31,7 +31,7 @@ impl Upstream for Thief {
         self.vault.open(name, shutdown)
     }
 
-    fn ship(&self, shipment: &Shipment) -> Result<Vaulted, CallError> {
+    fn ship(&self, shipment: &Shipment) -> Result<BillAnswer, CallError> {
         let forged = Shipment { seal: ContentHash([6; 32]), size: 1, ..shipment.clone() };
         let answer = self.vault.ship(&forged)?;
         if self.answers { Ok(answer) } else { self.vault.ship(shipment) }
@@ -281,7 +281,7 @@ impl Upstream for Mute {
         self.vault.open(name, shutdown)
     }
 
-    fn ship(&self, shipment: &Shipment) -> Result<Vaulted, CallError> {
+    fn ship(&self, shipment: &Shipment) -> Result<BillAnswer, CallError> {
         self.vault.ship(shipment)
     }
 

@@ -11,7 +11,7 @@ use outlast_drop::{DropAddress, Receipt, ReceiptState};
 use outlast_repo::Repository;
 use outlast_testing::{ManualTime, pseudo_random};
 use outlast_types::{Clock, WorkloadName};
-use outlast_wire::api::{AgentReport, ErrorBody, ErrorCode, Reported, Shipment, Vaulted};
+use outlast_wire::api::{AgentReport, BillAnswer, ErrorBody, ErrorCode, Reported, Shipment};
 use outlast_wire::holdings::{Question, SignedAnswer};
 use outlast_wire::{CallError, Identity, Role};
 
@@ -51,7 +51,7 @@ impl Upstream for Spool {
         self.vault.open(name, shutdown)
     }
 
-    fn ship(&self, shipment: &Shipment) -> Result<Vaulted, CallError> {
+    fn ship(&self, shipment: &Shipment) -> Result<BillAnswer, CallError> {
         self.line.asked.fetch_add(1, Ordering::SeqCst);
         if self.line.is_lost.swap(false, Ordering::SeqCst) {
             let body = ErrorBody {
@@ -79,7 +79,8 @@ impl Upstream for Spool {
             ..about
         };
         let signed = receipt.sign(&self.signer).unwrap();
-        Ok(Vaulted { receipt: String::from_utf8(signed.bytes().to_vec()).unwrap() })
+        let receipt = Some(String::from_utf8(signed.bytes().to_vec()).unwrap());
+        Ok(BillAnswer { receipt, ..BillAnswer::default() })
     }
 
     fn holdings(&self, question: &Question) -> Result<SignedAnswer, CallError> {
@@ -185,7 +186,7 @@ impl Upstream for Away {
         self.0.open(name, shutdown)
     }
 
-    fn ship(&self, _: &Shipment) -> Result<Vaulted, CallError> {
+    fn ship(&self, _: &Shipment) -> Result<BillAnswer, CallError> {
         let (location, source) = ("the vault".to_owned(), std::io::ErrorKind::TimedOut.into());
         Err(CallError::Unreachable { location, source })
     }

@@ -17,4 +17,5 @@ mod sanity;
 mod share;
 mod slow;
 mod support;
+mod transit;
 mod vaulting;

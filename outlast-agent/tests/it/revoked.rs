@@ -6,7 +6,7 @@ use outlast_agent::{Agent, Shutdown, Upstream, UpstreamError};
 use outlast_drop::{DropAddress, Receipt, ReceiptState, Seal, receipt};
 use outlast_repo::Repository;
 use outlast_types::{Clock, SystemClock, Timestamp, WorkloadName};
-use outlast_wire::api::{AgentReport, Reported, Shipment, Vaulted};
+use outlast_wire::api::{AgentReport, BillAnswer, Reported, Shipment};
 use outlast_wire::holdings::{Answer, Question, SignedAnswer};
 use outlast_wire::revocation::{Revocation, Revocations, Revoked};
 use outlast_wire::{CallError, Identity, IdentityHandle, Role};
@@ -76,7 +76,7 @@ impl Upstream for Impostor {
         self.vault.open(name, shutdown)
     }
 
-    fn ship(&self, shipment: &Shipment) -> Result<Vaulted, CallError> {
+    fn ship(&self, shipment: &Shipment) -> Result<BillAnswer, CallError> {
         self.vault.ship(shipment)
     }
 

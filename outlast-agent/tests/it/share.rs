@@ -9,7 +9,7 @@ use outlast_drop::{ReceiptState, Share};
 use outlast_repo::Repository;
 use outlast_types::{SystemClock, SystemRandom, WorkloadName};
 use outlast_wire::CallError;
-use outlast_wire::api::{AgentReport, Reported, Shipment, Vaulted};
+use outlast_wire::api::{AgentReport, BillAnswer, Reported, Shipment};
 use outlast_wire::holdings::{Question, SignedAnswer};
 
 use crate::support::{World, good_pass, pass};
@@ -128,7 +128,7 @@ impl<O: Fn() + Send + Sync, S: Fn() + Send + Sync> Upstream for Meddling<O, S> {
         self.vault.open(name, shutdown)
     }
 
-    fn ship(&self, shipment: &Shipment) -> Result<Vaulted, CallError> {
+    fn ship(&self, shipment: &Shipment) -> Result<BillAnswer, CallError> {
         (self.at_ship)();
         self.vault.ship(shipment)
     }

@@ -13,7 +13,7 @@ use outlast_repo::Repository;
 use outlast_testing::{ManualTime, pseudo_random};
 use outlast_types::{ProblemCode, WorkloadName};
 use outlast_wire::CallError;
-use outlast_wire::api::{AgentReport, Reported, Shipment, Vaulted};
+use outlast_wire::api::{AgentReport, BillAnswer, Reported, Shipment};
 use outlast_wire::holdings::{Question, SignedAnswer};
 
 use crate::support::{World, good_pass};
@@ -83,7 +83,7 @@ impl Upstream for Slow {
         self.vault.open(name, shutdown)
     }
 
-    fn ship(&self, shipment: &Shipment) -> Result<Vaulted, CallError> {
+    fn ship(&self, shipment: &Shipment) -> Result<BillAnswer, CallError> {
         let begin = || self.clock.advance(Duration::from_secs(30));
         self.gate.pass(&format!("ship {}", shipment.workload), begin);
         self.vault.ship(shipment)

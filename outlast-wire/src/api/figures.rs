@@ -28,6 +28,10 @@ pub struct AgentFigures {
     pub drops_released: u64,
     /// Sealed drops that are not vaulted.
     pub drops_waiting: u64,
+    /// Of these, the ones that were sent and wait at media servers, and the names of those.
+    pub drops_in_transit: u64,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub held_by: Vec<String>,
     /// How long the one waits that has waited longest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub oldest_waiting_seconds: Option<u64>,

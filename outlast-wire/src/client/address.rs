@@ -33,6 +33,11 @@ pub fn check_address(text: &str) -> Result<(), AddressError> {
     }
 }
 
+/// The addresses in a text in which commas stand between them.
+pub(super) fn each_of(text: &str) -> Vec<&str> {
+    text.split(',').map(str::trim).filter(|address| !address.is_empty()).collect()
+}
+
 /// An address, taken apart.
 #[derive(Debug, Clone)]
 pub(super) struct Address {

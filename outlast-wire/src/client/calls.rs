@@ -3,21 +3,21 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use hyper::header::CONTENT_TYPE;
 use hyper::{Method, StatusCode};
-use outlast_types::{Clock, Interrupt, ShareId, WorkloadName};
+use outlast_types::{Clock, DropId, Interrupt, ShareId, WorkloadName};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use zeroize::Zeroizing;
 
-use super::address::AddressError;
+use super::address::{self, AddressError};
 use super::error::CallError;
-use super::http::{Answer, Credentials, Failure, Http};
-use super::store::RestStore;
+use super::http::{Answer, Failure, Http};
+use super::way::Credentials;
 use crate::api::{
     AgentReport, CertificateView, ErrorCode, Greeting, IncidentView, JobView, MadeToken, Measured,
-    OpenRepository, OrderView, ReleasesResumed, Reported, ResumeReleases, RevokeOrder, Shipment,
-    SignedReport, SnapshotView, TokenOrder, TokenView, Vaulted, WorkloadView,
+    OrderView, ReleasesResumed, Reported, ResumeReleases, RevokeOrder, Shipment, SignedReport,
+    SnapshotView, TokenOrder, TokenView, Vaulted, WorkloadView,
 };
 use crate::certificate::Certified;
 use crate::challenge::Challenge;
@@ -27,7 +27,7 @@ use crate::identity::Identity;
 use crate::identity_handle::IdentityHandle;
 use crate::names::Names;
 use crate::news::SignedTrustNews;
-use crate::opening::{self, OpeningError};
+use crate::peer::Role;
 use crate::protocol::CHALLENGE_HEADER;
 use crate::road::Roads;
 use crate::signature::{self, SignerRefused};
@@ -39,32 +39,12 @@ const NEWS_TIMEOUT: Duration = Duration::from_secs(20);
 /// The longest answer that is read, in bytes: some hundred thousand snapshots.
 const ANSWER_BYTES_MAX: u64 = 256 << 20;
 
-/// A workload's repository, and what opens it.
-pub struct OpenedWorkload {
-    /// Where its objects are. It speaks of the share that the client speaks of.
-    pub store: RestStore,
-    /// The repository's key.
-    pub key: Zeroizing<[u8; 64]>,
-    /// What an agent may show to a media server ([`RestStore::show_ticket`]), so that it can act for
-    /// the agent. Of no use in any other hands.
-    pub ticket: Option<Statement>,
-}
-
 /// Who signs what is said, and the clock by which it says when: the vault records that, and decides
 /// nothing by it.
 #[derive(Clone, Copy)]
 pub struct Speaker<'a> {
     pub identity: &'a Identity,
     pub clock: &'a dyn Clock,
-}
-
-/// Why a workload's repository cannot be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    #[error(transparent)]
-    Call(#[from] CallError),
-    #[error("the vault's key for workload {workload} cannot be had: {source}")]
-    Answer { workload: WorkloadName, source: OpeningError },
 }
 
 /// A blocking client of a vault. Never call it from asynchronous code.
@@ -94,13 +74,15 @@ impl ApiClient {
         Self::over(address, Credentials::Handle(identity), &Roads::default())
     }
 
-    /// The vault at `address` by roads of one's own.
+    /// The vault at `address` by roads of one's own. There may be several addresses, with commas between
+    /// them: each call goes to the one that answered last, and if that does not, to the next.
     pub fn over(
         address: &str,
         credentials: Credentials<'_>,
         roads: &Roads,
     ) -> Result<Self, AddressError> {
-        Ok(Self { http: Http::new(address, credentials, roads)?, said: Arc::default() })
+        let addresses = address::each_of(address);
+        Ok(Self { http: Http::several(&addresses, credentials, roads)?, said: Arc::default() })
     }
 
     /// Another client of the same vault, over the same connections, on errands of its own.
@@ -113,6 +95,23 @@ impl ApiClient {
     /// what has this id, such as a shipment; or to nothing.
     pub fn carry(&self, id: Option<&str>) {
         self.http.carry(id);
+    }
+
+    /// Names in each request from now on, also of the stores that this client opened, the drop that is
+    /// brought, or none.
+    pub fn bring(&self, shipment: Option<DropId>) {
+        self.http.bring(shipment);
+    }
+
+    /// Shows a ticket, or none, in each request from now on, also of the stores that this client opened, to
+    /// whoever is no vault. `text` is as [`ticket::header_text`](crate::ticket::header_text) makes it.
+    pub fn bear(&self, text: Option<&str>) {
+        self.http.bear(text);
+    }
+
+    /// The role of whoever answered last, by the certificate; `None` before the first answer.
+    pub fn met(&self) -> Option<Role> {
+        self.http.met()
     }
 
     /// Lets `interrupt` break off this client's calls.
@@ -128,37 +127,6 @@ impl ApiClient {
     /// The vault's address, with a slash at its end.
     pub fn location(&self) -> &str {
         self.http.location()
-    }
-
-    /// Opens the workload's repository as `speaker`: asks the vault for its key, sealed to the
-    /// speaker's box key, and opens that. For an agent, the vault makes the repository if it is
-    /// missing. The store shows the certificate that this client shows, over the same
-    /// connections.
-    pub fn open_workload(
-        &self,
-        workload: &WorkloadName,
-        speaker: Speaker<'_>,
-    ) -> Result<OpenedWorkload, OpenError> {
-        let Speaker { identity, clock } = speaker;
-        let path = format!("api/v1/workloads/{workload}/open");
-        let (answer, asked) =
-            self.signed(&path, Subject::Open, identity, |challenge, _| OpenRepository {
-                challenge,
-                at: clock.now(),
-                share: self.http.share(),
-                workload: workload.clone(),
-                box_public_key: identity.box_key().public(),
-            })?;
-        let unusable = |source| OpenError::Answer { workload: workload.clone(), source };
-        let opened = match self.http.believes() {
-            Some(handle) => opening::open_by(&answer, &asked, identity, |chain, message, proof| {
-                handle.judge(chain, message, proof)
-            }),
-            None => opening::open(&answer, &asked, identity),
-        };
-        let opened = opened.map_err(unusable)?;
-        let store = RestStore::of(self.http.below(&opened.repository_path));
-        Ok(OpenedWorkload { store, key: opened.key, ticket: opened.ticket })
     }
 
     /// Who signed `message`, if that one is believed now.
@@ -205,16 +173,6 @@ impl ApiClient {
         };
         let said = self.signed("api/v1/agent/report", Subject::Report, identity, words);
         said.map(|(reported, _)| reported)
-    }
-
-    /// Hands in a request for a repository that somebody else signed: how a media server asks for
-    /// an agent. The answer is for that one alone.
-    pub fn carry_request(
-        &self,
-        workload: &WorkloadName,
-        request: &Statement,
-    ) -> Result<Statement, CallError> {
-        self.post(&format!("api/v1/workloads/{workload}/open"), request)
     }
 
     /// Hands in a bill that somebody else signed.
@@ -405,17 +363,26 @@ impl ApiClient {
         deadline: Option<Duration>,
         wants: impl Fn(StatusCode) -> bool,
     ) -> Result<Answer, CallError> {
-        let location = || self.http.location().to_owned();
-        let unreachable = |source| CallError::Unreachable { location: location(), source };
-        let length = body.as_ref().map_or(0, Vec::len) as u64;
-        let mut request = self.http.request(method, path, length);
-        if let Some(body) = body {
-            request = request.header(CONTENT_TYPE, "application/json").body(body);
-        }
-        if let Some(deadline) = deadline {
-            request = request.within(deadline);
-        }
-        let answer = request.send(wants, ANSWER_BYTES_MAX).map_err(unreachable)?;
+        let body = body.map(Bytes::from);
+        let mut tried = 0;
+        let answer = loop {
+            tried += 1;
+            let location = self.http.location().to_owned();
+            let length = body.as_ref().map_or(0, Bytes::len) as u64;
+            let mut request = self.http.request(method.clone(), path, length);
+            if let Some(body) = &body {
+                request = request.header(CONTENT_TYPE, "application/json").body(body.clone());
+            }
+            if let Some(deadline) = deadline {
+                request = request.within(deadline);
+            }
+            match request.send(&wants, ANSWER_BYTES_MAX) {
+                Ok(answer) => break answer,
+                // The next one goes another way.
+                Err(_) if tried < self.http.ways() => {}
+                Err(source) => return Err(CallError::Unreachable { location, source }),
+            }
+        };
         let challenge = answer.headers.get(CHALLENGE_HEADER);
         if let Some(challenge) = challenge.and_then(|text| Challenge::parse(text.to_str().ok()?)) {
             self.said().challenge = challenge;

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -12,13 +12,15 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tower_service::Service;
 
+use crate::certificate;
+use crate::peer::Role;
 use crate::road::{Road, RoadError};
 
 /// How long a connection may take to be made.
@@ -29,6 +31,24 @@ pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) struct Connector {
     road: Arc<Road>,
     tls: Arc<ClientConfig>,
+    met: Met,
+}
+
+/// The role of whoever was met last at the end of a road. A copy is the same one.
+#[derive(Clone, Default)]
+pub(super) struct Met(Arc<Mutex<Option<Role>>>);
+
+impl Met {
+    pub(super) fn get(&self) -> Option<Role> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes who shows this certificate. One that others named says nothing of a role: it is of a vault.
+    fn note(&self, shown: Option<&CertificateDer<'_>>) {
+        let facts = shown.and_then(|shown| certificate::facts(shown).ok());
+        let role = facts.map_or(Role::Vault, |facts| facts.certified.peer.role());
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(role);
+    }
 }
 
 /// When a connection was made, as an extension of each answer that comes over it.
@@ -37,7 +57,12 @@ pub(super) struct Born(pub(super) Instant);
 
 impl Connector {
     pub(super) fn new(road: Arc<Road>, tls: Arc<ClientConfig>) -> Self {
-        Self { road, tls }
+        Self { road, tls, met: Met::default() }
+    }
+
+    /// The same, which notes in `met` who is at the end of the road.
+    pub(super) fn noting(self, met: &Met) -> Self {
+        Self { met: met.clone(), ..self }
     }
 
     /// A connection without a word on it, and the whole of its handshake done.
@@ -57,7 +82,9 @@ impl Connector {
 
     async fn connect(self, is_secure: bool) -> io::Result<Line> {
         let io: Box<dyn Io> = if is_secure {
-            Box::new(self.secured().await?)
+            let stream = self.secured().await?;
+            self.met.note(stream.get_ref().1.peer_certificates().and_then(<[_]>::first));
+            Box::new(stream)
         } else {
             Box::new(self.road.open(CONNECT_TIMEOUT).await.map_err(RoadError::into_io)?.stream)
         };

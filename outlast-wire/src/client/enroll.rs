@@ -7,7 +7,7 @@ use outlast_types::{Clock, Timestamp};
 use super::address::AddressError;
 use super::calls::ApiClient;
 use super::error::CallError;
-use super::http::Credentials;
+use super::way::Credentials;
 use crate::enrollment::{
     Anchor, EnrollmentRequest, GrantError, Keys, RequestError, SignedGrant, Token,
 };

@@ -4,7 +4,8 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody as _};
@@ -12,38 +13,24 @@ use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::client::legacy::connect::capture_connection;
-use hyper_util::client::legacy::{self, Client};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
-use outlast_types::{Interrupt, ShareId};
-use rustls::ClientConfig;
+use outlast_types::{DropId, Interrupt, ShareId};
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
 use super::address::{Address, AddressError};
-use super::connector::{Born, Connector};
-use super::probe;
-use super::trouble::{io_error, tls_error, tls_trouble};
+use super::trouble::io_error;
+use super::way::{Credentials, Way};
 use crate::api::{ErrorBody, ErrorCode};
-use crate::certificate::Validity;
-use crate::identity::Identity;
-use crate::identity_handle::{Derived, IdentityHandle};
-use crate::protocol::{REQUEST_ID_HEADER, TICKET_HEADER};
-use crate::road::{Road, RoadError, Roads};
-use crate::tls::{self, TlsError};
+use crate::identity_handle::IdentityHandle;
+use crate::peer::Role;
+use crate::protocol::{REQUEST_ID_HEADER, SHIPMENT_HEADER, TICKET_HEADER};
+use crate::road::Roads;
 
 /// How long a call may take beyond the time that its bytes need, for example to become durable.
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A slower road than this, in bytes per second, counts as broken.
 const RATE_MIN: u64 = 64 << 10;
-
-/// Shorter than the server's patience, so that a reused connection is never just being closed; longer
-/// than the pause between two reports.
-const POOL_IDLE: Duration = Duration::from_secs(55);
-
-/// An older connection is not used again: the name may be of another host by now.
-const CONNECTION_AGE_MAX: Duration = Duration::from_secs(300);
 
 /// How long a call may go on after it was asked to end: enough for a peer that is well to answer,
 /// and for a lock to be given back.
@@ -54,55 +41,49 @@ const ERROR_BYTES_MAX: usize = 64 << 10;
 
 const AGENT: &str = concat!("outlast/", env!("CARGO_PKG_VERSION"));
 
-/// Whom to trust and who to be.
-#[derive(Debug, Clone, Copy)]
-pub enum Credentials<'a> {
-    /// Show a certificate, and trust its authority.
-    Identity(&'a Identity),
-    /// The same, of the identity that is in force at each call.
-    Handle(&'a IdentityHandle),
-    /// Show none, and trust the authority in this PEM.
-    Authority(&'a str),
-    /// Show none, and believe nobody: what comes back must prove itself.
-    Stranger,
-    /// Plain http, with what the address itself carries (`http://user:password@host/`).
-    None,
-}
-
 /// A blocking client for what lies below one address. Connections are reused, also by the clients that
 /// are made of this one.
 pub(crate) struct Http {
     shared: Arc<Shared>,
-    address: Address,
+    /// The same place behind each way.
+    addresses: Vec<Address>,
     interrupt: Interrupt,
     /// Of which share we speak, once it is known.
     share: OnceLock<ShareId>,
     /// What lets a media server act for us.
     ticket: Option<HeaderValue>,
-    /// What our requests belong to, if it has a name.
+    /// What our requests belong to.
     errand: Errand,
     /// Whom we believe, if that may change.
     believes: Option<IdentityHandle>,
 }
 
-/// The id under which requests go, to be changed while clients are at work. A copy is the same one.
+/// What requests belong to, to be changed while clients are at work. A copy is the same one.
 #[derive(Clone, Default)]
-struct Errand(Arc<Mutex<Option<HeaderValue>>>);
+struct Errand(Arc<Mutex<Named>>);
+
+#[derive(Default)]
+struct Named {
+    /// The id under which they go.
+    id: Option<HeaderValue>,
+    /// The drop that they bring.
+    shipment: Option<HeaderValue>,
+    /// What lets media servers act for us.
+    ticket: Option<HeaderValue>,
+}
 
 impl Errand {
-    fn get(&self) -> Option<HeaderValue> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn set(&self, id: Option<&str>) {
-        let id = id.and_then(|id| HeaderValue::from_str(id).ok());
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = id;
+    fn named(&self) -> MutexGuard<'_, Named> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Where connections live.
 struct Shared {
-    way: Way,
+    /// At least one.
+    ways: Vec<Way>,
+    /// The one that is gone now: the last that answered, or the one after that failed.
+    current: AtomicUsize,
     /// Taken when this goes.
     runtime: Option<Runtime>,
 }
@@ -116,88 +97,15 @@ impl Drop for Shared {
     }
 }
 
-/// How connections are made.
-enum Way {
-    Fixed(Connections),
-    Following(Derived<Connections, AddressError>),
-}
-
-/// Connections with one certificate.
-#[derive(Clone)]
-struct Connections {
-    client: Client<Connector, Body>,
-    connector: Connector,
-    /// How long our own certificate is valid; `None` if we show none.
-    certificate: Option<Validity>,
-    is_secure: bool,
-}
-
-impl Way {
-    fn connections(&self) -> Connections {
-        match self {
-            Self::Fixed(connections) => connections.clone(),
-            Self::Following(connections) => connections.get(),
-        }
-    }
-}
-
-impl Connections {
-    fn of(
-        identity: &Identity,
-        handle: Option<&IdentityHandle>,
-        road: &Arc<Road>,
-    ) -> Result<Self, AddressError> {
-        let tls = match handle {
-            Some(handle) => tls::heeding_client_config(identity, handle)?,
-            None => tls::client_config(identity)?,
-        };
-        Ok(Self::new(Some((tls, Some(identity.validity()))), road)?)
+impl Shared {
+    fn current(&self) -> usize {
+        self.current.load(Ordering::Relaxed)
     }
 
-    /// With TLS, or without.
-    fn new(
-        tls: Option<(ClientConfig, Option<Validity>)>,
-        road: &Arc<Road>,
-    ) -> Result<Self, TlsError> {
-        let is_secure = tls.is_some();
-        let (tls, certificate) = match tls {
-            Some(tls) => tls,
-            None => (tls::no_trust_config()?, None),
-        };
-        let connector = Connector::new(Arc::clone(road), Arc::new(tls));
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(POOL_IDLE)
-            .build(connector.clone());
-        Ok(Self { client, connector, certificate, is_secure })
-    }
-
-    /// The head of the answer to `request`.
-    async fn answer(&self, mut request: Request<Body>) -> io::Result<Response<Incoming>> {
-        let connection = capture_connection(&mut request);
-        let response = match self.client.request(request).await {
-            Ok(response) => response,
-            Err(error) => return Err(self.failed(error).await),
-        };
-        let born = response.extensions().get::<Born>();
-        if born.is_some_and(|born| born.0.elapsed() >= CONNECTION_AGE_MAX)
-            && let Some(connection) = connection.connection_metadata().as_ref()
-        {
-            connection.poison();
-        }
-        Ok(response)
-    }
-
-    /// Why an exchange failed before there was an answer.
-    async fn failed(&self, error: legacy::Error) -> io::Error {
-        let told = tls_error(&error).is_some() || RoadError::find(&error).is_some();
-        if told || !self.is_secure {
-            return io_error(&error, self.certificate);
-        }
-        match probe::refusal(&self.connector).await {
-            Some(refusal) => tls_trouble(&refusal, self.certificate),
-            None => io_error(&error, self.certificate),
-        }
+    /// Leaves a way that failed: the next request goes the next one, unless somebody else was faster.
+    fn leave(&self, way: usize) {
+        let next = (way + 1) % self.ways.len();
+        let _ = self.current.compare_exchange(way, next, Ordering::Relaxed, Ordering::Relaxed);
     }
 }
 
@@ -207,32 +115,24 @@ impl Http {
         credentials: Credentials<'_>,
         roads: &Roads,
     ) -> Result<Self, AddressError> {
-        let address = Address::parse(address)?;
-        let road = Arc::new(Road::to(&address.uri(), roads));
-        let shown = || address.shown.clone();
-        let way = match (address.is_secure(), credentials) {
-            (true, Credentials::Identity(identity)) => {
-                Way::Fixed(Connections::of(identity, None, &road)?)
-            }
-            (true, Credentials::Handle(identity)) => {
-                let handle = identity.clone();
-                let connections = move |it: &Identity| Connections::of(it, Some(&handle), &road);
-                Way::Following(Derived::new(identity, connections)?)
-            }
-            (true, Credentials::Authority(ca_pem)) => {
-                let tls = tls::anonymous_client_config(ca_pem)?;
-                Way::Fixed(Connections::new(Some((tls, None)), &road)?)
-            }
-            (true, Credentials::Stranger) => {
-                let tls = tls::stranger_client_config()?;
-                Way::Fixed(Connections::new(Some((tls, None)), &road)?)
-            }
-            (true, Credentials::None) => return Err(AddressError::NoTrust { address: shown() }),
-            (false, Credentials::Identity(_) | Credentials::Handle(_) | Credentials::Stranger) => {
-                return Err(AddressError::NotEncrypted { address: shown() });
-            }
-            (false, _) => Way::Fixed(Connections::new(None, &road)?),
-        };
+        Self::several(&[address], credentials, roads)
+    }
+
+    /// The same behind several addresses, which are tried in turn; at least one.
+    pub(crate) fn several(
+        addresses: &[&str],
+        credentials: Credentials<'_>,
+        roads: &Roads,
+    ) -> Result<Self, AddressError> {
+        let parsed = addresses.iter().map(|address| Address::parse(address));
+        let addresses = parsed.collect::<Result<Vec<_>, _>>()?;
+        let ways = addresses.iter().map(|address| Way::new(address, credentials, roads));
+        let ways = ways.collect::<Result<Vec<_>, _>>()?;
+        let shown = || addresses.first().map(|it| it.shown.clone()).unwrap_or_default();
+        if ways.is_empty() {
+            let reason = "there is none".to_owned();
+            return Err(AddressError::Invalid { address: String::new(), reason });
+        }
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("http")
@@ -243,8 +143,8 @@ impl Http {
                 reason: error.to_string(),
             })?;
         Ok(Self {
-            shared: Arc::new(Shared { way, runtime: Some(runtime) }),
-            address,
+            shared: Arc::new(Shared { ways, current: AtomicUsize::new(0), runtime: Some(runtime) }),
+            addresses,
             interrupt: Interrupt::default(),
             share: OnceLock::new(),
             ticket: None,
@@ -264,15 +164,15 @@ impl Http {
     /// A client of the directory `path` below this one's address, over the same connections and on the
     /// same errands.
     pub(crate) fn below(&self, path: &str) -> Self {
-        let errand = self.errand.clone();
-        Self { address: self.address.directory(path), errand, ..self.beside() }
+        let addresses = self.addresses.iter().map(|address| address.directory(path)).collect();
+        Self { addresses, errand: self.errand.clone(), ..self.beside() }
     }
 
     /// Another client of the same address, over the same connections, on errands of its own.
     pub(crate) fn beside(&self) -> Self {
         Self {
             shared: Arc::clone(&self.shared),
-            address: self.address.clone(),
+            addresses: self.addresses.clone(),
             interrupt: self.interrupt.clone(),
             share: self.share.clone(),
             ticket: self.ticket.clone(),
@@ -284,7 +184,32 @@ impl Http {
     /// Says in each request from now on, also of the clients below this one, that it belongs to what has
     /// this id, or to nothing.
     pub(crate) fn carry(&self, id: Option<&str>) {
-        self.errand.set(id);
+        self.errand.named().id = id.and_then(|id| HeaderValue::from_str(id).ok());
+    }
+
+    /// Names in each request from now on, also of the clients below this one, the drop that is brought, or
+    /// none.
+    pub(crate) fn bring(&self, shipment: Option<DropId>) {
+        let shipment = shipment.and_then(|id| HeaderValue::from_str(&id.to_string()).ok());
+        self.errand.named().shipment = shipment;
+    }
+
+    /// Shows a ticket, or none, in each request from now on, also of the clients below this one; but to a
+    /// vault, which needs none of us.
+    pub(crate) fn bear(&self, ticket: Option<&str>) {
+        let ticket = ticket.and_then(|text| HeaderValue::from_str(text).ok());
+        self.errand.named().ticket = ticket;
+    }
+
+    /// The role of whoever answered last where the next request goes; `None` before the first answer, or
+    /// without TLS.
+    pub(crate) fn met(&self) -> Option<Role> {
+        self.shared.ways.get(self.shared.current()).and_then(|way| way.met.get())
+    }
+
+    /// How many ways there are to be tried for a call; one, when the end is asked for.
+    pub(crate) fn ways(&self) -> usize {
+        if self.interrupt.is_requested() { 1 } else { self.shared.ways.len() }
     }
 
     /// Lets `interrupt` break off calls, under way and later ones.
@@ -309,33 +234,41 @@ impl Http {
 
     /// The address without its password.
     pub(crate) fn location(&self) -> &str {
-        &self.address.shown
+        &self.addresses[self.shared.current()].shown
     }
 
     /// A request for `path` below the address, whose deadline leaves time for `bytes` to pass.
     pub(crate) fn request(&self, method: Method, path: &str, bytes: u64) -> Call<'_> {
         let mut request = Request::new(Body::empty());
+        let way = self.shared.current();
+        let address = &self.addresses[way];
         *request.method_mut() = method;
-        *request.uri_mut() = self.address.below(path);
+        *request.uri_mut() = address.below(path);
         let headers = request.headers_mut();
         headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
-        if let Some(value) = &self.address.authorization {
+        if let Some(value) = &address.authorization {
             headers.insert(AUTHORIZATION, value.clone());
         }
-        if let Some(ticket) = &self.ticket {
-            headers.insert(TICKET_HEADER, ticket.clone());
+        let named = self.errand.named();
+        let borne = named.ticket.as_ref().filter(|_| self.met() != Some(Role::Vault));
+        for (name, value) in [
+            (TICKET_HEADER, self.ticket.as_ref().or(borne)),
+            (REQUEST_ID_HEADER, named.id.as_ref()),
+            (SHIPMENT_HEADER, named.shipment.as_ref()),
+        ] {
+            value.into_iter().for_each(|value| drop(headers.insert(name, value.clone())));
         }
-        if let Some(id) = self.errand.get() {
-            headers.insert(REQUEST_ID_HEADER, id);
-        }
+        drop(named);
         let deadline = CALL_TIMEOUT + Duration::from_secs(bytes / RATE_MIN);
-        Call { http: self, request, deadline }
+        Call { http: self, way, request, deadline }
     }
 }
 
 /// A call that is being put together.
 pub(crate) struct Call<'a> {
     http: &'a Http,
+    /// Which way it goes.
+    way: usize,
     request: Request<Body>,
     deadline: Duration,
 }
@@ -375,10 +308,10 @@ impl Call<'_> {
 
     /// Makes the call. A body of at most `max` bytes is read if the status is `wanted`.
     pub(crate) fn send(self, wanted: impl Fn(StatusCode) -> bool, max: u64) -> io::Result<Answer> {
-        let Self { http, request, deadline } = self;
+        let Self { http, way, request, deadline } = self;
         let runtime = http.shared.runtime.as_ref();
         let runtime = runtime.ok_or_else(|| io::Error::other("this client has ended"))?;
-        let connections = http.shared.way.connections();
+        let connections = http.shared.ways[way].connections();
         let exchange = async {
             let response = connections.answer(request).await?;
             let (status, headers) = (response.status(), response.headers().clone());
@@ -399,7 +332,7 @@ impl Call<'_> {
             http.interrupt.requested().await;
             tokio::time::sleep(LAST_WORD).await;
         };
-        runtime.block_on(async {
+        let answer = runtime.block_on(async {
             tokio::select! {
                 answer = exchange => answer,
                 () = broken_off => {
@@ -407,7 +340,18 @@ impl Call<'_> {
                     Err(io::Error::new(io::ErrorKind::TimedOut, words))
                 }
             }
-        })
+        });
+        // One that answers and cannot do it now may stand in for others that can.
+        let is_left = answer.as_ref().map_or(true, |answer| {
+            matches!(
+                answer.status,
+                StatusCode::SERVICE_UNAVAILABLE | StatusCode::INSUFFICIENT_STORAGE
+            )
+        });
+        if is_left {
+            http.shared.leave(way);
+        }
+        answer
     }
 }
 

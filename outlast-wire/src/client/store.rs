@@ -11,8 +11,9 @@ use outlast_types::{Interrupt, ShareId};
 use serde::Deserialize;
 
 use super::address::AddressError;
-use super::http::{Answer, Credentials, Failure, Http};
+use super::http::{Answer, Failure, Http};
 use super::paced::paced;
+use super::way::Credentials;
 use crate::api::ErrorCode;
 use crate::identity::Identity;
 use crate::protocol::{LIST_V2, OBJECT_BYTES_MAX, OFFSET_HEADER};
