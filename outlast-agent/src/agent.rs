@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use outlast_drop::files::Meter;
 use outlast_drop::{Share, SignedReceipt};
+use outlast_repo::backup::{Engine, Tuning};
 use outlast_types::{Environment, WorkloadName};
 use outlast_wire::client::Credentials;
 use outlast_wire::identity::IdentityError;
@@ -35,6 +36,7 @@ use crate::answers::grants::OfVault;
 use crate::answers::hatch::Hatch;
 use crate::board::{Board, PassNews, Seen};
 use crate::decision::decide;
+use crate::hauls::PLACES_MIN;
 use crate::line::Line;
 use crate::notices::Notices;
 use crate::pace::Pace;
@@ -178,7 +180,9 @@ impl Agent {
         let keys = config.seal_key.as_deref().map(SealKeys::read).transpose()?;
         let keys = keys.unwrap_or_default();
         let road = Arc::clone(&pace);
-        let tier = Tier::new(upstream, identity.clone(), environment.clone(), state, road, keys);
+        let engine = Engine::shared(config.loads_at_once.max(PLACES_MIN), &Tuning::default());
+        let (known, world) = (identity.clone(), environment.clone());
+        let tier = Tier::new(upstream, known, world, state, road, keys, engine);
         let line = Arc::new(Line::new(Box::new(tier), environment.clone(), pause));
         let scribe = Arc::new(Scribe { identity, clock });
         let (scribed, quick, places) = (Arc::clone(&scribe), config.quick, config.loads_at_once);

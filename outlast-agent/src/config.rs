@@ -89,7 +89,7 @@ impl AgentConfig {
             scan: ScanLimits::PASS,
             seal_key: None,
             adopt: Vec::new(),
-            loads_at_once: 3,
+            loads_at_once: 8,
             quick: Duration::from_secs(20),
             fetch: FetchRules::default(),
         }

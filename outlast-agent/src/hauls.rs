@@ -38,7 +38,7 @@ const LOOK: Duration = Duration::from_millis(20);
 /// Workloads of which it is known that they take long.
 const LONG_MAX: usize = 10_000;
 /// One for what takes long, and one for the others.
-const PLACES_MIN: usize = 2;
+pub(crate) const PLACES_MIN: usize = 2;
 /// News of one haul: that it was loaded, and that it was delivered.
 const NEWS_MAX: usize = 2;
 

@@ -7,7 +7,7 @@ use outlast_types::WorkloadName;
 
 /// How many stay open. Each holds a few MiB for its index, and opening one anew costs looking
 /// through what the cache has of that.
-const OPEN_MAX: usize = 8;
+const OPEN_MAX: usize = 16;
 
 /// The repositories used last, the most recent one at the end.
 #[derive(Default)]

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use outlast_drop::{DropAddress, Receipt, ReceiptState, SealedDrop, Share, SignedReceipt};
 use outlast_fs::durable;
 use outlast_repo::Repository;
-use outlast_repo::backup::Outcome;
+use outlast_repo::backup::{Engine, Outcome};
 use outlast_types::{ContentHash, Environment, ShareId, WorkloadName};
 use outlast_wire::api::{
     AgentReport, BILL_VERSION, Base64, BeginShipment, BillAnswer, BilledName, BilledObject,
@@ -53,6 +53,7 @@ pub(crate) struct Tier {
     state: Arc<StateDirectory>,
     pace: Arc<Pace>,
     keys: SealKeys,
+    engine: Engine,
 }
 
 impl Tier {
@@ -63,6 +64,7 @@ impl Tier {
         state: Arc<StateDirectory>,
         pace: Arc<Pace>,
         keys: SealKeys,
+        engine: Engine,
     ) -> Self {
         let bills = Bills::new(state.bills());
         let (repositories, authority) = (Mutex::default(), Authority::following(&identity));
@@ -78,6 +80,7 @@ impl Tier {
             state,
             pace,
             keys,
+            engine,
         }
     }
 
@@ -126,6 +129,7 @@ impl Tier {
             journal: &self.state.journal(&cargo.address.workload),
             agent: identity.peer().name(),
             environment: &self.environment,
+            engine: &self.engine,
             pace: &self.pace,
             cargo,
             authority: &self.authority,

@@ -10,7 +10,7 @@ use outlast_drop::sanity::{Examined, ExaminedTree, SanityWatch};
 use outlast_drop::tar::{TarLimits, TarSource, TarWatch};
 use outlast_drop::{Content as Kind, ReadOptions, ReadWatch, Rejection, Seal, SealedDrop};
 use outlast_fs::FileTime;
-use outlast_repo::backup::{self, Input, Options, Outcome, StreamInput};
+use outlast_repo::backup::{self, Engine, Input, Options, Outcome, StreamInput};
 use outlast_repo::{RepoError, Repository};
 use outlast_types::{Environment, Sanity, Silent, Verdict};
 use outlast_wire::receipts::Authority;
@@ -30,6 +30,8 @@ pub(super) struct Loading<'a> {
     /// The agent's name.
     pub(super) agent: &'a str,
     pub(super) environment: &'a Environment,
+    /// What all loads share.
+    pub(super) engine: &'a Engine,
     pub(super) pace: &'a Pace,
     pub(super) cargo: &'a Cargo<'a>,
     /// Whose words on the share count.
@@ -47,7 +49,7 @@ impl Loading<'_> {
     ) -> Result<(Outcome, Sanity), Failure> {
         let seal = sealed.seal();
         let content = Content { seal: sealed.seal_digest(), bytes: seal.raw_bytes() };
-        let reader = sealed.content(ReadOptions::default());
+        let reader = sealed.content(ReadOptions::SIDE_BY_SIDE);
         let watch = reader.watch();
         let is_read = Arc::new(AtomicBool::new(false));
         let is_stopped = || self.cargo.is_stopped();
@@ -101,6 +103,7 @@ impl Loading<'_> {
             expected_bytes: Some(seal.raw_bytes()),
             journal: Some(self.journal.to_owned()),
             doubted: self.doubted.clone(),
+            engine: Some(self.engine.clone()),
             ..Options::new(self.environment.clock.now())
         }
     }

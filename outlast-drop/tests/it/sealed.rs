@@ -52,7 +52,8 @@ fn read(share: &Share, address: &DropAddress, key: &ContentKey) -> Result<Vec<u8
     let mut drop = SealedDrop::open(share, address)?;
     drop.unlock(&Holder(key.clone()))?;
     let mut content = Vec::new();
-    match drop.content(ReadOptions { parallel: 3 }).read_to_end(&mut content) {
+    match drop.content(ReadOptions { parallel: 3, ..Default::default() }).read_to_end(&mut content)
+    {
         Ok(_) => Ok(content),
         Err(error) => Err(DropReadError::of(&error).unwrap().clone()),
     }

@@ -50,7 +50,7 @@ pub(crate) fn sealed_stream(
 pub(crate) fn read_all(share: &Share, address: &DropAddress) -> Result<Vec<u8>, DropReadError> {
     let drop = SealedDrop::open(share, address)?;
     let mut content = Vec::new();
-    let mut reader = drop.content(ReadOptions { parallel: 3 });
+    let mut reader = drop.content(ReadOptions { parallel: 3, ..Default::default() });
     let watch = reader.watch();
     match reader.read_to_end(&mut content) {
         Ok(_) => Ok(content),

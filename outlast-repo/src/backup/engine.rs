@@ -123,6 +123,18 @@ impl Engine {
         Seat { engine: self.clone(), party }
     }
 
+    /// Whether all that was lent is back.
+    #[cfg(test)]
+    pub(super) fn is_whole(&self) -> bool {
+        let lenders = [&self.0.blocks, &self.0.room, &self.0.benches];
+        *lock(&self.0.taken) == 0 && lenders.iter().all(|lender| lender.is_whole())
+    }
+
+    #[cfg(test)]
+    pub(super) fn room_bytes(&self) -> usize {
+        self.0.room_bytes
+    }
+
     fn wake(&self) {
         for lender in [&self.0.blocks, &self.0.room, &self.0.benches] {
             lender.wake();

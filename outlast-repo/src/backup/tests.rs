@@ -2,6 +2,7 @@ mod faults;
 mod holes;
 mod interleaving;
 mod script;
+mod side_by_side;
 mod tree;
 
 use std::collections::HashSet;

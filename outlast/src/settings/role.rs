@@ -100,6 +100,7 @@ impl Configured for AgentConfig {
             poll: settings.duration("agent.poll")?,
             grace: settings.duration("agent.grace")?,
             keep: settings.count("agent.keep")?,
+            loads_at_once: settings.count("agent.loads_at_once")?,
             report: settings.duration("agent.report")?,
             patience: settings.duration("agent.patience")?,
             ..usual

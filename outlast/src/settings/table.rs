@@ -106,6 +106,12 @@ pub(crate) const AGENT: RoleKeys = RoleKeys {
                     help: "how long a problem must last before the vault hears of it",
                 },
                 Key {
+                    name: "loads_at_once",
+                    kind: Kind::Count,
+                    default: Default::Value("8"),
+                    help: "how many drops are read and sent side by side, each of another workload; two at least, of which one place is for what is quick; each takes about 10 MiB of memory beside 120 MiB for all",
+                },
+                Key {
                     name: "drop_max",
                     kind: Kind::Size,
                     default: Default::Value("8TiB"),

@@ -31,8 +31,6 @@ pub(super) struct Task {
     pub(super) queue: Sender<Block>,
 }
 
-/// Bytes of one piece.
-pub(super) const PIECE_BYTES: usize = 1 << 20;
 /// Buffers that are kept for the next piece or block.
 const SPARES_MAX: usize = 4;
 
@@ -85,12 +83,14 @@ impl SegmentFile for File {
 pub(super) struct Spares {
     back: Sender<Vec<u8>>,
     free: Receiver<Vec<u8>>,
+    /// Bytes of one piece, and of a block.
+    pub(super) piece_bytes: usize,
 }
 
 impl Spares {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(piece_bytes: usize) -> Self {
         let (back, free) = bounded(SPARES_MAX);
-        Self { back, free }
+        Self { back, free, piece_bytes }
     }
 
     /// An empty buffer with room for `bytes`.
@@ -102,7 +102,7 @@ impl Spares {
     }
 
     pub(super) fn give(&self, buffer: Vec<u8>) {
-        if buffer.capacity() >= PIECE_BYTES {
+        if buffer.capacity() >= self.piece_bytes {
             // There are enough when there is no room.
             let _ = self.back.try_send(buffer);
         }
@@ -178,6 +178,7 @@ struct State {
     /// The segment whose pieces are given out, how far, and who gets them.
     current: Option<(Arc<OpenSegment>, u64, Sender<Receiver<Piece>>)>,
     free: usize,
+    piece_bytes: usize,
     /// The lanes that take segments over, and the reader that hears of their content; `None` when all are given out.
     outlets: Option<Outlets>,
 }
@@ -197,12 +198,18 @@ struct Assignment {
 }
 
 impl Schedule {
-    /// The pieces of all segments of `seal`, of which `pieces` may be in memory.
-    pub(super) fn new(store: Arc<dyn Store>, seal: &Seal, pieces: usize, outlets: Outlets) -> Self {
+    /// The pieces of all segments of `seal`, of so many bytes, of which `pieces` may be in memory.
+    pub(super) fn new(
+        store: Arc<dyn Store>,
+        seal: &Seal,
+        piece_bytes: usize,
+        pieces: usize,
+        outlets: Outlets,
+    ) -> Self {
         let segments = seal.segments.clone().into_iter();
         let outlets = Some(outlets);
-        let state = State { store, segments, current: None, free: pieces, outlets };
-        Self { state: Mutex::new(state), room: Condvar::new(), spares: Spares::new() }
+        let state = State { store, segments, current: None, free: pieces, piece_bytes, outlets };
+        Self { state: Mutex::new(state), room: Condvar::new(), spares: Spares::new(piece_bytes) }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -257,7 +264,7 @@ impl State {
         }
         let (segment, offset, pieces) = self.current.as_mut()?;
         let left = segment.segment.size - *offset;
-        let length = usize::try_from(left).unwrap_or(usize::MAX).min(PIECE_BYTES);
+        let length = usize::try_from(left).unwrap_or(usize::MAX).min(self.piece_bytes);
         let (result, piece) = bounded(1);
         // Nobody listens any more when the reader was dropped.
         let _ = pieces.send(piece);

@@ -108,8 +108,15 @@ fn noise(seed: u64, length: usize) -> Vec<u8> {
 
 /// Reads to the end or to a failure, in time: what was read, and the failure.
 fn read(memory: Memory, seal: &Seal, parallel: usize) -> (Vec<u8>, Option<DropReadError>) {
-    let mut reader =
-        ContentReader::over(Arc::new(Arc::new(memory)), seal, None, ReadOptions { parallel });
+    read_with(memory, seal, ReadOptions { parallel, ..ReadOptions::default() })
+}
+
+fn read_with(
+    memory: Memory,
+    seal: &Seal,
+    options: ReadOptions,
+) -> (Vec<u8>, Option<DropReadError>) {
+    let mut reader = ContentReader::over(Arc::new(Arc::new(memory)), seal, None, options);
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
         let mut content = Vec::new();
@@ -194,11 +201,13 @@ proptest! {
         ),
         compressed in any::<bool>(),
         parallel in 1..9_usize,
+        piece_bytes in prop_oneof![Just(1 << 20), Just(256 << 10), 20_000..90_000_usize],
     ) {
         let contents: Vec<_> =
             lengths.iter().enumerate().map(|(n, &length)| noise(n as u64, length)).collect();
         let (memory, seal) = sealed(&contents, compressed);
-        let (content, failed) = read(memory, &seal, parallel);
+        let options = ReadOptions { parallel, piece_bytes };
+        let (content, failed) = read_with(memory, &seal, options);
         prop_assert!(failed.is_none(), "{:?}", failed);
         prop_assert!(content == contents.concat());
     }

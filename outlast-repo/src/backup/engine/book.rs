@@ -113,6 +113,12 @@ impl Book {
         self.accounts.remove(&party);
     }
 
+    /// Whether nothing is lent, and nobody waits.
+    #[cfg(test)]
+    pub(super) fn is_whole(&self) -> bool {
+        self.common_used == 0 && self.accounts.is_empty() && self.waiting.is_empty()
+    }
+
     fn lend(&mut self, party: Party, amount: usize) {
         self.common_used += self.from_common(party, amount);
         self.loans += 1;

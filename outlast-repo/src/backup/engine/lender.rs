@@ -88,6 +88,13 @@ impl Lender {
         self.state().book.leave(party);
     }
 
+    /// Whether nothing is lent, and nobody waits.
+    #[cfg(test)]
+    pub(super) fn is_whole(&self) -> bool {
+        let state = self.state();
+        state.book.is_whole() && state.waiting.is_empty()
+    }
+
     /// Wakes all who wait, to see whether they are to stop.
     pub(super) fn wake(&self) {
         self.state().waiting.iter().for_each(|(_, waiting)| waiting.notify_all());
