@@ -85,7 +85,8 @@ impl Media {
             let part = Part { object, offset, total: item.size, content: content.clone() };
             let deadline = DEADLINE + Duration::from_secs(length / SLOWEST);
             let client = self.link.client();
-            let sent = client.forward(workload, &ticket, item.shipment, part, &pace, deadline);
+            let sent =
+                client.forward(workload, Some(&ticket), item.shipment, part, &pace, deadline);
             if self.link.note(&sent).is_some() {
                 return Outcome::Away;
             }

@@ -14,6 +14,7 @@ use crate::answers::Answers;
 use crate::cache::Cache;
 use crate::config::{MediaConfig, MediaLimits};
 use crate::error::MediaError;
+use crate::export::spool_of;
 use crate::files::age;
 use crate::line::Line;
 use crate::link::Link;
@@ -94,7 +95,7 @@ impl Media {
         let trust = Trust::new(&identity, &environment.clock);
         let now = environment.clock.now();
         let MediaLimits { room, cache, calendar, restores } = config.limits.clone();
-        let spool = Spool::open(&dir.join("spool"), room, environment.clone())?;
+        let spool = Spool::open(&spool_of(dir), room, environment.clone())?;
         let roads = Roads::through(config.proxies.clone());
         let client = ApiClient::over(&config.upstream, Credentials::Handle(&identity), &roads)?;
         let mut run = [0; 16];

@@ -33,6 +33,8 @@ const REPORT_EVERY: Duration = Duration::from_secs(30);
 const REPORT_SPREAD: Duration = Duration::from_secs(10);
 /// How often what agents said is handed in, if the vault has not heard it.
 const WORDS_EVERY: Duration = Duration::from_secs(2);
+/// How often it is looked whether all answer.
+const BEAT: Duration = Duration::from_secs(1);
 /// How often it is looked what is over.
 const TIDY_EVERY: Duration = Duration::from_secs(600);
 /// Connections: fifty agents, each with several workloads, and operators.
@@ -125,6 +127,7 @@ fn threads(
         ("report", Box::new(keep_reporting)),
         ("words", Box::new(keep_telling)),
         ("tidy", Box::new(keep_tidy)),
+        ("pulse", Box::new(keep_beating)),
         (
             "news",
             Box::new(|media, stop| {
@@ -221,6 +224,19 @@ fn keep_telling(media: &Media, stop: &Interrupt) {
     loop {
         media.hand_in_words();
         if media.environment.timer.pause(WORDS_EVERY, stop) {
+            return;
+        }
+    }
+}
+
+/// Tells whoever watches that the spool and the queue answer.
+fn keep_beating(media: &Media, stop: &Interrupt) {
+    loop {
+        // Whatever holds their locks for good is what a watchdog is for.
+        media.spool.usage();
+        media.queue.problems();
+        media.environment.pulse.beat();
+        if media.environment.timer.pause(BEAT, stop) {
             return;
         }
     }

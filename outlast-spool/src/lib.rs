@@ -18,7 +18,7 @@ mod spool;
 pub use error::SpoolError;
 pub use item::{Arrival, Item, Key, What};
 pub use room::{Room, Usage};
-pub use spool::{Incoming, Shipped, Spool};
+pub use spool::{Incoming, Shipped, Spool, listed};
 
 #[cfg(test)]
 mod tests;

@@ -212,6 +212,21 @@ pub struct Shipped {
     pub last: Timestamp,
 }
 
+/// What lies in the spool of a directory, which may be in use, with the files that hold it.
+pub fn listed(directory: &Path) -> Result<Vec<(Item, PathBuf)>, SpoolError> {
+    let items = directory.join(ITEMS);
+    let failed = || SpoolError::io("list", &items);
+    let mut found = Vec::new();
+    for entry in fs::read_dir(&items).map_err(failed())? {
+        let name = entry.map_err(failed())?.file_name();
+        if let Some(item) = name.to_str().and_then(Item::parse) {
+            found.push((item, items.join(name)));
+        }
+    }
+    found.sort_by_key(|(item, _)| item.arrival);
+    Ok(found)
+}
+
 impl State {
     /// An item lies here from before.
     fn find(&mut self, item: Item) {

@@ -16,6 +16,7 @@ mod incident;
 mod inputs;
 mod jobs;
 mod manual;
+mod media;
 mod repo;
 mod roles;
 mod share;
@@ -64,6 +65,7 @@ pub(crate) enum Command {
     Config(config::Command),
     Doctor(doctor::Args),
     Agent(roles::AgentArgs),
+    Media(media::MediaArgs),
     Vault(roles::VaultArgs),
     Completions(manual::CompletionsArgs),
     Man(manual::ManArgs),
@@ -102,6 +104,7 @@ pub(crate) fn run(command: Command, whole: fn() -> clap::Command, output: &Outpu
         Command::Config(command) => config::run(&command, output),
         Command::Doctor(arguments) => doctor::run(&arguments, output),
         Command::Agent(arguments) => roles::agent(&arguments),
+        Command::Media(arguments) => media::run(&arguments, output),
         Command::Vault(arguments) => roles::vault(&arguments, output),
         Command::Completions(arguments) => manual::completions(&arguments, whole()),
         Command::Man(arguments) => manual::man(&arguments, whole()),
@@ -113,6 +116,7 @@ pub(crate) fn run(command: Command, whole: fn() -> clap::Command, output: &Outpu
 fn hears_signals(command: &Command) -> bool {
     match command {
         Command::Up(_) | Command::Agent(_) | Command::Demo(_) | Command::Drop(_) => true,
+        Command::Media(arguments) => arguments.is_the_role(),
         Command::Vault(arguments) => arguments.is_the_role(),
         Command::Repo(repo::Command::Backup(arguments)) => arguments.runs_a_command(),
         _ => false,

@@ -10,6 +10,7 @@ mod flaw;
 mod identities;
 pub(crate) mod key;
 mod links;
+mod media;
 pub(crate) mod reference;
 mod resolve;
 mod role;

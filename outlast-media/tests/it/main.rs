@@ -5,3 +5,4 @@ mod scene;
 #[expect(dead_code, reason = "what the tests of the vault need, and these do not")]
 #[path = "../../../outlast-vault/tests/it/support.rs"]
 mod support;
+mod troubles;

@@ -172,7 +172,11 @@ impl Agent {
 
     /// Brings `content` into the repository; nothing is published.
     pub(crate) fn upload(&self, workload: &WorkloadName, content: &[u8]) -> Outcome {
-        let repository = self.open(workload);
+        self.upload_to(&self.open(workload), content)
+    }
+
+    /// The same, into a repository that is open.
+    pub(crate) fn upload_to(&self, repository: &Repository, content: &[u8]) -> Outcome {
         let input = Input::Stream(StreamInput {
             name: b"shop.sql".to_vec(),
             mode: 0o644,
@@ -180,7 +184,7 @@ impl Agent {
             reader: Box::new(content),
         });
         let options = Options::new(outlast_types::Clock::now(&SystemClock));
-        backup::backup(&repository, input, &options, &SystemClock, &SystemRandom, &Silent).unwrap()
+        backup::backup(repository, input, &options, &SystemClock, &SystemRandom, &Silent).unwrap()
     }
 
     /// The bill of lading of what was uploaded, for a new drop.

@@ -63,18 +63,18 @@ impl ApiClient {
         store
     }
 
-    /// Hands on a part of an object that came for a drop, at a pace.
+    /// Hands on a part of an object that came for a drop, at a pace; a media server with an agent's ticket.
     pub fn forward(
         &self,
         workload: &WorkloadName,
-        ticket: &str,
+        ticket: Option<&str>,
         shipment: Option<DropId>,
         part: Part,
         pace: &Arc<dyn Pace>,
         deadline: Duration,
     ) -> Result<Sent, CallError> {
         let mut http = self.http.below(&format!("repo/{workload}"));
-        http.show_ticket(ticket);
+        ticket.iter().for_each(|ticket| http.show_ticket(ticket));
         let Part { object, offset, total, content } = part;
         let is_whole = offset == 0 && content.len() as u64 == total;
         let path = match is_whole {

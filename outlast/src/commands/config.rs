@@ -10,7 +10,7 @@ use crate::exit::Code;
 use crate::output::{Output, table};
 use crate::settings::key::{RoleKeys, Value};
 use crate::settings::reference::reference;
-use crate::settings::table::{AGENT, VAULT};
+use crate::settings::table::{AGENT, MEDIA, VAULT};
 use crate::settings::{Document, Setting, Source};
 
 /// See how a role is configured
@@ -42,6 +42,7 @@ pub(crate) struct ShowArgs {
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum RoleName {
     Agent,
+    Media,
     Vault,
 }
 
@@ -49,6 +50,7 @@ impl RoleName {
     fn keys(self) -> &'static RoleKeys {
         match self {
             Self::Agent => &AGENT,
+            Self::Media => &MEDIA,
             Self::Vault => &VAULT,
         }
     }

@@ -5,11 +5,13 @@ mod finding;
 mod mount;
 mod place;
 mod source;
+mod spool;
 mod way;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use outlast_media::MediaConfig;
 use outlast_vault::VaultConfig;
 use outlast_wire::Role;
 use outlast_wire::names::Names;
@@ -25,12 +27,15 @@ use crate::settings::{AgentSettings, Document};
 use finding::{Finding, Verdict};
 
 /// Where the files of packages lie.
-const FILES: [(RoleName, &str); 2] =
-    [(RoleName::Agent, "/etc/outlast/agent.toml"), (RoleName::Vault, "/etc/outlast/vault.toml")];
+const FILES: [(RoleName, &str); 3] = [
+    (RoleName::Agent, "/etc/outlast/agent.toml"),
+    (RoleName::Media, "/etc/outlast/media.toml"),
+    (RoleName::Vault, "/etc/outlast/vault.toml"),
+];
 
 /// Look at all that a role stands on, and say what to mend
 ///
-/// Configuration, share, disk space, certificates, and the whole way to the vault: name, proxy, addresses,
+/// Configuration, share, spool, disk space, certificates, and the whole way to the vault: name, proxy, addresses,
 /// TLS, role, clock and throughput. Run it on the host, as the user and with the environment of the role.
 /// Nothing is changed.
 #[derive(Debug, clap::Args)]
@@ -39,7 +44,7 @@ const FILES: [(RoleName, &str); 2] =
 be judged.
 
 Examples:
-  outlast doctor                                  by /etc/outlast/agent.toml and vault.toml, if they are there
+  outlast doctor                                  by /etc/outlast/agent.toml, media.toml and vault.toml, if they are there
   outlast doctor agent --config /etc/outlast/agent.toml
   outlast doctor --dir ./outlast-data --json
   outlast doctor --vault https://vault.example:8443/ --identity ./id"
@@ -64,6 +69,7 @@ pub(crate) struct Args {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum RoleName {
     Agent,
+    Media,
     Vault,
 }
 
@@ -125,13 +131,14 @@ fn findings(arguments: &Args, output: &Output) -> Result<Vec<Finding>> {
             .collect(),
     };
     if files.is_empty() {
-        let words = "there is no /etc/outlast/agent.toml or vault.toml; name a role and its --config, the \
+        let words = "there is no /etc/outlast/agent.toml, media.toml or vault.toml; name a role and its --config, the \
                      --dir of an `outlast up`, or --vault and --identity";
         return Err(Usage(words.to_owned()).into());
     }
     for (role, file) in files {
         match role {
             RoleName::Agent => agent(&file, output, &mut found),
+            RoleName::Media => media(&file, output, &mut found),
             RoleName::Vault => vault(&file, output, &mut found),
         }
     }
@@ -151,6 +158,14 @@ fn agent(file: &Path, output: &Output, found: &mut Vec<Finding>) {
     place::directory("state", &config.state, place::STATE_BYTES_MIN, found);
     sources.all.iter().for_each(|source| source::look(source, &config.state, found));
     way::look(&config.upstream, &config.identity, &config.names, Some(Role::Agent), output, found);
+}
+
+/// All that a media server stands on.
+fn media(file: &Path, output: &Output, found: &mut Vec<Finding>) {
+    let config = Document::read(file).and_then(|file| file.with_environment::<MediaConfig>());
+    if let Some(config) = configured(config, file, found) {
+        spool::look(&config, output, found);
+    }
 }
 
 /// All that a vault stands on, and whether it serves.

@@ -1,6 +1,7 @@
 //! `outlast agent` and `outlast vault`: one long-running role, configured by a file, and what else is done
 //! with a vault.
 
+mod import;
 mod recover;
 
 use outlast_types::Environment;
@@ -76,7 +77,7 @@ impl VaultArgs {
 }
 
 /// The help of a role: its keys from their table, and `more`.
-fn help(role: &RoleKeys, example: &str, more: &str) -> String {
+pub(crate) fn help(role: &RoleKeys, example: &str, more: &str) -> String {
     let keys = role.help();
     format!(
         "{keys}

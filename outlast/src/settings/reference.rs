@@ -11,7 +11,7 @@ use super::table::ROLES;
 use super::values::variable;
 
 /// What the keys that must be set may look like; others are shown with their default.
-const EXAMPLES: [(&str, &str); 14] = [
+const EXAMPLES: [(&str, &str); 19] = [
     ("agent.share", "/mnt/share"),
     ("agent.state", "/var/lib/outlast-agent"),
     ("agent.upstream", "https://vault.example:8443/"),
@@ -21,6 +21,11 @@ const EXAMPLES: [(&str, &str); 14] = [
     ("source.environment", "/etc/outlast/shop-db.env"),
     ("agent.textfile", "/var/lib/node_exporter/outlast.prom"),
     ("sanity.kinds", "pg_dump, pg_dump-custom"),
+    ("media.dir", "/var/lib/outlast-media"),
+    ("media.listen", ":8444"),
+    ("media.identity", "/etc/outlast/media"),
+    ("media.upstream", "https://vault.example:8443/"),
+    ("line.rate", "100Mbit/s"),
     ("vault.dir", "/var/lib/outlast-vault"),
     ("vault.listen", ":8443"),
     ("vault.identity", "/etc/outlast/vault"),

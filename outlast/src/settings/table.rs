@@ -1,11 +1,14 @@
 //! The keys that each role's configuration knows.
 
 mod adopt;
+mod media;
 mod source;
 
 use std::time::Duration;
 
 use super::key::{AGENTS, ANY, Default, Form, Key, Kind, RoleKeys, Section, VAULT_ROLE};
+
+pub(crate) use media::MEDIA;
 
 /// `agent.toml`.
 pub(crate) const AGENT: RoleKeys = RoleKeys {
@@ -432,7 +435,7 @@ pub(crate) const VAULT: RoleKeys = RoleKeys {
 };
 
 /// Every role that has a configuration.
-pub(crate) const ROLES: [&RoleKeys; 2] = [&AGENT, &VAULT];
+pub(crate) const ROLES: [&RoleKeys; 3] = [&AGENT, &MEDIA, &VAULT];
 
 #[cfg(test)]
 mod tests {

@@ -11,6 +11,7 @@ use outlast_vault::{IDENTITY_PLACE, Kit, Recovered, Recovery, VaultConfig};
 use outlast_wire::api::ResumeReleases;
 use serde_json::json;
 
+use super::import::{ImportArgs, import};
 use crate::commands::vault_access::VaultAccess;
 use crate::exit::{Code, Usage};
 use crate::home::{AUTHORITY, Home, ISSUER, OPERATOR, VAULT_CONFIG};
@@ -27,6 +28,7 @@ const LISTEN: &str = ":8443";
 pub(crate) enum Command {
     Recover(RecoverArgs),
     Resume(ResumeArgs),
+    Import(ImportArgs),
 }
 
 /// Bring a vault back on an empty machine, from its repositories and a recovery kit
@@ -85,6 +87,11 @@ pub(super) fn run(command: &Command, output: &Output) -> Result<Code> {
     match command {
         Command::Recover(arguments) => recover(arguments, output),
         Command::Resume(arguments) => resume(arguments, output),
+        Command::Import(arguments) => {
+            // Sent again, an object is there.
+            Signals::end_first_process()?;
+            import(arguments, output)
+        }
     }
 }
 
