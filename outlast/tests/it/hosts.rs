@@ -1,7 +1,9 @@
-//! Three hosts, set up by the commands of docs/operations.md and nothing else.
+//! Vault, media server, agent and an instance, set up by the commands of docs/operations.md and nothing
+//! else.
 //!
 //! Each is a network namespace with file systems of its own (`/etc`, `/root`, `/usr/bin`, `/var`) over
-//! those of this machine. The instance has no network at all. What stands in for the rest of a machine:
+//! those of this machine. The agent reaches the media server and nothing else, that one the vault; the
+//! instance has no network at all. What stands in for the rest of a machine:
 //! `systemctl`, which starts what a unit says as the user that it says, and `scp`, which copies between
 //! the hosts. Needs root; skipped where namespaces cannot be made.
 
@@ -14,6 +16,7 @@ use crate::harness::{scratch, wait_until};
 
 const PAGE: &str = include_str!("../../../docs/operations.md");
 const VAULT: &str = "vault";
+const MEDIA: &str = "media";
 const AGENT: &str = "agent";
 const INSTANCE: &str = "instance";
 
@@ -36,9 +39,11 @@ fn blocks() -> Vec<Block> {
             }
             (None, Some(fence)) => {
                 let mut words = fence.split_whitespace().map(str::to_owned);
-                assert_eq!(words.next().as_deref(), Some("sh"), "{fence}");
+                let language = words.next();
                 let hosts: Vec<String> = words.collect();
-                assert!(!hosts.is_empty(), "no host for the commands under {heading}");
+                let is_shown = language.as_deref() == Some("toml") && hosts.is_empty();
+                assert!(is_shown || language.as_deref() == Some("sh"), "{fence}");
+                assert!(is_shown || !hosts.is_empty(), "no host for the commands under {heading}");
                 open = Some(Block { heading: heading.clone(), hosts, commands: String::new() });
             }
             (None, None) => {
@@ -63,6 +68,12 @@ impl Host {
     /// Makes one, with `share` at `/mnt/share` if it is given one.
     fn make(name: &'static str, stage: &Path, share: Option<&Path>) -> Option<Self> {
         let root = stage.join(name);
+        // Each knows the next one on the way, and no other.
+        let names = match name {
+            VAULT | MEDIA => "10.93.7.1 vault.example\n10.93.7.2 media.example\n",
+            AGENT => "10.93.8.1 media.example\n",
+            _ => "",
+        };
         let program = Path::new(env!("CARGO_BIN_EXE_outlast"));
         let units = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../dist/systemd"));
         let script = format!(
@@ -79,7 +90,7 @@ impl Host {
             cp -r {units} /root/release/dist/systemd
             rm -f /usr/bin/outlast
             cp {stage}/systemctl {stage}/scp /usr/bin/
-            printf '127.0.0.1 localhost\\n10.93.7.1 vault.example\\n10.93.7.2 agent.example\\n' > /etc/hosts
+            printf '127.0.0.1 localhost\\n{names}' > /etc/hosts
             {share}
             echo ready > {stage}/{name}.ready
             exec sleep 3600",
@@ -87,6 +98,7 @@ impl Host {
             program = program.display(),
             units = units.display(),
             stage = stage.display(),
+            names = names.replace('\n', "\\n"),
             share = share.map_or_else(String::new, |share| format!("mount --bind {} /mnt/share", share.display())),
         );
         let log = fs::File::create(stage.join(format!("{name}.log"))).unwrap();
@@ -196,32 +208,39 @@ fn executable(path: &Path, content: &str) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
-/// The three hosts, with a line between vault and agent.
-fn hosts(stage: &Path) -> Option<[Host; 3]> {
+/// The hosts, with a line between vault and media server, and one between that and the agent.
+fn hosts(stage: &Path) -> Option<[Host; 4]> {
     let share = stage.join("share");
     fs::create_dir(&share).unwrap();
     fs::set_permissions(stage, fs::Permissions::from_mode(0o755)).unwrap();
     executable(&stage.join("systemctl"), SYSTEMCTL);
     let scp = format!(
         "#!/bin/bash\n# Stands in for ssh: root@HOST.example:PATH is a file of that host.\nset -e\n\
-         host=${{2#root@}}; pid=$(cat {}/${{host%%.*}}.pid)\ncp \"$1\" \"/proc/$pid/root${{2#*:}}\"\n",
+         host=${{2#root@}}; pid=$(cat {}/${{host%%.*}}.pid)\ncp -r \"$1\" \"/proc/$pid/root${{2#*:}}\"\n",
         stage.display()
     );
     executable(&stage.join("scp"), &scp);
     let vault = Host::make(VAULT, stage, None)?;
+    let media = Host::make(MEDIA, stage, None)?;
     let agent = Host::make(AGENT, stage, Some(&share))?;
     let instance = Host::make(INSTANCE, stage, Some(&share))?;
-    let other = agent.holder.id();
-    vault.must(&format!(
-        "ip link add line type veth peer name line netns {other}
-        ip address add 10.93.7.1/24 dev line && ip link set line up"
+    join(&vault, &media, "line", ["10.93.7.1/24", "10.93.7.2/24"]);
+    join(&media, &agent, "cloud", ["10.93.8.1/24", "10.93.8.2/24"]);
+    Some([vault, media, agent, instance])
+}
+
+/// Lays a line between two hosts, with an address at each end.
+fn join(one: &Host, other: &Host, line: &str, [here, there]: [&str; 2]) {
+    one.must(&format!(
+        "ip link add {line} type veth peer name {line} netns {}
+        ip address add {here} dev {line} && ip link set {line} up",
+        other.holder.id()
     ));
-    agent.must("ip address add 10.93.7.2/24 dev line && ip link set line up");
-    Some([vault, agent, instance])
+    other.must(&format!("ip address add {there} dev {line} && ip link set {line} up"));
 }
 
 #[test]
-fn three_hosts_are_set_up_by_the_commands_of_the_page_and_nothing_else() {
+fn the_hosts_are_set_up_by_the_commands_of_the_page_and_nothing_else() {
     if !rustix::process::geteuid().is_root() {
         println!("skipped: only root can make hosts");
         return;

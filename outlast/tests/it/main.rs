@@ -53,6 +53,7 @@ mod source;
 mod streams;
 mod survival;
 mod terminal;
+mod tiers;
 mod upgrade;
 mod vault_rest;
 mod writers;

@@ -1,0 +1,191 @@
+//! Three processes and the line between two of them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use outlast_testing::faulty_line::FaultyLine;
+use serde_json::Value;
+
+use crate::harness::{Role, Up, document, outlast, run, succeed, wait_until};
+
+/// One of the processes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Tier {
+    Agent,
+    Media,
+    Vault,
+}
+
+/// The processes, in the directory of an `up` that made what they need.
+pub(super) struct Tiers {
+    dir: PathBuf,
+    share: PathBuf,
+    pub(super) line: FaultyLine,
+    agent: Option<Role>,
+    media: Option<Role>,
+    vault: Option<Role>,
+}
+
+impl Tiers {
+    /// Starts all three; the agent knows the media server only, and that one the vault behind the line.
+    pub(super) fn start(stage: &Path) -> Self {
+        let dir = stage.join("up");
+        // It makes certificates, share and configuration; then each role runs by itself.
+        let mut up = Up::start(&dir);
+        let share = up.share.clone();
+        let token = stage.join("media.token");
+        let mut make = up.ask(&["ca", "token", "--role", "media", "--name", "eu-1"]);
+        succeed(make.args(["--host", "127.0.0.1", "--out"]).arg(&token));
+        let identity = dir.join("identity/media");
+        succeed(
+            outlast().args(["enroll", "--token-file"]).arg(&token).arg("--identity").arg(&identity),
+        );
+        up.role.stop();
+        let vault = value_in(&dir.join("vault.toml"), "listen");
+        let line = FaultyLine::to(&*vault, 1).unwrap();
+        let media = format!(
+            "[media]\ndir = {:?}\nlisten = \"127.0.0.1:0\"\nidentity = {:?}\nupstream = \"https://{}/\"\n",
+            dir.join("media"),
+            identity,
+            line.address()
+        );
+        fs::write(dir.join("media.toml"), media).unwrap();
+        let mut tiers = Self { dir, share, line, agent: None, media: None, vault: None };
+        tiers.begin(Tier::Vault);
+        let url = tiers.begin(Tier::Media);
+        // It listens there from now on, whenever it is started.
+        let address = url.trim_start_matches("https://").trim_end_matches('/').to_owned();
+        tiers.set("media", "127.0.0.1:0", &address);
+        let upstream = value_in(&tiers.dir.join("agent.toml"), "upstream");
+        tiers.set("agent", &upstream, &url);
+        tiers.begin(Tier::Agent);
+        tiers
+    }
+
+    /// Starts a tier, and waits until it serves; its address.
+    pub(super) fn begin(&mut self, tier: Tier) -> String {
+        let name = name(tier);
+        let ready = self.dir.join(format!("{name}.ready"));
+        let _ = fs::remove_file(&ready);
+        let mut command = outlast();
+        command.arg(name).arg("--config").arg(self.dir.join(format!("{name}.toml")));
+        command.arg("--ready-file").arg(&ready).env("OUTLAST_AGENT_POLL", "200ms");
+        let mut role = Role::start(&mut command, &self.dir.join(format!("{name}.log")));
+        let mut told = None;
+        wait_until(&format!("the {name} serves"), || {
+            assert!(!role.has_ended(), "the {name} ended early:\n{}", role.words());
+            told =
+                fs::read(&ready).ok().and_then(|text| serde_json::from_slice::<Value>(&text).ok());
+            told.is_some()
+        });
+        *self.role(tier) = Some(role);
+        told.unwrap()["url"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// kill -9.
+    pub(super) fn kill(&mut self, tier: Tier) {
+        let mut role = self.role(tier).take().unwrap();
+        assert!(!role.has_ended(), "it ended by itself:\n{}", role.words());
+        role.kill();
+    }
+
+    /// Removes all that a media server that is not running has stored.
+    pub(super) fn wipe_spool(&self) {
+        fs::remove_dir_all(self.dir.join("media")).unwrap();
+    }
+
+    pub(super) fn drop(&self, workload: &str, file: &Path) -> String {
+        let mut command = outlast();
+        command.args(["drop", "--workload", workload, "--share"]).arg(&self.share).arg(file);
+        succeed(&mut command).trim().to_owned()
+    }
+
+    pub(super) fn is_vaulted(&self, workload: &str, drop: &str) -> bool {
+        self.receipt(workload, drop, "vaulted").exists()
+    }
+
+    #[track_caller]
+    pub(super) fn wait_for_receipt(&mut self, workload: &str, drop: &str, state: &str) {
+        let path = self.receipt(workload, drop, state);
+        wait_until(&format!("drop {drop} of {workload} is {state}"), || {
+            for tier in [Tier::Agent, Tier::Media, Tier::Vault] {
+                if let Some(role) = self.role(tier) {
+                    assert!(!role.has_ended(), "the {tier:?} ended early:\n{}", role.words());
+                }
+            }
+            path.exists()
+        });
+    }
+
+    fn receipt(&self, workload: &str, drop: &str, state: &str) -> PathBuf {
+        self.share.join("w").join(workload).join("receipts").join(format!("{drop}.{state}.json"))
+    }
+
+    /// `outlast WORDS… --dir DIR`, for the commands that ask the vault.
+    pub(super) fn ask(&self, words: &[&str]) -> Command {
+        let plain = words.iter().take_while(|word| !word.starts_with("--")).count();
+        let mut command = outlast();
+        let url = value_in(&self.dir.join("vault.toml"), "listen");
+        command.args(&words[..plain]).arg("--vault").arg(format!("https://{url}/"));
+        command.arg("--identity").arg(self.dir.join("identity/operator")).args(&words[plain..]);
+        command
+    }
+
+    /// How many snapshots a workload has.
+    pub(super) fn snapshots(&self, workload: &str) -> usize {
+        document(&mut self.ask(&["snapshots", workload, "--json"])).as_array().unwrap().len()
+    }
+
+    /// What stock restic finds in a file's place in the newest snapshot.
+    pub(super) fn content(&self, workload: &str, file: &Path) -> Vec<u8> {
+        run(self.restic(workload).args(["dump", "latest"]).arg(file)).stdout
+    }
+
+    /// The causes of all incidents, also of those that are over.
+    pub(super) fn incidents(&self) -> Vec<String> {
+        let listed = document(&mut self.ask(&["incident", "list", "--json"]));
+        let listed = listed.as_array().cloned().unwrap_or_default();
+        listed.iter().map(|incident| incident["cause"].to_string()).collect()
+    }
+
+    /// Stock restic on the workload's repository in the vault, with the password kept there.
+    pub(super) fn restic(&self, workload: &str) -> Command {
+        let vault = self.dir.join("vault");
+        let mut command = Command::new("restic");
+        command.arg("-r").arg(vault.join("repos").join(workload));
+        command.arg("--password-file").arg(vault.join(format!("keys/{workload}.password")));
+        command.args(["--no-cache", "--no-lock"]);
+        command
+    }
+
+    fn set(&self, role: &str, before: &str, after: &str) {
+        let path = self.dir.join(format!("{role}.toml"));
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.contains(before), "{text}");
+        fs::write(&path, text.replace(before, after)).unwrap();
+    }
+
+    fn role(&mut self, tier: Tier) -> &mut Option<Role> {
+        match tier {
+            Tier::Agent => &mut self.agent,
+            Tier::Media => &mut self.media,
+            Tier::Vault => &mut self.vault,
+        }
+    }
+}
+
+fn name(tier: Tier) -> &'static str {
+    match tier {
+        Tier::Agent => "agent",
+        Tier::Media => "media",
+        Tier::Vault => "vault",
+    }
+}
+
+/// The value of a key in a configuration file.
+fn value_in(path: &Path, key: &str) -> String {
+    let text = fs::read_to_string(path).unwrap();
+    let line = text.lines().find(|line| line.trim_start().starts_with(key)).unwrap().to_owned();
+    line.split('"').nth(1).unwrap().to_owned()
+}
