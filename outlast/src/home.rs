@@ -50,7 +50,7 @@ impl Home {
         self.0.join("ca")
     }
 
-    /// The identity of `role`: `agent`, `vault` or `operator`.
+    /// The identity of `role`: `agent`, `media`, `vault` or `operator`.
     pub(crate) fn identity(&self, role: &str) -> PathBuf {
         self.0.join("identity").join(role)
     }
@@ -58,6 +58,11 @@ impl Home {
     /// What the vault keeps: repositories, their passwords, the catalog.
     pub(crate) fn vault(&self) -> PathBuf {
         self.0.join("vault")
+    }
+
+    /// What waits in the media server; it may be deleted.
+    pub(crate) fn media(&self) -> PathBuf {
+        self.0.join("media")
     }
 
     /// What the agent remembers; it may be deleted.

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use outlast_drop::Share;
 use outlast_fs::{DirectoryLock, durable};
+use outlast_media::{MediaConfig, MediaHandle};
 use outlast_types::{Environment, SystemClock, SystemRandom};
 use outlast_vault::{VaultConfig, listen_address};
 use outlast_wire::ca::ISSUER_DIRECTORY;
@@ -25,15 +26,15 @@ use crate::output::Output;
 use crate::settings::Document;
 use crate::signals::Signals;
 
-/// Run agent, vault and share on this host, with defaults for everything
+/// Run agent, media server, vault and share on this host, with defaults for everything
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   outlast up                                     everything in ./outlast-data
   outlast up --dir /srv/outlast --share /mnt/efs --listen 0.0.0.0:8443
 
-Each key of DIR/agent.toml and DIR/vault.toml can be set there or by the environment, for example
-OUTLAST_AGENT_POLL=5s. `outlast agent --config DIR/agent.toml` and `outlast vault --config
-DIR/vault.toml` run the same roles as processes of their own.")]
+Each key of DIR/agent.toml, DIR/media.toml and DIR/vault.toml can be set there or by the environment, for
+example OUTLAST_AGENT_POLL=5s. `outlast agent --config DIR/agent.toml` runs the same role as a process of
+its own; so do `outlast media` and `outlast vault`.")]
 pub(crate) struct Args {
     /// Where everything is kept; made if missing
     #[arg(long, value_name = "DIR", default_value = "outlast-data")]
@@ -44,6 +45,9 @@ pub(crate) struct Args {
     /// Where the vault listens: 127.0.0.1:8443, localhost:8443, or :8443 for all addresses
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8443", value_parser = listen)]
     listen: Listen,
+    /// Leave the media server out: the agent ships straight to the vault
+    #[arg(long)]
+    no_media: bool,
     /// Make a new certificate authority in place of one that is lost for good
     #[arg(long)]
     new_authority: bool,
@@ -80,13 +84,16 @@ pub(crate) fn run(arguments: &Args, output: &Output) -> Result<Code> {
     let share = prepare_share(&home, arguments.share.as_deref())?;
     let (address, name) = (arguments.listen.address, arguments.listen.name.as_deref());
     identities::prepare(&home, address, name, arguments.new_authority, &SystemClock)?;
+    let has_media = !arguments.no_media && identities::prepare_media(&home, &SystemClock)?;
 
     // Each has a pulse of its own.
     let (for_vault, for_agent) = (Environment::system(), Environment::system());
     let pulses = [for_vault.pulse.clone(), for_agent.pulse.clone()];
     let mut service = Service::of_environment(&pulses);
     let vault = start_vault(&home, arguments.listen.address, for_vault)?;
-    let agent = start_agent(&home, &share, &vault.url(), for_agent, &arguments.log)?;
+    let media = has_media.then(|| start_media(&home, &vault.url())).transpose()?;
+    let upstream = media.as_ref().map_or_else(|| vault.url(), MediaHandle::url);
+    let agent = start_agent(&home, &share, &upstream, for_agent, &arguments.log)?;
     let serving =
         Serving { url: vault.url(), share, dir: dir.clone(), process: std::process::id() };
     let document = serde_json::to_value(&serving).context("cannot describe what serves")?;
@@ -100,9 +107,13 @@ pub(crate) fn run(arguments: &Args, output: &Output) -> Result<Code> {
         tracing::warn!("nobody took the greeting: {error:#}");
     }
 
-    roles::attend(&signals, &mut service, || agent.fault().or_else(|| vault.fault()))?;
+    let fault_of_media = || media.as_ref().and_then(MediaHandle::fault);
+    let fault = || agent.fault().or_else(fault_of_media).or_else(|| vault.fault());
+    roles::attend(&signals, &mut service, fault)?;
     drop(ready);
     let stopped = agent.stop();
+    // What waits in it is there again at the next start.
+    drop(media);
     vault.shutdown();
     stopped?;
     tracing::info!("stopped; the same command goes on from here");
@@ -167,6 +178,20 @@ fn start_vault(
     // The port that it got, if any was good enough, so that the role can be run by itself.
     configured(home, "vault", &[("listen", vault.address().to_string())], &[])?;
     Ok(vault)
+}
+
+fn start_media(home: &Home, vault: &str) -> Result<MediaHandle> {
+    let places = [
+        ("dir", text(&home.media())?),
+        // Any port that is free: nobody but the agent here needs to know it.
+        ("listen", "127.0.0.1:0".to_owned()),
+        ("identity", text(&home.identity("media"))?),
+        ("upstream", vault.to_owned()),
+    ];
+    let config: MediaConfig = configured(home, "media", &places, &[])?.with_environment()?;
+    let media = outlast_media::start(config, Environment::system())?;
+    configured(home, "media", &[("listen", media.address().to_string())], &[])?;
+    Ok(media)
 }
 
 fn start_agent(

@@ -1,6 +1,7 @@
 //! The scenes of the rehearsal, in the order of the story.
 
 mod loss;
+mod wiped;
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -80,12 +81,12 @@ impl Rehearsal {
         interrupted: Arc<AtomicBool>,
         story: &mut Story,
     ) -> Result<Self> {
-        story.act("The stage: one agent, one vault, one share");
+        story.act("The stage: one agent, one media server, one vault, one share");
         let stage = Stage::new(directory, interrupted)?;
         // The share is a machine of its own, and outlives that of the vault.
         fs::create_dir(stage.path("share")).context("make the share")?;
-        let (roles, ready) = raise(&stage, "up", "127.0.0.1:0")?;
-        story.tell(&format!("agent and vault serve at {}", ready.url));
+        let (roles, ready) = raise(&stage, "up", "127.0.0.1:0", &[])?;
+        story.tell(&format!("agent, media server and vault serve, the vault at {}", ready.url));
         story.tell(&format!("the share is {}", ready.share.display()));
         joining::by_token(&stage, &stage.path("up"))?;
         story.kept("agent and operator have joined by a token each, which serves once");
@@ -102,11 +103,12 @@ impl Rehearsal {
         let newest = self.green_serves(story)?;
         self.a_recovery_point_is_missed(story)?;
         self.a_green_instance_restores(story, &newest)?;
+        self.a_media_server_loses_its_disk(story)?;
         self.the_vault_is_lost_and_brought_back(story)?;
         story.act("Curtain");
         self.roles.must_live()?;
         self.roles.stop()?;
-        story.kept("agent and vault stopped cleanly");
+        story.kept("agent, media server and vault stopped cleanly");
         Ok(())
     }
 
@@ -365,8 +367,8 @@ impl Rehearsal {
     }
 }
 
-/// Starts agent and vault, and waits until they serve.
-fn raise(stage: &Stage, name: &str, listen: &str) -> Result<(Actor, Ready)> {
+/// Starts agent, media server and vault, with more settings, and waits until they serve.
+fn raise(stage: &Stage, name: &str, listen: &str, more: &[(&str, &str)]) -> Result<(Actor, Ready)> {
     let [up, share, ready_file] = ["up", "share", "ready.json"].map(|name| stage.path(name));
     let mut arguments = words(&["up", "--listen", listen, "--dir"]);
     arguments.extend([up.as_os_str(), OsStr::new("--share"), share.as_os_str()]);
@@ -380,8 +382,9 @@ fn raise(stage: &Stage, name: &str, listen: &str) -> Result<(Actor, Ready)> {
     ];
     // That of a process that was killed says nothing.
     let _ = fs::remove_file(&ready_file);
+    let settings = [&settings, more].concat();
     let mut roles = stage.start(name, &arguments, &settings)?;
-    stage.wait_until("agent and vault serve", || {
+    stage.wait_until("agent, media server and vault serve", || {
         roles.must_live()?;
         Ok(ready_file.exists())
     })?;

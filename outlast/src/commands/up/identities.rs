@@ -48,6 +48,32 @@ pub(super) fn prepare(
     Ok(())
 }
 
+/// Gives the media server an identity that is valid now, as `prepare` does for the others; whether it has
+/// one. An authority that is gone gives none, and everything works without a media server, too.
+pub(super) fn prepare_media(home: &Home, clock: &dyn Clock) -> Result<bool> {
+    let directory = home.identity(Role::Media.as_str());
+    let found = Identity::load(&directory);
+    if !CertificateAuthority::exists(&home.authority()) {
+        let is_valid = |found: &Identity| found.validity().trouble(clock.now()).is_none();
+        let has_one = found.as_ref().is_ok_and(is_valid);
+        if !has_one {
+            tracing::warn!("there is no media server: nothing is left to issue its certificate");
+        }
+        return Ok(has_one);
+    }
+    let authority = CertificateAuthority::open(&home.authority())?;
+    let is_usable = |found: Identity| {
+        lasts(found.validity(), 2, clock) && found.authorities() == authority.authorities()
+    };
+    if !found.is_ok_and(is_usable) {
+        let hosts = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
+        let peer = Peer::new(Role::Media, "up")?;
+        let request = Request { hosts, ..Request::new(peer, CERTIFICATE_LIFETIME) };
+        authority.issue(&request, clock, RANDOM)?.save(&directory)?;
+    }
+    Ok(true)
+}
+
 /// The authority, valid now; `None` if it is gone and the identities that it issued are there.
 fn authority(
     home: &Home,

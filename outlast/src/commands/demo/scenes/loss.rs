@@ -48,7 +48,7 @@ impl Rehearsal {
             "`outlast vault recover` brought back keys, authority, records and audit log, whole",
         );
         let address = self.url.trim_start_matches("https://").trim_end_matches('/').to_owned();
-        (self.roles, _) = raise(&self.stage, "up-again", &address)?;
+        (self.roles, _) = raise(&self.stage, "up-again", &address, &[])?;
         let took = self.wait_for_receipt(&meanwhile, "vaulted")?;
         story.kept(&format!(
             "the agent went on by itself: drop {} vaulted, {:.1} s after the vault was back",
