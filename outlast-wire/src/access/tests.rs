@@ -12,7 +12,7 @@ const OBJECTS: &str = "
     media    create  c k l s I D
     media    read    C k l s I d
     media    size    C k l s I D
-    media    list    c k l s I d
+    media    list    c k l s I D
     media    remove  c k l s i d
     vault    create  c k l s i d
     vault    read    c k l s i d
