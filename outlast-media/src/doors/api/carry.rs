@@ -122,11 +122,13 @@ impl Media {
         drop(words);
         speaks_of(&agent, &bill.workload)?;
         let shipment = (bill.workload.clone(), bill.drop);
+        // Before the vault looks: what leaves the spool is there.
+        let here = self.waits(&bill.workload);
         let relayed = match self.relay(errand, DEADLINE_OF_BILLS) {
             Ok(relayed) => relayed,
             Err(away) => {
                 tracing::debug!(since = %away.since, "a bill waits for the vault");
-                let pending = Some(self.waits(&bill.workload));
+                let pending = Some(here);
                 let answer = BillAnswer { receipt: None, pending, shipped: self.shipped(&bill) };
                 return Ok((StatusCode::ACCEPTED, Json(answer)).into_response());
             }
@@ -141,7 +143,14 @@ impl Media {
                 self.words.forget(&shipment);
                 self.tallies.forget(&shipment);
             }
-            None => answer.shipped = self.shipped(&bill),
+            None => {
+                // The vault knows what we said last of the spool, which was up to a minute ago.
+                if let Some(pending) = &mut answer.pending {
+                    pending.waiting.retain(|it| it.media != self.name());
+                    pending.waiting.extend(here.waiting.into_iter().filter(|it| it.objects > 0));
+                }
+                answer.shipped = self.shipped(&bill);
+            }
         }
         let status = StatusCode::from_u16(relayed.status).unwrap_or(StatusCode::OK);
         let response = (status, Json(answer)).into_response();
