@@ -329,7 +329,8 @@ pub fn allowed(role: Role, action: Action) -> bool {
 ///   brings, reports, and asks what is held. For an instance that wants its backup back it may be
 ///   granted to read data, of that workload and for an hour.
 /// - A media server acts for agents: with their tickets it adds ciphertext, sees whether that
-///   arrived, and reads config and indexes; it hands in what they signed. Of itself it says how its
+///   arrived, and reads config and indexes; and data, with the ticket of one that was granted that. It
+///   hands in what they signed. Of itself it says how its
 ///   spool is doing.
 /// - An operator reads all and adds all kinds, so that stock restic can back up, and gives orders.
 /// - A reader reads all, and locks while it does.
@@ -340,7 +341,9 @@ pub fn allowed(role: Role, action: Action) -> bool {
 pub fn reach(role: Role, action: Action) -> Reach {
     match action {
         Action::Object { verb, kind } => match role {
-            Role::Media if ticket::may_allow(verb, kind) => Reach::Behalf,
+            Role::Media if ticket::may_allow(verb, kind) || ticket::may_grant(verb, kind) => {
+                Reach::Behalf
+            }
             Role::Agent if ticket::may_grant(verb, kind) => Reach::Grant,
             _ if allowed_object(role, verb, kind) => Reach::Granted,
             _ => Reach::Nothing,

@@ -190,12 +190,7 @@ impl Rest {
             Method::HEAD => Verb::Size,
             Method::DELETE => Verb::Remove,
             _ => {
-                let text = "objects know GET, HEAD, POST and DELETE only";
-                return Err(ApiError::new(
-                    StatusCode::METHOD_NOT_ALLOWED,
-                    ErrorCode::BadMethod,
-                    text,
-                ));
+                return Err(told::bad_method());
             }
         };
         let permitted = self.permit(&certified, request.headers(), &workload, verb, object.kind());
@@ -203,6 +198,17 @@ impl Rest {
             // A client that is still sending does not hear an answer.
             body::discard(request.into_body()).await;
             return Err(refused);
+        }
+        if (verb, object.kind()) == (Verb::Read, Kind::Data) {
+            let (host, certified, workload) =
+                (Arc::clone(&self.host), certified.clone(), workload.clone());
+            let ticket = text_of(request.headers(), TICKET_HEADER);
+            let holder = Holder::from(&certified.peer);
+            let permit = move || {
+                let asker = Asker { certified: &certified, ticket: ticket.as_deref() };
+                host.permit_pack(asker, &workload, &object)
+            };
+            self.blocking(&holder, permit).await?.map_err(host_error)?;
         }
         let peer = certified.peer;
         match verb {

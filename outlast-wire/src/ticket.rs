@@ -18,7 +18,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use outlast_store::{Kind, Verb};
-use outlast_types::{Timestamp, WorkloadName};
+use outlast_types::{BlobId, Timestamp, WorkloadName};
 use serde::{Deserialize, Serialize};
 
 use crate::certificate::Certified;
@@ -44,7 +44,7 @@ pub enum TicketVerb {
     ListPacks,
     /// To add packs and indexes, and to see whether they arrived.
     Upload,
-    /// To read packs. No part of what an agent may pass on: it is granted to the agent itself, for an
+    /// To read packs. No part of what an agent gets when it opens a repository: it is granted for an
     /// instance that wants its backup back.
     ReadData,
     /// Something that this program does not know, and so does not allow.
@@ -98,6 +98,10 @@ pub struct Ticket {
     /// By the vault's clock.
     pub issued: Timestamp,
     pub until: Timestamp,
+    /// The root tree of the snapshot that may be read, and nothing but what it needs; of older vaults, all
+    /// of the workload may be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tree: Option<BlobId>,
 }
 
 /// Why a ticket does not allow something.
@@ -124,12 +128,20 @@ impl Ticket {
             verbs: TicketVerb::AGENT.to_vec(),
             issued: now,
             until: now.saturating_add(GOOD_FOR),
+            tree: None,
         }
     }
 
-    /// What the vault grants to `agent` itself at `now`, so that it can bring a backup back.
-    pub fn to_read(agent: &Certified, workload: &WorkloadName, now: Timestamp) -> Self {
-        Self { verbs: vec![TicketVerb::ReadData], ..Self::new(agent, workload, now) }
+    /// What the vault grants to `agent` itself at `now`, so that it can bring the backup with this root
+    /// tree back. A media server may pass it on.
+    pub fn to_read(
+        agent: &Certified,
+        workload: &WorkloadName,
+        tree: BlobId,
+        now: Timestamp,
+    ) -> Self {
+        let verbs = vec![TicketVerb::ReadData];
+        Self { verbs, tree: Some(tree), ..Self::new(agent, workload, now) }
     }
 
     pub fn sign(&self, vault: &Identity) -> serde_json::Result<Statement> {
@@ -237,7 +249,7 @@ mod tests {
     fn a_grant_lets_its_agent_read_packs_for_an_hour_and_is_no_part_of_what_is_passed_on() {
         let (_directory, authority) = authority();
         let agent = issue(&authority, Role::Agent, "eu-1");
-        let grant = Ticket::to_read(agent.certified(), &shop(), at(1000));
+        let grant = Ticket::to_read(agent.certified(), &shop(), BlobId([1; 32]), at(1000));
         for kind in Kind::LISTED.into_iter().chain([Kind::Config]) {
             for verb in Verb::ALL {
                 let is_meant = kind == Kind::Data && verb == Verb::Read;

@@ -1,10 +1,10 @@
 //! Backups that instances want back over their share: whether they get them, and which one that is.
 //!
 //! Policy says of which workloads, and how old ones; nobody else does. What was decided is signed for the
-//! instances, since they know the authority and nothing else. The agent gets leave to read the workload's
-//! packs for an hour. It has the repository's key anyway, and packs hold what many snapshots share: so what
-//! this leave lets it see is all of the workload that it could find there, which is why it is short, audited, and
-//! given only while somebody asks.
+//! instances, since they know the authority and nothing else. The agent gets leave to read the packs that this
+//! snapshot needs, for an hour (`restorable`). It has the repository's key anyway, and packs hold what many
+//! snapshots share: so what this leave lets it see is a little more than the snapshot, which is why it is short,
+//! audited, and given only while somebody asks.
 
 use outlast_catalog::SnapshotRecord;
 use outlast_drop::SignedReceipt;
@@ -38,8 +38,9 @@ impl Vault {
         let identity = self.identity.get();
         let unsigned = |error: serde_json::Error| VaultError::SignAnswer { source: error.into() };
         let ticket = match &decision {
-            Decision::Granted(_) => {
-                let ticket = Ticket::to_read(agent, &asked.workload, now).sign(&identity);
+            Decision::Granted(backup) => {
+                let ticket = Ticket::to_read(agent, &asked.workload, backup.tree, now);
+                let ticket = ticket.sign(&identity);
                 Some(ticket.map_err(unsigned)?)
             }
             Decision::None { .. } | Decision::Refused { .. } => None,
@@ -186,7 +187,7 @@ mod tests {
     use std::collections::BTreeMap;
     use std::time::Duration;
 
-    use outlast_store::{Kind, Verb};
+    use outlast_store::{Kind, Object, Verb};
     use outlast_types::{
         Clock as _, ContentHash, DropId, RequestId, ShareId, SystemClock, SystemRandom,
     };
@@ -309,6 +310,25 @@ mod tests {
             let refused = may(who, ticket, Verb::Read, kind, workload).unwrap_err();
             let is_of_grant = matches!(refused.why, Why::NoGrant(_));
             assert_eq!(is_of_grant, kind == Kind::Data, "{refused}");
+        }
+        // Through a media server it is as good, and no better: it is for what this backup needs.
+        let middle = identity(path, Role::Media, "eu-1");
+        may(&middle, Some(&text), Verb::Read, Kind::Data, "shop-db").unwrap();
+        assert!(may(&middle, None, Verb::Read, Kind::Data, "shop-db").is_err());
+        assert!(may(&middle, Some(&text), Verb::Read, Kind::Snapshot, "shop-db").is_err());
+        let other = upload(&vault, &shop(), b"another one");
+        for who in [&mine, &middle] {
+            let asker = Asker { certified: who.certified(), ticket: Some(&text) };
+            let permit = |pack| vault.permit_pack(asker, &shop(), &Object::Data(pack));
+            for billed in &shipment.objects {
+                if let Object::Data(pack) = billed.object() {
+                    permit(pack).unwrap();
+                }
+            }
+            for (pack, _) in &other.packs {
+                let refused = permit(*pack).unwrap_err();
+                assert!(matches!(refused, VaultError::Denied { .. }), "{refused}");
+            }
         }
         // A ticket for media servers is no such grant.
         let passed_on = Ticket::new(mine.certified(), &shop(), SystemClock.now());

@@ -25,6 +25,7 @@ use super::policy::Policy;
 use super::promise_monitor::{Opening, PromiseMonitor};
 use super::recovery::{Sources, rebuilt_from};
 use super::repositories::Repositories;
+use super::restorable::Restorable;
 use super::saves::Saves;
 use super::sequence::Sequence;
 use super::shipments::Shipments;
@@ -129,6 +130,7 @@ impl Vault {
             shipments,
             spools,
             process,
+            restorable: Restorable::default(),
             sequence: Sequence::default(),
         };
         vault.begin()?;

@@ -5,7 +5,7 @@ use outlast_types::WorkloadName;
 use outlast_wire::Certified;
 use outlast_wire::access::{self, Action, Refused, Why};
 use outlast_wire::rest::Asker;
-use outlast_wire::ticket::Ticket;
+use outlast_wire::ticket::{Ticket, may_grant};
 
 use super::vault::Vault;
 
@@ -55,7 +55,9 @@ impl Vault {
             return Err(refused("shows no ticket of one".to_owned()));
         };
         let ticket = self.ticket(text, verb, kind, workload).map_err(refused)?;
-        match self.is_granted(&ticket.agent, workload) {
+        // Policy may have changed since.
+        let may_read = !may_grant(verb, kind) || self.policy.fetch(workload).is_some();
+        match self.is_granted(&ticket.agent, workload) && may_read {
             true => Ok(()),
             false => Err(refused(format!("workload {workload} is not granted to it any more"))),
         }

@@ -25,6 +25,7 @@ use super::orders::Orders;
 use super::policy::Policy;
 use super::promise_monitor::PromiseMonitor;
 use super::repositories::Repositories;
+use super::restorable::Restorable;
 use super::saves::Saves;
 use super::sequence::Sequence;
 use super::shipments::Shipments;
@@ -98,6 +99,8 @@ pub(crate) struct Vault {
     pub(crate) spools: Spools,
     /// The process of this vault, as others see that look at its locks.
     pub(crate) process: Process,
+    /// What may be read for the sake of backups that are brought back.
+    pub(crate) restorable: Restorable,
     /// Numbers the receipts.
     pub(crate) sequence: Sequence,
     /// Names this run of the vault, so that agents notice that another one began.

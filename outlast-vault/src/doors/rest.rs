@@ -27,6 +27,15 @@ impl RepositoryHost for Host {
         }
     }
 
+    fn permit_pack(
+        &self,
+        asker: Asker<'_>,
+        workload: &WorkloadName,
+        pack: &Object,
+    ) -> Result<(), HostError> {
+        self.0.permit_pack(asker, workload, pack).map_err(|error| told_of(workload, *pack, error))
+    }
+
     fn store(
         &self,
         _peer: &Peer,

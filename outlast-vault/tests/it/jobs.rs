@@ -5,11 +5,12 @@ use outlast_wire::api::{ErrorCode, JobView};
 
 use crate::support::{World, eventually, shop};
 
-const JOBS: [&str; 13] = [
+const JOBS: [&str; 14] = [
     "forget-unnamed",
     "judge-promises",
     "keep-kit-keys",
     "look-after-repositories",
+    "look-after-shipments",
     "measure-stored",
     "renew-own-certificate",
     "repair-catalog",

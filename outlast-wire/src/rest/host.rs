@@ -52,6 +52,18 @@ pub trait RepositoryHost: Send + Sync + 'static {
         access::check(asker.certified, action, workload)
     }
 
+    /// Lets `asker`, who is permitted to read packs, read this very one, or says why not. May take a
+    /// while.
+    fn permit_pack(
+        &self,
+        asker: Asker<'_>,
+        workload: &WorkloadName,
+        pack: &Object,
+    ) -> Result<(), HostError> {
+        let _ = (asker, workload, pack);
+        Ok(())
+    }
+
     /// The store of a workload's repository for `peer`, who is about to do `verb`, which is permitted.
     fn store(
         &self,

@@ -102,6 +102,12 @@ pub(super) fn fits(object: Object, hash: [u8; 32]) -> Result<(), ApiError> {
         .hint("it was damaged on the way or before; send it again"))
 }
 
+/// That an object does not know a method.
+pub(super) fn bad_method() -> ApiError {
+    let text = "objects know GET, HEAD, POST and DELETE only";
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, ErrorCode::BadMethod, text)
+}
+
 /// A header as a text.
 pub(super) fn text_of(headers: &HeaderMap, name: &str) -> Option<String> {
     headers.get(name)?.to_str().ok().map(str::to_owned)

@@ -131,7 +131,9 @@ impl Grants for Vault {
             at: SystemClock.now(),
             decision,
         };
-        let ticket = Ticket::to_read(self.agent.certified(), &question.workload, SystemClock.now());
+        let tree = outlast_types::BlobId([1; 32]);
+        let (agent, now) = (self.agent.certified(), SystemClock.now());
+        let ticket = Ticket::to_read(agent, &question.workload, tree, now);
         let ticket = is_granted.then(|| ticket.sign(&self.identity).unwrap());
         let decision = decided.sign(&self.identity).unwrap();
         Ok((decided, BackupAnswer { decision, ticket }))
