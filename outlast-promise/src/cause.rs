@@ -261,6 +261,7 @@ impl Cause {
     fn line(&self) -> Line<'_> {
         use About::{Agent, Holder, Media, Share, Vault, Workload};
         use Owner::{App, Platform};
+        use Topic::{Media as Silence, Spool};
         let (code, topic, owner, about) = match self {
             Self::NothingDropped { workload: w, .. } => {
                 ("nothing-dropped", Topic::RecoveryPoint, App, Workload(w))
@@ -314,12 +315,8 @@ impl Cause {
             Self::CertificateEarly { holder, .. } => {
                 ("certificate-early", Topic::Certificate, Platform, Holder(holder))
             }
-            Self::MediaSilent { media, .. } => {
-                ("media-silent", Topic::Media, Platform, Media(media))
-            }
-            Self::MediaHindered { media, .. } => {
-                ("media-hindered", Topic::Spool, Platform, Media(media))
-            }
+            Self::MediaSilent { media: m, .. } => ("media-silent", Silence, Platform, Media(m)),
+            Self::MediaHindered { media: m, .. } => ("media-hindered", Spool, Platform, Media(m)),
             Self::VaultAbsent { .. } => ("vault-absent", Topic::Vault, Platform, Vault),
             Self::VaultWentBack { .. } => {
                 ("vault-went-back", Topic::VaultWentBack, Platform, Vault)

@@ -93,11 +93,22 @@ impl Ledger {
             Event::Failing { workload, source, why } => {
                 self.observe_failing(&workload, source, why.as_deref(), touched);
             }
+            Event::OverLimit { agent, excess } => self.observe_excess(agent, excess, touched),
+            event @ (Event::AuditLog { .. }
+            | Event::ReleasesWithheld { .. }
+            | Event::MediaSeen { .. }
+            | Event::OwnCertificate { .. }) => self.take_in_no_agents(event, touched),
+        }
+        touched.extend(concerned);
+    }
+
+    /// What no agent says.
+    fn take_in_no_agents(&mut self, event: Event, touched: &mut BTreeSet<Matter>) {
+        match event {
             Event::AuditLog { problem } => {
                 touched.insert(Matter::Evidence);
                 self.state.head.audit_problem = problem.as_deref().map(cut);
             }
-            Event::OverLimit { agent, excess } => self.observe_excess(agent, excess, touched),
             Event::ReleasesWithheld { agents, until } => {
                 touched.insert(Matter::Evidence);
                 let agents = agents.iter().map(|agent| cut(agent)).collect();
@@ -118,8 +129,8 @@ impl Ledger {
                 touched.insert(Matter::Certificates);
                 self.state.head.certificates = BTreeMap::from([(cut(&holder), certificate)]);
             }
+            _ => {}
         }
-        touched.extend(concerned);
     }
 
     fn forget(&mut self, name: &WorkloadName) {

@@ -6,7 +6,7 @@ use outlast_catalog::Catalog;
 use outlast_promise::Settings;
 use outlast_types::{Environment, Interrupt, Random, hex};
 use outlast_wire::names::Names;
-use outlast_wire::{IdentityHandle, Trust};
+use outlast_wire::{Identity, IdentityHandle, Trust};
 
 use super::admission::Admission;
 use super::arrivals::Arrivals;
@@ -87,18 +87,10 @@ impl Vault {
         trust.learn(certificates.revocations());
         see_to_kit_secret(&storage, &audit, &environment)?;
         let (withheld, orders) = (Withheld::open(&storage)?, Orders::open(&storage)?);
-        let shipments = Shipments::open(&storage, environment.clock.now())?;
-        let spools = Spools::open(&storage, environment.clock.now())?;
         let given = orders.list(None);
         note_orders(&given, &audit)?;
         let certified = identity.get();
-        let opening = Opening {
-            settings,
-            orders: &given,
-            certificate: own_certificate(&certified),
-            chronicle: Arc::new(AuditChronicle::new(&audit)),
-            withheld: withheld.event(),
-        };
+        let opening = opening(settings, &given, &certified, &audit, &withheld);
         let promises = PromiseMonitor::open(catalog, opening, Arc::clone(&environment.clock))?;
         let vault = Self {
             repositories,
@@ -119,6 +111,8 @@ impl Vault {
             certified: Mutex::new(certified),
             policy,
             challenges: Challenges::open(&storage, &environment)?,
+            shipments: Shipments::open(&storage, environment.clock.now())?,
+            spools: Spools::open(&storage, environment.clock.now())?,
             run: name_of_run(&*environment.random),
             environment,
             storage,
@@ -127,8 +121,6 @@ impl Vault {
             tenures: Tenures::default(),
             saves: Saves::default(),
             withheld,
-            shipments,
-            spools,
             process,
             restorable: Restorable::default(),
             sequence: Sequence::default(),
@@ -157,6 +149,23 @@ impl Vault {
         let AuditHead { number, hash } = self.audit.head();
         tracing::info!(number, hash, "the newest entry of the audit log");
         Ok(())
+    }
+}
+
+/// What the promises begin with.
+fn opening<'a>(
+    settings: Settings,
+    orders: &'a [Order],
+    certified: &Identity,
+    audit: &Arc<AuditLog>,
+    withheld: &Withheld,
+) -> Opening<'a> {
+    Opening {
+        settings,
+        orders,
+        certificate: own_certificate(certified),
+        chronicle: Arc::new(AuditChronicle::new(audit)),
+        withheld: withheld.event(),
     }
 }
 

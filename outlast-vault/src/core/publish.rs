@@ -434,6 +434,11 @@ fn take_stock(
             _ => missing.push(*object),
         }
     }
+    if missing.iter().any(|object| object.kind() == Kind::Index) {
+        // Which packs it needs is not known yet, and a large shipment is asked after again and again.
+        missing.truncate(MISSING_NAMED_MAX);
+        return Ok((Stock { objects: here.len() as u64, bytes: 0 }, missing));
+    }
     let indexes: Vec<Object> =
         here.keys().filter(|object| object.kind() == Kind::Index).copied().collect();
     let mut brought: u64 = here.values().sum();
