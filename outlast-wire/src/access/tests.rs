@@ -10,7 +10,7 @@ const OBJECTS: &str = "
     agent    list    C K L S I D
     agent    remove  c k L s i d
     media    create  c k l s I D
-    media    read    C k l s I d
+    media    read    C k l s I D
     media    size    C k l s I D
     media    list    c k l s I D
     media    remove  c k l s i d
