@@ -7,6 +7,7 @@
 
 mod adopting;
 mod apply;
+mod changes;
 mod holdings;
 mod hygiene;
 mod keeper;
@@ -35,6 +36,7 @@ use crate::answers::desk::{Desk, DeskParts};
 use crate::answers::grants::OfVault;
 use crate::answers::hatch::Hatch;
 use crate::board::{Board, PassNews, Seen};
+use crate::config::Changes;
 use crate::decision::decide;
 use crate::hauls::PLACES_MIN;
 use crate::line::Line;
@@ -63,6 +65,9 @@ const PAUSE_MIN: Duration = Duration::from_millis(200);
 /// How often it is looked whether a drop has come a hop further, while there is nothing else to do.
 const LOOK: Duration = Duration::from_millis(250);
 
+/// The shortest rest before it is asked for drops that wait at media servers.
+const REST_MIN: Duration = Duration::from_secs(10);
+
 /// Why an agent cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum AgentError {
@@ -81,6 +86,7 @@ pub enum AgentError {
 /// The agent. Everything that it remembers beyond the share may be lost at any moment.
 pub struct Agent {
     config: AgentConfig,
+    changes: Changes,
     environment: Environment,
     authority: Authority,
     scribe: Arc<Scribe>,
@@ -204,6 +210,7 @@ impl Agent {
             desk: None,
             hatch: Arc::default(),
             asked_under: 0,
+            changes: Changes::default(),
             config,
             environment,
             authority,
@@ -286,8 +293,13 @@ impl Agent {
     fn rest(&self, is_share_there: bool, shutdown: &Shutdown) -> bool {
         let mut left = self.config.poll;
         let has_more = || is_share_there && self.shipper.hauls().has_news();
+        let is_watched = self.shipper.hauls().count() > 0 || self.shipper.in_transit().0 > 0;
         while !left.is_zero() && !has_more() {
-            let pause = if self.shipper.hauls().count() > 0 { left.min(LOOK) } else { left };
+            let rested = self.config.poll.saturating_sub(left);
+            if is_share_there && rested >= REST_MIN && self.shipper.has_due() {
+                break;
+            }
+            let pause = if is_watched { left.min(LOOK) } else { left };
             if self.environment.timer.pause(pause, shutdown) {
                 return true;
             }
@@ -322,6 +334,7 @@ impl Agent {
     /// Looks over the share once, does what is to be done, and posts what came of it.
     fn work(&mut self, shutdown: &Shutdown) -> PassReport {
         self.environment.pulse.beat();
+        self.take_changes();
         let revocations = self.scribe.identity.revocations().entries().len();
         if revocations != self.asked_under {
             // What is known of drops may rest on the word of somebody who is revoked since.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use outlast_drop::adopt::Rule;
@@ -12,6 +13,22 @@ use outlast_wire::names::Names;
 
 use crate::answers::FetchRules;
 use crate::budget::Budgets;
+
+/// A configuration that an agent is to go on with, as far as that can be without a restart. A copy leads to the
+/// same agent.
+#[derive(Debug, Clone, Default)]
+pub struct Changes(Arc<Mutex<Option<AgentConfig>>>);
+
+impl Changes {
+    /// Takes effect with the next pass.
+    pub fn put(&self, config: AgentConfig) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(config);
+    }
+
+    pub(crate) fn take(&self) -> Option<AgentConfig> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
 
 /// An agent's configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -61,7 +61,7 @@ mod workload;
 
 pub use agent::{Agent, AgentError};
 pub use budget::Budgets;
-pub use config::AgentConfig;
+pub use config::{AgentConfig, Changes};
 pub use destination::{Cargo, Content, Delivered, Destination, Failure, Taken};
 pub use problem::{Met, Problem};
 pub use report::{PassReport, ShippedDrop};

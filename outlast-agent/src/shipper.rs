@@ -291,6 +291,14 @@ impl Shipper {
         drop.holders = names;
     }
 
+    /// Whether it is time to ask for a drop that waits at a media server.
+    pub(crate) fn has_due(&self) -> bool {
+        let now = self.now();
+        let retries = self.retries.values().filter(|retry| !retry.backoff.is_waiting(now));
+        let mut drops = retries.flat_map(|retry| retry.drops.values());
+        drops.any(|drop| !drop.holders.is_empty() && !drop.backoff.is_waiting(now))
+    }
+
     /// How many drops wait at media servers, and the names of those.
     pub(crate) fn in_transit(&self) -> (u64, Vec<String>) {
         let drops = self.retries.values().flat_map(|retry| retry.drops.values());

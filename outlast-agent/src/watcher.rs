@@ -140,6 +140,11 @@ impl Watcher {
         })
     }
 
+    /// How long a drop must be still from now on before its writer counts as dead.
+    pub(crate) fn wait_for(&mut self, grace: Duration) {
+        self.grace = grace;
+    }
+
     /// Lets `meter` hear of all calls to the share, in place of our own count.
     pub(crate) fn measure(&mut self, meter: Meter) {
         self.meter = meter;

@@ -6,6 +6,7 @@
 mod backups;
 mod certificates;
 mod code;
+mod counted;
 mod figures;
 mod orders;
 mod shipments;

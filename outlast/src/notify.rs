@@ -9,6 +9,7 @@ use outlast_types::pulse::{Pulse, PulseWatch};
 
 /// What we tell, in the words of the protocol.
 const READY: &str = "READY=1";
+const RELOADING: &str = "RELOADING=1";
 const STOPPING: &str = "STOPPING=1";
 const ALIVE: &str = "WATCHDOG=1";
 
@@ -51,6 +52,11 @@ impl Service {
     /// All roles serve.
     pub(crate) fn ready(&self) {
         self.tell(READY);
+    }
+
+    /// The configuration is being read again; all roles serve meanwhile.
+    pub(crate) fn reloading(&self) {
+        self.tell(RELOADING);
     }
 
     /// What there is to say, in a line.
@@ -150,6 +156,10 @@ mod tests {
         assert_eq!(heard(&manager).as_deref(), Some("WATCHDOG=1"));
         service.watch();
         assert_eq!(heard(&manager), None, "one hangs");
+        service.reloading();
+        service.ready();
+        assert_eq!(heard(&manager).as_deref(), Some("RELOADING=1"));
+        assert_eq!(heard(&manager).as_deref(), Some("READY=1"));
         service.stopping();
         assert_eq!(heard(&manager).as_deref(), Some("STOPPING=1"));
         drop(manager);

@@ -5,6 +5,7 @@
 //! and column of the file, or by the variable's name. The keys are one table ([`table`]).
 
 mod adopted;
+mod change;
 mod edit;
 mod flaw;
 mod identities;
@@ -126,6 +127,12 @@ impl Document {
             Flaws::new(self.path.as_deref(), vec![Flaw { source, text }])
         })?;
         Ok(root.into_inner())
+    }
+
+    /// The settings of a role, whatever this process's environment sets.
+    #[cfg(test)]
+    fn with_no_variables(&self, role: &RoleKeys) -> Settings {
+        self.resolve(role, std::iter::empty()).unwrap().0
     }
 
     fn judge(&self, flaws: Vec<Flaw>) -> Result<()> {

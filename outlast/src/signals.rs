@@ -9,6 +9,7 @@
 
 use std::io::Write as _;
 use std::process;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -111,8 +112,19 @@ impl Signals {
         Self::catch_with(Grace { tidy: patience, ..Grace::default() })
     }
 
+    /// The same, but for SIGHUP, which asks a role to read its configuration again.
+    pub(crate) fn catch_but_hangups(patience: Duration) -> Result<(Self, Hangups)> {
+        let grace = Grace { tidy: patience, ..Grace::default() };
+        let hangups = Hangups::catch()?;
+        Ok((Self::catch_kinds(grace, &[Signal::TERM, Signal::INT])?, hangups))
+    }
+
     /// Begins to catch the signals, and lets work finish as far as `grace` allows.
     pub(crate) fn catch_with(grace: Grace) -> Result<Self> {
+        Self::catch_kinds(grace, &[Signal::TERM, Signal::INT, Signal::HUP])
+    }
+
+    fn catch_kinds(grace: Grace, wanted: &[Signal]) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -127,7 +139,8 @@ impl Signals {
         ] {
             // Shells start background commands with SIGINT ignored, and a service manager that
             // sends it still means it.
-            if as_signal == Signal::INT || ignored & bit(as_signal) == 0 {
+            let is_heard = as_signal == Signal::INT || ignored & bit(as_signal) == 0;
+            if wanted.contains(&as_signal) && is_heard {
                 let stream = signal(kind).context("cannot hear signals")?;
                 kinds.push((stream, Caught::Signal(as_signal)));
             }
@@ -188,6 +201,41 @@ impl Signals {
         let nothing = |caught: &mut Option<Caught>| caught.is_none();
         let waited = self.0.changed.wait_timeout_while(self.0.caught(), pause, nothing);
         *waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+}
+
+/// SIGHUP, as the wish that a role reads its configuration again.
+pub(crate) struct Hangups(Arc<AtomicBool>);
+
+impl Hangups {
+    fn catch() -> Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .context("cannot prepare to hear signals")?;
+        let heard = Arc::new(AtomicBool::new(false));
+        if ignored() & bit(Signal::HUP) != 0 {
+            return Ok(Self(heard));
+        }
+        let context = runtime.enter();
+        let mut hangups = signal(SignalKind::hangup()).context("cannot hear signals")?;
+        drop(context);
+        let noted = Arc::downgrade(&heard);
+        std::thread::Builder::new()
+            .name("hangups".to_owned())
+            .spawn(move || {
+                while runtime.block_on(hangups.recv()).is_some() {
+                    let Some(noted) = noted.upgrade() else { return };
+                    noted.store(true, Ordering::Release);
+                }
+            })
+            .context("cannot start the thread that hears signals")?;
+        Ok(Self(heard))
+    }
+
+    /// Whether one came since this was asked last. Several are one wish.
+    pub(crate) fn take(&self) -> bool {
+        self.0.swap(false, Ordering::Acquire)
     }
 }
 

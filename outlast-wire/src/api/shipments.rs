@@ -12,8 +12,6 @@ use outlast_types::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{BILL_VERSION_COUNTED, BilledName, Shipment};
-
 /// A shipment of which nothing came for so long is over.
 pub const SHIPMENT_IDLE_MAX: Duration = Duration::from_secs(14 * 86_400);
 
@@ -83,25 +81,6 @@ pub struct HeardShipment {}
 pub struct BilledPacks {
     pub objects: u64,
     pub bytes: u64,
-}
-
-impl Shipment {
-    /// The same as a bill of version [`BILL_VERSION_COUNTED`]: it names indexes, and counts packs.
-    pub fn counted(&self) -> Self {
-        let mut packs = BilledPacks::default();
-        let mut indexes = Vec::new();
-        for object in &self.objects {
-            match object.name {
-                BilledName::Index(_) => indexes.push(*object),
-                BilledName::Data(_) => {
-                    packs.objects += 1;
-                    packs.bytes = packs.bytes.saturating_add(object.size);
-                }
-            }
-        }
-        let packs = Some(self.packs.unwrap_or(packs));
-        Self { version: BILL_VERSION_COUNTED, objects: indexes, packs, ..self.clone() }
-    }
 }
 
 /// `POST /api/v1/shipments`: the answer to a bill.

@@ -157,7 +157,9 @@ fn agent(file: &Path, output: &Output, found: &mut Vec<Finding>) {
     }
     place::directory("state", &config.state, place::STATE_BYTES_MIN, found);
     sources.all.iter().for_each(|source| source::look(source, &config.state, found));
-    way::look(&config.upstream, &config.identity, &config.names, Some(Role::Agent), output, found);
+    for address in config.upstream.split(',') {
+        way::look(address, &config.identity, &config.names, Some(Role::Agent), output, found);
+    }
 }
 
 /// All that a media server stands on.

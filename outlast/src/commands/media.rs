@@ -13,7 +13,7 @@ use outlast_types::{Clock as _, Environment, SystemClock, human};
 use outlast_wire::api::MediaState;
 use serde_json::json;
 
-use super::roles::{PATIENCE, ReadyFile, attend, help};
+use super::roles::{PATIENCE, ReadyFile, Reload, attend_hearing, help};
 use crate::exit::Code;
 use crate::log::{Log, LogArgs};
 use crate::notify::Service;
@@ -23,6 +23,16 @@ use crate::settings::Document;
 use crate::settings::table::MEDIA;
 use crate::signals::Signals;
 
+/// The keys that a media server takes over without a restart.
+const TAKES: [&str; 7] = [
+    "media.room",
+    "media.workload_room",
+    "media.cache",
+    "line.rate",
+    "line.calendar",
+    "line.zone",
+    "line.restores",
+];
 /// Where packages put the file.
 const CONFIG: &str = "/etc/outlast/media.toml";
 /// How often it is looked whether a spool is empty.
@@ -174,16 +184,18 @@ pub(crate) fn run(arguments: &MediaArgs, output: &Output) -> Result<Code> {
 }
 
 fn serve(arguments: &MediaArgs) -> Result<Code> {
-    let signals = Signals::catch(PATIENCE)?;
+    let (signals, hangups) = Signals::catch_but_hangups(PATIENCE)?;
     let _log = Log::start(&arguments.log);
     let mut ready = ReadyFile::new(arguments.ready_file.as_deref())?;
     let path = arguments.config.as_deref().context("name the configuration by --config")?;
+    let mut reload = Reload::of(&MEDIA, path, &TAKES)?;
     let config = media_config(path)?;
     let environment = Environment::system();
     let mut service = Service::of_environment(std::slice::from_ref(&environment.pulse));
     let media = outlast_media::start(config, environment)?;
     ready.write(&json!({ "url": media.url(), "process": process::id() }))?;
-    attend(&signals, &mut service, || media.fault())?;
+    let again = || reload.again(media_config, |new| media.set_limits(new.limits));
+    attend_hearing(&signals, Some((&hangups, again)), &mut service, || media.fault())?;
     drop(ready);
     media.shutdown();
     Ok(Code::Done)

@@ -3,6 +3,7 @@
 
 mod import;
 mod recover;
+mod reload;
 
 use outlast_types::Environment;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use outlast_agent::{Agent, Shutdown};
+use outlast_agent::{Agent, Changes, Shutdown};
 use outlast_fs::durable;
 use outlast_vault::VaultConfig;
 use serde_json::{Value, json};
@@ -26,11 +27,28 @@ use crate::proxies::proxies;
 use crate::settings::key::RoleKeys;
 use crate::settings::table::{AGENT, VAULT};
 use crate::settings::{AgentSettings, Document};
-use crate::signals::Signals;
+use crate::signals::{Hangups, Signals};
+
+pub(crate) use reload::Reload;
 
 /// How long the roles may take to end; then what is under way is cut off, which harms nothing.
 /// Less than the thirty seconds that service managers and clusters give before they kill.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(25);
+
+/// The keys of an agent that it takes over without a restart.
+const AGENT_TAKES: [&str; 11] = [
+    "agent.poll",
+    "agent.grace",
+    "agent.keep",
+    "agent.patience",
+    "agent.receipts_keep",
+    "agent.budget",
+    "agent.share_budget",
+    "agent.drop_max",
+    "agent.ratio_max",
+    "workloads.drop_max",
+    "workloads.budget",
+];
 
 /// How often it is looked whether the roles live.
 const LOOK: Duration = Duration::from_millis(500);
@@ -97,8 +115,9 @@ fn agent_help() -> String {
     help(
         &AGENT,
         "OUTLAST_AGENT_POLL=5s",
-        "SIGTERM, SIGINT and SIGHUP end it in order, within 25 seconds in any case, and a second one at once:
-what is under way goes on at the next start. In a container, the file after --ready-file is what a
+        "SIGTERM and SIGINT end it in order, within 25 seconds in any case, and a second one at once: what is under
+way goes on at the next start. SIGHUP reads the file again: poll, grace, keep, patience, receipts_keep, budgets
+and limits take effect at once, and the log names each changed key, and those that want a restart. In a container, the file after --ready-file is what a
 readiness probe looks for.
 
 Examples:
@@ -111,8 +130,8 @@ fn vault_help() -> String {
     help(
         &VAULT,
         "OUTLAST_VAULT_LISTEN=:8443",
-        "SIGTERM, SIGINT and SIGHUP end it in order, within 25 seconds in any case, and a second one at once.
-In a container, the file after --ready-file is what a readiness probe looks for.
+        "SIGTERM and SIGINT end it in order, within 25 seconds in any case, and a second one at once. SIGHUP reads
+the file again: it is judged, and the log names each changed key; all of them take effect after a restart. In a container, the file after --ready-file is what a readiness probe looks for.
 
 Examples:
   outlast vault --config /etc/outlast/vault.toml
@@ -133,14 +152,16 @@ pub(crate) fn vault(arguments: &VaultArgs, output: &Output) -> Result<Code> {
         let config = vault_config(config)?;
         return rebuild_catalog(&config, output);
     }
-    let signals = Signals::catch(PATIENCE)?;
+    let (signals, hangups) = Signals::catch_but_hangups(PATIENCE)?;
     let mut ready = ReadyFile::new(arguments.ready_file.as_deref())?;
+    let mut reload = Reload::of(&VAULT, config, &[])?;
     let config = vault_config(config)?;
     let environment = Environment::system();
     let mut service = Service::of_environment(std::slice::from_ref(&environment.pulse));
     let vault = outlast_vault::start(config, environment)?;
     ready.write(&json!({ "url": vault.url(), "process": process::id() }))?;
-    attend(&signals, &mut service, || vault.fault())?;
+    let again = || reload.again(vault_config, drop);
+    attend_hearing(&signals, Some((&hangups, again)), &mut service, || vault.fault())?;
     drop(ready);
     vault.shutdown();
     Ok(Code::Done)
@@ -182,16 +203,20 @@ fn rebuild_catalog(config: &VaultConfig, output: &Output) -> Result<Code> {
 }
 
 pub(crate) fn agent(arguments: &AgentArgs) -> Result<Code> {
-    let signals = Signals::catch(PATIENCE)?;
+    let (signals, hangups) = Signals::catch_but_hangups(PATIENCE)?;
     let _log = Log::start(&arguments.log);
     let mut ready = ReadyFile::new(arguments.ready_file.as_deref())?;
+    let mut reload = Reload::of(&AGENT, &arguments.config, &AGENT_TAKES)?;
     let mut settings = settings_of(&Document::read(&arguments.config)?)?;
     settings.config.proxies = proxies()?;
     let environment = Environment::system();
     let mut service = Service::of_environment(std::slice::from_ref(&environment.pulse));
     let agent = AgentThread::start(&settings, environment, &arguments.log)?;
     ready.write(&json!({ "process": process::id() }))?;
-    attend(&signals, &mut service, || agent.fault())?;
+    let changes = agent.changes.clone();
+    let read = |path: &Path| settings_of(&Document::read(path)?);
+    let again = || reload.again(read, |new| changes.put(new.config));
+    attend_hearing(&signals, Some((&hangups, again)), &mut service, || agent.fault())?;
     drop(ready);
     agent.stop()?;
     Ok(Code::Done)
@@ -205,9 +230,26 @@ pub(crate) fn attend(
     service: &mut Service,
     fault: impl Fn() -> Option<&'static str>,
 ) -> Result<()> {
+    attend_hearing(signals, None::<(&Hangups, fn())>, service, fault)
+}
+
+/// The same, where a hangup lets something be done, such as reading the configuration again.
+pub(crate) fn attend_hearing(
+    signals: &Signals,
+    mut hearing: Option<(&Hangups, impl FnMut())>,
+    service: &mut Service,
+    fault: impl Fn() -> Option<&'static str>,
+) -> Result<()> {
     service.ready();
     let told_to_stop = || {
         service.watch();
+        if let Some((hangups, again)) = &mut hearing
+            && hangups.take()
+        {
+            service.reloading();
+            again();
+            service.ready();
+        }
         signals.wait(LOOK).is_some()
     };
     watch(told_to_stop, fault).inspect_err(|_| {
@@ -278,6 +320,7 @@ impl Drop for ReadyFile {
 /// The agent at work on a thread of its own, and what it backs up itself.
 pub(crate) struct AgentThread {
     shutdown: Shutdown,
+    changes: Changes,
     thread: JoinHandle<()>,
     sources: Option<Sources>,
 }
@@ -294,13 +337,13 @@ impl AgentThread {
             agent.answer_for(own);
             sources
         });
-        let shutdown = Shutdown::default();
+        let (shutdown, changes) = (Shutdown::default(), agent.changes());
         let heard = shutdown.clone();
         let thread = thread::Builder::new()
             .name("agent".to_owned())
             .spawn(move || agent.run(&heard))
             .context("cannot start the agent's thread")?;
-        Ok(Self { shutdown, thread, sources })
+        Ok(Self { shutdown, changes, thread, sources })
     }
 
     /// What is wrong with it, if it has ended.
@@ -331,7 +374,7 @@ mod tests {
             Environment::system().timer.pause(Duration::from_millis(1), &heard);
             std::panic::resume_unwind(Box::new("broken"));
         });
-        let agent = AgentThread { shutdown, thread, sources: None };
+        let agent = AgentThread { shutdown, changes: Changes::default(), thread, sources: None };
         let timer = Environment::system().timer;
         let told = || timer.pause(Duration::from_millis(1), &agent.shutdown);
         let ended = watch(told, || agent.fault());

@@ -88,6 +88,8 @@ pub(crate) enum Kind {
     Path,
     /// The address of a vault.
     Url,
+    /// The same, or several of them.
+    Urls,
     /// Where to listen.
     Listen,
     /// The same, on this host only.
@@ -200,6 +202,9 @@ impl Kind {
         let expected = match self {
             Self::Path => "a path in quotes, such as \"/var/lib/outlast\"",
             Self::Url => "an address in quotes, such as \"https://vault.example:8443/\"",
+            Self::Urls => {
+                "an address in quotes, such as \"https://vault.example:8443/\", or a list of them"
+            }
             Self::Listen => "an address in quotes, such as \"localhost:8443\" or \":8443\"",
             Self::ListenHere => "an address of this host in quotes, such as \"localhost:9644\"",
             Self::Duration { .. } => "a duration in quotes, such as \"30s\", \"5m\" or \"26h\"",
@@ -229,7 +234,7 @@ impl Kind {
     pub(crate) fn example(self) -> &'static str {
         match self {
             Self::Path => "/var/lib/outlast",
-            Self::Url => "https://vault.example:8443/",
+            Self::Url | Self::Urls => "https://vault.example:8443/",
             Self::Listen => ":8443",
             Self::ListenHere => "localhost:9644",
             Self::Duration { .. } => "26h",
@@ -251,6 +256,7 @@ impl Kind {
         match self {
             Self::Path => "PATH",
             Self::Url => "URL",
+            Self::Urls => "URL|[URL, ...]",
             Self::Listen | Self::ListenHere => "ADDRESS",
             Self::Duration { .. } => "DURATION",
             Self::Count => "NUMBER",
@@ -270,7 +276,7 @@ impl Kind {
     /// Reads what a text says, in a variable or between quotes; why it cannot be, if so.
     pub(crate) fn read(self, text: &str) -> Result<Value, String> {
         match self {
-            Self::Path | Self::Url | Self::Text { .. } if text.is_empty() => {
+            Self::Path | Self::Url | Self::Urls | Self::Text { .. } if text.is_empty() => {
                 Err(format!("it is empty, and wants {}", self.expected()))
             }
             Self::Path | Self::Text { .. } => Ok(Value::Text(text.to_owned())),
@@ -293,6 +299,7 @@ impl Kind {
             Self::Url => check_address(text)
                 .map(|()| Value::Text(text.to_owned()))
                 .map_err(|error| format!("{error}; it wants {}", self.expected())),
+            Self::Urls => urls(text).map(Value::Text),
             Self::Listen => Ok(Value::Listen(text.to_owned(), listen_address(text)?)),
             Self::ListenHere => match listen_address(text)? {
                 at if at.ip().is_loopback() => Ok(Value::Listen(text.to_owned(), at)),
@@ -346,6 +353,20 @@ fn words(text: &str) -> Option<Vec<String>> {
     let table: toml::Table = format!("words = {text}").parse().ok()?;
     let words = table.get("words")?.as_array()?.iter();
     words.map(|word| word.as_str().map(str::to_owned)).collect()
+}
+
+/// Addresses of vaults, with commas between them, of a list or a text.
+fn urls(text: &str) -> Result<String, String> {
+    let all = words(text).ok_or_else(|| format!("{text:?} is not {}", Kind::Urls.expected()))?;
+    let each: Vec<&str> = all.iter().flat_map(|text| text.split(',')).map(str::trim).collect();
+    for address in &each {
+        check_address(address)
+            .map_err(|error| format!("{error}; it wants {}", Kind::Urls.expected()))?;
+    }
+    match each.is_empty() {
+        true => Err(format!("it is empty, and wants {}", Kind::Urls.expected())),
+        false => Ok(each.join(",")),
+    }
 }
 
 /// A list of patterns, with or without its brackets and quotes.

@@ -311,7 +311,7 @@ fn read(key: &Key, value: &Spanned<DeValue<'_>>) -> Result<Value, String> {
             let wrong = || format!("it wants {}", kind.expected());
             texts(list).map(Value::Words).ok_or_else(wrong)
         }
-        (DeValue::Array(list), kind @ (Kind::Patterns | Kind::Contents)) => {
+        (DeValue::Array(list), kind @ (Kind::Patterns | Kind::Contents | Kind::Urls)) => {
             let wrong = || format!("it wants {}", kind.expected());
             kind.read(&texts(list).ok_or_else(wrong)?.join(","))
         }

@@ -32,9 +32,9 @@ pub(crate) const AGENT: RoleKeys = RoleKeys {
                 },
                 Key {
                     name: "upstream",
-                    kind: Kind::Url,
+                    kind: Kind::Urls,
                     default: Default::None,
-                    help: "the vault's address",
+                    help: "the address of the vault, or of a media server on the way to it; several are tried in turn",
                 },
                 Key {
                     name: "identity",
