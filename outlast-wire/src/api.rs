@@ -74,8 +74,7 @@ impl From<Base64> for String {
 /// bind the drop's seal, so nothing could be believed of them, and none is taken.
 pub const BILL_VERSION: u32 = 2;
 
-/// The version of bills whose `objects` are the indexes alone, and whose packs are counted: those follow
-/// from the indexes, once these are verified.
+/// The version of bills that name indexes alone: packs are counted, and follow from verified indexes.
 pub const BILL_VERSION_COUNTED: u32 = 3;
 
 /// `POST /api/v1/shipments`: the bill of lading of one drop, signed by the agent. A
@@ -104,8 +103,7 @@ pub struct Shipment {
     pub snapshot_id: SnapshotId,
     /// The snapshot object as it will be stored, already encrypted.
     pub snapshot: Base64,
-    /// What the snapshot needs and this shipment brought; all must be there before it is
-    /// published.
+    /// What the snapshot needs and this shipment brought; all must be there before it is published.
     pub objects: Vec<BilledObject>,
     /// The packs that it brought, counted; in version 3, in which `objects` does not name them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
