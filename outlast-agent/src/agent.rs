@@ -183,16 +183,14 @@ impl Agent {
         );
         let pause = config.poll.max(PAUSE_MIN);
         let pace = Arc::new(Pace::new(Arc::clone(&environment.timer)));
-        let keys = config.seal_key.as_deref().map(SealKeys::read).transpose()?;
-        let keys = keys.unwrap_or_default();
-        let road = Arc::clone(&pace);
+        let keys = config.seal_key.as_deref().map_or(Ok(SealKeys::default()), SealKeys::read)?;
         let engine = Engine::shared(config.loads_at_once.max(PLACES_MIN), &Tuning::default());
         let (known, world) = (identity.clone(), environment.clone());
-        let tier = Tier::new(upstream, known, world, state, road, keys, engine);
+        let tier = Tier::new(upstream, known, world, state, Arc::clone(&pace), keys, engine);
         let line = Arc::new(Line::new(Box::new(tier), environment.clone(), pause));
         let scribe = Arc::new(Scribe { identity, clock });
-        let (scribed, quick, places) = (Arc::clone(&scribe), config.quick, config.loads_at_once);
-        let shipper = Shipper::new(scribed, environment.clone(), pause, quick, places);
+        let (quick, places, world) = (config.quick, config.loads_at_once, environment.clone());
+        let shipper = Shipper::new(Arc::clone(&scribe), world, pause, quick, places);
         Ok(Self {
             line,
             shipper,
