@@ -29,6 +29,9 @@ const STATES: [State; 7] = [
     State::Retired,
 ];
 
+/// What is shown of a media server: the metric, its help, and the number.
+type MediaFigure = (&'static str, &'static str, fn(&MediaReport) -> u64);
+
 impl Vault {
     /// All metrics as of now.
     pub(crate) fn metrics(&self) -> String {
@@ -109,7 +112,7 @@ impl Vault {
         for MediaShown { media, last, .. } in &servers {
             page.line(metric, &[("media", media)], now.since(*last).as_secs());
         }
-        let figures: [(&str, &str, fn(&MediaReport) -> u64); 4] = [
+        let figures: [MediaFigure; 4] = [
             ("outlast_media_objects", "Objects that wait at a media server.", |it| it.objects),
             ("outlast_media_bytes", "Bytes that wait at a media server.", |it| it.bytes),
             ("outlast_media_room_bytes", "Room in a media server's spool.", |it| it.room),

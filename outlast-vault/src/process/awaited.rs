@@ -66,10 +66,10 @@ mod tests {
     fn whoever_prunes_a_directory_finds_what_is_on_its_way() {
         let directory = tempfile::tempdir().unwrap();
         let repository = directory.path().join("repos/shop");
-        std::fs::create_dir_all(&repository).unwrap();
+        durable::create_directories(&repository, 0o700).unwrap();
         assert_eq!(awaited_since(&repository).unwrap(), None);
         let beside = directory.path().join("repos/.shipments/shop");
-        std::fs::create_dir_all(&beside).unwrap();
+        durable::create_directories(&beside, 0o700).unwrap();
         assert_eq!(awaited_since(&repository).unwrap(), None);
         let at = |seconds| Timestamp::EPOCH.saturating_add(Duration::from_secs(seconds));
         let storage = DirectoryStorage::open(directory.path()).unwrap();
@@ -94,7 +94,7 @@ mod tests {
         let link = directory.path().join("elsewhere");
         std::os::unix::fs::symlink(&repository, &link).unwrap();
         assert_eq!(awaited_since(&link).unwrap().map(|it| it.shipments), Some(2));
-        std::fs::write(beside.join("torn.json"), b"{").unwrap();
+        durable::create_new(&beside.join("torn.json"), b"{", 0o600).unwrap();
         let awaited = awaited_since(&repository).unwrap().unwrap();
         assert_eq!((awaited.shipments, awaited.since), (3, Timestamp::EPOCH));
     }
