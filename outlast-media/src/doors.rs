@@ -4,4 +4,5 @@
 pub(crate) mod api;
 pub(crate) mod metrics;
 pub(crate) mod objects;
+pub(crate) mod order;
 mod reading;

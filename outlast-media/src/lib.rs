@@ -23,6 +23,7 @@ mod media;
 mod mode;
 mod process;
 mod queue;
+mod release;
 mod restores;
 mod status;
 mod tally;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use axum::middleware::from_fn;
 use outlast_fs::durable;
 use outlast_types::{Environment, Interrupt};
 use outlast_wire::api::MediaReported;
@@ -19,9 +20,10 @@ use tokio::sync::oneshot;
 
 use crate::config::{MediaConfig, MediaLimits};
 use crate::control::{self, Control};
-use crate::doors::{api, metrics, objects::Objects};
+use crate::doors::{api, metrics, objects::Objects, order};
 use crate::error::MediaError;
 use crate::media::Media;
+use crate::release::is_older;
 use crate::status::MediaStatus;
 
 /// Threads that move bytes; the work is done on others.
@@ -99,7 +101,8 @@ pub fn start(config: MediaConfig, environment: Environment) -> Result<MediaHandl
     let control = Control::listen(&directory)?;
     let router = rest::router(Arc::new(Objects(Arc::clone(&media))))
         .merge(api::router(Arc::clone(&media)))
-        .merge(metrics::router(Arc::clone(&media)));
+        .merge(metrics::router(Arc::clone(&media)))
+        .layer(from_fn(order::judge));
     let gate = Gate::new(media.trust.clone(), |turned_away| {
         tracing::info!(who = turned_away.who, code = %turned_away.code, turned_away.reason, "turned away");
     });
@@ -208,18 +211,6 @@ fn judge_version(reported: &MediaReported, said: &mut Option<String>) {
     }
 }
 
-/// Whether a release is of an earlier minor version than another.
-pub(crate) fn is_older(one: &str, other: &str) -> bool {
-    let minor = |text: &str| {
-        let mut parts = text.split('.').map(|part| part.parse::<u64>().ok());
-        Some((parts.next()??, parts.next()??))
-    };
-    match (minor(one), minor(other)) {
-        (Some(one), Some(other)) => one < other,
-        _ => false,
-    }
-}
-
 fn keep_telling(media: &Media, stop: &Interrupt) {
     loop {
         media.hand_in_words();
@@ -317,17 +308,5 @@ impl MediaHandle {
 impl Drop for MediaHandle {
     fn drop(&mut self) {
         self.stop();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn releases_are_compared_by_their_minor_versions() {
-        assert!(is_older("0.1.9", "0.2.0") && is_older("0.9.0", "1.0.0"));
-        assert!(!is_older("0.2.0", "0.2.9") && !is_older("0.3.0", "0.2.0"));
-        assert!(!is_older("", "0.2.0") && !is_older("next", "0.2.0"));
     }
 }

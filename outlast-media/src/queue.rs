@@ -144,7 +144,7 @@ impl Queue {
         match outcome {
             Outcome::Gone => lane.succeeded(job),
             Outcome::GoesOn { offset } => lane.goes_on(job, offset),
-            Outcome::Away => lane.to_do_again(job),
+            Outcome::Away => lane.put_back(job),
             Outcome::ItWaits(reason) => {
                 tracing::debug!(%workload, reason, "an object waits");
                 lane.it_waits(job, |backoff: &mut Backoff| {
@@ -155,7 +155,7 @@ impl Queue {
                 if lane.trouble.as_ref() != Some(&reason) {
                     tracing::warn!(%workload, reason, "a workload waits");
                 }
-                lane.to_do_again(job);
+                lane.put_back(job);
                 lane.trouble = Some(reason);
                 lane.backoff.failed(now, RETRY_FIRST, RETRY_LONGEST, random);
             }

@@ -134,7 +134,7 @@ impl Lane {
         }
     }
 
-    pub(super) fn to_do_again(&mut self, job: &Job) {
+    pub(super) fn put_back(&mut self, job: &Job) {
         if let Job::Send { item, offset, .. } = job
             && *offset > 0
         {
@@ -300,7 +300,7 @@ mod tests {
         scene.lane.goes_on(&first, 64);
         let second = scene.begin().unwrap();
         scene.lane.ended(&second);
-        scene.lane.to_do_again(&second);
+        scene.lane.put_back(&second);
         scene.lane.trouble = Some("busy".to_owned());
         let longest = Duration::from_secs(60);
         scene.lane.backoff.failed(scene.now, longest, longest, &SystemRandom);

@@ -85,6 +85,8 @@ codes! {
         WrongOffset => "wrong_offset",
         /// The vault cannot be reached from the media server.
         VaultAway => "vault_away",
+        /// The client is of a newer release than the server.
+        UpgradeFirst => "upgrade_first",
         /// The media server takes nothing new.
         Draining => "draining",
         /// The vault holds another drop under this id.
