@@ -195,7 +195,7 @@ mod tests {
         let cache = Cache::open(directory.path(), 250).unwrap();
         assert!(cache.get(&a, &one).is_some() && cache.get(&a, &three).is_some());
         let path = directory.path().join("cache").join(name_of(&a, &one));
-        std::fs::write(&path, [7; 100]).unwrap();
+        outlast_fs::durable::replace(&path, &[7; 100], 0o600).unwrap();
         assert_eq!(cache.get(&a, &one), None);
         assert!(!path.exists());
         cache.set_max(0);

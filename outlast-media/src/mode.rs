@@ -104,8 +104,8 @@ mod tests {
         let work = Mode::Maintenance { until: at(100), reason: "a new disk".to_owned() };
         open().set(work.clone()).unwrap();
         assert_eq!((open().get(at(99)), open().get(at(100))), (work, Mode::Taking));
-        std::fs::write(directory.path().join("mode.json"), r#"{"version":2,"mode":"taking"}"#)
-            .unwrap();
+        let newer = br#"{"version":2,"mode":"taking"}"#;
+        durable::replace(&directory.path().join("mode.json"), newer, 0o600).unwrap();
         assert!(matches!(KeptMode::open(directory.path()), Err(MediaError::Newer { .. })));
     }
 }

@@ -1,5 +1,7 @@
 //! A media server between a real vault and what an agent does.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "these are tests")]
+
 mod road;
 mod scene;
 #[expect(dead_code, reason = "what the tests of the vault need, and these do not")]
