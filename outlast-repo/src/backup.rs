@@ -185,6 +185,7 @@ fn begin<'a>(
         index,
         limits: &options.tuning,
         chunk_average: chunking.average,
+        is_looked_over: options.is_looked_over,
         clock,
         random,
     };

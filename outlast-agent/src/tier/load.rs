@@ -103,6 +103,9 @@ impl Loading<'_> {
             expected_bytes: Some(seal.raw_bytes()),
             journal: Some(self.journal.to_owned()),
             doubted: self.doubted.clone(),
+            // The vault looks over the tree before it publishes, and says what it lacks. Who takes the objects
+            // may be one media server of several, and know nothing of what another has.
+            is_looked_over: true,
             engine: Some(self.engine.clone()),
             ..Options::new(self.environment.clock.now())
         }

@@ -12,7 +12,7 @@
 //! decompressed beside it. The reader empties the lanes' queues in order.
 //!
 //! **Memory**, however large the drop: `2 × parallel + 2` pieces of 1 MiB, in each of [`LANES`]
-//! lanes three pieces and [`QUEUE_BLOCKS`](pieces::QUEUE_BLOCKS) + 1 blocks, and four spares; 32 MiB by default, and 9
+//! lanes three pieces and [`QUEUE_BLOCKS`](pieces::QUEUE_BLOCKS) + 1 blocks, and four spares; 32 MiB by default, and 8
 //! MiB where several drops are read [side by side](ReadOptions::SIDE_BY_SIDE). On top
 //! come the decompressors' windows: what the writer chose, usually 2 to 8 MiB.
 
@@ -51,7 +51,7 @@ pub struct ReadOptions {
 
 impl ReadOptions {
     /// For several drops side by side: as fast together as one alone, and much smaller each.
-    pub const SIDE_BY_SIDE: Self = Self { parallel: 6, piece_bytes: 256 << 10 };
+    pub const SIDE_BY_SIDE: Self = Self { parallel: 4, piece_bytes: 256 << 10 };
 }
 
 impl Default for ReadOptions {

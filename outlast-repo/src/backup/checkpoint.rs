@@ -18,6 +18,7 @@ pub(super) struct Work<'a> {
     pub(super) index: &'a Index,
     pub(super) limits: &'a Tuning,
     pub(super) chunk_average: u32,
+    pub(super) is_looked_over: bool,
     pub(super) clock: &'a dyn Clock,
     pub(super) random: &'a dyn Random,
 }
@@ -80,15 +81,18 @@ impl<'a> Checkpoint<'a> {
         if is_due { state.save(&self.work) } else { Ok(()) }
     }
 
-    /// Writes what is in no index file yet, and makes sure of all that is referred to; returns all
-    /// packs and index files of this backup.
+    /// Writes what is in no index file yet, and makes sure of all that is referred to, unless somebody else
+    /// does; returns all packs and index files of this backup.
     pub(super) fn close(&self, known_blobs: &KnownBlobs<'_>) -> Result<Durable, RepoError> {
         let mut state = self.state();
         state.save(&self.work)?;
         let packs = std::mem::take(&mut state.packs);
         let indexes = std::mem::take(&mut state.indexes);
-        let own = packs.iter().copied();
-        let guard = known_blobs.referenced().secure(self.work.index, own, self.work.random)?;
+        let (own, referenced) = (packs.iter().copied(), known_blobs.referenced());
+        let guard = match self.work.is_looked_over {
+            true => referenced.leave(),
+            false => referenced.secure(self.work.index, own, self.work.random)?,
+        };
         Ok(Durable { packs, indexes, guard })
     }
 }

@@ -80,11 +80,12 @@ impl Engine {
         Self::with(tuning, 1, room, room)
     }
 
-    /// An engine for so many backups at once. They take about as much memory as one of this `tuning`
-    /// alone, and three MiB each.
+    /// An engine for so many backups at once. All together they take less memory than one of this
+    /// `tuning` alone, and three MiB each.
     pub fn shared(places: usize, tuning: &Tuning) -> Self {
         let places = places.max(1);
-        let packs = tuning.uploads.clamp(1, 64) + 1;
+        // Those on their way, but for the one that is filled meanwhile.
+        let packs = tuning.uploads.clamp(2, 64);
         let each = ROOM_EACH.min(tuning.data_pack_bytes);
         let room = packs.saturating_mul(tuning.data_pack_bytes) + places * each;
         Self::with(tuning, places, room, each)

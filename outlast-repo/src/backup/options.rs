@@ -54,6 +54,10 @@ pub struct Options {
     /// Blobs that whoever keeps the repository does not have, whatever its index says: they are stored
     /// anew.
     pub doubted: HashSet<(BlobType, BlobId)>,
+    /// Whether somebody looks over the tree before the snapshot is published, as a vault does: then what
+    /// this backup stored or relies on is not asked for once more at its end. Who is asked may not be
+    /// whoever has it: it may be on its way.
+    pub is_looked_over: bool,
     pub tuning: Tuning,
     /// Memory and processors that it shares with other backups; those of `tuning` for itself, if none.
     pub engine: Option<Engine>,
@@ -75,6 +79,7 @@ impl Options {
             expected_bytes: None,
             journal: None,
             doubted: HashSet::new(),
+            is_looked_over: false,
             tuning: Tuning::default(),
             engine: None,
         }

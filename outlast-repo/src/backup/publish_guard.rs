@@ -116,6 +116,12 @@ impl PublishGuard {
         }
     }
 
+    /// For a snapshot that is published by somebody who looks himself.
+    pub(super) fn of_others(marks: &Marks) -> Self {
+        let (packs, own, relisted) = (Arc::default(), Vec::new(), Vec::new());
+        Self { packs, marks: marks.clone(), own, relisted }
+    }
+
     /// Looks whether all packs stay; those that a mark condemns and nothing of ours revives. Fails if
     /// packs are gone or about to go.
     fn look(&mut self, repository: &Repository) -> Result<BTreeSet<PackId>, RepoError> {

@@ -119,6 +119,11 @@ impl<'r> ReferencedPacks<'r> {
         Ok(self.stored.get_or_init(|| stored))
     }
 
+    /// Leaves it to whoever publishes to look whether all that is relied on is there.
+    pub(super) fn leave(&self) -> PublishGuard {
+        PublishGuard::of_others(&self.marks)
+    }
+
     /// Makes sure that all that is relied on stays, `own` packs included; called when they are in an
     /// index file.
     pub(super) fn secure(

@@ -199,6 +199,25 @@ fn content_that_repeats_itself_is_stored_once() {
 }
 
 #[test]
+fn what_was_stored_is_not_asked_for_again_where_somebody_else_looks_it_over() {
+    let store = Arc::new(Recording::new(Arc::new(MemoryStore::new())));
+    let repository = repository(store.clone(), Version::V2);
+    for (is_looked_over, looks) in [(true, 0), (false, 2)] {
+        let content = noise(40 + looks, 2_000_000);
+        let options = Options { is_looked_over, ..options(tight()) };
+        store.clear();
+        let outcome = run(&repository, stream(&content), &options).unwrap();
+        let calls = store.calls();
+        let stored = calls.iter().rposition(|call| call.verb == Verb::Create).unwrap();
+        let asked =
+            |verb: Verb| calls[stored..].iter().filter(|call| call.verb == verb).count() as u64;
+        assert_eq!(asked(Verb::Size) + asked(Verb::List) > 0, looks > 0);
+        publish(&repository, &outcome).unwrap();
+        assert_eq!(contents(&repository, outcome.snapshot.tree)["dump.sql"].1, content);
+    }
+}
+
+#[test]
 fn a_stream_that_fails_publishes_nothing() {
     let store = Arc::new(MemoryStore::new());
     let repository = repository(store.clone(), Version::V2);

@@ -112,7 +112,7 @@ pub(crate) const AGENT: RoleKeys = RoleKeys {
                     name: "loads_at_once",
                     kind: Kind::Count,
                     default: Default::Value("8"),
-                    help: "how many drops are read and sent side by side, each of another workload; two at least, of which one place is for what is quick; each takes about 10 MiB of memory beside 120 MiB for all",
+                    help: "how many drops are read and sent side by side, each of another workload; two at least, of which one place is for what is quick; each takes about 10 MiB of memory, beside 80 MiB for all together",
                 },
                 Key {
                     name: "drop_max",

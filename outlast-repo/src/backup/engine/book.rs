@@ -64,7 +64,7 @@ impl Book {
         may_wait: bool,
     ) -> Result<(), Option<Ticket>> {
         let is_first = !self.waiting.iter().any(|ask| self.goes_before(ask.party, party));
-        if self.fits(party, amount) && (is_first || self.from_common(party, amount) == 0) {
+        if self.fits(party, amount) && (is_first || self.common_part(party, amount) == 0) {
             self.lend(party, amount);
             return Ok(());
         }
@@ -97,7 +97,7 @@ impl Book {
         let mut served = Vec::new();
         loop {
             let own =
-                self.waiting.iter().position(|ask| self.from_common(ask.party, ask.amount) == 0);
+                self.waiting.iter().position(|ask| self.common_part(ask.party, ask.amount) == 0);
             let order = |ask: &Ask| (self.order(ask.party), ask.ticket.0);
             let first = self.waiting.iter().enumerate().min_by_key(|(_, ask)| order(ask));
             let first = first.filter(|(_, ask)| self.fits(ask.party, ask.amount));
@@ -120,7 +120,7 @@ impl Book {
     }
 
     fn lend(&mut self, party: Party, amount: usize) {
-        self.common_used += self.from_common(party, amount);
+        self.common_used += self.common_part(party, amount);
         self.loans += 1;
         let served = self.loans;
         let account = self.accounts.entry(party).or_default();
@@ -133,13 +133,13 @@ impl Book {
     }
 
     /// How much of `amount` a party would have of the common part.
-    fn from_common(&self, party: Party, amount: usize) -> usize {
+    fn common_part(&self, party: Party, amount: usize) -> usize {
         let used = self.used(party);
         (used + amount).saturating_sub(self.each) - used.saturating_sub(self.each)
     }
 
     fn fits(&self, party: Party, amount: usize) -> bool {
-        self.common_used + self.from_common(party, amount) <= self.common
+        self.common_used + self.common_part(party, amount) <= self.common
     }
 
     /// Who gets something of the common part first.
