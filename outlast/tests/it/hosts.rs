@@ -215,7 +215,7 @@ fn hosts(stage: &Path) -> Option<[Host; 4]> {
     fs::set_permissions(stage, fs::Permissions::from_mode(0o755)).unwrap();
     executable(&stage.join("systemctl"), SYSTEMCTL);
     let scp = format!(
-        "#!/bin/bash\n# Stands in for ssh: root@HOST.example:PATH is a file of that host.\nset -e\n\
+        "#!/bin/bash\n# Stands in for ssh: root@HOST.example:PATH is a file of that host.\nset -e\n[ \"$1\" = -r ] && shift\n\
          host=${{2#root@}}; pid=$(cat {}/${{host%%.*}}.pid)\ncp -r \"$1\" \"/proc/$pid/root${{2#*:}}\"\n",
         stage.display()
     );
