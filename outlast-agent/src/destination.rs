@@ -127,7 +127,7 @@ pub struct Waiting {
     /// The media servers at which it waits, by the names in their certificates.
     pub at: Vec<String>,
     /// That it is shipped, if all of it is on its way, and the share is to hear so.
-    pub shipped: Option<SignedReceipt>,
+    pub shipped: Option<Box<SignedReceipt>>,
 }
 
 /// The longest part of a vault's sentence that goes into a receipt, in characters.

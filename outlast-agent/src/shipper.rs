@@ -230,7 +230,7 @@ impl Shipper {
                 self.note_holders(address, holder_name);
             }
             Err(Failure::Waiting(Waiting { at, shipped })) => {
-                step.actions.extend(shipped.map(Action::Record));
+                step.actions.extend(shipped.map(|receipt| Action::Record(*receipt)));
                 self.wait_for_holder(address, &mut step);
                 self.note_holders(address, at);
             }

@@ -247,7 +247,7 @@ impl Tier {
         }
         match self.transit().took(address, bill, &believed.receipt) {
             Covered::ByOne => return Ok(believed),
-            Covered::Together => waiting.shipped = self.shipped(bill),
+            Covered::Together => waiting.shipped = self.shipped(bill).map(Box::new),
             Covered::Partly | Covered::Known => {}
         }
         Err(Failure::Waiting(waiting))
