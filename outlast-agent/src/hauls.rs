@@ -84,7 +84,7 @@ pub(crate) struct Loaded {
 /// The outcome of a hop.
 pub(crate) enum News {
     Loaded(Loaded),
-    Delivered(Result<Delivered, Failure>),
+    Delivered(Result<Box<Delivered>, Failure>),
 }
 
 /// News of a drop, which is not under way any more if they are the last.
@@ -345,7 +345,7 @@ fn carry(line: &Line, cargo: &Cargo<'_>, parcel: &Parcel, mut teller: Teller) {
         true => Err(Failure::Stopped),
         false => line.deliver(cargo, seal),
     };
-    teller.tell(News::Delivered(delivered), true);
+    teller.tell(News::Delivered(delivered.map(Box::new)), true);
 }
 
 /// Tells what came of a haul; also that it broke.

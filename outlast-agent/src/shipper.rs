@@ -147,7 +147,9 @@ impl Shipper {
         let Arrival { share, mut parcel, news, is_last } = self.hauls.collect()?;
         let step = match news {
             News::Loaded(loaded) => self.loaded(&share, &mut parcel, loaded),
-            News::Delivered(delivered) => self.delivered(&mut parcel, delivered),
+            News::Delivered(delivered) => {
+                self.delivered(&mut parcel, delivered.map(|delivered| *delivered))
+            }
         };
         if !is_last {
             self.hauls.advance(&parcel);

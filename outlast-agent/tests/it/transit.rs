@@ -223,7 +223,7 @@ fn a_drop_that_leaves_the_share_or_is_rejected_is_cancelled() {
     let segment = world.share.drop_directory(&bad).join("0001.seg");
     let mut content = std::fs::read(&segment).unwrap();
     content[50_000] ^= 1;
-    std::fs::write(&segment, content).unwrap();
+    outlast_fs::durable::replace(&segment, &content, 0o644).unwrap();
     let report = pass(&mut agent);
     assert_eq!(report.rejected.len(), 1);
     // What was given up is said with the next report.

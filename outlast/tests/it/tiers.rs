@@ -50,7 +50,11 @@ fn ship_and_kill(seed: u64, shipments: u64, kills: u64, bytes: u64) {
             wait_until("the drop is on its way", || {
                 tiers.line.carried().there >= at || tiers.is_vaulted(&workload, &drop)
             });
-            let tier = [Tier::Agent, Tier::Media, Tier::Vault][chance.below(3) as usize];
+            let tier = match chance.below(3) {
+                0 => Tier::Agent,
+                1 => Tier::Media,
+                _ => Tier::Vault,
+            };
             if tiers.is_vaulted(&workload, &drop) {
                 println!("{workload}: vaulted before kill {kill} of the {tier:?}");
                 break;

@@ -77,7 +77,7 @@ mod tests {
         let write = |more: &str| {
             let base = "share = \"/s\"\nstate = \"/a\"\nidentity = \"/i\"\n";
             let text = format!("[agent]\n{base}upstream = \"https://v/\"\n{more}");
-            fs::write(&path, text).unwrap();
+            outlast_fs::durable::replace(&path, text.as_bytes(), 0o600).unwrap();
         };
         write("poll = \"5s\"\n");
         let mut reload = Reload::of(&AGENT, &path, &["agent.poll"]).unwrap();

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use outlast_fs::durable;
 use outlast_testing::faulty_line::FaultyLine;
 use serde_json::Value;
 
@@ -50,7 +51,7 @@ impl Tiers {
             identity,
             line.address()
         );
-        fs::write(dir.join("media.toml"), media).unwrap();
+        durable::replace(&dir.join("media.toml"), media.as_bytes(), 0o644).unwrap();
         let mut tiers = Self { dir, share, line, agent: None, media: None, vault: None };
         tiers.begin(Tier::Vault);
         let url = tiers.begin(Tier::Media);
@@ -163,7 +164,7 @@ impl Tiers {
         let path = self.dir.join(format!("{role}.toml"));
         let text = fs::read_to_string(&path).unwrap();
         assert!(text.contains(before), "{text}");
-        fs::write(&path, text.replace(before, after)).unwrap();
+        durable::replace(&path, text.replace(before, after).as_bytes(), 0o644).unwrap();
     }
 
     fn role(&mut self, tier: Tier) -> &mut Option<Role> {
