@@ -17,7 +17,7 @@ use crate::output::{plain, plain_json};
 #[command(name = "outlast", version, arg_required_else_help = true)]
 #[command(after_help = "Examples:
   outlast demo                                   see a blue/green release rehearsed
-  outlast up                                     agent, vault and share on this host
+  outlast up                                     all roles and a share on this host
   outlast drop --share S --workload shop-db --exec shop.sql -- pg_dump shop
   outlast restore shop-db --dir ./outlast-data --into ./restored
 

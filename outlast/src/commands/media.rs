@@ -38,7 +38,7 @@ const CONFIG: &str = "/etc/outlast/media.toml";
 /// How often it is looked whether a spool is empty.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Run the media server: take what agents ship, and forward it within a bandwidth calendar
+/// Run the media server: take what agents ship, and forward it to the vault
 #[derive(Debug, clap::Args)]
 #[command(after_help = media_help())]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]

@@ -206,7 +206,8 @@ impl Up {
     ) -> Self {
         let ready = dir.with_extension("ready");
         let _ = fs::remove_file(&ready);
-        command.args(["up", "--listen", "127.0.0.1:0", "--dir"]).arg(dir);
+        // With the fewest roles: those in the road have tests of their own, `tiers` and the demo.
+        command.args(["up", "--no-media", "--listen", "127.0.0.1:0", "--dir"]).arg(dir);
         if share != dir.join("share") {
             command.arg("--share").arg(share);
         }

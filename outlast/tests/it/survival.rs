@@ -90,7 +90,7 @@ fn agent_and_vault_killed_at_any_point_go_on_and_lose_nothing() {
     let drop = up.drop("shop", &[&file]);
     for strike in STRIKES {
         let mut command = outlast();
-        command.args(["up", "--listen", "127.0.0.1:0", "--dir"]).arg(&dir);
+        command.args(["up", "--no-media", "--listen", "127.0.0.1:0", "--dir"]).arg(&dir);
         command.env("OUTLAST_AGENT_POLL", "200ms").env(DIE_AT, strike);
         let mut role = Role::start(&mut command, &dir.with_extension("log"));
         assert!(is_struck(&mut role), "{strike}");
