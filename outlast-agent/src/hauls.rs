@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use outlast_drop::{DropLimits, Share};
 use outlast_types::{Environment, WorkloadName};
+use tracing::Span;
 
 use crate::Shutdown;
 use crate::action::{Hop, Parcel};
@@ -71,6 +72,8 @@ struct Haul {
     /// When it was told to end, if it was.
     stopped: Option<Duration>,
     is_loaded: bool,
+    /// Under which the log tells of it.
+    span: Span,
     thread: JoinHandle<()>,
 }
 
@@ -93,6 +96,8 @@ pub(crate) struct Arrival {
     pub(crate) parcel: Parcel,
     pub(crate) news: News,
     pub(crate) is_last: bool,
+    /// Under which the log tells of the drop.
+    pub(crate) span: Span,
 }
 
 /// News on their way. None is what somebody leaves behind who broke.
@@ -142,12 +147,13 @@ impl Hauls {
     ) -> std::io::Result<()> {
         let (began, number) = (self.environment.timer.elapsed(), self.begun);
         let stop = Shutdown::default();
+        let span = Span::current();
         let thread = {
+            let span = span.clone();
             let (line, share, parcel) = (Arc::clone(line), share.clone(), parcel.clone());
             let (stop, shutdown) = (stop.clone(), shutdown.clone());
             let (tell, sent) = (self.tell.clone(), Arc::clone(&self.sent));
             let teller = Teller { haul: number, tell, sent, has_ended: false };
-            let span = tracing::Span::current();
             thread::Builder::new().name("haul".to_owned()).spawn(move || {
                 let _span = span.entered();
                 let (share, address, limits) = (&share, &parcel.address, &limits);
@@ -157,7 +163,7 @@ impl Hauls {
         };
         self.begun += 1;
         let (share, stopped, is_loaded) = (share.clone(), None, parcel.hop == Hop::Shipped);
-        let haul = Haul { number, share, parcel, began, stop, stopped, is_loaded, thread };
+        let haul = Haul { number, share, parcel, began, stop, stopped, is_loaded, span, thread };
         self.under_way.push(haul);
         Ok(())
     }
@@ -273,10 +279,11 @@ impl Hauls {
             haul.is_loaded |= message.news.as_ref().is_some_and(News::is_success);
             if !message.is_last {
                 let (share, parcel) = (haul.share.clone(), haul.parcel.clone());
+                let span = haul.span.clone();
                 let Some(news) = message.news else { continue };
-                return Some(Arrival { share, parcel, news, is_last: false });
+                return Some(Arrival { share, parcel, news, is_last: false, span });
             }
-            let Haul { share, parcel, is_loaded, thread, .. } =
+            let Haul { share, parcel, is_loaded, span, thread, .. } =
                 self.under_way.swap_remove(position);
             // A panic of it is the agent's, as if there were no other thread.
             if let Err(panic) = thread.join() {
@@ -286,7 +293,7 @@ impl Hauls {
                 self.long.remove(&parcel.address.workload);
             }
             let news = message.news.unwrap_or(News::Delivered(Err(Failure::Stopped)));
-            return Some(Arrival { share, parcel, news, is_last: true });
+            return Some(Arrival { share, parcel, news, is_last: true, span });
         }
     }
 

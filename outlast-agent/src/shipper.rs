@@ -88,6 +88,8 @@ pub(crate) struct Hopped {
     pub(crate) step: Step,
     /// Whether it is not under way any more.
     pub(crate) has_stopped: bool,
+    /// Under which the log tells of it.
+    pub(crate) span: tracing::Span,
 }
 
 /// The outcome of one hop.
@@ -144,17 +146,17 @@ impl Shipper {
 
     /// The outcome of one hop that has ended, if one has.
     pub(crate) fn hopped(&mut self) -> Option<Hopped> {
-        let Arrival { share, mut parcel, news, is_last } = self.hauls.collect()?;
-        let step = match news {
+        let Arrival { share, mut parcel, news, is_last, span } = self.hauls.collect()?;
+        let step = span.in_scope(|| match news {
             News::Loaded(loaded) => self.loaded(&share, &mut parcel, loaded),
             News::Delivered(delivered) => {
                 self.delivered(&mut parcel, delivered.map(|delivered| *delivered))
             }
-        };
+        });
         if !is_last {
             self.hauls.advance(&parcel);
         }
-        Some(Hopped { share, parcel, step, has_stopped: is_last })
+        Some(Hopped { share, parcel, step, has_stopped: is_last, span })
     }
 
     /// How many attempts have failed and are made again.

@@ -97,7 +97,8 @@ impl Agent {
         report: &mut PassReport,
         shutdown: &Shutdown,
     ) {
-        while let Some(Hopped { share: of, parcel, step, has_stopped }) = self.shipper.hopped() {
+        while let Some(hopped) = self.shipper.hopped() {
+            let Hopped { share: of, parcel, step, has_stopped, span } = hopped;
             let address = parcel.address.clone();
             if has_stopped {
                 self.line.end(&address.workload);
@@ -110,7 +111,7 @@ impl Agent {
                 // It was read, and is not waited for at the share.
                 self.queue.weigh(&address, 0);
             }
-            match self.take(share, step, report) {
+            match span.in_scope(|| self.take(share, step, report)) {
                 Some(turn) => self.leave(&address.workload, turn),
                 // It goes on from another hop than it seemed.
                 None if has_stopped => self.carry(share, parcel, report, shutdown),

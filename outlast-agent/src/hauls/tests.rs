@@ -157,7 +157,7 @@ impl Yard {
     }
 
     fn collect(&mut self) {
-        while let Some(Arrival { share, parcel, news, is_last }) = self.hauls.collect() {
+        while let Some(Arrival { share, parcel, news, is_last, .. }) = self.hauls.collect() {
             assert_eq!(share.id(), self.share.id());
             if let News::Loaded(Loaded { content, result }) = &news {
                 assert_eq!(content.is_some(), result.is_ok());

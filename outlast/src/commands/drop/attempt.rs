@@ -325,17 +325,28 @@ struct Guarded<'a> {
     brake: Brake<'a>,
 }
 
+impl Guarded<'_> {
+    fn may_go_on(&self) -> io::Result<()> {
+        match self.brake.signals.look() {
+            Some(caught) => Err(io::Error::other(format!("{caught} came"))),
+            None => Ok(()),
+        }
+    }
+}
+
 impl Write for Guarded<'_> {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        if let Some(caught) = self.brake.signals.look() {
-            return Err(io::Error::other(format!("{caught} came")));
-        }
+        self.may_go_on()?;
         let length = self.writer.write(buffer)?;
         self.brake.rest(self.writer.stored_bytes());
         Ok(length)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.writer.flush()
+        self.may_go_on()?;
+        self.writer.flush()?;
+        // What was held in memory is stored now, and counts like the rest.
+        self.brake.rest(self.writer.stored_bytes());
+        self.may_go_on()
     }
 }
