@@ -133,6 +133,7 @@ impl Yard {
         let seal = ContentHash([7; 32]);
         let parcel = Parcel { address, seal, hop: Hop::Sealed, holder: None, is_loaded: false };
         let limits = DropLimits::default();
+        self.state.0.lock().unwrap().waiting.remove(workload);
         self.hauls.begin(&self.line, &self.share, parcel, limits, &self.shutdown).unwrap();
         true
     }
@@ -151,8 +152,18 @@ impl Yard {
                 return "ended";
             }
             if !self.hauls.wait() || self.hauls.is_long(&name) {
+                self.has_come_to_its_gate(workload);
                 return "goes on";
             }
+        }
+    }
+
+    /// Waits for a haul that goes on to begin, since time passes when it does.
+    fn has_come_to_its_gate(&self, workload: &str) {
+        let (state, changed) = &*self.state;
+        let mut state = state.lock().unwrap();
+        while !state.waiting.contains(workload) {
+            state = changed.wait_timeout(state, Duration::from_millis(1)).unwrap().0;
         }
     }
 
