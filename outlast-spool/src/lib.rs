@@ -2,7 +2,7 @@
 //!
 //! A [`Spool`] is a directory in which each item is one file. It is written under a temporary name,
 //! synced, and gets its own, which tells all of it; then the directory is synced, once for all who wait
-//! for that ([`commit`]). So a start reads names and no content, whatever was struck when. What was
+//! for that (`commit`). So a start reads names and no content, whatever was struck when. What was
 //! handed on is removed without ado: a removal that a crash takes back makes an item come twice, and
 //! whoever it goes to knows it already.
 //!
