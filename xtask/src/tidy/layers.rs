@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn a_package_has_a_level_and_a_level_has_packages() {
-        assert_eq!(judge(&package("outlast-media", &[], false)).len(), 1);
+        assert_eq!(judge(&package("outlast-nowhere", &[], false)).len(), 1);
         let found = violations(&[package("outlast-types", &[], false)]);
         assert!(found.iter().any(|line| line.contains("outlast-vault has a level")), "{found:?}");
     }
