@@ -239,9 +239,12 @@ pub(crate) fn remove_data(share: &Share, address: &DropAddress) -> Result<Freed,
     let (names, mut is_whole) = directory.names_up_to(REMOVED_MAX).map_err(failed("list"))?;
     for name in names {
         let facts = match directory.facts(&name) {
-            Ok(facts) if !facts.is_directory => facts,
-            // Gone already, or a directory, which is not ours to remove.
-            _ => continue,
+            // Not ours to remove.
+            Ok(facts) if facts.is_directory => continue,
+            Ok(facts) => facts,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            // What cannot be looked at is there, and may be what a seal could be of.
+            Err(error) => return Err(failed("look into")(error)),
         };
         match directory.remove_file(&name) {
             Ok(()) => bytes += facts.size,

@@ -68,6 +68,20 @@ fn begun(share: &Share) -> Result<DropWriter, WriteError> {
     DropWriter::create(share, &workload("shop-db"), stream, claims, no_beats(), clock, random)
 }
 
+/// A writer that has written all and not sealed. Its segment is there: one that comes after an agent has
+/// looked for the last time makes a whole drop, which is taken for one.
+fn held_up(share: &Share) -> DropWriter {
+    let mut writer = begun(share).unwrap();
+    writer.write_all(&content()).unwrap();
+    let segment = share.drop_directory(writer.address()).join("0001.seg");
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    while !segment.exists() {
+        assert!(std::time::Instant::now() < deadline, "the segment is not begun");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    writer
+}
+
 /// Writes a drop; where, if it was begun, and how it ended.
 fn written(share: &Share) -> (Option<DropAddress>, Result<(), WriteError>) {
     let mut writer = match begun(share) {
@@ -236,8 +250,7 @@ fn a_drop_that_is_sealed_in_the_last_moment_is_not_given_up_by_an_agent_with_an_
 #[test]
 fn a_writer_that_wakes_up_after_it_was_given_up_seals_nothing_whatever_its_host_remembers() {
     let Some(world) = World::new(Habits::default(), 1) else { return };
-    let mut writer = begun(&world.written).unwrap();
-    writer.write_all(&content()).unwrap();
+    let writer = held_up(&world.written);
     let address = writer.address().clone();
     world.writers.plan(Planned { verb: Verb::List, nth: 1, fault: Fault::Stale(1000) });
     fs::read_dir(world.written.drop_directory(&address)).unwrap();
@@ -247,6 +260,32 @@ fn a_writer_that_wakes_up_after_it_was_given_up_seals_nothing_whatever_its_host_
     assert!(writer.seal(&SystemClock).is_err());
     world.heal();
     assert!(read_all(&world.watched, &address).is_err());
+}
+
+#[test]
+fn wherever_a_look_of_the_agent_fails_no_drop_is_both_given_up_and_sealed() {
+    let mut sealed_all_the_same = 0;
+    for verb in [Verb::Look, Verb::Stat, Verb::Remove] {
+        for nth in 1..150 {
+            let Some(world) = World::new(Habits::default(), 1) else { return };
+            let writer = held_up(&world.written);
+            let address = writer.address().clone();
+            world.writers.plan(Planned { verb: Verb::List, nth: 1, fault: Fault::Stale(1000) });
+            fs::read_dir(world.written.drop_directory(&address)).unwrap();
+            let signed = receipt(&world.watched, &address, ReceiptState::Abandoned);
+            world.agents.plan(Planned { verb, nth, fault: Fault::Fails(Errno::IO) });
+            let ended = abandon(&world.watched, &address, &signed);
+            let sealed = writer.seal(&SystemClock);
+            world.heal();
+            if sealed.is_ok() {
+                sealed_all_the_same += 1;
+                assert!(ended.is_err(), "{verb:?} {nth}: given up and sealed");
+                // Whatever the agent had written: it looks again, and finds a whole drop.
+                assert_eq!(read_all(&world.watched, &address).unwrap(), content());
+            }
+        }
+    }
+    assert!(sealed_all_the_same > 0, "some looks come before anything is done");
 }
 
 #[test]
