@@ -64,8 +64,8 @@ impl Media {
                     }
                     return Outcome::Gone;
                 }
-                Err(error) if is_about_the_ticket(&error) => reason = error.to_string(),
-                Err(error) => return Outcome::AllWait(error.to_string()),
+                Err(error) if is_about_the_ticket(&error) => reason = error.words(),
+                Err(error) => return Outcome::AllWait(error.words()),
             }
         }
         Outcome::AllWait(reason)
@@ -103,7 +103,7 @@ impl Media {
                     self.gone(item);
                     return Outcome::Gone;
                 }
-                Err(error) if is_about_the_ticket(&error) => reason = error.to_string(),
+                Err(error) if is_about_the_ticket(&error) => reason = error.words(),
                 Err(error) => return self.not_taken(item, &error),
             }
         }
@@ -112,7 +112,7 @@ impl Media {
 
     /// What is done with an object that the vault did not take.
     fn not_taken(&self, item: &Item, error: &CallError) -> Outcome {
-        let reason = error.to_string();
+        let reason = error.words();
         match error.code() {
             Some(ErrorCode::PackMissing) => Outcome::ItWaits(reason),
             // What is damaged here is of no use; else something on the way was wrong once.

@@ -210,12 +210,10 @@ impl Media {
         let (usage, room) = (self.spool.usage(), self.room());
         let for_packs = room.total.saturating_sub(room.reserve());
         if usage.bytes >= for_packs.saturating_sub(for_packs / 50) {
-            problems.push(format!(
-                "the spool is full: {} of {} bytes wait in it, and agents are told to come later",
-                usage.bytes, room.total
-            ));
+            // In words that stay the same, since the vault tells what is another.
+            problems.push("the spool is full, and agents are told to come later".to_owned());
         }
-        problems.extend(self.queue.problems());
+        problems.extend(self.queue.problems(self.environment.timer.elapsed()));
         let losses = lock(&self.losses);
         let told = losses.iter().rev().filter(|loss| now.since(loss.at) < TELL_LOSSES);
         problems.extend(told.map(|loss| format!("{}: {}", loss.at, loss.text)));
@@ -250,8 +248,8 @@ impl Media {
             return;
         }
         Counters::add(&self.counters.dropped, items.len() as u64);
-        let count = items.len();
-        self.lost(format!("{count} objects ({bytes} bytes) of {of} were dropped: {why}"));
+        // Nobody is to do anything about it, so it is no problem.
+        tracing::info!(objects = items.len(), bytes, of, why, "dropped what nobody wants");
     }
 
     /// Hands in what agents said while the vault was away, in the order in which shipments are named.

@@ -225,7 +225,7 @@ fn keep_beating(media: &Media, stop: &Interrupt) {
     loop {
         // Whatever holds their locks for good is what a watchdog is for.
         media.spool.usage();
-        media.queue.problems();
+        media.queue.problems(media.environment.timer.elapsed());
         media.environment.pulse.beat();
         if media.environment.timer.pause(BEAT, stop) {
             return;

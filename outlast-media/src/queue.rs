@@ -32,6 +32,8 @@ const RETRY_FIRST: Duration = Duration::from_millis(500);
 const RETRY_LONGEST: Duration = Duration::from_secs(60);
 /// How long those who have nothing to do wait before they look again: for what was left alone.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
+/// How long a workload waits before that is told as a problem.
+const PATIENCE: Duration = Duration::from_secs(300);
 /// Problems that are told at one time.
 const PROBLEMS_MAX: usize = 10;
 
@@ -77,10 +79,10 @@ impl Queue {
     }
 
     /// Why workloads wait that the vault does not take.
-    pub(crate) fn problems(&self) -> Vec<String> {
+    pub(crate) fn problems(&self, now: Duration) -> Vec<String> {
         let state = self.lock();
         let told = state.lanes.iter().filter_map(|(workload, lane)| {
-            let trouble = lane.trouble.as_ref()?;
+            let trouble = lane.trouble(now, PATIENCE)?;
             Some(format!("what waits of {workload} cannot be forwarded: {trouble}"))
         });
         told.take(PROBLEMS_MAX).collect()
@@ -152,11 +154,10 @@ impl Queue {
                 });
             }
             Outcome::AllWait(reason) => {
-                if lane.trouble.as_ref() != Some(&reason) {
+                lane.put_back(job);
+                if lane.all_waits(reason.clone(), now) {
                     tracing::warn!(%workload, reason, "a workload waits");
                 }
-                lane.put_back(job);
-                lane.trouble = Some(reason);
                 lane.backoff.failed(now, RETRY_FIRST, RETRY_LONGEST, random);
             }
         }

@@ -212,6 +212,12 @@ impl VaultHandle {
         format!("https://{address}/")
     }
 
+    /// Misses none of the media servers that it knows, unless they speak again: whoever runs this vault
+    /// does without.
+    pub fn dismiss_media_servers(&self) {
+        self.vault.spools.dismiss_all();
+    }
+
     /// What is wrong, if a part of it has ended by itself.
     pub fn fault(&self) -> Option<&'static str> {
         let running = self.running.as_ref()?;

@@ -1,7 +1,5 @@
 //! The news of trust: the list of revocations and the authorities, numbered and signed by a vault.
 
-use std::time::Duration;
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use outlast_types::Timestamp;
@@ -19,9 +17,6 @@ use crate::signature::{self, SignerRefused};
 const VERSION: u32 = 1;
 /// Signed before the text, so that no other signature of a vault can pass for news.
 const CONTEXT: &[u8] = b"outlast trust v1\0";
-
-/// How long a tier that keeps copies may go on without news: then it hands nothing out.
-pub const NEWS_LAST: Duration = Duration::from_secs(15 * 60);
 
 /// What a tier knows of trust, as a vault tells it: `GET /api/v1/trust`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,25 +113,6 @@ fn message(text: &str) -> Vec<u8> {
     [CONTEXT, text.as_bytes()].concat()
 }
 
-/// What a tier between agent and vault does with a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Middle {
-    /// It answers from what it keeps: reads, keys.
-    HandsOut,
-    /// It takes objects and bills, within quota, which the vault will judge.
-    TakesIn,
-}
-
-/// Whether a tier may do that, `since` its last news. Without news, it does not know who was revoked:
-/// it gives nothing to anybody, and goes on to take from those whom it does not know as revoked, since
-/// the vault refuses a revoked signer's bills.
-pub fn may_without_news(what: Middle, since: Option<Duration>) -> bool {
-    match what {
-        Middle::TakesIn => true,
-        Middle::HandsOut => since.is_some_and(|since| since < NEWS_LAST),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,19 +143,5 @@ mod tests {
         let newer = TrustNews { version: 2, ..news };
         let newer = SignedTrustNews::sign(&newer, &vault).unwrap().verify(agent.ca_pem(), 0);
         assert!(matches!(newer, Err(NewsError::Newer { version: 2 })));
-    }
-
-    #[test]
-    fn without_news_for_a_quarter_of_an_hour_nothing_is_handed_out_and_all_is_taken() {
-        let last = NEWS_LAST - Duration::from_nanos(1);
-        for (since, hands_out) in [
-            (Some(Duration::ZERO), true),
-            (Some(last), true),
-            (Some(NEWS_LAST), false),
-            (None, false),
-        ] {
-            assert_eq!(may_without_news(Middle::HandsOut, since), hands_out);
-            assert!(may_without_news(Middle::TakesIn, since));
-        }
     }
 }

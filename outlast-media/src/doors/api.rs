@@ -18,7 +18,7 @@ use outlast_types::WorkloadName;
 use outlast_wire::access::{self, Call};
 use outlast_wire::api::{BODY_BYTES_MAX, ErrorCode, Measured};
 use outlast_wire::server::budget::{Bounds, Holder, Share, Shares};
-use outlast_wire::server::{ApiError, ENROLLMENT, RENEWAL, is_too_slow};
+use outlast_wire::server::{ApiError, ENROLLMENT, RENEWAL, RequestId, is_too_slow};
 use outlast_wire::{Certified, Peer, Role};
 
 use crate::media::Media;
@@ -248,6 +248,7 @@ impl Api {
         carry: impl FnOnce(&Media, &Certified, Errand) -> Answer + Send + 'static,
     ) -> Answer {
         let holder = Holder::from(&asker.peer);
+        let id = request.extensions().get::<RequestId>().map(|id| id.0.clone());
         let (body, held) = match errand.method {
             Method::GET => (None, None),
             _ => {
@@ -255,10 +256,12 @@ impl Api {
                 (Some(body), Some(held))
             }
         };
-        let errand = Errand { body, ..errand };
+        // What the call logs is found by the request's id.
+        let span = tracing::info_span!("request", id);
+        let errand = Errand { body, id, ..errand };
         self.run(&holder, move |media| {
             let _held = held;
-            carry(media, &asker, errand)
+            span.in_scope(|| carry(media, &asker, errand))
         })
         .await
     }

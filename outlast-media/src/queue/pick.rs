@@ -57,8 +57,14 @@ pub(super) struct Lane {
     asked: Option<Arrival>,
     is_asking: bool,
     pub(super) backoff: Backoff,
-    /// Why it waits.
-    pub(super) trouble: Option<String>,
+    trouble: Option<Trouble>,
+}
+
+/// Why a workload waits, and since when, by the timer.
+#[derive(Debug)]
+struct Trouble {
+    reason: String,
+    since: Duration,
 }
 
 impl Lane {
@@ -140,6 +146,21 @@ impl Lane {
         {
             self.begun.insert(item.arrival, (item.clone(), *offset));
         }
+    }
+
+    /// Notes why the workload waits; whether that is news.
+    pub(super) fn all_waits(&mut self, reason: String, now: Duration) -> bool {
+        let since = self.trouble.as_ref().map_or(now, |trouble| trouble.since);
+        let is_news = self.trouble.as_ref().is_none_or(|trouble| trouble.reason != reason);
+        self.trouble = Some(Trouble { reason, since });
+        is_news
+    }
+
+    /// Why it has waited for longer than `patience`, if it has: a vault that is busy for a moment is
+    /// nobody's problem.
+    pub(super) fn trouble(&self, now: Duration, patience: Duration) -> Option<&str> {
+        let trouble = self.trouble.as_ref()?;
+        (now.saturating_sub(trouble.since) >= patience).then_some(&*trouble.reason)
     }
 
     pub(super) fn it_waits(&mut self, job: &Job, failed: impl FnOnce(&mut Backoff)) {
@@ -301,11 +322,30 @@ mod tests {
         let second = scene.begin().unwrap();
         scene.lane.ended(&second);
         scene.lane.put_back(&second);
-        scene.lane.trouble = Some("busy".to_owned());
+        assert!(scene.lane.all_waits("busy".to_owned(), scene.now));
         let longest = Duration::from_secs(60);
         scene.lane.backoff.failed(scene.now, longest, longest, &SystemRandom);
         assert!(scene.begin().is_none());
         scene.now = longest;
         assert!(matches!(scene.begin(), Some(Job::Send { offset: 64, .. })));
+    }
+
+    #[test]
+    fn a_vault_that_is_busy_for_a_moment_is_no_problem_and_one_that_stays_so_is() {
+        let mut scene = Scene::new();
+        scene.pack(1);
+        scene.ask();
+        let job = scene.begin().unwrap();
+        scene.lane.ended(&job);
+        let (patience, at) = (Duration::from_secs(300), Duration::from_secs);
+        assert!(scene.lane.all_waits("busy".to_owned(), at(1)));
+        assert!(!scene.lane.all_waits("busy".to_owned(), at(200)), "it is known");
+        assert_eq!(scene.lane.trouble(at(300), patience), None);
+        assert!(scene.lane.all_waits("its disk is full".to_owned(), at(300)));
+        assert_eq!(scene.lane.trouble(at(301), patience), Some("its disk is full"));
+        scene.lane.succeeded(&job);
+        assert_eq!(scene.lane.trouble(at(900), patience), None);
+        assert!(scene.lane.all_waits("busy".to_owned(), at(900)));
+        assert_eq!(scene.lane.trouble(at(1199), patience), None, "it began anew");
     }
 }

@@ -12,8 +12,10 @@ use outlast_media::{Ask, MediaConfig, MediaHandle, Mode, Rate, Room, ask};
 use outlast_repo::{Credential, Repository};
 use outlast_store::{Kind, Object, Store, StoreError};
 use outlast_testing::faulty_line::{FaultyLine, Weather};
-use outlast_types::{IndexId, PackId, Random as _, SystemRandom, WorkloadName};
-use outlast_wire::api::MediaState;
+use outlast_types::{
+    Clock as _, DropId, IndexId, PackId, Random as _, SystemClock, SystemRandom, WorkloadName,
+};
+use outlast_wire::api::{CancelShipment, MediaState};
 use outlast_wire::{ApiClient, Identity, RestStore, Role, ticket};
 
 use crate::scene::{Scene, emptied, hand_in, limits, vaulted};
@@ -156,6 +158,28 @@ fn what_the_vault_will_never_take_is_dropped_counted_and_told() {
     assert_eq!((status.refused, status.forwarded.objects), (1, 0));
     let told = status.report.problems.join("; ");
     assert!(told.contains("shop-db is dropped, the vault will never take it"), "{told}");
+}
+
+#[test]
+fn what_a_cancelled_shipment_brought_is_dropped_and_counted_and_is_nobodys_problem() {
+    let scene = Scene::new();
+    let media = scene.closed("eu-1");
+    let agent = scene.world.agent_at(&media.url());
+    let (workload, drop) = (shop(), DropId::new(&SystemClock, &SystemRandom));
+    agent.client.bring(Some(drop));
+    let (ours, others) = (noise(1000), noise(2000));
+    let opened = || agent.open(&shop());
+    opened().store().create(&pack(&ours), ours.clone().into()).unwrap();
+    agent.client.bring(None);
+    opened().store().create(&pack(&others), others.into()).unwrap();
+    assert_eq!(media.status().report.objects, 2);
+    let reason = "the drop was rejected".to_owned();
+    let cancel =
+        CancelShipment { share: agent.share, workload, drop, reason, at: SystemClock.now() };
+    agent.client.cancel_shipment(&cancel, &agent.identity).unwrap();
+    let status = media.status();
+    assert_eq!((status.report.objects, status.dropped), (1, 1));
+    assert_eq!(status.report.problems, Vec::<String>::new());
 }
 
 #[test]

@@ -2,7 +2,8 @@
 //!
 //! What they said is in memory: a vault that begins anew hears it again within a minute. Who they are is
 //! recorded, so that one which falls silent while the vault is down is missed all the same. One that was
-//! drained may go without a word, and one in maintenance may be silent for a while.
+//! drained, or whose certificates were revoked, may go without a word, and one in maintenance may be silent
+//! for a while.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -166,14 +167,23 @@ impl Spools {
         .collect()
     }
 
+    /// Expects none of them any more, unless it speaks again.
+    pub(crate) fn dismiss_all(&self) {
+        self.heard().values_mut().for_each(Heard::dismiss);
+    }
+
     /// What is to be told of media servers at `now`, as far as it is news. `patience` is how long something of
-    /// a workload may wait.
+    /// a workload may wait; `is_dismissed` says of one that was last heard then whether it may not speak
+    /// any more.
     pub(crate) fn news(
         &self,
         now: Timestamp,
         patience: &dyn Fn(&WorkloadName) -> Duration,
+        is_dismissed: &dyn Fn(&str, Timestamp) -> bool,
     ) -> Vec<Event> {
         let mut heard = self.heard();
+        let dismissed = heard.iter_mut().filter(|(media, it)| is_dismissed(media, it.known.last));
+        dismissed.for_each(|(_, it)| it.dismiss());
         let is_gone =
             |it: &Heard| it.known.state == MediaState::Drained && now.since(it.known.last) >= GONE;
         heard.retain(|_, it| !is_gone(it));
@@ -207,6 +217,12 @@ impl Spools {
 }
 
 impl Heard {
+    /// Lets it go as if it had been drained.
+    fn dismiss(&mut self) {
+        self.known.state = MediaState::Drained;
+        self.report = None;
+    }
+
     fn trouble(
         &self,
         began: Timestamp,
@@ -328,7 +344,9 @@ mod tests {
 
     fn news(spools: &Spools, now: Timestamp) -> Vec<(bool, Option<String>)> {
         let patience = |_: &WorkloadName| Duration::from_secs(3600);
-        let told = spools.news(now, &patience).into_iter().map(|event| match event {
+        let revoked = Timestamp::EPOCH.saturating_add(Duration::from_secs(50));
+        let is_revoked = |media: &str, last| media == "revoked" && last < revoked;
+        let told = spools.news(now, &patience, &is_revoked).into_iter().map(|event| match event {
             Event::MediaSeen { silent_since, problem, .. } => (silent_since.is_some(), problem),
             event => panic!("{event:?}"),
         });
@@ -358,6 +376,23 @@ mod tests {
         assert_eq!(news(&spools, after(5300)), [(true, None)]);
         assert_eq!(news(&spools, after(5000 + 86_400)), [(true, None)], "maintenance has an end");
         assert_eq!(spools.all().len(), 2, "what was drained is forgotten");
+    }
+
+    #[test]
+    fn one_whose_certificates_were_revoked_is_not_missed_until_it_has_another_and_speaks() {
+        let spools = spools();
+        let shop = WorkloadName::new("shop").unwrap();
+        let after = |seconds| Timestamp::EPOCH.saturating_add(Duration::from_secs(seconds));
+        spools.note("eu-1", report(&shop, 3), after(10)).unwrap();
+        assert_eq!(news(&spools, after(310)), [(true, None)], "its host has burnt");
+        spools.dismiss_all();
+        assert_eq!(news(&spools, after(311)), [(false, None)], "it was let go");
+        spools.note("revoked", report(&shop, 3), after(10)).unwrap();
+        assert_eq!(news(&spools, after(400)), [(false, None)]);
+        assert_eq!(spools.waiting(&shop, after(20)), [], "nor is anything waited for there");
+        spools.note("revoked", report(&shop, 3), after(500)).unwrap();
+        assert_eq!(news(&spools, after(501)), []);
+        assert_eq!(news(&spools, after(800)), [(true, None)]);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use outlast_promise::{self as promise, Validity};
 use outlast_repo::lock::{Here, Holder};
 use outlast_types::Environment;
 use outlast_wire::ca::CaError;
-use outlast_wire::{CertificateAuthority, Identity, IdentityHandle, Role, Trust};
+use outlast_wire::{CertificateAuthority, Identity, IdentityHandle, Peer, Role, Trust};
 
 use super::admission::Admission;
 use super::arrivals::Arrivals;
@@ -154,10 +154,16 @@ impl Vault {
             self.resume_releases(&end)?;
         }
         let now = self.environment.clock.now();
-        let news = self.spools.news(now, &|workload| {
+        let patience = |workload: &_| {
             let status = self.promises.status(workload);
             status.map_or(MEDIA_PATIENCE, |status| status.promise.rpo())
-        });
+        };
+        let is_revoked = |media: &str, last_heard| {
+            let peer = Peer::new(Role::Media, media).ok();
+            let revoked = peer.and_then(|peer| self.certificates.holder_revoked(&peer));
+            revoked.is_some_and(|revoked| revoked >= last_heard)
+        };
+        let news = self.spools.news(now, &patience, &is_revoked);
         if !news.is_empty() {
             self.promises.noted(news)?;
         }

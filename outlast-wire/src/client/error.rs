@@ -57,6 +57,17 @@ impl CallError {
         }
     }
 
+    /// What happened, in words that are the same when it happens again: without the id of the request.
+    pub fn words(&self) -> String {
+        match self {
+            Self::Refused { location, body, .. } => format!("{location} refuses: {}", body.message),
+            Self::Unable { location, body, .. } => {
+                format!("{location} cannot now: {}", body.message)
+            }
+            Self::Unreachable { .. } | Self::Unintelligible { .. } => self.to_string(),
+        }
+    }
+
     /// The code of the refusal.
     pub fn code(&self) -> Option<&ErrorCode> {
         match self {

@@ -1,5 +1,4 @@
-//! What a media server asks a vault for on behalf of agents: objects handed on in parts, as fast as the
-//! line may be used, and calls of others that are passed on within a deadline.
+//! Objects that a media server hands on to a vault, in parts, as fast as the line may be used.
 
 use std::io;
 use std::pin::Pin;
@@ -10,7 +9,6 @@ use std::time::Duration;
 use axum::body::{Body, HttpBody};
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
-use hyper::header::HeaderName;
 use hyper::{Method, StatusCode};
 use outlast_store::Object;
 use outlast_types::{DropId, WorkloadName};
@@ -19,11 +17,9 @@ use tokio::time::{Sleep, sleep};
 use super::calls::ApiClient;
 use super::error::CallError;
 use super::http::Failure;
-use super::shipments::Relayed;
 use super::store::RestStore;
 use crate::api::ErrorCode;
-use crate::challenge::Challenge;
-use crate::protocol::{CHALLENGE_HEADER, OFFSET_HEADER, SHIPMENT_HEADER};
+use crate::protocol::OFFSET_HEADER;
 
 /// A body goes out in pieces of at most so many bytes, each in its turn.
 const PIECE_BYTES: usize = 64 << 10;
@@ -73,19 +69,18 @@ impl ApiClient {
         pace: &Arc<dyn Pace>,
         deadline: Duration,
     ) -> Result<Sent, CallError> {
-        let mut http = self.http.below(&format!("repo/{workload}"));
+        // On an errand of its own: others go over the same connections.
+        let mut http = self.http.beside().below(&format!("repo/{workload}"));
         ticket.iter().for_each(|ticket| http.show_ticket(ticket));
+        http.bring(shipment);
+        http.carry(shipment.map(|drop| drop.to_string()).as_deref());
         let Part { object, offset, total, content } = part;
         let is_whole = offset == 0 && content.len() as u64 == total;
         let path = match is_whole {
             true => object.to_string(),
             false => format!("{object}?offset={offset}&size={total}"),
         };
-        let mut request = http.request(Method::POST, &path, 0).within(deadline);
-        if let Some(shipment) = shipment {
-            let header = HeaderName::from_static(SHIPMENT_HEADER);
-            request = request.header(header, shipment.to_string());
-        }
+        let request = http.request(Method::POST, &path, 0).within(deadline);
         let paced = PacedOut { content, pace: Arc::clone(pace), pause: None };
         let answer = request.stream(Body::new(paced)).send(|_| false, 0);
         let location = || http.location().to_owned();
@@ -106,20 +101,6 @@ impl ApiClient {
             (StatusCode::CONFLICT, ErrorCode::AlreadyExists, _) => Ok(Sent::Exists),
             _ => Err(CallError::of(location(), status, body)),
         }
-    }
-
-    /// Makes somebody else's call for it, within a deadline. An answer that is no success is an answer, too.
-    pub fn relay_within(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<Vec<u8>>,
-        deadline: Duration,
-    ) -> Result<Relayed, CallError> {
-        let answer = self.send(method, path, body, Some(deadline), |_| true)?;
-        let challenge = answer.headers.get(CHALLENGE_HEADER);
-        let challenge = challenge.and_then(|text| Challenge::parse(text.to_str().ok()?));
-        Ok(Relayed { status: answer.status.as_u16(), body: answer.body, challenge })
     }
 }
 
@@ -161,5 +142,47 @@ impl HttpBody for PacedOut {
 
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(self.content.len() as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// Lets what it is asked for go, each time at the second asking.
+    #[derive(Default)]
+    struct AtTheSecondAsking(Mutex<(bool, Vec<u64>)>);
+
+    impl Pace for AtTheSecondAsking {
+        fn turn(&self, bytes: u64) -> Result<(), Duration> {
+            let mut state = self.0.lock().unwrap();
+            state.0 = !state.0;
+            if state.0 {
+                return Err(Duration::from_millis(1));
+            }
+            state.1.push(bytes);
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn no_piece_goes_out_before_its_turn_and_all_of_them_do() {
+        let content: Vec<u8> = (0..=255_u8).cycle().take(200_000).collect();
+        let turns = Arc::new(AtTheSecondAsking::default());
+        let pace = Arc::clone(&turns) as Arc<dyn Pace>;
+        let mut body = PacedOut { content: content.clone().into(), pace, pause: None };
+        assert_eq!(body.size_hint().exact(), Some(200_000));
+        let mut sent = Vec::new();
+        while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+            sent.extend_from_slice(&frame.unwrap().into_data().unwrap());
+            let allowed: u64 = turns.0.lock().unwrap().1.iter().sum();
+            assert!(sent.len() as u64 <= allowed);
+        }
+        assert!(body.is_end_stream());
+        assert_eq!(sent, content);
+        assert_eq!(turns.0.lock().unwrap().1, [65_536, 65_536, 65_536, 3392]);
     }
 }

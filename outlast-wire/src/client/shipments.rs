@@ -1,5 +1,7 @@
 //! Shipments from the other side: what an agent says of them, and what a media server hands on.
 
+use std::time::Duration;
+
 use hyper::Method;
 use outlast_types::{DropId, WorkloadName};
 
@@ -89,14 +91,16 @@ impl ApiClient {
         self.post("api/v1/media/report", report)
     }
 
-    /// Makes somebody else's call for it. An answer that is no success is an answer, too.
+    /// Makes somebody else's call for it, within a deadline. An answer that is no success is an answer, too.
     pub fn relay(
         &self,
         method: Method,
         path: &str,
         body: Option<Vec<u8>>,
+        deadline: Duration,
     ) -> Result<Relayed, CallError> {
-        let Answer { status, headers, body } = self.send(method, path, body, None, |_| true)?;
+        let Answer { status, headers, body } =
+            self.send(method, path, body, Some(deadline), |_| true)?;
         let challenge = headers.get(CHALLENGE_HEADER);
         let challenge = challenge.and_then(|text| Challenge::parse(text.to_str().ok()?));
         Ok(Relayed { status: status.as_u16(), body, challenge })

@@ -1,7 +1,6 @@
 //! A repository behind the restic REST protocol, as a [`Store`].
 
 use std::io;
-use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, RANGE};
@@ -12,11 +11,9 @@ use serde::Deserialize;
 
 use super::address::AddressError;
 use super::http::{Answer, Failure, Http};
-use super::paced::paced;
 use super::way::Credentials;
-use crate::api::ErrorCode;
 use crate::identity::Identity;
-use crate::protocol::{LIST_V2, OBJECT_BYTES_MAX, OFFSET_HEADER};
+use crate::protocol::{LIST_V2, OBJECT_BYTES_MAX};
 use crate::road::Roads;
 
 /// The longest object that is read as a whole, in bytes. Ours are far smaller; stock restic may
@@ -84,45 +81,6 @@ impl RestStore {
         match answer.status {
             StatusCode::OK | StatusCode::CREATED => Ok(()),
             _ => Err(self.failure(Verb::Create, &Object::Config, answer)),
-        }
-    }
-
-    /// Sends a part of an object, one of data or an index. No more than 64 KiB of it go out before
-    /// `turn` returned for them; that is called on a thread of its own, which may block, and may still
-    /// be called once after this returned.
-    ///
-    /// What a server remembers of an object is gone after a while or after its restart: then it says so.
-    /// Whoever asks where an object goes on sends no content.
-    pub fn send_part(
-        &self,
-        object: &Object,
-        part: ObjectPart,
-        turn: impl FnMut(u64) + Send + 'static,
-    ) -> Result<PartTaken, StoreError> {
-        let verb = Verb::Create;
-        let ObjectPart { offset, size, content, within } = part;
-        let path = format!("{}?offset={offset}&size={size}", Self::path(object));
-        let mut call = self.http.request(Method::POST, &path, content.len() as u64);
-        if let Some(deadline) = within {
-            call = call.within(deadline);
-        }
-        let sent = call.body(paced(content, turn)).send(no_body, 0);
-        let answer = sent.map_err(|error| self.broken(verb, object, error))?;
-        let goes_on = answer.headers.get(OFFSET_HEADER);
-        let goes_on = goes_on.and_then(|offset| offset.to_str().ok()?.parse().ok());
-        match (answer.status, goes_on) {
-            (StatusCode::OK | StatusCode::CREATED, _) => Ok(PartTaken::Whole),
-            (StatusCode::ACCEPTED | StatusCode::CONFLICT, Some(offset)) => {
-                Ok(PartTaken::GoOn(offset))
-            }
-            (StatusCode::UNPROCESSABLE_ENTITY, _) => {
-                let failure = Failure::of(answer);
-                match failure.body.code {
-                    ErrorCode::PackMissing => Ok(PartTaken::PacksMissing),
-                    _ => Err(self.refusal(verb, object, failure)),
-                }
-            }
-            _ => Err(self.failure(verb, object, answer)),
         }
     }
 
@@ -209,30 +167,6 @@ impl RestStore {
         }
         Ok(objects)
     }
-}
-
-/// A part of an object.
-#[derive(Debug, Clone)]
-pub struct ObjectPart {
-    /// Where it begins.
-    pub offset: u64,
-    /// Of the whole object.
-    pub size: u64,
-    pub content: Bytes,
-    /// How long the call may take; `None` for as long as its bytes need on a road that counts as whole.
-    pub within: Option<Duration>,
-}
-
-/// What became of a part.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PartTaken {
-    /// The object is whole, was found good, and is stored.
-    Whole,
-    /// The object goes on at this byte. The server may know less or more of it than the sender thought.
-    GoOn(u64),
-    /// The object is an index that speaks of packs which are not there yet: to be sent again, whole, when
-    /// they are.
-    PacksMissing,
 }
 
 /// Of an answer whose status says all.

@@ -92,6 +92,9 @@ pub(crate) fn run(arguments: &Args, output: &Output) -> Result<Code> {
     let mut service = Service::of_environment(&pulses);
     let vault = start_vault(&home, arguments.listen.address, for_vault)?;
     let media = has_media.then(|| start_media(&home, &vault.url())).transpose()?;
+    if media.is_none() {
+        vault.dismiss_media_servers();
+    }
     let upstream = media.as_ref().map_or_else(|| vault.url(), MediaHandle::url);
     let agent = start_agent(&home, &share, &upstream, for_agent, &arguments.log)?;
     let serving =

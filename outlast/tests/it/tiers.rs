@@ -11,7 +11,7 @@ use outlast_testing::faulty_line::Weather;
 use outlast_testing::{Sequence, pseudo_random};
 
 use self::harness::{Tier, Tiers};
-use crate::harness::{restored, scratch, succeed, wait_until};
+use crate::harness::{outlast, restored, scratch, succeed, wait_until};
 
 const MIB: u64 = 1 << 20;
 /// What a line may carry beside the content: words, and objects that were on their way at a kill, which
@@ -115,6 +115,23 @@ fn a_media_server_that_loses_its_disk_in_the_middle_costs_nothing_but_time() {
     succeed(tiers.ask(&["restore", "shop", "--into"]).arg(&target));
     assert!(fs::read(restored(&target, &file)).unwrap() == fs::read(&file).unwrap());
     assert_eq!(tiers.incidents(), Vec::<String>::new());
+}
+
+#[test]
+fn one_id_is_in_the_logs_of_agent_media_server_and_vault_and_in_the_audit_log() {
+    let directory = scratch();
+    let mut tiers = Tiers::start(directory.path());
+    let file = directory.path().join("data");
+    fill(&file, 2, 100_000);
+    let drop = tiers.drop("shop", &file);
+    tiers.wait_for_receipt("shop", &drop, "vaulted");
+    for tier in [Tier::Agent, Tier::Media, Tier::Vault] {
+        let has = || tiers.words(tier).lines().any(|line| line.contains(&format!("{drop}.")));
+        wait_until(&format!("the log of the {tier:?} has it"), has);
+    }
+    let log = succeed(outlast().args(["audit", "export"]).arg(tiers.vault_directory()));
+    let published = log.lines().find(|line| line.contains("drop_published")).unwrap().to_owned();
+    assert!(published.contains(&format!("\"{drop}.")), "{published}");
 }
 
 #[test]

@@ -36,15 +36,17 @@ pub(super) struct Errand {
     /// Below the vault's address, without a slash before it.
     pub(super) path: String,
     pub(super) body: Option<Vec<u8>>,
+    /// What the call belongs to, by which the logs of all tiers name it.
+    pub(super) id: Option<String>,
 }
 
 impl Errand {
     pub(super) fn get(path: String) -> Self {
-        Self { method: Method::GET, path, body: None }
+        Self { method: Method::GET, path, body: None, id: None }
     }
 
     pub(super) fn post(path: String) -> Self {
-        Self { method: Method::POST, path, body: None }
+        Self { method: Method::POST, path, body: None, id: None }
     }
 
     /// What was signed, if that is what its body is.
@@ -140,6 +142,8 @@ impl Media {
         };
         match &answer.receipt {
             Some(_) => {
+                let (workload, drop) = &shipment;
+                tracing::info!(%workload, %drop, "the vault has published a drop");
                 self.words.forget(&shipment);
                 self.tallies.forget(&shipment);
             }
@@ -239,8 +243,13 @@ impl Media {
     }
 
     fn relay(&self, errand: Errand, deadline: Duration) -> Result<Relayed, Away> {
-        let Errand { method, path, body } = errand;
-        let answer = self.link.call(|client| client.relay_within(method, &path, body, deadline))?;
+        let Errand { method, path, body, id } = errand;
+        let answer = self.link.call(|client| {
+            // On an errand of its own: others go over the same connections.
+            let client = client.beside();
+            client.carry(id.as_deref());
+            client.relay(method, &path, body, deadline)
+        })?;
         // Whoever relays has no refusals.
         answer.map_err(|error| Away { since: self.now(), reason: error.to_string() })
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use outlast_wire::CallError;
 use outlast_wire::api::ErrorCode;
 use outlast_wire::client::{Pace, Part, Sent};
@@ -71,7 +71,9 @@ pub(super) fn import(arguments: &ImportArgs, output: &Output) -> Result<Code> {
         let part = Part { object: seed.object, offset: 0, total, content: content.into() };
         match client.forward(&seed.workload, None, seed.drop, part, &pace, DEADLINE) {
             Ok(Sent::Exists) => imported.there += 1,
-            Ok(Sent::Stored | Sent::Partly { .. }) => imported.taken += 1,
+            Ok(Sent::Stored) => imported.taken += 1,
+            // All of it went in one.
+            Ok(Sent::Partly { .. }) => bail!("the vault took a part of {shown} only"),
             Err(error) if error.code() == Some(&ErrorCode::PackMissing) => imported.early += 1,
             Err(error @ CallError::Refused { .. }) if is_of_this_object(&error) => {
                 output.warn(&format!("{} of {} is not taken: {error}", seed.object, seed.workload));

@@ -91,6 +91,20 @@ impl Tiers {
         role.kill();
     }
 
+    /// All that a tier said.
+    pub(super) fn words(&self, tier: Tier) -> String {
+        let role = match tier {
+            Tier::Agent => &self.agent,
+            Tier::Media => &self.media,
+            Tier::Vault => &self.vault,
+        };
+        role.as_ref().map(Role::words).unwrap_or_default()
+    }
+
+    pub(super) fn vault_directory(&self) -> PathBuf {
+        self.dir.join("vault")
+    }
+
     /// Removes all that a media server that is not running has stored.
     pub(super) fn wipe_spool(&self) {
         fs::remove_dir_all(self.dir.join("media")).unwrap();
