@@ -5,11 +5,12 @@ mod sentence;
 use std::fmt;
 use std::time::Duration;
 
-use outlast_types::{DropId, Owner, RejectionCode, ShareId, Timestamp, WorkloadName};
+use outlast_types::{DropId, Owner, RejectionCode, ShareId, SnapshotId, Timestamp, WorkloadName};
 use serde::{Deserialize, Serialize};
 
 use crate::event::Source;
 use crate::limit::Excess;
+use crate::verification::{Damage, Unread};
 
 /// Longest text taken over from a report, in characters.
 const TEXT_LENGTH_MAX: usize = 500;
@@ -43,6 +44,9 @@ pub enum Topic {
     ContestedDrop,
     RejectedDrop,
     Retired,
+    Data,
+    Scrub,
+    Drill,
     RecoveryPoint,
 }
 
@@ -80,6 +84,9 @@ impl Topic {
             Self::ContestedDrop => "contested-drop",
             Self::RejectedDrop => "rejected-drop",
             Self::Retired => "retired",
+            Self::Data => "damaged-data",
+            Self::Scrub => "scrub",
+            Self::Drill => "drill",
             Self::RecoveryPoint => "recovery-point",
         }
     }
@@ -216,6 +223,28 @@ pub enum Cause {
     CertificateEarly { holder: String, from: Timestamp },
     /// The vault's repository of a workload is not there, or not all of it, though it is remembered.
     RepositoryMissing { workload: WorkloadName, what: String },
+    /// Data that the vault holds of a workload is damaged.
+    DataDamaged { workload: WorkloadName, damage: Damage },
+    /// Data of a workload was not read within the time that policy names, so nobody knows.
+    NotScrubbed { workload: WorkloadName, unread: Unread },
+    /// A backup was to be brought back, to see whether that works, and did not come back.
+    DrillFailed {
+        workload: WorkloadName,
+        at: Timestamp,
+        snapshot: SnapshotId,
+        phase: String,
+        why: String,
+        /// The team, if what it dropped does not load; else those who run the vault.
+        owner: Owner,
+    },
+    /// That was not tried with success for longer than policy says.
+    DrillOverdue {
+        workload: WorkloadName,
+        every: Duration,
+        last: Option<Timestamp>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        why: Option<String>,
+    },
     /// The vault itself was down while promises broke.
     VaultAbsent { from: Timestamp, until: Timestamp },
     /// The vault does not know drops that it signed for.
@@ -283,6 +312,18 @@ impl Cause {
             }
             Self::RepositoryMissing { workload: w, .. } => {
                 ("repository-missing", Topic::Repository, Platform, Workload(w))
+            }
+            Self::DataDamaged { workload: w, .. } => {
+                ("data-damaged", Topic::Data, Platform, Workload(w))
+            }
+            Self::NotScrubbed { workload: w, .. } => {
+                ("not-scrubbed", Topic::Scrub, Platform, Workload(w))
+            }
+            Self::DrillFailed { workload: w, owner, .. } => {
+                ("drill-failed", Topic::Drill, *owner, Workload(w))
+            }
+            Self::DrillOverdue { workload: w, .. } => {
+                ("drill-overdue", Topic::Drill, Platform, Workload(w))
             }
             Self::DropContested { workload: w, .. } => {
                 ("drop-contested", Topic::ContestedDrop, Platform, Workload(w))

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::limit::Excess;
 use crate::promise::Declaration;
+use crate::verification::{Damage, DrillTrouble, Unread};
 
 /// An agent, and the share of which it speaks. Two processes may bear one name, by mistake or
 /// not: what one of them says about its share is nothing about the other's.
@@ -83,6 +84,11 @@ pub enum Event {
     },
     /// The vault looked at the workload's repository: all of it is there (`None`), or what is not.
     Repository { workload: WorkloadName, missing: Option<String> },
+    /// The vault read data that it holds of the workload: what is damaged of it, and what is unread for
+    /// too long. `None` if nothing.
+    Scrubbed { workload: WorkloadName, damage: Option<Damage>, unread: Option<Unread> },
+    /// A drill of the workload ended, or one is overdue; `None` if all is well with them.
+    Drilled { workload: WorkloadName, trouble: Option<DrillTrouble> },
     /// A workload of which nothing is left but an agent's word, and which is named no more, is forgotten.
     Forgotten { workload: WorkloadName },
     /// The vault found something about its own custody of drops.
@@ -143,6 +149,8 @@ impl Event {
             | Self::Vaulted { workload, .. }
             | Self::Suspected { workload, .. }
             | Self::Repository { workload, .. }
+            | Self::Scrubbed { workload, .. }
+            | Self::Drilled { workload, .. }
             | Self::Forgotten { workload }
             | Self::Ordered { workload, .. }
             | Self::Waiting { workload, .. }

@@ -22,8 +22,9 @@ const INCIDENT: &str = "incident";
 const LOST: &str = "lost";
 const CONTESTED: &str = "contested";
 const LIMIT: &str = "limit";
-/// The versions that knew nothing of why a workload is not dropped, of suspect drops and of limits, and were
-/// as the present one otherwise.
+/// The versions that knew nothing of scrubs and drills, of why a workload is not dropped, of suspect drops and
+/// of limits, and were as the present one otherwise.
+const WITHOUT_DRILLS: u32 = 6;
 const WITHOUT_REASONS: u32 = 5;
 const WITHOUT_SUSPECTS: u32 = 4;
 const WITHOUT_LIMITS: u32 = 3;
@@ -81,7 +82,7 @@ pub(crate) fn decode(
     // The version first: another form need not parse as ours.
     let Version { version } = serde_json::from_str(&head.state)?;
     match (head.part.as_str(), version) {
-        (HEAD, VERSION | WITHOUT_REASONS | WITHOUT_SUSPECTS | WITHOUT_LIMITS) => {
+        (HEAD, VERSION | WITHOUT_DRILLS | WITHOUT_REASONS | WITHOUT_SUSPECTS | WITHOUT_LIMITS) => {
             let Versioned { head, .. } = serde_json::from_str::<Versioned<Head>>(&head.state)?;
             Ok((decode_rows(LedgerState::of(head), rows)?, version != VERSION))
         }

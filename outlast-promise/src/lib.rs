@@ -36,6 +36,8 @@ mod source_state;
 mod state;
 mod status;
 mod table;
+mod verification;
+mod verified;
 mod workload;
 
 pub use cause::{Cause, Key, LostDrop, Subject, Topic};
@@ -51,6 +53,9 @@ pub use sanity::{Measure, doubts};
 pub use service::ServiceStatus;
 pub use slowness::{Backlog, Slowness, slowness};
 pub use status::{Settings, SourceStatus, WorkloadStatus};
+pub use verification::{
+    Damage, DrillLevel, DrillPick, DrillRule, DrillTrouble, Unread, due_within, overdue_after,
+};
 pub use workload::Quarantined;
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use outlast_types::{DropId, Owner, RejectionCode, ShareId, Timestamp, WorkloadName};
+use outlast_types::{DropId, Owner, RejectionCode, ShareId, SnapshotId, Timestamp, WorkloadName};
 
 use super::*;
 
@@ -19,6 +19,7 @@ mod services;
 mod sources;
 mod stored;
 mod suspects;
+mod verifications;
 mod words;
 
 const RPO: u64 = 100;

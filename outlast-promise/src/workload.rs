@@ -9,6 +9,7 @@ use crate::event::Source;
 use crate::incident::Recovering;
 use crate::layers::{Effective, Layers};
 use crate::promise::{Declaration, Promise, State, evaluate};
+use crate::verified::Verification;
 
 /// How many rejected drops of one workload are remembered, so that an agent that reports its
 /// quarantine again and again opens one incident for each and no more.
@@ -61,6 +62,9 @@ pub(crate) struct Workload {
     /// Drops in quarantine that an operator may accept, the newest last.
     #[serde(default, skip_serializing_if = "VecDeque::is_empty")]
     pub(crate) quarantine: VecDeque<Quarantined>,
+    /// What the vault learned by reading what it holds.
+    #[serde(default, skip_serializing_if = "Verification::is_empty")]
+    pub(crate) verification: Verification,
 }
 
 /// A vaulted drop that is no recovery point.
@@ -131,6 +135,7 @@ impl Workload {
             named: None,
             suspect: None,
             quarantine: VecDeque::new(),
+            verification: Verification::default(),
         }
     }
 
@@ -181,6 +186,7 @@ impl Workload {
             && self.missing.is_none()
             && self.retirement.is_none()
             && self.paused_until.is_none()
+            && self.verification.is_empty()
     }
 
     /// When it was named last, as far as is known.
@@ -200,6 +206,7 @@ impl Workload {
             && missing.is_none()
             && retirement.is_none()
             && self.paused_until.is_none()
+            && self.verification.is_empty()
     }
 
     /// A drop was vaulted at `at`, by the vault's clock.
@@ -336,6 +343,7 @@ impl Workload {
         moments.extend(&mut self.waiting_since);
         moments.extend(&mut self.paused_until);
         moments.extend(&mut self.named);
+        moments.extend(self.verification.moments());
         moments.extend(self.suspect.iter_mut().map(|suspect| &mut suspect.at));
         moments.extend(self.recovering.iter_mut().map(|recovering| &mut recovering.until));
         if let Some(Retirement { at, until }) = &mut self.retirement {

@@ -24,6 +24,8 @@ const PEERS: &[(&str, &str)] = &[
     ("/usr/bin/zstd", "zstd"),
     ("/usr/bin/xz", "xz-utils"),
     ("/usr/bin/redis-cli", "redis-tools"),
+    // Drills load dumps in it, away from everything else.
+    ("/usr/bin/bwrap", "bubblewrap"),
     ("/usr/bin/cloud-init", "cloud-init"),
 ];
 

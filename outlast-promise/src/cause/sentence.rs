@@ -8,6 +8,7 @@ use outlast_types::{DropId, RejectionCode, Timestamp, WorkloadName, human};
 use super::{Cause, LostDrop};
 use crate::event::Source;
 use crate::limit::Excess;
+use crate::verification::{Damage, Unread};
 
 /// What happened, to what, and what to do next: the text of a page.
 impl fmt::Display for Cause {
@@ -74,6 +75,17 @@ impl fmt::Display for Cause {
             Self::VaultWentBack { lost, count } => went_back(f, lost, *count),
             Self::AuditLogDamaged { problem } => audit_log_damaged(f, problem),
             Self::ReleasesWithheld { agents, until } => withheld(f, agents, *until),
+            Self::DataDamaged { workload, damage } => damaged(f, workload, damage),
+            Self::NotScrubbed { workload, unread } => unscrubbed(f, workload, unread),
+            Self::DrillFailed { workload, at, snapshot, phase, why, .. } => write!(
+                f,
+                "a drill could not bring {workload} back: snapshot {snapshot:.8} at {at}, in the phase \
+                 {phase}: {why}; look at it with `outlast drill show {workload}`, mend what is wrong, and \
+                 try again with `outlast drill run {workload}`: a good drill resolves this"
+            ),
+            Self::DrillOverdue { workload, every, last, why } => {
+                drill_overdue(f, workload, *every, *last, why.as_deref())
+            }
             Self::DropContested { workload, agent, drop, difference } => {
                 contested(f, workload, agent, *drop, difference)
             }
@@ -291,4 +303,77 @@ fn certificate_early(f: &mut fmt::Formatter<'_>, holder: &str, from: Timestamp) 
          this clock is wrong, or the one was under which it was made; set the clock right, and \
          issue the certificate again"
     )
+}
+
+fn damaged(f: &mut fmt::Formatter<'_>, workload: &WorkloadName, damage: &Damage) -> fmt::Result {
+    let Damage { found, what, count, snapshots, touched, whole, newest_whole } = damage;
+    write!(f, "data that the vault holds of {workload} is damaged, found at {found}: {what}")?;
+    if let more @ 1.. = count.saturating_sub(1) {
+        write!(f, " and {more} more")?;
+    }
+    match touched {
+        0 => f.write_str("; no snapshot needs it")?,
+        touched => {
+            write!(f, "; {touched} snapshots cannot be restored whole:")?;
+            for (number, (snapshot, at)) in snapshots.iter().enumerate() {
+                let comma = if number == 0 { "" } else { "," };
+                write!(f, "{comma} {snapshot:.8} of {at}")?;
+            }
+            match touched.saturating_sub(snapshots.len() as u64) {
+                0 => {}
+                more => write!(f, " and {more} more")?,
+            }
+        }
+    }
+    match newest_whole {
+        Some((newest, at)) => {
+            write!(f, "; {whole} can, the newest of them {newest:.8} of {at}")?;
+        }
+        None => f.write_str("; none can")?,
+    }
+    write!(
+        f,
+        ". There is no second copy to heal it from: look after the disk first, keep what is there, and \
+         see `outlast scrub status {workload}` for all that it hits; the next drop stores again what it \
+         still has, once `outlast repo repair` has taken the damaged packs out"
+    )
+}
+
+fn unscrubbed(f: &mut fmt::Formatter<'_>, workload: &WorkloadName, unread: &Unread) -> fmt::Result {
+    let Unread { period, since, why } = unread;
+    write!(
+        f,
+        "data that the vault holds of {workload} is unread since {since}, and policy has all of it read \
+         within {}: nobody knows whether it is whole; ",
+        human::duration(*period)
+    )?;
+    match why {
+        Some(why) => write!(f, "what keeps the vault from it: {why}"),
+        None => f.write_str(
+            "the vault does not get round to it: see `outlast scrub status`, and raise `rate` or `period` \
+             in the section [scrub] of its configuration",
+        ),
+    }
+}
+
+fn drill_overdue(
+    f: &mut fmt::Formatter<'_>,
+    workload: &WorkloadName,
+    every: Duration,
+    last: Option<Timestamp>,
+    why: Option<&str>,
+) -> fmt::Result {
+    write!(
+        f,
+        "{workload} is to be brought back in a drill every {}, and ",
+        human::duration(every)
+    )?;
+    match last {
+        Some(last) => write!(f, "the last good one was at {last}")?,
+        None => f.write_str("none was good so far")?,
+    }
+    match why {
+        Some(why) => write!(f, "; what is missing: {why}"),
+        None => write!(f, "; try it now: `outlast drill run {workload}`"),
+    }
 }

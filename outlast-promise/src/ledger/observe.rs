@@ -14,6 +14,7 @@ use crate::promise::Declaration;
 use crate::source_state::SourceState;
 use crate::state::MediaTrouble;
 use crate::status::Settings;
+use crate::verified::Verification;
 use crate::workload::{Rejected, Retirement, Suspect, Workload};
 
 /// Shares of one agent that are told apart; one that names more is in error, or means harm.
@@ -59,6 +60,12 @@ impl Ledger {
             }
             Event::Repository { workload, missing } => {
                 self.account(&workload).missing = missing.as_deref().map(cut);
+            }
+            Event::Scrubbed { workload, damage, unread } => {
+                self.account(&workload).verification.scrubbed(damage, unread);
+            }
+            Event::Drilled { workload, trouble } => {
+                self.account(&workload).verification.drilled(trouble);
             }
             Event::Forgotten { workload } => self.forget(&workload),
             Event::Custody(finding) => {
@@ -310,6 +317,7 @@ impl Ledger {
             Order::Recreate { at } => {
                 let at = at.min(now);
                 workload.missing = None;
+                workload.verification = Verification::default();
                 workload.last_vaulted.take_if(|last| *last <= at);
                 workload.known_since = workload.known_since.max(at);
             }

@@ -18,6 +18,7 @@ use crate::limit::OverLimit;
 use crate::promise::State;
 use crate::source_state::SourceState;
 use crate::state::MediaTrouble;
+use crate::verified::Verification;
 use crate::workload::Suspect;
 
 impl Ledger {
@@ -352,6 +353,10 @@ impl Ledger {
             .and_then(|workload| workload.content_problem.clone())
             .map(|problem| Cause::ContentUnusable { workload: name_of(), problem });
         let is_over = workload.and_then(|w| w.recovering.as_ref()).is_some_and(|r| r.until <= now);
+        let verification = workload.map(|workload| &workload.verification);
+        for (key, cause) in Verification::causes(verification, name) {
+            self.settle_incident(&key, cause, None, changes);
+        }
         let key = |topic| Key::of_workload(topic, name);
         let flood = self.flood_of(name);
         self.settle_incident(&key(Topic::RejectedDrop), rejected, flood, changes);

@@ -31,6 +31,61 @@ fn of_suspects() -> Vec<Told> {
     )]
 }
 
+fn of_verification() -> Vec<Told> {
+    use Owner::{App, Platform};
+    let snapshot = SnapshotId([7; 32]);
+    let damage = Damage {
+        found: at(0),
+        what: text(),
+        count: 3,
+        snapshots: vec![(snapshot, at(1))],
+        touched: 2,
+        whole: 4,
+        newest_whole: Some((snapshot, at(2))),
+    };
+    vec![
+        (
+            Cause::DataDamaged { workload: shop(), damage },
+            "data-damaged",
+            "damaged-data/shop-db",
+            Platform,
+            "it is odd and 2 more; 2 snapshots cannot be restored whole: 07070707 of \
+             2026-09-21T14:13:21Z and 1 more; 4 can, the newest of them 07070707",
+        ),
+        (
+            Cause::NotScrubbed {
+                workload: shop(),
+                unread: Unread { period: DAY, since: at(0), why: Some(text()) },
+            },
+            "not-scrubbed",
+            "scrub/shop-db",
+            Platform,
+            "what keeps the vault from it: it is odd",
+        ),
+        (
+            Cause::DrillFailed {
+                workload: shop(),
+                at: at(0),
+                snapshot,
+                phase: "load".to_owned(),
+                why: text(),
+                owner: App,
+            },
+            "drill-failed",
+            "drill/shop-db",
+            App,
+            "in the phase load: it is odd",
+        ),
+        (
+            Cause::DrillOverdue { workload: shop(), every: DAY, last: None, why: Some(text()) },
+            "drill-overdue",
+            "drill/shop-db",
+            Platform,
+            "none was good so far; what is missing: it is odd",
+        ),
+    ]
+}
+
 fn of_workloads() -> Vec<Told> {
     use Owner::{App, Platform};
     vec![
@@ -237,7 +292,8 @@ fn of_the_vault() -> Vec<Told> {
 #[test]
 fn every_cause_has_a_code_a_key_an_owner_and_a_sentence() {
     let mut codes = BTreeSet::new();
-    let all = [of_workloads(), of_suspects(), of_sources(), of_the_vault()].concat();
+    let all =
+        [of_workloads(), of_verification(), of_suspects(), of_sources(), of_the_vault()].concat();
     for (cause, code, key, owner, words) in all {
         assert_eq!(
             (cause.code(), cause.key().to_string(), cause.owner()),
