@@ -29,6 +29,7 @@ mod layers;
 mod ledger;
 mod limit;
 mod promise;
+mod retention;
 mod sanity;
 mod service;
 mod slowness;
@@ -39,6 +40,7 @@ mod table;
 mod verification;
 mod verified;
 mod workload;
+mod zone;
 
 pub use cause::{Cause, Key, LostDrop, Subject, Topic};
 pub use error::LedgerError;
@@ -49,6 +51,7 @@ pub use layers::Origin;
 pub use ledger::Ledger;
 pub use limit::{Excess, Limit};
 pub use promise::{Declaration, InvalidPromise, Promise, State, evaluate};
+pub use retention::{InvalidKeep, InvalidSpan, Keep, Kept, Point, Rule, Span, judge};
 pub use sanity::{Measure, doubts};
 pub use service::ServiceStatus;
 pub use slowness::{Backlog, Slowness, slowness};
@@ -57,6 +60,7 @@ pub use verification::{
     Damage, DrillLevel, DrillPick, DrillRule, DrillTrouble, Unread, due_within, overdue_after,
 };
 pub use workload::Quarantined;
+pub use zone::{UnknownZone, Zone};
 
 #[cfg(test)]
 mod tests;

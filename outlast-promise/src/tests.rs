@@ -15,6 +15,7 @@ mod layers;
 mod limits;
 mod orders;
 mod properties;
+mod retention;
 mod services;
 mod sources;
 mod stored;

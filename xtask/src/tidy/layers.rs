@@ -24,7 +24,7 @@ const WALLS: [(&str, &[&str]); 15] = [
     // The demo keeps a small SQLite shop where PostgreSQL is not installed.
     ("rusqlite", &["outlast-catalog", "outlast"]),
     // Civil times and their zones; all others know moments only.
-    ("jiff", &["outlast-drop", "outlast-media"]),
+    ("jiff", &["outlast-drop", "outlast-media", "outlast-promise"]),
     // What goes over the wire, and who is at the other end.
     ("hpke", &["outlast-wire"]),
     ("hyper", &["outlast-wire"]),

@@ -1,0 +1,112 @@
+//! A named time zone: in which days, weeks, months and years begin.
+
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use outlast_types::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// A time zone of the system's, such as `Europe/Berlin`.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Zone {
+    name: String,
+    zone: TimeZone,
+}
+
+/// Why there is no such time zone.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the time zone {name:?} is not known: {reason}")]
+pub struct UnknownZone {
+    name: String,
+    reason: String,
+}
+
+impl Zone {
+    /// Coordinated universal time, which every system knows.
+    pub fn utc() -> Self {
+        Self { name: "UTC".to_owned(), zone: TimeZone::UTC }
+    }
+
+    /// The zone of that name, by the system's data.
+    pub fn named(name: &str) -> Result<Self, UnknownZone> {
+        if name == "UTC" {
+            return Ok(Self::utc());
+        }
+        let unknown =
+            |reason: String| UnknownZone { name: name.chars().take(80).collect(), reason };
+        let zone = TimeZone::get(name).map_err(|error| unknown(error.to_string()))?;
+        Ok(Self { name: name.to_owned(), zone })
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What the clocks of the zone show at a moment.
+    pub(crate) fn civil(&self, at: Timestamp) -> DateTime {
+        let nanos = i32::try_from(at.nanos()).unwrap_or(0);
+        let moment = jiff::Timestamp::new(at.unix_seconds(), nanos);
+        // jiff ends two days before the year 9999 does.
+        self.zone.to_datetime(moment.unwrap_or(jiff::Timestamp::MAX))
+    }
+
+    /// The moment at which the clocks of the zone show it. One that they skip is as much later as they
+    /// were put forward; of one that they show twice it is the first.
+    pub(crate) fn moment(&self, civil: DateTime) -> Option<Timestamp> {
+        let at = self.zone.to_ambiguous_timestamp(civil).compatible().ok()?;
+        let nanos = at.as_nanosecond();
+        let seconds = i64::try_from(nanos.div_euclid(1_000_000_000)).ok()?;
+        Timestamp::from_unix(seconds, u32::try_from(nanos.rem_euclid(1_000_000_000)).ok()?)
+    }
+}
+
+impl Default for Zone {
+    fn default() -> Self {
+        Self::utc()
+    }
+}
+
+impl PartialEq for Zone {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Zone {}
+
+impl fmt::Debug for Zone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
+impl fmt::Display for Zone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
+impl FromStr for Zone {
+    type Err = UnknownZone;
+
+    fn from_str(text: &str) -> Result<Self, UnknownZone> {
+        Self::named(text)
+    }
+}
+
+impl TryFrom<String> for Zone {
+    type Error = UnknownZone;
+
+    fn try_from(text: String) -> Result<Self, UnknownZone> {
+        Self::named(&text)
+    }
+}
+
+impl From<Zone> for String {
+    fn from(zone: Zone) -> Self {
+        zone.name
+    }
+}
