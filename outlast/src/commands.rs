@@ -17,6 +17,7 @@ mod inputs;
 mod jobs;
 mod manual;
 mod media;
+mod promise;
 mod repo;
 mod roles;
 mod share;
@@ -48,6 +49,8 @@ pub(crate) enum Command {
     Workload(workload::Command),
     #[command(subcommand)]
     Incident(incident::Command),
+    #[command(subcommand)]
+    Promise(promise::Command),
     Jobs(jobs::Args),
     Custody(custody::Args),
     #[command(subcommand)]
@@ -91,6 +94,7 @@ pub(crate) fn run(command: Command, whole: fn() -> clap::Command, output: &Outpu
         Command::Adopt(command) => adopt::run(&command, output),
         Command::Workload(command) => workload::run(&command, output),
         Command::Incident(command) => incident::run(&command, output),
+        Command::Promise(command) => promise::run(&command, output),
         Command::Jobs(arguments) => jobs::run(&arguments, output),
         Command::Custody(arguments) => custody::run(&arguments, output),
         Command::Audit(command) => audit::run(command, output),
