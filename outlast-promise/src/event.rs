@@ -1,5 +1,6 @@
 //! What the ledger is told.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use outlast_types::{ContentHash, Day, DropId, RejectionCode, ShareId, Timestamp, WorkloadName};
@@ -134,9 +135,23 @@ pub enum Event {
     /// The vault was brought back, and withholds releases until these agents have reported, or until a
     /// moment at the latest; not any more if there is none.
     ReleasesWithheld { agents: Vec<String>, until: Option<Timestamp> },
-    /// How a media server is doing: since when it is silent although it should speak, if it is, and what
-    /// keeps it from handing on what it holds.
-    MediaSeen { media: String, silent_since: Option<Timestamp>, problem: Option<String> },
+    /// How a media server is doing: since when it is silent although it should speak, if it is, what
+    /// keeps it from handing on what it holds, and the workloads of which something waits with it, by
+    /// its last word.
+    MediaSeen {
+        media: String,
+        silent_since: Option<Timestamp>,
+        problem: Option<String>,
+        holds: BTreeSet<WorkloadName>,
+    },
+    /// How much of a workload waits at an agent: sealed drops that are not vaulted, and bytes of them that
+    /// are still to be read. May be repeated; with no drop, nothing waits.
+    Backlog { workload: WorkloadName, source: Source, drops: u64, bytes: u64 },
+    /// Something that waited at an agent moved, though no drop of it need have come whole.
+    Moved { source: Source },
+    /// All was heard that an agent saw in a look at its whole share, which it began at `began`, by the
+    /// vault's clock: what it did not name does not wait.
+    Looked { source: Source, began: Timestamp },
     /// The vault itself, `vault hq`, shows this certificate and no other.
     OwnCertificate { holder: String, certificate: Validity },
 }
@@ -156,6 +171,7 @@ impl Event {
             | Self::Waiting { workload, .. }
             | Self::Rejected { workload, .. }
             | Self::Failing { workload, .. }
+            | Self::Backlog { workload, .. }
             | Self::Content { workload, .. } => Some(workload),
             Self::Custody(_)
             | Self::OverLimit { .. }
@@ -166,6 +182,8 @@ impl Event {
             | Self::ClockSeen { .. }
             | Self::ReleasesWithheld { .. }
             | Self::MediaSeen { .. }
+            | Self::Moved { .. }
+            | Self::Looked { .. }
             | Self::OwnCertificate { .. } => None,
         }
     }

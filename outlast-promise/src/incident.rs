@@ -5,6 +5,7 @@ use std::fmt;
 use outlast_types::{Owner, Timestamp, human};
 use serde::{Deserialize, Serialize};
 
+use crate::catching_up::CatchingUp;
 use crate::cause::{Cause, Key};
 
 /// A broken promise, or one that cannot be evaluated.
@@ -19,6 +20,8 @@ pub struct Incident {
     pub resolved: Option<Timestamp>,
     /// The incident that explains this one; it is not paged then.
     pub folded_into: Option<u64>,
+    /// Its cause is gone, and it stays open while what it held up comes.
+    pub catching_up: Option<CatchingUp>,
 }
 
 impl Incident {
@@ -81,6 +84,9 @@ pub(crate) struct OpenIncident {
     pub(crate) folded_into: Option<u64>,
     /// Whether somebody was told; a folded incident that resolves untold is nobody's news.
     pub(crate) announced: bool,
+    /// Since its cause is gone: what it held up comes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) catching_up: Option<CatchingUp>,
 }
 
 impl OpenIncident {
@@ -92,6 +98,7 @@ impl OpenIncident {
             opened: self.opened,
             resolved,
             folded_into: self.folded_into,
+            catching_up: self.catching_up.clone().filter(|_| resolved.is_none()),
         }
     }
 }

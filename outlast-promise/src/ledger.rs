@@ -3,6 +3,7 @@
 //! `observe` turns events into facts, `settle` makes the open incidents agree with the facts; here is
 //! what both go by, time, and what is stored.
 
+mod backlog;
 mod explain;
 mod explanations;
 mod limits;
@@ -13,12 +14,12 @@ mod show;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use outlast_types::Timestamp;
+use outlast_types::{Timestamp, WorkloadName};
 
 use self::explanations::Explanations;
 use crate::agenda::{Agenda, Matter};
 use crate::error::LedgerError;
-use crate::event::Event;
+use crate::event::{Event, Source};
 use crate::form::{self, Row, Unsaved};
 use crate::incident::Change;
 use crate::state::{Head, LedgerState, VaultOutage};
@@ -46,6 +47,8 @@ pub struct Ledger {
     settled: Option<Settled>,
     /// How many workloads are known by the word of each agent alone; `None` if it is to be counted.
     hearsay: Option<BTreeMap<String, usize>>,
+    /// What waits at each source, in bytes that are still to be read, as its reports of this run say.
+    backlogs: BTreeMap<Source, BTreeMap<WorkloadName, u64>>,
 }
 
 /// What follows from the state as long as nothing happens; it makes a call cheap, whatever the number
@@ -62,9 +65,14 @@ impl Ledger {
     pub fn new(settings: Settings, last_incident_id: u64, now: Timestamp) -> Self {
         let state = LedgerState::of(Head { last_incident_id, ..Head::new(now) });
         // Even an empty one is to be stored whole.
-        let mut ledger = Self { settings, state, is_outdated: true, settled: None, hearsay: None };
+        let mut ledger = Self::of(settings, state, true);
         ledger.adopt_policy();
         ledger
+    }
+
+    fn of(settings: Settings, state: LedgerState, is_outdated: bool) -> Self {
+        let backlogs = BTreeMap::new();
+        Self { settings, state, is_outdated, settled: None, hearsay: None, backlogs }
     }
 
     /// Goes on from the rows that were stored. What is open stays open and is not told again. The
@@ -76,10 +84,11 @@ impl Ledger {
         now: Timestamp,
     ) -> Result<Self, LedgerError> {
         let (state, is_outdated) = form::decode(rows)?;
-        let mut ledger = Self { settings, state, is_outdated, settled: None, hearsay: None };
+        let mut ledger = Self::of(settings, state, is_outdated);
         ledger.forget_what_policy_dropped();
         ledger.adopt_policy();
         ledger.slept_until(now);
+        ledger.expect_lists(now);
         Ok(ledger)
     }
 
@@ -118,6 +127,20 @@ impl Ledger {
         }
         self.settled = None;
         self.pass_time(now);
+    }
+
+    /// What waits where is to be heard anew, before anything is made of its not being named.
+    fn expect_lists(&mut self, now: Timestamp) {
+        let until = now.saturating_add(self.settings.agent_deadline);
+        let sources: Vec<Source> = self.state.sources.keys().cloned().collect();
+        for source in sources.iter().filter(|source| self.is_catching_up(source)) {
+            if let Some(source) = self.state.sources.get_mut(source)
+                && let Some(recovering) = &mut source.recovering
+            {
+                recovering.until = recovering.until.max(until);
+                source.looked = None;
+            }
+        }
     }
 
     /// The time of the latest call.

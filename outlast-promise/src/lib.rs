@@ -9,9 +9,11 @@
 //!   that was begun, nor for one that was abandoned. A workload, not a server, makes a promise.
 //! - **Every promise that breaks is covered by exactly one open incident**, its own or the one
 //!   whose cause explains it (a silent agent, a share that is not mounted, a rejected drop, a vault
-//!   that was down). An explanation holds its workloads back only while it is open and for one
-//!   [agent deadline](Settings::agent_deadline) after that, which is what the backlog gets to
-//!   arrive; then whatever is still broken pages by itself. Nothing is held back for ever: a pause
+//!   that was down). After an outage, its incident stays open as [catching up](CatchingUp) while what
+//!   waited arrives, and explains what still waits: until nothing moves for a [while](Settings::stall), or
+//!   until it takes twice as long as was first estimated. What a returned agent does not name, having
+//!   looked at all of its share, waits for nothing and pages at once; before it has looked, it gets one
+//!   [agent deadline](Settings::agent_deadline). Nothing is held back for ever: a pause
 //!   ends by itself, and what is retired and drops all the same is told.
 //! - **Incidents resolve by themselves**, when their cause is gone.
 //!
@@ -19,6 +21,7 @@
 //! ledger are [rows](Row), of which only those change that an event is about.
 
 mod agenda;
+mod catching_up;
 mod cause;
 mod error;
 mod event;
@@ -42,6 +45,7 @@ mod verified;
 mod workload;
 mod zone;
 
+pub use catching_up::CatchingUp;
 pub use cause::{Cause, Key, LostDrop, Subject, Topic};
 pub use error::LedgerError;
 pub use event::{Event, Finding, Order, Source, Validity};

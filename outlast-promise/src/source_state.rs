@@ -28,6 +28,9 @@ pub(crate) struct SourceState {
     pub(crate) clock_off: Option<i64>,
     /// After an incident of this source resolved.
     pub(crate) recovering: Option<Recovering>,
+    /// When the agent began the last look at the whole share of which all was heard.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) looked: Option<Timestamp>,
     /// How long the certificate is valid that was shown last.
     pub(crate) certificate: Option<Validity>,
 }
@@ -43,6 +46,7 @@ impl SourceState {
             stray: None,
             clock_off: None,
             recovering: None,
+            looked: None,
             certificate: None,
         }
     }

@@ -90,9 +90,11 @@ pub(crate) struct VaultOutage {
 }
 
 impl VaultOutage {
-    /// Whether a promise that broke at `due` broke because the vault was not there.
-    pub(crate) fn explains(&self, due: Timestamp) -> bool {
-        self.from <= due && due < self.recovered
+    /// Whether a promise that broke at `due` broke because the vault was not there: in the time that it was
+    /// away, and in which it recovered; and while what waited then still comes, of what `waits`.
+    pub(crate) fn explains(&self, due: Timestamp, waits: bool, now: Timestamp) -> bool {
+        let was_away = due < self.recovered && now < self.recovered;
+        self.from <= due && (was_away || waits)
     }
 }
 
@@ -151,6 +153,7 @@ impl LedgerState {
         self.sources.update_all(|source| {
             back(&mut source.heard);
             source.recovering.iter_mut().for_each(|recovering| back(&mut recovering.until));
+            source.looked.iter_mut().for_each(back);
         });
         if let Some(outage) = &mut self.head.outage {
             back(&mut outage.from);
@@ -159,7 +162,10 @@ impl LedgerState {
         }
         self.evidence.shift(back);
         self.over_limits.update_all(|over| back(&mut over.last));
-        self.open.update_all(|incident| back(&mut incident.opened));
+        self.open.update_all(|incident| {
+            back(&mut incident.opened);
+            incident.catching_up.iter_mut().for_each(|it| it.shift(back));
+        });
     }
 }
 

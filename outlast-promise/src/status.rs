@@ -23,6 +23,9 @@ pub struct Settings {
     /// How long an agent may stay silent before that is an incident; also how long the backlog may
     /// take to arrive once an agent, its share or the vault is back.
     pub agent_deadline: Duration,
+    /// After an outage: how long nothing of what it held up may move before each workload that is broken
+    /// speaks for itself.
+    pub stall: Duration,
     /// How many workloads may be known by the word of one agent alone.
     pub reported_max: usize,
     /// The same for single agents.
@@ -50,6 +53,7 @@ impl Default for Settings {
             policy: BTreeMap::new(),
             services: BTreeMap::new(),
             agent_deadline: Duration::from_secs(300),
+            stall: Duration::from_secs(30 * 60),
             reported_max: 10_000,
             reported_max_of: BTreeMap::new(),
         }

@@ -8,6 +8,7 @@ use outlast_types::{DropId, Owner, RejectionCode, ShareId, SnapshotId, Timestamp
 
 use super::*;
 
+mod backlog;
 mod certificates;
 mod deadlines;
 mod evidence;
@@ -50,6 +51,7 @@ fn settings() -> Settings {
         policy: BTreeMap::new(),
         services: BTreeMap::new(),
         agent_deadline: Duration::from_secs(DEADLINE),
+        stall: Duration::from_secs(DEADLINE),
         ..Settings::default()
     }
 }
@@ -176,6 +178,7 @@ fn a_media_server_that_is_silent_or_hindered_is_the_platforms_until_it_is_well()
         media: "eu-1".to_owned(),
         silent_since: silent_since.map(at),
         problem: problem.map(str::to_owned),
+        holds: BTreeSet::new(),
     };
     assert!(ledger.apply(seen(None, None), at(0)).is_empty());
     let full = Some("its spool is full");

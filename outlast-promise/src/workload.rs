@@ -49,6 +49,9 @@ pub(crate) struct Workload {
     /// Why it is not dropped now, by the agent that makes its drops.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) failing: Option<String>,
+    /// The media server with which something of it waits, while that is in trouble.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) at_media: Option<String>,
     /// Until when nobody is paged for its recovery point.
     pub(crate) paused_until: Option<Timestamp>,
     pub(crate) retirement: Option<Retirement>,
@@ -129,6 +132,7 @@ impl Workload {
             recovering: None,
             content_problem: None,
             failing: None,
+            at_media: None,
             paused_until: None,
             retirement: None,
             revival: None,

@@ -26,7 +26,7 @@ impl Ledger {
         if own.is_some() {
             return own;
         }
-        let waits = workload.waiting_since.is_some();
+        let waits = self.waits(name, workload);
         if !waits && let Some(flood) = self.flood_of(name) {
             return Some(flood);
         }
@@ -43,31 +43,54 @@ impl Ledger {
                 first.filter(|_| troubles.all(|trouble| trouble.is_some()))
             }
         };
-        trouble.or_else(|| {
+        let at_media = workload.at_media.as_ref().filter(|_| waits);
+        trouble.or_else(|| of.media.get(at_media?).copied()).or_else(|| {
             let outage = self.state.head.outage.as_ref()?;
-            of.outage.filter(|_| outage.explains(workload.due()))
+            let (incident, _) = of.outage?;
+            outage.explains(workload.due(), waits, now).then_some(incident)
         })
+    }
+
+    /// The incident by which a media server explains that what waits with it does not come.
+    pub(super) fn media_explains(&self, media: &str) -> Option<u64> {
+        let of = |topic| self.explaining(&Key::of_media(topic, media));
+        of(Topic::Media).or_else(|| of(Topic::Spool))
     }
 
     /// What explains how it stands with workloads of a source.
     pub(super) fn explanation_by(&self, source: &Source) -> OfSource {
-        let agent = self.state.open.get(&Key::of_agent(&source.agent));
-        // That of the agent may itself be explained, by the end of its certificate.
-        let agent = agent.map(|silent| silent.folded_into.unwrap_or(silent.id));
+        let of_agent = Key::of_agent(&source.agent);
+        let agent = self.explaining(&of_agent).map(|id| {
+            // That of the agent may itself be explained, by the end of its certificate.
+            self.state.open.get(&of_agent).and_then(|silent| silent.folded_into).unwrap_or(id)
+        });
         let known = self.state.sources.get(source);
         let now = self.state.head.now;
-        let share = self.open_id(&Key::of_source(Topic::Share, source));
-        let work = self.open_id(&Key::of_source(Topic::Work, source));
-        let limits = self.open_id(&Key::about_agent(Topic::Limits, &source.agent));
+        let of_share = Key::of_source(Topic::Share, source);
+        let share = self.explaining(&of_share);
+        let work = self.explaining(&Key::of_source(Topic::Work, source));
+        let limits = self.explaining(&Key::about_agent(Topic::Limits, &source.agent));
+        let of_certificate = Key::of_certificate(&holder(&source.agent));
+        let certificate =
+            self.explaining(&of_certificate).filter(|_| self.is_past(&of_certificate));
         let recovering = Recovering::explains(known.and_then(|k| k.recovering.as_ref()), now);
+        // Once the agent has looked at all of its share, what it did not name does not wait.
+        let is_unlooked = known.is_some_and(|known| {
+            let since = known.recovering.as_ref();
+            let since = since.map(|it| it.until.saturating_sub(self.settings.agent_deadline));
+            known.looked < since
+        });
         // A stray file on a share that works must not hide, for as long as it lies there, that a
         // workload of which nothing waits produced nothing.
         let is_out_of_use = known.is_some_and(|known| {
             !known.usable || known.is_silent(self.settings.agent_deadline, now)
         });
         OfSource {
-            waiting: agent.or(share).or(work).or(limits).or(recovering),
-            not_waiting: agent.or(share.filter(|_| is_out_of_use)).or(recovering),
+            waiting: agent.or(share).or(work).or(limits).or(certificate).or(recovering),
+            not_waiting: agent
+                .filter(|_| !self.is_past(&of_agent))
+                .or(share.filter(|_| is_out_of_use && !self.is_past(&of_share)))
+                .or(recovering.filter(|_| is_unlooked)),
         }
     }
 

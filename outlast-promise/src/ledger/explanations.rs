@@ -7,8 +7,11 @@ use crate::event::Source;
 /// What explained what when it was last looked at: a change of it concerns every workload.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Explanations {
-    pub(super) outage: Option<u64>,
+    /// That of the vault's absence, and whether it explains what does not wait, too.
+    pub(super) outage: Option<(u64, bool)>,
     pub(super) sources: BTreeMap<Source, OfSource>,
+    /// By media server, the incident by which it explains what waits with it.
+    pub(super) media: BTreeMap<String, u64>,
 }
 
 /// The incident by which a source explains that a workload has no recovery point.

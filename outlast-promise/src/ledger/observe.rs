@@ -101,9 +101,23 @@ impl Ledger {
                 self.observe_failing(&workload, source, why.as_deref(), touched);
             }
             Event::OverLimit { agent, excess } => self.observe_excess(agent, excess, touched),
+            Event::Backlog { workload, source, drops, bytes } => {
+                self.observe_backlog(&workload, &source, (drops, bytes));
+            }
+            Event::Moved { source } => {
+                touched.insert(Matter::Agent(source.agent.clone()));
+                self.observe_moved(&source);
+            }
+            Event::Looked { source, began } => {
+                touched.insert(Matter::Agent(source.agent.clone()));
+                self.hear(source).looked = Some(began.min(now));
+            }
+            Event::MediaSeen { media, silent_since, problem, holds } => {
+                let trouble = MediaTrouble { silent_since, problem: problem.as_deref().map(cut) };
+                self.observe_media(media, trouble, &holds, touched);
+            }
             event @ (Event::AuditLog { .. }
             | Event::ReleasesWithheld { .. }
-            | Event::MediaSeen { .. }
             | Event::OwnCertificate { .. }) => self.take_in_no_agents(event, touched),
         }
         touched.extend(concerned);
@@ -121,23 +135,42 @@ impl Ledger {
                 let agents = agents.iter().map(|agent| cut(agent)).collect();
                 self.state.head.withheld = until.map(|until| (agents, until));
             }
-            Event::MediaSeen { media, silent_since, problem } => {
-                touched.insert(Matter::Evidence);
-                let problem = problem.as_deref().map(cut);
-                let trouble = MediaTrouble { silent_since, problem };
-                let known = &mut self.state.head.media;
-                // One more than anybody has is a flood; one that is well need not be known.
-                let is_well = trouble == MediaTrouble::default();
-                if known.contains_key(&media) || (!is_well && known.len() < MEDIA_MAX) {
-                    known.insert(media, trouble);
-                }
-            }
             Event::OwnCertificate { holder, certificate } => {
                 touched.insert(Matter::Certificates);
                 self.state.head.certificates = BTreeMap::from([(cut(&holder), certificate)]);
             }
             _ => {}
         }
+    }
+
+    fn observe_media(
+        &mut self,
+        media: String,
+        trouble: MediaTrouble,
+        holds: &BTreeSet<WorkloadName>,
+        touched: &mut BTreeSet<Matter>,
+    ) {
+        touched.insert(Matter::Evidence);
+        let known = &mut self.state.head.media;
+        // One more than anybody has is a flood; one that is well need not be known.
+        let is_well = trouble == MediaTrouble::default();
+        if !known.contains_key(&media) && (is_well || known.len() >= MEDIA_MAX) {
+            return;
+        }
+        let (moved, workloads) =
+            (|at: &Option<String>| at.as_deref() == Some(&*media), self.state.workloads.iter());
+        let moved = workloads.filter(|(name, workload)| {
+            // Whose line is slow is asked by those whose drops wait at it, and by no others.
+            holds.contains(*name) != moved(&workload.at_media)
+        });
+        let moved: Vec<WorkloadName> = moved.map(|(name, _)| name.clone()).collect();
+        for name in moved {
+            if let Some(workload) = self.state.workloads.get_mut(&name) {
+                workload.at_media = holds.contains(&name).then(|| media.clone());
+            }
+            touched.insert(Matter::Workload(name));
+        }
+        self.state.head.media.insert(media, trouble);
     }
 
     fn forget(&mut self, name: &WorkloadName) {

@@ -17,7 +17,7 @@ use crate::incident::{Change, OpenIncident, Recovering};
 use crate::limit::OverLimit;
 use crate::promise::State;
 use crate::source_state::SourceState;
-use crate::state::MediaTrouble;
+use crate::state::{MediaTrouble, VaultOutage};
 use crate::verified::Verification;
 use crate::workload::Suspect;
 
@@ -40,32 +40,50 @@ impl Ledger {
     /// they explain.
     pub(super) fn settle(&mut self, mut touched: BTreeSet<Matter>, changes: &mut Vec<Change>) {
         let mut settled = self.settled.take().unwrap_or_default();
+        loop {
+            self.settle_once(&mut touched, &mut settled.explanations, changes);
+            // What has come, or has taken too long, explains nothing any more; there are few of these.
+            if !self.settle_backlogs(&mut touched, changes) {
+                break;
+            }
+        }
+        for matter in &touched {
+            self.put_on_agenda(matter, &mut settled);
+        }
+        self.settled = Some(settled);
+    }
+
+    fn settle_once(
+        &mut self,
+        touched: &mut BTreeSet<Matter>,
+        explanations: &mut Explanations,
+        changes: &mut Vec<Change>,
+    ) {
         // Whether an agent is missed follows from its workloads.
         let agents: Vec<Matter> =
             touched.iter().filter_map(|matter| self.agent_of(matter)).collect();
         touched.extend(agents);
         touched.insert(Matter::Outage);
-        self.settle_all_limits(&mut touched, changes);
-        for matter in &touched {
+        self.advance_backlogs(touched);
+        self.settle_all_limits(touched, changes);
+        for matter in &*touched {
             if let Matter::Workload(name) = matter {
                 self.settle_own(name, changes);
             }
         }
         let mut has_news = false;
-        for matter in &touched {
-            has_news |= self.settle_matter(matter, &mut settled.explanations, changes);
+        for matter in &*touched {
+            has_news |= self.settle_matter(matter, explanations, changes);
         }
         if has_news {
             // What may explain one workload may explain them all.
             touched.extend(self.every_workload().map(Matter::Workload));
         }
-        for matter in &touched {
+        for matter in &*touched {
             if let Matter::Workload(name) = matter {
-                self.settle_recovery_point(name, &settled.explanations, changes);
+                self.settle_recovery_point(name, explanations, changes);
             }
-            self.put_on_agenda(matter, &mut settled);
         }
-        self.settled = Some(settled);
     }
 
     /// What explains even what is a workload's own comes first.
@@ -112,11 +130,14 @@ impl Ledger {
                     withheld.map(|(agents, until)| Cause::ReleasesWithheld { agents, until });
                 let key = Key::of_vault(Topic::ReleasesWithheld);
                 self.settle_incident(&key, cause, None, changes);
-                self.settle_media(changes);
+                return self.settle_media(&mut known.media, changes);
             }
             Matter::Outage => {
                 self.settle_outage(changes);
-                let outage = self.open_id(&Key::of_vault(Topic::Vault));
+                // What does not wait is explained only until all agents had time to be heard.
+                let has_time =
+                    self.state.head.outage.as_ref().is_some_and(|it| self.state.head.now < it.recovered);
+                let outage = self.explaining(&Key::of_vault(Topic::Vault)).map(|id| (id, has_time));
                 return std::mem::replace(&mut known.outage, outage) != outage;
             }
             Matter::Agent(agent) => {
@@ -129,8 +150,13 @@ impl Ledger {
         false
     }
 
-    /// Media servers explain nothing: what waits with them is told of the workload as well.
-    fn settle_media(&mut self, changes: &mut Vec<Change>) {
+    /// A media server explains what is known to wait with it, and nothing else. Says whether any explains
+    /// anything else than before.
+    fn settle_media(
+        &mut self,
+        known: &mut BTreeMap<String, u64>,
+        changes: &mut Vec<Change>,
+    ) -> bool {
         for (name, trouble) in self.state.head.media.clone() {
             let media = || name.clone();
             let silent = trouble.silent_since;
@@ -140,7 +166,28 @@ impl Ledger {
             let hindered = problem.map(|problem| Cause::MediaHindered { media: media(), problem });
             self.settle_incident(&Key::of_media(Topic::Spool, &name), hindered, None, changes);
         }
-        self.state.head.media.retain(|_, trouble| *trouble != MediaTrouble::default());
+        let is_open = |media: &str| {
+            [Topic::Media, Topic::Spool]
+                .iter()
+                .any(|topic| self.state.open.contains(&Key::of_media(*topic, media)))
+        };
+        let well: Vec<String> = self
+            .state
+            .head
+            .media
+            .iter()
+            .filter(|(media, trouble)| **trouble == MediaTrouble::default() && !is_open(media))
+            .map(|(media, _)| media.clone())
+            .collect();
+        for media in &well {
+            self.state.head.media.remove(media);
+        }
+        let media = self.state.head.media.keys();
+        let explains = media.filter_map(|media| Some((media.clone(), self.media_explains(media)?)));
+        let explains: BTreeMap<String, u64> = explains.collect();
+        let has_news = *known != explains;
+        *known = explains;
+        has_news
     }
 
     pub(super) fn sources_of(&self, agent: &str) -> Vec<Source> {
@@ -181,8 +228,8 @@ impl Ledger {
             }
             Matter::Evidence => agenda.put(matter, state.evidence.deadlines(), now),
             Matter::Outage => {
-                let outage = state.head.outage.iter();
-                agenda.put(matter, outage.map(|outage| outage.recovered), now);
+                let outage = state.head.outage.iter().map(|outage| outage.recovered);
+                agenda.put(matter, outage.chain(self.backlog_deadlines()), now);
             }
             Matter::Agent(agent) => {
                 let deadline = self.settings.agent_deadline;
@@ -315,16 +362,20 @@ impl Ledger {
     /// An outage of the vault is told only if a promise broke in it.
     fn settle_outage(&mut self, changes: &mut Vec<Change>) {
         let now = self.state.head.now;
-        self.state.head.outage.take_if(|outage| outage.recovered <= now);
-        let cause = self.state.head.outage.as_ref().and_then(|outage| {
+        let key = Key::of_vault(Topic::Vault);
+        let has_time = |outage: &&VaultOutage| now < outage.recovered;
+        let cause = self.state.head.outage.as_ref().filter(has_time).and_then(|outage| {
             let broke = self.state.workloads.values().any(|workload| {
                 workload.due() <= now
-                    && outage.explains(workload.due())
+                    && outage.explains(workload.due(), false, now)
                     && workload.state(now) == State::Broken
             });
             broke.then_some(Cause::VaultAbsent { from: outage.from, until: outage.until })
         });
-        self.settle_incident(&Key::of_vault(Topic::Vault), cause, None, changes);
+        self.settle_incident(&key, cause, None, changes);
+        if !self.is_past(&key) {
+            self.state.head.outage.take_if(|outage| outage.recovered <= now);
+        }
     }
 
     /// Settles what nothing else explains of one workload, or of one that is forgotten.
@@ -403,7 +454,7 @@ impl Ledger {
     }
 
     /// Opens, folds, gives back or resolves the one incident of `key`, as `cause` (still there, or
-    /// gone) and `explanation` demand. Returns the id of an incident that resolved.
+    /// gone) and `explanation` demand. Returns the id of an incident whose cause has just gone.
     pub(super) fn settle_incident(
         &mut self,
         key: &Key,
@@ -411,14 +462,14 @@ impl Ledger {
         explanation: Option<u64>,
         changes: &mut Vec<Change>,
     ) -> Option<u64> {
-        let now = self.state.head.now;
-        let Some(cause) = cause else {
-            let incident = self.state.open.remove(key)?;
-            if incident.announced {
-                changes.push(Change::Resolved(incident.view(Some(now))));
-            }
-            return Some(incident.id);
-        };
+        let Some(cause) = cause else { return self.end_incident(key, changes) };
+        if self.is_past(key)
+            && let Some(incident) = self.state.open.get_mut(key)
+        {
+            // It is back before all had come: one trouble, and one page.
+            (incident.cause, incident.catching_up) = (cause, None);
+            return None;
+        }
         if let Some(incident) = self.state.open.get(key) {
             // What was told once stays on its own: taking it back would be one more page.
             let is_news = !incident.announced && incident.folded_into != explanation;
@@ -454,6 +505,7 @@ impl Ledger {
             opened: self.state.head.now,
             folded_into: explanation,
             announced: explanation.is_none(),
+            catching_up: None,
         }
     }
 }

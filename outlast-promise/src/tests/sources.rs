@@ -127,11 +127,12 @@ fn each_trouble_that_an_agent_tells_has_the_owner_who_can_end_it() {
         ]
     );
     assert!(alive(&mut ledger, 5, 200).is_empty());
+    // It is over when what it held up has come.
+    assert!(ledger.apply(hindered(None, None), at(200)).is_empty());
     assert_eq!(
-        keys(&ledger.apply(hindered(None, None), at(200))),
+        keys(&ledger.apply(vaulted(shop(), 210), at(210))),
         ["-work/road-1/7c6f0b6e-3c39-4f0e-9d53-1b1f6f3f0d01"]
     );
-    assert!(ledger.apply(vaulted(shop(), 210), at(210)).is_empty());
     assert_eq!(keys(&ledger.apply(content(None), at(211))), ["-content/shop-db"]);
     assert_eq!(ledger.incidents().count(), 0);
 }

@@ -334,12 +334,13 @@ fn states_have_names_and_settings_have_defaults() {
         policy,
         services,
         agent_deadline,
+        stall,
         reported_max,
         reported_max_of,
     } = Settings::default();
     assert_eq!((reported_max, reported_max_of.len(), services.len()), (10_000, 0, 0));
     assert_eq!((default_promise, policy.len()), (Promise::default(), 0));
-    assert_eq!(agent_deadline, Duration::from_secs(300));
+    assert_eq!([agent_deadline, stall].map(|time| time.as_secs()), [300, 1800]);
 }
 
 #[test]
