@@ -8,6 +8,7 @@ mod explain;
 mod explanations;
 mod limits;
 mod observe;
+mod platform;
 mod settle;
 mod show;
 
@@ -132,9 +133,10 @@ impl Ledger {
     /// What waits where is to be heard anew, before anything is made of its not being named.
     fn expect_lists(&mut self, now: Timestamp) {
         let until = now.saturating_add(self.settings.agent_deadline);
-        let sources: Vec<Source> = self.state.sources.keys().cloned().collect();
-        for source in sources.iter().filter(|source| self.is_catching_up(source)) {
-            if let Some(source) = self.state.sources.get_mut(source)
+        let sources = self.state.sources.keys();
+        let sources = sources.filter(|source| self.is_catching_up(source)).cloned();
+        for source in sources.collect::<Vec<Source>>() {
+            if let Some(source) = self.state.sources.get_mut(&source)
                 && let Some(recovering) = &mut source.recovering
             {
                 recovering.until = recovering.until.max(until);

@@ -18,6 +18,7 @@ pub(crate) mod certificates;
 pub(crate) mod incidents;
 pub(crate) mod jobs;
 pub(crate) mod limits;
+pub(crate) mod looks;
 
 pub(crate) mod arrivals;
 pub(crate) mod challenges;

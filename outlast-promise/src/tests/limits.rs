@@ -46,6 +46,7 @@ fn a_drop_that_waits_because_its_agent_wants_too_much_is_no_page_of_its_own_mean
     assert!(ledger.tick(at(RPO)).is_empty(), "it broke, and the limit explains it");
     assert!(ledger.incidents().any(|incident| incident.folded_into.is_some()));
     // It gets its time, under the one incident, and then speaks for itself.
+    assert!(later(&mut ledger, 50 + TOLD_FOR).is_empty());
     let end = 50 + TOLD_FOR + 90_000;
     assert!(later(&mut ledger, end - 10).is_empty());
     let open = ledger.incidents().find(|incident| incident.folded_into.is_none()).unwrap();

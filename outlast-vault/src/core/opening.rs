@@ -20,6 +20,7 @@ use super::incidents::AuditChronicle;
 use super::jobs::{Jobs, Progress};
 use super::kit::{self, OpenedByKits};
 use super::limits::{LimitPolicy, Limits};
+use super::looks::Looks;
 use super::orders::{Order, Orders};
 use super::policy::Policy;
 use super::promise_monitor::{Opening, PromiseMonitor};
@@ -113,6 +114,8 @@ impl Vault {
             challenges: Challenges::open(&storage, &environment)?,
             shipments: Shipments::open(&storage, environment.clock.now())?,
             spools: Spools::open(&storage, environment.clock.now())?,
+            moved: Mutex::new(environment.clock.now()),
+            looks: Looks::default(),
             run: name_of_run(&*environment.random),
             environment,
             storage,

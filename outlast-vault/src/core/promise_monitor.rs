@@ -192,6 +192,13 @@ impl PromiseMonitor {
         source: Source,
         certificate: Option<Validity>,
     ) -> Result<(), VaultError> {
+        let word = self.word(source, certificate);
+        self.change(vec![word], Entry::default(), false)
+    }
+
+    /// That a source reported, as an event, to be heard with what it reported: whoever is back after a
+    /// silence names in one breath what waits.
+    pub(crate) fn word(&self, source: Source, certificate: Option<Validity>) -> Event {
         {
             let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
             if heard.len() >= HEARD_MAX {
@@ -199,7 +206,7 @@ impl PromiseMonitor {
             }
             heard.insert(source.clone(), Heard { at: self.clock.now(), certificate });
         }
-        self.change(vec![Event::AgentHeard { source, certificate }], Entry::default(), false)
+        Event::AgentHeard { source, certificate }
     }
 
     /// Time passes.

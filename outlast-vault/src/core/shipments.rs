@@ -8,11 +8,12 @@
 //! A shipment is over when its drop is published, when its agent cancels it, or when nothing came of it for
 //! [`SHIPMENT_IDLE_MAX`] by the vault's clock. How much came is written now and then, and not with each object.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use outlast_promise::Source;
 use outlast_types::{ContentHash, Day, DropId, ShareId, Timestamp, WorkloadName};
 use outlast_wire::api::{BeginShipment, SHIPMENT_IDLE_MAX};
 use serde::{Deserialize, Serialize};
@@ -67,6 +68,8 @@ pub(crate) struct Shipments {
     /// When this run of the vault began.
     began: Timestamp,
     open: Mutex<BTreeMap<(WorkloadName, DropId), Known>>,
+    /// Of which agents and shares something came since somebody asked.
+    moved: Mutex<BTreeSet<Source>>,
 }
 
 impl Shipments {
@@ -89,7 +92,12 @@ impl Shipments {
                 Err(error) => tracing::error!(key, %error, "a shipment's record is not one"),
             }
         }
-        Ok(Self { storage: Storage::clone(storage), began: now, open: Mutex::new(open) })
+        Ok(Self {
+            storage: Storage::clone(storage),
+            began: now,
+            open: Mutex::new(open),
+            moved: Mutex::default(),
+        })
     }
 
     /// Begins a shipment, durably; whether it was not begun before.
@@ -184,7 +192,16 @@ impl Shipments {
             shipment.objects = shipment.objects.saturating_add(objects);
             shipment.bytes = shipment.bytes.saturating_add(bytes);
             known.is_saved = false;
+            let source = Source { agent: shipment.agent.clone(), share: Some(shipment.share) };
+            if objects > 0 {
+                self.moved.lock().unwrap_or_else(PoisonError::into_inner).insert(source);
+            }
         }
+    }
+
+    /// The agents and shares of which something came since this was asked last.
+    pub(crate) fn take_moved(&self) -> BTreeSet<Source> {
+        std::mem::take(&mut *self.moved.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Those of which nothing came for too long.

@@ -5,7 +5,7 @@
 //! drained, or whose certificates were revoked, may go without a word, and one in maintenance may be silent
 //! for a while.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -49,7 +49,7 @@ struct Heard {
     report: Option<MediaReport>,
     is_saved: bool,
     /// What was last told of it.
-    told: Option<Trouble>,
+    told: Option<(Trouble, BTreeSet<WorkloadName>)>,
 }
 
 /// What is recorded of a media server.
@@ -191,10 +191,17 @@ impl Spools {
         let mut events = Vec::new();
         for (media, it) in heard.iter_mut() {
             let trouble = it.trouble(began, now, patience);
-            if it.told.as_ref() != Some(&trouble) {
-                let Trouble { silent_since, problem } = trouble.clone();
-                events.push(Event::MediaSeen { media: media.clone(), silent_since, problem });
-                it.told = Some(trouble);
+            let holds = it.holds(&trouble);
+            let told = (trouble, holds);
+            if it.told.as_ref() != Some(&told) {
+                let (Trouble { silent_since, problem }, holds) = told.clone();
+                events.push(Event::MediaSeen {
+                    media: media.clone(),
+                    silent_since,
+                    problem,
+                    holds,
+                });
+                it.told = Some(told);
             }
         }
         events
@@ -221,6 +228,17 @@ impl Heard {
     fn dismiss(&mut self) {
         self.known.state = MediaState::Drained;
         self.report = None;
+    }
+
+    /// The workloads of which something waits with it: while there is trouble, all of them, and then
+    /// those that the trouble held up.
+    fn holds(&self, trouble: &Trouble) -> BTreeSet<WorkloadName> {
+        let rows = self.report.iter().flat_map(|report| &report.rows);
+        let waiting = rows.filter(|row| row.objects > 0).map(|row| row.workload.clone());
+        let is_well = *trouble == Trouble::default();
+        let held =
+            |name: &WorkloadName| self.told.as_ref().is_some_and(|(_, held)| held.contains(name));
+        waiting.filter(|name| !is_well || held(name)).collect()
     }
 
     fn trouble(
@@ -328,6 +346,41 @@ mod tests {
         assert_eq!(spools.waiting(&shop, after(600)), [], "that is too long ago");
         spools.note("eu-1", report(&shop, 0), after(1)).unwrap();
         assert_eq!(spools.waiting(&shop, after(2)), [], "it was handed on");
+    }
+
+    #[test]
+    fn what_a_trouble_holds_up_is_named_while_it_waits_and_nothing_that_comes_later() {
+        let spools = spools();
+        let [shop, other] = ["shop", "other"].map(|name| WorkloadName::new(name).unwrap());
+        let after = |seconds| Timestamp::EPOCH.saturating_add(Duration::from_secs(seconds));
+        let patience = |_: &WorkloadName| Duration::from_secs(3600);
+        let held = |now| {
+            let told =
+                spools.news(now, &patience, &|_, _| false).into_iter().map(|event| match event {
+                    Event::MediaSeen { holds, .. } => holds.into_iter().collect::<Vec<_>>(),
+                    event => panic!("{event:?}"),
+                });
+            told.collect::<Vec<_>>()
+        };
+        let broken = |workload: &WorkloadName, objects| MediaReport {
+            problems: vec!["its line is down".to_owned()],
+            ..report(workload, objects)
+        };
+        spools.note("eu-1", report(&shop, 3), after(1)).unwrap();
+        assert_eq!(held(after(1)), [[]], "it is well");
+        spools.note("eu-1", broken(&shop, 3), after(2)).unwrap();
+        assert_eq!(held(after(2)), [vec![shop.clone()]]);
+        let mut both = report(&shop, 2);
+        both.rows.extend(report(&other, 1).rows);
+        spools.note("eu-1", both, after(3)).unwrap();
+        assert_eq!(
+            held(after(3)),
+            [vec![shop.clone()]],
+            "it is over, and this waits because of it"
+        );
+        spools.note("eu-1", report(&other, 1), after(4)).unwrap();
+        assert_eq!(held(after(4)), [[]]);
+        assert_eq!(held(after(5)), Vec::<Vec<WorkloadName>>::new());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use outlast_promise::{self as promise, Validity};
 use outlast_repo::lock::{Here, Holder};
-use outlast_types::Environment;
+use outlast_types::{Environment, Timestamp};
 use outlast_wire::ca::CaError;
 use outlast_wire::{CertificateAuthority, Identity, IdentityHandle, Peer, Role, Trust};
 
@@ -21,6 +21,7 @@ use super::figures::Figures;
 use super::jobs::Jobs;
 use super::kit::OpenedByKits;
 use super::limits::Limits;
+use super::looks::Looks;
 use super::orders::Orders;
 use super::policy::Policy;
 use super::promise_monitor::PromiseMonitor;
@@ -37,6 +38,9 @@ use super::withheld::{End, Withheld, Withholding, not_withheld};
 
 /// How long something may wait at a media server of which nothing is promised.
 const MEDIA_PATIENCE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How often the promises hear that something moves: patience with a backlog is much longer.
+const MOVED_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Opens the issuer: each time, so that one that was replaced issues from then on.
 pub(crate) type OpenIssuer = Arc<dyn Fn() -> Result<CertificateAuthority, CaError> + Send + Sync>;
@@ -95,6 +99,10 @@ pub(crate) struct Vault {
     pub(crate) withheld: Withheld,
     /// Drops on their way.
     pub(crate) shipments: Shipments,
+    /// When the promises last heard of what moves.
+    pub(crate) moved: Mutex<Timestamp>,
+    /// Which looks at shares were heard whole.
+    pub(crate) looks: Looks,
     /// What media servers said of what waits with them.
     pub(crate) spools: Spools,
     /// The process of this vault, as others see that look at its locks.
@@ -163,7 +171,14 @@ impl Vault {
             let revoked = peer.and_then(|peer| self.certificates.holder_revoked(&peer));
             revoked.is_some_and(|revoked| revoked >= last_heard)
         };
-        let news = self.spools.news(now, &patience, &is_revoked);
+        let mut news = self.spools.news(now, &patience, &is_revoked);
+        let mut moved = self.moved.lock().unwrap_or_else(PoisonError::into_inner);
+        if *moved > now || now.since(*moved) >= MOVED_INTERVAL {
+            *moved = now;
+            let sources = self.shipments.take_moved().into_iter();
+            news.extend(sources.map(|source| promise::Event::Moved { source }));
+        }
+        drop(moved);
         if !news.is_empty() {
             self.promises.noted(news)?;
         }

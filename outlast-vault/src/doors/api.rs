@@ -124,23 +124,24 @@ async fn report(
         let (agent, mut words) = vault.hear_report(&statement, carrier)?;
         let source = Source { agent: agent.peer.name().to_owned(), share: words.share };
         let certificate = Some(validity(agent.validity));
-        if vault.promises.is_news(&source, certificate) {
-            vault.promises.heard(source, certificate)?;
-        }
-        let Some(report) = &mut words.report else {
-            return Ok(Reported { run: vault.run.clone(), cleared: Vec::new() });
+        let is_news = vault.promises.is_news(&source, certificate);
+        let too_much = words.report.as_ref().and_then(too_much);
+        let Some(report) = words.report.as_mut().filter(|_| too_much.is_none()) else {
+            // It lives, whatever it said.
+            if is_news {
+                vault.promises.heard(source, certificate)?;
+            }
+            return match too_much {
+                Some(reason) => Err(VaultError::TooMuch { reason }),
+                None => Ok(Reported { run: vault.run.clone(), cleared: Vec::new() }),
+            };
         };
-        if report.workloads.len() > REPORTED_WORKLOADS_MAX {
-            let reason = format!("a report names at most {REPORTED_WORKLOADS_MAX} workloads");
-            return Err(VaultError::TooMuch { reason });
-        }
-        if !report.is_a_part() {
-            let reason = format!("there is no part {} of {}", report.part, report.parts);
-            return Err(VaultError::TooMuch { reason });
-        }
         leave_out_foreign(vault, &agent, report);
         let (received, share) = (vault.environment.clock.now(), report.share);
-        let (events, part) = (events_of(vault, &agent.peer, report, received), report.part);
+        let (mut events, part) = (events_of(vault, &agent.peer, report, received), report.part);
+        if is_news {
+            events.insert(0, vault.promises.word(source, certificate));
+        }
         let body = serde_json::to_string(&words).unwrap_or_default();
         let name = agent.peer.name().to_owned();
         let record = ReportRecord { agent: name, share: words.share, received, body };
@@ -154,6 +155,14 @@ async fn report(
         Ok(Reported { run: vault.run.clone(), cleared: vault.cleared(&agent, share)? })
     })
     .await
+}
+
+/// Why a report cannot be heard, if so.
+fn too_much(report: &AgentReport) -> Option<String> {
+    if report.workloads.len() > REPORTED_WORKLOADS_MAX {
+        return Some(format!("a report names at most {REPORTED_WORKLOADS_MAX} workloads"));
+    }
+    (!report.is_a_part()).then(|| format!("there is no part {} of {}", report.part, report.parts))
 }
 
 /// Leaves out of a report what it says of workloads that are not granted to who signed it: nobody speaks of
@@ -227,6 +236,12 @@ fn events_of(vault: &Vault, peer: &Peer, report: &AgentReport, received: Timesta
         if seen.waiting > 0 {
             events.push(Event::Waiting { workload: seen.name.clone(), source: source.clone() });
         }
+        events.push(Event::Backlog {
+            workload: seen.name.clone(),
+            source: source.clone(),
+            drops: seen.waiting,
+            bytes: seen.waiting_bytes,
+        });
         events.extend(seen.rejected.iter().map(|rejected| Event::Rejected {
             workload: seen.name.clone(),
             source: source.clone(),
@@ -235,6 +250,9 @@ fn events_of(vault: &Vault, peer: &Peer, report: &AgentReport, received: Timesta
             reason: rejected.reason.clone(),
             place: rejected.day.zip(rejected.seal),
         }));
+    }
+    if looked {
+        events.extend(vault.looks.heard(&source, report, received));
     }
     events
 }

@@ -100,6 +100,7 @@ impl VaultConfig {
             policy: self.workloads.clone(),
             services: self.services.clone(),
             agent_deadline: self.agent_deadline.max(AGENT_DEADLINE_MIN),
+            stall: Settings::default().stall,
             reported_max: reported(&self.limits.default),
             reported_max_of: self
                 .limits
