@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::Source;
 use crate::limit::Excess;
+use crate::promised::Promised;
 use crate::verification::{Damage, Unread};
 
 /// Longest text taken over from a report, in characters.
@@ -144,7 +145,8 @@ pub enum Cause {
     /// Nothing came: no sealed drop was seen since the last one that was vaulted.
     NothingDropped {
         workload: WorkloadName,
-        rpo: Duration,
+        #[serde(rename = "rpo")]
+        promised: Promised,
         last_vaulted: Option<Timestamp>,
         known_since: Timestamp,
         /// Why, by the agent that makes its drops itself.
@@ -152,11 +154,17 @@ pub enum Cause {
         said: Option<String>,
     },
     /// The application did its part: a sealed drop waits on the share, but is not vaulted.
-    NotVaulted { workload: WorkloadName, rpo: Duration, waiting_since: Timestamp },
+    NotVaulted {
+        workload: WorkloadName,
+        #[serde(rename = "rpo")]
+        promised: Promised,
+        waiting_since: Timestamp,
+    },
     /// Drops came and were vaulted, and none since then is a recovery point.
     OnlySuspect {
         workload: WorkloadName,
-        rpo: Duration,
+        #[serde(rename = "rpo")]
+        promised: Promised,
         /// The newest of them.
         drop: DropId,
         received: Timestamp,

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::limit::Excess;
 use crate::promise::Declaration;
+use crate::stopped::Stopped;
 use crate::verification::{Damage, DrillTrouble, Unread};
 
 /// An agent, and the share of which it speaks. Two processes may bear one name, by mistake or
@@ -74,6 +75,11 @@ pub enum Event {
     Declared { workload: WorkloadName, source: Source, declaration: Option<Declaration> },
     /// The vault published a snapshot of the workload at `at`, by the vault's clock.
     Vaulted { workload: WorkloadName, at: Timestamp },
+    /// A drop says by which release it was written, and whether it is the last one of its instance: what a
+    /// writer claims, which moves no promise. Told before the same drop is told to be vaulted.
+    Released { workload: WorkloadName, at: Timestamp, release: Option<String>, is_last: bool },
+    /// Whoever releases says that it begins now. It need not be said.
+    Deploying { workload: WorkloadName, at: Timestamp },
     /// The vault published a snapshot at `at` that it does not take for a recovery point. It renews
     /// no promise.
     Suspected {
@@ -130,6 +136,9 @@ pub enum Event {
     /// An agent that makes a workload's drops itself told why it cannot; `None` if it can again. Nobody is
     /// paged for that, but it is told when the promise breaks of it.
     Failing { workload: WorkloadName, source: Source, why: Option<String> },
+    /// An agent gave up waiting for a drop that was begun: its writer is gone. That is normal and no
+    /// incident; it is told when the promise breaks of it.
+    Stopped { workload: WorkloadName, source: Source, stopped: Stopped },
     /// An agent wants more than policy allows it, and does not get it. May be repeated.
     OverLimit { agent: String, excess: Excess },
     /// The vault was brought back, and withholds releases until these agents have reported, or until a
@@ -162,6 +171,9 @@ impl Event {
         match self {
             Self::Declared { workload, .. }
             | Self::Vaulted { workload, .. }
+            | Self::Released { workload, .. }
+            | Self::Stopped { workload, .. }
+            | Self::Deploying { workload, .. }
             | Self::Suspected { workload, .. }
             | Self::Repository { workload, .. }
             | Self::Scrubbed { workload, .. }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::catching_up::CatchingUp;
 use crate::cause::{Cause, Key};
+use crate::class::Quiet;
 
 /// A broken promise, or one that cannot be evaluated.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +23,10 @@ pub struct Incident {
     pub folded_into: Option<u64>,
     /// Its cause is gone, and it stays open while what it held up comes.
     pub catching_up: Option<CatchingUp>,
+    /// The time in which its page waits, if it does.
+    pub waits: Option<Quiet>,
+    /// Who is told, too, since a share asks for it.
+    pub also: Vec<String>,
 }
 
 impl Incident {
@@ -82,6 +87,10 @@ pub(crate) struct OpenIncident {
     pub(crate) team: String,
     pub(crate) opened: Timestamp,
     pub(crate) folded_into: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) waits: Option<Quiet>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) also: Vec<String>,
     /// Whether somebody was told; a folded incident that resolves untold is nobody's news.
     pub(crate) announced: bool,
     /// Since its cause is gone: what it held up comes.
@@ -99,6 +108,8 @@ impl OpenIncident {
             resolved,
             folded_into: self.folded_into,
             catching_up: self.catching_up.clone().filter(|_| resolved.is_none()),
+            waits: self.waits.clone(),
+            also: self.also.clone(),
         }
     }
 }

@@ -1,80 +1,83 @@
 //! Which promise holds of a workload: layers that are kept apart, and what follows from them.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::time::Duration;
 
-use outlast_types::ShareId;
+use outlast_types::{ShareId, WorkloadName};
 
+use crate::class::{Class, Freshness};
+use crate::origin::Origin;
+use crate::policy::{Policy, Ruled};
 use crate::promise::{Declaration, Promise};
 
 /// All that is said of one workload's promise.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Layers<'a> {
-    /// What holds for every workload of which nobody says more.
-    pub(crate) default: &'a Promise,
-    /// What policy says of this one.
-    pub(crate) policy: Option<&'a Declaration>,
+    pub(crate) policy: &'a Policy,
     /// What its team declares, on each share.
     pub(crate) shares: &'a BTreeMap<ShareId, Declaration>,
     /// What a ledger of version 1 held, which did not say who had said it.
     pub(crate) inherited: Option<&'a Declaration>,
 }
 
-/// The layer that a part of a promise comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Origin {
-    Default,
-    Policy,
-    Share(ShareId),
-    /// An older version, which did not note who said it.
-    Inherited,
-}
-
-/// `default`, `policy`, `share <id>`.
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Default => f.write_str("default"),
-            Self::Policy => f.write_str("policy"),
-            Self::Share(share) => write!(f, "share {share}"),
-            Self::Inherited => f.write_str("an earlier version"),
-        }
-    }
-}
-
 /// The promise that holds, and where each part of it comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Effective {
-    pub(crate) promise: Promise,
-    pub(crate) rpo_from: Origin,
-    pub(crate) owner_from: Origin,
+pub struct Effective {
+    pub promise: Promise,
+    pub rpo_from: Origin,
+    pub owner_from: Origin,
+    /// Whether policy or a team said anything of the workload.
+    pub declared: bool,
 }
 
 impl Default for Effective {
     fn default() -> Self {
         let promise = Promise::default();
-        Self { promise, rpo_from: Origin::Default, owner_from: Origin::Default }
+        let declared = false;
+        Self { promise, rpo_from: Origin::Default, owner_from: Origin::Default, declared }
     }
 }
 
 impl Layers<'_> {
-    /// What holds. Policy, of which the default is the part for all, sets the recovery point; a share
-    /// may tighten it and never loosens it (I4), and of several shares the strictest counts. The
-    /// owner decides nothing, so there the layer that is nearest to policy and names one wins.
-    pub(crate) fn effective(&self) -> Effective {
-        let policy = self.policy.map(|declared| (declared, Origin::Policy));
-        let default = (self.default.rpo(), Origin::Default);
-        let ruled = policy.and_then(|(declared, from)| Some((declared.rpo()?, from)));
-        let rpo = self.declared().filter_map(|(declared, from)| Some((declared.rpo()?, from)));
-        let (rpo, rpo_from) = rpo.fold(ruled.unwrap_or(default), stricter);
+    /// What holds for the workload of that name. Policy sets the recovery point and the owner; a share may
+    /// tighten the one and never loosen it (I4), of several shares the strictest counts, and it may name
+    /// others who are told, too. Only where policy names nobody at all, its word for the owner is the word.
+    pub(crate) fn effective(&self, name: &WorkloadName) -> Effective {
+        let Ruled { class, point_from, owner_from } = self.policy.of(name);
+        let rpo = self.declared().filter_map(|(said, from)| Some((said.rpo()?, from)));
+        let strictest = rpo.reduce(stricter);
+        let is_less = |rpo: Duration| match class.freshness {
+            Freshness::Rpo(ruled) => rpo < ruled,
+            Freshness::Schedule { .. } => true,
+        };
+        let tightened = strictest.filter(|(rpo, _)| is_less(*rpo));
+        let rpo_from = tightened.as_ref().map_or(point_from, |(_, from)| from.clone());
+        let is_owned = class.owner != Class::NOBODY;
+        let promise = Promise::of(class).tightened(tightened.map(|(rpo, _)| rpo));
 
-        let named = self.declared().filter(|(declared, _)| declared.owner().is_some());
-        let named = named.min_by_key(|(declared, _)| declared.rpo().unwrap_or(Duration::MAX));
-        let ruled = policy.filter(|(declared, _)| declared.owner().is_some());
-        let owner = ruled.or(named).and_then(|(declared, from)| Some((declared.owner()?, from)));
-        let (owner, owner_from) = owner.unwrap_or((self.default.owner(), Origin::Default));
-        Effective { promise: Promise::of_valid_parts(rpo, owner), rpo_from, owner_from }
+        // Who tightens most is named first.
+        let mut named: Vec<_> =
+            self.declared().filter(|(said, _)| said.owner().is_some()).collect();
+        named.sort_by_key(|(said, _)| said.rpo().unwrap_or(Duration::MAX));
+        let mut named = named.into_iter().filter_map(|(said, from)| Some((said.owner()?, from)));
+        let first = if is_owned { None } else { named.next() };
+        let (owner, owner_from) = match first {
+            Some((owner, from)) => (owner.to_owned(), from),
+            None => (promise.owner().to_owned(), owner_from),
+        };
+        let mut also: Vec<String> = Vec::new();
+        for (name, _) in named {
+            if name != owner && !also.iter().any(|known| known == name) {
+                also.push(name.to_owned());
+            }
+        }
+        let declared = self.policy.declares(name) || !self.is_silent();
+        Effective { promise: promise.told(&owner, also), rpo_from, owner_from, declared }
+    }
+
+    /// Whether no team says anything.
+    fn is_silent(&self) -> bool {
+        self.shares.is_empty() && self.inherited.is_none()
     }
 
     /// What is declared beside policy, and may only tighten it.

@@ -40,7 +40,7 @@ const CLOCK_JITTER: Duration = Duration::from_secs(1);
 /// they cannot be, [`restore_saved`](Self::restore_saved) takes the changes back.
 #[derive(Debug, Clone)]
 pub struct Ledger {
-    settings: Settings,
+    pub(crate) settings: Settings,
     state: LedgerState,
     /// Whether what is stored is of an older version.
     is_outdated: bool,
@@ -91,6 +91,18 @@ impl Ledger {
         ledger.slept_until(now);
         ledger.expect_lists(now);
         Ok(ledger)
+    }
+
+    /// Takes over other settings while it is at work, and says what follows from them.
+    pub fn adopt(&mut self, settings: Settings, now: Timestamp) -> Vec<Change> {
+        // What broke by the rules of before stays on record.
+        let mut changes = self.tick(now);
+        self.settings = settings;
+        self.forget_what_policy_dropped();
+        self.adopt_policy();
+        (self.settled, self.hearsay) = (None, None);
+        changes.extend(self.tick(now));
+        changes
     }
 
     /// The rows that changed since the last call of [`mark_saved`](Self::mark_saved).

@@ -40,7 +40,7 @@ fn weight(state: State) -> u8 {
     match state {
         State::Retired => 0,
         State::Retiring => 1,
-        State::Fresh => 2,
+        State::Fresh | State::Undeclared => 2,
         State::Paused => 3,
         State::Late => 4,
         // Without a recovery point of one, there is none of the whole.

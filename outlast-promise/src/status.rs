@@ -3,21 +3,22 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use outlast_types::{DropId, Timestamp, WorkloadName};
+use outlast_types::{DropId, ShareId, Timestamp, WorkloadName};
 
+use crate::class::Quiet;
 use crate::event::{Source, Validity};
-use crate::layers::Origin;
+use crate::origin::Origin;
+use crate::policy::Policy;
 use crate::promise::{Declaration, Promise, State};
+use crate::stopped::Stopped;
 use crate::workload::Quarantined;
 
 /// What holds for all workloads.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// What policy promises of all workloads of which it says no more. A share may tighten it.
-    pub default_promise: Promise,
-    /// What policy says of single workloads. One that it names no more falls back to the default;
-    /// one of which nothing else ever spoke is forgotten.
-    pub policy: BTreeMap<WorkloadName, Declaration>,
+    /// What policy promises, of all workloads and of single ones. A share may tighten it. A workload that
+    /// it names no more falls back to the default; one of which nothing else ever spoke is forgotten.
+    pub policy: Policy,
     /// Workloads that consist of others, which policy names, too.
     pub services: BTreeMap<WorkloadName, Vec<WorkloadName>>,
     /// How long an agent may stay silent before that is an incident; also how long the backlog may
@@ -36,7 +37,7 @@ impl Settings {
     /// Whether policy expects drops of this very workload.
     pub(crate) fn expects(&self, workload: &WorkloadName) -> bool {
         let consists_of_others = |members: &Vec<WorkloadName>| !members.contains(workload);
-        self.policy.contains_key(workload)
+        self.policy.workloads.contains_key(workload)
             && !self.services.get(workload).is_some_and(consists_of_others)
     }
 
@@ -49,8 +50,7 @@ impl Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            default_promise: Promise::default(),
-            policy: BTreeMap::new(),
+            policy: Policy::default(),
             services: BTreeMap::new(),
             agent_deadline: Duration::from_secs(300),
             stall: Duration::from_secs(30 * 60),
@@ -70,16 +70,28 @@ pub struct WorkloadStatus {
     pub owner_from: Origin,
     /// Whether somebody declared it; else it was first known by a drop.
     pub declared: bool,
+    /// What each share declares of it.
+    pub shares: BTreeMap<ShareId, Declaration>,
     pub state: State,
     pub known_since: Timestamp,
     pub last_vaulted: Option<Timestamp>,
     /// The moment at which the promise breaks, or broke, unless a drop is vaulted before it.
     pub due: Timestamp,
+    /// The time in which its pages wait, if that is now.
+    pub quiet: Option<Quiet>,
+    /// Since when a sealed drop of it is known to wait.
+    pub waiting_since: Option<Timestamp>,
     /// When the pause ends, or the time in which drops of a retired workload are no surprise.
     pub until: Option<Timestamp>,
     /// Since when it is retired.
     pub retired: Option<Timestamp>,
     pub source: Option<Source>,
+    /// What is missing of its repository.
+    pub missing: Option<String>,
+    /// Why its newest drop is in quarantine, while no good one has followed.
+    pub rejected: Option<String>,
+    /// The newest drop that its writer gave up, while no good one has followed.
+    pub stopped: Option<Stopped>,
     /// What its team has put on the share and cannot be used.
     pub content_problem: Option<String>,
     /// Why it is not dropped now, by the agent that makes its drops.

@@ -10,6 +10,7 @@ use super::*;
 
 mod backlog;
 mod certificates;
+mod classes;
 mod deadlines;
 mod evidence;
 mod layers;
@@ -47,13 +48,20 @@ fn drop_id(number: u8) -> DropId {
 
 fn settings() -> Settings {
     Settings {
-        default_promise: Promise::new(Duration::from_secs(RPO), "team-shop").unwrap(),
-        policy: BTreeMap::new(),
+        policy: Promise::new(Duration::from_secs(RPO), "team-shop").unwrap().into(),
         services: BTreeMap::new(),
         agent_deadline: Duration::from_secs(DEADLINE),
         stall: Duration::from_secs(DEADLINE),
         ..Settings::default()
     }
+}
+
+/// The same, with what policy says of single workloads.
+fn with_policy<S: Into<Said>>(of: impl IntoIterator<Item = (WorkloadName, S)>) -> Settings {
+    let mut settings = settings();
+    let said = of.into_iter().map(|(name, said)| (name, said.into()));
+    settings.policy.workloads = said.collect();
+    settings
 }
 
 fn ledger() -> Ledger {
@@ -78,8 +86,8 @@ fn source_on(number: u8) -> Source {
 }
 
 fn declared(workload: WorkloadName) -> Event {
-    let promise = settings().default_promise;
-    let declaration = Declaration::new(Some(promise.rpo()), Some(promise.owner())).unwrap();
+    let rpo = Duration::from_secs(RPO);
+    let declaration = Declaration::new(Some(rpo), Some("team-shop")).unwrap();
     Event::Declared { workload, source: source(), declaration: Some(declaration) }
 }
 
@@ -418,7 +426,7 @@ fn pages_say_what_happened_and_what_to_do() {
     check(
         Cause::NothingDropped {
             workload: shop(),
-            rpo,
+            promised: Promised::Rpo(rpo),
             last_vaulted: Some(at(0)),
             known_since: at(0),
             said: None,
@@ -429,7 +437,7 @@ fn pages_say_what_happened_and_what_to_do() {
     check(
         Cause::NothingDropped {
             workload: shop(),
-            rpo,
+            promised: Promised::Rpo(rpo),
             last_vaulted: None,
             known_since: at(0),
             said: None,
@@ -439,7 +447,7 @@ fn pages_say_what_happened_and_what_to_do() {
          and drop",
     );
     check(
-        Cause::NotVaulted { workload: shop(), rpo, waiting_since: at(0) },
+        Cause::NotVaulted { workload: shop(), promised: Promised::Rpo(rpo), waiting_since: at(0) },
         "shop-db missed its recovery point of 26 h: a sealed drop waits on the share since \
          2026-09-21T14:13:20Z but is not vaulted; check the agent's log and its way to the vault",
     );

@@ -2,13 +2,18 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use outlast_types::{ContentHash, Day, DropId, RejectionCode, ShareId, Timestamp};
+use outlast_types::{ContentHash, Day, DropId, RejectionCode, ShareId, Timestamp, WorkloadName};
 use serde::{Deserialize, Serialize};
 
+use crate::class::Quiet;
 use crate::event::Source;
 use crate::incident::Recovering;
 use crate::layers::{Effective, Layers};
+use crate::policy::Policy;
 use crate::promise::{Declaration, Promise, State, evaluate};
+use crate::promised::Promised;
+use crate::releases::Releases;
+use crate::stopped::Stopped;
 use crate::verified::Verification;
 
 /// How many rejected drops of one workload are remembered, so that an agent that reports its
@@ -25,6 +30,9 @@ pub(crate) struct Workload {
     /// What holds: worked out from what is kept below and from policy, which is kept elsewhere.
     #[serde(skip)]
     promise: Effective,
+    /// Whether policy names other workloads, and nobody this one.
+    #[serde(skip)]
+    is_stranger: bool,
     /// What each share declares.
     declared: BTreeMap<ShareId, Declaration>,
     /// What a ledger of version 1 held, until a share speaks.
@@ -56,6 +64,12 @@ pub(crate) struct Workload {
     pub(crate) paused_until: Option<Timestamp>,
     pub(crate) retirement: Option<Retirement>,
     pub(crate) revival: Option<Revival>,
+    /// The newest drop that its writer gave up, while no good one has followed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) stopped: Option<Stopped>,
+    /// What is known of its releases.
+    #[serde(default, skip_serializing_if = "Releases::is_empty")]
+    releases: Releases,
     /// When a report named it last, about; kept while nothing else is known of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) named: Option<Timestamp>,
@@ -120,6 +134,7 @@ impl Workload {
     pub(crate) fn new(known_since: Timestamp) -> Self {
         Self {
             promise: Effective::default(),
+            is_stranger: false,
             declared: BTreeMap::new(),
             inherited: None,
             known_since,
@@ -136,6 +151,8 @@ impl Workload {
             paused_until: None,
             retirement: None,
             revival: None,
+            stopped: None,
+            releases: Releases::default(),
             named: None,
             suspect: None,
             quarantine: VecDeque::new(),
@@ -158,10 +175,16 @@ impl Workload {
         self.inherited.is_some() || !self.declared.is_empty()
     }
 
-    /// Works out which promise holds under this `policy`, of which `default` is the part for all.
-    pub(crate) fn promise_anew(&mut self, policy: Option<&Declaration>, default: &Promise) {
+    /// Works out which promise holds under this policy.
+    pub(crate) fn promise_anew(&mut self, name: &WorkloadName, policy: &Policy) {
         let (shares, inherited) = (&self.declared, self.inherited.as_ref());
-        self.promise = Layers { default, policy, shares, inherited }.effective();
+        self.promise = Layers { policy, shares, inherited }.effective(name);
+        self.is_stranger = policy.declares_any() && !self.promise.declared;
+    }
+
+    /// What each share declares.
+    pub(crate) fn shares(&self) -> &BTreeMap<ShareId, Declaration> {
+        &self.declared
     }
 
     /// What a share declares now, or declares no more.
@@ -223,14 +246,15 @@ impl Workload {
         self.last_vaulted = Some(at);
         self.waiting_since = None;
         self.failing = None;
+        self.stopped = None;
         self.rejected = None;
         self.suspect = None;
         // A pause that has ended is over when its promise was renewed; until then it tells when
         // the promise broke.
         self.paused_until.take_if(|until| *until <= at);
         // Two drops at once are one sign of life; one that comes much later is another.
-        let again = self.promise().rpo() / 2;
-        self.revival.take_if(|revival| at.since(revival.dropped) >= again);
+        let again = |dropped| self.promise.promise.time_after(dropped) / 2;
+        self.revival.take_if(|revival| at.since(revival.dropped) >= again(revival.dropped));
         self.revive();
     }
 
@@ -288,17 +312,17 @@ impl Workload {
 
     /// The moment at which its promise breaks, or broke.
     pub(crate) fn due(&self) -> Timestamp {
-        let due =
-            self.last_vaulted.unwrap_or(self.known_since).saturating_add(self.promise().rpo());
+        let due = self.promise().due_after(self.last_vaulted.unwrap_or(self.known_since));
         self.paused_until.map_or(due, |until| due.max(until))
     }
 
     /// The moments at which time alone changes what follows.
-    pub(crate) fn deadlines(&self) -> impl Iterator<Item = Timestamp> {
+    pub(crate) fn deadlines(&self, now: Timestamp) -> impl Iterator<Item = Timestamp> {
+        let quiet = self.quiet(now).map(|quiet| quiet.until);
         let recovering = self.recovering.as_ref().map(|recovering| recovering.until);
         // Its agent may be missed no more from then on.
         let retired = self.retirement.map(|retirement| retirement.until);
-        [Some(self.due()), recovering, retired].into_iter().flatten()
+        [Some(self.due()), quiet, recovering, retired].into_iter().flatten()
     }
 
     pub(crate) fn state(&self, now: Timestamp) -> State {
@@ -307,8 +331,43 @@ impl Workload {
             (Some(_), _) => State::Retired,
             (None, Some(until)) if now < until => State::Paused,
             _ if self.missing.is_some() => State::Broken,
-            _ => evaluate(self.promise(), self.known_since, self.last_vaulted, now),
+            _ => match evaluate(self.promise(), self.known_since, self.last_vaulted, now) {
+                State::Fresh if self.is_stranger => State::Undeclared,
+                state => state,
+            },
         }
+    }
+
+    /// The time in which its pages wait that is now.
+    pub(crate) fn quiet(&self, now: Timestamp) -> Option<Quiet> {
+        let class = self.promise().class();
+        let quiet = class.quiet(now);
+        let grace = self.releases.grace(class.deploy_grace);
+        let until = self.due().saturating_add(grace);
+        let released = (!grace.is_zero() && self.due() <= now && now < until).then(|| {
+            let why = "a release is under way, and its first drop gets its time".to_owned();
+            Quiet { until, why }
+        });
+        match (quiet, released) {
+            (Some(quiet), Some(released)) if quiet.until < released.until => Some(released),
+            (quiet, released) => quiet.or(released),
+        }
+    }
+
+    /// A drop of it says by which release it was written, and whether it is its instance's last.
+    pub(crate) fn released(&mut self, at: Timestamp, release: Option<String>, is_last: bool) {
+        let late_by = at.since(self.due());
+        self.releases.dropped(at, release, is_last, late_by);
+    }
+
+    /// A release of it begins.
+    pub(crate) fn deploying(&mut self, at: Timestamp) {
+        self.releases.begin(at);
+    }
+
+    /// What was promised of the recovery point that is missing.
+    pub(crate) fn promised(&self) -> Promised {
+        self.promise().promised(self.last_vaulted.unwrap_or(self.known_since))
     }
 
     /// Notes a rejected drop, unless it was told before.
@@ -347,6 +406,7 @@ impl Workload {
         moments.extend(&mut self.waiting_since);
         moments.extend(&mut self.paused_until);
         moments.extend(&mut self.named);
+        moments.extend(self.releases.moments());
         moments.extend(self.verification.moments());
         moments.extend(self.suspect.iter_mut().map(|suspect| &mut suspect.at));
         moments.extend(self.recovering.iter_mut().map(|recovering| &mut recovering.until));

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use jiff::civil::DateTime;
-use jiff::tz::TimeZone;
+use jiff::tz::{AmbiguousOffset, TimeZone};
 use outlast_types::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -56,11 +56,26 @@ impl Zone {
     /// The moment at which the clocks of the zone show it. One that they skip is as much later as they
     /// were put forward; of one that they show twice it is the first.
     pub(crate) fn moment(&self, civil: DateTime) -> Option<Timestamp> {
-        let at = self.zone.to_ambiguous_timestamp(civil).compatible().ok()?;
-        let nanos = at.as_nanosecond();
-        let seconds = i64::try_from(nanos.div_euclid(1_000_000_000)).ok()?;
-        Timestamp::from_unix(seconds, u32::try_from(nanos.rem_euclid(1_000_000_000)).ok()?)
+        of_jiff(self.zone.to_ambiguous_timestamp(civil).compatible().ok()?)
     }
+
+    /// The second moment at which they show it, if they do so twice.
+    pub(crate) fn again(&self, civil: DateTime) -> Option<Timestamp> {
+        let at = self.zone.to_ambiguous_timestamp(civil);
+        let is_twice = matches!(at.offset(), AmbiguousOffset::Fold { .. });
+        if is_twice { of_jiff(at.later().ok()?) } else { None }
+    }
+
+    /// A moment for people: `2026-11-26 06:00 Europe/Berlin`.
+    pub fn show(&self, at: Timestamp) -> String {
+        format!("{} {}", self.civil(at).strftime("%Y-%m-%d %H:%M"), self.name)
+    }
+}
+
+fn of_jiff(at: jiff::Timestamp) -> Option<Timestamp> {
+    let nanos = at.as_nanosecond();
+    let seconds = i64::try_from(nanos.div_euclid(1_000_000_000)).ok()?;
+    Timestamp::from_unix(seconds, u32::try_from(nanos.rem_euclid(1_000_000_000)).ok()?)
 }
 
 impl Default for Zone {

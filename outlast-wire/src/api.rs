@@ -314,7 +314,7 @@ pub struct Reported {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkloadView {
     pub name: WorkloadName,
-    /// `never-seen`, `fresh`, `late`, `broken`, `paused`, `retiring` or `retired`.
+    /// `never-seen`, `fresh`, `late`, `broken`, `paused`, `retiring`, `retired` or `undeclared`.
     pub state: String,
     /// When the pause ends, or the time in which drops of a retired workload are no surprise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -346,6 +346,9 @@ pub struct WorkloadView {
     /// Drops that agents refused as no whole backup, the newest last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub quarantine: Vec<DoubtfulDrop>,
+    /// What is promised and how it stands, for people; not of one that consists of others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told: Option<ToldView>,
     /// Why the agent that makes its drops cannot do so now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failing: Option<String>,
@@ -359,6 +362,51 @@ pub struct WorkloadView {
     /// The one of which it is a member.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub member_of: Option<WorkloadName>,
+}
+
+/// What holds of a workload and how it stands, for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToldView {
+    /// How it stands and why, with human times.
+    pub sentence: String,
+    /// What to do next, if there is something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+    /// `nothing older than 26 h`, `one after each 0 2 * * *, within 4 h`.
+    pub promise: String,
+    /// The class that policy keeps it by, if that names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<String>,
+    /// The time zone in which its schedule, days off and maintenance are meant.
+    pub zone: String,
+    /// Who is told beside the owner, because a share says so.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<String>,
+    /// When the next recovery point is due, or was.
+    pub due: Timestamp,
+    /// Until when its pages wait, and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pages_wait: Option<PagesWait>,
+    /// What its team declares, on each share.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub declared: Vec<DeclaredView>,
+}
+
+/// A time in which pages wait.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PagesWait {
+    pub until: Timestamp,
+    pub reason: String,
+}
+
+/// What a share declares of a workload.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeclaredView {
+    pub share: ShareId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rpo_seconds: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
 }
 
 /// A part of a workload that consists of several.

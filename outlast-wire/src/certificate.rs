@@ -197,7 +197,7 @@ fn grants_of(certificate: &X509Certificate<'_>) -> Result<Grants, InvalidCertifi
     let Ok(([], texts)) = parsed else { return Err(unreadable("not a list of texts")) };
     let patterns: Result<Vec<_>, _> =
         texts.iter().map(|text| WorkloadPattern::new(text.as_ref())).collect();
-    Ok(Grants::of(patterns?)?)
+    Ok(Grants::of(patterns.map_err(InvalidGrants::from)?)?)
 }
 
 /// The content of that extension; `None` if all workloads are granted.

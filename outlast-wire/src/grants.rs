@@ -1,96 +1,21 @@
 //! What a certificate lets its holder touch: patterns of workloads' names.
 
 use std::fmt;
-use std::str::FromStr;
 
-use outlast_types::WorkloadName;
+pub use outlast_types::WorkloadPattern;
+use outlast_types::{InvalidPattern, WorkloadName};
 use serde::{Deserialize, Serialize};
 
-/// The longest pattern: a whole name with a star on each side.
-const PATTERN_BYTES_MAX: usize = 66;
-/// The most stars in one pattern.
-const STARS_MAX: usize = 8;
 /// The most patterns in one certificate, which travels with each connection and receipt.
 pub const PATTERNS_MAX: usize = 64;
-
-/// A workload's name in which each `*` stands for any characters, also for none: `shop-*`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct WorkloadPattern(String);
 
 /// A text that is no pattern, or patterns that are too many.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidGrants {
-    #[error(
-        "{text:?} is no pattern of workloads: use the characters of their names (a-z, 0-9, '.', \
-         '_', '-') and '*' for any of them, such as shop-*"
-    )]
-    Pattern { text: String },
+    #[error(transparent)]
+    Pattern(#[from] InvalidPattern),
     #[error("a certificate carries at most {PATTERNS_MAX} patterns, and these are {count}")]
     TooMany { count: usize },
-}
-
-impl WorkloadPattern {
-    pub fn new(text: &str) -> Result<Self, InvalidGrants> {
-        let allowed = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || b"._-*".contains(&c);
-        let stars = text.bytes().filter(|c| *c == b'*').count();
-        if text.is_empty()
-            || text.len() > PATTERN_BYTES_MAX
-            || stars > STARS_MAX
-            || !text.bytes().all(allowed)
-        {
-            let text = text.chars().take(PATTERN_BYTES_MAX).collect();
-            return Err(InvalidGrants::Pattern { text });
-        }
-        Ok(Self(text.to_owned()))
-    }
-
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// Whether `workload` is one of those that are meant.
-    pub fn matches(&self, workload: &WorkloadName) -> bool {
-        let name = workload.as_str();
-        let Some((first, rest)) = self.0.split_once('*') else { return self.0 == name };
-        let Some(mut name) = name.strip_prefix(first) else { return false };
-        let mut pieces: Vec<&str> = rest.split('*').collect();
-        let last = pieces.pop().unwrap_or("");
-        for piece in pieces {
-            // The earliest place leaves the most for those that follow.
-            let Some(at) = name.find(piece) else { return false };
-            name = &name[at + piece.len()..];
-        }
-        name.ends_with(last)
-    }
-}
-
-impl fmt::Display for WorkloadPattern {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl FromStr for WorkloadPattern {
-    type Err = InvalidGrants;
-
-    fn from_str(text: &str) -> Result<Self, InvalidGrants> {
-        Self::new(text)
-    }
-}
-
-impl TryFrom<String> for WorkloadPattern {
-    type Error = InvalidGrants;
-
-    fn try_from(text: String) -> Result<Self, InvalidGrants> {
-        Self::new(&text)
-    }
-}
-
-impl From<WorkloadPattern> for String {
-    fn from(pattern: WorkloadPattern) -> Self {
-        pattern.0
-    }
 }
 
 /// The workloads that the holder of a certificate may touch: all, or those of a list, which may be
@@ -201,7 +126,7 @@ mod tests {
 
     #[test]
     fn what_is_no_pattern_is_refused() {
-        let long = "a".repeat(PATTERN_BYTES_MAX + 1);
+        let long = "a".repeat(67);
         for bad in ["", "Shop-*", "shop/*", "shop ?", "é*", "*********", &long] {
             assert!(WorkloadPattern::new(bad).is_err(), "{bad:?}");
         }

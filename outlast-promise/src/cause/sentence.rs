@@ -8,25 +8,25 @@ use outlast_types::{DropId, RejectionCode, Timestamp, WorkloadName, human};
 use super::{Cause, LostDrop};
 use crate::event::Source;
 use crate::limit::Excess;
+use crate::promised::Promised;
 use crate::verification::{Damage, Unread};
 
 /// What happened, to what, and what to do next: the text of a page.
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NothingDropped { workload, rpo, last_vaulted, known_since, said } => {
-                let (rpo, newest) = (human::duration(*rpo), (*last_vaulted, *known_since));
-                nothing_dropped(f, workload, &rpo, newest, said.as_deref())
+            Self::NothingDropped { workload, promised, last_vaulted, known_since, said } => {
+                let newest = (*last_vaulted, *known_since);
+                nothing_dropped(f, workload, promised, newest, said.as_deref())
             }
-            Self::NotVaulted { workload, rpo, waiting_since } => write!(
+            Self::NotVaulted { workload, promised, waiting_since } => write!(
                 f,
-                "{workload} missed its recovery point of {}: a sealed drop waits on the share \
+                "{workload} missed its recovery point of {promised}: a sealed drop waits on the share \
                  since {waiting_since} but is not vaulted; check the agent's log and its way to \
-                 the vault",
-                human::duration(*rpo)
+                 the vault"
             ),
-            Self::OnlySuspect { workload, rpo, drop, received, why } => {
-                only_suspect(f, workload, *rpo, (*drop, *received), why)
+            Self::OnlySuspect { workload, promised, drop, received, why } => {
+                only_suspect(f, workload, promised, (*drop, *received), why)
             }
             Self::DropRejected { workload, drop, code, reason } => {
                 rejected(f, workload, *drop, code, reason)
@@ -96,17 +96,20 @@ impl fmt::Display for Cause {
 fn nothing_dropped(
     f: &mut fmt::Formatter<'_>,
     workload: &WorkloadName,
-    rpo: &str,
+    promised: &Promised,
     (last_vaulted, known_since): (Option<Timestamp>, Timestamp),
     said: Option<&str>,
 ) -> fmt::Result {
+    let promised = match promised {
+        Promised::Rpo(rpo) => format!("{} are promised", human::duration(*rpo)),
+        by @ Promised::By { schedule, .. } => {
+            format!("one was promised by {by}, after the schedule {schedule}")
+        }
+    };
     write!(f, "{workload} missed its recovery point: nothing ")?;
     match last_vaulted {
-        Some(last) => write!(f, "newer than {last} is vaulted, and {rpo} are promised; ")?,
-        None => write!(
-            f,
-            "was vaulted since it became known at {known_since}, and {rpo} are promised; "
-        )?,
+        Some(last) => write!(f, "newer than {last} is vaulted, and {promised}; ")?,
+        None => write!(f, "was vaulted since it became known at {known_since}, and {promised}; ")?,
     }
     match (said, last_vaulted) {
         (Some(said), _) => write!(f, "the agent that makes its drops says why: {said}"),
@@ -118,16 +121,15 @@ fn nothing_dropped(
 fn only_suspect(
     f: &mut fmt::Formatter<'_>,
     workload: &WorkloadName,
-    rpo: Duration,
+    promised: &Promised,
     (drop, received): (DropId, Timestamp),
     why: &str,
 ) -> fmt::Result {
     write!(
         f,
-        "{workload} missed its recovery point of {}: what was vaulted since looks like no backup, the \
+        "{workload} missed its recovery point of {promised}: what was vaulted since looks like no backup, the \
          newest at {received}: {why}; look at it, and if it is right as it is, let an operator accept \
-         it: `outlast share accept {drop}`",
-        human::duration(rpo)
+         it: `outlast share accept {drop}`"
     )
 }
 

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use crate::error::LedgerError;
 use crate::event::Source;
 use crate::incident::{OpenIncident, Recovering};
-use crate::promise::Promise;
+use crate::promise::Declaration;
 use crate::source_state::SourceState;
 use crate::state::{Head, LedgerState, VaultOutage};
 use crate::workload::{self, Rejected};
@@ -30,7 +30,7 @@ struct Document {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Workload {
-    promise: Promise,
+    promise: Declaration,
     declared: bool,
     known_since: Timestamp,
     last_vaulted: Option<Timestamp>,

@@ -122,7 +122,7 @@ impl Ledger {
 
     /// Whether nobody but an agent ever spoke of a workload. Policy's promises page for themselves.
     fn is_flotsam(&self, name: &WorkloadName, workload: &Workload) -> bool {
-        workload.is_hearsay() && !self.settings.policy.contains_key(name)
+        workload.is_hearsay() && !self.settings.policy.workloads.contains_key(name)
     }
 }
 

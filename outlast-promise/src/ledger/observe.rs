@@ -13,7 +13,7 @@ use crate::incident::Recovering;
 use crate::promise::Declaration;
 use crate::source_state::SourceState;
 use crate::state::MediaTrouble;
-use crate::status::Settings;
+use crate::stopped::Stopped;
 use crate::verified::Verification;
 use crate::workload::{Rejected, Retirement, Suspect, Workload};
 
@@ -55,6 +55,11 @@ impl Ledger {
                 }
             }
             Event::Vaulted { workload, at } => self.account(&workload).vaulted(at.min(now)),
+            Event::Released { workload, at, release, is_last } => {
+                let release = release.as_deref().map(cut);
+                self.account(&workload).released(at.min(now), release, is_last);
+            }
+            Event::Deploying { workload, at } => self.account(&workload).deploying(at.min(now)),
             Event::Suspected { workload, drop, at, why } => {
                 self.observe_suspect(&workload, Suspect { drop, at, why: cut(&why) });
             }
@@ -99,6 +104,9 @@ impl Ledger {
             }
             Event::Failing { workload, source, why } => {
                 self.observe_failing(&workload, source, why.as_deref(), touched);
+            }
+            Event::Stopped { workload, source: _, stopped } => {
+                self.observe_stopped(&workload, stopped)
             }
             Event::OverLimit { agent, excess } => self.observe_excess(agent, excess, touched),
             Event::Backlog { workload, source, drops, bytes } => {
@@ -202,7 +210,7 @@ impl Ledger {
         let unnamed = self.state.workloads.iter().filter(|(name, known)| {
             known.is_forgettable()
                 && now.since(known.last_named()) >= time
-                && !self.settings.policy.contains_key(*name)
+                && !self.settings.policy.workloads.contains_key(*name)
         });
         let named_by = unnamed.filter_map(|(name, known)| Some((name, known.source.as_ref()?)));
         let heard = named_by.filter(|(_, source)| is_heard(source));
@@ -233,13 +241,13 @@ impl Ledger {
 
     /// Takes over what policy says, in place of what it said before.
     pub(super) fn adopt_policy(&mut self) {
-        let Settings { policy, default_promise, .. } = &self.settings;
+        let policy = &self.settings.policy;
         let now = self.state.head.now;
-        for name in policy.keys().filter(|name| self.settings.expects(name)) {
+        for name in policy.workloads.keys().filter(|name| self.settings.expects(name)) {
             self.state.workloads.get_or_insert_with(name, || Workload::new(now));
         }
         self.state.workloads.work_out(|name, workload| {
-            workload.promise_anew(policy.get(name), default_promise);
+            workload.promise_anew(name, policy);
         });
     }
 
@@ -316,6 +324,16 @@ impl Ledger {
         }
     }
 
+    /// It says something of a workload that is known; of no other, since nobody need have meant one.
+    fn observe_stopped(&mut self, name: &WorkloadName, stopped: Stopped) {
+        let instance = cut(&stopped.instance);
+        if let Some(known) = self.state.workloads.get_mut(name)
+            && known.stopped.as_ref().is_none_or(|before| before.at <= stopped.at)
+        {
+            known.stopped = Some(Stopped { instance, ..stopped });
+        }
+    }
+
     fn observe_declaration(
         &mut self,
         name: &WorkloadName,
@@ -329,7 +347,7 @@ impl Ledger {
         known.source.get_or_insert(source);
         if let Some(share) = share {
             known.declare(share, declaration);
-            known.promise_anew(settings.policy.get(name), &settings.default_promise);
+            known.promise_anew(name, &settings.policy);
         }
     }
 
@@ -417,7 +435,7 @@ impl Ledger {
         let (now, settings) = (self.state.head.now, &self.settings);
         self.state.workloads.get_or_insert_with(name, || {
             let mut workload = Workload::new(now);
-            workload.promise_anew(settings.policy.get(name), &settings.default_promise);
+            workload.promise_anew(name, &settings.policy);
             workload
         })
     }

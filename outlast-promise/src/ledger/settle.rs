@@ -12,13 +12,14 @@ use super::explanations::{Explanations, OfSource, holder};
 use super::{Ledger, Settled};
 use crate::agenda::Matter;
 use crate::cause::{Cause, Key, Subject, Topic};
+use crate::class::Quiet;
 use crate::event::{Source, Validity};
 use crate::incident::{Change, OpenIncident, Recovering};
 use crate::limit::OverLimit;
 use crate::promise::State;
 use crate::source_state::SourceState;
 use crate::verified::Verification;
-use crate::workload::Suspect;
+use crate::workload::{Suspect, Workload};
 
 impl Ledger {
     /// All that there is to look at, and all that was told of what is forgotten: it must be resolved.
@@ -205,7 +206,7 @@ impl Ledger {
             }
             Matter::Workload(name) => {
                 let workload = state.workloads.get(name).into_iter();
-                agenda.put(matter, workload.flat_map(|workload| workload.deadlines()), now);
+                agenda.put(matter, workload.flat_map(|workload| workload.deadlines(now)), now);
             }
         }
     }
@@ -354,9 +355,10 @@ impl Ledger {
         }
         let key = |topic| Key::of_workload(topic, name);
         let flood = self.flood_of(name);
-        self.settle_incident(&key(Topic::RejectedDrop), rejected, flood, changes);
+        let quiet = self.state.workloads.get(name).and_then(|workload| workload.quiet(now));
+        self.settle_quietly(&key(Topic::RejectedDrop), rejected, (flood, quiet.clone()), changes);
         self.settle_incident(&key(Topic::Retired), retired, None, changes);
-        self.settle_incident(&key(Topic::Content), content, flood, changes);
+        self.settle_quietly(&key(Topic::Content), content, (flood, quiet), changes);
         let found = self.settle_incident(&key(Topic::Repository), missing, None, changes);
         if (is_over || found.is_some())
             && let Some(workload) = self.state.workloads.get_mut(name)
@@ -375,16 +377,16 @@ impl Ledger {
         let now = self.state.head.now;
         let workload = self.state.workloads.get(name);
         let broken = workload.filter(|w| w.state(now) == State::Broken).map(|workload| {
-            let (name, rpo) = (name.clone(), workload.promise().rpo());
+            let (name, promised) = (name.clone(), workload.promised());
             match workload.waiting_since {
-                Some(since) => Cause::NotVaulted { workload: name, rpo, waiting_since: since },
+                Some(since) => Cause::NotVaulted { workload: name, promised, waiting_since: since },
                 None => match workload.suspect.clone() {
                     Some(Suspect { drop, at, why }) => {
-                        Cause::OnlySuspect { workload: name, rpo, drop, received: at, why }
+                        Cause::OnlySuspect { workload: name, promised, drop, received: at, why }
                     }
                     None => Cause::NothingDropped {
                         workload: name,
-                        rpo,
+                        promised,
                         last_vaulted: workload.last_vaulted,
                         known_since: workload.known_since,
                         said: workload.failing.clone(),
@@ -393,8 +395,9 @@ impl Ledger {
             }
         });
         let explanation = broken.is_some().then(|| self.explanation(name, explanations)).flatten();
+        let quiet = workload.filter(|_| broken.is_some()).and_then(|workload| workload.quiet(now));
         let key = Key::of_workload(Topic::RecoveryPoint, name);
-        self.settle_incident(&key, broken, explanation, changes);
+        self.settle_quietly(&key, broken, (explanation, quiet), changes);
     }
 
     /// Opens, folds, gives back or resolves the one incident of `key`, as `cause` (still there, or
@@ -404,6 +407,17 @@ impl Ledger {
         key: &Key,
         cause: Option<Cause>,
         explanation: Option<u64>,
+        changes: &mut Vec<Change>,
+    ) -> Option<u64> {
+        self.settle_quietly(key, cause, (explanation, None), changes)
+    }
+
+    /// The same, where a page may also wait for a `quiet` time to end.
+    fn settle_quietly(
+        &mut self,
+        key: &Key,
+        cause: Option<Cause>,
+        (explanation, quiet): (Option<u64>, Option<Quiet>),
         changes: &mut Vec<Change>,
     ) -> Option<u64> {
         let Some(cause) = cause else { return self.end_incident(key, changes) };
@@ -416,17 +430,18 @@ impl Ledger {
         }
         if let Some(incident) = self.state.open.get(key) {
             // What was told once stays on its own: taking it back would be one more page.
-            let is_news = !incident.announced && incident.folded_into != explanation;
+            let is_news = !incident.announced
+                && (incident.folded_into != explanation || incident.waits != quiet);
             if is_news && let Some(incident) = self.state.open.get_mut(key) {
-                incident.folded_into = explanation;
-                incident.announced = explanation.is_none();
+                incident.announced = explanation.is_none() && quiet.is_none();
+                (incident.folded_into, incident.waits) = (explanation, quiet);
                 if incident.announced {
                     changes.push(Change::Opened(incident.view(None)));
                 }
             }
             return None;
         }
-        let incident = self.open(cause, explanation);
+        let incident = self.open(cause, explanation, quiet);
         if incident.announced {
             changes.push(Change::Opened(incident.view(None)));
         }
@@ -434,13 +449,19 @@ impl Ledger {
         None
     }
 
-    fn open(&mut self, cause: Cause, explanation: Option<u64>) -> OpenIncident {
-        let team = match (cause.owner(), cause.workload()) {
-            (Owner::App, Some(workload)) => {
-                self.state.workloads.get(workload).map(|w| w.promise().owner().to_owned())
-            }
+    fn open(
+        &mut self,
+        cause: Cause,
+        explanation: Option<u64>,
+        quiet: Option<Quiet>,
+    ) -> OpenIncident {
+        let promise = match (cause.owner(), cause.workload()) {
+            (Owner::App, Some(workload)) => self.state.workloads.get(workload),
             _ => None,
         };
+        let promise = promise.map(Workload::promise);
+        let team = promise.map(|promise| promise.owner().to_owned());
+        let also = promise.map(|promise| promise.also().to_vec());
         self.state.head.last_incident_id += 1;
         OpenIncident {
             id: self.state.head.last_incident_id,
@@ -448,7 +469,9 @@ impl Ledger {
             team: team.unwrap_or_else(|| "platform".to_owned()),
             opened: self.state.head.now,
             folded_into: explanation,
-            announced: explanation.is_none(),
+            announced: explanation.is_none() && quiet.is_none(),
+            waits: quiet,
+            also: also.unwrap_or_default(),
             catching_up: None,
         }
     }

@@ -8,7 +8,7 @@ use super::Ledger;
 use crate::event::Source;
 use crate::incident::Incident;
 use crate::layers::Effective;
-use crate::promise::{Declaration, State};
+use crate::promise::{Promise, State};
 use crate::service::ServiceStatus;
 use crate::status::{Settings, SourceStatus, WorkloadStatus};
 use crate::workload::Workload;
@@ -26,14 +26,13 @@ impl Ledger {
 
     /// The workloads that consist of others, as they stood at the latest call.
     pub fn services(&self) -> impl Iterator<Item = ServiceStatus> {
-        let Settings { services, policy, default_promise, .. } = &self.settings;
+        let Settings { services, policy, .. } = &self.settings;
         let listed: BTreeSet<&WorkloadName> = services.values().flatten().collect();
         services.iter().map(move |(service, members)| {
             let own = (!members.contains(service)).then_some(service);
-            let of_promise = |declared: &Declaration| declared.over(default_promise);
             ServiceStatus {
                 service: service.clone(),
-                promise: policy.get(service).map_or_else(|| default_promise.clone(), of_promise),
+                promise: Promise::of(policy.class(service)),
                 members: members.iter().chain(own).filter_map(|name| self.workload(name)).collect(),
                 unlisted: self.called_like_members(service, &listed),
             }
@@ -59,17 +58,20 @@ impl Ledger {
 
     fn status_of(&self, name: &WorkloadName, workload: &Workload) -> WorkloadStatus {
         let state = workload.state(self.state.head.now);
-        let Effective { promise, rpo_from, owner_from } = workload.effective().clone();
+        let Effective { promise, rpo_from, owner_from, declared } = workload.effective().clone();
         WorkloadStatus {
             workload: name.clone(),
             promise,
             rpo_from,
             owner_from,
-            declared: workload.is_declared() || self.settings.policy.contains_key(name),
+            declared,
+            shares: workload.shares().clone(),
             state,
             known_since: workload.known_since,
             last_vaulted: workload.last_vaulted,
             due: workload.due(),
+            quiet: workload.quiet(self.state.head.now),
+            waiting_since: workload.waiting_since,
             until: match state {
                 State::Paused => workload.paused_until,
                 State::Retiring => workload.retirement.map(|retirement| retirement.until),
@@ -77,6 +79,9 @@ impl Ledger {
             },
             retired: workload.retirement.map(|retirement| retirement.at),
             source: workload.source.clone(),
+            missing: workload.missing.clone(),
+            rejected: workload.rejected.as_ref().map(|rejected| rejected.reason.clone()),
+            stopped: workload.stopped.clone(),
             content_problem: workload.content_problem.clone(),
             failing: workload.failing.clone(),
             suspect: workload.suspect.clone().map(|it| (it.drop, it.at, it.why)),

@@ -79,11 +79,8 @@ fn a_flood_of_words_makes_a_bounded_number_of_workloads_and_one_page() {
 #[test]
 fn a_few_workloads_that_never_came_page_for_themselves_and_so_does_what_policy_names() {
     let policy = Declaration::new(Some(Duration::from_secs(RPO)), Some("ops")).unwrap();
-    let settings = Settings {
-        agent_deadline: Duration::from_secs(90_000),
-        policy: [(shop(), policy)].into(),
-        ..settings()
-    };
+    let settings =
+        Settings { agent_deadline: Duration::from_secs(90_000), ..with_policy([(shop(), policy)]) };
     let mut ledger = Ledger::new(settings, 0, at(0));
     ledger.apply_all((0..20).map(|number| declared(name(number))), at(0));
     let told = keys(&ledger.tick(at(RPO)));

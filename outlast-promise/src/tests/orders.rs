@@ -110,10 +110,7 @@ fn a_promise_that_policy_takes_back_counts_no_more() {
     let promise = |rpo, owner| Promise::new(Duration::from_secs(rpo), owner).unwrap();
     // What policy says is known at a start.
     let restart = |ledger: &Ledger, policy: &[(WorkloadName, Promise)], second| {
-        let settings = Settings {
-            policy: policy.iter().cloned().map(|(name, promise)| (name, promise.into())).collect(),
-            ..settings()
-        };
+        let settings = Settings { ..with_policy(policy.iter().cloned()) };
         let mut ledger = Ledger::resume(settings, ledger.rows(), at(second)).unwrap();
         let told = keys(&ledger.tick(at(second)));
         (ledger, told)
@@ -122,7 +119,7 @@ fn a_promise_that_policy_takes_back_counts_no_more() {
         let told = ledger.workloads().map(|status| {
             (
                 status.workload.to_string(),
-                status.promise.rpo().as_secs(),
+                status.promise.rpo().unwrap().as_secs(),
                 status.promise.owner().to_owned(),
             )
         });
@@ -146,11 +143,11 @@ fn a_promise_that_policy_takes_back_counts_no_more() {
     // A workload that only policy ever named is forgotten with it, and so is its incident.
     let (mut ledger, told_now) = restart(&ledger, &[], 62);
     assert_eq!(told_now, ["-recovery-point/shop-db", "-recovery-point/w0"]);
-    assert_eq!(now(&ledger), [told("shop-db", RPO, "team-x")]);
+    assert_eq!(now(&ledger), [told("shop-db", RPO, "team-shop")]);
     ledger.apply(declare(None), at(63));
     assert_eq!(now(&ledger), [told("shop-db", RPO, "team-shop")]);
     // Another default reaches workloads that are known.
-    let settings = Settings { default_promise: promise(400, "platform"), ..settings() };
+    let settings = Settings { policy: promise(400, "platform").into(), ..settings() };
     let ledger = Ledger::resume(settings, ledger.rows(), at(64)).unwrap();
     assert_eq!(now(&ledger), [told("shop-db", 400, "platform")]);
 }

@@ -14,11 +14,10 @@ fn service() -> WorkloadName {
 fn sharded(members: &[usize]) -> Settings {
     let members: Vec<WorkloadName> = members.iter().map(|number| shard(*number)).collect();
     let declaration = Declaration::new(Some(Duration::from_secs(100)), Some("team-shop")).unwrap();
-    let named = members.iter().cloned().chain([service()]);
+    let named = members.clone().into_iter().chain([service()]);
     Settings {
-        policy: named.map(|name| (name, declaration.clone())).collect(),
         services: [(service(), members)].into(),
-        ..settings()
+        ..with_policy(named.map(|name| (name, declaration.clone())))
     }
 }
 

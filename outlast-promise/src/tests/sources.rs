@@ -72,7 +72,10 @@ fn a_ledger_that_knew_agents_by_name_only_learns_their_shares() {
     let document = [Row { part: "document".into(), key: String::new(), state: old.into() }];
     let mut ledger = Ledger::resume(settings(), document, at(100)).unwrap();
     let status = ledger.workloads().next().unwrap();
-    assert_eq!((status.promise.rpo().as_secs(), status.promise.owner()), (90, "team-x"));
+    assert_eq!(
+        (status.promise.rpo().unwrap().as_secs(), status.promise.also()),
+        (90, &["team-x".into()][..])
+    );
     assert!(ledger.apply(heard(), at(101)).is_empty());
     let resolved = ledger.apply(seen(1, None), at(110));
     assert_eq!(resolved[0].incident().id, 3);
@@ -82,7 +85,7 @@ fn a_ledger_that_knew_agents_by_name_only_learns_their_shares() {
     // Whoever said it says it no more.
     let event = Event::Declared { workload: shop(), source: source(), declaration: None };
     ledger.apply(event, at(111));
-    assert_eq!(ledger.workloads().next().unwrap().promise, settings().default_promise);
+    assert_eq!(ledger.workloads().next().unwrap().promise.rpo(), Some(Duration::from_secs(RPO)));
 }
 
 #[test]

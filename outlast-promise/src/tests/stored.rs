@@ -104,7 +104,7 @@ fn what_could_not_be_stored_did_not_happen() {
 #[test]
 fn what_policy_names_outlives_that_it_could_not_be_stored() {
     let promise = Promise::new(Duration::from_secs(50), "ops").unwrap();
-    let settings = Settings { policy: [(shop(), promise.into())].into(), ..settings() };
+    let settings = with_policy([(shop(), promise)]);
     let mut ledger = Ledger::new(settings, 0, at(0));
     ledger.restore_saved();
     assert_eq!(ledger.workload(&shop()).unwrap().promise.owner(), "ops");
@@ -198,11 +198,15 @@ fn a_stored_ledger_of_version_2_is_still_read() {
     assert_eq!(workload(name(2)).state, State::Broken);
     assert_eq!(workload(name(4)).retired, Some(at(5)));
     let web = workload(name(3));
-    let told = (web.promise.rpo().as_secs(), web.promise.owner(), web.rpo_from);
+    let told = (web.promise.rpo().unwrap().as_secs(), web.promise.owner(), web.rpo_from);
     assert_eq!(told, (RPO, "team-shop", Origin::Default), "policy is not copied any more");
     let shop_db = workload(shop());
-    assert_eq!(shop_db.promise.owner(), "team-x");
-    assert_eq!(shop_db.owner_from, Origin::Share(share(1)));
+    // Policy names the owner now, and whom the share named is told, too.
+    assert_eq!(
+        (shop_db.promise.owner(), shop_db.promise.also()),
+        ("team-shop", &["team-x".into()][..])
+    );
+    assert_eq!(shop_db.rpo_from, Origin::Share(share(1)));
     let mut store = Store::default();
     store.save(&mut ledger);
     let again = Ledger::resume(settings(), store.rows(), at(400)).unwrap();

@@ -19,7 +19,7 @@ fn of_suspects() -> Vec<Told> {
     vec![(
         Cause::OnlySuspect {
             workload: shop(),
-            rpo: DAY,
+            promised: Promised::Rpo(DAY),
             drop: drop_id(1),
             received: at(0),
             why: text(),
@@ -92,7 +92,7 @@ fn of_workloads() -> Vec<Told> {
         (
             Cause::NothingDropped {
                 workload: shop(),
-                rpo: DAY,
+                promised: Promised::Rpo(DAY),
                 last_vaulted: None,
                 known_since: at(0),
                 said: None,
@@ -103,7 +103,11 @@ fn of_workloads() -> Vec<Told> {
             "nothing was vaulted since",
         ),
         (
-            Cause::NotVaulted { workload: shop(), rpo: DAY, waiting_since: at(0) },
+            Cause::NotVaulted {
+                workload: shop(),
+                promised: Promised::Rpo(DAY),
+                waiting_since: at(0),
+            },
             "not-vaulted",
             "recovery-point/shop-db",
             Platform,
@@ -323,23 +327,18 @@ fn a_cause_of_an_agent_that_did_not_name_its_share_is_about_the_agent() {
 
 #[test]
 fn states_have_names_and_settings_have_defaults() {
-    use State::{Broken, Fresh, Late, NeverSeen, Paused, Retired, Retiring};
+    use State::{Broken, Fresh, Late, NeverSeen, Paused, Retired, Retiring, Undeclared};
     let all = [NeverSeen, Fresh, Late, Broken, Paused, Retiring, Retired].map(State::as_str);
     assert_eq!(all, ["never-seen", "fresh", "late", "broken", "paused", "retiring", "retired"]);
+    assert_eq!(Undeclared.as_str(), "undeclared");
     let seconds =
         [Promise::RPO_MIN, Promise::RPO_DEFAULT, Promise::RPO_MAX].map(|rpo| rpo.as_secs());
     assert_eq!(seconds, [1, 93_600, 31_622_400]);
-    let Settings {
-        default_promise,
-        policy,
-        services,
-        agent_deadline,
-        stall,
-        reported_max,
-        reported_max_of,
-    } = Settings::default();
+    let Settings { policy, services, agent_deadline, stall, reported_max, reported_max_of } =
+        Settings::default();
     assert_eq!((reported_max, reported_max_of.len(), services.len()), (10_000, 0, 0));
-    assert_eq!((default_promise, policy.len()), (Promise::default(), 0));
+    assert_eq!(policy, Policy::default());
+    assert_eq!(*policy.class(&shop()), *Promise::default().class().as_ref());
     assert_eq!([agent_deadline, stall].map(|time| time.as_secs()), [300, 1800]);
 }
 

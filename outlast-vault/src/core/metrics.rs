@@ -96,8 +96,10 @@ impl Vault {
         );
         page.family(metric, GAUGE, help);
         for status in &workloads {
-            let rpo = status.promise.rpo().as_secs();
-            page.line(metric, &[("workload", &name(status))], rpo);
+            // Where a schedule says it, until the next one is due.
+            let from = status.last_vaulted.unwrap_or(status.known_since);
+            let rpo = status.promise.rpo().unwrap_or_else(|| status.promise.time_after(from));
+            page.line(metric, &[("workload", &name(status))], rpo.as_secs());
         }
     }
 

@@ -164,7 +164,7 @@ impl Vault {
         let now = self.environment.clock.now();
         let patience = |workload: &_| {
             let status = self.promises.status(workload);
-            status.map_or(MEDIA_PATIENCE, |status| status.promise.rpo())
+            status.map_or(MEDIA_PATIENCE, |status| status.promise.time_after(now))
         };
         let is_revoked = |media: &str, last_heard| {
             let peer = Peer::new(Role::Media, media).ok();

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use outlast_promise::{Declaration, Promise, Settings};
+use outlast_promise::{Policy, Settings};
 use outlast_types::WorkloadName;
 use outlast_wire::Grants;
 use outlast_wire::names::Names;
@@ -52,13 +52,11 @@ pub struct VaultConfig {
     pub save_too: Vec<(String, PathBuf)>,
     /// How long a vault that was brought back lets nothing be released while agents are silent.
     pub withhold: Duration,
-    /// Policy for all workloads of which nobody says more.
-    pub promise: Promise,
+    /// What is promised of workloads; what a share declares may tighten it.
+    pub policy: Policy,
     /// What agents may have.
     pub limits: LimitPolicy,
-    /// Policy for single workloads; what a share declares may tighten it.
-    pub workloads: BTreeMap<WorkloadName, Declaration>,
-    /// Workloads that consist of others; all of them are named in `workloads`, too.
+    /// Workloads that consist of others; all of them are named in the policy, too.
     pub services: BTreeMap<WorkloadName, Vec<WorkloadName>>,
     /// What is asked of the content of drops.
     pub sanity: SanityPolicy,
@@ -84,9 +82,8 @@ impl VaultConfig {
             save_state: SAVE_STATE,
             save_too: Vec::new(),
             withhold: WITHHOLD,
-            promise: Promise::default(),
+            policy: Policy::default(),
             limits: LimitPolicy::default(),
-            workloads: BTreeMap::new(),
             services: BTreeMap::new(),
             sanity: SanityPolicy::default(),
             fetch: BTreeMap::new(),
@@ -96,8 +93,7 @@ impl VaultConfig {
 
     pub(crate) fn settings(&self) -> Settings {
         Settings {
-            default_promise: self.promise.clone(),
-            policy: self.workloads.clone(),
+            policy: self.policy.clone(),
             services: self.services.clone(),
             agent_deadline: self.agent_deadline.max(AGENT_DEADLINE_MIN),
             stall: Settings::default().stall,

@@ -141,7 +141,7 @@ fn a_promise_that_leaves_policy_or_the_share_counts_no_more() {
     let named = |name: &str| WorkloadName::new(name).unwrap();
     let policy = Promise::new(Duration::from_secs(60), "ops").unwrap();
     for name in [shop(), named("typo-nobody-has")] {
-        world.config.workloads.insert(name, policy.clone().into());
+        world.config.policy.workloads.insert(name, policy.clone().into());
     }
     let vault = world.start();
     let agent = world.agent(&vault);
@@ -166,19 +166,19 @@ fn a_promise_that_leaves_policy_or_the_share_counts_no_more() {
     vault.shutdown();
 
     let mut without = world.config.clone();
-    without.workloads.clear();
+    without.policy.workloads.clear();
     let start = |config: &outlast_vault::VaultConfig| {
         outlast_vault::start(config.clone(), outlast_types::Environment::system()).unwrap()
     };
     let vault = start(&without);
-    assert_eq!(told(&vault), [line("shop-db", 1800, "team-x")]);
+    assert_eq!(told(&vault), [line("shop-db", 1800, "team-shop")]);
     // The same share, though another process may serve it now.
     let agent = crate::support::Agent { share: agent.share, ..world.agent(&vault) };
     let withdrawn = WorkloadReport { declared: None, ..declared(0, "") };
     agent.report(vec![withdrawn], Vec::new());
     assert_eq!(told(&vault), [line("shop-db", 3600, "team-shop")]);
     vault.shutdown();
-    without.promise = Promise::new(Duration::from_secs(900), "platform").unwrap();
+    without.policy = Promise::new(Duration::from_secs(900), "platform").unwrap().into();
     let vault = start(&without);
     assert_eq!(told(&vault), [line("shop-db", 900, "platform")]);
 }

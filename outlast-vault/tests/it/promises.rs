@@ -126,7 +126,7 @@ fn what_the_share_declares_tightens_policy_and_never_loosens_it() {
     let named = |name| outlast_types::WorkloadName::new(name).unwrap();
     let (web, other) = (named("web"), named("other"));
     let policy = outlast_promise::Promise::new(Duration::from_secs(60), "ops").unwrap();
-    world.config.workloads.insert(web.clone(), policy.into());
+    world.config.policy.workloads.insert(web.clone(), policy.into());
     let vault = world.start();
     let agent = world.agent(&vault);
     let declared = Declared { rpo_seconds: Some(1800), owner: Some("team-x".into()) };
@@ -134,9 +134,11 @@ fn what_the_share_declares_tightens_policy_and_never_loosens_it() {
     agent.report(vec![report(shop()), report(web.clone())], Vec::new());
     let operator = world.client(&vault, Role::Operator);
     let view = operator.workload(&shop()).unwrap();
-    assert_eq!((view.rpo_seconds, view.owner.as_deref()), (Some(1800), Some("team-x")));
+    // It shortens the RPO, and adds a recipient to the one whom policy names.
+    assert_eq!((view.rpo_seconds, view.owner.as_deref()), (Some(1800), Some("team-shop")));
     let from = format!("share {}", agent.share);
-    assert_eq!((view.rpo_from, view.owner_from), (Some(from.clone()), Some(from)));
+    assert_eq!((view.rpo_from, view.owner_from), (Some(from), Some("default".to_owned())));
+    assert_eq!(view.told.unwrap().also, ["team-x"]);
     assert_eq!(view.state, "never-seen");
     let view = operator.workload(&web).unwrap();
     assert_eq!((view.rpo_seconds, view.rpo_from.as_deref()), (Some(60), Some("policy")));

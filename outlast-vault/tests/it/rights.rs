@@ -186,8 +186,8 @@ fn nothing_tells_whether_a_foreign_workload_exists() {
 #[test]
 fn lists_show_what_is_granted_and_nothing_else() {
     let mut world = World::new();
-    world.config.promise =
-        outlast_promise::Promise::new(std::time::Duration::from_secs(2), "team").unwrap();
+    let promise = outlast_promise::Promise::new(std::time::Duration::from_secs(2), "team");
+    world.config.policy = promise.unwrap().into();
     let vault = world.start();
     let agent = world.agent(&vault);
     for workload in [shop(), crm()] {

@@ -21,11 +21,11 @@ fn the_promise_of_a_service_is_kept_while_each_of_its_members_is() {
     let (service, members) = (name("crm"), [name("crm.1"), name("crm.2")]);
     let declaration = Declaration::new(None, Some("team-crm")).unwrap();
     for workload in members.iter().chain([&service]) {
-        world.config.workloads.insert(workload.clone(), declaration.clone());
+        world.config.policy.workloads.insert(workload.clone(), declaration.clone().into());
     }
     // One that falls silent is told soon.
     let hurried = Declaration::new(Some(Duration::from_secs(2)), None).unwrap();
-    world.config.workloads.insert(members[1].clone(), hurried);
+    world.config.policy.workloads.insert(members[1].clone(), hurried.into());
     world.config.services.insert(service.clone(), members.to_vec());
     let vault = world.start();
     let agent = world.agent(&vault);

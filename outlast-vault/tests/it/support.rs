@@ -47,7 +47,7 @@ impl World {
     /// Promises of `rpo`, and agents that may be silent for `deadline`.
     pub(crate) fn hurried(rpo: Duration, deadline: Duration) -> Self {
         let mut world = Self::new();
-        world.config.promise = Promise::new(rpo, "team-shop").unwrap();
+        world.config.policy = Promise::new(rpo, "team-shop").unwrap().into();
         world.config.agent_deadline = deadline;
         world
     }

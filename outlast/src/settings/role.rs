@@ -6,7 +6,7 @@ use anyhow::Result;
 use outlast_agent::answers::{AskedBy, FetchRules};
 use outlast_agent::{AgentConfig, Budgets};
 use outlast_drop::DropLimits;
-use outlast_promise::{Declaration, Promise};
+use outlast_promise::{Declaration, Policy};
 use outlast_types::SanityRule;
 use outlast_vault::{AgentLimits, LimitPolicy, SanityPolicy, VaultConfig};
 use outlast_wire::Proxies;
@@ -116,10 +116,12 @@ impl Configured for VaultConfig {
     }
 
     fn build(settings: &Settings) -> Result<Self> {
-        let promise =
-            Promise::new(settings.duration("promise.rpo")?, settings.text("promise.owner")?)?;
+        let promise = Declaration::new(
+            Some(settings.duration("promise.rpo")?),
+            settings.is_set("promise.owner").then(|| settings.text("promise.owner")).transpose()?,
+        )?;
+        let mut policy = Policy { default: promise.into(), ..Policy::default() };
         let services = Services::of(settings);
-        let mut workloads = BTreeMap::new();
         let mut sanity = SanityPolicy {
             default: sanity_rule(settings, |name| format!("sanity.{name}"))?,
             workloads: BTreeMap::new(),
@@ -136,7 +138,8 @@ impl Configured for VaultConfig {
             let rpo = said("rpo").map(|key| settings.duration(&key)).transpose()?;
             let owner =
                 said("owner").map(|key| settings.text(&key).map(str::to_owned)).transpose()?;
-            workloads.insert(workload.clone(), Declaration::new(rpo, owner.as_deref())?);
+            let declaration = Declaration::new(rpo, owner.as_deref())?;
+            policy.workloads.insert(workload.clone(), declaration.into());
             let stored = said("stored").unwrap_or_else(|| "limits.workload_stored".to_owned());
             limits.workloads.insert(workload.clone(), settings.size(&stored)?);
             // What nobody says is no leave.
@@ -162,9 +165,8 @@ impl Configured for VaultConfig {
             agent_deadline: settings.duration("vault.agent_deadline")?,
             save_state: settings.duration("vault.save_state")?,
             withhold: settings.duration("vault.withhold")?,
-            promise,
+            policy,
             limits,
-            workloads,
             services: services.members,
             sanity,
             fetch,

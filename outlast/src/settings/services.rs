@@ -95,6 +95,7 @@ mod tests {
     use std::path::Path;
     use std::time::Duration;
 
+    use outlast_promise::Freshness;
     use outlast_vault::VaultConfig;
 
     use super::super::Document;
@@ -121,7 +122,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(config.services, [(name("shop"), vec![name("shop.1"), name("shop.2")])].into());
-        let promise = |of: &str| config.workloads[&name(of)].over(&config.promise);
+        let promise = |of: &str| config.policy.class(&name(of));
         let hours = |hours: u64| Duration::from_secs(hours * 3600);
         for (of, rpo, owner) in [
             ("shop", hours(12), "team-shop"),
@@ -129,9 +130,10 @@ mod tests {
             ("shop.2", hours(1), "team-shop"),
             ("web", hours(2), "ops"),
         ] {
-            assert_eq!((promise(of).rpo(), promise(of).owner()), (rpo, owner), "{of}");
+            assert_eq!(promise(of).freshness, Freshness::Rpo(rpo), "{of}");
+            assert_eq!(promise(of).owner, owner, "{of}");
         }
-        assert_eq!(config.workloads.len(), 4);
+        assert_eq!(config.policy.workloads.len(), 4);
         assert_eq!(config.sanity.workloads[&name("shop.1")].min_size, Some(1 << 20));
         assert_eq!(config.sanity.workloads[&name("shop.2")].min_size, Some(1 << 20));
         assert_eq!(config.sanity.workloads[&name("web")].min_size, Some(9));

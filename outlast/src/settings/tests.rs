@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use outlast_agent::AgentConfig;
-use outlast_promise::Promise;
+use outlast_promise::{Freshness, Promise};
 use outlast_types::WorkloadName;
 use outlast_vault::VaultConfig;
 
@@ -17,6 +17,10 @@ fn read<C: Configured>(text: &str, variables: &[(&str, &str)]) -> Result<C, Stri
     let document = Document::new(Path::new("/etc/x.toml"), text.to_owned());
     let read = document.and_then(|document| document.with_variables(variables));
     read.map_err(|error| error.to_string())
+}
+
+fn name(name: &str) -> WorkloadName {
+    WorkloadName::new(name).unwrap()
 }
 
 #[test]
@@ -50,8 +54,12 @@ fn a_variable_overrides_the_key_of_its_section_only() {
         ("OUTLAST_PROMISE_RPO", "2h"),
     ];
     let config: VaultConfig = read("", &alone).unwrap();
-    assert_eq!((config.dir.as_path(), config.promise.owner()), (Path::new("/v"), "ops"));
-    assert_eq!(config.promise.rpo(), Duration::from_secs(7200));
+    assert_eq!(
+        (config.dir.as_path(), config.policy.class(&name("x")).owner.as_str()),
+        (Path::new("/v"), "ops")
+    );
+    let rpo = &config.policy.class(&name("x")).freshness;
+    assert_eq!(*rpo, Freshness::Rpo(Duration::from_secs(7200)));
 }
 
 #[test]
@@ -61,11 +69,13 @@ fn policy_for_a_workload_builds_on_the_default_promise() {
          [workloads.web]\nowner = \"team-web\"\n"
     );
     let config: VaultConfig = read(&text, &[]).unwrap();
-    let promise = |name| config.workloads[&WorkloadName::new(name).unwrap()].over(&config.promise);
+    let promise = |of: &str| config.policy.class(&name(of));
     let shop = promise("shop-db");
-    assert_eq!((shop.rpo(), shop.owner()), (Duration::from_secs(12 * 3600), "ops"));
+    assert_eq!(shop.freshness, Freshness::Rpo(Duration::from_secs(12 * 3600)));
+    assert_eq!(shop.owner, "ops");
     let web = promise("web");
-    assert_eq!((web.rpo(), web.owner()), (Promise::RPO_DEFAULT, "team-web"));
+    assert_eq!(web.freshness, Freshness::Rpo(Promise::RPO_DEFAULT));
+    assert_eq!(web.owner, "team-web");
 }
 
 #[test]

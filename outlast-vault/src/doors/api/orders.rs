@@ -97,7 +97,7 @@ fn retire(given: &Given<'_>, order: ReasonedOrder) -> Result<Order, VaultError> 
     let unknown = || VaultError::UnknownWorkload { workload: given.workload.clone() };
     let promise = given.vault.promises.status(given.workload).ok_or_else(unknown)?.promise;
     // Whatever is at work now has its time to end.
-    let until = given.vault.environment.clock.now().saturating_add(promise.rpo());
+    let until = promise.due_after(given.vault.environment.clock.now());
     given.order(reason, Action::Retire { until })
 }
 

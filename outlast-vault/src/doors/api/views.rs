@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use outlast_promise::{ServiceStatus, State as PromiseState, WorkloadStatus};
-use outlast_types::WorkloadName;
+use outlast_types::{Timestamp, WorkloadName};
 use outlast_wire::Certified;
-use outlast_wire::api::{DoubtfulDrop, MemberView, WorkloadView};
+use outlast_wire::api::{
+    DeclaredView, DoubtfulDrop, MemberView, PagesWait, ToldView, WorkloadView,
+};
 
 use crate::core::error::VaultError;
 use crate::core::vault::Vault;
@@ -27,7 +29,9 @@ fn views(vault: &Vault) -> Result<Vec<WorkloadView>, VaultError> {
     let totals = vault.promises.catalog().totals()?;
     let incidents = vault.promises.open_incidents();
     let orders = vault.orders.newest();
+    let now = vault.environment.clock.now();
     let view = |status: WorkloadStatus| WorkloadView {
+        told: Some(told(&status, now)),
         until: status.until,
         retired: status.retired,
         reason: match status.state {
@@ -39,7 +43,7 @@ fn views(vault: &Vault) -> Result<Vec<WorkloadView>, VaultError> {
         state: status.state.as_str().to_owned(),
         owner: Some(status.promise.owner().to_owned()),
         owner_from: Some(status.owner_from.to_string()),
-        rpo_seconds: Some(status.promise.rpo().as_secs()),
+        rpo_seconds: status.promise.rpo().map(|rpo| rpo.as_secs()),
         rpo_from: Some(status.rpo_from.to_string()),
         last_vaulted: status.last_vaulted,
         snapshots: totals.get(&status.workload).map_or(0, |totals| totals.snapshots),
@@ -69,6 +73,30 @@ fn views(vault: &Vault) -> Result<Vec<WorkloadView>, VaultError> {
     Ok(views.into_values().collect())
 }
 
+/// What holds of a workload and how it stands, for people.
+fn told(status: &WorkloadStatus, now: Timestamp) -> ToldView {
+    let class = status.promise.class();
+    let declared = status.shares.iter().map(|(share, said)| DeclaredView {
+        share: *share,
+        rpo_seconds: said.rpo().map(|rpo| rpo.as_secs()),
+        owner: said.owner().map(str::to_owned),
+    });
+    ToldView {
+        sentence: status.sentence(now),
+        next: status.next_step(),
+        promise: status.promise.to_string(),
+        class: class.name.as_ref().map(ToString::to_string),
+        zone: class.zone.to_string(),
+        also: status.promise.also().to_vec(),
+        due: status.due,
+        pages_wait: status
+            .quiet
+            .as_ref()
+            .map(|quiet| PagesWait { until: quiet.until, reason: quiet.why.clone() }),
+        declared: declared.collect(),
+    }
+}
+
 /// Adds a workload that consists of others, which are among the `views`.
 fn add(service: &ServiceStatus, views: &mut BTreeMap<WorkloadName, WorkloadView>) {
     let (mut snapshots, mut open_incidents) = (0, 0);
@@ -93,14 +121,15 @@ fn add(service: &ServiceStatus, views: &mut BTreeMap<WorkloadName, WorkloadView>
         reason: None,
         owner: Some(service.promise.owner().to_owned()),
         owner_from: Some("policy".to_owned()),
-        rpo_seconds: Some(service.promise.rpo().as_secs()),
+        rpo_seconds: service.promise.rpo().map(|rpo| rpo.as_secs()),
         rpo_from: Some("policy".to_owned()),
         last_vaulted: service.last_vaulted(),
         snapshots,
         open_incidents,
         suspect: own.as_ref().and_then(|own| own.suspect.clone()),
         quarantine: own.as_ref().map(|own| own.quarantine.clone()).unwrap_or_default(),
-        failing: own.and_then(|own| own.failing),
+        failing: own.as_ref().and_then(|own| own.failing.clone()),
+        told: None,
         members: service.members.iter().map(member).collect(),
         unlisted: service.unlisted.clone(),
         member_of: None,

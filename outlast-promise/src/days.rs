@@ -1,0 +1,210 @@
+//! Days on which nobody is paged: those of the week that are not worked, and holidays.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use jiff::ToSpan;
+use jiff::civil::{Date, Weekday};
+
+/// Holidays of one file; more are a mistake.
+const HOLIDAYS_MAX: usize = 10_000;
+/// Longest name of a holiday, in characters.
+const NAME_LENGTH_MAX: usize = 80;
+
+const NAMES: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+
+/// Some days of the week: `mon-fri`, `sat,sun`, `daily`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Weekdays([bool; 7]);
+
+/// A text that names no days of the week.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{text:?} are no days: write some of mon, tue, wed, thu, fri, sat, sun, such as mon-fri or sat,sun"
+)]
+pub struct InvalidWeekdays {
+    text: String,
+}
+
+impl Weekdays {
+    pub const ALL: Self = Self([true; 7]);
+
+    /// Whether a day of the week is one of them.
+    pub(crate) fn contain(self, day: Weekday) -> bool {
+        usize::try_from(day.to_monday_zero_offset()).is_ok_and(|place| self.0[place])
+    }
+
+    /// The day of the week that is called so, Monday being 0.
+    pub(crate) fn number(name: &str) -> Option<usize> {
+        NAMES.iter().position(|known| *known == name)
+    }
+}
+
+impl FromStr for Weekdays {
+    type Err = InvalidWeekdays;
+
+    fn from_str(text: &str) -> Result<Self, InvalidWeekdays> {
+        let invalid = || InvalidWeekdays { text: text.chars().take(80).collect() };
+        if text == "daily" {
+            return Ok(Self::ALL);
+        }
+        let number = |name: &str| Self::number(name.trim()).ok_or_else(invalid);
+        let mut days = [false; 7];
+        for part in text.split(',') {
+            let (first, last) = part.split_once('-').unwrap_or((part, part));
+            let (first, last) = (number(first)?, number(last)?);
+            // `sat-mon` goes over the end of the week.
+            let count = (last + 7 - first) % 7;
+            (0..=count).for_each(|step| days[(first + step) % 7] = true);
+        }
+        Ok(Self(days))
+    }
+}
+
+/// `daily`, or each day by its name.
+impl fmt::Display for Weekdays {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if *self == Self::ALL {
+            return f.write_str("daily");
+        }
+        let named = NAMES.iter().zip(self.0).filter(|(_, is_one)| *is_one);
+        f.write_str(&named.map(|(name, _)| *name).collect::<Vec<_>>().join(","))
+    }
+}
+
+/// Days of the year on which nobody is paged, and what they are called.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Holidays(BTreeMap<Date, String>);
+
+/// A file of holidays that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidHolidays {
+    #[error("line {line}: {text:?} is no day: write such as 2026-12-25 Christmas")]
+    Line { line: usize, text: String },
+    #[error("it has more than {HOLIDAYS_MAX} days")]
+    TooMany,
+}
+
+/// A line for each day, such as `2026-12-25 Christmas`; empty lines and what follows a `#` say nothing.
+impl FromStr for Holidays {
+    type Err = InvalidHolidays;
+
+    fn from_str(text: &str) -> Result<Self, InvalidHolidays> {
+        let mut days = BTreeMap::new();
+        for (number, line) in (1..).zip(text.lines()) {
+            let line = line.split('#').next().unwrap_or("").trim();
+            if line.is_empty() {
+                continue;
+            }
+            let (day, name) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
+            let is_named = !name.chars().any(char::is_control);
+            let (Some(day), true) = (date(day), is_named) else {
+                let text = line.chars().take(80).collect();
+                return Err(InvalidHolidays::Line { line: number, text });
+            };
+            let name = if name.trim().is_empty() { "a holiday" } else { name.trim() };
+            days.insert(day, name.chars().take(NAME_LENGTH_MAX).collect());
+            if days.len() > HOLIDAYS_MAX {
+                return Err(InvalidHolidays::TooMany);
+            }
+        }
+        Ok(Self(days))
+    }
+}
+
+/// A day such as `2026-12-25`, and no other form.
+pub(crate) fn date(text: &str) -> Option<Date> {
+    let date: Date = text.parse().ok()?;
+    (date.to_string() == text).then_some(date)
+}
+
+/// The days on which nobody is paged, and on which no schedule fires.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DaysOff {
+    /// Those of the week that are worked.
+    pub weekdays: Weekdays,
+    pub holidays: Arc<Holidays>,
+}
+
+impl Default for DaysOff {
+    fn default() -> Self {
+        Self { weekdays: Weekdays::ALL, holidays: Arc::default() }
+    }
+}
+
+impl DaysOff {
+    /// Why a day is off, if it is.
+    pub(crate) fn why(&self, day: Date) -> Option<&str> {
+        if let Some(name) = self.holidays.0.get(&day) {
+            return Some(name);
+        }
+        (!self.weekdays.contain(day.weekday())).then_some("a day off")
+    }
+
+    /// How many days in a row are off, at most.
+    pub(crate) fn longest(&self) -> usize {
+        let run = |first: Date| {
+            let next = |day: &Date| day.tomorrow().ok();
+            let days = std::iter::successors(Some(first), next);
+            days.take_while(|day| self.why(*day).is_some()).take(HOLIDAYS_MAX).count()
+        };
+        // Each run of days begins with a holiday, or right after the last day of work.
+        let mondays = (5..12).map(|day| Date::constant(2026, 1, day));
+        let near =
+            |day: &Date| (0..7).filter_map(|back| day.checked_sub(back.days()).ok()).collect();
+        let near = self.holidays.0.keys().flat_map(|day| -> Vec<Date> { near(day) });
+        let begins = |day: &Date| day.yesterday().is_ok_and(|before| self.why(before).is_none());
+        mondays.chain(near).filter(begins).map(run).max().unwrap_or(0)
+    }
+
+    /// Whether there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.weekdays == Weekdays::ALL && self.holidays.0.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn day(text: &str) -> Date {
+        date(text).unwrap()
+    }
+
+    #[test]
+    fn days_of_the_week_are_named_ranges_and_lists() {
+        let days = |text: &str| text.parse::<Weekdays>().map(|days| days.to_string());
+        assert_eq!(days("mon-fri").unwrap(), "mon,tue,wed,thu,fri");
+        assert_eq!(days("sat-mon").unwrap(), "mon,sat,sun");
+        assert_eq!(days("sun, wed").unwrap(), "wed,sun");
+        assert_eq!(days("daily").unwrap(), "daily");
+        assert_eq!(days("mon-sun").unwrap(), "daily");
+        for wrong in ["", "mo", "mon-", "Mon", "mon fri", "mon,,tue"] {
+            assert!(days(wrong).unwrap_err().to_string().contains("are no days"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn holidays_are_lines_with_a_day_and_a_name() {
+        let text = "# the bank's\n2026-12-25 Christmas\n\n2027-01-01   # new year\n";
+        let off = DaysOff {
+            weekdays: "mon-fri".parse().unwrap(),
+            holidays: Arc::new(text.parse().unwrap()),
+        };
+        assert_eq!(off.why(day("2026-12-25")), Some("Christmas"));
+        assert_eq!(off.why(day("2027-01-01")), Some("a holiday"));
+        assert_eq!(off.why(day("2026-12-26")), Some("a day off"), "a Saturday");
+        assert_eq!(off.why(day("2026-12-24")), None);
+        for (text, line) in
+            [("2026-12-25\n25.12.2026 x\n", 2), ("20261225\n", 1), ("2026-02-30", 1)]
+        {
+            let error = text.parse::<Holidays>().unwrap_err();
+            assert!(
+                matches!(error, InvalidHolidays::Line { line: at, .. } if at == line),
+                "{error}"
+            );
+        }
+    }
+}

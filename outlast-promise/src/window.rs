@@ -1,0 +1,186 @@
+//! Maintenance windows: hours, once or each week, in which pages wait.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use jiff::civil::{Date, Time};
+use outlast_types::Timestamp;
+
+use crate::days::{InvalidWeekdays, Weekdays, date};
+use crate::zone::Zone;
+
+/// The longest time for which windows may let pages wait without a break.
+pub(crate) const LENGTH_MAX: Duration = Duration::from_secs(24 * 3600);
+/// Longest reason, in characters.
+const REASON_LENGTH_MAX: usize = 200;
+
+/// Some hours of a day, or of each of some days of the week; one that goes over midnight belongs to the
+/// day on which it begins. It has a reason, which is shown with what waits for it to end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Window {
+    days: Days,
+    begin: Time,
+    /// None is midnight at the end of the day; one before `begin` is on the next day.
+    end: Option<Time>,
+    reason: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Days {
+    Each(Weekdays),
+    Once(Date),
+}
+
+/// A text that is no window.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidWindow {
+    #[error(
+        "{text:?} is no maintenance window: write days or a date, hours and a reason, such as \
+         \"sun 02:00-06:00 patch day\" or \"2026-12-01 22:00-04:00 new storage\""
+    )]
+    Form { text: String },
+    #[error("{0}, or a date such as 2026-12-01")]
+    Days(#[from] InvalidWeekdays),
+    #[error("{text:?} are no hours: write such as 07:00-19:00, 22:00-06:00 or 00:00-24:00")]
+    Hours { text: String },
+    #[error("a maintenance window wants a reason after its hours, such as \"patch day\"")]
+    NoReason,
+    #[error(
+        "pages would wait for more than 24 h without a break, from {begin} on: that takes two \
+         operators; shorten it, or pause the workloads"
+    )]
+    TooLong { begin: String },
+}
+
+impl FromStr for Window {
+    type Err = InvalidWindow;
+
+    fn from_str(text: &str) -> Result<Self, InvalidWindow> {
+        let form = || InvalidWindow::Form { text: text.chars().take(80).collect() };
+        let (days, rest) = text.trim().split_once(char::is_whitespace).ok_or_else(form)?;
+        let (hours, reason) =
+            rest.trim_start().split_once(char::is_whitespace).unwrap_or((rest.trim(), ""));
+        let days = match date(days) {
+            Some(date) => Days::Once(date),
+            None => Days::Each(days.parse()?),
+        };
+        let (begin, end) = read_hours(hours)?;
+        let reason = reason.trim();
+        let length = reason.chars().count();
+        if length == 0 {
+            return Err(InvalidWindow::NoReason);
+        }
+        if length > REASON_LENGTH_MAX || reason.chars().any(char::is_control) {
+            return Err(form());
+        }
+        Ok(Self { days, begin, end, reason: reason.to_owned() })
+    }
+}
+
+fn read_hours(text: &str) -> Result<(Time, Option<Time>), InvalidWindow> {
+    let invalid = || InvalidWindow::Hours { text: text.chars().take(80).collect() };
+    let time = |text: &str| Time::strptime("%H:%M", text).map_err(|_| invalid());
+    let (begin, end) = text.split_once('-').ok_or_else(invalid)?;
+    let begin = time(begin)?;
+    match end {
+        "24:00" => Ok((begin, None)),
+        _ => match time(end)? {
+            end if end == begin => Err(invalid()),
+            end => Ok((begin, Some(end))),
+        },
+    }
+}
+
+impl fmt::Display for Window {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.days {
+            Days::Each(weekdays) => write!(f, "{weekdays}")?,
+            Days::Once(date) => write!(f, "{date}")?,
+        }
+        write!(f, " {}-", self.begin.strftime("%H:%M"))?;
+        match self.end {
+            Some(end) => write!(f, "{}", end.strftime("%H:%M"))?,
+            None => f.write_str("24:00")?,
+        }
+        write!(f, " {}", self.reason)
+    }
+}
+
+impl Window {
+    /// Why pages wait in it.
+    pub(crate) fn reason(&self) -> &str {
+        &self.reason
+    }
+
+    /// When it ends that is open at a moment; `None` if it is not.
+    pub(crate) fn end_of(&self, at: Timestamp, zone: &Zone) -> Option<Timestamp> {
+        let today = zone.civil(at).date();
+        let days = [Some(today), today.yesterday().ok()].into_iter().flatten();
+        let ends = days.filter_map(|day| {
+            let (begin, end) = self.on(day, zone)?;
+            (begin <= at && at < end).then_some(end)
+        });
+        ends.max()
+    }
+
+    /// From when to when it is open that begins on a day, if one does.
+    fn on(&self, day: Date, zone: &Zone) -> Option<(Timestamp, Timestamp)> {
+        let is_of = match self.days {
+            Days::Each(weekdays) => weekdays.contain(day.weekday()),
+            Days::Once(date) => date == day,
+        };
+        if !is_of {
+            return None;
+        }
+        let (end_day, end) = match self.end {
+            Some(end) if self.begin < end => (day, end),
+            Some(end) => (day.tomorrow().ok()?, end),
+            None => (day.tomorrow().ok()?, Time::midnight()),
+        };
+        Some((zone.moment(day.to_datetime(self.begin))?, zone.moment(end_day.to_datetime(end))?))
+    }
+
+    /// The moments at which it begins that tell all about how long it may be, in a zone where no clock is
+    /// ever changed.
+    fn beginnings(&self) -> Vec<Timestamp> {
+        let week = Date::constant(2026, 1, 5);
+        let zone = Zone::utc();
+        let days: Vec<Date> = match self.days {
+            Days::Once(date) => vec![date],
+            Days::Each(_) => {
+                let next = |day: &Date| day.tomorrow().ok();
+                std::iter::successors(Some(week), next).take(7).collect()
+            }
+        };
+        days.into_iter().filter_map(|day| self.on(day, &zone)).map(|(begin, _)| begin).collect()
+    }
+}
+
+/// When the window ends that is open at a moment, or one that follows without a break; and the reason of
+/// the first.
+pub(crate) fn open_at<'a>(
+    windows: &'a [Window],
+    at: Timestamp,
+    zone: &Zone,
+) -> Option<(Timestamp, &'a str)> {
+    let open = windows.iter().filter_map(|window| Some((window.end_of(at, zone)?, window)));
+    let (end, window) = open.max_by_key(|(end, _)| *end)?;
+    (end > at).then_some((end, window.reason()))
+}
+
+/// Refuses windows that let pages wait for too long.
+pub(crate) fn judge(windows: &[Window]) -> Result<(), InvalidWindow> {
+    let zone = Zone::utc();
+    for begin in windows.iter().flat_map(Window::beginnings) {
+        let mut at = begin;
+        while let Some((end, _)) = open_at(windows, at, &zone) {
+            at = end;
+            if at.since(begin) > LENGTH_MAX {
+                let begin = zone.civil(begin).strftime("%a %Y-%m-%d %H:%M").to_string();
+                return Err(InvalidWindow::TooLong { begin });
+            }
+        }
+    }
+    Ok(())
+}
