@@ -2,7 +2,7 @@
 //! (`Agent::apply`).
 
 use outlast_drop::{DropAddress, Rejection, SignedReceipt};
-use outlast_types::ContentHash;
+use outlast_types::{ContentHash, Timestamp};
 
 use crate::custody::{Proven, Refusal};
 use crate::secured::Secured;
@@ -46,6 +46,8 @@ pub(crate) struct Parcel {
     pub(crate) holder: Option<Secured>,
     /// Whether it was read in this pass.
     pub(crate) is_loaded: bool,
+    /// When it was first seen, by our own clock, where that is known.
+    pub(crate) first_seen: Option<Timestamp>,
 }
 
 /// How far a sealed drop has come.

@@ -194,7 +194,7 @@ impl Agent {
         Ok(Self {
             line,
             shipper,
-            queue: Queue::default(),
+            queue: Queue::resumed(&config.state),
             tracker: ProblemTracker::default(),
             board,
             notices: Notices::default(),
@@ -401,6 +401,7 @@ impl Agent {
             problems: problems.map(|problem| problem.told()).collect(),
             seen,
         };
+        self.queue.remember();
         self.board.end_pass(self.watcher.served(), news, self.queue.oldest(), self.elapsed());
     }
 

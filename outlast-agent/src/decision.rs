@@ -20,7 +20,14 @@ pub(crate) fn decide(
     let is_over = still >= grace;
     let ship = |seal, hop, holder| {
         let address = address.clone();
-        Some(Action::Ship(Parcel { address, seal, hop, holder, is_loaded: false }))
+        Some(Action::Ship(Parcel {
+            address,
+            seal,
+            hop,
+            holder,
+            is_loaded: false,
+            first_seen: None,
+        }))
     };
     match custody {
         CustodyState::Sealed(seal) => ship(seal, Hop::Sealed, None),

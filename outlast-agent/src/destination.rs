@@ -1,7 +1,7 @@
 //! Destinations: where drops go.
 
 use outlast_drop::{DropAddress, DropLimits, DropReadError, Rejection, Share, SignedReceipt};
-use outlast_types::{ContentHash, ShareId, WorkloadName};
+use outlast_types::{ContentHash, ShareId, Timestamp, WorkloadName};
 use outlast_wire::CallError;
 use outlast_wire::api::{AgentReport, ErrorCode, Reported};
 use outlast_wire::client::OpenError;
@@ -53,6 +53,8 @@ pub trait Destination: Send + Sync {
 pub struct Cargo<'a> {
     pub share: &'a Share,
     pub address: &'a DropAddress,
+    /// When it was first seen, by our own clock, where that is known.
+    pub first_seen: Option<Timestamp>,
     /// How much of one drop is taken.
     pub limits: &'a DropLimits,
     /// Ends this load alone: its turn is over, and it goes on in a later one.

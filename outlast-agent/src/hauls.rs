@@ -157,7 +157,8 @@ impl Hauls {
             thread::Builder::new().name("haul".to_owned()).spawn(move || {
                 let _span = span.entered();
                 let (share, address, limits) = (&share, &parcel.address, &limits);
-                let cargo = Cargo { share, address, limits, stop: &stop, shutdown: &shutdown };
+                let (first_seen, stop, shutdown) = (parcel.first_seen, &stop, &shutdown);
+                let cargo = Cargo { share, address, first_seen, limits, stop, shutdown };
                 carry(&line, &cargo, &parcel, teller);
             })?
         };

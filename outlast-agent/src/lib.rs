@@ -48,6 +48,7 @@ mod seal_keys;
 mod secured;
 mod shipper;
 mod shutdown;
+mod sights;
 mod sources;
 mod state;
 mod statement;

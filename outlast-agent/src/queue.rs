@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
+use std::path::Path;
 
 use outlast_drop::DropAddress;
 use outlast_types::{Day, DropId, Timestamp, WorkloadName};
 
 use crate::action::Parcel;
+use crate::sights::Sights;
 
 /// Parcels to be shipped in one pass. A workload with many drops does not keep the others waiting.
 #[derive(Debug)]
@@ -26,6 +28,8 @@ pub(crate) struct Queue {
     /// Bytes of content that are to be read of drops that wait.
     bytes: BTreeMap<WorkloadName, BTreeMap<(DropId, Day), u64>>,
     now: Timestamp,
+    /// Where that outlives a restart.
+    sights: Option<Sights>,
 }
 
 impl Default for Queue {
@@ -39,11 +43,25 @@ impl Default for Queue {
             before: BTreeMap::new(),
             bytes: BTreeMap::new(),
             now: Timestamp::EPOCH,
+            sights: None,
         }
     }
 }
 
 impl Queue {
+    /// One that knows since when drops wait from an earlier run of an agent with this directory.
+    pub(crate) fn resumed(state: &Path) -> Self {
+        let sights = Sights::open(state);
+        Self { since: sights.known(), sights: Some(sights), ..Self::default() }
+    }
+
+    /// Writes down since when drops wait, for the next run.
+    pub(crate) fn remember(&mut self) {
+        if let Some(sights) = &mut self.sights {
+            sights.keep(&self.since);
+        }
+    }
+
     /// Begins a pass: all that is still to be shipped of the workloads that were `looked` at will be put in again.
     pub(crate) fn begin(&mut self, now: Timestamp, looked: &BTreeSet<&WorkloadName>) {
         self.ready.retain(|workload, _| !looked.contains(workload));
@@ -135,6 +153,11 @@ impl Queue {
         self.since.remove(address);
     }
 
+    /// Since when a drop waits, by our own clock.
+    pub(crate) fn since(&self, address: &DropAddress) -> Option<Timestamp> {
+        self.since.get(address).copied()
+    }
+
     /// Since when the drop waits that has waited longest.
     pub(crate) fn oldest(&self) -> Option<Timestamp> {
         self.since.values().min().copied()
@@ -169,6 +192,7 @@ mod tests {
             hop: Hop::Sealed,
             holder: None,
             is_loaded: false,
+            first_seen: None,
         }
     }
 

@@ -401,6 +401,7 @@ fn shipment(cargo: &Cargo<'_>, sealed: &SealedDrop, outcome: &Outcome) -> Shipme
         packs: None,
         sanity: None,
         sanity_rule: None,
+        first_seen: cargo.first_seen,
         other: BTreeMap::new(),
     };
     if outcome.packs.len() > PACKS_NAMED_MAX { bill.counted() } else { bill }

@@ -15,14 +15,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use outlast_types::{DropId, Sanity, SnapshotId, WorkloadName};
+use outlast_types::{DropId, SnapshotId, WorkloadName};
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params, params_from_iter};
+use serde::de::DeserializeOwned;
 
 pub use error::CatalogError;
 pub use record::{
     Entry, IncidentRecord, LedgerChange, LedgerRow, RecordedCause, ReportRecord, SnapshotRecord,
-    Totals,
+    Terms, Totals,
 };
 
 use error::failed;
@@ -53,6 +54,13 @@ impl Catalog {
             if let Some(workload) = entry.forgotten {
                 transaction
                     .execute("DELETE FROM snapshots WHERE workload = ?1", [workload.as_str()])?;
+            }
+            if let Some((workload, removed)) = entry.removed {
+                let remove = "DELETE FROM snapshots WHERE workload = ?1 AND snapshot = ?2";
+                let mut remove = transaction.prepare_cached(remove)?;
+                for snapshot in removed {
+                    remove.execute([workload.as_str(), &snapshot.to_string()])?;
+                }
             }
             if let Some(snapshot) = entry.snapshot {
                 insert_snapshot(transaction, snapshot)?;
@@ -156,11 +164,11 @@ impl Catalog {
         })
     }
 
-    /// How many snapshots each workload has, and when its newest came that nothing speaks against.
+    /// How many snapshots each workload has, and the newest moment that can be brought back.
     pub fn totals(&self) -> Result<BTreeMap<WorkloadName, Totals>, CatalogError> {
         self.read("count snapshots", |connection| {
             let mut statement = connection.prepare_cached(
-                "SELECT workload, count(*), max(CASE WHEN doubtful = 0 THEN received END) \
+                "SELECT workload, count(*), max(CASE WHEN doubtful = 0 THEN coalesce(point, received) END) \
                  FROM snapshots GROUP BY workload",
             )?;
             let rows = statement.query_map([], |row| {
@@ -300,7 +308,7 @@ impl Catalog {
 }
 
 const SELECT_SNAPSHOTS: &str = "SELECT workload, snapshot, drop_id, received, content_bytes, \
-                                stored_bytes, claims, receipt, sanity FROM snapshots";
+                                stored_bytes, claims, receipt, sanity, terms FROM snapshots";
 
 /// In the words of its index.
 const SELECT_LAST_RECEIPT: &str = "SELECT max(json_extract(receipt, '$.sequence')) FROM snapshots \
@@ -314,12 +322,12 @@ fn insert_snapshot(
     transaction
         .prepare_cached(
             "INSERT INTO snapshots (workload, snapshot, drop_id, received, content_bytes, \
-             stored_bytes, claims, receipt, sanity, doubtful) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) \
+             stored_bytes, claims, receipt, sanity, doubtful, terms, point) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) \
              ON CONFLICT (workload, snapshot) DO UPDATE SET drop_id = excluded.drop_id, \
              received = excluded.received, content_bytes = excluded.content_bytes, \
              claims = excluded.claims, receipt = excluded.receipt, sanity = excluded.sanity, \
-             doubtful = excluded.doubtful \
+             doubtful = excluded.doubtful, terms = excluded.terms, point = excluded.point \
              WHERE snapshots.drop_id IS NULL AND excluded.drop_id IS NOT NULL",
         )?
         .execute(params![
@@ -334,6 +342,8 @@ fn insert_snapshot(
             // Texts and numbers: nothing that JSON cannot say.
             serde_json::to_string(&snapshot.sanity).unwrap_or_default(),
             !snapshot.sanity.counts(),
+            serde_json::to_string(&snapshot.terms).unwrap_or_default(),
+            snapshot.terms.recovery_point.map(nanos),
         ])?;
     Ok(())
 }
@@ -393,14 +403,15 @@ fn snapshot_of_row(row: &Row<'_>) -> rusqlite::Result<SnapshotRecord> {
         stored_bytes: size(5)?,
         claims: parsed(row, 6)?,
         receipt: row.get(7)?,
-        sanity: sanity_of_row(row, 8)?,
+        sanity: json_of_row(row, 8)?,
+        terms: json_of_row(row, 9)?,
     })
 }
 
-/// What is thought of a snapshot; nothing of one of before.
-fn sanity_of_row(row: &Row<'_>, index: usize) -> rusqlite::Result<Sanity> {
+/// What is said of a snapshot in a column; nothing of one of before there was such a column.
+fn json_of_row<T: Default + DeserializeOwned>(row: &Row<'_>, index: usize) -> rusqlite::Result<T> {
     let text = row.get::<_, Option<String>>(index)?;
-    text.map_or(Ok(Sanity::default()), |text| {
+    text.map_or(Ok(T::default()), |text| {
         serde_json::from_str(&text).map_err(|error| {
             rusqlite::Error::FromSqlConversionFailure(index, Type::Text, Box::new(error))
         })

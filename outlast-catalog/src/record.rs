@@ -5,6 +5,7 @@ use std::str::FromStr;
 use outlast_types::{DropId, Owner, Sanity, ShareId, SnapshotId, Timestamp, WorkloadName};
 use rusqlite::Row;
 use rusqlite::types::Type;
+use serde::{Deserialize, Serialize};
 
 /// A snapshot in a repository.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,6 +26,35 @@ pub struct SnapshotRecord {
     pub receipt: Option<String>,
     /// What is thought of its content, by the agent and by policy.
     pub sanity: Sanity,
+    /// What was promised of it when it came.
+    pub terms: Terms,
+}
+
+impl SnapshotRecord {
+    /// The moment that it brings back: when an agent first saw the drop, as far as the vault believes it.
+    pub fn recovery_point(&self) -> Timestamp {
+        self.terms.recovery_point.unwrap_or(self.received)
+    }
+}
+
+/// What was promised of a snapshot when it came, as it is recorded beside it for ever.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Terms {
+    /// The moment that it brings back, if that is not when it came.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recovery_point: Option<Timestamp>,
+    /// The class of its workload.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub class: Option<String>,
+    /// The rules of retention that were in force, such as `daily=7`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub immutable_until: Option<Timestamp>,
+    /// When the vault removed it by its rules, or by the word of two operators.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub removed: Option<Timestamp>,
 }
 
 /// An incident that somebody was told of.
@@ -85,6 +115,8 @@ pub struct ReportRecord {
 pub struct Entry<'a> {
     /// A workload whose snapshots are lost for good, and forgotten.
     pub forgotten: Option<&'a WorkloadName>,
+    /// Snapshots of a workload that were removed.
+    pub removed: Option<(&'a WorkloadName, &'a [SnapshotId])>,
     pub snapshot: Option<&'a SnapshotRecord>,
     pub report: Option<&'a ReportRecord>,
     pub incidents: &'a [IncidentRecord],
@@ -97,7 +129,7 @@ pub struct Entry<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Totals {
     pub snapshots: u64,
-    /// When the newest came that nothing speaks against.
+    /// The newest moment that can be brought back, of those that nothing speaks against.
     pub newest: Option<Timestamp>,
 }
 

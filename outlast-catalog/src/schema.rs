@@ -91,6 +91,12 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     CREATE INDEX snapshots_by_receipt ON snapshots (json_extract(receipt, '$.sequence'))
         WHERE json_valid(receipt);
 ",
+    "
+    -- What was promised of a snapshot when it came, as JSON; and the moment that it brings back, if that
+    -- is not when it came.
+    ALTER TABLE snapshots ADD COLUMN terms TEXT;
+    ALTER TABLE snapshots ADD COLUMN point INTEGER;
+",
 ];
 
 /// Sets the connection up, checks the file, and migrates it to the newest schema.

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use outlast_types::{Owner, SnapshotId, Timestamp};
+use outlast_types::{Owner, Sanity, SnapshotId, Timestamp};
 
 use super::*;
 
@@ -23,6 +23,7 @@ fn snapshot(number: u8) -> SnapshotRecord {
         claims: serde_json::json!({"instance": "blue \"1\"", "nested": [1, null]}),
         receipt: Some("{\"version\":1}\n".into()),
         sanity: Sanity::default(),
+        terms: Terms { keep: Some("daily=7".into()), ..Terms::default() },
     }
 }
 
@@ -56,6 +57,7 @@ fn everything_survives_a_restart() {
     let report = report("road-1", Some(1));
     let entry = Entry {
         forgotten: None,
+        removed: None,
         snapshot: Some(&snapshot(1)),
         report: Some(&report),
         incidents: &[incident(1)],
@@ -291,4 +293,54 @@ fn a_start_learns_the_last_receipt_and_the_names_without_reading_all() {
     };
     let plan = plan_of(SELECT_LAST_RECEIPT);
     assert!(plan.contains("snapshots_by_receipt"), "{plan}");
+}
+
+#[test]
+fn the_newest_is_the_newest_moment_that_can_be_brought_back() {
+    let (_directory, catalog) = catalog();
+    let late = SnapshotRecord {
+        terms: Terms { recovery_point: Some(at(1)), ..Terms::default() },
+        received: at(100),
+        ..snapshot(3)
+    };
+    for snapshot in [&snapshot(2), &late] {
+        catalog.commit(&Entry { snapshot: Some(snapshot), ..Entry::default() }).unwrap();
+    }
+    assert_eq!(catalog.totals().unwrap()[&shop()].newest, Some(at(2)));
+    assert_eq!(catalog.snapshots(None).unwrap(), [late.clone(), snapshot(2)]);
+    assert_eq!((late.recovery_point(), snapshot(2).recovery_point()), (at(1), at(2)));
+}
+
+#[test]
+fn what_was_removed_is_gone_and_nothing_else() {
+    let (_directory, catalog) = catalog();
+    for number in 1..=3 {
+        let snapshot = snapshot(number);
+        catalog.commit(&Entry { snapshot: Some(&snapshot), ..Entry::default() }).unwrap();
+    }
+    let (shop, removed) = (shop(), [snapshot(1).snapshot, snapshot(3).snapshot]);
+    let entry = Entry { removed: Some((&shop, &removed)), ..Entry::default() };
+    catalog.commit(&entry).unwrap();
+    catalog.commit(&entry).unwrap();
+    assert_eq!(catalog.snapshots(Some(&shop)).unwrap(), [snapshot(2)]);
+}
+
+#[test]
+fn a_catalog_of_version_5_is_brought_up_to_date() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("catalog.sqlite");
+    let connection = Connection::open(&path).unwrap();
+    schema::MIGRATIONS[..5].iter().for_each(|step| connection.execute_batch(step).unwrap());
+    connection.pragma_update(None, "user_version", 5).unwrap();
+    let sql = "INSERT INTO snapshots (workload, snapshot, received, content_bytes, stored_bytes, claims, \
+               doubtful) VALUES ('shop-db', ?1, 7, 1, 1, 'null', 0)";
+    connection.execute(sql, [snapshot(1).snapshot.to_string()]).unwrap();
+    drop(connection);
+    let catalog = Catalog::open(&path).unwrap();
+    let found = catalog.snapshots(Some(&shop())).unwrap();
+    assert_eq!(
+        (&found[0].terms, found[0].recovery_point()),
+        (&Terms::default(), found[0].received)
+    );
+    assert_eq!(catalog.totals().unwrap()[&shop()].newest, Some(found[0].received));
 }

@@ -42,6 +42,7 @@ pub enum Topic {
     VaultWentBack,
     AuditLog,
     ReleasesWithheld,
+    Forgetting,
     ContestedDrop,
     RejectedDrop,
     Retired,
@@ -82,6 +83,7 @@ impl Topic {
             Self::VaultWentBack => "vault-went-back",
             Self::AuditLog => "audit-log",
             Self::ReleasesWithheld => "releases-withheld",
+            Self::Forgetting => "forgetting",
             Self::ContestedDrop => "contested-drop",
             Self::RejectedDrop => "rejected-drop",
             Self::Retired => "retired",
@@ -261,6 +263,9 @@ pub enum Cause {
     AuditLogDamaged { problem: String },
     /// The vault was brought back, and lets nothing be released before these agents have reported.
     ReleasesWithheld { agents: Vec<String>, until: Timestamp },
+    /// The vault forgets nothing that its rules let go: it does not trust its clock, or cannot read what
+    /// it must keep.
+    ForgettingStopped { problem: String },
     /// Two different drops were handed in under one id.
     DropContested { workload: WorkloadName, agent: String, drop: DropId, difference: String },
 }
@@ -298,82 +303,62 @@ impl Cause {
     fn line(&self) -> Line<'_> {
         use About::{Agent, Holder, Media, Share, Vault, Workload};
         use Owner::{App, Platform};
-        use Topic::{Media as Silence, Spool};
+        use Topic as T;
+        let app = |code, topic, workload| (code, topic, App, Workload(workload));
+        let ours = |code, topic, workload| (code, topic, Platform, Workload(workload));
+        let of_share =
+            |code, topic, agent, share: &Option<_>| (code, topic, Platform, Share(agent, *share));
+        let of_vault = |code, topic| (code, topic, Platform, Vault);
         let (code, topic, owner, about) = match self {
-            Self::NothingDropped { workload: w, .. } => {
-                ("nothing-dropped", Topic::RecoveryPoint, App, Workload(w))
-            }
-            Self::NotVaulted { workload: w, .. } => {
-                ("not-vaulted", Topic::RecoveryPoint, Platform, Workload(w))
-            }
-            Self::OnlySuspect { workload: w, .. } => {
-                ("only-suspect", Topic::RecoveryPoint, App, Workload(w))
-            }
-            Self::DropRejected { workload: w, .. } => {
-                ("drop-rejected", Topic::RejectedDrop, App, Workload(w))
-            }
-            Self::RetiredDropped { workload: w, .. } => {
-                ("retired-dropped", Topic::Retired, App, Workload(w))
-            }
-            Self::ContentUnusable { workload: w, .. } => {
-                ("content-unusable", Topic::Content, App, Workload(w))
-            }
+            Self::NothingDropped { workload: w, .. } => app("nothing-dropped", T::RecoveryPoint, w),
+            Self::NotVaulted { workload: w, .. } => ours("not-vaulted", T::RecoveryPoint, w),
+            Self::OnlySuspect { workload: w, .. } => app("only-suspect", T::RecoveryPoint, w),
+            Self::DropRejected { workload: w, .. } => app("drop-rejected", T::RejectedDrop, w),
+            Self::RetiredDropped { workload: w, .. } => app("retired-dropped", T::Retired, w),
+            Self::ContentUnusable { workload: w, .. } => app("content-unusable", T::Content, w),
             Self::RepositoryMissing { workload: w, .. } => {
-                ("repository-missing", Topic::Repository, Platform, Workload(w))
+                ours("repository-missing", T::Repository, w)
             }
-            Self::DataDamaged { workload: w, .. } => {
-                ("data-damaged", Topic::Data, Platform, Workload(w))
-            }
-            Self::NotScrubbed { workload: w, .. } => {
-                ("not-scrubbed", Topic::Scrub, Platform, Workload(w))
-            }
+            Self::DataDamaged { workload: w, .. } => ours("data-damaged", T::Data, w),
+            Self::NotScrubbed { workload: w, .. } => ours("not-scrubbed", T::Scrub, w),
             Self::DrillFailed { workload: w, owner, .. } => {
-                ("drill-failed", Topic::Drill, *owner, Workload(w))
+                ("drill-failed", T::Drill, *owner, Workload(w))
             }
-            Self::DrillOverdue { workload: w, .. } => {
-                ("drill-overdue", Topic::Drill, Platform, Workload(w))
-            }
-            Self::DropContested { workload: w, .. } => {
-                ("drop-contested", Topic::ContestedDrop, Platform, Workload(w))
-            }
-            Self::AgentSilent { agent, .. } => {
-                ("agent-silent", Topic::Agent, Platform, Agent(agent))
-            }
-            Self::OverLimit { agent, .. } => ("over-limit", Topic::Limits, Platform, Agent(agent)),
+            Self::DrillOverdue { workload: w, .. } => ours("drill-overdue", T::Drill, w),
+            Self::DropContested { workload: w, .. } => ours("drop-contested", T::ContestedDrop, w),
+            Self::AgentSilent { agent, .. } => ("agent-silent", T::Agent, Platform, Agent(agent)),
+            Self::OverLimit { agent, .. } => ("over-limit", T::Limits, Platform, Agent(agent)),
             Self::NeverVaulted { agent, .. } => {
-                ("never-vaulted", Topic::NeverVaulted, Platform, Agent(agent))
+                ("never-vaulted", T::NeverVaulted, Platform, Agent(agent))
             }
             Self::ShareSilent { source: Source { agent, share }, .. } => {
-                ("share-silent", Topic::Share, Platform, Share(agent, *share))
+                of_share("share-silent", T::Share, agent, share)
             }
             Self::ShareUnusable { agent, share, .. } => {
-                ("share-unusable", Topic::Share, Platform, Share(agent, *share))
+                of_share("share-unusable", T::Share, agent, share)
             }
             Self::AgentHindered { agent, share, .. } => {
-                ("agent-hindered", Topic::Work, Platform, Share(agent, *share))
+                of_share("agent-hindered", T::Work, agent, share)
             }
             Self::StrayOnShare { agent, share, .. } => {
-                ("stray-on-share", Topic::Stray, Platform, Share(agent, *share))
+                of_share("stray-on-share", T::Stray, agent, share)
             }
-            Self::ClockOff { agent, share, .. } => {
-                ("clock-off", Topic::Clock, Platform, Share(agent, *share))
-            }
+            Self::ClockOff { agent, share, .. } => of_share("clock-off", T::Clock, agent, share),
             Self::CertificateEnds { holder, .. } => {
-                ("certificate-ends", Topic::Certificate, Platform, Holder(holder))
+                ("certificate-ends", T::Certificate, Platform, Holder(holder))
             }
             Self::CertificateEarly { holder, .. } => {
-                ("certificate-early", Topic::Certificate, Platform, Holder(holder))
+                ("certificate-early", T::Certificate, Platform, Holder(holder))
             }
-            Self::MediaSilent { media: m, .. } => ("media-silent", Silence, Platform, Media(m)),
-            Self::MediaHindered { media: m, .. } => ("media-hindered", Spool, Platform, Media(m)),
-            Self::VaultAbsent { .. } => ("vault-absent", Topic::Vault, Platform, Vault),
-            Self::VaultWentBack { .. } => {
-                ("vault-went-back", Topic::VaultWentBack, Platform, Vault)
+            Self::MediaSilent { media: m, .. } => ("media-silent", T::Media, Platform, Media(m)),
+            Self::MediaHindered { media: m, .. } => {
+                ("media-hindered", T::Spool, Platform, Media(m))
             }
-            Self::AuditLogDamaged { .. } => ("audit-log-damaged", Topic::AuditLog, Platform, Vault),
-            Self::ReleasesWithheld { .. } => {
-                ("releases-withheld", Topic::ReleasesWithheld, Platform, Vault)
-            }
+            Self::VaultAbsent { .. } => of_vault("vault-absent", T::Vault),
+            Self::VaultWentBack { .. } => of_vault("vault-went-back", T::VaultWentBack),
+            Self::AuditLogDamaged { .. } => of_vault("audit-log-damaged", T::AuditLog),
+            Self::ReleasesWithheld { .. } => of_vault("releases-withheld", T::ReleasesWithheld),
+            Self::ForgettingStopped { .. } => of_vault("forgetting-stopped", T::Forgetting),
         };
         Line { code, topic, owner, about }
     }

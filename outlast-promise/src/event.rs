@@ -73,7 +73,8 @@ pub enum Order {
 pub enum Event {
     /// What a share declares of a workload on it; `None` if nothing (any more).
     Declared { workload: WorkloadName, source: Source, declaration: Option<Declaration> },
-    /// The vault published a snapshot of the workload at `at`, by the vault's clock.
+    /// The vault published a snapshot of the workload that brings back the moment `at`: when an agent first
+    /// saw the drop, as far as the vault believes it, and never later than the vault had it.
     Vaulted { workload: WorkloadName, at: Timestamp },
     /// A drop says by which release it was written, and whether it is the last one of its instance: what a
     /// writer claims, which moves no promise. Told before the same drop is told to be vaulted.
@@ -130,6 +131,8 @@ pub enum Event {
     ClockSeen { source: Source, ahead: i64 },
     /// The vault looked at its audit log: it is whole (`None`), or what is wrong with it.
     AuditLog { problem: Option<String> },
+    /// The vault forgets what its rules let go (`None`), or why it forgets nothing.
+    Forgetting { problem: Option<String> },
     /// An agent looked at what a workload's team has put on the share: all can be used (`None`), or
     /// what cannot.
     Content { workload: WorkloadName, source: Source, problem: Option<String> },
@@ -191,6 +194,7 @@ impl Event {
             | Self::ShareSeen { .. }
             | Self::Hindered { .. }
             | Self::AuditLog { .. }
+            | Self::Forgetting { .. }
             | Self::ClockSeen { .. }
             | Self::ReleasesWithheld { .. }
             | Self::MediaSeen { .. }

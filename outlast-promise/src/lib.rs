@@ -70,7 +70,10 @@ pub use origin::Origin;
 pub use policy::{Policy, PolicyFlaw, Said};
 pub use promise::{Declaration, InvalidPromise, Promise, State, evaluate};
 pub use promised::Promised;
-pub use retention::{InvalidKeep, InvalidSpan, Keep, Kept, Point, Rule, Span, judge};
+pub use retention::{
+    Candidate, Conditions, Hours, InvalidHours, InvalidKeep, InvalidSpan, Keep, Kept, Point,
+    Reason, Rule, SlowClock, Span, judge, plan,
+};
 pub use sanity::{Measure, doubts};
 pub use schedule::{InvalidSchedule, Schedule};
 pub use service::ServiceStatus;

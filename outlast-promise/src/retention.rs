@@ -15,10 +15,16 @@
 //!
 //! For points that arrive when they are made both come to the same as in restic, which a test compares.
 
+mod clock;
+mod hours;
 mod judge;
 mod keep;
+mod plan;
 mod span;
 
+pub use clock::SlowClock;
+pub use hours::{Hours, InvalidHours};
 pub use judge::{Kept, Point, judge};
 pub use keep::{InvalidKeep, Keep, Rule};
+pub use plan::{Candidate, Conditions, Reason, plan};
 pub use span::{InvalidSpan, Span};

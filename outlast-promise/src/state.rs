@@ -46,6 +46,9 @@ pub(crate) struct Head {
     /// What the vault found wrong with its audit log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) audit_problem: Option<String>,
+    /// Why the vault forgets nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) forgetting_problem: Option<String>,
     /// The agents for which the vault withholds releases, and until when.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) withheld: Option<(Vec<String>, Timestamp)>,
@@ -74,6 +77,7 @@ impl Head {
             certificates: BTreeMap::new(),
             outage: None,
             audit_problem: None,
+            forgetting_problem: None,
             withheld: None,
             media: BTreeMap::new(),
         }

@@ -5,6 +5,8 @@
 pub(crate) mod counters;
 pub(crate) mod presence;
 pub(crate) mod refusal;
+pub(crate) mod retention;
+pub(crate) mod sights;
 pub(crate) mod storage;
 
 pub(crate) mod error;
@@ -22,6 +24,7 @@ pub(crate) mod looks;
 
 pub(crate) mod arrivals;
 pub(crate) mod challenges;
+pub(crate) mod keepings;
 pub(crate) mod orders;
 pub(crate) mod policy;
 pub(crate) mod repositories;
@@ -29,6 +32,7 @@ pub(crate) mod restorable;
 pub(crate) mod saves;
 pub(crate) mod sequence;
 pub(crate) mod shipments;
+pub(crate) mod slow_time;
 pub(crate) mod spools;
 pub(crate) mod tokens;
 pub(crate) mod withheld;
@@ -48,6 +52,8 @@ pub(crate) mod backups;
 pub(crate) mod custody;
 pub(crate) mod doubt;
 pub(crate) mod enrollment;
+pub(crate) mod holding;
+pub(crate) mod kept;
 pub(crate) mod keys;
 pub(crate) mod kit_keys;
 mod lacking;
@@ -60,6 +66,9 @@ pub(crate) mod recovery;
 pub(crate) mod remembered;
 mod shipping;
 mod whole;
+
+mod destroying;
+pub(crate) mod forgetting;
 
 pub(crate) mod care;
 pub(crate) mod opening;

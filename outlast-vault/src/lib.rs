@@ -28,6 +28,7 @@ pub use core::limits::{AgentLimits, LimitPolicy, UNLIMITED};
 pub use core::policy::SanityPolicy;
 pub use core::recovery::Rebuilt;
 pub use core::refusal::{Enrolling, TokenRefusal};
+pub use core::retention::{RetentionPolicy, RetentionRule};
 pub use core::storage::StorageError;
 pub use process::{
     Awaited, IDENTITY_PLACE, Kit, KitError, KitOrder, KitSummary, MadeKitOutcome, RecoverError,

@@ -190,7 +190,8 @@ fn open(
         settings: config.settings(),
         limits: config.limits.clone(),
         policy: Policy::new(config.agents.clone(), config.sanity.clone())
-            .letting_fetch(config.fetch.clone()),
+            .letting_fetch(config.fetch.clone())
+            .keeping(config.retention.clone()),
         process: here::process(),
         environment,
     };

@@ -76,10 +76,14 @@ pub enum Call {
     AcceptDrop,
     /// To let agents release again, after the vault was brought back.
     ResumeReleases,
+    /// To see what keeps each snapshot, and what operators asked for.
+    ViewKeeping,
+    /// To hold, release, forget and take back snapshots; to ask for more, and to approve it.
+    OrderKeeping,
 }
 
 impl Call {
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 32] = [
         Self::OpenRepository,
         Self::MakeRepository,
         Self::Ship,
@@ -110,6 +114,8 @@ impl Call {
         Self::ResumeWorkload,
         Self::AcceptDrop,
         Self::ResumeReleases,
+        Self::ViewKeeping,
+        Self::OrderKeeping,
     ];
 
     /// As sentences say it: "agent eu-1 may not *list workloads*".
@@ -145,6 +151,8 @@ impl Call {
             Self::ResumeWorkload => "resume a workload",
             Self::AcceptDrop => "accept a drop",
             Self::ResumeReleases => "resume releases",
+            Self::ViewKeeping => "look at what is kept",
+            Self::OrderKeeping => "order what is kept",
         }
     }
 }
@@ -383,6 +391,7 @@ fn reach_of_call(role: Role, call: Call) -> Reach {
         | Call::ListIncidents
         | Call::ListOrders
         | Call::ListJobs
+        | Call::ViewKeeping
         | Call::ViewMetrics => matches!(role, Operator | Reader),
         Call::Greet | Call::MeasureRoad => true,
         Call::ListCertificates
@@ -395,6 +404,7 @@ fn reach_of_call(role: Role, call: Call) -> Reach {
         | Call::RetireWorkload
         | Call::ResumeWorkload
         | Call::AcceptDrop
+        | Call::OrderKeeping
         | Call::ResumeReleases => role == Operator,
     };
     let is_carried = matches!(

@@ -8,6 +8,7 @@ mod certificates;
 mod code;
 mod counted;
 mod figures;
+mod keeping;
 mod orders;
 mod shipments;
 mod signed;
@@ -29,6 +30,9 @@ pub use backups::{AskBackup, AskedRequest, REQUESTS_MAX, WantedBackup};
 pub use certificates::{CertificateView, Holder, RevokeOrder};
 pub use code::ErrorCode;
 pub use figures::AgentFigures;
+pub use keeping::{
+    HoldView, KeepingDone, KeepingOrder, KeepingView, KeptView, RequestView, SnapshotView,
+};
 pub use orders::{
     AcceptOrder, OrderView, PauseOrder, ReasonedOrder, RecreateOrder, ReleasesResumed,
     ResumeReleases,
@@ -117,6 +121,10 @@ pub struct Shipment {
     /// What the workload's team asks of its content, on the share: it tightens policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sanity_rule: Option<SanityRule>,
+    /// When the agent first saw the drop, by its own clock. The vault corrects that by what it knows of the
+    /// clock, and bounds it by what it knows itself. Older agents do not say that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_seen: Option<Timestamp>,
     /// Members that this program does not know.
     // Flattened, so that a bill survives programs that are older than its members.
     #[serde(flatten)]
@@ -427,31 +435,6 @@ pub struct DoubtfulDrop {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub received: Option<Timestamp>,
     pub reason: String,
-}
-
-/// `GET /api/v1/snapshots?workload=` gives a list of these, newest first.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SnapshotView {
-    pub workload: WorkloadName,
-    pub snapshot: SnapshotId,
-    /// `None` for a snapshot that stock restic made.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub drop: Option<DropId>,
-    /// By the vault's clock.
-    pub received: Timestamp,
-    pub content_bytes: u64,
-    #[serde(default)]
-    pub claims: serde_json::Value,
-    /// What is thought of its content; nothing if nobody looked.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sanity: Option<Sanity>,
-    /// Whether it is a recovery point. Older vaults do not say that: all that they list are.
-    #[serde(default = "yes")]
-    pub counts: bool,
-}
-
-fn yes() -> bool {
-    true
 }
 
 /// `GET /api/v1/incidents` gives a list of these, newest first.

@@ -8,6 +8,7 @@ mod error;
 mod fetching;
 mod forward;
 mod http;
+mod keeping;
 mod opened;
 mod orders;
 mod probe;

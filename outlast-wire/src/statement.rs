@@ -40,6 +40,8 @@ pub enum Subject {
     Cancel,
     /// Which drops the vault holds now: [`Question`](crate::holdings::Question).
     Holdings,
+    /// That the repository of a retired workload was destroyed.
+    Destroyed,
 }
 
 impl Subject {
@@ -55,6 +57,7 @@ impl Subject {
             Self::Begin => b"outlast begin v1\0",
             Self::Cancel => b"outlast cancel v1\0",
             Self::Holdings => b"outlast holdings v1\0",
+            Self::Destroyed => b"outlast destroyed v1\0",
         }
     }
 }
@@ -171,7 +174,7 @@ mod tests {
     use super::*;
     use crate::ca::tests::{authority, issue};
 
-    const SUBJECTS: [Subject; 10] = [
+    const SUBJECTS: [Subject; 11] = [
         Subject::Bill,
         Subject::Open,
         Subject::Opened,
@@ -182,6 +185,7 @@ mod tests {
         Subject::Begin,
         Subject::Cancel,
         Subject::Holdings,
+        Subject::Destroyed,
     ];
 
     #[test]

@@ -1,6 +1,7 @@
 //! One module for each command, named as users type it.
 
 mod adopt;
+mod approve;
 pub(crate) mod audit;
 mod ca;
 mod cache;
@@ -15,6 +16,7 @@ mod gate;
 mod incident;
 mod inputs;
 mod jobs;
+mod keeping;
 mod manual;
 mod media;
 mod promise;
@@ -51,6 +53,7 @@ pub(crate) enum Command {
     Incident(incident::Command),
     #[command(subcommand)]
     Promise(promise::Command),
+    Approve(approve::Args),
     Jobs(jobs::Args),
     Custody(custody::Args),
     #[command(subcommand)]
@@ -95,6 +98,7 @@ pub(crate) fn run(command: Command, whole: fn() -> clap::Command, output: &Outpu
         Command::Workload(command) => workload::run(&command, output),
         Command::Incident(command) => incident::run(&command, output),
         Command::Promise(command) => promise::run(&command, output),
+        Command::Approve(arguments) => approve::run(&arguments, output),
         Command::Jobs(arguments) => jobs::run(&arguments, output),
         Command::Custody(arguments) => custody::run(&arguments, output),
         Command::Audit(command) => audit::run(command, output),

@@ -74,6 +74,8 @@ impl Agent {
         report: &mut PassReport,
         shutdown: &Shutdown,
     ) {
+        let first_seen = self.queue.since(&parcel.address);
+        let parcel = Parcel { first_seen, ..parcel };
         let address = parcel.address.clone();
         let limits = self.config.limits_of(&address.workload);
         self.queue.carry(&address);

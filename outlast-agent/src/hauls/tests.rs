@@ -131,7 +131,14 @@ impl Yard {
             drop: "01a2066b-8649-78cb-a8bc-a5af0e952507".parse().unwrap(),
         };
         let seal = ContentHash([7; 32]);
-        let parcel = Parcel { address, seal, hop: Hop::Sealed, holder: None, is_loaded: false };
+        let parcel = Parcel {
+            address,
+            seal,
+            hop: Hop::Sealed,
+            holder: None,
+            is_loaded: false,
+            first_seen: None,
+        };
         let limits = DropLimits::default();
         self.state.0.lock().unwrap().waiting.remove(workload);
         self.hauls.begin(&self.line, &self.share, parcel, limits, &self.shutdown).unwrap();

@@ -123,7 +123,14 @@ impl Dock {
         let (address, limits) = (parcel.address.clone(), DropLimits::default());
         let (stop, shutdown) = (Shutdown::default(), Shutdown::default());
         let (share, address) = (&self.share, &address);
-        let cargo = Cargo { share, address, limits: &limits, stop: &stop, shutdown: &shutdown };
+        let cargo = Cargo {
+            share,
+            address,
+            first_seen: None,
+            limits: &limits,
+            stop: &stop,
+            shutdown: &shutdown,
+        };
         let step = if parcel.hop < Hop::Shipped {
             let mut content = None;
             let result = self.line.load(&cargo, &mut |accepted| content = Some(accepted));
@@ -185,7 +192,7 @@ fn parcel(number: u8, hop: Hop) -> Parcel {
         day: "20260131".parse::<Day>().unwrap(),
         drop: format!("01a2066b-8649-78cb-a8bc-a5af0e9525{number:02x}").parse().unwrap(),
     };
-    Parcel { address, seal: seal(), hop, holder: None, is_loaded: false }
+    Parcel { address, seal: seal(), hop, holder: None, is_loaded: false, first_seen: None }
 }
 
 /// The states of the receipts that are to be written.

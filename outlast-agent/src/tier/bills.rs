@@ -156,6 +156,7 @@ mod tests {
             packs: None,
             sanity: None,
             sanity_rule: None,
+            first_seen: None,
             other: BTreeMap::new(),
         }
     }

@@ -56,18 +56,8 @@ impl fmt::Display for Cause {
             Self::ContentUnusable { workload, problem } => unusable(f, workload, problem),
             Self::CertificateEnds { holder, until } => certificate_ends(f, holder, *until),
             Self::CertificateEarly { holder, from } => certificate_early(f, holder, *from),
-            Self::RepositoryMissing { workload, what } => write!(
-                f,
-                "the vault's repository of {workload} is not whole: {what}; nothing is made in its \
-                 place, so put it back, and this resolves by itself; if it is lost for good, \
-                 `outlast workload recreate {workload}` begins anew"
-            ),
-            Self::MediaSilent { media, last_heard } => write!(
-                f,
-                "media server {media} is silent: nothing was heard of it since {last_heard}, and it was \
-                 not drained; check its host and its way to the vault; what waited there is sent again \
-                 if it does not come back"
-            ),
+            Self::RepositoryMissing { workload, what } => repository_missing(f, workload, what),
+            Self::MediaSilent { media, last_heard } => media_silent(f, media, *last_heard),
             Self::MediaHindered { media, problem } => {
                 write!(f, "media server {media} does not hand on what it holds: {problem}")
             }
@@ -75,6 +65,7 @@ impl fmt::Display for Cause {
             Self::VaultWentBack { lost, count } => went_back(f, lost, *count),
             Self::AuditLogDamaged { problem } => audit_log_damaged(f, problem),
             Self::ReleasesWithheld { agents, until } => withheld(f, agents, *until),
+            Self::ForgettingStopped { problem } => forgetting_stopped(f, problem),
             Self::DataDamaged { workload, damage } => damaged(f, workload, damage),
             Self::NotScrubbed { workload, unread } => unscrubbed(f, workload, unread),
             Self::DrillFailed { workload, at, snapshot, phase, why, .. } => write!(
@@ -378,4 +369,34 @@ fn drill_overdue(
         Some(why) => write!(f, "; what is missing: {why}"),
         None => write!(f, "; try it now: `outlast drill run {workload}`"),
     }
+}
+
+fn forgetting_stopped(f: &mut fmt::Formatter<'_>, problem: &str) -> fmt::Result {
+    write!(
+        f,
+        "the vault forgets no snapshots meanwhile: {problem}; nothing is lost by that, but its disk \
+         fills, and it resolves by itself when that is mended"
+    )
+}
+
+fn media_silent(f: &mut fmt::Formatter<'_>, media: &str, last_heard: Timestamp) -> fmt::Result {
+    write!(
+        f,
+        "media server {media} is silent: nothing was heard of it since {last_heard}, and it was \
+         not drained; check its host and its way to the vault; what waited there is sent again \
+         if it does not come back"
+    )
+}
+
+fn repository_missing(
+    f: &mut fmt::Formatter<'_>,
+    workload: &WorkloadName,
+    what: &str,
+) -> fmt::Result {
+    write!(
+        f,
+        "the vault's repository of {workload} is not whole: {what}; nothing is made in its \
+         place, so put it back, and this resolves by itself; if it is lost for good, \
+         `outlast workload recreate {workload}` begins anew"
+    )
 }

@@ -125,6 +125,7 @@ impl Ledger {
                 self.observe_media(media, trouble, &holds, touched);
             }
             event @ (Event::AuditLog { .. }
+            | Event::Forgetting { .. }
             | Event::ReleasesWithheld { .. }
             | Event::OwnCertificate { .. }) => self.take_in_no_agents(event, touched),
         }
@@ -137,6 +138,10 @@ impl Ledger {
             Event::AuditLog { problem } => {
                 touched.insert(Matter::Evidence);
                 self.state.head.audit_problem = problem.as_deref().map(cut);
+            }
+            Event::Forgetting { problem } => {
+                touched.insert(Matter::Evidence);
+                self.state.head.forgetting_problem = problem.as_deref().map(cut);
             }
             Event::ReleasesWithheld { agents, until } => {
                 touched.insert(Matter::Evidence);

@@ -125,6 +125,9 @@ impl Ledger {
                 let problem = self.state.head.audit_problem.clone();
                 let cause = problem.map(|problem| Cause::AuditLogDamaged { problem });
                 self.settle_incident(&Key::of_vault(Topic::AuditLog), cause, None, changes);
+                let problem = self.state.head.forgetting_problem.clone();
+                let cause = problem.map(|problem| Cause::ForgettingStopped { problem });
+                self.settle_incident(&Key::of_vault(Topic::Forgetting), cause, None, changes);
                 let withheld = self.state.head.withheld.clone();
                 let cause =
                     withheld.map(|(agents, until)| Cause::ReleasesWithheld { agents, until });

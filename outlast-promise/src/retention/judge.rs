@@ -1,5 +1,7 @@
 //! Which points stay, and by which rules.
 
+use std::cmp::Reverse;
+
 use outlast_types::Timestamp;
 
 use super::keep::{Keep, Period, Reach, Rule};
@@ -53,21 +55,31 @@ struct Dated {
 /// What `keep` says of each of `points`, in their order. The order in which they are given, or have
 /// arrived, decides nothing but between points of the same time and arrival.
 pub fn judge(points: &[Point], keep: &Keep, zone: &Zone) -> Vec<Kept> {
+    judge_at(points, keep, zone, None)
+}
+
+/// The same; with an `ended`, of a workload of which no more comes: then time uses periods up that have no
+/// point, spans are counted back from that moment, and only `last` and `unlimited` keep for ever.
+pub(super) fn judge_at(
+    points: &[Point],
+    keep: &Keep,
+    zone: &Zone,
+    ended: Option<Timestamp>,
+) -> Vec<Kept> {
     let mut kept = vec![Kept::default(); points.len()];
     let mut dated: Vec<Dated> =
         points.iter().enumerate().map(|(place, point)| Dated::new(place, *point, zone)).collect();
-    // Newest first; of one time, the first that came.
-    dated.sort_by(|a, b| {
-        let newest_first = b.point.time.cmp(&a.point.time);
-        newest_first.then(a.point.received.cmp(&b.point.received)).then(a.place.cmp(&b.place))
+    // Newest first; of one time, the first that came, and one that counts before one that does not.
+    dated.sort_by_key(|Dated { place, point, .. }| {
+        (Reverse(point.time), point.received, point.is_suspect, *place)
     });
     // Suspects are judged as if all of them counted, in a second go: they take no one's place.
     let has_suspects = dated.iter().any(|it| it.point.is_suspect);
     let good: Vec<&Dated> = dated.iter().filter(|it| !it.point.is_suspect).collect();
-    mark(&good, keep, zone, |place, rule| kept[place].rules.push(rule));
+    mark(&good, keep, (zone, ended), |place, rule| kept[place].rules.push(rule));
     if has_suspects {
         let all: Vec<&Dated> = dated.iter().collect();
-        mark(&all, keep, zone, |place, rule| {
+        mark(&all, keep, (zone, ended), |place, rule| {
             if points[place].is_suspect {
                 kept[place].rules.push(rule);
             }
@@ -77,12 +89,21 @@ pub fn judge(points: &[Point], keep: &Keep, zone: &Zone) -> Vec<Kept> {
 }
 
 /// Tells each point that a rule keeps; `dated` is newest first.
-fn mark(dated: &[&Dated], keep: &Keep, zone: &Zone, mut tell: impl FnMut(usize, Rule)) {
+fn mark(
+    dated: &[&Dated],
+    keep: &Keep,
+    (zone, ended): (&Zone, Option<Timestamp>),
+    mut tell: impl FnMut(usize, Rule),
+) {
     let Some(newest) = dated.first() else { return };
+    let from = ended.unwrap_or(newest.point.time).max(newest.point.time);
     for (rule, reach) in keep.rules() {
         let period = rule.period();
         let since = match reach {
-            Reach::Span(span) => span.before(newest.point.time, zone),
+            Reach::Span(span) => span.before(from, zone),
+            Reach::Count(count) if ended.is_some() => {
+                period.times(*count).and_then(|span| span.before(from, zone))
+            }
             Reach::Count(_) | Reach::All => None,
         };
         let is_within = |it: &Dated| since.is_none_or(|since| it.point.time > since);

@@ -93,6 +93,20 @@ impl fmt::Display for Rule {
     }
 }
 
+impl Period {
+    /// So many of them on end.
+    pub(super) fn times(self, count: u32) -> Option<Span> {
+        match self {
+            Self::Point => None,
+            Self::Hour => Some(Span::of(0, 0, count)),
+            Self::Day => Some(Span::of(0, count, 0)),
+            Self::Week => Some(Span::of(0, count.saturating_mul(7), 0)),
+            Self::Month => Some(Span::of(count, 0, 0)),
+            Self::Year => Some(Span::of(count.saturating_mul(12), 0, 0)),
+        }
+    }
+}
+
 /// How far a rule reaches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reach {

@@ -43,6 +43,10 @@ impl Span {
         Timestamp::from_unix(moved.unix_seconds() - i64::from(hours) * 3600, moved.nanos())
     }
 
+    pub(super) fn of(months: u32, days: u32, hours: u32) -> Self {
+        Self { years: 0, months, days, hours }
+    }
+
     fn is_zero(self) -> bool {
         self == Self::default()
     }

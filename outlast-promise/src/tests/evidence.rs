@@ -88,3 +88,15 @@ fn that_releases_are_withheld_is_one_incident_until_the_vault_says_that_they_are
     let over = Event::ReleasesWithheld { agents: Vec::new(), until: None };
     assert_eq!(keys(&resumed.apply(over, at(3))), ["-releases-withheld"]);
 }
+
+#[test]
+fn a_vault_that_forgets_nothing_says_why_until_it_does() {
+    let mut ledger = ledger();
+    let problem = |text: Option<&str>| Event::Forgetting { problem: text.map(str::to_owned) };
+    let opened = ledger.apply(problem(Some("its clock jumped")), at(0));
+    assert_eq!(keys(&opened), ["+forgetting"]);
+    assert!(ledger.apply(problem(Some("its clock jumped by more")), at(1)).is_empty());
+    let mut resumed = Ledger::resume(settings(), ledger.rows(), at(2)).unwrap();
+    assert_eq!(open_keys(&resumed), ["forgetting"]);
+    assert_eq!(keys(&resumed.apply(problem(None), at(3))), ["-forgetting"]);
+}

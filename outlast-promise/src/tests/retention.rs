@@ -1,9 +1,14 @@
 //! Retention: which points stay, by which rules.
 
+use std::time::Duration;
+
 use outlast_types::Timestamp;
 use proptest::prelude::*;
 
-use crate::{InvalidKeep, Keep, Point, Rule, Zone, judge};
+use crate::{
+    Candidate, Conditions, Hours, InvalidKeep, Keep, Point, Reason, Rule, SlowClock, Zone, judge,
+    plan,
+};
 
 fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
@@ -201,7 +206,7 @@ proptest! {
         let rules = format!("{unit}=unlimited");
         let before = judge(&points, &keep(&rules), &Zone::utc());
         let over = points.iter().map(|it| it.received).max().unwrap_or(Timestamp::EPOCH);
-        let over = over.saturating_add(std::time::Duration::from_secs(86400 * 8));
+        let over = over.saturating_add(Duration::from_secs(86400 * 8));
         let mut all = points.clone();
         all.extend(late.into_iter().map(|point| Point { received: over, ..point }));
         let after = judge(&all, &keep(&rules), &Zone::utc());
@@ -236,5 +241,144 @@ proptest! {
         if let Ok(keep) = text.parse::<Keep>() {
             prop_assert_eq!(keep.to_string().parse::<Keep>(), Ok(keep));
         }
+    }
+}
+
+fn conditions<'a>(keep: Option<&'a Keep>, zone: &'a Zone, now: Timestamp) -> Conditions<'a> {
+    Conditions { keep, zone, min_age: Duration::from_secs(7 * 86400), is_retired: false, now }
+}
+
+fn candidate(point: Point) -> Candidate<'static> {
+    Candidate { point, recorded: None, immutable_until: None, is_drilled: false, is_held: false }
+}
+
+fn words(reasons: &[Vec<Reason>]) -> Vec<String> {
+    let words = |reasons: &Vec<Reason>| {
+        reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+    };
+    reasons.iter().map(words).collect()
+}
+
+#[test]
+fn whatever_the_rules_some_snapshots_stay() {
+    let utc = Zone::utc();
+    let day = |day: u8| Point::at(at(&format!("2026-11-{day:02}T01:00:00Z")));
+    let mut all: Vec<Candidate<'_>> = (1..=8).map(|it| candidate(day(it))).collect();
+    let (typo, before) = (keep("last=1"), keep("daily=6"));
+    all[0].is_drilled = true;
+    all[1].is_held = true;
+    all[2].immutable_until = Some(at("2027-11-08T01:00:00Z"));
+    // The six newest days of its policy, from which today's would take one.
+    all[3].recorded = Some(&before);
+    let now = at("2026-11-20T00:00:00Z");
+    let said = words(&plan(&all, &conditions(Some(&typo), &utc, now)));
+    let newest = ["newest-good", "newest-good", "last newest-good"];
+    assert_eq!(said[..5], ["last-drilled", "held", "immutable", "recorded:daily", ""]);
+    assert_eq!(said[5..], newest);
+    // What came a week ago at most stays, however old it is; and without rules, all.
+    let young = words(&plan(&all, &conditions(Some(&typo), &utc, at("2026-11-11T01:00:00Z"))));
+    assert_eq!(young[4], "young");
+    assert!(
+        plan(&all, &conditions(None, &utc, now)).iter().all(|it| it.contains(&Reason::NoRules))
+    );
+}
+
+#[test]
+fn a_retired_workload_is_kept_for_as_long_as_its_rules_say() {
+    let utc = Zone::utc();
+    let points =
+        ["2026-11-24T01:00:00Z", "2026-10-01T01:00:00Z"].map(|it| candidate(Point::at(at(it))));
+    let keep = keep("daily=7,monthly=3,yearly=2");
+    let left = |now: &str| {
+        let conditions = Conditions { is_retired: true, ..conditions(Some(&keep), &utc, at(now)) };
+        words(&plan(&points, &conditions))
+    };
+    assert_eq!(left("2026-11-30T01:00:00Z")[0], "daily monthly yearly young");
+    assert_eq!(left("2026-12-02T01:00:00Z"), ["monthly yearly", "monthly"]);
+    assert_eq!(left("2027-03-01T01:00:00Z"), ["yearly", ""]);
+    assert_eq!(left("2028-11-25T01:00:00Z"), ["", ""], "nothing is left to be kept");
+}
+
+#[test]
+fn a_point_of_the_future_fills_no_rule() {
+    let utc = Zone::utc();
+    let mut all: Vec<Candidate<'_>> =
+        (1..=9).map(|it| candidate(Point::at(at(&format!("2026-11-0{it}T01:00:00Z"))))).collect();
+    for wrong in &mut all[5..] {
+        wrong.point = Point::at(at("2031-01-01T00:00:00Z"));
+    }
+    let keep = keep("last=4");
+    let said = words(&plan(&all, &conditions(Some(&keep), &utc, at("2026-11-20T00:00:00Z"))));
+    assert_eq!(
+        said[..6],
+        ["", "last", "last newest-good", "last newest-good", "last newest-good", "young"]
+    );
+}
+
+#[test]
+fn a_clock_that_jumps_makes_nothing_old() {
+    let hour = Duration::from_secs(3600);
+    let mut clock = SlowClock::new(at("2026-11-01T00:00:00Z"));
+    clock.pass(hour, at("2026-11-01T01:00:00Z"));
+    assert_eq!(clock.time(), at("2026-11-01T01:00:00Z"));
+    for _ in 0..24 {
+        clock.pass(hour, at("2031-01-01T00:00:00Z"));
+    }
+    assert_eq!(clock.time(), at("2026-11-03T01:00:00Z"), "two days a day at most");
+    assert!(clock.problem(at("2031-01-01T00:00:00Z")).unwrap().contains("2031-01-01T00:00:00Z"));
+    clock.pass(hour, at("2026-11-02T02:00:00Z"));
+    assert_eq!(clock.time(), at("2026-11-02T02:00:00Z"), "it was set right");
+    assert_eq!(clock.problem(at("2026-11-02T02:00:00Z")), None);
+    // A rest is no time in which anybody could look.
+    clock.pass(Duration::ZERO, at("2026-11-30T00:00:00Z"));
+    assert_eq!(clock.time(), at("2026-11-02T02:00:00Z"));
+}
+
+#[test]
+fn hours_go_over_midnight_and_are_said_as_they_are_read() {
+    let berlin = Zone::named("Europe/Berlin").unwrap();
+    let night: Hours = "22:00-06:00".parse().unwrap();
+    assert!(night.contain(at("2026-11-25T21:00:00Z"), &berlin));
+    assert!(night.contain(at("2026-11-25T04:59:00Z"), &berlin));
+    assert!(!night.contain(at("2026-11-25T05:00:00Z"), &berlin));
+    assert!(Hours::ALWAYS.contain(at("2026-11-25T23:59:59Z"), &Zone::utc()));
+    assert_eq!("00:00-24:00".parse(), Ok(Hours::ALWAYS));
+    assert_eq!(night.to_string(), "22:00-06:00");
+    for bad in [
+        "",
+        "22",
+        "22:00",
+        "22:00-22:00",
+        "24:00-06:00",
+        "25:00-26:00",
+        "9:00-10:00",
+        "09:61-10:00",
+    ] {
+        assert!(bad.parse::<Hours>().is_err(), "{bad}");
+    }
+}
+
+proptest! {
+    /// What any rule keeps, of today or of when it came, never goes; a new policy takes nothing that came
+    /// under another one.
+    #[test]
+    fn no_policy_takes_what_an_earlier_one_keeps(
+        points in points(), (before, _) in rules(), (today, _) in rules(),
+    ) {
+        let (utc, before, today) = (Zone::utc(), keep(&before), keep(&today));
+        let now = at("2027-06-01T00:00:00Z");
+        let all: Vec<Candidate<'_>> = points
+            .iter()
+            .map(|point| Candidate { recorded: Some(&before), ..candidate(*point) })
+            .collect();
+        let planned = plan(&all, &conditions(Some(&today), &utc, now));
+        for keep in [&before, &today] {
+            for (kept, reasons) in judge(&points, keep, &utc).iter().zip(&planned) {
+                prop_assert!(!kept.is_kept() || !reasons.is_empty());
+            }
+        }
+        let good = points.iter().filter(|point| !point.is_suspect).count();
+        let stay = planned.iter().filter(|reasons| reasons.contains(&Reason::NewestGood)).count();
+        prop_assert_eq!(stay, good.min(3));
     }
 }

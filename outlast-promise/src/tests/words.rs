@@ -227,6 +227,16 @@ fn of_sources() -> Vec<Told> {
     ]
 }
 
+fn of_forgetting() -> Vec<Told> {
+    vec![(
+        Cause::ForgettingStopped { problem: "its clock is 40 d ahead".into() },
+        "forgetting-stopped",
+        "forgetting",
+        Platform,
+        "the vault forgets no snapshots meanwhile: its clock is 40 d ahead; nothing is lost by that",
+    )]
+}
+
 fn of_the_vault() -> Vec<Told> {
     use Owner::Platform;
     let lost = LostDrop { workload: shop(), drop: drop_id(1), received: at(0) };
@@ -296,8 +306,15 @@ fn of_the_vault() -> Vec<Told> {
 #[test]
 fn every_cause_has_a_code_a_key_an_owner_and_a_sentence() {
     let mut codes = BTreeSet::new();
-    let all =
-        [of_workloads(), of_verification(), of_suspects(), of_sources(), of_the_vault()].concat();
+    let all = [
+        of_workloads(),
+        of_verification(),
+        of_suspects(),
+        of_sources(),
+        of_forgetting(),
+        of_the_vault(),
+    ]
+    .concat();
     for (cause, code, key, owner, words) in all {
         assert_eq!(
             (cause.code(), cause.key().to_string(), cause.owner()),

@@ -6,7 +6,7 @@
 //! *before* its snapshot is published: a snapshot in the repository always has its record, and a
 //! record without a snapshot says nothing.
 
-use outlast_catalog::SnapshotRecord;
+use outlast_catalog::{SnapshotRecord, Terms};
 use outlast_types::{DropId, Sanity, SnapshotId, Timestamp, WorkloadName};
 use serde::{Deserialize, Serialize};
 
@@ -14,9 +14,11 @@ use super::error::VaultError;
 use super::storage::{Durability, Storage, StorageError};
 
 const FOLDER: &str = "arrivals";
-/// Version 2 says of a drop that it is no recovery point, which a program that does not know that must
-/// not take it for. All others are written as version 1.
-const VERSION: u32 = 2;
+/// Version 3 says what was promised of a snapshot, and which moment it brings back: a program that does not
+/// know that must not judge it. Version 2 says of a drop that it is no recovery point, which nobody must take
+/// it for. All others are written as version 1.
+const VERSION: u32 = 3;
+const VERSION_OF_DOUBTFUL: u32 = 2;
 const VERSION_OF_GOOD: u32 = 1;
 const RECORD_BYTES_MAX: u64 = 4 << 20;
 
@@ -33,6 +35,12 @@ struct ArrivalJson {
     receipt: Option<String>,
     #[serde(default)]
     sanity: Sanity,
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    terms: Terms,
+}
+
+fn is_nothing(terms: &Terms) -> bool {
+    *terms == Terms::default()
 }
 
 /// The arrival records of a vault.
@@ -124,7 +132,11 @@ impl Arrivals {
             None => format!("{folder}/{}.json", record.snapshot),
         };
         let form = ArrivalJson {
-            version: if record.sanity.counts() { VERSION_OF_GOOD } else { VERSION },
+            version: match (is_nothing(&record.terms), record.sanity.counts()) {
+                (false, _) => VERSION,
+                (true, false) => VERSION_OF_DOUBTFUL,
+                (true, true) => VERSION_OF_GOOD,
+            },
             workload: record.workload.clone(),
             snapshot: record.snapshot,
             drop: record.drop,
@@ -134,6 +146,7 @@ impl Arrivals {
             claims: record.claims.clone(),
             receipt: record.receipt.clone(),
             sanity: record.sanity.clone(),
+            terms: record.terms.clone(),
         };
         let content = serde_json::to_vec(&form).map_err(|error| VaultError::BadArrival {
             location: self.storage.location(&key),
@@ -187,5 +200,58 @@ fn parse(workload: &WorkloadName, content: &[u8]) -> Result<SnapshotRecord, Stri
         claims: form.claims,
         receipt: form.receipt,
         sanity: form.sanity,
+        terms: form.terms,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::core::storage::memory::MemoryStorage;
+
+    #[test]
+    fn records_of_all_versions_are_read_and_a_new_one_only_where_it_says_more() {
+        let storage: Storage = Arc::new(MemoryStorage::default());
+        let arrivals = Arrivals::open(&storage);
+        let workload = WorkloadName::new("shop-db").unwrap();
+        let at = Timestamp::EPOCH;
+        let old = SnapshotRecord {
+            workload: workload.clone(),
+            snapshot: SnapshotId([1; 32]),
+            drop: None,
+            received: at,
+            content_bytes: 1,
+            stored_bytes: 1,
+            claims: serde_json::Value::Null,
+            receipt: None,
+            sanity: Sanity::default(),
+            terms: Terms::default(),
+        };
+        let key = format!("arrivals/shop-db/{}.json", old.snapshot);
+        let version = |record: &SnapshotRecord| {
+            arrivals.put(record).unwrap();
+            assert_eq!(arrivals.of_snapshot(&workload, record.snapshot).unwrap().unwrap(), *record);
+            let text = storage.read(&key, RECORD_BYTES_MAX).unwrap().unwrap();
+            serde_json::from_slice::<serde_json::Value>(&text).unwrap()["version"].clone()
+        };
+        assert_eq!(version(&old), 1);
+        let terms = Terms {
+            recovery_point: Some(at),
+            class: Some("gold".into()),
+            keep: Some("daily=7".into()),
+            immutable_until: Some(at),
+            removed: None,
+        };
+        assert_eq!(version(&SnapshotRecord { terms, ..old.clone() }), 3);
+        // As a program of before wrote it.
+        let text = format!(
+            r#"{{"version":1,"workload":"shop-db","snapshot":"{}","drop":null,"received":"{at}",
+                "content_bytes":1,"stored_bytes":1,"claims":null,"receipt":null}}"#,
+            old.snapshot
+        );
+        storage.replace(&key, text.as_bytes(), Durability::Durable).unwrap();
+        assert_eq!(arrivals.of_snapshot(&workload, old.snapshot).unwrap().unwrap(), old);
+    }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use outlast_catalog::SnapshotRecord;
+use outlast_catalog::{SnapshotRecord, Terms};
 use outlast_drop::{Receipt, ReceiptState, SignedReceipt};
 use outlast_promise::{self as promise, Finding};
 use outlast_types::{DropId, DropIdentity, Sanity, WorkloadName};
@@ -114,7 +114,8 @@ impl Vault {
                 if !self.is_recorded(&drop)? {
                     continue;
                 }
-                let is_held = self.holds(&repository, &drop)?;
+                // What the rules let go needs to be held nowhere any more.
+                let is_held = self.holds(&repository, &drop)? || self.let_go(&drop)?;
                 (if is_held { &mut held } else { &mut recorded }).push(drop);
             }
         }
@@ -144,6 +145,12 @@ impl Vault {
         let text = arrived.receipt.as_deref().unwrap_or_default();
         let signed = SignedReceipt::parse(text.as_bytes());
         Ok(signed.is_ok_and(|signed| held_drop(signed.receipt()).as_ref() == Some(asked)))
+    }
+
+    /// Whether the vault removed this very drop, which is recorded, by its rules.
+    fn let_go(&self, asked: &HeldDrop) -> Result<bool, VaultError> {
+        let DropIdentity { workload, drop, .. } = &asked.drop;
+        Ok(self.arrived(workload, *drop)?.is_some_and(|arrived| arrived.terms.removed.is_some()))
     }
 
     /// Whether this very drop, which is recorded, is here: published, and with an index that knows its tree.
@@ -215,6 +222,7 @@ impl Vault {
                 verdict: receipt.verdict.clone().unwrap_or_default(),
                 ..Sanity::default()
             },
+            terms: Terms::default(),
         };
         // First what is right, then what stood in for it: of both, the former counts.
         self.arrivals.put(&record)?;
@@ -238,6 +246,9 @@ impl Vault {
             // What an operator gave up with its repository is no news.
             return Ok(self.orders.gave_up(&receipt.workload, receipt.at));
         };
+        if arrived.terms.removed.is_some() {
+            return Ok(true);
+        }
         match self.repositories.get(&receipt.workload) {
             Ok(repository) => Ok(readable_tree(&repository, arrived.snapshot)?.is_some()),
             Err(VaultError::UnknownWorkload { .. }) => Ok(false),

@@ -37,6 +37,11 @@ pub enum VaultError {
     )]
     BadArrival { location: String, reason: String },
     #[error(
+        "what was decided of the snapshots of {workload} cannot be read ({location}: {reason}), so nothing \
+         of it is forgotten: put the file back from a copy"
+    )]
+    BadKeeping { workload: WorkloadName, location: String, reason: String },
+    #[error(
         "the password of the repository of {workload} is missing or empty ({location}): put it \
          back from the recovery kit; without it the repository cannot be opened"
     )]

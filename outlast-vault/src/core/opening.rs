@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use outlast_catalog::Catalog;
 use outlast_promise::Settings;
 use outlast_types::{Environment, Interrupt, Random, hex};
+use outlast_wire::api::SignedReport;
 use outlast_wire::names::Names;
 use outlast_wire::{Identity, IdentityHandle, Trust};
 
@@ -18,6 +19,7 @@ use super::error::VaultError;
 use super::figures::Figures;
 use super::incidents::AuditChronicle;
 use super::jobs::{Jobs, Progress};
+use super::keepings::Keepings;
 use super::kit::{self, OpenedByKits};
 use super::limits::{LimitPolicy, Limits};
 use super::looks::Looks;
@@ -30,6 +32,8 @@ use super::restorable::Restorable;
 use super::saves::Saves;
 use super::sequence::Sequence;
 use super::shipments::Shipments;
+use super::sights::{Sights, Told};
+use super::slow_time::SlowTime;
 use super::spools::Spools;
 use super::storage::Storage;
 use super::tenures::Tenures;
@@ -76,13 +80,7 @@ impl Vault {
         let repositories = Repositories::open(&storage, &environment);
         let arrivals = Arrivals::open(&storage);
         let audit = Arc::new(AuditLog::open(&storage, Arc::clone(&environment.clock))?);
-        let sources = Sources {
-            repositories: &repositories,
-            arrivals: &arrivals,
-            catalog: &catalog,
-            environment: &environment,
-        };
-        fill_new_catalog(&sources, &audit)?;
+        fill_new_catalog((&repositories, &arrivals), &catalog, &environment, &audit)?;
         let certificates = Certificates::open(&storage, &audit)?;
         let trust = Trust::by_names(&identity, &environment.clock, names);
         trust.learn(certificates.revocations());
@@ -98,6 +96,9 @@ impl Vault {
             admission: Admission::open(&storage)?,
             arrivals,
             orders,
+            keepings: Keepings::open(&storage),
+            slow_time: SlowTime::open(&storage, &environment)?,
+            sights: Sights::default(),
             audit,
             promises,
             jobs: Jobs::open(&storage, &environment),
@@ -141,6 +142,7 @@ impl Vault {
             self.verify_audit_log()?;
         }
         self.fill_in()?;
+        self.remember_sights()?;
         if self.withheld.is_in_force() {
             // Receipts that were given out after the newest save have numbers, too.
             self.sequence.saw(self.sequence.now().saturating_add(LOST_RECEIPTS_MAX));
@@ -151,6 +153,26 @@ impl Vault {
         // Whoever keeps this line can tell later whether the log was written anew.
         let AuditHead { number, hash } = self.audit.head();
         tracing::info!(number, hash, "the newest entry of the audit log");
+        Ok(())
+    }
+}
+
+impl Vault {
+    /// Goes on with what the last reports told of what waits.
+    fn remember_sights(&self) -> Result<(), VaultError> {
+        for record in self.promises.catalog().reports()? {
+            let words = serde_json::from_str::<SignedReport>(&record.body).ok();
+            let Some(report) = words.and_then(|words| words.report) else { continue };
+            let workloads = report.workloads.into_iter();
+            let workloads: Vec<_> = workloads.map(|it| (it.name, it.waiting > 0)).collect();
+            self.sights.reported(&Told {
+                share: report.share,
+                received: record.received,
+                ahead: 0,
+                part: (report.part, report.parts),
+                workloads: &workloads,
+            });
+        }
         Ok(())
     }
 }
@@ -197,7 +219,13 @@ fn name_of_run(random: &dyn Random) -> String {
 }
 
 /// A catalog that is new, or was lost: promises must not be judged by an empty one.
-fn fill_new_catalog(sources: &Sources<'_>, audit: &AuditLog) -> Result<(), VaultError> {
+fn fill_new_catalog(
+    (repositories, arrivals): (&Repositories, &Arrivals),
+    catalog: &Catalog,
+    environment: &Environment,
+    audit: &AuditLog,
+) -> Result<(), VaultError> {
+    let sources = Sources { repositories, arrivals, catalog, environment };
     if sources.catalog.has_ledger()? {
         return Ok(());
     }

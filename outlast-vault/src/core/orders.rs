@@ -15,7 +15,9 @@ use super::audit;
 use super::error::VaultError;
 use super::storage::{Durability, Storage, StorageError};
 
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
+/// What was there before repositories of retired workloads were destroyed.
+const VERSION_OF_ACCEPTED: u32 = 2;
 /// What was there before drops were accepted; such orders are written so.
 const VERSION_OF_OTHERS: u32 = 1;
 const KEY: &str = "orders.jsonl";
@@ -28,6 +30,8 @@ const BYTES_MAX: u64 = 64 << 20;
 pub(crate) enum Action {
     /// Its repository is missing for good, and is begun anew.
     Recreate { snapshots_forgotten: u64 },
+    /// It is retired, nothing of it is kept any more, and its repository goes.
+    Destroy { snapshots_forgotten: u64 },
     /// Nobody is paged for its recovery point before `until`.
     Pause { until: Timestamp },
     /// It will drop no more. Until `until`, drops that are still under way are no surprise.
@@ -58,6 +62,7 @@ impl Action {
     pub(crate) fn as_str(&self) -> &'static str {
         match self {
             Self::Recreate { .. } => "recreate",
+            Self::Destroy { .. } => "destroy",
             Self::Pause { .. } => "pause",
             Self::Retire { .. } => "retire",
             Self::Resume => "resume",
@@ -91,7 +96,7 @@ impl Order {
             .detail("number", self.number)
             .detail("ordered_at", self.at);
         let event = match self.action {
-            Action::Recreate { snapshots_forgotten } => {
+            Action::Recreate { snapshots_forgotten } | Action::Destroy { snapshots_forgotten } => {
                 event.detail("snapshots_forgotten", snapshots_forgotten)
             }
             Action::Pause { until } | Action::Retire { until } => event.detail("until", until),
@@ -110,7 +115,9 @@ impl Order {
     /// As the promise ledger hears it.
     pub(crate) fn event(&self) -> Event {
         let order = match self.action {
-            Action::Recreate { .. } => outlast_promise::Order::Recreate { at: self.at },
+            Action::Recreate { .. } | Action::Destroy { .. } => {
+                outlast_promise::Order::Recreate { at: self.at }
+            }
             Action::Pause { until } => outlast_promise::Order::Pause { until },
             Action::Retire { until } => outlast_promise::Order::Retire { at: self.at, until },
             Action::Resume => outlast_promise::Order::Resume,
@@ -202,7 +209,8 @@ impl Orders {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let order = Order {
             version: match new.action {
-                Action::Accept { .. } => VERSION,
+                Action::Destroy { .. } => VERSION,
+                Action::Accept { .. } => VERSION_OF_ACCEPTED,
                 _ => VERSION_OF_OTHERS,
             },
             number: state.known.last().map_or(1, |last| last.number + 1),
@@ -258,11 +266,12 @@ impl Orders {
         state.known.iter().map(|order| (order.workload.clone(), order.clone())).collect()
     }
 
-    /// Whether what was vaulted of the workload at `at` went with a repository that was begun anew.
+    /// Whether what was vaulted of the workload at `at` went with a repository that was begun anew, or
+    /// destroyed.
     pub(crate) fn gave_up(&self, workload: &WorkloadName, at: Timestamp) -> bool {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.known.iter().any(|order| {
-            matches!(order.action, Action::Recreate { .. })
+            matches!(order.action, Action::Recreate { .. } | Action::Destroy { .. })
                 && order.workload == *workload
                 && at <= order.at
         })

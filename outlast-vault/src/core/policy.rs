@@ -7,6 +7,8 @@ use std::time::Duration;
 use outlast_types::{SanityRule, WorkloadName};
 use outlast_wire::{Grants, Peer, Role};
 
+use super::retention::{RetentionPolicy, RetentionRule};
+
 /// The workloads that the vault's policy leaves to each agent that it names, of those that the
 /// agent's certificate grants.
 #[derive(Debug, Clone, Default)]
@@ -16,16 +18,28 @@ pub(crate) struct Policy {
     pub(crate) sanity: SanityPolicy,
     /// The workloads whose instances may have their backups back over the share, and how old ones.
     fetch: BTreeMap<WorkloadName, Duration>,
+    /// How long snapshots are kept.
+    pub(crate) retention: RetentionPolicy,
 }
 
 impl Policy {
     pub(crate) fn new(agents: BTreeMap<String, Grants>, sanity: SanityPolicy) -> Self {
-        Self { agents, sanity, fetch: BTreeMap::new() }
+        Self { agents, sanity, ..Self::default() }
     }
 
     /// The same, which lets the instances of these workloads have backups back that are so old.
     pub(crate) fn letting_fetch(self, fetch: BTreeMap<WorkloadName, Duration>) -> Self {
         Self { fetch, ..self }
+    }
+
+    /// The same, which keeps snapshots for so long.
+    pub(crate) fn keeping(self, retention: RetentionPolicy) -> Self {
+        Self { retention, ..self }
+    }
+
+    /// How long snapshots of a workload are kept.
+    pub(crate) fn retention(&self, workload: &WorkloadName) -> &RetentionRule {
+        self.retention.rule(workload)
     }
 
     /// How old a backup the instances of a workload may have back; `None` if they may have none.

@@ -11,7 +11,7 @@ use outlast_promise::{
     Cause, Event, Finding, Ledger, LedgerError, Row, ServiceStatus, Settings, Source, SourceStatus,
     Validity, WorkloadStatus,
 };
-use outlast_types::{Clock, Owner, Timestamp, WorkloadName};
+use outlast_types::{Clock, Owner, SnapshotId, Timestamp, WorkloadName};
 
 use super::error::VaultError;
 use super::incidents::{Chronicle, record_of};
@@ -112,16 +112,27 @@ impl PromiseMonitor {
         counts: bool,
     ) -> Result<(), VaultError> {
         let (workload, at) = (&snapshot.workload, snapshot.received);
+        let point = snapshot.recovery_point();
         let mut events = match snapshot.drop.filter(|_| !counts) {
             Some(drop) => {
                 let why = snapshot.sanity.why();
                 vec![Event::Suspected { workload: workload.clone(), drop, at, why }]
             }
-            None => vec![Event::Vaulted { workload: workload.clone(), at }],
+            None => vec![Event::Vaulted { workload: workload.clone(), at: point }],
         };
         let held = |drop| Event::Custody(Finding::Held { workload: workload.clone(), drop });
         events.extend(snapshot.drop.map(held));
         self.change(events, Entry { snapshot: Some(snapshot), ..Entry::default() }, true)
+    }
+
+    /// Snapshots of a workload were removed by the rules of retention, which breaks no promise.
+    pub(crate) fn removed(
+        &self,
+        workload: &WorkloadName,
+        snapshots: &[SnapshotId],
+    ) -> Result<(), VaultError> {
+        let removed = Some((workload, snapshots));
+        self.change(Vec::new(), Entry { removed, ..Entry::default() }, !snapshots.is_empty())
     }
 
     /// An agent reported what it saw. Of a report in parts, one is kept.

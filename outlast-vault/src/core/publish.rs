@@ -29,7 +29,7 @@ use outlast_format::index::IndexFile;
 use outlast_format::sha256;
 use outlast_promise::{Event, Finding};
 use outlast_repo::lock::Held;
-use outlast_store::{Kind, Object, StoreError, create_or_find};
+use outlast_store::{Kind, Object, create_or_find};
 use outlast_types::{BlobId, SnapshotId, Timestamp, Verdict, WorkloadName};
 use outlast_wire::Peer;
 use outlast_wire::api::{
@@ -40,7 +40,7 @@ use super::admission::{INDEX_DOCUMENT_MAX, expected};
 use super::audit::{self, Asker, AuditAction};
 use super::custody::{self, Comparison};
 use super::error::VaultError;
-use super::published::{foreign_record, is_published, readable_tree};
+use super::published::{foreign_record, is_published, readable_tree, size_of};
 use super::repositories::{WorkloadRepository, repository_path};
 use super::vault::Vault;
 use super::whole::{Candidate, lacking_blobs};
@@ -101,7 +101,8 @@ impl Vault {
         agent: Asker<'_>,
     ) -> Result<Result<String, Pending>, VaultError> {
         if let Some(arrived) = self.arrived(&shipment.workload, shipment.drop)?
-            && readable_tree(repository, arrived.snapshot)?.is_some()
+            && (arrived.terms.removed.is_some()
+                || readable_tree(repository, arrived.snapshot)?.is_some())
         {
             return self.publish_again(repository, arrived, shipment, agent).map(Ok);
         }
@@ -222,6 +223,8 @@ impl Vault {
     ) -> Result<String, VaultError> {
         let peer = agent.peer;
         match custody::compare(repository, &arrived, shipment)? {
+            // By the rules it was let go since: whoever sends the bill again hears what it heard then.
+            Comparison::Same(receipt) if arrived.terms.removed.is_some() => Ok(receipt),
             Comparison::Same(receipt) => {
                 // A crash may have come between the snapshot and the catalog.
                 let catalog = self.promises.catalog();
@@ -277,6 +280,7 @@ impl Vault {
             claims: shipment.claims.clone(),
             receipt: Some(receipt.clone()),
             sanity,
+            terms: self.terms_of(shipment, received),
         };
         Ok((record, receipt))
     }
@@ -330,7 +334,9 @@ impl Vault {
         snapshot: SnapshotId,
         received: Timestamp,
     ) -> Result<(), VaultError> {
+        let terms = self.terms(workload, received);
         let record = foreign_record(repository, workload, snapshot, received);
+        let record = SnapshotRecord { terms, ..record };
         self.arrivals.put(&record)?;
         self.catalog(&record, audit::Event::by(peer, AuditAction::SnapshotAdopted))
     }
@@ -350,6 +356,7 @@ impl Vault {
         };
         let counts = self.counts(record);
         let event = if counts { event } else { event.detail("suspect", record.sanity.why()) };
+        let event = event.detail("recovery_point", record.recovery_point());
         self.audit.record(event)?;
         self.promises.vaulted(record, counts)?;
         self.counters.published(record);
@@ -463,14 +470,6 @@ fn take_stock(
     missing.truncate(MISSING_NAMED_MAX);
     let objects = (here.len() + packs_here.len()) as u64;
     Ok((Stock { objects, bytes: brought }, missing))
-}
-
-fn size_of(repository: &WorkloadRepository, object: &Object) -> Result<Option<u64>, VaultError> {
-    match repository.store.size(object) {
-        Ok(size) => Ok(Some(size)),
-        Err(StoreError::NotFound { .. }) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
 }
 
 /// The packs that an index of the bill lists.

@@ -1,6 +1,6 @@
 //! The snapshots that lie in a repository.
 
-use outlast_catalog::SnapshotRecord;
+use outlast_catalog::{SnapshotRecord, Terms};
 use outlast_format::BlobId;
 use outlast_format::pack::BlobType;
 use outlast_format::snapshot::Snapshot;
@@ -20,6 +20,18 @@ pub(crate) fn is_published(store: &dyn Store, snapshot: SnapshotId) -> Result<bo
     match store.size(&Object::Snapshot(snapshot)) {
         Ok(_) => Ok(true),
         Err(StoreError::NotFound { .. }) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The size of an object; `None` if it is not there.
+pub(crate) fn size_of(
+    repository: &WorkloadRepository,
+    object: &Object,
+) -> Result<Option<u64>, VaultError> {
+    match repository.store.size(object) {
+        Ok(size) => Ok(Some(size)),
+        Err(StoreError::NotFound { .. }) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }
@@ -98,5 +110,6 @@ pub(crate) fn foreign_record(
         claims,
         receipt: None,
         sanity: Sanity::default(),
+        terms: Terms::default(),
     }
 }

@@ -313,6 +313,21 @@ impl Repositories {
         Ok(())
     }
 
+    /// The objects of a retired workload's repository were removed: takes what is left of its place out of
+    /// the way, and its password away. What nobody can open any more is gone.
+    pub(crate) fn end(&self, workload: &WorkloadName, stamp: &str) -> Result<(), VaultError> {
+        let _one_maker = self.turn(workload);
+        let mut state = self.lock();
+        let moved = self.storage.set_repository_aside(workload, stamp);
+        moved.map_err(|source| self.cannot("set aside a repository in", source))?;
+        let password = password_of(workload);
+        let removed = self.storage.remove(&password);
+        removed.map_err(StorageError::of(&*self.storage, "remove", &password))?;
+        state.open.remove(workload);
+        state.missing.remove(workload);
+        Ok(())
+    }
+
     /// What is there of a repository; `memory` without what is known here. What cannot be looked at
     /// is missing, and keeps nobody from looking at others.
     fn look(&self, workload: &WorkloadName, memory: Memory) -> Found {

@@ -241,6 +241,11 @@ impl Shipments {
         of_one.map(|((_, drop), known)| (*drop, known.shipment.clone())).collect()
     }
 
+    /// Since when what is there of a workload's repository may be needed by what is on its way.
+    pub(crate) fn since(&self, workload: &WorkloadName) -> Option<Timestamp> {
+        self.of(workload).into_iter().map(|(_, shipment)| shipment.since).min()
+    }
+
     fn write(
         &self,
         (workload, drop): &(WorkloadName, DropId),

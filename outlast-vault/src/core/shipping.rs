@@ -115,6 +115,9 @@ impl Vault {
 
     fn is_vaulted(&self, workload: &WorkloadName, drop: DropId) -> Result<bool, VaultError> {
         let Some(arrived) = self.arrivals.of_drop(workload, drop)? else { return Ok(false) };
+        if arrived.terms.removed.is_some() {
+            return Ok(true);
+        }
         match self.repositories.present(workload)? {
             Some(repository) => is_published(&*repository.store, arrived.snapshot),
             None => Ok(false),

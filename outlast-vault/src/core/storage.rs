@@ -16,6 +16,10 @@
 //! | `tokens/<id>.json` | `tokens`, under its lock | replace, durable |
 //! | `jobs/<job>.json` | the one runner of the job | replace, durable |
 //! | `repos/.shipments/<workload>/<drop>.json` | `shipments`, under its lock | replace, durable |
+//! | `repos/.keeping/<workload>/keeping.json` | `keepings`, under its lock | replace, durable |
+//! | `keeping/<workload>` | `keepings`, after that | replace, durable |
+//! | `forgetting.json` | `slow_time`, by a job | replace, durable |
+//! | `destroyed/<workload>-<order>.json` | `destroying`, once | replace, durable |
 //! | `media-servers.json` | `spools`, under its lock | replace, durable |
 //! | `usage.json` | `limits`, by a job | replace, durable |
 //! | `recovery/secrets/<generation>.json` | `kit`, and whoever makes a kit | replace, durable |

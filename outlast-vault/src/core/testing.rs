@@ -25,6 +25,7 @@ use super::error::VaultError;
 use super::limits::LimitPolicy;
 use super::opening::Parts;
 use super::policy::{Policy, SanityPolicy};
+use super::retention::RetentionPolicy;
 use super::storage::memory::MemoryStorage;
 use super::vault::{OpenIssuer, Process, Vault};
 
@@ -51,6 +52,8 @@ pub(crate) struct World {
     pub(crate) limits: LimitPolicy,
     pub(crate) sanity: SanityPolicy,
     pub(crate) fetch: BTreeMap<WorkloadName, Duration>,
+    pub(crate) retention: RetentionPolicy,
+    pub(crate) environment: Environment,
 }
 
 impl World {
@@ -60,8 +63,9 @@ impl World {
             .save(&directory.path().join("identity"))
             .unwrap();
         let (limits, sanity) = (LimitPolicy::default(), SanityPolicy::default());
-        let fetch = BTreeMap::new();
-        Self { directory, storage: Arc::default(), limits, sanity, fetch }
+        let (fetch, retention) = (BTreeMap::new(), RetentionPolicy::default());
+        let environment = Environment::system();
+        Self { directory, storage: Arc::default(), limits, sanity, fetch, retention, environment }
     }
 
     /// Opens the vault, as a start does.
@@ -78,9 +82,10 @@ impl World {
             settings: Settings::default(),
             limits: self.limits.clone(),
             policy: Policy::new(BTreeMap::new(), self.sanity.clone())
-                .letting_fetch(self.fetch.clone()),
+                .letting_fetch(self.fetch.clone())
+                .keeping(self.retention.clone()),
             process: Process { holder: holder(), lives: |_| true },
-            environment: Environment::system(),
+            environment: self.environment.clone(),
         };
         Arc::new(Vault::open(parts).unwrap())
     }
@@ -166,6 +171,7 @@ pub(crate) fn bill(vault: &Vault, workload: &WorkloadName, outcome: &Outcome) ->
         packs: None,
         sanity: None,
         sanity_rule: None,
+        first_seen: None,
         other: Default::default(),
     }
 }

@@ -37,6 +37,9 @@ const FORGET_UNNAMED: Duration = Duration::from_secs(24 * 3600);
 /// How long an agent has not named a workload of which nothing ever came before that is forgotten.
 const UNNAMED: Duration = Duration::from_secs(30 * 24 * 3600);
 
+/// Rules are of days: what is due is done within the hour, also where it may be done at night only.
+const FORGET: Duration = Duration::from_secs(3600);
+
 /// Left to others between two repositories: thousands take minutes, and nobody waits for them.
 const PACE: Duration = Duration::from_millis(50);
 
@@ -52,7 +55,7 @@ pub(crate) struct Job {
 }
 
 /// All jobs of a vault that looks after its repositories, and saves its own state, that often.
-pub(crate) fn jobs(look_after: Duration, save_state: Duration) -> [Job; 14] {
+pub(crate) fn jobs(look_after: Duration, save_state: Duration) -> [Job; 15] {
     let job = |name, every, work| Job { schedule: Schedule { name, every }, work };
     [
         // Not with others on one thread: a disk that hangs must not keep us from telling of it.
@@ -77,6 +80,7 @@ pub(crate) fn jobs(look_after: Duration, save_state: Duration) -> [Job; 14] {
         job("sweep-leftovers", SWEEP_LEFTOVERS, Vault::sweep_leftovers),
         job("repair-catalog", REPAIR_CATALOG, Vault::repair_catalog),
         job("forget-unnamed", FORGET_UNNAMED, |vault, _| vault.forget_unnamed(UNNAMED)),
+        job("forget-snapshots", FORGET, Vault::forget_what_may_go),
         job("keep-kit-keys", KEEP_KIT_KEYS, Vault::keep_kit_keys),
         job("save-own-state", save_state, Vault::save_own_state),
         job("trim-own-state", TRIM_OWN_STATE, Vault::trim_own_state),

@@ -19,6 +19,7 @@ use super::counters::Counters;
 use super::error::VaultError;
 use super::figures::Figures;
 use super::jobs::Jobs;
+use super::keepings::Keepings;
 use super::kit::OpenedByKits;
 use super::limits::Limits;
 use super::looks::Looks;
@@ -30,6 +31,8 @@ use super::restorable::Restorable;
 use super::saves::Saves;
 use super::sequence::Sequence;
 use super::shipments::Shipments;
+use super::sights::Sights;
+use super::slow_time::SlowTime;
 use super::spools::Spools;
 use super::storage::Storage;
 use super::tenures::Tenures;
@@ -64,6 +67,12 @@ pub(crate) struct Vault {
     pub(crate) admission: Admission,
     pub(crate) arrivals: Arrivals,
     pub(crate) orders: Orders,
+    /// What is decided of single snapshots.
+    pub(crate) keepings: Keepings,
+    /// By which is forgotten.
+    pub(crate) slow_time: SlowTime,
+    /// What reports told of when drops were seen.
+    pub(crate) sights: Sights,
     pub(crate) audit: Arc<AuditLog>,
     pub(crate) certificates: Certificates,
     pub(crate) tokens: Tokens,

@@ -5,6 +5,7 @@ mod call;
 mod certificates;
 mod enrollment;
 mod jobs;
+mod keeping;
 mod orders;
 mod releases;
 pub(super) mod road;
@@ -40,6 +41,7 @@ use self::call::{Answer, Api, WorkloadQuery, workload_in_path, workload_name};
 use crate::core::audit::{AuditAction, Event as AuditEvent, Outcome};
 use crate::core::error::VaultError;
 use crate::core::incidents::in_words;
+use crate::core::sights::Told;
 use crate::core::vault::{Vault, validity};
 
 /// Workloads in one report: a share with more is not a share but an attack on our memory.
@@ -58,6 +60,7 @@ pub(crate) fn router(vault: Arc<Vault>) -> Router {
         .merge(shipments::routes())
         .merge(orders::routes())
         .merge(jobs::routes())
+        .merge(keeping::routes())
         .merge(road::routes())
         .merge(certificates::routes())
         .merge(releases::routes())
@@ -226,6 +229,7 @@ fn events_of(vault: &Vault, peer: &Peer, report: &AgentReport, received: Timesta
     });
     if looked {
         events.extend(content_of(vault, &source, report));
+        note_sights(vault, report, received);
     }
     for seen in &report.workloads {
         events.push(Event::Declared {
@@ -255,6 +259,19 @@ fn events_of(vault: &Vault, peer: &Peer, report: &AgentReport, received: Timesta
         events.extend(vault.looks.heard(&source, report, received));
     }
     events
+}
+
+/// Notes what waits on the share, and what does not: what a later drop says of its age is bounded by it.
+fn note_sights(vault: &Vault, report: &AgentReport, received: Timestamp) {
+    let workloads = report.workloads.iter();
+    let workloads: Vec<_> = workloads.map(|it| (it.name.clone(), it.waiting > 0)).collect();
+    vault.sights.reported(&Told {
+        share: report.share,
+        received,
+        ahead: report.pass.finished.unix_seconds().saturating_sub(received.unix_seconds()),
+        part: (report.part, report.parts),
+        workloads: &workloads,
+    });
 }
 
 /// What to say if another agent serves a share of the same id, which only a copy has.
@@ -390,9 +407,11 @@ async fn snapshots(
     api.run(asker, id, move |vault, asker| {
         let mut records = vault.promises.catalog().snapshots(workload.as_ref())?;
         records.retain(|record| vault.is_granted(asker, &record.workload));
+        hide_forgotten(vault, &mut records);
         let records = records.into_iter();
         let view = |record: outlast_catalog::SnapshotRecord| SnapshotView {
             counts: vault.counts(&record),
+            recovery_point: Some(record.recovery_point()),
             sanity: Some(record.sanity).filter(|sanity| *sanity != Sanity::default()),
             workload: record.workload,
             snapshot: record.snapshot,
@@ -404,6 +423,14 @@ async fn snapshots(
         Ok(records.map(view).collect())
     })
     .await
+}
+
+/// Leaves out what is forgotten. Where that cannot be read, nothing is.
+fn hide_forgotten(vault: &Vault, records: &mut Vec<outlast_catalog::SnapshotRecord>) {
+    records.retain(|record| {
+        let keeping = vault.keepings.get(&record.workload);
+        keeping.map_or(true, |keeping| !keeping.is_forgotten(record.snapshot))
+    });
 }
 
 async fn incidents(

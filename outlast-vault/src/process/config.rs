@@ -12,6 +12,7 @@ use outlast_wire::names::Names;
 
 use crate::core::limits::{AgentLimits, LimitPolicy};
 use crate::core::policy::SanityPolicy;
+use crate::core::retention::RetentionPolicy;
 
 /// A shorter deadline would page for one lost request.
 const AGENT_DEADLINE_MIN: Duration = Duration::from_secs(2);
@@ -60,6 +61,8 @@ pub struct VaultConfig {
     pub services: BTreeMap<WorkloadName, Vec<WorkloadName>>,
     /// What is asked of the content of drops.
     pub sanity: SanityPolicy,
+    /// How long snapshots are kept, and when the vault forgets; by default it never does.
+    pub retention: RetentionPolicy,
     /// The workloads whose instances may have their backups back over the share, and how old ones; of no
     /// others may they.
     pub fetch: BTreeMap<WorkloadName, Duration>,
@@ -86,6 +89,7 @@ impl VaultConfig {
             limits: LimitPolicy::default(),
             services: BTreeMap::new(),
             sanity: SanityPolicy::default(),
+            retention: RetentionPolicy::default(),
             fetch: BTreeMap::new(),
             agents: BTreeMap::new(),
         }

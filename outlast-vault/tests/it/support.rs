@@ -240,6 +240,7 @@ impl Agent {
             packs: None,
             sanity: None,
             sanity_rule: None,
+            first_seen: None,
             other: Default::default(),
         }
     }

@@ -64,6 +64,8 @@ const CALLS: &str = "
     a m v O r  resume a workload
     a m v O r  accept a drop
     a m v O r  resume releases
+    a m v O R  look at what is kept
+    a m v O r  order what is kept
 ";
 
 #[test]

@@ -48,7 +48,7 @@ pub struct OrderView {
     pub at: Timestamp,
     /// Who ordered it: `operator eu-1`.
     pub by: String,
-    /// `recreate`, `pause`, `retire`, `resume` or `accept`.
+    /// `recreate`, `pause`, `retire`, `resume`, `accept`, or `destroy` by the vault itself.
     pub action: String,
     pub workload: WorkloadName,
     /// The drop that was accepted.

@@ -95,6 +95,7 @@ fn shipment(objects: Vec<BilledObject>) -> Shipment {
         packs: None,
         sanity: None,
         sanity_rule: None,
+        first_seen: None,
         other: Default::default(),
     }
 }

@@ -4,27 +4,85 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use anyhow::Result;
+use outlast_promise::Keep;
 use outlast_repo::Repository;
 use outlast_repo::read::{self, ReadError, Resolved};
 use outlast_types::{Timestamp, WorkloadName};
-use outlast_wire::api::SnapshotView;
+use outlast_wire::api::{KeepingOrder, SnapshotView};
 
+use super::keeping;
 use super::repo::RestoreHow;
 use super::vault_access::VaultAccess;
-use crate::exit::Code;
+use crate::exit::{Code, Usage};
 use crate::output::Output;
 use crate::snapshots::{self, Arrived};
 
-/// List the snapshots of a workload
+/// List the snapshots of a workload, tell what keeps each, and forget some
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 #[command(after_help = "Examples:
   outlast snapshots shop-db --dir ./outlast-data
+  outlast snapshots shop-db --kept --dir ./outlast-data
+  outlast snapshots shop-db --keep daily=7,monthly=12 --dir ./outlast-data
   outlast snapshots shop-db --vault https://vault.example:8443/ --identity ./id --json")]
 pub(crate) struct SnapshotsArgs {
+    #[command(subcommand)]
+    order: Option<Order>,
     /// The workload's name, as `outlast workload list` shows it
-    workload: WorkloadName,
+    #[arg(required = true)]
+    workload: Option<WorkloadName>,
+    /// Tell what keeps each snapshot, and which ones nothing keeps; changes nothing
+    #[arg(long)]
+    kept: bool,
+    /// The same, as if these rules had been in force for ever
+    #[arg(long, value_name = "RULES")]
+    keep: Option<Keep>,
     #[command(flatten)]
     vault: VaultAccess,
+}
+
+/// What is ordered of single snapshots.
+#[derive(Debug, clap::Subcommand)]
+enum Order {
+    /// Hide snapshots; they go for good in seven days
+    #[command(
+        after_help = "A snapshot that a rule keeps is refused, and named with what keeps it (exit code 4). With --request,
+another operator is asked to agree: see `outlast approve`. What is held or immutable goes for nobody.
+
+Example:
+  outlast snapshots forget shop-db 4f0b12ac --reason \"a test\" --dir ./outlast-data"
+    )]
+    Forget {
+        /// The workload's name, as `outlast workload list` shows it
+        workload: WorkloadName,
+        /// Snapshots, each by its id or the beginning of it
+        #[arg(required = true, value_name = "ID")]
+        snapshots: Vec<String>,
+        /// Why, for those who read it later
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        /// Ask another operator to agree, although rules keep them
+        #[arg(long)]
+        request: bool,
+        #[command(flatten)]
+        vault: VaultAccess,
+    },
+    /// Show snapshots again that were forgotten less than seven days ago; they stay for 30 days at least
+    #[command(after_help = "Examples:
+  outlast snapshots undelete shop-db 4f0b12ac --reason \"still needed\" --dir ./outlast-data
+  outlast snapshots undelete shop-db --reason \"all of them\" --dir ./outlast-data")]
+    Undelete {
+        /// The workload's name, as `outlast workload list` shows it
+        workload: WorkloadName,
+        /// Snapshots, each by its id or the beginning of it; all that are hidden if none is named
+        #[arg(value_name = "ID")]
+        snapshots: Vec<String>,
+        /// Why, for those who read it later
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        #[command(flatten)]
+        vault: VaultAccess,
+    },
 }
 
 /// List what is in a snapshot of a workload
@@ -130,8 +188,18 @@ impl Which {
 }
 
 pub(crate) fn snapshots(arguments: &SnapshotsArgs, output: &Output) -> Result<Code> {
-    let repository = arguments.vault.open_repository(&arguments.workload, output)?;
-    let mut arrived = arguments.vault.client()?.snapshots(Some(&arguments.workload))?;
+    let workload = match (&arguments.order, &arguments.workload) {
+        (Some(order), _) => return carry_out(order, output),
+        (None, Some(workload)) => workload,
+        (None, None) => return Err(Usage("no workload is named".to_owned()).into()),
+    };
+    if arguments.kept || arguments.keep.is_some() {
+        let keep = arguments.keep.as_ref().map(ToString::to_string);
+        let kept = arguments.vault.client()?.keeping(workload, keep.as_deref())?;
+        return keeping::show(&kept, output);
+    }
+    let repository = arguments.vault.open_repository(workload, output)?;
+    let mut arrived = arguments.vault.client()?.snapshots(Some(workload))?;
     arrived.reverse();
     let known = |view: SnapshotView| Arrived {
         snapshot: view.snapshot,
@@ -143,6 +211,24 @@ pub(crate) fn snapshots(arguments: &SnapshotsArgs, output: &Output) -> Result<Co
     };
     let arrived: Vec<Arrived> = arrived.into_iter().map(known).collect();
     snapshots::list(&repository, Some(&arrived), output)
+}
+
+fn carry_out(order: &Order, output: &Output) -> Result<Code> {
+    let (workload, vault, order) = match order {
+        Order::Forget { workload, snapshots, reason, request, vault } => {
+            let (snapshots, reason) = (snapshots.clone(), reason.clone());
+            let order = match request {
+                true => KeepingOrder::RequestForget { snapshots, reason },
+                false => KeepingOrder::Forget { snapshots, reason },
+            };
+            (workload, vault, order)
+        }
+        Order::Undelete { workload, snapshots, reason, vault } => {
+            let (snapshots, reason) = (snapshots.clone(), reason.clone());
+            (workload, vault, KeepingOrder::Undelete { snapshots, reason })
+        }
+    };
+    keeping::order(&vault.client()?, workload, &order, output)
 }
 
 pub(crate) fn ls(arguments: &LsArgs, output: &Output) -> Result<Code> {

@@ -4,15 +4,17 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::Subcommand;
+use outlast_promise::Keep;
 use outlast_types::{Timestamp, WorkloadName, human};
 use outlast_wire::api::{
-    DoubtfulDrop, IncidentView, MemberView, OrderView, PauseOrder, ReasonedOrder, RecreateOrder,
-    WorkloadView,
+    DoubtfulDrop, IncidentView, KeepingOrder, MemberView, OrderView, PauseOrder, ReasonedOrder,
+    RecreateOrder, WorkloadView,
 };
 use outlast_wire::{ApiClient, CallError};
 use serde_json::json;
 
 use super::incident::addressee;
+use super::keeping;
 use super::vault_access::VaultAccess;
 use crate::exit::Code;
 use crate::output::whole_seconds;
@@ -92,6 +94,76 @@ Examples:
         #[command(flatten)]
         vault: VaultAccess,
     },
+    /// Let nothing of a workload go, whatever rules and operators say, until somebody releases it
+    #[command(after_help = "Examples:
+  outlast workload hold shop-db --reason \"case 2026-114\" --person \"legal, J. Doe\" --dir ./outlast-data
+  outlast workload hold shop-db --reason \"case 2026-114\" --snapshot 4f0b12ac --for 366d --dir ./outlast-data")]
+    Hold {
+        /// The workload's name, as `outlast workload list` shows it
+        workload: WorkloadName,
+        /// Why, for those who read it later
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        /// Who wants it [default: who orders it]
+        #[arg(long, value_name = "NAME")]
+        person: Option<String>,
+        /// For how long, such as 90d [default: until it is released]
+        #[arg(long = "for", value_name = "DURATION", value_parser = human::parse_duration)]
+        duration: Option<Duration>,
+        /// Until when, such as 2027-02-01T06:00:00Z
+        #[arg(long, value_name = "TIME", conflicts_with = "duration")]
+        until: Option<Timestamp>,
+        /// Only this snapshot, by its id or the beginning of it; may be given several times
+        #[arg(long = "snapshot", value_name = "ID")]
+        snapshots: Vec<String>,
+        #[command(flatten)]
+        vault: VaultAccess,
+    },
+    /// End a hold, or all holds of a workload
+    #[command(after_help = "Example:
+  outlast workload release shop-db --reason \"the case is closed\" --dir ./outlast-data")]
+    Release {
+        /// The workload's name, as `outlast workload list` shows it
+        workload: WorkloadName,
+        /// Only this one, by the number that `outlast snapshots WORKLOAD --kept` shows
+        #[arg(long, value_name = "NUMBER")]
+        hold: Option<u64>,
+        /// Why, for those who read it later
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        #[command(flatten)]
+        vault: VaultAccess,
+    },
+    /// Ask another operator to agree that other rules hold for all snapshots that are here
+    ///
+    /// Each snapshot is kept by the rules that were in force when it came, at least. Rules that keep less
+    /// reach it by this only, seven days after another operator has agreed.
+    #[command(after_help = "Example:
+  outlast workload shorten shop-db --keep daily=7 --reason \"the law changed\" --dir ./outlast-data")]
+    Shorten {
+        /// The workload's name, as `outlast workload list` shows it
+        workload: WorkloadName,
+        /// The rules, such as last=5,daily=7,within=30d
+        #[arg(long, value_name = "RULES")]
+        keep: Keep,
+        /// Why, for those who read it later
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        #[command(flatten)]
+        vault: VaultAccess,
+    },
+    /// Ask another operator to agree that a retired workload's repository is destroyed before its time
+    #[command(after_help = "Example:
+  outlast workload destroy old-name --reason \"the contract ended\" --dir ./outlast-data")]
+    Destroy {
+        /// The workload's name, as `outlast workload list` shows it
+        workload: WorkloadName,
+        /// Why, for those who read it later
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        #[command(flatten)]
+        vault: VaultAccess,
+    },
     /// Begin a workload's repository anew that is missing for good
     ///
     /// A vault makes nothing in the place of a repository that it remembers and does not find, because
@@ -142,6 +214,29 @@ pub(crate) fn run(command: &Command, output: &Output) -> Result<Code> {
             let order = ReasonedOrder { reason: reason.clone() };
             let client = vault.client()?;
             order_each(&client, workload, |name| client.resume(name, &order), output)?;
+        }
+        Command::Hold { workload, reason, person, duration, until, snapshots, vault } => {
+            let order = KeepingOrder::Hold {
+                person: person.clone(),
+                for_seconds: duration.map(|duration| duration.as_secs()),
+                until: *until,
+                snapshots: snapshots.clone(),
+                reason: reason.clone(),
+            };
+            return keeping::order(&vault.client()?, workload, &order, output);
+        }
+        Command::Release { workload, hold, reason, vault } => {
+            let order = KeepingOrder::Release { hold: *hold, reason: reason.clone() };
+            return keeping::order(&vault.client()?, workload, &order, output);
+        }
+        Command::Shorten { workload, keep, reason, vault } => {
+            let (keep, reason) = (keep.to_string(), reason.clone());
+            let order = KeepingOrder::RequestShorten { keep, reason };
+            return keeping::order(&vault.client()?, workload, &order, output);
+        }
+        Command::Destroy { workload, reason, vault } => {
+            let order = KeepingOrder::RequestDestroy { reason: reason.clone() };
+            return keeping::order(&vault.client()?, workload, &order, output);
         }
         Command::Recreate { workload, reason, vault } => {
             let order = RecreateOrder { reason: reason.clone() };

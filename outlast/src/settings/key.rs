@@ -111,7 +111,6 @@ pub(crate) enum Kind {
     Contents,
     /// Any text, such as a time of day.
     Text {
-        /// How it may look.
         example: &'static str,
     },
     /// Any number of texts, each of which is one word.
@@ -124,6 +123,11 @@ pub(crate) enum Kind {
     Flag,
     /// The name of a workload.
     Workload,
+    /// A text that something else understands.
+    Ruled {
+        example: &'static str,
+        check: fn(&str) -> Result<(), String>,
+    },
 }
 
 /// A value that was found right.
@@ -214,7 +218,7 @@ impl Kind {
             Self::Patterns => "a list of patterns, such as [\"shop-*\", \"crm-db\"]",
             Self::Percent => "a number of percent from 1 to 100 without quotes, such as 50",
             Self::Contents => "a list of kinds, such as [\"pg_dump\", \"pg_dump-custom\"]",
-            Self::Text { example } => {
+            Self::Text { example } | Self::Ruled { example, .. } => {
                 return Cow::Owned(format!("a text in quotes, such as {}", quoted(example)));
             }
             Self::Words { example } => {
@@ -244,7 +248,9 @@ impl Kind {
             Self::Patterns => "shop-*",
             Self::Percent => "50",
             Self::Contents => "pg_dump",
-            Self::Text { example } | Self::Words { example } => example,
+            Self::Text { example } | Self::Words { example } | Self::Ruled { example, .. } => {
+                example
+            }
             Self::OneOf(words) => words.first().copied().unwrap_or_default(),
             Self::Flag => "true",
             Self::Workload => "shop-db",
@@ -265,7 +271,7 @@ impl Kind {
             Self::Patterns => "PATTERNS",
             Self::Percent => "PERCENT",
             Self::Contents => "KINDS",
-            Self::Text { .. } => "TEXT",
+            Self::Text { .. } | Self::Ruled { .. } => "TEXT",
             Self::Words { .. } => "[TEXT, ...]",
             Self::OneOf(_) => "WORD",
             Self::Flag => "true|false",
@@ -280,6 +286,7 @@ impl Kind {
                 Err(format!("it is empty, and wants {}", self.expected()))
             }
             Self::Path | Self::Text { .. } => Ok(Value::Text(text.to_owned())),
+            Self::Ruled { check, .. } => check(text).map(|()| Value::Text(text.to_owned())),
             Self::Words { .. } => words(text)
                 .map(Value::Words)
                 .ok_or_else(|| format!("{text:?} is not {}", self.expected())),

@@ -8,7 +8,9 @@ use outlast_agent::{AgentConfig, Budgets};
 use outlast_drop::DropLimits;
 use outlast_promise::{Declaration, Policy};
 use outlast_types::SanityRule;
-use outlast_vault::{AgentLimits, LimitPolicy, SanityPolicy, VaultConfig};
+use outlast_vault::{
+    AgentLimits, LimitPolicy, RetentionPolicy, RetentionRule, SanityPolicy, VaultConfig,
+};
 use outlast_wire::Proxies;
 
 use super::adopted;
@@ -149,6 +151,7 @@ impl Configured for VaultConfig {
             let of_sanity = |name: &str| said(name).unwrap_or_else(|| format!("sanity.{name}"));
             sanity.workloads.insert(workload.clone(), sanity_rule(settings, of_sanity)?);
         }
+        let retention = retention(settings, &services)?;
         let mut agents = BTreeMap::new();
         for agent in &settings.agents {
             agents.insert(agent.clone(), settings.grants(&format!("agents.{agent}.workloads"))?);
@@ -169,6 +172,7 @@ impl Configured for VaultConfig {
             limits,
             services: services.members,
             sanity,
+            retention,
             fetch,
             agents,
             ..Self::new(&dir, listen, &identity)
@@ -189,6 +193,32 @@ fn sanity_rule(settings: &Settings, key: impl Fn(&str) -> String) -> Result<Sani
         shrink_max: u8::try_from(settings.count(&key("shrink_max"))?).ok(),
         floor: Some(settings.size(&key("floor"))?),
         kinds: settings.contents(&key("kinds"))?,
+    })
+}
+
+/// How long snapshots are kept.
+fn retention(settings: &Settings, services: &Services) -> Result<RetentionPolicy> {
+    let rule = |keep: &str, immutable_for: &str| -> Result<RetentionRule> {
+        Ok(RetentionRule {
+            class: None,
+            keep: settings.text_if_set(keep).map(str::parse).transpose()?,
+            immutable_for: settings.duration_if_set(immutable_for).unwrap_or_default(),
+            zone: settings.text("retention.zone")?.parse()?,
+        })
+    };
+    let mut workloads = BTreeMap::new();
+    for workload in services.workloads(settings) {
+        let key = |name: &str| {
+            let said = services.key(settings, &workload, name);
+            said.unwrap_or_else(|| format!("retention.{name}"))
+        };
+        workloads.insert(workload.clone(), rule(&key("keep"), &key("immutable_for"))?);
+    }
+    Ok(RetentionPolicy {
+        default: rule("retention.keep", "retention.immutable_for")?,
+        workloads,
+        min_age: settings.duration("retention.min_age")?,
+        hours: settings.text("retention.hours")?.parse()?,
     })
 }
 

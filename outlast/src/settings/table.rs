@@ -2,6 +2,7 @@
 
 mod adopt;
 mod media;
+mod retention;
 mod source;
 
 use std::time::Duration;
@@ -275,6 +276,7 @@ pub(crate) const VAULT: RoleKeys = RoleKeys {
                 },
             ],
         },
+        retention::RETENTION,
         Section {
             name: "limits",
             form: Form::Once,
@@ -405,6 +407,8 @@ pub(crate) const VAULT: RoleKeys = RoleKeys {
                     default: Default::SameAs("promise.owner"),
                     help: "the same for one workload; what its share declares may tighten it",
                 },
+                retention::KEEP,
+                retention::IMMUTABLE_FOR,
                 Key {
                     name: "min_size",
                     kind: Kind::Size,

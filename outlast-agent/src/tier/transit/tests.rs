@@ -57,6 +57,7 @@ fn bill() -> Shipment {
         claims: serde_json::Value::Null,
         sanity: None,
         sanity_rule: None,
+        first_seen: None,
         other: BTreeMap::new(),
     }
 }

@@ -66,6 +66,24 @@ codes! {
         AuthorityEnded => "authority_ended",
         /// Workloads of which nothing was ever vaulted, and which no report names any more, were forgotten.
         WorkloadsForgotten => "workloads_forgotten",
+        /// Rules of retention hold for a workload, or for what came until a moment.
+        RetentionBegan => "retention_began",
+        /// Snapshots were hidden; they go in a week.
+        SnapshotForgotten => "snapshot_forgotten",
+        /// Snapshots that were hidden are shown again.
+        SnapshotUndeleted => "snapshot_undeleted",
+        /// A snapshot was removed for good.
+        SnapshotRemoved => "snapshot_removed",
+        HoldPlaced => "hold_placed",
+        HoldReleased => "hold_released",
+        /// An operator asked for what takes two.
+        KeepingRequested => "keeping_requested",
+        KeepingApproved => "keeping_approved",
+        KeepingWithdrawn => "keeping_withdrawn",
+        /// Packs that no snapshot needs were removed.
+        Pruned => "pruned",
+        /// The repository of a retired workload was destroyed.
+        RepositoryDestroyed => "repository_destroyed",
         CatalogRebuilt => "catalog_rebuilt",
         IncidentOpened => "incident_opened",
         IncidentResolved => "incident_resolved",

@@ -258,6 +258,7 @@ fn what_could_not_be_committed_is_heard_again_and_told_once() {
         claims: serde_json::Value::Null,
         receipt: None,
         sanity: Sanity::default(),
+        terms: outlast_catalog::Terms::default(),
     };
     monitor.vaulted(&snapshot(1), true).unwrap();
     let fresh = monitor.workloads();

@@ -163,7 +163,9 @@ async fn orders(
 
 fn view(order: Order) -> OrderView {
     let (until, snapshots_forgotten, drop) = match order.action {
-        Action::Recreate { snapshots_forgotten } => (None, Some(snapshots_forgotten), None),
+        Action::Recreate { snapshots_forgotten } | Action::Destroy { snapshots_forgotten } => {
+            (None, Some(snapshots_forgotten), None)
+        }
         Action::Pause { until } | Action::Retire { until } => (Some(until), None, None),
         Action::Resume => (None, None, None),
         Action::Accept { drop, .. } => (None, None, Some(drop)),

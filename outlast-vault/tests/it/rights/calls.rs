@@ -4,8 +4,9 @@ use outlast_types::{DropId, SystemClock, SystemRandom, WorkloadName};
 use outlast_vault::VaultHandle;
 use outlast_wire::access::Call;
 use outlast_wire::api::{
-    AcceptOrder, AskLacking, AskedRequest, Holder, MediaReport, MediaState, PauseOrder,
-    ReasonedOrder, RecreateOrder, ResumeReleases, RevokeOrder, TokenOrder, WantedBackup,
+    AcceptOrder, AskLacking, AskedRequest, Holder, KeepingOrder, MediaReport, MediaState,
+    PauseOrder, ReasonedOrder, RecreateOrder, ResumeReleases, RevokeOrder, TokenOrder,
+    WantedBackup,
 };
 use outlast_wire::client::{FetchCallError, OpenError};
 use outlast_wire::enrollment::{RenewalRequest, TokenId};
@@ -72,6 +73,16 @@ fn ask_backup(client: &ApiClient, of: &WorkloadName, identity: &Identity) -> Res
     }
 }
 
+fn hold() -> KeepingOrder {
+    KeepingOrder::Hold {
+        person: None,
+        for_seconds: None,
+        until: None,
+        snapshots: Vec::new(),
+        reason: "a test".to_owned(),
+    }
+}
+
 /// Makes the call about `workload`, as `identity`.
 pub(super) fn make(
     call: Call,
@@ -135,6 +146,8 @@ pub(super) fn make(
                 AcceptOrder { drop: DropId::new(&SystemClock, &SystemRandom), reason: None };
             client.accept(workload, &order).map(drop)
         }
+        Call::ViewKeeping => client.keeping(workload, None).map(drop),
+        Call::OrderKeeping => client.order_keeping(workload, &hold()).map(drop),
         Call::ResumeReleases => {
             client.resume_releases(&ResumeReleases { reason: reason() }).map(drop)
         }
