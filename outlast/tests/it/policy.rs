@@ -152,3 +152,46 @@ fn a_lost_repository_is_refused_until_an_operator_begins_it_anew() {
     assert!(words.contains("nothing is missing"), "{words}");
     up.role.stop();
 }
+
+#[test]
+fn what_keeps_a_snapshot_is_told_and_nothing_goes_before_its_time_by_one_operator() {
+    let directory = scratch();
+    let dir = directory.path().join("up");
+    fs::create_dir(&dir).unwrap();
+    let config = "[retention]\nkeep = \"last=2,daily=7\"\nzone = \"Europe/Berlin\"\n";
+    outlast_fs::durable::create_new(&dir.join("vault.toml"), config.as_bytes(), 0o600).unwrap();
+    let mut up = Up::start(&dir);
+    let drop = up.drop("shop-db", &["Cargo.toml"]);
+    up.wait_for_receipt("shop-db", &drop, "vaulted");
+    let kept = document(&mut up.ask(&["snapshots", "shop-db", "--kept", "--json"]));
+    let rules = "[\"last\",\"daily\",\"newest-good\",\"young\"]";
+    assert_eq!(kept["snapshots"][0]["rules"].to_string(), rules);
+    assert_eq!((&kept["keep"], &kept["going"]), (&"last=2,daily=7".into(), &0.into()));
+    let point = &kept["snapshots"][0]["recovery_point"];
+    assert!(point.as_str() < kept["snapshots"][0]["received"].as_str(), "first seen: {kept}");
+    let id = kept["snapshots"][0]["snapshot"].as_str().unwrap().to_owned();
+    let words =
+        fail(&mut up.ask(&["snapshots", "forget", "shop-db", &id, "--reason", "a test"]), 4);
+    assert!(words.contains("is kept: last, daily"), "{words}");
+    fail(&mut up.ask(&["workload", "hold", "shop-db"]), 2);
+    let hold = ["workload", "hold", "shop-db", "--reason", "case 7", "--person", "legal"];
+    assert_eq!(document(up.ask(&hold).arg("--json"))["hold"], 1);
+    let shorten = ["workload", "shorten", "shop-db", "--keep", "daily=1", "--reason", "a test"];
+    let request = document(up.ask(&shorten).arg("--json"));
+    assert_eq!(request["request"]["what"], "shorten");
+    let listed = succeed(&mut up.ask(&["approve"]));
+    assert!(listed.contains("shop-db/2: shorten to daily=1"), "{listed}");
+    let words = fail(&mut up.ask(&["approve", "shop-db/2", "--reason", "me again"]), 4);
+    assert!(words.contains("another operator"), "{words}");
+    succeed(&mut up.ask(&["approve", "shop-db/2", "--withdraw", "--reason", "a slip"]));
+    let words = succeed(&mut up.ask(&["snapshots", "shop-db", "--kept"]));
+    assert!(
+        words.contains("held") && words.contains("for legal, by operator up: case 7"),
+        "{words}"
+    );
+    succeed(&mut up.ask(&["workload", "release", "shop-db", "--reason", "closed"]));
+    fail(&mut up.ask(&["snapshots", "shop-db", "--keep", "daily=0"]), 2);
+    let words = succeed(&mut up.ask(&["snapshots", "shop-db"]));
+    assert!(words.contains(&id[..8]), "{words}");
+    up.role.stop();
+}
