@@ -29,6 +29,7 @@ pub enum Topic {
     Certificate,
     Media,
     Spool,
+    Route,
     Agent,
     Share,
     Work,
@@ -60,6 +61,8 @@ pub enum Subject {
     Holder(String),
     Agent(String),
     Media(String),
+    /// A way by which people are told.
+    Route(String),
     Source(Source),
     Workload(WorkloadName),
 }
@@ -70,6 +73,7 @@ impl Topic {
             Self::Certificate => "certificate",
             Self::Media => "media",
             Self::Spool => "spool",
+            Self::Route => "route",
             Self::Agent => "agent",
             Self::Share => "share",
             Self::Work => "work",
@@ -117,6 +121,10 @@ impl Key {
         Self { topic, subject: Subject::Media(media.to_owned()) }
     }
 
+    pub fn of_route(route: &str) -> Self {
+        Self { topic: Topic::Route, subject: Subject::Route(route.to_owned()) }
+    }
+
     pub fn of_vault(topic: Topic) -> Self {
         Self { topic, subject: Subject::Vault }
     }
@@ -133,7 +141,9 @@ impl fmt::Display for Key {
         match &self.subject {
             Subject::Vault => Ok(()),
             Subject::Holder(holder) => write!(f, "/{}", holder.replacen(' ', "/", 1)),
-            Subject::Agent(name) | Subject::Media(name) => write!(f, "/{name}"),
+            Subject::Agent(name) | Subject::Media(name) | Subject::Route(name) => {
+                write!(f, "/{name}")
+            }
             Subject::Source(source) => write!(f, "/{source}"),
             Subject::Workload(workload) => write!(f, "/{workload}"),
         }
@@ -227,6 +237,8 @@ pub enum Cause {
     MediaSilent { media: String, last_heard: Timestamp },
     /// A media server is alive, and does not hand on what it holds as it should.
     MediaHindered { media: String, problem: String },
+    /// People cannot be told of incidents by one of the ways that policy names.
+    RouteFails { route: String, problem: String },
     /// A certificate ends soon, or has ended.
     CertificateEnds { holder: String, until: Timestamp },
     /// A certificate is not valid yet, so it was made under another clock.
@@ -294,6 +306,7 @@ enum About<'a> {
     Holder(&'a str),
     Agent(&'a str),
     Media(&'a str),
+    Route(&'a str),
     Share(&'a str, Option<ShareId>),
     Workload(&'a WorkloadName),
 }
@@ -351,6 +364,9 @@ impl Cause {
                 ("certificate-early", T::Certificate, Platform, Holder(holder))
             }
             Self::MediaSilent { media: m, .. } => ("media-silent", T::Media, Platform, Media(m)),
+            Self::RouteFails { route, .. } => {
+                ("route-fails", T::Route, Platform, About::Route(route))
+            }
             Self::MediaHindered { media: m, .. } => {
                 ("media-hindered", T::Spool, Platform, Media(m))
             }
@@ -376,6 +392,7 @@ impl Cause {
             About::Holder(holder) => Subject::Holder(holder.to_owned()),
             About::Agent(agent) => Subject::Agent(agent.to_owned()),
             About::Media(media) => Subject::Media(media.to_owned()),
+            About::Route(route) => Subject::Route(route.to_owned()),
             About::Share(agent, share) => {
                 Subject::Source(Source { agent: agent.to_owned(), share })
             }

@@ -156,6 +156,8 @@ pub enum Event {
         problem: Option<String>,
         holds: BTreeSet<WorkloadName>,
     },
+    /// How a way does by which people are told: it works, or why it does not.
+    RouteSeen { route: String, problem: Option<String> },
     /// How much of a workload waits at an agent: sealed drops that are not vaulted, and bytes of them that
     /// are still to be read. May be repeated; with no drop, nothing waits.
     Backlog { workload: WorkloadName, source: Source, drops: u64, bytes: u64 },
@@ -198,6 +200,7 @@ impl Event {
             | Self::ClockSeen { .. }
             | Self::ReleasesWithheld { .. }
             | Self::MediaSeen { .. }
+            | Self::RouteSeen { .. }
             | Self::Moved { .. }
             | Self::Looked { .. }
             | Self::OwnCertificate { .. } => None,

@@ -55,6 +55,9 @@ pub(crate) struct Head {
     /// Media servers of which anything was the matter.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) media: BTreeMap<String, MediaTrouble>,
+    /// Ways by which people cannot be told, and why.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) routes: BTreeMap<String, String>,
 }
 
 /// What is the matter with a media server.
@@ -80,6 +83,7 @@ impl Head {
             forgetting_problem: None,
             withheld: None,
             media: BTreeMap::new(),
+            routes: BTreeMap::new(),
         }
     }
 }

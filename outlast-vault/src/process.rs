@@ -1,5 +1,6 @@
 //! A running vault: its threads, and how they end.
 
+mod alerting;
 mod awaited;
 mod config;
 mod directory;
@@ -21,14 +22,14 @@ use outlast_catalog::{Catalog, CatalogError};
 use outlast_fs::{DirectoryLock, durable};
 use outlast_types::Environment;
 use outlast_wire::server::Gate;
-use outlast_wire::{CertificateAuthority, IdentityHandle, Role, rest, server, tls};
+use outlast_wire::{CertificateAuthority, IdentityHandle, Roads, Role, rest, server, tls};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
 use self::directory::{DirectoryStorage, IDENTITY, existing, lock_directory};
 use self::hold::Hold;
-use self::workers::Workers;
+use self::workers::{Work, Workers};
 use crate::core::audit::{self, AuditHead, AuditSelection, AuditVerdict};
 use crate::core::error::VaultError;
 use crate::core::opening::Parts;
@@ -39,6 +40,7 @@ use crate::core::vault::{OpenIssuer, Vault};
 use crate::doors::turns::{self, Turns};
 use crate::doors::{api, hearing, metrics, rest::Host};
 
+pub use self::alerting::{Address, Destination, RouteConfig, SecretError, check_secret, try_out};
 pub use self::awaited::{Awaited, awaited_since};
 pub use self::config::{VaultConfig, listen_address};
 pub use self::error::StartError;
@@ -108,11 +110,25 @@ pub fn start(config: VaultConfig, environment: Environment) -> Result<VaultHandl
         // The sender is gone only with the handle: that means the same.
         async { drop(stopped.await) },
     ));
-    let workers = Workers::start(&vault, upkeep::jobs(config.look_after, config.save_state))
+    alerting::announce(&config.routes);
+    let jobs = upkeep::jobs(config.look_after, config.save_state);
+    let workers = Workers::start(&vault, jobs, alerting_of(&vault, &config))
         .map_err(StartError::io("start a thread of", &config.dir))?;
     tracing::info!(%address, dir = %config.dir.display(), "the vault serves");
     let running = Running { runtime, stop_serving, serving, workers, _metrics: plain };
     Ok(VaultHandle { address, vault, running: Some(running), _lock: lock, hold })
+}
+
+/// What carries alerts, one for each route.
+fn alerting_of(vault: &Arc<Vault>, config: &VaultConfig) -> Vec<(String, Work)> {
+    let name = vault.identity.get().peer().name().to_owned();
+    let work = |route: &RouteConfig| {
+        let (alerts, environment) = (Arc::clone(&vault.alerts), vault.environment.clone());
+        let roads = Roads::through(config.proxies.clone());
+        let work = alerting::work(route.clone(), alerts, name.clone(), environment, roads);
+        (format!("alert-{}", route.route.name), Box::new(work) as Work)
+    };
+    config.routes.iter().map(work).collect()
 }
 
 /// Serves metrics on an address of this host until what comes back is dropped.
@@ -194,6 +210,7 @@ fn open(
             .keeping(config.retention.clone()),
         process: here::process(),
         environment,
+        routes: config.routes.iter().map(|config| config.route.clone()).collect(),
     };
     Ok((Vault::open(parts)?, lock, hold))
 }

@@ -74,6 +74,8 @@ pub enum Call {
     ResumeWorkload,
     /// To take a drop for a backup that looks like none.
     AcceptDrop,
+    /// To acknowledge an incident, or to comment on it.
+    AnswerIncident,
     /// To let agents release again, after the vault was brought back.
     ResumeReleases,
     /// To see what keeps each snapshot, and what operators asked for.
@@ -83,7 +85,7 @@ pub enum Call {
 }
 
 impl Call {
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::OpenRepository,
         Self::MakeRepository,
         Self::Ship,
@@ -113,6 +115,7 @@ impl Call {
         Self::RetireWorkload,
         Self::ResumeWorkload,
         Self::AcceptDrop,
+        Self::AnswerIncident,
         Self::ResumeReleases,
         Self::ViewKeeping,
         Self::OrderKeeping,
@@ -150,6 +153,7 @@ impl Call {
             Self::RetireWorkload => "retire a workload",
             Self::ResumeWorkload => "resume a workload",
             Self::AcceptDrop => "accept a drop",
+            Self::AnswerIncident => "answer an incident",
             Self::ResumeReleases => "resume releases",
             Self::ViewKeeping => "look at what is kept",
             Self::OrderKeeping => "order what is kept",
@@ -404,6 +408,7 @@ fn reach_of_call(role: Role, call: Call) -> Reach {
         | Call::RetireWorkload
         | Call::ResumeWorkload
         | Call::AcceptDrop
+        | Call::AnswerIncident
         | Call::OrderKeeping
         | Call::ResumeReleases => role == Operator,
     };

@@ -8,6 +8,7 @@ mod certificates;
 mod code;
 mod counted;
 mod figures;
+mod incidents;
 mod keeping;
 mod orders;
 mod shipments;
@@ -30,6 +31,7 @@ pub use backups::{AskBackup, AskedRequest, REQUESTS_MAX, WantedBackup};
 pub use certificates::{CertificateView, Holder, RevokeOrder};
 pub use code::ErrorCode;
 pub use figures::AgentFigures;
+pub use incidents::{AckIncident, CommentIncident, IncidentAnswered, IncidentView, SaidOfIncident};
 pub use keeping::{
     HoldView, KeepingDone, KeepingOrder, KeepingView, KeptView, RequestView, SnapshotView,
 };
@@ -435,27 +437,6 @@ pub struct DoubtfulDrop {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub received: Option<Timestamp>,
     pub reason: String,
-}
-
-/// `GET /api/v1/incidents` gives a list of these, newest first.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct IncidentView {
-    pub key: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub workload: Option<WorkloadName>,
-    /// `app` or `platform`: whose it is.
-    pub owner: String,
-    /// The team that was told: what the promise's owner is called, or `platform`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub team: Option<String>,
-    /// Why, for programs: `nothing-dropped`. None if an older vault opened it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub code: Option<String>,
-    /// Why, for people: a whole sentence.
-    pub cause: String,
-    pub opened: Timestamp,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub resolved: Option<Timestamp>,
 }
 
 /// `GET /api/v1/jobs` gives a list of these, by name: what the vault does by itself.

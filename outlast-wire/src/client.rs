@@ -21,6 +21,8 @@ mod way;
 pub use address::{AddressError, check_address};
 pub use calls::{ApiClient, Speaker};
 pub use error::CallError;
+pub(crate) use http::Http;
+
 pub use fetching::FetchCallError;
 pub use forward::{Pace, Part, Sent};
 pub use opened::{Answered, OpenError, OpenedWorkload};

@@ -9,6 +9,7 @@
 //!   ([`opening`]), and what a media server may do for an agent ([`ticket`]).
 //! - The road: names, addresses and proxies ([`road`]), mutual TLS ([`tls`]), a server loop with limits
 //!   ([`server`]).
+//! - Servers of others that are told something: web hooks and mail ([`outside`]).
 //! - The words: the restic REST protocol as a server ([`rest`]) and as a
 //!   [`Store`](outlast_store::Store) ([`RestStore`]); our own calls as data ([`api`]) and as a client
 //!   ([`ApiClient`]); what a vault holds now ([`holdings`]); what instances get back
@@ -18,6 +19,7 @@
 //! `tokio::task::spawn_blocking` or a thread of their own.
 
 mod authorities;
+mod believed;
 mod certificate;
 mod identity_handle;
 mod key;
@@ -40,6 +42,7 @@ pub mod names;
 pub mod news;
 pub mod news_watch;
 pub mod opening;
+pub mod outside;
 pub mod receipts;
 pub mod renewal;
 pub mod request;
@@ -56,6 +59,7 @@ pub mod trust;
 pub mod waiting_keys;
 
 pub use authorities::{Authorities, AuthoritiesError, CA_FILE, Ended, PAST_FILE, PastAuthority};
+pub use believed::{Believed, NoRoots};
 pub use ca::{CertificateAuthority, RootAuthority};
 pub use certificate::{Certified, Fingerprint, InvalidCertificate, InvalidFingerprint, Validity};
 pub use client::{

@@ -14,6 +14,7 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 use self::clients::Clients;
 use self::servers::Unrevoked;
+use crate::believed::Believed;
 use crate::certificate::{self, InvalidCertificate};
 use crate::identity::Identity;
 use crate::identity_handle::{Derived, IdentityHandle};
@@ -101,6 +102,15 @@ pub fn anonymous_client_config(ca_pem: &str) -> Result<ClientConfig, TlsError> {
         .with_safe_default_protocol_versions()
         .map_err(setup)?
         .with_root_certificates(roots(ca_pem)?)
+        .with_no_client_auth())
+}
+
+/// For a client of servers of others: accepts those that any of these authorities certified.
+pub(crate) fn believing_client_config(believed: &Believed) -> Result<ClientConfig, TlsError> {
+    Ok(ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(setup)?
+        .with_root_certificates(believed.store())
         .with_no_client_auth())
 }
 

@@ -15,6 +15,7 @@ mod media;
 pub(crate) mod reference;
 mod resolve;
 mod role;
+mod routes;
 mod services;
 mod sources;
 pub(crate) mod table;

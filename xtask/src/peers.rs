@@ -27,6 +27,7 @@ const PEERS: &[(&str, &str)] = &[
     // Drills load dumps in it, away from everything else.
     ("/usr/bin/bwrap", "bubblewrap"),
     ("/usr/bin/cloud-init", "cloud-init"),
+    ("/usr/bin/prometheus-alertmanager", "prometheus-alertmanager"),
 ];
 
 /// The same for the lab of real file servers and clients, without which its tests are skipped.

@@ -61,6 +61,11 @@ impl fmt::Display for Cause {
             Self::MediaHindered { media, problem } => {
                 write!(f, "media server {media} does not hand on what it holds: {problem}")
             }
+            Self::RouteFails { route, problem } => write!(
+                f,
+                "alerts do not get through by route {route}: {problem}; until they do, they are told by \
+                 all other routes only; `outlast doctor alerts` tries each out"
+            ),
             Self::VaultAbsent { from, until } => vault_absent(f, *from, *until),
             Self::VaultWentBack { lost, count } => went_back(f, lost, *count),
             Self::AuditLogDamaged { problem } => audit_log_damaged(f, problem),

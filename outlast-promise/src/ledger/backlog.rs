@@ -206,7 +206,7 @@ fn matter_of(key: &Key) -> Vec<Matter> {
             agent.map(Matter::Agent).into_iter().collect()
         }
         Subject::Vault | Subject::Media(_) => vec![Matter::Evidence],
-        Subject::Workload(_) => Vec::new(),
+        Subject::Route(_) | Subject::Workload(_) => Vec::new(),
     }
 }
 
@@ -217,7 +217,7 @@ fn concerns(key: &Key, source: &Source) -> bool {
         Subject::Source(of) => of == source,
         Subject::Vault | Subject::Media(_) => true,
         Subject::Holder(of) => *of == holder(&source.agent),
-        Subject::Workload(_) => false,
+        Subject::Route(_) | Subject::Workload(_) => false,
     }
 }
 

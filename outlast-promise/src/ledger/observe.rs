@@ -124,6 +124,14 @@ impl Ledger {
                 let trouble = MediaTrouble { silent_since, problem: problem.as_deref().map(cut) };
                 self.observe_media(media, trouble, &holds, touched);
             }
+            Event::RouteSeen { route, problem } => {
+                touched.insert(Matter::Evidence);
+                let routes = &mut self.state.head.routes;
+                match problem {
+                    Some(problem) => drop(routes.insert(cut(&route), cut(&problem))),
+                    None => drop(routes.remove(&cut(&route))),
+                }
+            }
             event @ (Event::AuditLog { .. }
             | Event::Forgetting { .. }
             | Event::ReleasesWithheld { .. }

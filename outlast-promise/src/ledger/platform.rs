@@ -1,9 +1,9 @@
 //! What the platform itself has to answer for: media servers, and the vault's own absence.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Ledger;
-use crate::cause::{Cause, Key, Topic};
+use crate::cause::{Cause, Key, Subject, Topic};
 use crate::incident::Change;
 use crate::promise::State;
 use crate::state::{MediaTrouble, VaultOutage};
@@ -47,6 +47,21 @@ impl Ledger {
         let has_news = *known != explains;
         *known = explains;
         has_news
+    }
+
+    /// Each way by which people cannot be told, and each that works again or is no more.
+    pub(super) fn settle_routes(&mut self, changes: &mut Vec<Change>) {
+        let told = self.state.open.keys().filter_map(|key| match &key.subject {
+            Subject::Route(route) => Some(route.clone()),
+            _ => None,
+        });
+        let routes: BTreeSet<String> = told.chain(self.state.head.routes.keys().cloned()).collect();
+        for route in routes {
+            let problem = self.state.head.routes.get(&route).cloned();
+            let key = Key::of_route(&route);
+            let cause = problem.map(|problem| Cause::RouteFails { route, problem });
+            self.settle_incident(&key, cause, None, changes);
+        }
     }
 
     /// An outage of the vault is told only if a promise broke in it.

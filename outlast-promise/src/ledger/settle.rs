@@ -133,6 +133,7 @@ impl Ledger {
                     withheld.map(|(agents, until)| Cause::ReleasesWithheld { agents, until });
                 let key = Key::of_vault(Topic::ReleasesWithheld);
                 self.settle_incident(&key, cause, None, changes);
+                self.settle_routes(changes);
                 return self.settle_media(&mut known.media, changes);
             }
             Matter::Outage => {

@@ -65,6 +65,8 @@ pub enum VaultError {
          set good backups aside"
     )]
     NothingMissing { workload: WorkloadName },
+    #[error("{reason}")]
+    BadAnswer { reason: String },
     #[error("{workload} cannot be {action} like this: {reason}")]
     BadOrder { workload: WorkloadName, action: &'static str, reason: String },
     #[error(
@@ -190,7 +192,7 @@ impl VaultError {
             Self::Missing { .. } => ErrorCode::RepositoryMissing,
             Self::RepositoriesAway { .. } => ErrorCode::RepositoriesAway,
             Self::NothingMissing { .. } => ErrorCode::NothingMissing,
-            Self::BadOrder { .. } => ErrorCode::BadOrder,
+            Self::BadOrder { .. } | Self::BadAnswer { .. } => ErrorCode::BadOrder,
             Self::Unacceptable { .. } => ErrorCode::Unacceptable,
             Self::PackMissing { .. } => ErrorCode::PackMissing,
             Self::Denied { .. } => ErrorCode::Refused,
@@ -222,15 +224,16 @@ impl VaultError {
             return reason.is_refusal();
         }
         use VaultError::{
-            AlreadyPublished, AmbiguousCertificate, BadBill, BadBoxKey, BadOrder, BadWords,
-            BillVersion, Contested, Denied, MissingObjects, NoIssuer, NotWithheld, NothingMissing,
-            OverLimit, OwnCertificate, Refused, Signer, Stale, Statement, Token, TooMuch,
-            Unacceptable, Unheard, UnknownCertificate, UnknownDrop, UnknownWorkload,
+            AlreadyPublished, AmbiguousCertificate, BadAnswer, BadBill, BadBoxKey, BadOrder,
+            BadWords, BillVersion, Contested, Denied, MissingObjects, NoIssuer, NotWithheld,
+            NothingMissing, OverLimit, OwnCertificate, Refused, Signer, Stale, Statement, Token,
+            TooMuch, Unacceptable, Unheard, UnknownCertificate, UnknownDrop, UnknownWorkload,
         };
         matches!(
             self,
             AlreadyPublished { .. }
                 | AmbiguousCertificate { .. }
+                | BadAnswer { .. }
                 | BadBill { .. }
                 | BadBoxKey
                 | BadOrder { .. }

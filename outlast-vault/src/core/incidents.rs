@@ -18,6 +18,11 @@ pub(crate) trait Chronicle: Send + Sync {
     /// rise; one that was appended before is there already, and nothing happens.
     fn append(&self, number: u64, entry: &IncidentEntry) -> Result<(), VaultError>;
 
+    /// All that was appended is to be forgotten where it came from.
+    fn all_appended(&self) -> Result<(), VaultError> {
+        Ok(())
+    }
+
     /// The number of the newest entry; `None` if there is none, or only a replay can tell.
     fn last(&self) -> Option<u64>;
 

@@ -11,6 +11,7 @@ use outlast_promise::{SourceStatus, State, WorkloadStatus};
 use outlast_types::{Owner, ShareId, Timestamp};
 use outlast_wire::api::{AgentFigures, MediaReport};
 
+use super::alerts::Health;
 use super::counters::Counted;
 use super::jobs::JobStatus;
 use super::spools::Shown as MediaShown;
@@ -43,6 +44,7 @@ impl Vault {
         self.trouble_metrics(&mut page, now);
         agents(&mut page, &self.figures.fresh(now));
         self.road_metrics(&mut page, now);
+        self.alert_metrics(&mut page, now);
         counted(&mut page, &self.counters.read());
         jobs(&mut page, &self.jobs.statuses());
         let head = self.audit.head();
@@ -100,6 +102,37 @@ impl Vault {
             let from = status.last_vaulted.unwrap_or(status.known_since);
             let rpo = status.promise.rpo().unwrap_or_else(|| status.promise.time_after(from));
             page.line(metric, &[("workload", &name(status))], rpo.as_secs());
+        }
+    }
+
+    /// Who is told, and whether that works.
+    fn alert_metrics(&self, page: &mut Page, now: Timestamp) {
+        let routes = self.alerts.routes(now);
+        let (metric, help) =
+            ("outlast_alerts_owed", "Messages that are due on a route and not delivered.");
+        page.family(metric, GAUGE, help);
+        for (standing, _) in &routes {
+            page.line(metric, &[("route", &standing.route)], standing.owed);
+        }
+        let (metric, help) = (
+            "outlast_alert_route_failing_seconds",
+            "For how long nothing has got through by a route; 0 if it works.",
+        );
+        page.family(metric, GAUGE, help);
+        for (standing, health) in &routes {
+            let failing =
+                health.failing.as_ref().map_or(0, |(since, _)| now.since(*since).as_secs());
+            page.line(metric, &[("route", &standing.route)], failing);
+        }
+        let counted: [(&str, &str, fn(&Health) -> u64); 2] = [
+            ("outlast_alerts_delivered_total", "What was delivered by a route.", |it| it.delivered),
+            ("outlast_alert_failures_total", "Deliveries that failed.", |it| it.failures),
+        ];
+        for (metric, help, count) in counted {
+            page.family(metric, COUNTER, help);
+            for (standing, health) in &routes {
+                page.line(metric, &[("route", &standing.route)], count(health));
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use outlast_alert::Route;
 use outlast_catalog::Catalog;
 use outlast_promise::Settings;
 use outlast_types::{Environment, Interrupt, Random, hex};
@@ -10,6 +11,7 @@ use outlast_wire::names::Names;
 use outlast_wire::{Identity, IdentityHandle, Trust};
 
 use super::admission::Admission;
+use super::alerts::{Alerts, ToldChronicle};
 use super::arrivals::Arrivals;
 use super::audit::{AuditAction, AuditHead, AuditLog, Event, Source};
 use super::certificates::Certificates;
@@ -17,7 +19,7 @@ use super::challenges::Challenges;
 use super::counters::Counters;
 use super::error::VaultError;
 use super::figures::Figures;
-use super::incidents::AuditChronicle;
+use super::incidents::{AuditChronicle, Chronicle};
 use super::jobs::{Jobs, Progress};
 use super::keepings::Keepings;
 use super::kit::{self, OpenedByKits};
@@ -60,6 +62,8 @@ pub(crate) struct Parts {
     pub(crate) policy: Policy,
     pub(crate) process: Process,
     pub(crate) environment: Environment,
+    /// By which people are told.
+    pub(crate) routes: Vec<Route>,
 }
 
 impl Vault {
@@ -76,6 +80,7 @@ impl Vault {
             policy,
             process,
             environment,
+            routes,
         } = parts;
         let repositories = Repositories::open(&storage, &environment);
         let arrivals = Arrivals::open(&storage);
@@ -89,8 +94,16 @@ impl Vault {
         let given = orders.list(None);
         note_orders(&given, &audit)?;
         let certified = identity.get();
-        let opening = opening(settings, &given, &certified, &audit, &withheld);
+        let alerts = Alerts::open(&storage, certified.peer().name(), routes)?;
+        let alerts = Arc::new(alerts);
+        let told = ToldChronicle {
+            alerts: Arc::clone(&alerts),
+            clock: Arc::clone(&environment.clock),
+            chronicle: AuditChronicle::new(&audit),
+        };
+        let opening = opening(settings, &given, &certified, Arc::new(told), &withheld);
         let promises = PromiseMonitor::open(catalog, opening, Arc::clone(&environment.clock))?;
+        alerts.agree(&promises.open_pages(), environment.clock.now())?;
         let vault = Self {
             repositories,
             admission: Admission::open(&storage)?,
@@ -101,6 +114,7 @@ impl Vault {
             sights: Sights::default(),
             audit,
             promises,
+            alerts,
             jobs: Jobs::open(&storage, &environment),
             limits: Limits::open(&storage, Arc::clone(&environment.clock), limits)?,
             counters: Counters::default(),
@@ -182,14 +196,14 @@ fn opening<'a>(
     settings: Settings,
     orders: &'a [Order],
     certified: &Identity,
-    audit: &Arc<AuditLog>,
+    chronicle: Arc<dyn Chronicle>,
     withheld: &Withheld,
 ) -> Opening<'a> {
     Opening {
         settings,
         orders,
         certificate: own_certificate(certified),
-        chronicle: Arc::new(AuditChronicle::new(audit)),
+        chronicle,
         withheld: withheld.event(),
     }
 }

@@ -59,6 +59,7 @@ impl Outbox {
                     }
                 }
             }
+            self.chronicle.all_appended()?;
             catalog.handed_on(*last)?;
         }
     }

@@ -8,8 +8,8 @@ use outlast_catalog::{
     Catalog, Entry, IncidentRecord, LedgerChange, LedgerRow, ReportRecord, SnapshotRecord, Totals,
 };
 use outlast_promise::{
-    Cause, Event, Finding, Ledger, LedgerError, Row, ServiceStatus, Settings, Source, SourceStatus,
-    Validity, WorkloadStatus,
+    Cause, Event, Finding, Incident, Ledger, LedgerError, Row, ServiceStatus, Settings, Source,
+    SourceStatus, Validity, WorkloadStatus,
 };
 use outlast_types::{Clock, Owner, SnapshotId, Timestamp, WorkloadName};
 
@@ -250,6 +250,12 @@ impl PromiseMonitor {
     pub(crate) fn has_audit_incident(&self) -> bool {
         let state = self.lock();
         state.ledger.incidents().any(|open| matches!(open.cause, Cause::AuditLogDamaged { .. }))
+    }
+
+    /// What is open and nothing else explains.
+    pub(crate) fn open_pages(&self) -> Vec<Incident> {
+        let state = self.lock();
+        state.ledger.incidents().filter(|incident| incident.folded_into.is_none()).collect()
     }
 
     /// All agents that were heard, by the shares of which they speak.

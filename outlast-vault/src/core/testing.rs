@@ -86,6 +86,7 @@ impl World {
                 .keeping(self.retention.clone()),
             process: Process { holder: holder(), lives: |_| true },
             environment: self.environment.clone(),
+            routes: Vec::new(),
         };
         Arc::new(Vault::open(parts).unwrap())
     }

@@ -11,6 +11,7 @@ use outlast_wire::ca::CaError;
 use outlast_wire::{CertificateAuthority, Identity, IdentityHandle, Peer, Role, Trust};
 
 use super::admission::Admission;
+use super::alerts::Alerts;
 use super::arrivals::Arrivals;
 use super::audit::{AuditAction, AuditLog, Event, Outcome};
 use super::certificates::Certificates;
@@ -77,6 +78,8 @@ pub(crate) struct Vault {
     pub(crate) certificates: Certificates,
     pub(crate) tokens: Tokens,
     pub(crate) promises: PromiseMonitor,
+    /// Who is told.
+    pub(crate) alerts: Arc<Alerts>,
     pub(crate) jobs: Jobs,
     pub(crate) limits: Limits,
     pub(crate) counters: Counters,
@@ -188,10 +191,12 @@ impl Vault {
             news.extend(sources.map(|source| promise::Event::Moved { source }));
         }
         drop(moved);
+        news.extend(self.alerts.news(now));
         if !news.is_empty() {
             self.promises.noted(news)?;
         }
-        self.promises.tick()
+        self.promises.tick()?;
+        self.alerts.tick(now)
     }
 
     /// Notes that something was not done. That it cannot be noted changes nothing of the answer.

@@ -4,6 +4,7 @@ mod backups;
 mod call;
 mod certificates;
 mod enrollment;
+mod incidents;
 mod jobs;
 mod keeping;
 mod orders;
@@ -22,15 +23,15 @@ use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Extension, Router};
-use outlast_catalog::{RecordedCause, ReportRecord};
+use outlast_catalog::ReportRecord;
 use outlast_promise::{
     Backlog, Declaration, Event, Slowness, Source, State as PromiseState, slowness,
 };
 use outlast_types::{ProblemCode, ProblemKind, Sanity, Timestamp, WorkloadName};
 use outlast_wire::access::{self, Call};
 use outlast_wire::api::{
-    AgentReport, BODY_BYTES_MAX, ErrorCode, IncidentView, Problem, Reported, SnapshotView,
-    WorkloadReport, WorkloadView,
+    AgentReport, BODY_BYTES_MAX, ErrorCode, Problem, Reported, SnapshotView, WorkloadReport,
+    WorkloadView,
 };
 use outlast_wire::holdings::{Question, SignedAnswer};
 use outlast_wire::server::{ApiError, RequestId};
@@ -40,7 +41,6 @@ use outlast_wire::{Certified, Peer};
 use self::call::{Answer, Api, WorkloadQuery, workload_in_path, workload_name};
 use crate::core::audit::{AuditAction, Event as AuditEvent, Outcome};
 use crate::core::error::VaultError;
-use crate::core::incidents::in_words;
 use crate::core::sights::Told;
 use crate::core::vault::{Vault, validity};
 
@@ -55,10 +55,10 @@ pub(crate) fn router(vault: Arc<Vault>) -> Router {
         .route("/api/v1/workloads", get(workloads))
         .route("/api/v1/workloads/{workload}", get(workload))
         .route("/api/v1/snapshots", get(snapshots))
-        .route("/api/v1/incidents", get(incidents))
         .merge(backups::routes())
         .merge(shipments::routes())
         .merge(orders::routes())
+        .merge(incidents::routes())
         .merge(jobs::routes())
         .merge(keeping::routes())
         .merge(road::routes())
@@ -431,38 +431,4 @@ fn hide_forgotten(vault: &Vault, records: &mut Vec<outlast_catalog::SnapshotReco
         let keeping = vault.keepings.get(&record.workload);
         keeping.map_or(true, |keeping| !keeping.is_forgotten(record.snapshot))
     });
-}
-
-async fn incidents(
-    State(api): State<Api>,
-    Extension(asker): Extension<Certified>,
-    Extension(id): Extension<RequestId>,
-) -> Answer<Vec<IncidentView>> {
-    access::check_whole(&asker, Call::ListIncidents)?;
-    api.run(asker, id, |vault, asker| {
-        // Asked now, answered as of now: not up to a second behind.
-        vault.promises.tick()?;
-        let mut records = vault.promises.catalog().incidents()?;
-        // What is about no single workload may tell of any of them.
-        records.retain(|record| match &record.workload {
-            Some(workload) => vault.is_granted(asker, workload),
-            None => access::is_granted_all(asker),
-        });
-        let records = records.into_iter();
-        let view = |record: outlast_catalog::IncidentRecord| IncidentView {
-            code: match &record.cause {
-                RecordedCause::Data { code, .. } => Some(code.clone()),
-                RecordedCause::Sentence(_) => None,
-            },
-            cause: in_words(&record.cause),
-            key: record.key,
-            workload: record.workload,
-            owner: record.owner.to_string(),
-            team: Some(record.team),
-            opened: record.opened,
-            resolved: record.resolved,
-        };
-        Ok(records.map(view).collect())
-    })
-    .await
 }

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use outlast_promise::{Policy, Settings};
 use outlast_types::WorkloadName;
-use outlast_wire::Grants;
 use outlast_wire::names::Names;
+use outlast_wire::{Grants, Proxies};
 
+use super::alerting::RouteConfig;
 use crate::core::limits::{AgentLimits, LimitPolicy};
 use crate::core::policy::SanityPolicy;
 use crate::core::retention::RetentionPolicy;
@@ -68,6 +69,10 @@ pub struct VaultConfig {
     pub fetch: BTreeMap<WorkloadName, Duration>,
     /// The workloads that are left to single agents, by name, of those that their certificates grant.
     pub agents: BTreeMap<String, Grants>,
+    /// By which people are told of incidents.
+    pub routes: Vec<RouteConfig>,
+    /// Through which others are reached who are told.
+    pub proxies: Proxies,
 }
 
 impl VaultConfig {
@@ -92,6 +97,8 @@ impl VaultConfig {
             retention: RetentionPolicy::default(),
             fetch: BTreeMap::new(),
             agents: BTreeMap::new(),
+            routes: Vec::new(),
+            proxies: Proxies::default(),
         }
     }
 

@@ -4,7 +4,10 @@ use outlast_types::WorkloadName;
 
 use super::calls::ApiClient;
 use super::error::CallError;
-use crate::api::{AcceptOrder, OrderView, PauseOrder, ReasonedOrder, RecreateOrder};
+use crate::api::{
+    AcceptOrder, AckIncident, CommentIncident, IncidentAnswered, OrderView, PauseOrder,
+    ReasonedOrder, RecreateOrder,
+};
 
 impl ApiClient {
     /// Begins a workload's repository anew that is missing for good.
@@ -41,6 +44,16 @@ impl ApiClient {
         order: &ReasonedOrder,
     ) -> Result<OrderView, CallError> {
         self.post(&format!("api/v1/workloads/{workload}/resume"), order)
+    }
+
+    /// Says that somebody is at an incident.
+    pub fn acknowledge(&self, order: &AckIncident) -> Result<IncidentAnswered, CallError> {
+        self.post("api/v1/incidents/ack", order)
+    }
+
+    /// Says something of an incident.
+    pub fn comment(&self, order: &CommentIncident) -> Result<IncidentAnswered, CallError> {
+        self.post("api/v1/incidents/comment", order)
     }
 
     /// Takes a drop for a backup that is suspect, or was rejected as no whole one.

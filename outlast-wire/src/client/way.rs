@@ -16,6 +16,7 @@ use super::address::{Address, AddressError};
 use super::connector::{Born, Connector, Met};
 use super::probe;
 use super::trouble::{io_error, tls_error, tls_trouble};
+use crate::believed::Believed;
 use crate::certificate::Validity;
 use crate::identity::Identity;
 use crate::identity_handle::{Derived, IdentityHandle};
@@ -38,6 +39,8 @@ pub enum Credentials<'a> {
     Handle(&'a IdentityHandle),
     /// Show none, and trust the authority in this PEM.
     Authority(&'a str),
+    /// Show none, and trust any of these authorities: a server of others.
+    Believing(&'a Believed),
     /// Show none, and believe nobody: what comes back must prove itself.
     Stranger,
     /// Plain http, with what the address itself carries (`http://user:password@host/`).
@@ -85,6 +88,10 @@ impl Way {
             }
             (true, Credentials::Authority(ca_pem)) => {
                 let tls = tls::anonymous_client_config(ca_pem)?;
+                Making::Fixed(Connections::new(Some((tls, None)), &road, &met)?)
+            }
+            (true, Credentials::Believing(believed)) => {
+                let tls = tls::believing_client_config(believed)?;
                 Making::Fixed(Connections::new(Some((tls, None)), &road, &met)?)
             }
             (true, Credentials::Stranger) => {

@@ -1,5 +1,6 @@
 //! `outlast doctor`: looks at all that a role stands on, from where it runs, and says what to mend.
 
+mod alerts;
 mod certificate;
 mod finding;
 mod mount;
@@ -27,17 +28,19 @@ use crate::settings::{AgentSettings, Document};
 use finding::{Finding, Verdict};
 
 /// Where the files of packages lie.
-const FILES: [(RoleName, &str); 3] = [
+const FILES: [(RoleName, &str); 4] = [
     (RoleName::Agent, "/etc/outlast/agent.toml"),
     (RoleName::Media, "/etc/outlast/media.toml"),
     (RoleName::Vault, "/etc/outlast/vault.toml"),
+    // Only where somebody asks for it: people are told.
+    (RoleName::Alerts, "/etc/outlast/vault.toml"),
 ];
 
 /// Look at all that a role stands on, and say what to mend
 ///
 /// Configuration, share, spool, disk space, certificates, and the whole way to the vault: name, proxy, addresses,
 /// TLS, role, clock and throughput. Run it on the host, as the user and with the environment of the role.
-/// Nothing is changed.
+/// Nothing is changed. `outlast doctor alerts` sends a test, marked as one, by every route of a vault.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Exit codes: 0 all is well, or there are warnings only; 1 something is to be mended; 3 something cannot
@@ -46,6 +49,7 @@ be judged.
 Examples:
   outlast doctor                                  by /etc/outlast/agent.toml, media.toml and vault.toml, if they are there
   outlast doctor agent --config /etc/outlast/agent.toml
+  outlast doctor alerts --config /etc/outlast/vault.toml
   outlast doctor --dir ./outlast-data --json
   outlast doctor --vault https://vault.example:8443/ --identity ./id"
 )]
@@ -71,6 +75,8 @@ enum RoleName {
     Agent,
     Media,
     Vault,
+    /// A marked test by every route of a vault's configuration
+    Alerts,
 }
 
 pub(crate) fn run(arguments: &Args, output: &Output) -> Result<Code> {
@@ -107,6 +113,9 @@ fn findings(arguments: &Args, output: &Output) -> Result<Vec<Finding>> {
         if is_asked(RoleName::Vault) {
             vault(&home.config("vault"), output, &mut found);
         }
+        if arguments.role == Some(RoleName::Alerts) {
+            routes(&home.config("vault"), &mut found);
+        }
         if is_asked(RoleName::Agent) {
             agent(&home.config("agent"), output, &mut found);
         }
@@ -125,7 +134,7 @@ fn findings(arguments: &Args, output: &Output) -> Result<Vec<Finding>> {
             .iter()
             .filter(|(role, file)| match asked {
                 Some(asked) => asked == *role,
-                None => Path::new(file).exists(),
+                None => *role != RoleName::Alerts && Path::new(file).exists(),
             })
             .map(|(role, file)| (*role, PathBuf::from(file)))
             .collect(),
@@ -140,6 +149,7 @@ fn findings(arguments: &Args, output: &Output) -> Result<Vec<Finding>> {
             RoleName::Agent => agent(&file, output, &mut found),
             RoleName::Media => media(&file, output, &mut found),
             RoleName::Vault => vault(&file, output, &mut found),
+            RoleName::Alerts => routes(&file, &mut found),
         }
     }
     Ok(found)
@@ -175,11 +185,20 @@ fn vault(file: &Path, output: &Output, found: &mut Vec<Finding>) {
     let config = Document::read(file).and_then(|file| file.with_environment::<VaultConfig>());
     let Some(config) = configured(config, file, found) else { return };
     place::directory("vault", &config.dir, place::VAULT_BYTES_MIN, found);
+    alerts::look(&config, found);
     let role = Some(Role::Vault);
     let Some(identity) = certificate::look(&config.identity, &config.names, role, found) else {
         return;
     };
     way::served(&config, &identity, output, found);
+}
+
+/// Sends a marked test by every route.
+fn routes(file: &Path, found: &mut Vec<Finding>) {
+    let config = Document::read(file).and_then(|file| file.with_environment::<VaultConfig>());
+    let Some(mut config) = configured(config, file, found) else { return };
+    config.proxies = proxies().unwrap_or_default();
+    alerts::send(&config, found);
 }
 
 /// The configuration, if it can be used, and what is to be said of it.

@@ -171,6 +171,7 @@ pub(crate) fn vault(arguments: &VaultArgs, output: &Output) -> Result<Code> {
 /// authority and the operator's identity where they lie beside it, as in the directory of an `up`.
 pub(crate) fn vault_config(path: &Path) -> Result<VaultConfig> {
     let mut config: VaultConfig = Document::read(path)?.with_environment()?;
+    config.proxies = proxies()?;
     config.save_too = saved_with_vault(path);
     // One that lies with the authority is saved with that.
     let is_saved = |issuer: &PathBuf| config.save_too.iter().any(|(_, at)| issuer.starts_with(at));

@@ -16,6 +16,7 @@ use outlast_wire::Proxies;
 use super::adopted;
 use super::flaw::Flaw;
 use super::key::RoleKeys;
+use super::routes;
 use super::services::{self, Services};
 use super::sources::{self, Sources};
 use super::table::{AGENT, VAULT};
@@ -114,7 +115,9 @@ impl Configured for VaultConfig {
     const ROLE: &'static RoleKeys = &VAULT;
 
     fn judge(settings: &Settings) -> Vec<Flaw> {
-        services::judge(settings)
+        let mut flaws = services::judge(settings);
+        flaws.extend(routes::judge(settings));
+        flaws
     }
 
     fn build(settings: &Settings) -> Result<Self> {
@@ -175,6 +178,7 @@ impl Configured for VaultConfig {
             retention,
             fetch,
             agents,
+            routes: routes::build(settings)?,
             ..Self::new(&dir, listen, &identity)
         })
     }

@@ -3,6 +3,7 @@
 mod adopt;
 mod media;
 mod retention;
+mod route;
 mod source;
 
 use std::time::Duration;
@@ -325,6 +326,7 @@ pub(crate) const VAULT: RoleKeys = RoleKeys {
                 },
             ],
         },
+        route::ROUTE,
         Section {
             name: AGENTS,
             form: Form::Named,

@@ -5,7 +5,14 @@ use super::workspace::Package;
 /// Crates from the ground up. The two of the ground floor are the vocabulary of all others.
 const LEVELS: [&[&str]; 5] = [
     &["outlast-types", "outlast-fs"],
-    &["outlast-format", "outlast-store", "outlast-drop", "outlast-catalog", "outlast-promise"],
+    &[
+        "outlast-format",
+        "outlast-store",
+        "outlast-drop",
+        "outlast-catalog",
+        "outlast-promise",
+        "outlast-alert",
+    ],
     &["outlast-repo", "outlast-wire", "outlast-spool"],
     &["outlast-agent", "outlast-media", "outlast-vault"],
     &["outlast"],
@@ -17,18 +24,19 @@ const DEVELOPMENT: [&str; 3] = ["outlast-testing", "outlast-fuzz", "xtask"];
 
 /// Libraries behind a wall, each with the only crates that may name it; their tests and those of
 /// others may use what they like.
-const WALLS: [(&str, &[&str]); 15] = [
+const WALLS: [(&str, &[&str]); 16] = [
     // The binary is where an error becomes words and an exit code; libraries have typed ones.
     ("anyhow", &["outlast", "xtask", "outlast-fuzz"]),
     ("clap", &["outlast", "outlast-fuzz"]),
     // The demo keeps a small SQLite shop where PostgreSQL is not installed.
     ("rusqlite", &["outlast-catalog", "outlast"]),
     // Civil times and their zones; all others know moments only.
-    ("jiff", &["outlast-drop", "outlast-media", "outlast-promise"]),
+    ("jiff", &["outlast-alert", "outlast-drop", "outlast-media", "outlast-promise"]),
     // What goes over the wire, and who is at the other end.
     ("hpke", &["outlast-wire"]),
     ("hyper", &["outlast-wire"]),
     ("hyper-util", &["outlast-wire"]),
+    ("lettre", &["outlast-wire"]),
     ("rcgen", &["outlast-wire"]),
     ("rustls", &["outlast-wire"]),
     ("rustls-webpki", &["outlast-wire"]),

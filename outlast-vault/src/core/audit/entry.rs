@@ -87,6 +87,9 @@ codes! {
         CatalogRebuilt => "catalog_rebuilt",
         IncidentOpened => "incident_opened",
         IncidentResolved => "incident_resolved",
+        /// Somebody said that they are at it, or something of it.
+        IncidentAcknowledged => "incident_acknowledged",
+        IncidentCommented => "incident_commented",
         /// The log was found not to be whole.
         LogFault => "log_fault",
     }

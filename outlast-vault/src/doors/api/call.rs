@@ -256,7 +256,7 @@ fn answer_of(error: VaultError, id: &RequestId) -> ApiError {
             ApiError::new(StatusCode::CONFLICT, ErrorCode::BadOrder, text)
         }
         VaultError::Withheld | VaultError::NotWithheld => withholding(&error, &text),
-        VaultError::BadOrder { .. } => {
+        VaultError::BadOrder { .. } | VaultError::BadAnswer { .. } => {
             ApiError::new(StatusCode::BAD_REQUEST, ErrorCode::BadOrder, text)
         }
         error => answer_to_words(error, id),

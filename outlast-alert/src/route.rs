@@ -1,0 +1,107 @@
+//! Routes: who is told, of what, when.
+
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use outlast_types::{Owner, Timestamp};
+
+use crate::hours::Hours;
+use crate::severity::Severity;
+
+/// How a route carries what it tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// All that is open, again and again.
+    Alertmanager,
+    PagerDuty,
+    Webhook,
+    Slack,
+    Teams,
+    Mail,
+    Command,
+    /// No word but that the vault lives and watches.
+    Heartbeat,
+}
+
+impl Kind {
+    pub const ALL: [Self; 8] = [
+        Self::Alertmanager,
+        Self::PagerDuty,
+        Self::Webhook,
+        Self::Slack,
+        Self::Teams,
+        Self::Mail,
+        Self::Command,
+        Self::Heartbeat,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Alertmanager => "alertmanager",
+            Self::PagerDuty => "pagerduty",
+            Self::Webhook => "webhook",
+            Self::Slack => "slack",
+            Self::Teams => "teams",
+            Self::Mail => "mail",
+            Self::Command => "command",
+            Self::Heartbeat => "heartbeat",
+        }
+    }
+}
+
+/// One way to tell somebody.
+#[derive(Debug, Clone)]
+pub struct Route {
+    /// By which it is known: in the log, in metrics, in what is remembered.
+    pub name: String,
+    pub kind: Kind,
+    /// The teams whose incidents it tells; also `app` and `platform`, for all of those. All, if empty.
+    pub owners: Vec<String>,
+    /// The least severity that it tells.
+    pub severity: Severity,
+    /// When it may be told; always, if empty. What comes at other times waits.
+    pub hours: Vec<Hours>,
+    /// Where those hours are.
+    pub zone: TimeZone,
+    /// It hears of what is open for so long and that nobody has acknowledged.
+    pub after: Duration,
+    /// How often what is open and not acknowledged is told again; once, if not at all.
+    pub repeat: Option<Duration>,
+}
+
+impl Route {
+    /// A route that tells everything at once.
+    pub fn new(name: &str, kind: Kind) -> Self {
+        Self {
+            name: name.to_owned(),
+            kind,
+            owners: Vec::new(),
+            severity: Severity::Warning,
+            hours: Vec::new(),
+            zone: TimeZone::UTC,
+            after: Duration::ZERO,
+            repeat: None,
+        }
+    }
+
+    /// Whether it is for such an incident. Of a route that fails, all others tell.
+    pub(crate) fn is_for(&self, code: &str, key: &str, (owner, team): (Owner, &str)) -> bool {
+        if self.kind == Kind::Heartbeat {
+            return false;
+        }
+        if code == ROUTE_FAILS {
+            return key.strip_prefix("route/") != Some(&self.name);
+        }
+        let is_owner = |named: &String| named == team || named == owner.as_str();
+        Severity::of(code) >= self.severity
+            && (self.owners.is_empty() || self.owners.iter().any(is_owner))
+    }
+
+    /// Whether it may be told now.
+    pub(crate) fn is_open(&self, now: Timestamp) -> bool {
+        self.hours.is_empty() || self.hours.iter().any(|hours| hours.contains(now, &self.zone))
+    }
+}
+
+/// The code of the incident that a route cannot deliver.
+const ROUTE_FAILS: &str = "route-fails";
