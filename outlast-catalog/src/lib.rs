@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use outlast_types::{DropId, SnapshotId, WorkloadName};
+use outlast_types::{DropId, Sanity, SnapshotId, Timestamp, WorkloadName};
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params, params_from_iter};
 use serde::de::DeserializeOwned;
@@ -177,6 +177,16 @@ impl Catalog {
                 Ok((parsed(row, 0)?, Totals { snapshots, newest }))
             })?;
             rows.collect()
+        })
+    }
+
+    /// When the snapshot came that came first of those that a workload has.
+    pub fn oldest(&self, workload: &WorkloadName) -> Result<Option<Timestamp>, CatalogError> {
+        self.read("look up the oldest snapshot", |connection| {
+            let sql = "SELECT min(received) FROM snapshots WHERE workload = ?1";
+            connection.query_row(sql, [workload.as_str()], |row| {
+                row.get::<_, Option<i64>>(0)?.map(|_| time(row, 0)).transpose()
+            })
         })
     }
 

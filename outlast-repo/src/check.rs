@@ -19,12 +19,14 @@ mod packs;
 mod report;
 mod state;
 mod subset;
+mod touched;
 mod trees;
 
 pub use options::Options;
 pub use report::{Affected, Counts, Defect, Problem, Report};
 pub use state::Resume;
 pub use subset::{InvalidSubset, Subset};
+pub use touched::{Touched, touched};
 
 use outlast_format::key_file::KeyFile;
 use outlast_format::{config::Config, sha256};

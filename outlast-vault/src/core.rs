@@ -30,6 +30,7 @@ pub(crate) mod policy;
 pub(crate) mod repositories;
 pub(crate) mod restorable;
 pub(crate) mod saves;
+pub(crate) mod scrubs;
 pub(crate) mod sequence;
 pub(crate) mod shipments;
 pub(crate) mod slow_time;
@@ -65,6 +66,7 @@ mod reading;
 pub(crate) mod receive;
 pub(crate) mod recovery;
 pub(crate) mod remembered;
+pub(crate) mod scrub;
 mod shipping;
 mod whole;
 

@@ -30,6 +30,7 @@ pub use core::policy::SanityPolicy;
 pub use core::recovery::Rebuilt;
 pub use core::refusal::{Enrolling, TokenRefusal};
 pub use core::retention::{RetentionPolicy, RetentionRule};
+pub use core::scrubs::ScrubPolicy;
 pub use core::storage::StorageError;
 pub use process::{
     Address, Awaited, Destination, IDENTITY_PLACE, Kit, KitError, KitOrder, KitSummary,

@@ -111,7 +111,8 @@ pub fn start(config: VaultConfig, environment: Environment) -> Result<VaultHandl
         async { drop(stopped.await) },
     ));
     alerting::announce(&config.routes);
-    let jobs = upkeep::jobs(config.look_after, config.save_state);
+    let jobs =
+        upkeep::jobs(config.look_after, config.save_state, config.scrub.look_every());
     let workers = Workers::start(&vault, jobs, alerting_of(&vault, &config))
         .map_err(StartError::io("start a thread of", &config.dir))?;
     tracing::info!(%address, dir = %config.dir.display(), "the vault serves");
@@ -208,6 +209,7 @@ fn open(
         policy: Policy::new(config.agents.clone(), config.sanity.clone())
             .letting_fetch(config.fetch.clone())
             .keeping(config.retention.clone()),
+            scrub: config.scrub,
         process: here::process(),
         environment,
         routes: config.routes.iter().map(|config| config.route.clone()).collect(),

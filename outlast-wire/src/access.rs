@@ -82,10 +82,17 @@ pub enum Call {
     ViewKeeping,
     /// To hold, release, forget and take back snapshots; to ask for more, and to approve it.
     OrderKeeping,
+    /// To see what was read of repositories, and what was found.
+    ViewScrubs,
+    /// To see whether backups were brought back in drills.
+    ViewDrills,
+    RunDrill,
+    /// To have the report of a month.
+    ViewReports,
 }
 
 impl Call {
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 37] = [
         Self::OpenRepository,
         Self::MakeRepository,
         Self::Ship,
@@ -119,6 +126,10 @@ impl Call {
         Self::ResumeReleases,
         Self::ViewKeeping,
         Self::OrderKeeping,
+        Self::ViewScrubs,
+        Self::ViewDrills,
+        Self::RunDrill,
+        Self::ViewReports,
     ];
 
     /// As sentences say it: "agent eu-1 may not *list workloads*".
@@ -157,6 +168,10 @@ impl Call {
             Self::ResumeReleases => "resume releases",
             Self::ViewKeeping => "look at what is kept",
             Self::OrderKeeping => "order what is kept",
+            Self::ViewScrubs => "look at scrubs",
+            Self::ViewDrills => "look at drills",
+            Self::RunDrill => "run a drill",
+            Self::ViewReports => "look at reports",
         }
     }
 }
@@ -396,6 +411,9 @@ fn reach_of_call(role: Role, call: Call) -> Reach {
         | Call::ListOrders
         | Call::ListJobs
         | Call::ViewKeeping
+        | Call::ViewScrubs
+        | Call::ViewDrills
+        | Call::ViewReports
         | Call::ViewMetrics => matches!(role, Operator | Reader),
         Call::Greet | Call::MeasureRoad => true,
         Call::ListCertificates
@@ -410,6 +428,7 @@ fn reach_of_call(role: Role, call: Call) -> Reach {
         | Call::AcceptDrop
         | Call::AnswerIncident
         | Call::OrderKeeping
+        | Call::RunDrill
         | Call::ResumeReleases => role == Operator,
     };
     let is_carried = matches!(
@@ -426,6 +445,7 @@ fn reach_of_call(role: Role, call: Call) -> Reach {
         (
             true,
             Call::ListJobs
+            | Call::ViewReports
             | Call::ViewMetrics
             | Call::ListCertificates
             | Call::RevokeCertificate

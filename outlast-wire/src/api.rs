@@ -7,6 +7,7 @@ mod backups;
 mod certificates;
 mod code;
 mod counted;
+mod evidence;
 mod figures;
 mod incidents;
 mod keeping;
@@ -30,6 +31,7 @@ pub use crate::protocol::{CHALLENGE_HEADER, SHIPMENT_HEADER};
 pub use backups::{AskBackup, AskedRequest, REQUESTS_MAX, WantedBackup};
 pub use certificates::{CertificateView, Holder, RevokeOrder};
 pub use code::ErrorCode;
+pub use evidence::{DrillOrder, DrillPhase, DrillView, ScrubView};
 pub use figures::AgentFigures;
 pub use incidents::{AckIncident, CommentIncident, IncidentAnswered, IncidentView, SaidOfIncident};
 pub use keeping::{

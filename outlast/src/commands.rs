@@ -22,6 +22,7 @@ mod media;
 mod promise;
 mod repo;
 mod roles;
+mod scrub;
 mod share;
 mod snapshots;
 mod sources;
@@ -55,6 +56,8 @@ pub(crate) enum Command {
     Promise(promise::Command),
     Approve(approve::Args),
     Jobs(jobs::Args),
+    #[command(subcommand)]
+    Scrub(scrub::Command),
     Custody(custody::Args),
     #[command(subcommand)]
     Audit(audit::Command),
@@ -100,6 +103,7 @@ pub(crate) fn run(command: Command, whole: fn() -> clap::Command, output: &Outpu
         Command::Promise(command) => promise::run(&command, output),
         Command::Approve(arguments) => approve::run(&arguments, output),
         Command::Jobs(arguments) => jobs::run(&arguments, output),
+        Command::Scrub(command) => scrub::run(command, output),
         Command::Custody(arguments) => custody::run(&arguments, output),
         Command::Audit(command) => audit::run(command, output),
         Command::Ca(command) => ca::run(&command, output),

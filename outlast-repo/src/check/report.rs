@@ -23,6 +23,8 @@ pub struct Report {
     /// Packs that no index lists: what an interrupted backup left behind. They are harmless.
     pub leftovers: Vec<PackId>,
     pub counts: Counts,
+    /// What of the packs cannot be had.
+    pub(super) losses: Losses,
 }
 
 impl Report {
@@ -130,7 +132,7 @@ impl fmt::Display for Problem {
 const UNKNOWN_BLOBS_MAX: usize = 1 << 20;
 
 /// Which problem stands for which pack or blob that cannot be had.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Losses {
     /// Packs none of whose blobs can be had, by the number of their problem.
     packs: HashMap<PackId, usize>,
@@ -207,6 +209,11 @@ impl<'m> Builder<'m> {
         mem::take(&mut self.losses)
     }
 
+    /// Keeps them for whoever asks what they touch.
+    pub(super) fn keep_losses(&mut self, losses: Losses) {
+        self.losses = losses;
+    }
+
     /// The one problem for all blobs that no index knows.
     pub(super) fn unknown_blob(&mut self, kind: BlobType, blob: BlobId) -> usize {
         let number = match self.unknown {
@@ -249,6 +256,7 @@ impl<'m> Builder<'m> {
         for problem in &self.problems {
             self.monitor.problem(&problem.to_string());
         }
-        Report { problems: self.problems, leftovers: self.leftovers, counts: self.counts }
+        let Self { problems, leftovers, counts, losses, .. } = self;
+        Report { problems, leftovers, counts, losses }
     }
 }

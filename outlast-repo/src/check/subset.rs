@@ -28,6 +28,11 @@ impl Subset {
     /// The most parts.
     pub const PARTS_MAX: u32 = 65_536;
 
+    /// The `part`-th, from 1, of so many parts; `None` if there is no such part.
+    pub fn new(part: u32, parts: u32) -> Option<Self> {
+        ((1..=parts).contains(&part) && parts <= Self::PARTS_MAX).then_some(Self { part, parts })
+    }
+
     /// Whether a pack belongs to this part.
     pub fn contains(self, pack: PackId) -> bool {
         let [a, b, c, d, e, f, g, h, ..] = pack.0;
@@ -43,9 +48,7 @@ impl FromStr for Subset {
     fn from_str(text: &str) -> Result<Self, InvalidSubset> {
         let number = |digits: &str| digits.parse::<u32>().ok();
         text.split_once('/')
-            .and_then(|(part, parts)| Some(Self { part: number(part)?, parts: number(parts)? }))
-            .filter(|subset| (1..=subset.parts).contains(&subset.part))
-            .filter(|subset| subset.parts <= Self::PARTS_MAX)
+            .and_then(|(part, parts)| Self::new(number(part)?, number(parts)?))
             .ok_or_else(|| InvalidSubset { text: text.chars().take(80).collect() })
     }
 }

@@ -52,7 +52,9 @@ pub(super) fn check(
     if let Some(error) = queue.failed {
         return Err(error);
     }
+    let Visitor { losses, .. } = visitor;
     report.counts().trees = queue.seen.0.count();
+    report.keep_losses(losses);
     Ok(())
 }
 

@@ -106,6 +106,11 @@ impl Progress {
         self.stop.is_requested()
     }
 
+    /// What the end is asked for by.
+    pub(crate) fn stop(&self) -> &Interrupt {
+        &self.stop
+    }
+
     /// Does `work` for each of `items`, with a pause in between, until the end is asked for. One that
     /// fails keeps the others from nothing; in the end it is an error.
     pub(crate) fn each<T: fmt::Display>(

@@ -32,6 +32,7 @@ use super::recovery::{Sources, rebuilt_from};
 use super::repositories::Repositories;
 use super::restorable::Restorable;
 use super::saves::Saves;
+use super::scrubs::{ScrubPolicy, Scrubs};
 use super::sequence::Sequence;
 use super::shipments::Shipments;
 use super::sights::{Sights, Told};
@@ -60,6 +61,7 @@ pub(crate) struct Parts {
     pub(crate) settings: Settings,
     pub(crate) limits: LimitPolicy,
     pub(crate) policy: Policy,
+    pub(crate) scrub: ScrubPolicy,
     pub(crate) process: Process,
     pub(crate) environment: Environment,
     /// By which people are told.
@@ -78,6 +80,7 @@ impl Vault {
             settings,
             limits,
             policy,
+            scrub,
             process,
             environment,
             routes,
@@ -131,6 +134,7 @@ impl Vault {
             spools: Spools::open(&storage, environment.clock.now())?,
             moved: Mutex::new(environment.clock.now()),
             looks: Looks::default(),
+            scrubs: Scrubs::open(&storage, scrub),
             run: name_of_run(&*environment.random),
             environment,
             storage,

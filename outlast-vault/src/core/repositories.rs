@@ -74,8 +74,16 @@ impl WorkloadRepository {
     /// The repository opened anew, to see what came since: one that is open keeps the index that it
     /// loaded first.
     pub(crate) fn opened_afresh(&self) -> Result<Repository, VaultError> {
+        self.opened_through(|store| store)
+    }
+
+    /// The same over a store that is made of its own, as one that is read at a pace.
+    pub(crate) fn opened_through(
+        &self,
+        made: impl FnOnce(Arc<dyn Store>) -> Arc<dyn Store>,
+    ) -> Result<Repository, VaultError> {
         let key = Key::from_bytes(&self.opened()?.key().to_bytes());
-        let repository = Repository::open(self.objects(), Credential::Key(key))?;
+        let repository = Repository::open(made(self.objects()), Credential::Key(key))?;
         Ok(self.storage.with_cache(repository))
     }
 

@@ -26,6 +26,7 @@ use super::limits::LimitPolicy;
 use super::opening::Parts;
 use super::policy::{Policy, SanityPolicy};
 use super::retention::RetentionPolicy;
+use super::scrubs::ScrubPolicy;
 use super::storage::memory::MemoryStorage;
 use super::vault::{OpenIssuer, Process, Vault};
 
@@ -54,6 +55,7 @@ pub(crate) struct World {
     pub(crate) fetch: BTreeMap<WorkloadName, Duration>,
     pub(crate) retention: RetentionPolicy,
     pub(crate) environment: Environment,
+    pub(crate) scrub: ScrubPolicy,
 }
 
 impl World {
@@ -64,8 +66,16 @@ impl World {
             .unwrap();
         let (limits, sanity) = (LimitPolicy::default(), SanityPolicy::default());
         let (fetch, retention) = (BTreeMap::new(), RetentionPolicy::default());
-        let environment = Environment::system();
-        Self { directory, storage: Arc::default(), limits, sanity, fetch, retention, environment }
+        Self {
+            directory,
+            storage: Arc::default(),
+            limits,
+            sanity,
+            fetch,
+            retention,
+            environment: Environment::system(),
+            scrub: ScrubPolicy::default(),
+        }
     }
 
     /// Opens the vault, as a start does.
@@ -84,6 +94,7 @@ impl World {
             policy: Policy::new(BTreeMap::new(), self.sanity.clone())
                 .letting_fetch(self.fetch.clone())
                 .keeping(self.retention.clone()),
+            scrub: self.scrub,
             process: Process { holder: holder(), lives: |_| true },
             environment: self.environment.clone(),
             routes: Vec::new(),

@@ -54,8 +54,9 @@ pub(crate) struct Job {
     work: fn(&Vault, &Progress) -> Result<String, VaultError>,
 }
 
-/// All jobs of a vault that looks after its repositories, and saves its own state, that often.
-pub(crate) fn jobs(look_after: Duration, save_state: Duration) -> [Job; 15] {
+/// All jobs of a vault that looks after its repositories, saves its own state, and looks what is to be
+/// scrubbed, that often.
+pub(crate) fn jobs(look_after: Duration, save_state: Duration, scrub: Duration) -> [Job; 16] {
     let job = |name, every, work| Job { schedule: Schedule { name, every }, work };
     [
         // Not with others on one thread: a disk that hangs must not keep us from telling of it.
@@ -82,6 +83,7 @@ pub(crate) fn jobs(look_after: Duration, save_state: Duration) -> [Job; 15] {
         job("forget-unnamed", FORGET_UNNAMED, |vault, _| vault.forget_unnamed(UNNAMED)),
         job("forget-snapshots", FORGET, Vault::forget_what_may_go),
         job("keep-kit-keys", KEEP_KIT_KEYS, Vault::keep_kit_keys),
+        job("scrub", scrub, Vault::scrub),
         job("save-own-state", save_state, Vault::save_own_state),
         job("trim-own-state", TRIM_OWN_STATE, Vault::trim_own_state),
     ]

@@ -30,6 +30,7 @@ use super::promise_monitor::PromiseMonitor;
 use super::repositories::Repositories;
 use super::restorable::Restorable;
 use super::saves::Saves;
+use super::scrubs::Scrubs;
 use super::sequence::Sequence;
 use super::shipments::Shipments;
 use super::sights::Sights;
@@ -109,6 +110,8 @@ pub(crate) struct Vault {
     pub(crate) saves: Saves,
     /// Whether agents may let go of what is held here.
     pub(crate) withheld: Withheld,
+    /// What was read of the repositories, and when.
+    pub(crate) scrubs: Scrubs,
     /// Drops on their way.
     pub(crate) shipments: Shipments,
     /// When the promises last heard of what moves.

@@ -4,6 +4,7 @@ mod backups;
 mod call;
 mod certificates;
 mod enrollment;
+mod evidence;
 mod incidents;
 mod jobs;
 mod keeping;
@@ -66,6 +67,7 @@ pub(crate) fn router(vault: Arc<Vault>) -> Router {
         .merge(releases::routes())
         .merge(tokens::routes())
         .merge(enrollment::routes())
+        .merge(evidence::routes())
         .fallback(nothing_here)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))

@@ -14,6 +14,7 @@ use super::alerting::RouteConfig;
 use crate::core::limits::{AgentLimits, LimitPolicy};
 use crate::core::policy::SanityPolicy;
 use crate::core::retention::RetentionPolicy;
+use crate::core::scrubs::ScrubPolicy;
 
 /// A shorter deadline would page for one lost request.
 const AGENT_DEADLINE_MIN: Duration = Duration::from_secs(2);
@@ -67,6 +68,8 @@ pub struct VaultConfig {
     /// The workloads whose instances may have their backups back over the share, and how old ones; of no
     /// others may they.
     pub fetch: BTreeMap<WorkloadName, Duration>,
+    /// How often all data is read and verified, and how fast.
+    pub scrub: ScrubPolicy,
     /// The workloads that are left to single agents, by name, of those that their certificates grant.
     pub agents: BTreeMap<String, Grants>,
     /// By which people are told of incidents.
@@ -96,6 +99,7 @@ impl VaultConfig {
             sanity: SanityPolicy::default(),
             retention: RetentionPolicy::default(),
             fetch: BTreeMap::new(),
+            scrub: ScrubPolicy::default(),
             agents: BTreeMap::new(),
             routes: Vec::new(),
             proxies: Proxies::default(),

@@ -66,6 +66,10 @@ const CALLS: &str = "
     a m v O r  resume releases
     a m v O R  look at what is kept
     a m v O r  order what is kept
+    a m v O R  look at scrubs
+    a m v O R  look at drills
+    a m v O r  run a drill
+    a m v O R  look at reports
 ";
 
 #[test]

@@ -117,5 +117,15 @@ codes! {
         NothingWithheld => "nothing_withheld",
         /// A repository that is there is not begun anew.
         NothingMissing => "nothing_missing",
+        /// Data was found damaged.
+        Damaged => "damaged",
+        /// There is no such snapshot of the workload.
+        UnknownSnapshot => "unknown_snapshot",
+        /// A drill of the workload is under way already, or too many are.
+        DrillUnderWay => "drill_under_way",
+        /// A backup was brought back, and is not what it should be; or it was not to be brought back.
+        DrillFailed => "drill_failed",
+        /// There is no report of that month, or not yet.
+        UnknownMonth => "unknown_month",
     }
 }

@@ -15,9 +15,10 @@ use super::error::CallError;
 use super::http::{Answer, Failure, Http};
 use super::way::Credentials;
 use crate::api::{
-    AgentReport, CertificateView, ErrorCode, Greeting, IncidentView, JobView, MadeToken, Measured,
-    OrderView, ReleasesResumed, Reported, ResumeReleases, RevokeOrder, Shipment, SignedReport,
-    SnapshotView, TokenOrder, TokenView, Vaulted, WorkloadView,
+    AgentReport, CertificateView, DrillOrder, DrillView, ErrorCode, Greeting, IncidentView,
+    JobView, MadeToken, Measured, OrderView, ReleasesResumed, Reported, ResumeReleases,
+    RevokeOrder, ScrubView, Shipment, SignedReport, SnapshotView, TokenOrder, TokenView, Vaulted,
+    WorkloadView,
 };
 use crate::certificate::Certified;
 use crate::challenge::Challenge;
@@ -259,6 +260,32 @@ impl ApiClient {
     /// What the vault does by itself, and how it is doing.
     pub fn jobs(&self) -> Result<Vec<JobView>, CallError> {
         self.call(Method::GET, "api/v1/jobs", None)
+    }
+
+    /// What was read of each workload's repository, and what was found.
+    pub fn scrubs(&self) -> Result<Vec<ScrubView>, CallError> {
+        self.call(Method::GET, "api/v1/scrubs", None)
+    }
+
+    /// The drills of one workload, the newest first, or the newest one of each.
+    pub fn drills(&self, workload: Option<&WorkloadName>) -> Result<Vec<DrillView>, CallError> {
+        let query = workload.map(|workload| format!("?workload={workload}")).unwrap_or_default();
+        self.call(Method::GET, &format!("api/v1/drills{query}"), None)
+    }
+
+    /// Begins a drill.
+    pub fn run_drill(
+        &self,
+        workload: &WorkloadName,
+        order: &DrillOrder,
+    ) -> Result<DrillView, CallError> {
+        self.post(&format!("api/v1/workloads/{workload}/drill"), order)
+    }
+
+    /// The report of a month, such as `2026-11`, as it was frozen: `json`, `csv` or `html`.
+    pub fn report_of(&self, month: &str, format: &str) -> Result<Vec<u8>, CallError> {
+        let path = format!("api/v1/reports/{month}?format={format}");
+        Ok(self.exchange(Method::GET, &path, None, None)?.to_vec())
     }
 
     /// Asks who we are to the vault, and its time.

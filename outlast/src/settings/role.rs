@@ -1,6 +1,7 @@
 //! The roles' configurations, from settings.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 
 use anyhow::Result;
 use outlast_agent::answers::{AskedBy, FetchRules};
@@ -9,7 +10,7 @@ use outlast_drop::DropLimits;
 use outlast_promise::{Declaration, Policy};
 use outlast_types::SanityRule;
 use outlast_vault::{
-    AgentLimits, LimitPolicy, RetentionPolicy, RetentionRule, SanityPolicy, VaultConfig,
+    AgentLimits, LimitPolicy, RetentionPolicy, RetentionRule, SanityPolicy, ScrubPolicy, VaultConfig,
 };
 use outlast_wire::Proxies;
 
@@ -177,11 +178,19 @@ impl Configured for VaultConfig {
             sanity,
             retention,
             fetch,
+            scrub: scrub(settings)?,
             agents,
             routes: routes::build(settings)?,
             ..Self::new(&dir, listen, &identity)
         })
     }
+}
+
+/// How often all data is read, and how fast.
+fn scrub(settings: &Settings) -> Result<ScrubPolicy> {
+    let rate = settings.size("scrub.rate")?;
+    let rate = NonZeroU64::new(rate).filter(|rate| rate.get() != u64::MAX);
+    Ok(ScrubPolicy { period: settings.duration("scrub.period")?, rate })
 }
 
 /// Who may ask for backups, by a word that was found right.

@@ -1,6 +1,7 @@
 //! The keys that each role's configuration knows.
 
 mod adopt;
+mod evidence;
 mod media;
 mod retention;
 mod route;
@@ -327,6 +328,7 @@ pub(crate) const VAULT: RoleKeys = RoleKeys {
             ],
         },
         route::ROUTE,
+        evidence::SCRUB,
         Section {
             name: AGENTS,
             form: Form::Named,

@@ -90,6 +90,18 @@ codes! {
         /// Somebody said that they are at it, or something of it.
         IncidentAcknowledged => "incident_acknowledged",
         IncidentCommented => "incident_commented",
+        /// All data of a workload was read, or something of it was found damaged, or mended.
+        Scrubbed => "scrubbed",
+        /// A backup was brought back to see whether that works, or was tried to be.
+        Drilled => "drilled",
+        /// What is promised of a workload from now on, in full.
+        PromiseInForce => "promise_in_force",
+        /// How a workload stands with its promise changed.
+        StateChanged => "state_changed",
+        /// A month began: how each workload stood then, so that the month tells of itself.
+        MonthBegun => "month_begun",
+        /// The report of a month was made, and what it is made of changes no more.
+        MonthFrozen => "month_frozen",
         /// The log was found not to be whole.
         LogFault => "log_fault",
     }
