@@ -17,6 +17,7 @@ pub(crate) mod audit;
 pub(crate) mod kit;
 
 pub(crate) mod certificates;
+pub(crate) mod drills;
 pub(crate) mod incidents;
 pub(crate) mod jobs;
 pub(crate) mod limits;
@@ -53,6 +54,7 @@ pub(crate) mod authority;
 pub(crate) mod backups;
 pub(crate) mod custody;
 pub(crate) mod doubt;
+pub(crate) mod drill;
 pub(crate) mod enrollment;
 pub(crate) mod holding;
 pub(crate) mod kept;

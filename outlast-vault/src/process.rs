@@ -5,6 +5,7 @@ mod awaited;
 mod config;
 mod directory;
 mod error;
+mod ground;
 mod here;
 mod hold;
 mod kit;
@@ -28,6 +29,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
 use self::directory::{DirectoryStorage, IDENTITY, existing, lock_directory};
+use self::ground::HostGround;
 use self::hold::Hold;
 use self::workers::{Work, Workers};
 use crate::core::audit::{self, AuditHead, AuditSelection, AuditVerdict};
@@ -111,8 +113,7 @@ pub fn start(config: VaultConfig, environment: Environment) -> Result<VaultHandl
         async { drop(stopped.await) },
     ));
     alerting::announce(&config.routes);
-    let jobs =
-        upkeep::jobs(config.look_after, config.save_state, config.scrub.look_every());
+    let jobs = upkeep::jobs(every(&config));
     let workers = Workers::start(&vault, jobs, alerting_of(&vault, &config))
         .map_err(StartError::io("start a thread of", &config.dir))?;
     tracing::info!(%address, dir = %config.dir.display(), "the vault serves");
@@ -130,6 +131,15 @@ fn alerting_of(vault: &Arc<Vault>, config: &VaultConfig) -> Vec<(String, Work)> 
         (format!("alert-{}", route.route.name), Box::new(work) as Work)
     };
     config.routes.iter().map(work).collect()
+}
+
+fn every(config: &VaultConfig) -> upkeep::Every {
+    upkeep::Every {
+        look_after: config.look_after,
+        save_state: config.save_state,
+        scrub: config.scrub.look_every(),
+        drill: config.drills.look_every(),
+    }
 }
 
 /// Serves metrics on an address of this host until what comes back is dropped.
@@ -196,6 +206,8 @@ fn open(
     let hold = storage.hold()?;
     let storage = storage.saving(IDENTITY, &config.identity);
     let storage = config.save_too.iter().fold(storage, |it, (name, place)| it.saving(name, place));
+    let scratch = config.scratch.clone().unwrap_or_else(|| config.dir.join("scratch"));
+    let ground = Arc::new(HostGround::open(&scratch, config.drill_time_max, &environment));
     let parts = Parts {
         storage: Arc::new(storage),
         catalog: open_catalog(&config.dir)?,
@@ -209,7 +221,9 @@ fn open(
         policy: Policy::new(config.agents.clone(), config.sanity.clone())
             .letting_fetch(config.fetch.clone())
             .keeping(config.retention.clone()),
-            scrub: config.scrub,
+        scrub: config.scrub,
+        drills: config.drills.clone(),
+        ground: Some(ground),
         process: here::process(),
         environment,
         routes: config.routes.iter().map(|config| config.route.clone()).collect(),

@@ -9,6 +9,7 @@ mod config;
 mod custody;
 mod demo;
 mod doctor;
+mod drill;
 mod drop;
 mod enroll;
 mod fetch;
@@ -58,6 +59,8 @@ pub(crate) enum Command {
     Jobs(jobs::Args),
     #[command(subcommand)]
     Scrub(scrub::Command),
+    #[command(subcommand)]
+    Drill(drill::Command),
     Custody(custody::Args),
     #[command(subcommand)]
     Audit(audit::Command),
@@ -103,6 +106,7 @@ pub(crate) fn run(command: Command, whole: fn() -> clap::Command, output: &Outpu
         Command::Promise(command) => promise::run(&command, output),
         Command::Approve(arguments) => approve::run(&arguments, output),
         Command::Jobs(arguments) => jobs::run(&arguments, output),
+        Command::Drill(command) => drill::run(command, output),
         Command::Scrub(command) => scrub::run(command, output),
         Command::Custody(arguments) => custody::run(&arguments, output),
         Command::Audit(command) => audit::run(command, output),

@@ -6,6 +6,7 @@
 
 mod adopted;
 mod change;
+mod drills;
 mod edit;
 mod flaw;
 mod identities;

@@ -170,6 +170,10 @@ pub enum VaultError {
          and revoke the one before then, by its serial number"
     )]
     OwnCertificate { peer: Peer },
+    #[error("a drill of {workload} is under way, or too many wait for their turn")]
+    DrillUnderWay { workload: WorkloadName },
+    #[error("{workload} has no snapshot {text}, or several that begin so")]
+    UnknownSnapshot { workload: WorkloadName, text: String },
     #[error(transparent)]
     Token(#[from] TokenRefusal),
     #[error(transparent)]
@@ -205,6 +209,8 @@ impl VaultError {
             Self::Busy { .. } => ErrorCode::Busy,
             Self::OverLimit { .. } => ErrorCode::OverLimit,
             Self::BadBoxKey | Self::TooMuch { .. } => ErrorCode::BadRequest,
+            Self::DrillUnderWay { .. } => ErrorCode::DrillUnderWay,
+            Self::UnknownSnapshot { .. } => ErrorCode::UnknownSnapshot,
             Self::NoIssuer => ErrorCode::NoIssuer,
             Self::Token(refusal) => refusal.code(),
             Self::Enrolling(reason) => reason.code(),
@@ -225,9 +231,10 @@ impl VaultError {
         }
         use VaultError::{
             AlreadyPublished, AmbiguousCertificate, BadAnswer, BadBill, BadBoxKey, BadOrder,
-            BadWords, BillVersion, Contested, Denied, MissingObjects, NoIssuer, NotWithheld,
-            NothingMissing, OverLimit, OwnCertificate, Refused, Signer, Stale, Statement, Token,
-            TooMuch, Unacceptable, Unheard, UnknownCertificate, UnknownDrop, UnknownWorkload,
+            BadWords, BillVersion, Contested, Denied, DrillUnderWay, MissingObjects, NoIssuer,
+            NotWithheld, NothingMissing, OverLimit, OwnCertificate, Refused, Signer, Stale,
+            Statement, Token, TooMuch, Unacceptable, Unheard, UnknownCertificate, UnknownDrop,
+            UnknownSnapshot, UnknownWorkload,
         };
         matches!(
             self,
@@ -257,6 +264,8 @@ impl VaultError {
                 | Unacceptable { .. }
                 | UnknownCertificate { .. }
                 | UnknownDrop { .. }
+                | UnknownSnapshot { .. }
+                | DrillUnderWay { .. }
                 | UnknownWorkload { .. }
         )
     }

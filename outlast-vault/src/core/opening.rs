@@ -17,6 +17,7 @@ use super::audit::{AuditAction, AuditHead, AuditLog, Event, Source};
 use super::certificates::Certificates;
 use super::challenges::Challenges;
 use super::counters::Counters;
+use super::drills::{DrillPolicy, Drills, Ground};
 use super::error::VaultError;
 use super::figures::Figures;
 use super::incidents::{AuditChronicle, Chronicle};
@@ -62,6 +63,9 @@ pub(crate) struct Parts {
     pub(crate) limits: LimitPolicy,
     pub(crate) policy: Policy,
     pub(crate) scrub: ScrubPolicy,
+    pub(crate) drills: DrillPolicy,
+    /// Where drills are done, if anywhere.
+    pub(crate) ground: Option<Arc<dyn Ground>>,
     pub(crate) process: Process,
     pub(crate) environment: Environment,
     /// By which people are told.
@@ -81,6 +85,8 @@ impl Vault {
             limits,
             policy,
             scrub,
+            drills,
+            ground,
             process,
             environment,
             routes,
@@ -134,6 +140,7 @@ impl Vault {
             spools: Spools::open(&storage, environment.clock.now())?,
             moved: Mutex::new(environment.clock.now()),
             looks: Looks::default(),
+            drills: Drills::open(&storage, drills, ground)?,
             scrubs: Scrubs::open(&storage, scrub),
             run: name_of_run(&*environment.random),
             environment,

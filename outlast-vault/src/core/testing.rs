@@ -21,6 +21,7 @@ use outlast_wire::names::Names;
 use outlast_wire::{CertificateAuthority, Identity, Role, ca};
 
 use super::audit::{self, AuditAction, AuditSelection};
+use super::drills::{DrillPolicy, Ground};
 use super::error::VaultError;
 use super::limits::LimitPolicy;
 use super::opening::Parts;
@@ -56,6 +57,8 @@ pub(crate) struct World {
     pub(crate) retention: RetentionPolicy,
     pub(crate) environment: Environment,
     pub(crate) scrub: ScrubPolicy,
+    pub(crate) drills: DrillPolicy,
+    pub(crate) ground: Option<Arc<dyn Ground>>,
 }
 
 impl World {
@@ -75,6 +78,8 @@ impl World {
             retention,
             environment: Environment::system(),
             scrub: ScrubPolicy::default(),
+            drills: DrillPolicy::default(),
+            ground: None,
         }
     }
 
@@ -95,6 +100,8 @@ impl World {
                 .letting_fetch(self.fetch.clone())
                 .keeping(self.retention.clone()),
             scrub: self.scrub,
+            drills: self.drills.clone(),
+            ground: self.ground.clone(),
             process: Process { holder: holder(), lives: |_| true },
             environment: self.environment.clone(),
             routes: Vec::new(),

@@ -54,9 +54,18 @@ pub(crate) struct Job {
     work: fn(&Vault, &Progress) -> Result<String, VaultError>,
 }
 
-/// All jobs of a vault that looks after its repositories, saves its own state, and looks what is to be
-/// scrubbed, that often.
-pub(crate) fn jobs(look_after: Duration, save_state: Duration, scrub: Duration) -> [Job; 16] {
+/// How often a vault does what depends on its configuration.
+pub(crate) struct Every {
+    pub(crate) look_after: Duration,
+    pub(crate) save_state: Duration,
+    /// Looks what is to be scrubbed.
+    pub(crate) scrub: Duration,
+    /// Looks which drills are to be done.
+    pub(crate) drill: Duration,
+}
+
+/// All jobs of a vault.
+pub(crate) fn jobs(every: Every) -> [Job; 17] {
     let job = |name, every, work| Job { schedule: Schedule { name, every }, work };
     [
         // Not with others on one thread: a disk that hangs must not keep us from telling of it.
@@ -68,7 +77,7 @@ pub(crate) fn jobs(look_after: Duration, save_state: Duration, scrub: Duration) 
             vault.note_past_authorities(&vault.identity.get())?;
             Ok(String::new())
         }),
-        job("look-after-repositories", look_after, Vault::look_after_repositories),
+        job("look-after-repositories", every.look_after, Vault::look_after_repositories),
         job("write-audit-counts", WRITE_COUNTED, |vault, _| {
             vault.audit.flush(false)?;
             Ok(String::new())
@@ -83,8 +92,9 @@ pub(crate) fn jobs(look_after: Duration, save_state: Duration, scrub: Duration) 
         job("forget-unnamed", FORGET_UNNAMED, |vault, _| vault.forget_unnamed(UNNAMED)),
         job("forget-snapshots", FORGET, Vault::forget_what_may_go),
         job("keep-kit-keys", KEEP_KIT_KEYS, Vault::keep_kit_keys),
-        job("scrub", scrub, Vault::scrub),
-        job("save-own-state", save_state, Vault::save_own_state),
+        job("scrub", every.scrub, Vault::scrub),
+        job("drill", every.drill, Vault::drill),
+        job("save-own-state", every.save_state, Vault::save_own_state),
         job("trim-own-state", TRIM_OWN_STATE, Vault::trim_own_state),
     ]
 }

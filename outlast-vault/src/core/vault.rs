@@ -17,6 +17,7 @@ use super::audit::{AuditAction, AuditLog, Event, Outcome};
 use super::certificates::Certificates;
 use super::challenges::Challenges;
 use super::counters::Counters;
+use super::drills::Drills;
 use super::error::VaultError;
 use super::figures::Figures;
 use super::jobs::Jobs;
@@ -112,6 +113,8 @@ pub(crate) struct Vault {
     pub(crate) withheld: Withheld,
     /// What was read of the repositories, and when.
     pub(crate) scrubs: Scrubs,
+    /// What came of bringing backups back.
+    pub(crate) drills: Drills,
     /// Drops on their way.
     pub(crate) shipments: Shipments,
     /// When the promises last heard of what moves.

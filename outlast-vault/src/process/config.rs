@@ -11,6 +11,7 @@ use outlast_wire::names::Names;
 use outlast_wire::{Grants, Proxies};
 
 use super::alerting::RouteConfig;
+use crate::core::drills::DrillPolicy;
 use crate::core::limits::{AgentLimits, LimitPolicy};
 use crate::core::policy::SanityPolicy;
 use crate::core::retention::RetentionPolicy;
@@ -28,6 +29,9 @@ const SAVE_STATE: Duration = Duration::from_secs(60);
 
 /// Long enough for an agent whose host must be put back, too.
 const WITHHOLD: Duration = Duration::from_secs(7 * 86400);
+
+/// A server that hangs must not keep others from their drills for days.
+const DRILL_TIME_MAX: Duration = Duration::from_secs(6 * 3600);
 
 /// A vault's configuration.
 #[derive(Debug, Clone)]
@@ -70,6 +74,12 @@ pub struct VaultConfig {
     pub fetch: BTreeMap<WorkloadName, Duration>,
     /// How often all data is read and verified, and how fast.
     pub scrub: ScrubPolicy,
+    /// Which backups are brought back to see whether that works, and how often.
+    pub drills: DrillPolicy,
+    /// Space for that; else a folder of `dir`.
+    pub scratch: Option<PathBuf>,
+    /// A drill that takes longer is ended.
+    pub drill_time_max: Duration,
     /// The workloads that are left to single agents, by name, of those that their certificates grant.
     pub agents: BTreeMap<String, Grants>,
     /// By which people are told of incidents.
@@ -100,6 +110,9 @@ impl VaultConfig {
             retention: RetentionPolicy::default(),
             fetch: BTreeMap::new(),
             scrub: ScrubPolicy::default(),
+            drills: DrillPolicy::default(),
+            scratch: None,
+            drill_time_max: DRILL_TIME_MAX,
             agents: BTreeMap::new(),
             routes: Vec::new(),
             proxies: Proxies::default(),

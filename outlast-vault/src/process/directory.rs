@@ -29,8 +29,18 @@ const FOLDERS: [&str; 4] = ["repos", "keys", "proofs", "lock-holders"];
 
 /// What is not saved of a vault's directory: repositories, caches, what is of this run or host only, and
 /// the secret that opens what is saved.
-const NOT_SAVED: [&str; 8] =
-    ["repos", "cache", "proofs", "lock-holders", "jobs", "recovery", "vault.lock", "kit.lock"];
+const NOT_SAVED: [&str; 10] = [
+    "repos",
+    "cache",
+    "proofs",
+    "lock-holders",
+    "jobs",
+    "recovery",
+    "vault.lock",
+    "kit.lock",
+    "scratch",
+    "scrubs",
+];
 /// The newest hash of the audit log would be newer than the lines that were saved before it.
 const NOT_SAVED_FILES: [&str; 2] = ["audit-head.json", "audit/head.json"];
 const CATALOG: &str = "catalog.sqlite";

@@ -69,7 +69,6 @@ const CALLS: &str = "
     a m v O R  look at scrubs
     a m v O R  look at drills
     a m v O r  run a drill
-    a m v O R  look at reports
 ";
 
 #[test]

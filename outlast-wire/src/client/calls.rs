@@ -282,12 +282,6 @@ impl ApiClient {
         self.post(&format!("api/v1/workloads/{workload}/drill"), order)
     }
 
-    /// The report of a month, such as `2026-11`, as it was frozen: `json`, `csv` or `html`.
-    pub fn report_of(&self, month: &str, format: &str) -> Result<Vec<u8>, CallError> {
-        let path = format!("api/v1/reports/{month}?format={format}");
-        Ok(self.exchange(Method::GET, &path, None, None)?.to_vec())
-    }
-
     /// Asks who we are to the vault, and its time.
     pub fn greet(&self) -> Result<Greeting, CallError> {
         self.call(Method::GET, "api/v1/greeting", None)

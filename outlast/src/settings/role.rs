@@ -14,7 +14,6 @@ use outlast_vault::{
 };
 use outlast_wire::Proxies;
 
-use super::adopted;
 use super::flaw::Flaw;
 use super::key::RoleKeys;
 use super::routes;
@@ -22,6 +21,7 @@ use super::services::{self, Services};
 use super::sources::{self, Sources};
 use super::table::{AGENT, VAULT};
 use super::values::Settings;
+use super::{adopted, drills};
 
 /// The configuration of a role.
 pub(crate) trait Configured: Sized {
@@ -179,6 +179,9 @@ impl Configured for VaultConfig {
             retention,
             fetch,
             scrub: scrub(settings)?,
+            drills: drills::policy(settings, &services)?,
+            scratch: settings.path_if_set("drills.scratch"),
+            drill_time_max: settings.duration("drills.time_max")?,
             agents,
             routes: routes::build(settings)?,
             ..Self::new(&dir, listen, &identity)

@@ -329,6 +329,7 @@ pub(crate) const VAULT: RoleKeys = RoleKeys {
         },
         route::ROUTE,
         evidence::SCRUB,
+        evidence::DRILLS,
         Section {
             name: AGENTS,
             form: Form::Named,
@@ -381,6 +382,12 @@ pub(crate) const VAULT: RoleKeys = RoleKeys {
             name: "workloads",
             form: Form::Named,
             keys: &[
+                evidence::DRILL_EVERY,
+                evidence::DRILL_LEVEL,
+                evidence::DRILL_PICK,
+                evidence::DRILL_RECIPE,
+                evidence::DRILL_CHECK,
+                evidence::DRILL_COMMAND,
                 Key {
                     name: "stored",
                     kind: Kind::Size,

@@ -249,6 +249,14 @@ fn answer_of(error: VaultError, id: &RequestId) -> ApiError {
             ApiError::new(StatusCode::NOT_FOUND, ErrorCode::UnknownCertificate, text)
                 .hint("the list of certificates names them; a holder is revoked by role and name")
         }
+        VaultError::UnknownSnapshot { .. } => {
+            ApiError::new(StatusCode::NOT_FOUND, ErrorCode::UnknownSnapshot, text)
+                .hint("the list of snapshots names them")
+        }
+        VaultError::DrillUnderWay { .. } => {
+            ApiError::new(StatusCode::CONFLICT, ErrorCode::DrillUnderWay, text)
+                .hint("look at it, and ask again when it has ended")
+        }
         VaultError::NoIssuer => {
             ApiError::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::NoIssuer, text)
         }

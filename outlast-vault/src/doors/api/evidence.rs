@@ -1,18 +1,109 @@
-//! What shows that backups can be had: scrubs.
+//! What shows that backups can be had: scrubs and drills.
 
-use axum::extract::State;
-use axum::routing::get;
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query, Request, State};
+use axum::http::StatusCode;
+use axum::routing::{get, post};
 use axum::{Extension, Router};
+use outlast_promise::DrillLevel;
+use outlast_types::WorkloadName;
 use outlast_wire::Certified;
 use outlast_wire::access::{self, Call};
-use outlast_wire::api::ScrubView;
-use outlast_wire::server::RequestId;
+use outlast_wire::api::{DrillOrder, DrillPhase, DrillView, ErrorCode, ScrubView};
+use outlast_wire::server::{ApiError, RequestId};
 
-use super::call::{Answer, Api};
+use super::call::{Answer, Api, WorkloadQuery, workload_in_path, workload_name};
+use crate::core::drills::{DrillRecord, Phase};
+use crate::core::error::VaultError;
 use crate::core::scrubs::ScrubStatus;
 
 pub(super) fn routes() -> Router<Api> {
-    Router::new().route("/api/v1/scrubs", get(scrubs))
+    Router::new()
+        .route("/api/v1/scrubs", get(scrubs))
+        .route("/api/v1/drills", get(drills))
+        .route("/api/v1/workloads/{workload}/drill", post(run_drill))
+}
+
+async fn drills(
+    State(api): State<Api>,
+    Extension(asker): Extension<Certified>,
+    Extension(id): Extension<RequestId>,
+    query: Result<Query<WorkloadQuery>, QueryRejection>,
+) -> Answer<Vec<DrillView>> {
+    access::check_whole(&asker, Call::ViewDrills)?;
+    let Query(query) = query.map_err(|error| {
+        ApiError::new(StatusCode::BAD_REQUEST, ErrorCode::BadRequest, error.body_text())
+    })?;
+    let workload = query.workload.as_deref().map(workload_name).transpose()?;
+    if let Some(workload) = &workload {
+        api.permit(&asker, Call::ViewDrills, workload)?;
+    }
+    api.run(asker, id, move |vault, asker| {
+        if let Some(workload) = workload {
+            let all = vault.drills.of(&workload).drills.into_iter().rev();
+            return Ok(all.map(|drill| drill_view(&workload, drill)).collect());
+        }
+        let state = vault.drills.lock();
+        let known = state.known.iter().filter(|(workload, _)| vault.is_granted(asker, workload));
+        let newest = known.filter_map(|(workload, records)| {
+            Some(drill_view(workload, records.newest()?.clone()))
+        });
+        Ok(newest.collect())
+    })
+    .await
+}
+
+async fn run_drill(
+    State(api): State<Api>,
+    Extension(asker): Extension<Certified>,
+    Extension(id): Extension<RequestId>,
+    workload: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Answer<DrillView> {
+    let workload = workload_in_path(workload)?;
+    api.permit(&asker, Call::RunDrill, &workload)?;
+    let (order, _held): (DrillOrder, _) = api.body(request).await?;
+    api.run(asker, id, move |vault, asker| {
+        let level = match order.level.as_deref() {
+            None => None,
+            Some("stream") => Some(DrillLevel::Stream),
+            Some("load") => Some(DrillLevel::Load),
+            Some(_) => {
+                let reason = "a drill has the level stream or load".to_owned();
+                return Err(VaultError::BadOrder { workload, action: "drilled", reason });
+            }
+        };
+        let by = asker.peer.to_string();
+        let drill = vault.order_drill(&workload, &by, order.snapshot.as_deref(), level)?;
+        Ok(drill_view(&workload, drill))
+    })
+    .await
+}
+
+fn drill_view(workload: &WorkloadName, drill: DrillRecord) -> DrillView {
+    let phase =
+        |Phase { name, milliseconds, bytes }: Phase| DrillPhase { name, milliseconds, bytes };
+    let rto_milliseconds = drill.rto_milliseconds();
+    let (failed_in, why) = drill.failure.map(|it| (it.phase, it.why)).unzip();
+    DrillView {
+        workload: workload.clone(),
+        number: drill.number,
+        snapshot: drill.snapshot,
+        state: drill.state.as_str().to_owned(),
+        wanted: drill.wanted.as_str().to_owned(),
+        level: drill.level.as_str().to_owned(),
+        rto_milliseconds,
+        phases: drill.phases.into_iter().map(phase).collect(),
+        by: drill.by,
+        began: drill.began,
+        ended: drill.ended,
+        lowered: drill.lowered,
+        recipe: drill.recipe,
+        isolation: drill.isolation,
+        counts: drill.counts,
+        failed_in,
+        why,
+    }
 }
 
 async fn scrubs(

@@ -4,8 +4,8 @@ use outlast_types::{DropId, SystemClock, SystemRandom, WorkloadName};
 use outlast_vault::VaultHandle;
 use outlast_wire::access::Call;
 use outlast_wire::api::{
-    AcceptOrder, AskLacking, AskedRequest, Holder, KeepingOrder, MediaReport, MediaState,
-    PauseOrder, ReasonedOrder, RecreateOrder, ResumeReleases, RevokeOrder, TokenOrder,
+    AcceptOrder, AskLacking, AskedRequest, DrillOrder, Holder, KeepingOrder, MediaReport,
+    MediaState, PauseOrder, ReasonedOrder, RecreateOrder, ResumeReleases, RevokeOrder, TokenOrder,
     WantedBackup,
 };
 use outlast_wire::client::{FetchCallError, OpenError};
@@ -148,6 +148,9 @@ pub(super) fn make(
         }
         Call::ViewKeeping => client.keeping(workload, None).map(drop),
         Call::OrderKeeping => client.order_keeping(workload, &hold()).map(drop),
+        Call::ViewScrubs => client.scrubs().map(drop),
+        Call::ViewDrills => client.drills(Some(workload)).map(drop),
+        Call::RunDrill => client.run_drill(workload, &DrillOrder::default()).map(drop),
         Call::ResumeReleases => {
             client.resume_releases(&ResumeReleases { reason: reason() }).map(drop)
         }

@@ -22,3 +22,88 @@ pub(super) const SCRUB: Section = Section {
         },
     ],
 };
+
+/// How far a drill goes, and which snapshot it takes.
+const LEVELS: Kind = Kind::OneOf(&["load", "stream"]);
+const PICKS: Kind = Kind::OneOf(&["newest", "random"]);
+const EVERY: Kind = Kind::Duration { min: Duration::from_secs(1), max: ANY };
+
+pub(super) const DRILLS: Section = Section {
+    name: "drills",
+    form: Form::Once,
+    keys: &[
+        Key {
+            name: "every",
+            kind: EVERY,
+            default: Default::Nothing,
+            help: "a good drill of each workload within this time; without it, drills are done when somebody asks",
+        },
+        Key {
+            name: "level",
+            kind: LEVELS,
+            default: Default::Value("load"),
+            help: "`load` restores, loads and asks; `stream` reads, verifies and parses",
+        },
+        Key {
+            name: "pick",
+            kind: PICKS,
+            default: Default::Value("newest"),
+            help: "which snapshot is brought back: the `newest` good one, or a `random` one",
+        },
+        Key {
+            name: "scratch",
+            kind: Kind::Path,
+            default: Default::Nothing,
+            help: "space for drills; else `scratch` in `vault.dir`",
+        },
+        Key {
+            name: "rate",
+            kind: Kind::Size,
+            default: Default::Value("64MiB"),
+            help: "how much is read for drills in a second, at most",
+        },
+        Key {
+            name: "time_max",
+            kind: EVERY,
+            default: Default::Value("6h"),
+            help: "a drill that takes longer is ended, and has failed",
+        },
+    ],
+};
+
+pub(super) const DRILL_EVERY: Key = Key {
+    name: "drill_every",
+    kind: EVERY,
+    default: Default::Nothing,
+    help: "a good drill within this time; else as `drills.every`",
+};
+pub(super) const DRILL_LEVEL: Key = Key {
+    name: "drill_level",
+    kind: LEVELS,
+    default: Default::SameAs("drills.level"),
+    help: "how far its drills go",
+};
+pub(super) const DRILL_PICK: Key = Key {
+    name: "drill_pick",
+    kind: PICKS,
+    default: Default::SameAs("drills.pick"),
+    help: "which of its snapshots is brought back",
+};
+pub(super) const DRILL_RECIPE: Key = Key {
+    name: "drill_recipe",
+    kind: Kind::OneOf(&["postgresql", "mariadb", "sqlite", "files"]),
+    default: Default::Nothing,
+    help: "what is done with it; else what its first bytes say",
+};
+pub(super) const DRILL_CHECK: Key = Key {
+    name: "drill_check",
+    kind: Kind::Text { example: "SELECT count(*) FROM orders" },
+    default: Default::Nothing,
+    help: "what the loaded database is asked; an answer that is empty, 0 or false fails the drill",
+};
+pub(super) const DRILL_COMMAND: Key = Key {
+    name: "drill_command",
+    kind: Kind::Words { example: "[\"/usr/local/bin/check-shop\"]" },
+    default: Default::Nothing,
+    help: "a program of the vault's host that looks at the restored files in its working directory, in place of a recipe",
+};

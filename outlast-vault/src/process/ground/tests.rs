@@ -1,0 +1,268 @@
+//! Real servers, in the real sandbox. What this host does not have is told loudly and left out.
+
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use outlast_format::BlobId;
+use outlast_format::config::Version;
+use outlast_fs::FileTime;
+use outlast_promise::DrillRule;
+use outlast_repo::backup::{self, Input, StreamInput};
+use outlast_repo::{Credential, Maker, NewPassword, Repository};
+use outlast_store::MemoryStore;
+use outlast_types::{Clock as _, Interrupt, SystemClock, SystemRandom};
+
+use super::*;
+
+/// Whether load drills can be done here with this program.
+fn can(program: &str) -> bool {
+    let is_there = Command::new("sh")
+        .args(["-c", &format!("ls {program} >/dev/null 2>&1")])
+        .stdin(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success());
+    let why = match is_there {
+        true => sandbox::unable(rustix::process::geteuid().is_root()),
+        false => Some(format!("{program} is not there")),
+    };
+    if let Some(why) = &why {
+        eprintln!("A DRILL IS NOT TESTED: {why}");
+    }
+    why.is_none()
+}
+
+/// A ground, and what is to be brought back.
+struct Scene {
+    directory: tempfile::TempDir,
+    ground: HostGround,
+    rule: DrillRule,
+    time_max: Duration,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let time_max = Duration::from_secs(300);
+        let environment = Environment::system();
+        let ground = HostGround::open(&directory.path().join("scratch"), time_max, &environment);
+        Self { directory, ground, rule: DrillRule::default(), time_max }
+    }
+
+    /// Brings a stream back that is this.
+    fn drill(&self, content: &[u8]) -> Outcome {
+        let (repository, tree) = repository_of(content);
+        self.ground.load(&self.task(&repository, tree, content.len() as u64, &Interrupt::default()))
+    }
+
+    fn task<'a>(
+        &'a self,
+        repository: &'a Repository,
+        tree: BlobId,
+        size: u64,
+        stop: &'a Interrupt,
+    ) -> Task<'a> {
+        let kind = ContentKind::default();
+        Task { repository, tree, size, kind, factor_percent: 300, rule: &self.rule, stop }
+    }
+
+    /// What lies in the scratch space.
+    fn left(&self) -> usize {
+        fs::read_dir(self.directory.path().join("scratch")).unwrap().count()
+    }
+}
+
+fn repository_of(content: &[u8]) -> (Repository, BlobId) {
+    let (hostname, username) = ("here".to_owned(), "vault".to_owned());
+    let maker = Maker { hostname, username, created: SystemClock.now() };
+    let store = Arc::new(MemoryStore::default());
+    let password = NewPassword::Random(b"secret");
+    let made =
+        Repository::init(Arc::clone(&store) as _, password, Version::V2, &maker, &SystemRandom);
+    let input = Input::Stream(StreamInput {
+        name: b"dump".to_vec(),
+        mode: 0o600,
+        modified: FileTime { seconds: 1_790_000_000, nanos: 0 },
+        reader: Box::new(content),
+    });
+    let options = backup::Options::new(SystemClock.now());
+    let outcome =
+        backup::backup(&made.unwrap(), input, &options, &SystemClock, &SystemRandom, &Silent);
+    let repository = Repository::open(store, Credential::Password(b"secret")).unwrap();
+    (repository, outcome.unwrap().snapshot.tree)
+}
+
+const DUMP: &str = "--\n-- PostgreSQL database dump\n--\n
+CREATE TABLE orders (id int, placed timestamptz DEFAULT now());
+ALTER TABLE public.orders OWNER TO shop_owner;
+CREATE TABLE customers (name text);
+COPY customers (name) FROM stdin;
+ann
+bob
+\\.
+INSERT INTO orders SELECT generate_series(1, 40);
+";
+
+fn phases(outcome: &Outcome) -> Vec<&str> {
+    outcome.phases.iter().map(|phase| phase.name.as_str()).collect()
+}
+
+#[test]
+fn a_dump_of_postgresql_is_loaded_counted_and_asked_and_one_that_lacks_a_table_is_found() {
+    if !can("/usr/lib/postgresql/*/bin/postgres") {
+        return;
+    }
+    let mut scene = Scene::new();
+    scene.rule.check = Some("SELECT count(*) FROM orders".to_owned());
+    let outcome = scene.drill(DUMP.as_bytes());
+    assert_eq!(outcome.failure, None);
+    assert_eq!(outcome.recipe, "postgresql");
+    assert_eq!((outcome.counts["tables"], outcome.counts["rows"]), (2, 42));
+    assert_eq!(phases(&outcome), ["restore", "start", "load", "check"]);
+    assert!(outcome.scratch_bytes > 1 << 20, "{}", outcome.scratch_bytes);
+    assert_eq!(scene.left(), 0);
+
+    // It loads, and lacks what is asked about: an older dump, or half of one.
+    let old = DUMP.replace("INSERT INTO orders SELECT generate_series(1, 40);\n", "");
+    let failure = scene.drill(old.as_bytes()).failure.unwrap();
+    assert_eq!((failure.phase.as_str(), failure.owner), ("check", Owner::App));
+    assert!(failure.why.contains("answers '0'"), "{failure:?}");
+    let without = DUMP.replace("orders", "order_lines");
+    let failure = scene.drill(without.as_bytes()).failure.unwrap();
+    assert!(failure.why.contains("\"orders\" does not exist"), "{failure:?}");
+    // It does not load.
+    let broken = DUMP.replace("CREATE TABLE customers", "CREATE TUBLE customers");
+    let failure = scene.drill(broken.as_bytes()).failure.unwrap();
+    assert_eq!((failure.phase.as_str(), failure.owner), ("load", Owner::App));
+    assert!(failure.why.contains("syntax error"), "{failure:?}");
+}
+
+#[test]
+fn a_dump_that_tries_to_get_out_sees_nothing_and_reaches_nobody() {
+    if !can("/usr/lib/postgresql/*/bin/postgres") {
+        return;
+    }
+    let mut scene = Scene::new();
+    let secret = scene.directory.path().join("secret.password");
+    durable::replace(&secret, b"the key of everything", 0o644).unwrap();
+    // Each way writes what it finds into a table, which the check query then looks into.
+    let probe = format!(
+        "( cat {} ; ls /root /home /var /srv ; ls {} ; cat /proc/[0-9]*/environ ; id -u ; \
+         cat /proc/net/dev ; touch /usr/x /drill/data/x /drill/etc/x /etc/x && echo WROTE ; \
+         kill -9 -1 && echo KILLED ) 2>/dev/null",
+        secret.display(),
+        scene.directory.path().display()
+    );
+    let hostile = format!(
+        "-- PostgreSQL database dump\nCREATE TABLE found (line text);\n\
+         COPY found FROM PROGRAM '{probe}';\n\\! {probe} > /tmp/found\n\
+         COPY found FROM '/drill/work/found';\n"
+    );
+    let hostile = hostile.replace("kill -9 -1 && echo KILLED", "true");
+    scene.rule.check = Some(
+        "SELECT count(*) = 0 FROM found WHERE line LIKE '%key of everything%' OR line LIKE '%secret%' \
+         OR line ~ 'WROTE|eth0|ens|PASSWORD' OR line = '0'"
+            .to_owned(),
+    );
+    let outcome = scene.drill(hostile.as_bytes());
+    assert_eq!(outcome.failure, None, "{:?}", outcome.counts);
+    assert!(outcome.counts["rows"] > 2, "it did run: {:?}", outcome.counts);
+    let host = Command::new("id").arg("-u").stdin(Stdio::null()).output().unwrap();
+    drop(host);
+    // Who kills all that it sees kills its own drill.
+    let killer = "-- PostgreSQL database dump\nCREATE TABLE t (a int);\n\\! kill -9 -1\n";
+    assert!(scene.drill(killer.as_bytes()).failure.is_some());
+    assert_eq!(scene.left(), 0);
+}
+
+#[test]
+fn a_dump_of_mariadb_is_loaded_and_asked_and_its_shell_finds_nothing() {
+    if !can("/usr/sbin/mariadbd") {
+        return;
+    }
+    let mut scene = Scene::new();
+    let dump = "-- MariaDB dump 10.19\nCREATE TABLE orders (id int);\n\
+                INSERT INTO orders VALUES (1), (2), (3);\nsystem cat /etc/shadow > /tmp/found; ls /var >> /tmp/found\n\
+                CREATE TABLE found (line text);\nLOAD DATA LOCAL INFILE '/tmp/found' INTO TABLE found;\n\
+                CREATE TABLE `odd ``name` (a int);\n";
+    scene.rule.check = Some("SELECT count(*) = 0 FROM found".to_owned());
+    let outcome = scene.drill(dump.as_bytes());
+    assert_eq!(outcome.failure, None);
+    assert_eq!((outcome.recipe.as_str(), outcome.counts["tables"]), ("mariadb", 3));
+    assert_eq!(outcome.counts["rows"], 3);
+    let broken = dump.replace("INSERT INTO orders", "INSERT INTO nowhere");
+    let failure = scene.drill(broken.as_bytes()).failure.unwrap();
+    assert!(failure.why.contains("nowhere"), "{failure:?}");
+}
+
+#[test]
+fn a_sqlite_database_is_checked_and_counted_and_a_damaged_one_found() {
+    if !can("/usr/bin/sqlite3") {
+        return;
+    }
+    let scene = Scene::new();
+    let file = scene.directory.path().join("db");
+    let made = Command::new("sqlite3").arg(&file).stdin(Stdio::null()).arg(
+        "CREATE TABLE orders (id int, note text); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 \
+         FROM n WHERE i < 5000) INSERT INTO orders SELECT i, hex(randomblob(20)) FROM n;",
+    );
+    assert!({ made }.status().unwrap().success());
+    let mut content = fs::read(&file).unwrap();
+    let outcome = scene.drill(&content);
+    assert_eq!(outcome.failure, None);
+    assert_eq!((outcome.recipe.as_str(), outcome.counts["rows"]), ("sqlite", 5000));
+    let middle = content.len() / 2;
+    content[middle..middle + 4096].fill(0xff);
+    let failure = scene.drill(&content).failure.unwrap();
+    assert_eq!((failure.phase.as_str(), failure.owner), ("load", Owner::App));
+}
+
+#[test]
+fn a_command_of_policy_sees_the_files_and_its_failure_is_the_drills() {
+    if !can("/usr/bin/grep") {
+        return;
+    }
+    let mut scene = Scene::new();
+    let command = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+    scene.rule.command = command(&["/usr/bin/grep", "-q", "needle", "dump"]);
+    assert_eq!(scene.drill(b"hay needle hay").failure, None);
+    assert!(scene.drill(b"hay").failure.unwrap().why.contains("ended with 1"));
+    // One that hangs is ended, with all that it started.
+    scene.ground.time_max = Duration::from_millis(500);
+    scene.rule.command = command(&["/bin/sh", "-c", "sleep 1000 & sleep 1000"]);
+    let failure = scene.drill(b"hay").failure.unwrap();
+    assert!(failure.why.contains("took longer") && failure.owner == Owner::Platform, "{failure:?}");
+    scene.ground.time_max = scene.time_max;
+    // The vault ends meanwhile.
+    let (repository, tree) = repository_of(b"hay");
+    let stop = Interrupt::default();
+    stop.request();
+    let outcome = scene.ground.load(&scene.task(&repository, tree, 3, &stop));
+    assert!(outcome.failure.unwrap().why.contains("the vault ended"));
+    assert_eq!(scene.left(), 0);
+}
+
+#[test]
+fn without_room_it_is_read_and_what_is_read_is_verified_and_parsed() {
+    let scene = Scene::new();
+    let (repository, tree) = repository_of(DUMP.as_bytes());
+    let stop = Interrupt::default();
+    let task = scene.task(&repository, tree, u64::MAX / 1000, &stop);
+    let lowered = scene.ground.lowered(&task).unwrap();
+    assert!(lowered.contains("has room for") && lowered.contains("scratch"), "{lowered}");
+    let outcome = scene.ground.stream(&task);
+    assert_eq!(outcome.level, DrillLevel::Stream);
+    assert_eq!(outcome.counts["bytes"], DUMP.len() as u64);
+    // It has not its end.
+    let failure = outcome.failure.unwrap();
+    assert_eq!((failure.phase.as_str(), failure.owner), ("read", Owner::App), "{failure:?}");
+}
+
+#[test]
+fn what_a_killed_vault_left_is_swept_at_the_next_start_and_nothing_else() {
+    let scene = Scene::new();
+    let scratch = scene.directory.path().join("scratch");
+    durable::create_directories(&scratch.join("drill-0102/work"), 0o755).unwrap();
+    durable::create_directories(&scratch.join("mine"), 0o755).unwrap();
+    let _again = HostGround::open(&scratch, scene.time_max, &Environment::system());
+    assert_eq!(scene.left(), 1);
+}
