@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use outlast_types::{DropId, Sanity, SnapshotId, Timestamp, WorkloadName};
+use outlast_types::{DropId, SnapshotId, Timestamp, WorkloadName};
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params, params_from_iter};
 use serde::de::DeserializeOwned;

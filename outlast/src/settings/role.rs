@@ -10,7 +10,8 @@ use outlast_drop::DropLimits;
 use outlast_promise::{Declaration, Policy};
 use outlast_types::SanityRule;
 use outlast_vault::{
-    AgentLimits, LimitPolicy, RetentionPolicy, RetentionRule, SanityPolicy, ScrubPolicy, VaultConfig,
+    AgentLimits, LimitPolicy, RetentionPolicy, RetentionRule, SanityPolicy, ScrubPolicy,
+    VaultConfig,
 };
 use outlast_wire::Proxies;
 

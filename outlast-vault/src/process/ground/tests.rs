@@ -201,11 +201,12 @@ fn a_sqlite_database_is_checked_and_counted_and_a_damaged_one_found() {
     }
     let scene = Scene::new();
     let file = scene.directory.path().join("db");
-    let made = Command::new("sqlite3").arg(&file).stdin(Stdio::null()).arg(
+    let mut make = Command::new("sqlite3");
+    make.arg(&file).stdin(Stdio::null()).arg(
         "CREATE TABLE orders (id int, note text); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 \
          FROM n WHERE i < 5000) INSERT INTO orders SELECT i, hex(randomblob(20)) FROM n;",
     );
-    assert!({ made }.status().unwrap().success());
+    assert!(make.status().unwrap().success());
     let mut content = fs::read(&file).unwrap();
     let outcome = scene.drill(&content);
     assert_eq!(outcome.failure, None);
