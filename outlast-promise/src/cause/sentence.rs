@@ -61,11 +61,7 @@ impl fmt::Display for Cause {
             Self::MediaHindered { media, problem } => {
                 write!(f, "media server {media} does not hand on what it holds: {problem}")
             }
-            Self::RouteFails { route, problem } => write!(
-                f,
-                "alerts do not get through by route {route}: {problem}; until they do, they are told by \
-                 all other routes only; `outlast doctor alerts` tries each out"
-            ),
+            Self::RouteFails { route, problem } => route_fails(f, route, problem),
             Self::VaultAbsent { from, until } => vault_absent(f, *from, *until),
             Self::VaultWentBack { lost, count } => went_back(f, lost, *count),
             Self::AuditLogDamaged { problem } => audit_log_damaged(f, problem),
@@ -148,6 +144,14 @@ fn rejected(
         ),
         _ => Ok(()),
     }
+}
+
+fn route_fails(f: &mut fmt::Formatter<'_>, route: &str, problem: &str) -> fmt::Result {
+    write!(
+        f,
+        "alerts do not get through by route {route}: {problem}; until they do, all other routes tell them \
+         alone; `outlast doctor alerts` tries each out"
+    )
 }
 
 fn vault_absent(f: &mut fmt::Formatter<'_>, from: Timestamp, until: Timestamp) -> fmt::Result {

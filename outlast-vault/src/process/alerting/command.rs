@@ -59,7 +59,9 @@ fn wait(
             Ok(None) if environment.timer.elapsed() >= end => {
                 return Err(format!("it did not end within {} s", deadline.as_secs()));
             }
-            Ok(None) => environment.timer.pause(LOOK, stop),
+            Ok(None) => {
+                environment.timer.pause(LOOK, stop);
+            }
             Err(error) => return Err(error.to_string()),
         }
     }

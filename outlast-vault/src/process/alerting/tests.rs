@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 
+use outlast_alert::Route;
 use outlast_catalog::{IncidentRecord, RecordedCause};
 use outlast_testing::ManualTime;
 use outlast_types::{Owner, Timestamp, WorkloadName};
