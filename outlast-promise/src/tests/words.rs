@@ -228,6 +228,7 @@ fn of_sources() -> Vec<Told> {
 }
 
 fn of_forgetting() -> Vec<Told> {
+    use Owner::Platform;
     vec![(
         Cause::ForgettingStopped { problem: "its clock is 40 d ahead".into() },
         "forgetting-stopped",

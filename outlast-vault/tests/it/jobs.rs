@@ -5,7 +5,8 @@ use outlast_wire::api::{ErrorCode, JobView};
 
 use crate::support::{World, eventually, shop};
 
-const JOBS: [&str; 14] = [
+const JOBS: [&str; 15] = [
+    "forget-snapshots",
     "forget-unnamed",
     "judge-promises",
     "keep-kit-keys",
@@ -33,6 +34,7 @@ fn operators_and_readers_see_the_jobs_and_when_they_were_done_last() {
             jobs.iter().any(|job| job.name == name && job.ended.is_some() && job.error.is_none())
         };
         [
+            "forget-snapshots",
             "forget-unnamed",
             "look-after-shipments",
             "sweep-leftovers",
