@@ -7,7 +7,7 @@ const HOUR: u64 = 3600;
 /// An RPO of a day, deadlines as they are, and `count` workloads whose last drop came at 0.
 fn house(count: usize) -> Ledger {
     let default_promise = Promise::new(Duration::from_secs(24 * HOUR), "team-shop").unwrap();
-    let settings = Settings { default_promise, ..Settings::default() };
+    let settings = Settings { policy: default_promise.into(), ..Settings::default() };
     let mut ledger = Ledger::new(settings, 0, at(0));
     let known = (0..count).flat_map(|number| [waiting(name(number)), vaulted(name(number), 0)]);
     ledger.apply_all(known, at(0));
@@ -138,7 +138,7 @@ fn a_vault_that_is_started_anew_goes_on_catching_up() {
     let back = 48 * HOUR;
     ledger.apply_all(look(&[0, 1], back), at(back));
     let settings = Settings {
-        default_promise: Promise::new(Duration::from_secs(24 * HOUR), "team-shop").unwrap(),
+        policy: Promise::new(Duration::from_secs(24 * HOUR), "team-shop").unwrap().into(),
         ..Settings::default()
     };
     let mut again = Ledger::resume(settings, ledger.rows(), at(back + 10)).unwrap();

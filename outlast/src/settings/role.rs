@@ -157,6 +157,7 @@ impl Configured for VaultConfig {
             sanity.workloads.insert(workload.clone(), sanity_rule(settings, of_sanity)?);
         }
         let retention = retention(settings, &services)?;
+        let drills = drills::policy(settings, &services)?;
         let mut agents = BTreeMap::new();
         for agent in &settings.agents {
             agents.insert(agent.clone(), settings.grants(&format!("agents.{agent}.workloads"))?);
@@ -180,7 +181,7 @@ impl Configured for VaultConfig {
             retention,
             fetch,
             scrub: scrub(settings)?,
-            drills: drills::policy(settings, &services)?,
+            drills,
             scratch: settings.path_if_set("drills.scratch"),
             drill_time_max: settings.duration("drills.time_max")?,
             agents,

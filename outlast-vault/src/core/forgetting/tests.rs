@@ -87,7 +87,9 @@ fn ordered<'a>(workload: &'a WorkloadName, by: &'a str) -> Ordered<'a> {
 #[test]
 fn without_rules_nothing_is_ever_forgotten() {
     let scene = Scene::new(None);
-    (0..5).for_each(|day| drop(scene.day(&format!("day {day}"))));
+    for day in 0..5 {
+        scene.day(&format!("day {day}"));
+    }
     scene.pass(DAY * 400);
     assert_eq!(scene.there().len(), 5);
     assert_eq!(*scene.keeping(), *scene.vault.keepings.get(&shop()).unwrap());
@@ -146,7 +148,9 @@ fn what_no_rule_keeps_is_hidden_for_a_week_then_removed_and_pruned_and_the_rest_
 #[test]
 fn a_typo_in_the_rules_destroys_nothing_that_came_under_others() {
     let scene = Scene::new(Some("daily=30"));
-    (0..6).for_each(|day| drop(scene.day(&format!("day {day}"))));
+    for day in 0..6 {
+        scene.day(&format!("day {day}"));
+    }
     let scene = scene.again("last=1");
     scene.pass(DAY * 60);
     assert_eq!(scene.there().len(), 6);
@@ -170,7 +174,9 @@ fn a_typo_in_the_rules_destroys_nothing_that_came_under_others() {
 fn what_came_before_there_were_rules_is_kept_by_the_first_ones_and_they_are_there_for_a_week_first()
 {
     let scene = Scene::new(None);
-    (0..6).for_each(|day| drop(scene.day(&format!("day {day}"))));
+    for day in 0..6 {
+        scene.day(&format!("day {day}"));
+    }
     scene.pass(DAY * 30);
     let scene = scene.again("last=4");
     scene.look();
@@ -251,7 +257,9 @@ fn who_cannot_read_what_was_decided_forgets_nothing_and_says_so() {
 #[test]
 fn a_clock_that_jumps_forgets_nothing_and_is_told() {
     let scene = Scene::new(Some("last=3"));
-    (0..5).for_each(|day| drop(scene.day(&format!("day {day}"))));
+    for day in 0..5 {
+        scene.day(&format!("day {day}"));
+    }
     let years = ManualTime::new(SystemClock.now().saturating_add(DAY * 3650));
     let Scene { mut world, vault, .. } = scene;
     drop(vault);
@@ -268,7 +276,9 @@ fn a_clock_that_jumps_forgets_nothing_and_is_told() {
 #[test]
 fn a_retired_workload_is_kept_as_its_rules_say_then_its_repository_goes_and_its_key_last() {
     let scene = Scene::new(Some("daily=20"));
-    (0..4).for_each(|day| drop(scene.day(&format!("day {day}"))));
+    for day in 0..4 {
+        scene.day(&format!("day {day}"));
+    }
     let shop = shop();
     let until = scene.world.environment.clock.now().saturating_add(DAY);
     let action = crate::core::orders::Action::Retire { until };

@@ -4,9 +4,9 @@ use outlast_types::{DropId, SystemClock, SystemRandom, WorkloadName};
 use outlast_vault::VaultHandle;
 use outlast_wire::access::Call;
 use outlast_wire::api::{
-    AcceptOrder, AskLacking, AskedRequest, DrillOrder, Holder, KeepingOrder, MediaReport,
-    MediaState, PauseOrder, ReasonedOrder, RecreateOrder, ResumeReleases, RevokeOrder, TokenOrder,
-    WantedBackup,
+    AcceptOrder, AckIncident, AskLacking, AskedRequest, DrillOrder, Holder, KeepingOrder,
+    MediaReport, MediaState, PauseOrder, ReasonedOrder, RecreateOrder, ResumeReleases, RevokeOrder,
+    TokenOrder, WantedBackup,
 };
 use outlast_wire::client::{FetchCallError, OpenError};
 use outlast_wire::enrollment::{RenewalRequest, TokenId};
@@ -145,6 +145,10 @@ pub(super) fn make(
             let order =
                 AcceptOrder { drop: DropId::new(&SystemClock, &SystemRandom), reason: None };
             client.accept(workload, &order).map(drop)
+        }
+        Call::AnswerIncident => {
+            let key = format!("recovery-point/{workload}");
+            client.acknowledge(&AckIncident { key, for_seconds: None, comment: None }).map(drop)
         }
         Call::ViewKeeping => client.keeping(workload, None).map(drop),
         Call::OrderKeeping => client.order_keeping(workload, &hold()).map(drop),
