@@ -199,14 +199,10 @@ impl Media {
         losses.push_back(Loss { at: self.now(), text });
     }
 
-    /// What keeps it from its work, in whole sentences.
+    /// What keeps it from its work although the vault can be reached, in whole sentences.
     pub(crate) fn problems(&self) -> Vec<String> {
         let now = self.now();
         let mut problems = Vec::new();
-        if let Some(away) = self.link.away() {
-            problems
-                .push(format!("the vault cannot be reached since {}: {}", away.since, away.reason));
-        }
         let (usage, room) = (self.spool.usage(), self.room());
         let for_packs = room.total.saturating_sub(room.reserve());
         if usage.bytes >= for_packs.saturating_sub(for_packs / 50) {

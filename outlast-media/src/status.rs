@@ -63,15 +63,21 @@ impl Media {
     pub(crate) fn status(&self) -> MediaStatus {
         let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
         let counters = &self.counters;
+        let mut report = self.report();
+        let away = self.link.away();
+        if let Some(away) = &away {
+            let text = format!("the vault cannot be reached since {}: {}", away.since, away.reason);
+            report.problems.insert(0, text);
+        }
         MediaStatus {
             name: self.name(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            report: self.report(),
+            report,
             maintenance: match self.mode() {
                 Mode::Maintenance { until, reason } => Some(Maintenance { until, reason }),
                 Mode::Taking | Mode::Draining => None,
             },
-            vault_away_since: self.link.away().map(|away| away.since),
+            vault_away_since: away.map(|away| away.since),
             taken: Tally { objects: count(&counters.taken), bytes: count(&counters.taken_bytes) },
             forwarded: Tally {
                 objects: count(&counters.forwarded),
@@ -84,7 +90,7 @@ impl Media {
         }
     }
 
-    /// What the vault is told.
+    /// What the vault is told: nothing of the vault's being away, since it hears this when it is not.
     pub(crate) fn report(&self) -> MediaReport {
         let (now, room) = (self.now(), self.room());
         let usage = self.spool.usage();

@@ -7,7 +7,7 @@ use outlast_repo::{Credential, Repository};
 use outlast_store::retry::{Policy, Retrying};
 use outlast_types::{Environment, ShareId, WorkloadName};
 use outlast_wire::api::{AskedRequest, WantedBackup};
-use outlast_wire::client::FetchCallError;
+use outlast_wire::client::{FetchCallError, OpenError};
 use outlast_wire::fetching::{BackupAnswer, Decided};
 use outlast_wire::statement::Statement;
 use outlast_wire::{ApiClient, CallError, IdentityHandle, Speaker, ticket};
@@ -62,12 +62,18 @@ impl Grants for OfVault {
         let identity = self.identity.get();
         let speaker = Speaker { identity: &identity, clock: &*self.environment.clock };
         let mut opened = self.client.open_workload(workload, speaker)?;
-        let shown = ticket::header_text(ticket).map_err(|error| {
-            let location = self.client.location().to_owned();
-            let reason = error.to_string();
-            outlast_wire::client::OpenError::from(CallError::Unintelligible { location, reason })
-        })?;
-        opened.store.show_ticket(&shown);
+        let text = |words: &Statement| {
+            ticket::header_text(words).map_err(|error| {
+                let location = self.client.location().to_owned();
+                let reason = error.to_string();
+                OpenError::from(CallError::Unintelligible { location, reason })
+            })
+        };
+        // A media server lets nobody see even config and indexes without it.
+        if let Some(own) = &opened.ticket {
+            opened.store.show_ticket(&text(own)?);
+        }
+        opened.store.show_grant(&text(ticket)?);
         let (key, store) = (Key::from_bytes(&opened.key), opened.store.heeding(shutdown));
         let store = Retrying::new(Arc::new(store), Policy::default(), &self.environment);
         let store = store.heeding(shutdown);

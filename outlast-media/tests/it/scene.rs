@@ -1,6 +1,6 @@
 //! A vault, media servers before it, and an agent.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use outlast_format::crypto::Key;
@@ -50,17 +50,7 @@ impl Scene {
         if !identity.exists() {
             self.world.identity(Role::Media, name).save(&identity).unwrap();
         }
-        MediaConfig {
-            dir: self.directory(name),
-            listen: "127.0.0.1:0".parse().unwrap(),
-            metrics_listen: None,
-            identity,
-            names: Names::default(),
-            upstream: self.url.clone(),
-            proxies: Proxies::default(),
-            streams: 4,
-            limits: limits(Rate::Unlimited),
-        }
+        config_in(self.world.path(), name, self.url.clone(), limits(Rate::Unlimited))
     }
 
     pub(crate) fn media(&self, name: &str) -> MediaHandle {
@@ -78,6 +68,26 @@ impl Scene {
 
     pub(crate) fn snapshots(&self, workload: &WorkloadName) -> usize {
         self.world.snapshot_files(workload).len()
+    }
+}
+
+/// A media server of this name in a world's directory, where its identity is.
+pub(crate) fn config_in(
+    world: &Path,
+    name: &str,
+    upstream: String,
+    limits: MediaLimits,
+) -> MediaConfig {
+    MediaConfig {
+        dir: world.join(name),
+        listen: "127.0.0.1:0".parse().unwrap(),
+        metrics_listen: None,
+        identity: world.join(format!("{name}-identity")),
+        names: Names::default(),
+        upstream,
+        proxies: Proxies::default(),
+        streams: 4,
+        limits,
     }
 }
 

@@ -13,7 +13,7 @@ use outlast_wire::api::{Holder, OpenRepository, RevokeOrder, SignedReport};
 use outlast_wire::statement::{Statement, Subject};
 use outlast_wire::{ApiClient, CallError, RestStore, Role};
 
-use crate::middle::{Middle, Way};
+use crate::middle::{Fate, Middle, Way};
 use crate::support::{Agent, World, shop};
 
 /// An agent, a middle before a vault, and the vault's clock.
@@ -384,4 +384,41 @@ fn the_vault_records_what_the_agents_clock_says_and_decides_nothing_by_it() {
     outlast_vault::export_audit(&world.config.dir, &all, &mut take).unwrap();
     assert_eq!(claims.len(), 2, "{claims:?}");
     assert!(claims[0] < claims[1], "{claims:?}");
+}
+
+#[test]
+fn a_middle_that_swallows_spoils_or_reorders_objects_delays_and_nothing_is_published_before_it_is_whole()
+ {
+    let scene = Scene::new();
+    let Scene { middle, agent, world, .. } = &scene;
+    agent.ship(&shop(), b"of monday");
+    let data = |object: &Object| object.pack().is_some();
+
+    // Other bytes under a pack's name are no pack, whoever brings them.
+    middle.object_rule(move |object| if data(object) { Fate::Spoil } else { Fate::Pass });
+    let repository = agent.open(&shop());
+    let content = Bytes::from_static(b"encrypted by nobody");
+    let junk = Object::Data(PackId::of(&content));
+    assert!(repository.store().create(&junk, content.clone()).is_err());
+    let operator = scene.world.identity(Role::Operator, "ops");
+    let address = format!("rest:{}repo/{}/", scene.vault.url(), shop());
+    let at_vault = RestStore::open(&address, Some(&operator)).unwrap();
+    assert!(matches!(at_vault.size(&junk), Err(StoreError::NotFound { .. })));
+
+    // It says that it holds them all, and none arrives: index and bill wait.
+    middle.object_rule(|_| Fate::Swallow);
+    let lost = agent.upload(&shop(), b"of tuesday, which the middle keeps to itself");
+    let bill = agent.bill(&shop(), &lost);
+    assert_eq!(code(agent.hand_in(&bill)), "missing_objects");
+    assert_eq!(world.snapshot_files(&shop()).len(), 1);
+    // An index that comes before its packs has to wait for them.
+    middle.object_rule(move |object| if data(object) { Fate::Swallow } else { Fate::Pass });
+    let refused = agent.try_upload_to(&agent.open(&shop()), b"of wednesday, out of order");
+    assert!(refused.unwrap_err().to_string().contains("pack"));
+
+    // The agent, which believed it, brings them again, and the drop is whole.
+    middle.object_rule(|_| Fate::Pass);
+    let again = agent.upload(&shop(), b"of tuesday, which the middle keeps to itself");
+    agent.hand_in(&agent.bill(&shop(), &again)).unwrap();
+    assert_eq!(world.snapshot_files(&shop()).len(), 2);
 }

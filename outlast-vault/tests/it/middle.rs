@@ -37,6 +37,18 @@ pub(crate) enum Way {
     Answer(Box<Statement>),
 }
 
+/// What becomes of objects on their way to the vault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Pass,
+    /// Whoever sent it hears that it is stored.
+    Swallow,
+    /// The vault gets other bytes under its name.
+    Spoil,
+}
+
+pub(crate) type ObjectRule = Box<dyn Fn(&Object) -> Fate + Send>;
+
 pub(crate) type Rule = Box<dyn FnMut(&str, &Statement) -> Way + Send>;
 
 /// A middle between agents and a vault.
@@ -52,6 +64,7 @@ pub(crate) struct Shared {
     identity: Arc<Identity>,
     client: ApiClient,
     rule: Mutex<Rule>,
+    objects: Mutex<ObjectRule>,
     /// All words that came, with what they were about.
     pub(crate) words: Mutex<Vec<(String, Statement)>>,
     pub(crate) answers: Mutex<Vec<Statement>>,
@@ -74,6 +87,7 @@ impl Middle {
             identity,
             client,
             rule: Mutex::new(Box::new(|_, _| Way::Pass)),
+            objects: Mutex::new(Box::new(|_| Fate::Pass)),
             words: Mutex::default(),
             answers: Mutex::default(),
             tickets: Mutex::default(),
@@ -100,6 +114,10 @@ impl Middle {
 
     pub(crate) fn rule(&self, rule: impl FnMut(&str, &Statement) -> Way + Send + 'static) {
         *self.shared.rule.lock().unwrap() = Box::new(rule);
+    }
+
+    pub(crate) fn object_rule(&self, rule: impl Fn(&Object) -> Fate + Send + 'static) {
+        *self.shared.objects.lock().unwrap() = Box::new(rule);
     }
 
     /// What came last about a subject.
@@ -245,7 +263,12 @@ impl RepositoryHost for Objects {
         object: &Object,
     ) -> Result<Box<dyn Incoming>, HostError> {
         let (store, object) = (self.store(sender.peer, workload, Verb::Create)?, *object);
-        Ok(Box::new(Whole::new(move |content: Bytes| Ok(store.create(&object, content)?))))
+        let fate = (self.0.objects.lock().unwrap())(&object);
+        Ok(Box::new(Whole::new(move |content: Bytes| match fate {
+            Fate::Pass => Ok(store.create(&object, content)?),
+            Fate::Swallow => Ok(()),
+            Fate::Spoil => Ok(store.create(&object, content.slice(1..))?),
+        })))
     }
 
     fn remove(

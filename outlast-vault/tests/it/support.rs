@@ -9,7 +9,7 @@ use outlast_format::snapshot::Snapshot;
 use outlast_fs::{FileTime, durable};
 use outlast_promise::Promise;
 use outlast_repo::backup::{self, Input, Options, Outcome, StreamInput};
-use outlast_repo::{Credential, Repository};
+use outlast_repo::{Credential, RepoError, Repository};
 use outlast_testing::ManualTime;
 use outlast_types::{
     ContentHash, DropId, Environment, ShareId, Silent, SystemClock, SystemRandom, WorkloadName,
@@ -177,6 +177,15 @@ impl Agent {
 
     /// The same, into a repository that is open.
     pub(crate) fn upload_to(&self, repository: &Repository, content: &[u8]) -> Outcome {
+        self.try_upload_to(repository, content).unwrap()
+    }
+
+    /// The same, which may fail.
+    pub(crate) fn try_upload_to(
+        &self,
+        repository: &Repository,
+        content: &[u8],
+    ) -> Result<Outcome, RepoError> {
         let input = Input::Stream(StreamInput {
             name: b"shop.sql".to_vec(),
             mode: 0o644,
@@ -184,7 +193,7 @@ impl Agent {
             reader: Box::new(content),
         });
         let options = Options::new(outlast_types::Clock::now(&SystemClock));
-        backup::backup(repository, input, &options, &SystemClock, &SystemRandom, &Silent).unwrap()
+        backup::backup(repository, input, &options, &SystemClock, &SystemRandom, &Silent)
     }
 
     /// The bill of lading of what was uploaded, for a new drop.

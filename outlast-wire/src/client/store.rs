@@ -10,10 +10,10 @@ use outlast_types::{Interrupt, ShareId};
 use serde::Deserialize;
 
 use super::address::AddressError;
-use super::http::{Answer, Failure, Http};
+use super::http::{Answer, Call, Failure, Http};
 use super::way::Credentials;
 use crate::identity::Identity;
-use crate::protocol::{LIST_V2, OBJECT_BYTES_MAX};
+use crate::protocol::{LIST_V2, OBJECT_BYTES_MAX, TICKET_HEADER};
 use crate::road::Roads;
 
 /// The longest object that is read as a whole, in bytes. Ours are far smaller; stock restic may
@@ -27,6 +27,8 @@ const READ_BYTES_MAX: u64 = 1 << 30;
 /// code.
 pub struct RestStore {
     http: Http,
+    /// What is shown instead of a ticket when a pack is read.
+    grant: Option<String>,
 }
 
 impl RestStore {
@@ -47,12 +49,12 @@ impl RestStore {
         credentials: Credentials<'_>,
         roads: &Roads,
     ) -> Result<Self, AddressError> {
-        Ok(Self { http: Http::new(address, credentials, roads)? })
+        Ok(Self::of(Http::new(address, credentials, roads)?))
     }
 
     /// What lies below a client of a vault, over its connections.
     pub(super) fn of(http: Http) -> Self {
-        Self { http }
+        Self { http, grant: None }
     }
 
     /// The same store, whose calls end soon when `interrupt` asks for the end.
@@ -71,6 +73,21 @@ impl RestStore {
     /// one to the vault. `text` is as [`ticket::header_text`](crate::ticket::header_text) makes it.
     pub fn show_ticket(&mut self, text: &str) {
         self.http.show_ticket(text);
+    }
+
+    /// Shows a vault's grant whenever a pack is read from now on. A ticket lets nobody read packs, and a
+    /// grant nothing else.
+    pub fn show_grant(&mut self, text: &str) {
+        self.grant = Some(text.to_owned());
+    }
+
+    /// A request for an object's content, of which about `bytes` come back.
+    fn get(&self, object: &Object, bytes: u64) -> Call<'_> {
+        let call = self.http.request(Method::GET, &Self::path(object), bytes);
+        match self.grant.as_ref().filter(|_| object.pack().is_some()) {
+            Some(grant) => call.header(TICKET_HEADER, grant),
+            None => call,
+        }
     }
 
     /// Asks the server to make room for a new repository at this address, before its first
@@ -212,8 +229,7 @@ impl Store for RestStore {
     fn read(&self, object: &Object) -> Result<Bytes, StoreError> {
         let verb = Verb::Read;
         let answer = self
-            .http
-            .request(Method::GET, &Self::path(object), OBJECT_BYTES_MAX)
+            .get(object, OBJECT_BYTES_MAX)
             .send(|status| status == StatusCode::OK, READ_BYTES_MAX)
             .map_err(|error| self.broken(verb, object, error))?;
         match answer.status {
@@ -237,8 +253,7 @@ impl Store for RestStore {
         }
         let last = offset.checked_add(length as u64 - 1).ok_or_else(beyond_end)?;
         let answer = self
-            .http
-            .request(Method::GET, &Self::path(object), length as u64)
+            .get(object, length as u64)
             .header(RANGE, format!("bytes={offset}-{last}"))
             .send(|status| status == StatusCode::PARTIAL_CONTENT, length as u64)
             .map_err(|error| self.broken(verb, object, error))?;

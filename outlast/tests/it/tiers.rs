@@ -1,6 +1,8 @@
 //! Agent, media server and vault, each a process of its own, with a line that breaks between the last
 //! two: whatever dies and whenever, a drop is vaulted once, and what crossed the line does so once.
 
+mod back;
+mod copies;
 mod harness;
 
 use std::fs::{self, File};

@@ -21,8 +21,10 @@ pub(super) enum Tier {
 /// The processes, in the directory of an `up` that made what they need.
 pub(super) struct Tiers {
     dir: PathBuf,
-    share: PathBuf,
+    pub(super) share: PathBuf,
     pub(super) line: FaultyLine,
+    /// What the environment says to each of them.
+    settings: Vec<(&'static str, String)>,
     agent: Option<Role>,
     media: Option<Role>,
     vault: Option<Role>,
@@ -31,7 +33,19 @@ pub(super) struct Tiers {
 impl Tiers {
     /// Starts all three; the agent knows the media server only, and that one the vault behind the line.
     pub(super) fn start(stage: &Path) -> Self {
+        Self::start_with(stage, "", &[])
+    }
+
+    /// The same, with this in `vault.toml` and these settings of all of them.
+    pub(super) fn start_with(
+        stage: &Path,
+        policy: &str,
+        settings: &[(&'static str, &str)],
+    ) -> Self {
         let dir = stage.join("up");
+        fs::create_dir(&dir).unwrap();
+        // What `up` does not find there it adds.
+        durable::replace(&dir.join("vault.toml"), policy.as_bytes(), 0o644).unwrap();
         // It makes certificates, share and configuration; then each role runs by itself.
         let mut up = Up::start(&dir);
         let share = up.share.clone();
@@ -52,7 +66,10 @@ impl Tiers {
             line.address()
         );
         durable::replace(&dir.join("media.toml"), media.as_bytes(), 0o644).unwrap();
-        let mut tiers = Self { dir, share, line, agent: None, media: None, vault: None };
+        let mut settings: Vec<_> =
+            settings.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+        settings.push(("OUTLAST_AGENT_POLL", "200ms".to_owned()));
+        let mut tiers = Self { dir, share, line, settings, agent: None, media: None, vault: None };
         tiers.begin(Tier::Vault);
         let url = tiers.begin(Tier::Media);
         // It listens there from now on, whenever it is started.
@@ -71,7 +88,8 @@ impl Tiers {
         let _ = fs::remove_file(&ready);
         let mut command = outlast();
         command.arg(name).arg("--config").arg(self.dir.join(format!("{name}.toml")));
-        command.arg("--ready-file").arg(&ready).env("OUTLAST_AGENT_POLL", "200ms");
+        command.arg("--ready-file").arg(&ready);
+        command.envs(self.settings.iter().map(|(name, value)| (name, value)));
         let mut role = Role::start(&mut command, &self.dir.join(format!("{name}.log")));
         let mut told = None;
         wait_until(&format!("the {name} serves"), || {
@@ -103,6 +121,19 @@ impl Tiers {
 
     pub(super) fn vault_directory(&self) -> PathBuf {
         self.dir.join("vault")
+    }
+
+    /// `outlast media WORD`, beside the media server.
+    pub(super) fn media(&self, word: &str) -> Command {
+        let mut command = outlast();
+        command.args(["media", word, "--config"]).arg(self.dir.join("media.toml"));
+        command.envs(self.settings.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    /// Whom instances believe.
+    pub(super) fn authority(&self) -> PathBuf {
+        self.dir.join("identity/agent/ca.pem")
     }
 
     /// Removes all that a media server that is not running has stored.
