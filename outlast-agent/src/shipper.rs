@@ -24,7 +24,9 @@ const PAUSE_MAX: Duration = Duration::from_secs(600);
 /// A drop that could not be read as often as this no longer holds up the newer ones: better an old
 /// drop published late than none of those after it.
 const READS_BEFORE_OVERTAKING: u32 = 3;
-/// A drop that waits at media servers is asked for at least this often at first, and so many times.
+/// A drop that waits at media servers is asked for after this, however seldom the share is polled, at least
+/// this often at first, and so many times.
+const ASKED_FIRST: Duration = Duration::from_secs(5);
 const ASKED_AGAIN: Duration = Duration::from_secs(15);
 const ASKED_OFTEN: u32 = 40;
 /// A vault that lacks what was sent as often as this has a trouble that somebody must look at.
@@ -280,8 +282,9 @@ impl Shipper {
         drop.problem = None;
         // What is on its way mostly arrives soon, and its arrival is to be heard soon.
         let is_young = drop.backoff.failures() < ASKED_OFTEN;
-        let pause_max = if is_young { self.pause.max(ASKED_AGAIN) } else { PAUSE_MAX };
-        drop.backoff.failed(now, self.pause, pause_max, &*self.environment.random);
+        let pause_max = if is_young { ASKED_AGAIN } else { PAUSE_MAX };
+        let first = self.pause.min(ASKED_FIRST);
+        drop.backoff.failed(now, first, pause_max, &*self.environment.random);
         step.turn = Some(Turn::Overtake);
     }
 

@@ -3,7 +3,7 @@
 use std::io;
 
 use bytes::Bytes;
-use hyper::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, RANGE};
+use hyper::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, RANGE};
 use hyper::{Method, StatusCode};
 use outlast_store::{Kind, Object, Store, StoreError, Verb};
 use outlast_types::{Interrupt, ShareId};
@@ -85,7 +85,7 @@ impl RestStore {
     fn get(&self, object: &Object, bytes: u64) -> Call<'_> {
         let call = self.http.request(Method::GET, &Self::path(object), bytes);
         match self.grant.as_ref().filter(|_| object.pack().is_some()) {
-            Some(grant) => call.header(TICKET_HEADER, grant),
+            Some(grant) => call.header(HeaderName::from_static(TICKET_HEADER), grant),
             None => call,
         }
     }
