@@ -48,6 +48,11 @@ impl Scene {
         bill.snapshot_id
     }
 
+    /// The drops of so many days.
+    fn days(&self, count: usize) -> Vec<SnapshotId> {
+        (0..count).map(|day| self.day(&format!("day {day}"))).collect()
+    }
+
     /// Time passes, and the vault looks again and again.
     fn pass(&self, time: Duration) {
         let mut left = time;
@@ -87,9 +92,7 @@ fn ordered<'a>(workload: &'a WorkloadName, by: &'a str) -> Ordered<'a> {
 #[test]
 fn without_rules_nothing_is_ever_forgotten() {
     let scene = Scene::new(None);
-    for day in 0..5 {
-        scene.day(&format!("day {day}"));
-    }
+    scene.days(5);
     scene.pass(DAY * 400);
     assert_eq!(scene.there().len(), 5);
     assert_eq!(*scene.keeping(), *scene.vault.keepings.get(&shop()).unwrap());
@@ -98,7 +101,7 @@ fn without_rules_nothing_is_ever_forgotten() {
 #[test]
 fn what_no_rule_keeps_is_hidden_for_a_week_then_removed_and_pruned_and_the_rest_is_whole() {
     let scene = Scene::new(Some("daily=4"));
-    let days: Vec<SnapshotId> = (0..5).map(|day| scene.day(&format!("day {day}"))).collect();
+    let days = scene.days(5);
     let drop = scene.vault.promises.catalog().snapshots(Some(&shop())).unwrap()[4].clone();
     assert_eq!(scene.keeping().forgotten.len(), 0, "it came less than a week ago");
     scene.pass(DAY * 3);
@@ -148,9 +151,7 @@ fn what_no_rule_keeps_is_hidden_for_a_week_then_removed_and_pruned_and_the_rest_
 #[test]
 fn a_typo_in_the_rules_destroys_nothing_that_came_under_others() {
     let scene = Scene::new(Some("daily=30"));
-    for day in 0..6 {
-        scene.day(&format!("day {day}"));
-    }
+    scene.days(6);
     let scene = scene.again("last=1");
     scene.pass(DAY * 60);
     assert_eq!(scene.there().len(), 6);
@@ -174,9 +175,7 @@ fn a_typo_in_the_rules_destroys_nothing_that_came_under_others() {
 fn what_came_before_there_were_rules_is_kept_by_the_first_ones_and_they_are_there_for_a_week_first()
 {
     let scene = Scene::new(None);
-    for day in 0..6 {
-        scene.day(&format!("day {day}"));
-    }
+    scene.days(6);
     scene.pass(DAY * 30);
     let scene = scene.again("last=4");
     scene.look();
@@ -192,7 +191,7 @@ fn holds_and_dates_are_stronger_than_rules_and_operators() {
     let mut scene = Scene::new(Some("last=3"));
     scene.world.retention.default.immutable_for = DAY * 100;
     let scene = scene.again("last=3");
-    let days: Vec<SnapshotId> = (0..5).map(|day| scene.day(&format!("day {day}"))).collect();
+    let days = scene.days(5);
     let shop = shop();
     let [first, second] = [days[0], days[1]].map(|id| id.to_string());
     let hold = scene.vault.hold(&ordered(&shop, "operator a"), "legal", None, &[first.clone()]);
@@ -214,7 +213,7 @@ fn holds_and_dates_are_stronger_than_rules_and_operators() {
 #[test]
 fn a_hold_is_read_again_before_anything_goes_and_what_was_taken_back_stays() {
     let scene = Scene::new(Some("last=3"));
-    let days: Vec<SnapshotId> = (0..5).map(|day| scene.day(&format!("day {day}"))).collect();
+    let days = scene.days(5);
     let shop = shop();
     scene.pass(DAY * 6);
     assert_eq!(scene.keeping().forgotten.len(), 2);
@@ -257,9 +256,7 @@ fn who_cannot_read_what_was_decided_forgets_nothing_and_says_so() {
 #[test]
 fn a_clock_that_jumps_forgets_nothing_and_is_told() {
     let scene = Scene::new(Some("last=3"));
-    for day in 0..5 {
-        scene.day(&format!("day {day}"));
-    }
+    scene.days(5);
     let years = ManualTime::new(SystemClock.now().saturating_add(DAY * 3650));
     let Scene { mut world, vault, .. } = scene;
     drop(vault);
@@ -276,9 +273,7 @@ fn a_clock_that_jumps_forgets_nothing_and_is_told() {
 #[test]
 fn a_retired_workload_is_kept_as_its_rules_say_then_its_repository_goes_and_its_key_last() {
     let scene = Scene::new(Some("daily=20"));
-    for day in 0..4 {
-        scene.day(&format!("day {day}"));
-    }
+    scene.days(4);
     let shop = shop();
     let until = scene.world.environment.clock.now().saturating_add(DAY);
     let action = crate::core::orders::Action::Retire { until };
