@@ -141,7 +141,7 @@ fn what_no_rule_keeps_is_hidden_for_a_week_then_removed_and_pruned_and_the_rest_
     let directory = scene.world.directory.path();
     let asker = crate::core::testing::identity(directory, outlast_wire::Role::Agent, "road-1");
     let answer = scene.vault.holdings(question, asker.certified()).unwrap();
-    let authority = std::fs::read_to_string(directory.join("ca/ca.crt")).unwrap();
+    let authority = scene.vault.identity.get().ca_pem().to_owned();
     let answer = answer.verify(&authority, &nonce).unwrap();
     assert_eq!(answer.held, [held]);
     let open = scene.vault.promises.catalog().incidents().unwrap();
@@ -288,7 +288,7 @@ fn a_retired_workload_is_kept_as_its_rules_say_then_its_repository_goes_and_its_
     let progress = Progress::new(&scene.world.environment, &Interrupt::default());
     scene.vault.look_after_repositories(&progress).unwrap();
     let open = scene.vault.promises.catalog().incidents().unwrap();
-    assert!(open.iter().all(|it| it.resolved.is_some()), "{open:?}");
+    assert!(open.iter().all(|it| it.workload.is_none() || it.resolved.is_some()), "{open:?}");
     let listed = crate::core::storage::Records::list(&*scene.world.storage, "destroyed").unwrap();
     assert_eq!(listed.len(), 1, "a certificate, signed");
 }
