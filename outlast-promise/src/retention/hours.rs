@@ -17,9 +17,12 @@ pub struct Hours {
     end: u16,
 }
 
+/// Two hours, in minutes.
+const LEAST: u16 = 120;
+
 /// Why a text names no hours.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} are no hours: write such as 22:00-06:00, or 00:00-24:00 for always")]
+#[error("{text:?} are no hours: write two or more, such as 22:00-06:00, or 00:00-24:00 for always")]
 pub struct InvalidHours {
     text: String,
 }
@@ -50,7 +53,10 @@ impl FromStr for Hours {
         };
         let (begin, end) = text.split_once('-').ok_or_else(invalid)?;
         let (begin, end) = (minutes(begin).ok_or_else(invalid)?, minutes(end).ok_or_else(invalid)?);
-        if begin == end || begin == 24 * 60 { Err(invalid()) } else { Ok(Self { begin, end }) }
+        // What looks every hour must not miss them.
+        let length = (end + 24 * 60 - begin) % (24 * 60);
+        let is_too_short = length < LEAST && (begin, end) != (0, 24 * 60);
+        if is_too_short || begin == 24 * 60 { Err(invalid()) } else { Ok(Self { begin, end }) }
     }
 }
 

@@ -351,7 +351,8 @@ fn hours_go_over_midnight_and_are_said_as_they_are_read() {
         "22:00-22:00",
         "24:00-06:00",
         "25:00-26:00",
-        "9:00-10:00",
+        "9:00-12:00",
+        "09:00-10:59",
         "09:61-10:00",
     ] {
         assert!(bad.parse::<Hours>().is_err(), "{bad}");
