@@ -6,6 +6,7 @@ mod bodies;
 pub(crate) mod hearing;
 pub(crate) mod metrics;
 pub(crate) mod rest;
+mod shown;
 pub(crate) mod turns;
 
 #[cfg(test)]

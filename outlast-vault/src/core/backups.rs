@@ -64,7 +64,9 @@ impl Vault {
             );
             return Ok(Decision::Refused { code: ErrorCode::FetchOff, reason });
         };
-        let records = self.promises.catalog().snapshots(Some(workload))?;
+        let mut records = self.promises.catalog().snapshots(Some(workload))?;
+        let forgotten = self.forgotten(workload);
+        records.retain(|record| !forgotten.contains(&record.snapshot));
         let Some((record, drop)) = self.pick(&records, asked.wanted) else {
             return Ok(Decision::None { reason: none_such(asked) });
         };

@@ -1,5 +1,6 @@
 //! What keeps each snapshot of a workload, and which may go.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use outlast_catalog::{SnapshotRecord, Terms};
@@ -125,6 +126,13 @@ impl Vault {
             reason: format!("its rules are none: {error}"),
         })?;
         Ok(Some(keep))
+    }
+
+    /// The snapshots of a workload that are hidden. Where that cannot be read, none is.
+    pub(crate) fn forgotten(&self, workload: &WorkloadName) -> BTreeSet<SnapshotId> {
+        let keeping = self.keepings.get(workload).ok();
+        let forgotten = keeping.iter().flat_map(|keeping| &keeping.forgotten);
+        forgotten.map(|forgotten| forgotten.snapshot).collect()
     }
 
     /// What is promised of a snapshot of a workload that comes at `received`.

@@ -431,6 +431,6 @@ async fn snapshots(
 fn hide_forgotten(vault: &Vault, records: &mut Vec<outlast_catalog::SnapshotRecord>) {
     records.retain(|record| {
         let keeping = vault.keepings.get(&record.workload);
-        keeping.map_or(true, |keeping| !keeping.is_forgotten(record.snapshot))
+        !keeping.is_ok_and(|keeping| keeping.is_forgotten(record.snapshot))
     });
 }

@@ -8,6 +8,7 @@ use outlast_wire::Peer;
 use outlast_wire::access::{Action, Refused};
 use outlast_wire::rest::{Asker, HostError, Incoming, RepositoryHost, Sender, Whole};
 
+use super::shown::Shown;
 use crate::core::error::VaultError;
 use crate::core::receive::ArrivingPack;
 use crate::core::vault::Vault;
@@ -44,7 +45,9 @@ impl RepositoryHost for Host {
     ) -> Result<Arc<dyn Store>, HostError> {
         let repository =
             self.0.repositories.get(workload).map_err(|error| told(workload, error))?;
-        Ok(Arc::clone(&repository.store) as Arc<dyn Store>)
+        let store = Arc::clone(&repository.store) as Arc<dyn Store>;
+        let hidden = self.0.forgotten(workload);
+        Ok(if hidden.is_empty() { store } else { Arc::new(Shown { store, hidden }) })
     }
 
     /// The whole repository is made, with a key of ours: the vault keeps the keys of all it holds.
