@@ -63,6 +63,7 @@ const CALLS: &str = "
     a m v O r  retire a workload
     a m v O r  resume a workload
     a m v O r  accept a drop
+    a m v O r  answer an incident
     a m v O r  resume releases
     a m v O R  look at what is kept
     a m v O r  order what is kept
