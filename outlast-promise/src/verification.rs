@@ -69,10 +69,9 @@ pub fn due_within(period: Duration, last: Timestamp, lot: u64) -> Timestamp {
     last.saturating_add(period / 2).saturating_add(part)
 }
 
-/// When it is overdue: a whole period, and half of one for what keeps a vault from it, such as others
-/// that come first.
+/// When it is overdue: nobody knows any more what policy wants to be known.
 pub fn overdue_after(period: Duration, last: Timestamp) -> Timestamp {
-    last.saturating_add(period).saturating_add(period / 2)
+    last.saturating_add(period)
 }
 
 /// What policy wants of a workload's drills.

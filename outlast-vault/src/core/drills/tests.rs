@@ -151,6 +151,7 @@ fn what_is_due_is_done_by_itself_and_what_was_cut_off_says_nothing() {
     drop(vault);
     world.drills.default.every = Some(Duration::from_secs(3600));
     let vault = world.open();
+    assert_eq!(go(&vault), "");
     let cut_off = vault.drills.of(&shop());
     assert!(cut_off.drills.iter().all(|drill| drill.state == DrillState::Aborted), "{cut_off:?}");
     assert_eq!(told(&vault), [""; 0]);

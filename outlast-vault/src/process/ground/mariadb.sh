@@ -1,6 +1,6 @@
 phase start
 command -v mariadbd >/dev/null || fail 'MariaDB is not installed on this host (package mariadb-server)'
-mariadb-install-db --no-defaults --datadir=$WORK/db --auth-root-authentication-method=normal --skip-test-db ||
+mariadb-install-db --no-defaults --force --datadir=$WORK/db --auth-root-authentication-method=normal --skip-test-db ||
   fail "mariadb-install-db: $(last)"
 mariadbd --no-defaults --datadir=$WORK/db --socket=$WORK/s.sock --skip-networking --pid-file=$WORK/pid \
   --tmpdir=$WORK --innodb-flush-log-at-trx-commit=0 --skip-log-bin >$WORK/server.log 2>&1 3>&- &
@@ -15,7 +15,8 @@ until ask -e 'SELECT 1' >/dev/null 2>&1; do
 done
 ask -e 'CREATE DATABASE drill' || fail "$(last)"
 phase load
-content | ask drill >$WORK/out 2>$WORK/errors || fail "$(head -n 3 $WORK/errors | tr '\n' ' ')"
+content | ask drill >$WORK/out 2>$WORK/errors ||
+  fail "$( (grep ERROR $WORK/errors || cat $WORK/errors) | head -n 3 | tr '\n' ' ')"
 whole
 phase check
 own="table_schema NOT IN ('mysql', 'information_schema', 'performance_schema', 'sys')"

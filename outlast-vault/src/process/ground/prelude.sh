@@ -1,5 +1,6 @@
 # Runs in the sandbox, for each recipe: what it tells the vault goes to its standard output, and nothing else.
 set -eu
+cd /drill/work
 exec 3>&1 1>/drill/work/log 2>&1
 DATA=/drill/data WORK=/drill/work
 phase() { printf '@phase %s\n' "$1" >&3; }

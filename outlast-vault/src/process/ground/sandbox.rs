@@ -182,7 +182,7 @@ fn start(place: &Place, arguments: &[String], is_root: bool) -> std::io::Result<
         .args(bind("--ro-bind", etc, "/drill/etc"))
         .args(bind("--ro-bind", place.data(), "/drill/data"))
         .args(bind("--bind", place.work(), "/drill/work"))
-        .args(["--symlink", "drill/work", "/tmp", "--chdir", "/drill/work"]);
+        .args(["--symlink", "drill/work", "/tmp", "--chdir", "/"]);
     // A command of policy may lie beside the programs of the host.
     if let Some(program) = arguments.first().map(Path::new)
         && program.is_absolute()
