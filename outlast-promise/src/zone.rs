@@ -45,6 +45,21 @@ impl Zone {
         &self.name
     }
 
+    /// The month that a moment is in: `2026-11`.
+    pub fn month_of(&self, at: Timestamp) -> String {
+        let civil = self.civil(at);
+        format!("{:04}-{:02}", civil.year(), civil.month())
+    }
+
+    /// The moment at which a month ends, and the next one begins; none if that is no month.
+    pub fn month_end(&self, month: &str) -> Option<Timestamp> {
+        let (year, month) = month.split_once('-')?;
+        let (year, month): (i16, i8) = (year.parse().ok()?, month.parse().ok()?);
+        let (year, month) = if month == 12 { (year + 1, 1) } else { (year, month + 1) };
+        let first = jiff::civil::Date::new(year, month, 1).ok()?;
+        self.moment(first.at(0, 0, 0, 0))
+    }
+
     /// What the clocks of the zone show at a moment.
     pub(crate) fn civil(&self, at: Timestamp) -> DateTime {
         let nanos = i32::try_from(at.nanos()).unwrap_or(0);

@@ -22,6 +22,7 @@ pub(crate) mod incidents;
 pub(crate) mod jobs;
 pub(crate) mod limits;
 pub(crate) mod looks;
+pub(crate) mod month;
 
 pub(crate) mod arrivals;
 pub(crate) mod challenges;
@@ -62,6 +63,7 @@ pub(crate) mod keys;
 pub(crate) mod kit_keys;
 mod lacking;
 pub(crate) mod metrics;
+pub(crate) mod months;
 pub(crate) mod own_state;
 pub(crate) mod publish;
 mod reading;

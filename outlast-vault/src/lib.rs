@@ -27,6 +27,7 @@ pub use core::audit::{AuditFault, AuditGap, AuditHead, AuditSelection, AuditVerd
 pub use core::drills::DrillPolicy;
 pub use core::error::VaultError;
 pub use core::limits::{AgentLimits, LimitPolicy, UNLIMITED};
+pub use core::months::MonthVerdict;
 pub use core::policy::SanityPolicy;
 pub use core::recovery::Rebuilt;
 pub use core::refusal::{Enrolling, TokenRefusal};
@@ -37,5 +38,5 @@ pub use process::{
     Address, Awaited, Destination, IDENTITY_PLACE, Kit, KitError, KitOrder, KitSummary,
     MadeKitOutcome, RecoverError, Recovered, Recovery, RouteConfig, SecretError, StartError,
     VaultConfig, VaultHandle, awaited_since, check_secret, export_audit, listen_address, make_kit,
-    rebuild, recover, start, try_out, verify_audit,
+    rebuild, recover, start, try_out, verify_audit, verify_month,
 };

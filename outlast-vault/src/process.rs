@@ -34,6 +34,7 @@ use self::hold::Hold;
 use self::workers::{Work, Workers};
 use crate::core::audit::{self, AuditHead, AuditSelection, AuditVerdict};
 use crate::core::error::VaultError;
+use crate::core::months::{self, MonthVerdict};
 use crate::core::opening::Parts;
 use crate::core::policy::Policy;
 use crate::core::recovery::{self, Rebuilt};
@@ -176,6 +177,12 @@ pub fn verify_audit(dir: &Path, known: Option<AuditHead>) -> Result<AuditVerdict
     Ok(audit::verify(&existing(dir)?, known).map_err(VaultError::from)?)
 }
 
+/// Looks at the entries of one month in the audit log of a vault's directory, and whether its frozen report is
+/// what they say; `None` if the log tells of no such month by itself.
+pub fn verify_month(dir: &Path, month: &str) -> Result<Option<MonthVerdict>, StartError> {
+    Ok(months::verify(&existing(dir)?, month).map_err(VaultError::from)?)
+}
+
 /// Hands out the lines of the audit log in a vault's directory, as they are.
 pub fn export_audit(
     dir: &Path,
@@ -224,6 +231,7 @@ fn open(
         scrub: config.scrub,
         drills: config.drills.clone(),
         ground: Some(ground),
+        zone: config.zone.clone(),
         process: here::process(),
         environment,
         routes: config.routes.iter().map(|config| config.route.clone()).collect(),

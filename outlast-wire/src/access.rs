@@ -87,10 +87,12 @@ pub enum Call {
     /// To see whether backups were brought back in drills.
     ViewDrills,
     RunDrill,
+    /// To have the report of a month.
+    ViewReports,
 }
 
 impl Call {
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 37] = [
         Self::OpenRepository,
         Self::MakeRepository,
         Self::Ship,
@@ -127,6 +129,7 @@ impl Call {
         Self::ViewScrubs,
         Self::ViewDrills,
         Self::RunDrill,
+        Self::ViewReports,
     ];
 
     /// As sentences say it: "agent eu-1 may not *list workloads*".
@@ -168,6 +171,7 @@ impl Call {
             Self::ViewScrubs => "look at scrubs",
             Self::ViewDrills => "look at drills",
             Self::RunDrill => "run a drill",
+            Self::ViewReports => "look at reports",
         }
     }
 }
@@ -409,6 +413,7 @@ fn reach_of_call(role: Role, call: Call) -> Reach {
         | Call::ViewKeeping
         | Call::ViewScrubs
         | Call::ViewDrills
+        | Call::ViewReports
         | Call::ViewMetrics => matches!(role, Operator | Reader),
         Call::Greet | Call::MeasureRoad => true,
         Call::ListCertificates
@@ -440,6 +445,7 @@ fn reach_of_call(role: Role, call: Call) -> Reach {
         (
             true,
             Call::ListJobs
+            | Call::ViewReports
             | Call::ViewMetrics
             | Call::ListCertificates
             | Call::RevokeCertificate

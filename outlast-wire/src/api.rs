@@ -31,7 +31,7 @@ pub use crate::protocol::{CHALLENGE_HEADER, SHIPMENT_HEADER};
 pub use backups::{AskBackup, AskedRequest, REQUESTS_MAX, WantedBackup};
 pub use certificates::{CertificateView, Holder, RevokeOrder};
 pub use code::ErrorCode;
-pub use evidence::{DrillOrder, DrillPhase, DrillView, ScrubView};
+pub use evidence::{DrillOrder, DrillPhase, DrillView, MonthReportView, ScrubView};
 pub use figures::AgentFigures;
 pub use incidents::{AckIncident, CommentIncident, IncidentAnswered, IncidentView, SaidOfIncident};
 pub use keeping::{

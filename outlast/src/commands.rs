@@ -22,6 +22,7 @@ mod manual;
 mod media;
 mod promise;
 mod repo;
+mod report;
 mod roles;
 mod scrub;
 mod share;
@@ -61,6 +62,7 @@ pub(crate) enum Command {
     Scrub(scrub::Command),
     #[command(subcommand)]
     Drill(drill::Command),
+    Report(report::Report),
     Custody(custody::Args),
     #[command(subcommand)]
     Audit(audit::Command),
@@ -106,6 +108,7 @@ pub(crate) fn run(command: Command, whole: fn() -> clap::Command, output: &Outpu
         Command::Promise(command) => promise::run(&command, output),
         Command::Approve(arguments) => approve::run(&arguments, output),
         Command::Jobs(arguments) => jobs::run(&arguments, output),
+        Command::Report(report) => report::run(&report, output),
         Command::Drill(command) => drill::run(command, output),
         Command::Scrub(command) => scrub::run(command, output),
         Command::Custody(arguments) => custody::run(&arguments, output),

@@ -25,14 +25,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use outlast_types::{Clock, Timestamp, WorkloadName};
 
 use self::chain::Chain;
-use self::entry::{EntryJson, VERSION};
+use self::entry::VERSION;
 use self::repeats::{Due, Repeats};
 use super::error::VaultError;
 use super::storage::{Durability, Records, Storage, StorageError};
 
 pub use self::chain::{AuditFault, AuditGap, AuditVerdict};
 pub use self::entry::AuditHead;
-pub(crate) use self::entry::{Asker, AuditAction, Event, Outcome, Source};
+pub(crate) use self::entry::{Asker, AuditAction, EntryJson, Event, Outcome, Source, hash_of};
 
 const FOLDER: &str = "audit";
 const HEAD: &str = "audit-head.json";
@@ -139,6 +139,13 @@ impl AuditLog {
     /// Writes an entry. It is on disk when this returns.
     pub(crate) fn record(&self, event: Event) -> Result<(), VaultError> {
         let mut state = self.lock();
+        Ok(self.append(&mut state, event, None, None)?)
+    }
+
+    /// Writes an entry with which a segment begins, so that what follows can be read by itself.
+    pub(crate) fn record_first(&self, event: Event) -> Result<(), VaultError> {
+        let mut state = self.lock();
+        state.segment = None;
         Ok(self.append(&mut state, event, None, None)?)
     }
 
@@ -267,7 +274,7 @@ impl AuditLog {
         let key = key_of(first);
         let cannot = || StorageError::of(&*self.storage, "write", &key);
         let mut line = serde_json::to_vec(&entry).map_err(|error| cannot()(error.into()))?;
-        let head = AuditHead { number, hash: entry::hash_of(&line) };
+        let head = AuditHead { number, hash: hash_of(&line) };
         line.push(b'\n');
         self.storage.append(&key, at, &line, Durability::Durable).map_err(cannot())?;
         state.segment = Some((first, at + line.len() as u64));
@@ -429,6 +436,56 @@ pub(crate) fn export(
         }
     }
     Ok(())
+}
+
+/// The months of which the log tells each by itself, in order, with the segments of each.
+pub(crate) fn months(records: &dyn Records) -> Result<Vec<(String, Vec<u64>)>, StorageError> {
+    let mut months: Vec<(String, Vec<u64>)> = Vec::new();
+    for first in segments(records)? {
+        if let Some(month) = month_begun(&first_line(records, first)?)
+            && months.last().is_none_or(|(known, _)| *known != month)
+        {
+            months.push((month, Vec::new()));
+        }
+        // What was there before any month began is of none.
+        if let Some((_, segments)) = months.last_mut() {
+            segments.push(first);
+        }
+    }
+    Ok(months)
+}
+
+/// Shows the lines of these segments, without their ends.
+pub(crate) fn lines(
+    records: &dyn Records,
+    segments: &[u64],
+    take: &mut dyn FnMut(&[u8]),
+) -> Result<(), StorageError> {
+    for first in segments {
+        let content = read_segment(records, *first)?;
+        lines_of(&content).for_each(|(_, line)| take(line));
+    }
+    Ok(())
+}
+
+/// The month that begins with a line, if one does.
+fn month_begun(line: &[u8]) -> Option<String> {
+    let entry: EntryJson = serde_json::from_slice(line).ok()?;
+    let month = entry.content.filter(|_| entry.action == AuditAction::MonthBegun)?;
+    Some(month.get("month")?.as_str()?.to_owned())
+}
+
+fn first_line(records: &dyn Records, first: u64) -> Result<Vec<u8>, StorageError> {
+    let key = key_of(first);
+    let mut line = Vec::new();
+    let mut take = |piece: &[u8]| {
+        let end = piece.iter().position(|byte| *byte == b'\n');
+        line.extend_from_slice(&piece[..end.unwrap_or(piece.len())]);
+        end.is_none() && (line.len() as u64) < SEGMENT_BYTES_MAX
+    };
+    let read = records.read_through(&key, &mut take);
+    read.map_err(StorageError::of(records, "read", &key))?;
+    Ok(line)
 }
 
 /// The first numbers of all segments, in order.

@@ -174,6 +174,10 @@ pub enum VaultError {
     DrillUnderWay { workload: WorkloadName },
     #[error("{workload} has no snapshot {text}, or several that begin so")]
     UnknownSnapshot { workload: WorkloadName, text: String },
+    #[error(
+        "there is no report of {month:?}: none of it is in the audit log as a month of its own"
+    )]
+    UnknownMonth { month: String },
     #[error(transparent)]
     Token(#[from] TokenRefusal),
     #[error(transparent)]
@@ -211,6 +215,7 @@ impl VaultError {
             Self::BadBoxKey | Self::TooMuch { .. } => ErrorCode::BadRequest,
             Self::DrillUnderWay { .. } => ErrorCode::DrillUnderWay,
             Self::UnknownSnapshot { .. } => ErrorCode::UnknownSnapshot,
+            Self::UnknownMonth { .. } => ErrorCode::UnknownMonth,
             Self::NoIssuer => ErrorCode::NoIssuer,
             Self::Token(refusal) => refusal.code(),
             Self::Enrolling(reason) => reason.code(),
@@ -233,7 +238,7 @@ impl VaultError {
             AlreadyPublished, AmbiguousCertificate, BadAnswer, BadBill, BadBoxKey, BadOrder,
             BadWords, BillVersion, Contested, Denied, DrillUnderWay, MissingObjects, NoIssuer,
             NotWithheld, NothingMissing, OverLimit, OwnCertificate, Refused, Signer, Stale,
-            Statement, Token, TooMuch, Unacceptable, Unheard, UnknownCertificate, UnknownDrop,
+            Statement, Token, TooMuch, Unacceptable, Unheard, UnknownCertificate, UnknownDrop, UnknownMonth,
             UnknownSnapshot, UnknownWorkload,
         };
         matches!(
@@ -264,6 +269,7 @@ impl VaultError {
                 | Unacceptable { .. }
                 | UnknownCertificate { .. }
                 | UnknownDrop { .. }
+                | UnknownMonth { .. }
                 | UnknownSnapshot { .. }
                 | DrillUnderWay { .. }
                 | UnknownWorkload { .. }

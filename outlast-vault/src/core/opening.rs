@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use outlast_alert::Route;
 use outlast_catalog::Catalog;
-use outlast_promise::Settings;
+use outlast_promise::{Settings, Zone};
 use outlast_types::{Environment, Interrupt, Random, hex};
 use outlast_wire::api::SignedReport;
 use outlast_wire::names::Names;
@@ -26,6 +26,7 @@ use super::keepings::Keepings;
 use super::kit::{self, OpenedByKits};
 use super::limits::{LimitPolicy, Limits};
 use super::looks::Looks;
+use super::month::Months;
 use super::orders::{Order, Orders};
 use super::policy::Policy;
 use super::promise_monitor::{Opening, PromiseMonitor};
@@ -64,6 +65,8 @@ pub(crate) struct Parts {
     pub(crate) policy: Policy,
     pub(crate) scrub: ScrubPolicy,
     pub(crate) drills: DrillPolicy,
+    /// In which months begin.
+    pub(crate) zone: Zone,
     /// Where drills are done, if anywhere.
     pub(crate) ground: Option<Arc<dyn Ground>>,
     pub(crate) process: Process,
@@ -86,6 +89,7 @@ impl Vault {
             policy,
             scrub,
             drills,
+            zone,
             ground,
             process,
             environment,
@@ -140,6 +144,7 @@ impl Vault {
             spools: Spools::open(&storage, environment.clock.now())?,
             moved: Mutex::new(environment.clock.now()),
             looks: Looks::default(),
+            months: Months::in_zone(zone),
             drills: Drills::open(&storage, drills, ground)?,
             scrubs: Scrubs::open(&storage, scrub),
             run: name_of_run(&*environment.random),

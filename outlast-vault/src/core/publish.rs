@@ -349,7 +349,12 @@ impl Vault {
         record: &SnapshotRecord,
         event: audit::Event,
     ) -> Result<(), VaultError> {
-        let event = event.workload(&record.workload).detail("snapshot", record.snapshot);
+        let event = event
+            .workload(&record.workload)
+            .detail("snapshot", record.snapshot)
+            .detail("received", record.received)
+            .detail("content_bytes", record.content_bytes)
+            .detail("stored_bytes", record.stored_bytes);
         let event = match record.drop {
             Some(drop) => event.object(drop),
             None => event,

@@ -24,6 +24,7 @@
 //! | `alerts.json` | `alerts`, under its lock | replace, durable |
 //! | `scrubs/<workload>.json` | `scrub`, its one job | replace, durable |
 //! | `drills/<workload>.json` | `drill`, its one job, and who asks for one | replace, durable |
+//! | `reports/<month>.json`, `.csv`, `.html` | `months`, its one job | replace, durable |
 //! | `usage.json` | `limits`, by a job | replace, durable |
 //! | `recovery/secrets/<generation>.json` | `kit`, and whoever makes a kit | replace, durable |
 //! | `recovery/kits/<kit>.json` | whoever makes a kit; `kit_keys` takes it away | replace, durable |

@@ -8,7 +8,7 @@ use std::time::Duration;
 use outlast_catalog::Catalog;
 use outlast_format::snapshot::Snapshot;
 use outlast_fs::FileTime;
-use outlast_promise::Settings;
+use outlast_promise::{Settings, Zone};
 use outlast_repo::backup::{self, Input, Options, Outcome, StreamInput};
 use outlast_repo::lock::Holder;
 use outlast_types::{
@@ -102,6 +102,7 @@ impl World {
             scrub: self.scrub,
             drills: self.drills.clone(),
             ground: self.ground.clone(),
+            zone: Zone::utc(),
             process: Process { holder: holder(), lives: |_| true },
             environment: self.environment.clone(),
             routes: Vec::new(),

@@ -32,6 +32,9 @@ const REPAIR_CATALOG: Duration = Duration::from_secs(3600);
 /// Reads and hashes what is a few hundred MiB after years.
 const VERIFY_AUDIT_LOG: Duration = Duration::from_secs(3600);
 
+/// A state that lasts shorter is in the incidents.
+const KEEP_MONTHS: Duration = Duration::from_secs(30);
+
 /// Nobody waits for it.
 const FORGET_UNNAMED: Duration = Duration::from_secs(24 * 3600);
 /// How long an agent has not named a workload of which nothing ever came before that is forgotten.
@@ -94,6 +97,7 @@ pub(crate) fn jobs(every: Every) -> [Job; 17] {
         job("keep-kit-keys", KEEP_KIT_KEYS, Vault::keep_kit_keys),
         job("scrub", every.scrub, Vault::scrub),
         job("drill", every.drill, Vault::drill),
+        job("keep-months", KEEP_MONTHS, Vault::keep_months),
         job("save-own-state", every.save_state, Vault::save_own_state),
         job("trim-own-state", TRIM_OWN_STATE, Vault::trim_own_state),
     ]

@@ -25,6 +25,7 @@ use super::keepings::Keepings;
 use super::kit::OpenedByKits;
 use super::limits::Limits;
 use super::looks::Looks;
+use super::month::Months;
 use super::orders::Orders;
 use super::policy::Policy;
 use super::promise_monitor::PromiseMonitor;
@@ -115,6 +116,8 @@ pub(crate) struct Vault {
     pub(crate) scrubs: Scrubs,
     /// What came of bringing backups back.
     pub(crate) drills: Drills,
+    /// What was noted of the month that is under way.
+    pub(crate) months: Months,
     /// Drops on their way.
     pub(crate) shipments: Shipments,
     /// When the promises last heard of what moves.

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use outlast_promise::{Policy, Settings};
+use outlast_promise::{Policy, Settings, Zone};
 use outlast_types::WorkloadName;
 use outlast_wire::names::Names;
 use outlast_wire::{Grants, Proxies};
@@ -78,6 +78,8 @@ pub struct VaultConfig {
     pub drills: DrillPolicy,
     /// Space for that; else a folder of `dir`.
     pub scratch: Option<PathBuf>,
+    /// In which months begin, for reports.
+    pub zone: Zone,
     /// A drill that takes longer is ended.
     pub drill_time_max: Duration,
     /// The workloads that are left to single agents, by name, of those that their certificates grant.
@@ -112,6 +114,7 @@ impl VaultConfig {
             scrub: ScrubPolicy::default(),
             drills: DrillPolicy::default(),
             scratch: None,
+            zone: Zone::utc(),
             drill_time_max: DRILL_TIME_MAX,
             agents: BTreeMap::new(),
             routes: Vec::new(),

@@ -217,7 +217,7 @@ fn lists_show_what_is_granted_and_nothing_else() {
 
 /// The calls of which a foreign workload is no part: lists leave it out, a question is answered
 /// without it, a report is of a share.
-const WITHOUT_WORKLOAD: [Call; 18] = [
+const WITHOUT_WORKLOAD: [Call; 19] = [
     Call::ReportSpool,
     Call::Renew,
     Call::MakeToken,
@@ -230,6 +230,7 @@ const WITHOUT_WORKLOAD: [Call; 18] = [
     Call::ListIncidents,
     Call::ListJobs,
     Call::ViewScrubs,
+    Call::ViewReports,
     Call::Greet,
     Call::MeasureRoad,
     Call::ViewMetrics,

@@ -70,6 +70,7 @@ const CALLS: &str = "
     a m v O R  look at scrubs
     a m v O R  look at drills
     a m v O r  run a drill
+    a m v O R  look at reports
 ";
 
 #[test]

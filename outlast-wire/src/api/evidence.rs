@@ -102,3 +102,14 @@ pub struct DrillPhase {
     #[serde(default)]
     pub bytes: u64,
 }
+
+/// `GET /api/v1/reports/<month>?format=json|csv|html` gives one of these.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MonthReportView {
+    pub month: String,
+    pub format: String,
+    /// Whether it is final, and the same for ever.
+    pub frozen: bool,
+    /// The report itself, to the byte.
+    pub document: String,
+}

@@ -16,9 +16,9 @@ use super::http::{Answer, Failure, Http};
 use super::way::Credentials;
 use crate::api::{
     AgentReport, CertificateView, DrillOrder, DrillView, ErrorCode, Greeting, IncidentView,
-    JobView, MadeToken, Measured, OrderView, ReleasesResumed, Reported, ResumeReleases,
-    RevokeOrder, ScrubView, Shipment, SignedReport, SnapshotView, TokenOrder, TokenView, Vaulted,
-    WorkloadView,
+    JobView, MadeToken, Measured, MonthReportView, OrderView, ReleasesResumed, Reported,
+    ResumeReleases, RevokeOrder, ScrubView, Shipment, SignedReport, SnapshotView, TokenOrder,
+    TokenView, Vaulted, WorkloadView,
 };
 use crate::certificate::Certified;
 use crate::challenge::Challenge;
@@ -280,6 +280,11 @@ impl ApiClient {
         order: &DrillOrder,
     ) -> Result<DrillView, CallError> {
         self.post(&format!("api/v1/workloads/{workload}/drill"), order)
+    }
+
+    /// The report of a month, such as `2026-11`, in the form `json`, `csv` or `html`.
+    pub fn report_of(&self, month: &str, format: &str) -> Result<MonthReportView, CallError> {
+        self.call(Method::GET, &format!("api/v1/reports/{month}?format={format}"), None)
     }
 
     /// Asks who we are to the vault, and its time.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Result, anyhow};
 use clap::{Args, Subcommand};
 use outlast_types::{Timestamp, WorkloadName};
-use outlast_vault::{AuditGap, AuditHead, AuditSelection, AuditVerdict};
+use outlast_vault::{AuditGap, AuditHead, AuditSelection, AuditVerdict, MonthVerdict};
 use serde_json::json;
 
 use crate::exit::Code;
@@ -31,6 +31,7 @@ Exit codes: 0 the log is whole; 1 it is not, or cannot be read.
 Examples:
   outlast audit verify /var/lib/outlast/vault
   outlast audit verify --dir ./outlast-data --json
+  outlast audit verify /var/lib/outlast/vault --month 2026-11
   outlast audit verify /var/lib/outlast/vault --head 1207:9f86d081884c7d65…"
     )]
     Verify {
@@ -39,6 +40,9 @@ Examples:
         /// An entry's number and hash, as they were printed earlier
         #[arg(long, value_name = "NUMBER:HASH", value_parser = parse_head)]
         head: Option<AuditHead>,
+        /// Only the entries of this month, such as 2026-11, and whether its frozen report is what they say
+        #[arg(long, value_name = "YYYY-MM", conflicts_with = "head")]
+        month: Option<String>,
     },
     /// Print the entries, one JSON document on each line, as they are stored
     #[command(after_help = "Examples:
@@ -86,7 +90,8 @@ fn parse_head(text: &str) -> Result<AuditHead> {
 
 pub(crate) fn run(command: Command, output: &Output) -> Result<Code> {
     match command {
-        Command::Verify { place, head } => {
+        Command::Verify { place, month: Some(month), .. } => verify_month(&place, &month, output),
+        Command::Verify { place, head, month: None } => {
             let verdict = outlast_vault::verify_audit(&place.vault(), head)?;
             tell(&verdict, output)?;
             Ok(if verdict.faults.is_empty() { Code::Done } else { Code::Failed })
@@ -145,6 +150,36 @@ fn tell(verdict: &AuditVerdict, output: &Output) -> Result<()> {
         ))?;
     }
     output.line(format_args!("newest entry: {}:{}", head.number, head.hash))
+}
+
+/// One month by itself.
+fn verify_month(place: &Place, month: &str, output: &Output) -> Result<Code> {
+    let Some(found) = outlast_vault::verify_month(&place.vault(), month)? else {
+        return Err(anyhow!("the audit log tells of no month {month:?} by itself"));
+    };
+    let MonthVerdict { head: (number, hash), broken_at, is_as_frozen } = &found;
+    let is_well = broken_at.is_empty() && *is_as_frozen != Some(false);
+    if output.is_json() {
+        output.json(&json!({
+            "whole": broken_at.is_empty(),
+            "month": month,
+            "head": { "number": number, "hash": hash },
+            "broken_at": broken_at,
+            "report_is_as_frozen": is_as_frozen,
+        }))?;
+    } else {
+        for number in broken_at {
+            output
+                .line(format_args!("NOT WHOLE: entry {number} does not follow the one before"))?;
+        }
+        output.line(match is_as_frozen {
+            Some(true) => "the frozen report is what its entries say",
+            Some(false) => "NOT AS FROZEN: the report of the month is not what its entries say",
+            None => "the month has no frozen report",
+        })?;
+        output.line(format_args!("newest entry of the month: {number}:{hash}"))?;
+    }
+    Ok(if is_well { Code::Done } else { Code::Failed })
 }
 
 /// The lines as they are, so that others can verify them; on a terminal without what could move it.

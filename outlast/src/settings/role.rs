@@ -7,7 +7,7 @@ use anyhow::Result;
 use outlast_agent::answers::{AskedBy, FetchRules};
 use outlast_agent::{AgentConfig, Budgets};
 use outlast_drop::DropLimits;
-use outlast_promise::{Declaration, Policy};
+use outlast_promise::{Declaration, Policy, Zone};
 use outlast_types::SanityRule;
 use outlast_vault::{
     AgentLimits, LimitPolicy, RetentionPolicy, RetentionRule, SanityPolicy, ScrubPolicy,
@@ -119,6 +119,11 @@ impl Configured for VaultConfig {
     fn judge(settings: &Settings) -> Vec<Flaw> {
         let mut flaws = services::judge(settings);
         flaws.extend(routes::judge(settings));
+        if let Ok(zone) = settings.text("reports.zone")
+            && let Err(error) = Zone::named(zone)
+        {
+            flaws.push(settings.flaw("reports.zone", &error.to_string()));
+        }
         flaws
     }
 
@@ -180,6 +185,7 @@ impl Configured for VaultConfig {
             sanity,
             retention,
             fetch,
+            zone: Zone::named(settings.text("reports.zone")?)?,
             scrub: scrub(settings)?,
             drills,
             scratch: settings.path_if_set("drills.scratch"),

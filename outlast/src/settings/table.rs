@@ -330,6 +330,7 @@ pub(crate) const VAULT: RoleKeys = RoleKeys {
         route::ROUTE,
         evidence::SCRUB,
         evidence::DRILLS,
+        evidence::REPORTS,
         Section {
             name: AGENTS,
             form: Form::Named,

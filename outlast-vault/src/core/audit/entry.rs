@@ -228,39 +228,39 @@ fn clipped(mut text: String) -> String {
 /// A line of the log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct EntryJson {
-    pub(super) version: u32,
+    pub(crate) version: u32,
     /// Counts up from 1, without a gap.
-    pub(super) number: u64,
+    pub(crate) number: u64,
     /// By the vault's clock.
     pub(crate) at: Timestamp,
     /// A certificate's role and name, or `vault`.
-    pub(super) actor: String,
-    pub(super) action: AuditAction,
+    pub(crate) actor: String,
+    pub(crate) action: AuditAction,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) workload: Option<WorkloadName>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) object: Option<String>,
-    pub(super) outcome: Outcome,
+    pub(crate) object: Option<String>,
+    pub(crate) outcome: Outcome,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) code: Option<ErrorCode>,
+    pub(crate) code: Option<ErrorCode>,
     /// How often it happened since the entry before about the same, which is of `since` or later. One
     /// entry stands for all of them, so that nobody fills the disk with refusals.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) times: Option<u64>,
+    pub(crate) times: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) since: Option<Timestamp>,
+    pub(crate) since: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub(super) details: BTreeMap<String, String>,
+    pub(crate) details: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) content: Option<serde_json::Value>,
+    pub(crate) content: Option<serde_json::Value>,
     /// Which member of which list this is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) source: Option<(Source, u64)>,
+    pub(crate) source: Option<(Source, u64)>,
     /// In the first entry of a segment: the last member of each list that is in the log.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub(super) marks: BTreeMap<Source, u64>,
+    pub(crate) marks: BTreeMap<Source, u64>,
     /// The SHA-256 of the line before, without its end; of nothing, 64 zeros.
-    pub(super) before: String,
+    pub(crate) before: String,
 }
 
 /// The newest entry: who knows it can tell whether anything before it was changed or taken away.
@@ -279,6 +279,6 @@ impl AuditHead {
 }
 
 /// The hash of a line without its end.
-pub(super) fn hash_of(line: &[u8]) -> String {
+pub(crate) fn hash_of(line: &[u8]) -> String {
     hex::encode(&sha256(line))
 }

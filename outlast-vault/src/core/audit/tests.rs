@@ -226,8 +226,7 @@ fn a_line_that_a_kill_cut_off_is_cut_away_and_told() {
         // The kill came before the newest hash was noted.
         let second = scene.line(2);
         let bytes = scene.read(&second.0)[second.1].to_vec();
-        let head =
-            AuditHead { number: 2, hash: entry::hash_of(bytes.strip_suffix(b"\n").unwrap()) };
+        let head = AuditHead { number: 2, hash: hash_of(bytes.strip_suffix(b"\n").unwrap()) };
         scene.write(HEAD, &serde_json::to_vec(&head).unwrap());
         assert_eq!(scene.verdict().unfinished_bytes, kept as u64);
         scene.open();

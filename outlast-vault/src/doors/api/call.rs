@@ -253,6 +253,11 @@ fn answer_of(error: VaultError, id: &RequestId) -> ApiError {
             ApiError::new(StatusCode::NOT_FOUND, ErrorCode::UnknownSnapshot, text)
                 .hint("the list of snapshots names them")
         }
+        VaultError::UnknownMonth { .. } => {
+            ApiError::new(StatusCode::NOT_FOUND, ErrorCode::UnknownMonth, text).hint(
+                "months are named like 2026-11, and begin with the first that this vault began",
+            )
+        }
         VaultError::DrillUnderWay { .. } => {
             ApiError::new(StatusCode::CONFLICT, ErrorCode::DrillUnderWay, text)
                 .hint("look at it, and ask again when it has ended")

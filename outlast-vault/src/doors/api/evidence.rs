@@ -9,12 +9,13 @@ use outlast_promise::DrillLevel;
 use outlast_types::WorkloadName;
 use outlast_wire::Certified;
 use outlast_wire::access::{self, Call};
-use outlast_wire::api::{DrillOrder, DrillPhase, DrillView, ErrorCode, ScrubView};
+use outlast_wire::api::{DrillOrder, DrillPhase, DrillView, ErrorCode, MonthReportView, ScrubView};
 use outlast_wire::server::{ApiError, RequestId};
 
 use super::call::{Answer, Api, WorkloadQuery, workload_in_path, workload_name};
 use crate::core::drills::{DrillRecord, Phase};
 use crate::core::error::VaultError;
+use crate::core::months::Format;
 use crate::core::scrubs::ScrubStatus;
 
 pub(super) fn routes() -> Router<Api> {
@@ -22,6 +23,7 @@ pub(super) fn routes() -> Router<Api> {
         .route("/api/v1/scrubs", get(scrubs))
         .route("/api/v1/drills", get(drills))
         .route("/api/v1/workloads/{workload}/drill", post(run_drill))
+        .route("/api/v1/reports/{month}", get(report))
 }
 
 async fn drills(
@@ -49,6 +51,32 @@ async fn drills(
             Some(drill_view(workload, records.newest()?.clone()))
         });
         Ok(newest.collect())
+    })
+    .await
+}
+
+#[derive(serde::Deserialize)]
+struct FormatQuery {
+    format: Option<String>,
+}
+
+async fn report(
+    State(api): State<Api>,
+    Extension(asker): Extension<Certified>,
+    Extension(id): Extension<RequestId>,
+    Path(month): Path<String>,
+    Query(FormatQuery { format }): Query<FormatQuery>,
+) -> Answer<MonthReportView> {
+    access::check_whole(&asker, Call::ViewReports)?;
+    let word = format.unwrap_or_else(|| Format::Json.as_str().to_owned());
+    let format = Format::ALL.into_iter().find(|format| format.as_str() == word);
+    let format = format.ok_or_else(|| {
+        let text = "a report is to be had as json, csv or html";
+        ApiError::new(StatusCode::BAD_REQUEST, ErrorCode::BadRequest, text)
+    })?;
+    api.run(asker, id, move |vault, _| {
+        let (document, frozen) = vault.report_of(&month, format)?;
+        Ok(MonthReportView { month, format: word, frozen, document })
     })
     .await
 }

@@ -154,6 +154,7 @@ pub(super) fn make(
         Call::OrderKeeping => client.order_keeping(workload, &hold()).map(drop),
         Call::ViewScrubs => client.scrubs().map(drop),
         Call::ViewDrills => client.drills(Some(workload)).map(drop),
+        Call::ViewReports => client.report_of("2026-11", "json").map(drop),
         Call::RunDrill => client.run_drill(workload, &DrillOrder::default()).map(drop),
         Call::ResumeReleases => {
             client.resume_releases(&ResumeReleases { reason: reason() }).map(drop)

@@ -107,3 +107,14 @@ pub(super) const DRILL_COMMAND: Key = Key {
     default: Default::Nothing,
     help: "a program of the vault's host that looks at the restored files in its working directory, in place of a recipe",
 };
+
+pub(super) const REPORTS: Section = Section {
+    name: "reports",
+    form: Form::Once,
+    keys: &[Key {
+        name: "zone",
+        kind: Kind::Text { example: "Europe/Berlin" },
+        default: Default::Value("UTC"),
+        help: "the time zone in which months begin",
+    }],
+};

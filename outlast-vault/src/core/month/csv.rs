@@ -1,0 +1,47 @@
+//! A month as CSV: a line for each workload, for those who charge back.
+
+use super::MonthReport;
+
+pub(super) fn of(report: &MonthReport) -> String {
+    let mut text = String::from(
+        "month,owner,workload,points,suspect,missed,longest_gap_seconds,drills_good,drills_failed,\
+         rto_milliseconds,scrub_problems,restores,snapshots_at_begin,logical_bytes,line_bytes\r\n",
+    );
+    let or_none = |number: Option<u64>| number.map_or_else(String::new, |it| it.to_string());
+    // By owner, then workload.
+    for owner in report.owners() {
+        for workload in report.workloads.iter().filter(|workload| workload.owner == owner) {
+            let cells = [
+                report.month.clone(),
+                workload.owner.clone(),
+                workload.workload.to_string(),
+                workload.points.to_string(),
+                workload.suspect.to_string(),
+                workload.missed.to_string(),
+                or_none(workload.longest_gap_seconds),
+                workload.drills_good.to_string(),
+                workload.drills_failed.to_string(),
+                or_none(workload.rto_milliseconds),
+                workload.scrub_problems.to_string(),
+                workload.restores.len().to_string(),
+                workload.snapshots_at_begin.to_string(),
+                workload.logical_bytes.to_string(),
+                workload.line_bytes.to_string(),
+            ];
+            let cells: Vec<String> = cells.iter().map(|cell| quoted(cell)).collect();
+            text.push_str(&cells.join(","));
+            text.push_str("\r\n");
+        }
+    }
+    text
+}
+
+/// A cell, which no spreadsheet takes for a formula.
+pub(super) fn quoted(cell: &str) -> String {
+    let is_formula = cell.starts_with(['=', '+', '-', '@', '\t', '\r']);
+    let cell = if is_formula { format!("'{cell}") } else { cell.to_owned() };
+    match cell.contains(['"', ',', '\n', '\r']) {
+        true => format!("\"{}\"", cell.replace('"', "\"\"")),
+        false => cell,
+    }
+}

@@ -1,0 +1,158 @@
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use super::*;
+use crate::core::audit::hash_of;
+
+/// A month of lines as a log has them, each with the hash of the one before.
+#[derive(Default)]
+struct Lines {
+    lines: Vec<Vec<u8>>,
+    number: u64,
+}
+
+impl Lines {
+    fn add(&mut self, at: &str, action: &str, more: Value) {
+        self.number += 1;
+        let before = self.lines.last().map_or_else(|| "0".repeat(64), |line| hash_of(line));
+        let mut entry = json!({
+            "version": 1, "number": self.number, "at": at, "actor": "vault", "action": action,
+            "outcome": "done", "before": before,
+        });
+        let (Some(entry_map), Value::Object(more)) = (entry.as_object_mut(), more) else { return };
+        entry_map.extend(more);
+        self.lines.push(serde_json::to_vec(&entry).unwrap());
+    }
+
+    fn read(&self) -> MonthReport {
+        let mut reader =
+            Reader::new("2026-11", |_, code| format!("because of {}", code.unwrap_or("?")));
+        self.lines.iter().for_each(|line| reader.line(line));
+        reader.finish(true)
+    }
+}
+
+fn month() -> Lines {
+    let mut lines = Lines::default();
+    let promise =
+        json!({ "owner": "<b>team & shop</b>", "promise": "a recovery point at most 1 d old" });
+    lines.add(
+        "2026-11-01T00:00:10Z",
+        "month_begun",
+        json!({ "object": "2026-11", "content": {
+            "month": "2026-11", "zone": "UTC", "workloads": [{
+                "workload": "shop-db", "state": "fresh", "last_point": "2026-10-31T22:00:00Z",
+                "promise": promise, "snapshots": 30,
+            }],
+        }}),
+    );
+    let drop = |recovery: &str, bytes: u64| {
+        json!({ "workload": "shop-db", "details": {
+            "recovery_point": recovery, "received": "2026-11-05T10:00:00Z",
+            "content_bytes": bytes.to_string(), "stored_bytes": "10",
+        }})
+    };
+    lines.add("2026-11-01T22:00:00Z", "drop_published", drop("2026-11-01T22:00:00Z", 100));
+    // Of a day on which the line was down: it came late, and is of its day.
+    lines.add("2026-11-05T10:00:00Z", "drop_published", drop("2026-11-02T21:00:00Z", 100));
+    let incident = |resolved: Option<&str>| {
+        json!({ "workload": "shop-db", "content": {
+            "incident": 7, "key": "recovery-point/shop-db", "workload": "shop-db", "owner": "app",
+            "team": "team-shop", "code": "nothing-dropped", "cause": {},
+            "opened": "2026-11-03T21:00:00Z", "resolved": resolved,
+        }})
+    };
+    lines.add("2026-11-03T21:00:00Z", "incident_opened", incident(None));
+    lines.add("2026-11-06T00:00:00Z", "incident_resolved", incident(Some("2026-11-06T00:00:00Z")));
+    lines.add("2026-11-06T00:00:00Z", "drop_published", drop("2026-11-06T00:00:00Z", 300));
+    lines.add(
+        "2026-11-07T00:00:00Z",
+        "key_handed_out",
+        json!({
+            "workload": "shop-db", "actor": "operator anna",
+        }),
+    );
+    lines.add(
+        "2026-11-08T00:00:00Z",
+        "ordered",
+        json!({
+            "workload": "shop-db", "actor": "operator anna",
+            "details": { "order": "pause", "reason": "<script>alert(1)</script>" },
+        }),
+    );
+    lines
+}
+
+#[test]
+fn a_month_says_what_its_entries_say() {
+    let report = month().read();
+    let text = report.json();
+    let read: Value = serde_json::from_str(&text).unwrap();
+    let shop = &read["workloads"][0];
+    assert_eq!((&shop["points"], &shop["missed"]), (&json!(3), &json!(1)));
+    // From the last point until the end: none came after the sixth.
+    assert_eq!(shop["longest_gap_seconds"], json!(25 * 86_400));
+    assert_eq!(shop["longest_gap_from"], json!("2026-11-06T00:00:00Z"));
+    assert_eq!((&shop["logical_bytes"], &shop["line_bytes"]), (&json!(500), &json!(30)));
+    assert_eq!(shop["incidents"][0]["cause"], json!("because of nothing-dropped"));
+    assert_eq!(shop["incidents"][0]["resolved"], json!("2026-11-06T00:00:00Z"));
+    assert_eq!(shop["restores"][0]["actor"], json!("operator anna"));
+    assert_eq!(read["chain"]["broken_at"], json!([]));
+    assert_eq!(read["totals"]["missed"], json!(1));
+    // The same lines, the same bytes.
+    assert_eq!(month().read().json(), text);
+}
+
+#[test]
+fn a_page_escapes_everything_and_a_cell_is_no_formula() {
+    let page = month().read().html();
+    assert!(page.contains("&lt;b&gt;team &amp; shop&lt;/b&gt;"), "{page}");
+    assert!(page.contains("&lt;script&gt;alert(1)") && !page.contains("<script"), "{page}");
+    assert_eq!(page.matches("<table").count(), page.matches("</table>").count());
+    let csv = month().read().csv();
+    let row = csv.lines().nth(1).unwrap();
+    assert!(row.starts_with("2026-11,<b>team & shop</b>,shop-db,3,0,1,2160000,"), "{row}");
+    assert_eq!(csv::quoted("=1+1"), "'=1+1");
+    assert_eq!(csv::quoted("a,\"b\""), "\"a,\"\"b\"\"\"");
+}
+
+#[test]
+fn a_line_that_was_changed_or_taken_out_is_named() {
+    let lines = month();
+    for gone in 1..lines.lines.len() - 1 {
+        let mut less = Lines { lines: lines.lines.clone(), number: 0 };
+        less.lines.remove(gone);
+        assert_eq!(less.read().broken_at(), [gone as u64 + 2]);
+    }
+    let mut changed = Lines { lines: lines.lines.clone(), number: 0 };
+    let text = String::from_utf8(changed.lines[1].clone()).unwrap();
+    changed.lines[1] = text.replace("\"100\"", "\"999\"").into_bytes();
+    assert_eq!(changed.read().broken_at(), [3]);
+}
+
+#[test]
+fn ten_thousand_workloads_are_read_line_by_line() {
+    let mut lines = Lines::default();
+    let workloads: Vec<Value> = (0..10_000)
+        .map(|number| {
+            json!({
+                "workload": format!("w{number}"), "state": "fresh",
+                "promise": { "owner": "ops", "promise": "x" }, "snapshots": 1,
+            })
+        })
+        .collect();
+    for chunk in workloads.chunks(200) {
+        lines.add(
+            "2026-11-01T00:00:10Z",
+            "month_begun",
+            json!({ "content": {
+                "month": "2026-11", "zone": "Europe/Berlin", "workloads": chunk,
+            }}),
+        );
+    }
+    let report = lines.read();
+    assert_eq!(report.totals.workloads, 10_000);
+    assert_eq!(report.newest().len(), 10_000);
+    let _: BTreeMap<String, Value> = serde_json::from_str(&report.json()).unwrap();
+}
