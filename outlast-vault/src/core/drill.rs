@@ -135,7 +135,11 @@ impl Vault {
             DrillPick::Newest => catalog.recent_snapshots(workload, RECENT_MAX)?,
             DrillPick::Random => catalog.snapshots(Some(workload))?,
         };
-        good.retain(|record| self.counts(record));
+        let keeping = self.keepings.get(workload)?;
+        good.retain(|record| {
+            let is_there = record.terms.removed.is_none() && !keeping.is_forgotten(record.snapshot);
+            is_there && self.counts(record)
+        });
         let place = match self.drills.policy.rule(workload).pick {
             DrillPick::Newest => 0,
             DrillPick::Random => {
@@ -158,7 +162,9 @@ impl Vault {
         beginning: &str,
     ) -> Result<SnapshotRecord, VaultError> {
         let mut found = self.promises.catalog().snapshots(Some(workload))?;
-        found.retain(|record| record.snapshot.to_string().starts_with(beginning));
+        found.retain(|record| {
+            record.terms.removed.is_none() && record.snapshot.to_string().starts_with(beginning)
+        });
         let unknown = || VaultError::UnknownSnapshot {
             workload: workload.clone(),
             text: beginning.chars().take(64).collect(),
@@ -287,7 +293,6 @@ impl Vault {
     }
 
     /// The newest snapshot that a drill has loaded with success: it is kept, whatever its age.
-    #[cfg_attr(not(test), expect(dead_code, reason = "retention asks for it"))]
     pub(crate) fn last_drilled(&self, workload: &WorkloadName) -> Option<SnapshotId> {
         self.drills.of(workload).last_good(DrillLevel::Load).map(|drill| drill.snapshot)
     }

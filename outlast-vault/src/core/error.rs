@@ -238,8 +238,8 @@ impl VaultError {
             AlreadyPublished, AmbiguousCertificate, BadAnswer, BadBill, BadBoxKey, BadOrder,
             BadWords, BillVersion, Contested, Denied, DrillUnderWay, MissingObjects, NoIssuer,
             NotWithheld, NothingMissing, OverLimit, OwnCertificate, Refused, Signer, Stale,
-            Statement, Token, TooMuch, Unacceptable, Unheard, UnknownCertificate, UnknownDrop, UnknownMonth,
-            UnknownSnapshot, UnknownWorkload,
+            Statement, Token, TooMuch, Unacceptable, Unheard, UnknownCertificate, UnknownDrop,
+            UnknownMonth, UnknownSnapshot, UnknownWorkload,
         };
         matches!(
             self,

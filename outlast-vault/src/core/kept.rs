@@ -73,6 +73,7 @@ impl Vault {
             let gone = |it: &Forgotten| it.snapshot == record.snapshot && !it.by_rules;
             !keeping.forgotten.iter().any(gone)
         };
+        let drilled = self.last_drilled(workload);
         let candidate = |record: &SnapshotRecord, recorded| Candidate {
             point: Point {
                 time: record.recovery_point(),
@@ -81,7 +82,7 @@ impl Vault {
             },
             recorded,
             immutable_until: record.terms.immutable_until,
-            is_drilled: false,
+            is_drilled: drilled == Some(record.snapshot),
             is_held: keeping.holds(record.snapshot, now),
         };
         let candidates: Vec<Candidate<'_>> = match under {

@@ -7,7 +7,7 @@
 
 use outlast_format::sha256;
 use outlast_promise::{State, WorkloadStatus};
-use outlast_types::{hex, human};
+use outlast_types::hex;
 use serde_json::Value;
 
 use super::audit::{self, AuditAction, Event};
@@ -258,9 +258,13 @@ fn state_of(status: &WorkloadStatus) -> &'static str {
 }
 
 fn in_force(status: &WorkloadStatus) -> InForce {
+    let class = status.promise.class();
     InForce {
         owner: status.promise.owner().to_owned(),
-        promise: format!("a recovery point at most {} old", human::duration(status.promise.rpo())),
+        promise: match &class.name {
+            Some(name) => format!("{}, by class {name} ({})", class.freshness, class.zone.name()),
+            None => class.freshness.to_string(),
+        },
     }
 }
 

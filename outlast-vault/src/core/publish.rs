@@ -353,6 +353,7 @@ impl Vault {
             .workload(&record.workload)
             .detail("snapshot", record.snapshot)
             .detail("received", record.received)
+            .detail("recovery_point", record.recovery_point())
             .detail("content_bytes", record.content_bytes)
             .detail("stored_bytes", record.stored_bytes);
         let event = match record.drop {

@@ -215,6 +215,9 @@ impl Vault {
         let mut newest_whole: Option<(SnapshotId, Timestamp)> = None;
         // The one that came last first.
         for known in self.promises.catalog().snapshots(Some(workload))? {
+            if known.terms.removed.is_some() {
+                continue;
+            }
             let one = (known.snapshot, known.received);
             if hit.contains(&known.snapshot) {
                 touched += 1;
