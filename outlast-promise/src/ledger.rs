@@ -48,8 +48,9 @@ pub struct Ledger {
     settled: Option<Settled>,
     /// How many workloads are known by the word of each agent alone; `None` if it is to be counted.
     hearsay: Option<BTreeMap<String, usize>>,
-    /// What waits at each source, in bytes that are still to be read, as its reports of this run say.
-    backlogs: BTreeMap<Source, BTreeMap<WorkloadName, u64>>,
+    /// What waits at each source, in bytes that are still to be read, as its reports of this run say; none
+    /// of a workload of which nothing does.
+    backlogs: BTreeMap<Source, BTreeMap<WorkloadName, Option<u64>>>,
 }
 
 /// What follows from the state as long as nothing happens; it makes a call cheap, whatever the number

@@ -28,10 +28,7 @@ impl Ledger {
             return;
         }
         let known = self.backlogs.entry(source.clone()).or_default();
-        let before = match drops {
-            0 => known.remove(name),
-            _ => known.insert(name.clone(), bytes),
-        };
+        let before = known.insert(name.clone(), (drops > 0).then_some(bytes)).flatten();
         if before.is_some_and(|before| drops == 0 || bytes < before) {
             self.observe_moved(source);
         }
@@ -69,10 +66,10 @@ impl Ledger {
 
     /// Whether a drop of a workload is known to wait.
     pub(super) fn waits(&self, name: &WorkloadName, workload: &Workload) -> bool {
-        let is_listed = |source: &Source| {
-            self.backlogs.get(source).is_some_and(|waiting| waiting.contains_key(name))
-        };
-        workload.waiting_since.is_some() || workload.source.as_ref().is_some_and(is_listed)
+        let source = workload.source.as_ref();
+        let told = source.and_then(|source| self.backlogs.get(source)?.get(name));
+        // Its agent knows best: a drop that was rejected waits no more.
+        told.map_or(workload.waiting_since.is_some(), Option::is_some)
     }
 
     /// The workloads that what is over held up, and that still wait: those that waited at `cutoff`, and

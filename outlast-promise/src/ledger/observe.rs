@@ -282,6 +282,11 @@ impl Ledger {
         touched.insert(Matter::Agent(source.agent.clone()));
         self.hear(source.clone());
         if self.is_noted(name, &source, touched) {
+            if let Some(told) = self.backlogs.get_mut(&source)
+                && told.get(name) == Some(&None)
+            {
+                told.remove(name);
+            }
             let known = self.account(name);
             known.waiting_since.get_or_insert(now);
             known.source = Some(source);

@@ -132,6 +132,20 @@ fn an_outage_that_comes_back_before_all_has_come_is_no_second_page() {
 }
 
 #[test]
+fn a_drop_that_was_rejected_holds_no_incident_open() {
+    let mut ledger = house(1);
+    ledger.apply(waiting(name(0)), at(10));
+    ledger.tick(at(310));
+    let mut events = look(&[], 400);
+    events.push(backlog(0, 0, 0));
+    assert_eq!(keys(&ledger.apply_all(events, at(400))), ["-agent/road-1"]);
+    // Another that waits does.
+    assert_eq!(keys(&ledger.tick(at(700))), ["+agent/road-1"]);
+    assert!(ledger.apply_all([heard(), waiting(name(0))], at(710)).is_empty());
+    assert_eq!(keys(&ledger.apply_all(came(0, 720), at(720))), ["-agent/road-1"]);
+}
+
+#[test]
 fn a_vault_that_is_started_anew_goes_on_catching_up() {
     let mut ledger = house(2);
     ledger.tick(at(300));

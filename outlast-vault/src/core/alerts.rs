@@ -115,7 +115,7 @@ impl Alerts {
         let record = entry.clone().record();
         let code = match &record.cause {
             RecordedCause::Data { code, .. } => code.clone(),
-            RecordedCause::Sentence(_) => String::new(),
+            RecordedCause::Sentence(_) => "incident".to_owned(),
         };
         let news = News {
             incident: record.id,

@@ -204,8 +204,10 @@ impl Vault {
         if !news.is_empty() {
             self.promises.noted(news)?;
         }
-        self.promises.tick()?;
-        self.alerts.tick(now)
+        // Whatever cannot be written: who is owed a word has it.
+        let ticked = self.promises.tick();
+        self.alerts.tick(now)?;
+        ticked
     }
 
     /// Notes that something was not done. That it cannot be noted changes nothing of the answer.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, RETRY_AFTER};
 use hyper::{Method, StatusCode};
-use outlast_types::Timestamp;
+use outlast_types::{Interrupt, Timestamp};
 use time::PrimitiveDateTime;
 use time::macros::format_description;
 use url::Url;
@@ -67,6 +67,11 @@ impl Hook {
         url.set_path("/");
         let http = Http::new(url.as_str(), Credentials::Believing(believed), roads)?;
         Ok(Self { http, path })
+    }
+
+    /// Lets `interrupt` break off what is under way.
+    pub fn heed(&mut self, interrupt: &Interrupt) {
+        self.http.heed(interrupt);
     }
 
     /// The host, as it may be shown.

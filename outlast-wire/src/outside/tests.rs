@@ -148,6 +148,15 @@ fn what_a_receiver_answers_tells_whether_and_when_to_try_again() {
     assert!(said.may_be_tried_again() && said.words.contains("slow"), "{said:?}");
     assert!(!hook.get(now()).unwrap().may_be_tried_again());
     receiver.join().unwrap();
+    // One that is asked to end waits for nobody.
+    let (port, silent) = serve(|listener| listener.accept().unwrap());
+    let mut hook =
+        Hook::new(&format!("http://127.0.0.1:{port}/"), &believed, &Roads::default()).unwrap();
+    let stop = outlast_types::Interrupt::default();
+    hook.heed(&stop);
+    stop.request();
+    assert_eq!(hook.get(now()).unwrap_err().kind(), std::io::ErrorKind::TimedOut);
+    drop(silent.join());
     assert!(Hook::new("ftp://x/", &believed, &Roads::default()).is_err());
     let said =
         Hook::new("https:///secret", &believed, &Roads::default()).err().unwrap().to_string();

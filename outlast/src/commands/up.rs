@@ -23,6 +23,7 @@ use crate::home::{Home, Serving};
 use crate::log::{Log, LogArgs};
 use crate::notify::Service;
 use crate::output::Output;
+use crate::proxies::proxies;
 use crate::settings::Document;
 use crate::signals::Signals;
 
@@ -176,6 +177,7 @@ fn start_vault(
     let issuer = issues.then_some(("issuer", issuer));
     let places: Vec<_> = places.into_iter().chain(issuer).collect();
     let mut config: VaultConfig = configured(home, "vault", &places, &[])?.with_environment()?;
+    config.proxies = proxies()?;
     config.save_too = roles::saved_with_vault(&home.config("vault"));
     let vault = outlast_vault::start(config, environment)?;
     // The port that it got, if any was good enough, so that the role can be run by itself.

@@ -115,7 +115,7 @@ fn judge_address(settings: &Settings, item: &Item) -> Vec<Flaw> {
 }
 
 fn wrong_url(url: &str, kind: Kind) -> Option<String> {
-    let (scheme, rest) = url.split_once("://")?;
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
     let host = rest.split(['/', ':', '?']).next().unwrap_or_default();
     let is_here = ["localhost", "127.0.0.1", "["].iter().any(|here| host.starts_with(here));
     let may_be_plain = matches!(kind, Kind::Alertmanager | Kind::Webhook | Kind::Heartbeat);

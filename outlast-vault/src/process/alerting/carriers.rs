@@ -65,13 +65,16 @@ impl Carrier for Carries {
 impl Carries {
     fn hook(&self, url: &Address, ca: Option<&PathBuf>) -> Result<Hook, Undelivered> {
         let believed = Believed::read(ca.map(PathBuf::as_path)).map_err(failed)?;
-        match url {
+        let hook = match url {
             Address::Plain(url) => Hook::new(url, &believed, &self.roads).map_err(failed),
             Address::InFile(file) => {
                 let url = secret(file).map_err(failed)?;
                 Hook::new(&url, &believed, &self.roads).map_err(failed)
             }
-        }
+        };
+        let mut hook = hook?;
+        hook.heed(&self.stop);
+        Ok(hook)
     }
 
     fn alerts(&self, hook: &Hook, alerts: &[Alert], now: Timestamp) -> Result<(), Undelivered> {
