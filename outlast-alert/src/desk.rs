@@ -34,6 +34,10 @@ pub struct News {
     pub code: String,
     pub owner: Owner,
     pub team: String,
+    /// Who is told, too.
+    pub also: Vec<String>,
+    /// The route by which they are told at first, if policy names one.
+    pub route: Option<String>,
     pub workload: Option<WorkloadName>,
     /// A whole sentence.
     pub words: String,
@@ -228,9 +232,29 @@ impl Desk {
     }
 
     fn join(&mut self, news: News, now: Timestamp) {
-        let News { incident, key, code, owner, team, workload, words, opened, resolved } = news;
+        let News {
+            incident,
+            key,
+            code,
+            owner,
+            team,
+            also,
+            route,
+            workload,
+            words,
+            opened,
+            resolved,
+        } = news;
+        // A route that is none any more is nobody's.
+        let route = route.filter(|name| self.routes.iter().any(|route| route.name == *name));
         let member = Member { key, workload, words, opened, resolved };
-        let of_cause = |page: &Page| page.code == code && page.team == team && page.owner == owner;
+        let of_cause = |page: &Page| {
+            page.code == code
+                && page.team == team
+                && page.owner == owner
+                && page.route == route
+                && page.also == also
+        };
         let mut last = None;
         for page in self.memory.pages.values_mut().filter(|page| of_cause(page)) {
             if now < page.gathers_until && !page.is_acknowledged(now) {
@@ -246,6 +270,8 @@ impl Desk {
             code,
             owner,
             team,
+            also,
+            route,
             opened: now,
             gathers_until: now.saturating_add(gathers),
             members: [(incident, member)].into(),
@@ -364,8 +390,7 @@ impl Notes {
 }
 
 fn route_is_for(route: &Route, page: &Page) -> bool {
-    let key = page.members.values().next().map_or("", |member| member.key.as_str());
-    route.is_for(&page.code, key, (page.owner, &page.team))
+    route.is_for(page)
 }
 
 /// Whether a route is told page by page.

@@ -21,6 +21,12 @@ pub(crate) struct Page {
     pub(crate) code: String,
     pub(crate) owner: Owner,
     pub(crate) team: String,
+    /// Who is told, too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) also: Vec<String>,
+    /// The only route of the first step, if the class of the workloads says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) route: Option<String>,
     pub(crate) opened: Timestamp,
     /// Until then, more of the same may join, and nobody is told.
     pub(crate) gathers_until: Timestamp,

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
-use outlast_types::{Owner, Timestamp};
+use outlast_types::Timestamp;
 
 use crate::hours::Hours;
+use crate::page::Page;
 use crate::severity::Severity;
 
 /// How a route carries what it tells.
@@ -85,16 +86,27 @@ impl Route {
     }
 
     /// Whether it is for such an incident. Of a route that fails, all others tell.
-    pub(crate) fn is_for(&self, code: &str, key: &str, (owner, team): (Owner, &str)) -> bool {
+    pub(crate) fn is_for(&self, page: &Page) -> bool {
+        let Page { code, owner, team, also, route, .. } = page;
         if self.kind == Kind::Heartbeat {
             return false;
         }
         if code == ROUTE_FAILS {
+            let key = page.members.values().next().map_or("", |member| member.key.as_str());
             return key.strip_prefix("route/") != Some(&self.name);
         }
-        let is_owner = |named: &String| named == team || named == owner.as_str();
-        Severity::of(code) >= self.severity
-            && (self.owners.is_empty() || self.owners.iter().any(is_owner))
+        if Severity::of(code) < self.severity {
+            return false;
+        }
+        // What the class of a workload says goes first, and later steps stay as they are.
+        if let Some(route) = route
+            && self.after.is_zero()
+        {
+            return *route == self.name;
+        }
+        let is_owner =
+            |named: &String| named == team || named == owner.as_str() || also.contains(named);
+        self.owners.is_empty() || self.owners.iter().any(is_owner)
     }
 
     /// Whether it may be told now.

@@ -19,6 +19,8 @@ fn news(incident: u64, code: &str, second: u64) -> News {
         code: code.to_owned(),
         owner: Owner::App,
         team: "team-shop".to_owned(),
+        also: Vec::new(),
+        route: None,
         words: format!("{workload} missed its recovery point"),
         workload: Some(workload),
         opened: at(second),
@@ -203,6 +205,27 @@ fn each_route_hears_of_its_teams_and_of_what_is_bad_enough_in_its_hours() {
     desk.hear(fails, at(29_000));
     let told: Vec<String> = delivered(&mut desk, 29_010).into_iter().map(|it| it.0).collect();
     assert_eq!(told, ["crm", "platform", "bad", "night"]);
+}
+
+#[test]
+fn what_a_class_says_of_its_route_goes_first_and_whom_a_share_names_is_told_too() {
+    let crm = Route { owners: vec!["team-crm".to_owned()], ..Route::new("crm", Kind::Webhook) };
+    let later = Route { after: Duration::from_secs(600), ..Route::new("later", Kind::Webhook) };
+    let routes = vec![Route::new("all", Kind::Webhook), crm, Route::new("own", Kind::Slack), later];
+    let mut desk = desk(routes);
+    desk.hear(News { route: Some("own".to_owned()), ..news(1, "nothing-dropped", 0) }, at(0));
+    let told = |desk: &mut Desk, second| {
+        delivered(desk, second).into_iter().map(|it| it.0).collect::<Vec<_>>()
+    };
+    assert_eq!(told(&mut desk, 60), ["own"]);
+    assert_eq!(told(&mut desk, 600), ["later"]);
+    desk.hear(over(1, 700), at(700));
+    assert_eq!(told(&mut desk, 701), ["own", "later"]);
+    desk.hear(News { also: vec!["team-crm".to_owned()], ..news(2, "not-vaulted", 800) }, at(800));
+    assert_eq!(told(&mut desk, 860), ["all", "crm", "own"]);
+    // A route that is gone says nothing.
+    desk.hear(News { route: Some("gone".to_owned()), ..news(3, "only-suspect", 900) }, at(900));
+    assert_eq!(told(&mut desk, 960), ["all", "own"]);
 }
 
 #[test]

@@ -27,6 +27,8 @@ pub struct Incident {
     pub waits: Option<Quiet>,
     /// Who is told, too, since a share asks for it.
     pub also: Vec<String>,
+    /// By which road they are told, if the class says so.
+    pub route: Option<String>,
 }
 
 impl Incident {
@@ -91,6 +93,8 @@ pub(crate) struct OpenIncident {
     pub(crate) waits: Option<Quiet>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) also: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) route: Option<String>,
     /// Whether somebody was told; a folded incident that resolves untold is nobody's news.
     pub(crate) announced: bool,
     /// Since its cause is gone: what it held up comes.
@@ -110,6 +114,7 @@ impl OpenIncident {
             catching_up: self.catching_up.clone().filter(|_| resolved.is_none()),
             waits: self.waits.clone(),
             also: self.also.clone(),
+            route: self.route.clone(),
         }
     }
 }

@@ -466,6 +466,7 @@ impl Ledger {
         let promise = promise.map(Workload::promise);
         let team = promise.map(|promise| promise.owner().to_owned());
         let also = promise.map(|promise| promise.also().to_vec());
+        let route = promise.and_then(|promise| promise.class().route.clone());
         self.state.head.last_incident_id += 1;
         OpenIncident {
             id: self.state.head.last_incident_id,
@@ -476,6 +477,7 @@ impl Ledger {
             announced: explanation.is_none() && quiet.is_none(),
             waits: quiet,
             also: also.unwrap_or_default(),
+            route,
             catching_up: None,
         }
     }

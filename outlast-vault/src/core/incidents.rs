@@ -101,6 +101,11 @@ pub(crate) struct IncidentEntry {
     /// Whether it was told before there was a log that keeps it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) is_old_news: bool,
+    /// Who is told, too, and by which route at first, if policy says so.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) also: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) route: Option<String>,
 }
 
 impl IncidentEntry {
@@ -124,7 +129,15 @@ impl IncidentEntry {
             opened: record.opened,
             resolved: record.resolved,
             is_old_news: false,
+            also: Vec::new(),
+            route: None,
         }
+    }
+
+    /// The entry that tells of `incident`.
+    pub(crate) fn told(incident: &Incident) -> Self {
+        let (also, route) = (incident.also.clone(), incident.route.clone());
+        Self { also, route, ..Self::of(&record_of(incident)) }
     }
 
     /// The record that a lost catalog had of it.

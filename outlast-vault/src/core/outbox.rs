@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use outlast_catalog::{Catalog, Entry, IncidentRecord};
+use outlast_promise::Change;
 
 use super::error::VaultError;
 use super::incidents::{Chronicle, IncidentEntry};
@@ -102,6 +103,11 @@ impl Outbox {
 /// The entries that tell of these incidents.
 pub(crate) fn entries(incidents: &[IncidentRecord]) -> Vec<String> {
     incidents.iter().map(|record| in_json(&IncidentEntry::of(record))).collect()
+}
+
+/// The entries that tell of these changes.
+pub(crate) fn entries_of(changes: &[Change]) -> Vec<String> {
+    changes.iter().map(|change| in_json(&IncidentEntry::told(change.incident()))).collect()
 }
 
 fn in_json(entry: &IncidentEntry) -> String {

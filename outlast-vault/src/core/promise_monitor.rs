@@ -255,7 +255,9 @@ impl PromiseMonitor {
     /// What is open and nothing else explains.
     pub(crate) fn open_pages(&self) -> Vec<Incident> {
         let state = self.lock();
-        state.ledger.incidents().filter(|incident| incident.folded_into.is_none()).collect()
+        // What waits for a quiet time to end is nobody's news yet.
+        let is_told = |it: &Incident| it.folded_into.is_none() && it.waits.is_none();
+        state.ledger.incidents().filter(is_told).collect()
     }
 
     /// All agents that were heard, by the shares of which they speak.
@@ -304,7 +306,7 @@ impl PromiseMonitor {
         }
         let incidents: Vec<IncidentRecord> =
             changes.iter().map(|change| record_of(change.incident())).collect();
-        let told = outbox::entries(&incidents);
+        let told = outbox::entries_of(&changes);
         let unsaved = state.ledger.unsaved();
         let rows = unsaved.rows.iter();
         let rows: Vec<_> =
