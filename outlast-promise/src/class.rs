@@ -9,6 +9,7 @@ use outlast_types::{Timestamp, human};
 use serde::{Deserialize, Serialize};
 
 use crate::days::{DaysOff, Holidays, Weekdays};
+use crate::retention::Keep;
 use crate::schedule::Schedule;
 use crate::window::{self, Window};
 use crate::zone::Zone;
@@ -36,8 +37,10 @@ pub struct Part {
     /// For how long at most a page waits for the first drop after a release.
     pub deploy_grace: Option<Duration>,
     pub owner: Option<String>,
-    /// By which road the owner is told; the router's own rules, if none.
-    pub route: Option<String>,
+    /// Which snapshots stay.
+    pub keep: Option<Keep>,
+    /// For how long nobody can remove what comes from now on.
+    pub immutable_for: Option<Duration>,
 }
 
 /// What makes a drop a recovery point.
@@ -69,7 +72,9 @@ pub struct Class {
     pub safe: Safe,
     pub deploy_grace: Duration,
     pub owner: String,
-    pub route: Option<String>,
+    /// Which snapshots stay; `None` if only the rules for all say so.
+    pub keep: Option<Keep>,
+    pub immutable_for: Option<Duration>,
 }
 
 /// The name of a class: 1 to 64 characters of `[a-z0-9._-]`.
@@ -153,7 +158,8 @@ impl Part {
         safe: None,
         deploy_grace: None,
         owner: None,
-        route: None,
+        keep: None,
+        immutable_for: None,
     };
 
     /// This one, with what `below` says where it says nothing.
@@ -174,7 +180,8 @@ impl Part {
             safe: self.safe.or(below.safe),
             deploy_grace: self.deploy_grace.or(below.deploy_grace),
             owner: self.owner.or(below.owner),
-            route: self.route.or(below.route),
+            keep: self.keep.or(below.keep),
+            immutable_for: self.immutable_for.or(below.immutable_for),
         }
     }
 }
@@ -215,7 +222,8 @@ impl Class {
             safe: part.safe.unwrap_or_default(),
             deploy_grace: part.deploy_grace.unwrap_or_default(),
             owner: part.owner.unwrap_or_else(|| Self::NOBODY.to_owned()),
-            route: part.route,
+            keep: part.keep,
+            immutable_for: part.immutable_for,
         }
     }
 

@@ -38,6 +38,17 @@ impl Default for Effective {
     }
 }
 
+impl Effective {
+    /// What policy and the shares that speak of it promise of a workload.
+    pub fn of(
+        policy: &Policy,
+        name: &WorkloadName,
+        shares: &BTreeMap<ShareId, Declaration>,
+    ) -> Self {
+        Layers { policy, shares, inherited: None }.effective(name)
+    }
+}
+
 impl Layers<'_> {
     /// What holds for the workload of that name. Policy sets the recovery point and the owner; a share may
     /// tighten the one and never loosen it (I4), of several shares the strictest counts, and it may name

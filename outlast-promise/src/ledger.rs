@@ -40,7 +40,7 @@ const CLOCK_JITTER: Duration = Duration::from_secs(1);
 /// they cannot be, [`restore_saved`](Self::restore_saved) takes the changes back.
 #[derive(Debug, Clone)]
 pub struct Ledger {
-    pub(crate) settings: Settings,
+    settings: Settings,
     state: LedgerState,
     /// Whether what is stored is of an older version.
     is_outdated: bool,
@@ -92,6 +92,11 @@ impl Ledger {
         ledger.slept_until(now);
         ledger.expect_lists(now);
         Ok(ledger)
+    }
+
+    /// What it goes by.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// Takes over other settings while it is at work, and says what follows from them.

@@ -192,6 +192,13 @@ pub fn export_audit(
     Ok(audit::export(&existing(dir)?, asked, take).map_err(VaultError::from)?)
 }
 
+/// What a configuration says of agents, content and keeping.
+fn policy_of(config: &VaultConfig) -> Policy {
+    Policy::new(config.agents.clone(), config.sanity.clone())
+        .letting_fetch(config.fetch.clone())
+        .keeping(config.retention.clone())
+}
+
 /// Opens the vault in a directory, which is locked.
 fn open(
     config: &VaultConfig,
@@ -225,9 +232,7 @@ fn open(
         names: config.names.clone(),
         settings: config.settings(),
         limits: config.limits.clone(),
-        policy: Policy::new(config.agents.clone(), config.sanity.clone())
-            .letting_fetch(config.fetch.clone())
-            .keeping(config.retention.clone()),
+        policy: policy_of(config),
         scrub: config.scrub,
         drills: config.drills.clone(),
         ground: Some(ground),
@@ -258,6 +263,12 @@ impl VaultHandle {
     /// does without.
     pub fn dismiss_media_servers(&self) {
         self.vault.spools.dismiss_all();
+    }
+
+    /// Takes over what a configuration says of promises, content, keeping and agents, while this vault is at
+    /// work; the rest of it takes effect after a restart.
+    pub fn adopt(&self, config: &VaultConfig) -> Result<(), StartError> {
+        Ok(self.vault.adopt(config.settings(), policy_of(config))?)
     }
 
     /// What is wrong, if a part of it has ended by itself.

@@ -13,6 +13,7 @@ mod identities;
 pub(crate) mod key;
 mod links;
 mod media;
+mod policy;
 pub(crate) mod reference;
 mod resolve;
 mod role;
@@ -27,6 +28,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
 use outlast_fs::durable;
+use outlast_promise::{Keep, Policy};
 use toml::de::DeTable;
 
 use flaw::Flaw;
@@ -39,6 +41,13 @@ pub(crate) use values::{Setting, Settings};
 
 /// A configuration that is longer is a mistake.
 const CONFIG_BYTES_MAX: u64 = 1 << 20;
+
+/// A policy that is right in itself.
+pub(crate) struct Checked {
+    pub(crate) policy: Policy,
+    /// The rules of retention for all.
+    pub(crate) keep: Option<Keep>,
+}
 
 /// A configuration file as the user wrote it.
 pub(crate) struct Document {
@@ -90,6 +99,18 @@ impl Document {
         }
         self.judge(flaws)?;
         C::build(&settings)
+    }
+
+    /// What a vault's file promises, whatever else it says or leaves out.
+    pub(crate) fn policy(&self) -> Result<Checked> {
+        let (settings, mut flaws) = self.resolve(&table::VAULT, std::env::vars_os())?;
+        if flaws.is_empty() {
+            flaws = services::judge(&settings);
+            flaws.extend(policy::judge(&settings, &table::VAULT));
+        }
+        self.judge(flaws)?;
+        let keep = settings.text_if_set("retention.keep").and_then(|text| text.parse().ok());
+        Ok(Checked { policy: policy::build(&settings), keep })
     }
 
     /// The settings of a role in force, with the keys that this process's environment sets; some

@@ -247,7 +247,7 @@ fn a_page_waits_for_a_window_to_end_and_is_told_at_once_then() {
     );
     // A restart forgets nothing of it.
     let mut again =
-        Ledger::resume(ledger.settings.clone(), ledger.rows(), time("2026-11-26T04:00:00Z"))
+        Ledger::resume(ledger.settings().clone(), ledger.rows(), time("2026-11-26T04:00:00Z"))
             .unwrap();
     assert_eq!(again.incidents().next().unwrap().waits, status.quiet);
     for ledger in [&mut ledger, &mut again] {
@@ -307,7 +307,7 @@ fn a_schedule_breaks_at_its_deadline_and_says_by_when_it_was_promised() {
         "{cause}"
     );
     // What says so is stored, and read again.
-    let again = Ledger::resume(ledger.settings.clone(), ledger.rows(), ledger.now()).unwrap();
+    let again = Ledger::resume(ledger.settings().clone(), ledger.rows(), ledger.now()).unwrap();
     assert_eq!(again.incidents().next().unwrap().cause.to_string(), cause);
     let told = ledger.workload(&shop()).unwrap().sentence(time("2026-11-26T05:00:00Z"));
     assert!(

@@ -31,7 +31,7 @@ impl Vault {
     /// What is to be thought of the content of a drop that is handed in.
     pub(super) fn judge(&self, shipment: &Shipment) -> Result<Sanity, VaultError> {
         let mut sanity = shipment.sanity.clone().unwrap_or_default().bounded();
-        let rule = self.policy.sanity.rule(&shipment.workload, shipment.sanity_rule.as_ref());
+        let rule = self.policy().sanity.rule(&shipment.workload, shipment.sanity_rule.as_ref());
         let now = Measure { bytes: shipment.size, entries: sanity.entries };
         let past = self.counted_before(&shipment.workload)?;
         for doubt in doubts(&rule, now, (&sanity.kind, &sanity.packed), &past) {

@@ -52,7 +52,8 @@ impl Vault {
     /// Looks at all workloads, and forgets what nothing keeps.
     pub(crate) fn forget_what_may_go(&self, progress: &Progress) -> Result<String, VaultError> {
         let (now, jumped) = self.slow_time.now(true)?;
-        let retention = &self.policy.retention;
+        let policy = self.policy();
+        let retention = &policy.retention;
         if !retention.hours.contain(self.environment.clock.now(), &retention.default.zone) {
             self.tell_forgetting(jumped, &[])?;
             return Ok(format!("it is not the time for it, which is {}", retention.hours));
@@ -128,12 +129,12 @@ impl Vault {
         keeping: &Keeping,
         now: Timestamp,
     ) -> Result<(), VaultError> {
-        let (Some(keep), None) = (&self.policy.retention(workload).keep, &keeping.base) else {
+        let (Some(keep), None) = (self.policy().retention(workload).keep, &keeping.base) else {
             return Ok(());
         };
         let event = Event::by_vault(AuditAction::RetentionBegan).workload(workload);
-        self.audit.record(event.detail("keep", keep))?;
-        let base = Base { keep: keep.clone(), at: now };
+        self.audit.record(event.detail("keep", &keep))?;
+        let base = Base { keep, at: now };
         self.keepings.change(workload, |keeping| {
             keeping.base = Some(base);
             Ok(())

@@ -49,7 +49,7 @@ impl Vault {
         now: Timestamp,
     ) -> Result<Vec<Verdict>, VaultError> {
         let workload = &keeping.workload;
-        let rule = self.policy.retention(workload);
+        let rule = self.policy().retention(workload);
         let records = self.promises.catalog().snapshots(Some(workload))?;
         let records: Vec<SnapshotRecord> =
             records.into_iter().filter(|it| it.terms.removed.is_none()).collect();
@@ -64,7 +64,7 @@ impl Vault {
                 Under::Only(keep) => Some(keep),
             },
             zone: &rule.zone,
-            min_age: self.policy.retention.min_age,
+            min_age: self.policy().retention.min_age,
             is_retired,
             now,
         };
@@ -138,7 +138,7 @@ impl Vault {
 
     /// What is promised of a snapshot of a workload that comes at `received`.
     pub(super) fn terms(&self, workload: &WorkloadName, received: Timestamp) -> Terms {
-        let rule = self.policy.retention(workload);
+        let rule = self.policy().retention(workload);
         let immutable = Some(rule.immutable_for).filter(|time| !time.is_zero());
         Terms {
             class: rule.class.clone(),

@@ -138,7 +138,7 @@ impl Vault {
             issuing: Mutex::default(),
             identity,
             certified: Mutex::new(certified),
-            policy,
+            policies: Mutex::new(Arc::new(policy)),
             challenges: Challenges::open(&storage, &environment)?,
             shipments: Shipments::open(&storage, environment.clock.now())?,
             spools: Spools::open(&storage, environment.clock.now())?,

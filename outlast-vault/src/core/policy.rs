@@ -38,7 +38,7 @@ impl Policy {
     }
 
     /// How long snapshots of a workload are kept.
-    pub(crate) fn retention(&self, workload: &WorkloadName) -> &RetentionRule {
+    pub(crate) fn retention(&self, workload: &WorkloadName) -> RetentionRule {
         self.retention.rule(workload)
     }
 

@@ -8,8 +8,8 @@ use outlast_catalog::{
     Catalog, Entry, IncidentRecord, LedgerChange, LedgerRow, ReportRecord, SnapshotRecord, Totals,
 };
 use outlast_promise::{
-    Cause, Event, Finding, Incident, Ledger, LedgerError, Row, ServiceStatus, Settings, Source,
-    SourceStatus, Validity, WorkloadStatus,
+    Cause, Change, Event, Finding, Incident, Ledger, LedgerError, Row, ServiceStatus, Settings,
+    Source, SourceStatus, Validity, WorkloadStatus,
 };
 use outlast_types::{Clock, Owner, SnapshotId, Timestamp, WorkloadName};
 
@@ -228,6 +228,20 @@ impl PromiseMonitor {
         Ok(())
     }
 
+    /// Goes by other settings from now on. If what follows cannot be stored, those of before hold.
+    pub(crate) fn adopt(&self, settings: Settings) -> Result<(), VaultError> {
+        let before = self.lock().ledger.settings().clone();
+        let adopted =
+            self.change_by(|ledger, now| ledger.adopt(settings, now), Entry::default(), true);
+        adopted.inspect_err(|_| {
+            let mut state = self.lock();
+            let now = state.ledger.now();
+            // Whatever this opens was open before, or is found again by the next tick.
+            state.ledger.adopt(before, now);
+            state.ledger.restore_saved();
+        })
+    }
+
     /// Commits the ledger whatever happened, for the end.
     pub(crate) fn close(&self) -> Result<(), VaultError> {
         self.change(Vec::new(), Entry::default(), true)
@@ -292,6 +306,16 @@ impl PromiseMonitor {
         entry: Entry<'_>,
         must_commit: bool,
     ) -> Result<(), VaultError> {
+        self.change_by(|ledger, now| ledger.apply_all(events, now), entry, must_commit)
+    }
+
+    /// The same, where something else than events changes the ledger.
+    fn change_by(
+        &self,
+        change: impl FnOnce(&mut Ledger, Timestamp) -> Vec<Change>,
+        entry: Entry<'_>,
+        must_commit: bool,
+    ) -> Result<(), VaultError> {
         let mut state = self.lock();
         // Under the lock, so that the ledger hears times in their order.
         let now = self.clock.now();
@@ -299,7 +323,7 @@ impl PromiseMonitor {
             tracing::warn!("nothing was heard since {}; did this host sleep?", state.ledger.now());
             state.ledger.slept_until(now);
         }
-        let changes = state.ledger.apply_all(events, now);
+        let changes = change(&mut state.ledger, now);
         let due = state.committed > now || now.since(state.committed) >= COMMIT_INTERVAL;
         if !(must_commit || due || !changes.is_empty() || entry.snapshot.is_some()) {
             return Ok(());

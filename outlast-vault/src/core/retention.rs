@@ -1,9 +1,8 @@
 //! What policy says of how long snapshots are kept.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use outlast_promise::{Hours, Keep, Zone};
+use outlast_promise::{Hours, Keep, Policy, Zone};
 use outlast_types::WorkloadName;
 
 /// Nothing is forgotten that came less than so long ago, if policy does not say otherwise.
@@ -27,8 +26,8 @@ pub struct RetentionRule {
 pub struct RetentionPolicy {
     /// Of all workloads of which policy says no more.
     pub default: RetentionRule,
-    /// Of single workloads.
-    pub workloads: BTreeMap<WorkloadName, RetentionRule>,
+    /// What is promised of single workloads, those that are called alike, and classes.
+    pub policy: Policy,
     /// How long each snapshot stays after it came, whatever the rules.
     pub min_age: Duration,
     /// When the vault may forget and prune, in the zone of the default.
@@ -38,13 +37,20 @@ pub struct RetentionPolicy {
 impl Default for RetentionPolicy {
     fn default() -> Self {
         let default = RetentionRule::default();
-        Self { default, workloads: BTreeMap::new(), min_age: MIN_AGE, hours: Hours::ALWAYS }
+        Self { default, policy: Policy::default(), min_age: MIN_AGE, hours: Hours::ALWAYS }
     }
 }
 
 impl RetentionPolicy {
     /// What holds for a workload.
-    pub(crate) fn rule(&self, workload: &WorkloadName) -> &RetentionRule {
-        self.workloads.get(workload).unwrap_or(&self.default)
+    pub(crate) fn rule(&self, workload: &WorkloadName) -> RetentionRule {
+        let class = self.policy.class(workload);
+        let all = &self.default;
+        RetentionRule {
+            class: class.name.as_ref().map(ToString::to_string),
+            keep: class.keep.clone().or_else(|| all.keep.clone()),
+            immutable_for: class.immutable_for.unwrap_or(all.immutable_for),
+            zone: all.zone.clone(),
+        }
     }
 }

@@ -12,7 +12,7 @@ use super::vault::Vault;
 impl Vault {
     /// Whether a workload is granted to `asker`.
     pub(crate) fn is_granted(&self, asker: &Certified, workload: &WorkloadName) -> bool {
-        asker.grants.allows(workload) && self.policy.allows(&asker.peer, workload)
+        asker.grants.allows(workload) && self.policy().allows(&asker.peer, workload)
     }
 
     /// Lets `asker` do `action` with a workload, or says why not. Nothing is looked at for it.
@@ -24,7 +24,7 @@ impl Vault {
     ) -> Result<(), Refused> {
         let action = action.into();
         access::check(asker, action, workload)?;
-        match self.policy.allows(&asker.peer, workload) {
+        match self.policy().allows(&asker.peer, workload) {
             true => Ok(()),
             false => Err(access::not_granted(&asker.peer, action, workload)),
         }
@@ -56,7 +56,7 @@ impl Vault {
         };
         let ticket = self.ticket(text, verb, kind, workload).map_err(refused)?;
         // Policy may have changed since.
-        let may_read = !may_grant(verb, kind) || self.policy.fetch(workload).is_some();
+        let may_read = !may_grant(verb, kind) || self.policy().fetch(workload).is_some();
         match self.is_granted(&ticket.agent, workload) && may_read {
             true => Ok(()),
             false => Err(refused(format!("workload {workload} is not granted to it any more"))),
@@ -86,7 +86,8 @@ impl Vault {
             return Err(refused("the one that is shown is another's".to_owned()));
         }
         // Policy may have changed since, and the certificate may be another now.
-        match self.is_granted(asker.certified, workload) && self.policy.fetch(workload).is_some() {
+        match self.is_granted(asker.certified, workload) && self.policy().fetch(workload).is_some()
+        {
             true => Ok(()),
             false => Err(refused(format!("workload {workload} is not granted any more"))),
         }

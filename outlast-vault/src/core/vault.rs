@@ -98,7 +98,7 @@ pub(crate) struct Vault {
     pub(crate) certified: Mutex<Arc<Identity>>,
     pub(crate) environment: Environment,
     /// Which workloads are left to which agents, and what is asked of content.
-    pub(crate) policy: Policy,
+    pub(crate) policies: Mutex<Arc<Policy>>,
     /// What is given out to be signed over.
     pub(crate) challenges: Challenges,
     pub(crate) storage: Storage,
@@ -137,6 +137,27 @@ pub(crate) struct Vault {
 }
 
 impl Vault {
+    /// Which workloads are left to which agents, what is asked of content, and how long it is kept.
+    pub(crate) fn policy(&self) -> Arc<Policy> {
+        Arc::clone(&self.policies.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Takes over another policy while the vault is at work. It is in the log before it counts.
+    pub(crate) fn adopt(
+        &self,
+        settings: promise::Settings,
+        policy: Policy,
+    ) -> Result<(), VaultError> {
+        let event = Event::by_vault(AuditAction::PolicyAdopted);
+        let named = settings.policy.workloads.len() + settings.policy.patterns.len();
+        let classes = settings.policy.classes.len().to_string();
+        self.audit
+            .record(event.detail("workloads", named.to_string()).detail("classes", classes))?;
+        self.promises.adopt(settings)?;
+        *self.policies.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(policy);
+        Ok(())
+    }
+
     /// Notes that an agent reported, for whoever waits for that.
     pub(crate) fn note_report(&self, agent: &str) -> Result<(), VaultError> {
         match self.withheld.reported(agent, self.environment.clock.now())? {

@@ -1,5 +1,7 @@
 //! `outlast promise …`: what policy means, tried out without a vault.
 
+mod check;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -8,6 +10,7 @@ use outlast_promise::{Keep, Kept, Point, Rule, Zone, judge};
 use outlast_types::Timestamp;
 use serde_json::json;
 
+use super::vault_access::MaybeVault;
 use crate::exit::{Code, Usage};
 use crate::output::{Output, counted, table};
 
@@ -16,6 +19,25 @@ use crate::output::{Output, counted, table};
 #[command(after_help = "Example:
   outlast promise retention --keep last=5,daily=7,within=30d --times times.txt")]
 pub(crate) enum Command {
+    /// What a policy would change for which workload, before it is applied
+    ///
+    /// The file is a vault's configuration. It is judged; then what it promises of each workload that the
+    /// vault knows is compared with what holds now, and what its rules of retention would let go is counted.
+    /// Nothing is changed: `systemctl reload`, or SIGHUP, lets the vault take it over.
+    #[command(
+        after_help = "Exit codes: 0 if nothing that is kept would go; 4 if snapshots would; 2 if the file cannot be used.
+
+Examples:
+  outlast promise check vault.toml
+  outlast promise check vault.toml --dir ./outlast-data
+  outlast promise check vault.toml --vault https://vault.example:8443/ --identity ./id --json"
+    )]
+    Check {
+        /// The configuration of a vault
+        file: PathBuf,
+        #[command(flatten)]
+        vault: MaybeVault,
+    },
     /// Which of these recovery points would be kept, and by which rules
     #[command(
         after_help = "RULES are one or more of last=N, hourly=N, daily=N, weekly=N, monthly=N, yearly=N, within=SPAN,
@@ -43,6 +65,7 @@ Examples:
 pub(crate) fn run(command: &Command, output: &Output) -> Result<Code> {
     match command {
         Command::Retention { keep, times, zone } => retention(keep, times, zone, output)?,
+        Command::Check { file, vault } => return check::run(file, vault.access(), output),
     }
     Ok(Code::Done)
 }

@@ -50,6 +50,65 @@ const AGENT_TAKES: [&str; 11] = [
     "workloads.budget",
 ];
 
+/// The keys of a vault that it takes over without a restart.
+const VAULT_TAKES: [&str; 55] = [
+    "vault.agent_deadline",
+    "promise.rpo",
+    "promise.owner",
+    "promise.class",
+    "promise.schedule",
+    "promise.deadline",
+    "promise.zone",
+    "promise.weekdays",
+    "promise.holidays",
+    "promise.maintenance",
+    "promise.safe",
+    "promise.deploy_grace",
+    "classes.rpo",
+    "classes.owner",
+    "classes.schedule",
+    "classes.deadline",
+    "classes.zone",
+    "classes.weekdays",
+    "classes.holidays",
+    "classes.maintenance",
+    "classes.safe",
+    "classes.deploy_grace",
+    "classes.keep",
+    "classes.immutable_for",
+    "workloads.rpo",
+    "workloads.owner",
+    "workloads.class",
+    "workloads.schedule",
+    "workloads.deadline",
+    "workloads.zone",
+    "workloads.weekdays",
+    "workloads.holidays",
+    "workloads.maintenance",
+    "workloads.safe",
+    "workloads.deploy_grace",
+    "workloads.keep",
+    "workloads.immutable_for",
+    "workloads.members",
+    "workloads.fetch",
+    "workloads.min_size",
+    "workloads.shrink_max",
+    "workloads.floor",
+    "workloads.kinds",
+    "sanity.min_size",
+    "sanity.shrink_max",
+    "sanity.floor",
+    "sanity.kinds",
+    "retention.keep",
+    "retention.zone",
+    "retention.min_age",
+    "retention.immutable_for",
+    "retention.hours",
+    "agents.workloads",
+    "agents.reported_workloads",
+    "limits.reported_workloads",
+];
+
 /// How often it is looked whether the roles live.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -131,7 +190,8 @@ fn vault_help() -> String {
         &VAULT,
         "OUTLAST_VAULT_LISTEN=:8443",
         "SIGTERM and SIGINT end it in order, within 25 seconds in any case, and a second one at once. SIGHUP reads
-the file again: it is judged, and the log names each changed key; all of them take effect after a restart. In a container, the file after --ready-file is what a readiness probe looks for.
+the file again: what it says of promises, classes, workloads, content and keeping takes effect at once, and the
+log names each changed key, and those that want a restart; a file with a flaw changes nothing. In a container, the file after --ready-file is what a readiness probe looks for.
 
 Examples:
   outlast vault --config /etc/outlast/vault.toml
@@ -154,13 +214,18 @@ pub(crate) fn vault(arguments: &VaultArgs, output: &Output) -> Result<Code> {
     }
     let (signals, hangups) = Signals::catch_but_hangups(PATIENCE)?;
     let mut ready = ReadyFile::new(arguments.ready_file.as_deref())?;
-    let mut reload = Reload::of(&VAULT, config, &[])?;
+    let mut reload = Reload::of(&VAULT, config, &VAULT_TAKES)?;
     let config = vault_config(config)?;
     let environment = Environment::system();
     let mut service = Service::of_environment(std::slice::from_ref(&environment.pulse));
     let vault = outlast_vault::start(config, environment)?;
     ready.write(&json!({ "url": vault.url(), "process": process::id() }))?;
-    let again = || reload.again(vault_config, drop);
+    let again = || {
+        reload.again(vault_config, |new| match vault.adopt(&new) {
+            Ok(()) => tracing::info!("the policy holds from now on"),
+            Err(error) => tracing::error!("the policy of before holds: {error}"),
+        });
+    };
     attend_hearing(&signals, Some((&hangups, again)), &mut service, || vault.fault())?;
     drop(ready);
     vault.shutdown();

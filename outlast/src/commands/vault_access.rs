@@ -34,6 +34,32 @@ pub(crate) struct VaultAccess {
     cache: CacheArgs,
 }
 
+/// A vault that need not be named.
+#[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
+pub(crate) struct MaybeVault {
+    /// The vault's address, such as <https://vault.example:8443/>
+    #[arg(long, value_name = "URL", requires = "identity", conflicts_with = "dir")]
+    vault: Option<String>,
+    /// The directory with the identity to use with --vault
+    #[arg(long, value_name = "DIR", requires = "vault")]
+    identity: Option<PathBuf>,
+    /// The directory of an `outlast up` on this host
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+    #[command(flatten)]
+    cache: CacheArgs,
+}
+
+impl MaybeVault {
+    /// The one that was named.
+    pub(crate) fn access(&self) -> Option<VaultAccess> {
+        let Self { vault, identity, dir, cache } = self.clone();
+        let is_named = vault.is_some() || dir.is_some();
+        is_named.then_some(VaultAccess { vault, identity, dir, cache })
+    }
+}
+
 impl VaultAccess {
     /// Opens a workload's repository, with its key sealed to the identity that asks for it.
     pub(crate) fn open_repository(

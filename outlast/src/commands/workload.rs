@@ -261,6 +261,9 @@ fn show(client: &ApiClient, name: &WorkloadName, output: &Output) -> Result<()> 
         let document = json!({ "workloads": workloads, "incidents": incidents, "orders": orders });
         return output.json(&document);
     }
+    if let Some(told) = &workloads[0].told {
+        tell_standing(told, output)?;
+    }
     tell(&workloads, &incidents, output)?;
     tell_members(&workloads[0], output)?;
     if let [WorkloadView { rpo_from: Some(rpo), owner_from: Some(owner), .. }] = &workloads {
@@ -278,6 +281,24 @@ fn show(client: &ApiClient, name: &WorkloadName, output: &Output) -> Result<()> 
         output.line("ordered:")?;
     }
     orders.iter().try_for_each(|order| output.line(format_args!("  {}", in_words(order))))
+}
+
+/// How a workload stands, in a sentence, and what to do next.
+fn tell_standing(told: &ToldView, output: &Output) -> Result<()> {
+    output.line(&told.sentence)?;
+    if let Some(next) = &told.next {
+        output.line(format_args!("next: {next}"))?;
+    }
+    if let Some(class) = &told.class {
+        output.line(format_args!(
+            "class {class}: {}, by the clocks of {}",
+            told.promise, told.zone
+        ))?;
+    }
+    if !told.also.is_empty() {
+        output.line(format_args!("also told: {}", told.also.join(", ")))?;
+    }
+    output.gap()
 }
 
 /// The drops that are no recovery points, and why.

@@ -41,7 +41,11 @@ pub(crate) enum Form {
 impl Section {
     /// What there is one of them for, each: a workload or an agent.
     pub(crate) fn each(&self) -> &'static str {
-        if self.name == AGENTS { "agent" } else { "workload" }
+        match self.name {
+            AGENTS => "agent",
+            CLASSES => "class",
+            _ => "workload",
+        }
     }
 
     /// How it is written; where it is named, for whom `name` stands.
@@ -56,6 +60,9 @@ impl Section {
 
 /// The role that has sections named by certificates.
 pub(crate) const VAULT_ROLE: &str = "vault";
+
+/// The sections of classes.
+pub(crate) const CLASSES: &str = "classes";
 
 /// The section that each agent may have.
 pub(crate) const AGENTS: &str = "agents";

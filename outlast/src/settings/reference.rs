@@ -35,6 +35,8 @@ const EXAMPLES: [(&str, &str); 19] = [
 
 /// The workload that stands for any in examples.
 const WORKLOAD: &str = "shop-db";
+/// The class.
+const CLASS: &str = "daily";
 /// And the agent.
 const AGENT: &str = "road-1";
 
@@ -122,7 +124,11 @@ fn describe(section: &Section) -> String {
     match section.form {
         Form::Once => {}
         Form::Named => {
-            let name = if each == "agent" { AGENT } else { WORKLOAD };
+            let name = match each {
+                "agent" => AGENT,
+                "class" => CLASS,
+                _ => WORKLOAD,
+            };
             text.push_str(&format!(
                 "One for each {each} that is named, such as `{}`; not by the environment.\n\n",
                 section.title(name)

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
-use outlast_types::WorkloadName;
+use outlast_promise::ClassName;
+use outlast_types::{WorkloadName, WorkloadPattern};
 use outlast_wire::names::Names;
 use outlast_wire::{Peer, Role};
 use toml::Spanned;
@@ -11,7 +12,9 @@ use toml::de::{DeArray, DeString, DeTable, DeValue};
 
 use super::flaw::{Flaw, Source};
 use super::identities;
-use super::key::{AGENTS, Default, Form, Key, Kind, RoleKeys, Section, Value, nearest};
+use super::key::{
+    AGENTS, CLASSES, Default, Form, Key, Kind, RoleKeys, Section, VAULT_ROLE, Value, nearest,
+};
 use super::links;
 use super::table::ROLES;
 use super::values::{Item, Setting, Settings, value_of, variable};
@@ -80,10 +83,14 @@ pub(super) fn resolve(
         }
     }
     let agents = reading.single.remove(AGENTS).unwrap_or_default().into_keys().collect();
-    let workloads = reading.single.into_values().flat_map(BTreeMap::into_keys);
-    let workloads = workloads.filter_map(|name| WorkloadName::new(&name).ok()).collect();
+    let classes = reading.single.remove(CLASSES).unwrap_or_default().into_keys().collect();
+    let names: Vec<String> = reading.single.into_values().flat_map(BTreeMap::into_keys).collect();
+    let workloads = names.iter().filter_map(|name| WorkloadName::new(name).ok()).collect();
+    let patterns = names.iter().filter(|name| name.contains('*'));
+    let patterns = patterns.filter_map(|name| WorkloadPattern::new(name).ok()).collect();
     let identities = reading.identities;
-    (Settings { all, workloads, agents, listed, identities }, reading.flaws)
+    let settings = Settings { all, workloads, patterns, classes, agents, listed, identities };
+    (settings, reading.flaws)
 }
 
 /// Adds the settings of one section, with defaults for what is not set.
@@ -143,7 +150,7 @@ impl Reading {
                 continue;
             }
             for (name, content) in table {
-                if let Err(reason) = judge_name(section, name.get_ref()) {
+                if let Err(reason) = judge_name(role, section, name.get_ref()) {
                     self.flaw(at(name.span().start), reason);
                     continue;
                 }
@@ -285,9 +292,15 @@ impl Reading {
 }
 
 /// Whether something can be called so that has a section of its own; why not, if so.
-fn judge_name(section: &Section, name: &str) -> Result<(), String> {
+fn judge_name(role: &RoleKeys, section: &Section, name: &str) -> Result<(), String> {
     if section.name == AGENTS {
         return Peer::new(Role::Agent, name).map(drop).map_err(|error| error.to_string());
+    }
+    if section.name == CLASSES {
+        return name.parse::<ClassName>().map(drop).map_err(|error| error.to_string());
+    }
+    if role.name == VAULT_ROLE && name.contains('*') {
+        return WorkloadPattern::new(name).map(drop).map_err(|error| error.to_string());
     }
     WorkloadName::new(name).map(drop).map_err(|error| error.to_string())
 }

@@ -7,7 +7,7 @@ use anyhow::Result;
 use outlast_agent::answers::{AskedBy, FetchRules};
 use outlast_agent::{AgentConfig, Budgets};
 use outlast_drop::DropLimits;
-use outlast_promise::{Declaration, Policy, Zone};
+use outlast_promise::{Policy, Zone};
 use outlast_types::SanityRule;
 use outlast_vault::{
     AgentLimits, LimitPolicy, RetentionPolicy, RetentionRule, SanityPolicy, ScrubPolicy,
@@ -22,7 +22,7 @@ use super::services::{self, Services};
 use super::sources::{self, Sources};
 use super::table::{AGENT, VAULT};
 use super::values::Settings;
-use super::{adopted, drills};
+use super::{adopted, drills, policy};
 
 /// The configuration of a role.
 pub(crate) trait Configured: Sized {
@@ -118,6 +118,7 @@ impl Configured for VaultConfig {
 
     fn judge(settings: &Settings) -> Vec<Flaw> {
         let mut flaws = services::judge(settings);
+        flaws.extend(policy::judge(settings, Self::ROLE));
         flaws.extend(routes::judge(settings));
         if let Ok(zone) = settings.text("reports.zone")
             && let Err(error) = Zone::named(zone)
@@ -128,11 +129,7 @@ impl Configured for VaultConfig {
     }
 
     fn build(settings: &Settings) -> Result<Self> {
-        let promise = Declaration::new(
-            Some(settings.duration("promise.rpo")?),
-            settings.is_set("promise.owner").then(|| settings.text("promise.owner")).transpose()?,
-        )?;
-        let mut policy = Policy { default: promise.into(), ..Policy::default() };
+        let policy = policy::build(settings);
         let services = Services::of(settings);
         let mut sanity = SanityPolicy {
             default: sanity_rule(settings, |name| format!("sanity.{name}"))?,
@@ -146,12 +143,6 @@ impl Configured for VaultConfig {
         let mut fetch = BTreeMap::new();
         for workload in services.workloads(settings) {
             let said = |name: &str| services.key(settings, &workload, name);
-            // What nobody says is open: it follows the policy for all workloads.
-            let rpo = said("rpo").map(|key| settings.duration(&key)).transpose()?;
-            let owner =
-                said("owner").map(|key| settings.text(&key).map(str::to_owned)).transpose()?;
-            let declaration = Declaration::new(rpo, owner.as_deref())?;
-            policy.workloads.insert(workload.clone(), declaration.into());
             let stored = said("stored").unwrap_or_else(|| "limits.workload_stored".to_owned());
             limits.workloads.insert(workload.clone(), settings.size(&stored)?);
             // What nobody says is no leave.
@@ -161,7 +152,7 @@ impl Configured for VaultConfig {
             let of_sanity = |name: &str| said(name).unwrap_or_else(|| format!("sanity.{name}"));
             sanity.workloads.insert(workload.clone(), sanity_rule(settings, of_sanity)?);
         }
-        let retention = retention(settings, &services)?;
+        let retention = retention(settings, &policy)?;
         let drills = drills::policy(settings, &services)?;
         let mut agents = BTreeMap::new();
         for agent in &settings.agents {
@@ -221,26 +212,16 @@ fn sanity_rule(settings: &Settings, key: impl Fn(&str) -> String) -> Result<Sani
 }
 
 /// How long snapshots are kept.
-fn retention(settings: &Settings, services: &Services) -> Result<RetentionPolicy> {
-    let rule = |keep: &str, immutable_for: &str| -> Result<RetentionRule> {
-        Ok(RetentionRule {
-            class: None,
-            keep: settings.text_if_set(keep).map(str::parse).transpose()?,
-            immutable_for: settings.duration_if_set(immutable_for).unwrap_or_default(),
-            zone: settings.text("retention.zone")?.parse()?,
-        })
-    };
-    let mut workloads = BTreeMap::new();
-    for workload in services.workloads(settings) {
-        let key = |name: &str| {
-            let said = services.key(settings, &workload, name);
-            said.unwrap_or_else(|| format!("retention.{name}"))
-        };
-        workloads.insert(workload.clone(), rule(&key("keep"), &key("immutable_for"))?);
-    }
+fn retention(settings: &Settings, policy: &Policy) -> Result<RetentionPolicy> {
+    let keep = settings.text_if_set("retention.keep").map(str::parse).transpose()?;
     Ok(RetentionPolicy {
-        default: rule("retention.keep", "retention.immutable_for")?,
-        workloads,
+        default: RetentionRule {
+            class: None,
+            keep,
+            immutable_for: settings.duration_if_set("retention.immutable_for").unwrap_or_default(),
+            zone: settings.text("retention.zone")?.parse()?,
+        },
+        policy: policy.clone(),
         min_age: settings.duration("retention.min_age")?,
         hours: settings.text("retention.hours")?.parse()?,
     })

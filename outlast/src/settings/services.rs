@@ -41,6 +41,11 @@ impl Services {
         self.of.keys().chain(&settings.workloads).cloned().collect()
     }
 
+    /// Whose member a workload is.
+    pub(super) fn of_member(&self, workload: &WorkloadName) -> Option<&WorkloadName> {
+        self.of.get(workload)
+    }
+
     /// The key that says something of a workload: its own, or that of the one whose member it is. None if
     /// nobody set either.
     pub(super) fn key(

@@ -3,6 +3,7 @@
 mod adopt;
 mod evidence;
 mod media;
+pub(crate) mod promise;
 mod retention;
 mod route;
 mod source;
@@ -230,24 +231,8 @@ pub(crate) const VAULT: RoleKeys = RoleKeys {
                 },
             ],
         },
-        Section {
-            name: "promise",
-            form: Form::Once,
-            keys: &[
-                Key {
-                    name: "rpo",
-                    kind: Kind::RPO,
-                    default: Default::Value("26h"),
-                    help: "how old the newest recovery point of a workload may be",
-                },
-                Key {
-                    name: "owner",
-                    kind: Kind::Owner,
-                    default: Default::Value("nobody named yet"),
-                    help: "the team that is asked when it is older",
-                },
-            ],
-        },
+        promise::PROMISE,
+        promise::CLASS_SECTION,
         Section {
             name: "sanity",
             form: Form::Once,
@@ -411,14 +396,23 @@ pub(crate) const VAULT: RoleKeys = RoleKeys {
                     name: "rpo",
                     kind: Kind::RPO,
                     default: Default::SameAs("promise.rpo"),
-                    help: "the same for one workload; what its share declares may tighten it",
+                    help: "the same for one workload, or for all that a pattern means, such as `[workloads.\"shop-*\"]`; what its share declares may tighten it",
                 },
                 Key {
                     name: "owner",
                     kind: Kind::Owner,
                     default: Default::SameAs("promise.owner"),
-                    help: "the same for one workload; what its share declares may tighten it",
+                    help: "the same for one workload, or for all that a pattern means; whom its share names is told, too",
                 },
+                promise::CLASS,
+                promise::SCHEDULE,
+                promise::DEADLINE,
+                promise::ZONE,
+                promise::WEEKDAYS,
+                promise::HOLIDAYS,
+                promise::MAINTENANCE,
+                promise::SAFE,
+                promise::DEPLOY_GRACE,
                 retention::KEEP,
                 retention::IMMUTABLE_FOR,
                 Key {

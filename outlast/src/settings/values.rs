@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use outlast_types::{ContentKind, WorkloadName};
+use outlast_types::{ContentKind, WorkloadName, WorkloadPattern};
 use outlast_wire::Grants;
 use outlast_wire::names::Names;
 
@@ -26,6 +26,10 @@ pub(crate) struct Settings {
     pub(crate) all: Vec<(String, Setting)>,
     /// The workloads that have a section of their own.
     pub(crate) workloads: Vec<WorkloadName>,
+    /// The patterns over workloads that have one.
+    pub(crate) patterns: Vec<WorkloadPattern>,
+    /// The classes.
+    pub(crate) classes: Vec<String>,
     /// The agents that have one.
     pub(crate) agents: Vec<String>,
     /// Those of which there may be any number, by the name of their sections.
@@ -81,6 +85,11 @@ impl Settings {
         setting.is_some_and(|(_, setting)| {
             !matches!(setting.source, Source::Default | Source::LeftOut)
         })
+    }
+
+    /// What somebody set it to.
+    pub(super) fn set(&self, key: &str) -> Option<&Value> {
+        self.is_set(key).then(|| value_of(&self.all, key)).flatten()
     }
 
     /// The sections `[[section]]`, in their order.

@@ -19,6 +19,8 @@ codes! {
     pub enum AuditAction {
         /// A vault began to serve.
         Started => "started",
+        /// Another policy holds from now on.
+        PolicyAdopted => "policy_adopted",
         /// A repository was made for a workload.
         RepositoryMade => "repository_made",
         /// A repository's key was handed out, sealed.

@@ -197,7 +197,7 @@ fn view(
     let going = verdicts.iter().filter(|it| it.reasons.is_empty());
     let (count, bytes) =
         going.fold((0, 0), |(count, bytes), it| (count + 1, bytes + it.record.content_bytes));
-    let rule = vault.policy.retention(workload);
+    let rule = vault.policy().retention(workload);
     let Keeping { holds, requests, .. } = &*keeping;
     Ok(KeepingView {
         workload: workload.clone(),
