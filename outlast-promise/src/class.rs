@@ -37,6 +37,8 @@ pub struct Part {
     /// For how long at most a page waits for the first drop after a release.
     pub deploy_grace: Option<Duration>,
     pub owner: Option<String>,
+    /// By which route the owner is told first; the routes' own rules, if none.
+    pub route: Option<String>,
     /// Which snapshots stay.
     pub keep: Option<Keep>,
     /// For how long nobody can remove what comes from now on.
@@ -72,6 +74,8 @@ pub struct Class {
     pub safe: Safe,
     pub deploy_grace: Duration,
     pub owner: String,
+    /// By which route the owner is told first; the routes' own rules, if none.
+    pub route: Option<String>,
     /// Which snapshots stay; `None` if only the rules for all say so.
     pub keep: Option<Keep>,
     pub immutable_for: Option<Duration>,
@@ -158,6 +162,7 @@ impl Part {
         safe: None,
         deploy_grace: None,
         owner: None,
+        route: None,
         keep: None,
         immutable_for: None,
     };
@@ -180,6 +185,7 @@ impl Part {
             safe: self.safe.or(below.safe),
             deploy_grace: self.deploy_grace.or(below.deploy_grace),
             owner: self.owner.or(below.owner),
+            route: self.route.or(below.route),
             keep: self.keep.or(below.keep),
             immutable_for: self.immutable_for.or(below.immutable_for),
         }
@@ -222,6 +228,7 @@ impl Class {
             safe: part.safe.unwrap_or_default(),
             deploy_grace: part.deploy_grace.unwrap_or_default(),
             owner: part.owner.unwrap_or_else(|| Self::NOBODY.to_owned()),
+            route: part.route,
             keep: part.keep,
             immutable_for: part.immutable_for,
         }

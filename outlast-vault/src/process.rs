@@ -268,7 +268,7 @@ impl VaultHandle {
     /// Takes over what a configuration says of promises, content, keeping and agents, while this vault is at
     /// work; the rest of it takes effect after a restart.
     pub fn adopt(&self, config: &VaultConfig) -> Result<(), StartError> {
-        Ok(self.vault.adopt(config.settings(), policy_of(config))?)
+        Ok(self.vault.take_policy(config.settings(), policy_of(config))?)
     }
 
     /// What is wrong, if a part of it has ended by itself.

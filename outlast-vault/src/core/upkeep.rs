@@ -68,7 +68,7 @@ pub(crate) struct Every {
 }
 
 /// All jobs of a vault.
-pub(crate) fn jobs(every: Every) -> [Job; 17] {
+pub(crate) fn jobs(every: Every) -> [Job; 18] {
     let job = |name, every, work| Job { schedule: Schedule { name, every }, work };
     [
         // Not with others on one thread: a disk that hangs must not keep us from telling of it.

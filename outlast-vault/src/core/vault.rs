@@ -143,7 +143,7 @@ impl Vault {
     }
 
     /// Takes over another policy while the vault is at work. It is in the log before it counts.
-    pub(crate) fn adopt(
+    pub(crate) fn take_policy(
         &self,
         settings: promise::Settings,
         policy: Policy,

@@ -51,7 +51,7 @@ const AGENT_TAKES: [&str; 11] = [
 ];
 
 /// The keys of a vault that it takes over without a restart.
-const VAULT_TAKES: [&str; 55] = [
+const VAULT_TAKES: [&str; 58] = [
     "vault.agent_deadline",
     "promise.rpo",
     "promise.owner",
@@ -64,6 +64,7 @@ const VAULT_TAKES: [&str; 55] = [
     "promise.maintenance",
     "promise.safe",
     "promise.deploy_grace",
+    "promise.route",
     "classes.rpo",
     "classes.owner",
     "classes.schedule",
@@ -74,6 +75,7 @@ const VAULT_TAKES: [&str; 55] = [
     "classes.maintenance",
     "classes.safe",
     "classes.deploy_grace",
+    "classes.route",
     "classes.keep",
     "classes.immutable_for",
     "workloads.rpo",
@@ -87,6 +89,7 @@ const VAULT_TAKES: [&str; 55] = [
     "workloads.maintenance",
     "workloads.safe",
     "workloads.deploy_grace",
+    "workloads.route",
     "workloads.keep",
     "workloads.immutable_for",
     "workloads.members",

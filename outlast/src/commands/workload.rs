@@ -8,7 +8,7 @@ use outlast_promise::Keep;
 use outlast_types::{Timestamp, WorkloadName, human};
 use outlast_wire::api::{
     DoubtfulDrop, IncidentView, KeepingOrder, MemberView, OrderView, PauseOrder, ReasonedOrder,
-    RecreateOrder, WorkloadView,
+    RecreateOrder, ToldView, WorkloadView,
 };
 use outlast_wire::{ApiClient, CallError};
 use serde_json::json;

@@ -140,6 +140,7 @@ impl Reader<'_> {
             safe: None,
             deploy_grace: duration("deploy_grace"),
             owner: self.parsed(&key("owner")),
+            route: self.parsed(&key("route")),
             keep: self.parsed(&key("keep")),
             immutable_for: duration("immutable_for"),
         };

@@ -53,7 +53,22 @@ pub(super) fn judge(settings: &Settings) -> Vec<Flaw> {
             flaws.push(settings.flaw(&zone_key, &words));
         }
     }
+    flaws.extend(judge_named(settings, &names));
     flaws
+}
+
+/// Routes that promises name must be there: nobody would be told by one that is not.
+fn judge_named(settings: &Settings, names: &BTreeMap<&str, &Item>) -> Vec<Flaw> {
+    let classes = settings.classes.iter().map(|class| format!("classes.{class}"));
+    let workloads = settings.workloads.iter().map(|workload| format!("workloads.{workload}"));
+    let patterns = settings.patterns.iter().map(|pattern| format!("workloads.{pattern}"));
+    let sections = ["promise".to_owned()].into_iter().chain(classes).chain(workloads);
+    let flaw = |section: String| {
+        let key = format!("{section}.route");
+        let route = settings.text_if_set(&key).filter(|route| !names.contains_key(route))?;
+        Some(settings.flaw(&key, &format!("there is no [[route]] whose name is {route:?}")))
+    };
+    sections.chain(patterns).filter_map(flaw).collect()
 }
 
 /// Whether it is clear where a route leads.

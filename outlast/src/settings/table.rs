@@ -413,6 +413,7 @@ pub(crate) const VAULT: RoleKeys = RoleKeys {
                 promise::MAINTENANCE,
                 promise::SAFE,
                 promise::DEPLOY_GRACE,
+                promise::ROUTE,
                 retention::KEEP,
                 retention::IMMUTABLE_FOR,
                 Key {

@@ -8,7 +8,7 @@ use super::super::key::{CLASSES, Default, Form, Key, Kind, Section};
 use super::retention::{IMMUTABLE_FOR, KEEP};
 
 /// The keys that classes and patterns may have, too.
-pub(crate) const OF_CLASSES: [&str; 13] = [
+pub(crate) const OF_CLASSES: [&str; 14] = [
     "class",
     "rpo",
     "owner",
@@ -20,6 +20,7 @@ pub(crate) const OF_CLASSES: [&str; 13] = [
     "maintenance",
     "safe",
     "deploy_grace",
+    "route",
     "keep",
     "immutable_for",
 ];
@@ -49,6 +50,7 @@ pub(super) const PROMISE: Section = Section {
         MAINTENANCE,
         SAFE,
         DEPLOY_GRACE,
+        ROUTE,
     ],
 };
 
@@ -76,6 +78,7 @@ pub(super) const CLASS_SECTION: Section = Section {
         MAINTENANCE,
         SAFE,
         DEPLOY_GRACE,
+        ROUTE,
         KEEP,
         IMMUTABLE_FOR,
     ],
@@ -149,6 +152,13 @@ pub(super) const SAFE: Key = Key {
     kind: Kind::OneOf(&["vaulted"]),
     default: Default::Nothing,
     help: "what makes a drop a recovery point: that the vault published it and it looks like a backup",
+};
+
+pub(super) const ROUTE: Key = Key {
+    name: "route",
+    kind: Kind::Text { example: "pager" },
+    default: Default::Nothing,
+    help: "the name of a `[[route]]` by which the owner is told, whatever else the routes say",
 };
 
 pub(super) const DEPLOY_GRACE: Key = Key {
