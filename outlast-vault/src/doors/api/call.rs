@@ -301,9 +301,10 @@ fn answer_to_words(error: VaultError, id: &RequestId) -> ApiError {
             ApiError::new(StatusCode::FORBIDDEN, ErrorCode::Unsigned, text)
                 .hint("this vault believes signed words only; bring the client to its release")
         }
-        VaultError::Statement(_) | VaultError::BadWords { .. } | VaultError::Signer(_) => {
-            ApiError::new(StatusCode::FORBIDDEN, code, text)
-        }
+        VaultError::Statement(_)
+        | VaultError::BadWords { .. }
+        | VaultError::Signer(_)
+        | VaultError::Denied { .. } => ApiError::new(StatusCode::FORBIDDEN, code, text),
         VaultError::Unheard(Unheard::TooManyShares) => {
             ApiError::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Busy, text)
         }
