@@ -16,6 +16,9 @@ const SHARES_MAX: usize = 4096;
 /// Workloads of one share that wait.
 const WAITING_MAX: usize = 100_000;
 
+/// So many seconds are the way of a report, and no fault of a clock.
+const WAY: u64 = 5;
+
 /// What reports told of shares.
 #[derive(Default)]
 pub(crate) struct Sights {
@@ -84,6 +87,7 @@ impl Sights {
         let Some(seen) = shares.get(&share) else { return said.min(received) };
         let skew = Duration::from_secs(seen.ahead.unsigned_abs());
         let corrected = match seen.ahead {
+            ahead if ahead.unsigned_abs() <= WAY => said,
             ..0 => said.saturating_add(skew),
             0.. => said.saturating_sub(skew),
         };
