@@ -431,16 +431,6 @@ fn reach_of_call(role: Role, call: Call) -> Reach {
         | Call::RunDrill
         | Call::ResumeReleases => role == Operator,
     };
-    let is_carried = matches!(
-        call,
-        Call::OpenRepository
-            | Call::MakeRepository
-            | Call::Ship
-            | Call::AskLacking
-            | Call::AskHoldings
-            | Call::Report
-            | Call::FetchBackup
-    );
     match (allowed, call) {
         (
             true,
@@ -459,9 +449,23 @@ fn reach_of_call(role: Role, call: Call) -> Reach {
             Call::Greet | Call::MeasureRoad | Call::AskTrust | Call::Renew | Call::ReportSpool,
         ) => Reach::Free,
         (true, _) => Reach::Granted,
-        (false, _) if role == Media && is_carried => Reach::Behalf,
+        (false, _) if role == Media && is_carried(call) => Reach::Behalf,
         (false, _) => Reach::Nothing,
     }
+}
+
+/// Whether a media server hands it on for an agent.
+fn is_carried(call: Call) -> bool {
+    matches!(
+        call,
+        Call::OpenRepository
+            | Call::MakeRepository
+            | Call::Ship
+            | Call::AskLacking
+            | Call::AskHoldings
+            | Call::Report
+            | Call::FetchBackup
+    )
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ mod identities;
 pub(crate) mod key;
 mod links;
 mod media;
+mod near;
 mod policy;
 pub(crate) mod reference;
 mod resolve;

@@ -78,23 +78,7 @@ pub(crate) struct Parts {
 impl Vault {
     /// Opens a vault and brings the catalog up to what the repositories hold.
     pub(crate) fn open(parts: Parts) -> Result<Self, VaultError> {
-        let Parts {
-            storage,
-            catalog,
-            identity,
-            issuer,
-            names,
-            settings,
-            limits,
-            policy,
-            scrub,
-            drills,
-            zone,
-            ground,
-            process,
-            environment,
-            routes,
-        } = parts;
+        let Parts { storage, catalog, identity, names, settings, environment, routes, .. } = parts;
         let repositories = Repositories::open(&storage, &environment);
         let arrivals = Arrivals::open(&storage);
         let audit = Arc::new(AuditLog::open(&storage, Arc::clone(&environment.clock))?);
@@ -129,24 +113,24 @@ impl Vault {
             promises,
             alerts,
             jobs: Jobs::open(&storage, &environment),
-            limits: Limits::open(&storage, Arc::clone(&environment.clock), limits)?,
+            limits: Limits::open(&storage, Arc::clone(&environment.clock), parts.limits)?,
             counters: Counters::default(),
             certificates,
             tokens: Tokens::open(&storage)?,
             trust,
-            issuer,
+            issuer: parts.issuer,
             issuing: Mutex::default(),
             identity,
             certified: Mutex::new(certified),
-            policies: Mutex::new(Arc::new(policy)),
+            policies: Mutex::new(Arc::new(parts.policy)),
             challenges: Challenges::open(&storage, &environment)?,
             shipments: Shipments::open(&storage, environment.clock.now())?,
             spools: Spools::open(&storage, environment.clock.now())?,
             moved: Mutex::new(environment.clock.now()),
             looks: Looks::default(),
-            months: Months::in_zone(zone),
-            drills: Drills::open(&storage, drills, ground)?,
-            scrubs: Scrubs::open(&storage, scrub),
+            months: Months::in_zone(parts.zone),
+            drills: Drills::open(&storage, parts.drills, parts.ground)?,
+            scrubs: Scrubs::open(&storage, parts.scrub),
             run: name_of_run(&*environment.random),
             environment,
             storage,
@@ -155,7 +139,7 @@ impl Vault {
             tenures: Tenures::default(),
             saves: Saves::default(),
             withheld,
-            process,
+            process: parts.process,
             restorable: Restorable::default(),
             sequence: Sequence::default(),
         };

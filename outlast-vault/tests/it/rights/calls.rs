@@ -83,6 +83,15 @@ fn hold() -> KeepingOrder {
     }
 }
 
+fn revoke_nobody() -> RevokeOrder {
+    let nobody = Holder { role: Role::Agent, name: "nobody".to_owned() };
+    RevokeOrder { holder: Some(nobody), certificate: None, reason: None }
+}
+
+fn accept_none() -> AcceptOrder {
+    AcceptOrder { drop: DropId::new(&SystemClock, &SystemRandom), reason: None }
+}
+
 /// Makes the call about `workload`, as `identity`.
 pub(super) fn make(
     call: Call,
@@ -120,11 +129,7 @@ pub(super) fn make(
         Call::AskTrust => client.trust_news().map(drop),
         Call::FetchBackup => ask_backup(&client, workload, identity),
         Call::ListCertificates => client.certificates().map(drop),
-        Call::RevokeCertificate => {
-            let nobody = Holder { role: Role::Agent, name: "nobody".to_owned() };
-            let (holder, certificate) = (Some(nobody), None);
-            client.revoke(&RevokeOrder { holder, certificate, reason: None }).map(drop)
-        }
+        Call::RevokeCertificate => client.revoke(&revoke_nobody()).map(drop),
         Call::Renew => {
             let pending = PendingIdentity::generate(&SystemRandom).unwrap();
             client.renew(&RenewalRequest::new(identity, &pending).unwrap()).map(drop)
@@ -141,11 +146,7 @@ pub(super) fn make(
         Call::PauseWorkload => client.pause(workload, &pause).map(drop),
         Call::RetireWorkload => client.retire(workload, &order).map(drop),
         Call::ResumeWorkload => client.resume(workload, &order).map(drop),
-        Call::AcceptDrop => {
-            let order =
-                AcceptOrder { drop: DropId::new(&SystemClock, &SystemRandom), reason: None };
-            client.accept(workload, &order).map(drop)
-        }
+        Call::AcceptDrop => client.accept(workload, &accept_none()).map(drop),
         Call::AnswerIncident => {
             let key = format!("recovery-point/{workload}");
             client.acknowledge(&AckIncident { key, for_seconds: None, comment: None }).map(drop)
