@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use outlast_fs::durable;
-use outlast_promise::{Holidays, Part, Policy, PolicyFlaw, Said, Window};
+use outlast_promise::{Holidays, InvalidWindow, Part, Policy, PolicyFlaw, Said, Window};
 
 use super::flaw::Flaw;
 use super::key::RoleKeys;
@@ -93,11 +93,6 @@ impl Reader<'_> {
         let settings = self.settings;
         let services = Services::of(settings);
         let mut policy = Policy { default: self.said("promise"), ..Policy::default() };
-        // What holds if nobody sets it.
-        policy.default.part.rpo = match policy.default.part.schedule {
-            Some(_) => None,
-            None => settings.duration("promise.rpo").ok(),
-        };
         for class in &settings.classes {
             if let Ok(name) = class.parse() {
                 let part = self.said(&format!("classes.{class}")).part;
@@ -182,12 +177,10 @@ impl Reader<'_> {
         }
         let mut windows = Vec::new();
         for text in self.settings.words(key) {
-            match text.parse() {
+            let window: Result<Window, InvalidWindow> = text.parse();
+            match window {
                 Ok(window) => windows.push(window),
-                Err(error) => {
-                    let error: outlast_promise::InvalidWindow = error;
-                    self.flaws.push(self.settings.flaw(key, &error.to_string()));
-                }
+                Err(error) => self.flaws.push(self.settings.flaw(key, &error.to_string())),
             }
         }
         Some(windows)
