@@ -356,6 +356,10 @@ impl Workload {
 
     /// A drop of it says by which release it was written, and whether it is its instance's last.
     pub(crate) fn released(&mut self, at: Timestamp, release: Option<String>, is_last: bool) {
+        // One that comes after newer ones tells of a release that is over.
+        if self.last_vaulted.is_some_and(|last| at < last) {
+            return;
+        }
         let late_by = at.since(self.due());
         self.releases.dropped(at, release, is_last, late_by);
     }

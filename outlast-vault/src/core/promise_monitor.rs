@@ -122,6 +122,7 @@ impl PromiseMonitor {
         };
         let held = |drop| Event::Custody(Finding::Held { workload: workload.clone(), drop });
         events.extend(snapshot.drop.map(held));
+        events.splice(0..0, released(snapshot));
         self.change(events, Entry { snapshot: Some(snapshot), ..Entry::default() }, true)
     }
 
@@ -353,6 +354,20 @@ impl PromiseMonitor {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What a drop says of the release that wrote it, and whether it is the last one of its instance: a claim,
+/// which is told before the drop itself and moves no promise.
+fn released(snapshot: &SnapshotRecord) -> Option<Event> {
+    snapshot.drop?;
+    let claims = snapshot.claims.as_object()?;
+    let release = claims.get("release").and_then(|release| release.as_str());
+    Some(Event::Released {
+        workload: snapshot.workload.clone(),
+        at: snapshot.recovery_point(),
+        release: release.map(str::to_owned),
+        is_last: claims.get("final").and_then(|is_last| is_last.as_bool()).unwrap_or_default(),
+    })
 }
 
 /// The ledger that the catalog holds; `None` if there is none that can be used.
