@@ -152,6 +152,34 @@ fn what_the_share_declares_tightens_policy_and_never_loosens_it() {
 }
 
 #[test]
+fn another_policy_counts_at_once_while_the_vault_is_at_work() {
+    let mut world = World::hurried(LONG, LONG);
+    let vault = world.start();
+    world.agent(&vault).ship(&shop(), b"one");
+    let operator = world.client(&vault, Role::Operator);
+    let view = operator.workload(&shop()).unwrap();
+    assert_eq!((view.rpo_seconds, view.state.as_str()), (Some(3600), "fresh"));
+    let policy = outlast_promise::Promise::new(Duration::from_secs(60), "ops").unwrap();
+    world.config.policy.workloads.insert(shop(), policy.into());
+    let expected = outlast_types::WorkloadName::new("never-dropped").unwrap();
+    world.config.policy.workloads.insert(expected.clone(), outlast_promise::Said::default());
+    vault.adopt(&world.config).unwrap();
+    let view = operator.workload(&shop()).unwrap();
+    assert_eq!((view.rpo_seconds, view.owner.as_deref()), (Some(60), Some("ops")));
+    let told = view.told.unwrap();
+    assert!(told.sentence.contains("promise 1 min, the next is due in"), "{}", told.sentence);
+    assert_eq!((told.promise.as_str(), told.next), ("nothing older than 1 min", None));
+    // What it names is expected from now on, and told what to do.
+    let view = operator.workload(&expected).unwrap();
+    assert_eq!(view.state, "never-seen");
+    assert!(view.told.unwrap().next.unwrap().contains("drops"));
+    // What it names no more is forgotten with it.
+    world.config.policy.workloads.clear();
+    vault.adopt(&world.config).unwrap();
+    assert_eq!(operator.workloads().unwrap().len(), 1);
+}
+
+#[test]
 fn what_one_of_two_agents_of_one_name_says_is_not_said_of_the_others_share() {
     let world = World::hurried(LONG, LONG);
     let vault = world.start();
