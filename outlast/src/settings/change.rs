@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::key::{Kind, RoleKeys, Value};
-use super::values::Settings;
+use super::values::{Setting, Settings};
 
 /// What stands for a value that may hold a secret.
 const MASK: &str = "***";
@@ -29,7 +29,10 @@ impl Settings {
     /// The keys whose values are others in `new`, with secrets masked.
     pub(crate) fn changes(&self, new: &Self, role: &RoleKeys) -> Vec<Change> {
         let of = |settings: &Self| -> BTreeMap<String, Option<Value>> {
-            let all = settings.all.iter();
+            // What a section that is named leaves out is no word of it.
+            let is_said =
+                |key: &str, setting: &Setting| setting.is_set() || key.matches('.').count() == 1;
+            let all = settings.all.iter().filter(|(key, setting)| is_said(key, setting));
             all.map(|(key, setting)| (key.clone(), setting.value.clone())).collect()
         };
         let (old, new) = (of(self), of(new));

@@ -89,7 +89,9 @@ pub(super) fn resolve(
     let patterns = names.iter().filter(|name| name.contains('*'));
     let patterns = patterns.filter_map(|name| WorkloadPattern::new(name).ok()).collect();
     let identities = reading.identities;
-    let settings = Settings { all, workloads, patterns, classes, agents, listed, identities };
+    let places = all.iter().enumerate().map(|(place, (key, _))| (key.clone(), place)).collect();
+    let settings =
+        Settings { all, places, workloads, patterns, classes, agents, listed, identities };
     (settings, reading.flaws)
 }
 

@@ -20,10 +20,19 @@ pub(crate) struct Setting {
     pub(crate) source: Source,
 }
 
+impl Setting {
+    /// Whether somebody set it.
+    pub(super) fn is_set(&self) -> bool {
+        !matches!(self.source, Source::Default | Source::LeftOut)
+    }
+}
+
 /// The settings of a role, by their dotted keys in the order of the table.
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) all: Vec<(String, Setting)>,
+    /// Where each of them is: a policy may name ten thousand workloads.
+    pub(super) places: BTreeMap<String, usize>,
     /// The workloads that have a section of their own.
     pub(crate) workloads: Vec<WorkloadName>,
     /// The patterns over workloads that have one.
@@ -75,21 +84,23 @@ pub(super) fn variable(section: &str, key: &str) -> String {
 pub(crate) struct Unset(String);
 
 impl Settings {
+    fn setting(&self, key: &str) -> Option<&Setting> {
+        self.places.get(key).and_then(|place| self.all.get(*place)).map(|(_, setting)| setting)
+    }
+
     fn value(&self, key: &str) -> Result<&Value, Unset> {
-        value_of(&self.all, key).ok_or_else(|| Unset(key.to_owned()))
+        let value = self.setting(key).and_then(|setting| setting.value.as_ref());
+        value.ok_or_else(|| Unset(key.to_owned()))
     }
 
     /// Whether somebody set it.
     pub(super) fn is_set(&self, key: &str) -> bool {
-        let setting = self.all.iter().find(|(name, _)| name == key);
-        setting.is_some_and(|(_, setting)| {
-            !matches!(setting.source, Source::Default | Source::LeftOut)
-        })
+        self.setting(key).is_some_and(Setting::is_set)
     }
 
     /// What somebody set it to.
     pub(super) fn set(&self, key: &str) -> Option<&Value> {
-        self.is_set(key).then(|| value_of(&self.all, key)).flatten()
+        self.setting(key).filter(|setting| setting.is_set())?.value.as_ref()
     }
 
     /// The sections `[[section]]`, in their order.
@@ -99,8 +110,7 @@ impl Settings {
 
     /// What is wrong with what a key says, though it looks right by itself.
     pub(super) fn flaw(&self, key: &str, text: &str) -> Flaw {
-        let setting = self.all.iter().find(|(name, _)| name == key);
-        let source = setting.map_or(Source::Default, |(_, setting)| setting.source.clone());
+        let source = self.setting(key).map_or(Source::Default, |setting| setting.source.clone());
         Flaw { source, text: format!("{key}: {text}") }
     }
 
