@@ -18,6 +18,7 @@ mod limits;
 mod orders;
 mod properties;
 mod retention;
+mod schedules;
 mod services;
 mod sources;
 mod stored;

@@ -15,6 +15,7 @@ mod orders;
 mod shipments;
 mod signed;
 mod tokens;
+mod told;
 
 use std::collections::BTreeMap;
 
@@ -49,6 +50,7 @@ pub use shipments::{
 };
 pub use signed::{OpenRepository, OpenedRepository, SignedReport};
 pub use tokens::{MadeToken, TokenOrder, TokenView};
+pub use told::{DeclaredView, PagesWait, ToldView};
 
 /// The longest body of a call, in bytes: a bill of lading with a few ten thousand objects.
 pub const BODY_BYTES_MAX: usize = 16 << 20;
@@ -374,51 +376,6 @@ pub struct WorkloadView {
     /// The one of which it is a member.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub member_of: Option<WorkloadName>,
-}
-
-/// What holds of a workload and how it stands, for people.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ToldView {
-    /// How it stands and why, with human times.
-    pub sentence: String,
-    /// What to do next, if there is something.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub next: Option<String>,
-    /// `nothing older than 26 h`, `one after each 0 2 * * *, within 4 h`.
-    pub promise: String,
-    /// The class that policy keeps it by, if that names one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub class: Option<String>,
-    /// The time zone in which its schedule, days off and maintenance are meant.
-    pub zone: String,
-    /// Who is told beside the owner, because a share says so.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub also: Vec<String>,
-    /// When the next recovery point is due, or was.
-    pub due: Timestamp,
-    /// Until when its pages wait, and why.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pages_wait: Option<PagesWait>,
-    /// What its team declares, on each share.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub declared: Vec<DeclaredView>,
-}
-
-/// A time in which pages wait.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PagesWait {
-    pub until: Timestamp,
-    pub reason: String,
-}
-
-/// What a share declares of a workload.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DeclaredView {
-    pub share: ShareId,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rpo_seconds: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub owner: Option<String>,
 }
 
 /// A part of a workload that consists of several.
