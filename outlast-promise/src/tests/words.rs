@@ -86,7 +86,8 @@ fn of_verification() -> Vec<Told> {
     ]
 }
 
-fn of_workloads() -> Vec<Told> {
+/// What is missing when a recovery point is.
+fn of_points() -> Vec<Told> {
     use Owner::{App, Platform};
     vec![
         (
@@ -113,6 +114,12 @@ fn of_workloads() -> Vec<Told> {
             Platform,
             "a sealed drop waits",
         ),
+    ]
+}
+
+fn of_workloads() -> Vec<Told> {
+    use Owner::{App, Platform};
+    vec![
         (
             Cause::DropRejected {
                 workload: shop(),
@@ -308,6 +315,7 @@ fn of_the_vault() -> Vec<Told> {
 fn every_cause_has_a_code_a_key_an_owner_and_a_sentence() {
     let mut codes = BTreeSet::new();
     let all = [
+        of_points(),
         of_workloads(),
         of_verification(),
         of_suspects(),
