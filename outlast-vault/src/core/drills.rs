@@ -28,12 +28,19 @@ const FACTOR_MARGIN: u64 = 25;
 const RETRY_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// What policy wants of drills.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct DrillPolicy {
     pub default: DrillRule,
     pub workloads: BTreeMap<WorkloadName, DrillRule>,
     /// Bytes that are read for them in a second, at most.
     pub rate: Option<std::num::NonZeroU64>,
+}
+
+impl Default for DrillPolicy {
+    fn default() -> Self {
+        let rate = std::num::NonZeroU64::new(64 << 20);
+        Self { default: DrillRule::default(), workloads: BTreeMap::new(), rate }
+    }
 }
 
 impl DrillPolicy {

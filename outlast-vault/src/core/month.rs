@@ -2,11 +2,11 @@
 //! else. Pure: lines in, a report out, and the report as JSON, CSV and HTML. The same lines give the same
 //! bytes, for ever: whoever has a month's segment of the log can check any figure.
 
-mod csv;
-mod html;
+pub(crate) mod csv;
+pub(crate) mod html;
+pub(crate) mod noted;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use outlast_promise::Zone;
 use outlast_types::{Timestamp, WorkloadName};
@@ -164,28 +164,6 @@ struct Deed {
     object: Option<String>,
     outcome: Outcome,
     details: BTreeMap<String, String>,
-}
-
-/// What was noted of the month that is under way, in the zone of policy.
-pub(crate) struct Months {
-    pub(crate) zone: Zone,
-    state: Mutex<Option<Noted>>,
-}
-
-/// The month, and the promise and state of each workload as they were noted last.
-pub(crate) struct Noted {
-    pub(crate) month: String,
-    pub(crate) workloads: BTreeMap<WorkloadName, (InForce, String)>,
-}
-
-impl Months {
-    pub(crate) fn in_zone(zone: Zone) -> Self {
-        Self { zone, state: Mutex::default() }
-    }
-
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Option<Noted>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// Reads the lines of a month in their order.
@@ -447,14 +425,6 @@ impl MonthReport {
         let mut text = serde_json::to_string_pretty(self).unwrap_or_default();
         text.push('\n');
         text
-    }
-
-    pub(crate) fn csv(&self) -> String {
-        csv::of(self)
-    }
-
-    pub(crate) fn html(&self) -> String {
-        html::of(self)
     }
 
     /// The number and hash of the last entry.

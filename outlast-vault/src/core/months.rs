@@ -14,7 +14,8 @@ use super::audit::{self, AuditAction, Event};
 use super::error::VaultError;
 use super::incidents::in_words;
 use super::jobs::Progress;
-use super::month::{Begun, Carried, InForce, MonthReport, Noted, Reader};
+use super::month::noted::Noted;
+use super::month::{Begun, Carried, InForce, MonthReport, Reader, csv, html};
 use super::storage::{Durability, Records, StorageError};
 use super::vault::Vault;
 
@@ -45,8 +46,8 @@ impl Format {
     fn of(self, report: &MonthReport) -> String {
         match self {
             Self::Json => report.json(),
-            Self::Csv => report.csv(),
-            Self::Html => report.html(),
+            Self::Csv => csv::of(report),
+            Self::Html => html::of(report),
         }
     }
 }
@@ -88,7 +89,7 @@ impl Vault {
 
     /// What the log has of the month that is under way.
     fn noted_before(&self) -> Result<Option<Noted>, VaultError> {
-        let months = audit::months(&*self.storage)?;
+        let months = audit::months::all(&*self.storage)?;
         let Some((month, segments)) = months.last() else { return Ok(None) };
         let report = read(&*self.storage, month, segments, false)?;
         Ok(Some(Noted { month: month.clone(), workloads: report.newest() }))
@@ -154,7 +155,7 @@ impl Vault {
 
     /// Makes the reports of months that are over and have none.
     fn freeze(&self) -> Result<String, VaultError> {
-        let mut months = audit::months(&*self.storage)?;
+        let mut months = audit::months::all(&*self.storage)?;
         months.pop();
         let mut frozen = Vec::new();
         for (month, segments) in months {
@@ -192,7 +193,7 @@ impl Vault {
         month: &str,
         format: Format,
     ) -> Result<(String, bool), VaultError> {
-        let months = audit::months(&*self.storage)?;
+        let months = audit::months::all(&*self.storage)?;
         let unknown = || VaultError::UnknownMonth { month: month.chars().take(20).collect() };
         let place = months.iter().position(|(known, _)| known == month).ok_or_else(unknown)?;
         let key = key_of(month, format);
@@ -213,7 +214,7 @@ pub(crate) fn verify(
     records: &dyn Records,
     month: &str,
 ) -> Result<Option<MonthVerdict>, StorageError> {
-    let months = audit::months(records)?;
+    let months = audit::months::all(records)?;
     let Some(place) = months.iter().position(|(known, _)| known == month) else { return Ok(None) };
     let report = read(records, month, &months[place].1, place + 1 < months.len())?;
     let key = key_of(month, Format::Json);
@@ -234,7 +235,7 @@ fn read(
     is_over: bool,
 ) -> Result<MonthReport, StorageError> {
     let mut reader = Reader::new(month, cause_in_words);
-    audit::lines(records, segments, &mut |line| reader.line(line))?;
+    audit::months::lines(records, segments, &mut |line| reader.line(line))?;
     Ok(reader.finish(is_over))
 }
 

@@ -26,7 +26,7 @@ use super::keepings::Keepings;
 use super::kit::{self, OpenedByKits};
 use super::limits::{LimitPolicy, Limits};
 use super::looks::Looks;
-use super::month::Months;
+use super::month::noted::Months;
 use super::orders::{Order, Orders};
 use super::policy::Policy;
 use super::promise_monitor::{Opening, PromiseMonitor};

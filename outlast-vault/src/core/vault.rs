@@ -25,7 +25,7 @@ use super::keepings::Keepings;
 use super::kit::OpenedByKits;
 use super::limits::Limits;
 use super::looks::Looks;
-use super::month::Months;
+use super::month::noted::Months;
 use super::orders::Orders;
 use super::policy::Policy;
 use super::promise_monitor::PromiseMonitor;

@@ -153,10 +153,10 @@ impl HostGround {
         for (at, word) in ran.words {
             last = at;
             match word {
+                // Making the sandbox is a part of the start.
+                Word::Phase(name) if name == phase.0 => {}
                 Word::Phase(name) => {
-                    if at > phase.1 || !phase.1.is_zero() {
-                        close(outcome, &phase, at);
-                    }
+                    close(outcome, &phase, at);
                     phase = (name, at);
                 }
                 Word::Count(name, number) => drop(outcome.counts.insert(name, number)),

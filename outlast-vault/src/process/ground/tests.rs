@@ -250,12 +250,14 @@ fn without_room_it_is_read_and_what_is_read_is_verified_and_parsed() {
     let task = scene.task(&repository, tree, u64::MAX / 1000, &stop);
     let lowered = scene.ground.lowered(&task).unwrap();
     assert!(lowered.contains("has room for") && lowered.contains("scratch"), "{lowered}");
-    let outcome = scene.ground.stream(&task);
-    assert_eq!(outcome.level, DrillLevel::Stream);
-    assert_eq!(outcome.counts["bytes"], DUMP.len() as u64);
     // It has not its end.
-    let failure = outcome.failure.unwrap();
+    let failure = scene.ground.stream(&task).failure.unwrap();
     assert_eq!((failure.phase.as_str(), failure.owner), ("read", Owner::App), "{failure:?}");
+    let whole = format!("{DUMP}--\n-- PostgreSQL database dump complete\n--\n\n");
+    let (repository, tree) = repository_of(whole.as_bytes());
+    let outcome = scene.ground.stream(&scene.task(&repository, tree, 1, &stop));
+    assert_eq!((outcome.failure, outcome.level), (None, DrillLevel::Stream));
+    assert_eq!(outcome.counts["bytes"], whole.len() as u64);
 }
 
 #[test]
