@@ -9,7 +9,7 @@ use super::Ledger;
 use super::explanations::holder;
 use crate::agenda::Matter;
 use crate::catching_up::CatchingUp;
-use crate::cause::{Key, Subject, Topic};
+use crate::cause::{Cause, Key, Subject, Topic};
 use crate::event::Source;
 use crate::incident::{Change, OpenIncident};
 use crate::promise::State;
@@ -72,20 +72,34 @@ impl Ledger {
         told.map_or(workload.waiting_since.is_some(), Option::is_some)
     }
 
-    /// The workloads that what is over held up, and that still wait: those that waited at `cutoff`, and
-    /// whose broken promise it explains.
-    fn left_of(&self, key: &Key, incident: u64, cutoff: Timestamp) -> u64 {
+    /// The workloads that what is over held up, and that still wait: those whose broken promise it
+    /// explains, and, if it was an outage, those that waited at its end.
+    fn left_of(&self, key: &Key, incident: u64, outage: Option<Timestamp>) -> u64 {
         let now = self.state.head.now;
-        // Of most certificates the end is told long before it holds anything up.
-        let of_before = key.topic != Topic::Certificate;
         let is_left = |(name, workload): &(&WorkloadName, &Workload)| {
             is_held_up(key, workload)
                 && self.waits(name, workload)
                 && !matches!(workload.state(now), State::Retired | State::Paused)
-                && (workload.waiting_since.is_some_and(|since| of_before && since <= cutoff)
+                && (workload.waiting_since.is_some_and(|since| Some(since) <= outage)
                     || self.is_folded_into(name, incident))
         };
         self.state.workloads.iter().filter(is_left).count() as u64
+    }
+
+    /// Whether an incident, whose cause has just gone, kept everything from coming. Of most certificates the
+    /// end is told long before that, and what is wrong with a share that can be used need be no more than
+    /// slow.
+    fn was_outage(&self, key: &Key, incident: &OpenIncident) -> bool {
+        match (key.topic, &key.subject) {
+            (Topic::Certificate, _) => false,
+            (Topic::Share, Subject::Source(source)) => {
+                let known = self.state.sources.get(source);
+                let back = known.and_then(|known| known.recovering.as_ref());
+                matches!(incident.cause, Cause::ShareSilent { .. })
+                    || back.is_some_and(|back| back.incident == incident.id)
+            }
+            _ => true,
+        }
     }
 
     fn is_folded_into(&self, name: &WorkloadName, incident: u64) -> bool {
@@ -104,7 +118,8 @@ impl Ledger {
             return None;
         }
         let cutoff = now.saturating_add(self.settings.agent_deadline);
-        let left = if announced { self.left_of(key, id, cutoff) } else { 0 };
+        let outage = self.was_outage(key, incident).then_some(cutoff);
+        let left = if announced { self.left_of(key, id, outage) } else { 0 };
         if left > 0 {
             if let Some(incident) = self.state.open.get_mut(key) {
                 incident.catching_up = Some(CatchingUp::begun(now, left));
@@ -145,7 +160,8 @@ impl Ledger {
             return 0;
         };
         let cutoff = catching_up.since.saturating_add(self.settings.agent_deadline);
-        self.left_of(key, incident.id, cutoff)
+        let outage = (key.topic != Topic::Certificate).then_some(cutoff);
+        self.left_of(key, incident.id, outage)
     }
 
     /// Resolves those of which all has come, and those that gave up and explain nothing any more. What that

@@ -146,6 +146,21 @@ fn a_drop_that_was_rejected_holds_no_incident_open() {
 }
 
 #[test]
+fn a_share_that_was_only_slow_held_nothing_up_and_its_incident_ends_at_once() {
+    let mut ledger = house(1);
+    ledger.apply_all(look(&[0], 1), at(1));
+    let seen = |problem: Option<&str>| Event::ShareSeen {
+        source: source(),
+        problem: problem.map(str::to_owned),
+        usable: true,
+    };
+    let share = "share/road-1/7c6f0b6e-3c39-4f0e-9d53-1b1f6f3f0d01";
+    let opened = ledger.apply(seen(Some("the share is too slow")), at(2));
+    assert_eq!(keys(&opened), [format!("+{share}")]);
+    assert_eq!(keys(&ledger.apply(seen(None), at(3))), [format!("-{share}")]);
+}
+
+#[test]
 fn a_vault_that_is_started_anew_goes_on_catching_up() {
     let mut ledger = house(2);
     ledger.tick(at(300));
