@@ -88,7 +88,8 @@ fn what_an_agent_says_of_its_own_sources_is_shown_and_pages_nobody_by_itself() {
         (view.state.as_str(), view.failing.as_deref()),
         ("never-seen", Some("no such database"))
     );
-    assert_eq!(view.owner.as_deref(), Some("team-x"));
+    // A share adds who is told, and replaces nobody.
+    assert_eq!(view.owner.as_deref(), Some("team-shop"));
     assert!(operator.incidents().unwrap().is_empty());
     // Until it says so no more.
     report.details.clear();
