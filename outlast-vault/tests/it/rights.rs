@@ -11,7 +11,7 @@ use outlast_store::{Kind, Object, Store, StoreError, Verb};
 use outlast_types::{SnapshotId, SystemRandom, WorkloadName};
 use outlast_vault::{AuditSelection, VaultHandle};
 use outlast_wire::access::{self, Action, Call, Reach};
-use outlast_wire::api::{ErrorCode, ReasonedOrder};
+use outlast_wire::api::{AckIncident, ErrorCode, ReasonedOrder};
 use outlast_wire::client::OpenError;
 use outlast_wire::holdings::{HeldDrop, Nonce, Question};
 use outlast_wire::statement::{Statement, Subject};
@@ -212,12 +212,22 @@ fn lists_show_what_is_granted_and_nothing_else() {
         let incidents = client.incidents().unwrap();
         assert!(!incidents.is_empty());
         assert!(incidents.iter().all(|it| it.workload == Some(shop())), "{incidents:?}");
+        if role == Role::Operator {
+            let said = |workload: &WorkloadName| {
+                let key = format!("recovery-point/{workload}");
+                let order = AckIncident { key, for_seconds: None, comment: None };
+                let said = client.acknowledge(&order).unwrap_err().to_string();
+                let said = said.replace(workload.as_str(), "W");
+                said.split(" (request ").next().unwrap().to_owned()
+            };
+            assert_eq!(said(&crm()), said(&nothing()), "nothing tells whether it exists");
+        }
     }
 }
 
 /// The calls of which a foreign workload is no part: lists leave it out, a question is answered
 /// without it, a report is of a share.
-const WITHOUT_WORKLOAD: [Call; 19] = [
+const WITHOUT_WORKLOAD: [Call; 20] = [
     Call::ReportSpool,
     Call::Renew,
     Call::MakeToken,
@@ -228,6 +238,8 @@ const WITHOUT_WORKLOAD: [Call; 19] = [
     Call::AskTrust,
     Call::ListWorkloads,
     Call::ListIncidents,
+    // Of what is about a foreign workload, nothing is open, whether it is there or not.
+    Call::AnswerIncident,
     Call::ListJobs,
     Call::ViewScrubs,
     Call::ViewReports,
