@@ -170,7 +170,7 @@ mod tests {
                 now += pause;
                 it.advance(left, at(now), PATIENCE);
                 prop_assert!(it.over_at(PATIENCE) >= at(1800));
-                prop_assert!(it.over_at(PATIENCE) <= at(now.max(0)).saturating_add(PATIENCE));
+                prop_assert!(it.over_at(PATIENCE) <= at(now).saturating_add(PATIENCE));
                 prop_assert!(it.left <= it.most || it.estimate.is_some());
             }
         }

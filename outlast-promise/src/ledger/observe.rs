@@ -55,22 +55,8 @@ impl Ledger {
                 }
             }
             Event::Vaulted { workload, at } => self.account(&workload).vaulted(at.min(now)),
-            Event::Released { workload, at, release, is_last } => {
-                let release = release.as_deref().map(cut);
-                self.account(&workload).released(at.min(now), release, is_last);
-            }
-            Event::Deploying { workload, at } => self.account(&workload).deploying(at.min(now)),
             Event::Suspected { workload, drop, at, why } => {
                 self.observe_suspect(&workload, Suspect { drop, at, why: cut(&why) });
-            }
-            Event::Repository { workload, missing } => {
-                self.account(&workload).missing = missing.as_deref().map(cut);
-            }
-            Event::Scrubbed { workload, damage, unread } => {
-                self.account(&workload).verification.scrubbed(damage, unread);
-            }
-            Event::Drilled { workload, trouble } => {
-                self.account(&workload).verification.drilled(trouble);
             }
             Event::Forgotten { workload } => self.forget(&workload),
             Event::Custody(finding) => {
@@ -109,6 +95,31 @@ impl Ledger {
                 self.observe_stopped(&workload, stopped)
             }
             Event::OverLimit { agent, excess } => self.observe_excess(agent, excess, touched),
+            event => self.take_in_beside_drops(event, touched),
+        }
+        touched.extend(concerned);
+    }
+
+    /// What is known beside the drops themselves: of releases and repositories, of what waits and moves, and
+    /// of what the vault and media servers find themselves.
+    fn take_in_beside_drops(&mut self, event: Event, touched: &mut BTreeSet<Matter>) {
+        match event {
+            Event::Released { workload, at, release, is_last } => {
+                let release = release.as_deref().map(cut);
+                self.account(&workload).released(at.min(self.state.head.now), release, is_last);
+            }
+            Event::Deploying { workload, at } => {
+                self.account(&workload).deploying(at.min(self.state.head.now))
+            }
+            Event::Repository { workload, missing } => {
+                self.account(&workload).missing = missing.as_deref().map(cut);
+            }
+            Event::Scrubbed { workload, damage, unread } => {
+                self.account(&workload).verification.scrubbed(damage, unread);
+            }
+            Event::Drilled { workload, trouble } => {
+                self.account(&workload).verification.drilled(trouble);
+            }
             Event::Backlog { workload, source, drops, bytes } => {
                 self.observe_backlog(&workload, &source, (drops, bytes));
             }
@@ -118,7 +129,7 @@ impl Ledger {
             }
             Event::Looked { source, began } => {
                 touched.insert(Matter::Agent(source.agent.clone()));
-                self.hear(source).looked = Some(began.min(now));
+                self.hear(source).looked = Some(began.min(self.state.head.now));
             }
             Event::MediaSeen { media, silent_since, problem, holds } => {
                 let trouble = MediaTrouble { silent_since, problem: problem.as_deref().map(cut) };
@@ -132,17 +143,6 @@ impl Ledger {
                     None => drop(routes.remove(&cut(&route))),
                 }
             }
-            event @ (Event::AuditLog { .. }
-            | Event::Forgetting { .. }
-            | Event::ReleasesWithheld { .. }
-            | Event::OwnCertificate { .. }) => self.take_in_no_agents(event, touched),
-        }
-        touched.extend(concerned);
-    }
-
-    /// What no agent says.
-    fn take_in_no_agents(&mut self, event: Event, touched: &mut BTreeSet<Matter>) {
-        match event {
             Event::AuditLog { problem } => {
                 touched.insert(Matter::Evidence);
                 self.state.head.audit_problem = problem.as_deref().map(cut);
