@@ -117,6 +117,21 @@ fn at_once(loads: &[Load], work: impl Fn(usize, &Load) + Sync) -> f64 {
     .as_secs_f64()
 }
 
+/// Writes the same objects as files of one directory, each durable: what the disk allows.
+fn on_disk(plain: &Path, loads: &[Load]) -> f64 {
+    fs::create_dir(plain).unwrap();
+    let directory = File::open(plain).unwrap();
+    at_once(loads, |number, load| {
+        for (name, content) in &load.objects {
+            let path = plain.join(format!("{number}-{name}"));
+            let mut file = File::create_new(path).unwrap();
+            file.write_all(content).unwrap();
+            file.sync_all().unwrap();
+            directory.sync_all().unwrap();
+        }
+    })
+}
+
 fn main() {
     if let (Some(home), Ok(upstream)) = (env::var_os(HOME), env::var(UPSTREAM)) {
         let (home, limits) = (Path::new(&home).to_owned(), scene::limits(Rate::PerSecond(0)));
@@ -149,19 +164,7 @@ fn main() {
     let all = (agents * objects * kib) as f64 / 1024.0;
     println!("{agents} agents with {objects} objects of {kib} KiB each: {all:.0} MiB");
 
-    // The same objects in files of one directory, each durable: what the disk allows.
-    let plain = scene.directory("plain");
-    fs::create_dir(&plain).unwrap();
-    let directory = File::open(&plain).unwrap();
-    let disk = at_once(&loads, |number, load| {
-        for (name, content) in &load.objects {
-            let path = plain.join(format!("{number}-{name}"));
-            let mut file = File::create_new(path).unwrap();
-            file.write_all(content).unwrap();
-            file.sync_all().unwrap();
-            directory.sync_all().unwrap();
-        }
-    });
+    let disk = on_disk(&scene.directory("plain"), &loads);
     println!("write and fsync of file and directory: {:.1} MiB/s", all / disk);
 
     let (before, own) = (process.cost().1, cost("self").1);
