@@ -5,7 +5,8 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use outlast_promise::{Event, Ledger, Settings, Source};
+use outlast_promise::simulate::{Scenario, simulate};
+use outlast_promise::{Event, Keep, Ledger, Point, Row, Settings, Source, Zone, judge};
 use outlast_testing::pace;
 use outlast_types::{Timestamp, WorkloadName};
 
@@ -71,4 +72,55 @@ fn main() {
     let rows = ledger.unsaved().rows;
     let bytes: usize = rows.iter().filter_map(|row| Some(row.state.as_ref()?.len())).sum();
     println!("what is stored of that: {} rows, {bytes} bytes", rows.len());
+    measure("all workloads are listed", || {
+        black_box(ledger.workloads().count());
+    });
+    whole_passes();
+    retention();
+    years();
+}
+
+/// What looks at everything, as a start and a new policy do, and what all of it takes in memory.
+fn whole_passes() {
+    let before = resident();
+    let mut ledger = filled();
+    let rows: Vec<Row> = ledger
+        .unsaved()
+        .rows
+        .into_iter()
+        .filter_map(|row| Some(Row { part: row.part.to_owned(), key: row.key, state: row.state? }))
+        .collect();
+    ledger.mark_saved();
+    println!("memory of it: {} KiB", resident().saturating_sub(before));
+    let mut second = 1;
+    measure("all is read anew and looked at", || {
+        second += 1;
+        let rows = rows.iter().cloned();
+        let mut ledger = Ledger::resume(Settings::default(), rows, at(second)).unwrap();
+        black_box(ledger.tick(at(second)));
+    });
+}
+
+/// The resident set of this process in KiB; nothing where the kernel does not tell it.
+fn resident() -> u64 {
+    let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok()).unwrap_or(0)
+}
+
+fn retention() {
+    let keep: Keep = "last=10,hourly=48,daily=30,weekly=12,monthly=24,yearly=7".parse().unwrap();
+    let points: Vec<Point> = (0..1000).map(|hour| Point::at(at(hour * 6 * 3600))).collect();
+    measure("retention of 1000 recovery points", || {
+        black_box(judge(&points, &keep, &Zone::utc()));
+    });
+}
+
+/// A year in a minute.
+fn years() {
+    for (workloads, days) in [(1000, 365), (10_000, 31)] {
+        let scenario = Scenario::of_everything(workloads, days, 1);
+        let (outcome, seconds) = pace::seconds_of(|| simulate(&scenario).unwrap());
+        println!("{workloads} workloads for {days} days: {seconds:.1} s, {:?}", outcome.counts);
+    }
 }

@@ -51,6 +51,9 @@ pub struct Ledger {
     /// What waits at each source, in bytes that are still to be read, as its reports of this run say; none
     /// of a workload of which nothing does.
     backlogs: BTreeMap<Source, BTreeMap<WorkloadName, Option<u64>>>,
+    /// The workloads of which nobody but an agent ever spoke; `None` if they are to be looked for. Few,
+    /// so that what is said of an agent need not look at all workloads.
+    flotsam: Option<BTreeSet<WorkloadName>>,
 }
 
 /// What follows from the state as long as nothing happens; it makes a call cheap, whatever the number
@@ -74,7 +77,7 @@ impl Ledger {
 
     fn of(settings: Settings, state: LedgerState, is_outdated: bool) -> Self {
         let backlogs = BTreeMap::new();
-        Self { settings, state, is_outdated, settled: None, hearsay: None, backlogs }
+        Self { settings, state, is_outdated, settled: None, hearsay: None, flotsam: None, backlogs }
     }
 
     /// Goes on from the rows that were stored. What is open stays open and is not told again. The
@@ -106,7 +109,7 @@ impl Ledger {
         self.settings = settings;
         self.forget_what_policy_dropped();
         self.adopt_policy();
-        (self.settled, self.hearsay) = (None, None);
+        (self.settled, self.hearsay, self.flotsam) = (None, None, None);
         changes.extend(self.tick(now));
         changes
     }
@@ -126,7 +129,7 @@ impl Ledger {
     pub fn restore_saved(&mut self) {
         self.state.restore_saved();
         self.settled = None;
-        self.hearsay = None;
+        (self.hearsay, self.flotsam) = (None, None);
         self.adopt_policy();
     }
 

@@ -42,6 +42,7 @@ mod retention;
 mod sanity;
 mod schedule;
 mod service;
+pub mod simulate;
 mod slowness;
 mod source_state;
 mod state;

@@ -89,20 +89,38 @@ impl Ledger {
         for source in self.sources_of(agent) {
             self.recovers(&source, resolved);
         }
-        let workloads = self.state.workloads.iter();
-        let count = workloads
-            .filter(|(name, workload)| {
-                self.is_flotsam(name, workload)
-                    && workload.source.as_ref().is_some_and(|source| source.agent == agent)
-                    && is_troubled(workload, now)
-            })
-            .count();
+        let count = self.flotsam.iter().flatten().filter_map(|name| self.state.workloads.get(name));
+        let is_its = |workload: &&Workload| {
+            workload.source.as_ref().is_some_and(|source| source.agent == agent)
+                && is_troubled(workload, now)
+        };
+        let count = count.filter(is_its).count();
         let many = (count > TOLD_SINGLY_MAX)
             .then(|| Cause::NeverVaulted { agent: agent.to_owned(), count });
         let explanation = many.as_ref().and(self.open_id(&limits));
         let key = Key::about_agent(Topic::NeverVaulted, agent);
         self.settle_incident(&key, many, explanation, changes);
         self.explanations_of(agent) != before
+    }
+
+    /// Notes which of the workloads that were touched nobody but an agent ever spoke of.
+    pub(super) fn note_flotsam(&mut self, touched: &BTreeSet<Matter>) {
+        let Some(mut flotsam) = self.flotsam.take() else {
+            let all = self.state.workloads.iter();
+            let flotsam = all.filter(|(name, workload)| self.is_flotsam(name, workload));
+            self.flotsam = Some(flotsam.map(|(name, _)| name.clone()).collect());
+            return;
+        };
+        for matter in touched {
+            let Matter::Workload(name) = matter else { continue };
+            let known = self.state.workloads.get(name);
+            if known.is_some_and(|workload| self.is_flotsam(name, workload)) {
+                flotsam.insert(name.clone());
+            } else {
+                flotsam.remove(name);
+            }
+        }
+        self.flotsam = Some(flotsam);
     }
 
     /// The incident that stands for all that is the matter with workloads like this one, of which

@@ -64,6 +64,7 @@ impl Ledger {
             touched.iter().filter_map(|matter| self.agent_of(matter)).collect();
         touched.extend(agents);
         touched.insert(Matter::Outage);
+        self.note_flotsam(touched);
         self.advance_backlogs(touched);
         self.settle_all_limits(touched, changes);
         for matter in &*touched {

@@ -1,6 +1,9 @@
 //! `outlast promise …`: what policy means, tried out without a vault.
 
 mod check;
+mod future;
+mod scenario;
+mod simulate;
 
 use std::path::{Path, PathBuf};
 
@@ -60,12 +63,14 @@ Examples:
         #[arg(long, value_name = "ZONE", default_value_t)]
         zone: Zone,
     },
+    Simulate(simulate::Args),
 }
 
 pub(crate) fn run(command: &Command, output: &Output) -> Result<Code> {
     match command {
         Command::Retention { keep, times, zone } => retention(keep, times, zone, output)?,
         Command::Check { file, vault } => return check::run(file, vault.access(), output),
+        Command::Simulate(arguments) => return simulate::run(arguments, output),
     }
     Ok(Code::Done)
 }

@@ -1,0 +1,324 @@
+//! The ledger in the hands of a vault to which all this happens.
+
+use std::collections::BTreeMap;
+
+use outlast_types::{RejectionCode, Timestamp};
+
+use super::infrastructure::{Absence, CLOCK_AHEAD, Infrastructure};
+use super::life::{Life, Mark, seconds};
+use super::oracle;
+use super::scenario::{InvalidScenario, Scenario};
+use super::verdict::{Outcome, PageSent, judge};
+use super::world::{History, drop_of, share_of};
+use crate::cause::Key;
+use crate::event::{Event, Order, Source};
+use crate::form::Row;
+use crate::incident::Change;
+use crate::ledger::Ledger;
+use crate::policy::{Policy, Said};
+use crate::promise::{Declaration, Promise};
+use crate::status::Settings;
+
+/// Plays a scenario, and judges who was paged.
+pub fn simulate(scenario: &Scenario) -> Result<Outcome, InvalidScenario> {
+    play(scenario, Bend::default(), |ledger| ledger)
+}
+
+/// What keeps account: the ledger, or one that is broken on purpose.
+pub(crate) trait Watch {
+    fn apply_all(&mut self, events: Vec<Event>, now: Timestamp) -> Vec<Change>;
+    fn tick(&mut self, now: Timestamp) -> Vec<Change>;
+    fn next_deadline(&self) -> Option<Timestamp>;
+    fn slept_until(&mut self, now: Timestamp);
+    /// Is stored, dies, and is there again.
+    fn restart(&mut self, settings: Settings, rows: &mut Rows, now: Timestamp);
+}
+
+/// What is stored of a ledger, by part and key.
+pub(crate) type Rows = BTreeMap<(&'static str, String), String>;
+
+impl Watch for Ledger {
+    fn apply_all(&mut self, events: Vec<Event>, now: Timestamp) -> Vec<Change> {
+        Self::apply_all(self, events, now)
+    }
+
+    fn tick(&mut self, now: Timestamp) -> Vec<Change> {
+        Self::tick(self, now)
+    }
+
+    fn next_deadline(&self) -> Option<Timestamp> {
+        Self::next_deadline(self)
+    }
+
+    fn slept_until(&mut self, now: Timestamp) {
+        Self::slept_until(self, now);
+    }
+
+    fn restart(&mut self, settings: Settings, rows: &mut Rows, now: Timestamp) {
+        let unsaved = self.unsaved();
+        if unsaved.is_whole {
+            rows.clear();
+        }
+        for row in unsaved.rows {
+            match row.state {
+                Some(state) => drop(rows.insert((row.part, row.key), state)),
+                None => drop(rows.remove(&(row.part, row.key))),
+            }
+        }
+        let stored = rows.iter().map(|((part, key), state)| Row {
+            part: (*part).to_owned(),
+            key: key.clone(),
+            state: state.clone(),
+        });
+        // One that cannot be read begins anew, as a vault's does, and the oracle will have its say.
+        let last = rows.len() as u64;
+        *self = Self::resume(settings.clone(), stored, now)
+            .unwrap_or_else(|_| Self::new(settings, last, now));
+        self.mark_saved();
+    }
+}
+
+/// By how many seconds the rules that the ledger goes by are not those of the scenario.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Bend {
+    pub(crate) rpo: i64,
+    pub(crate) agent_deadline: i64,
+}
+
+/// Plays a scenario with a ledger that `make` may have changed, and under rules that are bent.
+pub(crate) fn play<W: Watch>(
+    scenario: &Scenario,
+    bend: Bend,
+    make: impl FnOnce(Ledger) -> W,
+) -> Result<Outcome, InvalidScenario> {
+    scenario.judge()?;
+    let history = History::of(scenario);
+    let settings = settings_of(scenario, &history.lives, bend);
+    let watch = make(Ledger::new(settings.clone(), 0, scenario.start));
+    let mut vault = Vault {
+        start: scenario.start,
+        infrastructure: &history.infrastructure,
+        watch,
+        settings,
+        rows: Rows::new(),
+        now: 0,
+        set_back: 0,
+        open: BTreeMap::new(),
+        sent: Vec::new(),
+        events: 0,
+    };
+    // The oracle knows the whole history; it needs no ledger, and no ledger needs it.
+    let expected = std::thread::scope(|scope| {
+        let oracle = scope.spawn(|| oracle::expected(&history.infrastructure, &history.lives));
+        vault.run(&history);
+        oracle.join().ok()
+    });
+    let expected =
+        expected.unwrap_or_else(|| oracle::expected(&history.infrastructure, &history.lives));
+    let (sent, events) = (vault.sent, vault.events);
+    Ok(judge(scenario, &history, &expected, sent, events))
+}
+
+fn settings_of(scenario: &Scenario, lives: &[Life], bend: Bend) -> Settings {
+    let rpo = |rpo: u64| Some(seconds(rpo.saturating_add_signed(bend.rpo)));
+    let default = Promise::default();
+    let default_rpo = rpo(Promise::RPO_DEFAULT.as_secs()).unwrap_or(Promise::RPO_DEFAULT);
+    let default = Promise::new(default_rpo, default.owner()).unwrap_or_default();
+    let mut policy = Policy::from(default);
+    for life in lives.iter().filter(|life| life.is_in_policy) {
+        let declared = Declaration::new(rpo(life.rpo), None).ok();
+        policy.workloads.extend(declared.map(|it| (life.name.clone(), Said::from(it))));
+    }
+    let deadline = scenario.agent_deadline.as_secs().saturating_add_signed(bend.agent_deadline);
+    Settings { policy, agent_deadline: seconds(deadline), ..Settings::default() }
+}
+
+/// What an agent reported last, and when.
+#[derive(Debug, Clone, Copy, Default)]
+struct Word {
+    at: Option<u64>,
+    is_out: bool,
+    ahead: i64,
+}
+
+struct Vault<'a, W> {
+    start: Timestamp,
+    infrastructure: &'a Infrastructure,
+    watch: W,
+    settings: Settings,
+    rows: Rows,
+    now: u64,
+    /// By how much its clock was set back so far.
+    set_back: u64,
+    open: BTreeMap<Key, usize>,
+    sent: Vec<PageSent>,
+    events: u64,
+}
+
+impl<W: Watch> Vault<'_, W> {
+    fn run(&mut self, history: &History) {
+        let it = self.infrastructure;
+        let marks = history.marks();
+        let mut marks = marks.iter().peekable();
+        let mut reports: Vec<_> =
+            (0..it.agents.len()).map(|agent| it.reports(agent).peekable()).collect();
+        let mut absences = it.absences.iter().peekable();
+        let mut set_back = it.set_back.iter().peekable();
+        let mut said = vec![Word::default(); it.agents.len()];
+        let mut drops = 0;
+        loop {
+            let next = marks.peek().map(|(at, ..)| *at);
+            let report = reports.iter_mut().filter_map(|reports| reports.peek().copied()).min();
+            let absence = absences.peek().map(|absence| absence.span.0);
+            let back = set_back.peek().map(|(at, _)| *at);
+            let next = [next, report, absence, back].into_iter().flatten().min();
+            let Some(second) = next.filter(|next| *next < it.end) else { break };
+            self.pass_until(second);
+            if let Some((_, by)) = set_back.next_if(|(at, _)| *at == second) {
+                self.tick();
+                self.set_back += by;
+                self.tick();
+            }
+            if let Some(absence) = absences.next_if(|absence| absence.span.0 == second) {
+                self.absent(*absence);
+                continue;
+            }
+            let mut events = Vec::new();
+            for (agent, reports) in reports.iter_mut().enumerate() {
+                if reports.next_if_eq(&second).is_some() {
+                    events.extend(self.report(agent, &mut said[agent]));
+                }
+            }
+            while let Some((_, index, mark)) = marks.next_if(|(at, ..)| *at == second) {
+                drops += 1;
+                events.extend(self.event(&history.lives[*index], *mark, drops));
+            }
+            self.events += events.len() as u64;
+            let changes = self.watch.apply_all(events, self.wall());
+            self.note(&changes);
+        }
+        self.pass_until(it.end);
+        self.tick();
+    }
+
+    fn wall(&self) -> Timestamp {
+        self.start.saturating_add(seconds(self.now)).saturating_sub(seconds(self.set_back))
+    }
+
+    /// A vault ticks every second; only those ticks matter at which the ledger wants to say something.
+    fn pass_until(&mut self, second: u64) {
+        loop {
+            let deadline = self.watch.next_deadline();
+            let due = deadline.map(|at| self.now + at.since(self.wall()).as_secs().max(1));
+            let Some(due) = due.filter(|due| *due < second) else { break };
+            self.now = due;
+            self.tick();
+        }
+        self.now = second;
+    }
+
+    fn tick(&mut self) {
+        let changes = self.watch.tick(self.wall());
+        self.note(&changes);
+    }
+
+    /// The vault hears nothing for a while: it is down, or its host sleeps.
+    fn absent(&mut self, absence: Absence) {
+        self.tick();
+        self.now = absence.span.1;
+        let now = self.wall();
+        if absence.is_down {
+            self.watch.restart(self.settings.clone(), &mut self.rows, now);
+        } else {
+            self.watch.slept_until(now);
+        }
+        self.tick();
+    }
+
+    fn note(&mut self, changes: &[Change]) {
+        for change in changes {
+            let incident = change.incident();
+            let key = incident.key();
+            match change {
+                Change::Opened(_) => {
+                    self.open.insert(key.clone(), self.sent.len());
+                    let (code, sentence) = (incident.cause.code(), incident.cause.to_string());
+                    let (opened, resolved) = (self.now, None);
+                    let (at, team) = (self.wall(), incident.team.clone());
+                    self.sent.push(PageSent { key, opened, at, resolved, code, team, sentence });
+                }
+                Change::Resolved(_) => {
+                    if let Some(index) = self.open.remove(&key) {
+                        self.sent[index].resolved = Some(self.now);
+                    }
+                }
+            }
+        }
+    }
+
+    /// What an agent reports of itself and its share.
+    fn report(&self, agent: usize, said: &mut Word) -> Vec<Event> {
+        let number = u32::try_from(agent).unwrap_or(u32::MAX);
+        let source = Source { agent: Scenario::agent(number), share: share_of(number) };
+        let known = &self.infrastructure.agents[agent];
+        let is_out = known.share_out.contains(self.now);
+        let ahead = if known.clock_off.contains(self.now) { CLOCK_AHEAD } else { 0 };
+        let before = std::mem::replace(said, Word { at: Some(self.now), is_out, ahead });
+        let mut events = vec![Event::AgentHeard { source: source.clone(), certificate: None }];
+        events.push(Event::ShareSeen {
+            source: source.clone(),
+            problem: is_out.then(|| "there is no outlast-share.json: is it mounted?".to_owned()),
+            usable: !is_out,
+        });
+        // One that is as the last one was says nothing more by these.
+        let is_next = before.at.is_some_and(|at| self.now - at == self.infrastructure.period);
+        if !is_out && (before.is_out || !is_next) {
+            events.push(Event::Looked { source: source.clone(), began: self.wall() });
+        }
+        if before.ahead != ahead {
+            events.push(Event::ClockSeen { source, ahead });
+        }
+        events
+    }
+
+    fn event(&self, life: &Life, mark: Mark, number: u64) -> Option<Event> {
+        let workload = life.name.clone();
+        let now = self.wall();
+        let agent = u32::try_from(life.agent).unwrap_or(u32::MAX);
+        let source = || Source { agent: Scenario::agent(agent), share: share_of(agent) };
+        let until = |lasts: u64| now.saturating_add(seconds(lasts));
+        let ordered = |order| Some(Event::Ordered { number, workload: life.name.clone(), order });
+        match mark {
+            Mark::Waiting => Some(Event::Waiting { workload, source: source() }),
+            Mark::Vaulted { seen } => {
+                let at = now.saturating_sub(seconds(self.now - seen));
+                Some(Event::Vaulted { workload, at })
+            }
+            Mark::Suspected => {
+                let why = "it has 12 KiB, and those before it had 12 GiB".to_owned();
+                Some(Event::Suspected { workload, drop: drop_of(number)?, at: now, why })
+            }
+            Mark::Rejected => Some(Event::Rejected {
+                workload,
+                source: source(),
+                drop: drop_of(number)?,
+                code: RejectionCode::WrongHash,
+                reason: "segment 0001.seg does not have its hash".to_owned(),
+                place: None,
+            }),
+            Mark::Paused { lasts } => ordered(Order::Pause { until: until(lasts) }),
+            Mark::Retired { lasts } => ordered(Order::Retire { at: now, until: until(lasts) }),
+            Mark::Resumed => ordered(Order::Resume),
+            Mark::Lost => {
+                let missing = Some("its repository is not there".to_owned());
+                Some(Event::Repository { workload, missing })
+            }
+            Mark::Found => Some(Event::Repository { workload, missing: None }),
+            Mark::Declared { rpo } => {
+                let declaration =
+                    rpo.and_then(|rpo| Declaration::new(Some(seconds(rpo)), None).ok());
+                Some(Event::Declared { workload, source: source(), declaration })
+            }
+        }
+    }
+}

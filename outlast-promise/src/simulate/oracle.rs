@@ -1,0 +1,479 @@
+//! Who had to be paged, and when.
+//!
+//! Written from the definitions, over the whole history at once:
+//!
+//! - A workload's promise is *broken* while its newest recovery point is as old as its recovery point
+//!   objective or older, or its repository is not there; not while it is paused or retired.
+//! - An agent is *silent* when nothing was heard of it for its deadline, of the time in which the vault
+//!   listened. A share that its agent cannot use, a clock that is off, a repository that is missing, a drop
+//!   that was rejected, a retired workload that drops: each is told while it is so.
+//! - One cause, one page: a broken promise is explained while its repository is missing, its last drop
+//!   was rejected, or it lives although it was retired; while its agent is silent or its share is out; and by
+//!   an absence of the vault in which it broke.
+//! - After an outage, what waits is explained while it still comes: half an hour at least, and until nothing
+//!   has moved for half an hour at most. Of what the returned agent sees no drop, nothing waits, and it pages at
+//!   once. The page of the outage may ring on until all that it held up has come, and if the outage comes
+//!   back before that, it is one trouble and one page.
+//! - A page that rang rings on until its own cause has gone.
+
+use std::collections::BTreeMap;
+
+use super::infrastructure::Infrastructure;
+use super::life::{Life, Mark};
+use super::scenario::Scenario;
+use super::spans::{Span, Spans};
+use super::world::share_of;
+use crate::cause::{Key, Topic};
+use crate::event::Source;
+
+/// Something that is wrong for a time, and what has to be told of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Episode {
+    /// From when until when it is so.
+    pub(crate) span: Span,
+    /// The first moment at which somebody may be paged; none if nobody may.
+    pub(crate) may: Option<u64>,
+    /// The moment at which it is known that somebody must be; none if nobody needs to be.
+    pub(crate) must: Option<u64>,
+    /// Until when a page may ring on, since what it held up still comes.
+    pub(crate) latest: u64,
+}
+
+/// All episodes, in order, by what they are about.
+pub(crate) type Expected = BTreeMap<Key, Vec<Episode>>;
+
+/// What follows from a history.
+pub(crate) fn expected(infrastructure: &Infrastructure, lives: &[Life]) -> Expected {
+    let accounts: Vec<Account> = lives.iter().map(Account::of).collect();
+    let mut expected = Expected::new();
+    let sources: Vec<Trouble> = (0..infrastructure.agents.len())
+        .map(|agent| {
+            let trouble = Trouble::of(agent, infrastructure, lives, &accounts);
+            trouble.tell(agent, infrastructure, &mut expected);
+            trouble
+        })
+        .collect();
+    let everywhere = Trouble::everywhere(&sources);
+    let flow = Flow::of(accounts.iter());
+    tell_absences(infrastructure, &accounts, &mut expected);
+    for (life, account) in lives.iter().zip(&accounts) {
+        let name = &life.name;
+        let own = [
+            (Topic::RejectedDrop, &account.rejected),
+            (Topic::Retired, &account.revived),
+            (Topic::Repository, &account.lost),
+        ];
+        for (topic, spans) in own {
+            tell(&mut expected, Key::of_workload(topic, name), spans);
+        }
+        let episodes = account.episodes(&sources[life.agent], &everywhere, &flow, infrastructure);
+        if !episodes.is_empty() {
+            expected.insert(Key::of_workload(Topic::RecoveryPoint, name), episodes);
+        }
+    }
+    expected
+}
+
+/// What is told from its first moment on, whatever else is the matter.
+fn tell(expected: &mut Expected, key: Key, spans: &Spans) {
+    tell_until(expected, key, spans, |end| end);
+}
+
+/// The same, of what may ring on until what it held up has come.
+fn tell_until(expected: &mut Expected, key: Key, spans: &Spans, latest: impl Fn(u64) -> u64) {
+    let episode = |span: Span| Episode {
+        span,
+        may: Some(span.0),
+        must: Some(span.0),
+        latest: latest(span.1),
+    };
+    let episodes: Vec<Episode> = spans.iter().map(episode).collect();
+    if !episodes.is_empty() {
+        expected.insert(key, episodes);
+    }
+}
+
+/// An absence of the vault is told if a promise broke in it that nothing has mended since.
+fn tell_absences(it: &Infrastructure, accounts: &[Account], expected: &mut Expected) {
+    let mut told = Vec::new();
+    for (from, until) in long_absences(it) {
+        let window = (from, until + it.deadline);
+        let overdue = accounts.iter().flat_map(|account| &account.overdue);
+        let broke = overdue.filter(|late| (window.0..window.1).contains(&late.due));
+        let broke: Spans = broke.map(|late| late.span).collect();
+        told.extend(broke.and(&[(until, window.1)].into_iter().collect()).iter());
+    }
+    let all = Flow::of(accounts.iter());
+    let key = Key::of_vault(Topic::Vault);
+    tell_until(expected, key, &told.into_iter().collect(), |end| all.latest(end, it));
+}
+
+/// The absences that are worth a word: longer than an agent may be silent.
+fn long_absences(it: &Infrastructure) -> impl Iterator<Item = Span> + '_ {
+    it.away.iter().filter(|(from, until)| until - from > it.deadline)
+}
+
+/// What waits of some workloads, and what comes.
+#[derive(Debug, Clone, Default)]
+struct Flow {
+    waits: Vec<Span>,
+    /// When anything came, in order.
+    came: Vec<u64>,
+}
+
+impl Flow {
+    fn of<'a>(accounts: impl Iterator<Item = &'a Account>) -> Self {
+        let mut waits: Vec<Span> = accounts.flat_map(|account| account.waits.iter()).collect();
+        waits.sort_unstable();
+        let mut came: Vec<u64> = waits.iter().map(|(_, until)| *until).collect();
+        came.sort_unstable();
+        Self { waits, came }
+    }
+
+    /// When nothing has moved for a while after `end`.
+    fn stalled(&self, end: u64, it: &Infrastructure) -> u64 {
+        let first = self.came.partition_point(|came| *came < end);
+        let mut moved = end;
+        for came in &self.came[first..] {
+            if *came >= moved + it.patience() {
+                break;
+            }
+            moved = *came;
+        }
+        moved + it.patience()
+    }
+
+    /// Until when the page of an outage that is over since `end` may ring on: until all has come that
+    /// waited, or began to within a deadline.
+    fn latest(&self, end: u64, it: &Infrastructure) -> u64 {
+        if end == u64::MAX {
+            return end;
+        }
+        let began = self.waits.partition_point(|(from, _)| *from <= end + it.deadline);
+        let held_up = self.waits[..began].iter().map(|(_, until)| *until);
+        held_up.max().unwrap_or(end).clamp(end, self.stalled(end, it))
+    }
+}
+
+/// What keeps an agent's drops from the vault.
+#[derive(Debug, Clone, Default)]
+struct Trouble {
+    silent: Spans,
+    share: Spans,
+    clock: Spans,
+    /// When it explains that a workload has no recovery point, whatever waits of it.
+    explains: Spans,
+    /// From its end on: until when what waits is explained, if it waited all the time; and until when it may be.
+    after: Vec<(u64, u64, u64)>,
+    flow: Flow,
+}
+
+impl Trouble {
+    fn of(agent: usize, it: &Infrastructure, lives: &[Life], accounts: &[Account]) -> Self {
+        let (mut silent, mut share, mut clock) = (Vec::new(), Vec::new(), Vec::new());
+        let known = &it.agents[agent];
+        let mut before: Option<(u64, bool, bool)> = None;
+        for report in it.reports(agent).chain([u64::MAX]) {
+            if let Some((last, is_out, is_off)) = before {
+                silent.push((silent_at(it, last), report));
+                share.extend(is_out.then_some((last, report)));
+                clock.extend(is_off.then_some((last, report)));
+            }
+            before =
+                Some((report, known.share_out.contains(report), known.clock_off.contains(report)));
+        }
+        let silent: Spans = silent.into_iter().collect();
+        let silent = silent.and(&missed(agent, lives, accounts));
+        let share: Spans = share.into_iter().collect();
+        let of_agent = lives.iter().zip(accounts).filter(|(life, _)| life.agent == agent);
+        let flow = Flow::of(of_agent.map(|(_, account)| account));
+        let ends = silent.iter().chain(share.iter()).map(|(_, end)| end);
+        let after = ends
+            .filter(|end| *end != u64::MAX)
+            .map(|end| (end, end + it.patience(), flow.stalled(end, it).max(end + it.deadline)));
+        let after = after.collect();
+        let explains = silent.or(&share);
+        Self { silent, share, clock: clock.into_iter().collect(), explains, after, flow }
+    }
+
+    fn tell(&self, agent: usize, it: &Infrastructure, expected: &mut Expected) {
+        let number = u32::try_from(agent).unwrap_or(u32::MAX);
+        let name = Scenario::agent(number);
+        let source = Source { agent: name.clone(), share: share_of(number) };
+        let latest = |end| self.flow.latest(end, it);
+        tell_until(expected, Key::of_agent(&name), &self.silent, latest);
+        tell_until(expected, Key::of_source(Topic::Share, &source), &self.share, latest);
+        tell(expected, Key::of_source(Topic::Clock, &source), &self.clock);
+    }
+
+    /// What explains a workload of which no agent ever spoke: trouble of all of them.
+    fn everywhere(sources: &[Self]) -> Spans {
+        let mut sources = sources.iter().map(|trouble| trouble.explains.clone());
+        let first = sources.next().unwrap_or_default();
+        sources.fold(first, |all, one| all.and(&one))
+    }
+
+    /// When what waits of a workload is explained: certainly, and perhaps.
+    fn explains_waiting(&self, waits: &Spans, it: &Infrastructure) -> Explained {
+        let mut explained = Explained::default();
+        let (mut surely, mut perhaps) = (Vec::new(), Vec::new());
+        for (end, patience, stalled) in &self.after {
+            // All that waits has a deadline; what waited when it ended has half an hour.
+            surely.push((*end, end + it.deadline));
+            if let Some((_, until)) = waits.at(*end) {
+                surely.push((*end, until.min(*patience)));
+            }
+            perhaps.push((*end, *stalled));
+        }
+        explained.surely = waits.and(&surely.into_iter().collect());
+        explained.perhaps = waits.and(&perhaps.into_iter().collect());
+        explained
+    }
+}
+
+#[derive(Debug, Clone, Default)]
+struct Explained {
+    surely: Spans,
+    perhaps: Spans,
+}
+
+impl Explained {
+    /// One agent deadline after each of these. If the vault was away meanwhile, it heard nothing: then it may
+    /// be longer.
+    fn after(spans: &Spans, it: &Infrastructure) -> Self {
+        let (mut surely, mut perhaps) = (Vec::new(), Vec::new());
+        for (_, end) in spans.iter().filter(|(_, end)| *end != u64::MAX) {
+            let until = end + it.deadline;
+            surely.push((end, until));
+            let away = it.away.length_within(end, until + it.deadline);
+            perhaps.push((end, if away > 0 { until + away + it.deadline } else { until }));
+        }
+        Self { surely: surely.into_iter().collect(), perhaps: perhaps.into_iter().collect() }
+    }
+}
+
+/// When an agent counts as silent of which nothing more is heard after `last`.
+fn silent_at(it: &Infrastructure, last: u64) -> u64 {
+    let mut at = last + it.deadline;
+    loop {
+        let listened_to = last + it.deadline + it.away.length_within(last, at);
+        if listened_to == at {
+            return at;
+        }
+        at = listened_to;
+    }
+}
+
+/// When an agent is missed: unless every workload that ever came from it is retired.
+fn missed(agent: usize, lives: &[Life], accounts: &[Account]) -> Spans {
+    let of_agent = lives.iter().zip(accounts).filter(|(life, _)| life.agent == agent);
+    let (mut first, mut needed) = (u64::MAX, Vec::new());
+    for (_, account) in of_agent {
+        let Some(spoken_of) = account.spoken_of else { continue };
+        first = first.min(spoken_of);
+        let lives: Spans = [(spoken_of, u64::MAX)].into_iter().collect();
+        needed.extend(lives.without(&account.retired).iter());
+    }
+    needed.push((0, first));
+    needed.into_iter().collect()
+}
+
+/// What is so of one workload, and when.
+struct Account {
+    /// Since when its agent is known.
+    spoken_of: Option<u64>,
+    /// When its newest recovery point was too old.
+    overdue: Vec<Overdue>,
+    /// When that began in the very moment in which it ended.
+    touched: Vec<u64>,
+    lost: Spans,
+    /// When its repository was missing and its promise counted.
+    lost_counted: Spans,
+    rejected: Spans,
+    revived: Spans,
+    retired: Spans,
+    /// When a drop was known to wait.
+    waits: Spans,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Overdue {
+    span: Span,
+    due: u64,
+}
+
+/// How it stands between two things that are heard.
+#[derive(Default)]
+struct Standing {
+    known: Option<u64>,
+    last: Option<u64>,
+    rpo: u64,
+    paused_until: u64,
+    /// Since when and until when drops are no surprise.
+    retired_until: Option<u64>,
+    revived: Option<u64>,
+    rejected: bool,
+    lost: bool,
+    waits: bool,
+}
+
+impl Account {
+    fn of(life: &Life) -> Self {
+        let is_spoken = |mark: &Mark| {
+            matches!(mark, Mark::Waiting | Mark::Rejected | Mark::Declared { rpo: Some(_) })
+        };
+        let spoken_of = life.marks.iter().find(|(_, mark)| is_spoken(mark)).map(|(at, _)| *at);
+        let mut standing = Standing { rpo: life.rpo, ..Standing::default() };
+        standing.known = life.is_in_policy.then_some(0);
+        let mut pieces = Pieces::default();
+        let mut from = 0;
+        for (at, mark) in &life.marks {
+            pieces.add(&standing, (from, *at));
+            standing.hear(*at, *mark, life.rpo);
+            from = *at;
+        }
+        pieces.add(&standing, (from, u64::MAX));
+        Self {
+            spoken_of,
+            overdue: pieces.overdue,
+            touched: pieces.touched,
+            lost: pieces.lost.into_iter().collect(),
+            lost_counted: pieces.lost_counted.into_iter().collect(),
+            rejected: pieces.rejected.into_iter().collect(),
+            revived: pieces.revived.into_iter().collect(),
+            retired: pieces.retired.into_iter().collect(),
+            waits: pieces.waits.into_iter().collect(),
+        }
+    }
+
+    /// When its promise was broken, and who had to hear of it. `flow` is that of all workloads.
+    fn episodes(
+        &self,
+        source: &Trouble,
+        everywhere: &Spans,
+        flow: &Flow,
+        it: &Infrastructure,
+    ) -> Vec<Episode> {
+        let late = self.overdue.iter().map(|late| late.span);
+        let broken: Spans = late.chain(self.lost_counted.iter()).collect();
+        if broken.is_empty() && self.touched.is_empty() {
+            return Vec::new();
+        }
+        let known: Spans = [(self.spoken_of.unwrap_or(u64::MAX), u64::MAX)].into_iter().collect();
+        let own = self.rejected.or(&self.revived).or(&self.lost);
+        let own = own.or(&source.explains.and(&known)).or(&everywhere.without(&known));
+        let own = own.or(&self.broke_in_absences(it));
+        let mended = Explained::after(&self.lost, it);
+        let waiting = source.explains_waiting(&self.waits, it);
+        let surely = own.or(&mended.surely).or(&waiting.surely);
+        let perhaps = own.or(&mended.perhaps).or(&waiting.perhaps);
+        let perhaps = perhaps.or(&surely).or(&self.came_after_absences(flow, it));
+        let first = |span: Span, explained: &Spans| {
+            let whole: Spans = [span].into_iter().collect();
+            let moment = it.away.first_outside(whole.without(explained).iter().next()?.0);
+            (moment < span.1).then_some(moment)
+        };
+        let episode = |span: Span| {
+            let (may, must) = (first(span, &surely), first(span, &perhaps));
+            Episode { span, may, must, latest: span.1 }
+        };
+        let touched = self.touched.iter().filter(|at| broken.at(**at).is_none());
+        let touched =
+            touched.map(|at| Episode { span: (*at, *at), may: None, must: None, latest: *at });
+        let mut episodes: Vec<Episode> = broken.iter().map(episode).chain(touched).collect();
+        episodes.sort_by_key(|episode| episode.span);
+        episodes
+    }
+
+    /// When an absence of the vault explains that it is broken: it became so then, or at once afterwards.
+    fn broke_in_absences(&self, it: &Infrastructure) -> Spans {
+        let windows = long_absences(it).map(|(from, until)| (from, until + it.deadline));
+        let windows: Vec<Span> = windows.collect();
+        let of = |late: &Overdue| {
+            let window =
+                windows.iter().find(|(from, until)| (*from..*until).contains(&late.due))?;
+            Some((late.span.0.max(window.0), late.span.1.min(window.1)))
+        };
+        self.overdue.iter().filter_map(of).collect()
+    }
+
+    /// When an absence may explain it still, since it waits and something comes.
+    fn came_after_absences(&self, flow: &Flow, it: &Infrastructure) -> Spans {
+        let after = long_absences(it).map(|(_, until)| (until, flow.stalled(until, it)));
+        self.waits.and(&after.collect())
+    }
+}
+
+impl Standing {
+    fn hear(&mut self, at: u64, mark: Mark, rpo: u64) {
+        self.known.get_or_insert(at);
+        match mark {
+            Mark::Waiting => self.waits = true,
+            Mark::Suspected => self.waits = false,
+            Mark::Vaulted { seen } => {
+                // A recovery point is as old as its first sight, whenever it arrives.
+                self.waits = false;
+                self.last = Some(self.last.map_or(seen, |last| last.max(seen)));
+                self.known = self.known.map(|known| known.min(seen));
+                self.rejected = false;
+                // A second sign of life, much later than the first, and it is known to live.
+                self.revived.take_if(|revived| seen.saturating_sub(*revived) >= self.rpo / 2);
+                if self.retired_until.take_if(|until| *until <= seen).is_some() {
+                    self.revived = Some(seen);
+                }
+            }
+            Mark::Rejected => self.rejected = true,
+            Mark::Paused { lasts } => {
+                (self.retired_until, self.revived) = (None, None);
+                self.paused_until = at + lasts;
+            }
+            Mark::Retired { lasts } => {
+                (self.paused_until, self.revived) = (0, None);
+                self.retired_until = Some(at + lasts);
+            }
+            Mark::Resumed => {
+                (self.retired_until, self.revived, self.paused_until) = (None, None, 0);
+            }
+            Mark::Lost => self.lost = true,
+            Mark::Found => self.lost = false,
+            // What a team declares can only be stricter.
+            Mark::Declared { rpo: declared } => self.rpo = declared.map_or(rpo, |it| it.min(rpo)),
+        }
+    }
+}
+
+/// What was so, piece by piece.
+#[derive(Default)]
+struct Pieces {
+    overdue: Vec<Overdue>,
+    touched: Vec<u64>,
+    lost: Vec<Span>,
+    lost_counted: Vec<Span>,
+    rejected: Vec<Span>,
+    revived: Vec<Span>,
+    retired: Vec<Span>,
+    waits: Vec<Span>,
+}
+
+impl Pieces {
+    fn add(&mut self, standing: &Standing, (from, until): Span) {
+        let span = (from, until);
+        self.waits.extend(standing.waits.then_some(span));
+        self.rejected.extend(standing.rejected.then_some(span));
+        self.revived.extend(standing.revived.map(|_| span));
+        self.lost.extend(standing.lost.then_some(span));
+        if let Some(end) = standing.retired_until {
+            self.retired.push((from.max(end), until));
+            return;
+        }
+        self.lost_counted.extend(standing.lost.then_some((from.max(standing.paused_until), until)));
+        let Some(begun) = standing.last.or(standing.known) else { return };
+        let due = (begun + standing.rpo).max(standing.paused_until);
+        let late = (from.max(due), until);
+        if late.0 < late.1 {
+            self.overdue.push(Overdue { span: late, due });
+        } else if late.0 == late.1 {
+            self.touched.push(until);
+        }
+    }
+}

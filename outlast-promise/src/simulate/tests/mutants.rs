@@ -1,0 +1,259 @@
+//! Broken on purpose: ledgers whose rules are wrong, each of which the oracle must notice.
+
+use std::collections::BTreeSet;
+
+use outlast_types::Timestamp;
+
+use super::*;
+use crate::cause::{Key, Subject};
+use crate::event::{Event, Order};
+use crate::incident::Change;
+use crate::ledger::Ledger;
+use crate::simulate::drive::{Bend, Rows, Watch, play};
+use crate::status::Settings;
+
+/// What is wrong with it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Wrong {
+    /// A promise breaks a second too early, or a bit more than a minute too late.
+    Early,
+    Late,
+    /// An agent may be silent for two minutes more, or two less.
+    PatientWithAgents,
+    ImpatientWithAgents,
+    /// A pause, or a retirement, never ends; a pause is not heard.
+    PauseForever,
+    RetiredForever,
+    DeafForPauses,
+    /// Whoever was explained once is never told of.
+    FoldSwallows,
+    /// Nothing is explained: every broken promise pages.
+    FoldsNothing,
+    /// No incident resolves, or none of one kind.
+    NeverResolves,
+    NeverResolvesWorkloads,
+    /// Each is told twice, or again each day.
+    TellsTwice,
+    /// What vanished: a drop that waits counts as vaulted.
+    WaitingIsVaulted,
+    /// A suspect drop renews the promise.
+    SuspectIsVaulted,
+    /// A rejected drop is nobody's business.
+    RejectedIsNothing,
+    /// A vault that was away does not know it.
+    ForgetsAbsence,
+    /// A clock that is set back stands still until it is where it was.
+    TrustsClock,
+    /// A restart forgets what is open.
+    ForgetsOpen,
+    /// The share's trouble is not heard.
+    DeafForShares,
+    /// Of what is declared, nothing is heard.
+    DeafForDeclarations,
+    /// An agent's clock is nobody's business.
+    DeafForClocks,
+    /// One workload in ten is forgotten.
+    Forgetful,
+    /// A repository that is lost is nobody's business.
+    DeafForRepositories,
+}
+
+const ALL: [Wrong; 23] = [
+    Wrong::Early,
+    Wrong::Late,
+    Wrong::PatientWithAgents,
+    Wrong::ImpatientWithAgents,
+    Wrong::PauseForever,
+    Wrong::RetiredForever,
+    Wrong::DeafForPauses,
+    Wrong::FoldSwallows,
+    Wrong::FoldsNothing,
+    Wrong::NeverResolves,
+    Wrong::NeverResolvesWorkloads,
+    Wrong::TellsTwice,
+    Wrong::WaitingIsVaulted,
+    Wrong::SuspectIsVaulted,
+    Wrong::RejectedIsNothing,
+    Wrong::ForgetsAbsence,
+    Wrong::TrustsClock,
+    Wrong::ForgetsOpen,
+    Wrong::DeafForShares,
+    Wrong::DeafForDeclarations,
+    Wrong::DeafForClocks,
+    Wrong::Forgetful,
+    Wrong::DeafForRepositories,
+];
+
+/// A ledger, and what is wrong with it.
+struct Broken {
+    ledger: Ledger,
+    wrong: Wrong,
+    /// The latest time that it was told of.
+    latest: Timestamp,
+    folded: BTreeSet<Key>,
+}
+
+impl Broken {
+    fn new(ledger: Ledger, wrong: Wrong, start: Timestamp) -> Self {
+        Self { ledger, wrong, latest: start, folded: BTreeSet::new() }
+    }
+
+    /// The time that the ledger is told.
+    fn time(&mut self, now: Timestamp) -> Timestamp {
+        self.latest = self.latest.max(now);
+        // Time never runs backwards, it says, and stands still.
+        if self.wrong == Wrong::TrustsClock { self.latest } else { now }
+    }
+
+    fn event(&self, event: Event, now: Timestamp) -> Option<Event> {
+        let forever = now.saturating_add(Duration::from_secs(5000 * 86_400));
+        Some(match (self.wrong, event) {
+            (
+                Wrong::PauseForever,
+                Event::Ordered { number, workload, order: Order::Pause { .. } },
+            ) => Event::Ordered { number, workload, order: Order::Pause { until: forever } },
+            (
+                Wrong::RetiredForever,
+                Event::Ordered { number, workload, order: Order::Retire { at, .. } },
+            ) => Event::Ordered { number, workload, order: Order::Retire { at, until: forever } },
+            (Wrong::DeafForPauses, Event::Ordered { order: Order::Pause { .. }, .. })
+            | (Wrong::RejectedIsNothing, Event::Rejected { .. })
+            | (Wrong::DeafForShares, Event::ShareSeen { problem: Some(_), .. })
+            | (Wrong::DeafForDeclarations, Event::Declared { .. })
+            | (Wrong::DeafForRepositories, Event::Repository { .. })
+            | (Wrong::DeafForClocks, Event::ClockSeen { .. }) => return None,
+            (Wrong::WaitingIsVaulted, Event::Waiting { workload, .. })
+            | (Wrong::SuspectIsVaulted, Event::Suspected { workload, .. }) => {
+                Event::Vaulted { workload, at: now }
+            }
+            (Wrong::Forgetful, Event::Vaulted { workload, at }) => {
+                if now.unix_seconds() % 10 == 0 {
+                    return None;
+                }
+                Event::Vaulted { workload, at }
+            }
+            (_, event) => event,
+        })
+    }
+
+    fn changes(&mut self, changes: Vec<Change>) -> Vec<Change> {
+        let is_workloads =
+            |change: &Change| matches!(change.incident().key().subject, Subject::Workload(_));
+        let mut told = Vec::new();
+        for change in changes {
+            let is_opened = matches!(change, Change::Opened(_));
+            let is_gone = match self.wrong {
+                Wrong::NeverResolves => !is_opened,
+                Wrong::NeverResolvesWorkloads => !is_opened && is_workloads(&change),
+                // What was folded before it was told is never told.
+                Wrong::FoldSwallows => is_opened && self.folded.contains(&change.incident().key()),
+                _ => false,
+            };
+            if !is_gone {
+                told.push(change.clone());
+            }
+            if self.wrong == Wrong::TellsTwice && is_opened {
+                told.push(change);
+            }
+        }
+        if matches!(self.wrong, Wrong::FoldSwallows | Wrong::FoldsNothing) {
+            let folded = self.ledger.incidents().filter(|incident| incident.folded_into.is_some());
+            for incident in folded {
+                if self.folded.insert(incident.key()) && self.wrong == Wrong::FoldsNothing {
+                    told.push(Change::Opened(incident));
+                }
+            }
+        }
+        told
+    }
+}
+
+impl Watch for Broken {
+    fn apply_all(&mut self, events: Vec<Event>, now: Timestamp) -> Vec<Change> {
+        let time = self.time(now);
+        let events: Vec<Event> =
+            events.into_iter().filter_map(|event| self.event(event, now)).collect();
+        let changes = self.ledger.apply_all(events, time);
+        self.changes(changes)
+    }
+
+    fn tick(&mut self, now: Timestamp) -> Vec<Change> {
+        let time = self.time(now);
+        let changes = self.ledger.tick(time);
+        self.changes(changes)
+    }
+
+    fn next_deadline(&self) -> Option<Timestamp> {
+        self.ledger.next_deadline()
+    }
+
+    fn slept_until(&mut self, now: Timestamp) {
+        self.time(now);
+        match self.wrong {
+            Wrong::ForgetsAbsence => drop(self.ledger.tick(now)),
+            _ => self.ledger.slept_until(now),
+        }
+    }
+
+    fn restart(&mut self, settings: Settings, rows: &mut Rows, now: Timestamp) {
+        self.time(now);
+        if self.wrong == Wrong::ForgetsAbsence {
+            self.ledger.tick(now);
+            return;
+        }
+        if self.wrong == Wrong::ForgetsOpen {
+            self.ledger.mark_saved();
+            rows.clear();
+            self.ledger = Ledger::new(settings, 1000, now);
+            return;
+        }
+        Watch::restart(&mut self.ledger, settings, rows, now);
+    }
+}
+
+/// A busy month or two.
+fn busy(seed: u64) -> Scenario {
+    let mut scenario = calm(Scenario::of_everything(10, 40, seed));
+    for what in What::ALL {
+        let hours = what.usual_hours() * 3600 / 8;
+        scenario.chances.set(*what, Some(Duration::from_secs(hours)));
+    }
+    scenario.agents = 2;
+    scenario
+}
+
+fn play_with(wrong: Wrong, scenario: &Scenario) -> Outcome {
+    let bend = match wrong {
+        Wrong::Early => Bend { rpo: -1, agent_deadline: 0 },
+        Wrong::Late => Bend { rpo: 62, agent_deadline: 0 },
+        Wrong::PatientWithAgents => Bend { rpo: 0, agent_deadline: 600 },
+        Wrong::ImpatientWithAgents => Bend { rpo: 0, agent_deadline: -600 },
+        _ => Bend::default(),
+    };
+    play(scenario, bend, |ledger| Broken::new(ledger, wrong, scenario.start)).unwrap()
+}
+
+#[test]
+fn the_oracle_notices_every_rule_that_is_broken_on_purpose() {
+    let mut survivors = Vec::new();
+    for wrong in ALL {
+        let killed = (1..=4).find(|seed| !play_with(wrong, &busy(*seed)).is_right());
+        if killed.is_none() {
+            survivors.push(wrong);
+        }
+    }
+    assert!(survivors.is_empty(), "{survivors:?} were not noticed");
+}
+
+#[test]
+fn a_broken_rule_shrinks_to_next_to_nothing() {
+    let scenario = busy(1);
+    let smaller = shrink::shrink_while(&scenario, 300, |scenario| {
+        Some(play_with(Wrong::PauseForever, scenario))
+    });
+    let outcome = play_with(Wrong::PauseForever, &smaller);
+    assert!(!outcome.is_right());
+    assert_eq!(smaller.played().len(), 1, "{smaller:?}");
+    assert!(smaller.happenings.len() <= 4, "{smaller:?}");
+    assert!(smaller.happenings.iter().any(|it| it.what == What::Pause), "{smaller:?}");
+}

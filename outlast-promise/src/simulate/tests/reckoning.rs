@@ -1,0 +1,59 @@
+//! What the oracle reckons with, checked against other ways of reckoning.
+
+use outlast_types::Timestamp;
+use proptest::prelude::*;
+
+use crate::simulate::spans::{Span, Spans};
+use crate::simulate::zone::{self, day_of};
+
+fn spans() -> impl Strategy<Value = Vec<Span>> {
+    prop::collection::vec((0..60_u64, 0..60_u64), 0..8)
+}
+
+fn all(spans: &Spans) -> Vec<bool> {
+    (0..64).map(|moment| spans.contains(moment)).collect()
+}
+
+proptest! {
+    #[test]
+    fn sets_of_spans_are_sets_of_moments(one in spans(), two in spans(), from in 0..60_u64, width in 0..60_u64) {
+        let (a, b): (Spans, Spans) = (one.iter().copied().collect(), two.iter().copied().collect());
+        let holds = |spans: &[Span], at: u64| spans.iter().any(|(from, until)| (*from..*until).contains(&at));
+        let judged = |both: fn(bool, bool) -> bool| -> Vec<bool> {
+            (0..64).map(|at| both(holds(&one, at), holds(&two, at))).collect()
+        };
+        prop_assert_eq!(all(&a.or(&b)), judged(|a, b| a || b));
+        prop_assert_eq!(all(&a.and(&b)), judged(|a, b| a && b));
+        prop_assert_eq!(all(&a.without(&b)), judged(|a, b| a && !b));
+        let within = (from..from + width).filter(|at| holds(&one, *at)).count() as u64;
+        prop_assert_eq!(a.length_within(from, from + width), within);
+        let outside = (from..).find(|at| !holds(&one, *at)).unwrap();
+        prop_assert_eq!(a.first_outside(from), outside);
+    }
+
+    /// The laws as they are written here, beside the library that the ledger goes by.
+    #[test]
+    fn clocks_show_what_the_library_says(unix in 1_700_000_000_i64..2_000_000_000) {
+        let at = Timestamp::from_unix(unix, 0).unwrap();
+        for zone in zone::Zone::ALL {
+            let civil = crate::Zone::named(zone.as_str()).unwrap().civil(at);
+            let shown = unix + zone.offset(unix);
+            prop_assert_eq!(shown.div_euclid(86_400), day_of(
+                i64::from(civil.year()), i64::from(civil.month()), i64::from(civil.day())
+            ));
+            let of_day = shown.rem_euclid(86_400);
+            prop_assert_eq!((of_day / 3600, of_day / 60 % 60), (i64::from(civil.hour()), i64::from(civil.minute())));
+        }
+    }
+
+    #[test]
+    fn a_moment_is_found_by_what_clocks_show(day in 19_000_i64..24_000, second in 0..86_400_i64) {
+        for zone in zone::Zone::ALL {
+            let at = zone.instant(day, second);
+            let shown = at + zone.offset(at) - day * 86_400;
+            // What clocks skip comes an hour later.
+            prop_assert!(shown == second || shown == second + 3600, "{zone:?}: {shown}");
+            prop_assert!(zone.offset(at - 3600) + at - 3600 != day * 86_400 + second, "the first of two");
+        }
+    }
+}
