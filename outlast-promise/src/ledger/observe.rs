@@ -106,10 +106,12 @@ impl Ledger {
         match event {
             Event::Released { workload, at, release, is_last } => {
                 let release = release.as_deref().map(cut);
-                self.account(&workload).released(at.min(self.state.head.now), release, is_last);
+                let at = at.min(self.state.head.now);
+                self.account(&workload).released(at, release, is_last);
             }
             Event::Deploying { workload, at } => {
-                self.account(&workload).deploying(at.min(self.state.head.now))
+                let at = at.min(self.state.head.now);
+                self.account(&workload).deploying(at);
             }
             Event::Repository { workload, missing } => {
                 self.account(&workload).missing = missing.as_deref().map(cut);
