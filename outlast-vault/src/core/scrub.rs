@@ -51,7 +51,7 @@ impl Vault {
     }
 
     /// Learns of workloads that are new, and forgets those that are gone.
-    fn find_out_what_to_scrub(&self) -> Result<(), VaultError> {
+    pub(crate) fn find_out_what_to_scrub(&self) -> Result<(), VaultError> {
         let now = self.environment.clock.now();
         let totals = self.promises.catalog().totals()?;
         let mut new = Vec::new();

@@ -75,6 +75,7 @@ async fn report(
         ApiError::new(StatusCode::BAD_REQUEST, ErrorCode::BadRequest, text)
     })?;
     api.run(asker, id, move |vault, _| {
+        vault.note_month()?;
         let (document, frozen) = vault.report_of(&month, format)?;
         Ok(MonthReportView { month, format: word, frozen, document })
     })
@@ -141,6 +142,7 @@ async fn scrubs(
 ) -> Answer<Vec<ScrubView>> {
     access::check_whole(&asker, Call::ViewScrubs)?;
     api.run(asker, id, |vault, asker| {
+        vault.find_out_what_to_scrub()?;
         let mut all = vault.scrubs.statuses(vault.environment.clock.now());
         all.retain(|status| vault.is_granted(asker, &status.workload));
         let period_seconds = vault.scrubs.policy.period.as_secs();
