@@ -172,7 +172,10 @@ mod tests {
         assert_eq!(end.kept[0].0.to_string(), "2028-01-31T02:00:00Z");
         assert_eq!(rows.len(), 13);
         let picture = args.picture(&rows, &keep, DAY * 366);
-        assert_eq!(picture.matches("<rect x").count(), rows.iter().map(|row| row.kept.len()).sum());
+        assert_eq!(
+            picture.matches("<rect x").count(),
+            rows.iter().map(|row| row.kept.len()).sum::<usize>()
+        );
         assert!(picture.starts_with("<svg ") && picture.ends_with("</svg>\n"));
     }
 }
