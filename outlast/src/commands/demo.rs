@@ -6,6 +6,7 @@
 
 mod database;
 mod joining;
+mod pager;
 mod scenes;
 mod stage;
 mod story;

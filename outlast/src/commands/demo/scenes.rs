@@ -1,6 +1,7 @@
 //! The scenes of the rehearsal, in the order of the story.
 
 mod loss;
+mod proof;
 mod wiped;
 
 use std::ffi::OsStr;
@@ -16,6 +17,7 @@ use serde::Deserialize;
 
 use super::database::Database;
 use super::joining;
+use super::pager::Pager;
 use super::stage::{self, Actor, Stage, words};
 use super::story::Story;
 use crate::home::Home;
@@ -29,6 +31,7 @@ const LATE_RPO: Duration = Duration::from_secs(6);
 /// One `up` in compressed time, the shop's database and files, and the share between them.
 pub(super) struct Rehearsal {
     stage: Stage,
+    pager: Pager,
     roles: Actor,
     database: Database,
     url: String,
@@ -85,6 +88,9 @@ impl Rehearsal {
         let stage = Stage::new(directory, interrupted)?;
         // The share is a machine of its own, and outlives that of the vault.
         fs::create_dir(stage.path("share")).context("make the share")?;
+        let pager = Pager::listen()?;
+        fs::create_dir(stage.path("up")).context("make the directory of the roles")?;
+        create(&stage.path("up").join("vault.toml"), pager.route().as_bytes())?;
         let (roles, ready) = raise(&stage, "up", "127.0.0.1:0", &[])?;
         story.tell(&format!("agent, media server and vault serve, the vault at {}", ready.url));
         story.tell(&format!("the share is {}", ready.share.display()));
@@ -93,7 +99,7 @@ impl Rehearsal {
         let database = Database::create(&stage.path(""), stage.program())?;
         story.tell(&format!("the shop's database: {}", database.product()));
         make_uploads(&stage.path("uploads"))?;
-        Ok(Self { stage, roles, database, url: ready.url, share: ready.share })
+        Ok(Self { stage, pager, roles, database, url: ready.url, share: ready.share })
     }
 
     /// The story from the first blue drop to the restored green instance.
@@ -103,6 +109,7 @@ impl Rehearsal {
         let newest = self.green_serves(story)?;
         self.a_recovery_point_is_missed(story)?;
         self.a_green_instance_restores(story, &newest)?;
+        self.a_backup_is_tried_out(story)?;
         self.a_media_server_loses_its_disk(story)?;
         self.the_vault_is_lost_and_brought_back(story)?;
         story.act("Curtain");
@@ -178,6 +185,7 @@ impl Rehearsal {
         );
         story.kept("the vault holds what blue and what green completed, and nothing else");
         self.no_incident(story, "the whole release paged nobody")?;
+        self.nobody_was_paged(story)?;
         Ok(database)
     }
 
@@ -212,6 +220,7 @@ impl Rehearsal {
             "exactly one incident, for the {} team: {}",
             incident.owner, incident.cause
         ));
+        self.the_page_arrives(story)?;
         let cure = self.drop_paths(LATE_WORKLOAD, GREEN, &[&ledger])?;
         self.wait_for_receipt(&cure, "vaulted")?;
         self.stage.wait_until("the incident resolves", || {
