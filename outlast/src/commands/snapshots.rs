@@ -67,7 +67,9 @@ Example:
         #[command(flatten)]
         vault: VaultAccess,
     },
-    /// Show snapshots again that were forgotten less than seven days ago; they stay for 30 days at least
+    /// Show snapshots again that were forgotten, and keep them for 30 days
+    ///
+    /// Those that were forgotten less than seven days ago are still there.
     #[command(after_help = "Examples:
   outlast snapshots undelete shop-db 4f0b12ac --reason \"still needed\" --dir ./outlast-data
   outlast snapshots undelete shop-db --reason \"all of them\" --dir ./outlast-data")]

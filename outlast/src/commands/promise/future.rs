@@ -23,7 +23,7 @@ const LEFT: u64 = 110;
 
 /// What to look at.
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
+pub(super) struct FutureArgs {
     /// Rules of retention, such as last=5,daily=7: show what they will have kept at the end instead
     #[arg(long, value_name = "RULES", conflicts_with_all = ["scenario", "workloads", "seed"])]
     keep: Option<Keep>,
@@ -47,7 +47,7 @@ struct Row {
     kept: Vec<(Timestamp, Kept)>,
 }
 
-impl Args {
+impl FutureArgs {
     /// Whether this is what was asked for.
     pub(super) fn keep(&self) -> Option<&Keep> {
         self.keep.as_ref()
@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn a_year_leaves_what_the_rules_say_and_a_picture_of_it() {
-        let args = Args {
+        let args = FutureArgs {
             keep: None,
             every: DAY,
             from: "2028-01-01T02:00:00Z".parse().unwrap(),

@@ -47,7 +47,7 @@ pub(crate) struct Args {
     #[arg(long)]
     shrink: bool,
     #[command(flatten)]
-    future: future::Args,
+    future: future::FutureArgs,
 }
 
 pub(crate) fn run(arguments: &Args, output: &Output) -> Result<Code> {
