@@ -190,7 +190,7 @@ impl Tiers {
 
     /// The causes of all incidents, also of those that are over.
     pub(super) fn incidents(&self) -> Vec<String> {
-        let listed = document(&mut self.ask(&["incident", "list", "--json"]));
+        let listed = document(&mut self.ask(&["incident", "list", "--all", "--json"]));
         let listed = listed.as_array().cloned().unwrap_or_default();
         listed.iter().map(|incident| incident["cause"].to_string()).collect()
     }
