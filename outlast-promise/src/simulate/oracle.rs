@@ -55,6 +55,9 @@ pub(crate) fn expected(infrastructure: &Infrastructure, lives: &[Life]) -> Expec
         .collect();
     let everywhere = Trouble::everywhere(&sources);
     let flow = Flow::of(accounts.iter());
+    let absences = long_absences(infrastructure);
+    let after_absences = absences.map(|(_, until)| (until, flow.stalled(until, infrastructure)));
+    let after_absences: Spans = after_absences.collect();
     tell_absences(infrastructure, &accounts, &mut expected);
     for (life, account) in lives.iter().zip(&accounts) {
         let name = &life.name;
@@ -66,7 +69,8 @@ pub(crate) fn expected(infrastructure: &Infrastructure, lives: &[Life]) -> Expec
         for (topic, spans) in own {
             tell(&mut expected, Key::of_workload(topic, name), spans);
         }
-        let episodes = account.episodes(&sources[life.agent], &everywhere, &flow, infrastructure);
+        let episodes =
+            account.episodes(&sources[life.agent], &everywhere, &after_absences, infrastructure);
         if !episodes.is_empty() {
             expected.insert(Key::of_workload(Topic::RecoveryPoint, name), episodes);
         }
@@ -117,17 +121,26 @@ fn long_absences(it: &Infrastructure) -> impl Iterator<Item = Span> + '_ {
 #[derive(Debug, Clone, Default)]
 struct Flow {
     waits: Vec<Span>,
+    /// Those in which the promise was broken: they are held up even if they began later.
+    late: Vec<Span>,
     /// When anything came, in order.
     came: Vec<u64>,
 }
 
 impl Flow {
     fn of<'a>(accounts: impl Iterator<Item = &'a Account>) -> Self {
-        let mut waits: Vec<Span> = accounts.flat_map(|account| account.waits.iter()).collect();
+        let (mut waits, mut late) = (Vec::new(), Vec::new());
+        for account in accounts {
+            let overdue: Spans = account.overdue.iter().map(|late| late.span).collect();
+            let is_late = |span: &Span| overdue.length_within(span.0, span.1) > 0;
+            late.extend(account.waits.iter().filter(is_late));
+            waits.extend(account.waits.iter());
+        }
         waits.sort_unstable();
+        late.sort_unstable();
         let mut came: Vec<u64> = waits.iter().map(|(_, until)| *until).collect();
         came.sort_unstable();
-        Self { waits, came }
+        Self { waits, late, came }
     }
 
     /// When nothing has moved for a while after `end`.
@@ -151,7 +164,13 @@ impl Flow {
         }
         let began = self.waits.partition_point(|(from, _)| *from <= end + it.deadline);
         let held_up = self.waits[..began].iter().map(|(_, until)| *until);
-        held_up.max().unwrap_or(end).clamp(end, self.stalled(end, it))
+        let mut latest = held_up.max().unwrap_or(end).max(end);
+        for (from, until) in &self.late {
+            if *from <= latest {
+                latest = latest.max(*until);
+            }
+        }
+        latest.min(self.stalled(end, it))
     }
 }
 
@@ -346,12 +365,13 @@ impl Account {
         }
     }
 
-    /// When its promise was broken, and who had to hear of it. `flow` is that of all workloads.
+    /// When its promise was broken, and who had to hear of it. What waits may be explained after absences of
+    /// the vault, too, while anything comes.
     fn episodes(
         &self,
         source: &Trouble,
         everywhere: &Spans,
-        flow: &Flow,
+        after_absences: &Spans,
         it: &Infrastructure,
     ) -> Vec<Episode> {
         let late = self.overdue.iter().map(|late| late.span);
@@ -367,7 +387,7 @@ impl Account {
         let waiting = source.explains_waiting(&self.waits, it);
         let surely = own.or(&mended.surely).or(&waiting.surely);
         let perhaps = own.or(&mended.perhaps).or(&waiting.perhaps);
-        let perhaps = perhaps.or(&surely).or(&self.came_after_absences(flow, it));
+        let perhaps = perhaps.or(&surely).or(&self.waits.and(after_absences));
         let first = |span: Span, explained: &Spans| {
             let whole: Spans = [span].into_iter().collect();
             let moment = it.away.first_outside(whole.without(explained).iter().next()?.0);
@@ -395,12 +415,6 @@ impl Account {
             Some((late.span.0.max(window.0), late.span.1.min(window.1)))
         };
         self.overdue.iter().filter_map(of).collect()
-    }
-
-    /// When an absence may explain it still, since it waits and something comes.
-    fn came_after_absences(&self, flow: &Flow, it: &Infrastructure) -> Spans {
-        let after = long_absences(it).map(|(_, until)| (until, flow.stalled(until, it)));
-        self.waits.and(&after.collect())
     }
 }
 
