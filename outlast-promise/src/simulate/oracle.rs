@@ -27,7 +27,7 @@ use crate::cause::{Key, Topic};
 use crate::event::Source;
 
 /// Something that is wrong for a time, and what has to be told of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Episode {
     /// From when until when it is so.
     pub(crate) span: Span,
@@ -37,6 +37,8 @@ pub(crate) struct Episode {
     pub(crate) must: Option<u64>,
     /// Until when a page may ring on, since what it held up still comes.
     pub(crate) latest: u64,
+    /// Whether it and what explains it began in one second: it depends on which was heard first.
+    pub(crate) is_tie: bool,
 }
 
 /// All episodes, in order, by what they are about.
@@ -90,6 +92,7 @@ fn tell_until(expected: &mut Expected, key: Key, spans: &Spans, latest: impl Fn(
         may: Some(span.0),
         must: Some(span.0),
         latest: latest(span.1),
+        is_tie: false,
     };
     let episodes: Vec<Episode> = spans.iter().map(episode).collect();
     if !episodes.is_empty() {
@@ -380,9 +383,9 @@ impl Account {
             return Vec::new();
         }
         let known: Spans = [(self.spoken_of.unwrap_or(u64::MAX), u64::MAX)].into_iter().collect();
-        let own = self.rejected.or(&self.revived).or(&self.lost);
-        let own = own.or(&source.explains.and(&known)).or(&everywhere.without(&known));
-        let own = own.or(&self.broke_in_absences(it));
+        let heard = self.rejected.or(&self.revived).or(&self.lost);
+        let heard = heard.or(&source.explains.and(&known)).or(&everywhere.without(&known));
+        let own = heard.or(&self.broke_in_absences(it));
         let mended = Explained::after(&self.lost, it);
         let waiting = source.explains_waiting(&self.waits, it);
         let surely = own.or(&mended.surely).or(&waiting.surely);
@@ -395,11 +398,12 @@ impl Account {
         };
         let episode = |span: Span| {
             let (may, must) = (first(span, &surely), first(span, &perhaps));
-            Episode { span, may, must, latest: span.1 }
+            let is_tie = heard.at(span.0).is_some_and(|explained| explained.0 == span.0);
+            Episode { span, may, must, latest: span.1, is_tie }
         };
         let touched = self.touched.iter().filter(|at| broken.at(**at).is_none());
         let touched =
-            touched.map(|at| Episode { span: (*at, *at), may: None, must: None, latest: *at });
+            touched.map(|at| Episode { span: (*at, *at), latest: *at, ..Episode::default() });
         let mut episodes: Vec<Episode> = broken.iter().map(episode).chain(touched).collect();
         episodes.sort_by_key(|episode| episode.span);
         episodes

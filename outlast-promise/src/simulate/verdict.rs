@@ -219,7 +219,8 @@ impl Court<'_> {
         };
         // What is mended in the very moment in which it is seen to be broken may be told of.
         let is_moment = page.opened == until && page.resolved == Some(until);
-        if !is_moment && episode.may.is_none_or(|may| page.opened < may) {
+        let is_tie = episode.is_tie && page.opened == episode.span.0;
+        if !is_moment && !is_tie && episode.may.is_none_or(|may| page.opened < may) {
             self.is_false(key, page, "something else explains it, of which somebody was told");
         }
         if let Some(must) = must {
