@@ -4,7 +4,12 @@
 //! `cargo bench -p outlast-media [-- AGENTS OBJECTS KIB]`: so many agents (50) at one time, each with so many
 //! objects (200) of so many KiB (64). Nothing is forwarded meanwhile.
 
-#![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark for terminals")]
+#![expect(
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a benchmark for terminals"
+)]
 
 #[expect(dead_code, reason = "what the tests need beyond this")]
 #[path = "../tests/it/scene.rs"]

@@ -61,7 +61,7 @@ pub(super) fn decode(text: &str) -> Result<LedgerState, LedgerError> {
     let workload = |old: Workload| {
         let mut workload = workload::Workload::new(old.known_since);
         // Whether policy or the share said it is not known any more.
-        workload.inherited = old.declared.then(|| old.promise.into());
+        workload.inherited = old.declared.then_some(old.promise);
         workload.last_vaulted = old.last_vaulted;
         workload.waiting_since = old.waiting_since;
         workload.source = old.agent.map(somewhere);

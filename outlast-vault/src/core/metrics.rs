@@ -33,6 +33,9 @@ const STATES: [State; 7] = [
 /// What is shown of a media server: the metric, its help, and the number.
 type MediaFigure = (&'static str, &'static str, fn(&MediaReport) -> u64);
 
+/// A figure of a route.
+type Count = fn(&Health) -> u64;
+
 impl Vault {
     /// All metrics as of now.
     pub(crate) fn metrics(&self) -> String {
@@ -124,7 +127,7 @@ impl Vault {
                 health.failing.as_ref().map_or(0, |(since, _)| now.since(*since).as_secs());
             page.line(metric, &[("route", &standing.route)], failing);
         }
-        let counted: [(&str, &str, fn(&Health) -> u64); 2] = [
+        let counted: [(&str, &str, Count); 2] = [
             ("outlast_alerts_delivered_total", "What was delivered by a route.", |it| it.delivered),
             ("outlast_alert_failures_total", "Deliveries that failed.", |it| it.failures),
         ];

@@ -204,7 +204,7 @@ fn tell(drill: &DrillView, output: &Output) -> Result<()> {
 fn trend(drills: &[DrillView]) -> Option<String> {
     let mut measured = drills.iter().filter_map(|drill| drill.rto_milliseconds);
     let newest = measured.next()?;
-    let oldest = measured.last()?;
+    let oldest = measured.next_back()?;
     Some(format!(
         "bringing it back takes {}; the first of these drills took {}",
         milliseconds(newest),

@@ -194,7 +194,12 @@ fn holds_and_dates_are_stronger_than_rules_and_operators() {
     let days = scene.days(5);
     let shop = shop();
     let [first, second] = [days[0], days[1]].map(|id| id.to_string());
-    let hold = scene.vault.hold(&ordered(&shop, "operator a"), "legal", None, &[first.clone()]);
+    let hold = scene.vault.hold(
+        &ordered(&shop, "operator a"),
+        "legal",
+        None,
+        std::slice::from_ref(&first),
+    );
     let wanted = Wanted::Forget { snapshots: vec![days[1]] };
     let refused = scene.vault.request(&ordered(&shop, "operator a"), wanted).unwrap_err();
     assert!(refused.to_string().contains("nobody may remove it before"), "{refused}");

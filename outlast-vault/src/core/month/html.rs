@@ -17,16 +17,16 @@ pub(crate) fn of(report: &MonthReport) -> String {
     let mut page = String::new();
     let month = escaped(&report.month);
     // Writing to a String cannot fail.
-    let _ = write!(
+    let _ = writeln!(
         page,
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Continuity report {month}\
-         </title><style>{STYLE}</style></head><body>\n<h1>Continuity report {month}</h1>\n"
+         </title><style>{STYLE}</style></head><body>\n<h1>Continuity report {month}</h1>"
     );
     let totals = &report.totals;
-    let _ = write!(
+    let _ = writeln!(
         page,
         "<p>{} workloads; {} recovery points; <span class=\"{}\">{} promises missed</span>; {} drills good, {} \
-         failed. Time zone {}. {}</p>\n",
+         failed. Time zone {}. {}</p>",
         totals.workloads,
         totals.points,
         if totals.missed > 0 { "bad" } else { "ok" },
@@ -49,10 +49,10 @@ pub(crate) fn of(report: &MonthReport) -> String {
         page.push_str("</section>\n");
     }
     let chain = &report.chain;
-    let _ = write!(
+    let _ = writeln!(
         page,
         "<h2>Where this comes from</h2>\n<p>Entries {} to {} of the audit log ({}), of which each has the hash of \
-         the one before. The last: <code>{}:{}</code>. {}</p>\n</body></html>\n",
+         the one before. The last: <code>{}:{}</code>. {}</p>\n</body></html>",
         chain.first,
         chain.last,
         chain.entries,
@@ -74,10 +74,10 @@ fn overview(page: &mut String, report: &MonthReport) {
          <th class=\"n\">Line</th></tr></thead><tbody>\n",
     );
     for workload in &report.workloads {
-        let _ = write!(
+        let _ = writeln!(
             page,
             "<tr><td>{}</td><td>{}</td><td class=\"n\">{}</td><td class=\"n {}\">{}</td><td>{}</td>\
-             <td class=\"n\">{} / {}</td><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td></tr>\n",
+             <td class=\"n\">{} / {}</td><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td></tr>",
             escaped(workload.workload.as_str()),
             escaped(&workload.owner),
             workload.points,
@@ -112,9 +112,9 @@ fn section(page: &mut String, workload: &WorkloadMonth) {
              </th></tr></thead><tbody>\n",
         );
         for drill in &workload.drills {
-            let _ = write!(
+            let _ = writeln!(
                 page,
-                "<tr><td>{}</td><td><code>{}</code></td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>\n",
+                "<tr><td>{}</td><td><code>{}</code></td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
                 drill.at,
                 escaped(drill.snapshot.get(..8).unwrap_or(&drill.snapshot)),
                 escaped(&drill.level),
@@ -138,9 +138,9 @@ fn incidents(page: &mut String, incidents: &[IncidentMonth]) {
         "<table><thead><tr><th>Incident</th><th>Opened</th><th>Resolved</th><th>Why</th></tr></thead><tbody>\n",
     );
     for incident in incidents {
-        let _ = write!(
+        let _ = writeln!(
             page,
-            "<tr><td>{} {}</td><td>{}</td><td>{}</td><td>{}</td></tr>\n",
+            "<tr><td>{} {}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
             incident.incident,
             escaped(&incident.key),
             incident.opened,
@@ -155,16 +155,16 @@ fn deeds(page: &mut String, title: &str, deeds: &[Deed]) {
     if deeds.is_empty() {
         return;
     }
-    let _ = write!(
+    let _ = writeln!(
         page,
-        "<table><thead><tr><th>{title}</th><th>Who</th><th>What</th><th>Details</th></tr></thead><tbody>\n"
+        "<table><thead><tr><th>{title}</th><th>Who</th><th>What</th><th>Details</th></tr></thead><tbody>"
     );
     for deed in deeds {
         let details: Vec<String> =
             deed.details.iter().map(|(name, text)| format!("{name}: {text}")).collect();
-        let _ = write!(
+        let _ = writeln!(
             page,
-            "<tr><td>{}</td><td>{}</td><td>{} {}</td><td>{}</td></tr>\n",
+            "<tr><td>{}</td><td>{}</td><td>{} {}</td><td>{}</td></tr>",
             deed.at,
             escaped(&deed.actor),
             escaped(&deed.action),
