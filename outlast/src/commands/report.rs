@@ -9,7 +9,7 @@ use super::vault_access::VaultAccess;
 use crate::exit::Code;
 use crate::output::{Output, not_written, plain};
 
-/// Print the continuity report of a month: recovery points met and missed, drills, decisions
+/// Print the continuity report of a month: points met and missed, drills, decisions
 #[derive(Debug, Args)]
 #[command(
     after_help = "A month that is over is frozen: its report is the same for ever, to the byte, and follows from its

@@ -40,7 +40,10 @@ fn behind_a_media_server_a_vault_that_is_put_back_from_yesterdays_copy_gets_what
     // Nobody asks for it: the agent sees that the vault does not hold what it signed for.
     wait_until("the vault holds both again", || tiers.snapshots("shop") == 2);
     let incidents = tiers.incidents();
-    assert!(incidents.iter().any(|cause| cause.contains("vault-went-back")), "{incidents:?}");
+    assert!(
+        incidents.iter().any(|cause| cause.contains("does not hold 1 drops that it signed for")),
+        "{incidents:?}"
+    );
     assert!(tiers.content("shop", &file) == fs::read(&file).unwrap());
     succeed(tiers.restic("shop").args(["check", "--read-data"]));
 }
