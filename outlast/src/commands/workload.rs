@@ -94,7 +94,7 @@ Examples:
         #[command(flatten)]
         vault: VaultAccess,
     },
-    /// Let nothing of a workload go, whatever rules and operators say, until somebody releases it
+    /// Let nothing of a workload go, whatever rules and operators say, until it is released
     #[command(after_help = "Examples:
   outlast workload hold shop-db --reason \"case 2026-114\" --person \"legal, J. Doe\" --dir ./outlast-data
   outlast workload hold shop-db --reason \"case 2026-114\" --snapshot 4f0b12ac --for 366d --dir ./outlast-data")]
@@ -152,7 +152,7 @@ Examples:
         #[command(flatten)]
         vault: VaultAccess,
     },
-    /// Ask another operator to agree that a retired workload's repository is destroyed before its time
+    /// Ask another operator to agree that a retired repository is destroyed before its time
     #[command(after_help = "Example:
   outlast workload destroy old-name --reason \"the contract ended\" --dir ./outlast-data")]
     Destroy {
