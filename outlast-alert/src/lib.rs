@@ -1,6 +1,6 @@
 //! Who is told of an incident, when, and in which words.
 //!
-//! Pure: no clock, no I/O. The [`Desk`] hears what the promise ledger tells, gathers it into [pages](Page),
+//! Pure: no clock, no I/O. The [`Desk`] hears what the promise ledger tells, gathers it into pages,
 //! and says which [message](Message) is due on which [route](Route). Whoever sends it says how that went. What
 //! is due is remembered until it was delivered, so a message goes out at least once, under an id that makes
 //! it once where the receiver looks at ids.
