@@ -4,25 +4,14 @@ use std::str::FromStr;
 
 use jiff::civil::Weekday;
 use jiff::tz::TimeZone;
-use outlast_types::Timestamp;
-
-const DAYS: [(&str, Weekday); 7] = [
-    ("mon", Weekday::Monday),
-    ("tue", Weekday::Tuesday),
-    ("wed", Weekday::Wednesday),
-    ("thu", Weekday::Thursday),
-    ("fri", Weekday::Friday),
-    ("sat", Weekday::Saturday),
-    ("sun", Weekday::Sunday),
-];
+use outlast_types::{Timestamp, Weekdays};
 
 const MINUTES_OF_DAY: u16 = 24 * 60;
 
 /// A span of each day that is meant: `Mon-Fri 08:00-18:00`, `22:00-06:00`, `Sat,Sun`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hours {
-    /// From Monday on.
-    days: [bool; 7],
+    days: Weekdays,
     from: u16,
     /// Not after `from` if the span goes over midnight: then it belongs to the day on which it begins.
     until: u16,
@@ -50,7 +39,7 @@ impl FromStr for Hours {
             if word.contains(':') && span.is_none() {
                 span = Some(times(word).ok_or_else(invalid)?);
             } else if days.is_none() && span.is_none() {
-                days = Some(day_list(word).ok_or_else(invalid)?);
+                days = Some(word.to_ascii_lowercase().parse().map_err(|_| invalid())?);
             } else {
                 return Err(invalid());
             }
@@ -59,7 +48,7 @@ impl FromStr for Hours {
             return Err(invalid());
         }
         let (from, until) = span.unwrap_or((0, MINUTES_OF_DAY));
-        Ok(Self { days: days.unwrap_or([true; 7]), from, until })
+        Ok(Self { days: days.unwrap_or(Weekdays::ALL), from, until })
     }
 }
 
@@ -76,25 +65,6 @@ fn times(word: &str) -> Option<(u16, u16)> {
     (from != until && from < MINUTES_OF_DAY).then_some((from, until))
 }
 
-/// `Mon-Fri`, `Sat,Sun`.
-fn day_list(word: &str) -> Option<[bool; 7]> {
-    let number = |text: &str| DAYS.iter().position(|(name, _)| text.eq_ignore_ascii_case(name));
-    let mut days = [false; 7];
-    for part in word.split(',') {
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
-        let (first, last) = (number(first)?, number(last)?);
-        let mut day = first;
-        loop {
-            days[day] = true;
-            if day == last {
-                break;
-            }
-            day = (day + 1) % 7;
-        }
-    }
-    Some(days)
-}
-
 impl Hours {
     /// Whether `now` lies in it, by the clocks of `zone`.
     pub fn contains(&self, now: Timestamp, zone: &TimeZone) -> bool {
@@ -102,8 +72,11 @@ impl Hours {
         let local = zone.to_datetime(at);
         let minute = |part: i8| u16::try_from(part).unwrap_or(0);
         let minute = minute(local.hour()) * 60 + minute(local.minute());
-        let day = DAYS.iter().position(|(_, day)| *day == local.weekday()).unwrap_or(0);
-        let (today, yesterday) = (self.days[day], self.days[(day + 6) % 7]);
+        let of = |day: Weekday| {
+            usize::try_from(day.to_monday_zero_offset())
+                .is_ok_and(|number| self.days.contain(number))
+        };
+        let (today, yesterday) = (of(local.weekday()), of(local.weekday().previous()));
         if self.from < self.until {
             return today && (self.from..self.until).contains(&minute);
         }

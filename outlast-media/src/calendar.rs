@@ -10,7 +10,7 @@ use std::str::FromStr;
 
 use jiff::civil::{Time, Weekday};
 use jiff::tz::TimeZone;
-use outlast_types::Timestamp;
+use outlast_types::{InvalidWeekdays, Timestamp, Weekdays};
 
 /// Rules of one calendar.
 const RULES_MAX: usize = 100;
@@ -35,10 +35,8 @@ pub enum InvalidCalendar {
         "{text:?} is no rule: write days, hours and a rate, such as mon-fri 07:00-19:00 20Mbit/s"
     )]
     Rule { text: String },
-    #[error(
-        "{text:?} are no days: write some of mon, tue, wed, thu, fri, sat, sun, such as mon-fri or sat,sun"
-    )]
-    Days { text: String },
+    #[error(transparent)]
+    Days(#[from] InvalidWeekdays),
     #[error("{text:?} are no hours: write such as 07:00-19:00, 22:00-06:00 or 00:00-24:00")]
     Hours { text: String },
     #[error("the time zone {name:?} is not known: {reason}")]
@@ -105,8 +103,7 @@ pub struct Calendar {
 
 #[derive(Debug, Clone, PartialEq)]
 struct Rule {
-    /// By number, Monday first.
-    days: [bool; 7],
+    days: Weekdays,
     begin: Time,
     /// None is midnight at the end of the day; one before `begin` is on the next day.
     end: Option<Time>,
@@ -148,7 +145,7 @@ impl Calendar {
 
 impl Rule {
     fn holds(&self, day: Weekday, time: Time) -> bool {
-        let of = |day: Weekday| self.days[place(day)];
+        let of = |day: Weekday| self.days.contain(place(day));
         match self.end {
             None => of(day) && time >= self.begin,
             Some(end) if self.begin < end => of(day) && (self.begin..end).contains(&time),
@@ -168,7 +165,7 @@ impl FromStr for Rule {
         let invalid = || InvalidCalendar::Rule { text: text.to_owned() };
         let mut words = text.split_whitespace();
         let mut word = || words.next().ok_or_else(invalid);
-        let (days, hours) = (parse_days(word()?)?, word()?);
+        let (days, hours) = (word()?.parse()?, word()?);
         // A rate may be written in two words.
         let rate: String = words.collect::<Vec<_>>().concat();
         if rate.is_empty() {
@@ -177,24 +174,6 @@ impl FromStr for Rule {
         let (begin, end) = parse_hours(hours)?;
         Ok(Self { days, begin, end, rate: rate.parse()? })
     }
-}
-
-fn parse_days(text: &str) -> Result<[bool; 7], InvalidCalendar> {
-    const NAMES: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
-    let invalid = || InvalidCalendar::Days { text: text.to_owned() };
-    let number = |name: &str| NAMES.iter().position(|known| *known == name).ok_or_else(invalid);
-    if text == "daily" {
-        return Ok([true; 7]);
-    }
-    let mut days = [false; 7];
-    for part in text.split(',') {
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
-        let (first, last) = (number(first)?, number(last)?);
-        // `sat-mon` goes over the end of the week.
-        let count = (last + 7 - first) % 7;
-        (0..=count).for_each(|step| days[(first + step) % 7] = true);
-    }
-    Ok(days)
 }
 
 fn parse_hours(text: &str) -> Result<(Time, Option<Time>), InvalidCalendar> {

@@ -5,10 +5,10 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use outlast_types::{Timestamp, human};
+use outlast_types::{Timestamp, Weekdays, human};
 use serde::{Deserialize, Serialize};
 
-use crate::days::{DaysOff, Holidays, Weekdays};
+use crate::days::{DaysOff, Holidays};
 use crate::retention::Keep;
 use crate::schedule::Schedule;
 use crate::window::{self, Window};

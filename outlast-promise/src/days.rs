@@ -1,77 +1,21 @@
 //! Days on which nobody is paged: those of the week that are not worked, and holidays.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
 use jiff::ToSpan;
 use jiff::civil::{Date, Weekday};
+use outlast_types::Weekdays;
 
 /// Holidays of one file; more are a mistake.
 const HOLIDAYS_MAX: usize = 10_000;
 /// Longest name of a holiday, in characters.
 const NAME_LENGTH_MAX: usize = 80;
 
-const NAMES: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
-
-/// Some days of the week: `mon-fri`, `sat,sun`, `daily`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Weekdays([bool; 7]);
-
-/// A text that names no days of the week.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{text:?} are no days: write some of mon, tue, wed, thu, fri, sat, sun, such as mon-fri or sat,sun"
-)]
-pub struct InvalidWeekdays {
-    text: String,
-}
-
-impl Weekdays {
-    pub const ALL: Self = Self([true; 7]);
-
-    /// Whether a day of the week is one of them.
-    pub(crate) fn contain(self, day: Weekday) -> bool {
-        usize::try_from(day.to_monday_zero_offset()).is_ok_and(|place| self.0[place])
-    }
-
-    /// The day of the week that is called so, Monday being 0.
-    pub(crate) fn number(name: &str) -> Option<usize> {
-        NAMES.iter().position(|known| *known == name)
-    }
-}
-
-impl FromStr for Weekdays {
-    type Err = InvalidWeekdays;
-
-    fn from_str(text: &str) -> Result<Self, InvalidWeekdays> {
-        let invalid = || InvalidWeekdays { text: text.chars().take(80).collect() };
-        if text == "daily" {
-            return Ok(Self::ALL);
-        }
-        let number = |name: &str| Self::number(name.trim()).ok_or_else(invalid);
-        let mut days = [false; 7];
-        for part in text.split(',') {
-            let (first, last) = part.split_once('-').unwrap_or((part, part));
-            let (first, last) = (number(first)?, number(last)?);
-            // `sat-mon` goes over the end of the week.
-            let count = (last + 7 - first) % 7;
-            (0..=count).for_each(|step| days[(first + step) % 7] = true);
-        }
-        Ok(Self(days))
-    }
-}
-
-/// `daily`, or each day by its name.
-impl fmt::Display for Weekdays {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if *self == Self::ALL {
-            return f.write_str("daily");
-        }
-        let named = NAMES.iter().zip(self.0).filter(|(_, is_one)| *is_one);
-        f.write_str(&named.map(|(name, _)| *name).collect::<Vec<_>>().join(","))
-    }
+/// Whether a day of the week is one of some.
+pub(crate) fn is_one(day: Weekday, of: Weekdays) -> bool {
+    usize::try_from(day.to_monday_zero_offset()).is_ok_and(|number| of.contain(number))
 }
 
 /// Days of the year on which nobody is paged, and what they are called.
@@ -140,7 +84,7 @@ impl DaysOff {
         if let Some(name) = self.holidays.0.get(&day) {
             return Some(name);
         }
-        (!self.weekdays.contain(day.weekday())).then_some("a day off")
+        (!is_one(day.weekday(), self.weekdays)).then_some("a day off")
     }
 
     /// How many days in a row are off, at most.
@@ -171,19 +115,6 @@ mod tests {
 
     fn day(text: &str) -> Date {
         date(text).unwrap()
-    }
-
-    #[test]
-    fn days_of_the_week_are_named_ranges_and_lists() {
-        let days = |text: &str| text.parse::<Weekdays>().map(|days| days.to_string());
-        assert_eq!(days("mon-fri").unwrap(), "mon,tue,wed,thu,fri");
-        assert_eq!(days("sat-mon").unwrap(), "mon,sat,sun");
-        assert_eq!(days("sun, wed").unwrap(), "wed,sun");
-        assert_eq!(days("daily").unwrap(), "daily");
-        assert_eq!(days("mon-sun").unwrap(), "daily");
-        for wrong in ["", "mo", "mon-", "Mon", "mon fri", "mon,,tue"] {
-            assert!(days(wrong).unwrap_err().to_string().contains("are no days"), "{wrong}");
-        }
     }
 
     #[test]

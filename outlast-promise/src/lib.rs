@@ -59,7 +59,7 @@ mod zone;
 pub use catching_up::CatchingUp;
 pub use cause::{Cause, Key, LostDrop, Subject, Topic};
 pub use class::{Class, ClassName, Freshness, InvalidClass, InvalidClassName, Part, Quiet, Safe};
-pub use days::{DaysOff, Holidays, InvalidHolidays, InvalidWeekdays, Weekdays};
+pub use days::{DaysOff, Holidays, InvalidHolidays};
 pub use error::LedgerError;
 pub use event::{Event, Finding, Order, Source, Validity};
 pub use form::{Row, RowChange, Unsaved};

@@ -5,9 +5,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use jiff::civil::{Date, Time};
-use outlast_types::Timestamp;
+use outlast_types::{InvalidWeekdays, Timestamp, Weekdays};
 
-use crate::days::{InvalidWeekdays, Weekdays, date};
+use crate::days::{date, is_one};
 use crate::zone::Zone;
 
 /// The longest time for which windows may let pages wait without a break.
@@ -127,7 +127,7 @@ impl Window {
     /// From when to when it is open that begins on a day, if one does.
     fn on(&self, day: Date, zone: &Zone) -> Option<(Timestamp, Timestamp)> {
         let is_of = match self.days {
-            Days::Each(weekdays) => weekdays.contain(day.weekday()),
+            Days::Each(weekdays) => is_one(day.weekday(), weekdays),
             Days::Once(date) => date == day,
         };
         if !is_of {

@@ -129,7 +129,7 @@ impl HostGround {
         let put =
             |name: &str, text: &str| durable::replace(&etc.join(name), text.as_bytes(), 0o644);
         put("run.sh", script)?;
-        put("passwd", &format!("drill:x:{USER}:{USER}::/drill/work:/bin/sh\n"))?;
+        put("passwd", &format!("drill:x:{USER}:{USER}::/drill/space:/bin/sh\n"))?;
         put("group", &format!("drill:x:{USER}:\n"))?;
         if let Some(check) = &task.rule.check {
             put("check.sql", &format!("{check}\n"))?;

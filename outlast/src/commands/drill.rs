@@ -43,6 +43,7 @@ Examples:
     #[command(after_help = "Examples:
   outlast drill show shop-db --dir ./outlast-data")]
     Show {
+        /// The workload's name, as `outlast workload list` shows it
         workload: WorkloadName,
         #[command(flatten)]
         vault: VaultAccess,

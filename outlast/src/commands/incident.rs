@@ -55,6 +55,7 @@ pub(crate) enum Command {
     Comment {
         /// What the incident is about, as `outlast incident list` shows it
         key: String,
+        /// What is to be said of it, on one line
         text: String,
         #[command(flatten)]
         vault: VaultAccess,

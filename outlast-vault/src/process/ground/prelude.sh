@@ -1,8 +1,8 @@
 # Runs in the sandbox, for each recipe: what it tells the vault goes to its standard output, and nothing else.
 set -eu
-cd /drill/work
-exec 3>&1 1>/drill/work/log 2>&1
-DATA=/drill/data WORK=/drill/work
+cd /drill/space
+exec 3>&1 1>/drill/space/log 2>&1
+DATA=/drill/data WORK=/drill/space
 phase() { printf '@phase %s\n' "$1" >&3; }
 count() { printf '@count %s %s\n' "$1" "$2" >&3; }
 fail() { printf '@fail %s\n' "$*" | tr '\n' ' ' >&3; printf '\n' >&3; exit 1; }

@@ -181,8 +181,8 @@ fn start(place: &Place, arguments: &[String], is_root: bool) -> std::io::Result<
         .args(bind("--ro-bind", etc.join("group"), "/etc/group"))
         .args(bind("--ro-bind", etc, "/drill/etc"))
         .args(bind("--ro-bind", place.data(), "/drill/data"))
-        .args(bind("--bind", place.work(), "/drill/work"))
-        .args(["--symlink", "drill/work", "/tmp", "--chdir", "/"]);
+        .args(bind("--bind", place.work(), "/drill/space"))
+        .args(["--symlink", "drill/space", "/tmp", "--chdir", "/"]);
     // A command of policy may lie beside the programs of the host.
     if let Some(program) = arguments.first().map(Path::new)
         && program.is_absolute()
@@ -199,7 +199,7 @@ fn start(place: &Place, arguments: &[String], is_root: bool) -> std::io::Result<
 fn namespaces(is_root: bool) -> Vec<String> {
     let common = "--unshare-pid --unshare-net --unshare-ipc --unshare-uts --unshare-cgroup-try \
                   --die-with-parent --new-session --clearenv --hostname drill \
-                  --setenv PATH /usr/sbin:/usr/bin --setenv LC_ALL C --setenv HOME /drill/work";
+                  --setenv PATH /usr/sbin:/usr/bin --setenv LC_ALL C --setenv HOME /drill/space";
     let mut words: Vec<String> = common.split_whitespace().map(str::to_owned).collect();
     if !is_root {
         let user = USER.to_string();

@@ -155,7 +155,7 @@ fn a_dump_that_tries_to_get_out_sees_nothing_and_reaches_nobody() {
     let hostile = format!(
         "-- PostgreSQL database dump\nCREATE TABLE found (line text);\n\
          COPY found FROM PROGRAM '{probe}';\n\\! {probe} > /tmp/found\n\
-         COPY found FROM '/drill/work/found';\n"
+         COPY found FROM '/drill/space/found';\n"
     );
     let hostile = hostile.replace("kill -9 -1 && echo KILLED", "true");
     scene.rule.check = Some(
@@ -180,9 +180,9 @@ fn a_dump_of_mariadb_is_loaded_and_asked_and_its_shell_finds_nothing() {
     let mut scene = Scene::new();
     let dump = "-- MariaDB dump 10.19\nCREATE TABLE orders (id int);\n\
                 INSERT INTO orders VALUES (1), (2), (3);\n\
-                \\! ls /root /var /home /etc/shadow > /drill/work/found 2>/dev/null || true\n\
+                \\! ls /root /var /home /etc/shadow > /drill/space/found 2>/dev/null || true\n\
                 CREATE TABLE found (line text);\n\
-                LOAD DATA LOCAL INFILE '/drill/work/found' INTO TABLE found;\n\
+                LOAD DATA LOCAL INFILE '/drill/space/found' INTO TABLE found;\n\
                 CREATE TABLE `odd ``name` (a int);\n";
     scene.rule.check = Some("SELECT count(*) = 0 FROM found".to_owned());
     let outcome = scene.drill(dump.as_bytes());

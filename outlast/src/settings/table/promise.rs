@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use outlast_promise::{Class, ClassName, Schedule, Weekdays, Zone};
+use outlast_promise::{Class, ClassName, Schedule, Zone};
+use outlast_types::Weekdays;
 
 use super::super::key::{CLASSES, Default, Form, Key, Kind, Section};
 use super::retention::{IMMUTABLE_FOR, KEEP};
