@@ -169,8 +169,11 @@ impl Store for ReadThrough {
         }
     }
 
-    /// What the vault lists, or listed last while it is away; and what waits here.
+    /// What waits here; and what the vault lists, or listed last while it is away.
     fn list(&self, kind: Kind) -> Result<Vec<(Object, u64)>, StoreError> {
+        // First what waits: what is forwarded between the two looks is then in both lists, and never
+        // in none. A backup whose own index file seems gone gives up.
+        let here = self.media.spool.oldest(&self.workload, None, usize::MAX);
         let failed = |source| StoreError::List { kind, location: self.location(), source };
         let listed = match self.ask(false, failed, |vault| vault.list(kind)) {
             Ok(listed) => {
@@ -188,7 +191,6 @@ impl Store for ReadThrough {
             Err(error) => return Err(error),
         };
         let mut all: BTreeMap<Object, u64> = listed.into_iter().collect();
-        let here = self.media.spool.oldest(&self.workload, None, usize::MAX);
         let here = here.iter().map(|item| (object_of(item), item.size));
         all.extend(here.filter(|(object, _)| object.kind() == kind));
         Ok(all.into_iter().collect())

@@ -95,3 +95,32 @@ fn a_calendar_is_changed_at_work_and_until_then_nothing_goes_that_it_forbids() {
     media.set_limits(limits(Rate::Unlimited));
     vaulted(&agent, &bill);
 }
+
+#[test]
+fn what_is_forwarded_while_somebody_lists_is_listed() {
+    let scene = Scene::new();
+    let media = scene.media("eu-1");
+    let agent = scene.world.agent_at(&media.url());
+    agent.upload(&shop(), b"the first");
+    let repository = open_at(&agent, &media.url(), &shop());
+    let list = || repository.store().list(outlast_store::Kind::Index).unwrap();
+    let is_done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut seen = std::collections::BTreeSet::new();
+            while !is_done.load(std::sync::atomic::Ordering::SeqCst) {
+                let now: std::collections::BTreeSet<_> = list().into_iter().collect();
+                let gone: Vec<_> = seen.difference(&now).collect();
+                assert!(gone.is_empty(), "{gone:?} were listed, and nobody removed them");
+                seen = now;
+            }
+        });
+        let uploads = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            for round in 0..20 {
+                agent.upload(&shop(), format!("content {round}").as_bytes());
+            }
+        }));
+        is_done.store(true, std::sync::atomic::Ordering::SeqCst);
+        uploads.unwrap();
+    });
+}
