@@ -72,6 +72,18 @@ impl Vault {
         Ok(format!("{hidden} snapshots were forgotten, {removed} removed, {pruned} bytes freed"))
     }
 
+    /// What was decided cannot be read: said at once, not with the next pass.
+    pub(crate) fn note_unreadable(&self, error: &VaultError) {
+        let VaultError::BadKeeping { workload, .. } = error else { return };
+        let told = self
+            .slow_time
+            .now(false)
+            .and_then(|(_, jumped)| self.tell_forgetting(jumped, &[workload.to_string()]));
+        if let Err(error) = told {
+            tracing::error!(%workload, %error, "its record cannot be read, which cannot be noted");
+        }
+    }
+
     fn tell_forgetting(
         &self,
         jumped: Option<String>,

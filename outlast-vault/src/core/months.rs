@@ -13,7 +13,6 @@ use serde_json::Value;
 use super::audit::{self, AuditAction, Event};
 use super::error::VaultError;
 use super::incidents::in_words;
-use super::jobs::Progress;
 use super::month::noted::Noted;
 use super::month::{Begun, Carried, InForce, MonthReport, Reader, csv, html};
 use super::storage::{Durability, Records, StorageError};
@@ -64,12 +63,17 @@ pub struct MonthVerdict {
 }
 
 impl Vault {
-    /// Begins a month, notes what changed of promises and states, and freezes months that are over.
-    pub(crate) fn keep_months(&self, _progress: &Progress) -> Result<String, VaultError> {
-        self.note_month()
+    /// Begins the next month as soon as it is there: what comes before belongs to the month before.
+    pub(crate) fn heed_border_of_months(&self) -> Result<(), VaultError> {
+        let month = self.months.zone.month_of(self.environment.clock.now());
+        let is_over = self.months.lock().as_ref().is_some_and(|known| known.month < month);
+        if is_over {
+            self.note_month()?;
+        }
+        Ok(())
     }
 
-    /// The same, at once, for whoever asks.
+    /// Begins a month, notes what changed of promises and states, and freezes months that are over.
     pub(crate) fn note_month(&self) -> Result<String, VaultError> {
         let now = self.environment.clock.now();
         let month = self.months.zone.month_of(now);

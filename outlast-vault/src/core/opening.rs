@@ -164,6 +164,11 @@ impl Vault {
         let started = Event::by_vault(AuditAction::Started).detail("run", &self.run);
         self.note_past_authorities(&self.identity.get())?;
         self.audit.record(started.detail("version", env!("CARGO_PKG_VERSION")))?;
+        // Before the first drop comes, so that it belongs to a month. A vault that cannot write reports
+        // takes drops all the same.
+        if let Err(error) = self.note_month() {
+            tracing::error!(%error, "the month's report is not begun");
+        }
         // Whoever keeps this line can tell later whether the log was written anew.
         let AuditHead { number, hash } = self.audit.head();
         tracing::info!(number, hash, "the newest entry of the audit log");

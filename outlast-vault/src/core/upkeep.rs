@@ -78,6 +78,7 @@ pub(crate) fn jobs(every: Every) -> [Job; 18] {
             vault.environment.pulse.beat();
             watched?;
             vault.note_past_authorities(&vault.identity.get())?;
+            vault.heed_border_of_months()?;
             Ok(String::new())
         }),
         job("look-after-repositories", every.look_after, Vault::look_after_repositories),
@@ -97,7 +98,7 @@ pub(crate) fn jobs(every: Every) -> [Job; 18] {
         job("keep-kit-keys", KEEP_KIT_KEYS, Vault::keep_kit_keys),
         job("scrub", every.scrub, Vault::scrub),
         job("drill", every.drill, Vault::drill),
-        job("keep-months", KEEP_MONTHS, Vault::keep_months),
+        job("keep-months", KEEP_MONTHS, |vault, _| vault.note_month()),
         job("save-own-state", every.save_state, Vault::save_own_state),
         job("trim-own-state", TRIM_OWN_STATE, Vault::trim_own_state),
     ]

@@ -242,3 +242,26 @@ fn a_share_that_cannot_be_used_is_the_platforms_incident() {
     agent.report(Vec::new(), Vec::new());
     assert_eq!(told(&operator.incidents().unwrap()), [(key.as_str(), true)]);
 }
+
+#[test]
+fn a_record_of_what_was_decided_that_cannot_be_read_is_named_at_once_and_keeps_all() {
+    let world = World::hurried(LONG, LONG);
+    let vault = world.start();
+    world.agent(&vault).ship(&shop(), b"one");
+    let operator = world.client(&vault, Role::Operator);
+    assert_eq!(operator.keeping(&shop(), None).unwrap().snapshots.len(), 1);
+    vault.shutdown();
+    let record = world.config.dir.join("repos/.keeping/shop-db/keeping.json");
+    std::fs::create_dir_all(record.parent().unwrap()).unwrap();
+    outlast_fs::durable::replace(&record, b"{\"version\":1,", 0o600).unwrap();
+    let vault = world.start();
+    let operator = world.client(&vault, Role::Operator);
+    let error = operator.keeping(&shop(), None).unwrap_err().to_string();
+    assert!(error.contains("of the snapshots of shop-db cannot be read"), "{error}");
+    assert!(!error.contains(&*world.config.dir.to_string_lossy()), "{error}");
+    let told = eventually("an incident", || {
+        let open = operator.incidents().unwrap();
+        open.into_iter().find(|it| it.cause.contains("cannot be read"))
+    });
+    assert!(told.cause.contains("shop-db"), "{told:?}");
+}

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use outlast_types::{Interrupt, SnapshotId};
+use outlast_types::SnapshotId;
 
 use super::*;
 use crate::core::audit::AuditSelection;
@@ -13,7 +13,7 @@ fn ship(vault: &Vault) -> SnapshotId {
 }
 
 fn keep(vault: &Vault) -> String {
-    vault.keep_months(&Progress::new(&vault.environment, &Interrupt::default())).unwrap()
+    vault.note_month().unwrap()
 }
 
 fn all_lines(world: &World) -> String {
@@ -79,4 +79,30 @@ fn a_month_begins_a_segment_notes_what_changes_and_is_the_same_for_ever_when_it_
         vault.report_of("1999-01", Format::Json),
         Err(VaultError::UnknownMonth { .. })
     ));
+}
+
+#[test]
+fn what_comes_right_after_a_start_or_a_border_of_months_is_in_the_months_report() {
+    let mut world = World::new();
+    let time =
+        outlast_testing::ManualTime::new(outlast_types::Clock::now(&outlast_types::SystemClock));
+    world.environment = outlast_types::Environment {
+        random: std::sync::Arc::new(outlast_types::SystemRandom),
+        ..time.environment()
+    };
+    let vault = world.open();
+    // No job ran yet.
+    ship(&vault);
+    let month = vault.months.zone.month_of(vault.environment.clock.now());
+    let points = |month: &str| vault.report_of(month, Format::Json).unwrap().0;
+    assert!(points(&month).contains("\"points\": 1"), "{}", points(&month));
+    vault.heed_border_of_months().unwrap();
+    let next = vault.months.zone.month_end(&month).unwrap();
+    time.advance(next.since(vault.environment.clock.now()) + Duration::from_secs(1));
+    vault.heed_border_of_months().unwrap();
+    let next = vault.months.zone.month_of(vault.environment.clock.now());
+    assert_ne!(next, month);
+    ship(&vault);
+    assert!(points(&month).contains("\"points\": 1"), "{}", points(&month));
+    assert!(points(&next).contains("\"points\": 1"), "{}", points(&next));
 }

@@ -3,7 +3,7 @@ use std::time::Duration;
 use outlast_types::{Interrupt, SystemRandom};
 
 use super::*;
-use crate::core::audit::AuditAction;
+use crate::core::audit::{self, AuditAction};
 use crate::core::storage::{Records as _, VaultStorage as _};
 use crate::core::testing::{World, agent, bill, shop, upload};
 
@@ -40,7 +40,9 @@ fn what_nothing_could_give_back_is_saved_when_it_changed_and_only_then() {
     let password = format!("keys/{}.password", shop());
     let expected = world.storage.read(&password, 1 << 20).unwrap().unwrap();
     assert_eq!(content(&saves(&world), &password), expected);
-    let log = content(&saves(&world), "audit/000000000001.jsonl");
+    let months = audit::months::all(&*world.storage).unwrap();
+    let segment = format!("audit/{:012}.jsonl", months[0].1[0]);
+    let log = content(&saves(&world), &segment);
     assert!(String::from_utf8(log).unwrap().contains("drop_published"));
 
     let snapshots = || read::snapshots(&saves(&world)).unwrap().list.len();

@@ -135,7 +135,7 @@ impl Api {
         let vault = Arc::clone(&self.vault);
         self.finish(id, move || {
             let _slot = slot;
-            call(&vault, &asker)
+            call(&vault, &asker).inspect_err(|error| vault.note_unreadable(error))
         })
         .await
         .map(Json)
@@ -314,6 +314,16 @@ fn answer_to_words(error: VaultError, id: &RequestId) -> ApiError {
         }
         VaultError::BadBoxKey | VaultError::TooMuch { .. } => {
             ApiError::new(StatusCode::BAD_REQUEST, ErrorCode::BadRequest, text)
+        }
+        // Where its files lie is the vault's own business.
+        VaultError::BadKeeping { workload, .. } => {
+            tracing::error!(id = id.0, error = text, "what was decided cannot be read");
+            let text = format!(
+                "what was decided of the snapshots of {workload} cannot be read, so the vault neither changes \
+                 nor forgets any of it"
+            );
+            ApiError::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unable, text)
+                .hint("put its keeping.json back from a copy: the vault's log says where, and why it is not read")
         }
         VaultError::Store(StoreError::Full { .. }) => {
             tracing::error!(id = id.0, error = text, "no room");
