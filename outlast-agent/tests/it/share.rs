@@ -174,7 +174,10 @@ fn a_drop_that_cannot_be_read_holds_up_newer_ones_only_for_a_while() {
     let other = world.dump("other", b"other");
     let (from, to) = (world.share.drop_directory(&stuck), world.path("hidden"));
     let hidden = (from.clone(), to.clone());
+    // Several are opened side by side: one at a time looks and hides.
+    let turn = std::sync::Mutex::new(());
     let at_open = move || {
+        let _turn = turn.lock().unwrap();
         if hidden.0.exists() {
             rename(&hidden.0, &hidden.1);
         }

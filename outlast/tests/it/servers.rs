@@ -64,6 +64,11 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = fs::read(&self.log).unwrap_or_default();
+            let last = String::from_utf8_lossy(&log[log.len().saturating_sub(8192)..]).into_owned();
+            eprintln!("the server ({:?}) said at last:\n{last}", self.child.try_wait());
+        }
         let _ = kill_process(Pid::from_child(&self.child), self.end);
         let _ = self.child.wait();
     }
@@ -207,6 +212,10 @@ impl MariaDb {
         let mut command = as_user(Self::USER, "/usr/sbin/mariadbd");
         command.current_dir(directory.path()).args(["--no-defaults", "--skip-networking"]);
         command.args(["--log-bin=binlog", "--server-id=1", "--event-scheduler=off", &data]);
+        // Several at once on a small machine, perhaps in a container that has little of what is
+        // asynchronous in its kernel.
+        command.args(["--innodb-buffer-pool-size=16M", "--innodb-log-file-size=16M"]);
+        command.args(["--innodb-use-native-aio=0", "--key-buffer-size=4M"]);
         command.arg(format!("--socket={}", directory.path().join("sock").display()));
         let mut server = Server::start(&mut command, directory.path().join("log"), Signal::KILL);
         let socket = directory.path().join("sock");
