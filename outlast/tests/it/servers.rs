@@ -206,12 +206,26 @@ impl MariaDb {
         let directory = home(Self::USER);
         let data = format!("--datadir={}", directory.path().join("data").display());
         let user = || format!("--user={}", Self::USER);
+        // Its own: a server that starts removes all temporary tables, also those of others, and they
+        // die of it.
+        let temporary = format!("--tmpdir={}", directory.path().display());
         let mut install = as_user(Self::USER, "mariadb-install-db");
         install.current_dir(directory.path()).args(["--no-defaults", "--skip-test-db"]);
-        succeed(install.args(["--auth-root-authentication-method=normal", &data, &user()]));
+        succeed(install.args([
+            "--auth-root-authentication-method=normal",
+            &temporary,
+            &data,
+            &user(),
+        ]));
         let mut command = as_user(Self::USER, "/usr/sbin/mariadbd");
         command.current_dir(directory.path()).args(["--no-defaults", "--skip-networking"]);
-        command.args(["--log-bin=binlog", "--server-id=1", "--event-scheduler=off", &data]);
+        command.args([
+            "--log-bin=binlog",
+            "--server-id=1",
+            "--event-scheduler=off",
+            &temporary,
+            &data,
+        ]);
         // Several at once on a small machine, perhaps in a container that has little of what is
         // asynchronous in its kernel.
         command.args(["--innodb-buffer-pool-size=16M", "--innodb-log-file-size=16M"]);
