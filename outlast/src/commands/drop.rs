@@ -106,7 +106,7 @@ pub(crate) fn run(arguments: &Args, output: &Output) -> Result<Code> {
     if let Some(recipe) = &arguments.recipe {
         return recipes::run(recipe, output);
     }
-    refuse_misplaced_recipe(&arguments.paths)?;
+    refuse_other_than_paths(&arguments.paths)?;
     carry_out(&arguments.options, output, &mut |attempt: &Attempt<'_>| {
         let claims = attempt.claims();
         match (&arguments.stdin, &arguments.exec) {
@@ -150,14 +150,20 @@ pub(crate) fn judge_words(words: &[OsString]) -> Result<(), String> {
         let text = text.split("\n\n").next().unwrap_or_default();
         text.split_whitespace().collect::<Vec<_>>().join(" ")
     })?;
-    match refuse_misplaced_recipe(&arguments.paths) {
+    match refuse_other_than_paths(&arguments.paths) {
         Ok(()) => Ok(()),
         Err(error) => Err(error.to_string()),
     }
 }
 
-/// The name of a recipe behind options is a path to the parser, and hardly meant as one.
-fn refuse_misplaced_recipe(paths: &[PathBuf]) -> Result<()> {
+/// The name of a recipe behind options, or the mark for what is piped in elsewhere, is a path to the parser,
+/// and hardly meant as one.
+fn refuse_other_than_paths(paths: &[PathBuf]) -> Result<()> {
+    if paths.iter().any(|path| path.as_os_str() == "-") {
+        let text = "what is piped in needs a name, under which it is restored: --stdin NAME (as in \
+                    pg_dump shop | outlast drop … --stdin shop.sql); a file of that name is written ./-";
+        return Err(Usage(text.to_owned()).into());
+    }
     let named =
         paths.first().and_then(|path| path.to_str()).filter(|name| Recipe::has_subcommand(name));
     match named {

@@ -283,3 +283,12 @@ fn the_first_process_of_a_container_obeys_signals() {
         assert_eq!(container.wait().code(), Some(143), "{arguments:?}: {}", container.words());
     }
 }
+
+#[test]
+fn the_mark_for_what_is_piped_in_elsewhere_is_answered_with_our_way() {
+    let directory = scratch();
+    let share = share(directory.path());
+    let said = fail(drop_to(&share, "shop").arg("-"), 2);
+    assert!(said.contains("--stdin NAME") && said.contains("./-"), "{said}");
+    assert_eq!(seals(&share), 0);
+}

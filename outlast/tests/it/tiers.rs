@@ -4,6 +4,7 @@
 mod back;
 mod copies;
 mod harness;
+mod link;
 
 use std::fs::{self, File};
 use std::io::Write as _;

@@ -8,6 +8,7 @@ use outlast_fs::durable;
 use outlast_testing::faulty_line::FaultyLine;
 use serde_json::Value;
 
+use super::link::Link;
 use crate::harness::{Role, Up, document, outlast, run, succeed, wait_until};
 
 /// One of the processes.
@@ -28,6 +29,10 @@ pub(super) struct Tiers {
     agent: Option<Role>,
     media: Option<Role>,
     vault: Option<Role>,
+    /// Where commands ask the vault.
+    door: String,
+    /// Beyond which the vault is, if it is not beside us. Goes after it.
+    link: Option<Link>,
 }
 
 impl Tiers {
@@ -36,11 +41,25 @@ impl Tiers {
         Self::start_with(stage, "", &[])
     }
 
+    /// The same, with the vault at the far end of a link.
+    pub(super) fn start_over(stage: &Path, link: Link) -> Self {
+        Self::begin_all(stage, "", &[], Some(link))
+    }
+
     /// The same, with this in `vault.toml` and these settings of all of them.
     pub(super) fn start_with(
         stage: &Path,
         policy: &str,
         settings: &[(&'static str, &str)],
+    ) -> Self {
+        Self::begin_all(stage, policy, settings, None)
+    }
+
+    fn begin_all(
+        stage: &Path,
+        policy: &str,
+        settings: &[(&'static str, &str)],
+        link: Option<Link>,
     ) -> Self {
         let dir = stage.join("up");
         fs::create_dir(&dir).unwrap();
@@ -57,8 +76,16 @@ impl Tiers {
             outlast().args(["enroll", "--token-file"]).arg(&token).arg("--identity").arg(&identity),
         );
         up.role.stop();
-        let vault = value_in(&dir.join("vault.toml"), "listen");
+        let mut vault = value_in(&dir.join("vault.toml"), "listen");
+        if let Some(link) = &link {
+            let (_, port) = vault.rsplit_once(':').unwrap();
+            let there = format!("{}:{port}", link.far_end());
+            set_in(&dir.join("vault.toml"), &vault, &there);
+            vault = there;
+        }
         let line = FaultyLine::to(&*vault, 1).unwrap();
+        // Its certificate says that it is here.
+        let door = if link.is_some() { line.address().to_string() } else { vault };
         let media = format!(
             "[media]\ndir = {:?}\nlisten = \"127.0.0.1:0\"\nidentity = {:?}\nupstream = \"https://{}/\"\n",
             dir.join("media"),
@@ -69,7 +96,8 @@ impl Tiers {
         let mut settings: Vec<_> =
             settings.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
         settings.push(("OUTLAST_AGENT_POLL", "200ms".to_owned()));
-        let mut tiers = Self { dir, share, line, settings, agent: None, media: None, vault: None };
+        let (agent, media, vault) = (None, None, None);
+        let mut tiers = Self { dir, share, line, settings, agent, media, vault, door, link };
         tiers.begin(Tier::Vault);
         let url = tiers.begin(Tier::Media);
         // It listens there from now on, whenever it is started.
@@ -90,6 +118,9 @@ impl Tiers {
         command.arg(name).arg("--config").arg(self.dir.join(format!("{name}.toml")));
         command.arg("--ready-file").arg(&ready);
         command.envs(self.settings.iter().map(|(name, value)| (name, value)));
+        if let (Tier::Vault, Some(link)) = (tier, &self.link) {
+            command = link.beyond(&command);
+        }
         let mut role = Role::start(&mut command, &self.dir.join(format!("{name}.log")));
         let mut told = None;
         wait_until(&format!("the {name} serves"), || {
@@ -117,6 +148,10 @@ impl Tiers {
             Tier::Vault => &self.vault,
         };
         role.as_ref().map(Role::words).unwrap_or_default()
+    }
+
+    pub(super) fn link(&self) -> &Link {
+        self.link.as_ref().unwrap()
     }
 
     pub(super) fn vault_directory(&self) -> PathBuf {
@@ -172,8 +207,7 @@ impl Tiers {
     pub(super) fn ask(&self, words: &[&str]) -> Command {
         let plain = words.iter().take_while(|word| !word.starts_with("--")).count();
         let mut command = outlast();
-        let url = value_in(&self.dir.join("vault.toml"), "listen");
-        command.args(&words[..plain]).arg("--vault").arg(format!("https://{url}/"));
+        command.args(&words[..plain]).arg("--vault").arg(format!("https://{}/", self.door));
         command.arg("--identity").arg(self.dir.join("identity/operator")).args(&words[plain..]);
         command
     }
@@ -206,10 +240,7 @@ impl Tiers {
     }
 
     fn set(&self, role: &str, before: &str, after: &str) {
-        let path = self.dir.join(format!("{role}.toml"));
-        let text = fs::read_to_string(&path).unwrap();
-        assert!(text.contains(before), "{text}");
-        durable::replace(&path, text.replace(before, after).as_bytes(), 0o644).unwrap();
+        set_in(&self.dir.join(format!("{role}.toml")), before, after);
     }
 
     fn role(&mut self, tier: Tier) -> &mut Option<Role> {
@@ -227,6 +258,13 @@ fn name(tier: Tier) -> &'static str {
         Tier::Media => "media",
         Tier::Vault => "vault",
     }
+}
+
+/// Changes a text in a configuration file.
+fn set_in(path: &Path, before: &str, after: &str) {
+    let text = fs::read_to_string(path).unwrap();
+    assert!(text.contains(before), "{text}");
+    durable::replace(path, text.replace(before, after).as_bytes(), 0o644).unwrap();
 }
 
 /// The value of a key in a configuration file.
