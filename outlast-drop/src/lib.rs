@@ -8,7 +8,7 @@
 //! - [`mod@scan`] finds what is new on the share, [`stillness`] tells the slow writer from the dead one,
 //!   [`reader`] reads a sealed drop and believes nothing that no hash proves.
 //! - [`schedule`] says when it is time to drop, [`recent`] whether somebody has done it, and [`lease`]
-//!   who does.
+//!   who does; [`ending`] decides about the last drop of an instance that is told to go.
 //! - [`sanity`] tells whether content is a whole backup, by its own bytes.
 //! - [`bell`] tells the agent where something is new.
 //! - [`notice`] keeps writers from dropping where there is no room.
@@ -27,6 +27,7 @@ pub mod adopt;
 pub mod asking;
 pub mod bell;
 pub mod clean;
+pub mod ending;
 pub mod fetch;
 pub mod files;
 pub mod gate;

@@ -16,6 +16,7 @@ mod fetch;
 mod gate;
 mod incident;
 mod inputs;
+mod instance;
 mod jobs;
 mod keeping;
 mod manual;
@@ -46,6 +47,8 @@ pub(crate) enum Command {
     Drop(drop::Args),
     Fetch(fetch::Args),
     Gate(gate::Args),
+    #[command(subcommand)]
+    Instance(instance::Command),
     #[command(subcommand)]
     Share(share::Command),
     #[command(subcommand)]
@@ -101,6 +104,7 @@ pub(crate) fn run(command: Command, whole: fn() -> clap::Command, output: &Outpu
         Command::Drop(arguments) => drop::run(&arguments, output),
         Command::Fetch(arguments) => fetch::run(&arguments, output),
         Command::Gate(arguments) => gate::run(&arguments, output),
+        Command::Instance(command) => instance::run(&command, output),
         Command::Share(command) => share::run(command, output),
         Command::Adopt(command) => adopt::run(&command, output),
         Command::Workload(command) => workload::run(&command, output),
@@ -134,7 +138,8 @@ pub(crate) fn run(command: Command, whole: fn() -> clap::Command, output: &Outpu
 /// Whether a command catches signals itself, to end what it has begun.
 fn hears_signals(command: &Command) -> bool {
     match command {
-        Command::Up(_) | Command::Agent(_) | Command::Demo(_) | Command::Drop(_) => true,
+        Command::Up(_) | Command::Agent(_) | Command::Demo(_) => true,
+        Command::Drop(_) | Command::Instance(_) => true,
         Command::Media(arguments) => arguments.is_the_role(),
         Command::Vault(arguments) => arguments.is_the_role(),
         Command::Repo(repo::Command::Backup(arguments)) => arguments.runs_a_command(),

@@ -55,7 +55,7 @@ fn main() -> ExitCode {
 /// Always of the whole workspace: building packages one by one would build their dependencies
 /// again with other features.
 fn test(arguments: &[String]) -> Result<()> {
-    peers::install_missing()?;
+    peers::install_missing(root()?)?;
     say_what_is_skipped();
     let nextest = Command::new("cargo").args(["nextest", "--version"]).output();
     let mut command = Command::new("cargo");

@@ -1,5 +1,7 @@
 //! The real programs that tests run against, from Debian's packages.
 
+mod wheels;
+
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -27,6 +29,9 @@ const PEERS: &[(&str, &str)] = &[
     // Drills load dumps in it, away from everything else.
     ("/usr/bin/bwrap", "bubblewrap"),
     ("/usr/bin/cloud-init", "cloud-init"),
+    // Judges of what deploy/ is made of.
+    ("/usr/bin/shellcheck", "shellcheck"),
+    ("/usr/share/doc/python3-yaml", "python3-yaml"),
     ("/usr/bin/prometheus-alertmanager", "prometheus-alertmanager"),
 ];
 
@@ -44,10 +49,13 @@ const LAB: [(&str, &str); 8] = [
 
 /// Installs what is missing, as root or with a sudo that asks no password; says what to do where
 /// that is not possible.
-pub(crate) fn install_missing() -> Result<()> {
+pub(crate) fn install_missing(root: &Path) -> Result<()> {
     install(PEERS)?;
     if let Err(error) = install(&LAB) {
         println!("TESTS WITH REAL NFS AND SMB ARE SKIPPED: {error:#}");
+    }
+    if let Err(error) = wheels::bring(root) {
+        println!("TESTS OF THE CHART ARE SKIPPED: {error:#}");
     }
     Ok(())
 }

@@ -6,10 +6,9 @@ use std::time::Duration;
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, RETRY_AFTER};
 use hyper::{Method, StatusCode};
 use outlast_types::{Interrupt, Timestamp};
-use time::PrimitiveDateTime;
-use time::macros::format_description;
 use url::Url;
 
+use super::date::http_date;
 use crate::believed::Believed;
 use crate::client::{AddressError, Credentials, Http};
 use crate::road::Roads;
@@ -129,13 +128,7 @@ fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let pause = match text.parse() {
         Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => {
-            let form = format_description!(
-                "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
-            );
-            let date = PrimitiveDateTime::parse(text, form).ok()?.assume_utc();
-            Timestamp::from_unix(date.unix_timestamp(), 0)?.since(now)
-        }
+        Err(_) => http_date(text)?.since(now),
     };
     Some(pause.min(RETRY_AFTER_MAX))
 }
