@@ -89,3 +89,32 @@ fn judge_user_data(path: &Path) {
     let text = fs::read_to_string(path).unwrap();
     assert!(output.status.success() && text.starts_with("#cloud-config\n"), "{text}\n{output:?}");
 }
+
+#[test]
+fn the_pages_name_what_is_there() {
+    for page in ["aws", "azure", "kubernetes"] {
+        let text = fs::read_to_string(of(&format!("../docs/{page}.md"))).unwrap();
+        let spans =
+            text.split('`').filter(|span| span.starts_with("deploy/") && !span.contains('\n'));
+        let mut count = 0;
+        for span in spans {
+            let path = span.split(' ').next().unwrap();
+            assert!(of("..").join(path).exists(), "docs/{page}.md names {path}");
+            count += 1;
+        }
+        assert!(count >= 4, "{page}");
+        for link in text.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()) {
+            let (file, place) = link.split_once('#').unwrap_or((link, ""));
+            let file = if file.is_empty() { format!("{page}.md") } else { file.to_owned() };
+            let linked = fs::read_to_string(of("../docs").join(&file));
+            let linked = linked.unwrap_or_else(|_| panic!("docs/{page}.md links to {file}"));
+            let anchor = |line: &str| {
+                let words = line.trim_start_matches('#').trim().to_lowercase();
+                let kept = words.chars().filter(|c| c.is_alphanumeric() || *c == ' ' || *c == '-');
+                kept.collect::<String>().replace(' ', "-")
+            };
+            let mut headings = linked.lines().filter(|line| line.starts_with('#')).map(anchor);
+            assert!(place.is_empty() || headings.any(|it| it == place), "{page}: {link}");
+        }
+    }
+}

@@ -59,6 +59,8 @@ locals {
   })])
 }
 
+data "aws_partition" "current" {}
+
 # One access point, and none of another workload: that is who the instances are on the share.
 data "aws_iam_policy_document" "workload" {
   statement {
@@ -74,7 +76,7 @@ data "aws_iam_policy_document" "workload" {
   statement {
     sid       = "ItsEnd"
     actions   = ["autoscaling:CompleteLifecycleAction"]
-    resources = ["arn:aws*:autoscaling:*:*:autoScalingGroup:*:autoScalingGroupName/${var.group_name}"]
+    resources = ["arn:${data.aws_partition.current.partition}:autoscaling:*:*:autoScalingGroup:*:autoScalingGroupName/${var.group_name}"]
   }
 }
 

@@ -88,6 +88,28 @@ fn values_that_cannot_be_meant_are_refused_with_their_key() {
 }
 
 #[test]
+fn the_values_of_the_page_are_taken_by_the_chart() {
+    let Some(helm) = helm() else { return };
+    let page = fs::read_to_string(of("../docs/kubernetes.md")).unwrap();
+    let directory = scratch();
+    let blocks = page.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    let files: Vec<String> = blocks
+        .enumerate()
+        .map(|(number, text)| {
+            let path = directory.path().join(format!("{number}.yaml"));
+            super::write(&path, text, 0o644);
+            path.to_str().unwrap().to_owned()
+        })
+        .collect();
+    assert_eq!(files.len(), 2);
+    let arguments: Vec<&str> = files.iter().flat_map(|file| ["--values", file]).collect();
+    let output = template(&helm, &arguments);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{output:?}");
+    assert!(text.contains("cidr: 10.20.0.0/16") && text.contains("name: shop-db-drop"), "{text}");
+}
+
+#[test]
 fn nothing_connects_to_the_agent_or_to_a_pod_that_drops() {
     if !reads_yaml() {
         return;
