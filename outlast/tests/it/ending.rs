@@ -261,7 +261,10 @@ fn azure_is_answered_for_this_machine_and_for_what_ends_it_alone() {
         json!({ "EventId": id, "EventType": kind, "EventStatus": "Scheduled", "Resources": [machine],
                 "NotBefore": "Mon, 21 Sep 2026 14:14:20 GMT" })
     };
-    let mut watch = instance.watch(Some(&cloud), &["--platform", "azure"]);
+    let notes = instance.path("notes");
+    let complete = completing(&notes, 0);
+    let mut watch =
+        instance.watch(Some(&cloud), &["--platform", "azure", "--complete-with", &complete]);
     cloud.change(|says| {
         says.events = vec![event("r", "Reboot", "shop_7"), event("o", "Terminate", "shop_8")];
         says.refusals = 2;
@@ -272,6 +275,8 @@ fn azure_is_answered_for_this_machine_and_for_what_ends_it_alone() {
     assert!(watch.wait().success(), "{}", watch.words());
     assert_eq!(instance.sealed(), 1);
     assert_eq!(cloud.look(|says| says.approved.clone()), ["t"]);
+    // A command of ours comes before the approval, after which there may be no machine.
+    assert_eq!(fs::read_to_string(&notes).unwrap(), "sealed shop_7 westeurope\n".repeat(3));
     assert!(watch.words().contains("at 2026-09-21T14:14:20Z"), "{}", watch.words());
 }
 
@@ -331,6 +336,9 @@ fn what_cannot_be_watched_is_said_at_once() {
         2,
     );
     assert!(words.contains("nobody does"), "{words}");
+    let nothing = ["instance", "watch", "--platform", "aws", "--complete-with", " ", "--", "true"];
+    let words = fail(outlast().args(nothing), 2);
+    assert!(words.contains("--complete-with is empty"), "{words}");
     let words = fail(
         outlast().args([
             "instance",

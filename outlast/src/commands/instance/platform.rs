@@ -111,15 +111,16 @@ impl Platforms {
     /// Says that this instance need not be waited for.
     pub(super) fn answer(&mut self, made: Made, timer: &dyn Timer) -> Result<()> {
         let notice = self.notice.as_ref().ok_or_else(|| anyhow!("there is no notice"))?;
+        // The platform last: once it knows, this machine may be gone.
+        if let Some(command) = &self.complete_with {
+            complete(command, made, self.whereabouts.as_ref(), timer)?;
+        }
         if self.answers_itself
             && let Some(metadata) = &mut self.metadata
         {
             metadata.answer(notice)?;
         }
-        match &self.complete_with {
-            Some(command) => complete(command, made, self.whereabouts.as_ref(), timer),
-            None => Ok(()),
-        }
+        Ok(())
     }
 }
 

@@ -82,6 +82,11 @@ pub(crate) fn run(arguments: &Args, output: &Output) -> Result<Code> {
         let text = "--complete-with is for platforms that wait: after SIGTERM nobody does";
         return Err(Usage(text.to_owned()).into());
     }
+    if arguments.complete_with.as_ref().is_some_and(|command| command.trim().is_empty()) {
+        let text =
+            "--complete-with is empty: leave it out, or name the command that tells the platform";
+        return Err(Usage(text.to_owned()).into());
+    }
     if !EVERY.contains(&arguments.every) {
         let text = format!("--every is 50ms to 60s, not {}", human::duration(arguments.every));
         return Err(Usage(text).into());
