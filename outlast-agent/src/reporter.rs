@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use outlast_fs::durable;
-use outlast_types::{DropId, Environment, TenureId, Timestamp, human};
+use outlast_types::{DropId, Environment, Pulse, TenureId, Timestamp, human};
 use outlast_wire::IdentityHandle;
 use outlast_wire::api::{
     AgentReport, Pass, Problem, REPORT_PARTS_MAX, REPORT_WORKLOADS_MAX, RejectedDrop,
@@ -46,6 +46,8 @@ pub(crate) struct Reporter {
     interval: Duration,
     /// Where the figures are written for a node_exporter.
     textfile: Option<PathBuf>,
+    /// Beaten when the vault took a report.
+    heard: Pulse,
     /// The news that were looked at last.
     looked: u64,
     /// The news that were told last, and whether a pass stood still then.
@@ -75,12 +77,18 @@ impl Reporter {
             state,
             interval,
             textfile,
+            heard: Pulse::default(),
             looked: 0,
             told,
             reported,
             written,
             measured,
         }
+    }
+
+    /// Beaten when the vault took a report.
+    pub(crate) fn heard(&self) -> &Pulse {
+        &self.heard
     }
 
     /// Tells what there is to tell until the end is asked for.
@@ -129,6 +137,7 @@ impl Reporter {
             };
             match line.report(&document) {
                 Ok(reported) => {
+                    self.heard.beat();
                     self.board.heard(&document.workloads);
                     self.board.cleared(reported.cleared);
                 }

@@ -154,18 +154,22 @@ impl Desk {
         struct Versioned {
             version: u32,
         }
-        let memory = match memory {
-            Some(text) => {
-                let Versioned { version } = serde_json::from_slice(text)?;
-                if version > VERSION {
-                    return Err(DeskError::Newer { found: version });
-                }
-                serde_json::from_slice(text)?
+        let mut desk = Self::new(vault, routes);
+        if let Some(text) = memory {
+            let Versioned { version } = serde_json::from_slice(text)?;
+            if version > VERSION {
+                return Err(DeskError::Newer { found: version });
             }
-            None => Memory { version: VERSION, ..Memory::default() },
-        };
+            desk.memory = serde_json::from_slice(text)?;
+        }
+        Ok(desk)
+    }
+
+    /// Begins anew.
+    pub fn new(vault: &str, routes: Vec<Route>) -> Self {
         let (vault, posted) = (vault.to_owned(), BTreeMap::new());
-        Ok(Self { vault, routes, memory, is_saved: true, posted })
+        let memory = Memory { version: VERSION, ..Memory::default() };
+        Self { vault, routes, memory, is_saved: true, posted }
     }
 
     /// What is to be remembered, if that changed since it was last asked for.
@@ -182,10 +186,20 @@ impl Desk {
         self.is_saved = false;
     }
 
-    /// Takes other routes. What is owed on those that are no more is owed nobody.
+    /// Takes other routes. What is owed on those that are no more is owed nobody, and a new one hears of all
+    /// that is open.
     pub fn reroute(&mut self, routes: Vec<Route>) {
         let is_known = |name: &str| routes.iter().any(|route| route.name == name);
         self.memory.notes.retain(|route, _| is_known(route));
+        for page in self.memory.pages.values_mut() {
+            // Nobody would be told by it.
+            page.route.take_if(|route| !is_known(route));
+        }
+        let is_same = |name: &str| {
+            let find = |all: &[Route]| all.iter().find(|route| route.name == name).cloned();
+            find(&routes).is_some_and(|route| find(&self.routes) == Some(route))
+        };
+        self.posted.retain(|name, _| is_same(name));
         self.routes = routes;
         self.is_saved = false;
     }

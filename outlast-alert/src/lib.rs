@@ -21,7 +21,7 @@ mod severity;
 
 pub use desk::{Ack, AckError, Desk, DeskError, News, PageView, Pending, Standing};
 pub use hours::{Hours, InvalidHours, zone};
-pub use message::{Alert, Line, Message, What};
+pub use message::{Alert, Line, Message, VAULT_SILENT, What};
 pub use page::{ACK_MAX, ACK_USUAL, Comment};
 pub use payload::{Mail, PagerDuty, alertmanager, command, mail, pagerduty, slack, teams, webhook};
 pub use route::{Kind, Route};

@@ -56,7 +56,7 @@ pub struct Message {
     /// The same for all messages about one page on one route.
     pub key: String,
     pub what: What,
-    /// Who says so.
+    /// Who says so: a vault's name, or `agent/eu-1`.
     pub vault: String,
     pub code: String,
     pub severity: Severity,
@@ -71,6 +71,17 @@ pub struct Message {
     pub count: usize,
     /// The first of them.
     pub incidents: Vec<Line>,
+}
+
+/// The code of what agents and media servers tell: that they hear nothing from the vault.
+pub const VAULT_SILENT: &str = "vault-silent";
+
+/// Who tells, in words: a vault by its name, others with their role, such as `agent/eu-1`.
+pub(crate) fn teller(name: &str) -> String {
+    match name.split_once('/') {
+        Some((role, name)) => format!("{role} {name}"),
+        None => format!("vault {name}"),
+    }
 }
 
 /// Incidents that a message names.
@@ -89,7 +100,7 @@ impl Message {
             What::Repeated => format!("[{}] still: {about} for {team}", self.severity),
             What::Resolved => format!("[resolved] {about} for {team}"),
             What::Note => format!("[note] {about} opened and resolved before it could be told"),
-            What::Test => format!("[test] vault {vault} can reach you by this route"),
+            What::Test => format!("[test] {} can reach you by this route", teller(vault)),
         }
     }
 
@@ -112,10 +123,14 @@ impl Message {
         if matches!(self.what, What::Opened | What::Repeated)
             && let Some(first) = self.incidents.first()
         {
-            lines.push(format!(
-                "Since {}. `outlast incident ack {}` says that somebody is at it.",
-                self.since, first.key
-            ));
+            // There is no vault that would hear it of its own silence.
+            let ack = match self.code == VAULT_SILENT {
+                true => String::new(),
+                false => {
+                    format!(" `outlast incident ack {}` says that somebody is at it.", first.key)
+                }
+            };
+            lines.push(format!("Since {}.{ack}", self.since));
         }
         lines.join("\n")
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use outlast_types::Timestamp;
 use serde_json::{Value, json};
 
-use crate::message::{Alert, Message, What};
+use crate::message::{Alert, Message, What, teller};
 use crate::severity::Severity;
 
 /// Alertmanager resolves by itself what it does not hear of again within this time.
@@ -185,7 +185,7 @@ pub fn mail(message: &Message) -> Mail {
     };
     Mail {
         subject: message.title(),
-        body: format!("{}\n\n-- \nvault {}\n", message.text(), message.vault),
+        body: format!("{}\n\n-- \n{}\n", message.text(), teller(&message.vault)),
         id: name(&message.id),
         thread: name(&message.key),
         is_quiet: matches!(message.what, What::Note | What::Test | What::Resolved),

@@ -51,7 +51,7 @@ impl Kind {
 }
 
 /// One way to tell somebody.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
     /// By which it is known: in the log, in metrics, in what is remembered.
     pub name: String,

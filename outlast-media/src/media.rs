@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use outlast_spool::{Item, Room, Spool};
-use outlast_types::{DropId, Environment, Timestamp, WorkloadName, hex};
+use outlast_types::{DropId, Environment, Pulse, Timestamp, WorkloadName, hex};
 use outlast_wire::api::{MediaState, Pending, SHIPMENT_IDLE_MAX, Waiting};
 use outlast_wire::{ApiClient, CallError, Credentials, IdentityHandle, Roads, Trust};
 
@@ -48,6 +48,8 @@ pub(crate) struct Media {
     pub(crate) restores: Restores,
     pub(crate) queue: Queue,
     pub(crate) counters: Counters,
+    /// Beaten whenever the vault was heard.
+    pub(crate) vault_heard: Pulse,
     mode: KeptMode,
     room: Mutex<Room>,
     losses: Mutex<VecDeque<Loss>>,
@@ -113,6 +115,7 @@ impl Media {
             restores: Restores::new(restores, &environment),
             queue,
             counters: Counters::default(),
+            vault_heard: Pulse::default(),
             mode: KeptMode::open(dir)?,
             room: Mutex::new(room),
             losses: Mutex::default(),

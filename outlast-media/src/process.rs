@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use axum::middleware::from_fn;
 use outlast_fs::durable;
-use outlast_types::{Environment, Interrupt};
+use outlast_types::{Environment, Interrupt, Pulse};
 use outlast_wire::api::MediaReported;
 use outlast_wire::news_watch::NewsWatch;
 use outlast_wire::renewal::Renewal;
@@ -134,7 +134,8 @@ fn threads(
         (
             "news",
             Box::new(|media, stop| {
-                let mut watch = NewsWatch::new(&media.identity, &media.environment);
+                let watch = NewsWatch::new(&media.identity, &media.environment);
+                let mut watch = watch.telling(&media.vault_heard);
                 watch.keep_watching(&heeding(media, stop), stop);
             }),
         ),
@@ -175,7 +176,10 @@ fn keep_reporting(media: &Media, stop: &Interrupt) {
         let reported = client.report_spool(&media.report());
         if media.link.note(&reported).is_none() {
             match reported {
-                Ok(reported) => judge_version(&reported, &mut is_behind),
+                Ok(reported) => {
+                    media.vault_heard.beat();
+                    judge_version(&reported, &mut is_behind);
+                }
                 Err(error) => {
                     tracing::warn!(%error, "the vault does not hear how the spool is doing")
                 }
@@ -260,6 +264,16 @@ impl MediaHandle {
     /// How it is doing.
     pub fn status(&self) -> MediaStatus {
         self.media.status()
+    }
+
+    /// As whom it speaks: `media/eu-1`.
+    pub fn name(&self) -> String {
+        format!("{}/{}", Role::Media, self.media.name())
+    }
+
+    /// Beaten whenever the vault was heard.
+    pub fn vault_heard(&self) -> Pulse {
+        self.media.vault_heard.clone()
     }
 
     /// What may change while it is at work, from now on.

@@ -11,7 +11,7 @@
 //! - The doors (`doors`) are above the core, and the process that starts and stops it all (`process`)
 //!   above both.
 //!
-//! - Who is told of incidents, by which routes, is kept by `core::alerts` and carried by `process::alerting`.
+//! - Who is told of incidents, by which routes, is kept by `core::alerts` and carried by the couriers of `outlast_wire::outside`.
 //! - What nothing could give back is saved beside the repositories (`core::own_state`), which the secret of
 //!   recovery kits opens (`core::kit`): [`make_kit`], and on an empty machine [`recover`]. Until its agents
 //!   have reported, a vault that was brought back lets nothing be released (`core::withheld`).
@@ -35,8 +35,7 @@ pub use core::retention::{RetentionPolicy, RetentionRule};
 pub use core::scrubs::ScrubPolicy;
 pub use core::storage::StorageError;
 pub use process::{
-    Address, Awaited, Destination, IDENTITY_PLACE, Kit, KitError, KitOrder, KitSummary,
-    MadeKitOutcome, RecoverError, Recovered, Recovery, RouteConfig, SecretError, StartError,
-    VaultConfig, VaultHandle, awaited_since, check_secret, export_audit, listen_address, make_kit,
-    rebuild, recover, start, try_out, verify_audit, verify_month,
+    Awaited, IDENTITY_PLACE, Kit, KitError, KitOrder, KitSummary, MadeKitOutcome, RecoverError,
+    Recovered, Recovery, StartError, VaultConfig, VaultHandle, awaited_since, export_audit,
+    listen_address, make_kit, rebuild, recover, start, verify_audit, verify_month,
 };

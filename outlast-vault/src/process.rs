@@ -22,6 +22,7 @@ use axum::middleware::from_fn_with_state;
 use outlast_catalog::{Catalog, CatalogError};
 use outlast_fs::{DirectoryLock, durable};
 use outlast_types::Environment;
+use outlast_wire::outside::{Couriers, Telling};
 use outlast_wire::server::Gate;
 use outlast_wire::{CertificateAuthority, IdentityHandle, Roads, Role, rest, server, tls};
 use tokio::net::TcpListener;
@@ -43,7 +44,6 @@ use crate::core::vault::{OpenIssuer, Vault};
 use crate::doors::turns::{self, Turns};
 use crate::doors::{api, hearing, metrics, rest::Host};
 
-pub use self::alerting::{Address, Destination, RouteConfig, SecretError, check_secret, try_out};
 pub use self::awaited::{Awaited, awaited_since};
 pub use self::config::{VaultConfig, listen_address};
 pub use self::error::StartError;
@@ -71,6 +71,7 @@ struct Running {
     stop_serving: oneshot::Sender<()>,
     serving: tokio::task::JoinHandle<()>,
     workers: Workers,
+    couriers: Couriers,
     /// Closed when metrics are to be served on this host no more.
     _metrics: Option<oneshot::Sender<()>>,
 }
@@ -115,23 +116,22 @@ pub fn start(config: VaultConfig, environment: Environment) -> Result<VaultHandl
     ));
     alerting::announce(&config.routes);
     let jobs = upkeep::jobs(every(&config));
-    let workers = Workers::start(&vault, jobs, alerting_of(&vault, &config))
+    let couriers = couriers_of(&vault, &config);
+    let carrying = couriers.clone();
+    let carry: Work = Box::new(move |stop| carrying.keep_carrying(stop));
+    let workers = Workers::start(&vault, jobs, [("alerts".to_owned(), carry)])
         .map_err(StartError::io("start a thread of", &config.dir))?;
     tracing::info!(%address, dir = %config.dir.display(), "the vault serves");
-    let running = Running { runtime, stop_serving, serving, workers, _metrics: plain };
+    let running = Running { runtime, stop_serving, serving, workers, couriers, _metrics: plain };
     Ok(VaultHandle { address, vault, running: Some(running), _lock: lock, hold })
 }
 
-/// What carries alerts, one for each route.
-fn alerting_of(vault: &Arc<Vault>, config: &VaultConfig) -> Vec<(String, Work)> {
+/// What carries alerts.
+fn couriers_of(vault: &Arc<Vault>, config: &VaultConfig) -> Couriers {
     let name = vault.identity.get().peer().name().to_owned();
-    let work = |route: &RouteConfig| {
-        let (alerts, environment) = (Arc::clone(&vault.alerts), vault.environment.clone());
-        let roads = Roads::through(config.proxies.clone());
-        let work = alerting::work(route.clone(), alerts, name.clone(), environment, roads);
-        (format!("alert-{}", route.route.name), Box::new(work) as Work)
-    };
-    config.routes.iter().map(work).collect()
+    let roads = Roads::through(config.proxies.clone());
+    let telling = Arc::clone(&vault.alerts) as Arc<dyn Telling>;
+    Couriers::new(telling, &name, &vault.environment, roads, &config.routes)
 }
 
 fn every(config: &VaultConfig) -> upkeep::Every {
@@ -265,10 +265,17 @@ impl VaultHandle {
         self.vault.spools.dismiss_all();
     }
 
-    /// Takes over what a configuration says of promises, content, keeping and agents, while this vault is at
-    /// work; the rest of it takes effect after a restart.
+    /// Takes over what a configuration says of promises, content, keeping, agents and routes, while this vault
+    /// is at work; the rest of it takes effect after a restart.
     pub fn adopt(&self, config: &VaultConfig) -> Result<(), StartError> {
-        Ok(self.vault.take_policy(config.settings(), policy_of(config))?)
+        self.vault.take_policy(config.settings(), policy_of(config))?;
+        let routes = config.routes.iter().map(|config| config.route.clone()).collect();
+        self.vault.alerts.reroute(routes)?;
+        if let Some(running) = &self.running {
+            alerting::announce(&config.routes);
+            running.couriers.set(&config.routes);
+        }
+        Ok(())
     }
 
     /// What is wrong, if a part of it has ended by itself.

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use outlast_types::{Backoff, Environment, Interrupt};
+use outlast_types::{Backoff, Environment, Interrupt, Pulse};
 
 use crate::authorities::{Authorities, PastAuthority};
 use crate::certificate;
@@ -56,6 +56,8 @@ pub struct NewsWatch {
     kept: Option<u64>,
     /// What went wrong, said once.
     complaint: Option<String>,
+    /// Beaten when the vault was heard.
+    heard: Pulse,
 }
 
 impl NewsWatch {
@@ -63,7 +65,14 @@ impl NewsWatch {
         let trust = Trust::new(identity, &environment.clock);
         let (identity, environment) = (identity.clone(), environment.clone());
         let kept = Some(identity.revocations().number());
-        Self { identity, trust, environment, backoff: Backoff::default(), kept, complaint: None }
+        let (backoff, heard) = (Backoff::default(), Pulse::default());
+        Self { identity, trust, environment, backoff, kept, complaint: None, heard }
+    }
+
+    /// Lets `heard` be beaten whenever the vault was heard.
+    #[must_use]
+    pub fn telling(self, heard: &Pulse) -> Self {
+        Self { heard: heard.clone(), ..self }
     }
 
     /// Asks the vault again and again, until the end is asked for.
@@ -111,6 +120,7 @@ impl NewsWatch {
             self.trust.judge_signer(chain, message, signature)
         };
         let news = signed.verify_by(known.number(), judge)?;
+        self.heard.beat();
         self.learn(&news)?;
         if news.authorities.past.is_empty() {
             return Ok(());

@@ -36,6 +36,7 @@ use flaw::Flaw;
 use key::RoleKeys;
 
 pub(crate) use flaw::{Flaws, Source};
+pub(crate) use media::MediaSettings;
 pub(crate) use role::{AgentSettings, Configured};
 pub(crate) use sources::SourceSetting;
 pub(crate) use values::{Setting, Settings};
@@ -76,6 +77,11 @@ impl Document {
         let document = Self { path: Some(path.to_owned()), text };
         document.root()?;
         Ok(document)
+    }
+
+    /// Whether it says anything of a section.
+    pub(crate) fn has_section(&self, name: &str) -> bool {
+        self.root().is_ok_and(|root| root.contains_key(name))
     }
 
     /// No file: what variables and defaults say.

@@ -3,7 +3,7 @@
 use outlast_types::{Owner, Timestamp};
 
 use super::{Desk, PageView, Standing, route_is_for, sends_messages};
-use crate::message::{Line, Message, What};
+use crate::message::{Line, Message, What, teller};
 use crate::page::Page;
 use crate::route::Route;
 use crate::severity::Severity;
@@ -82,7 +82,8 @@ impl Desk {
                 key: "test".to_owned(),
                 workload: None,
                 cause: format!(
-                    "a test of route {route} by vault {vault}, asked for by `outlast doctor alerts`"
+                    "a test of route {route} by {}, asked for by `outlast doctor alerts`",
+                    teller(vault)
                 ),
                 opened: now,
                 resolved: None,

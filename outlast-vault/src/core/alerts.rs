@@ -13,6 +13,7 @@ use outlast_alert::{Ack, AckError, Comment, Desk, News, PageView, Pending, Route
 use outlast_catalog::RecordedCause;
 use outlast_promise::{Cause, Event, Incident};
 use outlast_types::Timestamp;
+use outlast_wire::outside::Undelivered;
 
 use super::error::VaultError;
 use super::incidents::{Chronicle, IncidentEntry, in_words};
@@ -23,21 +24,6 @@ const RECORD_BYTES_MAX: u64 = 256 << 20;
 
 /// How long a route must fail before that is an incident: a receiver that is started anew is none.
 const FAILS: Duration = Duration::from_secs(120);
-
-/// Why something was not delivered.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Undelivered {
-    pub(crate) reason: String,
-    /// How long the receiver asks to be left alone.
-    pub(crate) retry_after: Option<Duration>,
-    /// It would never be taken as it is, and must not be in the way of others.
-    pub(crate) is_final: bool,
-}
-
-/// What carries messages to where they are told.
-pub(crate) trait Carrier: Send + Sync {
-    fn carry(&self, pending: &Pending, now: Timestamp) -> Result<(), Undelivered>;
-}
 
 /// The desk of a vault.
 pub(crate) struct Alerts {
@@ -143,38 +129,39 @@ impl Alerts {
     }
 
     /// What is to be sent by a route now.
-    pub(crate) fn next(&self, route: &str, now: Timestamp) -> Option<Pending> {
+    pub(crate) fn due(&self, route: &str, now: Timestamp) -> Option<Pending> {
         self.desk().next(route, now)
     }
 
     /// Something was delivered.
-    pub(crate) fn delivered(
+    pub(crate) fn note_delivered(
         &self,
         route: &str,
         pending: &Pending,
         now: Timestamp,
     ) -> Result<(), VaultError> {
-        {
+        let mut desk = self.desk();
+        if is_known(&desk, route) {
             let mut health = self.health();
             let health = health.entry(route.to_owned()).or_default();
             health.delivered += 1;
             health.failing = None;
             health.is_known = true;
         }
-        let mut desk = self.desk();
         desk.sent(route, pending, now);
         self.save(&mut desk)
     }
 
     /// Something was not delivered.
-    pub(crate) fn failed(
+    pub(crate) fn note_failed(
         &self,
         route: &str,
         pending: &Pending,
         why: &Undelivered,
         now: Timestamp,
     ) -> Result<(), VaultError> {
-        {
+        let mut desk = self.desk();
+        if is_known(&desk, route) {
             let mut health = self.health();
             let health = health.entry(route.to_owned()).or_default();
             health.failures += 1;
@@ -190,8 +177,25 @@ impl Alerts {
         }
         // It would be in the way of all that come after it. That this route fails is told by the others.
         tracing::error!(route, reason = why.reason, "an alert is refused for good: {pending:?}");
-        let mut desk = self.desk();
         desk.sent(route, pending, now);
+        self.save(&mut desk)
+    }
+
+    /// Takes other routes: who acknowledged what, and what was told, stays as it is. A route that is none any
+    /// more fails no more.
+    pub(crate) fn reroute(&self, routes: Vec<Route>) -> Result<(), VaultError> {
+        let mut desk = self.desk();
+        let changed = |name: &str| {
+            let find = |all: &[Route]| all.iter().find(|route| route.name == name).cloned();
+            find(&routes).is_none_or(|route| find(desk.routes()) != Some(route))
+        };
+        for (name, health) in self.health().iter_mut().filter(|(name, _)| changed(name)) {
+            let is_gone = routes.iter().all(|route| route.name != **name);
+            health.failing = None;
+            // That it failed is taken back at once if it is gone, and else when it has delivered.
+            health.is_known = is_gone;
+        }
+        desk.reroute(routes);
         self.save(&mut desk)
     }
 
@@ -262,6 +266,11 @@ impl Alerts {
     fn health(&self) -> MutexGuard<'_, BTreeMap<String, Health>> {
         self.health.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What is still carried by a route that is none any more says nothing of routes.
+fn is_known(desk: &Desk, route: &str) -> bool {
+    desk.routes().iter().any(|known| known.name == route)
 }
 
 fn refused(error: AckError) -> VaultError {

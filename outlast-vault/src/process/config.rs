@@ -8,9 +8,9 @@ use std::time::Duration;
 use outlast_promise::{Policy, Settings, Zone};
 use outlast_types::WorkloadName;
 use outlast_wire::names::Names;
+use outlast_wire::outside::RouteConfig;
 use outlast_wire::{Grants, Proxies};
 
-use super::alerting::RouteConfig;
 use crate::core::drills::DrillPolicy;
 use crate::core::limits::{AgentLimits, LimitPolicy};
 use crate::core::policy::SanityPolicy;

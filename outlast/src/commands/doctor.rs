@@ -12,7 +12,6 @@ mod way;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use outlast_media::MediaConfig;
 use outlast_vault::VaultConfig;
 use outlast_wire::Role;
 use outlast_wire::names::Names;
@@ -23,7 +22,7 @@ use crate::exit::{Code, Usage};
 use crate::home::{Home, Serving};
 use crate::output::Output;
 use crate::proxies::proxies;
-use crate::settings::{AgentSettings, Document};
+use crate::settings::{AgentSettings, Document, MediaSettings};
 
 use finding::{Finding, Verdict};
 
@@ -40,7 +39,7 @@ const FILES: [(RoleName, &str); 4] = [
 ///
 /// Configuration, share, spool, disk space, certificates, and the whole way to the vault: name, proxy, addresses,
 /// TLS, role, clock and throughput. Run it on the host, as the user and with the environment of the role.
-/// Nothing is changed. `outlast doctor alerts` sends a test, marked as one, by every route of a vault.
+/// Nothing is changed. `outlast doctor alerts` sends a test, marked as one, by every route.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Exit codes: 0 all is well, or there are warnings only; 1 something is to be mended; 3 something cannot
@@ -49,7 +48,7 @@ be judged.
 Examples:
   outlast doctor                                  by /etc/outlast/agent.toml, media.toml and vault.toml, if they are there
   outlast doctor agent --config /etc/outlast/agent.toml
-  outlast doctor alerts --config /etc/outlast/vault.toml
+  outlast doctor alerts --config /etc/outlast/vault.toml      (or agent.toml, media.toml)
   outlast doctor --dir ./outlast-data --json
   outlast doctor --vault https://vault.example:8443/ --identity ./id"
 )]
@@ -75,7 +74,7 @@ enum RoleName {
     Agent,
     Media,
     Vault,
-    /// A marked test by every route of a vault's configuration
+    /// A marked test by every route of the configuration
     Alerts,
 }
 
@@ -158,7 +157,8 @@ fn findings(arguments: &Args, output: &Output) -> Result<Vec<Finding>> {
 /// All that an agent stands on.
 fn agent(file: &Path, output: &Output, found: &mut Vec<Finding>) {
     let settings = Document::read(file).and_then(|file| settings_of(&file));
-    let Some(AgentSettings { config, sources }) = configured(settings, file, found) else { return };
+    let Some(settings) = configured(settings, file, found) else { return };
+    let AgentSettings { config, sources, lookout } = settings;
     if sources.is_share_private {
         // The agent makes it.
         place::directory("share", &config.share, place::SHARE_BYTES_MIN, found);
@@ -167,6 +167,7 @@ fn agent(file: &Path, output: &Output, found: &mut Vec<Finding>) {
     }
     place::directory("state", &config.state, place::STATE_BYTES_MIN, found);
     sources.all.iter().for_each(|source| source::look(source, &config.state, found));
+    alerts::look_out(&lookout, found);
     for address in config.upstream.split(',') {
         way::look(address, &config.identity, &config.names, Some(Role::Agent), output, found);
     }
@@ -174,9 +175,10 @@ fn agent(file: &Path, output: &Output, found: &mut Vec<Finding>) {
 
 /// All that a media server stands on.
 fn media(file: &Path, output: &Output, found: &mut Vec<Finding>) {
-    let config = Document::read(file).and_then(|file| file.with_environment::<MediaConfig>());
-    if let Some(config) = configured(config, file, found) {
-        spool::look(&config, output, found);
+    let settings = Document::read(file).and_then(|file| file.with_environment::<MediaSettings>());
+    if let Some(settings) = configured(settings, file, found) {
+        alerts::look_out(&settings.lookout, found);
+        spool::look(&settings.config, output, found);
     }
 }
 
@@ -193,12 +195,36 @@ fn vault(file: &Path, output: &Output, found: &mut Vec<Finding>) {
     way::served(&config, &identity, output, found);
 }
 
-/// Sends a marked test by every route.
+/// Sends a marked test by every route of whichever role the file configures.
 fn routes(file: &Path, found: &mut Vec<Finding>) {
-    let config = Document::read(file).and_then(|file| file.with_environment::<VaultConfig>());
-    let Some(mut config) = configured(config, file, found) else { return };
-    config.proxies = proxies().unwrap_or_default();
-    alerts::send(&config, found);
+    let proxies = proxies().unwrap_or_default();
+    let read = Document::read(file);
+    let is_of = |role| read.as_ref().is_ok_and(|document| document.has_section(role));
+    if is_of("agent") {
+        let settings = read.and_then(|document| settings_of(&document));
+        let Some(settings) = configured(settings, file, found) else { return };
+        let (identity, routes) = (&settings.config.identity, &settings.lookout.routes);
+        if routes.is_empty() {
+            alerts::look_out(&settings.lookout, found);
+        }
+        alerts::send(alerts::Teller { role: Role::Agent, identity, proxies, routes }, found);
+    } else if is_of("media") {
+        let settings = read.and_then(|document| document.with_environment::<MediaSettings>());
+        let Some(settings) = configured(settings, file, found) else { return };
+        let (identity, routes) = (&settings.config.identity, &settings.lookout.routes);
+        if routes.is_empty() {
+            alerts::look_out(&settings.lookout, found);
+        }
+        alerts::send(alerts::Teller { role: Role::Media, identity, proxies, routes }, found);
+    } else {
+        let config = read.and_then(|document| document.with_environment::<VaultConfig>());
+        let Some(config) = configured(config, file, found) else { return };
+        if config.routes.is_empty() {
+            alerts::look(&config, found);
+        }
+        let (identity, routes) = (&config.identity, &config.routes);
+        alerts::send(alerts::Teller { role: Role::Vault, identity, proxies, routes }, found);
+    }
 }
 
 /// The configuration, if it can be used, and what is to be said of it.

@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::Subcommand;
-use outlast_media::{Ask, MediaConfig, Mode, ask};
+use outlast_media::{Ask, MediaHandle, Mode, ask};
 use outlast_types::{Clock as _, Environment, SystemClock, human};
+use outlast_wire::Roads;
 use outlast_wire::api::MediaState;
+use outlast_wire::outside::{Lookout, Watcher};
 use serde_json::json;
 
 use super::roles::{PATIENCE, ReadyFile, Reload, attend_hearing, help};
@@ -19,12 +21,12 @@ use crate::log::{Log, LogArgs};
 use crate::notify::Service;
 use crate::output::{Output, counted};
 use crate::proxies::proxies;
-use crate::settings::Document;
 use crate::settings::table::MEDIA;
+use crate::settings::{Document, MediaSettings};
 use crate::signals::Signals;
 
 /// The keys that a media server takes over without a restart.
-const TAKES: [&str; 7] = [
+const TAKES: [&str; 9] = [
     "media.room",
     "media.workload_room",
     "media.cache",
@@ -32,6 +34,8 @@ const TAKES: [&str; 7] = [
     "line.calendar",
     "line.zone",
     "line.restores",
+    "media.vault_silence",
+    "route.*",
 ];
 /// Where packages put the file.
 const CONFIG: &str = "/etc/outlast/media.toml";
@@ -189,27 +193,55 @@ fn serve(arguments: &MediaArgs) -> Result<Code> {
     let mut ready = ReadyFile::new(arguments.ready_file.as_deref())?;
     let path = arguments.config.as_deref().context("name the configuration by --config")?;
     let mut reload = Reload::of(&MEDIA, path, &TAKES)?;
-    let config = media_config(path)?;
+    let settings = media_settings(path)?;
     let environment = Environment::system();
     let mut service = Service::of_environment(std::slice::from_ref(&environment.pulse));
-    let media = outlast_media::start(config, environment)?;
+    let media = outlast_media::start(settings.config.clone(), environment.clone())?;
+    let lookout = lookout(&settings, &media, &environment)?;
     ready.write(&json!({ "url": media.url(), "process": process::id() }))?;
-    let again = || reload.again(media_config, |new| media.set_limits(new.limits));
-    attend_hearing(&signals, Some((&hangups, again)), &mut service, || media.fault())?;
+    let again = || {
+        reload.again(media_settings, |new| {
+            media.set_limits(new.config.limits);
+            lookout.set(&new.lookout);
+        });
+    };
+    let blind = || lookout.has_ended().then_some("what watches over the vault has ended");
+    let fault = || media.fault().or_else(blind);
+    attend_hearing(&signals, Some((&hangups, again)), &mut service, fault)?;
     drop(ready);
+    drop(lookout);
     media.shutdown();
     Ok(Code::Done)
 }
 
 /// The configuration in the file at `path`.
-fn media_config(path: &Path) -> Result<MediaConfig> {
-    let mut config: MediaConfig = Document::read(path)?.with_environment()?;
-    config.proxies = proxies()?;
-    Ok(config)
+fn media_settings(path: &Path) -> Result<MediaSettings> {
+    let mut settings: MediaSettings = Document::read(path)?.with_environment()?;
+    settings.config.proxies = proxies()?;
+    Ok(settings)
+}
+
+/// What watches over the vault.
+fn lookout(
+    settings: &MediaSettings,
+    media: &MediaHandle,
+    environment: &Environment,
+) -> Result<Lookout> {
+    let config = &settings.config;
+    let watcher = Watcher {
+        name: &media.name(),
+        vault: &config.upstream,
+        means: "what agents bring is taken as long as there is room, and waits here until the vault is back",
+        directory: &config.dir,
+        heard: media.vault_heard(),
+    };
+    let roads = Roads::through(config.proxies.clone());
+    Lookout::start(&watcher, &settings.lookout, environment, roads)
+        .context("cannot start the threads that watch over the vault")
 }
 
 fn directory(place: &PlaceArgs) -> Result<PathBuf> {
-    Ok(media_config(&place.config)?.dir)
+    Ok(media_settings(&place.config)?.config.dir)
 }
 
 fn set(place: &PlaceArgs, mode: Mode, output: &Output) -> Result<Code> {

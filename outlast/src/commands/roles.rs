@@ -15,6 +15,8 @@ use anyhow::{Context, Result, bail};
 use outlast_agent::{Agent, Changes, Shutdown};
 use outlast_fs::durable;
 use outlast_vault::VaultConfig;
+use outlast_wire::Roads;
+use outlast_wire::outside::{Lookout, Watcher};
 use serde_json::{Value, json};
 
 use super::sources::{Sources, settings_of};
@@ -36,7 +38,7 @@ pub(crate) use reload::Reload;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(25);
 
 /// The keys of an agent that it takes over without a restart.
-const AGENT_TAKES: [&str; 11] = [
+const AGENT_TAKES: [&str; 13] = [
     "agent.poll",
     "agent.grace",
     "agent.keep",
@@ -48,10 +50,12 @@ const AGENT_TAKES: [&str; 11] = [
     "agent.ratio_max",
     "workloads.drop_max",
     "workloads.budget",
+    "agent.vault_silence",
+    "route.*",
 ];
 
 /// The keys of a vault that it takes over without a restart.
-const VAULT_TAKES: [&str; 58] = [
+const VAULT_TAKES: [&str; 59] = [
     "vault.agent_deadline",
     "promise.rpo",
     "promise.owner",
@@ -110,6 +114,7 @@ const VAULT_TAKES: [&str; 58] = [
     "agents.workloads",
     "agents.reported_workloads",
     "limits.reported_workloads",
+    "route.*",
 ];
 
 /// How often it is looked whether the roles live.
@@ -178,8 +183,8 @@ fn agent_help() -> String {
         &AGENT,
         "OUTLAST_AGENT_POLL=5s",
         "SIGTERM and SIGINT end it in order, within 25 seconds in any case, and a second one at once: what is under
-way goes on at the next start. SIGHUP reads the file again: poll, grace, keep, patience, receipts_keep, budgets
-and limits take effect at once, and the log names each changed key, and those that want a restart. In a container, the file after --ready-file is what a
+way goes on at the next start. SIGHUP reads the file again: poll, grace, keep, patience, receipts_keep, budgets,
+limits, vault_silence and routes take effect at once, and the log names each changed key, and those that want a restart. In a container, the file after --ready-file is what a
 readiness probe looks for.
 
 Examples:
@@ -193,7 +198,7 @@ fn vault_help() -> String {
         &VAULT,
         "OUTLAST_VAULT_LISTEN=:8443",
         "SIGTERM and SIGINT end it in order, within 25 seconds in any case, and a second one at once. SIGHUP reads
-the file again: what it says of promises, classes, workloads, content and keeping takes effect at once, and the
+the file again: what it says of promises, classes, workloads, content, keeping and routes takes effect at once, and the
 log names each changed key, and those that want a restart; a file with a flaw changes nothing. In a container, the file after --ready-file is what a readiness probe looks for.
 
 Examples:
@@ -225,8 +230,8 @@ pub(crate) fn vault(arguments: &VaultArgs, output: &Output) -> Result<Code> {
     ready.write(&json!({ "url": vault.url(), "process": process::id() }))?;
     let again = || {
         reload.again(vault_config, |new| match vault.adopt(&new) {
-            Ok(()) => tracing::info!("the policy holds from now on"),
-            Err(error) => tracing::error!("the policy of before holds: {error}"),
+            Ok(()) => tracing::info!("policy and routes hold from now on"),
+            Err(error) => tracing::error!("what held before holds: {error}"),
         });
     };
     attend_hearing(&signals, Some((&hangups, again)), &mut service, || vault.fault())?;
@@ -284,7 +289,12 @@ pub(crate) fn agent(arguments: &AgentArgs) -> Result<Code> {
     ready.write(&json!({ "process": process::id() }))?;
     let changes = agent.changes.clone();
     let read = |path: &Path| settings_of(&Document::read(path)?);
-    let again = || reload.again(read, |new| changes.put(new.config));
+    let again = || {
+        reload.again(read, |new| {
+            agent.lookout.set(&new.lookout);
+            changes.put(new.config);
+        });
+    };
     attend_hearing(&signals, Some((&hangups, again)), &mut service, || agent.fault())?;
     drop(ready);
     agent.stop()?;
@@ -392,6 +402,7 @@ pub(crate) struct AgentThread {
     changes: Changes,
     thread: JoinHandle<()>,
     sources: Option<Sources>,
+    lookout: Lookout,
 }
 
 impl AgentThread {
@@ -401,24 +412,26 @@ impl AgentThread {
         environment: Environment,
         log: &LogArgs,
     ) -> Result<Self> {
-        let mut agent = Agent::start(settings.config.clone(), environment)?;
+        let mut agent = Agent::start(settings.config.clone(), environment.clone())?;
         let sources = Sources::start(settings, log)?.map(|(sources, own)| {
             agent.answer_for(own);
             sources
         });
+        let lookout = lookout(settings, &agent, &environment)?;
         let (shutdown, changes) = (Shutdown::default(), agent.changes());
         let heard = shutdown.clone();
         let thread = thread::Builder::new()
             .name("agent".to_owned())
             .spawn(move || agent.run(&heard))
             .context("cannot start the agent's thread")?;
-        Ok(Self { shutdown, changes, thread, sources })
+        Ok(Self { shutdown, changes, thread, sources, lookout })
     }
 
     /// What is wrong with it, if it has ended.
     pub(crate) fn fault(&self) -> Option<&'static str> {
         let ended = self.thread.is_finished().then_some("the agent has ended");
-        ended.or_else(|| self.sources.as_ref()?.fault())
+        let blind = self.lookout.has_ended().then_some("what watches over the vault has ended");
+        ended.or(blind).or_else(|| self.sources.as_ref()?.fault())
     }
 
     /// Asks it to stop, and waits for that.
@@ -431,8 +444,26 @@ impl AgentThread {
     }
 }
 
+/// What watches over the vault of an agent.
+fn lookout(settings: &AgentSettings, agent: &Agent, environment: &Environment) -> Result<Lookout> {
+    let config = &settings.config;
+    let watcher = Watcher {
+        name: &agent.name(),
+        vault: &config.upstream,
+        means: "what is dropped stays on the share, and is shipped when the vault is back",
+        directory: &config.state,
+        heard: agent.vault_heard(),
+    };
+    let roads = Roads::through(config.proxies.clone());
+    Lookout::start(&watcher, &settings.lookout, environment, roads)
+        .context("cannot start the threads that watch over the vault")
+}
+
 #[cfg(test)]
 mod tests {
+    use outlast_types::Pulse;
+    use outlast_wire::outside::LookoutConfig;
+
     use super::*;
 
     #[test]
@@ -443,7 +474,19 @@ mod tests {
             Environment::system().timer.pause(Duration::from_millis(1), &heard);
             std::panic::resume_unwind(Box::new("broken"));
         });
-        let agent = AgentThread { shutdown, changes: Changes::default(), thread, sources: None };
+        let directory = tempfile::tempdir().unwrap();
+        let watcher = Watcher {
+            name: "agent/road-1",
+            vault: "https://vault/",
+            means: "",
+            directory: directory.path(),
+            heard: Pulse::default(),
+        };
+        let config = LookoutConfig { after: Duration::from_secs(900), routes: Vec::new() };
+        let environment = Environment::system();
+        let lookout = Lookout::start(&watcher, &config, &environment, Roads::default()).unwrap();
+        let changes = Changes::default();
+        let agent = AgentThread { shutdown, changes, thread, sources: None, lookout };
         let timer = Environment::system().timer;
         let told = || timer.pause(Duration::from_millis(1), &agent.shutdown);
         let ended = watch(told, || agent.fault());

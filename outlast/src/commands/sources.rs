@@ -68,7 +68,7 @@ impl Sources {
         settings: &AgentSettings,
         log: &LogArgs,
     ) -> Result<Option<(Self, Arc<OwnSources>)>> {
-        let AgentSettings { config, sources } = settings;
+        let AgentSettings { config, sources, .. } = settings;
         if sources.all.is_empty() {
             return Ok(None);
         }

@@ -58,11 +58,13 @@ fn shown(role: &RoleKeys, key: &str, value: &Value) -> String {
     let (section, name) = (key.split(['.', '[']).next(), key.rsplit('.').next());
     let section = role.sections.iter().find(|it| Some(it.name) == section);
     let kind = section.and_then(|it| it.keys.iter().find(|key| Some(key.name) == name));
-    let is_source = section.is_some_and(|section| section.name == "source");
+    let is_of = |of: &str| section.is_some_and(|section| section.name == of);
+    let may_be_secret =
+        is_of("source") || is_of("route") && matches!(name, Some("url" | "command"));
     let text = value.to_string();
     match kind.map(|key| key.kind) {
         // Commands may hold passwords, and so may addresses.
-        Some(Kind::Words { .. } | Kind::Text { .. }) if is_source => MASK.to_owned(),
+        Some(Kind::Words { .. } | Kind::Text { .. }) if may_be_secret => MASK.to_owned(),
         None => MASK.to_owned(),
         Some(Kind::Url | Kind::Urls) if text.contains('@') => MASK.to_owned(),
         Some(_) => text,

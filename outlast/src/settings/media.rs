@@ -3,21 +3,44 @@
 use anyhow::Result;
 use outlast_media::{Calendar, InvalidCalendar, MediaConfig, MediaLimits, Rate, Room};
 use outlast_wire::Proxies;
+use outlast_wire::outside::LookoutConfig;
 
 use super::flaw::Flaw;
 use super::key::RoleKeys;
 use super::role::Configured;
+use super::routes;
 use super::table::MEDIA;
 use super::values::Settings;
 
 /// More objects at one time would only share the line.
 const STREAMS_MAX: usize = 16;
 
+/// All that a media server is told.
+#[derive(Debug, Clone)]
+pub(crate) struct MediaSettings {
+    pub(crate) config: MediaConfig,
+    /// How it watches over its vault.
+    pub(crate) lookout: LookoutConfig,
+}
+
+impl Configured for MediaSettings {
+    const ROLE: &'static RoleKeys = &MEDIA;
+
+    fn judge(settings: &Settings) -> Vec<Flaw> {
+        MediaConfig::judge(settings)
+    }
+
+    fn build(settings: &Settings) -> Result<Self> {
+        let config = MediaConfig::build(settings)?;
+        Ok(Self { config, lookout: routes::lookout(settings, "media")? })
+    }
+}
+
 impl Configured for MediaConfig {
     const ROLE: &'static RoleKeys = &MEDIA;
 
     fn judge(settings: &Settings) -> Vec<Flaw> {
-        let mut flaws = Vec::new();
+        let mut flaws = routes::judge(settings);
         for key in ["line.rate", "line.restores"] {
             if let Err(error) = rate(settings, key) {
                 flaws.push(settings.flaw(key, &error.to_string()));

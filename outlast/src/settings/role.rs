@@ -14,6 +14,7 @@ use outlast_vault::{
     VaultConfig,
 };
 use outlast_wire::Proxies;
+use outlast_wire::outside::LookoutConfig;
 
 use super::flaw::Flaw;
 use super::key::RoleKeys;
@@ -43,6 +44,8 @@ pub(crate) struct AgentSettings {
     pub(crate) config: AgentConfig,
     /// What it backs up itself.
     pub(crate) sources: Sources,
+    /// How it watches over its vault.
+    pub(crate) lookout: LookoutConfig,
 }
 
 impl Configured for AgentSettings {
@@ -53,7 +56,8 @@ impl Configured for AgentSettings {
     }
 
     fn build(settings: &Settings) -> Result<Self> {
-        Ok(Self { config: AgentConfig::build(settings)?, sources: sources::build(settings)? })
+        let (config, sources) = (AgentConfig::build(settings)?, sources::build(settings)?);
+        Ok(Self { config, sources, lookout: routes::lookout(settings, "agent")? })
     }
 }
 
@@ -63,6 +67,7 @@ impl Configured for AgentConfig {
     fn judge(settings: &Settings) -> Vec<Flaw> {
         let mut flaws = sources::judge(settings);
         flaws.extend(adopted::flaws(settings));
+        flaws.extend(routes::judge(settings));
         flaws
     }
 

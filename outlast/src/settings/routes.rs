@@ -1,11 +1,12 @@
-//! `[[route]]` of a vault: by which people are told of incidents.
+//! `[[route]]`: by which people are told, by a vault of incidents, by others that it is silent.
 
 use std::collections::BTreeMap;
 
 use anyhow::Result;
 use outlast_alert::{Hours, Kind, Route, Severity, zone};
-use outlast_vault::{Address, Destination, RouteConfig};
-use outlast_wire::outside::{MailTls, check_mailbox};
+use outlast_wire::outside::{
+    Address, Destination, LookoutConfig, MailTls, RouteConfig, check_mailbox,
+};
 
 use super::flaw::Flaw;
 use super::values::{Item, Settings};
@@ -181,6 +182,12 @@ fn host_and_port(text: &str) -> Option<(&str, u16)> {
 fn kind(settings: &Settings, item: &Item) -> Option<Kind> {
     let said = settings.text_if_set(&item.key("kind"))?;
     Kind::ALL.into_iter().find(|kind| kind.as_str() == said)
+}
+
+/// How an agent or a media server watches over its vault, by the routes of its own.
+pub(super) fn lookout(settings: &Settings, section: &str) -> Result<LookoutConfig> {
+    let after = settings.duration(&format!("{section}.vault_silence"))?;
+    Ok(LookoutConfig { after, routes: build(settings)? })
 }
 
 /// The routes, which have no flaws.

@@ -107,6 +107,12 @@ pub(crate) const AGENT: RoleKeys = RoleKeys {
                     help: "how often the vault hears of the agent when nothing is new",
                 },
                 Key {
+                    name: "vault_silence",
+                    kind: Kind::Duration { min: Duration::from_secs(120), max: ANY },
+                    default: Default::Value("15m"),
+                    help: "how long nothing may be heard from the vault before each `[[route]]` is told, once; and once when it is back. Taken over by SIGHUP",
+                },
+                Key {
                     name: "patience",
                     kind: Kind::Duration { min: Duration::ZERO, max: ANY },
                     default: Default::Value("15s"),
@@ -170,6 +176,7 @@ pub(crate) const AGENT: RoleKeys = RoleKeys {
         },
         source::SOURCE,
         adopt::ADOPT,
+        route::ROUTE,
     ],
 };
 

@@ -13,7 +13,7 @@ pub(crate) struct Reload {
     path: PathBuf,
     /// As it was read last.
     settings: Settings,
-    /// As `section.key`, whatever workload a section is named for.
+    /// As `section.key`, whatever workload a section is named for, or `section.*`.
     takes: &'static [&'static str],
 }
 
@@ -58,7 +58,8 @@ impl Reload {
     fn takes(&self, key: &str) -> bool {
         let place = key.split(['.', '[']).next().zip(key.rsplit('.').next());
         place.is_some_and(|(section, name)| {
-            self.takes.contains(&format!("{section}.{name}").as_str())
+            let is_taken = |of: &str| self.takes.contains(&format!("{section}.{of}").as_str());
+            is_taken(name) || is_taken("*")
         })
     }
 }

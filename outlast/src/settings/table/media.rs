@@ -1,6 +1,9 @@
 //! `media.toml`.
 
-use super::super::key::{Default, Form, Key, Kind, RoleKeys, Section};
+use std::time::Duration;
+
+use super::super::key::{ANY, Default, Form, Key, Kind, RoleKeys, Section};
+use super::route;
 
 pub(crate) const MEDIA: RoleKeys = RoleKeys {
     name: "media",
@@ -38,6 +41,12 @@ pub(crate) const MEDIA: RoleKeys = RoleKeys {
                     kind: Kind::ListenHere,
                     default: Default::Nothing,
                     help: "where metrics are shown on this host, without TLS; behind TLS they always are",
+                },
+                Key {
+                    name: "vault_silence",
+                    kind: Kind::Duration { min: Duration::from_secs(120), max: ANY },
+                    default: Default::Value("15m"),
+                    help: "how long nothing may be heard from the vault before each `[[route]]` is told, once; and once when it is back. Taken over by SIGHUP",
                 },
                 Key {
                     name: "room",
@@ -95,5 +104,6 @@ pub(crate) const MEDIA: RoleKeys = RoleKeys {
                 },
             ],
         },
+        route::ROUTE,
     ],
 };

@@ -55,7 +55,7 @@ fn wait(
     loop {
         match child.try_wait() {
             Ok(Some(status)) => return Ok(status),
-            Ok(None) if stop.is_requested() => return Err("the vault ends".to_owned()),
+            Ok(None) if stop.is_requested() => return Err("whoever tells it ends".to_owned()),
             Ok(None) if environment.timer.elapsed() >= end => {
                 return Err(format!("it did not end within {} s", deadline.as_secs()));
             }

@@ -4,17 +4,18 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use outlast_alert::Route;
-use outlast_wire::outside::MailTls;
+
+use super::mail::MailTls;
 
 /// A route, and where it leads.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RouteConfig {
     pub route: Route,
     pub to: Destination,
 }
 
 /// Where a route leads.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Destination {
     Http {
         /// The address, or the file that holds it where it is a secret.
@@ -41,7 +42,7 @@ pub enum Destination {
 }
 
 /// An address as it is configured.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Address {
     Plain(String),
     InFile(PathBuf),

@@ -1,33 +1,67 @@
 //! What carries alerts: by HTTP, as mail, by a command.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use outlast_alert::{
     Alert, Kind, Message, Pending, alertmanager, command, mail, pagerduty, slack, teams, webhook,
 };
+use outlast_fs::durable;
 use outlast_types::{Environment, Interrupt, Timestamp};
-use outlast_wire::outside::{Hook, Letter, MailServer, Said, WebhookSecret};
-use outlast_wire::{Believed, Roads};
 
 use super::command::run;
 use super::destination::{Address, Destination, RouteConfig};
+use super::hook::{Hook, Said};
+use super::mail::{Letter, MailServer};
 use super::secret::secret;
-use crate::core::alerts::{Carrier, Undelivered};
+use super::signed::WebhookSecret;
+use crate::believed::Believed;
+use crate::road::Roads;
 
 /// Alerts that one request holds.
 const ALERTS_AT_ONCE: usize = 1000;
+/// How long a way to a receiver is gone while it leads there: what the system believes may change.
+const WAY_LASTS: Duration = Duration::from_secs(3600);
+/// The largest file of authorities.
+const CA_BYTES_MAX: u64 = 1 << 20;
 
-/// What carries by one route. All that it needs is looked at anew each time, so a secret that is replaced
-/// is used from then on.
+/// Why something was not delivered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Undelivered {
+    pub reason: String,
+    /// How long the receiver asks to be left alone.
+    pub retry_after: Option<Duration>,
+    /// It would never be taken as it is, and must not be in the way of others.
+    pub is_final: bool,
+}
+
+/// What carries messages to where they are told.
+pub trait Carrier: Send + Sync {
+    fn carry(&self, pending: &Pending, now: Timestamp) -> Result<(), Undelivered>;
+}
+
+/// What carries by one route. Files with secrets are read each time, so one that is replaced is used from
+/// then on; connections are kept.
 struct Carries {
     config: RouteConfig,
     vault: String,
     environment: Environment,
     roads: Roads,
     stop: Interrupt,
+    way: Mutex<Option<Way>>,
 }
 
+/// A way to a receiver that led there, and what it was made of.
+struct Way {
+    url: String,
+    authorities: Option<Vec<u8>>,
+    made: Duration,
+    hook: Arc<Hook>,
+}
+
+/// What carries by a route until `stop`; `vault` is whoever tells.
 pub(super) fn carrier(
     config: RouteConfig,
     vault: String,
@@ -36,19 +70,24 @@ pub(super) fn carrier(
     stop: &Interrupt,
 ) -> Box<dyn Carrier> {
     let (environment, stop) = (environment.clone(), stop.clone());
-    Box::new(Carries { config, vault, environment, roads, stop })
+    Box::new(Carries { config, vault, environment, roads, stop, way: Mutex::default() })
 }
 
 impl Carrier for Carries {
     fn carry(&self, pending: &Pending, now: Timestamp) -> Result<(), Undelivered> {
         match (&self.config.to, pending) {
             (Destination::Http { url, secret, ca }, _) => {
-                let hook = self.hook(url, ca.as_ref())?;
-                match pending {
+                let hook = self.hook(url, ca.as_deref())?;
+                let carried = match pending {
                     Pending::Alerts(alerts) => self.alerts(&hook, alerts, now),
                     Pending::Beat => taken(hook.get(now)),
                     Pending::Message(message) => self.message(&hook, message, secret.as_ref(), now),
+                };
+                if carried.is_err() {
+                    // Whatever is wrong with it is looked at anew.
+                    *self.way.lock().unwrap_or_else(PoisonError::into_inner) = None;
                 }
+                carried
             }
             (Destination::Mail { .. }, Pending::Message(message)) => self.mail(message, now),
             (Destination::Command { words, deadline }, Pending::Message(message)) => {
@@ -63,17 +102,31 @@ impl Carrier for Carries {
 }
 
 impl Carries {
-    fn hook(&self, url: &Address, ca: Option<&PathBuf>) -> Result<Hook, Undelivered> {
-        let believed = Believed::read(ca.map(PathBuf::as_path)).map_err(failed)?;
-        let hook = match url {
-            Address::Plain(url) => Hook::new(url, &believed, &self.roads).map_err(failed),
-            Address::InFile(file) => {
-                let url = secret(file).map_err(failed)?;
-                Hook::new(&url, &believed, &self.roads).map_err(failed)
-            }
+    fn hook(&self, url: &Address, ca: Option<&Path>) -> Result<Arc<Hook>, Undelivered> {
+        let url = match url {
+            Address::Plain(url) => url.clone(),
+            Address::InFile(file) => secret(file).map_err(failed)?.to_string(),
         };
-        let mut hook = hook?;
+        let read = |path: &Path| {
+            durable::read_bounded(path, CA_BYTES_MAX)
+                .map_err(|error| failed(format!("cannot read {}: {error}", path.display())))
+        };
+        let authorities = ca.map(read).transpose()?;
+        let now = self.environment.timer.elapsed();
+        let mut way = self.way.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_good = |way: &&Way| {
+            way.url == url
+                && way.authorities == authorities
+                && now.saturating_sub(way.made) < WAY_LASTS
+        };
+        if let Some(way) = way.as_ref().filter(is_good) {
+            return Ok(Arc::clone(&way.hook));
+        }
+        let believed = Believed::read(ca).map_err(failed)?;
+        let mut hook = Hook::new(&url, &believed, &self.roads).map_err(failed)?;
         hook.heed(&self.stop);
+        let hook = Arc::new(hook);
+        *way = Some(Way { url, authorities, made: now, hook: Arc::clone(&hook) });
         Ok(hook)
     }
 
