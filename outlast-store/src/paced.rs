@@ -1,5 +1,6 @@
 //! Reads no faster than agreed, so that a long check leaves the disk or the line to others.
 
+use std::io;
 use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -19,7 +20,8 @@ const PAUSE_MIN: Duration = Duration::from_millis(10);
 /// Writing, listing and looking at sizes cost nothing.
 pub struct Paced {
     store: Arc<dyn Store>,
-    bytes_per_second: NonZeroU64,
+    /// `None` if nothing is to be waited for.
+    bytes_per_second: Option<NonZeroU64>,
     timer: Arc<dyn Timer>,
     interrupt: Interrupt,
     debt: Mutex<Debt>,
@@ -33,10 +35,11 @@ struct Debt {
 }
 
 impl Paced {
-    /// Once `interrupt` asks for the end nothing waits any more.
+    /// At so many bytes in a second, or as fast as it can. Once `interrupt` asks for the end nothing waits any
+    /// more, and content is read no more, so that whoever works through a large repository ends soon.
     pub fn new(
         store: Arc<dyn Store>,
-        bytes_per_second: NonZeroU64,
+        bytes_per_second: Option<NonZeroU64>,
         timer: Arc<dyn Timer>,
         interrupt: &Interrupt,
     ) -> Self {
@@ -45,11 +48,20 @@ impl Paced {
     }
 
     /// Waits until what was read before is paid for.
-    fn wait(&self) {
+    fn wait(&self, object: &Object) -> Result<(), StoreError> {
         let owed = self.reckon(0);
         if owed >= PAUSE_MIN {
             self.timer.pause(owed, &self.interrupt);
         }
+        if !self.interrupt.is_requested() {
+            return Ok(());
+        }
+        Err(StoreError::Io {
+            verb: "read",
+            object: *object,
+            location: self.location(),
+            source: io::Error::other("the end was asked for"),
+        })
     }
 
     fn charge<T>(&self, bytes: usize, result: T) -> T {
@@ -59,7 +71,8 @@ impl Paced {
 
     /// Adds what `bytes` cost; returns what is owed now.
     fn reckon(&self, bytes: u64) -> Duration {
-        let cost = u128::from(bytes) * 1_000_000_000 / u128::from(self.bytes_per_second.get());
+        let Some(rate) = self.bytes_per_second else { return Duration::ZERO };
+        let cost = u128::from(bytes) * 1_000_000_000 / u128::from(rate.get());
         let cost = Duration::from_nanos(u64::try_from(cost).unwrap_or(u64::MAX));
         let mut debt = self.debt.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.timer.elapsed();
@@ -79,13 +92,13 @@ impl Store for Paced {
     }
 
     fn read(&self, object: &Object) -> Result<Bytes, StoreError> {
-        self.wait();
+        self.wait(object)?;
         let content = self.store.read(object)?;
         Ok(self.charge(content.len(), content))
     }
 
     fn read_range(&self, object: &Object, offset: u64, length: usize) -> Result<Bytes, StoreError> {
-        self.wait();
+        self.wait(object)?;
         let content = self.store.read_range(object, offset, length)?;
         Ok(self.charge(length, content))
     }
@@ -96,7 +109,7 @@ impl Store for Paced {
         offset: u64,
         buffer: &mut [u8],
     ) -> Result<(), StoreError> {
-        self.wait();
+        self.wait(object)?;
         self.store.read_range_into(object, offset, buffer)?;
         self.charge(buffer.len(), Ok(()))
     }
@@ -132,7 +145,7 @@ mod tests {
         let time = ManualTime::hurrying(Timestamp::EPOCH);
         let memory = MemoryStore::new();
         memory.overwrite(&PACK, vec![1; 1 << 20].into());
-        let rate = NonZeroU64::new(bytes_per_second).unwrap();
+        let rate = NonZeroU64::new(bytes_per_second);
         let timer = time.environment().timer;
         (Paced::new(Arc::new(memory), rate, timer, &Interrupt::default()), time)
     }
@@ -149,6 +162,22 @@ mod tests {
             store.read_range_into(&PACK, 0, &mut rest).unwrap();
             let seconds = time.elapsed().as_secs_f64();
             assert!((7.9..8.1).contains(&seconds), "{reads} of {length} took {seconds} s");
+        }
+    }
+
+    #[test]
+    fn nothing_is_read_any_more_once_the_end_is_asked_for_at_any_rate() {
+        let (timed, time) = paced(1);
+        timed.read(&PACK).unwrap();
+        for rate in [None, NonZeroU64::new(1)] {
+            let stop = Interrupt::default();
+            let store = Arc::clone(&timed.store);
+            let store = Paced::new(store, rate, time.environment().timer, &stop);
+            store.read_range(&PACK, 0, 1).unwrap();
+            stop.request();
+            assert!(store.read(&PACK).is_err() && store.read_range(&PACK, 0, 1).is_err());
+            assert!(store.read_range_into(&PACK, 0, &mut [0]).is_err());
+            assert!(store.size(&PACK).is_ok(), "looking costs nothing");
         }
     }
 

@@ -24,7 +24,7 @@ mod doors;
 mod process;
 
 pub use core::audit::{AuditFault, AuditGap, AuditHead, AuditSelection, AuditVerdict};
-pub use core::drills::DrillPolicy;
+pub use core::drills::{DrillPart, DrillPolicy};
 pub use core::error::VaultError;
 pub use core::limits::{AgentLimits, LimitPolicy, UNLIMITED};
 pub use core::months::MonthVerdict;

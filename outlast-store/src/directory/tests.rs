@@ -51,7 +51,7 @@ fn every_store_keeps_the_contract() {
     ));
     conforms(&Paced::new(
         Arc::new(MemoryStore::new()),
-        NonZeroU64::MAX,
+        Some(NonZeroU64::MAX),
         Arc::new(SystemTimer::new()),
         &Interrupt::default(),
     ));

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use outlast_catalog::SnapshotRecord;
-use outlast_promise::{DrillLevel, DrillPick, Event, State as PromiseState};
+use outlast_promise::{DrillLevel, DrillPick, DrillRule, Event, State as PromiseState};
 use outlast_repo::read;
+use outlast_store::Paced;
 use outlast_types::{SnapshotId, Timestamp, WorkloadName};
 use outlast_wire::api::ErrorCode;
 
@@ -12,7 +13,6 @@ use super::audit::{self, AuditAction, Outcome as Ended};
 use super::drills::{DrillRecord, DrillState, Ground, Outcome, Task, Waiting};
 use super::error::VaultError;
 use super::jobs::Progress;
-use super::scrub::paced;
 use super::scrubs::lot_of;
 use super::vault::Vault;
 
@@ -51,7 +51,7 @@ impl Vault {
             Some(beginning) => self.snapshot_named(workload, beginning)?,
             None => self.snapshot_to_drill(workload)?,
         };
-        let rule = self.drills.policy.rule(workload);
+        let rule = self.drill_rule(workload);
         self.await_drill(workload, by, chosen.snapshot, level.unwrap_or(rule.level))
     }
 
@@ -94,12 +94,12 @@ impl Vault {
         }
         let now = self.environment.clock.now();
         let due = self.drilled_workloads()?.into_iter().filter_map(|(workload, first)| {
-            let rule = self.drills.policy.rule(&workload);
-            let due = self.drills.of(&workload).due(rule, first, lot_of(&workload))?;
+            let rule = self.drill_rule(&workload);
+            let due = self.drills.of(&workload).due(&rule, first, lot_of(&workload))?;
             (due <= now).then_some((due, workload))
         });
         let Some((_, workload)) = due.min() else { return Ok(None) };
-        let rule = self.drills.policy.rule(&workload);
+        let rule = self.drill_rule(&workload);
         let chosen = self.snapshot_to_drill(&workload)?;
         self.await_drill(&workload, "vault", chosen.snapshot, rule.level)?;
         Ok(self.drills.lock().waiting.pop_front())
@@ -107,15 +107,13 @@ impl Vault {
 
     /// The workloads of which policy wants drills, and when the oldest backup of each came.
     fn drilled_workloads(&self) -> Result<Vec<(WorkloadName, Timestamp)>, VaultError> {
-        let policy = &self.drills.policy;
-        let is_any = policy.default.every.is_some() || !policy.workloads.is_empty();
-        if !is_any || self.drills.ground.is_none() {
+        if !self.drills.policy.wants_any() || self.drills.ground.is_none() {
             return Ok(Vec::new());
         }
         let catalog = self.promises.catalog();
         let mut all = Vec::new();
         for (workload, totals) in catalog.totals()? {
-            if totals.newest.is_none() || policy.rule(&workload).every.is_none() {
+            if totals.newest.is_none() || self.drill_rule(&workload).every.is_none() {
                 continue;
             }
             let state = self.promises.status(&workload).map(|status| status.state);
@@ -129,9 +127,17 @@ impl Vault {
         Ok(all)
     }
 
+    /// What policy wants of a workload's drills, by the class that it has now.
+    fn drill_rule(&self, workload: &WorkloadName) -> DrillRule {
+        let status = self.promises.status(workload);
+        let class = status.and_then(|status| status.promise.class().name.clone());
+        let class = class.map(|name| name.to_string());
+        self.drills.policy.rule(workload, class.as_deref())
+    }
+
     fn snapshot_to_drill(&self, workload: &WorkloadName) -> Result<SnapshotRecord, VaultError> {
         let catalog = self.promises.catalog();
-        let mut good = match self.drills.policy.rule(workload).pick {
+        let mut good = match self.drill_rule(workload).pick {
             DrillPick::Newest => catalog.recent_snapshots(workload, RECENT_MAX)?,
             DrillPick::Random => catalog.snapshots(Some(workload))?,
         };
@@ -140,7 +146,7 @@ impl Vault {
             let is_there = record.terms.removed.is_none() && !keeping.is_forgotten(record.snapshot);
             is_there && self.counts(record)
         });
-        let place = match self.drills.policy.rule(workload).pick {
+        let place = match self.drill_rule(workload).pick {
             DrillPick::Newest => 0,
             DrillPick::Random => {
                 let mut bytes = [0; 8];
@@ -237,16 +243,18 @@ impl Vault {
         record.content_bytes = known.content_bytes;
         let repository = self.repositories.get(workload)?;
         let (rate, timer) = (self.drills.policy.rate, &self.environment.timer);
-        let opened =
-            repository.opened_through(|store| paced(store, rate, timer, progress.stop()))?;
+        let opened = repository.opened_through(|store| {
+            Arc::new(Paced::new(store, rate, Arc::clone(timer), progress.stop()))
+        })?;
         let resolved = read::resolve(&opened, &record.snapshot.to_string())?;
+        let rule = self.drill_rule(workload);
         let task = Task {
             repository: &opened,
             tree: resolved.snapshot.tree,
             size: known.content_bytes,
             kind: known.sanity.kind,
             factor_percent,
-            rule: self.drills.policy.rule(workload),
+            rule: &rule,
             stop: progress.stop(),
         };
         if record.wanted == DrillLevel::Stream {
@@ -255,7 +263,11 @@ impl Vault {
         record.lowered = ground.lowered(&task);
         Ok(match record.lowered {
             Some(_) => ground.stream(&task),
-            None => ground.load(&task),
+            None => {
+                let outcome = ground.load(&task);
+                record.lowered.clone_from(&outcome.lowered);
+                outcome
+            }
         })
     }
 
@@ -276,8 +288,8 @@ impl Vault {
             if self.promises.status(&workload).is_none() {
                 continue;
             }
-            let rule = self.drills.policy.rule(&workload);
-            let trouble = self.drills.of(&workload).trouble(rule, first, now);
+            let rule = self.drill_rule(&workload);
+            let trouble = self.drills.of(&workload).trouble(&rule, first, now);
             let told = self.drills.lock().told.get(&workload).cloned();
             if told.as_ref() != Some(&trouble) {
                 news.push((workload, trouble));

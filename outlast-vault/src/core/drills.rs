@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use outlast_format::BlobId;
-use outlast_promise::{DrillLevel, DrillRule, DrillTrouble, due_within, overdue_after};
+use outlast_promise::{DrillLevel, DrillPick, DrillRule, DrillTrouble, due_within, overdue_after};
 use outlast_repo::Repository;
 use outlast_types::{ContentKind, Interrupt, Owner, SnapshotId, Timestamp, WorkloadName};
 use serde::{Deserialize, Serialize};
@@ -27,11 +27,43 @@ const FACTOR_MARGIN: u64 = 25;
 /// What failed is tried again after so long.
 const RETRY_MAX: Duration = Duration::from_secs(24 * 3600);
 
+/// What is said of the drills of a class or of a workload.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DrillPart {
+    pub every: Option<Duration>,
+    pub level: Option<DrillLevel>,
+    pub pick: Option<DrillPick>,
+    pub recipe: Option<String>,
+    pub command: Option<Vec<String>>,
+    pub check: Option<String>,
+}
+
+impl DrillPart {
+    /// The rule `below`, with what is said here in the place of what it says. What is done with a backup is said
+    /// as a whole, by a recipe or by a command.
+    fn over(&self, below: DrillRule) -> DrillRule {
+        let (recipe, command) = match (&self.recipe, &self.command) {
+            (None, None) => (below.recipe, below.command),
+            (recipe, command) => (recipe.clone(), command.clone().unwrap_or_default()),
+        };
+        DrillRule {
+            every: self.every.or(below.every),
+            level: self.level.unwrap_or(below.level),
+            pick: self.pick.unwrap_or(below.pick),
+            recipe,
+            command,
+            check: self.check.clone().or(below.check),
+        }
+    }
+}
+
 /// What policy wants of drills.
 #[derive(Debug, Clone)]
 pub struct DrillPolicy {
     pub default: DrillRule,
-    pub workloads: BTreeMap<WorkloadName, DrillRule>,
+    /// What is said of classes, by their names.
+    pub classes: BTreeMap<String, DrillPart>,
+    pub workloads: BTreeMap<WorkloadName, DrillPart>,
     /// Bytes that are read for them in a second, at most.
     pub rate: Option<std::num::NonZeroU64>,
 }
@@ -39,19 +71,35 @@ pub struct DrillPolicy {
 impl Default for DrillPolicy {
     fn default() -> Self {
         let rate = std::num::NonZeroU64::new(64 << 20);
-        Self { default: DrillRule::default(), workloads: BTreeMap::new(), rate }
+        let (classes, workloads) = (BTreeMap::new(), BTreeMap::new());
+        Self { default: DrillRule::default(), classes, workloads, rate }
     }
 }
 
 impl DrillPolicy {
-    pub(crate) fn rule(&self, workload: &WorkloadName) -> &DrillRule {
-        self.workloads.get(workload).unwrap_or(&self.default)
+    /// What holds for a workload of a class: its own word, else its class's, else what holds for all.
+    pub(crate) fn rule(&self, workload: &WorkloadName, class: Option<&str>) -> DrillRule {
+        let class = class.and_then(|class| self.classes.get(class));
+        let below = class.map_or_else(|| self.default.clone(), |it| it.over(self.default.clone()));
+        match self.workloads.get(workload) {
+            Some(own) => own.over(below),
+            None => below,
+        }
+    }
+
+    /// Whether policy wants drills of anything.
+    pub(crate) fn wants_any(&self) -> bool {
+        self.default.every.is_some() || self.parts().any(|part| part.every.is_some())
+    }
+
+    fn parts(&self) -> impl Iterator<Item = &DrillPart> {
+        self.classes.values().chain(self.workloads.values())
     }
 
     /// As often as it is looked what is due.
     pub(crate) fn look_every(&self) -> Duration {
-        let all = self.workloads.values().chain([&self.default]);
-        let shortest = all.filter_map(|rule| rule.every).min();
+        let all = self.parts().map(|part| part.every).chain([self.default.every]);
+        let shortest = all.flatten().min();
         let every = shortest.map_or(Duration::from_secs(10), |shortest| shortest / 16);
         every.clamp(Duration::from_millis(500), Duration::from_secs(10))
     }
@@ -87,6 +135,8 @@ pub(crate) struct Task<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Outcome {
     pub(crate) level: DrillLevel,
+    /// Why it was only read after all, if so.
+    pub(crate) lowered: Option<String>,
     pub(crate) recipe: String,
     pub(crate) isolation: Option<String>,
     pub(crate) phases: Vec<Phase>,
@@ -99,6 +149,7 @@ impl Outcome {
     pub(crate) fn new(level: DrillLevel) -> Self {
         Self {
             level,
+            lowered: None,
             recipe: "none".to_owned(),
             isolation: None,
             phases: Vec::new(),

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::{Display, Write as _};
+use std::time::Duration;
 
 use outlast_promise::{SourceStatus, State, WorkloadStatus};
 use outlast_types::{Owner, ShareId, Timestamp};
@@ -239,7 +240,7 @@ type Shown = (&'static str, &'static str, &'static str, fn(&AgentFigures) -> Opt
 
 const OF_AGENTS: [Shown; 16] = [
     ("outlast_agent_passes_total", COUNTER, "Passes over its share.", |of| Some(of.passes)),
-    ("outlast_agent_last_pass_milliseconds", GAUGE, "How long its last pass took.", |of| {
+    ("outlast_agent_last_pass_duration_seconds", GAUGE, "How long its last pass took.", |of| {
         Some(of.last_pass_millis)
     }),
     ("outlast_agent_drops_vaulted_total", COUNTER, "Drops that it brought.", |of| {
@@ -280,8 +281,12 @@ fn agents(page: &mut Page, figures: &[((String, Option<ShareId>), AgentFigures)]
         page.family(metric, kind, help);
         for ((agent, share), figures) in figures {
             let share = share.map(|share| share.to_string()).unwrap_or_default();
-            if let Some(value) = value(figures) {
-                page.line(metric, &[("agent", agent), ("share", &share)], value);
+            let Some(value) = value(figures) else { continue };
+            let labels = [("agent", agent.as_str()), ("share", &share)];
+            // Told in milliseconds, and shown in the unit that Prometheus wants.
+            match metric.ends_with("_duration_seconds") {
+                true => page.line(metric, &labels, Duration::from_millis(value).as_secs_f64()),
+                false => page.line(metric, &labels, value),
             }
         }
     }

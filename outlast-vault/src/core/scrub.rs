@@ -9,14 +9,13 @@
 //! and is looked at again each day. There is no second copy of a repository yet, so nothing heals by itself
 //! but by what agents ship again: the incident says so.
 
-mod reading;
-
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use outlast_promise::{Damage, Event, Unread};
 use outlast_repo::check::{self, Defect, Options, Report, Subset};
-use outlast_store::Kind;
+use outlast_store::{Kind, Paced};
 use outlast_types::{Silent, SnapshotId, Timestamp, WorkloadName, human};
 
 use super::audit::{self, AuditAction, Outcome};
@@ -25,8 +24,6 @@ use super::jobs::Progress;
 use super::repositories::WorkloadRepository;
 use super::scrubs::{Ended, Findings, Known, Looked, ScrubRecord, Step};
 use super::vault::Vault;
-
-pub(crate) use self::reading::paced;
 
 /// A run of the job ends after so long, and goes on with the next.
 const RUN_MAX: Duration = Duration::from_secs(600);
@@ -149,8 +146,9 @@ impl Vault {
         progress: &Progress,
     ) -> Result<(Report, BTreeSet<SnapshotId>), VaultError> {
         let (rate, timer) = (self.scrubs.policy.rate, &self.environment.timer);
-        let opened =
-            repository.opened_through(|store| paced(store, rate, timer, progress.stop()))?;
+        let opened = repository.opened_through(|store| {
+            Arc::new(Paced::new(store, rate, Arc::clone(timer), progress.stop()))
+        })?;
         let subset = Subset::new(part, parts);
         let options = Options { read_data: true, subset, ..Options::default() };
         let report = check::check(&opened, &options, &Silent)?;

@@ -232,8 +232,19 @@ impl Ground for HostGround {
         let loaded = self.try_load(task, &place, &mut outcome);
         outcome.failure = loaded.err();
         outcome.scratch_bytes = used(&place.root);
+        let is_full = self.room().is_ok_and(|room| room == 0);
         remove(&place.root);
-        outcome
+        if outcome.failure.is_none() || !is_full || task.stop.is_requested() {
+            return outcome;
+        }
+        // That there is no room here says nothing of the backup, and something can still be said of it.
+        let lowered = format!(
+            "{} was full when {} of it were taken to load it",
+            self.scratch.display(),
+            human::bytes(outcome.scratch_bytes)
+        );
+        tracing::warn!(reason = lowered, "a drill is read and not loaded");
+        Outcome { lowered: Some(lowered), ..self.stream(task) }
     }
 }
 

@@ -172,6 +172,9 @@ fn tell(drill: &DrillView, output: &Output) -> Result<()> {
     output.line(format_args!(
         "drill {number} of {workload}: snapshot {snapshot:.8}, level {level}, recipe {recipe}: {state}"
     ))?;
+    if state == "aborted" {
+        output.line("  broken off when the vault ended: it says nothing of the backup")?;
+    }
     if let Some(lowered) = &drill.lowered {
         output.line(format_args!("  read and verified, not loaded: {lowered}"))?;
     }

@@ -4,8 +4,7 @@ use std::num::NonZeroU64;
 
 use anyhow::Result;
 use outlast_promise::{DrillLevel, DrillPick, DrillRule};
-use outlast_types::WorkloadName;
-use outlast_vault::DrillPolicy;
+use outlast_vault::{DrillPart, DrillPolicy};
 
 use super::services::Services;
 use super::values::Settings;
@@ -22,33 +21,32 @@ pub(super) fn policy(settings: &Settings, services: &Services) -> Result<DrillPo
         rate: NonZeroU64::new(settings.size("drills.rate")?).filter(|rate| rate.get() != u64::MAX),
         ..DrillPolicy::default()
     };
+    for class in &settings.classes {
+        let said =
+            |name: &str| Some(format!("classes.{class}.{name}")).filter(|key| settings.is_set(key));
+        policy.classes.insert(class.clone(), part(settings, said)?);
+    }
     for workload in services.workloads(settings) {
-        let rule = rule(settings, services, &workload, &default)?;
-        if rule != default {
-            policy.workloads.insert(workload, rule);
+        let part = part(settings, |name| services.key(settings, &workload, name))?;
+        if part != DrillPart::default() {
+            policy.workloads.insert(workload, part);
         }
     }
     policy.default = default;
     Ok(policy)
 }
 
-fn rule(
-    settings: &Settings,
-    services: &Services,
-    workload: &WorkloadName,
-    default: &DrillRule,
-) -> Result<DrillRule> {
-    let said = |name: &str| services.key(settings, workload, name);
+/// What is said by the keys that `said` names.
+fn part(settings: &Settings, said: impl Fn(&str) -> Option<String>) -> Result<DrillPart> {
     let text =
         |name: &str| said(name).map(|key| settings.text(&key).map(str::to_owned)).transpose();
-    let every = said("drill_every").map(|key| settings.duration(&key)).transpose()?;
-    Ok(DrillRule {
-        every: every.or(default.every),
-        level: text("drill_level")?.map_or(default.level, |word| level(&word)),
-        pick: text("drill_pick")?.map_or(default.pick, |word| pick(&word)),
+    Ok(DrillPart {
+        every: said("drill_every").map(|key| settings.duration(&key)).transpose()?,
+        level: text("drill_level")?.map(|word| level(&word)),
+        pick: text("drill_pick")?.map(|word| pick(&word)),
         recipe: text("drill_recipe")?,
         check: text("drill_check")?,
-        command: said("drill_command").map_or_else(Vec::new, |key| settings.words(&key).to_vec()),
+        command: said("drill_command").map(|key| settings.words(&key).to_vec()),
     })
 }
 
@@ -59,4 +57,32 @@ fn level(word: &str) -> DrillLevel {
 
 fn pick(word: &str) -> DrillPick {
     if word == "random" { DrillPick::Random } else { DrillPick::Newest }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::time::Duration;
+
+    use outlast_vault::VaultConfig;
+
+    use super::super::Document;
+
+    #[test]
+    fn a_class_says_how_its_workloads_are_drilled_and_each_may_say_more() {
+        let text = "[vault]\ndir = \"/v\"\nlisten = \"[::1]:0\"\nidentity = \"/i\"\n\
+                    [drills]\nevery = \"30d\"\n[classes.gold]\nrpo = \"1h\"\ndrill_every = \"7d\"\n\
+                    drill_recipe = \"postgresql\"\ndrill_check = \"SELECT 1\"\n\
+                    [workloads.crm]\nclass = \"gold\"\ndrill_command = [\"/bin/check\"]\n";
+        let document = Document::new(Path::new("/etc/x.toml"), text.to_owned()).unwrap();
+        let config: VaultConfig = document.with_variables(std::iter::empty()).unwrap();
+        let days = |days: u64| Some(Duration::from_secs(days * 86_400));
+        assert_eq!(config.drills.default.every, days(30));
+        let gold = &config.drills.classes["gold"];
+        assert_eq!((gold.every, gold.recipe.as_deref()), (days(7), Some("postgresql")));
+        assert_eq!((gold.level, gold.check.as_deref()), (None, Some("SELECT 1")));
+        let crm = &config.drills.workloads[&"crm".parse().unwrap()];
+        assert_eq!((crm.every, &crm.recipe), (None, &None));
+        assert_eq!(crm.command.as_deref(), Some(&["/bin/check".to_owned()][..]));
+    }
 }

@@ -148,7 +148,7 @@ fn a_mistake_is_told_where_the_user_made_it_and_how_it_is_mended() {
             agent("pudding = 1", &[]),
             "cannot understand /etc/x.toml, line 8, column 1: [agent] has no key \"pudding\"; it has \
              share, state, upstream, identity, poll, grace, keep, receipts_keep, budget, share_budget, \
-             fetch_from, fetch_budget, fetch_keep, report, patience, loads_at_once, drop_max, ratio_max, \
+             fetch_from, fetch_budget, fetch_keep, report, vault_silence, patience, loads_at_once, drop_max, ratio_max, \
              seal_key, sources_at_once, textfile",
         ),
         (

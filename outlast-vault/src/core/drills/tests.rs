@@ -156,3 +156,34 @@ fn what_is_due_is_done_by_itself_and_what_was_cut_off_says_nothing() {
     assert!(cut_off.drills.iter().all(|drill| drill.state == DrillState::Aborted), "{cut_off:?}");
     assert_eq!(told(&vault), [""; 0]);
 }
+
+#[test]
+fn a_workload_is_drilled_as_it_says_else_as_its_class_else_as_all_are() {
+    let hour = |hours: u64| Duration::from_secs(hours * 3600);
+    let gold = DrillPart {
+        every: Some(hour(24)),
+        recipe: Some("postgresql".to_owned()),
+        check: Some("SELECT 1".to_owned()),
+        ..DrillPart::default()
+    };
+    let own = DrillPart {
+        level: Some(DrillLevel::Stream),
+        command: Some(vec!["/bin/check".to_owned()]),
+        ..DrillPart::default()
+    };
+    let mut policy = DrillPolicy::default();
+    assert!(!policy.wants_any());
+    policy.classes.insert("gold".to_owned(), gold);
+    policy.workloads.insert(shop(), own);
+    assert!(policy.wants_any());
+    let other = WorkloadName::new("other").unwrap();
+    assert_eq!(policy.rule(&other, None), DrillRule::default());
+    assert_eq!(policy.rule(&other, Some("silver")), DrillRule::default());
+    let of_class = policy.rule(&other, Some("gold"));
+    assert_eq!((of_class.every, of_class.recipe.as_deref()), (Some(hour(24)), Some("postgresql")));
+    let of_shop = policy.rule(&shop(), Some("gold"));
+    assert_eq!((of_shop.every, of_shop.level), (Some(hour(24)), DrillLevel::Stream));
+    // By a command, and so by no recipe.
+    assert_eq!((of_shop.recipe, of_shop.command.len()), (None, 1));
+    assert_eq!(of_shop.check.as_deref(), Some("SELECT 1"));
+}

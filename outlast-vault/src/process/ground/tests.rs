@@ -269,3 +269,74 @@ fn what_a_killed_vault_left_is_swept_at_the_next_start_and_nothing_else() {
     let _again = HostGround::open(&scratch, scene.time_max, &Environment::system());
     assert_eq!(scene.left(), 1);
 }
+
+/// A small file system of its own, as long as it lives.
+struct Small(PathBuf);
+
+impl Small {
+    fn mount(at: &Path, size: &str) -> Option<Self> {
+        durable::create_directories(at, 0o755).unwrap();
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &format!("size={size}"), "outlast-test"]).arg(at);
+        let is_mounted = mount.output().is_ok_and(|output| output.status.success());
+        if !is_mounted {
+            println!("not tested: this process may not mount a tmpfs");
+        }
+        is_mounted.then(|| Self(at.to_owned()))
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn a_scratch_disk_that_is_full_while_a_dump_is_loaded_lets_it_be_read_and_says_so() {
+    if !can("/usr/lib/postgresql/*/bin/postgres") {
+        return;
+    }
+    let mut scene = Scene::new();
+    let scratch = scene.directory.path().join("small");
+    let Some(_small) = Small::mount(&scratch, "160m") else { return };
+    scene.ground = HostGround::open(&scratch, scene.time_max, &Environment::system());
+    let grows = "CREATE TABLE big AS SELECT generate_series(1, 20000000) AS n, 'x' AS t;";
+    let dump = format!(
+        "--\n-- PostgreSQL database dump\n--\n\n{grows}\n--\n-- PostgreSQL database dump complete\n--\n\n"
+    );
+    let outcome = scene.drill(dump.as_bytes());
+    assert_eq!((outcome.failure, outcome.level), (None, DrillLevel::Stream));
+    let lowered = outcome.lowered.unwrap();
+    assert!(lowered.contains("small was full when"), "{lowered}");
+    assert_eq!(outcome.counts["bytes"], dump.len() as u64);
+    assert_eq!(fs::read_dir(&scratch).unwrap().count(), 0);
+}
+
+/// Says to the test that it is the one with few files.
+const FEW_FILES: &str = "OUTLAST_TEST_FEW_FILES";
+
+#[test]
+fn a_server_that_does_not_start_is_the_platforms_and_its_last_words_are_told() {
+    if !can("/usr/lib/postgresql/*/bin/postgres") {
+        return;
+    }
+    if std::env::var_os(FEW_FILES).is_none() {
+        // In a process of its own, in which a server finds too few files to be opened.
+        let name = "a_server_that_does_not_start_is_the_platforms_and_its_last_words_are_told";
+        let mut again = Command::new("prlimit");
+        again.args(["--nofile=50:50", "--"]).arg(std::env::current_exe().unwrap());
+        again.arg(name).env(FEW_FILES, "1").stdin(Stdio::null());
+        let output = again.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success() && said.contains("1 passed"), "{said}");
+        return;
+    }
+    let scene = Scene::new();
+    let outcome = scene.drill(DUMP.as_bytes());
+    let failure = outcome.failure.unwrap();
+    assert_eq!((failure.phase.as_str(), failure.owner), ("start", Owner::Platform), "{failure:?}");
+    let words = "insufficient file descriptors";
+    assert!(failure.why.contains("does not start") && failure.why.contains(words), "{failure:?}");
+    assert_eq!((outcome.lowered, scene.left()), (None, 0));
+}

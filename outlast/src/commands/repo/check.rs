@@ -55,7 +55,7 @@ pub(super) fn run(arguments: &Args, output: &Output) -> Result<Code> {
         None => store,
         Some(rate) => {
             let timer = Arc::new(SystemTimer::new());
-            Arc::new(Paced::new(store, rate, timer, &Interrupt::default()))
+            Arc::new(Paced::new(store, Some(rate), timer, &Interrupt::default()))
         }
     })?;
     // A part of the data, or going on with it, makes sense of the data only.

@@ -75,7 +75,7 @@ pub(super) const DRILL_EVERY: Key = Key {
     name: "drill_every",
     kind: EVERY,
     default: Default::Nothing,
-    help: "a good drill within this time; else as `drills.every`",
+    help: "a good drill within this time; else as its class, or `drills.every`",
 };
 pub(super) const DRILL_LEVEL: Key = Key {
     name: "drill_level",
@@ -89,6 +89,9 @@ pub(super) const DRILL_PICK: Key = Key {
     default: Default::SameAs("drills.pick"),
     help: "which of its snapshots is brought back",
 };
+/// The same of classes, where nothing stands for what is not said.
+pub(super) const CLASS_DRILL_LEVEL: Key = Key { default: Default::Nothing, ..DRILL_LEVEL };
+pub(super) const CLASS_DRILL_PICK: Key = Key { default: Default::Nothing, ..DRILL_PICK };
 pub(super) const DRILL_RECIPE: Key = Key {
     name: "drill_recipe",
     kind: Kind::OneOf(&["postgresql", "mariadb", "sqlite", "files"]),

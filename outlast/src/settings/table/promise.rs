@@ -6,6 +6,9 @@ use outlast_promise::{Class, ClassName, Schedule, Zone};
 use outlast_types::Weekdays;
 
 use super::super::key::{CLASSES, Default, Form, Key, Kind, Section};
+use super::evidence::{
+    CLASS_DRILL_LEVEL, CLASS_DRILL_PICK, DRILL_CHECK, DRILL_COMMAND, DRILL_EVERY, DRILL_RECIPE,
+};
 use super::retention::{IMMUTABLE_FOR, KEEP};
 
 /// The keys that classes and patterns may have, too.
@@ -82,6 +85,12 @@ pub(super) const CLASS_SECTION: Section = Section {
         ROUTE,
         KEEP,
         IMMUTABLE_FOR,
+        DRILL_EVERY,
+        CLASS_DRILL_LEVEL,
+        CLASS_DRILL_PICK,
+        DRILL_RECIPE,
+        DRILL_CHECK,
+        DRILL_COMMAND,
     ],
 };
 
