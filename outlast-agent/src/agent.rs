@@ -21,7 +21,7 @@ use std::time::Duration;
 use outlast_drop::files::Meter;
 use outlast_drop::{Share, SignedReceipt};
 use outlast_repo::backup::{Engine, Tuning};
-use outlast_types::{Environment, Pulse, WorkloadName};
+use outlast_types::{Environment, WorkloadName};
 use outlast_wire::client::Credentials;
 use outlast_wire::identity::IdentityError;
 use outlast_wire::news_watch::NewsWatch;
@@ -216,17 +216,6 @@ impl Agent {
             scribe,
             watcher,
         })
-    }
-
-    /// As whom it speaks: `agent/eu-1`.
-    pub fn name(&self) -> String {
-        let peer = self.scribe.identity.get();
-        format!("{}/{}", Role::Agent, peer.peer().name())
-    }
-
-    /// Beaten whenever the vault was heard. Before the agent runs.
-    pub fn vault_heard(&self) -> Pulse {
-        self.reporter.as_ref().map(|reporter| reporter.heard().clone()).unwrap_or_default()
     }
 
     /// Lets `meter` hear of every call to the share that is made to look at it, and to change it.

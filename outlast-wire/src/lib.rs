@@ -36,6 +36,7 @@ pub mod derived;
 pub mod enrollment;
 pub mod fetching;
 pub mod grants;
+pub mod head_receipt;
 pub mod holdings;
 pub mod identity;
 pub mod names;

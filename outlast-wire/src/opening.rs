@@ -207,6 +207,7 @@ mod tests {
             share: Some(ShareId::new(&SystemRandom)),
             workload: WorkloadName::new("shop-db").unwrap(),
             box_public_key: asker.box_key().public(),
+            why: None,
         }
     }
 

@@ -33,6 +33,8 @@ const PEERS: &[(&str, &str)] = &[
     ("/usr/bin/shellcheck", "shellcheck"),
     ("/usr/share/doc/python3-yaml", "python3-yaml"),
     ("/usr/bin/prometheus-alertmanager", "prometheus-alertmanager"),
+    ("/usr/bin/prometheus", "prometheus"),
+    ("/usr/bin/promtool", "prometheus"),
 ];
 
 /// The same for the lab of real file servers and clients, without which its tests are skipped.

@@ -1,4 +1,8 @@
-//! Changes of the configuration that take effect without a restart.
+//! What whoever runs an agent has to do with it: changes of the configuration that take effect without a restart,
+//! and whether the vault is heard.
+
+use outlast_types::Pulse;
+use outlast_wire::Role;
 
 use super::Agent;
 use crate::AgentConfig;
@@ -10,6 +14,17 @@ impl Agent {
     /// else is as it was until the agent is started again.
     pub fn changes(&self) -> Changes {
         self.changes.clone()
+    }
+
+    /// As whom it speaks: `agent/eu-1`.
+    pub fn name(&self) -> String {
+        let peer = self.scribe.identity.get();
+        format!("{}/{}", Role::Agent, peer.peer().name())
+    }
+
+    /// Beaten whenever the vault was heard. Before the agent runs.
+    pub fn vault_heard(&self) -> Pulse {
+        self.reporter.as_ref().map(|reporter| reporter.heard().clone()).unwrap_or_default()
     }
 
     pub(super) fn take_changes(&mut self) {

@@ -99,7 +99,7 @@ pub enum VaultError {
     AlreadyPublished { workload: WorkloadName, drop: DropId, snapshot: String },
     #[error("cannot sign the receipt of drop {drop}: {source}")]
     Sign { drop: DropId, source: io::Error },
-    #[error("cannot sign the answer to what is held: {source}")]
+    #[error("cannot sign an answer: {source}")]
     SignAnswer { source: io::Error },
     /// What somebody sent is not believed.
     #[error("{reason}")]

@@ -29,6 +29,10 @@ impl Vault {
                 .detail("certificate", asker.fingerprint)
                 // What its clock shows is its claim.
                 .detail("asker_clock", asked.at);
+            let event = match &asked.why {
+                Some(why) => event.detail("why", why),
+                None => event,
+            };
             match *carrier == asker.peer {
                 true => event,
                 false => event.detail("carrier", carrier),
@@ -37,7 +41,11 @@ impl Vault {
         let sealed = self.seal_key(asker, asked);
         let answer = sealed.inspect_err(|error| self.note_failure(event(), error))?;
         // First the entry, then the key.
-        self.audit.record_repeated(event())?;
+        match &asked.why {
+            // No reason is lost in a count of what is the same.
+            Some(_) => self.audit.record(event())?,
+            None => self.audit.record_repeated(event())?,
+        }
         let (peer, workload) = (&asker.peer, &asked.workload);
         tracing::info!(%peer, %workload, "handed out a repository key, sealed");
         Ok(answer)

@@ -8,6 +8,7 @@
 use outlast_format::sha256;
 use outlast_promise::{State, WorkloadStatus};
 use outlast_types::hex;
+use outlast_wire::head_receipt::SignedHead;
 use serde_json::Value;
 
 use super::audit::{self, AuditAction, Event};
@@ -194,6 +195,13 @@ impl Vault {
             true => String::new(),
             false => format!("froze the reports of {}", frozen.join(", ")),
         })
+    }
+
+    /// The newest entry of the audit log, for whoever keeps it elsewhere.
+    pub(crate) fn sign_head(&self) -> Result<SignedHead, VaultError> {
+        let (head, now) = (self.audit.head(), self.environment.clock.now());
+        let signed = SignedHead::sign(head.number, &head.hash, now, &self.identity.get());
+        signed.map_err(|error| VaultError::SignAnswer { source: error.into() })
     }
 
     /// The report of a month as it was frozen, or as it is so far; and whether it is frozen.

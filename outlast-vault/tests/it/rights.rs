@@ -405,6 +405,7 @@ fn a_request_counts_for_the_workload_that_was_signed() {
         share: None,
         workload: shop(),
         box_public_key: agent.identity.box_key().public(),
+        why: None,
     };
     let signed = Statement::sign(Subject::Open, &asked, &agent.identity).unwrap();
     let error = agent.client.carry_request(&crm(), &signed).unwrap_err();

@@ -24,6 +24,9 @@ pub struct OpenRepository {
     pub workload: WorkloadName,
     /// To which the answer is to be sealed.
     pub box_public_key: BoxPublicKey,
+    /// Why, in the words of who restores: recorded, decides nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
 }
 
 /// The answer, as the vault signs it: where the repository is and, sealed, how to open it.

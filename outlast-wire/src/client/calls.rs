@@ -23,6 +23,7 @@ use crate::api::{
 use crate::certificate::Certified;
 use crate::challenge::Challenge;
 use crate::enrollment::{EnrollmentRequest, Introduction, RenewalRequest, SignedGrant, TokenId};
+use crate::head_receipt::SignedHead;
 use crate::holdings::{Question, SignedAnswer};
 use crate::identity::Identity;
 use crate::identity_handle::IdentityHandle;
@@ -285,6 +286,11 @@ impl ApiClient {
     /// The report of a month, such as `2026-11`, in the form `json`, `csv` or `html`.
     pub fn report_of(&self, month: &str, format: &str) -> Result<MonthReportView, CallError> {
         self.call(Method::GET, &format!("api/v1/reports/{month}?format={format}"), None)
+    }
+
+    /// The newest entry of the audit log, signed by the vault.
+    pub fn audit_head(&self) -> Result<SignedHead, CallError> {
+        self.call(Method::GET, "api/v1/audit/head", None)
     }
 
     /// Asks who we are to the vault, and its time.

@@ -54,6 +54,16 @@ impl ApiClient {
         workload: &WorkloadName,
         speaker: Speaker<'_>,
     ) -> Result<OpenedWorkload, OpenError> {
+        self.open_workload_because(workload, None, speaker)
+    }
+
+    /// The same, with the reason, which the vault's audit log keeps.
+    pub fn open_workload_because(
+        &self,
+        workload: &WorkloadName,
+        why: Option<&str>,
+        speaker: Speaker<'_>,
+    ) -> Result<OpenedWorkload, OpenError> {
         let Speaker { identity, clock } = speaker;
         let path = format!("api/v1/workloads/{workload}/open");
         let (answer, asked) =
@@ -63,6 +73,7 @@ impl ApiClient {
                 share: self.http.share(),
                 workload: workload.clone(),
                 box_public_key: identity.box_key().public(),
+                why: why.map(str::to_owned),
             })?;
         self.open_again(Answered { asked, answer }, identity)
     }

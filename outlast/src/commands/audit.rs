@@ -1,17 +1,25 @@
 //! `outlast audit …`: whether a vault's audit log is whole, and what it says.
 
 use std::io::{self, IsTerminal as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
 use clap::{Args, Subcommand};
+use outlast_fs::durable;
 use outlast_types::{Timestamp, WorkloadName};
 use outlast_vault::{AuditGap, AuditHead, AuditSelection, AuditVerdict, MonthVerdict};
+use outlast_wire::CA_FILE;
+use outlast_wire::head_receipt::{HeadReceipt, SignedHead};
 use serde_json::json;
 
+use super::vault_access::VaultAccess;
 use crate::exit::Code;
 use crate::home::Home;
 use crate::output::{Output, not_written, plain};
+
+/// The longest receipt, and the longest list of authorities.
+const RECEIPT_BYTES_MAX: u64 = 64 << 10;
+const CA_BYTES_MAX: u64 = 1 << 20;
 
 /// Look whether a vault's audit log is whole, and hand it out
 #[derive(Debug, Subcommand)]
@@ -40,9 +48,29 @@ Examples:
         /// An entry's number and hash, as they were printed earlier
         #[arg(long, value_name = "NUMBER:HASH", value_parser = parse_head)]
         head: Option<AuditHead>,
+        /// A receipt that `outlast audit head` printed and somebody kept elsewhere
+        #[arg(long, value_name = "FILE", conflicts_with = "head")]
+        receipt: Option<PathBuf>,
+        /// The authorities whose vault signed the receipt, in PEM: `ca.pem` of any identity
+        #[arg(long, value_name = "FILE", requires = "receipt")]
+        ca: Option<PathBuf>,
         /// Only the entries of this month, such as 2026-11, and whether its frozen report is what they say
-        #[arg(long, value_name = "YYYY-MM", conflicts_with = "head")]
+        #[arg(long, value_name = "YYYY-MM", conflicts_with_all = ["head", "receipt"])]
         month: Option<String>,
+    },
+    /// Print a receipt of the newest entry, signed by the vault, to be kept elsewhere
+    #[command(
+        after_help = "The receipt names the newest entry's number and hash, and so speaks for all before it. Keep some of them
+where nobody who can write to the vault can: `outlast audit verify --receipt` finds a log that was cut off or
+written anew since.
+
+Examples:
+  outlast audit head --vault https://vault.example:8443/ --identity ./id --json > 2026-11-26.head
+  outlast audit verify /var/lib/outlast/vault --receipt 2026-11-26.head --ca ./id/ca.pem"
+    )]
+    Head {
+        #[command(flatten)]
+        vault: VaultAccess,
     },
     /// Print the entries, one JSON document on each line, as they are stored
     #[command(after_help = "Examples:
@@ -74,10 +102,53 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    /// The authorities of an `up`.
+    fn authority(&self) -> Option<PathBuf> {
+        self.dir.as_ref().map(|dir| Home::new(dir).identity("operator").join(CA_FILE))
+    }
+
     fn vault(&self) -> PathBuf {
         let of_up = self.dir.as_ref().map(|dir| Home::new(dir).vault());
         of_up.or_else(|| self.vault_dir.clone()).unwrap_or_default()
     }
+}
+
+/// Prints the newest entry as the vault signs it.
+fn head(vault: &VaultAccess, output: &Output) -> Result<Code> {
+    let client = vault.client()?;
+    let signed = output.patiently(client.location(), || client.audit_head())?;
+    // What a vault of another authority says is no receipt for whoever asks.
+    let receipt = signed.verify(&vault.ca_pem()?)?;
+    if output.is_json() {
+        output.json(&signed)?;
+    } else {
+        let HeadReceipt { vault, number, hash, at, .. } = receipt;
+        output.line(format_args!("newest entry of vault {vault} at {at}: {number}:{hash}"))?;
+        output.remark("With --json it is a signed receipt, to be kept elsewhere.");
+    }
+    Ok(Code::Done)
+}
+
+/// A receipt that somebody kept, whose signature is right.
+fn read_receipt(file: &Path, ca: Option<&Path>, output: &Output) -> Result<HeadReceipt> {
+    let cannot = || format!("cannot read {}", file.display());
+    let text = durable::read_bounded(file, RECEIPT_BYTES_MAX).with_context(cannot)?;
+    let signed: SignedHead = serde_json::from_slice(&text)
+        .with_context(|| format!("{} is no receipt of an audit log's head", file.display()))?;
+    let receipt = match ca {
+        Some(ca) => {
+            let pem = durable::read_bounded(ca, CA_BYTES_MAX);
+            let pem = pem.with_context(|| format!("cannot read {}", ca.display()))?;
+            signed.verify(&String::from_utf8_lossy(&pem))
+        }
+        None => {
+            output.remark(
+                "No --ca was given: the receipt is whole, and nobody vouches that it is the vault's.",
+            );
+            signed.read()
+        }
+    };
+    receipt.with_context(|| format!("{} proves nothing", file.display()))
 }
 
 fn parse_head(text: &str) -> Result<AuditHead> {
@@ -91,9 +162,23 @@ fn parse_head(text: &str) -> Result<AuditHead> {
 pub(crate) fn run(command: Command, output: &Output) -> Result<Code> {
     match command {
         Command::Verify { place, month: Some(month), .. } => verify_month(&place, &month, output),
-        Command::Verify { place, head, month: None } => {
-            let verdict = outlast_vault::verify_audit(&place.vault(), head)?;
+        Command::Head { vault } => head(&vault, output),
+        Command::Verify { place, head, receipt, ca, month: None } => {
+            let ca = ca.or_else(|| place.authority());
+            let receipt = receipt.map(|file| read_receipt(&file, ca.as_deref(), output));
+            let kept = receipt.transpose()?;
+            let of_receipt = |it: &HeadReceipt| parse_head(&format!("{}:{}", it.number, it.hash));
+            let known =
+                head.map_or_else(|| kept.as_ref().map(of_receipt).transpose(), |it| Ok(Some(it)))?;
+            let verdict = outlast_vault::verify_audit(&place.vault(), known)?;
             tell(&verdict, output)?;
+            if let Some(HeadReceipt { vault, number, at, .. }) =
+                kept.filter(|_| verdict.faults.is_empty())
+            {
+                output.remark(format_args!(
+                    "It contains entry {number}, which vault {vault} signed as its newest at {at}."
+                ));
+            }
             Ok(if verdict.faults.is_empty() { Code::Done } else { Code::Failed })
         }
         Command::Export { place, workload, since, until } => {

@@ -1,5 +1,6 @@
 //! `outlast custody`: who held a drop when, with every signature verified.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -49,9 +50,15 @@ pub(crate) struct Args {
     /// The share's directory, for the receipts that lie there
     #[arg(long, value_name = "DIR", env = "OUTLAST_SHARE")]
     share: Option<PathBuf>,
+    /// Look on the share at this workload, and not at those that the vault names
+    #[arg(long, value_name = "WORKLOAD", requires = "share")]
+    workload: Option<WorkloadName>,
     #[command(flatten)]
     vault: VaultAccess,
 }
+
+/// Of so many workloads all receipts are looked for, if nobody says whose the drop is.
+const SEARCHED_MAX: usize = 1000;
 
 /// What somebody said of the drop.
 struct Word {
@@ -75,7 +82,11 @@ pub(crate) fn run(arguments: &Args, output: &Output) -> Result<Code> {
     let mut words = Vec::new();
     let mut flaws = Vec::new();
     if let Some(share) = &arguments.share {
-        of_share(&Share::open(share)?, arguments.drop, &authority, &mut words, &mut flaws)?;
+        let share = Share::open(share)?;
+        let workloads = to_search(&share, arguments.workload.as_ref(), &record, output)?;
+        for workload in workloads {
+            of_share(&share, &workload, arguments.drop, &authority, &mut words, &mut flaws)?;
+        }
     }
     for held in &record.records {
         let Some(text) = &held.receipt else { continue };
@@ -100,26 +111,53 @@ pub(crate) fn run(arguments: &Args, output: &Output) -> Result<Code> {
     })
 }
 
-/// What the receipts on a share say, of whatever workload.
+/// The workloads whose receipts are looked for: those that the vault knows the drop of. Each costs nine names.
+fn to_search(
+    share: &Share,
+    named: Option<&WorkloadName>,
+    record: &CustodyView,
+    output: &Output,
+) -> Result<BTreeSet<WorkloadName>> {
+    if let Some(named) = named {
+        return Ok([named.clone()].into());
+    }
+    let held = record.records.iter().map(|held| held.workload.clone());
+    let coming = record.on_their_way.iter().map(|shipment| shipment.workload.clone());
+    let known: BTreeSet<WorkloadName> = held.chain(coming).collect();
+    if !known.is_empty() {
+        return Ok(known);
+    }
+    let all: BTreeSet<WorkloadName> = share.workloads()?.into_iter().collect();
+    if all.len() > SEARCHED_MAX {
+        output.remark(format_args!(
+            "The vault does not know it, and there are {} workloads on the share: the first {SEARCHED_MAX} are \
+             looked at; name the right one by --workload.",
+            all.len()
+        ));
+    }
+    Ok(all.into_iter().take(SEARCHED_MAX).collect())
+}
+
+/// What the receipts of a workload on a share say.
 fn of_share(
     share: &Share,
+    workload: &WorkloadName,
     drop: DropId,
     authority: &Authority,
     words: &mut Vec<Word>,
     flaws: &mut Vec<String>,
 ) -> Result<()> {
-    for workload in share.workloads()? {
-        for state in STATES {
-            match receipt::read(share, &workload, drop, state) {
-                Ok(Some(signed)) => words.push(word("share", &workload, &signed, authority)),
-                Ok(None) => {}
-                Err(ReceiptError::Io { path, source }) => {
-                    return Err(anyhow::Error::new(source)
-                        .context(format!("cannot read {}", path.display())));
-                }
-                Err(error) => {
-                    flaws.push(format!("the receipt `{state}` of {workload} is none: {error}"));
-                }
+    for state in STATES {
+        match receipt::read(share, workload, drop, state) {
+            Ok(Some(signed)) => words.push(word("share", workload, &signed, authority)),
+            Ok(None) => {}
+            Err(ReceiptError::Io { path, source }) => {
+                return Err(
+                    anyhow::Error::new(source).context(format!("cannot read {}", path.display()))
+                );
+            }
+            Err(error) => {
+                flaws.push(format!("the receipt `{state}` of {workload} is none: {error}"));
             }
         }
     }

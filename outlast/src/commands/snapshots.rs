@@ -131,7 +131,7 @@ pub(crate) struct CatArgs {
 give rights on this host is withheld, counted and named; see --privileged.
 
 Examples:
-  outlast restore shop-db --dir ./outlast-data --into ./restored
+  outlast restore shop-db --dir ./outlast-data --into ./restored --why \"ticket 4711\"
   outlast restore shop-db --dir ./outlast-data --at 2026-01-31T04:00:00Z --into ./restored
   outlast restore shop-files --vault https://vault.example:8443/ --identity ./id --into ./restored"
 )]
@@ -143,6 +143,9 @@ pub(crate) struct RestoreArgs {
     into: PathBuf,
     #[command(flatten)]
     which: Which,
+    /// Why, for those who read the audit log and the month's report
+    #[arg(long, value_name = "TEXT")]
+    why: Option<String>,
     #[command(flatten)]
     how: RestoreHow,
     #[command(flatten)]
@@ -247,7 +250,11 @@ pub(crate) fn cat(arguments: &CatArgs, output: &Output) -> Result<Code> {
 }
 
 pub(crate) fn restore(arguments: &RestoreArgs, output: &Output) -> Result<Code> {
-    let repository = arguments.vault.open_repository(&arguments.workload, output)?;
+    let why = arguments.why.as_deref();
+    if why.is_none_or(|why| why.trim().is_empty()) {
+        output.remark("No --why was given: the audit log will say who restored, and not why.");
+    }
+    let repository = arguments.vault.open_repository_because(&arguments.workload, why, output)?;
     let resolved = arguments.which.resolve(&repository, &arguments.vault, &arguments.workload)?;
     snapshots::restore(&repository, &resolved, &arguments.into, &arguments.how.options()?, output)
 }

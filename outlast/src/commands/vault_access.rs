@@ -67,11 +67,22 @@ impl VaultAccess {
         workload: &WorkloadName,
         output: &Output,
     ) -> Result<Repository> {
+        self.open_repository_because(workload, None, output)
+    }
+
+    /// The same, with the reason, which the audit log keeps.
+    pub(crate) fn open_repository_because(
+        &self,
+        workload: &WorkloadName,
+        why: Option<&str>,
+        output: &Output,
+    ) -> Result<Repository> {
         let (address, identity) = self.address_and_identity()?;
         let client = ApiClient::over(&address, Credentials::Identity(&identity), &roads()?)?;
         let speaker = Speaker { identity: &identity, clock: &SystemClock };
-        let opened =
-            output.patiently(client.location(), || client.open_workload(workload, speaker))?;
+        let opened = output.patiently(client.location(), || {
+            client.open_workload_because(workload, why, speaker)
+        })?;
         let key = Key::from_bytes(&opened.key);
         let store = retrying(Arc::new(opened.store), output);
         let repository = output
@@ -88,6 +99,11 @@ impl VaultAccess {
     /// Whose signatures count for who asks.
     pub(crate) fn authority(&self) -> Result<Authority> {
         Ok(Authority::of(&self.address_and_identity()?.1))
+    }
+
+    /// The certificates of the authorities whom who asks believes.
+    pub(crate) fn ca_pem(&self) -> Result<String> {
+        Ok(self.address_and_identity()?.1.ca_pem().to_owned())
     }
 
     fn address_and_identity(&self) -> Result<(String, Identity)> {

@@ -116,6 +116,70 @@ fn what_is_done_to_the_log_is_found(vault: &Path) {
 }
 
 #[test]
+fn a_receipt_of_the_head_that_was_kept_elsewhere_tells_of_a_log_that_was_cut_off_or_written_anew() {
+    let directory = scratch();
+    let dir = directory.path().join("up");
+    let mut up = Up::start(&dir);
+    let drop = up.drop("shop-db", &["--exec", "shop.sql", "--", "echo", "content"]);
+    up.wait_for_receipt("shop-db", &drop, "vaulted");
+    let kept = directory.path().join("kept.head");
+    let receipt = succeed(up.ask(&["audit", "head"]).arg("--json"));
+    outlast_fs::durable::replace(&kept, receipt.as_bytes(), 0o600).unwrap();
+    let words = succeed(&mut up.ask(&["audit", "head"]));
+    assert!(words.starts_with("newest entry of vault "), "{words}");
+    // Who restores, and why, is in the log, too, and in the report of the month that has begun.
+    let month = outlast_types::Clock::now(&outlast_types::SystemClock).to_string()[..7].to_owned();
+    let report = |up: &Up| {
+        let report = run(up.ask(&["report", "--json"]).args(["--month", &month]));
+        assert_eq!(report.status.code(), Some(3), "the month is not over");
+        serde_json::from_slice::<Value>(&report.stdout).unwrap()
+    };
+    report(&up);
+    let target = directory.path().join("restored");
+    let mut restore = up.ask(&["restore", "shop-db"]);
+    succeed(restore.arg("--into").arg(&target).args(["--why", "ticket 4711"]));
+    let exported = succeed(&mut up.ask(&["audit", "export"]));
+    let entry = exported.lines().find(|line| line.contains("ticket 4711")).unwrap();
+    let entry: Value = serde_json::from_str(entry).unwrap();
+    assert_eq!(
+        (&entry["action"], &entry["workload"]),
+        (&"key_handed_out".into(), &"shop-db".into())
+    );
+    assert!(entry["actor"].as_str().unwrap().starts_with("operator "), "{entry}");
+    let report = report(&up);
+    let restores = report["workloads"][0]["restores"].as_array().unwrap();
+    assert!(restores.iter().any(|it| it["details"]["why"] == "ticket 4711"), "{report}");
+    up.role.stop();
+
+    let verify = |more: &[&str]| {
+        let mut command = audit("verify");
+        command.arg("--dir").arg(&dir).arg("--receipt").arg(&kept).args(more);
+        command
+    };
+    let output = run(&mut verify(&[]));
+    assert!(output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("It contains entry"), "{said}");
+    // Who has all of the vault writes the log anew, and what is remembered of it: only the receipt tells.
+    let vault = dir.join("vault");
+    let whole = fs::read(segment(&vault)).unwrap();
+    let first = whole.split_inclusive(|byte| *byte == b'\n').next().unwrap();
+    outlast_fs::durable::replace(&segment(&vault), first, 0o600).unwrap();
+    fs::remove_file(vault.join("audit-head.json")).unwrap();
+    succeed(audit("verify").arg(&vault));
+    let output = run(&mut verify(&[]));
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.contains("NOT WHOLE: the end is missing"), "{said}");
+    // A receipt that somebody changed is none.
+    let forged = receipt.replace("number\\\":", "number\\\":1");
+    assert_ne!(forged, receipt);
+    outlast_fs::durable::replace(&kept, forged.as_bytes(), 0o600).unwrap();
+    let said = fail(&mut verify(&[]), 1);
+    assert!(said.contains("proves nothing"), "{said}");
+}
+
+#[test]
 fn a_log_that_is_gone_as_a_whole_is_a_page_and_not_a_new_beginning() {
     let directory = scratch();
     let dir = directory.path().join("up");

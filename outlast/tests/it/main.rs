@@ -15,6 +15,7 @@ mod config;
 mod deploy;
 mod disks;
 mod doctor;
+mod drills;
 mod elsewhere;
 mod ending;
 mod enroll;

@@ -5,6 +5,7 @@ mod back;
 mod copies;
 mod harness;
 mod link;
+mod monitored;
 
 use std::fs::{self, File};
 use std::io::Write as _;

@@ -10,6 +10,7 @@ use outlast_types::WorkloadName;
 use outlast_wire::Certified;
 use outlast_wire::access::{self, Call};
 use outlast_wire::api::{DrillOrder, DrillPhase, DrillView, ErrorCode, MonthReportView, ScrubView};
+use outlast_wire::head_receipt::SignedHead;
 use outlast_wire::server::{ApiError, RequestId};
 
 use super::call::{Answer, Api, WorkloadQuery, workload_in_path, workload_name};
@@ -24,6 +25,7 @@ pub(super) fn routes() -> Router<Api> {
         .route("/api/v1/drills", get(drills))
         .route("/api/v1/workloads/{workload}/drill", post(run_drill))
         .route("/api/v1/reports/{month}", get(report))
+        .route("/api/v1/audit/head", get(audit_head))
 }
 
 async fn drills(
@@ -53,6 +55,15 @@ async fn drills(
         Ok(newest.collect())
     })
     .await
+}
+
+async fn audit_head(
+    State(api): State<Api>,
+    Extension(asker): Extension<Certified>,
+    Extension(id): Extension<RequestId>,
+) -> Answer<SignedHead> {
+    access::check_whole(&asker, Call::ViewReports)?;
+    api.run(asker, id, |vault, _| vault.sign_head()).await
 }
 
 #[derive(serde::Deserialize)]

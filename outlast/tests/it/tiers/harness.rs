@@ -133,6 +133,17 @@ impl Tiers {
         told.unwrap()["url"].as_str().unwrap_or_default().to_owned()
     }
 
+    /// Gives a tier that runs a web hook, which it takes over without a restart.
+    pub(super) fn add_route(&mut self, tier: Tier, url: &str) {
+        let path = self.dir.join(format!("{}.toml", name(tier)));
+        let before = fs::read_to_string(&path).unwrap();
+        let route = format!("\n[[route]]\nname = \"hook\"\nkind = \"webhook\"\nurl = {url:?}\n");
+        durable::replace(&path, format!("{before}{route}").as_bytes(), 0o644).unwrap();
+        let role = self.role(tier).as_ref().unwrap();
+        role.signal(rustix::process::Signal::HUP);
+        wait_until("the route is taken over", || role.words().contains("was read again: route"));
+    }
+
     /// kill -9.
     pub(super) fn kill(&mut self, tier: Tier) {
         let mut role = self.role(tier).take().unwrap();
