@@ -164,6 +164,9 @@ fn a_receipt_of_the_head_that_was_kept_elsewhere_tells_of_a_log_that_was_cut_off
     let vault = dir.join("vault");
     let whole = fs::read(segment(&vault)).unwrap();
     let first = whole.split_inclusive(|byte| *byte == b'\n').next().unwrap();
+    for other in fs::read_dir(vault.join("audit")).unwrap().flatten() {
+        fs::remove_file(other.path()).unwrap();
+    }
     outlast_fs::durable::replace(&segment(&vault), first, 0o600).unwrap();
     fs::remove_file(vault.join("audit-head.json")).unwrap();
     succeed(audit("verify").arg(&vault));
