@@ -31,6 +31,11 @@ const MODE: u32 = 0o711;
 const LEFT_FREE_PART: u64 = 20;
 const LEFT_FREE_MAX: u64 = 16 << 30;
 
+/// What a system says that has no room, and the files of the recipes in which it may stand.
+const NO_SPACE: &str = "No space left on device";
+const SAID_IN: [&str; 3] = ["server.log", "errors", "out"];
+const SAID_BYTES_MAX: u64 = 16 << 20;
+
 /// Space for drills on this host.
 pub(crate) struct HostGround {
     scratch: PathBuf,
@@ -232,7 +237,10 @@ impl Ground for HostGround {
         let loaded = self.try_load(task, &place, &mut outcome);
         outcome.failure = loaded.err();
         outcome.scratch_bytes = used(&place.root);
-        let is_full = self.room().is_ok_and(|room| room == 0);
+        // Whoever finds no room may have given back what it took before anybody looks.
+        let is_full = self.room().is_ok_and(|room| room == 0)
+            || outcome.failure.as_ref().is_some_and(|failure| failure.why.contains(NO_SPACE))
+            || says_full(&place);
         remove(&place.root);
         if outcome.failure.is_none() || !is_full || task.stop.is_requested() {
             return outcome;
@@ -327,6 +335,19 @@ impl Write for Parsing {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// Whether a server said at its end that it found no room.
+fn says_full(place: &Place) -> bool {
+    SAID_IN.iter().any(|name| {
+        let file = place.work().join(name);
+        // Strangers' code wrote there, and is gone: what it left may lead elsewhere, or be waited at for ever.
+        let is_file = fs::symlink_metadata(&file).is_ok_and(|metadata| metadata.is_file());
+        let content = is_file.then(|| durable::read_bounded(&file, SAID_BYTES_MAX));
+        content.is_some_and(|it| {
+            it.is_ok_and(|text| String::from_utf8_lossy(&text).contains(NO_SPACE))
+        })
+    })
 }
 
 fn of_host(phase: &'static str) -> impl Fn(io::Error) -> Failure {
