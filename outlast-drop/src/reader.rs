@@ -4,6 +4,7 @@
 mod content;
 mod error;
 mod limits;
+mod raw;
 
 use std::io;
 use std::sync::Arc;

@@ -80,6 +80,37 @@ pub fn rename_beside(path: &Path, name: &OsStr) -> io::Result<()> {
     sync_directory(parent(path))
 }
 
+/// Gives a file or directory another path of the same file system, for good. Nothing is replaced.
+///
+/// # Errors
+/// [`io::ErrorKind::AlreadyExists`] if the name is taken; then nothing was changed.
+pub fn move_new(from: &Path, to: &Path) -> io::Result<()> {
+    move_unsynced(from, to)?;
+    sync_directory(parent(to))?;
+    sync_directory(parent(from))
+}
+
+/// Gives a file another path of the same file system, in place of one that may be there, for good.
+pub fn move_over(from: &Path, to: &Path) -> io::Result<()> {
+    fault::point(|| to.to_owned());
+    rustix::fs::renameat(CWD, from, CWD, to)?;
+    sync_directory(parent(to))
+}
+
+/// [`move_new`], durable when the caller has synced both directories: for one who must be quick.
+pub fn move_unsynced(from: &Path, to: &Path) -> io::Result<()> {
+    fault::point(|| to.to_owned());
+    match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) if to.symlink_metadata().is_ok() => {
+            Err(io::ErrorKind::AlreadyExists.into())
+        }
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
+            Ok(rustix::fs::renameat(CWD, from, CWD, to)?)
+        }
+        result => Ok(result?),
+    }
+}
+
 /// Creates the directory and those above it that are missing, each durable in its parent. One
 /// that is there already keeps its permissions.
 pub fn create_directories(path: &Path, mode: u32) -> io::Result<()> {

@@ -13,7 +13,7 @@ const LEVELS: [&[&str]; 5] = [
         "outlast-promise",
         "outlast-alert",
     ],
-    &["outlast-repo", "outlast-wire", "outlast-spool"],
+    &["outlast-repo", "outlast-wire", "outlast-spool", "outlast-handover"],
     &["outlast-agent", "outlast-media", "outlast-vault"],
     &["outlast"],
 ];

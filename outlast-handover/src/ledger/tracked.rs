@@ -1,0 +1,47 @@
+//! What is known of one drop in the directory.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::file_set::FileSet;
+use crate::job::JobKey;
+use crate::offer::Offer;
+
+/// A receipt on the share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Told {
+    HandedOver,
+    Confirmed,
+}
+
+/// An offer, and what jobs have of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tracked {
+    pub offer: Offer,
+    /// Which of its files a job has, as its evidence says.
+    #[serde(with = "pairs")]
+    pub held: BTreeMap<JobKey, FileSet>,
+    /// The receipts that lie on the share.
+    #[serde(default)]
+    pub told: BTreeSet<Told>,
+}
+
+/// Maps whose keys are no texts, as lists of pairs.
+mod pairs {
+    use super::{BTreeMap, Deserialize, FileSet, JobKey, Serialize};
+
+    pub(crate) fn serialize<S: serde::Serializer>(
+        map: &BTreeMap<JobKey, FileSet>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        map.iter().collect::<Vec<_>>().serialize(to)
+    }
+
+    pub(crate) fn deserialize<'de, D: serde::Deserializer<'de>>(
+        from: D,
+    ) -> Result<BTreeMap<JobKey, FileSet>, D::Error> {
+        Ok(Vec::<(JobKey, FileSet)>::deserialize(from)?.into_iter().collect())
+    }
+}

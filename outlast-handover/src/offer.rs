@@ -1,0 +1,54 @@
+//! Drops that are offered.
+
+use std::fmt;
+
+use outlast_drop::DropAddress;
+use outlast_types::{ContentHash, Day, DropId, ShareId, Timestamp, WorkloadName};
+use serde::{Deserialize, Serialize};
+
+use crate::rules::Layout;
+
+/// One drop. An id alone names none: whoever writes on a share may use it for two workloads.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct DropKey {
+    pub workload: WorkloadName,
+    pub drop: DropId,
+}
+
+impl fmt::Display for DropKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.workload, self.drop)
+    }
+}
+
+/// A drop in the directory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Offer {
+    pub share: ShareId,
+    pub workload: WorkloadName,
+    pub day: Day,
+    pub drop: DropId,
+    /// The digest of its seal.
+    pub seal: ContentHash,
+    pub layout: Layout,
+    /// Where it is, from the directory on.
+    pub path: String,
+    /// When it appeared. Later than all that appeared, and all jobs that were known to have begun, before it.
+    pub appeared: Timestamp,
+    /// The time of change of all its files, a little later.
+    pub stamp: Timestamp,
+    /// How many files it has, its manifest among them.
+    pub files: u32,
+    /// Bytes in the directory.
+    pub bytes: u64,
+}
+
+impl Offer {
+    pub fn key(&self) -> DropKey {
+        DropKey { workload: self.workload.clone(), drop: self.drop }
+    }
+
+    pub fn address(&self) -> DropAddress {
+        DropAddress { workload: self.workload.clone(), day: self.day, drop: self.drop }
+    }
+}
