@@ -1,7 +1,7 @@
 //! The inbox: what commands have to say, in files of their own, until the agent takes it up.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use outlast_fs::durable;
@@ -114,7 +114,7 @@ impl Waiting {
 }
 
 /// Puts aside what nobody can read, so that it is in nobody's way.
-pub fn put_aside(place: &Place, path: &PathBuf) -> Result<(), HandoverError> {
+pub fn put_aside(place: &Place, path: &Path) -> Result<(), HandoverError> {
     let name = path.file_name().unwrap_or_default();
     let aside = place.desk().join("unreadable");
     durable::create_directories(&aside, 0o750).map_err(HandoverError::io("create", &aside))?;

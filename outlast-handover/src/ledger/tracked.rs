@@ -21,27 +21,23 @@ pub enum Told {
 pub struct Tracked {
     pub offer: Offer,
     /// Which of its files a job has, as its evidence says.
-    #[serde(with = "pairs")]
+    #[serde(serialize_with = "as_pairs", deserialize_with = "of_pairs")]
     pub held: BTreeMap<JobKey, FileSet>,
     /// The receipts that lie on the share.
     #[serde(default)]
     pub told: BTreeSet<Told>,
 }
 
-/// Maps whose keys are no texts, as lists of pairs.
-mod pairs {
-    use super::{BTreeMap, Deserialize, FileSet, JobKey, Serialize};
+/// As a list of pairs, which is the same in every format.
+fn as_pairs<S: serde::Serializer>(
+    map: &BTreeMap<JobKey, FileSet>,
+    to: S,
+) -> Result<S::Ok, S::Error> {
+    map.iter().collect::<Vec<_>>().serialize(to)
+}
 
-    pub(crate) fn serialize<S: serde::Serializer>(
-        map: &BTreeMap<JobKey, FileSet>,
-        to: S,
-    ) -> Result<S::Ok, S::Error> {
-        map.iter().collect::<Vec<_>>().serialize(to)
-    }
-
-    pub(crate) fn deserialize<'de, D: serde::Deserializer<'de>>(
-        from: D,
-    ) -> Result<BTreeMap<JobKey, FileSet>, D::Error> {
-        Ok(Vec::<(JobKey, FileSet)>::deserialize(from)?.into_iter().collect())
-    }
+fn of_pairs<'de, D: serde::Deserializer<'de>>(
+    from: D,
+) -> Result<BTreeMap<JobKey, FileSet>, D::Error> {
+    Ok(Vec::<(JobKey, FileSet)>::deserialize(from)?.into_iter().collect())
 }
