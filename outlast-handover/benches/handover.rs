@@ -11,10 +11,12 @@ use std::time::{Duration, Instant};
 
 use outlast_drop::sealing::{ContentKey, Opener, SealedTo};
 use outlast_drop::{Claims, Content, DropAddress, DropWriter, SealedDrop, Share, WriterOptions};
+use outlast_handover::build::{Wanted, build};
 use outlast_handover::inbox::{self, Word};
 use outlast_handover::lease::{self, Beginning};
+use outlast_handover::stage::stage;
 use outlast_handover::status::Overview;
-use outlast_handover::{Desk, Event, JobFacts, Layout, Offer, Place, Rules, intake};
+use outlast_handover::{Desk, DropKey, Event, JobFacts, Layout, Offer, Place, Rules, intake};
 use outlast_types::{Clock, DropId, Environment, SystemClock, SystemRandom, WorkloadName};
 
 const WORKLOADS: usize = 10_000;
@@ -60,6 +62,19 @@ fn run(root: &Path) {
         appearing.push(hand_over(&desk, &share, &address, false).1);
     }
     tell("stage, build and appear, a small drop", appearing);
+    let appears = (0..SMALL).map(|_| {
+        let address = drop_of(&share, "shop", &[7; 20_000]);
+        let key = DropKey { workload: address.workload.clone(), drop: address.drop };
+        let raw = intake::at(&desk).staging_of(&key).join("raw");
+        let files = stage(&SealedDrop::open(&share, &address).unwrap(), &raw, &|| false).unwrap();
+        let mut copy = SealedDrop::open_copy(&raw, share.id(), &address).unwrap();
+        let wanted = Wanted { rules: &rules, share: share.id(), opener: &NoKey, is_cleared: false };
+        let built = build(&raw, files, &mut copy, &raw, &wanted).unwrap();
+        let began = Instant::now();
+        intake::at(&desk).appear(built).unwrap();
+        began.elapsed()
+    });
+    tell("appear alone, durable", appears.collect());
     let (mut begins, mut ends) = (Vec::new(), Vec::new());
     let place = Place::of(&rules.directory);
     for number in 0..SMALL {
@@ -99,7 +114,7 @@ fn staging(root: &Path, share: &Share, desk: &Mutex<Desk>) {
     for round in 0..3 {
         let to = root.join(format!("copy-{round}"));
         let command = format!(
-            "cp -r {} {} && sync -f {1} && sha256sum {1}/*.seg > /dev/null",
+            "cp -r {} {} && sync {1}/*.seg && sha256sum {1}/*.seg > /dev/null",
             from.display(),
             to.display()
         );

@@ -194,3 +194,68 @@ fn is_inside(path: &str) -> bool {
 pub fn is_portable(name: &str) -> bool {
     name.len() <= 255 && !name.chars().any(|c| c.is_control() || c == ':')
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn manifest(path: &str) -> Manifest {
+        Manifest {
+            version: VERSION,
+            handover: "nbu".to_owned(),
+            share: "6f1c1d6e-8f0a-4c6b-9d53-0d6f1a0f7b11".parse().unwrap(),
+            workload: WorkloadName::new("shop").unwrap(),
+            day: Timestamp::EPOCH.day(),
+            drop: "01a2066b-8649-78cb-a8bc-a5af0e952507".parse().unwrap(),
+            seal: ContentHash([7; 32]),
+            layout: Layout::Plain,
+            kind: ContentKind::Stream,
+            name: Some("shop.sql".to_owned()),
+            size: 5,
+            compression: None,
+            sealed: None,
+            claims: serde_json::Value::Null,
+            files: vec![FileEntry {
+                path: path.to_owned(),
+                size: 5,
+                sha256: "00".repeat(32),
+                original: None,
+            }],
+            others: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_manifest_that_is_cut_off_newer_or_leads_out_of_its_drop_is_none() {
+        let good = manifest("tree/a b");
+        let bytes = good.to_bytes().unwrap();
+        assert_eq!(Manifest::parse(&bytes), Ok(good.clone()));
+        for length in 0..bytes.len() {
+            assert!(Manifest::parse(&bytes[..length]).is_err(), "{length}");
+        }
+        for path in ["../a", "/etc/passwd", "a/../../b", "", "a//b", "."] {
+            let bytes = manifest(path).to_bytes().unwrap();
+            assert!(Manifest::parse(&bytes).unwrap_err().contains("leads out"), "{path}");
+        }
+        let newer = Manifest { version: VERSION + 1, ..good };
+        let refused = Manifest::parse(&newer.to_bytes().unwrap()).unwrap_err();
+        assert!(refused.contains("newer"), "{refused}");
+    }
+
+    proptest! {
+        #[test]
+        fn a_manifest_of_which_a_byte_was_changed_is_refused(at in 0_usize..200, byte in any::<u8>()) {
+            let mut bytes = manifest("a").to_bytes().unwrap();
+            let is_same = bytes[at] == byte;
+            bytes[at] = byte;
+            prop_assert_eq!(Manifest::parse(&bytes).is_ok(), is_same);
+        }
+
+        #[test]
+        fn garbage_is_no_manifest(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            prop_assert!(Manifest::parse(&bytes).is_err());
+        }
+    }
+}

@@ -68,3 +68,29 @@ pub fn parse_name(name: &str) -> Option<(Timestamp, DropId)> {
 pub(crate) fn manifest_in(path: &Path) -> PathBuf {
     path.join(MANIFEST_FILE)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_name_of_a_drop_tells_when_it_appeared_and_which_it_is() {
+        let (at, drop) = ("2026-01-31T04:05:06.789Z", "01a2066b-8649-78cb-a8bc-a5af0e952507");
+        let name = format!("{}.{drop}", compact(at.parse().unwrap()));
+        assert_eq!(name, format!("20260131T040506Z.{drop}"));
+        let (found, of) = parse_name(&name).unwrap();
+        assert_eq!(
+            (found.to_string().as_str(), of.to_string().as_str()),
+            ("2026-01-31T04:05:06Z", drop)
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_other_name_does(name in "\\PC{0,60}") {
+            prop_assert!(parse_name(&name).is_none());
+        }
+    }
+}
