@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use outlast_drop::sealing::{ContentKey, Opener, SealedTo};
 use outlast_drop::{Claims, Content, DropAddress, DropWriter, SealedDrop, Share, WriterOptions};
@@ -15,6 +15,8 @@ use outlast_handover::{
 };
 use outlast_types::{Environment, SystemClock, SystemRandom, WorkloadName};
 use tempfile::TempDir;
+
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A share, and a hand-over beside it.
 pub(crate) struct World {
@@ -51,8 +53,17 @@ impl World {
         Self { directory, share, rules, environment: Environment::system() }
     }
 
+    /// The desk. A child of another test has the lock of one that was dropped until it runs its program.
     pub(crate) fn desk(&self) -> Mutex<Desk> {
-        Mutex::new(Desk::open(self.rules.clone(), self.environment.clone()).unwrap())
+        let began = Instant::now();
+        loop {
+            match Desk::open(self.rules.clone(), self.environment.clone()) {
+                Err(HandoverError::Running { .. }) if began.elapsed() < PATIENCE => {
+                    std::thread::yield_now();
+                }
+                opened => return Mutex::new(opened.unwrap()),
+            }
+        }
     }
 
     pub(crate) fn place(&self) -> Place {
