@@ -66,6 +66,9 @@ fn measure(root: &Path, name: &str, target: &Target, jobs: &str) -> Result<Outco
     for file in &target.files {
         command.args(["--file", file]);
     }
+    for file in &target.exclude {
+        command.args(["--exclude", file]);
+    }
     // It is built again for each change, which takes longer than its tests save by being fast.
     let quick_to_build = format!("--config=profile.dev.package.{}.opt-level=0", target.package);
     command.arg("--cargo-arg").arg(quick_to_build);

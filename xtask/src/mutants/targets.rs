@@ -14,6 +14,8 @@ pub(super) struct Target {
     pub(super) package: String,
     /// Patterns of files, below the checkout.
     pub(super) files: Vec<String>,
+    /// Patterns of those among them that decide nothing.
+    pub(super) exclude: Vec<String>,
     /// Arguments for nextest: the least that tests these files.
     pub(super) tests: Vec<String>,
     pub(super) survivors: Vec<Survivor>,
@@ -44,6 +46,7 @@ fn target(value: &Value) -> Result<Target> {
     Ok(Target {
         package: text(value, "package")?,
         files: texts(value, "files")?,
+        exclude: value.get("exclude").map_or(Ok(Vec::new()), |_| texts(value, "exclude"))?,
         tests: texts(value, "tests")?,
         survivors: survivors.iter().map(survivor).collect::<Result<_>>()?,
     })
@@ -92,7 +95,7 @@ mod tests {
         let targets = parse(include_str!("../../mutants.toml")).unwrap();
         let checkout = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         for (name, target) in targets {
-            for file in target.files {
+            for file in target.files.into_iter().chain(target.exclude) {
                 let there = checkout.join(file.split('*').next().unwrap()).exists();
                 assert!(there, "{name}: {file}");
             }
