@@ -338,10 +338,15 @@ impl Workload {
         }
     }
 
-    /// The time in which its pages wait that is now.
+    /// The maintenance, or the days off, in which all of its pages wait that is now.
+    pub(crate) fn rests(&self, now: Timestamp) -> Option<Quiet> {
+        self.promise().class().quiet(now)
+    }
+
+    /// The time in which a page for its recovery point waits that is now: the same, and a release.
     pub(crate) fn quiet(&self, now: Timestamp) -> Option<Quiet> {
         let class = self.promise().class();
-        let quiet = class.quiet(now);
+        let quiet = self.rests(now);
         let grace = self.releases.grace(class.deploy_grace);
         let until = self.due().saturating_add(grace);
         let released = (!grace.is_zero() && self.due() <= now && now < until).then(|| {

@@ -360,7 +360,7 @@ impl Ledger {
         }
         let key = |topic| Key::of_workload(topic, name);
         let flood = self.flood_of(name);
-        let quiet = self.state.workloads.get(name).and_then(|workload| workload.quiet(now));
+        let quiet = self.state.workloads.get(name).and_then(|workload| workload.rests(now));
         self.settle_quietly(&key(Topic::RejectedDrop), rejected, (flood, quiet.clone()), changes);
         self.settle_incident(&key(Topic::Retired), retired, None, changes);
         self.settle_quietly(&key(Topic::Content), content, (flood, quiet), changes);

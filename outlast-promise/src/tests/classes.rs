@@ -260,6 +260,19 @@ fn a_release_under_way_gets_as_much_time_as_the_last_ones_took_and_policy_allows
 }
 
 #[test]
+fn a_drop_that_is_rejected_in_a_release_does_not_wait_for_it() {
+    let part = Part { deploy_grace: Some(Duration::from_secs(40)), ..Part::default() };
+    let mut settings = with_policy([(shop(), Said { class: None, part })]);
+    settings.policy.default.part.rpo = Some(Duration::from_secs(RPO));
+    let mut ledger = Ledger::new(settings, 0, at(0));
+    ledger.apply(vaulted(shop(), 0), at(0));
+    ledger.apply(Event::Deploying { workload: shop(), at: at(1) }, at(1));
+    assert_eq!(keys(&ledger.tick(at(RPO))), [""; 0], "its first drop gets its time");
+    let changes = ledger.apply(rejected(1), at(RPO + 1));
+    assert_eq!(keys(&changes), ["+rejected-drop/shop-db"]);
+}
+
+#[test]
 fn a_writer_that_stopped_is_told_when_the_promise_breaks_and_pages_nobody() {
     let mut ledger = Ledger::new(
         Settings {
