@@ -17,6 +17,7 @@
 //! clock that is set forward cannot be told from a vault that slept. A clock that is set back takes
 //! nothing away.
 
+mod account;
 mod chance;
 mod dice;
 mod drive;
@@ -24,6 +25,7 @@ mod happening;
 mod infrastructure;
 mod life;
 mod oracle;
+mod pact;
 mod scenario;
 mod shrink;
 mod spans;

@@ -7,10 +7,12 @@ use outlast_types::{RejectionCode, Timestamp};
 use super::infrastructure::{Absence, CLOCK_AHEAD, Infrastructure};
 use super::life::{Life, Mark, seconds};
 use super::oracle;
+use super::pact;
 use super::scenario::{InvalidScenario, Scenario};
 use super::verdict::{Outcome, PageSent, judge};
 use super::world::{History, drop_of, share_of};
 use crate::cause::Key;
+use crate::class::Part;
 use crate::event::{Event, Order, Source};
 use crate::form::Row;
 use crate::incident::Change;
@@ -18,6 +20,7 @@ use crate::ledger::Ledger;
 use crate::policy::{Policy, Said};
 use crate::promise::{Declaration, Promise};
 use crate::status::Settings;
+use crate::stopped::Stopped;
 
 /// Plays a scenario, and judges who was paged.
 pub fn simulate(scenario: &Scenario) -> Result<Outcome, InvalidScenario> {
@@ -83,6 +86,8 @@ impl Watch for Ledger {
 pub(crate) struct Bend {
     pub(crate) rpo: i64,
     pub(crate) agent_deadline: i64,
+    /// What is done to what policy says of each workload.
+    pub(crate) part: Option<fn(&mut Part)>,
 }
 
 /// Plays a scenario with a ledger that `make` may have changed, and under rules that are bent.
@@ -125,9 +130,14 @@ fn settings_of(scenario: &Scenario, lives: &[Life], bend: Bend) -> Settings {
     let default_rpo = rpo(Promise::RPO_DEFAULT.as_secs()).unwrap_or(Promise::RPO_DEFAULT);
     let default = Promise::new(default_rpo, default.owner()).unwrap_or_default();
     let mut policy = Policy::from(default);
+    let first = scenario.start.unix_seconds() / 86_400;
+    // As many days more as clocks may be set forward.
+    let holidays = pact::holidays(first - 3, first + i64::from(scenario.days) * 2 + 90);
     for life in lives.iter().filter(|life| life.is_in_policy) {
-        let declared = Declaration::new(rpo(life.rpo), None).ok();
-        policy.workloads.extend(declared.map(|it| (life.name.clone(), Said::from(it))));
+        let pact = life.pact.as_ref().map(|pact| pact.part(life.rpo, bend.rpo, &holidays));
+        let mut part = pact.unwrap_or_else(|| Part { rpo: rpo(life.rpo), ..Part::default() });
+        bend.part.iter().for_each(|twist| twist(&mut part));
+        policy.workloads.insert(life.name.clone(), Said { class: None, part });
     }
     let deadline = scenario.agent_deadline.as_secs().saturating_add_signed(bend.agent_deadline);
     Settings { policy, agent_deadline: seconds(deadline), ..Settings::default() }
@@ -293,6 +303,20 @@ impl<W: Watch> Vault<'_, W> {
             Mark::Vaulted { seen } => {
                 let at = now.saturating_sub(seconds(self.now - seen));
                 Some(Event::Vaulted { workload, at })
+            }
+            Mark::Released { seen, release, is_last } => {
+                let at = now.saturating_sub(seconds(self.now - seen));
+                Some(Event::Released {
+                    workload,
+                    at,
+                    release: Some(format!("r{release}")),
+                    is_last,
+                })
+            }
+            Mark::Died => {
+                let instance = "i-0abc".to_owned();
+                let stopped = Stopped { instance, at: now, percent: Some(43) };
+                Some(Event::Stopped { workload, source: source(), stopped })
             }
             Mark::Suspected => {
                 let why = "it has 12 KiB, and those before it had 12 GiB".to_owned();

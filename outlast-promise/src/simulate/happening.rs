@@ -99,6 +99,8 @@ whats! {
     Crash "crash" Workload every 480 lasts 1 - 2;
     /// More instances, each of which drops.
     ScaleOut "scale-out" Workload every 960 lasts 3600 - 400000;
+    /// Each instance dies in mid-drop, and so does the next.
+    CrashLoop "crash-loop" Workload every 6000 lasts 3600 - 400000;
     /// The application makes no drops, and says nothing.
     Stopped "stopped" Workload every 6000 lasts 3600 - 400000;
     /// The next drop does not have the hashes of its seal.

@@ -16,6 +16,8 @@ pub(crate) const CLOCK_AHEAD: i64 = 1200;
 #[derive(Debug, Clone)]
 pub(crate) struct Infrastructure {
     pub(crate) end: u64,
+    /// What the vault's clock shows at the beginning, in seconds since 1970.
+    pub(crate) start: i64,
     /// Each agent speaks so often.
     pub(crate) period: u64,
     pub(crate) deadline: u64,
@@ -57,6 +59,7 @@ impl Infrastructure {
         let vault = |what| of(Whom::Vault, what);
         let mut infrastructure = Self {
             end: 0,
+            start: scenario.start.unix_seconds(),
             period: (deadline * 2 / 5).max(1),
             deadline,
             agents: Vec::new(),

@@ -7,6 +7,7 @@ use outlast_types::WorkloadName;
 use super::dice::Dice;
 use super::happening::{Happening, What};
 use super::infrastructure::Infrastructure;
+use super::pact::Pact;
 use super::scenario::Scenario;
 use super::spans::Spans;
 use super::zone::Zone;
@@ -24,6 +25,8 @@ pub(crate) struct Life {
     /// What policy promises of it, in seconds; the default if it does not name it.
     pub(crate) rpo: u64,
     pub(crate) is_in_policy: bool,
+    /// What policy promises of it besides, or instead.
+    pub(crate) pact: Option<Pact>,
     /// In order of the receiver's time.
     pub(crate) marks: Vec<(u64, Mark)>,
     pub(crate) drops: u64,
@@ -40,8 +43,17 @@ pub(crate) enum Mark {
     Vaulted {
         seen: u64,
     },
+    /// What the drop says that is vaulted next, of that time: by which release it was written, and whether
+    /// it is its instance's last.
+    Released {
+        seen: u64,
+        release: u64,
+        is_last: bool,
+    },
     /// A drop is vaulted that is no recovery point.
     Suspected,
+    /// Its agent gave up a drop whose writer died.
+    Died,
     /// Its agent refused a drop.
     Rejected,
     /// Operators' orders, with how long they hold.
@@ -74,6 +86,13 @@ struct Nature {
     is_mute: bool,
 }
 
+/// What a drop says of who wrote it.
+#[derive(Debug, Clone, Copy)]
+struct Claim {
+    release: u64,
+    is_last: bool,
+}
+
 /// A drop that was sealed.
 #[derive(Debug, Clone, Copy)]
 struct Sealed {
@@ -81,6 +100,7 @@ struct Sealed {
     seen: u64,
     vaulted: u64,
     kind: Kind,
+    claim: Option<Claim>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,12 +121,15 @@ impl World<'_> {
     pub(crate) fn life(&self, number: u32, happenings: &[Happening]) -> Option<Life> {
         let mut dice = Dice::of(self.scenario.seed, 1, number.into());
         let (nature, rpo, is_in_policy) = self.nature(&mut dice);
+        let pact = self.pact(nature, number);
+        let is_in_policy = is_in_policy || pact.is_some();
         let agents = self.infrastructure.agents.len();
         let mut life = Life {
             name: Scenario::workload(number)?,
             agent: usize::try_from(number).ok()? % agents,
             rpo,
             is_in_policy,
+            pact,
             marks: Vec::new(),
             drops: 0,
             instances: 1,
@@ -144,13 +167,24 @@ impl World<'_> {
         )
     }
 
-    /// All times at which a drop is due to be made, by the world's time.
-    fn schedule(&self, nature: Nature) -> Vec<u64> {
+    /// What is promised of it by more than an RPO, if anything is.
+    fn pact(&self, nature: Nature, number: u32) -> Option<Pact> {
+        let mut dice = Dice::of(self.scenario.seed, 3, number.into());
+        let (hour, every) = (i64::try_from(nature.hour).ok()?, i64::try_from(nature.every).ok()?);
+        let first = u64::try_from(self.scenario.start.unix_seconds() / 86_400).ok()?;
+        let days = (first, first + u64::from(self.scenario.days));
+        Pact::of(&mut dice, nature.zone, hour, every, days)
+    }
+
+    /// All times at which a drop is due to be made, by the world's time. Whoever rests drops nothing
+    /// meanwhile.
+    fn schedule(&self, nature: Nature, pact: Option<&Pact>) -> Vec<u64> {
         let start = self.scenario.start.unix_seconds();
         let (first, days) = (start.div_euclid(86_400), i64::from(self.scenario.days));
         let mut times = Vec::new();
         for day in first - 1..=first + days {
             if nature.every >= DAY && (day * 86_400) % i64::try_from(nature.every).unwrap_or(1) != 0
+                || pact.is_some_and(|pact| pact.has_turns() && pact.is_off(day))
             {
                 continue;
             }
@@ -176,16 +210,28 @@ impl World<'_> {
         dice: &mut Dice,
     ) -> Vec<Sealed> {
         let mut befalls = Befalls::of(happenings, dice);
-        let mut sealed = Vec::new();
-        for due in self.schedule(nature) {
+        let (mut sealed, mut release, mut green_at) = (Vec::new(), 0, 0);
+        let pact = life.pact.clone();
+        let mut releases = Dice::of(self.scenario.seed, 4, dice.clone().next());
+        for due in self.schedule(nature, pact.as_ref()) {
             // The same numbers are thrown whatever happens, so that one thing less changes nothing else.
             let (takes, again, retries) =
                 (dice.within(20, 1800), dice.within(300, 2400), dice.permille(700));
             let (beside, travels) = (dice.within(30, 1200), dice.within(5, 900));
-            if nature.is_mute || due < nature.born || befalls.is_silent(due) {
+            let green = nature.every + releases.within(0, 5 * HOUR);
+            // Blue is gone, and green is not up yet.
+            let is_between = due < green_at;
+            if nature.is_mute || due < nature.born || befalls.is_silent(due) || is_between {
                 continue;
             }
             let mut at = due + takes;
+            if befalls.crash_loop.contains(due) {
+                // Each attempt dies, and so does the next.
+                (life.instances, life.vanished) = (life.instances + 3, life.vanished + 3);
+                let died = self.seen(life.agent, self.infrastructure.heard_at(at));
+                life.marks.push((died, Mark::Died));
+                continue;
+            }
             if befalls.takes_next(What::Crash, due) {
                 life.vanished += 1;
                 life.instances += 1;
@@ -211,10 +257,19 @@ impl World<'_> {
                 (copies, life.instances, life.vanished) =
                     (3, life.instances + 2, life.vanished + 2);
             }
+            // Who gets time for releases says which it is, and says goodbye before the next one is up.
+            let is_told = pact.as_ref().is_some_and(|pact| pact.grace > 0);
+            let mut claim = is_told.then_some(Claim { release, is_last: false });
+            let mut beside = beside;
+            if is_told && copies == 2 {
+                claim = Some(Claim { release, is_last: true });
+                (release, green_at, beside) = (release + 1, at + green, green);
+            }
             for copy in 0..copies {
                 let kind = if copy == 0 { kind } else { Kind::Good };
                 let made = self.seal(life.agent, at + copy * beside, travels, kind);
-                sealed.extend(made);
+                sealed.extend(made.map(|made| Sealed { claim, ..made }));
+                claim = claim.map(|_| Claim { release, is_last: false });
             }
         }
         life.drops = sealed.len() as u64;
@@ -237,7 +292,7 @@ impl World<'_> {
         if reached > vaulted {
             vaulted = it.reachable(agent, reached + travels / 2 + 1);
         }
-        (seen < it.end).then_some(Sealed { seen, vaulted, kind })
+        (seen < it.end).then_some(Sealed { seen, vaulted, kind, claim: None })
     }
 
     /// The first report from `from` on in which an agent tells of its share.
@@ -271,6 +326,10 @@ impl World<'_> {
                 Kind::Good => Mark::Vaulted { seen: drop.seen },
                 _ => Mark::Suspected,
             };
+            if let (Kind::Good, Some(Claim { release, is_last })) = (drop.kind, drop.claim) {
+                let said = Mark::Released { seen: drop.seen, release, is_last };
+                life.marks.push((drop.vaulted, said));
+            }
             life.marks.push((drop.vaulted, mark));
             // What still waits is told again by the next report.
             let mut others = sealed[index + 1..].iter().take_while(|it| it.seen < it.vaulted);
@@ -289,7 +348,8 @@ impl World<'_> {
         // Somebody orders it again until the vault is there.
         let heard = |at: u64| it.away.first_outside(it.heard_at(at));
         // A vault takes orders of what it knows.
-        let named = life.marks.iter().map(|(at, _)| *at).min();
+        let named = life.marks.iter().filter(|(_, mark)| *mark != Mark::Died);
+        let named = named.map(|(at, _)| *at).min();
         let known = if life.is_in_policy { Some(0) } else { named };
         let mut orders = Vec::new();
         for Happening { at, what, lasts, .. } in happenings.iter().copied() {
@@ -321,6 +381,7 @@ struct Befalls<'a> {
     stopped: Spans,
     suspect: Spans,
     scaled_out: Spans,
+    crash_loop: Spans,
 }
 
 impl<'a> Befalls<'a> {
@@ -345,6 +406,7 @@ impl<'a> Befalls<'a> {
             stopped: spans(What::Stopped).or(&retired.into_iter().collect()),
             suspect: spans(What::Suspect),
             scaled_out: spans(What::ScaleOut),
+            crash_loop: spans(What::CrashLoop),
         }
     }
 

@@ -14,12 +14,15 @@
 //!   has moved for half an hour at most. Of what the returned agent sees no drop, nothing waits, and it pages at
 //!   once. The page of the outage may ring on until all that it held up has come, and if the outage comes
 //!   back before that, it is one trouble and one page.
+//! - In maintenance and on days off pages of a workload wait, and for a release that is under way those for
+//!   its recovery point; what is still so when that ends is told at once.
 //! - A page that rang rings on until its own cause has gone.
 
 use std::collections::BTreeMap;
 
+use super::account::{Account, Overdue};
 use super::infrastructure::Infrastructure;
-use super::life::{Life, Mark};
+use super::life::Life;
 use super::scenario::Scenario;
 use super::spans::{Span, Spans};
 use super::world::share_of;
@@ -46,7 +49,8 @@ pub(crate) type Expected = BTreeMap<Key, Vec<Episode>>;
 
 /// What follows from a history.
 pub(crate) fn expected(infrastructure: &Infrastructure, lives: &[Life]) -> Expected {
-    let accounts: Vec<Account> = lives.iter().map(Account::of).collect();
+    let accounts: Vec<Account> =
+        lives.iter().map(|life| Account::of(life, infrastructure)).collect();
     let mut expected = Expected::new();
     let sources: Vec<Trouble> = (0..infrastructure.agents.len())
         .map(|agent| {
@@ -63,11 +67,9 @@ pub(crate) fn expected(infrastructure: &Infrastructure, lives: &[Life]) -> Expec
     tell_absences(infrastructure, &accounts, &mut expected);
     for (life, account) in lives.iter().zip(&accounts) {
         let name = &life.name;
-        let own = [
-            (Topic::RejectedDrop, &account.rejected),
-            (Topic::Retired, &account.revived),
-            (Topic::Repository, &account.lost),
-        ];
+        let rejected = Key::of_workload(Topic::RejectedDrop, name);
+        tell_quietly(&mut expected, rejected, (&account.rejected, &account.quiet), infrastructure);
+        let own = [(Topic::Retired, &account.revived), (Topic::Repository, &account.lost)];
         for (topic, spans) in own {
             tell(&mut expected, Key::of_workload(topic, name), spans);
         }
@@ -98,6 +100,29 @@ fn tell_until(expected: &mut Expected, key: Key, spans: &Spans, latest: impl Fn(
     if !episodes.is_empty() {
         expected.insert(key, episodes);
     }
+}
+
+/// The same, of what is told once no `quiet` time holds it back.
+fn tell_quietly(
+    expected: &mut Expected,
+    key: Key,
+    (spans, quiet): (&Spans, &Spans),
+    it: &Infrastructure,
+) {
+    let episode = |span: Span| {
+        let must = first_outside(span, quiet, it);
+        Episode { span, may: must, must, latest: span.1, is_tie: false }
+    };
+    let episodes: Vec<Episode> = spans.iter().map(episode).collect();
+    if !episodes.is_empty() {
+        expected.insert(key, episodes);
+    }
+}
+
+/// The first moment of a span that is not in some others, and in which the vault is there.
+fn first_outside(span: Span, others: &Spans, it: &Infrastructure) -> Option<u64> {
+    let whole: Spans = [span].into_iter().collect();
+    whole.without(&others.or(&it.away)).iter().next().map(|(from, _)| from)
 }
 
 /// An absence of the vault is told if a promise broke in it that nothing has mended since.
@@ -300,74 +325,7 @@ fn missed(agent: usize, lives: &[Life], accounts: &[Account]) -> Spans {
     needed.into_iter().collect()
 }
 
-/// What is so of one workload, and when.
-struct Account {
-    /// Since when its agent is known.
-    spoken_of: Option<u64>,
-    /// When its newest recovery point was too old.
-    overdue: Vec<Overdue>,
-    /// When that began in the very moment in which it ended.
-    touched: Vec<u64>,
-    lost: Spans,
-    /// When its repository was missing and its promise counted.
-    lost_counted: Spans,
-    rejected: Spans,
-    revived: Spans,
-    retired: Spans,
-    /// When a drop was known to wait.
-    waits: Spans,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Overdue {
-    span: Span,
-    due: u64,
-}
-
-/// How it stands between two things that are heard.
-#[derive(Default)]
-struct Standing {
-    known: Option<u64>,
-    last: Option<u64>,
-    rpo: u64,
-    paused_until: u64,
-    /// Since when and until when drops are no surprise.
-    retired_until: Option<u64>,
-    revived: Option<u64>,
-    rejected: bool,
-    lost: bool,
-    waits: bool,
-}
-
 impl Account {
-    fn of(life: &Life) -> Self {
-        let is_spoken = |mark: &Mark| {
-            matches!(mark, Mark::Waiting | Mark::Rejected | Mark::Declared { rpo: Some(_) })
-        };
-        let spoken_of = life.marks.iter().find(|(_, mark)| is_spoken(mark)).map(|(at, _)| *at);
-        let mut standing = Standing { rpo: life.rpo, ..Standing::default() };
-        standing.known = life.is_in_policy.then_some(0);
-        let mut pieces = Pieces::default();
-        let mut from = 0;
-        for (at, mark) in &life.marks {
-            pieces.add(&standing, (from, *at));
-            standing.hear(*at, *mark, life.rpo);
-            from = *at;
-        }
-        pieces.add(&standing, (from, u64::MAX));
-        Self {
-            spoken_of,
-            overdue: pieces.overdue,
-            touched: pieces.touched,
-            lost: pieces.lost.into_iter().collect(),
-            lost_counted: pieces.lost_counted.into_iter().collect(),
-            rejected: pieces.rejected.into_iter().collect(),
-            revived: pieces.revived.into_iter().collect(),
-            retired: pieces.retired.into_iter().collect(),
-            waits: pieces.waits.into_iter().collect(),
-        }
-    }
-
     /// When its promise was broken, and who had to hear of it. What waits may be explained after absences of
     /// the vault, too, while anything comes.
     fn episodes(
@@ -391,11 +349,9 @@ impl Account {
         let surely = own.or(&mended.surely).or(&waiting.surely);
         let perhaps = own.or(&mended.perhaps).or(&waiting.perhaps);
         let perhaps = perhaps.or(&surely).or(&self.waits.and(after_absences));
-        let first = |span: Span, explained: &Spans| {
-            let whole: Spans = [span].into_iter().collect();
-            let moment = it.away.first_outside(whole.without(explained).iter().next()?.0);
-            (moment < span.1).then_some(moment)
-        };
+        let quiet = self.quiet.or(&self.releasing);
+        let (surely, perhaps) = (surely.or(&quiet), perhaps.or(&quiet));
+        let first = |span: Span, explained: &Spans| first_outside(span, explained, it);
         let episode = |span: Span| {
             let (may, must) = (first(span, &surely), first(span, &perhaps));
             let is_tie = heard.at(span.0).is_some_and(|explained| explained.0 == span.0);
@@ -419,79 +375,5 @@ impl Account {
             Some((late.span.0.max(window.0), late.span.1.min(window.1)))
         };
         self.overdue.iter().filter_map(of).collect()
-    }
-}
-
-impl Standing {
-    fn hear(&mut self, at: u64, mark: Mark, rpo: u64) {
-        self.known.get_or_insert(at);
-        match mark {
-            Mark::Waiting => self.waits = true,
-            Mark::Suspected => self.waits = false,
-            Mark::Vaulted { seen } => {
-                // A recovery point is as old as its first sight, whenever it arrives.
-                self.waits = false;
-                self.last = Some(self.last.map_or(seen, |last| last.max(seen)));
-                self.known = self.known.map(|known| known.min(seen));
-                self.rejected = false;
-                // A second sign of life, much later than the first, and it is known to live.
-                self.revived.take_if(|revived| seen.saturating_sub(*revived) >= self.rpo / 2);
-                if self.retired_until.take_if(|until| *until <= seen).is_some() {
-                    self.revived = Some(seen);
-                }
-            }
-            Mark::Rejected => self.rejected = true,
-            Mark::Paused { lasts } => {
-                (self.retired_until, self.revived) = (None, None);
-                self.paused_until = at + lasts;
-            }
-            Mark::Retired { lasts } => {
-                (self.paused_until, self.revived) = (0, None);
-                self.retired_until = Some(at + lasts);
-            }
-            Mark::Resumed => {
-                (self.retired_until, self.revived, self.paused_until) = (None, None, 0);
-            }
-            Mark::Lost => self.lost = true,
-            Mark::Found => self.lost = false,
-            // What a team declares can only be stricter.
-            Mark::Declared { rpo: declared } => self.rpo = declared.map_or(rpo, |it| it.min(rpo)),
-        }
-    }
-}
-
-/// What was so, piece by piece.
-#[derive(Default)]
-struct Pieces {
-    overdue: Vec<Overdue>,
-    touched: Vec<u64>,
-    lost: Vec<Span>,
-    lost_counted: Vec<Span>,
-    rejected: Vec<Span>,
-    revived: Vec<Span>,
-    retired: Vec<Span>,
-    waits: Vec<Span>,
-}
-
-impl Pieces {
-    fn add(&mut self, standing: &Standing, (from, until): Span) {
-        let span = (from, until);
-        self.waits.extend(standing.waits.then_some(span));
-        self.rejected.extend(standing.rejected.then_some(span));
-        self.revived.extend(standing.revived.map(|_| span));
-        self.lost.extend(standing.lost.then_some(span));
-        if let Some(end) = standing.retired_until {
-            self.retired.push((from.max(end), until));
-            return;
-        }
-        self.lost_counted.extend(standing.lost.then_some((from.max(standing.paused_until), until)));
-        let Some(begun) = standing.last.or(standing.known) else { return };
-        let due = (begun + standing.rpo).max(standing.paused_until);
-        let late = (from.max(due), until);
-        if late.0 < late.1 {
-            self.overdue.push(Overdue { span: late, due });
-        } else if late.0 == late.1 {
-            self.touched.push(until);
-        }
     }
 }

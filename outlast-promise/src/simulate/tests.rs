@@ -64,6 +64,23 @@ fn i2_i3_short_and_busy_scenarios_page_whom_they_must_and_nobody_else() {
 }
 
 #[test]
+fn i2_i3_turns_windows_and_days_off_hold_where_clocks_are_changed() {
+    for (start, days) in [("2028-03-08T00:00:00Z", 25), ("2028-10-22T00:00:00Z", 20)] {
+        for seed in 0..4 {
+            let mut scenario = calm(Scenario::of_everything(25, days, seed));
+            (scenario.start, scenario.agents) = (start.parse().unwrap(), 2);
+            for what in [What::CrashLoop, What::Stopped, What::BadDrop, What::Release] {
+                scenario.chances.set(what, Some(Duration::from_secs(4 * 86_400)));
+            }
+            for what in [What::ClockBack, What::VaultDown] {
+                scenario.chances.set(what, Some(Duration::from_secs(5 * 86_400)));
+            }
+            assert!(assert_right(&scenario).counts.pages_sent > 20);
+        }
+    }
+}
+
+#[test]
 fn i2_a_year_of_releases_and_crashes_in_mid_drop_pages_nobody() {
     let mut scenario = calm(Scenario::of_everything(10, 366, 5));
     (scenario.chances, scenario.agents) = (Chances::none(), 1);
@@ -111,6 +128,14 @@ fn a_workload_that_stops_is_one_page_with_its_sentence() {
         ("recovery-point/w00001", "nothing-dropped")
     );
     assert!(page.resolved.is_some());
+}
+
+#[test]
+fn writers_that_die_again_and_again_are_one_page() {
+    let outcome = assert_right(&quiet(&[(100, What::CrashLoop, Whom::Workload(1), 72)]));
+    let [page] = outcome.pages.as_slice() else { panic!("{:?}", outcome.pages) };
+    assert_eq!(page.code, "nothing-dropped");
+    assert!(outcome.counts.instances_vanished >= 6, "{:?}", outcome.counts);
 }
 
 #[test]

@@ -24,7 +24,6 @@ impl Zone {
     pub(crate) const ALL: [Self; 4] = [Self::Utc, Self::Berlin, Self::NewYork, Self::Kolkata];
 
     /// As everybody calls it.
-    #[cfg(test)]
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Utc => "UTC",
@@ -50,6 +49,11 @@ impl Zone {
                 if (begin..end).contains(&unix) { -4 * HOUR } else { -5 * HOUR }
             }
         }
+    }
+
+    /// The day, counted from 1970, that its clocks show at a moment.
+    pub(crate) fn day(self, unix: i64) -> i64 {
+        (unix + self.offset(unix)).div_euclid(DAY)
     }
 
     /// When its clocks show so many seconds after midnight on a day, which is counted from 1970. What they
@@ -81,6 +85,18 @@ pub(crate) fn day_of(year: i64, month: i64, day: i64) -> i64 {
         - 719_468
 }
 
+/// Year, month and day of one that is counted from 1970.
+pub(crate) fn date(day: i64) -> (i64, i64, i64) {
+    let year = year_of(day);
+    let month = (2..=12).take_while(|month| day_of(year, *month, 1) <= day).last().unwrap_or(1);
+    (year, month, day - day_of(year, month, 1) + 1)
+}
+
+/// The day of the week, from Monday: 1970 began with a Thursday.
+pub(crate) fn weekday(day: i64) -> i64 {
+    (day + 3).rem_euclid(7)
+}
+
 fn year_of(day: i64) -> i64 {
     let guess = 1970 + day.div_euclid(366);
     let mut year = guess;
@@ -90,9 +106,8 @@ fn year_of(day: i64) -> i64 {
     year
 }
 
-/// 1970 began with a Thursday.
 fn is_sunday(day: i64) -> bool {
-    (day + 4).rem_euclid(7) == 0
+    weekday(day) == 6
 }
 
 fn sunday_from(year: i64, month: i64, day: i64) -> i64 {

@@ -6,11 +6,14 @@ use outlast_types::Timestamp;
 
 use super::*;
 use crate::cause::{Key, Subject};
+use crate::class::Part;
 use crate::event::{Event, Order};
 use crate::incident::Change;
 use crate::ledger::Ledger;
 use crate::simulate::drive::{Bend, Rows, Watch, play};
 use crate::status::Settings;
+
+const HOUR: Duration = Duration::from_secs(3600);
 
 /// What is wrong with it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -56,9 +59,26 @@ enum Wrong {
     Forgetful,
     /// A repository that is lost is nobody's business.
     DeafForRepositories,
+    /// A page does not wait for a window to end, or for days off, or for a release.
+    PagesInWindows,
+    PagesOnDaysOff,
+    PagesInReleases,
+    /// What waited for a window or a release to end is never told; or a release is given more time than
+    /// policy says.
+    QuietSwallows,
+    PatientWithReleases,
+    /// What drops say of releases is not heard.
+    DeafForReleases,
+    /// Turns come on days off, by the clocks of another place, an hour late, or whenever the last drop was.
+    TurnsOnDaysOff,
+    TurnsOfElsewhere,
+    TurnsLate,
+    TurnsAreAges,
+    /// Half a drop of a writer that died counts.
+    HalfIsVaulted,
 }
 
-const ALL: [Wrong; 23] = [
+const ALL: [Wrong; 34] = [
     Wrong::Early,
     Wrong::Late,
     Wrong::PatientWithAgents,
@@ -82,6 +102,17 @@ const ALL: [Wrong; 23] = [
     Wrong::DeafForClocks,
     Wrong::Forgetful,
     Wrong::DeafForRepositories,
+    Wrong::PagesInWindows,
+    Wrong::PagesOnDaysOff,
+    Wrong::PagesInReleases,
+    Wrong::QuietSwallows,
+    Wrong::PatientWithReleases,
+    Wrong::DeafForReleases,
+    Wrong::TurnsOnDaysOff,
+    Wrong::TurnsOfElsewhere,
+    Wrong::TurnsLate,
+    Wrong::TurnsAreAges,
+    Wrong::HalfIsVaulted,
 ];
 
 /// A ledger, and what is wrong with it.
@@ -121,8 +152,10 @@ impl Broken {
             | (Wrong::DeafForShares, Event::ShareSeen { problem: Some(_), .. })
             | (Wrong::DeafForDeclarations, Event::Declared { .. })
             | (Wrong::DeafForRepositories, Event::Repository { .. })
+            | (Wrong::DeafForReleases, Event::Released { .. })
             | (Wrong::DeafForClocks, Event::ClockSeen { .. }) => return None,
             (Wrong::WaitingIsVaulted, Event::Waiting { workload, .. })
+            | (Wrong::HalfIsVaulted, Event::Stopped { workload, .. })
             | (Wrong::SuspectIsVaulted, Event::Suspected { workload, .. }) => {
                 Event::Vaulted { workload, at: now }
             }
@@ -146,7 +179,9 @@ impl Broken {
                 Wrong::NeverResolves => !is_opened,
                 Wrong::NeverResolvesWorkloads => !is_opened && is_workloads(&change),
                 // What was folded before it was told is never told.
-                Wrong::FoldSwallows => is_opened && self.folded.contains(&change.incident().key()),
+                Wrong::FoldSwallows | Wrong::QuietSwallows => {
+                    is_opened && self.folded.contains(&change.incident().key())
+                }
                 _ => false,
             };
             if !is_gone {
@@ -163,6 +198,10 @@ impl Broken {
                     told.push(Change::Opened(incident));
                 }
             }
+        }
+        if self.wrong == Wrong::QuietSwallows {
+            let waits = self.ledger.incidents().filter(|incident| incident.waits.is_some());
+            self.folded.extend(waits.map(|incident| incident.key()));
         }
         told
     }
@@ -222,14 +261,44 @@ fn busy(seed: u64) -> Scenario {
     scenario
 }
 
+/// What is wrong with what policy says of a workload.
+fn twist(wrong: Wrong) -> Option<fn(&mut Part)> {
+    Some(match wrong {
+        Wrong::PagesInWindows => |part| part.maintenance = None,
+        Wrong::PagesOnDaysOff => |part| {
+            if part.schedule.is_none() {
+                (part.weekdays, part.holidays) = (None, None);
+            }
+        },
+        Wrong::PagesInReleases => |part| part.deploy_grace = None,
+        Wrong::PatientWithReleases => |part| {
+            part.deploy_grace = part.deploy_grace.map(|grace| grace * 3);
+        },
+        Wrong::TurnsOnDaysOff => |part| {
+            if part.schedule.is_some() {
+                (part.weekdays, part.holidays) = (None, None);
+            }
+        },
+        Wrong::TurnsOfElsewhere => |part| part.zone = None,
+        Wrong::TurnsLate => |part| part.deadline = part.deadline.map(|it| it + HOUR),
+        Wrong::TurnsAreAges => |part| {
+            if part.schedule.take().is_some() {
+                part.rpo = Some(HOUR * 26);
+            }
+        },
+        _ => return None,
+    })
+}
+
 fn play_with(wrong: Wrong, scenario: &Scenario) -> Outcome {
-    let bend = match wrong {
-        Wrong::Early => Bend { rpo: -1, agent_deadline: 0 },
-        Wrong::Late => Bend { rpo: 62, agent_deadline: 0 },
-        Wrong::PatientWithAgents => Bend { rpo: 0, agent_deadline: 600 },
-        Wrong::ImpatientWithAgents => Bend { rpo: 0, agent_deadline: -600 },
-        _ => Bend::default(),
-    };
+    let mut bend = Bend { part: twist(wrong), ..Bend::default() };
+    match wrong {
+        Wrong::Early => bend.rpo = -1,
+        Wrong::Late => bend.rpo = 62,
+        Wrong::PatientWithAgents => bend.agent_deadline = 600,
+        Wrong::ImpatientWithAgents => bend.agent_deadline = -600,
+        _ => {}
+    }
     play(scenario, bend, |ledger| Broken::new(ledger, wrong, scenario.start)).unwrap()
 }
 

@@ -3,6 +3,9 @@
 use outlast_types::Timestamp;
 use proptest::prelude::*;
 
+use crate::class::Class;
+use crate::simulate::dice::Dice;
+use crate::simulate::pact::{self, Pact};
 use crate::simulate::spans::{Span, Spans};
 use crate::simulate::zone::{self, day_of};
 
@@ -55,5 +58,29 @@ proptest! {
             prop_assert!(shown == second || shown == second + 3600, "{zone:?}: {shown}");
             prop_assert!(zone.offset(at - 3600) + at - 3600 != day * 86_400 + second, "the first of two");
         }
+    }
+
+    /// Turns, days off and windows, as they are reckoned here and as a class reckons them.
+    #[test]
+    fn what_is_promised_is_what_a_class_promises(
+        seed in any::<u64>(), hour in 0..86_400_i64, unix in 1_740_000_000_i64..1_890_000_000, zone in 0..4_usize,
+    ) {
+        let day = unix / 86_400;
+        let near = (u64::try_from(day - 3).unwrap(), u64::try_from(day + 3).unwrap());
+        let mut dice = Dice::of(seed, 0, 0);
+        let pact = Pact::of(&mut dice, zone::Zone::ALL[zone], hour, 86_400, near);
+        let Some(pact) = pact else { return Ok(()) };
+        let class = Class::of(None, pact.part(93_600, 0, &pact::holidays(day - 100, day + 100)));
+        class.judge().unwrap();
+        let at = Timestamp::from_unix(unix, 0).unwrap();
+        if let Some(due) = pact.due_after(unix) {
+            prop_assert_eq!(class.due_after(at).unix_seconds(), due, "{:?} {:?}", &pact, at);
+        } else {
+            prop_assert_eq!(class.due_after(at).unix_seconds(), unix + 93_600);
+        }
+        let quiet = pact::received(&pact.quiet(day - 9, day + 40), 0, &[], u64::MAX / 2);
+        let until = quiet.at(u64::try_from(unix).unwrap()).map(|(_, until)| until);
+        let waits = class.quiet(at).map(|quiet| quiet.until.unix_seconds());
+        prop_assert_eq!(waits, until.map(|until| i64::try_from(until).unwrap()), "{:?} {:?}", &pact, at);
     }
 }
