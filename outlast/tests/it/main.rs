@@ -41,6 +41,7 @@ mod repo_names;
 mod repo_prune;
 mod repo_resume;
 mod repo_rights;
+mod retention;
 mod road;
 mod roles;
 mod rotation;
