@@ -131,6 +131,14 @@ fn a_workload_that_stops_is_one_page_with_its_sentence() {
 }
 
 #[test]
+fn a_promise_that_breaks_in_the_last_moment_is_no_false_page() {
+    let mut scenario = Scenario::of_everything(10_000, 31, 1);
+    scenario.only = Some([6351].into());
+    let outcome = assert_right(&scenario);
+    assert!(outcome.pages.iter().any(|page| page.opened == 31 * 86_400), "{:?}", outcome.pages);
+}
+
+#[test]
 fn writers_that_die_again_and_again_are_one_page() {
     let outcome = assert_right(&quiet(&[(100, What::CrashLoop, Whom::Workload(1), 72)]));
     let [page] = outcome.pages.as_slice() else { panic!("{:?}", outcome.pages) };

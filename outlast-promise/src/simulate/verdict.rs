@@ -167,8 +167,8 @@ impl Court<'_> {
     /// Judges all pages about one thing.
     fn hear(&mut self, key: &Key, all: &[Episode], pages: &[&PageSent]) {
         let mut pages = pages.iter().copied().peekable();
-        // What begins after the end of the history is not judged.
-        let judged = all.partition_point(|episode| episode.span.0 < self.end);
+        // What begins after the last moment of the history is not judged.
+        let judged = all.partition_point(|episode| episode.span.0 <= self.end);
         let mut episodes = all[..judged].iter().peekable();
         let mut carried: Option<&PageSent> = None;
         while let Some(episode) = episodes.next() {
