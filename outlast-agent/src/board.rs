@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use outlast_drop::DropAddress;
 use outlast_types::{DropId, ShareId, TenureId, Timestamp, WorkloadName};
-use outlast_wire::api::{self, AgentFigures, Declared, WorkloadReport};
+use outlast_wire::api::{self, AgentFigures, Declared, StoppedWriter, WorkloadReport};
 
 use crate::custody::Refusal;
 
@@ -57,6 +57,8 @@ pub(crate) struct News {
     /// The pass that stands still, since when it is under way, and for how long it has not moved.
     pub(crate) hanging: Option<(Timestamp, Duration)>,
     pub(crate) untold: Untold,
+    /// The newest drop of each workload that was given up, until the vault has heard of it.
+    pub(crate) stopped: BTreeMap<WorkloadName, StoppedWriter>,
     pub(crate) figures: AgentFigures,
 }
 
@@ -68,6 +70,7 @@ struct Posted {
     pass: Option<Arc<PassNews>>,
     under_way: Option<UnderWay>,
     untold: Untold,
+    stopped: BTreeMap<WorkloadName, StoppedWriter>,
     /// What the vault says of drops in quarantine, as it came.
     cleared: Vec<String>,
     figures: AgentFigures,
@@ -84,6 +87,9 @@ pub(crate) struct Board {
 
 /// Rejected drops of one workload that are remembered for the vault: the newest tell enough.
 const UNTOLD_MAX: usize = 1000;
+
+/// Workloads whose writers stopped, of which the vault has not heard yet: beyond, they say nothing new.
+const STOPPED_MAX: usize = 10_000;
 
 /// Drops taken out of quarantine at a time; the vault tells the others again.
 const CLEARED_MAX: usize = 1000;
@@ -145,6 +151,17 @@ impl Board {
         self.changed.notify_all();
     }
 
+    /// A writer stopped before it sealed its drop.
+    pub(crate) fn stopped(&self, address: &DropAddress, stopped: StoppedWriter) {
+        let mut posted = self.posted();
+        if posted.stopped.len() < STOPPED_MAX || posted.stopped.contains_key(&address.workload) {
+            posted.number += 1;
+            posted.stopped.insert(address.workload.clone(), stopped);
+        }
+        drop(posted);
+        self.changed.notify_all();
+    }
+
     /// The vault said which drops in quarantine were accepted.
     pub(crate) fn cleared(&self, mut receipts: Vec<String>) {
         receipts.truncate(CLEARED_MAX);
@@ -173,6 +190,7 @@ impl Board {
             pass: posted.pass.clone(),
             hanging: still.map(|pass| (pass.started, pause(&pass))),
             untold: posted.untold.clone(),
+            stopped: posted.stopped.clone(),
             figures: AgentFigures {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 clock: Some(now),
@@ -194,6 +212,11 @@ impl Board {
         for workload in workloads {
             if let Some(untold) = posted.untold.get_mut(&workload.name) {
                 workload.rejected.iter().for_each(|heard| drop(untold.remove(&heard.drop)));
+            }
+            if workload.stopped.is_some()
+                && posted.stopped.get(&workload.name) == workload.stopped.as_ref()
+            {
+                posted.stopped.remove(&workload.name);
             }
         }
         posted.untold.retain(|_, untold| !untold.is_empty());

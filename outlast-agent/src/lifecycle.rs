@@ -74,7 +74,12 @@ impl Lifecycle<'_> {
     pub(crate) fn is_given_up(&self, address: &DropAddress, rejection: &Rejection) -> bool {
         let lacks =
             matches!(rejection, Rejection::MissingSegment { .. } | Rejection::NotAPlainFile { .. });
-        lacks && self.reader().standing(address, ReceiptState::Abandoned).is_some()
+        lacks && self.is_abandoned(address)
+    }
+
+    /// Whether a drop was given up in an earlier pass.
+    pub(crate) fn is_abandoned(&self, address: &DropAddress) -> bool {
+        self.reader().standing(address, ReceiptState::Abandoned).is_some()
     }
 
     fn reader(&self) -> Reader<'_> {

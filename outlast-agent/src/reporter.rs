@@ -237,7 +237,7 @@ fn pages(news: &News) -> Vec<Vec<WorkloadReport>> {
         all.insert(name, (seen.declared.clone(), seen.waiting, seen.waiting_bytes));
     }
     // A rejected drop is told even if its workload cannot be seen right now.
-    for name in news.untold.keys() {
+    for name in news.untold.keys().chain(news.stopped.keys()) {
         all.entry(name).or_default();
     }
     let mut workloads: Vec<WorkloadReport> = all
@@ -245,7 +245,9 @@ fn pages(news: &News) -> Vec<Vec<WorkloadReport>> {
         .map(|(name, (declared, waiting, waiting_bytes))| {
             let untold = news.untold.get(name).into_iter().flatten().take(PAGE_REJECTED);
             let rejected = untold.map(told).collect();
-            WorkloadReport { name: name.clone(), declared, waiting, waiting_bytes, rejected }
+            let stopped = news.stopped.get(name).cloned();
+            let name = name.clone();
+            WorkloadReport { name, declared, waiting, waiting_bytes, rejected, stopped }
         })
         .collect();
     // Stable, so that those of a rank stay in the order of their names.

@@ -403,6 +403,7 @@ fn shipment(cargo: &Cargo<'_>, sealed: &SealedDrop, outcome: &Outcome) -> Shipme
         sanity_rule: None,
         first_seen: cargo.first_seen,
         other: BTreeMap::new(),
+        called: None,
     };
     if outcome.packs.len() > PACKS_NAMED_MAX { bill.counted() } else { bill }
 }

@@ -358,6 +358,11 @@ impl Watcher {
         Some(ObservedWorkload { name, declared, drops, is_whole, is_empty, closable })
     }
 
+    /// When a drop was last seen to change, by our own clock.
+    pub(crate) fn last_life(&self, address: &DropAddress) -> Option<Timestamp> {
+        self.stillness.last_life(address)
+    }
+
     /// The drops that were sighted, each as it is.
     fn observe(
         &mut self,

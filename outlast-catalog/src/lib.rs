@@ -96,6 +96,19 @@ impl Catalog {
         })
     }
 
+    /// What is known of a workload's snapshots, and of what happened to it, is of one that is called `to`.
+    pub fn rename(&self, from: &WorkloadName, to: &WorkloadName) -> Result<(), CatalogError> {
+        self.transact("rename a workload", |transaction| {
+            let names = [to.as_str(), from.as_str()];
+            for table in ["snapshots", "incidents"] {
+                let sql =
+                    format!("UPDATE OR REPLACE {table} SET workload = ?1 WHERE workload = ?2");
+                transaction.execute(&sql, names)?;
+            }
+            Ok(())
+        })
+    }
+
     /// The snapshot that holds `drop`, if it was vaulted.
     pub fn snapshot_of_drop(
         &self,

@@ -34,6 +34,7 @@ pub mod gate;
 pub mod hash;
 pub mod layout;
 pub mod lease;
+pub mod left;
 pub mod notice;
 pub mod open;
 pub mod proof;

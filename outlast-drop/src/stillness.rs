@@ -54,6 +54,11 @@ impl StillnessTracker {
         look.still
     }
 
+    /// When a drop was last seen to change, as far as the time in between counts.
+    pub fn last_life(&self, address: &DropAddress) -> Option<Timestamp> {
+        self.seen.get(address).map(|look| look.looked.saturating_sub(look.still))
+    }
+
     /// Forgets a drop that needs no more watching.
     pub fn forget(&mut self, address: &DropAddress) {
         self.seen.remove(address);

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::event::Source;
 use crate::limit::Excess;
 use crate::promised::Promised;
-use crate::verification::{Damage, Unread};
+use crate::verification::{Damage, Shortening, Unread};
 
 /// Longest text taken over from a report, in characters.
 const TEXT_LENGTH_MAX: usize = 500;
@@ -47,9 +47,11 @@ pub enum Topic {
     ContestedDrop,
     RejectedDrop,
     Retired,
+    FormerName,
     Data,
     Scrub,
     Drill,
+    Shortening,
     RecoveryPoint,
 }
 
@@ -91,9 +93,11 @@ impl Topic {
             Self::ContestedDrop => "contested-drop",
             Self::RejectedDrop => "rejected-drop",
             Self::Retired => "retired",
+            Self::FormerName => "former-name",
             Self::Data => "damaged-data",
             Self::Scrub => "scrub",
             Self::Drill => "drill",
+            Self::Shortening => "shortening",
             Self::RecoveryPoint => "recovery-point",
         }
     }
@@ -194,6 +198,14 @@ pub enum Cause {
     },
     /// A workload was retired, and drops all the same.
     RetiredDropped { workload: WorkloadName, retired: Timestamp, dropped: Timestamp },
+    /// Drops wait on a share under a name that the workload had before, and that is not accepted any more.
+    UnderFormerName {
+        workload: WorkloadName,
+        former: WorkloadName,
+        agent: String,
+        /// When that ended.
+        until: Timestamp,
+    },
     /// Nothing was heard of an agent for its whole deadline.
     AgentSilent { agent: String, last_heard: Timestamp, deadline: Duration },
     /// An agent is alive, but nothing was heard of one of its shares for its whole deadline.
@@ -267,6 +279,8 @@ pub enum Cause {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         why: Option<String>,
     },
+    /// Somebody asks for less to be kept of a workload than was promised: its owner is to know before it is done.
+    ShorteningAsked { workload: WorkloadName, asked: Shortening },
     /// The vault itself was down while promises broke.
     VaultAbsent { from: Timestamp, until: Timestamp },
     /// The vault does not know drops that it signed for.
@@ -328,6 +342,7 @@ impl Cause {
             Self::OnlySuspect { workload: w, .. } => app("only-suspect", T::RecoveryPoint, w),
             Self::DropRejected { workload: w, .. } => app("drop-rejected", T::RejectedDrop, w),
             Self::RetiredDropped { workload: w, .. } => app("retired-dropped", T::Retired, w),
+            Self::UnderFormerName { workload: w, .. } => app("under-former-name", T::FormerName, w),
             Self::ContentUnusable { workload: w, .. } => app("content-unusable", T::Content, w),
             Self::RepositoryMissing { workload: w, .. } => {
                 ours("repository-missing", T::Repository, w)
@@ -338,6 +353,7 @@ impl Cause {
                 ("drill-failed", T::Drill, *owner, Workload(w))
             }
             Self::DrillOverdue { workload: w, .. } => ours("drill-overdue", T::Drill, w),
+            Self::ShorteningAsked { workload: w, .. } => app("shortening-asked", T::Shortening, w),
             Self::DropContested { workload: w, .. } => ours("drop-contested", T::ContestedDrop, w),
             Self::AgentSilent { agent, .. } => ("agent-silent", T::Agent, Platform, Agent(agent)),
             Self::OverLimit { agent, .. } => ("over-limit", T::Limits, Platform, Agent(agent)),
@@ -404,6 +420,28 @@ impl Cause {
     /// The one who has to act.
     pub fn owner(&self) -> Owner {
         self.line().owner
+    }
+
+    /// The same of a workload that has another name now.
+    pub(crate) fn renamed(mut self, to: &WorkloadName) -> Self {
+        match &mut self {
+            Self::NothingDropped { workload, .. }
+            | Self::NotVaulted { workload, .. }
+            | Self::OnlySuspect { workload, .. }
+            | Self::DropRejected { workload, .. }
+            | Self::RetiredDropped { workload, .. }
+            | Self::UnderFormerName { workload, .. }
+            | Self::ContentUnusable { workload, .. }
+            | Self::RepositoryMissing { workload, .. }
+            | Self::DataDamaged { workload, .. }
+            | Self::NotScrubbed { workload, .. }
+            | Self::DrillFailed { workload, .. }
+            | Self::DrillOverdue { workload, .. }
+            | Self::ShorteningAsked { workload, .. }
+            | Self::DropContested { workload, .. } => workload.clone_from(to),
+            _ => {}
+        }
+        self
     }
 
     /// The workload concerned, if it is about one.

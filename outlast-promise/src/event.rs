@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::limit::Excess;
 use crate::promise::Declaration;
 use crate::stopped::Stopped;
-use crate::verification::{Damage, DrillTrouble, Unread};
+use crate::verification::{Damage, DrillTrouble, Shortening, Unread};
 
 /// An agent, and the share of which it speaks. Two processes may bear one name, by mistake or
 /// not: what one of them says about its share is nothing about the other's.
@@ -79,8 +79,8 @@ pub enum Event {
     /// A drop says by which release it was written, and whether it is the last one of its instance: what a
     /// writer claims, which moves no promise. Told before the same drop is told to be vaulted.
     Released { workload: WorkloadName, at: Timestamp, release: Option<String>, is_last: bool },
-    /// Whoever releases says that it begins now. It need not be said.
-    Deploying { workload: WorkloadName, at: Timestamp },
+    /// Whoever releases says that it begins now, and perhaps until when it is over. It need not be said.
+    Deploying { workload: WorkloadName, at: Timestamp, until: Option<Timestamp> },
     /// The vault published a snapshot at `at` that it does not take for a recovery point. It renews
     /// no promise.
     Suspected {
@@ -95,6 +95,8 @@ pub enum Event {
     /// The vault read data that it holds of the workload: what is damaged of it, and what is unread for
     /// too long. `None` if nothing.
     Scrubbed { workload: WorkloadName, damage: Option<Damage>, unread: Option<Unread> },
+    /// Somebody asks for less to be kept of the workload than was promised; `None` if nobody does any more.
+    Shortening { workload: WorkloadName, asked: Option<Shortening> },
     /// A drill of the workload ended, or one is overdue; `None` if all is well with them.
     Drilled { workload: WorkloadName, trouble: Option<DrillTrouble> },
     /// A workload of which nothing is left but an agent's word, and which is named no more, is forgotten.
@@ -103,6 +105,17 @@ pub enum Event {
     Custody(Finding),
     /// An operator gave an order, the `number`th. One that was heard before changes nothing.
     Ordered { number: u64, workload: WorkloadName, order: Order },
+    /// An operator gave a workload another name, with the `number`th order.
+    Renamed { number: u64, workload: WorkloadName, to: WorkloadName },
+    /// Whether drops wait on an agent's share under a name that a workload had before, and that was accepted
+    /// until `until`.
+    FormerName {
+        workload: WorkloadName,
+        former: WorkloadName,
+        source: Source,
+        until: Timestamp,
+        waits: bool,
+    },
     /// An agent saw a sealed drop of the workload that is not vaulted yet. No freshness follows
     /// from it, only who is asked when the promise breaks all the same.
     Waiting { workload: WorkloadName, source: Source },
@@ -183,8 +196,11 @@ impl Event {
             | Self::Repository { workload, .. }
             | Self::Scrubbed { workload, .. }
             | Self::Drilled { workload, .. }
+            | Self::Shortening { workload, .. }
             | Self::Forgotten { workload }
             | Self::Ordered { workload, .. }
+            | Self::Renamed { workload, .. }
+            | Self::FormerName { workload, .. }
             | Self::Waiting { workload, .. }
             | Self::Rejected { workload, .. }
             | Self::Failing { workload, .. }

@@ -100,6 +100,20 @@ impl Evidence {
         causes
     }
 
+    /// A workload has another name now.
+    pub(crate) fn rename(&mut self, from: &WorkloadName, to: &WorkloadName) {
+        if let Some(contested) = self.contested.remove(from) {
+            self.contested.insert(to.clone(), contested);
+        }
+        let its: Vec<_> = self.lost.keys().filter(|(of, _)| of == from).cloned().collect();
+        for key in its {
+            if let Some(mut lost) = self.lost.remove(&key) {
+                lost.drop.workload.clone_from(to);
+                self.lost.insert(lost.key(), lost);
+            }
+        }
+    }
+
     /// When what is told now will be old.
     pub(crate) fn deadlines(&self) -> impl Iterator<Item = Timestamp> {
         let contested = self.contested.values().map(Contested::told_until);

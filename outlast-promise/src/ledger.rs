@@ -9,6 +9,7 @@ mod explanations;
 mod limits;
 mod observe;
 mod platform;
+mod renamed;
 mod settle;
 mod show;
 
@@ -140,6 +141,9 @@ impl Ledger {
         let away = now.since(from);
         if away > self.settings.agent_deadline {
             let recovered = now.saturating_add(self.settings.agent_deadline);
+            // One that comes before all of the last one has been made good goes on with it.
+            let first = self.state.head.outage.take().map(|outage| outage.from);
+            let from = first.map_or(from, |first| first.min(from));
             self.state.head.outage = Some(VaultOutage { from, until: now, recovered });
         }
         if away > Duration::ZERO {

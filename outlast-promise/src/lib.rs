@@ -82,7 +82,8 @@ pub use slowness::{Backlog, Slowness, slowness};
 pub use status::{Settings, SourceStatus, WorkloadStatus};
 pub use stopped::Stopped;
 pub use verification::{
-    Damage, DrillLevel, DrillPick, DrillRule, DrillTrouble, Unread, due_within, overdue_after,
+    Damage, DrillLevel, DrillPick, DrillRule, DrillTrouble, Shortening, Unread, due_within,
+    overdue_after,
 };
 pub use window::{InvalidWindow, Window};
 pub use workload::Quarantined;

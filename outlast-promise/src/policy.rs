@@ -67,6 +67,14 @@ impl Policy {
         named.chain([self.built(self.default.class.as_ref(), &[])])
     }
 
+    /// What it says of a workload by the name that it had before is said of it by its present one, unless
+    /// something is.
+    pub fn carry_over(&mut self, from: &WorkloadName, to: &WorkloadName) {
+        if let Some(said) = self.workloads.remove(from) {
+            self.workloads.entry(to.clone()).or_insert(said);
+        }
+    }
+
     /// Whether policy says anything of this very workload, or of those that are called like it.
     pub fn declares(&self, workload: &WorkloadName) -> bool {
         self.workloads.contains_key(workload)

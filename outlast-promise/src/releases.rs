@@ -17,6 +17,9 @@ pub(crate) struct Releases {
     last: Option<String>,
     /// Since when one is under way: an instance said goodbye, or somebody said that it begins.
     under_way: Option<Timestamp>,
+    /// When that is over, as far as somebody said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ends: Option<Timestamp>,
     /// By how much the first drops of the last releases came after they were due, in seconds.
     late_by: VecDeque<u64>,
 }
@@ -26,9 +29,14 @@ impl Releases {
         *self == Self::default()
     }
 
-    /// One begins.
-    pub(crate) fn begin(&mut self, at: Timestamp) {
-        self.under_way = Some(at);
+    /// One begins, and is over by then if somebody says so.
+    pub(crate) fn begin(&mut self, at: Timestamp, ends: Option<Timestamp>) {
+        (self.under_way, self.ends) = (Some(at), ends);
+    }
+
+    /// When one that is under way is over, as far as somebody said.
+    pub(crate) fn ends(&self) -> Option<Timestamp> {
+        self.ends
     }
 
     /// A drop came, so late after it was due.
@@ -47,7 +55,7 @@ impl Releases {
             self.late_by.push_back(late_by.as_secs());
         }
         self.last = release.or(self.last.take());
-        self.under_way = is_last.then_some(at);
+        (self.under_way, self.ends) = (is_last.then_some(at), None);
     }
 
     /// For how long a page waits for the first drop of a release that is under way: a quarter longer than
@@ -62,6 +70,6 @@ impl Releases {
 
     /// All moments that move when the clock is set back.
     pub(crate) fn moments(&mut self) -> impl Iterator<Item = &mut Timestamp> {
-        self.under_way.iter_mut()
+        self.under_way.iter_mut().chain(&mut self.ends)
     }
 }

@@ -17,6 +17,7 @@ mod layers;
 mod limits;
 mod orders;
 mod properties;
+mod renames;
 mod retention;
 mod schedules;
 mod services;

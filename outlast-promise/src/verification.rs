@@ -23,6 +23,17 @@ pub struct Damage {
     pub newest_whole: Option<(SnapshotId, Timestamp)>,
 }
 
+/// That somebody asks for less to be kept than was promised when it came.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shortening {
+    /// What is asked, as the end of a sentence: `all that is here be kept by daily=7 only`.
+    pub what: String,
+    pub by: String,
+    pub reason: String,
+    pub at: Timestamp,
+}
+
 /// Data that was not read within the period that policy names.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

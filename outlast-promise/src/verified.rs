@@ -5,7 +5,7 @@ use outlast_types::{Timestamp, WorkloadName};
 use serde::{Deserialize, Serialize};
 
 use crate::cause::{Cause, Key, Topic, cut};
-use crate::verification::{Damage, DrillTrouble, Unread};
+use crate::verification::{Damage, DrillTrouble, Shortening, Unread};
 
 /// Snapshots that an incident names; the others are counted.
 const SNAPSHOTS_NAMED_MAX: usize = 10;
@@ -20,6 +20,8 @@ pub(crate) struct Verification {
     unread: Option<Unread>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     drill: Option<DrillTrouble>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    shortening: Option<Shortening>,
 }
 
 impl Verification {
@@ -49,8 +51,18 @@ impl Verification {
         });
     }
 
+    /// Somebody asks for less to be kept, or nobody does any more.
+    pub(crate) fn shortened(&mut self, asked: Option<Shortening>) {
+        self.shortening = asked.map(|it| Shortening {
+            what: cut(&it.what),
+            by: cut(&it.by),
+            reason: cut(&it.reason),
+            at: it.at,
+        });
+    }
+
     /// What is to be told of it, by key; a key of which nothing is to be told is there, too.
-    pub(crate) fn causes(of: Option<&Self>, workload: &WorkloadName) -> [(Key, Option<Cause>); 3] {
+    pub(crate) fn causes(of: Option<&Self>, workload: &WorkloadName) -> [(Key, Option<Cause>); 4] {
         let name = || workload.clone();
         let damage = of.and_then(|known| known.damage.clone());
         let damage = damage.map(|damage| Cause::DataDamaged { workload: name(), damage });
@@ -64,8 +76,15 @@ impl Verification {
                 Cause::DrillOverdue { workload: name(), every, last, why }
             }
         });
+        let asked = of.and_then(|known| known.shortening.clone());
+        let asked = asked.map(|asked| Cause::ShorteningAsked { workload: name(), asked });
         let key = |topic| Key::of_workload(topic, workload);
-        [(key(Topic::Data), damage), (key(Topic::Scrub), unread), (key(Topic::Drill), drill)]
+        [
+            (key(Topic::Data), damage),
+            (key(Topic::Scrub), unread),
+            (key(Topic::Drill), drill),
+            (key(Topic::Shortening), asked),
+        ]
     }
 
     /// All moments that move when the clock is set back.
@@ -76,6 +95,9 @@ impl Verification {
         }
         if let Some(unread) = &mut self.unread {
             moments.push(&mut unread.since);
+        }
+        if let Some(asked) = &mut self.shortening {
+            moments.push(&mut asked.at);
         }
         match &mut self.drill {
             Some(DrillTrouble::Failed { at, .. }) => moments.push(at),

@@ -64,6 +64,9 @@ pub(crate) struct Workload {
     pub(crate) paused_until: Option<Timestamp>,
     pub(crate) retirement: Option<Retirement>,
     pub(crate) revival: Option<Revival>,
+    /// The name that it had before, under which drops wait although it is not accepted any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) under_former: Option<UnderFormer>,
     /// The newest drop that its writer gave up, while no good one has followed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) stopped: Option<Stopped>,
@@ -130,6 +133,15 @@ pub(crate) struct Revival {
     pub(crate) dropped: Timestamp,
 }
 
+/// It is dropped under a name that it had before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct UnderFormer {
+    pub(crate) name: WorkloadName,
+    pub(crate) source: Source,
+    pub(crate) until: Timestamp,
+}
+
 impl Workload {
     pub(crate) fn new(known_since: Timestamp) -> Self {
         Self {
@@ -151,6 +163,7 @@ impl Workload {
             paused_until: None,
             retirement: None,
             revival: None,
+            under_former: None,
             stopped: None,
             releases: Releases::default(),
             named: None,
@@ -240,11 +253,12 @@ impl Workload {
     pub(crate) fn vaulted(&mut self, at: Timestamp) {
         // Told late, as after a rebuild: it was known when its first drop came.
         self.known_since = self.known_since.min(at);
+        // Whichever of them it is: who still knows of one that waits says so in the next report.
+        self.waiting_since = None;
         if self.last_vaulted.is_some_and(|last| at < last) {
             return;
         }
         self.last_vaulted = Some(at);
-        self.waiting_since = None;
         self.failing = None;
         self.stopped = None;
         self.rejected = None;
@@ -349,6 +363,7 @@ impl Workload {
         let quiet = self.rests(now);
         let grace = self.releases.grace(class.deploy_grace);
         let until = self.due().saturating_add(grace);
+        let until = self.releases.ends().map_or(until, |ends| until.min(ends));
         let released = (!grace.is_zero() && self.due() <= now && now < until).then(|| {
             let why = "a release is under way, and its first drop gets its time".to_owned();
             Quiet { until, why }
@@ -370,8 +385,8 @@ impl Workload {
     }
 
     /// A release of it begins.
-    pub(crate) fn deploying(&mut self, at: Timestamp) {
-        self.releases.begin(at);
+    pub(crate) fn deploying(&mut self, at: Timestamp, until: Option<Timestamp>) {
+        self.releases.begin(at, until);
     }
 
     /// What was promised of the recovery point that is missing.

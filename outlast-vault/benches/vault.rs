@@ -162,6 +162,7 @@ impl Flood<'_> {
                 waiting: 0,
                 waiting_bytes: 0,
                 rejected: Vec::new(),
+                stopped: None,
             };
             let report = agent.report_of((0..10_000).map(seen).collect(), Vec::new());
             agent.client.report(&report, agent.speaker()).ok();

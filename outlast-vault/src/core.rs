@@ -11,6 +11,7 @@ pub(crate) mod storage;
 
 pub(crate) mod error;
 pub(crate) mod figures;
+pub(crate) mod former;
 pub(crate) mod tenures;
 
 pub(crate) mod audit;
@@ -70,6 +71,7 @@ mod reading;
 pub(crate) mod receive;
 pub(crate) mod recovery;
 pub(crate) mod remembered;
+pub(crate) mod renaming;
 pub(crate) mod scrub;
 mod shipping;
 mod whole;

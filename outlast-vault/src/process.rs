@@ -9,13 +9,14 @@ mod ground;
 mod here;
 mod hold;
 mod kit;
+mod policy_file;
 mod recover;
 mod state_tree;
 mod workers;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::middleware::from_fn_with_state;
@@ -32,12 +33,12 @@ use tokio::sync::oneshot;
 use self::directory::{DirectoryStorage, IDENTITY, existing, lock_directory};
 use self::ground::HostGround;
 use self::hold::Hold;
+use self::policy_file::{PolicyOf, policy_of};
 use self::workers::{Work, Workers};
-use crate::core::audit::{self, AuditHead, AuditSelection, AuditVerdict};
+use crate::core::audit::{self, AuditAction, AuditHead, AuditSelection, AuditVerdict, Event};
 use crate::core::error::VaultError;
 use crate::core::months::{self, MonthVerdict};
 use crate::core::opening::Parts;
-use crate::core::policy::Policy;
 use crate::core::recovery::{self, Rebuilt};
 use crate::core::upkeep;
 use crate::core::vault::{OpenIssuer, Vault};
@@ -45,7 +46,7 @@ use crate::doors::turns::{self, Turns};
 use crate::doors::{api, hearing, metrics, rest::Host};
 
 pub use self::awaited::{Awaited, awaited_since};
-pub use self::config::{VaultConfig, listen_address};
+pub use self::config::{ConfigFile, NewConfig, VaultConfig, listen_address};
 pub use self::error::StartError;
 pub use self::kit::{Kit, KitError, KitOrder, KitSummary, MadeKitOutcome, make_kit};
 pub use self::recover::{IDENTITY_PLACE, RecoverError, Recovered, Recovery, recover};
@@ -57,6 +58,16 @@ const RUNTIME_DRAIN: Duration = Duration::from_secs(10);
 
 /// A running vault.
 pub struct VaultHandle {
+    address: SocketAddr,
+    /// As it was taken over last: by which it begins again.
+    config: Arc<Mutex<VaultConfig>>,
+    environment: Environment,
+    /// `None` if it could not begin again.
+    serving: Mutex<Option<Serving>>,
+}
+
+/// A vault at work on its directory.
+struct Serving {
     address: SocketAddr,
     vault: Arc<Vault>,
     running: Option<Running>,
@@ -79,8 +90,18 @@ struct Running {
 /// Starts a vault and returns when it serves. Its work goes on in threads of its own until
 /// [`VaultHandle::shutdown`].
 pub fn start(config: VaultConfig, environment: Environment) -> Result<VaultHandle, StartError> {
+    let config = Arc::new(Mutex::new(config));
+    let serving = serve(&config, environment.clone())?;
+    let address = serving.address;
+    // Whoever knows where it is finds it there when it begins again.
+    config.lock().unwrap_or_else(PoisonError::into_inner).listen = address;
+    Ok(VaultHandle { address, config, environment, serving: Mutex::new(Some(serving)) })
+}
+
+fn serve(known: &Arc<Mutex<VaultConfig>>, environment: Environment) -> Result<Serving, StartError> {
+    let config = &known.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let listen = config.listen;
-    let (vault, lock, hold) = open(&config, environment)?;
+    let (vault, lock, hold) = open(config, PolicyOf::new(known), environment)?;
     let vault = Arc::new(vault);
     let tls = tls::server_configs(&vault.identity)
         .map_err(|source| StartError::Tls { directory: config.identity.clone(), source })?;
@@ -115,15 +136,15 @@ pub fn start(config: VaultConfig, environment: Environment) -> Result<VaultHandl
         async { drop(stopped.await) },
     ));
     alerting::announce(&config.routes);
-    let jobs = upkeep::jobs(every(&config));
-    let couriers = couriers_of(&vault, &config);
+    let jobs = upkeep::jobs(every(config));
+    let couriers = couriers_of(&vault, config);
     let carrying = couriers.clone();
     let carry: Work = Box::new(move |stop| carrying.keep_carrying(stop));
     let workers = Workers::start(&vault, jobs, [("alerts".to_owned(), carry)])
         .map_err(StartError::io("start a thread of", &config.dir))?;
     tracing::info!(%address, dir = %config.dir.display(), "the vault serves");
     let running = Running { runtime, stop_serving, serving, workers, couriers, _metrics: plain };
-    Ok(VaultHandle { address, vault, running: Some(running), _lock: lock, hold })
+    Ok(Serving { address, vault, running: Some(running), _lock: lock, hold })
 }
 
 /// What carries alerts.
@@ -192,16 +213,10 @@ pub fn export_audit(
     Ok(audit::export(&existing(dir)?, asked, take).map_err(VaultError::from)?)
 }
 
-/// What a configuration says of agents, content and keeping.
-fn policy_of(config: &VaultConfig) -> Policy {
-    Policy::new(config.agents.clone(), config.sanity.clone())
-        .letting_fetch(config.fetch.clone())
-        .keeping(config.retention.clone())
-}
-
 /// Opens the vault in a directory, which is locked.
 fn open(
     config: &VaultConfig,
+    policy_file: PolicyOf,
     environment: Environment,
 ) -> Result<(Vault, DirectoryLock, Hold), StartError> {
     let identity = IdentityHandle::open_by(&config.identity, &environment, config.names.clone())?;
@@ -233,6 +248,7 @@ fn open(
         settings: config.settings(),
         limits: config.limits.clone(),
         policy: policy_of(config),
+        policy_file: Arc::new(policy_file),
         scrub: config.scrub,
         drills: config.drills.clone(),
         ground: Some(ground),
@@ -262,25 +278,53 @@ impl VaultHandle {
     /// Misses none of the media servers that it knows, unless they speak again: whoever runs this vault
     /// does without.
     pub fn dismiss_media_servers(&self) {
-        self.vault.spools.dismiss_all();
+        if let Some(serving) = &*self.serving() {
+            serving.vault.spools.dismiss_all();
+        }
+    }
+
+    /// Ends and begins anew where an operator gave a workload another name: nothing may be at work while
+    /// its repository moves. Callers are turned away for a moment, and come again.
+    pub fn begin_again_if_due(&self) {
+        let mut serving = self.serving();
+        if !serving.as_ref().is_some_and(|serving| serving.vault.begins_again()) {
+            return;
+        }
+        tracing::warn!("the vault ends and begins anew, to give a workload its new name");
+        drop(serving.take());
+        match serve(&self.config, self.environment.clone()) {
+            Ok(begun) => *serving = Some(begun),
+            Err(error) => tracing::error!(%error, "the vault cannot begin anew"),
+        }
+    }
+
+    fn serving(&self) -> MutexGuard<'_, Option<Serving>> {
+        self.serving.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes over what a configuration says of promises, content, keeping, agents and routes, while this vault
     /// is at work; the rest of it takes effect after a restart.
     pub fn adopt(&self, config: &VaultConfig) -> Result<(), StartError> {
-        self.vault.take_policy(config.settings(), policy_of(config))?;
-        let routes = config.routes.iter().map(|config| config.route.clone()).collect();
-        self.vault.alerts.reroute(routes)?;
-        if let Some(running) = &self.running {
-            alerting::announce(&config.routes);
-            running.couriers.set(&config.routes);
+        if let Some(serving) = &*self.serving() {
+            let event = Event::by_vault(AuditAction::PolicyAdopted);
+            serving.vault.take_policy(event, config.settings(), policy_of(config))?;
+            let routes = config.routes.iter().map(|config| config.route.clone()).collect();
+            serving.vault.alerts.reroute(routes)?;
+            if let Some(running) = &serving.running {
+                alerting::announce(&config.routes);
+                running.couriers.set(&config.routes);
+            }
         }
+        let mut known = self.config.lock().unwrap_or_else(PoisonError::into_inner);
+        *known = VaultConfig { listen: known.listen, ..config.clone() };
         Ok(())
     }
 
     /// What is wrong, if a part of it has ended by itself.
     pub fn fault(&self) -> Option<&'static str> {
-        let running = self.running.as_ref()?;
+        let serving = self.serving();
+        let Some(serving) = &*serving else { return Some("the vault could not begin anew") };
+        let running = serving.running.as_ref()?;
         if running.serving.is_finished() {
             Some("the vault's server has ended")
         } else if running.workers.has_lost_one() {
@@ -291,10 +335,12 @@ impl VaultHandle {
     }
 
     /// Ends: takes no more connections, lets requests under way end, commits.
-    pub fn shutdown(mut self) {
-        self.stop();
+    pub fn shutdown(self) {
+        drop(self.serving().take());
     }
+}
 
+impl Serving {
     fn stop(&mut self) {
         let Some(running) = self.running.take() else { return };
         // Whoever is gone already needs no telling.
@@ -330,7 +376,7 @@ impl VaultHandle {
     }
 }
 
-impl Drop for VaultHandle {
+impl Drop for Serving {
     fn drop(&mut self) {
         self.stop();
         // A job that hangs must not keep the next vault from them.

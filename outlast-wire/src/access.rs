@@ -72,8 +72,13 @@ pub enum Call {
     PauseWorkload,
     RetireWorkload,
     ResumeWorkload,
+    RenameWorkload,
+    /// To say that a release of a workload begins.
+    AnnounceDeploy,
     /// To take a drop for a backup that looks like none.
     AcceptDrop,
+    /// To let another policy hold.
+    ApplyPolicy,
     /// To acknowledge an incident, or to comment on it.
     AnswerIncident,
     /// To let agents release again, after the vault was brought back.
@@ -92,7 +97,7 @@ pub enum Call {
 }
 
 impl Call {
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 40] = [
         Self::OpenRepository,
         Self::MakeRepository,
         Self::Ship,
@@ -121,7 +126,10 @@ impl Call {
         Self::PauseWorkload,
         Self::RetireWorkload,
         Self::ResumeWorkload,
+        Self::RenameWorkload,
+        Self::AnnounceDeploy,
         Self::AcceptDrop,
+        Self::ApplyPolicy,
         Self::AnswerIncident,
         Self::ResumeReleases,
         Self::ViewKeeping,
@@ -163,7 +171,10 @@ impl Call {
             Self::PauseWorkload => "pause a workload",
             Self::RetireWorkload => "retire a workload",
             Self::ResumeWorkload => "resume a workload",
+            Self::RenameWorkload => "rename a workload",
+            Self::AnnounceDeploy => "announce a release",
             Self::AcceptDrop => "accept a drop",
+            Self::ApplyPolicy => "apply a policy",
             Self::AnswerIncident => "answer an incident",
             Self::ResumeReleases => "resume releases",
             Self::ViewKeeping => "look at what is kept",
@@ -425,7 +436,10 @@ fn reach_of_call(role: Role, call: Call) -> Reach {
         | Call::PauseWorkload
         | Call::RetireWorkload
         | Call::ResumeWorkload
+        | Call::RenameWorkload
+        | Call::AnnounceDeploy
         | Call::AcceptDrop
+        | Call::ApplyPolicy
         | Call::AnswerIncident
         | Call::OrderKeeping
         | Call::RunDrill
@@ -440,6 +454,7 @@ fn reach_of_call(role: Role, call: Call) -> Reach {
             | Call::ListCertificates
             | Call::RevokeCertificate
             | Call::ResumeReleases
+            | Call::ApplyPolicy
             | Call::MakeToken
             | Call::ListTokens
             | Call::RevokeToken,

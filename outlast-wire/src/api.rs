@@ -39,8 +39,8 @@ pub use keeping::{
     HoldView, KeepingDone, KeepingOrder, KeepingView, KeptView, RequestView, SnapshotView,
 };
 pub use orders::{
-    AcceptOrder, OrderView, PauseOrder, ReasonedOrder, RecreateOrder, ReleasesResumed,
-    ResumeReleases,
+    AcceptOrder, ApplyPolicy, DeployAnnounced, DeployAnnouncement, OrderView, PauseOrder,
+    PolicyApplied, ReasonedOrder, RecreateOrder, ReleasesResumed, RenameOrder, ResumeReleases,
 };
 pub use shipments::{
     AskLacking, BeginShipment, BillAnswer, BilledPacks, CancelShipment, CustodyRecord, CustodyView,
@@ -135,9 +135,18 @@ pub struct Shipment {
     // Flattened, so that a bill survives programs that are older than its members.
     #[serde(flatten)]
     pub other: BTreeMap<String, serde_json::Value>,
+    /// How its agent calls the workload, where the vault has renamed that since. It does not travel: who
+    /// translates a name keeps here what it was.
+    #[serde(skip)]
+    pub called: Option<WorkloadName>,
 }
 
 impl Shipment {
+    /// The workload, as the agent calls it: what stands on the share and in the snapshot.
+    pub fn called(&self) -> &WorkloadName {
+        self.called.as_ref().unwrap_or(&self.workload)
+    }
+
     /// Which drop it is about.
     pub fn identity(&self) -> DropIdentity {
         DropIdentity {
@@ -280,6 +289,23 @@ pub struct WorkloadReport {
     /// Drops found bad in this pass.
     #[serde(default)]
     pub rejected: Vec<RejectedDrop>,
+    /// The newest drop that was given up since the last report that was heard: its writer is gone, which is
+    /// no incident. Older agents do not say that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<StoppedWriter>,
+}
+
+/// A writer that stopped before it sealed its drop.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoppedWriter {
+    pub drop: DropId,
+    /// As it called itself.
+    pub instance: String,
+    /// When it was last seen to write, by the agent's clock.
+    pub at: Timestamp,
+    /// How many bytes of content it wrote, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
 }
 
 fn is_zero(count: &u64) -> bool {

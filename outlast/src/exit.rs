@@ -146,7 +146,9 @@ fn hint(error: &anyhow::Error) -> Option<String> {
              address with the vault's, and look at proxies and load balancers."
         } else if is_refused(cause) {
             "Give an identity whose role may do this, such as operator."
-        } else if let Some(CallError::Refused { status: 404, .. }) = call_error(cause) {
+        } else if let Some(&ErrorCode::UnknownWorkload) =
+            call_error(cause).and_then(CallError::code)
+        {
             "`outlast workload list` names the workloads that the vault knows."
         } else if let Some(&ErrorCode::RepositoryMissing) =
             call_error(cause).and_then(CallError::code)

@@ -1,9 +1,11 @@
 //! Actions applied: the one place where the share, and what is known of drops, change.
 
+use outlast_drop::left;
 use outlast_drop::{
     DropAddress, DropReadError, ReceiptState, Rejection, SealedDrop, Share, SignedReceipt, receipt,
 };
 use outlast_types::DropIdentity;
+use outlast_wire::api::StoppedWriter;
 
 use super::Agent;
 use crate::action::Action;
@@ -68,7 +70,12 @@ impl Agent {
                 (address, end)
             }
             Action::Abandon { address, reason } => {
+                let is_first = !lifecycle.is_abandoned(&address);
+                let stopped = is_first.then(|| self.stopped(share, &address)).flatten();
                 let end = lifecycle.abandon(&address, &reason);
+                if let (End::Done | End::Begun, Some(stopped)) = (&end, stopped) {
+                    self.board.stopped(&address, stopped);
+                }
                 match end {
                     End::Done => report.abandoned.push(address.clone()),
                     End::Begun => self.watcher.advance(&address, Proven::Abandoned),
@@ -78,6 +85,14 @@ impl Agent {
             }
         };
         self.end(address, end, is_removed, report);
+    }
+
+    /// Who wrote a drop that was not sealed, and how far it came: it is told when a promise breaks of it.
+    fn stopped(&self, share: &Share, address: &DropAddress) -> Option<StoppedWriter> {
+        // What cannot be read is not told, and nobody waits for it.
+        let left = left::left(share, address).ok().flatten()?;
+        let at = self.watcher.last_life(address).unwrap_or_else(|| self.environment.clock.now());
+        Some(StoppedWriter { drop: address.drop, instance: left.instance?, at, bytes: left.bytes })
     }
 
     /// What follows from the end of a drop; whether its data is removed by it.

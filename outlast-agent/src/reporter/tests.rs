@@ -1,5 +1,5 @@
 use outlast_types::{RejectionCode, WorkloadName};
-use outlast_wire::api::Declared;
+use outlast_wire::api::{Declared, StoppedWriter};
 
 use super::*;
 use crate::board::{PassNews, Seen};
@@ -114,4 +114,34 @@ fn a_pass_that_stands_still_is_told_and_one_that_takes_long_is_not() {
     let report = Report::of(&news(&board, 9000), Timestamp::EPOCH).unwrap();
     assert!(report.problems.is_empty() && report.is_share_usable);
     assert_eq!(news(&board, 9000).figures.last_pass_millis, 4_000_000);
+}
+
+#[test]
+fn a_writer_that_stopped_is_told_until_the_vault_has_heard_of_it() {
+    let board = board(0);
+    let address = outlast_drop::DropAddress {
+        workload: name("gone"),
+        day: Timestamp::EPOCH.day(),
+        drop: drop_id(1),
+    };
+    let stopped = StoppedWriter {
+        drop: drop_id(1),
+        instance: "i-0abc".to_owned(),
+        at: Timestamp::EPOCH,
+        bytes: Some(43),
+    };
+    board.stopped(&address, stopped.clone());
+    let told = |board: &Board| {
+        let report = Report::of(&news(board, 2), Timestamp::EPOCH).unwrap();
+        report.pages[0].iter().filter_map(|it| it.stopped.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(told(&board), std::slice::from_ref(&stopped));
+    let report = Report::of(&news(&board, 2), Timestamp::EPOCH).unwrap();
+    // Another one stops while the report is on its way.
+    board.stopped(&address, StoppedWriter { drop: drop_id(2), ..stopped.clone() });
+    board.heard(&report.pages[0]);
+    assert_eq!(told(&board)[0].drop, drop_id(2));
+    let report = Report::of(&news(&board, 3), Timestamp::EPOCH).unwrap();
+    board.heard(&report.pages[0]);
+    assert!(told(&board).is_empty());
 }

@@ -158,6 +158,7 @@ mod tests {
             sanity_rule: None,
             first_seen: None,
             other: BTreeMap::new(),
+            called: None,
         }
     }
 

@@ -39,7 +39,10 @@ fn a_writer_that_vanishes_is_abandoned_after_the_grace_time_and_nobody_is_paged(
         assert!(good_pass(&mut agent).abandoned.is_empty());
     }
     world.clock.advance(Duration::from_secs(1));
+    let left = outlast_drop::left::left(&world.share, &drop).unwrap().unwrap();
+    assert_eq!(left.instance.as_deref(), Some("blue-1"), "{left:?}");
     assert_eq!(good_pass(&mut agent).abandoned, std::slice::from_ref(&drop));
+    assert_eq!(outlast_drop::left::left(&world.share, &drop).unwrap(), None);
     assert!(!world.share.drop_directory(&drop).exists());
     let receipt = world.receipt(&drop, ReceiptState::Abandoned).unwrap();
     assert_eq!(receipt.receipt().reason.as_deref(), Some("no sign of life for 1 min"));

@@ -9,7 +9,7 @@ use super::{Cause, LostDrop};
 use crate::event::Source;
 use crate::limit::Excess;
 use crate::promised::Promised;
-use crate::verification::{Damage, Unread};
+use crate::verification::{Damage, Shortening, Unread};
 
 /// What happened, to what, and what to do next: the text of a page.
 impl fmt::Display for Cause {
@@ -19,27 +19,25 @@ impl fmt::Display for Cause {
                 let newest = (*last_vaulted, *known_since);
                 nothing_dropped(f, workload, promised, newest, said.as_deref())
             }
-            Self::NotVaulted { workload, promised, waiting_since } => write!(
-                f,
-                "{workload} missed its recovery point of {promised}: a sealed drop waits on the share \
-                 since {waiting_since} but is not vaulted; check the agent's log and its way to \
-                 the vault"
-            ),
+            Self::NotVaulted { workload, promised, waiting_since } => {
+                not_vaulted(f, workload, promised, *waiting_since)
+            }
             Self::OnlySuspect { workload, promised, drop, received, why } => {
                 only_suspect(f, workload, promised, (*drop, *received), why)
             }
             Self::DropRejected { workload, drop, code, reason } => {
                 rejected(f, workload, *drop, code, reason)
             }
-            Self::AgentSilent { agent, last_heard, deadline } => write!(
-                f,
-                "agent {agent} is silent: nothing was heard of it since {last_heard}, and it \
-                 reports at least every {}; check its host and its way to the vault",
-                human::duration(*deadline)
-            ),
+            Self::AgentSilent { agent, last_heard, deadline } => {
+                agent_silent(f, agent, *last_heard, *deadline)
+            }
             Self::RetiredDropped { workload, retired, dropped } => {
                 retired_dropped(f, workload, *retired, *dropped)
             }
+            Self::UnderFormerName { workload, former, agent, until } => {
+                under_former_name(f, workload, former, (agent, *until))
+            }
+            Self::ShorteningAsked { workload, asked } => shortening(f, workload, asked),
             Self::ShareSilent { source, last_heard, deadline } => {
                 share_silent(f, source, *last_heard, *deadline)
             }
@@ -172,6 +170,61 @@ fn retired_dropped(
         f,
         "{workload} was retired at {retired}, and a drop of it was vaulted at {dropped}: its promise \
          counts again; retire it again when nothing drops it any more, or resume it if it lives"
+    )
+}
+
+fn not_vaulted(
+    f: &mut fmt::Formatter<'_>,
+    workload: &WorkloadName,
+    promised: &Promised,
+    waiting_since: Timestamp,
+) -> fmt::Result {
+    write!(
+        f,
+        "{workload} missed its recovery point of {promised}: a sealed drop waits on the share \
+         since {waiting_since} but is not vaulted; check the agent's log and its way to \
+         the vault"
+    )
+}
+
+fn agent_silent(
+    f: &mut fmt::Formatter<'_>,
+    agent: &str,
+    last_heard: Timestamp,
+    deadline: Duration,
+) -> fmt::Result {
+    write!(
+        f,
+        "agent {agent} is silent: nothing was heard of it since {last_heard}, and it \
+         reports at least every {}; check its host and its way to the vault",
+        human::duration(deadline)
+    )
+}
+
+fn shortening(
+    f: &mut fmt::Formatter<'_>,
+    workload: &WorkloadName,
+    asked: &Shortening,
+) -> fmt::Result {
+    let Shortening { what, by, reason, .. } = asked;
+    write!(
+        f,
+        "{by} asks that of {workload} {what} ({reason}): it is done seven days after another operator \
+         agrees; whoever objects tells them, or withdraws the request"
+    )
+}
+
+fn under_former_name(
+    f: &mut fmt::Formatter<'_>,
+    workload: &WorkloadName,
+    former: &WorkloadName,
+    (agent, until): (&str, Timestamp),
+) -> fmt::Result {
+    write!(
+        f,
+        "drops wait on the share of agent {agent} under the name {former}, which {workload} had before and \
+         which was accepted until {until}: let its instances drop as {workload}, or accept the name for \
+         longer, with workload rename {former} {workload} and a later date; nothing is lost meanwhile"
     )
 }
 

@@ -15,7 +15,7 @@ use crate::source_state::SourceState;
 use crate::state::MediaTrouble;
 use crate::stopped::Stopped;
 use crate::verified::Verification;
-use crate::workload::{Rejected, Retirement, Suspect, Workload};
+use crate::workload::{Rejected, Retirement, Suspect, UnderFormer, Workload};
 
 /// Shares of one agent that are told apart; one that names more is in error, or means harm.
 const SOURCES_MAX: usize = 16;
@@ -66,6 +66,9 @@ impl Ledger {
             Event::Ordered { number, workload, order } => {
                 self.observe_order(number, &workload, order);
             }
+            Event::Renamed { number, workload, to } => {
+                self.observe_renamed(number, &workload, &to, touched);
+            }
             Event::Waiting { workload, source } => {
                 self.observe_waiting(&workload, source, touched);
             }
@@ -109,9 +112,13 @@ impl Ledger {
                 let at = at.min(self.state.head.now);
                 self.account(&workload).released(at, release, is_last);
             }
-            Event::Deploying { workload, at } => {
+            Event::FormerName { workload, former, source, until, waits } => {
+                let found = UnderFormer { name: former, source, until };
+                self.observe_former_name(&workload, found, waits);
+            }
+            Event::Deploying { workload, at, until } => {
                 let at = at.min(self.state.head.now);
-                self.account(&workload).deploying(at);
+                self.account(&workload).deploying(at, until);
             }
             Event::Repository { workload, missing } => {
                 self.account(&workload).missing = missing.as_deref().map(cut);
@@ -121,6 +128,9 @@ impl Ledger {
             }
             Event::Drilled { workload, trouble } => {
                 self.account(&workload).verification.drilled(trouble);
+            }
+            Event::Shortening { workload, asked } => {
+                self.account(&workload).verification.shortened(asked);
             }
             Event::Backlog { workload, source, drops, bytes } => {
                 self.observe_backlog(&workload, &source, (drops, bytes));
@@ -377,6 +387,12 @@ impl Ledger {
         }
         self.state.head.last_order = number;
         let now = self.state.head.now;
+        // Heard again after a rebuild, an order may be about a workload that is no more: nothing is promised
+        // of that. A pause is for one of which nothing was vaulted yet, and that speaks again soon.
+        let is_for_what_comes = matches!(order, Order::Pause { until } if until > now);
+        if !is_for_what_comes && !self.state.workloads.contains(name) {
+            return;
+        }
         let workload = self.account(name);
         match order {
             Order::Pause { until } => {

@@ -350,6 +350,13 @@ impl Ledger {
                 retired: revival.retired,
                 dropped: revival.dropped,
             });
+        let former = workload.and_then(|workload| workload.under_former.clone());
+        let former = former.map(|it| Cause::UnderFormerName {
+            workload: name_of(),
+            former: it.name,
+            agent: it.source.agent,
+            until: it.until,
+        });
         let content = workload
             .and_then(|workload| workload.content_problem.clone())
             .map(|problem| Cause::ContentUnusable { workload: name_of(), problem });
@@ -363,6 +370,7 @@ impl Ledger {
         let quiet = self.state.workloads.get(name).and_then(|workload| workload.rests(now));
         self.settle_quietly(&key(Topic::RejectedDrop), rejected, (flood, quiet.clone()), changes);
         self.settle_incident(&key(Topic::Retired), retired, None, changes);
+        self.settle_incident(&key(Topic::FormerName), former, None, changes);
         self.settle_quietly(&key(Topic::Content), content, (flood, quiet), changes);
         let found = self.settle_incident(&key(Topic::Repository), missing, None, changes);
         if (is_over || found.is_some())

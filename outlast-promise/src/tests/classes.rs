@@ -255,8 +255,13 @@ fn a_release_under_way_gets_as_much_time_as_the_last_ones_took_and_policy_allows
     assert_eq!(keys(&ledger.tick(at(second + 20))), ["+recovery-point/shop-db"]);
     // Who releases may say so; it need not be a drop.
     drop(&mut ledger, second + 30, "3", false);
-    ledger.apply(Event::Deploying { workload: shop(), at: at(second + 40) }, at(second + 40));
+    let says = |until| Event::Deploying { workload: shop(), at: at(second + 40), until };
+    ledger.apply(says(None), at(second + 40));
     assert_eq!(keys(&ledger.tick(at(second + 30 + RPO))), [""; 0]);
+    // And when it is over at the latest.
+    ledger.apply(says(Some(at(second + 35 + RPO))), at(second + 31 + RPO));
+    assert_eq!(keys(&ledger.tick(at(second + 34 + RPO))), [""; 0]);
+    assert_eq!(keys(&ledger.tick(at(second + 35 + RPO))), ["+recovery-point/shop-db"]);
 }
 
 #[test]

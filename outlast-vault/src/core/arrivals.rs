@@ -11,6 +11,7 @@ use outlast_types::{DropId, Sanity, SnapshotId, Timestamp, WorkloadName};
 use serde::{Deserialize, Serialize};
 
 use super::error::VaultError;
+use super::former::FormerNames;
 use super::storage::{Durability, Storage, StorageError};
 
 const FOLDER: &str = "arrivals";
@@ -46,11 +47,13 @@ fn is_nothing(terms: &Terms) -> bool {
 /// The arrival records of a vault.
 pub(crate) struct Arrivals {
     storage: Storage,
+    /// Records that came before a workload was renamed say its former name.
+    names: FormerNames,
 }
 
 impl Arrivals {
-    pub(crate) fn open(storage: &Storage) -> Self {
-        Self { storage: Storage::clone(storage) }
+    pub(crate) fn open(storage: &Storage, names: &FormerNames) -> Self {
+        Self { storage: Storage::clone(storage), names: names.clone() }
     }
 
     /// The record of a drop, if one was written. Whether its snapshot was published is another
@@ -162,7 +165,7 @@ impl Arrivals {
         key: &str,
     ) -> Result<Option<SnapshotRecord>, VaultError> {
         let content = self.storage.read(key, RECORD_BYTES_MAX).map_err(self.cannot("read", key))?;
-        let parsed = content.map(|content| parse(workload, &content)).transpose();
+        let parsed = content.map(|content| parse((workload, &self.names), &content)).transpose();
         parsed.map_err(|reason| VaultError::BadArrival {
             location: self.storage.location(key),
             reason,
@@ -182,16 +185,19 @@ fn folder_of(workload: &WorkloadName) -> String {
     format!("{FOLDER}/{workload}")
 }
 
-fn parse(workload: &WorkloadName, content: &[u8]) -> Result<SnapshotRecord, String> {
+fn parse(
+    (workload, names): (&WorkloadName, &FormerNames),
+    content: &[u8],
+) -> Result<SnapshotRecord, String> {
     let form: ArrivalJson = serde_json::from_slice(content).map_err(|error| error.to_string())?;
     if form.version > VERSION {
         return Err(format!("version {} is newer than this program", form.version));
     }
-    if form.workload != *workload {
+    if names.present(&form.workload) != workload {
         return Err(format!("it is of workload {}", form.workload));
     }
     Ok(SnapshotRecord {
-        workload: form.workload,
+        workload: workload.clone(),
         snapshot: form.snapshot,
         drop: form.drop,
         received: form.received,
@@ -214,7 +220,7 @@ mod tests {
     #[test]
     fn records_of_all_versions_are_read_and_a_new_one_only_where_it_says_more() {
         let storage: Storage = Arc::new(MemoryStorage::default());
-        let arrivals = Arrivals::open(&storage);
+        let arrivals = Arrivals::open(&storage, &FormerNames::default());
         let workload = WorkloadName::new("shop-db").unwrap();
         let at = Timestamp::EPOCH;
         let old = SnapshotRecord {

@@ -57,7 +57,7 @@ impl Vault {
     }
 
     fn decide(&self, asked: &AskBackup, now: Timestamp) -> Result<Decision, VaultError> {
-        let workload = &asked.workload;
+        let workload = &self.called(&asked.workload)?;
         let Some(oldest) = self.policy().fetch(workload) else {
             let reason = format!(
                 "the vault's policy lets no instance of {workload} have its backups back over a share"

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use outlast_promise::Event;
-use outlast_types::WorkloadName;
+use outlast_types::{Timestamp, WorkloadName};
 use outlast_wire::Peer;
 
 use super::audit::{self, AuditAction};
 use super::error::VaultError;
 use super::jobs::Progress;
+use super::keepings::Standing;
 use super::orders::{Action, NewOrder, Order};
 use super::presence::{Found, Missing};
 use super::repositories::WorkloadRepository;
@@ -118,6 +119,33 @@ impl Vault {
         Ok(order)
     }
 
+    /// Somebody says that a release of a workload begins: by how much its first drop may come late. It moves
+    /// no promise, and lets no page wait for longer than policy allows.
+    pub(crate) fn announce_deploy(
+        &self,
+        workload: &WorkloadName,
+        (by, reason): (&str, Option<&str>),
+        until: Option<Timestamp>,
+    ) -> Result<Duration, VaultError> {
+        let status = self.promises.status(workload);
+        let status =
+            status.ok_or_else(|| VaultError::UnknownWorkload { workload: workload.clone() })?;
+        let grace = status.promise.class().deploy_grace;
+        if grace.is_zero() {
+            let reason =
+                "its class has no deploy_grace, so its pages wait for no release".to_owned();
+            let (workload, action) = (workload.clone(), "announced");
+            return Err(VaultError::BadOrder { workload, action, reason });
+        }
+        let at = self.environment.clock.now();
+        let event = audit::Event::by_name(by.to_owned(), AuditAction::DeployAnnounced);
+        let event = until.iter().fold(event.workload(workload), |it, at| it.detail("until", at));
+        let event = reason.iter().fold(event, |it, reason| it.detail("reason", reason));
+        self.audit.record(event)?;
+        self.promises.noted(vec![Event::Deploying { workload: workload.clone(), at, until }])?;
+        Ok(grace)
+    }
+
     /// Pauses, retires or resumes a workload.
     pub(crate) fn order(
         &self,
@@ -129,10 +157,35 @@ impl Vault {
         if self.promises.status(workload).is_none() {
             return Err(VaultError::UnknownWorkload { workload: workload.clone() });
         }
+        // Where that cannot be read, nothing is decided over it.
+        self.keepings.read_again(workload)?;
         let at = self.environment.clock.now();
         let order = self.orders.append(NewOrder { at, by, workload, reason, action })?;
         self.audit.record_member(audit::Source::Orders, order.number, order.entry())?;
+        self.note_standing(&order)?;
         self.promises.ordered(&order, None)?;
         Ok(order)
+    }
+
+    /// Notes a pause or a retirement beside the repository, too, or that there is none any more.
+    fn note_standing(&self, order: &Order) -> Result<(), VaultError> {
+        let standing = match order.action {
+            Action::Pause { until } | Action::Retire { until } => Some(Standing {
+                number: order.number,
+                order: order.action.as_str().to_owned(),
+                by: order.by.clone(),
+                at: order.at,
+                until,
+            }),
+            Action::Resume => None,
+            _ => return Ok(()),
+        };
+        if standing.is_none() && self.keepings.get(&order.workload)?.standing.is_none() {
+            return Ok(());
+        }
+        self.keepings.change(&order.workload, |keeping| {
+            keeping.standing = standing;
+            Ok(())
+        })
     }
 }

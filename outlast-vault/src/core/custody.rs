@@ -73,6 +73,7 @@ impl Vault {
         workload: &WorkloadName,
         drop: DropId,
     ) -> Result<Option<SnapshotRecord>, VaultError> {
+        let workload = self.present(workload);
         match self.arrivals.of_drop(workload, drop)? {
             Some(record) => Ok(Some(record)),
             None => Ok(self.promises.catalog().snapshot_of_drop(workload, drop)?),
@@ -104,7 +105,7 @@ impl Vault {
         }
         let (mut held, mut recorded) = (Vec::new(), Vec::new());
         for (workload, asked) in by_workload {
-            let repository = match self.repositories.get(&workload) {
+            let repository = match self.repositories.get(self.present(&workload)) {
                 Ok(repository) => repository,
                 // Nothing of it is here now. That it is missing, if it is, is told elsewhere.
                 Err(error) if is_absence(&error) => continue,
@@ -176,7 +177,7 @@ impl Vault {
             }
             if !self.knows(&receipt)? && !self.take_back(&receipt, text)? {
                 events.push(promise::Event::Custody(Finding::Lost {
-                    workload: receipt.workload,
+                    workload: self.present(&receipt.workload).clone(),
                     drop: receipt.drop,
                     received: receipt.at,
                 }));
@@ -197,7 +198,7 @@ impl Vault {
     /// there. Whether it could.
     fn take_back(&self, receipt: &Receipt, text: &str) -> Result<bool, VaultError> {
         let Some(held) = held_drop(receipt) else { return Ok(false) };
-        let (workload, drop) = (&receipt.workload, receipt.drop);
+        let (workload, drop) = (self.present(&receipt.workload), receipt.drop);
         let Some(repository) = self.repositories.present(workload)? else { return Ok(false) };
         let _nobody_publishes = repository.publishing();
         if self.arrived(workload, drop)?.is_some()
@@ -249,7 +250,7 @@ impl Vault {
         if arrived.terms.removed.is_some() {
             return Ok(true);
         }
-        match self.repositories.get(&receipt.workload) {
+        match self.repositories.get(self.present(&receipt.workload)) {
             Ok(repository) => Ok(readable_tree(&repository, arrived.snapshot)?.is_some()),
             Err(VaultError::UnknownWorkload { .. }) => Ok(false),
             // One cause, one incident: that of the repository.

@@ -131,12 +131,18 @@ impl Vault {
         for (workload, drop, place) in
             self.orders.accepted_on(share, now.saturating_sub(CLEARED_FOR))
         {
-            let is_here = || self.promises.catalog().snapshot_of_drop(&workload, drop);
+            let present = self.present(&workload);
+            let is_here = || self.promises.catalog().snapshot_of_drop(present, drop);
             if cleared.len() == CLEARED_MAX {
                 break;
             }
-            if self.is_granted(agent, &workload) && is_here()?.is_none() {
-                cleared.push(self.clear(&workload, drop, place, now)?);
+            // It lies under the name by which its instance called the workload.
+            let mut names = self.former.of(present).chain([present]).collect::<Vec<_>>();
+            names.retain(|name| self.is_granted(agent, name));
+            if !names.is_empty() && is_here()?.is_none() {
+                for name in names {
+                    cleared.push(self.clear(name, drop, place, now)?);
+                }
             }
         }
         Ok(cleared)

@@ -7,7 +7,7 @@ use outlast_format::FormatError;
 use outlast_promise::{Excess, LedgerError};
 use outlast_repo::RepoError;
 use outlast_store::{Object, StoreError};
-use outlast_types::{DropId, WorkloadName};
+use outlast_types::{DropId, Timestamp, WorkloadName};
 use outlast_wire::Peer;
 use outlast_wire::access::Refused;
 use outlast_wire::api::{BILL_VERSION, BILL_VERSION_COUNTED, ErrorCode};
@@ -66,6 +66,8 @@ pub enum VaultError {
     )]
     NothingMissing { workload: WorkloadName },
     #[error("{reason}")]
+    BadPolicy { reason: String },
+    #[error("{reason}")]
     BadAnswer { reason: String },
     #[error("{workload} cannot be {action} like this: {reason}")]
     BadOrder { workload: WorkloadName, action: &'static str, reason: String },
@@ -74,6 +76,11 @@ pub enum VaultError {
          agent"
     )]
     UnknownDrop { workload: WorkloadName, drop: DropId },
+    #[error(
+        "{former} is called {present}: the name of before was accepted until {until}; call it {present}, or have \
+         an operator rename {former} to {present} with a later date"
+    )]
+    FormerName { former: WorkloadName, present: WorkloadName, until: Timestamp },
     #[error("there is no repository of workload {workload}")]
     UnknownWorkload { workload: WorkloadName },
     #[error(
@@ -191,6 +198,7 @@ impl VaultError {
     pub(crate) fn code(&self) -> ErrorCode {
         match self {
             Self::UnknownWorkload { .. } => ErrorCode::UnknownWorkload,
+            Self::FormerName { .. } => ErrorCode::FormerName,
             Self::UnknownDrop { .. } => ErrorCode::UnknownDrop,
             Self::MissingObjects { .. } => ErrorCode::MissingObjects,
             Self::BadBill { .. } => ErrorCode::BadBill,
@@ -201,6 +209,7 @@ impl VaultError {
             Self::RepositoriesAway { .. } => ErrorCode::RepositoriesAway,
             Self::NothingMissing { .. } => ErrorCode::NothingMissing,
             Self::BadOrder { .. } | Self::BadAnswer { .. } => ErrorCode::BadOrder,
+            Self::BadPolicy { .. } => ErrorCode::BadPolicy,
             Self::Unacceptable { .. } => ErrorCode::Unacceptable,
             Self::PackMissing { .. } => ErrorCode::PackMissing,
             Self::Denied { .. } => ErrorCode::Refused,
@@ -236,10 +245,10 @@ impl VaultError {
         }
         use VaultError::{
             AlreadyPublished, AmbiguousCertificate, BadAnswer, BadBill, BadBoxKey, BadOrder,
-            BadWords, BillVersion, Contested, Denied, DrillUnderWay, MissingObjects, NoIssuer,
-            NotWithheld, NothingMissing, OverLimit, OwnCertificate, Refused, Signer, Stale,
-            Statement, Token, TooMuch, Unacceptable, Unheard, UnknownCertificate, UnknownDrop,
-            UnknownMonth, UnknownSnapshot, UnknownWorkload,
+            BadPolicy, BadWords, BillVersion, Contested, Denied, DrillUnderWay, FormerName,
+            MissingObjects, NoIssuer, NotWithheld, NothingMissing, OverLimit, OwnCertificate,
+            Refused, Signer, Stale, Statement, Token, TooMuch, Unacceptable, Unheard,
+            UnknownCertificate, UnknownDrop, UnknownMonth, UnknownSnapshot, UnknownWorkload,
         };
         matches!(
             self,
@@ -249,10 +258,12 @@ impl VaultError {
                 | BadBill { .. }
                 | BadBoxKey
                 | BadOrder { .. }
+                | BadPolicy { .. }
                 | BadWords { .. }
                 | BillVersion { .. }
                 | Contested { .. }
                 | Denied { .. }
+                | FormerName { .. }
                 | MissingObjects { .. }
                 | NoIssuer
                 | NotWithheld

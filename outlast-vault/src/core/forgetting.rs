@@ -111,9 +111,14 @@ impl Vault {
         done: &mut Done,
     ) -> Result<(), VaultError> {
         let keeping = self.keepings.read_again(workload)?;
+        self.require_orders(workload, &keeping)?;
         self.begin_rules(workload, &keeping, now)?;
         for request in &keeping.requests {
             self.carry_out(workload, request, now)?;
+        }
+        if !keeping.requests.is_empty() {
+            // What was done, or asked for too long, is asked no more.
+            self.announce_requests(workload)?;
         }
         let keeping = self.keepings.get(workload)?;
         let verdicts = self.verdicts(&keeping, Under::Policy, now)?;
@@ -131,6 +136,22 @@ impl Vault {
         done.removed += self.remove_hidden(workload, now)?;
         done.pruned += self.prune_if_due(workload, now)?;
         self.destroy_if_over(workload, now)
+    }
+
+    /// An error if a pause or retirement is noted beside the repository that the list of orders does not know:
+    /// it was lost, or is an older one, and with it perhaps what keeps something.
+    fn require_orders(&self, workload: &WorkloadName, keeping: &Keeping) -> Result<(), VaultError> {
+        let Some(standing) = &keeping.standing else { return Ok(()) };
+        let last = self.orders.last();
+        if standing.number <= last {
+            return Ok(());
+        }
+        let reason = format!(
+            "order {} of {} ({}) is noted there, and the list of orders ends with {last}",
+            standing.number, standing.by, standing.order
+        );
+        let location = self.storage.location("orders.jsonl");
+        Err(VaultError::BadKeeping { workload: workload.clone(), location, reason })
     }
 
     /// Takes down the first rules under which the vault looks at a workload: what came before that is kept by

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use outlast_promise::{Keep, Reason};
+use outlast_promise::{self as promise, Keep, Reason, Shortening};
 use outlast_types::{SnapshotId, Timestamp, WorkloadName};
 
 use super::audit::{AuditAction, Event};
@@ -158,6 +158,7 @@ impl Vault {
             });
             Ok(())
         })?;
+        self.announce_requests(ordered.workload)?;
         Ok(back)
     }
 
@@ -195,14 +196,28 @@ impl Vault {
         self.audit.record(event)?;
         let (by, reason) = (ordered.by.to_owned(), ordered.reason.to_owned());
         let at = self.environment.clock.now();
-        self.keepings.change(ordered.workload, |keeping| {
+        let request = self.keepings.change(ordered.workload, |keeping| {
             if keeping.requests.len() >= EACH_MAX {
                 return Err(ordered.bad("changed", format!("{EACH_MAX} requests wait already")));
             }
             let request = Request { id: keeping.next_id(), what, reason, by, at, approval: None };
             keeping.requests.push(request.clone());
             Ok(request)
-        })
+        })?;
+        self.announce_requests(ordered.workload)?;
+        Ok(request)
+    }
+
+    /// Tells the owner of a workload what is asked for, as an incident while it is, or that it is not any more.
+    pub(crate) fn announce_requests(&self, workload: &WorkloadName) -> Result<(), VaultError> {
+        let keeping = self.keepings.get(workload)?;
+        let asked = keeping.requests.first().map(|it| Shortening {
+            what: it.what.sentence(),
+            by: it.by.clone(),
+            reason: it.reason.clone(),
+            at: it.at,
+        });
+        self.promises.noted(vec![promise::Event::Shortening { workload: workload.clone(), asked }])
     }
 
     /// Approves what another operator asked for. It is done in a week.
@@ -254,8 +269,10 @@ impl Vault {
         self.audit.record(ordered.event(AuditAction::KeepingWithdrawn).object(request))?;
         self.keepings.change(ordered.workload, |keeping| {
             keeping.requests.retain(|it| it.id != request);
-            Ok(found)
-        })
+            Ok(())
+        })?;
+        self.announce_requests(ordered.workload)?;
+        Ok(found)
     }
 
     /// Hides snapshots. The entry comes first: a kill in between says it twice.

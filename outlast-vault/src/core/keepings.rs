@@ -15,6 +15,7 @@ use outlast_types::{SnapshotId, Timestamp, WorkloadName};
 use serde::{Deserialize, Serialize};
 
 use super::error::VaultError;
+use super::former::FormerNames;
 use super::storage::{Durability, Storage, StorageError};
 
 /// Beside the repositories, under a name that no workload has.
@@ -48,9 +49,24 @@ pub(crate) struct Keeping {
     /// those of when it came.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) shortened: Option<Base>,
+    /// The pause or retirement that is in force, so that it is known where the repository is, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) standing: Option<Standing>,
     /// When what no snapshot needs is to be looked for, if anything is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) prune_due: Option<Timestamp>,
+}
+
+/// An order of operators that stands until its end, or until another one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Standing {
+    /// Of the order, in the list of all.
+    pub(crate) number: u64,
+    /// `pause` or `retire`.
+    pub(crate) order: String,
+    pub(crate) by: String,
+    pub(crate) at: Timestamp,
+    pub(crate) until: Timestamp,
 }
 
 /// Rules, and a moment at which they were taken down.
@@ -117,6 +133,17 @@ pub(crate) enum Wanted {
 }
 
 impl Wanted {
+    /// What is asked, as the end of a sentence about a workload.
+    pub(crate) fn sentence(&self) -> String {
+        match self {
+            Self::Forget { snapshots } => {
+                format!("{} of its snapshots be forgotten before their time", snapshots.len())
+            }
+            Self::Shorten { keep } => format!("all that is here be kept by {keep} only"),
+            Self::Destroy => "the repository be destroyed before its time".to_owned(),
+        }
+    }
+
     pub(crate) fn as_str(&self) -> &'static str {
         match self {
             Self::Forget { .. } => "forget",
@@ -147,6 +174,7 @@ impl Keeping {
             requests: Vec::new(),
             base: None,
             shortened: None,
+            standing: None,
             prune_due: None,
         }
     }
@@ -184,13 +212,15 @@ impl Hold {
 /// The records of all workloads.
 pub(crate) struct Keepings {
     storage: Storage,
+    /// Records from before a workload was renamed say its former name.
+    names: FormerNames,
     /// As they were last read or written. Held by who changes one.
     known: Mutex<BTreeMap<WorkloadName, Arc<Keeping>>>,
 }
 
 impl Keepings {
-    pub(crate) fn open(storage: &Storage) -> Self {
-        Self { storage: Storage::clone(storage), known: Mutex::default() }
+    pub(crate) fn open(storage: &Storage, names: &FormerNames) -> Self {
+        Self { storage: Storage::clone(storage), names: names.clone(), known: Mutex::default() }
     }
 
     /// What is decided of a workload's snapshots.
@@ -251,7 +281,7 @@ impl Keepings {
         };
         let content = self.storage.read(&key, RECORD_BYTES_MAX);
         let content = content.map_err(|error| bad(error.to_string()))?;
-        let keeping = match content {
+        let mut keeping = match content {
             None => Keeping::new(workload),
             Some(content) => serde_json::from_slice::<Keeping>(&content)
                 .map_err(|error| bad(error.to_string()))?,
@@ -259,9 +289,10 @@ impl Keepings {
         if keeping.version > VERSION {
             return Err(bad(format!("version {} is newer than this program", keeping.version)));
         }
-        if keeping.workload != *workload {
+        if self.names.present(&keeping.workload) != workload {
             return Err(bad(format!("it is of workload {}", keeping.workload)));
         }
+        keeping.workload.clone_from(workload);
         let noted = self.noted(workload).map_err(|error| bad(error.to_string()))?;
         if noted > keeping.number {
             let reason = match keeping.number {
@@ -338,12 +369,12 @@ mod tests {
     #[test]
     fn what_is_decided_outlives_a_restart_and_its_loss_is_no_release() {
         let storage: Storage = Arc::new(MemoryStorage::default());
-        let keepings = Keepings::open(&storage);
+        let keepings = Keepings::open(&storage, &FormerNames::default());
         assert!(!keepings.get(&shop()).unwrap().holds_any(Timestamp::EPOCH));
         hold(&keepings);
         let older = storage.read(&key_of(&shop()), RECORD_BYTES_MAX).unwrap().unwrap();
         hold(&keepings);
-        let again = Keepings::open(&storage);
+        let again = Keepings::open(&storage, &FormerNames::default());
         assert_eq!(again.get(&shop()).unwrap().holds.len(), 2);
         let spoilt: [Option<&[u8]>; 4] = [None, Some(&older), Some(b"{"), Some(b"{\"version\":2}")];
         for content in spoilt {
@@ -353,7 +384,7 @@ mod tests {
                     storage.replace(&key_of(&shop()), content, Durability::Durable).unwrap();
                 }
             }
-            let error = Keepings::open(&storage).get(&shop()).unwrap_err();
+            let error = Keepings::open(&storage, &FormerNames::default()).get(&shop()).unwrap_err();
             assert!(matches!(error, VaultError::BadKeeping { .. }), "{error}");
             let error = again.change(&shop(), |_| Ok(())).unwrap_err();
             assert!(matches!(error, VaultError::BadKeeping { .. }), "nothing is written over it");

@@ -52,11 +52,13 @@ impl Vault {
     }
 
     fn seal_key(&self, asker: &Certified, asked: &OpenRepository) -> Result<Statement, VaultError> {
+        // Who asks goes on calling it so.
         let workload = &asked.workload;
+        let present = self.called(workload)?;
         // Only who brings data makes room for it: a reader's slip of the pen must not.
         let repository = match access::check_role(&asker.peer, Call::MakeRepository) {
-            Ok(()) => self.open_or_make(&asker.peer, workload)?,
-            Err(_) => self.repositories.get(workload)?,
+            Ok(()) => self.open_or_make(&asker.peer, &present)?,
+            Err(_) => self.repositories.get(&present)?,
         };
         let opened = repository.opened()?;
         let key = Zeroizing::new(opened.key().to_bytes());

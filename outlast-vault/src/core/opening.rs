@@ -20,6 +20,7 @@ use super::counters::Counters;
 use super::drills::{DrillPolicy, Drills, Ground};
 use super::error::VaultError;
 use super::figures::Figures;
+use super::former::FormerNames;
 use super::incidents::{AuditChronicle, Chronicle};
 use super::jobs::{Jobs, Progress};
 use super::keepings::Keepings;
@@ -31,6 +32,7 @@ use super::orders::{Order, Orders};
 use super::policy::Policy;
 use super::promise_monitor::{Opening, PromiseMonitor};
 use super::recovery::{Sources, rebuilt_from};
+use super::renaming::move_places;
 use super::repositories::Repositories;
 use super::restorable::Restorable;
 use super::saves::Saves;
@@ -43,7 +45,7 @@ use super::spools::Spools;
 use super::storage::Storage;
 use super::tenures::Tenures;
 use super::tokens::Tokens;
-use super::vault::{OpenIssuer, Process, Vault, own_certificate};
+use super::vault::{OpenIssuer, PolicyFile, Process, Vault, carry_over, own_certificate};
 use super::withheld::Withheld;
 
 /// Random bytes in the name of a run.
@@ -63,6 +65,7 @@ pub(crate) struct Parts {
     pub(crate) settings: Settings,
     pub(crate) limits: LimitPolicy,
     pub(crate) policy: Policy,
+    pub(crate) policy_file: Arc<dyn PolicyFile>,
     pub(crate) scrub: ScrubPolicy,
     pub(crate) drills: DrillPolicy,
     /// In which months begin.
@@ -77,28 +80,27 @@ pub(crate) struct Parts {
 
 impl Vault {
     /// Opens a vault and brings the catalog up to what the repositories hold.
-    pub(crate) fn open(parts: Parts) -> Result<Self, VaultError> {
+    pub(crate) fn open(mut parts: Parts) -> Result<Self, VaultError> {
+        let (orders, former) = by_present_names(&mut parts)?;
         let Parts { storage, catalog, identity, names, settings, environment, routes, .. } = parts;
         let repositories = Repositories::open(&storage, &environment);
-        let arrivals = Arrivals::open(&storage);
+        let arrivals = Arrivals::open(&storage, &former);
         let audit = Arc::new(AuditLog::open(&storage, Arc::clone(&environment.clock))?);
         fill_new_catalog((&repositories, &arrivals), &catalog, &environment, &audit)?;
         let certificates = Certificates::open(&storage, &audit)?;
         let trust = Trust::by_names(&identity, &environment.clock, names);
         trust.learn(certificates.revocations());
         see_to_kit_secret(&storage, &audit, &environment)?;
-        let (withheld, orders) = (Withheld::open(&storage)?, Orders::open(&storage)?);
-        let given = orders.list(None);
-        note_orders(&given, &audit)?;
+        let withheld = Withheld::open(&storage)?;
+        let given = noted_orders(&orders, &audit)?;
         let certified = identity.get();
-        let alerts = Alerts::open(&storage, certified.peer().name(), routes)?;
-        let alerts = Arc::new(alerts);
+        let alerts = Arc::new(Alerts::open(&storage, certified.peer().name(), routes)?);
         let told = ToldChronicle {
             alerts: Arc::clone(&alerts),
             clock: Arc::clone(&environment.clock),
             chronicle: AuditChronicle::new(&audit),
         };
-        let opening = opening(settings, &given, &certified, Arc::new(told), &withheld);
+        let opening = opening(settings, (&given, &former), &certified, Arc::new(told), &withheld);
         let promises = PromiseMonitor::open(catalog, opening, Arc::clone(&environment.clock))?;
         alerts.agree(&promises.open_pages(), environment.clock.now())?;
         let vault = Self {
@@ -106,7 +108,8 @@ impl Vault {
             admission: Admission::open(&storage)?,
             arrivals,
             orders,
-            keepings: Keepings::open(&storage),
+            keepings: Keepings::open(&storage, &former),
+            former,
             slow_time: SlowTime::open(&storage, &environment)?,
             sights: Sights::default(),
             audit,
@@ -122,6 +125,7 @@ impl Vault {
             issuing: Mutex::default(),
             identity,
             certified: Mutex::new(certified),
+            policy_file: parts.policy_file,
             policies: Mutex::new(Arc::new(parts.policy)),
             challenges: Challenges::open(&storage, &environment)?,
             shipments: Shipments::open(&storage, environment.clock.now())?,
@@ -196,10 +200,22 @@ impl Vault {
     }
 }
 
+/// Before anything looks at a workload by its name: moves what lies under former names, and lets policy speak of
+/// workloads as they are called now.
+fn by_present_names(parts: &mut Parts) -> Result<(Orders, FormerNames), VaultError> {
+    let orders = Orders::open(&parts.storage)?;
+    let former = orders.former();
+    move_places(&parts.storage, &parts.catalog, &former)?;
+    carry_over(&former, &mut parts.settings.policy, &mut parts.policy);
+    former.carry_over(&mut parts.limits.workloads);
+    former.carry_over(&mut parts.drills.workloads);
+    Ok((orders, former))
+}
+
 /// What the promises begin with.
 fn opening<'a>(
     settings: Settings,
-    orders: &'a [Order],
+    (orders, former): (&'a [Order], &'a FormerNames),
     certified: &Identity,
     chronicle: Arc<dyn Chronicle>,
     withheld: &Withheld,
@@ -207,6 +223,7 @@ fn opening<'a>(
     Opening {
         settings,
         orders,
+        former,
         certificate: own_certificate(certified),
         chronicle,
         withheld: withheld.event(),
@@ -256,9 +273,10 @@ fn fill_new_catalog(
 }
 
 /// Writes into the log the orders of before there was one, and one that a crash kept from it.
-fn note_orders(given: &[Order], audit: &AuditLog) -> Result<(), VaultError> {
-    for order in given {
+fn noted_orders(orders: &Orders, audit: &AuditLog) -> Result<Vec<Order>, VaultError> {
+    let given = orders.list(None);
+    for order in &given {
         audit.record_member(Source::Orders, order.number, order.entry())?;
     }
-    Ok(())
+    Ok(given)
 }

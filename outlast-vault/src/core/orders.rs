@@ -13,9 +13,12 @@ use serde::{Deserialize, Serialize};
 
 use super::audit;
 use super::error::VaultError;
+use super::former::FormerNames;
 use super::storage::{Durability, Storage, StorageError};
 
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
+/// What was there before workloads were renamed.
+const VERSION_OF_DESTROYED: u32 = 3;
 /// What was there before repositories of retired workloads were destroyed.
 const VERSION_OF_ACCEPTED: u32 = 2;
 /// What was there before drops were accepted; such orders are written so.
@@ -38,6 +41,8 @@ pub(crate) enum Action {
     Retire { until: Timestamp },
     /// Its promise counts again.
     Resume,
+    /// It is called `to`, and its name of before is taken for it until then.
+    Rename { to: WorkloadName, until: Timestamp },
     /// A drop is a backup, whatever it looks like: one that the vault `received`, or the one in
     /// quarantine at `place`.
     Accept {
@@ -66,6 +71,7 @@ impl Action {
             Self::Pause { .. } => "pause",
             Self::Retire { .. } => "retire",
             Self::Resume => "resume",
+            Self::Rename { .. } => "rename",
             Self::Accept { .. } => "accept",
         }
     }
@@ -95,12 +101,13 @@ impl Order {
             .detail("order", self.action.as_str())
             .detail("number", self.number)
             .detail("ordered_at", self.at);
-        let event = match self.action {
+        let event = match &self.action {
             Action::Recreate { snapshots_forgotten } | Action::Destroy { snapshots_forgotten } => {
-                event.detail("snapshots_forgotten", snapshots_forgotten)
+                event.detail("snapshots_forgotten", *snapshots_forgotten)
             }
-            Action::Pause { until } | Action::Retire { until } => event.detail("until", until),
+            Action::Pause { until } | Action::Retire { until } => event.detail("until", *until),
             Action::Resume => event,
+            Action::Rename { to, until } => event.detail("to", to).detail("until", *until),
             Action::Accept { drop, place, .. } => match place {
                 Some(place) => event.object(drop).detail("seal", place.seal),
                 None => event.object(drop),
@@ -114,7 +121,16 @@ impl Order {
 
     /// As the promise ledger hears it.
     pub(crate) fn event(&self) -> Event {
+        self.event_by(&FormerNames::default())
+    }
+
+    /// The same where workloads are known by the names that they have now.
+    pub(crate) fn event_by(&self, names: &FormerNames) -> Event {
+        let (number, workload) = (self.number, names.present(&self.workload).clone());
         let order = match self.action {
+            Action::Rename { ref to, .. } => {
+                return Event::Renamed { number, workload, to: names.present(to).clone() };
+            }
             Action::Recreate { .. } | Action::Destroy { .. } => {
                 outlast_promise::Order::Recreate { at: self.at }
             }
@@ -125,7 +141,7 @@ impl Order {
                 outlast_promise::Order::Accept { drop, received }
             }
         };
-        Event::Ordered { number: self.number, workload: self.workload.clone(), order }
+        Event::Ordered { number, workload, order }
     }
 }
 
@@ -209,7 +225,8 @@ impl Orders {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let order = Order {
             version: match new.action {
-                Action::Destroy { .. } => VERSION,
+                Action::Rename { .. } => VERSION,
+                Action::Destroy { .. } => VERSION_OF_DESTROYED,
                 Action::Accept { .. } => VERSION_OF_ACCEPTED,
                 _ => VERSION_OF_OTHERS,
             },
@@ -234,12 +251,31 @@ impl Orders {
         Ok(order)
     }
 
+    /// The names that workloads had before.
+    pub(crate) fn former(&self) -> FormerNames {
+        let mut names = FormerNames::default();
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        for order in &state.known {
+            if let Action::Rename { to, until } = &order.action {
+                names.rename(&order.workload, to, *until);
+            }
+        }
+        names
+    }
+
+    /// The number of the last one.
+    pub(crate) fn last(&self) -> u64 {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.known.last().map_or(0, |order| order.number)
+    }
+
     /// Whether an operator has accepted a drop.
     pub(crate) fn has_accepted(&self, workload: &WorkloadName, drop: DropId) -> bool {
+        let names = self.former();
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.known.iter().any(|order| {
-            order.workload == *workload
-                && matches!(order.action, Action::Accept { drop: of, .. } if of == drop)
+            matches!(order.action, Action::Accept { drop: of, .. } if of == drop)
+                && names.is_same(&order.workload, workload)
         })
     }
 
@@ -260,27 +296,32 @@ impl Orders {
         accepted.collect()
     }
 
-    /// The newest order about each workload.
+    /// The newest order about each workload, by the name that it has now.
     pub(crate) fn newest(&self) -> BTreeMap<WorkloadName, Order> {
+        let names = self.former();
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.known.iter().map(|order| (order.workload.clone(), order.clone())).collect()
+        let by_name = |order: &Order| (names.present(&order.workload).clone(), order.clone());
+        state.known.iter().map(by_name).collect()
     }
 
     /// Whether what was vaulted of the workload at `at` went with a repository that was begun anew, or
     /// destroyed.
     pub(crate) fn gave_up(&self, workload: &WorkloadName, at: Timestamp) -> bool {
+        let names = self.former();
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.known.iter().any(|order| {
             matches!(order.action, Action::Recreate { .. } | Action::Destroy { .. })
-                && order.workload == *workload
+                && names.is_same(&order.workload, workload)
                 && at <= order.at
         })
     }
 
     /// All orders, or those about one workload, in the order in which they were given.
     pub(crate) fn list(&self, workload: Option<&WorkloadName>) -> Vec<Order> {
+        let names = self.former();
+        let is_about = |of: &WorkloadName| workload.is_none_or(|it| names.is_same(it, of));
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let about = |order: &&Order| workload.is_none_or(|workload| order.workload == *workload);
+        let about = |order: &&Order| is_about(&order.workload);
         state.known.iter().filter(about).cloned().collect()
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use outlast_types::{SanityRule, WorkloadName};
 use outlast_wire::{Grants, Peer, Role};
 
+use super::former::FormerNames;
 use super::retention::{RetentionPolicy, RetentionRule};
 
 /// The workloads that the vault's policy leaves to each agent that it names, of those that the
@@ -35,6 +36,12 @@ impl Policy {
     /// The same, which keeps snapshots for so long.
     pub(crate) fn keeping(self, retention: RetentionPolicy) -> Self {
         Self { retention, ..self }
+    }
+
+    /// What is said of workloads by former names is said of them by those of now.
+    pub(crate) fn carry_over(&mut self, former: &FormerNames) {
+        former.carry_over(&mut self.fetch);
+        former.carry_over(&mut self.sanity.workloads);
     }
 
     /// How long snapshots of a workload are kept.

@@ -14,6 +14,7 @@ use outlast_promise::{
 use outlast_types::{Clock, Owner, SnapshotId, Timestamp, WorkloadName};
 
 use super::error::VaultError;
+use super::former::FormerNames;
 use super::incidents::{Chronicle, record_of};
 use super::orders::Order;
 use super::outbox::{self, Outbox};
@@ -57,6 +58,8 @@ pub(crate) struct Opening<'a> {
     pub(crate) settings: Settings,
     /// All that operators ever ordered.
     pub(crate) orders: &'a [Order],
+    /// The names that workloads had before.
+    pub(crate) former: &'a FormerNames,
     pub(crate) certificate: Event,
     /// Where what must be told is kept.
     pub(crate) chronicle: Arc<dyn Chronicle>,
@@ -73,16 +76,21 @@ impl PromiseMonitor {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, VaultError> {
         let now = clock.now();
-        let Opening { settings, orders, certificate, chronicle, withheld } = opening;
+        let Opening { settings, orders, former, certificate, chronicle, withheld } = opening;
         let outbox = Outbox::new(chronicle);
         outbox.deliver(&catalog);
         let remembered = remembered(&catalog, &settings, now)?;
         let history = outbox.agree(&catalog, remembered.is_none())?;
         let mut events = vec![certificate, withheld];
+        let is_new = remembered.is_none();
         let ledger = match remembered {
             Some(ledger) => ledger,
             None => {
                 events.extend(begin_anew(&catalog, history, now)?);
+                // What the chronicle tells of former names is told of those of now.
+                for (name, former) in former.iter() {
+                    catalog.rename(name, &former.present)?;
+                }
                 Ledger::new(settings, catalog.last_incident_id()?, now)
             }
         };
@@ -91,7 +99,12 @@ impl PromiseMonitor {
         }
         // A crash may have come between an order and the ledger.
         let unheard = orders.iter().filter(|order| order.number > ledger.last_order());
-        events.extend(unheard.map(Order::event));
+        // A new ledger never knew the names of before.
+        let event = |order: &Order| match is_new {
+            true => order.event_by(former),
+            false => order.event(),
+        };
+        events.extend(unheard.map(event));
         let state = State { ledger, committed: Timestamp::EPOCH };
         let (state, heard) = (Mutex::new(state), Mutex::default());
         let monitor = Self { catalog, clock, state, heard, outbox };
@@ -246,6 +259,11 @@ impl PromiseMonitor {
     /// Commits the ledger whatever happened, for the end.
     pub(crate) fn close(&self) -> Result<(), VaultError> {
         self.change(Vec::new(), Entry::default(), true)
+    }
+
+    /// What it goes by.
+    pub(crate) fn settings(&self) -> Settings {
+        self.lock().ledger.settings().clone()
     }
 
     pub(crate) fn status(&self, workload: &WorkloadName) -> Option<WorkloadStatus> {

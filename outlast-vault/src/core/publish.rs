@@ -305,7 +305,7 @@ impl Vault {
         verdict: Option<Verdict>,
     ) -> Result<String, VaultError> {
         let address = DropAddress {
-            workload: shipment.workload.clone(),
+            workload: shipment.called().clone(),
             day: shipment.day,
             drop: shipment.drop,
         };
@@ -409,7 +409,7 @@ fn verify(
         }
         other => other?,
     };
-    expected(&snapshot, workload, shipment.drop, agent, vault.environment.clock.now())
+    expected(&snapshot, shipment.called(), shipment.drop, agent, vault.environment.clock.now())
         .map_err(&bad)?;
     if snapshot.tree != shipment.tree {
         let tree = snapshot.tree;

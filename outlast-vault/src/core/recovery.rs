@@ -10,9 +10,11 @@ use outlast_types::{Environment, SnapshotId, WorkloadName};
 use super::arrivals::Arrivals;
 use super::audit::{AuditAction, AuditLog, Event};
 use super::error::VaultError;
+use super::orders::Orders;
 use super::presence::Found;
 use super::published::{foreign_record, published};
 use super::remembered::memories;
+use super::renaming::move_places;
 use super::repositories::{Repositories, WorkloadRepository};
 use super::storage::Storage;
 use super::vault::Vault;
@@ -32,8 +34,10 @@ pub(crate) fn rebuild(
     catalog: &Catalog,
     environment: &Environment,
 ) -> Result<Rebuilt, VaultError> {
+    let former = Orders::open(storage)?.former();
+    move_places(storage, catalog, &former)?;
     let repositories = Repositories::open(storage, environment);
-    let arrivals = Arrivals::open(storage);
+    let arrivals = Arrivals::open(storage, &former);
     // Half a truth must not replace a catalog that may know more.
     for (workload, memory) in memories(&repositories, &arrivals, catalog, BTreeSet::new())? {
         if let (Found::Missing(missing), _) = repositories.inspect(&workload, memory) {

@@ -10,9 +10,13 @@ use outlast_wire::ticket::{Ticket, may_grant};
 use super::vault::Vault;
 
 impl Vault {
-    /// Whether a workload is granted to `asker`.
+    /// Whether a workload is granted to `asker`, by its name or by one of before that is accepted.
     pub(crate) fn is_granted(&self, asker: &Certified, workload: &WorkloadName) -> bool {
-        asker.grants.allows(workload) && self.policy().allows(&asker.peer, workload)
+        let allows = |name: &WorkloadName| {
+            asker.grants.allows(name) && self.policy().allows(&asker.peer, name)
+        };
+        let mut former = self.former.of(workload).filter(|name| self.called(name).is_ok());
+        allows(workload) || former.any(allows)
     }
 
     /// Lets `asker` do `action` with a workload, or says why not. Nothing is looked at for it.
@@ -56,7 +60,8 @@ impl Vault {
         };
         let ticket = self.ticket(text, verb, kind, workload).map_err(refused)?;
         // Policy may have changed since.
-        let may_read = !may_grant(verb, kind) || self.policy().fetch(workload).is_some();
+        let may_read =
+            !may_grant(verb, kind) || self.policy().fetch(self.present(workload)).is_some();
         match self.is_granted(&ticket.agent, workload) && may_read {
             true => Ok(()),
             false => Err(refused(format!("workload {workload} is not granted to it any more"))),
@@ -86,7 +91,8 @@ impl Vault {
             return Err(refused("the one that is shown is another's".to_owned()));
         }
         // Policy may have changed since, and the certificate may be another now.
-        match self.is_granted(asker.certified, workload) && self.policy().fetch(workload).is_some()
+        match self.is_granted(asker.certified, workload)
+            && self.policy().fetch(self.present(workload)).is_some()
         {
             true => Ok(()),
             false => Err(refused(format!("workload {workload} is not granted any more"))),

@@ -68,6 +68,9 @@ pub(crate) trait VaultStorage: Records {
         workload: &WorkloadName,
     ) -> Result<Arc<dyn RepositoryStore>, StoreError>;
 
+    /// Gives a repository's place another name, unless that is taken; whether anything was there.
+    fn rename_repository(&self, from: &WorkloadName, to: &WorkloadName) -> io::Result<bool>;
+
     /// Moves a repository out of the way, under a name that ends in `stamp` and is no workload's.
     /// Nothing of it is lost. Whether anything was there.
     fn set_repository_aside(&self, workload: &WorkloadName, stamp: &str) -> io::Result<bool>;
@@ -159,6 +162,9 @@ pub(crate) trait Records: Send + Sync {
 
     /// Whether there is anything below a folder.
     fn has_any(&self, folder: &str) -> io::Result<bool>;
+
+    /// Gives a record or folder another name beside its own, unless that is taken; whether it was there.
+    fn rename(&self, key: &str, name: &str) -> io::Result<bool>;
 
     /// Moves a record or folder out of the way, as [`VaultStorage::set_repository_aside`] does.
     fn set_aside(&self, key: &str, stamp: &str) -> io::Result<bool>;

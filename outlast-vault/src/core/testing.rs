@@ -29,7 +29,7 @@ use super::policy::{Policy, SanityPolicy};
 use super::retention::RetentionPolicy;
 use super::scrubs::ScrubPolicy;
 use super::storage::memory::MemoryStorage;
-use super::vault::{OpenIssuer, Process, Vault};
+use super::vault::{OpenIssuer, PolicyFile, Process, TakePolicy, Vault};
 
 impl Vault {
     /// Hands in a bill of which all is here: the text of the receipt.
@@ -40,6 +40,20 @@ impl Vault {
     ) -> Result<String, VaultError> {
         let answer = self.hand_in(shipment, agent)?;
         Ok(answer.receipt.unwrap_or_else(|| panic!("it waits: {:?}", answer.pending)))
+    }
+}
+
+/// No policy is written anywhere.
+struct NoFile;
+
+impl PolicyFile for NoFile {
+    fn apply(
+        &self,
+        _name: &str,
+        _text: &str,
+        _take: &mut TakePolicy<'_>,
+    ) -> Result<Vec<String>, VaultError> {
+        Err(VaultError::BadPolicy { reason: "there is no file".to_owned() })
     }
 }
 
@@ -99,6 +113,7 @@ impl World {
             policy: Policy::new(BTreeMap::new(), self.sanity.clone())
                 .letting_fetch(self.fetch.clone())
                 .keeping(self.retention.clone()),
+            policy_file: Arc::new(NoFile),
             scrub: self.scrub,
             drills: self.drills.clone(),
             ground: self.ground.clone(),
@@ -193,5 +208,6 @@ pub(crate) fn bill(vault: &Vault, workload: &WorkloadName, outcome: &Outcome) ->
         sanity_rule: None,
         first_seen: None,
         other: Default::default(),
+        called: None,
     }
 }

@@ -20,6 +20,7 @@ use super::counters::Counters;
 use super::drills::Drills;
 use super::error::VaultError;
 use super::figures::Figures;
+use super::former::FormerNames;
 use super::jobs::Jobs;
 use super::keepings::Keepings;
 use super::kit::OpenedByKits;
@@ -65,12 +66,31 @@ impl Process {
     }
 }
 
+/// What takes a policy over once it was read and written down: settings, policy, and the keys that change.
+pub(crate) type TakePolicy<'a> =
+    dyn FnMut(promise::Settings, Policy, &[String]) -> Result<(), VaultError> + 'a;
+
+/// Where the policy of a running vault stands.
+pub(crate) trait PolicyFile: Send + Sync {
+    /// Reads the policy in `text`, which somebody calls `name`; writes it down, and hands it to `take`. The keys
+    /// that say something else then; if there are none, nothing was done. If `take` fails, what was written is
+    /// as before.
+    fn apply(
+        &self,
+        name: &str,
+        text: &str,
+        take: &mut TakePolicy<'_>,
+    ) -> Result<Vec<String>, VaultError>;
+}
+
 /// A vault that is open.
 pub(crate) struct Vault {
     pub(crate) repositories: Repositories,
     pub(crate) admission: Admission,
     pub(crate) arrivals: Arrivals,
     pub(crate) orders: Orders,
+    /// The names that workloads had before this vault was opened.
+    pub(crate) former: FormerNames,
     /// What is decided of single snapshots.
     pub(crate) keepings: Keepings,
     /// By which is forgotten.
@@ -99,6 +119,8 @@ pub(crate) struct Vault {
     pub(crate) environment: Environment,
     /// Which workloads are left to which agents, and what is asked of content.
     pub(crate) policies: Mutex<Arc<Policy>>,
+    /// Where policy stands.
+    pub(crate) policy_file: Arc<dyn PolicyFile>,
     /// What is given out to be signed over.
     pub(crate) challenges: Challenges,
     pub(crate) storage: Storage,
@@ -142,13 +164,14 @@ impl Vault {
         Arc::clone(&self.policies.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Takes over another policy while the vault is at work. It is in the log before it counts.
+    /// Takes over another policy while the vault is at work. It is in the log, as `event`, before it counts.
     pub(crate) fn take_policy(
         &self,
-        settings: promise::Settings,
-        policy: Policy,
+        event: Event,
+        mut settings: promise::Settings,
+        mut policy: Policy,
     ) -> Result<(), VaultError> {
-        let event = Event::by_vault(AuditAction::PolicyAdopted);
+        carry_over(&self.former, &mut settings.policy, &mut policy);
         let named = settings.policy.workloads.len() + settings.policy.patterns.len();
         let classes = settings.policy.classes.len().to_string();
         self.audit
@@ -156,6 +179,24 @@ impl Vault {
         self.promises.adopt(settings)?;
         *self.policies.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(policy);
         Ok(())
+    }
+
+    /// Lets the policy in a text hold from now on, and after a start; the keys that say something else then.
+    /// One that cannot be used changes nothing.
+    pub(crate) fn apply_policy(
+        &self,
+        (by, reason): (&str, Option<&str>),
+        (name, text): (&str, &str),
+    ) -> Result<Vec<String>, VaultError> {
+        let event = || {
+            let event = Event::by_name(by.to_owned(), AuditAction::PolicyAdopted);
+            reason.iter().fold(event, |event, reason| event.detail("reason", reason))
+        };
+        let applied = self.policy_file.apply(name, text, &mut |settings, policy, changes| {
+            let changes = changes.join("; ");
+            self.take_policy(event().detail("changes", changes), settings, policy)
+        });
+        applied.inspect_err(|error| self.note_failure(event(), error))
     }
 
     /// Notes that an agent reported, for whoever waits for that.
@@ -250,6 +291,19 @@ impl Vault {
             tracing::error!(%error, "cannot note what was not done");
         }
     }
+}
+
+/// What policy says of workloads by names that they had before holds for them all the same.
+pub(crate) fn carry_over(
+    former: &FormerNames,
+    promises: &mut promise::Policy,
+    policy: &mut Policy,
+) {
+    for (name, it) in former.iter() {
+        promises.carry_over(name, &it.present);
+        policy.retention.policy.carry_over(name, &it.present);
+    }
+    policy.carry_over(former);
 }
 
 /// The vault's own certificate, for the promises.

@@ -79,8 +79,10 @@ impl Vault {
         statement: &Statement,
         carrier: &Certified,
     ) -> Result<(Certified, Shipment), VaultError> {
-        let (agent, shipment): (_, Shipment) = self.hear(Subject::Bill, statement, carrier)?;
+        let (agent, mut shipment): (_, Shipment) = self.hear(Subject::Bill, statement, carrier)?;
         self.permit(&agent, Call::Ship, &shipment.workload)?;
+        let workload = self.called(&shipment.workload)?;
+        shipment.called = Some(std::mem::replace(&mut shipment.workload, workload));
         Ok((agent, shipment))
     }
 
@@ -90,8 +92,10 @@ impl Vault {
         statement: &Statement,
         carrier: &Certified,
     ) -> Result<(Certified, BeginShipment), VaultError> {
-        let (agent, begin): (_, BeginShipment) = self.hear(Subject::Begin, statement, carrier)?;
+        let (agent, mut begin): (_, BeginShipment) =
+            self.hear(Subject::Begin, statement, carrier)?;
         self.permit(&agent, Call::Ship, &begin.workload)?;
+        begin.workload = self.called(&begin.workload)?;
         Ok((agent, begin))
     }
 
@@ -101,9 +105,10 @@ impl Vault {
         statement: &Statement,
         carrier: &Certified,
     ) -> Result<(Certified, CancelShipment), VaultError> {
-        let (agent, cancel): (_, CancelShipment) =
+        let (agent, mut cancel): (_, CancelShipment) =
             self.hear(Subject::Cancel, statement, carrier)?;
         self.permit(&agent, Call::Ship, &cancel.workload)?;
+        cancel.workload = self.present(&cancel.workload).clone();
         Ok((agent, cancel))
     }
 

@@ -8,10 +8,13 @@ mod evidence;
 mod incidents;
 mod jobs;
 mod keeping;
+mod names;
 mod orders;
+mod policy;
 mod releases;
 pub(super) mod road;
 mod shipments;
+mod stopped;
 mod tokens;
 mod views;
 
@@ -64,6 +67,7 @@ pub(crate) fn router(vault: Arc<Vault>) -> Router {
         .merge(keeping::routes())
         .merge(road::routes())
         .merge(certificates::routes())
+        .merge(policy::routes())
         .merge(releases::routes())
         .merge(tokens::routes())
         .merge(enrollment::routes())
@@ -94,7 +98,7 @@ async fn open(
     let workload = workload_in_path(workload)?;
     api.permit_carrier(&asker, Call::OpenRepository, &workload)?;
     let (statement, _held): (Statement, _) = api.body(request).await?;
-    let _turn = api.first_contact(&asker.peer, &workload).await?;
+    let _turn = api.first_contact(&asker.peer, api.vault.present(&workload)).await?;
     api.run(asker, id, move |vault, carrier| {
         let (asker, asked) = vault.hear_request(&statement, &workload, carrier)?;
         vault.hand_out_key(&asker, &asked, &carrier.peer)
@@ -142,8 +146,10 @@ async fn report(
             };
         };
         leave_out_foreign(vault, &agent, report);
+        let former = names::translate(vault, report);
         let (received, share) = (vault.environment.clock.now(), report.share);
         let (mut events, part) = (events_of(vault, &agent.peer, report, received), report.part);
+        events.extend(names::told(vault, &source, report, &former));
         if is_news {
             events.insert(0, vault.promises.word(source, certificate));
         }
@@ -257,6 +263,7 @@ fn events_of(vault: &Vault, peer: &Peer, report: &AgentReport, received: Timesta
             place: rejected.day.zip(rejected.seal),
         }));
     }
+    events.extend(stopped::told(vault, &source, report, received));
     if looked {
         events.extend(vault.looks.heard(&source, report, received));
     }
@@ -384,7 +391,7 @@ async fn workload(
     workload: Result<Path<String>, PathRejection>,
 ) -> Answer<WorkloadView> {
     let workload = workload_in_path(workload)?;
-    api.permit(&asker, Call::ViewWorkload, &workload)?;
+    let workload = api.permit_called(&asker, Call::ViewWorkload, &workload)?;
     api.run(asker, id, move |vault, asker| {
         let view = views::granted(vault, asker)?.into_iter().find(|view| view.name == workload);
         view.ok_or(VaultError::UnknownWorkload { workload })
@@ -403,9 +410,10 @@ async fn snapshots(
         ApiError::new(StatusCode::BAD_REQUEST, ErrorCode::BadRequest, error.body_text())
     })?;
     let workload = query.workload.as_deref().map(workload_name).transpose()?;
-    if let Some(workload) = &workload {
-        api.permit(&asker, Call::ListSnapshots, workload)?;
-    }
+    let workload = match workload {
+        Some(workload) => Some(api.permit_called(&asker, Call::ListSnapshots, &workload)?),
+        None => None,
+    };
     api.run(asker, id, move |vault, asker| {
         let mut records = vault.promises.catalog().snapshots(workload.as_ref())?;
         records.retain(|record| vault.is_granted(asker, &record.workload));

@@ -34,7 +34,9 @@ impl RepositoryHost for Host {
         workload: &WorkloadName,
         pack: &Object,
     ) -> Result<(), HostError> {
-        self.0.permit_pack(asker, workload, pack).map_err(|error| told_of(workload, *pack, error))
+        let told = |error| told_of(workload, *pack, error);
+        let workload = self.0.called(workload).map_err(told)?;
+        self.0.permit_pack(asker, &workload, pack).map_err(told)
     }
 
     fn store(
@@ -43,16 +45,19 @@ impl RepositoryHost for Host {
         workload: &WorkloadName,
         _verb: Verb,
     ) -> Result<Arc<dyn Store>, HostError> {
+        let present = self.0.called(workload).map_err(|error| told(workload, error))?;
         let repository =
-            self.0.repositories.get(workload).map_err(|error| told(workload, error))?;
+            self.0.repositories.get(&present).map_err(|error| told(workload, error))?;
         let store = Arc::clone(&repository.store) as Arc<dyn Store>;
-        let hidden = self.0.forgotten(workload);
+        let hidden = self.0.forgotten(&present);
         Ok(if hidden.is_empty() { store } else { Arc::new(Shown { store, hidden }) })
     }
 
     /// The whole repository is made, with a key of ours: the vault keeps the keys of all it holds.
     fn create(&self, peer: &Peer, workload: &WorkloadName) -> Result<(), HostError> {
-        self.0.open_or_make(peer, workload).map(drop).map_err(|error| told(workload, error))
+        let told = |error| told(workload, error);
+        let present = self.0.called(workload).map_err(told)?;
+        self.0.open_or_make(peer, &present).map(drop).map_err(told)
     }
 
     fn receive(
@@ -63,6 +68,7 @@ impl RepositoryHost for Host {
     ) -> Result<Box<dyn Incoming>, HostError> {
         let told = |error| told_of(workload, *object, error);
         let sender = (sender.peer, sender.shipment);
+        let workload = &self.0.called(workload).map_err(told)?;
         if let Object::Data(pack) = *object {
             let arriving = self.0.receive_pack(sender, workload, pack).map_err(told)?;
             return Ok(Box::new(Pack { arriving, workload: workload.clone(), object: *object }));
@@ -80,7 +86,9 @@ impl RepositoryHost for Host {
         workload: &WorkloadName,
         object: &Object,
     ) -> Result<(), HostError> {
-        self.0.remove(peer, workload, object).map_err(|error| told_of(workload, *object, error))
+        let told = |error| told_of(workload, *object, error);
+        let present = self.0.called(workload).map_err(told)?;
+        self.0.remove(peer, &present, object).map_err(told)
     }
 }
 
@@ -124,6 +132,7 @@ fn told_of(workload: &WorkloadName, object: Object, error: VaultError) -> HostEr
 fn told(workload: &WorkloadName, error: VaultError) -> HostError {
     match error {
         VaultError::OverLimit { .. } => HostError::OverLimit { reason: error.to_string() },
+        VaultError::FormerName { .. } => HostError::Denied { reason: error.to_string() },
         VaultError::UnknownWorkload { .. } => HostError::Unknown { workload: workload.clone() },
         VaultError::Missing { .. } | VaultError::RepositoriesAway { .. } => {
             // The look after the repositories has told the log.

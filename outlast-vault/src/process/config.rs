@@ -1,8 +1,11 @@
 //! How a vault is configured. Who starts it reads that from wherever it stands.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use outlast_promise::{Policy, Settings, Zone};
@@ -88,6 +91,8 @@ pub struct VaultConfig {
     pub routes: Vec<RouteConfig>,
     /// Through which others are reached who are told.
     pub proxies: Proxies,
+    /// The file that says all this, if operators may change the policy in it by a call.
+    pub file: Option<Arc<dyn ConfigFile>>,
 }
 
 impl VaultConfig {
@@ -119,6 +124,7 @@ impl VaultConfig {
             agents: BTreeMap::new(),
             routes: Vec::new(),
             proxies: Proxies::default(),
+            file: None,
         }
     }
 
@@ -162,6 +168,29 @@ pub fn listen_address(text: &str) -> Result<SocketAddr, String> {
             .min_by_key(SocketAddr::is_ipv6)
             .ok_or_else(|| explained("names a host without an address")),
     }
+}
+
+/// A configuration file, as whoever runs the vault reads and writes it.
+pub trait ConfigFile: fmt::Debug + Send + Sync {
+    /// What the file would say if `text`, which somebody calls `name`, were its policy; or why it cannot, with
+    /// line and key.
+    fn with_policy(&self, name: &str, text: &str) -> Result<NewConfig, String>;
+
+    /// Writes the file. It is on disk when this returns.
+    fn write(&self, text: &str) -> io::Result<()>;
+
+    /// Where it is, for messages.
+    fn location(&self) -> String;
+}
+
+/// A configuration in place of the one in force.
+pub struct NewConfig {
+    pub config: VaultConfig,
+    /// The whole file, then and now.
+    pub text: String,
+    pub before: String,
+    /// The keys that say something else then.
+    pub changes: Vec<String>,
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! A vault's storage in a directory: `repos/<workload>/` in restic's layout, and a file for each
 //! record.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read as _};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
@@ -217,6 +217,10 @@ impl Records for DirectoryStorage {
         Ok(entries.any(|entry| entry.is_ok_and(|it| !durable::is_temporary(&it.file_name()))))
     }
 
+    fn rename(&self, key: &str, name: &str) -> io::Result<bool> {
+        Ok(found(durable::rename_beside(&self.path(key), OsStr::new(name)))?.is_some())
+    }
+
     fn set_aside(&self, key: &str, stamp: &str) -> io::Result<bool> {
         set_aside(&self.path(key), stamp)
     }
@@ -254,6 +258,11 @@ impl VaultStorage for DirectoryStorage {
         workload: &WorkloadName,
     ) -> Result<Arc<dyn RepositoryStore>, StoreError> {
         Ok(Arc::new(DirectoryStore::open(&self.repository(workload))?))
+    }
+
+    fn rename_repository(&self, from: &WorkloadName, to: &WorkloadName) -> io::Result<bool> {
+        let name = OsStr::new(to.as_str());
+        Ok(found(durable::rename_beside(&self.repository(from), name))?.is_some())
     }
 
     fn set_repository_aside(&self, workload: &WorkloadName, stamp: &str) -> io::Result<bool> {

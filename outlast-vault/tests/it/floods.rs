@@ -172,6 +172,7 @@ fn a_flood_of_reports_makes_few_workloads_and_one_page() {
             waiting: 1,
             waiting_bytes: 0,
             rejected: Vec::new(),
+            stopped: None,
         };
         agent.report((0..10_000).map(seen).collect(), Vec::new());
     }
@@ -187,6 +188,7 @@ fn a_flood_of_reports_makes_few_workloads_and_one_page() {
         waiting: 1,
         waiting_bytes: 0,
         rejected: Vec::new(),
+        stopped: None,
     };
     honest.report(vec![seen], Vec::new());
     assert_eq!(operator.workload(&shop()).unwrap().state, "never-seen");
@@ -204,6 +206,7 @@ fn what_is_told_in_parts_is_told_as_in_one_report() {
         waiting: 0,
         waiting_bytes: 0,
         rejected: Vec::new(),
+        stopped: None,
     };
     let part = |part, parts, workloads| {
         let mut report = agent.report_of(workloads, vec!["the share is slow".into()]);

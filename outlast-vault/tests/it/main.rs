@@ -17,6 +17,7 @@ mod metrics;
 mod middle;
 mod orders;
 mod promises;
+mod renames;
 mod restic;
 mod rights;
 mod road;

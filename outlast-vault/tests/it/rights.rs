@@ -227,7 +227,7 @@ fn lists_show_what_is_granted_and_nothing_else() {
 
 /// The calls of which a foreign workload is no part: lists leave it out, a question is answered
 /// without it, a report is of a share.
-const WITHOUT_WORKLOAD: [Call; 20] = [
+const WITHOUT_WORKLOAD: [Call; 21] = [
     Call::ReportSpool,
     Call::Renew,
     Call::MakeToken,
@@ -249,6 +249,7 @@ const WITHOUT_WORKLOAD: [Call; 20] = [
     Call::ListCertificates,
     Call::RevokeCertificate,
     Call::ResumeReleases,
+    Call::ApplyPolicy,
 ];
 
 #[test]
@@ -340,6 +341,7 @@ fn what_a_report_says_of_others_workloads_is_left_out_and_audited_once_a_minute(
         waiting: 1,
         waiting_bytes: 0,
         rejected: Vec::new(),
+        stopped: None,
     };
     for _ in 0..3 {
         agent.report(vec![row(shop()), row(crm()), row(nothing())], Vec::new());

@@ -251,6 +251,7 @@ impl Agent {
             sanity_rule: None,
             first_seen: None,
             other: Default::default(),
+            called: None,
         }
     }
 

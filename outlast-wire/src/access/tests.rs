@@ -62,7 +62,10 @@ const CALLS: &str = "
     a m v O r  pause a workload
     a m v O r  retire a workload
     a m v O r  resume a workload
+    a m v O r  rename a workload
+    a m v O r  announce a release
     a m v O r  accept a drop
+    a m v O r  apply a policy
     a m v O r  answer an incident
     a m v O r  resume releases
     a m v O R  look at what is kept

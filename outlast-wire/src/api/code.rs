@@ -61,6 +61,8 @@ codes! {
         /// The server failed at this request; its log says how.
         Internal => "internal",
         UnknownWorkload => "unknown_workload",
+        /// The workload has another name now, and is not to be had by that of before any more.
+        FormerName => "former_name",
         /// No drop of this id is held, or known to be in quarantine.
         UnknownDrop => "unknown_drop",
         /// The workload's repository is not there, and something remembers it.
@@ -110,6 +112,8 @@ codes! {
         NotRenewable => "not_renewable",
         /// The vault issues no certificates.
         NoIssuer => "no_issuer",
+        /// A policy that cannot be used, or not while the vault is at work.
+        BadPolicy => "bad_policy",
         /// An order that makes no sense.
         BadOrder => "bad_order",
         /// Nothing is released for now: the vault was just brought back.

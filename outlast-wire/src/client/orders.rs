@@ -5,8 +5,9 @@ use outlast_types::WorkloadName;
 use super::calls::ApiClient;
 use super::error::CallError;
 use crate::api::{
-    AcceptOrder, AckIncident, CommentIncident, IncidentAnswered, OrderView, PauseOrder,
-    ReasonedOrder, RecreateOrder,
+    AcceptOrder, AckIncident, ApplyPolicy, CommentIncident, DeployAnnounced, DeployAnnouncement,
+    IncidentAnswered, OrderView, PauseOrder, PolicyApplied, ReasonedOrder, RecreateOrder,
+    RenameOrder,
 };
 
 impl ApiClient {
@@ -35,6 +36,29 @@ impl ApiClient {
         order: &ReasonedOrder,
     ) -> Result<OrderView, CallError> {
         self.post(&format!("api/v1/workloads/{workload}/retire"), order)
+    }
+
+    /// Gives a workload another name.
+    pub fn rename(
+        &self,
+        workload: &WorkloadName,
+        order: &RenameOrder,
+    ) -> Result<OrderView, CallError> {
+        self.post(&format!("api/v1/workloads/{workload}/rename"), order)
+    }
+
+    /// Says that a release of a workload begins.
+    pub fn announce_deploy(
+        &self,
+        workload: &WorkloadName,
+        announcement: &DeployAnnouncement,
+    ) -> Result<DeployAnnounced, CallError> {
+        self.post(&format!("api/v1/workloads/{workload}/deploying"), announcement)
+    }
+
+    /// Lets another policy hold.
+    pub fn apply_policy(&self, policy: &ApplyPolicy) -> Result<PolicyApplied, CallError> {
+        self.post("api/v1/policy", policy)
     }
 
     /// Lets a paused or retired workload's promise count again.

@@ -97,6 +97,7 @@ fn shipment(objects: Vec<BilledObject>) -> Shipment {
         sanity_rule: None,
         first_seen: None,
         other: Default::default(),
+        called: None,
     }
 }
 

@@ -1,5 +1,6 @@
-//! `outlast promise …`: what policy means, tried out without a vault.
+//! `outlast promise …`: what policy means, tried out without a vault, and applied at one.
 
+mod apply;
 mod check;
 mod future;
 mod scenario;
@@ -13,11 +14,11 @@ use outlast_promise::{Keep, Kept, Point, Rule, Zone, judge};
 use outlast_types::Timestamp;
 use serde_json::json;
 
-use super::vault_access::MaybeVault;
+use super::vault_access::{MaybeVault, VaultAccess};
 use crate::exit::{Code, Usage};
 use crate::output::{Output, counted, table};
 
-/// Try out what is promised, without a vault
+/// Try out what is promised, without a vault, and apply it
 #[derive(Debug, Subcommand)]
 #[command(after_help = "Example:
   outlast promise retention --keep last=5,daily=7,within=30d --times times.txt")]
@@ -26,7 +27,7 @@ pub(crate) enum Command {
     ///
     /// The file is a vault's configuration. It is judged; then what it promises of each workload that the
     /// vault knows is compared with what holds now, and what its rules of retention would let go is counted.
-    /// Nothing is changed: `systemctl reload`, or SIGHUP, lets the vault take it over.
+    /// Nothing is changed: `outlast promise apply`, or SIGHUP, lets the vault take it over.
     #[command(
         after_help = "Exit codes: 0 if nothing that is kept would go; 4 if snapshots would; 2 if the file cannot be used.
 
@@ -40,6 +41,24 @@ Examples:
         file: PathBuf,
         #[command(flatten)]
         vault: MaybeVault,
+    },
+    /// Let a policy hold at a running vault, and after its next start
+    ///
+    /// Its sections of promises, classes, workloads, content and keeping take the place of those in the file by
+    /// which the vault goes. One with a flaw, or that says more than a policy, changes nothing: the policy of
+    /// before holds. It takes an operator who is granted all workloads, and is in the audit log.
+    #[command(after_help = "Look at it first: outlast promise check FILE --dir DIR
+
+Example:
+  outlast promise apply policy.toml --reason \"change 4711\" --dir ./outlast-data")]
+    Apply {
+        /// A file with the sections of policy
+        file: PathBuf,
+        /// Why, for those who read it later
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+        #[command(flatten)]
+        vault: VaultAccess,
     },
     /// Which of these recovery points would be kept, and by which rules
     #[command(
@@ -69,6 +88,9 @@ Examples:
 pub(crate) fn run(command: &Command, output: &Output) -> Result<Code> {
     match command {
         Command::Retention { keep, times, zone } => retention(keep, times, zone, output)?,
+        Command::Apply { file, reason, vault } => {
+            apply::run(file, reason.as_deref(), vault, output)?;
+        }
         Command::Check { file, vault } => return check::run(file, vault.access(), output),
         Command::Simulate(arguments) => return simulate::run(arguments, output),
     }

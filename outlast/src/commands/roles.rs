@@ -2,12 +2,14 @@
 //! with a vault.
 
 mod import;
+mod policy_file;
 mod recover;
 mod reload;
 
 use outlast_types::Environment;
 use std::path::{Path, PathBuf};
 use std::process;
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -32,6 +34,8 @@ use crate::settings::{AgentSettings, Document};
 use crate::signals::{Hangups, Signals};
 
 pub(crate) use reload::Reload;
+
+use policy_file::PolicyFile;
 
 /// How long the roles may take to end; then what is under way is cut off, which harms nothing.
 /// Less than the thirty seconds that service managers and clusters give before they kill.
@@ -234,7 +238,11 @@ pub(crate) fn vault(arguments: &VaultArgs, output: &Output) -> Result<Code> {
             Err(error) => tracing::error!("what held before holds: {error}"),
         });
     };
-    attend_hearing(&signals, Some((&hangups, again)), &mut service, || vault.fault())?;
+    let fault = || {
+        vault.begin_again_if_due();
+        vault.fault()
+    };
+    attend_hearing(&signals, Some((&hangups, again)), &mut service, fault)?;
     drop(ready);
     vault.shutdown();
     Ok(Code::Done)
@@ -243,14 +251,25 @@ pub(crate) fn vault(arguments: &VaultArgs, output: &Output) -> Result<Code> {
 /// The configuration of a vault in the file at `path`, with what is saved with its state: that file, and the
 /// authority and the operator's identity where they lie beside it, as in the directory of an `up`.
 pub(crate) fn vault_config(path: &Path) -> Result<VaultConfig> {
-    let mut config: VaultConfig = Document::read(path)?.with_environment()?;
+    finished(path, &Document::read(path)?)
+}
+
+/// The same of a document that is, or shall be, the file at `path`.
+fn finished(path: &Path, document: &Document) -> Result<VaultConfig> {
+    let mut config: VaultConfig = document.with_environment()?;
     config.proxies = proxies()?;
+    config.file = Some(policy_file(path));
     config.save_too = saved_with_vault(path);
     // One that lies with the authority is saved with that.
     let is_saved = |issuer: &PathBuf| config.save_too.iter().any(|(_, at)| issuer.starts_with(at));
     let issuer = config.issuer.clone().filter(|issuer| !is_saved(issuer));
     config.save_too.extend(issuer.map(|issuer| (home::ISSUER.to_owned(), issuer)));
     Ok(config)
+}
+
+/// The file at `path`, in which operators may change the policy by a call.
+pub(crate) fn policy_file(path: &Path) -> Arc<PolicyFile> {
+    Arc::new(PolicyFile::at(path, &VAULT_TAKES, finished))
 }
 
 /// What is saved with the state of the vault that is configured at `path`, and goes into its kits.

@@ -113,6 +113,10 @@ pub(crate) fn run(arguments: &Args, output: &Output) -> Result<Code> {
 
     let fault_of_media = || media.as_ref().and_then(MediaHandle::fault);
     let fault = || agent.fault().or_else(fault_of_media).or_else(|| vault.fault());
+    let fault = || {
+        vault.begin_again_if_due();
+        fault()
+    };
     roles::attend(&signals, &mut service, fault)?;
     drop(ready);
     let stopped = agent.stop();
@@ -178,6 +182,7 @@ fn start_vault(
     let places: Vec<_> = places.into_iter().chain(issuer).collect();
     let mut config: VaultConfig = configured(home, "vault", &places, &[])?.with_environment()?;
     config.proxies = proxies()?;
+    config.file = Some(roles::policy_file(&home.config("vault")));
     config.save_too = roles::saved_with_vault(&home.config("vault"));
     let vault = outlast_vault::start(config, environment)?;
     // The port that it got, if any was good enough, so that the role can be run by itself.

@@ -1,5 +1,8 @@
 //! `outlast workload …`: what is protected, whether its promises are kept, and what operators order.
 
+mod deploying;
+mod rename;
+
 use std::time::Duration;
 
 use anyhow::Result;
@@ -20,13 +23,13 @@ use crate::exit::Code;
 use crate::output::whole_seconds;
 use crate::output::{Output, counted, table};
 
-/// Show workloads and their promises; pause, retire and resume them
+/// Show workloads and their promises; pause, retire, resume and rename them
 #[derive(Debug, Subcommand)]
 #[command(after_help = "Examples:
   outlast workload list --dir ./outlast-data
   outlast workload show shop-db --dir ./outlast-data --json
   outlast workload pause shop-db --for 3d --reason \"data centre moves\" --dir ./outlast-data
-  outlast workload retire old-name --reason \"renamed to shop-db\" --dir ./outlast-data")]
+  outlast workload retire old-name --reason \"the product ended\" --dir ./outlast-data")]
 pub(crate) enum Command {
     /// All workloads, and all incidents
     #[command(after_help = "Examples:
@@ -72,7 +75,7 @@ Examples:
     /// For as long as its promise allows between two drops, a drop that was under way is no surprise.
     /// A later one is told, and the promise counts again.
     #[command(after_help = "Example:
-  outlast workload retire old-name --reason \"renamed to shop-db\" --dir ./outlast-data")]
+  outlast workload retire old-name --reason \"the product ended\" --dir ./outlast-data")]
     Retire {
         /// The workload's name, as `outlast workload list` shows it
         workload: WorkloadName,
@@ -94,6 +97,12 @@ Examples:
         #[command(flatten)]
         vault: VaultAccess,
     },
+    /// Give a workload another name: one repository, history and promise
+    #[command(after_help = rename::HELP)]
+    Rename(rename::Args),
+    /// Say that a release begins: pages for its first drop wait, as far as policy allows
+    #[command(after_help = deploying::HELP)]
+    Deploying(deploying::Args),
     /// Let nothing of a workload go, whatever rules and operators say, until it is released
     #[command(after_help = "Examples:
   outlast workload hold shop-db --reason \"case 2026-114\" --person \"legal, J. Doe\" --dir ./outlast-data
@@ -215,6 +224,8 @@ pub(crate) fn run(command: &Command, output: &Output) -> Result<Code> {
             let client = vault.client()?;
             order_each(&client, workload, |name| client.resume(name, &order), output)?;
         }
+        Command::Deploying(arguments) => deploying::run(arguments, output)?,
+        Command::Rename(arguments) => rename::run(arguments, output)?,
         Command::Hold { workload, reason, person, duration, until, snapshots, vault } => {
             let order = KeepingOrder::Hold {
                 person: person.clone(),
@@ -355,6 +366,9 @@ fn tell_order(order: &OrderView, output: &Output) -> Result<()> {
 fn in_words(order: &OrderView) -> String {
     let OrderView { by, action, workload, .. } = order;
     let mut line = format!("{} {by}: {action} {workload}", whole_seconds(order.at));
+    if let Some(to) = &order.to {
+        line.push_str(&format!(" to {to}, and accept the name of before"));
+    }
     if let Some(drop) = order.drop {
         line.push_str(&format!(" drop {drop}"));
     }

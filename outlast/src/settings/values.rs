@@ -94,7 +94,7 @@ impl Settings {
     }
 
     /// Whether somebody set it.
-    pub(super) fn is_set(&self, key: &str) -> bool {
+    pub(crate) fn is_set(&self, key: &str) -> bool {
         self.setting(key).is_some_and(Setting::is_set)
     }
 

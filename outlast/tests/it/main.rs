@@ -28,6 +28,7 @@ mod hygiene;
 mod instances;
 mod lab;
 mod members;
+mod names;
 mod own_sources;
 mod policy;
 mod prompt;

@@ -59,6 +59,7 @@ fn bill() -> Shipment {
         sanity_rule: None,
         first_seen: None,
         other: BTreeMap::new(),
+        called: None,
     }
 }
 

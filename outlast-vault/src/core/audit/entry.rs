@@ -54,6 +54,8 @@ codes! {
         Requested => "requested",
         /// An agent reported. Only what it may not speak of is an entry.
         Reported => "reported",
+        /// Somebody said that a release of a workload begins.
+        DeployAnnounced => "deploy_announced",
         /// An operator gave an order about a workload.
         Ordered => "ordered",
         /// The vault issued a certificate.

@@ -10,6 +10,7 @@ use outlast_wire::holdings::{HeldDrop, Nonce, Question};
 
 use super::*;
 use crate::core::holding::Ordered;
+use crate::core::storage::Records as _;
 use crate::core::testing::{World, agent, bill, shop, upload};
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -296,4 +297,50 @@ fn a_retired_workload_is_kept_as_its_rules_say_then_its_repository_goes_and_its_
     assert!(open.iter().all(|it| it.workload.is_none() || it.resolved.is_some()), "{open:?}");
     let listed = crate::core::storage::Records::list(&*scene.world.storage, "destroyed").unwrap();
     assert_eq!(listed.len(), 1, "a certificate, signed");
+}
+
+#[test]
+fn whoever_asks_for_less_to_be_kept_is_told_to_the_owner_while_they_ask() {
+    let scene = Scene::new(Some("daily=7"));
+    scene.days(1);
+    let keys = || {
+        let pages = scene.vault.promises.open_pages();
+        pages.iter().map(|it| it.key().to_string()).collect::<Vec<_>>()
+    };
+    let shop = shop();
+    let ordered = Ordered { workload: &shop, by: "operator a", reason: "the law changed" };
+    let what = Wanted::Shorten { keep: "last=1".parse().unwrap() };
+    let request = scene.vault.request(&ordered, what.clone()).unwrap();
+    assert_eq!(keys(), ["shortening/shop-db"]);
+    scene.vault.withdraw(&ordered, request.id).unwrap();
+    assert!(keys().is_empty());
+    // Approved, it is told until it is done.
+    let request = scene.vault.request(&ordered, what).unwrap();
+    scene.vault.approve(&Ordered { by: "operator b", ..ordered }, request.id).unwrap();
+    scene.pass(6 * DAY);
+    assert_eq!(keys(), ["shortening/shop-db"]);
+    scene.pass(3 * DAY);
+    assert!(!keys().contains(&"shortening/shop-db".to_owned()));
+}
+
+#[test]
+fn a_vault_that_lost_its_orders_knows_beside_the_repository_that_there_were_some_and_forgets_nothing()
+ {
+    let scene = Scene::new(Some("last=1"));
+    scene.days(5);
+    let until = scene.world.environment.clock.now().saturating_add(400 * DAY);
+    let pause = super::super::orders::Action::Pause { until };
+    scene.vault.order(&shop(), "operator up", Some("moves"), pause).unwrap();
+    assert_eq!(scene.keeping().standing.as_ref().unwrap().until, until);
+    scene.world.storage.remove("orders.jsonl").unwrap();
+    let scene = scene.again("last=1");
+    let progress = Progress::new(&scene.world.environment, &Interrupt::default());
+    for _ in 0..20 {
+        scene.time.advance(DAY);
+        let error = scene.vault.forget_what_may_go(&progress).unwrap_err();
+        assert!(error.to_string().contains("the list of orders ends with 0"), "{error}");
+    }
+    assert_eq!(scene.there().len(), 5);
+    let pages = scene.vault.promises.open_pages();
+    assert!(pages.iter().any(|it| it.key().to_string() == "forgetting"));
 }

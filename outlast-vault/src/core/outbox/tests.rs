@@ -8,6 +8,7 @@ use outlast_promise::{Event, Settings, Source};
 use outlast_types::{Clock, RejectionCode, Sanity, Timestamp, WorkloadName};
 
 use super::*;
+use crate::core::former::FormerNames;
 use crate::core::promise_monitor::{Opening, PromiseMonitor};
 
 /// A log that outlives the vault, and in which the n-th write may be the last thing that happens.
@@ -109,7 +110,8 @@ impl World {
         };
         let (settings, chronicle) = (Settings::default(), Arc::clone(chronicle) as _);
         let withheld = crate::core::withheld::not_withheld();
-        let opening = Opening { settings, orders: &[], certificate, chronicle, withheld };
+        let former = &FormerNames::default();
+        let opening = Opening { settings, orders: &[], former, certificate, chronicle, withheld };
         PromiseMonitor::open(self.catalog(), opening, Arc::clone(&self.clock) as _).unwrap()
     }
 }

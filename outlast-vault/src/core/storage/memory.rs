@@ -114,16 +114,24 @@ impl Records for MemoryStorage {
     }
 
     fn set_aside(&self, key: &str, stamp: &str) -> io::Result<bool> {
+        let name = key.rsplit_once('/').map_or(key, |(_, name)| name);
+        self.rename(key, &format!("{ASIDE_PREFIX}{name}-{stamp}"))
+    }
+
+    fn rename(&self, key: &str, name: &str) -> io::Result<bool> {
         let mut records = self.records();
-        let (folder, name) =
-            key.rsplit_once('/').map_or(("", key), |(folder, name)| (folder, name));
-        let aside = format!("{folder}/{ASIDE_PREFIX}{name}-{stamp}");
+        let folder = key.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let aside = format!("{folder}/{name}");
         let is_meant = |rest: &str| rest.is_empty() || rest.starts_with('/');
         let names: Vec<String> = records
             .keys()
             .filter(|name| name.strip_prefix(key).is_some_and(is_meant))
             .cloned()
             .collect();
+        let is_taken = |known: &String| known.strip_prefix(&aside).is_some_and(is_meant);
+        if !names.is_empty() && records.keys().any(is_taken) {
+            return Err(ErrorKind::AlreadyExists.into());
+        }
         for name in &names {
             let content = records.remove(name).unwrap_or_default();
             records.insert(format!("{aside}{}", &name[key.len()..]), content);
@@ -165,6 +173,16 @@ impl VaultStorage for MemoryStorage {
             source: ErrorKind::NotFound.into(),
         })?;
         Ok(store)
+    }
+
+    fn rename_repository(&self, from: &WorkloadName, to: &WorkloadName) -> io::Result<bool> {
+        let mut stores = self.stores();
+        if stores.contains_key(to.as_str()) && stores.contains_key(from.as_str()) {
+            return Err(ErrorKind::AlreadyExists.into());
+        }
+        let Some(store) = stores.remove(from.as_str()) else { return Ok(false) };
+        stores.insert(to.to_string(), store);
+        Ok(true)
     }
 
     fn set_repository_aside(&self, workload: &WorkloadName, stamp: &str) -> io::Result<bool> {

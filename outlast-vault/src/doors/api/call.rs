@@ -90,7 +90,23 @@ impl Api {
         Ok(self.vault.permit(asker, call, workload)?)
     }
 
-    /// The same, also for who may hand in what another signed: whether that one may is judged when it
+    /// The same, and by which name the workload is known here: it may be called by one of before.
+    pub(super) fn permit_called(
+        &self,
+        asker: &Certified,
+        call: Call,
+        workload: &WorkloadName,
+    ) -> Result<WorkloadName, ApiError> {
+        self.permit(asker, call, workload)?;
+        self.called(workload)
+    }
+
+    /// By which name a workload is known here that was permitted.
+    pub(super) fn called(&self, workload: &WorkloadName) -> Result<WorkloadName, ApiError> {
+        self.vault.called(workload).map_err(|error| answer_of(error, &RequestId(String::new())))
+    }
+
+    /// The same as `permit`, also for who may hand in what another signed: whether that one may is judged when it
     /// was read.
     pub(super) fn permit_carrier(
         &self,
@@ -283,6 +299,13 @@ fn answer_to_words(error: VaultError, id: &RequestId) -> ApiError {
         VaultError::Contested { .. } => {
             ApiError::new(StatusCode::CONFLICT, ErrorCode::Contested, text)
                 .hint("an id names one drop for ever; the vault keeps the one that it holds")
+        }
+        VaultError::BadPolicy { .. } => {
+            ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, ErrorCode::BadPolicy, text)
+                .hint("the policy of before holds")
+        }
+        VaultError::FormerName { .. } => {
+            ApiError::new(StatusCode::GONE, ErrorCode::FormerName, text)
         }
         VaultError::BillVersion { .. } => {
             ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, ErrorCode::BillVersion, text)

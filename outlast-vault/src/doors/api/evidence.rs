@@ -101,7 +101,7 @@ async fn run_drill(
     request: Request,
 ) -> Answer<DrillView> {
     let workload = workload_in_path(workload)?;
-    api.permit(&asker, Call::RunDrill, &workload)?;
+    let workload = api.permit_called(&asker, Call::RunDrill, &workload)?;
     let (order, _held): (DrillOrder, _) = api.body(request).await?;
     api.run(asker, id, move |vault, asker| {
         let level = match order.level.as_deref() {

@@ -46,7 +46,7 @@ async fn keeping(
     query: Result<Query<KeepQuery>, QueryRejection>,
 ) -> Answer<KeepingView> {
     let workload = workload_in_path(workload)?;
-    api.permit(&asker, Call::ViewKeeping, &workload)?;
+    let workload = api.permit_called(&asker, Call::ViewKeeping, &workload)?;
     let bad = |text| ApiError::new(StatusCode::BAD_REQUEST, ErrorCode::BadRequest, text);
     let Query(query) = query.map_err(|error| bad(error.body_text()))?;
     let keep: Option<Keep> =
@@ -81,7 +81,7 @@ async fn order(
     request: Request,
 ) -> Answer<KeepingDone> {
     let workload = workload_in_path(workload)?;
-    api.permit(&asker, Call::OrderKeeping, &workload)?;
+    let workload = api.permit_called(&asker, Call::OrderKeeping, &workload)?;
     let (order, _held): (KeepingOrder, _) = api.body(request).await?;
     api.run(asker, id, move |vault, asker| {
         let by = asker.peer.to_string();

@@ -11,18 +11,24 @@ use outlast_types::{WorkloadName, human};
 use outlast_wire::Certified;
 use outlast_wire::access::{self, Call};
 use outlast_wire::api::{
-    AcceptOrder, ErrorCode, OrderView, PauseOrder, ReasonedOrder, RecreateOrder,
+    AcceptOrder, DeployAnnounced, DeployAnnouncement, ErrorCode, OrderView, PauseOrder,
+    ReasonedOrder, RecreateOrder, RenameOrder,
 };
 use outlast_wire::server::{ApiError, RequestId};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::call::{Answer, Api, WorkloadQuery, workload_in_path, workload_name};
 use crate::core::error::VaultError;
 use crate::core::orders::{Action, Order};
+use crate::core::renaming::{ACCEPTED_FOR, ACCEPTED_MAX};
 use crate::core::vault::Vault;
 
 /// The longest reason, in characters.
 const REASON_LENGTH_MAX: usize = 500;
+
+/// The longest release that is announced.
+const DEPLOY_MAX: Duration = Duration::from_secs(86_400);
 
 /// The longest pause: beyond a year, a slip of the pen would silence a workload for good.
 const PAUSE_MAX: Duration = Duration::from_secs(366 * 86400);
@@ -34,21 +40,31 @@ pub(super) fn routes() -> Router<Api> {
         .route("/api/v1/workloads/{workload}/retire", order(Call::RetireWorkload, retire))
         .route("/api/v1/workloads/{workload}/resume", order(Call::ResumeWorkload, resume))
         .route("/api/v1/workloads/{workload}/accept", order(Call::AcceptDrop, accept))
+        .route("/api/v1/workloads/{workload}/rename", order(Call::RenameWorkload, rename))
+        .route(
+            "/api/v1/workloads/{workload}/deploying",
+            order(Call::AnnounceDeploy, announce_deploy),
+        )
         .route("/api/v1/orders", get(orders))
 }
 
 /// Who orders something about which workload.
 struct Given<'a> {
     vault: &'a Vault,
+    asker: &'a Certified,
     by: String,
     workload: &'a WorkloadName,
 }
 
 /// The handler of an order: who may give it, and what carries it out.
-fn order<T: DeserializeOwned + Send + 'static>(
+fn order<T, V>(
     call: Call,
-    carry_out: fn(&Given<'_>, T) -> Result<Order, VaultError>,
-) -> MethodRouter<Api> {
+    carry_out: fn(&Given<'_>, T) -> Result<V, VaultError>,
+) -> MethodRouter<Api>
+where
+    T: DeserializeOwned + Send + 'static,
+    V: Serialize + Send + 'static,
+{
     let handler = move |State(api): State<Api>,
                         Extension(asker): Extension<Certified>,
                         Extension(id): Extension<RequestId>,
@@ -56,12 +72,17 @@ fn order<T: DeserializeOwned + Send + 'static>(
                         request: Request| async move {
         let workload = workload_in_path(workload)?;
         api.permit(&asker, call, &workload)?;
+        // How long a former name is accepted is ordered of that name.
+        let workload = match call {
+            Call::RenameWorkload => workload,
+            _ => api.called(&workload)?,
+        };
         let (content, _held): (T, _) = api.body(request).await?;
-        let answer: Answer<OrderView> = api
+        let answer: Answer<V> = api
             .run(asker, id, move |vault, asker| {
                 let by = asker.peer.to_string();
-                let given = Given { vault, by, workload: &workload };
-                carry_out(&given, content).map(view)
+                let given = Given { vault, asker, by, workload: &workload };
+                carry_out(&given, content)
             })
             .await;
         answer
@@ -69,12 +90,12 @@ fn order<T: DeserializeOwned + Send + 'static>(
     post(handler)
 }
 
-fn recreate(given: &Given<'_>, order: RecreateOrder) -> Result<Order, VaultError> {
+fn recreate(given: &Given<'_>, order: RecreateOrder) -> Result<OrderView, VaultError> {
     let reason = given.reason("begun anew", &order.reason)?;
-    given.vault.recreate(given.workload, &given.by, reason)
+    given.vault.recreate(given.workload, &given.by, reason).map(view)
 }
 
-fn pause(given: &Given<'_>, order: PauseOrder) -> Result<Order, VaultError> {
+fn pause(given: &Given<'_>, order: PauseOrder) -> Result<OrderView, VaultError> {
     let reason = given.reason("paused", &order.reason)?;
     let now = given.vault.environment.clock.now();
     let end = order.for_seconds.map(|seconds| now.checked_add(Duration::from_secs(seconds)));
@@ -92,7 +113,7 @@ fn pause(given: &Given<'_>, order: PauseOrder) -> Result<Order, VaultError> {
     given.order(Some(reason), Action::Pause { until })
 }
 
-fn retire(given: &Given<'_>, order: ReasonedOrder) -> Result<Order, VaultError> {
+fn retire(given: &Given<'_>, order: ReasonedOrder) -> Result<OrderView, VaultError> {
     let reason = given.reason_if_any("retired", &order)?;
     let unknown = || VaultError::UnknownWorkload { workload: given.workload.clone() };
     let promise = given.vault.promises.status(given.workload).ok_or_else(unknown)?.promise;
@@ -101,18 +122,49 @@ fn retire(given: &Given<'_>, order: ReasonedOrder) -> Result<Order, VaultError> 
     given.order(reason, Action::Retire { until })
 }
 
-fn resume(given: &Given<'_>, order: ReasonedOrder) -> Result<Order, VaultError> {
+fn resume(given: &Given<'_>, order: ReasonedOrder) -> Result<OrderView, VaultError> {
     given.order(given.reason_if_any("resumed", &order)?, Action::Resume)
 }
 
-fn accept(given: &Given<'_>, order: AcceptOrder) -> Result<Order, VaultError> {
+fn rename(given: &Given<'_>, order: RenameOrder) -> Result<OrderView, VaultError> {
+    let reason = order.reason.as_deref().map(|text| given.reason("renamed", text)).transpose()?;
+    let asker = &given.asker;
+    given.vault.permit(asker, Call::RenameWorkload, &order.to)?;
+    let now = given.vault.environment.clock.now();
+    let until = order.until.unwrap_or_else(|| now.saturating_add(ACCEPTED_FOR));
+    if until.since(now) > ACCEPTED_MAX {
+        let longest = human::duration(ACCEPTED_MAX);
+        let reason = format!("a name of before is accepted for {longest} at most");
+        return Err(given.bad("renamed", reason));
+    }
+    given.vault.rename(given.workload, (&given.by, reason), &order.to, until).map(view)
+}
+
+fn announce_deploy(
+    given: &Given<'_>,
+    said: DeployAnnouncement,
+) -> Result<DeployAnnounced, VaultError> {
+    let reason = said.reason.as_deref().map(|text| given.reason("announced", text)).transpose()?;
+    let at = given.vault.environment.clock.now();
+    let time = said.for_seconds.map(Duration::from_secs);
+    if time.is_some_and(|time| time.is_zero() || time > DEPLOY_MAX) {
+        let longest = human::duration(DEPLOY_MAX);
+        return Err(given.bad("announced", format!("a release takes {longest} at most")));
+    }
+    let until = time.map(|time| at.saturating_add(time));
+    let grace = given.vault.announce_deploy(given.workload, (&given.by, reason), until)?;
+    let (workload, grace_seconds) = (given.workload.clone(), grace.as_secs());
+    Ok(DeployAnnounced { workload, at, until, grace_seconds })
+}
+
+fn accept(given: &Given<'_>, order: AcceptOrder) -> Result<OrderView, VaultError> {
     let reason = order.reason.as_deref().map(|text| given.reason("accepted", text)).transpose()?;
-    given.vault.accept(given.workload, &given.by, order.drop, reason)
+    given.vault.accept(given.workload, &given.by, order.drop, reason).map(view)
 }
 
 impl Given<'_> {
-    fn order(&self, reason: Option<&str>, action: Action) -> Result<Order, VaultError> {
-        self.vault.order(self.workload, &self.by, reason, action)
+    fn order(&self, reason: Option<&str>, action: Action) -> Result<OrderView, VaultError> {
+        self.vault.order(self.workload, &self.by, reason, action).map(view)
     }
 
     /// The reason, if it is one that people will understand when they read it later.
@@ -150,9 +202,10 @@ async fn orders(
         ApiError::new(StatusCode::BAD_REQUEST, ErrorCode::BadRequest, error.body_text())
     })?;
     let workload = query.workload.as_deref().map(workload_name).transpose()?;
-    if let Some(workload) = &workload {
-        api.permit(&asker, Call::ListOrders, workload)?;
-    }
+    let workload = match workload {
+        Some(workload) => Some(api.permit_called(&asker, Call::ListOrders, &workload)?),
+        None => None,
+    };
     api.run(asker, id, move |vault, asker| {
         let mut orders = vault.orders.list(workload.as_ref());
         orders.retain(|order| vault.is_granted(asker, &order.workload));
@@ -162,11 +215,17 @@ async fn orders(
 }
 
 fn view(order: Order) -> OrderView {
+    let to = match &order.action {
+        Action::Rename { to, .. } => Some(to.clone()),
+        _ => None,
+    };
     let (until, snapshots_forgotten, drop) = match order.action {
         Action::Recreate { snapshots_forgotten } | Action::Destroy { snapshots_forgotten } => {
             (None, Some(snapshots_forgotten), None)
         }
-        Action::Pause { until } | Action::Retire { until } => (Some(until), None, None),
+        Action::Pause { until } | Action::Retire { until } | Action::Rename { until, .. } => {
+            (Some(until), None, None)
+        }
         Action::Resume => (None, None, None),
         Action::Accept { drop, .. } => (None, None, Some(drop)),
     };
@@ -176,6 +235,7 @@ fn view(order: Order) -> OrderView {
         by: order.by,
         action: order.action.as_str().to_owned(),
         workload: order.workload,
+        to,
         drop,
         reason: order.reason,
         until,

@@ -115,6 +115,7 @@ async fn lacking(
     for kind in [Kind::Data, Kind::Index] {
         api.permit_object(asking, Verb::Size, kind, &workload)?;
     }
+    let workload = api.called(&workload)?;
     let (asked, _held): (AskLacking, _) = api.body(request).await?;
     api.run(asker, id, move |vault, _| vault.lacking(&workload, asked)).await
 }
@@ -128,6 +129,10 @@ async fn report(
     access::check_role(&asker.peer, Call::ReportSpool)?;
     let (report, _held): (MediaReport, _) = api.body(request).await?;
     api.run(asker, id, move |vault, media| {
+        let mut report = report;
+        for row in &mut report.rows {
+            row.workload = vault.present(&row.workload).clone();
+        }
         if report.rows.len() > MEDIA_ROWS_MAX {
             let reason = format!("a report names at most {MEDIA_ROWS_MAX} workloads");
             return Err(VaultError::TooMuch { reason });

@@ -4,9 +4,9 @@ use outlast_types::{DropId, SystemClock, SystemRandom, WorkloadName};
 use outlast_vault::VaultHandle;
 use outlast_wire::access::Call;
 use outlast_wire::api::{
-    AcceptOrder, AckIncident, AskLacking, AskedRequest, DrillOrder, Holder, KeepingOrder,
-    MediaReport, MediaState, PauseOrder, ReasonedOrder, RecreateOrder, ResumeReleases, RevokeOrder,
-    TokenOrder, WantedBackup,
+    AcceptOrder, AckIncident, ApplyPolicy, AskLacking, AskedRequest, DrillOrder, Holder,
+    KeepingOrder, MediaReport, MediaState, PauseOrder, ReasonedOrder, RecreateOrder, RenameOrder,
+    ResumeReleases, RevokeOrder, TokenOrder, WantedBackup,
 };
 use outlast_wire::client::{FetchCallError, OpenError};
 use outlast_wire::enrollment::{RenewalRequest, TokenId};
@@ -71,6 +71,22 @@ fn ask_backup(client: &ApiClient, of: &WorkloadName, identity: &Identity) -> Res
             Ok(())
         }
     }
+}
+
+/// To the name that it has, which changes nothing.
+fn rename(workload: &WorkloadName) -> RenameOrder {
+    RenameOrder { to: workload.clone(), until: None, reason: None }
+}
+
+/// One with a flaw, which changes nothing.
+fn policy() -> ApplyPolicy {
+    let (name, text) = ("x.toml".to_owned(), "[promise]\nrpo = 1\n".to_owned());
+    ApplyPolicy { name, text, reason: None }
+}
+
+fn acknowledgement(workload: &WorkloadName) -> AckIncident {
+    let key = format!("recovery-point/{workload}");
+    AckIncident { key, for_seconds: None, comment: None }
 }
 
 fn hold() -> KeepingOrder {
@@ -146,11 +162,11 @@ pub(super) fn make(
         Call::PauseWorkload => client.pause(workload, &pause).map(drop),
         Call::RetireWorkload => client.retire(workload, &order).map(drop),
         Call::ResumeWorkload => client.resume(workload, &order).map(drop),
+        Call::RenameWorkload => client.rename(workload, &rename(workload)).map(drop),
+        Call::AnnounceDeploy => client.announce_deploy(workload, &Default::default()).map(drop),
         Call::AcceptDrop => client.accept(workload, &accept_none()).map(drop),
-        Call::AnswerIncident => {
-            let key = format!("recovery-point/{workload}");
-            client.acknowledge(&AckIncident { key, for_seconds: None, comment: None }).map(drop)
-        }
+        Call::ApplyPolicy => client.apply_policy(&policy()).map(drop),
+        Call::AnswerIncident => client.acknowledge(&acknowledgement(workload)).map(drop),
         Call::ViewKeeping => client.keeping(workload, None).map(drop),
         Call::OrderKeeping => client.order_keeping(workload, &hold()).map(drop),
         Call::ViewScrubs => client.scrubs().map(drop),

@@ -56,12 +56,18 @@ impl Reload {
     }
 
     fn takes(&self, key: &str) -> bool {
-        let place = key.split(['.', '[']).next().zip(key.rsplit('.').next());
-        place.is_some_and(|(section, name)| {
-            let is_taken = |of: &str| self.takes.contains(&format!("{section}.{of}").as_str());
-            is_taken(name) || is_taken("*")
-        })
+        is_among(self.takes, key)
     }
+}
+
+/// Whether a key is one of these, which are written as `section.key`, whatever a section is named for; `*` stands for all of a
+/// section.
+pub(super) fn is_among(keys: &[&str], key: &str) -> bool {
+    let place = key.split(['.', '[']).next().zip(key.rsplit('.').next());
+    place.is_some_and(|(section, name)| {
+        let is_there = |of: &str| keys.contains(&format!("{section}.{of}").as_str());
+        is_there(name) || is_there("*")
+    })
 }
 
 #[cfg(test)]

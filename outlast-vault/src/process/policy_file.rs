@@ -1,0 +1,63 @@
+//! The file of a running vault in which its policy stands, for who lets another one hold by a call.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::config::VaultConfig;
+use crate::core::error::VaultError;
+use crate::core::policy::Policy;
+use crate::core::storage::StorageError;
+use crate::core::vault::{PolicyFile, TakePolicy};
+
+/// That of a vault at work, which knows by what it goes.
+pub(super) struct PolicyOf {
+    known: Arc<Mutex<VaultConfig>>,
+    one_at_a_time: Mutex<()>,
+}
+
+impl PolicyOf {
+    pub(super) fn new(known: &Arc<Mutex<VaultConfig>>) -> Self {
+        Self { known: Arc::clone(known), one_at_a_time: Mutex::default() }
+    }
+}
+
+impl PolicyFile for PolicyOf {
+    fn apply(
+        &self,
+        name: &str,
+        text: &str,
+        take: &mut TakePolicy<'_>,
+    ) -> Result<Vec<String>, VaultError> {
+        let _one_at_a_time = self.one_at_a_time.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let bad = |reason: String| VaultError::BadPolicy { reason };
+        let file = known().file.clone();
+        let file = file.ok_or_else(|| bad("this vault goes by no file".to_owned()))?;
+        let new = file.with_policy(name, text).map_err(bad)?;
+        if new.changes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let write = |text: &str| {
+            let cannot = |source| {
+                let (action, location) = ("write", file.location());
+                VaultError::from(StorageError { action, location, source })
+            };
+            file.write(text).map_err(cannot)
+        };
+        write(&new.text)?;
+        let taken = take(new.config.settings(), policy_of(&new.config), &new.changes);
+        if let Err(error) = taken {
+            write(&new.before)?;
+            return Err(error);
+        }
+        let mut known = known();
+        *known = VaultConfig { listen: known.listen, ..new.config };
+        Ok(new.changes)
+    }
+}
+
+/// What a configuration says of agents, content and keeping.
+pub(super) fn policy_of(config: &VaultConfig) -> Policy {
+    Policy::new(config.agents.clone(), config.sanity.clone())
+        .letting_fetch(config.fetch.clone())
+        .keeping(config.retention.clone())
+}
