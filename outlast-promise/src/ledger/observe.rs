@@ -388,8 +388,9 @@ impl Ledger {
         self.state.head.last_order = number;
         let now = self.state.head.now;
         // Heard again after a rebuild, an order may be about a workload that is no more: nothing is promised
-        // of that. A pause is for one of which nothing was vaulted yet, and that speaks again soon.
-        let is_for_what_comes = matches!(order, Order::Pause { until } if until > now);
+        // of that. One that still lasts may be for one of which nothing was vaulted yet.
+        let is_for_what_comes =
+            matches!(order, Order::Pause { until } | Order::Retire { until, .. } if until > now);
         if !is_for_what_comes && !self.state.workloads.contains(name) {
             return;
         }

@@ -320,7 +320,7 @@ fn a_clock_that_is_set_back_takes_every_moment_with_it() {
     ledger.apply(seen(None), at(5));
     ledger.apply(ordered(1, Order::Retire { at: at(3), until: at(90) }), at(6));
     let orders = [
-        (2, name(3), Order::Retire { at: at(4), until: at(5) }),
+        (2, name(3), Order::Retire { at: at(4), until: at(8) }),
         (3, name(4), Order::Pause { until: at(700) }),
     ];
     for (number, workload, order) in orders {

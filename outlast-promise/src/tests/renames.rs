@@ -19,6 +19,7 @@ fn a_renamed_workload_keeps_its_history_and_breaks_when_it_would_have_broken() {
     let mut ledger = ledger();
     ledger.apply(waiting(shop()), at(0));
     ledger.apply(vaulted(shop(), 10), at(10));
+    ledger.apply(heard(), at(12));
     assert!(ledger.apply(renamed(1), at(20)).is_empty());
     assert_eq!(names(&ledger), ["shop-database"]);
     assert!(ledger.apply(renamed(1), at(21)).is_empty(), "heard before");
@@ -100,7 +101,7 @@ fn an_order_about_a_workload_that_is_no_more_opens_no_account() {
     let mut ledger = ledger();
     let retire = Order::Retire { at: at(0), until: at(10) };
     for (number, order) in [(1, retire), (2, Order::Resume), (3, Order::Recreate { at: at(0) })] {
-        assert!(ledger.apply(ordered(number, order), at(number)).is_empty());
+        assert!(ledger.apply(ordered(number, order), at(20 + number)).is_empty());
     }
     assert!(names(&ledger).is_empty());
     assert_eq!(ledger.last_order(), 3);
@@ -114,7 +115,7 @@ fn an_older_drop_that_comes_after_a_newer_one_leaves_nothing_waiting() {
     ledger.apply(waiting(shop()), at(60));
     ledger.apply(vaulted(shop(), 40), at(70));
     assert_eq!(ledger.workload(&shop()).unwrap().waiting_since, None);
-    ledger.apply(heard(), at(149));
+    assert_eq!(alive(&mut ledger, 70, 150), [""; 0]);
     let opened = ledger.tick(at(150));
     assert_eq!(opened[0].incident().owner(), Owner::App, "nothing was dropped since");
 }

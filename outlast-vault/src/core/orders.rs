@@ -296,12 +296,14 @@ impl Orders {
         accepted.collect()
     }
 
-    /// The newest order about each workload, by the name that it has now.
+    /// The newest order about each workload, by the name that it has now, but for how it is called.
     pub(crate) fn newest(&self) -> BTreeMap<WorkloadName, Order> {
         let names = self.former();
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let by_name = |order: &Order| (names.present(&order.workload).clone(), order.clone());
-        state.known.iter().map(by_name).collect()
+        let others =
+            state.known.iter().filter(|order| !matches!(order.action, Action::Rename { .. }));
+        others.map(by_name).collect()
     }
 
     /// Whether what was vaulted of the workload at `at` went with a repository that was begun anew, or

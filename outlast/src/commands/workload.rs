@@ -225,7 +225,7 @@ pub(crate) fn run(command: &Command, output: &Output) -> Result<Code> {
             order_each(&client, workload, |name| client.resume(name, &order), output)?;
         }
         Command::Deploying(arguments) => deploying::run(arguments, output)?,
-        Command::Rename(arguments) => rename::run(arguments, output)?,
+        Command::Rename(arguments) => tell_order(&rename::run(arguments, output)?, output)?,
         Command::Hold { workload, reason, person, duration, until, snapshots, vault } => {
             let order = KeepingOrder::Hold {
                 person: person.clone(),

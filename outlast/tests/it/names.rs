@@ -38,7 +38,7 @@ fn a_workload_is_renamed_under_an_instance_that_drops_on_and_restored_by_either_
     assert!(!dir.join("vault/repos/shop-db").exists());
     let told = fail(&mut up.ask(&["workload", "rename", "shop-database", "Shop DB"]), 2);
     assert!(told.contains("Shop DB"), "{told}");
-    let entries = succeed(outlast().args(["audit", "export", "--dir"]).arg(dir.join("vault")));
+    let entries = succeed(outlast().args(["audit", "export", "--dir"]).arg(&dir));
     assert!(entries.contains("\"order\":\"rename\""), "{entries}");
     up.role.stop();
 }
@@ -79,7 +79,7 @@ fn a_policy_is_applied_by_a_call_refused_whole_with_a_flaw_and_holds_after_a_res
     up.role.stop();
     let mut up = Up::start(&dir);
     assert_eq!(rpo(&up), 7200);
-    let entries = succeed(outlast().args(["audit", "export", "--dir"]).arg(dir.join("vault")));
+    let entries = succeed(outlast().args(["audit", "export", "--dir"]).arg(&dir));
     assert!(entries.contains("change 4711"), "{entries}");
     up.role.stop();
 }

@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use outlast_types::{Environment, Interrupt, Timestamp, WorkloadName};
-use outlast_wire::api::RenameOrder;
+use outlast_wire::api::{OrderView, RenameOrder};
 use outlast_wire::{ApiClient, CallError};
 
-use super::tell_order;
 use crate::commands::vault_access::VaultAccess;
 use crate::output::Output;
 
@@ -42,13 +41,14 @@ pub(crate) struct Args {
     vault: VaultAccess,
 }
 
-pub(super) fn run(arguments: &Args, output: &Output) -> Result<()> {
+/// Gives the order; what was ordered.
+pub(super) fn run(arguments: &Args, output: &Output) -> Result<OrderView> {
     let Args { workload, to, until, reason, vault } = arguments;
     let client = vault.client()?;
     let order = RenameOrder { to: to.clone(), until: *until, reason: reason.clone() };
     let order = client.rename(workload, &order)?;
     output.patiently(client.location(), || wait(&client, workload))?;
-    tell_order(&order, output)
+    Ok(order)
 }
 
 /// Waits until the vault knows no workload by the old name: it has begun anew.
