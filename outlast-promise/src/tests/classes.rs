@@ -271,7 +271,7 @@ fn a_drop_that_is_rejected_in_a_release_does_not_wait_for_it() {
     settings.policy.default.part.rpo = Some(Duration::from_secs(RPO));
     let mut ledger = Ledger::new(settings, 0, at(0));
     ledger.apply(vaulted(shop(), 0), at(0));
-    ledger.apply(Event::Deploying { workload: shop(), at: at(1) }, at(1));
+    ledger.apply(Event::Deploying { workload: shop(), at: at(1), until: None }, at(1));
     assert_eq!(keys(&ledger.tick(at(RPO))), [""; 0], "its first drop gets its time");
     let changes = ledger.apply(rejected(1), at(RPO + 1));
     assert_eq!(keys(&changes), ["+rejected-drop/shop-db"]);

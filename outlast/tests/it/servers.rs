@@ -67,7 +67,7 @@ impl Drop for Server {
         if std::thread::panicking() {
             let log = fs::read(&self.log).unwrap_or_default();
             let last = String::from_utf8_lossy(&log[log.len().saturating_sub(8192)..]).into_owned();
-            eprintln!("the server ({:?}) said at last:\n{last}", self.child.try_wait());
+            println!("the server ({:?}) said at last:\n{last}", self.child.try_wait());
         }
         let _ = kill_process(Pid::from_child(&self.child), self.end);
         let _ = self.child.wait();
