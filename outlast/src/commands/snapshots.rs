@@ -251,9 +251,6 @@ pub(crate) fn cat(arguments: &CatArgs, output: &Output) -> Result<Code> {
 
 pub(crate) fn restore(arguments: &RestoreArgs, output: &Output) -> Result<Code> {
     let why = arguments.why.as_deref();
-    if why.is_none_or(|why| why.trim().is_empty()) {
-        output.remark("No --why was given: the audit log will say who restored, and not why.");
-    }
     let repository = arguments.vault.open_repository_because(&arguments.workload, why, output)?;
     let resolved = arguments.which.resolve(&repository, &arguments.vault, &arguments.workload)?;
     snapshots::restore(&repository, &resolved, &arguments.into, &arguments.how.options()?, output)

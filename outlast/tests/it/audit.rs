@@ -28,6 +28,15 @@ fn segment(vault: &Path) -> PathBuf {
     vault.join("audit/000000000001.jsonl")
 }
 
+/// The files of the log in their order: one from the start, and one from the beginning of the month.
+fn segments(vault: &Path) -> Vec<PathBuf> {
+    let listed = fs::read_dir(vault.join("audit")).unwrap().map(|entry| entry.unwrap().path());
+    let mut segments: Vec<PathBuf> =
+        listed.filter(|path| path.extension().is_some_and(|end| end == "jsonl")).collect();
+    segments.sort();
+    segments
+}
+
 #[test]
 fn what_was_done_is_in_the_log_and_what_is_done_to_the_log_is_found_and_named() {
     let directory = scratch();
@@ -62,19 +71,23 @@ fn what_was_done_is_in_the_log_and_what_is_done_to_the_log_is_found_and_named() 
     assert!(of_other.is_empty(), "{of_other}");
 
     let vault = dir.join("vault");
-    assert_eq!(exported.as_bytes(), fs::read(segment(&vault)).unwrap(), "as it is stored");
+    let stored = segments(&vault).iter().map(|path| fs::read(path).unwrap()).collect::<Vec<_>>();
+    assert!(exported.as_bytes() == stored.concat(), "as it is stored");
     what_is_done_to_the_log_is_found(&vault);
 }
 
 fn what_is_done_to_the_log_is_found(vault: &Path) {
     let head = fs::read(vault.join("audit-head.json")).unwrap();
-    let whole = fs::read(segment(vault)).unwrap();
+    let newest_segment = segments(vault).pop().unwrap();
+    let before =
+        newest_segment.file_stem().unwrap().to_str().unwrap().parse::<usize>().unwrap() - 1;
+    let whole = fs::read(&newest_segment).unwrap();
     let words = succeed(audit("verify").arg(vault));
     assert!(words.contains("the audit log is whole"), "{words}");
     let newest = words.rsplit_once("newest entry: ").unwrap().1.trim();
 
     let write = |content: &[u8]| {
-        fs::File::create(segment(vault))
+        fs::File::create(&newest_segment)
             .and_then(|mut file| std::io::Write::write_all(&mut file, content))
     };
     // A byte of the third entry.
@@ -86,18 +99,22 @@ fn what_is_done_to_the_log_is_found(vault: &Path) {
     flipped[actor] ^= 1;
     write(&flipped).unwrap();
     let [fault] = faults(vault).try_into().unwrap();
-    assert!(fault.contains("changed") && fault.contains("entry 3 was changed"), "{fault}");
+    assert!(
+        fault.contains("changed") && fault.contains(&format!("entry {} was changed", before + 3)),
+        "{fault}"
+    );
 
     // The second line is dropped.
     let lines: Vec<&[u8]> = whole.split_inclusive(|byte| *byte == b'\n').collect();
     write(&[&lines[..1], &lines[2..]].concat().concat()).unwrap();
     let [fault] = faults(vault).try_into().unwrap();
-    assert!(fault.contains("missing") && fault.contains("entries 2 to 2 are missing"), "{fault}");
+    let gap = format!("entries {0} to {0} are missing", before + 2);
+    assert!(fault.contains("missing") && fault.contains(&gap), "{fault}");
 
     // The end is cut off, at the end of a line.
     write(&lines[..lines.len() - 1].concat()).unwrap();
     let [fault] = faults(vault).try_into().unwrap();
-    let last = lines.len();
+    let last = before + lines.len();
     assert!(
         fault.contains("end_missing") && fault.contains(&format!("entries {last} to {last}")),
         "{fault}"
