@@ -240,13 +240,7 @@ impl World<'_> {
                 }
                 at += again;
             }
-            let mut kind = Kind::Good;
-            if befalls.suspect.contains(due) {
-                kind = Kind::Suspect;
-            }
-            if befalls.takes_next(What::BadDrop, due) {
-                kind = Kind::Bad;
-            }
+            let kind = befalls.kind(due);
             let mut copies = 1;
             if befalls.takes_next(What::Release, due) {
                 // Blue and green both drop, and blue is gone.
@@ -412,6 +406,17 @@ impl<'a> Befalls<'a> {
 
     fn is_silent(&self, at: u64) -> bool {
         self.stopped.contains(at)
+    }
+
+    /// What becomes of the drop that is due.
+    fn kind(&mut self, due: u64) -> Kind {
+        if self.takes_next(What::BadDrop, due) {
+            Kind::Bad
+        } else if self.suspect.contains(due) {
+            Kind::Suspect
+        } else {
+            Kind::Good
+        }
     }
 
     /// Whether something befell it since its last drop that touches the next one only.

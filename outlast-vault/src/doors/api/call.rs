@@ -338,16 +338,7 @@ fn answer_to_words(error: VaultError, id: &RequestId) -> ApiError {
         VaultError::BadBoxKey | VaultError::TooMuch { .. } => {
             ApiError::new(StatusCode::BAD_REQUEST, ErrorCode::BadRequest, text)
         }
-        // Where its files lie is the vault's own business.
-        VaultError::BadKeeping { workload, .. } => {
-            tracing::error!(id = id.0, error = text, "what was decided cannot be read");
-            let text = format!(
-                "what was decided of the snapshots of {workload} cannot be read, so the vault neither changes \
-                 nor forgets any of it"
-            );
-            ApiError::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unable, text)
-                .hint("put its keeping.json back from a copy: the vault's log says where, and why it is not read")
-        }
+        VaultError::BadKeeping { workload, .. } => unreadable(&workload, &text, id),
         VaultError::Store(StoreError::Full { .. }) => {
             tracing::error!(id = id.0, error = text, "no room");
             ApiError::new(
@@ -364,6 +355,18 @@ fn answer_to_words(error: VaultError, id: &RequestId) -> ApiError {
                 .hint("the vault's log tells more under this request's id")
         }
     }
+}
+
+/// What is said of a record that cannot be read. Where its files lie is the vault's own business.
+fn unreadable(workload: &WorkloadName, error: &str, id: &RequestId) -> ApiError {
+    tracing::error!(id = id.0, error, "what was decided cannot be read");
+    let text = format!(
+        "what was decided of the snapshots of {workload} cannot be read, so the vault neither changes nor \
+         forgets any of it"
+    );
+    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unable, text).hint(
+        "put its keeping.json back from a copy: the vault's log says where, and why it is not read",
+    )
 }
 
 /// What is said of releases that are withheld, or not.
