@@ -23,15 +23,21 @@ impl Vault {
         asked: &OpenRepository,
         carrier: &Peer,
     ) -> Result<Statement, VaultError> {
+        // Evidence is of the workload, by whatever name it was asked for.
+        let present = self.present(&asked.workload);
         let event = || {
             let event = Event::by(&asker.peer, AuditAction::KeyHandedOut)
-                .workload(&asked.workload)
+                .workload(present)
                 .detail("certificate", asker.fingerprint)
                 // What its clock shows is its claim.
                 .detail("asker_clock", asked.at);
             let event = match &asked.why {
                 Some(why) => event.detail("why", why),
                 None => event,
+            };
+            let event = match *present == asked.workload {
+                true => event,
+                false => event.detail("called", &asked.workload),
             };
             match *carrier == asker.peer {
                 true => event,

@@ -119,6 +119,21 @@ fn a_renamed_workload_is_one_repository_and_history_under_either_name_through_re
         vault = world.start();
     }
     vault.shutdown();
+    // Whoever reads by the name of before reads this workload, and is found in its evidence.
+    let log = logged(&world);
+    let reads = |line: &&str| line.contains("key_handed_out") && line.contains("operator ");
+    let by_former =
+        log.lines().filter(reads).filter(|line| line.contains("\"called\":\"shop-db\""));
+    assert_eq!(by_former.clone().count(), 3, "{log}");
+    assert!(by_former.into_iter().all(|it| it.contains("\"workload\":\"shop-database\"")), "{log}");
+}
+
+/// The whole audit log.
+fn logged(world: &World) -> String {
+    let segments = fs::read_dir(world.config.dir.join("audit")).unwrap();
+    let mut segments: Vec<_> = segments.map(|entry| entry.unwrap().path()).collect();
+    segments.sort();
+    segments.iter().map(|path| fs::read_to_string(path).unwrap()).collect()
 }
 
 #[test]
