@@ -60,6 +60,18 @@ impl PolicyFile {
         let new = Document::new(&self.path, merged.clone())?;
         let settings = new.settings(&VAULT)?;
         let changes = old.changes(&settings, &VAULT);
+        // In a section of policy, and no policy: it would go with the section.
+        let is_left_out = |key: &str| {
+            let section = key.split(['.', '[']).next();
+            section.is_some_and(|it| SECTIONS.contains(&it)) && !is_policy(key)
+        };
+        if let Some(change) = changes.iter().find(|it| is_left_out(&it.key)) {
+            bail!(
+                "{name} leaves out what takes effect after a restart only: {change}; repeat it in {name} as it \
+                 is, or change it in {}, on the vault's host",
+                self.path.display()
+            );
+        }
         let strays = settings.changes(&said, &VAULT);
         let mut strays = strays.iter().filter(|it| is_policy(&it.key));
         if strays.next().is_some() || changes.iter().any(|it| !is_policy(&it.key)) {
@@ -168,5 +180,19 @@ mod tests {
             assert!(told.contains(words), "{text}: {told}");
             assert_eq!(fs::read_to_string(&file.path).unwrap(), RUNNING);
         }
+    }
+
+    #[test]
+    fn what_takes_a_restart_goes_with_no_section_and_the_way_is_shown() {
+        let (_directory, file) = file();
+        let class = "\n[classes.gold]\nrpo = \"6h\"\n";
+        let running = format!("{RUNNING}{class}drill_level = \"stream\"\n");
+        durable::replace(&file.path, running.as_bytes(), 0o640).unwrap();
+        let policy = format!("[promise]\nrpo = \"12h\"\n{class}");
+        let told = file.with_policy("p.toml", &policy).err().unwrap();
+        assert!(told.contains("leaves out") && told.contains("classes.gold.drill_level"), "{told}");
+        let repeated = format!("{policy}drill_level = \"stream\"\n");
+        let new = file.with_policy("p.toml", &repeated).unwrap();
+        assert!(new.changes.len() == 1 && new.text.contains("drill_level"), "{:?}", new.changes);
     }
 }
