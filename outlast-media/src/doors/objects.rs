@@ -40,6 +40,11 @@ impl RepositoryHost for Objects {
         Err(HostError::Unknown { workload: workload.clone() })
     }
 
+    /// The vault proves them.
+    fn proves_packs(&self) -> bool {
+        false
+    }
+
     fn receive(
         &self,
         sender: Sender<'_>,

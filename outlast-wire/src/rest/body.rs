@@ -98,6 +98,11 @@ impl Arriving {
         }
     }
 
+    /// Takes what is left of an unwanted body, so that the client hears the answer.
+    pub(super) async fn discard(self) {
+        discard(self.body).await;
+    }
+
     /// The SHA-256 of what came.
     pub(super) fn finish(self) -> [u8; 32] {
         let mut hash = [0; 32];

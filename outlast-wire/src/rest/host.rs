@@ -75,6 +75,12 @@ pub trait RepositoryHost: Send + Sync + 'static {
     /// Makes room for a new repository; harmless if there is one.
     fn create(&self, peer: &Peer, workload: &WorkloadName) -> Result<(), HostError>;
 
+    /// Whether packs are proved before they are stored, which takes a processor: then few are at one time.
+    /// Who only keeps them waits for its disk, and the more wait together, the fewer syncs it takes.
+    fn proves_packs(&self) -> bool {
+        true
+    }
+
     /// Begins to take in `object` from `sender`, who is permitted to create its kind. The host
     /// looks at what comes, and refuses what it does not believe.
     fn receive(

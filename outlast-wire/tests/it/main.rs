@@ -12,3 +12,4 @@ mod restic;
 mod roads;
 mod roles;
 mod support;
+mod together;
