@@ -281,7 +281,11 @@ impl Refused {
                     .to_owned()
             }
             Why::NotAll => "use an identity whose certificate grants all workloads".to_owned(),
-            Why::Behalf(_) => "an agent gets a ticket when it opens the repository".to_owned(),
+            Why::Behalf(_) => {
+                "an agent gets a ticket when it opens the repository; one that never shows any is \
+                 older than media servers: upgrade it"
+                    .to_owned()
+            }
             Why::NoGrant(_) => {
                 "an agent is granted a workload's backup when an instance asks for it, as far as the \
                  vault's policy allows"

@@ -2,6 +2,7 @@
 //! two: whatever dies and whenever, a drop is vaulted once, and what crossed the line does so once.
 
 mod back;
+mod before;
 mod copies;
 mod harness;
 mod link;

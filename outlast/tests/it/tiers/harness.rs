@@ -33,6 +33,8 @@ pub(super) struct Tiers {
     door: String,
     /// Beyond which the vault is, if it is not beside us. Goes after it.
     link: Option<Link>,
+    /// The agent's program, if it is not this one.
+    agent_program: Option<PathBuf>,
 }
 
 impl Tiers {
@@ -43,7 +45,12 @@ impl Tiers {
 
     /// The same, with the vault at the far end of a link.
     pub(super) fn start_over(stage: &Path, link: Link) -> Self {
-        Self::begin_all(stage, "", &[], Some(link))
+        Self::begin_all(stage, "", &[], Some(link), None)
+    }
+
+    /// The same, beside us, with an agent of another release.
+    pub(super) fn start_with_agent_of(stage: &Path, program: &Path) -> Self {
+        Self::begin_all(stage, "", &[], None, Some(program.to_owned()))
     }
 
     /// The same, with this in `vault.toml` and these settings of all of them.
@@ -52,7 +59,7 @@ impl Tiers {
         policy: &str,
         settings: &[(&'static str, &str)],
     ) -> Self {
-        Self::begin_all(stage, policy, settings, None)
+        Self::begin_all(stage, policy, settings, None, None)
     }
 
     fn begin_all(
@@ -60,6 +67,7 @@ impl Tiers {
         policy: &str,
         settings: &[(&'static str, &str)],
         link: Option<Link>,
+        agent_program: Option<PathBuf>,
     ) -> Self {
         let dir = stage.join("up");
         fs::create_dir(&dir).unwrap();
@@ -97,7 +105,8 @@ impl Tiers {
             settings.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
         settings.push(("OUTLAST_AGENT_POLL", "200ms".to_owned()));
         let (agent, media, vault) = (None, None, None);
-        let mut tiers = Self { dir, share, line, settings, agent, media, vault, door, link };
+        let mut tiers =
+            Self { dir, share, line, settings, agent, media, vault, door, link, agent_program };
         tiers.begin(Tier::Vault);
         let url = tiers.begin(Tier::Media);
         // It listens there from now on, whenever it is started.
@@ -114,7 +123,10 @@ impl Tiers {
         let name = name(tier);
         let ready = self.dir.join(format!("{name}.ready"));
         let _ = fs::remove_file(&ready);
-        let mut command = outlast();
+        let mut command = match (tier, &self.agent_program) {
+            (Tier::Agent, Some(program)) => Command::new(program),
+            _ => outlast(),
+        };
         command.arg(name).arg("--config").arg(self.dir.join(format!("{name}.toml")));
         command.arg("--ready-file").arg(&ready);
         command.envs(self.settings.iter().map(|(name, value)| (name, value)));
@@ -149,6 +161,17 @@ impl Tiers {
         let mut role = self.role(tier).take().unwrap();
         assert!(!role.has_ended(), "it ended by itself:\n{}", role.words());
         role.kill();
+    }
+
+    /// The agent is of this release when it begins again.
+    pub(super) fn upgrade_agent(&mut self) {
+        self.agent_program = None;
+    }
+
+    /// The agent knows the vault only when it begins again.
+    pub(super) fn go_straight_to_the_vault(&self) {
+        let upstream = value_in(&self.dir.join("agent.toml"), "upstream");
+        self.set("agent", &upstream, &format!("https://{}/", self.door));
     }
 
     /// All that a tier said.
@@ -235,8 +258,16 @@ impl Tiers {
 
     /// The causes of all incidents, also of those that are over.
     pub(super) fn incidents(&self) -> Vec<String> {
-        let listed = document(&mut self.ask(&["incident", "list", "--all", "--json"]));
-        let listed = listed.as_array().cloned().unwrap_or_default();
+        self.causes(&["incident", "list", "--all", "--json"])
+    }
+
+    /// Those of incidents that are not over.
+    pub(super) fn open_incidents(&self) -> Vec<String> {
+        self.causes(&["incident", "list", "--json"])
+    }
+
+    fn causes(&self, words: &[&str]) -> Vec<String> {
+        let listed = document(&mut self.ask(words)).as_array().cloned().unwrap_or_default();
         listed.iter().map(|incident| incident["cause"].to_string()).collect()
     }
 
