@@ -12,7 +12,6 @@
 //! - **Nothing is silent.** A route that fails is itself told by all others.
 
 mod desk;
-mod hours;
 mod message;
 mod page;
 mod payload;
@@ -20,7 +19,6 @@ mod route;
 mod severity;
 
 pub use desk::{Ack, AckError, Desk, DeskError, News, PageView, Pending, Standing};
-pub use hours::{Hours, InvalidHours, zone};
 pub use message::{Alert, Line, Message, VAULT_SILENT, What};
 pub use page::{ACK_MAX, ACK_USUAL, Comment};
 pub use payload::{Mail, PagerDuty, alertmanager, command, mail, pagerduty, slack, teams, webhook};

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use jiff::tz::TimeZone;
+use outlast_civil::{Weekly, Zone};
 use outlast_types::Timestamp;
 
-use crate::hours::Hours;
 use crate::page::Page;
 use crate::severity::Severity;
 
@@ -61,9 +60,9 @@ pub struct Route {
     /// The least severity that it tells.
     pub severity: Severity,
     /// When it may be told; always, if empty. What comes at other times waits.
-    pub hours: Vec<Hours>,
+    pub hours: Vec<Weekly>,
     /// Where those hours are.
-    pub zone: TimeZone,
+    pub zone: Zone,
     /// It hears of what is open for so long and that nobody has acknowledged.
     pub after: Duration,
     /// How often what is open and not acknowledged is told again; once, if not at all.
@@ -79,7 +78,7 @@ impl Route {
             owners: Vec::new(),
             severity: Severity::Warning,
             hours: Vec::new(),
-            zone: TimeZone::UTC,
+            zone: Zone::utc(),
             after: Duration::ZERO,
             repeat: None,
         }
@@ -111,7 +110,7 @@ impl Route {
 
     /// Whether it may be told now.
     pub(crate) fn is_open(&self, now: Timestamp) -> bool {
-        self.hours.is_empty() || self.hours.iter().any(|hours| hours.contains(now, &self.zone))
+        self.hours.is_empty() || self.hours.iter().any(|hours| hours.contain(now, &self.zone))
     }
 }
 

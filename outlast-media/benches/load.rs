@@ -28,8 +28,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use outlast_civil::Rate;
 use outlast_format::Sha256Id as _;
-use outlast_media::{MediaConfig, Rate};
+use outlast_media::MediaConfig;
 use outlast_store::{Object, Store as _};
 use outlast_testing::pseudo_random;
 use outlast_types::{Environment, PackId, ShareId, SystemRandom, WorkloadName};

@@ -3,11 +3,10 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use outlast_civil::{Calendar, Rate};
 use outlast_spool::Room;
 use outlast_wire::Proxies;
 use outlast_wire::names::Names;
-
-use crate::calendar::{Calendar, Rate};
 
 /// A media server's configuration.
 #[derive(Debug, Clone)]

@@ -8,7 +8,6 @@
 
 mod answers;
 mod cache;
-mod calendar;
 mod config;
 mod control;
 mod doors;
@@ -30,7 +29,6 @@ mod tally;
 mod tickets;
 mod words;
 
-pub use calendar::{Calendar, InvalidCalendar, Rate};
 pub use config::{MediaConfig, MediaLimits};
 pub use control::{Ask, ControlError, ask};
 pub use error::MediaError;

@@ -12,10 +12,9 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
+use outlast_civil::{Calendar, Rate};
 use outlast_types::{Environment, WorkloadName};
 use outlast_wire::client::Pace;
-
-use crate::calendar::{Calendar, Rate};
 
 /// The largest piece that is handed on at once, in bytes.
 pub(crate) const PIECE: u64 = 64 << 10;

@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use outlast_civil::Rate;
 use outlast_spool::{Item, Spool, What};
 use outlast_store::Object;
 use outlast_types::{Backoff, Environment, Interrupt, WorkloadName};
 
-use crate::calendar::Rate;
 use crate::line::{Line, Rounds};
 use crate::link::Link;
 use pick::{Lane, Look};

@@ -3,9 +3,9 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use outlast_civil::Rate;
 use outlast_types::{Environment, Interrupt};
 
-use crate::calendar::Rate;
 use crate::line::{Bucket, PIECE, Wait};
 
 /// How often it is looked whether a closed way is open again.

@@ -2,11 +2,11 @@
 
 use std::sync::atomic::Ordering;
 
+use outlast_civil::Rate;
 use outlast_types::{Timestamp, WorkloadName};
 use outlast_wire::api::{MEDIA_ROWS_MAX, MediaReport, MediaRow, MediaState};
 use serde::{Deserialize, Serialize};
 
-use crate::calendar::Rate;
 use crate::media::Media;
 use crate::mode::Mode;
 

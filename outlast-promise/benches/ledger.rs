@@ -5,8 +5,9 @@
 use std::hint::black_box;
 use std::time::Duration;
 
+use outlast_civil::Zone;
 use outlast_promise::simulate::{Scenario, simulate};
-use outlast_promise::{Event, Keep, Ledger, Point, Row, Settings, Source, Zone, judge};
+use outlast_promise::{Event, Keep, Ledger, Point, Row, Settings, Source, judge};
 use outlast_testing::pace;
 use outlast_types::{Timestamp, WorkloadName};
 

@@ -5,14 +5,13 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use outlast_types::{Timestamp, Weekdays, human};
+use outlast_civil::{DaysOff, Holidays, Weekdays, Zone};
+use outlast_types::{Timestamp, human};
 use serde::{Deserialize, Serialize};
 
-use crate::days::{DaysOff, Holidays};
 use crate::retention::Keep;
 use crate::schedule::Schedule;
 use crate::window::{self, Window};
-use crate::zone::Zone;
 
 /// Days off in a row that are believed; more would silence a workload by a slip of the pen.
 const DAYS_OFF_MAX: usize = 31;

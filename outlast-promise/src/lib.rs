@@ -24,7 +24,6 @@ mod agenda;
 mod catching_up;
 mod cause;
 mod class;
-mod days;
 mod error;
 mod event;
 mod evidence;
@@ -54,12 +53,10 @@ mod verification;
 mod verified;
 mod window;
 mod workload;
-mod zone;
 
 pub use catching_up::CatchingUp;
 pub use cause::{Cause, Key, LostDrop, Subject, Topic};
 pub use class::{Class, ClassName, Freshness, InvalidClass, InvalidClassName, Part, Quiet, Safe};
-pub use days::{DaysOff, Holidays, InvalidHolidays};
 pub use error::LedgerError;
 pub use event::{Event, Finding, Order, Source, Validity};
 pub use form::{Row, RowChange, Unsaved};
@@ -72,8 +69,8 @@ pub use policy::{Policy, PolicyFlaw, Said};
 pub use promise::{Declaration, InvalidPromise, Promise, State, evaluate};
 pub use promised::Promised;
 pub use retention::{
-    Candidate, Conditions, Hours, InvalidHours, InvalidKeep, InvalidSpan, Keep, Kept, Point,
-    Reason, Rule, SlowClock, Span, judge, plan,
+    Candidate, Conditions, InvalidKeep, InvalidSpan, InvalidWorkHours, Keep, Kept, Point, Reason,
+    Rule, SlowClock, Span, judge, plan, work_hours,
 };
 pub use sanity::{Measure, doubts};
 pub use schedule::{InvalidSchedule, Schedule};
@@ -87,7 +84,6 @@ pub use verification::{
 };
 pub use window::{InvalidWindow, Window};
 pub use workload::Quarantined;
-pub use zone::{UnknownZone, Zone};
 
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@
 //! the newest recovery point of each of the newest so many days (hours, ISO weeks, months, years) *that
 //! have one*; `within` keeps all that are younger than a span, counted back from the newest one and not
 //! from now, so that a workload that has stopped loses nothing by waiting; `within-daily` and its like
-//! keep one a day within a span. Days begin in a named [zone](crate::Zone).
+//! keep one a day within a span. Days begin in a named [zone](outlast_civil::Zone).
 //!
 //! What differs, since here drops arrive late and from writers whom nobody trusts:
 //!
@@ -23,7 +23,7 @@ mod plan;
 mod span;
 
 pub use clock::SlowClock;
-pub use hours::{Hours, InvalidHours};
+pub use hours::{InvalidWorkHours, work_hours};
 pub use judge::{Kept, Point, judge};
 pub use keep::{InvalidKeep, Keep, Rule};
 pub use plan::{Candidate, Conditions, Reason, plan};

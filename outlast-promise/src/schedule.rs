@@ -9,10 +9,8 @@ use std::str::FromStr;
 
 use jiff::civil::{Date, DateTime, Time};
 use jiff::{Span, ToSpan};
+use outlast_civil::{DaysOff, Zone};
 use outlast_types::Timestamp;
-
-use crate::days::DaysOff;
-use crate::zone::Zone;
 
 /// How many days are looked at for a day on which a schedule fires: 29 February is missing for eight
 /// years around 2100.

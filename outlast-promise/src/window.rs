@@ -4,11 +4,9 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use jiff::civil::{Date, Time};
-use outlast_types::{InvalidWeekdays, Timestamp, Weekdays};
-
-use crate::days::{date, is_one};
-use crate::zone::Zone;
+use jiff::civil::Date;
+use outlast_civil::{Hours, InvalidHours, InvalidWeekdays, Weekdays, Zone, date};
+use outlast_types::Timestamp;
 
 /// The longest time for which windows may let pages wait without a break.
 pub(crate) const LENGTH_MAX: Duration = Duration::from_secs(24 * 3600);
@@ -20,9 +18,7 @@ const REASON_LENGTH_MAX: usize = 200;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Window {
     days: Days,
-    begin: Time,
-    /// None is midnight at the end of the day; one before `begin` is on the next day.
-    end: Option<Time>,
+    hours: Hours,
     reason: String,
 }
 
@@ -42,8 +38,8 @@ pub enum InvalidWindow {
     Form { text: String },
     #[error("{0}, or a date such as 2026-12-01")]
     Days(#[from] InvalidWeekdays),
-    #[error("{text:?} are no hours: write such as 07:00-19:00, 22:00-06:00 or 00:00-24:00")]
-    Hours { text: String },
+    #[error(transparent)]
+    Hours(#[from] InvalidHours),
     #[error("a maintenance window wants a reason after its hours, such as \"patch day\"")]
     NoReason,
     #[error(
@@ -65,7 +61,7 @@ impl FromStr for Window {
             Some(date) => Days::Once(date),
             None => Days::Each(days.parse()?),
         };
-        let (begin, end) = read_hours(hours)?;
+        let hours = hours.parse()?;
         let reason = reason.trim();
         let length = reason.chars().count();
         if length == 0 {
@@ -74,21 +70,7 @@ impl FromStr for Window {
         if length > REASON_LENGTH_MAX || reason.chars().any(char::is_control) {
             return Err(form());
         }
-        Ok(Self { days, begin, end, reason: reason.to_owned() })
-    }
-}
-
-fn read_hours(text: &str) -> Result<(Time, Option<Time>), InvalidWindow> {
-    let invalid = || InvalidWindow::Hours { text: text.chars().take(80).collect() };
-    let time = |text: &str| Time::strptime("%H:%M", text).map_err(|_| invalid());
-    let (begin, end) = text.split_once('-').ok_or_else(invalid)?;
-    let begin = time(begin)?;
-    match end {
-        "24:00" => Ok((begin, None)),
-        _ => match time(end)? {
-            end if end == begin => Err(invalid()),
-            end => Ok((begin, Some(end))),
-        },
+        Ok(Self { days, hours, reason: reason.to_owned() })
     }
 }
 
@@ -98,12 +80,7 @@ impl fmt::Display for Window {
             Days::Each(weekdays) => write!(f, "{weekdays}")?,
             Days::Once(date) => write!(f, "{date}")?,
         }
-        write!(f, " {}-", self.begin.strftime("%H:%M"))?;
-        match self.end {
-            Some(end) => write!(f, "{}", end.strftime("%H:%M"))?,
-            None => f.write_str("24:00")?,
-        }
-        write!(f, " {}", self.reason)
+        write!(f, " {} {}", self.hours, self.reason)
     }
 }
 
@@ -127,18 +104,10 @@ impl Window {
     /// From when to when it is open that begins on a day, if one does.
     fn on(&self, day: Date, zone: &Zone) -> Option<(Timestamp, Timestamp)> {
         let is_of = match self.days {
-            Days::Each(weekdays) => is_one(day.weekday(), weekdays),
+            Days::Each(weekdays) => weekdays.contain(day.weekday()),
             Days::Once(date) => date == day,
         };
-        if !is_of {
-            return None;
-        }
-        let (end_day, end) = match self.end {
-            Some(end) if self.begin < end => (day, end),
-            Some(end) => (day.tomorrow().ok()?, end),
-            None => (day.tomorrow().ok()?, Time::midnight()),
-        };
-        Some((zone.moment(day.to_datetime(self.begin))?, zone.moment(end_day.to_datetime(end))?))
+        if is_of { self.hours.on(day, zone) } else { None }
     }
 
     /// The moments at which it begins that tell all about how long it may be, in a zone where no clock is

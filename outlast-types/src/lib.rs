@@ -24,7 +24,6 @@ pub mod random;
 pub mod sanity;
 pub mod time;
 pub mod timer;
-pub mod weekdays;
 
 pub use backoff::Backoff;
 pub use clock::{Clock, SystemClock};
@@ -45,4 +44,3 @@ pub use random::{Random, SystemRandom};
 pub use sanity::{Doubt, Sanity, SanityRule};
 pub use time::{Day, Timestamp};
 pub use timer::{SystemTimer, Timer};
-pub use weekdays::{InvalidWeekdays, Weekdays};

@@ -1,6 +1,6 @@
 //! The road of a drop: agent, spool, vault.
 
-use outlast_media::Rate;
+use outlast_civil::Rate;
 use outlast_types::WorkloadName;
 use outlast_wire::Role;
 use outlast_wire::api::MediaState;

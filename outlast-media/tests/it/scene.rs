@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use outlast_civil::{Calendar, Rate};
 use outlast_format::crypto::Key;
-use outlast_media::{Calendar, MediaConfig, MediaHandle, MediaLimits, Rate, Room};
+use outlast_media::{MediaConfig, MediaHandle, MediaLimits, Room};
 use outlast_repo::{Credential, Repository};
 use outlast_types::{Environment, WorkloadName};
 use outlast_vault::VaultHandle;

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
+use outlast_civil::Rate;
 use outlast_format::crypto::Key;
 use outlast_format::sha256;
-use outlast_media::{Ask, MediaConfig, MediaHandle, Mode, Rate, Room, ask};
+use outlast_media::{Ask, MediaConfig, MediaHandle, Mode, Room, ask};
 use outlast_repo::{Credential, Repository};
 use outlast_store::{Kind, Object, Store, StoreError};
 use outlast_testing::faulty_line::{FaultyLine, Weather};

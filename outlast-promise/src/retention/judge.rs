@@ -2,10 +2,10 @@
 
 use std::cmp::Reverse;
 
+use outlast_civil::Zone;
 use outlast_types::Timestamp;
 
 use super::keep::{Keep, Period, Reach, Rule};
-use crate::zone::Zone;
 
 /// A recovery point, as retention sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

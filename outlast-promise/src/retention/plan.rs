@@ -8,11 +8,11 @@
 use std::fmt;
 use std::time::Duration;
 
+use outlast_civil::Zone;
 use outlast_types::Timestamp;
 
 use super::judge::{Point, judge_at};
 use super::keep::{Keep, Rule};
-use crate::zone::Zone;
 
 /// So many good snapshots stay of a workload that is not retired.
 const NEWEST_GOOD: usize = 3;

@@ -4,9 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use jiff::civil::{Date, date};
+use outlast_civil::Zone;
 use outlast_types::Timestamp;
-
-use crate::zone::Zone;
 
 /// Such as `1y5m7d2h`: a year, five months, seven days and two hours. Weeks are seven days.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -7,11 +7,12 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use outlast_civil::Holidays;
+
 use super::dice::Dice;
 use super::spans::{Span, Spans};
 use super::zone::{self, Zone};
 use crate::class::Part;
-use crate::days::Holidays;
 
 const MINUTE: i64 = 60;
 const HOUR: i64 = 3600;
@@ -109,7 +110,7 @@ impl Pact {
             rpo: turn.is_none().then(|| Duration::from_secs(rpo.saturating_add_signed(bend))),
             schedule: schedule.and_then(|schedule| schedule.parse().ok()),
             deadline: deadline.map(Duration::from_secs),
-            zone: crate::Zone::named(self.zone.as_str()).ok(),
+            zone: outlast_civil::Zone::named(self.zone.as_str()).ok(),
             weekdays: self.rests.then(|| "mon-fri".parse().ok()).flatten(),
             holidays: self.rests.then(|| Arc::clone(holidays)),
             maintenance: windows.collect::<Result<Vec<_>, _>>().ok(),

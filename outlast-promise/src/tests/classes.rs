@@ -1,5 +1,7 @@
 //! Classes in a ledger: what holds, when pages wait, and how a workload is told of.
 
+use outlast_civil::Zone;
+
 use super::*;
 
 fn time(text: &str) -> Timestamp {

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use outlast_civil::Zone;
 use outlast_types::Timestamp;
 use proptest::prelude::*;
 
 use crate::{
-    Candidate, Conditions, Hours, InvalidKeep, Keep, Point, Reason, Rule, SlowClock, Zone, judge,
-    plan,
+    Candidate, Conditions, InvalidKeep, Keep, Point, Reason, Rule, SlowClock, judge, plan,
+    work_hours,
 };
 
 fn at(text: &str) -> Timestamp {
@@ -335,28 +336,13 @@ fn a_clock_that_jumps_makes_nothing_old() {
 }
 
 #[test]
-fn hours_go_over_midnight_and_are_said_as_they_are_read() {
-    let berlin = Zone::named("Europe/Berlin").unwrap();
-    let night: Hours = "22:00-06:00".parse().unwrap();
-    assert!(night.contain(at("2026-11-25T21:00:00Z"), &berlin));
-    assert!(night.contain(at("2026-11-25T04:59:00Z"), &berlin));
-    assert!(!night.contain(at("2026-11-25T05:00:00Z"), &berlin));
-    assert!(Hours::ALWAYS.contain(at("2026-11-25T23:59:59Z"), &Zone::utc()));
-    assert_eq!("00:00-24:00".parse(), Ok(Hours::ALWAYS));
-    assert_eq!(night.to_string(), "22:00-06:00");
-    for bad in [
-        "",
-        "22",
-        "22:00",
-        "22:00-22:00",
-        "24:00-06:00",
-        "25:00-26:00",
-        "9:00-12:00",
-        "09:00-10:59",
-        "09:61-10:00",
-    ] {
-        assert!(bad.parse::<Hours>().is_err(), "{bad}");
+fn hours_of_work_are_two_or_more() {
+    for good in ["22:00-06:00", "22:00-00:00", "00:00-24:00", "9:00-12:00"] {
+        assert!(work_hours(good).is_ok(), "{good}");
     }
+    let short = work_hours("23:30-01:29").unwrap_err().to_string();
+    assert!(short.contains("23:30-01:29 is too short") && short.contains("two hours"), "{short}");
+    assert!(work_hours("22").unwrap_err().to_string().contains("are no hours"));
 }
 
 proptest! {

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use outlast_civil::{Holidays, Zone};
+
 use super::*;
 
 fn time(text: &str) -> Timestamp {

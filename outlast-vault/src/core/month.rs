@@ -8,7 +8,7 @@ pub(crate) mod noted;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use outlast_promise::Zone;
+use outlast_civil::Zone;
 use outlast_types::{Timestamp, WorkloadName};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex};
 
 use outlast_alert::Route;
 use outlast_catalog::Catalog;
-use outlast_promise::{Settings, Zone};
+use outlast_civil::Zone;
+use outlast_promise::Settings;
 use outlast_types::{Environment, Interrupt, Random, hex};
 use outlast_wire::api::SignedReport;
 use outlast_wire::names::Names;

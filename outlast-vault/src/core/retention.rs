@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use outlast_promise::{Hours, Keep, Policy, Zone};
+use outlast_civil::{Hours, Zone};
+use outlast_promise::{Keep, Policy};
 use outlast_types::WorkloadName;
 
 /// Nothing is forgotten that came less than so long ago, if policy does not say otherwise.

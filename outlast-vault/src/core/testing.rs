@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use outlast_catalog::Catalog;
+use outlast_civil::Zone;
 use outlast_format::snapshot::Snapshot;
 use outlast_fs::FileTime;
-use outlast_promise::{Settings, Zone};
+use outlast_promise::Settings;
 use outlast_repo::backup::{self, Input, Options, Outcome, StreamInput};
 use outlast_repo::lock::Holder;
 use outlast_types::{

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use outlast_promise::{Policy, Settings, Zone};
+use outlast_civil::Zone;
+use outlast_promise::{Policy, Settings};
 use outlast_types::WorkloadName;
 use outlast_wire::names::Names;
 use outlast_wire::outside::RouteConfig;

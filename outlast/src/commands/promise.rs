@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::Subcommand;
-use outlast_promise::{Keep, Kept, Point, Rule, Zone, judge};
+use outlast_civil::Zone;
+use outlast_promise::{Keep, Kept, Point, Rule, judge};
 use outlast_types::Timestamp;
 use serde_json::json;
 

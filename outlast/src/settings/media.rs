@@ -1,7 +1,8 @@
 //! The configuration of a media server, from settings.
 
 use anyhow::Result;
-use outlast_media::{Calendar, InvalidCalendar, MediaConfig, MediaLimits, Rate, Room};
+use outlast_civil::{Calendar, InvalidCalendar, Rate};
+use outlast_media::{MediaConfig, MediaLimits, Room};
 use outlast_wire::Proxies;
 use outlast_wire::outside::LookoutConfig;
 

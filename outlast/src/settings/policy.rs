@@ -4,8 +4,9 @@ use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use outlast_civil::Holidays;
 use outlast_fs::durable;
-use outlast_promise::{Holidays, InvalidWindow, Part, Policy, PolicyFlaw, Said, Window};
+use outlast_promise::{InvalidWindow, Part, Policy, PolicyFlaw, Said, Window};
 
 use super::flaw::Flaw;
 use super::key::RoleKeys;

@@ -6,8 +6,9 @@ use std::num::NonZeroU64;
 use anyhow::Result;
 use outlast_agent::answers::{AskedBy, FetchRules};
 use outlast_agent::{AgentConfig, Budgets};
+use outlast_civil::Zone;
 use outlast_drop::DropLimits;
-use outlast_promise::{Policy, Zone};
+use outlast_promise::{Policy, work_hours};
 use outlast_types::SanityRule;
 use outlast_vault::{
     AgentLimits, LimitPolicy, RetentionPolicy, RetentionRule, SanityPolicy, ScrubPolicy,
@@ -228,7 +229,7 @@ fn retention(settings: &Settings, policy: &Policy) -> Result<RetentionPolicy> {
         },
         policy: policy.clone(),
         min_age: settings.duration("retention.min_age")?,
-        hours: settings.text("retention.hours")?.parse()?,
+        hours: work_hours(settings.text("retention.hours")?)?,
     })
 }
 

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use outlast_alert::{Hours, Kind, Route, Severity, zone};
+use outlast_alert::{Kind, Route, Severity};
+use outlast_civil::{Weekly, Zone};
 use outlast_wire::outside::{
     Address, Destination, LookoutConfig, MailTls, RouteConfig, check_mailbox,
 };
@@ -43,12 +44,14 @@ pub(super) fn judge(settings: &Settings) -> Vec<Flaw> {
         }
         flaws.extend(judge_address(settings, item));
         for text in settings.words(&item.key("hours")) {
-            if let Err(error) = text.parse::<Hours>() {
+            if let Err(error) = text.parse::<Weekly>() {
                 flaws.push(settings.flaw(&item.key("hours"), &error.to_string()));
             }
         }
         let zone_key = item.key("zone");
-        if let Some(name) = settings.text_if_set(&zone_key).filter(|name| zone(name).is_none()) {
+        if let Some(name) =
+            settings.text_if_set(&zone_key).filter(|name| Zone::named(name).is_err())
+        {
             let words =
                 format!("this system knows no time zone {name:?}, such as \"Europe/Berlin\"");
             flaws.push(settings.flaw(&zone_key, &words));
@@ -198,14 +201,14 @@ pub(super) fn build(settings: &Settings) -> Result<Vec<RouteConfig>> {
 fn route(settings: &Settings, item: &Item) -> Result<RouteConfig> {
     let key = |name: &str| item.key(name);
     let kind = kind(settings, item).unwrap_or(Kind::Command);
-    let hours = settings.words(&key("hours")).iter().map(|text| text.parse::<Hours>());
+    let hours = settings.words(&key("hours")).iter().map(|text| text.parse::<Weekly>());
     let is_critical = settings.text_if_set(&key("severity")) == Some("critical");
     let usual = Route::new(settings.text(&key("name"))?, kind);
     let route = Route {
         owners: settings.words(&key("owners")).to_vec(),
         severity: if is_critical { Severity::Critical } else { Severity::Warning },
         hours: hours.collect::<std::result::Result<_, _>>()?,
-        zone: settings.text_if_set(&key("zone")).and_then(zone).unwrap_or(usual.zone.clone()),
+        zone: settings.text_if_set(&key("zone")).map_or(Ok(Zone::utc()), Zone::named)?,
         after: settings.duration_if_set(&key("after")).unwrap_or_default(),
         repeat: settings.duration_if_set(&key("repeat")),
         ..usual

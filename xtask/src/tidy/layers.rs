@@ -3,8 +3,9 @@
 use super::workspace::Package;
 
 /// Crates from the ground up. The two of the ground floor are the vocabulary of all others.
-const LEVELS: [&[&str]; 5] = [
+const LEVELS: [&[&str]; 6] = [
     &["outlast-types", "outlast-fs"],
+    &["outlast-civil"],
     &[
         "outlast-format",
         "outlast-store",
@@ -31,7 +32,7 @@ const WALLS: [(&str, &[&str]); 16] = [
     // The demo keeps a small SQLite shop where PostgreSQL is not installed.
     ("rusqlite", &["outlast-catalog", "outlast"]),
     // Civil times and their zones; all others know moments only.
-    ("jiff", &["outlast-alert", "outlast-drop", "outlast-media", "outlast-promise"]),
+    ("jiff", &["outlast-civil", "outlast-drop", "outlast-promise"]),
     // What goes over the wire, and who is at the other end.
     ("hpke", &["outlast-wire"]),
     ("hyper", &["outlast-wire"]),

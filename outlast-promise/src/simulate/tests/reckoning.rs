@@ -39,7 +39,7 @@ proptest! {
     fn clocks_show_what_the_library_says(unix in 1_700_000_000_i64..2_000_000_000) {
         let at = Timestamp::from_unix(unix, 0).unwrap();
         for zone in zone::Zone::ALL {
-            let civil = crate::Zone::named(zone.as_str()).unwrap().civil(at);
+            let civil = outlast_civil::Zone::named(zone.as_str()).unwrap().civil(at);
             let shown = unix + zone.offset(unix);
             prop_assert_eq!(shown.div_euclid(86_400), day_of(
                 i64::from(civil.year()), i64::from(civil.month()), i64::from(civil.day())

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use outlast_promise::Zone;
+use outlast_civil::Zone;
 use outlast_types::WorkloadName;
 
 use super::InForce;

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use outlast_media::{Ask, ControlError, MediaConfig, Rate, ask};
+use outlast_civil::Rate;
+use outlast_media::{Ask, ControlError, MediaConfig, ask};
 use outlast_types::{Clock as _, SystemClock, human};
 use outlast_wire::Role;
 use outlast_wire::api::MediaState;

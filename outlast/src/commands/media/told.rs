@@ -1,7 +1,8 @@
 //! How a media server is doing, in words.
 
 use anyhow::Result;
-use outlast_media::{MediaStatus, Rate, word_of};
+use outlast_civil::Rate;
+use outlast_media::{MediaStatus, word_of};
 use outlast_types::human;
 use std::time::Duration;
 

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use outlast_civil::Zone;
 use outlast_fs::durable;
-use outlast_promise::{Keep, Kept, Point, Rule, Zone, judge};
+use outlast_promise::{Keep, Kept, Point, Rule, judge};
 use outlast_types::{Timestamp, human};
 use serde_json::json;
 

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use outlast_promise::{Class, ClassName, Schedule, Zone};
-use outlast_types::Weekdays;
+use outlast_civil::Weekdays;
+use outlast_civil::Zone;
+use outlast_promise::{Class, ClassName, Schedule};
 
 use super::super::key::{CLASSES, Default, Form, Key, Kind, Section};
 use super::evidence::{

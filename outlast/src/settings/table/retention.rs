@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use outlast_promise::{Hours, Keep, Zone};
+use outlast_civil::Zone;
+use outlast_promise::{Keep, work_hours};
 
 use super::super::key::{Default, Form, Key, Kind, Section};
 use super::ANY;
@@ -47,7 +48,7 @@ pub(super) const RETENTION: Section = Section {
             name: "hours",
             kind: Kind::Ruled {
                 example: "22:00-06:00",
-                check: |text| text.parse::<Hours>().map(drop).map_err(|error| error.to_string()),
+                check: |text| work_hours(text).map(drop).map_err(|error| error.to_string()),
             },
             default: Default::Value("00:00-24:00"),
             help: "when the vault may forget and prune",

@@ -3,11 +3,16 @@
 use std::fmt;
 use std::str::FromStr;
 
+use jiff::civil::Weekday;
+
 const NAMES: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 
-/// Some days of the week: `mon-fri`, `sat,sun`, `daily`. They have numbers, Monday's being 0.
+/// Some days of the week: `mon-fri`, `sat,sun`, `daily`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Weekdays([bool; 7]);
+pub struct Weekdays(
+    /// From Monday on.
+    [bool; 7],
+);
 
 /// A text that names no days of the week.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -21,9 +26,10 @@ pub struct InvalidWeekdays {
 impl Weekdays {
     pub const ALL: Self = Self([true; 7]);
 
-    /// Whether the day of this number is one of them.
-    pub fn contain(self, number: usize) -> bool {
-        self.0.get(number).is_some_and(|is_one| *is_one)
+    /// Whether a day is one of them.
+    pub fn contain(self, day: Weekday) -> bool {
+        let place = usize::try_from(day.to_monday_zero_offset()).ok();
+        place.and_then(|place| self.0.get(place)).is_some_and(|is_one| *is_one)
     }
 }
 
@@ -82,6 +88,6 @@ mod tests {
             assert!(said.contains("are no days") && said.contains("mon-fri"), "{said}");
         }
         let sunday: Weekdays = "sun".parse().unwrap();
-        assert!(sunday.contain(6) && !sunday.contain(0) && !sunday.contain(7));
+        assert!(sunday.contain(Weekday::Sunday) && !sunday.contain(Weekday::Monday));
     }
 }

@@ -8,9 +8,12 @@
 use std::fmt;
 use std::str::FromStr;
 
-use jiff::civil::{Time, Weekday};
-use jiff::tz::TimeZone;
-use outlast_types::{InvalidWeekdays, Timestamp, Weekdays};
+use outlast_types::Timestamp;
+
+use crate::hours::InvalidHours;
+use crate::weekdays::InvalidWeekdays;
+use crate::weekly::Weekly;
+use crate::zone::{UnknownZone, Zone};
 
 /// Rules of one calendar.
 const RULES_MAX: usize = 100;
@@ -37,10 +40,10 @@ pub enum InvalidCalendar {
     Rule { text: String },
     #[error(transparent)]
     Days(#[from] InvalidWeekdays),
-    #[error("{text:?} are no hours: write such as 07:00-19:00, 22:00-06:00 or 00:00-24:00")]
-    Hours { text: String },
-    #[error("the time zone {name:?} is not known: {reason}")]
-    Zone { name: String, reason: String },
+    #[error(transparent)]
+    Hours(#[from] InvalidHours),
+    #[error(transparent)]
+    Zone(#[from] UnknownZone),
     #[error("a calendar has at most {RULES_MAX} rules")]
     TooMany,
 }
@@ -96,24 +99,21 @@ impl fmt::Display for Rate {
 /// When the line may be used how fast.
 #[derive(Debug, Clone)]
 pub struct Calendar {
-    zone: TimeZone,
+    zone: Zone,
     ordinary: Rate,
     rules: Vec<Rule>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
 struct Rule {
-    days: Weekdays,
-    begin: Time,
-    /// None is midnight at the end of the day; one before `begin` is on the next day.
-    end: Option<Time>,
+    when: Weekly,
     rate: Rate,
 }
 
 impl Calendar {
     /// The same rate at all times.
     pub fn always(ordinary: Rate) -> Self {
-        Self { zone: TimeZone::UTC, ordinary, rules: Vec::new() }
+        Self { zone: Zone::utc(), ordinary, rules: Vec::new() }
     }
 
     /// `ordinary` unless one of `rules` says otherwise, in the time zone of that name.
@@ -122,10 +122,7 @@ impl Calendar {
         rules: impl IntoIterator<Item = &'a str>,
         zone: &str,
     ) -> Result<Self, InvalidCalendar> {
-        let zone = TimeZone::get(zone).map_err(|error| InvalidCalendar::Zone {
-            name: zone.to_owned(),
-            reason: error.to_string(),
-        })?;
+        let zone = Zone::named(zone)?;
         let rules = rules.into_iter().map(str::parse).collect::<Result<Vec<Rule>, _>>()?;
         if rules.len() > RULES_MAX {
             return Err(InvalidCalendar::TooMany);
@@ -135,27 +132,10 @@ impl Calendar {
 
     /// How fast the line may be used at a moment.
     pub fn rate_at(&self, at: Timestamp) -> Rate {
-        let Ok(moment) = jiff::Timestamp::new(at.unix_seconds(), 0) else { return self.ordinary };
-        let civil = self.zone.to_datetime(moment);
-        let (day, time) = (civil.date().weekday(), civil.time());
-        let holds = |rule: &&Rule| rule.holds(day, time);
+        let civil = self.zone.civil(at);
+        let holds = |rule: &&Rule| rule.when.contain_civil(civil);
         self.rules.iter().rev().find(holds).map_or(self.ordinary, |rule| rule.rate)
     }
-}
-
-impl Rule {
-    fn holds(&self, day: Weekday, time: Time) -> bool {
-        let of = |day: Weekday| self.days.contain(place(day));
-        match self.end {
-            None => of(day) && time >= self.begin,
-            Some(end) if self.begin < end => of(day) && (self.begin..end).contains(&time),
-            Some(end) => (of(day) && time >= self.begin) || (of(day.previous()) && time < end),
-        }
-    }
-}
-
-fn place(day: Weekday) -> usize {
-    usize::try_from(day.to_monday_zero_offset()).unwrap_or(0)
 }
 
 impl FromStr for Rule {
@@ -171,22 +151,8 @@ impl FromStr for Rule {
         if rate.is_empty() {
             return Err(invalid());
         }
-        let (begin, end) = parse_hours(hours)?;
-        Ok(Self { days, begin, end, rate: rate.parse()? })
-    }
-}
-
-fn parse_hours(text: &str) -> Result<(Time, Option<Time>), InvalidCalendar> {
-    let invalid = || InvalidCalendar::Hours { text: text.to_owned() };
-    let time = |text: &str| Time::strptime("%H:%M", text).map_err(|_| invalid());
-    let (begin, end) = text.split_once('-').ok_or_else(invalid)?;
-    let begin = time(begin)?;
-    match end {
-        "24:00" => Ok((begin, None)),
-        _ => match time(end)? {
-            end if end == begin => Err(invalid()),
-            end => Ok((begin, Some(end))),
-        },
+        let when = Weekly { days, hours: hours.parse()? };
+        Ok(Self { when, rate: rate.parse()? })
     }
 }
 

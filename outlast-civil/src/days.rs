@@ -5,18 +5,14 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use jiff::ToSpan;
-use jiff::civil::{Date, Weekday};
-use outlast_types::Weekdays;
+use jiff::civil::Date;
+
+use crate::weekdays::Weekdays;
 
 /// Holidays of one file; more are a mistake.
 const HOLIDAYS_MAX: usize = 10_000;
 /// Longest name of a holiday, in characters.
 const NAME_LENGTH_MAX: usize = 80;
-
-/// Whether a day of the week is one of some.
-pub(crate) fn is_one(day: Weekday, of: Weekdays) -> bool {
-    usize::try_from(day.to_monday_zero_offset()).is_ok_and(|number| of.contain(number))
-}
 
 /// Days of the year on which nobody is paged, and what they are called.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -59,7 +55,7 @@ impl FromStr for Holidays {
 }
 
 /// A day such as `2026-12-25`, and no other form.
-pub(crate) fn date(text: &str) -> Option<Date> {
+pub fn date(text: &str) -> Option<Date> {
     let date: Date = text.parse().ok()?;
     (date.to_string() == text).then_some(date)
 }
@@ -80,15 +76,15 @@ impl Default for DaysOff {
 
 impl DaysOff {
     /// Why a day is off, if it is.
-    pub(crate) fn why(&self, day: Date) -> Option<&str> {
+    pub fn why(&self, day: Date) -> Option<&str> {
         if let Some(name) = self.holidays.0.get(&day) {
             return Some(name);
         }
-        (!is_one(day.weekday(), self.weekdays)).then_some("a day off")
+        (!self.weekdays.contain(day.weekday())).then_some("a day off")
     }
 
     /// How many days in a row are off, at most.
-    pub(crate) fn longest(&self) -> usize {
+    pub fn longest(&self) -> usize {
         let run = |first: Date| {
             let next = |day: &Date| day.tomorrow().ok();
             let days = std::iter::successors(Some(first), next);
@@ -104,7 +100,7 @@ impl DaysOff {
     }
 
     /// Whether there are none.
-    pub(crate) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.weekdays == Weekdays::ALL && self.holidays.0.is_empty()
     }
 }

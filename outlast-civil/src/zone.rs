@@ -61,7 +61,7 @@ impl Zone {
     }
 
     /// What the clocks of the zone show at a moment.
-    pub(crate) fn civil(&self, at: Timestamp) -> DateTime {
+    pub fn civil(&self, at: Timestamp) -> DateTime {
         let nanos = i32::try_from(at.nanos()).unwrap_or(0);
         let moment = jiff::Timestamp::new(at.unix_seconds(), nanos);
         // jiff ends two days before the year 9999 does.
@@ -70,12 +70,12 @@ impl Zone {
 
     /// The moment at which the clocks of the zone show it. One that they skip is as much later as they
     /// were put forward; of one that they show twice it is the first.
-    pub(crate) fn moment(&self, civil: DateTime) -> Option<Timestamp> {
+    pub fn moment(&self, civil: DateTime) -> Option<Timestamp> {
         of_jiff(self.zone.to_ambiguous_timestamp(civil).compatible().ok()?)
     }
 
     /// The second moment at which they show it, if they do so twice.
-    pub(crate) fn again(&self, civil: DateTime) -> Option<Timestamp> {
+    pub fn again(&self, civil: DateTime) -> Option<Timestamp> {
         let at = self.zone.to_ambiguous_timestamp(civil);
         let is_twice = matches!(at.offset(), AmbiguousOffset::Fold { .. });
         if is_twice { of_jiff(at.later().ok()?) } else { None }
