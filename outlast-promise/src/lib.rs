@@ -82,7 +82,7 @@ pub use verification::{
     Damage, DrillLevel, DrillPick, DrillRule, DrillTrouble, Shortening, Unread, due_within,
     overdue_after,
 };
-pub use window::{InvalidWindow, Window};
+pub use window::{InvalidWindow, LongRun, Window, longest_run};
 pub use workload::Quarantined;
 
 #[cfg(test)]

@@ -8,8 +8,12 @@ use jiff::civil::Date;
 use outlast_civil::{Hours, InvalidHours, InvalidWeekdays, Weekdays, Zone, date};
 use outlast_types::Timestamp;
 
-/// The longest time for which windows may let pages wait without a break.
-pub(crate) const LENGTH_MAX: Duration = Duration::from_secs(24 * 3600);
+/// The longest time for which windows may let pages wait without a break, if nobody agreed to more.
+const LENGTH_MAX: Duration = Duration::from_secs(24 * 3600);
+/// The longest time in any case.
+const AGREED_LENGTH_MAX: Duration = Duration::from_secs(31 * 86_400);
+/// Days that such a time touches, and one before, whose window may go over midnight.
+const AGREED_DAYS: usize = 34;
 /// Longest reason, in characters.
 const REASON_LENGTH_MAX: usize = 200;
 
@@ -43,10 +47,20 @@ pub enum InvalidWindow {
     #[error("a maintenance window wants a reason after its hours, such as \"patch day\"")]
     NoReason,
     #[error(
-        "pages would wait for more than 24 h without a break, from {begin} on: that takes two \
-         operators; shorten it, or pause the workloads"
+        "pages would wait for more than 31 d without a break, from {begin} on: shorten it, or pause the \
+         workloads"
     )]
     TooLong { begin: String },
+}
+
+/// Windows that let pages wait for more than 24 h without a break, which takes two operators.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LongRun {
+    /// When it begins: `Sat 2026-01-10 00:00`, in the zone of the windows.
+    pub begin: String,
+    pub length: Duration,
+    /// Those that take part in it.
+    pub windows: Vec<Window>,
 }
 
 impl FromStr for Window {
@@ -110,6 +124,15 @@ impl Window {
         if is_of { self.hours.on(day, zone) } else { None }
     }
 
+    /// Whether it is open at any moment from `begin` to `end`.
+    fn is_open_between(&self, begin: Timestamp, end: Timestamp, zone: &Zone) -> bool {
+        let first = zone.civil(begin).date().yesterday().ok();
+        let days = std::iter::successors(first, |day| day.tomorrow().ok());
+        days.take(AGREED_DAYS).any(|day| {
+            self.on(day, zone).is_some_and(|(opens, closes)| opens < end && closes > begin)
+        })
+    }
+
     /// The moments at which it begins that tell all about how long it may be, in a zone where no clock is
     /// ever changed.
     fn beginnings(&self) -> Vec<Timestamp> {
@@ -138,18 +161,36 @@ pub(crate) fn open_at<'a>(
     (end > at).then_some((end, window.reason()))
 }
 
-/// Refuses windows that let pages wait for too long.
+/// Refuses windows that let pages wait for too long, whoever agreed to it.
 pub(crate) fn judge(windows: &[Window]) -> Result<(), InvalidWindow> {
+    match longest_run(windows) {
+        Some(LongRun { begin, length, .. }) if length > AGREED_LENGTH_MAX => {
+            Err(InvalidWindow::TooLong { begin })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The longest run of windows that takes two operators, if any does.
+pub fn longest_run(windows: &[Window]) -> Option<LongRun> {
     let zone = Zone::utc();
-    for begin in windows.iter().flat_map(Window::beginnings) {
+    let begins = windows.iter().flat_map(Window::beginnings);
+    let runs = begins.filter_map(|begin| {
         let mut at = begin;
         while let Some((end, _)) = open_at(windows, at, &zone) {
             at = end;
-            if at.since(begin) > LENGTH_MAX {
-                let begin = zone.civil(begin).strftime("%a %Y-%m-%d %H:%M").to_string();
-                return Err(InvalidWindow::TooLong { begin });
+            // What never ends is too long as well.
+            if at.since(begin) > AGREED_LENGTH_MAX {
+                break;
             }
         }
-    }
-    Ok(())
+        (at.since(begin) > LENGTH_MAX).then_some((begin, at))
+    });
+    let (begin, end) = runs.max_by_key(|(begin, end)| end.since(*begin))?;
+    let takes_part = |window: &&Window| window.is_open_between(begin, end, &zone);
+    Some(LongRun {
+        begin: zone.civil(begin).strftime("%a %Y-%m-%d %H:%M").to_string(),
+        length: end.since(begin),
+        windows: windows.iter().filter(takes_part).cloned().collect(),
+    })
 }

@@ -42,6 +42,7 @@ pub(crate) mod tokens;
 pub(crate) mod withheld;
 
 pub(crate) mod admission;
+pub(crate) mod agreements;
 pub(crate) mod alerts;
 pub(crate) mod outbox;
 pub(crate) mod promise_monitor;

@@ -23,6 +23,7 @@ mod core;
 mod doors;
 mod process;
 
+pub use core::agreements::{AGREEMENTS, Agreement, agreed};
 pub use core::audit::{AuditFault, AuditGap, AuditHead, AuditSelection, AuditVerdict};
 pub use core::drills::{DrillPart, DrillPolicy};
 pub use core::error::VaultError;

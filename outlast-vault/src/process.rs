@@ -245,12 +245,9 @@ fn open(
             Arc::new(move || CertificateAuthority::open(&directory)) as OpenIssuer
         }),
         names: config.names.clone(),
-        settings: config.settings(),
-        limits: config.limits.clone(),
         policy: policy_of(config),
         policy_file: Arc::new(policy_file),
         scrub: config.scrub,
-        drills: config.drills.clone(),
         ground: Some(ground),
         zone: config.zone.clone(),
         process: here::process(),
@@ -307,7 +304,7 @@ impl VaultHandle {
     pub fn adopt(&self, config: &VaultConfig) -> Result<(), StartError> {
         if let Some(serving) = &*self.serving() {
             let event = Event::by_vault(AuditAction::PolicyAdopted);
-            serving.vault.take_policy(event, config.settings(), policy_of(config))?;
+            serving.vault.take_policy(event, policy_of(config))?;
             let routes = config.routes.iter().map(|config| config.route.clone()).collect();
             serving.vault.alerts.reroute(routes)?;
             if let Some(running) = &serving.running {

@@ -39,8 +39,9 @@ pub use keeping::{
     HoldView, KeepingDone, KeepingOrder, KeepingView, KeptView, RequestView, SnapshotView,
 };
 pub use orders::{
-    AcceptOrder, ApplyPolicy, DeployAnnounced, DeployAnnouncement, OrderView, PauseOrder,
-    PolicyApplied, ReasonedOrder, RecreateOrder, ReleasesResumed, RenameOrder, ResumeReleases,
+    AcceptOrder, AgreementOrder, AgreementView, ApplyPolicy, DeployAnnounced, DeployAnnouncement,
+    OrderView, PauseOrder, PolicyApplied, ReasonedOrder, RecreateOrder, ReleasesResumed,
+    RenameOrder, ResumeReleases,
 };
 pub use shipments::{
     AskLacking, BeginShipment, BillAnswer, BilledPacks, CancelShipment, CustodyRecord, CustodyView,

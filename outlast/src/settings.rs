@@ -30,6 +30,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow};
 use outlast_fs::durable;
 use outlast_promise::{Keep, Policy};
+pub(crate) use policy::LongWindows;
 use toml::de::DeTable;
 
 use flaw::Flaw;
@@ -118,6 +119,16 @@ impl Document {
         self.judge(flaws)?;
         let keep = settings.text_if_set("retention.keep").and_then(|text| text.parse().ok());
         Ok(Checked { policy: policy::build(&settings), keep })
+    }
+
+    /// What in it takes two operators.
+    pub(crate) fn long_windows(&self) -> Result<Vec<LongWindows>> {
+        Ok(policy::long_windows(&self.settings(&table::VAULT)?))
+    }
+
+    /// Refuses a policy that says what takes two operators, if those of the vault in a directory did not agree.
+    pub(crate) fn check_agreed(&self, vault: &Path) -> Result<()> {
+        self.judge(policy::judge_long_windows(&self.settings(&table::VAULT)?, vault))
     }
 
     /// The settings of a role in force, with the keys that this process's environment sets; some

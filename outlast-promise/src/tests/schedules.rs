@@ -125,6 +125,31 @@ fn what_no_schedule_is_is_told_by_its_part() {
 }
 
 #[test]
+fn windows_that_together_are_longer_than_a_day_are_named_with_their_beginning() {
+    let run = |texts: &[&str]| {
+        let windows: Vec<Window> = texts.iter().map(|text| text.parse().unwrap()).collect();
+        let run = longest_run(&windows)?;
+        let parts: Vec<String> = run.windows.iter().map(ToString::to_string).collect();
+        Some((run.begin, run.length.as_secs() / 3600, parts.join(" + ")))
+    };
+    let said = |begin: &str, hours, parts: &str| Some((begin.to_owned(), hours, parts.to_owned()));
+    assert_eq!(
+        run(&["sat 00:00-24:00 a", "sun 00:00-01:00 b", "wed 02:00-03:00 c"]),
+        said("Sat 2026-01-10 00:00", 25, "sat 00:00-24:00 a + sun 00:00-01:00 b")
+    );
+    assert_eq!(
+        run(&["2026-12-01 12:00-11:00 a", "2026-12-02 11:00-13:00 b"]),
+        said("Tue 2026-12-01 12:00", 25, "2026-12-01 12:00-11:00 a + 2026-12-02 11:00-13:00 b")
+    );
+    assert_eq!(
+        run(&["fri-mon 20:00-19:59 x", "sat,sun 00:00-24:00 y"]),
+        said("Fri 2026-01-09 20:00", 71, "mon,fri,sat,sun 20:00-19:59 x + sat,sun 00:00-24:00 y")
+    );
+    assert_eq!(run(&["sat 00:00-24:00 a", "mon 00:00-24:00 b", "2026-12-01 22:00-04:00 c"]), None);
+    assert_eq!(run(&["2026-12-01 12:00-11:59 a"]), None);
+}
+
+#[test]
 fn a_class_that_nobody_can_mean_is_refused_by_its_key() {
     let refused = |part: Part| {
         let InvalidClass { key, words } = class(part).judge().unwrap_err();
@@ -142,16 +167,10 @@ fn a_class_that_nobody_can_mean_is_refused_by_its_key() {
     let windows = |texts: &[&str]| {
         Some(texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<Window>>())
     };
-    for texts in [
-        &["daily 00:00-24:00 always"][..],
-        &["sat 00:00-24:00 a", "sun 00:00-01:00 b"],
-        &["2026-12-01 12:00-11:00 a", "2026-12-02 11:00-13:00 b"],
-    ] {
-        let told = refused(Part { maintenance: windows(texts), ..Part::default() });
-        assert!(told.starts_with("maintenance: pages would wait for more than 24 h"), "{told}");
-    }
-    let short = windows(&["sat 00:00-24:00 a", "mon 00:00-24:00 b", "2026-12-01 22:00-04:00 c"]);
-    class(Part { maintenance: short, ..Part::default() }).judge().unwrap();
+    let told = refused(Part { maintenance: windows(&["daily 00:00-24:00 x"]), ..Part::default() });
+    assert!(told.starts_with("maintenance: pages would wait for more than 31 d"), "{told}");
+    let weekend = windows(&["sat,sun 00:00-24:00 two operators agreed"]);
+    class(Part { maintenance: weekend, ..Part::default() }).judge().unwrap();
     let days: String = (1..=31).map(|day| format!("2026-12-{day:02}\n")).collect();
     let holidays = |text: &str| Some(Arc::new(text.parse::<Holidays>().unwrap()));
     class(Part { holidays: holidays(&days), ..Part::default() }).judge().unwrap();

@@ -107,7 +107,7 @@ impl Vault {
 
     /// The workloads of which policy wants drills, and when the oldest backup of each came.
     fn drilled_workloads(&self) -> Result<Vec<(WorkloadName, Timestamp)>, VaultError> {
-        if !self.drills.policy.wants_any() || self.drills.ground.is_none() {
+        if !self.drills.policy().wants_any() || self.drills.ground.is_none() {
             return Ok(Vec::new());
         }
         let catalog = self.promises.catalog();
@@ -132,7 +132,7 @@ impl Vault {
         let status = self.promises.status(workload);
         let class = status.and_then(|status| status.promise.class().name.clone());
         let class = class.map(|name| name.to_string());
-        self.drills.policy.rule(workload, class.as_deref())
+        self.drills.policy().rule(workload, class.as_deref())
     }
 
     fn snapshot_to_drill(&self, workload: &WorkloadName) -> Result<SnapshotRecord, VaultError> {
@@ -242,7 +242,7 @@ impl Vault {
         })?;
         record.content_bytes = known.content_bytes;
         let repository = self.repositories.get(workload)?;
-        let (rate, timer) = (self.drills.policy.rate, &self.environment.timer);
+        let (rate, timer) = (self.drills.policy().rate, &self.environment.timer);
         let opened = repository.opened_through(|store| {
             Arc::new(Paced::new(store, rate, Arc::clone(timer), progress.stop()))
         })?;

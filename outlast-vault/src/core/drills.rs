@@ -1,7 +1,7 @@
 //! Drills: what is remembered of them, and when the next one is due.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use outlast_format::BlobId;
@@ -323,7 +323,7 @@ pub(crate) struct Waiting {
 
 /// The drills of all workloads.
 pub(crate) struct Drills {
-    pub(crate) policy: DrillPolicy,
+    policy: RwLock<Arc<DrillPolicy>>,
     pub(crate) ground: Option<Arc<dyn Ground>>,
     storage: Storage,
     state: Mutex<State>,
@@ -365,7 +365,18 @@ impl Drills {
             }
         }
         let state = Mutex::new(State { known, ..State::default() });
+        let policy = RwLock::new(Arc::new(policy));
         Ok(Self { policy, ground, storage: Storage::clone(storage), state })
+    }
+
+    /// What policy wants of drills.
+    pub(crate) fn policy(&self) -> Arc<DrillPolicy> {
+        Arc::clone(&self.policy.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Another policy holds from the next drill on; one that is under way goes on by its own.
+    pub(crate) fn adopt(&self, policy: DrillPolicy) {
+        *self.policy.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(policy);
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {

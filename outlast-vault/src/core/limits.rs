@@ -7,7 +7,7 @@
 mod policy;
 mod usage;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use outlast_promise::{Excess, Limit};
 use outlast_types::{Clock, WorkloadName};
@@ -29,7 +29,7 @@ const RECORD_BYTES_MAX: u64 = 64 << 20;
 pub(crate) struct Limits {
     storage: Storage,
     clock: Arc<dyn Clock>,
-    policy: LimitPolicy,
+    policy: RwLock<Arc<LimitPolicy>>,
     state: Mutex<State>,
 }
 
@@ -56,13 +56,23 @@ impl Limits {
             }
         };
         let state = Mutex::new(State { usage, is_changed: false });
+        let policy = RwLock::new(Arc::new(policy));
         Ok(Self { storage: Storage::clone(storage), clock, policy, state })
+    }
+
+    /// Other limits hold from now on. What was counted stays.
+    pub(crate) fn adopt(&self, policy: LimitPolicy) {
+        *self.policy.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(policy);
+    }
+
+    fn policy(&self) -> Arc<LimitPolicy> {
+        Arc::clone(&self.policy.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// How many requests a peer may make in a second.
     pub(crate) fn requests_per_second(&self, peer: &Peer) -> u32 {
         match peer.role() {
-            Role::Agent => self.policy.of(peer).requests_per_second,
+            Role::Agent => self.policy().of(peer).requests_per_second,
             _ => OTHERS_REQUESTS_PER_SECOND,
         }
     }
@@ -72,7 +82,7 @@ impl Limits {
         if peer.role() != Role::Agent {
             return Ok(());
         }
-        let allowed = self.policy.of(peer).new_workloads;
+        let allowed = self.policy().of(peer).new_workloads;
         let begun = self.state().usage.today(self.clock.now().day(), peer.name()).begun;
         within(begun < allowed, peer, Limit::NewWorkloads, allowed, None)
     }
@@ -98,7 +108,7 @@ impl Limits {
         if peer.role() != Role::Agent {
             return Ok(());
         }
-        let allowed = self.policy.of(peer).objects;
+        let allowed = self.policy().of(peer).objects;
         let mut state = self.state();
         state.is_changed = true;
         let today = state.usage.today(self.clock.now().day(), peer.name());
@@ -116,13 +126,13 @@ impl Limits {
     ) -> Result<(), VaultError> {
         let mut state = self.state();
         let on_its_way = before.saturating_add(bytes);
-        let allowed = self.policy.stored_of(workload);
+        let allowed = self.policy().stored_of(workload);
         let stored = state.usage.stored_of(workload).saturating_add(on_its_way);
         within(stored <= allowed, peer, Limit::WorkloadStored, allowed, Some(workload))?;
         if peer.role() != Role::Agent {
             return Ok(());
         }
-        let AgentLimits { received, stored: allowed, .. } = *self.policy.of(peer);
+        let AgentLimits { received, stored: allowed, .. } = *self.policy().of(peer);
         let stored = state.usage.stored_by(peer.name()).saturating_add(on_its_way);
         within(stored <= allowed, peer, Limit::Stored, allowed, None)?;
         state.is_changed = true;

@@ -12,13 +12,14 @@ use outlast_wire::names::Names;
 use outlast_wire::{Identity, IdentityHandle, Trust};
 
 use super::admission::Admission;
+use super::agreements::Agreements;
 use super::alerts::{Alerts, ToldChronicle};
 use super::arrivals::Arrivals;
 use super::audit::{AuditAction, AuditHead, AuditLog, Event, Source};
 use super::certificates::Certificates;
 use super::challenges::Challenges;
 use super::counters::Counters;
-use super::drills::{DrillPolicy, Drills, Ground};
+use super::drills::{Drills, Ground};
 use super::error::VaultError;
 use super::figures::Figures;
 use super::former::FormerNames;
@@ -26,11 +27,10 @@ use super::incidents::{AuditChronicle, Chronicle};
 use super::jobs::{Jobs, Progress};
 use super::keepings::Keepings;
 use super::kit::{self, OpenedByKits};
-use super::limits::{LimitPolicy, Limits};
+use super::limits::Limits;
 use super::looks::Looks;
 use super::month::noted::Months;
 use super::orders::{Order, Orders};
-use super::policy::Policy;
 use super::promise_monitor::{Opening, PromiseMonitor};
 use super::recovery::{Sources, rebuilt_from};
 use super::renaming::move_places;
@@ -46,7 +46,7 @@ use super::spools::Spools;
 use super::storage::Storage;
 use super::tenures::Tenures;
 use super::tokens::Tokens;
-use super::vault::{OpenIssuer, PolicyFile, Process, Vault, carry_over, own_certificate};
+use super::vault::{NewPolicy, OpenIssuer, PolicyFile, Process, Vault, own_certificate};
 use super::withheld::Withheld;
 
 /// Random bytes in the name of a run.
@@ -63,12 +63,9 @@ pub(crate) struct Parts {
     /// Opens the issuer, if this vault has one.
     pub(crate) issuer: Option<OpenIssuer>,
     pub(crate) names: Names,
-    pub(crate) settings: Settings,
-    pub(crate) limits: LimitPolicy,
-    pub(crate) policy: Policy,
+    pub(crate) policy: NewPolicy,
     pub(crate) policy_file: Arc<dyn PolicyFile>,
     pub(crate) scrub: ScrubPolicy,
-    pub(crate) drills: DrillPolicy,
     /// In which months begin.
     pub(crate) zone: Zone,
     /// Where drills are done, if anywhere.
@@ -83,7 +80,8 @@ impl Vault {
     /// Opens a vault and brings the catalog up to what the repositories hold.
     pub(crate) fn open(mut parts: Parts) -> Result<Self, VaultError> {
         let (orders, former) = by_present_names(&mut parts)?;
-        let Parts { storage, catalog, identity, names, settings, environment, routes, .. } = parts;
+        let Parts { storage, catalog, identity, names, environment, routes, .. } = parts;
+        let NewPolicy { settings, policy, limits, drills } = parts.policy;
         let repositories = Repositories::open(&storage, &environment);
         let arrivals = Arrivals::open(&storage, &former);
         let audit = Arc::new(AuditLog::open(&storage, Arc::clone(&environment.clock))?);
@@ -110,6 +108,7 @@ impl Vault {
             arrivals,
             orders,
             keepings: Keepings::open(&storage, &former),
+            agreements: Agreements::open(&storage),
             former,
             slow_time: SlowTime::open(&storage, &environment)?,
             sights: Sights::default(),
@@ -117,7 +116,7 @@ impl Vault {
             promises,
             alerts,
             jobs: Jobs::open(&storage, &environment),
-            limits: Limits::open(&storage, Arc::clone(&environment.clock), parts.limits)?,
+            limits: Limits::open(&storage, Arc::clone(&environment.clock), limits)?,
             counters: Counters::default(),
             certificates,
             tokens: Tokens::open(&storage)?,
@@ -127,14 +126,14 @@ impl Vault {
             identity,
             certified: Mutex::new(certified),
             policy_file: parts.policy_file,
-            policies: Mutex::new(Arc::new(parts.policy)),
+            policies: Mutex::new(Arc::new(policy)),
             challenges: Challenges::open(&storage, &environment)?,
             shipments: Shipments::open(&storage, environment.clock.now())?,
             spools: Spools::open(&storage, environment.clock.now())?,
             moved: Mutex::new(environment.clock.now()),
             looks: Looks::default(),
             months: Months::in_zone(parts.zone),
-            drills: Drills::open(&storage, parts.drills, parts.ground)?,
+            drills: Drills::open(&storage, drills, parts.ground)?,
             scrubs: Scrubs::open(&storage, parts.scrub),
             run: name_of_run(&*environment.random),
             environment,
@@ -207,9 +206,7 @@ fn by_present_names(parts: &mut Parts) -> Result<(Orders, FormerNames), VaultErr
     let orders = Orders::open(&parts.storage)?;
     let former = orders.former();
     move_places(&parts.storage, &parts.catalog, &former)?;
-    carry_over(&former, &mut parts.settings.policy, &mut parts.policy);
-    former.carry_over(&mut parts.limits.workloads);
-    former.carry_over(&mut parts.drills.workloads);
+    parts.policy.carry_over(&former);
     Ok((orders, former))
 }
 

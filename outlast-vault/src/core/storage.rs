@@ -21,6 +21,7 @@
 //! | `forgetting.json` | `slow_time`, by a job | replace, durable |
 //! | `destroyed/<workload>-<order>.json` | `destroying`, once | replace, durable |
 //! | `media-servers.json` | `spools`, under its lock | replace, durable |
+//! | `agreements.json` | `agreements`, under its lock | replace, durable |
 //! | `alerts.json` | `alerts`, under its lock | replace, durable |
 //! | `scrubs/<workload>.json` | `scrub`, its one job | replace, durable |
 //! | `drills/<workload>.json` | `drill`, its one job, and who asks for one | replace, durable |

@@ -30,7 +30,7 @@ use super::policy::{Policy, SanityPolicy};
 use super::retention::RetentionPolicy;
 use super::scrubs::ScrubPolicy;
 use super::storage::memory::MemoryStorage;
-use super::vault::{OpenIssuer, PolicyFile, Process, TakePolicy, Vault};
+use super::vault::{NewPolicy, OpenIssuer, PolicyFile, Process, TakePolicy, Vault};
 
 impl Vault {
     /// Hands in a bill of which all is here: the text of the receipt.
@@ -109,14 +109,16 @@ impl World {
             identity: Identity::load(&path.join("identity")).unwrap().into(),
             issuer: Some(issuer),
             names: Names::default(),
-            settings: Settings::default(),
-            limits: self.limits.clone(),
-            policy: Policy::new(BTreeMap::new(), self.sanity.clone())
-                .letting_fetch(self.fetch.clone())
-                .keeping(self.retention.clone()),
+            policy: NewPolicy {
+                settings: Settings::default(),
+                limits: self.limits.clone(),
+                policy: Policy::new(BTreeMap::new(), self.sanity.clone())
+                    .letting_fetch(self.fetch.clone())
+                    .keeping(self.retention.clone()),
+                drills: self.drills.clone(),
+            },
             policy_file: Arc::new(NoFile),
             scrub: self.scrub,
-            drills: self.drills.clone(),
             ground: self.ground.clone(),
             zone: Zone::utc(),
             process: Process { holder: holder(), lives: |_| true },

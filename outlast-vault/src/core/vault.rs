@@ -11,20 +11,21 @@ use outlast_wire::ca::CaError;
 use outlast_wire::{CertificateAuthority, Identity, IdentityHandle, Peer, Role, Trust};
 
 use super::admission::Admission;
+use super::agreements::Agreements;
 use super::alerts::Alerts;
 use super::arrivals::Arrivals;
 use super::audit::{AuditAction, AuditLog, Event, Outcome};
 use super::certificates::Certificates;
 use super::challenges::Challenges;
 use super::counters::Counters;
-use super::drills::Drills;
+use super::drills::{DrillPolicy, Drills};
 use super::error::VaultError;
 use super::figures::Figures;
 use super::former::FormerNames;
 use super::jobs::Jobs;
 use super::keepings::Keepings;
 use super::kit::OpenedByKits;
-use super::limits::Limits;
+use super::limits::{LimitPolicy, Limits};
 use super::looks::Looks;
 use super::month::noted::Months;
 use super::orders::Orders;
@@ -66,9 +67,16 @@ impl Process {
     }
 }
 
-/// What takes a policy over once it was read and written down: settings, policy, and the keys that change.
-pub(crate) type TakePolicy<'a> =
-    dyn FnMut(promise::Settings, Policy, &[String]) -> Result<(), VaultError> + 'a;
+/// All that a vault takes over of a policy while it is at work.
+pub(crate) struct NewPolicy {
+    pub(crate) settings: promise::Settings,
+    pub(crate) policy: Policy,
+    pub(crate) limits: LimitPolicy,
+    pub(crate) drills: DrillPolicy,
+}
+
+/// What takes a policy over once it was read and written down, and the keys that change.
+pub(crate) type TakePolicy<'a> = dyn FnMut(NewPolicy, &[String]) -> Result<(), VaultError> + 'a;
 
 /// Where the policy of a running vault stands.
 pub(crate) trait PolicyFile: Send + Sync {
@@ -93,6 +101,8 @@ pub(crate) struct Vault {
     pub(crate) former: FormerNames,
     /// What is decided of single snapshots.
     pub(crate) keepings: Keepings,
+    /// What two operators agreed on before policy may say it.
+    pub(crate) agreements: Agreements,
     /// By which is forgotten.
     pub(crate) slow_time: SlowTime,
     /// What reports told of when drops were seen.
@@ -165,18 +175,16 @@ impl Vault {
     }
 
     /// Takes over another policy while the vault is at work. It is in the log, as `event`, before it counts.
-    pub(crate) fn take_policy(
-        &self,
-        event: Event,
-        mut settings: promise::Settings,
-        mut policy: Policy,
-    ) -> Result<(), VaultError> {
-        carry_over(&self.former, &mut settings.policy, &mut policy);
+    pub(crate) fn take_policy(&self, event: Event, mut new: NewPolicy) -> Result<(), VaultError> {
+        new.carry_over(&self.former);
+        let NewPolicy { settings, policy, limits, drills } = new;
         let named = settings.policy.workloads.len() + settings.policy.patterns.len();
         let classes = settings.policy.classes.len().to_string();
         self.audit
             .record(event.detail("workloads", named.to_string()).detail("classes", classes))?;
         self.promises.adopt(settings)?;
+        self.limits.adopt(limits);
+        self.drills.adopt(drills);
         *self.policies.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(policy);
         Ok(())
     }
@@ -192,9 +200,8 @@ impl Vault {
             let event = Event::by_name(by.to_owned(), AuditAction::PolicyAdopted);
             reason.iter().fold(event, |event, reason| event.detail("reason", reason))
         };
-        let applied = self.policy_file.apply(name, text, &mut |settings, policy, changes| {
-            let changes = changes.join("; ");
-            self.take_policy(event().detail("changes", changes), settings, policy)
+        let applied = self.policy_file.apply(name, text, &mut |new, changes| {
+            self.take_policy(event().detail("changes", changes.join("; ")), new)
         });
         applied.inspect_err(|error| self.note_failure(event(), error))
     }
@@ -293,17 +300,17 @@ impl Vault {
     }
 }
 
-/// What policy says of workloads by names that they had before holds for them all the same.
-pub(crate) fn carry_over(
-    former: &FormerNames,
-    promises: &mut promise::Policy,
-    policy: &mut Policy,
-) {
-    for (name, it) in former.iter() {
-        promises.carry_over(name, &it.present);
-        policy.retention.policy.carry_over(name, &it.present);
+impl NewPolicy {
+    /// What is said of workloads by names that they had before holds for them all the same.
+    pub(crate) fn carry_over(&mut self, former: &FormerNames) {
+        for (name, it) in former.iter() {
+            self.settings.policy.carry_over(name, &it.present);
+            self.policy.retention.policy.carry_over(name, &it.present);
+        }
+        self.policy.carry_over(former);
+        former.carry_over(&mut self.limits.workloads);
+        former.carry_over(&mut self.drills.workloads);
     }
-    policy.carry_over(former);
 }
 
 /// The vault's own certificate, for the promises.

@@ -6,7 +6,7 @@ use super::config::VaultConfig;
 use crate::core::error::VaultError;
 use crate::core::policy::Policy;
 use crate::core::storage::StorageError;
-use crate::core::vault::{PolicyFile, TakePolicy};
+use crate::core::vault::{NewPolicy, PolicyFile, TakePolicy};
 
 /// That of a vault at work, which knows by what it goes.
 pub(super) struct PolicyOf {
@@ -44,7 +44,7 @@ impl PolicyFile for PolicyOf {
             file.write(text).map_err(cannot)
         };
         write(&new.text)?;
-        let taken = take(new.config.settings(), policy_of(&new.config), &new.changes);
+        let taken = take(policy_of(&new.config), &new.changes);
         if let Err(error) = taken {
             write(&new.before)?;
             return Err(error);
@@ -55,9 +55,11 @@ impl PolicyFile for PolicyOf {
     }
 }
 
-/// What a configuration says of agents, content and keeping.
-pub(super) fn policy_of(config: &VaultConfig) -> Policy {
-    Policy::new(config.agents.clone(), config.sanity.clone())
+/// What a configuration says of promises, agents, content, keeping, limits and drills.
+pub(super) fn policy_of(config: &VaultConfig) -> NewPolicy {
+    let policy = Policy::new(config.agents.clone(), config.sanity.clone())
         .letting_fetch(config.fetch.clone())
-        .keeping(config.retention.clone())
+        .keeping(config.retention.clone());
+    let (limits, drills) = (config.limits.clone(), config.drills.clone());
+    NewPolicy { settings: config.settings(), policy, limits, drills }
 }

@@ -103,6 +103,35 @@ pub struct OrderView {
     pub snapshots_forgotten: Option<u64>,
 }
 
+/// `POST /api/v1/agreements`: about maintenance windows that let pages wait for more than 24 hours, which takes
+/// two operators. The answer is an [`AgreementView`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "action", rename_all = "kebab-case")]
+pub enum AgreementOrder {
+    /// To let policy say so in a section such as `classes.nightly`.
+    Ask { section: String, windows: Vec<String>, reason: String },
+    /// Another operator agrees.
+    Approve { agreement: u64, reason: String },
+    /// Either takes it back.
+    Withdraw { agreement: u64, reason: String },
+}
+
+/// `GET /api/v1/agreements` gives a list of these.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgreementView {
+    /// Counts up from 1: it is called `policy:3`.
+    pub agreement: u64,
+    pub section: String,
+    pub windows: Vec<String>,
+    pub reason: String,
+    pub by: String,
+    pub at: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approved_by: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approved_at: Option<Timestamp>,
+}
+
 /// `POST /api/v1/policy`: another policy holds from now on: what a vault's file says of promises, classes,
 /// workloads, content and keeping. One with a flaw changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

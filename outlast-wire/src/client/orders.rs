@@ -1,13 +1,14 @@
 //! Orders of operators.
 
+use hyper::Method;
 use outlast_types::WorkloadName;
 
 use super::calls::ApiClient;
 use super::error::CallError;
 use crate::api::{
-    AcceptOrder, AckIncident, ApplyPolicy, CommentIncident, DeployAnnounced, DeployAnnouncement,
-    IncidentAnswered, OrderView, PauseOrder, PolicyApplied, ReasonedOrder, RecreateOrder,
-    RenameOrder,
+    AcceptOrder, AckIncident, AgreementOrder, AgreementView, ApplyPolicy, CommentIncident,
+    DeployAnnounced, DeployAnnouncement, IncidentAnswered, OrderView, PauseOrder, PolicyApplied,
+    ReasonedOrder, RecreateOrder, RenameOrder,
 };
 
 impl ApiClient {
@@ -54,6 +55,16 @@ impl ApiClient {
         announcement: &DeployAnnouncement,
     ) -> Result<DeployAnnounced, CallError> {
         self.post(&format!("api/v1/workloads/{workload}/deploying"), announcement)
+    }
+
+    /// What two operators agreed on before policy may say it, or were asked for.
+    pub fn agreements(&self) -> Result<Vec<AgreementView>, CallError> {
+        self.call(Method::GET, "api/v1/agreements", None)
+    }
+
+    /// Asks for such an agreement, gives it, or takes it back.
+    pub fn order_agreement(&self, order: &AgreementOrder) -> Result<AgreementView, CallError> {
+        self.post("api/v1/agreements", order)
     }
 
     /// Lets another policy hold.

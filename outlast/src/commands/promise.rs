@@ -3,9 +3,11 @@
 mod apply;
 mod check;
 mod future;
+mod request;
 mod scenario;
 mod simulate;
 
+pub(crate) use request::in_words as request_in_words;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -61,6 +63,26 @@ Example:
         #[command(flatten)]
         vault: VaultAccess,
     },
+    /// Ask for what in a policy takes two operators: pages that wait for more than 24 h
+    ///
+    /// Maintenance windows of a section that let pages wait for more than 24 hours without a break are refused
+    /// unless one operator asked for them and another, with a certificate of its own, agreed. Each section of the
+    /// file that has some, and for which nobody agreed yet, is asked for.
+    #[command(
+        after_help = "Then another operator: outlast approve policy:1 --reason TEXT, and the policy can be applied.
+
+Example:
+  outlast promise request policy.toml --reason \"move to the new hall\" --dir ./outlast-data"
+    )]
+    Request {
+        /// A file with the sections of policy
+        file: PathBuf,
+        /// Why, for those who read it later
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        #[command(flatten)]
+        vault: VaultAccess,
+    },
     /// Which of these recovery points would be kept, and by which rules
     #[command(
         after_help = "RULES are one or more of last=N, hourly=N, daily=N, weekly=N, monthly=N, yearly=N, within=SPAN,
@@ -92,6 +114,7 @@ pub(crate) fn run(command: &Command, output: &Output) -> Result<Code> {
         Command::Apply { file, reason, vault } => {
             apply::run(file, reason.as_deref(), vault, output)?;
         }
+        Command::Request { file, reason, vault } => request::run(file, reason, vault, output)?,
         Command::Check { file, vault } => return check::run(file, vault.access(), output),
         Command::Simulate(arguments) => return simulate::run(arguments, output),
     }

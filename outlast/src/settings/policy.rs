@@ -1,12 +1,17 @@
 //! From `[promise]`, `[classes]` and `[workloads]` to what is promised of each workload.
 
+use std::io;
 use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 
 use outlast_civil::Holidays;
 use outlast_fs::durable;
-use outlast_promise::{InvalidWindow, Part, Policy, PolicyFlaw, Said, Window};
+use outlast_promise::{
+    InvalidWindow, LongRun, Part, Policy, PolicyFlaw, Said, Window, longest_run,
+};
+use outlast_types::human;
+use outlast_vault::{AGREEMENTS, agreed};
 
 use super::flaw::Flaw;
 use super::key::RoleKeys;
@@ -14,6 +19,8 @@ use super::services::Services;
 use super::table::promise::OF_CLASSES;
 use super::values::Settings;
 
+/// What two operators agreed on, in the vault's directory; a file that is longer was not written by them.
+const AGREEMENTS_BYTES_MAX: u64 = 4 << 20;
 /// A file of holidays that is longer is a mistake.
 const HOLIDAYS_BYTES_MAX: u64 = 1 << 20;
 
@@ -37,6 +44,56 @@ pub(super) fn judge(settings: &Settings, role: &RoleKeys) -> Vec<Flaw> {
         flaws.extend(policy.judge().into_iter().map(flaw));
     }
     flaws
+}
+
+/// Maintenance windows of one section that take two operators.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LongWindows {
+    /// `classes.nightly`.
+    pub(crate) section: String,
+    pub(crate) run: LongRun,
+}
+
+/// All that the settings say which takes two operators.
+pub(super) fn long_windows(settings: &Settings) -> Vec<LongWindows> {
+    let mut reader = Reader { settings, flaws: Vec::new() };
+    let classes = settings.classes.iter().map(|name| format!("classes.{name}"));
+    let workloads = settings.workloads.iter().map(|name| format!("workloads.{name}"));
+    let patterns = settings.patterns.iter().map(|name| format!("workloads.{name}"));
+    let sections =
+        ["promise".to_owned()].into_iter().chain(classes).chain(workloads).chain(patterns);
+    let long = sections.filter_map(|section| {
+        let windows = reader.windows(&format!("{section}.maintenance"))?;
+        Some(LongWindows { run: longest_run(&windows)?, section })
+    });
+    long.collect()
+}
+
+/// Such windows that no two operators agreed on, by what is recorded in a vault's directory.
+pub(super) fn judge_long_windows(settings: &Settings, vault: &Path) -> Vec<Flaw> {
+    let long = long_windows(settings);
+    if long.is_empty() {
+        return Vec::new();
+    }
+    let path = vault.join(AGREEMENTS);
+    let agreed = match durable::read_bounded(&path, AGREEMENTS_BYTES_MAX) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        read => read.and_then(|content| agreed(&content)),
+    };
+    let flaw = |LongWindows { section, run }: &LongWindows| {
+        let why = match &agreed {
+            Ok(agreed) if agreed.iter().any(|it| it.covers(section, &run.windows)) => return None,
+            Ok(_) => "and no two operators agreed on that: ask by `outlast promise request`, or shorten it".to_owned(),
+            Err(error) => format!("and what operators agreed on cannot be read from {}: {error}", path.display()),
+        };
+        let words = format!(
+            "pages would wait for {} without a break, from {} on, {why}",
+            human::duration(run.length),
+            run.begin
+        );
+        Some(settings.flaw(&format!("{section}.maintenance"), &words))
+    };
+    long.iter().filter_map(flaw).collect()
 }
 
 /// Keys that patterns set to different values although one workload can be called like both.
@@ -232,6 +289,41 @@ mod tests {
         let other = class("crm");
         assert_eq!(other.freshness, Freshness::Rpo(Duration::from_secs(26 * 3600)));
         assert!(other.name.is_none() && other.keep.is_none());
+    }
+
+    #[test]
+    fn windows_of_more_than_a_day_want_two_operators() {
+        let directory = tempfile::tempdir().unwrap();
+        let text = format!(
+            "[vault]\ndir = {:?}\nlisten = \"[::1]:0\"\nidentity = \"/i\"\n[classes.x]\n\
+             maintenance = [\"sat,sun 0:00-24:00 move\"]\n",
+            directory.path().display().to_string()
+        );
+        let read = || {
+            let document = Document::new(Path::new("/etc/x.toml"), text.clone()).unwrap();
+            let config: anyhow::Result<VaultConfig> = document.with_variables(std::iter::empty());
+            config.map(drop).map_err(|error| error.to_string())
+        };
+        let told = read().unwrap_err();
+        for part in
+            ["line 6", "classes.x.maintenance", "48 h", "no two operators", "promise request"]
+        {
+            assert!(told.contains(part), "{part}: {told}");
+        }
+        let agree = |approved: &str| {
+            let record = format!(
+                "{{\"version\":1,\"last\":1,\"agreements\":[{{\"number\":1,\"section\":\"classes.x\",\
+                 \"windows\":[\"sat,sun 00:00-24:00 move\"],\"reason\":\"r\",\"by\":\"operator a\",\
+                 \"at\":\"2026-11-26T00:00:00Z\"{approved}}}]}}"
+            );
+            durable::replace(&directory.path().join(AGREEMENTS), record.as_bytes(), 0o600).unwrap();
+        };
+        agree("");
+        assert!(read().is_err(), "one operator asked for it");
+        agree(",\"approved_by\":\"operator b\",\"approved_at\":\"2026-11-26T01:00:00Z\"");
+        read().unwrap();
+        durable::replace(&directory.path().join(AGREEMENTS), b"{", 0o600).unwrap();
+        assert!(read().unwrap_err().contains("cannot be read from"));
     }
 
     #[test]

@@ -125,6 +125,10 @@ impl Configured for VaultConfig {
     fn judge(settings: &Settings) -> Vec<Flaw> {
         let mut flaws = services::judge(settings);
         flaws.extend(policy::judge(settings, Self::ROLE));
+        // What cannot be read twice is told once.
+        if let Some(dir) = settings.path_if_set("vault.dir").filter(|_| flaws.is_empty()) {
+            flaws.extend(policy::judge_long_windows(settings, &dir));
+        }
         flaws.extend(routes::judge(settings));
         if let Ok(zone) = settings.text("reports.zone")
             && let Err(error) = Zone::named(zone)

@@ -159,7 +159,7 @@ impl Settings {
     }
 
     /// The path of a key that may be left out.
-    pub(super) fn path_if_set(&self, key: &str) -> Option<PathBuf> {
+    pub(crate) fn path_if_set(&self, key: &str) -> Option<PathBuf> {
         self.path(key).ok()
     }
 

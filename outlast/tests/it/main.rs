@@ -34,6 +34,7 @@ mod policy;
 mod prompt;
 mod recipes;
 mod recover;
+mod reload;
 mod renewal;
 mod repo;
 mod repo_damage;

@@ -84,6 +84,11 @@ codes! {
         KeepingRequested => "keeping_requested",
         KeepingApproved => "keeping_approved",
         KeepingWithdrawn => "keeping_withdrawn",
+        /// An operator asked for maintenance windows that are longer than a day.
+        MaintenanceRequested => "maintenance_requested",
+        /// Another operator agreed: policy may say so.
+        MaintenanceApproved => "maintenance_approved",
+        MaintenanceWithdrawn => "maintenance_withdrawn",
         /// Packs that no snapshot needs were removed.
         Pruned => "pruned",
         /// The repository of a retired workload was destroyed.

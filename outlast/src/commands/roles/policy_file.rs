@@ -19,6 +19,10 @@ use crate::settings::table::VAULT;
 
 /// What a policy is made of.
 const SECTIONS: [&str; 5] = ["promise", "classes", "workloads", "sanity", "retention"];
+/// What policy may say, and is left as it is in the vault's file where a policy has no such section.
+const SECTIONS_IF_SAID: [&str; 2] = ["drills", "limits"];
+/// What runs a program on the vault's host is written there only.
+const NEVER_SENT: &str = "drill_command";
 /// Of a file that cannot be looked at.
 const FILE_MODE: u32 = 0o600;
 
@@ -43,32 +47,36 @@ impl PolicyFile {
         given.policy()?;
         let (said, running) = (given.settings(&VAULT)?, Document::read(&self.path)?);
         let old = running.settings(&VAULT)?;
+        if let Some(vault) = old.path_if_set("vault.dir") {
+            given.check_agreed(&vault)?;
+        }
+        let sections = sections_of(text);
+        let is_of_policy = |key: &str| {
+            key.split(['.', '[']).next().is_some_and(|section| sections.contains(&section))
+        };
         let is_policy = |key: &str| {
-            let section = key.split(['.', '[']).next();
-            section.is_some_and(|it| SECTIONS.contains(&it)) && is_among(self.takes, key)
+            let is_sent = key.rsplit('.').next() != Some(NEVER_SENT);
+            is_of_policy(key) && is_sent && is_among(self.takes, key)
         };
         let foreign = old.changes(&said, &VAULT);
         let mut foreign = foreign.iter().filter(|it| said.is_set(&it.key) && !is_policy(&it.key));
         if let Some(change) = foreign.next() {
             bail!(
-                "{name}: {change}: that is no policy, or takes effect after a restart only; write it into \
-                 {}, on the vault's host",
+                "{name}: {change}: that is no policy, takes effect after a restart only, or runs a program of the \
+                 vault's host; write it into {}, there",
                 self.path.display()
             );
         }
-        let merged = replaced(running.text(), text);
+        let merged = replaced(running.text(), text, &sections);
         let new = Document::new(&self.path, merged.clone())?;
         let settings = new.settings(&VAULT)?;
         let changes = old.changes(&settings, &VAULT);
         // In a section of policy, and no policy: it would go with the section.
-        let is_left_out = |key: &str| {
-            let section = key.split(['.', '[']).next();
-            section.is_some_and(|it| SECTIONS.contains(&it)) && !is_policy(key)
-        };
+        let is_left_out = |key: &str| is_of_policy(key) && !is_policy(key);
         if let Some(change) = changes.iter().find(|it| is_left_out(&it.key)) {
             bail!(
-                "{name} leaves out what takes effect after a restart only: {change}; repeat it in {name} as it \
-                 is, or change it in {}, on the vault's host",
+                "{name} leaves out what can be changed on the vault's host only: {change}; repeat it in {name} as \
+                 it is, or change it in {} there",
                 self.path.display()
             );
         }
@@ -102,28 +110,34 @@ impl ConfigFile for PolicyFile {
     }
 }
 
-/// `running` with the sections of policy of `given` in place of its own.
-fn replaced(running: &str, given: &str) -> String {
-    let mut text = parts(running, false);
+/// The sections in which a policy takes the place of the one before.
+fn sections_of(policy: &str) -> Vec<&'static str> {
+    let is_said = |section: &&str| parts(policy, &[*section], true).contains('[');
+    SECTIONS.into_iter().chain(SECTIONS_IF_SAID.into_iter().filter(is_said)).collect()
+}
+
+/// `running` with these sections of `given` in place of its own.
+fn replaced(running: &str, given: &str, sections: &[&str]) -> String {
+    let mut text = parts(running, sections, false);
     if !text.is_empty() && !text.ends_with('\n') {
         text.push('\n');
     }
-    let policy = parts(given, true);
+    let policy = parts(given, sections, true);
     if !text.is_empty() && !policy.is_empty() {
         text.push('\n');
     }
     text + &policy
 }
 
-/// The lines of a text that are in sections of policy, or those that are not.
-fn parts(text: &str, of_policy: bool) -> String {
+/// The lines of a text that are in these sections, or those that are not.
+fn parts(text: &str, sections: &[&str], of_policy: bool) -> String {
     let mut is_policy = false;
     let mut kept = String::new();
     for line in text.split_inclusive('\n') {
         if let Some(header) = line.trim_start().strip_prefix('[') {
             let name = header.trim_start_matches('[').trim_start();
             let end = name.find(['.', ']', ' ']).unwrap_or(name.len());
-            is_policy = SECTIONS.contains(&name[..end].trim_matches(['"', '\'']));
+            is_policy = sections.contains(&name[..end].trim_matches(['"', '\'']));
         }
         if is_policy == of_policy {
             kept.push_str(line);
@@ -164,6 +178,25 @@ mod tests {
         assert_eq!(mode & 0o777, 0o640);
         assert!(file.with_policy("p.toml", text).unwrap().changes.is_empty(), "it holds already");
         assert_eq!(fs::read_to_string(&file.path).unwrap(), new.text);
+    }
+
+    #[test]
+    fn drills_and_limits_stay_where_a_policy_says_nothing_of_them_and_no_program_is_sent() {
+        let (_directory, file) = file();
+        let takes = &["promise.rpo", "drills.every", "limits.objects", "workloads.drill_command"];
+        let file = PolicyFile { takes, ..file };
+        let new = file.with_policy("p.toml", "[promise]\nrpo = \"12h\"\n").unwrap();
+        assert!(new.text.contains("[drills]\nevery = \"30d\""), "{}", new.text);
+        let text = "[promise]\nrpo = \"26h\"\n[drills]\nevery = \"7d\"\n[limits]\nobjects = 5\n";
+        let new = file.with_policy("p.toml", text).unwrap();
+        assert_eq!(new.changes.len(), 2, "{:?}", new.changes);
+        assert!(!new.text.contains("30d") && new.text.contains("objects = 5"), "{}", new.text);
+        let text = "[workloads.shop]\ndrill_command = [\"/bin/sh\"]\n";
+        let told = file.with_policy("p.toml", text).err().unwrap();
+        assert!(
+            told.contains("workloads.shop.drill_command") && told.contains("program"),
+            "{told}"
+        );
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::proxies::proxies;
 use crate::settings::Document;
 
 /// The keys of a vault that it takes over without a restart.
-pub(super) const VAULT_TAKES: [&str; 59] = [
+pub(super) const VAULT_TAKES: [&str; 75] = [
     "vault.agent_deadline",
     "promise.rpo",
     "promise.owner",
@@ -39,6 +39,12 @@ pub(super) const VAULT_TAKES: [&str; 59] = [
     "classes.route",
     "classes.keep",
     "classes.immutable_for",
+    "classes.drill_every",
+    "classes.drill_level",
+    "classes.drill_pick",
+    "classes.drill_recipe",
+    "classes.drill_check",
+    "classes.drill_command",
     "workloads.rpo",
     "workloads.owner",
     "workloads.class",
@@ -53,6 +59,13 @@ pub(super) const VAULT_TAKES: [&str; 59] = [
     "workloads.route",
     "workloads.keep",
     "workloads.immutable_for",
+    "workloads.drill_every",
+    "workloads.drill_level",
+    "workloads.drill_pick",
+    "workloads.drill_recipe",
+    "workloads.drill_check",
+    "workloads.drill_command",
+    "workloads.stored",
     "workloads.members",
     "workloads.fetch",
     "workloads.min_size",
@@ -68,9 +81,12 @@ pub(super) const VAULT_TAKES: [&str; 59] = [
     "retention.min_age",
     "retention.immutable_for",
     "retention.hours",
-    "agents.workloads",
-    "agents.reported_workloads",
-    "limits.reported_workloads",
+    "drills.every",
+    "drills.level",
+    "drills.pick",
+    "drills.rate",
+    "agents.*",
+    "limits.*",
     "route.*",
 ];
 
