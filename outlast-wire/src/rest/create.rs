@@ -18,7 +18,7 @@ use crate::server::ApiError;
 use crate::server::budget::{Holder, Share};
 
 /// An object that is no longer than this is taken in one step.
-const SHORT_BYTES: u64 = 256 << 10;
+const SHORT_BYTES: usize = 256 << 10;
 
 impl Rest {
     pub(super) async fn create(
@@ -43,7 +43,7 @@ impl Rest {
         let _room = self.room(&holder, bytes).await?;
         let receive = self.receiving(Key { peer, workload, object }, request.headers());
         let mut body = body::Arriving::new(request.into_body(), bytes_max);
-        if announced.is_some_and(|length| length <= SHORT_BYTES) {
+        if announced.is_some_and(|length| length <= SHORT_BYTES as u64) {
             return self.create_short(&holder, object, receive, body).await;
         }
         let incoming = self.blocking(&holder, receive).await?;
@@ -76,7 +76,7 @@ impl Rest {
         receive: impl FnOnce() -> Result<Box<dyn Incoming>, HostError> + Send + 'static,
         mut body: body::Arriving,
     ) -> Result<Response, ApiError> {
-        let content = body.piece(SHORT_BYTES as usize).await?.unwrap_or_default();
+        let content = body.piece(SHORT_BYTES).await?.unwrap_or_default();
         let hash = body.finish();
         let take = move || {
             let mut incoming = receive().map_err(host_error)?;
