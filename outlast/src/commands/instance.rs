@@ -1,6 +1,8 @@
 //! `outlast instance …`: what runs on an instance beside its application.
 
+mod alone;
 mod child;
+mod heartbeat;
 mod platform;
 mod watch;
 

@@ -1,6 +1,6 @@
 //! The last drop of an instance: the real binary, and a metadata service that behaves as those of the clouds do.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -179,6 +179,8 @@ impl Instance {
     fn watch_with(&self, cloud: Option<&Cloud>, arguments: &[&str], drop: &[&str]) -> Role {
         let mut command = outlast();
         command.args(["instance", "watch", "--every", "50ms"]).args(arguments);
+        // Not that of this host.
+        command.arg("--lock").arg(self.path("lock"));
         if let Some(cloud) = cloud {
             command.args(["--metadata", &cloud.address]);
         }
@@ -328,6 +330,54 @@ fn a_drop_that_fails_or_hangs_keeps_no_instance_for_ever() {
 }
 
 #[test]
+fn a_platform_that_waits_hears_while_the_drop_is_made_and_no_longer() {
+    let (cloud, instance) = (Cloud::new(), Instance::new());
+    let (notes, beats, go) = (instance.path("notes"), instance.path("beats"), instance.path("go"));
+    let complete = completing(&notes, 0);
+    // Refused once, which does not touch the drop.
+    let beat = completing(&beats, 1);
+    let drop = format!("while ! test -e {}; do sleep 0.1; done", go.display());
+    let options = ["--platform", "aws", "--complete-with", &*complete, "--heartbeat-every", "1s"];
+    let options = [&options[..], &["--heartbeat-with", &beat]].concat();
+    let mut watch = instance.watch_with(Some(&cloud), &options, &["/bin/sh", "-c", &drop]);
+    cloud.wait_until_asked();
+    assert!(!beats.exists(), "nobody waits yet");
+    cloud.change(|says| says.lifecycle = Some("Terminated"));
+    let beaten = || fs::read_to_string(&beats).map_or(0, |noted| noted.lines().count());
+    wait_until("it hears more than once", || beaten() >= 3);
+    assert!(!watch.has_ended() && !notes.exists(), "the drop is being made");
+    File::create_new(&go).unwrap();
+    assert!(watch.wait().success(), "{}", watch.words());
+    let noted = fs::read_to_string(&beats).unwrap();
+    assert!(noted.lines().all(|line| line == "making i-0abc eu-central-1"), "{noted}");
+    assert_eq!(fs::read_to_string(&notes).unwrap(), "sealed i-0abc eu-central-1\n");
+    let words = watch.words();
+    assert_eq!(words.matches("the command of --heartbeat-with ended with").count(), 1, "{words}");
+    assert!(words.contains("hears again"), "{words}");
+}
+
+#[test]
+fn a_second_watch_on_a_host_makes_no_second_drop() {
+    let (cloud, instance) = (Cloud::new(), Instance::new());
+    let mut first = instance.watch(Some(&cloud), &["--platform", "aws"]);
+    let second = |lock: &Path| {
+        let mut command = outlast();
+        command.args(["instance", "watch", "--platform", "azure", "--metadata", &cloud.address]);
+        command.arg("--lock").arg(lock).args(["--", "true"]);
+        command
+    };
+    let words = fail(&mut second(&instance.path("lock")), 1);
+    assert!(words.contains("another `outlast instance watch` runs on this host"), "{words}");
+    let words = fail(&mut second(&instance.path("nowhere/lock")), 1);
+    assert!(words.contains("nowhere/lock"), "{words}");
+    // What was killed holds nothing.
+    first.kill();
+    let mut third = instance.watch(Some(&cloud), &["--platform", "aws"]);
+    third.stop();
+    assert_eq!(instance.sealed(), 1);
+}
+
+#[test]
 fn what_cannot_be_watched_is_said_at_once() {
     let words = fail(
         outlast()
@@ -339,6 +389,16 @@ fn what_cannot_be_watched_is_said_at_once() {
     let nothing = ["instance", "watch", "--platform", "aws", "--complete-with", " ", "--", "true"];
     let words = fail(outlast().args(nothing), 2);
     assert!(words.contains("--complete-with is empty"), "{words}");
+    for (platform, option, value, told) in [
+        ("azure", "--heartbeat-with", "true", "--heartbeat-with is for aws"),
+        ("aws", "--heartbeat-with", "", "--heartbeat-with is empty"),
+        ("aws", "--heartbeat-every", "10ms", "--heartbeat-every is 1s to 1h"),
+    ] {
+        let mut watch = outlast();
+        watch.args(["instance", "watch", "--platform", platform, option, value, "--", "true"]);
+        let words = fail(&mut watch, 2);
+        assert!(words.contains(told), "{words}");
+    }
     let words = fail(
         outlast().args([
             "instance",
@@ -347,6 +407,8 @@ fn what_cannot_be_watched_is_said_at_once() {
             "aws",
             "--metadata",
             "nowhere",
+            "--lock",
+            scratch().path().join("lock").to_str().unwrap(),
             "--",
             "true",
         ]),

@@ -19,7 +19,7 @@ locals {
   E
 
   environment = <<-E
-    WATCH_OPTIONS="--platform=aws --deadline=${var.deadline_minutes}m --complete-with=/usr/local/lib/outlast/complete-lifecycle-action"
+    WATCH_OPTIONS="--platform=aws --deadline=${var.deadline_minutes}m --complete-with=/usr/local/lib/outlast/complete-lifecycle-action --heartbeat-with=/usr/local/lib/outlast/complete-lifecycle-action"
     LIFECYCLE_GROUP=${var.group_name}
     LIFECYCLE_HOOK=${local.hook}
   E
@@ -75,7 +75,7 @@ data "aws_iam_policy_document" "workload" {
   }
   statement {
     sid       = "ItsEnd"
-    actions   = ["autoscaling:CompleteLifecycleAction"]
+    actions   = ["autoscaling:CompleteLifecycleAction", "autoscaling:RecordLifecycleActionHeartbeat"]
     resources = ["arn:${data.aws_partition.current.partition}:autoscaling:*:*:autoScalingGroup:*:autoScalingGroupName/${var.group_name}"]
   }
 }

@@ -108,12 +108,29 @@ impl Platforms {
         self.answers_itself || self.complete_with.is_some()
     }
 
+    /// Whether somebody waits for this instance who can be told.
+    pub(super) fn waits(&self) -> bool {
+        self.notice.as_ref().is_some_and(|notice| notice.waits)
+    }
+
+    /// A command of the user's, with what it may need in its environment.
+    pub(super) fn shell(&self, command: &str, making: Making) -> Command {
+        let mut shell = Command::new("/bin/sh");
+        shell.arg("-c").arg(command).stdin(Stdio::null());
+        shell.env("OUTLAST_ENDING_RESULT", making.word());
+        if let Some(whereabouts) = &self.whereabouts {
+            shell.env("OUTLAST_ENDING_INSTANCE", &whereabouts.instance);
+            shell.env("OUTLAST_ENDING_REGION", &whereabouts.region);
+        }
+        shell
+    }
+
     /// Says that this instance need not be waited for.
     pub(super) fn answer(&mut self, made: Made, timer: &dyn Timer) -> Result<()> {
         let notice = self.notice.as_ref().ok_or_else(|| anyhow!("there is no notice"))?;
         // The platform last: once it knows, this machine may be gone.
         if let Some(command) = &self.complete_with {
-            complete(command, made, self.whereabouts.as_ref(), timer)?;
+            complete(&mut self.shell(command, Making::Over(made)), timer)?;
         }
         if self.answers_itself
             && let Some(metadata) = &mut self.metadata
@@ -125,26 +142,30 @@ impl Platforms {
 }
 
 /// Runs the command that tells it.
-fn complete(
-    command: &str,
-    made: Made,
-    whereabouts: Option<&Whereabouts>,
-    timer: &dyn Timer,
-) -> Result<()> {
-    let mut shell = Command::new("/bin/sh");
-    shell.arg("-c").arg(command).stdin(Stdio::null());
-    shell.env("OUTLAST_ENDING_RESULT", word(made));
-    if let Some(whereabouts) = whereabouts {
-        shell.env("OUTLAST_ENDING_INSTANCE", &whereabouts.instance);
-        shell.env("OUTLAST_ENDING_REGION", &whereabouts.region);
-    }
-    let mut child = Child::start(&mut shell).context("cannot start /bin/sh")?;
+fn complete(shell: &mut Command, timer: &dyn Timer) -> Result<()> {
+    let mut child = Child::start(shell).context("cannot start /bin/sh")?;
     match child.finish(COMPLETE_MAX, timer) {
         Some(status) if status.success() => Ok(()),
         Some(status) => Err(anyhow!("the command of --complete-with ended with {status}")),
         None => {
             let seconds = COMPLETE_MAX.as_secs();
             Err(anyhow!("the command of --complete-with did not end within {seconds} s"))
+        }
+    }
+}
+
+/// How far the final drop is, as commands of the user's are told.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Making {
+    Still,
+    Over(Made),
+}
+
+impl Making {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Still => "making",
+            Self::Over(made) => word(made),
         }
     }
 }

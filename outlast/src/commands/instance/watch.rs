@@ -1,6 +1,7 @@
 //! `outlast instance watch`: one small process that makes the last drop of an instance.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -10,7 +11,9 @@ use outlast_types::{Environment, Interrupt, Pulse, human};
 use outlast_wire::outside::metadata;
 use serde_json::json;
 
+use super::alone;
 use super::child::{Child, LOOK};
+use super::heartbeat::Heartbeat;
 use super::platform::{Platform, Platforms, word};
 use crate::exit::{Code, Usage};
 use crate::notify::Service;
@@ -24,6 +27,9 @@ const CUT_OFF: Duration = Duration::from_secs(15);
 /// How often the service is asked, at most and at least.
 const EVERY: std::ops::RangeInclusive<Duration> =
     Duration::from_millis(50)..=Duration::from_secs(60);
+/// How often the platform is told that the drop is still being made.
+const HEARTBEATS: std::ops::RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(3600);
 
 /// Make the final drop when this instance is told to end, then let it end
 ///
@@ -42,8 +48,11 @@ makes a drop of its own. A metadata service that does not answer withdraws nothi
   azure   scheduled events Terminate and Preempt of this machine; they are approved through the same service.
   signal  SIGTERM only. Give whoever sends it more patience than --deadline.
 
-A command of --complete-with is run by /bin/sh, for up to 30 s, with OUTLAST_ENDING_RESULT (sealed, gaps or
-failed), OUTLAST_ENDING_INSTANCE and OUTLAST_ENDING_REGION in its environment.
+A command of --complete-with or --heartbeat-with is run by /bin/sh, for up to 30 s, with OUTLAST_ENDING_RESULT (sealed,
+gaps or failed; making, for a heartbeat), OUTLAST_ENDING_INSTANCE and OUTLAST_ENDING_REGION in its environment.
+Heartbeats are for drops that take longer than the group's lifecycle hook waits; they end with --deadline.
+
+One watch runs on a host: the platform is told once, so one command makes all final drops.
 
 Exit codes: 0 the drop is sealed; 1 it is not, or nobody took the answer; 3 it is sealed with gaps.
 
@@ -66,6 +75,15 @@ pub(crate) struct Args {
     /// How long that is tried
     #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = human::parse_duration)]
     complete_within: Duration,
+    /// The command that tells the platform, time and again, that the drop is still being made
+    #[arg(long, value_name = "COMMAND")]
+    heartbeat_with: Option<String>,
+    /// How often that is told: 1s to 1h
+    #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = human::parse_duration)]
+    heartbeat_every: Duration,
+    /// The file that only one watch holds at a time [default: /run/outlast-instance.lock; none with `signal`]
+    #[arg(long, value_name = "FILE")]
+    lock: Option<PathBuf>,
     /// How often to ask for a notice: 50ms to 60s
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = human::parse_duration)]
     every: Duration,
@@ -77,20 +95,43 @@ pub(crate) struct Args {
     command: Vec<OsString>,
 }
 
-pub(crate) fn run(arguments: &Args, output: &Output) -> Result<Code> {
+/// What does not fit together.
+fn judge(arguments: &Args) -> Result<(), Usage> {
     if arguments.platform == Platform::Signal && arguments.complete_with.is_some() {
         let text = "--complete-with is for platforms that wait: after SIGTERM nobody does";
-        return Err(Usage(text.to_owned()).into());
+        return Err(Usage(text.to_owned()));
     }
-    if arguments.complete_with.as_ref().is_some_and(|command| command.trim().is_empty()) {
+    if arguments.platform != Platform::Aws && arguments.heartbeat_with.is_some() {
+        let text = "--heartbeat-with is for aws: nobody else lengthens a wait that has begun";
+        return Err(Usage(text.to_owned()));
+    }
+    let commands = [
+        ("--complete-with", &arguments.complete_with),
+        ("--heartbeat-with", &arguments.heartbeat_with),
+    ];
+    let is_empty =
+        |command: &Option<String>| command.as_ref().is_some_and(|it| it.trim().is_empty());
+    if let Some((name, _)) = commands.into_iter().find(|(_, command)| is_empty(command)) {
         let text =
-            "--complete-with is empty: leave it out, or name the command that tells the platform";
-        return Err(Usage(text.to_owned()).into());
+            format!("{name} is empty: leave it out, or name the command that tells the platform");
+        return Err(Usage(text));
     }
-    if !EVERY.contains(&arguments.every) {
-        let text = format!("--every is 50ms to 60s, not {}", human::duration(arguments.every));
-        return Err(Usage(text).into());
+    for (name, given, range, words) in [
+        ("--every", arguments.every, EVERY, "50ms to 60s"),
+        ("--heartbeat-every", arguments.heartbeat_every, HEARTBEATS, "1s to 1h"),
+    ] {
+        if !range.contains(&given) {
+            return Err(Usage(format!("{name} is {words}, not {}", human::duration(given))));
+        }
     }
+    Ok(())
+}
+
+pub(crate) fn run(arguments: &Args, output: &Output) -> Result<Code> {
+    judge(arguments)?;
+    // After a SIGTERM nobody is told anything: two that are asked to end, each by itself, do no harm.
+    let is_locked = arguments.platform != Platform::Signal || arguments.lock.is_some();
+    let _alone = if is_locked { alone::take(arguments.lock.as_deref(), output)? } else { None };
     let finish = arguments.deadline + TIDY + arguments.complete_within;
     let signals = Signals::catch_with(Grace { finish, tidy: CUT_OFF, ..Grace::default() })?;
     let mut watch = Watch::new(arguments, &signals, output)?;
@@ -112,6 +153,7 @@ struct Watch<'a> {
     platform: Platforms,
     ending: Ending,
     child: Option<Child>,
+    heartbeat: Heartbeat,
     /// When the service was asked last, and what it said.
     sign: (Option<Duration>, Sign),
     service: Service,
@@ -139,6 +181,7 @@ impl<'a> Watch<'a> {
             platform,
             ending: Ending::new(limits),
             child: None,
+            heartbeat: Heartbeat::new(arguments.heartbeat_with.clone(), arguments.heartbeat_every),
             sign: (None, Sign::Unknown),
             service,
             environment,
@@ -159,6 +202,9 @@ impl<'a> Watch<'a> {
                 self.child = None;
                 self.drop_ended(now, Some(status));
             }
+            let is_making = !self.ending.is_watching() && self.ending.made().is_none();
+            let wanted = is_making && self.platform.waits();
+            self.heartbeat.tend(now, wanted, &self.platform, self.output);
             let asked = self.signals.asked().is_requested();
             let was_watching = self.ending.is_watching();
             match self.ending.next(now, self.sign.1, asked) {
@@ -175,7 +221,10 @@ impl<'a> Watch<'a> {
                     }
                     self.drop_ended(now, None);
                 }
-                Step::Answer => self.answer(now),
+                Step::Answer => {
+                    self.heartbeat.stop();
+                    self.answer(now);
+                }
                 Step::End => return Ok(()),
             }
         }

@@ -201,6 +201,11 @@ fn the_group_is_told_by_the_name_of_the_instance_and_what_became_of_the_drop() {
          --lifecycle-hook-name hook --instance-id i-0abc --lifecycle-action-result CONTINUE"
     );
     assert!(told("gaps").contains("CONTINUE") && told("failed").contains("ABANDON"));
+    assert_eq!(
+        told("making").trim(),
+        "autoscaling record-lifecycle-action-heartbeat --region eu-central-1 --auto-scaling-group-name shop \
+         --lifecycle-hook-name hook --instance-id i-0abc"
+    );
     let output = run(Command::new(of("instance/complete-lifecycle-action")).env("PATH", &path));
     assert!(String::from_utf8_lossy(&output.stderr).contains("instance.env"), "{output:?}");
 }
