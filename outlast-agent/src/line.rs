@@ -313,7 +313,7 @@ mod tests {
         }
 
         fn report(&self, _: &AgentReport) -> Result<Reported, CallError> {
-            Ok(Reported { run: self.0.lock().unwrap().run.to_string(), cleared: Vec::new() })
+            Ok(Reported { run: self.0.lock().unwrap().run.to_string(), ..Reported::default() })
         }
     }
 
@@ -387,6 +387,7 @@ mod tests {
             share_usable: Some(true),
             tenure: None,
             figures: None,
+            handovers: Vec::new(),
             other: Default::default(),
         };
         line.report(&report()).unwrap();

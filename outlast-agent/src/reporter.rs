@@ -133,6 +133,7 @@ impl Reporter {
                 share_usable: Some(report.is_share_usable),
                 tenure: report.tenure,
                 figures: Some(news.figures.clone()),
+                handovers: Vec::new(),
                 other: BTreeMap::new(),
             };
             match line.report(&document) {
@@ -247,7 +248,16 @@ fn pages(news: &News) -> Vec<Vec<WorkloadReport>> {
             let rejected = untold.map(told).collect();
             let stopped = news.stopped.get(name).cloned();
             let name = name.clone();
-            WorkloadReport { name, declared, waiting, waiting_bytes, rejected, stopped }
+            let unconfirmed = Vec::new();
+            WorkloadReport {
+                name,
+                declared,
+                waiting,
+                waiting_bytes,
+                rejected,
+                stopped,
+                unconfirmed,
+            }
         })
         .collect();
     // Stable, so that those of a rank stay in the order of their names.

@@ -163,6 +163,7 @@ impl Flood<'_> {
                 waiting_bytes: 0,
                 rejected: Vec::new(),
                 stopped: None,
+                unconfirmed: Vec::new(),
             };
             let report = agent.report_of((0..10_000).map(seen).collect(), Vec::new());
             agent.client.report(&report, agent.speaker()).ok();

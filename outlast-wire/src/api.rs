@@ -9,7 +9,9 @@ mod code;
 mod counted;
 mod evidence;
 mod figures;
+mod handovers;
 mod incidents;
+mod jobs;
 mod keeping;
 mod orders;
 mod shipments;
@@ -34,7 +36,14 @@ pub use certificates::{CertificateView, Holder, RevokeOrder};
 pub use code::ErrorCode;
 pub use evidence::{DrillOrder, DrillPhase, DrillView, MonthReportView, ScrubView};
 pub use figures::AgentFigures;
+pub use handovers::{
+    DELIVERY_JOBS_MAX, Delivery, DeliveryState, HANDOVER_PATTERNS_MAX, HANDOVER_TEXT_MAX,
+    HandoverJob, HandoverProblem, HandoverReport, HandoverSpace, HandoverState, HandoverTrouble,
+    HeardDelivery, JobResult, LEASE_HOLDERS_MAX, LeaseHolder, REPORT_DELIVERIES_MAX,
+    REPORT_HANDOVERS_MAX, UnconfirmedDrop, UnconfirmedDrops,
+};
 pub use incidents::{AckIncident, CommentIncident, IncidentAnswered, IncidentView, SaidOfIncident};
+pub use jobs::JobView;
 pub use keeping::{
     HoldView, KeepingDone, KeepingOrder, KeepingView, KeptView, RequestView, SnapshotView,
 };
@@ -233,6 +242,10 @@ pub struct AgentReport {
     /// How the agent is doing. Older agents do not say that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub figures: Option<AgentFigures>,
+    /// The hand-overs of the agent, each the same in all parts but for its own slice of deliveries. Older
+    /// agents have none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub handovers: Vec<HandoverReport>,
     /// Members that this program does not know.
     #[serde(flatten)]
     pub other: BTreeMap<String, serde_json::Value>,
@@ -294,6 +307,9 @@ pub struct WorkloadReport {
     /// no incident. Older agents do not say that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stopped: Option<StoppedWriter>,
+    /// Its drops that lie in hand-overs and are not confirmed: all hand-overs in which there are such.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unconfirmed: Vec<UnconfirmedDrops>,
 }
 
 /// A writer that stopped before it sealed its drop.
@@ -349,6 +365,9 @@ pub struct Reported {
     /// and that an operator accepted. Told until they are vaulted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cleared: Vec<String>,
+    /// What was written down of the report's deliveries, each of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deliveries: Vec<HeardDelivery>,
 }
 
 /// `GET /api/v1/workloads` gives a list of these, `/api/v1/workloads/{workload}` one.
@@ -423,36 +442,6 @@ pub struct DoubtfulDrop {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub received: Option<Timestamp>,
     pub reason: String,
-}
-
-/// `GET /api/v1/jobs` gives a list of these, by name: what the vault does by itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct JobView {
-    pub name: String,
-    /// `waiting`, `running`, or `failed`: then it is tried again soon.
-    pub state: String,
-    /// The time from the end of a run to the next.
-    pub every_seconds: u64,
-    /// When the run that is under way began, or else the last one; by the vault's clock.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub started: Option<Timestamp>,
-    /// When the last run that ended did.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ended: Option<Timestamp>,
-    /// What that run did, or why it could not: for people.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub result: Option<String>,
-    /// Why it could not, for programs.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub error: Option<ErrorCode>,
-    /// How many runs in a row could not.
-    #[serde(default)]
-    pub failures: u32,
-    /// How far the run of `started` is, if it counts.
-    #[serde(default)]
-    pub done: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub total: Option<u64>,
 }
 
 /// `GET /api/v1/greeting`: who somebody is to the vault.

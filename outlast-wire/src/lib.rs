@@ -12,7 +12,8 @@
 //! - Servers of others that are told something: web hooks and mail ([`outside`]).
 //! - The words: the restic REST protocol as a server ([`rest`]) and as a
 //!   [`Store`](outlast_store::Store) ([`RestStore`]); our own calls as data ([`api`]) and as a client
-//!   ([`ApiClient`]); what a vault holds now ([`holdings`]); what instances get back
+//!   ([`ApiClient`]); what a vault holds now ([`holdings`]), and that it was
+//!   told of what a backup product has ([`confirmation`]); what instances get back
 //!   ([`fetching`]); who may do what ([`access`]).
 //!
 //! The clients block. They must not be called from asynchronous code: use
@@ -32,6 +33,7 @@ pub mod api;
 pub mod ca;
 pub mod challenge;
 pub mod client;
+pub mod confirmation;
 pub mod derived;
 pub mod enrollment;
 pub mod fetching;

@@ -42,6 +42,8 @@ pub enum Subject {
     Holdings,
     /// That the repository of a retired workload was destroyed.
     Destroyed,
+    /// That a backup product has a drop: [`Confirmation`](crate::confirmation::Confirmation).
+    Confirmed,
 }
 
 impl Subject {
@@ -58,6 +60,7 @@ impl Subject {
             Self::Cancel => b"outlast cancel v1\0",
             Self::Holdings => b"outlast holdings v1\0",
             Self::Destroyed => b"outlast destroyed v1\0",
+            Self::Confirmed => b"outlast confirmed v1\0",
         }
     }
 }
@@ -174,7 +177,7 @@ mod tests {
     use super::*;
     use crate::ca::tests::{authority, issue};
 
-    const SUBJECTS: [Subject; 11] = [
+    const SUBJECTS: [Subject; 12] = [
         Subject::Bill,
         Subject::Open,
         Subject::Opened,
@@ -186,6 +189,7 @@ mod tests {
         Subject::Cancel,
         Subject::Holdings,
         Subject::Destroyed,
+        Subject::Confirmed,
     ];
 
     #[test]

@@ -142,7 +142,7 @@ async fn report(
             }
             return match too_much {
                 Some(reason) => Err(VaultError::TooMuch { reason }),
-                None => Ok(Reported { run: vault.run.clone(), cleared: Vec::new() }),
+                None => Ok(Reported { run: vault.run.clone(), ..Reported::default() }),
             };
         };
         leave_out_foreign(vault, &agent, report);
@@ -163,7 +163,8 @@ async fn report(
         }
         vault.promises.reported(events, record)?;
         vault.note_report(agent.peer.name())?;
-        Ok(Reported { run: vault.run.clone(), cleared: vault.cleared(&agent, share)? })
+        let cleared = vault.cleared(&agent, share)?;
+        Ok(Reported { run: vault.run.clone(), cleared, ..Reported::default() })
     })
     .await
 }

@@ -173,6 +173,7 @@ fn a_flood_of_reports_makes_few_workloads_and_one_page() {
             waiting_bytes: 0,
             rejected: Vec::new(),
             stopped: None,
+            unconfirmed: Vec::new(),
         };
         agent.report((0..10_000).map(seen).collect(), Vec::new());
     }
@@ -189,6 +190,7 @@ fn a_flood_of_reports_makes_few_workloads_and_one_page() {
         waiting_bytes: 0,
         rejected: Vec::new(),
         stopped: None,
+        unconfirmed: Vec::new(),
     };
     honest.report(vec![seen], Vec::new());
     assert_eq!(operator.workload(&shop()).unwrap().state, "never-seen");
@@ -207,6 +209,7 @@ fn what_is_told_in_parts_is_told_as_in_one_report() {
         waiting_bytes: 0,
         rejected: Vec::new(),
         stopped: None,
+        unconfirmed: Vec::new(),
     };
     let part = |part, parts, workloads| {
         let mut report = agent.report_of(workloads, vec!["the share is slow".into()]);

@@ -153,6 +153,7 @@ fn a_promise_that_leaves_policy_or_the_share_counts_no_more() {
         waiting_bytes: 0,
         rejected: Vec::new(),
         stopped: None,
+        unconfirmed: Vec::new(),
     };
     agent.report(vec![declared(1800, "team-x")], Vec::new());
     let told = |vault: &outlast_vault::VaultHandle| -> Vec<_> {

@@ -11,7 +11,15 @@ use crate::support::{World, eventually, shop, speaker};
 const LONG: Duration = Duration::from_secs(3600);
 
 fn seen(rejected: Vec<RejectedDrop>, declared: Option<Declared>) -> WorkloadReport {
-    WorkloadReport { name: shop(), declared, waiting: 0, waiting_bytes: 0, rejected, stopped: None }
+    WorkloadReport {
+        name: shop(),
+        declared,
+        waiting: 0,
+        waiting_bytes: 0,
+        rejected,
+        stopped: None,
+        unconfirmed: Vec::new(),
+    }
 }
 
 fn told(incidents: &[IncidentView]) -> Vec<(&str, bool)> {

@@ -239,6 +239,7 @@ fn after_its_date_the_old_name_is_refused_with_words_and_what_waits_under_it_is_
         waiting_bytes: 0,
         rejected: Vec::new(),
         stopped: None,
+        unconfirmed: Vec::new(),
     };
     let report = |waiting, problems: Vec<String>| {
         let mut report = agent.report_of(vec![seen(waiting)], problems);

@@ -342,6 +342,7 @@ fn what_a_report_says_of_others_workloads_is_left_out_and_audited_once_a_minute(
         waiting_bytes: 0,
         rejected: Vec::new(),
         stopped: None,
+        unconfirmed: Vec::new(),
     };
     for _ in 0..3 {
         agent.report(vec![row(shop()), row(crm()), row(nothing())], Vec::new());

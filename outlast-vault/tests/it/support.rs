@@ -285,6 +285,7 @@ impl Agent {
             share_usable: None,
             tenure: None,
             figures: None,
+            handovers: Vec::new(),
             other: Default::default(),
         }
     }

@@ -40,6 +40,7 @@ fn a_report_in_parts_says_so_and_one_of_a_single_part_is_as_before() {
         share_usable: None,
         tenure: None,
         figures: None,
+        handovers: Vec::new(),
         other: BTreeMap::new(),
     };
     let whole = serde_json::to_value(of(1, 1)).unwrap();
@@ -112,4 +113,31 @@ fn a_peer_of_before_there_were_codes_understands_us() {
     let expected =
         json!({ "kind": "share", "code": "share_unusable", "text": "it is not mounted" });
     assert_eq!(serde_json::to_value(&problem).unwrap(), expected);
+}
+
+#[test]
+fn what_is_told_of_a_hand_over_is_small_and_what_is_not_known_of_it_yet_is_understood() {
+    let told = json!({
+        "name": "nbu", "state": "on_holiday", "offered": 2, "read": 1, "confirmed": 7,
+        "space": { "used": 10 },
+        "last_job": { "key": "1", "result": "paused", "mood": "good" },
+        "problems": [{ "code": "moved", "text": "it moved" }],
+    });
+    let read: HandoverReport = serde_json::from_value(told).unwrap();
+    assert_eq!(read.state, HandoverState::Unknown);
+    assert_eq!(read.last_job.as_ref().unwrap().result, JobResult::Unknown);
+    assert_eq!(read.problems[0].code, HandoverTrouble::Other);
+    let again = serde_json::to_value(&read).unwrap();
+    assert!(again.get("instead").is_none() && again.get("deliveries").is_none(), "{again}");
+    // A whole part stays far below what is taken.
+    let hash = "07".repeat(32);
+    let delivery = json!({
+        "drop": { "share": SHARE, "workload": "w".repeat(60), "day": "20260131", "drop": DROP, "seal": hash },
+        "state": "confirmed", "at": "2026-01-31T00:00:00Z", "size": 1,
+        "jobs": vec![json!({ "key": "k".repeat(100), "shown": "s".repeat(HANDOVER_TEXT_MAX) }); DELIVERY_JOBS_MAX],
+        "evidence": hash, "by": "b".repeat(HANDOVER_TEXT_MAX),
+    });
+    let delivery: Delivery = serde_json::from_value(delivery).unwrap();
+    let bytes = serde_json::to_string(&delivery).unwrap().len();
+    assert!(bytes * REPORT_DELIVERIES_MAX < BODY_BYTES_MAX / 4, "{bytes}");
 }
