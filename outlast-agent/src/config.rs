@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use outlast_drop::adopt::Rule;
 use outlast_drop::{DropLimits, ScanLimits};
+use outlast_handover::Rules;
 use outlast_types::WorkloadName;
 use outlast_wire::Proxies;
 use outlast_wire::names::Names;
@@ -28,6 +29,21 @@ impl Changes {
     pub(crate) fn take(&self) -> Option<AgentConfig> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
+}
+
+/// One hand-over of an agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Handover {
+    pub rules: Rules,
+    /// How the product is asked for what it has; by nobody but hooks and people without it.
+    pub confirm: Option<Confirming>,
+}
+
+/// How often the command that asks a product is run, and how long it may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Confirming {
+    pub every: Duration,
+    pub deadline: Duration,
 }
 
 /// An agent's configuration.
@@ -75,6 +91,8 @@ pub struct AgentConfig {
     pub seal_key: Option<PathBuf>,
     /// Which files on the share it makes drops of.
     pub adopt: Vec<Rule>,
+    /// Which backup products it hands drops over to.
+    pub handover: Vec<Handover>,
     /// How many drops are read and sent side by side, each of another workload; at least two.
     pub loads_at_once: usize,
     /// How long a pass waits for a drop that is under way, and others for its place at most.
@@ -106,6 +124,7 @@ impl AgentConfig {
             scan: ScanLimits::PASS,
             seal_key: None,
             adopt: Vec::new(),
+            handover: Vec::new(),
             loads_at_once: 8,
             quick: Duration::from_secs(20),
             fetch: FetchRules::default(),

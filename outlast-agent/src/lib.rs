@@ -62,7 +62,7 @@ mod workload;
 
 pub use agent::{Agent, AgentError};
 pub use budget::Budgets;
-pub use config::{AgentConfig, Changes};
+pub use config::{AgentConfig, Changes, Confirming, Handover};
 pub use destination::{Cargo, Content, Delivered, Destination, Failure, Taken};
 pub use problem::{Met, Problem};
 pub use report::{PassReport, ShippedDrop};

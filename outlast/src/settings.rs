@@ -9,6 +9,7 @@ mod change;
 mod drills;
 mod edit;
 mod flaw;
+mod handed;
 mod identities;
 pub(crate) mod key;
 mod links;

@@ -55,7 +55,9 @@ impl Settings {
 
 /// A value as a log may show it.
 fn shown(role: &RoleKeys, key: &str, value: &Value) -> String {
-    let (section, name) = (key.split(['.', '[']).next(), key.rsplit('.').next());
+    // What is listed has keys that may be of a table in it: `handover[1].confirm.with`.
+    let listed = key.split_once("].").map(|(_, name)| name);
+    let (section, name) = (key.split(['.', '[']).next(), listed.or(key.rsplit('.').next()));
     let section = role.sections.iter().find(|it| Some(it.name) == section);
     let kind = section.and_then(|it| it.keys.iter().find(|key| Some(key.name) == name));
     let is_of = |of: &str| section.is_some_and(|section| section.name == of);

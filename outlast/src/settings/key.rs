@@ -126,6 +126,10 @@ pub(crate) enum Kind {
     Words {
         example: &'static str,
     },
+    /// The same; one alone may stand without brackets.
+    OneOrMore {
+        example: &'static str,
+    },
     /// One of these words.
     OneOf(&'static [&'static str]),
     /// Yes or no.
@@ -233,6 +237,12 @@ impl Kind {
             Self::Words { example } => {
                 return Cow::Owned(format!("a list of texts, such as {example}"));
             }
+            Self::OneOrMore { example } => {
+                return Cow::Owned(format!(
+                    "a text in quotes, such as {}, or a list",
+                    quoted(example)
+                ));
+            }
             Self::OneOf(words) => {
                 let words: Vec<String> = words.iter().map(|word| quoted(word)).collect();
                 return Cow::Owned(format!("one of {}", words.join(", ")));
@@ -257,9 +267,10 @@ impl Kind {
             Self::Patterns => "shop-*",
             Self::Percent => "50",
             Self::Contents => "pg_dump",
-            Self::Text { example } | Self::Words { example } | Self::Ruled { example, .. } => {
-                example
-            }
+            Self::Text { example }
+            | Self::Words { example }
+            | Self::OneOrMore { example }
+            | Self::Ruled { example, .. } => example,
             Self::OneOf(words) => words.first().copied().unwrap_or_default(),
             Self::Flag => "true",
             Self::Workload => "shop-db",
@@ -282,6 +293,7 @@ impl Kind {
             Self::Contents => "KINDS",
             Self::Text { .. } | Self::Ruled { .. } => "TEXT",
             Self::Words { .. } => "[TEXT, ...]",
+            Self::OneOrMore { .. } => "TEXT|[TEXT, ...]",
             Self::OneOf(_) => "WORD",
             Self::Flag => "true|false",
             Self::Workload => "NAME",
@@ -296,7 +308,7 @@ impl Kind {
             }
             Self::Path | Self::Text { .. } => Ok(Value::Text(text.to_owned())),
             Self::Ruled { check, .. } => check(text).map(|()| Value::Text(text.to_owned())),
-            Self::Words { .. } => words(text)
+            Self::Words { .. } | Self::OneOrMore { .. } => words(text)
                 .map(Value::Words)
                 .ok_or_else(|| format!("{text:?} is not {}", self.expected())),
             Self::OneOf(words) if words.contains(&text) => Ok(Value::Text(text.to_owned())),

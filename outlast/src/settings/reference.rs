@@ -11,7 +11,7 @@ use super::table::ROLES;
 use super::values::variable;
 
 /// What the keys that must be set may look like; others are shown with their default.
-const EXAMPLES: [(&str, &str); 19] = [
+const EXAMPLES: [(&str, &str); 23] = [
     ("agent.share", "/mnt/share"),
     ("agent.state", "/var/lib/outlast-agent"),
     ("agent.upstream", "https://vault.example:8443/"),
@@ -19,6 +19,10 @@ const EXAMPLES: [(&str, &str); 19] = [
     ("agent.seal_key", "/etc/outlast/seal.key"),
     ("source.jitter", "30m"),
     ("source.environment", "/etc/outlast/shop-db.env"),
+    ("handover.directory", "/srv/handover"),
+    ("handover.workloads", "shop-*"),
+    ("handover.budget", "500GiB"),
+    ("handover.file_max", "64GiB"),
     ("agent.textfile", "/var/lib/node_exporter/outlast.prom"),
     ("sanity.kinds", "pg_dump, pg_dump-custom"),
     ("media.dir", "/var/lib/outlast-media"),

@@ -219,10 +219,32 @@ impl Reading {
         title: &str,
     ) -> Found {
         let mut found = Found::new();
+        self.keys_below(section, text, table, (title, ""), &mut found);
+        found
+    }
+
+    /// The keys of a section, or of a table in it, in which they begin with `above`: `confirm.` of
+    /// `[handover.confirm]`.
+    fn keys_below(
+        &mut self,
+        section: &'static Section,
+        text: &str,
+        table: &DeTable<'_>,
+        (title, above): (&str, &str),
+        found: &mut Found,
+    ) {
         for (name, value) in table {
             let place = |spanned: std::ops::Range<usize>| Source::in_text(text, spanned.start);
-            let Some(key) = key_of(section, name.get_ref()) else {
-                let words = unknown_key(title, section, name.get_ref(), str::to_owned);
+            let whole = format!("{above}{}", name.get_ref());
+            let below = format!("{whole}.");
+            if let DeValue::Table(table) = value.get_ref()
+                && section.keys.iter().any(|key| key.name.starts_with(&below))
+            {
+                self.keys_below(section, text, table, (title, &below), found);
+                continue;
+            }
+            let Some(key) = key_of(section, &whole) else {
+                let words = unknown_key(title, section, &whole, str::to_owned);
                 self.flaw(place(name.span()), words);
                 continue;
             };
@@ -234,7 +256,6 @@ impl Reading {
                 Err(reason) => self.flaw(source, format!("{title}.{}: {reason}", key.name)),
             }
         }
-        found
     }
 
     /// What variables set. Those of service links are none of ours, although they are called like
@@ -321,8 +342,10 @@ fn read(key: &Key, value: &Spanned<DeValue<'_>>) -> Result<Value, String> {
         (DeValue::String(text), Kind::Flag | Kind::Words { .. }) => {
             Err(format!("{text:?} is text, and it wants {}", key.kind.expected()))
         }
+        // Brackets in it are a part of it.
+        (DeValue::String(text), Kind::OneOrMore { .. }) => Ok(Value::Words(vec![text.to_string()])),
         (DeValue::String(text), kind) => kind.read(text),
-        (DeValue::Array(list), kind @ Kind::Words { .. }) => {
+        (DeValue::Array(list), kind @ (Kind::Words { .. } | Kind::OneOrMore { .. })) => {
             let wrong = || format!("it wants {}", kind.expected());
             texts(list).map(Value::Words).ok_or_else(wrong)
         }

@@ -24,7 +24,7 @@ use super::services::{self, Services};
 use super::sources::{self, Sources};
 use super::table::{AGENT, VAULT};
 use super::values::Settings;
-use super::{adopted, drills, policy};
+use super::{adopted, drills, handed, policy};
 
 /// The configuration of a role.
 pub(crate) trait Configured: Sized {
@@ -68,6 +68,7 @@ impl Configured for AgentConfig {
     fn judge(settings: &Settings) -> Vec<Flaw> {
         let mut flaws = sources::judge(settings);
         flaws.extend(adopted::flaws(settings));
+        flaws.extend(handed::judge(settings));
         flaws.extend(routes::judge(settings));
         flaws
     }
@@ -106,6 +107,7 @@ impl Configured for AgentConfig {
                 asked_by: asked_by(settings.text("agent.fetch_from")?),
             },
             adopt: adopted::rules(settings)?,
+            handover: handed::build(settings)?,
             seal_key: settings.path_if_set("agent.seal_key"),
             textfile: settings.path_if_set("agent.textfile"),
             poll: settings.duration("agent.poll")?,

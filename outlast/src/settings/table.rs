@@ -2,6 +2,7 @@
 
 mod adopt;
 mod evidence;
+mod handover;
 mod media;
 pub(crate) mod promise;
 mod retention;
@@ -176,6 +177,7 @@ pub(crate) const AGENT: RoleKeys = RoleKeys {
         },
         source::SOURCE,
         adopt::ADOPT,
+        handover::HANDOVER,
         route::ROUTE,
     ],
 };

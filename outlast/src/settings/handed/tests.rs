@@ -1,0 +1,132 @@
+use std::time::Duration;
+
+use outlast_agent::AgentConfig;
+use outlast_handover::Layout;
+use outlast_types::WorkloadPattern;
+
+use crate::settings::Document;
+
+use super::*;
+
+/// The lines before the hand-overs.
+const AGENT: &str = "[agent]\nshare = \"/srv/share\"\nstate = \"/var/lib/agent\"\nupstream = \"https://v/\"\nidentity = \"/etc/i\"\n";
+
+fn read(handovers: &str) -> Result<AgentConfig, String> {
+    let document = Document::new(Path::new("/etc/agent.toml"), format!("{AGENT}{handovers}"));
+    let read = document.and_then(|document| document.with_variables(std::iter::empty()));
+    read.map_err(|error| error.to_string())
+}
+
+#[test]
+fn a_hand_over_of_which_only_the_places_are_said_is_as_the_crate_has_it() {
+    let config = read("[[handover]]\nname = \"nbu\"\ndirectory = \"/srv/nbu/\"\n").unwrap();
+    let rules = Rules::new("nbu", PathBuf::from("/srv/nbu"));
+    assert_eq!(config.handover, [Handover { rules, confirm: None }]);
+}
+
+#[test]
+fn all_that_is_said_of_a_hand_over_is_taken_in() {
+    let config = read(
+        "[[handover]]\nname = \"nbu\"\ndirectory = \"/srv/nbu\"\nworkloads = [\"shop-*\", \"crm\"]\nlayout = \"plain\"\n\
+         keep = 3\nkeep_until = [\"Monthly\", \"full\"]\nbudget = \"1TiB\"\nfile_max = \"64GiB\"\nfiles_max = 7\nowner = 0\n\
+         group = 1001\nmode = \"0440\"\nread_window = \"22:00-06:00\"\nlease = \"2d\"\nfrees = \"vaulted\"\n\
+         [[handover]]\nname = \"b\"\ndirectory = \"/srv/b\"\nkeep_until = \"full\"\n",
+    );
+    let config = config.unwrap();
+    let pattern = |text: &str| WorkloadPattern::new(text).unwrap();
+    let expected = Rules {
+        workloads: vec![pattern("crm"), pattern("shop-*")],
+        layout: Layout::Plain,
+        keep: 3,
+        keep_until: vec!["Monthly".to_owned(), "full".to_owned()],
+        budget: Some(1 << 40),
+        file_max: Some(64 << 30),
+        files_max: 7,
+        owner: Some(0),
+        group: Some(1001),
+        mode: 0o440,
+        read_window: Some("22:00-06:00".parse().unwrap()),
+        lease: Duration::from_secs(2 * 86_400),
+        frees: Frees::Vaulted,
+        ..Rules::new("nbu", PathBuf::from("/srv/nbu"))
+    };
+    assert_eq!(config.handover[0].rules, expected);
+    assert_eq!(config.handover[1].rules.keep_until, ["full"]);
+}
+
+/// What is wrong is told with its line and its key, and what to do.
+#[test]
+fn what_is_wrong_in_a_hand_over_is_told_at_its_line_and_key() {
+    // The keys of the hand-over begin at line 7.
+    let golden: [(&str, &[&str]); 28] = [
+        ("", &["line 6", "name is missing in this [[handover]]", "directory is missing"]),
+        ("name = \"NBU\"\n", &["line 7", "handover[1].name: use small letters"]),
+        ("name = \"\"\n", &["line 7", "handover[1].name", "empty"]),
+        ("name = \"-n\"\n", &["line 7", "handover[1].name: use small letters"]),
+        ("directory = \"srv\"\n", &["line 7", "handover[1].directory: give the whole path"]),
+        ("directory = \"/srv/../etc\"\n", &["line 7", "without `..`"]),
+        ("directory = \"/\"\n", &["line 7", "below /"]),
+        ("directory = \"/srv/share/nbu\"\n", &["line 7", "agent.share is in it, or it in that"]),
+        ("directory = \"/srv\"\n", &["line 7", "agent.share is in it"]),
+        ("directory = \"/etc/i\"\n", &["line 7", "agent.identity is in it"]),
+        ("directory = \"/var/lib/agent\"\n", &["line 7", "agent.state is in it"]),
+        ("workloads = []\n", &["line 7", "handover[1].workloads: it names no workload"]),
+        ("workloads = [\"SHOP DB\"]\n", &["line 7", "handover[1].workloads"]),
+        ("layout = \"plane\"\n", &["line 7", "did you mean \"plain\"?"]),
+        ("keep = 0\n", &["line 7", "handover[1].keep: use 1 or more"]),
+        ("keep = \"2\"\n", &["line 7", "handover[1].keep", "without quotes"]),
+        (
+            "keep_until = [\" \"]\n",
+            &["line 7", "handover[1].keep_until: a schedule without a name"],
+        ),
+        ("keep_until = 3\n", &["line 7", "it wants a text in quotes", "or a list"]),
+        ("budget = \"0\"\n", &["line 7", "handover[1].budget"]),
+        ("file_max = \"4KiB\"\n", &["line 7", "handover[1].file_max: use 1MiB or more"]),
+        ("files_max = 0\n", &["line 7", "handover[1].files_max: use 1 or more"]),
+        ("owner = 4294967295\n", &["line 7", "handover[1].owner: no user"]),
+        ("owner = \"root\"\n", &["line 7", "handover[1].owner", "a whole number"]),
+        ("mode = \"0666\"\n", &["line 7", "handover[1].mode: \"0666\" lets others write"]),
+        ("mode = \"0040\"\n", &["line 7", "lets not even their owner"]),
+        ("mode = 0o640\n", &["line 7", "handover[1].mode", "in quotes, such as \"0640\""]),
+        (
+            "read_window = \"22-6\"\n",
+            &["line 7", "handover[1].read_window", "such as 22:00-06:00, in UTC"],
+        ),
+        ("lease = \"5s\"\n", &["line 7", "handover[1].lease", "use 1 min to 31 days"]),
+    ];
+    for (line, wanted) in golden {
+        let rest = ["name = \"a\"\n", "directory = \"/srv/a\"\n"];
+        let is_said =
+            |other: &&str| line.is_empty() || line.split(' ').next() == other.split(' ').next();
+        let rest: String = rest.into_iter().filter(|other| !is_said(other)).collect();
+        let said = read(&format!("[[handover]]\n{line}{rest}")).unwrap_err();
+        for words in wanted {
+            assert!(said.contains(words), "{line}: {words} is not in:\n{said}");
+        }
+    }
+    let said =
+        read("[[handover]]\nname = \"a\"\ndirectory = \"/x\"\nencrypt = true\n").unwrap_err();
+    assert!(said.contains("line 9") && said.contains("has no key \"encrypt\""), "{said}");
+    assert!(read("[handover]\nname = \"a\"\n").unwrap_err().contains("[[handover]]"));
+}
+
+#[test]
+fn two_hand_overs_share_neither_name_nor_directory() {
+    let two = |name: &str, directory: &str| {
+        read(&format!(
+            "[[handover]]\nname = \"a\"\ndirectory = \"/srv/a\"\n[[handover]]\nname = \"{name}\"\ndirectory = \"{directory}\"\n"
+        ))
+    };
+    assert!(two("b", "/srv/ab").is_ok());
+    let said = two("a", "/srv/a/").unwrap_err();
+    for words in ["line 10", "a is the name of handover[1]", "line 11", "handover[1].directory"] {
+        assert!(said.contains(words), "{words} is not in:\n{said}");
+    }
+    for within in ["/srv/a/b", "/srv/a.outlast", "/srv/a.outlast/inbox"] {
+        assert!(two("b", within).is_err(), "{within}");
+    }
+    let many: String = (0..21)
+        .map(|n| format!("[[handover]]\nname = \"h{n}\"\ndirectory = \"/srv/h{n}\"\n"))
+        .collect();
+    assert!(read(&many).unwrap_err().contains("more than 20"));
+}

@@ -1,0 +1,127 @@
+//! `[[handover]]`: which directories a backup product reads that is there already, and what lies in them.
+
+use std::time::Duration;
+
+use outlast_handover::clock::Hours;
+
+use super::super::key::{Default, Form, Key, Kind, Section};
+
+/// How long a job of the product may be.
+const LEASE: Kind =
+    Kind::Duration { min: Duration::from_secs(60), max: Duration::from_secs(31 * 86_400) };
+
+pub(super) const HANDOVER: Section = Section {
+    name: "handover",
+    form: Form::Listed,
+    keys: &[
+        Key {
+            name: "name",
+            kind: Kind::Text { example: "netbackup" },
+            default: Default::None,
+            help: "what it is called in commands, alerts and receipts: small letters, digits and `-`",
+        },
+        Key {
+            name: "directory",
+            kind: Kind::Path,
+            default: Default::None,
+            help: "what the product reads, and nobody else writes to: a real directory on a local disk, from / on; the agent makes it, and another one beside it that ends in `.outlast`, for itself",
+        },
+        Key {
+            name: "workloads",
+            kind: Kind::Patterns,
+            default: Default::Nothing,
+            help: "the workloads whose drops are handed over; all of them if it is not set",
+        },
+        Key {
+            name: "layout",
+            kind: Kind::OneOf(&["drop", "plain", "unpacked"]),
+            default: Default::Value("drop"),
+            help: "how a drop lies there: `drop`, its segments and seal as they were on the share; `plain`, a dump as one file and a tree as one tar, decompressed; `unpacked`, a tree as its files",
+        },
+        Key {
+            name: "keep",
+            kind: Kind::Count,
+            default: Default::Value("1"),
+            help: "how many of the newest confirmed drops of each workload stay there all the same; at least 1",
+        },
+        Key {
+            name: "keep_until",
+            kind: Kind::OneOrMore { example: "Monthly-Full" },
+            default: Default::Nothing,
+            help: "schedules or types of the product's jobs, such as \"full\": a drop stays there until a job of each has confirmed it; a full that is made monthly keeps what is there on its day, and nothing else",
+        },
+        Key {
+            name: "budget",
+            kind: Kind::Size,
+            default: Default::Value("unlimited"),
+            help: "how many bytes may lie in the directory and on the way into it; beyond, nothing new is offered, and nothing is removed",
+        },
+        Key {
+            name: "file_max",
+            kind: Kind::Size,
+            default: Default::Value("unlimited"),
+            help: "the largest file; larger dumps and archives are cut into parts (`plain` and `unpacked`); at least 1MiB",
+        },
+        Key {
+            name: "files_max",
+            kind: Kind::Count,
+            default: Default::Value("1000000"),
+            help: "the most files of one drop (`unpacked`); a tree that has more is offered as one tar",
+        },
+        Key {
+            name: "owner",
+            kind: Kind::Count,
+            default: Default::Nothing,
+            help: "the number of the user whom the files belong to; the agent's if it is not set",
+        },
+        Key {
+            name: "group",
+            kind: Kind::Count,
+            default: Default::Nothing,
+            help: "the number of the group of the files, whose members may run the product's hooks; the agent's if it is not set",
+        },
+        Key {
+            name: "mode",
+            kind: Kind::Ruled { example: "0640", check: check_mode },
+            default: Default::Value("0640"),
+            help: "the permissions of the files, in octal; whoever may read them may enter the directories",
+        },
+        Key {
+            name: "read_window",
+            kind: Kind::Ruled { example: "22:00-06:00", check: check_hours },
+            default: Default::Nothing,
+            help: "the hours of the day, in UTC, in which the product reads without a lease (Veeam, Commvault): nothing is removed in them",
+        },
+        Key {
+            name: "lease",
+            kind: LEASE,
+            default: Default::Value("24h"),
+            help: "how long a lease lasts that no hook ends: longer than the product's longest job",
+        },
+        Key {
+            name: "frees",
+            kind: Kind::OneOf(&["both", "vaulted"]),
+            default: Default::Value("both"),
+            help: "what must be true before a drop leaves the share: `both`, the vault holds it and the product has confirmed it; `vaulted`, the vault holds it and the product was offered it",
+        },
+    ],
+};
+
+/// Whether a text is permissions that the agent itself can live with.
+fn check_mode(text: &str) -> Result<(), String> {
+    let wrong = || format!("{text:?} is not permissions of a file in octal, such as \"0640\"");
+    let is_octal = text.bytes().all(|digit| (b'0'..=b'7').contains(&digit));
+    let mode = Some(text).filter(|_| is_octal).and_then(|text| u32::from_str_radix(text, 8).ok());
+    match mode.ok_or_else(wrong)? {
+        mode if mode > 0o777 => Err(wrong()),
+        mode if mode & 0o400 == 0 => Err(format!("{text:?} lets not even their owner read them")),
+        mode if mode & 0o022 != 0 => {
+            Err(format!("{text:?} lets others write what is to be backed up"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_hours(text: &str) -> Result<(), String> {
+    text.parse::<Hours>().map(drop).map_err(|error| error.to_string())
+}
