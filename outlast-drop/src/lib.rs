@@ -62,7 +62,9 @@ pub use notice::{Notice, NoticeCode, NoticeLevel};
 pub use open::{Claims, Content, Databases, Gaps, InvalidStreamName, OpenRecord, Source};
 pub use proven::Verifier;
 pub use reader::{ContentReader, DropLimits, DropReadError, ReadOptions, ReadWatch, SealedDrop};
-pub use receipt::{Receipt, ReceiptError, ReceiptState, SignedReceipt, Signer, Spooled};
+pub use receipt::{
+    HandedJob, HandedOver, Receipt, ReceiptError, ReceiptState, SignedReceipt, Signer, Spooled,
+};
 pub use rejection::Rejection;
 pub use release::{Closing, Freed, ReleaseError, abandon, close_days, quarantine, release};
 pub use scan::{

@@ -1,5 +1,6 @@
 //! Receipts: what became of a drop, signed by whoever says it.
 
+mod handed;
 mod listing;
 
 use std::fmt;
@@ -18,6 +19,7 @@ use crate::layout::{DropAddress, RECEIPTS, WORKLOADS};
 use crate::proof;
 use crate::share::{Share, ShareError, hint};
 
+pub use handed::{HandedJob, HandedOver};
 pub(crate) use listing::parse_file_name;
 pub use listing::{Found, States, find, list, oldest};
 
@@ -120,6 +122,9 @@ pub struct Receipt {
     /// How much of the drop its signer has taken, in a media server's `shipped` receipt: several of them may
     /// hold parts of it.
     pub spool: Option<Spooled>,
+    /// Where it lay for another backup product, and which of its jobs this is about, in receipts `handed-over` and
+    /// `confirmed`.
+    pub handover: Option<HandedOver>,
 }
 
 /// The part of a drop that a media server has taken durably, whether it has been handed on since or not.
@@ -159,6 +164,7 @@ impl Receipt {
             code: None,
             verdict: None,
             spool: None,
+            handover: None,
         }
     }
 
@@ -210,6 +216,8 @@ struct ReceiptJson {
     verdict: Option<Verdict>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     spool: Option<Spooled>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    handover: Option<HandedOver>,
     certificate: String,
 }
 
@@ -260,6 +268,7 @@ impl Receipt {
     pub fn sign(mut self, signer: &dyn Signer) -> io::Result<SignedReceipt> {
         (self.by, self.role) = (signer.name(), signer.role());
         self.reason = self.reason.map(|reason| reason.chars().take(REASON_CHARS_MAX).collect());
+        self.handover = self.handover.map(HandedOver::bounded);
         let certificate_pem = signer.certificate_pem();
         let receipt = self.clone();
         let json = ReceiptJson {
@@ -282,6 +291,7 @@ impl Receipt {
             code: self.code,
             verdict: self.verdict,
             spool: self.spool,
+            handover: self.handover,
             certificate: certificate_pem.clone(),
         };
         let mut body = serde_json::to_vec(&json)?;
@@ -336,6 +346,7 @@ impl SignedReceipt {
             reason: json.reason,
             verdict: json.verdict,
             spool: json.spool,
+            handover: json.handover,
         };
         Ok(Self { receipt, certificate_pem: json.certificate, bytes: bytes.to_vec() })
     }

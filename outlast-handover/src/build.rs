@@ -46,6 +46,8 @@ pub struct Wanted<'a> {
     pub opener: &'a dyn Opener,
     /// Whether an operator accepted content that is no whole backup.
     pub is_cleared: bool,
+    /// Whether the end was asked for.
+    pub is_stopped: &'a (dyn Fn() -> bool + Sync),
 }
 
 /// Builds the directory of a drop whose copy lies in `raw`, whose files are `staged`.
@@ -82,11 +84,11 @@ pub fn build(
     match (rules.layout, &seal.content) {
         (Layout::Drop, _) => {
             check_sizes(&staged, rules)?;
-            check(prove(sealed, &mut io::sink())?, wanted)?;
+            check(prove(sealed, &mut io::sink(), wanted)?, wanted)?;
             manifest.files = staged;
         }
         (Layout::Unpacked, Content::Tree) => {
-            check(prove(sealed, &mut io::sink())?, wanted)?;
+            check(prove(sealed, &mut io::sink(), wanted)?, wanted)?;
             if !tree::unpack(sealed, &path, &mut manifest, rules)? {
                 // What cannot lie there as files is offered as one.
                 crate::stage::remove_all(&path)?;
@@ -116,7 +118,7 @@ fn plain(
         Content::Tree => format!("{}.tar", manifest.workload),
     };
     let mut parts = Parts::new(path, &name, manifest.size, wanted.rules.file_max);
-    let sanity = prove(sealed, &mut parts)?;
+    let sanity = prove(sealed, &mut parts, wanted)?;
     check(sanity, wanted)?;
     manifest.files = parts.finish().map_err(HandoverError::io("write", path))?;
     Ok(())
@@ -184,11 +186,16 @@ fn check(sanity: Sanity, wanted: &Wanted<'_>) -> Result<(), HandoverError> {
 }
 
 /// Reads the content to its proven end, looks at it, and writes it to `sink`.
-fn prove(sealed: &SealedDrop, sink: &mut (dyn Write + Send)) -> Result<Sanity, HandoverError> {
+fn prove(
+    sealed: &SealedDrop,
+    sink: &mut (dyn Write + Send),
+    wanted: &Wanted<'_>,
+) -> Result<Sanity, HandoverError> {
     let reader = sealed.content(ReadOptions::SIDE_BY_SIDE);
     let watch = reader.watch();
     let trouble = Arc::new(Mutex::new(None));
-    let tee = Tee { inner: reader, sink, trouble: Arc::clone(&trouble) };
+    let is_stopped = wanted.is_stopped;
+    let tee = Tee { inner: reader, sink, trouble: Arc::clone(&trouble), is_stopped };
     let read = match &sealed.seal().content {
         Content::Stream { .. } => {
             let mut examined = Examined::new(tee);
@@ -201,6 +208,9 @@ fn prove(sealed: &SealedDrop, sink: &mut (dyn Write + Send)) -> Result<Sanity, H
             each_file(&mut source).map(|()| sanity)
         }
     };
+    if is_stopped() {
+        return Err(HandoverError::Stopped);
+    }
     if let Some(error) = trouble.lock().unwrap_or_else(PoisonError::into_inner).take() {
         return Err(HandoverError::io("write", Path::new("the staging directory"))(error));
     }
@@ -243,10 +253,14 @@ struct Tee<'a> {
     sink: &'a mut (dyn Write + Send),
     /// Why they could not be written.
     trouble: Arc<Mutex<Option<io::Error>>>,
+    is_stopped: &'a (dyn Fn() -> bool + Sync),
 }
 
 impl Read for Tee<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if (self.is_stopped)() {
+            return Err(io::Error::other("the reading is to stop"));
+        }
         let length = self.inner.read(buffer)?;
         if let Err(error) = self.sink.write_all(&buffer[..length]) {
             let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);

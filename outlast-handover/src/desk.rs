@@ -51,6 +51,8 @@ pub struct Desk {
     pub(crate) staged: BTreeMap<DropKey, u64>,
     /// Whether not all that lies on the share was looked at since the start.
     pub(crate) is_rebuilding: bool,
+    /// Whether nothing was remembered of this hand-over.
+    is_new: bool,
     pub(crate) front: Front,
     _lock: DirectoryLock,
 }
@@ -74,12 +76,14 @@ impl Desk {
         made(&place.inbox(), INBOX_MODE)?;
         made(&place.staging(), 0o700)?;
         made(&place.trash(), 0o700)?;
+        let is_new = !place.journal().exists();
         let (journal, ledger) = Journal::open(&place.journal())?;
         let mut desk = Self {
             front: Front::default(),
             floor: Timestamp::EPOCH,
             staged: BTreeMap::new(),
             is_rebuilding: true,
+            is_new,
             _lock: lock,
             rules,
             place,
@@ -212,6 +216,16 @@ impl Desk {
     /// Notes a receipt that lies on the share.
     pub fn told(&mut self, drop: &DropKey, told: Told) -> Result<(), HandoverError> {
         self.record(Event::Told { drop: drop.clone(), told })
+    }
+
+    /// A receipt does not lie on the share any more, since what it said is not so.
+    pub fn taken_back(&mut self, drop: &DropKey, told: Told) -> Result<(), HandoverError> {
+        self.record(Event::TakenBack { drop: drop.clone(), told })
+    }
+
+    /// Whether nothing was remembered of this hand-over when it was opened: another host may have served it.
+    pub fn is_new(&self) -> bool {
+        self.is_new
     }
 
     /// All files that appear from now on are changed after `stamp`: another agent has used it.

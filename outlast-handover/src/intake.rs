@@ -69,12 +69,24 @@ pub fn offer(
     opener: &dyn Opener,
     is_cleared: bool,
 ) -> Result<Offer, HandoverError> {
+    offer_until(desk, share, copied, opener, is_cleared, &|| false)
+}
+
+/// The same, until the end is asked for: reading a large drop once more takes long.
+pub fn offer_until(
+    desk: &Mutex<Desk>,
+    share: &Share,
+    copied: Copied,
+    opener: &dyn Opener,
+    is_cleared: bool,
+    is_stopped: &(dyn Fn() -> bool + Sync),
+) -> Result<Offer, HandoverError> {
     let Copied { key, address, raw, files } = copied;
     let (rules, into) = {
         let desk = at(desk);
         (desk.rules().clone(), desk.staging_of(&key).join("shown"))
     };
-    let wanted = Wanted { rules: &rules, share: share.id(), opener, is_cleared };
+    let wanted = Wanted { rules: &rules, share: share.id(), opener, is_cleared, is_stopped };
     let built = stage::remove_all(&into).and_then(|()| {
         let mut sealed = SealedDrop::open_copy(&raw, share.id(), &address)?;
         build::build(&raw, files, &mut sealed, &into, &wanted)

@@ -30,6 +30,8 @@ pub struct Journal {
     path: PathBuf,
     file: File,
     grown: u64,
+    /// Whether a line may have been begun that could not be ended, so that nothing may follow it.
+    is_torn: bool,
 }
 
 impl Journal {
@@ -38,26 +40,34 @@ impl Journal {
         let mut ledger = read(path)?.unwrap_or_default();
         ledger.prune();
         let file = rewrite(path, &ledger)?;
-        Ok((Self { path: path.to_owned(), file, grown: 0 }, ledger))
+        Ok((Self { path: path.to_owned(), file, grown: 0, is_torn: false }, ledger))
     }
 
     /// Makes an event durable, and applies it.
     pub fn record(&mut self, ledger: &mut Ledger, event: Event) -> Result<(), HandoverError> {
         let line = line(&event).map_err(HandoverError::io("write", &self.path))?;
-        let written = self.append(&line);
-        if let Err(error) = written {
-            // What is there of the line has no end; whatever comes next must not be taken for its rest.
-            self.file = rewrite(&self.path, ledger)?;
-            self.grown = 0;
+        if self.is_torn {
+            // What is there of a line has no end; whatever comes next must not be taken for its rest.
+            self.rewrite(ledger)?;
+        }
+        if let Err(error) = self.append(&line) {
+            self.is_torn = true;
+            // Where there is no room for a line there may be none for all of them, either: then before the next.
+            let _ = self.rewrite(ledger);
             return Err(HandoverError::io("write", &self.path)(error));
         }
         ledger.apply(event);
         self.grown += line.len() as u64;
         if self.grown > GROWTH_MAX {
             ledger.prune();
-            self.file = rewrite(&self.path, ledger)?;
-            self.grown = 0;
+            self.rewrite(ledger)?;
         }
+        Ok(())
+    }
+
+    fn rewrite(&mut self, ledger: &Ledger) -> Result<(), HandoverError> {
+        self.file = rewrite(&self.path, ledger)?;
+        (self.grown, self.is_torn) = (0, false);
         Ok(())
     }
 

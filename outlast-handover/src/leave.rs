@@ -6,7 +6,7 @@ use outlast_types::Timestamp;
 use crate::desk::Desk;
 use crate::error::HandoverError;
 use crate::lease;
-use crate::ledger::Event;
+use crate::ledger::{Event, Tracked};
 use crate::offer::DropKey;
 use crate::stage::remove_all;
 
@@ -33,8 +33,18 @@ impl Desk {
 
     /// Takes out what may go, as far as nobody reads; what went.
     pub fn clear_out(&mut self) -> Result<Vec<DropKey>, HandoverError> {
+        self.clear_out_of(|_| true)
+    }
+
+    /// The same of those that are meant.
+    pub fn clear_out_of(
+        &mut self,
+        is_meant: impl Fn(&Tracked) -> bool,
+    ) -> Result<Vec<DropKey>, HandoverError> {
         let mut left = Vec::new();
-        for drop in self.ledger.releasable(&self.rules) {
+        let mut going = self.ledger.releasable(&self.rules);
+        going.retain(|drop| self.ledger.get(drop).is_some_and(&is_meant));
+        for drop in going {
             if !self.leave(&drop)? {
                 break;
             }

@@ -96,6 +96,11 @@ impl Ledger {
                     tracked.told.insert(told);
                 }
             }
+            Event::TakenBack { drop, told } => {
+                if let Some(tracked) = self.find(&drop) {
+                    tracked.told.remove(&told);
+                }
+            }
         }
     }
 
@@ -259,6 +264,15 @@ impl Ledger {
     /// Whether all files of a drop lie in jobs that count.
     pub fn is_confirmed(&self, tracked: &Tracked) -> bool {
         self.held_where(tracked, |_| true).is_whole(tracked.offer.files)
+    }
+
+    /// Whether a drop is confirmed, and one of its workload that appeared later is, too: then the older one is not the
+    /// newest that the product has. What has left the directory was so.
+    pub fn is_outlived(&self, drop: &DropKey) -> bool {
+        let Some(tracked) = self.get(drop) else { return self.is_gone(drop) };
+        let is_newer = |it: &&Tracked| it.offer.appeared > tracked.offer.appeared;
+        self.is_confirmed(tracked)
+            && self.of_workload(&drop.workload).filter(is_newer).any(|it| self.is_confirmed(it))
     }
 
     /// The same of jobs of one schedule or type alone.

@@ -55,4 +55,4 @@ pub use lease::Lease;
 pub use ledger::{Event, Ledger, State};
 pub use offer::{DropKey, Offer};
 pub use place::Place;
-pub use rules::{Layout, Rules};
+pub use rules::{Frees, Layout, Rules};

@@ -55,6 +55,48 @@ pub enum Frees {
     Both,
     /// The vault holds it, and it was offered to the product.
     Vaulted,
+    /// The product has confirmed it, whatever the vault holds.
+    Confirmed,
+    /// The vault holds it and it was offered, or the product has confirmed it.
+    Either,
+}
+
+impl fmt::Display for Frees {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Both => "both",
+            Self::Vaulted => "vaulted",
+            Self::Confirmed => "confirmed",
+            Self::Either => "either",
+        })
+    }
+}
+
+/// A word that does not say what frees a drop.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} does not say what frees a drop: it is both, vaulted, confirmed or either")]
+pub struct InvalidFrees(String);
+
+impl FromStr for Frees {
+    type Err = InvalidFrees;
+
+    fn from_str(text: &str) -> Result<Self, InvalidFrees> {
+        let all = [Self::Both, Self::Vaulted, Self::Confirmed, Self::Either];
+        let found = all.into_iter().find(|frees| frees.to_string() == text);
+        found.ok_or_else(|| InvalidFrees(text.chars().take(40).collect()))
+    }
+}
+
+impl Frees {
+    /// Whether a confirmed drop is free although no vault holds it.
+    pub fn wants_no_vault(self) -> bool {
+        matches!(self, Self::Confirmed | Self::Either)
+    }
+
+    /// Whether a drop that the vault holds must be confirmed all the same.
+    pub fn wants_confirmation(self) -> bool {
+        matches!(self, Self::Both | Self::Confirmed)
+    }
 }
 
 /// One hand-over.

@@ -234,3 +234,27 @@ fn signed_day(text: &str) -> String {
     let length = text[from..].find(',').unwrap();
     text[from..=from + length].to_owned()
 }
+
+#[test]
+fn a_receipt_of_a_hand_over_says_which_jobs_have_the_drop_and_one_of_before_says_nothing_of_them() {
+    let job = HandedJob {
+        job: "agenthost_1700000000".to_owned(),
+        product: Some("NetBackup".to_owned()),
+        by: Some("x".repeat(5000)),
+        files: Some(3),
+        ..HandedJob::default()
+    };
+    let stamp = SystemClock.now();
+    let handed = HandedOver { handover: "nbu".to_owned(), stamp, jobs: vec![job.clone(); 1000] };
+    let old = signed();
+    let receipt =
+        Receipt { state: ReceiptState::Confirmed, handover: Some(handed), ..old.receipt().clone() };
+    let signed = receipt.sign(&Initials).unwrap();
+    assert!(signed.bytes().len() < 100_000, "however much a product says");
+    let read = SignedReceipt::parse(signed.bytes()).unwrap();
+    let said = read.receipt().handover.clone().unwrap();
+    assert_eq!((said.handover.as_str(), said.stamp, said.jobs.len()), ("nbu", stamp, 16));
+    assert_eq!((said.jobs[0].job.as_str(), said.jobs[0].files), (job.job.as_str(), Some(3)));
+    assert_eq!(said.jobs[0].by.as_ref().map(String::len), Some(200));
+    assert_eq!(SignedReceipt::parse(old.bytes()).unwrap().receipt().handover, None);
+}

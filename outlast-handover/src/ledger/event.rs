@@ -58,6 +58,11 @@ pub enum Event {
         drop: DropKey,
         told: Told,
     },
+    /// A receipt was taken back from the share: what it says is not so any more.
+    TakenBack {
+        drop: DropKey,
+        told: Told,
+    },
 }
 
 /// A whole ledger.
