@@ -1,6 +1,8 @@
 //! Actions: what is to be done about drops. Deciding makes them, and one place applies them
 //! (`Agent::apply`).
 
+use std::path::PathBuf;
+
 use outlast_drop::{DropAddress, Rejection, SignedReceipt};
 use outlast_types::{ContentHash, Timestamp};
 
@@ -48,6 +50,8 @@ pub(crate) struct Parcel {
     pub(crate) is_loaded: bool,
     /// When it was first seen, by our own clock, where that is known.
     pub(crate) first_seen: Option<Timestamp>,
+    /// A copy of it on our own disk, from which it is read where it can be.
+    pub(crate) copy: Option<PathBuf>,
 }
 
 /// How far a sealed drop has come.

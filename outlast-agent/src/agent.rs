@@ -8,6 +8,7 @@
 mod adopting;
 mod apply;
 mod changes;
+mod handing;
 mod holdings;
 mod hygiene;
 mod keeper;
@@ -38,6 +39,7 @@ use crate::answers::hatch::Hatch;
 use crate::board::{Board, PassNews, Seen};
 use crate::config::Changes;
 use crate::decision::decide;
+use crate::handover::Handovers;
 use crate::hauls::PLACES_MIN;
 use crate::line::Line;
 use crate::notices::Notices;
@@ -111,6 +113,7 @@ pub struct Agent {
     /// What answers instances, on its own thread while the agent runs, and what it has to do with passes.
     desk: Option<Desk>,
     hatch: Arc<Hatch>,
+    handovers: Handovers,
     /// How many were revoked when the vault was last asked what it holds.
     asked_under: usize,
 }
@@ -185,6 +188,8 @@ impl Agent {
         let pause = config.poll.max(PAUSE_MIN);
         let pace = Arc::new(Pace::new(Arc::clone(&environment.timer)));
         let keys = config.seal_key.as_deref().map_or(Ok(SealKeys::default()), SealKeys::read)?;
+        let keys = Arc::new(keys);
+        let handovers = Handovers::new(&config.handover, &environment, &authority, &keys);
         let engine = Engine::shared(config.loads_at_once.max(PLACES_MIN), &Tuning::default());
         let (known, world) = (identity.clone(), environment.clone());
         let tier = Tier::new(upstream, known, world, state, Arc::clone(&pace), keys, engine);
@@ -208,6 +213,7 @@ impl Agent {
             sources: Arc::default(),
             desk: None,
             hatch: Arc::default(),
+            handovers,
             asked_under: 0,
             changes: Changes::default(),
             config,
@@ -244,6 +250,7 @@ impl Agent {
         let mut reporter = self.reporter.take();
         let mut desk = self.desk.take();
         let poll = self.config.poll;
+        let handing = self.handovers.start(shutdown);
         let line = Arc::clone(&self.line);
         thread::scope(|scope| {
             let report = thread::Builder::new().name("report".to_owned());
@@ -271,6 +278,9 @@ impl Agent {
             while !shutdown.is_requested() && !telling.is_finished() {
                 let report = self.work(shutdown);
                 self.environment.pulse.rest();
+                if !shutdown.is_requested() {
+                    self.handovers.look_after(&handing);
+                }
                 if !report.more && self.rest(report.share.is_some(), shutdown) {
                     break;
                 }
@@ -278,6 +288,9 @@ impl Agent {
             self.shipper.close();
         });
         (self.reporter, self.desk) = (reporter, desk);
+        if shutdown.is_requested() {
+            self.handovers.end(handing);
+        }
         // If it was not asked to end, nothing here waits for it: the process ends.
         for (what, thread) in keeping {
             if shutdown.is_requested() && thread.join().is_err() {
@@ -291,8 +304,13 @@ impl Agent {
     /// whether the end was asked for.
     fn rest(&self, is_share_there: bool, shutdown: &Shutdown) -> bool {
         let mut left = self.config.poll;
-        let has_more = || is_share_there && self.shipper.hauls().has_news();
-        let is_watched = self.shipper.hauls().count() > 0 || self.shipper.in_transit().0 > 0;
+        let moves = self.handovers.moves();
+        // What was held until it was copied goes on at once.
+        let has_copied = || self.handovers.moves() != moves && self.queue.oldest().is_some();
+        let has_more = || is_share_there && (self.shipper.hauls().has_news() || has_copied());
+        let is_watched = self.shipper.hauls().count() > 0
+            || self.shipper.in_transit().0 > 0
+            || !self.handovers.is_empty();
         while !left.is_zero() && !has_more() {
             let rested = self.config.poll.saturating_sub(left);
             if is_share_there && rested >= REST_MIN && self.shipper.has_due() {
@@ -345,10 +363,14 @@ impl Agent {
         self.board.begin_pass(report.started, self.elapsed());
         let me = self.scribe.identity.get().peer().to_string();
         match self.watcher.open_share(&me, self.elapsed()) {
-            Ok(None) => self.hatch.serve(None, false),
+            Ok(None) => {
+                self.hatch.serve(None, false);
+                self.handovers.serve(None);
+            }
             Ok(Some(share)) => {
                 report.share = Some(share.id());
                 self.line.speak_of(share.id());
+                self.handovers.serve(Some(&share));
                 self.hatch.serve(Some(share.clone()), self.has_drops_to_ship());
                 seen = self.look_over(&share, &mut report, shutdown);
                 self.hatch.serve(Some(share), self.has_drops_to_ship());
@@ -356,6 +378,7 @@ impl Agent {
             }
             Err(problem) => {
                 self.hatch.serve(None, false);
+                self.handovers.serve(None);
                 report.problems.push(problem);
             }
         }
@@ -431,7 +454,7 @@ impl Agent {
         self.hear_of_hauls(share, report, shutdown);
         // Before the look, too, which then finds the new drops.
         self.adopt(share, report, shutdown);
-        let Observation { is_usable, workloads, remembered, problems, names_waiting } =
+        let Observation { is_usable, workloads, remembered, problems, names_waiting, is_all } =
             self.watcher.look(share, report.started, shutdown);
         report.is_share_usable = is_usable;
         report.problems.extend(problems);
@@ -454,6 +477,7 @@ impl Agent {
             if !workload.closable.is_empty() {
                 closable.push((workload.name.clone(), workload.closable));
             }
+            self.show_to_handovers(&workload.drops);
             workload.drops.into_iter().for_each(|drop| self.tend(share, drop, report));
             // Where so many are empty that they come by turns, they are told as one problem.
             if !(workload.is_empty && names_waiting > 0) {
@@ -461,11 +485,15 @@ impl Agent {
                 seen.insert(workload.name, Seen { declared, ..Seen::default() });
             }
         }
+        if is_all {
+            self.handovers.has_seen_all();
+        }
         self.watcher.close(share, closable, shutdown);
         self.ask_what_is_held(share, report);
         if shutdown.is_requested() {
             return seen;
         }
+        self.tell_of_handovers(share, report);
         self.release_excess(share, seen.keys(), report);
         // Before the work that may take long.
         self.tell_of_room(share, report);

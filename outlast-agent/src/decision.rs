@@ -27,6 +27,7 @@ pub(crate) fn decide(
             holder,
             is_loaded: false,
             first_seen: None,
+            copy: None,
         }))
     };
     match custody {

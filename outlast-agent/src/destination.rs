@@ -1,5 +1,7 @@
 //! Destinations: where drops go.
 
+use std::path::Path;
+
 use outlast_drop::{DropAddress, DropLimits, DropReadError, Rejection, Share, SignedReceipt};
 use outlast_types::{ContentHash, ShareId, Timestamp, WorkloadName};
 use outlast_wire::CallError;
@@ -53,6 +55,9 @@ pub trait Destination: Send + Sync {
 pub struct Cargo<'a> {
     pub share: &'a Share,
     pub address: &'a DropAddress,
+    /// A copy of its files on our own disk, with the seal that they are of. What cannot be read there is read from the
+    /// share: a copy condemns nobody.
+    pub copy: Option<(&'a Path, ContentHash)>,
     /// When it was first seen, by our own clock, where that is known.
     pub first_seen: Option<Timestamp>,
     /// How much of one drop is taken.

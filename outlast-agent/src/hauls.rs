@@ -158,7 +158,8 @@ impl Hauls {
                 let _span = span.entered();
                 let (share, address, limits) = (&share, &parcel.address, &limits);
                 let (first_seen, stop, shutdown) = (parcel.first_seen, &stop, &shutdown);
-                let cargo = Cargo { share, address, first_seen, limits, stop, shutdown };
+                let copy = parcel.copy.as_deref().map(|path| (path, parcel.seal));
+                let cargo = Cargo { share, address, copy, first_seen, limits, stop, shutdown };
                 carry(&line, &cargo, &parcel, teller);
             })?
         };

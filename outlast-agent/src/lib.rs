@@ -15,6 +15,7 @@
 //!   seen by drops and receipts, and by nothing that the agent remembers.
 //! - One workload's failure is that workload's: it waits, the others go on, and so they do while a
 //!   drop takes hours (`hauls`). Only a vault that cannot be reached makes all wait.
+//! - What another backup product reads lies in a directory beside (`handover`), which holds up nothing here.
 //! - The agent listens on nothing. What it has to say travels with its reports, which a thread of
 //!   their own sends (`reporter`).
 //! - Time is the agent's own clock. A writer's time is passed on as a claim and decides nothing.
@@ -32,6 +33,7 @@ mod decision;
 pub mod declaration;
 mod destination;
 mod figures;
+mod handover;
 mod hauls;
 mod lifecycle;
 mod line;

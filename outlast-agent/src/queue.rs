@@ -193,6 +193,7 @@ mod tests {
             holder: None,
             is_loaded: false,
             first_seen: None,
+            copy: None,
         }
     }
 

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use outlast_drop::{
-    DropAddress, Receipt, ReceiptError, ReceiptState, Share, SignedReceipt, receipt,
+    DropAddress, HandedOver, Receipt, ReceiptError, ReceiptState, Share, SignedReceipt, receipt,
 };
 use outlast_types::{ContentHash, DropId, RejectionCode, Timestamp, WorkloadName};
 use outlast_wire::Role;
@@ -27,6 +27,13 @@ pub(crate) struct Reader<'a> {
 struct Evidence {
     receipt: Receipt,
     signer: Judged,
+}
+
+/// The word of an agent, which is believed now, that a backup product has read a drop, or has it.
+pub(crate) struct Handed {
+    /// The digest of the drop's seal.
+    pub(crate) seal: ContentHash,
+    pub(crate) handover: HandedOver,
 }
 
 /// Why a receipt that is there proves nothing.
@@ -191,6 +198,24 @@ impl Reader<'_> {
         let address = DropAddress { workload: workload.clone(), day, drop };
         let is_ours = receipt.is_about(self.share.id(), &address);
         Ok(is_ours.then_some((address, receipt.at)))
+    }
+
+    /// What an agent says of a drop of this share that was handed over; nothing if that counts no more.
+    ///
+    /// # Errors
+    /// If nothing is known of it now.
+    pub(crate) fn handed(
+        &self,
+        workload: &WorkloadName,
+        drop: DropId,
+        state: ReceiptState,
+    ) -> Result<Option<Handed>, String> {
+        let Some(Evidence { receipt, signer }) = self.said(workload, drop, state)? else {
+            return Ok(None);
+        };
+        let is_ours = receipt.share == Some(self.share.id()) && signer.counts_now;
+        let handed = receipt.seal.zip(receipt.handover).filter(|_| is_ours);
+        Ok(handed.map(|(seal, handover)| Handed { seal, handover }))
     }
 
     /// What is said of a drop wherever it lies; nothing if that cannot be believed.

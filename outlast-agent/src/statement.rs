@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use outlast_drop::{DropAddress, Receipt, ReceiptState, Share, SignedReceipt};
+use outlast_drop::{DropAddress, HandedOver, Receipt, ReceiptState, Share, SignedReceipt};
 use outlast_types::{Clock, ContentHash, RejectionCode};
 use outlast_wire::IdentityHandle;
 
@@ -16,11 +16,13 @@ pub(crate) struct Statement {
     pub(crate) reason: Option<String>,
     /// The reason for programs.
     pub(crate) code: Option<RejectionCode>,
+    /// Which jobs of another backup product it is about.
+    pub(crate) handover: Option<HandedOver>,
 }
 
 impl From<ReceiptState> for Statement {
     fn from(state: ReceiptState) -> Self {
-        Self { state, seal: None, size: None, reason: None, code: None }
+        Self { state, seal: None, size: None, reason: None, code: None, handover: None }
     }
 }
 
@@ -38,9 +40,9 @@ impl Scribe {
         address: &DropAddress,
         statement: Statement,
     ) -> Result<SignedReceipt, String> {
-        let Statement { state, seal, size, reason, code } = statement;
+        let Statement { state, seal, size, reason, code, handover } = statement;
         let about = Receipt::about(share.id(), address, state, self.clock.now());
-        Receipt { seal, size, reason, code, ..about }
+        Receipt { seal, size, reason, code, handover, ..about }
             .sign(&*self.identity.get())
             .map_err(|error| format!("cannot sign the {state} receipt: {error}"))
     }

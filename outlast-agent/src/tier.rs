@@ -52,7 +52,7 @@ pub(crate) struct Tier {
     transit: Mutex<Transit>,
     state: Arc<StateDirectory>,
     pace: Arc<Pace>,
-    keys: SealKeys,
+    keys: Arc<SealKeys>,
     engine: Engine,
 }
 
@@ -63,7 +63,7 @@ impl Tier {
         environment: Environment,
         state: Arc<StateDirectory>,
         pace: Arc<Pace>,
-        keys: SealKeys,
+        keys: Arc<SealKeys>,
         engine: Engine,
     ) -> Self {
         let bills = Bills::new(state.bills());
@@ -110,7 +110,9 @@ impl Tier {
         accepted: &mut dyn FnMut(Content),
     ) -> Result<Taken, Failure> {
         let repository = self.repository(cargo)?;
-        let mut sealed = SealedDrop::open(cargo.share, cargo.address)?;
+        let copy = copied(cargo);
+        let is_copy = copy.is_some();
+        let mut sealed = copy.map_or_else(|| SealedDrop::open(cargo.share, cargo.address), Ok)?;
         let (seal, bytes) = (sealed.seal_digest(), sealed.seal().raw_bytes());
         let is_relayed = || self.upstream.is_relayed(&cargo.address.workload);
         let bill = self.bills.get(cargo.share.id(), cargo.address, seal);
@@ -119,9 +121,12 @@ impl Tier {
             accepted(Content { seal, bytes });
             return Ok(Taken { is_relayed: is_relayed(), ..Taken::default() });
         }
-        sealed.check(cargo.limits)?;
+        if !is_copy {
+            // Before it was copied, that was looked at; how much of it is holes only the share knows.
+            sealed.check(cargo.limits)?;
+        }
         // A key that is missing says nothing about the drop, and nothing about others.
-        sealed.unlock(&self.keys).map_err(|error| Failure::Workload(error.to_string()))?;
+        sealed.unlock(&*self.keys).map_err(|error| Failure::Workload(error.to_string()))?;
         self.tidy(cargo.share, &cargo.address.workload);
         let identity = self.identity.get();
         let loading = Loading {
@@ -136,7 +141,14 @@ impl Tier {
             doubted: self.transit().doubted(cargo.address),
         };
         self.begin(cargo, seal, bytes)?;
-        let read = loading.read(&sealed, accepted);
+        let mut read = loading.read(&sealed, accepted);
+        if let (true, Err(Failure::Refused(_) | Failure::Share(_))) = (is_copy, &read) {
+            // A copy may go while it is read, and condemns nobody.
+            read = self.reopened(cargo, seal).and_then(|again| {
+                sealed = again;
+                loading.read(&sealed, accepted)
+            });
+        }
         self.upstream.bring(&cargo.address.workload, None);
         let (outcome, sanity) = read?;
         self.transit().trust(cargo.address);
@@ -148,6 +160,17 @@ impl Tier {
         let stats = outcome.stats;
         let (new, sent) = (stats.added, stats.added_packed);
         Ok(Taken { read: bytes, new, sent, is_relayed: is_relayed() })
+    }
+
+    /// The drop on the share, whose copy could not be read.
+    fn reopened(&self, cargo: &Cargo<'_>, seal: ContentHash) -> Result<SealedDrop, Failure> {
+        let mut sealed = SealedDrop::open(cargo.share, cargo.address)?;
+        if sealed.seal_digest() != seal {
+            return Err(Failure::Share("it was sealed anew in this moment".to_owned()));
+        }
+        sealed.check(cargo.limits)?;
+        sealed.unlock(&*self.keys).map_err(|error| Failure::Workload(error.to_string()))?;
+        Ok(sealed)
     }
 
     /// Says that a drop is about to be shipped, and names it in all that is uploaded for it.
@@ -406,6 +429,13 @@ fn shipment(cargo: &Cargo<'_>, sealed: &SealedDrop, outcome: &Outcome) -> Shipme
         called: None,
     };
     if outcome.packs.len() > PACKS_NAMED_MAX { bill.counted() } else { bill }
+}
+
+/// The copy of a drop on our own disk, if it is of this very drop.
+fn copied(cargo: &Cargo<'_>) -> Option<SealedDrop> {
+    let (path, seal) = cargo.copy?;
+    let opened = SealedDrop::open_copy(path, cargo.share.id(), cargo.address);
+    opened.ok().filter(|copy| copy.seal_digest() == seal)
 }
 
 fn remove(path: &Path) -> Result<(), String> {

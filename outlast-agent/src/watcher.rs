@@ -54,6 +54,8 @@ pub(crate) struct Observation {
     pub(crate) problems: Vec<Problem>,
     /// Names beside the workloads that wait for a later look.
     pub(crate) names_waiting: u64,
+    /// Whether each workload that is there has been looked at, whole, since the start.
+    pub(crate) is_all: bool,
 }
 
 /// One workload, as a look saw it.
@@ -101,6 +103,8 @@ pub(crate) struct Watcher {
     closers: Closers,
     /// Workloads at which somebody looks.
     under_way: BTreeSet<WorkloadName>,
+    /// Workloads that were to be looked at and were not, or not whole.
+    unseen: BTreeSet<WorkloadName>,
     meter: Meter,
     calls: Arc<Count>,
 }
@@ -135,6 +139,7 @@ impl Watcher {
             crew,
             closers,
             under_way: BTreeSet::new(),
+            unseen: BTreeSet::new(),
             meter: Meter::new(Arc::<Count>::clone(&calls)),
             calls,
         })
@@ -223,18 +228,21 @@ impl Watcher {
         seen.is_usable = true;
         let Some(plan) = plan else {
             self.workloads.values_mut().for_each(|state| state.is_there = false);
+            seen.is_all = true;
             return seen;
         };
         seen.names_waiting = plan.waiting;
         seen.problems.extend(plan.problems.into_iter().map(|it| Problem::of_scan(it, None)));
         for gone in &plan.gone {
             self.stillness.retain(|address| address.workload != *gone);
+            self.unseen.remove(gone);
             if let Some(state) = self.workloads.get_mut(gone) {
                 state.is_there = false;
             }
         }
         let looks = plan.workloads.into_iter().map(|it| self.look_of(share, &plan.visit, it));
-        let looks = looks.collect();
+        let looks: Vec<_> = looks.collect();
+        self.unseen.extend(looks.iter().map(|look| look.workload.clone()));
         let run = self.crew.run(looks, shutdown);
         for Look { workload, memory, .. } in run.left {
             self.under_way.remove(&workload);
@@ -246,6 +254,11 @@ impl Watcher {
         }
         // In the order of their names, whoever was quicker.
         seen.workloads.sort_by(|one, other| one.name.cmp(&other.name));
+        let whole = seen.workloads.iter().filter(|workload| workload.is_whole);
+        for workload in whole {
+            self.unseen.remove(&workload.name);
+        }
+        seen.is_all = seen.names_waiting == 0 && self.unseen.is_empty();
         if !shutdown.is_requested() {
             self.remember(share, &mut seen);
         }
@@ -317,6 +330,7 @@ impl Watcher {
             Outcome::Foreign => {
                 self.memory.take_back(&name, memory);
                 self.workloads.remove(&name);
+                self.unseen.remove(&name);
                 return None;
             }
             Outcome::Seen(seen) => *seen,

@@ -72,8 +72,10 @@ impl Agent {
         report: &mut PassReport,
     ) {
         let rule = KeepRule::vaulted(self.config.keep);
-        let releasable: BTreeMap<_, _> =
+        let mut releasable: BTreeMap<_, _> =
             workloads.flat_map(|workload| self.watcher.releasable(workload, rule)).collect();
+        // What another backup product is to have stays until it has, as far as its rules want that (I1).
+        releasable.retain(|address, _| self.handovers.let_go(address));
         if releasable.is_empty() || self.line.is_waiting() {
             return;
         }

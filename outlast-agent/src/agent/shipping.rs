@@ -9,6 +9,7 @@ use outlast_types::WorkloadName;
 use super::Agent;
 use crate::Shutdown;
 use crate::action::{Action, Hop, Parcel};
+use crate::custody::Proven;
 use crate::report::{PassReport, ShippedDrop};
 use crate::secured::Secured;
 use crate::shipper::{Hopped, Step, Turn};
@@ -45,9 +46,12 @@ impl Agent {
 
     /// Begins to carry drops as long as there are places for them.
     fn begin_hauls(&mut self, share: &Share, report: &mut PassReport, shutdown: &Shutdown) {
+        // Those of which a drop is just being copied for another backup product: it is read once, and shipped from there.
+        let copied = self.handovers.holding();
         loop {
             let hauls = self.shipper.hauls();
-            let Some(parcel) = self.queue.pop(|workload| hauls.takes(workload)) else { break };
+            let is_free = |name: &WorkloadName| hauls.takes(name) && !copied.contains(name);
+            let Some(parcel) = self.queue.pop(is_free) else { break };
             match self.shipper.held_up(&parcel.address) {
                 Some((turn, problem)) => {
                     report.problems.extend(problem);
@@ -58,7 +62,11 @@ impl Agent {
         }
         let hauls = self.shipper.hauls();
         let waits = |is_long: bool| {
-            self.queue.has(|name| !hauls.is_under_way(name) && hauls.is_long(name) == is_long)
+            self.queue.has(|name| {
+                !hauls.is_under_way(name)
+                    && hauls.is_long(name) == is_long
+                    && !copied.contains(name)
+            })
         };
         let (long_waits, other_waits) = (waits(true), waits(false));
         if long_waits || other_waits {
@@ -75,7 +83,11 @@ impl Agent {
         shutdown: &Shutdown,
     ) {
         let first_seen = self.queue.since(&parcel.address);
-        let parcel = Parcel { first_seen, ..parcel };
+        let copy = match parcel.hop {
+            Hop::Sealed | Hop::Accepted => self.handovers.copy_of(&parcel.address),
+            Hop::Shipped => None,
+        };
+        let parcel = Parcel { first_seen, copy, ..parcel };
         let address = parcel.address.clone();
         let limits = self.config.limits_of(&address.workload);
         self.queue.carry(&address);
@@ -153,8 +165,15 @@ impl Agent {
             figures.bytes_sent += taken.sent;
         });
         for action in actions {
-            if let Action::Hold { address, secured } = &action {
-                report.vaulted.push(arrived(address, secured));
+            match &action {
+                Action::Hold { address, secured } => {
+                    report.vaulted.push(arrived(address, secured));
+                    self.handovers.loaded(address);
+                }
+                Action::Advance { address, proven: Proven::Shipped { .. } } => {
+                    self.handovers.loaded(address);
+                }
+                _ => {}
             }
             self.apply(share, action, report);
         }

@@ -68,7 +68,8 @@ fn shipped(digest: u8, holder: Option<Secured>) -> Proven {
 
 fn ship(digest: u8, hop: Hop, holder: Option<Secured>) -> Option<Action> {
     let (address, seal) = (the_address(), ContentHash([digest; 32]));
-    Some(Action::Ship(Parcel { address, seal, hop, holder, is_loaded: false, first_seen: None }))
+    let (is_loaded, first_seen, copy) = (false, None, None);
+    Some(Action::Ship(Parcel { address, seal, hop, holder, is_loaded, first_seen, copy }))
 }
 
 fn refuse(rejection: Rejection) -> Option<Action> {

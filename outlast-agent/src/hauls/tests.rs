@@ -138,6 +138,7 @@ impl Yard {
             holder: None,
             is_loaded: false,
             first_seen: None,
+            copy: None,
         };
         let limits = DropLimits::default();
         self.state.0.lock().unwrap().waiting.remove(workload);

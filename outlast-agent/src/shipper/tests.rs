@@ -126,6 +126,7 @@ impl Dock {
         let cargo = Cargo {
             share,
             address,
+            copy: None,
             first_seen: None,
             limits: &limits,
             stop: &stop,
@@ -192,7 +193,8 @@ fn parcel(number: u8, hop: Hop) -> Parcel {
         day: "20260131".parse::<Day>().unwrap(),
         drop: format!("01a2066b-8649-78cb-a8bc-a5af0e9525{number:02x}").parse().unwrap(),
     };
-    Parcel { address, seal: seal(), hop, holder: None, is_loaded: false, first_seen: None }
+    let (holder, is_loaded, first_seen, copy) = (None, false, None, None);
+    Parcel { address, seal: seal(), hop, holder, is_loaded, first_seen, copy }
 }
 
 /// The states of the receipts that are to be written.

@@ -22,6 +22,7 @@ mod enroll;
 mod excluded;
 mod fetch;
 mod gate;
+mod handed;
 mod harness;
 mod hosts;
 mod hygiene;

@@ -1,0 +1,202 @@
+//! The hand-overs of an agent: drops that another backup product reads, beside their way to the vault.
+//!
+//! Each has a [room](room) of its own with two threads. One takes up each second what commands say, lets go what may go, and
+//! shows how things are ([`clerk`]); the other copies drops from the share and lets them appear ([`stager`]). Passes
+//! over the share tell both what lies there, and hear from them what became of it.
+//!
+//! **Nothing here holds up the passes.** A directory may be full, gone, or on a disk that hangs: then nothing appears there, the
+//! vault is told, and shipping reads the share. What a pass wants to know of a directory it hears at once, or not now.
+//!
+//! **The share is read once.** While a drop is being copied, its workload's turn waits for a moment, and shipping reads the
+//! copy, whose every byte was proved. A copy condemns nobody: if it cannot be read, the share is.
+
+mod clerk;
+mod room;
+mod stager;
+mod telling;
+mod waiting;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use outlast_drop::{DropAddress, DropLimits, Share};
+use outlast_handover::DropKey;
+use outlast_types::{Environment, Interrupt, ShareId, WorkloadName};
+use outlast_wire::receipts::Authority;
+
+use crate::Shutdown;
+use crate::config::Handover;
+use crate::custody::CustodyState;
+use crate::seal_keys::SealKeys;
+
+use room::{Kind, Room};
+pub(crate) use telling::Telling;
+
+/// How long the end waits for what is under way: a disk may hang, and whatever was begun is found at the next start.
+const END_MAX: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_millis(20);
+/// Receipts that are written in one pass, of each hand-over.
+const TOLD_MAX: usize = 1000;
+
+/// All hand-overs of an agent.
+pub(crate) struct Handovers {
+    rooms: Vec<Arc<Room>>,
+    environment: Environment,
+}
+
+/// Threads under way, with their names.
+pub(crate) type Threads = Vec<(String, JoinHandle<()>)>;
+
+impl Handovers {
+    pub(crate) fn new(
+        handovers: &[Handover],
+        environment: &Environment,
+        authority: &Authority,
+        keys: &Arc<SealKeys>,
+    ) -> Self {
+        let room = |handover: &Handover| {
+            let (environment, authority) = (environment.clone(), authority.clone());
+            Arc::new(Room::new(handover.clone(), environment, authority, Arc::clone(keys)))
+        };
+        let rooms: Vec<Arc<Room>> = handovers.iter().map(room).collect();
+        // What one has copied already need not be read from the share again for the next.
+        for room in &rooms {
+            let others = rooms.iter().filter(|it| !Arc::ptr_eq(it, room)).map(Arc::downgrade);
+            room.knows(others.collect());
+        }
+        Self { rooms, environment: environment.clone() }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rooms.is_empty()
+    }
+
+    /// Begins the work of all.
+    pub(crate) fn start(&self, shutdown: &Shutdown) -> Threads {
+        let mut threads = Vec::new();
+        for room in &self.rooms {
+            let works: [(&str, fn(&Room, &Shutdown)); 2] =
+                [("clerk", clerk::run), ("stager", stager::run)];
+            for (what, work) in works {
+                let name = format!("{what} {}", room.name());
+                let (of, stop) = (Arc::clone(room), shutdown.clone());
+                let thread = thread::Builder::new().name(name.chars().take(15).collect());
+                match thread.spawn(move || work(&of, &stop)) {
+                    Ok(thread) => threads.push((name, thread)),
+                    Err(error) => {
+                        let reason = format!(
+                            "no thread can be started for it, and nothing is handed over until the agent is restarted: {error}"
+                        );
+                        room.trouble(Kind::Thread, Some(reason));
+                    }
+                }
+            }
+        }
+        threads
+    }
+
+    /// Says of threads that ended although nobody asked them to.
+    pub(crate) fn look_after(&self, threads: &Threads) {
+        if let Some((name, _)) = threads.iter().find(|(_, thread)| thread.is_finished()) {
+            let reason = format!(
+                "its thread \"{name}\" had ended badly, and nothing is handed over: restart the agent"
+            );
+            self.rooms
+                .iter()
+                .filter(|room| name.ends_with(room.name()))
+                .for_each(|room| room.trouble(Kind::Thread, Some(reason.clone())));
+        }
+    }
+
+    /// Waits a moment for threads that were asked to end.
+    pub(crate) fn end(&self, threads: Threads) {
+        let timer = &self.environment.timer;
+        let began = timer.elapsed();
+        let is_late = || timer.elapsed().saturating_sub(began) >= END_MAX;
+        while threads.iter().any(|(_, thread)| !thread.is_finished()) && !is_late() {
+            timer.pause(LOOK, &Interrupt::default());
+        }
+        for (name, thread) in threads {
+            if !thread.is_finished() {
+                tracing::warn!("\"{name}\" does not end: its disk may hang; it is not waited for");
+            } else if thread.join().is_err() {
+                tracing::error!("the thread \"{name}\" had ended badly");
+            }
+        }
+    }
+
+    /// The share that is served now, if one is.
+    pub(crate) fn serve(&self, share: Option<&Share>) {
+        self.rooms.iter().for_each(|room| room.serve(share));
+    }
+
+    /// A pass sees a drop.
+    pub(crate) fn see(&self, address: &DropAddress, custody: &CustodyState, limits: DropLimits) {
+        let (seal, is_wanted) = match custody {
+            CustodyState::Sealed(seal) | CustodyState::Accepted(seal) => (*seal, true),
+            CustodyState::Shipped { seal, .. } => (*seal, false),
+            CustodyState::Vaulted(secured) => (secured.seal(), false),
+            _ => return self.of(&address.workload).for_each(|room| room.is_none(&key(address))),
+        };
+        self.of(&address.workload).for_each(|room| room.see(address, seal, limits, is_wanted));
+    }
+
+    /// Whether a drop lay there that there was no room to remember: all that are held are to be seen again.
+    pub(crate) fn wants_all(&self) -> bool {
+        self.rooms.iter().any(|room| room.wants_all())
+    }
+
+    /// All that lies on the share was seen.
+    pub(crate) fn has_seen_all(&self) {
+        self.rooms.iter().for_each(|room| room.has_seen_all());
+    }
+
+    /// The workloads of which a drop is just being copied, or will be in a moment, and is to be read from there.
+    pub(crate) fn holding(&self) -> BTreeSet<WorkloadName> {
+        self.rooms.iter().flat_map(|room| room.holding()).collect()
+    }
+
+    /// How often something came of what passes may wait for.
+    pub(crate) fn moves(&self) -> u64 {
+        self.rooms.iter().map(|room| room.moves()).sum()
+    }
+
+    /// A whole copy of a drop on our own disk, if there is one.
+    pub(crate) fn copy_of(&self, address: &DropAddress) -> Option<PathBuf> {
+        self.of(&address.workload).find_map(|room| room.copy_of(&key(address)))
+    }
+
+    /// A drop need not be read again.
+    pub(crate) fn loaded(&self, address: &DropAddress) {
+        self.of(&address.workload).for_each(|room| room.loaded(&key(address)));
+    }
+
+    /// Whether no hand-over has anything against a drop leaving the share that the vault holds.
+    pub(crate) fn let_go(&self, address: &DropAddress) -> bool {
+        self.of(&address.workload).all(|room| room.lets_go(&key(address)))
+    }
+
+    /// What the share is to be told now.
+    pub(crate) fn untold(&self, share: ShareId) -> Vec<Telling> {
+        let of = |(number, room): (usize, &Arc<Room>)| room.untold(number, share, TOLD_MAX);
+        self.rooms.iter().enumerate().flat_map(of).collect()
+    }
+
+    /// It was told.
+    pub(crate) fn told(&self, telling: &Telling) {
+        if let Some(room) = self.rooms.get(telling.room) {
+            room.told(telling);
+        }
+    }
+
+    fn of(&self, workload: &WorkloadName) -> impl Iterator<Item = &Room> {
+        self.rooms.iter().map(Arc::as_ref).filter(|room| room.rules.takes(workload))
+    }
+}
+
+fn key(address: &DropAddress) -> DropKey {
+    DropKey { workload: address.workload.clone(), drop: address.drop }
+}

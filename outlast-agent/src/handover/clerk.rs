@@ -1,0 +1,83 @@
+//! The clerk: takes up each second what commands say, lets go what may go, and shows how things are.
+
+use std::time::Duration;
+
+use outlast_handover::ledger::Told;
+use outlast_handover::{Desk, DropKey, HandoverError};
+use outlast_types::Backoff;
+
+use super::room::{Kind, Room};
+use crate::Shutdown;
+
+const TICK: Duration = Duration::from_secs(1);
+/// How often it is looked what may go, if nothing has happened.
+const CLEAR: Duration = Duration::from_secs(10);
+/// The longest pause after the directory could not be used.
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+
+/// What it remembers from one second to the next.
+#[derive(Default)]
+struct Clerk {
+    /// When it was last looked what may go, by the timer, and how many had appeared then.
+    cleared: Option<(Duration, u64)>,
+    backoff: Backoff,
+}
+
+/// Works until the end is asked for.
+pub(super) fn run(room: &Room, shutdown: &Shutdown) {
+    let mut clerk = Clerk::default();
+    loop {
+        let now = room.elapsed();
+        if !clerk.backoff.is_waiting(now) {
+            match clerk.look(room, now) {
+                Ok(()) => {
+                    clerk.backoff.succeeded();
+                    room.trouble(Kind::Directory, None);
+                }
+                Err(error) => {
+                    let random = &*room.environment.random;
+                    clerk.backoff.failed(room.elapsed(), TICK, PAUSE_MAX, random);
+                    let reason = format!(
+                        "nothing is handed over to {}: {error}",
+                        room.rules.directory.display()
+                    );
+                    room.trouble(Kind::Directory, Some(reason));
+                }
+            }
+        }
+        if room.environment.timer.pause(TICK, shutdown) {
+            return;
+        }
+    }
+}
+
+impl Clerk {
+    fn look(&mut self, room: &Room, now: Duration) -> Result<(), HandoverError> {
+        let desk = room.open()?;
+        let mut desk = room.at(desk);
+        let taken = desk.take_up()?;
+        unstage(room, &mut desk)?;
+        if room.has_become_whole() {
+            desk.is_rebuilt();
+        }
+        let offered = room.offered();
+        let is_due = self
+            .cleared
+            .is_none_or(|(at, before)| before != offered || now.saturating_sub(at) >= CLEAR);
+        if is_due || taken > 0 {
+            // Once it has gone, nobody could say on the share any more who has it.
+            let gone = desk.clear_out_of(|it| it.told.contains(&Told::Confirmed))?;
+            for drop in &gone {
+                tracing::info!(%drop, handover = room.name(), "the product has it, and a newer one; it has left the directory");
+            }
+            self.cleared = Some((now, offered));
+        }
+        desk.show(room.trouble_shown().as_deref())
+    }
+}
+
+/// Removes copies that nobody is going to read.
+fn unstage(room: &Room, desk: &mut Desk) -> Result<(), HandoverError> {
+    let idle: Vec<DropKey> = desk.staged().filter(|key| room.is_idle(key)).cloned().collect();
+    idle.iter().try_for_each(|key| desk.unstage(key))
+}

@@ -1,0 +1,208 @@
+//! The stager: brings one drop after the other from the share into the directory.
+
+use std::path::Path;
+use std::time::Duration;
+
+use outlast_drop::{DropReadError, ReceiptState, SealedDrop, Share, receipt};
+use outlast_handover::{Desk, DropKey, HandoverError, intake};
+
+use super::room::{Kind, Room};
+use super::waiting::Candidate;
+use crate::Shutdown;
+use crate::receipts::Reader;
+
+/// So long nothing is tried after the directory took nothing.
+const PAUSE: Duration = Duration::from_secs(5);
+/// The pause while there is nothing to do.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Why a drop is not in the directory.
+enum Failed {
+    /// It lies on the share no more, or is another one.
+    Gone,
+    /// The share cannot be read now.
+    Later(String),
+    /// It cannot be handed over as it is.
+    Refused(String),
+    /// The directory.
+    Here(HandoverError),
+    Stopped,
+}
+
+impl From<HandoverError> for Failed {
+    fn from(error: HandoverError) -> Self {
+        match error {
+            HandoverError::Stopped => Self::Stopped,
+            HandoverError::Drop(error) => error.into(),
+            HandoverError::NotOffered { reason } => Self::Refused(reason),
+            error @ HandoverError::Fetch(_) => Self::Refused(error.to_string()),
+            error => Self::Here(error),
+        }
+    }
+}
+
+impl From<DropReadError> for Failed {
+    fn from(error: DropReadError) -> Self {
+        match error {
+            DropReadError::Refused(rejection) => Self::Refused(rejection.to_string()),
+            later @ DropReadError::Later { .. } => Self::Later(later.to_string()),
+        }
+    }
+}
+
+/// Brings drops until the end is asked for.
+pub(super) fn run(room: &Room, shutdown: &Shutdown) {
+    let mut is_ready = false;
+    while !shutdown.is_requested() {
+        if !is_ready {
+            is_ready = begin_above(room);
+            if !is_ready && room.environment.timer.pause(TICK, shutdown) {
+                return;
+            }
+            continue;
+        }
+        if let Some((share, key, candidate)) = room.next() {
+            stage(room, &share, &key, &candidate, shutdown);
+        }
+    }
+}
+
+/// Where nothing is remembered of the hand-over, another host may have served it: what appears must be changed later than all
+/// that has appeared there, as far as receipts tell. Whether it is known.
+fn begin_above(room: &Room) -> bool {
+    let Some(desk) = room.desk() else { return false };
+    if !room.at(desk).is_new() {
+        return true;
+    }
+    let Some(share) = room.share().filter(|_| room.is_all_seen()) else { return false };
+    let reader = Reader { share: &share, authority: &room.authority };
+    for workload in room.workloads() {
+        let Ok(states) = receipt::list(&share, &workload) else { return false };
+        let is_read = |states: &std::collections::BTreeSet<ReceiptState>| {
+            states.contains(&ReceiptState::HandedOver)
+        };
+        // By their ids, which is near enough: it is for a clock that was set back.
+        let newest = states.iter().rev().find(|(_, states)| is_read(states));
+        let Some((drop, _)) = newest else { continue };
+        match reader.handed(&workload, *drop, ReceiptState::HandedOver) {
+            Ok(Some(said)) => room.at(desk).begin_above(said.handover.stamp),
+            Ok(None) => {}
+            Err(_) => return false,
+        }
+    }
+    true
+}
+
+fn stage(room: &Room, share: &Share, key: &DropKey, candidate: &Candidate, shutdown: &Shutdown) {
+    let Some(desk) = room.desk() else { return };
+    let brought = bring(room, desk, share, key, candidate, shutdown);
+    let random = &*room.environment.random;
+    match brought {
+        Ok(()) => {
+            room.has_offered();
+            room.came(|waiting, _| waiting.done(key));
+        }
+        Err(Failed::Gone) => room.came(|waiting, _| waiting.is_none(key)),
+        Err(Failed::Later(reason)) => {
+            tracing::debug!(drop = %candidate.address, "not handed over yet: {reason}");
+            room.came(|waiting, now| waiting.failed(key, now, random));
+        }
+        Err(Failed::Refused(reason)) => {
+            tracing::warn!(drop = %candidate.address, handover = room.name(), "not handed over: {reason}");
+            room.came(|waiting, now| waiting.refuse(key, reason, now));
+        }
+        Err(Failed::Here(error)) => {
+            let is_full = error.is_full();
+            let reason = error.to_string();
+            room.trouble(if is_full { Kind::Full } else { Kind::Staging }, Some(reason));
+            if is_full {
+                make_room(room, desk);
+            }
+            room.came(|waiting, now| waiting.pause(key, now.saturating_add(PAUSE)));
+        }
+        Err(Failed::Stopped) => room.came(|waiting, now| waiting.pause(key, now)),
+    }
+}
+
+/// Removes copies that shipping would have read: it reads the share.
+fn make_room(room: &Room, desk: &std::sync::Mutex<Desk>) {
+    let mut desk = room.at(desk);
+    let staged: Vec<DropKey> =
+        desk.staged().filter(|key| !room.is_under_way(key)).cloned().collect();
+    for key in staged {
+        if let Err(error) = desk.unstage(&key) {
+            tracing::debug!(drop = %key, "its copy stays for now: {error}");
+        }
+    }
+}
+
+/// Brings one drop, unless it is there or was.
+fn bring(
+    room: &Room,
+    desk: &std::sync::Mutex<Desk>,
+    share: &Share,
+    key: &DropKey,
+    candidate: &Candidate,
+    shutdown: &Shutdown,
+) -> Result<(), Failed> {
+    if room.at(desk).ledger().knows(key) {
+        return Ok(());
+    }
+    let reader = Reader { share, authority: &room.authority };
+    let said = |state| {
+        let said = reader.handed(&key.workload, key.drop, state).map_err(Failed::Later)?;
+        let is_it = |said: &crate::receipts::Handed| {
+            said.handover.handover == room.rules.name && said.seal == candidate.seal
+        };
+        Ok::<_, Failed>(said.filter(is_it))
+    };
+    if let Some(confirmed) = said(ReceiptState::Confirmed)? {
+        // The product has it, whoever offered it: it is not offered again.
+        room.is_elsewhere(key, confirmed.handover.stamp);
+        return Ok(());
+    }
+    if let Some(read) = said(ReceiptState::HandedOver)? {
+        room.at(desk).begin_above(read.handover.stamp);
+    }
+    let cleared = reader.is_cleared(&candidate.address, candidate.seal);
+    let is_cleared = cleared.map_err(|error| Failed::Later(error.to_string()))?;
+    let is_stopped = || {
+        room.moved();
+        shutdown.is_requested()
+    };
+    let copied = copy(room, desk, share, key, candidate, &is_stopped)?;
+    let keys = &*room.keys;
+    intake::offer_until(desk, share, copied, keys, is_cleared, &is_stopped)?;
+    Ok(())
+}
+
+/// Copies a drop, from where another hand-over has it already, else from the share.
+fn copy(
+    room: &Room,
+    desk: &std::sync::Mutex<Desk>,
+    share: &Share,
+    key: &DropKey,
+    candidate: &Candidate,
+    is_stopped: &dyn Fn() -> bool,
+) -> Result<intake::Copied, Failed> {
+    let is_it = |sealed: &SealedDrop| sealed.seal_digest() == candidate.seal;
+    let opened = |path: &Path| SealedDrop::open_copy(path, share.id(), &candidate.address).ok();
+    for path in room.copies_elsewhere(key) {
+        let Some(sealed) = opened(&path).filter(is_it) else { continue };
+        match intake::copy(desk, &sealed, is_stopped) {
+            // It may go while it is read, and says nothing of the drop.
+            Err(HandoverError::Drop(_)) => {}
+            copied => return Ok(copied?),
+        }
+    }
+    let sealed = match SealedDrop::open(share, &candidate.address) {
+        Ok(sealed) if is_it(&sealed) => sealed,
+        Ok(_) => return Err(Failed::Gone),
+        Err(error) => {
+            let is_gone = share.drop_directory(&candidate.address).try_exists();
+            return Err(if matches!(is_gone, Ok(false)) { Failed::Gone } else { error.into() });
+        }
+    };
+    sealed.check(&candidate.limits)?;
+    Ok(intake::copy(desk, &sealed, is_stopped)?)
+}

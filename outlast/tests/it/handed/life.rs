@@ -1,0 +1,71 @@
+//! The whole life of a drop that is handed over.
+
+use std::fs;
+
+use outlast_handover::{Holds, JobFacts, Outcome, State, verify};
+use outlast_types::Silent;
+
+use super::world::World;
+use crate::harness::{restored, succeed, wait_until};
+
+/// Long enough for several passes and as many looks of the clerk.
+fn several_passes(world: &World) {
+    let before = passes(world);
+    wait_until("some passes go by", || passes(world) >= before + 5);
+}
+
+fn passes(world: &World) -> u64 {
+    let text = fs::read_to_string(world.directory.path().join("agent.prom")).unwrap_or_default();
+    let line = text.lines().find(|line| line.starts_with("outlast_agent_passes_total"));
+    line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0)
+}
+
+#[test]
+fn i1_a_drop_is_read_confirmed_and_freed_only_when_a_newer_one_is_confirmed_too() {
+    let mut world = World::new("");
+    let first = world.drop("shop", 300_000, 1);
+    let offered = world.wait_for(&first, State::Offered);
+    // What the product reads is the drop, byte by byte, and says what it is.
+    let found = verify::search(&world.product()).unwrap();
+    assert_eq!((found.drops.len(), found.unreadable.len()), (1, 0));
+    assert!(verify::verify(&found.drops[0], &Silent).unwrap().is_well());
+    assert!(world.product().join("README.txt").exists());
+    wait_until("all is there", || world.heartbeat()["state"] == "well");
+    // Read is not confirmed: not by a status of the client, whatever it is.
+    let job = JobFacts { schedule: Some("daily".to_owned()), ..JobFacts::of_id("host_1") };
+    let lease = world.begin(&job);
+    world.end(&lease, 0);
+    world.wait_for(&first, State::Read);
+    let read = world.up.wait_for_receipt("shop", &first, "handed-over");
+    assert_eq!(read["handover"]["handover"], "nbu");
+    assert_eq!(read["handover"]["jobs"][0]["job"], "host_1");
+    assert!(!world.up.receipt("shop", &first, "confirmed").exists());
+    world.say(&job, Outcome::Well, Holds::Everything);
+    world.wait_for(&first, State::Confirmed);
+    let confirmed = world.up.wait_for_receipt("shop", &first, "confirmed");
+    let evidence = &confirmed["handover"]["jobs"][0];
+    assert_eq!(evidence["product"], "NetBackup");
+    assert_eq!(evidence["by"], "bplist on agenthost");
+    assert_eq!(evidence["files"], offered.files);
+    // A newer one, vaulted and offered: neither lets the first go, from the share or the directory.
+    let second = world.drop("shop", 300_000, 2);
+    world.wait_for(&second, State::Offered);
+    world.up.wait_for_receipt("shop", &second, "vaulted");
+    several_passes(&world);
+    assert!(world.is_on_share("shop", &first) && world.path(&offered).is_dir());
+    world.run_job("host_2");
+    world.up.wait_for_receipt("shop", &second, "confirmed");
+    wait_until("the first is freed", || {
+        !world.is_on_share("shop", &first) && world.find(&first).is_none()
+    });
+    assert!(!world.path(&offered).exists());
+    world.up.wait_for_receipt("shop", &first, "released");
+    // The newest stays on both, and the first is in the vault.
+    assert!(world.is_on_share("shop", &second) && world.find(&second).is_some());
+    let into = world.directory.path().join("restored");
+    let mut restore = world.up.ask(&["restore", "shop", "--into"]);
+    succeed(restore.arg(&into));
+    let original = world.directory.path().join("shop-2.bin");
+    assert_eq!(fs::read(restored(&into, &original)).unwrap(), fs::read(&original).unwrap());
+    world.up.role.stop();
+}

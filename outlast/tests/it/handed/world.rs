@@ -1,0 +1,160 @@
+//! An agent with a hand-over, and a product that reads there.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use outlast_handover::inbox::{self, Word};
+use outlast_handover::lease::{self, Beginning};
+use outlast_handover::status::{DropStatus, Overview};
+use outlast_handover::{Holds, JobFacts, Lease, Outcome, Place, State, Statement};
+use outlast_types::{Clock, Environment, SystemClock};
+use tempfile::TempDir;
+
+use crate::harness::{Up, scratch, wait_until};
+
+/// An `up` whose agent hands over to `nbu`.
+pub(super) struct World {
+    pub(super) directory: TempDir,
+    pub(super) up: Up,
+    environment: Environment,
+}
+
+impl World {
+    /// With these keys of the hand-over.
+    pub(super) fn new(keys: &str) -> Self {
+        Self::with(keys, &[])
+    }
+
+    /// The same, with settings from the environment.
+    pub(super) fn with(keys: &str, settings: &[(&str, &str)]) -> Self {
+        let directory = scratch();
+        let home = directory.path().join("up");
+        let mut first = Up::start(&home);
+        first.role.stop();
+        let handover = directory.path().join("nbu");
+        let text = format!(
+            "\n[[handover]]\nname = \"nbu\"\ndirectory = \"{}\"\n{keys}\n",
+            handover.display()
+        );
+        File::append(&home.join("agent.toml"), &text);
+        let textfile = directory.path().join("agent.prom").display().to_string();
+        let mut all =
+            vec![("OUTLAST_AGENT_TEXTFILE", textfile.as_str()), ("OUTLAST_AGENT_KEEP", "1")];
+        all.extend(settings);
+        let up = Up::start_with(&home, &all);
+        Self { directory, up, environment: Environment::system() }
+    }
+
+    /// What the product reads.
+    pub(super) fn product(&self) -> PathBuf {
+        self.directory.path().join("nbu")
+    }
+
+    pub(super) fn place(&self) -> Place {
+        Place::of(&self.product())
+    }
+
+    /// A drop of random content; its id.
+    pub(super) fn drop(&self, workload: &str, bytes: usize, seed: u64) -> String {
+        let path = self.directory.path().join(format!("{workload}-{seed}.bin"));
+        let mut file = fs::File::create(&path).unwrap();
+        file.write_all(&outlast_testing::pseudo_random(seed, bytes)).unwrap();
+        self.up.drop(workload, &[&path])
+    }
+
+    /// All that is known of drops in the directory.
+    pub(super) fn drops(&self) -> Vec<DropStatus> {
+        match Overview::read(&self.product()) {
+            Ok(overview) => overview.drops(SystemClock.now()),
+            Err(_) => Vec::new(),
+        }
+    }
+
+    pub(super) fn find(&self, drop: &str) -> Option<DropStatus> {
+        self.drops().into_iter().find(|it| it.drop == drop)
+    }
+
+    /// Waits until a drop has come so far.
+    #[track_caller]
+    pub(super) fn wait_for(&mut self, drop: &str, state: State) -> DropStatus {
+        let mut found = None;
+        wait_until(&format!("{drop} is {state:?}"), || {
+            assert!(!self.up.role.has_ended(), "up ended early:\n{}", self.up.role.words());
+            found = self.find(drop).filter(|it| it.state >= state);
+            found.is_some()
+        });
+        found.unwrap()
+    }
+
+    /// The directory of a drop.
+    pub(super) fn path(&self, drop: &DropStatus) -> PathBuf {
+        self.product().join(&drop.path)
+    }
+
+    pub(super) fn begin(&self, job: &JobFacts) -> Lease {
+        let length = Duration::from_secs(3600);
+        let beginning = Beginning { job: job.clone(), stream: 1, streams: None, length };
+        lease::begin(&self.place(), &beginning, &self.environment).unwrap().0
+    }
+
+    /// The client has sent its data.
+    pub(super) fn end(&self, lease: &Lease, status: i32) {
+        let word = Word::Ended { lease: lease.clone(), status };
+        inbox::put(&self.place(), &word, &self.environment).unwrap();
+        lease::release(&self.place(), &lease.key(), lease.stream).unwrap();
+    }
+
+    /// The product's catalogue has been asked.
+    pub(super) fn say(&self, job: &JobFacts, outcome: Outcome, holds: Holds) {
+        let statement = Statement {
+            job: job.clone(),
+            began: None,
+            ended: Some(SystemClock.now()),
+            outcome,
+            holds,
+            product: Some("NetBackup".to_owned()),
+            by: "bplist on agenthost".to_owned(),
+        };
+        let word = Word::Evidence(Box::new(statement));
+        inbox::put(&self.place(), &word, &self.environment).unwrap();
+    }
+
+    /// The image of a job is gone.
+    pub(super) fn withdraw(&self, job: &JobFacts) {
+        let word = Word::Withdrawn { job: job.key(), reason: "the image expired".to_owned() };
+        inbox::put(&self.place(), &word, &self.environment).unwrap();
+    }
+
+    /// A whole job that ends well and is confirmed.
+    pub(super) fn run_job(&self, id: &str) -> JobFacts {
+        let job = JobFacts { schedule: Some("daily".to_owned()), ..JobFacts::of_id(id) };
+        let lease = self.begin(&job);
+        self.end(&lease, 0);
+        self.say(&job, Outcome::Well, Holds::Everything);
+        job
+    }
+
+    /// The sign of life.
+    pub(super) fn heartbeat(&self) -> serde_json::Value {
+        let bytes = fs::read(self.product().join("outlast-heartbeat.json")).unwrap_or_default();
+        serde_json::from_slice(&bytes).unwrap_or_default()
+    }
+
+    /// Whether a drop's data is on the share.
+    pub(super) fn is_on_share(&self, workload: &str, drop: &str) -> bool {
+        let directory = self.up.drop_directory(workload, drop);
+        directory.is_some_and(|path| path.join("sealed.json").exists())
+    }
+}
+
+/// Files as people write them.
+pub(super) struct File;
+
+impl File {
+    pub(super) fn append(path: &Path, text: &str) {
+        let mut file = fs::File::options().append(true).open(path).unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+    }
+}
