@@ -113,7 +113,7 @@ pub struct Agent {
     /// What answers instances, on its own thread while the agent runs, and what it has to do with passes.
     desk: Option<Desk>,
     hatch: Arc<Hatch>,
-    handovers: Handovers,
+    handovers: Arc<Handovers>,
     /// How many were revoked when the vault was last asked what it holds.
     asked_under: usize,
 }
@@ -177,19 +177,21 @@ impl Agent {
         )?;
         let board = Arc::new(Board::default());
         board.serves(watcher.served());
+        let keys = config.seal_key.as_deref().map_or(Ok(SealKeys::default()), SealKeys::read)?;
+        let keys = Arc::new(keys);
+        let handovers = Handovers::new(&config.handover, &environment, &authority, &keys);
+        let handovers = Arc::new(handovers);
         let reporter = Reporter::new(
             Arc::clone(&board),
             identity.clone(),
             environment.clone(),
             Arc::clone(&state),
+            Arc::clone(&handovers),
             config.report,
             config.textfile.clone(),
         );
         let pause = config.poll.max(PAUSE_MIN);
         let pace = Arc::new(Pace::new(Arc::clone(&environment.timer)));
-        let keys = config.seal_key.as_deref().map_or(Ok(SealKeys::default()), SealKeys::read)?;
-        let keys = Arc::new(keys);
-        let handovers = Handovers::new(&config.handover, &environment, &authority, &keys);
         let engine = Engine::shared(config.loads_at_once.max(PLACES_MIN), &Tuning::default());
         let (known, world) = (identity.clone(), environment.clone());
         let tier = Tier::new(upstream, known, world, state, Arc::clone(&pace), keys, engine);

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use outlast_drop::DropAddress;
 use outlast_types::{DropId, ShareId, TenureId, Timestamp, WorkloadName};
-use outlast_wire::api::{self, AgentFigures, Declared, StoppedWriter, WorkloadReport};
+use outlast_wire::api::{
+    self, AgentFigures, Declared, HandoverReport, StoppedWriter, UnconfirmedDrops, WorkloadReport,
+};
 
 use crate::custody::Refusal;
 
@@ -46,6 +48,14 @@ struct UnderWay {
 /// Rejected drops that the vault has not heard of.
 pub(crate) type Untold = BTreeMap<WorkloadName, BTreeMap<DropId, Refusal>>;
 
+/// How hand-overs stand.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Handed {
+    pub(crate) reports: Vec<HandoverReport>,
+    /// Of each workload, the drops in them that are not confirmed.
+    pub(crate) unconfirmed: BTreeMap<WorkloadName, Vec<UnconfirmedDrops>>,
+}
+
 /// All that there is to tell now.
 #[derive(Debug, Clone)]
 pub(crate) struct News {
@@ -60,6 +70,8 @@ pub(crate) struct News {
     /// The newest drop of each workload that was given up, until the vault has heard of it.
     pub(crate) stopped: BTreeMap<WorkloadName, StoppedWriter>,
     pub(crate) figures: AgentFigures,
+    /// Whoever tells all this asks for it.
+    pub(crate) handed: Handed,
 }
 
 /// The board's content.
@@ -198,6 +210,7 @@ impl Board {
                 oldest_waiting_seconds: posted.oldest.map(|since| now.since(since).as_secs()),
                 ..posted.figures.clone()
             },
+            handed: Handed::default(),
         }
     }
 

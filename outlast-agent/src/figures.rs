@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use outlast_wire::api::AgentFigures;
+use outlast_wire::api::{AgentFigures, HandoverReport};
 
 /// The figures in the text format of Prometheus.
 pub(crate) fn text(figures: &AgentFigures, agent: &str) -> String {
@@ -62,6 +62,51 @@ pub(crate) fn text(figures: &AgentFigures, agent: &str) -> String {
     one("gauge", "problems", "Problems that the last pass met.", count(f.problems));
     let state = f.state_bytes.map(|bytes| bytes.to_string());
     one("gauge", "state_bytes", "Bytes of the agent's own directory.", state);
+    text
+}
+
+/// The figures of hand-overs in the same format.
+pub(crate) fn of_handovers(reports: &[HandoverReport], agent: &str) -> String {
+    let mut text = String::new();
+    let mut one = |name: &str, help: &str, of: &dyn Fn(&HandoverReport) -> Option<u64>| {
+        let told = reports.iter().filter_map(|report| Some((report, of(report)?)));
+        let told: Vec<_> = told.collect();
+        if told.is_empty() {
+            return;
+        }
+        let _ = writeln!(
+            text,
+            "# HELP outlast_agent_handover_{name} {help}\n# TYPE outlast_agent_handover_{name} gauge"
+        );
+        for (report, value) in told {
+            // Names of hand-overs are plain, too.
+            let handover = &report.name;
+            let _ = writeln!(
+                text,
+                "outlast_agent_handover_{name}{{agent=\"{agent}\",handover=\"{handover}\"}} {value}"
+            );
+        }
+    };
+    let at = |at: Option<outlast_types::Timestamp>| {
+        at.and_then(|at| u64::try_from(at.unix_seconds()).ok())
+    };
+    let oldest = |it: &HandoverReport| at(it.oldest_unconfirmed.as_ref().map(|it| it.appeared));
+    one("offered", "Drops that no job has read.", &|it| Some(it.offered));
+    one("read", "Drops that a job has read, and that are not confirmed.", &|it| Some(it.read));
+    one("confirmed", "Drops that the product has.", &|it| Some(it.confirmed));
+    one("releasable", "Of these, the ones that may leave.", &|it| Some(it.releasable));
+    one("leases", "Jobs that read now.", &|it| Some(it.leases));
+    one("used_bytes", "Bytes there and on the way there.", &|it| Some(it.space.used));
+    one("budget_bytes", "The most bytes there.", &|it| it.space.budget);
+    one("free_bytes", "Bytes that are free on its disk.", &|it| it.space.free);
+    one(
+        "oldest_unconfirmed_seconds",
+        "When the oldest drop appeared that is not confirmed.",
+        &oldest,
+    );
+    one("last_read_seconds", "When the last job began that has read all.", &|it| at(it.last_read));
+    one("last_confirmed_seconds", "When the last confirmation came.", &|it| at(it.last_confirmed));
+    one("problems", "What keeps it from its work.", &|it| Some(it.problems.len() as u64));
     text
 }
 

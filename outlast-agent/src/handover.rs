@@ -10,7 +10,10 @@
 //! **The share is read once.** While a drop is being copied, its workload's turn waits for a moment, and shipping reads the
 //! copy, whose every byte was proved. A copy condemns nobody: if it cannot be read, the share is.
 
+mod account;
 mod clerk;
+mod confirmer;
+mod heard;
 mod room;
 mod stager;
 mod telling;
@@ -18,20 +21,23 @@ mod waiting;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use outlast_drop::{DropAddress, DropLimits, Share};
 use outlast_handover::DropKey;
 use outlast_types::{Environment, Interrupt, ShareId, WorkloadName};
+use outlast_wire::api::{HeardDelivery, REPORT_DELIVERIES_MAX, REPORT_HANDOVERS_MAX};
 use outlast_wire::receipts::Authority;
 
 use crate::Shutdown;
+use crate::board::Handed;
 use crate::config::Handover;
 use crate::custody::CustodyState;
 use crate::seal_keys::SealKeys;
 
+pub use confirmer::Asking;
 use room::{Kind, Room};
 pub(crate) use telling::Telling;
 
@@ -45,6 +51,8 @@ const TOLD_MAX: usize = 1000;
 pub(crate) struct Handovers {
     rooms: Vec<Arc<Room>>,
     environment: Environment,
+    /// How products are asked, if they are.
+    asking: OnceLock<Asking>,
 }
 
 /// Threads under way, with their names.
@@ -67,7 +75,12 @@ impl Handovers {
             let others = rooms.iter().filter(|it| !Arc::ptr_eq(it, room)).map(Arc::downgrade);
             room.knows(others.collect());
         }
-        Self { rooms, environment: environment.clone() }
+        Self { rooms, environment: environment.clone(), asking: OnceLock::new() }
+    }
+
+    /// Lets products be asked what they have, where their hand-over says so. Before the work begins.
+    pub(crate) fn ask_by(&self, asking: Asking) {
+        let _ = self.asking.set(asking);
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -78,21 +91,15 @@ impl Handovers {
     pub(crate) fn start(&self, shutdown: &Shutdown) -> Threads {
         let mut threads = Vec::new();
         for room in &self.rooms {
-            let works: [(&str, fn(&Room, &Shutdown)); 2] =
-                [("clerk", clerk::run), ("stager", stager::run)];
-            for (what, work) in works {
-                let name = format!("{what} {}", room.name());
-                let (of, stop) = (Arc::clone(room), shutdown.clone());
-                let thread = thread::Builder::new().name(name.chars().take(15).collect());
-                match thread.spawn(move || work(&of, &stop)) {
-                    Ok(thread) => threads.push((name, thread)),
-                    Err(error) => {
-                        let reason = format!(
-                            "no thread can be started for it, and nothing is handed over until the agent is restarted: {error}"
-                        );
-                        room.trouble(Kind::Thread, Some(reason));
-                    }
-                }
+            room.say_what_is_clear();
+            threads.extend(begin(room, shutdown, "clerk", clerk::run));
+            threads.extend(begin(room, shutdown, "stager", stager::run));
+            if let (Some(confirming), Some(asking)) = (room.confirm, self.asking.get()) {
+                let asking = asking.clone();
+                let ask = move |room: &Room, stop: &Shutdown| {
+                    confirmer::run(room, confirming, &asking, stop);
+                };
+                threads.extend(begin(room, shutdown, "confirmer", ask));
             }
         }
         threads
@@ -192,8 +199,51 @@ impl Handovers {
         }
     }
 
+    /// What the vault is to be told of all.
+    pub(crate) fn account(&self) -> Handed {
+        let mut handed = Handed::default();
+        let mut left = REPORT_DELIVERIES_MAX;
+        for room in self.rooms.iter().take(REPORT_HANDOVERS_MAX) {
+            let account = room.account(left);
+            left = left.saturating_sub(account.report.deliveries.len());
+            for (workload, drops) in account.unconfirmed {
+                handed.unconfirmed.entry(workload).or_default().push(drops);
+            }
+            handed.reports.push(account.report);
+        }
+        handed
+    }
+
+    /// What the vault has heard.
+    pub(crate) fn heard(&self, run: &str, heard: &[HeardDelivery]) {
+        self.rooms.iter().for_each(|room| room.hear(run, heard));
+    }
+
     fn of(&self, workload: &WorkloadName) -> impl Iterator<Item = &Room> {
         self.rooms.iter().map(Arc::as_ref).filter(|room| room.rules.takes(workload))
+    }
+}
+
+/// Begins one work of a hand-over on a thread of its own.
+fn begin(
+    room: &Arc<Room>,
+    shutdown: &Shutdown,
+    what: &str,
+    work: impl FnOnce(&Room, &Shutdown) + Send + 'static,
+) -> Option<(String, JoinHandle<()>)> {
+    let name = format!("{what} {}", room.name());
+    let (of, stop) = (Arc::clone(room), shutdown.clone());
+    // Longer names are cut by the system, in the middle of a letter.
+    let thread = thread::Builder::new().name(name.chars().take(15).collect());
+    match thread.spawn(move || work(&of, &stop)) {
+        Ok(thread) => Some((name, thread)),
+        Err(error) => {
+            let reason = format!(
+                "no thread can be started for it, and nothing is handed over until the agent is restarted: {error}"
+            );
+            room.trouble(Kind::Thread, Some(reason));
+            None
+        }
     }
 }
 

@@ -66,6 +66,7 @@ pub use agent::{Agent, AgentError};
 pub use budget::Budgets;
 pub use config::{AgentConfig, Changes, Confirming, Handover};
 pub use destination::{Cargo, Content, Delivered, Destination, Failure, Taken};
+pub use handover::Asking;
 pub use problem::{Met, Problem};
 pub use report::{PassReport, ShippedDrop};
 pub use seal_keys::{SealKeys, SealKeysError};

@@ -14,14 +14,15 @@ use outlast_fs::durable;
 use outlast_types::{DropId, Environment, Pulse, TenureId, Timestamp, human};
 use outlast_wire::IdentityHandle;
 use outlast_wire::api::{
-    AgentReport, Pass, Problem, REPORT_PARTS_MAX, REPORT_WORKLOADS_MAX, RejectedDrop,
-    WorkloadReport,
+    AgentReport, HandoverReport, HandoverSpace, Pass, Problem, REPORT_PARTS_MAX,
+    REPORT_WORKLOADS_MAX, RejectedDrop, WorkloadReport,
 };
 
 use crate::Shutdown;
 use crate::board::{Board, News};
 use crate::custody::Refusal;
 use crate::figures;
+use crate::handover::Handovers;
 use crate::line::Line;
 use crate::problem::Met;
 use crate::state::StateDirectory;
@@ -42,6 +43,7 @@ pub(crate) struct Reporter {
     identity: IdentityHandle,
     environment: Environment,
     state: Arc<StateDirectory>,
+    handovers: Arc<Handovers>,
     /// How often the vault hears of the agent when there is nothing new.
     interval: Duration,
     /// Where the figures are written for a node_exporter.
@@ -66,6 +68,7 @@ impl Reporter {
         identity: IdentityHandle,
         environment: Environment,
         state: Arc<StateDirectory>,
+        handovers: Arc<Handovers>,
         interval: Duration,
         textfile: Option<PathBuf>,
     ) -> Self {
@@ -75,6 +78,7 @@ impl Reporter {
             identity,
             environment,
             state,
+            handovers,
             interval,
             textfile,
             heard: Pulse::default(),
@@ -104,14 +108,18 @@ impl Reporter {
         let (now, elapsed) = (self.environment.clock.now(), self.environment.timer.elapsed());
         let mut news = self.board.news(now, elapsed);
         self.looked = news.number;
+        let told = (news.number, news.hanging.is_some());
+        let is_old = self.told == Some(told) && !self.is_time(now);
+        if is_old && self.is_written(&news, elapsed) {
+            return;
+        }
+        news.handed = self.handovers.account();
         news.figures.state_bytes = self.state_bytes(elapsed);
         self.write_figures(&news, elapsed);
         // Until the share was seen once, there is nothing to report about; that the agent is
         // silent is what the vault then knows.
         let Some(share) = news.share else { return };
-        let told = (news.number, news.hanging.is_some());
-        let is_old = self.told == Some(told);
-        if (is_old && !self.is_time(now)) || line.is_waiting() {
+        if is_old || line.is_waiting() {
             return;
         }
         let Some(report) = Report::of(&news, now) else { return };
@@ -121,6 +129,7 @@ impl Reporter {
             return;
         }
         let parts = u32::try_from(report.pages.len()).unwrap_or(u32::MAX);
+        let mut handovers = news.handed.reports;
         for (part, workloads) in (1..=parts).zip(report.pages) {
             let document = AgentReport {
                 share,
@@ -133,7 +142,7 @@ impl Reporter {
                 share_usable: Some(report.is_share_usable),
                 tenure: report.tenure,
                 figures: Some(news.figures.clone()),
-                handovers: Vec::new(),
+                handovers: handovers.clone(),
                 other: BTreeMap::new(),
             };
             match line.report(&document) {
@@ -141,6 +150,9 @@ impl Reporter {
                     self.heard.beat();
                     self.board.heard(&document.workloads);
                     self.board.cleared(reported.cleared);
+                    self.handovers.heard(&reported.run, &reported.deliveries);
+                    // What became of drops is told in the first part.
+                    handovers.iter_mut().for_each(|it| it.deliveries.clear());
                 }
                 Err(error) => {
                     // All of it is told again; the vault hears nothing new twice.
@@ -162,18 +174,24 @@ impl Reporter {
 
     /// Writes the figures, if there are new ones or it is time.
     fn write_figures(&mut self, news: &News, elapsed: Duration) {
-        let Some(path) = &self.textfile else { return };
-        let is_written = self.written.is_some_and(|(at, number)| {
-            number == news.number && elapsed.saturating_sub(at) < self.interval
-        });
-        if is_written {
+        let Some(path) = self.textfile.as_ref().filter(|_| !self.is_written(news, elapsed)) else {
             return;
-        }
+        };
         self.written = Some((elapsed, news.number));
-        let text = figures::text(&news.figures, self.identity.get().peer().name());
+        let name = self.identity.get().peer().name().to_owned();
+        let mut text = figures::text(&news.figures, &name);
+        text.push_str(&figures::of_handovers(&news.handed.reports, &name));
         if let Err(error) = durable::replace(path, text.as_bytes(), TEXTFILE_MODE) {
             tracing::warn!("cannot write {}: {error}", path.display());
         }
+    }
+
+    /// Whether the figures of these news are written, if anybody wants them.
+    fn is_written(&self, news: &News, elapsed: Duration) -> bool {
+        let is_it = |(at, number): (Duration, u64)| {
+            number == news.number && elapsed.saturating_sub(at) < self.interval
+        };
+        self.textfile.is_none() || self.written.is_some_and(is_it)
     }
 
     fn state_bytes(&mut self, elapsed: Duration) -> Option<u64> {
@@ -196,6 +214,7 @@ struct Report {
     tenure: Option<TenureId>,
     problems: Vec<Problem>,
     pages: Vec<Vec<WorkloadReport>>,
+    handovers: Vec<HandoverReport>,
 }
 
 impl Report {
@@ -221,12 +240,18 @@ impl Report {
         let mut problems: Vec<_> = hang.into_iter().collect();
         problems.extend(last.into_iter().flat_map(|pass| pass.problems.iter().cloned()));
         let tenure = last.and_then(|pass| pass.tenure);
-        Some(Self { pass, is_share_usable, tenure, problems, pages: pages(news) })
+        // What is free on a disk changes all the time, and is told when something else does.
+        let without_free = |report: &HandoverReport| {
+            let space = HandoverSpace { free: None, ..report.space };
+            HandoverReport { space, ..report.clone() }
+        };
+        let handovers = news.handed.reports.iter().map(without_free).collect();
+        Some(Self { pass, is_share_usable, tenure, problems, pages: pages(news), handovers })
     }
 
     /// The content by which it differs from the last.
     fn content(&self) -> String {
-        serde_json::to_string(&(&self.pages, &self.problems)).unwrap_or_default()
+        serde_json::to_string(&(&self.pages, &self.problems, &self.handovers)).unwrap_or_default()
     }
 }
 
@@ -238,7 +263,8 @@ fn pages(news: &News) -> Vec<Vec<WorkloadReport>> {
         all.insert(name, (seen.declared.clone(), seen.waiting, seen.waiting_bytes));
     }
     // A rejected drop is told even if its workload cannot be seen right now.
-    for name in news.untold.keys().chain(news.stopped.keys()) {
+    let others = news.stopped.keys().chain(news.handed.unconfirmed.keys());
+    for name in news.untold.keys().chain(others) {
         all.entry(name).or_default();
     }
     let mut workloads: Vec<WorkloadReport> = all
@@ -248,7 +274,7 @@ fn pages(news: &News) -> Vec<Vec<WorkloadReport>> {
             let rejected = untold.map(told).collect();
             let stopped = news.stopped.get(name).cloned();
             let name = name.clone();
-            let unconfirmed = Vec::new();
+            let unconfirmed = news.handed.unconfirmed.get(&name).cloned().unwrap_or_default();
             WorkloadReport {
                 name,
                 declared,

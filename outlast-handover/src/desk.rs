@@ -218,9 +218,9 @@ impl Desk {
         self.record(Event::Told { drop: drop.clone(), told })
     }
 
-    /// A receipt does not lie on the share any more, since what it said is not so.
-    pub fn taken_back(&mut self, drop: &DropKey, told: Told) -> Result<(), HandoverError> {
-        self.record(Event::TakenBack { drop: drop.clone(), told })
+    /// The receipt that a drop is confirmed does not lie on the share any more, since that is not so.
+    pub fn taken_back(&mut self, drop: &DropKey) -> Result<(), HandoverError> {
+        self.record(Event::TakenBack { drop: drop.clone() })
     }
 
     /// Whether nothing was remembered of this hand-over when it was opened: another host may have served it.

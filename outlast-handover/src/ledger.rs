@@ -94,11 +94,15 @@ impl Ledger {
             Event::Told { drop, told } => {
                 if let Some(tracked) = self.find(&drop) {
                     tracked.told.insert(told);
+                    if told == Told::Confirmed {
+                        tracked.told.remove(&Told::TakenBack);
+                    }
                 }
             }
-            Event::TakenBack { drop, told } => {
+            Event::TakenBack { drop } => {
                 if let Some(tracked) = self.find(&drop) {
-                    tracked.told.remove(&told);
+                    tracked.told.retain(|told| *told == Told::HandedOver);
+                    tracked.told.insert(Told::TakenBack);
                 }
             }
         }

@@ -74,12 +74,23 @@ pub(crate) fn create(path: &Path) -> Result<File, HandoverError> {
     opened.map_err(HandoverError::io("create", path))
 }
 
-/// Refuses what the disk of `path` has no room for.
-pub fn check_room(path: &Path, bytes: u64) -> Result<(), HandoverError> {
+/// Bytes that are free on the disk of `path`, and that it has.
+fn room(path: &Path) -> Result<(u64, u64), HandoverError> {
     let facts = rustix::fs::statvfs(path)
         .map_err(|errno| HandoverError::io("ask the room of", path)(io::Error::from(errno)))?;
-    let free = facts.f_bavail.saturating_mul(facts.f_frsize);
-    let reserve = facts.f_blocks.saturating_mul(facts.f_frsize) / 1000 * RESERVE;
+    let bytes = |blocks: u64| blocks.saturating_mul(facts.f_frsize);
+    Ok((bytes(facts.f_bavail), bytes(facts.f_blocks)))
+}
+
+/// Bytes that are free on the disk of `path`.
+pub fn free(path: &Path) -> Result<u64, HandoverError> {
+    room(path).map(|(free, _)| free)
+}
+
+/// Refuses what the disk of `path` has no room for.
+pub fn check_room(path: &Path, bytes: u64) -> Result<(), HandoverError> {
+    let (free, all) = room(path)?;
+    let reserve = all / 1000 * RESERVE;
     if free < bytes.saturating_add(reserve) {
         let human = outlast_types::human::bytes;
         let reason = format!(

@@ -39,6 +39,11 @@ impl Backoff {
         pause
     }
 
+    /// How long it is still to be left alone.
+    pub fn left(&self, now: Duration) -> Duration {
+        self.until.saturating_sub(now)
+    }
+
     /// How many failures there were in a row.
     pub fn failures(&self) -> u32 {
         self.failures

@@ -4,12 +4,18 @@ use outlast_drop::{Share, receipt};
 
 use super::Agent;
 use crate::custody::CustodyState;
+use crate::handover::Asking;
 use crate::problem::Met;
 use crate::report::PassReport;
 use crate::statement::Statement;
 use crate::watcher::ObservedDrop;
 
 impl Agent {
+    /// Lets backup products be asked what they have, where their hand-over wants that. Before the agent runs.
+    pub fn ask_products_by(&self, asking: Asking) {
+        self.handovers.ask_by(asking);
+    }
+
     /// Lets hand-overs see what lies on the share.
     pub(super) fn show_to_handovers(&self, drops: &[ObservedDrop]) {
         if self.handovers.is_empty() {

@@ -10,9 +10,13 @@ use std::time::Duration;
 use outlast_drop::{DropAddress, DropLimits, Share};
 use outlast_handover::{Desk, DropKey, Frees, HandoverError, Rules, intake};
 use outlast_types::{ContentHash, Environment, Interrupt, ShareId, Timestamp, WorkloadName};
-use outlast_wire::api::{HandoverProblem, HandoverTrouble};
+use outlast_wire::api::{
+    HandoverProblem, HandoverReport, HandoverState, HandoverTrouble, HeardDelivery,
+};
 use outlast_wire::receipts::Authority;
 
+use super::account::{self, Account};
+use super::heard::Heard;
 use super::telling::{self, Telling};
 use super::waiting::{Candidate, Waiting};
 use crate::config::{Confirming, Handover};
@@ -58,6 +62,10 @@ struct State {
     /// Until when no pass waits for the desk.
     busy_until: Duration,
     troubles: Troubles,
+    /// What the vault has heard of drops.
+    heard: Heard,
+    /// How it stood when that could last be said.
+    account: Option<Account>,
 }
 
 /// One thing that keeps it from its work, and since when, by the timer.
@@ -78,6 +86,8 @@ struct Troubles {
     staging: Option<Trouble>,
     /// There is no room.
     full: Option<Trouble>,
+    /// The product cannot be asked.
+    confirmer: Option<Trouble>,
 }
 
 /// Which trouble it is.
@@ -87,6 +97,7 @@ pub(super) enum Kind {
     Directory,
     Staging,
     Full,
+    Confirmer,
 }
 
 impl Troubles {
@@ -96,6 +107,7 @@ impl Troubles {
             Kind::Directory => &mut self.directory,
             Kind::Staging => &mut self.staging,
             Kind::Full => &mut self.full,
+            Kind::Confirmer => &mut self.confirmer,
         }
     }
 }
@@ -126,6 +138,15 @@ impl Room {
 
     pub(super) fn elapsed(&self) -> Duration {
         self.environment.timer.elapsed()
+    }
+
+    /// Says aloud what lies there for all who may read the directory.
+    pub(super) fn say_what_is_clear(&self) {
+        tracing::warn!(
+            handover = self.name(),
+            "dumps lie in clear in {}: whoever can read it can read them, and so can whoever reads the product's media",
+            self.rules.directory.display()
+        );
     }
 
     /// The desk, for its own threads.
@@ -256,15 +277,16 @@ impl Room {
     /// What the share is to be told now.
     pub(super) fn untold(&self, room: usize, share: ShareId, max: usize) -> Vec<Telling> {
         let Some(desk) = self.soon() else { return Vec::new() };
-        telling::untold(&desk, room, share, max)
+        let words = self.state().heard.words();
+        telling::untold(&desk, |key| words.get(key).cloned(), (room, share), max)
     }
 
     /// It was told.
     pub(super) fn told(&self, telling: &Telling) {
         let Some(mut desk) = self.soon() else { return };
         let noted = match telling.is_taken_back {
-            true => desk.taken_back(&telling.key, telling.told),
-            false => desk.told(&telling.key, telling.told),
+            true => desk.taken_back(&telling.key),
+            false => telling.tolds.iter().try_for_each(|told| desk.told(&telling.key, *told)),
         };
         if let Err(error) = noted {
             // It is told again, which changes nothing.
@@ -376,7 +398,7 @@ impl Room {
     pub(super) fn problems(&self) -> Vec<HandoverProblem> {
         let now = self.elapsed();
         let state = self.state();
-        let Troubles { thread, directory, staging, full } = &state.troubles;
+        let Troubles { thread, directory, staging, full, confirmer } = &state.troubles;
         let waiting = state.waiting.count();
         let has_lasted = |it: &&Trouble| now.saturating_sub(it.since) >= LASTING;
         let told = |code, text: &str| HandoverProblem { code, text: text.to_owned() };
@@ -396,6 +418,7 @@ impl Room {
             );
             problems.push(told(HandoverTrouble::Full, &text));
         }
+        problems.extend(confirmer.iter().map(|it| told(HandoverTrouble::Confirmer, &it.reason)));
         let refused: Vec<_> = state.waiting.refused().collect();
         if let Some((_, first)) = refused.first() {
             let names = refused.iter().take(NAMED_MAX).map(|(key, _)| key.to_string());
@@ -409,6 +432,59 @@ impl Room {
             problems.push(told(HandoverTrouble::Other, &text));
         }
         problems
+    }
+
+    /// How it stands, and what the vault is to hear of drops: so many at most.
+    pub(super) fn account(&self, max: usize) -> Account {
+        let now = self.environment.clock.now();
+        let fresh = self.soon().and_then(|desk| {
+            let mut state = self.state();
+            state.heard.retain(|key| desk.ledger().get(key).is_some());
+            let (heard, is_rebuilt) = (state.heard.clone(), state.is_rebuilt);
+            drop(state);
+            let mut account = Account::of(&desk, is_rebuilt).ok()?;
+            let elapsed = self.elapsed();
+            let is_heard = |key: &DropKey, it| heard.has(key, it, elapsed);
+            account.report.deliveries = account::untold(&desk, is_heard, max, now);
+            Some(account)
+        });
+        let problems = self.problems();
+        let mut state = self.state();
+        let mut account = match (fresh, &state.account) {
+            (Some(fresh), _) => {
+                let deliveries = Vec::new();
+                let report = HandoverReport { deliveries, ..fresh.report.clone() };
+                let unconfirmed = fresh.unconfirmed.clone();
+                state.account = Some(Account { report, unconfirmed });
+                fresh
+            }
+            (None, Some(last)) => last.clone(),
+            (None, None) => Account::closed(&self.rules.name, account::patterns(&self.rules)),
+        };
+        let is_troubled = |it: &HandoverProblem| it.code == HandoverTrouble::Directory;
+        if problems.iter().any(is_troubled) {
+            account.report.state = HandoverState::Troubled;
+        }
+        account.report.problems = problems;
+        account
+    }
+
+    /// The vault has heard what became of drops; `run` is which of its runs that was.
+    pub(super) fn hear(&self, run: &str, heard: &[HeardDelivery]) {
+        let now = self.elapsed();
+        let mut state = self.state();
+        state.heard.begin(run);
+        for it in heard.iter().filter(|it| it.handover == self.rules.name) {
+            if let Some(reason) = &it.refused {
+                let drop = format!("{}/{}", it.workload, it.drop);
+                tracing::warn!(
+                    handover = self.name(),
+                    drop,
+                    "the vault does not believe that it is handed over: {reason}"
+                );
+            }
+            state.heard.note(it, now);
+        }
     }
 
     /// The desk, for a moment, for its own threads.

@@ -11,7 +11,7 @@ pub(crate) struct Telling {
     /// Of which hand-over, by its place among all.
     pub(super) room: usize,
     pub(super) key: DropKey,
-    pub(super) told: Told,
+    pub(super) tolds: Vec<Told>,
     pub(crate) address: DropAddress,
     pub(crate) seal: ContentHash,
     pub(crate) state: ReceiptState,
@@ -20,8 +20,13 @@ pub(crate) struct Telling {
     pub(crate) is_taken_back: bool,
 }
 
-/// What the share with this id has not been told yet.
-pub(super) fn untold(desk: &Desk, room: usize, share: ShareId, max: usize) -> Vec<Telling> {
+/// What the share with this id has not been told yet. `word` is the vault's own word that a drop is confirmed.
+pub(super) fn untold(
+    desk: &Desk,
+    word: impl Fn(&DropKey) -> Option<String>,
+    (room, share): (usize, ShareId),
+    max: usize,
+) -> Vec<Telling> {
     let (ledger, rules) = (desk.ledger(), desk.rules());
     let mut all = Vec::new();
     for (tracked, state) in ledger.states(rules) {
@@ -32,30 +37,34 @@ pub(super) fn untold(desk: &Desk, room: usize, share: ShareId, max: usize) -> Ve
             continue;
         }
         let is_told = |told| tracked.told.contains(&told);
-        let mut tell = |told, is_taken_back| {
+        let mut tell = |state, jobs, countersigned, tolds, is_taken_back| {
             let offer = &tracked.offer;
-            let (state, jobs) = match told {
-                Told::HandedOver => (ReceiptState::HandedOver, readers(ledger, tracked)),
-                Told::Confirmed => (ReceiptState::Confirmed, holders(ledger, tracked)),
-            };
-            let handover = HandedOver { handover: rules.name.clone(), stamp: offer.stamp, jobs };
+            let (handover, stamp) = (rules.name.clone(), offer.stamp);
             all.push(Telling {
                 room,
                 key: offer.key(),
-                told,
+                tolds,
                 address: offer.address(),
                 seal: offer.seal,
                 state,
-                handover,
+                handover: HandedOver { handover, stamp, jobs, countersigned },
                 is_taken_back,
             });
         };
         if state >= State::Read && !is_told(Told::HandedOver) {
-            tell(Told::HandedOver, false);
+            let jobs = readers(ledger, tracked);
+            tell(ReceiptState::HandedOver, jobs, None, vec![Told::HandedOver], false);
         }
-        let is_confirmed = state >= State::Confirmed;
-        if is_confirmed != is_told(Told::Confirmed) {
-            tell(Told::Confirmed, !is_confirmed);
+        if state >= State::Confirmed {
+            let word = word(&tracked.offer.key()).filter(|_| !is_told(Told::Countersigned));
+            if word.is_some() || !is_told(Told::Confirmed) {
+                let jobs = holders(ledger, tracked);
+                let countersigned = word.is_some().then_some(Told::Countersigned);
+                let tolds = std::iter::once(Told::Confirmed).chain(countersigned).collect();
+                tell(ReceiptState::Confirmed, jobs, word, tolds, false);
+            }
+        } else if is_told(Told::Confirmed) {
+            tell(ReceiptState::Confirmed, Vec::new(), None, Vec::new(), true);
         }
     }
     all

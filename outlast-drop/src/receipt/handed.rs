@@ -17,6 +17,9 @@ pub struct HandedOver {
     pub stamp: Timestamp,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub jobs: Vec<HandedJob>,
+    /// The vault's own word that it was told so and believes it, as it signed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub countersigned: Option<String>,
 }
 
 /// One job of the product.

@@ -245,7 +245,12 @@ fn a_receipt_of_a_hand_over_says_which_jobs_have_the_drop_and_one_of_before_says
         ..HandedJob::default()
     };
     let stamp = SystemClock.now();
-    let handed = HandedOver { handover: "nbu".to_owned(), stamp, jobs: vec![job.clone(); 1000] };
+    let handed = HandedOver {
+        handover: "nbu".to_owned(),
+        stamp,
+        jobs: vec![job.clone(); 1000],
+        countersigned: None,
+    };
     let old = signed();
     let receipt =
         Receipt { state: ReceiptState::Confirmed, handover: Some(handed), ..old.receipt().clone() };

@@ -58,10 +58,9 @@ pub enum Event {
         drop: DropKey,
         told: Told,
     },
-    /// A receipt was taken back from the share: what it says is not so any more.
+    /// The receipt that it is confirmed was taken back from the share: that is not so any more.
     TakenBack {
         drop: DropKey,
-        told: Told,
     },
 }
 

@@ -14,6 +14,10 @@ use crate::offer::Offer;
 pub enum Told {
     HandedOver,
     Confirmed,
+    /// The same, with the vault's own word that it was told so.
+    Countersigned,
+    /// What said that it was confirmed was taken back: that is not so any more.
+    TakenBack,
 }
 
 /// An offer, and what jobs have of it.

@@ -3,6 +3,7 @@
 mod alerts;
 mod certificate;
 mod finding;
+mod handover;
 mod mount;
 mod place;
 mod source;
@@ -167,6 +168,7 @@ fn agent(file: &Path, output: &Output, found: &mut Vec<Finding>) {
     }
     place::directory("state", &config.state, place::STATE_BYTES_MIN, found);
     sources.all.iter().for_each(|source| source::look(source, &config.state, found));
+    config.handover.iter().for_each(|it| handover::look(it, found));
     alerts::look_out(&lookout, found);
     for address in config.upstream.split(',') {
         way::look(address, &config.identity, &config.names, Some(Role::Agent), output, found);

@@ -14,7 +14,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use outlast_agent::{Agent, Changes, Shutdown};
+use outlast_agent::{Agent, Asking, Changes, Shutdown};
 use outlast_fs::durable;
 use outlast_vault::VaultConfig;
 use outlast_wire::Roads;
@@ -208,7 +208,7 @@ pub(crate) fn agent(arguments: &AgentArgs) -> Result<Code> {
     settings.config.proxies = proxies()?;
     let environment = Environment::system();
     let mut service = Service::of_environment(std::slice::from_ref(&environment.pulse));
-    let agent = AgentThread::start(&settings, environment, &arguments.log)?;
+    let agent = AgentThread::start(&settings, &arguments.config, environment, &arguments.log)?;
     ready.write(&json!({ "process": process::id() }))?;
     let changes = agent.changes.clone();
     let read = |path: &Path| settings_of(&Document::read(path)?);
@@ -329,9 +329,10 @@ pub(crate) struct AgentThread {
 }
 
 impl AgentThread {
-    /// Starts an agent.
+    /// Starts an agent that is configured by `file`.
     pub(crate) fn start(
         settings: &AgentSettings,
+        file: &Path,
         environment: Environment,
         log: &LogArgs,
     ) -> Result<Self> {
@@ -340,6 +341,8 @@ impl AgentThread {
             agent.answer_for(own);
             sources
         });
+        let program = std::env::current_exe().context("cannot tell which program this is")?;
+        agent.ask_products_by(Asking { program, config: file.to_owned() });
         let lookout = lookout(settings, &agent, &environment)?;
         let (shutdown, changes) = (Shutdown::default(), agent.changes());
         let heard = shutdown.clone();

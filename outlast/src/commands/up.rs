@@ -218,7 +218,7 @@ fn start_agent(
         ("identity", text(&home.identity("agent"))?),
     ];
     let document = configured(home, "agent", &places, &[("poll", "1s")])?;
-    AgentThread::start(&settings_of(&document)?, environment, log)
+    AgentThread::start(&settings_of(&document)?, &home.config("agent"), environment, log)
 }
 
 /// The configuration file of `role` with these keys set, and those defaults where it says nothing;
