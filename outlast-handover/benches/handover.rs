@@ -68,8 +68,9 @@ fn run(root: &Path) {
         let raw = intake::at(&desk).staging_of(&key).join("raw");
         let files = stage(&SealedDrop::open(&share, &address).unwrap(), &raw, &|| false).unwrap();
         let mut copy = SealedDrop::open_copy(&raw, share.id(), &address).unwrap();
-        let (opener, is_cleared, is_stopped) = (&NoKey, false, &|| false);
-        let wanted = Wanted { rules: &rules, share: share.id(), opener, is_cleared, is_stopped };
+        let (opener, random, is_cleared, is_stopped) = (&NoKey, &SystemRandom, false, &|| false);
+        let share = share.id();
+        let wanted = Wanted { rules: &rules, share, opener, random, is_cleared, is_stopped };
         let built = build(&raw, files, &mut copy, &raw, &wanted).unwrap();
         let began = Instant::now();
         intake::at(&desk).appear(built).unwrap();

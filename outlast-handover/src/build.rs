@@ -13,8 +13,9 @@ use outlast_drop::sealing::Opener;
 use outlast_drop::tar::{TarLimits, TarSource};
 use outlast_drop::{Content, ContentReader, DropReadError, ReadOptions, SealedDrop};
 use outlast_fs::{EntrySource, durable, fault};
-use outlast_types::{Sanity, ShareId, Verdict};
+use outlast_types::{Random, Sanity, ShareId, Verdict};
 
+use crate::age::{self, Encryptor};
 use crate::error::HandoverError;
 use crate::manifest::{FileEntry, MANIFEST_FILE, Manifest, is_portable};
 use crate::rules::{Layout, Rules};
@@ -23,6 +24,8 @@ use parts::Parts;
 pub(crate) use tree::give;
 
 const BUFFER_BYTES: usize = 1 << 20;
+/// The longest name of a file anywhere.
+const NAME_BYTES_MAX: usize = 255;
 /// Files that are made durable one by one.
 const ONE_BY_ONE_MAX: usize = 256;
 
@@ -44,6 +47,8 @@ pub struct Wanted<'a> {
     pub share: ShareId,
     /// Opens what is encrypted for this agent.
     pub opener: &'a dyn Opener,
+    /// For the keys of files that are encrypted.
+    pub random: &'a dyn Random,
     /// Whether an operator accepted content that is no whole backup.
     pub is_cleared: bool,
     /// Whether the end was asked for.
@@ -66,6 +71,11 @@ pub fn build(
         let reason = "it is encrypted for this agent, and in the layout \"drop\" nobody else could ever read it: \
                       use \"plain\"";
         return Err(HandoverError::NotOffered { reason: reason.to_owned() });
+    }
+    if !rules.encrypt_to.is_empty() && rules.layout != Layout::Plain {
+        let reason =
+            format!("encrypt_to is for the layout \"plain\", and this is \"{}\"", rules.layout);
+        return Err(HandoverError::NotOffered { reason });
     }
     sealed.unlock(wanted.opener)?;
     let address = sealed.address().clone();
@@ -112,15 +122,31 @@ fn plain(
     wanted: &Wanted<'_>,
 ) -> Result<(), HandoverError> {
     durable::create_directories(path, DIRECTORY_MODE).map_err(HandoverError::io("create", path))?;
-    let name = match &sealed.seal().content {
+    let mut name = match &sealed.seal().content {
         Content::Stream { name } if is_portable(name) && name != MANIFEST_FILE => name.clone(),
         Content::Stream { .. } => "content".to_owned(),
         Content::Tree => format!("{}.tar", manifest.workload),
     };
-    let mut parts = Parts::new(path, &name, manifest.size, wanted.rules.file_max);
-    let sanity = prove(sealed, &mut parts, wanted)?;
+    let (max, recipients) = (wanted.rules.file_max, &*wanted.rules.encrypt_to);
+    if recipients.is_empty() {
+        let mut parts = Parts::new(path, &name, manifest.size, max);
+        let sanity = prove(sealed, &mut parts, wanted)?;
+        check(sanity, wanted)?;
+        manifest.files = parts.finish().map_err(HandoverError::io("write", path))?;
+        return Ok(());
+    }
+    let failed = || HandoverError::io("write", path);
+    if name.len() + age::SUFFIX.len() > NAME_BYTES_MAX {
+        name = "content".to_owned();
+    }
+    let size = age::size(manifest.size, recipients.len());
+    let parts = Parts::new(path, &(name + age::SUFFIX), size, max);
+    let mut encryptor = Encryptor::new(parts, recipients, wanted.random).map_err(failed())?;
+    let sanity = prove(sealed, &mut encryptor, wanted)?;
     check(sanity, wanted)?;
-    manifest.files = parts.finish().map_err(HandoverError::io("write", path))?;
+    let parts = encryptor.finish().map_err(failed())?;
+    manifest.files = parts.finish().map_err(failed())?;
+    manifest.encryption = Some(age::ENCRYPTION.to_owned());
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! Intake: the way of one drop from the share into the directory. What takes long is done without the desk.
 
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use outlast_drop::sealing::Opener;
 use outlast_drop::{DropAddress, SealedDrop, Share};
@@ -82,13 +82,15 @@ pub fn offer_until(
     is_stopped: &(dyn Fn() -> bool + Sync),
 ) -> Result<Offer, HandoverError> {
     let Copied { key, address, raw, files } = copied;
-    let (rules, into) = {
+    let (rules, into, random) = {
         let desk = at(desk);
-        (desk.rules().clone(), desk.staging_of(&key).join("shown"))
+        let random = Arc::clone(&desk.environment.random);
+        (desk.rules().clone(), desk.staging_of(&key).join("shown"), random)
     };
-    let wanted = Wanted { rules: &rules, share: share.id(), opener, is_cleared, is_stopped };
+    let (share, random) = (share.id(), &*random);
+    let wanted = Wanted { rules: &rules, share, opener, random, is_cleared, is_stopped };
     let built = stage::remove_all(&into).and_then(|()| {
-        let mut sealed = SealedDrop::open_copy(&raw, share.id(), &address)?;
+        let mut sealed = SealedDrop::open_copy(&raw, share, &address)?;
         build::build(&raw, files, &mut sealed, &into, &wanted)
     });
     let mut desk = at(desk);

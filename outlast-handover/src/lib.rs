@@ -19,6 +19,7 @@
 //! files of their own ([`lease`], [`inbox`]), in a moment and without an agent. What the agent remembers beside the
 //! directory can be lost: manifests there are the truth ([`manifest`]), and what is not known to be confirmed is offered.
 
+pub mod age;
 pub mod appear;
 pub mod build;
 pub mod clock;

@@ -82,6 +82,9 @@ pub struct Manifest {
     /// How segments are compressed, in the layout `drop`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compression: Option<String>,
+    /// How its files are encrypted: `age`, or not at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encryption: Option<String>,
     /// When its writer sealed it, as that says itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sealed: Option<Timestamp>,
@@ -121,6 +124,7 @@ impl Manifest {
             name,
             size: seal.raw_bytes(),
             compression: is_packed.then(|| "zstd".to_owned()),
+            encryption: None,
             sealed: seal.sealed,
             claims: serde_json::to_value(&seal.claims).unwrap_or_default(),
             files: Vec::new(),
@@ -215,6 +219,7 @@ mod tests {
             name: Some("shop.sql".to_owned()),
             size: 5,
             compression: None,
+            encryption: None,
             sealed: None,
             claims: serde_json::Value::Null,
             files: vec![FileEntry {

@@ -4,10 +4,17 @@ use crate::rules::{Layout, Rules};
 
 /// The page of a hand-over.
 pub(crate) fn text(rules: &Rules) -> String {
-    let (name, layout) = (&rules.name, layout(rules.layout));
+    let name = &rules.name;
+    let (layout, age) = match rules.encrypt_to.is_empty() {
+        true => (layout(rules.layout), ""),
+        false => (
+            ENCRYPTED,
+            " The content is encrypted: you need age (age-encryption.org) and the key, too.",
+        ),
+    };
     format!(
         "This is a hand-over of Outlast, called \"{name}\": backups of applications, put here for a backup product.
-You need nothing of Outlast to restore them. tar, zstd, sha256sum and a shell are enough.
+You need nothing of Outlast to restore them. tar, zstd, sha256sum and a shell are enough.{age}
 
 What lies here
   outlast-heartbeat.json        when the program that fills this directory was last alive, and how it was
@@ -26,6 +33,17 @@ in outlast-drop.json; outlast fetch --from . --workload W --into DIR gives them 
 "
     )
 }
+
+const ENCRYPTED: &str =
+    "    <name>.age                  the content, encrypted: a dump as it was made, or <workload>.tar
+    <name>.age.part00001 …      the same in parts, where it was larger than a file may be
+
+How to get a dump or a tree out of it, with the file KEY that holds the secret key (AGE-SECRET-KEY-1…)
+    a dump:                age -d -i KEY <name>.age > dump
+    in parts:              cat <name>.age.part* | age -d -i KEY > dump
+    a tree:                age -d -i KEY <workload>.tar.age | tar -x -C /where
+    a tree in parts:       cat <workload>.tar.age.part* | age -d -i KEY | tar -x -C /where
+";
 
 fn layout(layout: Layout) -> &'static str {
     match layout {

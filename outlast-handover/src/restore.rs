@@ -11,6 +11,7 @@ use outlast_fs::place::{PlacedFile, Target};
 use outlast_fs::{Entry, EntryPath, EntrySource, FileTime, Kind, Metadata};
 use outlast_types::{DropId, Monitor, Timestamp, WorkloadName};
 
+use crate::age::{Decryptor, ENCRYPTION, Identities};
 use crate::error::HandoverError;
 use crate::manifest::{ContentKind, Manifest, Original, TREE};
 use crate::rules::Layout;
@@ -41,9 +42,12 @@ pub fn restore(
     found: &Found,
     into: &Path,
     options: FetchOptions,
+    keys: Option<&Identities>,
     monitor: &dyn Monitor,
 ) -> Result<FetchSummary, HandoverError> {
     let Found { path, manifest } = found;
+    // Better before all of it is read.
+    drop(content(found, keys)?);
     monitor.begin("verify", Some(manifest.files.iter().map(|file| file.size).sum()));
     let findings = verify::verify(found, monitor)?;
     if !findings.is_well() {
@@ -62,9 +66,11 @@ pub fn restore(
             Ok(read_out(&sealed, into, options, monitor)?)
         }
         (Layout::Unpacked, ContentKind::Tree) => files(found, into, options, monitor),
-        (Layout::Plain, ContentKind::Tree) => archive(found, into, options, monitor),
+        (Layout::Plain, ContentKind::Tree) => {
+            archive(found, content(found, keys)?, into, options, monitor)
+        }
         (Layout::Plain | Layout::Unpacked, ContentKind::Stream) => {
-            stream(found, into, options, monitor)
+            stream(found, content(found, keys)?, into, options, monitor)
         }
     }
 }
@@ -77,6 +83,7 @@ fn target(into: &Path, options: FetchOptions) -> Result<Target, HandoverError> {
 
 fn stream(
     found: &Found,
+    content: Box<dyn Read + Send>,
     into: &Path,
     options: FetchOptions,
     monitor: &dyn Monitor,
@@ -97,7 +104,7 @@ fn stream(
     let entry = Entry { path: entry_path(&name, into)?, kind, metadata };
     let mut summary = FetchSummary::default();
     if let Some(file) = target.place(&entry).map_err(placed)? {
-        let mut content = content(found);
+        let mut content = content;
         summary.bytes = copy(&mut |buffer| content.read(buffer), &file, &found.path, monitor)?;
         file.finish().map_err(placed)?;
         summary.files = 1;
@@ -107,6 +114,7 @@ fn stream(
 
 fn archive(
     found: &Found,
+    content: Box<dyn Read + Send>,
     into: &Path,
     options: FetchOptions,
     monitor: &dyn Monitor,
@@ -114,7 +122,7 @@ fn archive(
     monitor.begin("fetch", Some(found.manifest.size));
     let target = target(into, options)?;
     let mut summary = FetchSummary::default();
-    let mut source = TarSource::new(content(found), TarLimits::default());
+    let mut source = TarSource::new(content, TarLimits::default());
     let broken = |error: &dyn ToString| HandoverError::Form {
         path: found.path.clone(),
         reason: error.to_string(),
@@ -217,10 +225,24 @@ fn copy(
 }
 
 /// The content of a drop that lies as one file, or in parts.
-fn content(found: &Found) -> Parts {
-    let Manifest { files, .. } = &found.manifest;
+fn content(
+    found: &Found,
+    keys: Option<&Identities>,
+) -> Result<Box<dyn Read + Send>, HandoverError> {
+    let Manifest { files, encryption, .. } = &found.manifest;
     let paths = files.iter().map(|file| found.path.join(&file.path)).rev().collect();
-    Parts { left: paths, open: None }
+    let parts = Parts { left: paths, open: None };
+    let Some(encryption) = encryption else { return Ok(Box::new(parts)) };
+    let Some(keys) = keys.filter(|_| encryption == ENCRYPTION) else {
+        let drop = found.manifest.drop;
+        let reason = format!(
+            "drop {drop} is encrypted with {encryption}: say with --age-identity FILE where the key is \
+             that reads it"
+        );
+        return Err(HandoverError::NotOffered { reason });
+    };
+    let opened = Decryptor::new(parts, keys);
+    Ok(Box::new(opened.map_err(HandoverError::io("decrypt", &found.path))?))
 }
 
 /// Files as one.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use outlast_types::{WorkloadName, WorkloadPattern};
 use serde::{Deserialize, Serialize};
 
+use crate::age::Recipient;
 use crate::clock::Hours;
 
 /// How a drop lies in the directory.
@@ -126,6 +127,10 @@ pub struct Rules {
     /// How long a lease lasts that nobody ends.
     pub lease: Duration,
     pub frees: Frees,
+    /// Who alone can read what lies there; none: whoever may read files there. In the layout `plain` only,
+    /// whose files have no names of a tree's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub encrypt_to: Vec<Recipient>,
 }
 
 impl Rules {
@@ -147,6 +152,7 @@ impl Rules {
             read_window: None,
             lease: Duration::from_secs(24 * 3600),
             frees: Frees::Both,
+            encrypt_to: Vec::new(),
         }
     }
 

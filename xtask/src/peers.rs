@@ -19,6 +19,8 @@ const PEERS: &[(&str, &str)] = &[
     ("/usr/bin/systemd-analyze", "systemd"),
     ("/usr/bin/openssl", "openssl"),
     ("/usr/bin/ip", "iproute2"),
+    // Opens what a hand-over encrypts.
+    ("/usr/bin/age", "age"),
     // Whose dumps are judged.
     ("/usr/sbin/mariadbd", "mariadb-server"),
     ("/usr/bin/redis-server", "redis-server"),

@@ -74,7 +74,7 @@ fn a_tree_comes_back_with_its_times_links_and_permissions_from_wherever_the_prod
         let found = restore::choose(&elsewhere, &workload, None).unwrap();
         assert_eq!(found.manifest.drop, offer.drop);
         let into = world.directory.path().join("into");
-        restore::restore(&found, &into, FetchOptions::default(), &Silent).unwrap();
+        restore::restore(&found, &into, FetchOptions::default(), None, &Silent).unwrap();
         let compared = shell(
             "diff -r tree into && stat -c '%Y %a' into/a into/deep && readlink into/link",
             world.directory.path(),
@@ -98,7 +98,7 @@ fn content_larger_than_a_file_may_be_lies_in_parts_and_is_whole_together() {
     assert_eq!(shell("cat shop.sql.part*", &path), content);
     let found = restore::choose(&world.rules.directory, &address.workload, None).unwrap();
     let into = world.directory.path().join("into");
-    restore::restore(&found, &into, FetchOptions::default(), &Silent).unwrap();
+    restore::restore(&found, &into, FetchOptions::default(), None, &Silent).unwrap();
     assert_eq!(std::fs::read(into.join("shop.sql")).unwrap(), content);
 }
 
@@ -126,7 +126,8 @@ fn a_restore_that_lacks_or_spoils_something_is_named_file_by_file() {
     let spoilt =
         restore::choose(&world.rules.directory, &second.workload, Some(second.drop)).unwrap();
     let into = world.directory.path().join("into");
-    let error = restore::restore(&spoilt, &into, FetchOptions::default(), &Silent).unwrap_err();
+    let error =
+        restore::restore(&spoilt, &into, FetchOptions::default(), None, &Silent).unwrap_err();
     assert!(error.to_string().contains("shop.sql"), "{error}");
     assert!(!into.exists(), "nothing is restored of what is not whole");
     shell("printf x >> outlast-drop.json", &world.path(&second));

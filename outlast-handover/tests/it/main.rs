@@ -3,6 +3,7 @@
 //! `cfg(test)` tells clippy that the helpers here are tests too.
 
 #[cfg(test)]
+mod encrypted;
 mod full;
 #[cfg(test)]
 mod jobs;
