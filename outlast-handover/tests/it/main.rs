@@ -4,6 +4,7 @@
 
 #[cfg(test)]
 mod encrypted;
+#[cfg(test)]
 mod full;
 #[cfg(test)]
 mod jobs;
