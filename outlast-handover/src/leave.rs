@@ -27,8 +27,7 @@ impl Desk {
         if open > 0 || !is_whole {
             return Ok(Some(Reading::Lease { jobs: open }));
         }
-        let is_in_window = self.rules.read_window.is_some_and(|hours| hours.contains(now));
-        Ok(is_in_window.then_some(Reading::Window))
+        Ok(self.rules.is_read_at(now).then_some(Reading::Window))
     }
 
     /// Takes out what may go, as far as nobody reads; what went.

@@ -22,7 +22,6 @@
 pub mod age;
 pub mod appear;
 pub mod build;
-pub mod clock;
 pub mod desk;
 pub mod error;
 pub mod evidence;

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use outlast_types::{WorkloadName, WorkloadPattern};
+use outlast_civil::{Hours, Zone};
+use outlast_types::{Timestamp, WorkloadName, WorkloadPattern};
 use serde::{Deserialize, Serialize};
 
 use crate::age::Recipient;
-use crate::clock::Hours;
 
 /// How a drop lies in the directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -124,6 +124,9 @@ pub struct Rules {
     pub mode: u32,
     /// When the product reads without a lease.
     pub read_window: Option<Hours>,
+    /// The time zone of those hours.
+    #[serde(default)]
+    pub zone: Zone,
     /// How long a lease lasts that nobody ends.
     pub lease: Duration,
     pub frees: Frees,
@@ -150,6 +153,7 @@ impl Rules {
             group: None,
             mode: 0o640,
             read_window: None,
+            zone: Zone::utc(),
             lease: Duration::from_secs(24 * 3600),
             frees: Frees::Both,
             encrypt_to: Vec::new(),
@@ -159,6 +163,11 @@ impl Rules {
     /// Whether drops of a workload are handed over: of all, where no pattern is named.
     pub fn takes(&self, workload: &WorkloadName) -> bool {
         self.workloads.is_empty() || self.workloads.iter().any(|it| it.matches(workload))
+    }
+
+    /// Whether these are hours in which the product may read without saying so.
+    pub fn is_read_at(&self, now: Timestamp) -> bool {
+        self.read_window.is_some_and(|hours| hours.contain(now, &self.zone))
     }
 
     /// The permissions of directories: whoever may read files may enter them.

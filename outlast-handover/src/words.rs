@@ -55,7 +55,7 @@ pub fn why(
         State::Confirmed => confirmed(ledger, rules, tracked),
         State::Releasable => match leases.iter().find(|lease| !lease.is_over(now)) {
             Some(lease) => format!("may leave when {} has ended", lease.job.shown()),
-            None if rules.read_window.is_some_and(|hours| hours.contains(now)) => {
+            None if rules.is_read_at(now) => {
                 "may leave when the hours in which the product reads are over".to_owned()
             }
             None => "leaves now".to_owned(),

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use outlast_handover::clock::Hours;
 use outlast_handover::inbox::{self, Word};
 use outlast_handover::lease::{self, Beginning};
 use outlast_handover::status::Overview;
@@ -42,7 +41,7 @@ fn a_lease_can_be_begun_twice_and_lapses_when_its_job_died() {
 #[test]
 fn nothing_leaves_while_a_job_reads_or_in_the_hours_of_the_product() {
     let (mut world, time) = world();
-    world.rules.read_window = Some("22:00-06:00".parse::<Hours>().unwrap());
+    world.rules.read_window = Some("22:00-06:00".parse().unwrap());
     let desk = world.desk();
     let old = world.offer(&desk, &world.stream("shop", b"one")).unwrap();
     world.offer(&desk, &world.stream("shop", b"two")).unwrap();

@@ -4,6 +4,7 @@ use std::path::{Component, Path, PathBuf};
 
 use anyhow::Result;
 use outlast_agent::Handover;
+use outlast_civil::Zone;
 use outlast_handover::rules::Frees;
 use outlast_handover::{Place, Rules};
 
@@ -111,6 +112,12 @@ fn judge_words(settings: &Settings, item: &Item) -> Vec<Flaw> {
         let words = "it names no workload, so that nothing is handed over: leave it out for all";
         flaws.push(settings.flaw(&key, words));
     }
+    let key = item.key("zone");
+    let is_unknown = |name: &&str| Zone::named(name).is_err();
+    if let Some(name) = settings.text_if_set(&key).filter(is_unknown) {
+        let words = format!("this system knows no time zone {name:?}, such as \"Europe/Berlin\"");
+        flaws.push(settings.flaw(&key, &words));
+    }
     let key = item.key("keep_until");
     if settings.words(&key).iter().any(|word| word.trim().is_empty()) {
         flaws.push(settings.flaw(&key, "a schedule without a name would keep all for ever"));
@@ -145,6 +152,7 @@ fn handover(settings: &Settings, item: &Item) -> Result<Handover> {
         group: id("group"),
         mode: u32::from_str_radix(settings.text(&key("mode"))?, 8)?,
         read_window: settings.text_if_set(&key("read_window")).map(str::parse).transpose()?,
+        zone: Zone::named(settings.text(&key("zone"))?)?,
         lease: settings.duration(&key("lease"))?,
         frees: if is_vaulted { Frees::Vaulted } else { Frees::Both },
         ..usual

@@ -29,7 +29,7 @@ fn all_that_is_said_of_a_hand_over_is_taken_in() {
     let config = read(
         "[[handover]]\nname = \"nbu\"\ndirectory = \"/srv/nbu\"\nworkloads = [\"shop-*\", \"crm\"]\nlayout = \"plain\"\n\
          keep = 3\nkeep_until = [\"Monthly\", \"full\"]\nbudget = \"1TiB\"\nfile_max = \"64GiB\"\nfiles_max = 7\nowner = 0\n\
-         group = 1001\nmode = \"0440\"\nread_window = \"22:00-06:00\"\nlease = \"2d\"\nfrees = \"vaulted\"\n\
+         group = 1001\nmode = \"0440\"\nread_window = \"22:00-06:00\"\nzone = \"Europe/Berlin\"\nlease = \"2d\"\nfrees = \"vaulted\"\n\
          [[handover]]\nname = \"b\"\ndirectory = \"/srv/b\"\nkeep_until = \"full\"\n",
     );
     let config = config.unwrap();
@@ -46,6 +46,7 @@ fn all_that_is_said_of_a_hand_over_is_taken_in() {
         group: Some(1001),
         mode: 0o440,
         read_window: Some("22:00-06:00".parse().unwrap()),
+        zone: Zone::named("Europe/Berlin").unwrap(),
         lease: Duration::from_secs(2 * 86_400),
         frees: Frees::Vaulted,
         ..Rules::new("nbu", PathBuf::from("/srv/nbu"))
@@ -58,7 +59,7 @@ fn all_that_is_said_of_a_hand_over_is_taken_in() {
 #[test]
 fn what_is_wrong_in_a_hand_over_is_told_at_its_line_and_key() {
     // The keys of the hand-over begin at line 7.
-    let golden: [(&str, &[&str]); 28] = [
+    let golden: [(&str, &[&str]); 29] = [
         ("", &["line 6", "name is missing in this [[handover]]", "directory is missing"]),
         ("name = \"NBU\"\n", &["line 7", "handover[1].name: use small letters"]),
         ("name = \"\"\n", &["line 7", "handover[1].name", "empty"]),
@@ -88,10 +89,8 @@ fn what_is_wrong_in_a_hand_over_is_told_at_its_line_and_key() {
         ("mode = \"0666\"\n", &["line 7", "handover[1].mode: \"0666\" lets others write"]),
         ("mode = \"0040\"\n", &["line 7", "lets not even their owner"]),
         ("mode = 0o640\n", &["line 7", "handover[1].mode", "in quotes, such as \"0640\""]),
-        (
-            "read_window = \"22-6\"\n",
-            &["line 7", "handover[1].read_window", "such as 22:00-06:00, in UTC"],
-        ),
+        ("read_window = \"22-6\"\n", &["line 7", "handover[1].read_window", "22:00-06:00"]),
+        ("zone = \"Mars\"\n", &["line 7", "handover[1].zone", "no time zone \"Mars\""]),
         ("lease = \"5s\"\n", &["line 7", "handover[1].lease", "use 1 min to 31 days"]),
     ];
     for (line, wanted) in golden {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use outlast_handover::clock::Hours;
+use outlast_civil::Hours;
 
 use super::super::key::{Default, Form, Key, Kind, Section};
 
@@ -90,7 +90,13 @@ pub(super) const HANDOVER: Section = Section {
             name: "read_window",
             kind: Kind::Ruled { example: "22:00-06:00", check: check_hours },
             default: Default::Nothing,
-            help: "the hours of the day, in UTC, in which the product reads without a lease (Veeam, Commvault): nothing is removed in them",
+            help: "the hours of the day in which the product reads without a lease (Veeam, Commvault): nothing is removed in them",
+        },
+        Key {
+            name: "zone",
+            kind: Kind::Text { example: "Europe/Berlin" },
+            default: Default::Value("UTC"),
+            help: "the time zone of those hours",
         },
         Key {
             name: "lease",
