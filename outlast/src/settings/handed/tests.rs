@@ -73,7 +73,7 @@ fn what_is_wrong_in_a_hand_over_is_told_at_its_line_and_key() {
         ("directory = \"/var/lib/agent\"\n", &["line 7", "agent.state is in it"]),
         ("workloads = []\n", &["line 7", "handover[1].workloads: it names no workload"]),
         ("workloads = [\"SHOP DB\"]\n", &["line 7", "handover[1].workloads"]),
-        ("layout = \"plane\"\n", &["line 7", "did you mean \"plain\"?"]),
+        ("layout = \"plains\"\n", &["line 7", "did you mean \"plain\"?"]),
         ("keep = 0\n", &["line 7", "handover[1].keep: use 1 or more"]),
         ("keep = \"2\"\n", &["line 7", "handover[1].keep", "without quotes"]),
         (
