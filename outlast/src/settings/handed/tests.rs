@@ -91,7 +91,7 @@ fn what_is_wrong_in_a_hand_over_is_told_at_its_line_and_key() {
         ("mode = 0o640\n", &["line 7", "handover[1].mode", "in quotes, such as \"0640\""]),
         ("read_window = \"22-6\"\n", &["line 7", "handover[1].read_window", "22:00-06:00"]),
         ("zone = \"Mars\"\n", &["line 7", "handover[1].zone", "no time zone \"Mars\""]),
-        ("lease = \"5s\"\n", &["line 7", "handover[1].lease", "use 1 min to 31 days"]),
+        ("lease = \"5s\"\n", &["line 7", "handover[1].lease", "use 1 min to 31 d"]),
     ];
     for (line, wanted) in golden {
         let rest = ["name = \"a\"\n", "directory = \"/srv/a\"\n"];
