@@ -35,6 +35,15 @@ pub struct Heartbeat {
     pub state: String,
     #[serde(default)]
     pub trouble: Option<String>,
+    /// How many drops there were.
+    #[serde(default)]
+    pub drops: u64,
+}
+
+/// The last sign of life, if there is one that can be read.
+pub fn heartbeat(place: &Place) -> Option<Heartbeat> {
+    let path = place.directory().join(crate::names::HEARTBEAT_FILE);
+    serde_json::from_slice(&durable::read_bounded(&path, RULES_BYTES_MAX).ok()?).ok()
 }
 
 /// One drop in a status.
@@ -89,9 +98,7 @@ impl Overview {
         let ledger = journal::read(&place.journal())?.unwrap_or_default();
         let leases = lease::list(&place)?.0.into_values().collect();
         let waiting = inbox::names(&place)?.len();
-        let path = place.directory().join(crate::names::HEARTBEAT_FILE);
-        let heartbeat = durable::read_bounded(&path, RULES_BYTES_MAX).ok();
-        let heartbeat = heartbeat.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let heartbeat = heartbeat(&place);
         Ok(Self { rules, ledger, leases, waiting, heartbeat })
     }
 

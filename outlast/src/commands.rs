@@ -14,6 +14,7 @@ mod drop;
 mod enroll;
 mod fetch;
 mod gate;
+mod handover;
 mod incident;
 mod inputs;
 mod instance;
@@ -47,6 +48,8 @@ pub(crate) enum Command {
     Drop(drop::Args),
     Fetch(fetch::Args),
     Gate(gate::Args),
+    #[command(subcommand)]
+    Handover(handover::Command),
     #[command(subcommand)]
     Instance(instance::Command),
     #[command(subcommand)]
@@ -104,6 +107,7 @@ pub(crate) fn run(command: Command, whole: fn() -> clap::Command, output: &Outpu
         Command::Drop(arguments) => drop::run(&arguments, output),
         Command::Fetch(arguments) => fetch::run(&arguments, output),
         Command::Gate(arguments) => gate::run(&arguments, output),
+        Command::Handover(command) => handover::run(&command, output),
         Command::Instance(command) => instance::run(&command, output),
         Command::Share(command) => share::run(command, output),
         Command::Adopt(command) => adopt::run(&command, output),

@@ -1,0 +1,32 @@
+//! `outlast handover`: what a backup product's hooks run, and people who look after it.
+
+mod facts;
+mod lease;
+mod status;
+mod which;
+
+use anyhow::Result;
+use clap::Subcommand;
+
+use crate::exit::Code;
+use crate::output::Output;
+
+/// Hand drops over to a backup product that is there already
+#[derive(Debug, Subcommand)]
+#[command(after_help = "Examples:
+  outlast handover status
+  outlast handover begin netbackup --policy apps --schedule daily --type INCR
+  outlast handover end netbackup --policy apps --schedule daily --type INCR --status 0")]
+pub(crate) enum Command {
+    Begin(lease::BeginArgs),
+    End(lease::EndArgs),
+    Status(status::StatusArgs),
+}
+
+pub(crate) fn run(command: &Command, output: &Output) -> Result<Code> {
+    match command {
+        Command::Begin(arguments) => lease::begin(arguments, output),
+        Command::End(arguments) => lease::end(arguments, output),
+        Command::Status(arguments) => status::run(arguments, output),
+    }
+}
