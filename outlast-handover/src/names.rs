@@ -65,7 +65,7 @@ pub fn parse_name(name: &str) -> Option<(Timestamp, DropId)> {
 }
 
 /// The manifest's place in a drop's directory.
-pub(crate) fn manifest_in(path: &Path) -> PathBuf {
+pub fn manifest_in(path: &Path) -> PathBuf {
     path.join(MANIFEST_FILE)
 }
 

@@ -4,7 +4,7 @@
 //! to lose; [`compare_trees`] names every difference between two trees that a restore should have
 //! made equal; [`pace`] tells how fast code is, and [`ManualTime`] lets months pass in a moment. A [`lab`]
 //! has real file servers and real clients, and the [`hostile`] file system does on purpose what they do
-//! seldom. A [`faulty_line`] is narrow and breaks. [`explore`] looks at all
+//! seldom. A [`faulty_line`] is narrow and breaks. A [`netbackup`] stands in for a product that nobody can install. [`explore`] looks at all
 //! states of a model. Only tests, benchmarks and chores depend on this crate.
 
 mod chance;
@@ -13,6 +13,7 @@ pub mod explore;
 pub mod faulty_line;
 pub mod hostile;
 pub mod lab;
+pub mod netbackup;
 pub mod pace;
 mod time;
 mod torture;

@@ -38,6 +38,7 @@ use flaw::Flaw;
 use key::RoleKeys;
 
 pub(crate) use flaw::{Flaws, Source};
+pub(crate) use handed::{Confirmer, Confirmers, With};
 pub(crate) use media::MediaSettings;
 pub(crate) use role::{AgentSettings, Configured};
 pub(crate) use sources::SourceSetting;

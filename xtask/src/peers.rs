@@ -39,6 +39,15 @@ const PEERS: &[(&str, &str)] = &[
     ("/usr/bin/promtool", "prometheus"),
 ];
 
+/// A real backup product, without which its tests are skipped.
+const BACULA: [(&str, &str); 5] = [
+    ("/usr/sbin/bacula-dir", "bacula-director"),
+    ("/usr/share/bacula-director/make_sqlite3_tables", "bacula-director-sqlite3"),
+    ("/usr/sbin/bacula-sd", "bacula-sd"),
+    ("/usr/sbin/bacula-fd", "bacula-fd"),
+    ("/usr/sbin/bconsole", "bacula-console"),
+];
+
 /// The same for the lab of real file servers and clients, without which its tests are skipped.
 const LAB: [(&str, &str); 8] = [
     ("/usr/bin/linux.uml", "user-mode-linux"),
@@ -57,6 +66,9 @@ pub(crate) fn install_missing(root: &Path) -> Result<()> {
     install(PEERS)?;
     if let Err(error) = install(&LAB) {
         println!("TESTS WITH REAL NFS AND SMB ARE SKIPPED: {error:#}");
+    }
+    if let Err(error) = install(&BACULA) {
+        println!("TESTS WITH A REAL BACULA ARE SKIPPED: {error:#}");
     }
     if let Err(error) = wheels::bring(root) {
         println!("TESTS OF THE CHART ARE SKIPPED: {error:#}");

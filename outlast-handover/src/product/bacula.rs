@@ -15,6 +15,11 @@ use crate::job::JobFacts;
 
 /// Files of one directory that are asked for at a time.
 const FILES_MAX: usize = 1_000_000;
+/// What a director says when it finds nothing.
+const NOTHING: &str = "No results to list.";
+/// What one says that does not let a console do something.
+const COMPLAINTS: [&str; 3] = ["is an invalid command", "authorization problem", "not authorized"];
+const WORDS_MAX: usize = 200;
 /// The digits of Bacula's numbers.
 const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 /// Where the parts of a file's facts are.
@@ -51,8 +56,24 @@ pub fn ask_job(id: &str) -> Option<String> {
     Some(format!("llist {}={id}", if is_number { "jobid" } else { "ujobid" }))
 }
 
-/// The job in an answer to [`ask_job`].
-pub fn job(answer: &str) -> Option<Record> {
+/// The job in an answer to [`ask_job`]; `None` if the catalogue has none. An answer that says neither is an error: nobody
+/// may think that a job is gone because a console may not see it.
+pub fn job(answer: &str) -> Result<Option<Record>, String> {
+    match record(answer) {
+        Some(record) => Ok(Some(record)),
+        None if answer.lines().any(|line| line.trim() == NOTHING) => Ok(None),
+        None => Err(complaint(answer).unwrap_or_else(|| "the director tells no job".to_owned())),
+    }
+}
+
+/// Why a director did not do what it was told to, if it says so.
+pub fn complaint(answer: &str) -> Option<String> {
+    let is_one = |line: &&str| COMPLAINTS.iter().any(|words| line.contains(words));
+    let line = answer.lines().take(LINES_MAX).find(is_one)?;
+    Some(line.chars().filter(|c| !c.is_control()).take(WORDS_MAX).collect())
+}
+
+fn record(answer: &str) -> Option<Record> {
     let mut said: HashMap<&str, &str> = HashMap::new();
     for line in answer.lines().take(LINES_MAX) {
         if let Some((key, value)) = line.split_once(": ") {

@@ -29,7 +29,7 @@ fn ended(verdict: Verdict) -> Statement {
 
 #[test]
 fn a_job_of_bacula_is_read_with_the_files_that_its_catalogue_lists() {
-    let record = bacula::job(BACULA_JOB).unwrap();
+    let record = bacula::job(BACULA_JOB).unwrap().unwrap();
     assert_eq!((record.id, record.status, record.level), (1, 'T', Some('F')));
     let directories = ["/srv/nbu/", "/srv/nbu/shop/b/", "/nowhere/"].map(str::to_owned);
     let asked = bacula::ask_files(record.id, &directories);
@@ -44,7 +44,10 @@ fn a_job_of_bacula_is_read_with_the_files_that_its_catalogue_lists() {
     assert_eq!(said.outcome, Outcome::Well);
     assert_eq!(said.ended, Some(at("2026-11-26T23:23:28Z")));
     assert_eq!(said.job.kind.as_deref(), Some("Full"));
-    assert_eq!(bacula::job(BACULA_UNKNOWN), None);
+    assert_eq!(bacula::job(BACULA_UNKNOWN), Ok(None));
+    for strange in ["", "llist jobid=1\nllist: is an invalid command.\n", "JobId: x\n"] {
+        assert!(bacula::job(strange).is_err(), "nobody may think that it is gone: {strange}");
+    }
     assert_eq!(bacula::verdict(&of_id("99"), None, Vec::new(), ""), Verdict::Unknown);
 }
 
@@ -209,7 +212,8 @@ proptest! {
     #[test]
     fn no_answer_whatever_it_is_ends_a_parser(text in "\\PC{0,200}|([ -~\t]{0,60}\n){0,8}", id in "[0-9_a-z]{0,20}") {
         let question = of_id(&id);
-        bacula::job(&text);
+        let _ = bacula::job(&text);
+        bacula::complaint(&text);
         bacula::files(&text, 1, &[(text.clone(), "/".to_owned())]);
         images::files(&text, at("2026-11-26T00:00:00Z"));
         let found = images::images(&text);

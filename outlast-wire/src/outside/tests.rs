@@ -248,3 +248,41 @@ fn a_secret_that_signs_nothing_well_is_refused() {
     }
     assert!(Believed::read(Some(Path::new("/nowhere/ca.pem"))).is_err());
 }
+
+#[test]
+fn a_server_is_asked_with_a_key_that_only_it_sees_and_its_answer_has_a_bound() {
+    let authority = Authority::new();
+    let believed = authority.believed();
+    let dir = tempfile::tempdir().unwrap();
+    let key = dir.path().join("key");
+    outlast_fs::durable::replace(&key, b"A1b2\n", 0o600).unwrap();
+    let (port, receiver) = serve(move |listener| {
+        let answers = [
+            "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}",
+            "HTTP/1.1 200 OK\r\ncontent-length: 9\r\nconnection: close\r\n\r\n123456789",
+            "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+            "HTTP/1.1 401 Unauthorized\r\ncontent-length: 6\r\nconnection: close\r\n\r\nno\x1bkey",
+        ];
+        answers.map(|said| answer(&mut authority.accept(&listener), said))
+    });
+    let address = format!("https://localhost:{port}/netbackup/");
+    let new = |address: &str| {
+        Questions::new(address, &key, "application/json", &believed, &Roads::default())
+    };
+    let server = new(&address).unwrap();
+    let ask = || server.ask("admin/jobs", &[("filter", "a eq 'b c'")], 8);
+    assert_eq!(ask().unwrap().as_deref(), Some(b"{}".as_slice()));
+    assert!(matches!(ask(), Err(QuestionError::Call { .. })), "longer than what is wanted");
+    assert_eq!(ask().unwrap(), None);
+    let refused = ask().unwrap_err().to_string();
+    assert!(refused.contains("401") && refused.contains("nokey"), "{refused:?}");
+    assert!(!refused.contains("A1b2"), "{refused}");
+    let [request, ..] = receiver.join().unwrap();
+    let line = "GET /netbackup/admin/jobs?filter=a%20eq%20%27b%20c%27 HTTP/1.1\r\n";
+    assert!(request.starts_with(line), "{request}");
+    assert!(request.contains("authorization: A1b2\r\n"), "{request}");
+    for refused in ["http://localhost/", "https://user:secret@localhost/", "localhost"] {
+        let error = new(refused).err().map(|error| error.to_string());
+        assert!(error.is_some(), "{refused}");
+    }
+}

@@ -159,7 +159,7 @@ fn findings(arguments: &Args, output: &Output) -> Result<Vec<Finding>> {
 fn agent(file: &Path, output: &Output, found: &mut Vec<Finding>) {
     let settings = Document::read(file).and_then(|file| settings_of(&file));
     let Some(settings) = configured(settings, file, found) else { return };
-    let AgentSettings { config, sources, lookout } = settings;
+    let AgentSettings { config, sources, lookout, .. } = settings;
     if sources.is_share_private {
         // The agent makes it.
         place::directory("share", &config.share, place::SHARE_BYTES_MIN, found);

@@ -1,5 +1,6 @@
 //! `outlast handover`: what a backup product's hooks run, and people who look after it.
 
+mod confirm;
 mod facts;
 mod lease;
 mod status;
@@ -21,6 +22,7 @@ pub(crate) enum Command {
     Begin(lease::BeginArgs),
     End(lease::EndArgs),
     Status(status::StatusArgs),
+    Confirm(confirm::ConfirmArgs),
 }
 
 pub(crate) fn run(command: &Command, output: &Output) -> Result<Code> {
@@ -28,5 +30,6 @@ pub(crate) fn run(command: &Command, output: &Output) -> Result<Code> {
         Command::Begin(arguments) => lease::begin(arguments, output),
         Command::End(arguments) => lease::end(arguments, output),
         Command::Status(arguments) => status::run(arguments, output),
+        Command::Confirm(arguments) => confirm::run(arguments, output),
     }
 }

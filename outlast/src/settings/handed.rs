@@ -1,5 +1,8 @@
 //! The hand-overs `[[handover]]` of an agent, from settings.
 
+mod confirm;
+
+use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::Result;
@@ -10,6 +13,8 @@ use outlast_handover::{Place, Rules};
 
 use super::flaw::Flaw;
 use super::values::{Item, Settings};
+
+pub(crate) use confirm::{Confirmer, Confirmers, With};
 
 /// The name of the sections.
 const HANDOVER: &str = "handover";
@@ -31,6 +36,7 @@ pub(super) fn judge(settings: &Settings) -> Vec<Flaw> {
         flaws.extend(judge_directory(settings, item, &items[..index]));
         flaws.extend(judge_numbers(settings, item));
         flaws.extend(judge_words(settings, item));
+        flaws.extend(confirm::judge(settings, item));
     }
     flaws
 }
@@ -157,7 +163,16 @@ fn handover(settings: &Settings, item: &Item) -> Result<Handover> {
         frees: if is_vaulted { Frees::Vaulted } else { Frees::Both },
         ..usual
     };
-    Ok(Handover { rules, confirm: None })
+    Ok(Handover { rules, confirm: confirm::pace(settings, item)? })
+}
+
+/// How the product of each hand-over is asked, by the hand-over's name.
+pub(super) fn confirmers(settings: &Settings) -> Result<BTreeMap<String, Confirmers>> {
+    let of = |item: &Item| {
+        let name = settings.text(&item.key("name"))?.to_owned();
+        Ok((name, confirm::build(settings, item)?))
+    };
+    settings.listed(HANDOVER).iter().map(of).collect()
 }
 
 #[cfg(test)]

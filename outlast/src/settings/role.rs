@@ -18,6 +18,7 @@ use outlast_wire::Proxies;
 use outlast_wire::outside::LookoutConfig;
 
 use super::flaw::Flaw;
+use super::handed::Confirmers;
 use super::key::RoleKeys;
 use super::routes;
 use super::services::{self, Services};
@@ -47,6 +48,8 @@ pub(crate) struct AgentSettings {
     pub(crate) sources: Sources,
     /// How it watches over its vault.
     pub(crate) lookout: LookoutConfig,
+    /// How the products of its hand-overs are asked for what they have.
+    pub(crate) confirmers: BTreeMap<String, Confirmers>,
 }
 
 impl Configured for AgentSettings {
@@ -58,7 +61,9 @@ impl Configured for AgentSettings {
 
     fn build(settings: &Settings) -> Result<Self> {
         let (config, sources) = (AgentConfig::build(settings)?, sources::build(settings)?);
-        Ok(Self { config, sources, lookout: routes::lookout(settings, "agent")? })
+        let (lookout, confirmers) =
+            (routes::lookout(settings, "agent")?, handed::confirmers(settings)?);
+        Ok(Self { config, sources, lookout, confirmers })
     }
 }
 

@@ -32,6 +32,7 @@ mod members;
 mod names;
 mod own_sources;
 mod policy;
+mod products;
 mod prompt;
 mod recipes;
 mod recover;

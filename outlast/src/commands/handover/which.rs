@@ -7,7 +7,7 @@ use outlast_agent::AgentConfig;
 use outlast_handover::{Place, status};
 
 use crate::exit::Usage;
-use crate::settings::Document;
+use crate::settings::{AgentSettings, Confirmers, Document};
 
 /// Where an agent's configuration lies that nobody names.
 const CONFIG: &str = "/etc/outlast/agent.toml";
@@ -84,6 +84,15 @@ impl Which {
     /// The agent's configuration.
     pub(super) fn configuration(&self) -> Result<AgentConfig> {
         Document::read(self.file())?.with_environment()
+    }
+
+    /// How the product of a hand-over is asked; where only a directory is named, by `--with` and what is usual.
+    pub(super) fn confirmers(&self, name: &str) -> Result<Confirmers> {
+        if self.directory.is_some() {
+            return Ok(Confirmers::usual());
+        }
+        let mut settings: AgentSettings = Document::read(self.file())?.with_environment()?;
+        settings.confirmers.remove(name).with_context(|| format!("there is no hand-over {name}"))
     }
 
     fn file(&self) -> &Path {

@@ -10,6 +10,9 @@ use super::super::key::{Default, Form, Key, Kind, Section};
 const LEASE: Kind =
     Kind::Duration { min: Duration::from_secs(60), max: Duration::from_secs(31 * 86_400) };
 
+/// How often, and how long, a product may be asked.
+const PACE: Kind = Kind::Duration { min: Duration::from_secs(5), max: Duration::from_secs(86_400) };
+
 pub(super) const HANDOVER: Section = Section {
     name: "handover",
     form: Form::Listed,
@@ -109,6 +112,72 @@ pub(super) const HANDOVER: Section = Section {
             kind: Kind::OneOf(&["both", "vaulted"]),
             default: Default::Value("both"),
             help: "what must be true before a drop leaves the share: `both`, the vault holds it and the product has confirmed it; `vaulted`, the vault holds it and the product was offered it",
+        },
+        Key {
+            name: "confirm.with",
+            kind: Kind::OneOf(&["netbackup", "netbackup-api", "bacula", "command"]),
+            default: Default::Nothing,
+            help: "how the agent asks the product what it has: `netbackup`, the client's own `bpclimagelist` and `bplist`; `netbackup-api`, its primary server's jobs over TLS; `bacula`, its director by `bconsole`; `command`, one of yours, which ends with 0 if a job ended well. Without it, only `outlast handover confirm` by hand confirms",
+        },
+        Key {
+            name: "confirm.every",
+            kind: PACE,
+            default: Default::Value("5m"),
+            help: "how often the product is asked",
+        },
+        Key {
+            name: "confirm.deadline",
+            kind: PACE,
+            default: Default::Value("10m"),
+            help: "how long one round of questions may take",
+        },
+        Key {
+            name: "confirm.programs",
+            kind: Kind::Path,
+            default: Default::Value("/usr/openv/netbackup/bin"),
+            help: "where `bpclimagelist` and `bplist` are (`netbackup`)",
+        },
+        Key {
+            name: "confirm.client",
+            kind: Kind::Text { example: "agenthost" },
+            default: Default::Nothing,
+            help: "what the product calls this host (`netbackup`, `netbackup-api`); what a job's hook said if it is not set",
+        },
+        Key {
+            name: "confirm.address",
+            kind: Kind::Text { example: "https://primary:1556/netbackup" },
+            default: Default::Nothing,
+            help: "where the API of the primary server is (`netbackup-api`)",
+        },
+        Key {
+            name: "confirm.key",
+            kind: Kind::Path,
+            default: Default::Nothing,
+            help: "the file with the API key, which only its owner may read (`netbackup-api`)",
+        },
+        Key {
+            name: "confirm.ca",
+            kind: Kind::Path,
+            default: Default::Nothing,
+            help: "the certificates of whoever certified the API's server; those of the system if it is not set",
+        },
+        Key {
+            name: "confirm.bconsole",
+            kind: Kind::Path,
+            default: Default::Value("/usr/sbin/bconsole"),
+            help: "the program that asks the director (`bacula`)",
+        },
+        Key {
+            name: "confirm.bconsole_config",
+            kind: Kind::Path,
+            default: Default::Value("/etc/bacula/bconsole.conf"),
+            help: "its configuration, with the name and the password of a console (`bacula`)",
+        },
+        Key {
+            name: "confirm.command",
+            kind: Kind::Words { example: "[\"/usr/local/bin/job-ended-well\"]" },
+            default: Default::Nothing,
+            help: "a program and its arguments, run without a shell for each job, with `OUTLAST_JOB`, `OUTLAST_POLICY`, `OUTLAST_SCHEDULE`, `OUTLAST_KIND`, `OUTLAST_CLIENT`, `OUTLAST_BEGAN`, `OUTLAST_HANDOVER` and `OUTLAST_DIRECTORY` in its environment (`command`)",
         },
     ],
 };

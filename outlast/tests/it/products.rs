@@ -1,0 +1,9 @@
+//! Hand-overs to products: a real Bacula, and a stand-in for NetBackup, with the real commands in their hooks.
+
+mod bacula;
+mod bacula_day;
+mod bacula_faults;
+mod desk;
+mod hooks;
+mod jobs_api;
+mod netbackup;
