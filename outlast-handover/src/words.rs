@@ -7,6 +7,7 @@ use outlast_types::{Timestamp, human};
 use crate::evidence::Outcome;
 use crate::lease::Lease;
 use crate::ledger::{Job, Ledger, State, Tracked};
+use crate::product;
 use crate::rules::Rules;
 
 /// The schedules and types of jobs that each have all of a drop.
@@ -83,6 +84,18 @@ fn confirmed(ledger: &Ledger, rules: &Rules, tracked: &Tracked) -> String {
     }
 }
 
+/// What a status means that a client reported, where its product's are known here.
+fn status_of(job: &Job, status: i32) -> String {
+    // Where only a script has spoken, a backup's id tells whose it is.
+    let is_netbackup = job.product.as_deref() == Some("NetBackup")
+        || job.facts.job.as_deref().is_some_and(|id| product::images::moment_of(id).is_some());
+    if !is_netbackup {
+        return String::new();
+    }
+    let product::status::Meaning { words, advice } = product::status::netbackup(status.into());
+    format!(": {words}; {advice}")
+}
+
 /// The newest job that began after a drop appeared and has not sent it.
 fn last_failure<'a>(ledger: &'a Ledger, tracked: &Tracked) -> Option<&'a Job> {
     let jobs = ledger.jobs().values();
@@ -101,11 +114,14 @@ pub fn outcome(job: &Job) -> String {
         Some(Outcome::Failed { status, words }) if words.is_empty() => {
             format!("failed with status {status}")
         }
+        // The product's statuses are no numbers.
+        Some(Outcome::Failed { status: 0, words }) => format!("failed: {words}"),
         Some(Outcome::Failed { status, words }) => format!("failed with status {status}: {words}"),
         None => match (job.client_status(), job.has_sent()) {
             (_, true) => "was sent".to_owned(),
             (Some(status), false) if status > 1 => {
-                format!("ended with status {status} at its client")
+                let meaning = status_of(job, status);
+                format!("ended with status {status} at its client{meaning}")
             }
             _ if job.streams.values().any(|end| end.status.is_none()) => {
                 "never ended, and its lease lapsed".to_owned()
