@@ -22,6 +22,7 @@ mod jobs;
 mod keeping;
 mod manual;
 mod media;
+mod plan;
 mod promise;
 mod repo;
 mod report;
@@ -62,6 +63,7 @@ pub(crate) enum Command {
     Incident(incident::Command),
     #[command(subcommand)]
     Promise(promise::Command),
+    Plan(plan::Args),
     Approve(approve::Args),
     Jobs(jobs::Args),
     #[command(subcommand)]
@@ -114,6 +116,7 @@ pub(crate) fn run(command: Command, whole: fn() -> clap::Command, output: &Outpu
         Command::Workload(command) => workload::run(&command, output),
         Command::Incident(command) => incident::run(&command, output),
         Command::Promise(command) => promise::run(&command, output),
+        Command::Plan(arguments) => plan::run(&arguments, output),
         Command::Approve(arguments) => approve::run(&arguments, output),
         Command::Jobs(arguments) => jobs::run(&arguments, output),
         Command::Report(report) => report::run(&report, output),

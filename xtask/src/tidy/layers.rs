@@ -14,7 +14,7 @@ const LEVELS: [&[&str]; 6] = [
         "outlast-promise",
         "outlast-alert",
     ],
-    &["outlast-repo", "outlast-wire", "outlast-spool", "outlast-handover"],
+    &["outlast-repo", "outlast-wire", "outlast-spool", "outlast-handover", "outlast-plan"],
     &["outlast-agent", "outlast-media", "outlast-vault"],
     &["outlast"],
 ];
@@ -32,7 +32,7 @@ const WALLS: [(&str, &[&str]); 18] = [
     // The demo keeps a small SQLite shop where PostgreSQL is not installed.
     ("rusqlite", &["outlast-catalog", "outlast"]),
     // Civil times and their zones; all others know moments only.
-    ("jiff", &["outlast-civil", "outlast-drop", "outlast-promise"]),
+    ("jiff", &["outlast-civil", "outlast-drop", "outlast-plan", "outlast-promise"]),
     // What goes over the wire, and who is at the other end.
     ("hpke", &["outlast-wire"]),
     // Files that are encrypted for whoever restores, in the format of age.

@@ -1,0 +1,73 @@
+//! How much of a drop is new: what travels, and what the vault keeps.
+//!
+//! Whatever differs is somewhere in the drop, and what is changed does not change back. So of a drop of the
+//! size S, after k drops (1 - a)^k · S is as it was, where a is the part of its chunks that one drop
+//! changes; and what two kept snapshots do not share is what the second one adds.
+
+use crate::description::Workload;
+
+/// Bytes of a chunk that a changed byte is in, as the engine cuts: longer ones are hit more often.
+pub(crate) const CHUNK_HIT: f64 = 86.0 * 1024.0;
+/// Bytes of a chunk, over all.
+pub(crate) const CHUNK: f64 = 72.0 * 1024.0;
+/// What is stored for each new chunk besides its content: nonce and tag, its place in the pack's header, and
+/// its entry in the index.
+pub(crate) const CHUNK_OVERHEAD: f64 = 150.0;
+/// What each drop names anew for each of its chunks, compressed: their ids.
+pub(crate) const CHUNK_NAMED: f64 = 36.0;
+/// Snapshot, directories and bill of one drop.
+pub(crate) const DROP_OVERHEAD: f64 = 8_192.0;
+
+const YEAR_SECONDS: f64 = 365.25 * 86_400.0;
+
+/// How one workload's drops follow each other.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Churn {
+    size: f64,
+    growth: f64,
+    /// The part of chunks that differs between two drops of the ordinary schedule.
+    pub(crate) changed: f64,
+    interval: f64,
+    compresses_to: f64,
+}
+
+impl Churn {
+    pub(crate) fn of(workload: &Workload) -> Self {
+        Self {
+            size: workload.size,
+            growth: workload.growth,
+            changed: changed(workload),
+            interval: 86_400.0 / f64::from(workload.drops_a_day.max(1)),
+            compresses_to: workload.compresses_to,
+        }
+    }
+
+    /// Bytes of a drop that is made so many seconds after the beginning.
+    pub(crate) fn size_at(&self, seconds: f64) -> f64 {
+        self.size * (1.0 + self.growth).powf(seconds / YEAR_SECONDS)
+    }
+
+    /// Bytes of content in a drop that were not in an earlier one.
+    pub(crate) fn new_since(&self, earlier: f64, seconds: f64) -> f64 {
+        let drops = ((seconds - earlier) / self.interval).max(0.0);
+        let same = self.size_at(earlier) * (1.0 - self.changed).powf(drops);
+        (self.size_at(seconds) - same).max(0.0)
+    }
+
+    /// Bytes that are stored for so much new content of a drop.
+    pub(crate) fn stored(&self, new: f64, seconds: f64) -> f64 {
+        let named = self.size_at(seconds) / CHUNK * CHUNK_NAMED;
+        new * self.compresses_to + new / CHUNK * CHUNK_OVERHEAD + named + DROP_OVERHEAD
+    }
+}
+
+/// The part of chunks that differs between two drops: all in which at least one changed run lies.
+pub fn changed(workload: &Workload) -> f64 {
+    match workload.edit {
+        None => workload.change,
+        Some(edit) => {
+            let runs = workload.change / edit;
+            (1.0 - (-runs * (CHUNK_HIT + edit)).exp()).clamp(workload.change.min(1.0), 1.0)
+        }
+    }
+}
