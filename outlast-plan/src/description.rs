@@ -1,29 +1,20 @@
 //! What is planned: workloads, sites, lines, and what is wished of them.
 
-use std::fmt;
-use std::sync::Arc;
-
-use outlast_promise::{Keep, Zone};
-use outlast_types::Timestamp;
+use outlast_civil::{Calendar, Zone};
+use outlast_promise::Keep;
 
 use crate::flaw::Flaw;
 
 /// Months that a plan may look ahead.
-pub const MONTHS_MAX: u32 = 120;
+const MONTHS_MAX: u32 = 120;
 /// Kinds of workloads in one plan; each may stand for many alike.
 const WORKLOADS_MAX: usize = 2_000;
 /// Sites in one plan.
 const SITES_MAX: usize = 50;
 /// Drops that one workload may make in a day.
-pub const DROPS_A_DAY_MAX: u32 = 96;
+pub(crate) const DROPS_A_DAY_MAX: u32 = 96;
 /// Drops in one plan, of all kinds.
 const DROPS_MAX: f64 = 2_000_000.0;
-
-/// How fast a line may be used, moment by moment.
-pub trait Rates: fmt::Debug + Send + Sync {
-    /// Bytes in a second; nothing if there is no limit.
-    fn at(&self, moment: Timestamp) -> Option<u64>;
-}
 
 /// All that a plan is made of.
 #[derive(Debug, Clone)]
@@ -81,7 +72,7 @@ pub struct Site {
 /// The way to the vault.
 #[derive(Debug, Clone)]
 pub struct Line {
-    pub rates: Arc<dyn Rates>,
+    pub calendar: Calendar,
     /// The calendar as it was written.
     pub said: String,
     /// Hours without the line that the spool must survive.

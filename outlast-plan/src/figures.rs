@@ -5,7 +5,7 @@ use crate::cost::{Part, WIRE};
 use crate::description::{Cloud, Description, Workload};
 use crate::figure::{Figure, Unit, size};
 use crate::moments::Horizon;
-use crate::plan::Month;
+use crate::month::Month;
 use crate::share::{
     BURSTING_LEAST, BURSTING_PER_GIB, CREDITS, EFS_READS_FOR_ONE, GIB, METADATA_CALL, Traffic,
 };

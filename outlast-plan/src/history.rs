@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use outlast_promise::{Candidate, Conditions, Keep, Point, Zone, plan};
+use outlast_civil::Zone;
+use outlast_promise::{Candidate, Conditions, Keep, Point, plan};
 
 use crate::churn::Churn;
 use crate::moments::Horizon;

@@ -16,7 +16,9 @@ mod figures;
 mod flaw;
 mod flow;
 mod history;
+mod measured;
 mod moments;
+mod month;
 mod outage;
 mod plan;
 mod prices;
@@ -26,14 +28,13 @@ mod site;
 pub use alternatives::Alternative;
 pub use churn::changed;
 pub use cost::{Costs, Part};
-pub use description::{
-    Alternatives, Cloud, DROPS_A_DAY_MAX, Description, Line, MONTHS_MAX, Mode, Rates, Site,
-    Workload,
-};
+pub use description::{Alternatives, Cloud, Description, Line, Mode, Site, Workload};
 pub use figure::{Figure, Unit, grouped, show, size};
 pub use flaw::{Flaw, Impossible};
 pub use flow::{Hour, Slowest};
-pub use plan::{Month, Outcome, Plan, SitePlan, Weekday, plan};
+pub use measured::{Expected, Made, Said, expected, measured};
+pub use month::Month;
+pub use plan::{Outcome, Plan, SitePlan, WeekHour, Weekday, plan};
 pub use prices::{Price, Prices, Region, Vm};
 pub use site::ModePlan;
 

@@ -1,7 +1,7 @@
 //! Months, days and the times at which drops are made, by the clocks of a zone.
 
 use jiff::civil::{Date, date};
-use jiff::tz::TimeZone;
+use outlast_civil::Zone;
 use outlast_types::Timestamp;
 
 use crate::description::{Description, Workload};
@@ -13,7 +13,7 @@ pub(crate) const MONTH_SECONDS: f64 = 365.25 * 86_400.0 / 12.0;
 /// The time that a plan looks at.
 #[derive(Debug, Clone)]
 pub(crate) struct Horizon {
-    zone: TimeZone,
+    zone: Zone,
     first: Date,
     last: Date,
     /// When each month begins, and the end of the last: seconds since 1970.
@@ -24,7 +24,7 @@ pub(crate) struct Horizon {
 
 impl Horizon {
     pub(crate) fn of(description: &Description) -> Self {
-        let zone = TimeZone::get(description.zone.name()).unwrap_or(TimeZone::UTC);
+        let zone = description.zone.clone();
         let (year, month) = description.start;
         let begin = |after: u32| {
             let months = i32::from(year) * 12 + i32::from(month) - 1;
@@ -75,8 +75,8 @@ impl Horizon {
     /// The day of the week, from Monday, on which an hour is, and the day's number.
     pub(crate) fn day_of(&self, hour: usize) -> (usize, i32) {
         let at = self.start() + i64::try_from(hour).unwrap_or(0) * 3600;
-        let moment = jiff::Timestamp::from_second(at).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-        let civil = self.zone.to_datetime(moment).date();
+        let moment = Timestamp::from_unix(at, 0).unwrap_or(Timestamp::EPOCH);
+        let civil = self.zone.civil(moment).date();
         let weekday = usize::try_from(civil.weekday().to_monday_zero_offset()).unwrap_or(0);
         (
             weekday,
@@ -122,15 +122,13 @@ impl Horizon {
 
     /// A moment for people.
     pub(crate) fn show(&self, seconds: f64) -> String {
-        let at = self.moment(seconds).unix_seconds();
-        let moment = jiff::Timestamp::from_second(at).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-        self.zone.to_datetime(moment).strftime("%a %Y-%m-%d %H:%M").to_string()
+        self.zone.civil(self.moment(seconds)).strftime("%a %Y-%m-%d %H:%M").to_string()
     }
 }
 
-fn instant(zone: &TimeZone, day: Date, minute: u32) -> i64 {
+/// When the clocks show so many minutes after midnight, in seconds since 1970.
+fn instant(zone: &Zone, day: Date, minute: u32) -> i64 {
     let hour = i8::try_from(minute / 60).unwrap_or(0);
     let civil = day.at(hour, i8::try_from(minute % 60).unwrap_or(0), 0, 0);
-    let moment = zone.to_ambiguous_timestamp(civil).compatible();
-    moment.map_or(0, |moment| moment.as_second())
+    zone.moment(civil).map_or(0, Timestamp::unix_seconds)
 }

@@ -2,7 +2,7 @@
 
 use crate::agent;
 use crate::alternatives::{self, Alternative};
-use crate::cost::{Costs, PRICED_HOURS, Part, WIRE, disk};
+use crate::cost::{PRICED_HOURS, Part, WIRE, disk};
 use crate::description::Description;
 use crate::figure::Figure;
 use crate::figures;
@@ -10,6 +10,7 @@ use crate::flaw::{Flaw, Impossible};
 use crate::flow::{Hour, Slowest};
 use crate::history::{departures, held};
 use crate::moments::Horizon;
+use crate::month::Month;
 use crate::prices::Prices;
 use crate::share::{GIB, cost};
 use crate::site::{Entry, Found, ModePlan, hour_of};
@@ -46,8 +47,22 @@ pub struct SitePlan {
     pub hours: Vec<Hour>,
     /// From Monday, in the last four weeks.
     pub weekdays: [Weekday; 7],
+    /// The last week, hour by hour.
+    pub week: Vec<WeekHour>,
     /// By workload: the slowest drop, when it was made, and hours in which it is promised.
     pub slowest: Vec<(String, Slowest, String, f64)>,
+}
+
+/// An hour of the last week.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WeekHour {
+    /// The day that begins with it.
+    pub begins: Option<String>,
+    /// Bytes on the line, and what it could carry.
+    pub line: f64,
+    pub carried: f64,
+    /// Bytes on the share at most.
+    pub resident: f64,
 }
 
 /// An average day of the week: hours in which the line is open, and in which it is busy.
@@ -55,25 +70,6 @@ pub struct SitePlan {
 pub struct Weekday {
     pub open: f64,
     pub busy: f64,
-}
-
-/// One month.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Month {
-    /// `2027-01`.
-    pub label: String,
-    pub drops: f64,
-    /// Bytes that were written to shares, of content that was dropped, and on lines.
-    pub written: f64,
-    pub content: f64,
-    pub line: f64,
-    /// Bytes on shares at most.
-    pub share_peak: f64,
-    /// What the vault has at the end, in one place.
-    pub snapshots: f64,
-    pub vault: f64,
-    /// Bytes of content that its snapshots would be as files.
-    pub costs: Costs,
 }
 
 impl Plan {
@@ -250,6 +246,7 @@ fn site_plan(entry: &Entry<'_>, found: Found, horizon: &Horizon) -> SitePlan {
         vm: entry.vm.name.clone(),
         slowest: slowest.collect(),
         weekdays: weekdays(entry, &found, horizon),
+        week: week(entry, &found, horizon),
         modes: found.modes,
         hours: found.course.hours,
     }
@@ -274,4 +271,25 @@ fn weekdays(entry: &Entry<'_>, found: &Found, horizon: &Horizon) -> [Weekday; 7]
         (weekday.busy, weekday.open) = (weekday.busy / count, weekday.open / count);
     }
     weekdays
+}
+
+/// The last week, hour by hour.
+fn week(entry: &Entry<'_>, found: &Found, horizon: &Horizon) -> Vec<WeekHour> {
+    let hours = &found.course.hours;
+    let from = hours.len().saturating_sub(168);
+    let mut day = None;
+    let mut of = |(place, hour): (usize, &Hour)| {
+        let now = horizon.day_of(place).1;
+        let begins = (day.replace(now) != Some(now)).then(|| {
+            let shown = horizon.show(place as f64 * 3600.0);
+            shown.get(..3).unwrap_or_default().to_owned()
+        });
+        WeekHour {
+            begins,
+            line: hour.line,
+            carried: entry.line[place],
+            resident: hour.resident_most,
+        }
+    };
+    hours.iter().enumerate().skip(from).map(&mut of).collect()
 }

@@ -1,5 +1,7 @@
 //! One site: its share, agent and line, for each kind of share that it could have.
 
+use outlast_civil::Rate;
+
 use crate::agent;
 use crate::churn::Churn;
 use crate::cost::WIRE;
@@ -378,7 +380,10 @@ fn line_hours(site: &Site, horizon: &Horizon) -> Vec<f64> {
     let of = |hour: usize| {
         let rate = |part: usize| {
             let at = hour as f64 * 3600.0 + part as f64 * step;
-            site.line.rates.at(horizon.moment(at)).map_or(f64::INFINITY, |rate| rate as f64)
+            match site.line.calendar.rate_at(horizon.moment(at)) {
+                Rate::Unlimited => f64::INFINITY,
+                Rate::PerSecond(rate) => rate as f64,
+            }
         };
         (0..ASKED).map(rate).sum::<f64>() * step / WIRE
     };

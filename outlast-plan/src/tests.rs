@@ -5,33 +5,15 @@ mod dates;
 mod flaws;
 mod golden;
 mod properties;
+mod simulated;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use outlast_promise::Zone;
-use outlast_types::Timestamp;
+use outlast_civil::{Calendar, Rate, Zone};
 
 use super::*;
 
 const GIB: f64 = 1_073_741_824.0;
-
-/// The same rate on some days of the week, counted from a Monday, in UTC.
-#[derive(Debug)]
-struct On {
-    days: &'static [i64],
-    rate: u64,
-}
-
-impl Rates for On {
-    fn at(&self, moment: Timestamp) -> Option<u64> {
-        // The first of January 1970 was a Thursday.
-        let day = (moment.unix_seconds().div_euclid(86_400) + 3).rem_euclid(7);
-        Some(if self.days.contains(&day) { self.rate } else { 0 })
-    }
-}
-
-const ALL: &[i64] = &[0, 1, 2, 3, 4, 5, 6];
 
 /// A hundred GiB once a day, of which 2 % are new and half is left by compression; 100 Mbit/s.
 fn description() -> Description {
@@ -64,13 +46,14 @@ fn site(name: &str) -> Site {
         reading_hours: 8.0,
         vm: None,
         media_servers: 1,
-        line: line(ALL, 12_500_000),
+        line: line(12_500_000),
     }
 }
 
-fn line(days: &'static [i64], rate: u64) -> Line {
+/// A line that is always as fast, in bytes a second.
+fn line(rate: u64) -> Line {
     Line {
-        rates: Arc::new(On { days, rate }),
+        calendar: Calendar::always(Rate::PerSecond(rate)),
         said: "a line".into(),
         outage: 24.0,
         month: None,

@@ -64,7 +64,7 @@ fn a_flaw_names_its_key_and_what_to_do() {
 #[test]
 fn a_line_that_cannot_carry_the_days_bytes_is_impossible_and_both_numbers_are_told() {
     let mut given = description();
-    given.sites[0].line = line(ALL, 10_000);
+    given.sites[0].line = line(10_000);
     let why = impossible(&given);
     // 7 × 1.05 GiB come; 10 kB/s × 604,800 s / 1.03 = 5.5 GiB.
     assert!(
@@ -78,7 +78,8 @@ fn a_line_that_cannot_carry_the_days_bytes_is_impossible_and_both_numbers_are_to
 #[test]
 fn a_promise_that_the_calendar_cannot_keep_is_impossible_though_the_line_is_wide() {
     let mut given = description();
-    given.sites[0].line = line(&[5, 6], 12_500_000);
+    let weekend = ["sat,sun 00:00-24:00 100Mbit/s"];
+    given.sites[0].line.calendar = Calendar::new(Rate::PerSecond(0), weekend, "UTC").unwrap();
     let why = impossible(&given);
     assert!(
         why.starts_with("the promise and the calendar (a line) do not fit: the drop of db of"),
@@ -95,7 +96,7 @@ fn a_promise_that_the_calendar_cannot_keep_is_impossible_though_the_line_is_wide
 #[test]
 fn a_closed_line_and_a_host_that_is_too_small_are_impossible() {
     let mut given = description();
-    given.sites[0].line = line(&[], 0);
+    given.sites[0].line = line(0);
     assert!(impossible(&given).contains("the line cannot carry it"));
     let mut given = description();
     given.workloads[0].size = 3_000_000.0 * GIB;

@@ -16,7 +16,7 @@ fn setups() -> impl Strategy<Value = Description> {
             let site = &mut given.sites[0];
             (site.mode, site.keep) = (Some(Mode::ALL[mode]), keep);
             site.cloud = Mode::ALL[mode].cloud();
-            site.line = line(ALL, 50_000_000);
+            site.line = line(50_000_000);
             site.line.seeded_by_disk = by_disk;
             given.workloads = workloads
                 .into_iter()

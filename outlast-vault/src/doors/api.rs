@@ -429,6 +429,7 @@ async fn snapshots(
             drop: record.drop,
             received: record.received,
             content_bytes: record.content_bytes,
+            stored_bytes: Some(record.stored_bytes),
             claims: record.claims,
         };
         Ok(records.map(view).collect())

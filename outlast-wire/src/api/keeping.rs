@@ -18,6 +18,9 @@ pub struct SnapshotView {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recovery_point: Option<Timestamp>,
     pub content_bytes: u64,
+    /// Bytes that came for it and are stored, of what was not there already. Older vaults do not say that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stored_bytes: Option<u64>,
     #[serde(default)]
     pub claims: serde_json::Value,
     /// What is thought of its content; nothing if nobody looked.

@@ -31,6 +31,7 @@ mod lab;
 mod members;
 mod names;
 mod own_sources;
+mod plan;
 mod policy;
 mod products;
 mod prompt;

@@ -7,6 +7,7 @@ mod copies;
 mod harness;
 mod link;
 mod monitored;
+mod plan;
 
 use std::fs::{self, File};
 use std::io::Write as _;

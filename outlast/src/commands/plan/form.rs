@@ -2,16 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use outlast_civil::{Calendar, Rate, Zone};
 use outlast_fs::durable;
-use outlast_media::{Calendar, Rate};
 use outlast_plan::{
-    Alternatives, Cloud, Description, Line, Mode, Price, Prices, Rates, Region, Site, Vm, Workload,
+    Alternatives, Cloud, Description, Line, Mode, Price, Prices, Region, Site, Vm, Workload,
 };
-use outlast_promise::{Keep, Zone};
-use outlast_types::Timestamp;
+use outlast_promise::Keep;
 use serde::Deserialize;
 
 use super::said::{Clock, Month, Part, Size, Span, Word};
@@ -191,19 +189,6 @@ fn three_years() -> u32 {
     36
 }
 
-/// A calendar, as a plan asks it.
-#[derive(Debug)]
-struct Calendared(Calendar);
-
-impl Rates for Calendared {
-    fn at(&self, moment: Timestamp) -> Option<u64> {
-        match self.0.rate_at(moment) {
-            Rate::Unlimited => None,
-            Rate::PerSecond(rate) => Some(rate),
-        }
-    }
-}
-
 /// Reads a description from a file.
 pub(super) fn read(file: &Path) -> Result<Description> {
     understand(&text_of(file)?, &file.display().to_string())
@@ -284,7 +269,7 @@ fn site_of(form: SiteForm, name: &str) -> Result<Site> {
         vm: form.agent.vm,
         media_servers: form.media.servers.unwrap_or(1),
         line: Line {
-            rates: Arc::new(Calendared(calendar)),
+            calendar,
             said: said.join("; "),
             outage: line.outage.map_or(48.0, |span| span.hours()),
             month: line.month,

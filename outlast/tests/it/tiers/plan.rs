@@ -1,0 +1,129 @@
+//! A plan beside what really happens: generated dumps go from the share through agent, media server and line to
+//! the vault, and bytes are counted.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::Path;
+
+use outlast_testing::{Sequence, pseudo_random};
+use serde_json::Value;
+
+use super::harness::Tiers;
+use crate::harness::{document, outlast, scratch, succeed};
+
+const SIZE: usize = 24 << 20;
+const EDIT: usize = 8 << 10;
+/// Half of a row cannot be compressed, the other half to nothing.
+const ROW: usize = 2 << 10;
+/// February of 2027.
+const DROPS: u64 = 28;
+
+/// So many rows of a dump.
+fn rows(seed: u64, bytes: usize) -> Vec<u8> {
+    let mut content = pseudo_random(seed, bytes);
+    content.chunks_mut(ROW).for_each(|row| row[ROW / 2..].fill(b'-'));
+    content
+}
+
+/// The dump of the next day: 1.5 % of it are other rows, in runs of 8 KiB.
+fn next_day(content: &mut [u8], dice: &mut Sequence) {
+    let mut runs = content.len() * 15 / 1000 / EDIT;
+    while runs > 0 {
+        let at = usize::try_from(dice.below(((content.len() - EDIT) / ROW) as u64)).unwrap() * ROW;
+        content[at..at + EDIT].copy_from_slice(&rows(dice.below(u64::MAX), EDIT));
+        runs -= 1;
+    }
+}
+
+/// Bytes of all files below.
+fn bytes_below(path: &Path) -> u64 {
+    let Ok(entries) = std::fs::read_dir(path) else { return 0 };
+    let of = |entry: std::fs::DirEntry| match entry.metadata() {
+        Ok(metadata) if metadata.is_dir() => bytes_below(&entry.path()),
+        Ok(metadata) => metadata.len(),
+        // It has gone meanwhile.
+        Err(_) => 0,
+    };
+    entries.filter_map(Result::ok).map(of).sum()
+}
+
+fn put(path: &Path, content: &[u8]) {
+    File::create(path).unwrap().write_all(content).unwrap();
+}
+
+#[track_caller]
+fn agree(what: &str, planned: f64, actual: f64) {
+    println!("{what}: planned {planned:.0}, actual {actual:.0}");
+    let off = (actual - planned) / planned;
+    assert!(off.abs() < 0.10, "{what}: {planned:.0} is planned, and it is {actual:.0}");
+}
+
+const PLAN: &str = r#"
+start = "2027-02"
+months = 1
+[[site]]
+name = "here"
+cloud = "aws"
+region = "us-east-1"
+[site.line]
+rate = "100Mbit/s"
+[[workload]]
+name = "shop-db"
+size = "24MiB"
+change = "1.5%"
+edit = "8KiB"
+compresses_to = "50%"
+"#;
+
+#[test]
+fn a_plan_of_a_month_agrees_with_a_month_of_dumps_on_the_line_on_the_share_and_in_the_vault() {
+    let directory = scratch();
+    let file = directory.path().join("plan.toml");
+    put(&file, PLAN.as_bytes());
+    let planned = document(outlast().arg("plan").arg(&file).arg("--json"));
+    let month = &planned["months"][0];
+    let number = |key: &str| month[key].as_f64().unwrap();
+    assert_eq!(number("drops"), DROPS as f64);
+
+    let mut tiers = Tiers::start(directory.path());
+    let dump = directory.path().join("dump.sql");
+    let (mut content, mut dice) = (rows(1, SIZE), Sequence::new(2));
+    let before = tiers.line.carried().there;
+    let mut share_peak = 0;
+    for day in 0..DROPS {
+        if day > 0 {
+            next_day(&mut content, &mut dice);
+        }
+        put(&dump, &content);
+        let drop = tiers.drop("shop-db", &dump);
+        share_peak = share_peak.max(bytes_below(&tiers.share.join("w/shop-db/drops")));
+        tiers.wait_for_receipt("shop-db", &drop, "vaulted");
+    }
+    // What is planned as the line's bytes is what is meant; packets and words come to 3 % more.
+    let line = tiers.line.carried().there - before;
+    agree("bytes on the line", number("line_bytes") * 1.03, line as f64);
+    agree("the share's peak", number("share_peak_bytes"), share_peak as f64);
+    let held = vault_bytes(&tiers.vault_directory());
+    agree("the vault's size", number("vault_bytes"), held as f64);
+    assert_eq!(tiers.snapshots("shop-db") as f64, number("snapshots"));
+
+    // And the vault tells the same of itself.
+    let mut ask = tiers.ask(&["plan", "--from-vault", "--print-measured"]);
+    let measured = succeed(&mut ask);
+    assert!(measured.contains("name = \"shop-db\"") && measured.contains("size = \"25165824B\""));
+    let path = file.to_str().unwrap();
+    let compared = document(&mut tiers.ask(&["plan", path, "--against-vault", "--json"]));
+    let stored = compared["compared"].as_array().unwrap();
+    let stored = stored.iter().find(|it| it["what"] == "stored for a drop").unwrap();
+    let of = |value: &Value| value.as_f64().unwrap();
+    agree("stored for a drop", of(&stored["planned"]), of(&stored["actual"]));
+}
+
+/// Bytes of the repositories.
+fn vault_bytes(vault: &Path) -> u64 {
+    let entries = std::fs::read_dir(vault).unwrap().map(Result::unwrap);
+    let repositories = entries.filter(|entry| entry.path().join("shop-db/data").is_dir());
+    let bytes = repositories.map(|entry| bytes_below(&entry.path().join("shop-db"))).sum();
+    assert!(bytes > 0, "the repository is elsewhere");
+    bytes
+}
