@@ -13,10 +13,12 @@
 mod account;
 mod clerk;
 mod confirmer;
+mod door;
 mod heard;
 mod room;
 mod stager;
 mod telling;
+mod troubles;
 mod waiting;
 
 use std::collections::BTreeSet;
@@ -26,7 +28,6 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use outlast_drop::{DropAddress, DropLimits, Share};
-use outlast_handover::DropKey;
 use outlast_types::{Environment, Interrupt, ShareId, WorkloadName};
 use outlast_wire::api::{HeardDelivery, REPORT_DELIVERIES_MAX, REPORT_HANDOVERS_MAX};
 use outlast_wire::receipts::Authority;
@@ -36,10 +37,13 @@ use crate::board::Handed;
 use crate::config::Handover;
 use crate::custody::CustodyState;
 use crate::seal_keys::SealKeys;
+use crate::state::StateDirectory;
 
 pub use confirmer::Asking;
-use room::{Kind, Room};
+use room::Room;
 pub(crate) use telling::Telling;
+use troubles::Kind;
+use waiting::key_of;
 
 /// How long the end waits for what is under way: a disk may hang, and whatever was begun is found at the next start.
 const END_MAX: Duration = Duration::from_secs(5);
@@ -61,13 +65,15 @@ pub(crate) type Threads = Vec<(String, JoinHandle<()>)>;
 impl Handovers {
     pub(crate) fn new(
         handovers: &[Handover],
+        state: &StateDirectory,
         environment: &Environment,
         authority: &Authority,
         keys: &Arc<SealKeys>,
     ) -> Self {
         let room = |handover: &Handover| {
             let (environment, authority) = (environment.clone(), authority.clone());
-            Arc::new(Room::new(handover.clone(), environment, authority, Arc::clone(keys)))
+            let note = state.note_of_handover(&handover.rules.name);
+            Arc::new(Room::new(handover.clone(), note, environment, authority, Arc::clone(keys)))
         };
         let rooms: Vec<Arc<Room>> = handovers.iter().map(room).collect();
         // What one has copied already need not be read from the share again for the next.
@@ -146,7 +152,7 @@ impl Handovers {
             CustodyState::Sealed(seal) | CustodyState::Accepted(seal) => (*seal, true),
             CustodyState::Shipped { seal, .. } => (*seal, false),
             CustodyState::Vaulted(secured) => (secured.seal(), false),
-            _ => return self.of(&address.workload).for_each(|room| room.is_none(&key(address))),
+            _ => return self.of(&address.workload).for_each(|room| room.is_none(&key_of(address))),
         };
         self.of(&address.workload).for_each(|room| room.see(address, seal, limits, is_wanted));
     }
@@ -173,17 +179,17 @@ impl Handovers {
 
     /// A whole copy of a drop on our own disk, if there is one.
     pub(crate) fn copy_of(&self, address: &DropAddress) -> Option<PathBuf> {
-        self.of(&address.workload).find_map(|room| room.copy_of(&key(address)))
+        self.of(&address.workload).find_map(|room| room.copy_of(&key_of(address)))
     }
 
     /// A drop need not be read again.
     pub(crate) fn loaded(&self, address: &DropAddress) {
-        self.of(&address.workload).for_each(|room| room.loaded(&key(address)));
+        self.of(&address.workload).for_each(|room| room.loaded(&key_of(address)));
     }
 
     /// Whether no hand-over has anything against a drop leaving the share that the vault holds.
     pub(crate) fn let_go(&self, address: &DropAddress) -> bool {
-        self.of(&address.workload).all(|room| room.lets_go(&key(address)))
+        self.of(&address.workload).all(|room| room.lets_go(&key_of(address)))
     }
 
     /// What the share is to be told now.
@@ -245,8 +251,4 @@ fn begin(
             None
         }
     }
-}
-
-fn key(address: &DropAddress) -> DropKey {
-    DropKey { workload: address.workload.clone(), drop: address.drop }
 }

@@ -67,12 +67,13 @@ impl Reporter {
         board: Arc<Board>,
         identity: IdentityHandle,
         environment: Environment,
-        state: Arc<StateDirectory>,
-        handovers: Arc<Handovers>,
+        state: &Arc<StateDirectory>,
+        handovers: &Arc<Handovers>,
         interval: Duration,
         textfile: Option<PathBuf>,
     ) -> Self {
         let (told, reported, written, measured) = (None, None, None, None);
+        let (state, handovers) = (Arc::clone(state), Arc::clone(handovers));
         Self {
             board,
             identity,

@@ -95,6 +95,11 @@ impl StateDirectory {
         self.path.join(TENURE_FILE)
     }
 
+    /// Where it is noted that a hand-over was there.
+    pub(crate) fn note_of_handover(&self, name: &str) -> PathBuf {
+        self.path.join(format!("handover-{name}"))
+    }
+
     pub(crate) fn share_id_file(&self) -> PathBuf {
         self.path.join(SHARE_NOTE)
     }

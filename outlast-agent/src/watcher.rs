@@ -3,6 +3,7 @@
 //! It also remembers what need not be looked at again; what is done about a drop is told to it.
 
 mod closing;
+mod observed;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io::ErrorKind;
@@ -32,6 +33,7 @@ use crate::tenure::Tenure;
 use crate::workload::{WorkloadState, place};
 
 use closing::Closers;
+pub(crate) use observed::{Observation, ObservedDrop, ObservedWorkload};
 
 /// How often a drop must have been looked at, at least, before its writer counts as dead: a file
 /// server that was away lets writers hang as long as it lets us.
@@ -42,48 +44,6 @@ const PLACES: usize = 16;
 const LONG: Duration = Duration::from_secs(10);
 /// Workloads for which it is heard in one pass that somebody has rung.
 const RINGS_MAX: usize = 10_000;
-/// The outcome of a look at the share.
-#[derive(Debug, Default)]
-pub(crate) struct Observation {
-    /// Whether the share could be looked over, whatever was wrong with parts of it.
-    pub(crate) is_usable: bool,
-    /// Those that were looked at.
-    pub(crate) workloads: Vec<ObservedWorkload>,
-    /// All others that are there, as far as is known.
-    pub(crate) remembered: Vec<(WorkloadName, Option<Declared>)>,
-    pub(crate) problems: Vec<Problem>,
-    /// Names beside the workloads that wait for a later look.
-    pub(crate) names_waiting: u64,
-    /// Whether each workload that is there has been looked at, whole, since the start.
-    pub(crate) is_all: bool,
-}
-
-/// One workload, as a look saw it.
-#[derive(Debug)]
-pub(crate) struct ObservedWorkload {
-    pub(crate) name: WorkloadName,
-    pub(crate) declared: Option<Declared>,
-    /// Drops that are not done with, in the order of their days and ids.
-    pub(crate) drops: Vec<ObservedDrop>,
-    /// Whether these are all.
-    pub(crate) is_whole: bool,
-    /// Whether nothing was ever dropped or declared there, as far as can be seen.
-    pub(crate) is_empty: bool,
-    /// Old days in which nothing is any more, as far as is known.
-    pub(crate) closable: Vec<Day>,
-}
-
-/// One drop, as it is.
-#[derive(Debug)]
-pub(crate) struct ObservedDrop {
-    pub(crate) address: DropAddress,
-    pub(crate) custody: CustodyState,
-    /// How long nothing in it has changed, by our own clock.
-    pub(crate) still: Duration,
-    /// Bytes of content, if it is sealed.
-    pub(crate) bytes: u64,
-}
-
 /// Watches one share.
 pub(crate) struct Watcher {
     path: PathBuf,

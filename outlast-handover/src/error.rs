@@ -36,6 +36,11 @@ pub enum HandoverError {
     Journal { path: PathBuf, line: usize },
     #[error("{path} is not of the expected form: {reason}", path = path.display())]
     Form { path: PathBuf, reason: String },
+    #[error(
+        "{path} was there before and is gone: is its file system mounted? If it is to begin anew, stop the agent and remove {note}",
+        path = path.display(), note = note.display()
+    )]
+    Lost { path: PathBuf, note: PathBuf },
     #[error("{path} is in use by another agent", path = path.display())]
     Running { path: PathBuf },
     #[error("somebody else has had {path} for {seconds} s: look which process hangs", path = path.display())]

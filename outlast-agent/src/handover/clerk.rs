@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use outlast_handover::ledger::Told;
-use outlast_handover::{Desk, DropKey, HandoverError};
+use outlast_handover::{Desk, DropKey, HandoverError, intake};
 use outlast_types::Backoff;
 
-use super::room::{Kind, Room};
+use super::room::Room;
+use super::troubles::Kind;
 use crate::Shutdown;
 
 const TICK: Duration = Duration::from_secs(1);
@@ -14,6 +15,8 @@ const TICK: Duration = Duration::from_secs(1);
 const CLEAR: Duration = Duration::from_secs(10);
 /// The longest pause after the directory could not be used.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
+/// After so many failures in a row, the desk is closed and opened anew.
+const FAILURES_MAX: u32 = 2;
 
 /// What it remembers from one second to the next.
 #[derive(Default)]
@@ -35,6 +38,10 @@ pub(super) fn run(room: &Room, shutdown: &Shutdown) {
                     room.trouble(Kind::Directory, None);
                 }
                 Err(error) => {
+                    if clerk.backoff.failures() >= FAILURES_MAX {
+                        // Whoever mends its file system may have to unmount it.
+                        room.door.close();
+                    }
                     let random = &*room.environment.random;
                     clerk.backoff.failed(room.elapsed(), TICK, PAUSE_MAX, random);
                     let reason = format!(
@@ -53,8 +60,13 @@ pub(super) fn run(room: &Room, shutdown: &Shutdown) {
 
 impl Clerk {
     fn look(&mut self, room: &Room, now: Duration) -> Result<(), HandoverError> {
-        let desk = room.open()?;
-        let mut desk = room.at(desk);
+        let (desk, is_opened) = room.door.open()?;
+        if is_opened {
+            // What the directory has may be less than what was brought there: its disk may have lost it.
+            room.came(|waiting, _| waiting.begin_anew());
+        }
+        let mut desk = intake::at(&desk);
+        note_tolds(room, &mut desk)?;
         let taken = desk.take_up()?;
         unstage(room, &mut desk)?;
         if room.has_become_whole() {
@@ -74,6 +86,18 @@ impl Clerk {
         }
         desk.show(room.trouble_shown().as_deref())
     }
+}
+
+/// Notes what the share was told.
+fn note_tolds(room: &Room, desk: &mut Desk) -> Result<(), HandoverError> {
+    // What cannot be noted is told again, which changes nothing.
+    for telling in room.take_tolds() {
+        if telling.is_taken_back {
+            desk.taken_back(&telling.key)?;
+        }
+        telling.tolds.iter().try_for_each(|told| desk.told(&telling.key, *told))?;
+    }
+    Ok(())
 }
 
 /// Removes copies that nobody is going to read.

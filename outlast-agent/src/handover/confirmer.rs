@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use outlast_types::Backoff;
 
-use super::room::{Kind, Room};
+use super::room::Room;
+use super::troubles::Kind;
 use crate::Shutdown;
 use crate::config::Confirming;
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 use outlast_drop::{DropReadError, ReceiptState, SealedDrop, Share, receipt};
 use outlast_handover::{Desk, DropKey, HandoverError, intake};
 
-use super::room::{Kind, Room};
+use super::room::Room;
+use super::troubles::Kind;
 use super::waiting::Candidate;
 use crate::Shutdown;
 use crate::receipts::Reader;
@@ -70,8 +71,8 @@ pub(super) fn run(room: &Room, shutdown: &Shutdown) {
 /// Where nothing is remembered of the hand-over, another host may have served it: what appears must be changed later than all
 /// that has appeared there, as far as receipts tell. Whether it is known.
 fn begin_above(room: &Room) -> bool {
-    let Some(desk) = room.desk() else { return false };
-    if !room.at(desk).is_new() {
+    let Some(desk) = room.door.desk() else { return false };
+    if !intake::at(&desk).is_new() {
         return true;
     }
     let Some(share) = room.share().filter(|_| room.is_all_seen()) else { return false };
@@ -85,7 +86,7 @@ fn begin_above(room: &Room) -> bool {
         let newest = states.iter().rev().find(|(_, states)| is_read(states));
         let Some((drop, _)) = newest else { continue };
         match reader.handed(&workload, *drop, ReceiptState::HandedOver) {
-            Ok(Some(said)) => room.at(desk).begin_above(said.handover.stamp),
+            Ok(Some(said)) => intake::at(&desk).begin_above(said.handover.stamp),
             Ok(None) => {}
             Err(_) => return false,
         }
@@ -94,8 +95,10 @@ fn begin_above(room: &Room) -> bool {
 }
 
 fn stage(room: &Room, share: &Share, key: &DropKey, candidate: &Candidate, shutdown: &Shutdown) {
-    let Some(desk) = room.desk() else { return };
-    let brought = bring(room, desk, share, key, candidate, shutdown);
+    let Some(desk) = room.door.desk() else {
+        return room.came(|waiting, now| waiting.pause(key, now.saturating_add(PAUSE)));
+    };
+    let brought = bring(room, &desk, share, key, candidate, shutdown);
     let random = &*room.environment.random;
     match brought {
         Ok(()) => {
@@ -116,7 +119,7 @@ fn stage(room: &Room, share: &Share, key: &DropKey, candidate: &Candidate, shutd
             let reason = error.to_string();
             room.trouble(if is_full { Kind::Full } else { Kind::Staging }, Some(reason));
             if is_full {
-                make_room(room, desk);
+                make_room(room, &desk);
             }
             room.came(|waiting, now| waiting.pause(key, now.saturating_add(PAUSE)));
         }
@@ -126,7 +129,7 @@ fn stage(room: &Room, share: &Share, key: &DropKey, candidate: &Candidate, shutd
 
 /// Removes copies that shipping would have read: it reads the share.
 fn make_room(room: &Room, desk: &std::sync::Mutex<Desk>) {
-    let mut desk = room.at(desk);
+    let mut desk = intake::at(desk);
     let staged: Vec<DropKey> =
         desk.staged().filter(|key| !room.is_under_way(key)).cloned().collect();
     for key in staged {
@@ -145,7 +148,7 @@ fn bring(
     candidate: &Candidate,
     shutdown: &Shutdown,
 ) -> Result<(), Failed> {
-    if room.at(desk).ledger().knows(key) {
+    if intake::at(desk).ledger().knows(key) {
         return Ok(());
     }
     let reader = Reader { share, authority: &room.authority };
@@ -162,7 +165,7 @@ fn bring(
         return Ok(());
     }
     if let Some(read) = said(ReceiptState::HandedOver)? {
-        room.at(desk).begin_above(read.handover.stamp);
+        intake::at(desk).begin_above(read.handover.stamp);
     }
     let cleared = reader.is_cleared(&candidate.address, candidate.seal);
     let is_cleared = cleared.map_err(|error| Failed::Later(error.to_string()))?;

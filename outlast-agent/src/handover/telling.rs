@@ -20,6 +20,14 @@ pub(crate) struct Telling {
     pub(crate) is_taken_back: bool,
 }
 
+impl Telling {
+    /// Whether it says what `other` does.
+    pub(super) fn is_as(&self, other: &Self) -> bool {
+        let word = |it: &Self| (it.state, it.is_taken_back, it.handover.countersigned.is_some());
+        self.key == other.key && word(self) == word(other)
+    }
+}
+
 /// What the share with this id has not been told yet. `word` is the vault's own word that a drop is confirmed.
 pub(super) fn untold(
     desk: &Desk,

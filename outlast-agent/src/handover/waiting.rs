@@ -22,6 +22,11 @@ const HELD_MAX: Duration = Duration::from_secs(600);
 /// It waits for no copy that does not come further for so long.
 const STILL_MAX: Duration = Duration::from_secs(20);
 
+/// The drop at a place, as hand-overs know it.
+pub(super) fn key_of(address: &DropAddress) -> DropKey {
+    DropKey { workload: address.workload.clone(), drop: address.drop }
+}
+
 /// A drop to be copied.
 #[derive(Debug, Clone)]
 pub(super) struct Candidate {
@@ -198,6 +203,12 @@ impl Waiting {
     /// Whether all that was seen has been tried.
     pub(super) fn is_through(&self) -> bool {
         self.under_way.is_none() && self.drops.values().all(|it| it.backoff.failures() > 0)
+    }
+
+    /// What was known of the directory may not be so any more.
+    pub(super) fn begin_anew(&mut self) {
+        self.known.clear();
+        self.is_cut = true;
     }
 
     /// Whether not all that lies on the share is remembered; and then begins anew.
