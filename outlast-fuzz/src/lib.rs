@@ -19,6 +19,7 @@ pub mod format;
 pub mod harvest;
 pub mod mutate;
 mod outcome;
+pub mod product;
 pub mod share;
 pub mod tar;
 mod targets;

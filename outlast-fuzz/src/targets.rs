@@ -1,7 +1,7 @@
 //! All parsers under test.
 
 use crate::outcome::Outcome;
-use crate::{disk, format, share, tar};
+use crate::{disk, format, product, share, tar};
 
 /// A parser under test.
 pub struct Target {
@@ -16,7 +16,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 18] = [
+pub const TARGETS: [Target; 20] = [
     Target { name: "config", run: format::config, tokens: JSON, runs_in_tests: 8000 },
     Target { name: "go-text", run: format::go_text, tokens: GO, runs_in_tests: 8000 },
     Target { name: "index", run: format::index, tokens: JSON, runs_in_tests: 6000 },
@@ -32,6 +32,8 @@ pub const TARGETS: [Target; 18] = [
     Target { name: "seal", run: share::seal, tokens: JSON, runs_in_tests: 5000 },
     Target { name: "sanity", run: share::sanity, tokens: DUMPS, runs_in_tests: 300 },
     Target { name: "tar", run: tar::tar, tokens: TAR, runs_in_tests: 4000 },
+    Target { name: "bacula", run: product::bacula, tokens: BACULA, runs_in_tests: 3000 },
+    Target { name: "netbackup", run: product::netbackup, tokens: NETBACKUP, runs_in_tests: 3000 },
     Target { name: "check-state", run: disk::check_state, tokens: &[], runs_in_tests: 80 },
     Target { name: "index-cache", run: disk::index_cache, tokens: &[], runs_in_tests: 100 },
     Target { name: "journal", run: disk::journal, tokens: &[], runs_in_tests: 25 },
@@ -112,6 +114,31 @@ const TAR: &[&str] = &[
     "77777777777",
     "18446744073709551615",
     "\u{0}",
+];
+
+const BACULA: &[&str] = &[
+    "JobId: 1\n",
+    "JobStatus: T\n",
+    "JobTDate: 9223372036854775807\n",
+    "No results to list.\n",
+    ".bvfs_lsfiles jobid=1 limit=1000000 path=\"/srv/\"\n",
+    "1\t1\t1\t1\tP4A A IGk B A A A C BAA I A A A A A C\tname\n",
+    "-",
+    "//////////////",
+];
+const NETBACKUP: &[&str] = &[
+    "11/26/2026",
+    "02/29/2027",
+    "INFINITY",
+    "23:59:60",
+    "-rw-r----- o g 1 Feb 29 00:00:00 /srv/x\n",
+    "Full Backup",
+    " /",
+    "\\,",
+    "{\"data\":[",
+    "\"attributes\":{",
+    "\"jobId\":-1",
+    "\"status\":1e99",
 ];
 
 /// The target of this name.

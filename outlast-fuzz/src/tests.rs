@@ -54,6 +54,8 @@ short_runs! {
     seals => "seal",
     contents_of_drops => "sanity",
     tar_archives => "tar",
+    answers_of_bacula => "bacula",
+    lists_and_jobs_of_netbackup => "netbackup",
     states_of_checks => "check-state",
     sorted_files_of_the_index => "index-cache",
     journals => "journal",

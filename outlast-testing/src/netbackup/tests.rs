@@ -92,7 +92,7 @@ fn the_most_special_script_is_called_with_what_a_script_is_told() {
 fn the_statuses_of_jobs_are_those_of_the_matrix_and_only_0_and_1_leave_an_image() {
     let mut world = World::new();
     world.server.script_timeout = Duration::from_millis(300);
-    let mut expect = |world: &mut World, fault: Fault, status: i32, has_image: bool| {
+    let expect = |world: &mut World, fault: Fault, status: i32, has_image: bool| {
         let job = world.run(&Order { fault: fault.clone(), ..world.order(Kind::Full) });
         assert_eq!(job.status, status, "{fault:?}");
         assert_eq!(world.server.image(&job.backup).is_some(), has_image, "{fault:?}");

@@ -41,7 +41,7 @@ Examples:
   outlast handover confirm netbackup --job agenthost_1795662005 --reason \"seen in the Activity Monitor, CHG-4711\"
   outlast handover confirm netbackup --job agenthost_1795662005 --gone --reason \"expired by mistake, INC-12\""
 )]
-pub(super) struct ConfirmArgs {
+pub(crate) struct ConfirmArgs {
     #[command(flatten)]
     which: Which,
     /// The job, by the product's id or by the key that `handover status` shows

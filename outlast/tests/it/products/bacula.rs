@@ -220,11 +220,15 @@ impl Bacula {
         }
     }
 
-    /// Waits until the log has words.
-    pub(crate) fn wait_for(&self, words: &str) {
+    /// Waits until a job's messages have words; its log file has them only when it has ended.
+    pub(crate) fn wait_for(&self, job: u64, words: &str) {
         let began = Instant::now();
-        while !self.log().contains(words) {
-            assert!(began.elapsed() < PATIENCE, "{words:?} is not in:\n{}", self.log());
+        loop {
+            let said = self.tell(&format!("list joblog jobid={job}"));
+            if said.contains(words) {
+                return;
+            }
+            assert!(began.elapsed() < PATIENCE, "{words:?} is not in:\n{said}");
             std::thread::sleep(LOOK);
         }
     }

@@ -2,6 +2,7 @@
 //! what was dropped.
 
 use std::fs;
+use std::path::Path;
 
 use outlast_handover::{Offer, State, verify};
 use outlast_types::monitor::Silent;
@@ -67,12 +68,18 @@ fn a_day_of_blue_and_green_is_confirmed_job_by_job_and_comes_back_byte_by_byte()
     assert_eq!(world.state(&green), Some(State::Confirmed));
     assert_eq!(world.state(&crm), Some(State::Confirmed), "it is the newest of its workload");
 
-    // Bacula has all of the day, whatever has left the directory.
+    comes_back(&bacula, &world, &dropped);
+    is_taken_back(&bacula, &world, &config, full, (&crm, &green));
+    is_said_by_hand(&world, &config, full, &crm);
+}
+
+/// Bacula has all of the day, whatever has left the directory.
+fn comes_back(bacula: &Bacula, world: &World, dropped: &[(Offer, Vec<u8>)]) {
     let restored = world.path().join("restored");
     bacula.restore(&restored);
     let within = world.directory();
     let directory = restored.join(within.strip_prefix("/").unwrap());
-    for (offer, content) in &dropped {
+    for (offer, content) in dropped {
         let files = contents(&directory.join(&offer.path));
         assert!(
             files.iter().any(|(_, bytes)| bytes == content),
@@ -86,25 +93,35 @@ fn a_day_of_blue_and_green_is_confirmed_job_by_job_and_comes_back_byte_by_byte()
         let findings = verify::verify(found, &Silent).unwrap();
         assert!(findings.is_well(), "{findings:?}");
     }
+}
 
-    // An image that is gone takes its confirmation back while the data is here.
+/// An image that is gone takes its confirmation back while the data is here.
+fn is_taken_back(
+    bacula: &Bacula,
+    world: &World,
+    config: &Path,
+    full: u64,
+    (crm, green): (&Offer, &Offer),
+) {
     bacula.tell(&format!("delete jobid={full}\nyes"));
-    let said = succeed(&mut confirm(&config));
+    let said = succeed(&mut confirm(config));
     assert!(said.contains("its image is gone"), "{said}");
     world.pass();
-    assert!(world.state(&crm) < Some(State::Confirmed), "{}", world.status());
-    assert_eq!(world.state(&green), Some(State::Confirmed));
+    assert!(world.state(crm) < Some(State::Confirmed), "{}", world.status());
+    assert_eq!(world.state(green), Some(State::Confirmed));
+}
 
-    // A word by hand is kept with who said it, and a job that nobody knows is refused.
-    let mut by_hand = confirm(&config);
+/// A word by hand is kept with who said it, and a job that nobody knows is refused.
+fn is_said_by_hand(world: &World, config: &Path, full: u64, crm: &Offer) {
+    let mut by_hand = confirm(config);
     by_hand.args(["--job", &full.to_string(), "--reason", "seen on tape 7"]);
     let said = succeed(&mut by_hand);
     assert!(said.contains("operator") && said.contains("seen on tape 7"), "{said}");
     world.pass();
-    assert_eq!(world.state(&crm), Some(State::Confirmed));
+    assert_eq!(world.state(crm), Some(State::Confirmed));
     let journal = fs::read_to_string(world.place().journal()).unwrap();
     assert!(journal.contains("seen on tape 7"));
-    let mut unknown = confirm(&config);
+    let mut unknown = confirm(config);
     unknown.args(["--job", "4711", "--reason", "trust me"]);
     let said = fail(&mut unknown, 1);
     assert!(said.contains("nobody has told") && said.contains("--began"), "{said}");

@@ -1,6 +1,6 @@
 //! What goes wrong with jobs of a real Bacula: of none of it anything is confirmed, and nothing leaves.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use outlast_fs::durable;
 use outlast_handover::{Offer, State};
@@ -8,7 +8,7 @@ use outlast_handover::{Offer, State};
 use super::bacula::{Bacula, Plan, is_here};
 use super::desk::World;
 use super::hooks::{confirm, hooks};
-use crate::harness::{fail, run, succeed};
+use crate::harness::{PATIENCE, fail, run, succeed};
 
 /// A world with two drops of one workload, the older of which has been confirmed by a full, and a Bacula.
 struct Scene {
@@ -54,6 +54,15 @@ impl Scene {
 
     fn flag(&self, name: &str) {
         durable::replace(&self.world.path().join(name), b"", 0o644).unwrap();
+    }
+
+    /// Waits until so many jobs have run their first scripts.
+    fn waits_for_leases(&self, count: usize) {
+        let began = Instant::now();
+        while self.world.leases() < count {
+            assert!(began.elapsed() < PATIENCE, "{}", self.bacula.log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     #[track_caller]
@@ -105,10 +114,8 @@ fn a_job_that_is_cancelled_in_the_middle_confirms_nothing() {
     let scene = Scene::new("", "", "500M");
     let new = scene.big();
     let job = scene.bacula.queue("Slow", "Incremental");
-    scene.bacula.wait_for(&format!("JobId {job}: ClientRunBeforeJob"));
+    scene.waits_for_leases(1);
     assert_eq!(run(&mut scene.ask(job)).status.code(), Some(3), "it runs");
-    assert_eq!(scene.world.leases(), 1);
-    std::thread::sleep(Duration::from_millis(1500));
     scene.bacula.cancel(job);
     assert_eq!(scene.bacula.ended(job), 'A', "{}", scene.bacula.log());
     let said = succeed(&mut scene.ask(job));
@@ -150,7 +157,7 @@ fn a_job_that_finds_its_volume_full_waits_and_confirms_nothing() {
     let scene = Scene::new("", "", "1200000");
     let new = scene.big();
     let job = scene.bacula.queue("Handed", "Incremental");
-    scene.bacula.wait_for("Cannot find any appendable volumes");
+    scene.bacula.wait_for(job, "Cannot find any appendable volumes");
     assert_eq!(run(&mut scene.ask(job)).status.code(), Some(3), "it waits for a volume");
     scene.nothing_is_confirmed_or_gone(&new);
     scene.bacula.cancel(job);
@@ -167,11 +174,10 @@ fn of_two_jobs_that_overlap_each_has_only_what_was_there_when_it_began() {
     let scene = Scene::new("", "", "500M");
     let big = scene.big();
     let first = scene.bacula.queue("Slow", "Full");
-    scene.bacula.wait_for(&format!("JobId {first}: ClientRunBeforeJob"));
+    scene.waits_for_leases(1);
     let between = scene.world.drop("crm", b"while the first one reads");
     let second = scene.bacula.queue("Slow", "Full");
-    scene.bacula.wait_for(&format!("JobId {second}: ClientRunBeforeJob"));
-    assert_eq!(scene.world.leases(), 2);
+    scene.waits_for_leases(2);
     assert_eq!(scene.bacula.ended(first), 'T', "{}", scene.bacula.log());
     succeed(&mut scene.ask(first));
     scene.world.pass();
