@@ -20,6 +20,8 @@ pub(crate) struct Seen {
     /// Sealed drops that are not vaulted, and bytes of content that are still to be read of them.
     pub(crate) waiting: u64,
     pub(crate) waiting_bytes: u64,
+    /// Bytes of content of sealed drops.
+    pub(crate) share_bytes: u64,
 }
 
 /// A pass that has ended.

@@ -261,7 +261,10 @@ impl Report {
 fn pages(news: &News) -> Vec<Vec<WorkloadReport>> {
     let mut all = BTreeMap::new();
     for (name, seen) in news.pass.iter().flat_map(|pass| &pass.seen) {
-        all.insert(name, (seen.declared.clone(), seen.waiting, seen.waiting_bytes));
+        all.insert(
+            name,
+            (seen.declared.clone(), seen.waiting, seen.waiting_bytes, Some(seen.share_bytes)),
+        );
     }
     // A rejected drop is told even if its workload cannot be seen right now.
     let others = news.stopped.keys().chain(news.handed.unconfirmed.keys());
@@ -270,7 +273,7 @@ fn pages(news: &News) -> Vec<Vec<WorkloadReport>> {
     }
     let mut workloads: Vec<WorkloadReport> = all
         .into_iter()
-        .map(|(name, (declared, waiting, waiting_bytes))| {
+        .map(|(name, (declared, waiting, waiting_bytes, share_bytes))| {
             let untold = news.untold.get(name).into_iter().flatten().take(PAGE_REJECTED);
             let rejected = untold.map(told).collect();
             let stopped = news.stopped.get(name).cloned();
@@ -281,6 +284,7 @@ fn pages(news: &News) -> Vec<Vec<WorkloadReport>> {
                 declared,
                 waiting,
                 waiting_bytes,
+                share_bytes,
                 rejected,
                 stopped,
                 unconfirmed,

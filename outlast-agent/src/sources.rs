@@ -83,8 +83,11 @@ mod tests {
             (name("etc"), declared(None, None)),
             (name("shop"), declared(Some(600), Some("team-shop"))),
         ]);
-        let before =
-            Seen { declared: Some(declared(Some(60), Some("them"))), waiting: 3, waiting_bytes: 4 };
+        let before = Seen {
+            declared: Some(declared(Some(60), Some("them"))),
+            waiting: 3,
+            ..Seen::default()
+        };
         let mut seen = BTreeMap::from([(name("shop"), before), (name("web"), Seen::default())]);
         sources.declare(&mut seen);
         assert_eq!(seen[&name("etc")].declared, Some(declared(None, None)));

@@ -4,6 +4,7 @@
 
 mod closing;
 mod observed;
+mod occupied;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io::ErrorKind;

@@ -164,6 +164,7 @@ impl Flood<'_> {
                 rejected: Vec::new(),
                 stopped: None,
                 unconfirmed: Vec::new(),
+                share_bytes: None,
             };
             let report = agent.report_of((0..10_000).map(seen).collect(), Vec::new());
             agent.client.report(&report, agent.speaker()).ok();

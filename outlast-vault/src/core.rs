@@ -12,6 +12,7 @@ pub(crate) mod storage;
 pub(crate) mod error;
 pub(crate) mod figures;
 pub(crate) mod former;
+pub(crate) mod occupied;
 pub(crate) mod tenures;
 
 pub(crate) mod audit;

@@ -58,7 +58,7 @@ pub use shipments::{
     MediaReport, MediaReported, MediaRow, MediaState, PENDING_NAMED_MAX, Pending,
     SHIPMENT_IDLE_MAX, ShipmentView, Waiting,
 };
-pub use signed::{OpenRepository, OpenedRepository, SignedReport};
+pub use signed::{OpenRepository, OpenedRepository, Purpose, SignedReport};
 pub use tokens::{MadeToken, TokenOrder, TokenView};
 pub use told::{DeclaredView, PagesWait, ToldView};
 
@@ -300,6 +300,9 @@ pub struct WorkloadReport {
     /// Bytes of content that are still to be read of them.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub waiting_bytes: u64,
+    /// Bytes of content of its sealed drops on the share. Older agents do not say that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share_bytes: Option<u64>,
     /// Drops found bad in this pass.
     #[serde(default)]
     pub rejected: Vec<RejectedDrop>,

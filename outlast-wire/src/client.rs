@@ -25,7 +25,7 @@ pub(crate) use http::Http;
 
 pub use fetching::FetchCallError;
 pub use forward::{Pace, Part, Sent};
-pub use opened::{Answered, OpenError, OpenedWorkload};
+pub use opened::{Answered, Errand, OpenError, OpenedWorkload};
 pub use shipments::Relayed;
 pub use store::RestStore;
 pub use survey::{Server, Survey, survey};

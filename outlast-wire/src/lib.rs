@@ -66,7 +66,7 @@ pub use believed::{Believed, NoRoots};
 pub use ca::{CertificateAuthority, RootAuthority};
 pub use certificate::{Certified, Fingerprint, InvalidCertificate, InvalidFingerprint, Validity};
 pub use client::{
-    AddressError, ApiClient, CallError, CertificateTrouble, Credentials, RestStore, Speaker,
+    AddressError, ApiClient, CallError, CertificateTrouble, Credentials, Errand, RestStore, Speaker,
 };
 pub use grants::Grants;
 pub use identity::Identity;

@@ -208,6 +208,7 @@ mod tests {
             workload: WorkloadName::new("shop-db").unwrap(),
             box_public_key: asker.box_key().public(),
             why: None,
+            purpose: None,
         }
     }
 

@@ -79,6 +79,7 @@ impl Agent {
             seen.waiting = self.queue.waiting(workload);
             let bytes = self.queue.bytes(workload);
             seen.waiting_bytes = bytes.saturating_sub(self.pace.read_of(workload));
+            seen.share_bytes = bytes.saturating_add(self.watcher.held_bytes(workload));
             report.waiting += seen.waiting;
         }
         seen

@@ -1,7 +1,7 @@
 //! Keys of repositories, handed out sealed.
 
 use outlast_wire::access::{self, Call};
-use outlast_wire::api::OpenRepository;
+use outlast_wire::api::{OpenRepository, Purpose};
 use outlast_wire::opening::{self, Opening};
 use outlast_wire::statement::Statement;
 use outlast_wire::ticket::Ticket;
@@ -33,6 +33,12 @@ impl Vault {
                 .detail("asker_clock", asked.at);
             let event = match &asked.why {
                 Some(why) => event.detail("why", why),
+                None => event,
+            };
+            let purposes = [Purpose::List, Purpose::Restore].map(Purpose::as_str);
+            let purpose = asked.purpose.as_deref();
+            let event = match purposes.iter().find(|it| Some(**it) == purpose) {
+                Some(purpose) => event.detail("purpose", purpose),
                 None => event,
             };
             let event = match *present == asked.workload {

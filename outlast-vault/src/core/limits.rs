@@ -7,6 +7,7 @@
 mod policy;
 mod usage;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use outlast_promise::{Excess, Limit};
@@ -154,6 +155,11 @@ impl Limits {
         let mut state = self.state();
         state.is_changed = true;
         state.usage.measured(workload, bytes);
+    }
+
+    /// What is stored of each workload.
+    pub(crate) fn all_stored(&self) -> BTreeMap<WorkloadName, u64> {
+        self.state().usage.all_stored()
     }
 
     /// Writes what was counted since the last time.

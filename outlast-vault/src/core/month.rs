@@ -2,9 +2,12 @@
 //! else. Pure: lines in, a report out, and the report as JSON, CSV and HTML. The same lines give the same
 //! bytes, for ever: whoever has a month's segment of the log can check any figure.
 
+pub(crate) mod charge;
 pub(crate) mod csv;
 pub(crate) mod html;
 pub(crate) mod noted;
+mod used;
+mod workload;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,10 +16,13 @@ use outlast_types::{Timestamp, WorkloadName};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use self::charge::Charge;
 use super::audit::{AuditAction, EntryJson, Outcome};
 
-/// The version of the form of a report.
-const VERSION: u32 = 1;
+/// The form of a report of a month whose first entry names none: without what is charged for.
+const FIRST_FORM: u32 = 1;
+/// The form of reports of months that begin now.
+pub(crate) const FORM: u32 = 2;
 /// Single things that a workload's part of a report names, of each kind; all are counted.
 const NAMED_MAX: usize = 500;
 
@@ -42,9 +48,16 @@ pub(crate) struct InForce {
 /// The first entries of a month: `month`, and the workloads in as many entries as they need.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Begun {
+    /// By which its report is made, for ever.
+    #[serde(default = "first_form")]
+    pub(crate) form: u32,
     pub(crate) month: String,
     pub(crate) zone: String,
     pub(crate) workloads: Vec<Carried>,
+}
+
+fn first_form() -> u32 {
+    FIRST_FORM
 }
 
 /// A month.
@@ -60,6 +73,8 @@ pub(crate) struct MonthReport {
     workloads: Vec<WorkloadMonth>,
     /// Incidents that are about no single workload.
     platform_incidents: Vec<IncidentMonth>,
+    #[serde(skip)]
+    last_counted: Option<String>,
 }
 
 /// Which entries of the log it was made of.
@@ -87,6 +102,10 @@ struct Totals {
     drills_failed: u64,
     logical_bytes: u64,
     line_bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stored_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    share_bytes: Option<u64>,
 }
 
 /// One workload in one month.
@@ -123,6 +142,11 @@ struct WorkloadMonth {
     /// Content of the drops that came, and what of it was new and travelled and is stored.
     logical_bytes: u64,
     line_bytes: u64,
+    /// Who looked what is there, and what it used: since the second form.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    listings: Option<Vec<Deed>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    charge: Option<Charge>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -173,6 +197,9 @@ pub(crate) struct Reader {
     chain: ChainPart,
     workloads: BTreeMap<WorkloadName, WorkloadMonth>,
     platform: Vec<IncidentMonth>,
+    form: u32,
+    /// The days of which it was counted what is stored.
+    days: BTreeSet<String>,
     in_words: fn(&Value, Option<&str>) -> String,
 }
 
@@ -185,6 +212,8 @@ impl Reader {
             chain: ChainPart::default(),
             workloads: BTreeMap::new(),
             platform: Vec::new(),
+            form: FIRST_FORM,
+            days: BTreeSet::new(),
             in_words,
         }
     }
@@ -243,11 +272,9 @@ impl Reader {
                 }
             }
             (AuditAction::KeyHandedOut, _) if !entry.actor.starts_with("agent ") => {
-                let deed = deed(&entry);
-                if let Some(workload) = self.of(&entry) {
-                    push(&mut workload.restores, deed);
-                }
+                self.opening(&entry);
             }
+            (AuditAction::UsageNoted, _) => self.used(entry.content),
             (AuditAction::Started | AuditAction::MonthFrozen | AuditAction::KeyHandedOut, _)
             | (AuditAction::ShipmentBegun | AuditAction::ShipmentEnded, Outcome::Done) => {}
             _ => {
@@ -261,7 +288,7 @@ impl Reader {
 
     fn begin(&mut self, content: Option<Value>) {
         let Some(Ok(begun)) = content.map(serde_json::from_value::<Begun>) else { return };
-        self.zone = begun.zone;
+        (self.zone, self.form) = (begun.zone, begun.form);
         for carried in begun.workloads {
             let workload = self.named(&carried.workload);
             workload.owner = carried.promise.owner;
@@ -273,7 +300,8 @@ impl Reader {
     }
 
     fn named(&mut self, name: &WorkloadName) -> &mut WorkloadMonth {
-        self.workloads.entry(name.clone()).or_insert_with(|| WorkloadMonth::new(name))
+        let form = self.form;
+        self.workloads.entry(name.clone()).or_insert_with(|| WorkloadMonth::new(name, form))
     }
 
     fn of(&mut self, entry: &EntryJson) -> Option<&mut WorkloadMonth> {
@@ -347,7 +375,8 @@ impl Reader {
 
     /// The report, of a month that is over or not.
     pub(crate) fn finish(self, is_over: bool) -> MonthReport {
-        let Self { month, zone, chain, workloads, platform: platform_incidents, .. } = self;
+        let Self { month, zone, chain, workloads, platform: platform_incidents, form, .. } = self;
+        let (days, last_counted) = (self.days.len() as u64, self.days.last().cloned());
         let mut workloads: Vec<WorkloadMonth> = workloads.into_values().collect();
         let end = Zone::named(&zone).ok().filter(|_| is_over).and_then(|it| it.month_end(&month));
         let until = end.or(chain.last_at);
@@ -362,9 +391,14 @@ impl Reader {
             totals.drills_failed += workload.drills_failed;
             totals.logical_bytes += workload.logical_bytes;
             totals.line_bytes += workload.line_bytes;
+            if let Some(charge) = &mut workload.charge {
+                charge.finish(days);
+                add(&mut totals.stored_bytes, charge.stored_bytes);
+                add(&mut totals.share_bytes, charge.share_bytes);
+            }
         }
         MonthReport {
-            version: VERSION,
+            version: form,
             month,
             zone,
             complete: is_over,
@@ -372,50 +406,7 @@ impl Reader {
             totals,
             workloads,
             platform_incidents,
-        }
-    }
-}
-
-impl WorkloadMonth {
-    fn new(workload: &WorkloadName) -> Self {
-        Self {
-            workload: workload.clone(),
-            owner: String::new(),
-            promises: Vec::new(),
-            states: Vec::new(),
-            points: 0,
-            suspect: 0,
-            last_point: None,
-            longest_gap_seconds: None,
-            longest_gap_from: None,
-            missed: 0,
-            incidents: Vec::new(),
-            drills: Vec::new(),
-            drills_good: 0,
-            drills_failed: 0,
-            rto_milliseconds: None,
-            scrub_rounds: 0,
-            scrub_problems: 0,
-            restores: Vec::new(),
-            deeds: Vec::new(),
-            snapshots_at_begin: 0,
-            logical_bytes: 0,
-            line_bytes: 0,
-        }
-    }
-
-    /// A recovery point of `at` came.
-    fn point(&mut self, at: Timestamp) {
-        self.gap(at);
-        self.last_point = Some(self.last_point.map_or(at, |last| last.max(at)));
-    }
-
-    /// Until `at`, nothing newer than the last point came.
-    fn gap(&mut self, at: Timestamp) {
-        let Some(last) = self.last_point.filter(|last| *last < at) else { return };
-        let gap = at.since(last).as_secs();
-        if self.longest_gap_seconds.is_none_or(|longest| gap > longest) {
-            (self.longest_gap_seconds, self.longest_gap_from) = (Some(gap), Some(last));
+            last_counted,
         }
     }
 }
@@ -430,6 +421,11 @@ impl MonthReport {
     /// The number and hash of the last entry.
     pub(crate) fn head(&self) -> (u64, &str) {
         (self.chain.last, &self.chain.hash)
+    }
+
+    /// Whether its form tells what was used, and the last day of which that was noted.
+    pub(crate) fn counted(&self) -> (bool, Option<&str>) {
+        (self.version > FIRST_FORM, self.last_counted.as_deref())
     }
 
     /// The promise and the state of each workload, as they were noted last.
@@ -451,6 +447,10 @@ impl MonthReport {
     fn owners(&self) -> BTreeSet<&str> {
         self.workloads.iter().map(|workload| workload.owner.as_str()).collect()
     }
+}
+
+fn add(sum: &mut Option<u64>, more: Option<u64>) {
+    *sum = sum.iter().copied().chain(more).reduce(u64::saturating_add);
 }
 
 /// An incident opened or resolved; one that resolves was open before.

@@ -5,17 +5,21 @@
 //! segments alone. `reports/<month>.json`, `.csv` and `.html` are made once, and their hashes are an entry of
 //! the month after. Lost, they are made again, the same to the byte.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
 use outlast_format::sha256;
 use outlast_promise::{State, WorkloadStatus};
-use outlast_types::hex;
+use outlast_types::{WorkloadName, hex};
 use outlast_wire::head_receipt::SignedHead;
 use serde_json::Value;
 
 use super::audit::{self, AuditAction, Event};
 use super::error::VaultError;
 use super::incidents::in_words;
+use super::month::charge::{DayUsed, Used};
 use super::month::noted::Noted;
-use super::month::{Begun, Carried, InForce, MonthReport, Reader, csv, html};
+use super::month::{Begun, Carried, FORM, InForce, MonthReport, Reader, csv, html};
 use super::storage::{Durability, Records, StorageError};
 use super::vault::Vault;
 
@@ -23,6 +27,10 @@ const FOLDER: &str = "reports";
 const REPORT_BYTES_MAX: u64 = 1 << 30;
 /// Workloads in one entry.
 const CHUNK: usize = 200;
+/// And of those that only count.
+const USED_CHUNK: usize = 1000;
+/// A vault that began later ago has heard of its shares.
+const HEARD_AFTER: Duration = Duration::from_secs(600);
 
 /// A form of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,7 +101,11 @@ impl Vault {
                 return Ok(frozen);
             }
         };
-        *state = Some(self.note_changes(known)?);
+        let mut noted = self.note_changes(known)?;
+        if self.environment.timer.elapsed() >= HEARD_AFTER {
+            self.note_usage(&mut noted)?;
+        }
+        *state = Some(noted);
         self.freeze()
     }
 
@@ -102,7 +114,8 @@ impl Vault {
         let months = audit::months::all(&*self.storage)?;
         let Some((month, segments)) = months.last() else { return Ok(None) };
         let report = read(&*self.storage, month, segments, false)?;
-        Ok(Some(Noted { month: month.clone(), workloads: report.newest() }))
+        let counted = report.counted().1.map(str::to_owned);
+        Ok(Some(Noted { month: month.clone(), counted, workloads: report.newest() }))
     }
 
     fn begin_month(&self, month: &str) -> Result<Noted, VaultError> {
@@ -126,7 +139,8 @@ impl Vault {
             if carried.is_empty() { vec![&[]] } else { carried.chunks(CHUNK).collect() };
         for chunk in chunks {
             let workloads = chunk.to_vec();
-            let begun = Begun { month: month.to_owned(), zone: zone.clone(), workloads };
+            let begun =
+                Begun { form: FORM, month: month.to_owned(), zone: zone.clone(), workloads };
             let content = serde_json::to_value(&begun).unwrap_or_default();
             let event = Event::by_vault(AuditAction::MonthBegun).object(month).content(content);
             match is_first {
@@ -136,7 +150,7 @@ impl Vault {
             is_first = false;
         }
         let workloads = carried.into_iter().map(|it| (it.workload, (it.promise, it.state)));
-        Ok(Noted { month: month.to_owned(), workloads: workloads.collect() })
+        Ok(Noted { month: month.to_owned(), counted: None, workloads: workloads.collect() })
     }
 
     fn note_changes(&self, mut noted: Noted) -> Result<Noted, VaultError> {
@@ -161,6 +175,34 @@ impl Vault {
             }
         }
         Ok(noted)
+    }
+
+    /// Notes once a day what is stored of each workload, and what it takes up of shares.
+    fn note_usage(&self, noted: &mut Noted) -> Result<(), VaultError> {
+        let now = self.environment.clock.now();
+        let day = now.day().to_string();
+        if noted.counted.as_deref().is_some_and(|last| last >= day.as_str()) {
+            return Ok(());
+        }
+        let (stored, share) = (self.limits.all_stored(), self.occupied.by_workload(now));
+        let of = |known: &BTreeMap<WorkloadName, u64>, name| known.get(name).copied().unwrap_or(0);
+        let names: BTreeSet<&WorkloadName> = stored.keys().chain(share.keys()).collect();
+        let all = names.into_iter().map(|name| {
+            let (stored, share) = (of(&stored, name), of(&share, name));
+            Used { workload: name.clone(), stored, share }
+        });
+        let all: Vec<Used> = all.filter(|it| it.stored > 0 || it.share > 0).collect();
+        // A day on which nothing is there counts, too.
+        let chunks: Vec<&[Used]> =
+            if all.is_empty() { vec![&[]] } else { all.chunks(USED_CHUNK).collect() };
+        for chunk in chunks {
+            let used = DayUsed { day: day.clone(), workloads: chunk.to_vec() };
+            let content = serde_json::to_value(&used).unwrap_or_default();
+            let event = Event::by_vault(AuditAction::UsageNoted).object(&day).content(content);
+            self.audit.record(event)?;
+        }
+        noted.counted = Some(day);
+        Ok(())
     }
 
     /// Makes the reports of months that are over and have none.

@@ -30,6 +30,7 @@ use super::kit::{self, OpenedByKits};
 use super::limits::Limits;
 use super::looks::Looks;
 use super::month::noted::Months;
+use super::occupied::Occupied;
 use super::orders::{Order, Orders};
 use super::promise_monitor::{Opening, PromiseMonitor};
 use super::recovery::{Sources, rebuilt_from};
@@ -94,11 +95,7 @@ impl Vault {
         let given = noted_orders(&orders, &audit)?;
         let certified = identity.get();
         let alerts = Arc::new(Alerts::open(&storage, certified.peer().name(), routes)?);
-        let told = ToldChronicle {
-            alerts: Arc::clone(&alerts),
-            clock: Arc::clone(&environment.clock),
-            chronicle: AuditChronicle::new(&audit),
-        };
+        let told = told_chronicle(&alerts, &environment, &audit);
         let opening = opening(settings, (&given, &former), &certified, Arc::new(told), &withheld);
         let promises = PromiseMonitor::open(catalog, opening, Arc::clone(&environment.clock))?;
         alerts.agree(&promises.open_pages(), environment.clock.now())?;
@@ -112,6 +109,7 @@ impl Vault {
             former,
             slow_time: SlowTime::open(&storage, &environment)?,
             sights: Sights::default(),
+            occupied: Occupied::default(),
             audit,
             promises,
             alerts,
@@ -208,6 +206,16 @@ fn by_present_names(parts: &mut Parts) -> Result<(Orders, FormerNames), VaultErr
     move_places(&parts.storage, &parts.catalog, &former)?;
     parts.policy.carry_over(&former);
     Ok((orders, former))
+}
+
+/// A chronicle by which people are told, too.
+fn told_chronicle(
+    alerts: &Arc<Alerts>,
+    environment: &Environment,
+    audit: &Arc<AuditLog>,
+) -> ToldChronicle {
+    let (alerts, clock) = (Arc::clone(alerts), Arc::clone(&environment.clock));
+    ToldChronicle { alerts, clock, chronicle: AuditChronicle::new(audit) }
 }
 
 /// What the promises begin with.

@@ -45,6 +45,15 @@ pub(crate) fn move_places(
     catalog: &Catalog,
     names: &FormerNames,
 ) -> Result<(), VaultError> {
+    move_records(storage, names)?;
+    for (name, former) in names.iter() {
+        catalog.rename(name, &former.present)?;
+    }
+    Ok(())
+}
+
+/// The same where there is no catalog.
+pub(crate) fn move_records(storage: &Storage, names: &FormerNames) -> Result<(), VaultError> {
     for (name, former) in names.iter() {
         let present = &former.present;
         let mut moved = 0;
@@ -54,7 +63,6 @@ pub(crate) fn move_places(
         }
         let place = format!("repos/{name}");
         moved += found(storage, &place, storage.rename_repository(name, present))?;
-        catalog.rename(name, present)?;
         if moved > 0 {
             tracing::warn!(former = %name, %present, moved, "a workload has another name now");
         }

@@ -7,6 +7,8 @@
 //! password without a repository means that the repository is *missing*, and nothing is made in
 //! its place (`presence`).
 
+mod called;
+
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;

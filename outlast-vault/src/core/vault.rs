@@ -28,6 +28,7 @@ use super::kit::OpenedByKits;
 use super::limits::{LimitPolicy, Limits};
 use super::looks::Looks;
 use super::month::noted::Months;
+use super::occupied::Occupied;
 use super::orders::Orders;
 use super::policy::Policy;
 use super::promise_monitor::PromiseMonitor;
@@ -107,6 +108,8 @@ pub(crate) struct Vault {
     pub(crate) slow_time: SlowTime,
     /// What reports told of when drops were seen.
     pub(crate) sights: Sights,
+    /// And how much of shares workloads take up.
+    pub(crate) occupied: Occupied,
     pub(crate) audit: Arc<AuditLog>,
     pub(crate) certificates: Certificates,
     pub(crate) tokens: Tokens,

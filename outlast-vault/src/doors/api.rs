@@ -239,6 +239,9 @@ fn events_of(vault: &Vault, peer: &Peer, report: &AgentReport, received: Timesta
     if looked {
         events.extend(content_of(vault, &source, report));
         note_sights(vault, report, received);
+        let rows = report.workloads.iter();
+        let taken = rows.filter_map(|it| Some((&it.name, it.share_bytes?)));
+        vault.occupied.note(report.share, received, taken);
     }
     for seen in &report.workloads {
         events.push(Event::Declared {

@@ -17,6 +17,7 @@
 //! The catalog is made anew by the first start, from repositories and arrival records (I6).
 
 mod error;
+mod renamed;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -41,6 +42,8 @@ use crate::core::error::VaultError;
 use crate::core::repositories::Repositories;
 use crate::core::storage::{OWN_REPOSITORY, Storage};
 use crate::core::withheld::{self, Withholding};
+
+use self::renamed::by_present_names;
 
 pub use self::error::RecoverError;
 
@@ -308,7 +311,8 @@ fn put_back(
     let secret = &recovery.kit.secret;
     secret.write(&*storage).map_err(VaultError::from)?;
     let repositories = Repositories::open(&storage, environment);
-    let (younger, missing) = adopt(recovery, from, present, &repositories)?;
+    let present = by_present_names(&storage, &repositories, present, environment)?;
+    let (younger, missing) = adopt(recovery, from, &present, &repositories)?;
     let now = environment.clock.now();
     let until = now.saturating_add(recovery.withhold);
     let withholding = Withholding::new(now, until, agents(&storage)?);

@@ -174,6 +174,7 @@ fn a_flood_of_reports_makes_few_workloads_and_one_page() {
             rejected: Vec::new(),
             stopped: None,
             unconfirmed: Vec::new(),
+            share_bytes: None,
         };
         agent.report((0..10_000).map(seen).collect(), Vec::new());
     }
@@ -191,6 +192,7 @@ fn a_flood_of_reports_makes_few_workloads_and_one_page() {
         rejected: Vec::new(),
         stopped: None,
         unconfirmed: Vec::new(),
+        share_bytes: None,
     };
     honest.report(vec![seen], Vec::new());
     assert_eq!(operator.workload(&shop()).unwrap().state, "never-seen");
@@ -210,6 +212,7 @@ fn what_is_told_in_parts_is_told_as_in_one_report() {
         rejected: Vec::new(),
         stopped: None,
         unconfirmed: Vec::new(),
+        share_bytes: None,
     };
     let part = |part, parts, workloads| {
         let mut report = agent.report_of(workloads, vec!["the share is slow".into()]);

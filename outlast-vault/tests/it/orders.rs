@@ -154,6 +154,7 @@ fn a_promise_that_leaves_policy_or_the_share_counts_no_more() {
         rejected: Vec::new(),
         stopped: None,
         unconfirmed: Vec::new(),
+        share_bytes: None,
     };
     agent.report(vec![declared(1800, "team-x")], Vec::new());
     let told = |vault: &outlast_vault::VaultHandle| -> Vec<_> {

@@ -19,6 +19,7 @@ fn seen(rejected: Vec<RejectedDrop>, declared: Option<Declared>) -> WorkloadRepo
         rejected,
         stopped: None,
         unconfirmed: Vec::new(),
+        share_bytes: None,
     }
 }
 

@@ -240,6 +240,7 @@ fn after_its_date_the_old_name_is_refused_with_words_and_what_waits_under_it_is_
         rejected: Vec::new(),
         stopped: None,
         unconfirmed: Vec::new(),
+        share_bytes: None,
     };
     let report = |waiting, problems: Vec<String>| {
         let mut report = agent.report_of(vec![seen(waiting)], problems);

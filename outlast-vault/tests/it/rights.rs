@@ -343,6 +343,7 @@ fn what_a_report_says_of_others_workloads_is_left_out_and_audited_once_a_minute(
         rejected: Vec::new(),
         stopped: None,
         unconfirmed: Vec::new(),
+        share_bytes: None,
     };
     for _ in 0..3 {
         agent.report(vec![row(shop()), row(crm()), row(nothing())], Vec::new());
@@ -409,6 +410,7 @@ fn a_request_counts_for_the_workload_that_was_signed() {
         workload: shop(),
         box_public_key: agent.identity.box_key().public(),
         why: None,
+        purpose: None,
     };
     let signed = Statement::sign(Subject::Open, &asked, &agent.identity).unwrap();
     let error = agent.client.carry_request(&crm(), &signed).unwrap_err();

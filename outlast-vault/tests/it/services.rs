@@ -75,6 +75,7 @@ fn what_an_agent_says_of_its_own_sources_is_shown_and_pages_nobody_by_itself() {
         rejected: Vec::new(),
         stopped: None,
         unconfirmed: Vec::new(),
+        share_bytes: None,
     };
     let mut report = agent.report_of(vec![of_shop], vec!["no such database".into()]);
     report.details = vec![Problem {

@@ -27,6 +27,27 @@ pub struct OpenRepository {
     /// Why, in the words of who restores: recorded, decides nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
+    /// What for, as who asks says it: `list` or `restore`. Recorded, decides nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub purpose: Option<String>,
+}
+
+/// What somebody opens a repository for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To see what is there.
+    List,
+    /// To bring something back.
+    Restore,
+}
+
+impl Purpose {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::List => "list",
+            Self::Restore => "restore",
+        }
+    }
 }
 
 /// The answer, as the vault signs it: where the repository is and, sealed, how to open it.

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use super::calls::{ApiClient, Speaker};
 use super::error::CallError;
 use super::store::RestStore;
-use crate::api::OpenRepository;
+use crate::api::{OpenRepository, Purpose};
 use crate::identity::Identity;
 use crate::opening::{self, OpeningError};
 use crate::statement::{Statement, Subject};
@@ -44,6 +44,13 @@ pub enum OpenError {
     Answer { workload: WorkloadName, source: OpeningError },
 }
 
+/// What for a repository is opened, and why.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Errand<'a> {
+    pub purpose: Option<Purpose>,
+    pub why: Option<&'a str>,
+}
+
 impl ApiClient {
     /// Opens the workload's repository as `speaker`: asks the vault for its key, sealed to the
     /// speaker's box key, and opens that. For an agent, the vault makes the repository if it is
@@ -54,14 +61,14 @@ impl ApiClient {
         workload: &WorkloadName,
         speaker: Speaker<'_>,
     ) -> Result<OpenedWorkload, OpenError> {
-        self.open_workload_because(workload, None, speaker)
+        self.open_workload_for(workload, Errand::default(), speaker)
     }
 
-    /// The same, with the reason, which the vault's audit log keeps.
-    pub fn open_workload_because(
+    /// The same, with what for and why, which the vault's audit log keeps.
+    pub fn open_workload_for(
         &self,
         workload: &WorkloadName,
-        why: Option<&str>,
+        errand: Errand<'_>,
         speaker: Speaker<'_>,
     ) -> Result<OpenedWorkload, OpenError> {
         let Speaker { identity, clock } = speaker;
@@ -73,7 +80,8 @@ impl ApiClient {
                 share: self.http.share(),
                 workload: workload.clone(),
                 box_public_key: identity.box_key().public(),
-                why: why.map(str::to_owned),
+                why: errand.why.map(str::to_owned),
+                purpose: errand.purpose.map(|it| it.as_str().to_owned()),
             })?;
         self.open_again(Answered { asked, answer }, identity)
     }

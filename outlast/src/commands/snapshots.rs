@@ -8,7 +8,8 @@ use outlast_promise::Keep;
 use outlast_repo::Repository;
 use outlast_repo::read::{self, ReadError, Resolved};
 use outlast_types::{Timestamp, WorkloadName};
-use outlast_wire::api::{KeepingOrder, SnapshotView};
+use outlast_wire::Errand;
+use outlast_wire::api::{KeepingOrder, Purpose, SnapshotView};
 
 use super::keeping;
 use super::repo::RestoreHow;
@@ -203,7 +204,7 @@ pub(crate) fn snapshots(arguments: &SnapshotsArgs, output: &Output) -> Result<Co
         let kept = arguments.vault.client()?.keeping(workload, keep.as_deref())?;
         return keeping::show(&kept, output);
     }
-    let repository = arguments.vault.open_repository(workload, output)?;
+    let repository = arguments.vault.open_repository(workload, LISTING, output)?;
     let mut arrived = arguments.vault.client()?.snapshots(Some(workload))?;
     arrived.reverse();
     let known = |view: SnapshotView| Arrived {
@@ -236,22 +237,31 @@ fn carry_out(order: &Order, output: &Output) -> Result<Code> {
     keeping::order(&vault.client()?, workload, &order, output)
 }
 
+/// To see what is there, which is no restore.
+const LISTING: Errand<'_> = Errand { purpose: Some(Purpose::List), why: None };
+
+fn restoring(why: Option<&str>) -> Errand<'_> {
+    Errand { purpose: Some(Purpose::Restore), why }
+}
+
 pub(crate) fn ls(arguments: &LsArgs, output: &Output) -> Result<Code> {
-    let repository = arguments.vault.open_repository(&arguments.workload, output)?;
+    let repository = arguments.vault.open_repository(&arguments.workload, LISTING, output)?;
     let resolved = arguments.which.resolve(&repository, &arguments.vault, &arguments.workload)?;
     let below = arguments.path.as_deref().map(snapshots::path_in).transpose()?.flatten();
     snapshots::ls(&repository, &resolved, below.as_ref(), output)
 }
 
 pub(crate) fn cat(arguments: &CatArgs, output: &Output) -> Result<Code> {
-    let repository = arguments.vault.open_repository(&arguments.workload, output)?;
+    let repository =
+        arguments.vault.open_repository(&arguments.workload, restoring(None), output)?;
     let resolved = arguments.which.resolve(&repository, &arguments.vault, &arguments.workload)?;
     snapshots::cat(&repository, &resolved, &arguments.path, output)
 }
 
 pub(crate) fn restore(arguments: &RestoreArgs, output: &Output) -> Result<Code> {
     let why = arguments.why.as_deref();
-    let repository = arguments.vault.open_repository_because(&arguments.workload, why, output)?;
+    let repository =
+        arguments.vault.open_repository(&arguments.workload, restoring(why), output)?;
     let resolved = arguments.which.resolve(&repository, &arguments.vault, &arguments.workload)?;
     snapshots::restore(&repository, &resolved, &arguments.into, &arguments.how.options()?, output)
 }

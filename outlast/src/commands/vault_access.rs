@@ -8,7 +8,7 @@ use outlast_format::crypto::Key;
 use outlast_repo::{Credential, Repository};
 use outlast_types::{SystemClock, WorkloadName};
 use outlast_wire::receipts::Authority;
-use outlast_wire::{ApiClient, Credentials, Identity, Speaker};
+use outlast_wire::{ApiClient, Credentials, Errand, Identity, Speaker};
 
 use super::cache::CacheArgs;
 use super::repo::retrying;
@@ -61,28 +61,19 @@ impl MaybeVault {
 }
 
 impl VaultAccess {
-    /// Opens a workload's repository, with its key sealed to the identity that asks for it.
+    /// Opens a workload's repository, with its key sealed to the identity that asks for it. The audit log keeps
+    /// what for and why.
     pub(crate) fn open_repository(
         &self,
         workload: &WorkloadName,
-        output: &Output,
-    ) -> Result<Repository> {
-        self.open_repository_because(workload, None, output)
-    }
-
-    /// The same, with the reason, which the audit log keeps.
-    pub(crate) fn open_repository_because(
-        &self,
-        workload: &WorkloadName,
-        why: Option<&str>,
+        errand: Errand<'_>,
         output: &Output,
     ) -> Result<Repository> {
         let (address, identity) = self.address_and_identity()?;
         let client = ApiClient::over(&address, Credentials::Identity(&identity), &roads()?)?;
         let speaker = Speaker { identity: &identity, clock: &SystemClock };
-        let opened = output.patiently(client.location(), || {
-            client.open_workload_because(workload, why, speaker)
-        })?;
+        let opened = output
+            .patiently(client.location(), || client.open_workload_for(workload, errand, speaker))?;
         let key = Key::from_bytes(&opened.key);
         let store = retrying(Arc::new(opened.store), output);
         let repository = output

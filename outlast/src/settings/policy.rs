@@ -306,7 +306,7 @@ mod tests {
         };
         let told = read().unwrap_err();
         for part in
-            ["line 6", "classes.x.maintenance", "48 h", "no two operators", "promise request"]
+            ["line 6", "classes.x.maintenance", "2 d", "no two operators", "promise request"]
         {
             assert!(told.contains(part), "{part}: {told}");
         }

@@ -208,6 +208,40 @@ fn a_vault_that_is_lost_right_after_a_revocation_comes_back_with_it() {
 }
 
 #[test]
+fn a_vault_that_is_lost_right_after_a_renaming_comes_back_with_the_name_of_now() {
+    for is_save_older in [false, true] {
+        let scene = Scene::new();
+        let mut up = scene.up("up");
+        let drop = up.drop("shop", &text("shop.sql", "one"));
+        up.wait_for_receipt("shop", &drop, "vaulted");
+        succeed(&mut scene.kit("up", "kit"));
+        up.role.stop();
+        let own = scene.path("up").join("vault/repos/.vault");
+        let mut copy = Command::new("cp");
+        assert!(copy.arg("-a").arg(&own).arg(scene.path("own")).status().unwrap().success());
+        let mut up = scene.up("up");
+        succeed(&mut up.ask(&["workload", "rename", "shop", "store"]));
+        up.role.kill();
+        let disk = scene.lose("up");
+        assert!(disk.join("store").exists(), "it was moved");
+        if is_save_older {
+            rename(disk.join(".vault"), scene.path("newer")).unwrap();
+            rename(scene.path("own"), disk.join(".vault")).unwrap();
+        }
+        let told = succeed(&mut scene.recover(&disk, "kit", "up"));
+        assert!(!told.contains("missing"), "{is_save_older}: {told}");
+        let mut up = scene.up("up");
+        let snapshots = document(&mut up.ask(&["snapshots", "store", "--json"]));
+        assert_eq!(snapshots[0]["drop"], drop.as_str(), "{is_save_older}: {snapshots}");
+        let second = up.drop("shop", &text("shop.sql", "two"));
+        up.wait_for_receipt("shop", &second, "vaulted");
+        let names = document(&mut up.ask(&["workload", "list", "--json"])).to_string();
+        assert!(names.contains("\"store\"") && !names.contains("\"shop\""), "{names}");
+        up.role.stop();
+    }
+}
+
+#[test]
 fn stock_restic_opens_a_kit_and_by_it_every_repository_also_a_later_one() {
     let scene = Scene::new();
     let mut up = scene.up("up");

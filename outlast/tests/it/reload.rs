@@ -106,7 +106,7 @@ fn pages_wait_for_more_than_a_day_only_if_two_operators_agreed() {
     vault.make_operator("two");
     let policy = "[classes.hall]\nmaintenance = [\"sat,sun 00:00-24:00 the move\"]\n";
     let said = vault.hear(policy, "is not taken over");
-    for words in ["classes.hall.maintenance", "48 h", "no two operators agreed"] {
+    for words in ["classes.hall.maintenance", "2 d", "no two operators agreed"] {
         assert!(said.contains(words), "{words}: {said}");
     }
     let file = directory.path().join("policy.toml");

@@ -60,6 +60,7 @@ impl Alone {
             workload: shop(),
             box_public_key: agent.box_key().public(),
             why: None,
+            purpose: None,
         };
         let repository_path = "/repo/shop/".to_owned();
         let opening = Opening { repository_path, version: 2, key: KEY, ticket: None };

@@ -107,6 +107,8 @@ codes! {
         PromiseInForce => "promise_in_force",
         /// How a workload stands with its promise changed.
         StateChanged => "state_changed",
+        /// What is stored of workloads, and what they take up of shares, on one day.
+        UsageNoted => "usage_noted",
         /// A month began: how each workload stood then, so that the month tells of itself.
         MonthBegun => "month_begun",
         /// The report of a month was made, and what it is made of changes no more.

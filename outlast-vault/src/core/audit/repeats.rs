@@ -32,6 +32,8 @@ struct Key {
     outcome: Outcome,
     code: Option<ErrorCode>,
     workload: Option<WorkloadName>,
+    /// What something that was done was for: one of few words.
+    purpose: Option<String>,
 }
 
 struct Count {
@@ -58,6 +60,7 @@ impl Repeats {
             outcome: event.outcome,
             code: event.code.clone(),
             workload: event.workload.clone().filter(|_| is_done),
+            purpose: event.details.get("purpose").filter(|_| is_done).cloned(),
         };
         if self.0.len() >= KNOWN_MAX && !self.0.contains_key(&key) {
             OTHERS.clone_into(&mut key.actor);

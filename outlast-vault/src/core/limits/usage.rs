@@ -82,6 +82,10 @@ impl Usage {
         self.workloads.get(workload).map_or(0, |stored| stored.bytes)
     }
 
+    pub(super) fn all_stored(&self) -> BTreeMap<WorkloadName, u64> {
+        self.workloads.iter().map(|(name, stored)| (name.clone(), stored.bytes)).collect()
+    }
+
     pub(super) fn stored_by(&self, agent: &str) -> u64 {
         self.by_agent.get(agent).copied().unwrap_or(0)
     }

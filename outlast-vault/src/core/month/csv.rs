@@ -1,12 +1,18 @@
 //! A month as CSV: a line for each workload, for those who charge back.
 
 use super::MonthReport;
+use super::charge::Charge;
 
 pub(crate) fn of(report: &MonthReport) -> String {
     let mut text = String::from(
         "month,owner,workload,points,suspect,missed,longest_gap_seconds,drills_good,drills_failed,\
-         rto_milliseconds,scrub_problems,restores,snapshots_at_begin,logical_bytes,line_bytes\r\n",
+         rto_milliseconds,scrub_problems,restores,snapshots_at_begin,logical_bytes,line_bytes",
     );
+    // What came later stands behind what was there.
+    if report.counted().0 {
+        text.push_str(",stored_bytes,share_bytes,days_counted,listings");
+    }
+    text.push_str("\r\n");
     let or_none = |number: Option<u64>| number.map_or_else(String::new, |it| it.to_string());
     // By owner, then workload.
     for owner in report.owners() {
@@ -23,12 +29,22 @@ pub(crate) fn of(report: &MonthReport) -> String {
                 workload.drills_failed.to_string(),
                 or_none(workload.rto_milliseconds),
                 workload.scrub_problems.to_string(),
-                workload.restores.len().to_string(),
+                workload
+                    .charge
+                    .as_ref()
+                    .map_or(workload.restores.len() as u64, |it| it.restores)
+                    .to_string(),
                 workload.snapshots_at_begin.to_string(),
                 workload.logical_bytes.to_string(),
                 workload.line_bytes.to_string(),
             ];
-            let cells: Vec<String> = cells.iter().map(|cell| quoted(cell)).collect();
+            let charge = workload.charge.as_ref().map(|charge| {
+                let Charge { stored_bytes, share_bytes, days_counted, listings, .. } = charge;
+                let counts = [days_counted, listings].map(u64::to_string);
+                [*stored_bytes, *share_bytes].map(or_none).into_iter().chain(counts)
+            });
+            let cells = cells.into_iter().chain(charge.into_iter().flatten());
+            let cells: Vec<String> = cells.map(|cell| quoted(&cell)).collect();
             text.push_str(&cells.join(","));
             text.push_str("\r\n");
         }

@@ -125,7 +125,21 @@ fn section(page: &mut String, workload: &WorkloadMonth) {
         }
         page.push_str("</tbody></table>\n");
     }
-    deeds(page, "Opened for reading", &workload.restores);
+    match (&workload.charge, &workload.listings) {
+        (Some(charge), Some(listings)) => {
+            let bytes = |it: Option<u64>| it.map_or_else(|| "not counted".to_owned(), human::bytes);
+            let _ = writeln!(
+                page,
+                "<p>Stored: {}. On shares: {}. Means of {} days.</p>",
+                bytes(charge.stored_bytes),
+                bytes(charge.share_bytes),
+                charge.days_counted
+            );
+            deeds(page, "Opened to restore", &workload.restores);
+            deeds(page, "Opened to look", listings);
+        }
+        _ => deeds(page, "Opened for reading", &workload.restores),
+    }
     deeds(page, "Decided and done", &workload.deeds);
     page.push_str("</section>\n");
 }

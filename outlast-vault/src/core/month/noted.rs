@@ -17,6 +17,8 @@ pub(crate) struct Months {
 /// The month, and the promise and state of each workload as they were noted last.
 pub(crate) struct Noted {
     pub(crate) month: String,
+    /// The last day of which it was noted what is used.
+    pub(crate) counted: Option<String>,
     pub(crate) workloads: BTreeMap<WorkloadName, (InForce, String)>,
 }
 

@@ -156,3 +156,21 @@ fn thousands_of_workloads_are_read_line_by_line() {
     assert_eq!(report.newest().len(), 2_000);
     let _: BTreeMap<String, Value> = serde_json::from_str(&report.json()).unwrap();
 }
+
+#[test]
+fn a_month_that_began_before_vaults_counted_what_is_used_comes_out_as_it_did() {
+    let before = month().read();
+    let mut lines = month();
+    let used = json!({ "content": { "day": "2026-11-20", "workloads": [
+        { "workload": "shop-db", "stored": 5, "share": 6 }
+    ]}});
+    lines.add("2026-11-20T00:00:00Z", "usage_noted", used);
+    let after = lines.read();
+    assert_eq!(csv::of(&after), csv::of(&before));
+    for text in [csv::of(&after), html::of(&after), after.json()] {
+        for word in ["stored_bytes", "listings", "charge", "Stored:"] {
+            assert!(!text.contains(word), "{word}: {text}");
+        }
+    }
+    assert!(after.json().starts_with("{\n  \"version\": 1,"));
+}

@@ -106,3 +106,96 @@ fn what_comes_right_after_a_start_or_a_border_of_months_is_in_the_months_report(
     assert!(points(&month).contains("\"points\": 1"), "{}", points(&month));
     assert!(points(&next).contains("\"points\": 1"), "{}", points(&next));
 }
+
+#[test]
+fn what_is_stored_and_taken_up_is_noted_once_a_day_and_restores_are_told_from_listings() {
+    let world = World::new();
+    let vault = world.open();
+    keep(&vault);
+    ship(&vault);
+    let month = vault.months.zone.month_of(vault.environment.clock.now());
+    let mut noted = vault.months.lock().take().unwrap();
+    let share = "7c6f0b6e-3c39-4f0e-9d53-1b1f6f3f0d01".parse().unwrap();
+    vault.occupied.note(share, vault.environment.clock.now(), [(&shop(), 7)].into_iter());
+    vault.note_usage(&mut noted).unwrap();
+    vault.note_usage(&mut noted).unwrap();
+    assert_eq!(all_lines(&world).matches("\"usage_noted\"").count(), 1, "once a day");
+    *vault.months.lock() = Some(noted);
+    let event = |purpose: &str| {
+        let event = Event::by_name("operator anna".into(), AuditAction::KeyHandedOut);
+        event.workload(&shop()).detail("purpose", purpose)
+    };
+    vault.audit.record_repeated(event("list")).unwrap();
+    vault.audit.record_repeated(event("list")).unwrap();
+    vault.audit.record_repeated(event("restore")).unwrap();
+    vault.audit.flush(true).unwrap();
+    let (csv, _) = vault.report_of(&month, Format::Csv).unwrap();
+    let cells = |line: usize| csv.lines().nth(line).unwrap().split(',').map(str::to_owned);
+    let row: BTreeMap<String, String> = cells(0).zip(cells(1)).collect();
+    let stored = vault.limits.all_stored()[&shop()];
+    assert!(stored > 0);
+    for (column, figure) in [
+        ("logical_bytes", "7".to_owned()),
+        ("stored_bytes", stored.to_string()),
+        ("share_bytes", "7".to_owned()),
+        ("days_counted", "1".to_owned()),
+        ("restores", "1".to_owned()),
+        ("listings", "2".to_owned()),
+    ] {
+        assert_eq!(row[column], figure, "{column}: {csv}");
+    }
+    // After a start it is known that the day was counted.
+    drop(vault);
+    let vault = world.open();
+    keep(&vault);
+    assert!(vault.months.lock().as_ref().unwrap().counted.is_some());
+}
+
+#[test]
+fn a_frozen_month_comes_out_byte_for_byte_after_renamings_and_a_rebuilt_catalog() {
+    let world = World::new();
+    let vault = world.open();
+    keep(&vault);
+    ship(&vault);
+    keep(&vault);
+    let now = vault.environment.clock.now();
+    let month = vault.months.zone.month_of(now);
+    let rename = |vault: &Vault, from: &WorkloadName, to: &str| {
+        let to = WorkloadName::new(to).unwrap();
+        let until = now.saturating_add(Duration::from_secs(86_400));
+        vault.rename(from, ("operator anna", Some("a merger")), &to, until).unwrap();
+        to
+    };
+    // In the middle of the month, and drops come under the new name.
+    let store = rename(&vault, &shop(), "store");
+    drop(vault);
+    let vault = world.open();
+    keep(&vault);
+    let more = bill(&vault, &store, &upload(&vault, &store, b"more content"));
+    vault.publish(&more, &agent()).unwrap();
+    keep(&vault);
+    let next = vault.months.zone.month_end(&month).unwrap();
+    let next = vault.months.zone.month_of(next.saturating_add(Duration::from_secs(1)));
+    *vault.months.lock() = Some(vault.begin_month(&next).unwrap());
+    assert_eq!(vault.freeze().unwrap(), format!("froze the reports of {month}"));
+    let all = |vault: &Vault| Format::ALL.map(|it| vault.report_of(&month, it).unwrap());
+    let frozen = all(&vault);
+    assert!(frozen.iter().all(|(_, is_frozen)| *is_frozen));
+    for (text, _) in &frozen {
+        assert!(text.contains("shop-db") && text.contains("store"), "as it was called: {text}");
+    }
+    // And once more, after its end.
+    rename(&vault, &store, "outlet");
+    drop(vault);
+    std::fs::remove_file(world.directory.path().join("catalog.sqlite")).unwrap();
+    let vault = world.open();
+    keep(&vault);
+    assert_eq!(all(&vault), frozen);
+    for format in Format::ALL {
+        world.storage.remove(&key_of(&month, format)).unwrap();
+    }
+    vault.freeze().unwrap();
+    assert_eq!(all(&vault), frozen, "made again from the log alone");
+    let verdict = verify(&*world.storage, &month).unwrap().unwrap();
+    assert_eq!((verdict.is_as_frozen, verdict.broken_at), (Some(true), vec![]));
+}

@@ -64,6 +64,8 @@ fn refusal(former: &WorkloadName, present: &WorkloadName) -> String {
 fn join(row: &mut WorkloadReport, other: WorkloadReport) {
     row.waiting = row.waiting.saturating_add(other.waiting);
     row.waiting_bytes = row.waiting_bytes.saturating_add(other.waiting_bytes);
+    row.share_bytes =
+        row.share_bytes.into_iter().chain(other.share_bytes).reduce(u64::saturating_add);
     row.rejected.extend(other.rejected);
     row.stopped = row.stopped.take().or(other.stopped);
     if row.declared.is_none() {
