@@ -1,158 +1,25 @@
 //! Why incidents open, as data: what it is about, whose it is, and what was known then.
 
+mod handed;
+mod key;
 mod sentence;
 
-use std::fmt;
 use std::time::Duration;
 
 use outlast_types::{DropId, Owner, RejectionCode, ShareId, SnapshotId, Timestamp, WorkloadName};
 use serde::{Deserialize, Serialize};
 
+use crate::class::Safe;
 use crate::event::Source;
+use crate::handed::{FailedJob, HandoverId};
 use crate::limit::Excess;
 use crate::promised::Promised;
 use crate::verification::{Damage, Shortening, Unread};
 
+pub use key::{Key, Subject, Topic};
+
 /// Longest text taken over from a report, in characters.
 const TEXT_LENGTH_MAX: usize = 500;
-
-/// What an incident is about. At most one incident per key is open at a time.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Key {
-    pub topic: Topic,
-    pub subject: Subject,
-}
-
-/// The kind of thing that went wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Topic {
-    Certificate,
-    Media,
-    Spool,
-    Route,
-    Agent,
-    Share,
-    Work,
-    Stray,
-    Clock,
-    Content,
-    Limits,
-    NeverVaulted,
-    Vault,
-    Repository,
-    VaultWentBack,
-    AuditLog,
-    ReleasesWithheld,
-    Forgetting,
-    ContestedDrop,
-    RejectedDrop,
-    Retired,
-    FormerName,
-    Data,
-    Scrub,
-    Drill,
-    Shortening,
-    RecoveryPoint,
-}
-
-/// The thing that it went wrong with.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Subject {
-    Vault,
-    /// Who holds a certificate: `agent road-1`.
-    Holder(String),
-    Agent(String),
-    Media(String),
-    /// A way by which people are told.
-    Route(String),
-    Source(Source),
-    Workload(WorkloadName),
-}
-
-impl Topic {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Certificate => "certificate",
-            Self::Media => "media",
-            Self::Spool => "spool",
-            Self::Route => "route",
-            Self::Agent => "agent",
-            Self::Share => "share",
-            Self::Work => "work",
-            Self::Stray => "stray",
-            Self::Clock => "clock",
-            Self::Content => "content",
-            Self::Limits => "limits",
-            Self::NeverVaulted => "never-vaulted",
-            Self::Vault => "vault",
-            Self::Repository => "repository",
-            Self::VaultWentBack => "vault-went-back",
-            Self::AuditLog => "audit-log",
-            Self::ReleasesWithheld => "releases-withheld",
-            Self::Forgetting => "forgetting",
-            Self::ContestedDrop => "contested-drop",
-            Self::RejectedDrop => "rejected-drop",
-            Self::Retired => "retired",
-            Self::FormerName => "former-name",
-            Self::Data => "damaged-data",
-            Self::Scrub => "scrub",
-            Self::Drill => "drill",
-            Self::Shortening => "shortening",
-            Self::RecoveryPoint => "recovery-point",
-        }
-    }
-}
-
-impl Key {
-    pub fn of_workload(topic: Topic, workload: &WorkloadName) -> Self {
-        Self { topic, subject: Subject::Workload(workload.clone()) }
-    }
-
-    pub fn of_source(topic: Topic, source: &Source) -> Self {
-        Self { topic, subject: Subject::Source(source.clone()) }
-    }
-
-    pub fn of_agent(agent: &str) -> Self {
-        Self::about_agent(Topic::Agent, agent)
-    }
-
-    /// What else there is about an agent, whatever its share.
-    pub fn about_agent(topic: Topic, agent: &str) -> Self {
-        Self { topic, subject: Subject::Agent(agent.to_owned()) }
-    }
-
-    pub fn of_media(topic: Topic, media: &str) -> Self {
-        Self { topic, subject: Subject::Media(media.to_owned()) }
-    }
-
-    pub fn of_route(route: &str) -> Self {
-        Self { topic: Topic::Route, subject: Subject::Route(route.to_owned()) }
-    }
-
-    pub fn of_vault(topic: Topic) -> Self {
-        Self { topic, subject: Subject::Vault }
-    }
-
-    pub fn of_certificate(holder: &str) -> Self {
-        Self { topic: Topic::Certificate, subject: Subject::Holder(holder.to_owned()) }
-    }
-}
-
-/// Stable text for pagers that join repeated messages: `recovery-point/shop-db`.
-impl fmt::Display for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.topic.as_str())?;
-        match &self.subject {
-            Subject::Vault => Ok(()),
-            Subject::Holder(holder) => write!(f, "/{}", holder.replacen(' ', "/", 1)),
-            Subject::Agent(name) | Subject::Media(name) | Subject::Route(name) => {
-                write!(f, "/{name}")
-            }
-            Subject::Source(source) => write!(f, "/{source}"),
-            Subject::Workload(workload) => write!(f, "/{workload}"),
-        }
-    }
-}
 
 /// Why an incident is open, with what was known when it opened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -168,6 +35,9 @@ pub enum Cause {
         /// Why, by the agent that makes its drops itself.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         said: Option<String>,
+        /// What would have been a recovery point.
+        #[serde(default, skip_serializing_if = "Safe::is_vaulted")]
+        safe: Safe,
     },
     /// The application did its part: a sealed drop waits on the share, but is not vaulted.
     NotVaulted {
@@ -175,6 +45,48 @@ pub enum Cause {
         #[serde(rename = "rpo")]
         promised: Promised,
         waiting_since: Timestamp,
+        #[serde(default, skip_serializing_if = "Safe::is_vaulted")]
+        safe: Safe,
+    },
+    /// It was dropped, and the backup product has not confirmed it; no agent hands it over, if no hand-over is
+    /// named.
+    NotConfirmed {
+        workload: WorkloadName,
+        #[serde(rename = "rpo")]
+        promised: Promised,
+        handover: Option<HandoverId>,
+        /// Whether a job has sent it.
+        read: bool,
+        since: Timestamp,
+    },
+    /// A job of a backup product failed, and drops that it should have taken are not confirmed.
+    HandoverJobFailed { handover: HandoverId, product: Option<String>, failed: FailedJob },
+    /// Nothing has read what lies in a hand-over since then.
+    HandoverUnread {
+        handover: HandoverId,
+        product: Option<String>,
+        since: Timestamp,
+        within: Duration,
+    },
+    /// It was read, and the product has not said that it has it.
+    HandoverUnconfirmed {
+        handover: HandoverId,
+        product: Option<String>,
+        since: Timestamp,
+        within: Duration,
+    },
+    /// A hand-over has no room for more drops.
+    HandoverFull { handover: HandoverId, problem: String },
+    /// The directory of a hand-over cannot be used.
+    HandoverUnusable { handover: HandoverId, problem: String },
+    /// What a product had confirmed it has no more.
+    HandoverWithdrawn {
+        handover: HandoverId,
+        product: Option<String>,
+        count: usize,
+        /// Some of the workloads.
+        workloads: Vec<WorkloadName>,
+        reason: String,
     },
     /// Drops came and were vaulted, and none since then is a recovery point.
     OnlySuspect {
@@ -322,6 +234,7 @@ enum About<'a> {
     Media(&'a str),
     Route(&'a str),
     Share(&'a str, Option<ShareId>),
+    Handover(&'a HandoverId),
     Workload(&'a WorkloadName),
 }
 
@@ -336,9 +249,24 @@ impl Cause {
         let of_share =
             |code, topic, agent, share: &Option<_>| (code, topic, Platform, Share(agent, *share));
         let of_vault = |code, topic| (code, topic, Platform, Vault);
+        let product =
+            |code, handover| (code, T::Handover, Owner::Backup, About::Handover(handover));
+        let room = |code, handover| (code, T::HandoverRoom, Platform, About::Handover(handover));
         let (code, topic, owner, about) = match self {
             Self::NothingDropped { workload: w, .. } => app("nothing-dropped", T::RecoveryPoint, w),
             Self::NotVaulted { workload: w, .. } => ours("not-vaulted", T::RecoveryPoint, w),
+            Self::NotConfirmed { workload: w, handover, .. } => {
+                let owner = if handover.is_some() { Owner::Backup } else { Platform };
+                ("not-confirmed", T::RecoveryPoint, owner, Workload(w))
+            }
+            Self::HandoverJobFailed { handover: h, .. } => product("handover-job-failed", h),
+            Self::HandoverUnread { handover: h, .. } => product("handover-unread", h),
+            Self::HandoverUnconfirmed { handover: h, .. } => product("handover-unconfirmed", h),
+            Self::HandoverFull { handover: h, .. } => room("handover-full", h),
+            Self::HandoverUnusable { handover: h, .. } => room("handover-unusable", h),
+            Self::HandoverWithdrawn { handover: h, .. } => {
+                ("handover-withdrawn", T::Withdrawn, Owner::Backup, About::Handover(h))
+            }
             Self::OnlySuspect { workload: w, .. } => app("only-suspect", T::RecoveryPoint, w),
             Self::DropRejected { workload: w, .. } => app("drop-rejected", T::RejectedDrop, w),
             Self::RetiredDropped { workload: w, .. } => app("retired-dropped", T::Retired, w),
@@ -412,6 +340,7 @@ impl Cause {
             About::Share(agent, share) => {
                 Subject::Source(Source { agent: agent.to_owned(), share })
             }
+            About::Handover(handover) => Subject::Handover(handover.clone()),
             About::Workload(workload) => Subject::Workload(workload.clone()),
         };
         Key { topic, subject }
@@ -427,6 +356,7 @@ impl Cause {
         match &mut self {
             Self::NothingDropped { workload, .. }
             | Self::NotVaulted { workload, .. }
+            | Self::NotConfirmed { workload, .. }
             | Self::OnlySuspect { workload, .. }
             | Self::DropRejected { workload, .. }
             | Self::RetiredDropped { workload, .. }
@@ -442,6 +372,20 @@ impl Cause {
             _ => {}
         }
         self
+    }
+
+    /// The hand-over concerned, if there is one.
+    pub fn handover(&self) -> Option<&HandoverId> {
+        match self {
+            Self::HandoverJobFailed { handover, .. }
+            | Self::HandoverUnread { handover, .. }
+            | Self::HandoverUnconfirmed { handover, .. }
+            | Self::HandoverFull { handover, .. }
+            | Self::HandoverUnusable { handover, .. }
+            | Self::HandoverWithdrawn { handover, .. } => Some(handover),
+            Self::NotConfirmed { handover, .. } => handover.as_ref(),
+            _ => None,
+        }
     }
 
     /// The workload concerned, if it is about one.

@@ -1,11 +1,12 @@
 //! What the ledger is told.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use outlast_types::{ContentHash, Day, DropId, RejectionCode, ShareId, Timestamp, WorkloadName};
 use serde::{Deserialize, Serialize};
 
+use crate::handed::Handed;
 use crate::limit::Excess;
 use crate::promise::Declaration;
 use crate::stopped::Stopped;
@@ -179,6 +180,24 @@ pub enum Event {
     /// All was heard that an agent saw in a look at its whole share, which it began at `began`, by the
     /// vault's clock: what it did not name does not wait.
     Looked { source: Source, began: Timestamp },
+    /// A backup product that a drop was handed over to has all of it, by its own record; `at` is the moment that
+    /// it brings back, as of a vaulted drop, and `vaulted` says whether the vault holds it, too. May be repeated.
+    Confirmed { workload: WorkloadName, drop: DropId, at: Timestamp, vaulted: bool },
+    /// A product has a drop no more that it had.
+    Withdrawn {
+        workload: WorkloadName,
+        source: Source,
+        handover: String,
+        drop: DropId,
+        /// For people.
+        reason: String,
+    },
+    /// Whether drops of a workload lie in a hand-over of an agent and are not confirmed: in which one, and
+    /// whether jobs have sent them all. May be repeated.
+    Lying { workload: WorkloadName, source: Source, lies: Option<(String, bool)> },
+    /// All hand-overs of an agent, as it sees them; those that it does not name are no more. What was confirmed
+    /// until then was told before.
+    HandedOver { source: Source, handovers: BTreeMap<String, Handed> },
     /// The vault itself, `vault hq`, shows this certificate and no other.
     OwnCertificate { holder: String, certificate: Validity },
 }
@@ -205,6 +224,9 @@ impl Event {
             | Self::Rejected { workload, .. }
             | Self::Failing { workload, .. }
             | Self::Backlog { workload, .. }
+            | Self::Confirmed { workload, .. }
+            | Self::Withdrawn { workload, .. }
+            | Self::Lying { workload, .. }
             | Self::Content { workload, .. } => Some(workload),
             Self::Custody(_)
             | Self::OverLimit { .. }
@@ -219,6 +241,7 @@ impl Event {
             | Self::RouteSeen { .. }
             | Self::Moved { .. }
             | Self::Looked { .. }
+            | Self::HandedOver { .. }
             | Self::OwnCertificate { .. } => None,
         }
     }
@@ -230,6 +253,7 @@ impl Event {
             | Self::Waiting { workload, .. }
             | Self::Rejected { workload, .. }
             | Self::Failing { workload, why: Some(_), .. }
+            | Self::Lying { workload, lies: Some(_), .. }
             | Self::Content { workload, problem: Some(_), .. } => Some(workload),
             _ => None,
         }

@@ -22,8 +22,10 @@ const INCIDENT: &str = "incident";
 const LOST: &str = "lost";
 const CONTESTED: &str = "contested";
 const LIMIT: &str = "limit";
-/// The versions that knew nothing of scrubs and drills, of why a workload is not dropped, of suspect drops and
+const HANDOVER: &str = "handover";
+/// The versions that knew nothing of hand-overs, of scrubs and drills, of why a workload is not dropped, of suspect drops and
 /// of limits, and were as the present one otherwise.
+const WITHOUT_HANDOVERS: u32 = 7;
 const WITHOUT_DRILLS: u32 = 6;
 const WITHOUT_REASONS: u32 = 5;
 const WITHOUT_SUSPECTS: u32 = 4;
@@ -82,7 +84,11 @@ pub(crate) fn decode(
     // The version first: another form need not parse as ours.
     let Version { version } = serde_json::from_str(&head.state)?;
     match (head.part.as_str(), version) {
-        (HEAD, VERSION | WITHOUT_DRILLS | WITHOUT_REASONS | WITHOUT_SUSPECTS | WITHOUT_LIMITS) => {
+        (
+            HEAD,
+            VERSION | WITHOUT_HANDOVERS | WITHOUT_DRILLS | WITHOUT_REASONS | WITHOUT_SUSPECTS
+            | WITHOUT_LIMITS,
+        ) => {
             let Versioned { head, .. } = serde_json::from_str::<Versioned<Head>>(&head.state)?;
             Ok((decode_rows(LedgerState::of(head), rows)?, version != VERSION))
         }
@@ -95,6 +101,7 @@ pub(crate) fn decode(
 fn decode_rows(mut state: LedgerState, rows: Vec<Row>) -> Result<LedgerState, LedgerError> {
     let (mut workloads, mut sources, mut open) = (Vec::new(), Vec::new(), Vec::new());
     let (mut lost, mut contested, mut over_limits) = (Vec::new(), Vec::new(), Vec::new());
+    let mut handovers = Vec::new();
     for Row { part, key, state } in rows {
         match part.as_str() {
             WORKLOAD => workloads.push((named(&key)?, serde_json::from_str(&state)?)),
@@ -102,12 +109,14 @@ fn decode_rows(mut state: LedgerState, rows: Vec<Row>) -> Result<LedgerState, Le
             INCIDENT => open.push(serde_json::from_str(&state)?),
             LOST => lost.push(serde_json::from_str(&state)?),
             CONTESTED => contested.push((named(&key)?, serde_json::from_str(&state)?)),
+            HANDOVER => handovers.push(serde_json::from_str(&state)?),
             LIMIT => over_limits.push((key, serde_json::from_str(&state)?)),
             _ => return Err(LedgerError::Inconsistent("it has rows of an unknown kind")),
         }
     }
     state.workloads = workloads.into_iter().collect();
     state.sources = sources.into_iter().collect();
+    state.handovers = handovers.into_iter().collect();
     state.set_open(open)?;
     state.evidence.set_lost(lost);
     state.evidence.contested = contested.into_iter().collect();
@@ -129,6 +138,7 @@ pub(crate) fn unsaved(state: &LedgerState, is_outdated: bool) -> Unsaved {
     }
     to.add(WORKLOAD, &state.workloads, |name| name.to_string(), |_, workload| json(workload));
     to.add(SOURCE, &state.sources, |source| source.to_string(), |k, source| json(&(k, source)));
+    to.add(HANDOVER, &state.handovers, |id| id.to_string(), |id, it| json(&(id, it)));
     to.add(INCIDENT, &state.open, |key| key.to_string(), |_, incident| json(incident));
     let Evidence { lost, contested } = &state.evidence;
     to.add(LOST, lost, |(workload, drop)| format!("{workload}/{drop}"), |_, lost| json(lost));

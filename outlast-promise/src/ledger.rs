@@ -6,7 +6,9 @@
 mod backlog;
 mod explain;
 mod explanations;
+mod handovers;
 mod limits;
+mod missed;
 mod observe;
 mod platform;
 mod renamed;
@@ -24,8 +26,13 @@ use crate::error::LedgerError;
 use crate::event::{Event, Source};
 use crate::form::{self, Row, Unsaved};
 use crate::incident::Change;
+use crate::source_state::SourceState;
 use crate::state::{Head, LedgerState, VaultOutage};
 use crate::status::Settings;
+use crate::workload::Workload;
+
+/// Shares of one agent that are told apart; one that names more is in error, or means harm.
+const SOURCES_MAX: usize = 16;
 
 /// A clock that jumps back by less than this was read a moment too early by another thread; by
 /// more, it was set.
@@ -249,5 +256,29 @@ impl Ledger {
             self.settled = None;
         }
         self.state.head.now = self.state.head.now.max(now);
+    }
+
+    /// The workload's account; opened with the default promise if nobody declared it.
+    fn account(&mut self, name: &WorkloadName) -> &mut Workload {
+        let (now, settings) = (self.state.head.now, &self.settings);
+        self.state.workloads.get_or_insert_with(name, || {
+            let mut workload = Workload::new(now);
+            workload.promise_anew(name, &settings.policy);
+            workload
+        })
+    }
+
+    fn hear(&mut self, mut source: Source) -> &mut SourceState {
+        let heard = self.state.head.now;
+        if !self.state.sources.contains(&source) {
+            let of_agent = self.state.sources.keys().filter(|known| known.agent == source.agent);
+            if of_agent.count() >= SOURCES_MAX {
+                source.share = None;
+            }
+        }
+        let known = self.state.sources.get_or_insert_with(&source, || SourceState::new(heard));
+        known.heard = heard;
+        known.unheard = Duration::ZERO;
+        known
     }
 }

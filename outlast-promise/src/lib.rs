@@ -28,6 +28,8 @@ mod error;
 mod event;
 mod evidence;
 mod form;
+mod handed;
+mod handover_state;
 mod incident;
 mod layers;
 mod ledger;
@@ -56,10 +58,13 @@ mod workload;
 
 pub use catching_up::CatchingUp;
 pub use cause::{Cause, Key, LostDrop, Subject, Topic};
-pub use class::{Class, ClassName, Freshness, InvalidClass, InvalidClassName, Part, Quiet, Safe};
+pub use class::{
+    Class, ClassName, Freshness, InvalidClass, InvalidClassName, InvalidSafe, Part, Quiet, Safe,
+};
 pub use error::LedgerError;
 pub use event::{Event, Finding, Order, Source, Validity};
 pub use form::{Row, RowChange, Unsaved};
+pub use handed::{FailedJob, Handed, HandoverId, HandoverRule, Room};
 pub use incident::{Change, Incident};
 pub use layers::Effective;
 pub use ledger::Ledger;

@@ -10,6 +10,8 @@ use crate::cause::Key;
 use crate::error::LedgerError;
 use crate::event::{Source, Validity};
 use crate::evidence::Evidence;
+use crate::handed::HandoverId;
+use crate::handover_state::HandoverState;
 use crate::incident::OpenIncident;
 use crate::limit::OverLimit;
 use crate::source_state::SourceState;
@@ -24,6 +26,7 @@ pub(crate) struct LedgerState {
     pub(crate) saved_head: Head,
     pub(crate) workloads: Table<WorkloadName, Workload>,
     pub(crate) sources: Table<Source, SourceState>,
+    pub(crate) handovers: Table<HandoverId, HandoverState>,
     pub(crate) open: Table<Key, OpenIncident>,
     /// What speaks against the vault's custody, until it is settled or old.
     pub(crate) evidence: Evidence,
@@ -114,6 +117,7 @@ impl LedgerState {
             head,
             workloads: Table::default(),
             sources: Table::default(),
+            handovers: Table::default(),
             open: Table::default(),
             evidence: Evidence::default(),
             over_limits: Table::default(),
@@ -135,6 +139,7 @@ impl LedgerState {
         self.saved_head.clone_from(&self.head);
         self.workloads.mark_saved();
         self.sources.mark_saved();
+        self.handovers.mark_saved();
         self.open.mark_saved();
         self.evidence.lost.mark_saved();
         self.evidence.contested.mark_saved();
@@ -146,6 +151,7 @@ impl LedgerState {
         self.head.clone_from(&self.saved_head);
         self.workloads.restore_saved();
         self.sources.restore_saved();
+        self.handovers.restore_saved();
         self.open.restore_saved();
         self.evidence.lost.restore_saved();
         self.evidence.contested.restore_saved();
@@ -163,6 +169,7 @@ impl LedgerState {
             source.recovering.iter_mut().for_each(|recovering| back(&mut recovering.until));
             source.looked.iter_mut().for_each(back);
         });
+        self.handovers.update_all(|handover| handover.moments().for_each(back));
         if let Some(outage) = &mut self.head.outage {
             back(&mut outage.from);
             back(&mut outage.until);

@@ -7,6 +7,7 @@ use outlast_types::{DropId, ShareId, Timestamp, WorkloadName};
 
 use crate::class::Quiet;
 use crate::event::{Source, Validity};
+use crate::handed::{HandoverId, HandoverRule};
 use crate::origin::Origin;
 use crate::policy::Policy;
 use crate::promise::{Declaration, Promise, State};
@@ -31,6 +32,9 @@ pub struct Settings {
     pub reported_max: usize,
     /// The same for single agents.
     pub reported_max_of: BTreeMap<String, usize>,
+    /// What is expected of backup products, by the names of hand-overs, and of all others.
+    pub handovers: BTreeMap<String, HandoverRule>,
+    pub any_handover: HandoverRule,
 }
 
 impl Settings {
@@ -39,6 +43,11 @@ impl Settings {
         let consists_of_others = |members: &Vec<WorkloadName>| !members.contains(workload);
         self.policy.workloads.contains_key(workload)
             && !self.services.get(workload).is_some_and(consists_of_others)
+    }
+
+    /// What is expected of a hand-over by this name.
+    pub fn handover(&self, name: &str) -> &HandoverRule {
+        self.handovers.get(name).unwrap_or(&self.any_handover)
     }
 
     /// How many workloads may be known by the word of this agent alone.
@@ -56,6 +65,8 @@ impl Default for Settings {
             stall: Duration::from_secs(30 * 60),
             reported_max: 10_000,
             reported_max_of: BTreeMap::new(),
+            handovers: BTreeMap::new(),
+            any_handover: HandoverRule::default(),
         }
     }
 }
@@ -75,6 +86,15 @@ pub struct WorkloadStatus {
     pub state: State,
     pub known_since: Timestamp,
     pub last_vaulted: Option<Timestamp>,
+    /// The newest drop that a backup product has confirmed.
+    pub last_confirmed: Option<Timestamp>,
+    /// The newest recovery point, as policy counts them.
+    pub last_safe: Option<Timestamp>,
+    /// The hand-over in which its drops lie, since when one is not confirmed, and whether that was read.
+    pub handover: Option<HandoverId>,
+    pub unconfirmed: Option<(Timestamp, bool)>,
+    /// Why a product has a drop no more, while it has no other one.
+    pub withdrawn: Option<String>,
     /// The moment at which the promise breaks, or broke, unless a drop is vaulted before it.
     pub due: Timestamp,
     /// The time in which its pages wait, if that is now.

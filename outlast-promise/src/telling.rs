@@ -2,7 +2,8 @@
 
 use outlast_types::{Timestamp, human};
 
-use crate::class::Freshness;
+use crate::class::{Freshness, Safe};
+use crate::handed::HandoverId;
 use crate::promise::State;
 use crate::status::WorkloadStatus;
 
@@ -25,9 +26,13 @@ impl WorkloadStatus {
     /// What was promised and what is there.
     fn facts(&self, now: Timestamp) -> String {
         let ago = |at: Timestamp| format!("{} ago", human::duration(now.since(at)));
-        let last = match self.last_vaulted {
-            Some(at) => format!("last vaulted drop received {}", ago(at)),
-            None => format!("nothing was vaulted since it became known {}", ago(self.known_since)),
+        let (safe, known) = (self.promise.class().safe, self.known_since);
+        let last = match (safe, self.last_safe) {
+            (Safe::Vaulted, Some(at)) => format!("last vaulted drop received {}", ago(at)),
+            (safe, Some(at)) => format!("the newest drop that is {} came {}", safe.done(), ago(at)),
+            (safe, None) => {
+                format!("nothing was {} since it became known {}", safe.done(), ago(known))
+            }
         };
         let until = |what: &str| match self.until {
             Some(until) => format!("{what} until {}, {last}", self.shown(until)),
@@ -72,6 +77,9 @@ impl WorkloadStatus {
         if !is_asked {
             return self.content_problem.clone();
         }
+        if let Some(why) = self.lies(now) {
+            return Some(why);
+        }
         if let Some(since) = self.waiting_since {
             let waits = human::duration(now.since(since));
             return Some(format!("a sealed drop waits on its share for {waits}"));
@@ -88,6 +96,20 @@ impl WorkloadStatus {
         }
         let failing = self.failing.as_ref().map(|why| format!("its agent cannot make one: {why}"));
         failing.or_else(|| self.content_problem.clone())
+    }
+
+    /// What keeps a backup product from confirming it, where that counts.
+    fn lies(&self, now: Timestamp) -> Option<String> {
+        let safe = self.promise.class().safe;
+        let handover = self.handover.as_ref().filter(|_| safe.counts_confirmed())?;
+        if let Some(withdrawn) = &self.withdrawn {
+            return Some(format!("the backup product has what it confirmed no more: {withdrawn}"));
+        }
+        let (since, read) = self.unconfirmed?;
+        let HandoverId { agent, name } = handover;
+        let lies = human::duration(now.since(since));
+        let read = if read { "read, and not confirmed" } else { "and no job has read it" };
+        Some(format!("a drop lies in the hand-over {name} of agent {agent} for {lies}, {read}"))
     }
 
     /// What somebody can do about it; nothing if all is well.
@@ -113,6 +135,16 @@ impl WorkloadStatus {
 
     fn remedy(&self) -> String {
         let Self { workload, .. } = self;
+        let safe = self.promise.class().safe;
+        if let (Some(handover), Some(_), true) =
+            (&self.handover, &self.unconfirmed, safe.counts_confirmed())
+        {
+            return format!(
+                "ask the backup team for its jobs; on the agent's host, `outlast handover status {}` tells \
+                 what it is waiting for",
+                handover.name
+            );
+        }
         if self.waiting_since.is_some() {
             return "look at the agent's log and its way to the vault: the application has done its part"
                 .to_owned();

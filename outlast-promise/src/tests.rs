@@ -13,6 +13,7 @@ mod certificates;
 mod classes;
 mod deadlines;
 mod evidence;
+mod handovers;
 mod layers;
 mod limits;
 mod orders;
@@ -432,6 +433,7 @@ fn pages_say_what_happened_and_what_to_do() {
             last_vaulted: Some(at(0)),
             known_since: at(0),
             said: None,
+            safe: Safe::Vaulted,
         },
         "shop-db missed its recovery point: nothing newer than 2026-09-21T14:13:20Z is vaulted, \
          and 26 h are promised; check that its instances still write and seal drops",
@@ -443,13 +445,19 @@ fn pages_say_what_happened_and_what_to_do() {
             last_vaulted: None,
             known_since: at(0),
             said: None,
+            safe: Safe::Vaulted,
         },
         "shop-db missed its recovery point: nothing was vaulted since it became known at \
          2026-09-21T14:13:20Z, and 26 h are promised; check that its instances mount the share \
          and drop",
     );
     check(
-        Cause::NotVaulted { workload: shop(), promised: Promised::Rpo(rpo), waiting_since: at(0) },
+        Cause::NotVaulted {
+            workload: shop(),
+            promised: Promised::Rpo(rpo),
+            waiting_since: at(0),
+            safe: Safe::Vaulted,
+        },
         "shop-db missed its recovery point of 26 h: a sealed drop waits on the share since \
          2026-09-21T14:13:20Z but is not vaulted; check the agent's log and its way to the vault",
     );

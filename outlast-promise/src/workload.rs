@@ -1,5 +1,7 @@
 //! What is known of one workload, and what follows from that alone.
 
+mod delivered;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use outlast_types::{ContentHash, Day, DropId, RejectionCode, ShareId, Timestamp, WorkloadName};
@@ -7,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::class::Quiet;
 use crate::event::Source;
+use crate::handed::{Delivered, Lies, Withdrawn};
 use crate::incident::Recovering;
 use crate::layers::{Effective, Layers};
 use crate::policy::Policy;
@@ -60,6 +63,15 @@ pub(crate) struct Workload {
     /// The media server with which something of it waits, while that is in trouble.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) at_media: Option<String>,
+    /// The newest drops that a backup product has, the oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) delivered: Vec<Delivered>,
+    /// Where its drops are handed over, and whether one lies there that is not confirmed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) lies: Option<Lies>,
+    /// The newest drop that a product had and has no more, while it has not got another one since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) withdrawn: Option<Withdrawn>,
     /// Until when nobody is paged for its recovery point.
     pub(crate) paused_until: Option<Timestamp>,
     pub(crate) retirement: Option<Retirement>,
@@ -160,6 +172,9 @@ impl Workload {
             content_problem: None,
             failing: None,
             at_media: None,
+            delivered: Vec::new(),
+            lies: None,
+            withdrawn: None,
             paused_until: None,
             retirement: None,
             revival: None,
@@ -216,7 +231,10 @@ impl Workload {
 
     /// Whether it is known by an agent's word alone: nothing of it was ever vaulted.
     pub(crate) fn is_hearsay(&self) -> bool {
-        self.last_vaulted.is_none() && self.suspect.is_none() && self.source.is_some()
+        self.last_vaulted.is_none()
+            && self.delivered.is_empty()
+            && self.suspect.is_none()
+            && self.source.is_some()
     }
 
     /// Whether nothing is left of it but an agent's word, and nobody ever decided anything about it.
@@ -239,6 +257,7 @@ impl Workload {
         let Self { last_vaulted, waiting_since, source, rejected, missing, retirement, .. } = self;
         !self.is_declared()
             && last_vaulted.is_none()
+            && self.delivered.is_empty()
             && self.suspect.is_none()
             && waiting_since.is_none()
             && source.is_none()
@@ -259,13 +278,19 @@ impl Workload {
             return;
         }
         self.last_vaulted = Some(at);
+        self.produced(at);
+    }
+
+    /// A good drop of `at` is somewhere safe: whoever makes them has done his part, and it lives.
+    fn produced(&mut self, at: Timestamp) {
         self.failing = None;
         self.stopped = None;
         self.rejected = None;
         self.suspect = None;
         // A pause that has ended is over when its promise was renewed; until then it tells when
         // the promise broke.
-        self.paused_until.take_if(|until| *until <= at);
+        let renewed = self.last_safe();
+        self.paused_until.take_if(|until| renewed.is_some_and(|renewed| *until <= renewed));
         // Two drops at once are one sign of life; one that comes much later is another.
         let again = |dropped| self.promise.promise.time_after(dropped) / 2;
         self.revival.take_if(|revival| at.since(revival.dropped) >= again(revival.dropped));
@@ -275,7 +300,7 @@ impl Workload {
     /// A drop was vaulted that is no recovery point: nothing waits any more, and nothing is renewed.
     pub(crate) fn suspect(&mut self, suspect: Suspect) {
         self.known_since = self.known_since.min(suspect.at);
-        let is_newer = self.last_vaulted.is_none_or(|last| last < suspect.at)
+        let is_newer = self.last_produced().is_none_or(|last| last < suspect.at)
             && self.suspect.as_ref().is_none_or(|known| known.at <= suspect.at);
         if is_newer {
             self.waiting_since = None;
@@ -294,7 +319,8 @@ impl Workload {
             self.vaulted(at);
         }
         // One that came later is as doubtful as before.
-        if let Some(newer) = newer.filter(|newer| self.last_vaulted.is_none_or(|at| at < newer.at))
+        if let Some(newer) =
+            newer.filter(|newer| self.last_produced().is_none_or(|at| at < newer.at))
         {
             self.suspect = Some(newer);
         }
@@ -311,7 +337,7 @@ impl Workload {
 
     /// A drop that came after its retirement means that it lives.
     fn revive(&mut self) {
-        let Some(dropped) = self.last_vaulted else { return };
+        let Some(dropped) = self.last_produced() else { return };
         if let Some(over) = self.retirement.take_if(|retirement| retirement.until <= dropped) {
             self.revival = Some(Revival { retired: over.at, dropped });
         }
@@ -326,7 +352,7 @@ impl Workload {
 
     /// The moment at which its promise breaks, or broke.
     pub(crate) fn due(&self) -> Timestamp {
-        let due = self.promise().due_after(self.last_vaulted.unwrap_or(self.known_since));
+        let due = self.promise().due_after(self.last_safe().unwrap_or(self.known_since));
         self.paused_until.map_or(due, |until| due.max(until))
     }
 
@@ -345,7 +371,7 @@ impl Workload {
             (Some(_), _) => State::Retired,
             (None, Some(until)) if now < until => State::Paused,
             _ if self.missing.is_some() => State::Broken,
-            _ => match evaluate(self.promise(), self.known_since, self.last_vaulted, now) {
+            _ => match evaluate(self.promise(), self.known_since, self.last_safe(), now) {
                 State::Fresh if self.is_stranger => State::Undeclared,
                 state => state,
             },
@@ -377,7 +403,7 @@ impl Workload {
     /// A drop of it says by which release it was written, and whether it is its instance's last.
     pub(crate) fn released(&mut self, at: Timestamp, release: Option<String>, is_last: bool) {
         // One that comes after newer ones tells of a release that is over.
-        if self.last_vaulted.is_some_and(|last| at < last) {
+        if self.last_produced().is_some_and(|last| at < last) {
             return;
         }
         let late_by = at.since(self.due());
@@ -391,7 +417,7 @@ impl Workload {
 
     /// What was promised of the recovery point that is missing.
     pub(crate) fn promised(&self) -> Promised {
-        self.promise().promised(self.last_vaulted.unwrap_or(self.known_since))
+        self.promise().promised(self.last_safe().unwrap_or(self.known_since))
     }
 
     /// Notes a rejected drop, unless it was told before.
@@ -428,6 +454,9 @@ impl Workload {
         let mut moments = vec![&mut self.known_since];
         moments.extend(&mut self.last_vaulted);
         moments.extend(&mut self.waiting_since);
+        moments.extend(self.delivered.iter_mut().map(|known| &mut known.at));
+        moments.extend(self.withdrawn.iter_mut().map(|gone| &mut gone.at));
+        moments.extend(self.lies.iter_mut().filter_map(|lies| lies.unconfirmed.as_mut()));
         moments.extend(&mut self.paused_until);
         moments.extend(&mut self.named);
         moments.extend(self.releases.moments());

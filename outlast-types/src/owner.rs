@@ -13,19 +13,24 @@ pub enum Owner {
     App,
     /// The team that runs Outlast: agent, share, network or vault.
     Platform,
+    /// The team that runs the backup product to which drops are handed over.
+    Backup,
 }
 
 /// A text that names no owner.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not an owner: use app or platform")]
+#[error("{0:?} is not an owner: use app, platform or backup")]
 pub struct UnknownOwner(String);
 
 impl Owner {
-    /// `app` or `platform`.
+    pub const ALL: [Self; 3] = [Self::App, Self::Platform, Self::Backup];
+
+    /// `app`, `platform` or `backup`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::App => "app",
             Self::Platform => "platform",
+            Self::Backup => "backup",
         }
     }
 }
@@ -40,7 +45,7 @@ impl FromStr for Owner {
     type Err = UnknownOwner;
 
     fn from_str(text: &str) -> Result<Self, UnknownOwner> {
-        let known = [Self::App, Self::Platform].into_iter().find(|owner| owner.as_str() == text);
+        let known = Self::ALL.into_iter().find(|owner| owner.as_str() == text);
         known.ok_or_else(|| UnknownOwner(text.to_owned()))
     }
 }

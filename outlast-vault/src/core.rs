@@ -28,6 +28,7 @@ pub(crate) mod month;
 
 pub(crate) mod arrivals;
 pub(crate) mod challenges;
+pub(crate) mod deliveries;
 pub(crate) mod keepings;
 pub(crate) mod orders;
 pub(crate) mod policy;
@@ -60,6 +61,7 @@ pub(crate) mod custody;
 pub(crate) mod doubt;
 pub(crate) mod drill;
 pub(crate) mod enrollment;
+pub(crate) mod handing;
 pub(crate) mod holding;
 pub(crate) mod kept;
 pub(crate) mod keys;

@@ -54,7 +54,7 @@ pub use orders::{
 };
 pub use shipments::{
     AskLacking, BeginShipment, BillAnswer, BilledPacks, CancelShipment, CustodyRecord, CustodyView,
-    HeardShipment, LACKING_OBJECTS_MAX, Lacking, MEDIA_REPORT_GOOD_FOR, MEDIA_ROWS_MAX,
+    HandedView, HeardShipment, LACKING_OBJECTS_MAX, Lacking, MEDIA_REPORT_GOOD_FOR, MEDIA_ROWS_MAX,
     MediaReport, MediaReported, MediaRow, MediaState, PENDING_NAMED_MAX, Pending,
     SHIPMENT_IDLE_MAX, ShipmentView, Waiting,
 };
@@ -401,6 +401,12 @@ pub struct WorkloadView {
     /// When the newest drop was vaulted, by the vault's clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_vaulted: Option<Timestamp>,
+    /// The newest drop that a backup product has confirmed: the moment that it brings back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_confirmed: Option<Timestamp>,
+    /// What policy counts: `vaulted`, `confirmed`, `either` or `both`. Older vaults do not say that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub safe: Option<String>,
     pub snapshots: u64,
     pub open_incidents: u64,
     /// The newest suspect drop, while no good one has followed: it does not count.

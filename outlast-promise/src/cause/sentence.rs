@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use outlast_types::{DropId, RejectionCode, Timestamp, WorkloadName, human};
 
-use super::{Cause, LostDrop};
+use super::{Cause, LostDrop, handed};
+use crate::class::Safe;
 use crate::event::Source;
 use crate::limit::Excess;
 use crate::promised::Promised;
@@ -15,13 +16,22 @@ use crate::verification::{Damage, Shortening, Unread};
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NothingDropped { workload, promised, last_vaulted, known_since, said } => {
-                let newest = (*last_vaulted, *known_since);
+            Self::NothingDropped { workload, promised, last_vaulted, known_since, said, safe } => {
+                let newest = (*last_vaulted, *known_since, safe.done());
                 nothing_dropped(f, workload, promised, newest, said.as_deref())
             }
-            Self::NotVaulted { workload, promised, waiting_since } => {
-                not_vaulted(f, workload, promised, *waiting_since)
+            Self::NotVaulted { workload, promised, waiting_since, safe } => {
+                not_vaulted(f, workload, promised, (*waiting_since, *safe))
             }
+            Self::NotConfirmed { workload, promised, handover, read, since } => {
+                handed::not_confirmed(f, (workload, promised), handover.as_ref(), (*read, *since))
+            }
+            Self::HandoverJobFailed { .. }
+            | Self::HandoverUnread { .. }
+            | Self::HandoverUnconfirmed { .. }
+            | Self::HandoverFull { .. }
+            | Self::HandoverUnusable { .. }
+            | Self::HandoverWithdrawn { .. } => handed::troubled(f, self),
             Self::OnlySuspect { workload, promised, drop, received, why } => {
                 only_suspect(f, workload, promised, (*drop, *received), why)
             }
@@ -87,7 +97,7 @@ fn nothing_dropped(
     f: &mut fmt::Formatter<'_>,
     workload: &WorkloadName,
     promised: &Promised,
-    (last_vaulted, known_since): (Option<Timestamp>, Timestamp),
+    (last_vaulted, known_since, done): (Option<Timestamp>, Timestamp, &str),
     said: Option<&str>,
 ) -> fmt::Result {
     let promised = match promised {
@@ -98,8 +108,8 @@ fn nothing_dropped(
     };
     write!(f, "{workload} missed its recovery point: nothing ")?;
     match last_vaulted {
-        Some(last) => write!(f, "newer than {last} is vaulted, and {promised}; ")?,
-        None => write!(f, "was vaulted since it became known at {known_since}, and {promised}; ")?,
+        Some(last) => write!(f, "newer than {last} is {done}, and {promised}; ")?,
+        None => write!(f, "was {done} since it became known at {known_since}, and {promised}; ")?,
     }
     match (said, last_vaulted) {
         (Some(said), _) => write!(f, "the agent that makes its drops says why: {said}"),
@@ -177,13 +187,16 @@ fn not_vaulted(
     f: &mut fmt::Formatter<'_>,
     workload: &WorkloadName,
     promised: &Promised,
-    waiting_since: Timestamp,
+    (waiting_since, safe): (Timestamp, Safe),
 ) -> fmt::Result {
+    let (done, check) = match safe {
+        Safe::Confirmed => ("in no hand-over", "the directory that it is handed over by"),
+        _ => ("not vaulted", "its way to the vault"),
+    };
     write!(
         f,
         "{workload} missed its recovery point of {promised}: a sealed drop waits on the share \
-         since {waiting_since} but is not vaulted; check the agent's log and its way to \
-         the vault"
+         since {waiting_since} but is {done}; check the agent's log and {check}"
     )
 }
 

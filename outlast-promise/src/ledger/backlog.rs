@@ -219,6 +219,7 @@ fn matter_of(key: &Key) -> Vec<Matter> {
             agent.map(Matter::Agent).into_iter().collect()
         }
         Subject::Vault | Subject::Media(_) => vec![Matter::Evidence],
+        Subject::Handover(handover) => vec![Matter::Agent(handover.agent.clone())],
         Subject::Route(_) | Subject::Workload(_) => Vec::new(),
     }
 }
@@ -230,7 +231,7 @@ fn concerns(key: &Key, source: &Source) -> bool {
         Subject::Source(of) => of == source,
         Subject::Vault | Subject::Media(_) => true,
         Subject::Holder(of) => *of == holder(&source.agent),
-        Subject::Route(_) | Subject::Workload(_) => false,
+        Subject::Route(_) | Subject::Handover(_) | Subject::Workload(_) => false,
     }
 }
 

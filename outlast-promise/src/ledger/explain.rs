@@ -26,6 +26,9 @@ impl Ledger {
         if own.is_some() {
             return own;
         }
+        if let Some(handover) = self.handover_explains(name, &of.handovers) {
+            return Some(handover);
+        }
         let waits = self.waits(name, workload);
         if !waits && let Some(flood) = self.flood_of(name) {
             return Some(flood);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::event::Source;
+use crate::handed::HandoverId;
 
 /// What explained what when it was last looked at: a change of it concerns every workload.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -12,6 +13,15 @@ pub(super) struct Explanations {
     pub(super) sources: BTreeMap<Source, OfSource>,
     /// By media server, the incident by which it explains what waits with it.
     pub(super) media: BTreeMap<String, u64>,
+    pub(super) handovers: BTreeMap<HandoverId, OfHandover>,
+}
+
+/// The incidents by which a hand-over explains that what lies there, or finds no room there, is not confirmed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct OfHandover {
+    pub(super) product: Option<u64>,
+    pub(super) room: Option<u64>,
+    pub(super) withdrawn: Option<u64>,
 }
 
 /// The incident by which a source explains that a workload has no recovery point.

@@ -11,14 +11,10 @@ use crate::cause::{Cause, Key, Topic, cut};
 use crate::event::{Event, Order, Source, Validity};
 use crate::incident::Recovering;
 use crate::promise::Declaration;
-use crate::source_state::SourceState;
 use crate::state::MediaTrouble;
 use crate::stopped::Stopped;
 use crate::verified::Verification;
 use crate::workload::{Rejected, Retirement, Suspect, UnderFormer, Workload};
-
-/// Shares of one agent that are told apart; one that names more is in error, or means harm.
-const SOURCES_MAX: usize = 16;
 
 /// An agent's clock that differs less from the vault's is right enough.
 const CLOCK_OFF_MIN: Duration = Duration::from_secs(300);
@@ -98,6 +94,10 @@ impl Ledger {
                 self.observe_stopped(&workload, stopped)
             }
             Event::OverLimit { agent, excess } => self.observe_excess(agent, excess, touched),
+            event @ (Event::Confirmed { .. }
+            | Event::Withdrawn { .. }
+            | Event::Lying { .. }
+            | Event::HandedOver { .. }) => self.observe_handed(event, touched),
             event => self.take_in_beside_drops(event, touched),
         }
         touched.extend(concerned);
@@ -407,6 +407,7 @@ impl Ledger {
                 workload.missing = None;
                 workload.verification = Verification::default();
                 workload.last_vaulted.take_if(|last| *last <= at);
+                workload.delivered.iter_mut().for_each(|known| known.vaulted &= known.at > at);
                 workload.known_since = workload.known_since.max(at);
             }
             Order::Accept { drop, received } => {
@@ -465,30 +466,6 @@ impl Ledger {
             (Some(only), None) => only.clone(),
             _ => source,
         }
-    }
-
-    /// The workload's account; opened with the default promise if nobody declared it.
-    fn account(&mut self, name: &WorkloadName) -> &mut Workload {
-        let (now, settings) = (self.state.head.now, &self.settings);
-        self.state.workloads.get_or_insert_with(name, || {
-            let mut workload = Workload::new(now);
-            workload.promise_anew(name, &settings.policy);
-            workload
-        })
-    }
-
-    fn hear(&mut self, mut source: Source) -> &mut SourceState {
-        let heard = self.state.head.now;
-        if !self.state.sources.contains(&source) {
-            let of_agent = self.state.sources.keys().filter(|known| known.agent == source.agent);
-            if of_agent.count() >= SOURCES_MAX {
-                source.share = None;
-            }
-        }
-        let known = self.state.sources.get_or_insert_with(&source, || SourceState::new(heard));
-        known.heard = heard;
-        known.unheard = Duration::ZERO;
-        known
     }
 }
 

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use outlast_types::{Owner, WorkloadName};
 
 use super::explanations::{Explanations, OfSource, holder};
-use super::{Ledger, Settled};
+use super::{Ledger, Settled, missed};
 use crate::agenda::Matter;
 use crate::cause::{Cause, Key, Subject, Topic};
 use crate::class::Quiet;
@@ -19,7 +19,7 @@ use crate::limit::OverLimit;
 use crate::promise::State;
 use crate::source_state::SourceState;
 use crate::verified::Verification;
-use crate::workload::{Suspect, Workload};
+use crate::workload::Workload;
 
 impl Ledger {
     /// All that there is to look at, and all that was told of what is forgotten: it must be resolved.
@@ -152,7 +152,9 @@ impl Ledger {
             Matter::Agent(agent) => {
                 let sources = self.sources_of(agent);
                 self.settle_agent(agent, &sources, changes);
-                return self.note_explanations(agent, &sources, &mut known.sources);
+                let handed = (agent.as_str(), &sources[..]);
+                let has_news = self.settle_handovers(handed, &mut known.handovers, changes);
+                return self.note_explanations(agent, &sources, &mut known.sources) || has_news;
             }
             Matter::Workload(_) => {}
         }
@@ -207,7 +209,8 @@ impl Ledger {
                 let of_agent = of_agent.take_while(|(source, _)| source.agent == *agent);
                 let of_agent = of_agent.flat_map(|(_, known)| known.deadlines(deadline));
                 let over = state.over_limits.get(agent).map(OverLimit::told_until);
-                agenda.put(matter, of_agent.chain(over), now);
+                let handed = self.handover_deadlines(agent);
+                agenda.put(matter, of_agent.chain(over).chain(handed), now);
             }
             Matter::Workload(name) => {
                 let workload = state.workloads.get(name).into_iter();
@@ -389,24 +392,8 @@ impl Ledger {
     ) {
         let now = self.state.head.now;
         let workload = self.state.workloads.get(name);
-        let broken = workload.filter(|w| w.state(now) == State::Broken).map(|workload| {
-            let (name, promised) = (name.clone(), workload.promised());
-            match workload.waiting_since {
-                Some(since) => Cause::NotVaulted { workload: name, promised, waiting_since: since },
-                None => match workload.suspect.clone() {
-                    Some(Suspect { drop, at, why }) => {
-                        Cause::OnlySuspect { workload: name, promised, drop, received: at, why }
-                    }
-                    None => Cause::NothingDropped {
-                        workload: name,
-                        promised,
-                        last_vaulted: workload.last_vaulted,
-                        known_since: workload.known_since,
-                        said: workload.failing.clone(),
-                    },
-                },
-            }
-        });
+        let broken = workload.filter(|w| w.state(now) == State::Broken);
+        let broken = broken.map(|workload| missed::cause(name, workload, now));
         let explanation = broken.is_some().then(|| self.explanation(name, explanations)).flatten();
         let quiet = workload.filter(|_| broken.is_some()).and_then(|workload| workload.quiet(now));
         let key = Key::of_workload(Topic::RecoveryPoint, name);
@@ -473,9 +460,13 @@ impl Ledger {
             _ => None,
         };
         let promise = promise.map(Workload::promise);
+        let product = cause.handover().filter(|_| cause.owner() == Owner::Backup);
+        let product = product.map(|handover| self.settings.handover(&handover.name));
         let team = promise.map(|promise| promise.owner().to_owned());
+        let team = team.or_else(|| product.map(|rule| rule.owner.clone()));
         let also = promise.map(|promise| promise.also().to_vec());
         let route = promise.and_then(|promise| promise.class().route.clone());
+        let route = route.or_else(|| product.and_then(|rule| rule.route.clone()));
         self.state.head.last_incident_id += 1;
         OpenIncident {
             id: self.state.head.last_incident_id,

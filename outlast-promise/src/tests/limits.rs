@@ -142,9 +142,10 @@ fn a_ledger_of_before_there_were_limits_suspects_or_reasons_is_read_and_stored_w
     ledger.apply(vaulted(shop(), 0), at(0));
     let mut rows = ledger.rows();
     let now = rows.clone();
-    assert!(rows[0].state.starts_with(r#"{"version":7,"#), "{rows:?}");
-    for before in [r#""version":3"#, r#""version":4"#, r#""version":5"#, r#""version":6"#] {
-        rows[0].state = now[0].state.replace(r#""version":7"#, before);
+    assert!(rows[0].state.starts_with(r#"{"version":8,"#), "{rows:?}");
+    for before in 3..=7 {
+        let before = &format!(r#""version":{before}"#);
+        rows[0].state = now[0].state.replace(r#""version":8"#, before);
         let upgraded = Ledger::resume(settings(), rows.clone(), at(0)).unwrap();
         assert_eq!(upgraded.rows(), now);
         assert!(upgraded.unsaved().is_whole);

@@ -117,7 +117,7 @@ fn a_ledger_from_a_newer_version_is_refused_clearly() {
     let error = Ledger::resume(settings(), newer, at(0)).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the promise ledger was written by a newer version (9; this one reads 7): use that \
+        "the promise ledger was written by a newer version (9; this one reads 8): use that \
          version, or rebuild the catalog"
     );
     let head = ledger().rows().remove(0);
@@ -157,7 +157,7 @@ fn a_stored_ledger_of_version_1_is_still_read() {
     ledger.apply(vaulted(shop(), 0), at(0));
     ledger.tick(at(100));
     let written = ledger.rows();
-    assert!(written[0].state.starts_with(r#"{"version":7,"#), "{written:?}");
+    assert!(written[0].state.starts_with(r#"{"version":8,"#), "{written:?}");
     let mut upgraded = Ledger::resume(settings(), document(golden), at(100)).unwrap();
     assert_eq!(upgraded.rows(), written);
     let unsaved = upgraded.unsaved();

@@ -3,7 +3,7 @@
 use super::*;
 
 /// One of each cause, with its code, its key, who owns it, and a part of its sentence.
-type Told = (Cause, &'static str, &'static str, Owner, &'static str);
+pub(super) type Told = (Cause, &'static str, &'static str, Owner, &'static str);
 
 fn text() -> String {
     "it is odd".to_owned()
@@ -13,7 +13,7 @@ fn agent() -> String {
     "road-1".to_owned()
 }
 
-const DAY: Duration = Duration::from_secs(86_400);
+pub(super) const DAY: Duration = Duration::from_secs(86_400);
 
 fn of_suspects() -> Vec<Told> {
     vec![(
@@ -97,6 +97,7 @@ fn of_points() -> Vec<Told> {
                 last_vaulted: None,
                 known_since: at(0),
                 said: None,
+                safe: Safe::Vaulted,
             },
             "nothing-dropped",
             "recovery-point/shop-db",
@@ -108,6 +109,7 @@ fn of_points() -> Vec<Told> {
                 workload: shop(),
                 promised: Promised::Rpo(DAY),
                 waiting_since: at(0),
+                safe: Safe::Vaulted,
             },
             "not-vaulted",
             "recovery-point/shop-db",
@@ -316,6 +318,7 @@ fn every_cause_has_a_code_a_key_an_owner_and_a_sentence() {
     let mut codes = BTreeSet::new();
     let all = [
         of_points(),
+        handovers::of_handovers(),
         of_workloads(),
         of_verification(),
         of_suspects(),
@@ -360,8 +363,17 @@ fn states_have_names_and_settings_have_defaults() {
     let seconds =
         [Promise::RPO_MIN, Promise::RPO_DEFAULT, Promise::RPO_MAX].map(|rpo| rpo.as_secs());
     assert_eq!(seconds, [1, 93_600, 31_622_400]);
-    let Settings { policy, services, agent_deadline, stall, reported_max, reported_max_of } =
-        Settings::default();
+    let Settings {
+        policy,
+        services,
+        agent_deadline,
+        stall,
+        reported_max,
+        reported_max_of,
+        handovers,
+        any_handover,
+    } = Settings::default();
+    assert_eq!((handovers.len(), any_handover), (0, HandoverRule::default()));
     assert_eq!((reported_max, reported_max_of.len(), services.len()), (10_000, 0, 0));
     assert_eq!(policy, Policy::default());
     assert_eq!(*policy.class(&shop()), *Promise::default().class().as_ref());

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use outlast_types::{ShareId, Timestamp};
-use outlast_wire::api::AgentFigures;
+use outlast_wire::api::{AgentFigures, HandoverReport};
 
 /// So many agents and shares are shown; of more, those that were heard last.
 const SHOWN_MAX: usize = 1000;
@@ -17,7 +17,10 @@ const FRESH: Duration = Duration::from_secs(3600);
 type Teller = (String, Option<ShareId>);
 
 #[derive(Debug, Default)]
-pub(crate) struct Figures(Mutex<BTreeMap<Teller, (Timestamp, AgentFigures)>>);
+pub(crate) struct Figures {
+    told: Mutex<BTreeMap<Teller, (Timestamp, AgentFigures)>>,
+    handovers: Mutex<BTreeMap<Teller, (Timestamp, Vec<HandoverReport>)>>,
+}
 
 impl Figures {
     /// An agent told its figures.
@@ -28,7 +31,7 @@ impl Figures {
         figures: AgentFigures,
         now: Timestamp,
     ) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         known.insert((agent.to_owned(), share), (now, figures));
         if known.len() > SHOWN_MAX {
             let oldest = known.iter().min_by_key(|(_, (at, _))| *at);
@@ -38,9 +41,35 @@ impl Figures {
         }
     }
 
+    /// An agent told how its hand-overs stand.
+    pub(crate) fn note_handovers(
+        &self,
+        agent: &str,
+        share: Option<ShareId>,
+        mut handovers: Vec<HandoverReport>,
+        now: Timestamp,
+    ) {
+        handovers.iter_mut().for_each(|handover| handover.deliveries.clear());
+        let mut known = self.handovers.lock().unwrap_or_else(PoisonError::into_inner);
+        let teller = (agent.to_owned(), share);
+        if known.len() < SHOWN_MAX || known.contains_key(&teller) {
+            known.insert(teller, (now, handovers));
+        }
+    }
+
+    /// The hand-overs of which was told not long ago, each with its agent.
+    pub(crate) fn fresh_handovers(&self, now: Timestamp) -> Vec<(String, HandoverReport)> {
+        let mut known = self.handovers.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|_, (at, _)| now.since(*at) < FRESH);
+        let of = |((agent, _), (_, all)): (&Teller, &(Timestamp, Vec<HandoverReport>))| {
+            all.iter().map(|handover| (agent.clone(), handover.clone())).collect::<Vec<_>>()
+        };
+        known.iter().flat_map(of).collect()
+    }
+
     /// Those that are not too old.
     pub(crate) fn fresh(&self, now: Timestamp) -> Vec<(Teller, AgentFigures)> {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         // A clock that was set back makes none old.
         known.retain(|_, (at, _)| now.since(*at) < FRESH);
         known.iter().map(|(teller, (_, figures))| (teller.clone(), figures.clone())).collect()

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use outlast_promise::{SourceStatus, State, WorkloadStatus};
 use outlast_types::{Owner, ShareId, Timestamp};
-use outlast_wire::api::{AgentFigures, MediaReport};
+use outlast_wire::api::{AgentFigures, HandoverReport, MediaReport};
 
 use super::alerts::Health;
 use super::counters::Counted;
@@ -47,6 +47,7 @@ impl Vault {
         self.workload_metrics(&mut page, now);
         self.trouble_metrics(&mut page, now);
         agents(&mut page, &self.figures.fresh(now));
+        handovers(&mut page, &self.figures.fresh_handovers(now), now);
         self.road_metrics(&mut page, now);
         self.alert_metrics(&mut page, now);
         counted(&mut page, &self.counters.read());
@@ -79,11 +80,12 @@ impl Vault {
         }
         let (metric, help) = (
             "outlast_workload_recovery_point_age_seconds",
-            "How long ago the newest drop of a workload was vaulted, by the vault's clock.",
+            "How old the newest recovery point of a workload is, by the vault's clock: vaulted, or what policy \
+             counts.",
         );
         page.family(metric, GAUGE, help);
         for status in &workloads {
-            if let Some(last) = status.last_vaulted {
+            if let Some(last) = status.last_safe {
                 let age = now.since(last).as_secs();
                 page.line(metric, &[("workload", &name(status))], age);
             }
@@ -103,7 +105,7 @@ impl Vault {
         page.family(metric, GAUGE, help);
         for status in &workloads {
             // Where a schedule says it, until the next one is due.
-            let from = status.last_vaulted.unwrap_or(status.known_since);
+            let from = status.last_safe.unwrap_or(status.known_since);
             let rpo = status.promise.rpo().unwrap_or_else(|| status.promise.time_after(from));
             page.line(metric, &[("workload", &name(status))], rpo.as_secs());
         }
@@ -170,7 +172,7 @@ impl Vault {
     fn trouble_metrics(&self, page: &mut Page, now: Timestamp) {
         let (metric, help) = ("outlast_incidents_open", "Open incidents that page, by owner.");
         page.family(metric, GAUGE, help);
-        for owner in [Owner::App, Owner::Platform] {
+        for owner in Owner::ALL {
             let open = self.promises.pages(owner);
             page.line(metric, &[("owner", &owner.to_string())], open);
         }
@@ -287,6 +289,44 @@ fn agents(page: &mut Page, figures: &[((String, Option<ShareId>), AgentFigures)]
             match metric.ends_with("_duration_seconds") {
                 true => page.line(metric, &labels, Duration::from_millis(value).as_secs_f64()),
                 false => page.line(metric, &labels, value),
+            }
+        }
+    }
+}
+
+/// What is shown of hand-overs: each a metric, and what it says.
+type OfHandover = (&'static str, &'static str, fn(&HandoverReport, Timestamp) -> Option<u64>);
+
+const OF_HANDOVERS: [OfHandover; 8] = [
+    ("outlast_handover_offered", "Drops in a hand-over that no job has read.", |of, _| {
+        Some(of.offered)
+    }),
+    ("outlast_handover_read", "Drops that one has read, and that are not confirmed.", |of, _| {
+        Some(of.read)
+    }),
+    ("outlast_handover_confirmed", "Drops there that the product confirmed.", |of, _| {
+        Some(of.confirmed)
+    }),
+    (
+        "outlast_handover_oldest_unconfirmed_seconds",
+        "Age of the oldest that it did not.",
+        |of, now| of.oldest_unconfirmed.as_ref().map(|oldest| now.since(oldest.appeared).as_secs()),
+    ),
+    ("outlast_handover_leases", "Jobs that read it now.", |of, _| Some(of.leases)),
+    ("outlast_handover_used_bytes", "Bytes in a hand-over.", |of, _| Some(of.space.used)),
+    ("outlast_handover_budget_bytes", "Bytes that it may have.", |of, _| of.space.budget),
+    ("outlast_handover_last_job_status", "The status of the last job, if it has one.", |of, _| {
+        of.last_job.as_ref()?.status.and_then(|status| u64::try_from(status).ok())
+    }),
+];
+
+/// How hand-overs stood by the last reports.
+fn handovers(page: &mut Page, all: &[(String, HandoverReport)], now: Timestamp) {
+    for (metric, help, value) in OF_HANDOVERS {
+        page.family(metric, GAUGE, help);
+        for (agent, report) in all {
+            if let Some(value) = value(report, now) {
+                page.line(metric, &[("agent", agent), ("handover", &report.name)], value);
             }
         }
     }

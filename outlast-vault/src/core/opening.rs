@@ -19,6 +19,7 @@ use super::audit::{AuditAction, AuditHead, AuditLog, Event, Source};
 use super::certificates::Certificates;
 use super::challenges::Challenges;
 use super::counters::Counters;
+use super::deliveries::Deliveries;
 use super::drills::{Drills, Ground};
 use super::error::VaultError;
 use super::figures::Figures;
@@ -96,13 +97,18 @@ impl Vault {
         let certified = identity.get();
         let alerts = Arc::new(Alerts::open(&storage, certified.peer().name(), routes)?);
         let told = told_chronicle(&alerts, &environment, &audit);
-        let opening = opening(settings, (&given, &former), &certified, Arc::new(told), &withheld);
+        let deliveries = Deliveries::open(&storage);
+        let opening = Opening {
+            deliveries: Some(&deliveries),
+            ..opening(settings, (&given, &former), &certified, Arc::new(told), &withheld)
+        };
         let promises = PromiseMonitor::open(catalog, opening, Arc::clone(&environment.clock))?;
         alerts.agree(&promises.open_pages(), environment.clock.now())?;
         let vault = Self {
             repositories,
             admission: Admission::open(&storage)?,
             arrivals,
+            deliveries,
             orders,
             keepings: Keepings::open(&storage, &former),
             agreements: Agreements::open(&storage),
@@ -233,6 +239,7 @@ fn opening<'a>(
         certificate: own_certificate(certified),
         chronicle,
         withheld: withheld.event(),
+        deliveries: None,
     }
 }
 

@@ -119,6 +119,11 @@ impl Order {
         }
     }
 
+    /// Whether it takes this drop for a recovery point.
+    pub(crate) fn accepts(&self, drop: DropId) -> bool {
+        matches!(self.action, Action::Accept { drop: of, .. } if of == drop)
+    }
+
     /// As the promise ledger hears it.
     pub(crate) fn event(&self) -> Event {
         self.event_by(&FormerNames::default())
@@ -273,10 +278,10 @@ impl Orders {
     pub(crate) fn has_accepted(&self, workload: &WorkloadName, drop: DropId) -> bool {
         let names = self.former();
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.known.iter().any(|order| {
-            matches!(order.action, Action::Accept { drop: of, .. } if of == drop)
-                && names.is_same(&order.workload, workload)
-        })
+        state
+            .known
+            .iter()
+            .any(|order| order.accepts(drop) && names.is_same(&order.workload, workload))
     }
 
     /// The drops in quarantine on a share that were accepted after `since`, the newest last.

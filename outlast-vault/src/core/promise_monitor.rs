@@ -13,6 +13,7 @@ use outlast_promise::{
 };
 use outlast_types::{Clock, Owner, SnapshotId, Timestamp, WorkloadName};
 
+use super::deliveries::{Delivered, Deliveries};
 use super::error::VaultError;
 use super::former::FormerNames;
 use super::incidents::{Chronicle, record_of};
@@ -65,6 +66,8 @@ pub(crate) struct Opening<'a> {
     pub(crate) chronicle: Arc<dyn Chronicle>,
     /// Whether releases are withheld.
     pub(crate) withheld: Event,
+    /// What backup products have, for a ledger that begins anew.
+    pub(crate) deliveries: Option<&'a Deliveries>,
 }
 
 impl PromiseMonitor {
@@ -76,7 +79,8 @@ impl PromiseMonitor {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, VaultError> {
         let now = clock.now();
-        let Opening { settings, orders, former, certificate, chronicle, withheld } = opening;
+        let Opening { settings, orders, former, certificate, chronicle, withheld, deliveries } =
+            opening;
         let outbox = Outbox::new(chronicle);
         outbox.deliver(&catalog);
         let remembered = remembered(&catalog, &settings, now)?;
@@ -87,6 +91,9 @@ impl PromiseMonitor {
             Some(ledger) => ledger,
             None => {
                 events.extend(begin_anew(&catalog, history, now)?);
+                if let Some(deliveries) = deliveries {
+                    events.extend(confirmed(&catalog, deliveries, orders)?);
+                }
                 // What the chronicle tells of former names is told of those of now.
                 for (name, former) in former.iter() {
                     catalog.rename(name, &former.present)?;
@@ -270,6 +277,12 @@ impl PromiseMonitor {
         self.lock().ledger.workload(workload)
     }
 
+    /// Whether what a backup product has can be a recovery point of a workload.
+    pub(crate) fn counts_confirmed(&self, workload: &WorkloadName) -> bool {
+        let status = self.status(workload);
+        status.is_some_and(|status| status.promise.class().safe.counts_confirmed())
+    }
+
     pub(crate) fn workloads(&self) -> Vec<WorkloadStatus> {
         self.lock().ledger.workloads().collect()
     }
@@ -430,4 +443,34 @@ fn begin_anew(
     let vaulted =
         |(workload, totals): (_, Totals)| totals.newest.map(|at| Event::Vaulted { workload, at });
     Ok(catalog.totals()?.into_iter().filter_map(vaulted).collect())
+}
+
+/// What backup products are known to have: what a ledger that was lost knew of that.
+fn confirmed(
+    catalog: &Catalog,
+    deliveries: &Deliveries,
+    orders: &[Order],
+) -> Result<Vec<Event>, VaultError> {
+    let is_accepted = |workload: &WorkloadName, drop| {
+        orders.iter().any(|order| order.workload == *workload && order.accepts(drop))
+    };
+    let mut events = Vec::new();
+    for workload in deliveries.workloads()? {
+        for known in deliveries.of(&workload)?.iter().filter(|known| known.is_confirmed()) {
+            let Delivered { drop, point, .. } = known;
+            let record = catalog.snapshot_of_drop(&workload, drop.drop)?;
+            let said = known.confirmed.as_ref().and_then(|step| step.told.sanity.as_ref());
+            let sanity = record.as_ref().map(|record| &record.sanity).or(said);
+            let counts = sanity.is_none_or(|sanity| sanity.counts());
+            if counts || is_accepted(&workload, drop.drop) {
+                events.push(Event::Confirmed {
+                    workload: workload.clone(),
+                    drop: drop.drop,
+                    at: record.as_ref().map_or(*point, SnapshotRecord::recovery_point),
+                    vaulted: record.is_some(),
+                });
+            }
+        }
+    }
+    Ok(events)
 }

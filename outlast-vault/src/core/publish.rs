@@ -364,7 +364,7 @@ impl Vault {
         let event = if counts { event } else { event.detail("suspect", record.sanity.why()) };
         let event = event.detail("recovery_point", record.recovery_point());
         self.audit.record(event)?;
-        self.promises.vaulted(record, counts)?;
+        self.tell_vaulted(record, counts)?;
         self.counters.published(record);
         Ok(())
     }

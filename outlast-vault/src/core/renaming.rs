@@ -25,7 +25,7 @@ pub(crate) const ACCEPTED_FOR: Duration = Duration::from_secs(30 * 86_400);
 pub(crate) const ACCEPTED_MAX: Duration = Duration::from_secs(366 * 86_400);
 
 /// What lies under a workload's name in a folder, and what follows the name.
-const PLACES: [(&str, &str); 10] = [
+const PLACES: [(&str, &str); 11] = [
     ("keys", ".password"),
     ("keys", ".making"),
     ("arrivals", ""),
@@ -36,6 +36,7 @@ const PLACES: [(&str, &str); 10] = [
     ("lock-holders", ""),
     ("scrubs", ".json"),
     ("drills", ".json"),
+    ("deliveries", ".json"),
 ];
 
 /// Moves what lies under former names to where the workloads are now. Nothing else may use the storage

@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 
 use outlast_types::{DropId, WorkloadName, human};
 use outlast_wire::api::{
-    BeginShipment, CancelShipment, CustodyRecord, CustodyView, HeardShipment, SHIPMENT_IDLE_MAX,
-    ShipmentView,
+    BeginShipment, CancelShipment, CustodyRecord, CustodyView, HandedView, HeardShipment,
+    SHIPMENT_IDLE_MAX, ShipmentView,
 };
 use outlast_wire::{Certified, Peer};
 
 use super::audit::{AuditAction, Event};
+use super::deliveries::{Delivered, Step};
 use super::error::VaultError;
 use super::published::is_published;
 use super::shipments::OpenShipment;
@@ -84,6 +85,7 @@ impl Vault {
         asker: &Certified,
     ) -> Result<CustodyView, VaultError> {
         let (mut records, mut on_their_way) = (Vec::new(), Vec::new());
+        let mut handed_over = Vec::new();
         let known = self.promises.workloads().into_iter().map(|status| status.workload);
         let known: BTreeSet<WorkloadName> =
             known.chain(self.shipments.all().into_iter().map(|(workload, _)| workload)).collect();
@@ -97,6 +99,9 @@ impl Vault {
                     receipt: record.receipt,
                 });
             }
+            let known = self.deliveries.of(&workload)?;
+            let known = known.iter().filter(|known| known.drop.drop == drop);
+            handed_over.extend(known.map(|known| handed(&workload, known)));
             if let Some(open) = self.shipments.get(&workload, drop) {
                 let OpenShipment { share, agent, since, last, objects, bytes, .. } = open;
                 on_their_way.push(ShipmentView {
@@ -110,7 +115,7 @@ impl Vault {
                 });
             }
         }
-        Ok(CustodyView { drop, records, on_their_way })
+        Ok(CustodyView { drop, records, on_their_way, handed_over })
     }
 
     fn is_vaulted(&self, workload: &WorkloadName, drop: DropId) -> Result<bool, VaultError> {
@@ -122,6 +127,26 @@ impl Vault {
             Some(repository) => is_published(&*repository.store, arrived.snapshot),
             None => Ok(false),
         }
+    }
+}
+
+/// What became of a drop in a hand-over, to be shown.
+fn handed(workload: &WorkloadName, known: &Delivered) -> HandedView {
+    let heard = |step: &Option<Step>| step.as_ref().map(|step| step.heard);
+    let told = known.confirmed.as_ref().or(known.read.as_ref()).map(|step| &step.told);
+    let job = told.and_then(|told| told.jobs.first());
+    HandedView {
+        workload: workload.clone(),
+        agent: known.agent.name().to_owned(),
+        handover: known.handover.clone(),
+        product: told.and_then(|told| told.product.clone()),
+        job: job.map(|job| job.shown.clone().unwrap_or_else(|| job.key.clone())),
+        by: told.and_then(|told| told.by.clone()),
+        evidence: told.and_then(|told| told.evidence),
+        read: heard(&known.read),
+        confirmed: heard(&known.confirmed),
+        withdrawn: heard(&known.withdrawn),
+        reason: known.withdrawn.as_ref().and_then(|step| step.told.reason.clone()),
     }
 }
 

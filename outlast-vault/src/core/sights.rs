@@ -85,18 +85,34 @@ impl Sights {
     ) -> Timestamp {
         let shares = self.lock();
         let Some(seen) = shares.get(&share) else { return said.min(received) };
-        let skew = Duration::from_secs(seen.ahead.unsigned_abs());
-        let corrected = match seen.ahead {
-            ahead if ahead.unsigned_abs() <= WAY => said,
-            ..0 => said.saturating_add(skew),
-            0.. => said.saturating_sub(skew),
-        };
+        let corrected = right(said, seen.ahead);
         let not_before = seen.waiting.get(workload).copied().unwrap_or(seen.last);
         corrected.max(not_before.unwrap_or(Timestamp::EPOCH)).min(received)
     }
 
+    /// A moment by the clock of the agent of a share, by the vault's: never later than `received`.
+    pub(crate) fn corrected(
+        &self,
+        share: ShareId,
+        said: Timestamp,
+        received: Timestamp,
+    ) -> Timestamp {
+        let ahead = self.lock().get(&share).map_or(0, |seen| seen.ahead);
+        right(said, ahead).min(received)
+    }
+
     fn lock(&self) -> MutexGuard<'_, BTreeMap<ShareId, Seen>> {
         self.shares.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a clock says that is ahead by so many seconds.
+fn right(said: Timestamp, ahead: i64) -> Timestamp {
+    let skew = Duration::from_secs(ahead.unsigned_abs());
+    match ahead {
+        ahead if ahead.unsigned_abs() <= WAY => said,
+        ..0 => said.saturating_add(skew),
+        0.. => said.saturating_sub(skew),
     }
 }
 

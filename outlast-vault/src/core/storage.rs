@@ -25,6 +25,7 @@
 //! | `alerts.json` | `alerts`, under its lock | replace, durable |
 //! | `scrubs/<workload>.json` | `scrub`, its one job | replace, durable |
 //! | `drills/<workload>.json` | `drill`, its one job, and who asks for one | replace, durable |
+//! | `deliveries/<workload>.json` | `handing`, under its lock | replace, durable |
 //! | `reports/<month>.json`, `.csv`, `.html` | `months`, its one job | replace, durable |
 //! | `usage.json` | `limits`, by a job | replace, durable |
 //! | `recovery/secrets/<generation>.json` | `kit`, and whoever makes a kit | replace, durable |

@@ -18,6 +18,7 @@ use super::audit::{AuditAction, AuditLog, Event, Outcome};
 use super::certificates::Certificates;
 use super::challenges::Challenges;
 use super::counters::Counters;
+use super::deliveries::Deliveries;
 use super::drills::{DrillPolicy, Drills};
 use super::error::VaultError;
 use super::figures::Figures;
@@ -97,6 +98,8 @@ pub(crate) struct Vault {
     pub(crate) repositories: Repositories,
     pub(crate) admission: Admission,
     pub(crate) arrivals: Arrivals,
+    /// What backup products have of what was handed over to them.
+    pub(crate) deliveries: Deliveries,
     pub(crate) orders: Orders,
     /// The names that workloads had before this vault was opened.
     pub(crate) former: FormerNames,

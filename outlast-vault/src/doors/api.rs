@@ -5,6 +5,7 @@ mod call;
 mod certificates;
 mod enrollment;
 mod evidence;
+mod handovers;
 mod incidents;
 mod jobs;
 mod keeping;
@@ -45,6 +46,7 @@ use outlast_wire::{Certified, Peer};
 use self::call::{Answer, Api, WorkloadQuery, workload_in_path, workload_name};
 use crate::core::audit::{AuditAction, Event as AuditEvent, Outcome};
 use crate::core::error::VaultError;
+use crate::core::handing::Teller;
 use crate::core::sights::Told;
 use crate::core::vault::{Vault, validity};
 
@@ -150,6 +152,15 @@ async fn report(
         let (received, share) = (vault.environment.clock.now(), report.share);
         let (mut events, part) = (events_of(vault, &agent.peer, report, received), report.part);
         events.extend(names::told(vault, &source, report, &former));
+        let teller = Teller { agent: &agent, share, received };
+        let heard = vault.hear_deliveries(&teller, &report.handovers)?;
+        // What came of drops is known before how all stands.
+        events.extend(heard.events);
+        events.extend(handovers::events_of(&source, report, received));
+        if !report.handovers.is_empty() {
+            let (agent, all) = (agent.peer.name(), report.handovers.clone());
+            vault.figures.note_handovers(agent, Some(share), all, received);
+        }
         if is_news {
             events.insert(0, vault.promises.word(source, certificate));
         }
@@ -164,7 +175,7 @@ async fn report(
         vault.promises.reported(events, record)?;
         vault.note_report(agent.peer.name())?;
         let cleared = vault.cleared(&agent, share)?;
-        Ok(Reported { run: vault.run.clone(), cleared, ..Reported::default() })
+        Ok(Reported { run: vault.run.clone(), cleared, deliveries: heard.answers })
     })
     .await
 }
@@ -174,7 +185,8 @@ fn too_much(report: &AgentReport) -> Option<String> {
     if report.workloads.len() > REPORTED_WORKLOADS_MAX {
         return Some(format!("a report names at most {REPORTED_WORKLOADS_MAX} workloads"));
     }
-    (!report.is_a_part()).then(|| format!("there is no part {} of {}", report.part, report.parts))
+    let no_part = format!("there is no part {} of {}", report.part, report.parts);
+    (!report.is_a_part()).then_some(no_part).or_else(|| handovers::too_much(report))
 }
 
 /// Leaves out of a report what it says of workloads that are not granted to who signed it: nobody speaks of

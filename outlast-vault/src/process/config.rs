@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use outlast_civil::Zone;
-use outlast_promise::{Policy, Settings};
+use outlast_promise::{HandoverRule, Policy, Settings};
 use outlast_types::WorkloadName;
 use outlast_wire::names::Names;
 use outlast_wire::outside::RouteConfig;
@@ -86,6 +86,10 @@ pub struct VaultConfig {
     pub zone: Zone,
     /// A drill that takes longer is ended.
     pub drill_time_max: Duration,
+    /// What is expected of the backup products to which agents hand drops over, by the names of hand-overs, and of all
+    /// others.
+    pub handovers: BTreeMap<String, HandoverRule>,
+    pub any_handover: HandoverRule,
     /// The workloads that are left to single agents, by name, of those that their certificates grant.
     pub agents: BTreeMap<String, Grants>,
     /// By which people are told of incidents.
@@ -122,6 +126,8 @@ impl VaultConfig {
             scratch: None,
             zone: Zone::utc(),
             drill_time_max: DRILL_TIME_MAX,
+            handovers: BTreeMap::new(),
+            any_handover: HandoverRule::default(),
             agents: BTreeMap::new(),
             routes: Vec::new(),
             proxies: Proxies::default(),
@@ -142,6 +148,8 @@ impl VaultConfig {
                 .iter()
                 .map(|(agent, limits)| (agent.clone(), reported(limits)))
                 .collect(),
+            handovers: self.handovers.clone(),
+            any_handover: self.any_handover.clone(),
         }
     }
 }

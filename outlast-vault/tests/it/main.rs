@@ -9,6 +9,7 @@ mod crash;
 mod custody;
 mod enrollment;
 mod floods;
+mod handovers;
 mod jobs;
 mod keys;
 mod killed;

@@ -7,7 +7,7 @@ use anyhow::Result;
 use outlast_drop::receipt::{self, ReceiptState, SignedReceipt};
 use outlast_drop::{ReceiptError, Share};
 use outlast_types::{DropId, Timestamp, WorkloadName};
-use outlast_wire::api::{CustodyView, ShipmentView};
+use outlast_wire::api::{CustodyView, HandedView, ShipmentView};
 use outlast_wire::receipts::Authority;
 use serde_json::{Value, json};
 
@@ -123,7 +123,8 @@ fn to_search(
     }
     let held = record.records.iter().map(|held| held.workload.clone());
     let coming = record.on_their_way.iter().map(|shipment| shipment.workload.clone());
-    let known: BTreeSet<WorkloadName> = held.chain(coming).collect();
+    let handed = record.handed_over.iter().map(|handed| handed.workload.clone());
+    let known: BTreeSet<WorkloadName> = held.chain(coming).chain(handed).collect();
     if !known.is_empty() {
         return Ok(known);
     }
@@ -231,6 +232,7 @@ fn document(
         "custody": words.collect::<Vec<_>>(),
         "flaws": flaws,
         "on_its_way": record.on_their_way,
+        "handed_over": record.handed_over,
     })
 }
 
@@ -249,6 +251,9 @@ fn tell(
              {last}"
         ));
     }
+    for handed in &record.handed_over {
+        tell_handed(handed, output);
+    }
     for flaw in flaws {
         output.remark(flaw);
     }
@@ -258,6 +263,36 @@ fn tell(
         output.remark("The vault does not hold it.");
     }
     Ok(())
+}
+
+/// What became of it in a hand-over.
+fn tell_handed(handed: &HandedView, output: &Output) {
+    let HandedView { agent, handover, product, job, by, evidence, .. } = handed;
+    let product = product.as_deref().unwrap_or("the backup product");
+    let what = format!("handed over by {handover} of agent {agent}");
+    let steps = [("read", handed.read), ("confirmed", handed.confirmed)];
+    let steps = steps.into_iter().filter_map(|(step, at)| Some((step, at?)));
+    for (step, at) in steps {
+        let mut line = format!("{what}: {step} by {product}, told at {}", whole_seconds(at));
+        if step == "confirmed" {
+            let details = [
+                ("job", job.clone()),
+                ("says", by.clone()),
+                ("evidence", evidence.map(|evidence| evidence.to_string())),
+            ];
+            for (name, text) in details {
+                line.extend(text.map(|text| format!("; {name} {text}")));
+            }
+        }
+        output.remark(line);
+    }
+    if let Some(at) = handed.withdrawn {
+        let reason = handed.reason.as_deref().unwrap_or("nobody says why");
+        output.remark(format_args!(
+            "{what}: {product} has it no more, told at {}: {reason}",
+            whole_seconds(at)
+        ));
+    }
 }
 
 fn row(word: &Word) -> Vec<String> {

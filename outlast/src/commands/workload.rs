@@ -281,7 +281,11 @@ fn show(client: &ApiClient, name: &WorkloadName, output: &Output) -> Result<()> 
         output.gap()?;
         output.line(format_args!("its RPO is from: {rpo}; its owner: {owner}"))?;
     }
-    let [WorkloadView { suspect, quarantine, failing, .. }] = &workloads;
+    let [WorkloadView { suspect, quarantine, failing, safe, last_confirmed, .. }] = &workloads;
+    if let Some(safe) = safe.as_ref().filter(|safe| *safe != "vaulted") {
+        let last = last_confirmed.map_or_else(|| "never".to_owned(), whole_seconds);
+        output.line(format_args!("what counts as safe: {safe}; last confirmed drop: {last}"))?;
+    }
     if let Some(failing) = failing {
         output.gap()?;
         output.line(format_args!("its agent cannot make a drop now: {failing}"))?;
@@ -449,10 +453,14 @@ fn tell_members(workload: &WorkloadView, output: &Output) -> Result<()> {
 fn row(workload: &WorkloadView) -> Vec<String> {
     let dash = || "-".to_owned();
     let rpo = workload.rpo_seconds.map(Duration::from_secs);
+    let last = match (workload.safe.as_deref(), workload.last_confirmed) {
+        (Some("confirmed"), Some(at)) => format!("{} confirmed", whole_seconds(at)),
+        _ => workload.last_vaulted.map_or_else(dash, whole_seconds),
+    };
     vec![
         workload.name.to_string(),
         state(workload),
-        workload.last_vaulted.map_or_else(dash, whole_seconds),
+        last,
         rpo.map_or_else(dash, human::duration),
         workload.snapshots.to_string(),
         workload.owner.clone().unwrap_or_else(dash),

@@ -45,6 +45,7 @@ impl Section {
     pub(crate) fn each(&self) -> &'static str {
         match self.name {
             AGENTS => "agent",
+            HANDOVER => "hand-over",
             CLASSES => "class",
             _ => "workload",
         }
@@ -65,6 +66,9 @@ pub(crate) const VAULT_ROLE: &str = "vault";
 
 /// The sections of classes.
 pub(crate) const CLASSES: &str = "classes";
+
+/// The section that each hand-over may have, at the vault.
+pub(crate) const HANDOVER: &str = "handover";
 
 /// The section that each agent may have.
 pub(crate) const AGENTS: &str = "agents";

@@ -189,8 +189,7 @@ impl Reader<'_> {
             weekdays: self.parsed(&key("weekdays")),
             holidays: self.holidays(&key("holidays")),
             maintenance: self.windows(&key("maintenance")),
-            // There is one way to be safe as yet, and the table knows no other word.
-            safe: None,
+            safe: self.parsed(&key("safe")),
             deploy_grace: duration("deploy_grace"),
             owner: self.parsed(&key("owner")),
             route: self.parsed(&key("route")),

@@ -43,6 +43,8 @@ const WORKLOAD: &str = "shop-db";
 const CLASS: &str = "daily";
 /// And the agent.
 const AGENT: &str = "road-1";
+/// And the hand-over.
+const HANDOVER: &str = "nbu";
 
 /// The whole page.
 pub(crate) fn reference() -> String {
@@ -130,6 +132,7 @@ fn describe(section: &Section) -> String {
         Form::Named => {
             let name = match each {
                 "agent" => AGENT,
+                "hand-over" => HANDOVER,
                 "class" => CLASS,
                 _ => WORKLOAD,
             };

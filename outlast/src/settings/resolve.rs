@@ -13,7 +13,8 @@ use toml::de::{DeArray, DeString, DeTable, DeValue};
 use super::flaw::{Flaw, Source};
 use super::identities;
 use super::key::{
-    AGENTS, CLASSES, Default, Form, Key, Kind, RoleKeys, Section, VAULT_ROLE, Value, nearest,
+    AGENTS, CLASSES, Default, Form, HANDOVER, Key, Kind, RoleKeys, Section, VAULT_ROLE, Value,
+    nearest,
 };
 use super::links;
 use super::table::ROLES;
@@ -84,14 +85,24 @@ pub(super) fn resolve(
     }
     let agents = reading.single.remove(AGENTS).unwrap_or_default().into_keys().collect();
     let classes = reading.single.remove(CLASSES).unwrap_or_default().into_keys().collect();
+    let handovers = reading.single.remove(HANDOVER).unwrap_or_default().into_keys().collect();
     let names: Vec<String> = reading.single.into_values().flat_map(BTreeMap::into_keys).collect();
     let workloads = names.iter().filter_map(|name| WorkloadName::new(name).ok()).collect();
     let patterns = names.iter().filter(|name| name.contains('*'));
     let patterns = patterns.filter_map(|name| WorkloadPattern::new(name).ok()).collect();
     let identities = reading.identities;
     let places = all.iter().enumerate().map(|(place, (key, _))| (key.clone(), place)).collect();
-    let settings =
-        Settings { all, places, workloads, patterns, classes, agents, listed, identities };
+    let settings = Settings {
+        all,
+        places,
+        workloads,
+        patterns,
+        classes,
+        agents,
+        handovers,
+        listed,
+        identities,
+    };
     (settings, reading.flaws)
 }
 
@@ -321,6 +332,13 @@ fn judge_name(role: &RoleKeys, section: &Section, name: &str) -> Result<(), Stri
     }
     if section.name == CLASSES {
         return name.parse::<ClassName>().map(drop).map_err(|error| error.to_string());
+    }
+    if section.name == HANDOVER {
+        let is_name =
+            (1..=64).contains(&name.chars().count()) && !name.chars().any(char::is_control);
+        return is_name
+            .then_some(())
+            .ok_or_else(|| "a hand-over has a name of 1 to 64 characters".to_owned());
     }
     if role.name == VAULT_ROLE && name.contains('*') {
         return WorkloadPattern::new(name).map(drop).map_err(|error| error.to_string());

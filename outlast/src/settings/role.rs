@@ -8,7 +8,7 @@ use outlast_agent::answers::{AskedBy, FetchRules};
 use outlast_agent::{AgentConfig, Budgets};
 use outlast_civil::Zone;
 use outlast_drop::DropLimits;
-use outlast_promise::{Policy, work_hours};
+use outlast_promise::{HandoverRule, Policy, work_hours};
 use outlast_types::SanityRule;
 use outlast_vault::{
     AgentLimits, LimitPolicy, RetentionPolicy, RetentionRule, SanityPolicy, ScrubPolicy,
@@ -178,6 +178,10 @@ impl Configured for VaultConfig {
                 .agents
                 .insert(agent.clone(), agent_limits(settings, &format!("agents.{agent}"))?);
         }
+        let mut handovers = BTreeMap::new();
+        for name in &settings.handovers {
+            handovers.insert(name.clone(), handover(settings, &format!("handover.{name}"))?);
+        }
         let listen = settings.listen("vault.listen")?;
         let (dir, identity) = (settings.path("vault.dir")?, settings.path("vault.identity")?);
         Ok(Self {
@@ -199,10 +203,23 @@ impl Configured for VaultConfig {
             scratch: settings.path_if_set("drills.scratch"),
             drill_time_max: settings.duration("drills.time_max")?,
             agents,
+            handovers,
+            any_handover: handover(settings, "handovers")?,
             routes: routes::build(settings)?,
             ..Self::new(&dir, listen, &identity)
         })
     }
+}
+
+/// What is expected of a backup product, as a section says it.
+fn handover(settings: &Settings, section: &str) -> Result<HandoverRule> {
+    let key = |name: &str| format!("{section}.{name}");
+    Ok(HandoverRule {
+        owner: settings.text(&key("owner"))?.to_owned(),
+        route: settings.text_if_set(&key("route")).map(str::to_owned),
+        read_within: settings.duration(&key("read_within"))?,
+        confirm_within: settings.duration(&key("confirm_within"))?,
+    })
 }
 
 /// How often all data is read, and how fast.

@@ -66,7 +66,9 @@ fn judge_named(settings: &Settings, names: &BTreeMap<&str, &Item>) -> Vec<Flaw> 
     let classes = settings.classes.iter().map(|class| format!("classes.{class}"));
     let workloads = settings.workloads.iter().map(|workload| format!("workloads.{workload}"));
     let patterns = settings.patterns.iter().map(|pattern| format!("workloads.{pattern}"));
-    let sections = ["promise".to_owned()].into_iter().chain(classes).chain(workloads);
+    let handovers = settings.handovers.iter().map(|name| format!("handover.{name}"));
+    let sections = ["promise".to_owned(), "handovers".to_owned()].into_iter().chain(handovers);
+    let sections = sections.chain(classes).chain(workloads);
     let flaw = |section: String| {
         let key = format!("{section}.route");
         let route = settings.text_if_set(&key).filter(|route| !names.contains_key(route))?;

@@ -4,6 +4,7 @@ mod adopt;
 mod evidence;
 mod handover;
 mod media;
+mod products;
 pub(crate) mod promise;
 mod retention;
 mod route;
@@ -322,6 +323,8 @@ pub(crate) const VAULT: RoleKeys = RoleKeys {
             ],
         },
         route::ROUTE,
+        products::HANDOVERS,
+        products::HANDOVER_OF,
         evidence::SCRUB,
         evidence::DRILLS,
         evidence::REPORTS,

@@ -41,6 +41,8 @@ pub(crate) struct Settings {
     pub(crate) classes: Vec<String>,
     /// The agents that have one.
     pub(crate) agents: Vec<String>,
+    /// The hand-overs of agents that have one, at a vault.
+    pub(crate) handovers: Vec<String>,
     /// Those of which there may be any number, by the name of their sections.
     pub(super) listed: BTreeMap<&'static str, Vec<Item>>,
     /// Whom certificates of others mean.

@@ -33,6 +33,10 @@ codes! {
         ShipmentEnded => "shipment_ended",
         /// A drop was published as a snapshot.
         DropPublished => "drop_published",
+        /// A backup product has a drop that was handed over to it, as its agent says.
+        DropConfirmed => "drop_confirmed",
+        /// It has it no more.
+        ConfirmationWithdrawn => "confirmation_withdrawn",
         /// A snapshot that came without a bill was taken in.
         SnapshotAdopted => "snapshot_adopted",
         /// A key file was added to a repository: another password opens it.

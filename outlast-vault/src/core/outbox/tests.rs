@@ -111,7 +111,15 @@ impl World {
         let (settings, chronicle) = (Settings::default(), Arc::clone(chronicle) as _);
         let withheld = crate::core::withheld::not_withheld();
         let former = &FormerNames::default();
-        let opening = Opening { settings, orders: &[], former, certificate, chronicle, withheld };
+        let opening = Opening {
+            settings,
+            orders: &[],
+            former,
+            certificate,
+            chronicle,
+            withheld,
+            deliveries: None,
+        };
         PromiseMonitor::open(self.catalog(), opening, Arc::clone(&self.clock) as _).unwrap()
     }
 }

@@ -67,6 +67,7 @@ fn join(row: &mut WorkloadReport, other: WorkloadReport) {
     row.share_bytes =
         row.share_bytes.into_iter().chain(other.share_bytes).reduce(u64::saturating_add);
     row.rejected.extend(other.rejected);
+    row.unconfirmed.extend(other.unconfirmed);
     row.stopped = row.stopped.take().or(other.stopped);
     if row.declared.is_none() {
         row.declared = other.declared;

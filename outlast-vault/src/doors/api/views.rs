@@ -46,6 +46,8 @@ fn views(vault: &Vault) -> Result<Vec<WorkloadView>, VaultError> {
         rpo_seconds: status.promise.rpo().map(|rpo| rpo.as_secs()),
         rpo_from: Some(status.rpo_from.to_string()),
         last_vaulted: status.last_vaulted,
+        last_confirmed: status.last_confirmed,
+        safe: Some(status.promise.class().safe.to_string()),
         snapshots: totals.get(&status.workload).map_or(0, |totals| totals.snapshots),
         open_incidents: incidents.get(&status.workload).copied().unwrap_or(0),
         suspect: status.suspect.map(|(drop, received, reason)| DoubtfulDrop {
@@ -124,6 +126,8 @@ fn add(service: &ServiceStatus, views: &mut BTreeMap<WorkloadName, WorkloadView>
         rpo_seconds: service.promise.rpo().map(|rpo| rpo.as_secs()),
         rpo_from: Some("policy".to_owned()),
         last_vaulted: service.last_vaulted(),
+        last_confirmed: None,
+        safe: Some(service.promise.class().safe.to_string()),
         snapshots,
         open_incidents,
         suspect: own.as_ref().and_then(|own| own.suspect.clone()),

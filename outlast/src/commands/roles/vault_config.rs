@@ -12,7 +12,7 @@ use crate::proxies::proxies;
 use crate::settings::Document;
 
 /// The keys of a vault that it takes over without a restart.
-pub(super) const VAULT_TAKES: [&str; 75] = [
+pub(super) const VAULT_TAKES: [&str; 77] = [
     "vault.agent_deadline",
     "promise.rpo",
     "promise.owner",
@@ -87,6 +87,8 @@ pub(super) const VAULT_TAKES: [&str; 75] = [
     "drills.rate",
     "agents.*",
     "limits.*",
+    "handovers.*",
+    "handover.*",
     "route.*",
 ];
 

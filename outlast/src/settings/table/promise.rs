@@ -160,9 +160,9 @@ pub(super) const MAINTENANCE: Key = Key {
 
 pub(super) const SAFE: Key = Key {
     name: "safe",
-    kind: Kind::OneOf(&["vaulted"]),
+    kind: Kind::OneOf(&["vaulted", "confirmed", "either", "both"]),
     default: Default::Nothing,
-    help: "what makes a drop a recovery point: that the vault published it and it looks like a backup",
+    help: "what makes a drop a recovery point: that the vault published it and it looks like a backup, that the backup product confirmed it, either, or both",
 };
 
 pub(super) const ROUTE: Key = Key {

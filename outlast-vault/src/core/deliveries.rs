@@ -1,0 +1,152 @@
+//! What became of drops that agents handed over to backup products: a small record of each workload, with its newest
+//! drops. What came of older ones is in the audit log.
+//!
+//! The record is what freshness is rebuilt from when the catalog was lost, for workloads of which policy counts what a
+//! product confirmed. It frees nothing: the vault never lets go of its own data for it.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use outlast_types::{DropIdentity, Timestamp, WorkloadName};
+use outlast_wire::Peer;
+use outlast_wire::api::{Delivery, DeliveryState};
+use serde::{Deserialize, Serialize};
+
+use super::error::VaultError;
+use super::storage::{Durability, Storage, StorageError};
+
+const FOLDER: &str = "deliveries";
+const SUFFIX: &str = ".json";
+const VERSION: u32 = 1;
+const RECORD_BYTES_MAX: u64 = 8 << 20;
+/// Drops of one workload that are remembered, the newest.
+const DROPS_MAX: usize = 100;
+
+/// What became of one drop in one hand-over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Delivered {
+    pub(crate) drop: DropIdentity,
+    pub(crate) handover: String,
+    pub(crate) agent: Peer,
+    /// The moment that it brings back, as it was believed when it was first told of.
+    pub(crate) point: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) read: Option<Step>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) confirmed: Option<Step>,
+    /// After that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) withdrawn: Option<Step>,
+}
+
+/// A step that it took, and when that was heard, by the vault's clock.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Step {
+    pub(crate) heard: Timestamp,
+    pub(crate) told: Delivery,
+}
+
+impl Delivered {
+    /// The product has it, by all that was told.
+    pub(crate) fn is_confirmed(&self) -> bool {
+        self.confirmed.is_some() && self.withdrawn.is_none()
+    }
+
+    /// Takes in what is told; whether that is news. What was read or confirmed stays so if it is told again.
+    pub(crate) fn take(&mut self, told: &Delivery, heard: Timestamp) -> bool {
+        let is_same = |step: &Option<Step>| {
+            step.as_ref().is_some_and(|step| {
+                // When it was learnt, an agent that begins anew says otherwise.
+                let Delivery { product, jobs, evidence, by, .. } = &step.told;
+                (product, jobs, evidence, by)
+                    == (&told.product, &told.jobs, &told.evidence, &told.by)
+            })
+        };
+        let step = || Some(Step { heard, told: told.clone() });
+        match told.state {
+            DeliveryState::Read if self.read.is_some() || self.is_confirmed() => return false,
+            DeliveryState::Read => self.read = step(),
+            DeliveryState::Confirmed if self.is_confirmed() && is_same(&self.confirmed) => {
+                return false;
+            }
+            DeliveryState::Confirmed => (self.confirmed, self.withdrawn) = (step(), None),
+            DeliveryState::Withdrawn if self.confirmed.is_none() || self.withdrawn.is_some() => {
+                return false;
+            }
+            DeliveryState::Withdrawn => self.withdrawn = step(),
+        }
+        true
+    }
+
+    fn last_heard(&self) -> Option<Timestamp> {
+        let steps = [&self.read, &self.confirmed, &self.withdrawn].into_iter().flatten();
+        steps.map(|step| step.heard).max()
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct DeliveriesJson {
+    version: u32,
+    drops: Vec<Delivered>,
+}
+
+/// The records of all workloads.
+pub(crate) struct Deliveries {
+    storage: Storage,
+    /// Held while a record is read and written.
+    writing: Mutex<()>,
+}
+
+impl Deliveries {
+    pub(crate) fn open(storage: &Storage) -> Self {
+        Self { storage: Storage::clone(storage), writing: Mutex::default() }
+    }
+
+    /// Held by whoever changes a record.
+    pub(crate) fn writing(&self) -> MutexGuard<'_, ()> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is known of a workload's drops, those first that were heard of first.
+    pub(crate) fn of(&self, workload: &WorkloadName) -> Result<Vec<Delivered>, VaultError> {
+        let key = key_of(workload);
+        let cannot = || StorageError::of(&*self.storage, "read", &key);
+        let content = self.storage.read(&key, RECORD_BYTES_MAX).map_err(cannot())?;
+        let Some(content) = content else { return Ok(Vec::new()) };
+        let record: DeliveriesJson =
+            serde_json::from_slice(&content).map_err(|error| cannot()(error.into()))?;
+        if record.version > VERSION {
+            let newer = std::io::Error::other("it is of a newer release: use that");
+            return Err(cannot()(newer).into());
+        }
+        Ok(record.drops)
+    }
+
+    /// Writes the record of a workload, without the drops that are too many.
+    pub(crate) fn put(
+        &self,
+        workload: &WorkloadName,
+        mut drops: Vec<Delivered>,
+    ) -> Result<(), VaultError> {
+        drops.sort_by_key(Delivered::last_heard);
+        let beyond = drops.len().saturating_sub(DROPS_MAX);
+        drops.drain(..beyond);
+        let key = key_of(workload);
+        let cannot = || StorageError::of(&*self.storage, "write", &key);
+        let record = DeliveriesJson { version: VERSION, drops };
+        let content = serde_json::to_vec(&record).map_err(|error| cannot()(error.into()))?;
+        let written = self.storage.replace(&key, &content, Durability::Durable);
+        Ok(written.map_err(cannot())?)
+    }
+
+    /// The workloads of which there is a record.
+    pub(crate) fn workloads(&self) -> Result<Vec<WorkloadName>, VaultError> {
+        let listed = self.storage.list(FOLDER);
+        let listed = listed.map_err(StorageError::of(&*self.storage, "list", FOLDER))?;
+        let names = listed.iter().filter_map(|name| name.strip_suffix(SUFFIX)?.parse().ok());
+        Ok(names.collect())
+    }
+}
+
+fn key_of(workload: &WorkloadName) -> String {
+    format!("{FOLDER}/{workload}{SUFFIX}")
+}

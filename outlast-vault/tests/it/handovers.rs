@@ -1,0 +1,267 @@
+//! What agents tell of drops that a backup product has: who believes it, what it counts for, and what is kept of it.
+
+use std::time::Duration;
+
+use outlast_promise::Safe;
+use outlast_types::{
+    Clock, ContentHash, DropId, DropIdentity, ShareId, SystemClock, SystemRandom, WorkloadName,
+};
+use outlast_wire::api::{
+    Delivery, DeliveryState, HandoverJob, HandoverReport, HandoverSpace, HandoverState, JobResult,
+    Reported, UnconfirmedDrop, UnconfirmedDrops, WorkloadReport, WorkloadView,
+};
+use outlast_wire::confirmation::Confirmation;
+use outlast_wire::{ApiClient, Role};
+
+use crate::support::{Agent, World, shop};
+
+const LONG: Duration = Duration::from_secs(3600);
+
+/// A vault that counts what `safe` says.
+fn world(safe: Safe) -> World {
+    let mut world = World::hurried(LONG, LONG);
+    world.config.policy.default.part.safe = Some(safe);
+    world
+}
+
+fn job(result: JobResult, status: Option<i64>) -> HandoverJob {
+    HandoverJob {
+        key: "agenthost_1700000000".to_owned(),
+        shown: Some("agenthost_1700000000 (apps, daily, INCR)".to_owned()),
+        schedule: Some("daily".to_owned()),
+        kind: Some("INCR".to_owned()),
+        began: Some(SystemClock.now()),
+        ended: None,
+        result,
+        status,
+        meaning: status.map(|_| "media write error".to_owned()),
+        advice: status.map(|_| "look at the drive, and run the policy again".to_owned()),
+        by: Some("bplist on agenthost".to_owned()),
+    }
+}
+
+fn drop_of(agent: &Agent, seal: u8) -> DropIdentity {
+    let drop = DropId::new(&SystemClock, &SystemRandom);
+    let (share, day, seal) = (agent.share, SystemClock.now().day(), ContentHash([seal; 32]));
+    DropIdentity { share, workload: shop(), day, drop, seal }
+}
+
+fn delivery(drop: &DropIdentity, state: DeliveryState) -> Delivery {
+    Delivery {
+        drop: drop.clone(),
+        state,
+        at: SystemClock.now(),
+        size: 7,
+        first_seen: Some(SystemClock.now()),
+        sanity: None,
+        product: Some("NetBackup".to_owned()),
+        jobs: vec![job(JobResult::Well, None)],
+        evidence: Some(ContentHash([3; 32])),
+        by: Some("bplist on agenthost".to_owned()),
+        reason: (state == DeliveryState::Withdrawn).then(|| "the image is gone".to_owned()),
+    }
+}
+
+fn handover(deliveries: Vec<Delivery>) -> HandoverReport {
+    HandoverReport {
+        name: "nbu".to_owned(),
+        state: HandoverState::Ready,
+        product: Some("NetBackup".to_owned()),
+        instead: true,
+        patterns: Vec::new(),
+        offered: 0,
+        read: 0,
+        confirmed: 0,
+        releasable: 0,
+        oldest_unread: None,
+        oldest_unconfirmed: None,
+        last_read: None,
+        last_confirmed: None,
+        last_job: None,
+        leases: 0,
+        holders: Vec::new(),
+        space: HandoverSpace { used: 70, budget: Some(100), free: None },
+        problems: Vec::new(),
+        deliveries,
+    }
+}
+
+fn tell(agent: &Agent, handover: HandoverReport, rows: Vec<WorkloadReport>) -> Reported {
+    let mut report = agent.report_of(rows, Vec::new());
+    report.handovers = vec![handover];
+    agent.client.report(&report, agent.speaker()).unwrap()
+}
+
+fn told(agent: &Agent, drop: &DropIdentity, state: DeliveryState) -> Reported {
+    tell(agent, handover(vec![delivery(drop, state)]), Vec::new())
+}
+
+fn view(operator: &ApiClient) -> WorkloadView {
+    operator.workload(&shop()).unwrap()
+}
+
+fn entries(world: &World, action: &str) -> usize {
+    let audit = world.config.dir.join("audit");
+    let segments = std::fs::read_dir(audit).unwrap().map(|entry| entry.unwrap().path());
+    let texts = segments.map(|path| std::fs::read_to_string(path).unwrap());
+    texts.map(|text| text.matches(&format!("\"action\":\"{action}\"")).count()).sum()
+}
+
+#[test]
+fn what_a_product_confirmed_is_signed_and_counts_without_a_repository_through_restart_and_rebuild() {
+    let world = world(Safe::Confirmed);
+    let vault = world.start();
+    let agent = world.agent(&vault);
+    let drop = drop_of(&agent, 9);
+    let read = told(&agent, &drop, DeliveryState::Read);
+    assert_eq!((read.deliveries.len(), &read.deliveries[0].countersigned), (1, &None));
+    let confirmed = told(&agent, &drop, DeliveryState::Confirmed);
+    let answer = &confirmed.deliveries[0];
+    assert_eq!((answer.drop, &answer.refused), (drop.drop, &None));
+    let word = answer.countersigned.as_deref().unwrap();
+    let word = Confirmation::read(word, agent.identity.ca_pem()).unwrap();
+    assert!(word.is_about(&drop) && word.agent.name() == "road-1" && word.handover == "nbu");
+    assert_eq!(word.delivery.evidence, Some(ContentHash([3; 32])));
+    let operator = world.client(&vault, Role::Operator);
+    let first = view(&operator);
+    assert_eq!((first.state.as_str(), first.snapshots), ("fresh", 0));
+    assert_eq!((first.safe.as_deref(), first.last_vaulted), (Some("confirmed"), None));
+    assert!(!world.repository_directory(&shop()).exists(), "no repository was made for it");
+    assert!(operator.incidents().unwrap().is_empty());
+    let custody = operator.custody(drop.drop).unwrap().handed_over;
+    assert!(custody[0].confirmed.is_some() && custody[0].read.is_some(), "{custody:?}");
+    // Told again, it is the same word of the same moment, and nothing new in the log.
+    let again = told(&agent, &drop, DeliveryState::Confirmed);
+    let again = again.deliveries[0].countersigned.as_deref().unwrap();
+    assert_eq!(Confirmation::read(again, agent.identity.ca_pem()).unwrap(), word);
+    assert_eq!(entries(&world, "drop_confirmed"), 1);
+    std::mem::drop(vault);
+    let vault = world.start();
+    assert_eq!(view(&world.client(&vault, Role::Operator)).last_confirmed, first.last_confirmed);
+    std::mem::drop(vault);
+    outlast_vault::rebuild(&world.config, &outlast_types::Environment::system()).unwrap();
+    let vault = world.start();
+    let rebuilt = view(&world.client(&vault, Role::Operator));
+    assert_eq!((rebuilt.last_confirmed, &*rebuilt.state), (first.last_confirmed, "fresh"));
+    // A vault of yesterday is told again, and knows it again.
+    std::mem::drop(vault);
+    std::fs::remove_dir_all(world.config.dir.join("deliveries")).unwrap();
+    let vault = world.start();
+    let agent = Agent { share: agent.share, ..world.agent(&vault) };
+    let again = told(&agent, &drop, DeliveryState::Confirmed);
+    assert!(again.deliveries[0].countersigned.is_some());
+    assert_eq!(entries(&world, "drop_confirmed"), 2);
+}
+
+#[test]
+fn nobody_is_believed_who_may_not_say_it_or_speaks_of_another_drop_than_is_known() {
+    let world = world(Safe::Either);
+    let vault = world.start();
+    let agent = world.agent(&vault);
+    let operator = world.client(&vault, Role::Operator);
+    let refused = |agent: &Agent, drop: &DropIdentity| {
+        let answer = told(agent, drop, DeliveryState::Confirmed).deliveries.remove(0);
+        assert_eq!(answer.countersigned, None);
+        answer.refused.unwrap()
+    };
+    // Another's workload.
+    let identity = world.identity_of(Role::Agent, "road-2", "crm-*");
+    let other = Agent::new(&vault.url(), identity);
+    assert!(refused(&other, &drop_of(&other, 9)).contains("is not granted to agent road-2"));
+    // Another share than the report is of.
+    let elsewhere = DropIdentity { share: ShareId::new(&SystemRandom), ..drop_of(&agent, 9) };
+    assert!(refused(&agent, &elsewhere).contains("on another share"));
+    assert!(operator.workloads().unwrap().is_empty(), "and nothing is known of it");
+    // Another content under the id of a drop that the vault holds, or that a product has.
+    let bill = agent.ship(&shop(), b"one");
+    let forged = DropIdentity { seal: ContentHash([5; 32]), ..bill.identity() };
+    assert!(refused(&agent, &forged).contains("its seal is another one"));
+    let drop = drop_of(&agent, 7);
+    assert!(told(&agent, &drop, DeliveryState::Confirmed).deliveries[0].refused.is_none());
+    let forged = DropIdentity { seal: ContentHash([5; 32]), ..drop };
+    assert!(refused(&agent, &forged).contains("its seal is another one"));
+    let incidents = operator.incidents().unwrap();
+    assert_eq!(incidents.len(), 1, "{incidents:?}");
+    assert_eq!(incidents[0].key, "contested-drop/shop-db");
+    // More than a report may say is refused whole.
+    let many = (0..501).map(|_| delivery(&drop_of(&agent, 9), DeliveryState::Read)).collect();
+    let mut report = agent.report_of(Vec::new(), Vec::new());
+    report.handovers = vec![handover(many)];
+    let error = agent.client.report(&report, agent.speaker()).unwrap_err();
+    assert!(error.to_string().contains("at most 500 drops"), "{error}");
+}
+
+#[test]
+fn where_both_count_a_drop_counts_when_the_vault_and_the_product_have_it_in_either_order() {
+    let world = world(Safe::Both);
+    let vault = world.start();
+    let agent = world.agent(&vault);
+    let operator = world.client(&vault, Role::Operator);
+    let bill = agent.bill(&shop(), &agent.upload(&shop(), b"one"));
+    told(&agent, &bill.identity(), DeliveryState::Confirmed);
+    assert_eq!(view(&operator).state, "never-seen", "it is confirmed alone");
+    agent.hand_in(&bill).unwrap();
+    assert_eq!(view(&operator).state, "fresh");
+    let second = agent.ship(&WorkloadName::new("web").unwrap(), b"two");
+    let web = |operator: &ApiClient| operator.workload(&second.workload).unwrap();
+    assert_eq!(web(&operator).state, "never-seen", "it is vaulted alone");
+    told(&agent, &second.identity(), DeliveryState::Confirmed);
+    assert_eq!(web(&operator).state, "fresh");
+}
+
+#[test]
+fn a_withdrawal_and_a_failed_job_are_pages_of_the_backup_team_and_end_by_themselves() {
+    let mut world = world(Safe::Confirmed);
+    // What has come is told within this time.
+    world.config.agent_deadline = Duration::from_secs(5);
+    world.config.any_handover.owner = "team-nbu".to_owned();
+    let vault = world.start();
+    let agent = world.agent(&vault);
+    let operator = world.client(&vault, Role::Operator);
+    let drop = drop_of(&agent, 9);
+    told(&agent, &drop, DeliveryState::Confirmed);
+    told(&agent, &drop, DeliveryState::Withdrawn);
+    let open = |operator: &ApiClient| {
+        let all = operator.incidents().unwrap().into_iter();
+        all.filter(|incident| incident.resolved.is_none()).collect::<Vec<_>>()
+    };
+    let incidents = open(&operator);
+    assert_eq!(incidents.len(), 1, "{incidents:?}");
+    assert_eq!(incidents[0].key, "handover-withdrawn/road-1/nbu");
+    assert_eq!(incidents[0].team.as_deref(), Some("team-nbu"));
+    assert_eq!(incidents[0].owner, "backup");
+    assert!(incidents[0].cause.contains("shop-db (the image is gone)"), "{}", incidents[0].cause);
+    assert_eq!(view(&operator).last_confirmed, None);
+    assert_eq!(entries(&world, "confirmation_withdrawn"), 1);
+    // The next night: the job fails with a status, and the drop waits.
+    let appeared = SystemClock.now();
+    let unconfirmed = UnconfirmedDrops { handover: "nbu".to_owned(), drops: 1, read: 0 };
+    let row = WorkloadReport {
+        name: shop(),
+        declared: None,
+        waiting: 0,
+        waiting_bytes: 0,
+        rejected: Vec::new(),
+        stopped: None,
+        unconfirmed: vec![unconfirmed],
+    };
+    let failed = HandoverReport {
+        offered: 1,
+        oldest_unread: Some(appeared),
+        oldest_unconfirmed: Some(UnconfirmedDrop { workload: shop(), drop: drop.drop, appeared }),
+        last_job: Some(job(JobResult::Failed, Some(84))),
+        ..handover(Vec::new())
+    };
+    tell(&agent, failed, vec![row]);
+    let told_of = open(&operator);
+    let job_failed = told_of.iter().find(|it| it.key == "handover/road-1/nbu").unwrap();
+    assert!(job_failed.cause.contains("failed with status 84 (media write error)"));
+    let metrics = operator.metrics().unwrap();
+    assert!(metrics.contains("outlast_handover_last_job_status{agent=\"road-1\",handover=\"nbu\"} 84"));
+    // A later one takes it.
+    told(&agent, &drop, DeliveryState::Confirmed);
+    crate::support::eventually("the end of all that", || {
+        tell(&agent, handover(Vec::new()), Vec::new());
+        open(&operator).is_empty().then_some(())
+    });
+}
