@@ -59,7 +59,9 @@ pub mod writer;
 pub use clean::{CleanOptions, Cleaned, clean};
 pub use layout::DropAddress;
 pub use notice::{Notice, NoticeCode, NoticeLevel};
-pub use open::{Claims, Content, Databases, Gaps, InvalidStreamName, OpenRecord, Source};
+pub use open::{
+    BroughtBack, Claims, Content, Databases, Gaps, InvalidStreamName, OpenRecord, Source,
+};
 pub use proven::Verifier;
 pub use reader::{ContentReader, DropLimits, DropReadError, ReadOptions, ReadWatch, SealedDrop};
 pub use receipt::{

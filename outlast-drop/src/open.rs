@@ -99,6 +99,22 @@ pub struct Claims {
         deserialize_with = "source_if_it_is_one"
     )]
     pub source: Option<Source>,
+    /// It is a drop of before that was brought back: how old it is, nobody can tell, and it counts as suspect.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub brought_back: Option<BroughtBack>,
+}
+
+/// Which drop it was, and whence it comes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BroughtBack {
+    /// The hand-over in which it lay.
+    pub handover: String,
+    pub drop: DropId,
+    /// The share that it came from.
+    pub share: ShareId,
+    /// When its writer sealed it, as that said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealed: Option<Timestamp>,
 }
 
 fn source_if_it_is_one<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Source>, D::Error> {
@@ -216,6 +232,9 @@ impl Claims {
             started: self.started,
             gaps: self.gaps.and_then(|gaps| Gaps::of(gaps.count, &gaps.first)),
             source: self.source.map(Source::bounded),
+            brought_back: self
+                .brought_back
+                .map(|it| BroughtBack { handover: bound(it.handover), ..it }),
         }
     }
 }

@@ -64,6 +64,29 @@ pub fn sealed_since(
     Ok(None)
 }
 
+/// The drops of before that were brought back and lie on the share as drops of the workload, among the newest of these.
+pub fn brought_back(
+    share: &Share,
+    workload: &WorkloadName,
+    now: Timestamp,
+) -> Result<BTreeSet<DropId>, ShareError> {
+    share.check()?;
+    let path = share.workload_directory(workload).join(DROPS);
+    let days = Timestamp::EPOCH.day()..=now.saturating_add(AHEAD_MAX).day();
+    let drops = candidates(share, workload, &days).map_err(ShareError::io("list", &path))?;
+    let mut found = BTreeSet::new();
+    for (drop, day) in drops {
+        let address = DropAddress { workload: workload.clone(), day, drop };
+        let root = share.directory().map_err(ShareError::io("open", &path))?;
+        // What has gone or cannot be read is not there.
+        let Ok(directory) = root.descend(&address.components()) else { continue };
+        if let Ok(Some((seal, _))) = read_seal(&directory) {
+            found.extend(seal.claims.brought_back.map(|it| it.drop));
+        }
+    }
+    Ok(found)
+}
+
 /// Whether a receipt in this state is about a drop that has a seal.
 fn is_of_a_seal(state: &ReceiptState) -> bool {
     !matches!(state, ReceiptState::Abandoned | ReceiptState::Rejected)

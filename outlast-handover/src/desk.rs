@@ -3,6 +3,8 @@
 mod found;
 
 use std::collections::BTreeMap;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use outlast_drop::layout::SEAL_FILE;
@@ -18,7 +20,7 @@ use crate::lease;
 use crate::ledger::{Event, Ledger, Received, Told};
 use crate::manifest::Manifest;
 use crate::names::manifest_in;
-use crate::offer::{DropKey, Offer};
+use crate::offer::{DropKey, Offer, Release};
 use crate::place::Place;
 use crate::rules::{Layout, Rules};
 use crate::stage::remove_all;
@@ -161,6 +163,9 @@ impl Desk {
                 }
                 Err(error) => return Err(error),
             };
+            if let Word::Released(release) = &waiting.word {
+                self.audit(release, waiting.at)?;
+            }
             let event = self.event_of(&waiting);
             // First it is known, then it is removed: what is heard twice changes nothing.
             self.record(event)?;
@@ -175,6 +180,7 @@ impl Desk {
         let at = waiting.at;
         match waiting.word.clone() {
             Word::Ended { lease, status } => Event::Ended { lease, status, at },
+            Word::Released(release) => Event::Released { release, at },
             Word::Withdrawn { job, reason } => Event::Withdrawn { job, at, reason },
             Word::Evidence(mut statement) => {
                 if statement.began.is_none() {
@@ -186,6 +192,17 @@ impl Desk {
                 Event::Evidence(Box::new(Received { statement: *statement, held, at }))
             }
         }
+    }
+
+    /// Keeps for good who let a drop go: the journal forgets. Heard twice, it is there twice.
+    fn audit(&self, release: &Release, at: Timestamp) -> Result<(), HandoverError> {
+        let path = self.place.audit();
+        let failed = |error: std::io::Error| HandoverError::io("write", &path)(error);
+        let line = serde_json::json!({ "version": 1, "at": at, "released": release });
+        let open = std::fs::OpenOptions::new().append(true).create(true).mode(0o640).open(&path);
+        let mut file = open.map_err(failed)?;
+        file.write_all(format!("{line}\n").as_bytes()).map_err(failed)?;
+        file.sync_data().map_err(failed)
     }
 
     /// When the first stream of a job began that has a lease.

@@ -12,6 +12,7 @@ use crate::error::HandoverError;
 use crate::evidence::Statement;
 use crate::job::JobKey;
 use crate::lease::Lease;
+use crate::offer::Release;
 use crate::place::Place;
 
 const FILE_MODE: u32 = 0o640;
@@ -37,6 +38,8 @@ pub enum Word {
         job: JobKey,
         reason: String,
     },
+    /// A drop may leave.
+    Released(Release),
 }
 
 #[derive(Serialize, Deserialize)]

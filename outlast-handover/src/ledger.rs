@@ -64,7 +64,8 @@ impl Ledger {
             Event::Snapshot(snapshot) => *self = snapshot.into(),
             Event::Offered(offer) => {
                 self.gone.remove(&offer.key());
-                let tracked = Tracked { offer, held: BTreeMap::new(), told: BTreeSet::new() };
+                let (held, told, released) = Default::default();
+                let tracked = Tracked { offer, held, told, released };
                 self.put(tracked);
             }
             Event::Void { drop } => self.take(&drop),
@@ -97,6 +98,11 @@ impl Ledger {
                     if told == Told::Confirmed {
                         tracked.told.remove(&Told::TakenBack);
                     }
+                }
+            }
+            Event::Released { release, .. } => {
+                if let Some(tracked) = self.find(&release.drop) {
+                    tracked.released = Some(release);
                 }
             }
             Event::TakenBack { drop } => {
@@ -254,7 +260,7 @@ impl Ledger {
     }
 
     /// Those of one workload: confirmed, also by a job of each schedule that the rules name, and beyond the newest
-    /// that are.
+    /// that are; and those that somebody lets go.
     fn releasable_of(&self, workload: &WorkloadName, rules: &Rules) -> Vec<DropKey> {
         let confirmed: Vec<&Tracked> =
             self.of_workload(workload).filter(|it| self.is_confirmed(it)).collect();
@@ -262,7 +268,10 @@ impl Ledger {
         let may_leave = confirmed[..beyond].iter().filter(|tracked| {
             rules.keep_until.iter().all(|schedule| self.is_confirmed_by(tracked, schedule))
         });
-        may_leave.map(|tracked| tracked.offer.key()).collect()
+        let by_hand = self.of_workload(workload).filter(|it| it.released.is_some());
+        let all: BTreeSet<DropKey> =
+            may_leave.copied().chain(by_hand).map(|tracked| tracked.offer.key()).collect();
+        all.into_iter().collect()
     }
 
     /// Whether all files of a drop lie in jobs that count.

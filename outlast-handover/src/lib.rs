@@ -38,6 +38,7 @@ pub mod manifest;
 pub mod names;
 pub mod offer;
 pub mod place;
+pub mod pour;
 pub mod product;
 mod readme;
 pub mod restore;

@@ -21,6 +21,17 @@ impl fmt::Display for DropKey {
     }
 }
 
+/// Somebody's word that a drop may leave, although the rules would keep it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Release {
+    pub drop: DropKey,
+    /// Who says it.
+    pub by: String,
+    pub reason: String,
+    /// Who else holds it, as far as is known.
+    pub held_by: String,
+}
+
 /// A drop in the directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Offer {

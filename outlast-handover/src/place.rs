@@ -44,6 +44,11 @@ impl Place {
         self.desk.join("moment.json")
     }
 
+    /// Who let drops go.
+    pub fn audit(&self) -> PathBuf {
+        self.desk.join("audit.jsonl")
+    }
+
     pub fn leases(&self) -> PathBuf {
         self.desk.join("leases")
     }

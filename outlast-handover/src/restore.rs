@@ -150,11 +150,8 @@ fn files(
     monitor.begin("fetch", Some(manifest.size));
     let target = target(into, options)?;
     let mut summary = FetchSummary::default();
-    let below = |path: &str| {
-        path.strip_prefix(TREE).and_then(|path| path.strip_prefix('/')).map(str::to_owned)
-    };
     for other in &manifest.others {
-        let Some(path) = below(&other.path) else { continue };
+        let Some(path) = below_tree(&other.path) else { continue };
         let kind = match &other.target {
             Some(to) => Kind::Symlink { target: to.clone().into_bytes() },
             None => Kind::Directory,
@@ -164,7 +161,7 @@ fn files(
         target.place(&entry).map_err(placed)?;
     }
     for file in &manifest.files {
-        let Some(path) = below(&file.path) else { continue };
+        let Some(path) = below_tree(&file.path) else { continue };
         monitor.item(&path);
         let metadata = file.original.as_ref().map(metadata).unwrap_or_default();
         let entry = Entry {
@@ -182,13 +179,18 @@ fn files(
     finish(target, summary)
 }
 
-fn metadata(original: &Original) -> Metadata {
+/// The path of an entry in its tree.
+pub(crate) fn below_tree(path: &str) -> Option<String> {
+    path.strip_prefix(TREE).and_then(|path| path.strip_prefix('/')).map(str::to_owned)
+}
+
+pub(crate) fn metadata(original: &Original) -> Metadata {
     let Original { mode, uid, gid, modified } = *original;
     let modified = FileTime { seconds: modified.0, nanos: modified.1 };
     Metadata { mode, uid, gid, modified, ..Metadata::default() }
 }
 
-fn entry_path(name: &str, into: &Path) -> Result<EntryPath, HandoverError> {
+pub(crate) fn entry_path(name: &str, into: &Path) -> Result<EntryPath, HandoverError> {
     EntryPath::parse(name.as_bytes())
         .map_err(|error| HandoverError::Form { path: into.join(name), reason: error.to_string() })
 }
@@ -225,7 +227,7 @@ fn copy(
 }
 
 /// The content of a drop that lies as one file, or in parts.
-fn content(
+pub(crate) fn content(
     found: &Found,
     keys: Option<&Identities>,
 ) -> Result<Box<dyn Read + Send>, HandoverError> {

@@ -54,6 +54,11 @@ pub fn why(
             format!("sent{by}, and nothing has confirmed that the product stored it")
         }
         State::Confirmed => confirmed(ledger, rules, tracked),
+        State::Releasable if tracked.released.is_some() => {
+            let words = tracked.released.as_ref();
+            let words = words.map(|it| format!("{} lets it go: {}", it.by, it.reason));
+            format!("{}; it leaves when nobody reads", words.unwrap_or_default())
+        }
         State::Releasable => match leases.iter().find(|lease| !lease.is_over(now)) {
             Some(lease) => format!("may leave when {} has ended", lease.job.shown()),
             None if rules.is_read_at(now) => {

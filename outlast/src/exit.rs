@@ -9,6 +9,7 @@ use outlast_agent::answers::AskError;
 use outlast_drop::fetch::FetchError;
 use outlast_drop::{ShareError, WriteError};
 use outlast_fs::place::PlaceError;
+use outlast_handover::HandoverError;
 use outlast_repo::RepoError;
 use outlast_store::StoreError;
 use outlast_wire::api::ErrorCode;
@@ -377,6 +378,9 @@ fn code_of(error: &anyhow::Error) -> Code {
         if let Some(FetchError::NotYet { .. } | FetchError::OnlySuspect { .. }) =
             cause.downcast_ref()
         {
+            return Code::Incomplete;
+        }
+        if let Some(HandoverError::NotOffered { .. }) = cause.downcast_ref() {
             return Code::Incomplete;
         }
         match cause.downcast_ref() {

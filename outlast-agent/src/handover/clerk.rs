@@ -78,9 +78,10 @@ impl Clerk {
             .is_none_or(|(at, before)| before != offered || now.saturating_sub(at) >= CLEAR);
         if is_due || taken > 0 {
             // Once it has gone, nobody could say on the share any more who has it.
-            let gone = desk.clear_out_of(|it| it.told.contains(&Told::Confirmed))?;
+            let gone = desk
+                .clear_out_of(|it| it.told.contains(&Told::Confirmed) || it.released.is_some())?;
             for drop in &gone {
-                tracing::info!(%drop, handover = room.name(), "the product has it, and a newer one; it has left the directory");
+                tracing::info!(%drop, handover = room.name(), "it may leave by the rules or by hand, and has left the directory");
             }
             self.cleared = Some((now, offered));
         }

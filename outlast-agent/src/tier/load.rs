@@ -12,7 +12,7 @@ use outlast_drop::{Content as Kind, ReadOptions, ReadWatch, Rejection, Seal, Sea
 use outlast_fs::FileTime;
 use outlast_repo::backup::{self, Engine, Input, Options, Outcome, StreamInput};
 use outlast_repo::{RepoError, Repository};
-use outlast_types::{Environment, Sanity, Silent, Verdict};
+use outlast_types::{Doubt, DoubtCode, Environment, Sanity, Silent, Verdict};
 use outlast_wire::receipts::Authority;
 
 use super::transit::Blob;
@@ -114,7 +114,13 @@ impl Loading<'_> {
     /// What is thought of the content. One that is no whole backup is refused, unless an operator has
     /// accepted that very content.
     fn judge(&self, sealed: &SealedDrop, watch: &SanityWatch) -> Result<Sanity, Failure> {
-        let sanity = watch.verdict().unwrap_or_default();
+        let mut sanity = watch.verdict().unwrap_or_default();
+        if let Some(was) = &sealed.seal().claims.brought_back {
+            // It came today, and is of some day before: it must renew nothing.
+            let text =
+                format!("it is drop {} of before, brought back from {}", was.drop, was.handover);
+            sanity.doubted(Doubt::new(DoubtCode::BroughtBack, text));
+        }
         if sanity.verdict != Verdict::Broken {
             return Ok(sanity);
         }

@@ -9,7 +9,7 @@ use crate::evidence::Statement;
 use crate::file_set::FileSet;
 use crate::job::JobKey;
 use crate::lease::Lease;
-use crate::offer::{DropKey, Offer};
+use crate::offer::{DropKey, Offer, Release};
 
 /// Evidence, and which files of which drops it is about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +48,11 @@ pub enum Event {
         job: JobKey,
         at: Timestamp,
         reason: String,
+    },
+    /// Somebody lets a drop leave that the rules would keep.
+    Released {
+        release: Release,
+        at: Timestamp,
     },
     /// A drop is about to leave.
     Removed {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::file_set::FileSet;
 use crate::job::JobKey;
-use crate::offer::Offer;
+use crate::offer::{Offer, Release};
 
 /// A receipt on the share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -30,6 +30,9 @@ pub struct Tracked {
     /// The receipts that lie on the share.
     #[serde(default)]
     pub told: BTreeSet<Told>,
+    /// Somebody's word that it may leave.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub released: Option<Release>,
 }
 
 /// As a list of pairs, which is the same in every format.

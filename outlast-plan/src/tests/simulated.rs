@@ -32,5 +32,8 @@ fn a_year_of_the_simulator_makes_as_many_drops_as_are_planned() {
     let mut scenario = Scenario::of_everything(1_000, 366, 7);
     scenario.chances = Chances::none();
     let drops = simulate(&scenario).unwrap().counts.drops as f64;
-    assert!((drops / planned - 1.0).abs() < 0.10, "{drops} drops are made, and {planned} are planned");
+    assert!(
+        (drops / planned - 1.0).abs() < 0.10,
+        "{drops} drops are made, and {planned} are planned"
+    );
 }

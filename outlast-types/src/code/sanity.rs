@@ -51,6 +51,8 @@ codes! {
         FewerEntries => "fewer_entries",
         /// It is not of a kind that a rule expects.
         UnexpectedKind => "unexpected_kind",
+        /// It is a drop of before that was brought back: how old it is, nobody can tell.
+        BroughtBack => "brought_back",
     }
 }
 

@@ -1,6 +1,7 @@
 //! `outlast fetch`: what an instance runs to get a backup: from the share, or through it.
 
 mod ask;
+mod brought_back;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -13,7 +14,7 @@ use serde_json::json;
 
 use super::repo::Rights;
 use super::share::Ca;
-use crate::exit::Code;
+use crate::exit::{Code, Usage};
 use crate::output::{Output, counted};
 use crate::snapshots::{deviations, tell_deviations};
 
@@ -32,6 +33,9 @@ does not hold yet comes after all those that it does, and is taken with --drop. 
 count that the vault signed; without it, whoever may write to the share may have made them up. A drop that
 the vault holds and does not take for a recovery point (a suspect one) is taken with --drop alone.
 
+With --from, the backup comes out of a hand-over's directory that a backup product brought back, wherever it lies: each
+file is compared with the manifest first, and times, modes and owners are those of before.
+
 With --ca, what has left the share is asked for: the agent brings it back from the vault, if the vault's policy
 lets instances of this workload have it (`fetch` in [workloads.NAME] of vault.toml). It comes encrypted to a key of
 this run, and every byte is verified by what the vault signed. --resume goes on where an earlier run was killed.
@@ -43,12 +47,19 @@ Examples:
   outlast fetch --share /mnt/efs --workload shop-db --into ./seed
   outlast fetch --share /mnt/efs --workload shop-db --ca /etc/outlast/ca.pem --resume --into /var/lib/seed
   outlast fetch --share /mnt/efs --workload shop-db --at 2026-01-31T04:00:00Z --into ./seed
-  outlast fetch --share /mnt/efs --workload shop-db --timeout 10m --into ./seed   # wait for one"
+  outlast fetch --share /mnt/efs --workload shop-db --timeout 10m --into ./seed   # wait for one
+  outlast fetch --from /restore/srv/handover --workload shop-db --into ./seed"
 )]
 pub(crate) struct Args {
     /// The share's directory
-    #[arg(long, value_name = "DIR", env = "OUTLAST_SHARE")]
-    share: PathBuf,
+    #[arg(long, value_name = "DIR", env = "OUTLAST_SHARE", required_unless_present = "from")]
+    share: Option<PathBuf>,
+    /// A hand-over's directory that a backup product brought back, in place of a share
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["at", "ca", "instance", "timeout"])]
+    from: Option<PathBuf>,
+    /// The secret keys that read what a hand-over was encrypted to, as age-keygen writes them
+    #[arg(long, value_name = "FILE", requires = "from")]
+    age_identity: Option<PathBuf>,
     /// The workload whose backup is wanted
     #[arg(long, value_name = "NAME")]
     workload: WorkloadName,
@@ -87,7 +98,11 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(arguments: &Args, output: &Output) -> Result<Code> {
-    let share = Share::open(&arguments.share)?;
+    let share = match (&arguments.from, &arguments.share) {
+        (Some(from), _) => return brought_back::fetch(from, arguments, output),
+        (None, Some(share)) => Share::open(share)?,
+        (None, None) => return Err(Usage("name --share or --from".to_owned()).into()),
+    };
     let wanted = match (arguments.drop, arguments.at) {
         (Some(drop), _) => Wanted::Drop(drop),
         (None, Some(at)) => Wanted::At(at),

@@ -2,8 +2,12 @@
 
 mod confirm;
 mod facts;
+mod hooks;
+mod import;
 mod lease;
+mod release;
 mod status;
+mod verify;
 mod which;
 
 use anyhow::Result;
@@ -23,6 +27,10 @@ pub(crate) enum Command {
     End(lease::EndArgs),
     Status(status::StatusArgs),
     Confirm(confirm::ConfirmArgs),
+    Release(release::ReleaseArgs),
+    Hooks(hooks::HooksArgs),
+    Verify(verify::VerifyArgs),
+    Import(import::ImportArgs),
 }
 
 pub(crate) fn run(command: &Command, output: &Output) -> Result<Code> {
@@ -31,5 +39,9 @@ pub(crate) fn run(command: &Command, output: &Output) -> Result<Code> {
         Command::End(arguments) => lease::end(arguments, output),
         Command::Status(arguments) => status::run(arguments, output),
         Command::Confirm(arguments) => confirm::run(arguments, output),
+        Command::Release(arguments) => release::run(arguments, output),
+        Command::Hooks(arguments) => hooks::run(arguments, output),
+        Command::Verify(arguments) => verify::run(arguments, output),
+        Command::Import(arguments) => import::run(arguments, output),
     }
 }

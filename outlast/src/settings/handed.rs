@@ -8,6 +8,7 @@ use std::path::{Component, Path, PathBuf};
 use anyhow::Result;
 use outlast_agent::Handover;
 use outlast_civil::Zone;
+use outlast_handover::age::Recipient;
 use outlast_handover::rules::Frees;
 use outlast_handover::{Place, Rules};
 
@@ -128,6 +129,17 @@ fn judge_words(settings: &Settings, item: &Item) -> Vec<Flaw> {
     if settings.words(&key).iter().any(|word| word.trim().is_empty()) {
         flaws.push(settings.flaw(&key, "a schedule without a name would keep all for ever"));
     }
+    let key = item.key("encrypt_to");
+    for word in settings.words(&key) {
+        if let Err(error) = word.parse::<Recipient>() {
+            flaws.push(settings.flaw(&key, &format!("{word:?}: {error}")));
+        }
+    }
+    let layout = settings.text_if_set(&item.key("layout"));
+    if !settings.words(&key).is_empty() && layout != Some("plain") {
+        let words = "what is encrypted is one file: it wants layout = \"plain\"";
+        flaws.push(settings.flaw(&key, words));
+    }
     flaws
 }
 
@@ -160,6 +172,11 @@ fn handover(settings: &Settings, item: &Item) -> Result<Handover> {
         read_window: settings.text_if_set(&key("read_window")).map(str::parse).transpose()?,
         zone: Zone::named(settings.text(&key("zone"))?)?,
         lease: settings.duration(&key("lease"))?,
+        encrypt_to: settings
+            .words(&key("encrypt_to"))
+            .iter()
+            .map(|word| word.parse())
+            .collect::<std::result::Result<_, _>>()?,
         frees: if is_vaulted { Frees::Vaulted } else { Frees::Both },
         ..usual
     };

@@ -23,6 +23,7 @@ mod excluded;
 mod fetch;
 mod gate;
 mod handed;
+mod handover;
 mod harness;
 mod hosts;
 mod hygiene;

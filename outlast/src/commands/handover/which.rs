@@ -81,8 +81,28 @@ impl Which {
         Err(Usage(words).into())
     }
 
+    /// The same for a command line that others run: words of a shell, each quoted. Where nothing is said and there is no
+    /// configuration yet, none: the one of every agent is looked for then.
+    pub(super) fn words(&self, quoted: impl Fn(&str) -> String) -> Result<String> {
+        let absolute = |path: &Path| whole(path).map(|path| quoted(&path.to_string_lossy()));
+        if let Some(directory) = &self.directory {
+            return Ok(format!("--directory {}", absolute(directory)?));
+        }
+        if self.name.is_none() && self.config.is_none() && !self.file().exists() {
+            return Ok(String::new());
+        }
+        // It needs no configuration that can be read, which somebody may be changing.
+        let chosen = self.one()?;
+        Ok(format!("--directory {}", absolute(chosen.place.directory())?))
+    }
+
+    /// The agent's configuration, unless only a directory is named.
+    pub(super) fn configured(&self) -> Result<Option<AgentConfig>> {
+        if self.directory.is_some() { Ok(None) } else { self.configuration().map(Some) }
+    }
+
     /// The agent's configuration.
-    pub(super) fn configuration(&self) -> Result<AgentConfig> {
+    fn configuration(&self) -> Result<AgentConfig> {
         Document::read(self.file())?.with_environment()
     }
 

@@ -28,6 +28,7 @@ fn a_hand_over_of_which_only_the_places_are_said_is_as_the_crate_has_it() {
 fn all_that_is_said_of_a_hand_over_is_taken_in() {
     let config = read(
         "[[handover]]\nname = \"nbu\"\ndirectory = \"/srv/nbu\"\nworkloads = [\"shop-*\", \"crm\"]\nlayout = \"plain\"\n\
+         encrypt_to = \"age1hm0x5qlnuef88fc643fxsuy74wwxqhsnng4ufcnpmz5jrmxxxf4qjrxjgd\"\n\
          keep = 3\nkeep_until = [\"Monthly\", \"full\"]\nbudget = \"1TiB\"\nfile_max = \"64GiB\"\nfiles_max = 7\nowner = 0\n\
          group = 1001\nmode = \"0440\"\nread_window = \"22:00-06:00\"\nzone = \"Europe/Berlin\"\nlease = \"2d\"\nfrees = \"vaulted\"\n\
          [[handover]]\nname = \"b\"\ndirectory = \"/srv/b\"\nkeep_until = \"full\"\n",
@@ -49,6 +50,9 @@ fn all_that_is_said_of_a_hand_over_is_taken_in() {
         zone: Zone::named("Europe/Berlin").unwrap(),
         lease: Duration::from_secs(2 * 86_400),
         frees: Frees::Vaulted,
+        encrypt_to: vec![
+            "age1hm0x5qlnuef88fc643fxsuy74wwxqhsnng4ufcnpmz5jrmxxxf4qjrxjgd".parse().unwrap(),
+        ],
         ..Rules::new("nbu", PathBuf::from("/srv/nbu"))
     };
     assert_eq!(config.handover[0].rules, expected);
@@ -59,7 +63,7 @@ fn all_that_is_said_of_a_hand_over_is_taken_in() {
 #[test]
 fn what_is_wrong_in_a_hand_over_is_told_at_its_line_and_key() {
     // The keys of the hand-over begin at line 7.
-    let golden: [(&str, &[&str]); 29] = [
+    let golden: [(&str, &[&str]); 31] = [
         ("", &["line 6", "name is missing in this [[handover]]", "directory is missing"]),
         ("name = \"NBU\"\n", &["line 7", "handover[1].name: use small letters"]),
         ("name = \"\"\n", &["line 7", "handover[1].name", "empty"]),
@@ -84,6 +88,11 @@ fn what_is_wrong_in_a_hand_over_is_told_at_its_line_and_key() {
         ("budget = \"0\"\n", &["line 7", "handover[1].budget"]),
         ("file_max = \"4KiB\"\n", &["line 7", "handover[1].file_max: use 1MiB or more"]),
         ("files_max = 0\n", &["line 7", "handover[1].files_max: use 1 or more"]),
+        ("encrypt_to = \"age1x\"\n", &["line 7", "handover[1].encrypt_to: \"age1x\""]),
+        (
+            "encrypt_to = [\"age1hm0x5qlnuef88fc643fxsuy74wwxqhsnng4ufcnpmz5jrmxxxf4qjrxjgd\"]\n",
+            &["line 7", "it wants layout = \"plain\""],
+        ),
         ("owner = 4294967295\n", &["line 7", "handover[1].owner: no user"]),
         ("owner = \"root\"\n", &["line 7", "handover[1].owner", "a whole number"]),
         ("mode = \"0666\"\n", &["line 7", "handover[1].mode: \"0666\" lets others write"]),

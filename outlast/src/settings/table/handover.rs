@@ -6,6 +6,9 @@ use outlast_civil::Hours;
 
 use super::super::key::{Default, Form, Key, Kind, Section};
 
+/// A public key of nobody's.
+const RECIPIENT: &str = "age1hm0x5qlnuef88fc643fxsuy74wwxqhsnng4ufcnpmz5jrmxxxf4qjrxjgd";
+
 /// How long a job of the product may be.
 const LEASE: Kind =
     Kind::Duration { min: Duration::from_secs(60), max: Duration::from_secs(31 * 86_400) };
@@ -70,6 +73,12 @@ pub(super) const HANDOVER: Section = Section {
             kind: Kind::Count,
             default: Default::Value("1000000"),
             help: "the most files of one drop (`unpacked`); a tree that has more is offered as one tar",
+        },
+        Key {
+            name: "encrypt_to",
+            kind: Kind::OneOrMore { example: RECIPIENT },
+            default: Default::Nothing,
+            help: "who alone can read what lies there, and on the product's media: public keys of age (`age-keygen` makes one); with `layout = \"plain\"`. Without it, dumps lie in clear",
         },
         Key {
             name: "owner",
