@@ -5,6 +5,7 @@
 //! restored bytes); the first that does not hold ends it with a non-zero exit.
 
 mod database;
+mod handed;
 mod joining;
 mod pager;
 mod scenes;
@@ -21,6 +22,7 @@ use crate::exit::{Advised, Code};
 use crate::output::plain;
 use crate::signals::Signals;
 
+use handed::HandedOver;
 use scenes::Rehearsal;
 use story::Story;
 
@@ -30,11 +32,15 @@ pub(crate) use database::DUMP_COMMAND;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   outlast demo                    play in a temporary directory that is removed afterwards
+  outlast demo --handover         the same with a backup product that is there already
   outlast demo --dir /tmp/stage   keep everything there, to look at it with the other commands")]
 pub(crate) struct Args {
     /// Play in this new directory and keep it
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
+    /// Play how drops are handed over to a backup product, which a small one stands in for
+    #[arg(long)]
+    handover: bool,
 }
 
 /// Plays the rehearsal; failed if a promise broke, after telling which.
@@ -58,9 +64,17 @@ pub(crate) fn run(arguments: &Args) -> Result<Code> {
     let interrupted = Arc::new(AtomicBool::new(false));
     heed_interrupts(Arc::clone(&interrupted))?;
 
-    let mut story = Story::begin("Outlast: a blue/green release, rehearsed on real processes");
-    let outcome = Rehearsal::open(directory.clone(), interrupted, &mut story)
-        .and_then(|rehearsal| rehearsal.play(&mut story));
+    let title = match arguments.handover {
+        true => "Outlast: a hand-over to a backup product, rehearsed on real processes",
+        false => "Outlast: a blue/green release, rehearsed on real processes",
+    };
+    let mut story = Story::begin(title);
+    let outcome = match arguments.handover {
+        true => HandedOver::open(directory.clone(), interrupted, &mut story)
+            .and_then(|rehearsal| rehearsal.play(&mut story)),
+        false => Rehearsal::open(directory.clone(), interrupted, &mut story)
+            .and_then(|rehearsal| rehearsal.play(&mut story)),
+    };
     match outcome {
         Ok(()) => {
             story.end();

@@ -40,9 +40,9 @@ pub(super) struct Rehearsal {
 
 /// What `outlast up` writes when all roles serve.
 #[derive(Deserialize)]
-struct Ready {
+pub(super) struct Ready {
     url: String,
-    share: PathBuf,
+    pub(super) share: PathBuf,
 }
 
 /// What `outlast workload list --json` says, as far as the story needs it.
@@ -377,7 +377,12 @@ impl Rehearsal {
 }
 
 /// Starts agent, media server and vault, with more settings, and waits until they serve.
-fn raise(stage: &Stage, name: &str, listen: &str, more: &[(&str, &str)]) -> Result<(Actor, Ready)> {
+pub(super) fn raise(
+    stage: &Stage,
+    name: &str,
+    listen: &str,
+    more: &[(&str, &str)],
+) -> Result<(Actor, Ready)> {
     let [up, share, ready_file] = ["up", "share", "ready.json"].map(|name| stage.path(name));
     let mut arguments = words(&["up", "--listen", listen, "--dir"]);
     arguments.extend([up.as_os_str(), OsStr::new("--share"), share.as_os_str()]);
@@ -409,11 +414,11 @@ struct Dropped {
 }
 
 /// The end of a drop's id, which is its random part: the beginning is the time.
-fn short(id: &str) -> &str {
+pub(super) fn short(id: &str) -> &str {
     id.rsplit('-').next().unwrap_or(id)
 }
 
-fn create(path: &Path, content: &[u8]) -> Result<()> {
+pub(super) fn create(path: &Path, content: &[u8]) -> Result<()> {
     let mut file = File::create(path).with_context(|| format!("create {}", path.display()))?;
     file.write_all(content).with_context(|| format!("write {}", path.display()))
 }
@@ -470,7 +475,7 @@ fn compare_uploads(expected: &Path, target: &Path) -> Result<usize> {
     Ok(count)
 }
 
-fn same_content(a: &Path, b: &Path) -> Result<bool> {
+pub(super) fn same_content(a: &Path, b: &Path) -> Result<bool> {
     let read = |path: &Path| fs::read(path).with_context(|| format!("read {}", path.display()));
     Ok(read(a)? == read(b)?)
 }
