@@ -19,10 +19,10 @@ use crate::share::{
 
 /// Metadata calls of one pass over the share, and for each workload of it, measured on an agent that has
 /// nothing to do.
-pub(crate) const CALLS_PASS: f64 = 8.0;
-pub(crate) const CALLS_WORKLOAD: f64 = 12.0;
+pub(crate) const CALLS_PASS: f64 = 20.0;
+pub(crate) const CALLS_WORKLOAD: f64 = 7.5;
 /// Calls for each drop: to write it, see it, read it, acknowledge it and let it go.
-pub(crate) const CALLS_DROP: f64 = 60.0;
+pub(crate) const CALLS_DROP: f64 = 170.0;
 /// Moments of an hour at which the calendar is asked.
 const ASKED: usize = 12;
 

@@ -19,8 +19,8 @@ fn a_daily_drop_costs_what_was_worked_out_by_hand() {
     near(february.share_peak, 300.0 * GIB);
     let costs = &february.costs;
     near(costs.of(Part::ShareStorage), 200.0 * 0.30);
-    // 2880 passes a day of 8 + 12 calls, 60 for each drop; 4 KiB each, read.
-    let calls: f64 = 28.0 * 2880.0 * 20.0 + 28.0 * 60.0;
+    // 2880 passes a day of 20 + 7.5 calls, 170 for each drop; 4 KiB each, read.
+    let calls: f64 = 28.0 * 2880.0 * 27.5 + 28.0 * 170.0;
     let throughput = 2800.0 * 0.06 + 2800.0 * 0.03 + calls * 4096.0 / GIB * 0.03;
     near(costs.of(Part::ShareThroughput), throughput);
     near(costs.of(Part::Agent), 73.0 * 672.0 / 730.0);
@@ -51,7 +51,7 @@ fn the_slowest_drop_takes_as_long_as_each_step_of_it() {
     // 1500 MiB/s to write, 30 s to be seen, read with what is left of that hour, 100 × 0.65 + 2 × 4.4 s
     // on four cores, and 12.5 MB/s with 3 % for packets.
     let write = 102_400.0 / 1500.0;
-    let looking = 120.0 * 20.0 * 4096.0 / 1_048_576.0;
+    let looking = 120.0 * 27.5 * 4096.0 / 1_048_576.0;
     let read = 102_400.0 / (1500.0 - (102_400.0 + looking) / 3600.0);
     let steps = write + 30.0 + read + 73.8 / 4.0 + DAILY * 1.03 / 12_500_000.0;
     assert!((slowest.seconds - steps).abs() < 1.0, "{} is not {steps}", slowest.seconds);
@@ -130,7 +130,7 @@ fn on_azure_a_provisioned_share_must_hold_what_an_outage_leaves_there() {
     let made = possible(&given);
     // 60 MiB/s: writing and reading take 57 minutes, so a third drop is there at the end of one hour a day.
     near(made.months[1].costs.of(Part::ShareStorage), (200.0 + 100.0 / 24.0) * 0.06);
-    let calls: f64 = 28.0 * 2880.0 * 20.0 + 28.0 * 60.0;
+    let calls: f64 = 28.0 * 2880.0 * 27.5 + 28.0 * 170.0;
     let transactions = 2800.0 * 1024.0 / 1e4 * (0.015 + 0.0015) + calls / 1e4 * 0.015;
     near(made.months[1].costs.of(Part::ShareThroughput), transactions);
 }

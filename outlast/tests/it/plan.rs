@@ -30,7 +30,7 @@ fn the_example_is_planned_shown_explained_and_made_a_page_of() {
     assert!(page.starts_with("<!DOCTYPE html>") && page.ends_with("</body></html>\n"));
     assert!(page.contains("<svg") && page.contains("prefers-color-scheme"));
     // Nothing runs, and nothing comes from elsewhere.
-    for refused in ["<script", "http://", "https://", "url(", "@import", " on"] {
+    for refused in ["script", "http:", "https:", "href", "src=", "onload", "onclick"] {
         let markup = page.split(['<', '>']).skip(1).step_by(2).collect::<String>();
         assert!(!markup.contains(refused), "{refused}");
     }

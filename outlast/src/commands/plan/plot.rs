@@ -77,20 +77,17 @@ impl Picture {
     }
 }
 
-/// A step between lines that gives about four of them: one, two or five of a power of `base`.
+/// A step between lines that gives about four of them: a round number of tens, or of 1024s.
 pub(super) fn step(most: f64, base: f64) -> f64 {
+    const TENS: [f64; 4] = [1.0, 2.0, 5.0, 10.0];
+    const TWOS: [f64; 11] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0];
     let mut unit = 1.0;
-    while unit * base < most / 4.0 {
+    while unit * base < most / 5.0 {
         unit *= base;
     }
-    let mut step = unit;
-    for factor in [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0] {
-        step = unit * factor;
-        if step * 5.0 >= most {
-            break;
-        }
-    }
-    step
+    let factors: &[f64] = if base == 10.0 { &TENS } else { &TWOS };
+    let enough = factors.iter().find(|factor| unit * **factor * 5.0 >= most);
+    unit * enough.copied().unwrap_or(base)
 }
 
 /// Bars of which each is made of parts, one for each label.
@@ -180,7 +177,7 @@ pub(super) fn area(
         );
     }
     for (place, label) in labels.iter().enumerate().filter(|(_, label)| !label.is_empty()) {
-        picture.below(x(place).max(LEFT + 10.0), label);
+        picture.below(x(place), label);
     }
     picture.end()
 }
@@ -225,7 +222,9 @@ mod tests {
         {
             assert_eq!(step(most, 10.0), wanted, "{most}");
         }
-        assert_eq!(step(3.0 * 1024.0, 1024.0), 1000.0);
+        for (most, wanted) in [(3.3, 1.0), (6.0, 2.0), (900.0, 256.0), (3_300.0, 1024.0)] {
+            assert_eq!(step(most, 1024.0), wanted, "{most}");
+        }
     }
 
     #[test]
