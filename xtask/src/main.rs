@@ -1,9 +1,10 @@
 //! Developer chores: `cargo xtask test`, `cargo xtask tidy`, `cargo xtask mutants`,
-//! `cargo xtask bench`, `cargo xtask lab`.
+//! `cargo xtask bench`, `cargo xtask lab`, `cargo xtask dist`.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool for terminals")]
 
 mod bench;
+mod dist;
 mod lab;
 mod mutants;
 mod peers;
@@ -31,14 +32,17 @@ fn main() -> ExitCode {
             Some(_) => Err(anyhow::anyhow!("{USAGE}")),
         },
         Some("bench") => root().and_then(|root| bench::run(root, &arguments.collect::<Vec<_>>())),
+        Some("dist") => root().and_then(|root| dist::run(root, &arguments.collect::<Vec<_>>())),
         Some("lab") => root().and_then(|root| lab::run(root, &arguments.collect::<Vec<_>>())),
         Some("mutants") => {
             root().and_then(|root| mutants::run(root, &arguments.collect::<Vec<_>>()))
         }
         _ => {
             let (of_drop, of_lab) = (bench::DROP_USAGE, lab::USAGE);
-            let (of_mutants, of_bench) = (mutants::USAGE, bench::USAGE);
-            Err(anyhow::anyhow!("{USAGE}\n{of_mutants}\n{of_bench}\n{of_drop}\n{of_lab}"))
+            let (of_mutants, of_bench, of_dist) = (mutants::USAGE, bench::USAGE, dist::USAGE);
+            Err(anyhow::anyhow!(
+                "{USAGE}\n{of_dist}\n{of_mutants}\n{of_bench}\n{of_drop}\n{of_lab}"
+            ))
         }
     };
     match result {

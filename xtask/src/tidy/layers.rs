@@ -46,8 +46,8 @@ const WALLS: [(&str, &[&str]); 18] = [
     ("rustls-webpki", &["outlast-wire"]),
     ("tokio-rustls", &["outlast-wire"]),
     ("x509-parser", &["outlast-wire"]),
-    // Signatures of receipts and certificates, and the hashes of the repository's format.
-    ("ring", &["outlast-drop", "outlast-format", "outlast-handover", "outlast-wire"]),
+    // Signatures of receipts and certificates, the hashes of the repository's format, and those of what is handed out.
+    ("ring", &["outlast-drop", "outlast-format", "outlast-handover", "outlast-wire", "xtask"]),
     // Whoever answers requests; everything else is plain threads.
     ("axum", &["outlast-wire", "outlast-media", "outlast-vault"]),
     ("tokio", &["outlast-wire", "outlast-media", "outlast-vault", "outlast"]),
