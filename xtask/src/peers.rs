@@ -34,6 +34,11 @@ const PEERS: &[(&str, &str)] = &[
     // Judges of what deploy/ is made of.
     ("/usr/bin/shellcheck", "shellcheck"),
     ("/usr/share/doc/python3-yaml", "python3-yaml"),
+    // What takes an image apart, runs it, and says what it needs.
+    ("/usr/bin/umoci", "umoci"),
+    ("/usr/sbin/runc", "runc"),
+    ("/usr/share/ca-certificates", "ca-certificates"),
+    ("/usr/share/zoneinfo/UTC", "tzdata"),
     ("/usr/bin/prometheus-alertmanager", "prometheus-alertmanager"),
     ("/usr/bin/prometheus", "prometheus"),
     ("/usr/bin/promtool", "prometheus"),

@@ -51,12 +51,12 @@ impl Contents {
         let binary = std::path::absolute(binary)?;
         let below = |directory: &str| {
             let mut tree = Tree::default();
-            tree.known_to_git(root, directory, "").map(|()| tree)
+            tree.of_checkout(root, directory, "").map(|()| tree)
         };
         let mut pages = Tree::default();
-        pages.known_to_git(root, "docs/", "docs/")?;
+        pages.of_checkout(root, "docs/", "docs/")?;
         for name in PAGES {
-            pages.known_to_git(root, name, name)?;
+            pages.of_checkout(root, name, name)?;
         }
         let said = ask(&binary, &["--version"])?;
         let version = packages.version.clone();

@@ -90,10 +90,10 @@ fn data(
     // Policy wants these compressed as well as can be.
     let gzip = |bytes: &[u8]| Compressor::new(false).gzip(bytes);
     tree.file("usr/bin/outlast", 0o755, contents.program.clone());
-    tree.known_to_git(root, "dist/debian/sysusers.conf", "usr/lib/sysusers.d/outlast.conf")?;
+    tree.of_checkout(root, "dist/debian/sysusers.conf", "usr/lib/sysusers.d/outlast.conf")?;
     for role in ["agent", "media", "vault"] {
         let unit = format!("outlast-{role}.service");
-        tree.known_to_git(
+        tree.of_checkout(
             root,
             &format!("dist/systemd/{unit}"),
             &format!("usr/lib/systemd/system/{unit}"),
@@ -110,14 +110,14 @@ fn data(
     for (name, page) in &contents.manual {
         tree.file(&format!("usr/share/man/man1/{name}.gz"), 0o644, gzip(page)?);
     }
-    tree.known_to_git(root, "deploy/instance/", "usr/share/outlast/instance/")?;
+    tree.of_checkout(root, "deploy/instance/", "usr/share/outlast/instance/")?;
 
     let documents = "usr/share/doc/outlast";
     let mut pages = Tree::default();
-    pages.known_to_git(root, "docs/", "docs/")?;
-    pages.known_to_git(root, "README.md", "README.md")?;
-    pages.known_to_git(root, "SECURITY.md", "SECURITY.md")?;
-    pages.known_to_git(
+    pages.of_checkout(root, "docs/", "docs/")?;
+    pages.of_checkout(root, "README.md", "README.md")?;
+    pages.of_checkout(root, "SECURITY.md", "SECURITY.md")?;
+    pages.of_checkout(
         root,
         "dist/systemd/outlast-agent-sources.conf",
         "examples/outlast-agent-sources.conf",
@@ -135,11 +135,7 @@ fn data(
     );
     pages.file("changelog.Debian.gz", 0o644, gzip(changes.as_bytes())?);
     tree.add(&pages, documents);
-    tree.known_to_git(
-        root,
-        "dist/debian/lintian-overrides",
-        "usr/share/lintian/overrides/outlast",
-    )?;
+    tree.of_checkout(root, "dist/debian/lintian-overrides", "usr/share/lintian/overrides/outlast")?;
 
     tree.add(&contents.settings, "etc/outlast");
     let conffiles = contents.settings.files().map(|name| format!("/etc/outlast/{name}\n"));

@@ -1,7 +1,7 @@
 //! The image for containers, written without a daemon: the program, what it needs, and nothing that could be
 //! misused. No shell, no root, no package manager.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -70,28 +70,26 @@ pub(super) fn make(
 /// The loader and the libraries, wherever this system has them.
 fn libraries(needs: &Needs, tree: &mut Tree) -> Result<Vec<PathBuf>> {
     let loader = needs.interpreter.clone().context("the program names no loader")?;
-    let mut waiting: Vec<PathBuf> = vec![loader.into()];
+    let mut waiting = VecDeque::from([PathBuf::from(loader)]);
     let find = |name: &String| -> Result<PathBuf> {
         let mut places = PLACES.iter().map(|place| Path::new(place).join(name));
         places
             .find(|path| path.exists())
             .with_context(|| format!("there is no {name} on this host"))
     };
-    let mut names = BTreeSet::new();
+    // The loader first, since programs call it by its whole path.
     for name in &needs.libraries {
-        waiting.push(find(name)?);
+        waiting.push_back(find(name)?);
     }
-    let mut found = Vec::new();
-    while let Some(path) = waiting.pop() {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if !names.insert(name) {
+    let (mut found, mut names) = (Vec::new(), BTreeSet::new());
+    while let Some(path) = waiting.pop_front() {
+        if !names.insert(path.file_name().map(ToOwned::to_owned)) {
             continue;
         }
         let bytes = std::fs::read(&path).with_context(|| format!("read {}", path.display()))?;
-        for name in
-            &Needs::of(&bytes).with_context(|| format!("look at {}", path.display()))?.libraries
-        {
-            waiting.push(find(name)?);
+        let needs = Needs::of(&bytes).with_context(|| format!("look at {}", path.display()))?;
+        for name in &needs.libraries {
+            waiting.push_back(find(name)?);
         }
         tree.file(inside(&path)?, 0o755, bytes);
         found.push(path);
@@ -125,12 +123,8 @@ fn zones(tree: &mut Tree) -> Result<()> {
     let mut waiting = vec![PathBuf::from(ZONES)];
     while let Some(directory) = waiting.pop() {
         for entry in std::fs::read_dir(&directory)? {
-            let (path, kind) = (
-                entry.as_ref().map(std::fs::DirEntry::path),
-                entry.as_ref().map(std::fs::DirEntry::file_type),
-            );
-            let (Ok(path), Ok(kind)) = (path, kind) else { continue };
-            let kind = kind?;
+            let entry = entry?;
+            let (path, kind) = (entry.path(), entry.file_type()?);
             if kind.is_dir() {
                 // The same again, with and without leap seconds.
                 if !path.ends_with("posix") && !path.ends_with("right") {
@@ -140,7 +134,8 @@ fn zones(tree: &mut Tree) -> Result<()> {
                 let target = std::fs::read_link(&path)?;
                 // What this host has chosen for itself leads out.
                 if !target.is_absolute() {
-                    tree.link(inside(&path)?, inside_link(&target)?);
+                    let target = target.to_str().context("a link is not UTF-8")?;
+                    tree.link(inside(&path)?, target);
                 }
             } else {
                 tree.file(inside(&path)?, 0o644, std::fs::read(&path)?);
@@ -148,10 +143,6 @@ fn zones(tree: &mut Tree) -> Result<()> {
         }
     }
     Ok(())
-}
-
-fn inside_link(target: &Path) -> Result<&str> {
-    target.to_str().context("a path is not UTF-8")
 }
 
 /// Users, names of hosts, and directories.

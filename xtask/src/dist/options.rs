@@ -5,8 +5,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 
-pub(crate) const USAGE: &str = "\
-  cargo xtask dist [OPTIONS]      build the release, and make what is handed out of it
+pub(crate) const USAGE: &str =
+    "  cargo xtask dist [OPTIONS]      build the release, and make what is handed out of it
       --binary FILE     pack this program, and build nothing
       --into DIR        where it goes (target/dist)
       --revision N      of the Debian package: what was packed anew, without a new version (1)
@@ -76,7 +76,7 @@ fn moment(root: &Path, asked: Option<&str>) -> Result<u64> {
         });
     }
     let output = Command::new("git")
-        .args(["log", "-1", "--format=%ct"])
+        .args(["-c", "safe.directory=*", "log", "-1", "--format=%ct"])
         .current_dir(root)
         .output()
         .context("start git: without it, set SOURCE_DATE_EPOCH")?;

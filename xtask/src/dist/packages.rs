@@ -7,6 +7,8 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
+const TARGET: &str = "x86_64-unknown-linux-gnu";
+
 /// All that is linked into the program.
 pub(super) struct Packages {
     /// Of the program.
@@ -34,31 +36,37 @@ pub(super) struct Package {
 impl Packages {
     /// Asks cargo, and the lock file for checksums.
     pub(super) fn of(root: &Path) -> Result<Self> {
-        let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-            .args(["metadata", "--format-version", "1", "--locked"])
-            .args(["--filter-platform", "x86_64-unknown-linux-gnu"])
-            .current_dir(root)
-            .output()
-            .context("start cargo metadata")?;
-        let said = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "cargo metadata failed: {}", said.trim());
-        let metadata =
-            serde_json::from_slice(&output.stdout).context("understand cargo metadata")?;
+        let metadata = ask(root, &["metadata", "--format-version=1", "--filter-platform", TARGET])?;
+        let metadata = serde_json::from_slice(&metadata).context("understand cargo metadata")?;
+        // That knows of features that some package of the workspace asks for; this, of the program's own.
+        let tree =
+            ["tree", "--package=outlast", "--edges=normal", "--prefix=none", "--target", TARGET];
+        let tree = ask(root, &[&tree[..], &["--format={p}"]].concat())?;
+        let tree = String::from_utf8(tree).context("understand cargo tree")?;
+        let linked = tree.lines().filter_map(|line| {
+            let (name, rest) = line.split_once(" v")?;
+            Some((name, rest.split(' ').next()?))
+        });
         let lock = std::fs::read_to_string(root.join("Cargo.lock")).context("read Cargo.lock")?;
         let lock = lock.parse().context("understand Cargo.lock")?;
-        Self::read(&metadata, &lock).context("cargo metadata has another form than we know")
+        Self::read(&metadata, &lock, &linked.collect())
+            .context("cargo metadata has another form than we know")
     }
 
-    fn read(metadata: &Value, lock: &toml::Table) -> Option<Self> {
+    fn read(metadata: &Value, lock: &toml::Table, linked: &BTreeSet<(&str, &str)>) -> Option<Self> {
         let mut known = BTreeMap::new();
         for package in metadata["packages"].as_array()? {
             known.insert(package["id"].as_str()?, package);
         }
         let mut uses: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for node in metadata.pointer("/resolve/nodes")?.as_array()? {
-            let linked = node["deps"].as_array()?.iter().filter(|used| is_linked(used));
-            let ids = linked.map(|used| used["pkg"].as_str()).collect::<Option<_>>()?;
-            uses.insert(node["id"].as_str()?, ids);
+            let used = node["deps"].as_array()?.iter().filter(|used| is_linked(used));
+            let ids = used.map(|used| used["pkg"].as_str()).collect::<Option<Vec<_>>>()?;
+            let of_program = ids.into_iter().filter(|id| {
+                let package = known.get(id).map(|it| (it["name"].as_str(), it["version"].as_str()));
+                matches!(package, Some((Some(name), Some(version))) if linked.contains(&(name, version)))
+            });
+            uses.insert(node["id"].as_str()?, of_program.collect());
         }
         let checksums = checksums(lock)?;
         let mut program = None;
@@ -95,6 +103,18 @@ impl Packages {
     pub(super) fn of_others(&self) -> impl Iterator<Item = &Package> {
         self.all.values().filter(|package| package.checksum.is_some())
     }
+}
+
+fn ask(root: &Path, words: &[&str]) -> Result<Vec<u8>> {
+    let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .args(words)
+        .arg("--locked")
+        .current_dir(root)
+        .output()
+        .context("start cargo")?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "cargo {} failed: {}", words[0], said.trim());
+    Ok(output.stdout)
 }
 
 /// Whether a package is linked with another, and not only built or tested with it.
@@ -134,7 +154,7 @@ mod tests {
         for name in ["outlast-vault", "rustls", "zstd-sys", "libsqlite3-sys"] {
             assert!(names.contains(name), "{name}");
         }
-        for name in ["xtask", "outlast-testing", "proptest", "cc", "windows-sys"] {
+        for name in ["xtask", "outlast-testing", "proptest", "cc", "windows-sys", "bit-vec"] {
             assert!(!names.contains(name), "{name}");
         }
         for package in packages.of_others() {

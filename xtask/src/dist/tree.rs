@@ -1,6 +1,7 @@
 //! Files as they will be installed: all of root, sorted by name, dated alike.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -61,24 +62,17 @@ impl Tree {
         self.entries.insert(path.to_owned(), Entry { mode, owner: 0, content });
     }
 
-    /// What git knows of below a directory of the checkout, as it lies there, below `to`.
-    pub(super) fn known_to_git(&mut self, root: &Path, directory: &str, to: &str) -> Result<()> {
-        let output = Command::new("git")
-            .args(["ls-files", "-z", "--", directory])
-            .current_dir(root)
-            .output()
-            .context("start git, which tells what belongs to the checkout")?;
-        let list = String::from_utf8(output.stdout).context("a name of a file is not UTF-8")?;
-        let names: Vec<&str> = list.split('\0').filter(|name| !name.is_empty()).collect();
-        ensure!(!names.is_empty(), "git knows of nothing in {directory}: is this a clone?");
+    /// What belongs to the checkout below a directory, or a file of it, as it lies there, below `to`.
+    pub(super) fn of_checkout(&mut self, root: &Path, directory: &str, to: &str) -> Result<()> {
+        let names = listed(root, directory)?;
+        ensure!(!names.is_empty(), "there is nothing in {directory} of the checkout");
         for name in names {
-            let path = root.join(name);
+            let path = root.join(&name);
             let known =
                 std::fs::symlink_metadata(&path).with_context(|| format!("look at {name}"))?;
             ensure!(known.is_file(), "{name} is no plain file");
-            let is_program = std::os::unix::fs::PermissionsExt::mode(&known.permissions()) & 0o100;
-            let mode = if is_program == 0 { 0o644 } else { 0o755 };
-            let below = name.strip_prefix(directory).unwrap_or(name);
+            let mode = if known.permissions().mode() & 0o100 == 0 { 0o644 } else { 0o755 };
+            let below = name.strip_prefix(directory).unwrap_or(&name);
             self.file(&format!("{to}{below}"), mode, std::fs::read(&path)?);
         }
         Ok(())
@@ -130,6 +124,33 @@ impl Tree {
         archive.resize(archive.len() + 1024, 0);
         Ok(archive)
     }
+}
+
+/// The names of what belongs to a checkout: what git says, which leaves out what somebody tried there; and where there
+/// is no git, all but hidden names.
+fn listed(root: &Path, directory: &str) -> Result<Vec<String>> {
+    let mut git = Command::new("git");
+    git.args(["-c", "safe.directory=*", "ls-files", "-z", "--", directory]).current_dir(root);
+    let known = git.output().ok().filter(|output| output.status.success());
+    if let Some(output) = known.filter(|output| !output.stdout.is_empty()) {
+        let list = String::from_utf8(output.stdout).context("a name of a file is not UTF-8")?;
+        return Ok(list.split_terminator('\0').map(str::to_owned).collect());
+    }
+    let top = directory.trim_end_matches('/');
+    let (mut waiting, mut found) = (vec![top.to_owned()], Vec::new());
+    while let Some(name) = waiting.pop() {
+        if !root.join(&name).is_dir() {
+            found.push(name);
+            continue;
+        }
+        for entry in std::fs::read_dir(root.join(&name))? {
+            let entry = entry?.file_name().into_string().ok().context("a name is not UTF-8")?;
+            if !entry.starts_with('.') {
+                waiting.push(format!("{name}/{entry}"));
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// Appends a file to an archive. The library gives the layout of a header; what else it does to names and modes is
@@ -185,5 +206,19 @@ mod tests {
         assert_eq!(tree.bytes(), 1);
         tree.file(&"n".repeat(101), 0o644, "");
         assert!(tree.tar("", 7).is_err());
+    }
+
+    #[test]
+    fn a_checkout_without_git_gives_what_is_not_hidden() {
+        let directory = tempfile::tempdir().unwrap();
+        for name in ["deploy/a/b.tf", "deploy/.terraform/secret", "deploy/c"] {
+            let path = directory.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::File::create(path).unwrap();
+        }
+        let mut tree = Tree::default();
+        tree.of_checkout(directory.path(), "deploy/", "to/").unwrap();
+        assert_eq!(tree.files().collect::<Vec<_>>(), ["to/a/b.tf", "to/c"]);
+        assert!(tree.of_checkout(directory.path(), "nothing/", "to/").is_err());
     }
 }
