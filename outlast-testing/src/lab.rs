@@ -17,6 +17,7 @@
 mod guest;
 mod network;
 mod server;
+mod system;
 
 use std::fs;
 use std::io;
@@ -169,7 +170,15 @@ impl Lab {
     /// Boots host number `number` (1 to 200, at `10.77.0.11` and up), which mounts `mounts`. One that
     /// was there before finds its disk as it was, at `/mnt/disk`.
     pub fn boot(&self, number: u8, mounts: &[Mount]) -> io::Result<Guest> {
-        Guest::boot(&self.directory.join("hosts"), &self.network, number, mounts)
+        let init = |directory: &Path| guest::init_script(directory, number, mounts);
+        Guest::boot(&self.directory.join("hosts"), &self.network, number, init)
+    }
+
+    /// Boots a host as machines are: its first program is systemd, over this machine's system and none of its services,
+    /// with `files` laid over it. Nothing that it changes stays. `prepare` is run there before, by bash.
+    pub fn boot_system(&self, number: u8, files: &Path, prepare: &str) -> io::Result<Guest> {
+        let init = |directory: &Path| system::init_script(directory, number, files, prepare);
+        Guest::boot(&self.directory.join("hosts"), &self.network, number, init)
     }
 
     /// Ends every process in the lab's network, and the network.

@@ -78,6 +78,9 @@ pub(crate) fn install_missing(root: &Path) -> Result<()> {
     if let Err(error) = wheels::bring(root) {
         println!("TESTS OF THE CHART ARE SKIPPED: {error:#}");
     }
+    if let Err(error) = wheels::bring_simulator(root) {
+        println!("THE MODULES FOR AWS ARE APPLIED NOWHERE: {error:#}");
+    }
     Ok(())
 }
 

@@ -76,7 +76,7 @@ impl Guest {
         hosts: &Path,
         network: &Network,
         number: u8,
-        mounts: &[Mount],
+        init: impl FnOnce(&Path) -> String,
     ) -> io::Result<Self> {
         let directory = hosts.join(number.to_string());
         // Jobs of an earlier life, not the disk.
@@ -90,8 +90,9 @@ impl Guest {
         fs::create_dir_all("/lib/modules")?;
         let tap = format!("tap{number}");
         network.plug(&tap)?;
+        let script = init(&directory);
         let init = directory.join("init.sh");
-        write(&init, &init_script(&directory, number, mounts))?;
+        write(&init, &script)?;
         rustix::fs::chmod(&init, rustix::fs::Mode::from_raw_mode(0o755))?;
         let console = File::create(directory.join("console"))?;
         let mut command = kernel(network, MEMORY);
@@ -223,12 +224,31 @@ fn place_of_memory(directory: &Path) -> &Path {
     if room.is_ok_and(|room| room > 4 << 30) { shared } else { directory }
 }
 
+/// The address of a host.
+pub(super) fn address(number: u8) -> String {
+    format!("10.77.0.{}", 10 + u32::from(number))
+}
+
+/// Runs the scripts that a host is given, until it is to halt.
+pub(super) fn jobs_loop(directory: &Path) -> String {
+    format!(
+        "cd {}/jobs
+next=1
+until [ -e halt ]; do
+  [ -e $next.sh ] || {{ sleep 0.05; continue; }}
+  ( bash $next.sh > $next.out 2>&1 < /dev/null; echo $? > $next.ended; mv $next.ended $next.code ) &
+  next=$((next + 1))
+done
+cd /\n",
+        directory.display()
+    )
+}
+
 /// The first program of a host: mounts, and runs what it finds among its jobs. What is said goes to
 /// files, since a console loses lines.
-fn init_script(directory: &Path, number: u8, mounts: &[Mount]) -> String {
-    let here = directory.display();
+pub(super) fn init_script(directory: &Path, number: u8, mounts: &[Mount]) -> String {
     let path = std::env::var("PATH").unwrap_or_default();
-    let address = 10 + u32::from(number);
+    let address = address(number);
     let mut text = format!(
         "#!/bin/bash
 export PATH='{path}:/usr/sbin:/usr/bin:/sbin:/bin' HOME=/run TMPDIR=/run
@@ -236,7 +256,7 @@ mount -t proc proc /proc; mount -t sysfs sys /sys
 mount -t tmpfs tmp /run; mount -t tmpfs tmp /mnt
 mount --bind /usr/lib/uml/modules /lib/modules
 hostname host{number}
-ip link set lo up; ip addr add 10.77.0.{address}/24 dev vec0; ip link set vec0 up
+ip link set lo up; ip addr add {address}/24 dev vec0; ip link set vec0 up
 modprobe -a nfsv4 cifs
 mkdir -p /mnt/nfs /mnt/smb /mnt/disk
 mount /dev/ubda /mnt/disk || halt -f -p\n"
@@ -244,16 +264,7 @@ mount /dev/ubda /mnt/disk || halt -f -p\n"
     for mount in mounts {
         text.push_str(&format!("{} || halt -f -p\n", mount.command));
     }
-    text.push_str(&format!(
-        "cd {here}/jobs
-next=1
-until [ -e halt ]; do
-  [ -e $next.sh ] || {{ sleep 0.05; continue; }}
-  ( bash $next.sh > $next.out 2>&1 < /dev/null; echo $? > $next.ended; mv $next.ended $next.code ) &
-  next=$((next + 1))
-done
-cd /\n"
-    ));
+    text.push_str(&jobs_loop(directory));
     for mount in mounts {
         text.push_str(&format!("umount -l {}\n", mount.at));
     }

@@ -1,6 +1,7 @@
 //! What deploy/ is made of is meant to be copied and applied: it is judged by those who would run it, and the promises
 //! that it makes are looked for in it.
 
+mod applied;
 mod kit;
 mod kubernetes;
 mod terraform;
@@ -14,7 +15,7 @@ use serde_json::Value;
 use crate::harness::{run, succeed};
 
 /// Something below deploy/.
-fn of(path: &str) -> PathBuf {
+pub(crate) fn of(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy").join(path)
 }
 
@@ -47,7 +48,7 @@ fn has(program: &str, where_from: &str) -> bool {
 }
 
 /// Whether YAML can be read here.
-fn reads_yaml() -> bool {
+pub(crate) fn reads_yaml() -> bool {
     let is_here = run(Command::new("python3").args(["-c", "import yaml"])).status.success();
     if !is_here {
         println!("SKIPPED: nothing reads YAML here (Debian: python3-yaml)");
@@ -56,7 +57,7 @@ fn reads_yaml() -> bool {
 }
 
 /// All documents of a file of YAML.
-fn yaml(path: &Path) -> Vec<Value> {
+pub(crate) fn yaml(path: &Path) -> Vec<Value> {
     let convert = "import json, sys, yaml; \
                    print(json.dumps([d for d in yaml.safe_load_all(open(sys.argv[1])) if d]))";
     let text = succeed(Command::new("python3").args(["-c", convert]).arg(path));

@@ -3,5 +3,6 @@
 //! their directories on its own disk; the others drop.
 
 mod bad_days;
+mod kit;
 mod life;
 mod site;

