@@ -7,13 +7,13 @@ locals {
   parameter = split(":parameter", var.token_parameter_arn)[1]
   units     = "${path.module}/../../../../dist/systemd"
 
-  config = <<-E
+  config = <<-END
     [agent]
     share = "/mnt/share"
     state = "/var/lib/outlast-agent/state"
     upstream = "${var.upstream}"
     identity = "/var/lib/outlast-agent/identity"
-  E
+  END
 
   # Mounts what makes the workloads' directories, once each, and makes the share if there is none.
   prepare = templatefile("${path.module}/prepare.sh.tftpl", {

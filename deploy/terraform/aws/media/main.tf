@@ -3,13 +3,13 @@
 locals {
   units = "${path.module}/../../../../dist/systemd"
 
-  config = <<-E
+  config = <<-END
     [media]
     listen = "0.0.0.0:${var.port}"
     dir = "/var/lib/outlast-media"
     vault = "${var.vault}"
     identity = "/var/lib/outlast-media/identity"
-  E
+  END
 
   user_data = {
     for name, server in var.servers : name => join("\n", ["#cloud-config", yamlencode({

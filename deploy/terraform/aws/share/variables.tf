@@ -21,11 +21,11 @@ variable "one_zone" {
 }
 
 variable "throughput_mode" {
-  description = <<-E
+  description = <<-END
     bursting, provisioned or elastic. A share of drops is nearly empty, so bursting, which pays speed by what is stored, gives
     1 MiB/s once the credits are used up: about 63 GiB of drops a day. elastic bills every byte that is written and read, which is the
     dearest way for backups. provisioned is a fixed sum a month: 10 MiB/s carry 100 GB of drops in about four hours.
-  E
+  END
   type        = string
   default     = "provisioned"
   validation {

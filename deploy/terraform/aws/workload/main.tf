@@ -11,18 +11,18 @@ locals {
   rest   = slice(var.drop, length(local.recipe), length(var.drop))
   words  = concat(local.recipe, ["--share", "/mnt/share", "--workload", var.workload])
 
-  drop = <<-E
+  drop = <<-END
     #!/bin/sh
     # What this instance drops; made by Terraform.
     set -eu
     exec outlast drop ${join(" ", local.words)} --instance "$(hostname)" "$@" ${join(" ", [for word in local.rest : "'${word}'"])}
-  E
+  END
 
-  environment = <<-E
+  environment = <<-END
     WATCH_OPTIONS="--platform=aws --deadline=${var.deadline_minutes}m --complete-with=/usr/local/lib/outlast/complete-lifecycle-action --heartbeat-with=/usr/local/lib/outlast/complete-lifecycle-action"
     LIFECYCLE_GROUP=${var.group_name}
     LIFECYCLE_HOOK=${local.hook}
-  E
+  END
 
   # The units of the kit, with what is said here beside them.
   units = {

@@ -7,13 +7,13 @@ locals {
   units  = "${path.module}/../../../../dist/systemd"
   is_nfs = var.share.protocol == "NFS"
 
-  config = <<-E
+  config = <<-END
     [agent]
     share = "/mnt/share"
     state = "/var/lib/outlast-agent/state"
     upstream = "${var.upstream}"
     identity = "/var/lib/outlast-agent/identity"
-  E
+  END
 
   mount = local.is_nfs ? replace(file("${local.kit}/systemd/azure-nfs.mount"),
     "shopbackup.file.core.windows.net:/shopbackup/share",

@@ -18,10 +18,10 @@ variable "location" {
 }
 
 variable "protocol" {
-  description = <<-E
+  description = <<-END
     SMB or NFS. SMB is encrypted on the way and needs the account's key. NFS needs a premium account and no secret: whoever reaches the
     private endpoint is believed, and the way is not encrypted.
-  E
+  END
   type        = string
   default     = "SMB"
   validation {

@@ -10,12 +10,12 @@ locals {
   rest   = slice(var.drop, length(local.recipe), length(var.drop))
   words  = concat(local.recipe, ["--share", "/mnt/share", "--workload", var.workload])
 
-  drop = <<-E
+  drop = <<-END
     #!/bin/sh
     # What this machine drops; made by Terraform.
     set -eu
     exec outlast drop ${join(" ", local.words)} --instance "$(hostname)" "$@" ${join(" ", [for word in local.rest : "'${word}'"])}
-  E
+  END
 
   mount = local.is_nfs ? replace(file("${local.kit}/systemd/azure-nfs.mount"),
     "shopbackup.file.core.windows.net:/shopbackup/share",

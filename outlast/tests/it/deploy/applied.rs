@@ -1,4 +1,5 @@
-//! The modules for AWS, applied to a simulator of the cloud's API, and what they made as that API tells it.
+//! The modules for AWS, applied to a simulator of the cloud's API, and what they made as that API tells it. And what a judge
+//! of security finds in all of deploy/.
 
 use std::fs;
 use std::net::TcpListener;
@@ -8,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use serde_json::Value;
 
 use super::terraform::{copied, plug_ins, terraform};
-use super::{has, write};
+use super::{has, of, write};
 use crate::harness::{run, scratch, succeed, wait_until};
 
 /// The simulator, which `cargo xtask test` brings; it knows no waiting group and has no data.
@@ -194,4 +195,21 @@ fn a_second_time_makes_and_removes_nothing(example: &Path) {
     let destroyed =
         run(&mut terraform(example, &["plan", "-destroy", "-no-color", "-input=false"]));
     assert!(destroyed.status.success(), "{destroyed:?}");
+}
+
+#[test]
+fn what_a_judge_of_security_finds_is_mended_or_has_a_reason() {
+    if !has("checkov", "pip install checkov") {
+        return;
+    }
+    let mut checkov = Command::new("checkov");
+    checkov.arg("--config-file").arg(of("checkov.yaml"));
+    for place in ["terraform", "kubernetes"] {
+        checkov.arg("--directory").arg(of(place));
+    }
+    let output = run(&mut checkov);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && said.contains("Failed checks: 0"), "{said}\n{output:?}");
+    // What it cannot read, it passes over.
+    assert!(!said.to_lowercase().contains("parsing errors"), "{said}");
 }
