@@ -20,8 +20,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use outlast_drop::SignedReceipt;
 use outlast_drop::files::Meter;
-use outlast_drop::{Share, SignedReceipt};
 use outlast_repo::backup::{Engine, Tuning};
 use outlast_types::{Environment, WorkloadName};
 use outlast_wire::client::Credentials;
@@ -31,7 +31,6 @@ use outlast_wire::receipts::Authority;
 use outlast_wire::renewal::Renewal;
 use outlast_wire::{AddressError, ApiClient, IdentityHandle, Roads, Role};
 
-use crate::action::{Action, Hop, Parcel};
 use crate::adopter::Adopter;
 use crate::answers::AskedBy;
 use crate::answers::desk::{Desk, DeskParts};
@@ -39,7 +38,6 @@ use crate::answers::grants::OfVault;
 use crate::answers::hatch::Hatch;
 use crate::board::{Board, PassNews, Seen};
 use crate::config::Changes;
-use crate::decision::decide;
 use crate::handover::Handovers;
 use crate::hauls::PLACES_MIN;
 use crate::line::Line;
@@ -57,8 +55,7 @@ use crate::sweep::Sweep;
 use crate::tier::Tier;
 use crate::tracker::ProblemTracker;
 use crate::upstream::{Upstream, Vault};
-use crate::watcher::{Observation, ObservedDrop, Watcher};
-use crate::workload::place;
+use crate::watcher::Watcher;
 use crate::{AgentConfig, Shutdown};
 
 use keeper::Keeper;

@@ -20,7 +20,6 @@ use outlast_drop::{
     StillnessTracker, WorkloadScan,
 };
 use outlast_types::{Clock, Day, Environment, Random, ShareId, TenureId, Timestamp, WorkloadName};
-use outlast_wire::api::Declared;
 use outlast_wire::receipts::Authority;
 
 use crate::Shutdown;

@@ -384,6 +384,12 @@ mod tests {
             started: Some(SystemClock.now()),
             gaps: Gaps::of(u64::MAX, &vec![long(); 30]),
             source: Some(source),
+            brought_back: Some(BroughtBack {
+                handover: long(),
+                drop: DropId::new(&SystemClock, &SystemRandom),
+                share: ShareId::new(&SystemRandom),
+                sealed: Some(SystemClock.now()),
+            }),
         };
         let bytes = serde_json::to_vec(&claims.bounded()).unwrap().len();
         assert!(bytes <= 64 << 10, "{bytes}");

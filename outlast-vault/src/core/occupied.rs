@@ -14,8 +14,11 @@ const WORKLOADS_MAX: usize = 100_000;
 /// What no report has named for so long is not there any more.
 const FRESH: Duration = Duration::from_secs(24 * 3600);
 
+/// When it was told of each workload, and how many bytes it was.
+type Told = BTreeMap<WorkloadName, (Timestamp, u64)>;
+
 #[derive(Debug, Default)]
-pub(crate) struct Occupied(Mutex<BTreeMap<ShareId, BTreeMap<WorkloadName, (Timestamp, u64)>>>);
+pub(crate) struct Occupied(Mutex<BTreeMap<ShareId, Told>>);
 
 impl Occupied {
     /// A report came that says so of workloads.

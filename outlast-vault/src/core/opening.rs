@@ -98,10 +98,8 @@ impl Vault {
         let alerts = Arc::new(Alerts::open(&storage, certified.peer().name(), routes)?);
         let told = told_chronicle(&alerts, &environment, &audit);
         let deliveries = Deliveries::open(&storage);
-        let opening = Opening {
-            deliveries: Some(&deliveries),
-            ..opening(settings, (&given, &former), &certified, Arc::new(told), &withheld)
-        };
+        let words = (&given[..], &former, &deliveries);
+        let opening = opening(settings, words, &certified, Arc::new(told), &withheld);
         let promises = PromiseMonitor::open(catalog, opening, Arc::clone(&environment.clock))?;
         alerts.agree(&promises.open_pages(), environment.clock.now())?;
         let vault = Self {
@@ -219,7 +217,7 @@ fn told_chronicle(
     alerts: &Arc<Alerts>,
     environment: &Environment,
     audit: &Arc<AuditLog>,
-) -> ToldChronicle {
+) -> ToldChronicle<AuditChronicle> {
     let (alerts, clock) = (Arc::clone(alerts), Arc::clone(&environment.clock));
     ToldChronicle { alerts, clock, chronicle: AuditChronicle::new(audit) }
 }
@@ -227,7 +225,7 @@ fn told_chronicle(
 /// What the promises begin with.
 fn opening<'a>(
     settings: Settings,
-    (orders, former): (&'a [Order], &'a FormerNames),
+    (orders, former, deliveries): (&'a [Order], &'a FormerNames, &'a Deliveries),
     certified: &Identity,
     chronicle: Arc<dyn Chronicle>,
     withheld: &Withheld,
@@ -239,7 +237,7 @@ fn opening<'a>(
         certificate: own_certificate(certified),
         chronicle,
         withheld: withheld.event(),
-        deliveries: None,
+        deliveries: Some(deliveries),
     }
 }
 

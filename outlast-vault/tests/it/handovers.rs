@@ -108,7 +108,8 @@ fn entries(world: &World, action: &str) -> usize {
 }
 
 #[test]
-fn what_a_product_confirmed_is_signed_and_counts_without_a_repository_through_restart_and_rebuild() {
+fn what_a_product_confirmed_is_signed_and_counts_without_a_repository_through_restart_and_rebuild()
+{
     let world = world(Safe::Confirmed);
     let vault = world.start();
     let agent = world.agent(&vault);
@@ -241,6 +242,7 @@ fn a_withdrawal_and_a_failed_job_are_pages_of_the_backup_team_and_end_by_themsel
         declared: None,
         waiting: 0,
         waiting_bytes: 0,
+        share_bytes: None,
         rejected: Vec::new(),
         stopped: None,
         unconfirmed: vec![unconfirmed],
@@ -257,7 +259,9 @@ fn a_withdrawal_and_a_failed_job_are_pages_of_the_backup_team_and_end_by_themsel
     let job_failed = told_of.iter().find(|it| it.key == "handover/road-1/nbu").unwrap();
     assert!(job_failed.cause.contains("failed with status 84 (media write error)"));
     let metrics = operator.metrics().unwrap();
-    assert!(metrics.contains("outlast_handover_last_job_status{agent=\"road-1\",handover=\"nbu\"} 84"));
+    assert!(
+        metrics.contains("outlast_handover_last_job_status{agent=\"road-1\",handover=\"nbu\"} 84")
+    );
     // A later one takes it.
     told(&agent, &drop, DeliveryState::Confirmed);
     crate::support::eventually("the end of all that", || {
