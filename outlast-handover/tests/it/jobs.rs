@@ -124,11 +124,15 @@ fn a_status_explains_each_drop_that_waits_in_one_sentence() {
     world.end(lease, 13);
     intake::at(&desk).take_up().unwrap();
     assert!(why().contains("status 13"), "{}", why());
-    let lease =
-        world.begin(&JobFacts { schedule: Some("daily".to_owned()), ..JobFacts::of_id("2") }, HOUR);
+    let second = JobFacts { schedule: Some("daily".to_owned()), ..JobFacts::of_id("2") };
+    let lease = world.begin(&second, HOUR);
     world.end(lease, 0);
     intake::at(&desk).take_up().unwrap();
     assert!(why().contains("nothing has confirmed"), "{}", why());
+    let failed = Outcome::Failed { status: 84, words: "media write error".to_owned() };
+    world.confirm(&second, failed, Holds::Listed(Vec::new()));
+    intake::at(&desk).take_up().unwrap();
+    assert!(why().contains("2 (daily), which failed with status 84: media write"), "{}", why());
     world.run_job(&desk, "3");
     assert!(why().contains("until a job of \"full\""), "{}", why());
 }
