@@ -1,5 +1,10 @@
 //! Drops that another backup product reads, with the real binary: from the share into the directory, read, confirmed,
 //! and gone again. The product is what its hooks say, put where they put it.
 
+mod disks;
+mod killed;
 mod life;
+mod moved;
+mod readers;
+mod site;
 mod world;

@@ -69,3 +69,33 @@ fn i1_a_drop_is_read_confirmed_and_freed_only_when_a_newer_one_is_confirmed_too(
     assert_eq!(fs::read(restored(&into, &original)).unwrap(), fs::read(&original).unwrap());
     world.up.role.stop();
 }
+
+#[test]
+fn i1_a_confirmation_that_is_withdrawn_is_taken_back_from_the_share_and_frees_nothing() {
+    let mut world = World::new("");
+    let first = world.drop("shop", 100_000, 1);
+    world.wait_for(&first, State::Offered);
+    let job = world.run_job("host_1");
+    world.up.wait_for_receipt("shop", &first, "confirmed");
+    world.withdraw(&job);
+    let receipt = world.up.receipt("shop", &first, "confirmed");
+    wait_until("the share does not say so any more", || !receipt.exists());
+    assert_eq!(world.find(&first).unwrap().state, State::Read);
+    // A newer one is confirmed, and the first is not.
+    let second = world.drop("shop", 100_000, 2);
+    world.wait_for(&second, State::Offered);
+    let offered = world.find(&second).unwrap();
+    let job = JobFacts::of_id("host_2");
+    let lease = world.begin(&job);
+    world.end(&lease, 0);
+    world.say(&job, Outcome::Well, Holds::Listed(world.listed(&offered.path)));
+    world.up.wait_for_receipt("shop", &second, "confirmed");
+    several_passes(&world);
+    assert!(world.is_on_share("shop", &first));
+    assert_eq!(world.find(&first).unwrap().state, State::Read);
+    world.run_job("host_3");
+    wait_until("it is confirmed again, and freed", || {
+        !world.is_on_share("shop", &first) && world.find(&first).is_none()
+    });
+    world.up.role.stop();
+}

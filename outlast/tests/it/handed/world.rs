@@ -8,7 +8,7 @@ use std::time::Duration;
 use outlast_handover::inbox::{self, Word};
 use outlast_handover::lease::{self, Beginning};
 use outlast_handover::status::{DropStatus, Overview};
-use outlast_handover::{Holds, JobFacts, Lease, Outcome, Place, State, Statement};
+use outlast_handover::{FileFact, Holds, JobFacts, Lease, Outcome, Place, State, Statement};
 use outlast_types::{Clock, Environment, SystemClock};
 use tempfile::TempDir;
 
@@ -18,22 +18,27 @@ use crate::harness::{Up, scratch, wait_until};
 pub(super) struct World {
     pub(super) directory: TempDir,
     pub(super) up: Up,
+    product: PathBuf,
     environment: Environment,
 }
 
 impl World {
     /// With these keys of the hand-over.
     pub(super) fn new(keys: &str) -> Self {
-        Self::with(keys, &[])
+        let directory = scratch();
+        let product = directory.path().join("nbu");
+        Self::of(directory, product, keys, &[])
     }
 
-    /// The same, with settings from the environment.
-    pub(super) fn with(keys: &str, settings: &[(&str, &str)]) -> Self {
-        let directory = scratch();
+    /// Whose product reads elsewhere.
+    pub(super) fn at(product: &Path, keys: &str, settings: &[(&str, &str)]) -> Self {
+        Self::of(scratch(), product.to_owned(), keys, settings)
+    }
+
+    fn of(directory: TempDir, handover: PathBuf, keys: &str, settings: &[(&str, &str)]) -> Self {
         let home = directory.path().join("up");
         let mut first = Up::start(&home);
         first.role.stop();
-        let handover = directory.path().join("nbu");
         let text = format!(
             "\n[[handover]]\nname = \"nbu\"\ndirectory = \"{}\"\n{keys}\n",
             handover.display()
@@ -44,12 +49,12 @@ impl World {
             vec![("OUTLAST_AGENT_TEXTFILE", textfile.as_str()), ("OUTLAST_AGENT_KEEP", "1")];
         all.extend(settings);
         let up = Up::start_with(&home, &all);
-        Self { directory, up, environment: Environment::system() }
+        Self { directory, up, product: handover, environment: Environment::system() }
     }
 
     /// What the product reads.
     pub(super) fn product(&self) -> PathBuf {
-        self.directory.path().join("nbu")
+        self.product.clone()
     }
 
     pub(super) fn place(&self) -> Place {
@@ -134,6 +139,11 @@ impl World {
         self.end(&lease, 0);
         self.say(&job, Outcome::Well, Holds::Everything);
         job
+    }
+
+    /// The files of a drop, as a product lists them.
+    pub(super) fn listed(&self, path: &str) -> Vec<FileFact> {
+        super::moved::listed(&self.product, path)
     }
 
     /// The sign of life.
