@@ -99,7 +99,17 @@ pub(crate) struct Args {
 
 pub(crate) fn run(arguments: &Args, output: &Output) -> Result<Code> {
     let share = match (&arguments.from, &arguments.share) {
-        (Some(from), _) => return brought_back::fetch(from, arguments, output),
+        (Some(from), _) => {
+            let wish = brought_back::Wish {
+                from,
+                workload: &arguments.workload,
+                drop: arguments.drop,
+                into: &arguments.into,
+                options: options(arguments),
+                age_identity: arguments.age_identity.as_deref(),
+            };
+            return brought_back::fetch(&wish, output);
+        }
         (None, Some(share)) => Share::open(share)?,
         (None, None) => return Err(Usage("name --share or --from".to_owned()).into()),
     };
@@ -136,13 +146,17 @@ pub(crate) fn run(arguments: &Args, output: &Output) -> Result<Code> {
     read_out(&found, arguments, authority.is_some(), output)
 }
 
+fn options(arguments: &Args) -> FetchOptions {
+    FetchOptions {
+        overwrite: arguments.overwrite || arguments.resume,
+        privileged: arguments.rights.privileged,
+    }
+}
+
 /// Reads out a drop that lies on the share.
 fn read_out(found: &Found, arguments: &Args, is_verified: bool, output: &Output) -> Result<Code> {
     let progress = output.progress();
-    let options = FetchOptions {
-        overwrite: arguments.overwrite || arguments.resume,
-        privileged: arguments.rights.privileged,
-    };
+    let options = options(arguments);
     let summary = fetch::read_out(&found.sealed, &arguments.into, options, &progress)?;
     progress.finish();
     let drop = found.sealed.address().drop;

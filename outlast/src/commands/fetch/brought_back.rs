@@ -6,32 +6,39 @@ use anyhow::Result;
 use outlast_drop::fetch::FetchOptions;
 use outlast_handover::age::Identities;
 use outlast_handover::restore::{choose, restore};
-use outlast_types::human;
+use outlast_types::{DropId, WorkloadName, human};
 use serde_json::json;
 
-use super::Args;
 use crate::exit::Code;
 use crate::output::{Output, counted};
 use crate::snapshots::{deviations, tell_deviations};
 
-pub(super) fn fetch(from: &Path, arguments: &Args, output: &Output) -> Result<Code> {
-    let found = choose(from, &arguments.workload, arguments.drop)?;
-    let keys = arguments.age_identity.as_deref().map(Identities::read).transpose()?;
-    let options = FetchOptions {
-        overwrite: arguments.overwrite || arguments.resume,
-        privileged: arguments.rights.privileged,
-    };
+/// What is wanted of it.
+pub(super) struct Wish<'a> {
+    pub(super) from: &'a Path,
+    pub(super) workload: &'a WorkloadName,
+    pub(super) drop: Option<DropId>,
+    pub(super) into: &'a Path,
+    pub(super) options: FetchOptions,
+    /// The file with the secret keys, where it was encrypted.
+    pub(super) age_identity: Option<&'a Path>,
+}
+
+pub(super) fn fetch(wish: &Wish<'_>, output: &Output) -> Result<Code> {
+    let Wish { from, workload, into, .. } = *wish;
+    let found = choose(from, workload, wish.drop)?;
+    let keys = wish.age_identity.map(Identities::read).transpose()?;
     let progress = output.progress();
-    let summary = restore(&found, &arguments.into, options, keys.as_ref(), &progress)?;
+    let summary = restore(&found, into, wish.options, keys.as_ref(), &progress)?;
     progress.finish();
     let drop = found.manifest.drop;
     if output.is_json() {
         output.json(&json!({
             "drop": drop.to_string(),
-            "workload": arguments.workload.as_str(),
+            "workload": workload.as_str(),
             "from": "handover",
             "path": found.path.display().to_string(),
-            "into": arguments.into.display().to_string(),
+            "into": into.display().to_string(),
             "files": summary.files,
             "bytes": summary.bytes,
             "problems": summary.problems,
@@ -43,9 +50,8 @@ pub(super) fn fetch(from: &Path, arguments: &Args, output: &Output) -> Result<Co
             output.warn(problem);
         }
         output.line(format_args!(
-            "fetched drop {drop} of {} into {}: {}, {}",
-            arguments.workload,
-            arguments.into.display(),
+            "fetched drop {drop} of {workload} into {}: {}, {}",
+            into.display(),
             counted(summary.files, "file"),
             human::bytes(summary.bytes)
         ))?;
