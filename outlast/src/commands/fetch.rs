@@ -55,7 +55,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR", env = "OUTLAST_SHARE", required_unless_present = "from")]
     share: Option<PathBuf>,
     /// A hand-over's directory that a backup product brought back, in place of a share
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["at", "ca", "instance", "timeout"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["at", "instance", "timeout"])]
     from: Option<PathBuf>,
     /// The secret keys that read what a hand-over was encrypted to, as age-keygen writes them
     #[arg(long, value_name = "FILE", requires = "from")]
