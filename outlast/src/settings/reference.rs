@@ -11,7 +11,7 @@ use super::table::ROLES;
 use super::values::variable;
 
 /// What the keys that must be set may look like; others are shown with their default.
-const EXAMPLES: [(&str, &str); 23] = [
+const EXAMPLES: [(&str, &str); 25] = [
     ("agent.share", "/mnt/share"),
     ("agent.state", "/var/lib/outlast-agent"),
     ("agent.upstream", "https://vault.example:8443/"),
@@ -22,6 +22,8 @@ const EXAMPLES: [(&str, &str); 23] = [
     ("handover.directory", "/srv/handover"),
     ("handover.workloads", "shop-*"),
     ("handover.budget", "500GiB"),
+    ("handover.confirm.key", "/etc/outlast/netbackup.key"),
+    ("handover.confirm.ca", "/etc/outlast/netbackup-ca.pem"),
     ("handover.file_max", "64GiB"),
     ("agent.textfile", "/var/lib/node_exporter/outlast.prom"),
     ("sanity.kinds", "pg_dump, pg_dump-custom"),
