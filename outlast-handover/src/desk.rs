@@ -13,14 +13,14 @@ use outlast_types::{Environment, Timestamp};
 use rustix::fs::{AtFlags, CWD, Gid, Mode, Uid};
 
 use crate::error::HandoverError;
-use crate::evidence::FileFact;
+use crate::evidence::{FileFact, Statement};
 use crate::inbox::{self, Word};
 use crate::journal::Journal;
 use crate::lease;
 use crate::ledger::{Event, Ledger, Received, Told};
 use crate::manifest::Manifest;
 use crate::names::manifest_in;
-use crate::offer::{DropKey, Offer, Release};
+use crate::offer::{DropKey, Offer};
 use crate::place::Place;
 use crate::rules::{Layout, Rules};
 use crate::stage::remove_all;
@@ -163,8 +163,8 @@ impl Desk {
                 }
                 Err(error) => return Err(error),
             };
-            if let Word::Released(release) = &waiting.word {
-                self.audit(release, waiting.at)?;
+            if let Some((what, word)) = by_hand(&waiting.word) {
+                self.audit(what, &word, waiting.at)?;
             }
             let event = self.event_of(&waiting);
             // First it is known, then it is removed: what is heard twice changes nothing.
@@ -194,11 +194,16 @@ impl Desk {
         }
     }
 
-    /// Keeps for good who let a drop go: the journal forgets. Heard twice, it is there twice.
-    fn audit(&self, release: &Release, at: Timestamp) -> Result<(), HandoverError> {
+    /// Keeps for good what somebody said by hand: the journal forgets. Heard twice, it is there twice.
+    fn audit(
+        &self,
+        what: &str,
+        word: &serde_json::Value,
+        at: Timestamp,
+    ) -> Result<(), HandoverError> {
         let path = self.place.audit();
         let failed = |error: std::io::Error| HandoverError::io("write", &path)(error);
-        let line = serde_json::json!({ "version": 1, "at": at, "released": release });
+        let line = serde_json::json!({ "version": 1, "at": at, what: word });
         let open = std::fs::OpenOptions::new().append(true).create(true).mode(0o640).open(&path);
         let mut file = open.map_err(failed)?;
         file.write_all(format!("{line}\n").as_bytes()).map_err(failed)?;
@@ -325,6 +330,24 @@ impl Desk {
     /// Bytes that are staged.
     pub fn staged_bytes(&self) -> u64 {
         self.staged.values().sum()
+    }
+}
+
+/// What somebody says by hand, and not a product's hook or record, without lists of files.
+fn by_hand(word: &Word) -> Option<(&'static str, serde_json::Value)> {
+    let is_somebody = |words: &str| words.starts_with(inbox::BY_HAND);
+    match word {
+        Word::Released(release) => Some(("released", serde_json::json!(release))),
+        Word::Evidence(said) if is_somebody(&said.by) => {
+            let Statement { job, began, outcome, by, .. } = &**said;
+            let said =
+                serde_json::json!({ "job": job, "began": began, "outcome": outcome, "by": by });
+            Some(("confirmed", said))
+        }
+        Word::Withdrawn { job, reason } if is_somebody(reason) => {
+            Some(("withdrawn", serde_json::json!({ "job": job, "by": reason })))
+        }
+        Word::Ended { .. } | Word::Evidence(_) | Word::Withdrawn { .. } => None,
     }
 }
 

@@ -20,6 +20,8 @@ const FILE_MODE: u32 = 0o640;
 const WORD_BYTES_MAX: u64 = 256 << 20;
 /// Words that are taken up at a time.
 pub const WORDS_MAX: usize = 1000;
+/// How the words begin of who says something by hand.
+pub const BY_HAND: &str = "operator ";
 const VERSION: u64 = 1;
 static COUNT: AtomicU64 = AtomicU64::new(0);
 

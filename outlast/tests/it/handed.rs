@@ -5,6 +5,7 @@ mod disks;
 mod killed;
 mod life;
 mod moved;
+mod product;
 mod readers;
 mod site;
 mod world;

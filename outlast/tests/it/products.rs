@@ -1,9 +1,11 @@
 //! Hand-overs to products: a real Bacula, and a stand-in for NetBackup, with the real commands in their hooks.
 
-mod bacula;
+pub(crate) mod bacula;
 mod bacula_day;
 mod bacula_faults;
 mod desk;
-mod hooks;
+pub(crate) mod hooks;
 mod jobs_api;
 mod netbackup;
+
+pub(crate) use desk::contents;

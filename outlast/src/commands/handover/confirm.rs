@@ -200,5 +200,6 @@ fn whose_hands() -> String {
     let name = name.unwrap_or_else(|| "somebody".to_owned());
     let name: String = name.chars().filter(|c| !c.is_control()).take(40).collect();
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    format!("operator {name} (user {} on {host})", rustix::process::getuid().as_raw())
+    let by_hand = inbox::BY_HAND;
+    format!("{by_hand}{name} (user {} on {host})", rustix::process::getuid().as_raw())
 }

@@ -158,3 +158,63 @@ pub(super) fn build(settings: &Settings, item: &Item) -> Result<Confirmers> {
         command: settings.words(&key("command")).to_vec(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::settings::{AgentSettings, Document};
+
+    fn read(lines: &str) -> Result<AgentSettings, String> {
+        let text = format!(
+            "[agent]\nshare = \"/s\"\nstate = \"/a\"\nupstream = \"https://v/\"\nidentity = \"/i\"\n[[handover]]\n\
+             name = \"nbu\"\ndirectory = \"/srv/nbu\"\n[handover.confirm]\n{lines}"
+        );
+        let document = Document::new(Path::new("/etc/agent.toml"), text);
+        let read = document.and_then(|document| document.with_variables(std::iter::empty()));
+        read.map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_product_is_asked_by_the_agent_only_if_it_is_said_how() {
+        let silent = read("").unwrap();
+        assert_eq!(silent.config.handover[0].confirm, None);
+        assert_eq!(silent.confirmers["nbu"].with, None);
+        let settings = read("with = \"bacula\"\nevery = \"1h\"\n").unwrap();
+        let every = Duration::from_secs(3600);
+        let deadline = Duration::from_secs(600);
+        assert_eq!(settings.config.handover[0].confirm, Some(Confirming { every, deadline }));
+        let confirmers = &settings.confirmers["nbu"];
+        assert_eq!(confirmers.with, Some(With::Bacula));
+        let Confirmer::Bacula { config, .. } = confirmers.of(With::Bacula).unwrap() else {
+            panic!()
+        };
+        assert_eq!(config, Path::new("/etc/bacula/bconsole.conf"));
+        // By a word on the command line, another way is taken, if what it needs is there.
+        assert!(confirmers.of(With::NetBackup).is_ok());
+        let said = confirmers.of(With::NetBackupApi).unwrap_err().to_string();
+        assert!(said.contains("confirm.address"), "{said}");
+    }
+
+    #[test]
+    fn what_is_wrong_in_how_a_product_is_asked_is_told_at_its_line_and_key() {
+        // They begin at line 10.
+        let golden: [(&str, &[&str]); 8] = [
+            ("with = \"veeam\"\n", &["line 10", "handover[1].confirm.with"]),
+            ("with = \"netbackup-api\"\n", &["line 10", "confirm.address", "confirm.key"]),
+            ("with = \"command\"\n", &["line 10", "it also needs confirm.command"]),
+            ("address = \"http://p/\"\n", &["line 10", "confirm.address", "https://"]),
+            ("command = [\"judge\"]\n", &["line 10", "confirm.command", "whole path"]),
+            ("command = []\n", &["line 10", "confirm.command"]),
+            ("every = \"1s\"\n", &["line 10", "confirm.every", "5 s to 24 h"]),
+            ("password = \"x\"\n", &["line 10", "has no key \"confirm.password\""]),
+        ];
+        for (line, wanted) in golden {
+            let said = read(line).unwrap_err();
+            for words in wanted {
+                assert!(said.contains(words), "{line}: {words} is not in:\n{said}");
+            }
+        }
+    }
+}

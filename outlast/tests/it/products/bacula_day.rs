@@ -20,7 +20,7 @@ fn a_day_of_blue_and_green_is_confirmed_job_by_job_and_comes_back_byte_by_byte()
     let world = World::new();
     let plan = Plan {
         directory: world.directory(),
-        hooks: hooks(&world, "", ""),
+        hooks: hooks(world.path(), &world.directory(), "", ""),
         volume: "500M",
         pace: "50m/s",
     };
@@ -119,8 +119,8 @@ fn is_said_by_hand(world: &World, config: &Path, full: u64, crm: &Offer) {
     assert!(said.contains("operator") && said.contains("seen on tape 7"), "{said}");
     world.pass();
     assert_eq!(world.state(crm), Some(State::Confirmed));
-    let journal = fs::read_to_string(world.place().journal()).unwrap();
-    assert!(journal.contains("seen on tape 7"));
+    let kept = fs::read_to_string(world.place().audit()).unwrap();
+    assert!(kept.contains("\"confirmed\"") && kept.contains("seen on tape 7"), "{kept}");
     let mut unknown = confirm(config);
     unknown.args(["--job", "4711", "--reason", "trust me"]);
     let said = fail(&mut unknown, 1);

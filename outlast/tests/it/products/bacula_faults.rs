@@ -23,7 +23,8 @@ impl Scene {
         let world = World::new();
         let home = world.path().join("bacula");
         let here = |text: &str| text.replace("HERE", &world.path().display().to_string());
-        let hooks = hooks(&world, &here(after_begin), &here(after_end));
+        let directory = world.directory();
+        let hooks = hooks(world.path(), &directory, &here(after_begin), &here(after_end));
         let plan = Plan { directory: world.directory(), hooks, volume, pace: "300k/s" };
         let old = world.drop("shop-db", b"the older one");
         let bacula = Bacula::start(&home, &plan);

@@ -3,10 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use outlast_fs::durable;
-
-use super::desk::World;
-use crate::harness::outlast;
+use crate::harness::{outlast, succeed};
 
 /// `outlast handover confirm` with an agent.toml.
 pub(crate) fn confirm(config: &Path) -> Command {
@@ -15,33 +12,26 @@ pub(crate) fn confirm(config: &Path) -> Command {
     command
 }
 
-/// Writes the scripts and gives the job's lines that name them. After its own work, each does what the test adds.
-pub(crate) fn hooks(world: &World, after_begin: &str, after_end: &str) -> String {
-    let scripts = world.path().join("hooks");
-    durable::create_directories(&scripts, 0o755).unwrap();
-    let (outlast, directory) = (env!("CARGO_BIN_EXE_outlast"), world.directory());
-    let (scripts, directory) = (scripts.display(), directory.display());
-    let write = |name: &str, text: String| {
-        let path = format!("{scripts}/{name}");
-        durable::replace(Path::new(&path), text.as_bytes(), 0o755).unwrap();
-    };
-    write(
-        "begin",
-        format!(
-            "#!/bin/sh\n'{outlast}' handover begin --directory '{directory}' --job \"$1\" --policy \"$2\" --type \"$3\" \
-             --client \"$4\" || exit 1\n{after_begin}\nexit 0\n"
-        ),
-    );
-    write(
-        "end",
-        format!(
-            "#!/bin/sh\nstatus=2\n[ \"$2\" = OK ] && status=0\n\
-             '{outlast}' handover end --directory '{directory}' --job \"$1\" --status $status\n{after_end}\nexit 0\n"
-        ),
-    );
-    format!(
-        "Client Run Before Job = \"{scripts}/begin %i %n %l %c\"\nClient Run After Job = \"{scripts}/end %i %e\"\n\
-         RunScript {{\nRunsWhen = After\nRunsOnClient = yes\nRunsOnSuccess = no\nRunsOnFailure = yes\n\
-         Command = \"{scripts}/end %i %e\"\n}}"
-    )
+/// Has the scripts of a product written that reads `directory`.
+pub(crate) fn write_hooks(product: &str, directory: &Path, into: &Path, more: &[&str]) {
+    let mut command = outlast();
+    command.args(["handover", "hooks", product, "--directory"]).arg(directory);
+    succeed(command.arg("--into").arg(into).args(more));
+}
+
+/// The lines of a job of Bacula that name the scripts, and after them what a test runs besides at the beginning and the end,
+/// each in a line of a shell.
+pub(crate) fn hooks(temporary: &Path, directory: &Path, begin: &str, end: &str) -> String {
+    let scripts = temporary.join("hooks");
+    write_hooks("bacula", directory, &scripts, &[]);
+    let mut lines = std::fs::read_to_string(scripts.join("outlast-bacula-job.conf")).unwrap();
+    for (when, more) in [("Before", begin), ("After", end)] {
+        let name = format!("{}/test-{when}", scripts.display());
+        let text = format!("#!/bin/sh\n{more}\nexit 0\n");
+        outlast_fs::durable::replace(Path::new(&name), text.as_bytes(), 0o755).unwrap();
+        lines.push_str(&format!(
+            "RunScript {{\nRunsWhen = {when}\nRunsOnClient = yes\nFailJobOnError = yes\nCommand = \"{name}\"\n}}\n"
+        ));
+    }
+    lines
 }

@@ -8,7 +8,7 @@ use outlast_handover::{Offer, State};
 use outlast_testing::netbackup::{Fault, Job, Kind, Order, Server};
 
 use super::desk::{World, contents};
-use super::hooks::confirm;
+use super::hooks::{confirm, write_hooks};
 use super::jobs_api::JobsApi;
 use crate::harness::{fail, succeed};
 
@@ -24,17 +24,7 @@ impl Scene {
         let world = World::new();
         let server = Server::new(&world.path().join("openv"), "agenthost").unwrap();
         let programs = server.programs();
-        let (outlast, directory) = (env!("CARGO_BIN_EXE_outlast"), world.directory());
-        let script = |name: &str, words: &str, more: &str| {
-            let text = format!(
-                "#!/bin/sh\n'{outlast}' handover {words} --directory '{}' --client \"$1\" --policy \"$2\" --schedule \"$3\" \
-                 --type \"$4\" {more} || exit 1\n",
-                directory.display()
-            );
-            durable::replace(&programs.join(name), text.as_bytes(), 0o755).unwrap();
-        };
-        script("bpstart_notify.apps", "begin", "");
-        script("bpend_notify.apps", "end", "--status \"$5\"");
+        write_hooks("netbackup", &world.directory(), &programs, &["--policy", "apps"]);
         let lines =
             format!("with = \"netbackup\"\nprograms = {:?}", programs.display().to_string());
         let config = world.config(&lines);
