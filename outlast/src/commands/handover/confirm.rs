@@ -24,22 +24,23 @@ const REASON_CHARS_MAX: usize = 500;
 /// Ask the product what it has, or say so yourself
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Without --reason, the product is asked of each job that has ended: which files it has, and whether images that
-confirmed something are still there. How it is asked, [handover.confirm] of agent.toml says, or --with. The agent runs
-this command by itself where confirm.with is set.
+    after_help = "Without --reason, the product is asked of each job that has ended: which files it has, and
+whether images that confirmed something are still there. [handover.confirm] of agent.toml says how
+it is asked, or --with. The agent runs this command by itself where confirm.with is set.
 
-With --job and --reason, nobody is asked: your word confirms all that lay there when the job began, and your name, this host
-and the reason are kept with it, in the receipts of the drops, too. --status says how the job ended if not well;
---gone takes a confirmation back whose image is gone. A job that no hook has told of also needs --began.
+With --job and --reason, nobody is asked: your word confirms all that lay there when the job began.
+Your name, this host and the reason stay in audit.jsonl and in the receipts of the drops. --status
+says how the job ended if not well; --gone takes back what a job confirmed whose image is gone. A
+job that no hook has told of also needs --began.
 
-Exit codes: 0 done; 1 the product could not be asked, or nobody here knows the job; 2 the command line is wrong; 3 the job that --job names has
-not ended, or the product does not know it.
+Exit codes: 0 done; 1 the product could not be asked, or nobody here knows the job; 2 the command
+line is wrong; 3 the job that --job names has not ended, or the product does not know it.
 
 Examples:
   outlast handover confirm netbackup
   outlast handover confirm bacula --with bacula --job 4711
-  outlast handover confirm netbackup --job agenthost_1795662005 --reason \"seen in the Activity Monitor, CHG-4711\"
-  outlast handover confirm netbackup --job agenthost_1795662005 --gone --reason \"expired by mistake, INC-12\""
+  outlast handover confirm netbackup --job host_1795662005 --reason \"Activity Monitor, CHG-4711\"
+  outlast handover confirm netbackup --job host_1795662005 --gone --reason \"expired, INC-12\""
 )]
 pub(crate) struct ConfirmArgs {
     #[command(flatten)]
