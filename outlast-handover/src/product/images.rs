@@ -14,6 +14,8 @@ use crate::job::JobFacts;
 /// a while before its script ran.
 const BEFORE_SECONDS: i64 = 3600;
 const AFTER_SECONDS: i64 = 60;
+/// The images of the streams of one job are not further apart than that.
+const APART_SECONDS: i64 = 300;
 /// Images of one job that are asked for; each is of one stream.
 pub const IMAGES_MAX: usize = 64;
 
@@ -86,7 +88,11 @@ pub fn of_job<'a>(question: &Question, images: &'a [Image]) -> Vec<&'a Image> {
         };
         image.policy == *policy && is_kind && around.contains(&image.backed_up.unix_seconds())
     };
-    images.iter().filter(is_of_it).take(IMAGES_MAX).collect()
+    let found: Vec<&Image> = images.iter().filter(is_of_it).collect();
+    // An earlier one is of an earlier job, whose own question finds it.
+    let last = found.iter().map(|image| image.backed_up.unix_seconds()).max().unwrap_or(0);
+    let is_near = |image: &&Image| image.backed_up.unix_seconds() >= last - APART_SECONDS;
+    found.into_iter().filter(is_near).take(IMAGES_MAX).collect()
 }
 
 /// What to ask `bplist` for the files of an image below a directory; it is run with `TZ=UTC` and `LC_ALL=C`.

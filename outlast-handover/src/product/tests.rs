@@ -1,5 +1,6 @@
 use proptest::prelude::*;
 
+use super::images::Image;
 use super::status::{bacula_outcome, netbackup, netbackup_outcome};
 use super::*;
 use crate::evidence::{Holds, Outcome};
@@ -123,6 +124,10 @@ fn images_are_found_by_the_id_of_their_backup_or_by_policy_and_time() {
         1,
         "its script ran a little later"
     );
+    let hourly =
+        [images[0].clone(), Image { backed_up: at("2026-11-26T02:10:00Z"), ..images[0].clone() }];
+    let found = images::of_job(&run("INCR", "2026-11-26T03:00:09Z"), &hourly);
+    assert_eq!(found, [&hourly[0]], "the one before is of the job before");
     assert!(images::of_job(&run("FULL", "2026-11-26T03:00:09Z"), &images).is_empty());
     assert!(images::of_job(&run("INCR", "2026-11-26T02:00:09Z"), &images).is_empty());
     let question = run("INCR", "2026-11-26T03:00:09Z");

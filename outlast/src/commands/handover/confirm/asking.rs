@@ -6,7 +6,7 @@ use anyhow::Result;
 use outlast_handover::inbox::{self, Word};
 use outlast_handover::ledger::Job;
 use outlast_handover::manifest::Manifest;
-use outlast_handover::product::{Question, Verdict};
+use outlast_handover::product::{Question, Verdict, images};
 use outlast_handover::status::Overview;
 use outlast_handover::{FileFact, Holds, JobFacts, JobKey, Outcome, Place};
 use outlast_types::{Environment, Timestamp};
@@ -124,7 +124,11 @@ pub(super) fn ask(
         None => waiting(known, &product.by(), product.tells_absence()),
         Some((id, began)) => named(known, id, began),
     };
-    let Some(since) = chosen.iter().filter_map(|it| it.began).min() else {
+    // What the server calls a backup's time may be long before its script ran.
+    let told = |it: &Found| {
+        it.facts.job.as_deref().and_then(images::moment_of).into_iter().chain(it.began).min()
+    };
+    let Some(since) = chosen.iter().filter_map(told).min() else {
         return Ok(chosen
             .iter()
             .map(|it| answered(&it.facts, "nothing tells when it began", false))
