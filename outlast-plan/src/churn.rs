@@ -6,8 +6,11 @@
 
 use crate::description::Workload;
 
-/// Bytes of a chunk that a changed byte is in, as the engine cuts: longer ones are hit more often.
-pub(crate) const CHUNK_HIT: f64 = 86.0 * 1024.0;
+/// Bytes that a changed byte spoils around it: its chunk, and longer ones are hit more often. A long run moves
+/// cuts besides, until they fall where they fell before: so much more at most, and a run of how long for it.
+const HIT: f64 = 86_000.0;
+const MOVED: f64 = 64_000.0;
+const MOVED_BY: f64 = 28_000.0;
 /// Bytes of a chunk, over all.
 pub(crate) const CHUNK: f64 = 72.0 * 1024.0;
 /// What is stored for each new chunk besides its content: nonce and tag, its place in the pack's header, and
@@ -67,7 +70,8 @@ pub fn changed(workload: &Workload) -> f64 {
         None => workload.change,
         Some(edit) => {
             let runs = workload.change / edit;
-            (1.0 - (-runs * (CHUNK_HIT + edit)).exp()).clamp(workload.change.min(1.0), 1.0)
+            let around = HIT + MOVED * (1.0 - (-edit / MOVED_BY).exp());
+            (1.0 - (-runs * (around + edit)).exp()).clamp(workload.change.min(1.0), 1.0)
         }
     }
 }
