@@ -27,9 +27,9 @@ pub(crate) fn worst(
 ) -> Outage {
     let mut outage = Outage::default();
     let (mut arrived, mut written, mut begin) = (0.0, 0.0, first);
-    for end in first..hours.len() {
-        arrived += hours[end].arrived;
-        written += born[end];
+    for (end, (hour, born_now)) in hours.iter().zip(born).enumerate().skip(first) {
+        arrived += hour.arrived;
+        written += born_now;
         if end - begin >= length {
             arrived -= hours[begin].arrived;
             written -= born[begin];

@@ -90,11 +90,11 @@ pub(super) fn as_toml(workloads: &[Workload]) -> String {
     let mut text = String::new();
     for it in workloads {
         // Writing into a string does not fail.
-        let _ = write!(
+        let _ = writeln!(
             text,
             "[[workload]]\nname = {:?}\nsite = {:?}\ncount = {}\nsize = \"{:.0}B\"\ngrowth = \"{:.3}%\"\n\
              change = \"{:.4}%\"\ncompresses_to = \"{:.2}%\"\ndrops_a_day = {}\nat = \"{:02}:{:02}\"\n\
-             within = \"{:.2}h\"\n",
+             within = \"{:.2}h\"",
             it.name,
             it.site,
             it.count,
