@@ -155,7 +155,7 @@ pub(super) const MAINTENANCE: Key = Key {
         example: "[\"sun 02:00-06:00 patch day\", \"2026-12-01 22:00-04:00 new storage\"]",
     },
     default: Default::Nothing,
-    help: "hours in which pages wait, each week or once, at most 24 h, each with its reason",
+    help: "hours in which pages wait, each week or once, each with its reason; more than 24 h without a break takes two operators",
 };
 
 pub(super) const SAFE: Key = Key {
