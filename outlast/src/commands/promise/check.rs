@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::super::vault_access::VaultAccess;
 use crate::exit::{Code, Usage};
 use crate::output::{Output, counted, table};
-use crate::settings::{Checked, Document};
+use crate::settings::{Checked, Document, LongWindows};
 
 /// What would change of one workload.
 struct Difference {
@@ -27,8 +27,17 @@ struct Difference {
 
 pub(super) fn run(file: &Path, vault: Option<VaultAccess>, output: &Output) -> Result<Code> {
     // Whatever is wrong with it is wrong with what was typed.
-    let read = Document::read(file).and_then(|document| document.policy());
-    let checked = read.map_err(|error| Usage(format!("{error:#}")))?;
+    let read = Document::read(file);
+    let read = read.and_then(|document| Ok((document.policy()?, document.long_windows()?)));
+    let (checked, long) = read.map_err(|error| Usage(format!("{error:#}")))?;
+    for LongWindows { section, run } in &long {
+        output.remark(format_args!(
+            "{section}.maintenance lets pages wait for {} without a break, from {} on: that takes two operators \
+             (outlast promise request)",
+            human::duration(run.length),
+            run.begin
+        ));
+    }
     let Some(vault) = vault else {
         return tell_alone(file, &checked, output);
     };
