@@ -53,7 +53,7 @@ fn a_service_manager_hears_that_each_role_serves_goes_on_and_ends() {
 #[test]
 fn the_units_are_hardened_and_start_what_there_is() {
     let units = Path::new(env!("CARGO_MANIFEST_DIR")).join("../dist/systemd");
-    for role in ["agent", "vault"] {
+    for role in ["agent", "media", "vault"] {
         let unit = units.join(format!("outlast-{role}.service"));
         let text = fs::read_to_string(&unit).unwrap();
         for line in ["Type=notify", "WatchdogSec=", "RequiresMountsFor=", "Restart=always"] {

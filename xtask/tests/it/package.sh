@@ -19,6 +19,9 @@ rm -f /etc/dpkg/dpkg.cfg.d/* /var/lib/man-db/auto-update
 fail() { echo "package.sh: $*"; exit 1; }
 is() { [ "$1" = "$2" ] || fail "$3: $1, not $2"; }
 
+ours() { find /usr/bin /usr/lib/systemd /usr/lib/sysusers.d /usr/share /etc -name '*outlast*'; }
+before=$(ours)
+
 echo "== installed, where no systemd runs"
 dpkg --install "$first"
 is "$(outlast --version | cut -d ' ' -f 1)" outlast "the program"
@@ -83,6 +86,6 @@ is "$(cat /var/lib/outlast-vault/pack)" backup "what the vault holds"
 is "$(stat -c %U /var/lib/outlast-vault)" outlast "whose it is"
 [ ! -e /var/lib/outlast-agent ] || fail "an empty directory is left"
 [ ! -h /etc/systemd/system/multi-user.target.wants/outlast-vault.service ] || fail "it is enabled"
-is "$(find /usr -name '*outlast*' -newer "$first" ! -path '*/cargo/*' | head)" "" "what is left"
+is "$(ours)" "$before" "what is left"
 dpkg --purge outlast 2>&1 | grep -v 'kept' || true
 echo "all of it"
