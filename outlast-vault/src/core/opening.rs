@@ -88,9 +88,7 @@ impl Vault {
         let arrivals = Arrivals::open(&storage, &former);
         let audit = Arc::new(AuditLog::open(&storage, Arc::clone(&environment.clock))?);
         fill_new_catalog((&repositories, &arrivals), &catalog, &environment, &audit)?;
-        let certificates = Certificates::open(&storage, &audit)?;
-        let trust = Trust::by_names(&identity, &environment.clock, names);
-        trust.learn(certificates.revocations());
+        let (certificates, trust) = trusted(&storage, &audit, &identity, &environment, names)?;
         see_to_kit_secret(&storage, &audit, &environment)?;
         let withheld = Withheld::open(&storage)?;
         let given = noted_orders(&orders, &audit)?;
@@ -210,6 +208,20 @@ fn by_present_names(parts: &mut Parts) -> Result<(Orders, FormerNames), VaultErr
     move_places(&parts.storage, &parts.catalog, &former)?;
     parts.policy.carry_over(&former);
     Ok((orders, former))
+}
+
+/// The certificates that were issued, and whom to believe by those that were not revoked.
+fn trusted(
+    storage: &Storage,
+    audit: &Arc<AuditLog>,
+    identity: &IdentityHandle,
+    environment: &Environment,
+    names: Names,
+) -> Result<(Certificates, Trust), VaultError> {
+    let certificates = Certificates::open(storage, audit)?;
+    let trust = Trust::by_names(identity, &environment.clock, names);
+    trust.learn(certificates.revocations());
+    Ok((certificates, trust))
 }
 
 /// A chronicle by which people are told, too.

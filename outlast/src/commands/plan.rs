@@ -23,7 +23,7 @@ use crate::output::Output;
 const EXAMPLE: &str = include_str!("plan/example.toml");
 const PRICES: &str = include_str!("plan/prices.toml");
 
-/// Plan a setup: share, agent, line, vault and cost, month by month, and whether promises can be kept
+/// Plan share, agent, line, vault and cost, and whether promises can be kept
 ///
 /// Drops are made by the clocks of a zone and go over share, agent and line hour by hour; the vault forgets
 /// by the very rules that it runs. Every number has its formula.

@@ -170,7 +170,8 @@ fn nothing_reaches_the_agent(simulator: &Simulator) {
         "[it for it in of('autoscaling').describe_auto_scaling_groups()['AutoScalingGroups'] \
          if 'agent' in it['AutoScalingGroupName']]",
     );
-    assert_eq!((&agent[0]["MinSize"], &agent[0]["MaxSize"]), (&1.into(), &1.into()), "{agent}");
+    let sizes = (&agent[0]["DesiredCapacity"], &agent[0]["MaxSize"]);
+    assert_eq!(sizes, (&1.into(), &1.into()), "{agent}");
     assert_eq!(agent[0]["Instances"].as_array().unwrap().len(), 1);
 }
 
