@@ -37,6 +37,8 @@ pub(crate) struct Front {
     /// Whether the list is to be written anew.
     pub(crate) is_changed: bool,
     pub(crate) beaten: Option<Timestamp>,
+    /// Whether the last sign of life told of trouble.
+    pub(crate) is_troubled: bool,
     pub(crate) readme: Option<String>,
 }
 

@@ -40,13 +40,16 @@ impl Desk {
             self.front.is_changed = false;
             self.front.beaten = None;
         }
+        // That there is trouble, and that there is none any more, is told at once.
+        let is_news = self.front.is_troubled != trouble.is_some();
         let is_due = self.front.beaten.is_none_or(|last| now.since(last) >= BEAT || now < last);
-        if is_due {
+        if is_due || is_news {
             let bytes = self
                 .heartbeat(now, trouble)
                 .map_err(|error| self.unwritten(HEARTBEAT_FILE, error))?;
             self.replace(HEARTBEAT_FILE, &bytes)?;
             self.front.beaten = Some(now);
+            self.front.is_troubled = trouble.is_some();
         }
         Ok(())
     }

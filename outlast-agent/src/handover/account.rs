@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use outlast_drop::hash::{Algorithm, Digest};
 use outlast_handover::ledger::{Job, Ledger, Told, Tracked};
 use outlast_handover::manifest::Manifest;
+use outlast_handover::product::status::netbackup;
 use outlast_handover::{Desk, DropKey, HandoverError, JobKey, Lease, Outcome, Rules, State, lease};
 use outlast_types::{ContentHash, DropIdentity, Timestamp, WorkloadName};
 use outlast_wire::api::{
@@ -226,6 +227,10 @@ pub(super) fn shown(key: &JobKey, job: &Job) -> HandoverJob {
         },
     };
     let word = |word: &Option<String>| word.as_deref().map(cut);
+    // Other products' numbers mean something else.
+    let is_netbackup = job.product.as_deref() == Some("NetBackup");
+    let known = status.filter(|it| is_netbackup && *it != 0).map(netbackup);
+    let meaning = known.map(|it| it.words.to_owned()).or(meaning);
     HandoverJob {
         key: key.to_string(),
         shown: Some(cut(&job.facts.shown())),
@@ -236,7 +241,7 @@ pub(super) fn shown(key: &JobKey, job: &Job) -> HandoverJob {
         result,
         status,
         meaning: meaning.filter(|words| !words.is_empty()),
-        advice: None,
+        advice: known.map(|it| it.advice.to_owned()),
         by: word(&job.by),
     }
 }

@@ -5,7 +5,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use outlast_drop::{ScanMemory, Share, scan};
+use outlast_drop::{Content, ScanMemory, Share, scan};
 use outlast_fs::fault::DIE_AT;
 use outlast_handover::{Layout, State, intake, verify};
 use outlast_types::{Clock, Silent, SystemClock};
@@ -13,13 +13,15 @@ use outlast_types::{Clock, Silent, SystemClock};
 use crate::support::{World, contents};
 
 const WORLD_VARIABLE: &str = "OUTLAST_TEST_HAND_OVER";
+const LAYOUT_VARIABLE: &str = "OUTLAST_TEST_LAYOUT";
 const SIGKILL: i32 = 9;
 
 /// The agent that is killed: it hands over what lies on the share, hears of a job, and lets go what may go.
 fn work(path: &OsStr) {
     let path = Path::new(path);
     let share = Share::open(&path.join("share")).unwrap();
-    let world = World::quick(Layout::Drop);
+    let layout = std::env::var(LAYOUT_VARIABLE).unwrap().parse().unwrap();
+    let world = World::quick(layout);
     let mut world = World { share, ..world };
     world.rules.directory = path.join("nbu");
     let desk = world.desk();
@@ -43,18 +45,41 @@ fn work(path: &OsStr) {
 
 #[test]
 fn an_agent_killed_at_any_step_goes_on_and_the_directory_is_right_at_every_instant() {
+    let itself =
+        "killed::an_agent_killed_at_any_step_goes_on_and_the_directory_is_right_at_every_instant";
+    strike_at_every_step(itself, Layout::Drop, 60);
+}
+
+#[test]
+fn the_same_holds_of_content_that_is_built_anew() {
+    let itself = "killed::the_same_holds_of_content_that_is_built_anew";
+    strike_at_every_step(itself, Layout::Plain, 60);
+}
+
+#[test]
+fn the_same_holds_of_trees_as_files() {
+    strike_at_every_step("killed::the_same_holds_of_trees_as_files", Layout::Unpacked, 60);
+}
+
+/// Kills the work of the test `itself` before each of its steps, of which there are at least so many.
+fn strike_at_every_step(itself: &str, layout: Layout, least: usize) {
     if let Some(path) = std::env::var_os(WORLD_VARIABLE) {
         return work(&path);
     }
-    let itself =
-        "killed::an_agent_killed_at_any_step_goes_on_and_the_directory_is_right_at_every_instant";
-    let world = World::quick(Layout::Drop);
+    let world = World::quick(layout);
     let root = world.directory.path();
-    world.stream("shop", b"the first");
-    world.stream("shop", b"the second");
+    if layout == Layout::Drop {
+        world.stream("shop", b"the first");
+        world.stream("shop", b"the second");
+    } else {
+        let tar = crate::layouts::tar_of_a_tree(root);
+        world.drop("shop", Content::Tree, &tar, Some(3));
+        world.drop("shop", Content::Tree, &tar, None);
+    }
     let run = |step: Option<usize>, at: &Path| {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["--exact", itself]).env(WORLD_VARIABLE, at).stdout(Stdio::null());
+        command.env(LAYOUT_VARIABLE, layout.to_string());
         if let Some(step) = step {
             command.env(DIE_AT, format!("{step} {}", at.join("nbu").display()));
         }
@@ -76,11 +101,11 @@ fn an_agent_killed_at_any_step_goes_on_and_the_directory_is_right_at_every_insta
         // The next one ends what was broken off.
         assert!(run(None, &round).success(), "after strike {strikes}");
         check(&round.join("nbu"), strikes);
-        end(&round, strikes);
+        end(&round, layout, strikes);
         std::fs::remove_dir_all(&round).unwrap();
         strikes += 1;
     }
-    assert!(strikes > 60, "{strikes} strikes");
+    assert!(strikes > least, "{strikes} strikes");
 }
 
 /// Whatever is in the directory is whole.
@@ -105,8 +130,8 @@ fn check(directory: &Path, strike: usize) {
 }
 
 /// In the end, one drop has gone and the other is confirmed, and nothing else is anywhere.
-fn end(round: &Path, strike: usize) {
-    let mut world = World::quick(Layout::Drop);
+fn end(round: &Path, layout: Layout, strike: usize) {
+    let mut world = World::quick(layout);
     world.rules.directory = round.join("nbu");
     let desk = world.desk();
     let desk = intake::at(&desk);

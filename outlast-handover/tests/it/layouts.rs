@@ -19,7 +19,7 @@ fn shell(command: &str, at: &Path) -> Vec<u8> {
 }
 
 /// A tar of a small tree, by the tar program.
-fn tar_of_a_tree(at: &Path) -> Vec<u8> {
+pub(crate) fn tar_of_a_tree(at: &Path) -> Vec<u8> {
     shell(
         "mkdir -p tree/deep/er && printf hello > tree/a && printf world > 'tree/deep/er/b c' && ln -s a tree/link \
          && chmod 750 tree/deep && touch -d 2020-01-02T03:04:05Z tree/a && tar -C tree -cf - .",

@@ -35,12 +35,16 @@ pub(super) fn look(handover: &Handover, found: &mut Vec<Finding>) {
         let fix = "set [handover.confirm], or run `outlast handover confirm` by hand or by a hook";
         found.push(Finding::warning(CHECK, words).fix(fix));
     }
+    if !rules.encrypt_to.is_empty() {
+        return;
+    }
     let clear = format!(
         "{}: dumps lie in clear in {} and on the product's media",
         rules.name,
         rules.directory.display()
     );
-    let fix = "let the file system be encrypted, let few read it (`owner`, `group`, `mode`), and let the product encrypt";
+    let fix =
+        "set `encrypt_to`, or let few read it (`owner`, `group`, `mode`) and the product encrypt";
     found.push(Finding::warning(CHECK, clear).fix(fix));
 }
 
