@@ -17,6 +17,14 @@ use crate::verify::Found;
 
 const BUFFER_BYTES: usize = 1 << 20;
 
+/// Whether its content can be read at all, with these keys.
+pub fn check(found: &Found, keys: Option<&Identities>) -> Result<(), HandoverError> {
+    match (found.manifest.layout, found.manifest.kind) {
+        (Layout::Drop, _) | (Layout::Unpacked, ContentKind::Tree) => Ok(()),
+        _ => content(found, keys).map(drop),
+    }
+}
+
 /// Writes the content of a drop whose files were verified.
 pub fn pour(
     found: &Found,

@@ -72,6 +72,12 @@ pub(super) fn run(arguments: &ImportArgs, output: &Output) -> Result<Code> {
             left_out += 1;
             continue;
         }
+        // Before anything of it is on the share.
+        if let Err(error) = pour::check(found, keys.as_ref()) {
+            output.warn(&format!("{of} is left out: {error}"));
+            left_out += 1;
+            continue;
+        }
         match import(&share, found, keys.as_ref())? {
             None => there += 1,
             Some(drop) => imported.push(json!({
@@ -91,17 +97,22 @@ pub(super) fn run(arguments: &ImportArgs, output: &Output) -> Result<Code> {
         }))?;
         return Ok(code);
     }
-    for drop in &imported {
-        let bytes = human::bytes(drop["bytes"].as_u64().unwrap_or_default());
-        let text = |key: &str| drop[key].as_str().unwrap_or_default();
-        let (workload, was, drop) = (text("workload"), text("was"), text("drop"));
-        output.line(format_args!("{workload}: {was} is {drop} now, {bytes}"))?;
-    }
+    show(&imported, output)?;
     let count = counted(imported.len() as u64, "drop");
     output.line(format_args!(
         "{count} put onto the share, {there} there already, {left_out} left out"
     ))?;
     Ok(code)
+}
+
+fn show(imported: &[Value], output: &Output) -> Result<()> {
+    for drop in imported {
+        let bytes = human::bytes(drop["bytes"].as_u64().unwrap_or_default());
+        let text = |key: &str| drop[key].as_str().unwrap_or_default();
+        let (workload, was, drop) = (text("workload"), text("was"), text("drop"));
+        output.line(format_args!("{workload}: {was} is {drop} now, {bytes}"))?;
+    }
+    Ok(())
 }
 
 /// The id of the new drop; `None` if the share has it.
