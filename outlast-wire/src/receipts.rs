@@ -6,11 +6,12 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use outlast_drop::{ReceiptState, SignedReceipt, Signer, Verifier};
+use outlast_drop::{Receipt, ReceiptState, SignedReceipt, Signer, Verifier};
 use outlast_fs::durable;
 
 use crate::authorities::{Authorities, AuthoritiesError, past_beside};
 use crate::certificate::{self, Certified, Fingerprint, InvalidCertificate};
+use crate::confirmation::Confirmation;
 use crate::identity::Identity;
 use crate::identity_handle::IdentityHandle;
 use crate::names::Names;
@@ -206,9 +207,45 @@ impl Verifier for Authority {
     }
 }
 
+/// An authority for those who wait for a confirmation: of that the agent alone knows, so a `confirmed` receipt
+/// counts only with the vault's word in it that it was told so of this very drop, and believes who told it.
+#[derive(Debug, Clone)]
+pub struct Countersigned(pub Authority);
+
+impl Countersigned {
+    fn is_countersigned(&self, receipt: &Receipt) -> Result<(), String> {
+        let handover = receipt.handover.as_ref();
+        let word = handover.and_then(|handover| handover.countersigned.as_deref());
+        let Some(word) = word else {
+            return Err("the vault has not signed that it was told so".to_owned());
+        };
+        let judged = Confirmation::read_by(word, |chain_pem, message, proof| {
+            let signer = self.0.signer(chain_pem, message, proof);
+            signer.map_err(|error| Box::<dyn std::error::Error>::from(error.to_string()))
+        });
+        let confirmation = judged.map_err(|error| {
+            format!("what the vault is to have signed in it proves nothing: {error}")
+        })?;
+        match receipt.identity().is_some_and(|drop| confirmation.is_about(&drop)) {
+            true => Ok(()),
+            false => Err("what the vault signed in it is about another drop".to_owned()),
+        }
+    }
+}
+
+impl Verifier for Countersigned {
+    fn check(&self, signed: &SignedReceipt) -> Result<(), String> {
+        Verifier::check(&self.0, signed)?;
+        match signed.receipt().state {
+            ReceiptState::Confirmed => self.is_countersigned(signed.receipt()),
+            _ => Ok(()),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use outlast_drop::{DropAddress, Receipt};
+    use outlast_drop::{DropAddress, HandedOver};
     use outlast_types::{Clock, DropId, ShareId, SystemClock, SystemRandom, WorkloadName};
 
     use super::*;
@@ -239,6 +276,42 @@ mod tests {
                 assert_eq!(wrong_role, !may);
             }
         }
+    }
+
+    #[test]
+    fn a_confirmation_counts_with_the_vaults_word_about_this_very_drop_alone() {
+        let (_directory, authority) = authority();
+        let vault = issue(&authority, Role::Vault, "hq");
+        let agent = issue(&authority, Role::Agent, "eu-1");
+        let trusted = Countersigned(Authority::of(&agent));
+        let drop = |seal: &str| Receipt {
+            seal: Some(seal.repeat(32).parse().unwrap()),
+            ..receipt(ReceiptState::Confirmed)
+        };
+        let said = |receipt: &Receipt, signer: &Identity| {
+            let told = serde_json::json!({
+                "agent": agent.peer(), "handover": "nbu", "at": receipt.at,
+                "delivery": {
+                    "drop": receipt.identity().unwrap(), "state": "confirmed", "at": receipt.at, "size": 7,
+                },
+            });
+            let told: Confirmation = serde_json::from_value(told).unwrap();
+            told.sign(signer).unwrap()
+        };
+        let with = |receipt: &Receipt, countersigned: Option<String>| {
+            let (handover, stamp) = ("nbu".to_owned(), receipt.at);
+            let handed = HandedOver { handover, stamp, jobs: Vec::new(), countersigned };
+            let receipt = Receipt { handover: Some(handed), ..receipt.clone() };
+            Verifier::check(&trusted, &receipt.sign(&agent).unwrap())
+        };
+        let ours = drop("07");
+        assert_eq!(with(&ours, Some(said(&ours, &vault))), Ok(()));
+        assert!(with(&ours, None).unwrap_err().contains("has not signed"));
+        assert!(with(&ours, Some(said(&ours, &agent))).unwrap_err().contains("proves nothing"));
+        let other = said(&drop("08"), &vault);
+        assert!(with(&ours, Some(other)).unwrap_err().contains("about another drop"));
+        let vaulted = receipt(ReceiptState::Vaulted).sign(&vault).unwrap();
+        assert_eq!(Verifier::check(&trusted, &vaulted), Ok(()), "all else is as it was");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use anyhow::Result;
 use outlast_drop::gate::{Gate, GatedDrop, Selection, Standing, Until, Verdict};
 use outlast_drop::{Share, ShareError, Verifier};
 use outlast_types::{DropId, Environment, Interrupt, WorkloadName, human};
-use outlast_wire::receipts::Authority;
+use outlast_wire::receipts::{Authority, Countersigned};
 use serde_json::{Value, json};
 
 use super::share::Ca;
@@ -37,7 +37,8 @@ States, each of which stands for those before it:
   accepted   an agent has verified every hash: nothing more is wanted of the instance
   shipped    a media server, or the vault, holds it
   vaulted    the vault has published its snapshot; while the line is down, nothing gets there
-  confirmed  an existing backup product has confirmed it (and no more than that)
+  confirmed  an existing backup product has confirmed it (and no more than that), and the vault has
+             signed that it was told so
 
 Exit codes: 0 reached; 1 at once if it never will be: rejected, failed or abandoned; 3 not within the
 timeout, with what it waits for.
@@ -141,7 +142,13 @@ fn wait(
 
 /// One look. A share that cannot be looked at now is waited for, like all else.
 fn look(gate: &mut Gate, arguments: &Args, authority: Option<&Authority>) -> Verdict {
-    let verifier = authority.map(|authority| authority as &dyn Verifier);
+    // Of a confirmation the agent alone knows: the vault's word that it believes that is in the receipt.
+    let strict = authority.filter(|_| arguments.until == Until::Confirmed);
+    let strict = strict.cloned().map(Countersigned);
+    let verifier = match &strict {
+        Some(strict) => Some(strict as &dyn Verifier),
+        None => authority.map(|authority| authority as &dyn Verifier),
+    };
     let looked = Share::open(&arguments.share).and_then(|share| gate.look(&share, verifier));
     looked
         .unwrap_or_else(|error| Verdict::Waiting(format!("the share cannot be looked at: {error}")))
