@@ -238,26 +238,64 @@ enum About<'a> {
     Workload(&'a WorkloadName),
 }
 
+/// The parts of a line: its code, topic, owner, and what it is about.
+type Entry<'a> = (&'static str, Topic, Owner, About<'a>);
+
+/// The application's team is asked of a workload.
+fn app(code: &'static str, topic: Topic, workload: &WorkloadName) -> Entry<'_> {
+    (code, topic, Owner::App, About::Workload(workload))
+}
+
+/// The platform is.
+fn ours(code: &'static str, topic: Topic, workload: &WorkloadName) -> Entry<'_> {
+    (code, topic, Owner::Platform, About::Workload(workload))
+}
+
+fn of_agent(code: &'static str, topic: Topic, agent: &str) -> Entry<'_> {
+    (code, topic, Owner::Platform, About::Agent(agent))
+}
+
+fn of_share<'a>(
+    code: &'static str,
+    topic: Topic,
+    agent: &'a str,
+    share: &Option<ShareId>,
+) -> Entry<'a> {
+    (code, topic, Owner::Platform, About::Share(agent, *share))
+}
+
+fn of_media(code: &'static str, topic: Topic, media: &str) -> Entry<'_> {
+    (code, topic, Owner::Platform, About::Media(media))
+}
+
+fn of_vault(code: &'static str, topic: Topic) -> Entry<'static> {
+    (code, topic, Owner::Platform, About::Vault)
+}
+
+fn certificate(code: &'static str, holder: &str) -> Entry<'_> {
+    (code, Topic::Certificate, Owner::Platform, About::Holder(holder))
+}
+
+/// Those who run a backup product are asked of it.
+fn product(code: &'static str, handover: &HandoverId) -> Entry<'_> {
+    (code, Topic::Handover, Owner::Backup, About::Handover(handover))
+}
+
+/// The platform, of the directory that it reads.
+fn room(code: &'static str, handover: &HandoverId) -> Entry<'_> {
+    (code, Topic::HandoverRoom, Owner::Platform, About::Handover(handover))
+}
+
 impl Cause {
     /// The table of causes: by which code each is known, what it is about, and who has to act.
     fn line(&self) -> Line<'_> {
-        use About::{Agent, Holder, Media, Share, Vault, Workload};
-        use Owner::{App, Platform};
         use Topic as T;
-        let app = |code, topic, workload| (code, topic, App, Workload(workload));
-        let ours = |code, topic, workload| (code, topic, Platform, Workload(workload));
-        let of_share =
-            |code, topic, agent, share: &Option<_>| (code, topic, Platform, Share(agent, *share));
-        let of_vault = |code, topic| (code, topic, Platform, Vault);
-        let product =
-            |code, handover| (code, T::Handover, Owner::Backup, About::Handover(handover));
-        let room = |code, handover| (code, T::HandoverRoom, Platform, About::Handover(handover));
         let (code, topic, owner, about) = match self {
             Self::NothingDropped { workload: w, .. } => app("nothing-dropped", T::RecoveryPoint, w),
             Self::NotVaulted { workload: w, .. } => ours("not-vaulted", T::RecoveryPoint, w),
             Self::NotConfirmed { workload: w, handover, .. } => {
-                let owner = if handover.is_some() { Owner::Backup } else { Platform };
-                ("not-confirmed", T::RecoveryPoint, owner, Workload(w))
+                let owner = if handover.is_some() { Owner::Backup } else { Owner::Platform };
+                ("not-confirmed", T::RecoveryPoint, owner, About::Workload(w))
             }
             Self::HandoverJobFailed { handover: h, .. } => product("handover-job-failed", h),
             Self::HandoverUnread { handover: h, .. } => product("handover-unread", h),
@@ -278,16 +316,14 @@ impl Cause {
             Self::DataDamaged { workload: w, .. } => ours("data-damaged", T::Data, w),
             Self::NotScrubbed { workload: w, .. } => ours("not-scrubbed", T::Scrub, w),
             Self::DrillFailed { workload: w, owner, .. } => {
-                ("drill-failed", T::Drill, *owner, Workload(w))
+                ("drill-failed", T::Drill, *owner, About::Workload(w))
             }
             Self::DrillOverdue { workload: w, .. } => ours("drill-overdue", T::Drill, w),
             Self::ShorteningAsked { workload: w, .. } => app("shortening-asked", T::Shortening, w),
             Self::DropContested { workload: w, .. } => ours("drop-contested", T::ContestedDrop, w),
-            Self::AgentSilent { agent, .. } => ("agent-silent", T::Agent, Platform, Agent(agent)),
-            Self::OverLimit { agent, .. } => ("over-limit", T::Limits, Platform, Agent(agent)),
-            Self::NeverVaulted { agent, .. } => {
-                ("never-vaulted", T::NeverVaulted, Platform, Agent(agent))
-            }
+            Self::AgentSilent { agent: a, .. } => of_agent("agent-silent", T::Agent, a),
+            Self::OverLimit { agent: a, .. } => of_agent("over-limit", T::Limits, a),
+            Self::NeverVaulted { agent: a, .. } => of_agent("never-vaulted", T::NeverVaulted, a),
             Self::ShareSilent { source: Source { agent, share }, .. } => {
                 of_share("share-silent", T::Share, agent, share)
             }
@@ -301,18 +337,12 @@ impl Cause {
                 of_share("stray-on-share", T::Stray, agent, share)
             }
             Self::ClockOff { agent, share, .. } => of_share("clock-off", T::Clock, agent, share),
-            Self::CertificateEnds { holder, .. } => {
-                ("certificate-ends", T::Certificate, Platform, Holder(holder))
-            }
-            Self::CertificateEarly { holder, .. } => {
-                ("certificate-early", T::Certificate, Platform, Holder(holder))
-            }
-            Self::MediaSilent { media: m, .. } => ("media-silent", T::Media, Platform, Media(m)),
+            Self::CertificateEnds { holder, .. } => certificate("certificate-ends", holder),
+            Self::CertificateEarly { holder, .. } => certificate("certificate-early", holder),
+            Self::MediaSilent { media, .. } => of_media("media-silent", T::Media, media),
+            Self::MediaHindered { media, .. } => of_media("media-hindered", T::Spool, media),
             Self::RouteFails { route, .. } => {
-                ("route-fails", T::Route, Platform, About::Route(route))
-            }
-            Self::MediaHindered { media: m, .. } => {
-                ("media-hindered", T::Spool, Platform, Media(m))
+                ("route-fails", T::Route, Owner::Platform, About::Route(route))
             }
             Self::VaultAbsent { .. } => of_vault("vault-absent", T::Vault),
             Self::VaultWentBack { .. } => of_vault("vault-went-back", T::VaultWentBack),

@@ -3,8 +3,9 @@
 //! Pure: no clock, no I/O. Time comes in with every call, so that a year of blue and green can be
 //! replayed in seconds. What decides, and what never does:
 //!
-//! - **Freshness comes from one fact only**: the vault published a snapshot, at the vault's time.
-//!   What a writer says of its own time is not even passed in.
+//! - **Freshness comes from facts only**: the vault published a snapshot, or a backup product confirmed that it
+//!   has a drop, whichever policy counts, as old as the drop's first sight. What a writer says of its own time is
+//!   not even passed in.
 //! - **An instance that vanishes is not an observation.** There is no event for it: not for a drop
 //!   that was begun, nor for one that was abandoned. A workload, not a server, makes a promise.
 //! - **Every promise that breaks is covered by exactly one open incident**, its own or the one

@@ -9,7 +9,7 @@ use crate::handed::{FailedJob, HandoverId};
 use crate::promised::Promised;
 
 /// A drop of a workload is not confirmed.
-pub(super) fn not_confirmed(
+fn not_confirmed(
     f: &mut fmt::Formatter<'_>,
     (workload, promised): (&WorkloadName, &Promised),
     handover: Option<&HandoverId>,
@@ -38,6 +38,9 @@ pub(super) fn not_confirmed(
 
 /// Something is wrong with a hand-over.
 pub(super) fn troubled(f: &mut fmt::Formatter<'_>, cause: &Cause) -> fmt::Result {
+    if let Cause::NotConfirmed { workload, promised, handover, read, since } = cause {
+        return not_confirmed(f, (workload, promised), handover.as_ref(), (*read, *since));
+    }
     let Some(HandoverId { agent, name }) = cause.handover() else { return Ok(()) };
     let called = |product: &Option<String>| {
         product.clone().unwrap_or_else(|| "the backup product".to_owned())

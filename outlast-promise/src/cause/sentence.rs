@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use outlast_types::{DropId, RejectionCode, Timestamp, WorkloadName, human};
+use outlast_types::{DropId, RejectionCode, SnapshotId, Timestamp, WorkloadName, human};
 
 use super::{Cause, LostDrop, handed};
 use crate::class::Safe;
@@ -23,10 +23,8 @@ impl fmt::Display for Cause {
             Self::NotVaulted { workload, promised, waiting_since, safe } => {
                 not_vaulted(f, workload, promised, (*waiting_since, *safe))
             }
-            Self::NotConfirmed { workload, promised, handover, read, since } => {
-                handed::not_confirmed(f, (workload, promised), handover.as_ref(), (*read, *since))
-            }
-            Self::HandoverJobFailed { .. }
+            Self::NotConfirmed { .. }
+            | Self::HandoverJobFailed { .. }
             | Self::HandoverUnread { .. }
             | Self::HandoverUnconfirmed { .. }
             | Self::HandoverFull { .. }
@@ -66,9 +64,7 @@ impl fmt::Display for Cause {
             Self::CertificateEarly { holder, from } => certificate_early(f, holder, *from),
             Self::RepositoryMissing { workload, what } => repository_missing(f, workload, what),
             Self::MediaSilent { media, last_heard } => media_silent(f, media, *last_heard),
-            Self::MediaHindered { media, problem } => {
-                write!(f, "media server {media} does not hand on what it holds: {problem}")
-            }
+            Self::MediaHindered { media, problem } => media_hindered(f, media, problem),
             Self::RouteFails { route, problem } => route_fails(f, route, problem),
             Self::VaultAbsent { from, until } => vault_absent(f, *from, *until),
             Self::VaultWentBack { lost, count } => went_back(f, lost, *count),
@@ -77,12 +73,9 @@ impl fmt::Display for Cause {
             Self::ForgettingStopped { problem } => forgetting_stopped(f, problem),
             Self::DataDamaged { workload, damage } => damaged(f, workload, damage),
             Self::NotScrubbed { workload, unread } => unscrubbed(f, workload, unread),
-            Self::DrillFailed { workload, at, snapshot, phase, why, .. } => write!(
-                f,
-                "a drill could not bring {workload} back: snapshot {snapshot:.8} at {at}, in the phase \
-                 {phase}: {why}; look at it with `outlast drill show {workload}`, mend what is wrong, and \
-                 try again with `outlast drill run {workload}`: a good drill resolves this"
-            ),
+            Self::DrillFailed { workload, at, snapshot, phase, why, .. } => {
+                drill_failed(f, workload, (snapshot, *at), (phase, why))
+            }
             Self::DrillOverdue { workload, every, last, why } => {
                 drill_overdue(f, workload, *every, *last, why.as_deref())
             }
@@ -424,6 +417,20 @@ fn unscrubbed(f: &mut fmt::Formatter<'_>, workload: &WorkloadName, unread: &Unre
     }
 }
 
+fn drill_failed(
+    f: &mut fmt::Formatter<'_>,
+    workload: &WorkloadName,
+    (snapshot, at): (&SnapshotId, Timestamp),
+    (phase, why): (&str, &str),
+) -> fmt::Result {
+    write!(
+        f,
+        "a drill could not bring {workload} back: snapshot {snapshot:.8} at {at}, in the phase \
+         {phase}: {why}; look at it with `outlast drill show {workload}`, mend what is wrong, and \
+         try again with `outlast drill run {workload}`: a good drill resolves this"
+    )
+}
+
 fn drill_overdue(
     f: &mut fmt::Formatter<'_>,
     workload: &WorkloadName,
@@ -452,6 +459,10 @@ fn forgetting_stopped(f: &mut fmt::Formatter<'_>, problem: &str) -> fmt::Result 
         "the vault forgets no snapshots meanwhile: {problem}; nothing is lost by that, but its disk \
          fills, and it resolves by itself when that is mended"
     )
+}
+
+fn media_hindered(f: &mut fmt::Formatter<'_>, media: &str, problem: &str) -> fmt::Result {
+    write!(f, "media server {media} does not hand on what it holds: {problem}")
 }
 
 fn media_silent(f: &mut fmt::Formatter<'_>, media: &str, last_heard: Timestamp) -> fmt::Result {

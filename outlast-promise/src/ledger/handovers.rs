@@ -14,6 +14,7 @@ use crate::handed::{
 };
 use crate::handover_state::HandoverState;
 use crate::incident::Change;
+use crate::promise::State;
 
 /// Hand-overs of one agent that are told apart.
 const HANDOVERS_MAX: usize = 64;
@@ -208,10 +209,15 @@ impl Ledger {
         let state = self.state.handovers.get(id).filter(|state| state.has_withdrawn)?;
         let product = state.product.clone();
         let all = self.state.workloads.iter();
+        // Of what is retired, nobody waits for another one.
+        let now = self.state.head.now;
+        let all = all.filter(|(_, known)| known.state(now) != State::Retired);
         let all = all.filter_map(|(name, known)| Some((name, known.withdrawn.as_ref()?)));
         let mut all = all.filter(|(_, gone)| gone.handover == *id).peekable();
         let Some((_, Withdrawn { reason, .. })) = all.peek() else {
-            self.state.handovers.get_mut(id)?.has_withdrawn = false;
+            let mut any = self.state.workloads.values().filter_map(|it| it.withdrawn.as_ref());
+            let is_any = any.any(|gone| gone.handover == *id);
+            self.state.handovers.get_mut(id)?.has_withdrawn = is_any;
             return None;
         };
         let reason = reason.clone();

@@ -354,7 +354,7 @@ fn a_pause_and_a_retirement_count_confirmations_as_they_do_what_is_vaulted() {
 
 /// One of each cause of hand-overs.
 pub(super) fn of_handovers() -> Vec<Told> {
-    use Owner::{Backup, Platform};
+    use Owner::Backup;
     let handover = || HandoverId { agent: "road-1".to_owned(), name: "nbu".to_owned() };
     let product = || Some("NetBackup".to_owned());
     let failed =
@@ -367,8 +367,7 @@ pub(super) fn of_handovers() -> Vec<Told> {
         since: at(0),
     };
     let of_product = |cause, code, words| (cause, code, "handover/road-1/nbu", Backup, words);
-    let of_room = |cause, code, words| (cause, code, "handover-room/road-1/nbu", Platform, words);
-    vec![
+    let mut all = vec![
         (
             not_confirmed,
             "not-confirmed",
@@ -404,6 +403,16 @@ pub(super) fn of_handovers() -> Vec<Told> {
             "handover-unconfirmed",
             "NetBackup has read the hand-over nbu of agent road-1, and has not confirmed since",
         ),
+    ];
+    all.extend(of_rooms());
+    all
+}
+
+fn of_rooms() -> Vec<Told> {
+    use Owner::{Backup, Platform};
+    let handover = || HandoverId { agent: "road-1".to_owned(), name: "nbu".to_owned() };
+    let of_room = |cause, code, words| (cause, code, "handover-room/road-1/nbu", Platform, words);
+    vec![
         of_room(
             Cause::HandoverFull { handover: handover(), problem: "it is odd".to_owned() },
             "handover-full",
@@ -417,7 +426,7 @@ pub(super) fn of_handovers() -> Vec<Told> {
         (
             Cause::HandoverWithdrawn {
                 handover: handover(),
-                product: product(),
+                product: Some("NetBackup".to_owned()),
                 count: 7,
                 workloads: vec![shop()],
                 reason: "it is odd".to_owned(),

@@ -176,9 +176,7 @@ impl Vault {
                 let at = record.recovery_point();
                 Some(Event::Confirmed { workload, drop, at, vaulted: true })
             }
-            None if self.is_doubtful(&workload, drop, &said) => {
-                Some(Event::Suspected { workload, drop, at: known.point, why: said.why() })
-            }
+            None if self.is_doubtful(&workload, drop, &said) => None,
             None => Some(Event::Confirmed { workload, drop, at: known.point, vaulted: false }),
         })
     }
