@@ -18,8 +18,8 @@ pub(crate) const CHUNK: f64 = 72.0 * 1024.0;
 pub(crate) const CHUNK_OVERHEAD: f64 = 150.0;
 /// What each drop names anew for each of its chunks, compressed: their ids.
 pub(crate) const CHUNK_NAMED: f64 = 36.0;
-/// Snapshot, directories and bill of one drop.
-pub(crate) const DROP_OVERHEAD: f64 = 8_192.0;
+/// Snapshot and directories of one drop.
+pub(crate) const DROP_OVERHEAD: f64 = 2_048.0;
 
 const YEAR_SECONDS: f64 = 365.25 * 86_400.0;
 

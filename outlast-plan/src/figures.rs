@@ -2,7 +2,7 @@
 
 use crate::agent;
 use crate::cost::{Part, WIRE};
-use crate::description::{Cloud, Description, Workload};
+use crate::description::{Cloud, Description, Mode, Workload};
 use crate::figure::{Figure, Unit, size};
 use crate::moments::Horizon;
 use crate::month::Month;
@@ -122,6 +122,35 @@ fn share(figures: &mut Figures, entry: &Entry<'_>, found: &Found, horizon: &Hori
     );
 }
 
+/// What each kind of share that may be costs.
+fn kinds(figures: &mut Figures, found: &Found) {
+    for kind in found.modes.iter().filter(|kind| kind.why_not.is_none()) {
+        let formula = match kind.mode {
+            Mode::Bursting => "average GiB × price",
+            Mode::Provisioned => {
+                "average GiB × price + the least MiB/s that keeps the promises × price"
+            }
+            Mode::Elastic => {
+                "average GiB × price + GiB written × price + (GiB read + calls × 4 KiB) × price"
+            }
+            Mode::SmbStandard => {
+                "average GiB × price + MiB written × price + MiB read × price + calls × price"
+            }
+            Mode::SmbPremium | Mode::NfsPremium => {
+                "GiB that hold what an outage leaves and are fast enough × price"
+            }
+        };
+        figures.add(
+            &format!("share.cost.{}", kind.mode.as_str()),
+            "what this kind of share costs in a mean month",
+            (kind.month, Unit::Money),
+            formula,
+            kind.amount
+                .map_or_else(|| "mean of all months".to_owned(), |it| format!("{it} bought")),
+        );
+    }
+}
+
 fn bursting(figures: &mut Figures, found: &Found, day: (f64, f64, f64, f64)) {
     let (written, read, looked, resident) = day;
     let metered = written + read / EFS_READS_FOR_ONE + looked;
@@ -216,6 +245,7 @@ fn hosts(figures: &mut Figures, entry: &Entry<'_>, found: &Found, unique: f64) {
 }
 
 fn line(figures: &mut Figures, entry: &Entry<'_>, found: &Found) {
+    kinds(figures, found);
     let (need, carried) = entry.last_week(&found.course);
     let term = |it: &Workload| {
         let changed = crate::churn::changed(it) * 100.0;

@@ -46,7 +46,8 @@ pub fn measured(said: Said, made: &[Made], site: &str) -> Option<Workload> {
         return None;
     }
     let days = (newest.at - later[0].at) as f64 / DAY;
-    let a_day = if days > 0.0 { (later.len() - 1) as f64 / days } else { 1.0 };
+    // All of less than a day are of one day.
+    let a_day = if days >= 1.0 { (later.len() - 1) as f64 / days } else { later.len() as f64 };
     let drops_a_day = a_day.round().clamp(1.0, f64::from(DROPS_A_DAY_MAX));
     let compresses_to = match said.begins && first.content > 0.0 {
         true => {

@@ -3,10 +3,10 @@
 use super::*;
 
 /// Of one drop: 2 GiB are new, and half of it is stored, 2^30; in 2 GiB / 72 KiB chunks of 150 bytes of
-/// their own, 4,369,066.67; the drop names all its 100 GiB / 72 KiB chunks by 36 bytes, 50 MiB; and 8 KiB.
-const DAILY: f64 = 1_073_741_824.0 + 4_369_066.666_666_667 + 52_428_800.0 + 8_192.0;
+/// their own, 4,369,066.67; the drop names all its 100 GiB / 72 KiB chunks by 36 bytes, 50 MiB; and 2 KiB.
+const DAILY: f64 = 1_073_741_824.0 + 4_369_066.666_666_667 + 52_428_800.0 + 2_048.0;
 /// Of the first: 50 GiB, 100 GiB / 72 KiB chunks of 150 bytes, and the same names.
-const FIRST: f64 = 53_687_091_200.0 + 218_453_333.333_333_34 + 52_428_800.0 + 8_192.0;
+const FIRST: f64 = 53_687_091_200.0 + 218_453_333.333_333_34 + 52_428_800.0 + 2_048.0;
 
 #[test]
 fn a_daily_drop_costs_what_was_worked_out_by_hand() {

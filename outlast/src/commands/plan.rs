@@ -105,7 +105,7 @@ pub(crate) fn run(arguments: &Args, output: &Output) -> Result<Code> {
         Some(file) => form::read_prices(file)?,
         None => form::understand_prices(PRICES, "the built-in prices")?,
     };
-    match make(&description, &prices, output)? {
+    match make(&description, &prices)? {
         Ok(plan) => show(arguments, &description, &prices, &plan, output),
         Err(impossible) => {
             words::impossible(&impossible, output)?;
@@ -136,11 +136,8 @@ fn ask(arguments: &Args, output: &Output) -> Result<Vec<vault::Told>> {
 fn make(
     description: &Description,
     prices: &Prices,
-    output: &Output,
 ) -> Result<std::result::Result<Box<Plan>, Vec<Impossible>>> {
-    let planned =
-        output.patiently("the months to pass", || outlast_plan::plan(description, prices));
-    match planned {
+    match outlast_plan::plan(description, prices) {
         Ok(Outcome::Possible(plan)) => Ok(Ok(plan)),
         Ok(Outcome::Impossible(impossible)) => Ok(Err(impossible)),
         Err(flaws) => {

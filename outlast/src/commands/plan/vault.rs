@@ -179,10 +179,11 @@ fn of_one(name: &str, expected: &Expected, made: &[Made], days: f64) -> Vec<Comp
     let mut compared = vec![
         one("size of a drop", expected.size, mean(|it| it.content), true),
         one("stored for a drop", expected.stored, mean(|it| it.stored), true),
-        one("snapshots", expected.snapshots, made.len() as f64, false),
     ];
+    // Less than a day tells nothing of days.
     if days >= 1.0 {
-        compared.insert(0, one("drops a day", expected.drops_a_day, count / days, false));
+        compared.push(one("drops a day", expected.drops_a_day, count / days, false));
+        compared.push(one("snapshots", expected.snapshots, made.len() as f64, false));
     }
     compared
 }
