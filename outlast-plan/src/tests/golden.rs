@@ -134,3 +134,27 @@ fn on_azure_a_provisioned_share_must_hold_what_an_outage_leaves_there() {
     let transactions = 2800.0 * 1024.0 / 1e4 * (0.015 + 0.0015) + calls / 1e4 * 0.015;
     near(made.months[1].costs.of(Part::ShareThroughput), transactions);
 }
+
+#[test]
+fn what_drops_tell_of_a_workload_is_what_it_was_planned_with() {
+    let given = workload("db", "a");
+    let churn = crate::churn::Churn::of(&given);
+    let day = |n: i64| n as f64 * 86_400.0;
+    let made = |n: i64| Made {
+        at: 1_800_000_000 + n * 86_400,
+        content: given.size,
+        stored: crate::history::stored_after(&churn, (n > 0).then(|| day(n - 1)), day(n)),
+    };
+    let drops: Vec<Made> = (0..30).map(made).collect();
+    let said =
+        Said { name: "db".into(), keep: given.keep.clone(), within: Some(26.0), begins: true };
+    let told = measured(said.clone(), &drops, "a").unwrap();
+    near(told.compresses_to, 0.5);
+    near(told.change, 0.02);
+    assert_eq!((told.drops_a_day, told.at), (1, 8 * 60), "1,800,000,000 is 08:00");
+    near(told.size, given.size);
+    // Without the first one, compression is supposed, and what travels is the same.
+    let later = measured(Said { begins: false, ..said.clone() }, &drops[10..], "a").unwrap();
+    near(later.change * later.compresses_to, 0.01);
+    assert!(measured(said, &drops[..2], "a").is_none(), "two drops tell nothing");
+}
