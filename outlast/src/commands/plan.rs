@@ -142,7 +142,7 @@ fn make(
         Ok(Outcome::Impossible(impossible)) => Ok(Err(impossible)),
         Err(flaws) => {
             let lines: Vec<String> = flaws.iter().map(Flaw::to_string).collect();
-            Err(Usage(format!("no plan can be made of this:\n  {}", lines.join("\n  "))).into())
+            Err(Usage(format!("no plan can be made of this: {}", lines.join(". Also: "))).into())
         }
     }
 }

@@ -69,7 +69,11 @@ fn a_mistake_is_named_with_its_line_and_key_and_what_to_write() {
     for (from, to, wanted) in [
         ("months = 2", "months = 0", "months: is 0; write 1 to 120 months"),
         ("\"10GiB\"", "\"-10GiB\"", "line 11: size: \"-10GiB\" is not a size such as 256MiB"),
-        ("\"2%\"", "0.02", "line 12: change: "),
+        (
+            "\"2%\"",
+            "0.02",
+            "line 12: change: invalid type: floating point `0.02`, expected it in quotes",
+        ),
         ("\"2%\"", "\"2\"", "line 12: change: \"2\" is no part: write a percentage"),
         ("keep =", "keeps =", "line 13: keeps: unknown field `keeps`, expected one of"),
         ("daily=7", "dayly=7", "line 13: keep: \"dayly=7\" is no rule"),

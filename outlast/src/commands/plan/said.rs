@@ -4,7 +4,22 @@ use std::fmt;
 use std::str::FromStr;
 
 use outlast_types::human;
-use serde::de::{Deserialize, Deserializer, Error};
+use serde::de::{Deserialize, Deserializer, Error, Visitor};
+
+/// Text in quotes, whatever it says.
+struct Quoted;
+
+impl Visitor<'_> for Quoted {
+    type Value = String;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("it in quotes and with its unit, such as \"3%\", \"200GiB\" or \"24h\"")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<String, E> {
+        Ok(text.to_owned())
+    }
+}
 
 /// Anything that has a form in words.
 #[derive(Debug, Clone)]
@@ -12,7 +27,7 @@ pub(super) struct Word<T>(pub(super) T);
 
 impl<'de, T: FromStr<Err: fmt::Display>> Deserialize<'de> for Word<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
+        let text = deserializer.deserialize_str(Quoted)?;
         text.parse().map(Self).map_err(D::Error::custom)
     }
 }
@@ -47,7 +62,7 @@ macro_rules! read_as {
     ($name:ident, $read:expr) => {
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = String::deserialize(deserializer)?;
+                let text = deserializer.deserialize_str(Quoted)?;
                 let read: fn(&str) -> Result<$name, String> = $read;
                 read(&text).map_err(D::Error::custom)
             }
