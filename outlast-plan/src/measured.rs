@@ -79,7 +79,7 @@ pub fn measured(said: Said, made: &[Made], site: &str) -> Option<Workload> {
         change: (change - grown).max(0.0),
         edit: None,
         compresses_to,
-        is_compressed_on_share: false,
+        is_compressed_on_share: true,
         drops_a_day: count(drops_a_day),
         at: count((newest.at.rem_euclid(86_400) / 60) as f64),
         keep: said.keep,

@@ -148,7 +148,7 @@ struct WorkloadForm {
     edit: Option<Size>,
     #[serde(default)]
     compresses_to: Option<Part>,
-    #[serde(default)]
+    #[serde(default = "yes")]
     compress: bool,
     #[serde(default = "one")]
     drops_a_day: u32,
@@ -179,6 +179,10 @@ struct AlternativesForm {
     kept: Option<Span>,
     #[serde(default)]
     full_every: Option<Span>,
+}
+
+fn yes() -> bool {
+    true
 }
 
 fn one() -> u32 {
