@@ -42,6 +42,8 @@ pub struct Part {
     pub keep: Option<Keep>,
     /// For how long nobody can remove what comes from now on.
     pub immutable_for: Option<Duration>,
+    /// Whether who restores must say why.
+    pub restore_why: Option<bool>,
 }
 
 /// What makes a drop a recovery point.
@@ -90,6 +92,8 @@ pub struct Class {
     /// Which snapshots stay; `None` if only the rules for all say so.
     pub keep: Option<Keep>,
     pub immutable_for: Option<Duration>,
+    /// Whether who restores must say why.
+    pub restore_why: bool,
 }
 
 /// The name of a class: 1 to 64 characters of `[a-z0-9._-]`.
@@ -221,6 +225,7 @@ impl Part {
         route: None,
         keep: None,
         immutable_for: None,
+        restore_why: None,
     };
 
     /// This one, with what `below` says where it says nothing.
@@ -244,6 +249,7 @@ impl Part {
             route: self.route.or(below.route),
             keep: self.keep.or(below.keep),
             immutable_for: self.immutable_for.or(below.immutable_for),
+            restore_why: self.restore_why.or(below.restore_why),
         }
     }
 }
@@ -287,6 +293,7 @@ impl Class {
             route: part.route,
             keep: part.keep,
             immutable_for: part.immutable_for,
+            restore_why: part.restore_why.unwrap_or(false),
         }
     }
 

@@ -1,5 +1,6 @@
 //! Keys of repositories, handed out sealed.
 
+use outlast_types::WorkloadName;
 use outlast_wire::access::{self, Call};
 use outlast_wire::api::{OpenRepository, Purpose};
 use outlast_wire::opening::{self, Opening};
@@ -50,7 +51,8 @@ impl Vault {
                 false => event.detail("carrier", carrier),
             }
         };
-        let sealed = self.seal_key(asker, asked);
+        let allowed = self.judge_reason(asker, asked, present);
+        let sealed = allowed.and_then(|()| self.seal_key(asker, asked));
         let answer = sealed.inspect_err(|error| self.note_failure(event(), error))?;
         // First the entry, then the key.
         match &asked.why {
@@ -61,6 +63,29 @@ impl Vault {
         let (peer, workload) = (&asker.peer, &asked.workload);
         tracing::info!(%peer, %workload, "handed out a repository key, sealed");
         Ok(answer)
+    }
+
+    /// Refuses who wants to bring something back without a reason where policy wants one. What for somebody asks
+    /// is their own word; so the log has who said that it is only to look.
+    fn judge_reason(
+        &self,
+        asker: &Certified,
+        asked: &OpenRepository,
+        present: &WorkloadName,
+    ) -> Result<(), VaultError> {
+        let is_listing = asked.purpose.as_deref() == Some(Purpose::List.as_str());
+        let has_reason = asked.why.as_deref().is_some_and(|why| !why.trim().is_empty());
+        if asker.peer.role() == Role::Agent || is_listing || has_reason {
+            return Ok(());
+        }
+        let status = self.promises.status(present);
+        if !status.is_some_and(|status| status.promise.class().restore_why) {
+            return Ok(());
+        }
+        let reason = format!(
+            "policy wants to know why {present} is restored (restore_why): say it by --why TEXT"
+        );
+        Err(VaultError::Denied { reason })
     }
 
     fn seal_key(&self, asker: &Certified, asked: &OpenRepository) -> Result<Statement, VaultError> {

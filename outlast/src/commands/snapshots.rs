@@ -121,6 +121,9 @@ pub(crate) struct CatArgs {
     path: OsString,
     #[command(flatten)]
     which: Which,
+    /// Why, for those who read the audit log and the month's report
+    #[arg(long, value_name = "TEXT")]
+    why: Option<String>,
     #[command(flatten)]
     vault: VaultAccess,
 }
@@ -252,8 +255,11 @@ pub(crate) fn ls(arguments: &LsArgs, output: &Output) -> Result<Code> {
 }
 
 pub(crate) fn cat(arguments: &CatArgs, output: &Output) -> Result<Code> {
-    let repository =
-        arguments.vault.open_repository(&arguments.workload, restoring(None), output)?;
+    let repository = arguments.vault.open_repository(
+        &arguments.workload,
+        restoring(arguments.why.as_deref()),
+        output,
+    )?;
     let resolved = arguments.which.resolve(&repository, &arguments.vault, &arguments.workload)?;
     snapshots::cat(&repository, &resolved, &arguments.path, output)
 }

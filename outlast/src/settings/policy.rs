@@ -195,6 +195,9 @@ impl Reader<'_> {
             route: self.parsed(&key("route")),
             keep: self.parsed(&key("keep")),
             immutable_for: duration("immutable_for"),
+            restore_why: settings
+                .is_set(&key("restore_why"))
+                .then(|| settings.flag(&key("restore_why"))),
         };
         if part.rpo.is_some() && part.schedule.is_some() {
             let words = "an rpo is set here, too, and one of them counts: take one out";

@@ -425,6 +425,7 @@ pub(crate) const VAULT: RoleKeys = RoleKeys {
                 promise::MAINTENANCE,
                 promise::SAFE,
                 promise::DEPLOY_GRACE,
+                promise::RESTORE_WHY,
                 promise::ROUTE,
                 retention::KEEP,
                 retention::IMMUTABLE_FOR,

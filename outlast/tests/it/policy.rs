@@ -158,7 +158,8 @@ fn what_keeps_a_snapshot_is_told_and_nothing_goes_before_its_time_by_one_operato
     let directory = scratch();
     let dir = directory.path().join("up");
     fs::create_dir(&dir).unwrap();
-    let config = "[retention]\nkeep = \"last=2,daily=7\"\nzone = \"Europe/Berlin\"\n";
+    let config = "[retention]\nkeep = \"last=2,daily=7\"\nzone = \"Europe/Berlin\"\n\
+                  [promise]\nrestore_why = true\n";
     outlast_fs::durable::create_new(&dir.join("vault.toml"), config.as_bytes(), 0o600).unwrap();
     let mut up = Up::start(&dir);
     let drop = up.drop("shop-db", &["Cargo.toml"]);
@@ -191,6 +192,12 @@ fn what_keeps_a_snapshot_is_told_and_nothing_goes_before_its_time_by_one_operato
     );
     succeed(&mut up.ask(&["workload", "release", "shop-db", "--reason", "closed"]));
     fail(&mut up.ask(&["snapshots", "shop-db", "--keep", "daily=0"]), 2);
+    // Who only looks needs no reason; who restores does.
+    let into = directory.path().join("into");
+    let restore = ["restore", "shop-db", "--into", into.to_str().unwrap()];
+    let words = fail(&mut up.ask(&restore), 4);
+    assert!(words.contains("policy wants to know why shop-db is restored"), "{words}");
+    succeed(up.ask(&restore).args(["--why", "ticket 4711"]));
     let words = succeed(&mut up.ask(&["snapshots", "shop-db"]));
     assert!(words.contains(&id[..8]), "{words}");
     up.role.stop();

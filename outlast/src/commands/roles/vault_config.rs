@@ -12,7 +12,7 @@ use crate::proxies::proxies;
 use crate::settings::Document;
 
 /// The keys of a vault that it takes over without a restart.
-pub(super) const VAULT_TAKES: [&str; 77] = [
+pub(super) const VAULT_TAKES: [&str; 80] = [
     "vault.agent_deadline",
     "promise.rpo",
     "promise.owner",
@@ -25,6 +25,7 @@ pub(super) const VAULT_TAKES: [&str; 77] = [
     "promise.maintenance",
     "promise.safe",
     "promise.deploy_grace",
+    "promise.restore_why",
     "promise.route",
     "classes.rpo",
     "classes.owner",
@@ -36,6 +37,7 @@ pub(super) const VAULT_TAKES: [&str; 77] = [
     "classes.maintenance",
     "classes.safe",
     "classes.deploy_grace",
+    "classes.restore_why",
     "classes.route",
     "classes.keep",
     "classes.immutable_for",
@@ -56,6 +58,7 @@ pub(super) const VAULT_TAKES: [&str; 77] = [
     "workloads.maintenance",
     "workloads.safe",
     "workloads.deploy_grace",
+    "workloads.restore_why",
     "workloads.route",
     "workloads.keep",
     "workloads.immutable_for",

@@ -13,7 +13,7 @@ use super::evidence::{
 use super::retention::{IMMUTABLE_FOR, KEEP};
 
 /// The keys that classes and patterns may have, too.
-pub(crate) const OF_CLASSES: [&str; 14] = [
+pub(crate) const OF_CLASSES: [&str; 15] = [
     "class",
     "rpo",
     "owner",
@@ -28,6 +28,7 @@ pub(crate) const OF_CLASSES: [&str; 14] = [
     "route",
     "keep",
     "immutable_for",
+    "restore_why",
 ];
 
 pub(super) const PROMISE: Section = Section {
@@ -55,6 +56,7 @@ pub(super) const PROMISE: Section = Section {
         MAINTENANCE,
         SAFE,
         DEPLOY_GRACE,
+        RESTORE_WHY,
         ROUTE,
     ],
 };
@@ -83,6 +85,7 @@ pub(super) const CLASS_SECTION: Section = Section {
         MAINTENANCE,
         SAFE,
         DEPLOY_GRACE,
+        RESTORE_WHY,
         ROUTE,
         KEEP,
         IMMUTABLE_FOR,
@@ -177,4 +180,11 @@ pub(super) const DEPLOY_GRACE: Key = Key {
     kind: Kind::Duration { min: Duration::ZERO, max: Class::DEPLOY_GRACE_MAX },
     default: Default::Nothing,
     help: "for how long at most a page waits for the first drop of a release that is under way; the releases before tell how long that takes",
+};
+
+pub(super) const RESTORE_WHY: Key = Key {
+    name: "restore_why",
+    kind: Kind::Flag,
+    default: Default::Nothing,
+    help: "whether who restores must say why (`outlast restore --why`); nobody must if nothing is said",
 };
