@@ -51,13 +51,7 @@ pub fn why(
                 let files = tracked.offer.files;
                 return format!("sent{by}, and {held} of its {files} files are confirmed");
             }
-            let is_lost = |job: &&Job| {
-                job.withdrawn.is_some() || matches!(job.outcome, Some(Outcome::Failed { .. }))
-            };
-            match job.filter(is_lost) {
-                Some(job) => format!("sent{by}, which {}", outcome(job)),
-                None => format!("sent{by}, and nothing has confirmed that the product stored it"),
-            }
+            format!("sent{by}, and nothing has confirmed that the product stored it")
         }
         State::Confirmed => confirmed(ledger, rules, tracked),
         State::Releasable if tracked.released.is_some() => {

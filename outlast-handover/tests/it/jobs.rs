@@ -132,7 +132,7 @@ fn a_status_explains_each_drop_that_waits_in_one_sentence() {
     let failed = Outcome::Failed { status: 84, words: "media write error".to_owned() };
     world.confirm(&second, failed, Holds::Listed(Vec::new()));
     intake::at(&desk).take_up().unwrap();
-    assert!(why().contains("2 (daily), which failed with status 84: media write"), "{}", why());
+    assert!(why().contains("2 (daily), failed with status 84: media write"), "{}", why());
     world.run_job(&desk, "3");
     assert!(why().contains("until a job of \"full\""), "{}", why());
 }
