@@ -51,6 +51,10 @@ pub fn why(
                 let files = tracked.offer.files;
                 return format!("sent{by}, and {held} of its {files} files are confirmed");
             }
+            if let Some(job) = lost(ledger, tracked) {
+                let (shown, ended) = (job.facts.shown(), outcome(job));
+                return format!("sent, but the last job since it appeared, {shown}, {ended}");
+            }
             format!("sent{by}, and nothing has confirmed that the product stored it")
         }
         State::Confirmed => confirmed(ledger, rules, tracked),
@@ -106,6 +110,14 @@ fn last_failure<'a>(ledger: &'a Ledger, tracked: &Tracked) -> Option<&'a Job> {
     let jobs = ledger.jobs().values();
     jobs.filter(|job| job.began_after(&tracked.offer) && !job.has_sent())
         .max_by_key(|job| job.began)
+}
+
+/// The newest job that began after a drop appeared, if the product's record says that it has nothing of it.
+fn lost<'a>(ledger: &'a Ledger, tracked: &Tracked) -> Option<&'a Job> {
+    let jobs = ledger.jobs().values().filter(|job| job.began_after(&tracked.offer));
+    let newest = jobs.max_by_key(|job| job.began)?;
+    let has_failed = matches!(newest.outcome, Some(Outcome::Failed { .. }));
+    (has_failed || newest.withdrawn.is_some()).then_some(newest)
 }
 
 /// How a job ended, as a part of a sentence.

@@ -114,11 +114,16 @@ impl World {
 
     /// The product's catalogue says that a job has all.
     pub(super) fn confirm(&self, job: &JobFacts) {
+        self.say(job, Outcome::Well);
+    }
+
+    /// What the product's catalogue says of a job.
+    pub(super) fn say(&self, job: &JobFacts, outcome: Outcome) {
         let statement = Statement {
             job: job.clone(),
             began: None,
             ended: None,
-            outcome: Outcome::Well,
+            outcome,
             holds: Holds::Everything,
             product: Some("NetBackup".to_owned()),
             by: "a test".to_owned(),

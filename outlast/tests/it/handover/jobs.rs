@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use outlast_handover::{JobFacts, Layout, intake};
+use outlast_handover::{JobFacts, Layout, Outcome, intake};
 
 use super::desk::World;
 use crate::harness::{document, fail, outlast, run, succeed};
@@ -90,6 +90,8 @@ fn status_says_in_one_sentence_why_each_drop_is_still_there() {
     assert_eq!(status["counts"]["read"], 1);
     assert_eq!(status["oldest_unconfirmed"]["drop"], offer.drop.to_string());
     let job = JobFacts { schedule: Some("daily".to_owned()), ..JobFacts::of_id("8") };
+    world.say(&job, Outcome::Failed { status: 84, words: "media write error".to_owned() });
+    assert!(why(&world).contains("8 (daily), failed with status 84: media"), "{}", why(&world));
     world.confirm(&job);
     let status = world.status();
     assert_eq!(
