@@ -242,16 +242,16 @@ enum About<'a> {
 type Entry<'a> = (&'static str, Topic, Owner, About<'a>);
 
 /// The application's team is asked of a workload.
-fn app(code: &'static str, topic: Topic, workload: &WorkloadName) -> Entry<'_> {
+fn app<'a>(code: &'static str, topic: Topic, workload: &'a WorkloadName) -> Entry<'a> {
     (code, topic, Owner::App, About::Workload(workload))
 }
 
 /// The platform is.
-fn ours(code: &'static str, topic: Topic, workload: &WorkloadName) -> Entry<'_> {
+fn ours<'a>(code: &'static str, topic: Topic, workload: &'a WorkloadName) -> Entry<'a> {
     (code, topic, Owner::Platform, About::Workload(workload))
 }
 
-fn of_agent(code: &'static str, topic: Topic, agent: &str) -> Entry<'_> {
+fn of_agent<'a>(code: &'static str, topic: Topic, agent: &'a str) -> Entry<'a> {
     (code, topic, Owner::Platform, About::Agent(agent))
 }
 
@@ -264,7 +264,7 @@ fn of_share<'a>(
     (code, topic, Owner::Platform, About::Share(agent, *share))
 }
 
-fn of_media(code: &'static str, topic: Topic, media: &str) -> Entry<'_> {
+fn of_media<'a>(code: &'static str, topic: Topic, media: &'a str) -> Entry<'a> {
     (code, topic, Owner::Platform, About::Media(media))
 }
 
@@ -272,17 +272,17 @@ fn of_vault(code: &'static str, topic: Topic) -> Entry<'static> {
     (code, topic, Owner::Platform, About::Vault)
 }
 
-fn certificate(code: &'static str, holder: &str) -> Entry<'_> {
+fn certificate<'a>(code: &'static str, holder: &'a str) -> Entry<'a> {
     (code, Topic::Certificate, Owner::Platform, About::Holder(holder))
 }
 
 /// Those who run a backup product are asked of it.
-fn product(code: &'static str, handover: &HandoverId) -> Entry<'_> {
+fn product<'a>(code: &'static str, handover: &'a HandoverId) -> Entry<'a> {
     (code, Topic::Handover, Owner::Backup, About::Handover(handover))
 }
 
 /// The platform, of the directory that it reads.
-fn room(code: &'static str, handover: &HandoverId) -> Entry<'_> {
+fn room<'a>(code: &'static str, handover: &'a HandoverId) -> Entry<'a> {
     (code, Topic::HandoverRoom, Owner::Platform, About::Handover(handover))
 }
 

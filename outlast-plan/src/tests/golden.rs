@@ -1,6 +1,8 @@
 //! Results that were worked out by hand.
 
 use super::*;
+use crate::churn::Churn;
+use crate::history::stored_after;
 
 /// Of one drop: 2 GiB are new, and half of it is stored, 2^30; in 2 GiB / 72 KiB chunks of 150 bytes of
 /// their own, 4,369,066.67; the drop names all its 100 GiB / 72 KiB chunks by 36 bytes, 50 MiB; and 2 KiB.
@@ -138,12 +140,12 @@ fn on_azure_a_provisioned_share_must_hold_what_an_outage_leaves_there() {
 #[test]
 fn what_drops_tell_of_a_workload_is_what_it_was_planned_with() {
     let given = workload("db", "a");
-    let churn = crate::churn::Churn::of(&given);
+    let churn = Churn::of(&given);
     let day = |n: i64| n as f64 * 86_400.0;
     let made = |n: i64| Made {
         at: 1_800_000_000 + n * 86_400,
         content: given.size,
-        stored: crate::history::stored_after(&churn, (n > 0).then(|| day(n - 1)), day(n)),
+        stored: stored_after(&churn, (n > 0).then(|| day(n - 1)), day(n)),
     };
     let drops: Vec<Made> = (0..30).map(made).collect();
     let said =
