@@ -151,3 +151,11 @@ fn begin_and_end_answer_in_well_under_a_second() {
     println!("begin or end, a process each, durable: {each:?} on average");
     assert!(each < Duration::from_secs(1), "{each:?}");
 }
+
+#[test]
+fn the_rehearsal_of_a_hand_over_keeps_its_promises() {
+    let told = succeed(outlast().args(["demo", "--handover"]));
+    for words in ["confirmed, by a receipt on the share", "status 84", "promises held"] {
+        assert!(told.contains(words), "{words} is not in:\n{told}");
+    }
+}
