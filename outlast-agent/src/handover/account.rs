@@ -291,3 +291,17 @@ pub(super) fn untold(
     let untold = known.filter(|(tracked, state)| !is_heard(&tracked.offer.key(), *state));
     untold.filter_map(|(tracked, state)| delivery(desk, tracked, state, now)).take(max).collect()
 }
+
+/// What the vault is to hear of the drops that may leave now, of those that are meant.
+pub(super) fn leaving(
+    desk: &Desk,
+    is_meant: impl Fn(&Tracked) -> bool,
+    now: Timestamp,
+) -> Vec<Delivery> {
+    let all = desk.ledger().releasable(desk.rules());
+    let ledger = desk.ledger();
+    let leaving = all.iter().filter_map(|drop| ledger.get(drop));
+    // What was let go by hand may be confirmed by nobody.
+    let leaving = leaving.filter(|it| ledger.is_confirmed(it) && is_meant(it));
+    leaving.filter_map(|it| delivery(desk, it, DeliveryState::Confirmed, now)).collect()
+}

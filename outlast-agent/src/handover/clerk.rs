@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use outlast_handover::ledger::Told;
+use outlast_handover::ledger::{Told, Tracked};
 use outlast_handover::{Desk, DropKey, HandoverError, intake};
 use outlast_types::Backoff;
 
+use super::account;
 use super::room::Room;
 use super::troubles::Kind;
 use crate::Shutdown;
@@ -77,9 +78,13 @@ impl Clerk {
             .cleared
             .is_none_or(|(at, before)| before != offered || now.saturating_sub(at) >= CLEAR);
         if is_due || taken > 0 {
-            // Once it has gone, nobody could say on the share any more who has it.
-            let gone = desk
-                .clear_out_of(|it| it.told.contains(&Told::Confirmed) || it.released.is_some())?;
+            // Once it has gone, nobody could say on the share any more who has it, and only we to the vault.
+            let is_told =
+                |it: &Tracked| it.told.contains(&Told::Confirmed) || it.released.is_some();
+            let is_unheard = |it: &Tracked| is_told(it) && !room.is_heard(&it.offer.key());
+            let leaving = account::leaving(&desk, is_unheard, room.environment.clock.now());
+            let gone = desk.clear_out_of(is_told)?;
+            room.has_let_go(leaving, &gone);
             for drop in &gone {
                 tracing::info!(%drop, handover = room.name(), "it may leave by the rules or by hand, and has left the directory");
             }

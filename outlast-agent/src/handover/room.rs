@@ -2,7 +2,7 @@
 //!
 //! Passes never wait for its desk: whoever has that may wait for a disk.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
@@ -11,7 +11,8 @@ use outlast_drop::{DropAddress, DropLimits, Share};
 use outlast_handover::{DropKey, Ledger, Rules};
 use outlast_types::{ContentHash, Environment, ShareId, Timestamp, WorkloadName};
 use outlast_wire::api::{
-    HandoverProblem, HandoverReport, HandoverState, HandoverTrouble, HeardDelivery,
+    Delivery, DeliveryState, HandoverProblem, HandoverReport, HandoverState, HandoverTrouble,
+    HeardDelivery,
 };
 use outlast_wire::receipts::Authority;
 
@@ -24,6 +25,8 @@ use super::waiting::{Candidate, Waiting, key_of};
 use crate::config::{Confirming, Handover};
 use crate::seal_keys::SealKeys;
 
+/// Drops that have left, until the vault has heard of them.
+const LEFT_MAX: usize = 10_000;
 /// After that much time nothing was tried, whoever waits looks again.
 const TICK: Duration = Duration::from_secs(1);
 /// One hand-over.
@@ -56,6 +59,8 @@ struct State {
     troubles: Troubles,
     /// What the vault has heard of drops.
     heard: Heard,
+    /// Drops that have left the directory, of which it may not have heard that the product has them.
+    left: VecDeque<Delivery>,
     /// How it stood when that could last be said.
     account: Option<Account>,
 }
@@ -209,6 +214,24 @@ impl Room {
         std::mem::take(&mut self.state().tolds)
     }
 
+    /// Whether the vault has heard that the product has a drop.
+    pub(super) fn is_heard(&self, key: &DropKey) -> bool {
+        let now = self.elapsed();
+        self.state().heard.has(key, DeliveryState::Confirmed, now)
+    }
+
+    /// Drops have left the directory, and the vault is to hear that the product has them.
+    pub(super) fn has_let_go(&self, leaving: Vec<Delivery>, gone: &[DropKey]) {
+        let mut state = self.state();
+        for delivery in leaving {
+            let (workload, drop) = (delivery.drop.workload.clone(), delivery.drop.drop);
+            let key = DropKey { workload, drop };
+            if gone.contains(&key) && state.left.len() < LEFT_MAX {
+                state.left.push_back(delivery);
+            }
+        }
+    }
+
     /// The next drop to be copied; waits a moment for one.
     pub(super) fn next(&self) -> Option<(Share, DropKey, Candidate)> {
         let now = self.elapsed();
@@ -304,7 +327,9 @@ impl Room {
             };
             let mut account = Account::of(desk, is_rebuilt).ok()?;
             let is_heard = |key: &DropKey, it| heard.has(key, it, elapsed);
-            account.report.deliveries = account::untold(desk, is_heard, max, now);
+            let left = self.state().left.iter().take(max).cloned().collect::<Vec<_>>();
+            let rest = account::untold(desk, is_heard, max.saturating_sub(left.len()), now);
+            account.report.deliveries = left.into_iter().chain(rest).collect();
             Some(account)
         });
         let fresh = fresh.flatten();
@@ -343,6 +368,9 @@ impl Room {
                     "the vault does not believe that it is handed over: {reason}"
                 );
             }
+            let is_it =
+                |left: &Delivery| left.drop.workload == it.workload && left.drop.drop == it.drop;
+            state.left.retain(|left| !is_it(left));
             state.heard.note(it, now);
         }
     }
