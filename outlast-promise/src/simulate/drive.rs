@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use outlast_types::{RejectionCode, Timestamp, WorkloadName};
+use outlast_types::{RejectionCode, Timestamp};
 
 use super::infrastructure::{Absence, CLOCK_AHEAD, Infrastructure};
 use super::life::{Life, Mark, seconds};
@@ -11,7 +11,7 @@ use super::pact;
 use super::scenario::{InvalidScenario, Scenario};
 use super::verdict::{Outcome, PageSent, judge};
 use super::world::{History, drop_of, share_of};
-use crate::cause::{Key, Subject};
+use crate::cause::Key;
 use crate::class::Part;
 use crate::event::{Event, Order, Source};
 use crate::form::Row;
@@ -108,8 +108,6 @@ pub(crate) fn play<W: Watch>(
         rows: Rows::new(),
         now: 0,
         set_back: 0,
-        names: history.lives.iter().map(|life| life.name.clone()).collect(),
-        first_names: BTreeMap::new(),
         open: BTreeMap::new(),
         sent: Vec::new(),
         events: 0,
@@ -162,9 +160,6 @@ struct Vault<'a, W> {
     now: u64,
     /// By how much its clock was set back so far.
     set_back: u64,
-    /// How each workload is called now; and for others than its first name, that.
-    names: Vec<WorkloadName>,
-    first_names: BTreeMap<WorkloadName, WorkloadName>,
     open: BTreeMap<Key, usize>,
     sent: Vec<PageSent>,
     events: u64,
@@ -206,48 +201,14 @@ impl<W: Watch> Vault<'_, W> {
             }
             while let Some((_, index, mark)) = marks.next_if(|(at, ..)| *at == second) {
                 drops += 1;
-                if *mark == Mark::Renamed {
-                    let before = std::mem::take(&mut events);
-                    self.hear(before);
-                    self.rename(*index, drops);
-                    continue;
-                }
-                let name = self.names[*index].clone();
-                events.extend(self.event((&history.lives[*index], name), *mark, drops));
+                events.extend(self.event(&history.lives[*index], *mark, drops));
             }
-            self.hear(events);
+            self.events += events.len() as u64;
+            let changes = self.watch.apply_all(events, self.wall());
+            self.note(&changes);
         }
         self.pass_until(it.end);
         self.tick();
-    }
-
-    fn hear(&mut self, events: Vec<Event>) {
-        self.events += events.len() as u64;
-        let changes = self.watch.apply_all(events, self.wall());
-        self.note(&changes);
-    }
-
-    /// A workload gets another name: policy says of it what it said, the vault begins anew, and is told.
-    fn rename(&mut self, index: usize, number: u64) {
-        let from = self.names[index].clone();
-        let first = self.first_names.get(&from).unwrap_or(&from).clone();
-        let Ok(to) = WorkloadName::new(&format!("{first}-{number}")) else { return };
-        self.settings.policy.carry_over(&from, &to);
-        self.first_names.insert(to.clone(), first);
-        self.names[index] = to.clone();
-        self.tick();
-        let now = self.wall();
-        self.watch.restart(self.settings.clone(), &mut self.rows, now);
-        self.hear(vec![Event::Renamed { number, workload: from, to }]);
-    }
-
-    /// What a page is about, by the first name of a workload: a renaming changes nothing of what is expected.
-    fn by_first_name(&self, key: Key) -> Key {
-        let first = match &key.subject {
-            Subject::Workload(name) => self.first_names.get(name).cloned(),
-            _ => None,
-        };
-        first.map_or(key.clone(), |first| Key { subject: Subject::Workload(first), ..key })
     }
 
     fn wall(&self) -> Timestamp {
@@ -287,7 +248,7 @@ impl<W: Watch> Vault<'_, W> {
     fn note(&mut self, changes: &[Change]) {
         for change in changes {
             let incident = change.incident();
-            let key = self.by_first_name(incident.key());
+            let key = incident.key();
             match change {
                 Change::Opened(_) => {
                     self.open.insert(key.clone(), self.sent.len());
@@ -330,18 +291,13 @@ impl<W: Watch> Vault<'_, W> {
         events
     }
 
-    fn event(
-        &self,
-        (life, workload): (&Life, WorkloadName),
-        mark: Mark,
-        number: u64,
-    ) -> Option<Event> {
-        let named = workload.clone();
+    fn event(&self, life: &Life, mark: Mark, number: u64) -> Option<Event> {
+        let workload = life.name.clone();
         let now = self.wall();
         let agent = u32::try_from(life.agent).unwrap_or(u32::MAX);
         let source = || Source { agent: Scenario::agent(agent), share: share_of(agent) };
         let until = |lasts: u64| now.saturating_add(seconds(lasts));
-        let ordered = |order| Some(Event::Ordered { number, workload: named, order });
+        let ordered = |order| Some(Event::Ordered { number, workload: life.name.clone(), order });
         match mark {
             Mark::Waiting => Some(Event::Waiting { workload, source: source() }),
             Mark::Vaulted { seen } => {
@@ -377,11 +333,6 @@ impl<W: Watch> Vault<'_, W> {
             Mark::Paused { lasts } => ordered(Order::Pause { until: until(lasts) }),
             Mark::Retired { lasts } => ordered(Order::Retire { at: now, until: until(lasts) }),
             Mark::Resumed => ordered(Order::Resume),
-            // The vault does more about that than to hear it.
-            Mark::Renamed => None,
-            Mark::Deploying { lasts } => {
-                Some(Event::Deploying { workload, at: now, until: lasts.map(until) })
-            }
             Mark::Lost => {
                 let missing = Some("its repository is not there".to_owned());
                 Some(Event::Repository { workload, missing })

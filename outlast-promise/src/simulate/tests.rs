@@ -96,27 +96,6 @@ fn i2_a_year_of_releases_and_crashes_in_mid_drop_pages_nobody() {
 }
 
 #[test]
-fn i2_i3_renamings_change_nothing_and_announced_releases_get_their_time() {
-    let announced = |seed| {
-        let mut scenario = calm(Scenario::of_everything(25, 60, seed));
-        for what in [What::Rename, What::Deploy, What::Stopped, What::Pause, What::VaultRestart] {
-            scenario.chances.set(what, Some(Duration::from_secs(3 * 86_400)));
-        }
-        Scenario { agents: 2, ..scenario }
-    };
-    for seed in 0..3 {
-        let scenario = announced(seed);
-        let outcome = assert_right(&scenario);
-        let is_renamed =
-            |page: &&PageSent| page.sentence.contains("w00") && page.sentence.contains('-');
-        assert!(outcome.pages.iter().filter(is_renamed).count() > 5, "{:?}", outcome.counts);
-        let mut as_before = scenario;
-        as_before.chances.set(What::Rename, None);
-        assert_eq!(assert_right(&as_before).counts.pages_expected, outcome.counts.pages_expected);
-    }
-}
-
-#[test]
 fn a_scenario_comes_out_the_same_every_time_and_another_seed_is_another_one() {
     let of = |seed| simulate(&calm(Scenario::of_everything(5, 20, seed))).unwrap();
     assert_eq!(of(7), of(7));

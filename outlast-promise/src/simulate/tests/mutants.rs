@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use outlast_types::{Timestamp, WorkloadName};
+use outlast_types::Timestamp;
 
 use super::*;
 use crate::cause::{Key, Subject};
@@ -76,15 +76,9 @@ enum Wrong {
     TurnsAreAges,
     /// Half a drop of a writer that died counts.
     HalfIsVaulted,
-    /// A renaming is not heard, or pages again for what is open.
-    DeafForRenamings,
-    PagesAgainForRenamings,
-    /// That a release begins is not heard, or not that it is over.
-    DeafForDeploys,
-    DeploysNeverEnd,
 }
 
-const ALL: [Wrong; 38] = [
+const ALL: [Wrong; 34] = [
     Wrong::Early,
     Wrong::Late,
     Wrong::PatientWithAgents,
@@ -119,10 +113,6 @@ const ALL: [Wrong; 38] = [
     Wrong::TurnsLate,
     Wrong::TurnsAreAges,
     Wrong::HalfIsVaulted,
-    Wrong::DeafForRenamings,
-    Wrong::PagesAgainForRenamings,
-    Wrong::DeafForDeploys,
-    Wrong::DeploysNeverEnd,
 ];
 
 /// A ledger, and what is wrong with it.
@@ -163,8 +153,6 @@ impl Broken {
             | (Wrong::DeafForDeclarations, Event::Declared { .. })
             | (Wrong::DeafForRepositories, Event::Repository { .. })
             | (Wrong::DeafForReleases, Event::Released { .. })
-            | (Wrong::DeafForRenamings, Event::Renamed { .. })
-            | (Wrong::DeafForDeploys, Event::Deploying { .. })
             | (Wrong::DeafForClocks, Event::ClockSeen { .. }) => return None,
             (Wrong::WaitingIsVaulted, Event::Waiting { workload, .. })
             | (Wrong::HalfIsVaulted, Event::Stopped { workload, .. })
@@ -176,9 +164,6 @@ impl Broken {
                     return None;
                 }
                 Event::Vaulted { workload, at }
-            }
-            (Wrong::DeploysNeverEnd, Event::Deploying { workload, at, .. }) => {
-                Event::Deploying { workload, at, until: None }
             }
             (_, event) => event,
         })
@@ -222,28 +207,12 @@ impl Broken {
     }
 }
 
-fn new_name(event: &Event) -> Option<WorkloadName> {
-    match event {
-        Event::Renamed { to, .. } => Some(to.clone()),
-        _ => None,
-    }
-}
-
 impl Watch for Broken {
     fn apply_all(&mut self, events: Vec<Event>, now: Timestamp) -> Vec<Change> {
         let time = self.time(now);
         let events: Vec<Event> =
             events.into_iter().filter_map(|event| self.event(event, now)).collect();
-        let renamed: Vec<WorkloadName> = events.iter().filter_map(new_name).collect();
-        let mut changes = self.ledger.apply_all(events, time);
-        if self.wrong == Wrong::PagesAgainForRenamings {
-            let open =
-                self.ledger.incidents().filter(|it| it.folded_into.is_none() && it.waits.is_none());
-            let of = |key: &Key| {
-                renamed.iter().any(|name| key.subject == Subject::Workload(name.clone()))
-            };
-            changes.extend(open.filter(|it| of(&it.key())).map(Change::Opened));
-        }
+        let changes = self.ledger.apply_all(events, time);
         self.changes(changes)
     }
 
