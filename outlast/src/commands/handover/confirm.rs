@@ -4,6 +4,8 @@ mod asking;
 mod products;
 mod program;
 
+use std::path::PathBuf;
+
 use anyhow::Result;
 use outlast_handover::inbox::{self, Word};
 use outlast_handover::product::status;
@@ -13,7 +15,8 @@ use outlast_types::{Environment, Timestamp};
 use serde_json::json;
 
 use self::asking::{Answered, Found};
-use super::which::Which;
+use self::products::Product;
+use super::which::{Chosen, Which};
 use crate::exit::{Advised, Code, Usage};
 use crate::output::{Output, counted};
 use crate::settings::With;
@@ -39,6 +42,7 @@ line is wrong; 3 the job that --job names has not ended, or the product does not
 Examples:
   outlast handover confirm netbackup
   outlast handover confirm bacula --with bacula --job 4711
+  outlast handover confirm netbackup --report ./bpdbjobs.csv
   outlast handover confirm netbackup --job host_1795662005 --reason \"Activity Monitor, CHG-4711\"
   outlast handover confirm netbackup --job host_1795662005 --gone --reason \"expired, INC-12\""
 )]
@@ -51,6 +55,9 @@ pub(crate) struct ConfirmArgs {
     /// How the product is asked [default: confirm.with of agent.toml]
     #[arg(long, value_name = "HOW", conflicts_with = "reason")]
     with: Option<With>,
+    /// Read what an administrator's `bpdbjobs -report -all_columns` printed, in place of asking
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["with", "reason"])]
+    report: Option<PathBuf>,
     /// Why you say so by yourself; it is kept
     #[arg(long, value_name = "TEXT", requires = "job")]
     reason: Option<String>,
@@ -157,18 +164,7 @@ fn known(place: &Place, id: &str) -> Result<Option<Found>> {
 /// The product's own word.
 fn ask(arguments: &ConfirmArgs, output: &Output) -> Result<Code> {
     let chosen = arguments.which.one()?;
-    let confirmers = arguments.which.confirmers(&chosen.name)?;
-    let Some(with) = arguments.with.or(confirmers.with) else {
-        return Err(Usage(format!(
-            "hand-over {} does not say how its product is asked: set confirm.with in agent.toml, give --with, or say it \
-             yourself with --job and --reason",
-            chosen.name
-        ))
-        .into());
-    };
-    let (directory, deadline) = (chosen.place.directory(), confirmers.deadline);
-    let mut product =
-        products::Product::new(confirmers.of(with)?, directory, &chosen.name, deadline)?;
+    let mut product = product(arguments, &chosen)?;
     let only = arguments.job.as_deref().map(|id| (id, arguments.began));
     let answers = asking::ask(&mut product, &chosen.place, only, &Environment::system())?;
     if only.is_some() && answers.is_empty() {
@@ -192,6 +188,24 @@ fn ask(arguments: &ConfirmArgs, output: &Output) -> Result<Code> {
     }
     let is_open = |answer: &Answered| only.is_some() && !answer.has_ended;
     Ok(if answers.iter().any(is_open) { Code::Incomplete } else { Code::Done })
+}
+
+/// What is asked.
+fn product(arguments: &ConfirmArgs, chosen: &Chosen) -> Result<Product> {
+    let directory = chosen.place.directory();
+    if let Some(file) = &arguments.report {
+        return Product::report(file, directory, &chosen.name);
+    }
+    let confirmers = arguments.which.confirmers(&chosen.name)?;
+    let Some(with) = arguments.with.or(confirmers.with) else {
+        return Err(Usage(format!(
+            "hand-over {} does not say how its product is asked: set confirm.with in agent.toml, give --with, or say it \
+             yourself with --job and --reason",
+            chosen.name
+        ))
+        .into());
+    };
+    Product::new(confirmers.of(with)?, directory, &chosen.name, confirmers.deadline)
 }
 
 /// Whose word it is, as far as the host tells.

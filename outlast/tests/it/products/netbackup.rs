@@ -10,7 +10,7 @@ use outlast_testing::netbackup::{Fault, Job, Kind, Order, Server};
 use super::desk::{World, contents};
 use super::hooks::{confirm, write_hooks};
 use super::jobs_api::JobsApi;
-use crate::harness::{fail, succeed};
+use crate::harness::{fail, outlast, succeed};
 
 struct Scene {
     world: World,
@@ -204,6 +204,31 @@ fn the_jobs_api_tells_how_a_job_ended_and_whoever_has_no_key_learns_nothing() {
     let ca = scene.world.path().join("primary.pem");
     durable::replace(&ca, other.cert.pem().as_bytes(), 0o600).unwrap();
     fail(&mut confirm(&config), 1);
+}
+
+#[test]
+fn a_report_that_an_administrator_supplies_confirms_the_job_that_it_names() {
+    let scene = Scene::new();
+    let offer = scene.world.drop("shop-db", b"one");
+    let [job] = scene.run(&scene.order("daily", Kind::Full)).try_into().unwrap();
+    let file = scene.world.path().join("bpdbjobs.csv");
+    let tell = |state: u32, status: &str| {
+        let (backup, began) = (&job.backup, job.began);
+        let line = format!(
+            "1,0,{state},{status},apps,daily,agenthost,media1,{began},9,{},disk1,1,,1,1,,100,7,root,{backup}\n",
+            began + 9
+        );
+        durable::replace(&file, line.as_bytes(), 0o600).unwrap();
+        let mut command = outlast();
+        command.args(["handover", "confirm", "--directory"]).arg(scene.world.directory());
+        let said = succeed(command.arg("--report").arg(&file));
+        scene.world.pass();
+        said
+    };
+    assert!(tell(1, "").contains("it has not ended"));
+    assert_eq!(scene.state(&offer), Some(State::Read));
+    assert!(tell(3, "0").contains("ended well"));
+    assert_eq!(scene.state(&offer), Some(State::Confirmed), "{}", scene.world.status());
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use outlast_fs::durable;
 use outlast_handover::product::{ANSWER_BYTES_MAX, Question, Verdict, bacula, facts, images, jobs};
 use outlast_handover::{FileFact, Holds, Outcome, Statement};
 use outlast_types::{Clock as _, SystemClock, Timestamp};
@@ -35,10 +36,28 @@ pub(super) struct Product {
 }
 
 enum How {
-    NetBackup { programs: PathBuf, client: Option<String>, images: Option<Vec<images::Image>> },
-    Api { server: Box<Questions>, client: Option<String>, jobs: Option<Vec<jobs::Record>> },
-    Bacula { bconsole: PathBuf, config: PathBuf },
-    Command { words: Vec<String> },
+    NetBackup {
+        programs: PathBuf,
+        client: Option<String>,
+        images: Option<Vec<images::Image>>,
+    },
+    Api {
+        server: Box<Questions>,
+        client: Option<String>,
+        jobs: Option<Vec<jobs::Record>>,
+    },
+    Bacula {
+        bconsole: PathBuf,
+        config: PathBuf,
+    },
+    Command {
+        words: Vec<String>,
+    },
+    /// What `bpdbjobs` printed on a server, and where it lies here.
+    Report {
+        file: PathBuf,
+        said: String,
+    },
 }
 
 impl Product {
@@ -61,9 +80,22 @@ impl Product {
             Confirmer::Bacula { bconsole, config } => How::Bacula { bconsole, config },
             Confirmer::Command { words } => How::Command { words },
         };
+        Ok(Self::of(how, directory, name, deadline))
+    }
+
+    /// An administrator's report of jobs.
+    pub(super) fn report(file: &Path, directory: &Path, name: &str) -> Result<Self> {
+        let said = durable::read_bounded(file, ANSWER_BYTES_MAX)
+            .with_context(|| format!("cannot read {}", file.display()))?;
+        let said = String::from_utf8_lossy(&said).into_owned();
+        let how = How::Report { file: file.to_owned(), said };
+        Ok(Self::of(how, directory, name, Duration::ZERO))
+    }
+
+    fn of(how: How, directory: &Path, name: &str, deadline: Duration) -> Self {
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let (directory, name) = (directory.to_owned(), name.to_owned());
-        Ok(Self { how, directory, name, end: Instant::now() + deadline, host })
+        Self { how, directory, name, end: Instant::now() + deadline, host }
     }
 
     /// Who says it, for the record.
@@ -74,6 +106,7 @@ impl Product {
             How::Api { server, .. } => format!("the jobs of {}", server.location()),
             How::Bacula { .. } => format!("bconsole on {host}"),
             How::Command { words } => format!("{} on {host}", words[0]),
+            How::Report { file, .. } => format!("bpdbjobs, in {} on {host}", file.display()),
         }
     }
 
@@ -124,6 +157,9 @@ impl Product {
                     }
                 };
                 Ok(jobs::verdict(question, record, &by))
+            }
+            How::Report { said, .. } => {
+                Ok(jobs::verdict(question, jobs::report(said, question), &by))
             }
             How::Bacula { bconsole, config } => {
                 ask_director((bconsole, config), question, wanted, &by, end)
