@@ -116,7 +116,8 @@ fn what_a_product_confirmed_is_signed_and_counts_without_a_repository_through_re
     let drop = drop_of(&agent, 9);
     let read = told(&agent, &drop, DeliveryState::Read);
     assert_eq!((read.deliveries.len(), &read.deliveries[0].countersigned), (1, &None));
-    let confirmed = told(&agent, &drop, DeliveryState::Confirmed);
+    let said = delivery(&drop, DeliveryState::Confirmed);
+    let confirmed = tell(&agent, handover(vec![said.clone()]), Vec::new());
     let answer = &confirmed.deliveries[0];
     assert_eq!((answer.drop, &answer.refused), (drop.drop, &None));
     let word = answer.countersigned.as_deref().unwrap();
@@ -132,7 +133,7 @@ fn what_a_product_confirmed_is_signed_and_counts_without_a_repository_through_re
     let custody = operator.custody(drop.drop).unwrap().handed_over;
     assert!(custody[0].confirmed.is_some() && custody[0].read.is_some(), "{custody:?}");
     // Told again, it is the same word of the same moment, and nothing new in the log.
-    let again = told(&agent, &drop, DeliveryState::Confirmed);
+    let again = tell(&agent, handover(vec![said]), Vec::new());
     let again = again.deliveries[0].countersigned.as_deref().unwrap();
     assert_eq!(Confirmation::read(again, agent.identity.ca_pem()).unwrap(), word);
     assert_eq!(entries(&world, "drop_confirmed"), 1);

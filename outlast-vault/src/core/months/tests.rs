@@ -117,6 +117,7 @@ fn what_is_stored_and_taken_up_is_noted_once_a_day_and_restores_are_told_from_li
     let mut noted = vault.months.lock().take().unwrap();
     let share = "7c6f0b6e-3c39-4f0e-9d53-1b1f6f3f0d01".parse().unwrap();
     vault.occupied.note(share, vault.environment.clock.now(), [(&shop(), 7)].into_iter());
+    vault.limits.stored(&agent(), &shop(), 1000);
     vault.note_usage(&mut noted).unwrap();
     vault.note_usage(&mut noted).unwrap();
     assert_eq!(all_lines(&world).matches("\"usage_noted\"").count(), 1, "once a day");

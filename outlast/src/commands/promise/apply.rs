@@ -30,7 +30,7 @@ pub(super) fn run(
         return output.json(&applied);
     }
     if applied.changes.is_empty() {
-        return output.line("it holds already: nothing was changed");
+        return output.line("it holds already: the vault's file said the same");
     }
     applied.changes.iter().try_for_each(|change| output.line(change))
 }

@@ -36,7 +36,7 @@ impl Round<'_> {
             if agent.has_ended() {
                 return false;
             }
-            assert!(began.elapsed() < PATIENCE, "{:?}\n{}", self.site.drops(), agent.words());
+            assert!(began.elapsed() < PATIENCE, "{}\n{}", self.standing(), agent.words());
             let is_there = self.site.drops().len() == 2;
             let is_day = self.last.is_none_or(|last| last.elapsed() >= DAY);
             if (is_there || self.jobs > 0) && is_day {
@@ -47,6 +47,24 @@ impl Round<'_> {
             std::thread::sleep(Duration::from_millis(30));
         }
         true
+    }
+
+    /// How it stands, for whoever looks into a round that does not end.
+    fn standing(&self) -> String {
+        let place = self.site.place();
+        let names = |path: &Path| -> Vec<_> {
+            let entries = fs::read_dir(path).into_iter().flatten().flatten();
+            entries.map(|entry| entry.file_name()).collect()
+        };
+        let said = |drop: &String| self.site.receipt("shop", drop, "confirmed").to_string();
+        format!(
+            "{:?}\nof {:?}, receipts {:?}, staging {:?}, trash {:?}",
+            self.site.drops(),
+            self.drops,
+            self.drops.iter().map(said).collect::<Vec<_>>(),
+            names(&place.staging()),
+            names(&place.trash())
+        )
     }
 
     /// The first has gone, the second is confirmed, and the share was told of both.
