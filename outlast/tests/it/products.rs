@@ -7,5 +7,3 @@ mod desk;
 pub(crate) mod hooks;
 mod jobs_api;
 mod netbackup;
-
-pub(crate) use desk::contents;

@@ -1,8 +1,7 @@
 //! The agent itself asks a real product what it has, and frees by its word.
 
-use std::fs;
-
-use outlast_handover::State;
+use outlast_handover::{State, verify};
+use outlast_types::Silent;
 
 use super::world::World;
 use crate::harness::{scratch, wait_until};
@@ -42,8 +41,12 @@ fn an_agent_asks_a_real_bacula_by_itself_and_frees_what_it_has() {
     // Bacula brings back what has left.
     let restored = temporary.path().join("restored");
     bacula.restore(&restored);
-    let original = fs::read(world.directory.path().join("shop-1.bin")).unwrap();
-    let files = crate::products::contents(&restored);
-    assert!(files.iter().any(|(_, bytes)| *bytes == original));
+    let found = verify::search(&restored).unwrap();
+    let ids: Vec<String> =
+        found.drops.iter().map(|it| it.manifest.key().drop.to_string()).collect();
+    assert!(ids.contains(&first) && ids.contains(&second), "{ids:?}");
+    for found in &found.drops {
+        assert!(verify::verify(found, &Silent).unwrap().is_well());
+    }
     world.up.role.stop();
 }
