@@ -142,9 +142,11 @@ fn trouble(place: &Place, now: Timestamp) -> Result<Option<String>> {
     let Some(Heartbeat { at, state, trouble, drops, .. }) = heartbeat(place) else {
         return Ok(Some("the agent has not been there yet".to_owned()));
     };
-    // It does not write while somebody reads.
-    let is_read = || lease::list(place).map(|(leases, _)| !leases.is_empty());
-    if now.since(at) > SILENCE && !is_read()? {
+    // It does not write while somebody reads: then what it said last may be of long ago.
+    if lease::list(place)?.0.values().any(|lease| !lease.is_over(now)) {
+        return Ok(None);
+    }
+    if now.since(at) > SILENCE {
         let age = human::duration(now.since(at));
         return Ok(Some(format!("the agent was last there {age} ago: does it run?")));
     }
