@@ -101,6 +101,7 @@ fn check(directory: &Path, strike: usize) {
 fn round(past: &Past, keys: &str, strike: usize) -> bool {
     let root = quick();
     let site = past.site(root.path(), keys);
+    site.serve_once();
     let drops = [site.drop("shop", b"the first"), site.drop("shop", b"the second")];
     let mut round = Round { site: &site, drops, jobs: 0, last: None };
     let mut command = site.agent();

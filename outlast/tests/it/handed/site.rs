@@ -15,7 +15,7 @@ use outlast_handover::{Holds, JobFacts, Lease, Outcome, Statement};
 use outlast_types::{Clock, Environment, SystemClock, SystemRandom, WorkloadName};
 use tempfile::TempDir;
 
-use crate::harness::{Role, Up, outlast, scratch};
+use crate::harness::{Role, Up, outlast, scratch, wait_until};
 
 /// An identity and a configuration of an agent whose vault was there once.
 pub(super) struct Past {
@@ -67,8 +67,10 @@ impl Site {
             past.config(),
             product.display()
         );
-        let mut file = fs::File::create(root.join("agent.toml")).unwrap();
-        file.write_all(text.as_bytes()).unwrap();
+        for (name, text) in [("agent.toml", text), ("alone.toml", past.config())] {
+            let mut file = fs::File::create(root.join(name)).unwrap();
+            file.write_all(text.as_bytes()).unwrap();
+        }
         let share = match share.join("outlast-share.json").exists() {
             true => Share::open(share).unwrap(),
             false => Share::init(share, &SystemClock, &SystemRandom).unwrap(),
@@ -79,8 +81,12 @@ impl Site {
 
     /// The agent's command.
     pub(super) fn agent(&self) -> Command {
+        self.agent_by("agent.toml")
+    }
+
+    fn agent_by(&self, config: &str) -> Command {
         let mut command = outlast();
-        command.args(["agent", "--config"]).arg(self.root.join("agent.toml"));
+        command.args(["agent", "--config"]).arg(self.root.join(config));
         command.env("OUTLAST_AGENT_SHARE", self.share.path());
         command.env("OUTLAST_AGENT_STATE", self.root.join("state"));
         command.env("OUTLAST_AGENT_POLL", "200ms");
@@ -89,6 +95,14 @@ impl Site {
 
     pub(super) fn start(&self) -> Role {
         Role::start(&mut self.agent(), &self.root.join("agent.log"))
+    }
+
+    /// Lets the agent serve the share once, without the hand-over. One that is killed while it tells the share of
+    /// itself for the first time may have forgotten that: then it waits ten minutes for itself to be gone.
+    pub(super) fn serve_once(&self) {
+        let mut agent = Role::start(&mut self.agent_by("alone.toml"), &self.root.join("alone.log"));
+        wait_until("a pass is over", || agent.words().contains("was not told of this pass"));
+        agent.stop();
     }
 
     pub(super) fn log(&self) -> PathBuf {
@@ -112,6 +126,11 @@ impl Site {
         writer.write_all(content).unwrap();
         let drop = writer.address().drop.to_string();
         writer.seal(&SystemClock).unwrap();
+        // The ids of one millisecond are in no order, and which drop is newer must be known.
+        let sealed = clock.now();
+        while clock.now().since(sealed) < Duration::from_millis(2) {
+            std::thread::yield_now();
+        }
         drop
     }
 
