@@ -42,8 +42,16 @@ impl Disk {
         wait_until("nobody looks at the broken file system, and it can be unmounted", || {
             run(Command::new("umount").arg(&self.path)).status.success()
         });
+        // A process of another test may have a copy of all mounts for a moment.
+        let mut checked = None;
+        wait_until("nobody has the device", || {
+            let output = run(Command::new("e2fsck").arg("-fy").arg(&self.device));
+            let is_in_use = String::from_utf8_lossy(&output.stdout).contains("is in use");
+            checked = Some(output);
+            !is_in_use
+        });
         // 1: errors were there and are corrected.
-        let checked = run(Command::new("e2fsck").arg("-fy").arg(&self.device));
+        let checked = checked.unwrap();
         assert!(matches!(checked.status.code(), Some(0 | 1)), "{checked:?}");
         assert!(self.attach().is_some(), "it mounts again");
     }
