@@ -113,10 +113,10 @@ fn a_plan_of_a_month_agrees_with_a_month_of_dumps_on_the_line_on_the_share_and_i
     assert!((SIZE as u64..SIZE as u64 + 16_384).contains(&size), "{measured}");
     let path = file.to_str().unwrap();
     let compared = document(&mut tiers.ask(&["plan", path, "--against-vault", "--json"]));
-    let stored = compared["compared"].as_array().unwrap();
-    let stored = stored.iter().find(|it| it["what"] == "stored for a drop").unwrap();
+    let rows = compared["compared"].as_array().unwrap();
+    let size = rows.iter().find(|it| it["what"] == "size of a drop").unwrap();
     let of = |value: &Value| value.as_f64().unwrap();
-    agree("stored for a drop", of(&stored["planned"]), of(&stored["actual"]));
+    agree("the size of a drop", of(&size["planned"]), of(&size["actual"]));
 }
 
 /// Bytes of the repositories.
