@@ -2,8 +2,8 @@
 //! (<https://age-encryption.org/v1>): a hand-over lies on the media of others for years, and whoever gets it
 //! back should need one small program that is everywhere, and nothing of ours.
 //!
-//! A file key is made for each file and wrapped for each recipient by X25519 ([`header`]); the content follows
-//! in chunks of 64 KiB, each with a proof, so that a file that was cut or changed is noticed ([`stream`]). Of the
+//! A file key is made for each file and wrapped for each recipient by X25519 (`header`); the content follows
+//! in chunks of 64 KiB, each with a proof, so that a file that was cut or changed is noticed (`stream`). Of the
 //! format's ways to wrap a key, this knows keys alone: no passphrases, no plug-ins.
 
 mod header;

@@ -3,7 +3,7 @@
 //! It holds no keys and has no rights of its own: what it does for an agent, it does with that agent's
 //! ticket, and what agents sign it hands on as it is. What comes is in the spool ([`outlast_spool`]),
 //! durably, before it is acknowledged; from there it goes to the vault, workload by workload in turns
-//! (`queue`, `forward`, `line`), as fast as the [`Calendar`] allows. It may lose its disk at any moment: nobody lets
+//! (`queue`, `forward`, `line`), as fast as the calendar allows. It may lose its disk at any moment: nobody lets
 //! anything go on its word, and a spool that is made anew has another id.
 
 mod answers;
