@@ -132,7 +132,10 @@ fn judge_words(settings: &Settings, item: &Item) -> Vec<Flaw> {
     let key = item.key("encrypt_to");
     for word in settings.words(&key) {
         if let Err(error) = word.parse::<Recipient>() {
-            flaws.push(settings.flaw(&key, &format!("{word:?}: {error}")));
+            // What went wrong with it is told on a terminal and in logs, and whatever it is, a secret is not.
+            let is_secret = word.to_ascii_lowercase().contains("secret-key");
+            let shown = if is_secret { "a key of yours".to_owned() } else { format!("{word:?}") };
+            flaws.push(settings.flaw(&key, &format!("{shown}: {error}")));
         }
     }
     let layout = settings.text_if_set(&item.key("layout"));

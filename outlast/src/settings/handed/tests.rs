@@ -138,3 +138,18 @@ fn two_hand_overs_share_neither_name_nor_directory() {
         .collect();
     assert!(read(&many).unwrap_err().contains("more than 20"));
 }
+
+#[test]
+fn a_secret_key_in_the_place_of_a_public_one_is_refused_and_shown_nowhere() {
+    let secret = "AGE-SECRET-KEY-1CC0345FLP6QY9D4NRZHEDW244URJMUFD79NFPZUZX58AJGTLPC7SAGP8R8";
+    // One that was copied with a slip, and one in small letters, are as secret.
+    let slip = format!("x{secret}");
+    for word in [secret, &*slip, &*secret.to_lowercase()] {
+        let text = format!(
+            "[[handover]]\nname = \"a\"\ndirectory = \"/srv/a\"\nlayout = \"plain\"\nencrypt_to = {word:?}\n"
+        );
+        let said = read(&text).unwrap_err();
+        assert!(said.contains("handover[1].encrypt_to: a key of yours"), "{said}");
+        assert!(!said.to_uppercase().contains("1CC0345FLP6"), "{said}");
+    }
+}
