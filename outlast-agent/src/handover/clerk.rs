@@ -54,6 +54,12 @@ pub(super) fn run(room: &Room, shutdown: &Shutdown) {
             }
         }
         if room.environment.timer.pause(TICK, shutdown) {
+            // What came since the last look is listed, too: a job that begins now goes by the list.
+            if !clerk.backoff.is_waiting(room.elapsed())
+                && let Err(error) = clerk.look(room, room.elapsed())
+            {
+                tracing::warn!(handover = room.name(), "its list may lack what came last: {error}");
+            }
             return;
         }
     }

@@ -5,8 +5,9 @@ use std::fs;
 use outlast_handover::{Holds, JobFacts, Outcome, State, verify};
 use outlast_types::Silent;
 
+use super::site::{Past, quick};
 use super::world::World;
-use crate::harness::{restored, succeed, wait_until};
+use crate::harness::{outlast, restored, succeed, wait_until};
 
 /// Long enough for several passes and as many looks of the clerk.
 fn several_passes(world: &World) {
@@ -98,4 +99,27 @@ fn i1_a_confirmation_that_is_withdrawn_is_taken_back_from_the_share_and_frees_no
         !world.is_on_share("shop", &first) && world.find(&first).is_none()
     });
     world.up.role.stop();
+}
+
+#[test]
+fn an_agent_that_stops_lists_what_came_last_and_a_job_may_begin_by_that() {
+    let (past, root) = (Past::new(), quick());
+    let site = past.site(root.path(), "");
+    site.serve_once();
+    // The list is brought up to date each second: some of these come just after that.
+    for content in [b"1", b"2", b"3", b"4", b"5", b"6"] {
+        let mut agent = site.start();
+        wait_until("it is at work", || site.product.join("outlast-heartbeat.json").exists());
+        let drop = site.drop("shop", content);
+        wait_until("it appears", || {
+            let there = fs::read_dir(site.product.join("shop")).into_iter().flatten().flatten();
+            there.map(|it| it.file_name()).any(|name| name.to_string_lossy().ends_with(&drop))
+        });
+        agent.stop();
+        let list = fs::read_to_string(site.product.join("outlast-handover.json")).unwrap();
+        assert!(list.contains(&drop), "{list}");
+    }
+    let mut begin = outlast();
+    begin.args(["handover", "begin", "--strict", "--job", "1", "--directory"]).arg(&site.product);
+    succeed(&mut begin);
 }
