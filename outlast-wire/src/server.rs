@@ -272,9 +272,11 @@ impl Connection {
     ) -> Option<TlsStream<TcpStream>> {
         let (address, limits) = (self.address, self.doorway.limits);
         stream.set_nodelay(true).ok()?;
-        // Before it says anything it costs a socket, and nothing more.
+        // Before it says anything it costs a socket, and nothing more. Only a look at what came tells
+        // that something did: a socket may be called readable before there is anything to read.
+        let mut first = [0];
         let speaks = tokio::select! {
-            speaks = timeout(limits.handshake, stream.readable()) => matches!(speaks, Ok(Ok(()))),
+            said = timeout(limits.handshake, stream.peek(&mut first)) => matches!(said, Ok(Ok(1..))),
             () = visit.must_go() => false,
         };
         let turn = if speaks { self.doorway.handshake_turn(address) } else { None };
