@@ -23,7 +23,6 @@ mod scratch;
 mod tools;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
@@ -31,6 +30,7 @@ use self::case::Case;
 use self::options::Options;
 use self::results::Results;
 use self::tools::Tool;
+use crate::cargo::cargo;
 
 pub(crate) use self::drop::USAGE as DROP_USAGE;
 pub(crate) use self::options::USAGE;
@@ -43,7 +43,7 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), PathBuf::from);
     // Programs run in other directories.
     let target = std::path::absolute(target).context("find the target directory")?;
-    let built = Command::new("cargo")
+    let built = cargo()
         .args(["build", "--release", "-p", "outlast"])
         .current_dir(root)
         .status()

@@ -4,6 +4,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool for terminals")]
 
 mod bench;
+mod cargo;
 mod dist;
 mod lab;
 mod mutants;
@@ -11,7 +12,7 @@ mod peers;
 mod tidy;
 
 use std::path::Path;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 
@@ -61,8 +62,8 @@ fn main() -> ExitCode {
 fn test(arguments: &[String]) -> Result<()> {
     peers::install_missing(root()?)?;
     say_what_is_skipped();
-    let nextest = Command::new("cargo").args(["nextest", "--version"]).output();
-    let mut command = Command::new("cargo");
+    let nextest = cargo::cargo().args(["nextest", "--version"]).output();
+    let mut command = cargo::cargo();
     match nextest {
         Ok(output) if output.status.success() => command.args(["nextest", "run", "--workspace"]),
         _ => command.args(["test", "--workspace"]),

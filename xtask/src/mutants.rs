@@ -13,6 +13,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::cargo::cargo;
 use judge::{Outcome, judge};
 use targets::Target;
 
@@ -95,7 +96,7 @@ fn install_missing(root: &Path) -> Result<()> {
     }
     println!("installing cargo-mutants");
     let tools = root.join("target/tools");
-    let status = Command::new("cargo")
+    let status = cargo()
         .args(["install", "--quiet", "--locked", "cargo-mutants", "--root"])
         .arg(&tools)
         .arg("--target-dir")
@@ -111,7 +112,7 @@ fn cargo_mutants(root: &Path) -> Result<Command> {
     let tools = root.join("target/tools/bin");
     let path = std::env::var_os("PATH").unwrap_or_default();
     let paths = std::iter::once(tools).chain(std::env::split_paths(&path));
-    let mut command = Command::new("cargo");
+    let mut command = cargo();
     command.env("PATH", std::env::join_paths(paths).context("set the search path")?);
     Ok(command)
 }

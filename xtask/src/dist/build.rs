@@ -1,9 +1,10 @@
 //! The program that is handed out: built the same way wherever the checkout and cargo's directory lie.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+
+use crate::cargo::cargo;
 
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
@@ -18,7 +19,7 @@ pub(super) fn release(root: &Path) -> Result<PathBuf> {
         let each = places.iter().map(|(from, to)| format!("{option}={}={to}", from.display()));
         each.collect()
     };
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut command = cargo();
     command
         .args(["build", "--release", "--locked", "--package", "outlast", "--bin", "outlast"])
         .args(["--target", TARGET, "--config", "profile.release.strip='debuginfo'"])

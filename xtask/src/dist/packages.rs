@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
+
+use crate::cargo::cargo;
 
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
@@ -106,12 +107,8 @@ impl Packages {
 }
 
 fn ask(root: &Path, words: &[&str]) -> Result<Vec<u8>> {
-    let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .args(words)
-        .arg("--locked")
-        .current_dir(root)
-        .output()
-        .context("start cargo")?;
+    let output =
+        cargo().args(words).arg("--locked").current_dir(root).output().context("start cargo")?;
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "cargo {} failed: {}", words[0], said.trim());
     Ok(output.stdout)

@@ -1,10 +1,11 @@
 //! The packages of the workspace, as cargo knows them.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
+
+use crate::cargo::cargo;
 
 /// A package of the workspace.
 #[derive(Debug)]
@@ -34,7 +35,7 @@ pub(crate) struct Dependency {
 
 /// Asks cargo for the packages of the checkout.
 pub(crate) fn packages(checkout: &Path) -> Result<Vec<Package>> {
-    let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    let output = cargo()
         .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
         .current_dir(checkout)
         .output()
