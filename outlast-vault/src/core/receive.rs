@@ -25,6 +25,7 @@ pub(crate) struct ArrivingPack {
     /// The drop for which it is, if its sender says so.
     shipment: Option<DropId>,
     staged: Box<dyn Staged>,
+    is_proved: bool,
 }
 
 impl ArrivingPack {
@@ -36,12 +37,28 @@ impl ArrivingPack {
         Ok(staged.write(piece)?)
     }
 
-    /// Proves the pack and gives it its name.
-    pub(crate) fn store(self) -> Result<(), VaultError> {
-        let Self { vault, repository, peer, workload, name, shipment, staged } = self;
+    /// Proves the pack, all of which came: what takes a processor.
+    pub(crate) fn prove(&mut self) -> Result<(), VaultError> {
+        let Self { vault, repository, peer, workload, name, shipment, staged, .. } = self;
+        let place = Place::of(repository, workload)?;
+        let proved = vault.admission.prove_arrived(&place, *name, &**staged);
+        if proved.is_err() {
+            vault.note_came(workload, *shipment, staged.size(), &proved);
+        }
+        proved.inspect_err(|error| refused(vault, error, peer, workload, Object::Data(*name)))?;
+        self.is_proved = true;
+        Ok(())
+    }
+
+    /// Gives the pack its name, when it is proved: what waits for a disk.
+    pub(crate) fn store(mut self) -> Result<(), VaultError> {
+        if !self.is_proved {
+            self.prove()?;
+        }
+        let Self { vault, repository, peer, workload, name, shipment, staged, .. } = self;
         let place = Place::of(&repository, &workload)?;
         let size = staged.size();
-        let admitted = vault.admission.admit_pack(&place, name, staged);
+        let admitted = vault.admission.admit_proved(&place, name, staged);
         vault.note_came(&workload, shipment, size, &admitted);
         admitted
             .inspect_err(|error| refused(&vault, error, &peer, &workload, Object::Data(name)))?;
@@ -133,7 +150,8 @@ impl Vault {
         self.begin_object(peer, workload, Object::Data(name))?;
         let staged = Arc::clone(&repository.store).stage(&Object::Data(name))?;
         let (vault, peer, workload) = (Arc::clone(self), peer.clone(), workload.clone());
-        Ok(ArrivingPack { vault, repository, peer, workload, name, shipment, staged })
+        let is_proved = false;
+        Ok(ArrivingPack { vault, repository, peer, workload, name, shipment, staged, is_proved })
     }
 
     /// Begins to take in a document: any object but a pack.

@@ -105,6 +105,11 @@ impl Incoming for Pack {
         taken.map_err(|error| told_of(&self.workload, self.object, error))
     }
 
+    fn prove(&mut self) -> Result<(), HostError> {
+        let proved = self.arriving.prove();
+        proved.map_err(|error| told_of(&self.workload, self.object, error))
+    }
+
     fn store(self: Box<Self>) -> Result<(), HostError> {
         let Self { arriving, workload, object } = *self;
         arriving.store().map_err(|error| told_of(&workload, object, error))

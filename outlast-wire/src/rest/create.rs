@@ -62,8 +62,8 @@ impl Rest {
         }
         let incoming = incoming.map_err(host_error)?;
         told::fits(object, body.finish())?;
-        let _turn = self.turn(&holder, object).await?;
-        self.blocking(&holder, move || incoming.store()).await?.map_err(host_error)?;
+        let turn = self.turn(&holder, object).await?;
+        self.blocking(&holder, move || store(incoming, turn)).await??;
         Ok(StatusCode::OK.into_response())
     }
 
@@ -86,13 +86,12 @@ impl Rest {
             told::fits(object, hash)?;
             Ok::<_, ApiError>(incoming)
         };
-        let store = |incoming: Box<dyn Incoming>| incoming.store().map_err(host_error);
         if self.takes_turns(object) {
             let incoming = self.blocking(holder, take).await??;
-            let _turn = self.turn(holder, object).await?;
-            self.blocking(holder, move || store(incoming)).await??;
+            let turn = self.turn(holder, object).await?;
+            self.blocking(holder, move || store(incoming, turn)).await??;
         } else {
-            self.blocking(holder, move || take().and_then(store)).await??;
+            self.blocking(holder, move || take().and_then(|it| store(it, None))).await??;
         }
         Ok(StatusCode::OK.into_response())
     }
@@ -136,13 +135,13 @@ impl Rest {
             return Ok(goes_on(claimed.at(), StatusCode::ACCEPTED));
         }
         // Without a turn it stays as it is, and the next attempt need not bring it again.
-        let _turn = self.turn(&holder, key.object).await?;
-        let store = move || {
+        let turn = self.turn(&holder, key.object).await?;
+        let finish = move || {
             let Some((incoming, hash)) = claimed.finish() else { return Ok(()) };
             told::fits(key.object, hash)?;
-            incoming.store().map_err(host_error)
+            store(incoming, turn)
         };
-        self.blocking(&holder, store).await??;
+        self.blocking(&holder, finish).await??;
         Ok(StatusCode::OK.into_response())
     }
 
@@ -161,7 +160,7 @@ impl Rest {
         }
     }
 
-    /// What is to be held while an object is judged and stored.
+    /// What is to be held while an object is proved.
     async fn turn(&self, holder: &Holder, object: Object) -> Result<Option<Share>, ApiError> {
         if !self.takes_turns(object) {
             return Ok(None);
@@ -172,4 +171,13 @@ impl Rest {
     fn takes_turns(&self, object: Object) -> bool {
         object.kind() == Kind::Data && self.host.proves_packs()
     }
+}
+
+/// Proves what came in its turn, and stores it when others may have theirs: it waits for the disk with them.
+fn store(mut incoming: Box<dyn Incoming>, turn: Option<Share>) -> Result<(), ApiError> {
+    if turn.is_some() {
+        incoming.prove().map_err(host_error)?;
+    }
+    drop(turn);
+    incoming.store().map_err(host_error)
 }

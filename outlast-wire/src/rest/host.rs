@@ -76,7 +76,7 @@ pub trait RepositoryHost: Send + Sync + 'static {
     fn create(&self, peer: &Peer, workload: &WorkloadName) -> Result<(), HostError>;
 
     /// Whether packs are proved before they are stored, which takes a processor: then few are at one time.
-    /// Who only keeps them waits for its disk, and the more wait together, the fewer syncs it takes.
+    /// While they are stored they wait for the disk, and the more wait together, the fewer syncs it takes.
     fn proves_packs(&self) -> bool {
         true
     }
@@ -129,6 +129,12 @@ pub enum HostError {
 pub trait Incoming: Send {
     /// Takes the next piece.
     fn take(&mut self, piece: &[u8]) -> Result<(), HostError>;
+
+    /// All of it came, and it hashes to its name: looks whether it is what it must be, as far as that takes
+    /// a processor and no disk. What was not proved is proved before it is stored.
+    fn prove(&mut self) -> Result<(), HostError> {
+        Ok(())
+    }
 
     /// All of it came, and it hashes to its name: makes it durable, if it is what it must be.
     fn store(self: Box<Self>) -> Result<(), HostError>;

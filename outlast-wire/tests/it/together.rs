@@ -1,8 +1,11 @@
-//! Who only keeps what comes waits for its disk: many at one time, so that they can share a sync.
+//! What comes waits for the disk with others, so that they can share a sync, whether or not it takes turns
+//! to be proved.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
+use bytes::Bytes;
 use outlast_store::{Kind, MemoryStore, Object, Store, Verb};
 use outlast_types::WorkloadName;
 use outlast_wire::rest::{self, HostError, Incoming, RepositoryHost, Sender, Whole};
@@ -33,10 +36,33 @@ impl Disk {
     }
 }
 
-/// Keeps what comes, and proves nothing.
+/// Keeps what comes.
 struct Keeper {
     store: Arc<MemoryStore>,
     disk: Arc<Disk>,
+    proves: bool,
+    proved: Arc<AtomicUsize>,
+}
+
+/// A pack on its way.
+struct Kept {
+    whole: Whole<Box<dyn FnOnce(Bytes) -> Result<(), HostError> + Send>>,
+    proved: Arc<AtomicUsize>,
+}
+
+impl Incoming for Kept {
+    fn take(&mut self, piece: &[u8]) -> Result<(), HostError> {
+        self.whole.take(piece)
+    }
+
+    fn prove(&mut self) -> Result<(), HostError> {
+        self.proved.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+
+    fn store(self: Box<Self>) -> Result<(), HostError> {
+        Box::new(self.whole).store()
+    }
 }
 
 impl RepositoryHost for Keeper {
@@ -49,7 +75,7 @@ impl RepositoryHost for Keeper {
     }
 
     fn proves_packs(&self) -> bool {
-        false
+        self.proves
     }
 
     fn receive(
@@ -59,12 +85,13 @@ impl RepositoryHost for Keeper {
         object: &Object,
     ) -> Result<Box<dyn Incoming>, HostError> {
         let (store, disk, object) = (Arc::clone(&self.store), Arc::clone(&self.disk), *object);
-        Ok(Box::new(Whole::new(move |content| {
+        let whole = Whole::new(Box::new(move |content| {
             if !disk.sync() {
                 return Err(HostError::Busy { reason: "it waited alone".to_owned() });
             }
             Ok(store.create(&object, content)?)
-        })))
+        }) as _);
+        Ok(Box::new(Kept { whole, proved: Arc::clone(&self.proved) }))
     }
 
     fn remove(&self, _: &Peer, _: &WorkloadName, object: &Object) -> Result<(), HostError> {
@@ -72,10 +99,12 @@ impl RepositoryHost for Keeper {
     }
 }
 
-#[test]
-fn packs_that_are_only_kept_wait_for_the_disk_together() {
+/// How many of the packs were proved in a turn.
+fn kept_together(proves: bool) -> usize {
     let world = World::new();
-    let keeper = Keeper { store: Arc::default(), disk: Arc::default() };
+    let proved = Arc::<AtomicUsize>::default();
+    let keeper =
+        Keeper { store: Arc::default(), disk: Arc::default(), proves, proved: Arc::clone(&proved) };
     let kept = Arc::clone(&keeper.store);
     let server = world.serve_router(rest::router(Arc::new(keeper)), Limits::default());
     let client = world.store(&server, Role::Agent);
@@ -89,4 +118,15 @@ fn packs_that_are_only_kept_wait_for_the_disk_together() {
         }
     });
     assert_eq!(kept.list(Kind::Data).unwrap().len(), TOGETHER);
+    proved.load(Ordering::SeqCst)
+}
+
+#[test]
+fn packs_that_are_only_kept_wait_for_the_disk_together() {
+    assert_eq!(kept_together(false), 0);
+}
+
+#[test]
+fn packs_are_proved_in_turns_and_wait_for_the_disk_together() {
+    assert_eq!(kept_together(true), TOGETHER);
 }

@@ -23,25 +23,27 @@ pub(super) struct Proved {
 }
 
 impl Admission {
-    /// Proves a pack that came, and gives it its name. The wire has compared its hash with that.
-    pub(crate) fn admit_pack(
+    /// Proves a pack that came, if it is not here. The wire has compared its hash with its name.
+    pub(crate) fn prove_arrived(
+        &self,
+        place: &Place<'_>,
+        pack: PackId,
+        staged: &dyn Staged,
+    ) -> Result<(), VaultError> {
+        instead_of(place, pack, staged.size())?;
+        self.prover()?.prove(&Arrived(staged), None, place.key).map_err(disproved)?;
+        Ok(())
+    }
+
+    /// Gives a pack that was proved its name.
+    pub(crate) fn admit_proved(
         &self,
         place: &Place<'_>,
         pack: PackId,
         staged: Box<dyn Staged>,
     ) -> Result<(), VaultError> {
         let (object, size) = (object_of(pack), staged.size());
-        let there = match place.store.size(&object) {
-            Ok(there) if there == size => {
-                let location = place.store.location();
-                return Err(StoreError::AlreadyExists { object, location }.into());
-            }
-            Ok(there) => Some(there),
-            Err(StoreError::NotFound { .. }) => None,
-            Err(error) => return Err(error.into()),
-        };
-        self.prover()?.prove(&Arrived(&*staged), None, place.key).map_err(disproved)?;
-        if let Some(there) = there {
+        if let Some(there) = instead_of(place, pack, size)? {
             let workload = place.workload;
             tracing::warn!(%workload, %object, there, size, "a damaged pack is made whole again");
             staged.publish_over()?;
@@ -146,6 +148,20 @@ fn spoilt(pack: PackId, error: proving::ProofError) -> VaultError {
             hint: "check the repository on the vault, and read all of its data",
         },
         other => other,
+    }
+}
+
+/// The size of a damaged pack that has this one's name, if there is one; an error if it is here already.
+fn instead_of(place: &Place<'_>, pack: PackId, size: u64) -> Result<Option<u64>, VaultError> {
+    let object = object_of(pack);
+    match place.store.size(&object) {
+        Ok(there) if there == size => {
+            let location = place.store.location();
+            Err(StoreError::AlreadyExists { object, location }.into())
+        }
+        Ok(there) => Ok(Some(there)),
+        Err(StoreError::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
 
