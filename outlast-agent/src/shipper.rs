@@ -63,6 +63,8 @@ struct WorkloadRetry {
 #[derive(Default)]
 struct DropRetry {
     backoff: Backoff,
+    /// When its holders are asked again, which is no failure.
+    asked: Backoff,
     /// Why, if that is a problem.
     problem: Option<Problem>,
     /// The media servers at which it waits.
@@ -125,7 +127,7 @@ impl Shipper {
         if retry.backoff.is_waiting(now) {
             return Some((Turn::Stop, retry.problem.clone()));
         }
-        let drop = retry.drops.get(&place(address)).filter(|drop| drop.backoff.is_waiting(now))?;
+        let drop = retry.drops.get(&place(address)).filter(|drop| drop.is_waiting(now))?;
         Some((drop.turn(), drop.problem.clone()))
     }
 
@@ -281,10 +283,10 @@ impl Shipper {
         let drop = retry.drops.entry(place(address)).or_default();
         drop.problem = None;
         // What is on its way mostly arrives soon, and its arrival is to be heard soon.
-        let is_young = drop.backoff.failures() < ASKED_OFTEN;
+        let is_young = drop.asked.failures() < ASKED_OFTEN;
         let pause_max = if is_young { ASKED_AGAIN } else { PAUSE_MAX };
         let first = self.pause.min(ASKED_FIRST);
-        drop.backoff.failed(now, first, pause_max, &*self.environment.random);
+        drop.asked.failed(now, first, pause_max, &*self.environment.random);
         step.turn = Some(Turn::Overtake);
     }
 
@@ -303,7 +305,7 @@ impl Shipper {
         let now = self.now();
         let retries = self.retries.values().filter(|retry| !retry.backoff.is_waiting(now));
         let mut drops = retries.flat_map(|retry| retry.drops.values());
-        drops.any(|drop| !drop.holders.is_empty() && !drop.backoff.is_waiting(now))
+        drops.any(|drop| !drop.holders.is_empty() && !drop.is_waiting(now))
     }
 
     /// How many drops wait at media servers, and the names of those.
@@ -373,6 +375,8 @@ impl Shipper {
                 let drop = retry.drops.entry(place(address)).or_default();
                 drop.lacking += 1;
                 drop.holders.clear();
+                // However often it was asked for, it is on its way anew.
+                drop.asked.succeeded();
                 drop.backoff.failed(now, self.pause, PAUSE_MAX, random);
                 // Media servers may die, and what they had is sent again. Again and again is another matter.
                 if drop.lacking >= LACKING_PATIENCE {
@@ -416,6 +420,10 @@ impl Shipper {
 }
 
 impl DropRetry {
+    fn is_waiting(&self, now: Duration) -> bool {
+        self.backoff.is_waiting(now) || self.asked.is_waiting(now)
+    }
+
     fn turn(&self) -> Turn {
         let is_given_way =
             self.problem.is_none() || self.backoff.failures() >= READS_BEFORE_OVERTAKING;

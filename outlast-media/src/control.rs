@@ -1,7 +1,9 @@
 //! What operators of this host ask of a media server that is at work: a socket in its directory, which
 //! nobody but its user can open. One line of JSON asks, one answers.
 
+use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -17,6 +19,8 @@ use crate::status::MediaStatus;
 
 /// The socket's name in the directory.
 const SOCKET: &str = "control";
+/// The longest path that the address of a socket surely has room for, in bytes.
+const ADDRESS_BYTES: usize = 100;
 /// For a question, and for its answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The longest question, in bytes.
@@ -49,10 +53,12 @@ enum Reply {
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
     #[error(
-        "no media server is at work in {}, or this user may not ask it: {source}",
+        "no media server is at work in {}: start it, or name its configuration by --config",
         directory.display()
     )]
-    Nobody { directory: PathBuf, source: io::Error },
+    Nobody { directory: PathBuf },
+    #[error("this user may not ask the media server in {}: run this as its user", directory.display())]
+    NotAllowed { directory: PathBuf },
     #[error("the media server in {} does not answer: {source}", directory.display())]
     Silent { directory: PathBuf, source: io::Error },
     #[error("the media server cannot do that: {0}")]
@@ -61,9 +67,18 @@ pub enum ControlError {
 
 /// Asks the media server that is at work in a directory; how it is doing after that.
 pub fn ask(directory: &Path, question: &Ask) -> Result<MediaStatus, ControlError> {
-    let nobody = |source| ControlError::Nobody { directory: directory.to_owned(), source };
     let silent = |source| ControlError::Silent { directory: directory.to_owned(), source };
-    let stream = UnixStream::connect(directory.join(SOCKET)).map_err(nobody)?;
+    let connected = Address::of(directory).and_then(|at| UnixStream::connect(&at.path));
+    let stream = connected.map_err(|error| {
+        let directory = directory.to_owned();
+        match error.kind() {
+            io::ErrorKind::PermissionDenied => ControlError::NotAllowed { directory },
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+                ControlError::Nobody { directory }
+            }
+            _ => silent(error),
+        }
+    })?;
     match exchange(&stream, question).map_err(silent)? {
         Reply::Status(status) => Ok(*status),
         Reply::Failed(reason) => Err(ControlError::Failed(reason)),
@@ -79,6 +94,25 @@ fn exchange(stream: &UnixStream, question: &Ask) -> io::Result<Reply> {
     let mut answer = Vec::new();
     stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer)?;
     Ok(serde_json::from_slice(&answer)?)
+}
+
+/// What leads to the socket of a directory, however long the path of that is.
+struct Address {
+    path: PathBuf,
+    /// Open as long as the path is of use.
+    _directory: Option<File>,
+}
+
+impl Address {
+    fn of(directory: &Path) -> io::Result<Self> {
+        let path = directory.join(SOCKET);
+        if path.as_os_str().len() <= ADDRESS_BYTES {
+            return Ok(Self { path, _directory: None });
+        }
+        let opened = File::open(directory)?;
+        let path = format!("/proc/self/fd/{}/{SOCKET}", opened.as_raw_fd()).into();
+        Ok(Self { path, _directory: Some(opened) })
+    }
 }
 
 /// Where questions are heard.
@@ -99,7 +133,8 @@ impl Control {
             _ => {}
         }
         let failed = || MediaError::io("listen on", &path);
-        let listener = UnixListener::bind(&path).map_err(failed())?;
+        let bound = Address::of(directory).and_then(|at| UnixListener::bind(&at.path));
+        let listener = bound.map_err(failed())?;
         let only_we = std::fs::Permissions::from_mode(0o600);
         std::fs::set_permissions(&path, only_we).map_err(failed())?;
         Ok(Self { listener, path })
@@ -129,7 +164,7 @@ impl Control {
 /// Lets whoever listens in a directory look up.
 pub(crate) fn wake(directory: &Path) {
     // Nobody may listen any more.
-    drop(UnixStream::connect(directory.join(SOCKET)));
+    drop(Address::of(directory).and_then(|at| UnixStream::connect(&at.path)));
 }
 
 fn answer(stream: &UnixStream, media: &Media) -> io::Result<()> {

@@ -72,18 +72,18 @@ pub fn export(spool: &Path, to: &Path) -> Result<Exported, MediaError> {
 /// What is on such a disk: of each workload, packs before indexes.
 pub fn seeds(from: &Path) -> Result<Vec<Seed>, MediaError> {
     let mut found = Vec::new();
-    for (workload, at) in named(from, |name| WorkloadName::new(name).ok())? {
+    for (workload, at) in named(from, true, |name| WorkloadName::new(name).ok())? {
         let drop_of = |name: &str| match name {
             NO_DROP => Some(None),
             name => name.parse().ok().map(Some),
         };
-        for (drop, at) in named(&at, drop_of)? {
+        for (drop, at) in named(&at, true, drop_of)? {
             let kind_of = |name: &str| Kind::from_directory(name);
-            for (kind, at) in named(&at, kind_of)? {
+            for (kind, at) in named(&at, true, kind_of)? {
                 if !matches!(kind, Kind::Data | Kind::Index) {
                     continue;
                 }
-                for (object, path) in named(&at, |name| Object::parse(kind, name).ok())? {
+                for (object, path) in named(&at, false, |name| Object::parse(kind, name).ok())? {
                     found.push(Seed { workload: workload.clone(), object, drop, path });
                 }
             }
@@ -95,16 +95,19 @@ pub fn seeds(from: &Path) -> Result<Vec<Seed>, MediaError> {
     Ok(found)
 }
 
-/// What lies in a directory under a name that can be read.
+/// The directories, or files, that lie in a directory under a name that can be read.
 fn named<T>(
     directory: &Path,
+    are_directories: bool,
     read: impl Fn(&str) -> Option<T>,
 ) -> Result<Vec<(T, PathBuf)>, MediaError> {
     let failed = || MediaError::io("list", directory);
     let mut found = Vec::new();
     for entry in std::fs::read_dir(directory).map_err(failed())? {
-        let name = entry.map_err(failed())?.file_name();
-        if let Some(read) = name.to_str().and_then(&read) {
+        let entry = entry.map_err(failed())?;
+        let (name, kind) = (entry.file_name(), entry.file_type().map_err(failed())?);
+        let is_meant = if are_directories { kind.is_dir() } else { kind.is_file() };
+        if let Some(read) = name.to_str().filter(|_| is_meant).and_then(&read) {
             found.push((read, directory.join(name)));
         }
     }

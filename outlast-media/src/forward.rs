@@ -24,6 +24,9 @@ use crate::queue::{Job, Outcome, object_of};
 const DEADLINE: Duration = Duration::from_secs(60);
 /// A slower line than this is taken for one that stalls, in bytes a second.
 const SLOWEST: u64 = 2 << 10;
+/// What Linux says of a disk that failed.
+const EIO: i32 = 5;
+const CANNOT_BE_READ: &str = "cannot be read from the spool's disk";
 
 impl Media {
     /// Forwards until the end is asked for: what a thread does.
@@ -114,27 +117,38 @@ impl Media {
     fn not_taken(&self, item: &Item, error: &CallError) -> Outcome {
         let reason = error.words();
         match error.code() {
+            Some(ErrorCode::PackMissing) if self.is_superseded(item) => Outcome::Gone,
             Some(ErrorCode::PackMissing) => Outcome::ItWaits(reason),
             // What is damaged here is of no use; else something on the way was wrong once.
             Some(ErrorCode::WrongHash) if self.is_whole(item) => Outcome::AllWait(reason),
             Some(ErrorCode::WrongHash) => {
-                self.let_go(item, "it was damaged in the spool");
+                self.spoiled(item, "is damaged in the spool");
                 Outcome::Gone
             }
             Some(ErrorCode::Unacceptable | ErrorCode::TooLarge | ErrorCode::BadName) => {
-                self.let_go(item, &reason);
+                Counters::add(&self.counters.refused, 1);
+                let (workload, object) = (&item.key.workload, object_of(item));
+                self.lost(format!(
+                    "{object} of {workload} is dropped, the vault will never take it: {reason}"
+                ));
+                self.gone(item);
                 Outcome::Gone
             }
             _ => Outcome::AllWait(reason),
         }
     }
 
-    fn let_go(&self, item: &Item, reason: &str) {
-        Counters::add(&self.counters.refused, 1);
+    /// An object is of no use any more: its agent sends it again, since the vault lacks it.
+    fn spoiled(&self, item: &Item, how: &str) {
+        Counters::add(&self.counters.spoiled, 1);
         let (workload, object) = (&item.key.workload, object_of(item));
         self.lost(format!(
-            "{object} of {workload} is dropped, the vault will never take it: {reason}"
+            "{object} of {workload} {how}, so its agent sends it again: look at the spool's disk"
         ));
+        if let Some(drop) = item.shipment {
+            // Rather than a receipt that says too much.
+            self.tallies.forget(&(workload.clone(), drop));
+        }
         self.gone(item);
     }
 
@@ -150,14 +164,28 @@ impl Media {
         let mut content = vec![0; usize::try_from(length).unwrap_or_default()];
         let file = match self.spool.read(item) {
             Ok(file) => file,
-            // Somebody dropped it.
-            Err(outlast_spool::SpoolError::Absent { .. }) => return Err(Outcome::Gone),
+            Err(outlast_spool::SpoolError::Absent { .. }) => {
+                let here = self.spool.find(&item.key);
+                // Else it was dropped since.
+                if here.is_some_and(|here| here.arrival == item.arrival) {
+                    self.spoiled(item, "has vanished from the spool");
+                }
+                return Err(Outcome::Gone);
+            }
+            Err(outlast_spool::SpoolError::Io { source, .. }) if is_of_the_disk(&source) => {
+                self.spoiled(item, CANNOT_BE_READ);
+                return Err(Outcome::Gone);
+            }
             Err(error) => return Err(Outcome::AllWait(error.to_string())),
         };
         match file.read_exact_at(&mut content, offset) {
             Ok(()) => Ok(content.into()),
             Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
-                self.let_go(item, "it was cut off in the spool");
+                self.spoiled(item, "is cut off in the spool");
+                Err(Outcome::Gone)
+            }
+            Err(error) if is_of_the_disk(&error) => {
+                self.spoiled(item, CANNOT_BE_READ);
                 Err(Outcome::Gone)
             }
             Err(error) => Err(Outcome::AllWait(format!("cannot read {}: {error}", item.key.what))),
@@ -177,6 +205,11 @@ impl Media {
             }
         }
     }
+}
+
+/// Whether the disk itself cannot give what lies on it, now or later.
+fn is_of_the_disk(error: &std::io::Error) -> bool {
+    error.raw_os_error() == Some(EIO)
 }
 
 fn no_ticket() -> String {

@@ -29,6 +29,10 @@ use crate::words::{Shipment, Word, Words};
 const LOSSES_MAX: usize = 20;
 /// What was refused is told for so long.
 const TELL_LOSSES: Duration = Duration::from_secs(24 * 3600);
+/// Shipments that ended are remembered, as long as something of them may be on its way.
+const PUBLISHED_MAX: usize = 1000;
+/// That the disk takes nothing is told for so long after it was tried: agents try again long before.
+const TELL_DISK: Duration = Duration::from_secs(15 * 60);
 /// Words that are handed in at one time.
 const WORDS_AT_ONCE: usize = 100;
 
@@ -53,6 +57,10 @@ pub(crate) struct Media {
     mode: KeptMode,
     room: Mutex<Room>,
     losses: Mutex<VecDeque<Loss>>,
+    /// Shipments that ended by publication, the newest of them.
+    published: Mutex<VecDeque<Shipment>>,
+    /// Why the spool's disk took nothing when it was last tried.
+    disk: Mutex<Option<Loss>>,
     /// Names this process.
     run: String,
 }
@@ -70,6 +78,8 @@ pub(crate) struct Counters {
     pub(crate) refused: AtomicU64,
     /// Those of shipments that were cancelled, or of which nothing came any more.
     pub(crate) dropped: AtomicU64,
+    /// Those that were damaged in the spool, or vanished from it.
+    pub(crate) spoiled: AtomicU64,
     /// Those that found no room.
     pub(crate) turned_away: AtomicU64,
 }
@@ -119,6 +129,8 @@ impl Media {
             mode: KeptMode::open(dir)?,
             room: Mutex::new(room),
             losses: Mutex::default(),
+            published: Mutex::default(),
+            disk: Mutex::default(),
             run: hex::encode(&run),
             environment,
             identity,
@@ -202,6 +214,12 @@ impl Media {
         losses.push_back(Loss { at: self.now(), text });
     }
 
+    /// What the spool's disk said when something was to be stored.
+    pub(crate) fn tried_disk(&self, result: Result<(), &std::io::Error>) {
+        let trouble = |error: &std::io::Error| Loss { at: self.now(), text: error.to_string() };
+        *lock(&self.disk) = result.err().map(trouble);
+    }
+
     /// What keeps it from its work although the vault can be reached, in whole sentences.
     pub(crate) fn problems(&self) -> Vec<String> {
         let now = self.now();
@@ -211,6 +229,10 @@ impl Media {
         if usage.bytes >= for_packs.saturating_sub(for_packs / 50) {
             // In words that stay the same, since the vault tells what is another.
             problems.push("the spool is full, and agents are told to come later".to_owned());
+        }
+        if let Some(disk) = lock(&self.disk).as_ref().filter(|it| now.since(it.at) < TELL_DISK) {
+            let text = "the spool's disk takes nothing, and agents are told to come later";
+            problems.push(format!("{text}: {}", disk.text));
         }
         problems.extend(self.queue.problems(self.environment.timer.elapsed()));
         let losses = lock(&self.losses);
@@ -232,6 +254,40 @@ impl Media {
         let items = self.spool.of_shipment(&shipment.0, Some(shipment.1));
         self.tallies.forget(shipment);
         self.drop_items(&items, &format!("drop {} of {}", shipment.1, shipment.0), why);
+    }
+
+    /// The vault has published a drop. What waits of it still is of an attempt that something else has
+    /// replaced: an index would wait for packs that nobody sends any more.
+    pub(crate) fn published(&self, shipment: &Shipment) {
+        self.words.forget(shipment);
+        self.tallies.forget(shipment);
+        {
+            let mut published = lock(&self.published);
+            if published.len() >= PUBLISHED_MAX {
+                published.pop_front();
+            }
+            published.push_back(shipment.clone());
+        }
+        let (workload, drop) = shipment;
+        let mut items = self.spool.of_shipment(workload, Some(*drop));
+        // The vault may have just taken what is on the line.
+        items.retain(|item| !self.queue.is_on_the_line(item));
+        self.drop_superseded(&items, shipment);
+    }
+
+    /// Drops an item if its shipment has ended by publication; whether it has.
+    pub(crate) fn is_superseded(&self, item: &Item) -> bool {
+        let Some(drop) = item.shipment else { return false };
+        let shipment = (item.key.workload.clone(), drop);
+        let is_superseded = lock(&self.published).contains(&shipment);
+        if is_superseded {
+            self.drop_superseded(std::slice::from_ref(item), &shipment);
+        }
+        is_superseded
+    }
+
+    fn drop_superseded(&self, items: &[Item], (workload, drop): &Shipment) {
+        self.drop_items(items, &format!("drop {drop} of {workload}"), "the vault has published it");
     }
 
     fn drop_items(&self, items: &[Item], of: &str, why: &str) {

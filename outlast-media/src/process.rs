@@ -288,6 +288,9 @@ impl MediaHandle {
             Some("the media server's doors have closed")
         } else if running.threads.iter().any(JoinHandle::is_finished) {
             Some("a thread of the media server has ended")
+        } else if !self.media.spool.is_in_place() {
+            // The next start has a new one, and agents send again what waited.
+            Some("the media server's spool was taken away")
         } else {
             None
         }

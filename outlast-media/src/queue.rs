@@ -13,7 +13,7 @@ use outlast_store::Object;
 use outlast_types::{Backoff, Environment, Interrupt, WorkloadName};
 
 use crate::line::{Line, Rounds};
-use crate::link::Link;
+use crate::link::{Away, Link};
 use pick::{Lane, Look};
 
 pub(crate) use pick::Job;
@@ -73,6 +73,12 @@ impl Queue {
         self.changed.notify_one();
     }
 
+    /// Whether an item is on the line at this moment.
+    pub(crate) fn is_on_the_line(&self, item: &Item) -> bool {
+        let state = self.lock();
+        state.lanes.get(&item.key.workload).is_some_and(|lane| lane.is_flying(item))
+    }
+
     /// Wakes all who wait, to see that the end was asked for.
     pub(crate) fn wake_all(&self) {
         self.changed.notify_all();
@@ -107,6 +113,12 @@ impl Queue {
                 Some(_) => state.busy == 0 && link.left_alone().is_none(),
                 None => state.busy < state.streams,
             };
+            let is_away_for_long =
+                |away: Away| environment.clock.now().since(away.since) >= PATIENCE;
+            if is_closed || link.away().is_some_and(is_away_for_long) {
+                // What waits may travel by disk meanwhile.
+                state.lanes.values_mut().for_each(Lane::ask_again);
+            }
             if is_free
                 && !is_closed
                 && let Some(found) = state.pick(spool, now)

@@ -58,3 +58,33 @@ impl Restores {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use outlast_testing::ManualTime;
+    use outlast_types::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn what_comes_back_keeps_to_a_rate_of_its_own_which_changes_at_work() {
+        let time = ManualTime::hurrying(Timestamp::EPOCH);
+        let environment = time.environment();
+        let restores = Restores::new(Rate::PerSecond(10 * PIECE), &environment);
+        let took = |pieces: u64| {
+            let began = environment.timer.elapsed();
+            restores.wait_for(pieces * PIECE);
+            environment.timer.elapsed() - began
+        };
+        let ten_seconds = took(100);
+        assert!((9.8..=10.2).contains(&ten_seconds.as_secs_f64()), "{ten_seconds:?}");
+        restores.set_rate(Rate::PerSecond(100 * PIECE));
+        let second = took(100);
+        assert!((0.9..=1.1).contains(&second.as_secs_f64()), "{second:?}");
+        restores.set_rate(Rate::Unlimited);
+        assert_eq!(took(1_000_000), Duration::ZERO);
+        restores.set_rate(Rate::PerSecond(0));
+        restores.stop();
+        assert_eq!(took(1), Duration::ZERO, "nobody waits for what has ended");
+    }
+}

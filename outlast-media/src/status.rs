@@ -34,6 +34,9 @@ pub struct MediaStatus {
     pub refused: u64,
     /// Objects of shipments that are over.
     pub dropped: u64,
+    /// Objects that were damaged in the spool, or vanished from it.
+    #[serde(default)]
+    pub spoiled: u64,
     /// Objects for which there was no room.
     pub turned_away: u64,
 }
@@ -86,6 +89,7 @@ impl Media {
             known: count(&counters.known),
             refused: count(&counters.refused),
             dropped: count(&counters.dropped),
+            spoiled: count(&counters.spoiled),
             turned_away: count(&counters.turned_away),
         }
     }

@@ -13,7 +13,7 @@ pub enum SpoolError {
     #[error("cannot {action} {path}: {source}", path = path.display())]
     Io { action: &'static str, path: PathBuf, source: io::Error },
     /// Somebody else works in its directory.
-    #[error("the spool {path} is in use by another process", path = path.display())]
+    #[error("the spool {path} is in use by another process: stop that one, or give this one a directory of its own", path = path.display())]
     InUse { path: PathBuf },
     /// There is no room until something was forwarded.
     #[error("the spool is full: {used} of {room} bytes wait in it")]

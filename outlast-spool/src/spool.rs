@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
 use std::io::{self, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use outlast_fs::durable::{self, Staged};
 use outlast_fs::lock::DirectoryLock;
@@ -23,6 +25,8 @@ const ITEMS: &str = "items";
 pub struct Spool {
     items: PathBuf,
     id: SpoolId,
+    /// Its own files as they were found, each with what tells it from another of the same name.
+    found: [(PathBuf, FileId); 2],
     environment: Environment,
     commits: GroupCommit,
     state: Mutex<State>,
@@ -45,13 +49,17 @@ impl Spool {
         environment: Environment,
     ) -> Result<Arc<Self>, SpoolError> {
         let items = directory.join(ITEMS);
-        durable::create_directories(&items, 0o700).map_err(SpoolError::io("make", &items))?;
+        durable::create_directories(directory, 0o700).map_err(SpoolError::io("make", directory))?;
         let in_use = || SpoolError::InUse { path: directory.to_owned() };
         let lock = DirectoryLock::take(directory, LOCK).map_err(|error| {
             SpoolError::io("lock", directory)(io::Error::other(error.to_string()))
         })?;
         let lock = lock.ok_or_else(in_use)?;
-        let id = read_or_make_id(directory, &environment)?;
+        // An id without items is what was left of another spool.
+        let is_known = items.is_dir();
+        durable::create_directories(&items, 0o700).map_err(SpoolError::io("make", &items))?;
+        let id = read_or_make_id(directory, is_known, &environment)?;
+        let found = [look(directory.join(ID))?, look(items.clone())?];
         let mut state = State {
             book: Book::new(room),
             by_key: HashMap::new(),
@@ -75,12 +83,17 @@ impl Spool {
             }
         }
         let (commits, state) = (GroupCommit::default(), Mutex::new(state));
-        Ok(Arc::new(Self { items, id, environment, commits, state, _lock: lock }))
+        Ok(Arc::new(Self { items, id, found, environment, commits, state, _lock: lock }))
     }
 
     /// Which one it is.
     pub fn id(&self) -> SpoolId {
         self.id
+    }
+
+    /// Whether it is still where it was opened: nobody removed it, and no other one took its place.
+    pub fn is_in_place(&self) -> bool {
+        self.found.iter().all(|(path, id)| file_id(path).is_ok_and(|now| now == *id))
     }
 
     /// How much may be in it from now on; what is in it stays.
@@ -178,17 +191,18 @@ impl Spool {
         })
     }
 
-    /// Removes an item that was handed on, or that nobody wants. One that is gone already is gone.
+    /// Removes an item that was handed on, or that nobody wants. One that is gone already is gone, and one
+    /// that the disk does not let go is here again after the next start, and not before.
     pub fn remove(&self, item: &Item) -> Result<(), SpoolError> {
         let path = self.path_of(item);
-        match fs::remove_file(&path) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                return Err(SpoolError::io("remove", &path)(source));
-            }
-            _ => {}
-        }
+        let removed = fs::remove_file(&path);
         self.lock().forget(item);
-        Ok(())
+        match removed {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(SpoolError::io("remove", &path)(source))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn path_of(&self, item: &Item) -> PathBuf {
@@ -314,22 +328,41 @@ impl Drop for Incoming {
     }
 }
 
-fn read_or_make_id(directory: &Path, environment: &Environment) -> Result<SpoolId, SpoolError> {
+/// Device, inode, and when it was made where the file system says so: the next one often has the inode.
+type FileId = (u64, u64, Option<SystemTime>);
+
+fn file_id(path: &Path) -> io::Result<FileId> {
+    fs::metadata(path).map(|found| (found.dev(), found.ino(), found.created().ok()))
+}
+
+fn look(path: PathBuf) -> Result<(PathBuf, FileId), SpoolError> {
+    let id = file_id(&path).map_err(SpoolError::io("look at", &path))?;
+    Ok((path, id))
+}
+
+/// The id that is there, if it `is_known` that its items are, too; else a new one.
+fn read_or_make_id(
+    directory: &Path,
+    is_known: bool,
+    environment: &Environment,
+) -> Result<SpoolId, SpoolError> {
     let path = directory.join(ID);
     match durable::read_bounded(&path, 64) {
-        Ok(text) => {
+        Ok(text) if is_known => {
             let text = String::from_utf8_lossy(&text);
             text.trim().parse().map_err(|error| {
                 let reason = io::Error::new(io::ErrorKind::InvalidData, format!("{error}"));
                 SpoolError::io("understand", &path)(reason)
             })
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(SpoolError::io("read", &path)(error))
+        }
+        _ => {
             let id = SpoolId::new(&*environment.random);
-            durable::publish_new(&path, format!("{id}\n").as_bytes(), 0o600)
+            durable::replace(&path, format!("{id}\n").as_bytes(), 0o600)
                 .map_err(SpoolError::io("make", &path))?;
             Ok(id)
         }
-        Err(error) => Err(SpoolError::io("read", &path)(error)),
     }
 }

@@ -115,6 +115,42 @@ fn a_spool_is_of_one_process_and_one_that_was_wiped_is_another_one() {
 }
 
 #[test]
+fn a_spool_that_is_taken_away_at_work_says_so_and_without_its_items_it_is_another_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let items = directory.path().join("items");
+    let spool = open(directory.path());
+    let item = store(&spool, &pack("a", 1), b"content");
+    assert!(spool.is_in_place());
+    std::fs::remove_dir_all(&items).unwrap();
+    assert!(!spool.is_in_place());
+    // Whoever makes them anew does not bring back what was there.
+    std::fs::create_dir(&items).unwrap();
+    assert!(!spool.is_in_place() && spool.read(&item).is_err());
+    std::fs::remove_dir(&items).unwrap();
+    let id = spool.id();
+    drop(spool);
+    let spool = open(directory.path());
+    assert_ne!(spool.id(), id);
+    assert_eq!((spool.usage(), spool.is_in_place()), (Usage::default(), true));
+    std::fs::remove_file(directory.path().join("id")).unwrap();
+    assert!(!spool.is_in_place());
+}
+
+#[test]
+fn what_a_disk_does_not_let_go_is_handed_on_once_and_not_again_and_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let spool = open(directory.path());
+    let (item, other) = (store(&spool, &pack("a", 1), b"1"), store(&spool, &pack("a", 2), b"2"));
+    // As on a disk that can only be read any more: for root, too.
+    let path = directory.path().join("items").join(item.file_name());
+    std::fs::remove_file(&path).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    assert!(spool.remove(&item).is_err());
+    assert_eq!(spool.oldest(&other.key.workload, None, 10), [other]);
+    assert_eq!(spool.usage(), Usage { items: 1, bytes: 1 });
+}
+
+#[test]
 fn what_others_put_there_is_left_alone() {
     let directory = tempfile::tempdir().unwrap();
     drop(open(directory.path()));

@@ -109,6 +109,7 @@ fn counted(page: &mut Page, status: &MediaStatus) {
         ("known_objects", "Objects that the vault had already.", status.known),
         ("refused_objects", "Objects that the vault will never take.", status.refused),
         ("dropped_objects", "Objects of shipments that were over.", status.dropped),
+        ("spoiled_objects", "Objects that were damaged in the spool.", status.spoiled),
         ("turned_away_objects", "Objects for which there was no room.", status.turned_away),
     ] {
         page.single(&format!("outlast_media_{name}_total"), "counter", help, count);

@@ -131,6 +131,7 @@ impl Incoming for Arrival {
         // The wire has compared what came with its name.
         let stored = arriving.store(what.hash());
         let item = stored.map_err(|error| told(&media, object, error))?;
+        media.tried_disk(Ok(()));
         Counters::add(&media.counters.taken, 1);
         Counters::add(&media.counters.taken_bytes, item.size);
         media.took(&workload, shipment, what.hash(), item.size);
@@ -141,6 +142,9 @@ impl Incoming for Arrival {
 /// What went wrong in the spool, as an agent is told.
 fn told(media: &Media, object: Object, error: SpoolError) -> HostError {
     let location = || format!("the spool of media server {}", media.name());
+    if let SpoolError::Io { source, .. } = &error {
+        media.tried_disk(Err(source));
+    }
     match error {
         SpoolError::Full { .. } => {
             Counters::add(&media.counters.turned_away, 1);

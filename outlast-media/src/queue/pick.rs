@@ -104,6 +104,15 @@ impl Lane {
         None
     }
 
+    pub(super) fn is_flying(&self, item: &Item) -> bool {
+        self.flying.contains(&item.arrival)
+    }
+
+    /// What the vault said that it lacks may have come to it by another way.
+    pub(super) fn ask_again(&mut self) {
+        self.asked = None;
+    }
+
     pub(super) fn begun(&mut self, job: &Job) {
         match job {
             Job::Ask(_) => self.is_asking = true,
@@ -289,6 +298,19 @@ mod tests {
         scene.stored(&second.unwrap());
         assert!(scene.begin().is_none());
         assert!(!scene.lane.is_at_work(&scene.workload, &scene.spool));
+    }
+
+    #[test]
+    fn what_may_have_travelled_by_disk_is_asked_for_again_before_it_is_sent() {
+        let mut scene = Scene::new();
+        let (one, two) = (scene.pack(1), scene.pack(2));
+        scene.ask();
+        let first = scene.begin();
+        assert_eq!(item(&first), &one);
+        scene.stored(&first.unwrap());
+        scene.lane.ask_again();
+        assert_eq!(scene.ask(), [two.clone()]);
+        assert_eq!(item(&scene.begin()), &two);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use outlast_civil::Rate;
 use outlast_format::crypto::Key;
 use outlast_format::sha256;
-use outlast_media::{Ask, MediaConfig, MediaHandle, Mode, Room, ask};
+use outlast_media::{Ask, ControlError, MediaConfig, MediaHandle, Mode, Room, ask};
 use outlast_repo::{Credential, Repository};
 use outlast_store::{Kind, Object, Store, StoreError};
 use outlast_testing::faulty_line::{FaultyLine, Weather};
@@ -162,6 +162,57 @@ fn what_the_vault_will_never_take_is_dropped_counted_and_told() {
 }
 
 #[test]
+fn what_vanishes_from_the_spool_or_is_damaged_there_is_told_and_sent_again_and_holds_up_nothing() {
+    let scene = Scene::new();
+    let media = scene.closed("eu-1");
+    let agent = scene.world.agent_at(&media.url());
+    let (content, drop) = (noise(3 * MIB), DropId::new(&SystemClock, &SystemRandom));
+    agent.client.bring(Some(drop));
+    agent.upload(&shop(), &content);
+    let items = scene.directory("eu-1").join("spool/items");
+    let names = outlast_spool_names(&scene, &media);
+    let packs: Vec<_> = names.iter().filter(|name| !name.contains("~index~")).collect();
+    let [cut, gone, ..] = &packs[..] else { panic!("{names:?}") };
+    std::fs::File::options().write(true).open(items.join(cut)).unwrap().set_len(10).unwrap();
+    std::fs::remove_file(items.join(gone)).unwrap();
+    media.set_limits(limits(Rate::Unlimited));
+    eventually("they are told", || (media.status().spoiled == 2).then_some(()));
+    let told = media.status().report.problems.join("; ");
+    assert!(
+        told.contains("of shop-db has vanished from the spool, so its agent sends it"),
+        "{told}"
+    );
+    assert!(told.contains("of shop-db is cut off in the spool"), "{told}");
+    let bill = agent.bill_of(&shop(), &agent.upload(&shop(), &content), drop);
+    vaulted(&agent, &bill);
+    // Also the index that waits for what is gone.
+    emptied(&media);
+    assert_eq!(media.fault(), None);
+}
+
+#[test]
+fn a_media_server_whose_spool_is_taken_away_at_work_ends_and_the_next_one_takes_all_again() {
+    let scene = Scene::new();
+    let media = scene.closed("eu-1");
+    let (address, spool) = (media.address(), media.status().report.spool);
+    let agent = scene.world.agent_at(&media.url());
+    agent.upload(&shop(), b"insert into shop values (1);");
+    let (store, _) = opened(&agent, &media, &shop());
+    std::fs::remove_dir_all(scene.directory("eu-1").join("spool/items")).unwrap();
+    let late = noise(1000);
+    assert!(store.create(&pack(&late), late.clone().into()).is_err());
+    let told = media.status().report.problems.join("; ");
+    assert!(told.contains("the spool's disk takes nothing, and agents are told to come"), "{told}");
+    eventually("it says that it cannot go on", || media.fault());
+    media.shutdown();
+    let media = scene.start(MediaConfig { listen: address, ..scene.config("eu-1") });
+    assert_ne!(media.status().report.spool, spool);
+    let bill = agent.bill(&shop(), &agent.upload(&shop(), b"insert into shop values (1);"));
+    vaulted(&agent, &bill);
+    emptied(&media);
+}
+
+#[test]
 fn what_a_cancelled_shipment_brought_is_dropped_and_counted_and_is_nobodys_problem() {
     let scene = Scene::new();
     let media = scene.closed("eu-1");
@@ -203,6 +254,16 @@ fn whoever_is_drained_takes_nothing_forwards_all_and_says_when_it_may_go() {
     eventually("it may go", || (state() == MediaState::Drained).then_some(()));
     assert_eq!(set(Mode::Taking), MediaState::Taking);
     store.create(&pack(&late), late.into()).unwrap();
+}
+
+#[test]
+fn a_media_server_can_be_asked_however_long_the_path_of_its_directory_is() {
+    let scene = Scene::new();
+    let dir = scene.directory(&["l", "o", "n", "g"].map(|name| name.repeat(60)).join("/"));
+    let media = scene.start(MediaConfig { dir: dir.clone(), ..scene.config("eu-1") });
+    assert_eq!(ask(&dir, &Ask::Status).unwrap().name, "eu-1");
+    media.shutdown();
+    assert!(matches!(ask(&dir, &Ask::Status), Err(ControlError::Nobody { .. })));
 }
 
 #[test]
@@ -280,6 +341,8 @@ fn what_waits_can_travel_by_disk_and_is_not_sent_again() {
     let vault = scene.vault.as_ref().unwrap();
     let store = RestStore::open(&format!("rest:{}repo/{}/", vault.url(), shop()), Some(&operator));
     let store = store.unwrap();
+    // Others may use the disk, too.
+    outlast_fs::durable::publish_new(&disk.join("read-me"), b"of a person", 0o600).unwrap();
     let seeds = outlast_media::seeds(&disk).unwrap();
     assert_eq!(seeds.len() as u64, exported.copied);
     for seed in seeds {

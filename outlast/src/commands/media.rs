@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::Subcommand;
+use clap::builder::NonEmptyStringValueParser;
 use outlast_media::{Ask, MediaHandle, Mode, ask};
 use outlast_types::{Clock as _, Environment, SystemClock, human};
 use outlast_wire::Roads;
@@ -41,6 +42,9 @@ const TAKES: [&str; 9] = [
 const CONFIG: &str = "/etc/outlast/media.toml";
 /// How often it is looked whether a spool is empty.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// For how long a vault expects a media server in maintenance to be silent.
+const WORK_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// Run the media server: take what agents ship, and forward it to the vault
 #[derive(Debug, clap::Args)]
@@ -118,11 +122,11 @@ struct DrainArgs {
 struct MaintenanceArgs {
     #[command(flatten)]
     place: PlaceArgs,
-    /// For how long; then it takes again by itself
-    #[arg(long = "for", value_name = "DURATION", value_parser = human::parse_duration)]
+    /// For how long, 24h at most; then it takes again by itself
+    #[arg(long = "for", value_name = "DURATION", value_parser = length_of_work)]
     length: Duration,
     /// Why, for whoever reads it
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
     reason: String,
 }
 
@@ -151,6 +155,19 @@ struct ExportArgs {
     to: PathBuf,
     #[command(flatten)]
     place: PlaceArgs,
+}
+
+/// How long a media server may be worked on.
+fn length_of_work(text: &str) -> Result<Duration, String> {
+    let length = human::parse_duration(text).map_err(|error| error.to_string())?;
+    match (Duration::from_secs(1)..=WORK_MAX).contains(&length) {
+        true => Ok(length),
+        false => {
+            Err("a vault misses a media server after a day: use 1s to 24h, and for longer work \
+                      drain it"
+                .to_owned())
+        }
+    }
 }
 
 fn media_help() -> String {

@@ -66,6 +66,9 @@ fn wrong_usage_ends_with_2_and_tells_what_was_wrong() {
         (&["restore", "shop", "--into", "x"], "--vault"),
         (&["snapshots", "w", "--dir", "x", "--vault", "u", "--identity", "i"], "--dir"),
         (&["completions", "tcsh"], "bash"),
+        (&["media", "maintenance", "--for", "900d", "--reason", "x"], "24h"),
+        (&["media", "maintenance", "--for", "0s", "--reason", "x"], "24h"),
+        (&["media", "maintenance", "--for", "2h", "--reason", ""], "--reason"),
     ] {
         let words = fail(outlast().args(arguments).current_dir(&directory), 2);
         assert!(words.contains(wanted), "{arguments:?}:\n{words}");

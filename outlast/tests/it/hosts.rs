@@ -195,6 +195,7 @@ case $verb in
     enable|start) start ;;
     stop) stop ;;
     restart) stop; start ;;
+    reload) kill -HUP $(pgrep -g "$(cat /run/test/$unit.pid)" -x outlast) ;;
     *) echo "systemctl $verb: not known here" >&2; exit 1 ;;
 esac
 "#;
@@ -239,6 +240,31 @@ fn join(one: &Host, other: &Host, line: &str, [here, there]: [&str; 2]) {
     other.must(&format!("ip address add {there} dev {line} && ip link set {line} up"));
 }
 
+/// The section about a first backup that travels by disk.
+const SEEDING: &str = "A first backup by disk";
+/// Waits for a receipt of `$drop`.
+const WAIT: &str = "timeout 120 bash -c \"until ls /mnt/share/w/shop-db/receipts/$drop.$state.json; do sleep 0.1; done\"";
+
+/// Commands of an instance that drops, and waits until the drop is in this state.
+fn drop_until(state: &str) -> String {
+    format!(
+        "echo \"-- $RANDOM\" >> /root/shop.sql
+        drop=$(outlast drop --share /mnt/share --workload shop-db /root/shop.sql); state={state}
+        echo $drop > /root/drop
+        {WAIT}"
+    )
+}
+
+/// Sets the line's rate in the media server's file, and waits until that is in force.
+fn set_line(media: &Host, rate: &str, shown: &str) {
+    media.must(&format!(
+        "sed -i '/^\\[line\\]/,$d' /etc/outlast/media.toml
+        printf '\\n[line]\\nrate = \"{rate}\"\\n' >> /etc/outlast/media.toml
+        systemctl reload outlast-media
+        timeout 60 bash -c 'until runuser -u outlast -- outlast media status | grep \"{shown}\"; do sleep 0.1; done'"
+    ));
+}
+
 #[test]
 fn the_hosts_are_set_up_by_the_commands_of_the_page_and_nothing_else() {
     if !rustix::process::geteuid().is_root() {
@@ -252,15 +278,21 @@ fn the_hosts_are_set_up_by_the_commands_of_the_page_and_nothing_else() {
     };
     let host = |name: &str| hosts.iter().find(|host| host.name == name).unwrap();
     let operator = "--vault https://vault.example:8443/ --identity /root/outlast-ca/operator";
-    let drop = "drop=$(outlast drop --share /mnt/share --workload shop-db /root/shop.sql)
-        timeout 120 bash -c \"until ls /mnt/share/w/shop-db/receipts/$drop.vaulted.json; do sleep 0.1; done\"";
     let mut served = Vec::new();
     for Block { heading, hosts, commands } in blocks() {
         println!("== {heading}: {hosts:?}");
-        for name in &hosts {
-            host(name).must(&commands);
+        if heading == SEEDING && hosts == [MEDIA] {
+            set_line(host(MEDIA), "closed", "closed now");
+            host(INSTANCE).must(&drop_until("shipped"));
         }
+        let said: String = hosts.iter().map(|name| host(name).must(&commands)).collect();
         match heading.as_str() {
+            SEEDING if hosts == [MEDIA] => assert!(!said.contains("copied 0 "), "{said}"),
+            SEEDING => {
+                assert!(!said.contains("the vault took 0 "), "{said}");
+                set_line(host(MEDIA), "unlimited", "no limit now");
+                host(INSTANCE).must(&format!("drop=$(cat /root/drop); state=vaulted\n{WAIT}"));
+            }
             "See that it works" => {
                 let restored = host(VAULT).must("find /root/restored -name shop.sql | xargs cat");
                 assert!(restored.contains("CREATE TABLE orders"), "{restored}");
@@ -269,7 +301,7 @@ fn the_hosts_are_set_up_by_the_commands_of_the_page_and_nothing_else() {
             }
             "Replace an agent" if hosts == [AGENT] => {
                 // The next one goes on with the same share.
-                host(INSTANCE).must(drop);
+                host(INSTANCE).must(&drop_until("vaulted"));
                 let list = host(VAULT).must(&format!("outlast ca list {operator}"));
                 assert!(list.contains("replaced by means of token"), "{list}");
             }
@@ -280,7 +312,7 @@ fn the_hosts_are_set_up_by_the_commands_of_the_page_and_nothing_else() {
                 });
             }
             "Revoke" if hosts == [AGENT] => {
-                host(INSTANCE).must(drop);
+                host(INSTANCE).must(&drop_until("vaulted"));
             }
             _ => {}
         }

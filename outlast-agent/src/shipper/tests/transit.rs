@@ -28,6 +28,25 @@ fn what_waits_at_a_media_server_is_asked_for_soon_and_is_no_problem_of_anybody()
 }
 
 #[test]
+fn what_waited_for_long_at_a_media_server_that_lost_it_is_sent_again_at_once() {
+    let mut dock = Dock::new();
+    let mut drop = parcel(1, Hop::Shipped);
+    for _ in 0..ASKED_OFTEN + 3 {
+        dock.step(&mut drop, waits());
+        dock.advance(600);
+    }
+    let lacking = Failure::Lacking("the vault lacks 3 blobs".to_owned());
+    dock.step(&mut drop, Told::Deliver(Err(lacking)));
+    assert!(dock.is_held_up(&drop).is_some());
+    dock.advance(30);
+    assert_eq!(dock.is_held_up(&drop), None, "its first failure has a short pause");
+    // It is asked for as often as at first.
+    dock.step(&mut drop, waits());
+    dock.advance(30);
+    assert_eq!(dock.is_held_up(&drop), None);
+}
+
+#[test]
 fn what_a_vault_lacks_is_read_again_and_only_told_when_that_does_not_help() {
     let mut dock = Dock::new();
     for attempt in 1..=LACKING_PATIENCE + 1 {

@@ -144,8 +144,7 @@ impl Media {
             Some(_) => {
                 let (workload, drop) = &shipment;
                 tracing::info!(%workload, %drop, "the vault has published a drop");
-                self.words.forget(&shipment);
-                self.tallies.forget(&shipment);
+                self.published(&shipment);
             }
             None => {
                 // The vault knows what we said last of the spool, which was up to a minute ago.

@@ -40,7 +40,7 @@ pub(super) fn look(config: &MediaConfig, output: &Output, found: &mut Vec<Findin
             });
             found.extend(problems);
         }
-        Err(error @ ControlError::Nobody { .. }) => {
+        Err(error @ (ControlError::Nobody { .. } | ControlError::NotAllowed { .. })) => {
             found.push(Finding::unknown("spool", error.to_string()));
         }
         Err(error) => found.push(Finding::bad("spool", error.to_string())),

@@ -251,7 +251,7 @@ fn throughput(bytes: u64, took: Duration, round: Duration) -> Finding {
     let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX).max(1);
     let rate = bytes.saturating_mul(1_000_000) / micros;
     let said = format!(
-        "{} a second to the vault, {} ms there and back",
+        "{} a second over this road, {} ms to the vault and back",
         human::bytes(rate),
         round.as_millis()
     );

@@ -6,7 +6,7 @@ use outlast_media::{MediaStatus, word_of};
 use outlast_types::human;
 use std::time::Duration;
 
-use crate::output::{Output, counted, table};
+use crate::output::{Output, counted, table, whole_seconds};
 
 /// Workloads that are shown one by one.
 const ROWS_MAX: usize = 20;
@@ -23,21 +23,26 @@ pub(super) fn status(status: &MediaStatus, output: &Output) -> Result<()> {
     ))?;
     output.line(words(status))?;
     output.line(format_args!(
-        "{} wait ({} of {})",
-        counted(report.objects, "object"),
+        "{} ({} of {})",
+        waiting(report.objects),
         human::bytes(report.bytes),
         human::bytes(report.room)
     ))?;
-    let allowed = report.line_allowed.map_or(Rate::Unlimited, Rate::PerSecond);
+    let went = match report.line_rate {
+        0 => "nothing".to_owned(),
+        rate => Rate::PerSecond(rate).to_string(),
+    };
+    let allowed = match report.line_allowed {
+        None => "no limit now".to_owned(),
+        Some(0) => "closed now".to_owned(),
+        Some(rate) => format!("{} allowed now", Rate::PerSecond(rate)),
+    };
     let empty = match report.empty_in_seconds {
         Some(0) => "nothing waits".to_owned(),
         Some(seconds) => format!("at this rate it is empty in {}", seconds_of(seconds)),
         None => "it does not get emptier".to_owned(),
     };
-    output.line(format_args!(
-        "the line: {} in the last minute, {allowed} allowed now; {empty}",
-        Rate::PerSecond(report.line_rate)
-    ))?;
+    output.line(format_args!("the line: {went} in the last minute, {allowed}; {empty}"))?;
     for problem in &report.problems {
         output.line(format_args!("problem: {problem}"))?;
     }
@@ -70,16 +75,20 @@ pub(super) fn state(status: &MediaStatus, output: &Output) -> Result<()> {
 
 fn words(status: &MediaStatus) -> String {
     use outlast_wire::api::MediaState;
-    let waits = counted(status.report.objects, "object");
+    let waits = waiting(status.report.objects);
     match (status.report.state, &status.maintenance) {
         (MediaState::Taking, _) => "it takes what comes".to_owned(),
-        (MediaState::Draining, _) => format!("it takes nothing new; {waits} wait"),
+        (MediaState::Draining, _) => format!("it takes nothing new; {waits}"),
         (MediaState::Drained, _) => "it takes nothing, holds nothing, and may go".to_owned(),
         (MediaState::Maintenance, Some(it)) => {
-            format!("it takes nothing until {}: {}", it.until, it.reason)
+            format!("it takes nothing until {}: {}", whole_seconds(it.until), it.reason)
         }
         (state, None) => word_of(state).to_owned(),
     }
+}
+
+fn waiting(objects: u64) -> String {
+    format!("{} {}", counted(objects, "object"), if objects == 1 { "waits" } else { "wait" })
 }
 
 fn seconds_of(seconds: u64) -> String {

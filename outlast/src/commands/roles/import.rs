@@ -56,6 +56,12 @@ struct Imported {
 pub(super) fn import(arguments: &ImportArgs, output: &Output) -> Result<Code> {
     let client = arguments.vault.client()?;
     let seeds = outlast_media::seeds(&arguments.from)?;
+    if seeds.is_empty() {
+        bail!(
+            "{} holds nothing that `outlast media export` wrote: name the directory that was given to it",
+            arguments.from.display()
+        );
+    }
     let pace: Arc<dyn Pace> = Arc::new(AtOnce);
     let mut imported = Imported::default();
     for seed in seeds {

@@ -70,6 +70,9 @@ fn a_first_backup_travels_by_disk_and_hardly_a_byte_of_it_crosses_the_line() {
     let again = document(tiers.media("export").arg(&disk).arg("--json"));
     assert_eq!((&again["copied"], &again["there_already"]), (&0.into(), &exported["copied"]));
 
+    let words = fail(tiers.ask(&["vault", "import"]).arg(directory.path()), 1);
+    assert!(words.contains("holds nothing that `outlast media export` wrote"), "{words}");
+
     // The vault believes nothing of the disk: a pack that was changed on the way is refused.
     let pack = largest_below(&disk);
     let mut content = fs::read(&pack).unwrap();
