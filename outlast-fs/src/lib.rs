@@ -5,6 +5,7 @@
 //! reading a tree with everything that belongs to it ([`walk`]), and placing entries inside a
 //! target directory that hostile names and links can never leave ([`place`]).
 
+pub mod accounts;
 pub mod durable;
 pub mod entry;
 pub mod exclude;

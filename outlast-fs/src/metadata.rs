@@ -7,14 +7,11 @@ use std::path::Path;
 use rustix::fs::{FileType, Stat};
 use rustix::io::Errno;
 
-use crate::durable;
+use crate::accounts;
 use crate::entry::{FileTime, Metadata};
 
 /// The most that the kernel gives as a list of names or as one value (`XATTR_SIZE_MAX`).
 const XATTR_BYTES_MAX: usize = 64 << 10;
-
-/// A user database longer than this is not worth its memory.
-const DATABASE_BYTES_MAX: u64 = 16 << 20;
 
 /// The names of users and groups on this host, as far as its files tell them.
 #[derive(Debug, Default)]
@@ -35,15 +32,10 @@ impl Names {
 }
 
 fn read_database(path: &Path) -> HashMap<u32, String> {
-    let content = durable::read_bounded(path, DATABASE_BYTES_MAX).unwrap_or_default();
     let mut names = HashMap::new();
-    for line in String::from_utf8_lossy(&content).lines() {
-        let mut fields = line.split(':');
-        let (Some(name), Some(id)) = (fields.next(), fields.nth(1)) else { continue };
-        if let Ok(id) = id.parse() {
-            // As the C library does: of several names for one number, the first counts.
-            names.entry(id).or_insert_with(|| name.to_owned());
-        }
+    for (name, id) in accounts::rows(path) {
+        // As the C library does: of several names for one number, the first counts.
+        names.entry(id).or_insert(name);
     }
     names
 }

@@ -1,7 +1,7 @@
 //! `outlast share …`: making a share, looking at it, cleaning it up.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -12,7 +12,7 @@ use outlast_drop::{
     CleanOptions, NoticeLevel, Opening, ReceiptState, Share, ShareStatus, Verifier, WorkloadStatus,
     clean, status_of, status_up_to,
 };
-use outlast_fs::durable;
+use outlast_fs::{accounts, durable};
 use outlast_types::{Clock, DropId, SystemClock, SystemRandom, WorkloadName, human};
 use serde_json::json;
 
@@ -255,22 +255,12 @@ fn parse_mode(text: &str) -> Result<u32, String> {
     }
 }
 
-/// The longest group database that is read.
-const GROUPS_BYTES_MAX: u64 = 16 << 20;
-
 /// The number of a group that is given by name or number.
 fn group_id(group: &str) -> Result<u32> {
     if let Ok(number) = group.parse() {
         return Ok(number);
     }
-    let path = Path::new("/etc/group");
-    let content = durable::read_bounded(path, GROUPS_BYTES_MAX).unwrap_or_default();
-    let content = String::from_utf8_lossy(&content);
-    let number = content.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        (fields.next() == Some(group)).then(|| fields.nth(1)?.parse().ok()).flatten()
-    });
-    number.with_context(|| {
+    accounts::group(group).with_context(|| {
         format!(
             "this host's /etc/group has no group {group}; give its number, as `getent group` does"
         )

@@ -8,6 +8,7 @@ use std::path::{Component, Path, PathBuf};
 use anyhow::Result;
 use outlast_agent::Handover;
 use outlast_civil::Zone;
+use outlast_fs::accounts;
 use outlast_handover::age::Recipient;
 use outlast_handover::rules::Frees;
 use outlast_handover::{Place, Rules};
@@ -101,8 +102,19 @@ fn judge_numbers(settings: &Settings, item: &Item) -> Vec<Flaw> {
     for name in ["owner", "group"] {
         // The highest number of all means nobody.
         let is_id = |id: usize| u32::try_from(id).is_ok_and(|id| id != u32::MAX);
-        if settings.count(&item.key(name)).is_ok_and(|id| !is_id(id)) {
+        let key = item.key(name);
+        if settings.count(&key).is_ok_and(|id| !is_id(id)) {
             wrong(name, "no user or group has such a number");
+        }
+        if let Some(called) = settings.text_if_set(&key)
+            && account(settings, item, name).is_none()
+        {
+            let (kind, database) =
+                if name == "owner" { ("user", "passwd") } else { ("group", "group") };
+            let words = format!(
+                "this host's /etc/{database} has no {kind} {called:?}: give its number, as `getent {database}` does"
+            );
+            wrong(name, &words);
         }
     }
     if settings.size(&item.key("file_max")).is_ok_and(|bytes| bytes < FILE_MIN) {
@@ -146,6 +158,16 @@ fn judge_words(settings: &Settings, item: &Item) -> Vec<Flaw> {
     flaws
 }
 
+/// The number of the user or group that a key names.
+fn account(settings: &Settings, item: &Item, name: &str) -> Option<u32> {
+    let key = item.key(name);
+    match settings.text_if_set(&key) {
+        Some(called) if name == "owner" => accounts::user(called),
+        Some(called) => accounts::group(called),
+        None => settings.count(&key).ok().and_then(|id| u32::try_from(id).ok()),
+    }
+}
+
 /// The hand-overs, which have no flaws.
 pub(super) fn build(settings: &Settings) -> Result<Vec<Handover>> {
     settings.listed(HANDOVER).iter().map(|item| handover(settings, item)).collect()
@@ -157,7 +179,6 @@ fn handover(settings: &Settings, item: &Item) -> Result<Handover> {
     let limit = |name: &str| {
         settings.size(&key(name)).map(|bytes| Some(bytes).filter(|bytes| *bytes != u64::MAX))
     };
-    let id = |name: &str| settings.count(&key(name)).ok().and_then(|id| u32::try_from(id).ok());
     let workloads = settings.grants(&key("workloads")).ok();
     let is_vaulted = settings.text(&key("frees"))? == "vaulted";
     let usual = Rules::new(settings.text(&key("name"))?, directory);
@@ -169,8 +190,8 @@ fn handover(settings: &Settings, item: &Item) -> Result<Handover> {
         budget: limit("budget")?,
         file_max: limit("file_max")?,
         files_max: settings.count(&key("files_max"))? as u64,
-        owner: id("owner"),
-        group: id("group"),
+        owner: account(settings, item, "owner"),
+        group: account(settings, item, "group"),
         mode: u32::from_str_radix(settings.text(&key("mode"))?, 8)?,
         read_window: settings.text_if_set(&key("read_window")).map(str::parse).transpose()?,
         zone: Zone::named(settings.text(&key("zone"))?)?,

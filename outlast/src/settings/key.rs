@@ -138,6 +138,8 @@ pub(crate) enum Kind {
     OneOf(&'static [&'static str]),
     /// Yes or no.
     Flag,
+    /// A user or group of this host, by name or number.
+    Account,
     /// The name of a workload.
     Workload,
     /// A text that something else understands.
@@ -252,6 +254,7 @@ impl Kind {
                 return Cow::Owned(format!("one of {}", words.join(", ")));
             }
             Self::Flag => "true or false without quotes",
+            Self::Account => "a name in quotes, such as \"backup\", or a number without",
             Self::Workload => "the name of a workload in quotes, such as \"shop-db\"",
         };
         Cow::Borrowed(expected)
@@ -277,6 +280,7 @@ impl Kind {
             | Self::Ruled { example, .. } => example,
             Self::OneOf(words) => words.first().copied().unwrap_or_default(),
             Self::Flag => "true",
+            Self::Account => "backup",
             Self::Workload => "shop-db",
         }
     }
@@ -292,6 +296,7 @@ impl Kind {
             Self::Count => "NUMBER",
             Self::Size => "SIZE",
             Self::Owner => "NAME",
+            Self::Account => "NAME|NUMBER",
             Self::Patterns => "PATTERNS",
             Self::Percent => "PERCENT",
             Self::Contents => "KINDS",
@@ -356,6 +361,13 @@ impl Kind {
                 .parse()
                 .map(Value::Count)
                 .map_err(|_| format!("{text:?} is not {}", self.expected())),
+            Self::Account => match text.parse() {
+                Ok(number) => Ok(Value::Count(number)),
+                _ if text.is_empty() || text.contains(|c: char| c == ':' || c.is_control()) => {
+                    Err(format!("{text:?} is not {}", self.expected()))
+                }
+                _ => Ok(Value::Text(text.to_owned())),
+            },
             Self::Size if text == UNLIMITED => Ok(Value::Size(u64::MAX)),
             Self::Size => match human::parse_bytes(text) {
                 Ok(0) => Err(format!("{text:?} is not possible: use 1 or more")),

@@ -349,7 +349,7 @@ fn judge_name(role: &RoleKeys, section: &Section, name: &str) -> Result<(), Stri
 /// Reads a value of the file.
 fn read(key: &Key, value: &Spanned<DeValue<'_>>) -> Result<Value, String> {
     match (value.get_ref(), key.kind) {
-        (DeValue::Integer(number), Kind::Count) => {
+        (DeValue::Integer(number), Kind::Count | Kind::Account) => {
             let number = usize::from_str_radix(number.as_str(), number.radix());
             number.map(Value::Count).map_err(|_| format!("it wants {}", key.kind.expected()))
         }

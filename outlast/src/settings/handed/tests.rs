@@ -25,6 +25,19 @@ fn a_hand_over_of_which_only_the_places_are_said_is_as_the_crate_has_it() {
 }
 
 #[test]
+fn owner_and_group_are_users_of_this_host_by_name_or_number() {
+    let of = |lines: &str| {
+        let config =
+            read(&format!("[[handover]]\nname = \"nbu\"\ndirectory = \"/srv/nbu\"\n{lines}"));
+        let rules = config.unwrap().handover.remove(0).rules;
+        (rules.owner, rules.group)
+    };
+    assert_eq!(of("owner = \"root\"\ngroup = \"root\"\n"), (Some(0), Some(0)));
+    assert_eq!(of("owner = \"1001\"\ngroup = 1002\n"), (Some(1001), Some(1002)));
+    assert_eq!(of(""), (None, None));
+}
+
+#[test]
 fn all_that_is_said_of_a_hand_over_is_taken_in() {
     let config = read(
         "[[handover]]\nname = \"nbu\"\ndirectory = \"/srv/nbu\"\nworkloads = [\"shop-*\", \"crm\"]\nlayout = \"plain\"\n\
@@ -63,7 +76,7 @@ fn all_that_is_said_of_a_hand_over_is_taken_in() {
 #[test]
 fn what_is_wrong_in_a_hand_over_is_told_at_its_line_and_key() {
     // The keys of the hand-over begin at line 7.
-    let golden: [(&str, &[&str]); 31] = [
+    let golden: [(&str, &[&str]); 34] = [
         ("", &["line 6", "name is missing in this [[handover]]", "directory is missing"]),
         ("name = \"NBU\"\n", &["line 7", "handover[1].name: use small letters"]),
         ("name = \"\"\n", &["line 7", "handover[1].name", "empty"]),
@@ -94,7 +107,10 @@ fn what_is_wrong_in_a_hand_over_is_told_at_its_line_and_key() {
             &["line 7", "it wants layout = \"plain\""],
         ),
         ("owner = 4294967295\n", &["line 7", "handover[1].owner: no user"]),
-        ("owner = \"root\"\n", &["line 7", "handover[1].owner", "a whole number"]),
+        ("owner = \"no-such-user\"\n", &["line 7", "/etc/passwd has no user", "getent passwd"]),
+        ("group = \"no-such-group\"\n", &["line 7", "/etc/group has no group", "its number"]),
+        ("owner = \"a:b\"\n", &["line 7", "is not a name in quotes"]),
+        ("owner = true\n", &["line 7", "this is a boolean", "or a number without"]),
         ("mode = \"0666\"\n", &["line 7", "handover[1].mode: \"0666\" lets others write"]),
         ("mode = \"0040\"\n", &["line 7", "lets not even their owner"]),
         ("mode = 0o640\n", &["line 7", "handover[1].mode", "in quotes, such as \"0640\""]),

@@ -82,15 +82,15 @@ pub(super) const HANDOVER: Section = Section {
         },
         Key {
             name: "owner",
-            kind: Kind::Count,
+            kind: Kind::Account,
             default: Default::Nothing,
-            help: "the number of the user whom the files belong to; the agent's if it is not set",
+            help: "the user whom the files belong to, by name or number; the agent's if it is not set",
         },
         Key {
             name: "group",
-            kind: Kind::Count,
+            kind: Kind::Account,
             default: Default::Nothing,
-            help: "the number of the group of the files, whose members may run the product's hooks; the agent's if it is not set",
+            help: "the group of the files, by name or number, whose members may run the product's hooks; the agent's if it is not set",
         },
         Key {
             name: "mode",
