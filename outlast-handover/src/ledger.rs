@@ -25,7 +25,7 @@ use crate::offer::{DropKey, Offer};
 use crate::rules::Rules;
 
 pub use event::{Event, Received, Snapshot};
-pub use job::{Job, StreamEnd};
+pub use job::{Job, StreamEnd, UNTOLD};
 pub use tracked::{Told, Tracked};
 
 /// Jobs that are remembered although no drop needs them.

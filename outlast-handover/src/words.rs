@@ -140,6 +140,7 @@ pub fn outcome(job: &Job) -> String {
                 let meaning = status_of(job, status);
                 format!("ended with status {status} at its client{meaning}")
             }
+            _ if job.is_untold() => "has ended, and nobody says how".to_owned(),
             _ if job.streams.values().any(|end| end.status.is_none()) => {
                 "never ended, and its lease lapsed".to_owned()
             }

@@ -9,6 +9,10 @@ use crate::evidence::Outcome;
 use crate::job::JobFacts;
 use crate::offer::Offer;
 
+/// The status of a stream of which it is known that it has ended, and not how: products that run a script after a job
+/// and do not tell it that.
+pub const UNTOLD: i32 = i32::MIN;
+
 /// How one stream of a job ended, as its client says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StreamEnd {
@@ -81,7 +85,18 @@ impl Job {
 
     /// The worst status that its client reported, if it reported one.
     pub fn client_status(&self) -> Option<i32> {
-        self.streams.values().filter_map(|end| end.status).max()
+        let told = self.streams.values().filter_map(|end| end.status);
+        told.filter(|status| *status != UNTOLD).max()
+    }
+
+    /// Whether it has ended, and nobody says how.
+    pub fn is_untold(&self) -> bool {
+        let ended = u32::try_from(self.streams.len()).unwrap_or(u32::MAX);
+        let are_all_there = ended >= self.expected.unwrap_or(1);
+        self.outcome.is_none()
+            && are_all_there
+            && self.client_status().is_none()
+            && self.streams.values().all(|end| end.status == Some(UNTOLD))
     }
 
     /// When something was last heard of it.

@@ -108,6 +108,21 @@ fn several_jobs_may_share_a_drop_and_a_partial_one_counts_for_what_is_listed() {
 }
 
 #[test]
+fn a_job_whose_product_does_not_say_how_it_ended_has_sent_nothing_until_it_is_confirmed() {
+    let (mut ledger, offer) = (Ledger::default(), offer("shop", 1, 100, 1));
+    ledger.apply(Event::Offered(offer.clone()));
+    let veeam = job("1", "veeam");
+    ledger.apply(ended(&veeam, 200, UNTOLD));
+    assert_eq!(ledger.state(&offer.key(), &rules()), Some(State::Offered), "nobody says that");
+    let known = ledger.jobs().values().next().unwrap();
+    assert!(known.is_untold() && known.client_status().is_none());
+    assert_eq!(crate::words::outcome(known), "has ended, and nobody says how");
+    evidence(&mut ledger, &veeam, Outcome::Well, Holds::Everything);
+    assert_eq!(ledger.state(&offer.key(), &rules()), Some(State::Confirmed));
+    assert!(!ledger.jobs().values().next().unwrap().is_untold());
+}
+
+#[test]
 fn all_streams_of_a_job_must_have_ended() {
     let (mut ledger, offer) = (Ledger::default(), offer("shop", 1, 100, 1));
     ledger.apply(Event::Offered(offer.clone()));

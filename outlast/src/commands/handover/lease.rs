@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use outlast_handover::inbox::{self, Word};
 use outlast_handover::lease::{self, Beginning};
+use outlast_handover::ledger::UNTOLD;
 use outlast_handover::status::{Heartbeat, heartbeat, rules};
 use outlast_handover::{Lease, Place};
 use outlast_types::{Environment, Timestamp, human};
@@ -67,9 +68,9 @@ pub(crate) struct EndArgs {
     which: Which,
     #[command(flatten)]
     job: JobArgs,
-    /// The status that the client reports; 0 is well, 1 partially
+    /// The status that the client reports; 0 is well, 1 partially [default: it has ended, and nobody says how]
     #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
-    status: i32,
+    status: Option<i32>,
 }
 
 pub(super) fn begin(arguments: &BeginArgs, output: &Output) -> Result<Code> {
@@ -124,15 +125,21 @@ pub(super) fn end(arguments: &EndArgs, output: &Output) -> Result<Code> {
         }
         return Ok(Code::Done);
     };
-    let status = arguments.status;
+    let status = arguments.status.unwrap_or(UNTOLD);
     // First it is said, then the lease goes: between the two, it is known and still reads.
     inbox::put(&chosen.place, &Word::Ended { lease: lease.clone(), status }, &environment)?;
     lease::release(&chosen.place, &lease.key(), lease.stream)?;
     if output.is_json() {
         let lease = as_json(&lease);
-        output.json(&json!({ "handover": chosen.name, "lease": lease, "status": status }))?;
+        output.json(
+            &json!({ "handover": chosen.name, "lease": lease, "status": arguments.status }),
+        )?;
     } else {
-        output.line(format_args!("{} has ended with status {status}", shown(&lease)))?;
+        let how = arguments.status.map_or_else(
+            || ", and nobody says how".to_owned(),
+            |status| format!(" with status {status}"),
+        );
+        output.line(format_args!("{} has ended{how}", shown(&lease)))?;
     }
     Ok(Code::Done)
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use outlast_handover::inbox::{self, Word};
-use outlast_handover::ledger::Job;
+use outlast_handover::ledger::{Job, UNTOLD};
 use outlast_handover::manifest::Manifest;
 use outlast_handover::product::{Question, Verdict, images};
 use outlast_handover::status::Overview;
@@ -92,7 +92,7 @@ pub(super) fn known(overview: &Overview, place: &Place) -> Result<Vec<Found>> {
             evidence: None,
             is_holder: false,
         });
-        it.client_status = it.client_status.max(status);
+        it.client_status = it.client_status.max(status.filter(|status| *status != UNTOLD));
         it.has_ended |= status.is_some();
     };
     overview.leases.iter().for_each(|lease| note(&lease.job, Some(lease.began), None));
