@@ -17,7 +17,7 @@ use outlast_types::{ContentHash, DropId, ShareId, WorkloadName};
 
 use crate::layout::DropAddress;
 use crate::open::{Claims, OpenRecord};
-use crate::proven::Verifier;
+use crate::proven::{PolicyWord, Verifier};
 use crate::receipt::{self, Receipt, ReceiptError, ReceiptState};
 use crate::scan::{DropState, Sighting, scan_one};
 use crate::share::{Share, ShareError};
@@ -160,6 +160,7 @@ impl Gate {
                 release: None,
                 standing: Standing::Open,
                 proved: BTreeSet::new(),
+                policy: None,
             },
             seal: None,
         });
@@ -173,6 +174,7 @@ impl Gate {
         // Another seal is another content: nothing is proved of that.
         if seal.is_some() && known.seal != seal {
             known.drop.proved.clear();
+            known.drop.policy = None;
             known.seal = seal;
         }
     }
@@ -186,7 +188,7 @@ impl Gate {
         let waited: Vec<DropAddress> = waited.map(|drop| drop.address.clone()).collect();
         for address in waited {
             for state in ENDS.iter().chain(until.proofs()) {
-                let Some(receipt) =
+                let Some((receipt, policy)) =
                     self.word(share, &address.workload, address.drop, *state, verifier)
                 else {
                     continue;
@@ -201,7 +203,7 @@ impl Gate {
                     ));
                     continue;
                 }
-                take(known, *state, receipt);
+                take(known, *state, receipt, policy);
             }
         }
     }
@@ -210,7 +212,8 @@ impl Gate {
     fn read_alone(&mut self, share: &Share, drop: DropId, verifier: &dyn Verifier) {
         let workload = self.workload.clone();
         for state in ENDS.iter().chain(self.until.proofs()) {
-            let Some(receipt) = self.word(share, &workload, drop, *state, verifier) else {
+            let Some((receipt, policy)) = self.word(share, &workload, drop, *state, verifier)
+            else {
                 continue;
             };
             let Some(day) = receipt.day else { continue };
@@ -225,10 +228,11 @@ impl Gate {
                     release: None,
                     standing: Standing::Gone,
                     proved: BTreeSet::new(),
+                    policy: None,
                 },
                 seal: receipt.seal,
             });
-            take(known, *state, receipt);
+            take(known, *state, receipt, policy);
         }
     }
 
@@ -241,7 +245,7 @@ impl Gate {
         drop: DropId,
         state: ReceiptState,
         verifier: &dyn Verifier,
-    ) -> Option<Receipt> {
+    ) -> Option<(Receipt, Option<PolicyWord>)> {
         let mut ignore = |reason: &str| {
             self.ignored.insert(format!("the {state} receipt of drop {drop} is ignored: {reason}"));
         };
@@ -263,7 +267,7 @@ impl Gate {
             }
         };
         match verdict {
-            Ok(()) => Some(receipt.clone()),
+            Ok(()) => Some((receipt.clone(), verifier.policy(&signed))),
             Err(reason) => {
                 ignore(&reason);
                 None
@@ -276,7 +280,7 @@ impl Gate {
 const ENDS: [ReceiptState; 2] = [ReceiptState::Rejected, ReceiptState::Abandoned];
 
 /// Takes over what a receipt says of this very drop.
-fn take(known: &mut Known, state: ReceiptState, receipt: Receipt) {
+fn take(known: &mut Known, state: ReceiptState, receipt: Receipt, policy: Option<PolicyWord>) {
     let reason = receipt.reason.unwrap_or_default();
     match state {
         ReceiptState::Rejected => known.drop.standing = Standing::Rejected { reason },
@@ -289,6 +293,9 @@ fn take(known: &mut Known, state: ReceiptState, receipt: Receipt) {
         _ if receipt.seal.is_none() => {}
         state => {
             known.drop.proved.insert(state);
+            // The newest counts, in whatever order they are read.
+            let newest = known.drop.policy.into_iter().chain(policy).max_by_key(|word| word.at);
+            known.drop.policy = newest;
         }
     }
 }

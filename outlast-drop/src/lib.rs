@@ -62,7 +62,7 @@ pub use notice::{Notice, NoticeCode, NoticeLevel};
 pub use open::{
     BroughtBack, Claims, Content, Databases, Gaps, InvalidStreamName, OpenRecord, Source,
 };
-pub use proven::Verifier;
+pub use proven::{PolicyWord, Verifier};
 pub use reader::{ContentReader, DropLimits, DropReadError, ReadOptions, ReadWatch, SealedDrop};
 pub use receipt::{
     HandedJob, HandedOver, Receipt, ReceiptError, ReceiptState, SignedReceipt, Signer, Spooled,

@@ -6,6 +6,8 @@
 
 use std::collections::BTreeSet;
 
+use outlast_types::{Safe, Timestamp};
+
 use crate::receipt::{self, ReceiptState, SignedReceipt};
 use crate::scan::{DropState, Sighting};
 use crate::share::Share;
@@ -15,6 +17,25 @@ pub trait Verifier: Sync {
     /// Checks that somebody signed the receipt who may say what it says; why it proves nothing, if
     /// not.
     fn check(&self, signed: &SignedReceipt) -> Result<(), String>;
+
+    /// What the vault says in a receipt that was checked of what makes its drop a recovery point.
+    fn policy(&self, signed: &SignedReceipt) -> Option<PolicyWord> {
+        let receipt = signed.receipt();
+        let counts = receipt.verdict.as_ref().is_none_or(outlast_types::Verdict::counts);
+        // Of its own receipts, the vault signs that.
+        let safe = receipt.safe.filter(|_| receipt.state == ReceiptState::Vaulted)?;
+        Some(PolicyWord { at: receipt.at, safe, counts })
+    }
+}
+
+/// The vault's word about one drop, of when it signed that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PolicyWord {
+    pub at: Timestamp,
+    /// What makes it a recovery point.
+    pub safe: Safe,
+    /// Whether it can be one, by what it looks like.
+    pub counts: bool,
 }
 
 /// The last state in the life of the drop in `sighting` that a receipt says, of those that are

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use outlast_types::{
-    BlobId, ContentHash, Day, DropId, DropIdentity, RejectionCode, ShareId, SpoolId, Timestamp,
-    Verdict, WorkloadName, hex,
+    BlobId, ContentHash, Day, DropId, DropIdentity, RejectionCode, Safe, ShareId, SpoolId,
+    Timestamp, Verdict, WorkloadName, hex,
 };
 use serde::{Deserialize, Serialize};
 
@@ -119,6 +119,8 @@ pub struct Receipt {
     pub code: Option<RejectionCode>,
     /// What is thought of the content, in a `vaulted` receipt of a drop that is no recovery point.
     pub verdict: Option<Verdict>,
+    /// What makes it a recovery point, by the vault's policy of then, in a `vaulted` receipt. Older ones do not say it.
+    pub safe: Option<Safe>,
     /// How much of the drop its signer has taken, in a media server's `shipped` receipt: several of them may
     /// hold parts of it.
     pub spool: Option<Spooled>,
@@ -163,6 +165,7 @@ impl Receipt {
             reason: None,
             code: None,
             verdict: None,
+            safe: None,
             spool: None,
             handover: None,
         }
@@ -214,6 +217,9 @@ struct ReceiptJson {
     code: Option<RejectionCode>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     verdict: Option<Verdict>,
+    /// A text: what a newer vault says, this program need not know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    safe: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     spool: Option<Spooled>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -290,6 +296,7 @@ impl Receipt {
             reason: self.reason,
             code: self.code,
             verdict: self.verdict,
+            safe: self.safe.as_ref().map(Safe::to_string),
             spool: self.spool,
             handover: self.handover,
             certificate: certificate_pem.clone(),
@@ -345,6 +352,7 @@ impl SignedReceipt {
             code: json.code.or_else(|| code_of_old(state, json.reason.as_deref())),
             reason: json.reason,
             verdict: json.verdict,
+            safe: json.safe.and_then(|word| word.parse().ok()),
             spool: json.spool,
             handover: json.handover,
         };

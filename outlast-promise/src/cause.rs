@@ -6,10 +6,11 @@ mod sentence;
 
 use std::time::Duration;
 
-use outlast_types::{DropId, Owner, RejectionCode, ShareId, SnapshotId, Timestamp, WorkloadName};
+use outlast_types::{
+    DropId, Owner, RejectionCode, Safe, ShareId, SnapshotId, Timestamp, WorkloadName,
+};
 use serde::{Deserialize, Serialize};
 
-use crate::class::Safe;
 use crate::event::Source;
 use crate::handed::{FailedJob, HandoverId};
 use crate::limit::Excess;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use outlast_civil::{DaysOff, Holidays, Weekdays, Zone};
-use outlast_types::{Timestamp, human};
+use outlast_types::{Safe, Timestamp, human};
 use serde::{Deserialize, Serialize};
 
 use crate::retention::Keep;
@@ -45,26 +45,6 @@ pub struct Part {
     /// Whether who restores must say why.
     pub restore_why: Option<bool>,
 }
-
-/// What makes a drop a recovery point.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Safe {
-    /// The vault published its snapshot, and it looks like a backup.
-    #[default]
-    Vaulted,
-    /// The backup product that it was handed over to has confirmed that it has all of it.
-    Confirmed,
-    /// One of the two.
-    Either,
-    /// Both, of the same drop.
-    Both,
-}
-
-/// A text that does not say what is safe.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} does not say what is safe: use vaulted, confirmed, either or both")]
-pub struct InvalidSafe(String);
 
 /// When the newest recovery point is too old.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,60 +120,6 @@ impl FromStr for ClassName {
 impl fmt::Display for ClassName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
-    }
-}
-
-/// The word of a configuration for it.
-impl fmt::Display for Safe {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for Safe {
-    type Err = InvalidSafe;
-
-    fn from_str(text: &str) -> Result<Self, InvalidSafe> {
-        let found = Self::ALL.into_iter().find(|safe| safe.as_str() == text);
-        found.ok_or_else(|| InvalidSafe(text.chars().take(40).collect()))
-    }
-}
-
-impl Safe {
-    pub const ALL: [Self; 4] = [Self::Vaulted, Self::Confirmed, Self::Either, Self::Both];
-
-    /// The word of a configuration for it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Vaulted => "vaulted",
-            Self::Confirmed => "confirmed",
-            Self::Either => "either",
-            Self::Both => "both",
-        }
-    }
-
-    /// As sentences say it: nothing newer "is vaulted".
-    pub(crate) fn done(self) -> &'static str {
-        match self {
-            Self::Vaulted => "vaulted",
-            Self::Confirmed => "confirmed by the backup product",
-            Self::Either => "vaulted, or confirmed by the backup product",
-            Self::Both => "vaulted and confirmed by the backup product",
-        }
-    }
-
-    pub(crate) fn is_vaulted(&self) -> bool {
-        *self == Self::Vaulted
-    }
-
-    /// Whether what a product has can be a recovery point.
-    pub fn counts_confirmed(self) -> bool {
-        self != Self::Vaulted
-    }
-
-    /// Whether nothing is one before the product has it.
-    pub(crate) fn needs_confirmed(self) -> bool {
-        matches!(self, Self::Confirmed | Self::Both)
     }
 }
 

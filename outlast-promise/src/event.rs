@@ -67,6 +67,8 @@ pub enum Order {
     /// A drop is a recovery point, whatever it looks like: one that the vault `received`, or one in
     /// quarantine.
     Accept { drop: DropId, received: Option<Timestamp> },
+    /// A drop that only a backup product has is no more in doubt. That the product has it is told after this.
+    AcceptHanded { drop: DropId },
 }
 
 /// Something that the vault saw happen.

@@ -59,9 +59,7 @@ mod workload;
 
 pub use catching_up::CatchingUp;
 pub use cause::{Cause, Key, LostDrop, Subject, Topic};
-pub use class::{
-    Class, ClassName, Freshness, InvalidClass, InvalidClassName, InvalidSafe, Part, Quiet, Safe,
-};
+pub use class::{Class, ClassName, Freshness, InvalidClass, InvalidClassName, Part, Quiet};
 pub use error::LedgerError;
 pub use event::{Event, Finding, Order, Source, Validity};
 pub use form::{Row, RowChange, Unsaved};
@@ -71,6 +69,7 @@ pub use layers::Effective;
 pub use ledger::Ledger;
 pub use limit::{Excess, Limit};
 pub use origin::Origin;
+pub use outlast_types::{InvalidSafe, Safe};
 pub use policy::{Policy, PolicyFlaw, Said};
 pub use promise::{Declaration, InvalidPromise, Promise, State, evaluate};
 pub use promised::Promised;

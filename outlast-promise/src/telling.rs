@@ -1,8 +1,8 @@
 //! How a workload stands, in one sentence with human times; and what to do next.
 
-use outlast_types::{Timestamp, human};
+use outlast_types::{Safe, Timestamp, human};
 
-use crate::class::{Freshness, Safe};
+use crate::class::Freshness;
 use crate::handed::HandoverId;
 use crate::promise::State;
 use crate::status::WorkloadStatus;

@@ -326,6 +326,11 @@ impl Workload {
         }
     }
 
+    /// An operator says that a drop, which the vault does not have, is no more in doubt.
+    pub(crate) fn believe(&mut self, drop: DropId) {
+        self.suspect.take_if(|suspect| suspect.drop == drop);
+    }
+
     /// It was retired at `at`.
     pub(crate) fn retire(&mut self, retirement: Retirement) {
         self.paused_until = None;

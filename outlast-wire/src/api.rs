@@ -404,6 +404,9 @@ pub struct WorkloadView {
     /// The newest drop that a backup product has confirmed: the moment that it brings back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_confirmed: Option<Timestamp>,
+    /// Its newest recovery point, as policy counts them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_safe: Option<Timestamp>,
     /// What policy counts: `vaulted`, `confirmed`, `either` or `both`. Older vaults do not say that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub safe: Option<String>,

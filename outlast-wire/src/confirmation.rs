@@ -5,7 +5,7 @@
 //! stands in the receipt on the share, and in the vault's audit log. It is a record of a moment: a confirmation may be
 //! withdrawn later.
 
-use outlast_types::{DropIdentity, Timestamp};
+use outlast_types::{DropIdentity, Safe, Timestamp, Verdict};
 use serde::{Deserialize, Serialize};
 
 use crate::api::Delivery;
@@ -27,6 +27,12 @@ pub struct Confirmation {
     pub at: Timestamp,
     /// What was told, all of it.
     pub delivery: Delivery,
+    /// What the vault thinks of its content: what is in doubt is no recovery point, and takes no one's place.
+    #[serde(default, skip_serializing_if = "Verdict::is_none")]
+    pub verdict: Verdict,
+    /// What makes it a recovery point, by policy, when this was signed. Older vaults do not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub safe: Option<Safe>,
 }
 
 impl Confirmation {
@@ -100,13 +106,21 @@ mod tests {
             size: 7,
             first_seen: None,
             sanity: None,
+            sanity_rule: None,
             product: Some("NetBackup".to_owned()),
             jobs: Vec::new(),
             evidence: None,
             by: None,
             reason: None,
         };
-        Confirmation { agent: agent.peer().clone(), handover: "nbu".to_owned(), at: now, delivery }
+        Confirmation {
+            agent: agent.peer().clone(),
+            handover: "nbu".to_owned(),
+            at: now,
+            delivery,
+            verdict: Verdict::default(),
+            safe: Some(Safe::Confirmed),
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use outlast_drop::{Receipt, ReceiptState, SignedReceipt, Signer, Verifier};
+use outlast_drop::{PolicyWord, Receipt, ReceiptState, SignedReceipt, Signer, Verifier};
 use outlast_fs::durable;
 
 use crate::authorities::{Authorities, AuthoritiesError, past_beside};
@@ -213,7 +213,8 @@ impl Verifier for Authority {
 pub struct Countersigned(pub Authority);
 
 impl Countersigned {
-    fn is_countersigned(&self, receipt: &Receipt) -> Result<(), String> {
+    /// What the vault has signed in a `confirmed` receipt, about its drop.
+    fn confirmation(&self, receipt: &Receipt) -> Result<Confirmation, String> {
         let handover = receipt.handover.as_ref();
         let word = handover.and_then(|handover| handover.countersigned.as_deref());
         let Some(word) = word else {
@@ -227,7 +228,7 @@ impl Countersigned {
             format!("what the vault is to have signed in it proves nothing: {error}")
         })?;
         match receipt.identity().is_some_and(|drop| confirmation.is_about(&drop)) {
-            true => Ok(()),
+            true => Ok(confirmation),
             false => Err("what the vault signed in it is about another drop".to_owned()),
         }
     }
@@ -237,9 +238,17 @@ impl Verifier for Countersigned {
     fn check(&self, signed: &SignedReceipt) -> Result<(), String> {
         Verifier::check(&self.0, signed)?;
         match signed.receipt().state {
-            ReceiptState::Confirmed => self.is_countersigned(signed.receipt()),
+            ReceiptState::Confirmed => self.confirmation(signed.receipt()).map(drop),
             _ => Ok(()),
         }
+    }
+
+    fn policy(&self, signed: &SignedReceipt) -> Option<PolicyWord> {
+        if signed.receipt().state != ReceiptState::Confirmed {
+            return self.0.policy(signed);
+        }
+        let Confirmation { at, safe, verdict, .. } = self.confirmation(signed.receipt()).ok()?;
+        Some(PolicyWord { at, safe: safe?, counts: verdict.counts() })
     }
 }
 

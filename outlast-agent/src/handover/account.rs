@@ -180,6 +180,7 @@ pub(super) fn delivery(
         size: manifest.size,
         first_seen: None,
         sanity: None,
+        sanity_rule: None,
         product,
         jobs: told_jobs(tracked, jobs),
         evidence,
@@ -223,6 +224,7 @@ pub(super) fn shown(key: &JobKey, job: &Job) -> HandoverJob {
             _ if job.streams.values().any(|end| end.status.is_none()) => {
                 (JobResult::Lapsed, None, None)
             }
+            None if job.is_untold() => (JobResult::Unknown, None, None),
             _ => (JobResult::Running, None, None),
         },
     };

@@ -6,6 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::layout::DropAddress;
+use crate::proven::PolicyWord;
 use crate::receipt::ReceiptState;
 
 /// How far a drop must have come.
@@ -21,14 +22,17 @@ pub enum Until {
     Vaulted,
     /// An existing backup product has confirmed that it has it.
     Confirmed,
+    /// Whatever the vault's policy counts for this workload, by the vault's own word in the drop's receipts.
+    Safe,
 }
 
-const WORDS: [(Until, &str); 5] = [
+const WORDS: [(Until, &str); 6] = [
     (Until::Sealed, "sealed"),
     (Until::Accepted, "accepted"),
     (Until::Shipped, "shipped"),
     (Until::Vaulted, "vaulted"),
     (Until::Confirmed, "confirmed"),
+    (Until::Safe, "safe"),
 ];
 
 impl fmt::Display for Until {
@@ -39,7 +43,7 @@ impl fmt::Display for Until {
 
 /// Why a text says nothing that a gate can wait for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("a gate waits until sealed, accepted, shipped, vaulted or confirmed")]
+#[error("a gate waits until sealed, accepted, shipped, vaulted, confirmed or safe")]
 pub struct UnknownUntil;
 
 impl FromStr for Until {
@@ -60,6 +64,8 @@ impl Until {
             Self::Shipped => &[Shipped, Vaulted],
             Self::Vaulted => &[Vaulted],
             Self::Confirmed => &[Confirmed],
+            // Which of them it takes, the vault's word in them says.
+            Self::Safe => &[Vaulted, Confirmed],
         }
     }
 }
@@ -98,11 +104,19 @@ pub struct GatedDrop {
     pub standing: Standing,
     /// What receipts that count say of it.
     pub proved: BTreeSet<ReceiptState>,
+    /// The newest word of the vault in those receipts, of what policy counts.
+    pub policy: Option<PolicyWord>,
 }
 
 impl GatedDrop {
     /// Whether it has come so far.
     pub fn has_reached(&self, until: Until) -> bool {
+        if until == Until::Safe {
+            let has = |state| self.proved.contains(&state);
+            let (vaulted, confirmed) = (has(ReceiptState::Vaulted), has(ReceiptState::Confirmed));
+            let is_met = |word: PolicyWord| word.counts && word.safe.is_met(vaulted, confirmed);
+            return self.policy.is_some_and(is_met);
+        }
         let is_proved = until.proofs().iter().any(|state| self.proved.contains(state));
         is_proved || (until == Until::Sealed && self.standing == Standing::Sealed)
     }
@@ -139,6 +153,9 @@ impl GatedDrop {
 
     /// What is missing, as a clause that follows its name.
     fn lacks(&self, until: Until) -> String {
+        if until == Until::Safe {
+            return self.lacks_safety();
+        }
         match &self.standing {
             Standing::Open => "is not sealed yet".to_owned(),
             Standing::Doubtful(reason) => format!("has no good seal yet ({reason})"),
@@ -146,6 +163,30 @@ impl GatedDrop {
                 format!("is gone from the share, and no receipt says that it is {until}")
             }
             _ => format!("is {}, and not {until} yet", self.state()),
+        }
+    }
+}
+
+impl GatedDrop {
+    /// What is missing for policy.
+    fn lacks_safety(&self) -> String {
+        let state = self.state();
+        match self.policy {
+            Some(PolicyWord { counts: false, .. }) => format!(
+                "is {state}, and looks like no backup to the vault, so it counts for nothing"
+            ),
+            Some(PolicyWord { safe, .. }) => {
+                format!("is {state}, and policy wants it {}", safe.done())
+            }
+            None if !self.proved.is_empty() => format!(
+                "is {state}, and its receipts, of an older vault, do not say what policy counts: wait for \
+                 vaulted or confirmed"
+            ),
+            None => match &self.standing {
+                Standing::Open => "is not sealed yet".to_owned(),
+                Standing::Doubtful(reason) => format!("has no good seal yet ({reason})"),
+                _ => format!("is {state}, and the vault has signed nothing about it yet"),
+            },
         }
     }
 }
@@ -213,7 +254,7 @@ fn told(all: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use outlast_types::{Timestamp, WorkloadName};
+    use outlast_types::{Safe, Timestamp, WorkloadName};
 
     use super::*;
 
@@ -228,6 +269,7 @@ mod tests {
             release: None,
             standing,
             proved: proved.iter().copied().collect(),
+            policy: None,
         }
     }
 
@@ -262,6 +304,49 @@ mod tests {
         let released = [drop(1, "", Standing::Gone, &[Vaulted, Released])];
         assert_eq!(verdict(Until::Vaulted, false, &released), Verdict::Reached);
         assert!("released".parse::<Until>().is_err());
+    }
+
+    #[test]
+    fn what_policy_counts_is_the_vaults_word_and_without_it_nothing_is_safe() {
+        use ReceiptState::{Accepted, Confirmed, Vaulted};
+        let word = |safe, counts| Some(PolicyWord { at: Timestamp::EPOCH, safe, counts });
+        let met = [
+            (Safe::Vaulted, [false, true, false, true]),
+            (Safe::Confirmed, [false, false, true, true]),
+            (Safe::Either, [false, true, true, true]),
+            (Safe::Both, [false, false, false, true]),
+        ];
+        let proofs =
+            [&[Accepted][..], &[Accepted, Vaulted], &[Accepted, Confirmed], &[Vaulted, Confirmed]];
+        for (safe, reached) in met {
+            for (proved, reached) in proofs.into_iter().zip(reached) {
+                let mut one = drop(1, "", Standing::Sealed, proved);
+                assert!(!one.has_reached(Until::Safe), "the vault has not said what counts");
+                one.policy = word(safe, true);
+                assert_eq!(one.has_reached(Until::Safe), reached, "{safe} by {proved:?}");
+                one.policy = word(safe, false);
+                assert!(!one.has_reached(Until::Safe), "what is in doubt counts nowhere");
+                let told = verdict(Until::Safe, false, &[one]);
+                let Verdict::Waiting(told) = told else { panic!("{told:?}") };
+                assert!(told.contains("looks like no backup"), "{told}");
+            }
+        }
+        let vaulted = GatedDrop {
+            policy: word(Safe::Both, true),
+            ..drop(1, "blue-1", Standing::Gone, &[Vaulted])
+        };
+        let Verdict::Waiting(told) = verdict(Until::Safe, false, &[vaulted]) else { panic!() };
+        assert!(
+            told.contains("policy wants it vaulted and confirmed by the backup product"),
+            "{told}"
+        );
+        let of_before = drop(1, "", Standing::Sealed, &[Vaulted]);
+        let Verdict::Waiting(told) = verdict(Until::Safe, false, &[of_before]) else { panic!() };
+        assert!(told.contains("of an older vault"), "{told}");
+        let sealed = drop(1, "", Standing::Sealed, &[]);
+        let Verdict::Waiting(told) = verdict(Until::Safe, false, &[sealed]) else { panic!() };
+        assert!(told.contains("the vault has signed nothing about it yet"), "{told}");
+        assert_eq!("safe".parse(), Ok(Until::Safe));
     }
 
     #[test]

@@ -3,10 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use outlast_types::{DropId, RejectionCode, SnapshotId, Timestamp, WorkloadName, human};
+use outlast_types::{DropId, RejectionCode, Safe, SnapshotId, Timestamp, WorkloadName, human};
 
 use super::{Cause, LostDrop, handed};
-use crate::class::Safe;
 use crate::event::Source;
 use crate::limit::Excess;
 use crate::promised::Promised;

@@ -1,9 +1,8 @@
 //! Why a workload has no recovery point, as far as that is its own.
 
-use outlast_types::{Timestamp, WorkloadName};
+use outlast_types::{Safe, Timestamp, WorkloadName};
 
 use crate::cause::Cause;
-use crate::class::Safe;
 use crate::workload::{Suspect, Workload};
 
 /// Who is asked for a recovery point that is missing: who had it last, and did not do his part.

@@ -413,6 +413,7 @@ impl Ledger {
             Order::Accept { drop, received } => {
                 workload.accept(drop, received.map(|at| at.min(now)))
             }
+            Order::AcceptHanded { drop } => workload.believe(drop),
         }
     }
 

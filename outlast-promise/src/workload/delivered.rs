@@ -1,9 +1,8 @@
 //! What a backup product has of a workload, and what that makes of its recovery points.
 
-use outlast_types::{DropId, Timestamp};
+use outlast_types::{DropId, Safe, Timestamp};
 
 use super::Workload;
-use crate::class::Safe;
 use crate::handed::{Delivered, HandoverId, Withdrawn};
 
 /// Drops of one workload that a product is remembered to have, the newest.

@@ -6,7 +6,8 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use outlast_types::{DropIdentity, Timestamp, WorkloadName};
+use outlast_promise::Measure;
+use outlast_types::{DropIdentity, Sanity, Timestamp, WorkloadName};
 use outlast_wire::Peer;
 use outlast_wire::api::{Delivery, DeliveryState};
 use serde::{Deserialize, Serialize};
@@ -29,6 +30,10 @@ pub(crate) struct Delivered {
     pub(crate) agent: Peer,
     /// The moment that it brings back, as it was believed when it was first told of.
     pub(crate) point: Timestamp,
+    /// What the vault thinks of its content, of which it has but the agent's word: judged when it was first told
+    /// of, if the vault did not have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) sanity: Option<Sanity>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) read: Option<Step>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -49,6 +54,22 @@ impl Delivered {
     /// The product has it, by all that was told.
     pub(crate) fn is_confirmed(&self) -> bool {
         self.confirmed.is_some() && self.withdrawn.is_none()
+    }
+
+    /// What is thought of its content: by the vault, or else by its agent.
+    pub(crate) fn sanity(&self) -> Sanity {
+        let said = || self.last_told().and_then(|told| told.sanity.clone());
+        self.sanity.clone().or_else(said).unwrap_or_default()
+    }
+
+    /// How much is in it.
+    pub(crate) fn measure(&self) -> Measure {
+        let bytes = self.last_told().map_or(0, |told| told.size);
+        Measure { bytes, entries: self.sanity().entries }
+    }
+
+    fn last_told(&self) -> Option<&Delivery> {
+        self.confirmed.as_ref().or(self.read.as_ref()).map(|step| &step.told)
     }
 
     /// Takes in what is told; whether that is news. What was read or confirmed stays so if it is told again.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use outlast_catalog::SnapshotRecord;
 use outlast_drop::SignedReceipt;
 use outlast_promise::{Event, Finding, Source};
-use outlast_types::{Sanity, ShareId, Timestamp, WorkloadName};
+use outlast_types::{Sanity, ShareId, Timestamp, Verdict, WorkloadName};
 use outlast_wire::Certified;
 use outlast_wire::api::{
     DELIVERY_JOBS_MAX, Delivery, DeliveryState, HANDOVER_TEXT_MAX, HandoverReport, HeardDelivery,
@@ -98,6 +98,12 @@ impl Vault {
                 heard.answers.push(answer(handover, told, None, Some(difference)));
                 continue;
             }
+            let judged = match (&vaulted, of_drop) {
+                // What is thought of it stands with its snapshot.
+                (Some(_), _) => None,
+                (None, Some(known)) => known.sanity.clone(),
+                (None, None) => Some(self.judge_handed(workload, told, &known)?),
+            };
             let point = match (&vaulted, of_drop) {
                 (Some(record), _) => record.recovery_point(),
                 // It does not become newer by being told again.
@@ -111,13 +117,23 @@ impl Vault {
                 let (drop, agent) = (told.drop.clone(), teller.agent.peer.clone());
                 let handover = bounded_text(handover);
                 let (read, confirmed, withdrawn) = (None, None, None);
-                known.push(Delivered { drop, handover, agent, point, read, confirmed, withdrawn });
+                let sanity = judged;
+                known.push(Delivered {
+                    drop,
+                    handover,
+                    agent,
+                    point,
+                    sanity,
+                    read,
+                    confirmed,
+                    withdrawn,
+                });
                 known.len() - 1
             });
             let mut next = known[place].clone();
             if next.take(&bounded((*told).clone()), teller.received) {
                 (next.agent, next.point) = (teller.agent.peer.clone(), point);
-                self.note_delivery(&next, workload, told.state)?;
+                self.note_delivery(&next, workload, (told.state, vaulted.as_ref()))?;
                 known[place] = next;
                 is_changed = true;
             }
@@ -160,15 +176,14 @@ impl Vault {
     }
 
     /// What a drop that a product has means for promises.
-    fn confirmation_of(
+    pub(super) fn confirmation_of(
         &self,
         workload: &WorkloadName,
         known: &Delivered,
     ) -> Result<Option<Event>, VaultError> {
         let (drop, workload) = (known.drop.drop, workload.clone());
         let record = self.promises.catalog().snapshot_of_drop(&workload, drop)?;
-        let told = known.confirmed.as_ref().map(|step| &step.told);
-        let said = told.and_then(|told| told.sanity.clone()).unwrap_or_default();
+        let said = known.sanity();
         Ok(match record {
             // What looks like no backup is none, wherever it is.
             Some(record) if !self.counts(&record) => None,
@@ -176,8 +191,21 @@ impl Vault {
                 let at = record.recovery_point();
                 Some(Event::Confirmed { workload, drop, at, vaulted: true })
             }
-            None if self.is_doubtful(&workload, drop, &said) => None,
+            None if self.is_doubtful(&workload, drop, &said) => {
+                let heard = known.confirmed.as_ref().map_or(known.point, |step| step.heard);
+                Some(Event::Suspected { workload, drop, at: heard, why: said.why() })
+            }
             None => Some(Event::Confirmed { workload, drop, at: known.point, vaulted: false }),
+        })
+    }
+
+    /// Whether a drop that was handed over is no recovery point for what it looks like.
+    pub(super) fn is_in_doubt(&self, known: &Delivered) -> Result<bool, VaultError> {
+        let (workload, drop) = (self.present(&known.drop.workload), known.drop.drop);
+        let record = self.promises.catalog().snapshot_of_drop(workload, drop)?;
+        Ok(match record {
+            Some(record) => !self.counts(&record),
+            None => self.is_doubtful(workload, drop, &known.sanity()),
         })
     }
 
@@ -196,6 +224,24 @@ impl Vault {
         let known = known.iter().find(|it| it.drop.drop == drop && it.is_confirmed());
         let Some(known) = known else { return Ok(()) };
         self.promises.noted(self.confirmation_of(workload, known)?.into_iter().collect())
+    }
+
+    /// Says of a drop that comes what policy counts, if that is not the vault alone, and whether a product has it
+    /// already: else the log alone does not tell which drops are recovery points.
+    pub(super) fn as_policy_counts(
+        &self,
+        record: &SnapshotRecord,
+        event: audit::Event,
+    ) -> Result<audit::Event, VaultError> {
+        let safe = self.promises.safe(&record.workload);
+        if !safe.counts_confirmed() {
+            return Ok(event);
+        }
+        let event = event.detail("safe", safe);
+        let known = self.deliveries.of(&record.workload)?;
+        let is_of_it = |known: &Delivered| record.drop == Some(known.drop.drop);
+        let is_confirmed = known.iter().any(|known| is_of_it(known) && known.is_confirmed());
+        Ok(if is_confirmed { event.detail("confirmed", true) } else { event })
     }
 
     /// When the drop was first seen, as far as the vault believes that.
@@ -224,7 +270,7 @@ impl Vault {
         &self,
         known: &Delivered,
         workload: &WorkloadName,
-        state: DeliveryState,
+        (state, vaulted): (DeliveryState, Option<&SnapshotRecord>),
     ) -> Result<(), VaultError> {
         let (action, step) = match state {
             DeliveryState::Read => return Ok(()),
@@ -237,7 +283,22 @@ impl Vault {
             .object(known.drop.drop)
             .detail("handover", &known.handover)
             .detail("seal", known.drop.seal)
-            .detail("recovery_point", known.point);
+            .detail("recovery_point", known.point)
+            .detail("content_bytes", told.size)
+            .detail("safe", self.promises.safe(workload));
+        if vaulted.is_some() {
+            event = event.detail("vaulted", true);
+        }
+        let (counts, why) = match vaulted {
+            Some(record) => (self.counts(record), record.sanity.why()),
+            None => {
+                let sanity = known.sanity();
+                (!self.is_doubtful(workload, known.drop.drop, &sanity), sanity.why())
+            }
+        };
+        if !counts {
+            event = event.detail("suspect", why);
+        }
         let job = told.jobs.first();
         let details = [
             ("product", told.product.clone()),
@@ -252,12 +313,19 @@ impl Vault {
         self.audit.record(event)
     }
 
-    fn countersign(&self, known: &Delivered, step: &Step) -> Result<String, VaultError> {
+    /// The vault's word for the confirmation of a drop.
+    pub(super) fn countersign(&self, known: &Delivered, step: &Step) -> Result<String, VaultError> {
+        let verdict = match self.is_in_doubt(known)? {
+            true => Verdict::Suspect,
+            false => Verdict::default(),
+        };
         let confirmation = Confirmation {
             agent: known.agent.clone(),
             handover: known.handover.clone(),
             at: step.heard,
             delivery: step.told.clone(),
+            verdict,
+            safe: Some(self.promises.safe(self.present(&known.drop.workload))),
         };
         confirmation
             .sign(&self.identity.get())

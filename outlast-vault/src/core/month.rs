@@ -2,8 +2,10 @@
 //! else. Pure: lines in, a report out, and the report as JSON, CSV and HTML. The same lines give the same
 //! bytes, for ever: whoever has a month's segment of the log can check any figure.
 
+mod begun;
 pub(crate) mod charge;
 pub(crate) mod csv;
+mod handed;
 pub(crate) mod html;
 pub(crate) mod noted;
 mod used;
@@ -12,53 +14,19 @@ mod workload;
 use std::collections::{BTreeMap, BTreeSet};
 
 use outlast_civil::Zone;
+use outlast_promise::Safe;
 use outlast_types::{Timestamp, WorkloadName};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 
+pub(crate) use self::begun::{Begun, Carried, FORM, InForce};
+use self::begun::{CHARGED_FORM, FIRST_FORM};
 use self::charge::Charge;
+use self::handed::Handed;
 use super::audit::{AuditAction, EntryJson, Outcome};
 
-/// The form of a report of a month whose first entry names none: without what is charged for.
-const FIRST_FORM: u32 = 1;
-/// The form of reports of months that begin now.
-pub(crate) const FORM: u32 = 2;
 /// Single things that a workload's part of a report names, of each kind; all are counted.
 const NAMED_MAX: usize = 500;
-
-/// How a workload stood when a month began: what the month's own entries cannot tell.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Carried {
-    pub(crate) workload: WorkloadName,
-    pub(crate) state: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) last_point: Option<Timestamp>,
-    pub(crate) promise: InForce,
-    pub(crate) snapshots: u64,
-}
-
-/// What is promised of a workload.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct InForce {
-    pub(crate) owner: String,
-    /// In words, as policy says it: `a recovery point at most 26 h old`.
-    pub(crate) promise: String,
-}
-
-/// The first entries of a month: `month`, and the workloads in as many entries as they need.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Begun {
-    /// By which its report is made, for ever.
-    #[serde(default = "first_form")]
-    pub(crate) form: u32,
-    pub(crate) month: String,
-    pub(crate) zone: String,
-    pub(crate) workloads: Vec<Carried>,
-}
-
-fn first_form() -> u32 {
-    FIRST_FORM
-}
 
 /// A month.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -106,6 +74,10 @@ struct Totals {
     stored_bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     share_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    confirmed: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    withdrawn: Option<u64>,
 }
 
 /// One workload in one month.
@@ -113,6 +85,9 @@ struct Totals {
 struct WorkloadMonth {
     workload: WorkloadName,
     owner: String,
+    /// What policy counts, as it was noted last.
+    #[serde(skip)]
+    safe: Safe,
     /// Each promise that was in force, and since when: of the first, since before the month.
     promises: Vec<Since<String>>,
     /// State at the beginning, and each change.
@@ -147,6 +122,9 @@ struct WorkloadMonth {
     listings: Option<Vec<Deed>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     charge: Option<Charge>,
+    /// What backup products have of it: since the third form.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    handed: Option<Handed>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -247,10 +225,16 @@ impl Reader {
             (AuditAction::DropPublished | AuditAction::SnapshotAdopted, Outcome::Done) => {
                 self.arrival(&entry);
             }
+            (AuditAction::DropConfirmed | AuditAction::ConfirmationWithdrawn, Outcome::Done)
+                if self.form > CHARGED_FORM =>
+            {
+                self.handed_over(&entry);
+            }
             (AuditAction::PromiseInForce, _) => {
                 let parsed = entry.content.clone().map(serde_json::from_value::<InForce>);
                 if let (Some(Ok(now)), Some(workload)) = (parsed, self.of(&entry)) {
                     workload.owner = now.owner;
+                    workload.safe = now.safe;
                     workload.promises.push(Since { since: Some(entry.at), is: now.promise });
                 }
             }
@@ -292,6 +276,7 @@ impl Reader {
         for carried in begun.workloads {
             let workload = self.named(&carried.workload);
             workload.owner = carried.promise.owner;
+            workload.safe = carried.promise.safe;
             workload.promises.push(Since { since: None, is: carried.promise.promise });
             workload.states.push(Since { since: None, is: carried.state });
             workload.last_point = carried.last_point;
@@ -316,8 +301,13 @@ impl Reader {
         let at = time("recovery_point").or_else(|| time("received")).unwrap_or(entry.at);
         let is_suspect = entry.details.contains_key("suspect");
         let Some(workload) = self.of(entry) else { return };
-        workload.logical_bytes += logical.unwrap_or(0);
         workload.line_bytes += line.unwrap_or(0);
+        if let Some(handed) = &mut workload.handed {
+            let is_new = handed.arrived(entry, at);
+            workload.logical_bytes += logical.filter(|_| is_new).unwrap_or(0);
+            return;
+        }
+        workload.logical_bytes += logical.unwrap_or(0);
         if is_suspect {
             workload.suspect += 1;
             return;
@@ -382,6 +372,7 @@ impl Reader {
         let until = end.or(chain.last_at);
         let mut totals = Totals { workloads: workloads.len() as u64, ..Totals::default() };
         for workload in &mut workloads {
+            workload.count_points(until);
             if let Some(until) = until {
                 workload.gap(until);
             }
@@ -395,6 +386,10 @@ impl Reader {
                 charge.finish(days);
                 add(&mut totals.stored_bytes, charge.stored_bytes);
                 add(&mut totals.share_bytes, charge.share_bytes);
+            }
+            if let Some(handed) = &workload.handed {
+                add(&mut totals.confirmed, Some(handed.confirmed));
+                add(&mut totals.withdrawn, Some(handed.withdrawn));
             }
         }
         MonthReport {
@@ -428,11 +423,16 @@ impl MonthReport {
         (self.version > FIRST_FORM, self.last_counted.as_deref())
     }
 
+    /// Whether its form tells what backup products have.
+    pub(crate) fn tells_handed(&self) -> bool {
+        self.version > CHARGED_FORM
+    }
+
     /// The promise and the state of each workload, as they were noted last.
     pub(crate) fn newest(&self) -> BTreeMap<WorkloadName, (InForce, String)> {
         let newest = self.workloads.iter().filter_map(|workload| {
             let promise = workload.promises.last()?.is.clone();
-            let in_force = InForce { owner: workload.owner.clone(), promise };
+            let in_force = InForce { owner: workload.owner.clone(), promise, safe: workload.safe };
             Some((workload.workload.clone(), (in_force, workload.states.last()?.is.clone())))
         });
         newest.collect()

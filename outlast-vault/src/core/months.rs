@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use outlast_format::sha256;
-use outlast_promise::{State, WorkloadStatus};
+use outlast_promise::{Safe, State, WorkloadStatus};
 use outlast_types::{WorkloadName, hex};
 use outlast_wire::head_receipt::SignedHead;
 use serde_json::Value;
@@ -127,7 +127,7 @@ impl Vault {
             .map(|status| Carried {
                 workload: status.workload.clone(),
                 state: state_of(status).to_owned(),
-                last_point: status.last_vaulted,
+                last_point: status.last_safe,
                 promise: in_force(status),
                 snapshots: totals.get(&status.workload).map_or(0, |totals| totals.snapshots),
             })
@@ -319,13 +319,19 @@ fn state_of(status: &WorkloadStatus) -> &'static str {
 
 fn in_force(status: &WorkloadStatus) -> InForce {
     let class = status.promise.class();
-    InForce {
-        owner: status.promise.owner().to_owned(),
-        promise: match &class.name {
-            Some(name) => format!("{}, by class {name} ({})", class.freshness, class.zone.name()),
-            None => class.freshness.to_string(),
-        },
-    }
+    let safe = match class.safe {
+        Safe::Vaulted => "",
+        Safe::Confirmed => ", of what a backup product has confirmed",
+        Safe::Either => ", of what is vaulted or a backup product has confirmed",
+        Safe::Both => ", of what is vaulted and a backup product has confirmed",
+    };
+    let promise = match &class.name {
+        Some(name) => {
+            format!("{}{safe}, by class {name} ({})", class.freshness, class.zone.name())
+        }
+        None => format!("{}{safe}", class.freshness),
+    };
+    InForce { owner: status.promise.owner().to_owned(), promise, safe: class.safe }
 }
 
 fn key_of(month: &str, format: Format) -> String {

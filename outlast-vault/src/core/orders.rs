@@ -43,8 +43,8 @@ pub(crate) enum Action {
     Resume,
     /// It is called `to`, and its name of before is taken for it until then.
     Rename { to: WorkloadName, until: Timestamp },
-    /// A drop is a backup, whatever it looks like: one that the vault `received`, or the one in
-    /// quarantine at `place`.
+    /// A drop is a backup, whatever it looks like: one that the vault `received`, the one in quarantine at
+    /// `place`, or with neither of them, one that only a backup product has.
     Accept {
         drop: DropId,
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -142,6 +142,9 @@ impl Order {
             Action::Pause { until } => outlast_promise::Order::Pause { until },
             Action::Retire { until } => outlast_promise::Order::Retire { at: self.at, until },
             Action::Resume => outlast_promise::Order::Resume,
+            Action::Accept { drop, received: None, place: None } => {
+                outlast_promise::Order::AcceptHanded { drop }
+            }
             Action::Accept { drop, received, .. } => {
                 outlast_promise::Order::Accept { drop, received }
             }

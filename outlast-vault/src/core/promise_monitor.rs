@@ -8,8 +8,8 @@ use outlast_catalog::{
     Catalog, Entry, IncidentRecord, LedgerChange, LedgerRow, ReportRecord, SnapshotRecord, Totals,
 };
 use outlast_promise::{
-    Cause, Change, Event, Finding, Incident, Ledger, LedgerError, Row, ServiceStatus, Settings,
-    Source, SourceStatus, Validity, WorkloadStatus,
+    Cause, Change, Event, Finding, Incident, Ledger, LedgerError, Row, Safe, ServiceStatus,
+    Settings, Source, SourceStatus, Validity, WorkloadStatus,
 };
 use outlast_types::{Clock, Owner, SnapshotId, Timestamp, WorkloadName};
 
@@ -279,8 +279,12 @@ impl PromiseMonitor {
 
     /// Whether what a backup product has can be a recovery point of a workload.
     pub(crate) fn counts_confirmed(&self, workload: &WorkloadName) -> bool {
-        let status = self.status(workload);
-        status.is_some_and(|status| status.promise.class().safe.counts_confirmed())
+        self.safe(workload).counts_confirmed()
+    }
+
+    /// What policy counts as safe, of workloads that nobody spoke of yet, too.
+    pub(crate) fn safe(&self, workload: &WorkloadName) -> Safe {
+        self.lock().ledger.settings().policy.class(workload).safe
     }
 
     pub(crate) fn workloads(&self) -> Vec<WorkloadStatus> {
@@ -459,9 +463,10 @@ fn confirmed(
         for known in deliveries.of(&workload)?.iter().filter(|known| known.is_confirmed()) {
             let Delivered { drop, point, .. } = known;
             let record = catalog.snapshot_of_drop(&workload, drop.drop)?;
-            let said = known.confirmed.as_ref().and_then(|step| step.told.sanity.as_ref());
-            let sanity = record.as_ref().map(|record| &record.sanity).or(said);
-            let counts = sanity.is_none_or(|sanity| sanity.counts());
+            let counts = match &record {
+                Some(record) => record.sanity.counts(),
+                None => known.sanity().counts(),
+            };
             if counts || is_accepted(&workload, drop.drop) {
                 events.push(Event::Confirmed {
                     workload: workload.clone(),

@@ -317,6 +317,7 @@ impl Vault {
             repository: Some(repository_path(&shipment.workload)),
             sequence: Some(self.sequence.next()),
             verdict,
+            safe: Some(self.promises.safe(&shipment.workload)),
             ..Receipt::about(shipment.share, &address, ReceiptState::Vaulted, received)
         };
         let sign = |source| VaultError::Sign { drop: shipment.drop, source };
@@ -356,13 +357,10 @@ impl Vault {
             .detail("recovery_point", record.recovery_point())
             .detail("content_bytes", record.content_bytes)
             .detail("stored_bytes", record.stored_bytes);
-        let event = match record.drop {
-            Some(drop) => event.object(drop),
-            None => event,
-        };
+        let event = record.drop.into_iter().fold(event, audit::Event::object);
+        let event = self.as_policy_counts(record, event)?;
         let counts = self.counts(record);
         let event = if counts { event } else { event.detail("suspect", record.sanity.why()) };
-        let event = event.detail("recovery_point", record.recovery_point());
         self.audit.record(event)?;
         self.tell_vaulted(record, counts)?;
         self.counters.published(record);

@@ -101,7 +101,9 @@ impl Vault {
             }
             let known = self.deliveries.of(&workload)?;
             let known = known.iter().filter(|known| known.drop.drop == drop);
-            handed_over.extend(known.map(|known| handed(&workload, known)));
+            for known in known {
+                handed_over.push(self.handed(&workload, known)?);
+            }
             if let Some(open) = self.shipments.get(&workload, drop) {
                 let OpenShipment { share, agent, since, last, objects, bytes, .. } = open;
                 on_their_way.push(ShipmentView {
@@ -118,6 +120,32 @@ impl Vault {
         Ok(CustodyView { drop, records, on_their_way, handed_over })
     }
 
+    /// What became of a drop in a hand-over, to be shown.
+    fn handed(&self, workload: &WorkloadName, known: &Delivered) -> Result<HandedView, VaultError> {
+        let heard = |step: &Option<Step>| step.as_ref().map(|step| step.heard);
+        let told = known.confirmed.as_ref().or(known.read.as_ref()).map(|step| &step.told);
+        let job = told.and_then(|told| told.jobs.first());
+        let standing = known.confirmed.as_ref().filter(|_| known.is_confirmed());
+        let in_doubt = self.is_in_doubt(known)?;
+        let alone = self.promises.safe(workload).is_met(false, true);
+        Ok(HandedView {
+            workload: workload.clone(),
+            agent: known.agent.name().to_owned(),
+            handover: known.handover.clone(),
+            product: told.and_then(|told| told.product.clone()),
+            job: job.map(|job| job.shown.clone().unwrap_or_else(|| job.key.clone())),
+            by: told.and_then(|told| told.by.clone()),
+            evidence: told.and_then(|told| told.evidence),
+            read: heard(&known.read),
+            confirmed: heard(&known.confirmed),
+            withdrawn: heard(&known.withdrawn),
+            reason: known.withdrawn.as_ref().and_then(|step| step.told.reason.clone()),
+            countersigned: standing.map(|step| self.countersign(known, step)).transpose()?,
+            is_safe: standing.is_some() && alone && !in_doubt,
+            suspect: in_doubt.then(|| known.sanity().why()),
+        })
+    }
+
     fn is_vaulted(&self, workload: &WorkloadName, drop: DropId) -> Result<bool, VaultError> {
         let Some(arrived) = self.arrivals.of_drop(workload, drop)? else { return Ok(false) };
         if arrived.terms.removed.is_some() {
@@ -127,26 +155,6 @@ impl Vault {
             Some(repository) => is_published(&*repository.store, arrived.snapshot),
             None => Ok(false),
         }
-    }
-}
-
-/// What became of a drop in a hand-over, to be shown.
-fn handed(workload: &WorkloadName, known: &Delivered) -> HandedView {
-    let heard = |step: &Option<Step>| step.as_ref().map(|step| step.heard);
-    let told = known.confirmed.as_ref().or(known.read.as_ref()).map(|step| &step.told);
-    let job = told.and_then(|told| told.jobs.first());
-    HandedView {
-        workload: workload.clone(),
-        agent: known.agent.name().to_owned(),
-        handover: known.handover.clone(),
-        product: told.and_then(|told| told.product.clone()),
-        job: job.map(|job| job.shown.clone().unwrap_or_else(|| job.key.clone())),
-        by: told.and_then(|told| told.by.clone()),
-        evidence: told.and_then(|told| told.evidence),
-        read: heard(&known.read),
-        confirmed: heard(&known.confirmed),
-        withdrawn: heard(&known.withdrawn),
-        reason: known.withdrawn.as_ref().and_then(|step| step.told.reason.clone()),
     }
 }
 

@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use outlast_promise::Safe;
 use outlast_types::{
-    Clock, ContentHash, DropId, DropIdentity, ShareId, SystemClock, SystemRandom, WorkloadName,
+    Clock, ContentHash, DropId, DropIdentity, ShareId, SystemClock, SystemRandom, Verdict,
+    WorkloadName,
 };
 use outlast_wire::api::{
-    Delivery, DeliveryState, HandoverJob, HandoverReport, HandoverSpace, HandoverState, JobResult,
-    Reported, UnconfirmedDrop, UnconfirmedDrops, WorkloadReport, WorkloadView,
+    AcceptOrder, Delivery, DeliveryState, HandoverJob, HandoverReport, HandoverSpace,
+    HandoverState, JobResult, Reported, UnconfirmedDrop, UnconfirmedDrops, WorkloadReport,
+    WorkloadView,
 };
 use outlast_wire::confirmation::Confirmation;
 use outlast_wire::{ApiClient, Role};
@@ -54,6 +56,7 @@ fn delivery(drop: &DropIdentity, state: DeliveryState) -> Delivery {
         size: 7,
         first_seen: Some(SystemClock.now()),
         sanity: None,
+        sanity_rule: None,
         product: Some("NetBackup".to_owned()),
         jobs: vec![job(JobResult::Well, None)],
         evidence: Some(ContentHash([3; 32])),
@@ -269,4 +272,96 @@ fn a_withdrawal_and_a_failed_job_are_pages_of_the_backup_team_and_end_by_themsel
         tell(&agent, handover(Vec::new()), Vec::new());
         open(&operator).is_empty().then_some(())
     });
+}
+
+#[test]
+fn a_drop_that_is_only_handed_over_and_shrank_renews_nothing_until_an_operator_accepts_it() {
+    let world = world(Safe::Confirmed);
+    let vault = world.start();
+    let agent = world.agent(&vault);
+    let operator = world.client(&vault, Role::Operator);
+    let sized = |size: u64, ago: u64| {
+        let seen = SystemClock.now().saturating_sub(Duration::from_secs(ago));
+        let drop = drop_of(&agent, 9);
+        Delivery { size, first_seen: Some(seen), ..delivery(&drop, DeliveryState::Confirmed) }
+    };
+    for (size, ago) in [(100 << 20, 5000), (101 << 20, 4000)] {
+        tell(&agent, handover(vec![sized(size, ago)]), Vec::new());
+    }
+    let last = view(&operator).last_confirmed.unwrap();
+    let small = sized(3 << 20, 3000);
+    let id = small.drop.drop;
+    let answer = tell(&agent, handover(vec![small.clone()]), Vec::new());
+    let word = answer.deliveries[0].countersigned.clone().unwrap();
+    let word = Confirmation::read(&word, agent.identity.ca_pem()).unwrap();
+    assert_eq!(word.verdict, Verdict::Suspect, "the product has it, and it takes no one's place");
+    let seen = view(&operator);
+    assert_eq!(seen.last_confirmed, Some(last), "it renewed nothing");
+    let suspect = seen.suspect.unwrap();
+    assert_eq!(suspect.drop, id);
+    assert!(suspect.reason.contains("more than 50% less"), "{}", suspect.reason);
+    let custody = operator.custody(id).unwrap().handed_over.remove(0);
+    assert!(!custody.is_safe && custody.suspect.is_some() && custody.countersigned.is_some());
+    // So it stays when it is told again, and after a start.
+    tell(&agent, handover(vec![small]), Vec::new());
+    drop(vault);
+    let vault = world.start();
+    let operator = world.client(&vault, Role::Operator);
+    assert_eq!(view(&operator).last_confirmed, Some(last));
+    let accept = AcceptOrder { drop: id, reason: Some("orders were archived".to_owned()) };
+    operator.accept(&shop(), &accept).unwrap();
+    let accepted = view(&operator);
+    assert!(accepted.suspect.is_none());
+    let point = accepted.last_confirmed.unwrap();
+    let age = SystemClock.now().since(point).as_secs();
+    assert!(point > last && (2900..3900).contains(&age), "it is as old as it was: {age} s");
+    assert_eq!(accepted.last_vaulted, None, "and the vault has it no more than before");
+    assert!(operator.custody(id).unwrap().handed_over[0].is_safe);
+    let error = operator.accept(&shop(), &accept).unwrap_err().to_string();
+    assert!(error.contains("was accepted before"), "{error}");
+    // It is the measure from now on.
+    let agent = Agent { share: agent.share, ..world.agent(&vault) };
+    let next =
+        Delivery { size: 3 << 20, ..delivery(&drop_of(&agent, 9), DeliveryState::Confirmed) };
+    tell(&agent, handover(vec![next.clone()]), Vec::new());
+    assert!(view(&operator).suspect.is_none());
+    assert!(operator.custody(next.drop.drop).unwrap().handed_over[0].is_safe);
+    drop(vault);
+    outlast_vault::rebuild(&world.config, &outlast_types::Environment::system()).unwrap();
+    let vault = world.start();
+    let rebuilt = view(&world.client(&vault, Role::Operator));
+    assert!(rebuilt.last_confirmed > Some(point), "a rebuilt catalog knows that, too");
+}
+
+#[test]
+fn the_report_of_the_month_counts_what_a_product_confirmed_by_the_vaults_own_log() {
+    let world = world(Safe::Confirmed);
+    let vault = world.start();
+    let agent = world.agent(&vault);
+    let (first, second) = (drop_of(&agent, 9), drop_of(&agent, 8));
+    told(&agent, &first, DeliveryState::Confirmed);
+    told(&agent, &second, DeliveryState::Confirmed);
+    told(&agent, &second, DeliveryState::Withdrawn);
+    // What only the vault has is no point here.
+    agent.ship(&shop(), b"one");
+    // A start notes what is promised at once.
+    drop(vault);
+    let vault = world.start();
+    let operator = world.client(&vault, Role::Operator);
+    let row = crate::support::eventually("the month's first entries", || {
+        let month = SystemClock.now().to_string()[..7].to_owned();
+        let csv = operator.report_of(&month, "csv").ok()?.document;
+        let cells = |line: usize| {
+            let line = csv.lines().nth(line).unwrap_or_default();
+            line.split(',').map(str::to_owned).collect::<Vec<_>>()
+        };
+        let row: std::collections::BTreeMap<_, _> = cells(0).into_iter().zip(cells(1)).collect();
+        row.get("safe").is_some_and(|safe| safe == "confirmed").then_some(row)
+    });
+    for (column, figure) in
+        [("points", "1"), ("vaulted", "1"), ("confirmed", "2"), ("withdrawn", "1"), ("missed", "0")]
+    {
+        assert_eq!(row[column], figure, "{column}: {row:?}");
+    }
+    assert_eq!(row["logical_bytes"], "21", "each drop once");
 }

@@ -5,7 +5,9 @@
 //! the same word twice changes nothing, so an agent begins where it likes. A report has at most
 //! [`REPORT_DELIVERIES_MAX`] of them in all its hand-overs; what is left comes with the next.
 
-use outlast_types::{ContentHash, DropId, DropIdentity, Sanity, Timestamp, WorkloadName};
+use outlast_types::{
+    ContentHash, DropId, DropIdentity, Sanity, SanityRule, Timestamp, WorkloadName,
+};
 use serde::{Deserialize, Serialize};
 
 /// The most hand-overs of one agent.
@@ -216,6 +218,9 @@ pub struct Delivery {
     /// What the agent thinks of the content, as in a bill of lading.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sanity: Option<Sanity>,
+    /// What the workload's team asks of its content, as in a bill of lading.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sanity_rule: Option<SanityRule>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub product: Option<String>,
     /// The jobs that have it together, the newest first: one that has all of it, where there is one.

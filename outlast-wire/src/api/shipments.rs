@@ -256,6 +256,16 @@ pub struct HandedView {
     /// Why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// The vault's signed word that it was told of the confirmation, while it stands: the text of a
+    /// [`Confirmation`](crate::confirmation::Confirmation).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub countersigned: Option<String>,
+    /// Whether that makes the drop safe, by policy, whoever else has it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_safe: bool,
+    /// Why it counts for nothing by what it looks like, if so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspect: Option<String>,
 }
 
 /// A drop that the vault took in.

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use outlast_drop::receipt::{self, ReceiptState, SignedReceipt};
-use outlast_drop::{ReceiptError, Share};
+use outlast_drop::{ReceiptError, Share, Verifier as _};
 use outlast_types::{DropId, Timestamp, WorkloadName};
 use outlast_wire::api::{CustodyView, HandedView, ShipmentView};
-use outlast_wire::receipts::Authority;
+use outlast_wire::confirmation::Confirmation;
+use outlast_wire::receipts::{Authority, Countersigned};
 use serde_json::{Value, json};
 
 use super::vault_access::VaultAccess;
@@ -35,8 +36,8 @@ const STATES: [ReceiptState; 9] = [
 if somebody signed it who may say it, under the authority of the identity that asks. The times are those
 of whoever signed.
 
-Exit codes: 0 the vault holds it, and every signature is right; 1 a signature is wrong, or share and vault
-contradict each other; 3 the vault does not hold it, or not yet.
+Exit codes: 0 the vault holds it, or a backup product whose word policy counts, and every signature is right;
+1 a signature is wrong, or share and vault contradict each other; 3 nobody holds it for good, or not yet.
 
 Examples:
   outlast custody 01a2066b-8649-78cb-a8bc-a5af0e952501 --dir ./outlast-data --share ./share
@@ -72,6 +73,8 @@ struct Word {
     flaw: Option<String>,
     /// Whether its signer's word would count now.
     counts_now: bool,
+    /// Of a confirmation, whether the vault has signed in it that it was told so; else why not.
+    countersigned: Option<Result<(), String>>,
     receipt: Value,
 }
 
@@ -96,15 +99,17 @@ pub(crate) fn run(arguments: &Args, output: &Output) -> Result<Code> {
         }
     }
     flaws.extend(contradiction(&words));
+    flaws.extend(record.handed_over.iter().filter_map(|handed| unproved(handed, &authority)));
     words.sort_by_key(|word| (word.at, word.place));
     let is_held = record.records.iter().any(|held| held.is_published);
+    let is_safe = is_held || record.handed_over.iter().any(|handed| handed.is_safe);
     if output.is_json() {
         output.json(&document(arguments.drop, is_held, &words, &flaws, &record))?;
     } else {
-        tell(is_held, &words, &flaws, &record, output)?;
+        tell(is_held, &words, &flaws, (&record, &authority), output)?;
     }
     let is_sound = flaws.is_empty() && words.iter().all(|word| word.flaw.is_none());
-    Ok(match (is_sound, is_held) {
+    Ok(match (is_sound, is_safe) {
         (false, _) => Code::Failed,
         (true, true) => Code::Done,
         (true, false) => Code::Incomplete,
@@ -175,6 +180,11 @@ fn word(
     let judged = authority.judge(signed);
     let counts_now = judged.as_ref().is_ok_and(|judged| judged.counts_now);
     let flaw = judged.err().map(|error| error.to_string());
+    // Nobody else was there: without the vault's word a confirmation is the agent's alone.
+    let countersigned = match said.state {
+        ReceiptState::Confirmed => Some(Countersigned(authority.clone()).check(signed)),
+        _ => None,
+    };
     let flaw = flaw.or_else(|| {
         (said.workload != *workload)
             .then(|| format!("it is of another workload, {}", said.workload))
@@ -188,8 +198,38 @@ fn word(
         by: format!("{} {}", said.role, said.by),
         flaw,
         counts_now,
+        countersigned,
         receipt,
     }
+}
+
+/// Why the vault's signature under a confirmation proves nothing, if so.
+fn unproved(handed: &HandedView, authority: &Authority) -> Option<String> {
+    let why = match countersigned(handed, authority)? {
+        Ok(_) => return None,
+        Err(why) => why,
+    };
+    let HandedView { handover, agent, .. } = handed;
+    Some(format!(
+        "the vault's word for what {handover} of agent {agent} confirmed proves nothing: {why}"
+    ))
+}
+
+/// Which vault signed for a confirmation, if it was signed for.
+fn countersigned(handed: &HandedView, authority: &Authority) -> Option<Result<String, String>> {
+    let text = handed.countersigned.as_deref()?;
+    let mut signer = None;
+    let read = Confirmation::read_by(text, |chain, message, proof| {
+        let judged = authority.signer(chain, message, proof);
+        let judged = judged.map_err(|error| Box::<dyn std::error::Error>::from(error.to_string()));
+        signer = judged.as_ref().ok().map(|judged| judged.peer.to_string());
+        judged
+    });
+    Some(match (read, signer) {
+        (Ok(_), Some(signer)) => Ok(signer),
+        (Ok(_), None) => Err("nobody signed it".to_owned()),
+        (Err(error), _) => Err(error.to_string()),
+    })
 }
 
 /// In which respect the vault's receipt on the share is not the one that the vault has.
@@ -223,6 +263,7 @@ fn document(
             "proved": word.flaw.is_none(),
             "flaw": word.flaw,
             "counts_now": word.counts_now,
+            "countersigned": word.countersigned.as_ref().map(Result::is_ok),
             "receipt": word.receipt,
         })
     });
@@ -240,7 +281,7 @@ fn tell(
     is_held: bool,
     words: &[Word],
     flaws: &[String],
-    record: &CustodyView,
+    (record, authority): (&CustodyView, &Authority),
     output: &Output,
 ) -> Result<()> {
     let rows: Vec<Vec<String>> = words.iter().map(row).collect();
@@ -252,23 +293,31 @@ fn tell(
         ));
     }
     for handed in &record.handed_over {
-        tell_handed(handed, output);
+        tell_handed(handed, authority, output);
     }
     for flaw in flaws {
         output.remark(flaw);
     }
-    if is_held {
-        output.remark("The vault holds it.");
-    } else {
-        output.remark("The vault does not hold it.");
+    let safe = record.handed_over.iter().find(|handed| handed.is_safe);
+    match (is_held, safe) {
+        (true, _) => output.remark("The vault holds it."),
+        (false, Some(handed)) => output.remark(format_args!(
+            "The vault does not hold it; {} does, and that is what policy counts.",
+            product_of(handed)
+        )),
+        (false, None) => output.remark("The vault does not hold it."),
     }
     Ok(())
 }
 
+fn product_of(handed: &HandedView) -> &str {
+    handed.product.as_deref().unwrap_or("the backup product")
+}
+
 /// What became of it in a hand-over.
-fn tell_handed(handed: &HandedView, output: &Output) {
-    let HandedView { agent, handover, product, job, by, evidence, .. } = handed;
-    let product = product.as_deref().unwrap_or("the backup product");
+fn tell_handed(handed: &HandedView, authority: &Authority, output: &Output) {
+    let HandedView { agent, handover, job, by, evidence, .. } = handed;
+    let product = product_of(handed);
     let what = format!("handed over by {handover} of agent {agent}");
     let steps = [("read", handed.read), ("confirmed", handed.confirmed)];
     let steps = steps.into_iter().filter_map(|(step, at)| Some((step, at?)));
@@ -286,6 +335,12 @@ fn tell_handed(handed: &HandedView, output: &Output) {
         }
         output.remark(line);
     }
+    if let Some(Ok(signer)) = countersigned(handed, authority) {
+        output.remark(format_args!("{what}: {signer} has signed that it was told so"));
+    }
+    if let Some(why) = &handed.suspect {
+        output.remark(format_args!("{what}: it counts for nothing, by what it looks like: {why}"));
+    }
     if let Some(at) = handed.withdrawn {
         let reason = handed.reason.as_deref().unwrap_or("nobody says why");
         output.remark(format_args!(
@@ -298,7 +353,11 @@ fn tell_handed(handed: &HandedView, output: &Output) {
 fn row(word: &Word) -> Vec<String> {
     let signature = match (&word.flaw, word.counts_now) {
         (Some(flaw), _) => format!("WRONG: {flaw}"),
-        (None, true) => "right".to_owned(),
+        (None, true) => match &word.countersigned {
+            None => "right".to_owned(),
+            Some(Ok(())) => "right, and the vault's in it".to_owned(),
+            Some(Err(why)) => format!("right, and counts for nothing yet: {why}"),
+        },
         (None, false) => "right, of a signer who counts no more".to_owned(),
     };
     vec![

@@ -32,13 +32,15 @@ Of an instance (or of the workload, if none is named) the newest drop decides; o
 must get there, too. With --release, that holds for each instance of the release; name an instance at
 each `outlast drop`. A drop that was released, so that nothing of it lies there, is found by --drop.
 
-States, each of which stands for those before it:
+States, of which each of the first four stands for those before it:
   sealed     it is complete on the share, by its own seal; needs no --ca
   accepted   an agent has verified every hash: nothing more is wanted of the instance
   shipped    a media server, or the vault, holds it
   vaulted    the vault has published its snapshot; while the line is down, nothing gets there
   confirmed  an existing backup product has confirmed it (and no more than that), and the vault has
              signed that it was told so
+  safe       what policy counts for this workload: vaulted, confirmed, one of them or both. The vault says
+             which in what it signs about the drop; what looks like no backup to it is never safe
 
 Exit codes: 0 reached; 1 at once if it never will be: rejected, failed or abandoned; 3 not within the
 timeout, with what it waits for.
@@ -66,7 +68,7 @@ pub(crate) struct Args {
     /// This drop, whose id `outlast drop` printed
     #[arg(long, value_name = "ID")]
     drop: Option<DropId>,
-    /// How far it must have come: sealed, accepted, shipped, vaulted or confirmed
+    /// How far it must have come: sealed, accepted, shipped, vaulted, confirmed or safe
     #[arg(long, value_name = "STATE", default_value = "accepted")]
     until: Until,
     #[command(flatten)]
@@ -143,7 +145,7 @@ fn wait(
 /// One look. A share that cannot be looked at now is waited for, like all else.
 fn look(gate: &mut Gate, arguments: &Args, authority: Option<&Authority>) -> Verdict {
     // Of a confirmation the agent alone knows: the vault's word that it believes that is in the receipt.
-    let strict = authority.filter(|_| arguments.until == Until::Confirmed);
+    let strict = authority.filter(|_| matches!(arguments.until, Until::Confirmed | Until::Safe));
     let strict = strict.cloned().map(Countersigned);
     let verifier = match &strict {
         Some(strict) => Some(strict as &dyn Verifier),
@@ -202,6 +204,7 @@ fn view(drop: &GatedDrop) -> Value {
         "instance": drop.instance,
         "release": drop.release,
         "state": drop.state(),
+        "policy": drop.policy.map(|word| word.safe.to_string()),
         "proved": drop.proved.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "reason": reason,
     })

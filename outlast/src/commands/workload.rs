@@ -281,10 +281,14 @@ fn show(client: &ApiClient, name: &WorkloadName, output: &Output) -> Result<()> 
         output.gap()?;
         output.line(format_args!("its RPO is from: {rpo}; its owner: {owner}"))?;
     }
-    let [WorkloadView { suspect, quarantine, failing, safe, last_confirmed, .. }] = &workloads;
+    let [WorkloadView { suspect, quarantine, failing, safe, last_confirmed, last_safe, .. }] =
+        &workloads;
     if let Some(safe) = safe.as_ref().filter(|safe| *safe != "vaulted") {
         let last = last_confirmed.map_or_else(|| "never".to_owned(), whole_seconds);
-        output.line(format_args!("what counts as safe: {safe}; last confirmed drop: {last}"))?;
+        let point = last_safe.map_or_else(|| "none".to_owned(), whole_seconds);
+        output.line(format_args!(
+            "what counts as safe: {safe}; newest recovery point: {point}; last confirmed drop: {last}"
+        ))?;
     }
     if let Some(failing) = failing {
         output.gap()?;
@@ -453,8 +457,14 @@ fn tell_members(workload: &WorkloadView, output: &Output) -> Result<()> {
 fn row(workload: &WorkloadView) -> Vec<String> {
     let dash = || "-".to_owned();
     let rpo = workload.rpo_seconds.map(Duration::from_secs);
-    let last = match (workload.safe.as_deref(), workload.last_confirmed) {
+    let confirmed = workload.last_safe.or(workload.last_confirmed);
+    let last = match (workload.safe.as_deref(), confirmed) {
         (Some("confirmed"), Some(at)) => format!("{} confirmed", whole_seconds(at)),
+        (Some("confirmed"), None) => dash(),
+        (Some("either"), Some(at)) if workload.last_vaulted.is_none_or(|it| it < at) => {
+            format!("{} confirmed", whole_seconds(at))
+        }
+        (Some("both"), _) => workload.last_safe.map_or_else(dash, whole_seconds),
         _ => workload.last_vaulted.map_or_else(dash, whole_seconds),
     };
     vec![

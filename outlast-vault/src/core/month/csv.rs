@@ -2,6 +2,7 @@
 
 use super::MonthReport;
 use super::charge::Charge;
+use super::handed::Handed;
 
 pub(crate) fn of(report: &MonthReport) -> String {
     let mut text = String::from(
@@ -11,6 +12,9 @@ pub(crate) fn of(report: &MonthReport) -> String {
     // What came later stands behind what was there.
     if report.counted().0 {
         text.push_str(",stored_bytes,share_bytes,days_counted,listings");
+    }
+    if report.tells_handed() {
+        text.push_str(",safe,vaulted,confirmed,withdrawn,missed_explained");
     }
     text.push_str("\r\n");
     let or_none = |number: Option<u64>| number.map_or_else(String::new, |it| it.to_string());
@@ -43,7 +47,13 @@ pub(crate) fn of(report: &MonthReport) -> String {
                 let counts = [days_counted, listings].map(u64::to_string);
                 [*stored_bytes, *share_bytes].map(or_none).into_iter().chain(counts)
             });
+            let handed = workload.handed.as_ref().map(|handed| {
+                let Handed { safe, vaulted, confirmed, withdrawn, explained, .. } = handed;
+                let counts = [vaulted, confirmed, withdrawn, explained].map(u64::to_string);
+                [safe.to_string()].into_iter().chain(counts)
+            });
             let cells = cells.into_iter().chain(charge.into_iter().flatten());
+            let cells = cells.chain(handed.into_iter().flatten());
             let cells: Vec<String> = cells.map(|cell| quoted(&cell)).collect();
             text.push_str(&cells.join(","));
             text.push_str("\r\n");

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use outlast_types::human;
 use std::time::Duration;
 
+use super::handed::Handed;
 use super::{Deed, IncidentMonth, MonthReport, WorkloadMonth};
 
 const STYLE: &str = "body{font:11pt/1.4 sans-serif;margin:2em;color:#111}h1{font-size:18pt}h2{font-size:13pt;\
@@ -140,6 +141,9 @@ fn section(page: &mut String, workload: &WorkloadMonth) {
         }
         _ => deeds(page, "Opened for reading", &workload.restores),
     }
+    if let Some(handed) = workload.handed.as_ref().filter(|it| it.is_worth_telling()) {
+        confirmations(page, handed);
+    }
     deeds(page, "Decided and done", &workload.deeds);
     page.push_str("</section>\n");
 }
@@ -184,6 +188,47 @@ fn deeds(page: &mut String, title: &str, deeds: &[Deed]) {
             escaped(&deed.action),
             escaped(deed.object.as_deref().unwrap_or("")),
             escaped(&details.join("; ")),
+        );
+    }
+    page.push_str("</tbody></table>\n");
+}
+
+/// What backup products have of it, and on whose word.
+fn confirmations(page: &mut String, handed: &Handed) {
+    let Handed { safe, vaulted, confirmed, withdrawn, explained, .. } = handed;
+    let _ = writeln!(
+        page,
+        "<p>What counts as safe: {}. Drops that the vault took in: {vaulted}; that a backup product confirmed: \
+         {confirmed}; that it has no more: {withdrawn}. Promises missed for which others answer: {explained}.</p>",
+        safe
+    );
+    if handed.confirmations.is_empty() {
+        return;
+    }
+    page.push_str(
+        "<table><thead><tr><th>Confirmed</th><th>Drop, and its moment</th><th>Hand-over</th><th>Job</th>\
+         <th>Says</th><th>Evidence</th><th>Remarks</th></tr></thead><tbody>\n",
+    );
+    for told in &handed.confirmations {
+        let or_empty = |text: &Option<String>| escaped(text.as_deref().unwrap_or_default());
+        let product = told.product.as_deref().map_or_else(String::new, |it| format!(", {it}"));
+        let remarks = told.suspect.iter().map(|why| format!("counts for nothing: {why}"));
+        let gone = told.withdrawn.map(|at| {
+            format!("gone since {at}: {}", told.reason.as_deref().unwrap_or("nobody says why"))
+        });
+        let remarks: Vec<String> = remarks.chain(gone).collect();
+        let _ = writeln!(
+            page,
+            "<tr><td>{}</td><td><code>{}</code> {}</td><td>{}</td><td>{}</td><td>{}</td><td><code>{}</code></td>\
+             <td>{}</td></tr>",
+            told.at,
+            escaped(&told.drop),
+            told.recovery_point.map_or_else(String::new, |at| at.to_string()),
+            escaped(&format!("{} of {}{product}", told.handover, told.agent)),
+            or_empty(&told.job),
+            or_empty(&told.by),
+            or_empty(&told.evidence),
+            escaped(&remarks.join("; ")),
         );
     }
     page.push_str("</tbody></table>\n");

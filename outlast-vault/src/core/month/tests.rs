@@ -174,3 +174,133 @@ fn a_month_that_began_before_vaults_counted_what_is_used_comes_out_as_it_did() {
     }
     assert!(after.json().starts_with("{\n  \"version\": 1,"));
 }
+
+/// A month of the third form of a workload of which policy counts `safe`; and its lines.
+fn handed_month(safe: &str) -> Lines {
+    let mut lines = Lines::default();
+    lines.add(
+        "2026-11-01T00:00:10Z",
+        "month_begun",
+        json!({ "object": "2026-11", "content": {
+            "form": 3, "month": "2026-11", "zone": "UTC", "workloads": [{
+                "workload": "shop-db", "state": "fresh", "last_point": "2026-10-31T22:00:00Z",
+                "promise": { "owner": "ops", "promise": "x", "safe": safe }, "snapshots": 0,
+            }],
+        }}),
+    );
+    lines
+}
+
+fn drop_id(number: u8) -> String {
+    format!("01a2066b-8649-78cb-a8bc-a5af0e9525{number:02}")
+}
+
+/// A word about a drop of its day at ten in the evening, by a vault that counts `safe`.
+fn word(safe: &str, drop: u8, more: &[(&str, &str)]) -> Value {
+    let mut details = json!({
+        "recovery_point": format!("2026-11-{drop:02}T22:00:00Z"), "safe": safe, "content_bytes": "100",
+        "handover": "nbu", "product": "NetBackup", "job": "night (apps)", "by": "bplist on host",
+        "evidence": "00ff",
+    });
+    for (name, text) in more {
+        details[*name] = json!(text);
+    }
+    json!({ "workload": "shop-db", "object": drop_id(drop), "actor": "agent road-1", "details": details })
+}
+
+fn shop_of(lines: &Lines) -> Value {
+    let read: Value = serde_json::from_str(&lines.read().json()).unwrap();
+    assert_eq!(read["version"], json!(3));
+    read["workloads"][0].clone()
+}
+
+#[test]
+fn points_of_a_month_are_what_policy_counted_of_vaulted_and_confirmed_drops() {
+    for (safe, points) in [("vaulted", 2), ("confirmed", 2), ("either", 3), ("both", 1)] {
+        let mut lines = handed_month(safe);
+        // Only vaulted, only confirmed, and both, in which the confirmation is told twice.
+        lines.add("2026-11-02T00:00:00Z", "drop_published", word(safe, 1, &[]));
+        lines.add("2026-11-03T00:00:00Z", "drop_confirmed", word(safe, 2, &[]));
+        lines.add("2026-11-04T00:00:00Z", "drop_published", word(safe, 3, &[]));
+        lines.add("2026-11-04T01:00:00Z", "drop_confirmed", word(safe, 3, &[("vaulted", "true")]));
+        lines.add("2026-11-04T02:00:00Z", "drop_confirmed", word(safe, 3, &[("vaulted", "true")]));
+        // One that looks like no backup.
+        lines.add("2026-11-05T00:00:00Z", "drop_confirmed", word(safe, 4, &[("suspect", "small")]));
+        let shop = shop_of(&lines);
+        assert_eq!(shop["points"], json!(points), "{safe}");
+        assert_eq!((&shop["suspect"], &shop["logical_bytes"]), (&json!(1), &json!(400)), "{safe}");
+        let handed = &shop["handed"];
+        let counts = [&handed["vaulted"], &handed["confirmed"], &handed["withdrawn"]];
+        assert_eq!(counts, [&json!(2), &json!(2), &json!(0)], "{safe}");
+        assert_eq!(handed["safe"], json!(safe));
+        assert_eq!(handed["confirmations"][0]["job"], json!("night (apps)"));
+        assert_eq!(handed["confirmations"][0]["evidence"], json!("00ff"));
+        assert!(shop["deeds"].as_array().unwrap().is_empty(), "they are no deeds of people");
+        let csv = csv::of(&lines.read());
+        assert!(
+            csv.lines()
+                .next()
+                .unwrap()
+                .ends_with(",safe,vaulted,confirmed,withdrawn,missed_explained")
+        );
+        assert!(csv.lines().nth(1).unwrap().ends_with(&format!(",{safe},2,2,0,0")), "{csv}");
+        let page = html::of(&lines.read());
+        assert!(page.contains("night (apps)") && page.contains("counts for nothing: small"));
+        assert_eq!(page.matches("<table").count(), page.matches("</table>").count());
+    }
+}
+
+#[test]
+fn what_a_product_has_no_more_is_no_point_and_widens_the_gap_until_another_has_it() {
+    let mut lines = handed_month("confirmed");
+    for drop in 1..=29 {
+        let at = format!("2026-11-{:02}T00:00:00Z", drop + 1);
+        lines.add(&at, "drop_confirmed", word("confirmed", drop, &[]));
+    }
+    let longest = |lines: &Lines| shop_of(lines)["longest_gap_seconds"].as_u64().unwrap() / 3600;
+    assert_eq!(longest(&lines), 26, "of the last until the end of the month");
+    let gone = word("confirmed", 5, &[("reason", "the image is gone")]);
+    lines.add("2026-11-30T01:00:00Z", "confirmation_withdrawn", gone);
+    let shop = shop_of(&lines);
+    assert_eq!((&shop["points"], longest(&lines)), (&json!(28), 48));
+    assert_eq!(shop["handed"]["withdrawn"], json!(1));
+    assert_eq!(shop["handed"]["confirmations"][4]["reason"], json!("the image is gone"));
+    lines.add("2026-11-30T02:00:00Z", "drop_confirmed", word("confirmed", 5, &[]));
+    assert_eq!((&shop_of(&lines)["points"], longest(&lines)), (&json!(29), 26));
+}
+
+#[test]
+fn a_promise_that_broke_while_somebody_else_answered_for_it_is_missed_all_the_same() {
+    let mut lines = handed_month("confirmed");
+    let state = |to: &str| json!({ "workload": "shop-db", "details": { "from": "x", "to": to } });
+    lines.add("2026-11-02T23:00:00Z", "state_changed", state("broken"));
+    lines.add("2026-11-04T00:00:00Z", "state_changed", state("fresh"));
+    let incident = json!({ "workload": "shop-db", "content": {
+        "incident": 7, "key": "recovery-point/shop-db", "workload": "shop-db", "owner": "app",
+        "team": "team-shop", "code": "nothing-dropped", "cause": {}, "opened": "2026-11-09T23:59:00Z",
+    }});
+    lines.add("2026-11-09T23:59:00Z", "incident_opened", incident);
+    lines.add("2026-11-10T00:00:00Z", "state_changed", state("broken"));
+    let shop = shop_of(&lines);
+    assert_eq!((&shop["missed"], &shop["handed"]["explained"]), (&json!(2), &json!(1)));
+    assert_eq!(shop["points"], json!(0));
+}
+
+#[test]
+fn a_month_that_began_before_confirmations_were_counted_comes_out_as_it_did() {
+    let mut lines = handed_month("confirmed");
+    let begun = String::from_utf8(lines.lines[0].clone()).unwrap();
+    lines.lines[0] = begun.replace("\"form\":3", "\"form\":2").into_bytes();
+    lines.add("2026-11-02T00:00:00Z", "drop_confirmed", word("confirmed", 1, &[]));
+    lines.add("2026-11-03T00:00:00Z", "drop_published", word("confirmed", 2, &[]));
+    let report = lines.read();
+    let read: Value = serde_json::from_str(&report.json()).unwrap();
+    let shop = &read["workloads"][0];
+    assert_eq!((&read["version"], &shop["points"]), (&json!(2), &json!(1)));
+    assert_eq!(shop["deeds"][0]["action"], json!("drop_confirmed"));
+    for text in [csv::of(&report), html::of(&report), report.json()] {
+        for word in ["missed_explained", "handed\"", "What counts as safe"] {
+            assert!(!text.contains(word), "{word}: {text}");
+        }
+    }
+}

@@ -1,9 +1,11 @@
 //! One workload in one month.
 
+use outlast_promise::Safe;
 use outlast_types::{Timestamp, WorkloadName};
 
 use super::charge::Charge;
-use super::{FIRST_FORM, WorkloadMonth};
+use super::handed::Handed;
+use super::{CHARGED_FORM, FIRST_FORM, WorkloadMonth};
 
 impl WorkloadMonth {
     pub(super) fn new(workload: &WorkloadName, form: u32) -> Self {
@@ -11,6 +13,7 @@ impl WorkloadMonth {
         Self {
             workload: workload.clone(),
             owner: String::new(),
+            safe: Safe::default(),
             promises: Vec::new(),
             states: Vec::new(),
             points: 0,
@@ -33,6 +36,7 @@ impl WorkloadMonth {
             line_bytes: 0,
             listings: is_charged.then(Vec::new),
             charge: is_charged.then(Charge::default),
+            handed: (form > CHARGED_FORM).then(Handed::default),
         }
     }
 

@@ -1,0 +1,49 @@
+//! How a month begins: the form of its report, and how each workload stood.
+
+use outlast_promise::Safe;
+use outlast_types::{Timestamp, WorkloadName};
+use serde::{Deserialize, Serialize};
+
+/// The form of a report of a month whose first entry names none: without what is charged for.
+pub(super) const FIRST_FORM: u32 = 1;
+/// The one before what backup products have was counted.
+pub(super) const CHARGED_FORM: u32 = 2;
+/// The form of reports of months that begin now.
+pub(crate) const FORM: u32 = 3;
+
+/// How a workload stood when a month began: what the month's own entries cannot tell.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Carried {
+    pub(crate) workload: WorkloadName,
+    pub(crate) state: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) last_point: Option<Timestamp>,
+    pub(crate) promise: InForce,
+    pub(crate) snapshots: u64,
+}
+
+/// What is promised of a workload.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct InForce {
+    pub(crate) owner: String,
+    /// In words, as policy says it: `a recovery point at most 26 h old`.
+    pub(crate) promise: String,
+    /// What makes a drop one, if that is not the vault alone.
+    #[serde(default, skip_serializing_if = "Safe::is_vaulted")]
+    pub(crate) safe: Safe,
+}
+
+/// The first entries of a month: `month`, and the workloads in as many entries as they need.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Begun {
+    /// By which its report is made, for ever.
+    #[serde(default = "first_form")]
+    pub(crate) form: u32,
+    pub(crate) month: String,
+    pub(crate) zone: String,
+    pub(crate) workloads: Vec<Carried>,
+}
+
+fn first_form() -> u32 {
+    FIRST_FORM
+}
