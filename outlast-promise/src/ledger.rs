@@ -25,7 +25,7 @@ use crate::agenda::{Agenda, Matter};
 use crate::error::LedgerError;
 use crate::event::{Event, Source};
 use crate::form::{self, Row, Unsaved};
-use crate::incident::Change;
+use crate::incident::{Change, OpenIncident};
 use crate::source_state::SourceState;
 use crate::state::{Head, LedgerState, VaultOutage};
 use crate::status::Settings;
@@ -62,6 +62,8 @@ pub struct Ledger {
     /// The workloads of which nobody but an agent ever spoke; `None` if they are to be looked for. Few,
     /// so that what is said of an agent need not look at all workloads.
     flotsam: Option<BTreeSet<WorkloadName>>,
+    /// What was open of a name that another workload got: the next call says that it is over.
+    superseded: Vec<OpenIncident>,
 }
 
 /// What follows from the state as long as nothing happens; it makes a call cheap, whatever the number
@@ -84,8 +86,9 @@ impl Ledger {
     }
 
     fn of(settings: Settings, state: LedgerState, is_outdated: bool) -> Self {
-        let backlogs = BTreeMap::new();
-        Self { settings, state, is_outdated, settled: None, hearsay: None, flotsam: None, backlogs }
+        let (backlogs, superseded) = (BTreeMap::new(), Vec::new());
+        let (settled, hearsay, flotsam) = (None, None, None);
+        Self { settings, state, is_outdated, settled, hearsay, flotsam, backlogs, superseded }
     }
 
     /// Goes on from the rows that were stored. What is open stays open and is not told again. The
@@ -96,8 +99,23 @@ impl Ledger {
         rows: impl IntoIterator<Item = Row>,
         now: Timestamp,
     ) -> Result<Self, LedgerError> {
+        Self::resume_renamed(settings, rows, [], now)
+    }
+
+    /// The same where workloads have other names since: `(before, now)` of each. Policy speaks of them by
+    /// those of now, so what is stored of them is known by these before anything is judged; else policy would
+    /// promise a workload nothing of its own for a moment, and page for that.
+    pub fn resume_renamed<'a>(
+        settings: Settings,
+        rows: impl IntoIterator<Item = Row>,
+        renamed: impl IntoIterator<Item = (&'a WorkloadName, &'a WorkloadName)>,
+        now: Timestamp,
+    ) -> Result<Self, LedgerError> {
         let (state, is_outdated) = form::decode(rows)?;
         let mut ledger = Self::of(settings, state, is_outdated);
+        for (from, to) in renamed {
+            ledger.rename(from, to);
+        }
         ledger.forget_what_policy_dropped();
         ledger.adopt_policy();
         ledger.slept_until(now);
@@ -137,6 +155,7 @@ impl Ledger {
     pub fn restore_saved(&mut self) {
         self.state.restore_saved();
         self.settled = None;
+        self.superseded.clear();
         (self.hearsay, self.flotsam) = (None, None);
         self.adopt_policy();
     }
@@ -219,7 +238,7 @@ impl Ledger {
             Some(settled) => settled.agenda.due(self.state.head.now).cloned().collect(),
             None => self.everything(),
         };
-        let mut changes = Vec::new();
+        let mut changes = self.tell_superseded();
         if !due.is_empty() || self.settled.is_none() {
             self.settle(due, &mut changes);
         }

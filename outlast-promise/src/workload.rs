@@ -231,10 +231,12 @@ impl Workload {
 
     /// Whether it is known by an agent's word alone: nothing of it was ever vaulted.
     pub(crate) fn is_hearsay(&self) -> bool {
-        self.last_vaulted.is_none()
-            && self.delivered.is_empty()
-            && self.suspect.is_none()
-            && self.source.is_some()
+        !self.was_ever_safe() && self.suspect.is_none() && self.source.is_some()
+    }
+
+    /// Whether a drop of it was ever vaulted, or is confirmed.
+    pub(crate) fn was_ever_safe(&self) -> bool {
+        self.last_vaulted.is_some() || !self.delivered.is_empty()
     }
 
     /// Whether nothing is left of it but an agent's word, and nobody ever decided anything about it.

@@ -6,11 +6,11 @@ use outlast_types::WorkloadName;
 
 use super::Ledger;
 use crate::agenda::Matter;
-use crate::workload::UnderFormer;
+use crate::incident::Change;
+use crate::workload::{UnderFormer, Workload};
 
 impl Ledger {
-    /// Takes over what is known of `from` for `to`. What was known of `to` before is what policy promised it,
-    /// and an order is refused where it is more.
+    /// Hears that `from` is called `to`.
     pub(super) fn observe_renamed(
         &mut self,
         number: u64,
@@ -22,7 +22,21 @@ impl Ledger {
             return;
         }
         self.state.head.last_order = number;
-        let Some(mut account) = self.state.workloads.remove(from) else { return };
+        if self.rename(from, to) {
+            // Seldom: what was worked out by names is worked out anew.
+            (self.settled, self.flotsam) = (None, None);
+            touched.extend(self.everything());
+        }
+    }
+
+    /// Takes over what is known of `from` for `to`, unless that is known by drops of its own: then it is another
+    /// workload. Else, what was known of `to` is what policy promised it. Says whether there was anything.
+    pub(super) fn rename(&mut self, from: &WorkloadName, to: &WorkloadName) -> bool {
+        let is_another = self.state.workloads.get(to).is_some_and(Workload::was_ever_safe);
+        if is_another {
+            return false;
+        }
+        let Some(mut account) = self.state.workloads.remove(from) else { return false };
         account.promise_anew(to, &self.settings.policy);
         self.state.workloads.insert(to.clone(), account);
         let is_its = |of: Option<&WorkloadName>| of == Some(from);
@@ -31,7 +45,10 @@ impl Ledger {
         for key in open.map(|(key, _)| key.clone()).collect::<Vec<_>>() {
             if let Some(mut incident) = self.state.open.remove(&key) {
                 incident.cause = incident.cause.renamed(to);
-                self.state.open.insert(incident.cause.key(), incident);
+                let key = incident.cause.key();
+                // It was told that nothing ever came of `to`.
+                self.superseded.extend(self.state.open.remove(&key));
+                self.state.open.insert(key, incident);
             }
         }
         self.state.evidence.rename(from, to);
@@ -40,9 +57,14 @@ impl Ledger {
                 waiting.insert(to.clone(), bytes);
             }
         }
-        // Seldom: what was worked out by names is worked out anew.
-        (self.settled, self.flotsam) = (None, None);
-        touched.extend(self.everything());
+        true
+    }
+
+    /// Resolves what was open of names that other workloads got.
+    pub(super) fn tell_superseded(&mut self) -> Vec<Change> {
+        let now = self.state.head.now;
+        let told = self.superseded.drain(..).filter(|incident| incident.announced);
+        told.map(|incident| Change::Resolved(incident.view(Some(now)))).collect()
     }
 
     /// Notes whether drops wait under a name that is not accepted any more.

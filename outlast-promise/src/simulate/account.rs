@@ -66,6 +66,8 @@ struct Releases {
     last: Option<u64>,
     /// Whether its newest drop was the last one of its instance.
     is_under_way: bool,
+    /// When it is over at the latest, if somebody said so.
+    ends: Option<u64>,
     /// How late the first drops of the latest releases came.
     late_by: VecDeque<u64>,
 }
@@ -159,6 +161,7 @@ impl Standing<'_> {
             }
         }
         (releases.last, releases.is_under_way) = (Some(release), is_last);
+        releases.ends = None;
     }
 
     fn hear(&mut self, at: u64, mark: Mark) {
@@ -198,6 +201,12 @@ impl Standing<'_> {
                 (self.retired_until, self.revived, self.paused_until) = (None, None, 0);
             }
             Mark::Released { seen, release, is_last } => self.hear_release(seen, release, is_last),
+            Mark::Deploying { lasts } => {
+                self.releases.is_under_way = true;
+                self.releases.ends = lasts.map(|lasts| at + lasts);
+            }
+            // What it is called is nothing about it.
+            Mark::Renamed => {}
             Mark::Lost => self.lost = true,
             Mark::Found => self.lost = false,
             Mark::Declared { rpo } => self.declared = rpo,
@@ -234,7 +243,8 @@ impl Pieces {
         self.lost_counted.extend(standing.lost.then_some((from.max(standing.paused_until), until)));
         let Some(due) = standing.due() else { return };
         let late = (from.max(due), until);
-        self.releasing.push((late.0, until.min(due + standing.grace())));
+        let released = standing.releases.ends.unwrap_or(u64::MAX).min(due + standing.grace());
+        self.releasing.push((late.0, until.min(released)));
         if late.0 < late.1 {
             self.overdue.push(Overdue { span: late, due });
         } else if late.0 == late.1 {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use outlast_types::{RejectionCode, Timestamp};
+use outlast_types::{RejectionCode, Timestamp, WorkloadName};
 
 use super::infrastructure::{Absence, CLOCK_AHEAD, Infrastructure};
 use super::life::{Life, Mark, seconds};
@@ -11,7 +11,7 @@ use super::pact;
 use super::scenario::{InvalidScenario, Scenario};
 use super::verdict::{Outcome, PageSent, judge};
 use super::world::{History, drop_of, share_of};
-use crate::cause::Key;
+use crate::cause::{Key, Subject};
 use crate::class::Part;
 use crate::event::{Event, Order, Source};
 use crate::form::Row;
@@ -33,9 +33,12 @@ pub(crate) trait Watch {
     fn tick(&mut self, now: Timestamp) -> Vec<Change>;
     fn next_deadline(&self) -> Option<Timestamp>;
     fn slept_until(&mut self, now: Timestamp);
-    /// Is stored, dies, and is there again.
-    fn restart(&mut self, settings: Settings, rows: &mut Rows, now: Timestamp);
+    /// Is stored, dies, and is there again, where workloads have other names since.
+    fn restart(&mut self, settings: Settings, stored: (&mut Rows, &Names), now: Timestamp);
 }
+
+/// By each name of before, how the workload is called now.
+pub(crate) type Names = BTreeMap<WorkloadName, WorkloadName>;
 
 /// What is stored of a ledger, by part and key.
 pub(crate) type Rows = BTreeMap<(&'static str, String), String>;
@@ -57,7 +60,7 @@ impl Watch for Ledger {
         Self::slept_until(self, now);
     }
 
-    fn restart(&mut self, settings: Settings, rows: &mut Rows, now: Timestamp) {
+    fn restart(&mut self, settings: Settings, (rows, names): (&mut Rows, &Names), now: Timestamp) {
         let unsaved = self.unsaved();
         if unsaved.is_whole {
             rows.clear();
@@ -75,9 +78,8 @@ impl Watch for Ledger {
         });
         // One that cannot be read begins anew, as a vault's does, and the oracle will have its say.
         let last = rows.len() as u64;
-        *self = Self::resume(settings.clone(), stored, now)
+        *self = Self::resume_renamed(settings.clone(), stored, names, now)
             .unwrap_or_else(|_| Self::new(settings, last, now));
-        self.mark_saved();
     }
 }
 
@@ -108,6 +110,10 @@ pub(crate) fn play<W: Watch>(
         rows: Rows::new(),
         now: 0,
         set_back: 0,
+        names: history.lives.iter().map(|life| life.name.clone()).collect(),
+        first_names: Names::new(),
+        former: Names::new(),
+        said: vec![Word::default(); history.infrastructure.agents.len()],
         open: BTreeMap::new(),
         sent: Vec::new(),
         events: 0,
@@ -160,6 +166,11 @@ struct Vault<'a, W> {
     now: u64,
     /// By how much its clock was set back so far.
     set_back: u64,
+    /// How each workload is called now; and for others than its first name, that.
+    names: Vec<WorkloadName>,
+    first_names: Names,
+    former: Names,
+    said: Vec<Word>,
     open: BTreeMap<Key, usize>,
     sent: Vec<PageSent>,
     events: u64,
@@ -174,7 +185,6 @@ impl<W: Watch> Vault<'_, W> {
             (0..it.agents.len()).map(|agent| it.reports(agent).peekable()).collect();
         let mut absences = it.absences.iter().peekable();
         let mut set_back = it.set_back.iter().peekable();
-        let mut said = vec![Word::default(); it.agents.len()];
         let mut drops = 0;
         loop {
             let next = marks.peek().map(|(at, ..)| *at);
@@ -196,19 +206,62 @@ impl<W: Watch> Vault<'_, W> {
             let mut events = Vec::new();
             for (agent, reports) in reports.iter_mut().enumerate() {
                 if reports.next_if_eq(&second).is_some() {
-                    events.extend(self.report(agent, &mut said[agent]));
+                    events.extend(self.report(agent));
                 }
             }
             while let Some((_, index, mark)) = marks.next_if(|(at, ..)| *at == second) {
                 drops += 1;
-                events.extend(self.event(&history.lives[*index], *mark, drops));
+                if *mark == Mark::Renamed {
+                    let before = std::mem::take(&mut events);
+                    self.hear(before);
+                    self.rename(*index, drops);
+                    continue;
+                }
+                let name = self.names[*index].clone();
+                events.extend(self.event((&history.lives[*index], name), *mark, drops));
             }
-            self.events += events.len() as u64;
-            let changes = self.watch.apply_all(events, self.wall());
-            self.note(&changes);
+            self.hear(events);
         }
         self.pass_until(it.end);
         self.tick();
+    }
+
+    fn hear(&mut self, events: Vec<Event>) {
+        self.events += events.len() as u64;
+        let changes = self.watch.apply_all(events, self.wall());
+        self.note(&changes);
+    }
+
+    /// A workload gets another name: policy says of it what it said, the vault begins anew, and is told.
+    fn rename(&mut self, index: usize, number: u64) {
+        let from = self.names[index].clone();
+        let first = self.first_names.get(&from).unwrap_or(&from).clone();
+        let Ok(to) = WorkloadName::new(&format!("{first}-{number}")) else { return };
+        self.settings.policy.carry_over(&from, &to);
+        self.first_names.insert(to.clone(), first);
+        self.names[index] = to.clone();
+        let known_by_it = self.former.values_mut().filter(|present| **present == from);
+        known_by_it.for_each(|present| present.clone_from(&to));
+        self.former.insert(from, to.clone());
+        self.tick();
+        self.begin_anew();
+        self.hear(vec![Event::Renamed { number, workload: to.clone(), to }]);
+    }
+
+    /// What agents said to the one before, they say again.
+    fn begin_anew(&mut self) {
+        let now = self.wall();
+        self.watch.restart(self.settings.clone(), (&mut self.rows, &self.former), now);
+        self.said.iter_mut().for_each(|word| word.at = None);
+    }
+
+    /// What a page is about, by the first name of a workload: a renaming changes nothing of what is expected.
+    fn by_first_name(&self, key: Key) -> Key {
+        let first = match &key.subject {
+            Subject::Workload(name) => self.first_names.get(name).cloned(),
+            _ => None,
+        };
+        first.map_or(key.clone(), |first| Key { subject: Subject::Workload(first), ..key })
     }
 
     fn wall(&self) -> Timestamp {
@@ -236,11 +289,10 @@ impl<W: Watch> Vault<'_, W> {
     fn absent(&mut self, absence: Absence) {
         self.tick();
         self.now = absence.span.1;
-        let now = self.wall();
         if absence.is_down {
-            self.watch.restart(self.settings.clone(), &mut self.rows, now);
+            self.begin_anew();
         } else {
-            self.watch.slept_until(now);
+            self.watch.slept_until(self.wall());
         }
         self.tick();
     }
@@ -248,7 +300,7 @@ impl<W: Watch> Vault<'_, W> {
     fn note(&mut self, changes: &[Change]) {
         for change in changes {
             let incident = change.incident();
-            let key = incident.key();
+            let key = self.by_first_name(incident.key());
             match change {
                 Change::Opened(_) => {
                     self.open.insert(key.clone(), self.sent.len());
@@ -267,13 +319,14 @@ impl<W: Watch> Vault<'_, W> {
     }
 
     /// What an agent reports of itself and its share.
-    fn report(&self, agent: usize, said: &mut Word) -> Vec<Event> {
+    fn report(&mut self, agent: usize) -> Vec<Event> {
         let number = u32::try_from(agent).unwrap_or(u32::MAX);
         let source = Source { agent: Scenario::agent(number), share: share_of(number) };
         let known = &self.infrastructure.agents[agent];
         let is_out = known.share_out.contains(self.now);
         let ahead = if known.clock_off.contains(self.now) { CLOCK_AHEAD } else { 0 };
-        let before = std::mem::replace(said, Word { at: Some(self.now), is_out, ahead });
+        let word = Word { at: Some(self.now), is_out, ahead };
+        let before = std::mem::replace(&mut self.said[agent], word);
         let mut events = vec![Event::AgentHeard { source: source.clone(), certificate: None }];
         events.push(Event::ShareSeen {
             source: source.clone(),
@@ -291,13 +344,18 @@ impl<W: Watch> Vault<'_, W> {
         events
     }
 
-    fn event(&self, life: &Life, mark: Mark, number: u64) -> Option<Event> {
-        let workload = life.name.clone();
+    fn event(
+        &self,
+        (life, workload): (&Life, WorkloadName),
+        mark: Mark,
+        number: u64,
+    ) -> Option<Event> {
+        let named = workload.clone();
         let now = self.wall();
         let agent = u32::try_from(life.agent).unwrap_or(u32::MAX);
         let source = || Source { agent: Scenario::agent(agent), share: share_of(agent) };
         let until = |lasts: u64| now.saturating_add(seconds(lasts));
-        let ordered = |order| Some(Event::Ordered { number, workload: life.name.clone(), order });
+        let ordered = |order| Some(Event::Ordered { number, workload: named, order });
         match mark {
             Mark::Waiting => Some(Event::Waiting { workload, source: source() }),
             Mark::Vaulted { seen } => {
@@ -333,6 +391,11 @@ impl<W: Watch> Vault<'_, W> {
             Mark::Paused { lasts } => ordered(Order::Pause { until: until(lasts) }),
             Mark::Retired { lasts } => ordered(Order::Retire { at: now, until: until(lasts) }),
             Mark::Resumed => ordered(Order::Resume),
+            // The vault does more about that than to hear it.
+            Mark::Renamed => None,
+            Mark::Deploying { lasts } => {
+                Some(Event::Deploying { workload, at: now, until: lasts.map(until) })
+            }
             Mark::Lost => {
                 let missing = Some("its repository is not there".to_owned());
                 Some(Event::Repository { workload, missing })

@@ -117,6 +117,10 @@ whats! {
     RepositoryLost "repository-lost" Workload every 60000 lasts 60 - 170000;
     /// Its team declares half the recovery point objective.
     Tighten "tighten" Workload every 15000 lasts 900000 - 5000000;
+    /// An operator gives it another name. Nothing else is another.
+    Rename "rename" Workload every 20000 lasts 1 - 2;
+    /// Whoever releases says that a release begins, and mostly that it is over after so long.
+    Deploy "deploy" Workload every 700 lasts 600 - 40000;
 }
 
 impl What {

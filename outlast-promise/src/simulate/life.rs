@@ -64,6 +64,12 @@ pub(crate) enum Mark {
         lasts: u64,
     },
     Resumed,
+    /// It is called by another name from now on.
+    Renamed,
+    /// Somebody says that a release of it begins, and after how long it is over, if they say that.
+    Deploying {
+        lasts: Option<u64>,
+    },
     /// Its repository is missing, and is there again.
     Lost,
     Found,
@@ -351,6 +357,11 @@ impl World<'_> {
                 What::Pause => orders.push((heard(at), Mark::Paused { lasts })),
                 What::Retire => orders.push((heard(at), Mark::Retired { lasts })),
                 What::Resume => orders.push((heard(at), Mark::Resumed)),
+                What::Rename => orders.push((heard(at), Mark::Renamed)),
+                What::Deploy => {
+                    let lasts = (lasts % 4 != 0).then_some(lasts);
+                    orders.push((heard(at), Mark::Deploying { lasts }));
+                }
                 What::RepositoryLost => {
                     orders.push((heard(at), Mark::Lost));
                     orders.push((heard(at + lasts), Mark::Found));

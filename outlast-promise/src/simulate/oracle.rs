@@ -14,6 +14,8 @@
 //!   has moved for half an hour at most. Of what the returned agent sees no drop, nothing waits, and it pages at
 //!   once. The page of the outage may ring on until all that it held up has come, and if the outage comes
 //!   back before that, it is one trouble and one page.
+//! - A vault that begins anew hears anew what waits: until the returned agent has reported again, what does not
+//!   wait may be explained, too, and what waits has a deadline.
 //! - In maintenance and on days off pages of a workload wait, and for a release that is under way those for
 //!   its recovery point; what is still so when that ends is told at once.
 //! - A page that rang rings on until its own cause has gone.
@@ -22,7 +24,7 @@ use std::collections::BTreeMap;
 
 use super::account::{Account, Overdue};
 use super::infrastructure::Infrastructure;
-use super::life::Life;
+use super::life::{Life, Mark};
 use super::scenario::Scenario;
 use super::spans::{Span, Spans};
 use super::world::share_of;
@@ -51,6 +53,7 @@ pub(crate) type Expected = BTreeMap<Key, Vec<Episode>>;
 pub(crate) fn expected(infrastructure: &Infrastructure, lives: &[Life]) -> Expected {
     let accounts: Vec<Account> =
         lives.iter().map(|life| Account::of(life, infrastructure)).collect();
+    let beginnings = beginnings(infrastructure, lives);
     let mut expected = Expected::new();
     let sources: Vec<Trouble> = (0..infrastructure.agents.len())
         .map(|agent| {
@@ -73,8 +76,11 @@ pub(crate) fn expected(infrastructure: &Infrastructure, lives: &[Life]) -> Expec
         for (topic, spans) in own {
             tell(&mut expected, Key::of_workload(topic, name), spans);
         }
-        let episodes =
-            account.episodes(&sources[life.agent], &everywhere, &after_absences, infrastructure);
+        let source = &sources[life.agent];
+        let anew =
+            source.anew((life.agent, &beginnings), &account.waits, &after_absences, infrastructure);
+        let perhaps = account.waits.and(&after_absences).or(&anew);
+        let episodes = account.episodes(source, &everywhere, &perhaps, infrastructure);
         if !episodes.is_empty() {
             expected.insert(Key::of_workload(Topic::RecoveryPoint, name), episodes);
         }
@@ -260,6 +266,26 @@ impl Trouble {
         sources.fold(first, |all, one| all.and(&one))
     }
 
+    /// When something may be explained because a vault that began anew while an outage was made good has yet
+    /// to hear what waits.
+    fn anew(
+        &self,
+        (agent, beginnings): (usize, &[u64]),
+        waits: &Spans,
+        absences: &Spans,
+        it: &Infrastructure,
+    ) -> Spans {
+        let after: Spans = self.after.iter().map(|(end, _, stalled)| (*end, *stalled)).collect();
+        let after = after.or(absences);
+        let begun = beginnings.iter().filter(|at| after.contains(**at));
+        let (mut unheard, mut waiting) = (Vec::new(), Vec::new());
+        for at in begun {
+            unheard.push((*at, it.next_report(agent, *at) + 1));
+            waiting.push((*at, at + it.deadline));
+        }
+        waits.and(&waiting.into_iter().collect()).or(&unheard.into_iter().collect())
+    }
+
     /// When what waits of a workload is explained: certainly, and perhaps.
     fn explains_waiting(&self, waits: &Spans, it: &Infrastructure) -> Explained {
         let mut explained = Explained::default();
@@ -299,6 +325,14 @@ impl Explained {
     }
 }
 
+/// When the vault begins anew: after it was down, and to give a workload another name.
+fn beginnings(it: &Infrastructure, lives: &[Life]) -> Vec<u64> {
+    let starts = it.absences.iter().filter(|absence| absence.is_down).map(|it| it.span.1);
+    let marks = lives.iter().flat_map(|life| &life.marks);
+    let renamed = marks.filter(|(_, mark)| *mark == Mark::Renamed).map(|(at, _)| *at);
+    starts.chain(renamed).collect()
+}
+
 /// When an agent counts as silent of which nothing more is heard after `last`.
 fn silent_at(it: &Infrastructure, last: u64) -> u64 {
     let mut at = last + it.deadline;
@@ -326,13 +360,12 @@ fn missed(agent: usize, lives: &[Life], accounts: &[Account]) -> Spans {
 }
 
 impl Account {
-    /// When its promise was broken, and who had to hear of it. What waits may be explained after absences of
-    /// the vault, too, while anything comes.
+    /// When its promise was broken, and who had to hear of it; it may be explained `elsewise`.
     fn episodes(
         &self,
         source: &Trouble,
         everywhere: &Spans,
-        after_absences: &Spans,
+        elsewise: &Spans,
         it: &Infrastructure,
     ) -> Vec<Episode> {
         let late = self.overdue.iter().map(|late| late.span);
@@ -348,7 +381,7 @@ impl Account {
         let waiting = source.explains_waiting(&self.waits, it);
         let surely = own.or(&mended.surely).or(&waiting.surely);
         let perhaps = own.or(&mended.perhaps).or(&waiting.perhaps);
-        let perhaps = perhaps.or(&surely).or(&self.waits.and(after_absences));
+        let perhaps = perhaps.or(&surely).or(elsewise);
         let quiet = self.quiet.or(&self.releasing);
         let (surely, perhaps) = (surely.or(&quiet), perhaps.or(&quiet));
         let first = |span: Span, explained: &Spans| first_outside(span, explained, it);

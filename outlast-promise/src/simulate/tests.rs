@@ -50,9 +50,16 @@ fn i2_i3_a_year_of_everything_pages_whom_it_must_and_nobody_else() {
     }
 }
 
+/// The seeds of random scenarios that are played: so many, or as many as somebody wants who has the time
+/// (`OUTLAST_TEST_SEEDS=200`).
+fn seeds(usual: u64) -> std::ops::Range<u64> {
+    let wanted = std::env::var("OUTLAST_TEST_SEEDS").ok();
+    0..wanted.map_or(usual, |wanted| wanted.parse().unwrap())
+}
+
 #[test]
 fn i2_i3_short_and_busy_scenarios_page_whom_they_must_and_nobody_else() {
-    for seed in 0..12 {
+    for seed in seeds(12) {
         let mut scenario = calm(Scenario::of_everything(6, 30, seed));
         for what in What::ALL {
             // Ten times as much as usual, so that one thing comes in the middle of another.
@@ -66,7 +73,7 @@ fn i2_i3_short_and_busy_scenarios_page_whom_they_must_and_nobody_else() {
 #[test]
 fn i2_i3_turns_windows_and_days_off_hold_where_clocks_are_changed() {
     for (start, days) in [("2028-03-08T00:00:00Z", 25), ("2028-10-22T00:00:00Z", 20)] {
-        for seed in 0..4 {
+        for seed in seeds(4) {
             let mut scenario = calm(Scenario::of_everything(25, days, seed));
             (scenario.start, scenario.agents) = (start.parse().unwrap(), 2);
             for what in [What::CrashLoop, What::Stopped, What::BadDrop, What::Release] {
@@ -93,6 +100,28 @@ fn i2_a_year_of_releases_and_crashes_in_mid_drop_pages_nobody() {
     // Those of policy that never drop are told, and nobody else.
     assert_eq!(pages_sent, pages_expected);
     assert!(pages_sent <= 1, "{pages_sent}");
+}
+
+#[test]
+fn i2_i3_renamings_change_nothing_and_announced_releases_get_their_time() {
+    let announced = |seed| {
+        let mut scenario = calm(Scenario::of_everything(25, 60, seed));
+        for what in [What::Rename, What::Deploy, What::Stopped, What::Pause, What::VaultRestart] {
+            scenario.chances.set(what, Some(Duration::from_secs(3 * 86_400)));
+        }
+        Scenario { agents: 2, ..scenario }
+    };
+    for seed in seeds(3) {
+        let scenario = announced(seed);
+        let outcome = assert_right(&scenario);
+        let is_renamed = |page: &&PageSent| {
+            page.sentence.split(' ').any(|word| word.starts_with("w0") && word.contains('-'))
+        };
+        assert!(outcome.pages.iter().any(|page| is_renamed(&page)), "{:?}", outcome.counts);
+        let mut as_before = scenario;
+        as_before.chances.set(What::Rename, None);
+        assert_eq!(assert_right(&as_before).counts.pages_expected, outcome.counts.pages_expected);
+    }
 }
 
 #[test]

@@ -55,6 +55,82 @@ fn what_is_open_of_a_renamed_workload_pages_nobody_again_and_resolves_under_its_
     assert_eq!(resolved[0].incident().id, 1, "the incident of before");
 }
 
+/// The vault begins anew under a policy that speaks of the workload by its new name.
+fn begun_anew(mut ledger: Ledger, second: u64) -> (Ledger, Vec<Change>) {
+    let mut settings = ledger.settings().clone();
+    settings.policy.carry_over(&shop(), &shop_database());
+    ledger.mark_saved();
+    let (shop, to) = (shop(), shop_database());
+    let rows = ledger.rows();
+    let mut ledger = Ledger::resume_renamed(settings, rows, [(&shop, &to)], at(second)).unwrap();
+    let event = Event::Renamed { number: 1, workload: to.clone(), to };
+    let told = ledger.apply(event, at(second));
+    (ledger, told)
+}
+
+fn promised(workload: WorkloadName, rpo: u64) -> Settings {
+    with_policy([(workload, Promise::new(Duration::from_secs(rpo), "team-shop").unwrap())])
+}
+
+#[test]
+fn i2_a_workload_that_may_be_older_than_others_pages_nobody_when_it_is_renamed() {
+    let mut ledger = Ledger::new(promised(shop(), 3 * RPO), 0, at(0));
+    ledger.apply(vaulted(shop(), 0), at(0));
+    assert!(ledger.tick(at(2 * RPO)).is_empty());
+    let (mut ledger, told) = begun_anew(ledger, 2 * RPO);
+    assert_eq!(keys(&told), [""; 0], "by its name of before, policy promises it {RPO} s");
+    assert_eq!((names(&ledger), ledger.last_order()), (vec!["shop-database".to_owned()], 1));
+    assert!(ledger.tick(at(3 * RPO - 1)).is_empty());
+    assert_eq!(keys(&ledger.tick(at(3 * RPO))), ["+recovery-point/shop-database"]);
+}
+
+#[test]
+fn i2_a_promise_that_is_broken_rings_on_when_it_is_renamed_and_others_may_be_older() {
+    let mut ledger = Ledger::new(promised(shop(), RPO / 2), 0, at(0));
+    ledger.apply(vaulted(shop(), 0), at(0));
+    assert_eq!(keys(&ledger.tick(at(RPO / 2))), ["+recovery-point/shop-db"]);
+    let (mut ledger, told) = begun_anew(ledger, RPO / 2 + 10);
+    assert_eq!(keys(&told), [""; 0]);
+    let resolved = ledger.apply(vaulted(shop_database(), 90), at(90));
+    assert_eq!(keys(&resolved), ["-recovery-point/shop-database"]);
+    assert_eq!(resolved[0].incident().id, 1, "the incident of before");
+}
+
+#[test]
+fn i3_a_declared_workload_that_never_dropped_rings_on_when_it_is_renamed() {
+    let mut ledger = Ledger::new(promised(shop(), RPO), 0, at(0));
+    assert_eq!(keys(&ledger.tick(at(RPO))), ["+recovery-point/shop-db"]);
+    let (ledger, told) = begun_anew(ledger, RPO + 10);
+    assert_eq!(keys(&told), [""; 0]);
+    let open: Vec<_> = ledger.incidents().map(|it| (it.id, it.key().to_string())).collect();
+    assert_eq!(open, [(1, "recovery-point/shop-database".to_owned())]);
+}
+
+#[test]
+fn i3_what_was_told_of_a_name_before_another_workload_got_it_is_over() {
+    let said = |rpo| Promise::new(Duration::from_secs(rpo), "team-shop").unwrap();
+    let both = with_policy([(shop(), said(RPO)), (shop_database(), said(RPO))]);
+    let mut ledger = Ledger::new(both, 0, at(0));
+    ledger.apply(vaulted(shop(), 10), at(10));
+    assert_eq!(keys(&ledger.tick(at(RPO))), ["+recovery-point/shop-database"]);
+    assert_eq!(keys(&ledger.tick(at(RPO + 10))), ["+recovery-point/shop-db"]);
+    let (ledger, told) = begun_anew(ledger, RPO + 20);
+    assert_eq!(keys(&told), ["-recovery-point/shop-database"]);
+    assert_eq!(told[0].incident().id, 1, "that of the name, when nothing had come of it");
+    assert_eq!(ledger.incidents().map(|it| it.id).collect::<Vec<_>>(), [2]);
+}
+
+#[test]
+fn a_name_of_before_that_lingers_takes_nothing_from_the_workload_that_had_it() {
+    let mut ledger = ledger();
+    ledger.apply(vaulted(shop_database(), 50), at(50));
+    ledger.apply(vaulted(shop(), 10), at(60));
+    let (ledger, told) = begun_anew(ledger, 70);
+    assert_eq!(keys(&told), [""; 0]);
+    let of = |name| ledger.workload(&name).unwrap().last_vaulted;
+    assert_eq!((of(shop_database()), of(shop())), (Some(at(50)), Some(at(10))));
+}
+
 #[test]
 fn a_name_that_is_accepted_no_more_and_still_dropped_under_is_told_once_until_nothing_waits() {
     let mut ledger = ledger();

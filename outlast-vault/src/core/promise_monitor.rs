@@ -83,10 +83,9 @@ impl PromiseMonitor {
             opening;
         let outbox = Outbox::new(chronicle);
         outbox.deliver(&catalog);
-        let remembered = remembered(&catalog, &settings, now)?;
+        let remembered = remembered(&catalog, (&settings, former), now)?;
         let history = outbox.agree(&catalog, remembered.is_none())?;
         let mut events = vec![certificate, withheld];
-        let is_new = remembered.is_none();
         let ledger = match remembered {
             Some(ledger) => ledger,
             None => {
@@ -106,12 +105,8 @@ impl PromiseMonitor {
         }
         // A crash may have come between an order and the ledger.
         let unheard = orders.iter().filter(|order| order.number > ledger.last_order());
-        // A new ledger never knew the names of before.
-        let event = |order: &Order| match is_new {
-            true => order.event_by(former),
-            false => order.event(),
-        };
-        events.extend(unheard.map(event));
+        // It knows workloads by the names that they have now.
+        events.extend(unheard.map(|order| order.event_by(former)));
         let state = State { ledger, committed: Timestamp::EPOCH };
         let (state, heard) = (Mutex::new(state), Mutex::default());
         let monitor = Self { catalog, clock, state, heard, outbox };
@@ -408,7 +403,7 @@ fn released(snapshot: &SnapshotRecord) -> Option<Event> {
 /// The ledger that the catalog holds; `None` if there is none that can be used.
 fn remembered(
     catalog: &Catalog,
-    settings: &Settings,
+    (settings, former): (&Settings, &FormerNames),
     now: Timestamp,
 ) -> Result<Option<Ledger>, VaultError> {
     let rows = catalog.ledger()?;
@@ -416,7 +411,8 @@ fn remembered(
         return Ok(None);
     }
     let row = |LedgerRow { part, key, state }| Row { part, key, state };
-    match Ledger::resume(settings.clone(), rows.into_iter().map(row), now) {
+    let renamed = former.iter().map(|(name, former)| (name, &former.present));
+    match Ledger::resume_renamed(settings.clone(), rows.into_iter().map(row), renamed, now) {
         Ok(ledger) => Ok(Some(ledger)),
         Err(error @ LedgerError::Newer { .. }) => Err(error.into()),
         Err(error) => {

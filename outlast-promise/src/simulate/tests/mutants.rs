@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use outlast_types::Timestamp;
+use outlast_types::{Timestamp, WorkloadName};
 
 use super::*;
 use crate::cause::{Key, Subject};
@@ -10,7 +10,7 @@ use crate::class::Part;
 use crate::event::{Event, Order};
 use crate::incident::Change;
 use crate::ledger::Ledger;
-use crate::simulate::drive::{Bend, Rows, Watch, play};
+use crate::simulate::drive::{Bend, Names, Rows, Watch, play};
 use crate::status::Settings;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -76,9 +76,15 @@ enum Wrong {
     TurnsAreAges,
     /// Half a drop of a writer that died counts.
     HalfIsVaulted,
+    /// A renaming is not heard, or pages again for what is open.
+    DeafForRenamings,
+    PagesAgainForRenamings,
+    /// That a release begins is not heard, or not that it is over.
+    DeafForDeploys,
+    DeploysNeverEnd,
 }
 
-const ALL: [Wrong; 34] = [
+const ALL: [Wrong; 38] = [
     Wrong::Early,
     Wrong::Late,
     Wrong::PatientWithAgents,
@@ -113,6 +119,10 @@ const ALL: [Wrong; 34] = [
     Wrong::TurnsLate,
     Wrong::TurnsAreAges,
     Wrong::HalfIsVaulted,
+    Wrong::DeafForRenamings,
+    Wrong::PagesAgainForRenamings,
+    Wrong::DeafForDeploys,
+    Wrong::DeploysNeverEnd,
 ];
 
 /// A ledger, and what is wrong with it.
@@ -153,6 +163,8 @@ impl Broken {
             | (Wrong::DeafForDeclarations, Event::Declared { .. })
             | (Wrong::DeafForRepositories, Event::Repository { .. })
             | (Wrong::DeafForReleases, Event::Released { .. })
+            | (Wrong::DeafForRenamings, Event::Renamed { .. })
+            | (Wrong::DeafForDeploys, Event::Deploying { .. })
             | (Wrong::DeafForClocks, Event::ClockSeen { .. }) => return None,
             (Wrong::WaitingIsVaulted, Event::Waiting { workload, .. })
             | (Wrong::HalfIsVaulted, Event::Stopped { workload, .. })
@@ -164,6 +176,9 @@ impl Broken {
                     return None;
                 }
                 Event::Vaulted { workload, at }
+            }
+            (Wrong::DeploysNeverEnd, Event::Deploying { workload, at, .. }) => {
+                Event::Deploying { workload, at, until: None }
             }
             (_, event) => event,
         })
@@ -207,12 +222,28 @@ impl Broken {
     }
 }
 
+fn new_name(event: &Event) -> Option<WorkloadName> {
+    match event {
+        Event::Renamed { to, .. } => Some(to.clone()),
+        _ => None,
+    }
+}
+
 impl Watch for Broken {
     fn apply_all(&mut self, events: Vec<Event>, now: Timestamp) -> Vec<Change> {
         let time = self.time(now);
         let events: Vec<Event> =
             events.into_iter().filter_map(|event| self.event(event, now)).collect();
-        let changes = self.ledger.apply_all(events, time);
+        let renamed: Vec<WorkloadName> = events.iter().filter_map(new_name).collect();
+        let mut changes = self.ledger.apply_all(events, time);
+        if self.wrong == Wrong::PagesAgainForRenamings {
+            let open =
+                self.ledger.incidents().filter(|it| it.folded_into.is_none() && it.waits.is_none());
+            let of = |key: &Key| {
+                renamed.iter().any(|name| key.subject == Subject::Workload(name.clone()))
+            };
+            changes.extend(open.filter(|it| of(&it.key())).map(Change::Opened));
+        }
         self.changes(changes)
     }
 
@@ -234,7 +265,7 @@ impl Watch for Broken {
         }
     }
 
-    fn restart(&mut self, settings: Settings, rows: &mut Rows, now: Timestamp) {
+    fn restart(&mut self, settings: Settings, (rows, names): (&mut Rows, &Names), now: Timestamp) {
         self.time(now);
         if self.wrong == Wrong::ForgetsAbsence {
             self.ledger.tick(now);
@@ -246,7 +277,9 @@ impl Watch for Broken {
             self.ledger = Ledger::new(settings, 1000, now);
             return;
         }
-        Watch::restart(&mut self.ledger, settings, rows, now);
+        let deaf = Names::new();
+        let names = if self.wrong == Wrong::DeafForRenamings { &deaf } else { names };
+        Watch::restart(&mut self.ledger, settings, (rows, names), now);
     }
 }
 
@@ -300,6 +333,13 @@ fn play_with(wrong: Wrong, scenario: &Scenario) -> Outcome {
         _ => {}
     }
     play(scenario, bend, |ledger| Broken::new(ledger, wrong, scenario.start)).unwrap()
+}
+
+#[test]
+fn i2_i3_a_ledger_that_is_not_broken_is_right_where_broken_ones_are_noticed() {
+    for seed in seeds(9).skip(1) {
+        assert_right(&busy(seed));
+    }
 }
 
 #[test]
