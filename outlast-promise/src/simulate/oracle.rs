@@ -133,17 +133,30 @@ fn first_outside(span: Span, others: &Spans, it: &Infrastructure) -> Option<u64>
 
 /// An absence of the vault is told if a promise broke in it that nothing has mended since.
 fn tell_absences(it: &Infrastructure, accounts: &[Account], expected: &mut Expected) {
-    let mut told = Vec::new();
+    let (mut told, mut touched) = (Vec::new(), Vec::new());
     for (from, until) in long_absences(it) {
         let window = (from, until + it.deadline);
         let overdue = accounts.iter().flat_map(|account| &account.overdue);
         let broke = overdue.filter(|late| (window.0..window.1).contains(&late.due));
         let broke: Spans = broke.map(|late| late.span).collect();
+        // One that an order mends in the very moment of its return may be told.
+        touched.extend(broke.iter().any(|(_, end)| end == until).then_some(until));
         told.extend(broke.and(&[(until, window.1)].into_iter().collect()).iter());
     }
     let all = Flow::of(accounts.iter());
     let key = Key::of_vault(Topic::Vault);
-    tell_until(expected, key, &told.into_iter().collect(), |end| all.latest(end, it));
+    let told: Spans = told.into_iter().collect();
+    tell_until(expected, key.clone(), &told, |end| all.latest(end, it));
+    let touched = touched.into_iter().filter(|at| !told.contains(*at)).map(|at| {
+        let latest = all.latest(at, it);
+        Episode { span: (at, at), latest, is_tie: true, ..Episode::default() }
+    });
+    let touched: Vec<Episode> = touched.collect();
+    if !touched.is_empty() {
+        let episodes = expected.entry(key).or_default();
+        episodes.extend(touched);
+        episodes.sort_by_key(|episode| episode.span);
+    }
 }
 
 /// The absences that are worth a word: longer than an agent may be silent.
@@ -382,12 +395,14 @@ impl Account {
         let surely = own.or(&mended.surely).or(&waiting.surely);
         let perhaps = own.or(&mended.perhaps).or(&waiting.perhaps);
         let perhaps = perhaps.or(&surely).or(elsewise);
+        let explained = [&heard, &waiting.surely, &mended.surely];
+        let begins = |at: u64| explained.iter().any(|it| it.at(at).is_some_and(|it| it.0 == at));
         let quiet = self.quiet.or(&self.releasing);
         let (surely, perhaps) = (surely.or(&quiet), perhaps.or(&quiet));
         let first = |span: Span, explained: &Spans| first_outside(span, explained, it);
         let episode = |span: Span| {
             let (may, must) = (first(span, &surely), first(span, &perhaps));
-            let is_tie = heard.at(span.0).is_some_and(|explained| explained.0 == span.0);
+            let is_tie = begins(span.0);
             Episode { span, may, must, latest: span.1, is_tie }
         };
         let touched = self.touched.iter().filter(|at| broken.at(**at).is_none());
