@@ -254,7 +254,7 @@ impl Kind {
                 return Cow::Owned(format!("one of {}", words.join(", ")));
             }
             Self::Flag => "true or false without quotes",
-            Self::Account => "a name in quotes, such as \"backup\", or a number without",
+            Self::Account => "a name in quotes or a number, such as \"backup\" or 1001",
             Self::Workload => "the name of a workload in quotes, such as \"shop-db\"",
         };
         Cow::Borrowed(expected)

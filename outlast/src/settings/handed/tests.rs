@@ -110,7 +110,7 @@ fn what_is_wrong_in_a_hand_over_is_told_at_its_line_and_key() {
         ("owner = \"no-such-user\"\n", &["line 7", "/etc/passwd has no user", "getent passwd"]),
         ("group = \"no-such-group\"\n", &["line 7", "/etc/group has no group", "its number"]),
         ("owner = \"a:b\"\n", &["line 7", "is not a name in quotes"]),
-        ("owner = true\n", &["line 7", "this is a boolean", "or a number without"]),
+        ("owner = true\n", &["line 7", "this is a boolean", "or a number"]),
         ("mode = \"0666\"\n", &["line 7", "handover[1].mode: \"0666\" lets others write"]),
         ("mode = \"0040\"\n", &["line 7", "lets not even their owner"]),
         ("mode = 0o640\n", &["line 7", "handover[1].mode", "in quotes, such as \"0640\""]),
