@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use bytes::Bytes;
 use outlast_store::{Kind, MemoryStore, Object, Store, Verb};
 use outlast_types::WorkloadName;
 use outlast_wire::rest::{self, HostError, Incoming, RepositoryHost, Sender, Whole};
@@ -46,7 +45,7 @@ struct Keeper {
 
 /// A pack on its way.
 struct Kept {
-    whole: Whole<Box<dyn FnOnce(Bytes) -> Result<(), HostError> + Send>>,
+    whole: Box<dyn Incoming>,
     proved: Arc<AtomicUsize>,
 }
 
@@ -61,7 +60,7 @@ impl Incoming for Kept {
     }
 
     fn store(self: Box<Self>) -> Result<(), HostError> {
-        Box::new(self.whole).store()
+        self.whole.store()
     }
 }
 
@@ -85,13 +84,13 @@ impl RepositoryHost for Keeper {
         object: &Object,
     ) -> Result<Box<dyn Incoming>, HostError> {
         let (store, disk, object) = (Arc::clone(&self.store), Arc::clone(&self.disk), *object);
-        let whole = Whole::new(Box::new(move |content| {
+        let whole = Whole::new(move |content| {
             if !disk.sync() {
                 return Err(HostError::Busy { reason: "it waited alone".to_owned() });
             }
             Ok(store.create(&object, content)?)
-        }) as _);
-        Ok(Box::new(Kept { whole, proved: Arc::clone(&self.proved) }))
+        });
+        Ok(Box::new(Kept { whole: Box::new(whole), proved: Arc::clone(&self.proved) }))
     }
 
     fn remove(&self, _: &Peer, _: &WorkloadName, object: &Object) -> Result<(), HostError> {
