@@ -165,12 +165,12 @@ pub enum Event {
     ReleasesWithheld { agents: Vec<String>, until: Option<Timestamp> },
     /// How a media server is doing: since when it is silent although it should speak, if it is, what
     /// keeps it from handing on what it holds, and the workloads of which something waits with it, by
-    /// its last word.
+    /// its last word; `None` if nothing was heard of that since the vault began, and what was known holds.
     MediaSeen {
         media: String,
         silent_since: Option<Timestamp>,
         problem: Option<String>,
-        holds: BTreeSet<WorkloadName>,
+        holds: Option<BTreeSet<WorkloadName>>,
     },
     /// How a way does by which people are told: it works, or why it does not.
     RouteSeen { route: String, problem: Option<String> },

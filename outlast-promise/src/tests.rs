@@ -189,7 +189,7 @@ fn a_media_server_that_is_silent_or_hindered_is_the_platforms_until_it_is_well()
         media: "eu-1".to_owned(),
         silent_since: silent_since.map(at),
         problem: problem.map(str::to_owned),
-        holds: BTreeSet::new(),
+        holds: Some(BTreeSet::new()),
     };
     assert!(ledger.apply(seen(None, None), at(0)).is_empty());
     let full = Some("its spool is full");

@@ -145,7 +145,7 @@ impl Ledger {
             }
             Event::MediaSeen { media, silent_since, problem, holds } => {
                 let trouble = MediaTrouble { silent_since, problem: problem.as_deref().map(cut) };
-                self.observe_media(media, trouble, &holds, touched);
+                self.observe_media(media, trouble, holds.as_ref(), touched);
             }
             Event::RouteSeen { route, problem } => {
                 touched.insert(Matter::Evidence);
@@ -180,7 +180,7 @@ impl Ledger {
         &mut self,
         media: String,
         trouble: MediaTrouble,
-        holds: &BTreeSet<WorkloadName>,
+        holds: Option<&BTreeSet<WorkloadName>>,
         touched: &mut BTreeSet<Matter>,
     ) {
         touched.insert(Matter::Evidence);
@@ -190,20 +190,29 @@ impl Ledger {
         if !known.contains_key(&media) && (is_well || known.len() >= MEDIA_MAX) {
             return;
         }
-        let (moved, workloads) =
-            (|at: &Option<String>| at.as_deref() == Some(&*media), self.state.workloads.iter());
+        if let Some(holds) = holds {
+            self.observe_held(&media, holds, touched);
+        }
+        self.state.head.media.insert(media, trouble);
+    }
+
+    /// Whose line is slow is asked by those whose drops wait at it, and by no others.
+    fn observe_held(
+        &mut self,
+        media: &str,
+        holds: &BTreeSet<WorkloadName>,
+        touched: &mut BTreeSet<Matter>,
+    ) {
+        let workloads = self.state.workloads.iter();
         let moved = workloads.filter(|(name, workload)| {
-            // Whose line is slow is asked by those whose drops wait at it, and by no others.
-            holds.contains(*name) != moved(&workload.at_media)
+            holds.contains(*name) != (workload.at_media.as_deref() == Some(media))
         });
-        let moved: Vec<WorkloadName> = moved.map(|(name, _)| name.clone()).collect();
-        for name in moved {
+        for name in moved.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
             if let Some(workload) = self.state.workloads.get_mut(&name) {
-                workload.at_media = holds.contains(&name).then(|| media.clone());
+                workload.at_media = holds.contains(&name).then(|| media.to_owned());
             }
             touched.insert(Matter::Workload(name));
         }
-        self.state.head.media.insert(media, trouble);
     }
 
     fn forget(&mut self, name: &WorkloadName) {

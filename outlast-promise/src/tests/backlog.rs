@@ -227,7 +227,7 @@ fn a_media_server_in_trouble_explains_what_is_known_to_wait_with_it_and_nothing_
         media: "eu-1".to_owned(),
         silent_since: None,
         problem: problem.map(str::to_owned),
-        holds: holds.iter().map(|number| name(*number)).collect(),
+        holds: Some(holds.iter().map(|number| name(*number)).collect()),
     };
     let mut told = Vec::new();
     let mut second = 100;
@@ -243,6 +243,13 @@ fn a_media_server_in_trouble_explains_what_is_known_to_wait_with_it_and_nothing_
     assert_eq!(told, ["+spool/eu-1", "+recovery-point/w1", "+recovery-point/w2"]);
     let broken = ledger.incidents().find(|it| it.folded_into.is_some()).unwrap();
     assert_eq!(broken.cause.workload(), Some(&name(0)));
+    // A vault that begins anew has yet to hear what waits there.
+    ledger = Ledger::resume(ledger.settings().clone(), ledger.rows(), at(second)).unwrap();
+    let mut unheard = seen(Some("its line is down"), &[]);
+    if let Event::MediaSeen { holds, .. } = &mut unheard {
+        *holds = None;
+    }
+    assert!(ledger.apply(unheard, at(second)).is_empty());
     // The line is back; what waits there has its time.
     let mut events = look(&[0, 1], second);
     events.push(seen(None, &[0]));

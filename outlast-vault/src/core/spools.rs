@@ -1,6 +1,7 @@
 //! What media servers last said of their spools, and what is the matter with them.
 //!
-//! What they said is in memory: a vault that begins anew hears it again within a minute. Who they are is
+//! What they said is in memory: a vault that begins anew hears it again within a minute, and until then tells
+//! nothing of one that was not let go, so that what was told before holds. Who they are is
 //! recorded, so that one which falls silent while the vault is down is missed all the same. One that was
 //! drained, or whose certificates were revoked, may go without a word, and one in maintenance may be silent
 //! for a while.
@@ -26,6 +27,8 @@ const MEDIA_SERVERS_MAX: usize = 64;
 
 /// A media server speaks at least every minute; a silent one is missed after so long.
 const DEADLINE: Duration = Duration::from_secs(300);
+/// A vault that did nothing for so long slept, or its clock was set forward.
+const ASLEEP: Duration = Duration::from_secs(60);
 /// How long one in maintenance may be silent.
 const MAINTENANCE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// One that was drained, and says nothing for so long, is forgotten.
@@ -39,8 +42,15 @@ const NAMED_MAX: usize = 3;
 /// The last report of each media server, by the name in its certificate.
 pub(crate) struct Spools {
     storage: Storage,
-    began: Timestamp,
+    listens: Mutex<Listens>,
     heard: Mutex<BTreeMap<String, Heard>>,
+}
+
+/// Since when the vault hears what is said, and when it last did anything.
+#[derive(Clone, Copy)]
+struct Listens {
+    since: Timestamp,
+    last: Timestamp,
 }
 
 struct Heard {
@@ -48,6 +58,8 @@ struct Heard {
     /// None since this run of the vault began.
     report: Option<MediaReport>,
     is_saved: bool,
+    /// Whether it is known from before this run, of which nothing was told in it yet.
+    is_resumed: bool,
     /// What was last told of it.
     told: Option<(Trouble, BTreeSet<WorkloadName>)>,
 }
@@ -93,10 +105,11 @@ impl Spools {
             Some(Err(_)) | None => BTreeMap::new(),
         };
         let heard = servers.into_iter().map(|(media, known)| {
-            (media, Heard { known, report: None, is_saved: true, told: None })
+            (media, Heard { known, report: None, is_saved: true, is_resumed: true, told: None })
         });
         let heard = Mutex::new(heard.collect());
-        Ok(Self { storage: Storage::clone(storage), began: now, heard })
+        let listens = Mutex::new(Listens { since: now, last: now });
+        Ok(Self { storage: Storage::clone(storage), listens, heard })
     }
 
     /// Notes what a media server said at `now`, by the vault's clock.
@@ -122,8 +135,9 @@ impl Spools {
         }
         let known = Known { last: now, state: report.state };
         let is_news = before.as_ref().is_none_or(|it| it.known.state != known.state);
+        let is_resumed = before.as_ref().is_some_and(|it| it.is_resumed);
         let told = before.and_then(|it| it.told);
-        let entry = Heard { known, report: Some(report), is_saved: false, told };
+        let entry = Heard { known, report: Some(report), is_saved: false, is_resumed, told };
         heard.insert(media.to_owned(), entry);
         if is_news { self.write(&mut heard) } else { Ok(()) }
     }
@@ -172,6 +186,16 @@ impl Spools {
         self.heard().values_mut().for_each(Heard::dismiss);
     }
 
+    /// The vault is awake, as it is each second. After a sleep it begins to listen anew: what nobody could hear is
+    /// held against no media server.
+    pub(crate) fn listen(&self, now: Timestamp) {
+        let mut listens = self.listens.lock().unwrap_or_else(PoisonError::into_inner);
+        if now.since(listens.last) >= ASLEEP {
+            listens.since = now;
+        }
+        listens.last = now;
+    }
+
     /// What is to be told of media servers at `now`, as far as it is news. `patience` is how long something of
     /// a workload may wait; `is_dismissed` says of one that was last heard then whether it may not speak
     /// any more.
@@ -187,14 +211,21 @@ impl Spools {
         let is_gone =
             |it: &Heard| it.known.state == MediaState::Drained && now.since(it.known.last) >= GONE;
         heard.retain(|_, it| !is_gone(it));
-        let began = self.began;
+        let began = self.listens.lock().unwrap_or_else(PoisonError::into_inner).since;
         let mut events = Vec::new();
         for (media, it) in heard.iter_mut() {
             let trouble = it.trouble(began, now, patience);
+            let is_heard = it.report.is_some() || it.known.state == MediaState::Drained;
+            if !is_heard && trouble == Trouble::default() {
+                // Nobody knows yet how it is doing.
+                continue;
+            }
             let holds = it.holds(&trouble);
             let told = (trouble, holds);
             if it.told.as_ref() != Some(&told) {
                 let (Trouble { silent_since, problem }, holds) = told.clone();
+                let holds = is_heard.then_some(holds);
+                it.is_resumed = false;
                 events.push(Event::MediaSeen {
                     media: media.clone(),
                     silent_since,
@@ -236,8 +267,10 @@ impl Heard {
         let rows = self.report.iter().flat_map(|report| &report.rows);
         let waiting = rows.filter(|row| row.objects > 0).map(|row| row.workload.clone());
         let is_well = *trouble == Trouble::default();
-        let held =
-            |name: &WorkloadName| self.told.as_ref().is_some_and(|(_, held)| held.contains(name));
+        // What was held up before this run, nobody here knows.
+        let held = |name: &WorkloadName| {
+            self.told.as_ref().map_or(self.is_resumed, |(_, held)| held.contains(name))
+        };
         waiting.filter(|name| !is_well || held(name)).collect()
     }
 
@@ -248,14 +281,17 @@ impl Heard {
         patience: &dyn Fn(&WorkloadName) -> Duration,
     ) -> Trouble {
         let Known { last, state } = self.known;
-        // A vault that was away itself waits for each as long as for one that spoke just then.
+        // A vault that was away or slept waits for each as long as for one that spoke just then.
         let silence = now.since(last.max(began));
         let allowed = match state {
             MediaState::Drained => Duration::MAX,
             MediaState::Maintenance => MAINTENANCE_MAX,
             MediaState::Taking | MediaState::Draining => DEADLINE,
         };
-        let silent_since = (silence >= allowed).then_some(last);
+        // One that is told to be silent is so until it speaks, whatever the vault did meanwhile.
+        let told = self.told.as_ref().and_then(|(told, _)| told.silent_since);
+        let is_still = state != MediaState::Drained && told == Some(last);
+        let silent_since = (is_still || silence >= allowed).then_some(last);
         let report = self.report.as_ref().filter(|_| silent_since.is_none());
         let problem = report.and_then(|report| problem_of(report, patience));
         Trouble { silent_since, problem }
@@ -294,183 +330,4 @@ fn problem_of(
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use outlast_types::{SpoolId, SystemRandom};
-
-    use super::*;
-    use crate::core::storage::memory::MemoryStorage;
-
-    fn spools() -> Spools {
-        Spools::open(&(Arc::new(MemoryStorage::default()) as _), Timestamp::EPOCH).unwrap()
-    }
-
-    fn report(workload: &WorkloadName, objects: u64) -> MediaReport {
-        MediaReport {
-            spool: SpoolId::new(&SystemRandom),
-            run: "1".to_owned(),
-            version: "0".to_owned(),
-            at: Timestamp::EPOCH,
-            state: MediaState::Taking,
-            rows: vec![MediaRow {
-                workload: workload.clone(),
-                objects,
-                bytes: objects,
-                oldest_seconds: 0,
-            }],
-            objects,
-            bytes: objects,
-            room: 100 << 30,
-            room_left: 50 << 30,
-            line_allowed: None,
-            line_rate: 0,
-            empty_in_seconds: None,
-            problems: Vec::new(),
-        }
-    }
-
-    #[test]
-    fn what_waits_is_what_a_media_server_said_last_and_not_long_ago() {
-        let spools = spools();
-        let (shop, now) = (WorkloadName::new("shop").unwrap(), Timestamp::EPOCH);
-        let after = |seconds| now.saturating_add(Duration::from_secs(seconds));
-        assert_eq!(spools.waiting(&shop, now), []);
-        spools.note("eu-1", report(&shop, 3), now).unwrap();
-        spools.note("eu-2", report(&WorkloadName::new("other").unwrap(), 3), now).unwrap();
-        let waiting = spools.waiting(&shop, after(599));
-        assert_eq!(
-            waiting.iter().map(|it| (&*it.media, it.objects)).collect::<Vec<_>>(),
-            [("eu-1", 3)]
-        );
-        assert_eq!(spools.waiting(&shop, after(600)), [], "that is too long ago");
-        spools.note("eu-1", report(&shop, 0), after(1)).unwrap();
-        assert_eq!(spools.waiting(&shop, after(2)), [], "it was handed on");
-    }
-
-    #[test]
-    fn what_a_trouble_holds_up_is_named_while_it_waits_and_nothing_that_comes_later() {
-        let spools = spools();
-        let [shop, other] = ["shop", "other"].map(|name| WorkloadName::new(name).unwrap());
-        let after = |seconds| Timestamp::EPOCH.saturating_add(Duration::from_secs(seconds));
-        let patience = |_: &WorkloadName| Duration::from_secs(3600);
-        let held = |now| {
-            let told =
-                spools.news(now, &patience, &|_, _| false).into_iter().map(|event| match event {
-                    Event::MediaSeen { holds, .. } => holds.into_iter().collect::<Vec<_>>(),
-                    event => panic!("{event:?}"),
-                });
-            told.collect::<Vec<_>>()
-        };
-        let broken = |workload: &WorkloadName, objects| MediaReport {
-            problems: vec!["its line is down".to_owned()],
-            ..report(workload, objects)
-        };
-        spools.note("eu-1", report(&shop, 3), after(1)).unwrap();
-        assert_eq!(held(after(1)), [[]], "it is well");
-        spools.note("eu-1", broken(&shop, 3), after(2)).unwrap();
-        assert_eq!(held(after(2)), [vec![shop.clone()]]);
-        let mut both = report(&shop, 2);
-        both.rows.extend(report(&other, 1).rows);
-        spools.note("eu-1", both, after(3)).unwrap();
-        assert_eq!(
-            held(after(3)),
-            [vec![shop.clone()]],
-            "it is over, and this waits because of it"
-        );
-        spools.note("eu-1", report(&other, 1), after(4)).unwrap();
-        assert_eq!(held(after(4)), [[]]);
-        assert_eq!(held(after(5)), Vec::<Vec<WorkloadName>>::new());
-    }
-
-    #[test]
-    fn no_more_media_servers_are_remembered_than_memory_is_meant_for() {
-        let spools = spools();
-        let shop = WorkloadName::new("shop").unwrap();
-        for number in 0..MEDIA_SERVERS_MAX as u64 + 10 {
-            let at = Timestamp::EPOCH.saturating_add(Duration::from_secs(number));
-            spools.note(&format!("eu-{number}"), report(&shop, 1), at).unwrap();
-        }
-        assert_eq!(spools.heard().len(), MEDIA_SERVERS_MAX);
-        assert!(!spools.heard().contains_key("eu-0"), "the oldest goes first");
-    }
-
-    fn news(spools: &Spools, now: Timestamp) -> Vec<(bool, Option<String>)> {
-        let patience = |_: &WorkloadName| Duration::from_secs(3600);
-        let revoked = Timestamp::EPOCH.saturating_add(Duration::from_secs(50));
-        let is_revoked = |media: &str, last| media == "revoked" && last < revoked;
-        let told = spools.news(now, &patience, &is_revoked).into_iter().map(|event| match event {
-            Event::MediaSeen { silent_since, problem, .. } => (silent_since.is_some(), problem),
-            event => panic!("{event:?}"),
-        });
-        told.collect()
-    }
-
-    #[test]
-    fn one_that_falls_silent_is_missed_also_over_a_restart_unless_it_was_drained() {
-        let storage: Storage = Arc::new(MemoryStorage::default());
-        let shop = WorkloadName::new("shop").unwrap();
-        let after = |seconds| Timestamp::EPOCH.saturating_add(Duration::from_secs(seconds));
-        let spools = Spools::open(&storage, after(0)).unwrap();
-        spools.note("eu-1", report(&shop, 3), after(10)).unwrap();
-        let drained = MediaReport { state: MediaState::Drained, ..report(&shop, 0) };
-        spools.note("eu-2", drained, after(10)).unwrap();
-        let kept = MediaReport { state: MediaState::Maintenance, ..report(&shop, 0) };
-        spools.note("eu-3", kept, after(10)).unwrap();
-        assert_eq!(news(&spools, after(20)), [(false, None), (false, None), (false, None)]);
-        assert_eq!(news(&spools, after(309)), []);
-        assert_eq!(news(&spools, after(310)), [(true, None)], "eu-1");
-        spools.note("eu-1", report(&shop, 3), after(311)).unwrap();
-        assert_eq!(news(&spools, after(312)), [(false, None)], "it is back");
-        spools.save().unwrap();
-        let spools = Spools::open(&storage, after(5000)).unwrap();
-        assert_eq!(spools.waiting(&shop, after(320)), [], "what it holds is to be heard anew");
-        assert_eq!(news(&spools, after(5001)).len(), 3, "all is told anew");
-        assert_eq!(news(&spools, after(5300)), [(true, None)]);
-        assert_eq!(news(&spools, after(5000 + 86_400)), [(true, None)], "maintenance has an end");
-        assert_eq!(spools.all().len(), 2, "what was drained is forgotten");
-    }
-
-    #[test]
-    fn one_whose_certificates_were_revoked_is_not_missed_until_it_has_another_and_speaks() {
-        let spools = spools();
-        let shop = WorkloadName::new("shop").unwrap();
-        let after = |seconds| Timestamp::EPOCH.saturating_add(Duration::from_secs(seconds));
-        spools.note("eu-1", report(&shop, 3), after(10)).unwrap();
-        assert_eq!(news(&spools, after(310)), [(true, None)], "its host has burnt");
-        spools.dismiss_all();
-        assert_eq!(news(&spools, after(311)), [(false, None)], "it was let go");
-        spools.note("revoked", report(&shop, 3), after(10)).unwrap();
-        assert_eq!(news(&spools, after(400)), [(false, None)]);
-        assert_eq!(spools.waiting(&shop, after(20)), [], "nor is anything waited for there");
-        spools.note("revoked", report(&shop, 3), after(500)).unwrap();
-        assert_eq!(news(&spools, after(501)), []);
-        assert_eq!(news(&spools, after(800)), [(true, None)]);
-    }
-
-    #[test]
-    fn a_full_spool_and_what_waits_too_long_are_told_in_words_that_do_not_change() {
-        let spools = spools();
-        let shop = WorkloadName::new("shop").unwrap();
-        let after = |seconds| Timestamp::EPOCH.saturating_add(Duration::from_secs(seconds));
-        let full = MediaReport { room_left: 63 << 20, ..report(&shop, 3) };
-        spools.note("eu-1", full, after(1)).unwrap();
-        let [(false, Some(problem))] = &news(&spools, after(1))[..] else { panic!("told") };
-        assert!(problem.contains("its spool is full"), "{problem}");
-        for seconds in [3601, 3700] {
-            let mut late = report(&shop, 3);
-            late.rows[0].oldest_seconds = seconds;
-            late.problems = vec!["its disk is slow".to_owned()];
-            spools.note("eu-1", late, after(2)).unwrap();
-            let told = news(&spools, after(2));
-            let [(false, Some(problem))] = &told[..] else {
-                assert_eq!((seconds, told.len()), (3700, 0), "it is the same");
-                continue;
-            };
-            assert!(
-                problem.starts_with("its disk is slow; what it holds of shop waits"),
-                "{problem}"
-            );
-        }
-    }
-}
+mod tests;

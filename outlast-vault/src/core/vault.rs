@@ -267,6 +267,7 @@ impl Vault {
             let revoked = peer.and_then(|peer| self.certificates.holder_revoked(&peer));
             revoked.is_some_and(|revoked| revoked >= last_heard)
         };
+        self.spools.listen(now);
         let mut news = self.spools.news(now, &patience, &is_revoked);
         let mut moved = self.moved.lock().unwrap_or_else(PoisonError::into_inner);
         if *moved > now || now.since(*moved) >= MOVED_INTERVAL {
