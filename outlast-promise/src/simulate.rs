@@ -21,15 +21,18 @@ mod account;
 mod chance;
 mod dice;
 mod drive;
+mod handing;
 mod happening;
 mod infrastructure;
 mod life;
 mod oracle;
 mod pact;
+mod product;
 mod scenario;
 mod shrink;
 mod spans;
 mod verdict;
+mod words;
 mod world;
 mod zone;
 

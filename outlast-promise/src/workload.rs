@@ -3,6 +3,7 @@
 mod delivered;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use outlast_types::{ContentHash, Day, DropId, RejectionCode, ShareId, Timestamp, WorkloadName};
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,8 @@ use crate::verified::Verification;
 const REJECTED_REMEMBERED_MAX: usize = 1024;
 /// Drops in quarantine of one workload that an operator may choose from.
 const QUARANTINE_MAX: usize = 64;
+/// Drops that are seen within this time are of one time: a good one makes up for a bad one.
+const BESIDE: Duration = Duration::from_secs(3600);
 /// Shares on which one workload is remembered to be declared; more are a mistake.
 const DECLARATIONS_MAX: usize = 16;
 
@@ -126,6 +129,9 @@ pub(crate) struct Rejected {
     #[serde(default, skip_serializing_if = "RejectionCode::is_none")]
     pub(crate) code: RejectionCode,
     pub(crate) reason: String,
+    /// When it was told, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) at: Option<Timestamp>,
 }
 
 /// It drops no more.
@@ -287,7 +293,9 @@ impl Workload {
     fn produced(&mut self, at: Timestamp) {
         self.failing = None;
         self.stopped = None;
-        self.rejected = None;
+        // One that was seen long before it, and arrives or is confirmed only now, says nothing about it.
+        let follows = at.saturating_add(BESIDE);
+        self.rejected.take_if(|rejected| rejected.at.is_none_or(|told| told <= follows));
         self.suspect = None;
         // A pause that has ended is over when its promise was renewed; until then it tells when
         // the promise broke.
@@ -465,6 +473,7 @@ impl Workload {
         moments.extend(self.withdrawn.iter_mut().map(|gone| &mut gone.at));
         moments.extend(self.lies.iter_mut().filter_map(|lies| lies.unconfirmed.as_mut()));
         moments.extend(&mut self.paused_until);
+        moments.extend(self.rejected.iter_mut().filter_map(|rejected| rejected.at.as_mut()));
         moments.extend(&mut self.named);
         moments.extend(self.releases.moments());
         moments.extend(self.verification.moments());

@@ -253,10 +253,11 @@ impl Ledger {
         }
         let lies = workload.lies.as_ref().filter(|_| safe.counts_confirmed())?;
         let of = of.get(&lies.handover)?;
-        let waits = self.waits(name, workload);
         let product = of.product.filter(|_| workload.awaits_confirmation());
-        // What waits on the share finds no room.
-        product.or(of.room.filter(|_| waits && safe.needs_confirmed()))
+        // What the product does not have finds no room, whether it waits on the share or the vault has it.
+        let waiting = workload.waiting_since.filter(|_| self.waits(name, workload));
+        let is_outside = waiting.max(workload.last_vaulted) > workload.last_delivered();
+        product.or(of.room.filter(|_| is_outside && safe.needs_confirmed()))
     }
 }
 

@@ -69,7 +69,8 @@ impl Ledger {
                 self.observe_waiting(&workload, source, touched);
             }
             Event::Rejected { workload, source, drop, code, reason, place } => {
-                let rejected = (Rejected { drop, code, reason: cut(&reason) }, place);
+                let (reason, at) = (cut(&reason), Some(now));
+                let rejected = (Rejected { drop, code, reason, at }, place);
                 self.observe_rejected(&workload, source, rejected, touched);
             }
             Event::AgentHeard { source, certificate } => {

@@ -1,6 +1,8 @@
 //! What is so of one workload, and when: the oracle's account of it, kept from what the vault heard.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+
+use outlast_types::Safe;
 
 use super::infrastructure::Infrastructure;
 use super::life::{Life, Mark};
@@ -9,6 +11,9 @@ use super::spans::{Span, Spans};
 
 /// Releases from which is learnt how long one takes.
 const RELEASES_LEARNT_FROM: usize = 8;
+
+/// A good drop that is seen within this time of a bad one makes up for it.
+const BESIDE: u64 = 3600;
 
 /// What is so of one workload, and when.
 pub(crate) struct Account {
@@ -30,6 +35,11 @@ pub(crate) struct Account {
     pub(crate) quiet: Spans,
     /// When a page for its recovery point waits for the first drop of a release.
     pub(crate) releasing: Spans,
+    /// When a drop of it lay where its agent hands drops over and was not confirmed; when one found no room
+    /// there; and when what had been confirmed was gone.
+    pub(crate) lies: Spans,
+    pub(crate) roomless: Spans,
+    pub(crate) withdrawn: Spans,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -46,13 +56,19 @@ struct Standing<'a> {
     start: i64,
     shift: u64,
     known: Option<u64>,
-    last: Option<u64>,
+    safe: Safe,
+    /// The newest that is vaulted, all that the product has, and what it has no more.
+    vaulted: Option<u64>,
+    delivered: BTreeMap<u32, (u64, bool)>,
+    withdrawn: Option<(u32, u64)>,
+    lies: bool,
     rpo: u64,
     paused_until: u64,
     /// Since when and until when drops are no surprise.
     retired_until: Option<u64>,
     revived: Option<u64>,
-    rejected: bool,
+    /// When its last drop was rejected.
+    rejected: Option<u64>,
     lost: bool,
     waits: bool,
     /// What its team declared.
@@ -79,7 +95,9 @@ impl Account {
         };
         let spoken_of = life.marks.iter().find(|(_, mark)| is_spoken(mark)).map(|(at, _)| *at);
         let pact = life.pact.as_ref();
-        let mut standing = Standing { rpo: life.rpo, pact, start: it.start, ..Standing::default() };
+        let safe = life.safe.unwrap_or_default();
+        let mut standing =
+            Standing { rpo: life.rpo, pact, safe, start: it.start, ..Standing::default() };
         standing.known = life.is_in_policy.then_some(0);
         let mut pieces = Pieces::default();
         let mut from = 0;
@@ -109,6 +127,9 @@ impl Account {
             waits: pieces.waits.into_iter().collect(),
             quiet,
             releasing: pieces.releasing.into_iter().collect(),
+            lies: pieces.lies.into_iter().collect(),
+            roomless: life.roomless.iter().copied().collect(),
+            withdrawn: pieces.withdrawn.into_iter().collect(),
         }
     }
 }
@@ -122,6 +143,54 @@ fn quiet(pact: &Pact, it: &Infrastructure) -> Spans {
 }
 
 impl Standing<'_> {
+    /// The newest recovery point, by what counts.
+    fn last(&self) -> Option<u64> {
+        let newest = |of: fn(bool) -> bool| {
+            let counting = self.delivered.values().filter(|(_, vaulted)| of(*vaulted));
+            counting.map(|(seen, _)| *seen).max()
+        };
+        match self.safe {
+            Safe::Vaulted => self.vaulted,
+            Safe::Confirmed => newest(|_| true),
+            Safe::Either => self.vaulted.max(newest(|_| true)),
+            Safe::Both => newest(|vaulted| vaulted),
+        }
+    }
+
+    /// A good drop is where it is to be: whoever makes them has done his part, and it lives.
+    fn hear_good(&mut self, seen: u64) {
+        // Drops of an hour are of one time; one that is older makes up for none that came later.
+        self.rejected.take_if(|at| *at <= seen + BESIDE);
+        // A second sign of life, much later than the first, and it is known to live.
+        let allowed = self.revived.map(|revived| self.due_after(revived) - revived);
+        let is_late = |revived: u64| 2 * seen.saturating_sub(revived) >= allowed.unwrap_or(0);
+        self.revived.take_if(|revived| is_late(*revived));
+        if self.retired_until.take_if(|until| *until <= seen).is_some() {
+            self.revived = Some(seen);
+        }
+    }
+
+    /// The product has a drop.
+    fn hear_confirmed(&mut self, drop: u32, seen: u64, vaulted: bool) {
+        let is_newest = self.delivered.values().all(|(other, _)| *other <= seen);
+        self.delivered.insert(drop, (seen, vaulted));
+        self.known = self.known.map(|known| known.min(seen));
+        self.withdrawn.take_if(|(gone, of)| *gone == drop || *of <= seen);
+        if is_newest && matches!(self.safe, Safe::Confirmed | Safe::Either) {
+            self.waits = false;
+        }
+        if is_newest && self.safe != Safe::Vaulted {
+            self.hear_good(seen);
+        }
+    }
+
+    fn hear_withdrawn(&mut self, drop: u32) {
+        let Some((seen, _)) = self.delivered.remove(&drop) else { return };
+        if self.withdrawn.is_none_or(|(_, of)| of <= seen) {
+            self.withdrawn = Some((drop, seen));
+        }
+    }
+
     /// When a recovery point of `last` is too old.
     fn due_after(&self, last: u64) -> u64 {
         let by_turn = self.pact.and_then(|pact| {
@@ -136,7 +205,7 @@ impl Standing<'_> {
 
     /// When its promise breaks, or broke.
     fn due(&self) -> Option<u64> {
-        let begun = self.last.or(self.known)?;
+        let begun = self.last().or(self.known)?;
         Some(self.due_after(begun).max(self.paused_until))
     }
 
@@ -149,7 +218,7 @@ impl Standing<'_> {
     }
 
     fn hear_release(&mut self, seen: u64, release: u64, is_last: bool) {
-        if self.last.is_some_and(|last| seen < last) {
+        if self.last().is_some_and(|last| seen < last) {
             return;
         }
         let late = self.due().map_or(0, |due| seen.saturating_sub(due));
@@ -173,22 +242,17 @@ impl Standing<'_> {
         match mark {
             Mark::Waiting => self.waits = true,
             Mark::Suspected => self.waits = false,
-            Mark::Vaulted { seen } => {
+            Mark::Vaulted { seen, .. } => {
                 // A recovery point is as old as its first sight, whenever it arrives.
                 self.waits = false;
-                self.last = Some(self.last.map_or(seen, |last| last.max(seen)));
+                self.vaulted = self.vaulted.max(Some(seen));
                 self.known = self.known.map(|known| known.min(seen));
-                self.rejected = false;
-                // A second sign of life, much later than the first, and it is known to live.
-                let allowed = self.revived.map(|revived| self.due_after(revived) - revived);
-                let is_late =
-                    |revived: u64| 2 * seen.saturating_sub(revived) >= allowed.unwrap_or(0);
-                self.revived.take_if(|revived| is_late(*revived));
-                if self.retired_until.take_if(|until| *until <= seen).is_some() {
-                    self.revived = Some(seen);
-                }
+                self.hear_good(seen);
             }
-            Mark::Rejected => self.rejected = true,
+            Mark::Confirmed { seen, drop, vaulted } => self.hear_confirmed(drop, seen, vaulted),
+            Mark::Withdrawn { drop } => self.hear_withdrawn(drop),
+            Mark::Lies { read } => self.lies = read.is_some(),
+            Mark::Rejected => self.rejected = Some(at),
             Mark::Paused { lasts } => {
                 (self.retired_until, self.revived) = (None, None);
                 self.paused_until = at + lasts;
@@ -227,13 +291,17 @@ struct Pieces {
     retired: Vec<Span>,
     waits: Vec<Span>,
     releasing: Vec<Span>,
+    lies: Vec<Span>,
+    withdrawn: Vec<Span>,
 }
 
 impl Pieces {
     fn add(&mut self, standing: &Standing<'_>, (from, until): Span) {
         let span = (from, until);
         self.waits.extend(standing.waits.then_some(span));
-        self.rejected.extend(standing.rejected.then_some(span));
+        self.lies.extend(standing.lies.then_some(span));
+        self.withdrawn.extend(standing.withdrawn.map(|_| span));
+        self.rejected.extend(standing.rejected.map(|_| span));
         self.revived.extend(standing.revived.map(|_| span));
         self.lost.extend(standing.lost.then_some(span));
         if let Some(end) = standing.retired_until {

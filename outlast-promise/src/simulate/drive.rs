@@ -1,26 +1,30 @@
 //! The ledger in the hands of a vault to which all this happens.
 
 use std::collections::BTreeMap;
+use std::iter::{Copied, Peekable};
+use std::slice;
 
-use outlast_types::{RejectionCode, Timestamp, WorkloadName};
+use outlast_types::{Timestamp, WorkloadName};
 
 use super::infrastructure::{Absence, CLOCK_AHEAD, Infrastructure};
 use super::life::{Life, Mark, seconds};
 use super::oracle;
 use super::pact;
+use super::product::{CONFIRM_WITHIN, READ_WITHIN, Told};
 use super::scenario::{InvalidScenario, Scenario};
 use super::verdict::{Outcome, PageSent, judge};
-use super::world::{History, drop_of, share_of};
+use super::words::{self, Moment};
+use super::world::History;
 use crate::cause::{Key, Subject};
 use crate::class::Part;
-use crate::event::{Event, Order, Source};
+use crate::event::Event;
 use crate::form::Row;
+use crate::handed::HandoverRule;
 use crate::incident::Change;
 use crate::ledger::Ledger;
 use crate::policy::{Policy, Said};
-use crate::promise::{Declaration, Promise};
+use crate::promise::Promise;
 use crate::status::Settings;
-use crate::stopped::Stopped;
 
 /// Plays a scenario, and judges who was paged.
 pub fn simulate(scenario: &Scenario) -> Result<Outcome, InvalidScenario> {
@@ -88,6 +92,7 @@ impl Watch for Ledger {
 pub(crate) struct Bend {
     pub(crate) rpo: i64,
     pub(crate) agent_deadline: i64,
+    pub(crate) handover: i64,
     /// What is done to what policy says of each workload.
     pub(crate) part: Option<fn(&mut Part)>,
 }
@@ -105,6 +110,7 @@ pub(crate) fn play<W: Watch>(
     let mut vault = Vault {
         start: scenario.start,
         infrastructure: &history.infrastructure,
+        handed: history.handed.iter().map(|told| told.iter().copied().peekable()).collect(),
         watch,
         settings,
         rows: Rows::new(),
@@ -120,12 +126,11 @@ pub(crate) fn play<W: Watch>(
     };
     // The oracle knows the whole history; it needs no ledger, and no ledger needs it.
     let expected = std::thread::scope(|scope| {
-        let oracle = scope.spawn(|| oracle::expected(&history.infrastructure, &history.lives));
+        let oracle = scope.spawn(|| oracle::expected(&history));
         vault.run(&history);
         oracle.join().ok()
     });
-    let expected =
-        expected.unwrap_or_else(|| oracle::expected(&history.infrastructure, &history.lives));
+    let expected = expected.unwrap_or_else(|| oracle::expected(&history));
     let (sent, events) = (vault.sent, vault.events);
     Ok(judge(scenario, &history, &expected, sent, events))
 }
@@ -142,11 +147,17 @@ fn settings_of(scenario: &Scenario, lives: &[Life], bend: Bend) -> Settings {
     for life in lives.iter().filter(|life| life.is_in_policy) {
         let pact = life.pact.as_ref().map(|pact| pact.part(life.rpo, bend.rpo, &holidays));
         let mut part = pact.unwrap_or_else(|| Part { rpo: rpo(life.rpo), ..Part::default() });
+        part.safe = life.safe;
         bend.part.iter().for_each(|twist| twist(&mut part));
         policy.workloads.insert(life.name.clone(), Said { class: None, part });
     }
     let deadline = scenario.agent_deadline.as_secs().saturating_add_signed(bend.agent_deadline);
-    Settings { policy, agent_deadline: seconds(deadline), ..Settings::default() }
+    let any_handover = HandoverRule {
+        read_within: seconds(READ_WITHIN.saturating_add_signed(bend.handover)),
+        confirm_within: seconds(CONFIRM_WITHIN.saturating_add_signed(bend.handover)),
+        ..HandoverRule::default()
+    };
+    Settings { policy, agent_deadline: seconds(deadline), any_handover, ..Settings::default() }
 }
 
 /// What an agent reported last, and when.
@@ -157,9 +168,14 @@ struct Word {
     ahead: i64,
 }
 
+/// What an agent is still to tell, and when.
+type Words<'a> = Peekable<Copied<slice::Iter<'a, (u64, Told)>>>;
+
 struct Vault<'a, W> {
     start: Timestamp,
     infrastructure: &'a Infrastructure,
+    /// What is still to be told of directories, by agent.
+    handed: Vec<Words<'a>>,
     watch: W,
     settings: Settings,
     rows: Rows,
@@ -203,10 +219,11 @@ impl<W: Watch> Vault<'_, W> {
                 self.absent(*absence);
                 continue;
             }
-            let mut events = Vec::new();
+            let (mut events, mut handed) = (Vec::new(), Vec::new());
             for (agent, reports) in reports.iter_mut().enumerate() {
                 if reports.next_if_eq(&second).is_some() {
                     events.extend(self.report(agent));
+                    handed.extend(self.hand_over(agent));
                 }
             }
             while let Some((_, index, mark)) = marks.next_if(|(at, ..)| *at == second) {
@@ -218,8 +235,11 @@ impl<W: Watch> Vault<'_, W> {
                     continue;
                 }
                 let name = self.names[*index].clone();
-                events.extend(self.event((&history.lives[*index], name), *mark, drops));
+                let life = (&history.lives[*index], *index, name);
+                events.extend(self.moment().event(life, *mark, drops));
             }
+            // What became of drops is told until then.
+            events.extend(handed);
             self.hear(events);
         }
         self.pass_until(it.end);
@@ -320,8 +340,7 @@ impl<W: Watch> Vault<'_, W> {
 
     /// What an agent reports of itself and its share.
     fn report(&mut self, agent: usize) -> Vec<Event> {
-        let number = u32::try_from(agent).unwrap_or(u32::MAX);
-        let source = Source { agent: Scenario::agent(number), share: share_of(number) };
+        let source = words::source(agent);
         let known = &self.infrastructure.agents[agent];
         let is_out = known.share_out.contains(self.now);
         let ahead = if known.clock_off.contains(self.now) { CLOCK_AHEAD } else { 0 };
@@ -344,68 +363,14 @@ impl<W: Watch> Vault<'_, W> {
         events
     }
 
-    fn event(
-        &self,
-        (life, workload): (&Life, WorkloadName),
-        mark: Mark,
-        number: u64,
-    ) -> Option<Event> {
-        let named = workload.clone();
-        let now = self.wall();
-        let agent = u32::try_from(life.agent).unwrap_or(u32::MAX);
-        let source = || Source { agent: Scenario::agent(agent), share: share_of(agent) };
-        let until = |lasts: u64| now.saturating_add(seconds(lasts));
-        let ordered = |order| Some(Event::Ordered { number, workload: named, order });
-        match mark {
-            Mark::Waiting => Some(Event::Waiting { workload, source: source() }),
-            Mark::Vaulted { seen } => {
-                let at = now.saturating_sub(seconds(self.now - seen));
-                Some(Event::Vaulted { workload, at })
-            }
-            Mark::Released { seen, release, is_last } => {
-                let at = now.saturating_sub(seconds(self.now - seen));
-                Some(Event::Released {
-                    workload,
-                    at,
-                    release: Some(format!("r{release}")),
-                    is_last,
-                })
-            }
-            Mark::Died => {
-                let instance = "i-0abc".to_owned();
-                let stopped = Stopped { instance, at: now, percent: Some(43) };
-                Some(Event::Stopped { workload, source: source(), stopped })
-            }
-            Mark::Suspected => {
-                let why = "it has 12 KiB, and those before it had 12 GiB".to_owned();
-                Some(Event::Suspected { workload, drop: drop_of(number)?, at: now, why })
-            }
-            Mark::Rejected => Some(Event::Rejected {
-                workload,
-                source: source(),
-                drop: drop_of(number)?,
-                code: RejectionCode::WrongHash,
-                reason: "segment 0001.seg does not have its hash".to_owned(),
-                place: None,
-            }),
-            Mark::Paused { lasts } => ordered(Order::Pause { until: until(lasts) }),
-            Mark::Retired { lasts } => ordered(Order::Retire { at: now, until: until(lasts) }),
-            Mark::Resumed => ordered(Order::Resume),
-            // The vault does more about that than to hear it.
-            Mark::Renamed => None,
-            Mark::Deploying { lasts } => {
-                Some(Event::Deploying { workload, at: now, until: lasts.map(until) })
-            }
-            Mark::Lost => {
-                let missing = Some("its repository is not there".to_owned());
-                Some(Event::Repository { workload, missing })
-            }
-            Mark::Found => Some(Event::Repository { workload, missing: None }),
-            Mark::Declared { rpo } => {
-                let declaration =
-                    rpo.and_then(|rpo| Declaration::new(Some(seconds(rpo)), None).ok());
-                Some(Event::Declared { workload, source: source(), declaration })
-            }
-        }
+    /// What an agent reports of the directory in which it hands drops over, if that is news.
+    fn hand_over(&mut self, agent: usize) -> Option<Event> {
+        let now = self.now;
+        let (_, told) = self.handed[agent].next_if(|(at, _)| *at <= now)?;
+        Some(self.moment().handed(agent, &told))
+    }
+
+    fn moment(&self) -> Moment {
+        Moment { second: self.now, wall: self.wall() }
     }
 }

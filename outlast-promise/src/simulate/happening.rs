@@ -91,6 +91,15 @@ whats! {
     LinkDown "link-down" Agent every 1440 lasts 60 - 259200;
     /// The share is not mounted: not for the agent, and not for instances.
     ShareOut "share-out" Agent every 1440 lasts 60 - 43200;
+    /// The backup product begins no job.
+    ProductIdle "product-idle" Agent every 2880 lasts 3600 - 400000;
+    /// Jobs of the backup product that begin fail.
+    JobsFail "jobs-fail" Agent every 2160 lasts 3600 - 300000;
+    /// The backup product does not say that it has what it read; afterwards it does.
+    NeverConfirms "never-confirms" Agent every 2880 lasts 3600 - 300000;
+    /// The directory in which drops are handed over is full, or does not work.
+    HandoverFull "handover-full" Agent every 2880 lasts 3600 - 200000;
+    HandoverBroken "handover-broken" Agent every 5000 lasts 600 - 100000;
     /// The agent's clock is ahead by twenty minutes.
     AgentClock "agent-clock" Agent every 2160 lasts 3600 - 172800;
     /// A release: green comes up beside blue, both drop, blue vanishes.
@@ -113,6 +122,8 @@ whats! {
     Retire "retire" Workload every 30000 lasts 3600 - 250000;
     /// An operator says that its promise counts.
     Resume "resume" Workload every 20000 lasts 1 - 2;
+    /// The backup product has the newest of its drops no more that it had.
+    Withdrawn "withdrawn" Workload every 9000 lasts 1 - 2;
     /// The vault does not find its repository.
     RepositoryLost "repository-lost" Workload every 60000 lasts 60 - 170000;
     /// Its team declares half the recovery point objective.

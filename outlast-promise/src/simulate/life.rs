@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use outlast_types::WorkloadName;
+use outlast_types::{Safe, WorkloadName};
 
 use super::dice::Dice;
 use super::happening::{Happening, What};
 use super::infrastructure::Infrastructure;
 use super::pact::Pact;
+use super::product::{Given, Lying, Product};
 use super::scenario::Scenario;
-use super::spans::Spans;
+use super::spans::{Span, Spans};
 use super::zone::Zone;
 use crate::promise::Promise;
 
@@ -27,6 +28,11 @@ pub(crate) struct Life {
     pub(crate) is_in_policy: bool,
     /// What policy promises of it besides, or instead.
     pub(crate) pact: Option<Pact>,
+    /// What counts of it, if its drops are handed over, too.
+    pub(crate) safe: Option<Safe>,
+    /// How they lie there, and when one found no room.
+    pub(crate) lying: Vec<Lying>,
+    pub(crate) roomless: Vec<Span>,
     /// In order of the receiver's time.
     pub(crate) marks: Vec<(u64, Mark)>,
     pub(crate) drops: u64,
@@ -42,6 +48,20 @@ pub(crate) enum Mark {
     /// A drop is vaulted that its agent saw first at `seen`.
     Vaulted {
         seen: u64,
+        drop: u32,
+    },
+    /// The backup product has a drop, which the vault has by then, or not; or has it no more.
+    Confirmed {
+        seen: u64,
+        drop: u32,
+        vaulted: bool,
+    },
+    Withdrawn {
+        drop: u32,
+    },
+    /// A drop of it lies there that is not confirmed, and whether all such were read; or none does.
+    Lies {
+        read: Option<bool>,
     },
     /// What the drop says that is vaulted next, of that time: by which release it was written, and whether
     /// it is its instance's last.
@@ -120,6 +140,8 @@ enum Kind {
 pub(crate) struct World<'a> {
     pub(crate) scenario: &'a Scenario,
     pub(crate) infrastructure: &'a Infrastructure,
+    /// By agent.
+    pub(crate) products: &'a [Product],
 }
 
 impl World<'_> {
@@ -128,21 +150,30 @@ impl World<'_> {
         let mut dice = Dice::of(self.scenario.seed, 1, number.into());
         let (nature, rpo, is_in_policy) = self.nature(&mut dice);
         let pact = self.pact(nature, number);
-        let is_in_policy = is_in_policy || pact.is_some();
-        let agents = self.infrastructure.agents.len();
+        let agent = usize::try_from(number).ok()? % self.infrastructure.agents.len();
+        let is_plain = pact.as_ref().is_none_or(|pact| !pact.has_turns() && pact.grace == 0);
+        let (safe, rpo) = match is_plain && nature.every == DAY && !nature.is_mute {
+            true => self.safe((number, agent), self.hour_of(nature), rpo),
+            false => (None, rpo),
+        };
+        let is_in_policy = is_in_policy || pact.is_some() || safe.is_some();
         let mut life = Life {
             name: Scenario::workload(number)?,
-            agent: usize::try_from(number).ok()? % agents,
+            agent,
             rpo,
             is_in_policy,
             pact,
+            safe,
+            lying: Vec::new(),
+            roomless: Vec::new(),
             marks: Vec::new(),
             drops: 0,
             instances: 1,
             vanished: 0,
         };
         let sealed = self.drops(&mut life, nature, happenings, &mut dice);
-        self.mark_drops(&mut life, sealed);
+        let given = self.mark_drops(&mut life, sealed);
+        self.hand_over(&mut life, &given, happenings);
         self.mark_orders(&mut life, happenings);
         let end = self.infrastructure.end;
         life.marks.retain(|(at, _)| *at < end);
@@ -171,6 +202,12 @@ impl World<'_> {
             rpo,
             is_in_policy,
         )
+    }
+
+    /// At which second of the day its drop is begun, by a clock that shows UTC.
+    fn hour_of(&self, nature: Nature) -> u64 {
+        let ahead = nature.zone.offset(self.scenario.start.unix_seconds());
+        (nature.hour + DAY).saturating_add_signed(-ahead) % DAY
     }
 
     /// What is promised of it by more than an RPO, if anything is.
@@ -308,7 +345,8 @@ impl World<'_> {
         }
     }
 
-    fn mark_drops(&self, life: &mut Life, mut sealed: Vec<Sealed>) {
+    /// Notes what is heard of drops on their way to the vault. Returns those that are good.
+    fn mark_drops(&self, life: &mut Life, mut sealed: Vec<Sealed>) -> Vec<Given> {
         // Those of one workload travel one after the other.
         sealed.sort_by_key(|drop| drop.seen);
         let mut last = 0;
@@ -316,14 +354,19 @@ impl World<'_> {
             last = drop.vaulted.max(last);
             drop.vaulted = last;
         }
-        for (index, drop) in sealed.iter().enumerate() {
+        let mut given = Vec::new();
+        for (number, (index, drop)) in (0..).zip(sealed.iter().enumerate()) {
             if drop.kind == Kind::Bad {
                 life.marks.push((drop.seen, Mark::Rejected));
                 continue;
             }
             life.marks.push((drop.seen, Mark::Waiting));
             let mark = match drop.kind {
-                Kind::Good => Mark::Vaulted { seen: drop.seen },
+                Kind::Good => {
+                    let Sealed { seen, vaulted, .. } = *drop;
+                    given.push(Given { drop: number, seen, vaulted });
+                    Mark::Vaulted { seen, drop: number }
+                }
                 _ => Mark::Suspected,
             };
             if let (Kind::Good, Some(Claim { release, is_last })) = (drop.kind, drop.claim) {
@@ -341,6 +384,7 @@ impl World<'_> {
                 }
             }
         }
+        given
     }
 
     fn mark_orders(&self, life: &mut Life, happenings: &[Happening]) {

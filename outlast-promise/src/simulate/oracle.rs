@@ -20,37 +20,24 @@
 //!   its recovery point; what is still so when that ends is told at once.
 //! - A page that rang rings on until its own cause has gone.
 
-use std::collections::BTreeMap;
+mod episode;
+mod handed;
 
+pub(crate) use self::episode::{Episode, Expected};
+use self::episode::{Explained, first_outside, tell, tell_quietly, tell_until};
+use self::handed::HandOver;
 use super::account::{Account, Overdue};
 use super::infrastructure::Infrastructure;
 use super::life::{Life, Mark};
 use super::scenario::Scenario;
 use super::spans::{Span, Spans};
-use super::world::share_of;
+use super::world::{History, share_of};
 use crate::cause::{Key, Topic};
 use crate::event::Source;
 
-/// Something that is wrong for a time, and what has to be told of it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Episode {
-    /// From when until when it is so.
-    pub(crate) span: Span,
-    /// The first moment at which somebody may be paged; none if nobody may.
-    pub(crate) may: Option<u64>,
-    /// The moment at which it is known that somebody must be; none if nobody needs to be.
-    pub(crate) must: Option<u64>,
-    /// Until when a page may ring on, since what it held up still comes.
-    pub(crate) latest: u64,
-    /// Whether it and what explains it began in one second: it depends on which was heard first.
-    pub(crate) is_tie: bool,
-}
-
-/// All episodes, in order, by what they are about.
-pub(crate) type Expected = BTreeMap<Key, Vec<Episode>>;
-
 /// What follows from a history.
-pub(crate) fn expected(infrastructure: &Infrastructure, lives: &[Life]) -> Expected {
+pub(crate) fn expected(history: &History) -> Expected {
+    let (infrastructure, lives) = (&history.infrastructure, &history.lives);
     let accounts: Vec<Account> =
         lives.iter().map(|life| Account::of(life, infrastructure)).collect();
     let beginnings = beginnings(infrastructure, lives);
@@ -60,6 +47,16 @@ pub(crate) fn expected(infrastructure: &Infrastructure, lives: &[Life]) -> Expec
             let trouble = Trouble::of(agent, infrastructure, lives, &accounts);
             trouble.tell(agent, infrastructure, &mut expected);
             trouble
+        })
+        .collect();
+    let handed: Vec<HandOver> = (0..sources.len())
+        .map(|agent| {
+            let accounts = lives.iter().zip(&accounts).filter(|(life, _)| life.agent == agent);
+            let accounts = accounts.map(|(_, account)| account);
+            let (told, unheard) = (&history.handed[agent], &sources[agent].unheard);
+            let handed = HandOver::of(told, unheard, accounts, infrastructure);
+            handed.tell(agent, infrastructure, &mut expected);
+            handed
         })
         .collect();
     let everywhere = Trouble::everywhere(&sources);
@@ -80,55 +77,14 @@ pub(crate) fn expected(infrastructure: &Infrastructure, lives: &[Life]) -> Expec
         let anew =
             source.anew((life.agent, &beginnings), &account.waits, &after_absences, infrastructure);
         let perhaps = account.waits.and(&after_absences).or(&anew);
-        let episodes = account.episodes(source, &everywhere, &perhaps, infrastructure);
+        let mut elsewise = handed[life.agent].explains(account, life.safe);
+        elsewise.perhaps = elsewise.perhaps.or(&perhaps);
+        let episodes = account.episodes(source, &everywhere, &elsewise, infrastructure);
         if !episodes.is_empty() {
             expected.insert(Key::of_workload(Topic::RecoveryPoint, name), episodes);
         }
     }
     expected
-}
-
-/// What is told from its first moment on, whatever else is the matter.
-fn tell(expected: &mut Expected, key: Key, spans: &Spans) {
-    tell_until(expected, key, spans, |end| end);
-}
-
-/// The same, of what may ring on until what it held up has come.
-fn tell_until(expected: &mut Expected, key: Key, spans: &Spans, latest: impl Fn(u64) -> u64) {
-    let episode = |span: Span| Episode {
-        span,
-        may: Some(span.0),
-        must: Some(span.0),
-        latest: latest(span.1),
-        is_tie: false,
-    };
-    let episodes: Vec<Episode> = spans.iter().map(episode).collect();
-    if !episodes.is_empty() {
-        expected.insert(key, episodes);
-    }
-}
-
-/// The same, of what is told once no `quiet` time holds it back.
-fn tell_quietly(
-    expected: &mut Expected,
-    key: Key,
-    (spans, quiet): (&Spans, &Spans),
-    it: &Infrastructure,
-) {
-    let episode = |span: Span| {
-        let must = first_outside(span, quiet, it);
-        Episode { span, may: must, must, latest: span.1, is_tie: false }
-    };
-    let episodes: Vec<Episode> = spans.iter().map(episode).collect();
-    if !episodes.is_empty() {
-        expected.insert(key, episodes);
-    }
-}
-
-/// The first moment of a span that is not in some others, and in which the vault is there.
-fn first_outside(span: Span, others: &Spans, it: &Infrastructure) -> Option<u64> {
-    let whole: Spans = [span].into_iter().collect();
-    whole.without(&others.or(&it.away)).iter().next().map(|(from, _)| from)
 }
 
 /// An absence of the vault is told if a promise broke in it that nothing has mended since.
@@ -225,6 +181,8 @@ impl Flow {
 #[derive(Debug, Clone, Default)]
 struct Trouble {
     silent: Spans,
+    /// The same whether anybody misses it or not.
+    unheard: Spans,
     share: Spans,
     clock: Spans,
     /// When it explains that a workload has no recovery point, whatever waits of it.
@@ -248,8 +206,8 @@ impl Trouble {
             before =
                 Some((report, known.share_out.contains(report), known.clock_off.contains(report)));
         }
-        let silent: Spans = silent.into_iter().collect();
-        let silent = silent.and(&missed(agent, lives, accounts));
+        let unheard: Spans = silent.into_iter().collect();
+        let silent = unheard.and(&missed(agent, lives, accounts));
         let share: Spans = share.into_iter().collect();
         let of_agent = lives.iter().zip(accounts).filter(|(life, _)| life.agent == agent);
         let flow = Flow::of(of_agent.map(|(_, account)| account));
@@ -259,7 +217,8 @@ impl Trouble {
             .map(|end| (end, end + it.patience(), flow.stalled(end, it).max(end + it.deadline)));
         let after = after.collect();
         let explains = silent.or(&share);
-        Self { silent, share, clock: clock.into_iter().collect(), explains, after, flow }
+        let clock = clock.into_iter().collect();
+        Self { silent, unheard, share, clock, explains, after, flow }
     }
 
     fn tell(&self, agent: usize, it: &Infrastructure, expected: &mut Expected) {
@@ -317,12 +276,6 @@ impl Trouble {
     }
 }
 
-#[derive(Debug, Clone, Default)]
-struct Explained {
-    surely: Spans,
-    perhaps: Spans,
-}
-
 impl Explained {
     /// One agent deadline after each of these. If the vault was away meanwhile, it heard nothing: then it may
     /// be longer.
@@ -378,7 +331,7 @@ impl Account {
         &self,
         source: &Trouble,
         everywhere: &Spans,
-        elsewise: &Spans,
+        elsewise: &Explained,
         it: &Infrastructure,
     ) -> Vec<Episode> {
         let late = self.overdue.iter().map(|late| late.span);
@@ -389,12 +342,13 @@ impl Account {
         let known: Spans = [(self.spoken_of.unwrap_or(u64::MAX), u64::MAX)].into_iter().collect();
         let heard = self.rejected.or(&self.revived).or(&self.lost);
         let heard = heard.or(&source.explains.and(&known)).or(&everywhere.without(&known));
+        let heard = heard.or(&elsewise.surely);
         let own = heard.or(&self.broke_in_absences(it));
         let mended = Explained::after(&self.lost, it);
         let waiting = source.explains_waiting(&self.waits, it);
         let surely = own.or(&mended.surely).or(&waiting.surely);
         let perhaps = own.or(&mended.perhaps).or(&waiting.perhaps);
-        let perhaps = perhaps.or(&surely).or(elsewise);
+        let perhaps = perhaps.or(&surely).or(&elsewise.perhaps);
         let explained = [&heard, &waiting.surely, &mended.surely];
         let begins = |at: u64| explained.iter().any(|it| it.at(at).is_some_and(|it| it.0 == at));
         let quiet = self.quiet.or(&self.releasing);

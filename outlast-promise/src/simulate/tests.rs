@@ -1,5 +1,6 @@
 //! What the simulator promises: of the ledger, and of itself.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::*;
@@ -121,6 +122,33 @@ fn i2_i3_renamings_change_nothing_and_announced_releases_get_their_time() {
         let mut as_before = scenario;
         as_before.chances.set(What::Rename, None);
         assert_eq!(assert_right(&as_before).counts.pages_expected, outcome.counts.pages_expected);
+    }
+}
+
+#[test]
+fn i2_i3_a_backup_product_in_trouble_pages_its_team_once_and_explains_what_it_holds_up() {
+    let mut causes = BTreeSet::new();
+    for seed in seeds(6) {
+        let mut scenario = calm(Scenario::of_everything(60, 60, seed));
+        for what in [What::ProductIdle, What::JobsFail, What::NeverConfirms, What::Withdrawn] {
+            scenario.chances.set(what, Some(Duration::from_secs(10 * 86_400)));
+        }
+        for what in [What::HandoverFull, What::HandoverBroken, What::LinkDown, What::VaultSlow] {
+            scenario.chances.set(what, Some(Duration::from_secs(12 * 86_400)));
+        }
+        scenario.agents = 2;
+        causes.extend(assert_right(&scenario).counts.causes.into_keys());
+    }
+    for code in [
+        "handover-job-failed",
+        "handover-unread",
+        "handover-unconfirmed",
+        "handover-withdrawn",
+        "handover-full",
+        "handover-unusable",
+        "not-confirmed",
+    ] {
+        assert!(causes.contains(code), "{code}: {causes:?}");
     }
 }
 

@@ -7,6 +7,7 @@ use outlast_types::{DropId, ShareId};
 use super::happening::{Happening, Whom};
 use super::infrastructure::Infrastructure;
 use super::life::{Life, Mark, World};
+use super::product::{Lying, Product, Told};
 use super::scenario::Scenario;
 
 /// A history.
@@ -14,6 +15,8 @@ pub(crate) struct History {
     pub(crate) infrastructure: Infrastructure,
     pub(crate) lives: Vec<Life>,
     pub(crate) happenings: u64,
+    /// What each agent tells of the directory in which it hands drops over.
+    pub(crate) handed: Vec<Vec<(u64, Told)>>,
 }
 
 impl History {
@@ -26,12 +29,22 @@ impl History {
                 by_workload.entry(number).or_default().push(*happening);
             }
         }
-        let world = World { scenario, infrastructure: &infrastructure };
+        let products = 0..infrastructure.agents.len();
+        let products: Vec<Product> = products
+            .map(|agent| Product::of(agent, scenario, &infrastructure, &happenings))
+            .collect();
+        let world = World { scenario, infrastructure: &infrastructure, products: &products };
         let life = |number: u32| {
             world.life(number, by_workload.get(&number).map_or(&[][..], Vec::as_slice))
         };
-        let lives = scenario.played().into_iter().filter_map(life).collect();
-        Self { infrastructure, lives, happenings: happenings.len() as u64 }
+        let lives: Vec<Life> = scenario.played().into_iter().filter_map(life).collect();
+        let told = |(agent, product): (usize, &Product)| {
+            let its = lives.iter().filter(|life| life.agent == agent);
+            let lying: Vec<Lying> = its.flat_map(|life| life.lying.iter().copied()).collect();
+            product.told(&infrastructure, &lying)
+        };
+        let handed = products.iter().enumerate().map(told).collect();
+        Self { infrastructure, lives, happenings: happenings.len() as u64, handed }
     }
 
     /// All that is heard of workloads: when, of which, what.
@@ -48,6 +61,11 @@ impl History {
 /// The share of an agent.
 pub(crate) fn share_of(agent: u32) -> Option<ShareId> {
     format!("7c6f0b6e-3c39-4f0e-9d53-{agent:012x}").parse().ok()
+}
+
+/// The id of the drop of a workload that has this number among its drops.
+pub(crate) fn handed_of(workload: usize, drop: u32) -> Option<DropId> {
+    drop_of((1 << 47) | ((workload as u64) << 24) | u64::from(drop))
 }
 
 /// A drop's id that nobody else has.

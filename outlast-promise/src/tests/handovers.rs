@@ -247,6 +247,51 @@ fn a_directory_that_is_full_is_the_platforms_unless_nobody_confirms_what_lies_in
 }
 
 #[test]
+fn i3_a_drop_of_long_before_that_is_confirmed_now_makes_up_for_none_that_was_rejected() {
+    let mut settings = settings_of(Safe::Confirmed);
+    settings.agent_deadline = Duration::from_secs(20_000);
+    settings.policy.default.part.rpo = Some(settings.agent_deadline);
+    let mut ledger = Ledger::new(settings, 0, at(0));
+    ledger.apply_all([spoke(), confirmed(shop(), 1, 0, false)], at(0));
+    assert_eq!(keys(&ledger.apply(rejected(7), at(9000))), ["+rejected-drop/shop-db"]);
+    // The next job has a drop of two hours before.
+    assert_eq!(keys(&ledger.apply(confirmed(shop(), 2, 1800, false), at(9010))), [""; 0]);
+    // What was dropped beside it, or after it, does.
+    let told = ledger.apply(confirmed(shop(), 3, 8999, false), at(9015));
+    assert_eq!(keys(&told), ["-rejected-drop/shop-db"]);
+}
+
+/// Its directory takes nothing from 40 on; the story is of a drop of 50, and the promise breaks at 100.
+fn told_beside_a_full_directory(safe: Safe, story: Vec<Event>) -> Vec<String> {
+    let mut ledger = ledger_of(safe);
+    ledger.apply_all([spoke(), lying(shop(), Some(false))], at(0));
+    ledger.apply_all([vaulted(shop(), 0), confirmed(shop(), 1, 0, true)], at(0));
+    alive(&mut ledger, 10, 40);
+    let room = Some(Room { is_full: true, text: "its budget of 10 GiB is used up".to_owned() });
+    let mut told = keys(&ledger.apply(handed(Handed { room, ..lie(None, None) }), at(40)));
+    let story = story.into_iter().chain([heard()]);
+    told.extend(keys(&ledger.apply_all(story.collect::<Vec<_>>(), at(50))));
+    told.extend(alive(&mut ledger, 60, 110));
+    told
+}
+
+#[test]
+fn one_cause_a_directory_that_takes_nothing_explains_drops_that_the_vault_has() {
+    for safe in [Safe::Confirmed, Safe::Both] {
+        let told = told_beside_a_full_directory(safe, vec![vaulted(shop(), 50)]);
+        assert_eq!(told, ["+handover-room/road-1/nbu"], "{safe}");
+    }
+}
+
+#[test]
+fn i3_a_directory_that_takes_nothing_explains_no_drop_that_the_product_has_and_the_vault_waits_for()
+{
+    let story = vec![waiting(shop()), confirmed(shop(), 2, 50, false)];
+    let told = told_beside_a_full_directory(Safe::Both, story);
+    assert_eq!(told, ["+handover-room/road-1/nbu", "+recovery-point/shop-db"]);
+}
+
+#[test]
 fn the_last_word_of_a_silent_agent_blames_no_product() {
     let mut ledger = ledger_of(Safe::Confirmed);
     ledger.apply_all([confirmed(shop(), 1, 0, false), lying(shop(), Some(false))], at(0));

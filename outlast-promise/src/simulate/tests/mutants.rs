@@ -1,8 +1,6 @@
 //! Broken on purpose: ledgers whose rules are wrong, each of which the oracle must notice.
 
-use std::collections::BTreeSet;
-
-use outlast_types::{Timestamp, WorkloadName};
+use outlast_types::{Safe, Timestamp, WorkloadName};
 
 use super::*;
 use crate::cause::{Key, Subject};
@@ -82,9 +80,24 @@ enum Wrong {
     /// That a release begins is not heard, or not that it is over.
     DeafForDeploys,
     DeploysNeverEnd,
+    /// Of hand-overs this is not heard: what is confirmed, what is withdrawn, what lies there, how they stand.
+    DeafForConfirmations,
+    DeafForWithdrawals,
+    DeafForLies,
+    DeafForHandovers,
+    /// What a job read counts as confirmed; what counts is what is vaulted, or either instead of both.
+    ReadIsConfirmed,
+    SafeIsVaulted,
+    BothIsEither,
+    /// A product is given more time than policy says, or less.
+    PatientWithProducts,
+    ImpatientWithProducts,
+    /// A job that failed, or a directory that takes nothing, is nobody's business.
+    DeafForFailedJobs,
+    DeafForRooms,
 }
 
-const ALL: [Wrong; 38] = [
+const ALL: [Wrong; 49] = [
     Wrong::Early,
     Wrong::Late,
     Wrong::PatientWithAgents,
@@ -123,6 +136,17 @@ const ALL: [Wrong; 38] = [
     Wrong::PagesAgainForRenamings,
     Wrong::DeafForDeploys,
     Wrong::DeploysNeverEnd,
+    Wrong::DeafForConfirmations,
+    Wrong::DeafForWithdrawals,
+    Wrong::DeafForLies,
+    Wrong::DeafForHandovers,
+    Wrong::ReadIsConfirmed,
+    Wrong::SafeIsVaulted,
+    Wrong::BothIsEither,
+    Wrong::PatientWithProducts,
+    Wrong::ImpatientWithProducts,
+    Wrong::DeafForFailedJobs,
+    Wrong::DeafForRooms,
 ];
 
 /// A ledger, and what is wrong with it.
@@ -165,6 +189,10 @@ impl Broken {
             | (Wrong::DeafForReleases, Event::Released { .. })
             | (Wrong::DeafForRenamings, Event::Renamed { .. })
             | (Wrong::DeafForDeploys, Event::Deploying { .. })
+            | (Wrong::DeafForConfirmations, Event::Confirmed { .. })
+            | (Wrong::DeafForWithdrawals, Event::Withdrawn { .. })
+            | (Wrong::DeafForLies, Event::Lying { .. })
+            | (Wrong::DeafForHandovers, Event::HandedOver { .. })
             | (Wrong::DeafForClocks, Event::ClockSeen { .. }) => return None,
             (Wrong::WaitingIsVaulted, Event::Waiting { workload, .. })
             | (Wrong::HalfIsVaulted, Event::Stopped { workload, .. })
@@ -180,8 +208,26 @@ impl Broken {
             (Wrong::DeploysNeverEnd, Event::Deploying { workload, at, .. }) => {
                 Event::Deploying { workload, at, until: None }
             }
+            (Wrong::ReadIsConfirmed, Event::Lying { workload, lies: Some((_, true)), .. }) => {
+                let drop = world::drop_of(1)?;
+                Event::Confirmed { workload, drop, at: now, vaulted: true }
+            }
+            (Wrong::DeafForFailedJobs | Wrong::DeafForRooms, event) => self.deaf_in_part(event),
             (_, event) => event,
         })
+    }
+
+    /// Of how hand-overs stand, something is not heard.
+    fn deaf_in_part(&self, mut event: Event) -> Event {
+        if let Event::HandedOver { handovers, .. } = &mut event {
+            for handed in handovers.values_mut() {
+                match self.wrong {
+                    Wrong::DeafForRooms => handed.room = None,
+                    _ => handed.failed = None,
+                }
+            }
+        }
+        event
     }
 
     fn changes(&mut self, changes: Vec<Change>) -> Vec<Change> {
@@ -319,6 +365,10 @@ fn twist(wrong: Wrong) -> Option<fn(&mut Part)> {
                 part.rpo = Some(HOUR * 26);
             }
         },
+        Wrong::SafeIsVaulted => |part| part.safe = None,
+        Wrong::BothIsEither => |part| {
+            part.safe = part.safe.map(|safe| if safe == Safe::Both { Safe::Either } else { safe });
+        },
         _ => return None,
     })
 }
@@ -330,6 +380,8 @@ fn play_with(wrong: Wrong, scenario: &Scenario) -> Outcome {
         Wrong::Late => bend.rpo = 62,
         Wrong::PatientWithAgents => bend.agent_deadline = 600,
         Wrong::ImpatientWithAgents => bend.agent_deadline = -600,
+        Wrong::PatientWithProducts => bend.handover = 7200,
+        Wrong::ImpatientWithProducts => bend.handover = -7200,
         _ => {}
     }
     play(scenario, bend, |ledger| Broken::new(ledger, wrong, scenario.start)).unwrap()
