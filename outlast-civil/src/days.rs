@@ -1,6 +1,7 @@
 //! Days on which nobody is paged: those of the week that are not worked, and holidays.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -51,6 +52,34 @@ impl FromStr for Holidays {
             }
         }
         Ok(Self(days))
+    }
+}
+
+impl Holidays {
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Each of them; of more than `named_max`, how many, from when to when, and a number that is another one
+    /// when any of them is.
+    pub fn in_words(&self, named_max: usize) -> String {
+        if self.0.len() <= named_max {
+            let days = self.0.iter().map(|(day, name)| format!("{day} {name}"));
+            return days.collect::<Vec<_>>().join("; ");
+        }
+        let (mut words, mut sum) = (String::new(), 0xcbf2_9ce4_8422_2325_u64);
+        for (day, name) in &self.0 {
+            words.clear();
+            // Writing to a String cannot fail.
+            let _ = write!(words, "{day} {name}\n");
+            // FNV-1a: it tells lists apart, and guards nothing.
+            sum = words
+                .bytes()
+                .fold(sum, |sum, byte| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+        }
+        let [first, last] = [self.0.keys().next(), self.0.keys().next_back()]
+            .map(|day| day.map_or_else(String::new, ToString::to_string));
+        format!("{} days from {first} to {last} (list {sum:016x})", self.0.len())
     }
 }
 
@@ -132,6 +161,21 @@ mod tests {
                 matches!(error, InvalidHolidays::Line { line: at, .. } if at == line),
                 "{error}"
             );
+        }
+    }
+
+    #[test]
+    fn two_lists_of_holidays_that_differ_never_read_the_same() {
+        let words = |text: &str, max| text.parse::<Holidays>().unwrap().in_words(max);
+        let list = "2026-12-25 Christmas\n2026-12-26\n2027-01-01\n";
+        assert_eq!(
+            words(list, 3),
+            "2026-12-25 Christmas; 2026-12-26 a holiday; 2027-01-01 a holiday"
+        );
+        let long = words(list, 2);
+        assert!(long.starts_with("3 days from 2026-12-25 to 2027-01-01 (list "), "{long}");
+        for other in [list.replace("-26", "-27"), list.replace("Christmas", "Xmas")] {
+            assert_ne!(words(&other, 2), long);
         }
     }
 }

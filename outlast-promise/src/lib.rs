@@ -52,6 +52,7 @@ mod status;
 mod stopped;
 mod table;
 mod telling;
+mod terms;
 mod verification;
 mod verified;
 mod window;

@@ -40,6 +40,7 @@ pub(crate) mod sequence;
 pub(crate) mod shipments;
 pub(crate) mod slow_time;
 pub(crate) mod spools;
+pub(crate) mod terms;
 pub(crate) mod tokens;
 pub(crate) mod withheld;
 

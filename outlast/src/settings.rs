@@ -27,6 +27,7 @@ mod values;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use outlast_fs::durable;
@@ -52,6 +53,7 @@ pub(crate) struct Checked {
     pub(crate) policy: Policy,
     /// The rules of retention for all.
     pub(crate) keep: Option<Keep>,
+    pub(crate) immutable_for: Option<Duration>,
 }
 
 /// A configuration file as the user wrote it.
@@ -117,10 +119,25 @@ impl Document {
         if flaws.is_empty() {
             flaws = services::judge(&settings);
             flaws.extend(policy::judge(&settings, &table::VAULT));
+            // A policy alone does not say by which routes its vault tells.
+            if self.is_whole() {
+                flaws.extend(routes::judge(&settings));
+            }
         }
         self.judge(flaws)?;
+        let immutable_for = settings.duration_if_set("retention.immutable_for");
         let keep = settings.text_if_set("retention.keep").and_then(|text| text.parse().ok());
-        Ok(Checked { policy: policy::build(&settings), keep })
+        Ok(Checked { policy: policy::build(&settings), keep, immutable_for })
+    }
+
+    /// Whether it is all of a vault's file, and no policy by itself.
+    pub(crate) fn is_whole(&self) -> bool {
+        ["vault", "route"].into_iter().any(|section| self.has_section(section))
+    }
+
+    /// Refuses a policy that names routes which the vault that shall go by it does not have.
+    pub(crate) fn check_routes(&self, running: &Settings) -> Result<()> {
+        self.judge(routes::judge_policy(&self.settings(&table::VAULT)?, running))
     }
 
     /// What in it takes two operators.

@@ -114,6 +114,9 @@ struct WorkloadMonth {
     /// What was ordered, held, forgotten, removed, or decided about what is kept.
     deeds: Vec<Deed>,
     snapshots_at_begin: u64,
+    /// What was on hold when the month began; later holds are among the deeds.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    holds_at_begin: Vec<String>,
     /// Content of the drops that came, and what of it was new and travelled and is stored.
     logical_bytes: u64,
     line_bytes: u64,
@@ -125,6 +128,9 @@ struct WorkloadMonth {
     /// What backup products have of it: since the third form.
     #[serde(skip_serializing_if = "Option::is_none")]
     handed: Option<Handed>,
+    /// Who handed in how many drops that the vault signed for: since the third form.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    brought_by: Option<BTreeMap<String, u64>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -281,6 +287,7 @@ impl Reader {
             workload.states.push(Since { since: None, is: carried.state });
             workload.last_point = carried.last_point;
             workload.snapshots_at_begin = carried.snapshots;
+            workload.holds_at_begin = carried.holds;
         }
     }
 
@@ -301,6 +308,11 @@ impl Reader {
         let at = time("recovery_point").or_else(|| time("received")).unwrap_or(entry.at);
         let is_suspect = entry.details.contains_key("suspect");
         let Some(workload) = self.of(entry) else { return };
+        if let Some(brought) = &mut workload.brought_by
+            && (brought.len() < NAMED_MAX || brought.contains_key(&entry.actor))
+        {
+            *brought.entry(entry.actor.clone()).or_default() += 1;
+        }
         workload.line_bytes += line.unwrap_or(0);
         if let Some(handed) = &mut workload.handed {
             let is_new = handed.arrived(entry, at);

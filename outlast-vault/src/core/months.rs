@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use outlast_format::sha256;
-use outlast_promise::{Safe, State, WorkloadStatus};
+use outlast_promise::{State, WorkloadStatus};
 use outlast_types::{WorkloadName, hex};
 use outlast_wire::head_receipt::SignedHead;
 use serde_json::Value;
@@ -19,7 +19,7 @@ use super::error::VaultError;
 use super::incidents::in_words;
 use super::month::charge::{DayUsed, Used};
 use super::month::noted::Noted;
-use super::month::{Begun, Carried, FORM, InForce, MonthReport, Reader, csv, html};
+use super::month::{Begun, Carried, FORM, MonthReport, Reader, csv, html};
 use super::storage::{Durability, Records, StorageError};
 use super::vault::Vault;
 
@@ -128,7 +128,8 @@ impl Vault {
                 workload: status.workload.clone(),
                 state: state_of(status).to_owned(),
                 last_point: status.last_safe,
-                promise: in_force(status),
+                promise: self.in_force(status),
+                holds: self.holds_of(&status.workload),
                 snapshots: totals.get(&status.workload).map_or(0, |totals| totals.snapshots),
             })
             .collect();
@@ -155,7 +156,7 @@ impl Vault {
 
     fn note_changes(&self, mut noted: Noted) -> Result<Noted, VaultError> {
         for status in self.promises.workloads() {
-            let (promise, state) = (in_force(&status), state_of(&status));
+            let (promise, state) = (self.in_force(&status), state_of(&status));
             let known = noted.workloads.get(&status.workload);
             if known.is_none_or(|(known, _)| *known != promise) {
                 let content = serde_json::to_value(&promise).unwrap_or_default();
@@ -315,23 +316,6 @@ fn state_of(status: &WorkloadStatus) -> &'static str {
         State::Late => State::Fresh.as_str(),
         state => state.as_str(),
     }
-}
-
-fn in_force(status: &WorkloadStatus) -> InForce {
-    let class = status.promise.class();
-    let safe = match class.safe {
-        Safe::Vaulted => "",
-        Safe::Confirmed => ", of what a backup product has confirmed",
-        Safe::Either => ", of what is vaulted or a backup product has confirmed",
-        Safe::Both => ", of what is vaulted and a backup product has confirmed",
-    };
-    let promise = match &class.name {
-        Some(name) => {
-            format!("{}{safe}, by class {name} ({})", class.freshness, class.zone.name())
-        }
-        None => format!("{}{safe}", class.freshness),
-    };
-    InForce { owner: status.promise.owner().to_owned(), promise, safe: class.safe }
 }
 
 fn key_of(month: &str, format: Format) -> String {

@@ -56,6 +56,10 @@ impl PolicyFile for NoFile {
     ) -> Result<Vec<String>, VaultError> {
         Err(VaultError::BadPolicy { reason: "there is no file".to_owned() })
     }
+
+    fn judge(&self, _name: &str, _text: &str) -> Result<Vec<String>, VaultError> {
+        Err(VaultError::BadPolicy { reason: "there is no file".to_owned() })
+    }
 }
 
 /// The agent that ships.

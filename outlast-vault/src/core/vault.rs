@@ -91,6 +91,9 @@ pub(crate) trait PolicyFile: Send + Sync {
         text: &str,
         take: &mut TakePolicy<'_>,
     ) -> Result<Vec<String>, VaultError>;
+
+    /// The keys that would say something else by [`PolicyFile::apply`]; nothing is done.
+    fn judge(&self, name: &str, text: &str) -> Result<Vec<String>, VaultError>;
 }
 
 /// A vault that is open.
@@ -193,6 +196,11 @@ impl Vault {
         self.drills.adopt(drills);
         *self.policies.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(policy);
         Ok(())
+    }
+
+    /// The keys that would say something else by the policy in a text, or why it cannot hold. Nothing is done.
+    pub(crate) fn judge_policy(&self, name: &str, text: &str) -> Result<Vec<String>, VaultError> {
+        self.policy_file.judge(name, text)
     }
 
     /// Lets the policy in a text hold from now on, and after a start; the keys that say something else then.

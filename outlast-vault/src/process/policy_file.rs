@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::config::VaultConfig;
+use super::config::{ConfigFile, NewConfig, VaultConfig};
 use crate::core::error::VaultError;
 use crate::core::policy::Policy;
 use crate::core::storage::StorageError;
@@ -18,6 +18,15 @@ impl PolicyOf {
     pub(super) fn new(known: &Arc<Mutex<VaultConfig>>) -> Self {
         Self { known: Arc::clone(known), one_at_a_time: Mutex::default() }
     }
+
+    /// The vault's file, and what it would be with a policy.
+    fn read(&self, name: &str, text: &str) -> Result<(Arc<dyn ConfigFile>, NewConfig), VaultError> {
+        let bad = |reason: String| VaultError::BadPolicy { reason };
+        let file = self.known.lock().unwrap_or_else(PoisonError::into_inner).file.clone();
+        let file = file.ok_or_else(|| bad("this vault goes by no file".to_owned()))?;
+        let new = file.with_policy(name, text).map_err(bad)?;
+        Ok((file, new))
+    }
 }
 
 impl PolicyFile for PolicyOf {
@@ -29,10 +38,7 @@ impl PolicyFile for PolicyOf {
     ) -> Result<Vec<String>, VaultError> {
         let _one_at_a_time = self.one_at_a_time.lock().unwrap_or_else(PoisonError::into_inner);
         let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let bad = |reason: String| VaultError::BadPolicy { reason };
-        let file = known().file.clone();
-        let file = file.ok_or_else(|| bad("this vault goes by no file".to_owned()))?;
-        let new = file.with_policy(name, text).map_err(bad)?;
+        let (file, new) = self.read(name, text)?;
         // The file may say more than holds: of one that was refused when it was read, for example.
         if new.changes.is_empty() {
             take(policy_of(&new.config), &[])?;
@@ -56,6 +62,10 @@ impl PolicyFile for PolicyOf {
         let mut known = known();
         *known = VaultConfig { listen: known.listen, ..new.config };
         Ok(new.changes)
+    }
+
+    fn judge(&self, name: &str, text: &str) -> Result<Vec<String>, VaultError> {
+        Ok(self.read(name, text)?.1.changes)
     }
 }
 

@@ -1,5 +1,7 @@
 //! How a workload stands, for people.
 
+use std::collections::BTreeMap;
+
 use outlast_types::{ShareId, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +20,10 @@ pub struct ToldView {
     pub class: Option<String>,
     /// The time zone in which its schedule, days off and maintenance are meant.
     pub zone: String,
+    /// What else policy says of it, by the keys of policy: `weekdays`, `maintenance`, `safe`. `None` from a vault
+    /// that does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terms: Option<BTreeMap<String, String>>,
     /// Who is told beside the owner, because a share says so.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub also: Vec<String>,

@@ -72,6 +72,11 @@ impl ApiClient {
         self.post("api/v1/policy", policy)
     }
 
+    /// What another policy would change, or why it would be refused. Nothing is changed.
+    pub fn check_policy(&self, policy: &ApplyPolicy) -> Result<PolicyApplied, CallError> {
+        self.post("api/v1/policy/check", policy)
+    }
+
     /// Lets a paused or retired workload's promise count again.
     pub fn resume(
         &self,

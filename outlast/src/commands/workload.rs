@@ -314,6 +314,9 @@ fn tell_standing(told: &ToldView, output: &Output) -> Result<()> {
             told.promise, told.zone
         ))?;
     }
+    for (key, words) in told.terms.iter().flatten() {
+        output.line(format_args!("{key}: {words}"))?;
+    }
     if !told.also.is_empty() {
         output.line(format_args!("also told: {}", told.also.join(", ")))?;
     }

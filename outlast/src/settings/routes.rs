@@ -57,12 +57,20 @@ pub(super) fn judge(settings: &Settings) -> Vec<Flaw> {
             flaws.push(settings.flaw(&zone_key, &words));
         }
     }
-    flaws.extend(judge_named(settings, &names));
+    flaws.extend(judge_named(settings, &|name| names.contains_key(name)));
     flaws
 }
 
+/// What a policy says of routes that the vault which shall go by it does not have.
+pub(super) fn judge_policy(policy: &Settings, running: &Settings) -> Vec<Flaw> {
+    let items = running.listed(SECTION);
+    let names: Vec<&str> =
+        items.iter().filter_map(|item| running.text_if_set(&item.key("name"))).collect();
+    judge_named(policy, &|name| names.contains(&name))
+}
+
 /// Routes that promises name must be there: nobody would be told by one that is not.
-fn judge_named(settings: &Settings, names: &BTreeMap<&str, &Item>) -> Vec<Flaw> {
+fn judge_named(settings: &Settings, is_there: &dyn Fn(&str) -> bool) -> Vec<Flaw> {
     let classes = settings.classes.iter().map(|class| format!("classes.{class}"));
     let workloads = settings.workloads.iter().map(|workload| format!("workloads.{workload}"));
     let patterns = settings.patterns.iter().map(|pattern| format!("workloads.{pattern}"));
@@ -71,7 +79,7 @@ fn judge_named(settings: &Settings, names: &BTreeMap<&str, &Item>) -> Vec<Flaw> 
     let sections = sections.chain(classes).chain(workloads);
     let flaw = |section: String| {
         let key = format!("{section}.route");
-        let route = settings.text_if_set(&key).filter(|route| !names.contains_key(route))?;
+        let route = settings.text_if_set(&key).filter(|route| !is_there(route))?;
         Some(settings.flaw(&key, &format!("there is no [[route]] whose name is {route:?}")))
     };
     sections.chain(patterns).filter_map(flaw).collect()

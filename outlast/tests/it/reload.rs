@@ -100,6 +100,52 @@ fn a_policy_with_a_flaw_is_named_with_line_and_key_while_the_running_one_stays()
 }
 
 #[test]
+fn a_check_tells_each_term_that_would_change_and_refuses_what_an_apply_would_refuse() {
+    let directory = scratch();
+    let usual = "[workloads.shop-db]\nrpo = \"26h\"\n";
+    let vault = Vault::start(&directory.path().join("up"), usual);
+    let file = directory.path().join("policy.toml");
+    let ask = |word: &str, policy: &str| {
+        outlast_fs::durable::replace(&file, policy.as_bytes(), 0o600).unwrap();
+        vault.ask("operator", &["promise", word, file.to_str().unwrap()])
+    };
+    let told = succeed(&mut ask("check", usual));
+    assert!(told.contains("nothing would change"), "{told}");
+    let quiet = format!(
+        "{usual}weekdays = \"mon-fri\"\nmaintenance = [\"sun 02:00-06:00 patch day\"]\n\
+         immutable_for = \"14d\"\ndeploy_grace = \"20m\"\nrestore_why = true\n"
+    );
+    let told = succeed(&mut ask("check", &quiet));
+    for words in [
+        "mon,tue,wed,thu,fri",
+        "sun 02:00-06:00 patch day",
+        "14 d",
+        "20 min",
+        "restore_why",
+        "workloads.shop-db.weekdays: nothing -> \"mon-fri\"",
+    ] {
+        assert!(told.contains(words), "{words}: {told}");
+    }
+    // What no row of a workload shows is among the keys.
+    let told = succeed(&mut ask("check", &format!("{usual}[sanity]\nmin_bytes = \"1MiB\"\n")));
+    assert!(!told.contains("nothing would change"), "{told}");
+    assert!(told.contains("sanity.min_bytes"), "{told}");
+    // And applied, it is what is told of the workload and of the month.
+    succeed(&mut ask("apply", &quiet));
+    let told = succeed(&mut ask("check", &quiet));
+    assert!(told.contains("nothing would change"), "{told}");
+    let told = succeed(&mut vault.ask("operator", &["workload", "show", "shop-db"]));
+    assert!(told.contains("maintenance: sun 02:00-06:00 patch day"), "{told}");
+    let routed = format!("{usual}route = \"nobody\"\n");
+    for (word, code) in [("check", 2), ("apply", 1)] {
+        let told = fail(&mut ask(word, &routed), code);
+        for words in ["policy.toml, line 3", "no [[route]] whose name is \"nobody\""] {
+            assert!(told.contains(words), "{word}, {words}: {told}");
+        }
+    }
+}
+
+#[test]
 fn pages_wait_for_more_than_a_day_only_if_two_operators_agreed() {
     let directory = scratch();
     let vault = Vault::start(&directory.path().join("up"), "");

@@ -19,6 +19,9 @@ pub(crate) struct Carried {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) last_point: Option<Timestamp>,
     pub(crate) promise: InForce,
+    /// Each in words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) holds: Vec<String>,
     pub(crate) snapshots: u64,
 }
 

@@ -106,6 +106,10 @@ fn section(page: &mut String, workload: &WorkloadMonth) {
         let _ = write!(page, " Longest gap {} from {from}.", seconds(gap));
     }
     page.push_str("</p>\n");
+    for hold in &workload.holds_at_begin {
+        let _ = writeln!(page, "<p>On hold when the month began: {}.</p>", escaped(hold));
+    }
+    custody(page, workload);
     incidents(page, &workload.incidents);
     if !workload.drills.is_empty() {
         page.push_str(
@@ -146,6 +150,13 @@ fn section(page: &mut String, workload: &WorkloadMonth) {
     }
     deeds(page, "Decided and done", &workload.deeds);
     page.push_str("</section>\n");
+}
+
+fn custody(page: &mut String, workload: &WorkloadMonth) {
+    let Some(brought) = workload.brought_by.as_ref().filter(|it| !it.is_empty()) else { return };
+    let each: Vec<String> =
+        brought.iter().map(|(who, count)| format!("{} ({count})", escaped(who))).collect();
+    let _ = writeln!(page, "<p>Handed in, and signed for by the vault: {}.</p>", each.join(", "));
 }
 
 fn incidents(page: &mut String, incidents: &[IncidentMonth]) {

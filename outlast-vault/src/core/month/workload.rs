@@ -1,5 +1,7 @@
 //! One workload in one month.
 
+use std::collections::BTreeMap;
+
 use outlast_promise::Safe;
 use outlast_types::{Timestamp, WorkloadName};
 
@@ -32,11 +34,13 @@ impl WorkloadMonth {
             restores: Vec::new(),
             deeds: Vec::new(),
             snapshots_at_begin: 0,
+            holds_at_begin: Vec::new(),
             logical_bytes: 0,
             line_bytes: 0,
             listings: is_charged.then(Vec::new),
             charge: is_charged.then(Charge::default),
             handed: (form > CHARGED_FORM).then(Handed::default),
+            brought_by: (form > CHARGED_FORM).then(BTreeMap::new),
         }
     }
 

@@ -200,3 +200,45 @@ fn a_frozen_month_comes_out_byte_for_byte_after_renamings_and_a_rebuilt_catalog(
     let verdict = verify(&*world.storage, &month).unwrap().unwrap();
     assert_eq!((verdict.is_as_frozen, verdict.broken_at), (Some(true), vec![]));
 }
+
+#[test]
+fn what_is_kept_held_and_immutable_is_in_each_months_report_and_so_is_who_brought_it() {
+    let mut world = World::new();
+    world.retention.default.keep = Some("daily=14".parse().unwrap());
+    world.retention.default.immutable_for = Duration::from_secs(14 * 86_400);
+    let vault = world.open();
+    keep(&vault);
+    ship(&vault);
+    let now = vault.environment.clock.now();
+    let month = vault.months.zone.month_of(now);
+    vault
+        .keepings
+        .change(&shop(), |keeping| {
+            keeping.holds.push(crate::core::keepings::Hold {
+                id: 1,
+                reason: "lawsuit <4711>".to_owned(),
+                person: "Dr. Weber".to_owned(),
+                by: "operator anna".to_owned(),
+                at: now,
+                until: None,
+                snapshots: Vec::new(),
+            });
+            Ok(())
+        })
+        .unwrap();
+    keep(&vault);
+    let (page, _) = vault.report_of(&month, Format::Html).unwrap();
+    assert!(page.contains("immutable_for 14 d; keep daily=14"), "{page}");
+    assert!(page.contains("signed for by the vault: agent road-1 (1)"), "{page}");
+
+    // The next month says so of itself, though nobody decided anything in it.
+    let next = vault.months.zone.month_end(&month).unwrap();
+    let next = vault.months.zone.month_of(next.saturating_add(Duration::from_secs(1)));
+    *vault.months.lock() = Some(vault.begin_month(&next).unwrap());
+    let (page, _) = vault.report_of(&next, Format::Html).unwrap();
+    assert!(page.contains("immutable_for 14 d; keep daily=14"), "{page}");
+    assert!(
+        page.contains("hold 1 on all snapshots, without end: lawsuit &lt;4711&gt;, Dr. Weber"),
+        "{page}"
+    );
+}

@@ -19,6 +19,7 @@ const WORDS_LENGTH_MAX: usize = 500;
 pub(super) fn routes() -> Router<Api> {
     Router::new()
         .route("/api/v1/policy", post(apply))
+        .route("/api/v1/policy/check", post(check))
         .route("/api/v1/agreements", get(agreements).post(agree))
 }
 
@@ -36,6 +37,22 @@ async fn apply(
         let by = asker.peer.to_string();
         let changes = vault.apply_policy((&by, reason.as_deref()), (&name, &order.text))?;
         Ok(PolicyApplied { changes })
+    })
+    .await
+}
+
+/// What [`apply`] would change; nothing is.
+async fn check(
+    State(api): State<Api>,
+    Extension(asker): Extension<Certified>,
+    Extension(id): Extension<RequestId>,
+    request: Request,
+) -> Answer<PolicyApplied> {
+    access::check_whole(&asker, Call::ViewKeeping)?;
+    let (order, _held): (ApplyPolicy, _) = api.body(request).await?;
+    api.run(asker, id, move |vault, _| {
+        let name: String = order.name.chars().take(WORDS_LENGTH_MAX).collect();
+        Ok(PolicyApplied { changes: vault.judge_policy(&name, &order.text)? })
     })
     .await
 }

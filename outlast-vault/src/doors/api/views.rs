@@ -31,7 +31,7 @@ fn views(vault: &Vault) -> Result<Vec<WorkloadView>, VaultError> {
     let orders = vault.orders.newest();
     let now = vault.environment.clock.now();
     let view = |status: WorkloadStatus| WorkloadView {
-        told: Some(told(&status, now)),
+        told: Some(told(vault, &status, now)),
         until: status.until,
         retired: status.retired,
         reason: match status.state {
@@ -77,7 +77,7 @@ fn views(vault: &Vault) -> Result<Vec<WorkloadView>, VaultError> {
 }
 
 /// What holds of a workload and how it stands, for people.
-fn told(status: &WorkloadStatus, now: Timestamp) -> ToldView {
+fn told(vault: &Vault, status: &WorkloadStatus, now: Timestamp) -> ToldView {
     let class = status.promise.class();
     let declared = status.shares.iter().map(|(share, said)| DeclaredView {
         share: *share,
@@ -90,6 +90,7 @@ fn told(status: &WorkloadStatus, now: Timestamp) -> ToldView {
         promise: status.promise.to_string(),
         class: class.name.as_ref().map(ToString::to_string),
         zone: class.zone.to_string(),
+        terms: Some(vault.promised_terms(status)),
         also: status.promise.also().to_vec(),
         due: status.due,
         pages_wait: status

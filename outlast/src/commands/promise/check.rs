@@ -1,14 +1,14 @@
 //! What a policy would change, of which workload.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
-use outlast_promise::{Declaration, Effective, Keep};
+use outlast_promise::{Class, Declaration, Effective, Keep};
 use outlast_types::{ShareId, WorkloadName, human};
-use outlast_wire::ApiClient;
-use outlast_wire::api::{ToldView, WorkloadView};
+use outlast_wire::api::{ApplyPolicy, ErrorCode, ToldView, WorkloadView};
+use outlast_wire::{ApiClient, CallError};
 use serde_json::{Value, json};
 
 use super::super::vault_access::VaultAccess;
@@ -20,7 +20,7 @@ use crate::settings::{Checked, Document, LongWindows};
 struct Difference {
     workload: WorkloadName,
     /// What, now and then.
-    parts: Vec<(&'static str, String, String)>,
+    parts: Vec<(String, String, String)>,
     snapshots: u64,
     bytes: u64,
 }
@@ -28,8 +28,9 @@ struct Difference {
 pub(super) fn run(file: &Path, vault: Option<VaultAccess>, output: &Output) -> Result<Code> {
     // Whatever is wrong with it is wrong with what was typed.
     let read = Document::read(file);
-    let read = read.and_then(|document| Ok((document.policy()?, document.long_windows()?)));
-    let (checked, long) = read.map_err(|error| Usage(format!("{error:#}")))?;
+    let read =
+        read.and_then(|document| Ok((document.policy()?, document.long_windows()?, document)));
+    let (checked, long, document) = read.map_err(|error| Usage(format!("{error:#}")))?;
     for LongWindows { section, run } in &long {
         output.remark(format_args!(
             "{section}.maintenance lets pages wait for {} without a break, from {} on: that takes two operators \
@@ -42,6 +43,7 @@ pub(super) fn run(file: &Path, vault: Option<VaultAccess>, output: &Output) -> R
         return tell_alone(file, &checked, output);
     };
     let client = vault.client()?;
+    let keys = ask(&client, file, &document, output)?;
     let workloads = output.patiently(client.location(), || client.workloads())?;
     let mut differences = Vec::new();
     for view in &workloads {
@@ -58,12 +60,13 @@ pub(super) fn run(file: &Path, vault: Option<VaultAccess>, output: &Output) -> R
         output.json(&json!({
             "workloads": workloads.len(),
             "changes": changes,
+            "keys": keys,
             "expected": expected,
             "snapshots_going": snapshots,
             "bytes_going": bytes,
         }))?;
     } else {
-        tell(&differences, &expected, output)?;
+        tell(&differences, &expected, &keys, output)?;
         if snapshots > 0 {
             output.line(format_args!(
                 "{} with {} would go by these rules; what came under more rules stays by them, until two \
@@ -74,6 +77,34 @@ pub(super) fn run(file: &Path, vault: Option<VaultAccess>, output: &Output) -> R
         }
     }
     Ok(if snapshots > 0 { Code::Refused } else { Code::Done })
+}
+
+/// The keys that would say something else at the vault, by its own word. A whole file says more than it takes by a
+/// call, and is not asked about.
+fn ask(
+    client: &ApiClient,
+    file: &Path,
+    document: &Document,
+    output: &Output,
+) -> Result<Vec<String>> {
+    if document.is_whole() {
+        return Ok(Vec::new());
+    }
+    let (name, text) = (file.display().to_string(), document.text().to_owned());
+    match client.check_policy(&ApplyPolicy { name, text, reason: None }) {
+        Ok(told) => Ok(told.changes),
+        Err(error) if error.code() == Some(&ErrorCode::BadPolicy) => {
+            Err(Usage(error.words()).into())
+        }
+        Err(error) if matches!(error, CallError::Refused { .. }) => {
+            output.remark(format_args!(
+                "whether the vault would take it is not known: {}",
+                error.words()
+            ));
+            Ok(Vec::new())
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Without a vault: that the file is right, and what it says.
@@ -119,16 +150,16 @@ fn compare(
     let text = |text: Option<&str>| text.unwrap_or("-").to_owned();
     let of_class = class.name.as_ref().map(ToString::to_string);
     let mut parts = vec![
-        ("promise", told.promise.clone(), then.promise.to_string()),
-        ("owner", text(view.owner.as_deref()), then.promise.owner().to_owned()),
-        ("also told", told.also.join(", "), then.promise.also().join(", ")),
-        ("class", text(told.class.as_deref()), text(of_class.as_deref())),
-        ("zone", told.zone.clone(), class.zone.to_string()),
+        ("promise".to_owned(), told.promise.clone(), then.promise.to_string()),
+        ("owner".to_owned(), text(view.owner.as_deref()), then.promise.owner().to_owned()),
+        ("also told".to_owned(), told.also.join(", "), then.promise.also().join(", ")),
+        ("class".to_owned(), text(told.class.as_deref()), text(of_class.as_deref())),
+        ("zone".to_owned(), told.zone.clone(), class.zone.to_string()),
     ];
     let keep: Option<&Keep> = class.keep.as_ref().or(checked.keep.as_ref());
     let now = client.keeping(&view.name, None)?.keep;
     let keep = keep.map(ToString::to_string);
-    parts.push(("keep", text(now.as_deref()), text(keep.as_deref())));
+    parts.push(("keep".to_owned(), text(now.as_deref()), text(keep.as_deref())));
     let going = match keep.filter(|keep| Some(keep) != now.as_ref()) {
         Some(keep) => {
             let keeping = client.keeping(&view.name, Some(&keep))?;
@@ -136,10 +167,26 @@ fn compare(
         }
         None => (0, 0),
     };
+    parts.extend(terms(checked, told, class));
     parts.retain(|(_, now, then)| now != then);
     let (snapshots, bytes) = going;
     let difference = Difference { workload: view.name.clone(), parts, snapshots, bytes };
     Ok((!difference.parts.is_empty()).then_some(difference))
+}
+
+/// What else would be promised, by the keys of policy; of a vault that does not tell what is, nothing.
+fn terms(checked: &Checked, told: &ToldView, class: &Class) -> Vec<(String, String, String)> {
+    let Some(now) = &told.terms else { return Vec::new() };
+    let mut then = class.terms();
+    let immutable = class.immutable_for.or(checked.immutable_for);
+    if let Some(length) = immutable.filter(|length| !length.is_zero()) {
+        then.insert("immutable_for", human::duration(length));
+    }
+    let keys: BTreeSet<&str> = now.keys().map(String::as_str).chain(then.keys().copied()).collect();
+    let shown = |text: Option<&String>| text.map_or("-", String::as_str).to_owned();
+    // What is kept is compared for itself.
+    let keys = keys.into_iter().filter(|key| *key != "keep");
+    keys.map(|key| (key.to_owned(), shown(now.get(key)), shown(then.get(key)))).collect()
 }
 
 /// What teams declare, as policy is laid over it.
@@ -165,14 +212,27 @@ impl Difference {
     }
 }
 
-fn tell(differences: &[Difference], expected: &[&WorkloadName], output: &Output) -> Result<()> {
+fn tell(
+    differences: &[Difference],
+    expected: &[&WorkloadName],
+    keys: &[String],
+    output: &Output,
+) -> Result<()> {
     if differences.is_empty() && expected.is_empty() {
-        return output.line("nothing would change");
+        return match keys {
+            [] => output.line("nothing would change"),
+            _ => {
+                output.line(
+                    "of no workload that the vault knows would anything change that is told here;",
+                )?;
+                tell_keys(keys, output)
+            }
+        };
     }
     let mut rows = Vec::new();
     for Difference { workload, parts, snapshots, bytes } in differences {
-        let row = |(what, now, then): &(&str, String, String)| {
-            vec![workload.to_string(), (*what).to_owned(), now.clone(), then.clone()]
+        let row = |(what, now, then): &(String, String, String)| {
+            vec![workload.to_string(), what.clone(), now.clone(), then.clone()]
         };
         rows.extend(parts.iter().map(row));
         if *snapshots > 0 {
@@ -184,5 +244,15 @@ fn tell(differences: &[Difference], expected: &[&WorkloadName], output: &Output)
         vec![name.to_string(), "expected".to_owned(), "-".to_owned(), "its first drop".to_owned()]
     };
     rows.extend(expected.iter().map(expect));
-    table(output, &["WORKLOAD", "WHAT", "NOW", "THEN"], &rows)
+    table(output, &["WORKLOAD", "WHAT", "NOW", "THEN"], &rows)?;
+    if keys.is_empty() {
+        return Ok(());
+    }
+    output.gap()?;
+    tell_keys(keys, output)
+}
+
+fn tell_keys(keys: &[String], output: &Output) -> Result<()> {
+    output.line("what the vault's file would say:")?;
+    keys.iter().try_for_each(|key| output.line(format_args!("  {key}")))
 }

@@ -47,6 +47,10 @@ impl PolicyFile {
         given.policy()?;
         let (said, running) = (given.settings(&VAULT)?, Document::read(&self.path)?);
         let old = running.settings(&VAULT)?;
+        // Told by the line of what was given, not of what would come of it.
+        if !given.is_whole() {
+            given.check_routes(&old)?;
+        }
         if let Some(vault) = old.path_if_set("vault.dir") {
             given.check_agreed(&vault)?;
         }
