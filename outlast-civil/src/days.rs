@@ -71,7 +71,7 @@ impl Holidays {
         for (day, name) in &self.0 {
             words.clear();
             // Writing to a String cannot fail.
-            let _ = write!(words, "{day} {name}\n");
+            let _ = writeln!(words, "{day} {name}");
             // FNV-1a: it tells lists apart, and guards nothing.
             sum = words
                 .bytes()

@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 
 use outlast_civil::Weekdays;
-use outlast_types::human;
+use outlast_types::{Safe, human};
 
-use crate::class::{Class, Safe};
+use crate::class::Class;
 
 /// Holidays that are named; of more, it is told how many and which.
 const HOLIDAYS_NAMED_MAX: usize = 30;

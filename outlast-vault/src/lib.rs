@@ -36,8 +36,8 @@ pub use core::retention::{RetentionPolicy, RetentionRule};
 pub use core::scrubs::ScrubPolicy;
 pub use core::storage::StorageError;
 pub use process::{
-    Awaited, ConfigFile, IDENTITY_PLACE, Kit, KitError, KitOrder, KitSummary, MadeKitOutcome,
-    NewConfig, RecoverError, Recovered, Recovery, StartError, VaultConfig, VaultHandle,
-    awaited_since, export_audit, listen_address, make_kit, rebuild, recover, start, verify_audit,
-    verify_month,
+    Awaited, ConfigFile, DrillGround, IDENTITY_PLACE, Kit, KitError, KitOrder, KitSummary,
+    MadeKitOutcome, NewConfig, RecoverError, Recovered, Recovery, StartError, VaultConfig,
+    VaultHandle, awaited_since, drill_ground, export_audit, listen_address, make_kit, rebuild,
+    recover, start, verify_audit, verify_month,
 };

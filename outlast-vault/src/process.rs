@@ -48,6 +48,7 @@ use crate::doors::{api, hearing, metrics, rest::Host};
 pub use self::awaited::{Awaited, awaited_since};
 pub use self::config::{ConfigFile, NewConfig, VaultConfig, listen_address};
 pub use self::error::StartError;
+pub use self::ground::{DrillGround, drill_ground};
 pub use self::kit::{Kit, KitError, KitOrder, KitSummary, MadeKitOutcome, make_kit};
 pub use self::recover::{IDENTITY_PLACE, RecoverError, Recovered, Recovery, recover};
 
@@ -237,6 +238,14 @@ fn open(
     let storage = config.save_too.iter().fold(storage, |it, (name, place)| it.saving(name, place));
     let scratch = config.scratch.clone().unwrap_or_else(|| config.dir.join("scratch"));
     let ground = Arc::new(HostGround::open(&scratch, config.drill_time_max, &environment));
+    if config.drills.wants_loads()
+        && let Some(reason) = drill_ground().unable
+    {
+        tracing::warn!(
+            reason,
+            "policy wants backups loaded in drills, and none can be here: they are read; docs/drills.md says what it takes"
+        );
+    }
     let parts = Parts {
         storage: Arc::new(storage),
         catalog: open_catalog(&config.dir)?,

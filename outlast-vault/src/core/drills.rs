@@ -92,6 +92,15 @@ impl DrillPolicy {
         self.default.every.is_some() || self.parts().any(|part| part.every.is_some())
     }
 
+    /// Whether policy wants any by themselves that load what they bring back.
+    pub fn wants_loads(&self) -> bool {
+        let loads = |every: Option<Duration>, level: Option<DrillLevel>| {
+            every.or(self.default.every).is_some()
+                && level.unwrap_or(self.default.level) == DrillLevel::Load
+        };
+        loads(None, None) || self.parts().any(|part| loads(part.every, part.level))
+    }
+
     fn parts(&self) -> impl Iterator<Item = &DrillPart> {
         self.classes.values().chain(self.workloads.values())
     }

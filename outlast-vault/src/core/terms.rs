@@ -67,6 +67,8 @@ impl Vault {
                 hold.id, hold.reason, hold.person, hold.by, hold.at
             )
         };
-        keeping.holds.iter().map(hold).collect()
+        let now = self.environment.clock.now();
+        let holds = keeping.holds.iter().filter(|hold| hold.until.is_none_or(|end| end > now));
+        holds.map(hold).collect()
     }
 }

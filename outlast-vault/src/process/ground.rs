@@ -36,6 +36,21 @@ const NO_SPACE: &str = "No space left on device";
 const SAID_IN: [&str; 3] = ["server.log", "errors", "out"];
 const SAID_BYTES_MAX: u64 = 16 << 20;
 
+/// What this host, and the user that this process runs as, let drills load backups in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DrillGround {
+    /// How what is loaded is kept from all else.
+    pub isolation: &'static str,
+    /// Why nothing can be loaded, so that drills read and load nothing; `None` if they can.
+    pub unable: Option<String>,
+}
+
+/// Looks whether drills can load backups here, as a vault that runs as this user does before each.
+pub fn drill_ground() -> DrillGround {
+    let is_root = rustix::process::geteuid().is_root();
+    DrillGround { isolation: sandbox::isolation(is_root), unable: sandbox::unable(is_root) }
+}
+
 /// Space for drills on this host.
 pub(crate) struct HostGround {
     scratch: PathBuf,

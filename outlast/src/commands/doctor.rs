@@ -2,6 +2,7 @@
 
 mod alerts;
 mod certificate;
+mod drills;
 mod finding;
 mod handover;
 mod mount;
@@ -189,6 +190,7 @@ fn vault(file: &Path, output: &Output, found: &mut Vec<Finding>) {
     let config = Document::read(file).and_then(|file| file.with_environment::<VaultConfig>());
     let Some(config) = configured(config, file, found) else { return };
     place::directory("vault", &config.dir, place::VAULT_BYTES_MIN, found);
+    drills::look(&config, found);
     alerts::look(&config, found);
     let role = Some(Role::Vault);
     let Some(identity) = certificate::look(&config.identity, &config.names, role, found) else {

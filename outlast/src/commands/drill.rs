@@ -9,7 +9,7 @@ use outlast_wire::api::{DrillOrder, DrillView};
 
 use super::vault_access::VaultAccess;
 use crate::exit::Code;
-use crate::output::{Output, table, whole_seconds};
+use crate::output::{Output, counted, table, whole_seconds};
 
 /// Bring backups back, to know that they can be, and how long that takes
 #[derive(Debug, Subcommand)]
@@ -148,10 +148,17 @@ fn carry_out(run: &Run, output: &Output) -> Result<Code> {
     })
 }
 
+/// `1 table`, `40 rows`.
+fn in_words((name, count): (&String, &u64)) -> String {
+    match name.strip_suffix('s') {
+        Some(one) => counted(*count, one),
+        None => format!("{count} {name}"),
+    }
+}
+
 fn row(drill: &DrillView) -> Vec<String> {
     let dash = || "-".to_owned();
-    let found: Vec<String> =
-        drill.counts.iter().map(|(name, count)| format!("{count} {name}")).collect();
+    let found: Vec<String> = drill.counts.iter().map(in_words).collect();
     vec![
         drill.workload.to_string(),
         drill.state.clone(),
@@ -192,8 +199,8 @@ fn tell(drill: &DrillView, output: &Output) -> Result<()> {
             milliseconds(phase.milliseconds)
         ))?;
     }
-    for (name, count) in &drill.counts {
-        output.line(format_args!("  {count} {name}"))?;
+    for found in &drill.counts {
+        output.line(format_args!("  {}", in_words(found)))?;
     }
     if let (Some(phase), Some(why)) = (&drill.failed_in, &drill.why) {
         output.line(format_args!("  failed in the phase {phase}: {why}"))?;

@@ -1,7 +1,10 @@
 //! Drills by the real binary, in the real sandbox.
 
 use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
+use std::process::Command;
 
 use outlast_fs::durable;
 
@@ -58,4 +61,55 @@ fn a_vault_that_is_killed_in_mid_drill_leaves_no_process_and_no_plaintext_and_th
     let told = succeed(&mut up.ask(&["drill", "show", "shop"]));
     assert!(told.contains("broken off when the vault ended"), "{told}");
     assert_eq!(succeed(&mut up.ask(&["incident", "list"])), "no open incident\n");
+}
+
+#[test]
+fn a_vault_that_is_not_root_shows_what_it_loads_no_key_no_directory_of_its_own_and_no_network() {
+    const USER: u32 = 3077;
+    if !rustix::process::geteuid().is_root() || !Path::new("/usr/bin/bwrap").exists() {
+        println!("A VAULT OF ANOTHER USER IS NOT TESTED: it takes root and bubblewrap");
+        return;
+    }
+    let directory = scratch();
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let binary = directory.path().join("outlast");
+    fs::copy(env!("CARGO_BIN_EXE_outlast"), &binary).unwrap();
+    let home = directory.path().join("home");
+    let dir = home.join("up");
+    fs::create_dir_all(&dir).unwrap();
+    let look = format!(
+        "set -x; grep -q secret x && test $(id -u) != 0 && ! cat {dir}/identity/vault/identity.pem \
+         && ! ls {dir} && ! ls /root /home && ! touch /drill/data/y && ! touch /usr/y \
+         && test $(ls /proc | grep -c '^[0-9]') -lt 12 \
+         && test $(tail -n +3 /proc/net/dev | grep -vc ' *lo:') = 0",
+        dir = dir.display()
+    );
+    let policy = format!("[workloads.shop]\ndrill_command = [\"/bin/sh\", \"-c\", \"{look}\"]\n");
+    durable::replace(&dir.join("vault.toml"), policy.as_bytes(), 0o644).unwrap();
+    for path in [&home, &dir, &dir.join("vault.toml")] {
+        chown(path, Some(USER), Some(USER)).unwrap();
+    }
+    let outlast = || {
+        let mut command = Command::new(&binary);
+        command.uid(USER).gid(USER).env("HOME", &home).current_dir(&home);
+        command
+    };
+    let mut up = Up::start_as(&mut outlast(), &dir, &dir.join("share"), &[]);
+    let mut command = outlast();
+    command.args(["drop", "--workload", "shop", "--share"]).arg(&up.share);
+    let drop = succeed(command.args(["--exec", "x", "--", "echo", "secret"])).trim().to_owned();
+    up.wait_for_receipt("shop", &drop, "vaulted");
+    let mut command = outlast();
+    let run = command.args(["drill", "run", "shop", "--json", "--dir"]).arg(&dir);
+    let drill = document(run);
+    if !drill["lowered"].is_null() {
+        println!("A VAULT OF ANOTHER USER IS NOT TESTED: {}", drill["lowered"]);
+        return;
+    }
+    assert_eq!(drill["state"], "good", "{drill:#}");
+    assert_eq!(drill["isolation"], "namespaces without network, as the vault's user");
+    // What it stands on is told beforehand, too.
+    let mut command = outlast();
+    let told = succeed(command.args(["doctor", "vault", "--config"]).arg(dir.join("vault.toml")));
+    assert!(told.contains("drills") && told.contains("as the vault's user"), "{told}");
 }

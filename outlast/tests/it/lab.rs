@@ -3,6 +3,7 @@
 //! their directories on its own disk; the others drop.
 
 mod bad_days;
+mod drills;
 mod kit;
 mod life;
 mod site;

@@ -172,7 +172,7 @@ fn a_workload_is_drilled_as_it_says_else_as_its_class_else_as_all_are() {
         ..DrillPart::default()
     };
     let mut policy = DrillPolicy::default();
-    assert!(!policy.wants_any());
+    assert!(!policy.wants_any() && !policy.wants_loads());
     policy.classes.insert("gold".to_owned(), gold);
     policy.workloads.insert(shop(), own);
     assert!(policy.wants_any());
