@@ -73,6 +73,8 @@ impl Upstream for Holder {
             sequence: 1,
             held: question.drops.clone(),
             recorded: Vec::new(),
+            handed: Vec::new(),
+            unsafe_alone: Vec::new(),
             refused: Vec::new(),
             withheld: false,
         };

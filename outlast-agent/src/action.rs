@@ -28,6 +28,8 @@ pub(crate) enum Action {
     Hold { address: DropAddress, secured: Secured },
     /// Free its data: its holder has just said that it holds it, or its seal has gone already.
     Release { address: DropAddress, secured: Secured },
+    /// Free its data: a backup product has it, as the vault has just said that it heard; or its seal has gone already.
+    Free { address: DropAddress, seal: ContentHash },
     /// Ship it again: its holder does not hold it any more.
     ShipAgain(DropAddress),
     /// Put it into quarantine.

@@ -8,6 +8,7 @@
 mod adopting;
 mod apply;
 mod changes;
+mod entrusting;
 mod handing;
 mod holdings;
 mod hygiene;

@@ -34,6 +34,10 @@ pub(crate) enum Proven {
     Vaulted(Secured),
     /// The same, and an agent has begun to release it.
     Released(Secured),
+    /// A backup product has it, by the vault's word, and an agent has begun to free it for that alone.
+    Freed {
+        seal: ContentHash,
+    },
     /// The vault holds a drop of this id that lies under another day.
     IdTaken {
         day: Day,
@@ -92,6 +96,10 @@ pub(crate) enum CustodyState {
     Vaulted(Secured),
     /// Its release was broken off after its seal had gone, so that there is no drop any more.
     Released(Secured),
+    /// The same, of one that a backup product has.
+    Freed {
+        seal: ContentHash,
+    },
     /// The same, of an abandonment.
     Abandoned,
     Rejected {
@@ -135,12 +143,16 @@ impl CustodyState {
             Proven::Shipped { seal, holder } if *seal == found => {
                 Self::Shipped { seal: *seal, holder: holder.clone() }
             }
-            Proven::Accepted { seal } if *seal == found => Self::Accepted(*seal),
+            // Its release was broken off before its seal had gone, and is asked for again.
+            Proven::Accepted { seal } | Proven::Freed { seal } if *seal == found => {
+                Self::Accepted(*seal)
+            }
             // An agent died between its receipt and the end of the work. Should the drop have been
             // sealed in the moment in which it was abandoned, it is a good drop.
             Proven::Nothing
             | Proven::Accepted { .. }
             | Proven::Shipped { .. }
+            | Proven::Freed { .. }
             | Proven::Abandoned => Self::Sealed(found),
         }
     }
@@ -160,6 +172,9 @@ impl CustodyState {
             (Proven::Abandoned, _) => Self::Abandoned,
             (Proven::Released(secured), DropState::Open(_) | DropState::Failed { .. }) => {
                 Self::Released(secured.clone())
+            }
+            (Proven::Freed { seal }, DropState::Open(_) | DropState::Failed { .. }) => {
+                Self::Freed { seal: *seal }
             }
             (_, DropState::Refused(rejection)) if rejection.is_torn_seal() => {
                 Self::Torn(rejection.clone())

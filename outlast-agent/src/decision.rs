@@ -36,6 +36,7 @@ pub(crate) fn decide(
         CustodyState::Shipped { seal, holder } => ship(seal, Hop::Shipped, holder),
         CustodyState::Vaulted(secured) => Some(Action::Hold { address, secured }),
         CustodyState::Released(secured) => Some(Action::Release { address, secured }),
+        CustodyState::Freed { seal } => Some(Action::Free { address, seal }),
         CustodyState::Rejected { untold } => Some(Action::Settle { address, untold }),
         CustodyState::Unwelcome { untold } => Some(Action::Reconsider { address, untold }),
         CustodyState::Healed => Some(Action::TakeBack(address)),

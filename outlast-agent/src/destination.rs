@@ -7,7 +7,7 @@ use outlast_types::{ContentHash, ShareId, Timestamp, WorkloadName};
 use outlast_wire::CallError;
 use outlast_wire::api::{AgentReport, ErrorCode, Reported};
 use outlast_wire::client::OpenError;
-use outlast_wire::holdings::{Answer, HeldDrop};
+use outlast_wire::holdings::{Answer, HandedDrop, HeldDrop};
 
 use crate::Shutdown;
 use crate::secured::Secured;
@@ -46,6 +46,11 @@ pub trait Destination: Send + Sync {
     /// Which of these drops are held at this moment, by the holder's signed word. It is shown the
     /// receipts that it once signed, so that it can tell people what it has forgotten.
     fn confirm(&self, drops: Vec<HeldDrop>, receipts: Vec<String>) -> Result<Answer, String>;
+
+    /// Asks which of these drops backup products have, by all that it has heard at this moment.
+    fn confirm_handed(&self, _: Vec<HandedDrop>) -> Result<Answer, String> {
+        Err("nobody there hears of backup products".to_owned())
+    }
 
     /// Tells what a pass saw.
     fn report(&self, report: &AgentReport) -> Result<Reported, CallError>;

@@ -21,15 +21,16 @@ mod telling;
 mod troubles;
 mod waiting;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use outlast_drop::{DropAddress, DropLimits, Share};
-use outlast_types::{Environment, Interrupt, ShareId, WorkloadName};
+use outlast_drop::{DropAddress, DropLimits, Rejection, Share};
+use outlast_types::{ContentHash, Environment, Interrupt, ShareId, Timestamp, WorkloadName};
 use outlast_wire::api::{HeardDelivery, REPORT_DELIVERIES_MAX, REPORT_HANDOVERS_MAX};
+use outlast_wire::confirmation::Confirmation;
 use outlast_wire::receipts::Authority;
 
 use crate::Shutdown;
@@ -48,6 +49,8 @@ use waiting::key_of;
 /// How long the end waits for what is under way: a disk may hang, and whatever was begun is found at the next start.
 const END_MAX: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(20);
+/// So long nothing is asked again of drops of which none may go.
+const STAY: Duration = Duration::from_secs(300);
 /// Receipts that are written in one pass, of each hand-over.
 const TOLD_MAX: usize = 1000;
 
@@ -55,6 +58,8 @@ const TOLD_MAX: usize = 1000;
 pub(crate) struct Handovers {
     rooms: Vec<Arc<Room>>,
     environment: Environment,
+    /// Drops of which the vault has said that none goes for now, and when, by the timer.
+    staying: Mutex<BTreeMap<WorkloadName, (Vec<DropAddress>, Duration)>>,
     /// How products are asked, if they are.
     asking: OnceLock<Asking>,
 }
@@ -81,7 +86,8 @@ impl Handovers {
             let others = rooms.iter().filter(|it| !Arc::ptr_eq(it, room)).map(Arc::downgrade);
             room.knows(others.collect());
         }
-        Self { rooms, environment: environment.clone(), asking: OnceLock::new() }
+        let (asking, staying) = (OnceLock::new(), Mutex::default());
+        Self { rooms, environment: environment.clone(), staying, asking }
     }
 
     /// Lets products be asked what they have, where their hand-over says so. Before the work begins.
@@ -147,14 +153,92 @@ impl Handovers {
     }
 
     /// A pass sees a drop.
-    pub(crate) fn see(&self, address: &DropAddress, custody: &CustodyState, limits: DropLimits) {
+    pub(crate) fn see(
+        &self,
+        address: &DropAddress,
+        custody: &CustodyState,
+        how: (DropLimits, Option<Timestamp>),
+    ) {
         let (seal, is_wanted) = match custody {
             CustodyState::Sealed(seal) | CustodyState::Accepted(seal) => (*seal, true),
             CustodyState::Shipped { seal, .. } => (*seal, false),
             CustodyState::Vaulted(secured) => (secured.seal(), false),
             _ => return self.of(&address.workload).for_each(|room| room.is_none(&key_of(address))),
         };
-        self.of(&address.workload).for_each(|room| room.see(address, seal, limits, is_wanted));
+        let is_wanted = is_wanted && !self.is_instead(&address.workload);
+        let (limits, first_seen) = how;
+        let candidate = (address, seal, limits, first_seen);
+        self.of(&address.workload).for_each(|room| room.see(candidate, is_wanted));
+    }
+
+    /// A drop that a pass sees is not to be handed over, and nothing here is against it leaving the share.
+    pub(crate) fn exempt(&self, address: &DropAddress) {
+        self.of(&address.workload).for_each(|room| room.exempt(&key_of(address)));
+    }
+
+    /// A pass is done with a drop for now.
+    pub(crate) fn forget(&self, address: &DropAddress) {
+        self.of(&address.workload).for_each(|room| room.is_none(&key_of(address)));
+    }
+
+    /// Whether drops of a workload are not shipped, since a product is to have them alone.
+    pub(crate) fn is_instead(&self, workload: &WorkloadName) -> bool {
+        self.of(workload).any(|room| room.rules.instead)
+    }
+
+    /// Whether a workload's drops leave the share for a confirmation alone, by the rules of all that are to have them.
+    pub(crate) fn frees_alone(&self, workload: &WorkloadName) -> bool {
+        self.of(workload).next().is_some()
+            && self.of(workload).all(|room| room.rules.frees.wants_no_vault())
+    }
+
+    /// Whether a drop lies, or lay, where each product reads that is to have it alone.
+    pub(crate) fn has(&self, address: &DropAddress) -> bool {
+        let mut alone = self.of(&address.workload).filter(|room| room.rules.instead);
+        alone.all(|room| room.has(&key_of(address)))
+    }
+
+    /// Why a drop with this seal cannot be taken, if whoever read it found that.
+    pub(crate) fn rejection(&self, address: &DropAddress, seal: ContentHash) -> Option<Rejection> {
+        self.of(&address.workload).find_map(|room| room.rejection(&key_of(address), seal))
+    }
+
+    /// The hand-overs that are to have a drop, if the product of each has it.
+    pub(crate) fn confirmed_by(&self, address: &DropAddress) -> Option<Vec<String>> {
+        let rooms = self.of(&address.workload);
+        let named = |room: &Room| room.confirms(&key_of(address)).then(|| room.name().to_owned());
+        rooms.map(named).collect()
+    }
+
+    /// Of these drops of a workload, which are all that are confirmed, none goes for now, by the vault's word.
+    pub(crate) fn stay(&self, workload: &WorkloadName, drops: Vec<DropAddress>, now: Duration) {
+        let mut staying = self.staying.lock().unwrap_or_else(PoisonError::into_inner);
+        staying.insert(workload.clone(), (drops, now));
+    }
+
+    /// Whether the vault has just said that of the same.
+    pub(crate) fn stays<'d>(
+        &self,
+        workload: &WorkloadName,
+        drops: impl Iterator<Item = &'d DropAddress>,
+        now: Duration,
+    ) -> bool {
+        let mut staying = self.staying.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some((known, since)) = staying.get(workload) else { return false };
+        let known: BTreeSet<&DropAddress> = known.iter().collect();
+        let is_same = now.saturating_sub(*since) < STAY && known == drops.collect();
+        if !is_same {
+            staying.remove(workload);
+        }
+        is_same
+    }
+
+    /// The vault does not know any more that a product has a drop, as it once signed.
+    pub(crate) fn tell_again(&self, address: &DropAddress, signed: &[Confirmation]) {
+        for room in self.of(&address.workload) {
+            let signed = signed.iter().find(|it| it.handover == room.name());
+            room.tell_again(&key_of(address), signed.map(|it| it.delivery.clone()));
+        }
     }
 
     /// Whether a drop lay there that there was no room to remember: all that are held are to be seen again.

@@ -7,6 +7,7 @@ use outlast_drop::{
     DropAddress, ReceiptState, Rejection, ReleaseError, Share, abandon, quarantine, release,
 };
 
+use outlast_types::ContentHash;
 use outlast_wire::receipts::Authority;
 
 use crate::problem::{Met, Problem};
@@ -38,14 +39,23 @@ impl Lifecycle<'_> {
     /// Frees the data of a drop whose holder has just said that it holds it, or goes on with a
     /// release after the drop's seal has gone.
     pub(crate) fn release(&self, address: &DropAddress, secured: &Secured) -> End {
-        let met = |reason: String| Met::NotReleased(address.clone()).because(reason);
         // A later reader of the share must find the proof, and not only the holder's word to
         // us (I1).
-        let reader = self.reader();
-        let statement = Statement { seal: Some(secured.seal()), ..ReceiptState::Released.into() };
-        let signed = reader.check(address, secured).and_then(|()| {
-            let standing = reader.standing(address, ReceiptState::Released);
-            let standing = standing.filter(|it| it.receipt().seal == Some(secured.seal()));
+        self.remove(address, secured.seal(), self.reader().check(address, secured))
+    }
+
+    /// The same of a drop that a backup product has, of which the vault has just said that it heard so.
+    pub(crate) fn free(&self, address: &DropAddress, seal: ContentHash) -> End {
+        self.remove(address, seal, self.reader().confirmed(address, seal).map(drop))
+    }
+
+    /// Removes a drop with this seal from the share, if the proof that it may go lies there.
+    fn remove(&self, address: &DropAddress, seal: ContentHash, proof: Result<(), String>) -> End {
+        let met = |reason: String| Met::NotReleased(address.clone()).because(reason);
+        let statement = Statement { seal: Some(seal), ..ReceiptState::Released.into() };
+        let signed = proof.and_then(|()| {
+            let standing = self.reader().standing(address, ReceiptState::Released);
+            let standing = standing.filter(|it| it.receipt().seal == Some(seal));
             standing.map_or_else(|| self.scribe.sign(self.share, address, statement), Ok)
         });
         let signed = match signed {

@@ -8,7 +8,7 @@ use outlast_drop::DropAddress;
 use outlast_types::{Backoff, ContentHash, Environment, ShareId, WorkloadName, hex};
 use outlast_wire::CallError;
 use outlast_wire::api::{AgentReport, Reported};
-use outlast_wire::holdings::QUESTION_DROPS_MAX;
+use outlast_wire::holdings::{HandedDrop, HandedNow, QUESTION_DROPS_MAX};
 
 use crate::Shutdown;
 use crate::destination::{Cargo, Content, Delivered, Destination, Failure, Taken};
@@ -44,6 +44,17 @@ pub(crate) struct Confirmed {
     /// Those of which nothing is said to this agent.
     pub(crate) refused: Vec<DropAddress>,
     /// Whether the holder lets nothing go for now, whatever it holds.
+    pub(crate) is_withheld: bool,
+}
+
+/// What the vault says at this moment of drops that backup products are to have.
+#[derive(Debug, Default)]
+pub(crate) struct ConfirmedNow {
+    pub(crate) handed: Vec<HandedNow>,
+    /// The workloads of which policy does not count that alone, and those of which nothing is said to this agent.
+    pub(crate) unsafe_alone: BTreeSet<WorkloadName>,
+    pub(crate) refused: BTreeSet<WorkloadName>,
+    /// Whether nothing may be let go for now.
     pub(crate) is_withheld: bool,
 }
 
@@ -194,6 +205,24 @@ impl Line {
         Ok(confirmed)
     }
 
+    /// Asks which of these drops backup products have now.
+    pub(crate) fn confirm_handed(
+        &self,
+        mut drops: Vec<HandedDrop>,
+    ) -> Result<ConfirmedNow, String> {
+        let mut now = ConfirmedNow::default();
+        while !drops.is_empty() {
+            let rest = drops.split_off(QUESTION_DROPS_MAX.min(drops.len()));
+            let answer = self.destination.confirm_handed(std::mem::replace(&mut drops, rest))?;
+            self.hear(answer.run);
+            now.handed.extend(answer.handed);
+            now.unsafe_alone.extend(answer.unsafe_alone);
+            now.refused.extend(answer.refused);
+            now.is_withheld |= answer.withheld;
+        }
+        Ok(now)
+    }
+
     /// Of these drops those of which the vault says now that it has their record, and how long it has had it, by
     /// its own clock.
     pub(crate) fn recorded(
@@ -308,8 +337,20 @@ mod tests {
             let (at, run) = (Timestamp::EPOCH, holder.run.to_string());
             let refused = Vec::new();
             let withheld = holder.withheld;
-            let recorded = Vec::new();
-            Ok(Answer { nonce, at, run, sequence: 0, held, recorded, refused, withheld })
+            let (recorded, handed, unsafe_alone) = Default::default();
+            let sequence = 0;
+            Ok(Answer {
+                nonce,
+                at,
+                run,
+                sequence,
+                held,
+                recorded,
+                handed,
+                unsafe_alone,
+                refused,
+                withheld,
+            })
         }
 
         fn report(&self, _: &AgentReport) -> Result<Reported, CallError> {

@@ -5,9 +5,9 @@ use std::ops::Bound;
 use std::path::Path;
 
 use outlast_drop::DropAddress;
-use outlast_types::{Day, DropId, Timestamp, WorkloadName};
+use outlast_types::{ContentHash, Day, DropId, Timestamp, WorkloadName};
 
-use crate::action::Parcel;
+use crate::action::{Hop, Parcel};
 use crate::sights::Sights;
 
 /// Parcels to be shipped in one pass. A workload with many drops does not keep the others waiting.
@@ -84,12 +84,19 @@ impl Queue {
         self.bytes.get(workload).map_or(0, |of_workload| of_workload.values().sum())
     }
 
+    /// A drop lies there and waits; since when, by our own clock.
+    pub(crate) fn sight(&mut self, address: &DropAddress) -> Timestamp {
+        if let Some(since) = self.since.get(address) {
+            return *since;
+        }
+        let since = self.before.remove(address).unwrap_or(self.now);
+        self.since.insert(address.clone(), since);
+        since
+    }
+
     pub(crate) fn push(&mut self, parcel: Parcel) {
         let address = &parcel.address;
-        if !self.since.contains_key(address) {
-            let since = self.before.remove(address).unwrap_or(self.now);
-            self.since.insert(address.clone(), since);
-        }
+        self.sight(address);
         if self.carried.get(&address.workload) == Some(address) {
             return;
         }
@@ -145,8 +152,24 @@ impl Queue {
         *self.behind.entry(workload.clone()).or_default() += 1 + rest;
     }
 
+    /// The drops of a workload that wait and that nobody has begun to read, with the digests of their seals.
+    pub(crate) fn unread(
+        &self,
+        workload: &WorkloadName,
+    ) -> impl Iterator<Item = (DropAddress, ContentHash)> {
+        let parcels = self.ready.get(workload).into_iter().flat_map(BTreeMap::values);
+        let unread = parcels.filter(|parcel| parcel.hop < Hop::Shipped && !parcel.is_loaded);
+        unread.map(|parcel| (parcel.address.clone(), parcel.seal))
+    }
+
     /// A drop waits no more.
     pub(crate) fn done(&mut self, address: &DropAddress) {
+        if let Some(ready) = self.ready.get_mut(&address.workload) {
+            ready.remove(&(address.drop, address.day));
+            if ready.is_empty() {
+                self.ready.remove(&address.workload);
+            }
+        }
         if let Some(of_workload) = self.bytes.get_mut(&address.workload) {
             of_workload.remove(&(address.drop, address.day));
         }
@@ -175,10 +198,7 @@ impl Queue {
 mod tests {
     use std::time::Duration;
 
-    use outlast_types::ContentHash;
-
     use super::*;
-    use crate::action::Hop;
 
     fn parcel(workload: &str, number: u8) -> Parcel {
         let address = DropAddress {

@@ -10,7 +10,8 @@ use outlast_drop::{
 };
 use outlast_types::{ContentHash, DropId, RejectionCode, Timestamp, WorkloadName};
 use outlast_wire::Role;
-use outlast_wire::receipts::{Authority, Judged};
+use outlast_wire::confirmation::Confirmation;
+use outlast_wire::receipts::{Authority, Countersigned, Judged};
 
 use crate::custody::{Ground, Proven, Refusal};
 use crate::problem::{Met, Problem};
@@ -94,6 +95,14 @@ impl Reader<'_> {
             let is_here = |said: &Evidence| said.receipt.is_about(self.share.id(), address);
             Ok::<_, ReceiptError>(said(state)?.filter(is_here))
         };
+        if let Some(released) = said_here(ReceiptState::Released)?
+            && let Some(confirmed) = said_here(ReceiptState::Confirmed)?
+            && let Some(seal) = released.receipt.seal
+            && confirmed.receipt.seal == Some(seal)
+            && Countersigned(self.authority.clone()).words(&confirmed.receipt).is_ok()
+        {
+            return Ok(Proven::Freed { seal });
+        }
         if let Some(rejected) = said_here(ReceiptState::Rejected)? {
             let ground = match rejected.receipt.code.as_ref() {
                 Some(RejectionCode::TornSeal) => Ground::TornSeal,
@@ -165,6 +174,31 @@ impl Reader<'_> {
         }
     }
 
+    /// The vault's words on the share that backup products have this very drop: at least one.
+    ///
+    /// # Errors
+    /// Why there is none that counts.
+    pub(crate) fn confirmed(
+        &self,
+        address: &DropAddress,
+        seal: ContentHash,
+    ) -> Result<Vec<Confirmation>, String> {
+        let of = |what: String| format!("its confirmed receipt {what}");
+        match self.evidence(address, ReceiptState::Confirmed) {
+            Ok(Some(Evidence { receipt, .. })) => {
+                let is_it = receipt.is_about(self.share.id(), address);
+                if !is_it || receipt.seal != Some(seal) {
+                    return Err(of("is of another drop".to_owned()));
+                }
+                let words = Countersigned(self.authority.clone()).words(&receipt);
+                words.map_err(|reason| of(format!("does not count: {reason}")))
+            }
+            Ok(None) => Err(of("is not on the share".to_owned())),
+            Err(Unproven::Void(reason)) => Err(of(format!("cannot be believed: {reason}"))),
+            Err(Unproven::Unreadable(error)) => Err(error.to_string()),
+        }
+    }
+
     /// The vault's word about a drop of this share, if there is one.
     ///
     /// # Errors
@@ -181,6 +215,25 @@ impl Reader<'_> {
             let (workload, day) = (workload.clone(), secured.held.drop.day);
             (DropAddress { workload, day, drop }, secured)
         }))
+    }
+
+    /// Since when the vault knows that a product has a drop of this share, by its own clock, if it does.
+    ///
+    /// # Errors
+    /// If nothing is known of it now.
+    pub(crate) fn confirmed_since(
+        &self,
+        workload: &WorkloadName,
+        drop: DropId,
+    ) -> Result<Option<(DropAddress, Timestamp)>, String> {
+        let said = self.said(workload, drop, ReceiptState::Confirmed)?;
+        let Some(Evidence { receipt, .. }) = said else { return Ok(None) };
+        let Some(day) = receipt.day else { return Ok(None) };
+        let address = DropAddress { workload: workload.clone(), day, drop };
+        let words = Countersigned(self.authority.clone()).words(&receipt);
+        let since = words.ok().and_then(|words| words.iter().map(|word| word.at).max());
+        let is_ours = receipt.is_about(self.share.id(), &address);
+        Ok(since.filter(|_| is_ours).map(|since| (address, since)))
     }
 
     /// When an agent said that it abandoned a drop of this share, if one did.

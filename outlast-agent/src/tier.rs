@@ -21,7 +21,7 @@ use outlast_wire::api::{
     AgentReport, BILL_VERSION, Base64, BeginShipment, BillAnswer, BilledName, BilledObject,
     CancelShipment, Pending, Reported, Shipment,
 };
-use outlast_wire::holdings::{Answer, HeldDrop, Nonce, Question};
+use outlast_wire::holdings::{Answer, HandedDrop, HeldDrop, Nonce, Question};
 use outlast_wire::receipts::Authority;
 use outlast_wire::{CallError, IdentityHandle, Role};
 
@@ -329,6 +329,27 @@ impl Tier {
     }
 }
 
+impl Tier {
+    /// Asks the vault what is so at this moment, and believes only its signed answer to that.
+    fn ask(
+        &self,
+        drops: Vec<HeldDrop>,
+        receipts: Vec<String>,
+        handed: Vec<HandedDrop>,
+    ) -> Result<Answer, String> {
+        let nonce = Nonce::new(&*self.environment.random);
+        let heeds_withheld = true;
+        let question = Question { nonce, drops, receipts, handed, heeds_withheld, signed: None };
+        let answer = self
+            .upstream
+            .holdings(&question)
+            .map_err(|error| format!("the vault was not asked what it holds: {error}"))?;
+        let judge =
+            |chain: &str, message: &[u8], proof: &[u8]| self.identity.judge(chain, message, proof);
+        answer.verify_by(&question.nonce, judge).map_err(|error| error.to_string())
+    }
+}
+
 impl Destination for Tier {
     fn heed(&mut self, shutdown: &Shutdown) {
         self.upstream.heed(shutdown);
@@ -378,22 +399,16 @@ impl Destination for Tier {
     }
 
     fn confirm(&self, drops: Vec<HeldDrop>, receipts: Vec<String>) -> Result<Answer, String> {
-        let nonce = Nonce::new(&*self.environment.random);
-        let question = Question { nonce, drops, receipts, heeds_withheld: true, signed: None };
-        let answer = self
-            .upstream
-            .holdings(&question)
-            .map_err(|error| format!("the vault was not asked what it holds: {error}"))?;
-        let answer = answer
-            .verify_by(&question.nonce, |chain, message, proof| {
-                self.identity.judge(chain, message, proof)
-            })
-            .map_err(|error| error.to_string())?;
-        for lost in question.drops.iter().filter(|drop| !answer.held.contains(drop)) {
+        let answer = self.ask(drops.clone(), receipts, Vec::new())?;
+        for lost in drops.iter().filter(|drop| !answer.held.contains(drop)) {
             // All that is remembered of its repository is of a time that the vault has forgotten, too.
             self.repositories().forget(&lost.drop.workload);
         }
         Ok(answer)
+    }
+
+    fn confirm_handed(&self, drops: Vec<HandedDrop>) -> Result<Answer, String> {
+        self.ask(Vec::new(), Vec::new(), drops)
     }
 
     fn report(&self, report: &AgentReport) -> Result<Reported, CallError> {

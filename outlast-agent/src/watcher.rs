@@ -311,7 +311,7 @@ impl Watcher {
         let is_declared = matches!(declared, None | Some(Ok(Some(_))));
         let is_clean = problems.is_empty() && !matches!(declared, Some(Err(_)));
         let is_empty = !has_dropped && !is_declared;
-        let is_known = |state: &WorkloadState| !state.held.is_empty() || !state.proven.is_empty();
+        let is_known = WorkloadState::has_drops;
         if is_empty && is_clean && !self.workloads.get(&name).is_some_and(is_known) {
             // Nothing is remembered of a directory in which nothing is: there may be a million.
             self.workloads.remove(&name);
@@ -357,11 +357,11 @@ impl Watcher {
             // Of a drop whose receipts cannot be read nothing is known, and nothing is done with it.
             let Some(proven) = state.proven.get(&place(&address)) else { continue };
             let custody = CustodyState::of(&lies_there, proven);
-            let bytes = match &lies_there {
-                DropState::Sealed(seal) => seal.raw_bytes,
-                _ => 0,
+            let (bytes, is_brought_back) = match &lies_there {
+                DropState::Sealed(seal) => (seal.raw_bytes, seal.is_brought_back),
+                _ => (0, false),
             };
-            drops.push(ObservedDrop { address, custody, still, bytes });
+            drops.push(ObservedDrop { address, custody, still, bytes, is_brought_back });
         }
         drops
     }
@@ -421,6 +421,7 @@ impl Watcher {
         let state = self.workload(address);
         state.proven.remove(&place(address));
         state.held.remove(address);
+        state.entrusted.remove(address);
     }
 
     /// The holder of a drop does not hold it any more.
@@ -450,7 +451,9 @@ impl Watcher {
     /// Whether a drop's data lies on the share, as far as is known.
     pub(crate) fn holds(&self, address: &DropAddress) -> bool {
         self.workloads.get(&address.workload).is_some_and(|state| {
-            state.held.contains_key(address) || state.proven.contains_key(&place(address))
+            state.held.contains_key(address)
+                || state.entrusted.contains_key(address)
+                || state.proven.contains_key(&place(address))
         })
     }
 

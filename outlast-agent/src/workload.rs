@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use outlast_drop::DropAddress;
-use outlast_types::{Day, DropId, WorkloadName};
+use outlast_types::{ContentHash, Day, DropId, WorkloadName};
 use outlast_wire::api::Declared;
 
 use crate::custody::Proven;
@@ -22,6 +22,15 @@ pub(crate) fn place(address: &DropAddress) -> Place {
 /// Size and time of a declaration, if there is one.
 pub(crate) type DeclarationStamp = Option<(u64, (i64, u32))>;
 
+/// A drop that is not shipped, since a backup product is to have it alone, and lies where that reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Entrusted {
+    /// The digest of its seal.
+    pub(crate) seal: ContentHash,
+    /// Bytes of content.
+    pub(crate) bytes: u64,
+}
+
 /// One workload, as it was when it was last looked at.
 #[derive(Default)]
 pub(crate) struct WorkloadState {
@@ -39,6 +48,8 @@ pub(crate) struct WorkloadState {
     /// Secured drops whose data is on the share: boxed, since a map takes room for eleven at once, and ten
     /// thousand workloads have two each.
     pub(crate) held: BTreeMap<DropAddress, Box<Secured>>,
+    /// Drops on the share that are left to backup products alone.
+    pub(crate) entrusted: BTreeMap<DropAddress, Entrusted>,
     /// Drops with a receipt of a holder that says it does not hold them: they are shipped again.
     pub(crate) lost: HashSet<Place>,
 }
@@ -93,10 +104,16 @@ impl WorkloadState {
         }
     }
 
+    /// Whether any drop of it is known.
+    pub(crate) fn has_drops(&self) -> bool {
+        !self.held.is_empty() || !self.entrusted.is_empty() || !self.proven.is_empty()
+    }
+
     /// A drop is done with.
     pub(crate) fn done(&mut self, address: &DropAddress) {
         self.proven.remove(&place(address));
         self.held.remove(address);
+        self.entrusted.remove(address);
         self.lost.remove(&place(address));
         if self.proven.is_empty() {
             // It would keep the room that it had.

@@ -72,6 +72,8 @@ pub struct SealSummary {
     pub stored_bytes: u64,
     /// Bytes of content.
     pub raw_bytes: u64,
+    /// Whether it is one of before, brought back from a backup product.
+    pub is_brought_back: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -147,6 +149,7 @@ impl Seal {
             release: self.claims.release.clone(),
             stored_bytes: self.stored_bytes(),
             raw_bytes: self.raw_bytes(),
+            is_brought_back: self.claims.brought_back.is_some(),
         }
     }
 

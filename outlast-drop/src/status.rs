@@ -285,7 +285,10 @@ impl WorkloadStatus {
             }
             "failed" => ("the agent", "its writer gave up, so it is removed after the grace time"),
             "sealed" => ("the agent", "nobody has read it yet"),
-            "accepted" => ("the agent", "its content was verified, and is not brought away yet"),
+            "accepted" => (
+                "the agent",
+                "its content was verified, and neither the vault nor a backup product that gets it alone has it yet",
+            ),
             "shipped" => (
                 "the vault",
                 "its content is on the way, and the vault has not said that it has it",

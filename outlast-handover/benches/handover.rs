@@ -1,5 +1,6 @@
 //! What a hand-over costs: appearing, beginning and ending a job, staging against `cp`, and a status over ten thousand
-//! workloads: `cargo bench -p outlast-handover`. The disk is that of the directory for temporary files.
+//! workloads: `cargo bench -p outlast-handover`. The disk is that of the directory for temporary files. With the variable
+//! `OUTLAST_BINARY`, also what the commands of that program take, each as a process.
 
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark for terminals")]
 
@@ -102,7 +103,28 @@ fn run(root: &Path) {
         began.elapsed()
     });
     tell("status over 10,000 workloads", looks.collect());
+    if let Some(program) = std::env::var_os("OUTLAST_BINARY") {
+        by_command(Path::new(&program), &rules.directory);
+    }
     staging(root, &share, &desk);
+}
+
+/// The same as hooks and people do it: a process each time, from its start to its end.
+fn by_command(program: &Path, directory: &Path) {
+    let run = |words: &[&str]| {
+        let mut command = Command::new(program);
+        command.arg("handover").args(words).arg("--directory").arg(directory);
+        let began = Instant::now();
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        began.elapsed()
+    };
+    let jobs: Vec<String> = (0..SMALL).map(|number| format!("process-{number}")).collect();
+    tell("begin, the process", jobs.iter().map(|job| run(&["begin", "--job", job])).collect());
+    let ends = jobs.iter().map(|job| run(&["end", "--job", job, "--status", "0"]));
+    tell("end, the process", ends.collect());
+    tell("status, the process", (0..10).map(|_| run(&["status"])).collect());
+    tell("status --json, the process", (0..10).map(|_| run(&["status", "--json"])).collect());
 }
 
 /// A large drop, against the programs that do the same by hand.

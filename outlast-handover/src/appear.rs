@@ -94,6 +94,8 @@ impl Desk {
             stamp,
             files,
             bytes: built.bytes,
+            sight: built.sight.clone(),
+            sanity: Some(built.sanity.clone()),
         };
         // Then what is about to be there: what is there and not known would be taken for somebody else's.
         self.record(Event::Offered(offer.clone()))?;

@@ -11,13 +11,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use outlast_drop::sanity::{Examined, ExaminedTree};
 use outlast_drop::sealing::Opener;
 use outlast_drop::tar::{TarLimits, TarSource};
-use outlast_drop::{Content, ContentReader, DropReadError, ReadOptions, SealedDrop};
+use outlast_drop::{Content, ContentReader, DropReadError, ReadOptions, Rejection, SealedDrop};
 use outlast_fs::{EntrySource, durable, fault};
 use outlast_types::{Random, Sanity, ShareId, Verdict};
 
 use crate::age::{self, Encryptor};
 use crate::error::HandoverError;
 use crate::manifest::{FileEntry, MANIFEST_FILE, Manifest, is_portable};
+use crate::offer::Sight;
 use crate::rules::{Layout, Rules};
 use crate::stage::{DIRECTORY_MODE, create};
 use parts::Parts;
@@ -37,6 +38,10 @@ pub struct Built {
     pub manifest: Manifest,
     /// Bytes of its files.
     pub bytes: u64,
+    /// What its content looks like.
+    pub sanity: Sanity,
+    /// What whoever brings it knows of it.
+    pub sight: Sight,
     /// All that is in it, the directory itself last.
     pub(crate) entries: Vec<PathBuf>,
 }
@@ -91,27 +96,28 @@ pub fn build(
         Layout::Drop => raw.to_owned(),
         Layout::Plain | Layout::Unpacked => into.to_owned(),
     };
-    match (rules.layout, &seal.content) {
+    let sanity = match (rules.layout, &seal.content) {
         (Layout::Drop, _) => {
             check_sizes(&staged, rules)?;
-            check(prove(sealed, &mut io::sink(), wanted)?, wanted)?;
             manifest.files = staged;
+            proved(sealed, &mut io::sink(), wanted)?
         }
         (Layout::Unpacked, Content::Tree) => {
-            check(prove(sealed, &mut io::sink(), wanted)?, wanted)?;
+            let sanity = proved(sealed, &mut io::sink(), wanted)?;
             if !tree::unpack(sealed, &path, &mut manifest, rules)? {
                 // What cannot lie there as files is offered as one.
                 crate::stage::remove_all(&path)?;
                 manifest.layout = Layout::Plain;
                 plain(sealed, &path, &mut manifest, wanted)?;
             }
+            sanity
         }
         (Layout::Plain | Layout::Unpacked, _) => {
             manifest.layout = Layout::Plain;
-            plain(sealed, &path, &mut manifest, wanted)?;
+            plain(sealed, &path, &mut manifest, wanted)?
         }
-    }
-    finish(path, manifest, rules)
+    };
+    finish(path, manifest, sanity, rules)
 }
 
 /// The content as one file, or in parts where it is larger than a file may be.
@@ -120,7 +126,7 @@ fn plain(
     path: &Path,
     manifest: &mut Manifest,
     wanted: &Wanted<'_>,
-) -> Result<(), HandoverError> {
+) -> Result<Sanity, HandoverError> {
     durable::create_directories(path, DIRECTORY_MODE).map_err(HandoverError::io("create", path))?;
     let mut name = match &sealed.seal().content {
         Content::Stream { name } if is_portable(name) && name != MANIFEST_FILE => name.clone(),
@@ -130,10 +136,9 @@ fn plain(
     let (max, recipients) = (wanted.rules.file_max, &*wanted.rules.encrypt_to);
     if recipients.is_empty() {
         let mut parts = Parts::new(path, &name, manifest.size, max);
-        let sanity = prove(sealed, &mut parts, wanted)?;
-        check(sanity, wanted)?;
+        let sanity = proved(sealed, &mut parts, wanted)?;
         manifest.files = parts.finish().map_err(HandoverError::io("write", path))?;
-        return Ok(());
+        return Ok(sanity);
     }
     let failed = || HandoverError::io("write", path);
     if name.len() + age::SUFFIX.len() > NAME_BYTES_MAX {
@@ -142,16 +147,20 @@ fn plain(
     let size = age::size(manifest.size, recipients.len());
     let parts = Parts::new(path, &(name + age::SUFFIX), size, max);
     let mut encryptor = Encryptor::new(parts, recipients, wanted.random).map_err(failed())?;
-    let sanity = prove(sealed, &mut encryptor, wanted)?;
-    check(sanity, wanted)?;
+    let sanity = proved(sealed, &mut encryptor, wanted)?;
     let parts = encryptor.finish().map_err(failed())?;
     manifest.files = parts.finish().map_err(failed())?;
     manifest.encryption = Some(age::ENCRYPTION.to_owned());
-    Ok(())
+    Ok(sanity)
 }
 
 /// Writes the manifest, and makes all durable and as the rules want it.
-fn finish(path: PathBuf, manifest: Manifest, rules: &Rules) -> Result<Built, HandoverError> {
+fn finish(
+    path: PathBuf,
+    manifest: Manifest,
+    sanity: Sanity,
+    rules: &Rules,
+) -> Result<Built, HandoverError> {
     let at = path.join(MANIFEST_FILE);
     let bytes =
         manifest.to_bytes().map_err(|error| HandoverError::io("write", &at)(error.into()))?;
@@ -161,7 +170,8 @@ fn finish(path: PathBuf, manifest: Manifest, rules: &Rules) -> Result<Built, Han
     give(&entries, rules)?;
     make_durable(&path, &entries)?;
     let files: u64 = manifest.files.iter().map(|file| file.size).sum();
-    Ok(Built { path, manifest, bytes: files + bytes.len() as u64, entries })
+    let (bytes, sight) = (files + bytes.len() as u64, Sight::default());
+    Ok(Built { path, manifest, bytes, sanity, sight, entries })
 }
 
 /// Makes all of it durable, at once: nothing appears before. A few are asked for one by one, since all that others write
@@ -202,13 +212,24 @@ fn check_sizes(files: &[FileEntry], rules: &Rules) -> Result<(), HandoverError> 
     Err(HandoverError::NotOffered { reason })
 }
 
-/// Refuses content that is no whole backup: a product would keep it for years as if it were.
-fn check(sanity: Sanity, wanted: &Wanted<'_>) -> Result<(), HandoverError> {
+/// Reads a drop from where it lies: what it looks like, or why nobody can take it.
+pub fn judge(sealed: &mut SealedDrop, wanted: &Wanted<'_>) -> Result<Sanity, HandoverError> {
+    sealed.unlock(wanted.opener)?;
+    proved(sealed, &mut io::sink(), wanted)
+}
+
+/// Proves the content, and refuses what is no whole backup: a product would keep it for years as if it were.
+fn proved(
+    sealed: &SealedDrop,
+    sink: &mut (dyn Write + Send),
+    wanted: &Wanted<'_>,
+) -> Result<Sanity, HandoverError> {
+    let sanity = prove(sealed, sink, wanted)?;
     if sanity.verdict == Verdict::Broken && !wanted.is_cleared {
-        let reason = format!("its content is no whole backup: {sanity}");
-        return Err(HandoverError::NotOffered { reason });
+        let (seal, what) = (sealed.seal_digest(), sanity.to_string());
+        return Err(DropReadError::Refused(Rejection::BrokenContent { seal, what }).into());
     }
-    Ok(())
+    Ok(sanity)
 }
 
 /// Reads the content to its proven end, looks at it, and writes it to `sink`.

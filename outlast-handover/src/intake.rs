@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use outlast_drop::sealing::Opener;
 use outlast_drop::{DropAddress, SealedDrop, Share};
 
-use crate::build::{self, Wanted};
+use crate::build::{self, Built, Wanted};
 use crate::desk::Desk;
 use crate::error::HandoverError;
 use crate::manifest::FileEntry;
-use crate::offer::{DropKey, Offer};
+use crate::offer::{DropKey, Offer, Sight};
 use crate::rules::Layout;
 use crate::stage;
 
@@ -22,6 +22,8 @@ pub struct Copied {
     /// The directory of its segments and seal.
     pub raw: PathBuf,
     files: Vec<FileEntry>,
+    /// What whoever copies it knows of it.
+    pub sight: Sight,
 }
 
 /// The desk, for a moment.
@@ -52,7 +54,9 @@ pub fn copy(
     };
     let staged = stage::remove_all(&raw).and_then(|()| stage::stage(sealed, &raw, is_stopped));
     match staged {
-        Ok(files) => Ok(Copied { key, address: address.clone(), raw, files }),
+        Ok(files) => {
+            Ok(Copied { key, address: address.clone(), raw, files, sight: Sight::default() })
+        }
         Err(error) => {
             at(desk).unstage(&key)?;
             Err(error)
@@ -81,7 +85,7 @@ pub fn offer_until(
     is_cleared: bool,
     is_stopped: &(dyn Fn() -> bool + Sync),
 ) -> Result<Offer, HandoverError> {
-    let Copied { key, address, raw, files } = copied;
+    let Copied { key, address, raw, files, sight } = copied;
     let (rules, into, random) = {
         let desk = at(desk);
         let random = Arc::clone(&desk.environment.random);
@@ -94,7 +98,7 @@ pub fn offer_until(
         build::build(&raw, files, &mut sealed, &into, &wanted)
     });
     let mut desk = at(desk);
-    let offered = built.and_then(|built| desk.appear(built));
+    let offered = built.and_then(|built| desk.appear(Built { sight, ..built }));
     match offered {
         Ok(offer) if rules.layout == Layout::Drop => {
             desk.unstage(&key)?;

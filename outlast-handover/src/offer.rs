@@ -3,7 +3,9 @@
 use std::fmt;
 
 use outlast_drop::DropAddress;
-use outlast_types::{ContentHash, Day, DropId, ShareId, Timestamp, WorkloadName};
+use outlast_types::{
+    ContentHash, Day, DropId, Sanity, SanityRule, ShareId, Timestamp, WorkloadName,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::rules::Layout;
@@ -32,6 +34,17 @@ pub struct Release {
     pub held_by: String,
 }
 
+/// What was known of a drop when it was copied from the share.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sight {
+    /// When the agent first saw it there, by its own clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_seen: Option<Timestamp>,
+    /// What its team declared that its content must be like.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sanity_rule: Option<SanityRule>,
+}
+
 /// A drop in the directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Offer {
@@ -52,6 +65,11 @@ pub struct Offer {
     pub files: u32,
     /// Bytes in the directory.
     pub bytes: u64,
+    #[serde(flatten)]
+    pub sight: Sight,
+    /// What its content looks like, where somebody has looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sanity: Option<Sanity>,
 }
 
 impl Offer {

@@ -130,6 +130,9 @@ pub struct Rules {
     /// How long a lease lasts that nobody ends.
     pub lease: Duration,
     pub frees: Frees,
+    /// Whether its drops are not shipped to the vault's repositories: the product alone has them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub instead: bool,
     /// Who alone can read what lies there; none: whoever may read files there. In the layout `plain` only,
     /// whose files have no names of a tree's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -156,6 +159,7 @@ impl Rules {
             zone: Zone::utc(),
             lease: Duration::from_secs(24 * 3600),
             frees: Frees::Both,
+            instead: false,
             encrypt_to: Vec::new(),
         }
     }

@@ -11,6 +11,7 @@ use crate::inbox;
 use crate::journal;
 use crate::lease::{self, Lease};
 use crate::ledger::{Ledger, State};
+use crate::names::{manifest_in, parse_name};
 use crate::place::Place;
 use crate::rules::Rules;
 use crate::words;
@@ -88,6 +89,16 @@ pub fn rules(place: &Place) -> Result<Rules, HandoverError> {
         return Err(HandoverError::Newer { path, version });
     }
     Ok(rules)
+}
+
+/// Whether any drop lies in the directory, whatever its list says.
+pub fn holds_a_drop(place: &Place) -> bool {
+    let entries = |path: &Path| path.read_dir().into_iter().flatten().flatten();
+    let is_drop =
+        |name: std::ffi::OsString| name.to_str().is_some_and(|it| parse_name(it).is_some());
+    let mut of_workloads =
+        entries(place.directory()).flat_map(|workload| entries(&workload.path()));
+    of_workloads.any(|drop| is_drop(drop.file_name()) && manifest_in(&drop.path()).is_file())
 }
 
 impl Overview {

@@ -69,6 +69,11 @@ impl Safe {
         *self == Self::Vaulted
     }
 
+    /// Whether what a product has is safe by that alone, whatever the vault holds.
+    pub fn is_confirmed_enough(self) -> bool {
+        matches!(self, Self::Confirmed | Self::Either)
+    }
+
     /// Whether what a product has can be a recovery point.
     pub fn counts_confirmed(self) -> bool {
         self != Self::Vaulted

@@ -62,6 +62,7 @@ pub(crate) mod custody;
 pub(crate) mod doubt;
 pub(crate) mod drill;
 pub(crate) mod enrollment;
+pub(crate) mod handed_now;
 pub(crate) mod handing;
 pub(crate) mod holding;
 pub(crate) mod kept;

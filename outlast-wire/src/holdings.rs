@@ -48,6 +48,25 @@ pub struct HeldDrop {
     pub snapshot: SnapshotId,
 }
 
+/// A drop that a backup product has, as its agent says: in which hand-over.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct HandedDrop {
+    pub handover: String,
+    pub drop: DropIdentity,
+}
+
+/// What a vault has heard of such a drop and believes now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HandedNow {
+    #[serde(flatten)]
+    pub handed: HandedDrop,
+    /// The moment that it brings back, as the vault believes it.
+    pub point: Timestamp,
+    /// Whether the vault does not take it for a recovery point.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_doubtful: bool,
+}
+
 /// `POST /api/v1/holdings`: which of these does the vault hold now?
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Question {
@@ -57,6 +76,10 @@ pub struct Question {
     /// it went back.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub receipts: Vec<String>,
+    /// Drops that a vault need not hold, since a backup product has them: are they confirmed now, by all that
+    /// it has heard?
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub handed: Vec<HandedDrop>,
     /// Whether whoever asks heeds [`Answer::withheld`]. Who does not is not answered while releases are
     /// withheld.
     #[serde(default)]
@@ -82,6 +105,13 @@ pub struct Answer {
     /// snapshots have gone since, as policy says.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub recorded: Vec<HeldDrop>,
+    /// Of those that a backup product is to have, the ones that are confirmed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub handed: Vec<HandedNow>,
+    /// The workloads of these of which policy does not count a confirmation alone as safe: nothing of theirs may
+    /// be let go for one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unsafe_alone: Vec<WorkloadName>,
     /// The workloads of which the vault says nothing to who asks, since they are not granted: neither
     /// that a drop is held, nor that it is not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -174,6 +204,8 @@ mod tests {
             sequence: 7,
             held: Vec::new(),
             recorded: Vec::new(),
+            handed: Vec::new(),
+            unsafe_alone: Vec::new(),
             refused: Vec::new(),
             withheld: false,
         };

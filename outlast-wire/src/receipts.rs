@@ -6,7 +6,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use outlast_drop::{PolicyWord, Receipt, ReceiptState, SignedReceipt, Signer, Verifier};
+use outlast_drop::{
+    HandedOver, PolicyWord, Receipt, ReceiptState, SignedReceipt, Signer, Verifier,
+};
 use outlast_fs::durable;
 
 use crate::authorities::{Authorities, AuthoritiesError, past_beside};
@@ -213,14 +215,26 @@ impl Verifier for Authority {
 pub struct Countersigned(pub Authority);
 
 impl Countersigned {
-    /// What the vault has signed in a `confirmed` receipt, about its drop.
-    fn confirmation(&self, receipt: &Receipt) -> Result<Confirmation, String> {
-        let handover = receipt.handover.as_ref();
-        let word = handover.and_then(|handover| handover.countersigned.as_deref());
-        let Some(word) = word else {
-            return Err("the vault has not signed that it was told so".to_owned());
-        };
-        let judged = Confirmation::read_by(word, |chain_pem, message, proof| {
+    /// The vault's words in a `confirmed` receipt about the drop of that receipt, for each hand-over that has one: at least
+    /// one.
+    ///
+    /// # Errors
+    /// Why there is none that counts now.
+    pub fn words(&self, receipt: &Receipt) -> Result<Vec<Confirmation>, String> {
+        let all = receipt.handover.iter().flat_map(HandedOver::all);
+        let mut reason = "the vault has not signed that it was told so".to_owned();
+        let mut words = Vec::new();
+        for signed in all.filter_map(|handover| handover.countersigned.as_deref()) {
+            match self.word(signed, receipt) {
+                Ok(word) => words.push(word),
+                Err(why) => reason = why,
+            }
+        }
+        if words.is_empty() { Err(reason) } else { Ok(words) }
+    }
+
+    fn word(&self, signed: &str, receipt: &Receipt) -> Result<Confirmation, String> {
+        let judged = Confirmation::read_by(signed, |chain_pem, message, proof| {
             let signer = self.0.signer(chain_pem, message, proof);
             signer.map_err(|error| Box::<dyn std::error::Error>::from(error.to_string()))
         });
@@ -238,7 +252,7 @@ impl Verifier for Countersigned {
     fn check(&self, signed: &SignedReceipt) -> Result<(), String> {
         Verifier::check(&self.0, signed)?;
         match signed.receipt().state {
-            ReceiptState::Confirmed => self.confirmation(signed.receipt()).map(drop),
+            ReceiptState::Confirmed => self.words(signed.receipt()).map(drop),
             _ => Ok(()),
         }
     }
@@ -247,14 +261,15 @@ impl Verifier for Countersigned {
         if signed.receipt().state != ReceiptState::Confirmed {
             return self.0.policy(signed);
         }
-        let Confirmation { at, safe, verdict, .. } = self.confirmation(signed.receipt()).ok()?;
+        let newest = self.words(signed.receipt()).ok()?.into_iter().max_by_key(|word| word.at);
+        let Confirmation { at, safe, verdict, .. } = newest?;
         Some(PolicyWord { at, safe: safe?, counts: verdict.counts() })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use outlast_drop::{DropAddress, HandedOver};
+    use outlast_drop::DropAddress;
     use outlast_types::{Clock, DropId, ShareId, SystemClock, SystemRandom, WorkloadName};
 
     use super::*;
@@ -309,7 +324,8 @@ mod tests {
         };
         let with = |receipt: &Receipt, countersigned: Option<String>| {
             let (handover, stamp) = ("nbu".to_owned(), receipt.at);
-            let handed = HandedOver { handover, stamp, jobs: Vec::new(), countersigned };
+            let handed =
+                HandedOver { handover, stamp, jobs: Vec::new(), countersigned, others: Vec::new() };
             let receipt = Receipt { handover: Some(handed), ..receipt.clone() };
             Verifier::check(&trusted, &receipt.sign(&agent).unwrap())
         };

@@ -19,7 +19,8 @@ impl Agent {
     /// Does one thing about one drop. Nothing else changes the share, or what is known of drops.
     pub(super) fn apply(&mut self, share: &Share, action: Action, report: &mut PassReport) {
         let lifecycle = Lifecycle { share, scribe: &self.scribe, authority: &self.authority };
-        let is_removed = matches!(action, Action::Release { .. } | Action::Abandon { .. });
+        let is_released = matches!(action, Action::Release { .. } | Action::Free { .. });
+        let is_removed = is_released || matches!(action, Action::Abandon { .. });
         let (address, end) = match action {
             Action::Ship(parcel) => return self.queue.push(parcel),
             Action::Reconsider { address, untold } => {
@@ -47,9 +48,10 @@ impl Agent {
             }
             Action::Release { address, secured } => {
                 let end = lifecycle.release(&address, &secured);
-                if let End::Done = end {
-                    report.released.push(address.clone());
-                }
+                (address, end)
+            }
+            Action::Free { address, seal } => {
+                let end = lifecycle.free(&address, seal);
                 (address, end)
             }
             Action::Refuse { address, rejection } => {
@@ -84,6 +86,9 @@ impl Agent {
                 (address, end)
             }
         };
+        if let (End::Done, true) = (&end, is_released) {
+            report.released.push(address.clone());
+        }
         self.end(address, end, is_removed, report);
     }
 

@@ -123,6 +123,13 @@ impl Agent {
                 if is_done && is_gone(share, &address) {
                     recorded.push((address, secured));
                 }
+            } else if states.contains(&ReceiptState::Confirmed) {
+                // What a product alone has: its record is in the vault's log since the vault signed that.
+                let Some((address, at)) = reader.confirmed_since(workload, drop)? else { continue };
+                let is_done = kept.lets_go(&address) && !self.watcher.holds(&address);
+                if is_done && now.since(at) >= keep && is_gone(share, &address) {
+                    remove(share, &address, &states);
+                }
             } else if states == BTreeSet::from([ReceiptState::Abandoned]) {
                 let Some((address, at)) = reader.abandoned(workload, drop)? else { continue };
                 if now.since(at) >= keep && is_gone(share, &address) {
@@ -171,8 +178,10 @@ fn is_gone(share: &Share, address: &DropAddress) -> bool {
 
 /// Removes the receipts of a drop; that which proves most goes last, so that whoever is broken off leaves it for the next.
 fn remove(share: &Share, address: &DropAddress, states: &BTreeSet<ReceiptState>) {
+    let most = [ReceiptState::Vaulted, ReceiptState::Confirmed];
+    let most = most.into_iter().find(|state| states.contains(state));
     let (last, first): (Vec<ReceiptState>, Vec<ReceiptState>) =
-        states.iter().partition(|state| **state == ReceiptState::Vaulted);
+        states.iter().partition(|state| Some(**state) == most);
     for state in first.into_iter().chain(last) {
         if let Err(error) = receipt::withdraw(share, &address.workload, address.drop, state) {
             return tracing::debug!(drop = %address, "its {state} receipt stays: {error}");

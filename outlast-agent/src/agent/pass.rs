@@ -12,7 +12,7 @@ use crate::board::Seen;
 use crate::decision::decide;
 use crate::report::PassReport;
 use crate::watcher::{Observation, ObservedDrop};
-use crate::workload::place;
+use crate::workload::{Entrusted, place};
 
 impl Agent {
     /// Does what the share asks for; what was seen of each workload, for the report.
@@ -71,6 +71,7 @@ impl Agent {
         }
         self.tell_of_handovers(share, report);
         self.release_excess(share, seen.keys(), report);
+        self.free_confirmed(share, seen.keys(), report);
         // Before the work that may take long.
         self.tell_of_room(share, report);
         self.ship(share, report, shutdown);
@@ -87,10 +88,14 @@ impl Agent {
 
     /// Does with a drop what it needs.
     fn tend(&mut self, share: &Share, drop: ObservedDrop, report: &mut PassReport) {
-        let ObservedDrop { address, custody, still, bytes } = drop;
+        let ObservedDrop { address, custody, still, bytes, is_brought_back } = drop;
         let Some(action) = decide(&address, custody, still, self.config.grace) else { return };
-        if let Action::Ship(Parcel { hop: Hop::Sealed | Hop::Accepted, .. }) = &action {
+        if let Action::Ship(Parcel { hop: hop @ (Hop::Sealed | Hop::Accepted), seal, .. }) = action
+        {
             self.queue.weigh(&address, bytes);
+            if self.handovers.is_instead(&address.workload) && !is_brought_back {
+                return self.entrust(share, &address, (hop, Entrusted { seal, bytes }), report);
+            }
         }
         self.apply(share, action, report);
     }

@@ -34,6 +34,7 @@ fn sealed(digest: u8) -> DropState {
         release: None,
         stored_bytes: 0,
         raw_bytes: 0,
+        is_brought_back: false,
     })
 }
 

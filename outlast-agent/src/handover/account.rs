@@ -7,7 +7,7 @@ use outlast_handover::ledger::{Job, Ledger, Told, Tracked};
 use outlast_handover::manifest::Manifest;
 use outlast_handover::product::status::netbackup;
 use outlast_handover::{Desk, DropKey, HandoverError, JobKey, Lease, Outcome, Rules, State, lease};
-use outlast_types::{ContentHash, DropIdentity, Timestamp, WorkloadName};
+use outlast_types::{ContentHash, DropIdentity, ShareId, Timestamp, WorkloadName};
 use outlast_wire::api::{
     DELIVERY_JOBS_MAX, Delivery, DeliveryState, HANDOVER_PATTERNS_MAX, HANDOVER_TEXT_MAX,
     HandoverJob, HandoverReport, HandoverSpace, HandoverState, JobResult, LEASE_HOLDERS_MAX,
@@ -24,13 +24,13 @@ pub(crate) struct Account {
 
 impl Account {
     /// Of one whose directory was never opened.
-    pub(super) fn closed(name: &str, patterns: Vec<String>) -> Self {
+    pub(super) fn closed(rules: &Rules) -> Self {
         let report = HandoverReport {
-            name: name.to_owned(),
+            name: rules.name.clone(),
             state: HandoverState::Troubled,
             product: None,
-            instead: false,
-            patterns,
+            instead: rules.instead,
+            patterns: patterns(rules),
             offered: 0,
             read: 0,
             confirmed: 0,
@@ -52,7 +52,7 @@ impl Account {
     /// Of one that stands as its desk says.
     pub(super) fn of(desk: &Desk, is_rebuilt: bool) -> Result<Self, HandoverError> {
         let (ledger, rules) = (desk.ledger(), desk.rules());
-        let mut account = Self::closed(&rules.name, patterns(rules));
+        let mut account = Self::closed(rules);
         let states = ledger.states(rules);
         account.count(ledger, &states);
         let (leases, _) = lease::list(desk.place())?;
@@ -123,7 +123,7 @@ impl Account {
 }
 
 /// The workloads that it takes, as they are told.
-pub(super) fn patterns(rules: &Rules) -> Vec<String> {
+fn patterns(rules: &Rules) -> Vec<String> {
     rules.workloads.iter().take(HANDOVER_PATTERNS_MAX).map(ToString::to_string).collect()
 }
 
@@ -178,9 +178,9 @@ pub(super) fn delivery(
         state,
         at,
         size: manifest.size,
-        first_seen: None,
-        sanity: None,
-        sanity_rule: None,
+        first_seen: offer.sight.first_seen,
+        sanity: offer.sanity.clone(),
+        sanity_rule: offer.sight.sanity_rule.clone(),
         product,
         jobs: told_jobs(tracked, jobs),
         evidence,
@@ -282,10 +282,12 @@ fn cut(words: &str) -> String {
 pub(super) fn untold(
     desk: &Desk,
     is_heard: impl Fn(&DropKey, DeliveryState) -> bool,
-    max: usize,
+    (share, max): (Option<ShareId>, usize),
     now: Timestamp,
 ) -> Vec<Delivery> {
     let mut states = desk.ledger().states(desk.rules());
+    // A report is of one share, and what is told in it of others is not believed.
+    states.retain(|(tracked, _)| share.is_none_or(|share| tracked.offer.share == share));
     states.sort_by_key(|(tracked, _)| tracked.offer.appeared);
     let known = states
         .into_iter()

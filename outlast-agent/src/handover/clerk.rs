@@ -85,9 +85,14 @@ impl Clerk {
             .is_none_or(|(at, before)| before != offered || now.saturating_sub(at) >= CLEAR);
         if is_due || taken > 0 {
             // Once it has gone, nobody could say on the share any more who has it, and only we to the vault.
-            let is_told =
-                |it: &Tracked| it.told.contains(&Told::Confirmed) || it.released.is_some();
-            let is_unheard = |it: &Tracked| is_told(it) && !room.is_heard(&it.offer.key());
+            // On another share than the one that is served now, nobody can say anything; and the vault hears of this one alone.
+            let share = room.share().map(|share| share.id());
+            let is_elsewhere = |it: &Tracked| share.is_some_and(|share| it.offer.share != share);
+            let is_told = |it: &Tracked| {
+                it.told.contains(&Told::Confirmed) || it.released.is_some() || is_elsewhere(it)
+            };
+            let is_unheard =
+                |it: &Tracked| is_told(it) && !is_elsewhere(it) && !room.is_heard(&it.offer.key());
             let leaving = account::leaving(&desk, is_unheard, room.environment.clock.now());
             let gone = desk.clear_out_of(is_told)?;
             room.has_let_go(leaving, &gone);
@@ -117,3 +122,6 @@ fn unstage(room: &Room, desk: &mut Desk) -> Result<(), HandoverError> {
     let idle: Vec<DropKey> = desk.staged().filter(|key| room.is_idle(key)).cloned().collect();
     idle.iter().try_for_each(|key| desk.unstage(key))
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,6 +17,8 @@ use crate::config::Confirming;
 /// So much longer than its own deadline a command may take: by that it has ended its own children.
 const GRACE: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(100);
+/// So long after an answer, what came of it was taken up.
+const TAKEN_UP: Duration = Duration::from_secs(3);
 /// The first pause after it failed, and the longest, where its pace is no slower.
 const PAUSE_FIRST: Duration = Duration::from_secs(30);
 const PAUSE_MAX: Duration = Duration::from_secs(900);
@@ -48,6 +50,10 @@ pub(super) fn run(room: &Room, confirming: Confirming, asking: &Asking, shutdown
         }
         match asked {
             Ok(()) => {
+                // First what was learnt is taken up: else the product would seem to have nothing, though it was asked.
+                if timer.pause(TAKEN_UP, shutdown) {
+                    return;
+                }
                 room.trouble(Kind::Confirmer, None);
                 backoff.succeeded();
                 pause = confirming.every;

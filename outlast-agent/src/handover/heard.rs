@@ -50,6 +50,11 @@ impl Heard {
         })
     }
 
+    /// What was heard of a drop does not hold any more.
+    pub(super) fn forget(&mut self, key: &DropKey) {
+        self.drops.remove(key);
+    }
+
     /// The vault's signed words that drops are confirmed.
     pub(super) fn words(&self) -> BTreeMap<DropKey, String> {
         let confirmed = self.drops.iter().filter(|(_, it)| it.state == DeliveryState::Confirmed);

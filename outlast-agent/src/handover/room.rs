@@ -2,12 +2,12 @@
 //!
 //! Passes never wait for its desk: whoever has that may wait for a disk.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
-use outlast_drop::{DropAddress, DropLimits, Share};
+use outlast_drop::{Rejection, Share};
 use outlast_handover::{DropKey, Ledger, Rules};
 use outlast_types::{ContentHash, Environment, ShareId, Timestamp, WorkloadName};
 use outlast_wire::api::{
@@ -21,12 +21,14 @@ use super::door::Door;
 use super::heard::Heard;
 use super::telling::{self, Telling};
 use super::troubles::{Kind, Troubles};
-use super::waiting::{Candidate, Waiting, key_of};
+use super::waiting::{Candidate, Sighted, Waiting, key_of};
 use crate::config::{Confirming, Handover};
 use crate::seal_keys::SealKeys;
 
 /// Drops that have left, until the vault has heard of them.
 const LEFT_MAX: usize = 10_000;
+/// Drops that are remembered to be handed over to nobody; there are as many as somebody brings back.
+const EXEMPT_MAX: usize = 50_000;
 /// After that much time nothing was tried, whoever waits looks again.
 const TICK: Duration = Duration::from_secs(1);
 /// One hand-over.
@@ -48,6 +50,8 @@ struct State {
     waiting: Waiting,
     /// Drops that the product has by receipts of another agent, and the time of their files there.
     elsewhere: BTreeMap<DropKey, Timestamp>,
+    /// Drops that are not handed over, since a product has given them back.
+    exempt: BTreeSet<DropKey>,
     has_seen_all: bool,
     is_rebuilt: bool,
     /// Counts up with whatever passes may wait for.
@@ -116,17 +120,59 @@ impl Room {
         self.state().share.clone()
     }
 
-    pub(super) fn see(
-        &self,
-        address: &DropAddress,
-        seal: ContentHash,
-        limits: DropLimits,
-        is_wanted: bool,
-    ) {
+    pub(super) fn see(&self, candidate: Sighted<'_>, is_wanted: bool) {
         let now = self.elapsed();
-        let candidate = (address, seal, limits);
-        self.state().waiting.see(&key_of(address), candidate, is_wanted, now);
+        self.state().waiting.see(&key_of(candidate.0), candidate, is_wanted, now);
         self.changed.notify_all();
+    }
+
+    pub(super) fn exempt(&self, key: &DropKey) {
+        let mut state = self.state();
+        if state.exempt.len() < EXEMPT_MAX {
+            state.exempt.insert(key.clone());
+        }
+    }
+
+    /// Whether a drop is where the product reads, or was.
+    pub(super) fn has(&self, key: &DropKey) -> bool {
+        self.state().waiting.is_known(key)
+    }
+
+    pub(super) fn rejection(&self, key: &DropKey, seal: ContentHash) -> Option<Rejection> {
+        self.state().waiting.rejection(key, seal)
+    }
+
+    /// Whether the product has a drop, by jobs of each schedule that the rules name; or had, and it has left the directory
+    /// since. If that cannot be said now, it has not.
+    pub(super) fn confirms(&self, key: &DropKey) -> bool {
+        if self.state().elsewhere.contains_key(key) {
+            return true;
+        }
+        let confirms = self.door.soon(|desk| {
+            let (ledger, schedules) = (desk.ledger(), &self.rules.keep_until);
+            ledger.get(key).map_or_else(
+                || ledger.is_gone(key),
+                |it| {
+                    ledger.is_confirmed(it)
+                        && schedules.iter().all(|word| ledger.is_confirmed_by(it, word))
+                },
+            )
+        });
+        confirms.unwrap_or(false)
+    }
+
+    /// The vault is to hear again that the product has a drop; `delivery` is how it heard it once.
+    pub(super) fn tell_again(&self, key: &DropKey, delivery: Option<Delivery>) {
+        let mut state = self.state();
+        state.heard.forget(key);
+        let is_it =
+            |left: &Delivery| left.drop.workload == key.workload && left.drop.drop == key.drop;
+        if let Some(delivery) = delivery
+            && state.left.len() < LEFT_MAX
+            && !state.left.iter().any(is_it)
+        {
+            state.left.push_back(delivery);
+        }
     }
 
     pub(super) fn is_none(&self, key: &DropKey) {
@@ -177,6 +223,9 @@ impl Room {
 
     fn frees(&self, ledger: &Ledger, key: &DropKey) -> bool {
         let state = self.state();
+        if state.exempt.contains(key) {
+            return true;
+        }
         let elsewhere = state.elsewhere.get(key);
         if !self.rules.frees.wants_confirmation() {
             return ledger.knows(key) || elsewhere.is_some() || state.waiting.is_refused(key);
@@ -328,7 +377,9 @@ impl Room {
             let mut account = Account::of(desk, is_rebuilt).ok()?;
             let is_heard = |key: &DropKey, it| heard.has(key, it, elapsed);
             let left = self.state().left.iter().take(max).cloned().collect::<Vec<_>>();
-            let rest = account::untold(desk, is_heard, max.saturating_sub(left.len()), now);
+            let share = self.share().map(|share| share.id());
+            let rest = max.saturating_sub(left.len());
+            let rest = account::untold(desk, is_heard, (share, rest), now);
             account.report.deliveries = left.into_iter().chain(rest).collect();
             Some(account)
         });
@@ -344,7 +395,7 @@ impl Room {
                 fresh
             }
             (None, Some(last)) => last.clone(),
-            (None, None) => Account::closed(&self.rules.name, account::patterns(&self.rules)),
+            (None, None) => Account::closed(&self.rules),
         };
         let is_troubled = |it: &HandoverProblem| it.code == HandoverTrouble::Directory;
         if problems.iter().any(is_troubled) {

@@ -3,13 +3,16 @@
 use std::path::Path;
 use std::time::Duration;
 
-use outlast_drop::{DropReadError, ReceiptState, SealedDrop, Share, receipt};
+use outlast_drop::{DropReadError, ReceiptState, Rejection, SealedDrop, Share, receipt};
+use outlast_handover::build::{self, Wanted};
+use outlast_handover::offer::Sight;
 use outlast_handover::{Desk, DropKey, HandoverError, intake};
 
 use super::room::Room;
 use super::troubles::Kind;
 use super::waiting::Candidate;
 use crate::Shutdown;
+use crate::declaration;
 use crate::receipts::Reader;
 
 /// So long nothing is tried after the directory took nothing.
@@ -25,6 +28,8 @@ enum Failed {
     Later(String),
     /// It cannot be handed over as it is.
     Refused(String),
+    /// Nobody can take it.
+    Rejected(Rejection),
     /// The directory.
     Here(HandoverError),
     Stopped,
@@ -45,7 +50,7 @@ impl From<HandoverError> for Failed {
 impl From<DropReadError> for Failed {
     fn from(error: DropReadError) -> Self {
         match error {
-            DropReadError::Refused(rejection) => Self::Refused(rejection.to_string()),
+            DropReadError::Refused(rejection) => Self::Rejected(rejection),
             later @ DropReadError::Later { .. } => Self::Later(later.to_string()),
         }
     }
@@ -86,7 +91,10 @@ fn begin_above(room: &Room) -> bool {
         let newest = states.iter().rev().find(|(_, states)| is_read(states));
         let Some((drop, _)) = newest else { continue };
         match reader.handed(&workload, *drop, ReceiptState::HandedOver) {
-            Ok(Some(said)) => intake::at(&desk).begin_above(said.handover.stamp),
+            Ok(Some(said)) => {
+                let stamps = said.handover.all().map(|it| it.stamp);
+                stamps.for_each(|stamp| intake::at(&desk).begin_above(stamp));
+            }
             Ok(None) => {}
             Err(_) => return false,
         }
@@ -99,6 +107,10 @@ fn stage(room: &Room, share: &Share, key: &DropKey, candidate: &Candidate, shutd
         return room.came(|waiting, now| waiting.pause(key, now.saturating_add(PAUSE)));
     };
     let brought = bring(room, &desk, share, key, candidate, shutdown);
+    let refuse = |reason: String, rejection| {
+        tracing::warn!(drop = %candidate.address, handover = room.name(), "not handed over: {reason}");
+        room.came(|waiting, now| waiting.refuse(key, (reason, rejection), now));
+    };
     let random = &*room.environment.random;
     match brought {
         Ok(()) => {
@@ -110,10 +122,8 @@ fn stage(room: &Room, share: &Share, key: &DropKey, candidate: &Candidate, shutd
             tracing::debug!(drop = %candidate.address, "not handed over yet: {reason}");
             room.came(|waiting, now| waiting.failed(key, now, random));
         }
-        Err(Failed::Refused(reason)) => {
-            tracing::warn!(drop = %candidate.address, handover = room.name(), "not handed over: {reason}");
-            room.came(|waiting, now| waiting.refuse(key, reason, now));
-        }
+        Err(Failed::Refused(reason)) => refuse(reason, None),
+        Err(Failed::Rejected(rejection)) => refuse(rejection.to_string(), Some(rejection)),
         Err(Failed::Here(error)) => {
             let is_full = error.is_full();
             let reason = error.to_string();
@@ -154,18 +164,19 @@ fn bring(
     let reader = Reader { share, authority: &room.authority };
     let said = |state| {
         let said = reader.handed(&key.workload, key.drop, state).map_err(Failed::Later)?;
-        let is_it = |said: &crate::receipts::Handed| {
-            said.handover.handover == room.rules.name && said.seal == candidate.seal
-        };
-        Ok::<_, Failed>(said.filter(is_it))
+        let said = said.filter(|said| said.seal == candidate.seal);
+        Ok::<_, Failed>(said.and_then(|said| said.handover.of(room.name()).cloned()))
     };
-    if let Some(confirmed) = said(ReceiptState::Confirmed)? {
+    // Which schedules have it no receipt says, so that where they count it is offered again.
+    if room.rules.keep_until.is_empty()
+        && let Some(confirmed) = said(ReceiptState::Confirmed)?
+    {
         // The product has it, whoever offered it: it is not offered again.
-        room.is_elsewhere(key, confirmed.handover.stamp);
+        room.is_elsewhere(key, confirmed.stamp);
         return Ok(());
     }
     if let Some(read) = said(ReceiptState::HandedOver)? {
-        intake::at(desk).begin_above(read.handover.stamp);
+        intake::at(desk).begin_above(read.stamp);
     }
     let cleared = reader.is_cleared(&candidate.address, candidate.seal);
     let is_cleared = cleared.map_err(|error| Failed::Later(error.to_string()))?;
@@ -173,10 +184,22 @@ fn bring(
         room.moved();
         shutdown.is_requested()
     };
-    let copied = copy(room, desk, share, key, candidate, &is_stopped)?;
+    let mut copied = copy(room, desk, share, key, candidate, &is_stopped)?;
+    // What cannot be read now is told to its team by the pass; the vault goes by its own rules then.
+    let sanity_rule = declaration::sanity_rule(share, &key.workload).ok().flatten();
+    copied.sight = Sight { first_seen: candidate.first_seen, sanity_rule };
     let keys = &*room.keys;
-    intake::offer_until(desk, share, copied, keys, is_cleared, &is_stopped)?;
-    Ok(())
+    match intake::offer_until(desk, share, copied, keys, is_cleared, &is_stopped) {
+        // A copy condemns nobody: what it is refused for is looked for on the share.
+        Err(HandoverError::Drop(DropReadError::Refused(rejection))) => {
+            let (rules, random) = (&room.rules, &*room.environment.random);
+            let (opener, is_stopped, of) = (keys, &is_stopped, share.id());
+            let wanted = Wanted { rules, share: of, opener, random, is_cleared, is_stopped };
+            build::judge(&mut SealedDrop::open(share, &candidate.address)?, &wanted)?;
+            Err(Failed::Later(format!("its copy is no good: {rejection}")))
+        }
+        offered => Ok(offered.map(drop)?),
+    }
 }
 
 /// Copies a drop, from where another hand-over has it already, else from the share.

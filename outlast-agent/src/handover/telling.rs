@@ -55,7 +55,7 @@ pub(super) fn untold(
                 address: offer.address(),
                 seal: offer.seal,
                 state,
-                handover: HandedOver { handover, stamp, jobs, countersigned },
+                handover: HandedOver { handover, stamp, jobs, countersigned, others: Vec::new() },
                 is_taken_back,
             });
         };

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use outlast_drop::{DropAddress, DropLimits};
+use outlast_drop::{DropAddress, DropLimits, Rejection};
 use outlast_handover::DropKey;
-use outlast_types::{Backoff, ContentHash, Random, WorkloadName};
+use outlast_types::{Backoff, ContentHash, Random, Timestamp, WorkloadName};
 
 /// Drops that are remembered at a time. Beyond, passes show all that lies on the share again.
 const WAITING_MAX: usize = 50_000;
@@ -33,10 +33,15 @@ pub(super) struct Candidate {
     pub(super) address: DropAddress,
     pub(super) seal: ContentHash,
     pub(super) limits: DropLimits,
-    /// When it was first seen, by the timer.
+    /// When the agent first saw it, by its own clock, where that is known.
+    pub(super) first_seen: Option<Timestamp>,
+    /// When it was first seen here, by the timer.
     since: Duration,
     backoff: Backoff,
 }
+
+/// A drop as a pass sees it: where, its seal, how much of it is taken, and since when it is there.
+pub(super) type Sighted<'a> = (&'a DropAddress, ContentHash, DropLimits, Option<Timestamp>);
 
 /// A drop that cannot be handed over as it is.
 #[derive(Debug, Clone)]
@@ -44,6 +49,8 @@ pub(super) struct Refused {
     seal: ContentHash,
     at: Duration,
     pub(super) reason: String,
+    /// Why nobody can take it, if that is so.
+    rejection: Option<Rejection>,
 }
 
 /// What waits, of one hand-over.
@@ -68,11 +75,11 @@ impl Waiting {
     pub(super) fn see(
         &mut self,
         key: &DropKey,
-        candidate: (&DropAddress, ContentHash, DropLimits),
+        candidate: Sighted<'_>,
         is_wanted: bool,
         now: Duration,
     ) {
-        let (address, seal, limits) = candidate;
+        let (address, seal, limits, first_seen) = candidate;
         if is_wanted {
             if self.wanted.len() < WAITING_MAX {
                 self.wanted.insert(key.clone());
@@ -91,7 +98,7 @@ impl Waiting {
             (known.address, known.seal, known.limits) = (address.clone(), seal, limits);
         } else if self.drops.len() < WAITING_MAX {
             let (address, backoff) = (address.clone(), Backoff::default());
-            let candidate = Candidate { address, seal, limits, since: now, backoff };
+            let candidate = Candidate { address, seal, limits, first_seen, since: now, backoff };
             self.drops.insert(key.clone(), candidate);
         } else {
             self.is_cut = true;
@@ -118,11 +125,17 @@ impl Waiting {
     }
 
     /// A drop cannot be handed over as it is.
-    pub(super) fn refuse(&mut self, key: &DropKey, reason: String, now: Duration) {
+    pub(super) fn refuse(
+        &mut self,
+        key: &DropKey,
+        (reason, rejection): (String, Option<Rejection>),
+        now: Duration,
+    ) {
         self.end(key);
         let Some(candidate) = self.drops.remove(key) else { return };
         if self.refused.len() < REFUSED_MAX {
-            self.refused.insert(key.clone(), Refused { seal: candidate.seal, at: now, reason });
+            let seal = candidate.seal;
+            self.refused.insert(key.clone(), Refused { seal, at: now, reason, rejection });
         }
     }
 
@@ -228,6 +241,16 @@ impl Waiting {
         self.refused.iter()
     }
 
+    /// Whether a drop is in the directory, or was.
+    pub(super) fn is_known(&self, key: &DropKey) -> bool {
+        self.known.contains(key)
+    }
+
+    /// Why nobody can take the drop with this seal, if that is so.
+    pub(super) fn rejection(&self, key: &DropKey, seal: ContentHash) -> Option<Rejection> {
+        self.refused.get(key).filter(|it| it.seal == seal)?.rejection.clone()
+    }
+
     pub(super) fn is_refused(&self, key: &DropKey) -> bool {
         self.refused.contains_key(key)
     }
@@ -242,7 +265,7 @@ mod tests {
     fn address(workload: &str, number: u8) -> DropAddress {
         DropAddress {
             workload: WorkloadName::new(workload).unwrap(),
-            day: outlast_types::Timestamp::EPOCH.day(),
+            day: Timestamp::EPOCH.day(),
             drop: format!("01a2066b-8649-78cb-a8bc-a5af0e9525{number:02x}").parse().unwrap(),
         }
     }
@@ -250,9 +273,13 @@ mod tests {
     fn see(waiting: &mut Waiting, workload: &str, number: u8, seconds: u64) -> DropKey {
         let address = address(workload, number);
         let key = DropKey { workload: address.workload.clone(), drop: address.drop };
-        let candidate = (&address, ContentHash([number; 32]), DropLimits::default());
+        let candidate = (&address, ContentHash([number; 32]), DropLimits::default(), None);
         waiting.see(&key, candidate, true, Duration::from_secs(seconds));
         key
+    }
+
+    fn broken() -> (String, Option<Rejection>) {
+        ("broken".to_owned(), None)
     }
 
     fn at(seconds: u64) -> Duration {
@@ -301,13 +328,13 @@ mod tests {
         let mut waiting = Waiting::default();
         let key = see(&mut waiting, "a", 1, 0);
         waiting.next(at(0)).unwrap();
-        waiting.refuse(&key, "broken".to_owned(), at(0));
+        waiting.refuse(&key, broken(), at(0));
         see(&mut waiting, "a", 1, 10);
         assert!(waiting.next(at(10)).is_none() && waiting.is_refused(&key));
-        let candidate = (&address("a", 1), ContentHash([9; 32]), DropLimits::default());
+        let candidate = (&address("a", 1), ContentHash([9; 32]), DropLimits::default(), None);
         waiting.see(&key, candidate, true, at(11));
         assert_eq!(waiting.next(at(11)).unwrap().1.seal, ContentHash([9; 32]));
-        waiting.refuse(&key, "broken".to_owned(), at(11));
+        waiting.refuse(&key, broken(), at(11));
         waiting.see(&key, candidate, true, at(11 + 3600));
         assert!(waiting.next(at(11 + 3600)).is_some());
     }

@@ -49,4 +49,6 @@ pub(crate) struct ObservedDrop {
     pub(crate) still: Duration,
     /// Bytes of content, if it is sealed.
     pub(crate) bytes: u64,
+    /// Whether it says that it is one of before, brought back from a backup product.
+    pub(crate) is_brought_back: bool,
 }

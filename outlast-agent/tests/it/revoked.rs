@@ -88,6 +88,8 @@ impl Upstream for Impostor {
             sequence: 1,
             held: question.drops.clone(),
             recorded: Vec::new(),
+            handed: Vec::new(),
+            unsafe_alone: Vec::new(),
             refused: Vec::new(),
             withheld: false,
         };

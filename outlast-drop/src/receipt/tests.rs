@@ -250,6 +250,7 @@ fn a_receipt_of_a_hand_over_says_which_jobs_have_the_drop_and_one_of_before_says
         stamp,
         jobs: vec![job.clone(); 1000],
         countersigned: None,
+        others: Vec::new(),
     };
     let old = signed();
     let receipt =

@@ -10,7 +10,7 @@ use crate::lease::Moment;
 use crate::ledger::Event;
 use crate::manifest::Manifest;
 use crate::names::{manifest_in, parse_name};
-use crate::offer::Offer;
+use crate::offer::{Offer, Sight};
 use crate::stage::remove_all;
 
 impl Desk {
@@ -101,6 +101,8 @@ impl Desk {
             stamp,
             files,
             bytes,
+            sight: Sight::default(),
+            sanity: None,
         }))
     }
 }

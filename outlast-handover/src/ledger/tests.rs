@@ -29,6 +29,8 @@ fn offer(workload: &str, number: u8, appeared: i64, files: u32) -> Offer {
         stamp: at(appeared + 1),
         files,
         bytes: 10,
+        sight: crate::offer::Sight::default(),
+        sanity: None,
     }
 }
 

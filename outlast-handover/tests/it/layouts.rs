@@ -141,8 +141,8 @@ fn content_that_is_no_whole_backup_is_not_handed_over() {
     let cut = b"--\n-- PostgreSQL database dump\n--\n\nCREATE TABLE t (x integer);\n";
     let address = world.stream("shop", cut);
     match world.offer(&desk, &address) {
-        Err(HandoverError::NotOffered { reason }) => {
-            assert!(reason.contains("no whole backup"), "{reason}")
+        Err(HandoverError::Drop(refused)) => {
+            assert!(refused.to_string().contains("no whole backup"), "{refused}")
         }
         other => panic!("{other:?}"),
     }

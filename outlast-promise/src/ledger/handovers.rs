@@ -176,20 +176,11 @@ impl Ledger {
             {
                 self.state.handovers.insert(id.clone(), state.clone());
             }
-            let key = |topic| Key::of_handover(topic, &id);
-            let trouble = state.as_ref().and_then(|state| trouble_of(&id, state));
-            self.settle_incident(&key(Topic::Handover), trouble, None, changes);
-            let product = self.open_id(&key(Topic::Handover));
-            let room = state.as_ref().and_then(|state| state.room.clone());
-            // What nobody confirms cannot leave.
-            let explained = product.filter(|_| room.as_ref().is_some_and(|room| room.is_full));
-            let room = room.map(|room| room_of(&id, room));
-            self.settle_incident(&key(Topic::HandoverRoom), room, explained, changes);
+            let (product, room) = self.settle_product_and_room(&id, state.as_ref(), changes);
             let gone = self.withdrawn_of(&id);
-            self.settle_incident(&key(Topic::Withdrawn), gone, None, changes);
-            let room =
-                self.open_id(&key(Topic::HandoverRoom)).map(|room| explained.unwrap_or(room));
-            let withdrawn = self.open_id(&key(Topic::Withdrawn));
+            let withdrawn = Key::of_handover(Topic::Withdrawn, &id);
+            self.settle_incident(&withdrawn, gone, None, changes);
+            let withdrawn = self.open_id(&withdrawn);
             explains.insert(id, OfHandover { product, room, withdrawn });
         }
         let of_agent = |id: &&HandoverId| id.agent == agent;
@@ -202,6 +193,38 @@ impl Ledger {
             .iter()
             .filter(|(_, of)| !is_nothing(of))
             .ne(explains.iter().filter(|(_, of)| !is_nothing(of)))
+    }
+
+    /// Settles what is the matter with a product and with the directory that it reads: what is to be told of each, which
+    /// may be the same.
+    fn settle_product_and_room(
+        &mut self,
+        id: &HandoverId,
+        state: Option<&HandoverState>,
+        changes: &mut Vec<Change>,
+    ) -> (Option<u64>, Option<u64>) {
+        let keys = [Topic::Handover, Topic::HandoverRoom].map(|topic| Key::of_handover(topic, id));
+        let trouble = state.and_then(|state| trouble_of(id, state));
+        let room = state.and_then(|state| state.room.clone());
+        if room.as_ref().is_some_and(|room| !room.is_full) {
+            // Whether a product that nobody can ask has anything, or one whose directory is gone could read, nobody knows.
+            let is_hindered = trouble.as_ref().is_some_and(|trouble| {
+                matches!(trouble, Cause::HandoverUnread { .. } | Cause::HandoverUnconfirmed { .. })
+            });
+            let room = room.map(|room| room_of(id, room));
+            self.settle_incident(&keys[1], room, None, changes);
+            let room = self.open_id(&keys[1]);
+            let explained = room.filter(|_| is_hindered);
+            self.settle_incident(&keys[0], trouble, explained, changes);
+            return (self.open_id(&keys[0]).map(|product| explained.unwrap_or(product)), room);
+        }
+        self.settle_incident(&keys[0], trouble, None, changes);
+        let product = self.open_id(&keys[0]);
+        // What nobody confirms cannot leave.
+        let explained = product.filter(|_| room.is_some());
+        let room = room.map(|room| room_of(id, room));
+        self.settle_incident(&keys[1], room, explained, changes);
+        (product, self.open_id(&keys[1]).map(|room| explained.unwrap_or(room)))
     }
 
     /// What was confirmed by a hand-over and is not any more. All workloads are looked at only if there is such.

@@ -4,6 +4,8 @@ use super::words::{DAY, Told};
 use super::*;
 use crate::class::Part;
 
+mod rooms;
+
 const NBU: &str = "nbu";
 
 /// What is safe, for all workloads.
@@ -215,80 +217,6 @@ fn a_job_that_fails_is_one_page_until_a_later_one_has_what_it_did_not_take() {
     assert_eq!(keys(&ledger.apply(handed(lie(None, None)), at(28))), [""; 0]);
     ledger.apply(heard(), at(40));
     assert_eq!(keys(&ledger.tick(at(48))), ["-handover/road-1/nbu"]);
-}
-
-#[test]
-fn a_directory_that_is_full_is_the_platforms_unless_nobody_confirms_what_lies_in_it() {
-    let full = |handed: Handed| Handed {
-        room: Some(Room { is_full: true, text: "its budget of 10 GiB is used up".to_owned() }),
-        ..handed
-    };
-    let mut ledger = ledger_of(Safe::Confirmed);
-    let lies = lie(Some(1), Some(1));
-    ledger.apply_all([confirmed(shop(), 1, 0, false), lying(shop(), Some(false))], at(0));
-    let told = ledger.apply(handed(full(lies.clone())), at(5));
-    assert_eq!(keys(&told), ["+handover-room/road-1/nbu"]);
-    assert_eq!(told[0].incident().owner(), Owner::Platform);
-    // The product does not read either: that is another's trouble, and told.
-    let mut told = Vec::new();
-    for second in (10..110).step_by(10) {
-        let report = [waiting(shop()), lying(shop(), Some(false)), handed(full(lies.clone()))];
-        told.extend(keys(&ledger.apply_all(report, at(second))));
-    }
-    assert_eq!(told, ["+handover/road-1/nbu"]);
-    // Where that is known first, it explains that nothing leaves.
-    let mut ledger = ledger_of(Safe::Confirmed);
-    let mut told = Vec::new();
-    for second in (2..=62).step_by(10) {
-        told.extend(keys(&ledger.apply(handed(lies.clone()), at(second))));
-    }
-    assert_eq!(told, ["+handover/road-1/nbu"]);
-    assert_eq!(keys(&ledger.apply(handed(full(lies)), at(63))), [""; 0]);
-}
-
-#[test]
-fn i3_a_drop_of_long_before_that_is_confirmed_now_makes_up_for_none_that_was_rejected() {
-    let mut settings = settings_of(Safe::Confirmed);
-    settings.agent_deadline = Duration::from_secs(20_000);
-    settings.policy.default.part.rpo = Some(settings.agent_deadline);
-    let mut ledger = Ledger::new(settings, 0, at(0));
-    ledger.apply_all([spoke(), confirmed(shop(), 1, 0, false)], at(0));
-    assert_eq!(keys(&ledger.apply(rejected(7), at(9000))), ["+rejected-drop/shop-db"]);
-    // The next job has a drop of two hours before.
-    assert_eq!(keys(&ledger.apply(confirmed(shop(), 2, 1800, false), at(9010))), [""; 0]);
-    // What was dropped beside it, or after it, does.
-    let told = ledger.apply(confirmed(shop(), 3, 8999, false), at(9015));
-    assert_eq!(keys(&told), ["-rejected-drop/shop-db"]);
-}
-
-/// Its directory takes nothing from 40 on; the story is of a drop of 50, and the promise breaks at 100.
-fn told_beside_a_full_directory(safe: Safe, story: Vec<Event>) -> Vec<String> {
-    let mut ledger = ledger_of(safe);
-    ledger.apply_all([spoke(), lying(shop(), Some(false))], at(0));
-    ledger.apply_all([vaulted(shop(), 0), confirmed(shop(), 1, 0, true)], at(0));
-    alive(&mut ledger, 10, 40);
-    let room = Some(Room { is_full: true, text: "its budget of 10 GiB is used up".to_owned() });
-    let mut told = keys(&ledger.apply(handed(Handed { room, ..lie(None, None) }), at(40)));
-    let story = story.into_iter().chain([heard()]);
-    told.extend(keys(&ledger.apply_all(story.collect::<Vec<_>>(), at(50))));
-    told.extend(alive(&mut ledger, 60, 110));
-    told
-}
-
-#[test]
-fn one_cause_a_directory_that_takes_nothing_explains_drops_that_the_vault_has() {
-    for safe in [Safe::Confirmed, Safe::Both] {
-        let told = told_beside_a_full_directory(safe, vec![vaulted(shop(), 50)]);
-        assert_eq!(told, ["+handover-room/road-1/nbu"], "{safe}");
-    }
-}
-
-#[test]
-fn i3_a_directory_that_takes_nothing_explains_no_drop_that_the_product_has_and_the_vault_waits_for()
-{
-    let story = vec![waiting(shop()), confirmed(shop(), 2, 50, false)];
-    let told = told_beside_a_full_directory(Safe::Both, story);
-    assert_eq!(told, ["+handover-room/road-1/nbu", "+recovery-point/shop-db"]);
 }
 
 #[test]

@@ -120,6 +120,7 @@ impl Vault {
                 (if is_held { &mut held } else { &mut recorded }).push(drop);
             }
         }
+        let (handed, unsafe_alone) = self.handed_now(question.handed, asker, &mut refused)?;
         let answer = Answer {
             nonce: question.nonce,
             at: self.environment.clock.now(),
@@ -127,6 +128,8 @@ impl Vault {
             sequence: self.sequence.now(),
             held,
             recorded,
+            handed,
+            unsafe_alone,
             refused: refused.into_iter().collect(),
             withheld: self.withheld.is_in_force(),
         };

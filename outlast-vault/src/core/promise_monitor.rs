@@ -282,6 +282,12 @@ impl PromiseMonitor {
         self.lock().ledger.settings().policy.class(workload).safe
     }
 
+    /// Whether what a backup product has is safe by that alone.
+    pub(crate) fn is_safe_confirmed(&self, workload: &WorkloadName) -> bool {
+        let status = self.status(workload);
+        status.is_some_and(|status| status.promise.class().safe.is_confirmed_enough())
+    }
+
     pub(crate) fn workloads(&self) -> Vec<WorkloadStatus> {
         self.lock().ledger.workloads().collect()
     }

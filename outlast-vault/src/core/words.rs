@@ -66,7 +66,8 @@ impl Vault {
             None => (carrier.clone(), question),
         };
         access::check_role(&asker.peer, Call::AskHoldings)?;
-        if question.drops.len().max(question.receipts.len()) > QUESTION_DROPS_MAX {
+        let Question { drops, receipts, handed, .. } = &question;
+        if drops.len().max(receipts.len()).max(handed.len()) > QUESTION_DROPS_MAX {
             let reason = format!("a question names at most {QUESTION_DROPS_MAX} drops");
             return Err(VaultError::TooMuch { reason });
         }

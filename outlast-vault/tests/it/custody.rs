@@ -88,6 +88,7 @@ fn ask(agent: &Agent, drops: Vec<HeldDrop>) -> Vec<HeldDrop> {
         nonce: nonce.clone(),
         drops,
         receipts: Vec::new(),
+        handed: Vec::new(),
         heeds_withheld: true,
         signed: None,
     };
@@ -147,6 +148,7 @@ fn a_receipt_that_the_vault_signed_and_does_not_know_is_told_until_it_holds_the_
                 nonce,
                 drops: Vec::new(),
                 receipts,
+                handed: Vec::new(),
                 heeds_withheld: true,
                 signed: None,
             })

@@ -13,6 +13,7 @@ use outlast_wire::api::{
     WorkloadView,
 };
 use outlast_wire::confirmation::Confirmation;
+use outlast_wire::holdings::{HandedDrop, Nonce, Question};
 use outlast_wire::{ApiClient, Role};
 
 use crate::support::{Agent, World, shop};
@@ -156,6 +157,60 @@ fn what_a_product_confirmed_is_signed_and_counts_without_a_repository_through_re
     let again = told(&agent, &drop, DeliveryState::Confirmed);
     assert!(again.deliveries[0].countersigned.is_some());
     assert_eq!(entries(&world, "drop_confirmed"), 2);
+}
+
+/// What the vault says in answer to a question for these: which are confirmed now, of which workloads that is not enough,
+/// and which are refused.
+fn confirmed_now(agent: &Agent, drops: &[&DropIdentity]) -> (Vec<DropId>, usize, usize) {
+    let nonce = Nonce::new(&SystemRandom);
+    let handed = |drop: &&DropIdentity| HandedDrop {
+        handover: "nbu".to_owned(),
+        drop: DropIdentity::clone(drop),
+    };
+    let question = Question {
+        nonce: nonce.clone(),
+        drops: Vec::new(),
+        receipts: Vec::new(),
+        handed: drops.iter().map(handed).collect(),
+        heeds_withheld: true,
+        signed: None,
+    };
+    let answer = agent.client.holdings(&question).unwrap();
+    let answer = answer.verify(agent.identity.ca_pem(), &nonce).unwrap();
+    let handed = answer.handed.into_iter().map(|it| it.handed.drop.drop).collect();
+    (handed, answer.unsafe_alone.len(), answer.refused.len())
+}
+
+#[test]
+fn i1_a_vault_says_of_now_what_is_confirmed_and_nothing_where_policy_counts_that_alone_as_nothing()
+{
+    for (safe, is_enough) in
+        [(Safe::Confirmed, true), (Safe::Either, true), (Safe::Both, false), (Safe::Vaulted, false)]
+    {
+        let world = world(safe);
+        let vault = world.start();
+        let agent = world.agent(&vault);
+        let (first, second) = (drop_of(&agent, 9), drop_of(&agent, 8));
+        told(&agent, &first, DeliveryState::Read);
+        let nothing = (Vec::new(), usize::from(!is_enough), 0);
+        assert_eq!(confirmed_now(&agent, &[&first]), nothing, "{safe}: read is not confirmed");
+        told(&agent, &first, DeliveryState::Confirmed);
+        told(&agent, &second, DeliveryState::Confirmed);
+        let both = confirmed_now(&agent, &[&first, &second]);
+        match is_enough {
+            true => assert_eq!(both, (vec![first.drop, second.drop], 0, 0), "{safe}"),
+            false => assert_eq!(both, nothing, "{safe}"),
+        }
+        // Of another content under the same id nobody has said anything.
+        let other = DropIdentity { seal: ContentHash([7; 32]), ..first.clone() };
+        assert_eq!(confirmed_now(&agent, &[&other]), nothing);
+        told(&agent, &first, DeliveryState::Withdrawn);
+        let left = confirmed_now(&agent, &[&first, &second]).0;
+        assert!(!left.contains(&first.drop), "{safe}: it was taken back");
+        let identity = world.identity_of(Role::Agent, "road-2", "crm-*");
+        let stranger = Agent::new(&vault.url(), identity);
+        assert_eq!(confirmed_now(&stranger, &[&second]), (Vec::new(), 0, 1), "not its workload");
+    }
 }
 
 #[test]

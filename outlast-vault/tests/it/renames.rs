@@ -48,6 +48,7 @@ fn held(agent: &Agent, bills: &[&Shipment]) -> usize {
         nonce: nonce.clone(),
         drops: bills.iter().map(drop).collect(),
         receipts: Vec::new(),
+        handed: Vec::new(),
         heeds_withheld: true,
         signed: None,
     };

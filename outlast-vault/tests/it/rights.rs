@@ -175,6 +175,7 @@ fn nothing_tells_whether_a_foreign_workload_exists() {
         nonce: nonce.clone(),
         drops,
         receipts: Vec::new(),
+        handed: Vec::new(),
         heeds_withheld: true,
         signed: None,
     };

@@ -38,6 +38,7 @@ pub(super) fn judge(settings: &Settings) -> Vec<Flaw> {
         flaws.extend(judge_directory(settings, item, &items[..index]));
         flaws.extend(judge_numbers(settings, item));
         flaws.extend(judge_words(settings, item));
+        flaws.extend(judge_frees(settings, item, items));
         flaws.extend(confirm::judge(settings, item));
     }
     flaws
@@ -168,6 +169,45 @@ fn account(settings: &Settings, item: &Item, name: &str) -> Option<u32> {
     }
 }
 
+/// Where the product alone gets drops, nothing may wait for a vault to hold them: it never will.
+fn judge_frees(settings: &Settings, item: &Item, all: &[Item]) -> Option<Flaw> {
+    if !settings.flag(&item.key("instead")) {
+        return None;
+    }
+    let wants_vault = |item: &Item| {
+        let word = settings.text_if_set(&item.key("frees")).and_then(|it| it.parse().ok());
+        !word.unwrap_or(usual(settings, item)).wants_no_vault()
+    };
+    if wants_vault(item) {
+        let words = "with `instead = true` no vault ever holds these drops, so that none would leave the \
+                     share: use \"confirmed\" or leave it out, or take `instead` out";
+        return Some(settings.flaw(&item.key("frees"), words));
+    }
+    let patterns = |item: &Item| {
+        let grants = settings.grants(&item.key("workloads")).ok();
+        grants.and_then(|it| it.patterns().map(<[_]>::to_vec)).unwrap_or_default()
+    };
+    let own = patterns(item);
+    let meets = |other: &&Item| {
+        let theirs = patterns(other);
+        let is_all = own.is_empty() || theirs.is_empty();
+        is_all || own.iter().any(|one| theirs.iter().any(|other| one.overlaps(other)))
+    };
+    let other = all.iter().filter(|other| other.title != item.title).filter(meets);
+    let other = other.filter(|other| wants_vault(other)).min_by_key(|other| other.title.clone())?;
+    let words = format!(
+        "{} takes some of these workloads, too, and waits for a vault that never holds their drops: give that \
+         `frees = \"confirmed\"` or other workloads",
+        other.title
+    );
+    Some(settings.flaw(&item.key("instead"), &words))
+}
+
+/// What frees a drop where nothing else is said.
+fn usual(settings: &Settings, item: &Item) -> Frees {
+    if settings.flag(&item.key("instead")) { Frees::Confirmed } else { Frees::Both }
+}
+
 /// The hand-overs, which have no flaws.
 pub(super) fn build(settings: &Settings) -> Result<Vec<Handover>> {
     settings.listed(HANDOVER).iter().map(|item| handover(settings, item)).collect()
@@ -180,12 +220,15 @@ fn handover(settings: &Settings, item: &Item) -> Result<Handover> {
         settings.size(&key(name)).map(|bytes| Some(bytes).filter(|bytes| *bytes != u64::MAX))
     };
     let workloads = settings.grants(&key("workloads")).ok();
-    let is_vaulted = settings.text(&key("frees"))? == "vaulted";
-    let usual = Rules::new(settings.text(&key("name"))?, directory);
+    let frees = settings.text_if_set(&key("frees")).map(str::parse).transpose()?;
+    let instead = settings.flag(&key("instead"));
+    // What lies on the share can still be taken back by the product only as long as the directory has it.
+    let least = if instead { settings.count("agent.keep")? } else { 1 };
+    let new = Rules::new(settings.text(&key("name"))?, directory);
     let rules = Rules {
         workloads: workloads.and_then(|it| it.patterns().map(<[_]>::to_vec)).unwrap_or_default(),
         layout: settings.text(&key("layout"))?.parse()?,
-        keep: settings.count(&key("keep"))?,
+        keep: settings.count(&key("keep"))?.max(least),
         keep_until: settings.words(&key("keep_until")).to_vec(),
         budget: limit("budget")?,
         file_max: limit("file_max")?,
@@ -201,8 +244,9 @@ fn handover(settings: &Settings, item: &Item) -> Result<Handover> {
             .iter()
             .map(|word| word.parse())
             .collect::<std::result::Result<_, _>>()?,
-        frees: if is_vaulted { Frees::Vaulted } else { Frees::Both },
-        ..usual
+        frees: frees.unwrap_or(usual(settings, item)),
+        instead,
+        ..new
     };
     Ok(Handover { rules, confirm: confirm::pace(settings, item)? })
 }

@@ -2,10 +2,12 @@
 //! and gone again. The product is what its hooks say, put where they put it.
 
 mod disks;
+mod instead;
 mod killed;
 mod life;
 mod moved;
 mod product;
 mod readers;
+mod several;
 mod site;
 mod world;

@@ -121,6 +121,8 @@ fn is_believed(vault: &Identity, agent: &Identity) -> bool {
         sequence: 1,
         held: Vec::new(),
         recorded: Vec::new(),
+        handed: Vec::new(),
+        unsafe_alone: Vec::new(),
         refused: Vec::new(),
         withheld: false,
     };

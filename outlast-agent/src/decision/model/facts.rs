@@ -40,6 +40,7 @@ pub(super) fn seen(name: Name) -> DropState {
             release: None,
             stored_bytes: 0,
             raw_bytes: 0,
+            is_brought_back: false,
         }),
     }
 }

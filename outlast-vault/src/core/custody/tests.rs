@@ -14,6 +14,7 @@ fn question(drops: Vec<HeldDrop>, receipts: Vec<String>) -> Question {
         nonce: Nonce::new(&SystemRandom),
         drops,
         receipts,
+        handed: Vec::new(),
         heeds_withheld: true,
         signed: None,
     }

@@ -136,6 +136,7 @@ fn what_no_rule_keeps_is_hidden_for_a_week_then_removed_and_pruned_and_the_rest_
         nonce: nonce.clone(),
         drops: vec![held.clone()],
         receipts: vec![String::from_utf8(receipt.bytes().to_vec()).unwrap()],
+        handed: Vec::new(),
         heeds_withheld: true,
         signed: None,
     };

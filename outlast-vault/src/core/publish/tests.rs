@@ -274,6 +274,7 @@ fn a_drop_whose_tree_no_index_knows_any_more_is_not_said_to_be_held() {
             nonce: nonce.clone(),
             drops: vec![asked.clone()],
             receipts: Vec::new(),
+            handed: Vec::new(),
             heeds_withheld: true,
             signed: None,
         };

@@ -25,7 +25,14 @@ fn question(workload: &WorkloadName, bill: &outlast_wire::api::Shipment) -> Ques
         snapshot: bill.snapshot_id,
     };
     let nonce = Nonce::new(&SystemRandom);
-    Question { nonce, drops: vec![drop], receipts: Vec::new(), heeds_withheld: true, signed: None }
+    Question {
+        nonce,
+        drops: vec![drop],
+        receipts: Vec::new(),
+        handed: Vec::new(),
+        heeds_withheld: true,
+        signed: None,
+    }
 }
 
 fn spool_report() -> MediaReport {

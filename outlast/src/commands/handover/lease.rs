@@ -6,7 +6,7 @@ use anyhow::Result;
 use outlast_handover::inbox::{self, Word};
 use outlast_handover::lease::{self, Beginning};
 use outlast_handover::ledger::UNTOLD;
-use outlast_handover::status::{Heartbeat, heartbeat, rules};
+use outlast_handover::status::{Heartbeat, heartbeat, holds_a_drop, rules};
 use outlast_handover::{Lease, Place};
 use outlast_types::{Environment, Timestamp, human};
 use serde_json::json;
@@ -162,7 +162,8 @@ fn trouble(place: &Place, now: Timestamp) -> Result<Option<String>> {
         ("rebuilding", ..) => {
             Some("the agent has not looked at all of the share since its start".to_owned())
         }
-        (_, _, 0) => Some("no drop lies there".to_owned()),
+        // It may have been ended hard just after one had appeared: then what lies there says more.
+        (_, _, 0) if !holds_a_drop(place) => Some("no drop lies there".to_owned()),
         _ => None,
     })
 }

@@ -49,6 +49,9 @@ struct Standing {
     layout: String,
     keep: usize,
     keep_until: Vec<String>,
+    /// Whether the product alone gets these drops, and what frees them on the share.
+    instead: bool,
+    frees: String,
     agent: Option<Value>,
     space: Space,
     /// How many drops are in each state.
@@ -138,13 +141,15 @@ fn look(chosen: &Chosen, arguments: &StatusArgs, now: Timestamp) -> Result<Stand
             && (!arguments.unconfirmed || drop.state < State::Confirmed)
     });
     let last = ledger.jobs().iter().max_by_key(|(_, job)| job.last_word());
-    let Rules { layout, keep, keep_until, budget, .. } = rules;
+    let Rules { layout, keep, keep_until, budget, instead, frees, .. } = rules;
     Ok(Standing {
         handover: chosen.name.clone(),
         directory: chosen.place.directory().display().to_string(),
         layout: layout.to_string(),
         keep: *keep,
         keep_until: keep_until.clone(),
+        instead: *instead,
+        frees: frees.to_string(),
         agent: overview.heartbeat.as_ref().map(|beat| {
             let age = now.since(beat.at).as_secs();
             json!({ "at": beat.at, "age_seconds": age, "state": beat.state, "trouble": beat.trouble })
@@ -180,7 +185,8 @@ fn last_job(key: &JobKey, job: &Job) -> LastJob {
 
 fn show(standing: &Standing, limit: usize, now: Timestamp, output: &Output) -> Result<()> {
     let Standing { handover, directory, layout, space, .. } = standing;
-    output.line(format_args!("{handover}: {directory}, layout {layout}"))?;
+    let alone = if standing.instead { ", instead of the vault" } else { "" };
+    output.line(format_args!("{handover}: {directory}, layout {layout}{alone}"))?;
     let ago = |seconds: u64| human::duration(std::time::Duration::from_secs(seconds));
     let line = |head: &str, text: String| output.line(format_args!("  {head:<10} {text}"));
     let agent = standing.agent.as_ref().map(|beat| {
@@ -195,6 +201,7 @@ fn show(standing: &Standing, limit: usize, now: Timestamp, output: &Output) -> R
     line("space", format!("{}{budget}{free}", human::bytes(space.offered)))?;
     let count = |state: &str| format!("{} {state}", standing.counts[state]);
     line("drops", ["offered", "read", "confirmed", "releasable"].map(count).join(", "))?;
+    line("share", freed_for(&standing.frees).to_owned())?;
     if let Some(oldest) = &standing.oldest_unconfirmed {
         let age = ago(oldest.age_seconds);
         line("oldest", format!("{} of {}, unconfirmed for {age}", oldest.drop, oldest.workload))?;
@@ -226,6 +233,18 @@ fn show(standing: &Standing, limit: usize, now: Timestamp, output: &Output) -> R
             .line(format_args!("and {more} more; --limit shows them, --workload those of one"))?;
     }
     Ok(())
+}
+
+/// When a drop leaves the share.
+fn freed_for(frees: &str) -> &'static str {
+    match frees {
+        "vaulted" => "a drop leaves it when the vault holds it and it was offered here",
+        "confirmed" => {
+            "a drop leaves it when the product has confirmed it and the vault has heard so"
+        }
+        "either" => "a drop leaves it when the vault holds it, or has heard that the product does",
+        _ => "a drop leaves it when the vault holds it and the product has confirmed it",
+    }
 }
 
 fn row(drop: &DropStatus) -> Vec<String> {

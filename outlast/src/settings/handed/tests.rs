@@ -135,6 +135,37 @@ fn what_is_wrong_in_a_hand_over_is_told_at_its_line_and_key() {
 }
 
 #[test]
+fn what_a_product_alone_gets_waits_for_no_vault_and_stays_as_long_as_on_the_share() {
+    let one =
+        |keys: &str| read(&format!("[[handover]]\nname = \"a\"\ndirectory = \"/srv/a\"\n{keys}"));
+    let frees = |keys: &str| one(keys).unwrap().handover[0].rules.frees;
+    assert_eq!((frees(""), frees("frees = \"either\"\n")), (Frees::Both, Frees::Either));
+    assert_eq!(frees("instead = true\n"), Frees::Confirmed);
+    assert_eq!(frees("instead = true\nfrees = \"either\"\n"), Frees::Either);
+    let keep = |keys: &str| one(keys).unwrap().handover[0].rules.keep;
+    assert_eq!((keep(""), keep("instead = true\n")), (1, 2), "as on the share");
+    assert_eq!(keep("instead = true\nkeep = 3\n"), 3);
+    for word in ["both", "vaulted"] {
+        let said = one(&format!("instead = true\nfrees = \"{word}\"\n")).unwrap_err();
+        for words in ["line 10", "handover[1].frees", "no vault ever holds", "leave it out"] {
+            assert!(said.contains(words), "{words} is not in:\n{said}");
+        }
+    }
+    let second = |keys: &str| {
+        let first = "instead = true\nworkloads = \"shop-*\"\n";
+        one(&format!("{first}[[handover]]\nname = \"b\"\ndirectory = \"/srv/b\"\n{keys}"))
+    };
+    for keys in ["", "workloads = [\"crm\", \"*-db\"]\n", "frees = \"vaulted\"\n"] {
+        let said = second(keys).unwrap_err();
+        for words in ["line 9", "handover[1].instead", "handover[2] takes some of these"] {
+            assert!(said.contains(words), "{words} is not in:\n{said}");
+        }
+    }
+    assert!(second("workloads = \"crm\"\n").is_ok());
+    assert!(second("frees = \"confirmed\"\n").is_ok());
+}
+
+#[test]
 fn two_hand_overs_share_neither_name_nor_directory() {
     let two = |name: &str, directory: &str| {
         read(&format!(

@@ -118,9 +118,15 @@ pub(super) const HANDOVER: Section = Section {
         },
         Key {
             name: "frees",
-            kind: Kind::OneOf(&["both", "vaulted"]),
-            default: Default::Value("both"),
-            help: "what must be true before a drop leaves the share: `both`, the vault holds it and the product has confirmed it; `vaulted`, the vault holds it and the product was offered it",
+            kind: Kind::OneOf(&["both", "vaulted", "confirmed", "either"]),
+            default: Default::Nothing,
+            help: "what must be true before a drop leaves the share: `both`, the vault holds it and the product has confirmed it; `vaulted`, the vault holds it and the product was offered it; `confirmed`, the product has confirmed it; `either`, one of these. `both` if it is not set, and `confirmed` with `instead`",
+        },
+        Key {
+            name: "instead",
+            kind: Kind::Flag,
+            default: Default::Value("false"),
+            help: "whether the product alone gets these drops: they are not shipped to the vault's repositories, and leave the share once the product has confirmed them, the vault's policy counts that (`safe`), and the vault says that it heard so. As many of the newest stay as `agent.keep` says, in the directory, too",
         },
         Key {
             name: "confirm.with",

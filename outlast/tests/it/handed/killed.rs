@@ -24,6 +24,8 @@ const DAY: Duration = Duration::from_millis(1500);
 struct Round<'a> {
     site: &'a Site,
     drops: [String; 2],
+    /// Whether the agent asks the product itself, which says nothing by itself.
+    is_asked: bool,
     jobs: usize,
     last: Option<Instant>,
 }
@@ -41,7 +43,10 @@ impl Round<'_> {
             let is_day = self.last.is_none_or(|last| last.elapsed() >= DAY);
             if (is_there || self.jobs > 0) && is_day {
                 self.jobs += 1;
-                self.site.run_job(self.jobs);
+                match self.is_asked {
+                    true => drop(self.site.send_job(self.jobs)),
+                    false => self.site.run_job(self.jobs),
+                }
                 self.last = Some(Instant::now());
             }
             std::thread::sleep(Duration::from_millis(30));
@@ -97,13 +102,28 @@ fn check(directory: &Path, strike: usize) {
     }
 }
 
+/// What is played in a round.
+#[derive(Clone, Copy)]
+struct Play<'a> {
+    keys: &'a str,
+    /// Trees are dropped, and not streams.
+    are_trees: bool,
+    is_asked: bool,
+    /// Each step so far from the last is struck at.
+    stride: usize,
+}
+
 /// Whether the agent was killed before all was over.
-fn round(past: &Past, keys: &str, strike: usize) -> bool {
+fn round(past: &Past, play: Play<'_>, strike: usize) -> bool {
     let root = quick();
-    let site = past.site(root.path(), keys);
+    let site = past.site(root.path(), play.keys);
     site.serve_once();
-    let drops = [site.drop("shop", b"the first"), site.drop("shop", b"the second")];
-    let mut round = Round { site: &site, drops, jobs: 0, last: None };
+    let drops = ["the first", "the second"].map(|content| match play.are_trees {
+        true => site.drop_tree("shop", &[("a/one", content), ("two", "2")]),
+        false => site.drop("shop", content.as_bytes()),
+    });
+    let is_asked = play.is_asked;
+    let mut round = Round { site: &site, drops, is_asked, jobs: 0, last: None };
     let mut command = site.agent();
     command.env(DIE_AT, format!("{} {}", strike + 1, site.product.display()));
     let mut agent = Role::start(&mut command, &site.log());
@@ -129,17 +149,17 @@ fn round(past: &Past, keys: &str, strike: usize) -> bool {
 }
 
 /// Strikes at every step; how many there are.
-fn strike_at_every_step(keys: &str) -> usize {
+fn strike_at_every_step(play: Play<'_>) -> usize {
     let past = Past::new();
     let (next, end) = (AtomicUsize::new(0), AtomicUsize::new(usize::MAX));
     std::thread::scope(|scope| {
         let work = || {
             loop {
-                let strike = next.fetch_add(1, Ordering::Relaxed);
+                let strike = next.fetch_add(play.stride, Ordering::Relaxed);
                 if strike >= end.load(Ordering::Relaxed) {
                     break;
                 }
-                if !round(&past, keys, strike) {
+                if !round(&past, play, strike) {
                     end.fetch_min(strike, Ordering::Relaxed);
                 }
             }
@@ -156,6 +176,27 @@ fn strike_at_every_step(keys: &str) -> usize {
 
 #[test]
 fn i1_an_agent_killed_at_any_step_of_a_hand_over_goes_on_and_nothing_half_made_is_ever_seen() {
-    let strikes = strike_at_every_step("");
+    let play = Play { keys: "", are_trees: false, is_asked: false, stride: 1 };
+    let strikes = strike_at_every_step(play);
     assert!(strikes > 60, "{strikes} strikes");
+}
+
+/// The product is asked by a command, which is killed at such a step, too.
+const ASKED: &str =
+    "confirm.with = \"command\"\nconfirm.command = [\"/bin/true\"]\nconfirm.every = \"5s\"";
+
+#[test]
+fn i1_an_agent_that_asks_the_product_and_shows_dumps_plain_goes_on_after_any_seventh_step() {
+    let keys = format!("layout = \"plain\"\n{ASKED}");
+    let play = Play { keys: &keys, are_trees: false, is_asked: true, stride: 7 };
+    let steps = strike_at_every_step(play);
+    assert!(steps > 60, "{steps} steps");
+}
+
+#[test]
+fn i1_an_agent_that_asks_the_product_and_shows_trees_unpacked_goes_on_after_any_seventh_step() {
+    let keys = format!("layout = \"unpacked\"\n{ASKED}");
+    let play = Play { keys: &keys, are_trees: true, is_asked: true, stride: 7 };
+    let steps = strike_at_every_step(play);
+    assert!(steps > 60, "{steps} steps");
 }

@@ -7,18 +7,12 @@ use outlast_types::Silent;
 
 use super::site::{Past, quick};
 use super::world::World;
-use crate::harness::{outlast, restored, succeed, wait_until};
+use crate::harness::{fail, outlast, restored, succeed, wait_until};
 
 /// Long enough for several passes and as many looks of the clerk.
 fn several_passes(world: &World) {
-    let before = passes(world);
-    wait_until("some passes go by", || passes(world) >= before + 5);
-}
-
-fn passes(world: &World) -> u64 {
-    let text = fs::read_to_string(world.directory.path().join("agent.prom")).unwrap_or_default();
-    let line = text.lines().find(|line| line.starts_with("outlast_agent_passes_total"));
-    line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0)
+    let before = world.passes();
+    wait_until("some passes go by", || world.passes() >= before + 5);
 }
 
 #[test]
@@ -122,4 +116,28 @@ fn an_agent_that_stops_lists_what_came_last_and_a_job_may_begin_by_that() {
     let mut begin = outlast();
     begin.args(["handover", "begin", "--strict", "--job", "1", "--directory"]).arg(&site.product);
     succeed(&mut begin);
+}
+
+#[test]
+fn a_job_that_begins_just_after_an_agent_was_killed_reads_what_had_appeared_and_is_in_no_list() {
+    let (past, root) = (Past::new(), quick());
+    let site = past.site(root.path(), "");
+    site.serve_once();
+    let mut agent = site.start();
+    wait_until("it is well", || site.heartbeat()["state"] == "well");
+    let strictly = |job: &str| {
+        let mut begin = outlast();
+        begin.args(["handover", "begin", "--strict", "--job", job, "--directory"]);
+        begin.arg(&site.product);
+        begin
+    };
+    assert!(fail(&mut strictly("1"), 3).contains("no drop lies there"));
+    let heartbeat = fs::read(site.product.join("outlast-heartbeat.json")).unwrap();
+    let drop = site.drop("shop", b"just now");
+    wait_until("it appears", || site.find(&drop).is_some());
+    agent.kill();
+    // As if it had been killed before it said so.
+    let path = site.product.join("outlast-heartbeat.json");
+    outlast_fs::durable::replace(&path, &heartbeat, 0o644).unwrap();
+    succeed(&mut strictly("2"));
 }

@@ -88,6 +88,35 @@ pub(super) fn listed(product: &std::path::Path, path: &str) -> Vec<FileFact> {
 }
 
 #[test]
+fn drops_of_a_share_that_was_replaced_leave_when_the_product_has_them_and_a_newer_one() {
+    let (past, directory) = (Past::new(), scratch());
+    let site = past.site(directory.path(), "");
+    let old = [site.drop("shop", b"the first"), site.drop("shop", b"the second")];
+    let mut agent = site.start();
+    wait_until("both are offered", || site.drops().len() == 2);
+    agent.stop();
+    // Another share in its place, and somebody says to the agent that this is meant.
+    fs::remove_dir_all(directory.path().join("state")).unwrap();
+    let share = directory.path().join("another");
+    let next = Site::of(&past, directory.path(), &share, &site.product, "");
+    let new = next.drop("shop", b"the third");
+    let mut agent = next.start();
+    wait_until("it is offered beside them", || next.drops().len() == 3);
+    next.run_job(1);
+    wait_until("only the newest stays", || {
+        next.drops().iter().map(|it| it.drop.clone()).eq([new.clone()])
+    });
+    assert_eq!(next.receipt("shop", &new, "confirmed")["state"], "confirmed");
+    for drop in &old {
+        assert!(!next.receipt("shop", drop, "confirmed")["state"].is_string(), "not on this one");
+        let days = fs::read_dir(site.share.path().join("w/shop/drops")).unwrap();
+        let mut days = days.map(|day| day.unwrap().path().join(drop).join("sealed.json"));
+        assert!(days.any(|seal| seal.exists()), "the old share is as it was");
+    }
+    agent.stop();
+}
+
+#[test]
 fn a_directory_that_was_there_and_is_gone_is_not_made_anew() {
     let (past, directory) = (Past::new(), scratch());
     let site = past.site(directory.path(), "");

@@ -15,7 +15,7 @@ use outlast_handover::{Holds, JobFacts, Lease, Outcome, Statement};
 use outlast_types::{Clock, Environment, SystemClock, SystemRandom, WorkloadName};
 use tempfile::TempDir;
 
-use crate::harness::{Role, Up, outlast, scratch, wait_until};
+use crate::harness::{Role, Up, outlast, scratch, succeed, wait_until};
 
 /// An identity and a configuration of an agent whose vault was there once.
 pub(super) struct Past {
@@ -134,6 +134,19 @@ impl Site {
         drop
     }
 
+    /// The same of a tree.
+    pub(super) fn drop_tree(&self, workload: &str, files: &[(&str, &str)]) -> String {
+        let tree = self.root.join("tree");
+        for (name, content) in files {
+            let path = tree.join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::File::create(path).unwrap().write_all(content.as_bytes()).unwrap();
+        }
+        let mut drop = outlast();
+        drop.args(["drop", "--workload", workload, "--share"]).arg(self.share.path()).arg(&tree);
+        succeed(&mut drop).trim().to_owned()
+    }
+
     pub(super) fn place(&self) -> Place {
         Place::of(&self.product)
     }
@@ -187,12 +200,18 @@ impl Site {
 
     /// A whole job that has all that is there.
     pub(super) fn run_job(&self, id: usize) {
+        let job = self.send_job(id);
+        self.say(&job, Holds::Everything);
+    }
+
+    /// A job that has sent all that is there.
+    pub(super) fn send_job(&self, id: usize) -> JobFacts {
         let job = JobFacts {
             schedule: Some("daily".to_owned()),
             ..JobFacts::of_id(&format!("host_{id}"))
         };
         let lease = self.begin(&job);
         self.end(&lease, 0);
-        self.say(&job, Holds::Everything);
+        job
     }
 }

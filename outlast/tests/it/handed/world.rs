@@ -20,6 +20,15 @@ pub(super) struct World {
     pub(super) up: Up,
     product: PathBuf,
     environment: Environment,
+    /// Where its agent writes its figures.
+    textfile: String,
+}
+
+/// What its agent is told besides.
+fn of_agent<'a>(textfile: &'a str, settings: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    let mut all = vec![("OUTLAST_AGENT_TEXTFILE", textfile), ("OUTLAST_AGENT_KEEP", "1")];
+    all.extend(settings);
+    all
 }
 
 impl World {
@@ -28,6 +37,13 @@ impl World {
         let directory = scratch();
         let product = directory.path().join("nbu");
         Self::of(directory, product, keys, &[])
+    }
+
+    /// The same, with settings from the environment.
+    pub(super) fn with(keys: &str, settings: &[(&str, &str)]) -> Self {
+        let directory = scratch();
+        let product = directory.path().join("nbu");
+        Self::of(directory, product, keys, settings)
     }
 
     /// Whose product reads elsewhere.
@@ -45,16 +61,28 @@ impl World {
         );
         File::append(&home.join("agent.toml"), &text);
         let textfile = directory.path().join("agent.prom").display().to_string();
-        let mut all =
-            vec![("OUTLAST_AGENT_TEXTFILE", textfile.as_str()), ("OUTLAST_AGENT_KEEP", "1")];
-        all.extend(settings);
+        let all = of_agent(&textfile, settings);
         let up = Up::start_with(&home, &all);
-        Self { directory, up, product: handover, environment: Environment::system() }
+        let environment = Environment::system();
+        Self { directory, up, product: handover, environment, textfile }
+    }
+
+    /// All settings of its `up`, for another start.
+    pub(super) fn settings<'a>(
+        &'a self,
+        settings: &[(&'a str, &'a str)],
+    ) -> Vec<(&'a str, &'a str)> {
+        of_agent(&self.textfile, settings)
     }
 
     /// What the product reads.
     pub(super) fn product(&self) -> PathBuf {
         self.product.clone()
+    }
+
+    /// What is said from now on is said of another hand-over's product, which reads there.
+    pub(super) fn turn_to(&mut self, product: &Path) {
+        product.clone_into(&mut self.product);
     }
 
     pub(super) fn place(&self) -> Place {
@@ -139,6 +167,21 @@ impl World {
         self.end(&lease, 0);
         self.say(&job, Outcome::Well, Holds::Everything);
         job
+    }
+
+    /// A job that has the drop at `path` and nothing else.
+    pub(super) fn run_job_of(&self, id: &str, path: &str) {
+        let job = JobFacts::of_id(id);
+        let lease = self.begin(&job);
+        self.end(&lease, 0);
+        self.say(&job, Outcome::Well, Holds::Listed(self.listed(path)));
+    }
+
+    /// How many passes the agent has made over the share since its start.
+    pub(super) fn passes(&self) -> u64 {
+        let text = fs::read_to_string(&self.textfile).unwrap_or_default();
+        let line = text.lines().find(|line| line.starts_with("outlast_agent_passes_total"));
+        line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0)
     }
 
     /// The files of a drop, as a product lists them.
