@@ -59,7 +59,7 @@ pub(crate) fn choose<'a>(
         return Ok(fits(vm, site, day).map(|()| vm));
     }
     let large = vms.iter().filter(|vm| fits(vm, site, day).is_ok());
-    let cheapest = large.min_by(|a, b| a.month.total_cmp(&b.month));
+    let cheapest = large.min_by(|a, b| a.month.is.total_cmp(&b.month.is));
     Ok(cheapest.ok_or_else(|| Impossible {
         site: site.name.clone(),
         why: format!(

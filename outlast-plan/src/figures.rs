@@ -128,7 +128,8 @@ fn kinds(figures: &mut Figures, found: &Found) {
         let formula = match kind.mode {
             Mode::Bursting => "average GiB × price",
             Mode::Provisioned => {
-                "average GiB × price + the least MiB/s that keeps the promises × price"
+                "average GiB × price + MiB/s × price, with the MiB/s that keep the promises and make that the least: \
+                 what leaves earlier is stored for less"
             }
             Mode::Elastic => {
                 "average GiB × price + GiB written × price + (GiB read + calls × 4 KiB) × price"
@@ -248,7 +249,7 @@ fn line(figures: &mut Figures, entry: &Entry<'_>, found: &Found) {
     kinds(figures, found);
     let (need, carried) = entry.last_week(&found.course);
     let term = |it: &Workload| {
-        let changed = crate::churn::changed(it) * 100.0;
+        let changed = crate::churn::changed(it.change, it.edit, it.size) * 100.0;
         format!(
             "{} × {} × {} × {changed:.1} % × {}",
             it.count,

@@ -8,6 +8,7 @@
 
 mod agent;
 mod alternatives;
+mod buying;
 mod churn;
 mod cost;
 mod description;
@@ -26,7 +27,6 @@ mod share;
 mod site;
 
 pub use alternatives::Alternative;
-pub use churn::changed;
 pub use cost::{Costs, Part};
 pub use description::{Alternatives, Cloud, Description, Line, Mode, Site, Workload};
 pub use figure::{Figure, Unit, grouped, show, size};

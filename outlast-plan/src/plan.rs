@@ -30,6 +30,8 @@ pub struct Plan {
     pub currency: String,
     /// As of when the prices are.
     pub prices_of: String,
+    /// Prices that it goes by and that nobody has looked up: their keys.
+    pub supposed: Vec<String>,
     pub sites: Vec<SitePlan>,
     pub months: Vec<Month>,
     pub figures: Vec<Figure>,
@@ -130,6 +132,10 @@ fn put_together(
         labels.map(|label| Month { label: label.clone(), ..Month::default() }).collect();
     let ends: Vec<f64> =
         horizon.borders[1..].iter().map(|end| (end - horizon.start()) as f64).collect();
+    let used = whole.iter().map(|(entry, _)| {
+        (entry.site.cloud.as_str(), entry.site.region.as_str(), entry.vm.name.as_str())
+    });
+    let supposed = prices.supposed(used);
     let (mut sites, mut figures) = (Vec::new(), Vec::new());
     for (entry, found) in whole {
         let unique = hold(description, horizon, &entry, &ends, &mut months);
@@ -149,6 +155,7 @@ fn put_together(
         zone: description.zone.to_string(),
         currency: prices.currency.clone(),
         prices_of: prices.date.clone(),
+        supposed,
         sites,
         months,
         figures,
@@ -211,7 +218,7 @@ fn charge(
     let media = f64::from(site.media_servers);
     let line_price = here.price("line_gib")?;
     let line_month = site.line.month.map_or_else(|| prices.common("line_month"), Ok)?;
-    let cheapest = here.region.vms.iter().map(|vm| vm.month).fold(f64::MAX, f64::min);
+    let cheapest = here.region.vms.iter().map(|vm| vm.month.is).fold(f64::MAX, f64::min);
     let spool = found.outage.spool.max(agent::DISK_LEAST);
     let mut sent = vec![0.0; months.len()];
     for (place, hour) in found.course.hours.iter().enumerate() {
@@ -224,7 +231,7 @@ fn charge(
         let costs = &mut month.costs;
         costs.add(Part::ShareStorage, storage);
         costs.add(Part::ShareThroughput, throughput);
-        costs.add(Part::Agent, entry.vm.month * machines);
+        costs.add(Part::Agent, entry.vm.month.is * machines);
         costs.add(Part::AgentDisk, disk(agent::disk(unique), here)?);
         costs.add(Part::Media, media * cheapest * machines);
         costs.add(Part::MediaDisk, media * disk(spool, here)?);

@@ -1,6 +1,6 @@
 //! Prices by cloud and region, each with where it comes from.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::flaw::Flaw;
 
@@ -28,6 +28,8 @@ pub struct Region {
 pub struct Price {
     pub is: f64,
     pub source: String,
+    /// Nobody has looked it up.
+    pub is_supposed: bool,
 }
 
 /// A virtual machine that one can have.
@@ -40,8 +42,7 @@ pub struct Vm {
     /// How fast one processor is beside that of docs/benchmarks.md.
     pub speed: f64,
     pub memory: f64,
-    pub month: f64,
-    pub source: String,
+    pub month: Price,
 }
 
 /// The prices of one region, and what is the same everywhere.
@@ -71,7 +72,7 @@ impl Prices {
             }
             for vm in &here.vms {
                 let key = format!("prices: [{cloud}.{region}] vm {:?}: month", vm.name);
-                flaws.extend(judge(key, vm.month));
+                flaws.extend(judge(key, vm.month.is));
                 let is_one = vm.cpus > 0.0 && vm.speed > 0.0 && (0.0..=1.0).contains(&vm.baseline);
                 if !is_one || vm.memory <= 0.0 {
                     flaws.push(Flaw::new(
@@ -93,13 +94,49 @@ impl Prices {
             Flaw::new(
                 "region",
                 format!("{name:?} is not in the prices of {cloud}"),
-                format!(
-                    "write one of {}, or add [{cloud}.{name}.prices] to a file for --prices",
-                    if known.is_empty() { "none".to_owned() } else { known.join(", ") }
-                ),
+                match known.as_slice() {
+                    [] => format!(
+                        "add [{cloud}.{name}.prices] and [[{cloud}.{name}.vm]] to the file of --prices"
+                    ),
+                    [first, ..] => format!(
+                        "known are: {}. To add it, print the prices by --print-prices, copy what begins with \
+                         [{cloud}.{first} as {cloud}.{name}, write that region's prices there, and give the file \
+                         to --prices",
+                        known.join(", ")
+                    ),
+                },
             )
         })?;
         Ok(Here { region, prices: self, cloud, name })
+    }
+
+    /// Prices that nobody has looked up, among those of these regions and machines, and those that are the same
+    /// everywhere.
+    pub(crate) fn supposed<'a>(
+        &self,
+        used: impl IntoIterator<Item = (&'a str, &'a str, &'a str)>,
+    ) -> Vec<String> {
+        let mut found = BTreeSet::new();
+        let mut look = |key: String, price: &Price| {
+            if price.is_supposed {
+                found.insert(key);
+            }
+        };
+        for (cloud, name, machine) in used {
+            let Some(region) = self.regions.get(&(cloud.to_owned(), name.to_owned())) else {
+                continue;
+            };
+            for (key, price) in &region.items {
+                look(format!("{cloud}.{name}.{key}"), price);
+            }
+            for vm in region.vms.iter().filter(|vm| vm.name == machine) {
+                look(format!("{cloud}.{name}.{}", vm.name), &vm.month);
+            }
+        }
+        for (key, price) in &self.common {
+            look(format!("common.{key}"), price);
+        }
+        found.into_iter().collect()
     }
 
     /// A price that is the same everywhere.

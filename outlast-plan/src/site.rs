@@ -3,6 +3,7 @@
 use outlast_civil::Rate;
 
 use crate::agent;
+use crate::buying::{self, Offer, Terms};
 use crate::churn::Churn;
 use crate::cost::WIRE;
 use crate::description::{Description, Mode, Site, Workload};
@@ -140,8 +141,9 @@ impl<'a> Entry<'a> {
         };
         let (mut modes, mut best): (Vec<ModePlan>, Option<(usize, Tried)>) = (Vec::new(), None);
         for mode in Mode::ALL.into_iter().filter(wanted) {
-            let tried = self.try_mode(mode, &free, horizon);
-            let month = self.mean_month(&tried, horizon)?;
+            let tried = self.try_mode(mode, &free, horizon)?;
+            let (lying, throughput) = self.mean_month(tried.bought, &tried.course, horizon)?;
+            let month = lying + throughput;
             let credits =
                 tried.course.hours.iter().map(|hour| hour.credits).fold(f64::MAX, f64::min);
             modes.push(ModePlan {
@@ -194,8 +196,8 @@ impl<'a> Entry<'a> {
         outage::worst(&course.hours, &self.born, &self.line, length, first)
     }
 
-    /// One kind of share, of the least size that will do where it is bought by size.
-    fn try_mode(&self, mode: Mode, free: &Course, horizon: &Horizon) -> Tried {
+    /// One kind of share, of the size that costs least where it is bought by size.
+    fn try_mode(&self, mode: Mode, free: &Course, horizon: &Horizon) -> Result<Tried, Flaw> {
         let most_there = free.hours.iter().map(|hour| hour.resident_most).fold(0.0, f64::max);
         let holds = most_there.max(self.outage(free).share) / GIB;
         let (least, most) = match mode {
@@ -212,32 +214,39 @@ impl<'a> Entry<'a> {
         if least > most {
             let mut tried = attempt(most);
             tried.why_not = Some(format!("{holds:.0} GiB must fit, and {most:.0} GiB is the most"));
-            return tried;
+            return Ok(tried);
         }
-        let tried = attempt(least);
-        if tried.why_not.is_none() || !is_bought(mode) {
-            return tried;
+        let mut tried = attempt(least);
+        if tried.why_not.is_some() && is_bought(mode) {
+            tried = buying::least(least, most, attempt, |it| it.why_not.is_none()).1;
         }
-        let (mut too_little, mut next) = (least, least * 2.0);
-        let mut found = loop {
-            let tried = attempt(next.min(most));
-            if tried.why_not.is_none() {
-                break tried;
-            }
-            if next >= most {
-                return tried;
-            }
-            (too_little, next) = (next, next * 2.0);
+        if mode == Mode::Provisioned && tried.why_not.is_none() {
+            return self.weigh(tried, free, attempt, horizon);
+        }
+        Ok(tried)
+    }
+
+    /// Throughput against storage: `first` has the least of it that keeps the promises.
+    fn weigh(
+        &self,
+        first: Tried,
+        free: &Course,
+        attempt: impl Fn(f64) -> Tried,
+        horizon: &Horizon,
+    ) -> Result<Tried, Flaw> {
+        let (lying, throughput) = self.mean_month(first.bought, &first.course, horizon)?;
+        let amount = first.bought.amount;
+        let terms = Terms {
+            unit: throughput / amount,
+            lying_least: self.mean_month(first.bought, free, horizon)?.0,
+            most: PROVISIONED_MOST,
         };
-        while found.bought.amount - too_little > 1.0 {
-            let middle = ((found.bought.amount + too_little) / 2.0).floor();
-            let tried = attempt(middle);
-            match tried.why_not {
-                None => found = tried,
-                Some(_) => too_little = middle,
-            }
-        }
-        found
+        let offer = |amount: f64| {
+            let tried = attempt(amount);
+            let (lying, _) = self.mean_month(tried.bought, &tried.course, horizon)?;
+            Ok(Offer { amount, lying, of: tried })
+        };
+        Ok(buying::cheapest(Offer { amount, lying, of: first }, terms, offer)?.of)
     }
 
     /// The promise that is not kept, in words.
@@ -307,14 +316,21 @@ impl<'a> Entry<'a> {
         months
     }
 
-    fn mean_month(&self, tried: &Tried, horizon: &Horizon) -> Result<f64, Flaw> {
-        let traffic = self.traffic(&tried.course, horizon);
-        let mut sum = 0.0;
+    /// What a share costs in a mean month: what lies there, and throughput.
+    fn mean_month(
+        &self,
+        bought: Bought,
+        course: &Course,
+        horizon: &Horizon,
+    ) -> Result<(f64, f64), Flaw> {
+        let traffic = self.traffic(course, horizon);
+        let (mut lying, mut moving) = (0.0, 0.0);
         for month in &traffic {
-            let (storage, throughput) = cost(tried.bought, self.site, month, self.prices)?;
-            sum += storage + throughput;
+            let (storage, throughput) = cost(bought, self.site, month, self.prices)?;
+            (lying, moving) = (lying + storage, moving + throughput);
         }
-        Ok(sum / (traffic.len().max(1) as f64))
+        let months = traffic.len().max(1) as f64;
+        Ok((lying / months, moving / months))
     }
 }
 

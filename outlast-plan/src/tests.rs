@@ -83,8 +83,9 @@ fn workload(name: &str, site: &str) -> Workload {
 
 fn prices() -> Prices {
     let of = |items: &[(&str, f64)]| {
-        let price =
-            |(key, is): &(&str, f64)| ((*key).to_owned(), Price { is: *is, source: "test".into() });
+        let price = |(key, is): &(&str, f64)| {
+            ((*key).to_owned(), Price { is: *is, source: "test".into(), is_supposed: false })
+        };
         items.iter().map(price).collect::<BTreeMap<_, _>>()
     };
     let vm = |name: &str, cpus: f64, month: f64| Vm {
@@ -93,8 +94,7 @@ fn prices() -> Prices {
         baseline: 1.0,
         speed: 1.0,
         memory: 4.0 * GIB,
-        month,
-        source: "test".into(),
+        month: Price { is: month, source: "test".into(), is_supposed: false },
     };
     let region = Region {
         items: of(&[

@@ -27,8 +27,9 @@ fn a_flaw_names_its_key_and_what_to_do() {
     let region = words(|given, _| given.sites[0].region = "mars-1".into());
     assert_eq!(
         region,
-        "site \"a\": region: \"mars-1\" is not in the prices of aws; write one of r, or add \
-         [aws.mars-1.prices] to a file for --prices"
+        "site \"a\": region: \"mars-1\" is not in the prices of aws; known are: r. To add it, print the prices by \
+         --print-prices, copy what begins with [aws.r as aws.mars-1, write that region's prices there, and give \
+         the file to --prices"
     );
     let size = words(|given, _| given.workloads[0].size = -1.0);
     assert!(size.starts_with("workload \"db\": size: is -1; write the size of one drop"), "{size}");

@@ -160,3 +160,20 @@ fn what_drops_tell_of_a_workload_is_what_it_was_planned_with() {
     near(later.change * later.compresses_to, 0.01);
     assert!(measured(said, &drops[..2], "a").is_none(), "two drops tell nothing");
 }
+
+#[test]
+fn prices_that_nobody_looked_up_are_named_where_the_plan_goes_by_them() {
+    let (given, mut prices) = (description(), prices());
+    let named = |prices: &Prices| match plan(&given, prices) {
+        Ok(Outcome::Possible(plan)) => plan.supposed,
+        other => panic!("{other:?}"),
+    };
+    assert!(named(&prices).is_empty());
+    for region in prices.regions.values_mut() {
+        region.items.get_mut("line_gib").unwrap().is_supposed = true;
+        region.vms.iter_mut().for_each(|vm| vm.month.is_supposed = true);
+    }
+    prices.common.get_mut("vault_gib_month").unwrap().is_supposed = true;
+    // One machine of two, and one region of two.
+    assert_eq!(named(&prices), ["aws.r.four", "aws.r.line_gib", "common.vault_gib_month"]);
+}

@@ -45,13 +45,11 @@ fn any_keep() -> impl Strategy<Value = Option<outlast_promise::Keep>> {
     (0usize..rules.len()).prop_map(move |n| rules[n].map(|rules| rules.parse().unwrap()))
 }
 
-/// What more data cannot make cheaper: all of it; of a share whose throughput is bought in steps, the throughput.
-/// Beyond a step of that, drops leave earlier, and less lies there.
 fn total(given: &Description) -> Option<f64> {
-    let is_bought = given.sites.iter().any(|site| site.mode == Some(Mode::Provisioned));
-    let Outcome::Possible(plan) = plan(given, &prices()).unwrap() else { return None };
-    let throughput = plan.months.iter().map(|month| month.costs.of(Part::ShareThroughput));
-    Some(if is_bought { throughput.sum() } else { plan.total() })
+    match plan(given, &prices()).unwrap() {
+        Outcome::Possible(plan) => Some(plan.total()),
+        Outcome::Impossible(_) => None,
+    }
 }
 
 proptest! {

@@ -40,6 +40,12 @@ fn the_example_is_planned_shown_explained_and_made_a_page_of() {
     assert!(columns.eq(std::iter::repeat_n(18, 37)), "{table}");
     let plan = document(outlast().args(["plan", "--example", "--json"]));
     assert_eq!(plan["possible"], true);
+    // What nobody has looked up is said to be so, wherever the cost is.
+    let supposed = plan["supposed_prices"].as_array().unwrap();
+    assert!(supposed.contains(&"aws.us-east-1.line_gib".into()), "{supposed:?}");
+    assert!(!supposed.contains(&"aws.us-east-1.efs_gib_month".into()), "{supposed:?}");
+    assert!(words.contains("supposed are the prices aws.us-east-1.efs_one_zone_gib_month, "));
+    assert!(words.contains("supposed: Direct Connect") && page.contains("Nobody has looked up"));
     assert_eq!(plan["months"].as_array().unwrap().len(), 36);
 }
 
@@ -80,7 +86,7 @@ fn a_mistake_is_named_with_its_line_and_key_and_what_to_write() {
         (
             "us-east-1",
             "us-east-9",
-            "region: \"us-east-9\" is not in the prices of aws; write one of us-east-1",
+            "region: \"us-east-9\" is not in the prices of aws; known are: us-east-1. To add it",
         ),
         ("\"2027-01\"", "\"2027-13\"", "line 1: start: \"2027-13\" is no month"),
         ("100Mbit/s", "fast", "line 8: rate: \"fast\" is no rate"),

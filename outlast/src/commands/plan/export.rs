@@ -11,6 +11,7 @@ pub(super) fn document(plan: &Plan) -> Value {
         "zone": plan.zone,
         "currency": plan.currency,
         "prices_of": plan.prices_of,
+        "supposed_prices": plan.supposed,
         "total": plan.total(),
         "mean_month": plan.mean_month(),
         "months": plan.months.iter().map(month).collect::<Vec<_>>(),

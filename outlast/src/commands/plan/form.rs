@@ -334,6 +334,8 @@ struct PriceForm {
     is: f64,
     #[serde(default)]
     source: String,
+    #[serde(default)]
+    supposed: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -350,7 +352,8 @@ struct VmForm {
 /// Understands a price list; `name` is where it is from.
 pub(super) fn understand_prices(text: &str, name: &str) -> Result<Prices> {
     let form: PricesForm = parse(text, name)?;
-    let price = |form: PriceForm| Price { is: form.is, source: form.source };
+    let price =
+        |form: PriceForm| Price { is: form.is, source: form.source, is_supposed: form.supposed };
     let items = |items: BTreeMap<String, PriceForm>| {
         items.into_iter().map(|(key, form)| (key, price(form))).collect()
     };
@@ -363,8 +366,7 @@ pub(super) fn understand_prices(text: &str, name: &str) -> Result<Prices> {
                 baseline: vm.baseline,
                 speed: vm.speed,
                 memory: vm.memory.0,
-                month: vm.month.is,
-                source: vm.month.source,
+                month: price(vm.month),
             });
             let region = Region { vms: vms.collect(), items: items(region.prices) };
             regions.insert((cloud.as_str().to_owned(), name), region);

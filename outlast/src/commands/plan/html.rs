@@ -40,6 +40,13 @@ pub(super) fn of(plan: &Plan) -> String {
         escaped(&plan.currency),
         escaped(&plan.zone)
     );
+    if !plan.supposed.is_empty() {
+        put!(
+            page,
+            "<p class=\"soft\">Nobody has looked up these prices; check them before you rely on the cost: {}.</p>",
+            escaped(&plan.supposed.join(", "))
+        );
+    }
     cards(&mut page, plan);
     cost(&mut page, plan);
     vault(&mut page, plan);

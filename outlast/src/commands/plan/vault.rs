@@ -37,8 +37,7 @@ fn of_workload(
     snapshots: u64,
 ) -> Result<Told> {
     let keep = client.keeping(name, None)?.keep.and_then(|keep| keep.parse().ok());
-    let mut made: Vec<Made> = client.snapshots(Some(name))?.iter().filter_map(made_of).collect();
-    made.sort_by_key(|it| it.at);
+    let made = oldest_first(client.snapshots(Some(name))?);
     // What compression left is told by a first drop only, of which at least a tenth must be new.
     let begins = made.len() as u64 == snapshots
         && made.first().is_some_and(|first| first.stored > first.content / 10.0);
@@ -46,9 +45,21 @@ fn of_workload(
     Ok(Told { said: Said { name: name.to_string(), keep, within, begins }, made })
 }
 
+/// The drops, in the order in which they were made; a vault lists the newest first. The first one is all new, so
+/// it must not change places with one of the same second.
+fn oldest_first(mut views: Vec<SnapshotView>) -> Vec<Made> {
+    views.reverse();
+    views.sort_by_key(when);
+    views.iter().filter_map(made_of).collect()
+}
+
+fn when(view: &SnapshotView) -> Timestamp {
+    view.recovery_point.unwrap_or(view.received)
+}
+
 fn made_of(view: &SnapshotView) -> Option<Made> {
     let stored = view.stored_bytes? as f64;
-    let at = view.recovery_point.unwrap_or(view.received).unix_seconds();
+    let at = when(view).unix_seconds();
     (view.counts && view.drop.is_some()).then_some(Made {
         at,
         content: view.content_bytes as f64,
@@ -186,4 +197,33 @@ fn of_one(name: &str, expected: &Expected, made: &[Made], days: f64) -> Vec<Comp
         compared.push(one("snapshots", expected.snapshots, made.len() as f64, false));
     }
     compared
+}
+
+#[cfg(test)]
+mod tests {
+    use outlast_types::{DropId, Sanity};
+
+    use super::*;
+
+    #[test]
+    fn the_first_of_the_drops_of_one_second_or_moment_stays_the_first() {
+        let made = |n: u32, nanos: u32| SnapshotView {
+            workload: "shop-db".parse().unwrap(),
+            snapshot: format!("{n:064x}").parse().unwrap(),
+            drop: Some(format!("00000000-0000-7000-8000-{n:012x}").parse::<DropId>().unwrap()),
+            received: Timestamp::from_unix(1_800_000_000, nanos).unwrap(),
+            recovery_point: None,
+            content_bytes: 1000,
+            stored_bytes: Some(u64::from(n)),
+            claims: serde_json::Value::Null,
+            sanity: None::<Sanity>,
+            counts: true,
+        };
+        let stored = |views| oldest_first(views).iter().map(|it| it.stored).collect::<Vec<_>>();
+        assert_eq!(stored(vec![made(3, 9), made(2, 5), made(1, 1)]), [1.0, 2.0, 3.0]);
+        // By the order in which they came where even the moment is one.
+        assert_eq!(stored(vec![made(3, 9), made(2, 5), made(1, 5)]), [1.0, 2.0, 3.0]);
+        // What an agent saw first is older, whenever it came.
+        assert_eq!(stored(vec![made(3, 1), made(2, 9), made(1, 5)]), [3.0, 1.0, 2.0]);
+    }
 }

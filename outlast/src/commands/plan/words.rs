@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use outlast_plan::{
-    Description, Impossible, Mode, ModePlan, Part, Plan, Prices, SitePlan, Unit, grouped,
+    Description, Impossible, Mode, ModePlan, Part, Plan, Price, Prices, SitePlan, Unit, grouped,
     show as shown, size,
 };
 use serde_json::json;
@@ -39,6 +39,12 @@ pub(super) fn show(plan: &Plan, output: &Output) -> Result<()> {
         plan.months.len(),
         plan.prices_of
     ))?;
+    if !plan.supposed.is_empty() {
+        output.line(format_args!(
+            "supposed are the prices {}: look them up before you rely on the cost",
+            plan.supposed.join(", ")
+        ))?;
+    }
     for site in &plan.sites {
         output.gap()?;
         site_of(site, plan, output)?;
@@ -172,8 +178,13 @@ pub(super) fn explain(
     }
     output.gap()?;
     let mut rows = Vec::new();
-    let mut add = |key: &str, price: f64, source: &str| {
-        rows.push(vec![key.to_owned(), format!("{price}"), source.to_owned()]);
+    let mut add = |key: &str, price: &Price| {
+        let supposed = if price.is_supposed { "supposed: " } else { "" };
+        rows.push(vec![
+            key.to_owned(),
+            format!("{}", price.is),
+            format!("{supposed}{}", price.source),
+        ]);
     };
     for ((cloud, name), region) in &prices.regions {
         let is_used =
@@ -182,14 +193,14 @@ pub(super) fn explain(
             continue;
         }
         for (key, price) in &region.items {
-            add(&format!("{cloud}.{name}.{key}"), price.is, &price.source);
+            add(&format!("{cloud}.{name}.{key}"), price);
         }
         for vm in &region.vms {
-            add(&format!("{cloud}.{name}.{}", vm.name), vm.month, &vm.source);
+            add(&format!("{cloud}.{name}.{}", vm.name), &vm.month);
         }
     }
     for (key, price) in &prices.common {
-        add(&format!("common.{key}"), price.is, &price.source);
+        add(&format!("common.{key}"), price);
     }
     table(output, &["PRICE", &prices.currency, "SOURCE"], &rows)
 }

@@ -114,9 +114,11 @@ fn a_plan_of_a_month_agrees_with_a_month_of_dumps_on_the_line_on_the_share_and_i
     let path = file.to_str().unwrap();
     let compared = document(&mut tiers.ask(&["plan", path, "--against-vault", "--json"]));
     let rows = compared["compared"].as_array().unwrap();
-    let size = rows.iter().find(|it| it["what"] == "size of a drop").unwrap();
     let of = |value: &Value| value.as_f64().unwrap();
-    agree("the size of a drop", of(&size["planned"]), of(&size["actual"]));
+    for what in ["size of a drop", "stored for a drop"] {
+        let row = rows.iter().find(|it| it["what"] == what).unwrap();
+        agree(what, of(&row["planned"]), of(&row["actual"]));
+    }
 }
 
 /// Bytes of the repositories.
