@@ -4,6 +4,7 @@
 mod applied;
 mod kit;
 mod kubernetes;
+mod scanned;
 mod terraform;
 
 use std::fs;

@@ -22,9 +22,10 @@ variable "one_zone" {
 
 variable "throughput_mode" {
   description = <<-END
-    bursting, provisioned or elastic. A share of drops is nearly empty, so bursting, which pays speed by what is stored, gives
-    1 MiB/s once the credits are used up: about 63 GiB of drops a day. elastic bills every byte that is written and read, which is the
-    dearest way for backups. provisioned is a fixed sum a month: 10 MiB/s carry 100 GB of drops in about four hours.
+    bursting, provisioned or elastic. bursting pays speed by what lies there: enough where the newest drops stay (the agent's keep),
+    and 1 MiB/s (about 63 GiB of drops a day) once its credits are used up where next to nothing does. elastic bills every byte that is
+    written and read, which is the dearest way for backups. provisioned is a fixed sum a month: 10 MiB/s carry 100 GB of drops in about
+    four hours. `outlast plan` reckons all three for your drops.
   END
   type        = string
   default     = "provisioned"

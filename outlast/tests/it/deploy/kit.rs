@@ -158,6 +158,7 @@ fn the_key_of_the_share_is_written_whole_and_for_root_alone_and_is_on_no_command
         "curl",
         &format!(
             "echo \"$*\" >> {0}; cat >> {0}.in\ncase \"$*\" in\n*169.254.169.254*) echo '{{\"access_token\":\"tok-123\",\"x\":\"y\"}}' ;;\n\
+             *shop-secrets.vault.azure.net/secrets/line*) printf '%s' '{{\"value\" : \"d+e/f==\\n\",\"id\":\"u\"}}' ;;\n\
              *shop-secrets.vault.azure.net/secrets/key*) echo '{{\"value\" : \"a+b/c==\",\"id\":\"u\"}}' ;;\n*) exit 22 ;;\nesac",
             calls.display()
         ),
@@ -176,6 +177,10 @@ fn the_key_of_the_share_is_written_whole_and_for_root_alone_and_is_on_no_command
     assert!(!words.contains("tok-123") && words.contains("--max-time"), "{words}");
     let given = fs::read_to_string(directory.path().join("calls.in")).unwrap();
     assert!(given.contains("Authorization: Bearer tok-123"), "{given}");
+    // A file that was brought to the Key Vault ends its line.
+    assert!(bring("line").status.success());
+    assert_eq!(fs::read_to_string(&file).unwrap(), "username=shopbackup\npassword=d+e/f==\n");
+    assert!(bring("key").status.success());
     // A secret that is not there changes nothing.
     let output = bring("other");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
