@@ -62,7 +62,10 @@ pub(crate) fn expected(history: &History) -> Expected {
     let everywhere = Trouble::everywhere(&sources);
     let flow = Flow::of(accounts.iter());
     let absences = long_absences(infrastructure);
-    let after_absences = absences.map(|(_, until)| (until, flow.stalled(until, infrastructure)));
+    // All agents have a deadline to be heard again before it is over.
+    let stalled = |at| flow.stalled(at, infrastructure);
+    let over = |until: u64| stalled(until).max(stalled(until + infrastructure.deadline));
+    let after_absences = absences.map(|(_, until)| (until, over(until)));
     let after_absences: Spans = after_absences.collect();
     tell_absences(infrastructure, &accounts, &mut expected);
     for (life, account) in lives.iter().zip(&accounts) {
