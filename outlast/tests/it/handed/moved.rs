@@ -106,7 +106,9 @@ fn drops_of_a_share_that_was_replaced_leave_when_the_product_has_them_and_a_newe
     wait_until("only the newest stays", || {
         next.drops().iter().map(|it| it.drop.clone()).eq([new.clone()])
     });
-    assert_eq!(next.receipt("shop", &new, "confirmed")["state"], "confirmed");
+    wait_until("the share is told of its own", || {
+        next.receipt("shop", &new, "confirmed")["state"] == "confirmed"
+    });
     for drop in &old {
         assert!(!next.receipt("shop", drop, "confirmed")["state"].is_string(), "not on this one");
         let days = fs::read_dir(site.share.path().join("w/shop/drops")).unwrap();
