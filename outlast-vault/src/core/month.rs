@@ -8,6 +8,7 @@ pub(crate) mod csv;
 mod handed;
 pub(crate) mod html;
 pub(crate) mod noted;
+mod renamed;
 mod used;
 mod workload;
 
@@ -20,7 +21,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 pub(crate) use self::begun::{Begun, Carried, FORM, InForce};
-use self::begun::{CHARGED_FORM, FIRST_FORM};
+use self::begun::{CHARGED_FORM, FIRST_FORM, Renamed};
 use self::charge::Charge;
 use self::handed::Handed;
 use super::audit::{AuditAction, EntryJson, Outcome};
@@ -131,6 +132,8 @@ struct WorkloadMonth {
     /// Who handed in how many drops that the vault signed for: since the third form.
     #[serde(skip_serializing_if = "Option::is_none")]
     brought_by: Option<BTreeMap<String, u64>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    renamed: Option<Renamed>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -268,6 +271,7 @@ impl Reader {
             (AuditAction::Started | AuditAction::MonthFrozen | AuditAction::KeyHandedOut, _)
             | (AuditAction::ShipmentBegun | AuditAction::ShipmentEnded, Outcome::Done) => {}
             _ => {
+                self.ordered(&entry);
                 let deed = deed(&entry);
                 if let Some(workload) = self.of(&entry) {
                     push(&mut workload.deeds, deed);
@@ -383,11 +387,8 @@ impl Reader {
         let end = Zone::named(&zone).ok().filter(|_| is_over).and_then(|it| it.month_end(&month));
         let until = end.or(chain.last_at);
         let mut totals = Totals { workloads: workloads.len() as u64, ..Totals::default() };
+        WorkloadMonth::count_all(&mut workloads, until);
         for workload in &mut workloads {
-            workload.count_points(until);
-            if let Some(until) = until {
-                workload.gap(until);
-            }
             totals.points += workload.points;
             totals.missed += workload.missed;
             totals.drills_good += workload.drills_good;

@@ -47,6 +47,16 @@ pub(crate) struct Begun {
     pub(crate) workloads: Vec<Carried>,
 }
 
+/// What a workload is called from a moment on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Renamed {
+    pub(super) to: WorkloadName,
+    pub(super) at: Timestamp,
+    /// Whether nothing came under the later name before.
+    #[serde(skip)]
+    pub(super) is_first: bool,
+}
+
 fn first_form() -> u32 {
     FIRST_FORM
 }

@@ -109,6 +109,10 @@ fn section(page: &mut String, workload: &WorkloadMonth) {
     for hold in &workload.holds_at_begin {
         let _ = writeln!(page, "<p>On hold when the month began: {}.</p>", escaped(hold));
     }
+    if let Some(renamed) = &workload.renamed {
+        let (to, at) = (escaped(renamed.to.as_str()), renamed.at);
+        let _ = writeln!(page, "<p>Called {to} since {at}: see there.</p>");
+    }
     custody(page, workload);
     incidents(page, &workload.incidents);
     if !workload.drills.is_empty() {

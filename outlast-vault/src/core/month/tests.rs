@@ -306,3 +306,45 @@ fn a_month_that_began_before_confirmations_were_counted_comes_out_as_it_did() {
         }
     }
 }
+
+#[test]
+fn a_workload_that_got_another_name_is_missed_under_neither() {
+    let mut lines = Lines::default();
+    let promise = json!({ "owner": "team-shop", "promise": "nothing older than 26 h" });
+    lines.add(
+        "2026-11-01T00:00:10Z",
+        "month_begun",
+        json!({ "object": "2026-11", "content": {
+            "form": 3, "month": "2026-11", "zone": "UTC", "workloads": [{
+                "workload": "shop-db", "state": "fresh", "last_point": "2026-10-31T22:00:00Z",
+                "promise": promise, "snapshots": 30,
+            }],
+        }}),
+    );
+    let drop = |number: u32, workload: &str, at: &str| {
+        json!({ "workload": workload, "actor": "agent eu-1",
+            "object": format!("01a21af3-0424-7fbb-8519-2225cd4b{number:04}"),
+            "details": { "recovery_point": at, "received": at, "content_bytes": "7" },
+        })
+    };
+    for day in 1..=30 {
+        let at = format!("2026-11-{day:02}T22:00:00Z");
+        let name = if day <= 2 { "shop-db" } else { "store" };
+        lines.add(&at, "drop_published", drop(day, name, &at));
+        if day == 2 {
+            let order = json!({ "workload": "shop-db", "actor": "operator anna",
+                "details": { "order": "rename", "to": "store", "until": "2027-01-01T00:00:00Z" } });
+            lines.add("2026-11-03T09:00:00Z", "ordered", order);
+        }
+    }
+    let report = lines.read();
+    let read: Value = serde_json::from_str(&report.json()).unwrap();
+    let (shop, store) = (&read["workloads"][0], &read["workloads"][1]);
+    assert_eq!((&shop["points"], &store["points"]), (&json!(2), &json!(28)));
+    let day = json!(86_400);
+    assert_eq!((&shop["longest_gap_seconds"], &store["longest_gap_seconds"]), (&day, &day));
+    assert_eq!(store["longest_gap_from"], json!("2026-11-02T22:00:00Z"), "it begins with that");
+    assert_eq!(shop["renamed"]["to"], json!("store"));
+    assert_eq!(store["brought_by"]["agent eu-1"], json!(28));
+    assert!(html::of(&report).contains("Called store since 2026-11-03T09:00:00Z"));
+}

@@ -41,6 +41,7 @@ impl WorkloadMonth {
             charge: is_charged.then(Charge::default),
             handed: (form > CHARGED_FORM).then(Handed::default),
             brought_by: (form > CHARGED_FORM).then(BTreeMap::new),
+            renamed: None,
         }
     }
 
