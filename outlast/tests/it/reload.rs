@@ -127,9 +127,9 @@ fn a_check_tells_each_term_that_would_change_and_refuses_what_an_apply_would_ref
         assert!(told.contains(words), "{words}: {told}");
     }
     // What no row of a workload shows is among the keys.
-    let told = succeed(&mut ask("check", &format!("{usual}[sanity]\nmin_bytes = \"1MiB\"\n")));
+    let told = succeed(&mut ask("check", &format!("{usual}[sanity]\nmin_size = \"1MiB\"\n")));
     assert!(!told.contains("nothing would change"), "{told}");
-    assert!(told.contains("sanity.min_bytes"), "{told}");
+    assert!(told.contains("sanity.min_size"), "{told}");
     // And applied, it is what is told of the workload and of the month.
     succeed(&mut ask("apply", &quiet));
     let told = succeed(&mut ask("check", &quiet));
