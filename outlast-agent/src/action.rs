@@ -21,7 +21,7 @@ pub(crate) enum Action {
     /// Put it into the queue of what is to be shipped.
     Ship(Parcel),
     /// Put a receipt about it on the share.
-    Record(SignedReceipt),
+    Record(Box<SignedReceipt>),
     /// Remember that it has come so far.
     Advance { address: DropAddress, proven: Proven },
     /// Keep it on the share until the keep rule and its holder's answer of then let it go.

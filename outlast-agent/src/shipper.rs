@@ -222,7 +222,7 @@ impl Shipper {
             Ok(Delivered { receipt, secured }) => {
                 if secured.state == ReceiptState::Vaulted {
                     self.succeeded(address);
-                    step.actions.push(Action::Record(receipt));
+                    step.actions.push(Action::Record(Box::new(receipt)));
                     step.actions.push(Action::Hold { address: address.clone(), secured });
                     step.turn = Some(Turn::Next);
                     return step;
@@ -231,14 +231,14 @@ impl Shipper {
                 let holder = Some(secured);
                 if parcel.holder.as_ref().map(|it| &it.held) != holder.as_ref().map(|it| &it.held) {
                     let proven = Proven::Shipped { seal: parcel.seal, holder };
-                    step.actions.push(Action::Record(receipt));
+                    step.actions.push(Action::Record(Box::new(receipt)));
                     step.actions.push(Action::Advance { address: address.clone(), proven });
                 }
                 self.wait_for_holder(address, &mut step);
                 self.note_holders(address, holder_name);
             }
             Err(Failure::Waiting(Waiting { at, shipped })) => {
-                step.actions.extend(shipped.map(|receipt| Action::Record(*receipt)));
+                step.actions.extend(shipped.map(Action::Record));
                 self.wait_for_holder(address, &mut step);
                 self.note_holders(address, at);
             }
@@ -328,7 +328,7 @@ impl Shipper {
         let Content { seal, bytes } = content;
         let statement = Statement { seal: Some(seal), size: Some(bytes), ..state.into() };
         match self.scribe.sign(share, address, statement) {
-            Ok(receipt) => step.actions.push(Action::Record(receipt)),
+            Ok(receipt) => step.actions.push(Action::Record(Box::new(receipt))),
             Err(reason) => {
                 let met = Met::ReceiptUnwritten(address.clone(), state);
                 step.problems.push(met.because(reason));

@@ -27,7 +27,7 @@ impl Agent {
                 return self.reconsider(share, address, untold, report);
             }
             Action::TakeBack(address) => return self.take_back(share, address, report),
-            Action::Record(signed) => return self.record(share, signed, report),
+            Action::Record(signed) => return self.record(share, *signed, report),
             Action::Advance { address, proven } => return self.watcher.advance(&address, proven),
             Action::Hold { address, secured } => {
                 self.queue.done(&address);
@@ -72,17 +72,7 @@ impl Agent {
                 (address, end)
             }
             Action::Abandon { address, reason } => {
-                let is_first = !lifecycle.is_abandoned(&address);
-                let stopped = is_first.then(|| self.stopped(share, &address)).flatten();
-                let end = lifecycle.abandon(&address, &reason);
-                if let (End::Done | End::Begun, Some(stopped)) = (&end, stopped) {
-                    self.board.stopped(&address, stopped);
-                }
-                match end {
-                    End::Done => report.abandoned.push(address.clone()),
-                    End::Begun => self.watcher.advance(&address, Proven::Abandoned),
-                    End::Mistaken(_) | End::Failed(_) => {}
-                }
+                let end = self.abandon(share, &address, &reason, report);
                 (address, end)
             }
         };
@@ -90,6 +80,29 @@ impl Agent {
             report.released.push(address.clone());
         }
         self.end(address, end, is_removed, report);
+    }
+
+    /// Gives up a drop whose writer is dead.
+    fn abandon(
+        &mut self,
+        share: &Share,
+        address: &DropAddress,
+        reason: &str,
+        report: &mut PassReport,
+    ) -> End {
+        let lifecycle = Lifecycle { share, scribe: &self.scribe, authority: &self.authority };
+        let is_first = !lifecycle.is_abandoned(address);
+        let stopped = is_first.then(|| self.stopped(share, address)).flatten();
+        let end = lifecycle.abandon(address, reason);
+        if let (End::Done | End::Begun, Some(stopped)) = (&end, stopped) {
+            self.board.stopped(address, stopped);
+        }
+        match end {
+            End::Done => report.abandoned.push(address.clone()),
+            End::Begun => self.watcher.advance(address, Proven::Abandoned),
+            End::Mistaken(_) | End::Failed(_) => {}
+        }
+        end
     }
 
     /// Who wrote a drop that was not sealed, and how far it came: it is told when a promise breaks of it.

@@ -207,16 +207,12 @@ impl Ledger {
         let trouble = state.and_then(|state| trouble_of(id, state));
         let room = state.and_then(|state| state.room.clone());
         if room.as_ref().is_some_and(|room| !room.is_full) {
-            // Whether a product that nobody can ask has anything, or one whose directory is gone could read, nobody knows.
-            let is_hindered = trouble.as_ref().is_some_and(|trouble| {
-                matches!(trouble, Cause::HandoverUnread { .. } | Cause::HandoverUnconfirmed { .. })
-            });
             let room = room.map(|room| room_of(id, room));
             self.settle_incident(&keys[1], room, None, changes);
+            self.settle_incident(&keys[0], trouble, None, changes);
             let room = self.open_id(&keys[1]);
-            let explained = room.filter(|_| is_hindered);
-            self.settle_incident(&keys[0], trouble, explained, changes);
-            return (self.open_id(&keys[0]).map(|product| explained.unwrap_or(product)), room);
+            // What awaits a product that nobody can ask waits for that.
+            return (self.open_id(&keys[0]).or(room), room);
         }
         self.settle_incident(&keys[0], trouble, None, changes);
         let product = self.open_id(&keys[0]);

