@@ -1,6 +1,7 @@
 //! `cargo xtask dist`: what is handed out. A package for Debian, an archive, an image for containers, a list of all
 //! that is in them, and their checksums; the same bytes whoever makes them from the same commit.
 
+mod again;
 mod archive;
 mod build;
 mod contents;
@@ -11,6 +12,7 @@ mod notices;
 mod options;
 mod packages;
 mod sbom;
+mod sign;
 mod tree;
 
 use std::path::Path;
@@ -32,6 +34,9 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
         Some(path) => path.clone(),
         None => build::release(root)?,
     };
+    if let Some(directory) = &options.again_in {
+        again::compare(root, directory, &binary)?;
+    }
     let program =
         std::fs::read(&binary).with_context(|| format!("cannot read {}", binary.display()))?;
     let needs = Needs::of(&program).with_context(|| format!("look at {}", binary.display()))?;
@@ -67,6 +72,7 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
     }
     durable::replace(&into.join("SHA256SUMS"), sums.as_bytes(), 0o644)
         .context("cannot write SHA256SUMS")?;
+    sign::sums(into, options.key.as_deref())?;
     print!("{sums}");
     println!("in {}; for x86-64 with glibc {} or newer", into.display(), needs.glibc());
     Ok(())

@@ -11,6 +11,8 @@ pub(crate) const USAGE: &str =
       --into DIR        where it goes (target/dist)
       --revision N      of the Debian package: what was packed anew, without a new version (1)
       --maintainer WHO  'Name <address>', who answers for the Debian package
+      --again-in DIR    build a second time, from a clone in this new directory, and compare: for releases
+      --sign-with KEY   sign the checksums by ssh-keygen -Y with this key (or its .pub, if an agent has it)
       --fast            compress little: for tests
     SOURCE_DATE_EPOCH says of which moment all of it is; without it, that of the last commit";
 
@@ -23,6 +25,9 @@ pub(super) struct Options {
     pub(super) into: PathBuf,
     pub(super) revision: u32,
     pub(super) maintainer: String,
+    /// Where to build it once more.
+    pub(super) again_in: Option<PathBuf>,
+    pub(super) key: Option<PathBuf>,
     pub(super) fast: bool,
     /// What everything is dated, in seconds since 1970.
     pub(super) moment: u64,
@@ -35,6 +40,8 @@ impl Options {
             into: root.join("target/dist"),
             revision: 1,
             maintainer: MAINTAINER.to_owned(),
+            again_in: None,
+            key: None,
             fast: false,
             moment: 0,
         };
@@ -49,6 +56,8 @@ impl Options {
                     options.revision = number.context("--revision is a number from 1 on")?;
                 }
                 "--maintainer" => options.maintainer.clone_from(value()?),
+                "--again-in" => options.again_in = Some(value()?.into()),
+                "--sign-with" => options.key = Some(value()?.into()),
                 "--fast" => options.fast = true,
                 _ => bail!("{name} is not known\n{USAGE}"),
             }
@@ -60,6 +69,10 @@ impl Options {
         ensure!(
             is_whole && !maintainer.contains(['\n', '\r']),
             "--maintainer is 'Name <address>', not {maintainer:?}"
+        );
+        ensure!(
+            options.binary.is_none() || options.again_in.is_none(),
+            "--binary builds nothing, so there is nothing to build again: leave out one of them"
         );
         options.moment = moment(root, std::env::var("SOURCE_DATE_EPOCH").ok().as_deref())?;
         Ok(options)
@@ -100,6 +113,7 @@ mod tests {
             vec!["--maintainer", "A\nDepends: b <c@d>"],
             vec!["--revision", "0"],
             vec!["--binary"],
+            vec!["--binary", "a", "--again-in", "b"],
             vec!["--else"],
         ] {
             let words: Vec<String> = words.into_iter().map(str::to_owned).collect();

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
 
-use super::{made, pack, program, succeed};
+use super::{has, made, pack, program, succeed};
 
 #[test]
 fn whoever_packs_the_same_commit_makes_the_same_bytes() {
@@ -126,6 +127,47 @@ fn the_list_names_what_cargo_links(path: &Path) {
         }
     }
     assert!(!list.to_string().contains(env!("CARGO_MANIFEST_DIR")), "no path of this machine");
+}
+
+#[test]
+fn checksums_are_signed_by_the_publishers_key_and_no_signature_of_others_stays() {
+    let directory = tempfile::tempdir().unwrap();
+    let (out, key) = (directory.path().join("out"), directory.path().join("key"));
+    let keygen = || {
+        let mut command = Command::new("ssh-keygen");
+        command.current_dir(directory.path());
+        command
+    };
+    if !has("ssh-keygen", "openssh-client") {
+        return;
+    }
+    succeed(keygen().args(["-q", "-t", "ed25519", "-N", "", "-C", "release", "-f", "key"]));
+    let key = key.to_str().unwrap();
+    if pack(&out, &["--sign-with", key]).is_none() {
+        return;
+    }
+    // As docs/install.md says.
+    let public = fs::read_to_string(directory.path().join("key.pub")).unwrap();
+    let line = format!("releases namespaces=\"outlast-release\" {public}");
+    fs::File::create(directory.path().join("signers")).unwrap().write_all(line.as_bytes()).unwrap();
+    let verify = |sums: &str| {
+        let mut command = keygen();
+        command.args(["-Y", "verify", "-f", "signers", "-I", "releases", "-n", "outlast-release"]);
+        command.args(["-s", "out/SHA256SUMS.sig"]);
+        command.stdin(fs::File::open(directory.path().join(sums)).unwrap());
+        super::run(&mut command).status.success()
+    };
+    assert!(verify("out/SHA256SUMS"));
+    let sums = fs::read_to_string(out.join("SHA256SUMS")).unwrap().replacen('a', "b", 1);
+    fs::File::create(directory.path().join("forged")).unwrap().write_all(sums.as_bytes()).unwrap();
+    assert!(!verify("forged"));
+    // A key that is none is an error, and what was signed before is not left beside other sums.
+    let mut dist = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    dist.args(["dist", "--fast", "--binary"]).arg(program().unwrap()).arg("--into").arg(&out);
+    let refused = super::run(dist.args(["--sign-with", "/nowhere"]));
+    assert!(!refused.status.success());
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("did not sign with /nowhere"));
+    assert!(!out.join("SHA256SUMS.sig").exists(), "the sums are other ones by now");
 }
 
 #[test]
