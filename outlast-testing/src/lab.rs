@@ -24,7 +24,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use guest::{Guest, Job, Mount, Outcome};
-pub use server::Server;
+pub use server::{PASSWORD as SMB_PASSWORD, Server};
 
 use network::Network;
 

@@ -12,7 +12,7 @@ use super::network::{Network, succeed};
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The only user that Samba knows, and its password: nobody else is on its network.
 pub(super) const USER: &str = "root";
-pub(super) const PASSWORD: &str = "outlast-lab";
+pub const PASSWORD: &str = "outlast-lab";
 
 /// Who root is where it is squashed.
 pub(super) const NOBODY: u32 = 65534;
