@@ -3,6 +3,8 @@
 
 use std::fmt::Write as _;
 
+use crate::output::plain;
+
 /// The width of all pictures, in their own units.
 const WIDTH: f64 = 760.0;
 const LEFT: f64 = 76.0;
@@ -21,9 +23,13 @@ pub(super) struct Series {
 /// How the numbers of an axis are written.
 pub(super) type Words<'a> = &'a dyn Fn(f64) -> String;
 
-/// Text that means nothing to a browser.
+/// Text that means nothing to a browser, nor to a terminal on which somebody looks at the page.
 pub(super) fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+    plain(text)
+        .replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
 }
 
 struct Picture {
@@ -230,13 +236,13 @@ mod tests {
     #[test]
     fn a_picture_holds_every_part_and_no_text_that_means_something_to_a_browser() {
         let series = [
-            Series { class: "a", name: "<b>", values: vec![1.0, 2.0] },
+            Series { class: "a", name: "<b>\u{1b}[8m", values: vec![1.0, 2.0] },
             Series { class: "b", name: "other", values: vec![3.0, 0.0] },
         ];
         let labels = ["one".to_owned(), "two".to_owned()];
         let picture = stacked("says", &labels, &series, &|value| value.to_string());
         assert_eq!(picture.matches("<rect").count(), 3);
-        assert!(!picture.contains("<b>") && picture.contains("&lt;b&gt;"));
+        assert!(!picture.contains("<b>") && picture.contains("&lt;b&gt;\\u{1b}[8m"));
         assert!(picture.ends_with("</svg>\n"));
     }
 }
