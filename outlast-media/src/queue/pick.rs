@@ -309,7 +309,7 @@ mod tests {
         assert_eq!(item(&first), &one);
         scene.stored(&first.unwrap());
         scene.lane.ask_again();
-        assert_eq!(scene.ask(), [two.clone()]);
+        assert_eq!(scene.ask(), std::slice::from_ref(&two));
         assert_eq!(item(&scene.begin()), &two);
     }
 
