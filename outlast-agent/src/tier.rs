@@ -293,10 +293,12 @@ impl Tier {
         let doubted = blobs.iter().filter_map(|text| transit::blob(text)).collect();
         self.transit().doubt(address, doubted);
         self.bills.remove(address);
-        let what = match (missing.first(), blobs.first()) {
-            (Some(first), _) => format!("{} objects, {first} among them", missing.len()),
-            (None, Some(first)) => format!("{} blobs, {first} among them", blobs.len()),
-            (None, None) => "something".to_owned(),
+        let what = match (&missing[..], &blobs[..]) {
+            ([only], _) => only.clone(),
+            ([first, ..], _) => format!("{} objects, {first} among them", missing.len()),
+            ([], [only]) => format!("blob {only}"),
+            ([], [first, ..]) => format!("{} blobs, {first} among them", blobs.len()),
+            ([], []) => "something".to_owned(),
         };
         Failure::Lacking(format!("the vault lacks {what}"))
     }

@@ -1,13 +1,13 @@
 //! A media server: all that its doors and its threads share.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use outlast_spool::{Item, Room, Spool};
 use outlast_types::{DropId, Environment, Pulse, Timestamp, WorkloadName, hex};
-use outlast_wire::api::{MediaState, Pending, SHIPMENT_IDLE_MAX, Waiting};
+use outlast_wire::api::{MEDIA_SHIPMENTS_MAX, MediaState, Pending, SHIPMENT_IDLE_MAX, Waiting};
 use outlast_wire::{ApiClient, CallError, Credentials, IdentityHandle, Roads, Trust};
 
 use crate::answers::Answers;
@@ -30,7 +30,7 @@ const LOSSES_MAX: usize = 20;
 /// What was refused is told for so long.
 const TELL_LOSSES: Duration = Duration::from_secs(24 * 3600);
 /// Shipments that ended are remembered, as long as something of them may be on its way.
-const PUBLISHED_MAX: usize = 1000;
+const ENDED_MAX: usize = 1000;
 /// That the disk takes nothing is told for so long after it was tried: agents try again long before.
 const TELL_DISK: Duration = Duration::from_secs(15 * 60);
 /// Words that are handed in at one time.
@@ -57,8 +57,10 @@ pub(crate) struct Media {
     mode: KeptMode,
     room: Mutex<Room>,
     losses: Mutex<VecDeque<Loss>>,
-    /// Shipments that ended by publication, the newest of them.
-    published: Mutex<VecDeque<Shipment>>,
+    /// Shipments that ended at the vault, the newest of them, with when that was known here.
+    ended: Mutex<VecDeque<(Shipment, Timestamp)>>,
+    /// How many of the shipments that wait were named to the vault in this round.
+    named: AtomicUsize,
     /// Why the spool's disk took nothing when it was last tried.
     disk: Mutex<Option<Loss>>,
     /// Names this process.
@@ -129,7 +131,8 @@ impl Media {
             mode: KeptMode::open(dir)?,
             room: Mutex::new(room),
             losses: Mutex::default(),
-            published: Mutex::default(),
+            ended: Mutex::default(),
+            named: AtomicUsize::new(0),
             disk: Mutex::default(),
             run: hex::encode(&run),
             environment,
@@ -256,30 +259,38 @@ impl Media {
         self.drop_items(&items, &format!("drop {} of {}", shipment.1, shipment.0), why);
     }
 
-    /// The vault has published a drop. What waits of it still is of an attempt that something else has
-    /// replaced: an index would wait for packs that nobody sends any more.
+    /// The vault has published a drop.
     pub(crate) fn published(&self, shipment: &Shipment) {
         self.words.forget(shipment);
         self.tallies.forget(shipment);
+        self.ended(shipment, self.now());
+    }
+
+    /// A shipment was over at the vault at `known`: published or cancelled, through whichever media server. What
+    /// came of it before then nobody needs: it is of an attempt that something else has replaced, and an index
+    /// would wait for packs that nobody sends any more.
+    pub(crate) fn ended(&self, shipment: &Shipment, known: Timestamp) {
         {
-            let mut published = lock(&self.published);
-            if published.len() >= PUBLISHED_MAX {
-                published.pop_front();
+            let mut ended = lock(&self.ended);
+            if ended.len() >= ENDED_MAX {
+                ended.pop_front();
             }
-            published.push_back(shipment.clone());
+            ended.push_back((shipment.clone(), known));
         }
-        let (workload, drop) = shipment;
-        let mut items = self.spool.of_shipment(workload, Some(*drop));
+        let mut items = self.spool.of_shipment(&shipment.0, Some(shipment.1));
         // The vault may have just taken what is on the line.
-        items.retain(|item| !self.queue.is_on_the_line(item));
+        items.retain(|item| item.arrival.at() <= known && !self.queue.is_on_the_line(item));
         self.drop_superseded(&items, shipment);
     }
 
-    /// Drops an item if its shipment has ended by publication; whether it has.
+    /// Drops an item if its shipment was over when it had come; whether it was.
     pub(crate) fn is_superseded(&self, item: &Item) -> bool {
         let Some(drop) = item.shipment else { return false };
         let shipment = (item.key.workload.clone(), drop);
-        let is_superseded = lock(&self.published).contains(&shipment);
+        let is_of_it = |(ended, known): &(Shipment, Timestamp)| {
+            *ended == shipment && item.arrival.at() <= *known
+        };
+        let is_superseded = lock(&self.ended).iter().any(is_of_it);
         if is_superseded {
             self.drop_superseded(std::slice::from_ref(item), &shipment);
         }
@@ -287,7 +298,17 @@ impl Media {
     }
 
     fn drop_superseded(&self, items: &[Item], (workload, drop): &Shipment) {
-        self.drop_items(items, &format!("drop {drop} of {workload}"), "the vault has published it");
+        self.drop_items(items, &format!("drop {drop} of {workload}"), "it is over at the vault");
+    }
+
+    /// Some of the shipments of which something waits, others each time: the vault is asked whether they are over.
+    pub(crate) fn to_be_named(&self) -> Vec<Shipment> {
+        let all: Vec<Shipment> = self.spool.shipments().into_keys().collect();
+        let from = self.named.load(Ordering::Relaxed);
+        let from = if from < all.len() { from } else { 0 };
+        let named: Vec<Shipment> = all.into_iter().skip(from).take(MEDIA_SHIPMENTS_MAX).collect();
+        self.named.store(from + named.len(), Ordering::Relaxed);
+        named
     }
 
     fn drop_items(&self, items: &[Item], of: &str, why: &str) {

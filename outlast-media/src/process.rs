@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::middleware::from_fn;
 use outlast_fs::durable;
 use outlast_types::{Environment, Interrupt, Pulse};
-use outlast_wire::api::MediaReported;
+use outlast_wire::api::{MediaReport, MediaReported, ShipmentName};
 use outlast_wire::news_watch::NewsWatch;
 use outlast_wire::renewal::Renewal;
 use outlast_wire::server::{self, Gate, Limits, budget::Bounds};
@@ -25,6 +25,7 @@ use crate::error::MediaError;
 use crate::media::Media;
 use crate::release::is_older;
 use crate::status::MediaStatus;
+use crate::words::Shipment;
 
 /// Threads that move bytes; the work is done on others.
 const RUNTIME_THREADS: usize = 2;
@@ -173,12 +174,18 @@ fn keep_reporting(media: &Media, stop: &Interrupt) {
     let mut is_behind = None;
     loop {
         let state = media.state();
-        let reported = client.report_spool(&media.report());
+        let (asked, at) = (media.to_be_named(), media.now());
+        let name =
+            |(workload, drop): &Shipment| ShipmentName { workload: workload.clone(), drop: *drop };
+        let shipments = asked.iter().map(name).collect();
+        let reported = client.report_spool(&MediaReport { shipments, ..media.report() });
         if media.link.note(&reported).is_none() {
             match reported {
                 Ok(reported) => {
                     media.vault_heard.beat();
                     judge_version(&reported, &mut is_behind);
+                    let ended = |it: &&Shipment| reported.ended.contains(&name(it));
+                    asked.iter().filter(ended).for_each(|shipment| media.ended(shipment, at));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "the vault does not hear how the spool is doing")

@@ -118,11 +118,9 @@ impl Media {
             room_left: room.total.saturating_sub(usage.bytes),
             line_allowed: allowed,
             line_rate: rate,
-            empty_in_seconds: match usage.bytes {
-                0 => Some(0),
-                bytes => bytes.checked_div(rate),
-            },
+            empty_in_seconds: empty_in(usage.bytes, rate, allowed),
             problems,
+            shipments: Vec::new(),
         }
     }
 
@@ -141,6 +139,14 @@ impl Media {
     }
 }
 
+/// When so many bytes have gone, in seconds: as fast as those of the last minute, as far as the calendar allows that now.
+fn empty_in(bytes: u64, rate: u64, allowed: Option<u64>) -> Option<u64> {
+    match bytes {
+        0 => Some(0),
+        bytes => bytes.checked_div(allowed.map_or(rate, |allowed| rate.min(allowed))),
+    }
+}
+
 /// The word for a state, as people and metrics have it.
 pub fn word_of(state: MediaState) -> &'static str {
     match state {
@@ -148,5 +154,20 @@ pub fn word_of(state: MediaState) -> &'static str {
         MediaState::Draining => "draining",
         MediaState::Drained => "drained",
         MediaState::Maintenance => "maintenance",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_promises_an_end_that_the_calendar_does_not_allow() {
+        assert_eq!(empty_in(0, 0, Some(0)), Some(0));
+        assert_eq!(empty_in(1000, 0, None), None);
+        assert_eq!(empty_in(1000, 100, None), Some(10));
+        assert_eq!(empty_in(1000, 100, Some(500)), Some(10));
+        assert_eq!(empty_in(1000, 100, Some(10)), Some(100));
+        assert_eq!(empty_in(1000, 100, Some(0)), None);
     }
 }

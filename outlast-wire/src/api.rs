@@ -55,8 +55,8 @@ pub use orders::{
 pub use shipments::{
     AskLacking, BeginShipment, BillAnswer, BilledPacks, CancelShipment, CustodyRecord, CustodyView,
     HandedView, HeardShipment, LACKING_OBJECTS_MAX, Lacking, MEDIA_REPORT_GOOD_FOR, MEDIA_ROWS_MAX,
-    MediaReport, MediaReported, MediaRow, MediaState, PENDING_NAMED_MAX, Pending,
-    SHIPMENT_IDLE_MAX, ShipmentView, Waiting,
+    MEDIA_SHIPMENTS_MAX, MediaReport, MediaReported, MediaRow, MediaState, PENDING_NAMED_MAX,
+    Pending, SHIPMENT_IDLE_MAX, ShipmentName, ShipmentView, Waiting,
 };
 pub use signed::{OpenRepository, OpenedRepository, Purpose, SignedReport};
 pub use tokens::{MadeToken, TokenOrder, TokenView};

@@ -1,12 +1,15 @@
 //! The road of a drop: agent, spool, vault.
 
+use std::time::Duration;
+
 use outlast_civil::Rate;
-use outlast_types::WorkloadName;
-use outlast_wire::Role;
+use outlast_media::{MediaConfig, MediaHandle};
+use outlast_types::{DropId, SystemClock, SystemRandom, WorkloadName};
 use outlast_wire::api::MediaState;
+use outlast_wire::{ApiClient, Role};
 
 use crate::scene::{Scene, emptied, hand_in, limits, open_at, vaulted};
-use crate::support::shop;
+use crate::support::{eventually, shop};
 
 #[test]
 fn a_drop_goes_through_the_spool_and_is_vaulted_and_the_spool_is_empty_again() {
@@ -58,6 +61,53 @@ fn an_agent_that_restarts_while_the_vault_is_away_goes_on_and_so_does_a_media_se
     vaulted(&agent, &bill);
     emptied(&media);
     assert_eq!(scene.snapshots(&shop()), 1);
+}
+
+#[test]
+fn what_opens_a_repository_is_kept_for_a_day_and_no_longer() {
+    let mut scene = Scene::new();
+    let media = scene.closed("eu-1");
+    let agent = scene.world.agent_at(&media.url());
+    agent.client.speak_of(agent.share);
+    agent.upload(&shop(), b"the first");
+    media.shutdown();
+    scene.vault_leaves();
+    let after =
+        |hours: u32| scene.start_ahead(scene.config("eu-1"), Duration::from_secs(3600) * hours);
+    let asked = |media: &MediaHandle| {
+        let client = ApiClient::new(&media.url(), &agent.identity).unwrap();
+        client.speak_of(agent.share);
+        client.open_workload(&shop(), agent.speaker()).map(drop)
+    };
+    let media = after(23);
+    asked(&media).unwrap();
+    media.shutdown();
+    let media = after(25);
+    let words = asked(&media).unwrap_err().to_string();
+    assert!(words.contains("cannot be reached from media server eu-1"), "{words}");
+}
+
+#[test]
+fn what_nothing_came_of_for_two_weeks_is_dropped_and_counted_and_not_before() {
+    let scene = Scene::new();
+    let media = scene.closed("eu-1");
+    let agent = scene.world.agent_at(&media.url());
+    agent.client.bring(Some(DropId::new(&SystemClock, &SystemRandom)));
+    agent.upload(&shop(), b"of a drop");
+    agent.client.bring(None);
+    agent.upload(&shop(), b"of none");
+    let waits = media.status().report.objects;
+    media.shutdown();
+    let closed = || MediaConfig { limits: limits(Rate::PerSecond(0)), ..scene.config("eu-1") };
+    let day = Duration::from_secs(24 * 3600);
+    // It looks at its start, and has looked when it has ended.
+    scene.start_ahead(closed(), 13 * day).shutdown();
+    let items = scene.directory("eu-1").join("spool/items");
+    assert_eq!(std::fs::read_dir(items).unwrap().count() as u64, waits);
+    let media = scene.start_ahead(closed(), 15 * day);
+    eventually("it is dropped", || (media.status().dropped == waits).then_some(()));
+    assert_eq!(media.status().report.objects, 0);
+    assert_eq!(media.status().report.problems, Vec::<String>::new());
 }
 
 #[test]

@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use outlast_civil::{Calendar, Rate};
 use outlast_format::crypto::Key;
 use outlast_media::{MediaConfig, MediaHandle, MediaLimits, Room};
 use outlast_repo::{Credential, Repository};
-use outlast_types::{Environment, WorkloadName};
+use outlast_types::{Clock, Environment, SystemClock, Timestamp, WorkloadName};
 use outlast_vault::VaultHandle;
 use outlast_wire::api::{BillAnswer, Shipment};
 use outlast_wire::names::Names;
@@ -67,8 +68,23 @@ impl Scene {
         outlast_media::start(config, Environment::system()).unwrap()
     }
 
+    /// One whose clock is ahead of all others'.
+    pub(crate) fn start_ahead(&self, config: MediaConfig, ahead: Duration) -> MediaHandle {
+        let environment = Environment { clock: Arc::new(Ahead(ahead)), ..Environment::system() };
+        outlast_media::start(config, environment).unwrap()
+    }
+
     pub(crate) fn snapshots(&self, workload: &WorkloadName) -> usize {
         self.world.snapshot_files(workload).len()
+    }
+}
+
+/// A clock that is ahead by so much.
+struct Ahead(Duration);
+
+impl Clock for Ahead {
+    fn now(&self) -> Timestamp {
+        SystemClock.now().saturating_add(self.0)
     }
 }
 

@@ -14,9 +14,10 @@ use outlast_repo::{Credential, Repository};
 use outlast_store::{Kind, Object, Store, StoreError};
 use outlast_testing::faulty_line::{FaultyLine, Weather};
 use outlast_types::{
-    Clock as _, DropId, IndexId, PackId, Random as _, SystemClock, SystemRandom, WorkloadName,
+    Clock as _, ContentHash, DropId, IndexId, PackId, Random as _, SystemClock, SystemRandom,
+    WorkloadName,
 };
-use outlast_wire::api::{CancelShipment, MediaState};
+use outlast_wire::api::{BeginShipment, CancelShipment, MediaState};
 use outlast_wire::{ApiClient, Identity, RestStore, Role, ticket};
 
 use crate::scene::{Scene, emptied, hand_in, limits, vaulted};
@@ -232,6 +233,61 @@ fn what_a_cancelled_shipment_brought_is_dropped_and_counted_and_is_nobodys_probl
     let status = media.status();
     assert_eq!((status.report.objects, status.dropped), (1, 1));
     assert_eq!(status.report.problems, Vec::<String>::new());
+}
+
+#[test]
+fn a_cancelled_shipment_is_dropped_at_each_media_server_that_has_a_part_of_it_and_another_attempt_is_not()
+ {
+    let scene = Scene::new();
+    let (one, two) = (scene.closed("eu-1"), scene.closed("eu-2"));
+    let agent = scene.world.agent_at(&one.url());
+    let (workload, drop) = (shop(), DropId::new(&SystemClock, &SystemRandom));
+    let begin = || BeginShipment {
+        share: agent.share,
+        workload: workload.clone(),
+        day: drop.claimed_time().day(),
+        drop,
+        seal: ContentHash([7; 32]),
+        size: 9,
+        at: SystemClock.now(),
+    };
+    agent.client.begin_shipment(&begin(), &agent.identity).unwrap();
+    let bring = |media: &MediaHandle, content: &[u8], drop: Option<DropId>| {
+        let client = ApiClient::new(&media.url(), &agent.identity).unwrap();
+        client.bring(drop);
+        let mut opened = client.open_workload(&shop(), agent.speaker()).unwrap();
+        let shown = ticket::header_text(opened.ticket.as_ref().unwrap()).unwrap();
+        opened.store.show_ticket(&shown);
+        opened.store.create(&pack(content), content.to_vec().into()).unwrap();
+    };
+    // It tells the vault how it is when its state is another, and now and then.
+    let directory = scene.directory("eu-2");
+    let set = |mode| ask(&directory, &Ask::Set { mode }).unwrap();
+    bring(&one, &noise(1000), Some(drop));
+    bring(&two, &noise(1001), Some(drop));
+    bring(&two, &noise(1002), None);
+    let reason = "the drop was rejected".to_owned();
+    let cancel = CancelShipment {
+        share: agent.share,
+        workload: shop(),
+        drop,
+        reason,
+        at: SystemClock.now(),
+    };
+    agent.client.cancel_shipment(&cancel, &agent.identity).unwrap();
+    assert_eq!((one.status().report.objects, one.status().dropped), (0, 1));
+    set(Mode::Draining);
+    eventually("the other one has heard of it", || (two.status().dropped == 1).then_some(()));
+    assert_eq!(two.status().report.objects, 1, "what came for no drop stays");
+    assert_eq!(two.status().report.problems, Vec::<String>::new());
+
+    agent.client.begin_shipment(&begin(), &agent.identity).unwrap();
+    set(Mode::Taking);
+    bring(&two, &noise(1003), Some(drop));
+    two.set_limits(limits(Rate::Unlimited));
+    emptied(&two);
+    // Both came to the vault, which takes no noise.
+    assert_eq!((two.status().refused, two.status().dropped), (2, 1));
 }
 
 #[test]

@@ -8,7 +8,7 @@
 //! A shipment is over when its drop is published, when its agent cancels it, or when nothing came of it for
 //! [`SHIPMENT_IDLE_MAX`] by the vault's clock. How much came is written now and then, and not with each object.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -31,6 +31,9 @@ pub(crate) const RECORD_BYTES_MAX: u64 = 16 << 10;
 /// Shipments of one workload that may be open: drops of two months, one each hour. And of all.
 const OPEN_MAX_OF_ONE: usize = 1500;
 const OPEN_MAX: usize = 100_000;
+
+/// Shipments that ended are remembered, the newest of them.
+const ENDED_MAX: usize = 10_000;
 
 /// After a start nothing is over for so long: agents may have waited for this vault.
 const AFTER_START: Duration = Duration::from_secs(24 * 60 * 60);
@@ -68,6 +71,8 @@ pub(crate) struct Shipments {
     /// When this run of the vault began.
     began: Timestamp,
     open: Mutex<BTreeMap<(WorkloadName, DropId), Known>>,
+    /// The newest of those that ended in this run.
+    ended: Mutex<Ended>,
     /// Of which agents and shares something came since somebody asked.
     moved: Mutex<BTreeSet<Source>>,
 }
@@ -96,6 +101,7 @@ impl Shipments {
             storage: Storage::clone(storage),
             began: now,
             open: Mutex::new(open),
+            ended: Mutex::default(),
             moved: Mutex::default(),
         })
     }
@@ -138,6 +144,7 @@ impl Shipments {
             bytes: known.map_or(0, |known| known.bytes),
         };
         let is_new = known.is_none();
+        self.ended().forget(&key);
         self.write(&key, &shipment, Durability::Durable)?;
         open.insert(key, Known { shipment, is_saved: true });
         Ok(is_new)
@@ -162,6 +169,7 @@ impl Shipments {
     ) -> Result<Option<OpenShipment>, VaultError> {
         let mut open = self.known();
         let key = (workload.clone(), drop);
+        self.ended().note(&key);
         if !open.contains_key(&key) {
             return Ok(None);
         }
@@ -169,6 +177,11 @@ impl Shipments {
         let cannot = StorageError::of(&*self.storage, "remove", &record);
         self.storage.remove(&record).map_err(cannot)?;
         Ok(open.remove(&key).map(|known| known.shipment))
+    }
+
+    /// Whether a shipment ended in this run, and was not begun again.
+    pub(crate) fn has_ended(&self, workload: &WorkloadName, drop: DropId) -> bool {
+        self.ended().all.contains(&(workload.clone(), drop))
     }
 
     /// Ends all shipments of a workload, whose repository is begun anew.
@@ -260,6 +273,37 @@ impl Shipments {
 
     fn known(&self) -> MutexGuard<'_, BTreeMap<(WorkloadName, DropId), Known>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ended(&self) -> MutexGuard<'_, Ended> {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Shipments that ended, with the order in which they did: media servers ask after what they hold of them.
+#[derive(Default)]
+struct Ended {
+    all: BTreeSet<(WorkloadName, DropId)>,
+    order: VecDeque<(WorkloadName, DropId)>,
+}
+
+impl Ended {
+    fn note(&mut self, shipment: &(WorkloadName, DropId)) {
+        if !self.all.insert(shipment.clone()) {
+            return;
+        }
+        self.order.push_back(shipment.clone());
+        if self.order.len() > ENDED_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.all.remove(&oldest);
+        }
+    }
+
+    fn forget(&mut self, shipment: &(WorkloadName, DropId)) {
+        if self.all.remove(shipment) {
+            self.order.retain(|known| known != shipment);
+        }
     }
 }
 

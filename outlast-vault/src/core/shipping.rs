@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use outlast_types::{DropId, WorkloadName, human};
 use outlast_wire::api::{
     BeginShipment, CancelShipment, CustodyRecord, CustodyView, HandedView, HeardShipment,
-    SHIPMENT_IDLE_MAX, ShipmentView,
+    SHIPMENT_IDLE_MAX, ShipmentName, ShipmentView,
 };
 use outlast_wire::{Certified, Peer};
 
@@ -53,6 +53,29 @@ impl Vault {
             self.audit.record(event.object(drop).detail("why", reason))?;
         }
         Ok(HeardShipment {})
+    }
+
+    /// Which of these are over, as a media server asks that holds something of them.
+    pub(crate) fn ended_of(
+        &self,
+        asked: Vec<ShipmentName>,
+        asker: &Certified,
+    ) -> Result<Vec<ShipmentName>, VaultError> {
+        let mut ended = Vec::new();
+        for shipment in asked {
+            let ShipmentName { workload, drop } = &shipment;
+            if !self.is_granted(asker, workload) {
+                continue;
+            }
+            let present = self.present(workload);
+            if self.shipments.has_ended(present, *drop)
+                || self.shipments.get(present, *drop).is_none()
+                    && self.is_vaulted(present, *drop)?
+            {
+                ended.push(shipment);
+            }
+        }
+        Ok(ended)
     }
 
     /// Writes how far shipments are, and ends those of which nothing came for too long.

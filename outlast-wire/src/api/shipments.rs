@@ -26,6 +26,8 @@ pub const PENDING_NAMED_MAX: usize = 1000;
 
 /// The most rows of one [`MediaReport`].
 pub const MEDIA_ROWS_MAX: usize = 10_000;
+/// Shipments after which one report of a media server asks.
+pub const MEDIA_SHIPMENTS_MAX: usize = 100;
 
 /// `POST /api/v1/shipments/begin`: a [`Statement`](crate::statement::Statement) about
 /// [`Subject::Begin`](crate::statement::Subject::Begin), signed by the agent.
@@ -181,6 +183,17 @@ pub struct MediaReport {
     /// What keeps it from its work, in whole sentences; empty when all is well.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<String>,
+    /// Shipments of which something waits here, some of them each time: have they ended? No more than
+    /// [`MEDIA_SHIPMENTS_MAX`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shipments: Vec<ShipmentName>,
+}
+
+/// Which drop on its way is meant.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ShipmentName {
+    pub workload: WorkloadName,
+    pub drop: DropId,
 }
 
 /// What a media server does with what comes.
@@ -215,6 +228,10 @@ pub struct MediaReported {
     /// The vault's program.
     #[serde(default)]
     pub version: String,
+    /// Those of the shipments that were named which are over: their drops are published, or were cancelled. Nobody
+    /// needs what came for them before the report was made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ended: Vec<ShipmentName>,
 }
 
 /// `GET /api/v1/custody/{drop}`: what the vault recorded of a drop, under each workload of which that was

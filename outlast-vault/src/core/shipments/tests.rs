@@ -53,6 +53,26 @@ fn a_shipment_outlives_a_restart_and_is_over_when_nothing_comes_for_two_weeks() 
 }
 
 #[test]
+fn what_ended_is_known_until_it_begins_again_and_the_newest_of_it_alone() {
+    let storage: Storage = Arc::new(MemoryStorage::default());
+    let shipments = Shipments::open(&storage, at(0)).unwrap();
+    let words = begin(at(1));
+    let has_ended = || shipments.has_ended(&words.workload, words.drop);
+    shipments.begin(&words, "eu-1", at(1)).unwrap();
+    assert!(!has_ended());
+    shipments.cancel(&words.workload, words.drop, at(2)).unwrap();
+    assert!(has_ended());
+    shipments.begin(&words, "eu-1", at(3)).unwrap();
+    assert!(!has_ended(), "it is another attempt");
+    shipments.end(&words.workload, words.drop).unwrap();
+    assert!(has_ended());
+    for _ in 0..ENDED_MAX {
+        shipments.end(&words.workload, begin(at(4)).drop).unwrap();
+    }
+    assert!(!has_ended(), "memory has a bound");
+}
+
+#[test]
 fn what_was_cancelled_is_over_and_what_began_later_goes_on() {
     let storage: Storage = Arc::new(MemoryStorage::default());
     let shipments = Shipments::open(&storage, at(0)).unwrap();

@@ -64,6 +64,7 @@ fn report(objects: u64) -> MediaReport {
         line_rate: 0,
         empty_in_seconds: None,
         problems: Vec::new(),
+        shipments: Vec::new(),
     }
 }
 

@@ -32,6 +32,7 @@ fn report(workload: &WorkloadName, objects: u64) -> MediaReport {
         line_rate: 0,
         empty_in_seconds: None,
         problems: Vec::new(),
+        shipments: Vec::new(),
     }
 }
 

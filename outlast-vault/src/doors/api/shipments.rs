@@ -12,8 +12,8 @@ use outlast_types::DropId;
 use outlast_wire::Certified;
 use outlast_wire::access::{self, Call};
 use outlast_wire::api::{
-    AskLacking, CustodyView, ErrorCode, HeardShipment, Lacking, MEDIA_ROWS_MAX, MediaReport,
-    MediaReported,
+    AskLacking, CustodyView, ErrorCode, HeardShipment, Lacking, MEDIA_ROWS_MAX,
+    MEDIA_SHIPMENTS_MAX, MediaReport, MediaReported,
 };
 use outlast_wire::rest::Asker;
 use outlast_wire::server::{ApiError, RequestId};
@@ -133,13 +133,16 @@ async fn report(
         for row in &mut report.rows {
             row.workload = vault.present(&row.workload).clone();
         }
-        if report.rows.len() > MEDIA_ROWS_MAX {
-            let reason = format!("a report names at most {MEDIA_ROWS_MAX} workloads");
+        if report.rows.len() > MEDIA_ROWS_MAX || report.shipments.len() > MEDIA_SHIPMENTS_MAX {
+            let reason = format!(
+                "a report names at most {MEDIA_ROWS_MAX} workloads and {MEDIA_SHIPMENTS_MAX} shipments"
+            );
             return Err(VaultError::TooMuch { reason });
         }
+        let ended = vault.ended_of(std::mem::take(&mut report.shipments), media)?;
         vault.spools.note(media.peer.name(), report, vault.environment.clock.now())?;
         let version = env!("CARGO_PKG_VERSION").to_owned();
-        Ok(MediaReported { run: vault.run.clone(), version })
+        Ok(MediaReported { run: vault.run.clone(), version, ended })
     })
     .await
 }

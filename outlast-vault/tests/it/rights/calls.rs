@@ -51,6 +51,7 @@ fn spool_report() -> MediaReport {
         line_rate: 0,
         empty_in_seconds: None,
         problems: Vec::new(),
+        shipments: Vec::new(),
     }
 }
 
