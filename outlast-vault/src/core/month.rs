@@ -4,6 +4,7 @@
 
 mod begun;
 pub(crate) mod charge;
+mod counted;
 pub(crate) mod csv;
 mod handed;
 pub(crate) mod html;
@@ -21,13 +22,10 @@ use serde::Serialize;
 use serde_json::Value;
 
 pub(crate) use self::begun::{Begun, Carried, FORM, InForce};
-use self::begun::{CHARGED_FORM, FIRST_FORM, Renamed};
+use self::begun::{CHARGED_FORM, FIRST_FORM, NAMED_MAX, Renamed};
 use self::charge::Charge;
 use self::handed::Handed;
 use super::audit::{AuditAction, EntryJson, Outcome};
-
-/// Single things that a workload's part of a report names, of each kind; all are counted.
-const NAMED_MAX: usize = 500;
 
 /// A month.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -346,28 +346,14 @@ impl Kind {
                     self.expected()
                 )),
             },
-            Self::Duration { min, max } => {
-                let duration = human::parse_duration(text).map_err(|error| error.to_string())?;
-                if (min..=max).contains(&duration) {
-                    return Ok(Value::Duration(duration));
-                }
-                let bounds = match max {
-                    Duration::MAX => format!("use {} or more", human::duration(min)),
-                    max => format!("use {} to {}", human::duration(min), human::duration(max)),
-                };
-                Err(format!("{text:?} is not possible: {bounds}"))
-            }
+            Self::Duration { min, max } => duration_within(text, min, max),
             Self::Count => text
                 .parse()
                 .map(Value::Count)
                 .map_err(|_| format!("{text:?} is not {}", self.expected())),
-            Self::Account => match text.parse() {
-                Ok(number) => Ok(Value::Count(number)),
-                _ if text.is_empty() || text.contains(|c: char| c == ':' || c.is_control()) => {
-                    Err(format!("{text:?} is not {}", self.expected()))
-                }
-                _ => Ok(Value::Text(text.to_owned())),
-            },
+            Self::Account => {
+                account(text).ok_or_else(|| format!("{text:?} is not {}", self.expected()))
+            }
             Self::Size if text == UNLIMITED => Ok(Value::Size(u64::MAX)),
             Self::Size => match human::parse_bytes(text) {
                 Ok(0) => Err(format!("{text:?} is not possible: use 1 or more")),
@@ -387,6 +373,26 @@ impl Kind {
             }
         }
     }
+}
+
+/// A user or group by number or name.
+fn account(text: &str) -> Option<Value> {
+    let is_name = !text.is_empty() && !text.contains(|c: char| c == ':' || c.is_control());
+    let number = text.parse().ok().map(Value::Count);
+    number.or_else(|| is_name.then(|| Value::Text(text.to_owned())))
+}
+
+/// A duration within bounds.
+fn duration_within(text: &str, min: Duration, max: Duration) -> Result<Value, String> {
+    let duration = human::parse_duration(text).map_err(|error| error.to_string())?;
+    if (min..=max).contains(&duration) {
+        return Ok(Value::Duration(duration));
+    }
+    let bounds = match max {
+        Duration::MAX => format!("use {} or more", human::duration(min)),
+        max => format!("use {} to {}", human::duration(min), human::duration(max)),
+    };
+    Err(format!("{text:?} is not possible: {bounds}"))
 }
 
 /// A list of texts as TOML has it; a text without brackets is the only one.

@@ -11,6 +11,9 @@ pub(super) const CHARGED_FORM: u32 = 2;
 /// The form of reports of months that begin now.
 pub(crate) const FORM: u32 = 3;
 
+/// Single things that a workload's part of a report names, of each kind; all are counted.
+pub(super) const NAMED_MAX: usize = 500;
+
 /// How a workload stood when a month began: what the month's own entries cannot tell.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Carried {

@@ -208,9 +208,10 @@ fn show(standing: &Standing, limit: usize, now: Timestamp, output: &Output) -> R
     }
     for lease in &standing.reading {
         let job: outlast_handover::JobFacts = serde_json::from_value(lease["job"].clone())?;
-        let text = |key: &str| lease[key].as_str().unwrap_or_default().to_owned();
-        let words = format!("{}, stream {}, since {}", job.shown(), lease["stream"], text("began"));
-        line("reads now", format!("{words}, at most until {}", text("deadline")))?;
+        let time = |key: &str| lease[key].as_str().and_then(|text| text.parse().ok());
+        let time = |key: &str| time(key).map_or_else(|| "-".to_owned(), whole_seconds);
+        let words = format!("{}, stream {}, since {}", job.shown(), lease["stream"], time("began"));
+        line("reads now", format!("{words}, at most until {}", time("deadline")))?;
     }
     if let Some(last) = &standing.last_job {
         let at = last

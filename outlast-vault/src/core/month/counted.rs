@@ -1,0 +1,50 @@
+//! What a month's entries say of confirmations, and what is counted of a workload when all of them are read.
+
+use outlast_types::Timestamp;
+
+use super::{AuditAction, EntryJson, IncidentMonth, Reader, WorkloadMonth};
+
+impl Reader {
+    /// A backup product has a drop, or has it no more.
+    pub(super) fn handed_over(&mut self, entry: &EntryJson) {
+        let Some(workload) = self.of(entry) else { return };
+        let Some(handed) = &mut workload.handed else { return };
+        if entry.action == AuditAction::ConfirmationWithdrawn {
+            return handed.withdraw(entry);
+        }
+        if handed.confirmed(entry) {
+            let size = entry.details.get("content_bytes").and_then(|text| text.parse().ok());
+            workload.logical_bytes += size.unwrap_or(0);
+        }
+    }
+}
+
+impl WorkloadMonth {
+    /// Counts what came, when all of it is known.
+    pub(super) fn count_points(&mut self, until: Option<Timestamp>) {
+        let Some(mut handed) = self.handed.take() else { return };
+        let points = handed.points();
+        (self.points, self.suspect) = (points.len() as u64, handed.suspect());
+        points.into_iter().for_each(|at| self.point(at));
+        handed.safe = self.safe;
+        handed.explained = self.broken_without_incident(until);
+        self.missed += handed.explained;
+        self.handed = Some(handed);
+    }
+
+    /// How often it was broken, and no incident of its own said so: another one explains that.
+    fn broken_without_incident(&self, until: Option<Timestamp>) -> u64 {
+        let mut count = 0;
+        for (place, state) in self.states.iter().enumerate() {
+            let Some(since) = state.since.filter(|_| state.is == "broken") else { continue };
+            let end = self.states.get(place + 1).and_then(|next| next.since).or(until);
+            let is_of_it = |incident: &IncidentMonth| {
+                incident.key.starts_with("recovery-point/")
+                    && end.is_none_or(|end| incident.opened <= end)
+                    && incident.resolved.is_none_or(|resolved| resolved >= since)
+            };
+            count += u64::from(!self.incidents.iter().any(is_of_it));
+        }
+        count
+    }
+}
