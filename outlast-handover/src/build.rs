@@ -1,5 +1,6 @@
 //! Building: the directory of a drop as it will appear, made of its staged copy, which is proved once more on the way.
 
+mod packed;
 mod parts;
 mod tree;
 
@@ -21,6 +22,7 @@ use crate::manifest::{FileEntry, MANIFEST_FILE, Manifest, is_portable};
 use crate::offer::Sight;
 use crate::rules::{Layout, Rules};
 use crate::stage::{DIRECTORY_MODE, create};
+use packed::Copied;
 use parts::Parts;
 pub(crate) use tree::give;
 
@@ -92,6 +94,7 @@ pub fn build(
         sealed.seal_digest(),
         rules.layout,
     );
+    let copy = &Copied { raw, files: &staged };
     let path = match rules.layout {
         Layout::Drop => raw.to_owned(),
         Layout::Plain | Layout::Unpacked => into.to_owned(),
@@ -108,13 +111,13 @@ pub fn build(
                 // What cannot lie there as files is offered as one.
                 crate::stage::remove_all(&path)?;
                 manifest.layout = Layout::Plain;
-                plain(sealed, &path, &mut manifest, wanted)?;
+                plain(sealed, &path, &mut manifest, (wanted, copy))?;
             }
             sanity
         }
         (Layout::Plain | Layout::Unpacked, _) => {
             manifest.layout = Layout::Plain;
-            plain(sealed, &path, &mut manifest, wanted)?
+            plain(sealed, &path, &mut manifest, (wanted, copy))?
         }
     };
     finish(path, manifest, sanity, rules)
@@ -125,7 +128,7 @@ fn plain(
     sealed: &SealedDrop,
     path: &Path,
     manifest: &mut Manifest,
-    wanted: &Wanted<'_>,
+    (wanted, copy): (&Wanted<'_>, &Copied<'_>),
 ) -> Result<Sanity, HandoverError> {
     durable::create_directories(path, DIRECTORY_MODE).map_err(HandoverError::io("create", path))?;
     let mut name = match &sealed.seal().content {
@@ -134,20 +137,37 @@ fn plain(
         Content::Tree => format!("{}.tar", manifest.workload),
     };
     let (max, recipients) = (wanted.rules.file_max, &*wanted.rules.encrypt_to);
-    if recipients.is_empty() {
-        let mut parts = Parts::new(path, &name, manifest.size, max);
-        let sanity = proved(sealed, &mut parts, wanted)?;
-        manifest.files = parts.finish().map_err(HandoverError::io("write", path))?;
-        return Ok(sanity);
-    }
-    let failed = || HandoverError::io("write", path);
-    if name.len() + age::SUFFIX.len() > NAME_BYTES_MAX {
+    // What is compressed behind an encryption for this agent is opened first, and written as it is.
+    let seal = sealed.seal();
+    let is_packed = wanted.rules.packed && seal.compression.is_some() && seal.sealed_to.is_none();
+    let suffix = if is_packed { packed::SUFFIX } else { "" };
+    let is_long = name.len() + suffix.len() + age::SUFFIX.len() > NAME_BYTES_MAX;
+    if is_long && (is_packed || !recipients.is_empty()) {
         name = "content".to_owned();
     }
-    let size = age::size(manifest.size, recipients.len());
+    name.push_str(suffix);
+    let size = if is_packed { copy.size() } else { manifest.size };
+    let write = |sink: &mut (dyn Write + Send)| match is_packed {
+        true => {
+            let sanity = proved(sealed, &mut io::sink(), wanted)?;
+            copy.write(sink, wanted.is_stopped).map(|()| sanity)
+        }
+        false => proved(sealed, sink, wanted),
+    };
+    if is_packed {
+        manifest.packed();
+    }
+    let failed = || HandoverError::io("write", path);
+    if recipients.is_empty() {
+        let mut parts = Parts::new(path, &name, size, max);
+        let sanity = write(&mut parts)?;
+        manifest.files = parts.finish().map_err(failed())?;
+        return Ok(sanity);
+    }
+    let size = age::size(size, recipients.len());
     let parts = Parts::new(path, &(name + age::SUFFIX), size, max);
     let mut encryptor = Encryptor::new(parts, recipients, wanted.random).map_err(failed())?;
-    let sanity = proved(sealed, &mut encryptor, wanted)?;
+    let sanity = write(&mut encryptor)?;
     let parts = encryptor.finish().map_err(failed())?;
     manifest.files = parts.finish().map_err(failed())?;
     manifest.encryption = Some(age::ENCRYPTION.to_owned());

@@ -18,7 +18,9 @@ use crate::rules::Layout;
 pub const MANIFEST_FILE: &str = "outlast-drop.json";
 /// The directory of a tree's files.
 pub const TREE: &str = "tree";
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
+/// What programs of before read, too.
+const VERSION_OF_OTHERS: u64 = 1;
 /// A longer manifest is none of ours: a million files have about 300 MB.
 const MANIFEST_BYTES_MAX: u64 = 1 << 30;
 
@@ -79,7 +81,7 @@ pub struct Manifest {
     pub name: Option<String>,
     /// Bytes of content.
     pub size: u64,
-    /// How segments are compressed, in the layout `drop`.
+    /// How segments are compressed, in the layout `drop`; or the file, in the layout `plain`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compression: Option<String>,
     /// How its files are encrypted: `age`, or not at all.
@@ -112,7 +114,7 @@ impl Manifest {
         };
         let is_packed = layout == Layout::Drop && seal.compression.is_some();
         Self {
-            version: VERSION,
+            version: VERSION_OF_OTHERS,
             handover: handover.to_owned(),
             share,
             workload: address.workload.clone(),
@@ -130,6 +132,11 @@ impl Manifest {
             files: Vec::new(),
             others: Vec::new(),
         }
+    }
+
+    /// Its content stays compressed: a program that does not know that must not take it for what was dropped.
+    pub(crate) fn packed(&mut self) {
+        (self.version, self.compression) = (VERSION, Some("zstd".to_owned()));
     }
 
     pub fn key(&self) -> DropKey {

@@ -6,6 +6,7 @@ use crate::rules::{Layout, Rules};
 pub(crate) fn text(rules: &Rules) -> String {
     let name = &rules.name;
     let (layout, age) = match rules.encrypt_to.is_empty() {
+        true if rules.packed => (PACKED, ""),
         true => (layout(rules.layout), ""),
         false => (
             ENCRYPTED,
@@ -43,6 +44,19 @@ How to get a dump or a tree out of it, with the file KEY that holds the secret k
     in parts:              cat <name>.age.part* | age -d -i KEY > dump
     a tree:                age -d -i KEY <workload>.tar.age | tar -x -C /where
     a tree in parts:       cat <workload>.tar.age.part* | age -d -i KEY | tar -x -C /where
+A name that ends in .zst.age is compressed, too: put `| zstd -d` behind age.
+";
+
+const PACKED: &str =
+    "    <name>.zst                  the content, compressed: a dump as it was made, or <workload>.tar
+    <name>                      the same, where it was not compressed when it came
+    <name>.part00001 …          either in parts, where it was larger than a file may be
+
+How to get a dump or a tree out of it
+    a dump:                zstd -d <name>.zst -o /where/name
+    in parts:              cat <name>.zst.part* | zstd -d > dump
+    a tree:                zstd -dc <workload>.tar.zst | tar -x -C /where
+    a tree in parts:       cat <workload>.tar.zst.part* | zstd -d | tar -x -C /where
 ";
 
 fn layout(layout: Layout) -> &'static str {

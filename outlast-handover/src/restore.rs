@@ -234,7 +234,7 @@ pub(crate) fn content(
     let Manifest { files, encryption, .. } = &found.manifest;
     let paths = files.iter().map(|file| found.path.join(&file.path)).rev().collect();
     let parts = Parts { left: paths, open: None };
-    let Some(encryption) = encryption else { return Ok(Box::new(parts)) };
+    let Some(encryption) = encryption else { return unpacked(Box::new(parts), found) };
     let Some(keys) = keys.filter(|_| encryption == ENCRYPTION) else {
         let drop = found.manifest.drop;
         let reason = format!(
@@ -243,8 +243,28 @@ pub(crate) fn content(
         );
         return Err(HandoverError::NotOffered { reason });
     };
-    let opened = Decryptor::new(parts, keys);
-    Ok(Box::new(opened.map_err(HandoverError::io("decrypt", &found.path))?))
+    let opened = Decryptor::new(parts, keys).map_err(HandoverError::io("decrypt", &found.path))?;
+    unpacked(Box::new(opened), found)
+}
+
+/// The content behind its compression, if it stayed compressed.
+fn unpacked(
+    content: Box<dyn Read + Send>,
+    found: &Found,
+) -> Result<Box<dyn Read + Send>, HandoverError> {
+    let Manifest { layout, compression, drop, .. } = &found.manifest;
+    match compression.as_deref().filter(|_| *layout == Layout::Plain) {
+        None => Ok(content),
+        Some("zstd") => {
+            let decoder = zstd::stream::read::Decoder::new(content);
+            Ok(Box::new(decoder.map_err(HandoverError::io("read", &found.path))?))
+        }
+        Some(other) => {
+            let reason =
+                format!("drop {drop} is compressed by {other:?}, which nobody here can read");
+            Err(HandoverError::NotOffered { reason })
+        }
+    }
 }
 
 /// Files as one.

@@ -137,6 +137,9 @@ pub struct Rules {
     /// whose files have no names of a tree's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub encrypt_to: Vec<Recipient>,
+    /// Whether content that is compressed on the share stays so, in the layout `plain`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub packed: bool,
 }
 
 impl Rules {
@@ -161,6 +164,7 @@ impl Rules {
             frees: Frees::Both,
             instead: false,
             encrypt_to: Vec::new(),
+            packed: false,
         }
     }
 

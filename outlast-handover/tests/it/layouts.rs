@@ -58,6 +58,53 @@ fn a_restorer_with_the_readme_and_standard_programs_gets_every_layout_back() {
 }
 
 #[test]
+fn content_that_stays_compressed_comes_back_by_zstd_and_by_our_program_in_parts_and_as_a_tree() {
+    let content = outlast_testing::pseudo_random(5, 90_000).repeat(4);
+    for (kind, content, compression, name, file_max) in [
+        (Content::stream("shop.sql").unwrap(), content.clone(), Some(3), "shop.sql.zst", None),
+        (
+            Content::stream("shop.sql").unwrap(),
+            content.clone(),
+            Some(3),
+            "shop.sql.zst",
+            Some(50_000),
+        ),
+        // What came as it is lies there as it is.
+        (Content::stream("shop.sql").unwrap(), content.clone(), None, "shop.sql", None),
+        (Content::Tree, Vec::new(), Some(3), "shop.tar.zst", None),
+    ] {
+        let world = World::new(Layout::Plain);
+        let rules = Rules { packed: true, file_max, ..world.rules.clone() };
+        let world = World { rules, ..world };
+        let is_tree = kind == Content::Tree;
+        let content = if is_tree { tar_of_a_tree(world.directory.path()) } else { content };
+        let desk = world.desk();
+        let address = world.drop("shop", kind, &content, compression);
+        let offer = world.offer(&desk, &address).unwrap();
+        intake::at(&desk).show(None).unwrap();
+        let path = world.path(&offer);
+        let parts = if file_max.is_some() { ".part*" } else { "" };
+        let unpack = if compression.is_some() { " | zstd -dq" } else { "" };
+        assert_eq!(shell(&format!("cat {name}{parts}{unpack}"), &path), content, "{name}");
+        assert_eq!(shell(CHECK, &path), format!("{}\n", offer.files - 1).as_bytes(), "{name}");
+        let readme = std::fs::read_to_string(world.rules.directory.join("README.txt")).unwrap();
+        assert!(readme.contains("zstd -d <name>.zst"), "{readme}");
+        let found = restore::choose(&world.rules.directory, &address.workload, None).unwrap();
+        assert_eq!(found.manifest.version, if compression.is_some() { 2 } else { 1 });
+        let into = world.directory.path().join("into");
+        restore::restore(&found, &into, FetchOptions::default(), None, &Silent).unwrap();
+        if is_tree {
+            shell("diff -r tree into", world.directory.path());
+        } else {
+            assert_eq!(std::fs::read(into.join("shop.sql")).unwrap(), content);
+        }
+        let mut poured = Vec::new();
+        outlast_handover::pour::pour(&found, None, &mut poured).unwrap();
+        assert_eq!(poured, content, "what an import makes of it");
+    }
+}
+
+#[test]
 fn a_tree_comes_back_with_its_times_links_and_permissions_from_wherever_the_product_put_it() {
     for layout in [Layout::Drop, Layout::Plain, Layout::Unpacked] {
         let world = World::new(layout);

@@ -156,6 +156,11 @@ fn judge_words(settings: &Settings, item: &Item) -> Vec<Flaw> {
         let words = "what is encrypted is one file: it wants layout = \"plain\"";
         flaws.push(settings.flaw(&key, words));
     }
+    let key = item.key("packed");
+    if settings.flag(&key) && layout != Some("plain") {
+        let words = "what stays compressed is one file: it wants layout = \"plain\"";
+        flaws.push(settings.flaw(&key, words));
+    }
     flaws
 }
 
@@ -244,6 +249,7 @@ fn handover(settings: &Settings, item: &Item) -> Result<Handover> {
             .iter()
             .map(|word| word.parse())
             .collect::<std::result::Result<_, _>>()?,
+        packed: settings.flag(&key("packed")),
         frees: frees.unwrap_or(usual(settings, item)),
         instead,
         ..new

@@ -76,7 +76,7 @@ fn all_that_is_said_of_a_hand_over_is_taken_in() {
 #[test]
 fn what_is_wrong_in_a_hand_over_is_told_at_its_line_and_key() {
     // The keys of the hand-over begin at line 7.
-    let golden: [(&str, &[&str]); 34] = [
+    let golden: [(&str, &[&str]); 35] = [
         ("", &["line 6", "name is missing in this [[handover]]", "directory is missing"]),
         ("name = \"NBU\"\n", &["line 7", "handover[1].name: use small letters"]),
         ("name = \"\"\n", &["line 7", "handover[1].name", "empty"]),
@@ -107,6 +107,7 @@ fn what_is_wrong_in_a_hand_over_is_told_at_its_line_and_key() {
             &["line 7", "it wants layout = \"plain\""],
         ),
         ("owner = 4294967295\n", &["line 7", "handover[1].owner: no user"]),
+        ("packed = true\n", &["line 7", "handover[1].packed", "it wants layout"]),
         ("owner = \"no-such-user\"\n", &["line 7", "/etc/passwd has no user", "getent passwd"]),
         ("group = \"no-such-group\"\n", &["line 7", "/etc/group has no group", "its number"]),
         ("owner = \"a:b\"\n", &["line 7", "is not a name in quotes"]),

@@ -75,6 +75,12 @@ pub(super) const HANDOVER: Section = Section {
             help: "the most files of one drop (`unpacked`); a tree that has more is offered as one tar",
         },
         Key {
+            name: "packed",
+            kind: Kind::Flag,
+            default: Default::Value("false"),
+            help: "whether what is compressed on the share stays so, as `NAME.zst`, with `layout = \"plain\"`; a restorer then needs zstd",
+        },
+        Key {
             name: "encrypt_to",
             kind: Kind::OneOrMore { example: RECIPIENT },
             default: Default::Nothing,
