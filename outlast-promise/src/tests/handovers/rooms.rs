@@ -112,6 +112,6 @@ fn i2_a_product_that_nobody_can_ask_is_one_page_of_the_platform_until_it_can_be_
         told.extend(keys(&ledger.apply_all(report, at(second))));
     }
     let expected =
-        ["+handover-room/road-1/nbu", "-handover-room/road-1/nbu", "+handover/road-1/nbu"];
+        ["+handover-room/road-1/nbu", "+handover/road-1/nbu", "-handover-room/road-1/nbu"];
     assert_eq!(told, expected);
 }
