@@ -9,7 +9,7 @@ use outlast_wire::api::MediaState;
 use outlast_wire::{ApiClient, Role};
 
 use crate::scene::{Scene, emptied, hand_in, limits, open_at, vaulted};
-use crate::support::{eventually, shop};
+use crate::support::{Agent, eventually, shop};
 
 #[test]
 fn a_drop_goes_through_the_spool_and_is_vaulted_and_the_spool_is_empty_again() {
@@ -63,12 +63,22 @@ fn an_agent_that_restarts_while_the_vault_is_away_goes_on_and_so_does_a_media_se
     assert_eq!(scene.snapshots(&shop()), 1);
 }
 
+/// What it takes to play weeks: a media server of this name and an agent, whose certificates last for them.
+fn for_weeks(scene: &Scene, name: &str) -> (MediaHandle, Agent) {
+    let life = Duration::from_secs(60 * 24 * 3600);
+    let identity = scene.world.identity_for(Role::Media, name, life);
+    identity.save(&scene.directory(&format!("{name}-identity"))).unwrap();
+    let media = scene.closed(name);
+    let identity = scene.world.identity_for(Role::Agent, "weeks", life);
+    let agent = Agent::new(&media.url(), identity);
+    agent.client.speak_of(agent.share);
+    (media, agent)
+}
+
 #[test]
 fn what_opens_a_repository_is_kept_for_a_day_and_no_longer() {
     let mut scene = Scene::new();
-    let media = scene.closed("eu-1");
-    let agent = scene.world.agent_at(&media.url());
-    agent.client.speak_of(agent.share);
+    let (media, agent) = for_weeks(&scene, "eu-1");
     agent.upload(&shop(), b"the first");
     media.shutdown();
     scene.vault_leaves();
@@ -90,8 +100,7 @@ fn what_opens_a_repository_is_kept_for_a_day_and_no_longer() {
 #[test]
 fn what_nothing_came_of_for_two_weeks_is_dropped_and_counted_and_not_before() {
     let scene = Scene::new();
-    let media = scene.closed("eu-1");
-    let agent = scene.world.agent_at(&media.url());
+    let (media, agent) = for_weeks(&scene, "eu-1");
     agent.client.bring(Some(DropId::new(&SystemClock, &SystemRandom)));
     agent.upload(&shop(), b"of a drop");
     agent.client.bring(None);
