@@ -92,6 +92,9 @@ pub struct FailedJob {
 pub struct Room {
     /// Whether it is only full; else it cannot be used.
     pub is_full: bool,
+    /// Whether it is well, and nobody can ask the product what it has.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_mute: bool,
     pub text: String,
 }
 

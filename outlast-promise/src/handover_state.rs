@@ -80,10 +80,10 @@ impl HandoverState {
     /// The same state after a look at it; `grace` is the time in which what has come is told.
     pub(crate) fn looked(&self, rule: &HandoverRule, grace: Duration, now: Timestamp) -> Self {
         let mut next = self.clone();
-        // Whether a product that nobody can ask has anything, or one whose directory is gone could read, nobody knows.
-        let is_hindered = self.room.as_ref().is_some_and(|room| !room.is_full);
+        // Whether a product that nobody can ask has anything, nobody knows.
+        let is_mute = self.room.as_ref().is_some_and(|room| room.is_mute);
         let is_known = |trouble: &ProductTrouble| {
-            !is_hindered || self.trouble.is_some() || matches!(trouble, ProductTrouble::Failed(_))
+            !is_mute || self.trouble.is_some() || matches!(trouble, ProductTrouble::Failed(_))
         };
         let found = self.found(rule, now).filter(is_known);
         let Some((_, since)) = &self.trouble else {

@@ -206,7 +206,7 @@ impl Ledger {
         let keys = [Topic::Handover, Topic::HandoverRoom].map(|topic| Key::of_handover(topic, id));
         let trouble = state.and_then(|state| trouble_of(id, state));
         let room = state.and_then(|state| state.room.clone());
-        if room.as_ref().is_some_and(|room| !room.is_full) {
+        if room.as_ref().is_some_and(|room| room.is_mute) {
             let room = room.map(|room| room_of(id, room));
             self.settle_incident(&keys[1], room, None, changes);
             self.settle_incident(&keys[0], trouble, None, changes);
@@ -217,7 +217,7 @@ impl Ledger {
         self.settle_incident(&keys[0], trouble, None, changes);
         let product = self.open_id(&keys[0]);
         // What nobody confirms cannot leave.
-        let explained = product.filter(|_| room.is_some());
+        let explained = product.filter(|_| room.as_ref().is_some_and(|room| room.is_full));
         let room = room.map(|room| room_of(id, room));
         self.settle_incident(&keys[1], room, explained, changes);
         (product, self.open_id(&keys[1]).map(|room| explained.unwrap_or(room)))
@@ -295,7 +295,7 @@ fn trouble_of(id: &HandoverId, state: &HandoverState) -> Option<Cause> {
 }
 
 /// What is wrong with its directory.
-fn room_of(id: &HandoverId, Room { is_full, text: problem }: Room) -> Cause {
+fn room_of(id: &HandoverId, Room { is_full, text: problem, .. }: Room) -> Cause {
     let handover = id.clone();
     match is_full {
         true => Cause::HandoverFull { handover, problem },

@@ -140,7 +140,11 @@ impl Moment {
             unread: told.unread.map(past),
             unconfirmed: told.unconfirmed.map(past),
             failed,
-            room: told.room.map(|is_full| Room { is_full, text: "it takes nothing".to_owned() }),
+            room: told.room.map(|is_full| Room {
+                is_full,
+                is_mute: false,
+                text: "it takes nothing".to_owned(),
+            }),
         };
         let handovers = BTreeMap::from([(HANDOVER.to_owned(), handed)]);
         Event::HandedOver { source: source(agent), handovers }

@@ -5,7 +5,11 @@ use super::*;
 #[test]
 fn a_directory_that_is_full_is_the_platforms_unless_nobody_confirms_what_lies_in_it() {
     let full = |handed: Handed| Handed {
-        room: Some(Room { is_full: true, text: "its budget of 10 GiB is used up".to_owned() }),
+        room: Some(Room {
+            is_full: true,
+            is_mute: false,
+            text: "its budget of 10 GiB is used up".to_owned(),
+        }),
         ..handed
     };
     let mut ledger = ledger_of(Safe::Confirmed);
@@ -52,7 +56,11 @@ fn told_beside_a_full_directory(safe: Safe, story: Vec<Event>) -> Vec<String> {
     ledger.apply_all([spoke(), lying(shop(), Some(false))], at(0));
     ledger.apply_all([vaulted(shop(), 0), confirmed(shop(), 1, 0, true)], at(0));
     alive(&mut ledger, 10, 40);
-    let room = Some(Room { is_full: true, text: "its budget of 10 GiB is used up".to_owned() });
+    let room = Some(Room {
+        is_full: true,
+        is_mute: false,
+        text: "its budget of 10 GiB is used up".to_owned(),
+    });
     let mut told = keys(&ledger.apply(handed(Handed { room, ..lie(None, None) }), at(40)));
     let story = story.into_iter().chain([heard()]);
     told.extend(keys(&ledger.apply_all(story.collect::<Vec<_>>(), at(50))));
@@ -79,7 +87,11 @@ fn i3_a_directory_that_takes_nothing_explains_no_drop_that_the_product_has_and_t
 #[test]
 fn i2_a_product_that_nobody_can_ask_is_one_page_of_the_platform_until_it_can_be_asked_again() {
     let mute = |handed: Handed| Handed {
-        room: Some(Room { is_full: false, text: "the product cannot be asked".to_owned() }),
+        room: Some(Room {
+            is_full: false,
+            is_mute: true,
+            text: "the product cannot be asked".to_owned(),
+        }),
         ..handed
     };
     for lies in [lie(None, Some(1)), lie(Some(1), Some(1))] {

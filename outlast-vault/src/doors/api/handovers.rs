@@ -55,8 +55,13 @@ fn handed(report: &HandoverReport, ahead: i64, received: Timestamp) -> Handed {
     let full = |code| report.problems.iter().find(move |problem| problem.code == code);
     let room = full(HandoverTrouble::Directory).or_else(|| full(HandoverTrouble::Confirmer));
     let room = full(HandoverTrouble::Full)
-        .map(|problem| Room { is_full: true, text: problem.text.clone() })
-        .or_else(|| room.map(|problem| Room { is_full: false, text: problem.text.clone() }));
+        .map(|problem| Room { is_full: true, is_mute: false, text: problem.text.clone() })
+        .or_else(|| {
+            room.map(|problem| {
+                let is_mute = problem.code == HandoverTrouble::Confirmer;
+                Room { is_full: false, is_mute, text: problem.text.clone() }
+            })
+        });
     Handed {
         product: report.product.clone(),
         unread: report.oldest_unread.map(own),
