@@ -67,6 +67,7 @@ fn i1_what_a_product_alone_gets_is_never_shipped_and_goes_when_it_and_a_newer_on
     }
     // The promise is kept by what the product has.
     let shown = document(&mut world.up.ask(&["workload", "show", "shop", "--json"]));
+    let shown = &shown["workloads"][0];
     assert_eq!(shown["safe"], "confirmed", "{shown}");
     assert_eq!(shown["state"], "fresh", "{shown}");
     assert_eq!(world.up.incidents(), Vec::<serde_json::Value>::new());
@@ -189,7 +190,8 @@ fn i1_an_agent_killed_at_any_step_of_freeing_what_a_product_has_goes_on_with_tha
             let status = world.up.role.wait();
             assert_eq!(status.signal(), Some(SIGKILL), "{}", world.up.role.words());
         } else {
-            world.up.role.stop();
+            // What it may be struck at now comes after that.
+            world.up.role.kill();
         }
         world.up = Up::start_with(&home, &world.settings(&[CONFIRMED]));
         wait_until_freed(&world, &last);
