@@ -145,7 +145,6 @@ fn a_narrow_line_that_cuts_stalls_and_changes_bytes_brings_all_in_the_end() {
     let directory = scratch();
     let mut tiers = Tiers::start(directory.path());
     let file = directory.path().join("data");
-    fill(&file, 4, 24 * MIB);
     tiers.line.set(Weather {
         rate: Some(8 * MIB),
         cuts: 60,
@@ -155,11 +154,17 @@ fn a_narrow_line_that_cuts_stalls_and_changes_bytes_brings_all_in_the_end() {
     });
     // Connections of before know no trouble.
     tiers.line.cut();
-    let drop = tiers.drop("shop", &file);
-    tiers.wait_for_receipt("shop", &drop, "vaulted");
-    let carried = tiers.line.carried();
-    println!("{carried:?}");
-    assert!(carried.troubled >= 3, "that was no bad day: {carried:?}");
+    // Which connections are in trouble is chance: a day is over when it was a bad one.
+    let is_bad = |tiers: &Tiers| tiers.line.carried().troubled >= 3;
+    for seed in 40..60 {
+        if is_bad(&tiers) {
+            break;
+        }
+        fill(&file, seed, 24 * MIB);
+        let drop = tiers.drop("shop", &file);
+        tiers.wait_for_receipt("shop", &drop, "vaulted");
+    }
+    assert!(is_bad(&tiers), "that was no bad day: {:?}", tiers.line.carried());
     succeed(tiers.restic("shop").args(["check", "--read-data"]));
     assert_eq!(tiers.incidents(), Vec::<String>::new());
 }
