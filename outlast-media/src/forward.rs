@@ -16,6 +16,7 @@ use outlast_types::{Interrupt, WorkloadName};
 use outlast_wire::CallError;
 use outlast_wire::api::{AskLacking, ErrorCode};
 use outlast_wire::client::{Pace, Part, Sent};
+use rustix::io::Errno;
 
 use crate::media::{Counters, Media};
 use crate::queue::{Job, Outcome, object_of};
@@ -24,8 +25,6 @@ use crate::queue::{Job, Outcome, object_of};
 const DEADLINE: Duration = Duration::from_secs(60);
 /// A slower line than this is taken for one that stalls, in bytes a second.
 const SLOWEST: u64 = 2 << 10;
-/// What Linux says of a disk that failed.
-const EIO: i32 = 5;
 const CANNOT_BE_READ: &str = "cannot be read from the spool's disk";
 
 impl Media {
@@ -209,7 +208,7 @@ impl Media {
 
 /// Whether the disk itself cannot give what lies on it, now or later.
 fn is_of_the_disk(error: &std::io::Error) -> bool {
-    error.raw_os_error() == Some(EIO)
+    error.raw_os_error() == Some(Errno::IO.raw_os_error())
 }
 
 fn no_ticket() -> String {

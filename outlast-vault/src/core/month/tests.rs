@@ -178,7 +178,7 @@ fn a_month_that_began_before_vaults_counted_what_is_used_comes_out_as_it_did() {
 }
 
 /// A month of the third form of a workload of which policy counts `safe`; and its lines.
-fn handed_month(safe: &str) -> Lines {
+fn month_that_counts(safe: &str) -> Lines {
     let mut lines = Lines::default();
     lines.add(
         "2026-11-01T00:00:10Z",
@@ -219,7 +219,7 @@ fn shop_of(lines: &Lines) -> Value {
 #[test]
 fn points_of_a_month_are_what_policy_counted_of_vaulted_and_confirmed_drops() {
     for (safe, points) in [("vaulted", 2), ("confirmed", 2), ("either", 3), ("both", 1)] {
-        let mut lines = handed_month(safe);
+        let mut lines = month_that_counts(safe);
         // Only vaulted, only confirmed, and both, in which the confirmation is told twice.
         lines.add("2026-11-02T00:00:00Z", "drop_published", word(safe, 1, &[]));
         lines.add("2026-11-03T00:00:00Z", "drop_confirmed", word(safe, 2, &[]));
@@ -254,7 +254,7 @@ fn points_of_a_month_are_what_policy_counted_of_vaulted_and_confirmed_drops() {
 
 #[test]
 fn what_a_product_has_no_more_is_no_point_and_widens_the_gap_until_another_has_it() {
-    let mut lines = handed_month("confirmed");
+    let mut lines = month_that_counts("confirmed");
     for drop in 1..=29 {
         let at = format!("2026-11-{:02}T00:00:00Z", drop + 1);
         lines.add(&at, "drop_confirmed", word("confirmed", drop, &[]));
@@ -273,7 +273,7 @@ fn what_a_product_has_no_more_is_no_point_and_widens_the_gap_until_another_has_i
 
 #[test]
 fn a_promise_that_broke_while_somebody_else_answered_for_it_is_missed_all_the_same() {
-    let mut lines = handed_month("confirmed");
+    let mut lines = month_that_counts("confirmed");
     let state = |to: &str| json!({ "workload": "shop-db", "details": { "from": "x", "to": to } });
     lines.add("2026-11-02T23:00:00Z", "state_changed", state("broken"));
     lines.add("2026-11-04T00:00:00Z", "state_changed", state("fresh"));
@@ -290,7 +290,7 @@ fn a_promise_that_broke_while_somebody_else_answered_for_it_is_missed_all_the_sa
 
 #[test]
 fn a_month_that_began_before_confirmations_were_counted_comes_out_as_it_did() {
-    let mut lines = handed_month("confirmed");
+    let mut lines = month_that_counts("confirmed");
     let begun = String::from_utf8(lines.lines[0].clone()).unwrap();
     lines.lines[0] = begun.replace("\"form\":3", "\"form\":2").into_bytes();
     lines.add("2026-11-02T00:00:00Z", "drop_confirmed", word("confirmed", 1, &[]));
@@ -309,18 +309,7 @@ fn a_month_that_began_before_confirmations_were_counted_comes_out_as_it_did() {
 
 #[test]
 fn a_workload_that_got_another_name_is_missed_under_neither() {
-    let mut lines = Lines::default();
-    let promise = json!({ "owner": "team-shop", "promise": "nothing older than 26 h" });
-    lines.add(
-        "2026-11-01T00:00:10Z",
-        "month_begun",
-        json!({ "object": "2026-11", "content": {
-            "form": 3, "month": "2026-11", "zone": "UTC", "workloads": [{
-                "workload": "shop-db", "state": "fresh", "last_point": "2026-10-31T22:00:00Z",
-                "promise": promise, "snapshots": 30,
-            }],
-        }}),
-    );
+    let mut lines = month_that_counts("vaulted");
     let drop = |number: u32, workload: &str, at: &str| {
         json!({ "workload": workload, "actor": "agent eu-1",
             "object": format!("01a21af3-0424-7fbb-8519-2225cd4b{number:04}"),
