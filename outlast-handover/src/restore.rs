@@ -20,21 +20,31 @@ use crate::verify::{self, Found};
 const BUFFER_BYTES: usize = 1 << 20;
 const STREAM_MODE: u32 = 0o644;
 
-/// The drop of a workload that is meant: that one, or the newest.
+/// The drop of a workload that is meant: that one, or the newest. If it lies there more than once, since a product
+/// brought back several images that hold it, a copy of which every file is as the manifest says, if there is one.
 pub fn choose(
     directory: &Path,
     workload: &WorkloadName,
     drop: Option<DropId>,
+    monitor: &dyn Monitor,
 ) -> Result<Found, HandoverError> {
-    let mut drops = verify::search(directory)?.drops;
-    drops.retain(|found| {
+    let mut copies = verify::search(directory)?.drops;
+    copies.retain(|found| {
         found.manifest.workload == *workload && drop.is_none_or(|drop| found.manifest.drop == drop)
     });
-    drops.pop().ok_or_else(|| {
+    let newest = copies.last().map(|found| found.manifest.drop);
+    copies.retain(|found| Some(found.manifest.drop) == newest);
+    let last = copies.pop().ok_or_else(|| {
         let what = drop.map_or_else(|| "no drop".to_owned(), |drop| format!("no drop {drop}"));
         let reason = format!("{what} of {workload} lies in {}", directory.display());
         HandoverError::NotOffered { reason }
-    })
+    })?;
+    for found in copies {
+        if verify::verify(&found, monitor)?.is_well() {
+            return Ok(found);
+        }
+    }
+    Ok(last)
 }
 
 /// Reads a drop out into a directory, after each of its files was compared with the manifest.

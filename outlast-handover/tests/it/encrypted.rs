@@ -56,7 +56,8 @@ fn an_encrypted_drop_shows_nothing_and_comes_back_by_its_key_with_our_program_an
         let readme = std::fs::read_to_string(world.rules.directory.join("README.txt")).unwrap();
         assert!(readme.contains("age -d -i KEY") && !readme.contains("cp <name>"), "{readme}");
 
-        let found = restore::choose(&world.rules.directory, &address.workload, None).unwrap();
+        let found =
+            restore::choose(&world.rules.directory, &address.workload, None, &Silent).unwrap();
         let into = world.directory.path().join("into");
         let restore = |keys| {
             restore::restore(&found, &into, FetchOptions::default(), keys, &Silent).map(drop)
@@ -83,7 +84,7 @@ fn a_tree_lies_there_as_one_encrypted_tar_without_a_name_of_its_files() {
     );
     let listed = String::from_utf8(listed).unwrap();
     assert_eq!(listed, "files.tar.age\noutlast-drop.json\noutlast-drop.json:0\nfiles.tar.age:0\n");
-    let found = restore::choose(&world.rules.directory, &address.workload, None).unwrap();
+    let found = restore::choose(&world.rules.directory, &address.workload, None, &Silent).unwrap();
     let keys = Identities::read(&key(&world)).unwrap();
     let into = at.join("into");
     restore::restore(&found, &into, FetchOptions::default(), Some(&keys), &Silent).unwrap();

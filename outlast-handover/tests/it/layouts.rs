@@ -89,7 +89,8 @@ fn content_that_stays_compressed_comes_back_by_zstd_and_by_our_program_in_parts_
         assert_eq!(shell(CHECK, &path), format!("{}\n", offer.files - 1).as_bytes(), "{name}");
         let readme = std::fs::read_to_string(world.rules.directory.join("README.txt")).unwrap();
         assert!(readme.contains("zstd -d <name>.zst"), "{readme}");
-        let found = restore::choose(&world.rules.directory, &address.workload, None).unwrap();
+        let found =
+            restore::choose(&world.rules.directory, &address.workload, None, &Silent).unwrap();
         assert_eq!(found.manifest.version, if compression.is_some() { 2 } else { 1 });
         let into = world.directory.path().join("into");
         restore::restore(&found, &into, FetchOptions::default(), None, &Silent).unwrap();
@@ -118,7 +119,7 @@ fn a_tree_comes_back_with_its_times_links_and_permissions_from_wherever_the_prod
         let from = world.rules.directory.display();
         shell(&format!("cp -r --no-preserve=timestamps {from} ."), &elsewhere);
         let workload = WorkloadName::new("files").unwrap();
-        let found = restore::choose(&elsewhere, &workload, None).unwrap();
+        let found = restore::choose(&elsewhere, &workload, None, &Silent).unwrap();
         assert_eq!(found.manifest.drop, offer.drop);
         let into = world.directory.path().join("into");
         restore::restore(&found, &into, FetchOptions::default(), None, &Silent).unwrap();
@@ -143,7 +144,7 @@ fn content_larger_than_a_file_may_be_lies_in_parts_and_is_whole_together() {
     assert_eq!(offer.files, 5, "four parts and the manifest");
     let path = world.path(&offer);
     assert_eq!(shell("cat shop.sql.part*", &path), content);
-    let found = restore::choose(&world.rules.directory, &address.workload, None).unwrap();
+    let found = restore::choose(&world.rules.directory, &address.workload, None, &Silent).unwrap();
     let into = world.directory.path().join("into");
     restore::restore(&found, &into, FetchOptions::default(), None, &Silent).unwrap();
     assert_eq!(std::fs::read(into.join("shop.sql")).unwrap(), content);
@@ -171,7 +172,8 @@ fn a_restore_that_lacks_or_spoils_something_is_named_file_by_file() {
         assert_eq!((changed.len(), missing.len()), if is_second { (1, 0) } else { (0, 1) });
     }
     let spoilt =
-        restore::choose(&world.rules.directory, &second.workload, Some(second.drop)).unwrap();
+        restore::choose(&world.rules.directory, &second.workload, Some(second.drop), &Silent)
+            .unwrap();
     let into = world.directory.path().join("into");
     let error =
         restore::restore(&spoilt, &into, FetchOptions::default(), None, &Silent).unwrap_err();
@@ -179,6 +181,27 @@ fn a_restore_that_lacks_or_spoils_something_is_named_file_by_file() {
     assert!(!into.exists(), "nothing is restored of what is not whole");
     shell("printf x >> outlast-drop.json", &world.path(&second));
     assert_eq!(search().unreadable.len(), 1);
+}
+
+#[test]
+fn of_a_drop_that_several_images_brought_back_a_whole_copy_is_taken_whichever_it_is() {
+    let world = World::new(Layout::Plain);
+    let desk = world.desk();
+    let address = world.stream("shop", b"one");
+    let offer = world.offer(&desk, &address).unwrap();
+    for whole in ["a", "b", "c"] {
+        let back = world.directory.path().join("back").join(whole);
+        for image in ["a", "b", "c"] {
+            let at = back.join(image);
+            std::fs::create_dir_all(&at).unwrap();
+            shell(&format!("cp -r {}/. .", world.rules.directory.display()), &at);
+            if image != whole {
+                shell("printf 0ne > shop.sql", &at.join(&offer.path));
+            }
+        }
+        let found = restore::choose(&back, &address.workload, None, &Silent).unwrap();
+        assert_eq!(found.path, back.join(whole).join(&offer.path));
+    }
 }
 
 #[test]

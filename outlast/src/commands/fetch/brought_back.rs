@@ -26,9 +26,9 @@ pub(super) struct Wish<'a> {
 
 pub(super) fn fetch(wish: &Wish<'_>, output: &Output) -> Result<Code> {
     let Wish { from, workload, into, .. } = *wish;
-    let found = choose(from, workload, wish.drop)?;
     let keys = wish.age_identity.map(Identities::read).transpose()?;
     let progress = output.progress();
+    let found = choose(from, workload, wish.drop, &progress)?;
     let summary = restore(&found, into, wish.options, keys.as_ref(), &progress)?;
     progress.finish();
     let drop = found.manifest.drop;
