@@ -166,13 +166,43 @@ impl Directory {
         Ok(())
     }
 
-    /// Opens the directory `name` inside this one. If it is missing, it is made with `access`, and
-    /// is durable when this returns.
+    /// Opens the directory `name` inside this one, which is made with `access` if it is missing. It is
+    /// durable when this returns, also one that was there: its maker may have died before it came to that.
     pub fn make_directory(&self, name: &str, access: Access) -> io::Result<Self> {
         match self.directory(name) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            result => return result,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.create_directory(name, access)
+            }
+            Ok(there) => self.sync().map(|()| there),
+            failed => failed,
         }
+    }
+
+    /// Opens the directory that `names` lead to from this one. Those that are missing are made, each as
+    /// open as the one above; all are durable when this returns, if this one is.
+    ///
+    /// Whoever makes something in a directory has made the directory's own name durable first. So of
+    /// those that are there only the last may not be, whose maker has died or did not come to it yet.
+    pub fn make_directories(&self, names: &[&str]) -> io::Result<Self> {
+        self.make_below(None, names)
+    }
+
+    /// The same; `above` holds the name of this one, if that may not be durable yet.
+    fn make_below(&self, above: Option<&Self>, names: &[&str]) -> io::Result<Self> {
+        let (name, rest) = names.split_first().ok_or(io::ErrorKind::InvalidInput)?;
+        match self.directory(name) {
+            Ok(there) if rest.is_empty() => self.sync().map(|()| there),
+            Ok(there) => there.make_below(Some(self), rest),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                above.map_or(Ok(()), Self::sync)?;
+                let made = self.create_directory(name, self.access()?)?;
+                if rest.is_empty() { Ok(made) } else { made.make_below(None, rest) }
+            }
+            failed => failed,
+        }
+    }
+
+    fn create_directory(&self, name: &str, access: Access) -> io::Result<Self> {
         let mode = access.of_directory();
         fault::point(|| self.path.join(name));
         self.meter.call(&self.path);

@@ -327,7 +327,8 @@ pub fn close_days(
 }
 
 /// Whether all that is left are directories in which a file server keeps its notes. They are not
-/// ours to remove, and nothing is to be waited for.
+/// ours to remove, and nothing is to be waited for. If nothing is left, the last of it went this moment,
+/// and the directory can go, too: next time.
 fn holds_nothing_of_ours(directory: &Directory) -> bool {
     let taken = taken_names(directory);
     let is_theirs = |name: &Vec<u8>| {
@@ -335,7 +336,8 @@ fn holds_nothing_of_ours(directory: &Directory) -> bool {
             || is_foreign(name) && directory.facts(name).is_ok_and(|facts| facts.is_directory)
     };
     let names = directory.names_up_to(REMOVED_MAX);
-    names.is_ok_and(|(names, is_whole)| is_whole && names.iter().all(is_theirs))
+    names
+        .is_ok_and(|(names, is_whole)| is_whole && !names.is_empty() && names.iter().all(is_theirs))
 }
 
 /// Whether a file cannot be removed only because somebody has it open: a silly file of our own
@@ -348,6 +350,18 @@ fn is_held(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A silly file of NFS goes by itself when it is closed, maybe right after it was in the way.
+    #[test]
+    fn a_directory_that_has_become_empty_is_still_to_be_removed() {
+        let place = tempfile::tempdir().unwrap();
+        let directory = Directory::open(place.path()).unwrap();
+        assert!(!holds_nothing_of_ours(&directory));
+        std::fs::create_dir(place.path().join("@eaDir")).unwrap();
+        assert!(holds_nothing_of_ours(&directory));
+        std::fs::create_dir(place.path().join("ours")).unwrap();
+        assert!(!holds_nothing_of_ours(&directory));
+    }
 
     #[test]
     fn only_a_file_that_somebody_has_open_is_waited_for() {

@@ -294,10 +294,7 @@ impl Share {
     pub(crate) fn make_workload(&self, workload: &WorkloadName) -> Result<Directory, ShareError> {
         let root = self.root_to_change()?;
         let path = self.workload_directory(workload);
-        let made = root.access().and_then(|access| {
-            let workloads = root.make_directory(WORKLOADS, access)?;
-            workloads.make_directory(workload.as_str(), workloads.access()?)
-        });
+        let made = root.make_directories(&[WORKLOADS, workload.as_str()]);
         made.map_err(ShareError::io("open or make", &path))
     }
 

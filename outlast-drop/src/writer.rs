@@ -410,9 +410,7 @@ fn make_directories(
     address: &DropAddress,
 ) -> io::Result<(Directory, Access)> {
     let [_, _, drops, day, drop] = address.components();
-    let drops = workload.make_directory(&drops, workload.access()?)?;
-    let day = drops.make_directory(&day, drops.access()?)?;
-    let directory = day.make_directory(&drop, day.access()?)?;
+    let directory = workload.make_directories(&[&drops, &day, &drop])?;
     let access = directory.access()?;
     Ok((directory, access))
 }

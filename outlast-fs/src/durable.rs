@@ -112,22 +112,27 @@ pub fn move_unsynced(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 /// Creates the directory and those above it that are missing, each durable in its parent. One
-/// that is there already keeps its permissions.
+/// that is there already keeps its permissions, and is made durable, too: whoever made it may have
+/// died before that, or not come to it yet.
 pub fn create_directories(path: &Path, mode: u32) -> io::Result<()> {
-    if path.is_dir() {
-        return Ok(());
-    }
     let above = parent(path);
+    if path.is_dir() {
+        return match sync_directory(above) {
+            // Somebody else's, where we make nothing.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+            result => result,
+        };
+    }
     if above != path {
         create_directories(above, mode)?;
     }
     fault::point(|| path.to_owned());
     match DirBuilder::new().mode(mode).create(path) {
         // Another process was quicker; that serves as well.
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
-        Err(error) => Err(error),
-        Ok(()) => sync_directory(above),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
+        result => result?,
     }
+    sync_directory(above)
 }
 
 /// Makes everything durable that was written to the file system of `path`.

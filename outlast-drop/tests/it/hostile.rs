@@ -225,6 +225,37 @@ fn a_drop_that_was_sealed_outlives_a_crash_of_the_server() {
     }
 }
 
+/// A directory that is there need not be durable: its maker may have failed or died before that.
+#[test]
+fn what_was_promised_outlives_a_crash_whoever_left_the_directories_that_it_is_in() {
+    for seed in 0..8 {
+        for nth in 1..4 {
+            let Some(world) = World::new(Habits::default(), seed) else { return };
+            let fault = Fault::DoneButFails(Errno::NOSPC);
+            let fails_next = |nth| {
+                let struck = world.writers.struck();
+                world.writers.plan(Planned { verb: Verb::MakeDirectory, nth, fault });
+                struck
+            };
+            let struck = fails_next(nth);
+            begun(&world.written).unwrap_err();
+            assert!(world.writers.struck() > struck, "directory number {nth}");
+            let (address, ended) = written(&world.written);
+            ended.unwrap();
+            let address = address.unwrap();
+            let signed = receipt(&world.written, &address, ReceiptState::Vaulted);
+            fails_next(1);
+            receipts::write(&world.written, &signed).unwrap_err();
+            receipts::write(&world.written, &signed).unwrap();
+            world.server.crash();
+            assert_eq!(read_all(&world.watched, &address).unwrap(), content(), "{seed} {nth}");
+            let (workload, drop) = (&address.workload, address.drop);
+            let kept = receipts::read(&world.watched, workload, drop, ReceiptState::Vaulted);
+            assert!(kept.unwrap().is_some(), "{seed} {nth}");
+        }
+    }
+}
+
 #[test]
 fn a_drop_that_is_sealed_in_the_last_moment_is_not_given_up_by_an_agent_with_an_old_picture() {
     let Some(world) = World::new(Habits::default(), 1) else { return };
