@@ -66,6 +66,8 @@ impl Spool {
             queues: BTreeMap::new(),
             last: Arrival(0),
         };
+        // What is found counts as durable, and its writer may have died before it had made it so.
+        durable::sync_directory(&items).map_err(SpoolError::io("make durable", &items))?;
         let listed = fs::read_dir(&items).map_err(SpoolError::io("list", &items))?;
         for entry in listed {
             let name = entry.map_err(SpoolError::io("list", &items))?.file_name();

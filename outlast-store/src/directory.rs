@@ -70,6 +70,8 @@ impl DirectoryStore {
         // Where nothing can be written, nothing can be removed.
         if let Some(now) = store.now() {
             store.sweep(now);
+            // What is built on an index must not outlive it.
+            store.sync_names(Kind::Index).map_err(|source| cannot_open(path, source))?;
         }
         Ok(store)
     }
@@ -168,7 +170,39 @@ impl DirectoryStore {
     }
 
     fn publish(&self, object: &Object, content: &[u8]) -> io::Result<()> {
-        self.in_directory(object, |file| durable::publish_new(file, content, FILE_MODE))
+        self.before_publishing(object)?;
+        let published =
+            self.in_directory(object, |file| durable::publish_new(file, content, FILE_MODE));
+        self.published(object, published)
+    }
+
+    /// An index says of packs that they are here. Each has made its name durable, but the directory
+    /// that it is in may be of a process that died before it came to that.
+    fn before_publishing(&self, object: &Object) -> io::Result<()> {
+        match object.kind() {
+            Kind::Index => self.sync_names(Kind::Data),
+            _ => Ok(()),
+        }
+    }
+
+    /// An object that is there already serves as well as a new one, so it has to be as durable: whoever
+    /// gave it its name may have died in the same moment.
+    fn published<T>(&self, object: &Object, published: io::Result<T>) -> io::Result<T> {
+        if let Err(error) = &published
+            && error.kind() == io::ErrorKind::AlreadyExists
+        {
+            let file = self.file_of(object);
+            durable::sync_directory(file.parent().unwrap_or(&self.root))?;
+        }
+        published
+    }
+
+    /// Makes the names durable that the directory of a kind holds, if there is one.
+    fn sync_names(&self, kind: Kind) -> io::Result<()> {
+        match durable::sync_directory(&self.root.join(kind.directory())) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            result => result,
+        }
     }
 
     /// Makes the file of `object`, and the directory that it belongs into if that is missing.
@@ -315,7 +349,9 @@ impl StagedObject {
 
     fn publish_by(self, publish: fn(Staged) -> io::Result<File>) -> Result<(), StoreError> {
         let Self { store, staged, object, .. } = self;
-        publish(staged).map(drop).map_err(|error| store.cannot_create(&object, error))
+        let published = store.before_publishing(&object).and_then(|()| publish(staged));
+        let published = store.published(&object, published);
+        published.map(drop).map_err(|error| store.cannot_create(&object, error))
     }
 }
 

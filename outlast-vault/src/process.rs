@@ -234,6 +234,7 @@ fn open(
     let storage = DirectoryStorage::open(&config.dir);
     let storage = storage.map_err(StartError::io("create the folders of", &config.dir))?;
     let hold = storage.hold()?;
+    storage.make_durable()?;
     let storage = storage.saving(IDENTITY, &config.identity);
     let storage = config.save_too.iter().fold(storage, |it, (name, place)| it.saving(name, place));
     let scratch = config.scratch.clone().unwrap_or_else(|| config.dir.join("scratch"));

@@ -37,6 +37,8 @@ fn new_store() -> (tempfile::TempDir, DirectoryStore) {
     (directory, store)
 }
 
+mod crashes;
+
 #[test]
 fn every_store_keeps_the_contract() {
     let (_directory, store) = new_store();

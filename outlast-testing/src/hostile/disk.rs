@@ -88,6 +88,9 @@ impl Disk {
             }
             Ask::Remove { parent, name } => self.remove(*parent, name),
             Ask::RemoveDirectory { parent, name } => self.remove_directory(*parent, name),
+            Ask::Rename { parent, name, to, new, is_new } => {
+                self.rename((*parent, name), (*to, new), *is_new)
+            }
             Ask::Open { node } => {
                 self.node_mut(*node)?.opened += 1;
                 Ok(Answer::Opened)
@@ -120,6 +123,10 @@ impl Disk {
                 }
             }
             Ask::Remove { parent, .. } | Ask::RemoveDirectory { parent, .. } => refresh(parent),
+            Ask::Rename { parent, to, .. } => {
+                refresh(parent);
+                refresh(to);
+            }
             Ask::Change { node, .. } | Ask::Write { node, .. } | Ask::Sync { node } => {
                 refresh(node)
             }
@@ -153,7 +160,7 @@ impl Disk {
                     let mut kept = durable.clone();
                     kept.retain(|name, _| names.contains_key(name) || draw() % 2 == 0);
                     for (name, node) in names.iter() {
-                        if !durable.contains_key(name) && draw() % 2 == 0 {
+                        if durable.get(name) != Some(node) && draw() % 2 == 0 {
                             kept.insert(name.clone(), *node);
                         }
                     }
@@ -284,6 +291,22 @@ impl Disk {
         }
         self.names_mut(parent)?.retain(|_, node| *node != number);
         self.nodes.remove(&number);
+        Ok(Answer::Done)
+    }
+
+    /// A crash before both directories are synced may leave the file under either name, both, or none,
+    /// and under the new one what had it before.
+    fn rename(&mut self, from: (u64, &[u8]), to: (u64, &[u8]), is_new: bool) -> Answered {
+        let number = self.find(from.0, from.1)?;
+        let replaced = self.find(to.0, to.1).ok();
+        if replaced == Some(number) {
+            return Ok(Answer::Done);
+        }
+        if replaced.is_some() && is_new {
+            return Err(Errno::EXIST);
+        }
+        self.names_mut(from.0)?.retain(|_, node| *node != number);
+        self.names_mut(to.0)?.insert(to.1.to_owned(), number);
         Ok(Answer::Done)
     }
 

@@ -25,6 +25,7 @@ pub enum Verb {
     Create,
     Remove,
     RemoveDirectory,
+    Rename,
     Open,
     Read,
     Write,
@@ -34,7 +35,7 @@ pub enum Verb {
 
 impl Verb {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Look,
         Self::Stat,
         Self::Change,
@@ -42,6 +43,7 @@ impl Verb {
         Self::Create,
         Self::Remove,
         Self::RemoveDirectory,
+        Self::Rename,
         Self::Open,
         Self::Read,
         Self::Write,

@@ -65,6 +65,7 @@ impl Ask {
             Self::Create { .. } => Verb::Create,
             Self::Remove { .. } => Verb::Remove,
             Self::RemoveDirectory { .. } => Verb::RemoveDirectory,
+            Self::Rename { .. } => Verb::Rename,
             Self::Open { .. } => Verb::Open,
             Self::Read { .. } => Verb::Read,
             Self::Write { .. } => Verb::Write,

@@ -12,6 +12,8 @@ const BIG_WRITES: u32 = 1 << 5;
 /// Reads and writes go to the server, and not to the kernel's pages.
 const DIRECT: u32 = 1;
 const EXCLUSIVE: u32 = 0o200;
+/// Of a renaming: nothing is replaced.
+const NO_REPLACE: u32 = 1;
 
 /// Who calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -49,19 +51,70 @@ pub(super) enum What {
 /// What is asked of the server's tree.
 #[derive(Debug, Clone)]
 pub(super) enum Ask {
-    Look { parent: u64, name: Vec<u8> },
-    Stat { node: u64 },
-    Change { node: u64, valid: u32, mode: u32, user: u32, group: u32, size: u64 },
-    MakeDirectory { parent: u64, name: Vec<u8>, mode: u32 },
-    Create { parent: u64, name: Vec<u8>, mode: u32, is_exclusive: bool },
-    Remove { parent: u64, name: Vec<u8> },
-    RemoveDirectory { parent: u64, name: Vec<u8> },
-    Open { node: u64 },
-    Release { node: u64 },
-    Read { node: u64, offset: u64, size: u32 },
-    Write { node: u64, offset: u64, data: Vec<u8> },
-    Sync { node: u64 },
-    List { node: u64 },
+    Look {
+        parent: u64,
+        name: Vec<u8>,
+    },
+    Stat {
+        node: u64,
+    },
+    Change {
+        node: u64,
+        valid: u32,
+        mode: u32,
+        user: u32,
+        group: u32,
+        size: u64,
+    },
+    MakeDirectory {
+        parent: u64,
+        name: Vec<u8>,
+        mode: u32,
+    },
+    Create {
+        parent: u64,
+        name: Vec<u8>,
+        mode: u32,
+        is_exclusive: bool,
+    },
+    Remove {
+        parent: u64,
+        name: Vec<u8>,
+    },
+    RemoveDirectory {
+        parent: u64,
+        name: Vec<u8>,
+    },
+    /// To another directory, or another name of the same.
+    Rename {
+        parent: u64,
+        name: Vec<u8>,
+        to: u64,
+        new: Vec<u8>,
+        is_new: bool,
+    },
+    Open {
+        node: u64,
+    },
+    Release {
+        node: u64,
+    },
+    Read {
+        node: u64,
+        offset: u64,
+        size: u32,
+    },
+    Write {
+        node: u64,
+        offset: u64,
+        data: Vec<u8>,
+    },
+    Sync {
+        node: u64,
+    },
+    List {
+        node: u64,
+    },
     Nothing,
 }
 
@@ -108,8 +161,11 @@ impl Fields<'_> {
         u64::from_ne_bytes(*head)
     }
 
-    fn name(&self) -> Vec<u8> {
-        self.0.split(|byte| *byte == 0).next().unwrap_or_default().to_vec()
+    fn name(&mut self) -> Vec<u8> {
+        let mut parts = self.0.splitn(2, |byte| *byte == 0);
+        let name = parts.next().unwrap_or_default().to_vec();
+        self.0 = parts.next().unwrap_or_default();
+        name
     }
 }
 
@@ -135,6 +191,13 @@ fn what(opcode: u32, node: u64, fields: &mut Fields<'_>) -> What {
         }
         10 => Ask::Remove { parent, name: fields.name() },
         11 => Ask::RemoveDirectory { parent, name: fields.name() },
+        12 | 45 => {
+            let to = fields.long();
+            let (flags, _padding) =
+                if opcode == 45 { (fields.word(), fields.word()) } else { (0, 0) };
+            let (name, new) = (fields.name(), fields.name());
+            Ask::Rename { parent, name, to, new, is_new: flags & NO_REPLACE != 0 }
+        }
         14 => Ask::Open { node },
         15 => {
             let (_handle, offset, size) = (fields.long(), fields.long(), fields.word());

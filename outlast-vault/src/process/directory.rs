@@ -94,6 +94,16 @@ impl DirectoryStorage {
         }
     }
 
+    /// Makes durable what is there: a vault that was killed may have come to a name, and not to that,
+    /// and from here on what is found is taken for stored.
+    pub(super) fn make_durable(&self) -> Result<(), StartError> {
+        for directory in [&self.root, &self.repositories] {
+            let made = durable::sync_file_system(directory);
+            made.map_err(StartError::io("make durable what is in", directory))?;
+        }
+        Ok(())
+    }
+
     fn path(&self, key: &str) -> PathBuf {
         self.root.join(key)
     }
