@@ -228,6 +228,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(outlast_testing::cases(256))]
+
         #[test]
         fn a_header_survives((entries, length) in entries()) {
             let header = encode_header(&entries);
@@ -259,6 +261,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(outlast_testing::cases(256))]
+
         #[test]
         fn a_pack_is_as_long_as_its_blobs_and_their_header(
             (entries, length) in entries(),

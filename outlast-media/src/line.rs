@@ -247,6 +247,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(outlast_testing::cases(256))]
+
         /// At least 95% and never more than 2% and one slice above the rate, in any ten seconds.
         #[test]
         fn a_line_is_used_and_never_overused(

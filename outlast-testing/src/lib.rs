@@ -5,8 +5,9 @@
 //! made equal; [`pace`] tells how fast code is, and [`ManualTime`] lets months pass in a moment. A [`lab`]
 //! has real file servers and real clients, and the [`hostile`] file system does on purpose what they do
 //! seldom. A [`faulty_line`] is narrow and breaks. A [`netbackup`] stands in for a product that nobody can install. [`explore`] looks at all
-//! states of a model. Only tests, benchmarks and chores depend on this crate.
+//! states of a model, and [`cases()`] says how often a property is tried. Only tests, benchmarks and chores depend on this crate.
 
+mod cases;
 mod chance;
 mod compare;
 pub mod explore;
@@ -18,6 +19,7 @@ pub mod pace;
 mod time;
 mod torture;
 
+pub use cases::cases;
 pub use chance::Sequence;
 pub use compare::{allocated_bytes, compare_trees, read_through};
 pub use time::ManualTime;

@@ -234,6 +234,8 @@ fn any_proven() -> impl Strategy<Value = Proven> {
 }
 
 proptest! {
+    #![proptest_config(outlast_testing::cases(256))]
+
     #[test]
     fn no_sealed_drop_loses_its_data_unless_the_vault_holds_it(
         seen in any_state(),

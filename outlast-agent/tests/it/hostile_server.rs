@@ -93,7 +93,7 @@ fn broken(world: &World, promised: &[DropAddress]) -> Vec<String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 8, max_shrink_iters: 60, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { max_shrink_iters: 60, failure_persistence: None, ..outlast_testing::cases(8) })]
 
     #[test]
     fn no_schedule_of_faults_keeps_a_sealed_drop_from_the_vault_or_blames_a_team(

@@ -207,7 +207,7 @@ fn members_padding_and_what_follows_a_packed_dump_are_told_apart() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
+    #![proptest_config(outlast_testing::cases(100))]
 
     /// However content is cut on its way, the same is found; and nothing that looks like some kind makes
     /// it panic.

@@ -139,7 +139,7 @@ fn nothing_is_left_unread_behind_the_end() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(outlast_testing::cases(400))]
 
     #[test]
     fn a_damaged_archive_never_makes_the_reader_panic(

@@ -37,7 +37,7 @@ fn path() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(60))]
+    #![proptest_config(outlast_testing::cases(60))]
 
     #[test]
     fn a_garbage_tree_never_makes_a_scan_panic_or_see_a_sealed_drop(

@@ -86,7 +86,7 @@ fn content() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(outlast_testing::cases(96))]
 
     #[test]
     fn cuts_are_those_of_the_serial_reference_whatever_the_blocks(

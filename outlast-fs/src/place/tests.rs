@@ -317,7 +317,7 @@ fn any_entry() -> impl Strategy<Value = Entry> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(outlast_testing::cases(64))]
 
     #[test]
     fn no_sequence_of_entries_changes_anything_outside(

@@ -150,7 +150,7 @@ mod tests {
     use super::*;
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(24))]
+        #![proptest_config(outlast_testing::cases(24))]
 
         #[test]
         fn names_come_once_and_in_order_however_little_memory_there_is(

@@ -256,7 +256,7 @@ fn files() -> impl Strategy<Value = BTreeMap<Vec<u8>, usize>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
+    #![proptest_config(outlast_testing::cases(32))]
 
     #[test]
     fn looking_ahead_changes_neither_order_nor_content(files in files(), threads in 1..20_usize) {

@@ -237,7 +237,7 @@ impl Oracle {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(outlast_testing::cases(400))]
     /// A drop is confirmed when each of its files lies in some job that ended well and began after the drop
     /// appeared; it may leave when a newer one is confirmed, too. Whatever happens in whatever order, and if each thing is
     /// heard twice, and the ledger is written and read in between.

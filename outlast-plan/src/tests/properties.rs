@@ -53,7 +53,7 @@ fn total(given: &Description) -> Option<f64> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(outlast_testing::cases(48))]
 
     #[test]
     fn every_part_is_zero_or_more_and_sums_add_up(given in setups()) {

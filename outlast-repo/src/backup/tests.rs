@@ -158,7 +158,7 @@ fn every_agent_cuts_as_the_index_files_note() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(12))]
+    #![proptest_config(outlast_testing::cases(12))]
 
     #[test]
     fn who_follows_yesterdays_trail_cuts_as_who_does_not(
@@ -250,7 +250,7 @@ fn a_stream_needs_a_plain_name() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(outlast_testing::cases(24))]
 
     /// The key decides the cuts, so both backups go to repositories with one key.
     #[test]

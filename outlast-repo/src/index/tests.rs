@@ -265,7 +265,7 @@ fn run_steps(world: &World, steps: Vec<Step>) {
 fn the_index_on_disk_equals_a_plain_map_whatever_happens_to_it() {
     // One for all cases: a key file takes longer to make than a case.
     let world = World::new();
-    let mut runner = TestRunner::new(ProptestConfig::with_cases(64));
+    let mut runner = TestRunner::new(outlast_testing::cases(64));
     runner
         .run(&steps(), |steps| {
             run_steps(&world, steps);

@@ -86,7 +86,7 @@ mod tests {
     use outlast_format::Sha256Id;
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(16))]
+        #![proptest_config(outlast_testing::cases(16))]
         #[test]
         fn exactly_the_pieces_that_were_changed_or_cut_off_do_not_match(
             lengths in prop::collection::vec(1..900_000_u32, 1..40),

@@ -38,7 +38,7 @@ fn all(run: &Run<48>, id: &[u8; 32]) -> Vec<Record> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(32))]
+    #![proptest_config(outlast_testing::cases(32))]
     #[test]
     fn a_run_gives_all_records_of_an_id_in_memory_on_disk_and_merged(
         (one, other) in (records(), records())

@@ -72,7 +72,7 @@ fn use_all(repository: &Repository) -> Result<bool, TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(outlast_testing::cases(64))]
 
     #[test]
     fn a_change_anywhere_is_noticed_and_never_restored_as_if_it_were_right(

@@ -284,7 +284,7 @@ fn outcome(store: &dyn Store, step: &Step) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(outlast_testing::cases(24))]
 
     #[test]
     fn a_directory_does_what_memory_does(steps in prop::collection::vec(step(), 1..40)) {

@@ -191,7 +191,7 @@ fn a_reader_that_is_given_up_ends_its_threads() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(outlast_testing::cases(24))]
 
     #[test]
     fn content_comes_in_order_however_many_read(

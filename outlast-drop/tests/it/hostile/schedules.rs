@@ -103,7 +103,7 @@ impl Watch {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..outlast_testing::cases(150) })]
 
     #[test]
     fn no_schedule_of_faults_loses_a_sealed_drop_or_condemns_an_honest_writer(

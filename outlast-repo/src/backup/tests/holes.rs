@@ -54,7 +54,7 @@ impl EntrySource for Sparse {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(3))]
+    #![proptest_config(outlast_testing::cases(3))]
 
     #[test]
     fn a_hole_is_not_read_and_its_content_is_cut_as_if_it_were(

@@ -130,7 +130,7 @@ fn tree_of(path: &std::path::Path, way: &Way) -> (BlobId, Vec<(String, Vec<u8>)>
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4, ..ProptestConfig::default() })]
+    #![proptest_config(outlast_testing::cases(4))]
 
     #[test]
     fn any_interleaving_of_the_stages_yields_the_same_tree(

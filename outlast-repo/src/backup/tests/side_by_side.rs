@@ -123,7 +123,7 @@ fn tree(number: u64, sizes: &[usize]) -> Script {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
+    #![proptest_config(outlast_testing::cases(12))]
 
     #[test]
     fn each_gives_what_it_gives_alone_and_all_that_was_lent_comes_back(

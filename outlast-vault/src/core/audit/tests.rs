@@ -362,7 +362,7 @@ fn only_what_is_asked_for_is_exported() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+    #![proptest_config(outlast_testing::cases(64))]
     #[test]
     fn a_bit_that_flips_anywhere_is_found_and_its_entry_is_named(
         number in 1_u64..=8, place in 0_usize..1_000_000, bit in 0_u8..8,

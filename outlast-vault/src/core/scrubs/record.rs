@@ -274,7 +274,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(32))]
+        #![proptest_config(outlast_testing::cases(32))]
         /// Whoever does what is due, whenever it gets round to it within a quarter of the period, has read
         /// everything within each period, over any number of restarts.
         #[test]
