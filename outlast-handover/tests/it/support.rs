@@ -16,7 +16,7 @@ use outlast_handover::{
 use outlast_types::{Environment, SystemClock, SystemRandom, WorkloadName};
 use tempfile::TempDir;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A share, and a hand-over beside it.
 pub(crate) struct World {

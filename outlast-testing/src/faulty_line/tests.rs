@@ -22,7 +22,7 @@ fn echo() -> SocketAddr {
 /// What comes back of `bytes`, as far as it does.
 fn round(line: &FaultyLine, bytes: &[u8]) -> io::Result<Vec<u8>> {
     let near = TcpStream::connect(line.address())?;
-    near.set_read_timeout(Some(Duration::from_secs(20)))?;
+    near.set_read_timeout(Some(Duration::from_secs(120)))?;
     let mut writer = near.try_clone()?;
     let sent = bytes.to_vec();
     let writing = thread::spawn(move || {
@@ -65,7 +65,7 @@ fn a_line_that_is_down_breaks_what_is_under_way_and_takes_nothing_new() {
     let line = FaultyLine::to(echo(), 3).unwrap();
     line.set(Weather { stalls: 100, within: 1, ..Weather::default() });
     let near = TcpStream::connect(line.address()).unwrap();
-    near.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    near.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
     (&near).write_all(b"hello").unwrap();
     while line.carried().troubled == 0 {
         thread::yield_now();

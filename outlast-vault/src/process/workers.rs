@@ -98,7 +98,7 @@ mod tests {
                 .unwrap();
         has_begun.recv().unwrap();
         assert!(!workers.has_lost_one());
-        assert_eq!(workers.end(Duration::from_millis(300)), ["hanging"]);
+        assert_eq!(workers.end(Duration::from_secs(3)), ["hanging"]);
         drop(let_go);
     }
 }

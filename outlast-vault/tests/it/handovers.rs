@@ -283,7 +283,9 @@ fn a_withdrawal_and_a_failed_job_are_pages_of_the_backup_team_and_end_by_themsel
     told(&agent, &drop, DeliveryState::Withdrawn);
     let open = |operator: &ApiClient| {
         let all = operator.incidents().unwrap().into_iter();
-        all.filter(|incident| incident.resolved.is_none()).collect::<Vec<_>>()
+        // On a machine that is busy, the agent may seem silent, besides.
+        let others = all.filter(|incident| !incident.key.starts_with("agent/"));
+        others.filter(|incident| incident.resolved.is_none()).collect::<Vec<_>>()
     };
     let incidents = open(&operator);
     assert_eq!(incidents.len(), 1, "{incidents:?}");

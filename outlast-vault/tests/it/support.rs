@@ -293,7 +293,7 @@ impl Agent {
 
 /// Waits until `ready` gives something, at most 30 seconds.
 pub(crate) fn eventually<T>(what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + Duration::from_secs(120);
     loop {
         if let Some(value) = ready() {
             return value;

