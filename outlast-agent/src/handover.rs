@@ -233,9 +233,17 @@ impl Handovers {
         is_same
     }
 
-    /// The vault does not know any more that a product has a drop, as it once signed.
-    pub(crate) fn tell_again(&self, address: &DropAddress, signed: &[Confirmation]) {
+    /// The vault does not know, or not any more, that the products of these hand-overs have a drop; what it once signed.
+    pub(crate) fn tell_again<'n>(
+        &self,
+        address: &DropAddress,
+        unknown_to: impl Iterator<Item = &'n str> + Clone,
+        signed: &[Confirmation],
+    ) {
         for room in self.of(&address.workload) {
+            if !unknown_to.clone().any(|name| name == room.name()) {
+                continue;
+            }
             let signed = signed.iter().find(|it| it.handover == room.name());
             room.tell_again(&key_of(address), signed.map(|it| it.delivery.clone()));
         }

@@ -45,7 +45,7 @@ pub enum State {
     Read,
     /// The product has all of it.
     Confirmed,
-    /// It may leave.
+    /// It may leave, too.
     Releasable,
 }
 
@@ -234,10 +234,10 @@ impl Ledger {
         releasable: &[DropKey],
         sent_until: Option<Timestamp>,
     ) -> State {
-        if releasable.contains(&tracked.offer.key()) {
-            State::Releasable
-        } else if self.is_confirmed(tracked) {
-            State::Confirmed
+        // What somebody lets go since the vault holds it is not confirmed by that.
+        if self.is_confirmed(tracked) {
+            let may_leave = releasable.contains(&tracked.offer.key());
+            if may_leave { State::Releasable } else { State::Confirmed }
         } else if sent_until.is_some_and(|began| began > tracked.offer.appeared) {
             State::Read
         } else {
@@ -268,10 +268,15 @@ impl Ledger {
         let may_leave = confirmed[..beyond].iter().filter(|tracked| {
             rules.keep_until.iter().all(|schedule| self.is_confirmed_by(tracked, schedule))
         });
-        let by_hand = self.of_workload(workload).filter(|it| it.released.is_some());
+        let by_hand = self.of_workload(workload).filter(|it| self.is_let_go(it));
         let all: BTreeSet<DropKey> =
             may_leave.copied().chain(by_hand).map(|tracked| tracked.offer.key()).collect();
         all.into_iter().collect()
+    }
+
+    /// Whether somebody lets a drop go, and what they let it go for stands: a confirmation may have been withdrawn since.
+    pub fn is_let_go(&self, tracked: &Tracked) -> bool {
+        tracked.released.as_ref().is_some_and(|it| it.vaulted || self.is_confirmed(tracked))
     }
 
     /// Whether all files of a drop lie in jobs that count.
@@ -283,7 +288,7 @@ impl Ledger {
     /// newest that the product has. What has left the directory was so.
     pub fn is_outlived(&self, drop: &DropKey) -> bool {
         let Some(tracked) = self.get(drop) else { return self.is_gone(drop) };
-        let is_newer = |it: &&Tracked| it.offer.appeared > tracked.offer.appeared;
+        let is_newer = |it: &&Tracked| it.offer.since() > tracked.offer.since();
         self.is_confirmed(tracked)
             && self.of_workload(&drop.workload).filter(is_newer).any(|it| self.is_confirmed(it))
     }
@@ -350,7 +355,7 @@ impl Ledger {
     pub fn of_workload(&self, workload: &WorkloadName) -> impl Iterator<Item = &Tracked> {
         let drops = self.offers.get(workload).into_iter().flat_map(BTreeMap::values);
         let mut drops: Vec<&Tracked> = drops.collect();
-        drops.sort_by_key(|it| it.offer.appeared);
+        drops.sort_by_key(|it| it.offer.since());
         drops.into_iter()
     }
 

@@ -32,6 +32,9 @@ pub struct Release {
     pub reason: String,
     /// Who else holds it, as far as is known.
     pub held_by: String,
+    /// Whether that is the vault, by its signed word. Else it is the product, and the drop goes only while that stands.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub vaulted: bool,
 }
 
 /// What was known of a drop when it was copied from the share.
@@ -40,6 +43,9 @@ pub struct Sight {
     /// When the agent first saw it there, by its own clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_seen: Option<Timestamp>,
+    /// When it was here before, if it is offered once more: it is as old as then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shown_before: Option<Timestamp>,
     /// What its team declared that its content must be like.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sanity_rule: Option<SanityRule>,
@@ -75,6 +81,11 @@ pub struct Offer {
 impl Offer {
     pub fn key(&self) -> DropKey {
         DropKey { workload: self.workload.clone(), drop: self.drop }
+    }
+
+    /// Its place among drops of its workload: when it first appeared.
+    pub fn since(&self) -> Timestamp {
+        self.sight.shown_before.map_or(self.appeared, |before| before.min(self.appeared))
     }
 
     pub fn address(&self) -> DropAddress {

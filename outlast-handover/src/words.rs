@@ -6,7 +6,8 @@ use outlast_types::{Timestamp, human};
 
 use crate::evidence::Outcome;
 use crate::lease::Lease;
-use crate::ledger::{Job, Ledger, State, Tracked};
+use crate::ledger::{Job, Ledger, State, Told, Tracked};
+use crate::offer::Release;
 use crate::product;
 use crate::rules::Rules;
 
@@ -33,6 +34,9 @@ pub fn why(
     let age = human::duration(now.since(tracked.offer.appeared));
     let reading =
         leases.iter().find(|lease| lease.began > tracked.offer.appeared && !lease.is_over(now));
+    if let Some(release) = &tracked.released {
+        return let_go(ledger, rules, tracked, release);
+    }
     match state {
         State::Offered => match (reading, last_failure(ledger, tracked)) {
             (Some(lease), _) => format!("offered {age} ago; {} reads it now", lease.job.shown()),
@@ -58,11 +62,6 @@ pub fn why(
             format!("sent{by}, and nothing has confirmed that the product stored it")
         }
         State::Confirmed => confirmed(ledger, rules, tracked),
-        State::Releasable if tracked.released.is_some() => {
-            let words = tracked.released.as_ref();
-            let words = words.map(|it| format!("{} lets it go: {}", it.by, it.reason));
-            format!("{}; it leaves when nobody reads", words.unwrap_or_default())
-        }
         State::Releasable => match leases.iter().find(|lease| !lease.is_over(now)) {
             Some(lease) => format!("may leave when {} has ended", lease.job.shown()),
             None if rules.is_read_at(now) => {
@@ -70,6 +69,21 @@ pub fn why(
             }
             None => "leaves now".to_owned(),
         },
+    }
+}
+
+/// What becomes of a drop that somebody lets go.
+fn let_go(ledger: &Ledger, rules: &Rules, tracked: &Tracked, release: &Release) -> String {
+    let words = format!("{} lets it go: {}", release.by, release.reason);
+    let is_heard = tracked.told.contains(&Told::Countersigned);
+    if !ledger.is_let_go(tracked) {
+        format!(
+            "{words}; it stays until a job has it: it was let go for a confirmation that is withdrawn since"
+        )
+    } else if rules.frees.wants_no_vault() && !release.vaulted && !is_heard {
+        format!("{words}; it leaves when the vault has signed that it heard of its confirmation")
+    } else {
+        format!("{words}; it leaves when nobody reads")
     }
 }
 

@@ -141,7 +141,7 @@ impl Agent {
                 Some((point, true)) => doubtful.push((point, candidate)),
                 None => {
                     unknown += 1;
-                    self.tell_again(share, &candidate);
+                    self.tell_again(share, &candidate, now);
                 }
             }
         }
@@ -160,11 +160,14 @@ impl Agent {
     }
 
     /// The vault has forgotten what it once heard, or never did: it hears it now, as it signed it where it did.
-    fn tell_again(&self, share: &Share, candidate: &Candidate) {
+    fn tell_again(&self, share: &Share, candidate: &Candidate, now: &ConfirmedNow) {
         let reader = Reader { share, authority: &self.authority };
         let signed = reader.confirmed(&candidate.address, candidate.seal).unwrap_or_default();
+        let is_unknown = |it: &&HandedDrop| !now.handed.iter().any(|handed| handed.handed == **it);
+        let unknown = candidate.handed.iter().filter(is_unknown);
+        let unknown_to = unknown.map(|it| it.handover.as_str());
         tracing::debug!(drop = %candidate.address, "the vault does not know that it is confirmed; telling it again");
-        self.handovers.tell_again(&candidate.address, &signed);
+        self.handovers.tell_again(&candidate.address, unknown_to, &signed);
     }
 
     fn tell_what_is_unsafe(&self, workloads: &BTreeSet<WorkloadName>, report: &mut PassReport) {

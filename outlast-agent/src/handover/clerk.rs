@@ -88,9 +88,14 @@ impl Clerk {
             // On another share than the one that is served now, nobody can say anything; and the vault hears of this one alone.
             let share = room.share().map(|share| share.id());
             let is_elsewhere = |it: &Tracked| share.is_some_and(|share| it.offer.share != share);
-            let is_told = |it: &Tracked| {
-                it.told.contains(&Told::Confirmed) || it.released.is_some() || is_elsewhere(it)
-            };
+            // Where a confirmation alone frees it on the share, nobody but the desk could ask the product again: there the
+            // vault's word lies on the share before it leaves.
+            let is_alone = room.rules.frees.wants_no_vault();
+            let word = if is_alone { Told::Countersigned } else { Told::Confirmed };
+            let is_let_go =
+                |it: &Tracked| it.released.as_ref().is_some_and(|it| it.vaulted || !is_alone);
+            let is_told =
+                |it: &Tracked| it.told.contains(&word) || is_let_go(it) || is_elsewhere(it);
             let is_unheard =
                 |it: &Tracked| is_told(it) && !is_elsewhere(it) && !room.is_heard(&it.offer.key());
             let leaving = account::leaving(&desk, is_unheard, room.environment.clock.now());

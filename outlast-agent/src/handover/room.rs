@@ -145,8 +145,14 @@ impl Room {
     /// Whether the product has a drop, by jobs of each schedule that the rules name; or had, and it has left the directory
     /// since. If that cannot be said now, it has not.
     pub(super) fn confirms(&self, key: &DropKey) -> bool {
-        if self.state().elsewhere.contains_key(key) {
-            return true;
+        {
+            let state = self.state();
+            if state.waiting.is_again(key) {
+                return false;
+            }
+            if state.elsewhere.contains_key(key) {
+                return true;
+            }
         }
         let confirms = self.door.soon(|desk| {
             let (ledger, schedules) = (desk.ledger(), &self.rules.keep_until);
@@ -161,18 +167,32 @@ impl Room {
         confirms.unwrap_or(false)
     }
 
-    /// The vault is to hear again that the product has a drop; `delivery` is how it heard it once.
+    /// The vault is to hear again that the product has a drop; `delivery` is how it heard it once. Where it never did, or took
+    /// its word back, and the drop has left the directory, nobody can say that any more: then it is offered once more.
     pub(super) fn tell_again(&self, key: &DropKey, delivery: Option<Delivery>) {
+        let is_gone = self.door.soon(|desk| desk.ledger().is_gone(key)).unwrap_or(false);
         let mut state = self.state();
         state.heard.forget(key);
         let is_it =
             |left: &Delivery| left.drop.workload == key.workload && left.drop.drop == key.drop;
-        if let Some(delivery) = delivery
-            && state.left.len() < LEFT_MAX
-            && !state.left.iter().any(is_it)
-        {
-            state.left.push_back(delivery);
+        if state.left.iter().any(is_it) {
+            return;
         }
+        match delivery {
+            Some(delivery) if state.left.len() < LEFT_MAX => state.left.push_back(delivery),
+            None if is_gone || state.elsewhere.contains_key(key) => {
+                state.elsewhere.remove(key);
+                if state.waiting.again(key) {
+                    tracing::warn!(drop = %key, handover = self.name(), "it lies on the share, has left the directory, and the vault does not know that the product has it: it is offered once more");
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether a drop that has left is to be offered once more, whatever receipts say.
+    pub(super) fn is_again(&self, key: &DropKey) -> bool {
+        self.state().waiting.is_again(key)
     }
 
     pub(super) fn is_none(&self, key: &DropKey) {

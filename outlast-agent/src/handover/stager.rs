@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use outlast_drop::{DropReadError, ReceiptState, Rejection, SealedDrop, Share, receipt};
+use outlast_drop::{
+    DropReadError, ReceiptState, Rejection, SealedDrop, Share, SignedReceipt, receipt,
+};
 use outlast_handover::build::{self, Wanted};
 use outlast_handover::offer::Sight;
 use outlast_handover::{Desk, DropKey, HandoverError, intake};
@@ -158,7 +160,12 @@ fn bring(
     candidate: &Candidate,
     shutdown: &Shutdown,
 ) -> Result<(), Failed> {
-    if intake::at(desk).ledger().knows(key) {
+    let is_again = room.is_again(key);
+    let is_there = {
+        let desk = intake::at(desk);
+        desk.ledger().get(key).is_some() || (!is_again && desk.ledger().is_gone(key))
+    };
+    if is_there {
         return Ok(());
     }
     let reader = Reader { share, authority: &room.authority };
@@ -169,13 +176,15 @@ fn bring(
     };
     // Which schedules have it no receipt says, so that where they count it is offered again.
     if room.rules.keep_until.is_empty()
+        && !is_again
         && let Some(confirmed) = said(ReceiptState::Confirmed)?
     {
         // The product has it, whoever offered it: it is not offered again.
         room.is_elsewhere(key, confirmed.stamp);
         return Ok(());
     }
-    if let Some(read) = said(ReceiptState::HandedOver)? {
+    let read = said(ReceiptState::HandedOver)?;
+    if let Some(read) = &read {
         intake::at(desk).begin_above(read.stamp);
     }
     let cleared = reader.is_cleared(&candidate.address, candidate.seal);
@@ -187,7 +196,14 @@ fn bring(
     let mut copied = copy(room, desk, share, key, candidate, &is_stopped)?;
     // What cannot be read now is told to its team by the pass; the vault goes by its own rules then.
     let sanity_rule = declaration::sanity_rule(share, &key.workload).ok().flatten();
-    copied.sight = Sight { first_seen: candidate.first_seen, sanity_rule };
+    // One that does not wait any more was there when it was accepted.
+    let accepted = || reader.standing(&candidate.address, ReceiptState::Accepted);
+    let is_it = |receipt: &SignedReceipt| receipt.receipt().seal == Some(candidate.seal);
+    let accepted_at = || accepted().filter(is_it).map(|receipt| receipt.receipt().at);
+    let first_seen = candidate.first_seen.or_else(accepted_at);
+    // Of two that are offered once more, the order stays; and each is older than all that came since.
+    let shown_before = is_again.then(|| read.map(|read| read.stamp).or(first_seen)).flatten();
+    copied.sight = Sight { first_seen, shown_before, sanity_rule };
     let keys = &*room.keys;
     match intake::offer_until(desk, share, copied, keys, is_cleared, &is_stopped) {
         // A copy condemns nobody: what it is refused for is looked for on the share.

@@ -12,6 +12,8 @@ const WAITING_MAX: usize = 50_000;
 const REFUSED_MAX: usize = 10_000;
 /// Drops of which it is remembered that they need nothing more; of more, it is found out again.
 const KNOWN_MAX: usize = 100_000;
+/// Drops that are to be in the directory once more, at a time.
+const AGAIN_MAX: usize = 1000;
 /// After that what was refused is tried again: somebody may have changed what it was refused for.
 const AGAIN: Duration = Duration::from_secs(3600);
 /// The longest pause after the share could not be read.
@@ -60,6 +62,8 @@ pub(super) struct Waiting {
     refused: BTreeMap<DropKey, Refused>,
     /// Those that are in the directory, or were.
     known: BTreeSet<DropKey>,
+    /// Those that have left it, and are to be there once more.
+    again: BTreeSet<DropKey>,
     /// Those that shipping has not read yet.
     wanted: BTreeSet<DropKey>,
     /// The one that is being copied, and when that last came a step further.
@@ -109,6 +113,7 @@ impl Waiting {
     pub(super) fn done(&mut self, key: &DropKey) {
         self.drops.remove(key);
         self.refused.remove(key);
+        self.again.remove(key);
         self.end(key);
         if self.known.len() >= KNOWN_MAX {
             self.known.clear();
@@ -120,8 +125,24 @@ impl Waiting {
     pub(super) fn is_none(&mut self, key: &DropKey) {
         self.drops.remove(key);
         self.refused.remove(key);
+        self.again.remove(key);
         self.wanted.remove(key);
         self.end(key);
+    }
+
+    /// A drop has left the directory and is to be there once more; whether that is new.
+    pub(super) fn again(&mut self, key: &DropKey) -> bool {
+        if self.again.len() >= AGAIN_MAX || !self.again.insert(key.clone()) {
+            return false;
+        }
+        self.known.remove(key);
+        self.is_cut = true;
+        true
+    }
+
+    /// Whether a drop that has left is to be there once more.
+    pub(super) fn is_again(&self, key: &DropKey) -> bool {
+        self.again.contains(key)
     }
 
     /// A drop cannot be handed over as it is.

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::job::JobFacts;
 use crate::lease::Lease;
+use crate::offer::Release;
 use crate::rules::Layout;
 
 fn at(second: i64) -> Timestamp {
@@ -183,6 +184,58 @@ enum Step {
     Job { id: u8, status: i32, began: i64 },
     Evidence { id: u8, outcome: u8, listed: Option<Vec<(u8, u32)>> },
     Withdraw { id: u8 },
+}
+
+fn let_go(ledger: &mut Ledger, drop: &DropKey, vaulted: bool) {
+    let (by, reason) = ("operator alice".to_owned(), "the disk is full".to_owned());
+    let release =
+        Release { drop: drop.clone(), by, reason, held_by: "somebody".to_owned(), vaulted };
+    ledger.apply(Event::Released { release, at: at(9000) });
+}
+
+#[test]
+fn i1_what_is_let_go_by_hand_for_a_confirmation_stays_when_that_is_withdrawn_before_it_has_left() {
+    let (mut ledger, offer) = (Ledger::default(), offer("shop", 1, 100, 3));
+    ledger.apply(Event::Offered(offer.clone()));
+    let facts = job("1", "daily");
+    ledger.apply(ended(&facts, 200, 0));
+    evidence(&mut ledger, &facts, Outcome::Well, Holds::Everything);
+    let_go(&mut ledger, &offer.key(), false);
+    assert_eq!(ledger.releasable(&rules()), [offer.key()]);
+    assert_eq!(ledger.state(&offer.key(), &rules()), Some(State::Releasable));
+    let reason = "the image expired".to_owned();
+    ledger.apply(Event::Withdrawn { job: facts.key(), at: at(9100), reason });
+    assert_eq!(ledger.releasable(&rules()), []);
+    assert_eq!(ledger.state(&offer.key(), &rules()), Some(State::Read));
+    // Another job has it: what was said by hand still counts.
+    let facts = job("2", "daily");
+    ledger.apply(ended(&facts, 300, 0));
+    evidence(&mut ledger, &facts, Outcome::Well, Holds::Everything);
+    assert_eq!(ledger.releasable(&rules()), [offer.key()]);
+}
+
+#[test]
+fn i1_what_is_offered_once_more_is_no_newer_than_it_was_and_makes_no_newer_one_leave() {
+    let mut ledger = Ledger::default();
+    let (mut first, second) = (offer("shop", 1, 500, 3), offer("shop", 2, 200, 3));
+    first.sight.shown_before = Some(at(100));
+    for it in [&first, &second] {
+        ledger.apply(Event::Offered(it.clone()));
+    }
+    let facts = job("1", "daily");
+    ledger.apply(ended(&facts, 600, 0));
+    evidence(&mut ledger, &facts, Outcome::Well, Holds::Everything);
+    assert_eq!(ledger.releasable(&rules()), [first.key()]);
+    assert!(ledger.is_outlived(&first.key()) && !ledger.is_outlived(&second.key()));
+}
+
+#[test]
+fn i4_what_is_let_go_since_the_vault_holds_it_leaves_and_is_never_called_confirmed() {
+    let (mut ledger, offer) = (Ledger::default(), offer("shop", 1, 100, 3));
+    ledger.apply(Event::Offered(offer.clone()));
+    let_go(&mut ledger, &offer.key(), true);
+    assert_eq!(ledger.releasable(&rules()), [offer.key()]);
+    assert_eq!(ledger.state(&offer.key(), &rules()), Some(State::Offered));
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {

@@ -291,6 +291,42 @@ fn a_cancelled_shipment_is_dropped_at_each_media_server_that_has_a_part_of_it_an
 }
 
 #[test]
+fn a_shipment_that_was_cancelled_before_the_vault_began_anew_is_dropped_at_media_servers_that_hear_of_it_later()
+ {
+    let mut scene = Scene::new();
+    let (one, two) = (scene.closed("eu-1"), scene.closed("eu-2"));
+    let agent = scene.world.agent_at(&one.url());
+    let (workload, drop) = (shop(), DropId::new(&SystemClock, &SystemRandom));
+    let begin = BeginShipment {
+        share: agent.share,
+        workload: workload.clone(),
+        day: drop.claimed_time().day(),
+        drop,
+        seal: ContentHash([7; 32]),
+        size: 9,
+        at: SystemClock.now(),
+    };
+    agent.client.begin_shipment(&begin, &agent.identity).unwrap();
+    let client = ApiClient::new(&two.url(), &agent.identity).unwrap();
+    client.bring(Some(drop));
+    let mut opened = client.open_workload(&workload, agent.speaker()).unwrap();
+    let shown = ticket::header_text(opened.ticket.as_ref().unwrap()).unwrap();
+    opened.store.show_ticket(&shown);
+    let content = noise(1000);
+    opened.store.create(&pack(&content), content.into()).unwrap();
+    let reason = "the drop was rejected".to_owned();
+    let cancel =
+        CancelShipment { share: agent.share, workload, drop, reason, at: SystemClock.now() };
+    agent.client.cancel_shipment(&cancel, &agent.identity).unwrap();
+    assert_eq!(two.status().report.objects, 1, "nobody has told it");
+    scene.vault_leaves();
+    scene.vault_is_back();
+    ask(&scene.directory("eu-2"), &Ask::Set { mode: Mode::Draining }).unwrap();
+    eventually("the other one has heard of it", || (two.status().dropped == 1).then_some(()));
+    assert_eq!(two.status().report.objects, 0);
+}
+
+#[test]
 fn whoever_is_drained_takes_nothing_forwards_all_and_says_when_it_may_go() {
     let scene = Scene::new();
     let media = scene.closed("eu-1");

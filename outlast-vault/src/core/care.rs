@@ -114,7 +114,7 @@ impl Vault {
         let stamp = order.number.to_string();
         self.repositories.set_aside(workload, memory, &stamp)?;
         self.arrivals.set_aside(workload, &stamp)?;
-        self.shipments.end_all(workload)?;
+        self.shipments.end_all(workload, self.environment.clock.now())?;
         self.promises.ordered(&order, Some(workload))?;
         Ok(order)
     }

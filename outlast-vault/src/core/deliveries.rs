@@ -1,13 +1,20 @@
 //! What became of drops that agents handed over to backup products: a small record of each workload, with its newest
 //! drops. What came of older ones is in the audit log.
 //!
+//! Agents free what a product alone has by this record, and tell it again where it has forgotten. So what was heard just now stays
+//! for a while, however much it is: of a workload that drops each minute, a job a day confirms a thousand drops at once. And whatever
+//! is told again of old ones, the newest points stay, by which a rebuilt vault judges freshness.
+//!
 //! The record is what freshness is rebuilt from when the catalog was lost, for workloads of which policy counts what a
 //! product confirmed. It frees nothing: the vault never lets go of its own data for it.
 
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use outlast_promise::Measure;
-use outlast_types::{DropIdentity, Sanity, Timestamp, WorkloadName};
+use outlast_types::{DropId, DropIdentity, Sanity, Timestamp, WorkloadName};
 use outlast_wire::Peer;
 use outlast_wire::api::{Delivery, DeliveryState};
 use serde::{Deserialize, Serialize};
@@ -19,8 +26,14 @@ const FOLDER: &str = "deliveries";
 const SUFFIX: &str = ".json";
 const VERSION: u32 = 1;
 const RECORD_BYTES_MAX: u64 = 8 << 20;
-/// Drops of one workload that are remembered, the newest.
+/// Drops of one workload that are remembered, of which was heard last.
 const DROPS_MAX: usize = 100;
+/// The same, if all was heard within [`FRESH`].
+const FRESH_MAX: usize = 2000;
+/// So long whoever told of a drop may come back to free it.
+const FRESH: Duration = Duration::from_secs(3600);
+/// The newest recovery points, which stay whenever something was heard of them.
+const POINTS_MAX: usize = 50;
 
 /// What became of one drop in one hand-over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +64,17 @@ pub(crate) struct Step {
 }
 
 impl Delivered {
+    /// A drop of which nothing was told yet.
+    pub(crate) fn new(
+        drop: DropIdentity,
+        (handover, agent): (String, Peer),
+        point: Timestamp,
+        sanity: Option<Sanity>,
+    ) -> Self {
+        let (read, confirmed, withdrawn) = (None, None, None);
+        Self { drop, handover, agent, point, sanity, read, confirmed, withdrawn }
+    }
+
     /// The product has it, by all that was told.
     pub(crate) fn is_confirmed(&self) -> bool {
         self.confirmed.is_some() && self.withdrawn.is_none()
@@ -69,7 +93,8 @@ impl Delivered {
     }
 
     fn last_told(&self) -> Option<&Delivery> {
-        self.confirmed.as_ref().or(self.read.as_ref()).map(|step| &step.told)
+        let steps = [&self.confirmed, &self.read, &self.withdrawn];
+        steps.into_iter().flatten().next().map(|step| &step.told)
     }
 
     /// Takes in what is told; whether that is news. What was read or confirmed stays so if it is told again.
@@ -90,9 +115,8 @@ impl Delivered {
                 return false;
             }
             DeliveryState::Confirmed => (self.confirmed, self.withdrawn) = (step(), None),
-            DeliveryState::Withdrawn if self.confirmed.is_none() || self.withdrawn.is_some() => {
-                return false;
-            }
+            // Of what was forgotten that it was confirmed, it is news all the same.
+            DeliveryState::Withdrawn if self.withdrawn.is_some() => return false,
             DeliveryState::Withdrawn => self.withdrawn = step(),
         }
         true
@@ -146,15 +170,11 @@ impl Deliveries {
     pub(crate) fn put(
         &self,
         workload: &WorkloadName,
-        mut drops: Vec<Delivered>,
+        drops: Vec<Delivered>,
     ) -> Result<(), VaultError> {
-        drops.sort_by_key(Delivered::last_heard);
-        let beyond = drops.len().saturating_sub(DROPS_MAX);
-        drops.drain(..beyond);
         let key = key_of(workload);
         let cannot = || StorageError::of(&*self.storage, "write", &key);
-        let record = DeliveriesJson { version: VERSION, drops };
-        let content = serde_json::to_vec(&record).map_err(|error| cannot()(error.into()))?;
+        let content = written(remembered(drops)).map_err(|error| cannot()(error.into()))?;
         let written = self.storage.replace(&key, &content, Durability::Durable);
         Ok(written.map_err(cannot())?)
     }
@@ -168,6 +188,58 @@ impl Deliveries {
     }
 }
 
+/// Those of a workload's drops that are remembered.
+fn remembered(mut drops: Vec<Delivered>) -> Vec<Delivered> {
+    drops.sort_by_key(Delivered::last_heard);
+    // By what was heard last: the clock may have been set back since.
+    let newest = drops.last().and_then(Delivered::last_heard);
+    let is_fresh = |it: &Delivered| {
+        newest.zip(it.last_heard()).is_some_and(|(newest, heard)| newest.since(heard) < FRESH)
+    };
+    let fresh = drops.iter().filter(|it| is_fresh(it)).count();
+    let room = fresh.clamp(DROPS_MAX, FRESH_MAX);
+    let beyond = drops.len().saturating_sub(room);
+    if beyond == 0 {
+        return drops;
+    }
+    let mut points: Vec<_> = drops.iter().filter(|it| it.is_confirmed()).collect();
+    points.sort_by_key(|it| Reverse(it.point));
+    let kept: BTreeSet<(String, DropId)> =
+        points.into_iter().take(POINTS_MAX).map(|it| (it.handover.clone(), it.drop.drop)).collect();
+    let mut left = beyond;
+    drops.retain(|it| {
+        let goes = left > 0 && !kept.contains(&(it.handover.clone(), it.drop.drop));
+        left -= usize::from(goes);
+        !goes
+    });
+    drops
+}
+
+/// A record that can be read again, however many words products have: jobs of older drops go first, then the drops of which was
+/// heard longest ago.
+fn written(mut drops: Vec<Delivered>) -> serde_json::Result<Vec<u8>> {
+    let mut is_short = false;
+    loop {
+        let content =
+            serde_json::to_vec(&DeliveriesJson { version: VERSION, drops: drops.clone() })?;
+        if content.len() as u64 <= RECORD_BYTES_MAX || drops.is_empty() {
+            return Ok(content);
+        }
+        if is_short {
+            let quarter = drops.len().div_ceil(4);
+            drops.drain(..quarter);
+        }
+        for it in &mut drops {
+            let steps = [&mut it.read, &mut it.confirmed, &mut it.withdrawn];
+            steps.into_iter().flatten().for_each(|step| step.told.jobs.truncate(1));
+        }
+        is_short = true;
+    }
+}
+
 fn key_of(workload: &WorkloadName) -> String {
     format!("{FOLDER}/{workload}{SUFFIX}")
 }
+
+#[cfg(test)]
+mod tests;

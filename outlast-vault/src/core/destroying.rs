@@ -92,7 +92,7 @@ impl Vault {
             }
         }
         self.arrivals.set_aside(workload, &order.number.to_string())?;
-        self.shipments.end_all(workload)?;
+        self.shipments.end_all(workload, self.environment.clock.now())?;
         self.promises.ordered(&order, Some(workload))?;
         self.repositories.end(workload, &order.number.to_string())?;
         self.keepings.remove(workload)?;

@@ -114,26 +114,23 @@ impl Vault {
                 .iter()
                 .position(|known| known.drop.drop == told.drop.drop && known.handover == *handover);
             let place = place.unwrap_or_else(|| {
-                let (drop, agent) = (told.drop.clone(), teller.agent.peer.clone());
-                let handover = bounded_text(handover);
-                let (read, confirmed, withdrawn) = (None, None, None);
-                let sanity = judged;
-                known.push(Delivered {
-                    drop,
-                    handover,
-                    agent,
-                    point,
-                    sanity,
-                    read,
-                    confirmed,
-                    withdrawn,
-                });
+                let (agent, handover) = (teller.agent.peer.clone(), bounded_text(handover));
+                known.push(Delivered::new(told.drop.clone(), (handover, agent), point, judged));
                 known.len() - 1
             });
-            let mut next = known[place].clone();
+            let (mut next, was_confirmed) = (known[place].clone(), known[place].is_confirmed());
             if next.take(&bounded((*told).clone()), teller.received) {
                 (next.agent, next.point) = (teller.agent.peer.clone(), point);
-                self.note_delivery(&next, workload, (told.state, vaulted.as_ref()))?;
+                let more = match told.state {
+                    // It was counted when it was first told.
+                    DeliveryState::Confirmed if was_confirmed => Some(("again", "true".to_owned())),
+                    DeliveryState::Withdrawn => {
+                        let left = self.point_without(workload, &known, &next)?;
+                        left.map(|left| ("left_point", left.to_string()))
+                    }
+                    _ => None,
+                };
+                self.note_delivery(&next, workload, (told.state, vaulted.as_ref()), more)?;
                 known[place] = next;
                 is_changed = true;
             }
@@ -271,6 +268,7 @@ impl Vault {
         known: &Delivered,
         workload: &WorkloadName,
         (state, vaulted): (DeliveryState, Option<&SnapshotRecord>),
+        more: Option<(&'static str, String)>,
     ) -> Result<(), VaultError> {
         let (action, step) = match state {
             DeliveryState::Read => return Ok(()),
@@ -286,6 +284,9 @@ impl Vault {
             .detail("recovery_point", known.point)
             .detail("content_bytes", told.size)
             .detail("safe", self.promises.safe(workload));
+        if let Some((name, text)) = more {
+            event = event.detail(name, text);
+        }
         if vaulted.is_some() {
             event = event.detail("vaulted", true);
         }

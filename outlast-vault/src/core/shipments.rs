@@ -8,7 +8,7 @@
 //! A shipment is over when its drop is published, when its agent cancels it, or when nothing came of it for
 //! [`SHIPMENT_IDLE_MAX`] by the vault's clock. How much came is written now and then, and not with each object.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -18,6 +18,7 @@ use outlast_types::{ContentHash, Day, DropId, ShareId, Timestamp, WorkloadName};
 use outlast_wire::api::{BeginShipment, SHIPMENT_IDLE_MAX};
 use serde::{Deserialize, Serialize};
 
+use super::ended::{Ended, Shipment};
 use super::error::VaultError;
 use super::storage::{Durability, Storage, StorageError};
 
@@ -31,9 +32,6 @@ pub(crate) const RECORD_BYTES_MAX: u64 = 16 << 10;
 /// Shipments of one workload that may be open: drops of two months, one each hour. And of all.
 const OPEN_MAX_OF_ONE: usize = 1500;
 const OPEN_MAX: usize = 100_000;
-
-/// Shipments that ended are remembered, the newest of them.
-const ENDED_MAX: usize = 10_000;
 
 /// After a start nothing is over for so long: agents may have waited for this vault.
 const AFTER_START: Duration = Duration::from_secs(24 * 60 * 60);
@@ -71,7 +69,7 @@ pub(crate) struct Shipments {
     /// When this run of the vault began.
     began: Timestamp,
     open: Mutex<BTreeMap<(WorkloadName, DropId), Known>>,
-    /// The newest of those that ended in this run.
+    /// The newest of those that ended.
     ended: Mutex<Ended>,
     /// Of which agents and shares something came since somebody asked.
     moved: Mutex<BTreeSet<Source>>,
@@ -97,11 +95,12 @@ impl Shipments {
                 Err(error) => tracing::error!(key, %error, "a shipment's record is not one"),
             }
         }
+        let ended = Ended::open(storage, |shipment| open.contains_key(shipment))?;
         Ok(Self {
             storage: Storage::clone(storage),
             began: now,
             open: Mutex::new(open),
-            ended: Mutex::default(),
+            ended: Mutex::new(ended),
             moved: Mutex::default(),
         })
     }
@@ -144,8 +143,9 @@ impl Shipments {
             bytes: known.map_or(0, |known| known.bytes),
         };
         let is_new = known.is_none();
-        self.ended().forget(&key);
         self.write(&key, &shipment, Durability::Durable)?;
+        // Whatever is open is not over, whatever else is found at a start.
+        self.ended().forget(&key);
         open.insert(key, Known { shipment, is_saved: true });
         Ok(is_new)
     }
@@ -155,21 +155,43 @@ impl Shipments {
         &self,
         workload: &WorkloadName,
         drop: DropId,
-        said: Timestamp,
+        (said, now): (Timestamp, Timestamp),
     ) -> Result<Option<OpenShipment>, VaultError> {
         let is_later = self.get(workload, drop).is_some_and(|known| known.said > said);
-        if is_later { Ok(None) } else { self.end(workload, drop) }
+        if is_later { Ok(None) } else { self.give_up(workload, drop, now) }
     }
 
-    /// Ends a shipment; what it was, if it was open.
+    /// Ends a shipment of which nothing will come, for good; what it was, if it was open.
+    pub(crate) fn give_up(
+        &self,
+        workload: &WorkloadName,
+        drop: DropId,
+        now: Timestamp,
+    ) -> Result<Option<OpenShipment>, VaultError> {
+        self.finish(workload, drop, |ended, shipment| ended.give_up(shipment, now))
+    }
+
+    /// Ends a shipment whose drop is published; what it was, if it was open.
     pub(crate) fn end(
         &self,
         workload: &WorkloadName,
         drop: DropId,
     ) -> Result<Option<OpenShipment>, VaultError> {
+        self.finish(workload, drop, |ended, shipment| {
+            ended.note(shipment);
+            Ok(())
+        })
+    }
+
+    fn finish(
+        &self,
+        workload: &WorkloadName,
+        drop: DropId,
+        note: impl FnOnce(&mut Ended, &Shipment) -> Result<(), StorageError>,
+    ) -> Result<Option<OpenShipment>, VaultError> {
         let mut open = self.known();
         let key = (workload.clone(), drop);
-        self.ended().note(&key);
+        note(&mut self.ended(), &key)?;
         if !open.contains_key(&key) {
             return Ok(None);
         }
@@ -179,15 +201,27 @@ impl Shipments {
         Ok(open.remove(&key).map(|known| known.shipment))
     }
 
-    /// Whether a shipment ended in this run, and was not begun again.
+    /// Whether a shipment ended, and was not begun again.
     pub(crate) fn has_ended(&self, workload: &WorkloadName, drop: DropId) -> bool {
-        self.ended().all.contains(&(workload.clone(), drop))
+        let shipment = (workload.clone(), drop);
+        // In this order they are locked where both change.
+        let open = self.known();
+        !open.contains_key(&shipment) && self.ended().contains(&shipment)
+    }
+
+    /// Forgets shipments that ended so long ago that nobody asks after them any more.
+    pub(crate) fn forget_ended(&self, now: Timestamp) {
+        self.ended().expire(now);
     }
 
     /// Ends all shipments of a workload, whose repository is begun anew.
-    pub(crate) fn end_all(&self, workload: &WorkloadName) -> Result<(), VaultError> {
+    pub(crate) fn end_all(
+        &self,
+        workload: &WorkloadName,
+        now: Timestamp,
+    ) -> Result<(), VaultError> {
         let drops: Vec<DropId> = self.of(workload).into_iter().map(|(drop, _)| drop).collect();
-        drops.into_iter().try_for_each(|drop| self.end(workload, drop).map(|_| ()))
+        drops.into_iter().try_for_each(|drop| self.give_up(workload, drop, now).map(|_| ()))
     }
 
     /// Notes that something of a shipment came: so many objects and bytes, or none.
@@ -277,33 +311,6 @@ impl Shipments {
 
     fn ended(&self) -> MutexGuard<'_, Ended> {
         self.ended.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Shipments that ended, with the order in which they did: media servers ask after what they hold of them.
-#[derive(Default)]
-struct Ended {
-    all: BTreeSet<(WorkloadName, DropId)>,
-    order: VecDeque<(WorkloadName, DropId)>,
-}
-
-impl Ended {
-    fn note(&mut self, shipment: &(WorkloadName, DropId)) {
-        if !self.all.insert(shipment.clone()) {
-            return;
-        }
-        self.order.push_back(shipment.clone());
-        if self.order.len() > ENDED_MAX
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.all.remove(&oldest);
-        }
-    }
-
-    fn forget(&mut self, shipment: &(WorkloadName, DropId)) {
-        if self.all.remove(shipment) {
-            self.order.retain(|known| known != shipment);
-        }
     }
 }
 

@@ -46,7 +46,8 @@ impl Vault {
         agent: &Peer,
     ) -> Result<HeardShipment, VaultError> {
         let (workload, drop) = (&cancel.workload, cancel.drop);
-        if self.shipments.cancel(workload, drop, cancel.at)?.is_some() {
+        let now = self.environment.clock.now();
+        if self.shipments.cancel(workload, drop, (cancel.at, now))?.is_some() {
             let reason: String = cancel.reason.chars().take(REASON_CHARS_MAX).collect();
             tracing::info!(%agent, %workload, %drop, reason, "a drop will not come");
             let event = Event::by(agent, AuditAction::ShipmentEnded).workload(workload);
@@ -68,10 +69,13 @@ impl Vault {
                 continue;
             }
             let present = self.present(workload);
-            if self.shipments.has_ended(present, *drop)
-                || self.shipments.get(present, *drop).is_none()
-                    && self.is_vaulted(present, *drop)?
-            {
+            let is_open = self.shipments.get(present, *drop).is_some();
+            // It may have been given up before its workload was renamed.
+            let is_given_up = || {
+                self.shipments.has_ended(present, *drop)
+                    || self.shipments.has_ended(workload, *drop)
+            };
+            if !is_open && (is_given_up() || self.is_vaulted(present, *drop)?) {
                 ended.push(shipment);
             }
         }
@@ -88,10 +92,12 @@ impl Vault {
                 self.shipments.end(&workload, drop)?;
             }
         }
-        let idle = self.shipments.idle(self.environment.clock.now());
+        let now = self.environment.clock.now();
+        self.shipments.forget_ended(now);
+        let idle = self.shipments.idle(now);
         let count = idle.len();
         for (workload, drop) in idle {
-            let Some(ended) = self.shipments.end(&workload, drop)? else { continue };
+            let Some(ended) = self.shipments.give_up(&workload, drop, now)? else { continue };
             let why = format!("nothing came of it for {}", human::duration(SHIPMENT_IDLE_MAX));
             tracing::warn!(%workload, %drop, agent = ended.agent, why, "a shipment is over");
             let event = Event::by_vault(AuditAction::ShipmentEnded).workload(&workload);

@@ -16,6 +16,7 @@
 //! | `tokens/<id>.json` | `tokens`, under its lock | replace, durable |
 //! | `jobs/<job>.json` | the one runner of the job | replace, durable |
 //! | `repos/.shipments/<workload>/<drop>.json` | `shipments`, under its lock | replace, durable |
+//! | `shipments-ended/<workload>.<drop>.<second>.json` | `ended`, under its lock | replace, durable |
 //! | `repos/.keeping/<workload>/keeping.json` | `keepings`, under its lock | replace, durable |
 //! | `keeping/<workload>` | `keepings`, after that | replace, durable |
 //! | `forgetting.json` | `slow_time`, by a job | replace, durable |

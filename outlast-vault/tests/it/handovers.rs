@@ -111,6 +111,18 @@ fn entries(world: &World, action: &str) -> usize {
     texts.map(|text| text.matches(&format!("\"action\":\"{action}\"")).count()).sum()
 }
 
+/// A detail of each entry of an action, in their order.
+fn logged(world: &World, action: &str, detail: &str) -> Vec<Option<String>> {
+    let audit = world.config.dir.join("audit");
+    let mut segments: Vec<_> =
+        std::fs::read_dir(audit).unwrap().map(|entry| entry.unwrap().path()).collect();
+    segments.sort();
+    let text: String = segments.iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
+    let entries = text.lines().filter_map(|it| serde_json::from_str::<serde_json::Value>(it).ok());
+    let meant = entries.filter(|entry| entry["action"] == action);
+    meant.map(|entry| entry["details"][detail].as_str().map(str::to_owned)).collect()
+}
+
 #[test]
 fn what_a_product_confirmed_is_signed_and_counts_without_a_repository_through_restart_and_rebuild()
 {
@@ -388,6 +400,36 @@ fn a_drop_that_is_only_handed_over_and_shrank_renews_nothing_until_an_operator_a
     let vault = world.start();
     let rebuilt = view(&world.client(&vault, Role::Operator));
     assert!(rebuilt.last_confirmed > Some(point), "a rebuilt catalog knows that, too");
+}
+
+#[test]
+fn a_withdrawal_says_in_the_log_which_recovery_point_is_left_as_policy_counts_them() {
+    for safe in [Safe::Confirmed, Safe::Either, Safe::Both] {
+        let world = world(safe);
+        let vault = world.start();
+        let agent = world.agent(&vault);
+        let drops = [5, 6, 7].map(|seal| drop_of(&agent, seal));
+        let mut points = Vec::new();
+        for drop in &drops {
+            told(&agent, drop, DeliveryState::Confirmed);
+            points.push(view(&world.client(&vault, Role::Operator)).last_confirmed);
+        }
+        told(&agent, &drops[1], DeliveryState::Withdrawn);
+        told(&agent, &drops[2], DeliveryState::Withdrawn);
+        let left = logged(&world, "confirmation_withdrawn", "left_point");
+        let points: Vec<_> = points.into_iter().map(|at| at.map(|at| at.to_string())).collect();
+        match safe {
+            // Nothing of it was vaulted.
+            Safe::Both => assert_eq!(left, [None, None]),
+            _ => assert_eq!(left, [points[2].clone(), points[0].clone()], "{safe}"),
+        }
+        // Another job has what is known already.
+        let mut more = delivery(&drops[0], DeliveryState::Confirmed);
+        more.evidence = Some(ContentHash([4; 32]));
+        tell(&agent, handover(vec![more]), Vec::new());
+        let again = logged(&world, "drop_confirmed", "again");
+        assert_eq!(again, [None, None, None, Some("true".to_owned())]);
+    }
 }
 
 #[test]

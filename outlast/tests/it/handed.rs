@@ -4,10 +4,12 @@
 mod disks;
 mod instead;
 mod killed;
+mod let_go;
 mod life;
 mod moved;
 mod product;
 mod readers;
 mod several;
 mod site;
+mod waits;
 mod world;

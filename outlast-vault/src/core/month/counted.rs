@@ -10,7 +10,13 @@ impl Reader {
         let Some(workload) = self.of(entry) else { return };
         let Some(handed) = &mut workload.handed else { return };
         if entry.action == AuditAction::ConfirmationWithdrawn {
-            return handed.withdraw(entry);
+            let of_before = handed.withdraw(entry);
+            if let Some((_, left)) =
+                of_before.filter(|(gone, _)| workload.last_point == Some(*gone))
+            {
+                workload.last_point = Some(left);
+            }
+            return;
         }
         if handed.confirmed(entry) {
             let size = entry.details.get("content_bytes").and_then(|text| text.parse().ok());

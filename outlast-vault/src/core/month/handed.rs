@@ -88,36 +88,54 @@ impl Handed {
         let point = text("recovery_point").and_then(|text| text.parse().ok());
         let suspect = text("suspect");
         let Some(drop) = drop_of(entry) else { return false };
+        // What it was already in a month of before is no point of this one.
+        let is_of_before = entry.details.contains_key("again") && !self.drops.contains_key(&drop);
+        if is_of_before {
+            self.name(entry, drop, point, suspect);
+            return false;
+        }
         let safe = safe_of(entry);
         let (is_new, came) = self.came(drop, point.unwrap_or(entry.at));
         let was_confirmed = std::mem::replace(&mut came.confirmed, true);
         came.vaulted |= entry.details.contains_key("vaulted");
         came.judge(safe, suspect.is_some());
         self.confirmed += u64::from(!was_confirmed && suspect.is_none());
-        if self.confirmations.len() < NAMED_MAX {
-            let (agent, drop) = (entry.actor.clone(), drop.to_string());
-            self.confirmations.push(Confirmation {
-                at: entry.at,
-                number: entry.number,
-                drop,
-                recovery_point: point,
-                agent,
-                handover: text("handover").unwrap_or_default(),
-                product: text("product"),
-                job: text("job"),
-                by: text("by"),
-                evidence: text("evidence"),
-                suspect,
-                withdrawn: None,
-                reason: None,
-            });
-        }
+        self.name(entry, drop, point, suspect);
         is_new && !entry.details.contains_key("vaulted")
     }
 
-    /// A product has a drop no more.
-    pub(super) fn withdraw(&mut self, entry: &EntryJson) {
-        let Some(drop) = drop_of(entry) else { return };
+    /// Names a confirmation, if there is room.
+    fn name(
+        &mut self,
+        entry: &EntryJson,
+        drop: DropId,
+        recovery_point: Option<Timestamp>,
+        suspect: Option<String>,
+    ) {
+        if self.confirmations.len() >= NAMED_MAX {
+            return;
+        }
+        let text = |name: &str| entry.details.get(name).cloned();
+        self.confirmations.push(Confirmation {
+            at: entry.at,
+            number: entry.number,
+            drop: drop.to_string(),
+            recovery_point,
+            agent: entry.actor.clone(),
+            handover: text("handover").unwrap_or_default(),
+            product: text("product"),
+            job: text("job"),
+            by: text("by"),
+            evidence: text("evidence"),
+            suspect,
+            withdrawn: None,
+            reason: None,
+        });
+    }
+
+    /// A product has a drop no more. If it is of a month of before: the point that it was, and the newest one that is left.
+    pub(super) fn withdraw(&mut self, entry: &EntryJson) -> Option<(Timestamp, Timestamp)> {
+        let drop = drop_of(entry)?;
         let safe = safe_of(entry);
         self.withdrawn += 1;
         let (text, handover) = (drop.to_string(), entry.details.get("handover"));
@@ -130,10 +148,16 @@ impl Handed {
         }
         let is_elsewhere =
             self.confirmations.iter().any(|told| told.drop == text && told.withdrawn.is_none());
-        if let Some(came) = self.drops.get_mut(&drop).filter(|_| !is_elsewhere) {
+        if is_elsewhere {
+            return None;
+        }
+        if let Some(came) = self.drops.get_mut(&drop) {
             came.confirmed = false;
             came.judge(safe, came.is_suspect);
+            return None;
         }
+        let time = |name: &str| entry.details.get(name)?.parse().ok();
+        Some((time("recovery_point")?, time("left_point")?))
     }
 
     /// Whether there is more to say than of any workload.

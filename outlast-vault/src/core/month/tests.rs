@@ -272,6 +272,43 @@ fn what_a_product_has_no_more_is_no_point_and_widens_the_gap_until_another_has_i
 }
 
 #[test]
+fn what_a_product_had_last_month_and_has_no_more_widens_the_gap_with_which_a_month_begins() {
+    let of_before = |drop: u8, at: &str, more: &[(&str, &str)]| {
+        let mut word = word("confirmed", drop, more);
+        word["details"]["recovery_point"] = json!(at);
+        word
+    };
+    let gap = |lines: &Lines| {
+        let shop = shop_of(lines);
+        let hours = shop["longest_gap_seconds"].as_u64().unwrap() / 3600;
+        (hours, shop["longest_gap_from"].as_str().unwrap().to_owned())
+    };
+    let mut lines = month_that_counts("confirmed");
+    let gone = |drop, at, left| of_before(drop, at, &[("reason", "expired"), ("left_point", left)]);
+    let (last, before) = ("2026-10-31T22:00:00Z", "2026-10-29T22:00:00Z");
+    // Another job has the same, which is no other point.
+    let again = of_before(31, last, &[("again", "true")]);
+    lines.add("2026-11-01T03:00:00Z", "drop_confirmed", again);
+    assert_eq!(shop_of(&lines)["points"], json!(0));
+    for drop in 1..=29 {
+        let at = format!("2026-11-{:02}T00:00:00Z", drop + 1);
+        lines.add(&at, "drop_confirmed", word("confirmed", drop, &[]));
+    }
+    assert_eq!(gap(&lines).0, 26);
+    // One that was not the newest, and then the newest.
+    lines.add(
+        "2026-11-30T01:00:00Z",
+        "confirmation_withdrawn",
+        gone(30, "2026-10-30T22:00:00Z", last),
+    );
+    assert_eq!(gap(&lines).0, 26);
+    lines.add("2026-11-30T02:00:00Z", "confirmation_withdrawn", gone(31, last, before));
+    assert_eq!(gap(&lines), (72, before.to_owned()));
+    assert_eq!(shop_of(&lines)["points"], json!(29));
+    assert_eq!(shop_of(&lines)["handed"]["confirmed"], json!(29));
+}
+
+#[test]
 fn a_promise_that_broke_while_somebody_else_answered_for_it_is_missed_all_the_same() {
     let mut lines = month_that_counts("confirmed");
     let state = |to: &str| json!({ "workload": "shop-db", "details": { "from": "x", "to": to } });

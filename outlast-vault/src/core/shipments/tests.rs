@@ -5,6 +5,7 @@ use std::sync::Arc;
 use outlast_types::{SystemClock, SystemRandom};
 
 use super::*;
+use crate::core::ended::{ENDED_MAX, FOLDER};
 use crate::core::storage::Records as _;
 use crate::core::storage::memory::MemoryStorage;
 
@@ -60,7 +61,7 @@ fn what_ended_is_known_until_it_begins_again_and_the_newest_of_it_alone() {
     let has_ended = || shipments.has_ended(&words.workload, words.drop);
     shipments.begin(&words, "eu-1", at(1)).unwrap();
     assert!(!has_ended());
-    shipments.cancel(&words.workload, words.drop, at(2)).unwrap();
+    shipments.cancel(&words.workload, words.drop, (at(2), at(2))).unwrap();
     assert!(has_ended());
     shipments.begin(&words, "eu-1", at(3)).unwrap();
     assert!(!has_ended(), "it is another attempt");
@@ -73,16 +74,70 @@ fn what_ended_is_known_until_it_begins_again_and_the_newest_of_it_alone() {
 }
 
 #[test]
+fn what_was_given_up_is_known_over_restarts_until_it_begins_again_or_nobody_can_hold_it() {
+    let storage: Storage = Arc::new(MemoryStorage::default());
+    let open = |hours| Shipments::open(&storage, at(hours)).unwrap();
+    let (words, published) = (begin(at(1)), begin(at(1)));
+    let shop = &words.workload;
+    let records = || storage.list(FOLDER).unwrap().len();
+    let shipments = open(0);
+    for begun in [&words, &published] {
+        shipments.begin(begun, "eu-1", at(1)).unwrap();
+    }
+    shipments.end(shop, published.drop).unwrap();
+    shipments.cancel(shop, words.drop, (at(2), at(2))).unwrap();
+    shipments.cancel(shop, words.drop, (at(2), at(3))).unwrap();
+    assert_eq!(records(), 1, "of what is published its snapshot tells");
+    let shipments = open(4);
+    assert!(shipments.has_ended(shop, words.drop) && !shipments.has_ended(shop, published.drop));
+    shipments.forget_ended(at(DAYS_14));
+    assert!(shipments.has_ended(shop, words.drop));
+    let again = BeginShipment { at: at(5), ..words.clone() };
+    shipments.begin(&again, "eu-1", at(5)).unwrap();
+    assert!(!open(6).has_ended(shop, words.drop));
+    assert_eq!(records(), 0);
+    // Killed between the one record and the other, as it was begun again.
+    let shipments = open(6);
+    shipments.give_up(shop, words.drop, at(6)).unwrap();
+    shipments.write(&(shop.clone(), words.drop), &opened(&again), Durability::Durable).unwrap();
+    let shipments = open(7);
+    assert!(!shipments.has_ended(shop, words.drop) && records() == 0);
+    shipments.give_up(shop, words.drop, at(8)).unwrap();
+    shipments.forget_ended(at(8 + 2 * DAYS_14));
+    assert!(!shipments.has_ended(shop, words.drop) && records() == 0);
+}
+
+/// As it is recorded.
+fn opened(begin: &BeginShipment) -> OpenShipment {
+    OpenShipment {
+        version: VERSION,
+        share: begin.share,
+        day: begin.day,
+        seal: begin.seal,
+        size: begin.size,
+        agent: "eu-1".to_owned(),
+        said: begin.at,
+        since: begin.at,
+        last: begin.at,
+        objects: 0,
+        bytes: 0,
+    }
+}
+
+#[test]
 fn what_was_cancelled_is_over_and_what_began_later_goes_on() {
     let storage: Storage = Arc::new(MemoryStorage::default());
     let shipments = Shipments::open(&storage, at(0)).unwrap();
     let shop = WorkloadName::new("shop").unwrap();
     let words = begin(at(5));
     shipments.begin(&words, "eu-1", at(5)).unwrap();
-    assert!(shipments.cancel(&shop, words.drop, at(4)).unwrap().is_none(), "an older attempt");
+    assert!(
+        shipments.cancel(&shop, words.drop, (at(4), at(9))).unwrap().is_none(),
+        "an older attempt"
+    );
     assert!(shipments.get(&shop, words.drop).is_some());
-    assert!(shipments.cancel(&shop, words.drop, at(5)).unwrap().is_some());
-    assert!(shipments.cancel(&shop, words.drop, at(6)).unwrap().is_none());
+    assert!(shipments.cancel(&shop, words.drop, (at(5), at(9))).unwrap().is_some());
+    assert!(shipments.cancel(&shop, words.drop, (at(6), at(9))).unwrap().is_none());
     // What an agent says of its time protects for two weeks before now at most, and never less than now.
     for (said, since) in [(at(0), at(1000 - DAYS_14)), (at(9999), at(1000))] {
         let words = begin(said);

@@ -6,7 +6,7 @@ use outlast_drop::{Share, Verifier};
 use outlast_handover::inbox::{self, Word};
 use outlast_handover::offer::Release;
 use outlast_handover::status::Overview;
-use outlast_handover::{DropKey, Offer, State};
+use outlast_handover::{DropKey, Offer};
 use outlast_types::{DropId, Environment, WorkloadName};
 use outlast_wire::receipts::Authority;
 use serde_json::json;
@@ -62,8 +62,7 @@ pub(super) fn run(arguments: &ReleaseArgs, output: &Output) -> Result<Code> {
         output.warn(&format!("{}: {drop} of {workload} {words}", chosen.name));
         return Ok(if is_gone { Code::Done } else { Code::Incomplete });
     };
-    let is_confirmed =
-        overview.ledger.state(&key, &overview.rules).is_some_and(|state| state >= State::Confirmed);
+    let is_confirmed = overview.ledger.is_confirmed(tracked);
     let held_by = if is_confirmed {
         format!("the product of {} has confirmed it", chosen.name)
     } else {
@@ -85,7 +84,13 @@ pub(super) fn run(arguments: &ReleaseArgs, output: &Output) -> Result<Code> {
         }
     };
     let by = somebody();
-    let release = Release { drop: key, by: by.clone(), reason: reason.trim().to_owned(), held_by };
+    let release = Release {
+        drop: key,
+        by: by.clone(),
+        reason: reason.trim().to_owned(),
+        held_by,
+        vaulted: !is_confirmed,
+    };
     let words = release.held_by.clone();
     inbox::put(&chosen.place, &Word::Released(release), &environment)?;
     if output.is_json() {

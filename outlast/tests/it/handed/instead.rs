@@ -207,6 +207,30 @@ fn i1_an_agent_killed_at_any_step_of_freeing_what_a_product_has_goes_on_with_tha
 }
 
 #[test]
+fn content_that_is_no_whole_backup_is_offered_to_no_product_until_an_operator_accepts_it() {
+    let mut world = World::with(INSTEAD, &[CONFIRMED]);
+    let good = confirmed(&mut world, 1);
+    let cut = "printf '%s\\n' '-- PostgreSQL database dump' 'COPY public.t (id) FROM stdin;' 1 2 3";
+    let broken = world.up.drop("shop", &["--exec", "shop.sql", "--", "sh", "-c", cut]);
+    let rejected = world.up.wait_for_receipt("shop", &broken, "rejected");
+    assert!(rejected["reason"].to_string().contains("dump"), "{rejected}");
+    several_passes(&world);
+    assert_eq!(world.find(&broken).map(|it| it.drop), None, "it is offered");
+    assert!(world.is_on_share("shop", &broken), "it is kept for whoever looks at it");
+    let incidents = world.up.incidents();
+    assert_eq!(incidents.len(), 1, "{incidents:?}");
+    assert_eq!(incidents[0]["owner"], "app", "{incidents:?}");
+    // It is no newer one for which another goes.
+    assert!(world.is_on_share("shop", &good) && world.find(&good).is_some());
+    succeed(&mut world.up.ask(&["share", "accept", &broken, "--reason", "it is one table"]));
+    world.wait_for(&broken, State::Offered);
+    world.run_job("host_2");
+    wait_until_freed(&world, &good);
+    wait_until("nothing is wrong any more", || world.up.incidents().is_empty());
+    world.up.role.stop();
+}
+
+#[test]
 fn what_is_brought_back_from_the_product_goes_to_the_vault_and_to_no_product_again() {
     let mut world = World::with(INSTEAD, &[CONFIRMED]);
     let first = confirmed(&mut world, 1);
