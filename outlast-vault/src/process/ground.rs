@@ -101,7 +101,7 @@ impl HostGround {
         task: &Task<'_>,
         place: &Place,
         outcome: &mut Outcome,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), NotLoaded> {
         let restore = Phases { environment: &self.environment };
         let bytes = restore.time(outcome, "restore", || bring_back(task, place))?;
         outcome.counts.extend(bytes);
@@ -162,7 +162,7 @@ impl HostGround {
     }
 
     /// What the script said, as phases, counts, and how it ended.
-    fn judge(&self, ran: sandbox::Ran, outcome: &mut Outcome) -> Result<(), Failure> {
+    fn judge(&self, ran: sandbox::Ran, outcome: &mut Outcome) -> Result<(), NotLoaded> {
         let mut phase = ("start".to_owned(), Duration::ZERO);
         let (mut said, mut is_done) = (None, false);
         let close = |outcome: &mut Outcome, phase: &(String, Duration), at: Duration| {
@@ -185,7 +185,11 @@ impl HostGround {
             }
         }
         close(outcome, &phase, last);
-        let failed = |why: String, owner| Err(Failure { phase: phase.0.clone(), why, owner });
+        let is_full = ran.end == End::Full;
+        let failed = |why: String, owner| {
+            let failure = Failure { phase: phase.0.clone(), why, owner };
+            Err(NotLoaded { failure, is_full })
+        };
         // A server that does not start is nobody's dump.
         let whose = if phase.0 == "start" { Owner::Platform } else { Owner::App };
         match (ran.end, said) {
@@ -249,11 +253,13 @@ impl Ground for HostGround {
                 return outcome;
             }
         };
-        let loaded = self.try_load(task, &place, &mut outcome);
-        outcome.failure = loaded.err();
+        let not_loaded = self.try_load(task, &place, &mut outcome).err();
+        // Whoever finds no room, or is ended for that, may have given back what it took before anybody looks.
+        let was_full = not_loaded.as_ref().is_some_and(|not_loaded| not_loaded.is_full);
+        outcome.failure = not_loaded.map(|not_loaded| not_loaded.failure);
         outcome.scratch_bytes = used(&place.root);
-        // Whoever finds no room may have given back what it took before anybody looks.
-        let is_full = self.room().is_ok_and(|room| room == 0)
+        let is_full = was_full
+            || self.room().is_ok_and(|room| room == 0)
             || outcome.failure.as_ref().is_some_and(|failure| failure.why.contains(NO_SPACE))
             || says_full(&place);
         remove(&place.root);
@@ -268,6 +274,19 @@ impl Ground for HostGround {
         );
         tracing::warn!(reason = lowered, "a drill is read and not loaded");
         Outcome { lowered: Some(lowered), ..self.stream(task) }
+    }
+}
+
+/// Why nothing could be said of the backup by loading it.
+struct NotLoaded {
+    failure: Failure,
+    /// It was ended before it filled the disk.
+    is_full: bool,
+}
+
+impl From<Failure> for NotLoaded {
+    fn from(failure: Failure) -> Self {
+        Self { failure, is_full: false }
     }
 }
 

@@ -25,6 +25,9 @@ const LINE_BYTES_MAX: u64 = 4 << 10;
 /// What is kept of the lines that are no word to the vault.
 const OTHER_LINES_MAX: usize = 3;
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// After its time it ends by itself, whatever became of the vault: by so much later, because the vault's
+/// word comes first.
+const MARGIN: Duration = Duration::from_secs(60);
 /// Processes that it may have.
 const PROCESSES_MAX: u32 = 512;
 
@@ -114,7 +117,7 @@ pub(super) fn run(
     is_root: bool,
     limits: &Limits<'_>,
 ) -> std::io::Result<Ran> {
-    let mut child = start(place, arguments, is_root)?;
+    let mut child = start(place, arguments, is_root, limits.time_max.saturating_add(MARGIN))?;
     let heard = listen(&mut child);
     let began = limits.timer.elapsed();
     let mut ran = Ran { words: Vec::new(), end: End::Stopped, rest: String::new() };
@@ -168,7 +171,14 @@ pub(super) struct Limits<'a> {
     pub(super) has_room: &'a dyn Fn() -> bool,
 }
 
-fn start(place: &Place, arguments: &[String], is_root: bool) -> std::io::Result<Child> {
+/// Starts it. A vault that dies takes it with it (`--die-with-parent`), but for one that dies in the moment
+/// before that is agreed: therefore it holds its own time, too, rounded up to seconds.
+pub(super) fn start(
+    place: &Place,
+    arguments: &[String],
+    is_root: bool,
+    time_max: Duration,
+) -> std::io::Result<Child> {
     let mut command = Command::new("prlimit");
     command.arg(format!("--nproc={PROCESSES_MAX}")).args(["--core=0", "--", "bwrap"]);
     command.args(namespaces(is_root)).args(system());
@@ -191,7 +201,9 @@ fn start(place: &Place, arguments: &[String], is_root: bool) -> std::io::Result<
         command.arg("--ro-bind-try").arg(program).arg(program);
     }
     command.args(identity(is_root));
-    command.args(["--", "/bin/sh", "/drill/etc/run.sh"]).args(arguments);
+    let seconds = time_max.as_secs().saturating_add(1).to_string();
+    command.args(["--", "/usr/bin/timeout", "-s", "KILL", &seconds]);
+    command.args(["/bin/sh", "/drill/etc/run.sh"]).args(arguments);
     command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
 }

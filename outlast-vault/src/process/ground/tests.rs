@@ -1,5 +1,6 @@
 //! Real servers, in the real sandbox. What this host does not have is told loudly and left out.
 
+use std::io::Read as _;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
@@ -240,6 +241,30 @@ fn a_command_of_policy_sees_the_files_and_its_failure_is_the_drills() {
     let outcome = scene.ground.load(&scene.task(&repository, tree, 3, &stop));
     assert!(outcome.failure.unwrap().why.contains("the vault ended"));
     assert_eq!(scene.left(), 0);
+}
+
+/// As one whose vault was killed before the two were bound to each other.
+#[test]
+fn a_drill_that_nobody_waits_for_any_more_ends_by_itself_with_all_that_it_started() {
+    if !can("/usr/bin/timeout") {
+        return;
+    }
+    let scene = Scene::new();
+    let place = scene.ground.place().unwrap();
+    durable::create_directories(&place.data(), 0o755).unwrap();
+    for file in ["passwd", "group"] {
+        durable::create_new(&place.etc().join(file), b"", 0o644).unwrap();
+    }
+    let script = b"sleep 1000 & echo begun; exec sleep 1000";
+    durable::create_new(&place.etc().join("run.sh"), script, 0o755).unwrap();
+    let is_root = rustix::process::geteuid().is_root();
+    let mut child = sandbox::start(&place, &[], is_root, Duration::ZERO).unwrap();
+    // Both streams end with the last process that has them.
+    let (mut said, mut complaints) = (String::new(), String::new());
+    child.stdout.take().unwrap().read_to_string(&mut said).unwrap();
+    child.stderr.take().unwrap().read_to_string(&mut complaints).unwrap();
+    assert!(!child.wait().unwrap().success());
+    assert_eq!((said.as_str(), complaints.as_str()), ("begun\n", ""));
 }
 
 #[test]
