@@ -92,8 +92,7 @@ fn a_record_can_be_read_again_however_many_words_a_product_has() {
         advice: Some("a".repeat(200)),
         by: None,
     };
-    let mut drops: Vec<_> =
-        (0..FRESH_MAX as u32).map(|it| heard(it, 1, 1, DeliveryState::Confirmed)).collect();
+    let mut drops: Vec<_> = (0..2000).map(|it| heard(it, 1, 1, DeliveryState::Confirmed)).collect();
     for it in &mut drops {
         let step = it.confirmed.as_mut().unwrap();
         step.told.jobs = vec![job.clone(); 8];
