@@ -191,10 +191,19 @@ impl DirectoryStore {
         if let Err(error) = &published
             && error.kind() == io::ErrorKind::AlreadyExists
         {
-            let file = self.file_of(object);
-            durable::sync_directory(file.parent().unwrap_or(&self.root))?;
+            self.sync_name(object)?;
         }
         published
+    }
+
+    fn sync_name(&self, object: &Object) -> io::Result<()> {
+        durable::sync_directory(self.file_of(object).parent().unwrap_or(&self.root))
+    }
+
+    /// Makes an object durable that is here, for one who tells others so: it may have got its name a moment
+    /// ago, from somebody who has not come to that, or whom the disk failed.
+    pub fn keep(&self, object: &Object) -> Result<(), StoreError> {
+        self.sync_name(object).map_err(|error| self.failed(Verb::Create, object, error))
     }
 
     /// Makes the names durable that the directory of a kind holds, if there is one.

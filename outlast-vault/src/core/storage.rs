@@ -101,6 +101,10 @@ pub(crate) trait RepositoryStore: Store {
     /// Begins an object that comes piece by piece. Nobody sees it before it is published.
     fn stage(self: Arc<Self>, object: &Object) -> Result<Box<dyn Staged>, StoreError>;
 
+    /// Makes an object durable that is here: it may have got its name a moment ago, from somebody who has not
+    /// come to that yet.
+    fn keep(&self, object: &Object) -> Result<(), StoreError>;
+
     /// Removes what killed writers left unfinished before `moment`; how much. What cannot be removed
     /// now is found by a later sweep: nobody reads it.
     fn sweep(&self, moment: Timestamp) -> u64;

@@ -386,6 +386,10 @@ impl RepositoryStore for DirectoryStore {
         Ok(Box::new(Self::stage(&self, object)?))
     }
 
+    fn keep(&self, object: &Object) -> Result<(), StoreError> {
+        Self::keep(self, object)
+    }
+
     fn sweep(&self, moment: Timestamp) -> u64 {
         let mut removed = 0;
         let mut directories = vec![self.path().to_owned()];

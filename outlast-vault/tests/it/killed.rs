@@ -47,8 +47,8 @@ fn serve(config: &OsStr, ready: &OsStr) {
     let vault = outlast_vault::start(config, Environment::system()).unwrap();
     let ready = PathBuf::from(ready);
     outlast_fs::durable::publish_new(&ready, vault.url().as_bytes(), 0o644).unwrap();
-    // Longer than the test takes; it ends by kill -9.
-    std::thread::sleep(Duration::from_secs(120));
+    // Longer than the test takes on any machine; it ends by kill -9.
+    std::thread::sleep(Duration::from_secs(900));
 }
 
 struct Process {

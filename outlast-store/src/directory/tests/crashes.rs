@@ -9,7 +9,10 @@ use super::*;
 
 #[derive(Debug, Clone)]
 enum Step {
-    Create(Object),
+    Create {
+        object: Object,
+        in_pieces: bool,
+    },
     Fault(Planned),
     /// The process dies, and another one opens the repository.
     Restart,
@@ -36,7 +39,8 @@ fn step() -> impl Strategy<Value = Step> {
     let planned = (prop::sample::select(verbs.to_vec()), 1_u32..4, fault)
         .prop_map(|(verb, nth, fault)| Planned { verb, nth, fault });
     prop_oneof![
-        6 => object().prop_map(Step::Create),
+        6 => (object(), any::<bool>())
+            .prop_map(|(object, in_pieces)| Step::Create { object, in_pieces }),
         3 => planned.prop_map(Step::Fault),
         1 => Just(Step::Restart),
     ]
@@ -46,8 +50,21 @@ fn content_of(object: &Object) -> Bytes {
     Bytes::from(format!("{object}"))
 }
 
+/// Whether who brings an object hears that it is there.
+fn is_told(store: &DirectoryStore, object: &Object, in_pieces: bool) -> bool {
+    let content = content_of(object);
+    if !in_pieces {
+        return create_or_find(store, object, content).is_ok();
+    }
+    let published = store.stage(object).and_then(|mut staged| {
+        staged.write(&content)?;
+        staged.publish()
+    });
+    matches!(published, Ok(()) | Err(StoreError::AlreadyExists { .. }))
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..outlast_testing::cases(100) })]
 
     #[test]
     fn what_an_index_was_published_for_outlives_a_crash(
@@ -64,11 +81,11 @@ proptest! {
         let mut promised = BTreeMap::new();
         for step in steps {
             match step {
-                Step::Create(object) => {
-                    let content = content_of(&object);
-                    if create_or_find(&store, &object, content.clone()).is_err() {
+                Step::Create { object, in_pieces } => {
+                    if !is_told(&store, &object, in_pieces) {
                         continue;
                     }
+                    let content = content_of(&object);
                     if object.kind() == Kind::Data {
                         packs.insert(object, content);
                     } else {
@@ -93,5 +110,25 @@ proptest! {
             let read = store.read(object).ok();
             prop_assert_eq!(read.as_ref(), Some(content), "{} is lost", object);
         }
+    }
+}
+
+#[test]
+fn what_is_here_without_being_durable_is_durable_when_it_is_kept() {
+    let object = Object::new(Kind::Data, name(1));
+    for seed in 0..8 {
+        let place = tempfile::tempdir().unwrap();
+        let server = Hostile::new(Habits::default(), seed);
+        let Some(mounted) = server.mount(place.path()).unwrap() else { return };
+        let store = DirectoryStore::create_layout(&place.path().join("repo")).unwrap();
+        store.create(&Object::Config, Bytes::from_static(b"config")).unwrap();
+        let staged = store.stage(&object).unwrap();
+        // That of the file, and that of its name.
+        mounted.plan(Planned { verb: Verb::Sync, nth: 2, fault: Fault::Fails(Errno::IO) });
+        staged.publish().unwrap_err();
+        assert_eq!(store.size(&object).unwrap(), 0, "it has its name");
+        store.keep(&object).unwrap();
+        server.crash();
+        assert_eq!(store.size(&object).unwrap(), 0, "seed {seed}");
     }
 }

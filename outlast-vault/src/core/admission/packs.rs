@@ -156,6 +156,8 @@ fn instead_of(place: &Place<'_>, pack: PackId, size: u64) -> Result<Option<u64>,
     let object = object_of(pack);
     match place.store.size(&object) {
         Ok(there) if there == size => {
+            // Who hears that it is here refers to it next.
+            place.store.keep(&object)?;
             let location = place.store.location();
             Err(StoreError::AlreadyExists { object, location }.into())
         }

@@ -273,6 +273,10 @@ impl RepositoryStore for MemoryRepository {
         Ok(Box::new(StagedInMemory { store, object: *object, content: Vec::new() }))
     }
 
+    fn keep(&self, _object: &Object) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     fn sweep(&self, _moment: Timestamp) -> u64 {
         0
     }
