@@ -43,8 +43,9 @@ pub(super) fn of(plan: &Plan) -> String {
     if !plan.supposed.is_empty() {
         put!(
             page,
-            "<p class=\"soft\">Nobody has looked up these prices; check them before you rely on the cost: {}.</p>",
-            escaped(&plan.supposed.join(", "))
+            "<p class=\"soft\">Nobody has looked up {} of the prices: check those at the end of this page \
+             before you rely on the cost.</p>",
+            plan.supposed.len()
         );
     }
     cards(&mut page, plan);
@@ -55,8 +56,23 @@ pub(super) fn of(plan: &Plan) -> String {
     }
     months(&mut page, plan);
     figures(&mut page, plan);
+    supposed(&mut page, plan);
     page.push_str("</body></html>\n");
     page
+}
+
+/// The prices that stand in the list without anybody's having looked them up.
+fn supposed(page: &mut String, plan: &Plan) {
+    if plan.supposed.is_empty() {
+        return;
+    }
+    put!(
+        page,
+        "<section><h2>Prices that nobody has looked up</h2>\n\
+         <p class=\"soft\">They are supposed; write the true ones into your price list (<code>outlast plan \
+         --print-prices</code>).</p>\n<p><code>{}</code></p></section>",
+        escaped(&plan.supposed.join(", "))
+    );
 }
 
 fn money(plan: &Plan, value: f64) -> String {
