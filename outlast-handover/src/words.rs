@@ -97,13 +97,10 @@ fn confirmed(ledger: &Ledger, rules: &Rules, tracked: &Tracked) -> String {
         Some(schedule) => {
             format!("confirmed by {by}; it stays until a job of \"{schedule}\" has it, too")
         }
-        None => format!(
-            "confirmed by {by}; it stays until {} newer one is, too",
-            match rules.keep {
-                0 | 1 => "a".to_owned(),
-                keep => format!("the {keep}th"),
-            }
-        ),
+        None => match rules.keep {
+            0 | 1 => format!("confirmed by {by}; it stays until a newer one is, too"),
+            keep => format!("confirmed by {by}; it stays until {keep} newer ones are, too"),
+        },
     }
 }
 

@@ -63,6 +63,16 @@ fn of_agent(dir: &Path, keys: &[(&str, &str)]) -> Command {
 
 /// An identity of the authority of `dir`, issued by a clock that `when` sets.
 fn issue(dir: &Path, into: &Path, role: Role, hosts: &[&str], when: fn(Timestamp) -> Timestamp) {
+    issue_to(Peer::new(role, "up").unwrap(), (dir, into), hosts, when);
+}
+
+/// The same, of any name.
+pub(crate) fn issue_to(
+    peer: Peer,
+    (dir, into): (&Path, &Path),
+    hosts: &[&str],
+    when: fn(Timestamp) -> Timestamp,
+) {
     struct Stopped(Timestamp);
     impl Clock for Stopped {
         fn now(&self) -> Timestamp {
@@ -75,7 +85,6 @@ fn issue(dir: &Path, into: &Path, role: Role, hosts: &[&str], when: fn(Timestamp
     let root = RootAuthority::renew(&dir.join("ca/root"), &early, &SystemRandom).unwrap();
     let (issuer, known) = (dir.join("ca/issuer"), Some(known.authorities()));
     let authority = root.make_issuer(&issuer, known, None, &early, &SystemRandom).unwrap();
-    let peer = Peer::new(role, "up").unwrap();
     let hosts = hosts.iter().map(|host| (*host).to_owned()).collect();
     let request = Request { hosts, ..Request::new(peer, Duration::from_secs(86400)) };
     let clock = Stopped(when(SystemClock.now()));

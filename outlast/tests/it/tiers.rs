@@ -4,6 +4,7 @@
 mod back;
 mod before;
 mod copies;
+mod ended;
 mod harness;
 mod link;
 mod monitored;

@@ -34,7 +34,12 @@ pub(super) fn look(
         let fix = format!("give it an identity of the role {wanted}, or correct `identity`");
         found.push(Finding::bad("role", words).fix(fix));
     }
-    found.push(judged(&format!("the certificate of {peer}"), identity.validity()));
+    let validity = identity.validity();
+    let mut finding = judged(&format!("the certificate of {peer}"), validity);
+    if validity.trouble(SystemClock.now()).is_some() {
+        finding = finding.fix(issued_again(directory, &identity));
+    }
+    found.push(finding);
     let file = directory.join(IDENTITY_FILE);
     let mode = std::fs::metadata(&file).map_or(0, |metadata| metadata.mode());
     if mode & 0o077 != 0 {
@@ -44,6 +49,17 @@ pub(super) fn look(
         );
     }
     Some(identity)
+}
+
+/// How an identity of this host gets another certificate.
+fn issued_again(directory: &Path, identity: &Identity) -> String {
+    let (role, name) = (identity.peer().role(), identity.peer().name());
+    format!(
+        "set this host's clock if that is what is wrong (`timedatectl`). What ended less than 90 days ago is renewed as soon as \
+         the vault is reached; else `outlast ca token --role {role} --name {name} --out FILE` where the vault is asked, and here \
+         `outlast enroll --replace --token-file FILE --identity {}`: it is taken over without a restart",
+        directory.display()
+    )
 }
 
 /// How a certificate stands now.

@@ -103,6 +103,13 @@ impl Which {
 
     /// The agent's configuration.
     fn configuration(&self) -> Result<AgentConfig> {
+        if self.config.is_none() && !self.file().exists() {
+            let words = format!(
+                "there is no {CONFIG}: name the agent's configuration with --config (of an `outlast up`, DIR/agent.toml), or with \
+                 --directory what the product reads"
+            );
+            return Err(Usage(words).into());
+        }
         Document::read(self.file())?.with_environment()
     }
 
