@@ -25,6 +25,7 @@ pub(crate) use self::begun::{Begun, Carried, FORM, InForce};
 use self::begun::{CHARGED_FORM, FIRST_FORM, NAMED_MAX, Renamed};
 use self::charge::Charge;
 use self::handed::Handed;
+use self::renamed::Renamings;
 use super::audit::{AuditAction, EntryJson, Outcome};
 
 /// A month.
@@ -186,6 +187,7 @@ pub(crate) struct Reader {
     /// The days of which it was counted what is stored.
     days: BTreeSet<String>,
     in_words: fn(&Value, Option<&str>) -> String,
+    renamings: Renamings,
 }
 
 impl Reader {
@@ -200,6 +202,7 @@ impl Reader {
             form: FIRST_FORM,
             days: BTreeSet::new(),
             in_words,
+            renamings: Renamings::default(),
         }
     }
 
@@ -348,9 +351,10 @@ impl Reader {
         let Some(name) = entry.workload else {
             return note(&mut self.platform, told);
         };
+        let was_told = self.was_told(&name, &told);
         let workload = self.named(&name);
         let is_new = !workload.incidents.iter().any(|known| known.incident == told.incident);
-        workload.missed += u64::from(is_missed && is_new);
+        workload.missed += u64::from(is_missed && is_new && !was_told);
         note(&mut workload.incidents, told);
     }
 
@@ -385,7 +389,7 @@ impl Reader {
         let end = Zone::named(&zone).ok().filter(|_| is_over).and_then(|it| it.month_end(&month));
         let until = end.or(chain.last_at);
         let mut totals = Totals { workloads: workloads.len() as u64, ..Totals::default() };
-        WorkloadMonth::count_all(&mut workloads, until);
+        WorkloadMonth::count_all(&mut workloads, &self.renamings, until);
         for workload in &mut workloads {
             totals.points += workload.points;
             totals.missed += workload.missed;

@@ -91,7 +91,7 @@ impl PromiseMonitor {
             None => {
                 events.extend(begin_anew(&catalog, history, now)?);
                 if let Some(deliveries) = deliveries {
-                    events.extend(confirmed(&catalog, deliveries, orders)?);
+                    events.extend(confirmed(&catalog, deliveries, (orders, former))?);
                 }
                 // What the chronicle tells of former names is told of those of now.
                 for (name, former) in former.iter() {
@@ -455,10 +455,11 @@ fn begin_anew(
 fn confirmed(
     catalog: &Catalog,
     deliveries: &Deliveries,
-    orders: &[Order],
+    (orders, former): (&[Order], &FormerNames),
 ) -> Result<Vec<Event>, VaultError> {
+    // The record lies under the name of now, and an order is of the name that it was given of.
     let is_accepted = |workload: &WorkloadName, drop| {
-        orders.iter().any(|order| order.workload == *workload && order.accepts(drop))
+        orders.iter().any(|order| former.is_same(&order.workload, workload) && order.accepts(drop))
     };
     let mut events = Vec::new();
     for workload in deliveries.workloads()? {

@@ -9,8 +9,8 @@ use outlast_types::{
 };
 use outlast_wire::api::{
     AcceptOrder, Delivery, DeliveryState, HandoverJob, HandoverReport, HandoverSpace,
-    HandoverState, JobResult, Reported, UnconfirmedDrop, UnconfirmedDrops, WorkloadReport,
-    WorkloadView,
+    HandoverState, JobResult, RenameOrder, Reported, UnconfirmedDrop, UnconfirmedDrops,
+    WorkloadReport, WorkloadView,
 };
 use outlast_wire::confirmation::Confirmation;
 use outlast_wire::holdings::{HandedDrop, Nonce, Question};
@@ -343,22 +343,24 @@ fn a_withdrawal_and_a_failed_job_are_pages_of_the_backup_team_and_end_by_themsel
     });
 }
 
+/// A confirmed drop of so many bytes that was seen so many seconds ago.
+fn sized(agent: &Agent, size: u64, ago: u64) -> Delivery {
+    let seen = SystemClock.now().saturating_sub(Duration::from_secs(ago));
+    let drop = drop_of(agent, 9);
+    Delivery { size, first_seen: Some(seen), ..delivery(&drop, DeliveryState::Confirmed) }
+}
+
 #[test]
 fn a_drop_that_is_only_handed_over_and_shrank_renews_nothing_until_an_operator_accepts_it() {
     let world = world(Safe::Confirmed);
     let vault = world.start();
     let agent = world.agent(&vault);
     let operator = world.client(&vault, Role::Operator);
-    let sized = |size: u64, ago: u64| {
-        let seen = SystemClock.now().saturating_sub(Duration::from_secs(ago));
-        let drop = drop_of(&agent, 9);
-        Delivery { size, first_seen: Some(seen), ..delivery(&drop, DeliveryState::Confirmed) }
-    };
     for (size, ago) in [(100 << 20, 5000), (101 << 20, 4000)] {
-        tell(&agent, handover(vec![sized(size, ago)]), Vec::new());
+        tell(&agent, handover(vec![sized(&agent, size, ago)]), Vec::new());
     }
     let last = view(&operator).last_confirmed.unwrap();
-    let small = sized(3 << 20, 3000);
+    let small = sized(&agent, 3 << 20, 3000);
     let id = small.drop.drop;
     let answer = tell(&agent, handover(vec![small.clone()]), Vec::new());
     let word = answer.deliveries[0].countersigned.clone().unwrap();
@@ -430,6 +432,32 @@ fn a_withdrawal_says_in_the_log_which_recovery_point_is_left_as_policy_counts_th
         let again = logged(&world, "drop_confirmed", "again");
         assert_eq!(again, [None, None, None, Some("true".to_owned())]);
     }
+}
+
+#[test]
+fn what_an_operator_accepted_counts_under_another_name_after_the_ledger_was_lost() {
+    let world = world(Safe::Confirmed);
+    let vault = world.start();
+    let agent = world.agent(&vault);
+    let operator = world.client(&vault, Role::Operator);
+    for (size, ago) in [(100 << 20, 5000), (101 << 20, 4000)] {
+        tell(&agent, handover(vec![sized(&agent, size, ago)]), Vec::new());
+    }
+    let small = sized(&agent, 3 << 20, 3000);
+    tell(&agent, handover(vec![small.clone()]), Vec::new());
+    let accept = AcceptOrder { drop: small.drop.drop, reason: None };
+    operator.accept(&shop(), &accept).unwrap();
+    let point = view(&operator).last_confirmed.unwrap();
+    let to = WorkloadName::new("shop-database").unwrap();
+    let order = RenameOrder { to: to.clone(), until: None, reason: None };
+    operator.rename(&shop(), &order).unwrap();
+    vault.begin_again_if_due();
+    assert_eq!(operator.workload(&to).unwrap().last_confirmed, Some(point));
+    drop(vault);
+    outlast_vault::rebuild(&world.config, &outlast_types::Environment::system()).unwrap();
+    let vault = world.start();
+    let rebuilt = world.client(&vault, Role::Operator).workload(&to).unwrap();
+    assert_eq!(rebuilt.last_confirmed, Some(point), "the order is of the name of before");
 }
 
 #[test]

@@ -55,9 +55,6 @@ pub(crate) struct Begun {
 pub(crate) struct Renamed {
     pub(super) to: WorkloadName,
     pub(super) at: Timestamp,
-    /// Whether nothing came under the later name before.
-    #[serde(skip)]
-    pub(super) is_first: bool,
 }
 
 fn first_form() -> u32 {

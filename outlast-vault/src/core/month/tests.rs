@@ -344,25 +344,39 @@ fn a_month_that_began_before_confirmations_were_counted_comes_out_as_it_did() {
     }
 }
 
+/// A drop of each day at ten in the evening, by the name that the workload has then; it gets each of `names` at
+/// nine in the morning of its day.
+fn month_of_names(names: &[(u32, &str)]) -> Lines {
+    let mut lines = month_that_counts("vaulted");
+    let mut name = "shop-db";
+    for day in 1..=30 {
+        if let Some((_, to)) = names.iter().find(|(of, _)| *of == day) {
+            lines.add(&format!("2026-11-{day:02}T09:00:00Z"), "ordered", renaming(name, to));
+            let promise = json!({ "owner": "ops", "promise": "x" });
+            let promise = json!({ "workload": to, "content": promise });
+            lines.add(&format!("2026-11-{day:02}T09:00:01Z"), "promise_in_force", promise);
+            name = to;
+        }
+        let at = format!("2026-11-{day:02}T22:00:00Z");
+        let drop = json!({ "workload": name, "actor": "agent eu-1",
+            "object": format!("01a21af3-0424-7fbb-8519-2225cd4b{day:04}"),
+            "details": { "recovery_point": at, "received": at, "content_bytes": "7" },
+        });
+        lines.add(&at, "drop_published", drop);
+    }
+    lines
+}
+
+fn renaming(from: &str, to: &str) -> Value {
+    json!({ "workload": from, "actor": "operator anna",
+        "details": { "order": "rename", "to": to, "until": "2027-01-01T00:00:00Z" } })
+}
+
 #[test]
 fn a_workload_that_got_another_name_is_missed_under_neither() {
-    let mut lines = month_that_counts("vaulted");
-    let drop = |number: u32, workload: &str, at: &str| {
-        json!({ "workload": workload, "actor": "agent eu-1",
-            "object": format!("01a21af3-0424-7fbb-8519-2225cd4b{number:04}"),
-            "details": { "recovery_point": at, "received": at, "content_bytes": "7" },
-        })
-    };
-    for day in 1..=30 {
-        let at = format!("2026-11-{day:02}T22:00:00Z");
-        let name = if day <= 2 { "shop-db" } else { "store" };
-        lines.add(&at, "drop_published", drop(day, name, &at));
-        if day == 2 {
-            let order = json!({ "workload": "shop-db", "actor": "operator anna",
-                "details": { "order": "rename", "to": "store", "until": "2027-01-01T00:00:00Z" } });
-            lines.add("2026-11-03T09:00:00Z", "ordered", order);
-        }
-    }
+    let mut lines = month_of_names(&[(3, "store")]);
+    // The order given again moves a date, and neither when it got its name nor how long that was missed.
+    lines.add("2026-11-29T09:00:00Z", "ordered", renaming("shop-db", "store"));
     let report = lines.read();
     let read: Value = serde_json::from_str(&report.json()).unwrap();
     let (shop, store) = (&read["workloads"][0], &read["workloads"][1]);
@@ -373,4 +387,61 @@ fn a_workload_that_got_another_name_is_missed_under_neither() {
     assert_eq!(shop["renamed"]["to"], json!("store"));
     assert_eq!(store["brought_by"]["agent eu-1"], json!(28));
     assert!(html::of(&report).contains("Called store since 2026-11-03T09:00:00Z"));
+}
+
+#[test]
+fn a_workload_that_was_renamed_there_and_back_is_missed_under_no_name() {
+    for names in [
+        &[(5, "store"), (12, "shop-db")][..],
+        &[(5, "store"), (12, "shop-db"), (20, "store")],
+        &[(2, "store"), (9, "outlet"), (21, "shop-db"), (30, "outlet")],
+    ] {
+        let report = month_of_names(names).read();
+        let read: Value = serde_json::from_str(&report.json()).unwrap();
+        let last = names.last().unwrap().1;
+        for workload in read["workloads"].as_array().unwrap() {
+            let gap = workload["longest_gap_seconds"].as_u64();
+            assert_eq!(gap, Some(86_400), "{names:?}: {}", workload["workload"]);
+            let is_former = workload["renamed"].is_object();
+            assert_eq!(is_former, workload["workload"] != json!(last), "{names:?}");
+        }
+    }
+}
+
+#[test]
+fn a_miss_that_is_open_while_a_workload_gets_another_name_is_one_miss() {
+    // With an incident of its own, and with one of somebody else that explains it.
+    for incident in [true, false] {
+        let mut lines = month_that_counts("vaulted");
+        let state = |of: &str, to: &str| json!({ "workload": of, "details": { "from": "fresh", "to": to } });
+        let told = |of: &str, resolved: Option<&str>| {
+            json!({ "workload": of, "content": {
+                "incident": 7, "key": format!("recovery-point/{of}"), "workload": of, "owner": "app",
+                "team": "team-shop", "code": "nothing-dropped", "cause": {},
+                "opened": "2026-11-03T21:00:00Z", "resolved": resolved,
+            }})
+        };
+        lines.add("2026-11-03T21:00:00Z", "state_changed", state("shop-db", "broken"));
+        if incident {
+            lines.add("2026-11-03T21:00:00Z", "incident_opened", told("shop-db", None));
+        }
+        lines.add("2026-11-04T09:00:00Z", "ordered", renaming("shop-db", "store"));
+        lines.add("2026-11-04T09:00:02Z", "state_changed", state("store", "broken"));
+        if incident {
+            let resolved = told("store", Some("2026-11-05T08:00:00Z"));
+            lines.add("2026-11-05T08:00:00Z", "incident_resolved", resolved);
+        }
+        lines.add("2026-11-05T08:00:01Z", "state_changed", state("store", "fresh"));
+        lines.add("2026-11-06T09:00:00Z", "ordered", renaming("store", "shop-db"));
+        lines.add("2026-11-06T09:00:01Z", "state_changed", state("shop-db", "fresh"));
+        let read: Value = serde_json::from_str(&lines.read().json()).unwrap();
+        assert_eq!(read["totals"]["missed"], json!(1), "{read:#}");
+        let explained = read["workloads"].as_array().unwrap().iter();
+        let explained: u64 = explained.map(|it| it["handed"]["explained"].as_u64().unwrap()).sum();
+        assert_eq!(explained, u64::from(!incident));
+        if incident {
+            let shop = &read["workloads"][0]["incidents"][0];
+            assert_eq!(shop["resolved"], json!("2026-11-05T08:00:00Z"), "and it is over");
+        }
+    }
 }
