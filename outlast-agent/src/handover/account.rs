@@ -100,7 +100,10 @@ impl Account {
                     report.releasable += 1;
                 }
             }
-            if *state == State::Offered {
+            // Of one that a product had, and has no more, the vault is told as of that: it is one trouble, and the
+            // product was in time.
+            let is_withdrawn = state_of(tracked, *state) == Some(DeliveryState::Withdrawn);
+            if *state == State::Offered && !is_withdrawn {
                 let oldest = report.oldest_unread.get_or_insert(offer.appeared);
                 *oldest = (*oldest).min(offer.appeared);
             }
@@ -112,6 +115,9 @@ impl Account {
             let of = of.or_insert(UnconfirmedDrops { handover, drops: 0, read: 0 });
             of.drops += 1;
             of.read += u64::from(*state == State::Read);
+            if is_withdrawn {
+                continue;
+            }
             let oldest = report.oldest_unconfirmed.as_ref();
             if oldest.is_none_or(|oldest| offer.appeared < oldest.appeared) {
                 let (workload, drop) = (offer.workload.clone(), offer.drop);
@@ -308,4 +314,82 @@ pub(super) fn leaving(
     // What was let go by hand may be confirmed by nobody.
     let leaving = leaving.filter(|it| ledger.is_confirmed(it) && is_meant(it));
     leaving.filter_map(|it| delivery(desk, it, DeliveryState::Confirmed, now)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use outlast_handover::ledger::Received;
+    use outlast_handover::offer::Sight;
+    use outlast_handover::{Event, FileSet, Holds, JobFacts, Layout, Offer, Statement};
+
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_unix(1_800_000_000 + second, 0).unwrap()
+    }
+
+    fn offer(number: u8, appeared: i64) -> Offer {
+        Offer {
+            share: "6f1c1d6e-8f0a-4c6b-9d53-0d6f1a0f7b11".parse().unwrap(),
+            workload: WorkloadName::new("shop").unwrap(),
+            day: Timestamp::EPOCH.day(),
+            drop: format!("01a2066b-8649-78cb-a8bc-a5af0e9525{number:02x}").parse().unwrap(),
+            seal: ContentHash([number; 32]),
+            layout: Layout::Plain,
+            path: format!("shop/{number}"),
+            appeared: at(appeared),
+            stamp: at(appeared + 1),
+            files: 1,
+            bytes: 10,
+            sight: Sight::default(),
+            sanity: None,
+        }
+    }
+
+    fn told(ledger: &Ledger) -> (Option<Timestamp>, Option<Timestamp>, u64) {
+        let rules = Rules::new("nbu", std::path::PathBuf::from("/srv/nbu"));
+        let mut account = Account::closed(&rules);
+        account.count(ledger, &ledger.states(&rules));
+        let Account { report, unconfirmed } = account;
+        let lying = unconfirmed.values().map(|of| of.drops).sum();
+        (report.oldest_unread, report.oldest_unconfirmed.map(|it| it.appeared), lying)
+    }
+
+    /// A product of which nobody tells but its own record: no hook says what is read.
+    #[test]
+    fn one_cause_a_drop_whose_image_is_gone_is_withdrawn_and_neither_unread_nor_unconfirmed() {
+        let mut ledger = Ledger::default();
+        let (old, new) = (offer(1, 100), offer(2, 600));
+        ledger.apply(Event::Offered(old.clone()));
+        assert_eq!(told(&ledger), (Some(at(100)), Some(at(100)), 1));
+        let confirm = |ledger: &mut Ledger, id: &str, began: i64, drop: &Offer| {
+            let statement = Statement {
+                job: JobFacts::of_id(id),
+                began: Some(at(began)),
+                ended: None,
+                outcome: Outcome::Well,
+                holds: Holds::Everything,
+                product: None,
+                by: "bplist on host".to_owned(),
+            };
+            let held = vec![(drop.key(), FileSet::whole(1))];
+            let received = Received { statement, held, at: at(began + 10) };
+            ledger.apply(Event::Evidence(Box::new(received)));
+        };
+        confirm(&mut ledger, "1", 200, &old);
+        ledger.apply(Event::Told { drop: old.key(), told: Told::Confirmed });
+        assert_eq!(told(&ledger), (None, None, 0));
+        let reason = "the image expired".to_owned();
+        ledger.apply(Event::Withdrawn { job: JobFacts::of_id("1").key(), at: at(500), reason });
+        assert_eq!(told(&ledger), (None, None, 1), "it lies there, and another page says so");
+        ledger.apply(Event::TakenBack { drop: old.key() });
+        assert_eq!(told(&ledger), (None, None, 1), "and still when the share was told");
+        // What came later waits for a job as ever.
+        ledger.apply(Event::Offered(new.clone()));
+        assert_eq!(told(&ledger), (Some(at(600)), Some(at(600)), 2));
+        confirm(&mut ledger, "2", 700, &new);
+        assert_eq!(told(&ledger), (None, None, 1));
+        confirm(&mut ledger, "3", 800, &old);
+        assert_eq!(told(&ledger), (None, None, 0));
+    }
 }

@@ -65,7 +65,11 @@ impl Job {
 
     /// Whether what it has counts: it ended well, or a part of it is listed, and its image is there.
     pub fn counts(&self) -> bool {
-        self.withdrawn.is_none() && matches!(self.outcome, Some(Outcome::Well | Outcome::Partial))
+        self.withdrawn.is_none() && self.has_ended_well()
+    }
+
+    fn has_ended_well(&self) -> bool {
+        matches!(self.outcome, Some(Outcome::Well | Outcome::Partial))
     }
 
     /// Whether it began after a drop had appeared.
@@ -73,9 +77,10 @@ impl Job {
         self.began.is_some_and(|began| began > offer.appeared)
     }
 
-    /// Whether its client has sent all, as it says, or the product has it.
+    /// Whether its client has sent all, as it says, or the product has it, or had it: that its image is gone
+    /// does not undo that it was read.
     pub fn has_sent(&self) -> bool {
-        if self.counts() {
+        if self.has_ended_well() {
             return true;
         }
         let ended = u32::try_from(self.streams.len()).unwrap_or(u32::MAX);

@@ -178,6 +178,34 @@ fn a_confirmation_that_is_withdrawn_takes_back_what_followed_from_it() {
     assert_eq!(ledger.state(&old.key(), &rules()), Some(State::Read), "its client has sent it");
 }
 
+#[test]
+fn what_a_job_without_hooks_had_was_read_although_its_image_is_gone() {
+    for outcome in [Outcome::Well, Outcome::Partial] {
+        let (mut ledger, offer) = (Ledger::default(), offer("shop", 1, 100, 2));
+        ledger.apply(Event::Offered(offer.clone()));
+        let (by, facts) = ("bplist on host".to_owned(), job("1", "daily"));
+        let statement = Statement {
+            job: facts.clone(),
+            began: Some(at(200)),
+            ended: None,
+            outcome,
+            holds: Holds::Listed(files(&offer)),
+            product: None,
+            by,
+        };
+        let held = ledger.coverage(&statement, "/srv/nbu", |offer| Some(files(offer)));
+        ledger.apply(Event::Evidence(Box::new(Received { statement, held, at: at(300) })));
+        assert_eq!(ledger.state(&offer.key(), &rules()), Some(State::Confirmed));
+        let reason = "the image expired".to_owned();
+        ledger.apply(Event::Withdrawn { job: facts.key(), at: at(500), reason });
+        assert_eq!(
+            ledger.state(&offer.key(), &rules()),
+            Some(State::Read),
+            "nobody sends it again"
+        );
+    }
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     Offer { workload: u8, number: u8 },

@@ -70,7 +70,7 @@ impl World<'_> {
             let newest = newest.filter(|one| one.again.is_none() && one.at_first.confirmed < at);
             if let Some(one) = newest.max_by_key(|one| one.given.seen) {
                 let again = product.takes(it, (at, one.at_first.appeared), at);
-                one.again = Some(Lying { read: at, ..again });
+                one.again = Some(Lying { read: at, is_again: true, ..again });
                 life.marks.push((at, Mark::Withdrawn { drop: one.given.drop }));
             }
         }

@@ -58,6 +58,8 @@ pub(crate) struct Lying {
     /// When it is told that it was read, and confirmed; the end of all time if it is not.
     pub(crate) read: u64,
     pub(crate) confirmed: u64,
+    /// Whether the product had it, and has it no more.
+    pub(crate) is_again: bool,
 }
 
 /// What an agent tells of its directory, from one report on.
@@ -121,7 +123,8 @@ impl Product {
         let mut next = self.jobs[self.jobs.partition_point(|job| job.begun <= after)..].iter();
         let job = next.find(|job| job.confirmed.is_some());
         let told = |at: u64| it.next_report(self.agent, at);
-        let never = Lying { from: lies.0, appeared: lies.1, read: u64::MAX, confirmed: u64::MAX };
+        let (read, confirmed) = (u64::MAX, u64::MAX);
+        let never = Lying { from: lies.0, appeared: lies.1, read, confirmed, is_again: false };
         job.map_or(never, |job| Lying {
             read: told(job.ended),
             confirmed: job.confirmed.map_or(u64::MAX, told),
@@ -160,8 +163,10 @@ impl Product {
     fn word(&self, at: u64, here: &[Lying]) -> Told {
         let ended = self.jobs.iter().take_while(|job| job.begun < at).filter(|job| job.ended <= at);
         let failed = ended.last().filter(|job| job.confirmed.is_none()).map(|job| job.begun);
-        let unread = here.iter().filter(|one| at < one.read).map(|one| one.appeared).min();
-        let unconfirmed = here.iter().map(|one| one.appeared).min();
+        // What was withdrawn is told as that.
+        let waiting = || here.iter().filter(|one| !one.is_again);
+        let unread = waiting().filter(|one| at < one.read).map(|one| one.appeared).min();
+        let unconfirmed = waiting().map(|one| one.appeared).min();
         let room = match (self.full.contains(at), self.unusable.contains(at)) {
             (true, _) => Some(true),
             (false, true) => Some(false),
