@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use outlast_types::{Owner, WorkloadName};
+use outlast_types::WorkloadName;
 
 use super::explanations::{Explanations, OfSource, holder};
 use super::{Ledger, Settled, missed};
@@ -19,7 +19,6 @@ use crate::limit::OverLimit;
 use crate::promise::State;
 use crate::source_state::SourceState;
 use crate::verified::Verification;
-use crate::workload::Workload;
 
 impl Ledger {
     /// All that there is to look at, and all that was told of what is forgotten: it must be resolved.
@@ -432,10 +431,18 @@ impl Ledger {
             // What was told once stays on its own: taking it back would be one more page.
             let is_news = !incident.announced
                 && (incident.folded_into != explanation || incident.waits != quiet);
-            if is_news && let Some(incident) = self.state.open.get_mut(key) {
-                incident.announced = explanation.is_none() && quiet.is_none();
+            if !is_news {
+                return None;
+            }
+            let is_told = explanation.is_none() && quiet.is_none();
+            // Nobody was told before: who is asked, and for what, is what is so now.
+            let asked = is_told.then(|| (self.asked(&cause), cause));
+            if let Some(incident) = self.state.open.get_mut(key) {
+                incident.announced = is_told;
                 (incident.folded_into, incident.waits) = (explanation, quiet);
-                if incident.announced {
+                if let Some((asked, cause)) = asked {
+                    incident.cause = cause;
+                    (incident.team, incident.also, incident.route) = asked;
                     changes.push(Change::Opened(incident.view(None)));
                 }
             }
@@ -455,28 +462,17 @@ impl Ledger {
         explanation: Option<u64>,
         quiet: Option<Quiet>,
     ) -> OpenIncident {
-        let promise = match (cause.owner(), cause.workload()) {
-            (Owner::App, Some(workload)) => self.state.workloads.get(workload),
-            _ => None,
-        };
-        let promise = promise.map(Workload::promise);
-        let product = cause.handover().filter(|_| cause.owner() == Owner::Backup);
-        let product = product.map(|handover| self.settings.handover(&handover.name));
-        let team = promise.map(|promise| promise.owner().to_owned());
-        let team = team.or_else(|| product.map(|rule| rule.owner.clone()));
-        let also = promise.map(|promise| promise.also().to_vec());
-        let route = promise.and_then(|promise| promise.class().route.clone());
-        let route = route.or_else(|| product.and_then(|rule| rule.route.clone()));
+        let (team, also, route) = self.asked(&cause);
         self.state.head.last_incident_id += 1;
         OpenIncident {
             id: self.state.head.last_incident_id,
             cause,
-            team: team.unwrap_or_else(|| "platform".to_owned()),
+            team,
             opened: self.state.head.now,
             folded_into: explanation,
             announced: explanation.is_none() && quiet.is_none(),
             waits: quiet,
-            also: also.unwrap_or_default(),
+            also,
             route,
             catching_up: None,
         }

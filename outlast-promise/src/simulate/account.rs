@@ -29,6 +29,8 @@ pub(crate) struct Account {
     pub(crate) rejected: Spans,
     pub(crate) revived: Spans,
     pub(crate) retired: Spans,
+    /// When nobody waited for it: it was paused, or retired.
+    pub(crate) resting: Spans,
     /// When a drop was known to wait.
     pub(crate) waits: Spans,
     /// When its pages wait: in windows, and on days off.
@@ -123,6 +125,7 @@ impl Account {
             lost_counted: pieces.lost_counted.into_iter().collect(),
             rejected: pieces.rejected.into_iter().collect(),
             revived: pieces.revived.into_iter().collect(),
+            resting: pieces.paused.iter().chain(&pieces.retired).copied().collect(),
             retired: pieces.retired.into_iter().collect(),
             waits: pieces.waits.into_iter().collect(),
             quiet,
@@ -131,6 +134,16 @@ impl Account {
             roomless: life.roomless.iter().copied().collect(),
             withdrawn: pieces.withdrawn.into_iter().collect(),
         }
+    }
+
+    /// When its promise was broken, and a drop waited for the vault since before that.
+    pub(crate) fn waited_before(&self) -> Spans {
+        let of = |late: &Overdue| {
+            let (span, due) = (late.span, late.due);
+            let before = self.waits.iter().filter(move |(from, _)| *from <= due);
+            before.map(move |(from, until)| (from.max(span.0), until.min(span.1)))
+        };
+        self.overdue.iter().flat_map(of).collect()
     }
 }
 
@@ -289,6 +302,7 @@ struct Pieces {
     rejected: Vec<Span>,
     revived: Vec<Span>,
     retired: Vec<Span>,
+    paused: Vec<Span>,
     waits: Vec<Span>,
     releasing: Vec<Span>,
     lies: Vec<Span>,
@@ -298,6 +312,7 @@ struct Pieces {
 impl Pieces {
     fn add(&mut self, standing: &Standing<'_>, (from, until): Span) {
         let span = (from, until);
+        self.paused.push((from, until.min(standing.paused_until)));
         self.waits.extend(standing.waits.then_some(span));
         self.lies.extend(standing.lies.then_some(span));
         self.withdrawn.extend(standing.withdrawn.map(|_| span));

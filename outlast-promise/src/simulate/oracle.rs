@@ -11,7 +11,7 @@
 //!   was rejected, or it lives although it was retired; while its agent is silent or its share is out; and by
 //!   an absence of the vault in which it broke.
 //! - After an outage, what waits is explained while it still comes: half an hour at least, and until nothing
-//!   has moved for half an hour at most. Of what the returned agent sees no drop, nothing waits, and it pages at
+//!   has moved for half an hour, or twice what was first estimated, at most. Of what the returned agent sees no drop, nothing waits, and it pages at
 //!   once. The page of the outage may ring on until all that it held up has come, and if the outage comes
 //!   back before that, it is one trouble and one page.
 //! - A vault that begins anew hears anew what waits: until the returned agent has reported again, what does not
@@ -23,7 +23,7 @@
 mod episode;
 mod handed;
 
-pub(crate) use self::episode::{Episode, Expected};
+pub(crate) use self::episode::{Episode, Expected, Leeway};
 use self::episode::{Explained, first_outside, tell, tell_quietly, tell_until};
 use self::handed::HandOver;
 use super::account::{Account, Overdue};
@@ -79,9 +79,10 @@ pub(crate) fn expected(history: &History) -> Expected {
         let source = &sources[life.agent];
         let anew =
             source.anew((life.agent, &beginnings), &account.waits, &after_absences, infrastructure);
-        let perhaps = account.waits.and(&after_absences).or(&anew);
-        let mut elsewise = handed[life.agent].explains(account, life.safe);
-        elsewise.perhaps = elsewise.perhaps.or(&perhaps);
+        let (surely, mut perhaps) = handed[life.agent].explains(account, life.safe);
+        perhaps.push((Leeway::VaultBack, account.waits.and(&after_absences)));
+        perhaps.push((Leeway::Anew, anew));
+        let elsewise = Elsewise { surely, perhaps };
         let episodes = account.episodes(source, &everywhere, &elsewise, infrastructure);
         if !episodes.is_empty() {
             expected.insert(Key::of_workload(Topic::RecoveryPoint, name), episodes);
@@ -127,6 +128,8 @@ fn long_absences(it: &Infrastructure) -> impl Iterator<Item = Span> + '_ {
 #[derive(Debug, Clone, Default)]
 struct Flow {
     waits: Vec<Span>,
+    /// Those of which somebody waits for the end.
+    awaited: Vec<Span>,
     /// Those in which the promise was broken: they are held up even if they began later.
     late: Vec<Span>,
     /// When anything came, in order.
@@ -135,18 +138,19 @@ struct Flow {
 
 impl Flow {
     fn of<'a>(accounts: impl Iterator<Item = &'a Account>) -> Self {
-        let (mut waits, mut late) = (Vec::new(), Vec::new());
+        let (mut waits, mut awaited, mut late) = (Vec::new(), Vec::new(), Vec::new());
         for account in accounts {
             let overdue: Spans = account.overdue.iter().map(|late| late.span).collect();
             let is_late = |span: &Span| overdue.length_within(span.0, span.1) > 0;
             late.extend(account.waits.iter().filter(is_late));
             waits.extend(account.waits.iter());
+            awaited.extend(account.waits.without(&account.resting).iter());
         }
         waits.sort_unstable();
         late.sort_unstable();
         let mut came: Vec<u64> = waits.iter().map(|(_, until)| *until).collect();
         came.sort_unstable();
-        Self { waits, late, came }
+        Self { waits, awaited, late, came }
     }
 
     /// When nothing has moved for a while after `end`.
@@ -160,6 +164,41 @@ impl Flow {
             moved = *came;
         }
         moved + it.patience()
+    }
+
+    /// Until when what waited when an outage ended is explained for certain: until nothing of it has moved for a
+    /// while, or until twice the first estimate, which is made when one in twenty has come, a sixth of that while in
+    /// at the earliest. How many waited and when exactly it was estimated, others may see a little differently: here
+    /// is the soonest that it can be.
+    fn gives_up(&self, end: u64, it: &Infrastructure) -> u64 {
+        let patience = it.patience();
+        let waited = |(from, until): &&Span| *from <= end && *until > end;
+        let most = self.awaited.iter().filter(waited).count() as u64;
+        let mut came: Vec<u64> = Vec::new();
+        for (from, until) in &self.awaited {
+            if *from <= end + it.deadline && *until > end && *until < u64::MAX {
+                came.push(*until);
+            }
+        }
+        came.sort_unstable();
+        let stalled = came.iter().fold(end, |moved, came| match *came < moved + patience {
+            true => *came,
+            false => moved,
+        });
+        let done = |at: u64| came.partition_point(|came| *came <= at) as u64;
+        let is_enough = |at: u64| done(at) > 0 && (done(at) * 20 >= most || at >= end + patience);
+        let (first, last) = (end + patience / 6, end + patience);
+        let moments =
+            || [first, last].into_iter().chain(came.iter().copied().filter(|at| *at > first));
+        let Some(made) = moments().filter(|at| is_enough(*at)).min() else {
+            return stalled + patience;
+        };
+        // It is made when anything is heard, and an agent is, each period.
+        let made_by = it.away.first_outside(made) + it.period;
+        let takes = |at: u64| (at - end) * most.max(done(at)) / done(at);
+        let soonest = moments().filter(|at| (made..=made_by).contains(at)).map(takes).min();
+        let estimated = end + (2 * soonest.unwrap_or(patience)).max(patience);
+        estimated.min(stalled + patience)
     }
 
     /// Until when the page of an outage that is over since `end` may ring on: until all has come that
@@ -178,6 +217,12 @@ impl Flow {
         }
         latest.min(self.stalled(end, it))
     }
+}
+
+/// What else explains that a workload has no recovery point: certainly, and perhaps.
+struct Elsewise {
+    surely: Spans,
+    perhaps: Vec<(Leeway, Spans)>,
 }
 
 /// What keeps an agent's drops from the vault.
@@ -214,12 +259,15 @@ impl Trouble {
         let share: Spans = share.into_iter().collect();
         let of_agent = lives.iter().zip(accounts).filter(|(life, _)| life.agent == agent);
         let flow = Flow::of(of_agent.map(|(_, account)| account));
-        let ends = silent.iter().chain(share.iter()).map(|(_, end)| end);
-        let after = ends
-            .filter(|end| *end != u64::MAX)
-            .map(|end| (end, end + it.patience(), flow.stalled(end, it).max(end + it.deadline)));
-        let after = after.collect();
         let explains = silent.or(&share);
+        let ends = silent.iter().chain(share.iter()).map(|(_, end)| end);
+        let after = ends.filter(|end| *end != u64::MAX).map(|end| {
+            // If it is away again, what counts begins anew.
+            let again = explains.iter().map(|(from, _)| from).find(|from| *from > end);
+            let given_up = flow.gives_up(end, it).min(again.unwrap_or(u64::MAX));
+            (end, given_up, flow.stalled(end, it).max(end + it.deadline))
+        });
+        let after = after.collect();
         let clock = clock.into_iter().collect();
         Self { silent, unheard, share, clock, explains, after, flow }
     }
@@ -265,11 +313,11 @@ impl Trouble {
     fn explains_waiting(&self, waits: &Spans, it: &Infrastructure) -> Explained {
         let mut explained = Explained::default();
         let (mut surely, mut perhaps) = (Vec::new(), Vec::new());
-        for (end, patience, stalled) in &self.after {
+        for (end, given_up, stalled) in &self.after {
             // All that waits has a deadline; what waited when it ended has half an hour.
             surely.push((*end, end + it.deadline));
             if let Some((_, until)) = waits.at(*end) {
-                surely.push((*end, until.min(*patience)));
+                surely.push((*end, until.min(*given_up)));
             }
             perhaps.push((*end, *stalled));
         }
@@ -334,7 +382,7 @@ impl Account {
         &self,
         source: &Trouble,
         everywhere: &Spans,
-        elsewise: &Explained,
+        elsewise: &Elsewise,
         it: &Infrastructure,
     ) -> Vec<Episode> {
         let late = self.overdue.iter().map(|late| late.span);
@@ -350,8 +398,11 @@ impl Account {
         let mended = Explained::after(&self.lost, it);
         let waiting = source.explains_waiting(&self.waits, it);
         let surely = own.or(&mended.surely).or(&waiting.surely);
-        let perhaps = own.or(&mended.perhaps).or(&waiting.perhaps);
-        let perhaps = perhaps.or(&surely).or(&elsewise.perhaps);
+        let perhaps_by = || {
+            let own = [(Leeway::CatchingUp, &waiting.perhaps), (Leeway::Found, &mended.perhaps)];
+            own.into_iter().chain(elsewise.perhaps.iter().map(|(leeway, spans)| (*leeway, spans)))
+        };
+        let perhaps = perhaps_by().fold(own.or(&surely), |all, (_, spans)| all.or(spans));
         let explained = [&heard, &waiting.surely, &mended.surely];
         let begins = |at: u64| explained.iter().any(|it| it.at(at).is_some_and(|it| it.0 == at));
         let quiet = self.quiet.or(&self.releasing);
@@ -360,7 +411,10 @@ impl Account {
         let episode = |span: Span| {
             let (may, must) = (first(span, &surely), first(span, &perhaps));
             let is_tie = begins(span.0);
-            Episode { span, may, must, latest: span.1, is_tie }
+            let why = |at: u64| perhaps_by().find(|(_, spans)| spans.contains(at));
+            let leeway = may.and_then(why).map(|(leeway, _)| leeway);
+            let explained = surely.and(&[span].into_iter().collect());
+            Episode { span, may, must, latest: span.1, is_tie, explained, leeway }
         };
         let touched = self.touched.iter().filter(|at| broken.at(**at).is_none());
         let touched =

@@ -18,6 +18,10 @@ fn assert_right(scenario: &Scenario) -> Outcome {
         let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
         panic!("seed {}: {faults:#?}\nin {smaller:#?}", scenario.seed);
     }
+    // Each page is one that must be, or one of which it is said why it may be.
+    let Counts { pages_sent, pages_expected, pages_allowed, allowed, .. } = &outcome.counts;
+    assert_eq!(*pages_sent, pages_expected + pages_allowed, "{:?}", outcome.counts);
+    assert_eq!(*pages_allowed, allowed.values().sum::<u64>());
     outcome
 }
 

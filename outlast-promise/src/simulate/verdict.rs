@@ -7,7 +7,7 @@ use outlast_types::{Timestamp, human};
 use serde::Serialize;
 
 use super::life::seconds;
-use super::oracle::{Episode, Expected};
+use super::oracle::{Episode, Expected, Leeway};
 use super::scenario::Scenario;
 use super::world::History;
 use crate::cause::Key;
@@ -53,6 +53,10 @@ pub struct Counts {
     /// That rang on after their cause had gone, or ended before it had.
     pub pages_unresolved: u64,
     pub worst_delay_seconds: u64,
+    /// Sent where the definitions say neither that somebody is paged nor that nobody is.
+    pub pages_allowed: u64,
+    /// The same by why that is so, and by the code of their cause: `catching-up not-vaulted`.
+    pub allowed: BTreeMap<String, u64>,
     /// Pages by the code of their cause.
     pub causes: BTreeMap<String, u64>,
 }
@@ -220,8 +224,24 @@ impl Court<'_> {
         // What is mended in the very moment in which it is seen to be broken may be told of.
         let is_moment = page.opened == until && page.resolved == Some(until);
         let is_tie = episode.is_tie && page.opened == episode.span.0;
-        if !is_moment && !is_tie && episode.may.is_none_or(|may| page.opened < may) {
+        let is_within = |span: (u64, u64)| span.0 < page.opened;
+        let is_explained = episode.explained.at(page.opened).is_some_and(is_within);
+        let is_early = episode.may.is_none_or(|may| page.opened < may);
+        if !is_moment && !is_tie && (is_early || is_explained) {
             self.is_false(key, page, "something else explains it, of which somebody was told");
+        } else if must.is_none() {
+            let leeway = match episode.leeway {
+                _ if episode.must.is_some() => Some(Leeway::End),
+                _ if is_moment => Some(Leeway::Moment),
+                _ if is_tie => Some(Leeway::Tie),
+                leeway => leeway,
+            };
+            match leeway {
+                Some(leeway) => self.allow(leeway, page),
+                None => {
+                    self.is_false(key, page, "nobody has to be paged, and nothing says who may")
+                }
+            }
         }
         if let Some(must) = must {
             let delay = page.opened.saturating_sub(must);
@@ -244,6 +264,12 @@ impl Court<'_> {
             let text = format!("it ended, and its cause lasted {} more", lasted(resolved, until));
             self.fault(FaultKind::Unresolved, key, resolved, text);
         }
+    }
+
+    fn allow(&mut self, leeway: Leeway, page: &PageSent) {
+        self.counts.pages_allowed += 1;
+        let why = format!("{} {}", leeway.as_str(), page.code);
+        *self.counts.allowed.entry(why).or_default() += 1;
     }
 
     fn is_false(&mut self, key: &Key, page: &PageSent, why: &str) {

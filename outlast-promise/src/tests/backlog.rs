@@ -95,6 +95,25 @@ fn when_nothing_moves_for_half_an_hour_each_speaks_for_itself() {
 }
 
 #[test]
+fn who_is_asked_after_an_outage_is_who_has_the_drop_now_and_not_who_seemed_to_when_it_broke() {
+    let mut ledger = house(1);
+    ledger.apply_all(came(0, 10), at(10));
+    ledger.tick(at(400));
+    // It broke while nobody heard of any drop; it was made all the same.
+    assert!(ledger.tick(at(48 * HOUR)).is_empty());
+    let back = 48 * HOUR;
+    ledger.apply_all(look(&[0], back), at(back));
+    let mut told = Vec::new();
+    for minute in 1..=31 {
+        told.extend(ledger.apply_all(look(&[0], back + 60 * minute), at(back + 60 * minute)));
+    }
+    let page = told.iter().find(|change| change.incident().cause.workload().is_some()).unwrap();
+    let incident = page.incident();
+    assert_eq!((incident.cause.code(), incident.owner()), ("not-vaulted", Owner::Platform));
+    assert_eq!(incident.team, "platform");
+}
+
+#[test]
 fn what_moves_and_takes_twice_as_long_as_was_first_estimated_speaks_for_itself() {
     let mut ledger = house(100);
     ledger.tick(at(300));

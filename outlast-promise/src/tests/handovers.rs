@@ -285,6 +285,32 @@ fn whoever_had_the_drop_last_is_asked_for_a_recovery_point_that_is_not_confirmed
 }
 
 #[test]
+fn one_cause_a_drop_that_comes_while_a_product_is_in_trouble_pages_nobody_for_the_one_that_lies_there()
+ {
+    let story = |safe, comes: u64| {
+        let mut ledger = ledger_of(safe);
+        ledger.apply_all([spoke(), vaulted(shop(), 0), confirmed(shop(), 1, 0, true)], at(0));
+        let mut told = Vec::new();
+        for second in (10..=150).step_by(10) {
+            let mut report =
+                vec![spoke(), lying(shop(), Some(false)), handed(lie(Some(5), Some(5)))];
+            // The vault has it soon, as it has the one that lies there.
+            report.extend((second == comes).then(|| waiting(shop())));
+            told.extend(ledger.apply_all(report, at(second)));
+        }
+        told
+    };
+    for safe in [Safe::Confirmed, Safe::Either, Safe::Both] {
+        assert_eq!(keys(&story(safe, 120)), ["+handover/road-1/nbu"], "{safe}");
+    }
+    // What waits for the vault since before the promise broke is the platform's.
+    let told = story(Safe::Both, 90);
+    assert_eq!(keys(&told), ["+handover/road-1/nbu", "+recovery-point/shop-db"]);
+    assert_eq!(told[1].incident().cause.code(), "not-vaulted");
+    assert_eq!(told[1].incident().owner(), Owner::Platform);
+}
+
+#[test]
 fn a_workload_that_produced_nothing_is_its_teams_whatever_the_product_does() {
     let mut ledger = ledger_of(Safe::Confirmed);
     ledger.apply_all([confirmed(shop(), 1, 0, false), confirmed(name(1), 1, 0, false)], at(0));

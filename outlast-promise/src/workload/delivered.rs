@@ -81,8 +81,8 @@ impl Workload {
         lies && match self.promise().class().safe {
             Safe::Vaulted => false,
             Safe::Confirmed => true,
-            // What is not vaulted is the platform's first.
-            Safe::Either | Safe::Both => self.waiting_since.is_none(),
+            // What is not vaulted is the platform's first; but not a drop that came when it was broken already.
+            Safe::Either | Safe::Both => self.waiting_since.is_none_or(|since| since > self.due()),
         }
     }
 }

@@ -7,7 +7,7 @@ use super::super::spans::{Span, Spans};
 use crate::cause::Key;
 
 /// Something that is wrong for a time, and what has to be told of it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Episode {
     /// From when until when it is so.
     pub(crate) span: Span,
@@ -19,6 +19,53 @@ pub(crate) struct Episode {
     pub(crate) latest: u64,
     /// Whether it and what explains it began in one second: it depends on which was heard first.
     pub(crate) is_tie: bool,
+    /// When it is explained for certain, or has to wait: no page may begin in the midst of that.
+    pub(crate) explained: Spans,
+    /// Why it is left open whether somebody is paged, where it is.
+    pub(crate) leeway: Option<Leeway>,
+}
+
+/// Why the definitions say neither that somebody is paged nor that nobody is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Leeway {
+    /// An outage is over, and it still waits: how long that explains it goes by an estimate.
+    CatchingUp,
+    /// The same after an absence of the vault.
+    VaultBack,
+    /// The vault began anew meanwhile, and has yet to hear what waits.
+    Anew,
+    /// A product's trouble rings on although all is confirmed that it held up, or began in the second in which it was
+    /// told to be well.
+    ProductOver,
+    /// A product is in trouble, and the vault has yet to publish the drop, too.
+    ProductAndVault,
+    /// The directory takes nothing, and no drop of the workload ever lay there, or either place would do.
+    Room,
+    /// Its repository was found, and the vault heard nothing of drops since.
+    Found,
+    /// Both began in one second.
+    Tie,
+    /// It was mended in the moment in which it broke.
+    Moment,
+    /// It began less than a minute before the end.
+    End,
+}
+
+impl Leeway {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::CatchingUp => "catching-up",
+            Self::VaultBack => "vault-back",
+            Self::Anew => "vault-anew",
+            Self::ProductOver => "product-over",
+            Self::ProductAndVault => "product-and-vault",
+            Self::Room => "room",
+            Self::Found => "repository-found",
+            Self::Tie => "tie",
+            Self::Moment => "moment",
+            Self::End => "end",
+        }
+    }
 }
 
 /// All episodes, in order, by what they are about.
@@ -48,7 +95,7 @@ pub(super) fn tell_until(
         may: Some(span.0),
         must: Some(span.0),
         latest: latest(span.1),
-        is_tie: false,
+        ..Episode::default()
     };
     let episodes: Vec<Episode> = spans.iter().map(episode).collect();
     if !episodes.is_empty() {
@@ -65,7 +112,7 @@ pub(super) fn tell_quietly(
 ) {
     let episode = |span: Span| {
         let must = first_outside(span, quiet, it);
-        Episode { span, may: must, must, latest: span.1, is_tie: false }
+        Episode { span, may: must, must, latest: span.1, ..Episode::default() }
     };
     let episodes: Vec<Episode> = spans.iter().map(episode).collect();
     if !episodes.is_empty() {

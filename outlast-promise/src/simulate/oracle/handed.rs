@@ -15,7 +15,7 @@ use super::super::infrastructure::Infrastructure;
 use super::super::product::{CONFIRM_WITHIN, HANDOVER, READ_WITHIN, Told};
 use super::super::scenario::Scenario;
 use super::super::spans::{Span, Spans};
-use super::episode::{Episode, Expected, Explained, first_outside, tell};
+use super::episode::{Episode, Expected, Leeway, first_outside, tell};
 use crate::cause::{Key, Topic};
 use crate::handed::HandoverId;
 
@@ -73,7 +73,15 @@ impl HandOver {
         let key = |topic| Key::of_handover(topic, &id);
         let episode = |trouble: &Trouble| {
             let Trouble { span, latest, is_tie, .. } = *trouble;
-            Episode { span, may: Some(span.0), must: (!is_tie).then_some(span.0), latest, is_tie }
+            Episode {
+                span,
+                may: Some(span.0),
+                must: (!is_tie).then_some(span.0),
+                latest,
+                is_tie,
+                leeway: is_tie.then_some(Leeway::Tie),
+                ..Episode::default()
+            }
         };
         let troubles: Vec<Episode> = self.trouble.iter().map(episode).collect();
         if !troubles.is_empty() {
@@ -86,7 +94,8 @@ impl HandOver {
             may: first_outside(span, &surely, it),
             must: first_outside(span, &perhaps, it),
             latest: span.1,
-            is_tie: false,
+            leeway: Some(Leeway::ProductOver),
+            ..Episode::default()
         };
         let rooms: Vec<Episode> = self.closed.iter().map(room).collect();
         if !rooms.is_empty() {
@@ -103,15 +112,19 @@ impl HandOver {
         self.trouble.iter().map(|it| (it.span.0, it.latest.saturating_add(1))).collect()
     }
 
-    /// When all this explains that a workload has no recovery point.
-    pub(super) fn explains(&self, account: &Account, safe: Option<Safe>) -> Explained {
+    /// When all this explains that a workload has no recovery point: certainly; and perhaps, and why that is open.
+    pub(super) fn explains(
+        &self,
+        account: &Account,
+        safe: Option<Safe>,
+    ) -> (Spans, Vec<(Leeway, Spans)>) {
         let Some(safe) = safe.filter(|safe| *safe != Safe::Vaulted) else {
-            return Explained::default();
+            return (Spans::default(), Vec::new());
         };
-        // What the vault waits for, too, is not the product's alone.
+        // What the vault waits for, too, is not the product's alone, unless it came when the promise was broken.
         let of_product = match safe {
             Safe::Confirmed => account.lies.clone(),
-            _ => account.lies.without(&account.waits),
+            _ => account.lies.without(&account.waited_before()),
         };
         let outside = account.lies.or(&account.roomless);
         let mut surely = self.surely().and(&of_product).or(&account.withdrawn);
@@ -121,8 +134,12 @@ impl HandOver {
         if safe != Safe::Either {
             surely = surely.or(&self.closed.and(&outside).and(&known));
         }
-        let perhaps = self.perhaps().or(&self.closed).and(&outside);
-        Explained { perhaps: perhaps.or(&surely), surely }
+        let perhaps = vec![
+            (Leeway::ProductAndVault, self.surely().and(&account.lies)),
+            (Leeway::Room, self.closed.and(&outside)),
+            (Leeway::ProductOver, self.perhaps().and(&outside)),
+        ];
+        (surely, perhaps)
     }
 }
 

@@ -6,7 +6,7 @@ use super::*;
 use crate::cause::{Key, Subject};
 use crate::class::Part;
 use crate::event::{Event, Order};
-use crate::incident::Change;
+use crate::incident::{Change, Incident};
 use crate::ledger::Ledger;
 use crate::simulate::drive::{Bend, Names, Rows, Watch, play};
 use crate::status::Settings;
@@ -28,6 +28,8 @@ enum Wrong {
     DeafForPauses,
     /// Whoever was explained once is never told of.
     FoldSwallows,
+    /// After half an hour, what an outage held up is explained no more, although it comes.
+    GivesUpWhileItMoves,
     /// Nothing is explained: every broken promise pages.
     FoldsNothing,
     /// No incident resolves, or none of one kind.
@@ -260,11 +262,28 @@ impl Broken {
                 }
             }
         }
+        if self.wrong == Wrong::GivesUpWhileItMoves {
+            told.extend(self.given_up().into_iter().map(Change::Opened));
+        }
         if self.wrong == Wrong::QuietSwallows {
             let waits = self.ledger.incidents().filter(|incident| incident.waits.is_some());
             self.folded.extend(waits.map(|incident| incident.key()));
         }
         told
+    }
+}
+
+impl Broken {
+    /// What waits for an outage that is over since half an hour, each once.
+    fn given_up(&mut self) -> Vec<Incident> {
+        let now = self.ledger.now();
+        let is_slow = |it: &Incident| {
+            it.catching_up.as_ref().is_some_and(|it| now.since(it.since) > HOUR / 2)
+        };
+        let slow: BTreeSet<u64> = self.ledger.incidents().filter(is_slow).map(|it| it.id).collect();
+        let of_it = |it: &Incident| it.folded_into.is_some_and(|id| slow.contains(&id));
+        let held_up: Vec<Incident> = self.ledger.incidents().filter(of_it).collect();
+        held_up.into_iter().filter(|it| self.folded.insert(it.key())).collect()
     }
 }
 
@@ -404,6 +423,22 @@ fn the_oracle_notices_every_rule_that_is_broken_on_purpose() {
         }
     }
     assert!(survivors.is_empty(), "{survivors:?} were not noticed");
+}
+
+#[test]
+fn what_an_outage_held_up_is_nobodys_page_while_it_comes() {
+    // The line is back after three days; a part comes at once, and the rest when the vault is not slow any more.
+    let of = |seed| {
+        let mut scenario = quiet(&[(100, What::LinkDown, Whom::Agent(0), 72)]);
+        let (at, lasts) = (172 * 3600 + 480, 4000);
+        scenario.happenings.push(Happening { at, what: What::VaultSlow, whom: Whom::Vault, lasts });
+        Scenario { workloads: 60, seed, ..scenario }
+    };
+    for seed in 1..=4 {
+        assert_right(&of(seed));
+    }
+    let is_noticed = |seed| !play_with(Wrong::GivesUpWhileItMoves, &of(seed)).is_right();
+    assert!((1..=4).any(is_noticed));
 }
 
 #[test]

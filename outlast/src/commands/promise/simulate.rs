@@ -112,8 +112,10 @@ fn show(outcome: &Outcome, wants_all: bool, wants_pages: bool, output: &Output) 
         counted(counts.drops, "drop"),
     ))?;
     output.line(format_args!(
-        "pages: {} expected, {} sent, {} false, {} missed, {} not resolved in time; the slowest came after {} s",
+        "pages: {} expected, {} more where either is right, {} sent, {} false, {} missed, {} not resolved in time; \
+         the slowest came after {} s",
         counts.pages_expected,
+        counts.pages_allowed,
         counts.pages_sent,
         counts.pages_false,
         counts.pages_missed,
