@@ -127,7 +127,7 @@ fn a_prune_that_is_killed_again_and_again_ends_well() {
         let mut command = repo("prune", fixture.repository());
         command.args(["--grace", "0s", "--max-unused", "0%"]);
         // Each gets a bit further than the one before.
-        command.env(DIE_AT, format!("{} {}", 1 + strikes * 4, fixture.repository().display()));
+        command.env(DIE_AT, format!("{} {}", 1 + strikes * 2, fixture.repository().display()));
         let mut role = Role::start(&mut command, &log);
         let status = role.wait();
         if status.success() {
