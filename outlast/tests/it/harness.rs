@@ -130,7 +130,8 @@ impl Role {
             status = self.child.try_wait().unwrap();
             status.is_some()
         });
-        assert!(status.unwrap().success(), "it did not stop cleanly:\n{}", self.words());
+        let status = status.unwrap();
+        assert!(status.success(), "it did not stop cleanly: {status}\n{}", self.words());
     }
 
     /// The number of its process.
