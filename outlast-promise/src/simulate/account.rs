@@ -40,6 +40,8 @@ pub(crate) struct Account {
     /// When a drop of it lay where its agent hands drops over and was not confirmed; when one found no room
     /// there; and when what had been confirmed was gone.
     pub(crate) lies: Spans,
+    /// When a drop was known that is newer than all that the product had.
+    pub(crate) newer: Spans,
     pub(crate) roomless: Spans,
     pub(crate) withdrawn: Spans,
 }
@@ -131,6 +133,7 @@ impl Account {
             quiet,
             releasing: pieces.releasing.into_iter().collect(),
             lies: pieces.lies.into_iter().collect(),
+            newer: pieces.newer.into_iter().collect(),
             roomless: life.roomless.iter().copied().collect(),
             withdrawn: pieces.withdrawn.into_iter().collect(),
         }
@@ -306,6 +309,7 @@ struct Pieces {
     waits: Vec<Span>,
     releasing: Vec<Span>,
     lies: Vec<Span>,
+    newer: Vec<Span>,
     withdrawn: Vec<Span>,
 }
 
@@ -315,6 +319,8 @@ impl Pieces {
         self.paused.push((from, until.min(standing.paused_until)));
         self.waits.extend(standing.waits.then_some(span));
         self.lies.extend(standing.lies.then_some(span));
+        let delivered = standing.delivered.values().map(|(seen, _)| *seen).max();
+        self.newer.extend((standing.waits || standing.vaulted > delivered).then_some(span));
         self.withdrawn.extend(standing.withdrawn.map(|_| span));
         self.rejected.extend(standing.rejected.map(|_| span));
         self.revived.extend(standing.revived.map(|_| span));

@@ -132,7 +132,9 @@ impl HandOver {
         let first = account.lies.iter().next().map_or(u64::MAX, |(from, _)| from);
         let known: Spans = [(first, u64::MAX)].into_iter().collect();
         if safe != Safe::Either {
-            surely = surely.or(&self.closed.and(&outside).and(&known));
+            // That it takes nothing explains no drop that never came.
+            let newer = account.lies.and(&account.newer).or(&account.roomless);
+            surely = surely.or(&self.closed.and(&newer).and(&known));
         }
         let perhaps = vec![
             (Leeway::ProductAndVault, self.surely().and(&account.lies)),
