@@ -179,24 +179,33 @@ impl Directory {
     }
 
     /// Opens the directory that `names` lead to from this one. Those that are missing are made, each as
-    /// open as the one above; all are durable when this returns, if this one is.
+    /// open as the one above, and the last as `last` says of that; all are durable when this returns, if this
+    /// one is.
     ///
     /// Whoever makes something in a directory has made the directory's own name durable first. So of
     /// those that are there only the last may not be, whose maker has died or did not come to it yet.
-    pub fn make_directories(&self, names: &[&str]) -> io::Result<Self> {
-        self.make_below(None, names)
+    pub fn make_directories(&self, names: &[&str], last: fn(Access) -> Access) -> io::Result<Self> {
+        self.make_below(None, names, last)
     }
 
     /// The same; `above` holds the name of this one, if that may not be durable yet.
-    fn make_below(&self, above: Option<&Self>, names: &[&str]) -> io::Result<Self> {
+    fn make_below(
+        &self,
+        above: Option<&Self>,
+        names: &[&str],
+        last: fn(Access) -> Access,
+    ) -> io::Result<Self> {
         let (name, rest) = names.split_first().ok_or(io::ErrorKind::InvalidInput)?;
         match self.directory(name) {
             Ok(there) if rest.is_empty() => self.sync().map(|()| there),
-            Ok(there) => there.make_below(Some(self), rest),
+            Ok(there) => there.make_below(Some(self), rest, last),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 above.map_or(Ok(()), Self::sync)?;
-                let made = self.create_directory(name, self.access()?)?;
-                if rest.is_empty() { Ok(made) } else { made.make_below(None, rest) }
+                let access = self.access()?;
+                if rest.is_empty() {
+                    return self.create_directory(name, last(access));
+                }
+                self.create_directory(name, access)?.make_below(None, rest, last)
             }
             failed => failed,
         }

@@ -14,7 +14,7 @@ use outlast_types::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::files::{Directory, is_later};
+use crate::files::{Access, Directory, is_later};
 use crate::layout::{DropAddress, RECEIPTS, WORKLOADS};
 use crate::proof;
 use crate::share::{Share, ShareError, hint};
@@ -423,9 +423,8 @@ fn make_directory(
     workload: &WorkloadName,
     path: &Path,
 ) -> Result<Directory, ShareError> {
-    let workload = share.make_workload(workload)?;
-    let made =
-        workload.access().and_then(|access| workload.make_directory(RECEIPTS, access.readable()));
+    let root = share.root_to_change()?;
+    let made = root.make_directories(&[WORKLOADS, workload.as_str(), RECEIPTS], Access::readable);
     made.map_err(ShareError::io("open or make", path))
 }
 

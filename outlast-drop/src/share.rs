@@ -1,5 +1,6 @@
 //! The share itself: is this directory one, and is it still the same?
 
+use std::convert::identity;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -294,7 +295,7 @@ impl Share {
     pub(crate) fn make_workload(&self, workload: &WorkloadName) -> Result<Directory, ShareError> {
         let root = self.root_to_change()?;
         let path = self.workload_directory(workload);
-        let made = root.make_directories(&[WORKLOADS, workload.as_str()]);
+        let made = root.make_directories(&[WORKLOADS, workload.as_str()], identity);
         made.map_err(ShareError::io("open or make", &path))
     }
 

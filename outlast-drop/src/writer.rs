@@ -12,6 +12,7 @@ mod pipeline;
 mod segment;
 
 use std::collections::BTreeSet;
+use std::convert::identity;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
@@ -410,7 +411,7 @@ fn make_directories(
     address: &DropAddress,
 ) -> io::Result<(Directory, Access)> {
     let [_, _, drops, day, drop] = address.components();
-    let directory = workload.make_directories(&[&drops, &day, &drop])?;
+    let directory = workload.make_directories(&[&drops, &day, &drop], identity)?;
     let access = directory.access()?;
     Ok((directory, access))
 }

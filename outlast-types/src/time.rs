@@ -86,9 +86,14 @@ impl Timestamp {
     }
 }
 
+/// As in RFC 3339, with all that is known; `{:.0}` leaves out what is less than a second, for people.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.format(&Rfc3339).map_err(|_| fmt::Error)?)
+        let shown = match f.precision() {
+            Some(0) => self.0.replace_nanosecond(0).map_err(|_| fmt::Error)?,
+            _ => self.0,
+        };
+        f.write_str(&shown.format(&Rfc3339).map_err(|_| fmt::Error)?)
     }
 }
 
@@ -193,6 +198,7 @@ mod tests {
         let at = Timestamp::from_unix(1_790_000_000, 123_456_789).unwrap();
         assert_eq!(at.to_string(), "2026-09-21T14:13:20.123456789Z");
         assert_eq!(at.to_string().parse(), Ok(at));
+        assert_eq!(format!("{at:.0}"), "2026-09-21T14:13:20Z");
         let shifted: Timestamp = "2026-09-21T16:13:20.123456789+02:00".parse().unwrap();
         assert_eq!(shifted, at);
         assert!("yesterday".parse::<Timestamp>().is_err());

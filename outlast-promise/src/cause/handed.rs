@@ -19,18 +19,18 @@ fn not_confirmed(
     match handover {
         Some(HandoverId { agent, name }) if read => write!(
             f,
-            "its drop lies in the hand-over {name} of agent {agent} since {since}, a job has read it, and the \
+            "its drop lies in the hand-over {name} of agent {agent} since {since:.0}, a job has read it, and the \
              backup product has not confirmed it; look whether that job ended well there, and whether \
              `outlast handover status {name}` knows who is asked for that"
         ),
         Some(HandoverId { agent, name }) => write!(
             f,
-            "its drop lies in the hand-over {name} of agent {agent} since {since}, and no job of the backup \
+            "its drop lies in the hand-over {name} of agent {agent} since {since:.0}, and no job of the backup \
              product has read it; look whether its policy is active and its schedule was open, and start a job"
         ),
         None => write!(
             f,
-            "its newest drop is of {since}, and nobody hands it over, though policy counts what the backup \
+            "its newest drop is of {since:.0}, and nobody hands it over, though policy counts what the backup \
              product confirms; let a [[handover]] of its agent take {workload}, or change what is `safe`"
         ),
     }
@@ -51,7 +51,7 @@ pub(super) fn troubled(f: &mut fmt::Formatter<'_>, cause: &Cause) -> fmt::Result
         }
         Cause::HandoverUnread { product, since, within, .. } => write!(
             f,
-            "{} has not read the hand-over {name} of agent {agent}: what lies there since {since} was \
+            "{} has not read the hand-over {name} of agent {agent}: what lies there since {since:.0} was \
              sent by no job, and it is to be read within {}; look whether its policy is active, its client \
              answers and its schedule was open, and start a job",
             called(product),
@@ -59,7 +59,7 @@ pub(super) fn troubled(f: &mut fmt::Formatter<'_>, cause: &Cause) -> fmt::Result
         ),
         Cause::HandoverUnconfirmed { product, since, within, .. } => write!(
             f,
-            "{} has read the hand-over {name} of agent {agent}, and has not confirmed since {since} that it \
+            "{} has read the hand-over {name} of agent {agent}, and has not confirmed since {since:.0} that it \
              has what it read, within {}; look at the jobs of that time: if they ended well, whoever confirms \
              cannot ask for it (`outlast handover status {name}`)",
             called(product),
@@ -102,7 +102,7 @@ fn job_failed(
     let FailedJob { job, at, status, meaning, advice } = failed;
     write!(
         f,
-        "job {job} of {product} over the hand-over {name} of agent {agent}, begun at {at}, failed"
+        "job {job} of {product} over the hand-over {name} of agent {agent}, begun at {at:.0}, failed"
     )?;
     if let Some(status) = status {
         write!(f, " with status {status}")?;

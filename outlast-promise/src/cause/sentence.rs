@@ -100,8 +100,10 @@ fn nothing_dropped(
     };
     write!(f, "{workload} missed its recovery point: nothing ")?;
     match last_vaulted {
-        Some(last) => write!(f, "newer than {last} is {done}, and {promised}; ")?,
-        None => write!(f, "was {done} since it became known at {known_since}, and {promised}; ")?,
+        Some(last) => write!(f, "newer than {last:.0} is {done}, and {promised}; ")?,
+        None => {
+            write!(f, "was {done} since it became known at {known_since:.0}, and {promised}; ")?
+        }
     }
     match (said, last_vaulted) {
         (Some(said), _) => write!(f, "the agent that makes its drops says why: {said}"),
@@ -157,7 +159,7 @@ fn route_fails(f: &mut fmt::Formatter<'_>, route: &str, problem: &str) -> fmt::R
 fn vault_absent(f: &mut fmt::Formatter<'_>, from: Timestamp, until: Timestamp) -> fmt::Result {
     write!(
         f,
-        "the vault was down from {from} until {until}, and promises broke meanwhile; those that the \
+        "the vault was down from {from:.0} until {until:.0}, and promises broke meanwhile; those that the \
          waiting drops do not mend will open by themselves"
     )
 }
@@ -228,7 +230,7 @@ fn under_former_name(
     write!(
         f,
         "drops wait on the share of agent {agent} under the name {former}, which {workload} had before and \
-         which was accepted until {until}: let its instances drop as {workload}, or accept the name for \
+         which was accepted until {until:.0}: let its instances drop as {workload}, or accept the name for \
          longer, with workload rename {former} {workload} and a later date; nothing is lost meanwhile"
     )
 }
@@ -266,7 +268,7 @@ fn withheld(f: &mut fmt::Formatter<'_>, agents: &[String], until: Timestamp) -> 
     write!(
         f,
         "this vault was brought back from its repositories, and lets no drop leave a share before each \
-         agent that it knew has reported: waiting for {named}{more}, until {until} at the latest; start \
+         agent that it knew has reported: waiting for {named}{more}, until {until:.0} at the latest; start \
          them, or, if they are gone for good, let an operator say so with `outlast vault resume`"
     )
 }
@@ -351,7 +353,7 @@ fn unusable(f: &mut fmt::Formatter<'_>, workload: &WorkloadName, problem: &str) 
 fn certificate_ends(f: &mut fmt::Formatter<'_>, holder: &str, until: Timestamp) -> fmt::Result {
     write!(
         f,
-        "the certificate of {holder} is valid until {until} only, by the vault's clock; renew it \
+        "the certificate of {holder} is valid until {until:.0} only, by the vault's clock; renew it \
          before, or {holder} is refused from then on (`outlast up` renews its own when it starts)"
     )
 }
@@ -359,7 +361,7 @@ fn certificate_ends(f: &mut fmt::Formatter<'_>, holder: &str, until: Timestamp) 
 fn certificate_early(f: &mut fmt::Formatter<'_>, holder: &str, from: Timestamp) -> fmt::Result {
     write!(
         f,
-        "the certificate of {holder} is valid from {from} only, and nobody believes it before: \
+        "the certificate of {holder} is valid from {from:.0} only, and nobody believes it before: \
          this clock is wrong, or the one was under which it was made; set the clock right, and \
          issue the certificate again"
     )
@@ -367,7 +369,7 @@ fn certificate_early(f: &mut fmt::Formatter<'_>, holder: &str, from: Timestamp) 
 
 fn damaged(f: &mut fmt::Formatter<'_>, workload: &WorkloadName, damage: &Damage) -> fmt::Result {
     let Damage { found, what, count, snapshots, touched, whole, newest_whole } = damage;
-    write!(f, "data that the vault holds of {workload} is damaged, found at {found}: {what}")?;
+    write!(f, "data that the vault holds of {workload} is damaged, found at {found:.0}: {what}")?;
     if let more @ 1.. = count.saturating_sub(1) {
         write!(f, " and {more} more")?;
     }
@@ -377,7 +379,7 @@ fn damaged(f: &mut fmt::Formatter<'_>, workload: &WorkloadName, damage: &Damage)
             write!(f, "; {touched} snapshots cannot be restored whole:")?;
             for (number, (snapshot, at)) in snapshots.iter().enumerate() {
                 let comma = if number == 0 { "" } else { "," };
-                write!(f, "{comma} {snapshot:.8} of {at}")?;
+                write!(f, "{comma} {snapshot:.8} of {at:.0}")?;
             }
             match touched.saturating_sub(snapshots.len() as u64) {
                 0 => {}
@@ -387,7 +389,7 @@ fn damaged(f: &mut fmt::Formatter<'_>, workload: &WorkloadName, damage: &Damage)
     }
     match newest_whole {
         Some((newest, at)) => {
-            write!(f, "; {whole} can, the newest of them {newest:.8} of {at}")?;
+            write!(f, "; {whole} can, the newest of them {newest:.8} of {at:.0}")?;
         }
         None => f.write_str("; none can")?,
     }
@@ -403,7 +405,7 @@ fn unscrubbed(f: &mut fmt::Formatter<'_>, workload: &WorkloadName, unread: &Unre
     let Unread { period, since, why } = unread;
     write!(
         f,
-        "data that the vault holds of {workload} is unread since {since}, and policy has all of it read \
+        "data that the vault holds of {workload} is unread since {since:.0}, and policy has all of it read \
          within {}: nobody knows whether it is whole; ",
         human::duration(*period)
     )?;
@@ -424,7 +426,7 @@ fn drill_failed(
 ) -> fmt::Result {
     write!(
         f,
-        "a drill could not bring {workload} back: snapshot {snapshot:.8} at {at}, in the phase \
+        "a drill could not bring {workload} back: snapshot {snapshot:.8} at {at:.0}, in the phase \
          {phase}: {why}; look at it with `outlast drill show {workload}`, mend what is wrong, and \
          try again with `outlast drill run {workload}`: a good drill resolves this"
     )
@@ -443,7 +445,7 @@ fn drill_overdue(
         human::duration(every)
     )?;
     match last {
-        Some(last) => write!(f, "the last good one was at {last}")?,
+        Some(last) => write!(f, "the last good one was at {last:.0}")?,
         None => f.write_str("none was good so far")?,
     }
     match why {
