@@ -1,6 +1,7 @@
-//! Which open incident explains why something else is wrong, so that one cause is one page.
+//! Which open incident explains why something else is wrong, so that one cause is one page; and who is asked of what
+//! is not explained.
 
-use outlast_types::WorkloadName;
+use outlast_types::{Owner, WorkloadName};
 
 use super::Ledger;
 use super::explanations::{Explanations, OfSource, holder};
@@ -8,8 +9,27 @@ use crate::cause::{Cause, Key, Topic};
 use crate::event::Source;
 use crate::incident::Recovering;
 use crate::promise::State;
+use crate::workload::Workload;
 
 impl Ledger {
+    /// The team that is asked about something, who is told besides, and by which route.
+    pub(super) fn asked(&self, cause: &Cause) -> (String, Vec<String>, Option<String>) {
+        let promise = match (cause.owner(), cause.workload()) {
+            (Owner::App, Some(workload)) => self.state.workloads.get(workload),
+            _ => None,
+        };
+        let promise = promise.map(Workload::promise);
+        let product = cause.handover().filter(|_| cause.owner() == Owner::Backup);
+        let product = product.map(|handover| self.settings.handover(&handover.name));
+        let team = promise.map(|promise| promise.owner().to_owned());
+        let team = team.or_else(|| product.map(|rule| rule.owner.clone()));
+        let also = promise.map(|promise| promise.also().to_vec());
+        let route = promise.and_then(|promise| promise.class().route.clone());
+        let route = route.or_else(|| product.and_then(|rule| rule.route.clone()));
+        let team = team.unwrap_or_else(|| "platform".to_owned());
+        (team, also.unwrap_or_default(), route)
+    }
+
     pub(super) fn open_id(&self, key: &Key) -> Option<u64> {
         self.state.open.get(key).map(|incident| incident.id)
     }

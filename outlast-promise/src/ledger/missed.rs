@@ -1,8 +1,7 @@
-//! Why a workload has no recovery point, as far as that is its own; and who is asked about what is wrong.
+//! Why a workload has no recovery point, as far as that is its own.
 
-use outlast_types::{Owner, Safe, Timestamp, WorkloadName};
+use outlast_types::{Safe, Timestamp, WorkloadName};
 
-use super::Ledger;
 use crate::cause::Cause;
 use crate::workload::{Suspect, Workload};
 
@@ -39,25 +38,5 @@ pub(super) fn cause(name: &WorkloadName, workload: &Workload, now: Timestamp) ->
         known_since: workload.known_since,
         said: workload.failing.clone(),
         safe,
-    }
-}
-
-impl Ledger {
-    /// The team that is asked about something, who is told besides, and by which route.
-    pub(super) fn asked(&self, cause: &Cause) -> (String, Vec<String>, Option<String>) {
-        let promise = match (cause.owner(), cause.workload()) {
-            (Owner::App, Some(workload)) => self.state.workloads.get(workload),
-            _ => None,
-        };
-        let promise = promise.map(Workload::promise);
-        let product = cause.handover().filter(|_| cause.owner() == Owner::Backup);
-        let product = product.map(|handover| self.settings.handover(&handover.name));
-        let team = promise.map(|promise| promise.owner().to_owned());
-        let team = team.or_else(|| product.map(|rule| rule.owner.clone()));
-        let also = promise.map(|promise| promise.also().to_vec());
-        let route = promise.and_then(|promise| promise.class().route.clone());
-        let route = route.or_else(|| product.and_then(|rule| rule.route.clone()));
-        let team = team.unwrap_or_else(|| "platform".to_owned());
-        (team, also.unwrap_or_default(), route)
     }
 }

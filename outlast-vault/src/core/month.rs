@@ -22,10 +22,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 pub(crate) use self::begun::{Begun, Carried, FORM, InForce};
-use self::begun::{CHARGED_FORM, FIRST_FORM, NAMED_MAX, Renamed};
+use self::begun::{CHARGED_FORM, FIRST_FORM, NAMED_MAX, Renamed, Renamings};
 use self::charge::Charge;
 use self::handed::Handed;
-use self::renamed::Renamings;
 use super::audit::{AuditAction, EntryJson, Outcome};
 
 /// A month.

@@ -1,4 +1,6 @@
-//! How a month begins: the form of its report, and how each workload stood.
+//! How a month begins: the form of its report, and how each workload stood; and what each is called in it.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use outlast_promise::Safe;
 use outlast_types::{Timestamp, WorkloadName};
@@ -55,6 +57,44 @@ pub(crate) struct Begun {
 pub(crate) struct Renamed {
     pub(super) to: WorkloadName,
     pub(super) at: Timestamp,
+}
+
+/// An order by which a workload got another name.
+#[derive(Debug, Clone)]
+pub(super) struct Renaming {
+    pub(super) from: WorkloadName,
+    pub(super) to: WorkloadName,
+    pub(super) at: Timestamp,
+}
+
+/// All of a month.
+#[derive(Debug, Default)]
+pub(super) struct Renamings {
+    /// Those of one workload each, in their order.
+    pub(super) of_workloads: Vec<Vec<Renaming>>,
+    /// By each of its names, which of them.
+    pub(super) by_name: BTreeMap<WorkloadName, usize>,
+}
+
+impl Renamings {
+    pub(super) fn note(&mut self, renaming: Renaming) {
+        let Renaming { from, to, .. } = &renaming;
+        let known = self.by_name.get(from).or_else(|| self.by_name.get(to)).copied();
+        let place = known.unwrap_or(self.of_workloads.len());
+        self.by_name.insert(from.clone(), place);
+        self.by_name.insert(to.clone(), place);
+        match self.of_workloads.get_mut(place) {
+            Some(others) => others.push(renaming),
+            None => self.of_workloads.push(vec![renaming]),
+        }
+    }
+
+    /// All names of the workload that is or was called so, if it has several.
+    pub(super) fn names(&self, name: &WorkloadName) -> BTreeSet<WorkloadName> {
+        let place = self.by_name.get(name);
+        let renamings = place.and_then(|place| self.of_workloads.get(*place)).into_iter().flatten();
+        renamings.flat_map(|it| [it.from.clone(), it.to.clone()]).collect()
+    }
 }
 
 fn first_form() -> u32 {

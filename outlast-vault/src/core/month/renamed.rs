@@ -6,46 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use outlast_types::{Timestamp, WorkloadName};
 
-use super::begun::Renamed;
+use super::begun::{Renamed, Renaming, Renamings};
 use super::{EntryJson, IncidentMonth, Outcome, Reader, WorkloadMonth};
-
-/// An order by which a workload got another name.
-#[derive(Debug, Clone)]
-struct Renaming {
-    from: WorkloadName,
-    to: WorkloadName,
-    at: Timestamp,
-}
-
-/// All of a month.
-#[derive(Debug, Default)]
-pub(super) struct Renamings {
-    /// Those of one workload each, in their order.
-    of_workloads: Vec<Vec<Renaming>>,
-    /// By each of its names, which of them.
-    by_name: BTreeMap<WorkloadName, usize>,
-}
-
-impl Renamings {
-    fn note(&mut self, renaming: Renaming) {
-        let Renaming { from, to, .. } = &renaming;
-        let known = self.by_name.get(from).or_else(|| self.by_name.get(to)).copied();
-        let place = known.unwrap_or(self.of_workloads.len());
-        self.by_name.insert(from.clone(), place);
-        self.by_name.insert(to.clone(), place);
-        match self.of_workloads.get_mut(place) {
-            Some(others) => others.push(renaming),
-            None => self.of_workloads.push(vec![renaming]),
-        }
-    }
-
-    /// All names of the workload that is or was called so, if it has several.
-    fn names(&self, name: &WorkloadName) -> BTreeSet<WorkloadName> {
-        let place = self.by_name.get(name);
-        let renamings = place.and_then(|place| self.of_workloads.get(*place)).into_iter().flatten();
-        renamings.flat_map(|it| [it.from.clone(), it.to.clone()]).collect()
-    }
-}
 
 /// What follows of the names of one workload, in the order of time: at one moment, a point before the end of a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
