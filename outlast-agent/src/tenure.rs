@@ -18,7 +18,7 @@ use outlast_drop::{Share, ShareError};
 use outlast_types::{Random, TenureId};
 
 use crate::problem::{Met, Problem};
-use crate::state::StateDirectory;
+use crate::state::{StateDirectory, StateError};
 
 /// How often an agent counts.
 const BEAT: Duration = Duration::from_secs(20);
@@ -81,15 +81,20 @@ impl Tenure {
         random: &dyn Random,
         now: Duration,
     ) -> Result<bool, Problem> {
+        let unwritable = |error: StateError| Met::StateUnwritable.because(error.to_string());
         let unreadable = |error: ShareError| Met::ShareUnusable.because(error.to_string());
         let marks = tenure::marks(share).map_err(unreadable)?;
         self.see(&marks, now);
         let name = |tenure: TenureId| tenure::agent(share, tenure, marks.get(&tenure).copied()?);
         match judge(self.own, &marks, &self.others, now, |id| name(id).as_deref() == Some(me)) {
             Verdict::GoOn => {
-                // A mark whose count was not remembered any more.
-                if let Some((id, count)) = &mut self.own {
-                    *count = marks.get(id).copied().unwrap_or(*count);
+                // A mark whose count was not remembered any more: now, before the next one is left. Else a share
+                // that takes no mark as a whole for a while would count far more than is remembered here.
+                if let Some((id, count)) = &mut self.own
+                    && let Some(found) = marks.get(id).filter(|found| **found != *count)
+                {
+                    state.remember_tenure(*id, *found).map_err(unwritable)?;
+                    *count = *found;
                 }
             }
             Verdict::Begin => (self.own, self.counted) = (Some((TenureId::new(random), 0)), None),
@@ -161,6 +166,10 @@ impl Tenure {
                     tracing::warn!("copies of this share cannot be told apart: {error}");
                 }
                 self.own = None;
+                // A part of it would be taken for another agent's.
+                if let Err(error) = tenure::remove(share, id, u64::MAX) {
+                    tracing::debug!("{error}");
+                }
                 return Ok(());
             }
             result => result.map_err(|error| Met::ShareUnusable.because(error.to_string()))?,
@@ -188,6 +197,8 @@ fn judge(
     now: Duration,
     is_me: impl Fn(TenureId) -> bool,
 ) -> Verdict {
+    // Of a tenure whose first mark could not be left, nothing can be missed.
+    let own = own.filter(|(id, count)| *count > 0 || marks.contains_key(id));
     let Some((id, count)) = own else {
         let is_there =
             |(_, other): &(&TenureId, &Other)| now.saturating_sub(other.since) < TAKE_OVER;

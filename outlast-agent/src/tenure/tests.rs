@@ -1,4 +1,6 @@
+use outlast_testing::hostile::{Fault, Habits, Hostile, Mounted, Planned, Verb};
 use outlast_types::{SystemClock, SystemRandom};
+use rustix::io::Errno;
 
 use super::*;
 
@@ -20,6 +22,16 @@ impl World {
         let path = directory.path().join("share");
         let share = Share::init(&path, &SystemClock, &SystemRandom).unwrap();
         Self { directory, share }
+    }
+
+    /// A share on a file server that fails as it is told; none where nothing can be mounted.
+    fn on_a_server() -> Option<(Self, Mounted)> {
+        let directory = tempfile::tempdir().unwrap();
+        let server = Hostile::new(Habits::default(), 1);
+        let mounted = server.mount(&directory.path().join("mounted")).unwrap()?;
+        let path = mounted.path().join("share");
+        let share = Share::init(&path, &SystemClock, &SystemRandom).unwrap();
+        Some((Self { directory, share }, mounted))
     }
 
     fn host(&self, state: &str, name: &'static str) -> Host {
@@ -134,4 +146,36 @@ fn of_two_with_one_memory_or_that_begin_in_one_moment_one_goes_on() {
         judge(Some((ids[me], 2)), &marks, &others, Duration::ZERO, |_| false) == Verdict::GoOn
     };
     assert!(serves(0) != serves(1), "{ids:?}");
+}
+
+#[test]
+fn a_first_mark_that_could_not_be_left_is_left_later_although_another_is_there() {
+    let Some((world, mounted)) = World::on_a_server() else { return };
+    assert_eq!(world.host("a", "eu-1").claim(&world.share, 0), Ok(true));
+    let mut new = world.host("b", "eu-1");
+    mounted.plan(Planned { verb: Verb::Create, nth: 1, fault: Fault::Fails(Errno::IO) });
+    assert_eq!(new.claim(&world.share, 0), Err(Met::ShareUnusable), "this once");
+    assert_eq!(new.claim(&world.share, 1), Ok(true));
+}
+
+#[test]
+fn a_share_that_was_full_for_long_is_served_after_a_restart() {
+    let Some((world, mounted)) = World::on_a_server() else { return };
+    let mut host = world.host("a", "eu-1");
+    assert_eq!(host.claim(&world.share, 0), Ok(true));
+    for seconds in [30, 60, 90] {
+        mounted.plan(Planned { verb: Verb::Write, nth: 1, fault: Fault::Fails(Errno::NOSPC) });
+        assert_eq!(host.claim(&world.share, seconds), Err(Met::ShareUnusable));
+    }
+    let mut host = host.restarted();
+    assert_eq!(host.claim(&world.share, 0), Ok(true));
+}
+
+#[test]
+fn nobody_waits_for_its_own_mark_that_a_full_share_took_in_part() {
+    let Some((world, mounted)) = World::on_a_server() else { return };
+    let mut host = world.host("a", "eu-1");
+    mounted.plan(Planned { verb: Verb::Write, nth: 1, fault: Fault::Fails(Errno::NOSPC) });
+    assert_eq!(host.claim(&world.share, 0), Ok(true), "it is served, without a mark");
+    assert_eq!(host.claim(&world.share, 30), Ok(true));
 }
