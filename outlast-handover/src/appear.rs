@@ -117,12 +117,11 @@ impl Desk {
         Ok((appeared, stamp.max(last.stamp.saturating_add(NANOSECOND))))
     }
 
+    /// Makes the directory of a workload, and gives it to whom the rules say: also one that an agent made
+    /// that was killed before it had given it, or that was made by other rules.
     fn make_workload(&self, path: &Path) -> Result<(), HandoverError> {
-        if path.is_dir() {
-            return Ok(());
-        }
         durable::create_directories(path, 0o700).map_err(HandoverError::io("create", path))?;
-        self.give(path)
+        if self.is_given(path)? { Ok(()) } else { self.give(path) }
     }
 }
 

@@ -4,7 +4,7 @@ mod found;
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use outlast_drop::layout::SEAL_FILE;
@@ -134,6 +134,14 @@ impl Desk {
         }
         let mode = Mode::from_raw_mode(self.rules.directory_mode());
         rustix::fs::chmodat(CWD, path, mode, AtFlags::empty()).map_err(failed)
+    }
+
+    /// Whether it has them.
+    pub(crate) fn is_given(&self, path: &Path) -> Result<bool, HandoverError> {
+        let facts = path.metadata().map_err(HandoverError::io("look at", path))?;
+        Ok(self.rules.owner.is_none_or(|owner| owner == facts.uid())
+            && self.rules.group.is_none_or(|group| group == facts.gid())
+            && facts.mode() & 0o7777 == self.rules.directory_mode())
     }
 
     /// Writes the rules where commands find them, which then need no other configuration.

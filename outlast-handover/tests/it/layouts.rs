@@ -1,5 +1,6 @@
 //! Each layout: what a restorer gets out of it, with our program and without.
 
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 
@@ -243,4 +244,19 @@ fn files_have_the_permissions_of_the_rules_and_the_time_of_their_appearance() {
         );
         assert!(path.join(MANIFEST_FILE).is_file());
     }
+}
+
+/// By an agent that was killed in the moment in which it made it: no job could read what lies there.
+#[test]
+fn a_workloads_directory_that_was_not_given_to_the_product_yet_is_given_with_the_next_drop() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    let world = World::new(Layout::Plain);
+    let desk = world.desk();
+    let tar = tar_of_a_tree(world.directory.path());
+    let drop = world.drop("files", Content::Tree, &tar, None);
+    let workload = world.path(&world.offer(&desk, &drop).unwrap()).parent().unwrap().to_owned();
+    fs::set_permissions(&workload, fs::Permissions::from_mode(0o700)).unwrap();
+    world.offer(&desk, &world.drop("files", Content::Tree, &tar, None)).unwrap();
+    let mode = workload.metadata().unwrap().mode() & 0o7777;
+    assert_eq!(mode, world.rules.directory_mode());
 }
