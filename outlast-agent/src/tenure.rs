@@ -140,7 +140,8 @@ impl Tenure {
         for (id, count) in marks.iter().filter(|(id, _)| Some(**id) != own) {
             let begin = Other { count: *count, since: now, is_alive: false };
             let other = self.others.entry(*id).or_insert(begin);
-            if other.count != *count {
+            // One that counts less is an older mark, whose removal a crash of the file server has undone.
+            if *count > other.count {
                 *other = Other { is_alive: true, ..begin };
             }
         }

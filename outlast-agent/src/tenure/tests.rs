@@ -179,3 +179,22 @@ fn nobody_waits_for_its_own_mark_that_a_full_share_took_in_part() {
     assert_eq!(host.claim(&world.share, 0), Ok(true), "it is served, without a mark");
     assert_eq!(host.claim(&world.share, 30), Ok(true));
 }
+
+#[test]
+fn an_older_mark_that_a_crash_of_the_file_server_brought_back_is_nobody_at_work() {
+    // Of two tenures either may have the greater id.
+    for _ in 0..8 {
+        let world = World::new();
+        let mut old = world.host("a", "eu-1");
+        for seconds in [0, 30, 60] {
+            assert_eq!(old.claim(&world.share, seconds), Ok(true));
+        }
+        let (id, count) = old.tenure.own.unwrap();
+        let mut new = world.host("b", "eu-1");
+        assert_eq!(new.claim(&world.share, 0), Ok(true));
+        tenure::put(&world.share, id, count - 1, "eu-1").unwrap();
+        for seconds in [30, 60] {
+            assert_eq!(new.claim(&world.share, seconds), Ok(true));
+        }
+    }
+}
