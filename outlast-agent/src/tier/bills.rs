@@ -45,7 +45,11 @@ impl Bills {
         };
         let path = self.path(&address);
         let written = serde_json::to_vec(&shipment).map_err(Into::into).and_then(|bytes| {
-            durable::create_directories(&self.workload(&address.workload), DIRECTORY_MODE)?;
+            let workload = self.workload(&address.workload);
+            // What is lost with it is read again.
+            if !workload.is_dir() {
+                durable::create_directories(&workload, DIRECTORY_MODE)?;
+            }
             durable::replace(&path, &bytes, FILE_MODE)
         });
         if let Err(error) = written {

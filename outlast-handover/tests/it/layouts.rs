@@ -50,7 +50,7 @@ fn a_restorer_with_the_readme_and_standard_programs_gets_every_layout_back() {
         assert_eq!(shell(command, &path), content, "{layout} {compression:?}");
         let files = offer.files - 1;
         assert_eq!(shell(CHECK, &path), format!("{files}\n").as_bytes(), "{layout}");
-        let readme = std::fs::read_to_string(world.rules.directory.join("README.txt")).unwrap();
+        let readme = fs::read_to_string(world.rules.directory.join("README.txt")).unwrap();
         assert!(
             readme.contains("sha256sum -c") && readme.contains("outlast-drop.json"),
             "{readme}"
@@ -88,7 +88,7 @@ fn content_that_stays_compressed_comes_back_by_zstd_and_by_our_program_in_parts_
         let unpack = if compression.is_some() { " | zstd -dq" } else { "" };
         assert_eq!(shell(&format!("cat {name}{parts}{unpack}"), &path), content, "{name}");
         assert_eq!(shell(CHECK, &path), format!("{}\n", offer.files - 1).as_bytes(), "{name}");
-        let readme = std::fs::read_to_string(world.rules.directory.join("README.txt")).unwrap();
+        let readme = fs::read_to_string(world.rules.directory.join("README.txt")).unwrap();
         assert!(readme.contains("zstd -d <name>.zst"), "{readme}");
         let found =
             restore::choose(&world.rules.directory, &address.workload, None, &Silent).unwrap();
@@ -98,7 +98,7 @@ fn content_that_stays_compressed_comes_back_by_zstd_and_by_our_program_in_parts_
         if is_tree {
             shell("diff -r tree into", world.directory.path());
         } else {
-            assert_eq!(std::fs::read(into.join("shop.sql")).unwrap(), content);
+            assert_eq!(fs::read(into.join("shop.sql")).unwrap(), content);
         }
         let mut poured = Vec::new();
         outlast_handover::pour::pour(&found, None, &mut poured).unwrap();
@@ -115,7 +115,7 @@ fn a_tree_comes_back_with_its_times_links_and_permissions_from_wherever_the_prod
         let address = world.drop("files", Content::Tree, &tar, Some(3));
         let offer = world.offer(&desk, &address).unwrap();
         let elsewhere = world.directory.path().join("restored/some/where");
-        std::fs::create_dir_all(&elsewhere).unwrap();
+        fs::create_dir_all(&elsewhere).unwrap();
         // As a product restores: another place, and times of now.
         let from = world.rules.directory.display();
         shell(&format!("cp -r --no-preserve=timestamps {from} ."), &elsewhere);
@@ -148,7 +148,7 @@ fn content_larger_than_a_file_may_be_lies_in_parts_and_is_whole_together() {
     let found = restore::choose(&world.rules.directory, &address.workload, None, &Silent).unwrap();
     let into = world.directory.path().join("into");
     restore::restore(&found, &into, FetchOptions::default(), None, &Silent).unwrap();
-    assert_eq!(std::fs::read(into.join("shop.sql")).unwrap(), content);
+    assert_eq!(fs::read(into.join("shop.sql")).unwrap(), content);
 }
 
 #[test]
@@ -162,8 +162,8 @@ fn a_restore_that_lacks_or_spoils_something_is_named_file_by_file() {
     let search = || verify::search(&world.rules.directory).unwrap();
     assert_eq!((search().drops.len(), search().missing.len()), (3, 0));
     shell("printf tw0 > shop.sql", &world.path(&second));
-    std::fs::remove_file(world.path(&third).join("shop.sql")).unwrap();
-    std::fs::remove_dir_all(world.path(&first)).unwrap();
+    fs::remove_file(world.path(&third).join("shop.sql")).unwrap();
+    fs::remove_dir_all(world.path(&first)).unwrap();
     let found = search();
     assert_eq!(found.missing, vec![first.path.clone()]);
     for drop in &found.drops {
@@ -194,7 +194,7 @@ fn of_a_drop_that_several_images_brought_back_a_whole_copy_is_taken_whichever_it
         let back = world.directory.path().join("back").join(whole);
         for image in ["a", "b", "c"] {
             let at = back.join(image);
-            std::fs::create_dir_all(&at).unwrap();
+            fs::create_dir_all(&at).unwrap();
             shell(&format!("cp -r {}/. .", world.rules.directory.display()), &at);
             if image != whole {
                 shell("printf 0ne > shop.sql", &at.join(&offer.path));
@@ -217,7 +217,7 @@ fn content_that_is_no_whole_backup_is_not_handed_over() {
         }
         other => panic!("{other:?}"),
     }
-    let left: Vec<_> = std::fs::read_dir(world.place().staging()).unwrap().collect();
+    let left: Vec<_> = fs::read_dir(world.place().staging()).unwrap().collect();
     assert!(left.is_empty(), "nothing stays staged: {left:?}");
     assert_eq!(intake::at(&desk).ledger().offers().count(), 0);
 }

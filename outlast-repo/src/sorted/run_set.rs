@@ -39,7 +39,10 @@ pub(crate) enum Place {
 
 /// Takes the lock of a table's directory, which is made if it is missing; none if somebody has it.
 pub(crate) fn take_lock(directory: &Path) -> io::Result<Option<DirectoryLock>> {
-    durable::create_directories(directory, 0o700)?;
+    // What is kept there may be lost, and the directory with it.
+    if !directory.is_dir() {
+        durable::create_directories(directory, 0o700)?;
+    }
     match DirectoryLock::take(directory, LOCK) {
         Ok(lock) => Ok(lock),
         Err(LockError::Open { source, .. }) => Err(source),
