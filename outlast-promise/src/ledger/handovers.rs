@@ -158,8 +158,10 @@ impl Ledger {
     ) -> bool {
         let now = self.state.head.now;
         let grace = self.settings.agent_deadline;
+        // Of an agent that was not heard since the vault was away, nobody knows what became of it meanwhile.
         let is_silent = sources.iter().all(|source| {
-            self.state.sources.get(source).is_none_or(|known| known.is_silent(grace, now))
+            let known = self.state.sources.get(source);
+            known.is_none_or(|known| known.is_silent(grace, now) || !known.unheard.is_zero())
         });
         let open = self.state.open.keys().filter_map(|key| key.handover_of(agent).cloned());
         let ids: BTreeSet<HandoverId> = open.chain(self.handovers_of(agent)).collect();

@@ -149,6 +149,11 @@ impl Infrastructure {
         }
     }
 
+    /// When the vault was away, each time until it has heard an agent again.
+    pub(crate) fn away_from(&self, agent: usize) -> Spans {
+        self.away.iter().map(|(from, until)| (from, self.next_report(agent, until))).collect()
+    }
+
     /// The first report of an agent that is heard from `from` on.
     pub(crate) fn next_report(&self, agent: usize, from: u64) -> u64 {
         let phase = self.agents[agent].phase;

@@ -53,8 +53,8 @@ pub(crate) fn expected(history: &History) -> Expected {
         .map(|agent| {
             let accounts = lives.iter().zip(&accounts).filter(|(life, _)| life.agent == agent);
             let accounts = accounts.map(|(_, account)| account);
-            let (told, unheard) = (&history.handed[agent], &sources[agent].unheard);
-            let handed = HandOver::of(told, unheard, accounts, infrastructure);
+            let deaf = sources[agent].unheard.or(&infrastructure.away_from(agent));
+            let handed = HandOver::of(&history.handed[agent], &deaf, accounts, infrastructure);
             handed.tell(agent, infrastructure, &mut expected);
             handed
         })
@@ -406,6 +406,8 @@ impl Account {
         let explained = [&heard, &waiting.surely, &mended.surely];
         let begins = |at: u64| explained.iter().any(|it| it.at(at).is_some_and(|it| it.0 == at));
         let quiet = self.quiet.or(&self.releasing);
+        let ends = [&heard, &waiting.surely, &mended.surely, &quiet];
+        let ends = || ends.iter().flat_map(|it| it.iter()).map(|(_, end)| end);
         let (surely, perhaps) = (surely.or(&quiet), perhaps.or(&quiet));
         let first = |span: Span, explained: &Spans| first_outside(span, explained, it);
         let episode = |span: Span| {
@@ -414,7 +416,9 @@ impl Account {
             let why = |at: u64| perhaps_by().find(|(_, spans)| spans.contains(at));
             let leeway = may.and_then(why).map(|(leeway, _)| leeway);
             let explained = surely.and(&[span].into_iter().collect());
-            Episode { span, may, must, latest: span.1, is_tie, explained, leeway }
+            let handed_on = ends().filter(|at| (span.0..span.1).contains(at) && begins(*at));
+            let handed_on = handed_on.collect();
+            Episode { span, may, must, latest: span.1, is_tie, explained, handed_on, leeway }
         };
         let touched = self.touched.iter().filter(|at| broken.at(**at).is_none());
         let touched =

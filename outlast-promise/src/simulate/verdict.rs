@@ -223,7 +223,8 @@ impl Court<'_> {
         };
         // What is mended in the very moment in which it is seen to be broken may be told of.
         let is_moment = page.opened == until && page.resolved == Some(until);
-        let is_tie = episode.is_tie && page.opened == episode.span.0;
+        let is_tie = episode.is_tie && page.opened == episode.span.0
+            || episode.handed_on.contains(&page.opened);
         let is_within = |span: (u64, u64)| span.0 < page.opened;
         let is_explained = episode.explained.at(page.opened).is_some_and(is_within);
         let is_early = episode.may.is_none_or(|may| page.opened < may);

@@ -237,6 +237,26 @@ fn the_last_word_of_a_silent_agent_blames_no_product() {
     assert_eq!(keys(&told), ["-agent/road-1"]);
 }
 
+/// The vault itself was away when the time for a job ended.
+#[test]
+fn what_an_agent_said_before_the_vault_was_away_blames_no_product_until_it_speaks_again() {
+    for is_read in [true, false] {
+        let mut ledger = ledger_of(Safe::Confirmed);
+        let first = [confirmed(shop(), 1, 0, false), lying(shop(), Some(false)), heard()];
+        ledger.apply_all(first, at(0));
+        ledger.apply_all([handed(lie(Some(0), Some(0))), heard()], at(45));
+        ledger.slept_until(at(70));
+        assert_eq!(keys(&ledger.tick(at(70))), [""; 0]);
+        let told = match is_read {
+            true => vec![lying(shop(), Some(true)), handed(lie(None, Some(0))), heard()],
+            false => vec![handed(lie(Some(0), Some(0))), heard()],
+        };
+        let told = keys(&ledger.apply_all(told, at(71)));
+        let wanted = if is_read { vec![] } else { vec!["+handover/road-1/nbu".to_owned()] };
+        assert_eq!(told, wanted, "{is_read}");
+    }
+}
+
 #[test]
 fn whoever_had_the_drop_last_is_asked_for_a_recovery_point_that_is_not_confirmed() {
     let cases: [(&str, Safe, Vec<Event>, &str, Owner); 6] = [

@@ -21,6 +21,9 @@ pub(crate) struct Episode {
     pub(crate) is_tie: bool,
     /// When it is explained for certain, or has to wait: no page may begin in the midst of that.
     pub(crate) explained: Spans,
+    /// When one thing that explains it ended in the second in which another began, or its waiting did: it depends
+    /// on which was heard first.
+    pub(crate) handed_on: Vec<u64>,
     /// Why it is left open whether somebody is paged, where it is.
     pub(crate) leeway: Option<Leeway>,
 }

@@ -6,7 +6,7 @@
 //! - Its directory takes nothing: that is told while it is so, but not while it is full since the product is in
 //!   trouble. What was confirmed and is gone is told until it, or a later drop, is confirmed.
 //! - While one of them is told, it explains the workloads whose drops lie there, or found no room.
-//! - What an agent said before it fell silent blames nobody.
+//! - What an agent said before it fell silent, or before the vault was away, blames nobody until it is heard again.
 
 use outlast_types::Safe;
 
@@ -43,10 +43,10 @@ struct Trouble {
 }
 
 impl HandOver {
-    /// What follows from what its agent told, and when it was `unheard`.
+    /// What follows from what its agent told, and when nothing that it told counted, for it was not heard.
     pub(super) fn of<'a>(
         told: &[(u64, Told)],
-        unheard: &Spans,
+        deaf: &Spans,
         accounts: impl Iterator<Item = &'a Account>,
         it: &Infrastructure,
     ) -> Self {
@@ -63,7 +63,7 @@ impl HandOver {
             withdrawn: gone.collect(),
             closed: of(|told| told.room.is_some()),
             full: of(|told| told.room == Some(true)),
-            trouble: troubles(&pieces, unheard, it),
+            trouble: troubles(&pieces, deaf, it),
         }
     }
 
@@ -171,14 +171,12 @@ fn found(pieces: &[(Span, Told)]) -> Vec<Span> {
 }
 
 /// When the product is in trouble.
-fn troubles(pieces: &[(Span, Told)], unheard: &Spans, it: &Infrastructure) -> Vec<Trouble> {
+fn troubles(pieces: &[(Span, Told)], deaf: &Spans, it: &Infrastructure) -> Vec<Trouble> {
     let begins = found(pieces);
     let found: Spans = begins.iter().copied().collect();
     let touched = begins.iter().filter(|(begin, end)| begin == end && !found.contains(*begin));
     let mut begins: Vec<Span> = found.iter().chain(touched.copied()).collect();
     begins.sort_unstable();
-    // Nothing begins while nothing is heard.
-    let deaf = unheard.or(&it.away);
     let mut troubles: Vec<Trouble> = Vec::new();
     let mut from = 0;
     for (begin, end) in begins {
