@@ -42,9 +42,43 @@ fn index(content: &[u8]) -> Object {
 /// The workload's objects as an agent has them at a media server, with its key.
 fn opened(agent: &Agent, media: &MediaHandle, workload: &WorkloadName) -> (RestStore, Key) {
     let client = ApiClient::new(&media.url(), &agent.identity).unwrap();
+    opened_by(&client, agent, workload)
+}
+
+fn opened_by(client: &ApiClient, agent: &Agent, workload: &WorkloadName) -> (RestStore, Key) {
     let mut opened = client.open_workload(workload, agent.speaker()).unwrap();
     opened.store.show_ticket(&ticket::header_text(opened.ticket.as_ref().unwrap()).unwrap());
     (opened.store, Key::from_bytes(&opened.key))
+}
+
+/// An agent begins to ship a drop of the shop.
+fn begin(agent: &Agent, drop: DropId) {
+    let begin = BeginShipment {
+        share: agent.share,
+        workload: shop(),
+        day: drop.claimed_time().day(),
+        drop,
+        seal: ContentHash([7; 32]),
+        size: 9,
+        at: SystemClock.now(),
+    };
+    agent.client.begin_shipment(&begin, &agent.identity).unwrap();
+}
+
+/// It brings a pack to one media server, for a drop or for none.
+fn bring(agent: &Agent, media: &MediaHandle, content: &[u8], drop: Option<DropId>) {
+    let client = ApiClient::new(&media.url(), &agent.identity).unwrap();
+    client.bring(drop);
+    let (store, _) = opened_by(&client, agent, &shop());
+    store.create(&pack(content), content.to_vec().into()).unwrap();
+}
+
+/// It gives the drop up.
+fn cancel(agent: &Agent, drop: DropId) {
+    let (workload, reason) = (shop(), "the drop was rejected".to_owned());
+    let cancel =
+        CancelShipment { share: agent.share, workload, drop, reason, at: SystemClock.now() };
+    agent.client.cancel_shipment(&cancel, &agent.identity).unwrap();
 }
 
 /// Several media servers behind one name: each next object goes through the next one.
@@ -218,7 +252,7 @@ fn what_a_cancelled_shipment_brought_is_dropped_and_counted_and_is_nobodys_probl
     let scene = Scene::new();
     let media = scene.closed("eu-1");
     let agent = scene.world.agent_at(&media.url());
-    let (workload, drop) = (shop(), DropId::new(&SystemClock, &SystemRandom));
+    let drop = DropId::new(&SystemClock, &SystemRandom);
     agent.client.bring(Some(drop));
     let (ours, others) = (noise(1000), noise(2000));
     let opened = || agent.open(&shop());
@@ -226,10 +260,7 @@ fn what_a_cancelled_shipment_brought_is_dropped_and_counted_and_is_nobodys_probl
     agent.client.bring(None);
     opened().store().create(&pack(&others), others.into()).unwrap();
     assert_eq!(media.status().report.objects, 2);
-    let reason = "the drop was rejected".to_owned();
-    let cancel =
-        CancelShipment { share: agent.share, workload, drop, reason, at: SystemClock.now() };
-    agent.client.cancel_shipment(&cancel, &agent.identity).unwrap();
+    cancel(&agent, drop);
     let status = media.status();
     assert_eq!((status.report.objects, status.dropped), (1, 1));
     assert_eq!(status.report.problems, Vec::<String>::new());
@@ -241,49 +272,24 @@ fn a_cancelled_shipment_is_dropped_at_each_media_server_that_has_a_part_of_it_an
     let scene = Scene::new();
     let (one, two) = (scene.closed("eu-1"), scene.closed("eu-2"));
     let agent = scene.world.agent_at(&one.url());
-    let (workload, drop) = (shop(), DropId::new(&SystemClock, &SystemRandom));
-    let begin = || BeginShipment {
-        share: agent.share,
-        workload: workload.clone(),
-        day: drop.claimed_time().day(),
-        drop,
-        seal: ContentHash([7; 32]),
-        size: 9,
-        at: SystemClock.now(),
-    };
-    agent.client.begin_shipment(&begin(), &agent.identity).unwrap();
-    let bring = |media: &MediaHandle, content: &[u8], drop: Option<DropId>| {
-        let client = ApiClient::new(&media.url(), &agent.identity).unwrap();
-        client.bring(drop);
-        let mut opened = client.open_workload(&shop(), agent.speaker()).unwrap();
-        let shown = ticket::header_text(opened.ticket.as_ref().unwrap()).unwrap();
-        opened.store.show_ticket(&shown);
-        opened.store.create(&pack(content), content.to_vec().into()).unwrap();
-    };
+    let drop = DropId::new(&SystemClock, &SystemRandom);
+    begin(&agent, drop);
     // It tells the vault how it is when its state is another, and now and then.
     let directory = scene.directory("eu-2");
     let set = |mode| ask(&directory, &Ask::Set { mode }).unwrap();
-    bring(&one, &noise(1000), Some(drop));
-    bring(&two, &noise(1001), Some(drop));
-    bring(&two, &noise(1002), None);
-    let reason = "the drop was rejected".to_owned();
-    let cancel = CancelShipment {
-        share: agent.share,
-        workload: shop(),
-        drop,
-        reason,
-        at: SystemClock.now(),
-    };
-    agent.client.cancel_shipment(&cancel, &agent.identity).unwrap();
+    bring(&agent, &one, &noise(1000), Some(drop));
+    bring(&agent, &two, &noise(1001), Some(drop));
+    bring(&agent, &two, &noise(1002), None);
+    cancel(&agent, drop);
     assert_eq!((one.status().report.objects, one.status().dropped), (0, 1));
     set(Mode::Draining);
     eventually("the other one has heard of it", || (two.status().dropped == 1).then_some(()));
     assert_eq!(two.status().report.objects, 1, "what came for no drop stays");
     assert_eq!(two.status().report.problems, Vec::<String>::new());
 
-    agent.client.begin_shipment(&begin(), &agent.identity).unwrap();
+    begin(&agent, drop);
     set(Mode::Taking);
-    bring(&two, &noise(1003), Some(drop));
+    bring(&agent, &two, &noise(1003), Some(drop));
     two.set_limits(limits(Rate::Unlimited));
     emptied(&two);
     // Both came to the vault, which takes no noise.
@@ -296,28 +302,10 @@ fn a_shipment_that_was_cancelled_before_the_vault_began_anew_is_dropped_at_media
     let mut scene = Scene::new();
     let (one, two) = (scene.closed("eu-1"), scene.closed("eu-2"));
     let agent = scene.world.agent_at(&one.url());
-    let (workload, drop) = (shop(), DropId::new(&SystemClock, &SystemRandom));
-    let begin = BeginShipment {
-        share: agent.share,
-        workload: workload.clone(),
-        day: drop.claimed_time().day(),
-        drop,
-        seal: ContentHash([7; 32]),
-        size: 9,
-        at: SystemClock.now(),
-    };
-    agent.client.begin_shipment(&begin, &agent.identity).unwrap();
-    let client = ApiClient::new(&two.url(), &agent.identity).unwrap();
-    client.bring(Some(drop));
-    let mut opened = client.open_workload(&workload, agent.speaker()).unwrap();
-    let shown = ticket::header_text(opened.ticket.as_ref().unwrap()).unwrap();
-    opened.store.show_ticket(&shown);
-    let content = noise(1000);
-    opened.store.create(&pack(&content), content.into()).unwrap();
-    let reason = "the drop was rejected".to_owned();
-    let cancel =
-        CancelShipment { share: agent.share, workload, drop, reason, at: SystemClock.now() };
-    agent.client.cancel_shipment(&cancel, &agent.identity).unwrap();
+    let drop = DropId::new(&SystemClock, &SystemRandom);
+    begin(&agent, drop);
+    bring(&agent, &two, &noise(1000), Some(drop));
+    cancel(&agent, drop);
     assert_eq!(two.status().report.objects, 1, "nobody has told it");
     scene.vault_leaves();
     scene.vault_is_back();

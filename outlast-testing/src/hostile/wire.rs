@@ -51,70 +51,20 @@ pub(super) enum What {
 /// What is asked of the server's tree.
 #[derive(Debug, Clone)]
 pub(super) enum Ask {
-    Look {
-        parent: u64,
-        name: Vec<u8>,
-    },
-    Stat {
-        node: u64,
-    },
-    Change {
-        node: u64,
-        valid: u32,
-        mode: u32,
-        user: u32,
-        group: u32,
-        size: u64,
-    },
-    MakeDirectory {
-        parent: u64,
-        name: Vec<u8>,
-        mode: u32,
-    },
-    Create {
-        parent: u64,
-        name: Vec<u8>,
-        mode: u32,
-        is_exclusive: bool,
-    },
-    Remove {
-        parent: u64,
-        name: Vec<u8>,
-    },
-    RemoveDirectory {
-        parent: u64,
-        name: Vec<u8>,
-    },
-    /// To another directory, or another name of the same.
-    Rename {
-        parent: u64,
-        name: Vec<u8>,
-        to: u64,
-        new: Vec<u8>,
-        is_new: bool,
-    },
-    Open {
-        node: u64,
-    },
-    Release {
-        node: u64,
-    },
-    Read {
-        node: u64,
-        offset: u64,
-        size: u32,
-    },
-    Write {
-        node: u64,
-        offset: u64,
-        data: Vec<u8>,
-    },
-    Sync {
-        node: u64,
-    },
-    List {
-        node: u64,
-    },
+    Look { parent: u64, name: Vec<u8> },
+    Stat { node: u64 },
+    Change { node: u64, valid: u32, mode: u32, user: u32, group: u32, size: u64 },
+    MakeDirectory { parent: u64, name: Vec<u8>, mode: u32 },
+    Create { parent: u64, name: Vec<u8>, mode: u32, is_exclusive: bool },
+    Remove { parent: u64, name: Vec<u8> },
+    RemoveDirectory { parent: u64, name: Vec<u8> },
+    Rename { parent: u64, name: Vec<u8>, to: u64, new: Vec<u8>, is_new: bool },
+    Open { node: u64 },
+    Release { node: u64 },
+    Read { node: u64, offset: u64, size: u32 },
+    Write { node: u64, offset: u64, data: Vec<u8> },
+    Sync { node: u64 },
+    List { node: u64 },
     Nothing,
 }
 

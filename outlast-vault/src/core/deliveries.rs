@@ -217,19 +217,19 @@ fn remembered(mut drops: Vec<Delivered>) -> Vec<Delivered> {
 
 /// A record that can be read again, however many words products have: jobs of older drops go first, then the drops of which was
 /// heard longest ago.
-fn written(mut drops: Vec<Delivered>) -> serde_json::Result<Vec<u8>> {
+fn written(drops: Vec<Delivered>) -> serde_json::Result<Vec<u8>> {
+    let mut record = DeliveriesJson { version: VERSION, drops };
     let mut is_short = false;
     loop {
-        let content =
-            serde_json::to_vec(&DeliveriesJson { version: VERSION, drops: drops.clone() })?;
-        if content.len() as u64 <= RECORD_BYTES_MAX || drops.is_empty() {
+        let content = serde_json::to_vec(&record)?;
+        if content.len() as u64 <= RECORD_BYTES_MAX || record.drops.is_empty() {
             return Ok(content);
         }
         if is_short {
-            let quarter = drops.len().div_ceil(4);
-            drops.drain(..quarter);
+            let quarter = record.drops.len().div_ceil(4);
+            record.drops.drain(..quarter);
         }
-        for it in &mut drops {
+        for it in &mut record.drops {
             let steps = [&mut it.read, &mut it.confirmed, &mut it.withdrawn];
             steps.into_iter().flatten().for_each(|step| step.told.jobs.truncate(1));
         }

@@ -350,17 +350,22 @@ fn sized(agent: &Agent, size: u64, ago: u64) -> Delivery {
     Delivery { size, first_seen: Some(seen), ..delivery(&drop, DeliveryState::Confirmed) }
 }
 
+/// A product has two large ones, and then one that is suspiciously small.
+fn shrank(agent: &Agent) -> Delivery {
+    for (size, ago) in [(100 << 20, 5000), (101 << 20, 4000)] {
+        tell(agent, handover(vec![sized(agent, size, ago)]), Vec::new());
+    }
+    sized(agent, 3 << 20, 3000)
+}
+
 #[test]
 fn a_drop_that_is_only_handed_over_and_shrank_renews_nothing_until_an_operator_accepts_it() {
     let world = world(Safe::Confirmed);
     let vault = world.start();
     let agent = world.agent(&vault);
     let operator = world.client(&vault, Role::Operator);
-    for (size, ago) in [(100 << 20, 5000), (101 << 20, 4000)] {
-        tell(&agent, handover(vec![sized(&agent, size, ago)]), Vec::new());
-    }
+    let small = shrank(&agent);
     let last = view(&operator).last_confirmed.unwrap();
-    let small = sized(&agent, 3 << 20, 3000);
     let id = small.drop.drop;
     let answer = tell(&agent, handover(vec![small.clone()]), Vec::new());
     let word = answer.deliveries[0].countersigned.clone().unwrap();
@@ -440,10 +445,7 @@ fn what_an_operator_accepted_counts_under_another_name_after_the_ledger_was_lost
     let vault = world.start();
     let agent = world.agent(&vault);
     let operator = world.client(&vault, Role::Operator);
-    for (size, ago) in [(100 << 20, 5000), (101 << 20, 4000)] {
-        tell(&agent, handover(vec![sized(&agent, size, ago)]), Vec::new());
-    }
-    let small = sized(&agent, 3 << 20, 3000);
+    let small = shrank(&agent);
     tell(&agent, handover(vec![small.clone()]), Vec::new());
     let accept = AcceptOrder { drop: small.drop.drop, reason: None };
     operator.accept(&shop(), &accept).unwrap();

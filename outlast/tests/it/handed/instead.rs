@@ -14,32 +14,13 @@ const INSTEAD: &str = "instead = true";
 const CONFIRMED: (&str, &str) = ("OUTLAST_PROMISE_SAFE", "confirmed");
 const SIGKILL: i32 = 9;
 
-fn several_passes(world: &World) {
-    let before = world.passes();
-    wait_until("some passes go by", || world.passes() >= before + 8);
-}
-
 /// A drop that lies where the product reads, and that a job of this number has, by the vault's word, too.
 fn confirmed(world: &mut World, number: u64) -> String {
     let drop = world.drop("shop", 100_000, number);
     world.wait_for(&drop, State::Offered);
     world.run_job(&format!("host_{number}"));
-    wait_until("the vault has signed that it heard so", || is_countersigned(world, &drop));
+    wait_until("the vault has signed that it heard so", || world.is_countersigned(&drop));
     drop
-}
-
-fn is_countersigned(world: &World, drop: &str) -> bool {
-    let receipt = fs::read(world.up.receipt("shop", drop, "confirmed")).unwrap_or_default();
-    let receipt: serde_json::Value = serde_json::from_slice(&receipt).unwrap_or_default();
-    receipt["handover"]["countersigned"].is_string()
-}
-
-fn wait_until_freed(world: &World, drop: &str) {
-    wait_until("it has left the share and the directory", || {
-        world.up.drop_directory("shop", drop).is_none() && world.find(drop).is_none()
-    });
-    assert!(world.up.receipt("shop", drop, "released").exists());
-    assert!(!world.up.receipt("shop", drop, "abandoned").exists());
 }
 
 #[test]
@@ -51,16 +32,16 @@ fn i1_what_a_product_alone_gets_is_never_shipped_and_goes_when_it_and_a_newer_on
     assert!(accepted["size"].as_u64().is_some_and(|size| size > 100_000), "{accepted}");
     let second = world.drop("shop", 100_000, 2);
     world.wait_for(&second, State::Offered);
-    several_passes(&world);
+    world.several_passes();
     assert!(world.is_on_share("shop", &first), "nobody has confirmed it");
     // Only the newer one is confirmed, and then the older one, too.
     let offered = world.find(&second).unwrap();
     world.run_job_of("host_2", &offered.path);
-    wait_until("the vault has signed that", || is_countersigned(&world, &second));
-    several_passes(&world);
+    wait_until("the vault has signed that", || world.is_countersigned(&second));
+    world.several_passes();
     assert!(world.is_on_share("shop", &first) && world.find(&first).is_some());
     world.run_job("host_3");
-    wait_until_freed(&world, &first);
+    world.wait_until_freed(&first);
     assert!(world.is_on_share("shop", &second) && world.find(&second).is_some());
     for drop in [&first, &second] {
         assert!(!world.up.receipt("shop", drop, "vaulted").exists(), "it was shipped");
@@ -82,18 +63,16 @@ fn i1_a_confirmation_that_is_withdrawn_frees_nothing_that_a_product_alone_has() 
     let first = world.drop("shop", 100_000, 1);
     world.wait_for(&first, State::Offered);
     let job = world.run_job("host_1");
-    wait_until("the vault has signed that it heard so", || is_countersigned(&world, &first));
-    world.withdraw(&job);
-    let receipt = world.up.receipt("shop", &first, "confirmed");
-    wait_until("the share does not say so any more", || !receipt.exists());
+    wait_until("the vault has signed that it heard so", || world.is_countersigned(&first));
+    world.withdraw_from_share(&job, &first);
     let second = world.drop("shop", 100_000, 2);
     let offered = world.wait_for(&second, State::Offered);
     world.run_job_of("host_2", &offered.path);
-    wait_until("the vault has signed that", || is_countersigned(&world, &second));
-    several_passes(&world);
+    wait_until("the vault has signed that", || world.is_countersigned(&second));
+    world.several_passes();
     assert!(world.is_on_share("shop", &first) && world.find(&first).is_some());
     world.run_job("host_3");
-    wait_until_freed(&world, &first);
+    world.wait_until_freed(&first);
     world.up.role.stop();
 }
 
@@ -105,7 +84,7 @@ fn i4_where_policy_counts_only_what_is_vaulted_a_confirmation_frees_nothing_and_
     wait_until("it is said", || {
         world.up.role.words().contains("the vault's policy does not count that as safe")
     });
-    several_passes(&world);
+    world.several_passes();
     assert!(world.is_on_share("shop", &first) && world.is_on_share("shop", &second));
     world.up.role.stop();
 }
@@ -194,7 +173,7 @@ fn i1_an_agent_killed_at_any_step_of_freeing_what_a_product_has_goes_on_with_tha
             world.up.role.kill();
         }
         world.up = Up::start_with(&home, &world.settings(&[CONFIRMED]));
-        wait_until_freed(&world, &last);
+        world.wait_until_freed(&last);
         assert!(world.is_on_share("shop", &next), "strike {strikes}");
         last = next;
         if !has_ended {
@@ -214,7 +193,7 @@ fn content_that_is_no_whole_backup_is_offered_to_no_product_until_an_operator_ac
     let broken = world.up.drop("shop", &["--exec", "shop.sql", "--", "sh", "-c", cut]);
     let rejected = world.up.wait_for_receipt("shop", &broken, "rejected");
     assert!(rejected["reason"].to_string().contains("dump"), "{rejected}");
-    several_passes(&world);
+    world.several_passes();
     assert_eq!(world.find(&broken).map(|it| it.drop), None, "it is offered");
     assert!(world.is_on_share("shop", &broken), "it is kept for whoever looks at it");
     let incidents = world.up.incidents();
@@ -225,7 +204,7 @@ fn content_that_is_no_whole_backup_is_offered_to_no_product_until_an_operator_ac
     succeed(&mut world.up.ask(&["share", "accept", &broken, "--reason", "it is one table"]));
     world.wait_for(&broken, State::Offered);
     world.run_job("host_2");
-    wait_until_freed(&world, &good);
+    world.wait_until_freed(&good);
     wait_until("nothing is wrong any more", || {
         world.up.incidents().iter().all(|it| !it["resolved"].is_null())
     });
@@ -244,7 +223,7 @@ fn what_is_brought_back_from_the_product_goes_to_the_vault_and_to_no_product_aga
     assert_eq!(imported["imported"][0]["was"], *first, "{imported}");
     let new = imported["imported"][0]["drop"].as_str().unwrap().to_owned();
     world.up.wait_for_receipt("shop", &new, "vaulted");
-    several_passes(&world);
+    world.several_passes();
     assert_eq!(world.find(&new).map(|it| it.drop), None, "it is offered again");
     assert!(world.is_on_share("shop", &first), "one of before is no newer one");
     world.up.role.stop();

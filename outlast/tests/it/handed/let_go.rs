@@ -23,30 +23,13 @@ fn why(world: &World, drop: &str) -> String {
     world.find(drop).map(|it| it.why).unwrap_or_default()
 }
 
-fn several_passes(world: &World) {
-    let before = world.passes();
-    wait_until("some passes go by", || world.passes() >= before + 8);
-}
-
-fn is_countersigned(world: &World, drop: &str) -> bool {
-    let receipt = fs::read(world.up.receipt("shop", drop, "confirmed")).unwrap_or_default();
-    let receipt: serde_json::Value = serde_json::from_slice(&receipt).unwrap_or_default();
-    receipt["handover"]["countersigned"].is_string()
-}
-
 /// A drop that the product has, by the vault's word, too.
 fn confirmed(world: &mut World, number: u64) -> (String, JobFacts) {
     let drop = world.drop("shop", 50_000, number);
     world.wait_for(&drop, State::Offered);
     let job = world.run_job(&format!("host_{number}"));
-    wait_until("the vault has signed that it heard so", || is_countersigned(world, &drop));
+    wait_until("the vault has signed that it heard so", || world.is_countersigned(&drop));
     (drop, job)
-}
-
-fn wait_until_freed(world: &World, drop: &str) {
-    wait_until("it has left the share and the directory", || {
-        world.up.drop_directory("shop", drop).is_none() && world.find(drop).is_none()
-    });
 }
 
 #[test]
@@ -57,19 +40,17 @@ fn i1_what_a_product_alone_has_and_somebody_lets_go_stays_where_it_reads_if_the_
     let reader = world.begin(&JobFacts::of_id("reader"));
     let_go(&world, &first);
     wait_until("the agent knows", || why(&world, &first).contains("the disk is full"));
-    world.withdraw(&job);
-    let receipt = world.up.receipt("shop", &first, "confirmed");
-    wait_until("the share does not say so any more", || !receipt.exists());
+    world.withdraw_from_share(&job, &first);
     world.end(&reader, 150);
-    several_passes(&world);
+    world.several_passes();
     assert!(why(&world, &first).contains("withdrawn since"), "{}", why(&world, &first));
     assert!(world.is_on_share("shop", &first));
     // Another job has it: now it goes, and with the next one it leaves the share, too.
     world.run_job("host_2");
     wait_until("it has left the directory", || world.find(&first).is_none());
-    assert!(is_countersigned(&world, &first) && world.is_on_share("shop", &first));
+    assert!(world.is_countersigned(&first) && world.is_on_share("shop", &first));
     confirmed(&mut world, 3);
-    wait_until_freed(&world, &first);
+    world.wait_until_freed(&first);
     world.up.role.stop();
 }
 
@@ -92,7 +73,7 @@ fn i1_what_lies_on_the_share_and_of_which_nobody_knows_any_more_that_a_product_h
     assert!(world.is_on_share("shop", &first) && world.is_on_share("shop", &second));
     assert!(world.up.role.words().contains("it is offered once more"));
     world.run_job("host_3");
-    wait_until_freed(&world, &first);
+    world.wait_until_freed(&first);
     assert!(world.is_on_share("shop", &second));
     world.up.role.stop();
 }
@@ -107,7 +88,7 @@ fn i4_what_leaves_since_the_vault_holds_it_is_never_told_to_be_confirmed() {
     let said = let_go(&world, &first);
     assert!(said.contains("the vault holds it"), "{said}");
     wait_until("the agent knows", || why(&world, &first).contains("the disk is full"));
-    several_passes(&world);
+    world.several_passes();
     assert!(!world.up.receipt("shop", &first, "confirmed").exists(), "nobody has confirmed it");
     world.end(&reader, 150);
     wait_until("it has left the directory", || world.find(&first).is_none());

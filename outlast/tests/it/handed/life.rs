@@ -9,12 +9,6 @@ use super::site::{Past, quick};
 use super::world::World;
 use crate::harness::{fail, outlast, restored, succeed, wait_until};
 
-/// Long enough for several passes and as many looks of the clerk.
-fn several_passes(world: &World) {
-    let before = world.passes();
-    wait_until("some passes go by", || world.passes() >= before + 5);
-}
-
 #[test]
 fn i1_a_drop_is_read_confirmed_and_freed_only_when_a_newer_one_is_confirmed_too() {
     let mut world = World::new("");
@@ -46,7 +40,7 @@ fn i1_a_drop_is_read_confirmed_and_freed_only_when_a_newer_one_is_confirmed_too(
     let second = world.drop("shop", 300_000, 2);
     world.wait_for(&second, State::Offered);
     world.up.wait_for_receipt("shop", &second, "vaulted");
-    several_passes(&world);
+    world.several_passes();
     assert!(world.is_on_share("shop", &first) && world.path(&offered).is_dir());
     world.run_job("host_2");
     world.up.wait_for_receipt("shop", &second, "confirmed");
@@ -72,9 +66,7 @@ fn i1_a_confirmation_that_is_withdrawn_is_taken_back_from_the_share_and_frees_no
     world.wait_for(&first, State::Offered);
     let job = world.run_job("host_1");
     world.up.wait_for_receipt("shop", &first, "confirmed");
-    world.withdraw(&job);
-    let receipt = world.up.receipt("shop", &first, "confirmed");
-    wait_until("the share does not say so any more", || !receipt.exists());
+    world.withdraw_from_share(&job, &first);
     assert_eq!(world.find(&first).unwrap().state, State::Read);
     // A newer one is confirmed, and the first is not.
     let second = world.drop("shop", 100_000, 2);
@@ -85,7 +77,7 @@ fn i1_a_confirmation_that_is_withdrawn_is_taken_back_from_the_share_and_frees_no
     world.end(&lease, 0);
     world.say(&job, Outcome::Well, Holds::Listed(world.listed(&offered.path)));
     world.up.wait_for_receipt("shop", &second, "confirmed");
-    several_passes(&world);
+    world.several_passes();
     assert!(world.is_on_share("shop", &first));
     assert_eq!(world.find(&first).unwrap().state, State::Read);
     world.run_job("host_3");

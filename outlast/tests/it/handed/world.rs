@@ -160,6 +160,34 @@ impl World {
         inbox::put(&self.place(), &word, &self.environment).unwrap();
     }
 
+    /// The same, until the share does not say of a drop of `shop` any more that the product has it.
+    pub(super) fn withdraw_from_share(&self, job: &JobFacts, drop: &str) {
+        self.withdraw(job);
+        let receipt = self.up.receipt("shop", drop, "confirmed");
+        wait_until("the share does not say so any more", || !receipt.exists());
+    }
+
+    /// Whether the share has the vault's signed word that it heard that a product has a drop of `shop`.
+    pub(super) fn is_countersigned(&self, drop: &str) -> bool {
+        let receipt = fs::read(self.up.receipt("shop", drop, "confirmed")).unwrap_or_default();
+        let receipt: serde_json::Value = serde_json::from_slice(&receipt).unwrap_or_default();
+        receipt["handover"]["countersigned"].is_string()
+    }
+
+    pub(super) fn wait_until_freed(&self, drop: &str) {
+        wait_until("it has left the share and the directory", || {
+            self.up.drop_directory("shop", drop).is_none() && self.find(drop).is_none()
+        });
+        assert!(self.up.receipt("shop", drop, "released").exists());
+        assert!(!self.up.receipt("shop", drop, "abandoned").exists());
+    }
+
+    /// Long enough for several passes and as many looks of the clerk.
+    pub(super) fn several_passes(&self) {
+        let before = self.passes();
+        wait_until("some passes go by", || self.passes() >= before + 8);
+    }
+
     /// A whole job that ends well and is confirmed.
     pub(super) fn run_job(&self, id: &str) -> JobFacts {
         let job = JobFacts { schedule: Some("daily".to_owned()), ..JobFacts::of_id(id) };
